@@ -1,0 +1,34 @@
+"""Models: from a batch of features to scores, as one road out of five visible tables.
+
+    modalities (by name) → numbers → normalization → fusion → encoder → pooling → classifier → scores
+                           inputs    inputs          fusions  encoders  poolings  classifiers
+
+`build` takes plain values and puts the road together; `frames` holds what is done about padding. A new fusion,
+encoder, pooling or classifier is one function in its file and one line in the table at that file's end.
+Only Keras is used, so that any of its backends can run the models.
+"""
+
+from dmlkit.models.attention import attention_weights, with_attention
+from dmlkit.models.build import build
+from dmlkit.models.classifiers import CLASSIFIERS
+from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS
+from dmlkit.models.fusions import FUSIONS, MAPPING_STARTS
+from dmlkit.models.inputs import NORMALIZATIONS
+from dmlkit.models.loading import load_model
+from dmlkit.models.losses import cross_entropy
+from dmlkit.models.poolings import POOLINGS
+
+__all__ = [
+    "CLASSIFIERS",
+    "ENCODERS",
+    "FUSIONS",
+    "MAPPING_STARTS",
+    "NORMALIZATIONS",
+    "POOLINGS",
+    "VIDEO_ENCODERS",
+    "attention_weights",
+    "build",
+    "cross_entropy",
+    "load_model",
+    "with_attention",
+]

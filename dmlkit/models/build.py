@@ -1,0 +1,218 @@
+"""The road from features to scores, put together from the tables:
+
+modalities (by name) → numbers → normalization → fusion → encoder → pooling → classifier → scores
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+
+from dmlkit.errors import UsageError, choose
+from dmlkit.models.classifiers import CLASSIFIERS
+from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, Encoded
+from dmlkit.models.frames import LastFrame
+from dmlkit.models.fusions import FUSIONS, MAPPING_STARTS
+from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, Dequantize
+from dmlkit.models.poolings import POOLINGS
+
+LEVELS = ("video", "frame")
+"""What a video's features are: one vector, or one for each frame."""
+
+FUSION_STAGES = ("early", "late")
+"""Where the modalities meet: before the encoder, or after an encoder for each."""
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+"""The dtype policies a model may be built under."""
+
+RESERVED = ("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts")
+"""Names a modality cannot have: they are a batch's other entries, or layers."""
+
+
+def build(
+    *,
+    features: Mapping[str, tuple[int, str]],
+    level: str,
+    num_classes: int,
+    normalization: str = "layer",
+    fusion: str = "concat",
+    fusion_stage: str = "early",
+    fusion_units: int | None = None,
+    closeness: float = 1.0,
+    mapping_start: str = "normal",
+    encoder: str = "bi_gru",
+    units: int = 64,
+    layers: int = 2,
+    dropout: float = 0.0,
+    pooling: str = "last",
+    classifier: str = "logistic",
+    mixtures: int = 2,
+    l2: float = 1e-8,
+    attention_units: int | None = None,
+    precision: str | None = None,
+) -> keras.Model:
+    """Build a model of the ladder.
+
+    Args:
+        features: Modality → (size, coding), the coding "byte" or "float". The modalities are put in the order
+            of their names, so that the same data make the same model however they were listed.
+        level: "frame" or "video".
+        num_classes: How many classes there are.
+        normalization: A name in `NORMALIZATIONS`, applied to each modality.
+        fusion: A name in `FUSIONS`.
+        fusion_stage: "early" fuses the features before one encoder, as the paper does; "late" gives each
+            modality an encoder of its own and fuses their states frame by frame, before the pooling (with
+            pooling "last": it fuses what each encoder knows at the end).
+        fusion_units: Size of the shared space or of each projection; None takes `units`.
+        closeness: Weight λ of the projections' distance in the loss.
+        mapping_start: A name in `MAPPING_STARTS`.
+        encoder: A name in `ENCODERS`; at video level one of `VIDEO_ENCODERS`.
+        units: Size of the encoder's layers (of each direction).
+        layers: How many layers are stacked in the encoder.
+        dropout: Rate between the encoder's layers, and before the classifier.
+        pooling: A name in `POOLINGS`; at video level it must stay "last", there being nothing to pool.
+        classifier: A name in `CLASSIFIERS`.
+        mixtures: Experts a class, for the classifier "mixture_of_experts".
+        l2: Weight of the classifier's squared weights in the loss.
+        attention_units: Size of the attention's u_t; None takes the states' size.
+        precision: A name in `PRECISIONS`; None takes the policy that is set in Keras.
+
+    Returns:
+        A model that takes a dict: each modality by name, (batch, time, size) at frame level and (batch, size)
+        at video level, uint8 for "byte" and float32 for "float"; at frame level also "num_frames" (batch,)
+        int32. It gives the scores, (batch, num_classes) float32 probabilities.
+
+    Raises:
+        UsageError: An unknown name, a number out of its range, or parts that do not go together.
+    """
+    parts = {
+        "normalization": choose(NORMALIZATIONS, normalization, what="normalization"),
+        "fusion": choose(FUSIONS, fusion, what="fusion"),
+        "encoder": choose(ENCODERS, encoder, what="encoder"),
+        "pooling": choose(POOLINGS, pooling, what="pooling"),
+        "classifier": choose(CLASSIFIERS, classifier, what="classifier"),
+    }
+    for choices, name, what in (
+        (LEVELS, level, "level"),
+        (FUSION_STAGES, fusion_stage, "fusion stage"),
+        (MAPPING_STARTS, mapping_start, "mapping start"),
+        (PRECISIONS, precision or PRECISIONS[0], "precision"),
+    ):
+        choose(dict.fromkeys(choices), name, what=what)
+    _check_features(features)
+    _check_numbers(
+        {
+            "num_classes": num_classes,
+            "units": units,
+            "layers": layers,
+            "mixtures": mixtures,
+            "fusion_units": fusion_units,
+            "attention_units": attention_units,
+        },
+        dropout=dropout,
+        weights={"closeness": closeness, "l2": l2},
+    )
+    if level == "video":
+        _check_video_level(encoder=encoder, pooling=pooling)
+
+    def fuse(values, num_frames):
+        return parts["fusion"](
+            values,
+            num_frames,
+            units=fusion_units or units,
+            mapping_start=mapping_start,
+            closeness=closeness,
+        )
+
+    def encode(frames, num_frames, *, name):
+        return parts["encoder"](frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
+
+    def pool(encoded, num_frames):
+        return parts["pooling"](encoded, num_frames, attention_units=attention_units)
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision or policy)
+    try:
+        inputs = _inputs(features, level=level)
+        num_frames = inputs.get("num_frames")
+        values = {
+            name: _numbers(
+                inputs[name], num_frames, name=name, coding=coding, normalize=parts["normalization"]
+            )
+            for name, (_, coding) in sorted(features.items())
+        }
+        if fusion_stage == "early":
+            pooled = pool(encode(fuse(values, num_frames), num_frames, name="encoder"), num_frames)
+        else:
+            encoded = {
+                name: encode(value, num_frames, name=f"encoder_{name}") for name, value in values.items()
+            }
+            if pooling == "last":
+                # The two directions end at different frames, so no one fused frame holds both ends.
+                pooled = fuse({name: each.last for name, each in encoded.items()}, None)
+            else:
+                states = fuse({name: each.states for name, each in encoded.items()}, num_frames)
+                pooled = pool(Encoded(states, LastFrame(name="last")(states, num_frames)), num_frames)
+        if dropout:
+            pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
+        scores = parts["classifier"](pooled, num_classes=num_classes, mixtures=mixtures, l2=l2)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    return keras.Model(inputs, scores, name="dmlkit")
+
+
+def _inputs(features, *, level):
+    """The model's inputs by name, the modalities in the order of their names."""
+    shape = (None,) if level == "frame" else ()
+    inputs = {
+        name: keras.Input((*shape, size), dtype="uint8" if coding == "byte" else "float32", name=name)
+        for name, (size, coding) in sorted(features.items())
+    }
+    if level == "frame":
+        inputs["num_frames"] = keras.Input((), dtype="int32", name="num_frames")
+    return inputs
+
+
+def _numbers(values, num_frames, *, name, coding, normalize):
+    """One modality from what the records hold to normalized numbers."""
+    if coding == "byte":
+        values = Dequantize(name=f"{name}_dequantize")(values)
+    return normalize(values, num_frames, name=f"{name}_normalization")
+
+
+def _check_features(features):
+    if not features:
+        raise UsageError("A model needs at least one modality. Received: features={}.")
+    for name, (size, coding) in features.items():
+        choose(dict.fromkeys(CODINGS), coding, what=f"coding of the modality '{name}'")
+        if not name.isidentifier() or name in RESERVED:
+            raise UsageError(
+                f"The modality {name!r} cannot be the name of a model's input: it must be letters, digits and "
+                f"underscores, and none of {', '.join(RESERVED)}. Rename it in the data set."
+            )
+        _check_numbers({f"size of the modality '{name}'": size}, dropout=0.0, weights={})
+
+
+def _check_numbers(counts, *, dropout, weights):
+    for name, count in counts.items():
+        if count is not None and (count != int(count) or count < 1):
+            raise UsageError(f"Expected a whole number of at least 1. Received: {name}={count!r}.")
+    for name, weight in weights.items():
+        if not weight >= 0:
+            raise UsageError(f"Expected a weight of at least 0. Received: {name}={weight!r}.")
+    if not 0 <= dropout < 1:
+        raise UsageError(f"Expected a rate of at least 0 and below 1. Received: dropout={dropout!r}.")
+
+
+def _check_video_level(*, encoder, pooling):
+    if encoder not in VIDEO_ENCODERS:
+        raise UsageError(
+            f"The encoder {encoder!r} reads frames, and at video level there are none. Use one of "
+            f"{', '.join(VIDEO_ENCODERS)}, or a frame-level data set."
+        )
+    if pooling != "last":
+        raise UsageError(
+            f"The pooling {pooling!r} pools frames, and at video level there are none. Leave it at 'last', or "
+            f"use a frame-level data set."
+        )

@@ -1,0 +1,83 @@
+"""Classifiers: from one vector a video to its scores.
+
+A classifier is a function of (pooled, *, num_classes, mixtures, l2) that returns (batch, num_classes) float32
+probabilities:
+
+    pooled       (batch, size)
+    num_classes  how many classes there are
+    mixtures     experts a class, for the mixture
+    l2           weight of the squared weights' sum in the loss (the biases are left out)
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+def _penalty(l2):
+    return keras.regularizers.L2(l2) if l2 else None
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class Mixture(keras.layers.Layer):
+    """Mixes each class's experts by its gates.
+
+    Args:
+        mixtures: Experts a class.
+
+    Call arguments: `gates` (batch, classes * (mixtures + 1)) logits, `experts` (batch, classes * mixtures)
+    logits. Returns (batch, classes) probabilities Σ_m softmax(gates)_m σ(experts)_m; the last gate is that of
+    a dummy expert that always says no.
+    """
+
+    def __init__(self, mixtures, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.mixtures = mixtures
+
+    def call(self, gates, experts):
+        """See the class."""
+        classes = experts.shape[-1] // self.mixtures
+        shares = ops.softmax(ops.reshape(gates, (-1, classes, self.mixtures + 1)), axis=-1)
+        says = ops.sigmoid(ops.reshape(experts, (-1, classes, self.mixtures)))
+        return ops.sum(shares[:, :, : self.mixtures] * says, axis=-1)
+
+    def compute_output_shape(self, gates_shape, experts_shape):
+        """See the class."""
+        return (experts_shape[0], experts_shape[1] // self.mixtures)
+
+    def get_config(self):
+        """See the class."""
+        return {**super().get_config(), "mixtures": self.mixtures}
+
+
+def logistic(pooled, *, num_classes, mixtures, l2):
+    """σ(W s + b).
+
+    Paper: §Logistic regression; with y_t = σ(W_o h_t) also the output of §Bi-GRU.
+    """
+    return keras.layers.Dense(
+        num_classes, activation="sigmoid", kernel_regularizer=_penalty(l2), dtype="float32", name="scores"
+    )(pooled)
+
+
+def mixture_of_experts(pooled, *, num_classes, mixtures, l2):
+    """For each class `mixtures` logistic experts and a dummy, mixed by a softmax gate of the same input.
+
+    Differs from the paper: it is YouTube-8M's starter code's (`MoeModel`; its gates have no bias).
+    """
+    gates = keras.layers.Dense(
+        num_classes * (mixtures + 1),
+        use_bias=False,
+        kernel_regularizer=_penalty(l2),
+        dtype="float32",
+        name="gates",
+    )(pooled)
+    experts = keras.layers.Dense(
+        num_classes * mixtures, kernel_regularizer=_penalty(l2), dtype="float32", name="experts"
+    )(pooled)
+    return Mixture(mixtures, dtype="float32", name="scores")(gates, experts)
+
+
+CLASSIFIERS = {"logistic": logistic, "mixture_of_experts": mixture_of_experts}
+"""Name → function as the head of this file describes it."""

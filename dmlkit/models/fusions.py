@@ -1,0 +1,121 @@
+"""The paper's three fusions of the modalities, frame by frame (or on the video's features).
+
+A fusion is a function of (features, num_frames, *, units, mapping_start, closeness) that returns one tensor:
+
+    features        dict, modality → (batch, time, size_i), or (batch, size_i) at video level
+    num_frames      (batch,) valid frames, None at video level
+    units           size of the shared space, or of each modality's projection
+    mapping_start   how the mapping matrices W_i start, a name in `MAPPING_STARTS`
+    closeness       weight λ of the projections' distance in the loss
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from dmlkit.errors import UsageError, choose
+from dmlkit.models.frames import frame_mask
+
+MAPPING_STARTS = {
+    "normal": lambda: keras.initializers.RandomNormal(mean=0.0, stddev=0.01),
+    "glorot": lambda: keras.initializers.GlorotNormal(),
+}
+"""Name → function that gives a fresh initializer (one instance draws the same numbers each time it is used).
+
+Paper: §Fusion, "normal" is its N(0, 0.01). Differs from the paper: "glorot" scales with the layer's size.
+"""
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class Closeness(keras.layers.Layer):
+    """Joins projections, and adds to the loss how far apart they lie.
+
+    The loss is weight · (mean over valid frames of the batch) Σ_{i<j} ‖z_i - z_j‖²; at video level the mean
+    runs over the videos.
+
+    Args:
+        weight: λ, at least 0.
+
+    Call arguments: `projections`, list of n (batch, [time,] units); `num_frames` (batch,) or None.
+    Returns (batch, [time,] n * units).
+
+    Paper: §Fusion, f(x_1) ~ g(x_2).
+    """
+
+    def __init__(self, weight=1.0, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.weight = weight
+
+    def call(self, projections, num_frames=None):
+        """See the class."""
+        # In float32: a sum over thousands of frames has no room in 16 bits.
+        numbers = [ops.cast(projection, "float32") for projection in projections]
+        distance = sum(
+            ops.sum(ops.square(first - second), axis=-1)
+            for place, first in enumerate(numbers)
+            for second in numbers[place + 1 :]
+        )
+        if num_frames is None:
+            mean = ops.mean(distance)
+        else:
+            mask = frame_mask(distance, num_frames)
+            count = ops.sum(ops.cast(mask, "float32"))
+            mean = ops.sum(ops.where(mask, distance, 0.0)) / ops.maximum(count, 1.0)
+        self.add_loss(self.weight * mean)
+        return ops.concatenate(projections, axis=-1)
+
+    def compute_output_shape(self, projections_shape, num_frames_shape=None):
+        """See the class."""
+        return (*projections_shape[0][:-1], sum(shape[-1] for shape in projections_shape))
+
+    def get_config(self):
+        """See the class."""
+        return {**super().get_config(), "weight": self.weight}
+
+
+def concat(features, num_frames, *, units, mapping_start, closeness):
+    """The features side by side: [x_1; ...; x_n]. A single modality is itself.
+
+    Paper: §Fusion, x_m = [x_1; x_2; ...; x_n].
+    """
+    parts = list(features.values())
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="fusion")(parts)
+
+
+def shared_space(features, num_frames, *, units, mapping_start, closeness):
+    """One joint space: tanh(Σ_i W_i x_i + b), (batch, [time,] units).
+
+    Paper: §Fusion, x_m = f(x_1, ..., x_n). Differs from the paper: it leaves f open; tanh is this reading's.
+    """
+    # One matrix over the joined features is Σ_i W_i x_i; each W_i is its rows.
+    joined = concat(features, num_frames, units=units, mapping_start=mapping_start, closeness=closeness)
+    start = choose(MAPPING_STARTS, mapping_start, what="mapping start")()
+    return keras.layers.Dense(units, activation="tanh", kernel_initializer=start, name="fusion_shared_space")(
+        joined
+    )
+
+
+def projection(features, num_frames, *, units, mapping_start, closeness):
+    """Each modality mapped to `units` dimensions, z_i = W_i x_i + b_i, pulled together, and joined.
+
+    Raises:
+        UsageError: Fewer than two modalities: there is nothing to be close to.
+
+    Paper: §Fusion, f(x_1) ~ g(x_2), close in L2 distance; over all pairs for more than two modalities.
+    """
+    if len(features) < 2:
+        raise UsageError(
+            f"The fusion 'projection' pulls modalities together, so it needs at least two. Received: "
+            f"{', '.join(features)}. Use the fusion 'concat' or 'shared_space' for a single modality."
+        )
+    start = choose(MAPPING_STARTS, mapping_start, what="mapping start")
+    projections = [
+        keras.layers.Dense(units, kernel_initializer=start(), name=f"fusion_projection_{name}")(feature)
+        for name, feature in features.items()
+    ]
+    return Closeness(closeness, name="fusion_closeness")(projections, num_frames)
+
+
+FUSIONS = {"concat": concat, "shared_space": shared_space, "projection": projection}
+"""Name → function as the head of this file describes it."""
