@@ -87,12 +87,14 @@ def _two_directions(make, frames, num_frames, *, units, layers, dropout, name):
 
 def _bidirectional(make, frames, num_frames, *, units, layers, dropout, name):
     """Stacked bidirectional layers, each seeing both directions of the one below."""
+    states = frames
     for place in range(1, layers + 1):
         if place > 1:
-            frames = _between(encoded.states, dropout=dropout, name=f"{name}_dropout_{place - 1}")
+            states = _between(states, dropout=dropout, name=f"{name}_dropout_{place - 1}")
         encoded = _two_directions(
-            make, frames, num_frames, units=units, layers=1, dropout=0.0, name=f"{name}_{place}"
+            make, states, num_frames, units=units, layers=1, dropout=0.0, name=f"{name}_{place}"
         )
+        states = encoded.states
     return encoded
 
 
