@@ -1,0 +1,53 @@
+"""How good scores are: measures, intervals and ensembles, in numpy alone.
+
+    measures    `measure`: all of them at once, as a dict of plain numbers
+    gap         GAP@k, at once and streaming over shards and workers
+    ranking     Hit@1 and precision at equal recall rate
+    precision   average precision by class and its mean
+    bootstrap   what another draw of videos could have given
+    ensemble    Algorithm 2: models weighted by their GAP
+    top         each video's k highest-scoring classes
+
+Every function takes `scores` (videos, classes) and multi-hot `labels` (videos, classes); any label that is
+not zero is true. Nothing here has seen Keras, TensorFlow or pandas.
+"""
+
+from dmlkit.evaluation.bootstrap import (
+    GapDifference,
+    Interval,
+    gap_interval,
+    gap_interval_of_pairs,
+    paired_gap_difference,
+)
+from dmlkit.evaluation.ensemble import gap_weights, weighted_average
+from dmlkit.evaluation.gap import GlobalAveragePrecision, global_average_precision
+from dmlkit.evaluation.measures import measure
+from dmlkit.evaluation.precision import (
+    MeanAveragePrecision,
+    average_precision_by_class,
+    mean_average_precision,
+)
+from dmlkit.evaluation.ranking import hit_at_one, precision_at_equal_recall_rate
+from dmlkit.evaluation.top import TopK, TopPairs, top_k_pairs, top_pairs
+
+__all__ = [
+    "GapDifference",
+    "GlobalAveragePrecision",
+    "Interval",
+    "MeanAveragePrecision",
+    "TopK",
+    "TopPairs",
+    "average_precision_by_class",
+    "gap_interval",
+    "gap_interval_of_pairs",
+    "gap_weights",
+    "global_average_precision",
+    "hit_at_one",
+    "mean_average_precision",
+    "measure",
+    "paired_gap_difference",
+    "precision_at_equal_recall_rate",
+    "top_k_pairs",
+    "top_pairs",
+    "weighted_average",
+]
