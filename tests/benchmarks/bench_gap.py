@@ -1,0 +1,96 @@
+"""GAP@20 against a plain loop with a heap, in one process; prints ratios and asserts nothing.
+
+    python tests/benchmarks/bench_gap.py [videos] [classes]
+
+The plain loop is the measure as one writes it down: a heap picks each video's 20 best, one sorted list holds
+the pool. The second rival lets `argpartition` pick them, video by video, as YouTube-8M's starter code does.
+Both walk pair by pair, so they break ties as they come; the scores here have next to none.
+"""
+
+import heapq
+import statistics
+import sys
+import time
+
+import numpy as np
+
+from dmlkit.evaluation import GlobalAveragePrecision, gap_interval, global_average_precision, measure
+
+
+def gap_of_pool(pool, true_labels):
+    """Σ p(i) Δr(i), pair by pair."""
+    pool.sort(reverse=True)
+    hits, total = 0, 0.0
+    for place, (_, correct) in enumerate(pool, start=1):
+        if correct:
+            hits += 1
+            total += hits / place
+    return total / true_labels
+
+
+def plain_loop(scores, labels, top_k=20):
+    """A heap for each video, a sorted list for all of them."""
+    pool, true_labels = [], 0
+    for video_scores, video_labels in zip(scores, labels, strict=True):
+        video_labels = video_labels.tolist()
+        true_labels += sum(video_labels)
+        best = heapq.nlargest(top_k, zip(video_scores.tolist(), range(len(video_labels)), strict=True))
+        pool += [(score, video_labels[label]) for score, label in best]
+    return gap_of_pool(pool, true_labels)
+
+
+def argpartition_loop(scores, labels, top_k=20):
+    """The same with numpy inside each video, as in the starter code."""
+    pool, true_labels = [], 0
+    for video_scores, video_labels in zip(scores, labels, strict=True):
+        true_labels += int(video_labels.sum())
+        for label in np.argpartition(video_scores, -top_k)[-top_k:]:
+            pool.append((video_scores[label], video_labels[label]))
+    return gap_of_pool(pool, true_labels)
+
+
+def streaming(scores, labels, batch=256):
+    """As an evaluation over batches does it."""
+    gap = GlobalAveragePrecision()
+    for start in range(0, len(scores), batch):
+        gap.update(scores[start : start + batch], labels[start : start + batch])
+    return gap.result()
+
+
+def seconds(function, *arguments):
+    """The median of three runs, and what the last one gave."""
+    times = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        result = function(*arguments)
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times), result
+
+
+def main(videos=5000, classes=3862):
+    """Print the table."""
+    rng = np.random.default_rng(0)
+    scores = rng.random((videos, classes), dtype=np.float32) ** 8
+    labels = rng.random((videos, classes)) < 3 / classes
+    scores[labels] = rng.random(np.count_nonzero(labels), dtype=np.float32) ** 0.25
+    print(f"GAP@20 of {videos} videos x {classes} classes, float32 scores, median of 3")
+    print(f"{'':34}{'seconds':>9}{'ratio':>8}{'GAP@20':>14}")
+    ours = None
+    for name, function in [
+        ("global_average_precision", global_average_precision),
+        ("GlobalAveragePrecision, 256 a batch", streaming),
+        ("plain loop, a heap a video", plain_loop),
+        ("plain loop, argpartition a video", argpartition_loop),
+    ]:
+        taken, gap = seconds(function, scores, labels)
+        ours = ours or taken
+        print(f"{name:35}{taken:8.3f}{taken / ours:8.1f}{gap:14.9f}")
+    for name, function in [
+        ("measure (all of them)", measure),
+        ("gap_interval, 1000 resamples", gap_interval),
+    ]:
+        print(f"{name:35}{seconds(function, scores, labels)[0]:8.3f}")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
