@@ -1,1 +1,42 @@
-"""Shards in, batches out: what a data set is, and how its videos reach a model."""
+"""Shards in, batches out: what a data set is, and how its videos reach a model.
+
+`open_dataset` reads a folder's description or works it out of the records; `Dataset.batches` hands out
+padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded when the first shard is looked at.
+
+    layout, vocabulary, splits, declaration    what is in the folder  →  schema.Dataset
+    shards                                     files: list, count, peek
+    frames, videos                             a batch of records     →  arrays
+    frame_choice                               which frames of a video
+    batches                                    order, shuffling, padding
+    faults                                     which record of which file is broken
+    coding, records                            bytes and floats; writing shards
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOMES = {
+    "Dataset": "schema",
+    "Feature": "schema",
+    "FRAME_CHOICES": "frame_choice",
+    "dequantize": "coding",
+    "open_dataset": "opening",
+    "quantize": "coding",
+    "serialize_frames": "records",
+    "serialize_video": "records",
+    "write_dataset_toml": "declaration",
+    "write_shard": "records",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

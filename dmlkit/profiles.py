@@ -1,0 +1,136 @@
+"""The conditions under which rungs are compared: one setting for all of a ladder.
+
+A profile is sizes, input normalisation, optimiser and budget. Every rung trained under it sees the same
+number of examples at the same learning rates; early stopping looks at the tuning part alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from dmlkit.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One setting for all rungs of a ladder.
+
+    Args:
+        name: Its name in `PROFILES`.
+        purpose: What it is for, in one line.
+        units, layers: Size of the encoders: cells in a direction, layers stacked.
+        normalization: Input normalisation, a name in `dmlkit.models.NORMALIZATIONS`.
+        dropout: Share of the encoder's outputs dropped in training.
+        batch_size: Videos a step.
+        epochs: Passes over the training part at most; `epochs` × videos is the budget of examples.
+        patience: Epochs without a better GAP on the tuning part before training ends.
+        learning_rate: Adam's, at the start.
+        decay: Factor of each step of the staircase.
+        decay_examples: Examples between two steps, before and after the loss has nearly converged.
+        converged_after: Examples after which the second interval holds.
+        clip_norm: Largest norm of each variable's gradient.
+        max_frames, frame_choice: Frames of a video that are read.
+        max_train_videos, max_tuning_videos, max_validate_videos: Caps on the parts; None for no cap.
+
+    Counts of examples given as floats below 1 are shares of the budget, so that a staircase made for
+    millions of videos keeps its shape on thousands.
+
+    Paper: §Optimization (Adam, a decay of 95 % in two stages); gradients clipped as in YouTube-8M's starter code.
+    """
+
+    name: str
+    purpose: str
+    units: int
+    layers: int = 2
+    normalization: str = "layer"
+    dropout: float = 0.0
+    batch_size: int = 64
+    epochs: int
+    patience: int = 3
+    learning_rate: float = 0.003
+    decay: float = 0.95
+    decay_examples: tuple[float, float] = (0.5, 0.025)
+    converged_after: float = 0.5
+    clip_norm: float = 1.0
+    max_frames: int | None = 300
+    frame_choice: str = "first"
+    max_train_videos: int | None = None
+    max_tuning_videos: int | None = None
+    max_validate_videos: int | None = None
+
+    def to_record(self) -> dict:
+        """Plain values for `run.json`."""
+        return asdict(self) | {"decay_examples": list(self.decay_examples)}
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Profile:
+        """The profile that `to_record` wrote."""
+        return cls(**{**record, "decay_examples": tuple(record["decay_examples"])})
+
+    @property
+    def caps(self) -> dict[str, int | None]:
+        """The most videos read of each part."""
+        return {
+            "train": self.max_train_videos,
+            "tuning": self.max_tuning_videos,
+            "validate": self.max_validate_videos,
+        }
+
+
+SMOKE = Profile(
+    name="smoke",
+    purpose="seconds: does everything run? Its scores mean nothing",
+    units=8,
+    layers=1,
+    epochs=2,
+    patience=2,
+    max_frames=10,
+    max_train_videos=200,
+    max_tuning_videos=100,
+    max_validate_videos=200,
+)
+DEMO = Profile(
+    name="demo",
+    purpose="minutes on two cores: a small ladder whose steps can be seen",
+    units=64,
+    epochs=12,
+    max_train_videos=20_000,
+    max_tuning_videos=2_000,
+    max_validate_videos=5_000,
+)
+STUDY = Profile(
+    name="study",
+    purpose="an hour or more: larger models, every side question of the notebooks",
+    units=128,
+    epochs=24,
+    patience=4,
+    max_train_videos=100_000,
+    max_tuning_videos=10_000,
+    max_validate_videos=20_000,
+)
+PAPER = Profile(
+    name="paper",
+    purpose="the paper's sizes, for a GPU and the whole of YouTube-8M",
+    units=1024,
+    batch_size=1024,
+    epochs=5,
+    patience=2,
+    learning_rate=0.001,
+    decay_examples=(4_000_000, 40_000),
+    converged_after=0.9,
+)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, STUDY, PAPER)}
+
+
+def positive(profile: Profile) -> Profile:
+    """The profile itself, if its numbers make sense.
+
+    Raises:
+        UsageError: A size, rate or count is not positive.
+    """
+    for name in ("units", "layers", "batch_size", "epochs", "patience", "learning_rate", "clip_norm"):
+        if not getattr(profile, name) > 0:
+            raise UsageError(f"The profile's {name} must be above 0. Received: {name}={getattr(profile, name)!r}.")
+    return profile

@@ -1,0 +1,109 @@
+"""Where a killed training goes on: every variable, the place in the data, the best weights so far."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+FILE = "checkpoint.npz"
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Args:
+        fingerprint: Of the run it belongs to.
+        epoch: Epochs done.
+        batches: Batches done of the epoch under way.
+        loss: Mean loss over those batches.
+        seconds: Spent so far.
+        history: A dict an epoch.
+        best_gap: Highest GAP on the tuning part so far.
+        best_epoch: The epoch that reached it, counted from 1; 0 before the first.
+        best_weights: The model's weights then.
+    """
+
+    fingerprint: str
+    epoch: int = 0
+    batches: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)
+    best_gap: float = -1.0
+    best_epoch: int = 0
+    best_weights: list[np.ndarray] = field(default_factory=list)
+
+
+def _variables(model: keras.Model) -> list:
+    """Weights, the seeds of dropout, and the optimiser's moments: all that the next step depends on."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def save(folder: Path, model: keras.Model, progress: Progress) -> None:
+    """Write the checkpoint, whole or not at all."""
+    arrays = {f"variable_{i}": np.asarray(value) for i, value in enumerate(_variables(model))}
+    arrays |= {f"best_{i}": value for i, value in enumerate(progress.best_weights)}
+    about = {name: value for name, value in vars(progress).items() if name != "best_weights"}
+    arrays["about"] = np.array(json.dumps(about))
+    temporary = folder / f".{FILE}.{os.getpid()}"
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    os.replace(temporary, folder / FILE)
+
+
+def restore(folder: Path, model: keras.Model, *, fingerprint: str) -> Progress:
+    """Set the model's variables to the checkpoint's, if there is one of this very run.
+
+    Returns:
+        How far it had come; a fresh start where there is no checkpoint, or one of another run, or a
+        damaged one: training again is always right, only slower.
+    """
+    fresh = Progress(fingerprint)
+    try:
+        with np.load(folder / FILE, allow_pickle=False) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays["about"]))
+    except (OSError, ValueError, EOFError, KeyError):
+        return fresh
+    variables = _variables(model)
+    if about["fingerprint"] != fingerprint or f"variable_{len(variables) - 1}" not in arrays:
+        return fresh
+    for i, variable in enumerate(variables):
+        variable.assign(arrays[f"variable_{i}"])
+    best = [arrays[f"best_{i}"] for i in range(sum(name.startswith("best_") for name in arrays))]
+    return Progress(**about, best_weights=best)
+
+
+class MidEpoch(keras.callbacks.Callback):
+    """Save the checkpoint within an epoch, when `every` seconds have passed since the last.
+
+    Args:
+        folder: The run's.
+        progress: Brought up to date batch by batch; one object for the whole training.
+        every: Seconds between two checkpoints.
+    """
+
+    def __init__(self, folder: Path, progress: Progress, *, every: float):
+        super().__init__()
+        self.folder, self.progress, self.every = folder, progress, every
+        self.before = progress.batches, progress.loss
+        self.saved = self.started = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count the batch; keras's running mean starts anew after a resume, so the two are joined."""
+        done_before, loss_before = self.before
+        done = batch + 1
+        self.progress.batches = done_before + done
+        self.progress.loss = (loss_before * done_before + float(logs["loss"]) * done) / (done_before + done)
+        if time.monotonic() - self.saved >= self.every:
+            self.progress.seconds += time.monotonic() - self.started
+            self.started = time.monotonic()
+            save(self.folder, self.model, self.progress)
+            self.saved = time.monotonic()

@@ -1,0 +1,92 @@
+"""What a run's record says of where it came from: versions, machine, source, data."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+
+PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
+
+
+def fingerprint(**values) -> str:
+    """Sixteen hexadecimal digits that are the same for the same plain values, and differ for others."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+def hardware() -> dict:
+    """The processor, the cores this process may use, and what Keras computes on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": _processor(),
+        "cores": cores,
+        "devices": keras.distribution.list_devices(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from, marked where files differ from it, else None."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + (" and changes" if _git(folder, "status", "--porcelain", "dmlkit") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()
+
+
+def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
+    """What data it was: enough to tell whether two runs may be compared.
+
+    Args:
+        dataset: The data set.
+        videos: Part → videos read of it.
+    """
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "level": dataset.level,
+        "features": {name: feature.size for name, feature in dataset.features.items()},
+        "num_classes": dataset.num_classes,
+        "generated": dataset.generated,
+        "videos": dict(videos),
+        "notes": list(dataset.notes),
+    }

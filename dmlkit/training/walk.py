@@ -1,0 +1,169 @@
+"""The walk up the ladder: rungs trained on one data set under one profile, and the ladder so far."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from dmlkit.data import open_dataset
+from dmlkit.experiments import BESIDE, Ensemble, Experiment, Missing, Rung, find, ladder_for, why_not
+from dmlkit.profiles import Profile
+from dmlkit.runs import Run, load_run, read_record
+from dmlkit.training.ensembling import ensemble, ensemble_mark
+from dmlkit.training.loop import as_profile, train, training_mark
+
+
+class Walk:
+    """Trains rungs on one data set under one profile, and shows the ladder so far.
+
+    A rung that was trained before, in this notebook or another, is read from `runs`, not trained again.
+    A rung that the data set cannot serve is named with the reason, and fails nothing.
+
+    Args:
+        data: A data set, or the path of one.
+        profile: A `Profile`, or the name of one; the same for every rung.
+        runs: The folder under which each run has its own.
+        seed: Of every training.
+        deterministic: As for `train`.
+        progress: As for `train`.
+    """
+
+    def __init__(
+        self,
+        data,
+        *,
+        profile: str | Profile = "demo",
+        runs: str | os.PathLike = "runs",
+        seed: int = 0,
+        deterministic: bool = False,
+        progress: str = "auto",
+    ):
+        self.dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+        self.profile = as_profile(profile)
+        self.runs = Path(runs)
+        self.seed = seed
+        self.deterministic = deterministic
+        self.progress = progress
+        self.rungs = ladder_for(self.dataset.level)
+
+    def train(self, *rungs: str | Rung) -> dict[str, Run]:
+        """Train rungs, or read them where they were trained before.
+
+        Args:
+            rungs: Names, or `Experiment` and `Ensemble` values. An ensemble's members are trained first.
+
+        Returns:
+            Name → run, without the rungs that this data set cannot serve (one line says why).
+        """
+        runs = {}
+        for rung in (find(rung) if isinstance(rung, str) else rung for rung in rungs):
+            if reason := self.why_not(rung):
+                print(f"{rung.title}: not applicable here, because {reason}.")
+                continue
+            runs[rung.name] = self._train(rung)
+        return runs
+
+    def train_chapter(self, chapter: str) -> dict[str, Run]:
+        """Train the ladder's rungs of one chapter: `baselines`, `bi-lstm`, `bi-gru`, `fusion`, ..."""
+        return self.train(*(rung for rung in self.rungs.values() if rung.chapter == chapter))
+
+    def why_not(self, rung: Rung) -> str | None:
+        """Why this data set cannot serve a rung, or None."""
+        return why_not(rung, level=self.dataset.level, modalities=tuple(self.dataset.features))
+
+    def find(self, rung: str | Rung) -> Run | None:
+        """The finished run of a rung under these conditions, or None."""
+        rung = find(rung) if isinstance(rung, str) else rung
+        if isinstance(rung, Missing) or self.why_not(rung):
+            return None
+        mark = self._mark(rung)
+        folder = self._folder(rung, mark)
+        record = read_record(folder)
+        return load_run(folder) if record and record["fingerprint"] == mark else None
+
+    def results(self, rungs: dict[str, Rung] | None = None) -> list[dict]:
+        """A row a rung in the ladder's order, as `results.json` holds it.
+
+        Args:
+            rungs: The rungs; the ladder's where None.
+        """
+        return [self._result(rung) for rung in (self.rungs if rungs is None else rungs).values()]
+
+    def ladder(self) -> pd.DataFrame:
+        """The ladder so far, a row a rung; numbers are missing where there is no run."""
+        return pd.DataFrame(self.results()).set_index("title")
+
+    def beside(self) -> pd.DataFrame:
+        """What was trained beside the ladder: bare forms, exact cells, other readings."""
+        rows = [row for row in self.results(BESIDE) if row["status"] == "trained"]
+        return pd.DataFrame(rows, columns=list(self._result(next(iter(BESIDE.values()))))).set_index("title")
+
+    def _train(self, rung: Experiment | Ensemble) -> Run:
+        if run := self.find(rung):
+            print(f"{rung.title}: already trained, GAP@20 {run.gap:.4f}")
+            return run
+        if isinstance(rung, Ensemble):
+            members = [self._train(find(name)) for name in rung.members]
+            run = ensemble(members, out=self._folder(rung, self._mark(rung)), name=rung.name, title=rung.title)
+        else:
+            print(f"{rung.title}:")
+            run = train(
+                rung,
+                data=self.dataset,
+                out=self._folder(rung, self._mark(rung)),
+                profile=self.profile,
+                seed=self.seed,
+                deterministic=self.deterministic,
+                progress=self.progress,
+            )
+        return run
+
+    def _mark(self, rung: Experiment | Ensemble) -> str:
+        if isinstance(rung, Ensemble):
+            return ensemble_mark(rung, [self._mark(find(name)) for name in rung.members])
+        return training_mark(
+            rung,
+            self.dataset,
+            profile=self.profile,
+            seed=self.seed,
+            precision="float32",
+            deterministic=self.deterministic,
+        )
+
+    def _folder(self, rung: Rung, mark: str) -> Path:
+        # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
+        return self.runs / f"{rung.name}-{mark[:8]}"
+
+    def _result(self, rung: Rung) -> dict:
+        run = self.find(rung)
+        reason = self.why_not(rung)
+        if run is None:
+            status = "missing" if isinstance(rung, Missing) else "not applicable" if reason else "not trained"
+            measures, record = {}, {}
+        else:
+            status, measures, record = "trained", run.measures, run.record
+        low, high = measures.get("gap_interval", (None, None))
+        return {
+            "name": rung.name,
+            "title": rung.title,
+            "status": status,
+            "reason": reason,
+            "gap": measures.get("gap"),
+            "gap_low": low,
+            "gap_high": high,
+            "map": measures.get("map"),
+            "map_classes": measures.get("map_classes"),
+            "hit_at_one": measures.get("hit_at_one"),
+            "perr": measures.get("perr"),
+            "parameters": record.get("parameters"),
+            "training_seconds": record.get("seconds", {}).get("training"),
+            "epochs": record.get("epochs"),
+            "videos": measures.get("videos"),
+            "paper_gap": rung.paper_gap,
+            "experiment": None if isinstance(rung, Missing) else rung.to_record(),
+            "run": None if run is None else run.path.name,
+        }
+
+
