@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dmlkit.evaluation.checks import checked
+from dmlkit.evaluation.checks import checked, count_labels
 from dmlkit.evaluation.top import top_k_classes
 
 
@@ -48,7 +48,7 @@ def precision_at_equal_recall_rate(scores: ArrayLike, labels: ArrayLike) -> floa
     never counts a score of 0 as right; here such videos are left out, and only the order of scores matters.
     """
     scores, labels = checked(scores, labels)
-    label_counts = np.count_nonzero(labels, axis=1)
+    label_counts = count_labels(labels)
     total = 0.0
     # Videos with equally many labels share one n; sizes seldom exceed a few dozen.
     for n in np.unique(label_counts[label_counts > 0]):

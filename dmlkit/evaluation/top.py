@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dmlkit.evaluation.checks import checked, checked_count, checked_scores
+from dmlkit.evaluation.checks import checked, checked_count, checked_scores, count_labels
 
 # Enough to drown numpy's cost per call, few enough to stay in the processor's cache.
 _SCORES_AT_A_TIME = 1 << 19
@@ -83,7 +83,8 @@ def top_k_classes(scores: np.ndarray, k: int) -> np.ndarray:
         chosen = part >= threshold
         if np.count_nonzero(chosen) > chosen.shape[0] * k:
             _drop_higher_of_equals(chosen, part, threshold, k)
-        classes[start : start + rows] = np.nonzero(chosen)[1].reshape(-1, k)
+        # Flat places and a remainder: numpy finds them several times faster than pairs of row and column.
+        classes[start : start + rows] = (np.flatnonzero(chosen) % num_classes).reshape(-1, k)
     return classes
 
 
@@ -132,7 +133,7 @@ def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20, name: st
     return TopPairs(
         scores=_at_least_float32(np.take_along_axis(scores, classes, axis=1)),
         correct=np.take_along_axis(labels, classes, axis=1),
-        true_labels=np.count_nonzero(labels, axis=1),
+        true_labels=count_labels(labels),
     )
 
 
