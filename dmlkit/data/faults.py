@@ -44,7 +44,11 @@ def unreadable(shard: str, number: int, error: tf.errors.OpError) -> DataError:
     if isinstance(error, tf.errors.NotFoundError):
         return DataError(f"{shard} is not there (any more). Put it back, or open the data set anew.")
     if isinstance(error, tf.errors.DataLossError):
-        fault = "the file ends within the record" if "truncated" in str(error.message) else "its checksum is wrong"
+        fault = (
+            "the file ends within the record"
+            if "truncated" in str(error.message)
+            else "its checksum is wrong"
+        )
         return DataError(f"{where(shard, number)}: the shard is damaged, {fault}. {DAMAGED_ADVICE}")
     return DataError(f"{where(shard, number)}: the shard cannot be read ({error.message}). {DAMAGED_ADVICE}")
 

@@ -67,9 +67,9 @@ class FrameParser:
             batch[feature.name] = padded
         batch["num_frames"] = num_frames
         if self.labelled:
-            classes = [video.classes for video in videos]
-            counts = np.array([len(each) for each in classes])
-            batch["labels"] = multi_hot(np.array(sum(classes, []), dtype=np.int64), counts, self.num_classes)
+            classes = np.array([label for video in videos for label in video.classes], dtype=np.int64)
+            counts = np.array([len(video.classes) for video in videos])
+            batch["labels"] = multi_hot(classes, counts, self.num_classes)
         return batch
 
     def check(self, record: bytes) -> None:
@@ -80,7 +80,9 @@ class FrameParser:
         """
         video = self._read(record)
         if self.labelled:
-            multi_hot(np.array(video.classes, dtype=np.int64), np.array([len(video.classes)]), self.num_classes)
+            multi_hot(
+                np.array(video.classes, dtype=np.int64), np.array([len(video.classes)]), self.num_classes
+            )
 
     def _read(self, record: bytes) -> _Video:
         context, matrices = self._split(record)
@@ -92,7 +94,9 @@ class FrameParser:
         num_frames = max(lengths.values())
         if min(lengths.values()) != num_frames:
             counted = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise RecordFault(f"the modalities differ in their number of frames ({counted}). Cut them to one length.")
+            raise RecordFault(
+                f"the modalities differ in their number of frames ({counted}). Cut them to one length."
+            )
         video_id, classes = read_context(context)
         if self.max_frames is not None and num_frames > self.max_frames:
             seed = seed_of(video_id, seed=self.seed, epoch=self.epoch)
@@ -112,7 +116,9 @@ class FrameParser:
         try:
             parts = dict(_fields(record, 0, len(record)))
             context = tf.train.Features.FromString(record[slice(*parts.get(CONTEXT, (0, 0)))])
-            entries = [dict(_fields(record, *span)) for _, span in _fields(record, *parts.get(FEATURE_LISTS, (0, 0)))]
+            entries = [
+                dict(_fields(record, *span)) for _, span in _fields(record, *parts.get(FEATURE_LISTS, (0, 0)))
+            ]
             spans = {record[slice(*entry[1])]: entry.get(2, (0, 0)) for entry in entries}
         except Exception:
             # Not laid out as writers do: the protobuf library has the last word.
@@ -132,7 +138,9 @@ class FrameParser:
         try:
             parsed = tf.train.SequenceExample.FromString(record)
         except Exception as error:
-            raise RecordFault("not a tf.train.SequenceExample. The file is of another kind or damaged.") from error
+            raise RecordFault(
+                "not a tf.train.SequenceExample. The file is of another kind or damaged."
+            ) from error
         lists, matrices = parsed.feature_lists.feature_list, {}
         for feature in self.features:
             if feature.key not in lists:
@@ -170,7 +178,9 @@ class _Stencil:
         prefix = FIRST_TAG + _varint(payload)
         prefix = (FIRST_TAG if byte else SECOND_TAG) + _varint(len(prefix) + payload) + prefix
         prefix = FIRST_TAG + _varint(len(prefix) + payload) + prefix
-        return cls(np.frombuffer(prefix, dtype=np.uint8), len(prefix) + payload, np.dtype("u1" if byte else "<f4"))
+        return cls(
+            np.frombuffer(prefix, dtype=np.uint8), len(prefix) + payload, np.dtype("u1" if byte else "<f4")
+        )
 
     def read(self, raw: np.ndarray) -> np.ndarray | None:
         """The frames (T, D) in a feature list's bytes; None where they are not laid out this way."""
@@ -223,7 +233,11 @@ def _row(frame: tf.train.Feature, feature: Feature) -> np.ndarray:
             "the data set says. Correct the coding in dataset.toml."
         )
     values = frame.bytes_list.value if feature.coding == "byte" else frame.float_list.value
-    row = np.frombuffer(b"".join(values), np.uint8) if feature.coding == "byte" else np.array(values, np.float32)
+    row = (
+        np.frombuffer(b"".join(values), np.uint8)
+        if feature.coding == "byte"
+        else np.array(values, np.float32)
+    )
     if len(row) != feature.size:
         raise RecordFault(wrong_size(feature, len(row)))
     return row

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from functools import partial
 
 import tensorflow as tf
 
@@ -66,8 +67,8 @@ def count_records(path: str) -> int:
     """
     size, count, offset = tf.io.gfile.stat(path).length, 0, 0
     # A seek in gfile throws its read-ahead away, which on local files costs more than the count itself.
-    opened = tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb")
-    with opened as file:
+    opened = partial(tf.io.gfile.GFile if "://" in path else open, path, "rb")
+    with opened() as file:
         while offset + HEADER <= size:
             file.seek(offset)
             offset += HEADER + int.from_bytes(file.read(HEADER)[:8], "little") + FOOTER

@@ -70,7 +70,9 @@ class VideoParser:
             if len(values) != feature.size:
                 raise RecordFault(wrong_size(feature, len(values)))
             if not np.isfinite(values).all():
-                raise RecordFault(f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave it out.")
+                raise RecordFault(
+                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave it out."
+                )
 
     def _specification(self) -> dict[str, object]:
         specification: dict[str, object] = {
@@ -81,7 +83,9 @@ class VideoParser:
             specification["labels"] = tf.io.RaggedFeature(tf.int64)
         for feature in self.features:
             zeros = np.zeros(feature.size, dtype=np.float32)
-            specification[feature.key] = tf.io.FixedLenFeature([feature.size], tf.float32, default_value=zeros)
+            specification[feature.key] = tf.io.FixedLenFeature(
+                [feature.size], tf.float32, default_value=zeros
+            )
         return specification
 
 

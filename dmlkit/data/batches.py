@@ -1,0 +1,223 @@
+"""Shards to padded batches: order, shuffling, and the way into ``model.fit``.
+
+Memory stays flat however many shards there are: a few open files, at most `SHUFFLE_BYTES` of records to
+shuffle (and as much again being filled meanwhile), and the batch itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import tensorflow as tf
+
+from dmlkit.data.faults import RecordFault, locate
+from dmlkit.data.frames import FrameParser
+from dmlkit.data.schema import Dataset
+from dmlkit.data.shards import count_records, first_records
+from dmlkit.data.videos import VideoParser
+from dmlkit.errors import DataError, UsageError
+
+SHUFFLE_BYTES = 64 << 20
+# No window holds more records than this: tiny records are shuffled well enough, and the start stays quick.
+LONGEST_WINDOW = 16_384
+# Shards read side by side when shuffling.
+OPEN_SHARDS = 16
+READ_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one epoch of a split; made by `Dataset.batches`, whose docstring says what they hold.
+
+    Can be iterated any number of times, always with the same videos in the same order.
+    """
+
+    dataset: Dataset
+    split: str
+    batch_size: int
+    shuffle: bool
+    seed: int
+    epoch: int
+    frame_choice: str
+    max_frames: int | None
+    max_videos: int | None
+    _faults: list[DataError] = field(default_factory=list, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        """Yield one dict of numpy arrays a batch.
+
+        Raises:
+            DataError: A record is damaged or not what the data set says; names file and record number.
+        """
+        try:
+            for records in self._grouped():
+                yield self._parser.parse(records)
+        except (RecordFault, tf.errors.OpError) as error:
+            raise self._located(error) from error
+
+    def as_tensorflow(self) -> tf.data.Dataset:
+        """The same batches for ``model.fit``: (inputs by name, with ``num_frames`` at frame level; labels).
+
+        Raises:
+            DataError: The split carries no labels.
+        """
+        if not self.labelled:
+            raise DataError(
+                f"The split {self.split!r} of {self.dataset.path} carries no labels, so nothing can be trained or "
+                f"measured on it. Splits with labels: {', '.join(sorted(self.dataset.labelled)) or 'none'}."
+            )
+        inputs = {}
+        for feature in self.dataset.features.values():
+            if self.dataset.level == "frame":
+                dtype = tf.uint8 if feature.coding == "byte" else tf.float32
+                inputs[feature.name] = tf.TensorSpec((None, None, feature.size), dtype)
+            else:
+                inputs[feature.name] = tf.TensorSpec((None, feature.size), tf.float32)
+        if self.dataset.level == "frame":
+            inputs["num_frames"] = tf.TensorSpec((None,), tf.int32)
+        labels = tf.TensorSpec((None, self.dataset.num_classes), tf.float32)
+
+        def pairs() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+            try:
+                for batch in self:
+                    yield {name: batch[name] for name in inputs}, batch["labels"]
+            except DataError as error:
+                # TensorFlow hands on no more than a text; `faults_named` finds the error itself here.
+                self._faults.append(error)
+                raise
+
+        return tf.data.Dataset.from_generator(pairs, output_signature=(inputs, labels)).prefetch(READ_AHEAD)
+
+    @contextmanager
+    def faults_named(self) -> Iterator[None]:
+        """Around whatever consumes `as_tensorflow`: its errors that come from the data become `DataError`.
+
+        Raises:
+            DataError: Names file and record number. Errors that do not come from the data pass unchanged.
+        """
+        self._faults.clear()
+        try:
+            yield
+        except Exception as error:
+            if self._faults:
+                raise self._faults[0] from error
+            raise
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the batches hold ``labels``."""
+        return self.split in self.dataset.labelled
+
+    @cached_property
+    def _parser(self) -> FrameParser | VideoParser:
+        features = tuple(self.dataset.features.values())
+        if self.dataset.level == "video":
+            return VideoParser(features, self.dataset.num_classes, self.labelled)
+        return FrameParser(
+            features,
+            self.dataset.num_classes,
+            self.labelled,
+            frame_choice=self.frame_choice,
+            max_frames=self.max_frames,
+            seed=self.seed,
+            epoch=self.epoch,
+        )
+
+    def _grouped(self) -> Iterator[np.ndarray]:
+        """Serialized records, batch by batch, in the order of this epoch."""
+        shards = self.dataset.splits[self.split]
+        if not self.shuffle:
+            return _in_order(shards, self.batch_size, self.max_videos)
+        chosen = capped(shards, self.max_videos)
+        return _shuffled(chosen, self.batch_size, seed=self.seed, epoch=self.epoch)
+
+    def _located(self, error: Exception) -> DataError:
+        found = locate(self.dataset.splits[self.split], self._parser.check)
+        return found or DataError(f"Reading the split {self.split!r} of {self.dataset.path} failed: {error}")
+
+
+def make_batches(
+    dataset: Dataset,
+    split: str,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    epoch: int,
+    frame_choice: str,
+    max_frames: int | None,
+    max_videos: int | None,
+) -> Batches:
+    """Check the numbers, then build; `Dataset.batches` documents them.
+
+    Raises:
+        UsageError: A number is out of its range.
+    """
+    least = {"batch_size": (batch_size, 1), "seed": (seed, 0), "epoch": (epoch, 0)}
+    least |= {"max_frames": (max_frames, 1), "max_videos": (max_videos, 1)}
+    for name, (value, smallest) in least.items():
+        if value is not None and value < smallest:
+            raise UsageError(f"`{name}` must be at least {smallest}. Received: {name}={value}.")
+    return Batches(dataset, split, batch_size, shuffle, seed, epoch, frame_choice, max_frames, max_videos)
+
+
+def capped(shards: Sequence[str], max_videos: int | None) -> list[tuple[str, int]]:
+    """Which shards hold the first videos, and how many to take of each (-1: all).
+
+    The same videos whatever the seed and the epoch, and only as many shards are looked at as are needed.
+
+    Args:
+        shards: Sorted.
+        max_videos: How many videos; None for all.
+    """
+    if max_videos is None:
+        return [(shard, -1) for shard in shards]
+    chosen, left = [], max_videos
+    for shard in shards:
+        if left <= 0:
+            break
+        chosen.append((shard, left))
+        left -= count_records(shard)
+    return chosen
+
+
+def _in_order(shards: Sequence[str], batch_size: int, max_videos: int | None) -> Iterator[np.ndarray]:
+    records = tf.data.TFRecordDataset(list(shards)).take(-1 if max_videos is None else max_videos)
+    return records.batch(batch_size).prefetch(READ_AHEAD).as_numpy_iterator()
+
+
+def _shuffled(
+    shards: Sequence[tuple[str, int]], batch_size: int, *, seed: int, epoch: int
+) -> Iterator[np.ndarray]:
+    """Shards in random order, read side by side; then windows of records, each in random order.
+
+    Windows and numpy's generator rather than ``tf.data``'s shuffling: that one's order also hangs on TensorFlow's
+    global seed, so that a resumed training could see another order than the one it resumes.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    shuffled = [shards[i] for i in rng.permutation(len(shards))]
+    paths, counts = [shard for shard, _ in shuffled], [count for _, count in shuffled]
+    records = tf.data.Dataset.from_tensor_slices((paths, np.array(counts, dtype=np.int64))).interleave(
+        lambda path, count: tf.data.TFRecordDataset(path).take(count),
+        cycle_length=OPEN_SHARDS,
+    )
+    window = max(batch_size, _window([shard for shard, _ in shards]))
+    left: np.ndarray = np.empty(0, dtype=object)
+    for group in records.batch(window).prefetch(1).as_numpy_iterator():
+        waiting = np.concatenate([left, rng.permutation(group)])
+        full = len(waiting) - len(waiting) % batch_size
+        for start in range(0, full, batch_size):
+            yield waiting[start : start + batch_size]
+        left = waiting[full:]
+    if len(left):
+        yield left
+
+
+def _window(shards: Sequence[str]) -> int:
+    """How many records fit the bytes set aside for shuffling, by the first ones' mean length."""
+    sizes = [len(record) for record in first_records(shards, 64)]
+    return min(LONGEST_WINDOW, max(1, SHUFFLE_BYTES * len(sizes) // max(1, sum(sizes))))

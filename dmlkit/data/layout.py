@@ -1,0 +1,92 @@
+"""What a few records tell of a data set: its level, its modalities, whether there are labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from dmlkit.data.labels import ID_KEYS
+from dmlkit.data.schema import Feature
+from dmlkit.data.shards import first_records
+from dmlkit.errors import DataError
+
+# Not the first record alone: early files lack mean_audio in some.
+LOOKED_AT = 16
+NOT_FEATURES = {*ID_KEYS, "labels"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What was seen: level, modalities by name, whether any record had labels."""
+
+    level: str
+    features: dict[str, Feature]
+    labelled: bool
+
+
+def recognise(shards: Sequence[str]) -> Layout:
+    """Look at the first records of some shards.
+
+    Raises:
+        DataError: They cannot be read, or hold no features.
+    """
+    seen: Counter[Feature] = Counter()
+    levels: Counter[str] = Counter()
+    labelled = False
+    for record in first_records(shards, LOOKED_AT):
+        try:
+            # An Example reads as a SequenceExample without frames, whose context holds everything.
+            parsed = tf.train.SequenceExample.FromString(record)
+        except Exception:
+            raise DataError(
+                f"{shards[0]} holds records that are neither tf.train.Example nor tf.train.SequenceExample. "
+                "dmlkit reads YouTube-8M's and AudioSet's layouts."
+            ) from None
+        labelled = labelled or ("labels" in parsed.context.feature and bool(_labels(parsed)))
+        lists = parsed.feature_lists.feature_list
+        levels["frame" if lists else "video"] += 1
+        seen.update(_frame_features(lists) if lists else _video_features(parsed.context.feature))
+    level = levels.most_common(1)[0][0]
+    sizes: dict[str, tuple[int, Feature]] = {}
+    for feature, count in seen.items():
+        if count > sizes.get(feature.name, (0, feature))[0]:
+            sizes[feature.name] = (count, feature)
+    if not sizes:
+        raise DataError(f"The first records of {shards[0]} hold no features. Is this a folder of features?")
+    # Biggest first, so that pictures come before sound, and one order wherever a dict's own is chance.
+    features = sorted((feature for _, feature in sizes.values()), key=lambda each: (-each.size, each.name))
+    return Layout(level, {feature.name: feature for feature in features}, labelled)
+
+
+def modality(key: str) -> str:
+    """The name of a modality, from its key in the records: ``mean_rgb`` → rgb, ``audio_embedding`` → audio."""
+    return key.removeprefix("mean_").removesuffix("_embedding")
+
+
+def _labels(parsed: tf.train.SequenceExample) -> Sequence[int]:
+    return parsed.context.feature["labels"].int64_list.value
+
+
+def _frame_features(lists: dict) -> list[Feature]:
+    found = []
+    for key, frames in lists.items():
+        if not frames.feature:
+            continue
+        first = frames.feature[0]
+        if first.bytes_list.value and first.bytes_list.value[0]:
+            found.append(Feature(modality(key), len(first.bytes_list.value[0]), "byte", key))
+        elif first.float_list.value:
+            found.append(Feature(modality(key), len(first.float_list.value), "float", key))
+    return found
+
+
+def _video_features(entries: dict) -> list[Feature]:
+    return [
+        Feature(modality(key), len(entry.float_list.value), "float", key)
+        for key, entry in entries.items()
+        # A single number is a time or a count.
+        if key not in NOT_FEATURES and len(entry.float_list.value) > 1
+    ]

@@ -1,0 +1,165 @@
+"""Opening a folder: what dataset.toml says, and what the records tell where it says nothing."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from dmlkit.data.declaration import FILE, Declaration, read_declaration
+from dmlkit.data.faults import RecordFault, locate
+from dmlkit.data.labels import read_context
+from dmlkit.data.layout import Layout, recognise
+from dmlkit.data.schema import Dataset, Feature
+from dmlkit.data.shards import list_shards, match_shards
+from dmlkit.data.splits import divide, split_of
+from dmlkit.data.vocabulary import Vocabulary, find_vocabulary, read_vocabulary
+from dmlkit.errors import DataError
+
+# The releases one meets without their vocabulary beside them: key in the records, its size, the id's key → classes.
+RELEASES = {
+    ("mean_rgb", 1024, "video_id"): ("YouTube-8M 2017", 4716),
+    ("rgb", 1024, "video_id"): ("YouTube-8M 2017", 4716),
+    ("mean_rgb", 1024, "id"): ("YouTube-8M 2018", 3862),
+    ("rgb", 1024, "id"): ("YouTube-8M 2018", 3862),
+    ("audio_embedding", 128, "video_id"): ("AudioSet", 527),
+}
+
+
+def open_dataset(path: str | os.PathLike) -> Dataset:
+    """Open a folder of shards, with or without a dataset.toml.
+
+    Where there is none, level, modalities and their sizes are read off the first records, splits off the names of
+    files and folders, classes off the vocabulary. Where only one split has labels, every fifth of its shards
+    validates; where there is no tuning part, every tenth training shard is one. `Dataset.notes` says what was done.
+
+    Args:
+        path: The folder, local or anything ``tf.io.gfile`` knows.
+
+    Raises:
+        DataError: There is no such folder, no shards in it, or they are damaged or of no known layout.
+    """
+    root = os.fspath(path).rstrip("/") or "/"
+    declared = read_declaration(root)
+    notes: list[str] = []
+    if declared.splits:
+        found = {
+            split: match_shards(root, patterns, split=split) for split, patterns in declared.splits.items()
+        }
+    else:
+        found = _by_name(list_shards(root), root)
+    layouts = {split: recognise(shards) for split, shards in found.items()}
+    labelled = frozenset(split for split, layout in layouts.items() if layout.labelled)
+    level, features = _level_and_features(root, declared, layouts)
+    vocabulary = _vocabulary(root, declared)
+    num_classes = declared.num_classes
+    if num_classes is None:
+        num_classes, note = _count_classes(root, vocabulary, found, labelled, features)
+        notes.append(note)
+    splits, labelled, divided = divide(found, labelled, root)
+    return Dataset(
+        path=root,
+        name=declared.name or posixpath.basename(root),
+        level=level,
+        features=features,
+        num_classes=num_classes,
+        class_names=(vocabulary or Vocabulary({}, {})).class_names(num_classes),
+        splits=splits,
+        labelled=labelled,
+        notes=(*notes, *divided),
+        generated=declared.generated,
+        class_kinds=vocabulary.class_kinds(num_classes) if vocabulary else None,
+        records_per_shard=declared.records_per_shard,
+        truth_files=declared.truth,
+    )
+
+
+def _by_name(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for shard in shards:
+        found.setdefault(split_of(shard, root), []).append(shard)
+    return {split: tuple(each) for split, each in found.items()}
+
+
+def _level_and_features(
+    root: str, declared: Declaration, layouts: dict[str, Layout]
+) -> tuple[str, dict[str, Feature]]:
+    levels = {layout.level for layout in layouts.values()}
+    if declared.level is not None:
+        levels.add(declared.level)
+    if len(levels) > 1:
+        said = f"{FILE} says {declared.level}" if declared.level else "the splits differ"
+        raise DataError(
+            f"{root} mixes frame-level and video-level records ({said}). Open the folder of one level, or name "
+            f"its shards in {FILE}."
+        )
+    features: dict[str, Feature] = {}
+    for layout in layouts.values():
+        features |= {name: feature for name, feature in layout.features.items() if name not in features}
+    return levels.pop(), declared.features or features
+
+
+def _vocabulary(root: str, declared: Declaration) -> Vocabulary | None:
+    path = posixpath.join(root, declared.vocabulary) if declared.vocabulary else find_vocabulary(root)
+    return read_vocabulary(path) if path else None
+
+
+def _count_classes(
+    root: str,
+    vocabulary: Vocabulary | None,
+    found: dict[str, tuple[str, ...]],
+    labelled: frozenset[str],
+    features: dict[str, Feature],
+) -> tuple[int, str]:
+    if vocabulary:
+        return (
+            vocabulary.num_classes,
+            f"The number of classes ({vocabulary.num_classes}) is the vocabulary's.",
+        )
+    id_key = _id_key(next(iter(found.values())))
+    for feature in features.values():
+        if (feature.key, feature.size, id_key) in RELEASES:
+            release, num_classes = RELEASES[feature.key, feature.size, id_key]
+            return num_classes, f"The records look like {release}'s, so there are {num_classes} classes."
+    if not labelled:
+        raise DataError(
+            f"{root} has neither labels nor a vocabulary, so its number of classes is not to be known. Put the "
+            f"vocabulary.csv there, or a {FILE} with num_classes."
+        )
+    num_classes = 1 + max(_highest_label(found[split]) for split in labelled)
+    return (
+        num_classes,
+        f"The number of classes ({num_classes}) is one more than the highest label in the shards.",
+    )
+
+
+def _id_key(shards: tuple[str, ...]) -> str:
+    from dmlkit.data.shards import first_records
+
+    record = tf.train.SequenceExample.FromString(first_records(shards, 1)[0])
+    return "video_id" if "video_id" in record.context.feature else "id"
+
+
+def _highest_label(shards: tuple[str, ...]) -> int:
+    highest = -1
+    specification = {"labels": tf.io.RaggedFeature(tf.int64)}
+    try:
+        for records in tf.data.TFRecordDataset(shards).batch(1024):
+            # A SequenceExample's context is where an Example's features are, so this reads both.
+            labels = tf.io.parse_example(records, specification)["labels"].values.numpy()
+            highest = max(highest, int(np.max(labels, initial=-1)))
+    except tf.errors.OpError as error:
+        raise locate(shards, _check_context) or DataError(
+            f"The labels cannot be read: {error.message}"
+        ) from error
+    return highest
+
+
+def _check_context(record: bytes) -> None:
+    try:
+        read_context(tf.train.Example.FromString(record).features)
+    except Exception as error:
+        raise RecordFault("not a tf.train.Example. The file is of another kind or damaged.") from error

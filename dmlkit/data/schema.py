@@ -1,0 +1,207 @@
+"""What a data set is: its level, its modalities by name, its classes, its splits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmlkit.data.frame_choice import FRAME_CHOICES
+from dmlkit.errors import DataError, UsageError, choose, nearest
+
+if TYPE_CHECKING:
+    from dmlkit.data.batches import Batches
+
+LEVELS = ("video", "frame")
+CODINGS = ("byte", "float")
+SPLITS = ("train", "tuning", "validate", "test")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One modality: its name, the length of its vector, how that is stored, and its key in the records.
+
+    Attributes:
+        name: ``"rgb"``, ``"audio"``, ...
+        size: Values a frame (or a video).
+        coding: ``"byte"`` (one byte a value, to be dequantised) or ``"float"``.
+        key: ``"mean_rgb"``, ``"audio_embedding"``, ...
+    """
+
+    name: str
+    size: int
+    coding: str
+    key: str
+
+    def __post_init__(self) -> None:
+        if self.coding not in CODINGS:
+            raise DataError(
+                f"The coding of the feature {self.name!r} must be one of {', '.join(CODINGS)}. "
+                f"Received: {self.coding!r}.{nearest(self.coding, CODINGS)}"
+            )
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise DataError(
+                f"The size of the feature {self.name!r} must be a whole number above 0, not {self.size!r}."
+            )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of shards, described. Made by `open_dataset`.
+
+    Attributes:
+        path: The folder.
+        name: What reports call it.
+        level: ``"video"`` or ``"frame"``.
+        features: The modalities by name, in a fixed order.
+        num_classes: How many classes there are.
+        class_names: Their names, one a class.
+        splits: ``"train"``, ``"tuning"``, ``"validate"``, ``"test"`` (those there are) → shards, sorted.
+        labelled: The splits whose records carry labels.
+        notes: What was inferred or divided, one sentence each, for reports.
+        generated: Whether the data were generated.
+        class_kinds: A kind for each class, where the vocabulary has them.
+        records_per_shard: What dataset.toml says that every shard but a split's last holds.
+        truth_files: Split → the file that says which frames made each label.
+    """
+
+    path: str
+    name: str
+    level: str
+    features: dict[str, Feature]
+    num_classes: int
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[str, ...]]
+    labelled: frozenset[str]
+    notes: tuple[str, ...] = ()
+    generated: bool = False
+    class_kinds: tuple[str, ...] | None = None
+    records_per_shard: int | None = None
+    truth_files: dict[str, str] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def batches(
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        frame_choice: str = "first",
+        max_frames: int | None = None,
+        max_videos: int | None = None,
+    ) -> Batches:
+        """One epoch of a split, as dicts of numpy arrays.
+
+        ``"id"`` (B,) str; each modality by name: (B, T, D) uint8 (byte coding) or float32, zeros after a video's
+        last frame, T the batch's longest video (frame level), or (B, D) float32 (video level); ``"num_frames"``
+        (B,) int32 (frame level); ``"labels"`` (B, num_classes) float32 of 0 and 1 (where the split has labels).
+
+        Args:
+            split: One of the data set's splits.
+            batch_size: Videos a batch; the last one may have fewer.
+            shuffle: False: shards sorted, records in order. True: an order that is a function of seed and epoch.
+            seed: For the order and for random frames.
+            epoch: Counted from 0.
+            frame_choice: ``"first"``, ``"uniform"`` or ``"random"``: which frames stay of a video longer than
+                ``max_frames``.
+            max_frames: The most frames a video; None keeps all.
+            max_videos: Only the first videos of the split, the same in every epoch and for every seed.
+
+        Raises:
+            UsageError: An unknown split or frame choice, or a number out of range.
+
+        Paper: §Future work, training on randomly sampled frames (``frame_choice="random"``).
+        Differs from the paper: padded to the longest video of the batch, not to 300 frames.
+        """
+        from dmlkit.data.batches import make_batches
+
+        self._shards(split)
+        choose(FRAME_CHOICES, frame_choice, what="frame choice")
+        return make_batches(
+            self,
+            split,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            frame_choice=frame_choice,
+            max_frames=max_frames,
+            max_videos=max_videos,
+        )
+
+    def num_videos(self, split: str) -> int:
+        """The number of videos of a split, without reading them.
+
+        Raises:
+            UsageError: An unknown split.
+            DataError: A shard is cut off.
+        """
+        from dmlkit.data.shards import count_records
+
+        shards = self._shards(split)
+        counted = shards if self.records_per_shard is None else shards[-1:]
+        for shard in counted:
+            if shard not in self._counts:
+                self._counts[shard] = count_records(shard)
+        known = (len(shards) - len(counted)) * (self.records_per_shard or 0)
+        return known + sum(self._counts[shard] for shard in counted)
+
+    def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
+        """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.
+
+        The tuning part's videos are told by the file of the training split it was taken from. Empty for data that
+        come without such a file.
+
+        Raises:
+            UsageError: An unknown split.
+        """
+        import tensorflow as tf
+
+        self._shards(split)
+        name = self.truth_files.get(split) or (self.truth_files.get("train") if split == "tuning" else None)
+        if name is None:
+            return {}
+        with tf.io.gfile.GFile(posixpath.join(self.path, name), "r") as file:
+            told = json.loads(file.read())
+        return {
+            video_id: {int(label): np.array(frames, dtype=np.int64) for label, frames in classes.items()}
+            for video_id, classes in told.items()
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A name for exactly these data: equal after a move to another folder, other after any change.
+
+        From the schema and, of every shard, its name, size and last four bytes (the checksum of its last record).
+        """
+        import tensorflow as tf
+
+        from dmlkit.data.shards import tail
+
+        said = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        for split, shards in sorted(self.splits.items()):
+            for shard in shards:
+                size = tf.io.gfile.stat(shard).length
+                name = (
+                    posixpath.relpath(shard, self.path)
+                    if "://" not in shard
+                    else shard.removeprefix(self.path)
+                )
+                digest.update(f"{split} {name.lstrip('/')} {size} ".encode() + tail(shard, size))
+        return digest.hexdigest()
+
+    def _shards(self, split: str) -> tuple[str, ...]:
+        if split not in self.splits:
+            raise UsageError(
+                f"{self.path} has no split {split!r}.{nearest(split, self.splits)} "
+                f"Its splits are: {', '.join(self.splits)}."
+            )
+        return self.splits[split]
