@@ -55,6 +55,7 @@ def test_the_denominator_of_recall_is_not_capped():
     scores = np.linspace(1, 0, 40)[None]
     labels = (np.arange(40) < 25)[None]
     assert global_average_precision(scores, labels) == pytest.approx(20 / 25, abs=1e-15)
+    assert global_average_precision(np.zeros((1, 1000)), np.ones((1, 1000))) == 20 / 1000
 
 
 def test_equal_scores_form_one_threshold():
@@ -189,18 +190,23 @@ def test_merge_leaves_the_other_alone_and_takes_itself_for_another():
     other.update(scores[4:], labels[4:])
     one.merge(other)
     assert other.result() == global_average_precision(scores[4:], labels[4:])
-    one.merge(one)
-    assert one.result() == global_average_precision(np.tile(scores, (2, 1)), np.tile(labels, (2, 1)))
+    scores, labels = random_case(rng, videos=63)
+    gap = GlobalAveragePrecision()
+    for part in np.split(np.arange(63), [32, 48, 56, 60, 62]):
+        gap.update(scores[part], labels[part])
+    gap.merge(gap)
+    assert gap.num_videos == 126
+    assert gap.result() == global_average_precision(np.tile(scores, (2, 1)), np.tile(labels, (2, 1)))
 
 
 def test_it_keeps_top_k_pairs_a_video_and_nothing_more():
     rng = np.random.default_rng(8)
     gap = GlobalAveragePrecision(top_k=20)
-    for _ in range(50):
-        gap.update(rng.random((7, 500), dtype=np.float32), rng.random((7, 500)) < 0.01)
-    assert gap.num_videos == 350
-    assert gap.num_pairs == 350 * 20
-    assert gap.nbytes == 350 * 20 * (4 + 1)
+    for _ in range(1000):  # one video at a time: the worst case for whatever is kept beside the pairs
+        gap.update(rng.random((1, 500), dtype=np.float32), rng.random((1, 500)) < 0.01)
+    assert gap.num_videos == 1000
+    assert gap.num_pairs == 1000 * 20
+    assert gap.nbytes == 1000 * 20 * (4 + 1)
     # All of it counted, by pickling it: the pairs and a few hundred bytes of names and headers.
     assert len(pickle.dumps(gap)) < gap.nbytes + 4000
     few = GlobalAveragePrecision(top_k=20)
