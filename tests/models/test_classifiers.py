@@ -1,0 +1,55 @@
+import keras
+import numpy as np
+import pytest
+
+from dmlkit.models.classifiers import CLASSIFIERS
+
+POOLED = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+
+
+def _sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def _model(classifier, *, mixtures=2, l2=1e-8, num_classes=3):
+    pooled = keras.Input((6,))
+    return keras.Model(
+        pooled, CLASSIFIERS[classifier](pooled, num_classes=num_classes, mixtures=mixtures, l2=l2)
+    )
+
+
+def test_logistic_is_a_sigmoid_for_each_class(randomize):
+    model = randomize(_model("logistic"))
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(model(POOLED), _sigmoid(POOLED @ kernel + bias), atol=1e-6)
+
+
+@pytest.mark.parametrize("mixtures", [1, 2, 4])
+def test_mixture_of_experts_by_hand(mixtures, randomize):
+    model = randomize(_model("mixture_of_experts", mixtures=mixtures))
+    (gates,) = model.get_layer("gates").get_weights()
+    experts, bias = model.get_layer("experts").get_weights()
+    got = np.asarray(model(POOLED))
+    for video, s in enumerate(POOLED):
+        for place in range(3):
+            logits = [s @ gates[:, place * (mixtures + 1) + m] for m in range(mixtures + 1)]
+            shares = np.exp(logits) / np.exp(logits).sum()
+            columns = [place * mixtures + m for m in range(mixtures)]
+            says = [_sigmoid(s @ experts[:, column] + bias[column]) for column in columns]
+            assert got[video, place] == pytest.approx(shares[:-1] @ says, abs=1e-5)
+
+
+def test_penalty_is_on_the_kernels_alone(randomize):
+    model = randomize(_model("logistic", l2=0.1))
+    kernel, _ = model.get_weights()
+    assert float(model.losses[0]) == pytest.approx(0.1 * (kernel**2).sum(), rel=1e-5)
+    assert not _model("logistic", l2=0.0).losses
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("num_classes", [1, 7])
+def test_every_classifier_gives_probabilities(classifier, num_classes, randomize):
+    scores = np.asarray(randomize(_model(classifier, num_classes=num_classes), scale=3.0)(POOLED))
+    assert scores.shape == (5, num_classes)
+    assert scores.dtype == np.float32
+    assert ((scores >= 0) & (scores <= 1)).all()

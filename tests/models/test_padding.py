@@ -1,0 +1,87 @@
+"""What stands after a video's last frame, and how much of it, changes nothing."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dmlkit.models import CLASSIFIERS, ENCODERS, FUSIONS, NORMALIZATIONS, POOLINGS, build, cross_entropy
+
+FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
+LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1]], np.float32)
+
+
+def _model(**parts):
+    defaults = {"mapping_start": "glorot", "closeness": 0.7, "units": 3}
+    return build(features=FEATURES, level="frame", num_classes=3, **{**defaults, **parts})
+
+
+def _scores_loss_gradients(model, batch):
+    with tf.GradientTape() as tape:
+        scores = model(batch, training=True)
+        loss = cross_entropy(LABELS, scores) + sum(model.losses)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    return scores, loss, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+def _assert_equal_under_any_padding(model, batch, padded):
+    moving = [np.array(weight) for weight in model.non_trainable_weights]
+    scores, loss, gradients = _scores_loss_gradients(model, batch)
+    after = [np.array(weight) for weight in model.non_trainable_weights]
+    for weight, value in zip(model.non_trainable_weights, moving, strict=True):
+        weight.assign(value)
+    other_scores, other_loss, other_gradients = _scores_loss_gradients(model, padded)
+    np.testing.assert_allclose(other_scores, scores, atol=1e-5)
+    np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
+    assert any(np.abs(gradient).max() > 1e-3 for gradient in gradients)
+    for weight, gradient, other in zip(model.trainable_variables, gradients, other_gradients, strict=True):
+        np.testing.assert_allclose(other, gradient, atol=1e-5, err_msg=weight.path)
+    for weight, value in zip(model.non_trainable_weights, after, strict=True):
+        np.testing.assert_allclose(weight, value, atol=1e-5, err_msg=weight.path)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_padding_changes_nothing(encoder, pooling, fusion, batch_of, repad, randomize):
+    model = randomize(_model(encoder=encoder, pooling=pooling, fusion=fusion))
+    batch = batch_of()
+    _assert_equal_under_any_padding(model, batch, repad(batch, time=8))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_padding_changes_nothing_where_fusion_is_late(pooling, fusion, batch_of, repad, randomize):
+    model = randomize(_model(encoder="bi_gru", pooling=pooling, fusion=fusion, fusion_stage="late", layers=1))
+    batch = batch_of()
+    _assert_equal_under_any_padding(model, batch, repad(batch, time=8))
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_padding_changes_nothing_in_statistics(normalization, classifier, batch_of, repad, randomize):
+    model = randomize(_model(normalization=normalization, classifier=classifier, pooling="attention"))
+    batch = batch_of()
+    _assert_equal_under_any_padding(model, batch, repad(batch, time=8))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_video_scores_the_same_alone_as_in_a_batch(encoder, batch_of, randomize):
+    model = randomize(_model(encoder=encoder, pooling="mean"))
+    batch = batch_of()
+    together = model(batch)
+    for video, length in enumerate(batch["num_frames"]):
+        alone = {name: batch[name][video : video + 1, :length] for name in FEATURES}
+        alone["num_frames"] = batch["num_frames"][video : video + 1]
+        np.testing.assert_allclose(model(alone)[0], together[video], atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name not in ("none", "dense")])
+def test_every_valid_frame_counts(encoder, batch_of, randomize):
+    """The tests above would also pass on a model that looks at nothing."""
+    model = randomize(_model(encoder=encoder, pooling="last"))
+    batch = batch_of()
+    scores = np.asarray(model(batch))
+    for frame in range(5):
+        changed = {**batch, "audio": batch["audio"].copy()}
+        changed["audio"][0, frame] = [3.0, -3.0, 1.0]
+        assert np.abs(np.asarray(model(changed))[0] - scores[0]).max() > 1e-6
