@@ -66,8 +66,9 @@ def divide(
             del parts[unlabelled]
             notes.append(f"The shards of the split {unlabelled!r} carry no labels and are left aside.")
         parts["train"], parts["validate"] = _take_every(shards, 5)
+        which = "every fifth of them" if len(shards) >= 5 else "the last of them"
         notes.append(
-            f"Only the split {lone!r} carries labels ({len(shards)} shards): every fifth of them validates "
+            f"Only the split {lone!r} carries labels ({len(shards)} shards): {which} validates "
             f"({len(parts['validate'])}), the others train."
         )
     if "tuning" not in labelled:
@@ -78,9 +79,8 @@ def divide(
                 "training data as two shards or more, or name tuning shards in dataset.toml."
             )
         parts["train"], parts["tuning"] = _take_every(shards, 10)
-        notes.append(
-            f"Every tenth of the {len(shards)} training shards is kept for tuning ({len(parts['tuning'])} of them)."
-        )
+        which = "Every tenth" if len(shards) >= 10 else "The last"
+        notes.append(f"{which} of the {len(shards)} training shards is kept for tuning ({len(parts['tuning'])}).")
     return (
         _finished(parts),
         frozenset(labelled & parts.keys() | {"train", "tuning", "validate"}),
