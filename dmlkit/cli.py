@@ -19,7 +19,8 @@ from dmlkit.profiles import PROFILES
 FOLDER = click.Path(path_type=Path)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-data_option = click.option("--data", type=FOLDER, required=True, help="Folder of the data set, or of bare shards.")
+# Data may lie on a remote file system (gs://...), whose paths pathlib would mangle: they stay text.
+data_option = click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
 profile_option = click.option(
     "--profile", default="demo", show_default=True, help=f"Sizes and budget: {', '.join(PROFILES)}."
 )
@@ -38,7 +39,7 @@ def app(debug: bool) -> None:
 
 
 @app.command()
-@click.option("--data", type=FOLDER, help="Folder of the data set; the generated one where none is named.")
+@click.option("--data", help="Folder of the data set; the generated one where none is named.")
 @profile_option
 @click.option("--out", type=FOLDER, help="Folder of the report; below reports/ where none is named.")
 @click.option("-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter.")
@@ -47,10 +48,9 @@ def app(debug: bool) -> None:
 def report(data, profile, out, parameter, seed, deterministic) -> None:
     """Execute the notebooks on a data set, and render them with an index page."""
     choose(PROFILES, profile, what="profile")
-    _quiet()
     from dmlkit.report import build_report
 
-    name = profile if data is None else f"{data.resolve().name}-{profile}"
+    name = profile if data is None else f"{os.path.basename(os.path.abspath(data))}-{profile}"
     made = build_report(
         data=data,
         profile=profile,
@@ -77,7 +77,6 @@ def train(experiment, data, out, profile, seed, deterministic, precision, xla) -
     choose(PROFILES, profile, what="profile")
     if not isinstance(rung, Experiment):
         raise UsageError(f"{experiment} is not trained by itself. `dmlkit ensemble` combines runs.")
-    _quiet()
     from dmlkit.training import train as train_run
 
     run = train_run(
@@ -99,7 +98,6 @@ def train(experiment, data, out, profile, seed, deterministic, precision, xla) -
 @click.option("--split", default="validate", show_default=True, help="Part of the data set; it must be labelled.")
 def evaluate(run, data, split) -> None:
     """Measure a RUN on a part of a data set."""
-    _quiet()
     from dmlkit.training import evaluate as evaluate_run
 
     measures = evaluate_run(run, data=data, split=split)
@@ -120,7 +118,6 @@ def evaluate(run, data, split) -> None:
 @click.option("--name", default="ensemble", show_default=True, help="What it is called.")
 def ensemble(runs, out, name) -> None:
     """Combine RUNS, each weighted by its GAP on the tuning part (the paper's Algorithm 2)."""
-    _quiet()
     from dmlkit.training import ensemble as combine
 
     run = combine(runs, out=out, name=name)
@@ -167,7 +164,6 @@ def data() -> None:
 @click.option("--test", "test_videos", type=click.IntRange(min=0), default=200, show_default=True)
 def synthesize(out, seed, full, train_videos, validate_videos, test_videos) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in stated kinds."""
-    _quiet()
     from dmlkit.data import synthesize as generate
 
     path = generate(out, seed=seed, train=train_videos, validate=validate_videos, test=test_videos)
@@ -175,10 +171,9 @@ def synthesize(out, seed, full, train_videos, validate_videos, test_videos) -> N
 
 
 @data.command()
-@click.argument("path", type=FOLDER)
+@click.argument("path")
 def show(path) -> None:
     """Say what the data set at PATH holds, and what was read off its shards."""
-    _quiet()
     from dmlkit.data import open_dataset
 
     dataset = open_dataset(path)
@@ -189,11 +184,6 @@ def show(path) -> None:
         click.echo(f"  {split:9} {dataset.num_videos(split):>9,} videos in {len(shards):,} shards{labels}")
     for note in dataset.notes:
         click.echo(f"  {note}")
-
-
-def _quiet() -> None:
-    """Keep TensorFlow's start-up lines out of the terminal, unless somebody asked for them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def main() -> None:

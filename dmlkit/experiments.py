@@ -222,7 +222,7 @@ BESIDE: dict[str, Rung] = by_name(
     ),
 )
 
-EXPERIMENTS: dict[str, Rung] = BESIDE | VIDEO_LADDER | LADDER
+EXPERIMENTS: dict[str, Rung] = LADDER | VIDEO_LADDER | BESIDE
 
 
 def find(name: str) -> Rung:

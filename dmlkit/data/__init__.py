@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import importlib
 
+from dmlkit.quiet import start_up_lines_hidden
+
 _HOMES = {
     "Dataset": "schema",
     "Feature": "schema",
@@ -35,7 +37,8 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    with start_up_lines_hidden():
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,12 @@ encoder, pooling or classifier is one function in its file and one line in the t
 Only Keras is used, so that any of its backends can run the models.
 """
 
+# ruff: noqa: E402, I001
+from dmlkit.quiet import start_up_lines_hidden
+
+with start_up_lines_hidden():
+    import keras  # noqa: F401
+
 from dmlkit.models.attention import attention_weights, with_attention
 from dmlkit.models.build import build
 from dmlkit.models.classifiers import CLASSIFIERS

@@ -292,7 +292,13 @@ def _climb(model, dataset, done, *, folder, profile, seed, videos, title, show: 
             title=title, epoch=done.epoch, epochs=profile.epochs, batches=batches, done=done.batches
         )
         with examples.faults_named():
-            model.fit(examples.as_tensorflow().skip(done.batches), verbose=0, callbacks=[saver, *bar])
+            model.fit(
+                examples.as_tensorflow().skip(done.batches),
+                steps_per_epoch=batches - done.batches,
+                shuffle=False,
+                verbose=0,
+                callbacks=[saver, *bar],
+            )
         if not math.isfinite(done.loss):
             raise DataError(
                 f"The loss of {title} is not a number after epoch {done.epoch + 1}: training has diverged. "
