@@ -1,6 +1,5 @@
 """Training: an experiment and data in, a run on disk out."""
 
-# ruff: noqa: E402, I001
 from dmlkit.quiet import start_up_lines_hidden
 
 with start_up_lines_hidden():
@@ -8,7 +7,20 @@ with start_up_lines_hidden():
 
 from dmlkit.training.ensembling import ensemble
 from dmlkit.training.evaluating import evaluate
+from dmlkit.training.frame_study import frame_study
 from dmlkit.training.loop import build_model, predict, train
+from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
 from dmlkit.training.walk import Walk
 
-__all__ = ["Walk", "build_model", "ensemble", "evaluate", "predict", "train"]
+__all__ = [
+    "Walk",
+    "build_model",
+    "ensemble",
+    "evaluate",
+    "frame_study",
+    "fusion_study",
+    "fusion_variants",
+    "predict",
+    "side_questions",
+    "train",
+]

@@ -1,0 +1,54 @@
+"""The figures, tables and sentences of the notebooks.
+
+Every figure is a `Plot`: a matplotlib figure and the sentence that says the same without eyes. None of the
+functions fails where there is nothing to show: the figure then says why. What is drawn says what data it is.
+
+    ladder, ensemble_members         GAP@20 with its interval
+    learning_curves, LiveCurve       loss and tuning GAP, epoch by epoch
+    by_kind, gap_by_kind             what each rung is able to see
+    cost                             GAP against seconds and parameters
+    frames, fusions                  the side questions of chapters 03 and 04
+    video, survey, data_survey       the data
+    attention, attention_on_truth    weights over time beside what was planted
+    table, by_kind_table             tables
+    data_note, say_difference, ...   sentences whose numbers were computed
+"""
+
+from dmlkit.plots.attention import attention, attention_on_truth, say_attention
+from dmlkit.plots.cost import cost
+from dmlkit.plots.curves import LiveCurve, learning_curves
+from dmlkit.plots.data import data_survey, survey, video
+from dmlkit.plots.kinds import by_kind, gap_by_kind
+from dmlkit.plots.ladder import ensemble_members, ladder
+from dmlkit.plots.plot import Plot, nothing
+from dmlkit.plots.studies import frames, fusions, say_frames
+from dmlkit.plots.tables import numbers, table
+from dmlkit.plots.words import Sentence, data_note, say_best, say_difference, say_ensemble
+
+__all__ = [
+    "LiveCurve",
+    "Plot",
+    "Sentence",
+    "attention",
+    "attention_on_truth",
+    "by_kind",
+    "cost",
+    "data_note",
+    "data_survey",
+    "ensemble_members",
+    "frames",
+    "fusions",
+    "gap_by_kind",
+    "ladder",
+    "learning_curves",
+    "nothing",
+    "numbers",
+    "say_attention",
+    "say_best",
+    "say_difference",
+    "say_ensemble",
+    "say_frames",
+    "survey",
+    "table",
+    "video",
+]

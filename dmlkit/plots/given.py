@@ -1,0 +1,66 @@
+"""What the plots are given, brought to one shape: runs, rows of the ladder, and what data it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+NUMBERS = (
+    "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
+    "videos", "paper_gap",
+)  # fmt: skip
+TEXTS = ("name", "title", "status", "reason", "experiment")
+
+
+def as_runs(runs) -> list:
+    """The runs in a dict, a list or alone, without those that are None.
+
+    Args:
+        runs: Name → run, runs, one run, or None.
+    """
+    if runs is None:
+        return []
+    if isinstance(runs, Mapping):
+        runs = runs.values()
+    elif not isinstance(runs, Iterable):
+        runs = [runs]
+    return [run for run in runs if run is not None]
+
+
+def as_rows(ladder: pd.DataFrame | list[dict]) -> pd.DataFrame:
+    """The rows of `walk.ladder()`, `walk.beside()` or `walk.results()`, numbers as floats, titles as a column.
+
+    An ensemble costs what its members cost: their seconds are added up where they are in the table.
+    """
+    frame = ladder.reset_index() if isinstance(ladder, pd.DataFrame) else pd.DataFrame(ladder)
+    frame = frame.reindex(columns=[*TEXTS, *NUMBERS])
+    for name in NUMBERS:
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    seconds = frame.set_index("name")["training_seconds"]
+    seconds = seconds[~seconds.index.duplicated()]
+    for row, experiment in enumerate(frame["experiment"]):
+        members = experiment.get("members") if isinstance(experiment, Mapping) else None
+        if members and frame.loc[row, "status"] == "trained":
+            frame.loc[row, "training_seconds"] = seconds.reindex(list(members)).sum(skipna=False)
+    return frame
+
+
+def data_of(source) -> str:
+    """What data a figure speaks of, in a few words.
+
+    Args:
+        source: A data set, a run, or None where it is not known.
+    """
+    if source is None:
+        return ""
+    if hasattr(source, "record"):
+        data = source.record["data"]
+        return "generated data" if data["generated"] else str(data["name"])
+    return "generated data" if source.generated else str(source.name)
+
+
+def headed(title: str, source) -> str:
+    """A title that says what data it is."""
+    data = data_of(source)
+    return f"{title} · {data}" if data else title

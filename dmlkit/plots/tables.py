@@ -1,0 +1,127 @@
+"""Tables for notebooks: numbers one can read, text that cannot break the page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from dmlkit.plots.given import as_rows, headed
+from dmlkit.plots.plot import shorten
+
+PAPER = "paper's GAP@20 (its own data)"
+
+_LOOK = [
+    {"selector": "th", "props": "text-align: left; vertical-align: bottom; font-weight: 600;"},
+    {"selector": "td", "props": "text-align: right; font-variant-numeric: tabular-nums;"},
+    {"selector": "th.row_heading", "props": "white-space: nowrap; font-weight: 400;"},
+    {
+        "selector": "caption",
+        "props": "caption-side: top; text-align: left; padding-bottom: 0.4em; font-weight: 600;",
+    },
+    {
+        "selector": "td.note",
+        "props": "text-align: left; font-style: italic; max-width: 24em; white-space: normal;",
+    },
+]
+
+
+def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder") -> Styler:
+    """The ladder, or what stands beside it: a row a rung, measures, cost, and the paper's figure apart.
+
+    Args:
+        rows: `walk.ladder()`, `walk.beside()` or `walk.results(...)`.
+        dataset: The data set, to say what data it was.
+        title: Over the table.
+    """
+    rows = as_rows(rows)
+    shown = pd.DataFrame(
+        {
+            "GAP@20": [_number(value, "{:.4f}") for value in rows["gap"]],
+            "95 % interval": [
+                _interval(low, high) for low, high in zip(rows["gap_low"], rows["gap_high"], strict=True)
+            ],
+            "mAP": [_number(value, "{:.4f}") for value in rows["map"]],
+            "Hit@1": [_number(value, "{:.4f}") for value in rows["hit_at_one"]],
+            "PERR": [_number(value, "{:.4f}") for value in rows["perr"]],
+            "parameters": [_number(value, "{:,.0f}") for value in rows["parameters"]],
+            "training": [_number(value, "{:,.1f} s") for value in rows["training_seconds"]],
+            PAPER: [_number(value, "{:.5f}") for value in rows["paper_gap"]],
+        },
+        index=_unique(rows["title"]),
+    )
+    notes = [_note(row) for row in rows.to_dict("records")]
+    if any(notes):
+        shown["note"] = notes
+    return _styled(shown, headed(title, dataset))
+
+
+def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Styler:
+    """Any table of numbers: floats with so many digits, whole numbers with thousands, text escaped.
+
+    Args:
+        frame: The table.
+        dataset: The data set, to say what data it was.
+        title: Over the table.
+        digits: Of floats.
+    """
+    shown = frame.apply(lambda column: column.map(lambda value: _any(value, digits)))
+    shown.index = _unique(frame.index)
+    return _styled(shown, headed(title, dataset))
+
+
+def _styled(shown: pd.DataFrame, caption: str) -> Styler:
+    # A name that follows from the table keeps a notebook's output the same from one execution to the next.
+    styler = shown.style if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]).style
+    styler = (
+        styler.format(escape="html", na_rep="–")
+        .format_index(escape="html")
+        .format_index(escape="html", axis=1)
+    )
+    if "note" in shown:
+        classes = pd.DataFrame("", index=shown.index, columns=shown.columns)
+        classes["note"] = "note"
+        styler = styler.set_td_classes(classes)
+    slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
+    return (
+        styler.set_caption(caption.replace("&", "&amp;").replace("<", "&lt;"))
+        .set_table_styles(_LOOK)
+        .set_table_attributes('class="dmlkit-table"')
+        .set_uuid(f"dmlkit-{slug}")
+    )
+
+
+def _note(row: dict) -> str:
+    if row["status"] == "trained" or not isinstance(row["status"], str):
+        return ""
+    return (
+        f"{row['status']}: {row['reason']}"
+        if isinstance(row["reason"], str) and row["reason"]
+        else row["status"]
+    )
+
+
+def _number(value: float, pattern: str) -> str:
+    return "–" if np.isnan(value) else pattern.format(value)
+
+
+def _interval(low: float, high: float) -> str:
+    return "–" if np.isnan(low) else f"{low:.4f} to {high:.4f}"
+
+
+def _any(value, digits: int) -> str:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return "–" if np.isnan(value) else f"{value:.{digits}f}"
+    return shorten(value, 120)
+
+
+def _unique(names) -> list[str]:
+    """The names as short lines; a styler needs them to differ."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in (shorten(name, 60) for name in names):
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return unique
