@@ -4,7 +4,7 @@ Every figure is a `Plot`: a matplotlib figure and the sentence that says the sam
 functions fails where there is nothing to show: the figure then says why. What is drawn says what data it is.
 
     ladder, ensemble_members         GAP@20 with its interval
-    learning_curves, LiveCurve       loss and tuning GAP, epoch by epoch
+    learning_curves                  loss and tuning GAP, epoch by epoch
     by_kind, gap_by_kind             what each rung is able to see
     cost                             GAP against seconds and parameters
     frames, fusions                  the side questions of chapters 03 and 04
@@ -16,7 +16,7 @@ functions fails where there is nothing to show: the figure then says why. What i
 
 from dmlkit.plots.attention import attention, attention_on_truth, say_attention
 from dmlkit.plots.cost import cost
-from dmlkit.plots.curves import LiveCurve, learning_curves
+from dmlkit.plots.curves import learning_curves
 from dmlkit.plots.data import data_survey, survey, video
 from dmlkit.plots.kinds import by_kind, gap_by_kind
 from dmlkit.plots.ladder import ensemble_members, ladder
@@ -26,7 +26,6 @@ from dmlkit.plots.tables import numbers, table
 from dmlkit.plots.words import Sentence, data_note, say_best, say_difference, say_ensemble
 
 __all__ = [
-    "LiveCurve",
     "Plot",
     "Sentence",
     "attention",

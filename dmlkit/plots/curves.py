@@ -33,45 +33,6 @@ def learning_curves(runs, *, title: str = "Learning curves") -> Plot:
     return Plot(figure, f"{headed(title, runs[0])}. {' '.join(_in_words(run) for run in runs)}")
 
 
-class LiveCurve:
-    """A curve that grows while a model trains: hand it to `train(..., on_epoch=...)`.
-
-    Args:
-        title: Over the figure.
-    """
-
-    def __init__(self, title: str = "Training"):
-        self.title = title
-        self.rows: list[dict] = []
-        self._shown = None
-
-    def __call__(self, row: dict) -> None:
-        """Draw the epochs so far, in the place of the figure before."""
-        self.rows.append(row)
-        if self._shown is None:
-            from IPython.display import display
-
-            self._shown = display(self.plot(), display_id=True)
-        else:
-            self._shown.update(self.plot())
-
-    @styled
-    def plot(self) -> Plot:
-        """The epochs so far."""
-        if not self.rows:
-            return nothing("no epoch is done yet.", title=self.title)
-        figure, axes = canvas(1, 2, width=8.0, height=3.0, title=self.title)
-        history = pd.DataFrame(self.rows)
-        _draw(axes, history, marks(["live"])[0], label="", kept=None)
-        _axes(axes)
-        last = self.rows[-1]
-        return Plot(
-            figure,
-            f"{self.title}: after epoch {last['epoch']} the loss is {last['loss']:.3f} and the tuning GAP "
-            f"{last['tuning_gap']:.4f}.",
-        )
-
-
 def _draw(axes: list[Axes], history: pd.DataFrame, mark: Mark, *, label: str, kept: int | None) -> None:
     for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
         ax.plot(

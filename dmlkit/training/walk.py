@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -48,11 +49,12 @@ class Walk:
         self.progress = progress
         self.rungs = ladder_for(self.dataset.level)
 
-    def train(self, *rungs: str | Rung) -> dict[str, Run]:
+    def train(self, *rungs: str | Rung, on_epoch: Callable[[dict], None] | None = None) -> dict[str, Run]:
         """Train rungs, or read them where they were trained before.
 
         Args:
             rungs: Names, or `Experiment` and `Ensemble` values. An ensemble's members are trained first.
+            on_epoch: As for `train`.
 
         Returns:
             Name → run, without the rungs that this data set cannot serve (one line says why).
@@ -62,7 +64,7 @@ class Walk:
             if reason := self.why_not(rung):
                 print(f"{rung.title}: not applicable here, because {reason}.")
                 continue
-            runs[rung.name] = self._train(rung)
+            runs[rung.name] = self._train(rung, on_epoch)
         return runs
 
     def train_chapter(self, chapter: str) -> dict[str, Run]:
@@ -100,12 +102,12 @@ class Walk:
         rows = [row for row in self.results(BESIDE) if row["status"] == "trained"]
         return pd.DataFrame(rows, columns=list(self._result(next(iter(BESIDE.values()))))).set_index("title")
 
-    def _train(self, rung: Experiment | Ensemble) -> Run:
+    def _train(self, rung: Experiment | Ensemble, on_epoch: Callable[[dict], None] | None) -> Run:
         if run := self.find(rung):
             print(f"{rung.title}: already trained, GAP@20 {run.gap:.4f}")
             return run
         if isinstance(rung, Ensemble):
-            members = [self._train(find(name)) for name in rung.members]
+            members = [self._train(find(name), on_epoch) for name in rung.members]
             run = ensemble(members, out=self._folder(rung, self._mark(rung)), name=rung.name, title=rung.title)
         else:
             print(f"{rung.title}:")
@@ -117,6 +119,7 @@ class Walk:
                 seed=self.seed,
                 deterministic=self.deterministic,
                 progress=self.progress,
+                on_epoch=on_epoch,
             )
         return run
 
