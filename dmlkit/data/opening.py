@@ -14,7 +14,7 @@ from dmlkit.data.faults import RecordFault, locate
 from dmlkit.data.labels import read_context
 from dmlkit.data.layout import Layout, recognise
 from dmlkit.data.schema import Dataset, Feature
-from dmlkit.data.shards import list_shards, match_shards
+from dmlkit.data.shards import first_records, list_shards, match_shards
 from dmlkit.data.splits import divide, split_of
 from dmlkit.data.vocabulary import Vocabulary, find_vocabulary, read_vocabulary
 from dmlkit.errors import DataError
@@ -49,6 +49,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         found = {
             split: match_shards(root, patterns, split=split) for split, patterns in declared.splits.items()
         }
+        _check_apart(root, found)
     else:
         found = _by_name(list_shards(root), root)
     layouts = {split: recognise(shards) for split, shards in found.items()}
@@ -75,6 +76,17 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         records_per_shard=declared.records_per_shard,
         truth_files=declared.truth,
     )
+
+
+def _check_apart(root: str, found: dict[str, tuple[str, ...]]) -> None:
+    homes: dict[str, str] = {}
+    for split, shards in found.items():
+        for shard in shards:
+            if homes.setdefault(shard, split) != split:
+                raise DataError(
+                    f"{shard} is in two splits, {homes[shard]!r} and {split!r}: what is measured on the one would have "
+                    f"been learnt from the other. Make the patterns in {root}/{FILE} match different shards."
+                )
 
 
 def _by_name(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...]]:
@@ -137,8 +149,6 @@ def _count_classes(
 
 
 def _id_key(shards: tuple[str, ...]) -> str:
-    from dmlkit.data.shards import first_records
-
     record = tf.train.SequenceExample.FromString(first_records(shards, 1)[0])
     return "video_id" if "video_id" in record.context.feature else "id"
 

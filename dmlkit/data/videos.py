@@ -35,8 +35,12 @@ class VideoParser:
             RecordFault: A record is not what the data set says.
             tf.errors.OpError: TensorFlow could not parse one.
         """
-        with tf.device("CPU:0"):
-            parsed = tf.io.parse_example(records.tolist(), self._specification())
+        try:
+            with tf.device("CPU:0"):
+                parsed = tf.io.parse_example(records.tolist(), self._specification())
+        except UnicodeDecodeError as error:
+            # TensorFlow's own message quotes the record it could not read, and Python then cannot read the message.
+            raise RecordFault("not a tf.train.Example.") from error
         ids = parsed["id"].numpy()
         ids = np.where(ids == b"", parsed["video_id"].numpy(), ids)
         batch: dict[str, np.ndarray] = {"id": np.array([name.decode("utf-8", "replace") for name in ids])}

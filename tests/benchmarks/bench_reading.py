@@ -23,6 +23,8 @@ from dmlkit.data import Feature, open_dataset, serialize_frames, write_dataset_t
 SIZES = {"rgb": 1024, "audio": 128}
 CLASSES = 3862
 SHARDS = 8
+# The other shards train.
+SPLITS = {0: "validate", 1: "tuning"}
 PADDED = 300
 
 
@@ -40,7 +42,7 @@ def write_data(folder, videos):
             )
             for number, length in enumerate(lengths)
         )
-        write_shard(os.path.join(folder, f"{'train' if shard else 'validate'}{shard}.tfrecord"), records)
+        write_shard(os.path.join(folder, f"{SPLITS.get(shard, 'train')}{shard}.tfrecord"), records)
     write_dataset_toml(
         folder,
         name="bench",
