@@ -8,22 +8,22 @@ functions fails where there is nothing to show: the figure then says why. What i
     by_kind, gap_by_kind             what each rung is able to see
     cost                             GAP against seconds and parameters
     frames, fusions                  the side questions of chapters 03 and 04
-    video, survey, data_survey       the data
+    video, survey, data_survey       the data, with `most_frequent`
     attention, attention_on_truth    weights over time beside what was planted
-    table, by_kind_table             tables
+    table, numbers                   tables
     data_note, say_difference, ...   sentences whose numbers were computed
 """
 
 from dmlkit.plots.attention import attention, attention_on_truth, say_attention
 from dmlkit.plots.cost import cost
 from dmlkit.plots.curves import learning_curves
-from dmlkit.plots.data import data_survey, survey, video
+from dmlkit.plots.data import data_survey, most_frequent, survey, video
 from dmlkit.plots.kinds import by_kind, gap_by_kind
 from dmlkit.plots.ladder import ensemble_members, ladder
 from dmlkit.plots.plot import Plot, nothing
 from dmlkit.plots.studies import frames, fusions, say_frames
 from dmlkit.plots.tables import numbers, table
-from dmlkit.plots.words import Sentence, data_note, say_best, say_difference, say_ensemble
+from dmlkit.plots.words import Sentence, data_note, say_best, say_conditions, say_difference, say_ensemble
 
 __all__ = [
     "Plot",
@@ -40,10 +40,12 @@ __all__ = [
     "gap_by_kind",
     "ladder",
     "learning_curves",
+    "most_frequent",
     "nothing",
     "numbers",
     "say_attention",
     "say_best",
+    "say_conditions",
     "say_difference",
     "say_ensemble",
     "say_frames",

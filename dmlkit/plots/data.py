@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from dmlkit.plots.given import headed
 from dmlkit.plots.marks import COLORS, HATCHES, mark
 from dmlkit.plots.plot import Plot, canvas, nothing, plain_log, shorten, styled
-from dmlkit.plots.words import named_kind
+from dmlkit.plots.words import class_name, named_kind
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,24 @@ def survey(dataset, split: str = "train", *, max_videos: int | None = 20_000) ->
         if "num_frames" in batch:
             frames.append(batch["num_frames"])
     return Survey(split, counts, _joined(labels), _joined(frames))
+
+
+def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:
+    """The most frequent classes: name, kind where there are kinds, videos, and the share of all labels.
+
+    Args:
+        counted: What `survey` gives.
+        dataset: The data set.
+        rows: How many.
+    """
+    order = np.argsort(-counted.videos_of_class, kind="stable")[:rows]
+    videos = counted.videos_of_class[order]
+    columns = {"class": [class_name(dataset, index, 60) for index in order]}
+    if dataset.class_kinds:
+        columns["kind"] = [dataset.class_kinds[index] for index in order]
+    columns["videos"] = videos
+    columns["share of all labels"] = videos / max(1, counted.videos_of_class.sum())
+    return pd.DataFrame(columns, index=order)
 
 
 @styled

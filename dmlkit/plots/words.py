@@ -57,6 +57,23 @@ def _caps(dataset, profile) -> list[str]:
     return [f"Profile {profile.name}: {' '.join(said)}"] if said else []
 
 
+def say_conditions(profile) -> Sentence:
+    """The one setting under which every rung is trained.
+
+    Args:
+        profile: A `Profile`.
+    """
+    normalization = (
+        "no normalisation" if profile.normalization == "none" else f"{profile.normalization} normalisation"
+    )
+    return Sentence(
+        f"The same for every rung, profile {profile.name}: {normalization} of the input, {profile.layers} layers of "
+        f"{profile.units} units, Adam at {profile.learning_rate:g} with batches of {profile.batch_size}, at most "
+        f"{profile.epochs} passes over the training part; training ends after {profile.patience} passes without a better "
+        "GAP on the tuning part, and the best of them is kept. The validation part is scored once."
+    )
+
+
 def say_difference(first, second) -> Sentence:
     """By how much one run differs from another on the same videos, with the paired interval.
 

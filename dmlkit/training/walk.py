@@ -69,7 +69,16 @@ class Walk:
 
     def train_chapter(self, chapter: str) -> dict[str, Run]:
         """Train the ladder's rungs of one chapter: `baselines`, `bi-lstm`, `bi-gru`, `fusion`, ..."""
-        return self.train(*(rung for rung in self.rungs.values() if rung.chapter == chapter))
+        return self.train(*self.chapter(chapter))
+
+    def chapter(self, chapter: str) -> list[Rung]:
+        """The ladder's rungs of one chapter, in their order."""
+        return [rung for rung in self.rungs.values() if rung.chapter == chapter]
+
+    def finished(self) -> dict[str, Run]:
+        """Name → run of the ladder's rungs that are trained, in the ladder's order."""
+        runs = {name: self.find(rung) for name, rung in self.rungs.items()}
+        return {name: run for name, run in runs.items() if run}
 
     def why_not(self, rung: Rung) -> str | None:
         """Why this data set cannot serve a rung, or None."""
