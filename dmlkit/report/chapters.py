@@ -1,0 +1,108 @@
+"""What a report consists of: chapters, each a notebook with values, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dmlkit.report.notebooks import Notebook
+
+EXECUTED, FAILED, NOT_APPLICABLE = "executed", "failed", "not applicable"
+
+# Why a chapter failed → the command's exit code. The first that occurred is the report's.
+EXIT_CODES = {"kernel died": 5, "data": 3, "cell": 4}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A notebook that is to run, with its values; or the reason why it does not.
+
+    Args:
+        notebook: The notebook.
+        values: The value of each parameter that is given, by name.
+        reason: Why the data set cannot serve it; None where it can.
+    """
+
+    notebook: Notebook
+    values: Mapping[str, object] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a notebook ended before its last cell.
+
+    Args:
+        kind: A key of `EXIT_CODES`.
+        cell: The position of the cell in the executed notebook, counted from 0.
+        message: What happened, in a line or a few.
+    """
+
+    kind: str
+    cell: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook of a report and what became of it.
+
+    Args:
+        name: `05-attention`.
+        title: Its title.
+        question: The question it answers.
+        status: `executed`, `failed` or `not applicable`.
+        reason: Why it is not applicable, or how it failed.
+        seconds: How long it ran; None where it did not.
+        html: Its page; None where it did not run.
+        notebook: The executed notebook; None where it did not run.
+        failure: How it failed.
+    """
+
+    name: str
+    title: str
+    question: str
+    status: str
+    reason: str | None = None
+    seconds: float | None = None
+    html: Path | None = None
+    notebook: Path | None = None
+    failure: Failure | None = None
+
+    def to_record(self) -> dict:
+        """Plain values for `results.json`; the page by its name within the report's folder."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "status": self.status,
+            "reason": self.reason,
+            "seconds": self.seconds,
+            "html": self.html.name if self.html else None,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report.
+
+    Args:
+        out: Its folder.
+        chapters: What became of each notebook, in order.
+        seconds: How long all of it took.
+    """
+
+    out: Path
+    chapters: tuple[Chapter, ...]
+    seconds: float
+
+    @property
+    def index(self) -> Path:
+        """The index page."""
+        return self.out / "index.html"
+
+    @property
+    def exit_code(self) -> int:
+        """0; 3 where data were damaged, 4 where another cell failed, 5 where a kernel died."""
+        kinds = {chapter.failure.kind for chapter in self.chapters if chapter.failure}
+        return next((code for kind, code in EXIT_CODES.items() if kind in kinds), 0)

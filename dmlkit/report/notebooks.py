@@ -1,0 +1,150 @@
+"""The notebooks of the walk: where they are, and what each one says of itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from dmlkit.errors import UsageError, choose, nearest
+from dmlkit.report.parameters import Parameter, read_parameters
+
+# A notebook of the walk; the others are for exploring by hand.
+WALK = re.compile(r"\d\d-.+")
+
+
+def _frames(dataset) -> str | None:
+    return None if dataset.level == "frame" else "it reads frames, and this data set holds one vector a video"
+
+
+def _two_modalities(dataset) -> str | None:
+    if len(dataset.features) > 1:
+        return None
+    return f"it fuses modalities, and this data set has one only ({', '.join(dataset.features)})"
+
+
+# What a notebook may need of a data set → why this one does not have it, or None.
+NEEDS = {"frames": _frames, "two modalities": _two_modalities}
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook, as its file tells without being run.
+
+    Args:
+        path: The file.
+        title: From its metadata, else its first heading.
+        question: The one question it answers.
+        needs: What a data set must have for it: names in `NEEDS`.
+        parameters: What its parameters cell holds.
+        cells: How many cells it has.
+    """
+
+    path: Path
+    title: str
+    question: str
+    needs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    cells: int
+
+    @property
+    def name(self) -> str:
+        """`05-attention`."""
+        return self.path.stem
+
+    def why_not(self, dataset) -> str | None:
+        """Why a data set cannot serve this notebook, or None."""
+        reasons = (choose(NEEDS, need, what="need of a notebook")(dataset) for need in self.needs)
+        return next((reason for reason in reasons if reason), None)
+
+
+def notebooks_folder() -> Path:
+    """The folder of the notebooks: within an installed package, else in the repository.
+
+    Raises:
+        UsageError: There is neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "notebooks", package.parent / "notebooks"):
+        if folder.is_dir():
+            return folder
+    raise UsageError(
+        f"The notebooks are missing: neither {package / 'notebooks'} nor {package.parent / 'notebooks'} is there. "
+        "Install the package again, or run the command from the repository."
+    )
+
+
+def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Notebook]:
+    """The notebooks of the walk in their order, or some of them.
+
+    Args:
+        folder: Where they are.
+        names: `05-attention`, `attention` or `05`; all where None.
+
+    Raises:
+        UsageError: A name is unknown, or a file is no notebook.
+    """
+    there = {path.stem: path for path in sorted(folder.glob("*.ipynb")) if WALK.fullmatch(path.stem)}
+    if not there:
+        raise UsageError(f"There are no notebooks in {folder} (files named NN-title.ipynb).")
+    chosen = there if names is None else sorted({_full_name(name, there) for name in names})
+    return [read_notebook(there[name]) for name in chosen]
+
+
+def _full_name(name: str, there: dict[str, Path]) -> str:
+    wanted = name.removesuffix(".ipynb")
+    for full in there:
+        if wanted in (full, full[:2], full[3:]):
+            return full
+    raise UsageError(f"There is no notebook {name!r}.{nearest(wanted, there)} There are: {', '.join(there)}.")
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read what a notebook says of itself.
+
+    Raises:
+        UsageError: The file is missing or is no notebook, or its parameters cell cannot be read.
+    """
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises what json and its schemas happen to raise
+        raise UsageError(f"The notebook {path} cannot be read: {error}") from error
+    about = notebook.metadata.get("dmlkit", {})
+    prose = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    cell = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
+    return Notebook(
+        path=path,
+        title=about.get("title") or _heading(prose) or path.stem,
+        question=about.get("question") or _question(prose),
+        needs=tuple(about.get("needs", ())),
+        parameters=()
+        if cell is None
+        else read_parameters(cell.source, where=f"the parameters cell of {path.name}"),
+        cells=len(notebook.cells),
+    )
+
+
+def _heading(prose: str) -> str:
+    found = re.search(r"^#\s+(.+)$", prose, re.MULTILINE)
+    return plain(found[1]) if found else ""
+
+
+def _question(prose: str) -> str:
+    """The first paragraph that asks something, else the first there is."""
+    paragraphs = [
+        " ".join(text.split()) for text in re.split(r"\n\s*\n", prose) if not text.lstrip().startswith("#")
+    ]
+    # A heading and its text may stand without an empty line between them.
+    paragraphs = paragraphs or [
+        " ".join(line for line in prose.splitlines() if not line.startswith("#")).strip()
+    ]
+    return plain(next((text for text in paragraphs if "?" in text), paragraphs[0]))
+
+
+def plain(markdown: str) -> str:
+    """A line of Markdown without its marks."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    return re.sub(r"(\*\*|\*|`)(.+?)\1", r"\2", text).strip()

@@ -1,0 +1,79 @@
+"""What a report says in numbers: `results.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dmlkit.errors import DataError
+from dmlkit.experiments import BESIDE
+from dmlkit.report.chapters import Chapter
+from dmlkit.training import Walk
+from dmlkit.training.provenance import describe_data, hardware, versions
+
+FILE = "results.json"
+PARTS = ("train", "tuning", "validate")
+
+
+def summarize(walk: Walk, chapters: Sequence[Chapter], *, started: str, seconds: float) -> dict:
+    """The ladder, what data it was, and under which conditions.
+
+    Args:
+        walk: The walk whose runs the notebooks left.
+        chapters: What became of each notebook.
+        started: When, in ISO 8601.
+        seconds: How long it took.
+
+    Returns:
+        What `results.json` holds: plain values, and None where there is no number.
+    """
+    ladder, beside, unreadable = [], [], None
+    try:
+        ladder = walk.results()
+        beside = [row for row in walk.results(BESIDE) if row["status"] == "trained"]
+    except DataError as error:  # a damaged run must not cost the rest of the report
+        unreadable = str(error)
+    dataset, caps = walk.dataset, walk.profile.caps
+    there = {split: dataset.num_videos(split) for split in dataset.splits}
+    return _plain(
+        {
+            "ladder": ladder,
+            "beside": beside,
+            "unreadable": unreadable,
+            "data": describe_data(dataset, videos=there)
+            | {"read": {part: _capped(there[part], caps[part]) for part in PARTS if part in there}},
+            "generated": dataset.generated,
+            "profile": walk.profile.to_record(),
+            "seed": walk.seed,
+            "deterministic": walk.deterministic,
+            "versions": versions(),
+            "hardware": hardware(),
+            "started": started,
+            "seconds": round(seconds, 1),
+            "chapters": [chapter.to_record() for chapter in chapters],
+        }
+    )
+
+
+def write_summary(folder: Path, summary: Mapping) -> None:
+    """Write `results.json`, whole or not at all."""
+    temporary = folder / f".{FILE}.{os.getpid()}"
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, folder / FILE)
+
+
+def _capped(count: int, cap: int | None) -> int:
+    return count if cap is None else min(count, cap)
+
+
+def _plain(value: object) -> object:
+    """The same without what JSON has no word for: NaN and infinities become None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
