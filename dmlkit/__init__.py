@@ -38,7 +38,18 @@ _HOMES = {
     "dmlkit.runs": ("load_run", "load_runs"),
     "dmlkit.training": ("Walk", "build_model", "ensemble", "evaluate", "train"),
 }
-_ROOMS = ("data", "evaluation", "experiments", "explorer", "models", "plots", "profiles", "report", "runs", "training")
+_ROOMS = (
+    "data",
+    "evaluation",
+    "experiments",
+    "explorer",
+    "models",
+    "plots",
+    "profiles",
+    "report",
+    "runs",
+    "training",
+)
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [*sorted(_HOME_OF), *_ROOMS]

@@ -42,7 +42,9 @@ def app(debug: bool) -> None:
 @click.option("--data", help="Folder of the data set; the generated one where none is named.")
 @profile_option
 @click.option("--out", type=FOLDER, help="Folder of the report; below reports/ where none is named.")
-@click.option("-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter.")
+@click.option(
+    "-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter."
+)
 @seed_option
 @deterministic_option
 def report(data, profile, out, parameter, seed, deterministic) -> None:
@@ -95,7 +97,9 @@ def train(experiment, data, out, profile, seed, deterministic, precision, xla) -
 @app.command()
 @click.argument("run", type=FOLDER)
 @data_option
-@click.option("--split", default="validate", show_default=True, help="Part of the data set; it must be labelled.")
+@click.option(
+    "--split", default="validate", show_default=True, help="Part of the data set; it must be labelled."
+)
 def evaluate(run, data, split) -> None:
     """Measure a RUN on a part of a data set."""
     from dmlkit.training import evaluate as evaluate_run
@@ -177,7 +181,9 @@ def show(path) -> None:
     from dmlkit.data import open_dataset
 
     dataset = open_dataset(path)
-    features = ", ".join(f"{name} {feature.size} ({feature.coding})" for name, feature in dataset.features.items())
+    features = ", ".join(
+        f"{name} {feature.size} ({feature.coding})" for name, feature in dataset.features.items()
+    )
     click.echo(f"{dataset.name}: {dataset.level} level, {features}, {dataset.num_classes:,} classes")
     for split, shards in dataset.splits.items():
         labels = "" if split in dataset.labelled else ", without labels"

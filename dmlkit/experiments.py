@@ -101,7 +101,9 @@ def by_name(*rungs: Rung) -> dict[str, Rung]:
     return {rung.name: rung for rung in rungs}
 
 
-LR = Experiment(name="lr", title="Logistic regression", chapter="baselines", pooling="mean", paper_gap=0.70727)
+LR = Experiment(
+    name="lr", title="Logistic regression", chapter="baselines", pooling="mean", paper_gap=0.70727
+)
 LSTM = Experiment(name="lstm", title="LSTM", chapter="baselines", encoder="lstm", paper_gap=0.79903)
 BI_LSTM = Experiment(name="bi-lstm", title="Bi-LSTM", chapter="bi-lstm", encoder="bi_lstm", paper_gap=0.80597)
 BI_GRU_CONCAT = Experiment(
@@ -163,7 +165,9 @@ VIDEO_LADDER: dict[str, Rung] = by_name(
         chapter="baselines",
         classifier="mixture_of_experts",
     ),
-    Experiment(name="hidden-concat", title="Hidden layer, concat", chapter="fusion", encoder="dense", layers=1),
+    Experiment(
+        name="hidden-concat", title="Hidden layer, concat", chapter="fusion", encoder="dense", layers=1
+    ),
     Experiment(
         name="hidden-shared-space",
         title="Hidden layer, shared space",
@@ -197,8 +201,16 @@ BESIDE: dict[str, Rung] = by_name(
     BI_GRU_PROJECTION.bare(),
     ATTENTION.bare(),
     Experiment(name="rnn", title="Plain RNN", chapter="baselines", encoder="rnn"),
-    Experiment(name="lstm-peephole", title="LSTM with peepholes", chapter="baselines", encoder="peephole_lstm"),
-    Experiment(name="lstm-mean", title="LSTM, mean of the states", chapter="baselines", encoder="lstm", pooling="mean"),
+    Experiment(
+        name="lstm-peephole", title="LSTM with peepholes", chapter="baselines", encoder="peephole_lstm"
+    ),
+    Experiment(
+        name="lstm-mean",
+        title="LSTM, mean of the states",
+        chapter="baselines",
+        encoder="lstm",
+        pooling="mean",
+    ),
     Experiment(
         name="lstm-experts",
         title="LSTM, mixture of experts",
@@ -211,7 +223,11 @@ BESIDE: dict[str, Rung] = by_name(
     ),
     Experiment(name="bi-gru-exact", title="Bi-GRU, the paper's cell", chapter="bi-gru", encoder="paper_gru"),
     Experiment(
-        name="bi-gru-late", title="Bi-GRU, late fusion", chapter="fusion", encoder="bi_gru", fusion_stage="late"
+        name="bi-gru-late",
+        title="Bi-GRU, late fusion",
+        chapter="fusion",
+        encoder="bi_gru",
+        fusion_stage="late",
     ),
     Experiment(
         name="attention-bi-lstm",

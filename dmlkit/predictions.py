@@ -6,12 +6,12 @@ comparison with it speak of the same numbers.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 from dmlkit.errors import DataError
 
 # Above this many bytes a video's scores are cut to its highest `KEPT_CLASSES`.
@@ -43,12 +43,11 @@ class Predictions:
         if self.kept is None:
             arrays["scores"] = self.scores
         else:
-            arrays["top_classes"] = np.sort(np.argpartition(-self.scores, self.kept - 1, axis=1)[:, : self.kept])
+            arrays["top_classes"] = np.sort(
+                np.argpartition(-self.scores, self.kept - 1, axis=1)[:, : self.kept]
+            )
             arrays["top_scores"] = np.take_along_axis(self.scores, arrays["top_classes"], axis=1)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -58,11 +57,10 @@ class Predictions:
             DataError: The file is missing or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-        except (OSError, ValueError, EOFError, KeyError) as error:
+            arrays = read_arrays(path)
+        except UnreadableError as error:
             raise DataError(
-                f"The scores of this run cannot be read: {path} ({error}). Delete the run's folder and train it again."
+                f"The scores of this run cannot be read: {error}. Delete the run's folder and train it again."
             ) from error
         shape = len(arrays["ids"]), int(arrays["num_classes"])
         kept = None
@@ -104,7 +102,9 @@ def gather(batches, score) -> Predictions:
         scores.append(batch_scores.astype(np.float16))
         held += scores[-1].nbytes
     if not ids:
-        raise DataError("There are no videos to score. Check the data set's splits with `dmlkit data show DIR`.")
+        raise DataError(
+            "There are no videos to score. Check the data set's splits with `dmlkit data show DIR`."
+        )
     if held > LARGEST_DENSE and scores[0].shape[1] > KEPT_CLASSES:
         kept = KEPT_CLASSES
     every = np.concatenate(scores)

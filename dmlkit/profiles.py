@@ -132,5 +132,7 @@ def positive(profile: Profile) -> Profile:
     """
     for name in ("units", "layers", "batch_size", "epochs", "patience", "learning_rate", "clip_norm"):
         if not getattr(profile, name) > 0:
-            raise UsageError(f"The profile's {name} must be above 0. Received: {name}={getattr(profile, name)!r}.")
+            raise UsageError(
+                f"The profile's {name} must be above 0. Received: {name}={getattr(profile, name)!r}."
+            )
     return profile

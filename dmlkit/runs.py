@@ -1,11 +1,11 @@
 """The folder that one training leaves, and many of them as a table.
 
-    RUN/
-      run.json          what was trained, on which data, with what, and how well; written last
-      history.csv       a line an epoch
-      model.keras       the model with the best GAP on the tuning part (not for ensembles)
-      predictions.npz   ids, labels and scores of the validation part
-      checkpoint.npz    only while training
+RUN/
+  run.json          what was trained, on which data, with what, and how well; written last
+  history.csv       a line an epoch
+  model.keras       the model with the best GAP on the tuning part (not for ensembles)
+  predictions.npz   ids, labels and scores of the validation part
+  checkpoint.npz    only while training
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Run:
 
         file = self.path / "model.keras"
         if not file.exists():
-            raise DataError(f"{self.path} holds no model.keras: {self.name} is an ensemble or was not finished.")
+            raise DataError(
+                f"{self.path} holds no model.keras: {self.name} is an ensemble or was not finished."
+            )
         return load_model(file)
 
 

@@ -5,10 +5,12 @@ from dmlkit.quiet import start_up_lines_hidden
 with start_up_lines_hidden():
     import keras  # noqa: F401
 
+from dmlkit.training.building import build_model
 from dmlkit.training.ensembling import ensemble
 from dmlkit.training.evaluating import evaluate
 from dmlkit.training.frame_study import frame_study
-from dmlkit.training.loop import build_model, predict, train
+from dmlkit.training.loop import train
+from dmlkit.training.scoring import predict
 from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
 from dmlkit.training.walk import Walk
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 
 FILE = "checkpoint.npz"
 
@@ -52,10 +53,7 @@ def save(folder: Path, model: keras.Model, progress: Progress) -> None:
     arrays |= {f"best_{i}": value for i, value in enumerate(progress.best_weights)}
     about = {name: value for name, value in vars(progress).items() if name != "best_weights"}
     arrays["about"] = np.array(json.dumps(about))
-    temporary = folder / f".{FILE}.{os.getpid()}"
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(temporary, folder / FILE)
+    write_arrays(folder / FILE, arrays)
 
 
 def restore(folder: Path, model: keras.Model, *, fingerprint: str) -> Progress:
@@ -67,10 +65,9 @@ def restore(folder: Path, model: keras.Model, *, fingerprint: str) -> Progress:
     """
     fresh = Progress(fingerprint)
     try:
-        with np.load(folder / FILE, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = read_arrays(folder / FILE)
         about = json.loads(str(arrays["about"]))
-    except (OSError, ValueError, EOFError, KeyError):
+    except (UnreadableError, KeyError, ValueError):
         return fresh
     variables = _variables(model)
     if about["fingerprint"] != fingerprint or f"variable_{len(variables) - 1}" not in arrays:

@@ -18,12 +18,16 @@ from dmlkit.evaluation import gap_weights, weighted_average
 from dmlkit.experiments import Ensemble
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
-from dmlkit.training.loop import existing_run, finish, make_folder
+from dmlkit.training.folder import existing_run, finish, make_folder
 from dmlkit.training.provenance import fingerprint, versions
 
 
 def ensemble(
-    runs: Sequence[Run | str | os.PathLike], *, out: str | os.PathLike, name: str = "ensemble", title: str | None = None
+    runs: Sequence[Run | str | os.PathLike],
+    *,
+    out: str | os.PathLike,
+    name: str = "ensemble",
+    title: str | None = None,
 ) -> Run:
     """Average the scores of runs, each weighted by its GAP on the tuning part.
 
@@ -46,7 +50,7 @@ def ensemble(
         raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
     _same_data(members)
     rung = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members))
-    mark = ensemble_mark(rung, [run.record["fingerprint"] for run in members])
+    mark = ensemble_mark(name, [run.record["fingerprint"] for run in members])
     folder = Path(out)
     if finished := existing_run(folder, mark=mark, what=name):
         return finished
@@ -76,9 +80,9 @@ def ensemble(
     return finish(folder, record, tuning=tuning, validation=validation)
 
 
-def ensemble_mark(rung: Ensemble, members: Sequence[str]) -> str:
+def ensemble_mark(name: str, members: Sequence[str]) -> str:
     """The fingerprint of an ensemble: its name and the fingerprints of its members."""
-    return fingerprint(experiment=rung.to_record(), members=list(members), version=versions()["dmlkit"])
+    return fingerprint(ensemble=name, members=list(members), version=versions()["dmlkit"])
 
 
 def _same_data(members: Sequence[Run]) -> None:

@@ -11,7 +11,7 @@ from dmlkit.errors import DataError, UsageError
 from dmlkit.evaluation import gap_interval, measure
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run
-from dmlkit.training.loop import predict
+from dmlkit.training.scoring import predict
 
 
 def evaluate(run: Run | str | os.PathLike, *, data, split: str = "validate") -> dict:
@@ -39,11 +39,14 @@ def evaluate(run: Run | str | os.PathLike, *, data, split: str = "validate") -> 
     ):
         if trained != given:
             raise UsageError(
-                f"{run.path} was trained on other {what} than {dataset.name} has. Expected {trained}. Received: {given}."
+                f"{run.path} was trained on other {what} than {dataset.name} has. "
+                f"Expected {trained}. Received: {given}."
             )
     predictions = predict(run.model, dataset, split, profile=Profile.from_record(run.record["profile"]))
     if predictions.labels is None:
-        raise DataError(f"The '{split}' part of {dataset.name} has no labels, so nothing can be measured on it.")
+        raise DataError(
+            f"The '{split}' part of {dataset.name} has no labels, so nothing can be measured on it."
+        )
     scores = predictions.scores.astype(np.float32)
     interval = gap_interval(scores, predictions.labels)
     return measure(scores, predictions.labels) | {"gap_interval": [interval.low, interval.high]}

@@ -13,7 +13,7 @@ from dmlkit.data import FRAME_CHOICES
 from dmlkit.evaluation import gap_interval, global_average_precision
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
-from dmlkit.training.loop import predict
+from dmlkit.training.scoring import predict
 
 COLUMNS = ("frames", "choice", "gap", "gap_low", "gap_high", "seconds", "videos")
 RESAMPLES = 300

@@ -12,8 +12,10 @@ from dmlkit.data import open_dataset
 from dmlkit.experiments import BESIDE, Ensemble, Experiment, Missing, Rung, find, ladder_for, why_not
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run, read_record
+from dmlkit.training.building import as_profile
 from dmlkit.training.ensembling import ensemble, ensemble_mark
-from dmlkit.training.loop import as_profile, train, training_mark
+from dmlkit.training.folder import training_mark
+from dmlkit.training.loop import train
 
 
 class Walk:
@@ -117,7 +119,9 @@ class Walk:
             return run
         if isinstance(rung, Ensemble):
             members = [self._train(find(name), on_epoch) for name in rung.members]
-            run = ensemble(members, out=self._folder(rung, self._mark(rung)), name=rung.name, title=rung.title)
+            run = ensemble(
+                members, out=self._folder(rung, self._mark(rung)), name=rung.name, title=rung.title
+            )
         else:
             print(f"{rung.title}:")
             run = train(
@@ -134,7 +138,7 @@ class Walk:
 
     def _mark(self, rung: Experiment | Ensemble) -> str:
         if isinstance(rung, Ensemble):
-            return ensemble_mark(rung, [self._mark(find(name)) for name in rung.members])
+            return ensemble_mark(rung.name, [self._mark(find(name)) for name in rung.members])
         return training_mark(
             rung,
             self.dataset,
@@ -177,5 +181,3 @@ class Walk:
             "experiment": None if isinstance(rung, Missing) else rung.to_record(),
             "run": None if run is None else run.path.name,
         }
-
-

@@ -1,0 +1,68 @@
+"""From an experiment, a profile and a data set to a model."""
+
+from __future__ import annotations
+
+import keras
+
+from dmlkit.errors import UsageError, choose
+from dmlkit.experiments import Ensemble, Experiment, Missing, find, why_not
+from dmlkit.models import build
+from dmlkit.profiles import PROFILES, Profile, positive
+
+
+def as_profile(profile: str | Profile) -> Profile:
+    """The profile of this name, or the profile itself, checked."""
+    return positive(choose(PROFILES, profile, what="profile") if isinstance(profile, str) else profile)
+
+
+def as_experiment(experiment: str | Experiment) -> Experiment:
+    """The experiment of this name, or the experiment itself.
+
+    Raises:
+        UsageError: It is no experiment: an ensemble, or a row that is missing.
+    """
+    rung = find(experiment) if isinstance(experiment, str) else experiment
+    if isinstance(rung, Ensemble):
+        raise UsageError(
+            f"{rung.name} is an ensemble of {', '.join(rung.members)}: train those, then use `dmlkit ensemble`."
+        )
+    if isinstance(rung, Missing):
+        raise UsageError(f"{rung.name} cannot be trained: {rung.reason}.")
+    return rung
+
+
+def build_model(
+    experiment: str | Experiment, dataset, *, profile: str | Profile = "demo", precision: str | None = None
+) -> keras.Model:
+    """The experiment's model for a data set, untrained.
+
+    Args:
+        experiment: An `Experiment`, or the name of one.
+        dataset: What `open_dataset` gives.
+        profile: Sizes and input normalisation where the experiment names none of its own.
+        precision: A name in `dmlkit.models.PRECISIONS`; None takes the policy set in Keras.
+
+    Raises:
+        UsageError: The data set cannot serve the experiment.
+    """
+    experiment, profile = as_experiment(experiment), as_profile(profile)
+    if reason := why_not(experiment, level=dataset.level, modalities=tuple(dataset.features)):
+        raise UsageError(f"{experiment.name} cannot be trained on {dataset.name}: {reason}.")
+    return build(
+        features={name: (feature.size, feature.coding) for name, feature in dataset.features.items()},
+        level=dataset.level,
+        num_classes=dataset.num_classes,
+        normalization=experiment.normalization or profile.normalization,
+        fusion=experiment.fusion,
+        fusion_stage=experiment.fusion_stage,
+        closeness=experiment.closeness,
+        mapping_start=experiment.mapping_start,
+        encoder=experiment.encoder,
+        units=experiment.units or profile.units,
+        layers=experiment.layers or profile.layers,
+        dropout=profile.dropout,
+        # One vector a video leaves nothing to pool.
+        pooling=experiment.pooling if dataset.level == "frame" else "last",
+        classifier=experiment.classifier,
+        precision=precision,
+    )

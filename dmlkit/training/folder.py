@@ -1,0 +1,98 @@
+"""The folder of a run: whose it is, and how it is finished."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from dmlkit.errors import UsageError
+from dmlkit.evaluation import gap_interval, global_average_precision, measure
+from dmlkit.experiments import Experiment
+from dmlkit.predictions import Predictions
+from dmlkit.profiles import Profile
+from dmlkit.runs import Run, load_run, read_record, write_record
+from dmlkit.training import checkpoint
+from dmlkit.training.provenance import fingerprint, git_commit, hardware, versions
+
+
+def training_mark(
+    experiment: Experiment, dataset, *, profile: Profile, seed: int, precision: str, deterministic: bool
+) -> str:
+    """The fingerprint of a training: all that decides its result."""
+    return fingerprint(
+        experiment=experiment.to_record(),
+        profile=profile.to_record(),
+        data=dataset.fingerprint,
+        seed=seed,
+        precision=precision,
+        deterministic=deterministic,
+        version=versions()["dmlkit"],
+    )
+
+
+def existing_run(folder: Path, *, mark: str, what: str) -> Run | None:
+    """The finished run in a folder if it is the one that is asked for, None where there is none.
+
+    Raises:
+        UsageError: The folder holds another run, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"The run cannot be written to {folder}: a file stands there. Choose another folder."
+        )
+    record = read_record(folder)
+    if record is None:
+        return None
+    if record["fingerprint"] != mark:
+        raise UsageError(
+            f"{folder} already holds another run ({record['experiment']['name']}, profile "
+            f"{record['profile']['name']}, seed {record['seed']}, data {record['data']['name']}) than {what} as "
+            "asked for now: another experiment, profile, seed, version or other data. Choose another folder, or "
+            "delete this one."
+        )
+    return load_run(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run, with an error a reader understands where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The run's folder cannot be made: {folder} ({error.strerror}).") from error
+
+
+def finish(folder: Path, record: dict, *, tuning: Predictions, validation: Predictions) -> Run:
+    """Measure, write the scores, and the record last: from then on the run is finished."""
+    tuning.save(folder / "tuning.npz")
+    validation.save(folder / "predictions.npz")
+    scores, labels = validation.scores.astype(np.float32), validation.labels
+    interval = gap_interval(scores, labels)
+    record = record | {
+        "tuning": {"gap": global_average_precision(tuning.scores.astype(np.float32), tuning.labels)},
+        "measures": measure(scores, labels) | {"gap_interval": [interval.low, interval.high]},
+        "scores_kept": "all" if validation.kept is None else f"the highest {validation.kept} of each video",
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "hardware": hardware(),
+    }
+    write_record(folder, record)
+    (folder / checkpoint.FILE).unlink(missing_ok=True)
+    return load_run(folder)
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write the model without its optimiser, whole or not at all."""
+    bare = keras.Model.from_config(model.get_config())
+    bare.set_weights(model.get_weights())
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    bare.save(temporary)
+    os.replace(temporary, path)
+
+
+def write_history(folder: Path, history: list[dict]) -> None:
+    """Write `history.csv`, a line an epoch."""
+    lines = [",".join(history[0])] + [",".join(str(value) for value in row.values()) for row in history]
+    (folder / "history.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,106 @@
+"""A killed training goes on where it stopped, and ends with the weights of an undisturbed one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import dmlkit
+from dmlkit.profiles import SMOKE
+from dmlkit.training import checkpoint
+
+TRAIN = """
+import sys, dataclasses, dmlkit
+from dmlkit.profiles import SMOKE
+profile = dataclasses.replace(SMOKE, batch_size=10, epochs=3, patience=3, dropout=0.3, frame_choice="random")
+dmlkit.train("bi-lstm", data=sys.argv[1], out=sys.argv[2], profile=profile, deterministic=True,
+             checkpoint_seconds=0, progress="lines")
+"""
+
+
+def start(data, out) -> subprocess.Popen:
+    environment = os.environ | {"TF_NUM_INTEROP_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", TRAIN, str(data), str(out)], env=environment)
+
+
+def weights(folder):
+    return dmlkit.load_run(folder).model.get_weights()
+
+
+@pytest.mark.timeout(280)
+def test_killed_within_an_epoch_it_ends_with_the_same_weights(generated, tmp_path):
+    undisturbed = start(generated, tmp_path / "undisturbed")
+    killed = start(generated, tmp_path / "killed")
+    deadline = time.monotonic() + 120
+    while not (within := started_epoch(tmp_path / "killed", after=1)):
+        assert killed.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    with pytest.raises(dmlkit.DataError, match="no finished run"):
+        dmlkit.load_run(tmp_path / "killed")
+    assert within
+    assert start(generated, tmp_path / "killed").wait(120) == 0
+    assert undisturbed.wait(120) == 0
+
+    for one, other in zip(weights(tmp_path / "undisturbed"), weights(tmp_path / "killed"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    histories = [dmlkit.load_run(tmp_path / name).history for name in ("undisturbed", "killed")]
+    for column in ("epoch", "examples", "tuning_gap", "learning_rate"):
+        assert list(histories[0][column]) == list(histories[1][column])
+    assert histories[0]["loss"].to_numpy() == pytest.approx(histories[1]["loss"].to_numpy(), rel=1e-5)
+
+
+def started_epoch(folder, *, after: int) -> bool:
+    """Whether a checkpoint within an epoch later than `after` is there."""
+    try:
+        with np.load(folder / checkpoint.FILE, allow_pickle=False) as file:
+            about = str(file["about"])
+    except (OSError, ValueError, EOFError, KeyError):
+        return False
+    import json
+
+    about = json.loads(about)
+    return about["epoch"] >= after and about["batches"] >= 3
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_interrupted_between_epochs_it_goes_on_with_the_next(generated, tmp_path, capsys):
+    def interrupt(row):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        dmlkit.train(
+            "lr", data=generated, out=tmp_path / "run", profile=SMOKE, progress="silent", on_epoch=interrupt
+        )
+    run = dmlkit.train("lr", data=generated, out=tmp_path / "run", profile=SMOKE, progress="lines")
+    assert capsys.readouterr().out.startswith("epoch  2/2")
+    assert list(run.history["epoch"]) == [1, 2]
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut short"])
+def test_a_damaged_checkpoint_is_a_fresh_start(content, generated, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / checkpoint.FILE).write_bytes(content)
+    run = dmlkit.train("lr", data=generated, out=tmp_path / "run", profile=SMOKE, progress="silent")
+    assert list(run.history["epoch"]) == [1, 2]
+
+
+def test_the_checkpoint_of_another_run_is_not_used(generated, tmp_path):
+    def interrupt(row):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        dmlkit.train(
+            "lr", data=generated, out=tmp_path / "run", profile=SMOKE, progress="silent", on_epoch=interrupt
+        )
+    run = dmlkit.train("lr", data=generated, out=tmp_path / "run", profile=SMOKE, progress="silent", seed=1)
+    assert list(run.history["epoch"]) == [1, 2]

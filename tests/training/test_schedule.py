@@ -1,0 +1,49 @@
+"""The two-stage staircase against steps counted by hand."""
+
+from dataclasses import replace
+
+import keras
+import pytest
+
+from dmlkit.profiles import DEMO, PAPER
+from dmlkit.training.schedule import TwoStageStaircase, staircase
+
+
+def rate(schedule, step):
+    return float(schedule(step))
+
+
+def test_steps_counted_by_hand():
+    schedule = TwoStageStaircase(
+        learning_rate=0.01, decay=0.5, first=100, then=10, converged_after=250, batch_size=10
+    )
+    # 90 examples: no step; 100: one; 250: two of the first stage; 270: two more of the second.
+    assert rate(schedule, 9) == pytest.approx(0.01)
+    assert rate(schedule, 10) == pytest.approx(0.005)
+    assert rate(schedule, 25) == pytest.approx(0.0025)
+    assert rate(schedule, 27) == pytest.approx(0.000625)
+
+
+def test_the_papers_numbers():
+    profile = replace(PAPER, learning_rate=0.01)
+    schedule = staircase(profile, videos=10_000_000)
+    # 3,999 steps of 1,024 are 4,094,976 examples: one step of 95 %. The budget is 50 million, and the loss
+    # counts as nearly converged after 45: by then 11 steps, and 25 more in each further million.
+    assert rate(schedule, 3_906) == pytest.approx(0.01)
+    assert rate(schedule, 3_907) == pytest.approx(0.01 * 0.95)
+    assert rate(schedule, 46_000_000 / 1024) == pytest.approx(0.01 * 0.95 ** (11 + 25), rel=1e-4)
+
+
+def test_shares_of_the_budget_keep_the_shape():
+    schedule = staircase(replace(DEMO, epochs=10, batch_size=1, learning_rate=1.0), videos=100)
+    # Half of 1,000 examples at the full rate, then a step every 25.
+    assert rate(schedule, 499) == 1.0
+    assert rate(schedule, 500) == pytest.approx(0.95)
+    assert rate(schedule, 1000) == pytest.approx(0.95**21)
+
+
+def test_it_is_saved_with_an_optimiser():
+    schedule = staircase(DEMO, videos=1000)
+    config = keras.optimizers.schedules.serialize(schedule)
+    again = keras.optimizers.schedules.deserialize(config)
+    assert rate(again, 1234) == rate(schedule, 1234)
