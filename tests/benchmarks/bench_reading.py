@@ -49,11 +49,7 @@ def write_data(folder, videos):
         level="frame",
         features={name: Feature(name, size, "byte", name) for name, size in SIZES.items()},
         num_classes=CLASSES,
-        splits={
-            "train": ["train*.tfrecord"],
-            "tuning": ["train1.tfrecord"],
-            "validate": ["validate*.tfrecord"],
-        },
+        splits={split: [f"{split}*.tfrecord"] for split in ("train", *SPLITS.values())},
     )
 
 
