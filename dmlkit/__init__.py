@@ -22,7 +22,7 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
-    "dmlkit.data": ("open_dataset", "synthesize"),
+    "dmlkit.data": ("open_dataset", "open_or_generate", "synthesize"),
     "dmlkit.errors": ("DataError", "UsageError"),
     "dmlkit.evaluation": (
         "GlobalAveragePrecision",

@@ -168,9 +168,19 @@ def data() -> None:
 @click.option("--test", "test_videos", type=click.IntRange(min=0), default=200, show_default=True)
 def synthesize(out, seed, full, train_videos, validate_videos, test_videos) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in stated kinds."""
-    from dmlkit.data import synthesize as generate
+    from dmlkit.data.synthetic import synthesize as generate
+    from dmlkit.data.synthetic_kinds import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
 
-    path = generate(out, seed=seed, train=train_videos, validate=validate_videos, test=test_videos)
+    sizes, frames = (FULL_SIZES, FULL_FRAMES) if full else (DEMO_SIZES, DEMO_FRAMES)
+    path = generate(
+        out,
+        seed=seed,
+        train=train_videos,
+        validate=validate_videos,
+        test=test_videos,
+        sizes=sizes,
+        max_frames=frames,
+    )
     click.echo(f"The generated data set is in {path} (frame level) and {path / 'video'} (video level).")
 
 

@@ -10,6 +10,7 @@ padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded when the first
     batches                                    order, shuffling, padding
     faults                                     which record of which file is broken
     coding, records                            bytes and floats; writing shards
+    synthetic, synthetic_*, oracle             the generated data set, and who knows all of it
 """
 
 from __future__ import annotations
@@ -22,11 +23,18 @@ _HOMES = {
     "Dataset": "schema",
     "Feature": "schema",
     "FRAME_CHOICES": "frame_choice",
+    "FULL_FRAMES": "synthetic_kinds",
+    "FULL_SIZES": "synthetic_kinds",
+    "KINDS": "synthetic_kinds",
+    "Oracle": "oracle",
     "dequantize": "coding",
     "open_dataset": "opening",
+    "open_or_generate": "generated",
     "quantize": "coding",
+    "read_settings": "synthetic",
     "serialize_frames": "records",
     "serialize_video": "records",
+    "synthesize": "synthetic",
     "write_dataset_toml": "declaration",
     "write_shard": "records",
 }
