@@ -16,7 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.log import logger
 
 from dmlkit.report.chapters import Failure
-from dmlkit.report.kernel import settings
+from dmlkit.report.kernel import LOG, settings
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 BANNER = "report-banner"
@@ -81,7 +81,10 @@ def execute(
         except DeadKernelError:
             failure = Failure(kind="kernel died", cell=_running_cell(target), message=DEAD)
         except RuntimeError as error:  # nbclient's word for a kernel that never answered
-            failure = Failure(kind="kernel died", cell=0, message=f"The kernel did not start: {error}")
+            said_last = _last_of(Path(folder) / LOG)
+            failure = Failure(
+                kind="kernel died", cell=0, message=f"The kernel did not start: {error}{said_last}"
+            )
     _tidy(target, failure)
     return failure
 
@@ -103,6 +106,11 @@ def _last_lines(error: PapermillExecutionError) -> str:
     if len(value) > 1500:
         value = value[:1500] + " ..."
     return f"{error.ename}: {value}" if value else error.ename
+
+
+def _last_of(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return "".join(f"\n{line}" for line in lines[-5:])
 
 
 def _running_cell(target: Path) -> int:

@@ -11,13 +11,18 @@ from pathlib import Path
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
+from traitlets import Unicode
 from traitlets.config import Config
 
 import dmlkit
 
+LOG = "kernel.log"
+
 
 class OwnInterpreter(AsyncKernelManager):
     """Starts `sys.executable`, whatever is registered under the notebook's kernel name."""
+
+    log_file = Unicode(help="Takes what the kernel says beside its notebook.").tag(config=True)
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -29,6 +34,11 @@ class OwnInterpreter(AsyncKernelManager):
             env=environment(),
         )
 
+    async def start_kernel(self, **how: object) -> None:
+        """Start it, with its asides in `log_file` instead of the terminal."""
+        with open(self.log_file, "ab") as log:
+            await super().start_kernel(stdout=log, stderr=log, **how)
+
 
 def settings(folder: str) -> dict:
     """What papermill hands to nbclient so that a kernel keeps to itself.
@@ -37,6 +47,7 @@ def settings(folder: str) -> dict:
         folder: A temporary folder, for what the kernel and we tell each other.
     """
     config = Config()
+    config.OwnInterpreter.log_file = os.path.join(folder, LOG)
     if os.name == "posix":
         # Sockets that are files: no port is taken or seen, however many reports run at once.
         config.OwnInterpreter.transport = "ipc"

@@ -133,15 +133,11 @@ def _heading(prose: str) -> str:
 
 
 def _question(prose: str) -> str:
-    """The first paragraph that asks something, else the first there is."""
-    paragraphs = [
-        " ".join(text.split()) for text in re.split(r"\n\s*\n", prose) if not text.lstrip().startswith("#")
-    ]
-    # A heading and its text may stand without an empty line between them.
-    paragraphs = paragraphs or [
-        " ".join(line for line in prose.splitlines() if not line.startswith("#")).strip()
-    ]
-    return plain(next((text for text in paragraphs if "?" in text), paragraphs[0]))
+    """The first sentence that asks, else the first paragraph."""
+    text = "\n".join(line for line in prose.splitlines() if not line.startswith("#"))
+    paragraphs = [plain(" ".join(part.split())) for part in re.split(r"\n\s*\n", text) if part.strip()]
+    asked = [found[0] for part in paragraphs if (found := re.search(r"(?:^|(?<=[.!:] ))[^.!?:]*\?", part))]
+    return (asked or paragraphs or [""])[0].strip()
 
 
 def plain(markdown: str) -> str:
