@@ -8,7 +8,6 @@ encoder, pooling or classifier is one function in its file and one line in the t
 Only Keras is used, so that any of its backends can run the models.
 """
 
-# ruff: noqa: E402, I001
 from dmlkit.quiet import start_up_lines_hidden
 
 with start_up_lines_hidden():

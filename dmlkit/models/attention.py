@@ -58,5 +58,6 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
             f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(wanted)}. "
             f"Received: {', '.join(inputs)}."
         )
-    outputs = extended({name: inputs[name] for name in wanted}, training=False)
-    return keras.ops.convert_to_numpy(outputs["attention_weights"])
+    # As one graph: eagerly, a recurrent layer would walk its frames one by one in Python.
+    extended.compile(jit_compile=False)
+    return extended.predict_on_batch({name: inputs[name] for name in wanted})["attention_weights"]

@@ -43,10 +43,6 @@ class FramesBatchNormalization(keras.layers.BatchNormalization):
     Call arguments: `features` (batch, time, size), `num_frames` (batch,). Returns (batch, time, size).
     """
 
-    def __init__(self, **keras_arguments):
-        super().__init__(**keras_arguments)
-        self.supports_masking = False
-
     def call(self, features, num_frames, training=None):
         """See the class."""
         return super().call(features, training=training, mask=frame_mask(features, num_frames))

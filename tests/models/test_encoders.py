@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from dmlkit.models import NORMALIZATIONS, build
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS
 from dmlkit.models.paper_gru import PaperGRUCell
 from dmlkit.models.peephole import PeepholeLSTMCell
@@ -234,12 +235,14 @@ CUDNN = {"activation": keras.activations.tanh, "recurrent_activation": keras.act
 
 
 @pytest.mark.parametrize("encoder", ["rnn", "lstm", "bi_lstm", "bi_lstm_separate", "bi_gru"])
-def test_recurrent_layers_keep_the_road_to_cudnn_open(encoder, monkeypatch):
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_recurrent_layers_keep_the_road_to_cudnn_open(encoder, normalization, monkeypatch):
     masks = []
     for kind in (keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU):
         monkeypatch.setattr(kind, "call", _noting_masks(kind.call, masks))
-    model = _model(encoder)
-    model([np.ones((3, 6, SIZE), np.float32), NUM_FRAMES])
+    parts = {"encoder": encoder, "normalization": normalization, "units": UNITS}
+    model = build(features={"rgb": (SIZE, "float")}, level="frame", num_classes=2, pooling="mean", **parts)
+    model({"rgb": np.ones((3, 6, SIZE), np.float32), "num_frames": NUM_FRAMES})
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
     assert len(layers) == (4 if encoder.startswith("bi_") else 2)
     assert len(masks) >= len(layers)

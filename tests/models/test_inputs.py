@@ -35,8 +35,8 @@ def test_batch_statistics_are_those_of_the_valid_frames():
 
 
 def test_running_statistics_are_those_of_the_valid_frames():
-    values = np.array([[[1.0], [3.0], [900.0]]], np.float32)
-    inputs, lengths = keras.Input((None, 1)), keras.Input((), dtype="int32")
+    values = np.array([[[1.0, 0.0], [3.0, 0.0], [900.0, 5.0]]], np.float32)
+    inputs, lengths = keras.Input((None, 2)), keras.Input((), dtype="int32")
     outputs = NORMALIZATIONS["batch"](inputs, lengths, name="normalization")
     model = keras.Model([inputs, lengths], outputs)
     model([values, np.array([2], np.int32)], training=True)
