@@ -155,6 +155,7 @@ def video(
         ax.grid(False)
         ax.set_ylabel(f"{name}\n({values.shape[1]} numbers)")
         ax.set_yticks([])
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_xlabel("second of the video" + ("" if names else "; labels unknown"))
     if not tracks:
         axes[0].set_title(shorten(f"labels: {', '.join(names) or 'none given'}", 110))

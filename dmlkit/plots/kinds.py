@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from dmlkit.data.synthetic_kinds import KINDS
 from dmlkit.evaluation import global_average_precision
 from dmlkit.plots.given import as_runs, headed
 from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
 
 FREQUENCIES = "label frequencies alone"
+_ORDER = {kind: place for place, kind in enumerate(KINDS)}
 QUARTERS = ("most frequent", "second", "third", "rarest")
 
 
@@ -29,7 +31,9 @@ def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
     counts = labels.sum(axis=0)
     if dataset.class_kinds:
         kinds = np.asarray(dataset.class_kinds)
-        groups = {str(kind): np.flatnonzero(kinds == kind) for kind in dict.fromkeys(dataset.class_kinds)}
+        # The generated data's kinds in the order in which they are told, others as they come.
+        named = sorted(dict.fromkeys(dataset.class_kinds), key=lambda kind: _ORDER.get(kind, len(_ORDER)))
+        groups = {str(kind): np.flatnonzero(kinds == kind) for kind in named}
     else:
         order = np.argsort(-counts, kind="stable")
         order = order[counts[order] > 0]

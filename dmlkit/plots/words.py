@@ -36,7 +36,9 @@ def data_note(dataset, profile=None) -> Sentence:
         for part in ("train", "tuning", "validate")
         if part in dataset.splits
     )
-    what = f"{dataset.name}, {dataset.level} level: {features}; {dataset.num_classes:,} classes; videos: {parts}."
+    level = f"{dataset.level} level"
+    name = dataset.name if level in dataset.name else f"{dataset.name}, {level}"
+    what = f"{name}: {features}; {dataset.num_classes:,} classes; videos: {parts}."
     if dataset.generated:
         what = (
             "GENERATED DATA, not real videos: made by `dmlkit data synthesize` so that it is known what each class "
@@ -69,8 +71,8 @@ def say_conditions(profile) -> Sentence:
     return Sentence(
         f"The same for every rung, profile {profile.name}: {normalization} of the input, {profile.layers} layers of "
         f"{profile.units} units, Adam at {profile.learning_rate:g} with batches of {profile.batch_size}, at most "
-        f"{profile.epochs} passes over the training part; training ends after {profile.patience} passes without a better "
-        "GAP on the tuning part, and the best of them is kept. The validation part is scored once."
+        f"{profile.epochs} passes over the training part; training ends after {profile.patience} passes without a "
+        "better GAP on the tuning part, and the best of them is kept. The validation part is scored once."
     )
 
 

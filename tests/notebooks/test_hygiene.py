@@ -1,0 +1,168 @@
+"""What every notebook keeps: no outputs, no code that belongs to the library, parameters that are their own help."""
+
+import ast
+import re
+import statistics
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dmlkit.experiments import LADDER, VIDEO_LADDER
+from dmlkit.report.notebooks import NEEDS, notebooks_folder, read_notebook
+
+FOLDER = notebooks_folder()
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+CORE = {"data": "str", "profile": "str", "runs": "str", "seed": "int", "deterministic": "bool"}
+MOST_PARAMETERS, MOST_LINES, MEDIAN_LINES, MOST_FIGURES = 12, 15, 5, 4
+FIGURES = [
+    "attention",
+    "by_kind",
+    "cost",
+    "data_survey",
+    "ensemble_members",
+    "frames",
+    "fusions",
+    "ladder",
+    "learning_curves",
+    "video",
+]
+
+every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+
+
+def read(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code(path: Path) -> list[str]:
+    return [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def prose(path: Path) -> str:
+    return "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+
+
+def test_the_walk_is_whole():
+    names = [path.stem for path in PATHS]
+    assert names == [
+        "00-data", "01-baselines", "02-bi-lstm", "03-bi-gru", "04-fusion", "05-attention", "06-ensemble",
+        "07-results", "explore-results",
+    ]  # fmt: skip
+
+
+def test_every_rung_has_its_chapter():
+    chapters = {path.stem[3:] for path in PATHS}
+    assert {rung.chapter for rung in (*LADDER.values(), *VIDEO_LADDER.values())} <= chapters
+
+
+@every_notebook
+def test_nothing_of_an_execution_is_stored(path):
+    for cell in read(path).cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None, cell.id
+        assert not set(cell.metadata) - {"tags"}, cell.id
+
+
+@every_notebook
+def test_ids_are_words_and_their_own(path):
+    ids = [cell.id for cell in read(path).cells]
+    assert not [each for each, times in Counter(ids).items() if times > 1]
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", each) for each in ids)
+    assert ids[:2] == ["ask", "parameters"]
+
+
+@every_notebook
+def test_any_python_may_run_it(path):
+    metadata = read(path).metadata
+    assert metadata.kernelspec.name == "python3"
+    assert set(metadata) == {"dmlkit", "kernelspec", "language_info"}
+    assert set(metadata.language_info) == {"name"}
+
+
+@every_notebook
+def test_it_says_what_it_needs(path):
+    about = read(path).metadata.dmlkit
+    assert about.title and set(about.needs) <= set(NEEDS)
+    assert set(about.after) <= {other.stem for other in PATHS}
+    assert f"# {about.title}\n" in prose(path)
+    assert "?" in read_notebook(path).question
+
+
+@every_notebook
+def test_parameters_are_typed_literals_that_explain_themselves(path):
+    parameters = read_notebook(path).parameters
+    assert len(parameters) <= MOST_PARAMETERS
+    assert all(len(parameter.help) > 8 for parameter in parameters)
+    assert {parameter.name: parameter.type for parameter in parameters if parameter.name in CORE} == CORE
+
+
+@every_notebook
+def test_the_core_is_the_same_in_each(path):
+    first = {parameter.name: parameter for parameter in read_notebook(PATHS[0]).parameters}
+    for parameter in read_notebook(path).parameters:
+        assert parameter.name not in CORE or parameter == first[parameter.name]
+
+
+@every_notebook
+def test_what_belongs_to_the_library_is_there(path):
+    for source in code(path):
+        for node in ast.walk(ast.parse(source)):
+            assert not isinstance(
+                node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.While | ast.For | ast.Try
+            )
+
+
+@every_notebook
+def test_cells_are_short(path):
+    lines = [len(source.splitlines()) for source in code(path)]
+    assert max(lines) <= MOST_LINES
+    assert statistics.median(lines) <= MEDIAN_LINES
+
+
+@every_notebook
+def test_figures_are_few(path):
+    calls = Counter(re.findall(r"plots\.(\w+)\(", "\n".join(code(path))))
+    assert 1 <= sum(calls[name] for name in FIGURES) <= MOST_FIGURES
+
+
+@every_notebook
+def test_it_opens_offline(path):
+    text = prose(path)
+    assert "$" not in text, "a report has no MathJax: equations are text"
+    assert "<img" not in text and "![" not in text and "http" not in text
+
+
+@every_notebook
+def test_the_data_are_named_before_anything_is_shown(path):
+    sources = code(path)
+    noted = next(place for place, source in enumerate(sources) if "plots.data_note(dataset" in source)
+    assert not any(f"plots.{name}(" in source for source in sources[:noted] for name in FIGURES)
+
+
+@every_notebook
+def test_no_number_is_stated_where_it_would_be_measured(path):
+    # GAPs in prose are the paper's, and their paragraph says so.
+    for paragraph in prose(path).split("\n\n"):
+        assert not re.search(r"\b0\.\d{3,}", paragraph) or "paper" in paragraph.lower(), paragraph
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PATHS if "02" <= path.stem[:2] <= "07"], ids=lambda path: path.stem
+)
+def test_the_ladder_so_far_is_shown(path):
+    last = [source for source in code(path) if "walk.ladder()" in source]
+    assert any("plots.table(walk.ladder(), dataset" in source for source in last)
+    assert path.stem == "07-results" or code(path)[-1] in last
+
+
+@every_notebook
+def test_the_names_it_uses_are_public(path):
+    import dmlkit
+    from dmlkit import plots
+
+    text = "\n".join(code(path))
+    assert not set(re.findall(r"\bdmlkit\.(\w+)", text)) - {*dmlkit.__all__}
+    assert not set(re.findall(r"\bplots\.(\w+)", text)) - {*plots.__all__}
