@@ -43,6 +43,7 @@ def frame_study(
     if run is None or dataset.level != "frame":
         return pd.DataFrame(columns=list(COLUMNS))
     profile = Profile.from_record(run.record["profile"])
+    _warm_up(run, dataset, split, profile, counts)
     # All frames are the same frames whichever way they are chosen.
     every = _score(run, dataset, split, profile, count=None, choice="first") if None in counts else {}
     rows = []
@@ -55,11 +56,16 @@ def frame_study(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def _warm_up(run: Run, dataset, split: str, profile: Profile, counts: Sequence[int | None]) -> None:
+    """Let Keras see batches of several sizes and lengths, after which it stops compiling for new ones."""
+    few = max(profile.batch_size, 64) + 1
+    profile = replace(profile, max_train_videos=few, max_tuning_videos=few, max_validate_videos=few)
+    for count in counts:
+        predict(run.model, dataset, split, profile=replace(profile, max_frames=count))
+
+
 def _score(run: Run, dataset, split: str, profile: Profile, *, count: int | None, choice: str) -> dict:
     profile = replace(profile, max_frames=count, frame_choice=choice)
-    few = profile.batch_size
-    warm_up = replace(profile, max_train_videos=few, max_tuning_videos=few, max_validate_videos=few)
-    predict(run.model, dataset, split, profile=warm_up)
     since = time.monotonic()
     predictions = predict(run.model, dataset, split, profile=profile)
     seconds = time.monotonic() - since
