@@ -67,9 +67,16 @@ def mark(video: AttendedVideo, frame: int) -> str:
     height = BARS + STRIP * min(len(video.planted), MOST_STRIPS)
     at = f"{100 * (frame + 0.5) / len(video.weights):.3f}%"
     ink = "var(--jp-ui-font-color0, #000)"
-    line = {"x1": at, "x2": at, "y1": 0, "y2": height, "stroke-width": 1.5, "style": f"stroke: {ink}"}
+    lines = "".join(
+        element(
+            "line",
+            {"x1": at, "x2": at, "y1": start, "y2": end, "style": f"stroke: {ink}; stroke-width: {width}"},
+        )
+        # Thinner across the strips, so that their names stay readable.
+        for start, end, width in ((0, BARS, 1.5), (BARS, height, 0.5))
+    )
     triangle = element("path", {"d": "M0 2 6-8-6-8z", "style": f"fill: {ink}"})
-    marks = element("line", line) + element("svg", {"x": at, "y": 0, "overflow": "visible"}, triangle)
+    marks = lines + element("svg", {"x": at, "y": 0, "overflow": "visible"}, triangle)
     # The caption and the axis at the left are those of `bars`, empty: the two lie upon each other.
     box = {
         "width": "100%",
@@ -118,14 +125,14 @@ def _strips(video: AttendedVideo, names: Sequence[str]) -> list[str]:
                 {
                     "x": f"{start * width:.3f}%",
                     "width": f"{(end - start) * width:.3f}%",
-                    "y": above + 18,
+                    "y": above + 19,
                     "height": 5,
                     "style": "fill: var(--jp-ui-font-color1, #222)",
                 },
             )
             for start, end in _stretches(frames)
         )
-        said = f"planted: {names[label]}" + ("" if frames.any() else " (in none of the frames read)")
+        said = f"{'planted' if frames.any() else 'planted, not read'}: {names[label]}"
         name = element("text", {"x": "0%", "y": above + 15}, escape(said))
         rows.append(name + strokes)
     return rows

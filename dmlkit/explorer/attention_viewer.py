@@ -121,10 +121,11 @@ class AttentionViewer:
         self._classes = widgets.HTML(layout=widgets.Layout(margin="0"))
         picture = widgets.GridBox(
             [self._bars, self._mark],
-            layout=widgets.Layout(flex="3 1 24em", min_width="16em", grid_template_columns="100%"),
+            layout=widgets.Layout(flex="3 1 24em", min_width="min(16em, 100%)", grid_template_columns="100%"),
         )
         beside = widgets.VBox(
-            [self._sentence, self._classes], layout=widgets.Layout(flex="2 1 17em", min_width="16em")
+            [self._sentence, self._classes],
+            layout=widgets.Layout(flex="2 1 17em", min_width="min(16em, 100%)"),
         )
         self.widget = widgets.VBox(
             [

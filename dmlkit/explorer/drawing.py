@@ -28,7 +28,7 @@ STYLE = """<style>
 .dmlkit { color: var(--jp-ui-font-color1, #222); font: 13px/1.45 var(--jp-ui-font-family, system-ui, sans-serif); }
 .dmlkit p, .dmlkit figure { margin: 0 0 8px; padding: 0; }
 .dmlkit .caption { font-weight: 600; margin: 0; padding: 0; font-style: normal; text-align: left; }
-.dmlkit .quiet { color: var(--jp-ui-font-color2, #595959); }
+.dmlkit figcaption.caption { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .dmlkit .plot { display: grid; grid-template-columns: 52px minmax(0, 1fr); }
 .dmlkit svg { display: block; overflow: visible; max-width: none; }
 .dmlkit text { fill: var(--jp-ui-font-color1, #222); font-size: 12px; }
@@ -37,12 +37,13 @@ STYLE = """<style>
 .dmlkit .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin-left: 52px; }
 .dmlkit .legend svg { display: inline-block; vertical-align: middle; margin-right: 6px; }
 .dmlkit .beside { display: flex; flex-wrap: wrap; gap: 8px 32px; align-items: flex-start; }
-.dmlkit .beside > * { flex: 1 1 260px; min-width: 0; }
+.dmlkit .beside > * { flex: 1 1 min(260px, 100%); min-width: 0; }
 .dmlkit .scroll { overflow-x: auto; }
 .dmlkit table { border-collapse: collapse; width: 100%; max-width: 64em; font-size: 13px; margin: 0 0 8px; }
 .dmlkit th, .dmlkit td { padding: 2px 8px 2px 0; text-align: left; vertical-align: baseline; background: none;
   white-space: normal; max-width: none; overflow-wrap: break-word; }
 .dmlkit th { font-weight: 600; border-bottom: 1px solid var(--jp-border-color1, #bdbdbd); }
+.dmlkit .name { min-width: 8em; }
 .dmlkit .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .dmlkit tr.true td { font-weight: 600; }
 .dmlkit .stack { display: grid; grid-template-columns: minmax(0, 1fr); }
@@ -96,7 +97,9 @@ class Scale:
         if span <= 0:
             return [self.low]
         step = 10.0 ** math.floor(math.log10(span / most))
-        step = next(step * factor for factor in (1, 2, 5, 10, 20) if span / (step * factor) <= most - 1)
+        step = next(
+            step * factor for factor in (1, 2, 5, 10, 20) if span / (step * factor) <= most - 1 + 1e-9
+        )
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
 
@@ -151,14 +154,16 @@ def curves(
     caption: str,
     unit: str,
     height: int = 160,
+    legend: bool = True,
 ) -> str:
-    """Lines over a common axis, told apart by colour, dashes and markers, with a legend where there are several.
+    """Lines over a common axis, told apart by colour, dashes and markers, with a legend.
 
     Args:
         series: Name → (across, down) of its points; values that are not finite are left out.
         caption: What runs down.
         unit: What runs across.
         height: In pixels.
+        legend: Whether to say which line is which.
     """
     points = {
         name: [(x, y) for x, y in zip(*line, strict=True) if math.isfinite(x) and math.isfinite(y)]
@@ -184,7 +189,7 @@ def curves(
         down=[(height * (1 - down(tick)), f"{tick:.4g}") for tick in down.ticks()],
         unit=unit,
     )
-    return picture + (_legend(points) if len(points) > 1 else "")
+    return picture + (_legend(points) if legend else "")
 
 
 def _line(points: list[tuple[float, float]], number: int, across: Scale, down: Scale, height: int) -> str:

@@ -167,10 +167,14 @@ class ResultsExplorer:
             )
             for caption, column in (("GAP@20 on the tuning part", "tuning_gap"), ("Training loss", "loss"))
         ]
+        said = ""
+        if bare := [title for title in self._chosen if title not in histories]:
+            said += sentence(f"Combined, not trained, and so without a curve: {', '.join(bare)}.")
         if self._left_out:
-            left = ", ".join(self._left_out)
-            parts.insert(0, sentence(f"On other data than the first, and so not compared: {left}."))
-        return element("div", {"class": "beside"}, "".join(parts))
+            said += sentence(
+                f"On other data than the first, and so not compared: {', '.join(self._left_out)}."
+            )
+        return said + element("div", {"class": "beside"}, "".join(parts))
 
     def _class_names(self, run: Run) -> Sequence[str]:
         return self.class_names or [f"class {number}" for number in range(run.predictions.scores.shape[1])]

@@ -98,7 +98,10 @@ def precision_table(table: pd.DataFrame, *, order: str, rows: int, caption: str)
     lines = []
     for row in shown.itertuples(index=False):
         values = row[2:]
-        cells = [element("td", {}, escape(row[0])), element("td", {"class": "number"}, f"{row[1]:,}")]
+        cells = [
+            element("td", {"class": "name"}, escape(row[0])),
+            element("td", {"class": "number"}, f"{row[1]:,}"),
+        ]
         cells += [element("td", {}, f"{value:.3f}" + share_bar(value)) for value in values]
         if difference:
             cells.append(element("td", {"class": "number"}, f"{values[1] - values[0]:+.3f}"))
