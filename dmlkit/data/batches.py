@@ -1,7 +1,7 @@
 """Shards to padded batches: order, shuffling, and the way into ``model.fit``.
 
-Memory stays flat however many shards there are: a few open files, at most `SHUFFLE_BYTES` of records to
-shuffle (and as much again being filled meanwhile), and the batch itself.
+Memory stays flat however many shards there are: a few open files, about `SHUFFLE_BYTES` of records to shuffle,
+and the batches on their way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +27,12 @@ SHUFFLE_BYTES = 64 << 20
 LONGEST_WINDOW = 16_384
 # Shards read side by side when shuffling.
 OPEN_SHARDS = 16
-READ_AHEAD = 2
+# Records are read in groups of about this size, so many groups ahead.
+READ_BYTES = 2 << 20
+MOST_RECORDS = 1024
+READ_AHEAD = 4
+# Batches ready for `fit`.
+BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,9 @@ class Batches:
                 self._faults.append(error)
                 raise
 
-        return tf.data.Dataset.from_generator(pairs, output_signature=(inputs, labels)).prefetch(READ_AHEAD)
+        return tf.data.Dataset.from_generator(pairs, output_signature=(inputs, labels)).prefetch(
+            BATCHES_AHEAD
+        )
 
     @contextmanager
     def faults_named(self) -> Iterator[None]:
@@ -127,13 +135,21 @@ class Batches:
             epoch=self.epoch,
         )
 
-    def _grouped(self) -> Iterator[np.ndarray]:
+    def _grouped(self) -> Iterator[list[bytes]]:
         """Serialized records, batch by batch, in the order of this epoch."""
         shards = self.dataset.splits[self.split]
         if not self.shuffle:
-            return _in_order(shards, self.batch_size, self.max_videos)
-        chosen = capped(shards, self.max_videos)
-        return _shuffled(chosen, self.batch_size, seed=self.seed, epoch=self.epoch)
+            return _cut(_read(_in_order(shards, self.max_videos), self._mean_length), self.batch_size)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        records = _read(_side_by_side(capped(shards, self.max_videos), rng), self._mean_length)
+        window = min(LONGEST_WINDOW, max(1, SHUFFLE_BYTES // self._mean_length))
+        return _cut(_shuffled(records, window, rng), self.batch_size)
+
+    @cached_property
+    def _mean_length(self) -> int:
+        """Bytes a record, by the first ones."""
+        lengths = [len(record) for record in first_records(self.dataset.splits[self.split], 16)]
+        return max(1, sum(lengths) // len(lengths))
 
     def _located(self, error: Exception) -> DataError:
         found = locate(self.dataset.splits[self.split], self._parser.check)
@@ -185,39 +201,41 @@ def capped(shards: Sequence[str], max_videos: int | None) -> list[tuple[str, int
     return chosen
 
 
-def _in_order(shards: Sequence[str], batch_size: int, max_videos: int | None) -> Iterator[np.ndarray]:
-    records = tf.data.TFRecordDataset(list(shards)).take(-1 if max_videos is None else max_videos)
-    return records.batch(batch_size).prefetch(READ_AHEAD).as_numpy_iterator()
+def _in_order(shards: Sequence[str], max_videos: int | None) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(list(shards)).take(-1 if max_videos is None else max_videos)
 
 
-def _shuffled(
-    shards: Sequence[tuple[str, int]], batch_size: int, *, seed: int, epoch: int
-) -> Iterator[np.ndarray]:
-    """Shards in random order, read side by side; then windows of records, each in random order.
-
-    Windows and numpy's generator rather than ``tf.data``'s shuffling: that one's order also hangs on TensorFlow's
-    global seed, so that a resumed training could see another order than the one it resumes.
-    """
-    rng = np.random.default_rng([seed, epoch])
+def _side_by_side(shards: Sequence[tuple[str, int]], rng: np.random.Generator) -> tf.data.Dataset:
+    """Shards in random order, a record of each in turn."""
     shuffled = [shards[i] for i in rng.permutation(len(shards))]
     paths, counts = [shard for shard, _ in shuffled], [count for _, count in shuffled]
-    records = tf.data.Dataset.from_tensor_slices((paths, np.array(counts, dtype=np.int64))).interleave(
-        lambda path, count: tf.data.TFRecordDataset(path).take(count),
-        cycle_length=OPEN_SHARDS,
+    return tf.data.Dataset.from_tensor_slices((paths, np.array(counts, dtype=np.int64))).interleave(
+        lambda path, count: tf.data.TFRecordDataset(path).take(count), cycle_length=OPEN_SHARDS
     )
-    window = max(batch_size, _window([shard for shard, _ in shards]))
-    left: np.ndarray = np.empty(0, dtype=object)
-    for group in records.batch(window).prefetch(1).as_numpy_iterator():
-        waiting = np.concatenate([left, rng.permutation(group)])
-        full = len(waiting) - len(waiting) % batch_size
-        for start in range(0, full, batch_size):
-            yield waiting[start : start + batch_size]
-        left = waiting[full:]
-    if len(left):
-        yield left
 
 
-def _window(shards: Sequence[str]) -> int:
-    """How many records fit the bytes set aside for shuffling, by the first ones' mean length."""
-    sizes = [len(record) for record in first_records(shards, 64)]
-    return min(LONGEST_WINDOW, max(1, SHUFFLE_BYTES * len(sizes) // max(1, sum(sizes))))
+def _read(records: tf.data.Dataset, mean_length: int) -> Iterator[bytes]:
+    """Records one by one, fetched in groups: big enough to be worth the call, small enough to stay in the cache."""
+    group = min(MOST_RECORDS, max(1, READ_BYTES // mean_length))
+    for read in records.batch(group).prefetch(READ_AHEAD).as_numpy_iterator():
+        yield from read
+
+
+def _shuffled(records: Iterator[bytes], window: int, rng: np.random.Generator) -> Iterator[bytes]:
+    """Each record changes places with a random one of the last ``window``.
+
+    Done here and not by ``tf.data``, whose order also hangs on TensorFlow's global seed: a resumed training could
+    see another order than the one it resumes.
+    """
+    held: list[bytes] = list(islice(records, window))
+    for group in _cut(records, MOST_RECORDS):
+        for record, place in zip(group, rng.integers(window, size=len(group)).tolist(), strict=True):
+            yield held[place]
+            held[place] = record
+    for place in rng.permutation(len(held)):
+        yield held[place]
+
+
+def _cut(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    while group := list(islice(records, size)):
+        yield group

@@ -7,7 +7,7 @@ copy and no string for each frame; what is written otherwise takes the protobuf 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -43,11 +43,11 @@ class FrameParser:
     seed: int = 0
     epoch: int = 0
 
-    def parse(self, records: np.ndarray) -> dict[str, np.ndarray]:
+    def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
         """One batch, padded with zero bytes to its longest video.
 
         Args:
-            records: Serialized sequence examples, an object array of shape (B,).
+            records: Serialized sequence examples, B of them.
 
         Returns:
             ``id`` (B,), each modality (B, T, D) in uint8 or float32, ``num_frames`` (B,) int32, and

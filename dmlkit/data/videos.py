@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,11 +26,11 @@ class VideoParser:
     num_classes: int
     labelled: bool
 
-    def parse(self, records: np.ndarray) -> dict[str, np.ndarray]:
+    def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
         """One batch: ``id`` (B,), each modality (B, D) float32, ``labels`` (B, C) where labelled.
 
         Args:
-            records: Serialized examples, an object array of shape (B,).
+            records: Serialized examples, B of them.
 
         Raises:
             RecordFault: A record is not what the data set says.
@@ -37,7 +38,7 @@ class VideoParser:
         """
         try:
             with tf.device("CPU:0"):
-                parsed = tf.io.parse_example(records.tolist(), self._specification())
+                parsed = tf.io.parse_example(list(records), self._specification())
         except UnicodeDecodeError as error:
             # TensorFlow's own message quotes the record it could not read, and Python then cannot read the message.
             raise RecordFault("not a tf.train.Example.") from error

@@ -326,39 +326,36 @@ def test_unknown_names_and_numbers_out_of_range(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_number_of_shards(tmp_path):
-    """Peak memory of shuffled reading in a fresh process: 8 shards against 80 of the same kind."""
+    """Peak memory in a fresh process: after 100 videos, after 1,860, and after keeping 310 on purpose."""
     rng = np.random.default_rng(0)
-    frames = {"rgb": rng.integers(0, 256, (100, 1024), dtype=np.uint8)}
-    records = [serialize_frames(video_id=f"v{number}", labels=[0], frames=frames) for number in range(8)]
-    for shard in range(80):
+    frames = {"rgb": rng.integers(0, 256, (250, 1024), dtype=np.uint8)}
+    records = [serialize_frames(video_id=f"v{number}", labels=[0], frames=frames) for number in range(5)]
+    for shard in range(86):
         write_shard(tmp_path / f"train{shard:03d}.tfrecord", records)
     program = textwrap.dedent(
         """
         import resource, sys
         import dmlkit.data.batches as batches
         from dmlkit.data import open_dataset
-        # Small enough that both runs fill it more than once.
-        batches.SHUFFLE_BYTES = 2 << 20
-        folder, videos = sys.argv[1], int(sys.argv[2])
-        dataset = open_dataset(folder)
-        seen = sum(len(b["id"]) for b in dataset.batches("train", batch_size=8, shuffle=True, max_videos=videos))
-        assert seen == videos, seen
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        batches.SHUFFLE_BYTES = 4 << 20
+        dataset = open_dataset(sys.argv[1])
+        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        read = lambda epoch, **cap: iter(dataset.batches("train", batch_size=5, shuffle=True, epoch=epoch, **cap))
+        before = [peak() for _ in read(0, max_videos=100)][-1]
+        count = sum(len(batch["id"]) for epoch in range(6) for batch in read(epoch))
+        after = peak()
+        kept = list(read(0))
+        print(count, before, after, peak())
         """
     )
-    peaks = [
-        int(
-            subprocess.run(
-                [sys.executable, "-c", program, str(tmp_path), str(videos)],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
-        for videos in (64, 464)
-    ]
-    # In kilobytes. 400 videos more are 41 MB more; the allocator has some noise of its own.
-    assert peaks[1] - peaks[0] < 25_000
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    count, before, after, kept = map(int, done.stdout.split())
+    # Kilobytes. 310 videos are 79 MB, which shows when they are kept; six times as many read are not seen.
+    assert count == 6 * 310
+    assert kept - before > 60_000
+    assert after - before < 30_000
 
 
 def test_one_thread_each_and_determinism_do_not_lock_up(tmp_path):
