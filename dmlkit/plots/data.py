@@ -120,13 +120,13 @@ def video(
     Args:
         batch: A batch of `dataset.batches(...)`.
         dataset: The data set.
-        kind: Take the first video with a label of this kind, where the data set states kinds.
+        kind: Take the video that shows a label of this kind most plainly, where the data set states kinds.
         split: The part the batch is of: where its truth is looked up.
         title: Over the figure.
     """
     if not len(batch["id"]):
         return nothing("the batch holds no video.", title=title)
-    row = _first_of_kind(batch, dataset, kind)
+    row = _plainest_of_kind(batch, dataset, kind)
     title = f"{title}: {shorten(batch['id'][row], 24)}"
     frames = int(batch["num_frames"][row]) if "num_frames" in batch else None
     labels = np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
@@ -191,12 +191,14 @@ def _vectors(modalities: Mapping[str, np.ndarray], title: str, dataset, names: l
     return figure
 
 
-def _first_of_kind(batch: Mapping[str, np.ndarray], dataset, kind: str | None) -> int:
+def _plainest_of_kind(batch: Mapping[str, np.ndarray], dataset, kind: str | None) -> int:
     if kind is None or not dataset.class_kinds or "labels" not in batch:
         return 0
     classes = [index for index, each in enumerate(dataset.class_kinds) if each == kind]
-    having = np.flatnonzero(np.asarray(batch["labels"])[:, classes].any(axis=1))
-    return int(having[0]) if len(having) else 0
+    labels = np.asarray(batch["labels"]) > 0
+    having = np.flatnonzero(labels[:, classes].any(axis=1))
+    # Of those, the one with the fewest other labels shows the kind most plainly.
+    return int(having[labels[having].sum(axis=1).argmin()]) if len(having) else 0
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

@@ -41,9 +41,7 @@ def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
         before = (np.cumsum(counts[order]) - counts[order]) / max(1, counts.sum())
         quarter = np.minimum((before * 4).astype(int), 3)
         groups = {
-            f"{name} quarter of the labels ({np.count_nonzero(quarter == place):,} classes)": order[
-                quarter == place
-            ]
+            _quarter(name, np.count_nonzero(quarter == place)): order[quarter == place]
             for place, name in enumerate(QUARTERS)
         }
     return {name: classes for name, classes in groups.items() if counts[classes].sum()}
@@ -98,12 +96,17 @@ def by_kind(runs, dataset, *, title: str = "What each rung is able to see") -> P
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.axhline(0.5, color="white", linewidth=3)
-    axes.set_xlabel("GAP@20 over the classes of one column alone, on the validation part")
+    columns = "" if dataset.class_kinds else "; a column: classes that hold about a quarter of all labels"
+    axes.set_xlabel(f"GAP@20 over the classes of one column alone, on the validation part{columns}")
     said = "; ".join(
         f"{name}: " + ", ".join(f"{group} {value:.3f}" for group, value in row.items())
         for name, row in frame.to_dict("index").items()
     )
     return Plot(figure, f"{headed(title, dataset)}. GAP@20 by kind of class. {said}.")
+
+
+def _quarter(name: str, classes: int) -> str:
+    return f"{name} quarter of the labels ({classes:,} {'class' if classes == 1 else 'classes'})"
 
 
 def _gap(scores: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from dmlkit.plots.given import headed
 from dmlkit.plots.marks import mark
@@ -111,6 +112,7 @@ def fusions(
     axes[0].set_yticks(places, [shorten(row["title"], 46) for row in rows])
     axes[0].set_ylim(len(rows) - 0.4, -0.7)
     axes[0].margins(x=0.15)
+    axes[0].xaxis.set_major_locator(MaxNLocator(5))
     axes[0].set_xlabel("GAP@20 on the validation part (line: 95 % interval)")
     axes[1].set_xlim(0, max(1.2, 1.15 * np.nanmax([1.0, *study["apart"]])))
     axes[1].set_xlabel("distance of the projections over their lengths\n(0: the same, 1: nothing in common)")

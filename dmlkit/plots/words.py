@@ -121,9 +121,10 @@ def say_ensemble(run, members) -> Sentence:
 
     Args:
         run: The ensemble's run, or None.
-        members: Its members' runs.
+        members: Its members' runs; others among them are left out.
     """
-    members = as_runs(members)
+    names = {member["name"] for member in run.record["members"]} if run else set()
+    members = [member for member in as_runs(members) if member.name in names]
     if run is None or not members:
         return Sentence("There is no ensemble here: its members do not apply to this data set.")
     best = max(members, key=lambda member: member.gap)

@@ -29,7 +29,7 @@ def test_without_kinds_each_quarter_holds_a_quarter_of_the_labels(make_data):
     groups = class_groups(make_data(kinds=None), labels)
     # 150 labels: 40 and 40, then 30, then 20 and 20; the class that never occurs is in none.
     assert [list(classes) for classes in groups.values()] == [[0], [3], [4, 1], [2]]
-    assert next(iter(groups)) == "most frequent quarter of the labels (1 classes)"
+    assert next(iter(groups)) == "most frequent quarter of the labels (1 class)"
 
 
 def test_a_row_a_run_with_its_numbers_in_words(nine_runs, data, shown):
