@@ -76,7 +76,7 @@ def build_report(
     pages = Pages(
         out=out,
         notebooks=tuple(each.notebook for each in plans if each.reason is None),
-        data="generated data" if dataset.generated else dataset.name,
+        data=dataset.name,
         generated=dataset.generated,
         profile=profile,
         started=started,

@@ -36,14 +36,14 @@ class Pages:
         """The page of an executed chapter."""
         names = [notebook.name for notebook in self.notebooks]
         place = names.index(chapter.name)
-        loud = "The data behind this page are generated: its numbers say nothing about real video."
         return render_notebook(
             chapter.notebook,
             title=chapter.title,
-            where=f"{self.data} · dmlkit",
-            footer=f"Executed on {date(self.started)} in {duration(chapter.seconds)}, on {self.data}, "
-            f"under the profile {self.profile}.",
-            notices=(loud,) if self.generated else (),
+            data=self.data,
+            generated=self.generated,
+            profile=self.profile,
+            footer=f"Executed on {date(self.started)} in {duration(chapter.seconds)}, on {self.data}"
+            f", under the profile {self.profile}.",
             previous=self._link(place - 1),
             following=self._link(place + 1),
             pages=names,

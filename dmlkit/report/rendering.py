@@ -38,9 +38,10 @@ def render_notebook(
     notebook: Path,
     *,
     title: str,
-    where: str,
+    data: str,
+    generated: bool,
+    profile: str,
     footer: str,
-    notices: tuple[str, ...] = (),
     previous: dict | None = None,
     following: dict | None = None,
     pages: Collection[str] = (),
@@ -50,9 +51,10 @@ def render_notebook(
     Args:
         notebook: The executed notebook.
         title: Its title, which is the page's; its heading where the notebook has none of its own.
-        where: What report it belongs to, for the window's title.
+        data: What to call the data.
+        generated: Whether they were generated, to be said loudly.
+        profile: The profile's name.
         footer: A line below everything.
-        notices: Sentences above everything.
         previous, following: `{"html": ..., "title": ...}` of the neighbours; None where there is none.
         pages: The names of the report's other notebooks: links to them are kept.
     """
@@ -60,9 +62,10 @@ def render_notebook(
     return render_page(
         "notebook.html.j2",
         title=title,
-        where=where,
+        data=data,
+        generated=generated,
+        profile=profile,
         footer=footer,
-        notices=notices,
         previous=previous,
         next=following,
         body=Markup(body),  # made by `_body` from escaped text and our own tables

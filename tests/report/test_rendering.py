@@ -8,6 +8,10 @@ from dmlkit.report.rendering import WIDGET, render_notebook
 
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
+NAMED = {
+    "title": "A <small> title", "data": "some <data>", "generated": False, "profile": "smoke", "footer": "By hand."
+}  # fmt: skip
+
 
 def shown(data, metadata=None):
     return new_output("display_data", data=data, metadata=metadata or {})
@@ -18,7 +22,7 @@ def render(tmp_path):
     def go(*cells, **more):
         path = tmp_path / "05-small.ipynb"
         nbformat.write(new_notebook(cells=list(cells)), path)
-        named = {"title": "A <small> title", "where": "here", "footer": "Made by hand."} | more
+        named = NAMED | more
         html = render_notebook(path, **named)
         return html, BeautifulSoup(html, "html.parser")
 
@@ -28,10 +32,23 @@ def render(tmp_path):
 def test_a_page_has_a_language_a_title_and_one_heading(render):
     _, page = render(new_markdown_cell("# First\n\ntext"), new_markdown_cell("# Second\n\n## Third"))
     assert page.html["lang"] == "en"
-    assert page.title.string == "A <small> title · here"
+    assert page.title.string == "A <small> title · some <data> · dmlkit"
     assert [heading.get_text() for heading in page.find_all("h1")] == ["First"]
     assert [heading.get_text() for heading in page.find_all("h2")] == ["Second", "Third"]
     assert page.find("meta", attrs={"name": "viewport"})
+
+
+def test_it_says_which_data_and_loudly_that_they_were_generated(render):
+    _, page = render(new_markdown_cell("# A"))
+    assert "some <data>" in page.find(class_="kicker").get_text()
+    assert not page.find(class_="loud")
+    _, page = render(new_markdown_cell("# A"), generated=True)
+    assert page.find(class_="loud").get_text() == "generated: some <data>"
+
+
+def test_messages_are_folded_away_but_there(render):
+    _, page = render(new_code_cell("1", outputs=[new_output("stream", name="stderr", text="a warning")]))
+    assert page.find("details", class_="aside").pre.get_text() == "a warning"
 
 
 def test_a_notebook_without_a_heading_is_given_its_title(render):
@@ -123,7 +140,7 @@ def test_widget_state_is_left_out(tmp_path):
     notebook = new_notebook(cells=[new_markdown_cell("# A")])
     notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {"secret": {}}}}
     nbformat.write(notebook, tmp_path / "01-a.ipynb")
-    html = render_notebook(tmp_path / "01-a.ipynb", title="A", where="here", footer="")
+    html = render_notebook(tmp_path / "01-a.ipynb", **NAMED)
     assert "secret" not in html
 
 

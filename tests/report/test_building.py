@@ -1,0 +1,266 @@
+import dataclasses
+import json
+import shutil
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from dmlkit.data import open_dataset
+from dmlkit.errors import DataError, UsageError
+from dmlkit.report import build_report, outside_references
+from dmlkit.report.chapters import Chapter
+from dmlkit.report.index import render_index
+from dmlkit.report.summary import summarize
+from dmlkit.report.wording import date, duration
+from dmlkit.training import Walk
+
+HOSTILE = '<script>alert("x")</script>'
+ROW = {
+    "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
+    "parameters", "training_seconds", "epochs", "videos", "paper_gap", "experiment", "run",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(generated, smoke_runs, tmp_path_factory):
+    """A folder of runs in which `lr` and `attention` stand, as a report leaves it."""
+    folder = tmp_path_factory.mktemp("trained") / "runs"
+    shutil.copytree(smoke_runs["lr"].path.parent, folder)
+    return folder
+
+
+@pytest.fixture
+def build(tmp_path, generated):
+    said = []
+
+    def go(**more):
+        named = {
+            "data": generated,
+            "profile": "smoke",
+            "out": tmp_path / "out",
+            "folder": tmp_path / "notebooks",
+        }
+        report = build_report(**(named | more), echo=said.append)
+        return report, said
+
+    return go
+
+
+def page(path):
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def test_a_report_is_executed_notebooks_pages_an_index_and_results(
+    write_notebook, build, generated, trained, tmp_path
+):
+    (tmp_path / "out").mkdir()
+    shutil.copytree(trained, tmp_path / "out" / "runs")
+    write_notebook(
+        "01-first", "print(data, profile, runs, seed, deterministic, videos)", parameters=PARAMETERS
+    )
+    write_notebook("02-second", "print(seed + 1)")
+    write_notebook("explore-by-hand", "1 / 0")
+    report, said = build(seed=0, parameters={"videos": "7"})
+
+    assert report.exit_code == 0
+    assert [chapter.status for chapter in report.chapters] == ["executed", "executed"]
+    assert [line.split(",")[0] for line in said[:2]] == ["01-first   executed", "02-second  executed"]
+    assert str(report.index) in said[-1]
+    out = tmp_path / "out"
+    files = {path.name for path in out.iterdir()}
+    assert files == {"01-first.html", "02-second.html", "index.html", "results.json", "notebooks", "runs"}
+    printed = (
+        nbformat.read(out / "notebooks" / "01-first.ipynb", as_version=4).cells[-1].outputs[0].text.split()
+    )
+    data, profile, runs, seed, deterministic, videos = printed
+    assert (out / "notebooks" / data).resolve() == generated.resolve()
+    assert (out / "notebooks" / runs).resolve() == (out / "runs").resolve()
+    assert (profile, seed, deterministic, videos) == ("smoke", "0", "False", "7")
+
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert {"ladder", "beside", "data", "profile", "seed", "deterministic", "versions", "hardware"} < set(
+        results
+    )
+    assert results["generated"] is True
+    assert [row["name"] for row in results["ladder"]][:2] == ["lr", "lstm"]
+    assert len(results["ladder"]) == 9
+    assert all(set(row) == ROW for row in results["ladder"])
+    status = {row["name"]: row["status"] for row in results["ladder"]}
+    assert (status["lr"], status["lstm"], status["state-of-the-art"]) == ("trained", "not trained", "missing")
+    lr = results["ladder"][0]
+    assert lr["gap_low"] <= lr["gap"] <= lr["gap_high"]
+    assert lr["videos"] == 100
+    assert results["data"]["videos"] == {"train": 180, "tuning": 20, "validate": 100, "test": 20}
+    assert results["data"]["read"] == {"train": 180, "tuning": 20, "validate": 100}
+    assert [chapter["html"] for chapter in results["chapters"]] == ["01-first.html", "02-second.html"]
+
+    for path in out.glob("*.html"):
+        assert outside_references(path.read_text(encoding="utf-8")) == []
+        assert len(page(path).find_all("h1")) == 1
+        assert page(path).html["lang"] == "en"
+    index = page(out / "index.html")
+    assert "These data are generated." in index.get_text()
+    assert "the scores below mean nothing" in index.get_text()
+    assert f"{lr['gap']:.4f}" in index.find("table").get_text()
+    assert "paper, on its own data" in index.find("th", class_="paper").get_text()
+    assert [link["href"] for link in index.select(".chapter-list a")] == ["01-first.html", "02-second.html"]
+    assert "Does it run?" in index.get_text()
+    assert index.find("img")["alt"].startswith("GAP@20, rung by rung")
+    first = page(out / "01-first.html")
+    assert (first.find("a", rel="next")["href"], first.find("a", rel="prev")) == ("02-second.html", None)
+
+
+PARAMETERS = """\
+data: str = "../data/generated"  # folder of the data set
+profile: str = "demo"  # smoke, demo, study or paper
+runs: str = "../runs"  # folder of the runs
+seed: int = 0  # of weights and order
+deterministic: bool = False  # same numbers for the same seed
+videos: int = 3  # to look at
+"""
+
+
+def test_a_failing_notebook_is_kept_and_marked_and_the_others_go_on(write_notebook, build, tmp_path):
+    write_notebook("01-fails", "print('got this far')", "int('ten <b>')")
+    write_notebook("02-goes-on", "print('on')")
+    report, said = build()
+    assert report.exit_code == 4
+    assert [chapter.status for chapter in report.chapters] == ["failed", "executed"]
+    text = "\n".join(said)
+    assert "ValueError: invalid literal for int() with base 10: 'ten <b>'" in text
+    assert str(tmp_path / "out" / "notebooks" / "01-fails.ipynb") in text
+    failed = page(tmp_path / "out" / "01-fails.html")
+    assert "got this far" in failed.get_text()
+    assert "This notebook stopped" in failed.get_text()
+    index = page(tmp_path / "out" / "index.html")
+    assert "'ten <b>'" in index.find(class_="bad").get_text()
+    assert "failed" in index.select_one(".chapter-list .status").get_text()
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["chapters"][0]["status"] == "failed"
+
+
+def test_damaged_data_and_dead_kernels_have_codes_of_their_own(write_notebook, build):
+    write_notebook("01-cell", "1 / 0")
+    write_notebook("02-data", "import dmlkit.errors", "raise dmlkit.errors.DataError('cut off')")
+    assert build()[0].exit_code == 3
+    write_notebook("03-dies", "import os; os._exit(1)")
+    assert build()[0].exit_code == 5
+
+
+def test_what_the_data_cannot_serve_is_not_executed_and_says_why(write_notebook, build, generated, tmp_path):
+    write_notebook("01-any", "print(1)")
+    write_notebook("02-frames", "1 / 0", needs=["frames"])
+    write_notebook("03-any", "print(1)")
+    report, said = build(data=generated / "video")
+    assert report.exit_code == 0
+    assert [chapter.status for chapter in report.chapters] == ["executed", "not applicable", "executed"]
+    assert "one vector a video" in said[1]
+    assert not (tmp_path / "out" / "02-frames.html").exists()
+    assert page(tmp_path / "out" / "01-any.html").find("a", rel="next")["href"] == "03-any.html"
+    index = page(tmp_path / "out" / "index.html")
+    assert (
+        "Not applicable here: it reads frames, and this data set holds one vector a video."
+        in index.get_text()
+    )
+    ladder = json.loads((tmp_path / "out" / "results.json").read_text())["ladder"]
+    assert [row["name"] for row in ladder][:2] == ["lr", "mixture-of-experts"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"profile": "smok"}, "Did you mean 'smoke'"),
+        ({"notebooks": ["secnd"]}, "Did you mean '02-second'"),
+        ({"parameters": {"video": "3"}}, "Did you mean 'videos'"),
+        ({"parameters": {"videos": "many"}}, "01-first: The parameter 'videos' takes a whole number"),
+        ({"parameters": {"seed": "3"}}, "--seed"),
+        ({"parameters": {"runs": "x"}}, "the folder of the report"),
+    ],
+)
+def test_usage_is_checked_before_anything_runs(write_notebook, build, tmp_path, more, said):
+    write_notebook("01-first", "1 / 0", parameters=PARAMETERS)
+    write_notebook("02-second", "1 / 0")
+    with pytest.raises(UsageError) as error:
+        build(**more)
+    assert said in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_where_a_file_stands_is_an_error(write_notebook, build, tmp_path):
+    write_notebook("01-first", "1 / 0")
+    (tmp_path / "out").write_text("something else")
+    with pytest.raises(UsageError, match="cannot be written"):
+        build()
+
+
+def test_missing_data_are_an_error(write_notebook, build, tmp_path):
+    write_notebook("01-first", "1 / 0")
+    with pytest.raises(DataError):
+        build(data=tmp_path / "nowhere")
+
+
+@pytest.fixture(scope="module")
+def summary(generated, trained):
+    walk = Walk(generated, profile="smoke", runs=trained)
+    # A name from elsewhere may hold anything.
+    walk.dataset = dataclasses.replace(walk.dataset, name=HOSTILE, notes=(HOSTILE,), generated=False)
+    return summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+
+
+def test_names_are_text_on_the_index_page(summary):
+    hostile = Chapter(name="01-x", title=HOSTILE, question=HOSTILE, status="not applicable", reason=HOSTILE)
+    html = render_index(summary, [hostile])
+    assert "<script" not in html
+    assert BeautifulSoup(html, "html.parser").get_text().count(HOSTILE) >= 6
+
+
+def test_generated_data_only_are_called_generated(summary):
+    html = render_index(summary, [])
+    assert "These data are generated" not in html
+    assert "8 March 2026, 14:05 UTC" in html
+    assert "1 min 01 s" in html
+
+
+def test_an_ensemble_costs_what_its_members_cost(summary):
+    rows = [dict(row) for row in summary["ladder"]]
+    named = {row["name"]: row for row in rows}
+    named["lstm"] |= {"training_seconds": 3600.0, "gap": 0.5}
+    named["lr"] |= {"training_seconds": 7200.0}
+    named["ensemble-lr-lstm"] |= {"training_seconds": 0.1, "gap": 0.6}
+    table = BeautifulSoup(render_index(summary | {"ladder": rows}, []), "html.parser").find("table")
+    assert (
+        "3 h 00 min" in next(row for row in table.find_all("tr") if "Ensemble" in row.get_text()).get_text()
+    )
+
+
+def test_a_damaged_run_does_not_cost_the_report(generated, tmp_path):
+    walk = Walk(generated, profile="smoke", runs=tmp_path)
+    damaged = walk._folder(walk.rungs["lr"], walk._mark(walk.rungs["lr"]))
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
+    told = summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+    assert told["ladder"] == []
+    assert "run.json" in BeautifulSoup(render_index(told, []), "html.parser").get_text()
+
+
+def test_numbers_that_are_none_stay_out_of_the_way(generated, tmp_path, monkeypatch):
+    walk = Walk(generated, profile="smoke", runs=tmp_path)
+    monkeypatch.setattr(walk, "results", lambda rungs=None: [{"gap": float("nan"), "status": "trained"}])
+    told = summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+    assert told["ladder"][0]["gap"] is None
+
+
+def test_a_data_set_keeps_its_caps_in_the_results(generated, tmp_path):
+    dataset = open_dataset(generated)
+    walk = Walk(dataset, profile="smoke", runs=tmp_path)
+    walk.profile = dataclasses.replace(walk.profile, max_train_videos=50)
+    told = summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+    assert (told["data"]["videos"]["train"], told["data"]["read"]["train"]) == (180, 50)
+    assert "the profile caps them" in render_index(told, [])
+
+
+def test_times_in_words():
+    assert [duration(seconds) for seconds in (None, 0.04, 9.94, 48, 252, 7500)] == [
+        "", "0.0 s", "9.9 s", "48 s", "4 min 12 s", "2 h 05 min",
+    ]  # fmt: skip
+    assert date("2026-03-08T14:05:00+00:00") == "8 March 2026, 14:05 UTC"
