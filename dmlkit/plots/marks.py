@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dmlkit.experiments import BESIDE, LADDER, VIDEO_LADDER
+from dmlkit.experiments import LADDER, VIDEO_LADDER
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8C510A")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
@@ -13,7 +13,7 @@ LINES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5, 1, 1.5)))
 HATCHES = ("///", "...", "xx", "\\\\\\", "ooo")
 
 # No two of the first 72 share both colour and marker; without colour, no two of the first 45 look alike.
-_PLACES = {name: place for place, name in enumerate({**LADDER, **VIDEO_LADDER, **BESIDE})}
+_PLACES = {name: place for place, name in enumerate({**LADDER, **VIDEO_LADDER})}
 
 
 class Mark(NamedTuple):
@@ -30,17 +30,24 @@ def mark(place: int) -> Mark:
 
 
 def marks(names: Sequence[str]) -> list[Mark]:
-    """A mark for each name; a rung of the tables has its own, and the others take what is free.
+    """A mark for each name; a rung of a ladder has its own, and the others take what is free.
 
     Args:
         names: Experiments' names; one that comes twice is given two marks.
     """
-    taken: set[int] = set()
-    places = []
+    places: list[int | None] = []
     for name in names:
         place = _PLACES.get(name)
-        if place is None or place in taken:
-            place = next(free for free in range(len(_PLACES), 10_000) if free not in taken)
-        taken.add(place)
-        places.append(place)
+        places.append(None if place in places else place)
+    for position, place in enumerate(places):
+        if place is None:
+            places[position] = _free(places)
     return [mark(place) for place in places]
+
+
+def _free(taken: Sequence[int | None]) -> int:
+    """A place no one has, in a colour no one has as long as there is one."""
+    last = len(_PLACES) + len(taken) + len(COLORS)
+    free = [place for place in range(len(_PLACES), last) if place not in taken]
+    colors = {place % len(COLORS) for place in taken if place is not None}
+    return next((place for place in free if place % len(COLORS) not in colors), free[-1])
