@@ -1,0 +1,69 @@
+"""The README keeps its word: symbols, commands, notebooks and files that it names are there."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import keras
+import pytest
+
+import dmlkit
+from dmlkit.models import fusions
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTIONS = re.findall(r"^\| §(.+?) \| `(.+?)` \| (\d\d-\S+) \|$", README, re.MULTILINE)
+
+
+def test_the_table_from_section_to_symbol_is_there():
+    assert len(SECTIONS) >= 12
+
+
+@pytest.mark.parametrize(("section", "symbol", "notebook"), SECTIONS)
+def test_each_symbol_exists_and_says_where_the_paper_has_it(section, symbol, notebook):
+    path, _, key = symbol.partition("[")
+    module, _, name = path.rpartition(".")
+    value = getattr(__import__(module, fromlist=[name]), name)
+    if key:
+        value = value[key.strip('"]')]
+    if callable(value):
+        assert "Paper:" in value.__doc__, f"{symbol} does not say which section it is"
+    assert (ROOT / "notebooks" / f"{notebook}.ipynb").exists()
+
+
+def test_each_make_target_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make (report|test|lab|bench|venv|lint|lock)\b", README))
+    assert {"report", "test", "lab", "bench"} <= named <= targets
+
+
+def test_each_command_exists():
+    from dmlkit.cli import app
+
+    for group, command in re.findall(r"dmlkit (data )?([a-z]+) (?:DIR|runs|attention|--data)", README):
+        names = app.commands["data"].commands if group else app.commands
+        assert command in names, command
+
+
+def test_each_file_it_links_is_there():
+    for target in re.findall(r"\]\((?!#|http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_dataset_toml_it_shows_is_one():
+    shown = tomllib.loads(re.search(r"```toml\n(.+?)```", README, re.DOTALL)[1])
+    assert set(shown["features"]) == {"rgb", "audio"} and "train" in shown["splits"]
+
+
+def test_a_fusion_is_added_in_one_place(monkeypatch, generated):
+    """The README's example, run as it stands but for the table, which it shows whole."""
+    code = next(block for block in re.findall(r"```python\n(.+?)```", README, re.DOTALL) if "FUSIONS" in block)
+    names = vars(fusions) | {"keras": keras}
+    exec(code, names)
+    assert {"concat", "shared_space", "projection"} < set(names["FUSIONS"])
+    monkeypatch.setitem(fusions.FUSIONS, "product", names["FUSIONS"]["product"])
+    experiment = eval(
+        re.search(r"`dmlkit\.(Experiment\(.+?\))`", README)[1], {"Experiment": dmlkit.Experiment}
+    )
+    model = dmlkit.build_model(experiment, dmlkit.open_dataset(generated), profile="smoke")
+    assert model.output_shape == (None, 24)
