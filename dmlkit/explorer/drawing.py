@@ -38,7 +38,7 @@ STYLE = """<style>
 .dmlkit .legend svg { display: inline-block; vertical-align: middle; margin-right: 6px; }
 .dmlkit .beside { display: flex; flex-wrap: wrap; gap: 8px 32px; align-items: flex-start; }
 .dmlkit .beside > * { flex: 1 1 min(260px, 100%); min-width: 0; }
-.dmlkit .scroll { overflow-x: auto; }
+.dmlkit .scroll { overflow-x: auto; contain: inline-size; }
 .dmlkit table { border-collapse: collapse; width: 100%; max-width: 64em; font-size: 13px; margin: 0 0 8px; }
 .dmlkit th, .dmlkit td { padding: 2px 8px 2px 0; text-align: left; vertical-align: baseline; background: none;
   white-space: normal; max-width: none; overflow-wrap: break-word; }

@@ -44,7 +44,11 @@ class LiveCurve:
         last = self.rows[-1]
         pictures = (
             curves(
-                {title: (epochs, [row[name] for row in self.rows])}, caption=title, unit="epoch", height=120
+                {title: (epochs, [row[name] for row in self.rows])},
+                caption=title,
+                unit="epoch",
+                height=120,
+                legend=False,
             )
             for title, name in (("Training loss", "loss"), ("GAP@20 on the tuning part", "tuning_gap"))
         )

@@ -65,7 +65,9 @@ class Browser:
             self.outside.append(address)
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while playwright runs, asyncio takes its loop for everyone's, and notebooks run by
+# other tests would stumble over it.
+@pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -83,7 +85,7 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(browser, tmp_path_factory):
     """JupyterLab in folders of its own, on a port that the system chose, with kernels that import this package."""
     home = tmp_path_factory.mktemp("lab")

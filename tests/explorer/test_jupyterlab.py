@@ -41,7 +41,7 @@ def test_the_slider_moves_through_the_frames(lab, browser, notebook, tmp_path):
         page.goto(f"{lab.url}lab/tree/{notebook.name}?token={lab.token}&reset", wait_until="domcontentloaded")
         page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
         # Earlier, JupyterLab would ask which kernel to take.
-        page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for()
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator('li[data-command="runmenu:run-all"]').click()
 

@@ -35,6 +35,7 @@ def test_it_shows_itself_once_and_then_redraws_in_place(shown):
     last = shown[-1][1]
     assert last["text/plain"] == "epoch 3: loss 2.667, tuning GAP@20 0.3000"
     assert last["text/html"].count("<polyline") == 2
+    assert "legend" not in last["text/html"].split("</style>")[1]
     assert "Training loss from 8 to 2.667" in last["text/html"]
 
 
