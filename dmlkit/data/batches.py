@@ -228,10 +228,13 @@ def _shuffled(records: Iterator[bytes], window: int, rng: np.random.Generator) -
     see another order than the one it resumes.
     """
     held: list[bytes] = list(islice(records, window))
-    for group in _cut(records, MOST_RECORDS):
-        for record, place in zip(group, rng.integers(window, size=len(group)).tolist(), strict=True):
-            yield held[place]
-            held[place] = record
+    places: list[int] = []
+    for record in records:
+        # Drawn many at a time, as a single draw costs more than all else here.
+        places = places or rng.integers(window, size=1024).tolist()
+        place = places.pop()
+        yield held[place]
+        held[place] = record
     for place in rng.permutation(len(held)):
         yield held[place]
 
