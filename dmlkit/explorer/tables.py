@@ -90,21 +90,19 @@ def precision_table(table: pd.DataFrame, *, order: str, rows: int, caption: str)
     difference = len(runs) == 2
     heads = [
         ("", "class"),
-        ("number", "videos"),
         *(("", run) for run in runs),
         *([("number", "difference")] * difference),
+        ("number", "videos"),
     ]
     head = "".join(element("th", {"class": kind}, escape(text)) for kind, text in heads)
     lines = []
     for row in shown.itertuples(index=False):
         values = row[2:]
-        cells = [
-            element("td", {"class": "name"}, escape(row[0])),
-            element("td", {"class": "number"}, f"{row[1]:,}"),
-        ]
+        cells = [element("td", {"class": "name"}, escape(row[0]))]
         cells += [element("td", {}, f"{value:.3f}" + share_bar(value)) for value in values]
         if difference:
             cells.append(element("td", {"class": "number"}, f"{values[1] - values[0]:+.3f}"))
+        cells.append(element("td", {"class": "number"}, f"{row[1]:,}"))
         lines.append(element("tr", {}, "".join(cells)))
     body = element("thead", {}, element("tr", {}, head)) + element("tbody", {}, "".join(lines))
     title = element("p", {"class": "caption"}, escape(f"{caption}: {len(shown)} of {len(table)} classes"))
