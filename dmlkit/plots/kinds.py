@@ -96,7 +96,9 @@ def by_kind(runs, dataset, *, title: str = "What each rung is able to see") -> P
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.axhline(0.5, color="white", linewidth=3)
-    columns = "" if dataset.class_kinds else "; a column: classes that hold about a quarter of all labels"
+    columns = (
+        "" if dataset.class_kinds else ".\nA column: classes that hold about a quarter of all true labels"
+    )
     axes.set_xlabel(f"GAP@20 over the classes of one column alone, on the validation part{columns}")
     said = "; ".join(
         f"{name}: " + ", ".join(f"{group} {value:.3f}" for group, value in row.items())

@@ -66,6 +66,11 @@ def say_frames(study: pd.DataFrame) -> Sentence:
     every = study.iloc[-1]
     few = study[study["frames"] == study["frames"].iloc[0]]
     best, worst = few.loc[few["gap"].idxmax()], few.loc[few["gap"].idxmin()]
+    if best["gap"] == worst["gap"]:
+        return Sentence(
+            f"With all frames the model reaches GAP@20 {every['gap']:.4f}, and with at most {best['frames']} frames "
+            f"{best['gap']:.4f}, however they are chosen."
+        )
     return Sentence(
         f"With all frames the model reaches GAP@20 {every['gap']:.4f}. With at most {best['frames']} frames it reaches "
         f"{best['gap']:.4f} where they are chosen {best['choice']}, and {worst['gap']:.4f} where they are chosen "

@@ -12,16 +12,21 @@ from dmlkit.plots.plot import shorten
 PAPER = "paper's GAP@20 (its own data)"
 
 _LOOK = [
-    {"selector": "th", "props": "text-align: left; vertical-align: bottom; font-weight: 600;"},
-    {"selector": "td", "props": "text-align: right; font-variant-numeric: tabular-nums;"},
-    {"selector": "th.row_heading", "props": "white-space: nowrap; font-weight: 400;"},
+    {"selector": "th, td", "props": "padding: 0.25em 0.5em; vertical-align: top;"},
+    {"selector": "th", "props": "font-weight: 600;"},
+    {"selector": "th.col_heading", "props": "text-align: right; vertical-align: bottom; max-width: 8em;"},
+    {"selector": "th.row_heading", "props": "text-align: left; white-space: nowrap; font-weight: 400;"},
     {
-        "selector": "caption",
-        "props": "caption-side: top; text-align: left; padding-bottom: 0.4em; font-weight: 600;",
+        "selector": "td",
+        "props": "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;",
     },
     {
         "selector": "td.note",
-        "props": "text-align: left; font-style: italic; max-width: 24em; white-space: normal;",
+        "props": "text-align: left; white-space: normal; min-width: 13em; font-size: 90%;",
+    },
+    {
+        "selector": "caption",
+        "props": "caption-side: top; text-align: left; padding: 0 0 0.5em; font-weight: 600;",
     },
 ]
 
@@ -106,7 +111,7 @@ def _number(value: float, pattern: str) -> str:
 
 
 def _interval(low: float, high: float) -> str:
-    return "–" if np.isnan(low) else f"{low:.4f} to {high:.4f}"
+    return "–" if np.isnan(low) else f"{low:.3f} to {high:.3f}"
 
 
 def _any(value, digits: int) -> str:

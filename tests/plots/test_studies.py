@@ -29,6 +29,11 @@ def test_the_sentence_names_the_best_and_the_worst_choice_of_the_fewest_frames()
     assert "in 25% of the time" in said
 
 
+def test_videos_that_are_shorter_than_the_fewest_frames():
+    same = study().assign(gap=0.5)
+    assert "0.5000, however they are chosen" in plots.say_frames(same)
+
+
 def test_no_frames_to_choose(shown):
     for empty in (None, pd.DataFrame()):
         assert "no frames" in shown(plots.frames(empty)).alt

@@ -9,7 +9,7 @@ def test_numbers_can_be_read(rows, data):
     page = plots.table(rows, data, title="The ladder").to_html()
     first = rows[0]
     assert f"{first['gap']:.4f}" in page
-    assert f"{first['gap_low']:.4f} to {first['gap_high']:.4f}" in page
+    assert f"{first['gap_low']:.3f} to {first['gap_high']:.3f}" in page
     assert "1,234,567" in page and "61.2 s" in page and "0.70727" in page
     assert "generated data" in page
 
