@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
 from dmlkit.plots import ladder
 from dmlkit.report.chapters import Chapter
@@ -37,7 +38,7 @@ def render_index(summary: Mapping, chapters: Sequence[Chapter]) -> str:
             for row in rows
         ],
         map_classes=next((row["map_classes"] for row in rows if row["map_classes"]), None),
-        plot=_picture(rows) if gaps else None,
+        plot=_picture(rows, summary["data"]) if gaps else None,
         parts=[_part(name, summary) for name in PARTS if name in summary["data"]["videos"]],
         when=date(summary["started"]),
         took=duration(summary["seconds"]),
@@ -85,6 +86,8 @@ def _part(name: str, summary: Mapping) -> dict:
     return {"name": PARTS[name], "videos": there, "read": summary["data"]["read"].get(name)}
 
 
-def _picture(rows: Sequence[Mapping]) -> dict[str, str]:
-    plot = ladder(list(rows), title="GAP@20, rung by rung")
+def _picture(rows: Sequence[Mapping], data: Mapping) -> dict[str, str]:
+    # A picture that is passed on must still say what data it was.
+    named = SimpleNamespace(name=data["name"], generated=data["generated"])
+    plot = ladder(list(rows), named, title="GAP@20, rung by rung")
     return {"data": base64.b64encode(plot.png()).decode(), "alt": plot.alt}

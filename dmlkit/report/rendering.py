@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -90,10 +90,15 @@ def _body(notebook: nbformat.NotebookNode, *, title: str, pages: Collection[str]
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.metadata["live"] = any(WIDGET in output.get("data", {}) for output in cell.outputs)
+            cell.metadata["live"] = any(_needs_word(output.get("data", {})) for output in cell.outputs)
             cell.outputs = [still for output in cell.outputs if (still := _still(output))]
     html, _ = _exporter().from_notebook_node(notebook)
     return _finish(html, title=title, pages=pages)
+
+
+def _needs_word(data: Mapping) -> bool:
+    """Whether a view is live in JupyterLab, and what stands for it here does not say so itself."""
+    return WIDGET in data and "JupyterLab" not in data.get("text/html", "")
 
 
 def _still(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
@@ -122,6 +127,8 @@ def _finish(html: str, *, title: str, pages: Collection[str]) -> str:
         soup.insert(0, heading)
     for table in soup.find_all("table"):
         del table["border"]
+        if table.find_parent(class_="scroll"):
+            continue
         around = soup.new_tag(
             "div", attrs={"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table"}
         )

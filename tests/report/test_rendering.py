@@ -130,6 +130,10 @@ def test_a_live_view_leaves_what_stands_for_it_and_a_word_where_to_find_it(rende
         new_code_cell("c", outputs=[shown({WIDGET: view, "text/plain": "Weights over time."})]),
     )
     assert page.find("b").get_text() == "still"
+    _, told = render(
+        new_code_cell("d", outputs=[shown({WIDGET: view, "text/html": "Open it in JupyterLab."})])
+    )
+    assert not told.find(class_="live"), "it says so itself"
     assert html.count("Open the notebook in JupyterLab") == 3
     assert "VBox" not in html
     assert "Weights over time." in html
