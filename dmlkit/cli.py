@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -71,21 +72,31 @@ def report(data, profile, out, parameter, seed, deterministic) -> None:
 @profile_option
 @seed_option
 @deterministic_option
+@click.option("--frame-choice", metavar="NAME", help="Which frames are read: first, uniform, random.")
+@click.option("--max-frames", type=click.IntRange(min=1), help="Frames of a video that are read at most.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
 @click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
-def train(experiment, data, out, profile, seed, deterministic, precision, xla) -> None:
+def train(
+    experiment, data, out, profile, seed, deterministic, frame_choice, max_frames, precision, xla
+) -> None:
     """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them."""
     rung = find(experiment)
-    choose(PROFILES, profile, what="profile")
+    conditions = choose(PROFILES, profile, what="profile")
     if not isinstance(rung, Experiment):
         raise UsageError(f"{experiment} is not trained by itself. `dmlkit ensemble` combines runs.")
+    from dmlkit.data.frame_choice import FRAME_CHOICES
     from dmlkit.training import train as train_run
 
+    if frame_choice:
+        choose(FRAME_CHOICES, frame_choice, what="frame choice")
+        conditions = replace(conditions, frame_choice=frame_choice)
+    if max_frames:
+        conditions = replace(conditions, max_frames=max_frames)
     run = train_run(
         rung,
         data=data,
         out=out,
-        profile=profile,
+        profile=conditions,
         seed=seed,
         deterministic=deterministic,
         precision=precision,

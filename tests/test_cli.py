@@ -102,6 +102,17 @@ def test_one_step_at_a_time(generated, tmp_path):
     one_paragraph(dmlkit("evaluate", tmp_path / "lr", "--data", generated, "--split", "test"), "label", code=3)
 
 
+def test_frames_are_chosen_by_option(generated, tmp_path):
+    import json
+
+    arguments = ["train", "lr", "--data", generated, "--out", tmp_path / "run", "--profile", "smoke"]
+    one_paragraph(dmlkit(*arguments, "--frame-choice", "unifrm"), "Did you mean 'uniform'", code=2)
+    done = dmlkit(*arguments, "--frame-choice", "uniform", "--max-frames", "4")
+    assert done.returncode == 0, done.stderr
+    profile = json.loads((tmp_path / "run" / "run.json").read_text())["profile"]
+    assert (profile["frame_choice"], profile["max_frames"]) == ("uniform", 4)
+
+
 def test_a_data_set_is_shown(generated):
     done = dmlkit("data", "show", generated)
     assert done.returncode == 0
