@@ -12,7 +12,8 @@ from dmlkit.plots.marks import mark
 from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
 from dmlkit.plots.words import Sentence, class_name, named_kind
 
-SHORT = 0.5
+# Shares of a video's frames: up to which something is an event, and up to which weights can gather on it.
+FEW, SHORT = 0.15, 0.5
 
 
 @styled
@@ -125,13 +126,14 @@ def say_attention(shares: pd.DataFrame) -> Sentence:
 
 
 def _telling(batch: Mapping[str, np.ndarray], truth: Mapping) -> list[int]:
-    """The rows of a batch, those with something planted in the smallest part of their frames first."""
-    shares = []
+    """The rows of a batch: those with something planted in few of their frames first, the plainest of them in front."""
+    order = []
     for row, video in enumerate(batch["id"]):
         frames = int(batch["num_frames"][row])
         planted = _short_ones(truth.get(str(video), {}), frames)
-        shares.append(min((len(seconds) / frames for seconds in planted.values()), default=1.0))
-    return list(np.argsort(shares, kind="stable"))
+        share = min((len(seconds) / frames for seconds in planted.values()), default=1.0)
+        order.append((share > FEW, len(planted), share, row))
+    return [row for *_, row in sorted(order)]
 
 
 def _short_ones(planted: Mapping[int, np.ndarray], frames: int) -> dict[int, np.ndarray]:

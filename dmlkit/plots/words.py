@@ -68,8 +68,9 @@ def say_conditions(profile) -> Sentence:
     normalization = (
         "no normalisation" if profile.normalization == "none" else f"{profile.normalization} normalisation"
     )
+    layers = "1 layer" if profile.layers == 1 else f"{profile.layers} layers"
     return Sentence(
-        f"The same for every rung, profile {profile.name}: {normalization} of the input, {profile.layers} layers of "
+        f"The same for every rung, profile {profile.name}: {normalization} of the input, {layers} of "
         f"{profile.units} units, Adam at {profile.learning_rate:g} with batches of {profile.batch_size}, at most "
         f"{profile.epochs} passes over the training part; training ends after {profile.patience} passes without a "
         "better GAP on the tuning part, and the best of them is kept. The validation part is scored once."
