@@ -98,8 +98,12 @@ def test_one_step_at_a_time(generated, tmp_path):
     assert done.returncode == 0 and len(lines) == 4
     assert {line.split()[0] for line in lines[1:]} == {"lr", "lstm", "ensemble"}
     one_paragraph(dmlkit("evaluate", tmp_path / "lr", "--data", generated / "video"), "level", code=2)
-    one_paragraph(dmlkit("evaluate", tmp_path / "lr", "--data", generated, "--split", "vali"), "validate", code=2)
-    one_paragraph(dmlkit("evaluate", tmp_path / "lr", "--data", generated, "--split", "test"), "label", code=3)
+    one_paragraph(
+        dmlkit("evaluate", tmp_path / "lr", "--data", generated, "--split", "vali"), "validate", code=2
+    )
+    one_paragraph(
+        dmlkit("evaluate", tmp_path / "lr", "--data", generated, "--split", "test"), "label", code=3
+    )
 
 
 def test_frames_are_chosen_by_option(generated, tmp_path):

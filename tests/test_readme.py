@@ -57,7 +57,9 @@ def test_the_dataset_toml_it_shows_is_one():
 
 def test_a_fusion_is_added_in_one_place(monkeypatch, generated):
     """The README's example, run as it stands but for the table, which it shows whole."""
-    code = next(block for block in re.findall(r"```python\n(.+?)```", README, re.DOTALL) if "FUSIONS" in block)
+    code = next(
+        block for block in re.findall(r"```python\n(.+?)```", README, re.DOTALL) if "FUSIONS" in block
+    )
     names = vars(fusions) | {"keras": keras}
     exec(code, names)
     assert {"concat", "shared_space", "projection"} < set(names["FUSIONS"])

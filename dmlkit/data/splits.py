@@ -80,7 +80,9 @@ def divide(
             )
         parts["train"], parts["tuning"] = _take_every(shards, 10)
         which = "Every tenth" if len(shards) >= 10 else "The last"
-        notes.append(f"{which} of the {len(shards)} training shards is kept for tuning ({len(parts['tuning'])}).")
+        notes.append(
+            f"{which} of the {len(shards)} training shards is kept for tuning ({len(parts['tuning'])})."
+        )
     return (
         _finished(parts),
         frozenset(labelled & parts.keys() | {"train", "tuning", "validate"}),

@@ -29,20 +29,11 @@ def as_runs(runs) -> list:
 
 
 def as_rows(ladder: pd.DataFrame | list[dict]) -> pd.DataFrame:
-    """The rows of `walk.ladder()`, `walk.beside()` or `walk.results()`, numbers as floats, titles as a column.
-
-    An ensemble costs what its members cost: their seconds are added up where they are in the table.
-    """
+    """The rows of `walk.ladder()`, `walk.beside()` or `walk.results()`, numbers as floats, titles as a column."""
     frame = ladder.reset_index() if isinstance(ladder, pd.DataFrame) else pd.DataFrame(ladder)
     frame = frame.reindex(columns=[*TEXTS, *NUMBERS])
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
-    seconds = frame.set_index("name")["training_seconds"]
-    seconds = seconds[~seconds.index.duplicated()]
-    for row, experiment in enumerate(frame["experiment"]):
-        members = experiment.get("members") if isinstance(experiment, Mapping) else None
-        if members and frame.loc[row, "status"] == "trained":
-            frame.loc[row, "training_seconds"] = seconds.reindex(list(members)).sum(skipna=False)
     return frame
 
 

@@ -40,7 +40,7 @@ def frames(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames") ->
         axes[1].plot(
             x, rows["seconds"], color=look.color, marker=look.marker, linestyle=look.line, label=choice
         )
-    axes[0].set_ylabel("GAP@20 (line: 95 % interval)")
+    axes[0].set_ylabel("GAP@20 on the tuning part (line: 95 % interval)")
     axes[1].set_ylabel(f"seconds to read and score {study['videos'].iloc[0]:,} videos")
     axes[1].set_ylim(bottom=0)
     for ax in axes:

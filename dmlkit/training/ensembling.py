@@ -73,7 +73,12 @@ def ensemble(
         "data": first["data"],
         "parameters": sum(run.record["parameters"] for run in members),
         "epochs": None,
-        "seconds": {"training": round(time.monotonic() - since, 3)},
+        # What it took to have it: its members' training, and the moment of combining.
+        "seconds": {
+            "training": round(
+                sum(run.record["seconds"]["training"] for run in members) + time.monotonic() - since, 3
+            )
+        },
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     make_folder(folder)

@@ -20,7 +20,7 @@ RESAMPLES = 300
 
 
 def frame_study(
-    run: Run | None, dataset, *, counts: Sequence[int | None] = (10, 20, 40, None), split: str = "validate"
+    run: Run | None, dataset, *, counts: Sequence[int | None] = (10, 20, 40, None), split: str = "tuning"
 ) -> pd.DataFrame:
     """Score a part of the data with fewer frames, chosen in each of the ways there are.
 
@@ -31,7 +31,7 @@ def frame_study(
         run: A trained run on frames; None where the data set has none.
         dataset: The data set the run was trained on.
         counts: Frames of a video at most; None for all of them.
-        split: The part.
+        split: The part. How many frames to read is a setting, so it is the tuning part unless said otherwise.
 
     Returns:
         A row for each choice and count: `frames` (text, "all" for None), `choice`, `gap`, `gap_low`,

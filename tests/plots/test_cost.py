@@ -1,9 +1,6 @@
 from itertools import pairwise
 
-import pytest
-
 from dmlkit import plots
-from dmlkit.plots.given import as_rows
 
 
 def test_a_point_a_rung_in_both_panels_and_every_name_once(rows, data, shown):
@@ -12,11 +9,6 @@ def test_a_point_a_rung_in_both_panels_and_every_name_once(rows, data, shown):
     assert sorted(names) == sorted(row["title"] for row in rows[:9])
     heights = sorted(text.xyann[1] for text in plot.figure.axes[1].texts)
     assert min(b - a for a, b in pairwise(heights)) > 0.05
-
-
-def test_an_ensemble_costs_what_its_members_cost(rows):
-    seconds = as_rows(rows).set_index("name")["training_seconds"]
-    assert seconds["ensemble-lr-lstm"] == pytest.approx(seconds["lr"] + seconds["lstm"])
 
 
 def test_one_rung_and_none(rows, shown):

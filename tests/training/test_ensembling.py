@@ -26,6 +26,8 @@ def test_scores_are_the_members_weighted_by_their_gap_on_the_tuning_part(smoke_r
     assert run.gap == global_average_precision(
         run.predictions.scores.astype(np.float32), run.predictions.labels
     )
+    trained = sum(member.record["seconds"]["training"] for member in (lr, attention))
+    assert trained <= run.record["seconds"]["training"] < trained + 60
     assert run.record["parameters"] == lr.record["parameters"] + attention.record["parameters"]
 
 

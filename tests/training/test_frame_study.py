@@ -18,7 +18,7 @@ def test_every_choice_and_count_is_scored(smoke_runs, dataset):
     assert study["frames"].tolist() == ["5", "all"] * 3
     assert study["choice"].tolist() == ["first", "first", "uniform", "uniform", "random", "random"]
     assert ((study["gap_low"] <= study["gap"]) & (study["gap"] <= study["gap_high"])).all()
-    assert (study["videos"] == 100).all()
+    assert (study["videos"] == 20).all()
     assert (study["seconds"] > 0).all()
     # All frames are the same frames, however they were chosen.
     assert study.loc[study["frames"] == "all", "gap"].nunique() == 1
@@ -27,7 +27,7 @@ def test_every_choice_and_count_is_scored(smoke_runs, dataset):
 def test_a_count_is_what_the_model_is_given(smoke_runs, dataset):
     run = smoke_runs["attention"]
     study = frame_study(run, dataset, counts=(5,))
-    by_hand = predict(run.model, dataset, "validate", profile="smoke", frame_choice="uniform", max_frames=5)
+    by_hand = predict(run.model, dataset, "tuning", profile="smoke", frame_choice="uniform", max_frames=5)
     expected = global_average_precision(by_hand.scores.astype(np.float32), by_hand.labels)
     assert study.set_index("choice").loc["uniform", "gap"] == pytest.approx(expected, abs=1e-4)
 
