@@ -40,7 +40,7 @@ class Notebook:
         question: The one question it answers.
         needs: What a data set must have for it: names in `NEEDS`.
         parameters: What its parameters cell holds.
-        cells: How many cells it has.
+        cells: How many of its cells hold code.
     """
 
     path: Path
@@ -123,7 +123,7 @@ def read_notebook(path: Path) -> Notebook:
         parameters=()
         if cell is None
         else read_parameters(cell.source, where=f"the parameters cell of {path.name}"),
-        cells=len(notebook.cells),
+        cells=sum(cell.cell_type == "code" for cell in notebook.cells),
     )
 
 

@@ -10,6 +10,8 @@ from tqdm import tqdm
 from dmlkit.report.chapters import Chapter, Plan
 from dmlkit.report.wording import duration
 
+FORMAT = "{desc} {percentage:3.0f}% {bar:20} {elapsed}{postfix}"
+
 
 class Lines:
     """One line a notebook.
@@ -54,8 +56,9 @@ class Bar(Lines):
 
     def __init__(self, echo: Callable[[str], None], plans: list[Plan]):
         super().__init__(echo, plans)
+        # One more than a notebook has: the cell that gives its parameters their values.
         cells = sum(plan.notebook.cells + 1 for plan in plans if plan.reason is None)
-        self.bar = tqdm(total=cells, unit="cell", dynamic_ncols=True, leave=False)
+        self.bar = tqdm(total=cells, bar_format=FORMAT, dynamic_ncols=True, leave=False)
 
     def begin(self, plan: Plan) -> None:
         """Name the notebook."""
