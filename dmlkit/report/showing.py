@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dmlkit.report.chapters import Chapter, Plan
 from dmlkit.report.wording import duration
 
-FORMAT = "{desc} {percentage:3.0f}% {bar:20} {elapsed}{postfix}"
+FORMAT = "{desc} {percentage:.0f}% {bar:20} {elapsed}{postfix}"
 
 
 class Lines:
@@ -62,6 +62,7 @@ class Bar(Lines):
 
     def begin(self, plan: Plan) -> None:
         """Name the notebook."""
+        self.bar.set_postfix_str("", refresh=False)
         self.bar.set_description(plan.notebook.name)
 
     def said(self, line: str) -> None:
