@@ -33,10 +33,7 @@ def render_index(summary: Mapping, chapters: Sequence[Chapter]) -> str:
         **summary,
         chapters_shown=chapters,
         failures=[chapter for chapter in chapters if chapter.failure],
-        rows=[
-            _shown(row, seconds=_seconds(row, rows), best=bool(gaps) and row["gap"] == max(gaps))
-            for row in rows
-        ],
+        rows=[_shown(row, best=bool(gaps) and row["gap"] == max(gaps)) for row in rows],
         map_classes=next((row["map_classes"] for row in rows if row["map_classes"]), None),
         plot=_picture(rows, summary["data"]) if gaps else None,
         parts=[_part(name, summary) for name in PARTS if name in summary["data"]["videos"]],
@@ -46,17 +43,7 @@ def render_index(summary: Mapping, chapters: Sequence[Chapter]) -> str:
     )
 
 
-def _seconds(row: Mapping, rows: Sequence[Mapping]) -> float | None:
-    """What a rung cost: an ensemble costs what its members cost."""
-    members = (row["experiment"] or {}).get("members")
-    if not members or row["gap"] is None:
-        return row["training_seconds"]
-    cost = {each["name"]: each["training_seconds"] for each in rows}
-    every = [cost.get(name) for name in members]
-    return None if None in every else sum(every)
-
-
-def _shown(row: Mapping, *, seconds: float | None, best: bool) -> dict:
+def _shown(row: Mapping, *, best: bool) -> dict:
     """A row of the ladder as text."""
 
     def text(name: str, form: str) -> str:
@@ -75,7 +62,7 @@ def _shown(row: Mapping, *, seconds: float | None, best: bool) -> dict:
         "hit_at_one": text("hit_at_one", ".4f"),
         "perr": text("perr", ".4f"),
         "parameters": text("parameters", ",d"),
-        "training": duration(seconds),
+        "training": duration(row["training_seconds"]),
         "paper_gap": text("paper_gap", ".5f"),
     }
 

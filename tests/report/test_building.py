@@ -221,18 +221,6 @@ def test_generated_data_only_are_called_generated(summary):
     assert "1 min 01 s" in html
 
 
-def test_an_ensemble_costs_what_its_members_cost(summary):
-    rows = [dict(row) for row in summary["ladder"]]
-    named = {row["name"]: row for row in rows}
-    named["lstm"] |= {"training_seconds": 3600.0, "gap": 0.5}
-    named["lr"] |= {"training_seconds": 7200.0}
-    named["ensemble-lr-lstm"] |= {"training_seconds": 0.1, "gap": 0.6}
-    table = BeautifulSoup(render_index(summary | {"ladder": rows}, []), "html.parser").find("table")
-    assert (
-        "3 h 00 min" in next(row for row in table.find_all("tr") if "Ensemble" in row.get_text()).get_text()
-    )
-
-
 def test_a_damaged_run_does_not_cost_the_report(generated, tmp_path):
     walk = Walk(generated, profile="smoke", runs=tmp_path)
     damaged = walk._folder(walk.rungs["lr"], walk._mark(walk.rungs["lr"]))
