@@ -156,7 +156,10 @@ LADDER: dict[str, Rung] = by_name(
     STATE_OF_THE_ART,
 )
 
-# One vector a video: no encoder reads it and no pooling is left; a hidden layer stands where they stood.
+# One vector a video: no encoder reads it and no pooling is left; a hidden layer stands where they stood. A
+# recurrent encoder's few units would be a bottleneck for thousands of classes, and a dense layer is cheap.
+HIDDEN_UNITS = 512
+
 VIDEO_LADDER: dict[str, Rung] = by_name(
     LR,
     Experiment(
@@ -166,7 +169,12 @@ VIDEO_LADDER: dict[str, Rung] = by_name(
         classifier="mixture_of_experts",
     ),
     Experiment(
-        name="hidden-concat", title="Hidden layer, concat", chapter="fusion", encoder="dense", layers=1
+        name="hidden-concat",
+        title="Hidden layer, concat",
+        chapter="fusion",
+        encoder="dense",
+        layers=1,
+        units=HIDDEN_UNITS,
     ),
     Experiment(
         name="hidden-shared-space",
@@ -174,6 +182,7 @@ VIDEO_LADDER: dict[str, Rung] = by_name(
         chapter="fusion",
         encoder="dense",
         layers=1,
+        units=HIDDEN_UNITS,
         fusion="shared_space",
     ),
     Experiment(
@@ -182,6 +191,7 @@ VIDEO_LADDER: dict[str, Rung] = by_name(
         chapter="fusion",
         encoder="dense",
         layers=1,
+        units=HIDDEN_UNITS,
         fusion="projection",
     ),
     Ensemble(

@@ -15,7 +15,7 @@ from dmlkit.runs import Run
 
 # Chapter → what even the demo trains beside its rungs.
 ALWAYS: dict[str, tuple[str, ...]] = {
-    "baselines": ("lr-bare", "lstm-bare"),
+    "baselines": ("lr-bare",),
     "bi-gru": ("bi-gru-concat-bare",),
     "attention": ("attention-bi-lstm",),
 }
