@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
+
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -21,13 +24,10 @@ _LOOK = [
         "props": "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;",
     },
     {
-        "selector": "td.note",
-        "props": "text-align: left; white-space: normal; min-width: 13em; font-size: 90%;",
-    },
-    {
         "selector": "caption",
         "props": "caption-side: top; text-align: left; padding: 0 0 0.5em; font-weight: 600;",
     },
+    {"selector": "caption span", "props": "display: block; font-weight: 400; font-size: 90%;"},
 ]
 
 
@@ -55,10 +55,8 @@ def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The la
         },
         index=_unique(rows["title"]),
     )
-    notes = [_note(row) for row in rows.to_dict("records")]
-    if any(notes):
-        shown["note"] = notes
-    return _styled(shown, headed(title, dataset))
+    notes = [f"{row['title']}: {note}." for row in rows.to_dict("records") if (note := _note(row))]
+    return _styled(shown, headed(title, dataset), notes)
 
 
 def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Styler:
@@ -75,7 +73,7 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
     return _styled(shown, headed(title, dataset))
 
 
-def _styled(shown: pd.DataFrame, caption: str) -> Styler:
+def _styled(shown: pd.DataFrame, caption: str, notes: Sequence[str] = ()) -> Styler:
     # A name that follows from the table keeps a notebook's output the same from one execution to the next.
     styler = shown.style if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]).style
     styler = (
@@ -83,13 +81,9 @@ def _styled(shown: pd.DataFrame, caption: str) -> Styler:
         .format_index(escape="html")
         .format_index(escape="html", axis=1)
     )
-    if "note" in shown:
-        classes = pd.DataFrame("", index=shown.index, columns=shown.columns)
-        classes["note"] = "note"
-        styler = styler.set_td_classes(classes)
     slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
     return (
-        styler.set_caption(caption.replace("&", "&amp;").replace("<", "&lt;"))
+        styler.set_caption(escape(caption) + "".join(f"<span>{escape(note)}</span>" for note in notes))
         .set_table_styles(_LOOK)
         .set_table_attributes('class="dmlkit-table"')
         .set_uuid(f"dmlkit-{slug}")

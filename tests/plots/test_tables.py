@@ -27,9 +27,11 @@ def test_why_there_is_no_number(rows):
     assert "nan" not in page and "None" not in page
 
 
-def test_where_all_is_trained_there_is_no_column_of_notes(rows):
-    assert ">note<" in plots.table(rows).to_html()
-    assert ">note<" not in plots.table(rows[:3]).to_html()
+def test_what_is_not_trained_is_told_above_the_table_and_nothing_where_all_is(rows):
+    caption = plots.table(rows).to_html().split("<caption>")[1].split("</caption>")[0]
+    assert "not applicable" in caption and caption.count("<span>") == 2
+    everything = [row for row in rows if row["status"] == "trained"]
+    assert "<span>" not in plots.table(everything).to_html()
 
 
 def test_text_is_escaped(make_run, make_row):
