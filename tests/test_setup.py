@@ -1,5 +1,6 @@
 """The set-up: one lock for make and conda, no index addresses, the packages of the card, a whole wheel."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -34,6 +35,19 @@ def test_every_line_of_the_lock_is_a_pin_and_none_is_an_address():
 def test_the_lock_holds_every_dependency_of_the_project():
     declared = project()["project"]["dependencies"] + project()["dependency-groups"]["dev"]
     assert {name_of(requirement) for requirement in declared} <= {name_of(pin) for pin in PINS}
+
+
+def test_whatever_is_imported_is_declared():
+    called = {"bs4": "beautifulsoup4", "IPython": "ipython", "jupyter_client": "jupyter-client"}
+    imported = set()
+    for path in (ROOT / "dmlkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split(".")[0])
+    needed = {called.get(name, name) for name in imported - sys.stdlib_module_names - {"dmlkit"}}
+    assert needed <= {name_of(requirement) for requirement in project()["project"]["dependencies"]}
 
 
 def test_the_packages_of_the_card_are_dependencies():
