@@ -5,6 +5,7 @@
 #   make lab      JupyterLab on the notebooks
 #   make bench    measurements, as ratios within one process
 #   make venv     only the virtual environment with the locked dependencies
+#   make example  the README's picture and page, out of the demo report
 #   make lint     ruff: format and rules, notebooks too
 #   make lock     pin the dependencies of pyproject.toml anew
 
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV_VERSION := 0.13.8
 
-.PHONY: report test lab bench venv lint format lock clean
+.PHONY: report test lab bench example venv lint format lock clean
 .DEFAULT_GOAL := report
 
 report: venv
@@ -28,6 +29,9 @@ lab: venv
 
 bench: venv
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+example: report
+	$(BIN)/python reports/example/render.py
 
 lint: venv
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

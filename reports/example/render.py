@@ -1,0 +1,21 @@
+"""Make the example that the README shows out of the demo report (`make report`, then `make example`).
+
+The ladder's picture, and one rendered notebook without its links to the other pages. Nothing is trained.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import dmlkit
+from dmlkit import plots
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+REPORT = ROOT / "reports" / "demo"
+
+walk = dmlkit.Walk(ROOT / "data" / "generated", profile="demo", runs=REPORT / "runs")
+plots.ladder(walk.ladder(), walk.dataset).save(HERE / "ladder.png")
+page = (REPORT / "05-attention.html").read_text(encoding="utf-8")
+(HERE / "05-attention.html").write_text(re.sub(r"<nav.*?</nav>\n?", "", page, flags=re.DOTALL), encoding="utf-8")
