@@ -11,12 +11,23 @@ probabilities:
 
 from __future__ import annotations
 
+import math
+
 import keras
 from keras import ops
 
 
 def _penalty(l2):
     return keras.regularizers.L2(l2) if l2 else None
+
+
+def _rare(num_classes):
+    """The bias at which a model that knows nothing yet gives a video one label.
+
+    From 0 it would give it half of all classes, and the first steps would teach nothing but that labels are
+    rare: thousands of classes push the encoder's states to their ends, where they learn no more.
+    """
+    return keras.initializers.Constant(-math.log(max(num_classes - 1, 1)))
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -54,10 +65,16 @@ class Mixture(keras.layers.Layer):
 def logistic(pooled, *, num_classes, mixtures, l2):
     """σ(W s + b).
 
-    Paper: §Logistic regression; with y_t = σ(W_o h_t) also the output of §Bi-GRU.
+    Paper: §Logistic regression; with y_t = σ(W_o h_t) also the output of §Bi-GRU. Differs from the paper: b starts
+    where one label a video is expected.
     """
     return keras.layers.Dense(
-        num_classes, activation="sigmoid", kernel_regularizer=_penalty(l2), dtype="float32", name="scores"
+        num_classes,
+        activation="sigmoid",
+        bias_initializer=_rare(num_classes),
+        kernel_regularizer=_penalty(l2),
+        dtype="float32",
+        name="scores",
     )(pooled)
 
 
@@ -74,7 +91,11 @@ def mixture_of_experts(pooled, *, num_classes, mixtures, l2):
         name="gates",
     )(pooled)
     experts = keras.layers.Dense(
-        num_classes * mixtures, kernel_regularizer=_penalty(l2), dtype="float32", name="experts"
+        num_classes * mixtures,
+        bias_initializer=_rare(num_classes),
+        kernel_regularizer=_penalty(l2),
+        dtype="float32",
+        name="experts",
     )(pooled)
     return Mixture(mixtures, dtype="float32", name="scores")(gates, experts)
 
