@@ -69,9 +69,10 @@ def say_conditions(profile) -> Sentence:
         "no normalisation" if profile.normalization == "none" else f"{profile.normalization} normalisation"
     )
     layers = "1 layer" if profile.layers == 1 else f"{profile.layers} layers"
+    dropout = f"dropout {profile.dropout:g}, " if profile.dropout else ""
     return Sentence(
         f"The same for every rung, profile {profile.name}: {normalization} of the input, {layers} of "
-        f"{profile.units} units, Adam at {profile.learning_rate:g} with batches of {profile.batch_size}, at most "
+        f"{profile.units} units, {dropout}Adam at {profile.learning_rate:g} with batches of {profile.batch_size}, at most "
         f"{profile.epochs} passes over the training part; training ends after {profile.patience} passes without a "
         "better GAP on the tuning part, and the best of them is kept. The validation part is scored once."
     )

@@ -14,10 +14,12 @@ import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-import tensorflow as tf
+
+from dmlkit.quiet import start_up_lines_hidden
+
+with start_up_lines_hidden():
+    import tensorflow as tf
 
 from dmlkit.data import Feature, open_dataset, serialize_frames, write_dataset_toml, write_shard
 

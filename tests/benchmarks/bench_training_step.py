@@ -16,16 +16,17 @@ Ratios are medians of the turns' ratios, rates go by the median turn.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from collections.abc import Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
-import tensorflow as tf
+
+from dmlkit.quiet import start_up_lines_hidden
+
+with start_up_lines_hidden():
+    import keras
+    import tensorflow as tf
 
 from dmlkit.models import build, cross_entropy
 
