@@ -72,8 +72,8 @@ def say_conditions(profile) -> Sentence:
     dropout = f"dropout {profile.dropout:g}, " if profile.dropout else ""
     return Sentence(
         f"The same for every rung, profile {profile.name}: {normalization} of the input, {layers} of "
-        f"{profile.units} units, {dropout}Adam at {profile.learning_rate:g} with batches of {profile.batch_size}, at most "
-        f"{profile.epochs} passes over the training part; training ends after {profile.patience} passes without a "
+        f"{profile.units} units, {dropout}Adam at {profile.learning_rate:g} with batches of "
+        f"{profile.batch_size}, at most {profile.epochs} passes over the training part; training ends after {profile.patience} passes without a "
         "better GAP on the tuning part, and the best of them is kept. The validation part is scored once."
     )
 
