@@ -73,8 +73,9 @@ def say_conditions(profile) -> Sentence:
     return Sentence(
         f"The same for every rung, profile {profile.name}: {normalization} of the input, {layers} of "
         f"{profile.units} units, {dropout}Adam at {profile.learning_rate:g} with batches of "
-        f"{profile.batch_size}, at most {profile.epochs} passes over the training part; training ends after {profile.patience} passes without a "
-        "better GAP on the tuning part, and the best of them is kept. The validation part is scored once."
+        f"{profile.batch_size}, at most {profile.epochs} passes over the training part; training ends "
+        f"after {profile.patience} passes without a better GAP on the tuning part, and the best of them is kept. "
+        "The validation part is scored once."
     )
 
 
