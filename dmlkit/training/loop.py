@@ -161,14 +161,16 @@ def _climb(
         bar = show.callbacks(
             title=title, epoch=done.epoch, epochs=profile.epochs, batches=batches, done=done.batches
         )
-        with examples.faults_named():
-            model.fit(
-                examples.as_tensorflow().skip(done.batches),
-                steps_per_epoch=batches - done.batches,
-                shuffle=False,
-                verbose=0,
-                callbacks=[saver, *bar],
-            )
+        # A training that was killed between the last batch and the tuning part has nothing left to fit.
+        if done.batches < batches:
+            with examples.faults_named():
+                model.fit(
+                    examples.as_tensorflow().skip(done.batches),
+                    steps_per_epoch=batches - done.batches,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[saver, *bar],
+                )
         if not math.isfinite(done.loss):
             raise DataError(
                 f"The loss of {title} is not a number after epoch {done.epoch + 1}: training has diverged. "

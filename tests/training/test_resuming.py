@@ -86,6 +86,25 @@ def test_interrupted_between_epochs_it_goes_on_with_the_next(generated, tmp_path
     assert list(run.history["epoch"]) == [1, 2]
 
 
+def test_interrupted_after_an_epochs_last_batch_it_goes_on_with_the_tuning_part(
+    generated, tmp_path, monkeypatch
+):
+    arguments = {"data": generated, "profile": SMOKE, "progress": "silent", "checkpoint_seconds": 0}
+
+    def interrupt(*arguments, **settings):
+        raise Interrupted
+
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        patched.setattr("dmlkit.training.loop.predict", interrupt)
+        dmlkit.train("lr", out=tmp_path / "killed", **arguments)
+    killed = dmlkit.train("lr", out=tmp_path / "killed", **arguments)
+    undisturbed = dmlkit.train("lr", out=tmp_path / "undisturbed", **arguments)
+    assert list(killed.history["epoch"]) == [1, 2]
+    assert killed.history["loss"].to_numpy() == pytest.approx(
+        undisturbed.history["loss"].to_numpy(), rel=1e-4
+    )
+
+
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut short"])
 def test_a_damaged_checkpoint_is_a_fresh_start(content, generated, tmp_path):
     (tmp_path / "run").mkdir()
