@@ -58,7 +58,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 lock: venv
 	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-annotate \
 	  --custom-compile-command "make lock" --group dev pyproject.toml -o requirements.txt
 
 clean:

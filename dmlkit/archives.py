@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from dmlkit.writing import put_in_place
 
 
 class UnreadableError(Exception):
@@ -17,13 +18,8 @@ class UnreadableError(Exception):
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write the arrays beside the path, then put them in its place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with put_in_place(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ import pandas as pd
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import Experiment
 from dmlkit.predictions import Predictions
+from dmlkit.writing import put_in_place
 
 RECORD = "run.json"
 
@@ -127,9 +128,8 @@ def read_record(path: Path) -> dict | None:
 
 def write_record(path: Path, record: Mapping) -> None:
     """Write `run.json`, whole or not at all: its presence says that the run is finished."""
-    temporary = path / f".{RECORD}.{os.getpid()}"
-    temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path / RECORD)
+    with put_in_place(path / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_run(path: str | os.PathLike) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from dmlkit.report.chapters import Chapter
 from dmlkit.report.notebooks import Notebook
 from dmlkit.report.rendering import render_notebook
 from dmlkit.report.wording import date, duration
+from dmlkit.writing import put_in_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,5 @@ class Pages:
 
 def write_page(path: Path, html: str) -> None:
     """Write a page, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(html, encoding="utf-8")
-    os.replace(temporary, path)
+    with put_in_place(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")

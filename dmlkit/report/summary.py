@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from dmlkit.experiments import BESIDE
 from dmlkit.report.chapters import Chapter
 from dmlkit.training import Walk
 from dmlkit.training.provenance import describe_data, hardware, versions
+from dmlkit.writing import put_in_place
 
 FILE = "results.json"
 PARTS = ("train", "tuning", "validate")
@@ -60,10 +60,9 @@ def summarize(walk: Walk, chapters: Sequence[Chapter], *, started: str, seconds:
 
 def write_summary(folder: Path, summary: Mapping) -> None:
     """Write `results.json`, whole or not at all."""
-    temporary = folder / f".{FILE}.{os.getpid()}"
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, folder / FILE)
+    with put_in_place(folder / FILE) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _capped(count: int, cap: int | None) -> int:

@@ -19,7 +19,7 @@ from dmlkit.experiments import Ensemble
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
 from dmlkit.training.folder import existing_run, finish, make_folder
-from dmlkit.training.provenance import fingerprint, versions
+from dmlkit.training.provenance import fingerprint, version_of
 
 
 def ensemble(
@@ -87,7 +87,7 @@ def ensemble(
 
 def ensemble_mark(name: str, members: Sequence[str]) -> str:
     """The fingerprint of an ensemble: its name and the fingerprints of its members."""
-    return fingerprint(ensemble=name, members=list(members), version=versions()["dmlkit"])
+    return fingerprint(ensemble=name, members=list(members), version=version_of("dmlkit"))
 
 
 def _same_data(members: Sequence[Run]) -> None:

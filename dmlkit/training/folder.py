@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import keras
@@ -15,7 +14,8 @@ from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run, read_record, write_record
 from dmlkit.training import checkpoint
-from dmlkit.training.provenance import fingerprint, git_commit, hardware, versions
+from dmlkit.training.provenance import fingerprint, git_commit, hardware, version_of, versions
+from dmlkit.writing import put_in_place
 
 
 def training_mark(
@@ -29,7 +29,7 @@ def training_mark(
         seed=seed,
         precision=precision,
         deterministic=deterministic,
-        version=versions()["dmlkit"],
+        version=version_of("dmlkit"),
     )
 
 
@@ -53,7 +53,7 @@ def existing_run(folder: Path, *, mark: str, what: str) -> Run | None:
             "asked for now: another experiment, profile, seed, version or other data. Choose another folder, or "
             "delete this one."
         )
-    return load_run(folder)
+    return Run(folder, record)
 
 
 def make_folder(folder: Path) -> None:
@@ -87,9 +87,8 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Write the model without its optimiser, whole or not at all."""
     bare = keras.Model.from_config(model.get_config())
     bare.set_weights(model.get_weights())
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    bare.save(temporary)
-    os.replace(temporary, path)
+    with put_in_place(path) as temporary:
+        bare.save(temporary)
 
 
 def write_history(folder: Path, history: list[dict]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -24,13 +25,16 @@ def fingerprint(**values) -> str:
 
 def versions() -> dict[str, str]:
     """Python and the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
+
+
+@functools.cache
+def version_of(package: str) -> str:
+    """The installed version; looked up once, since every fingerprint asks for ours."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed as a package"
 
 
 def hardware() -> dict:

@@ -11,7 +11,7 @@ import pandas as pd
 from dmlkit.data import open_dataset
 from dmlkit.experiments import BESIDE, Ensemble, Experiment, Missing, Rung, find, ladder_for, why_not
 from dmlkit.profiles import Profile
-from dmlkit.runs import Run, load_run, read_record
+from dmlkit.runs import Run, read_record
 from dmlkit.training.building import as_profile
 from dmlkit.training.ensembling import ensemble, ensemble_mark
 from dmlkit.training.folder import training_mark
@@ -94,7 +94,7 @@ class Walk:
         mark = self._mark(rung)
         folder = self._folder(rung, mark)
         record = read_record(folder)
-        return load_run(folder) if record and record["fingerprint"] == mark else None
+        return Run(folder, record) if record and record["fingerprint"] == mark else None
 
     def results(self, rungs: dict[str, Rung] | None = None) -> list[dict]:
         """A row a rung in the ladder's order, as `results.json` holds it.
