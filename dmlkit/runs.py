@@ -25,6 +25,9 @@ from dmlkit.predictions import Predictions
 from dmlkit.writing import put_in_place
 
 RECORD = "run.json"
+# Names a file that takes the path of every run this process looks at, there or not, a line each: a report asks
+# its notebooks so, to know what to execute again when a run changes.
+LOOKED_AT = "DMLKIT_RUNS_LOOKED_AT"
 
 
 class Run:
@@ -116,6 +119,7 @@ def read_record(path: Path) -> dict | None:
     Raises:
         DataError: The file is there and cannot be read.
     """
+    _note(path)
     try:
         return json.loads((path / RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -124,6 +128,12 @@ def read_record(path: Path) -> dict | None:
         raise DataError(
             f"The record of this run cannot be read: {path / RECORD} ({error}). Delete the folder and train it again."
         ) from error
+
+
+def _note(path: Path) -> None:
+    if LOOKED_AT in os.environ:
+        with open(os.environ[LOOKED_AT], "a", encoding="utf-8") as file:
+            file.write(f"{path.resolve()}\n")
 
 
 def write_record(path: Path, record: Mapping) -> None:

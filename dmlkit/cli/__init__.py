@@ -1,0 +1,47 @@
+"""The command line: thin, and the heavy libraries are imported by the command that needs them.
+
+Names are checked before TensorFlow is imported. A reader's error is one paragraph and an exit code:
+2 usage, 3 data; `--debug` shows the traceback instead.
+
+    options    what several commands share
+    report     the notebooks, executed and rendered
+    training   train, evaluate, combine; the list of experiments
+    runs       what trainings left
+    data       look at data sets, generate one
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from dmlkit.cli.data import data
+from dmlkit.cli.report import report
+from dmlkit.cli.runs import runs
+from dmlkit.cli.training import ensemble, evaluate, experiments, train
+from dmlkit.errors import DmlkitError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dmlkit")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+def app(debug: bool) -> None:
+    """Multimodal video classification in notebooks: from logistic regression to attention and ensembles."""
+    # `main` reads --debug wherever it stands; here it is only told of.
+
+
+for command in (report, train, evaluate, ensemble, runs, experiments, data):
+    app.add_command(command)
+
+
+def main() -> None:
+    """Run the command line, and turn errors made for readers into one paragraph and an exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments, prog_name="dmlkit")
+    except DmlkitError as error:
+        if len(arguments) < len(sys.argv) - 1:
+            raise
+        click.echo(f"dmlkit: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,5 @@
+"""`python -m dmlkit.cli`."""
+
+from dmlkit.cli import main
+
+main()

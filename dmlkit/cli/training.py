@@ -1,0 +1,98 @@
+"""`dmlkit train`, `evaluate`, `ensemble`, `experiments`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from dmlkit.cli.options import FOLDER, data_option, deterministic_option, profile_option, seed_option
+from dmlkit.errors import UsageError, choose
+from dmlkit.experiments import EXPERIMENTS, Experiment, find
+from dmlkit.profiles import PROFILES
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@click.command()
+@click.argument("experiment")
+@data_option
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
+@profile_option
+@seed_option
+@deterministic_option
+@click.option("--frame-choice", metavar="NAME", help="Which frames are read: first, uniform, random.")
+@click.option("--max-frames", type=click.IntRange(min=1), help="Frames of a video that are read at most.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
+@click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
+def train(
+    experiment, data, out, profile, seed, deterministic, frame_choice, max_frames, precision, xla
+) -> None:
+    """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them."""
+    rung = find(experiment)
+    conditions = choose(PROFILES, profile, what="profile")
+    if not isinstance(rung, Experiment):
+        raise UsageError(f"{experiment} is not trained by itself. `dmlkit ensemble` combines runs.")
+    from dmlkit.data.frame_choice import FRAME_CHOICES
+    from dmlkit.training import train as train_run
+
+    if frame_choice:
+        choose(FRAME_CHOICES, frame_choice, what="frame choice")
+        conditions = replace(conditions, frame_choice=frame_choice)
+    if max_frames:
+        conditions = replace(conditions, max_frames=max_frames)
+    run = train_run(
+        rung,
+        data=data,
+        out=out,
+        profile=conditions,
+        seed=seed,
+        deterministic=deterministic,
+        precision=precision,
+        xla=xla,
+    )
+    click.echo(f"{run}\nThe run is in {run.path}")
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@data_option
+@click.option(
+    "--split", default="validate", show_default=True, help="Part of the data set; it must be labelled."
+)
+def evaluate(run, data, split) -> None:
+    """Measure a RUN on a part of a data set."""
+    from dmlkit.training import evaluate as evaluate_run
+
+    measures = evaluate_run(run, data=data, split=split)
+    low, high = measures["gap_interval"]
+    click.echo(
+        f"{measures['videos']:,} videos of '{split}'\n"
+        f"GAP@20  {measures['gap']:.4f}  (95 % interval {low:.4f} to {high:.4f})\n"
+        f"mAP     {measures['map']:.4f}  over the {measures['map_classes']:,} of {measures['num_classes']:,} "
+        f"classes that occur\n"
+        f"Hit@1   {measures['hit_at_one']:.4f}\n"
+        f"PERR    {measures['perr']:.4f}"
+    )
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Folder of the ensemble.")
+@click.option("--name", default="ensemble", show_default=True, help="What it is called.")
+def ensemble(runs, out, name) -> None:
+    """Combine RUNS, each weighted by its GAP on the tuning part (the paper's Algorithm 2)."""
+    from dmlkit.training import ensemble as combine
+
+    run = combine(runs, out=out, name=name)
+    for member in run.record["members"]:
+        click.echo(f"{member['weight']:.4f}  {member['name']}")
+    click.echo(f"{run}\nThe ensemble is in {run.path}")
+
+
+@click.command()
+def experiments() -> None:
+    """List the experiments that `dmlkit train` knows."""
+    for rung in EXPERIMENTS.values():
+        if isinstance(rung, Experiment):
+            click.echo(f"{rung.name:24} {rung.title}")
