@@ -22,11 +22,13 @@ class Plan:
         notebook: The notebook.
         values: The value of each parameter that is given, by name.
         reason: Why the data set cannot serve it; None where it can.
+        rungs: Names of the rungs that it trains under its values.
     """
 
     notebook: Notebook
     values: Mapping[str, object] = field(default_factory=dict)
     reason: str | None = None
+    rungs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

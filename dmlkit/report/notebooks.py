@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,9 @@ class Notebook:
         needs: What a data set must have for it: names in `NEEDS`.
         parameters: What its parameters cell holds.
         cells: How many of its cells hold code.
+        after: Names of the notebooks that must have ended before this one starts.
+        trains: Which rungs it trains, as its metadata tell (see `dmlkit.report.rungs`).
+        digest: Of what it says and does; the same after it was saved again by an editor.
     """
 
     path: Path
@@ -49,6 +54,9 @@ class Notebook:
     needs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     cells: int
+    after: tuple[str, ...] = ()
+    trains: tuple[Mapping, ...] = ()
+    digest: str = ""
 
     @property
     def name(self) -> str:
@@ -124,7 +132,18 @@ def read_notebook(path: Path) -> Notebook:
         if cell is None
         else read_parameters(cell.source, where=f"the parameters cell of {path.name}"),
         cells=sum(cell.cell_type == "code" for cell in notebook.cells),
+        after=tuple(about.get("after", ())),
+        trains=tuple(about.get("trains", ())),
+        digest=_digest(notebook.cells, about),
     )
+
+
+def _digest(cells: Sequence, about: Mapping) -> str:
+    """Of the cells and the metadata that are ours: outputs, counts and the kernel's name change with every editor."""
+    said = [
+        (cell.cell_type, cell.get("id"), cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells
+    ]
+    return hashlib.sha256(json.dumps([said, about], sort_keys=True).encode()).hexdigest()
 
 
 def _heading(prose: str) -> str:
