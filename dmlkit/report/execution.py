@@ -17,6 +17,7 @@ from papermill.log import logger
 
 from dmlkit.report.chapters import Failure
 from dmlkit.report.kernel import LOG, settings
+from dmlkit.report.stopping import Stop
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 BANNER = "report-banner"
@@ -45,6 +46,10 @@ def execute(
     *,
     said: Callable[[str], None] = lambda line: None,
     moved: Callable[[], None] = lambda: None,
+    threads: int | None = None,
+    seconds: float | None = None,
+    stop: Stop | None = None,
+    looked_at: Path | None = None,
 ) -> Failure | None:
     """Execute a notebook with the interpreter that runs this, in the folder of the executed notebook.
 
@@ -54,6 +59,10 @@ def execute(
         values: Parameter → value.
         said: Called with each line the notebook prints.
         moved: Called after each cell.
+        threads: How many each library may use in the kernel; as many as it likes where None.
+        seconds: The time limit of the notebook; none where None.
+        stop: When it is asked, the kernel is ended.
+        looked_at: File that takes the folder of every run the notebook looks at.
 
     Returns:
         How it failed, or None.
