@@ -8,8 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import nbformat
+from typing import NamedTuple
 
 from dmlkit.errors import UsageError, choose, nearest
 from dmlkit.report.parameters import Parameter, read_parameters
@@ -116,13 +115,9 @@ def read_notebook(path: Path) -> Notebook:
     Raises:
         UsageError: The file is missing or is no notebook, or its parameters cell cannot be read.
     """
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except Exception as error:  # nbformat raises what json and its schemas happen to raise
-        raise UsageError(f"The notebook {path} cannot be read: {error}") from error
-    about = notebook.metadata.get("dmlkit", {})
-    prose = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
-    cell = next((cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])), None)
+    cells, about = _open(path)
+    prose = next((cell.source for cell in cells if cell.kind == "markdown"), "")
+    cell = next((cell for cell in cells if "parameters" in cell.tags), None)
     return Notebook(
         path=path,
         title=about.get("title") or _heading(prose) or path.stem,
@@ -131,19 +126,51 @@ def read_notebook(path: Path) -> Notebook:
         parameters=()
         if cell is None
         else read_parameters(cell.source, where=f"the parameters cell of {path.name}"),
-        cells=sum(cell.cell_type == "code" for cell in notebook.cells),
+        cells=sum(cell.kind == "code" for cell in cells),
         after=tuple(about.get("after", ())),
         trains=tuple(about.get("trains", ())),
-        digest=_digest(notebook.cells, about),
+        digest=_digest(cells, about),
     )
 
 
-def _digest(cells: Sequence, about: Mapping) -> str:
-    """Of the cells and the metadata that are ours: outputs, counts and the kernel's name change with every editor."""
-    said = [
-        (cell.cell_type, cell.get("id"), cell.source, sorted(cell.metadata.get("tags", []))) for cell in cells
-    ]
-    return hashlib.sha256(json.dumps([said, about], sort_keys=True).encode()).hexdigest()
+class _Cell(NamedTuple):
+    """What of a cell is ours: outputs and counts change with every run, other metadata with every editor."""
+
+    kind: str
+    id: str | None
+    source: str
+    tags: tuple[str, ...]
+
+
+def _open(path: Path) -> tuple[list[_Cell], dict]:
+    """The cells of a file and its metadata `dmlkit`, by json alone: to import nbformat takes longer than all else."""
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        if notebook["nbformat"] != 4:
+            raise ValueError(f"it is of format {notebook['nbformat']}, and only format 4 is read")
+        return [_cell(cell) for cell in notebook["cells"]], dict(notebook["metadata"].get("dmlkit", {}))
+    except OSError as error:
+        raise UsageError(f"The notebook {path} cannot be read: {error.strerror}.") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"The notebook {path} cannot be read: it is JSON, but not a notebook's ({error})."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"The notebook {path} cannot be read: {error}") from error
+
+
+def _cell(cell: Mapping) -> _Cell:
+    source = cell["source"]
+    return _Cell(
+        kind=cell["cell_type"],
+        id=cell.get("id"),
+        source=source if isinstance(source, str) else "".join(source),
+        tags=tuple(sorted(cell["metadata"].get("tags", ()))),
+    )
+
+
+def _digest(cells: Sequence[_Cell], about: Mapping) -> str:
+    return hashlib.sha256(json.dumps([cells, about], sort_keys=True).encode()).hexdigest()
 
 
 def _heading(prose: str) -> str:

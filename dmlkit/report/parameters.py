@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import ast
 import io
+import math
 import tokenize
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dmlkit.errors import UsageError, nearest
+from dmlkit.report.allowed import Allowed, Choice, read_allowed, split_comment
+
+
+def _finite(value: str | float) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
 
 
 def _truth(text: str) -> bool:
@@ -20,7 +29,7 @@ def _truth(text: str) -> bool:
 TYPES: dict[str, tuple[str, Callable[[str], object]]] = {
     "str": ("text", str),
     "int": ("a whole number", int),
-    "float": ("a number", float),
+    "float": ("a number", _finite),
     "bool": ("true or false", _truth),
 }
 SEQUENCES = {"list": list, "tuple": tuple}
@@ -35,41 +44,55 @@ class Parameter:
         type: Its annotation: `str`, `int`, `float` or `bool`, `list[...]` or `tuple[..., ...]` of one of them,
             each also `| None`.
         default: The value that stands in the cell.
-        help: The comment on its line.
+        help: The comment on its line, without the bracket at its end.
+        allowed: What that bracket says (see `dmlkit.report.allowed`); None where there is none.
     """
 
     name: str
     type: str
     default: object
     help: str
+    allowed: Allowed | None = None
 
     @property
     def takes(self) -> str:
-        """What it takes, in words: `a whole number, or none`."""
+        """What it takes, in words: `a whole number, 1 to 20, or none`."""
         sequence, item, optional = self._parts()
-        words = TYPES[item][0] + (", several parted by commas" if sequence else "")
-        return words + (", or none" if optional else "")
+        # Of text, the choices say all.
+        words = [] if isinstance(self.allowed, Choice) else [TYPES[item][0]]
+        words += [str(self.allowed)] if self.allowed else []
+        words += ["several parted by commas"] if sequence else []
+        return ", ".join(words + (["or none"] if optional else []))
 
     def convert(self, value: object) -> object:
         """A value of this parameter's type, from text of a command line or from a typed value.
 
         Raises:
-            UsageError: The value is not of the type.
+            UsageError: The value is not of the type, or not allowed.
         """
         sequence, item, optional = self._parts()
+        if optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
+            return None
+        if not sequence:
+            return self._checked(value, item, of=value)
+        items = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(items, list | tuple):
+            raise self._wrong(value)
+        return SEQUENCES[sequence](self._checked(each, item, of=value) for each in items)
+
+    def _checked(self, value: object, kind: str, *, of: object) -> object:
         try:
-            if optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
-                return None
-            if not sequence:
-                return _item(value, item)
-            items = value.split(",") if isinstance(value, str) else value
-            return SEQUENCES[sequence](
-                _item(each.strip() if isinstance(each, str) else each, item) for each in items
-            )
+            converted = _item(value, kind)
         except (ValueError, TypeError, KeyError):
-            raise UsageError(
-                f"The parameter {self.name!r} takes {self.takes} ({self.type}). Received: {value!r}."
-            ) from None
+            raise self._wrong(of) from None
+        if self.allowed is not None and converted not in self.allowed:
+            raise self._wrong(of, self.allowed.hint(value))
+        return converted
+
+    def _wrong(self, value: object, hint: str = "") -> UsageError:
+        return UsageError(
+            f"The parameter {self.name!r} takes {self.takes} ({self.type}). Received: {value!r}.{hint}"
+        )
 
     def _parts(self) -> tuple[str | None, str, bool]:
         """The sequence (or None), the type of a single value, and whether None is a value too."""
@@ -82,8 +105,8 @@ class Parameter:
 def _item(value: object, kind: str) -> object:
     if isinstance(value, str):
         return TYPES[kind][1](value)
-    if kind == "float" and type(value) is int:
-        return float(value)
+    if kind == "float" and type(value) in (int, float):
+        return _finite(value)
     if type(value).__name__ != kind:
         raise TypeError(kind)
     return value
@@ -104,7 +127,12 @@ def read_parameters(source: str, *, where: str = "the parameters cell") -> tuple
     except SyntaxError as error:
         raise UsageError(f"{where} cannot be read: {error.msg}, in line {error.lineno}.") from error
     comments = _comments(source)
-    return tuple(_parameter(line, comments.get(line.end_lineno, ""), where=where) for line in lines)
+    parameters = tuple(_parameter(line, comments.get(line.end_lineno, ""), where=where) for line in lines)
+    names = [parameter.name for parameter in parameters]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"The parameter {name!r} stands in {where} twice.")
+    return parameters
 
 
 def _parameter(line: ast.stmt, comment: str, *, where: str) -> Parameter:
@@ -125,7 +153,19 @@ def _parameter(line: ast.stmt, comment: str, *, where: str) -> Parameter:
         raise UsageError(
             f"The default of {parameter.name!r} in {where} is not {parameter.takes} ({parameter.type})."
         )
-    parameter.convert(parameter.default)
+    try:
+        help, bracket = split_comment(comment)
+        allowed = None if bracket is None else read_allowed(bracket, item)
+    except ValueError as error:
+        raise UsageError(
+            f"The comment of {parameter.name!r} in {where} does not say which values are allowed: {error}. "
+            f"Received: {comment}"
+        ) from None
+    parameter = replace(parameter, help=help, allowed=allowed)
+    try:
+        parameter.convert(parameter.default)
+    except UsageError as error:
+        raise UsageError(f"A default in {where} is not allowed. {error}") from None
     return parameter
 
 
