@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dmlkit.report.notebooks import Notebook
 
-EXECUTED, FAILED, NOT_APPLICABLE = "executed", "failed", "not applicable"
+EXECUTED, UNCHANGED, FAILED = "executed", "unchanged", "failed"
+NOT_RUN, NOT_APPLICABLE, INTERRUPTED = "not run", "not applicable", "interrupted"
 
-# Why a chapter failed → the command's exit code. The first that occurred is the report's.
-EXIT_CODES = {"kernel died": 5, "data": 3, "cell": 4}
+# How a chapter, or the whole report, ended → the command's exit code. The first that occurred is the report's.
+EXIT_CODES = {
+    "terminated": 143,
+    "interrupted": 130,
+    "kernel died": 5,
+    "time limit": 6,
+    "data": 3,
+    "cell": 4,
+    "disk": 2,
+}
+# What a code means, for the line at the end.
+MEANINGS = {
+    143: "terminated; the same command goes on where it stopped",
+    130: "interrupted; the same command goes on where it stopped",
+    6: "a notebook ran into its time limit",
+    5: "a kernel died",
+    4: "a cell failed",
+    3: "data were missing or damaged",
+    2: "a notebook could not be written",
+}
 
 
 @dataclass(frozen=True)
@@ -54,9 +73,10 @@ class Chapter:
         name: `05-attention`.
         title: Its title.
         question: The question it answers.
-        status: `executed`, `failed` or `not applicable`.
-        reason: Why it is not applicable, or how it failed.
+        status: `executed`, `unchanged`, `failed`, `interrupted`, `not run` or `not applicable`.
+        reason: Why it was not run or is not applicable, or how it failed.
         seconds: How long it ran; None where it did not.
+        executed: When it began to run, in ISO 8601; None where it did not.
         html: Its page; None where it did not run.
         notebook: The executed notebook; None where it did not run.
         failure: How it failed.
@@ -68,17 +88,24 @@ class Chapter:
     status: str
     reason: str | None = None
     seconds: float | None = None
+    executed: str | None = None
     html: Path | None = None
     notebook: Path | None = None
     failure: Failure | None = None
+
+    @property
+    def standing(self) -> Chapter:
+        """The chapter as pages and results tell of it: whatever call executed it, it is executed."""
+        return replace(self, status=EXECUTED) if self.status == UNCHANGED else self
 
     def to_record(self) -> dict:
         """Plain values for `results.json`; the page by its name within the report's folder."""
         return {
             "name": self.name,
             "title": self.title,
-            "status": self.status,
+            "status": self.standing.status,
             "reason": self.reason,
+            "executed": self.executed,
             "seconds": self.seconds,
             "html": self.html.name if self.html else None,
         }
@@ -91,12 +118,14 @@ class Report:
     Args:
         out: Its folder.
         chapters: What became of each notebook, in order.
-        seconds: How long all of it took.
+        seconds: How long the last call took that executed anything.
+        ended: `interrupted` or `terminated` where somebody asked for the end; None otherwise.
     """
 
     out: Path
     chapters: tuple[Chapter, ...]
     seconds: float
+    ended: str | None = None
 
     @property
     def index(self) -> Path:
@@ -105,6 +134,6 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0; 3 where data were damaged, 4 where another cell failed, 5 where a kernel died."""
-        kinds = {chapter.failure.kind for chapter in self.chapters if chapter.failure}
+        """0, or what `EXIT_CODES` has for the worst that happened."""
+        kinds = {self.ended} | {chapter.failure.kind for chapter in self.chapters if chapter.failure}
         return next((code for kind, code in EXIT_CODES.items() if kind in kinds), 0)
