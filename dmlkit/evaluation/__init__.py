@@ -5,6 +5,7 @@
     ranking     Hit@1 and precision at equal recall rate
     precision   average precision by class and its mean
     bootstrap   what another draw of videos could have given
+    compare     two systems on the same videos, several seeds of each
     ensemble    Algorithm 2: models weighted by their GAP
     top         each video's k highest-scoring classes
 
@@ -18,9 +19,18 @@ from dmlkit.evaluation.bootstrap import (
     gap_interval,
     gap_interval_of_pairs,
     paired_gap_difference,
+    percentiles,
+    resampled_gaps,
+)
+from dmlkit.evaluation.compare import (
+    ClassDifferences,
+    GapComparison,
+    Spread,
+    compare_classes,
+    compare_gaps,
 )
 from dmlkit.evaluation.ensemble import gap_weights, weighted_average
-from dmlkit.evaluation.gap import GlobalAveragePrecision, global_average_precision
+from dmlkit.evaluation.gap import GlobalAveragePrecision, gap_of_pairs, global_average_precision
 from dmlkit.evaluation.measures import measure
 from dmlkit.evaluation.precision import (
     MeanAveragePrecision,
@@ -31,22 +41,30 @@ from dmlkit.evaluation.ranking import hit_at_one, precision_at_equal_recall_rate
 from dmlkit.evaluation.top import TopK, TopPairs, top_k_pairs, top_pairs
 
 __all__ = [
+    "ClassDifferences",
+    "GapComparison",
     "GapDifference",
     "GlobalAveragePrecision",
     "Interval",
     "MeanAveragePrecision",
+    "Spread",
     "TopK",
     "TopPairs",
     "average_precision_by_class",
+    "compare_classes",
+    "compare_gaps",
     "gap_interval",
     "gap_interval_of_pairs",
+    "gap_of_pairs",
     "gap_weights",
     "global_average_precision",
     "hit_at_one",
     "mean_average_precision",
     "measure",
     "paired_gap_difference",
+    "percentiles",
     "precision_at_equal_recall_rate",
+    "resampled_gaps",
     "top_k_pairs",
     "top_pairs",
     "weighted_average",

@@ -6,6 +6,7 @@ and every resample is two weighted cumulative sums over them, equal to GAP of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,9 +82,9 @@ def gap_interval_of_pairs(
 
     Differs from the paper: it states no intervals.
     """
-    _check_level(level)
-    (gaps,) = _resampled_gaps([pairs], resamples=resamples, seed=seed)
-    return _percentiles(gaps, level)
+    check_level(level)
+    (gaps,) = resampled_gaps([pairs], resamples=resamples, seed=seed)
+    return percentiles(gaps, level)
 
 
 def paired_gap_difference(
@@ -117,11 +118,11 @@ def paired_gap_difference(
 
     Differs from the paper: it states no intervals.
     """
-    _check_level(level)
+    check_level(level)
     a = top_pairs(scores_a, labels, top_k=top_k, name="scores_a")
     b = top_pairs(scores_b, labels, top_k=top_k, name="scores_b")
-    gaps_a, gaps_b = _resampled_gaps([a, b], resamples=resamples, seed=seed)
-    return GapDifference(gap_of_pairs(a) - gap_of_pairs(b), _percentiles(gaps_a - gaps_b, level))
+    gaps_a, gaps_b = resampled_gaps([a, b], resamples=resamples, seed=seed)
+    return GapDifference(gap_of_pairs(a) - gap_of_pairs(b), percentiles(gaps_a - gaps_b, level))
 
 
 class _RankedPairs:
@@ -161,9 +162,25 @@ def _counts_below(weights: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _resampled_gaps(systems: list[TopPairs], *, resamples: int, seed: int) -> np.ndarray:
-    """GAP (systems, resamples) of videos drawn with replacement, the same draws for every system."""
-    videos = systems[0].scores.shape[0]
+def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) -> np.ndarray:
+    """GAP of videos drawn with replacement, the same draws for every system.
+
+    Args:
+        systems: The top pairs of each, of the same videos in the same order.
+        resamples: How many times as many videos are drawn.
+        seed: As in `gap_interval`.
+
+    Returns:
+        (systems, resamples) float64.
+
+    Raises:
+        ValueError: There is no system or no video, the systems differ in their number of videos, or
+            `resamples` is not a whole number of at least 1.
+    """
+    counts = [pairs.scores.shape[0] for pairs in systems]
+    if len(set(counts)) != 1:
+        raise ValueError(f"`systems` must be one or more, of the same videos. Received: {counts} videos.")
+    videos = counts[0]
     if videos == 0:
         raise ValueError("An interval needs at least one video. Received: 0 videos.")
     gaps = np.empty((len(systems), checked_count(resamples, name="resamples")))
@@ -176,12 +193,17 @@ def _resampled_gaps(systems: list[TopPairs], *, resamples: int, seed: int) -> np
     return gaps
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
+    """Refuse a `level` that is no share of resamples.
+
+    Raises:
+        ValueError: It does not lie between 0 and 1.
+    """
     if not 0 < level < 1:
         raise ValueError(f"`level` must lie between 0 and 1, both excluded. Received: level={level!r}.")
 
 
-def _percentiles(values: np.ndarray, level: float) -> Interval:
+def percentiles(values: np.ndarray, level: float) -> Interval:
     """The middle `level` of the values."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
