@@ -6,7 +6,7 @@ comparison with it speak of the same numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +57,17 @@ class Predictions:
             DataError: The file is missing or damaged.
         """
         try:
-            arrays = read_arrays(path)
-        except UnreadableError as error:
+            return cls._from_arrays(read_arrays(path))
+        except (UnreadableError, LookupError, TypeError, ValueError) as error:
+            # What is no archive says so itself; what holds other arrays than ours is told by a missing name or
+            # a shape that does not fit.
+            why = error if isinstance(error, UnreadableError) else f"{path} holds something else, {error}"
             raise DataError(
-                f"The scores of this run cannot be read: {error}. Delete the run's folder and train it again."
+                f"The scores of this run cannot be read: {why}. Delete the run's folder and train it again."
             ) from error
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, np.ndarray]) -> Predictions:
         shape = len(arrays["ids"]), int(arrays["num_classes"])
         kept = None
         if "scores" in arrays:
@@ -70,11 +76,34 @@ class Predictions:
             kept = arrays["top_classes"].shape[1]
             scores = np.zeros(shape, np.float16)
             np.put_along_axis(scores, arrays["top_classes"], arrays["top_scores"], axis=1)
+        if scores.shape != shape:
+            raise ValueError(f"scores of the shape {scores.shape} where {shape} are said to be")
         labels = None
         if "label_videos" in arrays:
             labels = np.zeros(shape, bool)
             labels[arrays["label_videos"], arrays["label_classes"]] = True
         return cls(ids=arrays["ids"], labels=labels, scores=scores, kept=kept)
+
+    def in_order_of(self, ids: np.ndarray) -> Predictions | None:
+        """The same predictions with their videos in another order; None where they are of other videos.
+
+        Args:
+            ids: (videos,) text: the same ids, each once, in the order that is wanted.
+        """
+        if np.array_equal(ids, self.ids):
+            return self
+        rows = np.argsort(self.ids)
+        order = np.argsort(ids)
+        if not np.array_equal(ids[order], self.ids[rows]):
+            return None
+        place = np.empty_like(rows)
+        place[order] = rows
+        return replace(
+            self,
+            ids=self.ids[place],
+            labels=None if self.labels is None else self.labels[place],
+            scores=self.scores[place],
+        )
 
 
 def gather(batches, score) -> Predictions:

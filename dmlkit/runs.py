@@ -13,21 +13,26 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import Experiment
 from dmlkit.predictions import Predictions
+from dmlkit.printable import shorten
+from dmlkit.run_record import COLUMNS, value_at, wrong_keys
 from dmlkit.writing import put_in_place
 
 RECORD = "run.json"
 # Names a file that takes the path of every run this process looks at, there or not, a line each: a report asks
 # its notebooks so, to know what to execute again when a run changes.
 LOOKED_AT = "DMLKIT_RUNS_LOOKED_AT"
+# So many damaged runs are named one by one.
+WARNINGS = 5
 
 
 class Run:
@@ -117,17 +122,26 @@ def read_record(path: Path) -> dict | None:
     """What `path/run.json` holds, or None where there is no finished run.
 
     Raises:
-        DataError: The file is there and cannot be read.
+        DataError: The file is there and cannot be read, or is not the record of a run.
     """
     _note(path)
     try:
-        return json.loads((path / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"The record of this run cannot be read: {path / RECORD} ({error}). Delete the folder and train it again."
-        ) from error
+    # A file of a hundred thousand brackets is told by a RecursionError.
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _damaged(path, why) from error
+    if wrong := wrong_keys(record):
+        raise _damaged(path, wrong)
+    return record
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        f"The record of this run cannot be read: {path / RECORD} ({why}). Delete the folder and train it again."
+    )
 
 
 def _note(path: Path) -> None:
@@ -155,50 +169,66 @@ def load_run(path: str | os.PathLike) -> Run:
     return Run(path, record)
 
 
+class Found(NamedTuple):
+    """What lies below a folder: finished runs by path, and an error for each that cannot be read."""
+
+    runs: list[Run]
+    damaged: list[DataError]
+
+
+def find_runs(folder: str | os.PathLike) -> Found:
+    """Every finished run below a folder, itself among them, and what is wrong with the others.
+
+    Folders whose name starts with a dot or ends in `.partial` are passed by: they hold what is not finished.
+    """
+    found, unseen = Found([], []), []
+    for here, folders, files in os.walk(folder, onerror=unseen.append):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not name.endswith(".partial")
+        )
+        if RECORD in files:
+            try:
+                found.runs.append(load_run(here))
+            except DataError as error:
+                found.damaged.append(error)
+    found.damaged.extend(
+        DataError(f"This folder cannot be looked into: {error.filename} ({error.strerror}).")
+        for error in unseen
+    )
+    return found
+
+
 def list_runs(folder: str | os.PathLike) -> list[Run]:
     """Every finished run below a folder, by path; a damaged one is a warning, not an end."""
-    runs = []
-    for file in sorted(Path(folder).glob(f"**/{RECORD}")):
-        try:
-            runs.append(load_run(file.parent))
-        except DataError as error:
-            warnings.warn(str(error), stacklevel=2)
-    return runs
+    found = find_runs(folder)
+    for line in in_few_lines(found.damaged):
+        warnings.warn(line, stacklevel=2)
+    return found.runs
+
+
+def in_few_lines(damaged: Sequence[DataError]) -> list[str]:
+    """A line for each run that cannot be read; where there are many, the last says how many more."""
+    lines = [shorten(error, 500) for error in damaged[:WARNINGS]]
+    if len(damaged) > WARNINGS:
+        lines.append(f"{len(damaged) - WARNINGS:,} more cannot be read.")
+    return lines
 
 
 def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
     """Every finished run below a folder as a table, a row a run, the highest GAP first.
 
-    The columns: name, title, gap, gap_low, gap_high, map, hit_at_one, perr, tuning_gap, parameters,
-    seconds, epochs, profile, seed, data, generated, videos, started, path.
+    Those that cannot be read are left out and warned of. The columns: name, title, gap, gap_low, gap_high, map,
+    hit_at_one, perr, tuning_gap, parameters, seconds, epochs, profile, seed, data, generated, videos, started,
+    path.
     """
-    rows = [_row(run) for run in list_runs(folder)]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.sort_values("gap", ascending=False, ignore_index=True)
+    found = find_runs(folder)
+    for line in in_few_lines(found.damaged):
+        warnings.warn(line, stacklevel=2)
+    rows = [as_row(run) for run in found.runs]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "path"])
+    return table.sort_values("gap", ascending=False, ignore_index=True, kind="stable")
 
 
-def _row(run: Run) -> dict:
-    return {name: read(run.record) for name, read in COLUMNS.items()} | {"path": str(run.path)}
-
-
-COLUMNS = {
-    "name": lambda record: record["experiment"]["name"],
-    "title": lambda record: record["experiment"]["title"],
-    "gap": lambda record: record["measures"]["gap"],
-    "gap_low": lambda record: record["measures"]["gap_interval"][0],
-    "gap_high": lambda record: record["measures"]["gap_interval"][1],
-    "map": lambda record: record["measures"]["map"],
-    "hit_at_one": lambda record: record["measures"]["hit_at_one"],
-    "perr": lambda record: record["measures"]["perr"],
-    "tuning_gap": lambda record: record["tuning"]["gap"],
-    "parameters": lambda record: record["parameters"],
-    "seconds": lambda record: record["seconds"]["training"],
-    "epochs": lambda record: record.get("epochs"),
-    "profile": lambda record: record["profile"]["name"],
-    "seed": lambda record: record["seed"],
-    "data": lambda record: record["data"]["name"],
-    "generated": lambda record: record["data"]["generated"],
-    "videos": lambda record: record["measures"]["videos"],
-    "started": lambda record: record["started"],
-    "path": lambda record: None,
-}
+def as_row(run: Run) -> dict:
+    """A run as a row of `load_runs`: column → plain value."""
+    return {name: value_at(run.record, where) for name, where in COLUMNS.items()} | {"path": str(run.path)}

@@ -79,3 +79,32 @@ def test_a_damaged_file_is_named(content, tmp_path):
     (tmp_path / "p.npz").write_bytes(content)
     with pytest.raises(DataError, match=r"p\.npz"):
         Predictions.load(tmp_path / "p.npz")
+
+
+def test_scores_that_are_something_else_are_damaged(tmp_path):
+    ids, file = np.array(["a", "b"]), tmp_path / "predictions.npz"
+    for arrays in (
+        {"weights": np.ones(3)},
+        {"ids": ids, "num_classes": np.array(3), "scores": np.zeros((2, 4))},
+        {"ids": ids, "num_classes": np.array(3), "scores": np.zeros((2, 3)), "label_videos": np.array([7]),
+         "label_classes": np.array([0])},
+        {"ids": ids, "num_classes": np.array([1, 2]), "scores": np.zeros((2, 3))},
+    ):  # fmt: skip
+        np.savez(file, **arrays)
+        with pytest.raises(DataError, match=r"predictions\.npz holds something else"):
+            Predictions.load(file)
+
+
+def test_predictions_in_another_order():
+    rng = np.random.default_rng(0)
+    ids = np.array([f"v{number}" for number in range(20)])
+    told = Predictions(ids=ids, labels=rng.random((20, 3)) < 0.5, scores=rng.random((20, 3)), kept=2)
+    order = rng.permutation(20)
+    turned = told.in_order_of(ids[order])
+    np.testing.assert_array_equal(turned.ids, ids[order])
+    np.testing.assert_array_equal(turned.scores, told.scores[order])
+    np.testing.assert_array_equal(turned.labels, told.labels[order])
+    assert turned.kept == 2 and told.in_order_of(ids) is told
+    assert told.in_order_of(ids[:-1]) is None
+    assert told.in_order_of(np.char.add(ids, "x")) is None
+    assert told.in_order_of(np.array([*ids[:-1], ids[0]])) is None

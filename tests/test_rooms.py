@@ -10,7 +10,7 @@ import dmlkit
 PACKAGE = Path(dmlkit.__file__).parent
 
 # What each room may import of ours; these few are open to all.
-OPEN = {"errors", "locks", "quiet", "writing"}
+OPEN = {"errors", "locks", "places", "printable", "quiet", "writing"}
 DOORS = {
     **{name: set() for name in OPEN},
     "data": set(),
@@ -20,7 +20,9 @@ DOORS = {
     "profiles": set(),
     "archives": set(),
     "predictions": {"archives"},
-    "runs": {"experiments", "predictions", "models", "data", "evaluation"},
+    "comparison": {"evaluation", "predictions", "runs"},
+    "run_record": set(),
+    "runs": {"experiments", "predictions", "models", "data", "evaluation", "run_record"},
     "training": {
         "archives",
         "data",
@@ -34,7 +36,7 @@ DOORS = {
     "plots": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "training"},
     "explorer": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "plots"},
     "report": {"data", "evaluation", "experiments", "profiles", "runs", "training", "plots"},
-    "cli": {"data", "experiments", "profiles", "runs", "training", "report"},
+    "cli": {"comparison", "data", "experiments", "profiles", "runs", "training", "report"},
 }
 
 # Who may see the heavy libraries; everybody else sees none of them.

@@ -18,6 +18,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
+from dmlkit.printable import shorten
+
 STYLE = Path(__file__).with_name("dmlkit.mplstyle")
 
 P = ParamSpec("P")
@@ -116,9 +118,3 @@ def plain_log(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < 2.5 else (1,)))
     axis.set_major_formatter(EngFormatter(sep=""))
     axis.set_minor_formatter(NullFormatter())
-
-
-def shorten(text: object, longest: int = 40) -> str:
-    """One printable line of at most `longest` characters, whatever came in."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

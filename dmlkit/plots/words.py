@@ -137,15 +137,10 @@ def say_ensemble(run, members) -> Sentence:
 
 def _same_videos(first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Both runs' scores for the same videos in one order, and the labels; None where the videos differ."""
-    scores = second.scores
-    if not np.array_equal(first.ids, second.ids):
-        place = {video: row for row, video in enumerate(second.ids)}
-        if len(place) != len(first.ids) or any(video not in place for video in first.ids):
-            return None
-        scores = scores[[place[video] for video in first.ids]]
-    if scores.shape != first.scores.shape or first.labels is None:
+    turned = second.in_order_of(first.ids)
+    if turned is None or turned.scores.shape != first.scores.shape or first.labels is None:
         return None
-    return first.scores.astype(np.float32), scores.astype(np.float32), first.labels
+    return first.scores, turned.scores, first.labels
 
 
 def class_name(dataset, index: int, longest: int = 30) -> str:
