@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dmlkit.errors import UsageError, choose, nearest
 from dmlkit.report.parameters import Parameter, read_parameters
+from dmlkit.report.rungs import check_trains
 
 # A notebook of the walk; the others are for exploring by hand.
 WALK = re.compile(r"\d\d-.+")
@@ -98,7 +99,11 @@ def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Not
     if not there:
         raise UsageError(f"There are no notebooks in {folder} (files named NN-title.ipynb).")
     chosen = there if names is None else sorted({_full_name(name, there) for name in names})
-    return [read_notebook(there[name]) for name in chosen]
+    found = [read_notebook(there[name]) for name in chosen]
+    for notebook in found:
+        for name in notebook.after:
+            choose(there, name, what=f"notebook, in `after` of {notebook.path.name}")
+    return found
 
 
 def _full_name(name: str, there: dict[str, Path]) -> str:
@@ -118,19 +123,30 @@ def read_notebook(path: Path) -> Notebook:
     cells, about = _open(path)
     prose = next((cell.source for cell in cells if cell.kind == "markdown"), "")
     cell = next((cell for cell in cells if "parameters" in cell.tags), None)
+    where = f"the notebook {path.name}"
+    parameters = (
+        () if cell is None else read_parameters(cell.source, where=f"the parameters cell of {path.name}")
+    )
+    trains = _entries(about, "trains", where=where)
+    check_trains(trains, parameters, where=where)
     return Notebook(
         path=path,
         title=about.get("title") or _heading(prose) or path.stem,
         question=about.get("question") or _question(prose),
-        needs=tuple(about.get("needs", ())),
-        parameters=()
-        if cell is None
-        else read_parameters(cell.source, where=f"the parameters cell of {path.name}"),
+        needs=_entries(about, "needs", where=where),
+        parameters=parameters,
         cells=sum(cell.kind == "code" for cell in cells),
-        after=tuple(about.get("after", ())),
-        trains=tuple(about.get("trains", ())),
+        after=_entries(about, "after", where=where),
+        trains=trains,
         digest=_digest(cells, about),
     )
+
+
+def _entries(about: Mapping, name: str, *, where: str) -> tuple:
+    entries = about.get(name, [])
+    if not isinstance(entries, list):
+        raise UsageError(f"The metadata `{name}` of {where} is not a list: {entries!r}.")
+    return tuple(entries)
 
 
 class _Cell(NamedTuple):
