@@ -99,11 +99,7 @@ def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Not
     if not there:
         raise UsageError(f"There are no notebooks in {folder} (files named NN-title.ipynb).")
     chosen = there if names is None else sorted({_full_name(name, there) for name in names})
-    found = [read_notebook(there[name]) for name in chosen]
-    for notebook in found:
-        for name in notebook.after:
-            choose(there, name, what=f"notebook, in `after` of {notebook.path.name}")
-    return found
+    return [read_notebook(there[name]) for name in chosen]
 
 
 def _full_name(name: str, there: dict[str, Path]) -> str:

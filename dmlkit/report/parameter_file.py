@@ -9,7 +9,7 @@ import yaml
 
 from dmlkit.errors import UsageError
 
-_NULL, _TEXT = "tag:yaml.org,2002:null", "tag:yaml.org,2002:str"
+_NULL, _TEXT, _LIST = (f"tag:yaml.org,2002:{name}" for name in ("null", "str", "seq"))
 # What a plain scalar may be taken for. Its text is kept as it was written all the same: the parameter's type decides
 # what it is, where YAML 1.1 would make 1e-3 text, 012 ten, `no` false and 2026-01-01 a date.
 _SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("null", "str", "int", "float", "bool", "timestamp")}
@@ -78,14 +78,16 @@ def _text(path: Path) -> str:
 
 
 def _not_yaml(path: Path, text: str, error: yaml.MarkedYAMLError) -> UsageError:
-    mark = error.problem_mark or error.context_mark
     lines = text.splitlines()
-    # The error may be noticed only behind the last line.
+    mark = error.problem_mark or error.context_mark
+    # Where something was never closed, that is noticed behind the last line; where it began tells more.
+    if mark.line >= len(lines) and error.context_mark:
+        mark = error.context_mark
     line = min(mark.line, len(lines) - 1)
     told = " ".join(part for part in (error.context, error.problem) if part)
     return UsageError(
         f"The file of parameters {path} is not YAML: {told}, in line {line + 1}, column {mark.column + 1}: "
-        f"{lines[line].strip()!r}. {_FORM}"
+        f"{lines[line]!r}. {_FORM}"
     )
 
 
@@ -97,7 +99,7 @@ def _name(path: Path, key: yaml.Node) -> str:
 
 
 def _value(path: Path, name: str, node: yaml.Node) -> object:
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.SequenceNode) and node.tag == _LIST:
         return [_scalar(path, name, item) for item in node.value]
     return _scalar(path, name, node)
 
@@ -113,9 +115,10 @@ def _scalar(path: Path, name: str, node: yaml.Node) -> str | None:
 
 
 def _kind(node: yaml.Node) -> str:
-    if not node.tag.startswith("tag:yaml.org,2002:") or "/" in node.tag:
-        return f"of the tag {node.tag}"
-    return {"mapping": "a mapping", "sequence": "a list", "scalar": "a single value"}[node.id]
+    plain = {"tag:yaml.org,2002:map": "a mapping", _LIST: "a list"} | dict.fromkeys(
+        _SCALARS, "a single value"
+    )
+    return plain.get(node.tag, f"of the tag {node.tag}")
 
 
 def _place(path: Path, node: yaml.Node) -> str:
