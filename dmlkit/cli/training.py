@@ -25,8 +25,11 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 @click.option("--max-frames", type=click.IntRange(min=1), help="Frames of a video that are read at most.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
 @click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
+@click.option(
+    "--tensorboard", type=FOLDER, metavar="DIR", help="Folder for TensorBoard's logs; none without it."
+)
 def train(
-    experiment, data, out, profile, seed, deterministic, frame_choice, max_frames, precision, xla
+    experiment, data, out, profile, seed, deterministic, frame_choice, max_frames, precision, xla, tensorboard
 ) -> None:
     """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them."""
     rung = find(experiment)
@@ -50,6 +53,7 @@ def train(
         deterministic=deterministic,
         precision=precision,
         xla=xla,
+        tensorboard=tensorboard,
     )
     click.echo(f"{run}\nThe run is in {run.path}")
 

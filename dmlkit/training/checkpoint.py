@@ -13,6 +13,7 @@ import numpy as np
 from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 
 FILE = "checkpoint.npz"
+ARRAYS = ("best_weights", "metrics")
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Progress:
         best_gap: Highest GAP on the tuning part so far.
         best_epoch: The epoch that reached it, counted from 1; 0 before the first.
         best_weights: The model's weights then.
+        metrics: What Keras's running means held after `batches`; empty between epochs.
     """
 
     fingerprint: str
@@ -40,6 +42,7 @@ class Progress:
     best_gap: float = -1.0
     best_epoch: int = 0
     best_weights: list[np.ndarray] = field(default_factory=list)
+    metrics: list[np.ndarray] = field(default_factory=list)
 
 
 def _variables(model: keras.Model) -> list:
@@ -51,7 +54,9 @@ def save(folder: Path, model: keras.Model, progress: Progress) -> None:
     """Write the checkpoint, whole or not at all."""
     arrays = {f"variable_{i}": np.asarray(value) for i, value in enumerate(_variables(model))}
     arrays |= {f"best_{i}": value for i, value in enumerate(progress.best_weights)}
-    about = {name: value for name, value in vars(progress).items() if name != "best_weights"}
+    if progress.batches:
+        arrays |= {f"metric_{i}": np.asarray(value) for i, value in enumerate(model.metrics_variables)}
+    about = {name: value for name, value in vars(progress).items() if name not in ARRAYS}
     arrays["about"] = np.array(json.dumps(about))
     write_arrays(folder / FILE, arrays)
 
@@ -74,8 +79,11 @@ def restore(folder: Path, model: keras.Model, *, fingerprint: str) -> Progress:
         return fresh
     for i, variable in enumerate(variables):
         variable.assign(arrays[f"variable_{i}"])
-    best = [arrays[f"best_{i}"] for i in range(sum(name.startswith("best_") for name in arrays))]
-    return Progress(**about, best_weights=best)
+    return Progress(**about, best_weights=_row(arrays, "best_"), metrics=_row(arrays, "metric_"))
+
+
+def _row(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
+    return [arrays[f"{prefix}{i}"] for i in range(sum(name.startswith(prefix) for name in arrays))]
 
 
 class MidEpoch(keras.callbacks.Callback):
@@ -90,15 +98,18 @@ class MidEpoch(keras.callbacks.Callback):
     def __init__(self, folder: Path, progress: Progress, *, every: float):
         super().__init__()
         self.folder, self.progress, self.every = folder, progress, every
-        self.before = progress.batches, progress.loss
+        self.before = progress.batches
         self.saved = self.started = time.monotonic()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keras's running mean of the loss starts anew with each `fit`; that of an epoch begun before goes on."""
+        for variable, value in zip(self.model.metrics_variables, self.progress.metrics, strict=False):
+            variable.assign(value)
+
     def on_train_batch_end(self, batch, logs=None):
-        """Count the batch; keras's running mean starts anew after a resume, so the two are joined."""
-        done_before, loss_before = self.before
-        done = batch + 1
-        self.progress.batches = done_before + done
-        self.progress.loss = (loss_before * done_before + float(logs["loss"]) * done) / (done_before + done)
+        """Count the batch, and save when it is time."""
+        self.progress.batches = self.before + batch + 1
+        self.progress.loss = float(logs["loss"])
         if time.monotonic() - self.saved >= self.every:
             self.progress.seconds += time.monotonic() - self.started
             self.started = time.monotonic()

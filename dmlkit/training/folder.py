@@ -79,7 +79,9 @@ def finish(folder: Path, record: dict, *, tuning: Predictions, validation: Predi
         "hardware": hardware(),
     }
     write_record(folder, record)
-    (folder / checkpoint.FILE).unlink(missing_ok=True)
+    # With it goes what a killed training had begun to write (see `dmlkit.writing`).
+    for left in (folder / checkpoint.FILE, *folder.glob(".[0-9]*")):
+        left.unlink(missing_ok=True)
     return load_run(folder)
 
 

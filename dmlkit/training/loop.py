@@ -22,6 +22,7 @@ from dmlkit.profiles import Profile
 from dmlkit.runs import Run
 from dmlkit.training import checkpoint
 from dmlkit.training.building import as_experiment, as_profile, build_model
+from dmlkit.training.event_log import event_log
 from dmlkit.training.folder import existing_run, finish, make_folder, save_model, training_mark, write_history
 from dmlkit.training.progress import Lines, reporter
 from dmlkit.training.provenance import describe_data
@@ -44,6 +45,7 @@ def train(
     progress: str = "auto",
     checkpoint_seconds: float = 600,
     on_epoch: Callable[[dict], None] | None = None,
+    tensorboard: str | os.PathLike | None = None,
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
 
@@ -64,6 +66,8 @@ def train(
         checkpoint_seconds: Longest time between two checkpoints; one is written after each epoch anyway.
         on_epoch: Called after each epoch with its row of the history: `epoch`, `loss`, `tuning_gap`,
             `learning_rate`, `seconds`, `examples`.
+        tensorboard: Folder below which the run has one of its own name with TensorBoard's logs: loss, GAP on the
+            tuning part and learning rate by epoch; None for none. They change nothing about the run.
 
     Returns:
         The finished run.
@@ -105,19 +109,20 @@ def train(
     model.optimizer.build(model.trainable_variables)
     make_folder(folder)
     done = checkpoint.restore(folder, model, fingerprint=mark)
-    _climb(
-        model,
-        dataset,
-        done,
-        folder=folder,
-        profile=profile,
-        seed=seed,
-        videos=videos["train"],
-        title=experiment.name,
-        show=show,
-        every=checkpoint_seconds,
-        on_epoch=on_epoch,
-    )
+    with event_log(tensorboard and Path(tensorboard) / folder.name, history=done.history) as log:
+        _climb(
+            model,
+            dataset,
+            done,
+            folder=folder,
+            profile=profile,
+            seed=seed,
+            videos=videos["train"],
+            title=experiment.name,
+            show=show,
+            every=checkpoint_seconds,
+            told=(log, *([on_epoch] if on_epoch else [])),
+        )
     model.set_weights(done.best_weights)
     save_model(model, folder / "model.keras")
     tuning, validation = (predict(model, dataset, part, profile=profile) for part in ("tuning", "validate"))
@@ -140,9 +145,7 @@ def train(
     return finish(folder, record, tuning=tuning, validation=validation)
 
 
-def _climb(
-    model, dataset, done, *, folder, profile, seed, videos, title, show: Lines, every, on_epoch
-) -> None:
+def _climb(model, dataset, done, *, folder, profile, seed, videos, title, show: Lines, every, told) -> None:
     """Train epoch by epoch until the budget is spent or the tuning part has not gained for long enough."""
     batches = math.ceil(videos / profile.batch_size)
     while done.epoch < profile.epochs and done.epoch - done.best_epoch < profile.patience:
@@ -191,11 +194,11 @@ def _climb(
             "seconds": round(time.monotonic() - since, 3),
         }
         done.history.append(row)
-        done.batches, done.loss = 0, 0.0
+        done.batches, done.loss, done.metrics = 0, 0.0, []
         checkpoint.save(folder, model, done)
         show.epoch(row, epochs=profile.epochs)
-        if on_epoch:
-            on_epoch(row)
+        for tell in told:
+            tell(row)
 
 
 def _videos(dataset, profile: Profile, part: str) -> int:

@@ -6,13 +6,14 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras
+
+from dmlkit.data.determinism import cores, threads
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 
@@ -38,11 +39,11 @@ def version_of(package: str) -> str:
 
 
 def hardware() -> dict:
-    """The processor, the cores this process may use, and what Keras computes on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    """The processor, the cores and threads this process may use, and what Keras computes on."""
     return {
         "processor": _processor(),
-        "cores": cores,
+        "cores": cores(),
+        "threads": threads(),
         "devices": keras.distribution.list_devices(),
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from dmlkit.data import open_dataset
-from dmlkit.experiments import BESIDE, Ensemble, Experiment, Missing, Rung, find, ladder_for, why_not
+from dmlkit.errors import choose
+from dmlkit.experiments import (
+    BESIDE,
+    EXPERIMENTS,
+    Ensemble,
+    Experiment,
+    Missing,
+    Rung,
+    find,
+    ladder_for,
+    why_not,
+)
+from dmlkit.places import default_runs
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, read_record
 from dmlkit.training.building import as_profile
 from dmlkit.training.ensembling import ensemble, ensemble_mark
 from dmlkit.training.folder import training_mark
 from dmlkit.training.loop import train
+from dmlkit.training.rows import as_table, row
+from dmlkit.training.turns import turn
+
+CHAPTERS = {rung.chapter: rung for rung in EXPERIMENTS.values()}
 
 
 class Walk:
     """Trains rungs on one data set under one profile, and shows the ladder so far.
 
     A rung that was trained before, in this notebook or another, is read from `runs`, not trained again.
-    A rung that the data set cannot serve is named with the reason, and fails nothing.
+    A rung that the data set cannot serve is named with the reason, and fails nothing. A rung that another
+    process is training is waited for.
 
     Args:
         data: A data set, or the path of one.
         profile: A `Profile`, or the name of one; the same for every rung.
-        runs: The folder under which each run has its own.
+        runs: The folder under which each run has its own; where None, that of the report of these data and
+            profile (`dmlkit.places`).
         seed: Of every training.
         deterministic: As for `train`.
         progress: As for `train`.
+        tensorboard: As for `train`.
     """
 
     def __init__(
@@ -38,17 +57,19 @@ class Walk:
         data,
         *,
         profile: str | Profile = "demo",
-        runs: str | os.PathLike = "runs",
+        runs: str | os.PathLike | None = None,
         seed: int = 0,
         deterministic: bool = False,
         progress: str = "auto",
+        tensorboard: str | os.PathLike | None = None,
     ):
         self.dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
         self.profile = as_profile(profile)
-        self.runs = Path(runs)
+        self.runs = default_runs(self.dataset.path, self.profile.name) if runs is None else Path(runs)
         self.seed = seed
         self.deterministic = deterministic
         self.progress = progress
+        self.tensorboard = tensorboard
         self.rungs = ladder_for(self.dataset.level)
 
     def train(self, *rungs: str | Rung, on_epoch: Callable[[dict], None] | None = None) -> dict[str, Run]:
@@ -77,9 +98,9 @@ class Walk:
         """The ladder's rungs of one chapter, in their order."""
         return [rung for rung in self.rungs.values() if rung.chapter == chapter]
 
-    def finished(self) -> dict[str, Run]:
-        """Name → run of the ladder's rungs that are trained, in the ladder's order."""
-        runs = {name: self.find(rung) for name, rung in self.rungs.items()}
+    def finished(self, *chapters: str) -> dict[str, Run]:
+        """Name → run of the ladder's rungs that are trained, in the ladder's order; of some chapters, or of all."""
+        runs = {rung.name: self.find(rung) for rung in _of(chapters, self.rungs)}
         return {name: run for name, run in runs.items() if run}
 
     def why_not(self, rung: Rung) -> str | None:
@@ -102,38 +123,49 @@ class Walk:
         Args:
             rungs: The rungs; the ladder's where None.
         """
-        return [self._result(rung) for rung in (self.rungs if rungs is None else rungs).values()]
+        rungs = self.rungs if rungs is None else rungs
+        return [row(rung, self.find(rung), self.why_not(rung)) for rung in rungs.values()]
 
-    def ladder(self) -> pd.DataFrame:
-        """The ladder so far, a row a rung; numbers are missing where there is no run."""
-        return pd.DataFrame(self.results()).set_index("title")
+    def ladder(self, *chapters: str) -> pd.DataFrame:
+        """The ladder so far, a row a rung; numbers are missing where there is no run.
 
-    def beside(self) -> pd.DataFrame:
-        """What was trained beside the ladder: bare forms, exact cells, other readings."""
-        rows = [row for row in self.results(BESIDE) if row["status"] == "trained"]
-        return pd.DataFrame(rows, columns=list(self._result(next(iter(BESIDE.values()))))).set_index("title")
+        Args:
+            chapters: The chapters whose rungs are looked at, and no others; all of them where none is named.
+        """
+        return as_table(self.results({rung.name: rung for rung in _of(chapters, self.rungs)}))
+
+    def beside(self, *chapters: str) -> pd.DataFrame:
+        """What was trained beside the ladder: bare forms, exact cells, other readings; of some chapters, or of all."""
+        rows = self.results({rung.name: rung for rung in _of(chapters, BESIDE)})
+        return as_table([each for each in rows if each["status"] == "trained"])
 
     def _train(self, rung: Experiment | Ensemble, on_epoch: Callable[[dict], None] | None) -> Run:
-        if run := self.find(rung):
-            print(f"{rung.title}: already trained, GAP@20 {run.gap:.4f}")
+        if run := self._trained(rung):
             return run
-        if isinstance(rung, Ensemble):
-            members = [self._train(find(name), on_epoch) for name in rung.members]
-            run = ensemble(
-                members, out=self._folder(rung, self._mark(rung)), name=rung.name, title=rung.title
-            )
-        else:
+        combined = isinstance(rung, Ensemble)
+        members = [self._train(find(name), on_epoch) for name in rung.members] if combined else []
+        folder = self._folder(rung, self._mark(rung))
+        with turn(folder, title=rung.title):
+            if run := self._trained(rung):  # by whoever held it before
+                return run
+            if combined:
+                return ensemble(members, out=folder, name=rung.name, title=rung.title)
             print(f"{rung.title}:")
-            run = train(
+            return train(
                 rung,
                 data=self.dataset,
-                out=self._folder(rung, self._mark(rung)),
+                out=folder,
                 profile=self.profile,
                 seed=self.seed,
                 deterministic=self.deterministic,
                 progress=self.progress,
                 on_epoch=on_epoch,
+                tensorboard=self.tensorboard,
             )
+
+    def _trained(self, rung: Experiment | Ensemble) -> Run | None:
+        if run := self.find(rung):
+            print(f"{rung.title}: already trained, GAP@20 {run.gap:.4f}")
         return run
 
     def _mark(self, rung: Experiment | Ensemble) -> str:
@@ -152,32 +184,9 @@ class Walk:
         # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
         return self.runs / f"{rung.name}-{mark[:8]}"
 
-    def _result(self, rung: Rung) -> dict:
-        run = self.find(rung)
-        reason = self.why_not(rung)
-        if run is None:
-            status = "missing" if isinstance(rung, Missing) else "not applicable" if reason else "not trained"
-            measures, record = {}, {}
-        else:
-            status, measures, record = "trained", run.measures, run.record
-        low, high = measures.get("gap_interval", (None, None))
-        return {
-            "name": rung.name,
-            "title": rung.title,
-            "status": status,
-            "reason": reason,
-            "gap": measures.get("gap"),
-            "gap_low": low,
-            "gap_high": high,
-            "map": measures.get("map"),
-            "map_classes": measures.get("map_classes"),
-            "hit_at_one": measures.get("hit_at_one"),
-            "perr": measures.get("perr"),
-            "parameters": record.get("parameters"),
-            "training_seconds": record.get("seconds", {}).get("training"),
-            "epochs": record.get("epochs"),
-            "videos": measures.get("videos"),
-            "paper_gap": rung.paper_gap,
-            "experiment": None if isinstance(rung, Missing) else rung.to_record(),
-            "run": None if run is None else run.path.name,
-        }
+
+def _of(chapters: Sequence[str], rungs: Mapping[str, Rung]) -> list[Rung]:
+    """The rungs of some chapters; of all where none is named."""
+    for chapter in chapters:
+        choose(CHAPTERS, chapter, what="chapter")
+    return [rung for rung in rungs.values() if not chapters or rung.chapter in chapters]

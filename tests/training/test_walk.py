@@ -1,6 +1,9 @@
 """The walk: rungs that apply, rungs that do not, and the ladder so far."""
 
 import json
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +16,10 @@ from dmlkit.training import Walk
 
 def walk_on(data, tmp_path):
     return Walk(data, profile="smoke", runs=tmp_path / "runs", progress="silent")
+
+
+def folders(tmp_path):
+    return [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +60,7 @@ def test_the_papers_nine_rows_in_its_order(generated, tmp_path):
 
 def test_an_ensemble_trains_its_members_first_and_is_read_the_second_time(generated, tmp_path, capsys):
     runs = walk_on(generated, tmp_path).train("ensemble-lr-lstm")
-    assert {path.name.rsplit("-", 1)[0] for path in (tmp_path / "runs").iterdir()} == {
-        "lr",
-        "lstm",
-        "ensemble-lr-lstm",
-    }
+    assert {path.name.rsplit("-", 1)[0] for path in folders(tmp_path)} == {"lr", "lstm", "ensemble-lr-lstm"}
     capsys.readouterr()
     again = walk_on(generated, tmp_path).train("ensemble-lr-lstm", "lr")
     assert again["ensemble-lr-lstm"].record == runs["ensemble-lr-lstm"].record
@@ -76,11 +79,106 @@ def test_the_ladder_says_what_is_trained_and_why_the_rest_is_not(generated, tmp_
     assert table.index[0] == "Logistic regression" and table.loc["Logistic regression", "gap"] == run.gap
 
 
+def test_a_notebook_sees_the_chapters_it_names_and_no_others(smoke_runs, generated):
+    walk = Walk(generated, profile="smoke", runs=smoke_runs["lr"].path.parent, progress="silent")
+    assert list(walk.finished("baselines", "fusion")) == ["lr"]
+    assert list(walk.finished("attention")) == ["attention"] and list(walk.finished()) == ["lr", "attention"]
+    assert list(walk.ladder("baselines", "bi-lstm")["name"]) == ["lr", "lstm", "bi-lstm"]
+    assert list(walk.ladder()["name"]) == list(LADDER)
+    assert walk.beside("baselines").empty
+    for look in (walk.finished, walk.ladder, walk.beside):
+        with pytest.raises(dmlkit.UsageError, match="Did you mean 'baselines'"):
+            look("baseline")
+    video = Walk(generated / "video", profile="smoke", runs=walk.runs)
+    assert video.ladder("bi-gru").empty and "gap" in video.ladder("bi-gru")
+
+
+def test_looking_at_a_chapter_reads_no_run_of_another(smoke_runs, generated, tmp_path, monkeypatch):
+    walk = Walk(generated, profile="smoke", runs=smoke_runs["lr"].path.parent)
+    monkeypatch.setenv("DMLKIT_RUNS_LOOKED_AT", str(tmp_path / "looked-at"))
+    walk.ladder("baselines"), walk.finished("bi-lstm"), walk.beside("attention")
+    seen = {line.rsplit("/", 1)[1].rsplit("-", 1)[0] for line in (tmp_path / "looked-at").read_text().split()}
+    assert seen == {"lr", "lstm", "bi-lstm", "attention-bare", "attention-bi-lstm"}
+
+
+def test_where_no_folder_of_runs_is_named_it_is_that_of_the_report(generated, tmp_path, monkeypatch):
+    monkeypatch.setenv("DMLKIT_HOME", str(tmp_path))
+    monkeypatch.chdir("/")
+    assert Walk(generated / "video", profile="smoke").runs == tmp_path / "reports" / "video-smoke" / "runs"
+
+
+def test_a_run_that_another_process_trains_is_waited_for(generated, tmp_path, capsys):
+    walk = walk_on(generated, tmp_path)
+    rung = LADDER["lr"]
+    made = Walk(generated, profile="smoke", runs=tmp_path / "elsewhere", progress="silent").train("lr")["lr"]
+    folder = walk.runs / made.path.name
+    folder.parent.mkdir()
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            HOLD,
+            str(folder.with_name(f".{folder.name}.lock")),
+            str(made.path),
+            str(folder),
+        ],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        found = []
+        waiting = threading.Thread(target=lambda: found.append(walk.train(rung)["lr"]))
+        waiting.start()
+        waiting.join(1.5)
+        assert waiting.is_alive() and not found
+        other.stdin.write("done\n")
+        other.stdin.flush()
+        waiting.join(60)
+    assert found[0].record == made.record, "it was trained twice"
+    said = capsys.readouterr().out
+    assert f"being trained by process {other.pid} on" in said and "already trained" in said
+
+
+# Stands for a notebook elsewhere: it holds the run's lock, and puts the finished run in its place before it lets go.
+HOLD = """
+import shutil, sys
+from pathlib import Path
+from dmlkit.locks import held
+lock, made, folder = map(Path, sys.argv[1:])
+with held(lock, taken=print):
+    print("held", flush=True)
+    sys.stdin.readline()
+    shutil.copytree(made, folder)
+"""
+
+
+def test_the_lock_of_a_process_that_was_killed_stops_nobody(generated, tmp_path, capsys):
+    walk = walk_on(generated, tmp_path)
+    folder = walk._folder(LADDER["lr"], walk._mark(LADDER["lr"]))
+    folder.parent.mkdir()
+    arguments = [str(folder.with_name(f".{folder.name}.lock")), "nothing", "nothing"]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, *arguments], stdout=subprocess.PIPE, stdin=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        other.kill()
+        other.wait()
+    assert walk.train("lr")["lr"].gap > 0
+    assert "waiting" not in capsys.readouterr().out
+
+
+def test_a_folder_of_runs_that_cannot_be_made_is_told(generated, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(dmlkit.UsageError, match="runs cannot be written"):
+        walk_on(generated, tmp_path).train("lr")
+
+
 def test_other_conditions_are_other_runs(generated, tmp_path):
     walk_on(generated, tmp_path).train("lr")
     other = Walk(generated, profile="smoke", runs=tmp_path / "runs", seed=1, progress="silent")
     assert other.find("lr") is None
-    assert len(list((tmp_path / "runs").iterdir())) == 1
+    assert len(folders(tmp_path)) == 1
 
 
 def test_video_level_data_climb_a_ladder_of_their_own(generated, tmp_path):

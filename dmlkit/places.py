@@ -1,0 +1,54 @@
+"""Where things lie when nobody says: the same place whatever the working folder.
+
+Home is the folder that `DMLKIT_HOME` names, else the checkout this package lies in, else the current folder.
+
+  HOME/data/generated        the generated data set
+  HOME/reports/NAME/runs     the runs of the report called NAME
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import Path
+
+SETTING = "DMLKIT_HOME"
+
+
+def home() -> Path:
+    """The folder below which data and reports lie."""
+    if named := os.environ.get(SETTING):
+        return Path(named).expanduser().resolve()
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "notebooks").is_dir():
+        return checkout
+    return Path.cwd()
+
+
+def generated_data() -> Path:
+    """The folder of the generated data set."""
+    return home() / "data" / "generated"
+
+
+def report_name(data: str | os.PathLike | None, profile: str) -> str:
+    """What the report of these data and this profile is called.
+
+    Args:
+        data: The folder of the data set, or its address; None for the generated one.
+        profile: The profile's name.
+
+    Returns:
+        `demo` for the generated data set, else `yt8m-demo`: the last part of the folder's name goes before.
+    """
+    if data is None:
+        return profile
+    text = os.fspath(data)
+    if "://" in text:
+        return f"{posixpath.basename(text.rstrip('/'))}-{profile}"
+    folder = Path(os.path.abspath(text))
+    return profile if folder.resolve() == generated_data().resolve() else f"{folder.name}-{profile}"
+
+
+def default_runs(data: str | os.PathLike | None, profile: str) -> Path:
+    """The folder of the runs of that report."""
+    return home() / "reports" / report_name(data, profile) / "runs"

@@ -1,0 +1,56 @@
+"""One rung of a ladder as a row: what `results.json` holds and what the notebooks' tables show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from dmlkit.experiments import Missing, Rung
+from dmlkit.runs import Run
+
+COLUMNS = (
+    "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
+    "parameters", "training_seconds", "epochs", "videos", "paper_gap", "experiment", "run",
+)  # fmt: skip
+
+
+def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
+    """A rung's row; what there is no run for is None.
+
+    Args:
+        rung: The rung.
+        run: Its finished run, if there is one.
+        reason: Why the data set cannot serve it, if it cannot.
+    """
+    if run is None:
+        status = "missing" if isinstance(rung, Missing) else "not applicable" if reason else "not trained"
+        measures, record = {}, {}
+    else:
+        status, measures, record = "trained", run.measures, run.record
+    low, high = measures.get("gap_interval", (None, None))
+    return {
+        "name": rung.name,
+        "title": rung.title,
+        "status": status,
+        "reason": reason,
+        "gap": measures.get("gap"),
+        "gap_low": low,
+        "gap_high": high,
+        "map": measures.get("map"),
+        "map_classes": measures.get("map_classes"),
+        "hit_at_one": measures.get("hit_at_one"),
+        "perr": measures.get("perr"),
+        "parameters": record.get("parameters"),
+        "training_seconds": record.get("seconds", {}).get("training"),
+        "epochs": record.get("epochs"),
+        "videos": measures.get("videos"),
+        "paper_gap": rung.paper_gap,
+        "experiment": None if isinstance(rung, Missing) else rung.to_record(),
+        "run": None if run is None else run.path.name,
+    }
+
+
+def as_table(rows: Sequence[dict]) -> pd.DataFrame:
+    """The rows under their titles; the columns are there without a row too."""
+    return pd.DataFrame(rows, columns=list(COLUMNS)).set_index("title")
