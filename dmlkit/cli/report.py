@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from dmlkit.cli.options import FOLDER, deterministic_option, profile_option, seed_option
 from dmlkit.errors import choose
+from dmlkit.places import report_name
 from dmlkit.profiles import PROFILES
 
 
@@ -27,11 +27,10 @@ def report(data, profile, out, parameter, seed, deterministic) -> None:
     choose(PROFILES, profile, what="profile")
     from dmlkit.report import build_report
 
-    name = profile if data is None else f"{os.path.basename(os.path.abspath(data))}-{profile}"
     made = build_report(
         data=data,
         profile=profile,
-        out=out or Path("reports") / name,
+        out=out or Path("reports") / report_name(data, profile),
         parameters=dict(parameter),
         seed=seed,
         deterministic=deterministic,
