@@ -31,7 +31,19 @@ _LOOK = [
 ]
 
 
-def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder") -> Styler:
+class Table(Styler):
+    """A styled table that is text where no page can be shown: a row a line, the same from one process to the next."""
+
+    said = ""  # its caption and notes
+
+    def __repr__(self) -> str:
+        lines = [" | ".join(["", *map(str, self.columns)]).strip()] if any(self.columns) else []
+        for name, *values in self.data.itertuples(name=None):
+            lines.append(" | ".join([str(name), *(str(value) for value in values)]))
+        return "\n".join([self.said, *lines])
+
+
+def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder") -> Table:
     """The ladder, or what stands beside it: a row a rung, measures, cost, and the paper's figure apart.
 
     Args:
@@ -59,7 +71,7 @@ def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The la
     return _styled(shown, headed(title, dataset), notes)
 
 
-def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Styler:
+def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table:
     """Any table of numbers: floats with so many digits, whole numbers with thousands, text escaped.
 
     Args:
@@ -73,9 +85,10 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
     return _styled(shown, headed(title, dataset))
 
 
-def _styled(shown: pd.DataFrame, caption: str, notes: Sequence[str] = ()) -> Styler:
+def _styled(shown: pd.DataFrame, caption: str, notes: Sequence[str] = ()) -> Table:
     # A name that follows from the table keeps a notebook's output the same from one execution to the next.
-    styler = shown.style if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]).style
+    styler = Table(shown if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]))
+    styler.said = "\n".join([caption, *notes])
     styler = (
         styler.format(escape="html", na_rep="–")
         .format_index(escape="html")

@@ -12,6 +12,7 @@
     index        the index page
     building     all of it, in order
     showing      a bar in a terminal, a line a notebook elsewhere
+    sameness     what two executions of one notebook may differ in
     outside      what a page would fetch from elsewhere
 
 A report is a folder: `index.html`, `NN-*.html`, `results.json`, `notebooks/` (executed) and `runs/`.
@@ -31,6 +32,7 @@ _HOMES = {
     "notebooks_folder": "notebooks",
     "outside_references": "outside",
     "read_parameters": "parameters",
+    "without_times": "sameness",
 }
 
 __all__ = sorted(_HOMES)
