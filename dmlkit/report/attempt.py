@@ -101,7 +101,7 @@ class Attempt:
     def _watch(self, since: float) -> None:
         self.kernel.measure()
         if self.ended_by:
-            if time.monotonic() - self._asked_at > GRACE:
+            if not self.answered or time.monotonic() - self._asked_at > GRACE:
                 self.kernel.kill()
         elif self.stop is not None and self.stop.why:
             self._end(INTERRUPTED)
@@ -145,10 +145,20 @@ class Attempt:
         """The kernel has answered."""
         self.answered = True
 
+    def cell_begins(self, *, cell: NotebookNode, **_: object) -> None:
+        """A cell is about to be handed to the kernel: not after its end was asked for."""
+        if self.ended_by:
+            cell.metadata.papermill.start_time = None  # it never began
+            raise _Unwanted
+
     def cell_executed(self, *, cell_index: int, **_: object) -> None:
         """The kernel has reported the end of a cell."""
         self.executed.add(cell_index)
         self.moved()
+
+
+class _Unwanted(Exception):
+    """Ends papermill between two cells."""
 
 
 class _Watched(NBClientEngine):
@@ -169,6 +179,7 @@ class _Watched(NBClientEngine):
             resources={"metadata": {"path": str(attempt.home)}},
             extra_arguments=arguments(attempt.kernel.folder),
             on_notebook_start=attempt.ready,
+            on_cell_execute=attempt.cell_begins,
             on_cell_executed=attempt.cell_executed,
         )
         client.execute(cleanup_kc=True)

@@ -11,6 +11,7 @@ from nbformat import NotebookNode
 
 from dmlkit.report.attempt import INTERRUPTED, TIME_LIMIT, Attempt
 from dmlkit.report.chapters import Failure
+from dmlkit.report.marks import is_code
 from dmlkit.report.memory import memory_there_is
 from dmlkit.report.wording import duration
 
@@ -34,9 +35,9 @@ def how_it_ended(attempt: Attempt) -> Failure | None:
     """
     cells = attempt.notebook.cells
     raised = next((place for place, cell in enumerate(cells) if cell.metadata.papermill.exception), None)
-    left = [place for place, cell in enumerate(cells) if _is_code(cell) and place not in attempt.executed]
+    left = [place for place, cell in enumerate(cells) if is_code(cell) and place not in attempt.executed]
     place = next((each for each in (raised, *left) if each is not None), max(len(cells) - 1, 0))
-    if attempt.error is None and raised is None and not left:
+    if not cells or (attempt.error is None and raised is None and not left):
         return None
     if attempt.ended_by:
         message = f"{_ended_by_us(attempt)} {_where(attempt, place)}. {RESUMES}"
@@ -44,19 +45,15 @@ def how_it_ended(attempt: Attempt) -> Failure | None:
     if attempt.error is None and raised is not None:
         return _failed_cell(cells[raised], raised)
     if not attempt.answered:
-        return _not_started(attempt)
+        return _not_started(attempt, place)
     if attempt.kernel.child.poll() is not None and type(attempt.error).__name__ == "DeadKernelError":
         message = f"{_cause(attempt)}{_last_of(attempt.kernel.log_file)}"
         return Failure(kind="kernel died", cell=place, message=message)
     raise attempt.error
 
 
-def _is_code(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code" and bool(cell.source.strip())
-
-
 def _where(attempt: Attempt, place: int) -> str:
-    return f"at the cell `{attempt.notebook.cells[place].id}`" if attempt.notebook.cells else "at the start"
+    return f"at the cell `{attempt.notebook.cells[place].id}`"
 
 
 def _ended_by_us(attempt: Attempt) -> str:
@@ -84,10 +81,10 @@ def _failed_cell(cell: NotebookNode, place: int) -> Failure:
     return Failure(kind=kind, cell=place, message=f"{error.ename}: {value}" if value else error.ename)
 
 
-def _not_started(attempt: Attempt) -> Failure:
+def _not_started(attempt: Attempt, place: int) -> Failure:
     kind = "disk" if getattr(attempt.error, "errno", None) in FULL else "kernel died"
     said_last = _last_of(attempt.kernel.log_file)
-    return Failure(kind=kind, cell=0, message=f"The kernel did not start: {attempt.error}{said_last}")
+    return Failure(kind=kind, cell=place, message=f"The kernel did not start: {attempt.error}{said_last}")
 
 
 def _cause(attempt: Attempt) -> str:

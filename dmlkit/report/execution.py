@@ -103,7 +103,7 @@ def _account(attempt: Attempt, target: Path) -> Failure | None:
     own_cells(attempt.notebook)
     failure = how_it_ended(attempt)
     if failure:
-        mark_failure(attempt.notebook, failure, attempt.executed)
+        mark_failure(attempt.notebook, failure, executed=attempt.executed)
     try:
         _write(attempt.notebook, target)
     except OSError as error:

@@ -26,7 +26,7 @@ def own_cells(notebook: NotebookNode) -> None:
     notebook.cells = cells
 
 
-def mark_failure(notebook: NotebookNode, failure: Failure, executed: Set[int]) -> None:
+def mark_failure(notebook: NotebookNode, failure: Failure, *, executed: Set[int]) -> None:
     """Say of every cell whether it was completed, failed or not run, and put a banner on top.
 
     Args:
@@ -36,24 +36,32 @@ def mark_failure(notebook: NotebookNode, failure: Failure, executed: Set[int]) -
     """
     for place, cell in enumerate(notebook.cells):
         about = cell.metadata.papermill
-        if about.exception or (place == failure.cell and place not in executed):
+        unfinished = is_code(cell) and place not in executed
+        if about.exception or (unfinished and place == failure.cell and about.start_time):
             about.status, about.exception = "failed", True
-        elif place in executed or place < failure.cell:
-            about.status = "completed"
-        else:
+        elif unfinished or place > failure.cell:
             about.status, about.exception = "not run", None
+        else:
+            about.status = "completed"
     notebook.metadata.papermill["exception"] = True
-    notebook.cells.insert(0, _banner(notebook.cells, failure, after=failure.cell in executed))
+    notebook.cells.insert(0, _banner(notebook.cells, failure))
 
 
-def _banner(cells: list[NotebookNode], failure: Failure, *, after: bool) -> NotebookNode:
-    stopped = cells[failure.cell] if cells else None
-    if stopped is None:
-        text = "**This notebook stopped** before its first cell."
-    elif after and not stopped.metadata.papermill.exception:
-        text = f"**This notebook stopped** after its last cell, `{stopped.id}`."
-    else:
-        text = f"**This notebook stopped** at the cell `{stopped.id}`; what follows that cell was not run."
+def is_code(cell: NotebookNode) -> bool:
+    """Whether a kernel has anything to do for a cell."""
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+STOPPED = {
+    "failed": "at the cell `{}`; what follows that cell was not run.",
+    "not run": "before the cell `{}`; that cell and what follows it were not run.",
+    "completed": "after its last cell.",
+}
+
+
+def _banner(cells: list[NotebookNode], failure: Failure) -> NotebookNode:
+    at = cells[failure.cell]
+    text = f"**This notebook stopped** {STOPPED[at.metadata.papermill.status].format(at.id)}"
     # A code block shows the message as it is, whatever it holds.
     fence = "`" * 6
     banner = nbformat.v4.new_markdown_cell(f"{text}\n\n{fence}text\n{failure.message}\n{fence}", id="stopped")
