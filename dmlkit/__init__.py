@@ -10,6 +10,7 @@ the *notebooks* walk through runs in the paper's order; a *report* is those note
     dmlkit.profiles     the conditions under which rungs are compared
     dmlkit.training     train, evaluate, combine; the walk up the ladder
     dmlkit.runs         what a training leaves on disk
+    dmlkit.comparison   two of them, or several seeds of two, on the same videos
     dmlkit.plots        the figures of the notebooks
     dmlkit.explorer     widgets for JupyterLab
     dmlkit.report       notebooks executed and rendered
@@ -22,6 +23,7 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
+    "dmlkit.comparison": ("compare",),
     "dmlkit.data": ("open_dataset", "open_or_generate", "synthesize"),
     "dmlkit.errors": ("DataError", "UsageError"),
     "dmlkit.evaluation": (
@@ -39,6 +41,7 @@ _HOMES = {
     "dmlkit.training": ("Walk", "build_model", "ensemble", "evaluate", "train"),
 }
 _ROOMS = (
+    "comparison",
     "data",
     "evaluation",
     "experiments",

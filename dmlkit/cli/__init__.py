@@ -6,7 +6,7 @@ Names are checked before TensorFlow is imported. A reader's error is one paragra
     options    what several commands share
     report     the notebooks, executed and rendered
     training   train, evaluate, combine; the list of experiments
-    runs       what trainings left
+    runs       what trainings left: list it, compare two sides of it
     data       look at data sets, generate one
 """
 
@@ -18,7 +18,7 @@ import click
 
 from dmlkit.cli.data import data
 from dmlkit.cli.report import report
-from dmlkit.cli.runs import runs
+from dmlkit.cli.runs import compare, runs
 from dmlkit.cli.training import ensemble, evaluate, experiments, train
 from dmlkit.errors import DmlkitError
 
@@ -31,7 +31,7 @@ def app(debug: bool) -> None:
     # `main` reads --debug wherever it stands; here it is only told of.
 
 
-for command in (report, train, evaluate, ensemble, runs, experiments, data):
+for command in (report, train, evaluate, ensemble, runs, compare, experiments, data):
     app.add_command(command)
 
 
