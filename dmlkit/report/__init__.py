@@ -5,11 +5,26 @@
     chapters     the words of the trade: plan, chapter, failure, report
     planning     which of them run on this data set, with which values
     kernel       the project's own interpreter, whatever kernels the user has registered
-    execution    one notebook through papermill; what became of it
+    tethered     its start: it ends with the process that started it
+    attempt      one notebook through papermill, watched: time limit, stop
+    stopping     a request to end, from any thread
+    memory       what the operating system says of it
+    endings      why a notebook ended early, from what is known
+    marks        what an executed notebook says of itself: statuses, banner
+    execution    one notebook, executed and written down
     rendering    one executed notebook → one HTML page that asks for nothing outside
     pages        what surrounds it; where its neighbours are
     summary      results.json: the ladder, the data, the conditions
     index        the index page
+    front        both, written where they would tell something new
+    digests      what a report depends on, in short: data, package, software
+    stamps       out of what a notebook was executed: whether it stands
+    standing     the report's folder: its lock, and what the last call left
+    ground       the data set and the conditions; TensorFlow only where needed
+    scheduling   which notebook runs when, some side by side
+    making       one chapter: it stands, cannot run, or is run
+    limits       of time and threads
+    interrupting Ctrl-C and SIGTERM
     building     all of it, in order
     showing      a bar in a terminal, a line a notebook elsewhere
     sameness     what two executions of one notebook may differ in

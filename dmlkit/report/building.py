@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dmlkit.data import open_or_generate
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import choose
+from dmlkit.places import generated_data, home
 from dmlkit.profiles import PROFILES
-from dmlkit.report.chapters import EXECUTED, FAILED, NOT_APPLICABLE, Chapter, Plan, Report
-from dmlkit.report.execution import execute
-from dmlkit.report.index import render_index
+from dmlkit.report.chapters import EXIT_CODES, Chapter, Plan, Report
+from dmlkit.report.front import write_front
+from dmlkit.report.ground import Ground
+from dmlkit.report.interrupting import signals_heeded
+from dmlkit.report.limits import check_jobs, seconds_of, share_of_threads
+from dmlkit.report.making import Maker, fail_if_full
 from dmlkit.report.notebooks import find_notebooks, notebooks_folder
-from dmlkit.report.pages import Pages, write_page
-from dmlkit.report.planning import check_parameters, plan, seen_from
-from dmlkit.report.showing import Lines, shower
-from dmlkit.report.summary import summarize, write_summary
-from dmlkit.training import Walk
-
-GENERATED = Path("data") / "generated"
+from dmlkit.report.pages import Pages, expected_pages
+from dmlkit.report.planning import check_parameters
+from dmlkit.report.scheduling import side_by_side, waits_of
+from dmlkit.report.showing import closing_lines, shower
+from dmlkit.report.standing import sole_report
+from dmlkit.report.stopping import Stop
 
 
 def build_report(
@@ -33,11 +36,16 @@ def build_report(
     deterministic: bool = False,
     notebooks: Sequence[str] | None = None,
     folder: str | Path | None = None,
+    force: bool = False,
+    jobs: int = 1,
+    time_limit: str | None = None,
     echo: Callable[[str], None] = print,
 ) -> Report:
     """Execute the notebooks on a data set, render them, and write the index page and `results.json`.
 
-    A notebook that fails keeps what it got done; the others go on.
+    A notebook that was executed before is left as it is, unless its source, its values, the data, this package or the
+    runs it looked at have changed since. One that fails keeps what it got done; those that can do without it go on.
+    Ctrl-C and SIGTERM end the notebooks and keep what there is: the same call goes on from there.
 
     Args:
         data: The folder of the data set; the generated one where None, made where it is missing.
@@ -46,84 +54,84 @@ def build_report(
         parameters: Values for the notebooks' own parameters, typed or as text.
         seed: Of every training.
         deterministic: The same numbers for the same seed and number of threads.
-        notebooks: Names of some of the walk's notebooks; all where None.
+        notebooks: Names of some of the walk's notebooks; all where None. The others stay in the report where they
+            stand as they would be executed now.
         folder: Where the notebooks are; those of this package where None.
+        force: Execute the notebooks even where nothing changed.
+        jobs: How many notebooks run at a time, each with its share of the threads.
+        time_limit: How long a notebook may take, such as `45m`; as long as it likes where None.
         echo: Says a line.
 
     Returns:
-        What became of each chapter; `exit_code` is 0 where none failed.
+        What became of each chapter, and the exit code of the command.
 
     Raises:
-        UsageError: An unknown profile, notebook or parameter, a wrong type, or a folder that cannot be written.
+        UsageError: An unknown profile, notebook or parameter, a wrong value, notebooks that wait for each other, or a
+            folder that cannot be written or is another report's at the moment.
         DataError: The data set is missing or damaged.
     """
     since, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     choose(PROFILES, profile, what="profile")
-    found = find_notebooks(notebooks_folder() if folder is None else Path(folder), notebooks)
-    parameters = dict(parameters or {})
-    check_parameters(found, parameters)
-    out = _make(Path(out))
-    dataset = open_or_generate(GENERATED if data is None else data)
-    walk = Walk(dataset, profile=profile, runs=out / "runs", seed=seed, deterministic=deterministic)
-    given = parameters | {
-        "data": seen_from(out / "notebooks", dataset.path),
-        "profile": profile,
-        "runs": seen_from(out / "notebooks", out / "runs"),
-        "seed": seed,
-        "deterministic": deterministic,
-    }
-    plans = plan(found, dataset=dataset, given=given)
-    pages = Pages(
-        out=out,
-        notebooks=tuple(each.notebook for each in plans if each.reason is None),
-        data=dataset.name,
-        generated=dataset.generated,
-        profile=profile,
-        started=started,
-    )
-    show = shower(echo, plans)
-    try:
-        chapters = tuple(_chapter(each, pages=pages, show=show) for each in plans)
-    finally:
-        show.close()
-    summary = summarize(walk, chapters, started=started, seconds=time.monotonic() - since)
-    write_summary(out, summary)
-    write_page(out / "index.html", render_index(summary, chapters))
-    report = Report(out=out, chapters=chapters, seconds=summary["seconds"])
-    echo(f"The report is in {report.index}")
+    check_jobs(jobs)
+    limit = None if time_limit is None else seconds_of(time_limit)
+    folder = notebooks_folder() if folder is None else Path(folder)
+    there, chosen = find_notebooks(folder), find_notebooks(folder, notebooks)
+    waits = waits_of(there, folder=folder)
+    check_parameters(chosen, parameters or {})
+    out, stop, threads = Path(out), Stop(), share_of_threads(jobs)
+    with sole_report(out):
+        ground = Ground(
+            _default_data() if data is None else data,
+            out=out,
+            profile=profile,
+            seed=seed,
+            deterministic=deterministic,
+            parameters=parameters or {},
+        )
+        plans = ground.plans(chosen)
+        again = {notebook.name for notebook in chosen} if force else set()
+        with closing(shower(echo, plans)) as show, signals_heeded(stop):
+            maker = Maker(ground, again=again, threads=threads, limit=limit, stop=stop, show=show)
+            others = maker.all_standing(ground.possible([each for each in there if each not in chosen]))
+            pages = Pages(ground, among=expected_pages(plans, others))
+            chapters = _in_turn(plans, maker=maker, pages=pages, waits=waits, jobs=jobs)
+            chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
+            pages.write_all(chapters)
+            seconds = write_front(
+                chapters, ground=ground, started=started, seconds=time.monotonic() - since, threads=threads
+            )
+            ground.keep()
+    fail_if_full(chapters)
+    ended = stop.why if stop.why in EXIT_CODES else None
+    report = Report(out=out, chapters=tuple(chapters), seconds=seconds, ended=ended)
+    for line in closing_lines(report):
+        echo(line)
     return report
 
 
-def _make(out: Path) -> Path:
-    try:
-        for folder in (out / "notebooks", out / "runs"):
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"The report cannot be written to {out}: {error.strerror}. Name another folder with --out."
-        ) from error
-    return out
+def _in_turn(
+    plans: Sequence[Plan], *, maker: Maker, pages: Pages, waits: Mapping[str, frozenset[str]], jobs: int
+) -> list[Chapter]:
+    """Make the chapters, and the page of each as soon as it ends."""
+    chapters = []
+    ended = side_by_side(
+        plans,
+        waits=waits,
+        jobs=jobs,
+        settle=maker.settle,
+        run=maker.run,
+        stop=maker.stop,
+        waiting_on=maker.waiting_on,
+    )
+    with closing(ended):
+        for chapter in ended:
+            pages.write(chapter)
+            maker.show.done(chapter)
+            maker.ground.keep()
+            chapters.append(chapter)
+    return chapters
 
 
-def _chapter(what: Plan, *, pages: Pages, show: Lines) -> Chapter:
-    notebook = what.notebook
-    told = {"name": notebook.name, "title": notebook.title, "question": notebook.question}
-    if what.reason:
-        chapter = Chapter(**told, status=NOT_APPLICABLE, reason=what.reason)
-    else:
-        show.begin(what)
-        since = time.monotonic()
-        target = pages.out / "notebooks" / notebook.path.name
-        failure = execute(notebook.path, target, what.values, said=show.said, moved=show.moved)
-        chapter = Chapter(
-            **told,
-            status=FAILED if failure else EXECUTED,
-            reason=failure.message if failure else None,
-            seconds=round(time.monotonic() - since, 1),
-            html=pages.out / f"{notebook.name}.html",
-            notebook=target,
-            failure=failure,
-        )
-        write_page(chapter.html, pages.render(chapter))
-    show.done(chapter)
-    return chapter
+def _default_data() -> Path:
+    """The generated data set: of the checkout where one works in it, else of the current folder."""
+    return generated_data() if Path.cwd().is_relative_to(home()) else Path("data") / "generated"

@@ -2,58 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmlkit.report.chapters import Chapter
-from dmlkit.report.notebooks import Notebook
-from dmlkit.report.rendering import render_notebook
+from dmlkit.report.chapters import Chapter, Plan
+from dmlkit.report.digests import digest, file_digest, software
+from dmlkit.report.ground import Ground
+from dmlkit.report.standing import written
 from dmlkit.report.wording import date, duration
 from dmlkit.writing import put_in_place
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass
 class Pages:
-    """What the pages of one report have in common.
+    """The pages of one report.
 
     Args:
-        out: The report's folder.
-        notebooks: Those that have a page, in order.
-        data: What to call the data.
-        generated: Whether the data were generated.
-        profile: The profile's name.
-        started: When, in ISO 8601.
+        ground: The data and the conditions that each page names.
+        among: Name and title of every chapter that has a page, in order.
     """
 
-    out: Path
-    notebooks: tuple[Notebook, ...]
-    data: str
-    generated: bool
-    profile: str
-    started: str
+    ground: Ground
+    among: Sequence[tuple[str, str]]
 
-    def render(self, chapter: Chapter) -> str:
-        """The page of an executed chapter."""
-        names = [notebook.name for notebook in self.notebooks]
+    def write_all(self, chapters: Sequence[Chapter]) -> None:
+        """Write the pages of these chapters, and of no others: each knows its neighbours."""
+        self.among = [(chapter.name, chapter.title) for chapter in chapters if chapter.html]
+        for chapter in chapters:
+            self.write(chapter)
+
+    def write(self, chapter: Chapter) -> None:
+        """Write the page of a chapter that was executed, where it does not stand as it would be written."""
+        if chapter.html is None:
+            return
+        about = self._about(chapter)
+        made_of = digest([about, file_digest(chapter.notebook), software()])
+        if self.ground.standing.pages.get(chapter.name) == {"of": made_of, "page": file_digest(chapter.html)}:
+            return
+        from dmlkit.report.rendering import render_notebook
+
+        html = render_notebook(chapter.notebook, **about)
+        with written(self.ground.out):
+            write_page(chapter.html, html)
+        self.ground.standing.pages[chapter.name] = {"of": made_of, "page": file_digest(chapter.html)}
+
+    def _about(self, chapter: Chapter) -> dict:
+        names = [name for name, _ in self.among]
         place = names.index(chapter.name)
-        return render_notebook(
-            chapter.notebook,
-            title=chapter.title,
-            data=self.data,
-            generated=self.generated,
-            profile=self.profile,
-            footer=f"Executed on {date(self.started)} in {duration(chapter.seconds)}, on {self.data}"
-            f", under the profile {self.profile}.",
-            previous=self._link(place - 1),
-            following=self._link(place + 1),
-            pages=names,
-        )
+        known, profile = self.ground.known, self.ground.profile
+        return {
+            "title": chapter.title,
+            "data": known.name,
+            "generated": known.generated,
+            "profile": profile,
+            "footer": f"Executed on {date(chapter.executed)} in {duration(chapter.seconds)}, on {known.name}, "
+            f"under the profile {profile}.",
+            "previous": _link(self.among, place - 1),
+            "following": _link(self.among, place + 1),
+            "pages": names,
+        }
 
-    def _link(self, place: int) -> dict[str, str] | None:
-        if not 0 <= place < len(self.notebooks):
-            return None
-        notebook = self.notebooks[place]
-        return {"html": f"{notebook.name}.html", "title": notebook.title}
+
+def expected_pages(plans: Sequence[Plan], others: Sequence[Chapter]) -> list[tuple[str, str]]:
+    """Name and title of every chapter that will have a page if all goes well, in order."""
+    named = {plan.notebook.name: plan.notebook.title for plan in plans if plan.reason is None}
+    return sorted((named | {chapter.name: chapter.title for chapter in others}).items())
+
+
+def _link(among: Sequence[tuple[str, str]], place: int) -> dict[str, str] | None:
+    if not 0 <= place < len(among):
+        return None
+    name, title = among[place]
+    return {"html": f"{name}.html", "title": title}
 
 
 def write_page(path: Path, html: str) -> None:

@@ -18,7 +18,9 @@ FILE = "results.json"
 PARTS = ("train", "tuning", "validate")
 
 
-def summarize(walk: Walk, chapters: Sequence[Chapter], *, started: str, seconds: float) -> dict:
+def summarize(
+    walk: Walk, chapters: Sequence[Chapter], *, started: str, seconds: float, threads: int | None = None
+) -> dict:
     """The ladder, what data it was, and under which conditions.
 
     Args:
@@ -26,6 +28,7 @@ def summarize(walk: Walk, chapters: Sequence[Chapter], *, started: str, seconds:
         chapters: What became of each notebook.
         started: When, in ISO 8601.
         seconds: How long it took.
+        threads: How many each notebook had; None where it might take all.
 
     Returns:
         What `results.json` holds: plain values, and None where there is no number.
@@ -51,6 +54,7 @@ def summarize(walk: Walk, chapters: Sequence[Chapter], *, started: str, seconds:
             "deterministic": walk.deterministic,
             "versions": versions(),
             "hardware": hardware(),
+            "threads": threads,
             "started": started,
             "seconds": round(seconds, 1),
             "chapters": [chapter.to_record() for chapter in chapters],

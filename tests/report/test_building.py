@@ -66,10 +66,11 @@ def test_a_report_is_executed_notebooks_pages_an_index_and_results(
     assert report.exit_code == 0
     assert [chapter.status for chapter in report.chapters] == ["executed", "executed"]
     assert [line.split(",")[0] for line in said[:2]] == ["01-first   executed", "02-second  executed"]
-    assert str(report.index) in said[-1]
+    assert said[-1] == f"The report is in {report.index}: 2 executed."
     out = tmp_path / "out"
     files = {path.name for path in out.iterdir()}
-    assert files == {"01-first.html", "02-second.html", "index.html", "results.json", "notebooks", "runs"}
+    shown = {"01-first.html", "02-second.html", "index.html", "results.json", "notebooks", "runs"}
+    assert files == shown | {".lock", ".report.json"}
     printed = (
         nbformat.read(out / "notebooks" / "01-first.ipynb", as_version=4).cells[-1].outputs[0].text.split()
     )

@@ -45,8 +45,8 @@ def test_a_bar_in_a_terminal_names_the_notebook_and_what_it_said_last(plans, mon
     assert isinstance(show, Bar)
     show.begin(plans[0])
     for _ in range(plans[0].notebook.cells + 1):
-        show.moved()
-    show.said("epoch  2/2  loss 5.1")
+        show.moved("01-first")
+    show.said("01-first", "epoch  2/2  loss 5.1")
     assert show.bar.n * 2 == show.bar.total
     show.bar.refresh()
     show.done(chapter("01-first", "executed", seconds=1.0))
