@@ -39,3 +39,53 @@ def smoke_runs(generated, tmp_path_factory) -> dict:
 
     walk = Walk(generated, profile="smoke", runs=tmp_path_factory.mktemp("smoke") / "runs", progress="silent")
     return walk.train("lr", "attention")
+
+
+@pytest.fixture(scope="session")
+def leave_run():
+    """A function that leaves the folder of a run nobody trained: made-up scores, measured and recorded as real ones."""
+    import numpy as np
+
+    from dmlkit.evaluation import gap_interval, measure
+    from dmlkit.predictions import Predictions
+    from dmlkit.runs import load_run, write_record
+
+    def leave(
+        path,
+        name="lr",
+        *,
+        seed=0,
+        quality=0.5,
+        profile="smoke",
+        units=8,
+        data="made up",
+        videos=80,
+        order=None,
+    ):
+        labels = np.random.default_rng(1007).random((videos, 10)) < 0.2
+        noise = np.random.default_rng([seed, len(name)]).random(labels.shape)
+        scores = ((labels * quality + noise) / 2).astype(np.float16)
+        ids = np.array([f"v{number:03}" for number in range(videos)])
+        order = np.arange(videos) if order is None else order
+        path.mkdir(parents=True)
+        Predictions(ids=ids[order], labels=labels[order], scores=scores[order]).save(path / "predictions.npz")
+        measures = measure(scores, labels)
+        measures["gap_interval"] = list(gap_interval(scores, labels, resamples=20))
+        record = {
+            "kind": "training",
+            "fingerprint": f"{name}-{profile}-{units}-{seed}",
+            "experiment": {"name": name, "title": name.upper()},
+            "profile": {"name": profile, "purpose": "to test", "units": units},
+            "seed": seed,
+            "data": {"name": data, "fingerprint": data * 8, "generated": True},
+            "parameters": 1234,
+            "epochs": 3,
+            "seconds": {"training": 1.5},
+            "started": "2026-01-01T00:00:00+00:00",
+            "tuning": {"gap": measures["gap"]},
+            "measures": measures,
+        }
+        write_record(path, record)
+        return load_run(path)
+
+    return leave

@@ -95,8 +95,8 @@ def test_one_step_at_a_time(generated, tmp_path):
     assert done.returncode == 0 and "The ensemble is in" in done.stdout
     done = dmlkit("runs", tmp_path)
     lines = done.stdout.splitlines()
-    assert done.returncode == 0 and len(lines) == 4
-    assert {line.split()[0] for line in lines[1:]} == {"lr", "lstm", "ensemble"}
+    assert done.returncode == 0 and len(lines) == 5
+    assert {line.split()[0] for line in lines[2:]} == {"lr", "lstm", "ensemble"}
     one_paragraph(dmlkit("evaluate", tmp_path / "lr", "--data", generated / "video"), "level", code=2)
     one_paragraph(
         dmlkit("evaluate", tmp_path / "lr", "--data", generated, "--split", "vali"), "validate", code=2

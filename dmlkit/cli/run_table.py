@@ -31,7 +31,7 @@ def run_tables(rows: Sequence[dict]) -> str:
     """A table for each data set: the GAPs of one say nothing beside those of another.
 
     Args:
-        rows: Of `dmlkit.runs.as_row`, in the order in which they are shown.
+        rows: Of `dmlkit.runs.as_row`, in the order in which they are shown, and the `fingerprint` of their data.
     """
     return "\n\n".join(_table(group) for group in _by_data(rows))
 
@@ -39,7 +39,7 @@ def run_tables(rows: Sequence[dict]) -> str:
 def _by_data(rows: Iterable[dict]) -> list[list[dict]]:
     groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        groups.setdefault((row["data"], row["videos"]), []).append(row)
+        groups.setdefault((row["fingerprint"], row["videos"]), []).append(row)
     return list(groups.values())
 
 

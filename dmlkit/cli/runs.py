@@ -10,6 +10,7 @@ import click
 from dmlkit.cli.options import FOLDER
 from dmlkit.cli.run_table import run_tables
 from dmlkit.errors import UsageError, nearest
+from dmlkit.printable import shorten
 
 
 @click.command()
@@ -26,7 +27,7 @@ def runs(folder, experiment, profile, as_json) -> None:
     found = find_runs(folder)
     for line in in_few_lines(found.damaged):
         click.echo(f"dmlkit: {line}", err=True)
-    rows = [as_row(run) for run in found.runs]
+    rows = [as_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in found.runs]
     for column, name in (("name", experiment), ("profile", profile)):
         rows = _only(rows, column, name, folder)
     rows.sort(key=lambda row: -row["gap"])
@@ -46,7 +47,7 @@ def _only(rows: list[dict], column: str, name: str | None, folder: Path) -> list
         what = {"name": "of the experiment", "profile": "under the profile"}[column]
         raise UsageError(
             f"There are no runs {what} {name!r} below {folder}."
-            f"{nearest(name, sorted({row[column] for row in rows}))}"
+            f"{nearest(name, sorted({shorten(row[column]) for row in rows}))}"
         )
     return kept
 
