@@ -21,6 +21,9 @@ from dmlkit.profiles import PROFILES
     "-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter."
 )
 @click.option(
+    "--params", type=FOLDER, metavar="FILE.yaml", help="Parameters from a file; those of -p go before."
+)
+@click.option(
     "--notebook", multiple=True, metavar="NAME", help="Only this notebook; may be given several times."
 )
 @click.option("--force", is_flag=True, help="Execute notebooks even where nothing changed.")
@@ -30,24 +33,38 @@ from dmlkit.profiles import PROFILES
 @click.option("--time-limit", metavar="TIME", help="How long a notebook may take: 90s, 45m, 2h.")
 @seed_option
 @deterministic_option
-def report(data, profile, out, parameter, notebook, force, jobs, time_limit, seed, deterministic) -> None:
+@click.option("--help-parameters", is_flag=True, help="List the notebooks' parameters, and end.")
+@click.option("--dry-run", is_flag=True, help="Tell what would be executed and trained; do none of it.")
+def report(parameter, params, notebook, help_parameters, dry_run, **conditions) -> None:
     """Execute the notebooks on a data set, and render them with an index page."""
-    choose(PROFILES, profile, what="profile")
+    choose(PROFILES, conditions["profile"], what="profile")
+    from dmlkit.report.notebooks import find_notebooks, notebooks_folder
+    from dmlkit.report.planning import check_parameters, gather
+
+    chosen = find_notebooks(notebooks_folder(), notebook or None)
+    if help_parameters:
+        from dmlkit.report.parameter_help import tell_parameters
+
+        click.echo(tell_parameters(chosen))
+        return
+    given = gather(parameter, params)
+    # Here already, where it is known in which line of a file a value stands.
+    check_parameters(chosen, given.values, origins=given.origins)
+    asked = conditions | {"parameters": given.values, "notebooks": notebook or None}
+    asked["out"] = asked["out"] or Path("reports") / report_name(asked["data"], asked["profile"])
+    if dry_run:
+        from dmlkit.report.dry_run import tell_plan
+
+        click.echo(tell_plan(**asked))
+    else:
+        _make(asked)
+
+
+def _make(asked: dict) -> None:
     from dmlkit.report import build_report
 
     try:
-        made = build_report(
-            data=data,
-            profile=profile,
-            out=out or Path("reports") / report_name(data, profile),
-            parameters=dict(parameter),
-            seed=seed,
-            deterministic=deterministic,
-            notebooks=notebook or None,
-            force=force,
-            jobs=jobs,
-            time_limit=time_limit,
-        )
+        made = build_report(**asked)
     except KeyboardInterrupt:  # before a notebook ran, or a second one: without ceremony
         click.echo("dmlkit: interrupted; the same command goes on where it stopped.", err=True)
         sys.exit(130)

@@ -81,7 +81,7 @@ def build_report(
     out, stop, threads = Path(out), Stop(), share_of_threads(jobs)
     with sole_report(out):
         ground = Ground(
-            _default_data() if data is None else data,
+            default_data() if data is None else data,
             out=out,
             profile=profile,
             seed=seed,
@@ -132,6 +132,6 @@ def _in_turn(
     return chapters
 
 
-def _default_data() -> Path:
+def default_data() -> Path:
     """The generated data set: of the checkout where one works in it, else of the current folder."""
     return generated_data() if Path.cwd().is_relative_to(home()) else Path("data") / "generated"
