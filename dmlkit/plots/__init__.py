@@ -4,6 +4,7 @@ Every figure is a `Plot`: a matplotlib figure and the sentence that says the sam
 functions fails where there is nothing to show: the figure then says why. What is drawn says what data it is.
 
     ladder, ensemble_members         GAP@20 with its interval
+    steps                            each rung against the one it builds on, with the paired interval
     learning_curves                  loss and tuning GAP, epoch by epoch
     by_kind, gap_by_kind             what each rung is able to see
     cost                             GAP against seconds and parameters
@@ -21,6 +22,7 @@ from dmlkit.plots.data import data_survey, most_frequent, survey, video
 from dmlkit.plots.kinds import by_kind, gap_by_kind
 from dmlkit.plots.ladder import ensemble_members, ladder
 from dmlkit.plots.plot import Plot, nothing
+from dmlkit.plots.steps import steps
 from dmlkit.plots.studies import frames, fusions, say_frames
 from dmlkit.plots.tables import numbers, table
 from dmlkit.plots.words import Sentence, data_note, say_best, say_conditions, say_difference, say_ensemble
@@ -49,6 +51,7 @@ __all__ = [
     "say_difference",
     "say_ensemble",
     "say_frames",
+    "steps",
     "survey",
     "table",
     "video",
