@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
 from dmlkit.report.attempt import INTERRUPTED, TIME_LIMIT, Attempt
@@ -46,7 +47,7 @@ def how_it_ended(attempt: Attempt) -> Failure | None:
         return _failed_cell(cells[raised], raised)
     if not attempt.answered:
         return _not_started(attempt, place)
-    if attempt.kernel.child.poll() is not None and type(attempt.error).__name__ == "DeadKernelError":
+    if isinstance(attempt.error, DeadKernelError):
         message = f"{_cause(attempt)}{_last_of(attempt.kernel.log_file)}"
         return Failure(kind="kernel died", cell=place, message=message)
     raise attempt.error
@@ -115,6 +116,7 @@ def _signal_name(number: int) -> str:
 
 
 def _killed(attempt: Attempt) -> str:
+    total, peak = memory_there_is(), attempt.kernel.peak
     told = ["The kernel was killed (SIGKILL) while this cell ran."]
     if attempt.memory_ended == 0:
         told.append(
@@ -125,11 +127,10 @@ def _killed(attempt: Attempt) -> str:
         told.append("Memory ran out: the operating system counts a process that it ended for that meanwhile.")
     else:
         told.append("The likely cause is memory: the operating system ends the process that takes the most.")
-    total, peak = memory_there_is(), attempt.kernel.peak
     if total and peak:
-        told.append(f"There are {_gib(total)} of memory; the kernel had taken up to {_gib(peak)}.")
+        told.append(f"This machine has {_gib(total)} of memory; the kernel had taken up to {_gib(peak)}.")
     elif total:
-        told.append(f"There are {_gib(total)} of memory.")
+        told.append(f"This machine has {_gib(total)} of memory.")
     if attempt.memory_ended != 0:
         told.append("Give a smaller profile or batch size, or close other programs.")
     return " ".join(told)

@@ -77,6 +77,31 @@ DEATHS = {
 }
 
 
+@pytest.fixture
+def small_memory():
+    """A control group that may take 300 MB; `cgroup.procs` in it takes who is to be in it."""
+    group = Path("/sys/fs/cgroup/memory/dmlkit-test")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text("300000000")
+    except OSError:
+        pytest.skip("no control group of memory may be made here")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.slow
+def test_a_kernel_that_takes_too_much_memory_is_told_to_have(run, small_memory):
+    takes = f"open('{small_memory}/cgroup.procs', 'w').write(str(os.getpid())); taken = []"
+    grows = "while True: taken.append(bytearray(b'x' * 10_000_000)); time.sleep(0.02)"
+    failure, target = run(
+        "01-grows", "print('before')", f"{SAY} {takes}\n{grows}", "print('after')", "# The end"
+    )
+    assert failure.kind == "kernel died"
+    assert "Memory ran out: the operating system counts" in check_marked(target, at="cell-1")
+    assert "had taken up to 0.3 GiB" in failure.message
+
+
 @AS_LINUX
 def test_a_dead_kernel_is_told_by_how_it_died(run):
     def die(name):
@@ -102,6 +127,7 @@ def test_a_cell_that_leaves_quietly_is_no_success(run):
     check_marked(target, at="cell-1")
 
 
+@pytest.mark.slow
 def test_a_kernel_that_dies_after_the_last_cell_leaves_the_cells_completed(run):
     # After the last cell papermill asks the kernel for its language once more.
     late = "import os; get_ipython().kernel.shell_handlers['kernel_info_request'] = lambda *_: os._exit(3)"
@@ -115,7 +141,7 @@ def test_a_kernel_that_dies_after_the_last_cell_leaves_the_cells_completed(run):
 def test_the_time_limit_ends_even_a_cell_that_will_not(run):
     def limited(name, cell):
         since = time.monotonic()
-        more = {"seconds": 4, "moved": lambda: None}
+        more = {"seconds": 4}
         ended = run(name, "print('before')", cell, "print('after')", "# The end", **more)
         return *ended, time.monotonic() - since
 

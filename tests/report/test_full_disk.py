@@ -51,6 +51,7 @@ def test_a_full_disk_is_told_and_the_earlier_notebook_stays(small_disk, write_no
     assert "Before that, the notebook had stopped: ValueError" in failure.message
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="limits of file sizes")
 def test_a_file_that_may_not_grow_is_told_alike(write_notebook, tmp_path):
     target = tmp_path / "out" / "01-talks.ipynb"

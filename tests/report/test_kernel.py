@@ -100,6 +100,7 @@ def test_kernels_end_with_a_command_that_is_killed(command, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == ["about.json"], "nothing half-written"
 
 
+@pytest.mark.slow
 def test_the_terminals_ctrl_c_is_the_commands_own_affair(command):
     process, out, about = command(before="signal.signal(signal.SIGINT, lambda *_: None)", seconds=2)
     os.killpg(process.pid, signal.SIGINT)
@@ -110,6 +111,7 @@ def test_the_terminals_ctrl_c_is_the_commands_own_affair(command):
     wait_until(lambda: not alive(about["kernel"]), seconds=2)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_notebook_that_says_so_and_no_kernel(command, tmp_path):
     process, out, about = command()
     since = time.monotonic()
