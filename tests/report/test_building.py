@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 
 from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.report import build_report, outside_references
+from dmlkit.report import outside_references
 from dmlkit.report.chapters import Chapter
 from dmlkit.report.index import render_index
 from dmlkit.report.summary import summarize
@@ -28,23 +28,6 @@ def trained(generated, smoke_runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "runs"
     shutil.copytree(smoke_runs["lr"].path.parent, folder)
     return folder
-
-
-@pytest.fixture
-def build(tmp_path, generated):
-    said = []
-
-    def go(**more):
-        named = {
-            "data": generated,
-            "profile": "smoke",
-            "out": tmp_path / "out",
-            "folder": tmp_path / "notebooks",
-        }
-        report = build_report(**(named | more), echo=said.append)
-        return report, said
-
-    return go
 
 
 def page(path):
