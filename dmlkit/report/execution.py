@@ -112,7 +112,7 @@ def _account(attempt: Attempt, target: Path) -> Failure | None:
 
 
 def _write(notebook: NotebookNode, target: Path) -> None:
-    # Half a surrogate pair, which a notebook may print, is written as JSON writes it.
+    # What no encoding has, half a surrogate pair in the name of a folder, is written as JSON writes it.
     text = nbformat.writes(notebook) + "\n"
     with put_in_place(target) as path:
         path.write_bytes(text.encode("utf-8", errors="backslashreplace"))
