@@ -15,7 +15,7 @@ from dmlkit.report.notebooks import NEEDS, notebooks_folder, read_notebook
 FOLDER = notebooks_folder()
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 CORE = {"data": "str", "profile": "str", "runs": "str", "seed": "int", "deterministic": "bool"}
-MOST_PARAMETERS, MOST_LINES, MEDIAN_LINES, MOST_FIGURES = 12, 15, 5, 4
+MOST_PARAMETERS, MOST_LINES, MEDIAN_LINES, MOST_FIGURES = 12, 15, 5, 5
 FIGURES = [
     "attention",
     "by_kind",
@@ -26,6 +26,7 @@ FIGURES = [
     "fusions",
     "ladder",
     "learning_curves",
+    "steps",
     "video",
 ]
 
