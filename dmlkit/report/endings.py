@@ -19,6 +19,8 @@ from dmlkit.report.wording import duration
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LAST_LINES = 10
+# What TensorFlow says of itself at every start.
+CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
 RESUMES = "A rung under training goes on from its checkpoint when the report is called again."
 
 # By number where the platform has the signal.
@@ -146,7 +148,7 @@ def _last_of(log: Path) -> str:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip() and not CHATTER.match(line)]
     crash = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
     # What native code said of itself stands before Python's report.
     shown = slice(-LAST_LINES, None) if crash is None else slice(max(crash - 3, 0), crash + LAST_LINES)

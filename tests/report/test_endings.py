@@ -115,6 +115,7 @@ def test_a_dead_kernel_is_told_by_how_it_died(run):
         for words in DEATHS[name][1]:
             assert words in failure.message, failure.message
             assert words in banner
+    assert "chatter" not in ended["aborted"][0].message
     assert "memory" not in ended["left"][0].message + ended["crashed"][0].message
 
 
