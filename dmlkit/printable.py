@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 
+def one_line(text: object) -> str:
+    """The text on one line, without what steers a terminal, turns the direction of writing or cannot be seen."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
 def shorten(text: object, longest: int = 40) -> str:
     """One printable line of at most `longest` characters, whatever came in."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    line = one_line(text)
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"

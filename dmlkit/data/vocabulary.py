@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from dmlkit.errors import DataError
+from dmlkit.printable import one_line
 
 FILES = ("vocabulary.csv", "label_names.csv", "class_labels_indices.csv")
 INDEX_COLUMNS = ("Index", "index", "label_id")
@@ -77,9 +78,9 @@ def read_vocabulary(path: str) -> Vocabulary:
             raise DataError(
                 f"{path}, line {rows.line_num}: {row[index]!r} is not the number of a class. Correct it."
             )
-        names[number] = (row[label] or "").strip()
+        names[number] = one_line(row[label] or "")
         if KIND_COLUMN in columns:
-            kinds[number] = (row[KIND_COLUMN] or "").strip()
+            kinds[number] = one_line(row[KIND_COLUMN] or "")
     if not names:
         raise DataError(f"The vocabulary {path} names no class. Take it out, or put the full file there.")
     return Vocabulary(names, kinds)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dmlkit.explorer.attended import AttendedVideo
-from dmlkit.explorer.drawing import ROOM_ABOVE, ROOM_BELOW, element, escape, plot
+from dmlkit.explorer.drawing import ROOM_ABOVE, ROOM_BELOW, cut, element, escape, plot
+from dmlkit.printable import shorten
 
 BARS = 150
 STRIP = 25
@@ -104,7 +105,7 @@ def frame_sentence(video: AttendedVideo, frame: int, *, names: Sequence[str]) ->
     ]
     if video.planted:
         here = [names[label] for label, frames in video.planted.items() if frames[frame]]
-        facts.append("planted here: " + (escape(", ".join(here)) or "nothing"))
+        facts.append("planted here: " + (", ".join(map(cut, here)) or "nothing"))
     return element("div", {"class": "dmlkit"}, element("p", {"class": "dmlkit-frame"}, "<br>".join(facts)))
 
 
@@ -133,7 +134,8 @@ def _strips(video: AttendedVideo, names: Sequence[str]) -> list[str]:
             for start, end in _stretches(frames)
         )
         said = f"{'planted' if frames.any() else 'planted, not read'}: {names[label]}"
-        name = element("text", {"x": "0%", "y": above + 15}, escape(said))
+        whole = element("title", {}, escape(said))
+        name = element("text", {"x": "0%", "y": above + 15}, escape(shorten(said, 44)) + whole)
         rows.append(name + strokes)
     return rows
 

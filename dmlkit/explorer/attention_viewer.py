@@ -9,7 +9,8 @@ from dmlkit.errors import UsageError, nearest
 from dmlkit.explorer.attended import AttendedVideo, attended_videos, model_of
 from dmlkit.explorer.attention_drawing import bars, frame_sentence, mark, still
 from dmlkit.explorer.drawing import element, page, sentence
-from dmlkit.explorer.tables import top_classes, top_classes_table
+from dmlkit.explorer.tables import readable, top_classes, top_classes_table
+from dmlkit.printable import shorten
 
 
 class AttentionViewer:
@@ -42,7 +43,8 @@ class AttentionViewer:
         frame_choice: str | None = None,
         max_frames: int | None = None,
     ):
-        model, self.title, frames = model_of(run_or_model)
+        model, title, frames = model_of(run_or_model)
+        self.title = shorten(title, 80)
         self.videos = attended_videos(
             model,
             dataset,
@@ -51,10 +53,11 @@ class AttentionViewer:
             frame_choice=frame_choice or frames.get("frame_choice", "first"),
             max_frames=max_frames or frames.get("max_frames"),
         )
-        self.class_names = tuple(dataset.class_names)
+        self.class_names = readable(dataset.class_names)
         self.top_k = top_k
         said = not dataset.generated or "generated" in dataset.name
-        self._data = dataset.name if said else f"{dataset.name} (generated)"
+        name = shorten(dataset.name, 80)
+        self._data = name if said else f"{name} (generated)"
         self._build()
 
     @property
@@ -162,8 +165,10 @@ class AttentionViewer:
 
     def _name(self, video: AttendedVideo) -> str:
         if not video.true:
-            return video.id
-        return f"{video.id}: {', '.join(self.class_names[label] for label in video.true)}"
+            return shorten(video.id, 60)
+        return (
+            f"{shorten(video.id, 60)}: {', '.join(shorten(self.class_names[label]) for label in video.true)}"
+        )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         """The widget where there is a kernel, and for every other reader the chosen video as a still picture."""

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dmlkit.printable import one_line, shorten
+
 ROOM_ABOVE = 8
 ROOM_BELOW = 36
 
@@ -43,7 +45,7 @@ STYLE = """<style>
 .dmlkit th, .dmlkit td { padding: 2px 8px 2px 0; text-align: left; vertical-align: baseline; background: none;
   white-space: normal; max-width: none; overflow-wrap: break-word; }
 .dmlkit th { font-weight: 600; border-bottom: 1px solid var(--jp-border-color1, #bdbdbd); }
-.dmlkit .name { min-width: 8em; }
+.dmlkit .name { min-width: 8em; overflow-wrap: anywhere; }
 .dmlkit .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .dmlkit tr.true td { font-weight: 600; }
 .dmlkit .stack { display: grid; grid-template-columns: minmax(0, 1fr); }
@@ -54,8 +56,16 @@ STYLE = """<style>
 
 
 def escape(value: object) -> str:
-    """A value as text that no browser takes for markup."""
-    return html.escape(str(value), quote=True)
+    """A value as text that no browser takes for markup, without characters that cannot be seen."""
+    text = str(value)
+    return html.escape(text if text.isprintable() else one_line(text), quote=True)
+
+
+def cut(text: object, longest: int = 60) -> str:
+    """A name as markup; one that is too long is cut, and shown in full when pointed at."""
+    whole = one_line(text)
+    short = escape(shorten(whole, longest))
+    return short if len(whole) <= longest else element("span", {"title": whole}, short)
 
 
 def element(tag: str, attributes: Mapping[str, object], content: str = "") -> str:
@@ -143,7 +153,7 @@ def plot(
     return element(
         "figure",
         {},
-        element("figcaption", {"class": "caption"}, escape(caption))
+        element("figcaption", {"class": "caption"}, cut(caption, 120))
         + element("div", {"class": "plot"}, picture),
     )
 
@@ -235,7 +245,7 @@ def _legend(names: Iterable[str]) -> str:
         dot = {"d": marker, "fill": colour, "transform": "translate(17 6)"}
         sample = element("line", line) + element("path", dot)
         picture = element("svg", {"width": 34, "height": 12, "aria-hidden": "true"}, sample)
-        entries.append(element("span", {}, picture + escape(name)))
+        entries.append(element("span", {}, picture + cut(name)))
     return element("div", {"class": "legend"}, "".join(entries))
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.comparing import common_videos, precision_by_class, same_data
 from dmlkit.explorer.drawing import curves, element, page, sentence
-from dmlkit.explorer.tables import ORDERS, precision_table, top_classes, top_classes_table
+from dmlkit.explorer.tables import ORDERS, precision_table, readable, top_classes, top_classes_table
+from dmlkit.printable import shorten
 from dmlkit.runs import Run, list_runs
 
 
@@ -42,7 +43,7 @@ class ResultsExplorer:
         top_k: int = 20,
     ):
         self.choices = _choices(Path(runs_folder), dataset)
-        self.class_names = None if dataset is None else tuple(dataset.class_names)
+        self.class_names = None if dataset is None else readable(dataset.class_names)
         self.offered, self.rows, self.top_k = videos, rows, top_k
         self._build()
 
@@ -99,7 +100,8 @@ class ResultsExplorer:
         wide = widgets.Layout(width="100%", max_width="60em")
         self._runs = widgets.SelectMultiple(
             options=[
-                (f"{run.title}, GAP@20 {run.gap:.4f} ({name})", name) for name, run in self.choices.items()
+                (f"{shorten(run.title, 60)}, GAP@20 {run.gap:.4f} ({name})", name)
+                for name, run in self.choices.items()
             ],
             rows=min(8, len(self.choices)),
             description="Runs",
@@ -183,7 +185,8 @@ class ResultsExplorer:
         title, row = next(iter(self._common[video].items()))
         run = self._chosen[title]
         names = self._class_names(run)
-        return f"{video}: {', '.join(names[label] for label in run.predictions.labels[row].nonzero()[0])}"
+        labels = run.predictions.labels[row].nonzero()[0]
+        return f"{shorten(video, 60)}: {', '.join(shorten(names[label]) for label in labels)}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         """The widget where there is a kernel, and for every other reader what is chosen now."""

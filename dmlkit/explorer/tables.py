@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.evaluation import top_k_pairs
-from dmlkit.explorer.drawing import element, escape, sentence
+from dmlkit.explorer.drawing import cut, element, escape, sentence
+from dmlkit.printable import one_line
 
 # How classes can be ordered: name → the key of a table of average precisions, the smallest first.
 ORDERS = {
@@ -17,6 +18,11 @@ ORDERS = {
     "most videos": lambda table: -table["videos"],
     "name": lambda table: table["name"].str.casefold(),
 }
+
+
+def readable(names: Sequence[str]) -> tuple[str, ...]:
+    """Class names on one line each, and a number for those that say nothing."""
+    return tuple(one_line(name) or f"class {number}" for number, name in enumerate(names))
 
 
 def top_classes(
@@ -59,13 +65,13 @@ def top_classes_table(table: pd.DataFrame, *, caption: str) -> str:
             {"class": "true" if row.true else "other"},
             element("td", {"class": "number"}, str(row.Index))
             + element("td", {"title": "true label"} if row.true else {}, "✓" if row.true else "")
-            + element("td", {}, escape(row.name))
+            + element("td", {"class": "name"}, cut(row.name))
             + element("td", {"class": "number"}, f"{row.score:.3f}")
             + element("td", {}, share_bar(row.score)),
         )
         for row in table.itertuples()
     )
-    title = element("p", {"class": "caption"}, escape(caption))
+    title = element("p", {"class": "caption"}, cut(caption, 120))
     return element(
         "div",
         {"class": "scroll"},
@@ -94,11 +100,11 @@ def precision_table(table: pd.DataFrame, *, order: str, rows: int, caption: str)
         *([("number", "difference")] * difference),
         ("number", "videos"),
     ]
-    head = "".join(element("th", {"class": kind}, escape(text)) for kind, text in heads)
+    head = "".join(element("th", {"class": kind}, cut(text)) for kind, text in heads)
     lines = []
     for row in shown.itertuples(index=False):
         values = row[2:]
-        cells = [element("td", {"class": "name"}, escape(row[0]))]
+        cells = [element("td", {"class": "name"}, cut(row[0]))]
         cells += [element("td", {}, f"{value:.3f}" + share_bar(value)) for value in values]
         if difference:
             cells.append(element("td", {"class": "number"}, f"{values[1] - values[0]:+.3f}"))

@@ -53,7 +53,7 @@ def attention(
             look = mark(place)
             ax.plot(
                 np.arange(frames), each[row, :frames], color=look.color, linestyle=look.line, marker=look.marker,
-                markersize=3, linewidth=1.4, label=name,
+                markersize=3, linewidth=1.4, label=shorten(name, 40),
             )  # fmt: skip
             said.append(
                 f"{name} looks hardest at second {int(each[row, :frames].argmax())} of {batch['id'][row]}"

@@ -60,7 +60,7 @@ def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:
     """
     order = np.argsort(-counted.videos_of_class, kind="stable")[:rows]
     videos = counted.videos_of_class[order]
-    columns = {"class": [class_name(dataset, index, 60) for index in order]}
+    columns = {"class": [class_name(dataset, index, 1000) for index in order]}
     if dataset.class_kinds:
         columns["kind"] = [dataset.class_kinds[index] for index in order]
     columns["videos"] = videos

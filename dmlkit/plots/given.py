@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from dmlkit.printable import shorten
+
 NUMBERS = (
     "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
     "videos", "paper_gap",
@@ -47,8 +49,8 @@ def data_of(source) -> str:
         return ""
     if hasattr(source, "record"):
         data = source.record["data"]
-        return "generated data" if data["generated"] else str(data["name"])
-    return "generated data" if source.generated else str(source.name)
+        return "generated data" if data["generated"] else shorten(data["name"], 60)
+    return "generated data" if source.generated else shorten(source.name, 60)
 
 
 def headed(title: str, source) -> str:

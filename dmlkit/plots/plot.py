@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from dmlkit.printable import shorten
+from dmlkit.printable import one_line, shorten
 
 STYLE = Path(__file__).with_name("dmlkit.mplstyle")
 
@@ -35,7 +35,7 @@ class Plot:
 
     def __init__(self, figure: Figure, alt: str):
         self.figure = figure
-        self.alt = alt
+        self.alt = one_line(alt)
         FigureCanvasAgg(figure)
 
     def __repr__(self) -> str:
@@ -89,7 +89,7 @@ def canvas(
         sharex, sharey, height_ratios: As for matplotlib's `Figure.subplots`.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left")
+    figure.suptitle(shorten(title, round(11 * width)), x=0.01, ha="left")
     axes = figure.subplots(
         rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios
     )
@@ -105,7 +105,7 @@ def nothing(why: str, *, title: str = "Nothing to show") -> Plot:
         title: What would have been shown.
     """
     figure = Figure(figsize=(8.0, 0.9))
-    figure.text(0.012, 0.8, title, va="center", size=12, weight="bold")
+    figure.text(0.012, 0.8, shorten(title, 88), va="center", size=12, weight="bold")
     figure.text(
         0.012, 0.38, textwrap.fill(shorten(why, 300), 110), va="center", color="#444444", style="italic"
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from dmlkit.plots.given import as_rows, headed
-from dmlkit.plots.plot import shorten
+from dmlkit.printable import one_line, shorten
 
 PAPER = "paper's GAP@20 (its own data)"
 
@@ -86,14 +86,11 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
 
 
 def _styled(shown: pd.DataFrame, caption: str, notes: Sequence[str] = ()) -> Table:
+    caption, notes = one_line(caption), [one_line(note) for note in notes]
     # A name that follows from the table keeps a notebook's output the same from one execution to the next.
     styler = Table(shown if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]))
     styler.said = "\n".join([caption, *notes])
-    styler = (
-        styler.format(escape="html", na_rep="–")
-        .format_index(escape="html")
-        .format_index(escape="html", axis=1)
-    )
+    styler = styler.format(_cut, na_rep="–").format_index(_cut).format_index(_cut, axis=1)
     slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
     return (
         styler.set_caption(escape(caption) + "".join(f"<span>{escape(note)}</span>" for note in notes))
@@ -126,14 +123,21 @@ def _any(value, digits: int) -> str:
         return f"{value:,}"
     if isinstance(value, float | np.floating):
         return "–" if np.isnan(value) else f"{value:.{digits}f}"
-    return shorten(value, 120)
+    return one_line(value)
+
+
+def _cut(text: str, longest: int = 60) -> str:
+    """Text as markup; what is too long for a cell is cut, and shown in full when pointed at."""
+    whole = one_line(text)
+    short = escape(shorten(whole, longest))
+    return short if len(whole) <= longest else f'<span title="{escape(whole)}">{short}</span>'
 
 
 def _unique(names) -> list[str]:
-    """The names as short lines; a styler needs them to differ."""
+    """The names as lines; a styler needs them to differ."""
     seen: dict[str, int] = {}
     unique = []
-    for name in (shorten(name, 60) for name in names):
+    for name in map(one_line, names):
         seen[name] = seen.get(name, 0) + 1
         unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return unique

@@ -8,13 +8,17 @@ import numpy as np
 
 from dmlkit.evaluation import paired_gap_difference
 from dmlkit.plots.given import as_runs
-from dmlkit.plots.plot import shorten
+from dmlkit.printable import one_line, shorten
 
 RESAMPLES = 500
 
 
 class Sentence(str):
-    """Text that a notebook shows as a paragraph."""
+    """Text that a notebook shows as a paragraph, on one line."""
+
+    def __new__(cls, text: str) -> Sentence:
+        """Control characters become blanks."""
+        return super().__new__(cls, one_line(text))
 
     def _repr_html_(self) -> str:
         return f'<p class="dmlkit-sentence">{html.escape(self)}</p>'
@@ -37,7 +41,8 @@ def data_note(dataset, profile=None) -> Sentence:
         if part in dataset.splits
     )
     level = f"{dataset.level} level"
-    name = dataset.name if level in dataset.name else f"{dataset.name}, {level}"
+    called = shorten(dataset.name, 120)
+    name = called if level in called else f"{called}, {level}"
     what = f"{name}: {features}; {dataset.num_classes:,} classes; videos: {parts}."
     if dataset.generated:
         what = (
@@ -146,11 +151,11 @@ def _same_videos(first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray] | N
 def class_name(dataset, index: int, longest: int = 30) -> str:
     """A class's name in one short line."""
     names = dataset.class_names
-    return shorten(names[index], longest) if index < len(names) else f"class {index}"
+    return (shorten(names[index], longest) if index < len(names) else "") or f"class {index}"
 
 
 def named_kind(dataset, index: int, longest: int = 30) -> str:
     """A class's name, and its kind in brackets where there are kinds and the name does not say it."""
     name = class_name(dataset, index, longest)
     kind = dataset.class_kinds[index] if dataset.class_kinds else None
-    return name if kind is None or name.startswith(kind) else f"{name} ({kind})"
+    return name if kind is None or name.startswith(kind) else f"{name} ({shorten(kind, 20)})"
