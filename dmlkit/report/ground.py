@@ -81,7 +81,7 @@ class Ground:
         holds = {"path": os.path.abspath(self.path), "package": software()["package"]}
         mark = data_mark(self.path, without=self.out)
         former = self.standing.data
-        if mark and former.get("holds") == holds and former["known"]["mark"] == mark:
+        if mark and former.get("holds") == holds | {"mark": mark}:
             return KnownData(**former["known"])
         opened = self.dataset
         known = KnownData(
@@ -93,7 +93,7 @@ class Ground:
             level=opened.level,
             features={name: feature.size for name, feature in opened.features.items()},
         )
-        self.standing.data = {"holds": holds, "known": vars(known)}
+        self.standing.data = {"holds": holds | {"mark": known.mark}, "known": vars(known)}
         return known
 
     @cached_property

@@ -36,9 +36,10 @@ class Standing:
 def read_standing(out: Path) -> Standing:
     """Read the record of a report; an empty one where there is none or it cannot be read."""
     try:
-        return Standing(**json.loads((out / FILE).read_text(encoding="utf-8")))
+        told = Standing(**json.loads((out / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return Standing()
+    return told if all(isinstance(each, dict) for each in vars(told).values()) else Standing()
 
 
 def write_standing(out: Path, standing: Standing) -> None:
