@@ -30,6 +30,7 @@ def test_one_run_against_one_is_the_paired_difference(leave_run, tmp_path):
     expected = paired_gap_difference(a.predictions.scores, b.predictions.scores, labels, resamples=100)
     assert (told.difference, told.interval) == expected
     assert told.excludes_zero and told.a_ahead == 1.0 and told.videos == 80
+    assert "The interval excludes 0" in str(told) and "those of few videos first" in str(told)
     by_class = [average_precision_by_class(run.predictions.scores, labels) for run in (a, b)]
     assert {change.number for change in told.classes} == set(np.flatnonzero(labels.sum(axis=0) >= 5))
     for change in told.classes:

@@ -13,6 +13,7 @@ PROMISED = {
     "LADDER",
     "attention_weights",
     "build_model",
+    "compare",
     "gap_weights",
     "global_average_precision",
     "load_run",

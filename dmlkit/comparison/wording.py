@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def text(comparison: Comparison, *, classes: int) -> str:
             lines.append(f"   {by_seed(side)}")
     lines += [f"on {data(comparison)}", "", f"A − B  {difference(comparison)}", *meaning(comparison)]
     if classes > 0:
-        lines += ["", classes_said(comparison)]
+        lines += ["", *textwrap.wrap(classes_said(comparison), 100)]
         for heading, changes in _tables(comparison, classes):
             lines += ["", f"{heading:<{_WIDE}} {'A':>7} {'B':>7} {'A − B':>8} {'videos':>8}"]
             lines += [
@@ -132,7 +133,7 @@ def classes_said(comparison: Comparison) -> str:
     behind = sum(change.difference < 0 for change in comparison.classes)
     return (
         f"Average precision over the {len(comparison.classes):,} classes of at least {comparison.least} videos: "
-        f"A is ahead in {ahead:,}, behind in {behind:,}."
+        f"A is ahead in {ahead:,}, behind in {behind:,}. At the ends some stand by chance, those of few videos first."
     )
 
 
