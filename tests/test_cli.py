@@ -31,7 +31,12 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         "    heavy = {'tensorflow', 'keras', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\n"
         "    print('HEAVY', sorted(heavy))"
     )
-    for arguments in (["--help"], ["report", "--help"], ["train", "atention", "--data", "x", "--out", "y"]):
+    for arguments in (
+        ["--help"],
+        ["report", "--help"],
+        ["report", "--help-parameters"],
+        ["train", "atention", "--data", "x", "--out", "y"],
+    ):
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
         assert done.stdout.endswith("HEAVY []\n"), arguments
 
@@ -127,3 +132,60 @@ def test_a_data_set_is_shown(generated):
 def test_start_up_lines_can_be_shown():
     done = dmlkit("data", "show", "/nowhere", env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0"})
     assert "port.cc" in done.stderr or "cuda" in done.stderr.lower()
+
+
+def test_the_notebooks_parameters_are_listed():
+    done = dmlkit("report", "--help-parameters")
+    assert done.returncode == 0 and max(map(len, done.stdout.splitlines())) <= 80
+    shown = done.stdout.split("\n\n")
+    # What is the same in several notebooks stands once, under the first.
+    assert any(
+        part.startswith("videos: a whole number, 1 to 20; default 3\n") and "[05-attention]" in part
+        for part in shown
+    )
+    tensorboard = [part for part in shown if part.startswith("tensorboard:")]
+    assert len(tensorboard) == 1 and "01-baselines" in tensorboard[0] and "05-attention" in tensorboard[0]
+    assert any(part.startswith("profile: one of smoke") and "[given by --profile]" in part for part in shown)
+    names = [part.split(":")[0] for part in shown]
+    assert names.index("beside") < names.index("riddle") < names.index("videos") < names.index("all_rungs")
+    only = dmlkit("report", "--help-parameters", "--notebook", "05")
+    assert "videos:" in only.stdout and "riddle:" not in only.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["-p", "vidoes", "3"], ["Did you mean 'videos'"]),
+        (["-p", "vidoes", "3", "--dry-run"], ["Did you mean 'videos'"]),
+        (["-p", "videos", "many"], ["05-attention", "a whole number, 1 to 20", "'many'"]),
+        (["-p", "videos", "21"], ["05-attention", "1 to 20", "'21'"]),
+        (["-p", "videos", "3", "-p", "videos", "4"], ["'videos' is given twice"]),
+        (["-p", "seed", "3"], ["by --seed"]),
+        (["-p", "videos", "3", "--notebook", "04"], ["05-attention has it"]),
+        (["--params", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
+        (["--params", "{folder}"], ["{folder}", "directory"]),
+        (["--params", "{file}"], ["{file}, line 3: 05-attention", "1 to 20"]),
+        (["--params", "{file}", "-p", "videos", "0"], ["05-attention", "'0'"]),
+        (["--params", "{broken}"], ["{broken}", "line 2, column 10", "'frames: a: b'"]),
+    ],
+)
+def test_parameters_are_held_against_the_notebooks_before_anything_is_made(arguments, parts, tmp_path):
+    (tmp_path / "params.yaml").write_text("# mine\nbeside: no\nvideos: 40\n")
+    (tmp_path / "broken.yaml").write_text("videos: 4\nframes: a: b\n")
+    names = {"folder": tmp_path, "file": tmp_path / "params.yaml", "broken": tmp_path / "broken.yaml"}
+    given = [argument.format(**names) for argument in arguments]
+    out = tmp_path / "out"
+    done = dmlkit("report", "--data", tmp_path / "generated", "--out", out, *given)
+    one_paragraph(done, *(part.format(**names) for part in parts), code=2)
+    assert not out.exists() and not (tmp_path / "generated").exists()
+
+
+def test_a_dry_run_tells_the_plan_and_leaves_nothing(generated, tmp_path):
+    (tmp_path / "params.yaml").write_text("beside: no\nvideos: 4\n")
+    arguments = ["--data", generated, "--out", tmp_path / "out", "--profile", "smoke", "-p", "videos", "5"]
+    done = dmlkit("report", "--dry-run", *arguments, "--params", tmp_path / "params.yaml")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "01-baselines  would be executed: new\n    parameters: beside=false (default true)" in done.stdout
+    assert "videos=5 (default 3)" in done.stdout and "trains: lr, lstm\n" in done.stdout
+    assert done.stdout.endswith("Nothing was executed or written.\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}

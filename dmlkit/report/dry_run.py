@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmlkit.errors import choose
 from dmlkit.profiles import PROFILES
 from dmlkit.report.building import default_data
 from dmlkit.report.chapters import EXECUTED, NOT_APPLICABLE, UNCHANGED, Plan
-from dmlkit.report.ground import Ground
+from dmlkit.report.ground import Ground, KnownData
 from dmlkit.report.limits import check_jobs, seconds_of
 from dmlkit.report.notebooks import find_notebooks, notebooks_folder
 from dmlkit.report.parameter_help import WIDTH, tell_value
@@ -20,6 +21,9 @@ from dmlkit.report.planning import CORE, check_parameters
 from dmlkit.report.reasons import why_executed
 from dmlkit.report.rungs import planned_rungs
 from dmlkit.report.scheduling import waits_of
+
+if TYPE_CHECKING:
+    from dmlkit.data import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,10 @@ class Prospect:
     @property
     def training(self) -> tuple[str, ...]:
         """The rungs that it would train itself."""
-        return tuple(
-            name for name in self.plan.rungs if name not in self.trained and name not in self.elsewhere
-        )
+        if self.status != EXECUTED:
+            return ()
+        found = {*self.trained, *self.elsewhere}
+        return tuple(name for name in self.plan.rungs if name not in found)
 
 
 def tell_plan(
@@ -119,8 +124,7 @@ def look_ahead(
             trained=trained,
             elsewhere={name: coming[name] for name in rungs if name in coming},
         )
-        if status == EXECUTED:
-            coming |= dict.fromkeys(prospect.training, plan.notebook.name)
+        coming |= dict.fromkeys(prospect.training, plan.notebook.name)
         prospects.append(prospect)
     return prospects
 
@@ -150,16 +154,28 @@ def _would_be_generated(data: str | Path) -> bool:
 class _Unmade(Ground):
     """On the data set that would be generated: its schema is known, its shards are not there."""
 
-    @cached_property
-    def dataset(self):
-        from dmlkit.data import Dataset, Feature
+    def _know(self) -> KnownData:
         from dmlkit.data.synthetic_settings import Settings
 
-        return Dataset(
+        return KnownData(
             path=str(self.path),
+            mark="",
             name="generated",
+            generated=True,
             level="frame",
-            features={name: Feature(name, size, "byte", name) for name, size in Settings().sizes.items()},
+            features=dict(Settings().sizes),
+        )
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        from dmlkit.data import Dataset, Feature
+
+        known = self.known
+        return Dataset(
+            path=known.path,
+            name=known.name,
+            level=known.level,
+            features={name: Feature(name, size, "byte", name) for name, size in known.features.items()},
             num_classes=0,
             class_names=(),
             splits={},

@@ -48,6 +48,32 @@ def test_a_file_that_is_no_notebook_is_an_error_that_names_it(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "line 1"),
+        ("[]", "not a notebook's"),
+        ('{"nbformat": 4, "metadata": {}}', "'cells'"),
+        ('{"nbformat": 3, "worksheets": []}', "format 3"),
+        ('{"nbformat": 4, "metadata": {}, "cells": [{"cell_type": "code"}]}', "'source'"),
+        ('{"nbformat": 4, "metadata": {"dmlkit": {"after": "00-data"}}, "cells": []}', "`after`"),
+        (b"\xff\xfe", "utf-8"),
+        ("[" * 100_000, "recursion"),
+    ],
+)
+def test_another_file_of_that_name_is_an_error_that_says_what_it_lacks(tmp_path, content, says):
+    path = tmp_path / "01-broken.ipynb"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UsageError, match=r"01-broken\.ipynb") as error:
+        read_notebook(path)
+    assert says in str(error.value)
+
+
+def test_a_notebook_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match=r"01-gone\.ipynb cannot be read: No such file"):
+        read_notebook(tmp_path / "01-gone.ipynb")
+
+
+@pytest.mark.parametrize(
     ("needs", "level", "modalities", "reason"),
     [
         ((), "video", 1, None),
