@@ -1,9 +1,13 @@
 """Papermill in, HTML out: the notebooks executed on one data set, rendered, with an index page.
 
     parameters   a parameters cell, read without a kernel; text → typed values
+    allowed      which values one may have: the bracket of its comment
+    parameter_file  values from YAML, each with its line
+    parameter_help  all parameters, told for a terminal
     notebooks    which notebooks there are, and what each one needs
     chapters     the words of the trade: plan, chapter, failure, report
     planning     which of them run on this data set, with which values
+    rungs        which rungs each one trains
     kernel       the project's own interpreter, whatever kernels the user has registered
     tethered     its start: it ends with the process that started it
     attempt      one notebook through papermill, watched: time limit, stop
@@ -19,6 +23,7 @@
     front        both, written where they would tell something new
     digests      what a report depends on, in short: data, package, software
     stamps       out of what a notebook was executed: whether it stands
+    reasons      what has changed where it does not
     standing     the report's folder: its lock, and what the last call left
     ground       the data set and the conditions; TensorFlow only where needed
     scheduling   which notebook runs when, some side by side
@@ -26,6 +31,7 @@
     limits       of time and threads
     interrupting Ctrl-C and SIGTERM
     building     all of it, in order
+    dry_run      what it would do, told and not done
     showing      a bar in a terminal, a line a notebook elsewhere
     sameness     what two executions of one notebook may differ in
     outside      what a page would fetch from elsewhere
