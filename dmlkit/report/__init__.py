@@ -31,7 +31,8 @@
     limits       of time and threads
     interrupting Ctrl-C and SIGTERM
     building     all of it, in order
-    dry_run      what it would do, told and not done
+    dry_run      what it would do, without doing it
+    prospects    how a terminal is told of that
     showing      a bar in a terminal, a line a notebook elsewhere
     sameness     what two executions of one notebook may differ in
     outside      what a page would fetch from elsewhere

@@ -161,6 +161,10 @@ def test_it_refuses_what_the_report_would_refuse(write_notebook, tmp_path):
     ):
         with pytest.raises(UsageError):
             tell_plan(**(asked | more))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="a file stands there"):
+        tell_plan(**(asked | {"out": tmp_path / "file"}))
+    (tmp_path / "file").unlink()
     with pytest.raises(DataError, match="nowhere"):
         tell_plan(**asked)
     assert {path.name for path in tmp_path.iterdir()} == {"notebooks"}
