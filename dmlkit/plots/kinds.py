@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 
@@ -116,9 +118,4 @@ def _gap(scores: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> float:
 
 
 def _wrapped(name: str) -> str:
-    words, lines = shorten(name, 60).split(), [""]
-    for word in words:
-        if len(lines[-1]) + len(word) > 18 and lines[-1]:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
+    return textwrap.fill(shorten(name, 60), 18)

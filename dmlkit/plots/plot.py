@@ -89,7 +89,7 @@ def canvas(
         sharex, sharey, height_ratios: As for matplotlib's `Figure.subplots`.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(shorten(title, round(11 * width)), x=0.01, ha="left")
+    figure.suptitle(shorten(title, round(8.2 * width)), x=0.01, ha="left")
     axes = figure.subplots(
         rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios
     )

@@ -67,7 +67,9 @@ def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The la
         },
         index=_unique(rows["title"]),
     )
-    notes = [f"{row['title']}: {note}." for row in rows.to_dict("records") if (note := _note(row))]
+    notes = [
+        f"{shorten(row['title'], 60)}: {note}." for row in rows.to_dict("records") if (note := _note(row))
+    ]
     return _styled(shown, headed(title, dataset), notes)
 
 
@@ -82,19 +84,24 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
     """
     shown = frame.apply(lambda column: column.map(lambda value: _any(value, digits)))
     shown.index = _unique(frame.index)
-    return _styled(shown, headed(title, dataset))
+    texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
+    return _styled(shown, headed(title, dataset), texts=texts)
 
 
-def _styled(shown: pd.DataFrame, caption: str, notes: Sequence[str] = ()) -> Table:
+def _styled(shown: pd.DataFrame, caption: str, notes: Sequence[str] = (), texts: Sequence[int] = ()) -> Table:
     caption, notes = one_line(caption), [one_line(note) for note in notes]
     # A name that follows from the table keeps a notebook's output the same from one execution to the next.
     styler = Table(shown if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]))
     styler.said = "\n".join([caption, *notes])
     styler = styler.format(_cut, na_rep="–").format_index(_cut).format_index(_cut, axis=1)
+    left = [
+        {"selector": f"td.col{place}, th.col_heading.col{place}", "props": "text-align: left;"}
+        for place in texts
+    ]
     slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
     return (
         styler.set_caption(escape(caption) + "".join(f"<span>{escape(note)}</span>" for note in notes))
-        .set_table_styles(_LOOK)
+        .set_table_styles([*_LOOK, *left])
         .set_table_attributes('class="dmlkit-table"')
         .set_uuid(f"dmlkit-{slug}")
     )

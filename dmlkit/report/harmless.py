@@ -62,7 +62,10 @@ def harmless(html: str, cell: str) -> str:
         else:
             _tame(element)
     for picture in soup.find_all("img", src=False):
-        _put_words(picture, soup)
+        _put_words(picture, soup, what="picture")
+    for recording in soup.find_all(["audio", "video"], src=False):
+        if not recording.find("source", src=True):
+            _put_words(recording, soup, what="recording")
     return str(soup)
 
 
@@ -86,10 +89,10 @@ def _tame(element: Tag) -> None:
             del element[name]
 
 
-def _put_words(picture: Tag, soup: BeautifulSoup) -> None:
+def _put_words(picture: Tag, soup: BeautifulSoup, *, what: str) -> None:
     words = soup.new_tag("span", attrs={"class": "left-out"})
     alt = str(picture.get("alt") or picture.get("title") or "").strip()
-    words.string = f"[A picture that lies outside this page{': ' + alt if alt else ''}]"
+    words.string = f"[A {what} that lies outside this page{': ' + alt if alt else ''}]"
     picture.replace_with(words)
 
 

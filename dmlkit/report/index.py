@@ -76,13 +76,14 @@ def _chapter(chapter: Chapter, started: str) -> dict:
     """A notebook's line, and what is said of it at the top where it did not end well."""
     how = chapter.failure and ENDINGS.get(chapter.failure.kind, "did not finish")
     before = chapter.executed is not None and _moment(chapter.executed) < _moment(started)
-    told = [chapter.status, duration(chapter.seconds), f"on {date(chapter.executed)}" if before else ""]
+    told = [chapter.status, duration(chapter.seconds)]
     return {
         "name": chapter.name,
         "title": chapter.title,
         "question": chapter.question,
         "page": chapter.html.name if chapter.html else None,
         "status": ", ".join(filter(None, told)),
+        "when": date(chapter.executed) if before else None,
         "kind": chapter.status.replace(" ", "-"),
         "why": chapter.reason if chapter.status in (NOT_RUN, NOT_APPLICABLE) else None,
         "missing": chapter.status == NOT_RUN,

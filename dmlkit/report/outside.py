@@ -39,7 +39,9 @@ def outside_references(html: str) -> list[str]:
     found = []
     for element in soup.find_all(True):
         found += [element[name] for name in FETCHING.get(element.name, ()) if element.has_attr(name)]
-        styles = [element.get("style") or ""] + ([element.get_text()] if element.name == "style" else [])
+        styles = [str(value) for value in element.attrs.values() if "url(" in str(value)] + (
+            [element.get_text()] if element.name == "style" else []
+        )
         found += [url or imported for style in styles for url, imported in CSS_URL.findall(style)]
         found += [text for text in [element.get_text()] if element.name == "script" and "://" in text]
     return [address for address in found if not address.startswith(("data:", "#"))]

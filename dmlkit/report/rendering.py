@@ -199,7 +199,7 @@ def _order_headings(soup: BeautifulSoup, title: str) -> None:
 
 def _cut_rows(table: Tag, soup: BeautifulSoup) -> None:
     """Leave the first rows of a very long table, and say how many there are."""
-    rows = table.find_all("tr")
+    rows = [row for row in table.find_all("tr") if not row.find_parent("thead")]
     if len(rows) <= MOST_ROWS:
         return
     for row in rows[MOST_ROWS:]:

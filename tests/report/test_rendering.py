@@ -189,3 +189,58 @@ def test_the_cell_that_failed_is_open_and_can_be_linked_to(render):
     assert "notice" in page.find(id="stopped")["class"]
     assert "ZeroDivisionError: division" in page.find(class_="error").get_text()
     assert "\x1b" not in html
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<p onclick="go()">kept</p>',
+        "<!--><img src=x onerror=go()>--><p>kept</p>",
+        '<a href="java\nscript:go()">kept</a>',
+        '<svg><a xlink:href=" javascript:go()"><text>kept</text></a></svg>',
+        '<svg><a><animate attributeName="href" values="javascript:go()"/><text>kept</text></a></svg>',
+        '<form action="https://x.example/"><button formaction="https://x.example/">kept</button></form>',
+        '<p style="background: u\\72l(https://x.example/)">kept</p>',
+        '<style>p { background: image-set("https://x.example/a.png" 1x) } @import "https://x.example"</style><p>kept</p>',
+        '<svg><rect filter="url(https://x.example/a.svg#b)"/></svg><p>kept</p>',
+        '<img src="https://x.example/a.png" srcset="https://x.example/b.png 2x" alt="kept">',
+        '<video src="https://x.example/a.mp4" poster="b.png" title="kept"></video>',
+        '<noscript><p title="</noscript><img src=x onerror=go()>"></noscript><p>kept</p>',
+        '<base href="https://x.example/"><meta http-equiv="refresh" content="0; https://x.example/"><p>kept</p>',
+    ],
+)
+@pytest.mark.parametrize("prose", [False, True], ids=["output", "prose"])
+def test_what_runs_fetches_or_sends_is_taken_out_of_a_notebooks_own_html(render, html, prose):
+    cell = (
+        new_markdown_cell(f"# A\n\n{html}")
+        if prose
+        else new_code_cell("1", outputs=[shown({"text/html": html})])
+    )
+    page, soup = render(cell)
+    assert "kept" in soup.find("main").get_text()
+    assert outside_references(page) == []
+    assert "x.example" not in str(soup.main)
+    assert "go()" not in str(soup.main)
+
+
+def test_a_style_sheet_reaches_its_own_cell_only(render):
+    css = "body, .a:is(b, i) { color: red; position: fixed } @media print { p { color: blue } } </style>"
+    _, page = render(new_code_cell("1", id="own", outputs=[shown({"text/html": f"<style>{css}<p>kept</p>"})]))
+    said = page.main.style.get_text()
+    assert said.count(':where([id="own"]) ') == 3
+    assert "color: red" in said and "fixed" not in said and "@media" in said
+
+
+def test_levels_of_headings_are_not_left_out(render):
+    _, page = render(new_markdown_cell("# A\n\n#### deep\n\n## up\n\n##### deep again"))
+    assert [heading.name for heading in page.find_all(["h1", "h2", "h3", "h4", "h5"])] == [
+        "h1",
+        "h2",
+        "h2",
+        "h3",
+    ]
+
+
+def test_characters_that_no_page_can_hold_are_left_out(render):
+    html, _ = render(new_code_cell("1", outputs=[new_output("stream", text="a\x00b\x07c\x1b[2Kd\x9be")]))
+    assert "abc" in html and not any(letter in html for letter in "\x00\x07\x1b\x9b")
