@@ -9,12 +9,25 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from dmlkit.errors import UsageError
 from dmlkit.experiments import LADDER, VIDEO_LADDER
+from dmlkit.profiles import PROFILES
 from dmlkit.report.notebooks import NEEDS, notebooks_folder, read_notebook
+from dmlkit.report.rungs import check_trains
 
 FOLDER = notebooks_folder()
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-CORE = {"data": "str", "profile": "str", "runs": "str", "seed": "int", "deterministic": "bool"}
+NAMES = [path.stem for path in PATHS]
+CORE = {
+    "data": "str | None",
+    "profile": "str",
+    "runs": "str | None",
+    "seed": "int",
+    "deterministic": "bool",
+}
+# Those that train rungs may log them; they, and the chapters whose rungs a reader has met by then.
+TRAINING = ("01-baselines", "02-bi-lstm", "03-bi-gru", "04-fusion", "05-attention")
+SO_FAR = ("02-bi-lstm", "03-bi-gru", "05-attention", "06-ensemble")
 MOST_PARAMETERS, MOST_LINES, MEDIAN_LINES, MOST_FIGURES = 12, 15, 5, 5
 FIGURES = [
     "attention",
@@ -48,8 +61,7 @@ def prose(path: Path) -> str:
 
 
 def test_the_walk_is_whole():
-    names = [path.stem for path in PATHS]
-    assert names == [
+    assert NAMES == [
         "00-data", "01-baselines", "02-bi-lstm", "03-bi-gru", "04-fusion", "05-attention", "06-ensemble",
         "07-results", "explore-results",
     ]  # fmt: skip
@@ -65,6 +77,7 @@ def test_nothing_of_an_execution_is_stored(path):
     for cell in read(path).cells:
         assert not cell.get("outputs") and cell.get("execution_count") is None, cell.id
         assert not set(cell.metadata) - {"tags"}, cell.id
+        assert not set(cell.metadata.get("tags", [])) - {"parameters", "times"}, cell.id
 
 
 @every_notebook
@@ -86,10 +99,19 @@ def test_any_python_may_run_it(path):
 @every_notebook
 def test_it_says_what_it_needs(path):
     about = read(path).metadata.dmlkit
+    assert set(about) == {"title", "needs", "after", "trains"}
     assert about.title and set(about.needs) <= set(NEEDS)
-    assert set(about.after) <= {other.stem for other in PATHS}
     assert f"# {about.title}\n" in prose(path)
     assert "?" in read_notebook(path).question
+
+
+@every_notebook
+def test_it_waits_for_earlier_ones_only_and_says_what_it_trains(path):
+    notebook = read_notebook(path)
+    assert all(other in NAMES and other < notebook.name for other in notebook.after)
+    check_trains(notebook.trains, notebook.parameters, where=notebook.name)
+    trains = any(f"walk.train{rest}(" in source for source in code(path) for rest in ("", "_chapter"))
+    assert trains == bool(notebook.trains)
 
 
 @every_notebook
@@ -98,6 +120,26 @@ def test_parameters_are_typed_literals_that_explain_themselves(path):
     assert len(parameters) <= MOST_PARAMETERS
     assert all(len(parameter.help) > 8 for parameter in parameters)
     assert {parameter.name: parameter.type for parameter in parameters if parameter.name in CORE} == CORE
+
+
+@every_notebook
+def test_numbers_have_a_range_and_the_profile_its_choices(path):
+    parameters = {parameter.name: parameter for parameter in read_notebook(path).parameters}
+    for parameter in parameters.values():
+        number = parameter.type.removesuffix(" | None") in ("int", "float")
+        assert bool(parameter.allowed) == (number or parameter.name == "profile"), parameter.name
+    for profile in PROFILES:
+        assert parameters["profile"].convert(profile) == profile
+    for name, wrong in (("profile", "smok"), ("seed", "-1")):
+        with pytest.raises(UsageError):
+            parameters[name].convert(wrong)
+
+
+@every_notebook
+def test_those_that_train_the_ladder_can_log_it(path):
+    parameters = {parameter.name: parameter for parameter in read_notebook(path).parameters}
+    assert ("tensorboard" in parameters) == (path.stem in TRAINING)
+    assert path.stem not in TRAINING or parameters["tensorboard"].default is None
 
 
 @every_notebook
@@ -150,13 +192,10 @@ def test_no_number_is_stated_where_it_would_be_measured(path):
         assert not re.search(r"\b0\.\d{3,}", paragraph) or "paper" in paragraph.lower(), paragraph
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in PATHS if "02" <= path.stem[:2] <= "07"], ids=lambda path: path.stem
-)
-def test_the_ladder_so_far_is_shown(path):
-    last = [source for source in code(path) if "walk.ladder()" in source]
-    assert any("plots.table(walk.ladder(), dataset" in source for source in last)
-    assert path.stem == "07-results" or code(path)[-1] in last
+@pytest.mark.parametrize("name", SO_FAR)
+def test_the_ladder_so_far_ends_the_chapter(name):
+    source = code(FOLDER / f"{name}.ipynb")[-1]
+    assert "walk.ladder(" in source and 'dataset, title="The ladder so far"' in source
 
 
 @every_notebook
