@@ -97,12 +97,17 @@ def build_report(
             chapters = _in_turn(plans, maker=maker, pages=pages, waits=waits, jobs=jobs)
             chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
             pages.write_all(chapters)
+            ended = stop.why if stop.why in EXIT_CODES else None
             seconds = write_front(
-                chapters, ground=ground, started=started, seconds=time.monotonic() - since, threads=threads
+                chapters,
+                ground=ground,
+                started=started,
+                seconds=time.monotonic() - since,
+                threads=threads,
+                ended=ended,
             )
             ground.keep()
     fail_if_full(chapters)
-    ended = stop.why if stop.why in EXIT_CODES else None
     report = Report(out=out, chapters=tuple(chapters), seconds=seconds, ended=ended)
     for line in closing_lines(report):
         echo(line)

@@ -22,6 +22,7 @@ def write_front(
     started: str,
     seconds: float,
     threads: int | None,
+    ended: str | None,
 ) -> float:
     """Write the index page and `results.json`, where they do not stand as they would be written.
 
@@ -31,6 +32,7 @@ def write_front(
         started: When this call began, in ISO 8601.
         seconds: How long it took up to now.
         threads: How many each notebook had; None where it might take all.
+        ended: `interrupted` or `terminated` where somebody asked for the end.
 
     Returns:
         How long the last call took that executed anything.
@@ -39,33 +41,33 @@ def write_front(
     call = {"started": started, "seconds": round(seconds, 1), "threads": threads}
     if former and not any(chapter.status in RAN for chapter in chapters):
         call = former["call"]
-    told = [chapter.standing for chapter in chapters]
     whole = {
         "of": digest(
             {
-                "chapters": [[chapter.to_record(), chapter.question] for chapter in told],
+                "chapters": [[chapter.to_record(), chapter.question] for chapter in chapters],
                 "runs": marks_of(_folders(out / "runs"), out / "runs"),
                 "data": ground.known.mark,
                 "conditions": [ground.profile, ground.seed, ground.deterministic],
                 "software": software(),
+                "ended": ended,
             }
         ),
         "call": call,
     }
     if former != whole | _files(out):
-        _write(told, ground=ground, call=call)
+        _write(chapters, ground=ground, call=call, ended=ended)
         ground.standing.whole = whole | _files(out)
     return call["seconds"]
 
 
-def _write(chapters: Sequence[Chapter], *, ground: Ground, call: dict) -> None:
+def _write(chapters: Sequence[Chapter], *, ground: Ground, call: dict, ended: str | None) -> None:
     # TensorFlow, pandas and matplotlib come with these.
     from dmlkit.report.index import render_index
     from dmlkit.report.pages import write_page
     from dmlkit.report.summary import summarize, write_summary
 
     summary = summarize(ground.walk, chapters, **call)
-    html = render_index(summary, chapters)
+    html = render_index(summary, chapters, ended=ended)
     with written(ground.out):
         write_summary(ground.out, summary)
         write_page(ground.out / INDEX, html)
