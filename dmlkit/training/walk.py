@@ -49,7 +49,7 @@ class Walk:
         seed: Of every training.
         deterministic: As for `train`.
         progress: As for `train`.
-        tensorboard: As for `train`.
+        tensorboard: As for `train`; a relative one lies beside the folder of runs, whatever the working folder.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Walk:
         self.seed = seed
         self.deterministic = deterministic
         self.progress = progress
-        self.tensorboard = tensorboard
+        self.tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
         self.rungs = ladder_for(self.dataset.level)
 
     def train(self, *rungs: str | Rung, on_epoch: Callable[[dict], None] | None = None) -> dict[str, Run]:

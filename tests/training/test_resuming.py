@@ -161,6 +161,24 @@ def test_killed_at_one_moment_after_another_it_ends_with_the_same_run(generated,
             assert all(np.array_equal(first[key], second[key]) for key in first.files)
 
 
+BEFORE_AND_AFTER = """
+import sys, dataclasses, dmlkit
+from dmlkit.profiles import SMOKE
+settings = {"data": dmlkit.open_dataset(sys.argv[1]), "profile": dataclasses.replace(SMOKE, dropout=0.3),
+            "deterministic": True, "progress": "silent"}
+for name, out in (("attention", "first"), ("lr", "between"), ("attention", "last")):
+    dmlkit.train(name, out=f"{sys.argv[2]}/{out}", **settings)
+"""
+
+
+@pytest.mark.slow
+def test_what_was_trained_before_in_a_notebook_changes_nothing(generated, tmp_path):
+    # A notebook that goes on after a kill starts with the rung that was under way, an undisturbed one does not.
+    subprocess.run([sys.executable, "-c", BEFORE_AND_AFTER, str(generated), str(tmp_path)], check=True)
+    for one, other in zip(weights(tmp_path / "first"), weights(tmp_path / "last"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut short"])
 def test_a_damaged_checkpoint_is_a_fresh_start(content, generated, tmp_path):
     (tmp_path / "run").mkdir()

@@ -32,9 +32,7 @@ def expected(run):
 
 
 def test_each_run_has_its_curves_and_is_the_same_run_as_without(smoke_runs, generated, tmp_path):
-    walk = Walk(
-        generated, profile="smoke", runs=tmp_path / "runs", progress="silent", tensorboard=tmp_path / "logs"
-    )
+    walk = Walk(generated, profile="smoke", runs=tmp_path / "runs", progress="silent", tensorboard="logs")
     run = walk.train("lr")["lr"]
     assert curves(tmp_path / "logs" / run.path.name) == expected(run)
     assert run.record["fingerprint"] == smoke_runs["lr"].record["fingerprint"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dmlkit
+from dmlkit.data.determinism import threads
 from dmlkit.data.schema import Dataset
 from dmlkit.errors import DataError, UsageError
 from dmlkit.evaluation import global_average_precision
@@ -36,6 +37,14 @@ def test_a_run_is_a_folder_that_needs_nothing_else(smoke_runs):
     assert record["seconds"]["training"] > 0 and record["hardware"]["cores"] >= 1
     assert len(run.history) == record["epochs"] == 2
     assert list(run.history["examples"]) == [180, 360]
+
+
+def test_a_run_tells_the_threads_it_had(smoke_runs, monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    hardware = smoke_runs["lr"].record["hardware"]
+    assert hardware["threads"] == threads() >= 1
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert threads() == 3
 
 
 def test_measures_are_those_of_the_stored_scores(smoke_runs):
