@@ -40,18 +40,6 @@ def test_the_walk_on_frames(generated, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_the_walk_with_every_side_question_and_no_training_twice(generated, tmp_path):
-    out = tmp_path / "out"
-    _, results = report_on(generated, out, {})
-    assert {"lr-bare", "bi-gru-concat-bare"} <= {row["name"] for row in results["beside"]}
-    runs = {path: path.stat().st_mtime_ns for path in (out / "runs").glob("**/run.json")}
-    _, again = report_on(generated, out, {})
-    assert {path: path.stat().st_mtime_ns for path in (out / "runs").glob("**/run.json")} == runs
-    assert again["ladder"] == results["ladder"]
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_walk_on_video_level(generated, tmp_path):
     chapters, results = report_on(generated / "video", tmp_path / "out", LEAN)
