@@ -1,14 +1,14 @@
 # dmlkit: `make report` and `make test` do everything on a machine with Python 3.11 to 3.13 and make.
 #
-#   make report    execute the notebooks and render the report   (ARGS="--data DIR --profile demo ...")
-#   make test      all tests but the slow ones                   (ARGS="-k fusion")
-#   make test-slow the slow ones: whole walks, killed reports, full disks
-#   make lab       JupyterLab on the notebooks
-#   make bench     measurements, as ratios within one process
-#   make venv      only the virtual environment with the locked dependencies
-#   make example   the README's picture and page, out of the demo report
-#   make lint      ruff: format and rules, notebooks too
-#   make lock      pin the dependencies of pyproject.toml anew
+#   make report     execute the notebooks and render the report   (ARGS="--data DIR --profile demo ...")
+#   make test       all tests but the slow ones                   (ARGS="-k fusion")
+#   make test-slow  the slow ones: whole walks, killed reports, full disks
+#   make lab        JupyterLab on the notebooks
+#   make bench      measurements, as ratios within one process
+#   make venv       only the virtual environment with the locked dependencies
+#   make example    the README's picture and page, out of the demo report
+#   make lint       ruff: format and rules, notebooks too
+#   make lock       pin the dependencies of pyproject.toml anew
 
 SHELL := /bin/bash
 VENV := .venv

@@ -38,7 +38,13 @@ def test_the_lock_holds_every_dependency_of_the_project():
 
 
 def test_whatever_is_imported_is_declared():
-    called = {"bs4": "beautifulsoup4", "IPython": "ipython", "jupyter_client": "jupyter-client"}
+    called = {
+        "bs4": "beautifulsoup4",
+        "IPython": "ipython",
+        "jupyter_client": "jupyter-client",
+        "jupyter_core": "jupyter-core",
+        "yaml": "pyyaml",
+    }
     imported = set()
     for path in (ROOT / "dmlkit").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -79,7 +85,7 @@ def test_the_wheel_holds_package_notebooks_style_and_licence(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     notebooks = {f"dmlkit/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert notebooks and notebooks <= names
-    assert {"dmlkit/cli.py", "dmlkit/plots/dmlkit.mplstyle"} <= names
+    assert {"dmlkit/cli/__init__.py", "dmlkit/plots/dmlkit.mplstyle"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith("tests/") for name in names)
 
