@@ -60,7 +60,11 @@ def text_of(path):
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "how"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("number", "code", "how"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        pytest.param(signal.SIGTERM, 143, "terminated", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_the_notebooks_and_the_next_call_goes_on(
     write_notebook, build, waits, tmp_path, results, number, code, how
@@ -136,6 +140,7 @@ while not Path('{1}').exists():
     assert int(printed) == results()["threads"]
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_a_notebook_and_no_other(write_notebook, build, tmp_path):
     write_notebook("01-sleeps", "print('so far')", "import time; time.sleep(600)")
     write_notebook("02-quick", "print(2)")
