@@ -104,7 +104,8 @@ def test_the_same_command_again_trains_and_executes_nothing(twins, generated):
     ]
     before = {path: path.stat().st_mtime_ns for path in kept}
     done = report(generated, twins[1])
-    assert done.wait(60) == 0, done.stdout.read()
+    said = done.communicate(timeout=600)[0]
+    assert done.returncode == 0, said
     assert {path: path.stat().st_mtime_ns for path in kept} == before
 
 
