@@ -27,7 +27,7 @@ from dmlkit.report.stamps import looked_at, made_of, stamp_of, standing_stamp, w
 from dmlkit.report.standing import written
 from dmlkit.report.stopping import Stop
 
-FULL = "no space was left on the disk"
+UNWRITABLE = "an executed notebook could not be written"
 
 
 @dataclass
@@ -66,11 +66,11 @@ class Maker:
 
     def waiting_on(self) -> None:
         """Called by the main thread while notebooks run: it has time for what the end will need."""
+        if not self.stop.why:
+            _ = self.ground.walk  # imports TensorFlow, once
         if self.stop.why and not self.told:
             self.told = True
             self.show.ending(self.stop.why)
-        elif not self.stop.why:
-            _ = self.ground.walk  # imports TensorFlow
 
     def settle(self, plan: Plan) -> Chapter | None:
         """What became of a notebook whose turn has come and that need not or cannot run; None where it is to run."""
@@ -132,7 +132,7 @@ class Maker:
                 plan, EXECUTED, executed=executed, seconds=seconds, notebook=self._target(plan)
             )
         if failure.kind == "disk":  # nor could the others be written
-            self.stop.ask(FULL)
+            self.stop.ask(UNWRITABLE)
             return self._chapter(plan, FAILED, reason=failure.message, failure=failure)
         interrupted = failure.kind == "interrupted"
         if not interrupted:

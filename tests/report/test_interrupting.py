@@ -182,3 +182,15 @@ def test_a_file_that_cannot_be_written_ends_the_report_and_leaves_the_old_one(
     (out / "results.json").rmdir()
     assert status(build()[0]) == ["unchanged"]
     assert json.loads((out / "results.json").read_text())["chapters"]
+
+
+def test_an_executed_notebook_that_cannot_be_written_ends_the_report(
+    write_notebook, build, tmp_path, results
+):
+    write_notebook("01-first", "print(1)")
+    write_notebook("02-second", "print(2)")
+    (tmp_path / "out" / "notebooks" / "01-first.ipynb").mkdir(parents=True)  # as good as a full disk
+    with pytest.raises(UsageError, match=r"01-first\.ipynb could not be written"):
+        build()
+    assert [chapter["status"] for chapter in results()["chapters"]] == ["failed", "not run"]
+    assert "an executed notebook could not be written" in results()["chapters"][1]["reason"]

@@ -1,10 +1,11 @@
 import io
+from pathlib import Path
 
 import pytest
 
-from dmlkit.report.chapters import Chapter, Failure, Plan
+from dmlkit.report.chapters import EXIT_CODES, MEANINGS, Chapter, Failure, Plan, Report
 from dmlkit.report.notebooks import read_notebook
-from dmlkit.report.showing import Bar, Lines, shower
+from dmlkit.report.showing import Bar, Lines, closing_lines, shower
 
 
 class Terminal(io.StringIO):
@@ -59,3 +60,52 @@ def test_a_bar_in_a_terminal_names_the_notebook_and_what_it_said_last(plans, mon
 def test_lines_where_there_is_no_terminal(plans, monkeypatch):
     monkeypatch.setattr("sys.stderr", io.StringIO())
     assert type(shower(print, plans)) is Lines
+
+
+def test_a_bar_over_several_notebooks_says_which_one_speaks(plans, monkeypatch):
+    terminal, said = Terminal(), []
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "100")
+    show = shower(said.append, plans)
+    for plan in plans:
+        show.begin(plan)
+    show.said("02-the-second", "epoch 3")
+    show.bar.refresh()
+    assert "01-first + 02-the-second" in terminal.getvalue()
+    assert "02: epoch 3" in terminal.getvalue()
+    show.done(chapter("02-the-second", "failed", seconds=1.0))  # with cells left
+    show.said("01-first", "epoch 4")
+    assert show.bar.n * 2 == show.bar.total
+    show.done(chapter("01-first", "unchanged", seconds=99.0))
+    assert show.bar.n == show.bar.total
+    show.ending("interrupted")
+    show.close()
+    assert "01: epoch 4" not in terminal.getvalue()
+    assert said[1] == "01-first       unchanged"
+    assert said[2].startswith("Ending the notebooks (interrupted)")
+
+
+def test_the_last_lines_count_and_tell_what_the_code_means():
+    failed = chapter("03-c", "failed", failure=Failure(kind="time limit", cell=1, message=""))
+    chapters = (chapter("01-a", "unchanged"), chapter("02-b", "unchanged"), failed)
+    assert closing_lines(Report(out=Path("out"), chapters=chapters, seconds=1)) == [
+        f"The report is in {Path('out') / 'index.html'}: 2 unchanged, 1 failed.",
+        "Exit code 6: a notebook ran into its time limit.",
+    ]
+    assert len(closing_lines(Report(out=Path("out"), chapters=chapters[:2], seconds=1))) == 1
+
+
+def test_the_worst_that_happened_is_the_exit_code():
+    def code(*kinds, ended=None):
+        failures = [Failure(kind=kind, cell=0, message="") for kind in kinds]
+        chapters = tuple(chapter("x", "failed", failure=failure) for failure in failures)
+        return Report(out=Path("out"), chapters=chapters, seconds=1, ended=ended).exit_code
+
+    assert code() == 0
+    assert code("cell", "data", "time limit", "kernel died") == 5
+    assert code("cell", "data", "time limit") == 6
+    assert code("cell", "data") == 3
+    assert code("kernel died", "interrupted", ended="interrupted") == 130
+    assert code("interrupted", ended="terminated") == 143
+    assert code(ended="interrupted") == 130
+    assert set(MEANINGS) == set(EXIT_CODES.values())
