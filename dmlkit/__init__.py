@@ -10,6 +10,8 @@ the *notebooks* walk through runs in the paper's order; a *report* is those note
     dmlkit.profiles     the conditions under which rungs are compared
     dmlkit.training     train, evaluate, combine; the walk up the ladder
     dmlkit.runs         what a training leaves on disk
+    dmlkit.comparison   two runs, or several seeds of two, on the same videos
+    dmlkit.places       where data and reports lie when nobody says
     dmlkit.comparison   two of them, or several seeds of two, on the same videos
     dmlkit.plots        the figures of the notebooks
     dmlkit.explorer     widgets for JupyterLab

@@ -21,7 +21,7 @@ from dmlkit.profiles import PROFILES
     "-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter."
 )
 @click.option(
-    "--params", type=FOLDER, metavar="FILE.yaml", help="Parameters from a file; those of -p go before."
+    "--params", type=FOLDER, metavar="FILE.yaml", help="Parameters from a file; -p wins over it."
 )
 @click.option(
     "--notebook", multiple=True, metavar="NAME", help="Only this notebook; may be given several times."
@@ -38,12 +38,12 @@ from dmlkit.profiles import PROFILES
 def report(parameter, params, notebook, help_parameters, dry_run, **conditions) -> None:
     """Execute the notebooks on a data set, and render them with an index page."""
     choose(PROFILES, conditions["profile"], what="profile")
-    from dmlkit.report.notebooks import find_notebooks, notebooks_folder
-    from dmlkit.report.planning import check_parameters, gather
+    from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
+    from dmlkit.report.planning.plans import check_parameters, gather
 
     chosen = find_notebooks(notebooks_folder(), notebook or None)
     if help_parameters:
-        from dmlkit.report.parameter_help import tell_parameters
+        from dmlkit.report.planning.parameter_help import tell_parameters
 
         click.echo(tell_parameters(chosen))
         return
@@ -53,7 +53,7 @@ def report(parameter, params, notebook, help_parameters, dry_run, **conditions) 
     asked = conditions | {"parameters": given.values, "notebooks": notebook or None}
     asked["out"] = asked["out"] or Path("reports") / report_name(asked["data"], asked["profile"])
     if dry_run:
-        from dmlkit.report.dry_run import tell_plan
+        from dmlkit.report.planning.dry_run import tell_plan
 
         click.echo(tell_plan(**asked))
     else:

@@ -12,18 +12,18 @@ from dmlkit.errors import choose
 from dmlkit.places import generated_data, home
 from dmlkit.profiles import PROFILES
 from dmlkit.report.chapters import EXIT_CODES, Chapter, Plan, Report
-from dmlkit.report.front import write_front
-from dmlkit.report.ground import Ground
 from dmlkit.report.interrupting import signals_heeded
+from dmlkit.report.kernels.stopping import Stop
 from dmlkit.report.limits import check_jobs, seconds_of, share_of_threads
 from dmlkit.report.making import Maker, fail_if_full
-from dmlkit.report.notebooks import find_notebooks, notebooks_folder
-from dmlkit.report.pages import Pages, expected_pages
-from dmlkit.report.planning import check_parameters
+from dmlkit.report.pages.front import write_front
+from dmlkit.report.pages.page import Pages, expected_pages
+from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
+from dmlkit.report.planning.plans import check_parameters
+from dmlkit.report.resuming.ground import Ground
+from dmlkit.report.resuming.standing import sole_report
 from dmlkit.report.scheduling import side_by_side, waits_of
 from dmlkit.report.showing import closing_lines, shower
-from dmlkit.report.standing import sole_report
-from dmlkit.report.stopping import Stop
 
 
 def build_report(

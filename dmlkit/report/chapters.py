@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dmlkit.report.notebooks import Notebook
+from dmlkit.report.planning.notebooks import Notebook
 
 EXECUTED, UNCHANGED, FAILED = "executed", "unchanged", "failed"
 NOT_RUN, NOT_APPLICABLE, INTERRUPTED = "not run", "not applicable", "interrupted"

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dmlkit.report.stopping import Stop
+from dmlkit.report.kernels.stopping import Stop
 
 # Signal → how a report that it ended is called (a key of `chapters.EXIT_CODES`).
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}

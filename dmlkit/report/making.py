@@ -21,11 +21,11 @@ from dmlkit.report.chapters import (
     Failure,
     Plan,
 )
-from dmlkit.report.ground import Ground
+from dmlkit.report.kernels.stopping import Stop
+from dmlkit.report.resuming.ground import Ground
+from dmlkit.report.resuming.stamps import looked_at, made_of, stamp_of, standing_stamp, write_stamp
+from dmlkit.report.resuming.standing import written
 from dmlkit.report.showing import Lines
-from dmlkit.report.stamps import looked_at, made_of, stamp_of, standing_stamp, write_stamp
-from dmlkit.report.standing import written
-from dmlkit.report.stopping import Stop
 
 UNWRITABLE = "an executed notebook could not be written"
 
@@ -92,7 +92,7 @@ class Maker:
 
     def run(self, plan: Plan) -> Chapter:
         """Execute a notebook, and stamp it where nothing failed. Called from a thread of its own."""
-        from dmlkit.report.execution import execute
+        from dmlkit.report.kernels.execution import execute
 
         name, target = plan.notebook.name, self._target(plan)
         executed, since = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()

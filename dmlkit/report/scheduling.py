@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from dmlkit.errors import UsageError, nearest
 from dmlkit.report.chapters import Chapter, Plan
-from dmlkit.report.notebooks import Notebook
-from dmlkit.report.stopping import Stop
+from dmlkit.report.kernels.stopping import Stop
+from dmlkit.report.planning.notebooks import Notebook
 
 if TYPE_CHECKING:
     from dmlkit.training import Walk

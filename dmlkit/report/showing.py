@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from tqdm import tqdm
 
 from dmlkit.report.chapters import MEANINGS, Chapter, Plan, Report
-from dmlkit.report.wording import duration
+from dmlkit.report.pages.wording import duration
 
 FORMAT = "{desc} {percentage:.0f}% {bar:20} {elapsed}{postfix}"
 LAST_LINES = 12

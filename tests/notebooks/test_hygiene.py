@@ -12,8 +12,8 @@ import pytest
 from dmlkit.errors import UsageError
 from dmlkit.experiments import LADDER, VIDEO_LADDER
 from dmlkit.profiles import PROFILES
-from dmlkit.report.notebooks import NEEDS, notebooks_folder, read_notebook
-from dmlkit.report.rungs import check_trains
+from dmlkit.report.planning.notebooks import NEEDS, notebooks_folder, read_notebook
+from dmlkit.report.planning.rungs import check_trains
 
 FOLDER = notebooks_folder()
 PATHS = sorted(FOLDER.glob("*.ipynb"))

@@ -9,8 +9,8 @@ import pytest
 
 from dmlkit import places
 from dmlkit.experiments import EXPERIMENTS, LADDER, Experiment
-from dmlkit.report.execution import execute
-from dmlkit.report.notebooks import notebooks_folder, read_notebook
+from dmlkit.report.kernels.execution import execute
+from dmlkit.report.planning.notebooks import notebooks_folder, read_notebook
 
 NOTEBOOKS = {path.stem: read_notebook(path) for path in sorted(notebooks_folder().glob("*.ipynb"))}
 # What stands beside the ladder takes time, and has tests of its own.

@@ -10,9 +10,9 @@ from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
 from dmlkit.report import outside_references
 from dmlkit.report.chapters import Chapter
-from dmlkit.report.index import render_index
-from dmlkit.report.summary import summarize
-from dmlkit.report.wording import date, duration
+from dmlkit.report.pages.index import render_index
+from dmlkit.report.pages.summary import summarize
+from dmlkit.report.pages.wording import date, duration
 from dmlkit.training import Walk
 
 HOSTILE = '<script>alert("x")</script>'

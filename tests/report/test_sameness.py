@@ -85,8 +85,8 @@ def test_two_reports_have_the_same_notebooks_without_their_times(twins, notebook
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_the_notebooks_say_they_train_is_what_they_train(twins, generated):
-    from dmlkit.report.planning import plan
-    from dmlkit.report.rungs import planned_rungs
+    from dmlkit.report.planning.plans import plan
+    from dmlkit.report.planning.rungs import planned_rungs
     from dmlkit.training import Walk
 
     # As it was before anything was trained.

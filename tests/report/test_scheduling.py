@@ -6,10 +6,10 @@ import pytest
 
 from dmlkit.errors import UsageError
 from dmlkit.report.chapters import Chapter, Plan
+from dmlkit.report.kernels.stopping import Stop
 from dmlkit.report.limits import check_jobs, seconds_of, share_of_threads
-from dmlkit.report.notebooks import find_notebooks
+from dmlkit.report.planning.notebooks import find_notebooks
 from dmlkit.report.scheduling import missing_rung, side_by_side, waits_of
-from dmlkit.report.stopping import Stop
 
 PLANS = {"01": (), "02": ("01",), "03": ("02",), "04": (), "05": ("03",), "06": ("04", "05")}
 

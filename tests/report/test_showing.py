@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dmlkit.report.chapters import EXIT_CODES, MEANINGS, Chapter, Failure, Plan, Report
-from dmlkit.report.notebooks import read_notebook
+from dmlkit.report.planning.notebooks import read_notebook
 from dmlkit.report.showing import Bar, Lines, closing_lines, shower
 
 

@@ -1,0 +1,135 @@
+"""Which rungs a notebook trains, told by its metadata `trains` without running it.
+
+    [{"chapter": "bi-gru"}, {"side_questions": "bi-gru", "if": "beside"}]
+
+Each entry has one kind, a name in `KINDS`; `"if"` names a bool parameter of the notebook, without which it trains none
+of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dmlkit.errors import UsageError, choose
+from dmlkit.experiments import Ensemble, Experiment, Rung, find
+
+if TYPE_CHECKING:
+    from dmlkit.report.chapters import Plan
+    from dmlkit.report.planning.notebooks import Notebook
+    from dmlkit.report.planning.parameters import Parameter
+    from dmlkit.training import Walk
+
+Rungs = dict[str, Rung]
+
+
+def _chapter(walk: Walk, name: str, before: Rungs) -> Iterable[Rung]:
+    return walk.chapter(name)
+
+
+def _named(walk: Walk, names: Sequence[str], before: Rungs) -> Iterable[Rung]:
+    return [find(name) for name in names]
+
+
+def _side_questions(walk: Walk, chapter: str, before: Rungs) -> Iterable[Rung]:
+    # Keras is imported with it: not before somebody plans in earnest.
+    from dmlkit.training import side_questions
+
+    return side_questions(chapter, walk.profile)
+
+
+def _fusion_variants(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
+    from dmlkit.training import fusion_variants
+
+    return fusion_variants(walk.rungs, walk.profile).values()
+
+
+def _ensemble_of_all(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
+    members = tuple(
+        name for name, rung in walk.rungs.items() if name in before and isinstance(rung, Experiment)
+    )
+    # It combines what is there, so a member that is missing is not trained for it.
+    return [Ensemble(name=OF_ALL, title="Ensemble of all rungs", members=members)] if len(members) > 1 else []
+
+
+def _ladder(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
+    return [] if before.keys() & walk.rungs.keys() else walk.rungs.values()
+
+
+OF_ALL = "ensemble-of-all"
+
+# Kind → the rungs, from the walk, what the entry says, and the rungs that are there by then.
+KINDS: dict[str, Callable[[Walk, object, Rungs], Iterable[Rung]]] = {
+    "chapter": _chapter,  # the ladder's rungs of a chapter
+    "rungs": _named,  # rungs by name
+    "side_questions": _side_questions,  # what stands beside a chapter
+    "fusion_variants": _fusion_variants,  # true: the fusions from other starts
+    "ensemble_of_all": _ensemble_of_all,  # true: every rung of the ladder that is there, combined
+    "ladder": _ladder,  # true: the whole ladder, where none of it is there
+}
+
+
+def check_trains(trains: Iterable[Mapping], parameters: Iterable[Parameter], *, where: str) -> None:
+    """Hold the entries of a notebook's metadata against what can be read.
+
+    Args:
+        trains: The entries.
+        parameters: The notebook's.
+        where: What to call the notebook in a message.
+
+    Raises:
+        UsageError: An entry is of an unknown kind or none, or its `"if"` names no bool parameter.
+    """
+    switches = {parameter.name for parameter in parameters if parameter.type == "bool"}
+    for entry in trains:
+        kinds = [name for name in entry if name != "if"] if isinstance(entry, Mapping) else []
+        if len(kinds) != 1:
+            raise UsageError(f"An entry of `trains` in {where} has not one kind but {len(kinds)}: {entry}.")
+        choose(KINDS, kinds[0], what=f"kind of training in {where}")
+        if "if" in entry:
+            choose(dict.fromkeys(switches), entry["if"], what=f"true-or-false parameter in {where}")
+
+
+def rungs_of(notebook: Notebook, values: Mapping[str, object], *, walk: Walk, before: Rungs) -> Rungs:
+    """The rungs a notebook trains under its values, or reads where they are trained already.
+
+    Args:
+        notebook: The notebook.
+        values: Of its parameters, where they are not the defaults.
+        walk: Its data set and profile decide which rungs there are.
+        before: The rungs that are there when it starts.
+
+    Returns:
+        Name → rung in the order of training, an ensemble's members before it; without what the data set cannot serve.
+    """
+    values = {parameter.name: parameter.default for parameter in notebook.parameters} | dict(values)
+    found: Rungs = {}
+    for entry in notebook.trains:
+        if not values.get(entry.get("if"), True):
+            continue
+        kind = next(name for name in entry if name != "if")
+        for rung in KINDS[kind](walk, entry[kind], before | found):
+            if walk.why_not(rung) is None:
+                found |= _members(rung) | {rung.name: rung}
+    return found
+
+
+def _members(rung: Rung) -> Rungs:
+    if not isinstance(rung, Ensemble) or rung.name == OF_ALL:
+        return {}
+    return {name: find(name) for name in rung.members}
+
+
+def planned_rungs(plans: Iterable[Plan], walk: Walk) -> list[Rungs]:
+    """The rungs of each plan in its order: later notebooks find what earlier ones trained.
+
+    Args:
+        plans: In the order of the notebooks.
+        walk: Tells which rungs there are, and which are trained already.
+    """
+    before: Rungs = {name: walk.rungs[name] for name in walk.finished()}
+    found = []
+    for each in plans:
+        found.append({} if each.reason else rungs_of(each.notebook, each.values, walk=walk, before=before))
+        before = before | found[-1]
+    return found
