@@ -155,7 +155,8 @@ class Evidence:
             bad = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
             raise DataError(
                 f"{self._who}: {name} holds {values[bad]} at {bad[0] if len(bad) == 1 else bad}, which is no "
-                "number, so there is nothing to draw. A model says this when its training diverged: train with a lower rate."
+                "number, so there is nothing to draw. A model says this when its training diverged: train it with a "
+                "lower learning rate."
             )
         return values
 
