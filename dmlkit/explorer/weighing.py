@@ -74,7 +74,7 @@ def weigh(
         uniform: The same weight for every kept frame instead.
 
     Returns:
-        (frames,) float64, 0 where not kept, a sum of 1; None where nothing is kept.
+        (frames,) float64, 0 where not kept, a sum of 1; None where nothing that has any weight is kept.
 
     Raises:
         UsageError: A setting out of its range.
@@ -88,8 +88,7 @@ def weigh(
         return kept / kept.sum()
     says = np.where(kept, logits_of(evidence) / temperature, -np.inf)
     if not np.isfinite(says.max()):
-        # Frames whose weight was 0 from the start, and nothing but the weights is known of them.
-        return kept / kept.sum()
+        return None  # frames whose weight was 0 from the start: how they compare is not known
     shares = np.exp(says - says.max())
     return shares / shares.sum()
 

@@ -66,7 +66,8 @@ def test_nothing_left_is_no_weights_and_no_scores(sample_evidence, settings):
 
 def test_frames_left_that_never_weighed_anything(sample_evidence):
     evidence = sample_evidence(frames=3, logits=None, weights=[1, 0, 0])
-    np.testing.assert_allclose(weigh(evidence, masked=[0]), [0, 0.5, 0.5])
+    assert weigh(evidence, masked=[0]) is None
+    np.testing.assert_allclose(weigh(evidence, masked=[0], uniform=True), [0, 0.5, 0.5])
 
 
 def test_frames_that_are_not_there(sample_evidence):
