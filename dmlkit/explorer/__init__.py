@@ -1,15 +1,14 @@
 """Widgets for JupyterLab: look into a run by hand.
 
-    AttentionViewer    which frames of a video a model looks at
+    explore            which frames of a video a model looks at, and its scores without them
+    explore_arrays     the same of anybody's arrays
     ResultsExplorer    runs side by side: curves, classes, one video's top 20
     LiveCurve          a training's curve, drawn while it trains
 
-They draw with small SVG strings, so that a slider moves a mark and not a whole figure, and each leaves a still
-picture in the notebook for readers without a kernel.
+The attention's view is one JavaScript module, `attention_view.js`, which the report inlines as well; the others draw
+with small SVG strings. Each leaves a still picture in the notebook for readers without a kernel.
 
     drawing            axes, lines, tables as HTML with SVG inside
-    attended           what a model made of some videos: weights and scores
-    attention_drawing  the picture of one of them
     evidence           what one model made of one video, as plain arrays and as JSON
 
 The names below are loaded when first used, so that a view of plain arrays loads no TensorFlow.
@@ -20,12 +19,14 @@ from __future__ import annotations
 import importlib
 
 _HOME_OF = {
-    "AttentionViewer": "attention_viewer",
+    "AttentionExplorer": "attention_explorer",
+    "explore": "attention_explorer",
+    "explore_arrays": "attention_explorer",
     "LiveCurve": "live_curve",
     "ResultsExplorer": "results_explorer",
 }
 
-__all__ = ["AttentionViewer", "LiveCurve", "ResultsExplorer"]
+__all__ = ["AttentionExplorer", "LiveCurve", "ResultsExplorer", "explore", "explore_arrays"]
 
 
 def __getattr__(name: str):

@@ -5,8 +5,8 @@
 //     export function show(el, scene, hooks)      a saved page: the scene is all there is
 //     export function weigh(evidence, state)      the numbers, for whoever wants to check them
 //
-// A scene is {format: 1, title, data, generated, live, note, videos: [{id, label, runs: [evidence]}]}, as
-// `Evidence.to_json` writes it. Text from data only ever goes through textContent, setAttribute or fillText.
+// A scene is {format: 1, title, data, generated, live, note, videos: [{id, label, runs: [evidence]}], state?}, as
+// `dmlkit.explorer.evidence.scene` writes it; a run may be {run, video, problem} where there is nothing to draw. Text from data only ever goes through textContent, setAttribute or fillText.
 // Sections: numbers · painters · rows · panel · hands · exports · the two ways in.
 
 // ---------------------------------------------------------------------------------------------------- numbers
@@ -35,9 +35,10 @@ export function decode(packed) {
 }
 
 /** Evidence of a video encoded without some frames, laid back upon all its frames. */
-export function spread(original, part, removed) {
-  const n = original.count, c = original.classes.length, gone = new Set(removed);
-  const kept = Array.from({ length: n }, (_, t) => t).filter((t) => !gone.has(t));
+export function spread(original, part) {
+  const n = original.count, c = original.classes.length, there = new Set(part.times);
+  const kept = Array.from(original.times.keys()).filter((t) => there.has(original.times[t]));
+  const gone = new Set(Array.from(original.times.keys()).filter((t) => !there.has(original.times[t])));
   const laid = (array, width, empty) => {
     if (!array) return null;
     const full = new Float64Array(n * width).fill(empty);
@@ -315,7 +316,7 @@ function paintSignal(painter, run, row, lay, look) {
       for (let i = t; i < Math.min(n, t + step); i++) v = Math.max(v, values[i]);
       points.push((run.at[t] + run.at[Math.min(n, t + 1)]) / 2, base - (v / top) * row.height);
     }
-    return points;
+    return n > 1 ? points : [run.at[0], points[1], run.at[1], points[1]];
   };
   const energy = line(run.base.energy[row.name]);
   painter.path([energy[0], base, ...energy, energy.at(-2), base], { fill: look.area });
@@ -325,7 +326,7 @@ function paintSignal(painter, run, row, lay, look) {
 
 function paintAxis(painter, view, lay, look) {
   const [low, high] = view.span, raw = ((high - low) * 80) / (lay.right - lay.left), power = 10 ** Math.floor(Math.log10(raw));
-  const step = Math.max(power * [1, 2, 5, 10].find((f) => f * power >= raw), high - low > 4 ? 1 : 0);
+  const step = Math.max(power * [1, 2, 5, 10].find((f) => f * power >= raw), view.lead?.base.count > 1 ? 0 : 1);
   painter.lines([lay.left, lay.bottom, lay.right, lay.bottom], look.ink);
   for (let s = Math.ceil(low / step) * step; s <= high; s += step) {
     const x = lay.left + ((s - low) / (high - low)) * (lay.right - lay.left);
@@ -382,7 +383,7 @@ class View {
     this.build();
     el.replaceChildren(this.root);
     this.watch();
-    this.setScene(scene, hooks.state);
+    this.setScene(scene, hooks.state ?? scene.state);
   }
 
   build() {
@@ -400,7 +401,7 @@ class View {
     this.uniform = make("input", { type: "checkbox", onchange: on((t) => ({ uniform: t.checked })) });
     this.reset = make("button", { type: "button", onclick: () => this.change({ temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set() }) }, "Reset");
     this.tools = Object.fromEntries(["look", "mask", "remove"].map((tool) => [tool, make("input", { type: "radio", name: this.name, value: tool, checked: tool === "look", onchange: () => this.setTool(tool) })]));
-    this.whyNot = make("span", { class: "why" });
+    this.whyNot = make("span", { class: "whynot" });
     const tool = (name, text, ...more) => make("label", { class: `tool ${name}` }, this.tools[name], make("b", {}, text), ...more);
     this.toolBox = make("fieldset", { class: "tools" }, make("legend", {}, "Click or drag over the frames to …"),
       tool("look", "look", make("span", {}, "Choose a frame. With the picture focused: arrow, Home, End and Page keys move, Space masks, Shift with an arrow masks along.")),
@@ -408,7 +409,7 @@ class View {
     this.canvas = make("canvas", { "aria-hidden": "true" }); this.marks = make("canvas", { "aria-hidden": "true" });
     this.slider = make("div", { class: "strips", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": "Frame of the video", onkeydown: (e) => this.onKey(e) }, this.canvas, this.marks);
     for (const kind of ["down", "move", "up", "cancel"]) this.slider.addEventListener(`pointer${kind}`, (e) => this.onPointer(kind, e));
-    this.here = make("p", { class: "here" }); this.facts = make("div", { class: "facts" }); this.most = make("p", { class: "most", "aria-live": "polite" });
+    this.here = make("p", { class: "here" }); this.facts = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
     this.scores = make("table", { class: "scores" }); this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
     this.status = make("p", { class: "status", role: "status" }); this.notes = make("div", { class: "notes" });
     this.toggle = make("button", { type: "button", "aria-expanded": "false", onclick: () => this.showData(this.data.hidden) }, "Data table");
@@ -416,7 +417,7 @@ class View {
     const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.videoLabel, this.runsBox), tweaks,
-      make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.toolBox, this.status, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, this.here, make("div", { class: "scroll" }, this.scores), this.most, this.facts)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.toolBox, this.status, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.facts)),
       this.data, this.notes);
   }
 
@@ -485,7 +486,7 @@ class View {
   /** Ask the kernel for the video without the removed frames: one request under way, the newest waits. */
   async encode() {
     const frames = [...this.state.removed].sort((a, b) => a - b), video = this.state.video;
-    if (!frames.length) { for (const run of this.runs) run.now = run.base; this.mark("weights"); if (!this.asked) return; }
+    if (!frames.length) { for (const run of this.runs) { run.now = run.base; run.without = null; } this.mark("weights"); if (!this.asked) return; }
     if (!this.hooks.remove || this.link !== "live") { this.mark("weights"); return; }
     this.waiting = true;
     if (this.asked) return;
@@ -498,7 +499,7 @@ class View {
         const parts = await this.hooks.remove(video, now);
         if (this.state.video === video && this.state.removed.size) for (const [k, run] of this.runs.entries()) {
           const part = parts[k] && decode(parts[k]);
-          run.now = part && !part.problem && !run.base.problem ? spread(run.base, part, run.where ? Array.from(run.base.times.keys()).filter((t) => now.includes(run.link[t])) : now) : part?.problem ? { ...run.base, problem: part.problem } : run.now;
+          if (part && !run.base.problem) { run.now = part.problem ? { ...run.base, problem: part.problem } : spread(run.base, part); run.without = now; }
         }
         this.tell("");
       } catch (error) { this.tell(String(error.message ?? error)); }
@@ -551,6 +552,7 @@ class View {
     this.heads = this.shown.map((run) => make("th", { scope: "col", class: "number" }));
     const known = this.runs.some((run) => run.base.true != null);
     const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, known ? "class (✓ true label)" : "class (truth unknown)"), ...this.heads));
+    for (const node of [this.scores, this.body]) node.classList.toggle("many", this.shown.length > 1);
     this.scores.replaceChildren(head, make("tbody", {}, ...this.cells.map((row) => row.node)));
   }
 
@@ -607,7 +609,7 @@ class View {
   }
 
   showScores() {
-    const stale = this.asked !== null || (this.state.removed.size > 0 && this.shown.some((run) => !run.now.gone || !same(new Set([...run.now.gone].map((t) => run.link[t])), this.state.removed)));
+    const stale = this.asked !== null || (this.state.removed.size > 0 && this.shown.some((run) => !run.without || !same(new Set(run.without), this.state.removed)));
     this.scores.classList.toggle("stale", stale); this.scores.setAttribute("aria-busy", String(this.asked !== null));
     let most = null;
     this.shown.forEach((run, r) => {
@@ -615,7 +617,8 @@ class View {
       for (const row of this.cells) {
         const cell = row.cells[r], k = run.now.classes.indexOf(row.label), before = run.base.problem || k < 0 ? NaN : run.base.scores[k], after = run.told?.scores && k >= 0 ? run.told.scores[k] : NaN;
         const moved = !(Math.abs(after - before) < 0.0005) && !Number.isNaN(before);
-        say(cell.text, moved ? `${digits(before)} → ${Number.isNaN(after) ? "?" : digits(after)}` : digits(before));
+        const [from, to] = [before, after].map((x) => digits(x, this.shown.length > 1 ? 2 : 3));
+        say(cell.text, moved && from !== to ? `${from} → ${Number.isNaN(after) ? "?" : to}` : from);
         cell.bar.style.width = `${100 * (Number.isNaN(after) ? before || 0 : after)}%`;
         if (moved && Number.isFinite(after) && (!most || Math.abs(after - before) > Math.abs(most.by))) most = { by: after - before, before, after, label: row.label, run };
       }
@@ -634,7 +637,7 @@ class View {
   factsOf(run) {
     const { told, now } = run, n = run.base.count - (now.gone?.size ?? 0), of = this.shown.length > 1 ? `${run.letter}: ` : "";
     if (!told.known) return [`${of}Every frame is masked or removed, so there are no weights and no scores.`];
-    const share = told.kept > 1 ? `, ${Math.round((100 * told.entropy) / Math.log(told.kept))} % of the uniform weights' ${digits(Math.log(told.kept), 2)}` : "";
+    const share = n > 1 ? `, ${Math.round((100 * told.entropy) / Math.log(n))} % of the uniform weights' ${digits(Math.log(n), 2)}` : "";
     const said = [`${of}Entropy of the weights ${digits(told.entropy, 2)} nats${share}${told.kept < n || n < run.base.count ? `; ${told.kept} of ${plural(run.base.count, "frame")} kept` : ""}.`];
     if (!now.contributions) said.push(now.occlusion ? `${of}The classifier is not linear, so that no frame's share of a logit exists; drawn is occlusion: the score minus the score without the frame.` : `${of}No contributions were given, so that only the weights follow the controls.`,
       ...(told.scores ? [] : [`${of}Without them the new scores are not known here${this.link === "live" ? ": remove the frames instead of masking them." : "."}`]));
@@ -827,9 +830,10 @@ function render({ model, el }) {
     if (view.link === "silent") view.setLink("live");
     if (message.kind === "evidence" && pending?.number === message.number) { clearTimeout(pending.silent); pending.resolve(message.runs); pending = null; }
     else if (message.kind === "failed" && pending?.number === message.number) { clearTimeout(pending.silent); pending.reject(new Error(message.text)); pending = null; }
-    else if (message.kind === "error") view.tell(message.text);
   };
-  model.on("change:scene", onScene); model.on("msg:custom", onMessage); model.on("comm_live_update", lost); model.on("comm:close", lost);
+  const onProblem = () => view.tell(model.get("problem"));
+  onProblem();
+  model.on("change:scene", onScene); model.on("change:problem", onProblem); model.on("msg:custom", onMessage); model.on("comm_live_update", lost); model.on("comm:close", lost);
   for (const [event, listener] of onState) model.on(event, listener);
   // A kernel that dies of itself closes no comm: JupyterLab's manager, where there is one, tells its status.
   const kernel = model.widget_manager?.kernel, onStatus = (_, status) => { if (["dead", "restarting", "autorestarting", "terminating"].includes(status)) lost(); };
@@ -837,7 +841,7 @@ function render({ model, el }) {
   kernel?.statusChanged?.connect(onStatus); kernel?.connectionStatusChanged?.connect(onConnection);
   return () => {
     kernel?.statusChanged?.disconnect(onStatus); kernel?.connectionStatusChanged?.disconnect(onConnection);
-    model.off("change:scene", onScene); model.off("msg:custom", onMessage); model.off("comm_live_update", lost); model.off("comm:close", lost);
+    model.off("change:scene", onScene); model.off("change:problem", onProblem); model.off("msg:custom", onMessage); model.off("comm_live_update", lost); model.off("comm:close", lost);
     for (const [event, listener] of onState) model.off(event, listener);
     view.destroy();
   };

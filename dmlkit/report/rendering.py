@@ -14,6 +14,8 @@ from markupsafe import Markup
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
+from dmlkit.report.inlining import NOTHING, Views
+
 TEMPLATES = Path(__file__).parent / "templates"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # The richest form of an output that a page without scripts can show.
@@ -31,7 +33,7 @@ def templates() -> Environment:
 def render_page(template: str, **values: object) -> str:
     """A page from a template, with the report's style inlined."""
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # our own file
-    return templates().get_template(template).render(style=style, **values)
+    return templates().get_template(template).render(style=style, **{**NOTHING, **values})
 
 
 def render_notebook(
@@ -58,7 +60,8 @@ def render_notebook(
         previous, following: `{"html": ..., "title": ...}` of the neighbours; None where there is none.
         pages: The names of the report's other notebooks: links to them are kept.
     """
-    body = _body(nbformat.read(notebook, as_version=4), title=title, pages=pages)
+    views = Views()
+    body = _body(nbformat.read(notebook, as_version=4), title=title, pages=pages, views=views)
     return render_page(
         "notebook.html.j2",
         title=title,
@@ -69,6 +72,7 @@ def render_notebook(
         previous=previous,
         next=following,
         body=Markup(body),  # made by `_body` from escaped text and our own tables
+        **views.head,
     )
 
 
@@ -86,14 +90,14 @@ def _exporter() -> HTMLExporter:
     )
 
 
-def _body(notebook: nbformat.NotebookNode, *, title: str, pages: Collection[str]) -> str:
+def _body(notebook: nbformat.NotebookNode, *, title: str, pages: Collection[str], views: Views) -> str:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.metadata["live"] = any(_needs_word(output.get("data", {})) for output in cell.outputs)
-            cell.outputs = [still for output in cell.outputs if (still := _still(output))]
+            cell.outputs = [still for output in cell.outputs if (still := _still(views.take(output)))]
     html, _ = _exporter().from_notebook_node(notebook)
-    return _finish(html, title=title, pages=pages)
+    return _finish(html, title=title, pages=pages, views=views)
 
 
 def _needs_word(data: Mapping) -> bool:
@@ -113,8 +117,8 @@ def _still(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     return output
 
 
-def _finish(html: str, *, title: str, pages: Collection[str]) -> str:
-    """One h1, tables that scroll by themselves on a narrow page, links that lead somewhere, no script."""
+def _finish(html: str, *, title: str, pages: Collection[str], views: Views) -> str:
+    """One h1, tables that scroll by themselves on a narrow page, links that lead somewhere, no script but ours."""
     soup = BeautifulSoup(html, "html.parser")
     for element in soup.find_all(["script", "iframe", "object", "embed", "link", "meta", "base"]):
         element.decompose()
@@ -137,6 +141,7 @@ def _finish(html: str, *, title: str, pages: Collection[str]) -> str:
         _lead(link, pages)
     for text in soup.find_all("pre"):
         text["tabindex"] = "0"
+    views.put(soup)
     return str(soup)
 
 
