@@ -119,11 +119,15 @@ class OpenedRun:
         found = self._parts(clip, np.ones((1, len(clip.frames)), bool))
         return AttentionParts(found.scores[0], found.weights[0], found.logits[0], found.states[0])
 
+    def contributions(self, parts: AttentionParts, classes) -> np.ndarray | None:
+        """(n, classes) w·h_t of some classes; None where the classifier is not linear."""
+        return self._opened.contributions(parts.states, classes)
+
     def told(self, parts: AttentionParts, classes) -> dict[str, np.ndarray | None]:
         """What each frame says of some classes: `contributions` and `biases`, or `occlusion` where not linear."""
         if self.linear:
             return {
-                "contributions": self._opened.contributions(parts.states, classes),
+                "contributions": self.contributions(parts, classes),
                 "biases": self._opened.biases(classes),
             }
         without = self.masked_scores(parts, ~np.eye(len(parts.weights), dtype=bool))
@@ -161,8 +165,12 @@ class OpenedRun:
         """
         if not len(kept):
             return np.empty((0, self._dataset.num_classes), np.float32)
-        groups = np.split(kept, range(ROWS, len(kept), ROWS))
-        return np.concatenate([self._parts(clip, rows).scores for rows in groups])
+        # Rows of about one length together: each group is padded to its longest.
+        order = np.argsort(kept.sum(axis=1), kind="stable")
+        groups = np.split(kept[order], range(ROWS, len(kept), ROWS))
+        scores = np.empty((len(kept), self._dataset.num_classes), np.float32)
+        scores[order] = np.concatenate([self._parts(clip, rows).scores for rows in groups])
+        return scores
 
     def _parts(self, clip: Clip, kept: np.ndarray) -> AttentionParts:
         """The video once for each row, with the frames kept moved together."""
