@@ -138,6 +138,11 @@ class AttentionExplorer:
 
     @classes.setter
     def classes(self, classes: Sequence[int | str]) -> None:
+        if not self._carries(classes):
+            masked, removed, frame = self.masked, self.removed, self.frame
+            self._wanted = list(classes)
+            self._show(self.video)
+            self._set(masked=list(masked), removed=list(removed), frame=frame)
         self._set(classes=self._numbers(classes))
 
     @property
@@ -195,7 +200,7 @@ class AttentionExplorer:
 
     def _show(self, name: str) -> None:
         try:
-            self.evidence = self.source.evidence(name)
+            self.evidence = self._look(name)
             said, self._problem = scene({name: self.evidence}, **self._head(live=self.source.can_remove)), None
         except DataError as error:
             self.evidence, self._problem = (), str(error)
@@ -204,20 +209,30 @@ class AttentionExplorer:
             said["videos"] = [{"id": name, "label": self.source.videos[name], "runs": runs}]
         self._video, self._encoded = name, None
         heaviest = int(self.evidence[0].weights.argmax()) if self.frames else 0
-        keep = [label for label in self._widget.classes if any(label in each.classes for each in self.evidence)]
         self._held = True
         with self._widget.hold_sync():
             state = {"masked": [], "removed": []}
             shown = self._widget.shown or list(self.source.runs)
-            classes = self._numbers(self._wanted) if self._wanted is not None and self.evidence else keep
-            # Chosen once; from then on the view's own choice stays.
-            self._wanted = self._wanted if not self.evidence else None
             for key, value in (state | {"frame": heaviest, "shown": shown}).items():
                 setattr(self._widget, key, value)
-            self._widget.classes = classes or self._first_classes()
+            if self.evidence:
+                # A choice of classes stays from video to video; without one, each video shows its own.
+                self._widget.classes = self._numbers(self._wanted) if self._wanted else self._first_classes()
             self._widget.scene = said
         self._held = False
         self._changed()
+
+    def _look(self, name: str) -> tuple[Evidence, ...]:
+        """The evidence of a video; the classes asked for are carried besides those that say most."""
+        found = self.source.evidence(name)
+        wanted = self._wanted or ()
+        if self._carries(wanted, found):
+            return found
+        return self.source.evidence(name, classes=list(dict.fromkeys([*found[0].names, *wanted])))
+
+    def _carries(self, classes: Sequence[int | str], evidence: Sequence[Evidence] | None = None) -> bool:
+        known = {each for one in evidence or self.evidence for pair in (one.classes, one.names) for each in pair}
+        return known.issuperset(classes)
 
     def _head(self, *, live: bool) -> dict:
         source = self.source
@@ -266,6 +281,8 @@ class AttentionExplorer:
     def _changed(self, change=None) -> None:
         if self._held:
             return  # several at once are one change
+        if change is not None and change.name == "classes":
+            self._wanted = list(change.new)  # chosen by hand
         for callback in list(self.callbacks):
             try:
                 callback(self)

@@ -100,13 +100,16 @@ const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "
 // Two back ends of one interface: rects([x, y, w, h, …]), path([x, y, …]), lines([x1, y1, x2, y2, …]), text.
 
 let ruler = null;
-/** Text cut to a width, with an ellipsis. */
-function fit(text, width, font) {
+function textWidth(text, font) {
   ruler ??= document.createElement("canvas").getContext("2d");
   ruler.font = font;
-  if (ruler.measureText(text).width <= width) return text;
+  return ruler.measureText(text).width;
+}
+/** Text cut to a width, with an ellipsis. */
+function fit(text, width, font) {
+  if (textWidth(text, font) <= width) return text;
   let end = text.length;
-  while (end > 1 && ruler.measureText(text.slice(0, end) + "…").width > width) end--;
+  while (end > 1 && textWidth(text.slice(0, end) + "…", font) > width) end--;
   return text.slice(0, end) + "…";
 }
 
@@ -165,7 +168,9 @@ class SvgPainter extends Painter {
   document(width, height, title) {
     const body = this.parts.splice(0).join("");
     this.add("title", {}, title);
-    return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${this.family.replace(/["&<>]/g, "'")}">${this.parts.pop()}${body}</svg>`;
+    // Asked of the browser: an address in a script would look as if the page fetched something.
+    const space = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
+    return `<svg xmlns="${space}" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${this.family.replace(/["&<>]/g, "'")}">${this.parts.pop()}${body}</svg>`;
   }
 }
 
@@ -177,23 +182,23 @@ const HEIGHT = { weights: 96, signed: 46, signal: 34, planted: 9, words: 18 };
 /** Which rows there are, from top to bottom, and where: a plain list that the painters and the hands share. */
 function layout(view, width) {
   const rows = [], lead = view.lead;
-  const many = view.shown.length > 1;
+  const many = view.shown.length > 1, narrow = width < 560;
   for (const run of view.shown) {
     const of = many ? `${run.letter} · ` : "";
     if (run.now.problem) { rows.push({ kind: "words", run, title: many ? of + run.name : "", text: run.now.problem }); continue; }
-    rows.push({ kind: "weights", run, title: many ? `${of}${run.name}: attention weight` : "Attention weight" });
+    rows.push({ kind: "weights", run, title: many && !narrow ? `${of}${run.name}: attention weight` : `${of}Attention weight` });
     for (const label of view.state.classes) {
       const k = run.now.classes.indexOf(label);
       if (k < 0) continue;
       const what = run.now.contributions ? "contribution" : run.now.occlusion ? "occlusion: score minus score without the frame" : null;
-      rows.push(what ? { kind: "signed", run, k, label, title: `${of}${run.now.names[k]}: ${what}` }
+      rows.push(what ? { kind: "signed", run, k, label, title: `${of}${run.now.names[k]}${narrow ? "" : `: ${what}`}` }
         : { kind: "words", run, title: of + run.now.names[k], text: "no contributions were given for this class" });
     }
   }
   if (lead) {
     for (const [label, frames] of Object.entries(lead.base.planted).slice(0, 5))
       rows.push({ kind: "planted", frames, title: `planted: ${view.nameOf(Number(label))}` });
-    for (const name of Object.keys(lead.base.energy)) rows.push({ kind: "signal", name, title: `${name}: energy (area), change (line)` });
+    for (const name of Object.keys(lead.base.energy)) rows.push({ kind: "signal", name, title: `${name}: energy (area)${narrow ? "," : " and"} change (line)` });
   }
   let y = 8;
   for (const row of rows) {
@@ -281,10 +286,9 @@ function paintRows(painter, view, lay, look) {
       painter.lines([lay.left, base, lay.right, base], look.rule);
       if (run.told.kept) {
         const uniform = 1 / run.told.kept, y = base - uniform * scale;
-        if (y > row.top) {
-          painter.lines([lay.left, y, lay.right, y], look.ink, { width: 1.25, dash: [6, 4] });
-          painter.text(lay.right, y - 4, `uniform ${small(uniform)}`, look.ink, { size: 11, anchor: "end", halo: look.ground });
-        }
+        if (y > row.top) painter.lines([lay.left, y, lay.right, y], look.ink, { width: 1.25, dash: [6, 4] });
+        const said = `dashed: uniform ${small(uniform)}`, from = lay.left + textWidth(row.title, painter.font(12, true)) + 14;
+        if (from + textWidth(said, painter.font(11)) < lay.right - 140) painter.text(from, row.y + 12, said, look.ink, { size: 11 });
       }
       if (!run.told.known) painter.text((lay.left + lay.right) / 2, row.top + row.height / 2, "no frame is left: no weights, no scores", look.ink, { anchor: "middle", bold: true, halo: look.ground });
     }

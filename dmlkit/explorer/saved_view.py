@@ -51,7 +51,7 @@ def _scene(explorer) -> dict:
     kept = (ids[place:] + ids[:place])[: explorer.keep]
     videos = {}
     for name in kept:
-        videos[name] = explorer.evidence if name == explorer.video else explorer.source.evidence(name)
+        videos[name] = explorer.evidence if name == explorer.video else explorer._look(name)
     said = scene(videos, **explorer._head(live=False))
     names = ("frame", "masked", "temperature", "top", "uniform", "classes", "shown")
     said["state"] = {name: getattr(explorer._widget, name) for name in names}

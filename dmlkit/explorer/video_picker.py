@@ -7,6 +7,7 @@ from collections.abc import Callable
 import ipywidgets as widgets
 
 from dmlkit.errors import DataError, UsageError
+from dmlkit.explorer.drawing import page, sentence
 
 # A menu of thousands is slow in every browser; any other video can be typed or set from Python.
 OFFERED = 200
@@ -26,7 +27,9 @@ class VideoPicker:
         wide = widgets.Layout(width="auto", flex="1 1 22em", max_width="44em", min_width="12em")
         ways = dict(WAYS) if hasattr(source, "worst") and source.classes else {"in order": "order"}
         self._by = widgets.Dropdown(options=list(ways.items()), description="Videos", layout=widgets.Layout(width="16em"))
-        self._class = widgets.Dropdown(description="Class", layout=widgets.Layout(width="20em", display="none"))
+        classes = [(f"{source.dataset.class_names[label]} ({count})", label) for label, count in _most_first(source)]
+        hidden = widgets.Layout(width="20em", display="none")
+        self._class = widgets.Dropdown(options=classes, description="Class", layout=hidden)
         self._video = widgets.Dropdown(description="Video", layout=wide)
         self._id = widgets.Text(
             description="Id", placeholder="or type one", continuous_update=False, layout=widgets.Layout(width="16em")
@@ -36,7 +39,6 @@ class VideoPicker:
         box = widgets.Box(row, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 8px"))
         self.widget = widgets.VBox([box, self._said])
         self.widget.layout.display = "none" if len(source.videos) < 2 else None
-        self._class.options = [(f"{self._name(label)} ({count})", label) for label, count in self._counts()]
         self._list()
         self._by.observe(lambda change: self._list(first=True), names="value")
         self._class.observe(lambda change: self._list(first=True), names="value")
@@ -52,12 +54,6 @@ class VideoPicker:
             self._video.value = name
         finally:
             self._quiet = False
-
-    def _counts(self) -> list[tuple[int, int]]:
-        return sorted(getattr(self._source, "classes", {}).items(), key=lambda item: (-item[1], item[0]))
-
-    def _name(self, label: int) -> str:
-        return self._source.dataset.class_names[label]
 
     def _list(self, *, first: bool = False) -> None:
         """Fill the menu; with `first`, show its first video."""
@@ -95,7 +91,10 @@ class VideoPicker:
             self._say(str(error))
 
     def _say(self, text: str) -> None:
-        from dmlkit.explorer.drawing import page, sentence
-
         self._said.value = page(sentence(text)) if text else ""
         self._said.layout.display = None if text else "none"
+
+
+def _most_first(source) -> list[tuple[int, int]]:
+    """Each class with the number of its videos; none where the source knows of none."""
+    return sorted(getattr(source, "classes", {}).items(), key=lambda item: (-item[1], item[0]))
