@@ -6,6 +6,7 @@ imported. `TF_CPP_MIN_LOG_LEVEL=0` shows them.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,3 +32,18 @@ def start_up_lines_hidden() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nothing)
+
+
+@contextmanager
+def retracing_unmentioned() -> Iterator[None]:
+    """Around graphs that are made on purpose: TensorFlow's warning that it makes many of them is dropped."""
+    log = logging.getLogger("tensorflow")
+
+    def other(record: logging.LogRecord) -> bool:
+        return "retracing" not in record.getMessage()
+
+    log.addFilter(other)
+    try:
+        yield
+    finally:
+        log.removeFilter(other)

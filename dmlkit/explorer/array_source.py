@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError, nearest
-from dmlkit.explorer.evidence import SUM, Evidence
+from dmlkit.explorer.evidence import SUM, Evidence, highest_and_true
 from dmlkit.explorer.weighing import class_logits, sigmoid
-
-CARRIED = 20
 
 
 class ArraySource:
@@ -100,7 +98,11 @@ class ArraySource:
                 "Removing frames encodes the video again, and there is no model here. Mask them."
             )
         whole = self._found[video]
-        carried = _highest(whole) if classes is None else [self._number(each, whole) for each in classes]
+        carried = (
+            highest_and_true(whole.scores, whole.true)
+            if classes is None
+            else [self._number(each, whole) for each in classes]
+        )
         return (_only(whole, carried),)
 
     def _evidence(self, name: str, video: Mapping) -> Evidence:
@@ -235,13 +237,6 @@ def _rows(given, name: str) -> dict[str, np.ndarray]:
     if given is None:
         return {}
     return dict(given) if isinstance(given, Mapping) else {name: given}
-
-
-def _highest(whole: Evidence) -> list[int]:
-    must = [label for label in whole.true or () if label in whole.classes][:CARRIED]
-    others = [label for label in np.argsort(-whole.scores, kind="stable").tolist() if label not in set(must)]
-    chosen = must + others[: CARRIED - len(must)]
-    return sorted(chosen, key=lambda label: (-whole.scores[label], label))
 
 
 def _only(whole: Evidence, carried: Sequence[int]) -> Evidence:

@@ -17,6 +17,9 @@ from dmlkit.errors import DataError
 FORMAT = 1
 """The version of the JSON that `Evidence.to_json` and `scene` write."""
 
+CARRIED = 20
+"""How many classes travel with a video where nobody chose them."""
+
 # A softmax in single precision over thousands of frames still sums to 1 within this.
 SUM = 1e-3
 
@@ -166,6 +169,18 @@ class Evidence:
                 f"{self._who}: {name} must have the shape {shape}, as there are {np.size(self.weights)} weights and "
                 f"{len(self.classes)} classes. Received: {values.shape}."
             )
+
+
+def highest_and_true(scores: np.ndarray, true: Sequence[int] | None) -> list[int]:
+    """The classes that are carried where nobody chose them: `CARRIED` of them, the highest score first.
+
+    Args:
+        scores: (classes,).
+        true: The video's labels, which are always among them.
+    """
+    must = [label for label in true or () if label < len(scores)][:CARRIED]
+    others = [label for label in np.argsort(-scores, kind="stable").tolist() if label not in set(must)]
+    return sorted(must + others[: CARRIED - len(must)], key=lambda label: (-scores[label], label))
 
 
 def check_weights(weights: np.ndarray, *, who: str) -> None:

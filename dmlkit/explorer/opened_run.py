@@ -14,6 +14,7 @@ from dmlkit.errors import UsageError
 from dmlkit.experiments import EXPERIMENTS, Experiment
 from dmlkit.models import ENCODERS, AttentionParts, OpenedAttention
 from dmlkit.predictions import Predictions
+from dmlkit.quiet import retracing_unmentioned
 from dmlkit.runs import Run, load_run
 
 # Videos encoded at once when frames are taken away: more would not be quicker on two cores.
@@ -105,14 +106,15 @@ class OpenedRun:
         A graph is made for the first shape it meets, and once more, for all others, at the first other one.
         """
         length = len(clip.frames)
-        self.removed_scores(clip, np.ones((1, length), bool))
         longer = Clip(
             clip.frames, {name: np.pad(each, ((0, 1), (0, 0))) for name, each in clip.features.items()}
         )
-        parts = self._parts(longer, np.ones((2, length + 1), bool))
-        if not self.linear:
-            for rows in (1, 2):
-                self._opened.classify(np.zeros((rows, parts.states.shape[2]), np.float32))
+        with retracing_unmentioned():
+            self._parts(clip, np.ones((1, length), bool))
+            parts = self._parts(longer, np.ones((2, length + 1), bool))
+            if not self.linear:
+                for rows in (1, 2):
+                    self._opened.classify(np.zeros((rows, parts.states.shape[2]), np.float32))
 
     def parts(self, clip: Clip) -> AttentionParts:
         """The video taken apart: scores (classes,), weights and logits (n,), states (n, size)."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from dmlkit.errors import UsageError
 from dmlkit.explorer.array_source import ArraySource
-from dmlkit.explorer.evidence import Evidence
+from dmlkit.explorer.evidence import Evidence, highest_and_true
 from dmlkit.explorer.listing import Listing, apart
 from dmlkit.explorer.mistakes import losses, say_mistake
 from dmlkit.explorer.weighing import as_mask
@@ -29,7 +29,6 @@ from dmlkit.explorer.weighing import as_mask
 __all__ = ["ArraySource", "ModelSource"]
 
 MOST_RUNS = 3
-CARRIED = 20
 # Videos whose parts are kept, so that going back to one costs nothing.
 REMEMBERED = 8
 
@@ -154,7 +153,11 @@ class ModelSource:
         from dmlkit.explorer.opened_run import without
 
         clips, parts, true = self._look(video)
-        carried = self.listing.numbers(classes) if classes is not None else self._carried(parts, true)
+        carried = (
+            self.listing.numbers(classes)
+            if classes is not None
+            else highest_and_true(np.max([part.scores for part in parts], axis=0), true)
+        )
         gone = as_mask(removed, len(clips[0].frames))
         seconds = clips[0].frames[gone]
         found = []
@@ -206,14 +209,6 @@ class ModelSource:
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return self._seen[video]
-
-    def _carried(self, parts, true) -> tuple[int, ...]:
-        """The classes scored highest by any of the runs, with the true ones among them, in that order."""
-        highest = np.max([part.scores for part in parts], axis=0)
-        must = list(true or ())[:CARRIED]
-        others = [label for label in np.argsort(-highest, kind="stable").tolist() if label not in set(must)]
-        chosen = must + others[: CARRIED - len(must)]
-        return tuple(sorted(chosen, key=lambda label: (-highest[label], label)))
 
     @cached_property
     def listing(self) -> Listing:

@@ -72,9 +72,12 @@ def say_faithfulness(study) -> Sentence:
     for curve, better in (("deletion", "lower"), ("insertion", "higher")):
         others = ", ".join(f"{ORDERS[way]} {_number(areas, way, curve)}" for way in [*rest, "random"])
         said.append(
-            f"{curve} area {_number(areas, 'attention', curve)} by attention ({better} is better), {others}: attention "
-            f"{_against(areas, curve)}."
+            f"{curve.capitalize()} area {_number(areas, 'attention', curve)} by attention ({better} is better), {others}: "
+            f"attention {_against(areas, curve)}."
         )
+    said.append(
+        "Occlusion asks the model, frame by frame, what the curves ask, and so sets what could be reached."
+    )
     planted = study.planted
     if planted.empty:
         said.append("Nobody knows which frames made these labels, so whether it finds them cannot be asked.")
@@ -141,13 +144,8 @@ def _against(areas, curve: str) -> str:
     """What the paired difference from random orders means."""
     at, name = areas.loc["attention"], f"{curve}_against_random"
     low, high = at[f"{name}_low"], at[f"{name}_high"]
-    by = f"by {at[name]:+.3f} [{low:+.3f}, {high:+.3f}]"
-    better = high < 0 if curve == "deletion" else low > 0
-    if better:
-        return f"beats random orders of the same videos {by}"
-    worse = low > 0 if curve == "deletion" else high < 0
-    return (
-        f"is worse than random orders of the same videos {by}"
-        if worse
-        else f"cannot be told from random orders ({by})"
-    )
+    by = f"paired difference {at[name]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    better, worse = (high < 0, low > 0) if curve == "deletion" else (low > 0, high < 0)
+    if better or worse:
+        return f"is {'better' if better else 'worse'} than random orders of the same videos ({by})"
+    return f"cannot be told from random orders of the same videos ({by})"

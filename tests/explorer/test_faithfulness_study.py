@@ -110,10 +110,13 @@ def test_the_words_are_the_studys_numbers(study):
     at = study.areas.loc["attention"]
     assert "Attention is not by itself an explanation" in said
     assert (
-        f"deletion area {at['deletion']:.3f} [{at['deletion_low']:.3f}, {at['deletion_high']:.3f}] by attention"
+        f"Deletion area {at['deletion']:.3f} [{at['deletion_low']:.3f}, {at['deletion_high']:.3f}] by attention"
         in said
     )
-    assert "beats random orders of the same videos" in said and "generated data" in said
+    assert (
+        "attention is better than random orders of the same videos (paired difference -" in said
+        and "generated data" in said
+    )
     assert f"uniform weights {study.planted.loc['all', 'uniform']:.3f}" in said
 
 

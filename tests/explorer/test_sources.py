@@ -8,7 +8,8 @@ import pytest
 
 from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.explorer.sources import CARRIED, ModelSource
+from dmlkit.explorer.evidence import CARRIED
+from dmlkit.explorer.sources import ModelSource
 from dmlkit.explorer.weighing import scores_of, weigh
 from dmlkit.models import attention_weights, build
 
