@@ -201,7 +201,10 @@ class AttentionExplorer:
     def _show(self, name: str) -> None:
         try:
             self.evidence = self._look(name)
-            said, self._problem = scene({name: self.evidence}, **self._head(live=self.source.can_remove)), None
+            said, self._problem = (
+                scene({name: self.evidence}, **self._head(live=self.source.can_remove)),
+                None,
+            )
         except DataError as error:
             self.evidence, self._problem = (), str(error)
             said = scene({}, **self._head(live=False))
@@ -231,13 +234,20 @@ class AttentionExplorer:
         return self.source.evidence(name, classes=list(dict.fromkeys([*found[0].names, *wanted])))
 
     def _carries(self, classes: Sequence[int | str], evidence: Sequence[Evidence] | None = None) -> bool:
-        known = {each for one in evidence or self.evidence for pair in (one.classes, one.names) for each in pair}
+        known = {
+            each for one in evidence or self.evidence for pair in (one.classes, one.names) for each in pair
+        }
         return known.issuperset(classes)
 
     def _head(self, *, live: bool) -> dict:
         source = self.source
         labels = {"labels": source.videos} if len(source.videos) <= 5000 else {}
-        known = {"title": source.title, "data": source.data, "generated": source.generated, "note": source.note}
+        known = {
+            "title": source.title,
+            "data": source.data,
+            "generated": source.generated,
+            "note": source.note,
+        }
         return {**known, **labels, "live": live}
 
     def _first_classes(self) -> list[int]:
@@ -248,7 +258,11 @@ class AttentionExplorer:
         return list(dict.fromkeys([*true, *lead.classes]))[:DRAWN]
 
     def _numbers(self, classes: Sequence[int | str]) -> list[int]:
-        known = {name: label for each in self.evidence for label, name in zip(each.classes, each.names, strict=True)}
+        known = {
+            name: label
+            for each in self.evidence
+            for label, name in zip(each.classes, each.names, strict=True)
+        }
         found = []
         for each in classes:
             label = known.get(each) if isinstance(each, str) else int(each)
@@ -324,9 +338,16 @@ class AttentionExplorer:
             return None, None
         full = np.zeros(whole.frames)
         full[np.isin(whole.times, part.times)] = weights
-        neutral = not len(masked) and self.temperature == 1 and not self.uniform and (self.top or part.frames) >= part.frames
+        neutral = (
+            not len(masked)
+            and self.temperature == 1
+            and not self.uniform
+            and (self.top or part.frames) >= part.frames
+        )
         scores = part.scores if neutral else scores_of(part, weights)
-        return full, None if scores is None else dict(zip(part.names, np.asarray(scores, float).tolist(), strict=True))
+        return full, None if scores is None else dict(
+            zip(part.names, np.asarray(scores, float).tolist(), strict=True)
+        )
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
         """The widget where there is a kernel; the whole scene, a picture and words for every other reader."""
@@ -358,7 +379,9 @@ def explore(
     """
     from dmlkit.explorer.sources import ModelSource  # loads TensorFlow
 
-    return AttentionExplorer(ModelSource(run_or_model, data, split=split), video=video, classes=classes, keep=keep)
+    return AttentionExplorer(
+        ModelSource(run_or_model, data, split=split), video=video, classes=classes, keep=keep
+    )
 
 
 def explore_arrays(

@@ -196,7 +196,7 @@ function layout(view, width) {
     }
   }
   if (lead) {
-    for (const [label, frames] of Object.entries(lead.base.planted).slice(0, 5))
+    for (const [label, frames] of Object.entries(lead.base.planted).filter(([, frames]) => frames.length).slice(0, 5))
       rows.push({ kind: "planted", frames, title: `planted: ${view.nameOf(Number(label))}` });
     for (const name of Object.keys(lead.base.energy)) rows.push({ kind: "signal", name, title: `${name}: energy (area)${narrow ? "," : " and"} change (line)` });
   }
@@ -421,7 +421,7 @@ class View {
     const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.videoLabel, this.runsBox), tweaks,
-      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.toolBox, this.status, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.facts)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.facts)),
       this.data, this.notes);
   }
 
@@ -782,6 +782,7 @@ function picture(view, painter, width) {
 }
 
 async function download(view, kind) {
+  if (view.dirty.weights) view.draw(); // not the numbers before the last change
   const width = 960;
   let blob;
   if (kind === "csv") blob = new Blob(["\ufeff", csv(view)], { type: "text/csv" });

@@ -29,7 +29,9 @@ def saved_view(explorer) -> dict[str, object]:
 
     plot = still(explorer.evidence[0], frame=explorer.frame, classes=explorer.classes)
     words, png = say_evidence(explorer.evidence[0]), base64.b64encode(plot.png()).decode("ascii")
-    picture = element("img", {"src": f"data:image/png;base64,{png}", "alt": plot.alt, "style": "max-width: 100%"})
+    picture = element(
+        "img", {"src": f"data:image/png;base64,{png}", "alt": plot.alt, "style": "max-width: 100%"}
+    )
     title = f"{explorer.source.title} on {explorer.source.data}. {explorer.source.videos[explorer.video]}"
     return {
         MIME: _scene(explorer),
@@ -37,7 +39,9 @@ def saved_view(explorer) -> dict[str, object]:
             sentence(title),
             picture,
             sentence(words),
-            sentence("Open this notebook in JupyterLab and run it to mask and remove frames and to choose videos."),
+            sentence(
+                "Open this notebook in JupyterLab and run it to mask and remove frames and to choose videos."
+            ),
         ),
         "image/png": png,
         "text/plain": f"{title}\n{words}",

@@ -26,16 +26,27 @@ class VideoPicker:
         self._source, self._pick, self._quiet = source, pick, False
         wide = widgets.Layout(width="auto", flex="1 1 22em", max_width="44em", min_width="12em")
         ways = dict(WAYS) if hasattr(source, "worst") and source.classes else {"in order": "order"}
-        self._by = widgets.Dropdown(options=list(ways.items()), description="Videos", layout=widgets.Layout(width="16em"))
-        classes = [(f"{source.dataset.class_names[label]} ({count})", label) for label, count in _most_first(source)]
+        self._by = widgets.Dropdown(
+            options=list(ways.items()), description="Videos", layout=widgets.Layout(width="16em")
+        )
+        classes = [
+            (f"{source.dataset.class_names[label]} ({count})", label) for label, count in _most_first(source)
+        ]
         hidden = widgets.Layout(width="20em", display="none")
         self._class = widgets.Dropdown(options=classes, description="Class", layout=hidden)
         self._video = widgets.Dropdown(description="Video", layout=wide)
         self._id = widgets.Text(
-            description="Id", placeholder="or type one", continuous_update=False, layout=widgets.Layout(width="16em")
+            description="Id",
+            placeholder="or type one",
+            continuous_update=False,
+            layout=widgets.Layout(width="16em"),
         )
         self._said = widgets.HTML(layout=widgets.Layout(margin="0", display="none"))
-        row = [self._by] * (len(ways) > 1) + [self._class, self._video] + [self._id] * (len(source.videos) > OFFERED)
+        row = (
+            [self._by] * (len(ways) > 1)
+            + [self._class, self._video]
+            + [self._id] * (len(source.videos) > OFFERED)
+        )
         box = widgets.Box(row, layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 8px"))
         self.widget = widgets.VBox([box, self._said])
         self.widget.layout.display = "none" if len(source.videos) < 2 else None

@@ -62,7 +62,7 @@ class Browser:
 
     def _look(self, address: str) -> None:
         parsed = urlparse(address)
-        if parsed.scheme not in ("data", "blob", "about") and parsed.hostname != "127.0.0.1":
+        if parsed.scheme not in ("data", "blob", "about", "file") and parsed.hostname != "127.0.0.1":
             self.outside.append(address)
 
 
