@@ -2,6 +2,7 @@
 
     explore            which frames of a video a model looks at, and its scores without them
     explore_arrays     the same of anybody's arrays
+    faithfulness_study is attention right? Many videos with frames taken away
     ResultsExplorer    runs side by side: curves, classes, one video's top 20
     LiveCurve          a training's curve, drawn while it trains
 
@@ -10,6 +11,9 @@ with small SVG strings. Each leaves a still picture in the notebook for readers 
 
     drawing            axes, lines, tables as HTML with SVG inside
     evidence           what one model made of one video, as plain arrays and as JSON
+    sources            where it comes from: models on a part of the data, or arrays
+    weighing           masking by arithmetic, as the browser does it
+    still              a figure and words of one video
 
 The names below are loaded when first used, so that a view of plain arrays loads no TensorFlow.
 """
@@ -22,11 +26,19 @@ _HOME_OF = {
     "AttentionExplorer": "attention_explorer",
     "explore": "attention_explorer",
     "explore_arrays": "attention_explorer",
+    "faithfulness_study": "faithfulness",
     "LiveCurve": "live_curve",
     "ResultsExplorer": "results_explorer",
 }
 
-__all__ = ["AttentionExplorer", "LiveCurve", "ResultsExplorer", "explore", "explore_arrays"]
+__all__ = [
+    "AttentionExplorer",
+    "LiveCurve",
+    "ResultsExplorer",
+    "explore",
+    "explore_arrays",
+    "faithfulness_study",
+]
 
 
 def __getattr__(name: str):

@@ -152,7 +152,7 @@ class ModelSource:
         """
         from dmlkit.explorer.opened_run import without
 
-        clips, parts, true = self._look(video)
+        clips, parts, true = self.look(video)
         carried = (
             self.listing.numbers(classes)
             if classes is not None
@@ -185,14 +185,25 @@ class ModelSource:
             names=tuple(self.dataset.class_names[label] for label in carried),
             scores=part.scores[list(carried)],
             true=true,
-            planted={label: np.isin(clip.frames, made) for label, made in self._truth.get(video, {}).items()},
+            planted={label: np.isin(clip.frames, made) for label, made in self.truth.get(video, {}).items()},
             energy=energy,
             change=change,
             **self.opened[place].told(part, carried),
         )
 
-    def _look(self, video: str):
-        """The frames each run reads of a video, what it makes of them, and the true labels."""
+    def look(self, video: str) -> tuple[list, list, tuple[int, ...] | None]:
+        """The frames each run reads of a video, what it makes of them, and the true labels.
+
+        Args:
+            video: Its id.
+
+        Returns:
+            A `Clip` a run, `AttentionParts` a run, and the labels, None where they are not known.
+
+        Raises:
+            UsageError: An unknown video.
+            DataError: It cannot be read.
+        """
         place = self.listing.place_of(video)
         if video in self._seen:
             self._seen.move_to_end(video)
@@ -218,7 +229,8 @@ class ModelSource:
         return Listing(self.dataset, self.split, most=self._most, ids=ids, truth=truth)
 
     @cached_property
-    def _truth(self) -> dict:
+    def truth(self) -> dict:
+        """Id → class → the frames that made the label; empty where the data do not say."""
         return self.dataset.truth(self.split)
 
     def _scores(self, run: int) -> np.ndarray:

@@ -71,12 +71,12 @@ def say_faithfulness(study) -> Sentence:
     rest = [way for way in ("contribution", "occlusion") if way in areas.index]
     for curve, better in (("deletion", "lower"), ("insertion", "higher")):
         others = ", ".join(f"{ORDERS[way]} {_number(areas, way, curve)}" for way in [*rest, "random"])
+        by_attention = f"{_number(areas, 'attention', curve)} by attention ({better} is better)"
         said.append(
-            f"{curve.capitalize()} area {_number(areas, 'attention', curve)} by attention ({better} is better), {others}: "
-            f"attention {_against(areas, curve)}."
+            f"{curve.capitalize()} area {by_attention}, {others}: attention {_against(areas, curve)}."
         )
     said.append(
-        "Occlusion asks the model, frame by frame, what the curves ask, and so sets what could be reached."
+        "Occlusion asks the model itself, frame by frame, what the curves ask: it is the yardstick more than a rival."
     )
     planted = study.planted
     if planted.empty:

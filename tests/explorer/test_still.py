@@ -17,7 +17,9 @@ def test_a_picture_of_any_evidence(sample_evidence, frames, linear):
 
 
 def test_nothing_but_weights(sample_evidence):
-    evidence = sample_evidence(frames=4, classes=0, contributions=None, biases=None, energy={}, change={}, true=None)
+    evidence = sample_evidence(
+        frames=4, classes=0, contributions=None, biases=None, energy={}, change={}, true=None
+    )
     assert still(evidence).png().startswith(PNG)
     assert "Highest scores" not in say_evidence(evidence)
 

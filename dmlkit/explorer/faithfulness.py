@@ -109,7 +109,7 @@ class _Video:
 
     def __init__(self, source: ModelSource, name: str, question: str):
         self.source, self.run = source, source.opened[0]
-        clips, parts, _ = source._look(name)
+        clips, parts, _ = source.look(name)
         self.clip, self.parts, self.name = clips[0], parts[0], name
         self.frames = len(self.clip.frames)
         if question == "remove":
@@ -154,7 +154,7 @@ class _Video:
     def planted(self) -> list[dict]:
         """For each label that lies in part of the frames: its kind, and each way's average precision."""
         kinds, rows = self.source.dataset.class_kinds, []
-        for label, made in self.source._truth.get(self.name, {}).items():
+        for label, made in self.source.truth.get(self.name, {}).items():
             right = np.isin(self.clip.frames, made)
             if right.any() and not right.all():
                 ways = self.importance(label) | {"uniform": np.full(self.frames, 1 / self.frames)}
