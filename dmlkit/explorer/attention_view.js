@@ -506,13 +506,14 @@ class View {
           if (part && !run.base.problem) { run.now = part.problem ? { ...run.base, problem: part.problem } : spread(run.base, part); run.without = now; }
         }
         this.tell("");
-      } catch (error) { this.tell(String(error.message ?? error)); }
+      } catch (error) { if (this.state.video === video) this.tell(String(error.message ?? error)); }
+      if (this.state.video !== video) return; // another video has its own requests
       this.asked = null; this.mark("weights");
     }
     this.asked = null;
   }
 
-  setLink(link, text) { if (this.link !== "none" && this.link !== "fixed" && link !== this.link) { this.link = link; if (link !== "live") this.waiting = false; this.tell(text ?? ""); this.mark("weights"); } }
+  setLink(link, text) { if (this.link !== "none" && this.link !== "fixed" && link !== this.link) { this.link = link; if (link !== "live") this.waiting = false; this.tell(text ?? ""); if (link === "live") this.encode(); this.mark("weights"); } }
   tell(text) { say(this.status, text); this.status.classList.toggle("loud", Boolean(text)); }
   setTool(tool) { this.tool = tool; this.tools[tool].checked = true; this.slider.dataset.tool = tool; }
   mark(what) { this.dirty[what] = true; this.ticket ??= requestAnimationFrame(() => this.draw()); }
@@ -814,6 +815,7 @@ function render({ model, el }) {
   let number = 0, pending = null, mine = false;
   const told = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (name === "top" ? null : undefined)]));
   const remove = (video, frames) => new Promise((resolve, reject) => {
+    if (pending) { clearTimeout(pending.silent); pending.reject(new Error("")); }
     const silent = setTimeout(() => { view.setLink("silent", "The kernel has not answered for 15 seconds: busy, or gone. What this page can compute itself still works."); reject(new Error(view.status.textContent)); }, PATIENCE);
     pending = { number: ++number, resolve, reject, silent };
     model.send({ kind: "remove", number, video, frames });

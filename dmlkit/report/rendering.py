@@ -94,8 +94,9 @@ def _body(notebook: nbformat.NotebookNode, *, title: str, pages: Collection[str]
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            cell.outputs = [views.take(output) for output in cell.outputs]
             cell.metadata["live"] = any(_needs_word(output.get("data", {})) for output in cell.outputs)
-            cell.outputs = [still for output in cell.outputs if (still := _still(views.take(output)))]
+            cell.outputs = [still for output in cell.outputs if (still := _still(output))]
     html, _ = _exporter().from_notebook_node(notebook)
     return _finish(html, title=title, pages=pages, views=views)
 
