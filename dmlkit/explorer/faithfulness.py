@@ -60,7 +60,7 @@ def faithfulness_study(
     split: str = "validate",
     question: str = "remove",
     seeds: int = 5,
-) -> Faithfulness:
+) -> Faithfulness | None:
     """Take frames away in the order of attention, of their contributions, of occlusion and at random.
 
     The score that is followed is that of the class which the model scores highest, in each video. Occlusion takes
@@ -68,12 +68,15 @@ def faithfulness_study(
 
     Args:
         run_or_source: A `Run` with attention, the path of one, a keras model, or a `ModelSource`, whose first run
-            is meant.
+            is meant; None where the data set cannot serve one.
         data: The data set or its path; not needed with a source.
         videos: The part's first videos, at most. A video of one frame has no order and is left out.
         split: The part; a source has its own.
         question: "remove" encodes the video again without the frames; "mask" sets their weights to 0.
         seeds: Random orders a video.
+
+    Returns:
+        What was found; None without a run.
 
     Raises:
         UsageError: An unknown question, a run without attention, or no video with two frames.
@@ -81,6 +84,8 @@ def faithfulness_study(
     """
     choose(QUESTIONS, question, what="question")
     source = run_or_source
+    if source is None:
+        return None
     if not isinstance(source, ModelSource):
         source = ModelSource(run_or_source, data, split=split, max_videos=videos)
     curves, planted = [], []

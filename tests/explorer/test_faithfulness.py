@@ -128,6 +128,7 @@ def test_the_figure_says_what_data_it_is(study):
 
 
 def test_no_run_with_attention_is_said():
+    assert faithfulness_study(None) is None
     assert "no model with attention" in faithfulness(None).alt
     assert "nothing to ask" in say_faithfulness(None)
 
