@@ -65,7 +65,8 @@ def say_faithfulness(study) -> Sentence:
         "that state says, nor which frames made it."
     ]
     said.append(
-        f"How far it is one here ({study.run}, {study.videos:,} videos of {study.data}, {QUESTIONS[study.question]}):"
+        f"How far it is one was asked of {study.run} on {study.videos:,} videos of {study.data}, "
+        f"{QUESTIONS[study.question]}."
     )
     areas = study.areas
     rest = [way for way in ("contribution", "occlusion") if way in areas.index]
@@ -75,9 +76,7 @@ def say_faithfulness(study) -> Sentence:
         said.append(
             f"{curve.capitalize()} area {by_attention}, {others}: attention {_against(areas, curve)}."
         )
-    said.append(
-        "Occlusion asks the model itself, frame by frame, what the curves ask: it is the yardstick more than a rival."
-    )
+    said.append("Occlusion asks the model itself, frame by frame, what the curves ask.")
     planted = study.planted
     if planted.empty:
         said.append("Nobody knows which frames made these labels, so whether it finds them cannot be asked.")
