@@ -37,6 +37,7 @@ _HOMES = {
         "weighted_average",
     ),
     "dmlkit.experiments": ("EXPERIMENTS", "LADDER", "VIDEO_LADDER", "Ensemble", "Experiment"),
+    "dmlkit.explorer": ("explore", "explore_arrays"),
     "dmlkit.models": ("attention_weights", "load_model"),
     "dmlkit.profiles": ("PROFILES", "Profile"),
     "dmlkit.runs": ("load_run", "load_runs"),

@@ -35,7 +35,7 @@ DOORS = {
     },
     "plots": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "training"},
     "explorer": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "plots"},
-    "report": {"data", "evaluation", "experiments", "profiles", "runs", "training", "plots"},
+    "report": {"data", "evaluation", "experiments", "explorer", "profiles", "runs", "training", "plots"},
     "cli": {"comparison", "data", "experiments", "profiles", "runs", "training", "report"},
 }
 

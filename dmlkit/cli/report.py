@@ -20,9 +20,7 @@ from dmlkit.profiles import PROFILES
 @click.option(
     "-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter."
 )
-@click.option(
-    "--params", type=FOLDER, metavar="FILE.yaml", help="Parameters from a file; -p wins over it."
-)
+@click.option("--params", type=FOLDER, metavar="FILE.yaml", help="Parameters from a file; -p wins over it.")
 @click.option(
     "--notebook", multiple=True, metavar="NAME", help="Only this notebook; may be given several times."
 )

@@ -1,16 +1,17 @@
 """How good scores are: measures, intervals and ensembles, in numpy alone.
 
-    measures    `measure`: all of them at once, as a dict of plain numbers
-    gap         GAP@k, at once and streaming over shards and workers
-    ranking     Hit@1 and precision at equal recall rate
-    precision   average precision by class and its mean
-    bootstrap   what another draw of videos could have given
-    compare     two systems on the same videos, several seeds of each
-    ensemble    Algorithm 2: models weighted by their GAP
-    top         each video's k highest-scoring classes
+    measures      `measure`: all of them at once, as a dict of plain numbers
+    gap           GAP@k, at once and streaming over shards and workers
+    ranking       Hit@1 and precision at equal recall rate
+    precision     average precision by class and its mean
+    bootstrap     what another draw of videos could have given
+    compare       two systems on the same videos, several seeds of each
+    ensemble      Algorithm 2: models weighted by their GAP
+    top           each video's k highest-scoring classes
+    faithfulness  whether weights on frames say what a score rests on
 
-Every function takes `scores` (videos, classes) and multi-hot `labels` (videos, classes); any label that is
-not zero is true. Nothing here has seen Keras, TensorFlow or pandas.
+Every function but those of `faithfulness` takes `scores` (videos, classes) and multi-hot `labels` (videos,
+classes); any label that is not zero is true. Nothing here has seen Keras, TensorFlow or pandas.
 """
 
 from dmlkit.evaluation.bootstrap import (
@@ -18,6 +19,7 @@ from dmlkit.evaluation.bootstrap import (
     Interval,
     gap_interval,
     gap_interval_of_pairs,
+    mean_interval,
     paired_gap_difference,
     percentiles,
     resampled_gaps,
@@ -30,6 +32,14 @@ from dmlkit.evaluation.compare import (
     compare_gaps,
 )
 from dmlkit.evaluation.ensemble import gap_weights, weighted_average
+from dmlkit.evaluation.faithfulness import (
+    TakingAway,
+    deletion_curve,
+    insertion_curve,
+    occlusion,
+    planted_precision,
+    random_importance,
+)
 from dmlkit.evaluation.gap import GlobalAveragePrecision, gap_of_pairs, global_average_precision
 from dmlkit.evaluation.measures import measure
 from dmlkit.evaluation.precision import (
@@ -48,23 +58,28 @@ __all__ = [
     "Interval",
     "MeanAveragePrecision",
     "Spread",
+    "TakingAway",
     "TopK",
     "TopPairs",
     "average_precision_by_class",
     "compare_classes",
     "compare_gaps",
+    "deletion_curve",
     "gap_interval",
     "gap_interval_of_pairs",
     "gap_of_pairs",
     "gap_weights",
     "global_average_precision",
     "hit_at_one",
+    "insertion_curve",
     "mean_average_precision",
+    "mean_interval",
     "measure",
+    "occlusion",
     "paired_gap_difference",
-    "percentiles",
+    "planted_precision",
     "precision_at_equal_recall_rate",
-    "resampled_gaps",
+    "random_importance",
     "top_k_pairs",
     "top_pairs",
     "weighted_average",

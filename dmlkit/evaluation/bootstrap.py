@@ -125,6 +125,34 @@ def paired_gap_difference(
     return GapDifference(gap_of_pairs(a) - gap_of_pairs(b), percentiles(gaps_a - gaps_b, level))
 
 
+def mean_interval(
+    values: ArrayLike, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> Interval:
+    """The percentile bootstrap interval of a mean over videos.
+
+    Args:
+        values: (videos,) a number for each; those that are NaN are left out.
+        level: The share of resamples inside, between 0 and 1.
+        resamples: How many times as many videos are drawn, with replacement.
+        seed: As in `gap_interval`.
+
+    Returns:
+        `Interval(low, high)`.
+
+    Raises:
+        ValueError: There is no number, or a setting is out of range.
+    """
+    _check_level(level)
+    values = np.asarray(values, np.float64).ravel()
+    values = values[~np.isnan(values)]
+    if not values.size:
+        raise ValueError("An interval needs at least one video. Received: 0 numbers.")
+    rng = np.random.default_rng(seed)
+    draws = range(checked_count(resamples, name="resamples"))
+    means = np.array([values[rng.integers(values.size, size=values.size)].mean() for _ in draws])
+    return _percentiles(means, level)
+
+
 class _RankedPairs:
     """Pooled pairs in ascending order of score, ready to be counted under any weights of the videos."""
 

@@ -1,19 +1,53 @@
 """Widgets for JupyterLab: look into a run by hand.
 
-    AttentionViewer    which frames of a video a model looks at
+    explore            which frames of a video a model looks at, and its scores without them
+    explore_arrays     the same of anybody's arrays
+    faithfulness_study is attention right? Many videos with frames taken away
     ResultsExplorer    runs side by side: curves, classes, one video's top 20
     LiveCurve          a training's curve, drawn while it trains
 
-They draw with small SVG strings, so that a slider moves a mark and not a whole figure, and each leaves a still
-picture in the notebook for readers without a kernel.
+The attention's view is one JavaScript module, `attention_view.js`, which the report inlines as well; the others draw
+with small SVG strings. Each leaves a still picture in the notebook for readers without a kernel.
 
     drawing            axes, lines, tables as HTML with SVG inside
-    attended           what a model made of some videos: weights and scores
-    attention_drawing  the picture of one of them
+    evidence           what one model made of one video, as plain arrays and as JSON
+    sources            where it comes from: models on a part of the data, or arrays
+    weighing           masking by arithmetic, as the browser does it
+    still              a figure and words of one video
+
+The names below are loaded when first used, so that a view of plain arrays loads no TensorFlow.
 """
 
-from dmlkit.explorer.attention_viewer import AttentionViewer
-from dmlkit.explorer.live_curve import LiveCurve
-from dmlkit.explorer.results_explorer import ResultsExplorer
+from __future__ import annotations
 
-__all__ = ["AttentionViewer", "LiveCurve", "ResultsExplorer"]
+import importlib
+
+_HOME_OF = {
+    "AttentionExplorer": "attention_explorer",
+    "explore": "attention_explorer",
+    "explore_arrays": "attention_explorer",
+    "faithfulness_study": "faithfulness",
+    "LiveCurve": "live_curve",
+    "ResultsExplorer": "results_explorer",
+}
+
+__all__ = [
+    "AttentionExplorer",
+    "LiveCurve",
+    "ResultsExplorer",
+    "explore",
+    "explore_arrays",
+    "faithfulness_study",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'dmlkit.explorer' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"dmlkit.explorer.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,7 +13,7 @@ from dmlkit.quiet import start_up_lines_hidden
 with start_up_lines_hidden():
     import keras  # noqa: F401
 
-from dmlkit.models.attention import attention_weights, with_attention
+from dmlkit.models.attention import AttentionParts, OpenedAttention, attention_weights, with_attention
 from dmlkit.models.build import build
 from dmlkit.models.classifiers import CLASSIFIERS
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS
@@ -31,6 +31,8 @@ __all__ = [
     "NORMALIZATIONS",
     "POOLINGS",
     "VIDEO_ENCODERS",
+    "AttentionParts",
+    "OpenedAttention",
     "attention_weights",
     "build",
     "cross_entropy",

@@ -45,8 +45,9 @@ class AttentionPooling(keras.layers.Layer):
     Args:
         units: Size of u_t; None takes the states' size.
 
-    Call arguments: `states` h_t (batch, time, size), `num_frames` (batch,). Returns s (batch, size) and α
-    (batch, time) float32, exactly 0 on padding and summing to 1 over each video's valid frames.
+    Call arguments: `states` h_t (batch, time, size), `num_frames` (batch,). Returns s (batch, size), α
+    (batch, time) float32, exactly 0 on padding and summing to 1 over each video's valid frames, and u_tᵀ u_w
+    (batch, time) float32, whatever it is on padding.
 
     Paper: §Attention; the matrices start from a Glorot normal distribution.
     """
@@ -71,13 +72,14 @@ class AttentionPooling(keras.layers.Layer):
         # Padding must not win the softmax over frames. The second `where` is for a video without any frame.
         weights = ops.where(mask, ops.softmax(ops.where(mask, says, -1e9), axis=1), 0.0)
         pooled = ops.matmul(ops.cast(weights, states.dtype)[:, None, :], states)[:, 0, :]
-        return pooled, weights
+        return pooled, weights, says
 
     def compute_output_spec(self, states, num_frames):
         """See the class."""
         batch, time, size = states.shape
         return (
             keras.KerasTensor((batch, size), dtype=self.compute_dtype),
+            keras.KerasTensor((batch, time), dtype="float32"),
             keras.KerasTensor((batch, time), dtype="float32"),
         )
 
@@ -104,7 +106,7 @@ def attention(encoded, num_frames, *, attention_units):
 
     Paper: §Attention.
     """
-    pooled, _ = AttentionPooling(attention_units, name="attention")(encoded.states, num_frames)
+    pooled, _, _ = AttentionPooling(attention_units, name="attention")(encoded.states, num_frames)
     return pooled
 
 

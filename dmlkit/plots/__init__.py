@@ -11,6 +11,7 @@ functions fails where there is nothing to show: the figure then says why. What i
     frames, fusions                  the side questions of chapters 03 and 04
     video, survey, data_survey       the data, with `most_frequent`
     attention, attention_on_truth    weights over time beside what was planted
+    faithfulness                     whether attention is an explanation, with `say_faithfulness`
     table, numbers                   tables
     data_note, say_difference, ...   sentences whose numbers were computed
 """
@@ -19,6 +20,7 @@ from dmlkit.plots.attention import attention, attention_on_truth, say_attention
 from dmlkit.plots.cost import cost
 from dmlkit.plots.curves import learning_curves
 from dmlkit.plots.data import data_survey, most_frequent, survey, video
+from dmlkit.plots.faithfulness import faithfulness, say_faithfulness
 from dmlkit.plots.kinds import by_kind, gap_by_kind
 from dmlkit.plots.ladder import ensemble_members, ladder
 from dmlkit.plots.plot import Plot, nothing
@@ -37,6 +39,7 @@ __all__ = [
     "data_note",
     "data_survey",
     "ensemble_members",
+    "faithfulness",
     "frames",
     "fusions",
     "gap_by_kind",
@@ -50,6 +53,7 @@ __all__ = [
     "say_conditions",
     "say_difference",
     "say_ensemble",
+    "say_faithfulness",
     "say_frames",
     "steps",
     "survey",

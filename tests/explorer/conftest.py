@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,7 @@ class Browser:
 
     def _look(self, address: str) -> None:
         parsed = urlparse(address)
-        if parsed.scheme not in ("data", "blob", "about") and parsed.hostname != "127.0.0.1":
+        if parsed.scheme not in ("data", "blob", "about", "file") and parsed.hostname != "127.0.0.1":
             self.outside.append(address)
 
 
@@ -164,3 +165,38 @@ def _end(server: subprocess.Popen) -> None:
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()
+
+
+@pytest.fixture(scope="session")
+def sample_evidence():
+    """A function that makes up evidence: `sample_evidence(frames=12, classes=3, seed=0, **changes)`."""
+    return _sample_evidence
+
+
+def _sample_evidence(*, frames=12, classes=3, seed=0, linear=True, **changes):
+    from dmlkit.explorer.evidence import Evidence
+
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=frames).astype(np.float32)
+    weights = np.exp(logits - logits.max(initial=0.0))
+    weights = weights / weights.sum() if frames else weights
+    contributions, biases = rng.normal(size=(frames, classes)), rng.normal(size=classes) - 2
+    exact, guessed = {"contributions": contributions, "biases": biases}, {"occlusion": 0.05 * contributions}
+    planted = np.zeros(frames, bool)
+    planted[frames // 3 : frames // 2] = True
+    settings = {
+        "video": f"video{seed:04d}",
+        "run": "Attention",
+        "times": np.arange(frames),
+        "weights": weights,
+        "logits": logits,
+        "classes": tuple(range(classes)),
+        "names": tuple(f"class {number}" for number in range(classes)),
+        "scores": 1 / (1 + np.exp(-(weights @ contributions + biases))),
+        "true": (0, 1)[:classes],
+        "planted": {0: planted} if classes else {},
+        "energy": {name: rng.uniform(1, 3, frames) for name in ("rgb", "audio")},
+        "change": {name: rng.uniform(0, 1, frames) for name in ("rgb", "audio")},
+        **(exact if linear else guessed),
+    }
+    return Evidence(**settings | changes)

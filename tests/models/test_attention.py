@@ -1,8 +1,9 @@
+import keras
 import numpy as np
 import pytest
 
 from dmlkit.errors import UsageError
-from dmlkit.models import attention_weights, build, load_model, with_attention
+from dmlkit.models import ENCODERS, OpenedAttention, attention_weights, build, load_model, with_attention
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 
@@ -59,3 +60,63 @@ def test_a_batch_that_lacks_an_input_says_which(batch_of):
     del batch["audio"]
     with pytest.raises(UsageError, match="The batch lacks audio"):
         attention_weights(_model(), batch)
+
+
+def _logits(model, batch):
+    """The model's own logits: it without its last sigmoid."""
+    bare = keras.models.clone_model(
+        model, call_function=lambda layer, *args, **kwargs: _without_sigmoid(layer)(*args, **kwargs)
+    )
+    bare.set_weights(model.get_weights())
+    return np.asarray(bare({name: batch[name] for name in model.input}, training=False))
+
+
+def _without_sigmoid(layer):
+    if layer.name == "scores":
+        layer.activation = keras.activations.linear
+    return layer
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["built", "loaded"])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_weighted_contributions_sum_to_the_models_logits(encoder, loaded, batch_of, randomize, tmp_path):
+    model, batch = randomize(_model(encoder=encoder, dropout=0.2)), batch_of(num_frames=(5, 2, 1))
+    if loaded:
+        model.save(tmp_path / "model.keras")
+        model = load_model(tmp_path / "model.keras")
+    opened = OpenedAttention(model)
+    parts = opened.parts(batch)
+    contributions, biases = opened.contributions(parts.states, [2, 0]), opened.biases([2, 0])
+    assert opened.linear
+    sums = np.einsum("bt,btc->bc", parts.weights, contributions) + biases
+    np.testing.assert_allclose(sums, _logits(model, batch)[:, [2, 0]], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(parts.scores, model(batch), atol=1e-6)
+
+
+def test_weights_are_the_softmax_of_the_attention_logits(batch_of, randomize):
+    parts = OpenedAttention(randomize(_model(), scale=1.0)).parts(batch_of(num_frames=(5, 2, 1)))
+    for frames, weights, logits in zip((5, 2, 1), parts.weights, parts.logits, strict=True):
+        shares = np.exp(logits[:frames] - logits[:frames].max())
+        np.testing.assert_allclose(weights[:frames], shares / shares.sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize("fusion_stage", ["early", "late"])
+@pytest.mark.parametrize("classifier", ["logistic", "mixture_of_experts"])
+def test_the_classifier_alone_scores_the_weighed_states(classifier, fusion_stage, batch_of, randomize):
+    model, batch = randomize(_model(classifier=classifier, fusion_stage=fusion_stage)), batch_of()
+    opened = OpenedAttention(model)
+    parts = opened.parts(batch)
+    scores = opened.classify(np.einsum("bt,bts->bs", parts.weights, parts.states))
+    np.testing.assert_allclose(scores, parts.scores, atol=1e-6)
+
+
+def test_a_mixture_of_experts_has_no_contributions(batch_of):
+    opened = OpenedAttention(_model(classifier="mixture_of_experts"))
+    assert not opened.linear
+    assert opened.contributions(opened.parts(batch_of()).states, [0]) is None
+    assert opened.biases([0]) is None
+
+
+def test_a_model_without_attention_cannot_be_opened():
+    with pytest.raises(UsageError, match="need a model with pooling 'attention'"):
+        OpenedAttention(_model("last"))

@@ -40,7 +40,7 @@ def test_attention_follows_the_equations(units, randomize):
 
 
 def test_attention_weights_sum_to_one_and_are_zero_on_padding():
-    _, weights = AttentionPooling()(STATES, NUM_FRAMES)
+    _, weights, _ = AttentionPooling()(STATES, NUM_FRAMES)
     weights = np.asarray(weights)
     np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-6)
     assert (weights[1, 2:] == 0).all()
@@ -51,7 +51,7 @@ def test_attention_survives_great_states():
     layer = AttentionPooling()
     layer(STATES, NUM_FRAMES)
     layer.context.assign(np.full((4, 1), 1e4, np.float32))
-    pooled, weights = layer(STATES * 1e3, NUM_FRAMES)
+    pooled, weights, _ = layer(STATES * 1e3, NUM_FRAMES)
     assert np.isfinite(pooled).all()
     np.testing.assert_allclose(np.asarray(weights).sum(1), 1.0, atol=1e-6)
 

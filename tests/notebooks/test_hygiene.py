@@ -34,6 +34,7 @@ FIGURES = [
     "by_kind",
     "cost",
     "data_survey",
+    "faithfulness",
     "ensemble_members",
     "frames",
     "fusions",
@@ -63,7 +64,7 @@ def prose(path: Path) -> str:
 def test_the_walk_is_whole():
     assert NAMES == [
         "00-data", "01-baselines", "02-bi-lstm", "03-bi-gru", "04-fusion", "05-attention", "06-ensemble",
-        "07-results", "explore-results",
+        "07-results", "explore-attention", "explore-results",
     ]  # fmt: skip
 
 

@@ -43,5 +43,7 @@ def outside_references(html: str) -> list[str]:
             [element.get_text()] if element.name == "style" else []
         )
         found += [url or imported for style in styles for url, imported in CSS_URL.findall(style)]
-        found += [text for text in [element.get_text()] if element.name == "script" and "://" in text]
+        # What is no code fetches nothing, whatever its strings say.
+        runs = element.name == "script" and element.get("type") != "application/json"
+        found += [text for text in [element.get_text()] if runs and "://" in text]
     return [address for address in found if not address.startswith(("data:", "#"))]

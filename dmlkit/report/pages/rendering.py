@@ -17,10 +17,11 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 from dmlkit.report.pages.harmless import harmless, printable
+from dmlkit.report.pages.inlining import Views
 
 TEMPLATES = Path(__file__).parent / "templates"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# What a page may do: show what it holds. A script of ours, inlined, would be named here by its hash.
+# What a page may do: show what it holds. Our own module, inlined for a view of attention, is allowed by its hash.
 POLICY = {
     "default-src": "'none'",
     "img-src": "data:",
@@ -53,11 +54,13 @@ def short(text: object, longest: int = 80) -> str | Markup:
     return Markup('<span title="{}">{}…</span>').format(line, line[: longest - 1].rstrip())
 
 
-def render_page(template: str, **values: object) -> str:
-    """A page from a template, with the report's style inlined."""
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # our own file
-    policy = "; ".join(f"{what} {allowed}" for what, allowed in POLICY.items())
-    return printable(templates().get_template(template).render(style=style, policy=policy, **values))
+def render_page(template: str, *, views: Views | None = None, **values: object) -> str:
+    """A page from a template, with the report's style inlined, and our module where it has views."""
+    views = views or Views()
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")) + views.style  # our own files
+    policy = "; ".join(f"{what} {allowed}" for what, allowed in (POLICY | views.policy).items())
+    page = templates().get_template(template)
+    return printable(page.render(style=style, policy=policy, script=views.script, **values))
 
 
 def render_notebook(
@@ -84,9 +87,11 @@ def render_notebook(
         previous, following: `{"html": ..., "title": ...}` of the neighbours; None where there is none.
         pages: The names of the report's other notebooks: links to them are kept.
     """
-    body = _body(nbformat.read(notebook, as_version=4), title=title, pages=pages)
+    views = Views()
+    body = _body(nbformat.read(notebook, as_version=4), title=title, pages=pages, views=views)
     return render_page(
         "notebook.html.j2",
+        views=views,
         title=title,
         data=data,
         generated=generated,
@@ -113,16 +118,17 @@ def _exporter() -> HTMLExporter:
     )
 
 
-def _body(notebook: nbformat.NotebookNode, *, title: str, pages: Collection[str]) -> str:
+def _body(notebook: nbformat.NotebookNode, *, title: str, pages: Collection[str], views: Views) -> str:
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
+            cell.outputs = [views.take(output) for output in cell.outputs]
             cell.metadata["live"] = any(_needs_word(output.get("data", {})) for output in cell.outputs)
             cell.outputs = [still for output in cell.outputs if (still := _still(output))]
             for output in cell.outputs:
                 _shorten(output)
     html, _ = _exporter().from_notebook_node(notebook)
-    return _finish(html, title=title, pages=pages)
+    return _finish(html, title=title, pages=pages, views=views)
 
 
 def _shorten(output: nbformat.NotebookNode) -> None:
@@ -153,8 +159,8 @@ def _still(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     return output
 
 
-def _finish(html: str, *, title: str, pages: Collection[str]) -> str:
-    """Headings in order below one h1, wide things that scroll by themselves, links that lead somewhere."""
+def _finish(html: str, *, title: str, pages: Collection[str], views: Views) -> str:
+    """Headings in order below one h1, wide things that scroll by themselves, links that lead somewhere, views."""
     soup = BeautifulSoup(html, "html.parser")
     _order_headings(soup, title)
     for table in soup.find_all("table"):
@@ -179,6 +185,7 @@ def _finish(html: str, *, title: str, pages: Collection[str]) -> str:
         _lead(link, pages)
     for text in soup.find_all("pre"):
         text["tabindex"] = "0"
+    views.put(soup)
     return str(soup)
 
 

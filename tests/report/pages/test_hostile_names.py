@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from dmlkit import plots
 from dmlkit.data import open_dataset
 from dmlkit.data.vocabulary import read_vocabulary
-from dmlkit.explorer import AttentionViewer, ResultsExplorer
+from dmlkit.explorer import ResultsExplorer, explore
 from dmlkit.models import attention_weights
 from dmlkit.plots.plot import Plot
 from dmlkit.report.chapters import Chapter
@@ -96,7 +96,7 @@ def shown(hostile, runs, smoke_runs, generated):
         plots.cost(rows, hostile),
         plots.say_difference(*runs.values()),
         plots.nothing(LONG, title=SCRIPT),
-        AttentionViewer(runs["attention"], hostile, videos=3),
+        explore(runs["attention"], hostile, keep=3),
         ResultsExplorer(folder, hostile),
     ]
 

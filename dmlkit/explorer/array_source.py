@@ -1,0 +1,254 @@
+"""Evidence out of anybody's arrays: no model of ours, no data set, no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.explorer.evidence import SUM, Evidence, highest_and_true
+from dmlkit.explorer.weighing import class_logits, sigmoid
+
+
+class ArraySource:
+    """Weights of frames, and what else is known of them.
+
+    One video is given as plain arrays; several as a list (or an array with one more axis, or a dict by id), and
+    then every other argument is given once for each video, None for those it is not known of.
+
+    Args:
+        weights: (frames,) not negative, a sum of 1.
+        contributions: (frames, classes) w_k·h_t.
+        biases: (classes,) b_k; zeros where there are none. The same for all videos.
+        logits: (frames,) what the softmax of `weights` was taken of.
+        scores: (classes,) probabilities, where there are no contributions to compute them from.
+        occlusion: (frames, classes) the scores less those without the frame.
+        class_names: A name a class.
+        times: (frames,) seconds; 0, 1, 2, … where not given.
+        energy, change: (frames,), or by modality a dict of such.
+        planted: Class (number or name) → (frames,) bool.
+        true: The classes that are true, by number or name.
+        run: What the model is called.
+        data: What the data are called.
+        normalize: Divide the weights by their sum.
+
+    Raises:
+        UsageError: Arrays that do not go together; the message says which and how.
+        DataError: NaN or infinite numbers, or weights that are no weights.
+    """
+
+    can_remove = False
+    generated = False
+    note = None
+
+    def __init__(
+        self,
+        weights,
+        *,
+        contributions=None,
+        biases=None,
+        logits=None,
+        scores=None,
+        occlusion=None,
+        class_names: Sequence[str] | None = None,
+        times=None,
+        energy=None,
+        change=None,
+        planted=None,
+        true=None,
+        run: str = "weights",
+        data: str = "arrays",
+        normalize: bool = False,
+    ):
+        self.runs, self.data, self.title = [run], data, f"Where {run} look" if run == "weights" else run
+        told = {
+            "contributions": contributions,
+            "logits": logits,
+            "scores": scores,
+            "occlusion": occlusion,
+            "times": times,
+            "energy": energy,
+            "change": change,
+            "planted": planted,
+            "true": true,
+        }
+        ids, videos = _videos(weights, told)
+        self._biases, self._names, self._normalize = biases, class_names, normalize
+        self._found = {name: self._evidence(name, video) for name, video in zip(ids, videos, strict=True)}
+        self.videos = {name: name for name in ids}
+
+    def evidence(
+        self, video: str, *, classes: Sequence[int | str] | None = None, removed=()
+    ) -> tuple[Evidence]:
+        """What was given of a video.
+
+        Args:
+            video: Its id.
+            classes: Which classes are carried, by number or name; None: the highest scores and the true ones.
+            removed: Must stay empty.
+
+        Raises:
+            UsageError: An unknown video or class, or frames to remove: that takes a model.
+        """
+        if video not in self._found:
+            raise UsageError(f"There is no video {video!r}.{nearest(video, self._found)}")
+        if len(removed):
+            raise UsageError(
+                "Removing frames encodes the video again, and there is no model here. Mask them."
+            )
+        whole = self._found[video]
+        carried = (
+            highest_and_true(whole.scores, whole.true)
+            if classes is None
+            else [self._number(each, whole) for each in classes]
+        )
+        return (_only(whole, carried),)
+
+    def _evidence(self, name: str, video: Mapping) -> Evidence:
+        """A video with all its classes."""
+        weights = np.asarray(video["weights"], np.float64)
+        if weights.ndim != 1:
+            raise UsageError(f"Weights have the shape (frames,) for each video. Received: {weights.shape}.")
+        total = float(weights.sum())
+        if self._normalize and total > 0 and np.isfinite(total):
+            weights = weights / total
+        elif len(weights) and np.isfinite(total) and abs(total - 1) > SUM and weights.min() >= 0:
+            raise DataError(
+                f"The weights of video {name!r} must sum to 1. Received: a sum of {total:g}. If their shares are what "
+                "you mean, pass normalize=True."
+            )
+        contributions, scores, biases = video["contributions"], video["scores"], self._biases
+        if contributions is not None and (scores is not None or video["occlusion"] is not None):
+            raise UsageError("Contributions say the scores exactly: give them, or scores and occlusion.")
+        if contributions is None and biases is not None:
+            raise UsageError("Biases belong to contributions, and there are none.")
+        classes = _count_classes(contributions, scores, video["occlusion"], len(weights))
+        names = self._names if self._names is not None else [f"class {label}" for label in range(classes)]
+        if len(names) != classes and classes:
+            raise UsageError(
+                f"There must be a name a class. Received: {len(names)} names, {classes} classes."
+            )
+        self._all = list(map(str, names))
+        if contributions is not None and biases is None:
+            biases = np.zeros(classes)
+        if classes and contributions is None and scores is None:
+            raise UsageError("Occlusion is told of scores, and there are none. Give them, or contributions.")
+        evidence = Evidence(
+            video=name,
+            run=self.runs[0],
+            times=np.arange(len(weights)) if video["times"] is None else video["times"],
+            weights=weights,
+            logits=video["logits"],
+            classes=tuple(range(classes)),
+            names=tuple(self._all[:classes]),
+            scores=np.zeros(classes) if scores is None else scores,
+            contributions=contributions,
+            biases=None if contributions is None else biases,
+            occlusion=video["occlusion"],
+            true=None if video["true"] is None else [self._label(each) for each in video["true"]],
+            planted={self._label(label): frames for label, frames in (video["planted"] or {}).items()},
+            energy=_rows(video["energy"], "energy"),
+            change=_rows(video["change"], "change"),
+        )
+        _check_logits(evidence)
+        if evidence.linear:
+            scored = sigmoid(class_logits(evidence, evidence.weights.astype(np.float64)))
+            object.__setattr__(evidence, "scores", scored.astype(np.float32))
+        return evidence
+
+    def _label(self, each: int | str) -> int:
+        if isinstance(each, str):
+            if each not in self._all:
+                raise UsageError(
+                    f"There is no class {each!r} among the class_names.{nearest(each, self._all)}"
+                )
+            return self._all.index(each)
+        return int(each)
+
+    def _number(self, each: int | str, whole: Evidence) -> int:
+        label = self._label(each)
+        if label not in whole.classes:
+            raise UsageError(f"There is no class {each!r} among the {len(whole.classes)}.")
+        return label
+
+
+def _videos(weights, told: Mapping) -> tuple[list[str], list[dict]]:
+    """Each video's arrays by themselves."""
+    if isinstance(weights, Mapping):
+        ids = [str(name) for name in weights]
+        for what, given in told.items():
+            if given is not None and (not isinstance(given, Mapping) or set(map(str, given)) - set(ids)):
+                raise UsageError(f"With weights by id, {what} is a dict by id too.")
+        byname = {what: {str(k): v for k, v in (given or {}).items()} for what, given in told.items()}
+        videos = [
+            {"weights": row} | {what: given.get(str(name)) for what, given in byname.items()}
+            for name, row in weights.items()
+        ]
+        return ids, videos
+    if len(weights) == 0 or np.ndim(weights[0]) == 0:
+        return ["video"], [{"weights": weights, **told}]
+    count = len(weights)
+    for what, given in told.items():
+        if given is not None and (isinstance(given, Mapping) or len(given) != count):
+            received = "a dict" if isinstance(given, Mapping) else len(given)
+            raise UsageError(
+                f"There are {count} videos, so {what} is given {count} times. Received: {received}."
+            )
+    split = [
+        {what: None if given is None else given[row] for what, given in told.items()} for row in range(count)
+    ]
+    return [f"video {row}" for row in range(count)], [
+        {"weights": row, **each} for row, each in zip(weights, split, strict=True)
+    ]
+
+
+def _count_classes(contributions, scores, occlusion, frames: int) -> int:
+    for given, name, form in (
+        (contributions, "contributions", "(frames, classes)"),
+        (occlusion, "occlusion", "(frames, classes)"),
+        (scores, "scores", "(classes,)"),
+    ):
+        if given is None:
+            continue
+        shape = np.shape(given)
+        if len(shape) != form.count(",") + (form != "(classes,)"):
+            raise UsageError(f"{name} has the shape {form}. Received: {shape}.")
+        if len(shape) == 2 and shape[0] != frames:
+            raise UsageError(f"{name} has a row a frame. Received: {shape[0]} rows, {frames} weights.")
+        return shape[-1]
+    return 0
+
+
+def _check_logits(evidence: Evidence) -> None:
+    """Logits must be those of the weights, or a temperature of 1 would not give them back."""
+    if evidence.logits is None or not evidence.frames:
+        return
+    shares = np.exp(evidence.logits.astype(np.float64) - evidence.logits.max())
+    apart = float(np.abs(shares / shares.sum() - evidence.weights).max())
+    if apart > SUM:
+        raise UsageError(
+            f"Video {evidence.video!r}: the softmax of the logits is not the weights, they differ by up to "
+            f"{apart:.3g}. Give the logits that the weights were made of, or leave them out."
+        )
+
+
+def _rows(given, name: str) -> dict[str, np.ndarray]:
+    if given is None:
+        return {}
+    return dict(given) if isinstance(given, Mapping) else {name: given}
+
+
+def _only(whole: Evidence, carried: Sequence[int]) -> Evidence:
+    """The evidence with some of its classes."""
+    carried = list(carried)
+    cut = {name: getattr(whole, name) for name in whole.__dataclass_fields__}
+    for name in ("contributions", "occlusion"):
+        cut[name] = None if cut[name] is None else cut[name][:, carried]
+    cut["biases"] = None if whole.biases is None else whole.biases[carried]
+    cut |= {
+        "classes": carried,
+        "scores": whole.scores[carried],
+        "names": [whole.names[label] for label in carried],
+    }
+    return Evidence(**cut)

@@ -1,0 +1,857 @@
+// The attention explorer: which frames of a video a model weighs, and what the scores become without them.
+//
+// One plain module without dependencies, for three readers:
+//     export default { render({ model, el }) }    anywidget, in JupyterLab: a kernel may answer
+//     export function show(el, scene, hooks)      a saved page: the scene is all there is
+//     export function weigh(evidence, state)      the numbers, for whoever wants to check them
+//
+// A scene is {format: 1, title, data, generated, live, note, videos: [{id, label, runs: [evidence]}], state?}, as
+// `dmlkit.explorer.evidence.scene` writes it; a run may be {run, video, problem} where there is nothing to draw. Text from data only ever goes through textContent, setAttribute or fillText.
+// Sections: numbers · painters · rows · panel · hands · exports · the two ways in.
+
+// ---------------------------------------------------------------------------------------------------- numbers
+
+const unpack = (packed) =>
+  packed == null ? null : new Float32Array(Uint8Array.from(atob(packed.f32), (c) => c.charCodeAt(0)).buffer);
+const unpackAll = (packed) => Object.fromEntries(Object.entries(packed ?? {}).map(([k, v]) => [k, unpack(v)]));
+
+/** What `Evidence.to_json` wrote, as arrays. Contributions and occlusion are (frames × classes), row by row. */
+export function decode(packed) {
+  const base = { run: String(packed.run), video: String(packed.video), problem: packed.problem ?? null };
+  if (base.problem) return { ...base, count: 0, classes: [], names: [], planted: {}, energy: {}, change: {} };
+  const weights = unpack(packed.weights);
+  const given = unpack(packed.logits);
+  const logits = given ? Float64Array.from(given) : Float64Array.from(weights, Math.log);
+  const found = {
+    ...base, weights, logits, count: weights.length, times: unpack(packed.times),
+    classes: packed.classes, names: packed.names.map(String), scores: unpack(packed.scores), true: packed.true,
+    contributions: unpack(packed.contributions), biases: unpack(packed.biases), occlusion: unpack(packed.occlusion),
+    planted: packed.planted ?? {}, energy: unpackAll(packed.energy), change: unpackAll(packed.change), gone: null,
+  };
+  if (!found.count) found.problem = "This video has no frames, so there is nothing to weigh.";
+  else if (!weights.every(Number.isFinite)) found.problem = "The attention weights hold NaN or infinity: nothing can be drawn from them.";
+  found.order = Array.from(weights.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
+  return found;
+}
+
+/** Evidence of a video encoded without some frames, laid back upon all its frames. */
+export function spread(original, part) {
+  const n = original.count, c = original.classes.length, there = new Set(part.times);
+  const kept = Array.from(original.times.keys()).filter((t) => there.has(original.times[t]));
+  const gone = new Set(Array.from(original.times.keys()).filter((t) => !there.has(original.times[t])));
+  const laid = (array, width, empty) => {
+    if (!array) return null;
+    const full = new Float64Array(n * width).fill(empty);
+    kept.forEach((t, k) => full.set(array.subarray(k * width, (k + 1) * width), t * width));
+    return full;
+  };
+  return {
+    ...original, gone, weights: laid(part.weights, 1, 0), logits: laid(part.logits, 1, -Infinity), scores: part.scores,
+    order: part.order.map((k) => kept[k]), biases: part.biases,
+    contributions: laid(part.contributions, c, 0), occlusion: laid(part.occlusion, c, 0),
+  };
+}
+
+const sigmoid = (x) => 1 / (1 + Math.exp(-x));
+
+/** Weights, logits, scores and entropy under a state {temperature, top, uniform, masked: Set of frames}. */
+export function weigh(evidence, { temperature = 1, top = null, uniform = false, masked = new Set() } = {}) {
+  const n = evidence.count, weights = new Float64Array(n);
+  const standing = (evidence.order ?? []).filter((t) => !masked.has(t));
+  const kept = top == null ? standing : standing.slice(0, top);
+  const neutral = temperature === 1 && !uniform && kept.length === evidence.order.length;
+  let total = 0;
+  const highest = kept.length ? evidence.logits[kept[0]] : 0;
+  for (const t of kept) {
+    weights[t] = neutral ? evidence.weights[t] : uniform ? 1 : Math.exp((evidence.logits[t] - highest) / temperature);
+    total += weights[t];
+  }
+  const known = kept.length > 0 && total > 0 && Number.isFinite(total);
+  if (known && !neutral) for (const t of kept) weights[t] /= total;
+  let entropy = 0;
+  for (const t of kept) if (weights[t] > 0) entropy -= weights[t] * Math.log(weights[t]);
+  const result = { weights, kept: kept.length, known, neutral, entropy, logits: null, scores: null };
+  if (known && neutral) result.scores = Float64Array.from(evidence.scores);
+  if (known && evidence.contributions && evidence.biases) {
+    const c = evidence.classes.length;
+    result.logits = Float64Array.from(evidence.biases);
+    for (const t of kept) for (let k = 0; k < c; k++) result.logits[k] += weights[t] * evidence.contributions[t * c + k];
+    if (!neutral) result.scores = result.logits.map(sigmoid);
+  }
+  return result;
+}
+
+/** For each frame of `times`, the nearest of `lead`: runs may have read other frames of the same video. */
+function nearest(times, lead) {
+  let at = 0;
+  return Array.from(times, (time) => {
+    while (at + 1 < lead.length && Math.abs(lead[at + 1] - time) <= Math.abs(lead[at] - time)) at++;
+    return at;
+  });
+}
+
+const digits = (x, n = 3) => (Number.isFinite(x) ? x.toFixed(n) : "–");
+const signed = (x, n = 2) => (Number.isFinite(x) ? (x < 0 ? "−" : "+") + Math.abs(x).toFixed(n) : "–");
+const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1) : x.toFixed(4));
+const seconds = (x) => `${Number(x.toFixed(2))} s`;
+const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+
+// --------------------------------------------------------------------------------------------------- painters
+// Two back ends of one interface: rects([x, y, w, h, …]), path([x, y, …]), lines([x1, y1, x2, y2, …]), text.
+
+let ruler = null;
+function textWidth(text, font) {
+  ruler ??= document.createElement("canvas").getContext("2d");
+  ruler.font = font;
+  return ruler.measureText(text).width;
+}
+/** Text cut to a width, with an ellipsis. */
+function fit(text, width, font) {
+  if (textWidth(text, font) <= width) return text;
+  let end = text.length;
+  while (end > 1 && textWidth(text.slice(0, end) + "…", font) > width) end--;
+  return text.slice(0, end) + "…";
+}
+
+const px = (x) => Math.round(x * 100) / 100;
+
+/** Rectangles, lines and text; a back end says how a path (as SVG writes it) and a text are drawn. */
+class Painter {
+  constructor(family) { this.family = family; }
+  font(size, bold) { return `${bold ? 600 : 400} ${size}px ${this.family}`; }
+  rects(list, fill) {
+    let d = "";
+    for (let i = 0; i < list.length; i += 4) d += `M${px(list[i])} ${px(list[i + 1])}h${px(list[i + 2])}v${px(list[i + 3])}h${px(-list[i + 2])}z`;
+    if (d) this.draw(d, { fill });
+  }
+  path(points, style) {
+    let d = "";
+    for (let i = 0; i < points.length; i += 2) d += `${i ? "L" : "M"}${px(points[i])} ${px(points[i + 1])}`;
+    if (d) this.draw(d, style);
+  }
+  lines(list, stroke, { width = 1, dash = [] } = {}) {
+    let d = "";
+    for (let i = 0; i < list.length; i += 4) d += `M${px(list[i])} ${px(list[i + 1])}L${px(list[i + 2])} ${px(list[i + 3])}`;
+    if (d) this.draw(d, { stroke, width, dash });
+  }
+}
+
+class CanvasPainter extends Painter {
+  constructor(context, family) { super(family); this.context = context; }
+  draw(d, { fill, stroke, width = 1, dash = [] }) {
+    const c = this.context, path = new Path2D(d);
+    if (fill) { c.fillStyle = fill; c.fill(path); }
+    if (stroke) { c.strokeStyle = stroke; c.lineWidth = width; c.setLineDash(dash); c.stroke(path); }
+  }
+  text(x, y, text, fill, { size = 12, anchor = "start", bold = false, halo = null } = {}) {
+    const c = this.context;
+    c.font = this.font(size, bold); c.textAlign = anchor === "middle" ? "center" : anchor;
+    if (halo) { c.lineWidth = 4; c.setLineDash([]); c.lineJoin = "round"; c.strokeStyle = halo; c.strokeText(text, x, y); }
+    c.fillStyle = fill; c.fillText(text, x, y);
+  }
+}
+
+class SvgPainter extends Painter {
+  parts = [];
+  add(tag, attributes, text = "") {
+    const escaped = (value) => String(value).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[^\t\n\r -\uffff]/g, "");
+    const written = Object.entries(attributes).map(([k, v]) => ` ${k}="${escaped(v)}"`).join("");
+    this.parts.push(`<${tag}${written}>${escaped(text)}</${tag}>`);
+  }
+  draw(d, { fill = "none", stroke = "none", width = 1, dash = [] }) {
+    this.add("path", { d, fill, ...(stroke === "none" ? {} : { stroke, "stroke-width": width, "stroke-dasharray": dash.join(" ") || "none" }) });
+  }
+  text(x, y, text, fill, { size = 12, anchor = "start", bold = false, halo = null } = {}) {
+    const style = { x: px(x), y: px(y), fill, "font-size": size, "text-anchor": anchor, "font-weight": bold ? 600 : 400 };
+    this.add("text", halo ? { ...style, "paint-order": "stroke", stroke: halo, "stroke-width": 4, "stroke-linejoin": "round" } : style, text);
+  }
+  document(width, height, title) {
+    const body = this.parts.splice(0).join("");
+    this.add("title", {}, title);
+    // Asked of the browser: an address in a script would look as if the page fetched something.
+    const space = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
+    return `<svg xmlns="${space}" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${this.family.replace(/["&<>]/g, "'")}">${this.parts.pop()}${body}</svg>`;
+  }
+}
+
+// ------------------------------------------------------------------------------------------------------- rows
+
+const HEAD = 19, GAP = 9, AXIS = 34, EDGE = 6;
+const HEIGHT = { weights: 96, signed: 46, signal: 34, planted: 9, words: 18 };
+
+/** Which rows there are, from top to bottom, and where: a plain list that the painters and the hands share. */
+function layout(view, width) {
+  const rows = [], lead = view.lead;
+  const many = view.shown.length > 1, narrow = width < 560;
+  for (const run of view.shown) {
+    const of = many ? `${run.letter} · ` : "";
+    if (run.now.problem) { rows.push({ kind: "words", run, title: many ? of + run.name : "", text: run.now.problem }); continue; }
+    rows.push({ kind: "weights", run, title: many && !narrow ? `${of}${run.name}: attention weight` : `${of}Attention weight` });
+    for (const label of view.state.classes) {
+      const k = run.now.classes.indexOf(label);
+      if (k < 0) continue;
+      const what = run.now.contributions ? "contribution" : run.now.occlusion ? "occlusion: score minus score without the frame" : null;
+      rows.push(what ? { kind: "signed", run, k, label, title: `${of}${run.now.names[k]}${narrow ? "" : `: ${what}`}` }
+        : { kind: "words", run, title: of + run.now.names[k], text: "no contributions were given for this class" });
+    }
+  }
+  if (lead) {
+    for (const [label, frames] of Object.entries(lead.base.planted).filter(([, frames]) => frames.length).slice(0, 5))
+      rows.push({ kind: "planted", frames, title: `planted: ${view.nameOf(Number(label))}` });
+    for (const name of Object.keys(lead.base.energy)) rows.push({ kind: "signal", name, title: `${name}: energy (area)${narrow ? "," : " and"} change (line)` });
+  }
+  let y = 8;
+  for (const row of rows) {
+    row.y = y; row.top = y + (row.kind === "planted" ? 15 : HEAD); row.height = HEIGHT[row.kind];
+    y = row.top + row.height + GAP;
+  }
+  return { rows, width, left: EDGE, right: width - EDGE, bottom: y - GAP + 4, height: y - GAP + 4 + AXIS };
+}
+
+/** Where each frame begins and ends, in pixels: halfway to its neighbours in time. */
+function edges(times, span, lay) {
+  const n = times.length, at = new Float64Array(n + 1), half = n > 1 ? (times[n - 1] - times[0]) / (n - 1) / 2 : 0.5;
+  const scale = (lay.right - lay.left) / (span[1] - span[0]);
+  for (let t = 0; t <= n; t++) {
+    const second = t === 0 ? times[0] - half : t === n ? times[n - 1] + half : (times[t - 1] + times[t]) / 2;
+    at[t] = lay.left + (second - span[0]) * scale;
+  }
+  return at;
+}
+
+/** Bars up and down from `zero`. Where frames are narrower than a pixel, a pixel shows its frames' extremes. */
+function bars(value, at, zero, scale) {
+  const up = [], down = [], n = at.length - 1;
+  const put = (x, w, high, low) => {
+    if (high > 0) up.push(x, zero - high * scale, w, high * scale);
+    if (low < 0) down.push(x, zero, w, -low * scale);
+  };
+  if ((at[n] - at[0]) / n >= 1.5) {
+    for (let t = 0; t < n; t++) {
+      const w = at[t + 1] - at[t], v = value(t), gap = Math.min(1, w * 0.16);
+      put(at[t] + gap / 2, w - gap, Math.max(v, 0), Math.min(v, 0));
+    }
+    return { up, down };
+  }
+  for (let t = 0; t < n; ) {
+    const pixel = Math.floor(at[t]);
+    let high = 0, low = 0;
+    for (; t < n && Math.floor(at[t]) === pixel; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
+    put(pixel, 1, high, low);
+  }
+  return { up, down };
+}
+
+function hatch(painter, x, y, w, h, colour, upright) {
+  const list = [];
+  if (upright) for (let k = 2; k < Math.max(w, 3); k += 4) list.push(x + Math.min(k, w), y, x + Math.min(k, w), y + h);
+  else for (let k = -h + ((x + h) % 6 ? 6 - ((x + h) % 6) : 0); k < w; k += 6) {
+    const a = Math.max(k, 0), b = Math.min(k + h, w);
+    if (b > a) list.push(x + a, y + h - (a - k), x + b, y + h - (b - k));
+  }
+  painter.lines(list, colour, { width: 1 });
+}
+
+/** Neighbouring frames of a set, as [first, behind the last]. */
+function stretches(count, has) {
+  const found = [];
+  for (let t = 0; t < count; t++) if (has(t)) { if (found.length && found.at(-1)[1] === t) found.at(-1)[1]++; else found.push([t, t + 1]); }
+  return found;
+}
+
+function paintRows(painter, view, lay, look) {
+  const peak = Math.max(1e-12, ...view.shown.filter((r) => !r.now.problem).map((r) => r.peak));
+  for (const row of lay.rows) {
+    const { run } = row, room = (lay.right - lay.left) * (row.kind === "signed" ? 0.5 : 0.64);
+    const size = row.kind === "planted" ? 11 : 12, bold = row.kind === "weights" || row.kind === "words";
+    painter.text(lay.left, row.y + (row.kind === "planted" ? 10 : 12), fit(row.title, room, painter.font(size, bold)), look.ink, { size, bold });
+    const base = row.top + row.height;
+    if (row.kind === "words") painter.text(lay.left, row.top + 12, fit(row.text, lay.right - lay.left, painter.font(12)), look.ink);
+    if (row.kind === "weights") {
+      const at = run.at, scale = (row.height - 2) / Math.max(peak, 1.45 / run.base.count);
+      for (const [a, b] of stretches(run.base.count, (t) => view.isMasked(run, t))) hatch(painter, at[a], row.top, at[b] - at[a], row.height, look.soft, false);
+      for (const [a, b] of stretches(run.base.count, (t) => run.now.gone?.has(t) || view.isRemoved(run, t))) hatch(painter, at[a], row.top, at[b] - at[a], row.height, look.down, true);
+      painter.rects(bars((t) => run.told.weights[t], at, base, scale).up, look.up);
+      if (!run.told.neutral || run.now.gone) {
+        const points = [];
+        const n = run.base.count, step = Math.max(1, Math.floor(n / (2 * (lay.right - lay.left))));
+        for (let t = 0; t < n; t += step) {
+          let w = 0;
+          for (let i = t; i < Math.min(n, t + step); i++) w = Math.max(w, run.base.weights[i]);
+          const y = base - w * scale;
+          points.push(at[t], y, at[Math.min(n, t + step)], y);
+        }
+        painter.path(points, { stroke: look.ink });
+      }
+      painter.lines([lay.left, base, lay.right, base], look.rule);
+      if (run.told.kept) {
+        const uniform = 1 / run.told.kept, y = base - uniform * scale;
+        if (y > row.top) painter.lines([lay.left, y, lay.right, y], look.ink, { width: 1.25, dash: [6, 4] });
+        const said = `dashed: uniform ${small(uniform)}`, from = lay.left + textWidth(row.title, painter.font(12, true)) + 14;
+        if (from + textWidth(said, painter.font(11)) < lay.right - 140) painter.text(from, row.y + 12, said, look.ink, { size: 11 });
+      }
+      if (!run.told.known) painter.text((lay.left + lay.right) / 2, row.top + row.height / 2, "no frame is left: no weights, no scores", look.ink, { anchor: "middle", bold: true, halo: look.ground });
+    }
+    if (row.kind === "signed") {
+      const zero = row.top + row.height / 2, drawn = bars(view.valueOf(row), run.at, zero, (row.height / 2 - 1) / view.reach(row.label));
+      painter.rects(drawn.up, look.up); painter.rects(drawn.down, look.down);
+      painter.lines([lay.left, zero, lay.right, zero], look.rule);
+    }
+    if (row.kind === "planted") {
+      const at = view.lead.at, list = [];
+      const planted = new Set(row.frames);
+      for (const [a, b] of stretches(view.lead.base.count, (t) => planted.has(t))) list.push(at[a], row.top, Math.max(1.5, at[b] - at[a] - 1), row.height);
+      painter.rects(list, look.planted);
+      painter.lines([lay.left, base, lay.right, base], look.rule);
+    }
+    if (row.kind === "signal") paintSignal(painter, view.lead, row, lay, look);
+  }
+  paintAxis(painter, view, lay, look);
+}
+
+function paintSignal(painter, run, row, lay, look) {
+  const base = row.top + row.height, n = run.base.count, step = Math.max(1, Math.floor(n / (lay.right - lay.left)));
+  const line = (values) => {
+    let top = 1e-12;
+    for (const v of values) if (v > top) top = v;
+    const points = [];
+    for (let t = 0; t < n; t += step) {
+      let v = 0;
+      for (let i = t; i < Math.min(n, t + step); i++) v = Math.max(v, values[i]);
+      points.push((run.at[t] + run.at[Math.min(n, t + 1)]) / 2, base - (v / top) * row.height);
+    }
+    return n > 1 ? points : [run.at[0], points[1], run.at[1], points[1]];
+  };
+  const energy = line(run.base.energy[row.name]);
+  painter.path([energy[0], base, ...energy, energy.at(-2), base], { fill: look.area });
+  if (run.base.change[row.name]) painter.path(line(run.base.change[row.name]), { stroke: look.ink, width: 1.25 });
+  painter.lines([lay.left, base, lay.right, base], look.rule);
+}
+
+function paintAxis(painter, view, lay, look) {
+  const [low, high] = view.span, raw = ((high - low) * 80) / (lay.right - lay.left), power = 10 ** Math.floor(Math.log10(raw));
+  const step = Math.max(power * [1, 2, 5, 10].find((f) => f * power >= raw), view.lead?.base.count > 1 ? 0 : 1);
+  painter.lines([lay.left, lay.bottom, lay.right, lay.bottom], look.ink);
+  for (let s = Math.ceil(low / step) * step; s <= high; s += step) {
+    const x = lay.left + ((s - low) / (high - low)) * (lay.right - lay.left);
+    painter.lines([x, lay.bottom, x, lay.bottom + 4], look.ink);
+    painter.text(x, lay.bottom + 16, String(Number(s.toFixed(3))), look.ink, { size: 11, anchor: x < lay.left + 12 ? "start" : x > lay.right - 12 ? "end" : "middle" });
+  }
+  painter.text((lay.left + lay.right) / 2, lay.bottom + 30, "time in the video (s)", look.ink, { size: 11, anchor: "middle" });
+}
+
+/** What belongs to the chosen frame: its line, and each row's value there. The only thing a move draws anew. */
+function paintMark(painter, view, lay, look) {
+  if (!view.lead) return;
+  const { at } = view.lead, f = view.state.frame, x = (at[f] + at[f + 1]) / 2;
+  painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: look.ink });
+  for (const row of lay.rows) if (row.kind !== "words") painter.lines([x, row.top - 1, x, row.top + row.height], look.ink, { width: 1.5 });
+  for (const row of lay.rows) {
+    const text = view.readout(row);
+    if (text) painter.text(lay.right, row.y + 12, text, look.ink, { anchor: "end", size: 11 });
+  }
+  painter.lines([x, lay.bottom, x, lay.bottom + 6], look.ink, { width: 2.5 });
+}
+
+// ------------------------------------------------------------------------------------------------------ panel
+
+/** One element: attributes by name, `on…` as listeners, children as nodes or text. */
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child != null));
+  return node;
+}
+const say = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
+const MASK_SAYS = "What if the pooling did not listen to these frames? Their weight becomes zero and the others share it; the other frames' states, which had seen them, stay as they are. Computed here, at once.";
+const REMOVE_SAYS = "What if these frames had never been in the video? It is encoded again without them, so that their neighbours' states change too. Computed by the kernel.";
+const WHY_NOT = {
+  none: "Not here: this page has no kernel. Run the notebook in JupyterLab.",
+  fixed: "Not here: these are plain arrays, without a model that could encode again.",
+  disconnected: "Not now: the kernel is disconnected.",
+  silent: "Not now: the kernel does not answer.",
+};
+let views = 0;
+
+class View {
+  constructor(el, scene, hooks) {
+    this.hooks = hooks; this.name = `dmlkit-av-${++views}-${Math.random().toString(36).slice(2, 7)}`;
+    this.link = hooks.remove ? (scene.live ? "live" : "fixed") : "none";
+    this.state = { video: null, shown: null, classes: null, frame: 0, temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set() };
+    this.tool = "look"; this.dirty = {}; this.asked = null;
+    this.build();
+    el.replaceChildren(this.root);
+    this.watch();
+    this.setScene(scene, hooks.state ?? scene.state);
+  }
+
+  build() {
+    const on = (patch) => (event) => this.change(patch(event.target));
+    const range = (label, attributes, patch) => {
+      const output = make("output"), input = make("input", { type: "range", "aria-label": label, ...attributes, oninput: on(patch) });
+      return { input, output, node: make("label", { class: "tweak" }, make("span", {}, label), input, output) };
+    };
+    this.title = make("p", { class: "title" });
+    this.video = make("select", { "aria-label": "Video", onchange: on((t) => ({ video: t.value })) });
+    this.videoLabel = make("label", { class: "pick" }, make("span", {}, "Video "), this.video);
+    this.runsBox = make("fieldset", { class: "runs" });
+    this.temperature = range("Temperature", { min: -1, max: 1, step: 0.02 }, (t) => ({ temperature: Number((10 ** Number(t.value)).toPrecision(4)) }));
+    this.top = range("Keep the top frames", { min: 1, step: 1 }, (t) => ({ top: Number(t.value) >= this.lead.base.count ? null : Number(t.value) }));
+    this.uniform = make("input", { type: "checkbox", onchange: on((t) => ({ uniform: t.checked })) });
+    this.reset = make("button", { type: "button", onclick: () => this.change({ temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set() }) }, "Reset");
+    this.tools = Object.fromEntries(["look", "mask", "remove"].map((tool) => [tool, make("input", { type: "radio", name: this.name, value: tool, checked: tool === "look", onchange: () => this.setTool(tool) })]));
+    this.whyNot = make("span", { class: "whynot" });
+    const tool = (name, text, ...more) => make("label", { class: `tool ${name}` }, this.tools[name], make("b", {}, text), ...more);
+    this.toolBox = make("fieldset", { class: "tools" }, make("legend", {}, "Click or drag over the frames to …"),
+      tool("look", "look", make("span", {}, "Choose a frame. With the picture focused: arrow, Home, End and Page keys move, Space masks, Shift with an arrow masks along.")),
+      tool("mask", "mask", make("span", {}, MASK_SAYS)), tool("remove", "remove", make("span", {}, REMOVE_SAYS + " ", this.whyNot)));
+    this.canvas = make("canvas", { "aria-hidden": "true" }); this.marks = make("canvas", { "aria-hidden": "true" });
+    this.slider = make("div", { class: "strips", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": "Frame of the video", onkeydown: (e) => this.onKey(e) }, this.canvas, this.marks);
+    for (const kind of ["down", "move", "up", "cancel"]) this.slider.addEventListener(`pointer${kind}`, (e) => this.onPointer(kind, e));
+    this.here = make("p", { class: "here" }); this.facts = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
+    this.scores = make("table", { class: "scores" }); this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
+    this.status = make("p", { class: "status", role: "status" }); this.notes = make("div", { class: "notes" });
+    this.toggle = make("button", { type: "button", "aria-expanded": "false", onclick: () => this.showData(this.data.hidden) }, "Data table");
+    const save = (text, kind) => make("button", { type: "button", onclick: () => download(this, kind) }, text);
+    const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
+    this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
+      make("header", {}, this.title, this.videoLabel, this.runsBox), tweaks,
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.facts)),
+      this.data, this.notes);
+  }
+
+  /** Draw anew when the width or the theme changes. */
+  watch() {
+    this.sized = new ResizeObserver(() => this.mark("size")); this.sized.observe(this.slider);
+    this.themed = new MutationObserver(() => this.mark("theme"));
+    for (const node of [document.documentElement, document.body]) this.themed.observe(node, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name", "style"] });
+    this.dark = matchMedia("(prefers-color-scheme: dark)"); this.onTheme = () => this.mark("theme"); this.dark.addEventListener("change", this.onTheme);
+  }
+  destroy() { this.sized.disconnect(); this.themed.disconnect(); this.dark.removeEventListener("change", this.onTheme); cancelAnimationFrame(this.ticket); this.gone = true; }
+
+  setScene(scene, state = {}) {
+    this.scene = scene;
+    this.title.replaceChildren(make("b", {}, scene.title), ` on ${scene.data} `, ...(scene.generated ? [make("span", { class: "loud" }, "generated data")] : []));
+    this.root.setAttribute("aria-label", `Attention explorer: ${scene.title} on ${scene.data}`);
+    this.video.replaceChildren(...scene.videos.map((video) => make("option", { value: video.id }, video.label)));
+    this.videoLabel.hidden = scene.videos.length < 2;
+    this.notes.replaceChildren(...String(scene.note ?? "").split("\n").filter(Boolean).map((text) => make("p", {}, text)));
+    const id = state.video && scene.videos.some((video) => video.id === state.video) ? state.video : scene.videos[0]?.id;
+    this.setVideo(id, state);
+  }
+
+  /** Show a video from its beginning: nothing masked, the frame that weighs most. */
+  setVideo(id, state = {}) {
+    const packed = this.scene.videos.find((video) => video.id === id);
+    this.runs = (packed?.runs ?? []).map(decode).map((base, k) => ({ name: base.run, letter: String.fromCharCode(65 + k), base, now: base, told: null }));
+    this.lead = this.runs.find((run) => !run.base.problem) ?? null;
+    const names = this.runs.map((run) => run.name), lead = this.lead;
+    let heaviest = 0;
+    lead?.base.weights.forEach((w, t, all) => { if (w > all[heaviest]) heaviest = t; });
+    for (const run of this.runs) if (!run.base.problem) {
+      run.link = nearest(run.base.times, lead.base.times); run.where = nearest(lead.base.times, run.base.times);
+    }
+    const kept = (this.state.shown ?? []).filter((name) => names.includes(name));
+    const known = new Set(this.runs.flatMap((run) => run.base.classes)), classes = (this.state.classes ?? []).filter((c) => known.has(c));
+    const fallback = lead ? [...new Set([...(lead.base.true ?? []), ...lead.base.classes])].filter((c) => known.has(c)).slice(0, 3) : [];
+    Object.assign(this.state, { video: id, frame: heaviest, masked: new Set(), removed: new Set(), shown: kept.length ? kept : names.slice(0, 3), classes: classes.length ? classes : fallback });
+    this.asked = null;
+    this.buildRuns();
+    this.apply({ ...state, video: undefined });
+    this.mark("weights");
+  }
+
+  /** Take a state over without telling it back: what a kernel or a page asks for. */
+  apply(state) {
+    const had = this.state.removed;
+    for (const [name, value] of Object.entries(state)) {
+      if (value === undefined || !(name in this.state)) continue;
+      this.state[name] = name === "masked" || name === "removed" ? new Set(value) : value;
+    }
+    const last = Math.max(0, (this.lead?.base.count ?? 1) - 1);
+    this.state.frame = Math.min(last, Math.max(0, Math.round(this.state.frame) || 0));
+    if (this.state.shown) this.shown = this.runs.filter((run) => this.state.shown.includes(run.name));
+    if (state.shown || state.classes) this.buildScores();
+    if (state.removed && !same(had, this.state.removed)) this.encode();
+    this.mark(Object.keys(state).some((name) => name !== "frame" && state[name] !== undefined) ? "weights" : "frame");
+  }
+
+  /** A hand changed something: take it over, tell the kernel. */
+  change(patch) {
+    if (patch.video !== undefined) { this.setVideo(patch.video); patch = this.state; } else this.apply(patch);
+    this.hooks.changed?.(Object.fromEntries(Object.keys(patch).map((name) => [name, this.state[name] instanceof Set ? [...this.state[name]].sort((a, b) => a - b) : this.state[name]])));
+  }
+
+  /** Ask the kernel for the video without the removed frames: one request under way, the newest waits. */
+  async encode() {
+    const frames = [...this.state.removed].sort((a, b) => a - b), video = this.state.video;
+    if (!frames.length) { for (const run of this.runs) { run.now = run.base; run.without = null; } this.mark("weights"); if (!this.asked) return; }
+    if (!this.hooks.remove || this.link !== "live") { this.mark("weights"); return; }
+    this.waiting = true;
+    if (this.asked) return;
+    while (this.waiting && !this.gone) {
+      this.waiting = false;
+      const now = [...this.state.removed].sort((a, b) => a - b);
+      if (!now.length || this.state.video !== video) break;
+      this.asked = now; this.mark("weights");
+      try {
+        const parts = await this.hooks.remove(video, now);
+        if (this.state.video === video && this.state.removed.size) for (const [k, run] of this.runs.entries()) {
+          const part = parts[k] && decode(parts[k]);
+          if (part && !run.base.problem) { run.now = part.problem ? { ...run.base, problem: part.problem } : spread(run.base, part); run.without = now; }
+        }
+        this.tell("");
+      } catch (error) { if (this.state.video === video) this.tell(String(error.message ?? error)); }
+      if (this.state.video !== video) return; // another video has its own requests
+      this.asked = null; this.mark("weights");
+    }
+    this.asked = null;
+  }
+
+  setLink(link, text) { if (this.link !== "none" && this.link !== "fixed" && link !== this.link) { this.link = link; if (link !== "live") this.waiting = false; this.tell(text ?? ""); if (link === "live") this.encode(); this.mark("weights"); } }
+  tell(text) { say(this.status, text); this.status.classList.toggle("loud", Boolean(text)); }
+  setTool(tool) { this.tool = tool; this.tools[tool].checked = true; this.slider.dataset.tool = tool; }
+  mark(what) { this.dirty[what] = true; this.ticket ??= requestAnimationFrame(() => this.draw()); }
+
+  nameOf(label) { for (const run of this.runs) { const k = run.base.classes.indexOf(label); if (k >= 0) return run.base.names[k]; } return `class ${label}`; }
+  isMasked(run, t) { return this.state.masked.has(run.link[t]); }
+  isRemoved(run, t) { return this.state.removed.has(run.link[t]); }
+  reach(label) { return this.reaches.get(label) || 1e-12; }
+  valueOf({ run, k }) { const { contributions, occlusion, classes } = run.now, c = classes.length, w = run.told.weights; return contributions ? (t) => w[t] * contributions[t * c + k] : (t) => occlusion[t * c + k]; }
+  readout(row) {
+    if (row.kind === "planted") return "";
+    const f = this.state.frame, run = row.run ?? this.lead, t = run.where?.[f] ?? f;
+    if (row.kind === "weights") return `${small(run.told.weights[t])}, ${digits(run.told.weights[t] * run.told.kept, 1)} × uniform`;
+    if (row.kind === "signed") return `here ${signed(this.valueOf(row)(t), 3)}` + (run.now.contributions && run.told.known ? ` of Σ ${signed(run.told.logits[row.k] - run.now.biases[row.k])}` : "");
+    if (row.kind === "signal") return `${digits(run.base.energy[row.name][t], 2)}, ${digits(run.base.change[row.name]?.[t], 2)}`;
+    return "";
+  }
+
+  buildRuns() {
+    this.runsBox.hidden = this.runs.length < 2;
+    this.runsBox.replaceChildren(make("legend", {}, "Runs "), ...this.runs.map((run) => make("label", {}, make("input", { type: "checkbox", value: run.name, checked: this.state.shown.includes(run.name), onchange: () => {
+      const boxes = [...this.runsBox.querySelectorAll("input")];
+      this.change({ shown: boxes.filter((box) => box.checked).map((box) => box.value) });
+    } }), make("span", {}, make("b", {}, run.letter), ` ${run.name}`))));
+    this.shown = this.runs.filter((run) => this.state.shown.includes(run.name));
+    this.buildScores();
+  }
+
+  /** The classes with their scores: a row a class, a column a run; a tick draws the class. */
+  buildScores() {
+    const rows = new Map();
+    for (const run of this.shown) run.base.classes.forEach((label, k) => rows.set(label, Math.max(rows.get(label) ?? 0, run.base.scores[k])));
+    this.cells = [...rows].sort((a, b) => b[1] - a[1]).map(([label]) => {
+      const truth = this.runs.some((run) => run.base.true?.includes(label));
+      const box = make("input", { type: "checkbox", onchange: (e) => this.change({ classes: e.target.checked ? [...this.state.classes, label] : this.state.classes.filter((c) => c !== label) }) });
+      box.checked = this.state.classes.includes(label);
+      const cells = this.shown.map(() => { const text = make("span"), bar = make("i", { class: "share" }); return { text, bar, node: make("td", { class: "number" }, text, bar) }; });
+      const name = make("label", {}, box, make("span", {}, this.nameOf(label)), truth ? make("abbr", { class: "true", title: "true label" }, " ✓") : null);
+      return { label, cells, node: make("tr", { class: truth ? "true" : "other" }, make("th", { scope: "row" }, name), ...cells.map((cell) => cell.node)) };
+    });
+    this.heads = this.shown.map((run) => make("th", { scope: "col", class: "number" }));
+    const known = this.runs.some((run) => run.base.true != null);
+    const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, known ? "class (✓ true label)" : "class (truth unknown)"), ...this.heads));
+    for (const node of [this.scores, this.body]) node.classList.toggle("many", this.shown.length > 1);
+    this.scores.replaceChildren(head, make("tbody", {}, ...this.cells.map((row) => row.node)));
+  }
+
+  draw() {
+    this.ticket = null;
+    const { dirty } = this, width = Math.floor(this.slider.clientWidth);
+    if (this.gone || width < 40) return;
+    this.dirty = {};
+    if (dirty.theme || !this.look) this.look = look(this.root);
+    const whole = dirty.weights || dirty.size || dirty.theme;
+    if (dirty.weights) this.weighAll();
+    if (whole) {
+      this.lay = layout(this, width);
+      for (const run of this.shown) if (!run.now.problem) run.at = edges(run.base.times, this.span, this.lay);
+      if (this.lead && !this.lead.at) this.lead.at = edges(this.lead.base.times, this.span, this.lay);
+      else if (this.lead) this.lead.at = edges(this.lead.base.times, this.span, this.lay);
+      paintRows(this.painter(this.canvas), this, this.lay, this.look);
+    }
+    paintMark(this.painter(this.marks), this, this.lay, this.look);
+    if (dirty.weights) this.showScores();
+    this.showFrame();
+    if (dirty.weights && !this.data.hidden) this.showData(true);
+  }
+
+  /** A canvas made ready: it keeps its picture until this very frame paints the next. */
+  painter(canvas) {
+    const ratio = Math.min(3, devicePixelRatio || 1), { width, height } = this.lay, w = Math.round(width * ratio), h = Math.round(height * ratio);
+    if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; canvas.style.width = `${width}px`; canvas.style.height = `${height}px`; this.slider.style.height = `${height}px`; }
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0); context.clearRect(0, 0, width, height);
+    return new CanvasPainter(context, this.look.family);
+  }
+
+  weighAll() {
+    const all = this.runs.filter((run) => !run.base.problem), { state } = this;
+    let low = Infinity, high = -Infinity;
+    this.reaches = new Map();
+    for (const run of all) {
+      const masked = run === this.lead ? state.masked : new Set(run.link.flatMap((f, t) => (state.masked.has(f) ? [t] : [])));
+      run.told = weigh(run.now, { ...state, masked }); run.peak = 0;
+      for (let t = 0; t < run.base.count; t++) run.peak = Math.max(run.peak, run.told.weights[t], run.base.weights[t]);
+      const n = run.base.count, half = n > 1 ? (run.base.times[n - 1] - run.base.times[0]) / (n - 1) / 2 : 0.5;
+      low = Math.min(low, run.base.times[0] - half); high = Math.max(high, run.base.times[n - 1] + half);
+      if (this.shown.includes(run) && !run.now.problem) for (const label of state.classes) {
+        const k = run.now.classes.indexOf(label);
+        if (k < 0 || !(run.now.contributions || run.now.occlusion)) continue;
+        const value = this.valueOf({ run, k });
+        let reach = this.reaches.get(label) ?? 0;
+        for (let t = 0; t < n; t++) reach = Math.max(reach, Math.abs(value(t)));
+        this.reaches.set(label, reach);
+      }
+    }
+    this.span = low < high ? [low, high] : [0, 1];
+  }
+
+  showScores() {
+    const stale = this.asked !== null || (this.state.removed.size > 0 && this.shown.some((run) => !run.without || !same(new Set(run.without), this.state.removed)));
+    this.scores.classList.toggle("stale", stale); this.scores.setAttribute("aria-busy", String(this.asked !== null));
+    let most = null;
+    this.shown.forEach((run, r) => {
+      say(this.heads[r], (this.shown.length > 1 ? `score ${run.letter}` : "score") + (stale ? " (stale)" : ""));
+      for (const row of this.cells) {
+        const cell = row.cells[r], k = run.now.classes.indexOf(row.label), before = run.base.problem || k < 0 ? NaN : run.base.scores[k], after = run.told?.scores && k >= 0 ? run.told.scores[k] : NaN;
+        const moved = !(Math.abs(after - before) < 0.0005) && !Number.isNaN(before);
+        const [from, to] = [before, after].map((x) => digits(x, this.shown.length > 1 ? 2 : 3));
+        say(cell.text, moved && from !== to ? `${from} → ${Number.isNaN(after) ? "?" : to}` : from);
+        cell.bar.style.width = `${100 * (Number.isNaN(after) ? before || 0 : after)}%`;
+        if (moved && Number.isFinite(after) && (!most || Math.abs(after - before) > Math.abs(most.by))) most = { by: after - before, before, after, label: row.label, run };
+      }
+    });
+    for (const row of this.cells) row.node.querySelector("input").checked = this.state.classes.includes(row.label);
+    const touched = [this.state.masked.size && `${plural(this.state.masked.size, "frame")} masked`, this.state.removed.size && `${plural(this.state.removed.size, "frame")} removed`].filter(Boolean).join(", ");
+    const effect = most ? `largest change: ${this.nameOf(most.label)} ${digits(most.before)} → ${digits(most.after)} (${signed(most.by, 3)})${this.shown.length > 1 ? ` in ${most.run.letter}` : ""}` : "";
+    say(this.most, [touched, effect].filter(Boolean).join("; ") || "Nothing is changed: these are the model's own scores.");
+    const link = this.asked ? `Encoding again without ${plural(this.asked.length, "frame")}; the scores shown are stale until then.` : "";
+    if (link) this.tell(link);
+    const drawn = this.shown.filter((run) => run.told && !run.now.problem);
+    this.facts.replaceChildren(...drawn.flatMap((run) => this.factsOf(run)).map((text) => make("p", {}, text)), ...this.sums(drawn));
+    this.showControls();
+  }
+
+  factsOf(run) {
+    const { told, now } = run, n = run.base.count - (now.gone?.size ?? 0), of = this.shown.length > 1 ? `${run.letter}: ` : "";
+    if (!told.known) return [`${of}Every frame is masked or removed, so there are no weights and no scores.`];
+    const share = n > 1 ? `, ${Math.round((100 * told.entropy) / Math.log(n))} % of the uniform weights' ${digits(Math.log(n), 2)}` : "";
+    const said = [`${of}Entropy of the weights ${digits(told.entropy, 2)} nats${share}${told.kept < n || n < run.base.count ? `; ${told.kept} of ${plural(run.base.count, "frame")} kept` : ""}.`];
+    if (!now.contributions) said.push(now.occlusion ? `${of}The classifier is not linear, so that no frame's share of a logit exists; drawn is occlusion: the score minus the score without the frame.` : `${of}No contributions were given, so that only the weights follow the controls.`,
+      ...(told.scores ? [] : [`${of}Without them the new scores are not known here${this.link === "live" ? ": remove the frames instead of masking them." : "."}`]));
+    return said;
+  }
+
+  /** What a linear classifier adds up: the frames' contributions and a bias make the logit. */
+  sums(runs) {
+    const rows = runs.filter((run) => run.now.contributions && run.told.known).flatMap((run) => this.state.classes.map((label) => [run, run.now.classes.indexOf(label)])).filter(([, k]) => k >= 0)
+      .sort((a, b) => this.state.classes.indexOf(a[0].now.classes[a[1]]) - this.state.classes.indexOf(b[0].now.classes[b[1]]));
+    const numbers = ({ told, now }, k) => [told.logits[k] - now.biases[k], now.biases[k], told.logits[k]].map((x) => make("td", { class: "number" }, signed(x)));
+    const heads = ["logit = Σ + bias", "Σ α (w·h)", "bias", "logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
+    const body = rows.map(([run, k]) => make("tr", {}, make("th", { scope: "row" }, `${this.shown.length > 1 ? `${run.letter} · ` : ""}${run.now.names[k]}`), ...numbers(run, k)));
+    return rows.length ? [make("div", { class: "scroll" }, make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body)))] : [];
+  }
+
+  showControls() {
+    const { state } = this, n = this.lead?.base.count ?? 0, off = !this.lead;
+    const set = ({ input, output }, value, text) => { input.value = value; input.disabled = off; input.setAttribute("aria-valuetext", text); say(output, text); };
+    set(this.temperature, Math.log10(state.temperature), state.temperature.toFixed(2));
+    this.top.input.max = Math.max(1, n);
+    set(this.top, state.top ?? n, state.top == null ? `all ${n}` : `${state.top} of ${n}`);
+    this.uniform.checked = state.uniform; this.uniform.disabled = off; this.temperature.input.disabled = off || state.uniform;
+    this.video.value = state.video;
+    for (const box of this.runsBox.querySelectorAll("input")) { box.checked = state.shown.includes(box.value); box.disabled = !box.checked && state.shown.length >= 3; }
+    this.tools.remove.disabled = this.link !== "live"; say(this.whyNot, WHY_NOT[this.link] ?? "");
+    if (this.link !== "live" && this.tool === "remove") this.setTool("look");
+    this.root.dataset.link = this.link;
+  }
+
+  showFrame() {
+    const { lead, state } = this;
+    if (!lead) { say(this.here, this.runs[0]?.base.problem ?? "There is no video to show."); this.slider.setAttribute("aria-valuetext", this.here.textContent); return; }
+    const f = state.frame, w = lead.told.weights[f], planted = Object.entries(lead.base.planted);
+    const mark = state.removed.has(f) ? ", removed" : state.masked.has(f) ? ", masked" : "";
+    const made = planted.filter(([, frames]) => frames.includes(f)).map(([label]) => this.nameOf(Number(label)));
+    say(this.here, `Frame ${f + 1} of ${lead.base.count.toLocaleString("en")}, at ${seconds(lead.base.times[f])}${mark}: weight ${small(w)}, ${digits(w * lead.told.kept, 1)} × uniform.` + (planted.length ? ` Planted here: ${made.join(", ") || "nothing"}.` : ""));
+    const scores = lead.told.scores ?? lead.base.scores;
+    let best = 0;
+    scores.forEach((s, k) => { if (s > scores[best]) best = k; });
+    const top = scores.length ? `, top class ${lead.base.names[best]} ${digits(scores[best], 2)}` : "";
+    for (const [name, value] of [["min", 1], ["max", lead.base.count], ["now", f + 1], ["text", `${seconds(lead.base.times[f])}, weight ${small(w)}${mark}${top}`]]) this.slider.setAttribute(`aria-value${name}`, value);
+  }
+
+  showData(open) {
+    this.data.hidden = !open; this.toggle.setAttribute("aria-expanded", String(open));
+    if (!open || !this.lead) return this.data.replaceChildren();
+    const { head, rows } = records(this), shown = rows.slice(0, 1000), row = (tag, cells) => make("tr", {}, ...cells.map((c) => make(tag, {}, String(c))));
+    this.data.replaceChildren(make("table", {}, make("thead", {}, row("th", head)), make("tbody", {}, ...shown.map((cells) => row("td", cells)))), ...(shown.length < rows.length ? [make("p", {}, `The first 1,000 of ${plural(rows.length, "row")}; the CSV file has them all.`)] : []));
+  }
+
+  // ----------------------------------------------------------------------------------------------------- hands
+
+  frameAt(event) {
+    const { at } = this.lead, x = event.clientX - this.slider.getBoundingClientRect().left, n = this.lead.base.count;
+    let low = 0, high = n - 1;
+    while (low < high) { const middle = (low + high + 1) >> 1; if (at[middle] <= x) low = middle; else high = middle - 1; }
+    return low;
+  }
+
+  onPointer(kind, event) {
+    if (!this.lead?.at || (kind === "down" && event.button !== 0)) return;
+    if (kind === "up" || kind === "cancel") { this.drag = null; return; }
+    if (kind === "down") {
+      this.slider.focus({ preventScroll: true }); this.slider.setPointerCapture(event.pointerId);
+      const frame = this.frameAt(event), tool = event.shiftKey && this.tool === "look" ? "mask" : this.tool, set = tool === "remove" ? "removed" : "masked";
+      this.drag = { from: frame, set: tool === "look" ? null : set, adds: !this.state[set].has(frame) };
+    } else if (!this.drag) return;
+    const to = this.frameAt(event);
+    if (kind === "move" && to === this.drag.from) return;
+    if (this.drag.set) this.paintFrames(this.drag.set, this.drag.from, to, this.drag.adds); else this.change({ frame: to });
+    this.drag.from = to;
+  }
+
+  paintFrames(set, from, to, adds) {
+    const frames = new Set(this.state[set]);
+    for (let t = Math.min(from, to); t <= Math.max(from, to); t++) if (adds) frames.add(t); else frames.delete(t);
+    this.change({ [set]: frames, frame: to });
+  }
+
+  onKey(event) {
+    if (!this.lead || event.ctrlKey || event.metaKey || event.altKey) return;
+    const f = this.state.frame, last = this.lead.base.count - 1, page = Math.max(1, Math.round(last / 10)), set = this.tool === "remove" ? "removed" : "masked";
+    const to = { ArrowRight: f + 1, ArrowUp: f + 1, ArrowLeft: f - 1, ArrowDown: f - 1, PageUp: f + page, PageDown: f - page, Home: 0, End: last }[event.key];
+    if (event.key === " ") this.paintFrames(set, f, f, !this.state[set].has(f));
+    else if (to === undefined) return;
+    else if (event.shiftKey) this.paintFrames(set, f, Math.min(last, Math.max(0, to)), true);
+    else this.change({ frame: Math.min(last, Math.max(0, to)) });
+    event.preventDefault();
+  }
+}
+
+const same = (a, b) => a.size === b.size && [...a].every((x) => b.has(x));
+
+/** Colours and type as the page has them now. */
+function look(root) {
+  const style = getComputedStyle(root), probe = document.createElement("canvas").getContext("2d"), seen = (name) => style.getPropertyValue(`--av-${name}`).trim();
+  probe.fillStyle = "#fff"; probe.fillStyle = seen("ground");
+  const [r, g, b] = [1, 3, 5].map((k) => parseInt(probe.fillStyle.slice(k, k + 2), 16));
+  root.classList.toggle("on-dark", 0.299 * r + 0.587 * g + 0.114 * b < 128);
+  return { ...Object.fromEntries(["ink", "soft", "ground", "rule", "up", "down", "area", "planted"].map((name) => [name, seen(name)])), family: style.fontFamily };
+}
+
+// ---------------------------------------------------------------------------------------------------- exports
+
+/** Every number drawn, a row a frame and run. */
+function records(view) {
+  const classes = view.state.classes, signals = Object.keys(view.lead?.base.energy ?? {});
+  const planted = Object.entries(view.lead?.base.planted ?? {}).map(([label, frames]) => [label, new Set(frames)]);
+  const head = ["run", "frame", "seconds", "weight", "model weight", "state", ...classes.map((c) => `${view.nameOf(c)} share`), ...signals.flatMap((s) => [`${s} energy`, `${s} change`]), ...planted.map(([label]) => `planted ${view.nameOf(Number(label))}`)];
+  const rows = view.shown.filter((run) => !run.now.problem).flatMap((run) => Array.from({ length: run.base.count }, (_, t) => [
+    run.name, t + 1, Number(run.base.times[t].toFixed(3)), Number(run.told.weights[t].toPrecision(7)), Number(run.base.weights[t].toPrecision(7)),
+    view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked" : run.told.weights[t] > 0 ? "kept" : "left out",
+    ...classes.map((c) => { const k = run.now.classes.indexOf(c); return k < 0 || !(run.now.contributions || run.now.occlusion) ? "" : Number(view.valueOf({ run, k })(t).toPrecision(7)); }),
+    ...signals.flatMap((s) => [run.base.energy[s], run.base.change[s]].map((values) => (values ? Number(values[t].toPrecision(6)) : ""))),
+    ...planted.map(([, frames]) => (frames.has(run.link[t]) ? 1 : 0))]));
+  return { head, rows };
+}
+
+// A cell that begins like a formula is kept as text by the tick that spreadsheets know.
+const cell = (value) => (typeof value === "number" ? String(value) : `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`);
+const csv = (view) => { const { head, rows } = records(view); return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; };
+
+/** The picture as it stands, with a title: the same painting on another back end. */
+function picture(view, painter, width) {
+  const title = `${view.scene.title} on ${view.scene.data}${view.scene.generated ? " (generated data)" : ""}`, label = view.scene.videos.find((v) => v.id === view.state.video)?.label ?? "";
+  const kept = new Map(view.runs.map((run) => [run, run.at])), lay = layout(view, width), head = 44;
+  for (const row of lay.rows) { row.y += head; row.top += head; }
+  lay.bottom += head; lay.height += head;
+  for (const run of view.runs) if (!run.base.problem) run.at = edges(run.base.times, view.span, lay);
+  painter.open?.(lay.height);
+  painter.rects([0, 0, width, lay.height], view.look.ground);
+  painter.text(EDGE, 18, fit(title, width - 2 * EDGE, painter.font(14, true)), view.look.ink, { size: 14, bold: true });
+  painter.text(EDGE, 36, fit(label, width - 2 * EDGE, painter.font(12)), view.look.ink);
+  paintRows(painter, view, lay, view.look);
+  for (const [run, at] of kept) run.at = at;
+  return { lay, title: `${title}: ${label}` };
+}
+
+async function download(view, kind) {
+  if (view.dirty.weights) view.draw(); // not the numbers before the last change
+  const width = 960;
+  let blob;
+  if (kind === "csv") blob = new Blob(["\ufeff", csv(view)], { type: "text/csv" });
+  else if (kind === "svg") {
+    const painter = new SvgPainter(view.look.family), { lay, title } = picture(view, painter, width);
+    blob = new Blob([painter.document(width, lay.height, title)], { type: "image/svg+xml" });
+  } else {
+    const canvas = document.createElement("canvas"), painter = new CanvasPainter(canvas.getContext("2d"), view.look.family);
+    painter.open = (height) => { canvas.width = 2 * width; canvas.height = 2 * height; painter.context.scale(2, 2); };
+    picture(view, painter, width);
+    blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  }
+  const address = URL.createObjectURL(blob);
+  make("a", { href: address, download: `attention-${String(view.state.video).replace(/[^\w.-]+/g, "_")}.${kind}` }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+// ------------------------------------------------------------------------------------------------ the two ways in
+
+/** Draw a scene into an element. `hooks`: changed(patch), remove(video, frames) → evidence a run, state. */
+export function show(el, scene, hooks = {}) {
+  return new View(el, scene, hooks);
+}
+
+const PATIENCE = 15000;
+const STATE = ["frame", "masked", "removed", "temperature", "top", "uniform", "classes", "shown"];
+
+function render({ model, el }) {
+  let number = 0, pending = null, mine = false;
+  const told = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (name === "top" ? null : undefined)]));
+  const remove = (video, frames) => new Promise((resolve, reject) => {
+    if (pending) { clearTimeout(pending.silent); pending.reject(new Error("")); }
+    const silent = setTimeout(() => { view.setLink("silent", "The kernel has not answered for 15 seconds: busy, or gone. What this page can compute itself still works."); reject(new Error(view.status.textContent)); }, PATIENCE);
+    pending = { number: ++number, resolve, reject, silent };
+    model.send({ kind: "remove", number, video, frames });
+  });
+  const changed = (patch) => {
+    mine = true;
+    for (const name of STATE) if (name in patch) model.set(name, patch[name]);
+    mine = false;
+    if (view.link !== "disconnected") model.save_changes();
+  };
+  const view = show(el, model.get("scene"), { remove, changed, state: told() });
+  const lost = () => {
+    view.setLink("disconnected", "Disconnected: the kernel is gone. Masking, temperature and the rest still work here; removing frames and other videos need a kernel.");
+    if (pending) { clearTimeout(pending.silent); pending.reject(new Error(view.status.textContent)); pending = null; }
+  };
+  const onScene = () => view.setScene(model.get("scene"), told());
+  const onState = STATE.map((name) => [`change:${name}`, () => { if (!mine) view.apply({ [name]: model.get(name) }); }]);
+  const onMessage = (message) => {
+    if (view.link === "silent") view.setLink("live");
+    if (message.kind === "evidence" && pending?.number === message.number) { clearTimeout(pending.silent); pending.resolve(message.runs); pending = null; }
+    else if (message.kind === "failed" && pending?.number === message.number) { clearTimeout(pending.silent); pending.reject(new Error(message.text)); pending = null; }
+  };
+  const onProblem = () => view.tell(model.get("problem"));
+  onProblem();
+  model.on("change:scene", onScene); model.on("change:problem", onProblem); model.on("msg:custom", onMessage); model.on("comm_live_update", lost); model.on("comm:close", lost);
+  for (const [event, listener] of onState) model.on(event, listener);
+  // A kernel that dies of itself closes no comm: JupyterLab's manager, where there is one, tells its status.
+  const kernel = model.widget_manager?.kernel, onStatus = (_, status) => { if (["dead", "restarting", "autorestarting", "terminating"].includes(status)) lost(); };
+  const onConnection = (_, status) => { if (status === "disconnected") lost(); };
+  kernel?.statusChanged?.connect(onStatus); kernel?.connectionStatusChanged?.connect(onConnection);
+  return () => {
+    kernel?.statusChanged?.disconnect(onStatus); kernel?.connectionStatusChanged?.disconnect(onConnection);
+    model.off("change:scene", onScene); model.off("change:problem", onProblem); model.off("msg:custom", onMessage); model.off("comm_live_update", lost); model.off("comm:close", lost);
+    for (const [event, listener] of onState) model.off(event, listener);
+    view.destroy();
+  };
+}
+
+export default { render };
