@@ -142,7 +142,7 @@ def mean_interval(
     Raises:
         ValueError: There is no number, or a setting is out of range.
     """
-    _check_level(level)
+    check_level(level)
     values = np.asarray(values, np.float64).ravel()
     values = values[~np.isnan(values)]
     if not values.size:
@@ -150,7 +150,7 @@ def mean_interval(
     rng = np.random.default_rng(seed)
     draws = range(checked_count(resamples, name="resamples"))
     means = np.array([values[rng.integers(values.size, size=values.size)].mean() for _ in draws])
-    return _percentiles(means, level)
+    return percentiles(means, level)
 
 
 class _RankedPairs:

@@ -15,7 +15,7 @@ from dmlkit.errors import DataError
 from dmlkit.explorer.evidence import Evidence, scene
 from dmlkit.explorer.saved_view import MIME, MODULE
 from dmlkit.report.pages.inlining import as_data, read_scene
-from dmlkit.report.outside import outside_references
+from dmlkit.report.pages.outside import outside_references
 from dmlkit.report.pages.rendering import render_notebook
 
 EVIL = "</script><script>alert(1)</script><!--\u2028&"
