@@ -9,6 +9,7 @@ import numpy as np
 from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.evidence import SUM, Evidence, highest_and_true
 from dmlkit.explorer.weighing import class_logits, sigmoid
+from dmlkit.printable import readable
 
 
 class ArraySource:
@@ -129,7 +130,7 @@ class ArraySource:
             raise UsageError(
                 f"There must be a name a class. Received: {len(names)} names, {classes} classes."
             )
-        self._all = list(map(str, names))
+        self._all = list(readable(names))
         if contributions is not None and biases is None:
             biases = np.zeros(classes)
         if classes and contributions is None and scores is None:

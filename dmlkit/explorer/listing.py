@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.printable import readable, shorten
 
 
 class Listing:
@@ -50,9 +51,17 @@ class Listing:
         """Id → id and labels in words."""
         if self.truth is None:
             return {name: name for name in self.ids}
-        names = self._dataset.class_names
-        said = (", ".join(names[label] for label in np.flatnonzero(row)) for row in self.truth)
-        return {name: f"{name} · {words or 'no label'}" for name, words in zip(self.ids, said, strict=True)}
+        short = [shorten(name) for name in self.class_names]
+        said = (", ".join(short[label] for label in np.flatnonzero(row)) for row in self.truth)
+        return {
+            name: f"{shorten(name, 60)} · {words or 'no label'}"
+            for name, words in zip(self.ids, said, strict=True)
+        }
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes' names as they can be shown."""
+        return readable(self._dataset.class_names)
 
     @cached_property
     def classes(self) -> dict[int, int]:
@@ -97,7 +106,7 @@ class Listing:
         Raises:
             UsageError: There is no such class.
         """
-        known, found = self._dataset.class_names, []
+        known, found = self.class_names, []
         for each in classes:
             label = self._label_of.get(each, -1) if isinstance(each, str) else int(each)
             if not 0 <= label < len(known):
@@ -112,7 +121,7 @@ class Listing:
 
     @cached_property
     def _label_of(self) -> dict[str, int]:
-        return {name: label for label, name in reversed(list(enumerate(self._dataset.class_names)))}
+        return {name: label for label, name in reversed(list(enumerate(self.class_names)))}
 
     def _read(self, most: int) -> tuple[list[str], np.ndarray | None]:
         # One frame a video is enough to know it by.

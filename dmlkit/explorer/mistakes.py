@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dmlkit.printable import shorten
+
 # Half precision and kept classes leave true labels scored 0; none of them costs more than this says.
 LEAST = 1e-4
 
@@ -43,8 +45,8 @@ def say_mistake(scores: np.ndarray, true: Sequence[int], names: Sequence[str]) -
     said = []
     if len(true):
         missed = min(true, key=lambda label: scores[label])
-        said.append(f"{names[missed]} is true and scored {scores[missed]:.2f}")
+        said.append(f"{shorten(names[missed])} is true and scored {scores[missed]:.2f}")
     if others.any():
         alarm = int(np.where(others, scores, -1).argmax())
-        said.append(f"{names[alarm]} is not and scored {scores[alarm]:.2f}")
+        said.append(f"{shorten(names[alarm])} is not and scored {scores[alarm]:.2f}")
     return "; ".join(said)

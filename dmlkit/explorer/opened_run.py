@@ -14,6 +14,7 @@ from dmlkit.errors import UsageError
 from dmlkit.experiments import EXPERIMENTS, Experiment
 from dmlkit.models import ENCODERS, AttentionParts, OpenedAttention
 from dmlkit.predictions import Predictions
+from dmlkit.printable import shorten
 from dmlkit.runs import Run, load_run
 
 # Videos encoded at once when frames are taken away: more would not be quicker on two cores.
@@ -64,7 +65,7 @@ class OpenedRun:
             profile = self.run.record["profile"]
             self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
         model = self.run.model if self.run else run_or_model
-        self.title = self.run.title if self.run else str(model.name)
+        self.title = shorten(self.run.title if self.run else model.name, 80)
         if "attention" not in {layer.name for layer in model.layers}:
             raise UsageError(f"The model '{self.title}' has no attention. {who_has_attention()}")
         _check_fit(model, dataset)

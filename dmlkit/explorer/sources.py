@@ -25,6 +25,7 @@ from dmlkit.explorer.evidence import Evidence, highest_and_true
 from dmlkit.explorer.listing import Listing, apart
 from dmlkit.explorer.mistakes import losses, say_mistake
 from dmlkit.explorer.weighing import as_mask
+from dmlkit.printable import shorten
 
 __all__ = ["ArraySource", "ModelSource"]
 
@@ -78,7 +79,7 @@ class ModelSource:
     @property
     def data(self) -> str:
         """What the data set is called."""
-        return self.dataset.name
+        return shorten(self.dataset.name, 80)
 
     @property
     def generated(self) -> bool:
@@ -129,7 +130,7 @@ class ModelSource:
         ids, truth = self.listing.ids, self.listing.need_truth()
         scores = self._scores(run)
         order = np.argsort(-losses(scores, truth), kind="stable")[:limit]
-        names = self.dataset.class_names
+        names = self.listing.class_names
         return {
             ids[row]: say_mistake(scores[row], np.flatnonzero(truth[row]).tolist(), names) for row in order
         }
@@ -182,7 +183,7 @@ class ModelSource:
             weights=part.weights,
             logits=part.logits,
             classes=carried,
-            names=tuple(self.dataset.class_names[label] for label in carried),
+            names=tuple(self.listing.class_names[label] for label in carried),
             scores=part.scores[list(carried)],
             true=true,
             planted={label: np.isin(clip.frames, made) for label, made in self.truth.get(video, {}).items()},

@@ -9,7 +9,6 @@ import pandas as pd
 
 from dmlkit.evaluation import top_k_pairs
 from dmlkit.explorer.drawing import cut, element, escape, sentence
-from dmlkit.printable import one_line
 
 # How classes can be ordered: name → the key of a table of average precisions, the smallest first.
 ORDERS = {
@@ -18,11 +17,6 @@ ORDERS = {
     "most videos": lambda table: -table["videos"],
     "name": lambda table: table["name"].str.casefold(),
 }
-
-
-def readable(names: Sequence[str]) -> tuple[str, ...]:
-    """Class names on one line each, and a number for those that say nothing."""
-    return tuple(one_line(name) or f"class {number}" for number, name in enumerate(names))
 
 
 def top_classes(

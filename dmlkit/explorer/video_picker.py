@@ -8,6 +8,7 @@ import ipywidgets as widgets
 
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer.drawing import page, sentence
+from dmlkit.printable import shorten
 
 # A menu of thousands is slow in every browser; any other video can be typed or set from Python.
 OFFERED = 200
@@ -30,7 +31,8 @@ class VideoPicker:
             options=list(ways.items()), description="Videos", layout=widgets.Layout(width="16em")
         )
         classes = [
-            (f"{source.dataset.class_names[label]} ({count})", label) for label, count in _most_first(source)
+            (f"{shorten(source.listing.class_names[label], 60)} ({count})", label)
+            for label, count in _most_first(source)
         ]
         hidden = widgets.Layout(width="20em", display="none")
         self._class = widgets.Dropdown(options=classes, description="Class", layout=hidden)
