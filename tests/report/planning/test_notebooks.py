@@ -96,10 +96,11 @@ def test_marks_of_markdown_are_taken_out():
 
 def test_the_notebooks_of_an_installed_package_come_first(tmp_path, monkeypatch):
     package = tmp_path / "site-packages" / "dmlkit"
-    (package / "report").mkdir(parents=True)
+    planning = package / "report" / "planning"
+    planning.mkdir(parents=True)
     (package / "notebooks").mkdir()
     (tmp_path / "site-packages" / "notebooks").mkdir()
-    monkeypatch.setattr("dmlkit.report.planning.notebooks.__file__", str(package / "report" / "notebooks.py"))
+    monkeypatch.setattr("dmlkit.report.planning.notebooks.__file__", str(planning / "notebooks.py"))
     assert notebooks_folder() == package / "notebooks"
     (package / "notebooks").rmdir()
     assert notebooks_folder() == tmp_path / "site-packages" / "notebooks"
