@@ -469,17 +469,19 @@ class View {
 
   /** Take a state over without telling it back: what a kernel or a page asks for. */
   apply(state) {
-    const had = this.state.removed;
+    const plain = (value) => JSON.stringify(value instanceof Set ? [...value] : value), moved = new Set();
     for (const [name, value] of Object.entries(state)) {
       if (value === undefined || !(name in this.state)) continue;
-      this.state[name] = name === "masked" || name === "removed" ? new Set(value) : value;
+      const taken = name === "masked" || name === "removed" ? new Set(value) : value;
+      if (plain(taken) === plain(this.state[name])) continue;
+      this.state[name] = taken; moved.add(name);
     }
     const last = Math.max(0, (this.lead?.base.count ?? 1) - 1);
     this.state.frame = Math.min(last, Math.max(0, Math.round(this.state.frame) || 0));
-    if (this.state.shown) this.shown = this.runs.filter((run) => this.state.shown.includes(run.name));
-    if (state.shown || state.classes) this.buildScores();
-    if (state.removed && !same(had, this.state.removed)) this.encode();
-    this.mark(Object.keys(state).some((name) => name !== "frame" && state[name] !== undefined) ? "weights" : "frame");
+    if (moved.has("shown")) this.pickRuns();
+    if (moved.has("removed")) this.encode();
+    if (moved.delete("frame")) this.mark("frame");
+    if (moved.size) this.mark("weights");
   }
 
   /** A hand changed something: take it over, tell the kernel. */
@@ -539,9 +541,9 @@ class View {
       const boxes = [...this.runsBox.querySelectorAll("input")];
       this.change({ shown: boxes.filter((box) => box.checked).map((box) => box.value) });
     } }), make("span", {}, make("b", {}, run.letter), ` ${run.name}`))));
-    this.shown = this.runs.filter((run) => this.state.shown.includes(run.name));
-    this.buildScores();
+    this.pickRuns();
   }
+  pickRuns() { this.shown = this.runs.filter((run) => this.state.shown.includes(run.name)); this.buildScores(); }
 
   /** The classes with their scores: a row a class, a column a run; a tick draws the class. */
   buildScores() {
