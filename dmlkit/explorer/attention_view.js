@@ -414,7 +414,7 @@ class View {
     this.canvas = make("canvas", { "aria-hidden": "true" }); this.marks = make("canvas", { "aria-hidden": "true" });
     this.slider = make("div", { class: "strips", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": "Frame of the video", onkeydown: (e) => this.onKey(e) }, this.canvas, this.marks);
     for (const kind of ["down", "move", "up", "cancel"]) this.slider.addEventListener(`pointer${kind}`, (e) => this.onPointer(kind, e));
-    this.here = make("p", { class: "here" }); this.facts = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
+    this.here = make("p", { class: "here" }); this.words = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
     this.scores = make("table", { class: "scores" }); this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
     this.status = make("p", { class: "status", role: "status" }); this.notes = make("div", { class: "notes" });
     this.toggle = make("button", { type: "button", "aria-expanded": "false", onclick: () => this.showData(this.data.hidden) }, "Data table");
@@ -422,7 +422,7 @@ class View {
     const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.videoLabel, this.runsBox), tweaks,
-      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.facts)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
       this.data, this.notes);
   }
 
@@ -637,8 +637,7 @@ class View {
     say(this.most, [touched, effect].filter(Boolean).join("; ") || "Nothing is changed: these are the model's own scores.");
     const link = this.asked ? `Encoding again without ${plural(this.asked.length, "frame")}; the scores shown are stale until then.` : "";
     if (link) this.tell(link);
-    const drawn = this.shown.filter((run) => run.told && !run.now.problem);
-    this.facts.replaceChildren(...drawn.flatMap((run) => this.factsOf(run)).map((text) => make("p", {}, text)), ...this.sums(drawn));
+    this.showWords(this.shown.filter((run) => run.told && !run.now.problem));
     this.showControls();
   }
 
@@ -652,14 +651,23 @@ class View {
     return said;
   }
 
-  /** What a linear classifier adds up: the frames' contributions and a bias make the logit. */
-  sums(runs) {
-    const rows = runs.filter((run) => run.now.contributions && run.told.known).flatMap((run) => this.state.classes.map((label) => [run, run.now.classes.indexOf(label)])).filter(([, k]) => k >= 0)
-      .sort((a, b) => this.state.classes.indexOf(a[0].now.classes[a[1]]) - this.state.classes.indexOf(b[0].now.classes[b[1]]));
-    const numbers = ({ told, now }, k) => [told.logits[k] - now.biases[k], now.biases[k], told.logits[k]].map((x) => make("td", { class: "number" }, signed(x)));
-    const heads = ["logit = Σ + bias", "Σ α (w·h)", "bias", "logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
-    const body = rows.map(([run, k]) => make("tr", {}, make("th", { scope: "row" }, `${this.shown.length > 1 ? `${run.letter} · ` : ""}${run.now.names[k]}`), ...numbers(run, k)));
-    return rows.length ? [make("div", { class: "scroll" }, make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body)))] : [];
+  /** Sentences, and what a linear classifier adds up. Elements stay where they are: a drag changes their text alone. */
+  showWords(runs) {
+    const said = runs.flatMap((run) => this.factsOf(run)), rows = this.state.classes.flatMap((label) => runs.filter((run) => run.now.contributions && run.told.known && run.now.classes.includes(label)).map((run) => this.sum(run, label)));
+    if (said.length !== this.sentences?.length || rows.length !== this.sums?.length) {
+      this.sentences = said.map(() => make("p"));
+      this.sums = rows.map(() => [make("th", { scope: "row" }), ...[1, 2, 3].map(() => make("td", { class: "number" }))]);
+      const heads = ["logit = Σ + bias", "Σ α (w·h)", "bias", "logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
+      const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...this.sums.map((cells) => make("tr", {}, ...cells))));
+      this.words.replaceChildren(...this.sentences, ...(rows.length ? [make("div", { class: "scroll" }, table)] : []));
+    }
+    this.sentences.forEach((node, k) => say(node, said[k]));
+    this.sums.forEach((cells, r) => cells.forEach((node, k) => say(node, rows[r][k])));
+  }
+
+  sum(run, label) {
+    const k = run.now.classes.indexOf(label), logit = run.told.logits[k], bias = run.now.biases[k];
+    return [`${this.shown.length > 1 ? `${run.letter} · ` : ""}${run.now.names[k]}`, ...[logit - bias, bias, logit].map((x) => signed(x))];
   }
 
   showControls() {
