@@ -105,7 +105,8 @@ class AttentionState:
                 self._wanted = before
                 raise
             self._set(masked=list(masked), removed=list(removed), frame=frame)
-        self._set(classes=self._numbers(classes))
+        self._wanted = self._numbers(classes)
+        self._set(classes=self._wanted)
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -159,11 +160,14 @@ class AttentionState:
 
     def _set(self, **state) -> None:
         self._raised, self._held = None, True
+        before = [getattr(self._widget, name) for name in state]
         with self._widget.hold_sync():
             for name, value in state.items():
                 setattr(self._widget, name, value)
         self._held = False
-        self._changed()
+        # A callback that sets what is set already must not call itself for ever.
+        if before != list(state.values()):
+            self._changed()
         self._raise()
 
     def _raise(self) -> None:

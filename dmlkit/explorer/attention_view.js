@@ -138,6 +138,11 @@ class Painter {
 
 class CanvasPainter extends Painter {
   constructor(context, family) { super(family); this.context = context; }
+  // Hundreds of bars at each move: one path of them would be slower to fill than each by itself.
+  rects(list, fill) {
+    this.context.fillStyle = fill;
+    for (let i = 0; i < list.length; i += 4) this.context.fillRect(list[i], list[i + 1], list[i + 2], list[i + 3]);
+  }
   draw(d, { fill, stroke, width = 1, dash = [] }) {
     const c = this.context, path = new Path2D(d);
     if (fill) { c.fillStyle = fill; c.fill(path); }
@@ -205,7 +210,9 @@ function layout(view, width) {
     row.y = y; row.top = y + (row.kind === "planted" ? 15 : HEAD); row.height = HEIGHT[row.kind];
     y = row.top + row.height + GAP;
   }
-  return { rows, width, left: EDGE, right: width - EDGE, bottom: y - GAP + 4, height: y - GAP + 4 + AXIS };
+  const still = rows.find((row) => row.kind === "planted" || row.kind === "signal")?.y ?? y - GAP;
+  const key = JSON.stringify([width, ...rows.map((row) => [row.kind, row.title])]);
+  return { rows, key, still, width, left: EDGE, right: width - EDGE, bottom: y - GAP + 4, height: y - GAP + 4 + AXIS };
 }
 
 /** Where each frame begins and ends, in pixels: halfway to its neighbours in time. */
@@ -259,9 +266,10 @@ function stretches(count, has) {
   return found;
 }
 
-function paintRows(painter, view, lay, look) {
+function paintRows(painter, view, lay, look, moving = null) {
   const peak = Math.max(1e-12, ...view.shown.filter((r) => !r.now.problem).map((r) => r.peak));
   for (const row of lay.rows) {
+    if (moving !== null && row.y >= moving) return;
     const { run } = row, room = (lay.right - lay.left) * (row.kind === "signed" ? 0.5 : 0.64);
     const size = row.kind === "planted" ? 11 : 12, bold = row.kind === "weights" || row.kind === "words";
     painter.text(lay.left, row.y + (row.kind === "planted" ? 10 : 12), fit(row.title, room, painter.font(size, bold)), look.ink, { size, bold });
@@ -269,25 +277,18 @@ function paintRows(painter, view, lay, look) {
     if (row.kind === "words") painter.text(lay.left, row.top + 12, fit(row.text, lay.right - lay.left, painter.font(12)), look.ink);
     if (row.kind === "weights") {
       const at = run.at, scale = (row.height - 2) / Math.max(peak, 1.45 / run.base.count);
+      // The model's own weights stay behind as a shade, and over higher bars as a tick.
+      const own = run.told.neutral && !run.now.gone ? [] : bars((t) => run.base.weights[t], at, base, scale).up;
+      painter.rects(own, look.area);
       for (const [a, b] of stretches(run.base.count, (t) => view.isMasked(run, t))) hatch(painter, at[a], row.top, at[b] - at[a], row.height, look.soft, false);
       for (const [a, b] of stretches(run.base.count, (t) => run.now.gone?.has(t) || view.isRemoved(run, t))) hatch(painter, at[a], row.top, at[b] - at[a], row.height, look.down, true);
       painter.rects(bars((t) => run.told.weights[t], at, base, scale).up, look.up);
-      if (!run.told.neutral || run.now.gone) {
-        const points = [];
-        const n = run.base.count, step = Math.max(1, Math.floor(n / (2 * (lay.right - lay.left))));
-        for (let t = 0; t < n; t += step) {
-          let w = 0;
-          for (let i = t; i < Math.min(n, t + step); i++) w = Math.max(w, run.base.weights[i]);
-          const y = base - w * scale;
-          points.push(at[t], y, at[Math.min(n, t + step)], y);
-        }
-        painter.path(points, { stroke: look.ink });
-      }
+      if (own[2] > 4) painter.rects(own.map((x, i) => (i % 4 === 3 ? 1.5 : x)), look.ink);
       painter.lines([lay.left, base, lay.right, base], look.rule);
       if (run.told.kept) {
         const uniform = 1 / run.told.kept, y = base - uniform * scale;
         if (y > row.top) painter.lines([lay.left, y, lay.right, y], look.ink, { width: 1.25, dash: [6, 4] });
-        const said = `dashed: uniform ${small(uniform)}`, from = lay.left + textWidth(row.title, painter.font(12, true)) + 14;
+        const said = `dashed: uniform ${small(uniform)}${own.length ? "; shade: the model's own" : ""}`, from = lay.left + textWidth(row.title, painter.font(12, true)) + 14;
         if (from + textWidth(said, painter.font(11)) < lay.right - 140) painter.text(from, row.y + 12, said, look.ink, { size: 11 });
       }
       if (!run.told.known) painter.text((lay.left + lay.right) / 2, row.top + row.height / 2, "no frame is left: no weights, no scores", look.ink, { anchor: "middle", bold: true, halo: look.ground });
@@ -413,7 +414,7 @@ class View {
     this.canvas = make("canvas", { "aria-hidden": "true" }); this.marks = make("canvas", { "aria-hidden": "true" });
     this.slider = make("div", { class: "strips", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": "Frame of the video", onkeydown: (e) => this.onKey(e) }, this.canvas, this.marks);
     for (const kind of ["down", "move", "up", "cancel"]) this.slider.addEventListener(`pointer${kind}`, (e) => this.onPointer(kind, e));
-    this.here = make("p", { class: "here" }); this.facts = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
+    this.here = make("p", { class: "here" }); this.words = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
     this.scores = make("table", { class: "scores" }); this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
     this.status = make("p", { class: "status", role: "status" }); this.notes = make("div", { class: "notes" });
     this.toggle = make("button", { type: "button", "aria-expanded": "false", onclick: () => this.showData(this.data.hidden) }, "Data table");
@@ -421,7 +422,7 @@ class View {
     const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.videoLabel, this.runsBox), tweaks,
-      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.facts)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
       this.data, this.notes);
   }
 
@@ -463,22 +464,24 @@ class View {
     this.asked = null;
     this.buildRuns();
     this.apply({ ...state, video: undefined });
-    this.mark("weights");
+    this.mark("weights"); this.mark("size");
   }
 
   /** Take a state over without telling it back: what a kernel or a page asks for. */
   apply(state) {
-    const had = this.state.removed;
+    const plain = (value) => JSON.stringify(value instanceof Set ? [...value] : value), moved = new Set();
     for (const [name, value] of Object.entries(state)) {
       if (value === undefined || !(name in this.state)) continue;
-      this.state[name] = name === "masked" || name === "removed" ? new Set(value) : value;
+      const taken = name === "masked" || name === "removed" ? new Set(value) : value;
+      if (plain(taken) === plain(this.state[name])) continue;
+      this.state[name] = taken; moved.add(name);
     }
     const last = Math.max(0, (this.lead?.base.count ?? 1) - 1);
     this.state.frame = Math.min(last, Math.max(0, Math.round(this.state.frame) || 0));
-    if (this.state.shown) this.shown = this.runs.filter((run) => this.state.shown.includes(run.name));
-    if (state.shown || state.classes) this.buildScores();
-    if (state.removed && !same(had, this.state.removed)) this.encode();
-    this.mark(Object.keys(state).some((name) => name !== "frame" && state[name] !== undefined) ? "weights" : "frame");
+    if (moved.has("shown")) this.pickRuns();
+    if (moved.has("removed")) this.encode();
+    if (moved.delete("frame")) this.mark("frame");
+    if (moved.size) this.mark("weights");
   }
 
   /** A hand changed something: take it over, tell the kernel. */
@@ -538,9 +541,9 @@ class View {
       const boxes = [...this.runsBox.querySelectorAll("input")];
       this.change({ shown: boxes.filter((box) => box.checked).map((box) => box.value) });
     } }), make("span", {}, make("b", {}, run.letter), ` ${run.name}`))));
-    this.shown = this.runs.filter((run) => this.state.shown.includes(run.name));
-    this.buildScores();
+    this.pickRuns();
   }
+  pickRuns() { this.shown = this.runs.filter((run) => this.state.shown.includes(run.name)); this.buildScores(); }
 
   /** The classes with their scores: a row a class, a column a run; a tick draws the class. */
   buildScores() {
@@ -567,14 +570,14 @@ class View {
     if (this.gone || width < 40) return;
     this.dirty = {};
     if (dirty.theme || !this.look) this.look = look(this.root);
-    const whole = dirty.weights || dirty.size || dirty.theme;
     if (dirty.weights) this.weighAll();
-    if (whole) {
+    if (dirty.weights || dirty.size || dirty.theme) {
+      const before = this.lay;
       this.lay = layout(this, width);
-      for (const run of this.shown) if (!run.now.problem) run.at = edges(run.base.times, this.span, this.lay);
-      if (this.lead && !this.lead.at) this.lead.at = edges(this.lead.base.times, this.span, this.lay);
-      else if (this.lead) this.lead.at = edges(this.lead.base.times, this.span, this.lay);
-      paintRows(this.painter(this.canvas), this, this.lay, this.look);
+      for (const run of [...this.shown, this.lead]) if (run && !run.base.problem) run.at = edges(run.base.times, this.span, this.lay);
+      // Planted frames, features and axis follow no control: they stay as they are, unless the rows above them changed.
+      const moving = !dirty.size && !dirty.theme && before?.key === this.lay.key ? this.lay.still : null;
+      paintRows(this.painter(this.canvas, moving), this, this.lay, this.look, moving);
     }
     paintMark(this.painter(this.marks), this, this.lay, this.look);
     if (dirty.weights) this.showScores();
@@ -583,11 +586,11 @@ class View {
   }
 
   /** A canvas made ready: it keeps its picture until this very frame paints the next. */
-  painter(canvas) {
+  painter(canvas, moving = null) {
     const ratio = Math.min(3, devicePixelRatio || 1), { width, height } = this.lay, w = Math.round(width * ratio), h = Math.round(height * ratio);
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; canvas.style.width = `${width}px`; canvas.style.height = `${height}px`; this.slider.style.height = `${height}px`; }
     const context = canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0); context.clearRect(0, 0, width, height);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0); context.clearRect(0, 0, width, moving ?? height);
     return new CanvasPainter(context, this.look.family);
   }
 
@@ -624,7 +627,7 @@ class View {
         const moved = !(Math.abs(after - before) < 0.0005) && !Number.isNaN(before);
         const [from, to] = [before, after].map((x) => digits(x, this.shown.length > 1 ? 2 : 3));
         say(cell.text, moved && from !== to ? `${from} → ${Number.isNaN(after) ? "?" : to}` : from);
-        cell.bar.style.width = `${100 * (Number.isNaN(after) ? before || 0 : after)}%`;
+        cell.bar.style.transform = `scaleX(${px(Number.isNaN(after) ? before || 0 : after)})`;
         if (moved && Number.isFinite(after) && (!most || Math.abs(after - before) > Math.abs(most.by))) most = { by: after - before, before, after, label: row.label, run };
       }
     });
@@ -634,8 +637,7 @@ class View {
     say(this.most, [touched, effect].filter(Boolean).join("; ") || "Nothing is changed: these are the model's own scores.");
     const link = this.asked ? `Encoding again without ${plural(this.asked.length, "frame")}; the scores shown are stale until then.` : "";
     if (link) this.tell(link);
-    const drawn = this.shown.filter((run) => run.told && !run.now.problem);
-    this.facts.replaceChildren(...drawn.flatMap((run) => this.factsOf(run)).map((text) => make("p", {}, text)), ...this.sums(drawn));
+    this.showWords(this.shown.filter((run) => run.told && !run.now.problem));
     this.showControls();
   }
 
@@ -649,14 +651,23 @@ class View {
     return said;
   }
 
-  /** What a linear classifier adds up: the frames' contributions and a bias make the logit. */
-  sums(runs) {
-    const rows = runs.filter((run) => run.now.contributions && run.told.known).flatMap((run) => this.state.classes.map((label) => [run, run.now.classes.indexOf(label)])).filter(([, k]) => k >= 0)
-      .sort((a, b) => this.state.classes.indexOf(a[0].now.classes[a[1]]) - this.state.classes.indexOf(b[0].now.classes[b[1]]));
-    const numbers = ({ told, now }, k) => [told.logits[k] - now.biases[k], now.biases[k], told.logits[k]].map((x) => make("td", { class: "number" }, signed(x)));
-    const heads = ["logit = Σ + bias", "Σ α (w·h)", "bias", "logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
-    const body = rows.map(([run, k]) => make("tr", {}, make("th", { scope: "row" }, `${this.shown.length > 1 ? `${run.letter} · ` : ""}${run.now.names[k]}`), ...numbers(run, k)));
-    return rows.length ? [make("div", { class: "scroll" }, make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body)))] : [];
+  /** Sentences, and what a linear classifier adds up. Elements stay where they are: a drag changes their text alone. */
+  showWords(runs) {
+    const said = runs.flatMap((run) => this.factsOf(run)), rows = this.state.classes.flatMap((label) => runs.filter((run) => run.now.contributions && run.told.known && run.now.classes.includes(label)).map((run) => this.sum(run, label)));
+    if (said.length !== this.sentences?.length || rows.length !== this.sums?.length) {
+      this.sentences = said.map(() => make("p"));
+      this.sums = rows.map(() => [make("th", { scope: "row" }), ...[1, 2, 3].map(() => make("td", { class: "number" }))]);
+      const heads = ["logit = Σ + bias", "Σ α (w·h)", "bias", "logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
+      const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...this.sums.map((cells) => make("tr", {}, ...cells))));
+      this.words.replaceChildren(...this.sentences, ...(rows.length ? [make("div", { class: "scroll" }, table)] : []));
+    }
+    this.sentences.forEach((node, k) => say(node, said[k]));
+    this.sums.forEach((cells, r) => cells.forEach((node, k) => say(node, rows[r][k])));
+  }
+
+  sum(run, label) {
+    const k = run.now.classes.indexOf(label), logit = run.told.logits[k], bias = run.now.biases[k];
+    return [`${this.shown.length > 1 ? `${run.letter} · ` : ""}${run.now.names[k]}`, ...[logit - bias, bias, logit].map((x) => signed(x))];
   }
 
   showControls() {
@@ -812,7 +823,7 @@ const PATIENCE = 15000;
 const STATE = ["frame", "masked", "removed", "temperature", "top", "uniform", "classes", "shown"];
 
 function render({ model, el }) {
-  let number = 0, pending = null, mine = false;
+  let number = 0, pending = null, mine = false, untold = {}, timer = null;
   const told = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (name === "top" ? null : undefined)]));
   const remove = (video, frames) => new Promise((resolve, reject) => {
     if (pending) { clearTimeout(pending.silent); pending.reject(new Error("")); }
@@ -820,11 +831,15 @@ function render({ model, el }) {
     pending = { number: ++number, resolve, reject, silent };
     model.send({ kind: "remove", number, video, frames });
   });
+  // The kernel hears of changes now and then: each message makes a notebook redraw its status, which costs a drag its flow.
   const changed = (patch) => {
-    mine = true;
-    for (const name of STATE) if (name in patch) model.set(name, patch[name]);
-    mine = false;
-    if (view.link !== "disconnected") model.save_changes();
+    untold = { ...untold, ...patch };
+    timer ??= setTimeout(() => {
+      timer = null; mine = true;
+      for (const name of STATE) if (name in untold) model.set(name, untold[name]);
+      mine = false; untold = {};
+      if (view.link !== "disconnected") model.save_changes();
+    }, 60);
   };
   const view = show(el, model.get("scene"), { remove, changed, state: told() });
   const lost = () => {

@@ -240,7 +240,9 @@ def test_runs_stand_side_by_side_and_videos_change(opened, sample_evidence):
     view = opened(json.loads(json.dumps(scene(videos, title="t", data="d", generated=False))))
     assert {row["run"] for row in view.table()} == set(runs)
     before = view.slider.bounding_box()["height"]
-    view.view.get_by_label("A Bi-GRU").uncheck()
+    box = view.view.get_by_label("A Bi-GRU")
+    box.uncheck()
+    assert box.evaluate("element => element === document.activeElement"), "the hand is still where it was"
     assert {row["run"] for row in view.table()} == {"Bi-LSTM", "third"}
     assert view.slider.bounding_box()["height"] < before
     view.press("Space")

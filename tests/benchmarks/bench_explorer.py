@@ -1,0 +1,190 @@
+"""How fast the attention view is under the hand, from a file and in a real JupyterLab; prints, asserts no time.
+
+    python tests/benchmarks/bench_explorer.py
+
+300 frames × 20 classes × 3 runs. A step's time is the browser's work on it: the handlers, the painting in the next
+animation frame, and the layout and raster behind it. Chromium is headless and draws on the CPU.
+"""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+TESTS = Path(__file__).resolve().parents[1]
+FRAMES, CLASSES, STEPS = 300, 20, 100
+CELLS = (
+    "import time, dmlkit\n"
+    "from dmlkit.data import FULL_SIZES, synthesize\n"
+    "from dmlkit.models import build\n"
+    "data = dmlkit.open_dataset(synthesize('data', train=20, validate=20, test=0, sizes=FULL_SIZES, min_frames=300, "
+    "max_frames=300))\n"
+    "features = {each.name: (each.size, each.coding) for each in data.features.values()}\n"
+    "models = [build(features=features, level='frame', num_classes=data.num_classes, encoder=encoder, units=64, "
+    "layers=2, pooling='attention') for encoder in ('bi_gru', 'bi_lstm', 'bi_gru')]",
+    "view = dmlkit.explore(models, data)\nview",
+)
+
+# Told is what each step cost the page's thread: the handlers, and from the beginning of the next animation frame until
+# behind its painting and layout; and how often the picture was found empty.
+STEPS_JS = """async ([selector, kind, steps]) => {
+    const view = document.querySelector(selector), slider = view.querySelector('.strips');
+    const canvas = slider.querySelector('canvas'), channel = new MessageChannel();
+    const input = view.querySelectorAll('.tweak input[type=range]')[kind === 'top' ? 1 : 0];
+    const key = (name, shiftKey) =>
+        slider.dispatchEvent(new KeyboardEvent('keydown', {key: name, shiftKey, bubbles: true}));
+    const slide = value => { input.value = value; input.dispatchEvent(new Event('input', {bubbles: true})); };
+    const hands = {
+        scrub: step => key(step % 60 < 30 ? 'ArrowRight' : 'ArrowLeft', false),
+        mask: () => key('ArrowRight', true),
+        temperature: step => slide((step % 90) / 50 - 0.9),
+        top: step => slide(300 - 2 * step),
+    };
+    const row = () => canvas.getContext('2d').getImageData(0, 20, canvas.width, 90).data;
+    const costs = [];
+    let blank = 0;
+    slider.focus();
+    for (let step = 0; step < steps; step++) {
+        await new Promise(requestAnimationFrame);
+        // Asked for before the view asks, so that it runs before the view paints, in the same frame.
+        const painted = new Promise(done => requestAnimationFrame(() => {
+            const begun = performance.now();
+            channel.port1.onmessage = () => done(performance.now() - begun);
+            channel.port2.postMessage(0);
+        }));
+        const start = performance.now();
+        hands[kind](step);
+        const handled = performance.now() - start;
+        costs.push(handled + await painted);
+        if (step % 10 === 0 && !row().some(x => x)) blank++;
+    }
+    return {costs, blank};
+}"""
+
+
+# From the data being there, when the page is parsed, to the first strip drawn.
+FIRST_PAINT_JS = """
+const watch = () => {
+    const canvas = document.querySelector('.strips canvas');
+    const done = () => { window.drawn = performance.now(); };
+    requestAnimationFrame(canvas && canvas.height > 200 ? done : watch);
+};
+document.addEventListener('readystatechange', () => {
+    if (document.readyState === 'interactive') { window.there = performance.now(); watch(); }
+});"""
+
+# From the choice in the menu to the frame that draws the new scores.
+SWITCH_JS = """place => new Promise(done => {
+    const labels = [...document.querySelectorAll('.widget-dropdown label')];
+    const menu = labels.find(label => label.innerText === 'Video').parentElement.querySelector('select');
+    const scores = document.querySelector('.dmlkit-av .scores'), before = scores.innerText;
+    const start = performance.now();
+    new MutationObserver((_, me) => {
+        if (scores.innerText === before) return;
+        me.disconnect();
+        requestAnimationFrame(() => done(performance.now() - start));
+    }).observe(scores, {childList: true, subtree: true, characterData: true});
+    menu.selectedIndex = place;
+    menu.dispatchEvent(new Event('change', {bubbles: true}));
+})"""
+
+
+def _say(what: str, values) -> None:
+    values = np.asarray(values)
+    print(
+        f"{what}: median {np.median(values):.1f} ms, 95 % {np.percentile(values, 95):.1f}, worst {values.max():.1f}"
+    )
+
+
+def _steps(page, where: str) -> None:
+    for kind, name in (
+        ("scrub", "scrub step"),
+        ("temperature", "temperature move"),
+        ("top", "top-frames move"),
+        ("mask", "mask step"),
+    ):
+        found = page.evaluate(STEPS_JS, [".dmlkit-av", kind, STEPS])
+        _say(f"{where}, {name}", found["costs"])
+        print(f"    found empty between updates: {found['blank']} of {STEPS // 10} times")
+
+
+def _scene() -> dict:
+    from dmlkit.explorer.evidence import scene
+
+    spec = importlib.util.spec_from_file_location("shared", TESTS / "explorer" / "conftest.py")
+    shared = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shared)
+    runs = [
+        shared._sample_evidence(frames=FRAMES, classes=CLASSES, seed=seed, run=f"run {seed}", video="v")
+        for seed in range(3)
+    ]
+    print(f"bytes a video and run: {max(len(json.dumps(each.to_json())) for each in runs):,}")
+    return scene({"v": runs}, title="Three runs", data="made up", generated=True)
+
+
+def test_from_a_file(browser, tmp_path):
+    from dmlkit.explorer.saved_view import MIME
+    from dmlkit.report.rendering import render_notebook
+
+    outputs = [new_output("display_data", data={MIME: _scene(), "text/html": "still"})]
+    nbformat.write(new_notebook(cells=[new_code_cell("explore", outputs=outputs)]), tmp_path / "n.ipynb")
+    html = render_notebook(
+        tmp_path / "n.ipynb", title="n", data="d", generated=True, profile="smoke", footer=""
+    )
+    (tmp_path / "n.html").write_text(html)
+    paints = []
+    with browser.page(width=1280, picture=tmp_path / "end.png") as page:
+        page.add_init_script(FIRST_PAINT_JS)
+        for _ in range(5):
+            page.goto((tmp_path / "n.html").as_uri())
+            page.wait_for_function("window.drawn > 0")
+            paints.append(page.evaluate("window.drawn - window.there"))
+        _say("file, first paint after the data are there", paints)
+        _steps(page, "file")
+    print(f"requests outside: {len(browser.outside)}")
+
+
+def test_in_jupyterlab(lab, browser, tmp_path):
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [new_code_cell(cell) for cell in CELLS]
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), lab.folder / "bench.ipynb")
+    with browser.page(width=1280, height=1000, picture=tmp_path / "end.png") as page:
+        page.goto(f"{lab.url}lab/tree/bench.ipynb?token={lab.token}&reset", wait_until="domcontentloaded")
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator('li[data-command="runmenu:run-all"]').click()
+        page.locator(".dmlkit-av .here:not(:empty)").wait_for()
+        _steps(page, "JupyterLab")
+        waits = []
+        for place in range(1, 12):
+            waits.append(page.evaluate(SWITCH_JS, place))
+        print(
+            "JupyterLab, three runs, switch video, hand to picture:",
+            ", ".join(f"{each:.0f}" for each in waits),
+            "ms",
+        )
+        _say("    the same after the first two", waits[2:])
+    print(f"requests outside: {len(browser.outside)}")
+
+
+if __name__ == "__main__":
+    spec = importlib.util.spec_from_file_location("explorer_conftest", TESTS / "explorer" / "conftest.py")
+    shared = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(shared)
+    arguments = [
+        __file__,
+        "-q",
+        "-s",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "addopts=--import-mode=importlib",
+        "-o",
+        "timeout=900",
+    ]
+    sys.exit(pytest.main([*arguments, *sys.argv[1:]], plugins=[shared]))
