@@ -657,7 +657,7 @@ class View {
     if (said.length !== this.sentences?.length || rows.length !== this.sums?.length) {
       this.sentences = said.map(() => make("p"));
       this.sums = rows.map(() => [make("th", { scope: "row" }), ...[1, 2, 3].map(() => make("td", { class: "number" }))]);
-      const heads = ["logit = Σ + bias", "Σ α (w·h)", "bias", "logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
+      const heads = ["class", "Σ α (w·h)", "+ bias", "= logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
       const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...this.sums.map((cells) => make("tr", {}, ...cells))));
       this.words.replaceChildren(...this.sentences, ...(rows.length ? [make("div", { class: "scroll" }, table)] : []));
     }

@@ -20,7 +20,7 @@ from dmlkit.plots.attention import attention, attention_on_truth, say_attention
 from dmlkit.plots.cost import cost
 from dmlkit.plots.curves import learning_curves
 from dmlkit.plots.data import data_survey, most_frequent, survey, video
-from dmlkit.plots.faithfulness import faithfulness, say_faithfulness
+from dmlkit.plots.faithfulness import faithfulness, faithfulness_numbers, say_faithfulness
 from dmlkit.plots.kinds import by_kind, gap_by_kind
 from dmlkit.plots.ladder import ensemble_members, ladder
 from dmlkit.plots.plot import Plot, nothing
@@ -40,6 +40,7 @@ __all__ = [
     "data_survey",
     "ensemble_members",
     "faithfulness",
+    "faithfulness_numbers",
     "frames",
     "fusions",
     "gap_by_kind",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from dmlkit.plots.marks import HATCHES, mark
@@ -47,8 +49,10 @@ def faithfulness(study, *, title: str = "Is attention right?") -> Plot:
     axes[0].set_ylabel("score of the highest class")
     handles, labels = axes[0].get_legend_handles_labels()
     if panels == 3:
-        _planted(axes[2], study.planted)
-    figure.legend(handles, labels, loc="outside lower left", ncols=4)
+        for way, patch in _planted(axes[2], study.planted).items():
+            if ORDERS[way] not in labels:
+                handles, labels = [*handles, patch], [*labels, ORDERS[way]]
+    figure.legend(handles, labels, loc="outside lower left", ncols=5)
     return Plot(figure, f"{title} {say_faithfulness(study)}")
 
 
@@ -60,45 +64,48 @@ def say_faithfulness(study) -> Sentence:
     """
     if study is None:
         return Sentence("There is no model with attention here, so there is nothing to ask.")
+    areas, planted = study.areas, study.planted
     said = [
         "Attention is not by itself an explanation: a weight says how much of a frame's state goes on, and not what "
-        "that state says, nor which frames made it."
-    ]
-    said.append(
+        "that state says, nor which frames made it.",
         f"How far it is one was asked of {study.run} on {study.videos:,} videos of {study.data}, "
-        f"{QUESTIONS[study.question]}."
-    )
-    areas = study.areas
-    rest = [way for way in ("contribution", "occlusion") if way in areas.index]
-    for curve, better in (("deletion", "lower"), ("insertion", "higher")):
-        others = ", ".join(f"{ORDERS[way]} {_number(areas, way, curve)}" for way in [*rest, "random"])
-        by_attention = f"{_number(areas, 'attention', curve)} by attention ({better} is better)"
+        f"{QUESTIONS[study.question]}.",
+    ]
+    for curve, begins in (("deletion", "Taken away heaviest first"), ("insertion", "Given heaviest first")):
         said.append(
-            f"{curve.capitalize()} area {by_attention}, {others}: attention {_against(areas, curve)}."
+            f"{begins}, frames leave an area of {_number(areas, 'attention', curve)} under the score "
+            f"({areas.loc['random', curve]:.3f} in random orders, {areas.loc['occlusion', curve]:.3f} by occlusion): "
+            f"attention {_against(areas, curve)}."
         )
-    said.append("Occlusion asks the model itself, frame by frame, what the curves ask.")
-    planted = study.planted
     if planted.empty:
         said.append("Nobody knows which frames made these labels, so whether it finds them cannot be asked.")
     else:
         row = planted.loc["all"]
-        ways = [
-            way for way in ("attention", "contribution", "occlusion", "uniform") if way in planted.columns
-        ]
-        found = ", ".join(f"{ORDERS[way]} {_number(planted, 'all', way)}" for way in ways)
         said.append(
-            f"Average precision of the frames that made a label ({int(row['labels']):,} labels that lie in part of "
-            f"their video): {found}."
+            f"The frames that made a label are found with an average precision of "
+            f"{_number(planted, 'all', 'attention')} ({row['uniform']:.3f} by uniform weights, "
+            f"{row['occlusion']:.3f} by occlusion; {int(row['labels']):,} labels that lie in part of their video)."
         )
-        kinds = [
-            f"{kind} {planted.loc[kind, 'attention']:.2f} against {planted.loc[kind, 'uniform']:.2f} of uniform weights"
-            for kind in planted.index[:-1]
-        ]
-        if len(kinds) > 1:
-            said.append(f"Attention by kind: {'; '.join(kinds)}.")
     if study.generated:
         said.append("These are generated data: what holds here need not hold for real videos.")
     return Sentence(" ".join(said))
+
+
+def faithfulness_numbers(study) -> pd.DataFrame:
+    """The areas and the planted frames found, a row a way of ordering frames: for `numbers`.
+
+    Args:
+        study: As for `faithfulness`.
+    """
+    if study is None:
+        return pd.DataFrame(columns=["deletion area", "insertion area"])
+    table = study.areas[["deletion", "insertion"]].add_suffix(" area")
+    if not study.planted.empty:
+        found = study.planted.loc["all"]
+        ways = [way for way in ORDERS if way in found.index]
+        table = table.reindex([way for way in ORDERS if way in {*table.index, *ways}])
+        table["planted frames found"] = pd.Series({way: float(found[way]) for way in ways})
+    return table.rename(index=ORDERS)
 
 
 def _curves(ax, curves) -> None:
@@ -114,7 +121,9 @@ def _curves(ax, curves) -> None:
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _planted(ax, planted) -> None:
+def _planted(ax, planted) -> dict[str, Patch]:
+    """Bars a kind of class; each way's look, for the legend."""
+    looks = {}
     ways = [way for way in ORDERS if way in planted.columns]
     height = 0.8 / len(ways)
     for row, way in enumerate(ways):
@@ -126,12 +135,12 @@ def _planted(ax, planted) -> None:
         off = np.array([values - planted[f"{way}_low"], planted[f"{way}_high"] - values]).clip(0)
         ax.barh(y, values, height=height * 0.9, color=look.color, alpha=0.85, hatch=HATCHES[row % len(HATCHES)],
                 edgecolor="white", xerr=off, error_kw={"elinewidth": 1, "ecolor": "#222222"})  # fmt: skip
-        ax.annotate(way, (0.012, y[0]), size=7.5, va="center", color="black",
-                    bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.85})  # fmt: skip
+        looks[way] = Patch(facecolor=look.color, hatch=HATCHES[row % len(HATCHES)], edgecolor="white")
     kinds = [f"{shorten(kind, 18)}\n({int(count):,})" for kind, count in planted["labels"].items()]
     ax.set(yticks=range(len(planted)), yticklabels=kinds, xlim=(0, 1.02), ylim=(len(planted) - 0.45, -0.55))
     ax.set_title("planted frames found (labels): high is good", size=9.5)
     ax.set_xlabel("average precision")
+    return looks
 
 
 def _number(table, row: str, column: str) -> str:

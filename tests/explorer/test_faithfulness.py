@@ -9,7 +9,7 @@ from dmlkit.evaluation import average_precision_by_class
 from dmlkit.explorer.faithfulness import faithfulness_study
 from dmlkit.explorer.sources import ModelSource
 from dmlkit.models import attention_weights, build
-from dmlkit.plots import faithfulness, say_faithfulness
+from dmlkit.plots import faithfulness, faithfulness_numbers, say_faithfulness
 
 
 def model_for(dataset, **parts):
@@ -110,14 +110,17 @@ def test_the_words_are_the_studys_numbers(study):
     at = study.areas.loc["attention"]
     assert "Attention is not by itself an explanation" in said
     assert (
-        f"Deletion area {at['deletion']:.3f} [{at['deletion_low']:.3f}, {at['deletion_high']:.3f}] by attention"
+        f"an area of {at['deletion']:.3f} [{at['deletion_low']:.3f}, {at['deletion_high']:.3f}] under the score"
         in said
     )
     assert (
         "attention is better than random orders of the same videos (paired difference -" in said
         and "generated data" in said
     )
-    assert f"uniform weights {study.planted.loc['all', 'uniform']:.3f}" in said
+    assert f"({study.planted.loc['all', 'uniform']:.3f} by uniform weights" in said
+    table = faithfulness_numbers(study)
+    assert table.loc["attention", "deletion area"] == at["deletion"]
+    assert table.loc["uniform weights", "planted frames found"] == study.planted.loc["all", "uniform"]
 
 
 def test_the_figure_says_what_data_it_is(study):
