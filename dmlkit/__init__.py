@@ -12,9 +12,8 @@ the *notebooks* walk through runs in the paper's order; a *report* is those note
     dmlkit.runs         what a training leaves on disk
     dmlkit.comparison   two runs, or several seeds of two, on the same videos
     dmlkit.places       where data and reports lie when nobody says
-    dmlkit.comparison   two of them, or several seeds of two, on the same videos
     dmlkit.plots        the figures of the notebooks
-    dmlkit.explorer     widgets for JupyterLab
+    dmlkit.explorer     widgets for JupyterLab: attention over frames, runs side by side
     dmlkit.report       notebooks executed and rendered
 
 The names below are loaded when first used, so that `import dmlkit` and its measures load no TensorFlow.

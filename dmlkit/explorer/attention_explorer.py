@@ -226,15 +226,33 @@ def explore(
 
 
 def explore_arrays(
-    weights, *, video: str | None = None, classes: Sequence[int | str] | None = None, keep: int = 3, **arrays
+    weights,
+    *,
+    contributions=None,
+    biases=None,
+    logits=None,
+    scores=None,
+    occlusion=None,
+    class_names: Sequence[str] | None = None,
+    times=None,
+    energy=None,
+    change=None,
+    planted=None,
+    true=None,
+    run: str = "weights",
+    data: str = "arrays",
+    normalize: bool = False,
+    video: str | None = None,
+    classes: Sequence[int | str] | None = None,
+    keep: int = 3,
 ) -> AttentionExplorer:
     """The same view of anybody's arrays: neither a model of ours nor TensorFlow is needed.
 
     Args:
         weights: (frames,) not negative, a sum of 1; or a list or a dict of several videos'.
+        contributions, biases, logits, scores, occlusion, class_names, times, energy, change, planted, true, run, data,
+            normalize: As for `ArraySource`.
         video, classes, keep: As for `explore`.
-        **arrays: `contributions`, `biases`, `logits`, `scores`, `class_names`, `times`, `energy`, …: those of
-            `ArraySource`.
 
     Raises:
         UsageError: Arrays that do not go together; the message says which and how.
@@ -242,4 +260,21 @@ def explore_arrays(
     """
     from dmlkit.explorer.array_source import ArraySource
 
-    return AttentionExplorer(ArraySource(weights, **arrays), video=video, classes=classes, keep=keep)
+    source = ArraySource(
+        weights,
+        contributions=contributions,
+        biases=biases,
+        logits=logits,
+        scores=scores,
+        occlusion=occlusion,
+        class_names=class_names,
+        times=times,
+        energy=energy,
+        change=change,
+        planted=planted,
+        true=true,
+        run=run,
+        data=data,
+        normalize=normalize,
+    )
+    return AttentionExplorer(source, video=video, classes=classes, keep=keep)
