@@ -25,11 +25,13 @@ def report_on(data, out, parameters):
         assert all(
             len(image["alt"]) > 20 and "No description" not in image["alt"] for image in page.find_all("img")
         )
-        assert not page.find("script")
+        # The view of attention is a script of ours, and its data.
+        assert bool(page.find("script")) == (path.stem == "05-attention")
     results = json.loads((out / "results.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     return {chapter.name: chapter.status for chapter in report.chapters}, results
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_walk_on_frames(generated, tmp_path):
     chapters, results = report_on(generated, tmp_path / "out", LEAN)
