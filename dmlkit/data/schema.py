@@ -177,9 +177,11 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A name for exactly these data: equal after a move to another folder, other after any change.
+        """A name for these data: equal after a move to another folder, other after most changes.
 
         From the schema and, of every shard, its name, size and last four bytes (the checksum of its last record).
+        A change within earlier records that keeps a shard's size is not told; one that is no longer as it was written
+        is met when the records are read, by their own checksums.
         """
         import tensorflow as tf
 

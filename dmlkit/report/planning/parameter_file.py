@@ -45,6 +45,8 @@ def read_parameter_file(path: Path) -> Given:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         raise _not_yaml(path, text, error) from error
+    except yaml.reader.ReaderError as error:
+        raise _forbidden(path, text, error.position) from error
     except (yaml.YAMLError, RecursionError) as error:
         told = " ".join(str(error).split())
         raise UsageError(f"The file of parameters {path} is not YAML: {told}. {_FORM}") from error
@@ -75,6 +77,15 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
         told = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"The file of parameters {path} cannot be read: {told}.") from error
+
+
+def _forbidden(path: Path, text: str, position: int) -> UsageError:
+    line = text.count("\n", 0, position) + 1
+    column = position - text.rfind("\n", 0, position)
+    return UsageError(
+        f"The file of parameters {path} is not YAML: the character {text[position]!r} is not allowed, in line {line}, "
+        f"column {column}. {_FORM}"
+    )
 
 
 def _not_yaml(path: Path, text: str, error: yaml.MarkedYAMLError) -> UsageError:

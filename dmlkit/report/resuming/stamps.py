@@ -12,6 +12,8 @@ from dmlkit.writing import put_in_place
 
 KEY = "dmlkit_report"
 RECORD = "run.json"  # as in `dmlkit.runs`, which would bring pandas along
+# What stands beside it when a run is finished. Checkpoints and locks come and go, and change nothing.
+BESIDE = ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
 
 
 def made_of(plan: Plan, *, data: str) -> dict:
@@ -49,8 +51,20 @@ def looked_at(file: Path, runs: Path) -> dict[str, str | None]:
 
 
 def marks_of(names: Iterable[str], runs: Path) -> dict[str, str | None]:
-    """Run → the mark of its record now; None where there is none."""
-    return {name: file_digest(runs / name / RECORD) for name in names}
+    """Run → the mark of its record and of the sizes of its other files now; None where there is no record."""
+    return {name: _mark(runs / name) for name in names}
+
+
+def _mark(run: Path) -> str | None:
+    record = file_digest(run / RECORD)
+    return record and digest([record, {name: _size(run / name) for name in BESIDE}])
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
 
 
 def write_stamp(notebook: Path, told: Mapping) -> None:

@@ -92,7 +92,7 @@ def test_a_value_is_what_the_parameter_s_type_makes_of_the_text_never_what_yaml_
         ("videos:\t5\n\tframes: 6\n", "line 1, column 8: 'videos:\\t5'"),
         ("a: 1\n---\nb: 2\n", "a single document"),
         ("a: *nowhere\n", "undefined alias"),
-        ("a: \x07\n", "not YAML"),
+        ("a: 1\nb: \x07\n", "the character '\\x07' is not allowed, in line 2, column 4"),
         ("- videos\n- 5\n", "line 1: this is a list, not a mapping"),
         ("\nvideos=5\n", "line 2: this is a single value, not a mapping"),
         ("1: 5\n", "line 1: '1' is not the name of a parameter"),

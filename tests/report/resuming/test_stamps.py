@@ -8,8 +8,15 @@ import dmlkit.runs
 from dmlkit.report.chapters import Plan
 from dmlkit.report.planning.notebooks import read_notebook
 from dmlkit.report.resuming import stamps
-from dmlkit.report.resuming.digests import data_mark, digest, software
-from dmlkit.report.resuming.stamps import looked_at, read_stamp, stamp_of, standing_stamp, write_stamp
+from dmlkit.report.resuming.digests import data_mark, software
+from dmlkit.report.resuming.stamps import (
+    looked_at,
+    marks_of,
+    read_stamp,
+    stamp_of,
+    standing_stamp,
+    write_stamp,
+)
 
 
 @pytest.fixture
@@ -37,12 +44,19 @@ def shards(data):
     return sorted(path for path in data.rglob("*.tfrecord"))
 
 
+def alter(path, where):
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * where)] ^= 1
+    path.write_bytes(content)
+
+
 CHANGES = {
     "a shard is missing": lambda data: shards(data)[0].unlink(),
     "a shard has another name": lambda data: shards(data)[0].rename(data / "other.tfrecord"),
     "a shard ends differently": lambda data: shards(data)[0].write_bytes(
         shards(data)[0].read_bytes()[:-1] + b"x"
     ),
+    "a byte in the middle of a shard is another": lambda data: alter(shards(data)[0], 1 / 2),
     "a shard is longer": lambda data: shards(data)[0].write_bytes(shards(data)[0].read_bytes() * 2),
     "a declaration says more": lambda data: (data / "dataset.toml").write_text(
         "# more\n" + (data / "dataset.toml").read_text()
@@ -55,6 +69,32 @@ CHANGES = {
 def test_data_that_change_have_another_mark(data, tmp_path, change):
     before = mark(data, tmp_path)
     change(data)
+    assert mark(data, tmp_path) != before
+
+
+def test_large_files_are_looked_at_from_end_to_end(tmp_path):
+    large = tmp_path / "data" / "train00.tfrecord"
+    large.parent.mkdir()
+    large.write_bytes(bytes(3 << 20))
+    marks = {mark(large.parent, tmp_path)}
+    for where in (0, 1 / 15, 8 / 15, 0.9999999):
+        alter(large, where)
+        marks.add(mark(large.parent, tmp_path))
+    assert len(marks) == 5
+
+
+def test_what_lies_behind_a_link_is_data_too(data, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shard = elsewhere / "train99.tfrecord"
+    shard.write_bytes(b"before")
+    (data / "more").symlink_to(elsewhere)
+    (data / "round").symlink_to(data)
+    (elsewhere / "up").symlink_to(tmp_path)
+    before = mark(data, tmp_path)
+    (tmp_path / "beside").write_text("no data")
+    assert mark(data, tmp_path) == before
+    shard.write_bytes(b"after!")
     assert mark(data, tmp_path) != before
 
 
@@ -120,7 +160,7 @@ def test_a_notebook_stands_until_a_run_it_looked_at_changes(plan, tmp_path):
         (folder / "run.json").write_text("{}")
     noted.write_text(f"{runs / 'lr-1'}\n{runs / 'lstm-2'}\n{elsewhere}\n{runs / 'lr-1'}\n")
     seen = looked_at(noted, runs)
-    assert seen == {"lr-1": digest(b"{}"), "lstm-2": None, str(elsewhere): digest(b"{}")}
+    assert seen == {"lr-1": seen[str(elsewhere)], "lstm-2": None, str(elsewhere): seen["lr-1"]} != {}
     executed, _ = stamped(plan, tmp_path, seen)
 
     def stands():
@@ -135,6 +175,23 @@ def test_a_notebook_stands_until_a_run_it_looked_at_changes(plan, tmp_path):
     (runs / "lstm-2" / "run.json").write_text("{}")
     assert not stands()
     assert standing_stamp(plan, executed, data="b", runs=runs) is None
+
+
+def test_a_run_that_lost_its_scores_is_another_run(tmp_path):
+    run = tmp_path / "lr-1"
+    run.mkdir()
+    for name in ("run.json", "history.csv", "model.keras", "predictions.npz", "tuning.npz"):
+        (run / name).write_text("whole")
+    whole = marks_of(["lr-1"], tmp_path)
+    for name in ("checkpoint.npz", ".lock", ".4711.model.keras"):
+        (run / name).write_text("comes and goes")
+    (tmp_path / ".lr-1.lock").touch()
+    assert marks_of(["lr-1"], tmp_path) == whole
+    (run / "predictions.npz").write_text("wh")
+    cut = marks_of(["lr-1"], tmp_path)
+    (run / "predictions.npz").unlink()
+    gone = marks_of(["lr-1"], tmp_path)
+    assert len({marks["lr-1"] for marks in (whole, cut, gone)}) == 3
 
 
 def test_a_process_that_looked_at_no_run_noted_nothing(tmp_path):
