@@ -69,3 +69,8 @@ def test_a_fusion_is_added_in_one_place(monkeypatch, generated):
     )
     model = dmlkit.build_model(experiment, dmlkit.open_dataset(generated), profile="smoke")
     assert model.output_shape == (None, 24)
+
+
+def test_the_example_is_a_page_of_today():
+    page = (ROOT / "reports" / "example" / "05-attention.html").read_text(encoding="utf-8")
+    assert 'class="dmlkit-scene"' in page and 'script type="module"' in page

@@ -1,6 +1,7 @@
 """The set-up: one lock for make and conda, no index addresses, the packages of the card, a whole wheel."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -54,6 +55,16 @@ def test_whatever_is_imported_is_declared():
                 imported.add(node.module.split(".")[0])
     needed = {called.get(name, name) for name in imported - sys.stdlib_module_names - {"dmlkit"}}
     assert needed <= {name_of(requirement) for requirement in project()["project"]["dependencies"]}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests" / "benchmarks").glob("*.py")), ids=lambda path: path.stem
+)
+def test_what_a_benchmark_imports_of_ours_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("dmlkit"):
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, alias.name) for alias in node.names), node.module
 
 
 def test_the_packages_of_the_card_are_dependencies():

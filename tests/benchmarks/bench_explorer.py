@@ -128,7 +128,7 @@ def _scene() -> dict:
 
 
 def test_from_a_file(browser, tmp_path):
-    from dmlkit.report.rendering import render_notebook
+    from dmlkit.report.pages.rendering import render_notebook
 
     from dmlkit.explorer.saved_view import MIME
 
