@@ -10,6 +10,7 @@ import click
 from dmlkit.cli.options import FOLDER
 from dmlkit.cli.run_table import run_tables
 from dmlkit.errors import UsageError, nearest
+from dmlkit.experiments import EXPERIMENTS
 from dmlkit.printable import shorten
 
 
@@ -54,23 +55,35 @@ def _only(rows: list[dict], column: str, name: str | None, folder: Path) -> list
 
 @click.command()
 @click.argument("paths", nargs=-1, type=FOLDER, metavar="A B")
+@click.option(
+    "--runs",
+    "folder",
+    type=FOLDER,
+    default=Path("reports"),
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the runs of an experiment lie that is called by its name.",
+)
+@click.option("--profile", metavar="NAME", help="Only the runs of names under this profile.")
 @click.option("--data", metavar="DIR", help="The data set of the runs: classes are shown by their names.")
 @click.option("--classes", default=5, show_default=True, type=click.IntRange(min=0), help="Shown each way.")
 @click.option(
     "--resamples", default=1000, show_default=True, type=click.IntRange(min=1), help="Draws of the videos."
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything, every class, for other programs.")
-def compare(paths, data, classes, resamples, as_json) -> None:
+def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     """Compare run A with run B on the videos both have scored.
 
-    A and B are folders: of one run, or of several runs of one experiment with different seeds. More than two
-    paths (runs/attention-* runs/lr-*) are put together by experiment and profile, which must make two sides.
+    A and B are names of experiments (attention), which mean all their finished runs below --runs, or folders: of
+    one run, or of several runs of one experiment with different seeds. More than two (seed-*) are put together by
+    experiment and profile, which must make two sides. Several seeds of a side are pooled.
     """
     from dmlkit.comparison import compare as compare_sides
-    from dmlkit.comparison import two_sides
+    from dmlkit.comparison import runs_of_names, two_sides
 
-    sides = two_sides(paths)
-    for note in sides.notes:
+    told = runs_of_names(paths, folder=folder, known=EXPERIMENTS, profile=profile)
+    sides = two_sides(told.sides)
+    for note in [*told.notes, *sides.notes]:
         click.echo(f"dmlkit: {note}", err=True)
     dataset = None
     if data is not None:

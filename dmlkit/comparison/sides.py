@@ -64,7 +64,7 @@ class Sides(NamedTuple):
     notes: list[str]
 
 
-def two_sides(named: Sequence[Named]) -> Sides:
+def two_sides(named: Sequence[Named | list[Run]]) -> Sides:
     """The sides among what stands on a command line.
 
     Args:
@@ -81,12 +81,13 @@ def two_sides(named: Sequence[Named]) -> Sides:
         )
     if len(named) == 2:
         return Sides(*named, notes=[])
-    opened = _opened(named)
+    opened = _opened([run for each in named for run in (each if isinstance(each, list) else [each])])
     groups = groups_of(opened.runs)
     if len(groups) != 2:
         raise UsageError(
-            f"A comparison has two sides, and the runs of these {len(named)} paths are of {len(groups)}"
-            f"{': ' + _listed(groups) if groups else ' experiments'}. Name the runs of two of them."
+            f"A comparison has two sides, and the runs of these {len(named)} paths are of {len(groups)} "
+            f"{'experiment' if len(groups) == 1 else 'experiments'}{': ' + _listed(groups) if groups else ''}. Name "
+            "the runs of two of them."
         )
     return Sides(*groups.values(), notes=opened.notes)
 

@@ -130,7 +130,7 @@ def test_a_damaged_seed_among_many_paths_is_said(dmlkit, folder, leave_run):
         (["good-0"], "two sides"),
         (["good-0", "nowhere"], "nowhere"),
         (["good-0", "else/mine"], "different data"),
-        (["good-0", "bad-0", "else/mine"], "are of 3"),
+        (["good-0", "bad-0", "else/mine"], "are of 3 experiments: "),
         ([".", "bad-0"], "mixes 3 experiments"),
     ],
 )
