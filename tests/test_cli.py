@@ -36,6 +36,7 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         ["report", "--help"],
         ["report", "--help-parameters"],
         ["train", "atention", "--data", "x", "--out", "y"],
+        ["train", "lr", "--data", "x", "--out", __file__],
     ):
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
         assert done.stdout.endswith("HEAVY []\n"), arguments
@@ -49,6 +50,11 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         (["report", "--profile", "papr"], "Did you mean 'paper'"),
         (["train", "ensemble-lr-lstm", "--data", "x", "--out", "y"], "`dmlkit ensemble` combines runs"),
         (["runs", "no/such/folder"], "no/such/folder"),
+        (["train", "lr", "--data", "x", "--out", __file__], "a file stands there"),
+        (["train", "lr", "--data", "x", "--out", "y", "--frame-choice", "unifrm"], "Did you mean 'uniform'"),
+        (["report", "--jobs", "0"], "at least 1. Received: 0"),
+        (["report", "--time-limit", "5"], "with its unit, s, m or h: 90s, 45m, 2h. Received: '5'"),
+        (["report", "-p", "tensorboard", ""], "takes text, or none (str | None). Received: nothing"),
     ],
 )
 def test_wrong_names_are_usage_errors_with_a_hint(arguments, hint):
@@ -58,6 +64,18 @@ def test_wrong_names_are_usage_errors_with_a_hint(arguments, hint):
 def test_an_unknown_option_exits_2():
     done = dmlkit("train", "lr", "--dta", "x")
     assert done.returncode == 2 and "--data" in done.stderr
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "1.5"])
+def test_a_seed_that_no_library_takes_is_refused(tmp_path, seed):
+    for arguments in (
+        ["train", "lr", "--data", "x", "--out", tmp_path / "run"],
+        ["report", "--data", "x", "--out", tmp_path / "run"],
+        ["data", "synthesize", tmp_path / "run"],
+    ):
+        done = dmlkit(*arguments, "--seed", seed)
+        assert done.returncode == 2 and "--seed" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_missing_data_exit_3_and_name_the_folder(tmp_path):

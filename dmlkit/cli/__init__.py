@@ -1,7 +1,7 @@
 """The command line: thin, and the heavy libraries are imported by the command that needs them.
 
 Names are checked before TensorFlow is imported. A reader's error is one paragraph and an exit code:
-2 usage, 3 data; `--debug` shows the traceback instead.
+2 usage, 3 data; `--debug` shows the traceback instead. Ctrl-C ends every command with 130.
 
     options    what several commands share
     report     the notebooks, executed and rendered
@@ -12,6 +12,7 @@ Names are checked before TensorFlow is imported. A reader's error is one paragra
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -39,9 +40,32 @@ def main() -> None:
     """Run the command line, and turn errors made for readers into one paragraph and an exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, prog_name="dmlkit")
+        sys.exit(_run(arguments))
     except DmlkitError as error:
         if len(arguments) < len(sys.argv) - 1:
             raise
         click.echo(f"dmlkit: {error}", err=True)
         sys.exit(error.exit_code)
+    finally:
+        _let_go_of_a_broken_pipe()
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code of a command that ended by itself, was called wrongly or was interrupted."""
+    try:
+        # What a command returns is no exit code, and here None; --help and --version return one.
+        return app(arguments, prog_name="dmlkit", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("dmlkit: interrupted.", err=True)
+        return 130
+
+
+def _let_go_of_a_broken_pipe() -> None:
+    """Where nobody reads any more (`dmlkit runs | head -1`), Python would say so when it ends."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

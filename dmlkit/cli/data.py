@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dmlkit.cli.options import FOLDER
+from dmlkit.cli.options import FOLDER, SEED
 
 
 @click.group()
@@ -14,7 +14,7 @@ def data() -> None:
 
 @data.command()
 @click.argument("out", type=FOLDER)
-@click.option("--seed", default=0, show_default=True, help="The same bytes for the same seed.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="The same bytes for the same seed.")
 @click.option("--full", is_flag=True, help="1,024 + 128 dimensions and up to 300 frames.")
 @click.option("--train", "train_videos", type=click.IntRange(min=1), default=2000, show_default=True)
 @click.option("--validate", "validate_videos", type=click.IntRange(min=1), default=1000, show_default=True)

@@ -1,7 +1,10 @@
-"""Options that several commands share."""
+"""What several commands share: options, and how an interruption is told."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -9,13 +12,27 @@ import click
 from dmlkit.profiles import PROFILES
 
 FOLDER = click.Path(path_type=Path)
+# What numpy, Keras and TensorFlow all take.
+SEED = click.IntRange(0, 2**32 - 1)
 
 # Data may lie on a remote file system (gs://...), whose paths pathlib would mangle: they stay text.
 data_option = click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
 profile_option = click.option(
     "--profile", default="demo", show_default=True, help=f"Sizes and budget: {', '.join(PROFILES)}."
 )
-seed_option = click.option("--seed", default=0, show_default=True, help="Of weights, order and dropout.")
+seed_option = click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Of weights, order and dropout."
+)
 deterministic_option = click.option(
     "--deterministic", is_flag=True, help="The same numbers for the same seed and number of threads."
 )
+
+
+@contextmanager
+def goes_on_later() -> Iterator[None]:
+    """Around what Ctrl-C interrupts without loss: says so, and ends with the exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("dmlkit: interrupted; the same command goes on where it stopped.", err=True)
+        sys.exit(130)

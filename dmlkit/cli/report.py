@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dmlkit.cli.options import FOLDER, deterministic_option, profile_option, seed_option
+from dmlkit.cli.options import FOLDER, deterministic_option, goes_on_later, profile_option, seed_option
 from dmlkit.errors import choose
 from dmlkit.places import report_name
 from dmlkit.profiles import PROFILES
@@ -38,6 +38,7 @@ def report(parameter, params, notebook, help_parameters, dry_run, **conditions) 
     choose(PROFILES, conditions["profile"], what="profile")
     from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
     from dmlkit.report.planning.plans import check_parameters, gather
+    from dmlkit.report.resuming.standing import check_same_data
 
     chosen = find_notebooks(notebooks_folder(), notebook or None)
     if help_parameters:
@@ -49,7 +50,10 @@ def report(parameter, params, notebook, help_parameters, dry_run, **conditions) 
     # Here already, where it is known in which line of a file a value stands.
     check_parameters(chosen, given.values, origins=given.origins)
     asked = conditions | {"parameters": given.values, "notebooks": notebook or None}
-    asked["out"] = asked["out"] or Path("reports") / report_name(asked["data"], asked["profile"])
+    if asked["out"] is None:
+        asked["out"] = Path("reports") / report_name(asked["data"], asked["profile"])
+        if asked["data"] is not None:
+            check_same_data(asked["out"], asked["data"])
     if dry_run:
         from dmlkit.report.planning.dry_run import tell_plan
 
@@ -61,9 +65,6 @@ def report(parameter, params, notebook, help_parameters, dry_run, **conditions) 
 def _make(asked: dict) -> None:
     from dmlkit.report import build_report
 
-    try:
+    with goes_on_later():  # before a notebook ran, or a second one: without ceremony
         made = build_report(**asked)
-    except KeyboardInterrupt:  # before a notebook ran, or a second one: without ceremony
-        click.echo("dmlkit: interrupted; the same command goes on where it stopped.", err=True)
-        sys.exit(130)
     sys.exit(made.exit_code)

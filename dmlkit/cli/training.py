@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import click
 
-from dmlkit.cli.options import FOLDER, data_option, deterministic_option, profile_option, seed_option
+from dmlkit.cli.options import (
+    FOLDER,
+    data_option,
+    deterministic_option,
+    goes_on_later,
+    profile_option,
+    seed_option,
+)
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import EXPERIMENTS, Experiment, find
 from dmlkit.profiles import PROFILES
@@ -36,25 +43,29 @@ def train(
     conditions = choose(PROFILES, profile, what="profile")
     if not isinstance(rung, Experiment):
         raise UsageError(f"{experiment} is not trained by itself. `dmlkit ensemble` combines runs.")
-    from dmlkit.data.frame_choice import FRAME_CHOICES
-    from dmlkit.training import train as train_run
-
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"The run cannot be written to {out}: a file stands there. Choose another folder.")
     if frame_choice:
+        from dmlkit.data.frame_choice import FRAME_CHOICES
+
         choose(FRAME_CHOICES, frame_choice, what="frame choice")
         conditions = replace(conditions, frame_choice=frame_choice)
     if max_frames:
         conditions = replace(conditions, max_frames=max_frames)
-    run = train_run(
-        rung,
-        data=data,
-        out=out,
-        profile=conditions,
-        seed=seed,
-        deterministic=deterministic,
-        precision=precision,
-        xla=xla,
-        tensorboard=tensorboard,
-    )
+    with goes_on_later():
+        from dmlkit.training import train as train_run
+
+        run = train_run(
+            rung,
+            data=data,
+            out=out,
+            profile=conditions,
+            seed=seed,
+            deterministic=deterministic,
+            precision=precision,
+            xla=xla,
+            tensorboard=tensorboard,
+        )
     click.echo(f"{run}\nThe run is in {run.path}")
 
 

@@ -1,4 +1,4 @@
-"""What a notebook may take: time, and threads."""
+"""What a notebook may take: time, threads, and a seed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from dmlkit.errors import UsageError
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
+# The highest seed that numpy, Keras and TensorFlow all take.
+MOST_SEED = 2**32 - 1
 
 
 def seconds_of(limit: str) -> float:
@@ -34,6 +36,16 @@ def check_jobs(jobs: int) -> None:
         raise UsageError(
             f"The number of jobs is how many notebooks run at a time, at least 1. Received: {jobs}."
         )
+
+
+def check_seed(seed: int) -> None:
+    """Hold the seed against what every library takes, before the data are opened.
+
+    Raises:
+        UsageError: It is not a whole number from 0 to `MOST_SEED`.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
+        raise UsageError(f"The seed is a whole number, 0 to {MOST_SEED}. Received: {seed!r}.")
 
 
 def share_of_threads(jobs: int) -> int | None:

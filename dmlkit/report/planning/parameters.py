@@ -77,21 +77,23 @@ class Parameter:
             return self._checked(value, item, of=value)
         items = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
-            raise self._wrong(value)
+            raise self._wrong(repr(value))
         return SEQUENCES[sequence](self._checked(each, item, of=value) for each in items)
 
     def _checked(self, value: object, kind: str, *, of: object) -> object:
+        if kind == "str" and self.allowed is None and isinstance(value, str) and not value.strip():
+            raise self._wrong("nothing" if isinstance(of, str) and not of.strip() else repr(of))
         try:
             converted = _item(value, kind)
         except (ValueError, TypeError, KeyError):
-            raise self._wrong(of) from None
+            raise self._wrong(repr(of)) from None
         if self.allowed is not None and converted not in self.allowed:
-            raise self._wrong(of, self.allowed.hint(value))
+            raise self._wrong(repr(of), self.allowed.hint(value))
         return converted
 
-    def _wrong(self, value: object, hint: str = "") -> UsageError:
+    def _wrong(self, received: str, hint: str = "") -> UsageError:
         return UsageError(
-            f"The parameter {self.name!r} takes {self.takes} ({self.type}). Received: {value!r}.{hint}"
+            f"The parameter {self.name!r} takes {self.takes} ({self.type}). Received: {received}.{hint}"
         )
 
     def _parts(self) -> tuple[str | None, str, bool]:

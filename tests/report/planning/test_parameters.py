@@ -112,6 +112,15 @@ def test_a_wrong_type_is_an_error_that_names_parameter_type_and_value(name, give
 
 
 @pytest.mark.parametrize(
+    ("name", "given", "received"),
+    [("data", "", "nothing"), ("data", "  ", "nothing"), ("names", "lr,", "'lr,'")],
+)
+def test_text_is_not_empty(name, given, received):
+    with pytest.raises(UsageError, match=f"'{name}' takes text.* Received: {received}."):
+        named()[name].convert(given)
+
+
+@pytest.mark.parametrize(
     "cell",
     [
         "epochs = 12",
