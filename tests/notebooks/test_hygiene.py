@@ -131,9 +131,10 @@ def test_numbers_have_a_range_and_the_profile_its_choices(path):
         assert bool(parameter.allowed) == (number or parameter.name == "profile"), parameter.name
     for profile in PROFILES:
         assert parameters["profile"].convert(profile) == profile
-    for name, wrong in (("profile", "smok"), ("seed", "-1")):
+    for name, wrong in (("profile", "smok"), ("seed", "-1"), ("seed", str(2**32))):
         with pytest.raises(UsageError):
             parameters[name].convert(wrong)
+    assert parameters["seed"].convert(str(2**32 - 1)) == 2**32 - 1
 
 
 @every_notebook
