@@ -14,7 +14,7 @@ from dmlkit.profiles import PROFILES
 from dmlkit.report.chapters import EXIT_CODES, Chapter, Plan, Report
 from dmlkit.report.interrupting import signals_heeded
 from dmlkit.report.kernels.stopping import Stop
-from dmlkit.report.limits import check_jobs, seconds_of, share_of_threads
+from dmlkit.report.limits import check_jobs, check_seed, seconds_of, share_of_threads
 from dmlkit.report.making import Maker, fail_if_full
 from dmlkit.report.pages.front import write_front
 from dmlkit.report.pages.page import Pages, expected_pages
@@ -66,12 +66,13 @@ def build_report(
         What became of each chapter, and the exit code of the command.
 
     Raises:
-        UsageError: An unknown profile, notebook or parameter, a wrong value, notebooks that wait for each other, or a
-            folder that cannot be written or is another report's at the moment.
+        UsageError: An unknown profile, notebook or parameter, a wrong value or seed, notebooks that wait for each
+            other, or a folder that cannot be written or is another report's at the moment.
         DataError: The data set is missing or damaged.
     """
     since, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     choose(PROFILES, profile, what="profile")
+    check_seed(seed)
     check_jobs(jobs)
     limit = None if time_limit is None else seconds_of(time_limit)
     folder = notebooks_folder() if folder is None else Path(folder)

@@ -8,14 +8,16 @@ from bs4 import BeautifulSoup
 
 from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.report import outside_references
+from dmlkit.report import outside_references, pages
 from dmlkit.report.chapters import Chapter
 from dmlkit.report.pages.index import render_index
 from dmlkit.report.pages.summary import summarize
 from dmlkit.report.pages.wording import date, duration
+from dmlkit.report.resuming.standing import check_same_data
 from dmlkit.training import Walk
 
 HOSTILE = '<script>alert("x")</script>'
+STARTED = "2026-03-08T14:05:00+00:00"
 ROW = {
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
     "parameters", "training_seconds", "epochs", "videos", "paper_gap", "experiment", "run",
@@ -158,6 +160,9 @@ def test_what_the_data_cannot_serve_is_not_executed_and_says_why(write_notebook,
         ({"parameters": {"video": "3"}}, "Did you mean 'videos'"),
         ({"parameters": {"videos": "many"}}, "01-first: The parameter 'videos' takes a whole number"),
         ({"parameters": {"seed": "3"}}, "--seed"),
+        ({"seed": -1}, "0 to 4294967295. Received: -1"),
+        ({"seed": 2**32, "data": "nowhere"}, "Received: 4294967296"),
+        ({"seed": "1"}, "Received: '1'"),
         ({"parameters": {"runs": "x"}}, "the folder of the report"),
     ],
 )
@@ -180,7 +185,49 @@ def test_a_folder_where_a_file_stands_is_an_error(write_notebook, build, tmp_pat
 def test_missing_data_are_an_error(write_notebook, build, tmp_path):
     write_notebook("01-first", "1 / 0")
     with pytest.raises(DataError):
+        build(data=tmp_path / "nowhere", out=tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "somebody's").touch()
+    with pytest.raises(DataError):
         build(data=tmp_path / "nowhere")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"somebody's", ".lock"}
+
+
+def test_a_page_that_cannot_be_made_costs_its_chapter_only(write_notebook, build, tmp_path, monkeypatch):
+    def render(path, **about):
+        if path.stem == "01-first":
+            raise RecursionError("once\nand again")
+        return rendering(path, **about)
+
+    rendering = pages.rendering.render_notebook
+    monkeypatch.setattr(pages.rendering, "render_notebook", render)
+    write_notebook("01-first", "print(1)")
+    write_notebook("02-second", "print(2)")
+    report, _ = build()
+    assert [chapter.status for chapter in report.chapters] == ["failed", "executed"]
+    assert report.exit_code == 4
+    assert "Its page could not be made: RecursionError: and again" in page(report.index).get_text()
+    assert "01-first.html" not in (tmp_path / "out" / "02-second.html").read_text()
+    monkeypatch.undo()
+    report, _ = build()
+    assert [chapter.status for chapter in report.chapters] == ["unchanged", "unchanged"]
+    assert (tmp_path / "out" / "01-first.html").exists()
+
+
+def test_a_folder_that_nobody_named_is_not_taken_from_other_data(write_notebook, build, generated, tmp_path):
+    write_notebook("01-first", "print(1)", parameters=None)
+    for home in ("a", "b", "c"):
+        shutil.copytree(generated / "video", tmp_path / home / "yt8m")
+    (tmp_path / "b" / "yt8m" / "note.txt").write_text("other data")
+    build(data=tmp_path / "a" / "yt8m")
+    with pytest.raises(UsageError) as error:
+        check_same_data(tmp_path / "out", tmp_path / "b" / "yt8m")
+    for text in (str(tmp_path / "a" / "yt8m"), str(tmp_path / "b" / "yt8m"), "--out"):
+        assert text in str(error.value)
+    for home in ("a", "c", "nowhere"):
+        check_same_data(tmp_path / "out", tmp_path / home / "yt8m")
+    check_same_data(tmp_path / "new", tmp_path / "b" / "yt8m")
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +249,15 @@ def test_generated_data_only_are_called_generated(summary):
     html = render_index(summary, [])
     assert "These data are generated" not in html
     assert "8 March 2026, 14:05 UTC" in html
-    assert "1 min 01 s" in html
+    assert "last call 1 min 01 s" in html
+
+
+def test_the_time_of_all_chapters_is_told_beside_that_of_the_last_call(summary):
+    chapters = [
+        Chapter(name=name, title="", question="", status="unchanged", executed=STARTED, seconds=seconds)
+        for name, seconds in (("01-a", 200.0), ("02-b", 52.0))
+    ]
+    assert "the notebooks 4 min 12 s in all" in render_index(summary, chapters)
 
 
 def test_a_damaged_run_does_not_cost_the_report(generated, tmp_path):

@@ -12,7 +12,7 @@ from dmlkit.errors import UsageError, choose
 from dmlkit.profiles import PROFILES
 from dmlkit.report.building import default_data
 from dmlkit.report.chapters import EXECUTED, NOT_APPLICABLE, UNCHANGED, Plan
-from dmlkit.report.limits import check_jobs, seconds_of
+from dmlkit.report.limits import check_jobs, check_seed, seconds_of
 from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
 from dmlkit.report.planning.plans import check_parameters
 from dmlkit.report.planning.prospects import Prospect, tell_prospects
@@ -51,6 +51,7 @@ def tell_plan(
         DataError: The data set is missing or damaged.
     """
     choose(PROFILES, profile, what="profile")
+    check_seed(seed)
     check_jobs(jobs)
     if time_limit is not None:
         seconds_of(time_limit)
