@@ -260,7 +260,9 @@ def test_more_than_two_paths_are_grouped_in_order(leave_run, tmp_path):
     with pytest.raises(UsageError, match="are of 1 experiment: b under the profile smoke"):
         two_sides([*paths[:2], paths[0]])
     third = leave_run(tmp_path / "c", "c").path
-    with pytest.raises(UsageError, match=r"5 paths are of 3 experiments: b .*\(2 runs.*; a .*\(2 runs.*; c .*\(1 run,"):
+    with pytest.raises(
+        UsageError, match=r"5 paths are of 3 experiments: b .*\(2 runs.*; a .*\(2 runs.*; c .*\(1 run,"
+    ):
         two_sides([*paths, third])
     for few in ([], paths[:1]):
         with pytest.raises(UsageError, match="two sides"):
