@@ -22,8 +22,8 @@ from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
 from dmlkit.report.planning.plans import check_parameters
 from dmlkit.report.resuming.ground import Ground
 from dmlkit.report.resuming.standing import sole_report
-from dmlkit.report.scheduling import side_by_side, waits_of
-from dmlkit.report.showing import closing_lines, shower
+from dmlkit.report.scheduling import most_side_by_side, side_by_side, waits_of
+from dmlkit.report.showing import Voice, closing_lines, shower
 
 
 def build_report(
@@ -70,6 +70,7 @@ def build_report(
             other, or a folder that cannot be written or is another report's at the moment.
         DataError: The data set is missing or damaged.
     """
+    say = Voice(echo)
     since, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     choose(PROFILES, profile, what="profile")
     check_seed(seed)
@@ -79,7 +80,7 @@ def build_report(
     there, chosen = find_notebooks(folder), find_notebooks(folder, notebooks)
     waits = waits_of(there, folder=folder)
     check_parameters(chosen, parameters or {})
-    out, stop, threads = Path(out), Stop(), share_of_threads(jobs)
+    out, stop = Path(out), Stop()
     with sole_report(out):
         ground = Ground(
             default_data() if data is None else data,
@@ -90,14 +91,15 @@ def build_report(
             parameters=parameters or {},
         )
         plans = ground.plans(chosen)
+        threads = share_of_threads(min(jobs, most_side_by_side(plans, waits)))
         again = {notebook.name for notebook in chosen} if force else set()
-        with closing(shower(echo, plans)) as show, signals_heeded(stop):
+        with closing(shower(say, plans)) as show, signals_heeded(stop):
             maker = Maker(ground, again=again, threads=threads, limit=limit, stop=stop, show=show)
             others = maker.all_standing(ground.possible([each for each in there if each not in chosen]))
             pages = Pages(ground, among=expected_pages(plans, others))
             chapters = _in_turn(plans, maker=maker, pages=pages, waits=waits, jobs=jobs)
             chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
-            pages.write_all(chapters)
+            chapters = pages.write_all(chapters)
             ended = stop.why if stop.why in EXIT_CODES else None
             seconds = write_front(
                 chapters,
@@ -111,7 +113,7 @@ def build_report(
     fail_if_full(chapters)
     report = Report(out=out, chapters=tuple(chapters), seconds=seconds, ended=ended)
     for line in closing_lines(report):
-        echo(line)
+        say(line)
     return report
 
 
@@ -131,7 +133,7 @@ def _in_turn(
     )
     with closing(ended):
         for chapter in ended:
-            pages.write(chapter)
+            chapter = pages.write(chapter)
             maker.show.done(chapter)
             maker.ground.keep()
             chapters.append(chapter)

@@ -19,6 +19,7 @@ EXIT_CODES = {
     "time limit": 6,
     "data": 3,
     "cell": 4,
+    "page": 4,
     "disk": 2,
 }
 # What a code means, for the line at the end.
@@ -27,7 +28,7 @@ MEANINGS = {
     130: "interrupted; the same command goes on where it stopped",
     6: "a notebook ran into its time limit",
     5: "a kernel died",
-    4: "a cell failed",
+    4: "a cell failed, or a page could not be made",
     3: "data were missing or damaged",
     2: "a notebook could not be written",
 }

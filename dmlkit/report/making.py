@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,11 +97,10 @@ class Maker:
 
         name, target = plan.notebook.name, self._target(plan)
         executed, since = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-        with (
-            written(self.ground.out),
-            tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder,
-        ):
-            noted = Path(folder) / "runs"
+        with written(self.ground.out):
+            folder = tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True)
+        with folder, _executing(name):
+            noted = Path(folder.name) / "runs"
             failure = execute(
                 plan.notebook.path,
                 target,
@@ -168,6 +168,15 @@ class Maker:
     @property
     def _runs(self) -> Path:
         return self.ground.out / "runs"
+
+
+@contextmanager
+def _executing(name: str) -> Iterator[None]:
+    # `execute` tells a full disk itself: this is something else, such as too many open files.
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"The notebook {name} could not be executed: {error}.") from error
 
 
 def fail_if_full(chapters: Sequence[Chapter]) -> None:

@@ -53,6 +53,28 @@ def waits_of(notebooks: Sequence[Notebook], *, folder: Path) -> dict[str, frozen
     return waits
 
 
+def most_side_by_side(plans: Sequence[Plan], waits: Mapping[str, frozenset[str]]) -> int:
+    """The most of these notebooks that can run at a time, however many jobs there are; at least 1.
+
+    Args:
+        plans: The chosen ones; those that do not apply do not run.
+        waits: Notebook → all that must have ended before.
+    """
+    names = [plan.notebook.name for plan in plans if plan.reason is None]
+    # Dilworth: as many as the fewest queues in which each waits for the one before it. Each link found saves a queue.
+    before: dict[str, str] = {}
+
+    def link(name: str, seen: set[str]) -> bool:
+        for other in waits.get(name, frozenset()).intersection(names) - seen:
+            seen.add(other)
+            if other not in before or link(before[other], seen):
+                before[other] = name
+                return True
+        return False
+
+    return max(1, len(names) - sum(link(name, set()) for name in names))
+
+
 def missing_rung(plan: Plan, failed: Sequence[Plan], walk: Walk) -> str | None:
     """Why a notebook cannot run after others failed, or None.
 

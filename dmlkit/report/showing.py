@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from tqdm import tqdm
 
@@ -14,6 +16,43 @@ from dmlkit.report.pages.wording import duration
 
 FORMAT = "{desc} {percentage:.0f}% {bar:20} {elapsed}{postfix}"
 LAST_LINES = 12
+
+
+class Voice:
+    """Says lines for as long as somebody can hear them: a report outlives the pipe or terminal it speaks to.
+
+    Args:
+        echo: Says a line.
+    """
+
+    def __init__(self, echo: Callable[[str], None]):
+        self.echo: Callable[[str], None] | None = echo
+
+    def __call__(self, line: str) -> None:
+        """Say a line, now; nothing once that failed."""
+        try:
+            if self.echo:
+                self.echo(line)
+                _flush()
+        except (OSError, ValueError):  # a ValueError where the file was closed
+            self.echo = None
+            _let_go()
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _let_go() -> None:
+    """What could not be written goes nowhere; else Python tries again at its end, and that fails the command."""
+    try:
+        _flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 class Lines:

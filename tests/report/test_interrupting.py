@@ -112,7 +112,7 @@ def test_what_needs_the_rung_of_a_failed_notebook_is_not_run(write_notebook, bui
     assert status(report) == ["failed", "not run", "executed"]
     assert report.exit_code == 4
     assert "02-needs  not run: it needs lr, which 01-fails did not leave" in said
-    assert said[-1] == "Exit code 4: a cell failed."
+    assert said[-1] == "Exit code 4: a cell failed, or a page could not be made."
     assert results()["chapters"][1]["reason"] == "it needs lr, which 01-fails did not leave"
     assert results()["chapters"][1]["html"] is None
 

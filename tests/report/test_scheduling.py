@@ -9,7 +9,7 @@ from dmlkit.report.chapters import Chapter, Plan
 from dmlkit.report.kernels.stopping import Stop
 from dmlkit.report.limits import check_jobs, seconds_of, share_of_threads
 from dmlkit.report.planning.notebooks import find_notebooks
-from dmlkit.report.scheduling import missing_rung, side_by_side, waits_of
+from dmlkit.report.scheduling import missing_rung, most_side_by_side, side_by_side, waits_of
 
 PLANS = {"01": (), "02": ("01",), "03": ("02",), "04": (), "05": ("03",), "06": ("04", "05")}
 
@@ -42,6 +42,19 @@ def test_a_notebook_waits_for_others_through_others_too(notebooks, tmp_path):
     assert waits == {"01-a": set(), "02-b": {"01-a"}, "03-c": {"01-a", "02-b"}, "04-d": set()}
     # 02 is not to run; 03 waits for 01 all the same.
     assert go(["01-a", "03-c"], waits, jobs=2) == ["01-a", "03-c"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "most"),
+    [(PLANS, 2), (["01", "02", "03"], 1), (["02", "04"], 2), (["01"], 1), ([], 1), (["04", "05", "06"], 2)],
+)
+def test_cores_are_shared_by_those_that_can_run_at_a_time(chosen, most):
+    waits = {}
+    for name, after in PLANS.items():
+        waits[name] = frozenset(after).union(*(waits[other] for other in after))
+    plans = [Plan(SimpleNamespace(name=name)) for name in chosen]
+    assert most_side_by_side(plans, waits) == most
+    assert most_side_by_side([*plans, Plan(SimpleNamespace(name="00"), reason="no")], waits) == most
 
 
 def test_a_notebook_that_waits_for_none_there_is_is_an_error(notebooks, tmp_path):

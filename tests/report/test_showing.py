@@ -1,11 +1,14 @@
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dmlkit.report.chapters import EXIT_CODES, MEANINGS, Chapter, Failure, Plan, Report
 from dmlkit.report.planning.notebooks import read_notebook
-from dmlkit.report.showing import Bar, Lines, closing_lines, shower
+from dmlkit.report.showing import Bar, Lines, Voice, closing_lines, shower
 
 
 class Terminal(io.StringIO):
@@ -55,6 +58,62 @@ def test_a_bar_in_a_terminal_names_the_notebook_and_what_it_said_last(plans, mon
     assert "01-first" in terminal.getvalue()
     assert "epoch  2/2" in terminal.getvalue()
     assert said == ["01-first       executed, 1.0 s"]
+
+
+ALONE = """\
+import sys
+from dmlkit.report import build_report
+
+report = build_report(data=sys.argv[1], profile="smoke", out=sys.argv[2], folder=sys.argv[3])
+sys.exit(report.exit_code)
+"""
+SPEAKS = """\
+import sys
+from dmlkit.report.showing import Voice
+
+say = Voice(print)
+for count in range(3):
+    say("x" * 100)
+sys.exit(4)
+"""
+
+
+def unheard(code, *arguments):
+    """What becomes of a process that writes into a pipe whose other end is closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as pipe:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        return subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_report_goes_on_when_nobody_listens(write_notebook, generated, tmp_path):
+    write_notebook("01-first", "print(1)")
+    write_notebook("02-fails", "1 / 0")
+    done = unheard(ALONE, generated, tmp_path / "out", tmp_path / "notebooks")
+    assert done.returncode == 4, done.stderr
+    assert "Error" not in done.stderr
+    assert (tmp_path / "out" / "index.html").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="Linux has a device that is always full")
+def test_what_nobody_could_hear_leaves_the_exit_code_as_it_is():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", SPEAKS], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (4, "")
+
+
+def test_a_voice_that_failed_once_is_silent():
+    heard = []
+
+    def echo(line):
+        heard.append(line)
+        raise ValueError("I/O operation on closed file")
+
+    say = Voice(echo)
+    say("one")
+    say("two")
+    assert heard == ["one"]
 
 
 def test_lines_where_there_is_no_terminal(plans, monkeypatch):

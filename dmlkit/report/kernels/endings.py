@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import signal
 from pathlib import Path
@@ -18,6 +19,10 @@ from dmlkit.report.pages.wording import duration
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# What an OSError says, and what TensorFlow makes of one.
+DISK_FULL = re.compile(
+    "|".join(re.escape(each) for code in FULL for each in (f"[Errno {code}]", os.strerror(code)))
+)
 LAST_LINES = 10
 # What TensorFlow says of itself at every start.
 CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
@@ -81,7 +86,10 @@ def _failed_cell(cell: NotebookNode, place: int) -> Failure:
     if len(value) > 1500:
         value = value[:1500] + " ..."
     kind = "data" if error.ename == "DataError" else "cell"
-    return Failure(kind=kind, cell=place, message=f"{error.ename}: {value}" if value else error.ename)
+    told = f"{error.ename}: {value}" if value else error.ename
+    if DISK_FULL.search(value):
+        told += f"\nThe disk is full, or its quota used up. Make room, and call the report again. {RESUMES}"
+    return Failure(kind=kind, cell=place, message=told)
 
 
 def _not_started(attempt: Attempt, place: int) -> Failure:

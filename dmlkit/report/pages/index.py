@@ -38,6 +38,7 @@ ENDINGS = {
     "time limit": "ran out of time",
     "data": "stopped at damaged data",
     "cell": "stopped at an error",
+    "page": "was executed, but its page could not be made",
     "disk": "could not be written",
 }
 
@@ -69,6 +70,7 @@ def render_index(summary: Mapping, chapters: Sequence[Chapter], *, ended: str | 
         parts=[_part(name, summary) for name in PARTS if name in summary["data"]["videos"]],
         when=date(summary["started"]),
         took=duration(summary["seconds"]),
+        took_in_all=duration(sum(chapter.seconds or 0 for chapter in chapters)),
     )
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import DataError, choose
 from dmlkit.profiles import PROFILES
 from dmlkit.report.building import default_data
 from dmlkit.report.chapters import EXECUTED, NOT_APPLICABLE, UNCHANGED, Plan
@@ -16,9 +16,10 @@ from dmlkit.report.limits import check_jobs, check_seed, seconds_of
 from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
 from dmlkit.report.planning.plans import check_parameters
 from dmlkit.report.planning.prospects import Prospect, tell_prospects
-from dmlkit.report.planning.rungs import planned_rungs
+from dmlkit.report.planning.rungs import planned_rungs, run_of
 from dmlkit.report.resuming.ground import Ground, KnownData
 from dmlkit.report.resuming.reasons import why_executed
+from dmlkit.report.resuming.standing import check_place
 from dmlkit.report.scheduling import waits_of
 
 if TYPE_CHECKING:
@@ -59,10 +60,7 @@ def tell_plan(
     waits_of(find_notebooks(folder), folder=folder)
     chosen = find_notebooks(folder, notebooks)
     check_parameters(chosen, parameters or {})
-    if Path(out).exists() and not Path(out).is_dir():
-        raise UsageError(
-            f"The report cannot be written to {out}: a file stands there. Name another folder with --out."
-        )
+    check_place(Path(out))
     data = default_data() if data is None else data
     to_come = _would_be_generated(data)
     ground = (_Unmade if to_come else Ground)(
@@ -92,13 +90,15 @@ def look_ahead(
     coming: dict[str, str] = {}
     prospects = []
     for plan, rungs in zip(plans, planned_rungs(plans, ground.walk), strict=True):
-        trained = tuple(name for name, rung in rungs.items() if ground.walk.find(rung))
+        there = {name: found for name, rung in rungs.items() if (found := run_of(rung, ground.walk))}
+        damaged = {name: found for name, found in there.items() if isinstance(found, DataError)}
         status, why = _outcome(plan, ground, data=data, force=force, coming=coming)
         prospect = Prospect(
             plan=replace(plan, rungs=tuple(rungs)),
             status=status,
             why=why,
-            trained=trained,
+            trained=tuple(name for name in there if name not in damaged),
+            damaged={name: str(error) for name, error in damaged.items()},
             elsewhere={name: coming[name] for name in rungs if name in coming},
         )
         coming |= dict.fromkeys(prospect.training, plan.notebook.name)

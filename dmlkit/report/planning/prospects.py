@@ -21,6 +21,7 @@ class Prospect:
         status: `executed`, `unchanged` or `not applicable`.
         why: Why it would be executed, or why it is not applicable.
         trained: Those of its rungs that have a finished run.
+        damaged: Those whose run is there and cannot be read → what is wrong with it.
         elsewhere: Those that a notebook before it would train → that notebook.
     """
 
@@ -28,6 +29,7 @@ class Prospect:
     status: str
     why: str | None
     trained: tuple[str, ...]
+    damaged: Mapping[str, str]
     elsewhere: Mapping[str, str]
 
     @property
@@ -35,7 +37,7 @@ class Prospect:
         """The rungs that it would train itself."""
         if self.status != EXECUTED:
             return ()
-        found = {*self.trained, *self.elsewhere}
+        found = {*self.trained, *self.damaged, *self.elsewhere}
         return tuple(name for name in self.plan.rungs if name not in found)
 
 
@@ -68,6 +70,8 @@ def _chapter(prospect: Prospect) -> list[str]:
         lines += _wrapped(_values(prospect.plan), "    ")
         lines += _wrapped(_rungs("trains", prospect.training), "    ")
         lines += _wrapped(_rungs("already trained", prospect.trained), "    ")
+        for name, wrong in prospect.damaged.items():
+            lines += _wrapped(f"the run of {name} is damaged: {wrong}", "    ")
         waits = [f"{name} (by {home})" for name, home in prospect.elsewhere.items()]
         lines += _wrapped(_rungs("trained before it", waits), "    ")
     return [*lines, ""]

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.experiments import Ensemble, Experiment, Rung, find
 
 if TYPE_CHECKING:
     from dmlkit.report.chapters import Plan
     from dmlkit.report.planning.notebooks import Notebook
     from dmlkit.report.planning.parameters import Parameter
+    from dmlkit.runs import Run
     from dmlkit.training import Walk
 
 Rungs = dict[str, Rung]
@@ -120,6 +121,14 @@ def _members(rung: Rung) -> Rungs:
     return {name: find(name) for name in rung.members}
 
 
+def run_of(rung: Rung, walk: Walk) -> Run | DataError | None:
+    """The run of a rung; the error where it is damaged, None where there is none."""
+    try:
+        return walk.find(rung)
+    except DataError as error:
+        return error
+
+
 def planned_rungs(plans: Iterable[Plan], walk: Walk) -> list[Rungs]:
     """The rungs of each plan in its order: later notebooks find what earlier ones trained.
 
@@ -127,7 +136,7 @@ def planned_rungs(plans: Iterable[Plan], walk: Walk) -> list[Rungs]:
         plans: In the order of the notebooks.
         walk: Tells which rungs there are, and which are trained already.
     """
-    before: Rungs = {name: walk.rungs[name] for name in walk.finished()}
+    before: Rungs = {name: rung for name, rung in walk.rungs.items() if run_of(rung, walk)}
     found = []
     for each in plans:
         found.append({} if each.reason else rungs_of(each.notebook, each.values, walk=walk, before=before))

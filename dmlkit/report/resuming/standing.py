@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dmlkit.errors import UsageError
 from dmlkit.locks import held
+from dmlkit.report.resuming.digests import data_mark
 from dmlkit.writing import put_in_place
 
 FILE = ".report.json"
 LOCK = ".lock"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
@@ -53,20 +56,73 @@ def write_standing(out: Path, standing: Standing) -> None:
 def sole_report(out: Path) -> Iterator[None]:
     """Make the folder of a report, and hold it for one process at a time.
 
+    Where the report comes to nothing, the folders that were made for it go again.
+
     Raises:
         UsageError: It cannot be made or written to, or another process makes a report in it.
     """
+    inner = (out / "notebooks", out / "runs")
     with ExitStack() as stack:
         try:
-            for folder in (out / "notebooks", out / "runs"):
-                folder.mkdir(parents=True, exist_ok=True)
+            made = [folder for folder in (out, *out.parents) if not folder.exists()]
+            stack.push(lambda kind, *about: _take_away(made) if kind else None)
+            out.mkdir(parents=True, exist_ok=True)
             stack.enter_context(held(out / LOCK, taken=lambda holder: _refuse(out, holder)))
+            made_within = [folder for folder in inner if not folder.exists()]
+            stack.push(lambda kind, *about: _take_away(made_within) if kind else None)
+            for folder in inner:
+                folder.mkdir(exist_ok=True)
             _sweep(out)
         except OSError as error:
             raise UsageError(
                 f"The report cannot be written to {out}: {error.strerror or error}. Name another folder with --out."
             ) from error
         yield
+
+
+def _take_away(made: Sequence[Path]) -> None:
+    """Remove folders that were made, if nothing but a lock that nobody holds is in them."""
+    for folder in made:
+        with suppress(OSError):  # it holds something
+            if [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+            folder.rmdir()
+
+
+def check_place(out: Path) -> None:
+    """Hold a report's folder, there or not, against what `sole_report` would meet; nothing is made.
+
+    Raises:
+        UsageError: It could not be written to.
+    """
+    try:
+        nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        why = "a file stands there" if not nearest.is_dir() else "it may not be written to"
+        if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+            return
+        why += f" ({nearest})" if nearest != out else ""
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise UsageError(f"The report cannot be written to {out}: {why}. Name another folder with --out.")
+
+
+def check_same_data(out: Path, data: str | os.PathLike) -> None:
+    """Hold a folder that nobody named against what is in it: two data sets' folders may have one name.
+
+    Raises:
+        UsageError: It holds the report of other data, which lie elsewhere.
+    """
+    former = read_standing(out).data.get("holds") or {}
+    if former.get("path") in (None, os.path.abspath(data)):
+        return
+    if "://" not in os.fspath(data) and not os.path.exists(data):  # opening it will say so
+        return
+    mark = data_mark(data, without=out)
+    if mark is None or mark != former.get("mark"):  # the same data may have been moved
+        raise UsageError(
+            f"{out} holds the report of other data, {former['path']}, and would be overwritten with that of {data}. "
+            "Name another folder with --out; this one too, if you mean it."
+        )
 
 
 def _refuse(out: Path, holder: str) -> None:
@@ -87,7 +143,7 @@ def _sweep(out: Path) -> None:
 
 @contextmanager
 def written(out: Path) -> Iterator[None]:
-    """Around the writing of a report's files: a full disk is one paragraph.
+    """Around the writing of a report's files, and nothing else: a full disk is one paragraph.
 
     Raises:
         UsageError: Something could not be written.
@@ -95,8 +151,9 @@ def written(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        advice = "Make room." if error.errno in FULL else "Mend that."
         what = f" ({os.path.basename(error.filename)})" if error.filename else ""
         raise UsageError(
             f"The report in {out} could not be written: {error.strerror or error}{what}. What stood there before is "
-            "whole. Make room; the same command then goes on where it stopped."
+            f"whole. {advice} The same command then goes on where it stopped."
         ) from error

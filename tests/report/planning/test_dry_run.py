@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -132,6 +133,20 @@ def test_rungs_that_are_there_are_told_apart(write_notebook, generated, smoke_ru
     assert total.startswith("Notebooks: 2 would be executed. Rungs: 3 would be trained, 1 trained already.")
 
 
+def test_a_damaged_run_is_part_of_the_plan(write_notebook, generated, smoke_runs, tmp_path):
+    runs = tmp_path / "out" / "runs"
+    shutil.copytree(smoke_runs["lr"].path, runs / smoke_runs["lr"].path.name)
+    record = runs / smoke_runs["lr"].path.name / "run.json"
+    record.write_text(record.read_text()[:100])
+    alter(write_notebook("01-first"), trains=[{"chapter": "baselines"}])
+    told, total = paragraphs(
+        tell_plan(data=generated, profile="smoke", out=tmp_path / "out", folder=tmp_path / "notebooks")
+    )
+    assert "trains: lstm the run of lr is damaged: " in told["01-first"]
+    assert "Delete the folder" in told["01-first"]
+    assert "1 would be trained, 0 trained already" in total
+
+
 def test_data_that_would_be_generated_are_not(write_notebook, tmp_path):
     alter(write_notebook("01-first", needs=["frames", "two modalities"]), trains=[{"chapter": "fusion"}])
     told = tell_plan(data=tmp_path / "generated", out=tmp_path / "out", folder=tmp_path / "notebooks")
@@ -164,7 +179,15 @@ def test_it_refuses_what_the_report_would_refuse(write_notebook, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="a file stands there"):
         tell_plan(**(asked | {"out": tmp_path / "file"}))
+    with pytest.raises(UsageError, match="a file stands there") as error:
+        tell_plan(**(asked | {"out": tmp_path / "file" / "below" / "out"}))
+    assert str(tmp_path / "file" / "below") in str(error.value)
     (tmp_path / "file").unlink()
+    (tmp_path / "closed").mkdir(mode=0o500)
+    if not os.access(tmp_path / "closed", os.W_OK):  # root may write everywhere
+        with pytest.raises(UsageError, match="may not be written to"):
+            tell_plan(**(asked | {"out": tmp_path / "closed" / "out"}))
+    (tmp_path / "closed").rmdir()
     with pytest.raises(DataError, match="nowhere"):
         tell_plan(**asked)
     assert {path.name for path in tmp_path.iterdir()} == {"notebooks"}
