@@ -94,6 +94,7 @@ const digits = (x, n = 3) => (Number.isFinite(x) ? x.toFixed(n) : "–");
 const signed = (x, n = 2) => (Number.isFinite(x) ? (x < 0 ? "−" : "+") + Math.abs(x).toFixed(n) : "–");
 const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1) : x.toFixed(4));
 const seconds = (x) => `${Number(x.toFixed(2))} s`;
+const cut = (text) => (text.length > 60 ? text.slice(0, 59) + "…" : text);
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 
 // --------------------------------------------------------------------------------------------------- painters
@@ -181,7 +182,7 @@ class SvgPainter extends Painter {
 
 // ------------------------------------------------------------------------------------------------------- rows
 
-const HEAD = 19, GAP = 9, AXIS = 34, EDGE = 6;
+const HEAD = 19, GAP = 9, AXIS = 34, EDGE = 6, VOID = 24;
 const HEIGHT = { weights: 96, signed: 46, signal: 34, planted: 9, words: 18 };
 
 /** Which rows there are, from top to bottom, and where: a plain list that the painters and the hands share. */
@@ -195,7 +196,7 @@ function layout(view, width) {
     for (const label of view.state.classes) {
       const k = run.now.classes.indexOf(label);
       if (k < 0) continue;
-      const what = run.now.contributions ? "contribution" : run.now.occlusion ? "occlusion: score minus score without the frame" : null;
+      const what = run.now.contributions ? "contribution" : run.now.occlusion ? "occlusion by masking: score minus score with this frame's weight at zero" : null;
       rows.push(what ? { kind: "signed", run, k, label, title: `${of}${run.now.names[k]}${narrow ? "" : `: ${what}`}` }
         : { kind: "words", run, title: of + run.now.names[k], text: "no contributions were given for this class" });
     }
@@ -270,7 +271,7 @@ function paintRows(painter, view, lay, look, moving = null) {
   const peak = Math.max(1e-12, ...view.shown.filter((r) => !r.now.problem).map((r) => r.peak));
   for (const row of lay.rows) {
     if (moving !== null && row.y >= moving) return;
-    const { run } = row, room = (lay.right - lay.left) * (row.kind === "signed" ? 0.5 : 0.64);
+    const { run } = row, room = (lay.right - lay.left) * (row.kind === "signed" ? (run.now.contributions ? 0.5 : 0.82) : 0.64);
     const size = row.kind === "planted" ? 11 : 12, bold = row.kind === "weights" || row.kind === "words";
     painter.text(lay.left, row.y + (row.kind === "planted" ? 10 : 12), fit(row.title, room, painter.font(size, bold)), look.ink, { size, bold });
     const base = row.top + row.height;
@@ -283,7 +284,7 @@ function paintRows(painter, view, lay, look, moving = null) {
       for (const [a, b] of stretches(run.base.count, (t) => view.isMasked(run, t))) hatch(painter, at[a], row.top, at[b] - at[a], row.height, look.soft, false);
       for (const [a, b] of stretches(run.base.count, (t) => run.now.gone?.has(t) || view.isRemoved(run, t))) hatch(painter, at[a], row.top, at[b] - at[a], row.height, look.down, true);
       painter.rects(bars((t) => run.told.weights[t], at, base, scale).up, look.up);
-      if (own[2] > 4) painter.rects(own.map((x, i) => (i % 4 === 3 ? 1.5 : x)), look.ink);
+      if (own[2] > 4 && run.told.known) painter.rects(own.map((x, i) => (i % 4 === 3 ? 1.5 : x)), look.ink);
       painter.lines([lay.left, base, lay.right, base], look.rule);
       if (run.told.kept) {
         const uniform = 1 / run.told.kept, y = base - uniform * scale;
@@ -291,10 +292,16 @@ function paintRows(painter, view, lay, look, moving = null) {
         const said = `dashed: uniform ${small(uniform)}${own.length ? "; shade: the model's own" : ""}`, from = lay.left + textWidth(row.title, painter.font(12, true)) + 14;
         if (from + textWidth(said, painter.font(11)) < lay.right - 140) painter.text(from, row.y + 12, said, look.ink, { size: 11 });
       }
-      if (!run.told.known) painter.text((lay.left + lay.right) / 2, row.top + row.height / 2, "no frame is left: no weights, no scores", look.ink, { anchor: "middle", bold: true, halo: look.ground });
+      if (!run.told.known) {
+        const said = "no frame is left: no weights, no scores", x = (lay.left + lay.right) / 2, y = row.top + row.height / 2, w = textWidth(said, painter.font(12, true)) + 20;
+        painter.rects([x - w / 2, y - VOID / 2, w, VOID], look.ground);
+        painter.text(x, y + 4, said, look.ink, { anchor: "middle", bold: true });
+      }
     }
     if (row.kind === "signed") {
-      const zero = row.top + row.height / 2, drawn = bars(view.valueOf(row), run.at, zero, (row.height / 2 - 1) / view.reach(row.label));
+      // Zero lies where the values ask for it: a class without negative ones has the whole height for the others.
+      const { high, low } = view.reach(row.label), scale = (row.height - 2) / Math.max(high - low, 1e-12), zero = row.top + 1 + (high - low > 0 ? high * scale : row.height - 2);
+      const drawn = bars(view.valueOf(row), run.at, zero, scale);
       painter.rects(drawn.up, look.up); painter.rects(drawn.down, look.down);
       painter.lines([lay.left, zero, lay.right, zero], look.rule);
     }
@@ -333,7 +340,10 @@ function paintAxis(painter, view, lay, look) {
   const [low, high] = view.span, raw = ((high - low) * 80) / (lay.right - lay.left), power = 10 ** Math.floor(Math.log10(raw));
   const step = Math.max(power * [1, 2, 5, 10].find((f) => f * power >= raw), view.lead?.base.count > 1 ? 0 : 1);
   painter.lines([lay.left, lay.bottom, lay.right, lay.bottom], look.ink);
-  for (let s = Math.ceil(low / step) * step; s <= high; s += step) {
+  // No tick where there is no frame: before the first and behind the last.
+  const [first, last] = view.ends, seen = [];
+  for (let k = Math.ceil(first / step - 1e-6); k * step <= last + 1e-6 * step; k++) seen.push(k * step);
+  for (const s of seen.length ? seen : [first]) {
     const x = lay.left + ((s - low) / (high - low)) * (lay.right - lay.left);
     painter.lines([x, lay.bottom, x, lay.bottom + 4], look.ink);
     painter.text(x, lay.bottom + 16, String(Number(s.toFixed(3))), look.ink, { size: 11, anchor: x < lay.left + 12 ? "start" : x > lay.right - 12 ? "end" : "middle" });
@@ -346,7 +356,13 @@ function paintMark(painter, view, lay, look) {
   if (!view.lead) return;
   const { at } = view.lead, f = view.state.frame, x = (at[f] + at[f + 1]) / 2;
   painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: look.ink });
-  for (const row of lay.rows) if (row.kind !== "words") painter.lines([x, row.top - 1, x, row.top + row.height], look.ink, { width: 1.5 });
+  for (const row of lay.rows) {
+    if (row.kind === "words") continue;
+    const top = row.top - 1, base = row.top + row.height, middle = row.top + row.height / 2;
+    // Where no frame is left the row says so: no line through the words.
+    const line = row.kind === "weights" && !row.run.told.known ? [x, top, x, middle - VOID / 2, x, middle + VOID / 2, x, base] : [x, top, x, base];
+    painter.lines(line, look.ink, { width: 1.5 });
+  }
   for (const row of lay.rows) {
     const text = view.readout(row);
     if (text) painter.text(lay.right, row.y + 12, text, look.ink, { anchor: "end", size: 11 });
@@ -416,13 +432,13 @@ class View {
     for (const kind of ["down", "move", "up", "cancel"]) this.slider.addEventListener(`pointer${kind}`, (e) => this.onPointer(kind, e));
     this.here = make("p", { class: "here" }); this.words = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
     this.scores = make("table", { class: "scores" }); this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
-    this.status = make("p", { class: "status", role: "status" }); this.notes = make("div", { class: "notes" });
+    this.status = make("p", { class: "status", role: "status" }); this.problem = make("p", { class: "problem loud", role: "alert" }); this.notes = make("div", { class: "notes" });
     this.toggle = make("button", { type: "button", "aria-expanded": "false", onclick: () => this.showData(this.data.hidden) }, "Data table");
     const save = (text, kind) => make("button", { type: "button", onclick: () => download(this, kind) }, text);
     const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.videoLabel, this.runsBox), tweaks,
-      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.problem, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "beside" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
       this.data, this.notes);
   }
 
@@ -458,10 +474,10 @@ class View {
       run.link = nearest(run.base.times, lead.base.times); run.where = nearest(lead.base.times, run.base.times);
     }
     const kept = (this.state.shown ?? []).filter((name) => names.includes(name));
-    const known = new Set(this.runs.flatMap((run) => run.base.classes)), classes = (this.state.classes ?? []).filter((c) => known.has(c));
+    const known = new Set(this.runs.flatMap((run) => run.base.classes)), classes = (this.wanted ?? []).filter((c) => known.has(c));
     const fallback = lead ? [...new Set([...(lead.base.true ?? []), ...lead.base.classes])].filter((c) => known.has(c)).slice(0, 3) : [];
-    Object.assign(this.state, { video: id, frame: heaviest, masked: new Set(), removed: new Set(), shown: kept.length ? kept : names.slice(0, 3), classes: classes.length ? classes : fallback });
-    this.asked = null;
+    Object.assign(this.state, { video: id, frame: heaviest, masked: new Set(), removed: new Set(), shown: kept.length ? kept : names.slice(0, 3), classes: classes.length || this.wanted?.length === 0 ? classes : fallback });
+    this.asked = null; this.turn = (this.turn ?? 0) + 1;
     this.buildRuns();
     this.apply({ ...state, video: undefined });
     this.mark("weights"); this.mark("size");
@@ -471,11 +487,13 @@ class View {
   apply(state) {
     const plain = (value) => JSON.stringify(value instanceof Set ? [...value] : value), moved = new Set();
     for (const [name, value] of Object.entries(state)) {
-      if (value === undefined || !(name in this.state)) continue;
+      if (value === undefined || (value === null && name !== "top") || !(name in this.state)) continue;
       const taken = name === "masked" || name === "removed" ? new Set(value) : value;
       if (plain(taken) === plain(this.state[name])) continue;
       this.state[name] = taken; moved.add(name);
     }
+    // Without a choice of classes each video shows its own; a choice stays from video to video.
+    if (state.classes != null) this.wanted = [...state.classes];
     const last = Math.max(0, (this.lead?.base.count ?? 1) - 1);
     this.state.frame = Math.min(last, Math.max(0, Math.round(this.state.frame) || 0));
     if (moved.has("shown")) this.pickRuns();
@@ -492,39 +510,49 @@ class View {
 
   /** Ask the kernel for the video without the removed frames: one request under way, the newest waits. */
   async encode() {
-    const frames = [...this.state.removed].sort((a, b) => a - b), video = this.state.video;
-    if (!frames.length) { for (const run of this.runs) { run.now = run.base; run.without = null; } this.mark("weights"); if (!this.asked) return; }
+    const { turn } = this, { video, removed } = this.state;
+    if (!removed.size || this.allRemoved()) {
+      for (const run of this.runs) { run.now = run.base; run.without = null; }
+      this.mark("weights");
+      if (!this.asked) { if (this.link === "live") this.tell(""); return; }
+    }
     if (!this.hooks.remove || this.link !== "live") { this.mark("weights"); return; }
     this.waiting = true;
     if (this.asked) return;
     while (this.waiting && !this.gone) {
       this.waiting = false;
       const now = [...this.state.removed].sort((a, b) => a - b);
-      if (!now.length || this.state.video !== video) break;
+      if (!now.length || this.allRemoved()) { this.tell(""); break; }
       this.asked = now; this.mark("weights");
       try {
         const parts = await this.hooks.remove(video, now);
-        if (this.state.video === video && this.state.removed.size) for (const [k, run] of this.runs.entries()) {
+        if (turn !== this.turn) return; // another video, or other classes, has its own requests
+        if (this.state.removed.size && !this.allRemoved()) for (const [k, run] of this.runs.entries()) {
           const part = parts[k] && decode(parts[k]);
           if (part && !run.base.problem) { run.now = part.problem ? { ...run.base, problem: part.problem } : spread(run.base, part); run.without = now; }
         }
         this.tell("");
-      } catch (error) { if (this.state.video === video) this.tell(String(error.message ?? error)); }
-      if (this.state.video !== video) return; // another video has its own requests
+      } catch (error) {
+        if (turn !== this.turn) return;
+        this.tell(String(error.message ?? error));
+      }
       this.asked = null; this.mark("weights");
     }
     this.asked = null;
   }
 
   setLink(link, text) { if (this.link !== "none" && this.link !== "fixed" && link !== this.link) { this.link = link; if (link !== "live") this.waiting = false; this.tell(text ?? ""); if (link === "live") this.encode(); this.mark("weights"); } }
+  /** What a callback raised: a line of its own, so that nothing else overwrites it. */
+  showProblem(text) { say(this.problem, text ?? ""); }
   tell(text) { say(this.status, text); this.status.classList.toggle("loud", Boolean(text)); }
   setTool(tool) { this.tool = tool; this.tools[tool].checked = true; this.slider.dataset.tool = tool; }
   mark(what) { this.dirty[what] = true; this.ticket ??= requestAnimationFrame(() => this.draw()); }
 
   nameOf(label) { for (const run of this.runs) { const k = run.base.classes.indexOf(label); if (k >= 0) return run.base.names[k]; } return `class ${label}`; }
   isMasked(run, t) { return this.state.masked.has(run.link[t]); }
+  allRemoved() { const { removed } = this.state, n = this.lead?.base.count ?? 0; return n > 0 && removed.size >= n; }
   isRemoved(run, t) { return this.state.removed.has(run.link[t]); }
-  reach(label) { return this.reaches.get(label) || 1e-12; }
+  reach(label) { return this.reaches.get(label) ?? { high: 0, low: 0 }; }
   valueOf({ run, k }) { const { contributions, occlusion, classes } = run.now, c = classes.length, w = run.told.weights; return contributions ? (t) => w[t] * contributions[t * c + k] : (t) => occlusion[t * c + k]; }
   readout(row) {
     if (row.kind === "planted") return "";
@@ -554,7 +582,7 @@ class View {
       const box = make("input", { type: "checkbox", onchange: (e) => this.change({ classes: e.target.checked ? [...this.state.classes, label] : this.state.classes.filter((c) => c !== label) }) });
       box.checked = this.state.classes.includes(label);
       const cells = this.shown.map(() => { const text = make("span"), bar = make("i", { class: "share" }); return { text, bar, node: make("td", { class: "number" }, text, bar) }; });
-      const name = make("label", {}, box, make("span", {}, this.nameOf(label)), truth ? make("abbr", { class: "true", title: "true label" }, " ✓") : null);
+      const name = make("label", {}, box, make("span", { class: "name", title: this.nameOf(label) }, this.nameOf(label)), truth ? make("abbr", { class: "true", title: "true label" }, " ✓") : null);
       return { label, cells, node: make("tr", { class: truth ? "true" : "other" }, make("th", { scope: "row" }, name), ...cells.map((cell) => cell.node)) };
     });
     this.heads = this.shown.map((run) => make("th", { scope: "col", class: "number" }));
@@ -599,8 +627,9 @@ class View {
     let low = Infinity, high = -Infinity;
     this.reaches = new Map();
     for (const run of all) {
-      const masked = run === this.lead ? state.masked : new Set(run.link.flatMap((f, t) => (state.masked.has(f) ? [t] : [])));
+      const masked = this.allRemoved() ? new Set(run.link.keys()) : run === this.lead ? state.masked : new Set(run.link.flatMap((f, t) => (state.masked.has(f) ? [t] : [])));
       run.told = weigh(run.now, { ...state, masked }); run.peak = 0;
+      if (run.now.problem) run.told.scores = run.told.logits = null; // encoded again, it is no more what it was
       for (let t = 0; t < run.base.count; t++) run.peak = Math.max(run.peak, run.told.weights[t], run.base.weights[t]);
       const n = run.base.count, half = n > 1 ? (run.base.times[n - 1] - run.base.times[0]) / (n - 1) / 2 : 0.5;
       low = Math.min(low, run.base.times[0] - half); high = Math.max(high, run.base.times[n - 1] + half);
@@ -608,16 +637,17 @@ class View {
         const k = run.now.classes.indexOf(label);
         if (k < 0 || !(run.now.contributions || run.now.occlusion)) continue;
         const value = this.valueOf({ run, k });
-        let reach = this.reaches.get(label) ?? 0;
-        for (let t = 0; t < n; t++) reach = Math.max(reach, Math.abs(value(t)));
-        this.reaches.set(label, reach);
+        let { high, low } = this.reach(label);
+        for (let t = 0; t < n; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
+        this.reaches.set(label, { high, low });
       }
     }
     this.span = low < high ? [low, high] : [0, 1];
+    this.ends = all.length ? [Math.min(...all.map((run) => run.base.times[0])), Math.max(...all.map((run) => run.base.times.at(-1)))] : [0, 1];
   }
 
   showScores() {
-    const stale = this.asked !== null || (this.state.removed.size > 0 && this.shown.some((run) => !run.without || !same(new Set(run.without), this.state.removed)));
+    const stale = this.stale = this.asked !== null || (this.state.removed.size > 0 && !this.allRemoved() && this.shown.some((run) => !run.without || !same(new Set(run.without), this.state.removed)));
     this.scores.classList.toggle("stale", stale); this.scores.setAttribute("aria-busy", String(this.asked !== null));
     let most = null;
     this.shown.forEach((run, r) => {
@@ -632,9 +662,8 @@ class View {
       }
     });
     for (const row of this.cells) row.node.querySelector("input").checked = this.state.classes.includes(row.label);
-    const touched = [this.state.masked.size && `${plural(this.state.masked.size, "frame")} masked`, this.state.removed.size && `${plural(this.state.removed.size, "frame")} removed`].filter(Boolean).join(", ");
-    const effect = most ? `largest change: ${this.nameOf(most.label)} ${digits(most.before)} → ${digits(most.after)} (${signed(most.by, 3)})${this.shown.length > 1 ? ` in ${most.run.letter}` : ""}` : "";
-    say(this.most, [touched, effect].filter(Boolean).join("; ") || "Nothing is changed: these are the model's own scores.");
+    const effect = most ? `largest change: ${cut(this.nameOf(most.label))} ${digits(most.before)} → ${digits(most.after)} (${signed(most.by, 3)})${this.shown.length > 1 ? ` in ${most.run.letter}` : ""}` : "";
+    say(this.most, [changesOf(this), effect].filter(Boolean).join("; ") || "Nothing is changed: these are the model's own scores.");
     const link = this.asked ? `Encoding again without ${plural(this.asked.length, "frame")}; the scores shown are stale until then.` : "";
     if (link) this.tell(link);
     this.showWords(this.shown.filter((run) => run.told && !run.now.problem));
@@ -646,8 +675,8 @@ class View {
     if (!told.known) return [`${of}Every frame is masked or removed, so there are no weights and no scores.`];
     const share = n > 1 ? `, ${Math.round((100 * told.entropy) / Math.log(n))} % of the uniform weights' ${digits(Math.log(n), 2)}` : "";
     const said = [`${of}Entropy of the weights ${digits(told.entropy, 2)} nats${share}${told.kept < n || n < run.base.count ? `; ${told.kept} of ${plural(run.base.count, "frame")} kept` : ""}.`];
-    if (!now.contributions) said.push(now.occlusion ? `${of}The classifier is not linear, so that no frame's share of a logit exists; drawn is occlusion: the score minus the score without the frame.` : `${of}No contributions were given, so that only the weights follow the controls.`,
-      ...(told.scores ? [] : [`${of}Without them the new scores are not known here${this.link === "live" ? ": remove the frames instead of masking them." : "."}`]));
+    if (!now.contributions) said.push(now.occlusion ? `${of}The classifier is not linear, so that no frame's share of a logit exists; drawn is occlusion by masking: the score minus the score with this frame's weight at zero.` : `${of}No contributions were given, so that only the weights follow the controls.`,
+      ...(told.scores ? [] : [`${of}The new scores cannot be computed here${this.link === "live" ? ": remove the frames instead of masking them." : "."}`]));
     return said;
   }
 
@@ -656,13 +685,13 @@ class View {
     const said = runs.flatMap((run) => this.factsOf(run)), rows = this.state.classes.flatMap((label) => runs.filter((run) => run.now.contributions && run.told.known && run.now.classes.includes(label)).map((run) => this.sum(run, label)));
     if (said.length !== this.sentences?.length || rows.length !== this.sums?.length) {
       this.sentences = said.map(() => make("p"));
-      this.sums = rows.map(() => [make("th", { scope: "row" }), ...[1, 2, 3].map(() => make("td", { class: "number" }))]);
+      this.sums = rows.map(() => [make("span", { class: "name" }), ...[1, 2, 3].map(() => make("td", { class: "number" }))]);
       const heads = ["class", "Σ α (w·h)", "+ bias", "= logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
-      const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...this.sums.map((cells) => make("tr", {}, ...cells))));
+      const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...this.sums.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells))));
       this.words.replaceChildren(...this.sentences, ...(rows.length ? [make("div", { class: "scroll" }, table)] : []));
     }
     this.sentences.forEach((node, k) => say(node, said[k]));
-    this.sums.forEach((cells, r) => cells.forEach((node, k) => say(node, rows[r][k])));
+    this.sums.forEach((cells, r) => { cells.forEach((node, k) => say(node, rows[r][k])); cells[0].title = rows[r][0]; });
   }
 
   sum(run, label) {
@@ -691,17 +720,17 @@ class View {
     const mark = state.removed.has(f) ? ", removed" : state.masked.has(f) ? ", masked" : "";
     const made = planted.filter(([, frames]) => frames.includes(f)).map(([label]) => this.nameOf(Number(label)));
     say(this.here, `Frame ${f + 1} of ${lead.base.count.toLocaleString("en")}, at ${seconds(lead.base.times[f])}${mark}: weight ${small(w)}, ${digits(w * lead.told.kept, 1)} × uniform.` + (planted.length ? ` Planted here: ${made.join(", ") || "nothing"}.` : ""));
-    const scores = lead.told.scores ?? lead.base.scores;
-    let best = 0;
-    scores.forEach((s, k) => { if (s > scores[best]) best = k; });
-    const top = scores.length ? `, top class ${lead.base.names[best]} ${digits(scores[best], 2)}` : "";
+    const scores = lead.told.scores ?? [];
+    let best = -1;
+    scores.forEach((s, k) => { if (Number.isFinite(s) && !(s <= scores[best])) best = k; });
+    const top = best >= 0 ? `, top class ${lead.base.names[best]} ${digits(scores[best], 2)}${this.stale ? " (stale)" : ""}` : lead.base.classes.length ? ", scores unknown" : "";
     for (const [name, value] of [["min", 1], ["max", lead.base.count], ["now", f + 1], ["text", `${seconds(lead.base.times[f])}, weight ${small(w)}${mark}${top}`]]) this.slider.setAttribute(`aria-value${name}`, value);
   }
 
   showData(open) {
     this.data.hidden = !open; this.toggle.setAttribute("aria-expanded", String(open));
     if (!open || !this.lead) return this.data.replaceChildren();
-    const { head, rows } = records(this), shown = rows.slice(0, 1000), row = (tag, cells) => make("tr", {}, ...cells.map((c) => make(tag, {}, String(c))));
+    const { head, rows } = records(this), shown = rows.slice(0, 1000), row = (tag, cells) => make("tr", {}, ...cells.map((c) => make(tag, {}, typeof c === "number" ? String(c) : make("span", { class: "name", title: c }, c))));
     this.data.replaceChildren(make("table", {}, make("thead", {}, row("th", head)), make("tbody", {}, ...shown.map((cells) => row("td", cells)))), ...(shown.length < rows.length ? [make("p", {}, `The first 1,000 of ${plural(rows.length, "row")}; the CSV file has them all.`)] : []));
   }
 
@@ -759,6 +788,16 @@ function look(root) {
 
 // ---------------------------------------------------------------------------------------------------- exports
 
+/** What differs from the model's own weights, in words; "" where nothing does. */
+function changesOf({ state, lead, stale }) {
+  const { temperature, top, uniform, masked, removed } = state, some = (set, what, other) => set.size && `${other?.size ? set.size : plural(set.size, "frame")} ${what}`;
+  return [
+    !uniform && temperature !== 1 && `temperature ${temperature.toFixed(2)}`,
+    top != null && top < (lead?.base.count ?? 0) && (top === 1 ? "the heaviest frame kept" : `the ${top} heaviest kept`),
+    uniform && "uniform weights", some(masked, "masked"), some(removed, stale ? "removed (scores stale)" : "removed", masked),
+  ].filter(Boolean).join("; ");
+}
+
 /** Every number drawn, a row a frame and run. */
 function records(view) {
   const classes = view.state.classes, signals = Object.keys(view.lead?.base.energy ?? {});
@@ -775,22 +814,32 @@ function records(view) {
 
 // A cell that begins like a formula is kept as text by the tick that spreadsheets know.
 const cell = (value) => (typeof value === "number" ? String(value) : `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`);
-const csv = (view) => { const { head, rows } = records(view); return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; };
+// What was changed is a column, not a line above the head: programs read the file as it is.
+const csv = (view) => { const { head, rows } = records(view), changes = changesOf(view) || "nothing"; return [[...head, "changed"], ...rows.map((row) => [...row, changes])].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; };
 
 /** The picture as it stands, with a title: the same painting on another back end. */
 function picture(view, painter, width) {
   const title = `${view.scene.title} on ${view.scene.data}${view.scene.generated ? " (generated data)" : ""}`, label = view.scene.videos.find((v) => v.id === view.state.video)?.label ?? "";
-  const kept = new Map(view.runs.map((run) => [run, run.at])), lay = layout(view, width), head = 44;
+  const kept = new Map(view.runs.map((run) => [run, run.at])), lay = layout(view, width);
+  const changes = changesOf(view), scaled = lay.rows.some((row) => row.kind === "signed");
+  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.", scaled ? "Each class is drawn to its own scale." : ""].filter(Boolean), head = 26 + 18 * lines.length;
   for (const row of lay.rows) { row.y += head; row.top += head; }
   lay.bottom += head; lay.height += head;
   for (const run of view.runs) if (!run.base.problem) run.at = edges(run.base.times, view.span, lay);
   painter.open?.(lay.height);
   painter.rects([0, 0, width, lay.height], view.look.ground);
   painter.text(EDGE, 18, fit(title, width - 2 * EDGE, painter.font(14, true)), view.look.ink, { size: 14, bold: true });
-  painter.text(EDGE, 36, fit(label, width - 2 * EDGE, painter.font(12)), view.look.ink);
+  lines.forEach((line, k) => painter.text(EDGE, 36 + 18 * k, fit(line, width - 2 * EDGE, painter.font(12)), view.look.ink));
   paintRows(painter, view, lay, view.look);
+  for (const row of lay.rows) {
+    const value = row.kind === "weights" ? (t) => row.run.told.weights[t] : row.kind === "signed" ? view.valueOf(row) : null;
+    if (!value || !row.run.told.known) continue;
+    let largest = 0;
+    for (let t = 0; t < row.run.base.count; t++) if (Math.abs(value(t)) > Math.abs(largest)) largest = value(t);
+    painter.text(lay.right, row.y + 12, `largest ${row.kind === "weights" ? small(largest) : signed(largest, 3)}`, view.look.ink, { anchor: "end", size: 11 });
+  }
   for (const [run, at] of kept) run.at = at;
-  return { lay, title: `${title}: ${label}` };
+  return { lay, title: `${title}: ${label}${changes ? ` (${changes})` : ""}` };
 }
 
 async function download(view, kind) {
@@ -822,14 +871,17 @@ export function show(el, scene, hooks = {}) {
 const PATIENCE = 15000;
 const STATE = ["frame", "masked", "removed", "temperature", "top", "uniform", "classes", "shown"];
 
-function render({ model, el }) {
+function render({ model, el, hooks = {} }) {
+  // The views of one model hear all its messages: each takes only the answers to its own requests.
+  const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   let number = 0, pending = null, mine = false, untold = {}, timer = null;
   const told = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (name === "top" ? null : undefined)]));
   const remove = (video, frames) => new Promise((resolve, reject) => {
     if (pending) { clearTimeout(pending.silent); pending.reject(new Error("")); }
-    const silent = setTimeout(() => { view.setLink("silent", "The kernel has not answered for 15 seconds: busy, or gone. What this page can compute itself still works."); reject(new Error(view.status.textContent)); }, PATIENCE);
-    pending = { number: ++number, resolve, reject, silent };
-    model.send({ kind: "remove", number, video, frames });
+    const patience = hooks.patience ?? PATIENCE;
+    const silent = setTimeout(() => { view.setLink("silent", `The kernel has not answered for ${plural(patience / 1000, "second")}: busy, or gone. What this page can compute itself still works.`); reject(new Error(view.status.textContent)); }, patience);
+    pending = { number: ++number, video, frames: String(frames), resolve, reject, silent };
+    model.send({ kind: "remove", view: id, number, video, frames });
   });
   // The kernel hears of changes now and then: each message makes a notebook redraw its status, which costs a drag its flow.
   const changed = (patch) => {
@@ -846,14 +898,17 @@ function render({ model, el }) {
     view.setLink("disconnected", "Disconnected: the kernel is gone. Masking, temperature and the rest still work here; removing frames and other videos need a kernel.");
     if (pending) { clearTimeout(pending.silent); pending.reject(new Error(view.status.textContent)); pending = null; }
   };
-  const onScene = () => view.setScene(model.get("scene"), told());
-  const onState = STATE.map((name) => [`change:${name}`, () => { if (!mine) view.apply({ [name]: model.get(name) }); }]);
+  // What code sets is newer than what a hand did and the kernel has not heard of yet.
+  const onScene = () => { untold = {}; view.setScene(model.get("scene"), told()); };
+  const onState = STATE.map((name) => [`change:${name}`, () => { if (mine) return; delete untold[name]; view.apply({ [name]: model.get(name) }); }]);
   const onMessage = (message) => {
     if (view.link === "silent") view.setLink("live");
-    if (message.kind === "evidence" && pending?.number === message.number) { clearTimeout(pending.silent); pending.resolve(message.runs); pending = null; }
-    else if (message.kind === "failed" && pending?.number === message.number) { clearTimeout(pending.silent); pending.reject(new Error(message.text)); pending = null; }
+    if (!pending || message.view !== id || message.number !== pending.number || message.video !== pending.video || String(message.frames) !== pending.frames) return;
+    clearTimeout(pending.silent);
+    if (message.kind === "evidence") pending.resolve(message.runs); else pending.reject(new Error(message.text));
+    pending = null;
   };
-  const onProblem = () => view.tell(model.get("problem"));
+  const onProblem = () => view.showProblem(model.get("problem"));
   onProblem();
   model.on("change:scene", onScene); model.on("change:problem", onProblem); model.on("msg:custom", onMessage); model.on("comm_live_update", lost); model.on("comm:close", lost);
   for (const [event, listener] of onState) model.on(event, listener);
@@ -862,6 +917,7 @@ function render({ model, el }) {
   const onConnection = (_, status) => { if (status === "disconnected") lost(); };
   kernel?.statusChanged?.connect(onStatus); kernel?.connectionStatusChanged?.connect(onConnection);
   return () => {
+    clearTimeout(pending?.silent);
     kernel?.statusChanged?.disconnect(onStatus); kernel?.connectionStatusChanged?.disconnect(onConnection);
     model.off("change:scene", onScene); model.off("change:problem", onProblem); model.off("msg:custom", onMessage); model.off("comm_live_update", lost); model.off("comm:close", lost);
     for (const [event, listener] of onState) model.off(event, listener);

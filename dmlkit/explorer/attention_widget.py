@@ -35,6 +35,8 @@ class AttentionWidget(anywidget.AnyWidget):
     # Kept, not only sent: a view that opens later shows it as well.
     problem = traitlets.Unicode("").tag(sync=True)
 
+    _repeated = ("", 0)
+
     def __init__(self, encode: Callable[[str, list[int]], list[dict]], **state):
         super().__init__(**state)
         self._encode = encode
@@ -48,7 +50,16 @@ class AttentionWidget(anywidget.AnyWidget):
             answer = {"kind": "evidence", "runs": self._encode(message["video"], message["frames"])}
         except Exception as error:
             answer = {"kind": "failed", "text": say_error(error)}
-        self.send({**answer, "number": message["number"]})
+        # Every view of this widget hears the answer; what was asked, and by whom, tells whose it is.
+        self.send({**answer, **{name: message.get(name) for name in ("view", "number", "video", "frames")}})
+
+    @traitlets.validate("problem")
+    def _counted(self, proposal) -> str:
+        """The same problem again is counted: a value that stays the same would not be told."""
+        said = proposal["value"]
+        times = self._repeated[1] + 1 if said and said == self._repeated[0] else 1
+        self._repeated = (said, times)
+        return f"{said} ({times} times)" if times > 1 else said
 
 
 def say_error(error: Exception) -> str:

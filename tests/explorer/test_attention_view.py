@@ -5,6 +5,7 @@ import io
 import json
 import re
 import xml.dom.minidom
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output, writes
 
 from dmlkit.explorer import weighing
 from dmlkit.explorer.evidence import Evidence, scene
-from dmlkit.explorer.saved_view import MIME, MODULE
+from dmlkit.explorer.saved_view import MIME
 from dmlkit.report.pages.rendering import render_notebook
 
 EVIL = '<img src=x onerror="window.hit=1"></script><b>bold</b> & “class”'
@@ -138,38 +139,6 @@ def test_keys_move_through_the_frames(opened, sample_evidence):
     assert not view.page.get_by_text("still picture").count()
 
 
-def test_the_browser_computes_what_python_does(browser, sample_evidence):
-    rng = np.random.default_rng(0)
-    states = [
-        {
-            "masked": sorted(rng.choice(30, rng.integers(0, 30), replace=False).tolist()),
-            "temperature": float(rng.uniform(0.2, 5)),
-            "top": [None, int(rng.integers(1, 30))][rng.integers(2)],
-            "uniform": bool(rng.integers(4) == 0),
-        }
-        for _ in range(40)
-    ]
-    cases = [sample_evidence(frames=30, seed=3), sample_evidence(frames=30, seed=4, logits=None)]
-    page = browser.chromium.new_page()
-    code = """async ([module, evidence, states]) => {
-        const view = await import(URL.createObjectURL(new Blob([module], {type: "text/javascript"})));
-        return evidence.map(each => states.map(state => {
-            const told = view.weigh(view.decode(each), {...state, masked: new Set(state.masked)});
-            return [[...told.weights], told.scores && [...told.scores], told.entropy];
-        }));
-    }"""
-    found = page.evaluate(
-        code, [MODULE.read_text(encoding="utf-8"), [each.to_json() for each in cases], states]
-    )
-    page.close()
-    for evidence, answers in zip(cases, found, strict=True):
-        for state, (weights, scores, entropy) in zip(states, answers, strict=True):
-            expected = weighing.weigh(evidence, **state)
-            np.testing.assert_allclose(weights, expected, atol=1e-6)
-            np.testing.assert_allclose(scores, weighing.scores_of(evidence, expected), atol=1e-6)
-            assert entropy == pytest.approx(weighing.entropy(expected)[0], abs=1e-6)
-
-
 def test_masked_frames_give_their_weight_to_the_others(opened, sample_evidence):
     evidence = sample_evidence(frames=20)
     view = opened(scene_of(evidence))
@@ -201,6 +170,7 @@ def test_temperature_top_and_uniform(opened, sample_evidence):
     expected = weighing.weigh(evidence, top=5, temperature=1.995)
     np.testing.assert_allclose([float(row["weight"]) for row in view.table()], expected, atol=1e-6)
     view.tells("words", "5 of 20 frames kept")
+    view.tells("most", "temperature 2.00; the 5 heaviest kept; largest change")
     view.view.get_by_label("Uniform weights").check()
     assert {row["weight"] for row in view.table()} == {"0", "0.2"}
 
@@ -220,6 +190,9 @@ def test_the_decomposition_is_told(opened, sample_evidence):
     assert "not linear" in occluded.words.inner_text() and not occluded.view.locator(".sums").count()
     occluded.press("Space")
     occluded.tells("scores", "→ ?")
+    occluded.tells("words", "The new scores cannot be computed here.")
+    assert occluded.slider.get_attribute("aria-valuetext").endswith("masked, scores unknown")
+    assert "occlusion by masking: score minus score with this frame's weight at zero" in _texts(occluded)
 
 
 def test_what_needs_a_kernel_says_so(opened, sample_evidence):
@@ -249,6 +222,73 @@ def test_runs_stand_side_by_side_and_videos_change(opened, sample_evidence):
     view.view.get_by_label("Video", exact=True).select_option("v11")
     view.tells("most", "Nothing is changed")
     assert view.here.inner_text().startswith(f"Frame {videos['v11'][0].weights.argmax() + 1} of 12")
+
+
+def test_each_video_shows_its_own_classes_until_a_hand_chooses(opened, sample_evidence):
+    videos = {
+        name: [
+            replace(
+                sample_evidence(video=name, classes=4, true=None, planted={}),
+                classes=labels,
+                names=tuple(f"c{label}" for label in labels),
+            )
+        ]
+        for name, labels in (("v1", (0, 1, 2, 3)), ("v2", (5, 6, 7, 3)))
+    }
+    view = opened(json.loads(json.dumps(scene(videos, title="t", data="d", generated=False))))
+    pick = view.view.get_by_label("Video", exact=True)
+
+    def drawn() -> list[str]:
+        return sorted(name for name in view.table()[0] if name.endswith(" share"))
+
+    assert drawn() == ["c0 share", "c1 share", "c2 share"]
+    pick.select_option("v2")
+    assert drawn() == ["c5 share", "c6 share", "c7 share"]
+    view.view.get_by_label("c3").check()
+    pick.select_option("v1")
+    assert drawn() == ["c3 share"]
+    pick.select_option("v2")
+    assert drawn() == ["c3 share", "c5 share", "c6 share", "c7 share"]
+
+
+def test_what_is_saved_says_what_was_changed(opened, sample_evidence):
+    view = opened(scene_of(sample_evidence(frames=20)))
+    assert "Nothing is changed: these are the model's own weights." in _texts(view)
+    view.press("Home", "Space", "Shift+ArrowRight")
+    view.view.get_by_role("slider", name="Keep the top frames").fill("3")
+    view.view.get_by_role("slider", name="Temperature").fill("0.5")
+    changed = "temperature 3.16; the 3 heaviest kept; 2 frames masked"
+    said = _texts(view)
+    assert f"Changed: {changed}" in said and "Each class is drawn to its own scale." in said
+    largest = max(float(row["weight"]) for row in view.table())
+    assert f"largest {largest:.4f}" in said and len(re.findall(r"largest [+−]\d", said)) == 3
+    assert {row["changed"] for row in view.table()} == {changed}
+    view.view.get_by_label("Uniform weights").check()
+    assert "Changed: the 3 heaviest kept; uniform weights; 2 frames masked" in _texts(view)
+
+
+def test_the_axis_ends_with_the_frames(opened, sample_evidence):
+    for frames in (1, 2, 5):
+        ticks = re.findall(r"^-?[\d.]+$", _texts(opened(scene_of(sample_evidence(frames=frames)))), re.M)
+        assert ticks and 0 <= min(map(float, ticks)) <= max(map(float, ticks)) <= frames - 1
+
+
+def test_long_names_are_cut(opened, sample_evidence):
+    names = ["long " * 40 + str(k) for k in range(3)]
+    view = opened(scene_of(sample_evidence(names=names)), width=400)
+    for table in (".scores", ".sums"):
+        name = view.view.locator(f"{table} .name").first
+        assert name.bounding_box()["height"] < 70
+        assert name.get_attribute("title") in names
+    view.press("Space")
+    view.tells("most", "…")
+    assert len(view.most.inner_text()) < 160
+
+
+def _texts(view) -> str:
+    """What the saved drawing says, a line a text."""
+    drawing = xml.dom.minidom.parseString(view.saved("SVG"))
+    return "\n".join(node.firstChild.data for node in drawing.getElementsByTagName("text"))
 
 
 def test_two_views_in_a_page_are_independent(opened, sample_evidence):
@@ -308,6 +348,7 @@ def test_any_number_of_frames_is_drawn(opened, sample_evidence, frames):
     view.view.locator("input[value=mask]").check()
     view.drag(0.001, 0.999)
     view.tells("words", "Every frame is masked or removed")
+    assert view.slider.get_attribute("aria-valuetext").endswith("masked, scores unknown")
     view.tells("scores", "→ ?")
 
 

@@ -123,7 +123,9 @@ def test_a_view_in_jupyterlab(lab, browser, notebook, tmp_path):
         run_cell(page, "def broken(view):\n    raise ValueError('told you')\nview.on_change(broken)")
         one.slider.focus()
         page.keyboard.press("End")
-        expect(one.status).to_contain_text("A callback failed, broken: ValueError: told you")
+        expect(one.view.locator(".problem")).to_contain_text(
+            "A callback failed, broken: ValueError: told you"
+        )
         run_cell(page, "view.callbacks.clear()")
 
         # Another video, by hand.

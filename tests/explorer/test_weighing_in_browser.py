@@ -75,3 +75,35 @@ def test_frames_left_that_never_weighed_anything(ask, sample_evidence):
     masked, uniform = ask(evidence, [{"masked": [0]}, {"masked": [0], "uniform": True}])
     assert not masked["known"] and weigh(evidence, masked=[0]) is None
     np.testing.assert_allclose(uniform["weights"], [0, 0.5, 0.5])
+
+
+def test_forty_states_by_chance(browser, sample_evidence):
+    rng = np.random.default_rng(0)
+    states = [
+        {
+            "masked": sorted(rng.choice(30, rng.integers(0, 30), replace=False).tolist()),
+            "temperature": float(rng.uniform(0.2, 5)),
+            "top": [None, int(rng.integers(1, 30))][rng.integers(2)],
+            "uniform": bool(rng.integers(4) == 0),
+        }
+        for _ in range(40)
+    ]
+    cases = [sample_evidence(frames=30, seed=3), sample_evidence(frames=30, seed=4, logits=None)]
+    page = browser.chromium.new_page()
+    code = """async ([module, evidence, states]) => {
+        const view = await import(URL.createObjectURL(new Blob([module], {type: "text/javascript"})));
+        return evidence.map(each => states.map(state => {
+            const told = view.weigh(view.decode(each), {...state, masked: new Set(state.masked)});
+            return [[...told.weights], told.scores && [...told.scores], told.entropy];
+        }));
+    }"""
+    found = page.evaluate(
+        code, [VIEW.read_text(encoding="utf-8"), [each.to_json() for each in cases], states]
+    )
+    page.close()
+    for evidence, answers in zip(cases, found, strict=True):
+        for state, (weights, scores, spread) in zip(states, answers, strict=True):
+            expected = weigh(evidence, **state)
+            np.testing.assert_allclose(weights, expected, atol=1e-6)
+            np.testing.assert_allclose(scores, scores_of(evidence, expected), atol=1e-6)
+            assert spread == pytest.approx(entropy(expected)[0], abs=1e-6)
