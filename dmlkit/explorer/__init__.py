@@ -9,11 +9,24 @@
 The attention's view is one JavaScript module, `attention_view.js`, which the report inlines as well; the others draw
 with small SVG strings. Each leaves a still picture in the notebook for readers without a kernel.
 
-    drawing            axes, lines, tables as HTML with SVG inside
+    attention_explorer what `explore` gives: a video, its weights and its scores as set
+    attention_state    what hands change in it, as code reads and sets it
+    attention_widget   the view in a live notebook, and what it shares with Python
+    video_picker       which video: by id, by a class, by a model's worst mistakes
+    saved_view         the forms that need no kernel: the scene, a picture, a table, words
     evidence           what one model made of one video, as plain arrays and as JSON
-    sources            where it comes from: models on a part of the data, or arrays
+    sources            where it comes from: models on a part of the data
+    array_source       or anybody's arrays
+    opened_run         a model with attention on a data set, taken apart video by video
+    listing            the videos of a part that can be chosen
+    mistakes           how wrong a model was about each video
+    given              what somebody gave, checked before it is used
     weighing           masking by arithmetic, as the browser does it
     still              a figure and words of one video
+    faithfulness       the study
+    comparing          what several runs said of the same videos
+    tables             classes with their scores as HTML
+    drawing            axes, lines, tables as HTML with SVG inside
 
 The names below are loaded when first used, so that a view of plain arrays loads no TensorFlow.
 """

@@ -8,6 +8,16 @@ import numpy as np
 
 from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.evidence import SUM, Evidence, highest_and_true
+from dmlkit.explorer.given import (
+    ascending,
+    attention_logits,
+    class_key,
+    flags,
+    numbers,
+    probabilities,
+    several,
+)
+from dmlkit.explorer.listing import apart
 from dmlkit.explorer.weighing import class_logits, sigmoid
 from dmlkit.printable import readable
 
@@ -22,11 +32,11 @@ class ArraySource:
         weights: (frames,) not negative, a sum of 1.
         contributions: (frames, classes) w_k·h_t.
         biases: (classes,) b_k; zeros where there are none. The same for all videos.
-        logits: (frames,) what the softmax of `weights` was taken of.
+        logits: (frames,) what the softmax of `weights` was taken of; −∞ where the weight is 0 is allowed.
         scores: (classes,) probabilities, where there are no contributions to compute them from.
         occlusion: (frames, classes) the scores less those without the frame.
-        class_names: A name a class.
-        times: (frames,) seconds; 0, 1, 2, … where not given.
+        class_names: One name for each class; names that come again are told by their place.
+        times: (frames,) seconds, ascending; 0, 1, 2, … where not given.
         energy, change: (frames,), or by modality a dict of such.
         planted: Class (number or name) → (frames,) bool.
         true: The classes that are true, by number or name.
@@ -62,7 +72,7 @@ class ArraySource:
         data: str = "arrays",
         normalize: bool = False,
     ):
-        self.runs, self.data, self.title = [run], data, f"Where {run} look" if run == "weights" else run
+        self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
         told = {
             "contributions": contributions,
             "logits": logits,
@@ -78,6 +88,7 @@ class ArraySource:
         self._biases, self._names, self._normalize = biases, class_names, normalize
         self._found = {name: self._evidence(name, video) for name, video in zip(ids, videos, strict=True)}
         self.videos = {name: name for name in ids}
+        self.among = f"these {len(ids):,} videos"
 
     def evidence(
         self, video: str, *, classes: Sequence[int | str] | None = None, removed=()
@@ -108,7 +119,7 @@ class ArraySource:
 
     def _evidence(self, name: str, video: Mapping) -> Evidence:
         """A video with all its classes."""
-        weights = np.asarray(video["weights"], np.float64)
+        weights = numbers(video["weights"], "weights")
         if weights.ndim != 1:
             raise UsageError(f"Weights have the shape (frames,) for each video. Received: {weights.shape}.")
         total = float(weights.sum())
@@ -125,52 +136,65 @@ class ArraySource:
         if contributions is None and biases is not None:
             raise UsageError("Biases belong to contributions, and there are none.")
         classes = _count_classes(contributions, scores, video["occlusion"], len(weights))
-        names = self._names if self._names is not None else [f"class {label}" for label in range(classes)]
+        names = [f"class {label}" for label in range(classes)] if self._names is None else list(self._names)
         if len(names) != classes and classes:
             raise UsageError(
-                f"There must be a name a class. Received: {len(names)} names, {classes} classes."
+                f"class_names: expected one name for each class. Received: {len(names)} names, {classes} classes."
             )
-        self._all = list(readable(names))
+        self._all = apart(readable(names), what="class")
         if contributions is not None and biases is None:
             biases = np.zeros(classes)
         if classes and contributions is None and scores is None:
             raise UsageError("Occlusion is told of scores, and there are none. Give them, or contributions.")
+        logits = attention_logits(video["logits"], weights)
+        _check_logits(logits, weights, name)
+        true, planted = video["true"], video["planted"]
+        if planted is not None and not isinstance(planted, Mapping):
+            raise UsageError(f"planted: expected a dict, class → frames. Received: {planted!r:.80}.")
         evidence = Evidence(
             video=name,
             run=self.runs[0],
-            times=np.arange(len(weights)) if video["times"] is None else video["times"],
+            times=np.arange(len(weights)) if video["times"] is None else ascending(video["times"]),
             weights=weights,
-            logits=video["logits"],
+            # Where some are −∞ the weights' own logarithms say the same, and can be sent.
+            logits=None if logits is not None and np.isneginf(logits).any() else logits,
             classes=tuple(range(classes)),
             names=tuple(self._all[:classes]),
-            scores=np.zeros(classes) if scores is None else scores,
-            contributions=contributions,
-            biases=None if contributions is None else biases,
-            occlusion=video["occlusion"],
-            true=None if video["true"] is None else [self._label(each) for each in video["true"]],
-            planted={self._label(label): frames for label, frames in (video["planted"] or {}).items()},
+            scores=np.zeros(classes) if scores is None else probabilities(scores),
+            contributions=None if contributions is None else numbers(contributions, "contributions"),
+            biases=None if contributions is None else numbers(biases, "biases"),
+            occlusion=None if video["occlusion"] is None else numbers(video["occlusion"], "occlusion"),
+            true=None if true is None else [self._label(each, "true") for each in several(true, "true")],
+            planted={
+                self._label(label, "planted"): flags(row, f"planted {label!r}", len(weights))
+                for label, row in (planted or {}).items()
+            },
             energy=_rows(video["energy"], "energy"),
             change=_rows(video["change"], "change"),
         )
-        _check_logits(evidence)
         if evidence.linear:
             scored = sigmoid(class_logits(evidence, evidence.weights.astype(np.float64)))
             object.__setattr__(evidence, "scores", scored.astype(np.float32))
         return evidence
 
-    def _label(self, each: int | str) -> int:
+    def _label(self, each: int | str, what: str = "classes") -> int:
+        each = class_key(each, what)
         if isinstance(each, str):
             if each not in self._all:
                 raise UsageError(
                     f"There is no class {each!r} among the class_names.{nearest(each, self._all)}"
                 )
             return self._all.index(each)
-        return int(each)
+        # Without scores or names nobody knows how many classes there are.
+        if each < 0 or (self._all and each >= len(self._all)):
+            most = f" to {len(self._all) - 1}" if self._all else " and above"
+            raise UsageError(f"{what}: expected classes 0{most}; there is no class {each}. Received: {each}.")
+        return each
 
     def _number(self, each: int | str, whole: Evidence) -> int:
         label = self._label(each)
         if label not in whole.classes:
-            raise UsageError(f"There is no class {each!r} among the {len(whole.classes)}.")
+            raise UsageError(f"There is no class {each!r} among the {len(whole.classes)} with scores.")
         return label
 
 
@@ -178,6 +202,9 @@ def _videos(weights, told: Mapping) -> tuple[list[str], list[dict]]:
     """Each video's arrays by themselves."""
     if isinstance(weights, Mapping):
         ids = [str(name) for name in weights]
+        twice = next((name for name in ids if ids.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"weights: expected ids that differ as text. Received: {twice!r} twice.")
         for what, given in told.items():
             if given is not None and (not isinstance(given, Mapping) or set(map(str, given)) - set(ids)):
                 raise UsageError(f"With weights by id, {what} is a dict by id too.")
@@ -187,6 +214,14 @@ def _videos(weights, told: Mapping) -> tuple[list[str], list[dict]]:
             for name, row in weights.items()
         ]
         return ids, videos
+    if (
+        isinstance(weights, str | bytes)
+        or not hasattr(weights, "__getitem__")
+        or getattr(weights, "ndim", 1) == 0
+    ):
+        raise UsageError(
+            f"weights: expected (frames,) numbers, or a list or a dict of several videos'. Received: {weights!r:.80}."
+        )
     if len(weights) == 0 or np.ndim(weights[0]) == 0:
         return ["video"], [{"weights": weights, **told}]
     count = len(weights)
@@ -221,23 +256,24 @@ def _count_classes(contributions, scores, occlusion, frames: int) -> int:
     return 0
 
 
-def _check_logits(evidence: Evidence) -> None:
+def _check_logits(logits: np.ndarray | None, weights: np.ndarray, name: str) -> None:
     """Logits must be those of the weights, or a temperature of 1 would not give them back."""
-    if evidence.logits is None or not evidence.frames:
-        return
-    shares = np.exp(evidence.logits.astype(np.float64) - evidence.logits.max())
-    apart = float(np.abs(shares / shares.sum() - evidence.weights).max())
-    if apart > SUM:
+    if logits is None or logits.shape != weights.shape or not len(weights) or not np.isfinite(logits.max()):
+        return  # what is no number or has another shape the evidence refuses
+    shares = np.exp(logits - logits.max())
+    off = float(np.abs(shares / shares.sum() - weights).max())
+    if off > SUM:
         raise UsageError(
-            f"Video {evidence.video!r}: the softmax of the logits is not the weights, they differ by up to "
-            f"{apart:.3g}. Give the logits that the weights were made of, or leave them out."
+            f"Video {name!r}: the softmax of the logits is not the weights, they differ by up to "
+            f"{off:.3g}. Give the logits that the weights were made of, or leave them out."
         )
 
 
 def _rows(given, name: str) -> dict[str, np.ndarray]:
     if given is None:
         return {}
-    return dict(given) if isinstance(given, Mapping) else {name: given}
+    rows = given if isinstance(given, Mapping) else {name: given}
+    return {str(key): numbers(row, name if key == name else f"{name} {key}") for key, row in rows.items()}
 
 
 def _only(whole: Evidence, carried: Sequence[int]) -> Evidence:

@@ -11,6 +11,7 @@ from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.attention_state import AttentionState
 from dmlkit.explorer.attention_widget import AttentionWidget
 from dmlkit.explorer.evidence import Evidence, scene
+from dmlkit.explorer.given import class_key, several, whole
 from dmlkit.explorer.saved_view import saved_view
 from dmlkit.explorer.video_picker import VideoPicker
 from dmlkit.explorer.weighing import scores_of, weigh
@@ -26,13 +27,13 @@ class AttentionExplorer(AttentionState):
 
     Args:
         source: A `ModelSource` or an `ArraySource`.
-        video: Its id; None takes the first.
+        video: Its id; None takes the first. Where it cannot be read, the view says why, and another can be chosen.
         classes: The classes drawn, by number or name; None takes the true ones, then the highest scores.
         keep: How many videos a saved page carries, the chosen one first.
 
     Raises:
         UsageError: An unknown video or class.
-        DataError: There are no videos.
+        DataError: There are no videos; later, when `video` is set, the video cannot be read.
 
     Paper: §Attention, α_t.
     """
@@ -42,13 +43,14 @@ class AttentionExplorer(AttentionState):
     ):
         if not source.videos:
             raise DataError(f"There are no videos to look at in {source.data}.")
-        if keep < 1:
+        if whole(keep, "keep") < 1:
             raise UsageError(f"A saved page carries at least the chosen video. Received: keep={keep}.")
         super().__init__(AttentionWidget(self._encode))
-        self.source, self.keep, self._wanted, self._encoded = source, keep, classes, None
+        self.source, self.keep, self._encoded = source, keep, None
+        self._wanted = None if classes is None else [class_key(each) for each in several(classes, "classes")]
         self._picker = VideoPicker(source, self._pick)
         self.widget = widgets.VBox([self._picker.widget, self._widget])
-        self.video = video or next(iter(source.videos))
+        self._choose(next(iter(source.videos)) if video is None else video)
 
     @property
     def video(self) -> str:
@@ -57,14 +59,10 @@ class AttentionExplorer(AttentionState):
 
     @video.setter
     def video(self, name: str) -> None:
-        if name not in self.source.videos:
-            raise UsageError(
-                f"There is no video {name!r} among these {len(self.source.videos)}."
-                f"{nearest(name, self.source.videos)}"
-            )
-        self._show(name)
-        self._picker.choose(name)
+        self._choose(name)
         self._raise()
+        if self._problem:
+            raise DataError(self._problem)  # the view says it as well
 
     @property
     def frames(self) -> int:
@@ -74,16 +72,28 @@ class AttentionExplorer(AttentionState):
     @property
     def weights(self) -> np.ndarray | None:
         """(frames,) the first run's weights as the view shows them; None where every frame is taken away."""
-        return self._weighed(0)[0]
+        return self.weighed()[0]
 
     @property
     def scores(self) -> dict[str, float] | None:
         """Class → the first run's score as the view shows it; None where only the model could say it."""
-        return self._weighed(0)[1]
+        return self._named_scores(0)
 
     def scores_by_run(self) -> dict[str, dict[str, float] | None]:
-        """Run → `scores`."""
-        return {name: self._weighed(place)[1] for place, name in enumerate(self.source.runs)}
+        """Run → `scores`, also of runs that are not shown."""
+        return {name: self._named_scores(place) for place, name in enumerate(self.source.runs)}
+
+    def _named_scores(self, place: int) -> dict[str, float] | None:
+        scores = self.weighed(place)[1]
+        return None if scores is None else dict(zip(self.evidence[place].names, scores.tolist(), strict=True))
+
+    def _choose(self, name: str) -> None:
+        if name not in self.source.videos:
+            raise UsageError(
+                f"There is no video {name!r} among {self.source.among}.{nearest(name, self.source.videos)}"
+            )
+        self._show(name)
+        self._picker.choose(name)
 
     def _pick(self, name: str) -> None:
         """A video chosen by hand: there is no cell that could show an error."""
@@ -100,8 +110,7 @@ class AttentionExplorer(AttentionState):
         except DataError as error:
             self.evidence, self._problem = (), str(error)
             said = scene({}, **self._head(live=False))
-            runs = [{"run": run, "video": name, "problem": str(error)} for run in self.source.runs]
-            said["videos"] = [{"id": name, "label": self.source.videos[name], "runs": runs}]
+            said["videos"] = [self.unread(name, error)]
         self._video, self._encoded = name, None
         heaviest = int(self.evidence[0].weights.argmax()) if self.frames else 0
         self._held = True
@@ -116,6 +125,11 @@ class AttentionExplorer(AttentionState):
             self._widget.scene = said
         self._held = False
         self._changed()
+
+    def unread(self, name: str, error: Exception) -> dict:
+        """A video of a scene that cannot be read, and why."""
+        runs = [{"run": run, "video": name, "problem": str(error)} for run in self.source.runs]
+        return {"id": name, "label": self.source.videos[name], "runs": runs}
 
     def _look(self, name: str) -> tuple[Evidence, ...]:
         """The evidence of a video; the classes asked for are carried besides those that say most."""
@@ -147,7 +161,9 @@ class AttentionExplorer(AttentionState):
             return []
         lead = self.evidence[0]
         true = [label for label in lead.true or () if label in lead.classes]
-        return list(dict.fromkeys([*true, *lead.classes]))[:DRAWN]
+        # By its own scores: the classes carried stand in the order of all runs together.
+        highest = [lead.classes[at] for at in np.argsort(-lead.scores, kind="stable")]
+        return list(dict.fromkeys([*true, *highest]))[:DRAWN]
 
     def _encode(self, video: str, frames: Sequence[int]) -> list[dict]:
         if video != self.video:
@@ -162,13 +178,22 @@ class AttentionExplorer(AttentionState):
             self._encoded = key, self.source.evidence(self.video, classes=classes, removed=key)
         return self._encoded[1]
 
-    def _weighed(self, place: int) -> tuple[np.ndarray | None, dict[str, float] | None]:
+    def encoded(self, place: int = 0) -> Evidence:
+        """A run's evidence without the frames removed."""
+        return self._without(self.removed)[place] if self.removed else self.evidence[place]
+
+    def weighed(self, place: int = 0) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(frames,) weights and (carried,) scores of a run as the view shows them, None where there are none.
+
+        Args:
+            place: Of the run.
+        """
         if not self.evidence:
             return None, None
         if len(self.removed) == self.frames:
             return None, None
-        whole = self.evidence[place]
-        part = self._without(self.removed)[place] if self.removed else whole
+        own = self.evidence[place]
+        part = self.encoded(place)
         lead = self.evidence[0].times
         # Frames are numbered as the first run read them; another may have read others of the same video.
         nearest_lead = np.abs(lead[None, :] - part.times[:, None]).argmin(axis=1)
@@ -177,8 +202,8 @@ class AttentionExplorer(AttentionState):
         weights = weigh(part, masked=masked, **settings)
         if weights is None:
             return None, None
-        full = np.zeros(whole.frames)
-        full[np.isin(whole.times, part.times)] = weights
+        full = np.zeros(own.frames)
+        full[np.isin(own.times, part.times)] = weights
         neutral = (
             not len(masked)
             and self.temperature == 1
@@ -186,9 +211,7 @@ class AttentionExplorer(AttentionState):
             and (self.top or part.frames) >= part.frames
         )
         scores = part.scores if neutral else scores_of(part, weights)
-        return full, None if scores is None else dict(
-            zip(part.names, np.asarray(scores, float).tolist(), strict=True)
-        )
+        return full, None if scores is None else np.asarray(scores, float)
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
         """The widget where there is a kernel; the whole scene, a picture and words for every other reader."""
@@ -203,8 +226,11 @@ def explore(
     split: str = "validate",
     classes: Sequence[int | str] | None = None,
     keep: int = 3,
+    max_videos: int = 5000,
 ) -> AttentionExplorer:
     """See which frames of a video a model looks at, and what its scores become without them.
+
+    The view's `weights` and `scores` are those of the first run; `scores_by_run()` has every run's.
 
     Args:
         run_or_model: A `Run` with attention, the path of one, a keras model, or a list of up to three.
@@ -213,15 +239,20 @@ def explore(
         split: The part whose videos can be chosen.
         classes: The classes drawn, by number or name.
         keep: How many videos a saved page carries.
+        max_videos: Of the part's first videos, how many can be chosen; the view says so where there are more.
 
     Raises:
         UsageError: A model without attention, other data, an unknown video or class.
-        DataError: The run or its data are gone.
+        DataError: The run or its data are gone. A single video that cannot be read is said in the view; setting
+            `video` to such a one raises it too.
     """
     from dmlkit.explorer.sources import ModelSource  # loads TensorFlow
 
     return AttentionExplorer(
-        ModelSource(run_or_model, data, split=split), video=video, classes=classes, keep=keep
+        ModelSource(run_or_model, data, split=split, max_videos=max_videos),
+        video=video,
+        classes=classes,
+        keep=keep,
     )
 
 

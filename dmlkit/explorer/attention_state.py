@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dmlkit.errors import UsageError, nearest
+from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.attention_widget import STATE, AttentionWidget, say_error
+from dmlkit.explorer.given import class_key, number, several, whole, yes_or_no
 
 NEUTRAL = {"masked": [], "removed": [], "temperature": 1.0, "top": None, "uniform": False}
 
@@ -33,9 +34,10 @@ class AttentionState:
 
     @frame.setter
     def frame(self, frame: int) -> None:
+        frame = whole(frame, "frame")
         if not 0 <= frame < max(self.frames, 1):
             raise UsageError(f"{self.video} has the frames 0 to {self.frames - 1}. Received: frame={frame}.")
-        self._set(frame=int(frame))
+        self._set(frame=frame)
 
     @property
     def masked(self) -> tuple[int, ...]:
@@ -65,9 +67,10 @@ class AttentionState:
 
     @temperature.setter
     def temperature(self, temperature: float) -> None:
+        temperature = number(temperature, "temperature")
         if not (np.isfinite(temperature) and temperature > 0):
             raise UsageError(f"The temperature must be above 0. Received: temperature={temperature!r}.")
-        self._set(temperature=float(temperature))
+        self._set(temperature=temperature)
 
     @property
     def top(self) -> int | None:
@@ -76,9 +79,10 @@ class AttentionState:
 
     @top.setter
     def top(self, top: int | None) -> None:
+        top = None if top is None else whole(top, "top")
         if top is not None and top < 1:
             raise UsageError(f"At least one frame is kept. Received: top={top}.")
-        self._set(top=None if top is None else int(top))
+        self._set(top=top)
 
     @property
     def uniform(self) -> bool:
@@ -87,7 +91,7 @@ class AttentionState:
 
     @uniform.setter
     def uniform(self, uniform: bool) -> None:
-        self._set(uniform=bool(uniform))
+        self._set(uniform=yes_or_no(uniform, "uniform"))
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -96,14 +100,17 @@ class AttentionState:
 
     @classes.setter
     def classes(self, classes: Sequence[int | str]) -> None:
+        classes = [class_key(each) for each in several(classes, "classes")]
         if not self._carries(classes):
             masked, removed, frame = self.masked, self.removed, self.frame
-            before, self._wanted = self._wanted, list(classes)
+            before, self._wanted = self._wanted, classes
             try:
                 self._show(self.video)
             except UsageError:
                 self._wanted = before
                 raise
+            if self._problem:
+                raise DataError(self._problem)
             self._set(masked=list(masked), removed=list(removed), frame=frame)
         self._wanted = self._numbers(classes)
         self._set(classes=self._wanted)
@@ -115,10 +122,11 @@ class AttentionState:
 
     @shown.setter
     def shown(self, names: Sequence[str]) -> None:
+        names = several(names, "shown, names of runs")
         for name in names:
             if name not in self.source.runs:
                 raise UsageError(f"There is no run {name!r} here.{nearest(name, self.source.runs)}")
-        self._set(shown=list(names))
+        self._set(shown=names)
 
     def reset(self) -> None:
         """Give back all frames and the model's own weights."""
@@ -135,8 +143,6 @@ class AttentionState:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
 
-    observe = on_change
-
     def _numbers(self, classes: Sequence[int | str]) -> list[int]:
         known = {
             name: label
@@ -145,7 +151,7 @@ class AttentionState:
         }
         found = []
         for each in classes:
-            label = known.get(each) if isinstance(each, str) else int(each)
+            label = known.get(each) if isinstance(each, str) else each
             if label not in known.values():
                 hint = nearest(each, known) if isinstance(each, str) else ""
                 raise UsageError(f"The view carries no class {each!r} of {self.video}.{hint}")
@@ -153,9 +159,10 @@ class AttentionState:
         return found
 
     def _frames(self, frames: Sequence[int]) -> list[int]:
-        found = sorted({int(frame) for frame in frames})
+        frames = several(frames, "frames")
+        found = sorted({whole(frame, "frames") for frame in frames})
         if found and not 0 <= found[0] <= found[-1] < self.frames:
-            raise UsageError(f"{self.video} has the frames 0 to {self.frames - 1}. Received: {list(frames)}.")
+            raise UsageError(f"{self.video} has the frames 0 to {self.frames - 1}. Received: {frames}.")
         return found
 
     def _set(self, **state) -> None:

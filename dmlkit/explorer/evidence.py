@@ -34,13 +34,14 @@ class Evidence:
         times: (frames,) seconds from the start of the video.
         weights: (frames,) the attention's, a sum of 1.
         logits: (frames,) the attention's e_t before its softmax; None where only the weights are known.
-        classes: The classes carried, the highest score first; true labels are always among them.
+        classes: The classes carried, the same for all runs side by side: a source orders them by the highest score
+            that any of its runs gives, or as they were asked for, so sort by `scores` for this run's own order.
         names: Their names.
         scores: (carried,) probabilities.
         contributions: (frames, carried) w_k·h_t, so that a class's logit is Σ_t α_t (w_k·h_t) + b_k; None where the
             classifier is not linear.
         biases: (carried,) b_k; None without contributions.
-        occlusion: (frames, carried) the score less the score without the frame's weight; None where contributions
+        occlusion: (frames, carried) the score less the score with this frame alone masked; None where contributions
             say it exactly.
         true: The video's labels, also those not carried; None where they are not known.
         planted: Class → (frames,) whether the frame made that label; empty where the data do not say.
@@ -84,8 +85,10 @@ class Evidence:
             if getattr(self, name) is not None:
                 self._set(name, self._numbers(name, getattr(self, name), shape))
         for name in ("energy", "change"):
-            rows = getattr(self, name).items()
-            self._set(name, {str(key): self._numbers(f"{name} {key}", row, (frames,)) for key, row in rows})
+            rows = {}
+            for key, row in getattr(self, name).items():
+                rows[str(key)] = self._numbers(name if key == name else f"{name} {key}", row, (frames,))
+            self._set(name, rows)
         planted = {int(label): np.asarray(row, bool) for label, row in self.planted.items()}
         for label, row in planted.items():
             self._check_shape(f"planted {label}", row, (frames,))
@@ -94,7 +97,9 @@ class Evidence:
         self._set("names", tuple(str(name) for name in self.names))
         self._set("true", None if self.true is None else tuple(int(label) for label in self.true))
         if len(self.names) != carried:
-            raise DataError(f"{self._who}: there must be a name for each of {carried} classes: {self.names}.")
+            raise DataError(
+                f"{self._who}: expected one name for each of {carried} classes. Received: {self.names}."
+            )
         if (self.contributions is None) != (self.biases is None):
             raise DataError(f"{self._who}: contributions and biases come together, or neither does.")
         check_weights(self.weights, who=self._who)
@@ -158,8 +163,7 @@ class Evidence:
             bad = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
             raise DataError(
                 f"{self._who}: {name} holds {values[bad]} at {bad[0] if len(bad) == 1 else bad}, which is no "
-                "number, so there is nothing to draw. A model says this when its training diverged: train it with a "
-                "lower learning rate."
+                "number, so there is nothing to draw."
             )
         return values
 

@@ -64,7 +64,8 @@ def faithfulness_study(
     """Take frames away in the order of attention, of their contributions, of occlusion and at random.
 
     The score that is followed is that of the class which the model scores highest, in each video. Occlusion takes
-    every frame away alone, by the same question. The random orders' score is the mean over their seeds.
+    every frame away alone, by the same question; in the view, occlusion always masks. The random orders' score is the
+    mean over their seeds.
 
     Args:
         run_or_source: A `Run` with attention, the path of one, a keras model, or a `ModelSource`, whose first run

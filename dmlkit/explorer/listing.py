@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.explorer.given import class_key
 from dmlkit.printable import readable, shorten
 
 
@@ -22,9 +23,11 @@ class Listing:
         truth: Beside the ids, (videos, classes) bool; None where the part has no labels.
 
     Attributes:
+        among: Which videos these are, in words: "these 30 videos", or "the first 5,000 of 20,000 videos" and why.
         raw_ids: The videos as the records name them.
         ids: The same, each of them once.
         truth: (videos, classes) bool, or None.
+        all_there: Whether these are all videos of the part.
 
     Raises:
         DataError: The part holds no videos, or cannot be read.
@@ -45,6 +48,13 @@ class Listing:
         self.raw_ids = ids[:most]
         self.ids = apart(self.raw_ids, what="video")
         self.truth = None if truth is None else truth[:most]
+        total = dataset.num_videos(split)
+        self.among = (
+            f"these {total:,} videos"
+            if total <= most
+            else f"the first {most:,} of {total:,} videos (max_videos={most} sets how many)"
+        )
+        self.all_there = total <= most
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -95,9 +105,7 @@ class Listing:
             UsageError: It is not among these.
         """
         if video not in self._places:
-            raise UsageError(
-                f"There is no video {video!r} among these {len(self.ids)}.{nearest(video, self._places)}"
-            )
+            raise UsageError(f"There is no video {video!r} among {self.among}.{nearest(video, self._places)}")
         return self._places[video]
 
     def numbers(self, classes: Sequence[int | str]) -> tuple[int, ...]:
@@ -108,7 +116,8 @@ class Listing:
         """
         known, found = self.class_names, []
         for each in classes:
-            label = self._label_of.get(each, -1) if isinstance(each, str) else int(each)
+            each = class_key(each)
+            label = self._label_of.get(each, -1) if isinstance(each, str) else each
             if not 0 <= label < len(known):
                 hint = nearest(each, known) if isinstance(each, str) else ""
                 raise UsageError(f"{self._dataset.name} has no class {each!r} among its {len(known)}.{hint}")

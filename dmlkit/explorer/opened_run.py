@@ -53,6 +53,10 @@ class OpenedRun:
     def __init__(self, run_or_model, dataset):
         if isinstance(run_or_model, str | os.PathLike):
             run_or_model = load_run(run_or_model)
+        if not isinstance(run_or_model, Run) and not hasattr(run_or_model, "layers"):
+            raise UsageError(
+                f"run: expected a run, the path of one, or a keras model. Received: {run_or_model!r:.80}."
+            )
         self.run = run_or_model if isinstance(run_or_model, Run) else None
         self._dataset = dataset
         self._choice, self._max_frames = "first", None

@@ -5,6 +5,7 @@ Both sources have
     title, data, generated, note, can_remove     what the view says of them
     runs                                          what the models are called
     videos                                        id → what the picker calls it
+    among                                         which videos these are, in words
     evidence(video, classes=…, removed=…)         one `Evidence` a run
 
 and models also know which videos have a class, and which they were most wrong about.
@@ -19,9 +20,10 @@ from functools import cached_property
 
 import numpy as np
 
-from dmlkit.errors import UsageError
+from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer.array_source import ArraySource
 from dmlkit.explorer.evidence import Evidence, highest_and_true
+from dmlkit.explorer.given import whole
 from dmlkit.explorer.listing import Listing, apart
 from dmlkit.explorer.mistakes import losses, say_mistake
 from dmlkit.explorer.weighing import as_mask
@@ -61,10 +63,12 @@ class ModelSource:
         )
         if not 1 <= len(several) <= MOST_RUNS:
             raise UsageError(f"Between 1 and {MOST_RUNS} runs stand side by side. Received: {len(several)}.")
-        if max_videos < 1:
+        if whole(max_videos, "max_videos") < 1:
             raise UsageError(
                 f"There must be at least one video to look at. Received: max_videos={max_videos}."
             )
+        if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
+            raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
         self.dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
         self._places, self.split = Places(self.dataset, split), split
         self.opened = [OpenedRun(each, self.dataset) for each in several]
@@ -92,7 +96,15 @@ class ModelSource:
         strange = [
             name for name, each in zip(self.runs, self.opened, strict=True) if not each.on_its_own_data
         ]
-        return f"Trained on other data than these: {', '.join(strange)}." if strange else None
+        said = [f"Trained on other data than these: {', '.join(strange)}."] if strange else []
+        if not self.listing.all_there:
+            said.append(f"To be chosen from: {self.among} of the part '{self.split}'.")
+        return " ".join(said) or None
+
+    @property
+    def among(self) -> str:
+        """Which videos these are, in words."""
+        return self.listing.among
 
     @property
     def videos(self) -> dict[str, str]:
@@ -176,21 +188,31 @@ class ModelSource:
         from dmlkit.explorer.opened_run import energy_and_change
 
         energy, change = energy_and_change(clip, self.dataset)
-        return Evidence(
-            video=video,
-            run=self.runs[place],
-            times=clip.frames,
-            weights=part.weights,
-            logits=part.logits,
-            classes=carried,
-            names=tuple(self.listing.class_names[label] for label in carried),
-            scores=part.scores[list(carried)],
-            true=true,
-            planted={label: np.isin(clip.frames, made) for label, made in self.truth.get(video, {}).items()},
-            energy=energy,
-            change=change,
-            **self.opened[place].told(part, carried),
-        )
+        try:
+            return Evidence(
+                video=video,
+                run=self.runs[place],
+                times=clip.frames,
+                weights=part.weights,
+                logits=part.logits,
+                classes=carried,
+                names=tuple(self.listing.class_names[label] for label in carried),
+                scores=part.scores[list(carried)],
+                true=true,
+                planted={
+                    label: np.isin(clip.frames, made) for label, made in self.truth.get(video, {}).items()
+                },
+                energy=energy,
+                change=change,
+                **self.opened[place].told(part, carried),
+            )
+        except DataError as error:
+            # The video's own features may hold what is no number; only a model can have diverged.
+            if not all(np.isfinite(row).all() for row in energy.values()):
+                raise
+            raise DataError(
+                f"{error} A model says this when its training diverged: train it with a lower learning rate."
+            ) from error
 
     def look(self, video: str) -> tuple[list, list, tuple[int, ...] | None]:
         """The frames each run reads of a video, what it makes of them, and the true labels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,18 +20,27 @@ MOST_BARS = 600
 
 
 @styled
-def still(evidence: Evidence, *, frame: int | None = None, classes: Sequence[int] | None = None) -> Plot:
+def still(
+    evidence: Evidence,
+    *,
+    frame: int | None = None,
+    classes: Sequence[int] | None = None,
+    note: str = "",
+) -> Plot:
     """Weights over time, what each frame adds to some classes, the features' energy, and the top classes.
 
     Args:
         evidence: The video.
         frame: The frame that is marked; None marks none.
         classes: The classes whose frames are drawn, of those carried; None: the true ones first, then the highest.
+        note: What else a reader must know, below the title: what was set, which runs are not drawn.
 
     Returns:
         A `Plot`; one that says why where there is nothing to draw.
     """
     title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
+    if note:
+        title += "\n" + "\n".join(textwrap.wrap(shorten(note, 300), 100))
     if not evidence.frames:
         return nothing("the video has no frames, so there are no weights.", title=title)
     chosen = _chosen(evidence, classes)
@@ -60,7 +70,7 @@ def still(evidence: Evidence, *, frame: int | None = None, classes: Sequence[int
     )
     if evidence.classes:
         _scores(figure.add_subplot(grid[:, 1]), evidence)
-    return Plot(figure, say_evidence(evidence))
+    return Plot(figure, Sentence(f"{note} {say_evidence(evidence)}".strip()))
 
 
 def say_evidence(evidence: Evidence) -> Sentence:
@@ -83,17 +93,19 @@ def say_evidence(evidence: Evidence) -> Sentence:
     if evidence.classes:
         said.append(f"Highest scores: {_say_scores(evidence)}.")
     if evidence.linear and evidence.classes:
-        adds = weights * evidence.contributions[:, 0]
+        first = _ranked(evidence)[0]
+        adds = weights * evidence.contributions[:, first]
         most = int(np.abs(adds).argmax())
         said.append(
-            f"{evidence.names[0]} gets {adds.sum():+.2f} from the frames and {evidence.biases[0]:+.2f} from its bias, "
-            f"most from frame {most + 1} ({adds[most]:+.2f})."
+            f"{evidence.names[first]} gets {adds.sum():+.2f} from the frames and {evidence.biases[first]:+.2f} from "
+            f"its bias, most from frame {most + 1} ({adds[most]:+.2f})."
         )
     elif evidence.occlusion is not None and evidence.classes:
-        most = int(np.abs(evidence.occlusion[:, 0]).argmax())
+        first = _ranked(evidence)[0]
+        most = int(np.abs(evidence.occlusion[:, first]).argmax())
         said.append(
-            f"The classifier is not linear, so frames are told by occlusion: without frame {most + 1} the score of "
-            f"{evidence.names[0]} would change by {-evidence.occlusion[most, 0]:+.3f}."
+            f"The classifier is not linear, so frames are told by occlusion (each masked alone): without frame "
+            f"{most + 1} the score of {evidence.names[first]} would change by {-evidence.occlusion[most, first]:+.3f}."
         )
     for label, frames in evidence.planted.items():
         if 0 < frames.sum() < n:
@@ -107,11 +119,17 @@ def say_evidence(evidence: Evidence) -> Sentence:
 def _chosen(evidence: Evidence, classes: Sequence[int] | None) -> list[int]:
     """Places among the classes carried."""
     if classes is None:
-        true = [place for place, label in enumerate(evidence.classes) if label in (evidence.true or ())]
-        order = [*true, *(place for place in range(len(evidence.classes)) if place not in true)]
+        ranked = _ranked(evidence)
+        true = [place for place in ranked if evidence.classes[place] in (evidence.true or ())]
+        order = [*true, *(place for place in ranked if place not in true)]
     else:
         order = [evidence.classes.index(label) for label in classes if label in evidence.classes]
     return order[:MOST_CLASSES]
+
+
+def _ranked(evidence: Evidence) -> list[int]:
+    """Places of the classes carried, this run's own highest score first."""
+    return np.argsort(-evidence.scores, kind="stable").tolist()
 
 
 def _edges(times: np.ndarray) -> np.ndarray:
@@ -158,7 +176,10 @@ def _contributions(ax, evidence: Evidence, place: int, edges: np.ndarray) -> Non
     if evidence.linear:
         values, what = evidence.weights * evidence.contributions[:, place], "adds to the logit of"
     else:
-        values, what = evidence.occlusion[:, place], "occlusion: adds to the score of"
+        values, what = (
+            evidence.occlusion[:, place],
+            "occlusion (each frame masked alone): adds to the score of",
+        )
     _bars(ax, values, edges, color=mark(1).color, hatch="///" if len(values) < 60 else None)
     ax.axhline(0, color="#333333", linewidth=0.8)
     true = " (true)" if evidence.classes[place] in (evidence.true or ()) else ""
@@ -199,12 +220,12 @@ def _energy(ax, evidence: Evidence) -> None:
 
 def _scores(ax, evidence: Evidence) -> None:
     count = min(LISTED, len(evidence.classes))
-    for row in range(count):
-        true = evidence.classes[row] in (evidence.true or ())
-        ax.barh(row, evidence.scores[row], height=0.34, color=mark(0).color if true else "#9A9A9A",
+    for row, place in enumerate(_ranked(evidence)[:count]):
+        true = evidence.classes[place] in (evidence.true or ())
+        ax.barh(row, evidence.scores[place], height=0.34, color=mark(0).color if true else "#9A9A9A",
                 hatch="///" if true else None, edgecolor="white")  # fmt: skip
         tick = "✓ " if true else ""
-        ax.annotate(f"{tick}{shorten(evidence.names[row], 26)}  {evidence.scores[row]:.3f}", (0, row - 0.34),
+        ax.annotate(f"{tick}{shorten(evidence.names[place], 26)}  {evidence.scores[place]:.3f}", (0, row - 0.34),
                     size=8.5, va="center", weight="bold" if true else "normal")  # fmt: skip
     ax.set(xlim=(0, 1), ylim=(count - 0.5, -0.75), yticks=[], xlabel="score; ✓ true label")
     ax.grid(False)
@@ -212,7 +233,7 @@ def _scores(ax, evidence: Evidence) -> None:
 
 def _say_scores(evidence: Evidence) -> str:
     said = []
-    for place in range(min(5, len(evidence.classes))):
+    for place in _ranked(evidence)[:5]:
         true = " (true)" if evidence.classes[place] in (evidence.true or ()) else ""
         said.append(f"{evidence.names[place]} {evidence.scores[place]:.3f}{true}")
     return ", ".join(said)

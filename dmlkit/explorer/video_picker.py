@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from dmlkit.errors import DataError, UsageError
+from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.drawing import page, sentence
 from dmlkit.printable import shorten
 
 # A menu of thousands is slow in every browser; any other video can be typed or set from Python.
 OFFERED = 200
-WAYS = {"in order": "order", "of a class": "class", "worst mistakes": "worst"}
+WORST = 50
 
 
 class VideoPicker:
@@ -24,11 +24,19 @@ class VideoPicker:
     """
 
     def __init__(self, source, pick: Callable[[str], None]):
-        self._source, self._pick, self._quiet = source, pick, False
+        self._source, self._pick, self._quiet, self._hint = source, pick, False, ""
         wide = widgets.Layout(width="auto", flex="1 1 22em", max_width="44em", min_width="12em")
-        ways = dict(WAYS) if hasattr(source, "worst") and source.classes else {"in order": "order"}
+        ways = {"in order": "order"}
+        if hasattr(source, "worst") and source.classes:
+            # Of several runs the first is asked, and the menu says so.
+            whose = (
+                f"worst mistakes of {shorten(source.runs[0])}" if len(source.runs) > 1 else "worst mistakes"
+            )
+            ways |= {"of a class": "class", whose: "worst"}
         self._by = widgets.Dropdown(
-            options=list(ways.items()), description="Videos", layout=widgets.Layout(width="16em")
+            options=list(ways.items()),
+            description="Videos",
+            layout=widgets.Layout(width="16em" if len(source.runs) == 1 else "26em"),
         )
         classes = [
             (f"{shorten(source.listing.class_names[label], 60)} ({count})", label)
@@ -74,14 +82,23 @@ class VideoPicker:
         self._class.layout.display = None if way == "class" else "none"
         try:
             if way == "worst":
-                options = [(f"{name}: {said}", name) for name, said in self._source.worst(limit=50).items()]
+                options = [
+                    (f"{name}: {said}", name) for name, said in self._source.worst(limit=WORST).items()
+                ]
+                total = len(options)
             else:
                 ids = self._source.videos_of(self._class.value) if way == "class" else videos
                 options = [(videos[name], name) for name in list(ids)[:OFFERED]]
+                total = len(ids)
         except (DataError, UsageError) as error:
             self._say(str(error))
             return
-        self._say("")
+        self._hint = (
+            f"The menu holds the first {OFFERED} of {total:,} videos; type the id of any other."
+            if total > OFFERED
+            else ""
+        )
+        self._say(self._hint)
         self._quiet = True
         try:
             self._video.options = options
@@ -94,9 +111,10 @@ class VideoPicker:
         if self._quiet or not name:
             return
         if name not in self._source.videos:
-            self._say(f"There is no video {name!r} among these {len(self._source.videos)}.")
+            videos = self._source.videos
+            self._say(f"There is no video {name!r} among {self._source.among}.{nearest(name, videos)}")
             return
-        self._say("")
+        self._say(self._hint)
         self.choose(name)
         try:
             self._pick(name)

@@ -18,7 +18,10 @@ ORDERS = {
     "random": "random order",
     "uniform": "uniform weights",
 }
-"""Way of ordering frames → what a legend calls it. Its place is that of its mark."""
+"""Way of ordering frames → what a legend calls it. Its place is that of its mark. `order_names` says how each frame
+alone is taken away: the view's occlusion masks it, a study's is asked by the study's own question."""
+
+TAKEN = {"remove": "removed", "mask": "masked"}
 
 QUESTIONS = {"remove": "the video encoded again without the frames", "mask": "the frames' weights set to 0"}
 
@@ -33,6 +36,7 @@ def faithfulness(study, *, title: str = "Is attention right?") -> Plot:
     """
     if study is None:
         return nothing("no model with attention was trained on this data set.", title=title)
+    names = order_names(study)
     data = "generated data" if study.generated else shorten(study.data)
     panels = 2 + (not study.planted.empty)
     figure, axes = canvas(
@@ -43,15 +47,15 @@ def faithfulness(study, *, title: str = "Is attention right?") -> Plot:
         (("deletion", "taken away first: low is good"), ("insertion", "given first: high is good")),
         strict=False,
     ):
-        _curves(ax, study.curves[study.curves["curve"] == curve])
+        _curves(ax, study.curves[study.curves["curve"] == curve], names)
         ax.set_title(f"{curve}: {heading}", size=9.5)
         ax.set_xlabel("share of the frames " + ("taken away" if curve == "deletion" else "given"))
     axes[0].set_ylabel("score of the highest class")
     handles, labels = axes[0].get_legend_handles_labels()
     if panels == 3:
         for way, patch in _planted(axes[2], study.planted).items():
-            if ORDERS[way] not in labels:
-                handles, labels = [*handles, patch], [*labels, ORDERS[way]]
+            if names[way] not in labels:
+                handles, labels = [*handles, patch], [*labels, names[way]]
     figure.legend(handles, labels, loc="outside lower left", ncols=5)
     return Plot(figure, f"{title} {say_faithfulness(study)}")
 
@@ -69,7 +73,7 @@ def say_faithfulness(study) -> Sentence:
         "Attention is not by itself an explanation: a weight says how much of a frame's state goes on, and not what "
         "that state says, nor which frames made it.",
         f"How far it is one was asked of {study.run} on {study.videos:,} videos of {study.data}, "
-        f"{QUESTIONS[study.question]}.",
+        f"{QUESTIONS[study.question]}; occlusion is each frame {TAKEN[study.question]} alone.",
     ]
     for curve, begins in (("deletion", "Taken away heaviest first"), ("insertion", "Given heaviest first")):
         said.append(
@@ -91,6 +95,15 @@ def say_faithfulness(study) -> Sentence:
     return Sentence(" ".join(said))
 
 
+def order_names(study) -> dict[str, str]:
+    """`ORDERS`, with what taking a frame away alone means in this study.
+
+    Args:
+        study: As for `faithfulness`.
+    """
+    return ORDERS | {"occlusion": f"occlusion (each frame {TAKEN[study.question]} alone)"}
+
+
 def faithfulness_numbers(study) -> pd.DataFrame:
     """The areas and the planted frames found, a row a way of ordering frames: for `numbers`.
 
@@ -105,11 +118,11 @@ def faithfulness_numbers(study) -> pd.DataFrame:
         ways = [way for way in ORDERS if way in found.index]
         table = table.reindex([way for way in ORDERS if way in {*table.index, *ways}])
         table["planted frames found"] = pd.Series({way: float(found[way]) for way in ways})
-    return table.rename(index=ORDERS)
+    return table.rename(index=order_names(study))
 
 
-def _curves(ax, curves) -> None:
-    for place, (way, name) in enumerate(ORDERS.items()):
+def _curves(ax, curves, names: dict[str, str]) -> None:
+    for place, (way, name) in enumerate(names.items()):
         rows = curves[curves["order"] == way]
         if rows.empty:
             continue

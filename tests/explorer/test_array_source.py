@@ -82,11 +82,38 @@ def test_no_frame_and_one_frame():
         (UsageError, "dict by id too", {"a": [1.0]}, {"times": [[0]]}),
         (UsageError, "Occlusion is told of scores", WEIGHTS, {"occlusion": CONTRIBUTIONS}),
         (DataError, "times must have the shape", WEIGHTS, {"times": [1]}),
+        (UsageError, "Received: 'abc'", "abc", {}),
+        (UsageError, "Received: None", None, {}),
+        (UsageError, r"Received: 0\.5", 0.5, {}),
+        (UsageError, "expected an array of numbers", [0.5, "x"], {}),
+        (UsageError, "expected ids that differ as text", {1: [1.0], "1": [1.0]}, {}),
+        (DataError, "later than the one before. Received: 3, then 1", [0.5, 0.5], {"times": [3, 1]}),
+        (DataError, "between 0 and 1. Received: 3", [0.5, 0.5], {"scores": [3.0]}),
+        (UsageError, "true: expected classes 0 to 1.*Received: 7", WEIGHTS,
+         {"contributions": CONTRIBUTIONS, "true": [7]}),
+        (UsageError, "Received: -1", WEIGHTS, {"contributions": CONTRIBUTIONS, "true": [-1]}),
+        (UsageError, "true: expected a list. Received: 'a'", WEIGHTS, {"true": "a"}),
+        (UsageError, "planted: expected a dict", WEIGHTS, {"planted": [True, False, True]}),
+        (UsageError, "planted 0: expected 3 truth values", WEIGHTS, {"planted": {0: [True]}}),
+        (UsageError, "planted 0: expected 3 truth values", WEIGHTS, {"planted": {0: [0, 2, 1]}}),
+        (DataError, "energy holds nan at 1, which is no number, so there is nothing to draw.$", WEIGHTS,
+         {"energy": [1, np.nan, 1]}),
+        (DataError, "-inf only where the weight is 0", WEIGHTS, {"logits": [0, -np.inf, 0]}),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together(error, message, weights, settings):
     with pytest.raises(error, match=message):
         ArraySource(weights, **settings)
+
+
+def test_padding_has_logits_of_minus_infinity():
+    found = only([0.5, 0.5, 0], logits=[1, 1, -np.inf], contributions=CONTRIBUTIONS)
+    assert found.logits is None and found.weights[2] == 0  # log of the weights says the same
+
+
+def test_names_that_come_again_are_told_apart():
+    found = only(WEIGHTS, contributions=CONTRIBUTIONS, class_names=["a", "a"])
+    assert set(found.names) == {"a", "a (2)"}
 
 
 def test_shares_are_made_of_weights_when_asked_for():

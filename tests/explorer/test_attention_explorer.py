@@ -154,6 +154,79 @@ def test_what_cannot_be_chosen_is_said(view, dataset):
     assert view.removed == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("top", 1.7), ("top", "x"), ("top", True), ("frame", 0.5), ("frame", "a"), ("masked", [0.5]), ("masked", 3),
+     ("masked", "01"), ("removed", [0.5]), ("uniform", "no"), ("uniform", 1), ("classes", "a"), ("classes", 0),
+     ("classes", [0.5]), ("shown", "weights"), ("temperature", "a"), ("temperature", None), ("video", None)],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_and_changes_nothing(name, value):
+    view = arrays()
+    before = getattr(view, name)
+    with pytest.raises(UsageError, match=r"expected|no video"):
+        setattr(view, name, value)
+    assert getattr(view, name) == before
+
+
+def test_what_cannot_be_opened_is_said(smoke_runs, dataset):
+    for run, data in ((None, dataset), (3, dataset), ({"a": 1}, dataset), (smoke_runs["attention"], None)):
+        with pytest.raises(UsageError, match=r"expected a (run|data set).*Received"):
+            dmlkit.explore(run, data)
+    with pytest.raises(UsageError, match="classes: expected a list"):
+        dmlkit.explore_arrays([0.5, 0.5], contributions=np.eye(2), classes="a")
+
+
+def test_more_videos_than_can_be_chosen_are_said(smoke_runs, dataset):
+    view = dmlkit.explore(smoke_runs["attention"], dataset, max_videos=4)
+    total = f"{dataset.num_videos('validate'):,}"
+    assert len(view.source.videos) == 4 and f"the first 4 of {total} videos" in view._widget.scene["note"]
+    with pytest.raises(UsageError, match=rf"among the first 4 of {total} videos \(max_videos=4"):
+        view.video = "validate000005"
+
+
+def test_the_picker_says_that_its_menu_is_cut_short():
+    view = dmlkit.explore_arrays({f"v{number}": [1.0] for number in range(250)})
+    assert "the first 200 of 250 videos" in view._picker._said.value
+    view._picker._id.value = "v249"
+    assert view.video == "v249"
+
+
+def test_several_runs_are_each_told_by_name(smoke_runs, dataset, source):
+    from dmlkit.explorer import AttentionExplorer
+    from dmlkit.explorer.sources import ModelSource
+
+    two = AttentionExplorer(ModelSource([smoke_runs["attention"].path] * 2, dataset))
+    first, second = two.source.runs
+    assert list(two.scores_by_run()) == [first, second] and two.scores_by_run()[first] == two.scores
+    assert f"{first}, the first of 2 runs; not drawn: {second}" in two._repr_mimebundle_()["text/plain"]
+    assert any("worst mistakes of" in label for label, _ in two._picker._by.options)
+    two.shown = [second]
+    assert f"{second}, one of 2 runs" in two._repr_mimebundle_()["text/html"]
+
+
+def test_picture_and_words_are_of_what_was_set(view):
+    assert "As set" not in view._repr_mimebundle_()["text/plain"]
+    view.masked = [int(view.evidence[0].weights.argmax())]
+    said = view._repr_mimebundle_()["text/plain"]
+    name, score = max(view.scores.items(), key=lambda item: item[1])
+    assert "As set: 1 frame masked." in said and f"Highest scores: {name} {score:.3f}" in said
+    assert f"frame {view.weights.argmax() + 1} at" in said and f"a weight of {view.weights.max():.3f}" in said
+    view.masked, view.removed = [], [0, 3]
+    kept = view._repr_mimebundle_()
+    name, score = max(view.scores.items(), key=lambda item: item[1])
+    assert "As set: 2 frames removed." in kept["text/plain"]
+    assert f"Highest scores: {name} {score:.3f}" in kept["text/plain"]
+    assert "2 frames removed; here they are given back" in kept[MIME]["note"]
+    view.masked = range(view.frames)
+    assert "no frame weighs anything" in view._repr_mimebundle_()["text/plain"]
+
+
+def test_only_chosen_classes_are_saved(view):
+    assert "classes" not in view._repr_mimebundle_()[MIME]["state"]
+    view._widget.set_state({"classes": [view.evidence[0].classes[1]]})
+    assert view._repr_mimebundle_()[MIME]["state"]["classes"] == [view.evidence[0].classes[1]]
+
+
 def test_the_picker_goes_by_class_and_by_mistakes(view, dataset):
     picker = view._picker
     picker._by.value = "worst"
@@ -225,7 +298,12 @@ def test_weights_that_are_no_numbers_are_said_in_the_view(view, monkeypatch):
         return good(name, **settings)
 
     monkeypatch.setattr(view.source, "evidence", evidence)
-    view.video = list(view.source.videos)[1]
+    kept = view._repr_mimebundle_()[MIME]["videos"]  # one that is broken takes none of the others with it
+    assert [video["id"] for video in kept] == list(view.source.videos)[:3]
+    assert kept[1]["runs"][0]["problem"] == "weights holds nan at 3"
+    assert "weights" in kept[0]["runs"][0] and "weights" in kept[2]["runs"][0]
+    with pytest.raises(DataError, match="holds nan at 3"):
+        view.video = list(view.source.videos)[1]
     assert view._widget.scene["videos"][0]["runs"][0]["problem"] == "weights holds nan at 3"
     assert view.weights is None and view._repr_mimebundle_()["text/plain"] == "weights holds nan at 3"
     view.video = list(view.source.videos)[2]

@@ -55,14 +55,17 @@ def test_a_scene_carries_runs_side_by_side(sample_evidence):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"weights": [0.5, np.nan, 0.5, 0]}, r"'video0000', Attention: weights holds nan at 1.*diverged"),
+        (
+            {"weights": [0.5, np.nan, 0.5, 0]},
+            r"'video0000', Attention: weights holds nan at 1, which is no number",
+        ),
         ({"weights": [np.inf, 0, 0, 0]}, "holds inf at 0"),
         ({"weights": [0.5, 0.5, -0.1, 0.1]}, "cannot be negative. Received: -0.1 at frame 2"),
         ({"weights": [0.5, 0.5, 0.5, 0.5]}, "must sum to 1. Received: a sum of 2"),
         ({"times": [0, 1]}, r"times must have the shape \(4,\).*Received: \(2,\)"),
         ({"contributions": np.full((4, 3), np.nan)}, r"contributions holds nan at \(0, 0\)"),
         ({"biases": None}, "come together"),
-        ({"names": ("one",)}, "a name for each of 3 classes"),
+        ({"names": ("one",)}, "one name for each of 3 classes"),
         ({"planted": {1: [True]}}, "planted 1 must have the shape"),
         ({"energy": {"rgb": [1.0]}}, "energy rgb must have the shape"),
     ],

@@ -45,12 +45,26 @@ def test_the_words_are_the_numbers(sample_evidence):
     said = say_evidence(evidence)
     assert "frame 4 at 3 s with a weight of 0.400 (uniform: 0.250)" in said
     assert f"class 0 {evidence.scores[0]:.3f} (true)" in said
-    sum_of_frames = float(evidence.weights @ evidence.contributions[:, 0])
-    assert (
-        f"class 0 gets {sum_of_frames:+.2f} from the frames and {evidence.biases[0]:+.2f} from its bias"
-        in said
-    )
+    first = int(evidence.scores.argmax())
+    sum_of_frames = float(evidence.weights @ evidence.contributions[:, first])
+    assert f"class {first} gets {sum_of_frames:+.2f} from the frames" in said
+    assert f"and {evidence.biases[first]:+.2f} from its bias" in said
     assert "planted in 25% of the frames, which hold 40% of the weight" in said
+
+
+def test_classes_stand_in_the_order_of_the_runs_own_scores(sample_evidence):
+    # Side by side with another run the classes are carried in the order of both together.
+    evidence = sample_evidence(scores=[0.1, 0.7, 0.3], true=())
+    assert "Highest scores: class 1 0.700, class 2 0.300, class 0 0.100." in say_evidence(evidence)
+    assert "class 1 gets" in say_evidence(evidence)
+    texts = [text.get_text() for text in still(evidence).figure.axes[-1].texts]
+    assert [text.split()[1] for text in texts] == ["1", "2", "0"]
+
+
+def test_a_note_stands_in_the_picture_and_its_words(sample_evidence):
+    plot = still(sample_evidence(), note="As set: 2 frames masked.")
+    assert plot.alt.startswith("As set: 2 frames masked. Attention on video")
+    assert "As set: 2 frames masked." in plot.figure.get_suptitle()
 
 
 def test_a_classifier_that_is_not_linear_is_named(sample_evidence):
