@@ -79,8 +79,8 @@ def _scene(explorer) -> dict:
     names += ["classes"] * (explorer._wanted is not None)
     said["state"] = {name: getattr(explorer._widget, name) for name in names}
     if explorer.removed:
-        given_back = f"Saved with {_frames(explorer.removed)} removed; here they are given back: removing takes the model."
-        said["note"] = " ".join(filter(None, [said["note"], given_back]))
+        back = f"Saved with {_frames(explorer.removed)} removed; here they are given back: removing takes the model."
+        said["note"] = " ".join(filter(None, [said["note"], back]))
     return said
 
 
@@ -97,7 +97,13 @@ def as_shown(explorer, place: int) -> tuple[Evidence, str]:
     own, said = explorer.evidence[place], _say_state(explorer)
     if not said:
         return own, ""
-    weights, scores = explorer.weighed(place)
+    try:
+        weights, scores = explorer.weighed(place)
+    except (DataError, UsageError) as error:
+        return (
+            own,
+            f"As set ({said}) it cannot be shown, these are the model's own weights and scores: {error}",
+        )
     if weights is None:
         return own, f"As set ({said}) no frame weighs anything; these are the model's own weights and scores."
     if scores is None:
