@@ -90,14 +90,6 @@ def small_memory():
     group.rmdir()
 
 
-def test_a_cell_that_finds_the_disk_full_says_so(run):
-    full = "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'model.keras')"
-    failure, _ = run("01-full", full)
-    assert failure.kind == "cell"
-    assert "No space left on device: 'model.keras'" in failure.message
-    assert "The disk is full" in failure.message
-
-
 @pytest.mark.slow
 def test_a_kernel_that_takes_too_much_memory_is_told_to_have(run, small_memory):
     takes = f"open('{small_memory}/cgroup.procs', 'w').write(str(os.getpid())); taken = []"
@@ -232,4 +224,5 @@ def test_a_full_disk_within_a_cell_is_that_cells_failure(run):
     failure, _ = run(
         "01-full", "print('before')", "with open('/dev/full', 'w') as file: file.write('x' * 9999)"
     )
-    assert (failure.kind, failure.message) == ("cell", "OSError: [Errno 28] No space left on device")
+    assert failure.kind == "cell"
+    assert failure.message.startswith("OSError: [Errno 28] No space left on device\nThe disk is full")
