@@ -34,11 +34,11 @@ def saved_view(explorer) -> dict[str, object]:
 
     place = next((at for at, run in enumerate(explorer.source.runs) if run in explorer.shown), 0)
     evidence, said = as_shown(explorer, place)
-    notes = [explorer.source.note, _say_runs(explorer.source.runs, place), said]
-    notes = [each for each in notes if each]
+    here = " ".join(filter(None, [_say_runs(explorer.source.runs, place), said]))
+    notes = [each for each in (explorer.source.note, here) if each]
     seconds = explorer.evidence[0].times[explorer.frame : explorer.frame + 1]
     frame = int(np.abs(evidence.times - seconds).argmin()) if len(seconds) and evidence.frames else None
-    plot = still(evidence, frame=frame, classes=explorer.classes, note=" ".join(notes))
+    plot = still(evidence, frame=frame, classes=explorer.classes, note=here)
     words, png = say_evidence(evidence), base64.b64encode(plot.png()).decode("ascii")
     picture = element(
         "img", {"src": f"data:image/png;base64,{png}", "alt": plot.alt, "style": "max-width: 100%"}

@@ -33,14 +33,12 @@ def still(
         evidence: The video.
         frame: The frame that is marked; None marks none.
         classes: The classes whose frames are drawn, of those carried; None: the true ones first, then the highest.
-        note: What else a reader must know, below the title: what was set, which runs are not drawn.
+        note: What else a reader must know, below the rows: what was set, which runs are not drawn.
 
     Returns:
         A `Plot`; one that says why where there is nothing to draw.
     """
     title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
-    if note:
-        title += "\n" + "\n".join(textwrap.wrap(shorten(note, 300), 100))
     if not evidence.frames:
         return nothing("the video has no frames, so there are no weights.", title=title)
     chosen = _chosen(evidence, classes)
@@ -68,6 +66,9 @@ def still(
     over_time[-1].set(
         xlabel="seconds" + ("; dotted: the chosen frame" if frame is not None else ""), xlim=edges[[0, -1]]
     )
+    if note:
+        lines = textwrap.wrap(shorten(note, 330), 110)
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", size=9.5, weight="bold")
     if evidence.classes:
         _scores(figure.add_subplot(grid[:, 1]), evidence)
     return Plot(figure, Sentence(f"{note} {say_evidence(evidence)}".strip()))

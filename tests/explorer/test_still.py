@@ -64,7 +64,7 @@ def test_classes_stand_in_the_order_of_the_runs_own_scores(sample_evidence):
 def test_a_note_stands_in_the_picture_and_its_words(sample_evidence):
     plot = still(sample_evidence(), note="As set: 2 frames masked.")
     assert plot.alt.startswith("As set: 2 frames masked. Attention on video")
-    assert "As set: 2 frames masked." in plot.figure.get_suptitle()
+    assert "As set: 2 frames masked." in plot.figure.get_supxlabel()
 
 
 def test_a_classifier_that_is_not_linear_is_named(sample_evidence):
