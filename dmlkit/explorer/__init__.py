@@ -9,7 +9,8 @@
 The attention's view is one JavaScript module, `attention_view.js`, which the report inlines as well; the others draw
 with small SVG strings. Each leaves a still picture in the notebook for readers without a kernel.
 
-    attention_explorer what `explore` gives: a video, its weights and its scores as set
+    opening            `explore` and `explore_arrays`
+    attention_explorer what they give: a video, its weights and its scores as set
     attention_state    what hands change in it, as code reads and sets it
     attention_widget   the view in a live notebook, and what it shares with Python
     video_picker       which video: by id, by a class, by a model's worst mistakes
@@ -37,8 +38,8 @@ import importlib
 
 _HOME_OF = {
     "AttentionExplorer": "attention_explorer",
-    "explore": "attention_explorer",
-    "explore_arrays": "attention_explorer",
+    "explore": "opening",
+    "explore_arrays": "opening",
     "faithfulness_study": "faithfulness",
     "LiveCurve": "live_curve",
     "ResultsExplorer": "results_explorer",

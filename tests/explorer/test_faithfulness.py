@@ -142,3 +142,12 @@ def test_real_clips_have_no_planted_frames(real_data):
     assert study.planted.empty and not study.generated
     assert "Nobody knows which frames made these labels" in say_faithfulness(study)
     assert len(faithfulness(study).figure.axes) == 2
+
+
+def test_occlusion_is_named_by_what_was_done(telling, dataset):
+    from dmlkit.plots.faithfulness import faithfulness_numbers, say_faithfulness
+
+    for question, done in (("remove", "removed"), ("mask", "masked")):
+        study = faithfulness_study(telling, dataset, videos=3, question=question, seeds=1)
+        assert f"occlusion (each frame {done} alone)" in faithfulness_numbers(study).index
+        assert f"occlusion is each frame {done} alone" in say_faithfulness(study)
