@@ -36,7 +36,7 @@ def test_an_empty_file_gives_nothing(write, content):
 CELL = """\
 rate: float = 0.5  # a number
 study: bool = True  # a switch
-title: str = ""  # text
+title: str = "ladder"  # text
 cap: int | None = 3  # a number or none
 names: list[str] = []  # several
 """
@@ -54,7 +54,7 @@ names: list[str] = []  # several
         ("title: 2026-01-01", "2026-01-01"),
         ("title: 012", "012"),
         ("title: 1e-3", "1e-3"),
-        ("title: ''", ""),
+        ("title: ''", None),
         ("cap: ", "none"),
         ("cap: ~", "none"),
         ("cap: null", "none"),
