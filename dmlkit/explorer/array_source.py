@@ -11,10 +11,13 @@ from dmlkit.explorer.evidence import SUM, Evidence, highest_and_true
 from dmlkit.explorer.given import (
     ascending,
     attention_logits,
+    check_logits,
     class_key,
+    count_classes,
     flags,
     numbers,
     probabilities,
+    rows,
     several,
 )
 from dmlkit.explorer.listing import apart
@@ -135,7 +138,7 @@ class ArraySource:
             raise UsageError("Contributions say the scores exactly: give them, or scores and occlusion.")
         if contributions is None and biases is not None:
             raise UsageError("Biases belong to contributions, and there are none.")
-        classes = _count_classes(contributions, scores, video["occlusion"], len(weights))
+        classes = count_classes(contributions, scores, video["occlusion"], len(weights))
         names = [f"class {label}" for label in range(classes)] if self._names is None else list(self._names)
         if len(names) != classes and classes:
             raise UsageError(
@@ -147,7 +150,7 @@ class ArraySource:
         if classes and contributions is None and scores is None:
             raise UsageError("Occlusion is told of scores, and there are none. Give them, or contributions.")
         logits = attention_logits(video["logits"], weights)
-        _check_logits(logits, weights, name)
+        check_logits(logits, weights, name)
         true, planted = video["true"], video["planted"]
         if planted is not None and not isinstance(planted, Mapping):
             raise UsageError(f"planted: expected a dict, class → frames. Received: {planted!r:.80}.")
@@ -169,8 +172,8 @@ class ArraySource:
                 self._label(label, "planted"): flags(row, f"planted {label!r}", len(weights))
                 for label, row in (planted or {}).items()
             },
-            energy=_rows(video["energy"], "energy"),
-            change=_rows(video["change"], "change"),
+            energy=rows(video["energy"], "energy"),
+            change=rows(video["change"], "change"),
         )
         if evidence.linear:
             scored = sigmoid(class_logits(evidence, evidence.weights.astype(np.float64)))
@@ -237,43 +240,6 @@ def _videos(weights, told: Mapping) -> tuple[list[str], list[dict]]:
     return [f"video {row}" for row in range(count)], [
         {"weights": row, **each} for row, each in zip(weights, split, strict=True)
     ]
-
-
-def _count_classes(contributions, scores, occlusion, frames: int) -> int:
-    for given, name, form in (
-        (contributions, "contributions", "(frames, classes)"),
-        (occlusion, "occlusion", "(frames, classes)"),
-        (scores, "scores", "(classes,)"),
-    ):
-        if given is None:
-            continue
-        shape = np.shape(given)
-        if len(shape) != form.count(",") + (form != "(classes,)"):
-            raise UsageError(f"{name} has the shape {form}. Received: {shape}.")
-        if len(shape) == 2 and shape[0] != frames:
-            raise UsageError(f"{name} has a row a frame. Received: {shape[0]} rows, {frames} weights.")
-        return shape[-1]
-    return 0
-
-
-def _check_logits(logits: np.ndarray | None, weights: np.ndarray, name: str) -> None:
-    """Logits must be those of the weights, or a temperature of 1 would not give them back."""
-    if logits is None or logits.shape != weights.shape or not len(weights) or not np.isfinite(logits.max()):
-        return  # what is no number or has another shape the evidence refuses
-    shares = np.exp(logits - logits.max())
-    off = float(np.abs(shares / shares.sum() - weights).max())
-    if off > SUM:
-        raise UsageError(
-            f"Video {name!r}: the softmax of the logits is not the weights, they differ by up to "
-            f"{off:.3g}. Give the logits that the weights were made of, or leave them out."
-        )
-
-
-def _rows(given, name: str) -> dict[str, np.ndarray]:
-    if given is None:
-        return {}
-    rows = given if isinstance(given, Mapping) else {name: given}
-    return {str(key): numbers(row, name if key == name else f"{name} {key}") for key, row in rows.items()}
 
 
 def _only(whole: Evidence, carried: Sequence[int]) -> Evidence:

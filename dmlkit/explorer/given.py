@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError
+from dmlkit.explorer.evidence import SUM
 
 
 def whole(value, what: str) -> int:
@@ -148,3 +149,46 @@ def attention_logits(logits, weights: np.ndarray) -> np.ndarray | None:
             f"{weights[at]:g}."
         )
     return found
+
+
+def count_classes(contributions, scores, occlusion, frames: int) -> int:
+    """How many classes the arrays are of.
+
+    Raises:
+        UsageError: An array of another shape.
+    """
+    for given, name, form in (
+        (contributions, "contributions", "(frames, classes)"),
+        (occlusion, "occlusion", "(frames, classes)"),
+        (scores, "scores", "(classes,)"),
+    ):
+        if given is None:
+            continue
+        shape = np.shape(given)
+        if len(shape) != form.count(",") + (form != "(classes,)"):
+            raise UsageError(f"{name} has the shape {form}. Received: {shape}.")
+        if len(shape) == 2 and shape[0] != frames:
+            raise UsageError(f"{name} has a row a frame. Received: {shape[0]} rows, {frames} weights.")
+        return shape[-1]
+    return 0
+
+
+def check_logits(logits: np.ndarray | None, weights: np.ndarray, name: str) -> None:
+    """Logits must be those of the weights, or a temperature of 1 would not give them back."""
+    if logits is None or logits.shape != weights.shape or not len(weights) or not np.isfinite(logits.max()):
+        return  # what is no number or has another shape the evidence refuses
+    shares = np.exp(logits - logits.max())
+    off = float(np.abs(shares / shares.sum() - weights).max())
+    if off > SUM:
+        raise UsageError(
+            f"Video {name!r}: the softmax of the logits is not the weights, they differ by up to "
+            f"{off:.3g}. Give the logits that the weights were made of, or leave them out."
+        )
+
+
+def rows(given, name: str) -> dict[str, np.ndarray]:
+    """Modality → (frames,); one array alone goes by its argument's name."""
+    if given is None:
+        return {}
+    found = given if isinstance(given, Mapping) else {name: given}
+    return {str(key): numbers(row, name if key == name else f"{name} {key}") for key, row in found.items()}
