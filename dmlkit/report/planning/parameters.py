@@ -81,7 +81,9 @@ class Parameter:
         return SEQUENCES[sequence](self._checked(each, item, of=value) for each in items)
 
     def _checked(self, value: object, kind: str, *, of: object) -> object:
-        if kind == "str" and self.allowed is None and isinstance(value, str) and not value.strip():
+        empty = isinstance(value, str) and not value.strip()
+        # Where an author's default is no text, none is meant; elsewhere it is a slip of the command line.
+        if kind == "str" and self.allowed is None and empty and value != self.default:
             raise self._wrong("nothing" if isinstance(of, str) and not of.strip() else repr(of))
         try:
             converted = _item(value, kind)
