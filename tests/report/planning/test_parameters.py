@@ -296,5 +296,5 @@ def test_no_parameter_of_the_walk_takes_a_value_of_another_type(parameter):
 def test_no_text_is_a_value_only_where_it_is_the_default():
     (note, name) = read_parameters('note: str = ""  # to be shown\nname: str = "x"  # a name')
     assert note.convert("") == "" and note.convert("y") == "y"
-    with pytest.raises(UsageError, match="'name' takes text.*nothing"):
+    with pytest.raises(UsageError, match=r"'name' takes text.*nothing"):
         name.convert("")
