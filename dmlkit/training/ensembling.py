@@ -117,9 +117,7 @@ def _combine(parts: Sequence[Predictions], weights: np.ndarray) -> Predictions:
 
 
 def _in_order_of(ids: np.ndarray, part: Predictions) -> np.ndarray:
-    if np.array_equal(ids, part.ids):
-        return part.scores
-    place = {video: row for row, video in enumerate(part.ids)}
-    if len(place) != len(ids) or any(video not in place for video in ids):
+    turned = part.in_order_of(ids)
+    if turned is None:
         raise UsageError("The runs scored different videos, so their scores cannot be averaged.")
-    return part.scores[[place[video] for video in ids]]
+    return turned.scores

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import papermill
 from jupyter_core.utils import ensure_event_loop
@@ -115,20 +116,19 @@ class Attempt:
 
     def _execute(self) -> None:
         try:
-            papermill.execute_notebook(
-                # No paths: papermill would change the working folder of the whole process to read and write.
-                self.source,
-                None,
-                parameters=self.values,
-                engine_name=_Watched.NAME,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                autosave_cell_every=0,
-                attempt=self,
-            )
-        except PapermillExecutionError:
-            pass  # the notebook tells
+            with suppress(PapermillExecutionError):  # a failed cell: the notebook tells
+                papermill.execute_notebook(
+                    # No paths: papermill would change the working folder of the whole process to read and write.
+                    self.source,
+                    None,
+                    parameters=self.values,
+                    engine_name=_Watched.NAME,
+                    kernel_name="python3",
+                    language="python",
+                    progress_bar=False,
+                    autosave_cell_every=0,
+                    attempt=self,
+                )
         except BaseException as error:
             self.error = error
         finally:
