@@ -188,32 +188,20 @@ def _contributions(ax, evidence: Evidence, place: int, edges: np.ndarray) -> Non
 
 
 def _energy(ax, evidence: Evidence) -> None:
-    for row, (name, values) in enumerate(evidence.energy.items()):
+    for row, (name, energy) in enumerate(evidence.energy.items()):
         look = mark(row)
-        largest = max(float(values.max()), 1e-12)
-        ax.plot(
-            evidence.times,
-            values / largest,
-            color=look.color,
-            linestyle="-",
-            marker=look.marker,
-            markersize=4,
-            markevery=max(1, evidence.frames // 30),
-            label=f"{name}: energy",
-        )
-        change = evidence.change.get(name)
-        if change is not None:
-            most = max(float(change.max()), 1e-12)
-            ax.plot(
-                evidence.times,
-                change / most,
-                color=look.color,
-                linestyle=":",
-                marker=look.marker,
-                markersize=4,
-                markevery=max(1, evidence.frames // 30),
-                label=f"{name}: change",
-            )
+        for what, values, line in (("energy", energy, "-"), ("change", evidence.change.get(name), ":")):
+            if values is not None:
+                ax.plot(
+                    evidence.times,
+                    values / max(float(values.max()), 1e-12),
+                    color=look.color,
+                    linestyle=line,
+                    marker=look.marker,
+                    markersize=4,
+                    markevery=max(1, evidence.frames // 30),
+                    label=f"{name}: {what}",
+                )
     ax.set(ylim=(0, 1.08))
     ax.set_title("features, each as a share of its highest", size=9)
     ax.legend(ncols=4, fontsize=8, loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
