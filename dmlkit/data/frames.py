@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import tensorflow as tf
 
+from dmlkit.data import messages
 from dmlkit.data.coding import SILENCE
 from dmlkit.data.faults import RecordFault
 from dmlkit.data.frame_choice import FRAME_CHOICES, seed_of
@@ -111,11 +111,11 @@ class FrameParser:
                 )
         return _Video(video_id, classes, num_frames, present)
 
-    def _split(self, record: bytes) -> tuple[tf.train.Features, dict[str, np.ndarray]]:
+    def _split(self, record: bytes) -> tuple[messages.Features, dict[str, np.ndarray]]:
         """A record's context, and the frames of each modality it has, (T, D) each."""
         try:
             parts = dict(_fields(record, 0, len(record)))
-            context = tf.train.Features.FromString(record[slice(*parts.get(CONTEXT, (0, 0)))])
+            context = messages.Features.FromString(record[slice(*parts.get(CONTEXT, (0, 0)))])
             entries = [
                 dict(_fields(record, *span)) for _, span in _fields(record, *parts.get(FEATURE_LISTS, (0, 0)))
             ]
@@ -134,9 +134,9 @@ class FrameParser:
             matrices[feature.name] = matrix
         return context, matrices
 
-    def _split_slowly(self, record: bytes) -> tuple[tf.train.Features, dict[str, np.ndarray]]:
+    def _split_slowly(self, record: bytes) -> tuple[messages.Features, dict[str, np.ndarray]]:
         try:
-            parsed = tf.train.SequenceExample.FromString(record)
+            parsed = messages.SequenceExample.FromString(record)
         except Exception as error:
             raise RecordFault(
                 "not a tf.train.SequenceExample. The file is of another kind or damaged."
@@ -225,7 +225,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _row(frame: tf.train.Feature, feature: Feature) -> np.ndarray:
+def _row(frame: messages.Feature, feature: Feature) -> np.ndarray:
     kind = "bytes_list" if feature.coding == "byte" else "float_list"
     if frame.WhichOneof("kind") != kind:
         raise RecordFault(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
+from dmlkit.data import messages
 from dmlkit.data.faults import RecordFault
 
 ID_KEYS = ("id", "video_id")
 
 
-def read_context(features: tf.train.Features) -> tuple[str, list[int]]:
+def read_context(features: messages.Features) -> tuple[str, list[int]]:
     """A video's name and classes.
 
     Args:

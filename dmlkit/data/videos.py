@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
+from dmlkit.data import messages
 from dmlkit.data.faults import RecordFault
 from dmlkit.data.labels import multi_hot, read_context
 from dmlkit.data.schema import Feature
@@ -36,6 +36,8 @@ class VideoParser:
             RecordFault: A record is not what the data set says.
             tf.errors.OpError: TensorFlow could not parse one.
         """
+        import tensorflow as tf
+
         try:
             with tf.device("CPU:0"):
                 parsed = tf.io.parse_example(list(records), self._specification())
@@ -62,7 +64,7 @@ class VideoParser:
             RecordFault: What is wrong with it.
         """
         try:
-            example = tf.train.Example.FromString(record)
+            example = messages.Example.FromString(record)
         except Exception as error:
             raise RecordFault("not a tf.train.Example. The file is of another kind or damaged.") from error
         _, labels = read_context(example.features)
@@ -80,6 +82,8 @@ class VideoParser:
                 )
 
     def _specification(self) -> dict[str, object]:
+        import tensorflow as tf
+
         specification: dict[str, object] = {
             "id": tf.io.FixedLenFeature([], tf.string, default_value=b""),
             "video_id": tf.io.FixedLenFeature([], tf.string, default_value=b""),
