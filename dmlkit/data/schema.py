@@ -68,6 +68,7 @@ class Dataset:
         class_kinds: A kind for each class, where the vocabulary has them.
         records_per_shard: What dataset.toml says that every shard but a split's last holds.
         truth_files: Split → the file that says which frames made each label.
+        counts: Shard → the records it holds, of those that dataset.toml counts.
     """
 
     path: str
@@ -83,6 +84,7 @@ class Dataset:
     class_kinds: tuple[str, ...] | None = None
     records_per_shard: int | None = None
     truth_files: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def batches(
@@ -137,7 +139,7 @@ class Dataset:
         )
 
     def num_videos(self, split: str) -> int:
-        """The number of videos of a split, without reading them.
+        """The number of videos of a split, without reading them: as dataset.toml counts them, or off the headers.
 
         Raises:
             UsageError: An unknown split.
@@ -146,12 +148,13 @@ class Dataset:
         from dmlkit.data.shards import count_records
 
         shards = self._shards(split)
-        counted = shards if self.records_per_shard is None else shards[-1:]
-        for shard in counted:
-            if shard not in self._counts:
+        known = self.counts
+        if self.records_per_shard is not None:
+            known = dict.fromkeys(shards[:-1], self.records_per_shard) | known
+        for shard in shards:
+            if shard not in known and shard not in self._counts:
                 self._counts[shard] = count_records(shard)
-        known = (len(shards) - len(counted)) * (self.records_per_shard or 0)
-        return known + sum(self._counts[shard] for shard in counted)
+        return sum(known[shard] if shard in known else self._counts[shard] for shard in shards)
 
     def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
         """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.
