@@ -15,8 +15,9 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
-from dmlkit.data.faults import RecordFault, locate
+from dmlkit.data.faults import RecordFault, broken, where
 from dmlkit.data.frames import FrameParser
+from dmlkit.data.framing import walk
 from dmlkit.data.schema import Dataset
 from dmlkit.data.shards import count_records, first_records
 from dmlkit.data.videos import VideoParser
@@ -152,8 +153,15 @@ class Batches:
         return max(1, sum(lengths) // len(lengths))
 
     def _located(self, error: Exception) -> DataError:
-        found = locate(self.dataset.splits[self.split], self._parser.check)
-        return found or DataError(f"Reading the split {self.split!r} of {self.dataset.path} failed: {error}")
+        for shard in self.dataset.splits[self.split]:
+            for framed in walk(shard):
+                if framed.fault:
+                    return broken(shard, framed.number, framed.offset, framed.fault)
+                try:
+                    self._parser.check(framed.record)
+                except RecordFault as fault:
+                    return DataError(f"{where(shard, framed.number, framed.offset)}: {fault}")
+        return DataError(f"Reading the split {self.split!r} of {self.dataset.path} failed: {error}")
 
 
 def make_batches(

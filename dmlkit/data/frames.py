@@ -90,12 +90,13 @@ class FrameParser:
         lengths = {name: len(matrix) for name, matrix in present.items()}
         if not lengths:
             names = ", ".join(feature.key for feature in self.features)
-            raise RecordFault(f"the video has no frames of {names}. Leave the record out.")
+            raise RecordFault(f"the video has no frames of {names}. Leave the record out.", kind="frames")
         num_frames = max(lengths.values())
         if min(lengths.values()) != num_frames:
             counted = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise RecordFault(
-                f"the modalities differ in their number of frames ({counted}). Cut them to one length."
+                f"the modalities differ in their number of frames ({counted}). Cut them to one length.",
+                kind="frames",
             )
         video_id, classes = read_context(context)
         if self.max_frames is not None and num_frames > self.max_frames:
@@ -107,7 +108,8 @@ class FrameParser:
             matrix = present.get(feature.name)
             if matrix is not None and feature.coding == "float" and not np.isfinite(matrix).all():
                 raise RecordFault(
-                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out."
+                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out.",
+                    kind="not finite",
                 )
         return _Video(video_id, classes, num_frames, present)
 
@@ -139,7 +141,8 @@ class FrameParser:
             parsed = messages.SequenceExample.FromString(record)
         except Exception as error:
             raise RecordFault(
-                "not a tf.train.SequenceExample. The file is of another kind or damaged."
+                "not a tf.train.SequenceExample. The file is of another kind or damaged.",
+                kind="not a record",
             ) from error
         lists, matrices = parsed.feature_lists.feature_list, {}
         for feature in self.features:
@@ -230,7 +233,8 @@ def _row(frame: messages.Feature, feature: Feature) -> np.ndarray:
     if frame.WhichOneof("kind") != kind:
         raise RecordFault(
             f"the frames of {feature.key} are not written as {'bytes' if feature.coding == 'byte' else 'floats'}, as "
-            "the data set says. Correct the coding in dataset.toml."
+            "the data set says. Correct the coding in dataset.toml.",
+            kind="coding",
         )
     values = frame.bytes_list.value if feature.coding == "byte" else frame.float_list.value
     row = (
@@ -239,7 +243,7 @@ def _row(frame: messages.Feature, feature: Feature) -> np.ndarray:
         else np.array(values, np.float32)
     )
     if len(row) != feature.size:
-        raise RecordFault(wrong_size(feature, len(row)))
+        raise RecordFault(wrong_size(feature, len(row)), kind="size")
     return row
 
 

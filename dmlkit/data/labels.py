@@ -47,7 +47,8 @@ def multi_hot(classes: np.ndarray, counts: np.ndarray, num_classes: int) -> np.n
     if outside.any():
         raise RecordFault(
             f"label {classes[outside][0]} is outside the data set's {num_classes} classes (0 to {num_classes - 1}). "
-            "Correct num_classes or the vocabulary in dataset.toml, or leave the record out."
+            "Correct num_classes or the vocabulary in dataset.toml, or leave the record out.",
+            kind="label",
         )
     rows = np.zeros((len(counts), num_classes), dtype=np.float32)
     rows[np.repeat(np.arange(len(counts)), counts), classes] = 1.0

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from functools import partial
+from itertools import islice
 
 import tensorflow as tf
 
-from dmlkit.data.faults import DAMAGED_ADVICE, unreadable, where
+from dmlkit.data.faults import broken
+from dmlkit.data.framing import FOOTER, hop, read_records
 from dmlkit.errors import DataError
 
 SUFFIX = ".tfrecord"
 DEEPEST = 3
-# TFRecord: length (8 bytes, little endian), its checksum (4), the record, its checksum (4).
-HEADER, FOOTER = 12, 4
 
 
 def list_shards(root: str) -> tuple[str, ...]:
@@ -60,23 +59,16 @@ def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str
 
 
 def count_records(path: str) -> int:
-    """The number of records of one shard, from the lengths in their headers.
+    """The number of records of one shard, from their headers.
 
     Raises:
-        DataError: The file ends within a record.
+        DataError: A header is damaged, or the file ends within a record.
     """
-    size, count, offset = tf.io.gfile.stat(path).length, 0, 0
-    # A seek in gfile throws its read-ahead away, which on local files costs more than the count itself.
-    opened = partial(tf.io.gfile.GFile if "://" in path else open, path, "rb")
-    with opened() as file:
-        while offset + HEADER <= size:
-            file.seek(offset)
-            offset += HEADER + int.from_bytes(file.read(HEADER)[:8], "little") + FOOTER
-            count += 1
-    if offset != size:
-        raise DataError(
-            f"{where(path, max(0, count - 1))}: the shard is damaged, the file ends within the record. {DAMAGED_ADVICE}"
-        )
+    count = 0
+    for offset, _, fault in hop(path):
+        if fault:
+            raise broken(path, count, offset, fault)
+        count += 1
     return count
 
 
@@ -94,12 +86,7 @@ def first_records(shards: Sequence[str], count: int) -> list[bytes]:
         DataError: A shard cannot be read, or all are empty.
     """
     for shard in shards:
-        records: list[bytes] = []
-        try:
-            for record in tf.data.TFRecordDataset(shard).take(count).as_numpy_iterator():
-                records.append(record)
-        except tf.errors.OpError as error:
-            raise unreadable(shard, len(records), error) from None
+        records = list(islice(read_records(shard), count))
         if records:
             return records
     raise DataError(f"The shards hold no records: {shards[0]} and the {len(shards) - 1} after it are empty.")

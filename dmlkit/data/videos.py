@@ -12,6 +12,8 @@ from dmlkit.data.faults import RecordFault
 from dmlkit.data.labels import multi_hot, read_context
 from dmlkit.data.schema import Feature
 
+NOT_AN_EXAMPLE = "not a tf.train.Example. The file is of another kind or damaged."
+
 
 @dataclass(frozen=True)
 class VideoParser:
@@ -43,14 +45,14 @@ class VideoParser:
                 parsed = tf.io.parse_example(list(records), self._specification())
         except UnicodeDecodeError as error:
             # TensorFlow's own message quotes the record it could not read, and Python then cannot read the message.
-            raise RecordFault("not a tf.train.Example.") from error
+            raise RecordFault("not a tf.train.Example.", kind="not a record") from error
         ids = parsed["id"].numpy()
         ids = np.where(ids == b"", parsed["video_id"].numpy(), ids)
         batch: dict[str, np.ndarray] = {"id": np.array([name.decode("utf-8", "replace") for name in ids])}
         for feature in self.features:
             values = parsed[feature.key].numpy()
             if not np.isfinite(values).all():
-                raise RecordFault(f"{feature.key} holds NaN or infinite values.")
+                raise RecordFault(f"{feature.key} holds NaN or infinite values.", kind="not finite")
             batch[feature.name] = values
         if self.labelled:
             labels = parsed["labels"]
@@ -66,7 +68,7 @@ class VideoParser:
         try:
             example = messages.Example.FromString(record)
         except Exception as error:
-            raise RecordFault("not a tf.train.Example. The file is of another kind or damaged.") from error
+            raise RecordFault(NOT_AN_EXAMPLE, kind="not a record") from error
         _, labels = read_context(example.features)
         if self.labelled:
             multi_hot(np.array(labels, dtype=np.int64), np.array([len(labels)]), self.num_classes)
@@ -75,10 +77,11 @@ class VideoParser:
                 continue
             values = np.array(example.features.feature[feature.key].float_list.value, dtype=np.float32)
             if len(values) != feature.size:
-                raise RecordFault(wrong_size(feature, len(values)))
+                raise RecordFault(wrong_size(feature, len(values)), kind="size")
             if not np.isfinite(values).all():
                 raise RecordFault(
-                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave it out."
+                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave it out.",
+                    kind="not finite",
                 )
 
     def _specification(self) -> dict[str, object]:
