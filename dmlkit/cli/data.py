@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import click
 
+from dmlkit.cli.download import download
 from dmlkit.cli.options import FOLDER, SEED
 
 
 @click.group()
 def data() -> None:
-    """Look at data sets, and generate one."""
+    """Look at data sets, generate one, fetch one."""
+
+
+data.add_command(download)
 
 
 @data.command()

@@ -10,6 +10,7 @@ padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded when the first
     batches                                    order, shuffling, padding
     faults                                     which record of which file is broken
     coding, records                            bytes and floats; writing shards
+    downloading                                YouTube-8M from a server
     synthetic, synthetic_*, oracle             the generated data set, and who knows all of it
 """
 
@@ -28,6 +29,7 @@ _HOMES = {
     "KINDS": "synthetic_kinds",
     "Oracle": "oracle",
     "dequantize": "coding",
+    "download": "downloading",
     "open_dataset": "opening",
     "open_or_generate": "generated",
     "quantize": "coding",
