@@ -17,7 +17,7 @@ from dmlkit.data import messages
 from dmlkit.data.coding import SILENCE
 from dmlkit.data.faults import RecordFault
 from dmlkit.data.frame_choice import FRAME_CHOICES, seed_of
-from dmlkit.data.labels import multi_hot, read_context
+from dmlkit.data.labels import Seen, check_classes, multi_hot, read_context
 from dmlkit.data.schema import Feature
 from dmlkit.data.videos import wrong_size
 
@@ -72,17 +72,16 @@ class FrameParser:
             batch["labels"] = multi_hot(classes, counts, self.num_classes)
         return batch
 
-    def check(self, record: bytes) -> None:
-        """Look at one record.
+    def check(self, record: bytes) -> Seen:
+        """Look at one record, and say what it holds.
 
         Raises:
             RecordFault: What is wrong with it.
         """
         video = self._read(record)
         if self.labelled:
-            multi_hot(
-                np.array(video.classes, dtype=np.int64), np.array([len(video.classes)]), self.num_classes
-            )
+            check_classes(video.classes, self.num_classes)
+        return Seen(video.video_id, video.classes, video.num_frames, tuple(video.matrices))
 
     def _read(self, record: bytes) -> _Video:
         context, matrices = self._split(record)

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from dmlkit.data import messages
 from dmlkit.data.faults import RecordFault
 
 ID_KEYS = ("id", "video_id")
+
+
+class Seen(NamedTuple):
+    """What one record holds, without its values.
+
+    Attributes:
+        video_id: Empty where it has none.
+        classes: Empty where it has none.
+        num_frames: 0 at video level.
+        modalities: The names of those it has.
+    """
+
+    video_id: str
+    classes: list[int]
+    num_frames: int
+    modalities: tuple[str, ...]
 
 
 def read_context(features: messages.Features) -> tuple[str, list[int]]:
@@ -29,6 +47,17 @@ def read_context(features: messages.Features) -> tuple[str, list[int]]:
     return video_id, list(entries["labels"].int64_list.value) if "labels" in entries else []
 
 
+def check_classes(classes: list[int], num_classes: int) -> None:
+    """Look at one video's classes.
+
+    Raises:
+        RecordFault: A class outside 0 to C - 1.
+    """
+    for label in classes:
+        if not 0 <= label < num_classes:
+            raise _outside(label, num_classes)
+
+
 def multi_hot(classes: np.ndarray, counts: np.ndarray, num_classes: int) -> np.ndarray:
     """Lists of classes as rows of 0 and 1.
 
@@ -45,11 +74,15 @@ def multi_hot(classes: np.ndarray, counts: np.ndarray, num_classes: int) -> np.n
     """
     outside = (classes < 0) | (classes >= num_classes)
     if outside.any():
-        raise RecordFault(
-            f"label {classes[outside][0]} is outside the data set's {num_classes} classes (0 to {num_classes - 1}). "
-            "Correct num_classes or the vocabulary in dataset.toml, or leave the record out.",
-            kind="label",
-        )
+        raise _outside(classes[outside][0], num_classes)
     rows = np.zeros((len(counts), num_classes), dtype=np.float32)
     rows[np.repeat(np.arange(len(counts)), counts), classes] = 1.0
     return rows
+
+
+def _outside(label: int, num_classes: int) -> RecordFault:
+    return RecordFault(
+        f"label {label} is outside the data set's {num_classes} classes (0 to {num_classes - 1}). "
+        "Correct num_classes or the vocabulary in dataset.toml, or leave the record out.",
+        kind="label",
+    )

@@ -1,7 +1,6 @@
 """Shards as files: which there are, how many records they hold, what the first ones look like.
 
-Everything goes through ``tf.io.gfile``, so that remote folders work as local ones do. Nothing here reads a
-shard whole: counting hops from header to header.
+Remote folders work as local ones do. Nothing here reads a shard whole: counting hops from header to header.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ import posixpath
 from collections.abc import Sequence
 from itertools import islice
 
-import tensorflow as tf
-
+from dmlkit.data import files
 from dmlkit.data.faults import broken
-from dmlkit.data.framing import FOOTER, hop, read_records
+from dmlkit.data.framing import FOOTER, hop, open_file, read_records
 from dmlkit.errors import DataError
 
 SUFFIX = ".tfrecord"
@@ -26,7 +24,7 @@ def list_shards(root: str) -> tuple[str, ...]:
     Raises:
         DataError: The folder is missing or holds no shard.
     """
-    if not tf.io.gfile.isdir(root):
+    if not files.is_folder(root):
         raise DataError(
             f"There is no folder {root}. Give the folder of a data set: one with a dataset.toml or with "
             "*.tfrecord shards (`dmlkit data synthesize DIR` makes one)."
@@ -48,7 +46,7 @@ def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str
     """
     found: set[str] = set()
     for pattern in patterns:
-        matches = tf.io.gfile.glob(posixpath.join(root, pattern))
+        matches = files.matching(root, pattern)
         if not matches:
             raise DataError(
                 f"No shards match {pattern!r}, which dataset.toml in {root} names for the split {split!r}. "
@@ -74,7 +72,7 @@ def count_records(path: str) -> int:
 
 def tail(path: str, size: int) -> bytes:
     """The last four bytes of a shard, which are the checksum of its last record."""
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with open_file(path) as file:
         file.seek(max(0, size - FOOTER))
         return file.read(FOOTER)
 
@@ -94,14 +92,12 @@ def first_records(shards: Sequence[str], count: int) -> list[bytes]:
 
 def _walk(folder: str, depth: int) -> list[str]:
     shards = []
-    for entry in tf.io.gfile.listdir(folder):
-        # Some file systems end the names of folders with a slash.
-        name = entry.rstrip("/")
+    for name in files.names_in(folder):
         path = posixpath.join(folder, name)
         if name.startswith("."):
             continue
         if name.endswith(SUFFIX):
             shards.append(path)
-        elif depth and tf.io.gfile.isdir(path):
+        elif depth and files.is_folder(path):
             shards.extend(_walk(path, depth - 1))
     return shards

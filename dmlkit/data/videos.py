@@ -9,7 +9,7 @@ import numpy as np
 
 from dmlkit.data import messages
 from dmlkit.data.faults import RecordFault
-from dmlkit.data.labels import multi_hot, read_context
+from dmlkit.data.labels import Seen, check_classes, multi_hot, read_context
 from dmlkit.data.schema import Feature
 
 NOT_AN_EXAMPLE = "not a tf.train.Example. The file is of another kind or damaged."
@@ -59,8 +59,8 @@ class VideoParser:
             batch["labels"] = multi_hot(labels.values.numpy(), labels.row_lengths().numpy(), self.num_classes)
         return batch
 
-    def check(self, record: bytes) -> None:
-        """Look at one record with the protobuf library.
+    def check(self, record: bytes) -> Seen:
+        """Look at one record with the protobuf library, and say what it holds.
 
         Raises:
             RecordFault: What is wrong with it.
@@ -69,13 +69,16 @@ class VideoParser:
             example = messages.Example.FromString(record)
         except Exception as error:
             raise RecordFault(NOT_AN_EXAMPLE, kind="not a record") from error
-        _, labels = read_context(example.features)
+        entries = example.features.feature
+        video_id, classes = read_context(example.features)
         if self.labelled:
-            multi_hot(np.array(labels, dtype=np.int64), np.array([len(labels)]), self.num_classes)
+            check_classes(classes, self.num_classes)
+        modalities = []
         for feature in self.features:
-            if feature.key not in example.features.feature:
+            if feature.key not in entries:
                 continue
-            values = np.array(example.features.feature[feature.key].float_list.value, dtype=np.float32)
+            modalities.append(feature.name)
+            values = np.array(entries[feature.key].float_list.value, dtype=np.float32)
             if len(values) != feature.size:
                 raise RecordFault(wrong_size(feature, len(values)), kind="size")
             if not np.isfinite(values).all():
@@ -83,6 +86,7 @@ class VideoParser:
                     f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave it out.",
                     kind="not finite",
                 )
+        return Seen(video_id, classes, 0, tuple(modalities))
 
     def _specification(self) -> dict[str, object]:
         import tensorflow as tf
