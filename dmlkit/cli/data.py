@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dmlkit.cli.download import download
+from dmlkit.cli.importing import import_
 from dmlkit.cli.options import FOLDER, SEED
 
 
@@ -14,6 +15,7 @@ def data() -> None:
 
 
 data.add_command(download)
+data.add_command(import_)
 
 
 @data.command()

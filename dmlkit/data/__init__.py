@@ -11,6 +11,7 @@ padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded when the first
     faults                                     which record of which file is broken
     coding, records                            bytes and floats; writing shards
     downloading                                YouTube-8M from a server
+    importing                                  features computed elsewhere → shards
     synthetic, synthetic_*, oracle             the generated data set, and who knows all of it
 """
 
@@ -30,6 +31,7 @@ _HOMES = {
     "Oracle": "oracle",
     "dequantize": "coding",
     "download": "downloading",
+    "import_features": "importing.making",
     "open_dataset": "opening",
     "open_or_generate": "generated",
     "quantize": "coding",
