@@ -17,6 +17,7 @@ _VALUES = int(np.float16(1).view(np.uint16)) + 1
 _MINUS_ZERO = int(np.float16(-0.0).view(np.uint16))
 # Videos held before they are counted: so many make a class's counting worth its call.
 _HELD = 4096
+_ROWS = 32
 
 
 class ScoreCounts:
@@ -65,7 +66,8 @@ class ScoreCounts:
             values[values == _MINUS_ZERO] = 0
             if values.max() >= _VALUES:
                 raise ValueError("`scores` must be numbers from 0 to 1.")
-        videos, classes = np.nonzero(labels)
+        # Flat places and a remainder: numpy finds them several times faster than pairs of row and column.
+        videos, classes = np.divmod(np.flatnonzero(labels), self.num_classes)
         self._add_true(classes.astype(np.uint32) * np.uint32(_VALUES) + values[videos, classes])
         self._hold(values)
 
@@ -139,7 +141,15 @@ class ScoreCounts:
 
     def _count(self) -> None:
         """Let go of the videos held, into the counts."""
-        by_class = np.ascontiguousarray(np.concatenate(self._held).T)
+        by_class = np.empty((self.num_classes, self._held_videos), np.uint16)
+        place = 0
+        for values in self._held:
+            for start in range(
+                0, len(values), _ROWS
+            ):  # so few rows stay in the cache while they become columns
+                rows = values[start : start + _ROWS]
+                by_class[:, place : place + len(rows)] = rows.T
+                place += len(rows)
         if self._counts is None:
             # Pages that no score falls on are never touched, and take no memory.
             self._counts = np.zeros((self.num_classes, _VALUES), np.uint32)
