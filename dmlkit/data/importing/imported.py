@@ -16,8 +16,8 @@ from dmlkit.printable import shorten
 ID_NAMES = ("id", "video_id")
 COUNT_NAMES = ("num_frames", "nframes")
 LABELS, SPLIT = "labels", "split"
-# The most that one modality of one video may take: 65,000 frames of 4,096 floats.
-LARGEST = 1 << 30
+# The most that one modality of one video may take: 32,000 frames of 4,096 floats.
+LARGEST = 1 << 29
 
 
 @dataclass(frozen=True, slots=True)
