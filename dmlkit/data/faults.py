@@ -16,6 +16,9 @@ FRAMING = {
     "cut off": "the shard is damaged, the file ends within the record",
     "changed": "the file grew or shrank while it was read",
 }
+ADVICE = dict.fromkeys(FRAMING, DAMAGED_ADVICE) | {
+    "changed": "Read it when nothing writes it any more, or fetch the file again."
+}
 # Of the content: the record is as it was written, but not what the data set says.
 CONTENT = {
     "not a record": "cannot be parsed as the protobuf message it should be",
@@ -55,7 +58,7 @@ def broken(shard: str, number: int, offset: int, fault: str) -> DataError:
         offset: Byte at which the record's header begins.
         fault: A key of `FRAMING`.
     """
-    return DataError(f"{where(shard, number, offset)}: {FRAMING[fault]}. {DAMAGED_ADVICE}")
+    return DataError(f"{where(shard, number, offset)}: {FRAMING[fault]}. {ADVICE[fault]}")
 
 
 def gone(shard: str) -> DataError:

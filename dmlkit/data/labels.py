@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data import messages
+from dmlkit.data import aligned, messages
 from dmlkit.data.faults import RecordFault
 
 ID_KEYS = ("id", "video_id")
@@ -58,25 +60,21 @@ def check_classes(classes: list[int], num_classes: int) -> None:
             raise _outside(label, num_classes)
 
 
-def multi_hot(classes: np.ndarray, counts: np.ndarray, num_classes: int) -> np.ndarray:
-    """Lists of classes as rows of 0 and 1.
+def multi_hot(classes: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:
+    """Each video's classes as a row of 0 and 1; they must be within 0 to C - 1 (see `check_classes`).
 
     Args:
-        classes: All videos' classes one after another, integers.
-        counts: How many of them belong to each video, shape (B,).
+        classes: Those of B videos.
         num_classes: C.
 
     Returns:
         float32, shape (B, C).
-
-    Raises:
-        RecordFault: A class outside 0 to C - 1.
     """
-    outside = (classes < 0) | (classes >= num_classes)
-    if outside.any():
-        raise _outside(classes[outside][0], num_classes)
-    rows = np.zeros((len(counts), num_classes), dtype=np.float32)
-    rows[np.repeat(np.arange(len(counts)), counts), classes] = 1.0
+    rows = aligned.zeros((len(classes), num_classes), np.float32)
+    counts = [len(each) for each in classes]
+    rows[np.repeat(np.arange(len(classes)), counts), np.fromiter(chain.from_iterable(classes), np.int64)] = (
+        1.0
+    )
     return rows
 
 

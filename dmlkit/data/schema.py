@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlkit.data.frame_choice import FRAME_CHOICES
+from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, UsageError, choose, nearest
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Dataset:
         frame_choice: str = "first",
         max_frames: int | None = None,
         max_videos: int | None = None,
+        on_fault: str | Skipped = RAISE,
     ) -> Batches:
         """One epoch of a split, as dicts of numpy arrays.
 
@@ -115,9 +117,10 @@ class Dataset:
                 ``max_frames``.
             max_frames: The most frames a video; None keeps all.
             max_videos: Only the first videos of the split, the same in every epoch and for every seed.
+            on_fault: ``"raise"`` at the first faulty record, or ``"skip N"``: leave out at most N of them.
 
         Raises:
-            UsageError: An unknown split or frame choice, or a number out of range.
+            UsageError: An unknown split, frame choice or policy, or a number out of range.
 
         Paper: §Future work, training on randomly sampled frames (``frame_choice="random"``).
         Differs from the paper: padded to the longest video of the batch, not to 300 frames.
@@ -136,16 +139,23 @@ class Dataset:
             frame_choice=frame_choice,
             max_frames=max_frames,
             max_videos=max_videos,
+            on_fault=on_fault,
         )
 
-    def num_videos(self, split: str) -> int:
+    def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
         """The number of videos of a split, without reading them: as dataset.toml counts them, or off the headers.
 
+        Args:
+            split: One of the data set's splits.
+            on_fault: As in `batches`; where faulty records are left out, they are counted here nevertheless.
+
         Raises:
-            UsageError: An unknown split.
-            DataError: A shard is cut off.
+            UsageError: An unknown split or policy.
+            DataError: A shard is cut off or a header damaged, and `on_fault` is to raise.
         """
-        from dmlkit.data.shards import count_records
+        from dmlkit.data.shards import count_places, count_records
+
+        count = count_places if Skipped.of(on_fault).most else count_records
 
         shards = self._shards(split)
         known = self.counts
@@ -153,7 +163,7 @@ class Dataset:
             known = dict.fromkeys(shards[:-1], self.records_per_shard) | known
         for shard in shards:
             if shard not in known and shard not in self._counts:
-                self._counts[shard] = count_records(shard)
+                self._counts[shard] = count(shard)
         return sum(known[shard] if shard in known else self._counts[shard] for shard in shards)
 
     def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
@@ -195,13 +205,14 @@ class Dataset:
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
                 size = tf.io.gfile.stat(shard).length
-                name = (
-                    posixpath.relpath(shard, self.path)
-                    if "://" not in shard
-                    else shard.removeprefix(self.path)
-                )
-                digest.update(f"{split} {name.lstrip('/')} {size} ".encode() + tail(shard, size))
+                digest.update(f"{split} {self.relative(shard)} {size} ".encode() + tail(shard, size))
         return digest.hexdigest()
+
+    def relative(self, shard: str) -> str:
+        """The name of a shard within the folder."""
+        if "://" in shard:
+            return shard.removeprefix(self.path).lstrip("/")
+        return posixpath.relpath(shard, self.path)
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:

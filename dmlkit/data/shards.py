@@ -11,7 +11,7 @@ from itertools import islice
 
 from dmlkit.data import files
 from dmlkit.data.faults import broken
-from dmlkit.data.framing import FOOTER, hop, open_file, read_records
+from dmlkit.data.framing import FOOTER, hop, open_file, walk
 from dmlkit.errors import DataError
 
 SUFFIX = ".tfrecord"
@@ -70,6 +70,11 @@ def count_records(path: str) -> int:
     return count
 
 
+def count_places(path: str) -> int:
+    """The number of records of one shard, where a broken stretch counts as one, as it does in `framing.walk`."""
+    return sum(1 for _ in hop(path))
+
+
 def tail(path: str, size: int) -> bytes:
     """The last four bytes of a shard, which are the checksum of its last record."""
     with open_file(path) as file:
@@ -78,15 +83,18 @@ def tail(path: str, size: int) -> bytes:
 
 
 def first_records(shards: Sequence[str], count: int) -> list[bytes]:
-    """The first records of the first shard that has any.
+    """The sound ones among the first records of the first shard that has any.
 
     Raises:
-        DataError: A shard cannot be read, or all are empty.
+        DataError: Of a shard none is sound, or all shards are empty.
     """
     for shard in shards:
-        records = list(islice(read_records(shard), count))
-        if records:
-            return records
+        seen = list(islice(walk(shard), count))
+        sound = [framed.record for framed in seen if framed.fault is None]
+        if sound:
+            return sound
+        if seen:
+            raise broken(shard, seen[0].number, seen[0].offset, seen[0].fault)
     raise DataError(f"The shards hold no records: {shards[0]} and the {len(shards) - 1} after it are empty.")
 
 
