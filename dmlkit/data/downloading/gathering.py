@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dmlkit.data.downloading.asking import Failed, Patience
 from dmlkit.data.downloading.crew import each_done
-from dmlkit.data.downloading.fetching import FULL, fetch
+from dmlkit.data.downloading.fetching import FULL, fetch, part_of
 from dmlkit.data.downloading.partitions import Mirror
 from dmlkit.data.downloading.plans import Wanted
 from dmlkit.data.downloading.standing import Record, hash_of
@@ -108,6 +108,7 @@ class Gathering:
 
     def _right(self, path: Path, md5: str) -> bool:
         if hash_of(path) == md5:
+            part_of(path).unlink(missing_ok=True)  # begun, and then fetched by other means
             return True
         # What was right once is ours to mend. Anything else may be somebody's work.
         if not (self.replace or self.record.knows(path.name)):

@@ -59,7 +59,7 @@ def open_record(folder: Path, partition: str) -> Record:
     """The record of a folder, which is that of one partition.
 
     Raises:
-        UsageError: The folder holds another partition, whose shards have the same names.
+        UsageError: The folder holds another partition, whose shards have the same names, or cannot be written to.
     """
     path = folder / FILE
     lines: dict[str, dict] = {}
@@ -73,10 +73,15 @@ def open_record(folder: Path, partition: str) -> Record:
         raise UsageError(
             f"{folder} holds {held}, and the shards of {partition} have the same names. Give each its own folder."
         )
-    # Also where it is new: what is added later stands after a whole line, and the record is no link to elsewhere.
-    with put_in_place(path) as temporary:
-        rows = [{"partition": partition}, *({"name": name, **line} for name, line in lines.items())]
-        temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    rows = [{"partition": partition}, *({"name": name, **line} for name, line in lines.items())]
+    try:
+        # Also where it is old: what is added later stands after a whole line, and the record is no link to elsewhere.
+        with put_in_place(path) as temporary:
+            temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"The record {path} cannot be written: {error.strerror}. See to it, and try again."
+        ) from error
     return Record(path, lines)
 
 
