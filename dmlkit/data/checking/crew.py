@@ -2,19 +2,20 @@
 
 A pipe to each process, and no pool of the standard library: those either wait for ever for a process that was killed,
 or give up all others with it, and none tells what it was at. Here its shard is tried once more, alone, and then
-told. Processes end with the one that started them, however that ends: their pipe does.
+told. Processes end with the one that started them, however that ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import NamedTuple
@@ -189,6 +190,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 def _work(pipe: Connection) -> None:
     """What each process does: shards as they come, until the pipe ends."""
+    threading.Thread(target=_end_with_the_starter, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
             for task in pipe.recv():
@@ -200,3 +202,9 @@ def _work(pipe: Connection) -> None:
                     pipe.send(("failed", traceback.format_exc()))
                     return
                 pipe.send(("done", outcome))
+
+
+def _end_with_the_starter() -> None:
+    """A process may wait for a file that never comes, and then sees no pipe end."""
+    parent_process().join()
+    os._exit(1)

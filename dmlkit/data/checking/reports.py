@@ -131,8 +131,8 @@ class Report:
               one's own), ``features`` (name, size, coding, key), ``num_classes``
             * ``shards``, ``empty_shards``, ``bytes``, ``records`` (all that could be told apart), ``good_records``
             * ``splits``: name → shards, records, without_labels
-            * ``frames`` and ``labels`` a video, of videos that have any: min, median, mean, max, and ``bins`` of from, to (both within) and
-              videos; None where there are none
+            * ``frames`` a video, and ``labels`` a video that has any: min, median, mean, max, and ``bins`` of from, to
+              (both within) and videos; None where there are none
             * ``without_labels``, ``without_id``: videos; ``missing``: modality → videos that lack it
             * ``classes``: how many ``occur``; the ``commonest`` and ``rarest`` of those (class, name, videos)
             * ``faults``: ``total``, ``by_kind`` and ``list`` of shard, record, byte, kind, what (record and byte are
@@ -190,7 +190,6 @@ def _at(counts: Counter[int], ranked: list[int], place: int) -> int:
 
 def _bins(low: int, high: int) -> Iterator[tuple[int, int]]:
     """At most `BINS` spans of a round width that hold all between two numbers."""
-    width = 1
     widths = (10**power * step for power in range(20) for step in (1, 2, 5))
     width = next(width for width in widths if high // width - low // width < BINS)
     for start in range(low // width * width, high + 1, width):

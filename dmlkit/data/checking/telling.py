@@ -36,15 +36,15 @@ def _set(each: SetReport, faults: int) -> Iterator[str]:
         else f"{each.target.name}, {each.target.path}"
     )
     if expected.level is None:
-        yield "  layout    no record tells, so only checksums were looked at"
+        yield "  layout          no record tells, so only checksums were looked at"
     else:
         features = ", ".join(f"{one_line(f.name)} {f.size:,} ({f.coding})" for f in expected.features)
         release = each.target.release or "a layout of its own"
-        yield f"  layout    {release}, {expected.level} level: {features}; {each.num_classes:,} classes"
+        yield f"  layout          {release}, {expected.level} level: {features}; {each.num_classes:,} classes"
     for place, (split, tally) in enumerate(each.splits.items()):
         shards = _number(len(each.target.splits[split]), "shard")
         without = _without_labels(tally.labels[0], tally.good)
-        yield f"  {'' if place else 'records':8}  {split:9}{tally.records:>10,} in {shards}{without}"
+        yield f"  {'' if place else 'records':16}{split:9}{tally.records:>10,} in {shards}{without}"
     record = each.to_record()
     for what in ("frames", "labels"):
         if record[what] and (what == "frames" or total.classes):
@@ -52,16 +52,16 @@ def _set(each: SetReport, faults: int) -> Iterator[str]:
     if total.classes:
         yield from _classes(each)
     for modality, videos in record["missing"].items():
-        yield f"  missing   {one_line(modality)} in {_number(videos, 'video')}: read as silence"
+        yield f"  missing         {one_line(modality)} in {_number(videos, 'video')}: read as silence"
     if total.unnamed:
-        yield f"  no id     {_number(total.unnamed, 'video')}"
+        yield f"  no id           {_number(total.unnamed, 'video')}"
     if each.empty_shards:
-        yield f"  empty     {_number(each.empty_shards, 'shard')}"
+        yield f"  empty           {_number(each.empty_shards, 'shard')}"
     if each.whole:
-        yield "  faults    none"
+        yield "  faults          none"
         return
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in total.faults.most_common())
-    yield f"  faults    {total.faults.total():,}: {kinds}"
+    yield f"  faults          {total.faults.total():,}: {kinds}"
     yield from (f"    {one_line(fault.text())}" for fault in each.faults[:faults])
     if (more := total.faults.total() - min(faults, len(each.faults))) > 0:
         yield f"    and {more:,} more (--faults N shows more of them, --json all)"
@@ -77,7 +77,7 @@ def _spread(what: str, spread: dict, *, shape: bool) -> Iterator[str]:
     figures = (
         f"{spread['min']:,} to {spread['max']:,}, median {spread['median']:,g}, mean {spread['mean']:,.1f}"
     )
-    yield f"  {what:15} {figures}"
+    yield f"  {what:16}{figures}"
     if not shape or len(spread["bins"]) < 2:
         return
     most = max(each["videos"] for each in spread["bins"])
@@ -85,15 +85,15 @@ def _spread(what: str, spread: dict, *, shape: bool) -> Iterator[str]:
         low, high = each["from"], each["to"]
         span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         bar = "█" * -(-each["videos"] * LONGEST_BAR // most)
-        yield f"    {span:>15} {each['videos']:>10,} {bar}".rstrip()
+        yield f"    {span:>14}{each['videos']:>12,} {bar}".rstrip()
 
 
 def _classes(each: SetReport) -> Iterator[str]:
     ranked = each.ranked_classes()
-    yield f"  classes   {len(ranked):,} of {each.num_classes:,} occur"
+    yield f"  classes         {len(ranked):,} of {each.num_classes:,} occur"
     for word, chosen in (("commonest", ranked[:CLASSES_NAMED]), ("rarest", ranked[::-1][:CLASSES_NAMED])):
-        named = ", ".join(f"{shorten(name, 24)} {videos:,}" for _, name, videos in chosen)
-        yield f"    {word:10}{named}"
+        named = ", ".join(f"{shorten(name, 24)} ({videos:,})" for _, name, videos in chosen)
+        yield f"    {word:14}{named}"
 
 
 def _number(count: int, what: str) -> str:
