@@ -6,6 +6,8 @@ What a header says is held against the size of the file before anything is alloc
 from __future__ import annotations
 
 import math
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +23,9 @@ from dmlkit.printable import shorten
 
 # What zipfile raises for an archive that is cut, altered, encrypted or packed in a way it does not know.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+# The record that ends an archive; its fifth entry counts the members, unless there are too many for it.
+_LAST = struct.Struct("<4s4H2LH")
+_UNSAID = 0xFFFF
 
 
 class Stream:
@@ -41,10 +46,9 @@ class Stream:
         if self.dtype.hasobject:
             raise DataError(
                 f"{where} holds Python objects, which only a pickle could bring back, and pickles are not "
-                "read: they "
-                "can run code. Save plain arrays, e.g. np.savez(path, rgb=np.asarray(rgb, np.float32)); "
-                "for videos of "
-                "different lengths, one file a video, or all frames in one array with num_frames."
+                "read: they can run code. Save plain arrays, e.g. np.savez(path, rgb=np.asarray(rgb, "
+                "np.float32)); for videos of different lengths, one file a video, or all frames in one "
+                "array with num_frames."
             )
         if self.dtype.names or self.dtype.subdtype:
             raise DataError(f"{where} is a table of fields ({self.dtype}). Save one plain array a modality.")
@@ -52,8 +56,7 @@ class Stream:
         if declared != there:
             raise DataError(
                 f"{where} says that it is {self.dtype} {self.shape}, which takes {declared:,} bytes, but "
-                f"holds {there:,}. "
-                "The file is damaged or cut off; save it again."
+                f"holds {there:,}. The file is damaged or cut off; save it again."
             )
 
     @property
@@ -104,8 +107,7 @@ class Stream:
         if size > LARGEST:
             raise DataError(
                 f"{self._where}: {self.dtype} {shape} would take {size:,} bytes at once, more than the "
-                f"{LARGEST:,} that "
-                "are read for one video. Save shorter videos, or one file a video."
+                f"{LARGEST:,} that are read for one video. Save shorter videos, or one file a video."
             )
         try:
             read = self._file.read(size)
@@ -152,13 +154,27 @@ def opened_archive(path: Path) -> Iterator[Archive]:
     """
     try:
         file = zipfile.ZipFile(path)
+        said = _said_to_hold(path, len(file.comment))
     except _DAMAGED as error:
         raise DataError(
             f"{path} is not an .npz archive, or a damaged one ({shorten(error, 120)}). Save it again with "
             "np.savez."
         ) from error
     with file:
+        # A member can be lost in a broken length of the table of contents, which zipfile does not notice.
+        if said not in (len(file.infolist()), _UNSAID):
+            raise DataError(
+                f"{path} says that it holds {said} arrays, but {len(file.infolist())} can be found. Save it "
+                "again."
+            )
         yield Archive(file, path)
+
+
+def _said_to_hold(path: Path, comment: int) -> int:
+    """How many members an archive's last record tells of."""
+    with path.open("rb") as file:
+        file.seek(-_LAST.size - comment, os.SEEK_END)
+        return _LAST.unpack(file.read(_LAST.size))[4]
 
 
 @contextmanager

@@ -91,8 +91,7 @@ class Classes:
         if not self.names:
             return (
                 f"{where}: the label {shorten(piece)!r} is no number, and there are no names of classes. "
-                "Say which number "
-                "each name has (`--classes FILE`)."
+                "Say which number each name has (`--classes FILE`)."
             )
         hint = nearest(piece, self._numbers)
         return f"{where}: there is no class {shorten(piece)!r} in {self.source}.{hint} Names are parted by semicolons."
@@ -148,9 +147,8 @@ def gathered(cells: Iterable[str], source: Path) -> Classes:
         example = strange or next(piece for piece in sorted(said) if is_number(piece))
         raise DataError(
             f"{source}: the label {shorten(example)!r} is neither a name among names nor a whole number "
-            "from 0 among "
-            "numbers. Write all as the one or the other, or say which number each name has (`--classes "
-            "FILE`)."
+            "from 0 among numbers. Write all as the one or the other, or say which number each name has "
+            "(`--classes FILE`)."
         )
     return Classes(dict(enumerate(names)), len(names), str(source))
 

@@ -85,23 +85,21 @@ class Coder:
             if self.level == "frame" and array.ndim == 1:
                 raise DataError(
                     f"{where}: {name} is one row of {len(array)} values, but the data set has frames, "
-                    "(frames, size). Import "
-                    "the one and the other into folders of their own (`--level`)."
+                    "(frames, size). Import the one and the other into folders of their own (`--level`)."
                 )
             if name not in self.sizes:
                 self._meet(name, array, where)
             if array.shape[-1] != self.sizes[name]:
                 raise DataError(
                     f"{where}: {name} has {array.shape[-1]} values a frame, but {self.sizes[name]} in the "
-                    "videos before it. "
-                    "Import videos of other features into a folder of their own."
+                    "videos before it. Import videos of other features into a folder of their own."
                 )
         for name in self.sizes.keys() - arrays.keys():
             if self.missing == "refuse":
                 raise DataError(
                     f"{where} lacks the modality {name}, which the videos before it have. Leave the video "
-                    "out, import fewer "
-                    "modalities (`--modalities`), or take the lack for silence (`--missing silence`)."
+                    "out, import fewer modalities (`--modalities`), or take the lack for silence "
+                    "(`--missing silence`)."
                 )
             self.silent[name] += 1
 
@@ -109,8 +107,7 @@ class Coder:
         if not _NAME.fullmatch(name) or name in _TAKEN:
             raise DataError(
                 f"{where}: {shorten(name)!r} cannot be the name of a modality: letters, figures and _, and "
-                "none of "
-                f"{', '.join(sorted(_TAKEN))}. Rename it."
+                f"none of {', '.join(sorted(_TAKEN))}. Rename it."
             )
         if array.shape[-1] == 0:
             raise DataError(f"{where}: {name} has frames of no values. Compute the features anew.")
@@ -118,8 +115,7 @@ class Coder:
             if self.missing == "refuse":
                 raise DataError(
                     f"{where} has the modality {name}, which the videos before it lack. Import only those "
-                    "that all have "
-                    "(`--modalities`), or take the lack for silence (`--missing silence`)."
+                    "that all have (`--modalities`), or take the lack for silence (`--missing silence`)."
                 )
             self.silent[name] += self._videos
         self.sizes[name] = array.shape[-1]
@@ -133,8 +129,8 @@ class Coder:
             told = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise DataError(
                 f"{where}: the modalities differ in their number of frames ({told}), by more than "
-                f"{self.frames_apart}. "
-                "Extract them at one rate, or let them be cut to the shorter (`--frames-apart`)."
+                f"{self.frames_apart}. Extract them at one rate, or let them be cut to the shorter "
+                "(`--frames-apart`)."
             )
         self.cut += 1
         return {name: array[:shortest] for name, array in arrays.items()}
@@ -153,8 +149,7 @@ class Coder:
             )
             raise DataError(
                 f"{where}: {name} holds NaN or infinite values, {place} first. Compute the features anew, "
-                "or leave the "
-                "video out."
+                "or leave the video out."
             )
         if self._kept_as == "float":
             return array
@@ -168,8 +163,7 @@ def _plain(array: np.ndarray, where: str) -> np.ndarray:
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise DataError(
             f"{where} is {array.dtype}; expected uint8 (YouTube-8M's bytes) or floats. Save it as one of "
-            "them, or say which "
-            "arrays are modalities (`--modalities`)."
+            "them, or say which arrays are modalities (`--modalities`)."
         )
     if array.ndim not in (1, 2):
         raise DataError(

@@ -102,8 +102,8 @@ def labels_of(values: np.ndarray, where: str) -> list[int] | list[str]:
     if values.size == 0:  # an empty list has no type of its own: numpy makes it floats
         return []
     raise DataError(
-        f"{where}: labels must be whole numbers, names, or true and false for each class. "
-        f"Received: {values.dtype} {values.shape}."
+        f"{where}: labels must be whole numbers, names, or true and false for each class. Received: "
+        f"{values.dtype} {values.shape}."
     )
 
 
@@ -129,8 +129,7 @@ def by_modality(names: Iterable[str], where: str) -> dict[str, str]:
         if found.setdefault(modality(name), name) != name:
             raise DataError(
                 f"{where}: {found[modality(name)]} and {shorten(name)} are both the modality "
-                f"{modality(name)}. "
-                "Say which is wanted (`--modalities`)."
+                f"{modality(name)}. Say which is wanted (`--modalities`)."
             )
     return found
 

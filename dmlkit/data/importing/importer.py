@@ -81,22 +81,25 @@ class Importer:
                 share = clipped / coder.values[name]
                 advice = " That is much: floats keep them (`--coding float`)." if share > MUCH else ""
                 notes.append(
-                    f"{name}: {clipped:,} of {coder.values[name]:,} values ({share:.2g} of them) lay "
-                    "outside [-2, 2] and "
-                    f"were clipped.{advice}"
+                    f"{name}: {clipped:,} of {coder.values[name]:,} values ({_percent(share)}) lay outside "
+                    f"[-2, 2] and were clipped.{advice}"
                 )
         if coder.cut:
-            notes.append(f"{coder.cut:,} videos were cut to the shorter of their modalities.")
-        notes += [f"{name} is missing in {count:,} videos." for name, count in coder.silent.items() if count]
+            cut = "1 video was" if coder.cut == 1 else f"{coder.cut:,} videos were"
+            notes.append(f"{cut} cut to the shorter of {'its' if coder.cut == 1 else 'their'} modalities.")
+        notes += [
+            f"{name} is missing in {_videos(count)}, where it is read as silence."
+            for name, count in coder.silent.items()
+            if count
+        ]
         if self._unlabelled:
-            notes.append(f"{self._unlabelled:,} videos carry no labels and are in the part {UNLABELLED}.")
+            notes.append(f"Without labels, and so in the part {UNLABELLED}: {_videos(self._unlabelled)}.")
         if self._aside:
             notes.append(f"Left aside: {shorten(', '.join(self._aside), 200)}.")
         unused = sorted(self.table.ids - self._ids) if self.table else []
         if unused:
             notes.append(
-                f"{self.table.path} names {len(unused):,} videos that are not there: "
-                f"{shorten(', '.join(unused))}."
+                f"{self.table.path} names {_videos(len(unused))} not there: {shorten(', '.join(unused))}."
             )
         if self.classes.num_classes is None:
             notes.append(f"The number of classes ({self.classes.count}) is one more than the highest label.")
@@ -132,3 +135,11 @@ class Importer:
     def _told(self, video: Imported) -> str | None:
         told = self.table.parts.get(video.id) if self.table else None
         return told or video.part
+
+
+def _videos(count: int) -> str:
+    return "1 video" if count == 1 else f"{count:,} videos"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %" if share >= 1e-5 else "less than 0.001 %"

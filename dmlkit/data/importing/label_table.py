@@ -53,8 +53,8 @@ def _read(path: Path, rows: csv.DictReader) -> LabelTable:
     split = SPLIT_COLUMN if SPLIT_COLUMN in columns else None
     if key is None or not (label or split):
         raise DataError(
-            f"{path} needs a first line that names its columns: id, and labels, split or both. "
-            f"It begins with: {shorten(','.join(columns), 80) or 'nothing'}."
+            f"{path} needs a first line that names its columns: id, and labels, split or both. It begins "
+            f"with: {shorten(','.join(columns), 80) or 'nothing'}."
         )
     table = LabelTable(path, labels={} if label else None)
     for row in rows:
@@ -65,8 +65,7 @@ def _read(path: Path, rows: csv.DictReader) -> LabelTable:
         if row.get(None) or None in row.values():
             raise DataError(
                 f"{where} has not as many cells as the first line ({len(columns)}). Part labels by spaces "
-                "or semicolons, "
-                "or put them in quotes."
+                "or semicolons, or put them in quotes."
             )
         table.ids.add(name)
         if label:
@@ -75,7 +74,6 @@ def _read(path: Path, rows: csv.DictReader) -> LabelTable:
         if part and table.parts.setdefault(name, part) != part:
             raise DataError(
                 f"{where}: {shorten(name)} is in two parts, {shorten(table.parts[name])} and "
-                f"{shorten(part)}. "
-                "Leave it in one."
+                f"{shorten(part)}. Leave it in one."
             )
     return table

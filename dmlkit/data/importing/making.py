@@ -157,10 +157,8 @@ def _check_parts(
         told = ", ".join(f"{part} {videos[part]:,}" for part in SPLITS if part in videos)
         raise DataError(
             f"These {videos.total():,} videos ({told}) make no data set to train on: {error} With fewer "
-            "records a shard "
-            f"(`--records-per-shard`, now {records_per_shard}) there are more shards; only to predict on "
-            "the videos, put "
-            "them all into one part: `--split test=1`."
+            f"records a shard (`--records-per-shard`, now {records_per_shard}) there are more shards; only "
+            "to predict on the videos, put them all into one part: `--split test=1`."
         ) from error
 
 
@@ -183,8 +181,7 @@ def _describe(folder: Path, importer: Importer, *, name: str, vocabulary: str | 
     if not importer.classes.count:
         raise DataError(
             "No video has a label, so the number of classes is not to be known. Give --num-classes or "
-            "--classes: those of "
-            "the model that is to predict on them."
+            "--classes: those of the model that is to predict on them."
         )
     write_dataset_toml(
         str(folder),

@@ -63,8 +63,9 @@ def _parsed(record: bytes, where: str):
 
 def _video(example, where: str, file_name: str | None, choice: Choice) -> Imported:
     lists, context = example.feature_lists.feature_list, example.context.feature
-    frames = {_name(key, FRAMES): key for key in lists if key.endswith(FRAMES) and lists[key].feature}
-    means = {_name(key, MEANS): key for key in context if key.endswith(MEANS)}
+    # Sorted: the order of a message's keys is nobody's.
+    frames = {_name(key, FRAMES): key for key in sorted(lists) if key.endswith(FRAMES) and lists[key].feature}
+    means = {_name(key, MEANS): key for key in sorted(context) if key.endswith(MEANS)}
     if not frames and not means:
         raise DataError(_nothing(where, sorted((*lists, *context)), set(lists)))
     wanted = {name: key for name, key in (frames or means).items() if choice.takes(name)}
@@ -121,7 +122,8 @@ def _name(key: str, ending: str) -> str:
 
 
 def _nothing(where: str, keys: list[str], lists: set[str]) -> str:
-    said = f"{where} has no features of MediaPipe's (<MODALITY>{FRAMES}). Its keys: {shorten(', '.join(keys), 200) or 'none'}."
+    held = shorten(", ".join(keys), 200) or "none"
+    said = f"{where} has no features of MediaPipe's (<MODALITY>{FRAMES}). Its keys: {held}."
     if lists & {"rgb", "audio", "audio_embedding"} or {"mean_rgb", "mean_audio"} & set(keys):
         said += " That is YouTube-8M's own layout, which needs no import: give its folder to --data as it is."
     return said

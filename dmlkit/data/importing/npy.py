@@ -56,15 +56,13 @@ def _folders(path: Path, choice: Choice) -> dict[str, Path]:
         if choice.names is not None and len(choice.names) != 1:
             raise UsageError(
                 f"{path} holds the {SUFFIX} files of one modality, but --modalities names "
-                f"{len(choice.names)}. Name one, "
-                f"or put the files into {path.name}/<modality>/<id>{SUFFIX}."
+                f"{len(choice.names)}. Name one, or put the files into {path.name}/<modality>/<id>{SUFFIX}."
             )
         return {choice.names[0] if choice.names else ALONE: path}
     if len(inner) > MOST_MODALITIES and choice.names is None:
         raise DataError(
             f"{path} holds {len(inner):,} folders of {SUFFIX} files, each of which would be a modality. "
-            "Expected "
-            f"<modality>/<id>{SUFFIX}; name the modalities (`--modalities`) if these are."
+            f"Expected <modality>/<id>{SUFFIX}; name the modalities (`--modalities`) if these are."
         )
     wanted = by_modality((name for name in inner if choice.takes(name)), str(path))
     return {modality: path / name for modality, name in wanted.items()}

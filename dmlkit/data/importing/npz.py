@@ -51,8 +51,7 @@ def _one(archive: Archive, path: Path, choice: Choice, names: str | None) -> Imp
         held = ", ".join(f"{shorten(name)} {archive.stream(name).shape}" for name in archive.names)
         raise DataError(
             f"{where} holds no modality: of one video, an array (frames, size) or (size,). To hold many "
-            "videos it needs "
-            f"`ids`. It holds: {held or 'nothing'}."
+            f"videos it needs `ids`. It holds: {held or 'nothing'}."
         )
     # Beside frames, a row of numbers is something else: times, a mean.
     aside = [name for name, stream in streams.items() if stream.ndim != deepest]
@@ -135,8 +134,7 @@ def _cut(stream: Stream, where: str, videos: int, counts: np.ndarray | None) -> 
         if counts is not None and (counts > stream.shape[1]).any():
             raise DataError(
                 f"{where}: video {int(np.argmax(counts > stream.shape[1]))} is said to have more frames "
-                "than the "
-                f"{stream.shape[1]} there are."
+                f"than the {stream.shape[1]} there are."
             )
         lengths = counts if counts is not None else np.full(videos, stream.shape[1])
         return (stream.take(1)[0, :length] for length in lengths.tolist())
@@ -144,8 +142,7 @@ def _cut(stream: Stream, where: str, videos: int, counts: np.ndarray | None) -> 
         if stream.shape[0] != int(counts.sum()):
             raise DataError(
                 f"{where} has {stream.shape[0]:,} frames, but the videos' frames add up to "
-                f"{int(counts.sum()):,}. "
-                "Correct num_frames or offsets, or leave them out at video level."
+                f"{int(counts.sum()):,}. Correct num_frames or offsets, or leave them out at video level."
             )
         return (stream.take(length) for length in counts.tolist())
     if stream.ndim == 2:
@@ -153,8 +150,7 @@ def _cut(stream: Stream, where: str, videos: int, counts: np.ndarray | None) -> 
         return (stream.take(1)[0] for _ in range(videos))
     raise DataError(
         f"{where} must be (N, frames, size), (frames of all videos, size) with num_frames, or (N, size) at "
-        "video "
-        f"level. Received: {stream.shape}. Say which arrays are modalities (`--modalities`)."
+        f"video level. Received: {stream.shape}. Say which arrays are modalities (`--modalities`)."
     )
 
 

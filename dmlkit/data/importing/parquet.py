@@ -62,10 +62,9 @@ def _columns(path: Path, schema, choice: Choice) -> tuple[dict[str, str], tuple[
     for name in wanted:
         if not _numbers(schema.field(name).type):
             raise DataError(
-                f"{path}: the column {shorten(name)} is {shorten(schema.field(name).type)}; a modality is "
-                "a list of lists "
-                "of numbers (frames), or a list of numbers (video level). Say which columns are modalities "
-                "(`--modalities`)."
+                f"{path}: the column {shorten(name)} is {shorten(schema.field(name).type)}; a modality is a "
+                "list of lists of numbers (frames), or a list of numbers (video level). Say which columns "
+                "are modalities (`--modalities`)."
             )
     if not wanted:
         raise DataError(

@@ -26,8 +26,7 @@ def read_shares(said: str) -> dict[str, float]:
         if name not in SPLITS:
             raise UsageError(
                 f"Unknown part {shorten(name)!r} in --split.{nearest(name, SPLITS)} There are: "
-                f"{', '.join(SPLITS)}, each with "
-                f"its share: {SHARES}."
+                f"{', '.join(SPLITS)}, each with its share: {SHARES}."
             )
         try:
             value = float(share)

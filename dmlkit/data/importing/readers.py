@@ -86,8 +86,8 @@ def expand(source: Path) -> list[tuple[str, Path]]:
     if holds_arrays(source):
         if found:
             raise DataError(
-                f"{source} holds {ARRAY} files and others ({shorten(found[0][1].name)}). Give one kind at "
-                "a time."
+                f"{source} holds {ARRAY} files and others ({shorten(found[0][1].name)}). Give one kind at a "
+                "time."
             )
         return [("npy", source)]
     if not found:
