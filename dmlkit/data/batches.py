@@ -18,6 +18,7 @@ from dmlkit.data import order
 from dmlkit.data.faults import ADVICE, FRAMING, RecordFault, where
 from dmlkit.data.frames import FrameParser
 from dmlkit.data.framing import hop
+from dmlkit.data.memory import keep_freed
 from dmlkit.data.schema import Dataset
 from dmlkit.data.shards import count_places, count_records
 from dmlkit.data.skipping import Skipped
@@ -139,6 +140,7 @@ class Batches:
 
     def _records(self) -> Iterator[order.Found]:
         """Serialized records in the order of this epoch."""
+        keep_freed()
         shards = self.dataset.splits[self.split]
         count = count_places if self.skipped.most else count_records
         taken = capped(shards, self.max_videos, count=count)

@@ -155,15 +155,15 @@ class Dataset:
         """
         from dmlkit.data.shards import count_places, count_records
 
-        count = count_places if Skipped.of(on_fault).most else count_records
-
         shards = self._shards(split)
         known = self.counts
         if self.records_per_shard is not None:
             known = dict.fromkeys(shards[:-1], self.records_per_shard) | known
+        if Skipped.of(on_fault).most:
+            return sum(known[shard] if shard in known else count_places(shard) for shard in shards)
         for shard in shards:
             if shard not in known and shard not in self._counts:
-                self._counts[shard] = count(shard)
+                self._counts[shard] = count_records(shard)
         return sum(known[shard] if shard in known else self._counts[shard] for shard in shards)
 
     def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
