@@ -139,6 +139,7 @@ def train(
             own_data,
             done,
             team=team,
+            skipped=skipped,
             folder=folder,
             profile=own_profile,
             seed=seed,
@@ -154,6 +155,7 @@ def train(
         team.join(team.each(lambda: team.predict(model, own_data, part, profile=own_profile)), folder, part)  # noqa: B023
         for part in ("tuning", "validate")
     )
+    team.count(skipped)
     record = {
         "kind": "training",
         "fingerprint": mark,
@@ -181,7 +183,21 @@ def train(
 
 
 def _climb(
-    model, dataset, done, *, team, folder, profile, seed, videos, batches, title, show: Lines, every, told
+    model,
+    dataset,
+    done,
+    *,
+    team,
+    skipped,
+    folder,
+    profile,
+    seed,
+    videos,
+    batches,
+    title,
+    show: Lines,
+    every,
+    told,
 ) -> None:
     """Train epoch by epoch until the budget is spent or the tuning part has not gained for long enough."""
     while done.epoch < profile.epochs and done.epoch - done.best_epoch < profile.patience:
@@ -209,6 +225,7 @@ def _climb(
                 f"Choose a lower learning rate than {profile.learning_rate}."
             )
         gap = team.gap(team.each(lambda: team.predict(model, dataset, "tuning", profile=profile)))
+        team.count(skipped)
         done.seconds += time.monotonic() - saver.started
         done.epoch += 1
         if gap > done.best_gap:
