@@ -239,6 +239,19 @@ def test_a_table_that_is_none_of_videos(tmp_path, refused, columns, parts):
         assert part in message
 
 
+def test_an_altered_value_is_told_where_the_table_has_checksums(tmp_path, refused):
+    table = pa.table({"id": ["a"], "rgb": [[[0.25, 0.5, 0.75]] * 3]})
+    pq.write_table(
+        table, tmp_path / "a.parquet", compression="none", use_dictionary=False, write_page_checksum=True
+    )
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[content.index(struct.pack("<d", 0.5)) + 3] ^= (
+        1  # neither the least nor the most, which stand elsewhere too
+    )
+    (tmp_path / "a.parquet").write_bytes(content)
+    assert "a.parquet cannot be read as parquet" in refused("a.parquet", split="test=1", num_classes=9)
+
+
 def test_sources_that_are_none(tmp_path, refused):
     assert "There is no" in refused("nowhere")
     (tmp_path / "empty").mkdir()
