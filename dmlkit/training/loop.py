@@ -13,7 +13,7 @@ import keras
 
 from dmlkit.data import open_dataset
 from dmlkit.data.determinism import make_deterministic
-from dmlkit.data.skipping import Skipped
+from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import Profile
@@ -45,6 +45,7 @@ def train(
     on_epoch: Callable[[dict], None] | None = None,
     tensorboard: str | os.PathLike | None = None,
     strategy: str = "auto",
+    on_fault: str = RAISE,
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
 
@@ -71,6 +72,8 @@ def train(
             this machine. `multi-worker`: all machines that the environment variable TF_CONFIG names, each of which
             runs the same call; the profile's batch is that of all of them together, the folder is shared, and the
             first, the chief, writes, shows and tells.
+        on_fault: `raise` at the first faulty record, or `skip N`: leave out at most N different ones over the whole
+            training; the run's record tells which. It can be changed when a training goes on.
 
     Returns:
         The finished run.
@@ -85,7 +88,7 @@ def train(
     experiment, profile, show = as_experiment(experiment), as_profile(profile), reporter(progress)
     # First of all: several workers must find each other before TensorFlow is used.
     team = choose(STRATEGIES, strategy, what="strategy")()
-    folder, skipped = Path(out), Skipped()
+    folder, skipped = Path(out), Skipped.of(on_fault)
     dataset = team.each(lambda: open_dataset(data) if isinstance(data, str | os.PathLike) else data)
     team.agree(
         {
@@ -110,7 +113,7 @@ def train(
             )
     # What this worker reads, and how; with one worker, all.
     own_data, own_profile = team.each(lambda: team.share(dataset, profile, skipped=skipped))
-    own_videos = team.each(lambda: {part: _videos(own_data, own_profile, part) for part in PARTS})
+    own_videos = team.each(lambda: {part: _videos(own_data, own_profile, part, skipped) for part in PARTS})
     videos = team.videos(own_videos)
     for part in PARTS:
         if not videos[part]:
@@ -130,7 +133,7 @@ def train(
         model.optimizer.build(model.trainable_variables)
     team.by_chief(lambda: make_folder(folder))
     team.check_shared(folder)
-    done = team.each(lambda: _resume(folder, model, mark=mark, workers=team.workers))
+    done = team.each(lambda: _resume(folder, model, mark=mark, workers=team.workers, skipped=skipped))
     team.start(model)
     logs = Path(tensorboard) / folder.name if tensorboard and team.chief else None
     with event_log(logs, history=done.history) as log:
@@ -151,8 +154,9 @@ def train(
             told=(log, *([on_epoch] if on_epoch else [])),
         )
     model.set_weights(done.best_weights)
+    settings = {"profile": own_profile, "on_fault": skipped}
     tuning, validation = (
-        team.join(team.each(lambda: team.predict(model, own_data, part, profile=own_profile)), folder, part)  # noqa: B023
+        team.join(team.each(lambda: team.predict(model, own_data, part, **settings)), folder, part)  # noqa: B023
         for part in ("tuning", "validate")
     )
     team.count(skipped)
@@ -165,7 +169,7 @@ def train(
         "precision": precision,
         "deterministic": deterministic,
         "strategy": team.to_record(),
-        "data": describe_data(dataset, videos=videos),
+        "data": describe_data(dataset, videos=videos) | {"skipped": skipped.to_record()},
         "parameters": model.count_params(),
         "epochs": done.epoch,
         "best_epoch": done.best_epoch,
@@ -211,6 +215,7 @@ def _climb(
             frame_choice=profile.frame_choice,
             max_frames=profile.max_frames,
             max_videos=profile.max_train_videos,
+            on_fault=skipped,
         )
         saver = checkpoint.MidEpoch(folder, done, every=every if team.chief else math.inf)
         bar = show.callbacks(
@@ -224,7 +229,9 @@ def _climb(
                 f"The loss of {title} is not a number after epoch {done.epoch + 1}: training has diverged. "
                 f"Choose a lower learning rate than {profile.learning_rate}."
             )
-        gap = team.gap(team.each(lambda: team.predict(model, dataset, "tuning", profile=profile)))
+        gap = team.gap(
+            team.each(lambda: team.predict(model, dataset, "tuning", profile=profile, on_fault=skipped))
+        )
         team.count(skipped)
         done.seconds += time.monotonic() - saver.started
         done.epoch += 1
@@ -247,7 +254,9 @@ def _climb(
                 tell(row)
 
 
-def _resume(folder: Path, model: keras.Model, *, mark: str, workers: int) -> checkpoint.Progress:
+def _resume(
+    folder: Path, model: keras.Model, *, mark: str, workers: int, skipped: Skipped
+) -> checkpoint.Progress:
     """The checkpoint's place; between two epochs any number of workers can go on.
 
     Raises:
@@ -260,10 +269,12 @@ def _resume(folder: Path, model: keras.Model, *, mark: str, workers: int) -> che
             f"now there are {workers}. Go on with {done.workers}, or delete {checkpoint.FILE} to begin anew."
         )
     done.workers = workers
+    skipped.add_rows(done.skipped.to_rows())
+    done.skipped = skipped
     return done
 
 
-def _videos(dataset, profile: Profile, part: str) -> int:
-    found = dataset.num_videos(part)
+def _videos(dataset, profile: Profile, part: str, skipped: Skipped) -> int:
+    found = dataset.num_videos(part, on_fault=skipped)
     cap = profile.caps[part]
     return found if cap is None else min(found, cap)
