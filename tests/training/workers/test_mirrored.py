@@ -15,6 +15,7 @@ tf.config.set_logical_device_configuration(
 )
 import numpy as np
 import dmlkit
+from dmlkit.errors import DmlkitError
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import SMOKE
 
@@ -28,7 +29,7 @@ for number, (level, experiment, profile, settings) in enumerate(cases):
                 data=data + ("/video" if level == "video" else ""), out=f"{out}/{number}-{strategy}",
                 profile=dataclasses.replace(SMOKE, **profile), progress="silent", strategy=strategy, **settings,
             )
-        except dmlkit.DmlkitError as error:
+        except DmlkitError as error:
             print(json.dumps({"said": f"{strategy}: {error}"}))
     if len(runs) == 2:
         one, two = (runs[strategy].model.get_weights() for strategy in runs)
