@@ -86,7 +86,7 @@ def test_the_limit_outlives_a_restart(damaged, generated, tmp_path):
         train(damaged, tmp_path / "run", on_fault="skip 3", on_epoch=interrupt)
     for shard in damaged.splits["train"][:2]:  # mended meanwhile: three had been left out nevertheless
         shutil.copy(generated / damaged.relative(shard), shard)
-    with pytest.raises(DataError, match="validate.*one too many: .*3"):
+    with pytest.raises(DataError, match=r"validate.*one too many: .*3"):
         train(damaged, tmp_path / "run", on_fault="skip 3", profile=PROFILE)
 
 
