@@ -98,6 +98,8 @@ def train(
             "data set": dataset.fingerprint,
             "seed": seed,
             "precision": precision,
+            "deterministic": deterministic,
+            "on_fault": skipped.policy,
         }
     )
     mark = training_mark(
