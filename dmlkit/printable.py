@@ -16,6 +16,25 @@ def shorten(text: object, longest: int = 40) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
+def without_controls(text: object) -> str:
+    """The text with every other character as it is, blanks too: paths keep theirs."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def counted(count: int, what: str, several: str | None = None) -> str:
+    """`1 video`, `2,000 videos`; `several` where that is not the word with an s."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def readable_size(size: float) -> str:
+    """`7.8 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.2f} TB"
+
+
 def readable(names: Sequence[str]) -> tuple[str, ...]:
     """Class names on one line each, and a number for those that say nothing."""
     return tuple(one_line(name) or f"class {number}" for number, name in enumerate(names))

@@ -148,8 +148,29 @@ def test_a_data_set_is_shown(generated):
 
 
 def test_start_up_lines_can_be_shown():
-    done = dmlkit("data", "show", "/nowhere", env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0"})
-    assert "port.cc" in done.stderr or "cuda" in done.stderr.lower()
+    # An address that is no local path: only TensorFlow knows the way, and is imported for it.
+    hidden = dmlkit("data", "show", "ram://nowhere")
+    one_paragraph(hidden, "There is no folder ram://nowhere", code=3)
+    shown = dmlkit("data", "show", "ram://nowhere", env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0"})
+    assert shown.stderr.endswith(hidden.stderr)
+    assert "port.cc" in shown.stderr or "cuda" in shown.stderr.lower()
+
+
+def test_a_missing_local_folder_is_told_without_tensorflow():
+    quick = dmlkit("data", "show", "/nowhere", env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "0"})
+    one_paragraph(quick, "There is no folder /nowhere", code=3)
+
+
+def test_what_an_error_quotes_neither_steers_the_terminal_nor_breaks_its_paragraph(tmp_path):
+    (tmp_path / "dataset.toml").write_text(
+        '"wi\\u001b[31mld\\nentry" = 1\n[features."a\\u001b]0;b"]\nkey = "x"\n'
+    )
+    done = dmlkit("data", "show", tmp_path)
+    one_paragraph(done, "unknown entry", code=3)
+    assert "\x1b" not in done.stderr
+    named = dmlkit("data", "check", tmp_path / "a\x1b[31m\nb")
+    one_paragraph(named, "There is nothing at", code=3)
+    assert "\x1b" not in named.stderr
 
 
 def test_the_notebooks_parameters_are_listed():

@@ -26,6 +26,7 @@ from dmlkit.cli.scoring import evaluate, predict
 from dmlkit.cli.submission import submission
 from dmlkit.cli.training import ensemble, experiments, train
 from dmlkit.errors import DmlkitError
+from dmlkit.printable import without_controls
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,7 +49,8 @@ def main() -> None:
     except DmlkitError as error:
         if len(arguments) < len(sys.argv) - 1:
             raise
-        click.echo(f"dmlkit: {error}", err=True)
+        # What it quotes may come from anywhere: nothing in it steers the terminal or makes a second paragraph.
+        click.echo(f"dmlkit: {without_controls(error)}", err=True)
         sys.exit(error.exit_code)
     finally:
         _let_go_of_a_broken_pipe()

@@ -8,13 +8,13 @@ import sys
 import click
 
 
-@click.command()
+@click.command(short_help="Read every record; say what is wrong, and what there is.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Processes; as many as it is worth where none is named, at most the cores.",
+    help="Processes.  [default: as many as the shards are worth]",
 )
 @click.option(
     "--faults",
@@ -22,17 +22,19 @@ import click
     default=20,
     show_default=True,
     metavar="N",
-    help="Faults of a data set that are shown in full; all are counted.",
+    help="Show so many faults of a data set in full; all are counted.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything, every fault, for other programs.")
 def check(paths, jobs, faults, as_json) -> None:
-    """Read every record of the data sets or single shards at PATH...: checksums, contents, counts.
+    """Read every record of the data sets, or single shards, at PATH...: checksums, contents, counts.
 
-    Says what is wrong with which record of which file, at which byte; which layout and release it is; frames and
-    labels a video, and which classes occur. Ids that stand twice are found by 8 bytes of memory a video.
+    Says what is wrong with which record of which file, at which byte; which layout and release it is; how many
+    frames and labels a video has, and which classes occur. Memory: 8 bytes a video, to find ids that stand twice.
 
-    A file cut exactly between two records is a valid one: only the [counts] of a dataset.toml tell (or a download's
-    hashes). Exit code: 0 where all is whole, 3 where something is wrong.
+    A file cut exactly between two records is whole to look at. It is found where dataset.toml counts the records of
+    each shard (data sets made by synthesize and import do), or by the hashes of `dmlkit data download --verify`.
+
+    Ends with 0 where all is whole, 3 where anything is wrong, 2 where it was called wrongly.
     """
     from dmlkit.data.checking import check as check_paths
 

@@ -8,6 +8,9 @@ from dmlkit.cli.check import check
 from dmlkit.cli.download import download
 from dmlkit.cli.importing import import_
 from dmlkit.cli.options import FOLDER, SEED
+from dmlkit.printable import counted
+
+AT_LEAST_ONE = click.IntRange(min=1)
 
 
 @click.group()
@@ -20,13 +23,37 @@ data.add_command(download)
 data.add_command(import_)
 
 
-@data.command()
+@data.command(short_help="Generate a data set in YouTube-8M's format.")
 @click.argument("out", type=FOLDER)
 @click.option("--seed", type=SEED, default=0, show_default=True, help="The same bytes for the same seed.")
 @click.option("--full", is_flag=True, help="1,024 + 128 dimensions and up to 300 frames.")
-@click.option("--train", "train_videos", type=click.IntRange(min=1), default=2000, show_default=True)
-@click.option("--validate", "validate_videos", type=click.IntRange(min=1), default=1000, show_default=True)
-@click.option("--test", "test_videos", type=click.IntRange(min=0), default=200, show_default=True)
+@click.option(
+    "--train",
+    "train_videos",
+    type=AT_LEAST_ONE,
+    default=2000,
+    show_default=True,
+    metavar="N",
+    help="Videos to train on.",
+)
+@click.option(
+    "--validate",
+    "validate_videos",
+    type=AT_LEAST_ONE,
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Videos to validate on.",
+)
+@click.option(
+    "--test",
+    "test_videos",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Videos without labels.",
+)
 def synthesize(out, seed, full, train_videos, validate_videos, test_videos) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in stated kinds."""
     from dmlkit.data.synthetic import synthesize as generate
@@ -45,7 +72,7 @@ def synthesize(out, seed, full, train_videos, validate_videos, test_videos) -> N
     click.echo(f"The generated data set is in {path} (frame level) and {path / 'video'} (video level).")
 
 
-@data.command()
+@data.command(short_help="Say what a data set holds, without reading it all.")
 @click.argument("path")
 def show(path) -> None:
     """Say what the data set at PATH holds, and what was read off its shards."""
@@ -53,11 +80,12 @@ def show(path) -> None:
 
     dataset = open_dataset(path)
     features = ", ".join(
-        f"{name} {feature.size} ({feature.coding})" for name, feature in dataset.features.items()
+        f"{name} {feature.size:,} ({feature.coding})" for name, feature in dataset.features.items()
     )
     click.echo(f"{dataset.name}: {dataset.level} level, {features}, {dataset.num_classes:,} classes")
     for split, shards in dataset.splits.items():
         labels = "" if split in dataset.labelled else ", without labels"
-        click.echo(f"  {split:9} {dataset.num_videos(split):>9,} videos in {len(shards):,} shards{labels}")
+        videos = counted(dataset.num_videos(split), "video")
+        click.echo(f"  {split:9} {videos:>16} in {counted(len(shards), 'shard')}{labels}")
     for note in dataset.notes:
         click.echo(f"  {note}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from dmlkit.cli.options import FOLDER, goes_on_later
+from dmlkit.printable import counted
 
 # Written out, and compared with its table by a test: the tables' rooms are entered by the command that needs them.
 SPLITS = ("train", "validate", "test")
 
 
-@click.command()
+@click.command(short_help="Fetch YouTube-8M, or a share of it; each file is compared with its MD5.")
 @click.argument("partition")
 @click.argument("out", type=FOLDER)
 @click.option(
@@ -28,28 +29,40 @@ SPLITS = ("train", "validate", "test")
     help="A share of the shards: 1/100 is the first of a hundred parts, 2/100 the second.",
 )
 @click.option(
-    "--mirror", default="us", show_default=True, metavar="NAME|URL", help="us, eu, asia, or an address."
+    "--mirror",
+    default="us",
+    show_default=True,
+    metavar="NAME|URL",
+    help="us, eu, asia, or https://host/folder.",
 )
 @click.option(
     "--plans", metavar="URL", help="Address of the lists of files, where they are not at the mirror."
 )
-@click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64), help="Files at a time.")
+@click.option(
+    "--jobs", default=4, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Files at a time."
+)
 @click.option("--verify", is_flag=True, help="Hash every file anew, also those found right before.")
-@click.option("--replace", is_flag=True, help="Replace files of a shard's name that never were right.")
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="Replace files that bear a shard's name and are not the plan's, also those not fetched by this command.",
+)
 @click.option("--any-size", is_flag=True, help="Begin also where the disk is too small for all.")
 @click.option(
     "--retries",
     default=5,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Of a file, in a row without a new byte.",
+    metavar="N",
+    help="Attempts more that may bring nothing of a file, in a row.",
 )
 @click.option(
     "--timeout",
     default=30.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="Seconds without an answer.",
+    metavar="SECONDS",
+    help="Without an answer, before another attempt.",
 )
 def download(partition, out, retries, timeout, **asked) -> None:
     """Fetch a PARTITION of YouTube-8M into the folder OUT; every file is compared with its MD5.
@@ -60,9 +73,16 @@ def download(partition, out, retries, timeout, **asked) -> None:
     1/frame_level   2017, the paper's; 1.71 TB, withdrawn in 2018
     1/video_level   2017, the paper's; 31 GB, withdrawn in 2018
 
-    The names are those of YouTube-8M's own downloader (partition=2/frame/train shard=1,100), and so are the shares
-    and the shards' names: what it fetched is recognised. The same command goes on where one stopped, and fetches
-    only what is missing. It ends with 3 where any file is missing or wrong, and says which.
+    The first hundredth of the training frames; how much that is, is told before it begins:
+
+    \b
+    dmlkit data download 2/frame yt8m --split train --shards 1/100
+
+    The same command goes on where one stopped, and fetches only what is missing. Names of partitions, shares and
+    files are those of YouTube-8M's own downloader, so that what that fetched is recognised.
+
+    Ends with 0 where every file is there and right, 3 where any is missing or wrong (it says which), 2 where it was
+    called wrongly or the disk is too small, 130 after Ctrl-C.
     """  # noqa: D301
     from dmlkit.data.downloading import TOLD, IncompleteDownload, Patience
     from dmlkit.data.downloading import download as fetch
@@ -76,5 +96,5 @@ def download(partition, out, retries, timeout, **asked) -> None:
                     click.echo(f"{name}: {why}", err=True)
             raise
     click.echo(
-        f"All {done.files:,} files are whole and right in {done.path}; {done.fetched:,} of them are new."
+        f"Whole and right in {done.path}: {counted(done.files, 'file')}, of which {done.fetched:,} new."
     )

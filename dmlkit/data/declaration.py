@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from dmlkit.data.files import exists, read_whole, write_whole
 from dmlkit.data.schema import LEVELS, SPLITS, Feature
 from dmlkit.errors import DataError, nearest
+from dmlkit.printable import shorten
 
 FILE = "dataset.toml"
 _KEYS = {
@@ -64,15 +65,16 @@ def read_declaration(root: str) -> Declaration:
     for key, value in entries.items():
         if key not in _KEYS:
             raise DataError(
-                f"{path}: unknown entry {key!r}.{nearest(key, _KEYS)} It may have: {', '.join(_KEYS)}."
+                f"{path}: unknown entry {shorten(key)!r}.{nearest(key, _KEYS)} It may have: {', '.join(_KEYS)}."
             )
         kind = _KEYS[key]
         if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
-            raise DataError(f"{path}: {key} must be {_KINDS[kind]}. Received: {value!r}.")
+            raise DataError(f"{path}: {key} must be {_KINDS[kind]}. Received: {shorten(repr(value))}.")
     level = entries.get("level")
     if level is not None and level not in LEVELS:
         raise DataError(
-            f"{path}: level must be one of {', '.join(LEVELS)}. Received: {level!r}.{nearest(level, LEVELS)}"
+            f"{path}: level must be one of {', '.join(LEVELS)}. Received: {shorten(repr(level))}."
+            f"{nearest(level, LEVELS)}"
         )
     entries["features"] = {
         name: _feature(path, name, table, level) for name, table in entries.get("features", {}).items()
@@ -83,7 +85,8 @@ def read_declaration(root: str) -> Declaration:
     for shard, count in entries.get("counts", {}).items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise DataError(
-                f"{path}: the count of {shard!r} must be a whole number, the records it holds. Received: {count!r}."
+                f"{path}: the count of {shorten(shard, 80)!r} must be a whole number, the records it holds. "
+                f"Received: {shorten(repr(count))}."
             )
     return Declaration(**entries)
 
@@ -143,19 +146,20 @@ _KINDS = {str: "a text", int: "a whole number above 0", bool: "true or false", d
 def _feature(path: str, name: str, table: object, level: str | None) -> Feature:
     if not isinstance(table, dict) or "size" not in table:
         raise DataError(
-            f"{path}: [features.{name}] must be a table with at least `size`. Received: {table!r}."
+            f"{path}: [features.{shorten(name)}] must be a table with at least `size`. "
+            f"Received: {shorten(repr(table))}."
         )
     for key in table:
         if key not in _FEATURE_KEYS:
             raise DataError(
-                f"{path}: unknown entry {key!r} in [features.{name}].{nearest(key, _FEATURE_KEYS)} "
+                f"{path}: unknown entry {shorten(key)!r} in [features.{shorten(name)}].{nearest(key, _FEATURE_KEYS)} "
                 f"It may have: {', '.join(_FEATURE_KEYS)}."
             )
     video = level == "video"
     coding = table.get("coding", "float" if video else "byte")
     if video and coding == "byte":
         raise DataError(
-            f"{path}: [features.{name}] is byte-coded, but video-level records hold floats. Correct coding."
+            f"{path}: [features.{shorten(name)}] is byte-coded, but video-level records hold floats. Correct coding."
         )
     return Feature(name, table["size"], coding, table.get("key", f"mean_{name}" if video else name))
 
@@ -163,12 +167,14 @@ def _feature(path: str, name: str, table: object, level: str | None) -> Feature:
 def _patterns(path: str, split: str, patterns: object) -> list[str]:
     if split not in SPLITS:
         raise DataError(
-            f"{path}: unknown split {split!r}.{nearest(split, SPLITS)} There are: {', '.join(SPLITS)}."
+            f"{path}: unknown split {shorten(split)!r}.{nearest(split, SPLITS)} There are: {', '.join(SPLITS)}."
         )
     if isinstance(patterns, str):
         patterns = [patterns]
     if not isinstance(patterns, list) or not patterns or not all(isinstance(each, str) for each in patterns):
-        raise DataError(f"{path}: the split {split!r} must be a list of patterns. Received: {patterns!r}.")
+        raise DataError(
+            f"{path}: the split {split!r} must be a list of patterns. Received: {shorten(repr(patterns))}."
+        )
     return patterns
 
 

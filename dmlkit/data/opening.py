@@ -14,9 +14,9 @@ from dmlkit.data.labels import read_context
 from dmlkit.data.layout import Layout, recognise
 from dmlkit.data.schema import Dataset, Feature
 from dmlkit.data.shards import first_records, list_shards, match_shards
-from dmlkit.data.splits import divide, split_of
+from dmlkit.data.splits import by_split, divide
 from dmlkit.data.videos import NOT_AN_EXAMPLE
-from dmlkit.data.vocabulary import Vocabulary, find_vocabulary, read_vocabulary
+from dmlkit.data.vocabulary import Vocabulary, vocabulary_of
 from dmlkit.errors import DataError
 
 # The releases one meets without their vocabulary beside them: key in the records, its size, the id's key → classes.
@@ -51,11 +51,11 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         }
         _check_apart(root, found)
     else:
-        found = _by_name(list_shards(root), root)
+        found = by_split(list_shards(root), root)
     layouts = {split: recognise(shards) for split, shards in found.items()}
     labelled = frozenset(split for split, layout in layouts.items() if layout.labelled)
     level, features = _level_and_features(root, declared, layouts)
-    vocabulary = _vocabulary(root, declared)
+    vocabulary = vocabulary_of(root, declared.vocabulary)
     num_classes = declared.num_classes
     if num_classes is None:
         num_classes, note = _count_classes(root, vocabulary, found, labelled, features)
@@ -111,13 +111,6 @@ def _check_apart(root: str, found: dict[str, tuple[str, ...]]) -> None:
                 )
 
 
-def _by_name(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
-    for shard in shards:
-        found.setdefault(split_of(shard, root), []).append(shard)
-    return {split: tuple(each) for split, each in found.items()}
-
-
 def _level_and_features(
     root: str, declared: Declaration, layouts: dict[str, Layout]
 ) -> tuple[str, dict[str, Feature]]:
@@ -136,11 +129,6 @@ def _level_and_features(
     return levels.pop(), declared.features or features
 
 
-def _vocabulary(root: str, declared: Declaration) -> Vocabulary | None:
-    path = posixpath.join(root, declared.vocabulary) if declared.vocabulary else find_vocabulary(root)
-    return read_vocabulary(path) if path else None
-
-
 def _count_classes(
     root: str,
     vocabulary: Vocabulary | None,
@@ -153,11 +141,10 @@ def _count_classes(
             vocabulary.num_classes,
             f"The number of classes ({vocabulary.num_classes}) is the vocabulary's.",
         )
-    id_key = _id_key(next(iter(found.values())))
-    for feature in features.values():
-        if (feature.key, feature.size, id_key) in RELEASES:
-            release, num_classes = RELEASES[feature.key, feature.size, id_key]
-            return num_classes, f"The records look like {release}'s, so there are {num_classes} classes."
+    first = messages.SequenceExample.FromString(first_records(next(iter(found.values())), 1)[0])
+    if known := release_of(first, features.values()):
+        release, num_classes = known
+        return num_classes, f"The records look like {release}'s, so there are {num_classes} classes."
     if not labelled:
         raise DataError(
             f"{root} has neither labels nor a vocabulary, so its number of classes is not to be known. Put the "
@@ -170,9 +157,10 @@ def _count_classes(
     )
 
 
-def _id_key(shards: tuple[str, ...]) -> str:
-    record = messages.SequenceExample.FromString(first_records(shards, 1)[0])
-    return "video_id" if "video_id" in record.context.feature else "id"
+def release_of(record: messages.SequenceExample, features: Iterable[Feature]) -> tuple[str, int] | None:
+    """The release that a data set's features and one of its records look like, and its number of classes."""
+    id_key = "video_id" if "video_id" in record.context.feature else "id"
+    return next((known for each in features if (known := RELEASES.get((each.key, each.size, id_key)))), None)
 
 
 def _highest_label(shards: tuple[str, ...]) -> int:

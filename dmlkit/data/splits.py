@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dmlkit.errors import DataError
 
@@ -30,6 +30,14 @@ def split_of(shard: str, root: str) -> str:
             if pattern.search(part):
                 return split
     return "train"
+
+
+def by_split(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...]]:
+    """Split → shards, by their names."""
+    found: dict[str, list[str]] = {}
+    for shard in shards:
+        found.setdefault(split_of(shard, root), []).append(shard)
+    return {split: tuple(each) for split, each in found.items()}
 
 
 def divide(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dmlkit.data.files import exists, read_whole
 from dmlkit.errors import DataError
-from dmlkit.printable import one_line
+from dmlkit.printable import one_line, shorten
 
 FILES = ("vocabulary.csv", "label_names.csv", "class_labels_indices.csv")
 INDEX_COLUMNS = ("Index", "index", "label_id")
@@ -46,6 +46,16 @@ def find_vocabulary(root: str) -> str | None:
     return next((path for path in paths if exists(path)), None)
 
 
+def vocabulary_of(root: str, named: str | None) -> Vocabulary | None:
+    """The vocabulary of a data set: the file that its dataset.toml names, else a known one in its folder, else None.
+
+    Raises:
+        DataError: The file is missing, or not such a table.
+    """
+    path = posixpath.join(root, named) if named else find_vocabulary(root)
+    return read_vocabulary(path) if path else None
+
+
 def read_vocabulary(path: str) -> Vocabulary:
     """Read YouTube-8M's vocabulary (2018), its label names (2017), AudioSet's class labels, or our own.
 
@@ -56,14 +66,33 @@ def read_vocabulary(path: str) -> Vocabulary:
         raise DataError(
             f"There is no vocabulary {path}. Put it there, or correct `vocabulary` in dataset.toml."
         )
-    rows = csv.DictReader(io.StringIO(read_whole(path).decode("utf-8-sig", "replace"), newline=""))
+    return parse_vocabulary(read_whole(path), path)
+
+
+def parse_vocabulary(table: bytes, source: str) -> Vocabulary:
+    """The same of a file's bytes.
+
+    Args:
+        table: The bytes.
+        source: Where they are from, for messages.
+
+    Raises:
+        DataError: They are not such a table.
+    """
+    try:
+        return _parsed(csv.DictReader(io.StringIO(table.decode("utf-8-sig", "replace"), newline="")), source)
+    except csv.Error as error:
+        raise DataError(f"{source} is not a vocabulary: it is no CSV ({error}).") from error
+
+
+def _parsed(rows: csv.DictReader, source: str) -> Vocabulary:
     columns = rows.fieldnames or []
     index = next((name for name in INDEX_COLUMNS if name in columns), None)
     label = next((name for name in NAME_COLUMNS if name in columns), None)
     if index is None or label is None:
         raise DataError(
-            f"{path} is not a vocabulary: it needs a column of class numbers ({', '.join(INDEX_COLUMNS)}) and one of "
-            f"names ({', '.join(NAME_COLUMNS)}). Its columns are: {', '.join(columns) or 'none'}."
+            f"{source} is not a vocabulary: it needs a column of class numbers ({', '.join(INDEX_COLUMNS)}) and one of "
+            f"names ({', '.join(NAME_COLUMNS)}). Its columns are: {shorten(', '.join(columns), 200) or 'none'}."
         )
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
@@ -74,11 +103,11 @@ def read_vocabulary(path: str) -> Vocabulary:
             number = -1
         if number < 0:
             raise DataError(
-                f"{path}, line {rows.line_num}: {row[index]!r} is not the number of a class. Correct it."
+                f"{source}, line {rows.line_num}: {shorten(row[index])!r} is not the number of a class. Correct it."
             )
         names[number] = one_line(row[label] or "")
         if KIND_COLUMN in columns:
             kinds[number] = one_line(row[KIND_COLUMN] or "")
     if not names:
-        raise DataError(f"The vocabulary {path} names no class. Take it out, or put the full file there.")
+        raise DataError(f"The vocabulary {source} names no class. Take it out, or put the full file there.")
     return Vocabulary(names, kinds)

@@ -12,9 +12,9 @@ from tqdm import tqdm
 from dmlkit.data.checking.crew import Task, spread, worthwhile
 from dmlkit.data.checking.duplicates import find_duplicates
 from dmlkit.data.checking.reports import Report, SetReport
+from dmlkit.data.checking.shards import size_if_there
 from dmlkit.data.checking.tallies import FILES, Fault, Outcome, Tally
 from dmlkit.data.checking.targets import Target, find_targets
-from dmlkit.data.framing import size_of
 from dmlkit.errors import UsageError
 
 
@@ -106,12 +106,10 @@ class _Gathered:
 
 def _task(target: Target, shard: str, keep: int | None) -> Task:
     return Task(
-        shard, _size(shard), target.expected, target.exactly.get(shard), target.at_most.get(shard), keep
+        shard,
+        size_if_there(shard),
+        target.expected,
+        target.exactly.get(shard),
+        target.at_most.get(shard),
+        keep,
     )
-
-
-def _size(shard: str) -> int:
-    try:
-        return size_of(shard)
-    except Exception:  # told when it is read
-        return 0

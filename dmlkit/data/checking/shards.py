@@ -23,6 +23,8 @@ from dmlkit.errors import DataError
 STEP_BYTES = 16 << 20
 # These lose count of the records, so that their number says nothing more.
 _UNCOUNTED = {*FRAMING, "unreadable"} - {"record checksum"}
+# One byte may be wrong, but then a record further on can be told; so where there is a single one, less is certain.
+NO_SHARD = "no record is to be found in it: the file is no TFRecord, or damaged as a whole. Fetch it again."
 # Kinds that a record of the other level shows as.
 _LACKING = {"frames", "no features"}
 
@@ -99,7 +101,9 @@ def check_shard(
         _count(tally, seen, expected)
         if seen.video_id:
             ids.append(hashed(seen.video_id))
-    tally.bytes = _size(shard)
+    if faults and tally.records == 1 and framed.fault == "length checksum" and not framed.offset:
+        faults[0] = faults[0]._replace(what=NO_SHARD)
+    tally.bytes = size_if_there(shard)
     if not _UNCOUNTED & tally.faults.keys():
         _compare(tally.records, exactly, at_most, tally.bytes, found)
     told(tally.bytes - reached)
@@ -161,8 +165,9 @@ def _compare(records: int, exactly: int | None, at_most: int | None, size: int, 
         )
 
 
-def _size(shard: str) -> int:
+def size_if_there(shard: str) -> int:
+    """Its bytes; 0 where it is not to be read, which is told of the reading."""
     try:
         return size_of(shard)
-    except Exception:  # told already
+    except Exception:
         return 0

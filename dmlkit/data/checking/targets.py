@@ -15,12 +15,11 @@ from dmlkit.data import files, messages
 from dmlkit.data.checking.shards import Expected
 from dmlkit.data.declaration import FILE, Declaration, read_declaration
 from dmlkit.data.framing import walk
-from dmlkit.data.labels import ID_KEYS
-from dmlkit.data.layout import Layout, layout_of, parse
-from dmlkit.data.opening import RELEASES, counted_shards
+from dmlkit.data.layout import layout_of, parse
+from dmlkit.data.opening import counted_shards, release_of
 from dmlkit.data.shards import DEEPEST, list_shards, match_shards
-from dmlkit.data.splits import split_of
-from dmlkit.data.vocabulary import Vocabulary, find_vocabulary, read_vocabulary
+from dmlkit.data.splits import by_split
+from dmlkit.data.vocabulary import Vocabulary, find_vocabulary, vocabulary_of
 from dmlkit.errors import DataError, UsageError
 
 # A layout is read off the first records of so many shards, spread over all there are.
@@ -95,7 +94,7 @@ def _home(shard: str) -> str:
 
 def _target(root: str, shards: list[str] | None) -> Target:
     declared = read_declaration(root)
-    splits = _splits(root, declared) if shards is None else _by_name(sorted(set(shards)), root)
+    splits = _splits(root, declared) if shards is None else by_split(sorted(set(shards)), root)
     counts, missing = counted_shards(root, declared, splits)
     at_most = {}
     if declared.records_per_shard is not None and shards is None:
@@ -104,8 +103,8 @@ def _target(root: str, shards: list[str] | None) -> Target:
             at_most[each[-1]] = declared.records_per_shard
     records = _looked_at([shard for each in splits.values() for shard in each])
     layout = layout_of(records)
-    release, classes = _release(layout, records)
-    vocabulary = _vocabulary(root, declared)
+    release, classes = (layout and release_of(records[0], layout.features.values())) or (None, None)
+    vocabulary = vocabulary_of(root, declared.vocabulary)
     if declared.num_classes is not None:
         classes = declared.num_classes
     elif vocabulary:
@@ -127,15 +126,8 @@ def _target(root: str, shards: list[str] | None) -> Target:
 
 def _splits(root: str, declared: Declaration) -> dict[str, tuple[str, ...]]:
     if not declared.splits:
-        return _by_name(list_shards(root), root)
+        return by_split(list_shards(root), root)
     return {split: match_shards(root, patterns, split=split) for split, patterns in declared.splits.items()}
-
-
-def _by_name(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
-    for shard in shards:
-        found.setdefault(split_of(shard, root), []).append(shard)
-    return {split: tuple(each) for split, each in found.items()}
 
 
 def _looked_at(shards: Sequence[str]) -> list[messages.SequenceExample]:
@@ -163,20 +155,3 @@ def _first_good(shard: str) -> list[messages.SequenceExample]:
     except DataError:  # told when the shard is checked
         pass
     return found
-
-
-def _release(
-    layout: Layout | None, records: Sequence[messages.SequenceExample]
-) -> tuple[str | None, int | None]:
-    if layout is None:
-        return None, None
-    id_key = next((key for key in reversed(ID_KEYS) if key in records[0].context.feature), ID_KEYS[0])
-    for feature in layout.features.values():
-        if (feature.key, feature.size, id_key) in RELEASES:
-            return RELEASES[feature.key, feature.size, id_key]
-    return None, None
-
-
-def _vocabulary(root: str, declared: Declaration) -> Vocabulary | None:
-    path = posixpath.join(root, declared.vocabulary) if declared.vocabulary else find_vocabulary(root)
-    return read_vocabulary(path) if path else None

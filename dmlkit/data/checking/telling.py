@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from dmlkit.data.checking.reports import CLASSES_NAMED, Report, SetReport
-from dmlkit.printable import one_line, shorten
+from dmlkit.printable import counted, one_line, readable_size, shorten
 
 LONGEST_BAR = 30
+# Longer lines go on below; but for faults, a line each, which other programs may look for.
+WIDTH = 80
 
 
 def told(report: Report, *, faults: int) -> str:
@@ -19,13 +22,11 @@ def told(report: Report, *, faults: int) -> str:
     """
     lines = [line for each in report.sets for line in (*_set(each, faults), "")]
     read = sum(each.total.bytes for each in report.sets)
-    rate = (
-        f"{read / 1e6:,.1f} MB in {report.seconds:.1f} s ({read / 1e6 / max(report.seconds, 1e-9):,.0f} MB/s)"
-    )
+    rate = f"{readable_size(read)} in {report.seconds:.1f} s, {readable_size(read / max(report.seconds, 1e-9))}/s"
     if report.whole:
         return "\n".join([*lines, f"Whole: nothing is wrong. Read {rate}."])
     found = sum(each.total.faults.total() for each in report.sets)
-    return "\n".join([*lines, f"Damaged: {_number(found, 'fault')}. Read {rate}."])
+    return "\n".join([*lines, f"Damaged: {counted(found, 'fault')}. Read {rate}."])
 
 
 def _set(each: SetReport, faults: int) -> Iterator[str]:
@@ -40,9 +41,12 @@ def _set(each: SetReport, faults: int) -> Iterator[str]:
     else:
         features = ", ".join(f"{one_line(f.name)} {f.size:,} ({f.coding})" for f in expected.features)
         release = each.target.release or "a layout of its own"
-        yield f"  layout          {release}, {expected.level} level: {features}; {each.num_classes:,} classes"
+        said = (
+            f"{release}, {expected.level} level: {features}; {counted(each.num_classes, 'class', 'classes')}"
+        )
+        yield from _wrapped("  layout", said)
     for place, (split, tally) in enumerate(each.splits.items()):
-        shards = _number(len(each.target.splits[split]), "shard")
+        shards = counted(len(each.target.splits[split]), "shard")
         without = _without_labels(tally.labels[0], tally.good)
         yield f"  {'' if place else 'records':16}{split:9}{tally.records:>10,} in {shards}{without}"
     record = each.to_record()
@@ -52,15 +56,15 @@ def _set(each: SetReport, faults: int) -> Iterator[str]:
     if total.classes:
         yield from _classes(each)
     for modality, videos in record["missing"].items():
-        yield f"  missing         {one_line(modality)} in {_number(videos, 'video')}: read as silence"
+        yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as silence"
     if total.unnamed:
-        yield f"  no id           {_number(total.unnamed, 'video')}"
+        yield f"  no id           {counted(total.unnamed, 'video')}"
     if each.empty_shards:
-        yield f"  empty           {_number(each.empty_shards, 'shard')}"
+        yield f"  empty           {counted(each.empty_shards, 'shard')}"
     if each.whole:
         yield "  faults          none"
         return
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in total.faults.most_common())
+    kinds = ", ".join(f"{kind} ({count:,})" for kind, count in total.faults.most_common())
     yield f"  faults          {total.faults.total():,}: {kinds}"
     yield from (f"    {one_line(fault.text())}" for fault in each.faults[:faults])
     if (more := total.faults.total() - min(faults, len(each.faults))) > 0:
@@ -74,9 +78,10 @@ def _without_labels(without: int, videos: int) -> str:
 
 
 def _spread(what: str, spread: dict, *, shape: bool) -> Iterator[str]:
-    figures = (
-        f"{spread['min']:,} to {spread['max']:,}, median {spread['median']:,g}, mean {spread['mean']:,.1f}"
-    )
+    if spread["min"] == spread["max"]:
+        figures = f"{spread['min']:,} in every one"
+    else:
+        figures = f"{spread['min']:,} to {spread['max']:,}, median {spread['median']:,g}, mean {spread['mean']:,.1f}"
     yield f"  {what:16}{figures}"
     if not shape or len(spread["bins"]) < 2:
         return
@@ -91,10 +96,20 @@ def _spread(what: str, spread: dict, *, shape: bool) -> Iterator[str]:
 def _classes(each: SetReport) -> Iterator[str]:
     ranked = each.ranked_classes()
     yield f"  classes         {len(ranked):,} of {each.num_classes:,} occur"
-    for word, chosen in (("commonest", ranked[:CLASSES_NAMED]), ("rarest", ranked[::-1][:CLASSES_NAMED])):
-        named = ", ".join(f"{shorten(name, 24)} ({videos:,})" for _, name, videos in chosen)
-        yield f"    {word:14}{named}"
+    rarest = ranked[CLASSES_NAMED:][::-1][:CLASSES_NAMED]  # none twice
+    for word, chosen in (("commonest", ranked[:CLASSES_NAMED]), ("rarest", rarest)):
+        if chosen:
+            named = ", ".join(f"{shorten(name, 24)} ({videos:,})" for _, name, videos in chosen)
+            yield from _wrapped(f"    {word}", named)
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _wrapped(word: str, said: str) -> list[str]:
+    """Some words behind one, in the second column."""
+    return textwrap.wrap(
+        said,
+        WIDTH,
+        initial_indent=f"{word:18}",
+        subsequent_indent=" " * 18,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -6,7 +6,7 @@
     fetching      one file: continued, tried again, compared with its hash, put in place
     standing      what is in the folder already, and the record of what was compared
     space         how much is to come, and whether the disk holds it
-    crew          several files at a time
+    threads       several files at a time
     names         the names of the classes, which no plan lists
     gathering     the files, one after the other, and which are missing
     downloads     all of it together: `download`

@@ -16,11 +16,11 @@ from dmlkit.data.downloading.gathering import Gathering, gather
 from dmlkit.data.downloading.names import fetch_names
 from dmlkit.data.downloading.partitions import PARTITIONS, Mirror, find_mirror, find_partition, find_share
 from dmlkit.data.downloading.plans import LARGEST_PLAN, Wanted, read_plan
-from dmlkit.data.downloading.space import check_room, free, measure, readable_size
+from dmlkit.data.downloading.space import check_room, free, measure
 from dmlkit.data.downloading.standing import find_standing, open_record
 from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.locks import held
-from dmlkit.printable import one_line
+from dmlkit.printable import counted, one_line, readable_size
 
 LOCK = ".dmlkit-download.lock"
 # Lines to stdout, and a bar: None for one where stderr is a terminal.
@@ -79,8 +79,8 @@ def download(
         progress: `auto` (lines, and a bar where there is a terminal), `lines`, `silent`.
 
     Raises:
-        UsageError: Something asked for does not exist, the folder cannot be written to or is being downloaded into,
-            or the disk is too small.
+        UsageError: Something asked for does not exist, the share holds no file, the folder cannot be written to or is
+            being downloaded into, or the disk is too small.
         DataError: The plan cannot be had, or is none.
         IncompleteDownload: Files are missing or wrong; it says which.
     """
@@ -97,6 +97,11 @@ def download(
     folder = _prepared(Path(out))
     with held(folder / LOCK, taken=lambda holder: _taken(folder, holder)), new_session() as session:
         wanted = _wanted(source, partition, splits, share, session, patience)
+        if not wanted:
+            raise UsageError(
+                f"No file belongs to the share {shards} of {partition} {'+'.join(splits)}, so nothing was fetched. "
+                "Ask for another part, or for fewer parts."
+            )
         note = fetch_names(
             source.vocabulary(partition),
             about=PARTITIONS[partition],
@@ -115,7 +120,7 @@ def download(
             if note:
                 print(note, flush=True)
             print(
-                f"{partition} {'+'.join(splits)} {shards}: {len(wanted):,} files, of which "
+                f"{partition} {'+'.join(splits)} {shards}: {counted(len(wanted), 'file')}, of which "
                 f"{len(wanted) - len(absent):,} stand in {folder} and {len(absent):,} are to come ({need}); "
                 f"{readable_size(free(folder))} are free.",
                 flush=True,

@@ -11,11 +11,11 @@ import requests
 from tqdm import tqdm
 
 from dmlkit.data.downloading.asking import Failed, Patience
-from dmlkit.data.downloading.crew import each_done
 from dmlkit.data.downloading.fetching import FULL, fetch, part_of
 from dmlkit.data.downloading.partitions import Mirror
 from dmlkit.data.downloading.plans import Wanted
 from dmlkit.data.downloading.standing import Record, hash_of
+from dmlkit.data.downloading.threads import each_done
 from dmlkit.errors import DataError, UsageError
 from dmlkit.printable import one_line
 

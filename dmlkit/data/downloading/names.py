@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +9,11 @@ import requests
 
 from dmlkit.data.downloading.asking import Failed, Patience, read_small
 from dmlkit.data.downloading.partitions import Partition
+from dmlkit.data.vocabulary import parse_vocabulary
+from dmlkit.errors import DataError
 from dmlkit.writing import put_in_place
 
 LARGEST = 8 * 2**20
-NUMBERS = ("Index", "label_id")  # the releases' columns of class numbers
 
 
 def fetch_names(
@@ -32,20 +31,11 @@ def fetch_names(
         text = read_small(
             session, url, most=LARGEST, patience=replace(patience, attempts=min(2, patience.attempts))
         )
-        if (classes := _classes(text)) != about.classes:
+        if (classes := parse_vocabulary(text, "what came").num_classes) != about.classes:
             raise Failed(f"it names {classes:,} classes of {about.classes:,}", passing=False)
         with put_in_place(path) as temporary:
             temporary.write_bytes(text)
-    except (Failed, OSError) as error:
-        return f"The names of the classes, {url}, could not be had: {error}. Classes will be called by their numbers."
+    except (Failed, DataError, OSError) as error:
+        why = str(error).rstrip(".")
+        return f"The names of the classes, {url}, could not be had: {why}. Classes will be called by their numbers."
     return None
-
-
-def _classes(text: bytes) -> int:
-    """One more than the highest class in it; 0 where it is no vocabulary."""
-    try:
-        rows = csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline=""))
-        column = next((name for name in NUMBERS if name in (rows.fieldnames or ())), None)
-        return 1 + max((int(row[column]) for row in rows), default=-1) if column else 0
-    except (ValueError, TypeError, csv.Error):
-        return 0

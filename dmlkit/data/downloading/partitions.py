@@ -110,8 +110,13 @@ def find_mirror(name: str) -> Mirror:
     Raises:
         UsageError: It is neither.
     """
-    if name in MIRRORS or "://" not in name:
-        return choose(MIRRORS, name, what="mirror")
+    if name in MIRRORS:
+        return MIRRORS[name]
+    if "://" not in name:
+        raise UsageError(
+            f"Unknown mirror {shorten(name)!r}.{nearest(name, MIRRORS)} There are: {', '.join(MIRRORS)}; or the "
+            "address of one's own, https://host/folder."
+        )
     try:
         parts = urlsplit(name)
         known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)

@@ -11,6 +11,7 @@ import requests
 
 from dmlkit.data.downloading.asking import Failed, Patience, asked, length
 from dmlkit.errors import UsageError
+from dmlkit.printable import readable_size
 
 # Shards are of nearly one size, and each question takes a journey to the server and back.
 MOST_ASKED = 32
@@ -74,12 +75,3 @@ def check_room(need: Need, there: int, folder: Path) -> None:
             f"The files do not fit: {need} are to come, {readable_size(room)} are free in {folder}. Make room, fetch a "
             "share of them (--shards 1/100), or fetch as many as fit with --any-size."
         )
-
-
-def readable_size(size: int) -> str:
-    """`7.8 GB`."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:,.2f} TB"

@@ -13,7 +13,7 @@ from dmlkit.data.importing.label_table import LabelTable
 from dmlkit.data.importing.parts import UNLABELLED, known, part_of
 from dmlkit.data.importing.shards import ShardWriter
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.printable import counted, shorten
 
 # A share of clipped values from which bytes are the wrong coding.
 MUCH = 0.01
@@ -85,21 +85,24 @@ class Importer:
                     f"[-2, 2] and were clipped.{advice}"
                 )
         if coder.cut:
-            cut = "1 video was" if coder.cut == 1 else f"{coder.cut:,} videos were"
-            notes.append(f"{cut} cut to the shorter of {'its' if coder.cut == 1 else 'their'} modalities.")
+            notes.append(f"Cut to the shorter of the modalities: {counted(coder.cut, 'video')}.")
         notes += [
-            f"{name} is missing in {_videos(count)}, where it is read as silence."
+            f"{name} is missing in {counted(count, 'video')}, where it is read as silence."
             for name, count in coder.silent.items()
             if count
         ]
         if self._unlabelled:
-            notes.append(f"Without labels, and so in the part {UNLABELLED}: {_videos(self._unlabelled)}.")
+            notes.append(
+                f"Without labels, and so in the part {UNLABELLED}: {counted(self._unlabelled, 'video')}."
+            )
         if self._aside:
-            notes.append(f"Left aside: {shorten(', '.join(self._aside), 200)}.")
+            notes.append(
+                f"Left aside, as no modality or none asked for: {shorten(', '.join(self._aside), 200)}."
+            )
         unused = sorted(self.table.ids - self._ids) if self.table else []
         if unused:
             notes.append(
-                f"{self.table.path} names {_videos(len(unused))} not there: {shorten(', '.join(unused))}."
+                f"{self.table.path} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
             )
         if self.classes.num_classes is None:
             notes.append(f"The number of classes ({self.classes.count}) is one more than the highest label.")
@@ -135,10 +138,6 @@ class Importer:
     def _told(self, video: Imported) -> str | None:
         told = self.table.parts.get(video.id) if self.table else None
         return told or video.part
-
-
-def _videos(count: int) -> str:
-    return "1 video" if count == 1 else f"{count:,} videos"
 
 
 def _percent(share: float) -> str:

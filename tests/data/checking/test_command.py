@@ -3,10 +3,8 @@
 import contextlib
 import json
 import os
-import pty
 import subprocess
 import sys
-import termios
 import threading
 
 import pytest
@@ -67,6 +65,7 @@ def test_the_help_names_it():
 
 
 def test_a_bar_on_a_terminal(tmp_path):
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     write_set(tmp_path, video_record)
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))

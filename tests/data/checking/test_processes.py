@@ -31,10 +31,10 @@ DIE_ONCE = "os.path.exists({mark!r}) or (os.mkdir({mark!r}), os.kill(os.getpid()
 WAIT = "os.path.exists({mark!r}) or os.mkdir({mark!r}); time.sleep(600)"
 
 
-@pytest.fixture
-def many(tmp_path):
-    """A data set of many shards, some of them damaged."""
-    folder = tmp_path / "set"
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A data set of many shards, some of them damaged; it is only read."""
+    folder = tmp_path_factory.mktemp("many") / "set"
     for shard in range(SHARDS):
         write_shard(
             folder / f"train{shard:03}.tfrecord", [video_record(2 * shard), video_record(2 * shard + 1)]

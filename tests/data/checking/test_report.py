@@ -123,8 +123,9 @@ def test_the_text(counted):
     write_shard(shards[0], [frame_record(number, [0], 1) for number in range(100, 130)] + [b"\xff"] * 3)
     text = check(counted, keep=2).text(faults=2)
     for line in (
-        "  layout          a layout of its own, frame level: rgb 6 (byte), audio 4 (byte); 5 classes",
-        "  faults          3: not a record 3",
+        "  layout          a layout of its own, frame level: rgb 6 (byte), audio 4",
+        "                  (byte); 5 classes",
+        "  faults          3: not a record (3)",
         "    and 1 more (--faults N shows more of them, --json all)",
         "  missing         audio in 2 videos: read as silence",
         "  empty           1 shard",

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -250,7 +251,14 @@ def here(shards):
 
 @pytest.fixture
 def impatient():
-    return Patience(attempts=3, timeout=0.4, first_wait=0.01, longest_wait=0.02)
+    """Few attempts and short waits; a time-out that a busy machine does not reach by itself."""
+    return Patience(attempts=3, timeout=15, first_wait=0.01, longest_wait=0.02)
+
+
+@pytest.fixture
+def hasty(impatient):
+    """For servers that keep one waiting."""
+    return replace(impatient, timeout=1.0)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_in_a_pipe_it_says_two_lines_and_draws_no_bar(server, shards, started, h
     assert first.startswith(
         f"2/video train 1/1: 3 files, of which 0 stand in {out} and 3 are to come (900 kB); "
     )
-    assert last == f"All 3 files are whole and right in {out}; 3 of them are new."
+    assert last == f"Whole and right in {out}: 3 files, of which 3 new."
 
 
 def test_in_a_terminal_it_draws_a_bar(server, shards, started):
@@ -76,7 +76,7 @@ def test_a_missing_file_ends_with_3_and_is_named(server, shards, started, held):
     server.lay_out(shards)
     server.misbehave("trainaA.tfrecord", "wrong")
     code, printed, said = ended(started("--retries", "0"))
-    assert code == 3 and "whole and right" not in printed and "Traceback" not in said
+    assert code == 3 and "hole and right" not in printed and "Traceback" not in said
     assert (
         "1 of 3 files are missing or wrong" in said
         and "train0026.tfrecord (what the server sends has not" in said

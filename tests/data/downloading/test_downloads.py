@@ -12,8 +12,9 @@ import pytest
 from dmlkit.cli import download as command
 from dmlkit.data import open_dataset
 from dmlkit.data.downloading import PARTITIONS, IncompleteDownload, partitions
-from dmlkit.data.downloading.space import MOST_ASKED, readable_size
+from dmlkit.data.downloading.space import MOST_ASKED
 from dmlkit.errors import DataError, UsageError
+from dmlkit.printable import readable_size
 
 CLASSES = 3862
 VOCABULARY = "Index,Name\n" + "".join(f"{number},class {number}\n" for number in range(CLASSES))
@@ -182,6 +183,20 @@ def test_a_server_that_tells_no_sizes(server, shards, get, held, here, capsys):
         server.misbehave(name, ("status", {"code": 501}), command="HEAD")
     get(progress="lines")
     assert "3 are to come (their size is not told)" in capsys.readouterr().out and held() == here
+
+
+def test_a_share_without_a_file_is_told(server, shards, get, held):
+    server.lay_out(shards)
+    beside = next(
+        part
+        for part in range(1, 101)
+        if all(int(hashlib.md5(n.encode()).hexdigest(), 16) % 100 != part - 1 for n in shards)
+    )
+    with pytest.raises(
+        UsageError, match=f"No file belongs to the share {beside}/100 of 2/video train, so nothing"
+    ):
+        get(shards=f"{beside}/100")
+    assert held() == {}
 
 
 def test_the_vocabulary_comes_along_and_only_whole(server, shards, get, out):

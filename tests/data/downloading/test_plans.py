@@ -109,11 +109,11 @@ def test_names_that_are_one_file_here(server, get, names):
 
 
 @pytest.mark.parametrize("manner", [("endless", {}), "bomb", "mute", "trickle", ("status", {"code": 500})])
-def test_a_plan_that_does_not_end_or_come(server, get, manner):
+def test_a_plan_that_does_not_end_or_come(server, get, hasty, manner):
     server.lay_out({}, plan=bytes(2000))
     server.misbehave("video_train.json", manner, path="/2/download_plans/")
     with pytest.raises(DataError, match=r"cannot be had: .*so nothing was fetched"):
-        get()
+        get(patience=hasty)
     assert server.sent < 2**26
 
 

@@ -107,7 +107,7 @@ def test_sound_that_ends_a_frame_earlier_is_told_and_pictures_are_cut(tmp_path, 
     shorter = {"RGB": FRAMES["RGB"], "AUDIO": FRAMES["AUDIO"][:2]}
     path = save(tmp_path / "a.tfrecord", message({"id": [b"a"]}, shorter), message({"id": [b"b"]}, FRAMES))
     done = import_features(path, tmp_path / "out", **TO_PREDICT)
-    assert "1 video was cut to the shorter of its modalities." in done.notes
+    assert "Cut to the shorter of the modalities: 1 video." in done.notes
     back = read_back(tmp_path / "out")
     assert {name: len(arrays["rgb"]) for name, (arrays, _, _) in back.items()} == {"a": 2, "b": 3}
     with pytest.raises(DataError, match=r"record 0 .*a: the modalities differ.*\(audio 2, rgb 3\)"):

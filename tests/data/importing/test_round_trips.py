@@ -230,7 +230,7 @@ def test_several_sources_make_one_data_set(tmp_path, make_videos, labels_for, re
 def test_only_the_modalities_asked_for(tmp_path, make_videos, labels_for, read_back):
     videos = make_videos()
     done = imported(tmp_path, "parquet", videos, labels_for(videos), modalities=["audio"])
-    assert done.notes[0] == "Left aside: rgb."
+    assert done.notes[0] == "Left aside, as no modality or none asked for: rgb."
     assert all(arrays.keys() == {"audio"} for arrays, _, _ in read_back(done.folder).values())
 
 
