@@ -116,6 +116,26 @@ def dense(frames, num_frames, *, units, layers, dropout, name):
     return Encoded(states, _last_of(states, num_frames, name=name))
 
 
+def hidden(frames, num_frames, *, units, layers, dropout, name):
+    """Hidden layers max(0, norm(W x + b)) on each frame by itself (or on the video's features).
+
+    The norm is over a layer's units, so that a wide one can be trained at a high rate, and dropped from heavily.
+
+    Differs from the paper: it has none.
+    """
+
+    def make(units, *, name):
+        def layer(states):
+            states = keras.layers.Dense(units, name=name)(states)
+            states = keras.layers.LayerNormalization(name=f"{name}_normalization")(states)
+            return keras.layers.ReLU(name=f"{name}_relu")(states)
+
+        return layer
+
+    states = _stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
+    return Encoded(states, _last_of(states, num_frames, name=name))
+
+
 def _last_of(states, num_frames, *, name):
     return states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
 
@@ -193,6 +213,7 @@ def paper_gru(frames, num_frames, *, units, layers, dropout, name):
 ENCODERS = {
     "none": none,
     "dense": dense,
+    "hidden": hidden,
     "rnn": rnn,
     "lstm": lstm,
     "peephole_lstm": peephole_lstm,
@@ -203,5 +224,5 @@ ENCODERS = {
 }
 """Name → function as the head of this file describes it."""
 
-VIDEO_ENCODERS = ("none", "dense")
+VIDEO_ENCODERS = ("none", "dense", "hidden")
 """The encoders that need no frames."""
