@@ -17,10 +17,13 @@ class Experiment:
         name: Short name: the run's folder, the command line.
         title: Name for people.
         chapter: The notebook that trains it.
-        fusion, fusion_stage, encoder, pooling, classifier: Names in the tables of `dmlkit.models`.
+        fusion, fusion_stage, encoder, pooling, classifier, gate_pooled, gate_scores: Names in the tables of
+            `dmlkit.models`.
         closeness: λ of the projection's closeness loss.
         mapping_start: What the fusion's mapping matrices start from.
+        heads, clusters, pooled_units, copies: See `dmlkit.models.build`.
         units, layers, normalization: Instead of the profile's.
+        recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), for where none is asked for.
         paper_gap: GAP@20 the paper reports for it, on the paper's data.
 
     Paper: §Our Method; Table 1.
@@ -36,9 +39,16 @@ class Experiment:
     classifier: str = "logistic"
     closeness: float = 1.0
     mapping_start: str = "normal"
+    gate_pooled: str = "none"
+    gate_scores: str = "none"
+    heads: int = 4
+    clusters: int = 32
+    pooled_units: int | None = None
+    copies: int = 1
     units: int | None = None
     layers: int | None = None
     normalization: str | None = None
+    recipe: str | None = None
     paper_gap: float | None = None
 
     def bare(self) -> Experiment:

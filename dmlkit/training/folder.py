@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -19,7 +20,14 @@ from dmlkit.writing import put_in_place
 
 
 def training_mark(
-    experiment: Experiment, dataset, *, profile: Profile, seed: int, precision: str, deterministic: bool
+    experiment: Experiment,
+    dataset,
+    *,
+    profile: Profile,
+    seed: int,
+    precision: str,
+    deterministic: bool,
+    teachers: Sequence[str] = (),
 ) -> str:
     """The fingerprint of a training: all that decides its result."""
     return fingerprint(
@@ -30,6 +38,7 @@ def training_mark(
         precision=precision,
         deterministic=deterministic,
         version=version_of("dmlkit"),
+        **({"teachers": list(teachers)} if teachers else {}),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,16 +18,20 @@ from dmlkit.errors import DataError
 from dmlkit.evaluation import global_average_precision
 from dmlkit.experiments import Experiment
 from dmlkit.models import cross_entropy
+from dmlkit.places import default_runs
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
 from dmlkit.training import checkpoint
-from dmlkit.training.building import as_experiment, as_profile, build_model
+from dmlkit.training.averaging import averaged, moving_average
+from dmlkit.training.building import as_experiment, build_model, profile_for
 from dmlkit.training.event_log import event_log
 from dmlkit.training.folder import existing_run, finish, make_folder, save_model, training_mark, write_history
 from dmlkit.training.progress import Lines, reporter
 from dmlkit.training.provenance import describe_data
-from dmlkit.training.schedule import staircase
+from dmlkit.training.schedule import schedule
 from dmlkit.training.scoring import predict
+from dmlkit.training.teaching import teaching_runs
+from dmlkit.training.tricks import learner
 
 PARTS = ("train", "tuning", "validate")
 
@@ -36,8 +40,8 @@ def train(
     experiment: str | Experiment,
     *,
     data,
-    out: str | os.PathLike,
-    profile: str | Profile = "demo",
+    out: str | os.PathLike | None = None,
+    profile: str | Profile | None = None,
     seed: int = 0,
     precision: str = "float32",
     deterministic: bool = False,
@@ -46,6 +50,7 @@ def train(
     checkpoint_seconds: float = 600,
     on_epoch: Callable[[dict], None] | None = None,
     tensorboard: str | os.PathLike | None = None,
+    teachers: Sequence[Run | str | os.PathLike] = (),
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
 
@@ -55,8 +60,9 @@ def train(
     Args:
         experiment: An `Experiment`, or the name of one.
         data: A data set, or the path of one.
-        out: The run's folder.
-        profile: A `Profile`, or the name of one: sizes, optimiser, budget, caps.
+        out: The run's folder; where None, one below the runs of these data's report (`dmlkit.places`).
+        profile: A `Profile`, or the name of one: sizes, optimiser, budget, caps; where None, the experiment's own
+            recipe, or `demo`.
         seed: Of weights, order and dropout.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
         deterministic: Same numbers for the same seed and number of threads, a little slower. It holds for
@@ -68,6 +74,8 @@ def train(
             `learning_rate`, `seconds`, `examples`.
         tensorboard: Folder below which the run has one of its own name with TensorBoard's logs: loss, GAP on the
             tuning part and learning rate by epoch; None for none. They change nothing about the run.
+        teachers: Runs on the same data, or their folders, whose mean scores this one follows beside the labels
+            (distillation; `Profile.teaching` says how closely).
 
     Returns:
         The finished run.
@@ -78,11 +86,23 @@ def train(
 
     Paper: §Optimization, Algorithm 1.
     """
-    experiment, profile, show = as_experiment(experiment), as_profile(profile), reporter(progress)
+    experiment, show = as_experiment(experiment), reporter(progress)
+    profile = profile_for(experiment, profile)
     dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
-    folder = Path(out)
+    taught_by = teaching_runs(teachers, dataset)
     mark = training_mark(
-        experiment, dataset, profile=profile, seed=seed, precision=precision, deterministic=deterministic
+        experiment,
+        dataset,
+        profile=profile,
+        seed=seed,
+        precision=precision,
+        deterministic=deterministic,
+        teachers=[run.record["fingerprint"] for run in taught_by],
+    )
+    folder = (
+        default_runs(dataset.path, profile.name) / f"{experiment.name}-{mark[:8]}"
+        if out is None
+        else Path(out)
     )
     if finished := existing_run(folder, mark=mark, what=experiment.name):
         return finished
@@ -98,20 +118,24 @@ def train(
     keras.utils.set_random_seed(seed)
     started = datetime.now(UTC)
     model = build_model(experiment, dataset, profile=profile, precision=precision)
-    model.compile(
+    learning = learner(model, profile, seed=seed, teachers=[run.model for run in taught_by])
+    learning.compile(
         optimizer=keras.optimizers.Adam(
-            staircase(profile, videos=videos["train"]), clipnorm=profile.clip_norm
+            schedule(profile, videos=videos["train"]),
+            clipnorm=profile.clip_norm,
+            **moving_average(profile.ema),
         ),
         loss=cross_entropy,
         # XLA would compile every length of a batch anew; where it is wanted, it is asked for.
         jit_compile=xla,
     )
-    model.optimizer.build(model.trainable_variables)
+    learning.optimizer.build(learning.trainable_variables)
     make_folder(folder)
-    done = checkpoint.restore(folder, model, fingerprint=mark)
+    done = checkpoint.restore(folder, learning, fingerprint=mark)
     with event_log(tensorboard and Path(tensorboard) / folder.name, history=done.history) as log:
         _climb(
             model,
+            learning,
             dataset,
             done,
             folder=folder,
@@ -134,6 +158,7 @@ def train(
         "seed": seed,
         "precision": precision,
         "deterministic": deterministic,
+        "teachers": [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in taught_by],
         "data": describe_data(dataset, videos=videos),
         "parameters": model.count_params(),
         "epochs": done.epoch,
@@ -145,7 +170,9 @@ def train(
     return finish(folder, record, tuning=tuning, validation=validation)
 
 
-def _climb(model, dataset, done, *, folder, profile, seed, videos, title, show: Lines, every, told) -> None:
+def _climb(
+    model, learning, dataset, done, *, folder, profile, seed, videos, title, show: Lines, every, told
+) -> None:
     """Train epoch by epoch until the budget is spent or the tuning part has not gained for long enough."""
     batches = math.ceil(videos / profile.batch_size)
     while done.epoch < profile.epochs and done.epoch - done.best_epoch < profile.patience:
@@ -167,7 +194,7 @@ def _climb(model, dataset, done, *, folder, profile, seed, videos, title, show: 
         # A training that was killed between the last batch and the tuning part has nothing left to fit.
         if done.batches < batches:
             with examples.faults_named():
-                model.fit(
+                learning.fit(
                     examples.as_tensorflow().skip(done.batches),
                     steps_per_epoch=batches - done.batches,
                     shuffle=False,
@@ -179,23 +206,25 @@ def _climb(model, dataset, done, *, folder, profile, seed, videos, title, show: 
                 f"The loss of {title} is not a number after epoch {done.epoch + 1}: training has diverged. "
                 f"Choose a lower learning rate than {profile.learning_rate}."
             )
-        tuning = predict(model, dataset, "tuning", profile=profile)
+        with averaged(learning):
+            tuning = predict(model, dataset, "tuning", profile=profile)
+            weights = model.get_weights()
         gap = global_average_precision(tuning.scores.astype(np.float32), tuning.labels)
         done.seconds += time.monotonic() - saver.started
         done.epoch += 1
         if gap > done.best_gap:
-            done.best_gap, done.best_epoch, done.best_weights = gap, done.epoch, model.get_weights()
+            done.best_gap, done.best_epoch, done.best_weights = gap, done.epoch, weights
         row = {
             "epoch": done.epoch,
             "examples": done.epoch * videos,
             "loss": done.loss,
             "tuning_gap": gap,
-            "learning_rate": float(model.optimizer.learning_rate),
+            "learning_rate": float(learning.optimizer.learning_rate),
             "seconds": round(time.monotonic() - since, 3),
         }
         done.history.append(row)
         done.batches, done.loss, done.metrics = 0, 0.0, []
-        checkpoint.save(folder, model, done)
+        checkpoint.save(folder, learning, done)
         show.epoch(row, epochs=profile.epochs)
         for tell in told:
             tell(row)
