@@ -142,7 +142,37 @@ PAPER = Profile(
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, STUDY, PAPER)}
 
 
-RECIPES: dict[str, Profile] = {profile.name: profile for profile in ()}
+YT8M_BEST = Profile(
+    name="yt8m-best",
+    purpose="one model on thousands of video-level videos: wide, dropped from twice, 12 epochs",
+    units=1024,
+    layers=1,
+    dropout=0.5,
+    input_dropout=0.25,
+    batch_size=128,
+    epochs=12,
+    patience=12,
+    learning_rate=0.001,
+    schedule="cosine",
+    warm_up=0.08,
+    clip_norm=100.0,
+)
+AUDIOSET_BEST = Profile(
+    name="audioset-best",
+    purpose="one model on the thousands of clips of AudioSet: blended clips, 12 epochs",
+    units=512,
+    layers=2,
+    dropout=0.5,
+    batch_size=128,
+    epochs=12,
+    patience=12,
+    learning_rate=0.0015,
+    schedule="cosine",
+    warm_up=0.08,
+    mixup=0.4,
+)
+
+RECIPES: dict[str, Profile] = {profile.name: profile for profile in (YT8M_BEST, AUDIOSET_BEST)}
 """The profiles of single experiments, which carry them as `Experiment.recipe`; a ladder is not compared under them."""
 
 
