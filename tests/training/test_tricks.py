@@ -41,7 +41,8 @@ def test_two_videos_are_blended_frame_by_frame_where_both_have_one():
 
 
 def test_videos_without_frames_are_blended_whole():
-    blend = mixed(XX)
+    videos = {"rgb": np.array([[1.0, 0.0], [0.0, 4.0]], np.float32)}
+    blend = mixed(videos, np.array([1, 1]), np.array([0.75, 0.5], np.float32))
     np.testing.assert_allclose(blend["rgb"], [[0.75, 1.0], [0.0, 4.0]])
 
 
