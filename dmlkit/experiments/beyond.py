@@ -20,11 +20,11 @@ YT8M_BEST = Experiment(
 )
 AUDIOSET_BEST = Experiment(
     name="audioset-best",
-    title="Hidden layers, class-wise attention, three copies",
+    title="Wide hidden layer, class-wise attention, two copies",
     chapter="beyond",
     encoder="hidden",
     classifier="class_attention",
-    copies=3,
+    copies=2,
     recipe="audioset-best",
 )
 
