@@ -37,7 +37,10 @@ class _Clusters(keras.layers.Layer):
     def __init__(self, clusters, **keras_arguments):
         super().__init__(**keras_arguments)
         self.clusters = clusters
-        self.normalization = FramesBatchNormalization(momentum=MOMENTUM, name="normalization")
+        # Of this layer's precision, whatever policy is set in Keras when it is loaded.
+        self.normalization = FramesBatchNormalization(
+            momentum=MOMENTUM, dtype=self.dtype_policy, name="normalization"
+        )
 
     def build(self, states_shape, num_frames_shape):
         """See the class."""

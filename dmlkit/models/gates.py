@@ -28,8 +28,10 @@ class ContextGate(keras.layers.Layer):
 
     def __init__(self, **keras_arguments):
         super().__init__(**keras_arguments)
-        # A layer of its own, so that it is saved with this one.
-        self.normalization = keras.layers.BatchNormalization(momentum=MOMENTUM, name="normalization")
+        # Of this layer's precision, whatever policy is set in Keras when it is loaded.
+        self.normalization = keras.layers.BatchNormalization(
+            momentum=MOMENTUM, dtype=self.dtype_policy, name="normalization"
+        )
 
     def build(self, shape):
         """See the class."""
@@ -53,7 +55,7 @@ def none(vector, *, name):
 
 def context(vector, *, name):
     """Context gating; see `ContextGate`. Scores stay scores: a gate lies between 0 and 1."""
-    return ContextGate(dtype=vector.dtype if vector.dtype == "float32" else None, name=name)(vector)
+    return ContextGate(dtype="float32" if vector.dtype == "float32" else None, name=name)(vector)
 
 
 GATES = {"none": none, "context": context}
