@@ -14,6 +14,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Whole files of tests side by side: what a file's tests share is made once.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 UV_VERSION := 0.13.8
 
 .PHONY: report test test-slow lab bench example venv lint format lock clean
@@ -23,10 +25,10 @@ report: venv
 	$(BIN)/dmlkit report $(ARGS)
 
 test: venv
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 test-slow: venv
-	$(BIN)/python -m pytest -m slow --timeout 900 $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow --timeout 900 $(ARGS)
 
 lab: venv
 	$(BIN)/jupyter lab --notebook-dir=. $(ARGS)

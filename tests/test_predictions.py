@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from dmlkit import predictions
 from dmlkit.errors import DataError
-from dmlkit.predictions import Predictions, gather
+from dmlkit.predictions import Block, Predictions, gather, gathering, put_together
 
 
 def some(videos=7, classes=300, labelled=True):
@@ -41,7 +40,7 @@ def batches_of(all_scores, rows):
 
 
 def test_large_parts_keep_the_highest_of_each_video_and_say_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(predictions, "LARGEST_DENSE", 1000)
+    monkeypatch.setattr(gathering, "LARGEST_DENSE", 1000)
     everything = some().scores.astype(np.float32)
     gathered = gather(batches_of(everything, 3), lambda batch: batch["scores"])
     assert gathered.kept == 100
@@ -54,6 +53,53 @@ def test_large_parts_keep_the_highest_of_each_video_and_say_so(tmp_path, monkeyp
     loaded = Predictions.load(tmp_path / "p.npz")
     np.testing.assert_array_equal(loaded.scores, gathered.scores)
     assert loaded.kept == 100
+
+
+@pytest.mark.parametrize("kept", [None, 4, 30])
+def test_blocks_are_cut_as_they_come_and_are_the_same_in_any_form(tmp_path, kept):
+    """Dense, cut and read from disk, whole and in blocks: one content."""
+    whole = some(videos=30, classes=30)
+    blocks = [
+        Block(whole.ids[i : i + 7], whole.labels[i : i + 7], whole.scores[i : i + 7]) for i in range(0, 30, 7)
+    ]
+    one = put_together(iter(blocks), kept=kept)
+    expected = whole.scores.copy()
+    for row in expected if kept else ():
+        row[np.argsort(-row)[kept:]] = 0
+    one.save(tmp_path / "p.npz")
+    order = np.random.default_rng(0).permutation(30)
+    for form in (one, Predictions.load(tmp_path / "p.npz")):
+        for turned, rows in ((form, np.arange(30)), (form.in_order_of(whole.ids[order]), order)):
+            parts = list(turned.blocks())
+            for found, here in (
+                (turned.scores, expected),
+                (np.concatenate([part.scores for part in parts]), expected),
+                (turned.labels, whole.labels),
+                (np.concatenate([part.labels for part in parts]), whole.labels),
+                (np.concatenate([part.ids for part in parts]), whole.ids),
+            ):
+                np.testing.assert_array_equal(found, here[rows])
+
+
+def test_no_more_than_the_limit_is_ever_held_whole(monkeypatch):
+    """As many bytes as the scores cut to their highest take, not as the scores do."""
+    import tracemalloc
+
+    monkeypatch.setattr(gathering, "LARGEST_DENSE", 1 << 20)
+    rng = np.random.default_rng(0)
+    drawn = rng.random((500, 2000)).astype(np.float16)
+
+    def blocks():
+        for start in range(20):
+            ids = np.array([f"{start}-{i}" for i in range(500)])
+            yield Block(ids, np.zeros(drawn.shape, bool), drawn)
+
+    tracemalloc.start()
+    gathered = put_together(blocks())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert gathered.kept == 100 and len(gathered.ids) == 10_000
+    assert peak < 25e6 < 10_000 * 2000 * 2
 
 
 def test_scores_that_are_not_numbers_are_refused():
@@ -89,6 +135,8 @@ def test_scores_that_are_something_else_are_damaged(tmp_path):
         {"ids": ids, "num_classes": np.array(3), "scores": np.zeros((2, 3)), "label_videos": np.array([7]),
          "label_classes": np.array([0])},
         {"ids": ids, "num_classes": np.array([1, 2]), "scores": np.zeros((2, 3))},
+        {"ids": ids, "num_classes": np.array(3), "top_classes": np.array([[3], [0]]), "top_scores": np.ones((2, 1))},
+        {"ids": ids, "num_classes": np.array(3), "top_classes": np.array([[0]]), "top_scores": np.ones((1, 1))},
     ):  # fmt: skip
         np.savez(file, **arrays)
         with pytest.raises(DataError, match=r"predictions\.npz holds something else"):

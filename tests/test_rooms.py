@@ -20,6 +20,7 @@ DOORS = {
     "profiles": set(),
     "archives": set(),
     "predictions": {"archives"},
+    "submission": {"evaluation"},
     "comparison": {"evaluation", "predictions", "runs"},
     "run_record": set(),
     "runs": {"experiments", "predictions", "models", "data", "evaluation", "run_record"},
@@ -32,11 +33,12 @@ DOORS = {
         "profiles",
         "predictions",
         "runs",
+        "submission",
     },
     "plots": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "training"},
     "explorer": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "plots"},
     "report": {"data", "evaluation", "experiments", "explorer", "profiles", "runs", "training", "plots"},
-    "cli": {"comparison", "data", "experiments", "profiles", "runs", "training", "report"},
+    "cli": {"comparison", "data", "experiments", "profiles", "runs", "submission", "training", "report"},
 }
 
 # Who may see the heavy libraries; everybody else sees none of them.

@@ -44,7 +44,9 @@ def test_whatever_is_imported_is_declared():
         "IPython": "ipython",
         "jupyter_client": "jupyter-client",
         "jupyter_core": "jupyter-core",
+        "google_crc32c": "google-crc32c",
         "yaml": "pyyaml",
+        "zmq": "pyzmq",
     }
     imported = set()
     for path in (ROOT / "dmlkit").rglob("*.py"):

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import click
 
+from dmlkit.cli.check import check
+from dmlkit.cli.download import download
+from dmlkit.cli.importing import import_
 from dmlkit.cli.options import FOLDER, SEED
 
 
 @click.group()
 def data() -> None:
-    """Look at data sets, and generate one."""
+    """Look at data sets, check that they are whole, generate one, fetch one."""
+
+
+data.add_command(check)
+data.add_command(download)
+data.add_command(import_)
 
 
 @data.command()

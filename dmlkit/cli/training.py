@@ -1,4 +1,4 @@
-"""`dmlkit train`, `evaluate`, `ensemble`, `experiments`."""
+"""`dmlkit train`, `ensemble`, `experiments`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dmlkit.experiments import EXPERIMENTS, Experiment, find
 from dmlkit.profiles import PROFILES, RECIPES
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("auto", "mirrored", "multi-worker")
 
 
 @click.command()
@@ -39,8 +40,26 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 @click.option(
     "--tensorboard", type=FOLDER, metavar="DIR", help="Folder for TensorBoard's logs; none without it."
 )
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default=STRATEGIES[0],
+    show_default=True,
+    help="One device or this machine's GPUs (auto), its GPUs (mirrored), the machines of TF_CONFIG (multi-worker).",
+)
 def train(
-    experiment, data, out, profile, seed, deterministic, frame_choice, max_frames, precision, xla, tensorboard
+    experiment,
+    data,
+    out,
+    profile,
+    seed,
+    deterministic,
+    frame_choice,
+    max_frames,
+    precision,
+    xla,
+    tensorboard,
+    strategy,
 ) -> None:
     """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them."""
     rung = find(experiment)
@@ -69,30 +88,9 @@ def train(
             precision=precision,
             xla=xla,
             tensorboard=tensorboard,
+            strategy=strategy,
         )
     click.echo(f"{run}\nThe run is in {run.path}")
-
-
-@click.command()
-@click.argument("run", type=FOLDER)
-@data_option
-@click.option(
-    "--split", default="validate", show_default=True, help="Part of the data set; it must be labelled."
-)
-def evaluate(run, data, split) -> None:
-    """Measure a RUN on a part of a data set."""
-    from dmlkit.training import evaluate as evaluate_run
-
-    measures = evaluate_run(run, data=data, split=split)
-    low, high = measures["gap_interval"]
-    click.echo(
-        f"{measures['videos']:,} videos of '{split}'\n"
-        f"GAP@20  {measures['gap']:.4f}  (95 % interval {low:.4f} to {high:.4f})\n"
-        f"mAP     {measures['map']:.4f}  over the {measures['map_classes']:,} of {measures['num_classes']:,} "
-        f"classes that occur\n"
-        f"Hit@1   {measures['hit_at_one']:.4f}\n"
-        f"PERR    {measures['perr']:.4f}"
-    )
 
 
 @click.command()

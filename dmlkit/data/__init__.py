@@ -1,15 +1,22 @@
 """Shards in, batches out: what a data set is, and how its videos reach a model.
 
 `open_dataset` reads a folder's description or works it out of the records; `Dataset.batches` hands out
-padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded when the first shard is looked at.
+padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for remote folders.
 
     layout, vocabulary, splits, declaration    what is in the folder  →  schema.Dataset
     shards                                     files: list, count, peek
-    frames, videos                             a batch of records     →  arrays
+    framing                                    TFRecord: a file       →  records, faults and all
+    wire, messages                             protobuf, by hand and by its library
+    frames, videos, labels                     records                →  arrays of a batch
     frame_choice                               which frames of a video
-    batches                                    order, shuffling, padding
-    faults                                     which record of which file is broken
+    order                                      shards side by side, shuffling
+    batches                                    all of it together, and the way into `fit`
+    faults, skipping                           what can be wrong with a record, and what happens then
+    single                                     one video by its place
+    aligned, memory                            arrays that are taken over uncopied, memory that stays
     coding, records                            bytes and floats; writing shards
+    downloading                                YouTube-8M from a server
+    importing                                  features computed elsewhere → shards
     synthetic, synthetic_*, oracle             the generated data set, and who knows all of it
 """
 
@@ -28,6 +35,8 @@ _HOMES = {
     "KINDS": "synthetic_kinds",
     "Oracle": "oracle",
     "dequantize": "coding",
+    "download": "downloading",
+    "import_features": "importing.making",
     "open_dataset": "opening",
     "open_or_generate": "generated",
     "quantize": "coding",

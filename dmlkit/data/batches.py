@@ -1,45 +1,46 @@
-"""Shards to padded batches: order, shuffling, and the way into ``model.fit``.
+"""Shards to padded batches, and the way into ``model.fit``.
 
-Memory stays flat however many shards there are: a few open files, about `SHUFFLE_BYTES` of records to shuffle,
-and the batches on their way.
+Memory stays flat however many shards there are: a few open files, about `order.SHUFFLE_BYTES` of records to
+shuffle, and the batches on their way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 
 import numpy as np
-import tensorflow as tf
 
-from dmlkit.data.faults import RecordFault, locate
+from dmlkit.data import order
+from dmlkit.data.faults import ADVICE, FRAMING, RecordFault, where
 from dmlkit.data.frames import FrameParser
+from dmlkit.data.framing import hop
+from dmlkit.data.memory import keep_freed
 from dmlkit.data.schema import Dataset
-from dmlkit.data.shards import count_records, first_records
+from dmlkit.data.shards import count_places, count_records
+from dmlkit.data.skipping import Skipped
 from dmlkit.data.videos import VideoParser
 from dmlkit.errors import DataError, UsageError
 
-SHUFFLE_BYTES = 64 << 20
-# No window holds more records than this: tiny records are shuffled well enough, and the start stays quick.
-LONGEST_WINDOW = 16_384
-# Shards read side by side when shuffling.
-OPEN_SHARDS = 16
-# Records are read in groups of about this size, so many groups ahead.
-READ_BYTES = 2 << 20
-MOST_RECORDS = 1024
-READ_AHEAD = 4
 # Batches ready for `fit`.
 BATCHES_AHEAD = 2
+# Records looked at to learn how long they are.
+LOOKED_AT = 16
 
 
 @dataclass(frozen=True)
 class Batches:
     """The batches of one epoch of a split; made by `Dataset.batches`, whose docstring says what they hold.
 
-    Can be iterated any number of times, always with the same videos in the same order.
+    Can be iterated any number of times, always with the same videos in the same order. A record that is left out
+    takes no other's place: the batch it would have been in is smaller, and one of which nothing is left is not
+    handed out.
+
+    Attributes:
+        skipped: The records that were left out.
     """
 
     dataset: Dataset
@@ -51,21 +52,21 @@ class Batches:
     frame_choice: str
     max_frames: int | None
     max_videos: int | None
+    skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
     _faults: list[DataError] = field(default_factory=list, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield one dict of numpy arrays a batch.
 
         Raises:
-            DataError: A record is damaged or not what the data set says; names file and record number.
+            DataError: A record is damaged or not what the data set says; names file, record number and byte.
         """
-        try:
-            for records in self._grouped():
-                yield self._parser.parse(records)
-        except (RecordFault, tf.errors.OpError) as error:
-            raise self._located(error) from error
+        records = self._records()
+        while found := list(islice(records, self.batch_size)):
+            if videos := list(self._sound(found)):
+                yield self._parser.stack(videos)
 
-    def as_tensorflow(self) -> tf.data.Dataset:
+    def as_tensorflow(self) -> tf.data.Dataset:  # noqa: F821
         """The same batches for ``model.fit``: (inputs by name, with ``num_frames`` at frame level; labels).
 
         Raises:
@@ -76,6 +77,8 @@ class Batches:
                 f"The split {self.split!r} of {self.dataset.path} carries no labels, so nothing can be trained or "
                 f"measured on it. Splits with labels: {', '.join(sorted(self.dataset.labelled)) or 'none'}."
             )
+        import tensorflow as tf
+
         inputs = {}
         for feature in self.dataset.features.values():
             if self.dataset.level == "frame":
@@ -135,25 +138,38 @@ class Batches:
             epoch=self.epoch,
         )
 
-    def _grouped(self) -> Iterator[list[bytes]]:
-        """Serialized records, batch by batch, in the order of this epoch."""
+    def _records(self) -> Iterator[order.Found]:
+        """Serialized records in the order of this epoch."""
+        keep_freed()
         shards = self.dataset.splits[self.split]
+        count = count_places if self.skipped.most else count_records
+        taken = capped(shards, self.max_videos, count=count)
         if not self.shuffle:
-            return _cut(_read(_in_order(shards, self.max_videos), self._mean_length), self.batch_size)
+            return order.in_order(taken)
         rng = np.random.default_rng([self.seed, self.epoch])
-        records = _read(_side_by_side(capped(shards, self.max_videos), rng), self._mean_length)
-        window = min(LONGEST_WINDOW, max(1, SHUFFLE_BYTES // self._mean_length))
-        return _cut(_shuffled(records, window, rng), self.batch_size)
+        return order.shuffled(order.side_by_side(taken, rng), order.window_of(self._mean_length), rng)
+
+    def _sound(self, records: Sequence[order.Found]) -> Iterator:
+        """The videos of the records that can be read; the others are left out, or raise."""
+        for shard, framed in records:
+            try:
+                if framed.fault:
+                    raise RecordFault(f"{FRAMING[framed.fault]}. {ADVICE[framed.fault]}", kind=framed.fault)
+                yield self._parser.read(framed.record)
+            except RecordFault as fault:
+                error = DataError(f"{where(shard, framed.number, framed.offset)}: {fault}")
+                self.skipped.leave_out(
+                    self.dataset.relative(shard), framed.number, framed.offset, kind=fault.kind, error=error
+                )
 
     @cached_property
     def _mean_length(self) -> int:
         """Bytes a record, by the first ones."""
-        lengths = [len(record) for record in first_records(self.dataset.splits[self.split], 16)]
-        return max(1, sum(lengths) // len(lengths))
-
-    def _located(self, error: Exception) -> DataError:
-        found = locate(self.dataset.splits[self.split], self._parser.check)
-        return found or DataError(f"Reading the split {self.split!r} of {self.dataset.path} failed: {error}")
+        for shard in self.dataset.splits[self.split]:
+            lengths = [length for _, length, fault in islice(hop(shard), LOOKED_AT) if not fault]
+            if lengths:
+                return max(1, sum(lengths) // len(lengths))
+        return 1
 
 
 def make_batches(
@@ -167,78 +183,50 @@ def make_batches(
     frame_choice: str,
     max_frames: int | None,
     max_videos: int | None,
+    on_fault: str | Skipped,
 ) -> Batches:
     """Check the numbers, then build; `Dataset.batches` documents them.
 
     Raises:
-        UsageError: A number is out of its range.
+        UsageError: A number is out of its range, or `on_fault` no policy.
     """
     least = {"batch_size": (batch_size, 1), "seed": (seed, 0), "epoch": (epoch, 0)}
     least |= {"max_frames": (max_frames, 1), "max_videos": (max_videos, 1)}
     for name, (value, smallest) in least.items():
         if value is not None and value < smallest:
             raise UsageError(f"`{name}` must be at least {smallest}. Received: {name}={value}.")
-    return Batches(dataset, split, batch_size, shuffle, seed, epoch, frame_choice, max_frames, max_videos)
+    return Batches(
+        dataset,
+        split,
+        batch_size,
+        shuffle,
+        seed,
+        epoch,
+        frame_choice,
+        max_frames,
+        max_videos,
+        Skipped.of(on_fault),
+    )
 
 
-def capped(shards: Sequence[str], max_videos: int | None) -> list[tuple[str, int]]:
-    """Which shards hold the first videos, and how many to take of each (-1: all).
+def capped(
+    shards: Sequence[str], max_videos: int | None, *, count: Callable[[str], int] = count_records
+) -> list[tuple[str, int | None]]:
+    """Which shards hold the first videos, and how many to take of each (None: all).
 
     The same videos whatever the seed and the epoch, and only as many shards are looked at as are needed.
 
     Args:
         shards: Sorted.
         max_videos: How many videos; None for all.
+        count: Tells how many a shard holds.
     """
     if max_videos is None:
-        return [(shard, -1) for shard in shards]
+        return [(shard, None) for shard in shards]
     chosen, left = [], max_videos
     for shard in shards:
         if left <= 0:
             break
         chosen.append((shard, left))
-        left -= count_records(shard)
+        left -= count(shard)
     return chosen
-
-
-def _in_order(shards: Sequence[str], max_videos: int | None) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(list(shards)).take(-1 if max_videos is None else max_videos)
-
-
-def _side_by_side(shards: Sequence[tuple[str, int]], rng: np.random.Generator) -> tf.data.Dataset:
-    """Shards in random order, a record of each in turn."""
-    shuffled = [shards[i] for i in rng.permutation(len(shards))]
-    paths, counts = [shard for shard, _ in shuffled], [count for _, count in shuffled]
-    return tf.data.Dataset.from_tensor_slices((paths, np.array(counts, dtype=np.int64))).interleave(
-        lambda path, count: tf.data.TFRecordDataset(path).take(count), cycle_length=OPEN_SHARDS
-    )
-
-
-def _read(records: tf.data.Dataset, mean_length: int) -> Iterator[bytes]:
-    """Records one by one, fetched in groups: big enough to be worth the call, small enough to stay in the cache."""
-    group = min(MOST_RECORDS, max(1, READ_BYTES // mean_length))
-    for read in records.batch(group).prefetch(READ_AHEAD).as_numpy_iterator():
-        yield from read
-
-
-def _shuffled(records: Iterator[bytes], window: int, rng: np.random.Generator) -> Iterator[bytes]:
-    """Each record changes places with a random one of the last ``window``.
-
-    Done here and not by ``tf.data``, whose order also hangs on TensorFlow's global seed: a resumed training could
-    see another order than the one it resumes.
-    """
-    held: list[bytes] = list(islice(records, window))
-    places: list[int] = []
-    for record in records:
-        # Drawn many at a time, as a single draw costs more than all else here.
-        places = places or rng.integers(window, size=1024).tolist()
-        place = places.pop()
-        yield held[place]
-        held[place] = record
-    for place in rng.permutation(len(held)):
-        yield held[place]
-
-
-def _cut(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    while group := list(islice(records, size)):
-        yield group

@@ -8,8 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import tensorflow as tf
-
+from dmlkit.data.files import exists, read_whole, write_whole
 from dmlkit.data.schema import LEVELS, SPLITS, Feature
 from dmlkit.errors import DataError, nearest
 
@@ -24,13 +23,18 @@ _KEYS = {
     "features": dict,
     "splits": dict,
     "truth": dict,
+    "counts": dict,
 }
 _FEATURE_KEYS = ("size", "coding", "key")
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """The entries of a dataset.toml; None or empty where it has none."""
+    """The entries of a dataset.toml; None or empty where it has none.
+
+    ``counts`` says how many records each shard holds, by its path in the folder: a file cut exactly between two
+    records is a shard like any other, and nothing but such a number tells.
+    """
 
     name: str | None = None
     level: str | None = None
@@ -41,6 +45,7 @@ class Declaration:
     features: dict[str, Feature] = field(default_factory=dict)
     splits: dict[str, list[str]] = field(default_factory=dict)
     truth: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 def read_declaration(root: str) -> Declaration:
@@ -50,12 +55,10 @@ def read_declaration(root: str) -> Declaration:
         DataError: It is not TOML, or an entry is unknown or of the wrong kind.
     """
     path = posixpath.join(root, FILE)
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         return Declaration()
-    with tf.io.gfile.GFile(path, "rb") as file:
-        text = file.read()
     try:
-        entries = tomllib.loads(text.decode())
+        entries = tomllib.loads(read_whole(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not valid TOML: {error}. Correct it there.") from None
     for key, value in entries.items():
@@ -77,6 +80,11 @@ def read_declaration(root: str) -> Declaration:
     entries["splits"] = {
         split: _patterns(path, split, patterns) for split, patterns in entries.get("splits", {}).items()
     }
+    for shard, count in entries.get("counts", {}).items():
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise DataError(
+                f"{path}: the count of {shard!r} must be a whole number, the records it holds. Received: {count!r}."
+            )
     return Declaration(**entries)
 
 
@@ -92,6 +100,7 @@ def write_dataset_toml(
     generated: bool = False,
     records_per_shard: int | None = None,
     truth: Mapping[str, str] | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> str:
     """Write a folder's dataset.toml; the file appears whole or not at all.
 
@@ -106,6 +115,7 @@ def write_dataset_toml(
         generated: Whether the data were generated.
         records_per_shard: What every shard but a split's last holds.
         truth: Split → the file of the frames that made each label.
+        counts: Shard, by its path in the folder → the records it holds. `write_shard` returns them.
 
     Returns:
         The path of the file.
@@ -120,11 +130,10 @@ def write_dataset_toml(
     lines += ["", "[splits]", *(f"{split} = {_toml(list(patterns))}" for split, patterns in splits.items())]
     if truth:
         lines += ["", "[truth]", *(f"{split} = {_toml(file)}" for split, file in truth.items())]
+    if counts:
+        lines += ["", "[counts]", *(f"{_toml(shard)} = {count}" for shard, count in counts.items())]
     path = posixpath.join(folder, FILE)
-    partial = posixpath.join(folder, f".{FILE}.partial")
-    with tf.io.gfile.GFile(partial, "w") as file:
-        file.write("\n".join(lines) + "\n")
-    tf.io.gfile.rename(partial, path, overwrite=True)
+    write_whole(path, ("\n".join(lines) + "\n").encode())
     return path
 
 

@@ -1,58 +1,71 @@
-"""Naming the broken record: a slow scan, run only after something went wrong.
+"""What can be wrong with a record or its file, and how that is said.
 
-Batches are parsed many records at a time, so that an error there knows neither file nor record. The scan
-reads the shards once more, one record at a time, and stops at the first that is not as it should be.
+No TensorFlow here: whoever looks at many shards in several processes starts quickly.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable
-
-import tensorflow as tf
 
 from dmlkit.errors import DataError
 
 DAMAGED_ADVICE = "Fetch the file again, or move it out of the data set."
 
+# Of the framing: what TFRecord puts around a record, or the file itself, is broken.
+FRAMING = {
+    "length checksum": "the shard is damaged, the checksum of the record's length is wrong",
+    "record checksum": "the shard is damaged, its checksum is wrong",
+    "cut off": "the shard is damaged, the file ends within the record",
+    "changed": "the file grew or shrank while it was read",
+}
+ADVICE = dict.fromkeys(FRAMING, DAMAGED_ADVICE) | {
+    "changed": "Read it when nothing writes it any more, or fetch the file again."
+}
+# Of the content: the record is as it was written, but not what the data set says.
+CONTENT = {
+    "not a record": "cannot be parsed as the protobuf message it should be",
+    "label": "a label outside the data set's classes",
+    "not finite": "NaN or infinite values",
+    "size": "a feature of another size",
+    "coding": "bytes where floats should be, or the reverse",
+    "frames": "no frames, or modalities of different lengths",
+}
+FAULT_KINDS = (*FRAMING, *CONTENT)
+
 
 class RecordFault(ValueError):
-    """One record is not what the data set says. The message says what and what to do, but not where."""
-
-
-def locate(shards: Iterable[str], check: Callable[[bytes], object]) -> DataError | None:
-    """The error of the first faulty record, with file and number; None where every record is good.
+    """One record is not what the data set says. The message says what and what to do, but not where.
 
     Args:
-        shards: The files, in the order to look at them.
-        check: Called with every record; raises `RecordFault`.
+        message: For a reader's eyes.
+        kind: A key of `CONTENT`.
     """
-    for shard in shards:
-        number = 0
-        try:
-            for record in tf.data.TFRecordDataset(shard).as_numpy_iterator():
-                check(record)
-                number += 1
-        except RecordFault as fault:
-            return DataError(f"{where(shard, number)}: {fault}")
-        except tf.errors.OpError as error:
-            return unreadable(shard, number, error)
-    return None
+
+    def __init__(self, message: str, *, kind: str):
+        super().__init__(message)
+        self.kind = kind
 
 
-def unreadable(shard: str, number: int, error: tf.errors.OpError) -> DataError:
-    """What TensorFlow says about a file, as an error for a reader's eyes."""
-    if isinstance(error, tf.errors.NotFoundError):
-        return DataError(f"{shard} is not there (any more). Put it back, or open the data set anew.")
-    if isinstance(error, tf.errors.DataLossError):
-        fault = (
-            "the file ends within the record"
-            if "truncated" in str(error.message)
-            else "its checksum is wrong"
-        )
-        return DataError(f"{where(shard, number)}: the shard is damaged, {fault}. {DAMAGED_ADVICE}")
-    return DataError(f"{where(shard, number)}: the shard cannot be read ({error.message}). {DAMAGED_ADVICE}")
-
-
-def where(shard: str, number: int) -> str:
+def where(shard: str, number: int, offset: int | None = None) -> str:
     """The place of a record, said the same way everywhere."""
-    return f"{shard}, record {number} (counted from 0)"
+    return f"{shard}, record {number} (counted from 0)" + ("" if offset is None else f", byte {offset}")
+
+
+def broken(shard: str, number: int, offset: int, fault: str) -> DataError:
+    """A fault of the framing as an error for a reader's eyes.
+
+    Args:
+        shard: The file.
+        number: Of the record in it.
+        offset: Byte at which the record's header begins.
+        fault: A key of `FRAMING`.
+    """
+    return DataError(f"{where(shard, number, offset)}: {FRAMING[fault]}. {ADVICE[fault]}")
+
+
+def gone(shard: str) -> DataError:
+    """The error of a file that is not where it was."""
+    return DataError(f"{shard} is not there (any more). Put it back, or open the data set anew.")
+
+
+def unreadable(shard: str, why: object) -> DataError:
+    """The error of a file that the system does not let one read."""
+    return DataError(f"{shard} cannot be read ({why}). {DAMAGED_ADVICE}")

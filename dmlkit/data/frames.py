@@ -7,23 +7,33 @@ copy and no string for each frame; what is written otherwise takes the protobuf 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from dmlkit.data import aligned, messages
 from dmlkit.data.coding import SILENCE
 from dmlkit.data.faults import RecordFault
 from dmlkit.data.frame_choice import FRAME_CHOICES, seed_of
-from dmlkit.data.labels import multi_hot, read_context
+from dmlkit.data.labels import Seen, check_classes, multi_hot, read_context
 from dmlkit.data.schema import Feature
 from dmlkit.data.videos import wrong_size
+from dmlkit.data.wire import FIRST_TAG, SECOND_TAG, fields, once, varint
 
-# Field numbers of tf.train.SequenceExample, and the tags of fields 1 and 2 when they hold bytes.
+# Field numbers of tf.train.SequenceExample.
 CONTEXT, FEATURE_LISTS = 1, 2
-FIRST_TAG, SECOND_TAG = b"\x0a", b"\x12"
+
+
+class Video(NamedTuple):
+    """One record, read; ``matrices`` (T, D) are those of the modalities it has."""
+
+    video_id: str
+    classes: list[int]
+    num_frames: int
+    matrices: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,61 +53,62 @@ class FrameParser:
     seed: int = 0
     epoch: int = 0
 
-    def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
+    def stack(self, videos: Sequence[Video]) -> dict[str, np.ndarray]:
         """One batch, padded with zero bytes to its longest video.
-
-        Args:
-            records: Serialized sequence examples, B of them.
 
         Returns:
             ``id`` (B,), each modality (B, T, D) in uint8 or float32, ``num_frames`` (B,) int32, and
             ``labels`` (B, C) float32 where labelled.
-
-        Raises:
-            RecordFault: A record is not what the data set says.
         """
-        videos = [self._read(record) for record in records]
-        num_frames = np.array([video.num_frames for video in videos], dtype=np.int32)
+        longest = max(video.num_frames for video in videos)
         batch: dict[str, np.ndarray] = {"id": np.array([video.video_id for video in videos])}
         for feature in self.features:
-            padded = np.zeros((len(videos), num_frames.max(), feature.size), dtype=_dtype(feature))
-            for row, video, length in zip(padded, videos, num_frames.tolist(), strict=True):
-                matrix = video.matrices.get(feature.name)
-                row[:length] = _silence(feature) if matrix is None else matrix
+            padded = aligned.empty((len(videos), longest, feature.size), _dtype(feature))
+            for row, video in zip(padded, videos, strict=True):
+                row[: video.num_frames] = video.matrices.get(feature.name, _silence(feature))
+                row[video.num_frames :] = 0
             batch[feature.name] = padded
-        batch["num_frames"] = num_frames
+        batch["num_frames"] = aligned.empty((len(videos),), np.int32)
+        batch["num_frames"][:] = [video.num_frames for video in videos]
         if self.labelled:
-            classes = np.array([label for video in videos for label in video.classes], dtype=np.int64)
-            counts = np.array([len(video.classes) for video in videos])
-            batch["labels"] = multi_hot(classes, counts, self.num_classes)
+            batch["labels"] = multi_hot([video.classes for video in videos], self.num_classes)
         return batch
 
-    def check(self, record: bytes) -> None:
-        """Look at one record.
+    def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """`read` and `stack`."""
+        return self.stack([self.read(record) for record in records])
+
+    def check(self, record: bytes) -> Seen:
+        """Look at one record, and say what it holds.
 
         Raises:
             RecordFault: What is wrong with it.
         """
-        video = self._read(record)
-        if self.labelled:
-            multi_hot(
-                np.array(video.classes, dtype=np.int64), np.array([len(video.classes)]), self.num_classes
-            )
+        video = self.read(record)
+        return Seen(video.video_id, video.classes, video.num_frames, tuple(video.matrices))
 
-    def _read(self, record: bytes) -> _Video:
+    def read(self, record: bytes) -> Video:
+        """One record.
+
+        Raises:
+            RecordFault: It is not what the data set says.
+        """
         context, matrices = self._split(record)
         present = {name: matrix for name, matrix in matrices.items() if len(matrix)}
         lengths = {name: len(matrix) for name, matrix in present.items()}
         if not lengths:
             names = ", ".join(feature.key for feature in self.features)
-            raise RecordFault(f"the video has no frames of {names}. Leave the record out.")
+            raise RecordFault(f"the video has no frames of {names}. Leave the record out.", kind="frames")
         num_frames = max(lengths.values())
         if min(lengths.values()) != num_frames:
             counted = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise RecordFault(
-                f"the modalities differ in their number of frames ({counted}). Cut them to one length."
+                f"the modalities differ in their number of frames ({counted}). Cut them to one length.",
+                kind="frames",
             )
         video_id, classes = read_context(context)
+        if self.labelled:
+            check_classes(classes, self.num_classes)
         if self.max_frames is not None and num_frames > self.max_frames:
             seed = seed_of(video_id, seed=self.seed, epoch=self.epoch)
             chosen = FRAME_CHOICES[self.frame_choice](num_frames, self.max_frames, seed=seed)
@@ -107,17 +118,18 @@ class FrameParser:
             matrix = present.get(feature.name)
             if matrix is not None and feature.coding == "float" and not np.isfinite(matrix).all():
                 raise RecordFault(
-                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out."
+                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out.",
+                    kind="not finite",
                 )
-        return _Video(video_id, classes, num_frames, present)
+        return Video(video_id, classes, num_frames, present)
 
-    def _split(self, record: bytes) -> tuple[tf.train.Features, dict[str, np.ndarray]]:
+    def _split(self, record: bytes) -> tuple[messages.Features, dict[str, np.ndarray]]:
         """A record's context, and the frames of each modality it has, (T, D) each."""
         try:
-            parts = dict(_fields(record, 0, len(record)))
-            context = tf.train.Features.FromString(record[slice(*parts.get(CONTEXT, (0, 0)))])
+            parts = once(fields(record, 0, len(record)))
+            context = messages.Features.FromString(record[slice(*parts.get(CONTEXT, (0, 0)))])
             entries = [
-                dict(_fields(record, *span)) for _, span in _fields(record, *parts.get(FEATURE_LISTS, (0, 0)))
+                once(fields(record, *span)) for _, span in fields(record, *parts.get(FEATURE_LISTS, (0, 0)))
             ]
             spans = {record[slice(*entry[1])]: entry.get(2, (0, 0)) for entry in entries}
         except Exception:
@@ -134,12 +146,13 @@ class FrameParser:
             matrices[feature.name] = matrix
         return context, matrices
 
-    def _split_slowly(self, record: bytes) -> tuple[tf.train.Features, dict[str, np.ndarray]]:
+    def _split_slowly(self, record: bytes) -> tuple[messages.Features, dict[str, np.ndarray]]:
         try:
-            parsed = tf.train.SequenceExample.FromString(record)
+            parsed = messages.SequenceExample.FromString(record)
         except Exception as error:
             raise RecordFault(
-                "not a tf.train.SequenceExample. The file is of another kind or damaged."
+                "not a tf.train.SequenceExample. The file is of another kind or damaged.",
+                kind="not a record",
             ) from error
         lists, matrices = parsed.feature_lists.feature_list, {}
         for feature in self.features:
@@ -152,14 +165,6 @@ class FrameParser:
     @cached_property
     def _stencils(self) -> tuple[_Stencil, ...]:
         return tuple(_Stencil.of(feature) for feature in self.features)
-
-
-@dataclass(frozen=True, slots=True)
-class _Video:
-    video_id: str
-    classes: list[int]
-    num_frames: int
-    matrices: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -175,9 +180,9 @@ class _Stencil:
         byte = feature.coding == "byte"
         payload = feature.size * (1 if byte else 4)
         # From the inside out: the value in its list, the list in its feature, the feature in its feature list.
-        prefix = FIRST_TAG + _varint(payload)
-        prefix = (FIRST_TAG if byte else SECOND_TAG) + _varint(len(prefix) + payload) + prefix
-        prefix = FIRST_TAG + _varint(len(prefix) + payload) + prefix
+        prefix = FIRST_TAG + varint(payload)
+        prefix = (FIRST_TAG if byte else SECOND_TAG) + varint(len(prefix) + payload) + prefix
+        prefix = FIRST_TAG + varint(len(prefix) + payload) + prefix
         return cls(
             np.frombuffer(prefix, dtype=np.uint8), len(prefix) + payload, np.dtype("u1" if byte else "<f4")
         )
@@ -194,43 +199,13 @@ class _Stencil:
         return values if self.dtype == np.uint8 else np.ascontiguousarray(values).view(self.dtype)
 
 
-def _fields(record: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """The fields of a protobuf message whose fields all hold bytes: number, (start, end)."""
-    while start < end:
-        tag, start = _read_varint(record, start)
-        length, start = _read_varint(record, start)
-        if tag & 7 != 2 or start + length > end:
-            raise ValueError("not a message of byte fields")
-        yield tag >> 3, (start, start + length)
-        start += length
-
-
-def _read_varint(record: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = record[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _row(frame: tf.train.Feature, feature: Feature) -> np.ndarray:
+def _row(frame: messages.Feature, feature: Feature) -> np.ndarray:
     kind = "bytes_list" if feature.coding == "byte" else "float_list"
     if frame.WhichOneof("kind") != kind:
         raise RecordFault(
             f"the frames of {feature.key} are not written as {'bytes' if feature.coding == 'byte' else 'floats'}, as "
-            "the data set says. Correct the coding in dataset.toml."
+            "the data set says. Correct the coding in dataset.toml.",
+            kind="coding",
         )
     values = frame.bytes_list.value if feature.coding == "byte" else frame.float_list.value
     row = (
@@ -239,7 +214,7 @@ def _row(frame: tf.train.Feature, feature: Feature) -> np.ndarray:
         else np.array(values, np.float32)
     )
     if len(row) != feature.size:
-        raise RecordFault(wrong_size(feature, len(row)))
+        raise RecordFault(wrong_size(feature, len(row)), kind="size")
     return row
 
 

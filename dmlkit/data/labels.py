@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-import numpy as np
-import tensorflow as tf
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
 
+import numpy as np
+
+from dmlkit.data import aligned, messages
 from dmlkit.data.faults import RecordFault
 
 ID_KEYS = ("id", "video_id")
 
 
-def read_context(features: tf.train.Features) -> tuple[str, list[int]]:
+class Seen(NamedTuple):
+    """What one record holds, without its values.
+
+    Attributes:
+        video_id: Empty where it has none.
+        classes: Empty where it has none.
+        num_frames: 0 at video level.
+        modalities: The names of those it has.
+    """
+
+    video_id: str
+    classes: list[int]
+    num_frames: int
+    modalities: tuple[str, ...]
+
+
+def read_context(features: messages.Features) -> tuple[str, list[int]]:
     """A video's name and classes.
 
     Args:
@@ -29,26 +49,38 @@ def read_context(features: tf.train.Features) -> tuple[str, list[int]]:
     return video_id, list(entries["labels"].int64_list.value) if "labels" in entries else []
 
 
-def multi_hot(classes: np.ndarray, counts: np.ndarray, num_classes: int) -> np.ndarray:
-    """Lists of classes as rows of 0 and 1.
-
-    Args:
-        classes: All videos' classes one after another, integers.
-        counts: How many of them belong to each video, shape (B,).
-        num_classes: C.
-
-    Returns:
-        float32, shape (B, C).
+def check_classes(classes: list[int], num_classes: int) -> None:
+    """Look at one video's classes.
 
     Raises:
         RecordFault: A class outside 0 to C - 1.
     """
-    outside = (classes < 0) | (classes >= num_classes)
-    if outside.any():
-        raise RecordFault(
-            f"label {classes[outside][0]} is outside the data set's {num_classes} classes (0 to {num_classes - 1}). "
-            "Correct num_classes or the vocabulary in dataset.toml, or leave the record out."
-        )
-    rows = np.zeros((len(counts), num_classes), dtype=np.float32)
-    rows[np.repeat(np.arange(len(counts)), counts), classes] = 1.0
+    for label in classes:
+        if not 0 <= label < num_classes:
+            raise _outside(label, num_classes)
+
+
+def multi_hot(classes: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:
+    """Each video's classes as a row of 0 and 1; they must be within 0 to C - 1 (see `check_classes`).
+
+    Args:
+        classes: Those of B videos.
+        num_classes: C.
+
+    Returns:
+        float32, shape (B, C).
+    """
+    rows = aligned.zeros((len(classes), num_classes), np.float32)
+    counts = [len(each) for each in classes]
+    rows[np.repeat(np.arange(len(classes)), counts), np.fromiter(chain.from_iterable(classes), np.int64)] = (
+        1.0
+    )
     return rows
+
+
+def _outside(label: int, num_classes: int) -> RecordFault:
+    return RecordFault(
+        f"label {label} is outside the data set's {num_classes} classes (0 to {num_classes - 1}). "
+        "Correct num_classes or the vocabulary in dataset.toml, or leave the record out.",
+        kind="label",
+    )

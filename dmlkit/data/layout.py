@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import tensorflow as tf
-
+from dmlkit.data import messages
 from dmlkit.data.labels import ID_KEYS
 from dmlkit.data.schema import Feature
 from dmlkit.data.shards import first_records
@@ -33,31 +32,49 @@ def recognise(shards: Sequence[str]) -> Layout:
     Raises:
         DataError: They cannot be read, or hold no features.
     """
-    seen: Counter[Feature] = Counter()
-    levels: Counter[str] = Counter()
-    labelled = False
+    parsed = []
     for record in first_records(shards, LOOKED_AT):
         try:
-            # An Example reads as a SequenceExample without frames, whose context holds everything.
-            parsed = tf.train.SequenceExample.FromString(record)
+            parsed.append(parse(record))
         except Exception:
             raise DataError(
                 f"{shards[0]} holds records that are neither tf.train.Example nor tf.train.SequenceExample. "
                 "dmlkit reads YouTube-8M's and AudioSet's layouts."
             ) from None
+    layout = layout_of(parsed)
+    if layout is None:
+        raise DataError(f"The first records of {shards[0]} hold no features. Is this a folder of features?")
+    return layout
+
+
+def parse(record: bytes) -> messages.SequenceExample:
+    """A record of either level: an example reads as a sequence example whose context holds everything.
+
+    Raises:
+        google.protobuf.message.DecodeError: It is neither.
+    """
+    return messages.SequenceExample.FromString(record)
+
+
+def layout_of(records: Iterable[messages.SequenceExample]) -> Layout | None:
+    """What most of some records say; None where they hold no features."""
+    seen: Counter[Feature] = Counter()
+    levels: Counter[str] = Counter()
+    labelled = False
+    for parsed in records:
         labelled = labelled or ("labels" in parsed.context.feature and bool(_labels(parsed)))
         lists = parsed.feature_lists.feature_list
         levels["frame" if lists else "video"] += 1
         seen.update(_frame_features(lists) if lists else _video_features(parsed.context.feature))
-    level = levels.most_common(1)[0][0]
     sizes: dict[str, tuple[int, Feature]] = {}
     for feature, count in seen.items():
         if count > sizes.get(feature.name, (0, feature))[0]:
             sizes[feature.name] = (count, feature)
     if not sizes:
-        raise DataError(f"The first records of {shards[0]} hold no features. Is this a folder of features?")
+        return None
     # Biggest first, so that pictures come before sound, and one order wherever a dict's own is chance.
     features = sorted((feature for _, feature in sizes.values()), key=lambda each: (-each.size, each.name))
+    level = levels.most_common(1)[0][0]
     return Layout(level, {feature.name: feature for feature in features}, labelled)
 
 
@@ -66,7 +83,7 @@ def modality(key: str) -> str:
     return key.removeprefix("mean_").removesuffix("_embedding")
 
 
-def _labels(parsed: tf.train.SequenceExample) -> Sequence[int]:
+def _labels(parsed: messages.SequenceExample) -> Sequence[int]:
     return parsed.context.feature["labels"].int64_list.value
 
 

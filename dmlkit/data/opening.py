@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-import numpy as np
-import tensorflow as tf
-
+from dmlkit.data import messages
 from dmlkit.data.declaration import FILE, Declaration, read_declaration
-from dmlkit.data.faults import RecordFault, locate
+from dmlkit.data.faults import where
+from dmlkit.data.framing import read_records
 from dmlkit.data.labels import read_context
 from dmlkit.data.layout import Layout, recognise
 from dmlkit.data.schema import Dataset, Feature
 from dmlkit.data.shards import first_records, list_shards, match_shards
 from dmlkit.data.splits import divide, split_of
+from dmlkit.data.videos import NOT_AN_EXAMPLE
 from dmlkit.data.vocabulary import Vocabulary, find_vocabulary, read_vocabulary
 from dmlkit.errors import DataError
 
@@ -61,6 +61,11 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         num_classes, note = _count_classes(root, vocabulary, found, labelled, features)
         notes.append(note)
     splits, labelled, divided = divide(found, labelled, root)
+    counts, missing = counted_shards(root, declared, found)
+    if missing:
+        notes.append(
+            f"{FILE} counts {len(missing)} more shards, {missing[0]} among them, which are not there."
+        )
     return Dataset(
         path=root,
         name=declared.name or posixpath.basename(root),
@@ -75,7 +80,24 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         class_kinds=vocabulary.class_kinds(num_classes) if vocabulary else None,
         records_per_shard=declared.records_per_shard,
         truth_files=declared.truth,
+        counts=counts,
     )
+
+
+def counted_shards(
+    root: str, declared: Declaration, found: Mapping[str, Iterable[str]]
+) -> tuple[dict[str, int], list[str]]:
+    """What dataset.toml counts, by the shards' paths, and the paths it counts of shards that are not there.
+
+    Args:
+        root: The data set's folder.
+        declared: Its dataset.toml.
+        found: Split → shards.
+    """
+    counts = {posixpath.join(root, shard): count for shard, count in declared.counts.items()}
+    there = {shard for shards in found.values() for shard in shards}
+    kept = {shard: count for shard, count in counts.items() if shard in there}
+    return kept, sorted(counts.keys() - kept.keys())
 
 
 def _check_apart(root: str, found: dict[str, tuple[str, ...]]) -> None:
@@ -149,27 +171,18 @@ def _count_classes(
 
 
 def _id_key(shards: tuple[str, ...]) -> str:
-    record = tf.train.SequenceExample.FromString(first_records(shards, 1)[0])
+    record = messages.SequenceExample.FromString(first_records(shards, 1)[0])
     return "video_id" if "video_id" in record.context.feature else "id"
 
 
 def _highest_label(shards: tuple[str, ...]) -> int:
     highest = -1
-    specification = {"labels": tf.io.RaggedFeature(tf.int64)}
-    try:
-        for records in tf.data.TFRecordDataset(shards).batch(1024):
-            # A SequenceExample's context is where an Example's features are, so this reads both.
-            labels = tf.io.parse_example(records, specification)["labels"].values.numpy()
-            highest = max(highest, int(np.max(labels, initial=-1)))
-    except tf.errors.OpError as error:
-        raise locate(shards, _check_context) or DataError(
-            f"The labels cannot be read: {error.message}"
-        ) from error
+    for shard in shards:
+        for number, record in enumerate(read_records(shard)):
+            try:
+                # A SequenceExample's context is where an Example's features are, so this reads both.
+                _, labels = read_context(messages.Example.FromString(record).features)
+            except Exception as error:
+                raise DataError(f"{where(shard, number)}: {NOT_AN_EXAMPLE}") from error
+            highest = max(highest, *labels, -1)
     return highest
-
-
-def _check_context(record: bytes) -> None:
-    try:
-        read_context(tf.train.Example.FromString(record).features)
-    except Exception as error:
-        raise RecordFault("not a tf.train.Example. The file is of another kind or damaged.") from error

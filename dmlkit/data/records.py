@@ -1,16 +1,22 @@
 """TFRecord shards, written: one video to bytes, many to a shard.
 
-The same videos always give the same bytes, so that data made from one seed can be compared by checksum.
+The same videos always give the same bytes, so that data made from one seed can be compared by checksum. TensorFlow
+is needed for remote folders only.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
+
+from dmlkit.data.files import remote
+from dmlkit.data.framing import frame
+from dmlkit.data.messages import Example, Feature, SequenceExample
+from dmlkit.writing import put_in_place
 
 
 def serialize_video(
@@ -31,13 +37,14 @@ def serialize_video(
     Raises:
         ValueError: A feature is not one row of numbers.
     """
-    entries = _context(video_id, labels, id_key)
+    record = Example()
+    _tell(record.features.feature, video_id, labels, id_key)
     for key, values in features.items():
         values = np.asarray(values, dtype=np.float32)
         if values.ndim != 1:
             raise ValueError(f"`features[{key!r}]` must have shape (size,). Received: {values.shape}.")
-        entries[key] = _floats(values)
-    return tf.train.Example(features=tf.train.Features(feature=entries)).SerializeToString(deterministic=True)
+        _put(record.features.feature[key], values)
+    return record.SerializeToString(deterministic=True)
 
 
 def serialize_frames(
@@ -59,17 +66,15 @@ def serialize_frames(
     Raises:
         ValueError: A modality is not a matrix.
     """
-    lists = {}
+    record = SequenceExample()
+    _tell(record.context.feature, video_id, labels, id_key)
     for key, matrix in frames.items():
         matrix = np.asarray(matrix)
         if matrix.ndim != 2:
             raise ValueError(f"`frames[{key!r}]` must have shape (time, size). Received: {matrix.shape}.")
-        to_feature = _bytes if matrix.dtype == np.uint8 else _floats
-        lists[key] = tf.train.FeatureList(feature=[to_feature(row) for row in matrix])
-    record = tf.train.SequenceExample(
-        context=tf.train.Features(feature=_context(video_id, labels, id_key)),
-        feature_lists=tf.train.FeatureLists(feature_list=lists),
-    )
+        frames_of = record.feature_lists.feature_list[key].feature
+        for row in matrix:
+            _put(frames_of.add(), row)
     return record.SerializeToString(deterministic=True)
 
 
@@ -83,10 +88,22 @@ def write_shard(path: str | os.PathLike, serialized_records: Iterable[bytes]) ->
     Returns:
         The number of records written.
     """
-    path = os.fspath(path)
+    path, count = os.fspath(path), 0
+    if remote(path):
+        return _write_remote(path, serialized_records)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with put_in_place(Path(path)) as temporary, temporary.open("wb") as file:
+        for record in serialized_records:
+            file.write(frame(record))
+            count += 1
+    return count
+
+
+def _write_remote(path: str, serialized_records: Iterable[bytes]) -> int:
+    import tensorflow as tf
+
     folder, name = posixpath.split(path)
-    if folder:
-        tf.io.gfile.makedirs(folder)
+    tf.io.gfile.makedirs(folder)
     # The name does not end in .tfrecord: whoever lists the folder meanwhile does not take it for a shard.
     partial = posixpath.join(folder, f".{name}.{os.getpid()}.partial")
     count = 0
@@ -103,17 +120,21 @@ def write_shard(path: str | os.PathLike, serialized_records: Iterable[bytes]) ->
     return count
 
 
-def _context(video_id: str, labels: Sequence[int] | None, id_key: str) -> dict[str, tf.train.Feature]:
-    entries = {id_key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[video_id.encode()]))}
+def _tell(
+    entries: MutableMapping[str, Feature], video_id: str, labels: Sequence[int] | None, id_key: str
+) -> None:
+    """Say which video it is, and what is in it."""
+    entries[id_key].bytes_list.value.append(video_id.encode())
     if labels is not None:
-        values = [int(label) for label in labels]
-        entries["labels"] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-    return entries
+        # Also an empty list is set: the video is of no class, which is not the same as not knowing.
+        entries["labels"].int64_list.SetInParent()
+        entries["labels"].int64_list.value.extend(int(label) for label in labels)
 
 
-def _bytes(row: np.ndarray) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[row.tobytes()]))
-
-
-def _floats(row: np.ndarray) -> tf.train.Feature:
-    return tf.train.Feature(float_list=tf.train.FloatList(value=np.asarray(row, dtype=np.float32)))
+def _put(feature: Feature, row: np.ndarray) -> None:
+    """One frame's values, or a video's: bytes as one string, anything else as floats."""
+    if row.dtype == np.uint8:
+        feature.bytes_list.value.append(row.tobytes())
+    else:
+        feature.float_list.SetInParent()
+        feature.float_list.value.extend(np.asarray(row, dtype=np.float32).tolist())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmlkit.data.frame_choice import FRAME_CHOICES
+from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, UsageError, choose, nearest
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Dataset:
         class_kinds: A kind for each class, where the vocabulary has them.
         records_per_shard: What dataset.toml says that every shard but a split's last holds.
         truth_files: Split → the file that says which frames made each label.
+        counts: Shard → the records it holds, of those that dataset.toml counts.
     """
 
     path: str
@@ -83,6 +85,7 @@ class Dataset:
     class_kinds: tuple[str, ...] | None = None
     records_per_shard: int | None = None
     truth_files: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def batches(
@@ -96,6 +99,7 @@ class Dataset:
         frame_choice: str = "first",
         max_frames: int | None = None,
         max_videos: int | None = None,
+        on_fault: str | Skipped = RAISE,
     ) -> Batches:
         """One epoch of a split, as dicts of numpy arrays.
 
@@ -113,9 +117,10 @@ class Dataset:
                 ``max_frames``.
             max_frames: The most frames a video; None keeps all.
             max_videos: Only the first videos of the split, the same in every epoch and for every seed.
+            on_fault: ``"raise"`` at the first faulty record, or ``"skip N"``: leave out at most N of them.
 
         Raises:
-            UsageError: An unknown split or frame choice, or a number out of range.
+            UsageError: An unknown split, frame choice or policy, or a number out of range.
 
         Paper: §Future work, training on randomly sampled frames (``frame_choice="random"``).
         Differs from the paper: padded to the longest video of the batch, not to 300 frames.
@@ -134,24 +139,32 @@ class Dataset:
             frame_choice=frame_choice,
             max_frames=max_frames,
             max_videos=max_videos,
+            on_fault=on_fault,
         )
 
-    def num_videos(self, split: str) -> int:
-        """The number of videos of a split, without reading them.
+    def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
+        """The number of videos of a split, without reading them: as dataset.toml counts them, or off the headers.
+
+        Args:
+            split: One of the data set's splits.
+            on_fault: As in `batches`; where faulty records are left out, they are counted here nevertheless.
 
         Raises:
-            UsageError: An unknown split.
-            DataError: A shard is cut off.
+            UsageError: An unknown split or policy.
+            DataError: A shard is cut off or a header damaged, and `on_fault` is to raise.
         """
-        from dmlkit.data.shards import count_records
+        from dmlkit.data.shards import count_places, count_records
 
         shards = self._shards(split)
-        counted = shards if self.records_per_shard is None else shards[-1:]
-        for shard in counted:
-            if shard not in self._counts:
+        known = self.counts
+        if self.records_per_shard is not None:
+            known = dict.fromkeys(shards[:-1], self.records_per_shard) | known
+        if Skipped.of(on_fault).most:
+            return sum(known[shard] if shard in known else count_places(shard) for shard in shards)
+        for shard in shards:
+            if shard not in known and shard not in self._counts:
                 self._counts[shard] = count_records(shard)
-        known = (len(shards) - len(counted)) * (self.records_per_shard or 0)
-        return known + sum(self._counts[shard] for shard in counted)
+        return sum(known[shard] if shard in known else self._counts[shard] for shard in shards)
 
     def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
         """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.
@@ -192,13 +205,14 @@ class Dataset:
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
                 size = tf.io.gfile.stat(shard).length
-                name = (
-                    posixpath.relpath(shard, self.path)
-                    if "://" not in shard
-                    else shard.removeprefix(self.path)
-                )
-                digest.update(f"{split} {name.lstrip('/')} {size} ".encode() + tail(shard, size))
+                digest.update(f"{split} {self.relative(shard)} {size} ".encode() + tail(shard, size))
         return digest.hexdigest()
+
+    def relative(self, shard: str) -> str:
+        """The name of a shard within the folder."""
+        if "://" in shard:
+            return shard.removeprefix(self.path).lstrip("/")
+        return posixpath.relpath(shard, self.path)
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:

@@ -1,24 +1,21 @@
 """Shards as files: which there are, how many records they hold, what the first ones look like.
 
-Everything goes through ``tf.io.gfile``, so that remote folders work as local ones do. Nothing here reads a
-shard whole: counting hops from header to header.
+Remote folders work as local ones do. Nothing here reads a shard whole: counting hops from header to header.
 """
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from functools import partial
+from itertools import islice
 
-import tensorflow as tf
-
-from dmlkit.data.faults import DAMAGED_ADVICE, unreadable, where
+from dmlkit.data import files
+from dmlkit.data.faults import broken
+from dmlkit.data.framing import FOOTER, hop, open_file, walk
 from dmlkit.errors import DataError
 
 SUFFIX = ".tfrecord"
 DEEPEST = 3
-# TFRecord: length (8 bytes, little endian), its checksum (4), the record, its checksum (4).
-HEADER, FOOTER = 12, 4
 
 
 def list_shards(root: str) -> tuple[str, ...]:
@@ -27,7 +24,7 @@ def list_shards(root: str) -> tuple[str, ...]:
     Raises:
         DataError: The folder is missing or holds no shard.
     """
-    if not tf.io.gfile.isdir(root):
+    if not files.is_folder(root):
         raise DataError(
             f"There is no folder {root}. Give the folder of a data set: one with a dataset.toml or with "
             "*.tfrecord shards (`dmlkit data synthesize DIR` makes one)."
@@ -49,7 +46,7 @@ def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str
     """
     found: set[str] = set()
     for pattern in patterns:
-        matches = tf.io.gfile.glob(posixpath.join(root, pattern))
+        matches = files.matching(root, pattern)
         if not matches:
             raise DataError(
                 f"No shards match {pattern!r}, which dataset.toml in {root} names for the split {split!r}. "
@@ -60,61 +57,55 @@ def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str
 
 
 def count_records(path: str) -> int:
-    """The number of records of one shard, from the lengths in their headers.
+    """The number of records of one shard, from their headers.
 
     Raises:
-        DataError: The file ends within a record.
+        DataError: A header is damaged, or the file ends within a record.
     """
-    size, count, offset = tf.io.gfile.stat(path).length, 0, 0
-    # A seek in gfile throws its read-ahead away, which on local files costs more than the count itself.
-    opened = partial(tf.io.gfile.GFile if "://" in path else open, path, "rb")
-    with opened() as file:
-        while offset + HEADER <= size:
-            file.seek(offset)
-            offset += HEADER + int.from_bytes(file.read(HEADER)[:8], "little") + FOOTER
-            count += 1
-    if offset != size:
-        raise DataError(
-            f"{where(path, max(0, count - 1))}: the shard is damaged, the file ends within the record. {DAMAGED_ADVICE}"
-        )
+    count = 0
+    for offset, _, fault in hop(path):
+        if fault:
+            raise broken(path, count, offset, fault)
+        count += 1
     return count
+
+
+def count_places(path: str) -> int:
+    """The number of records of one shard, where a broken stretch counts as one, as it does in `framing.walk`."""
+    return sum(1 for _ in hop(path))
 
 
 def tail(path: str, size: int) -> bytes:
     """The last four bytes of a shard, which are the checksum of its last record."""
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with open_file(path) as file:
         file.seek(max(0, size - FOOTER))
         return file.read(FOOTER)
 
 
 def first_records(shards: Sequence[str], count: int) -> list[bytes]:
-    """The first records of the first shard that has any.
+    """The sound ones among the first records of the first shard that has any.
 
     Raises:
-        DataError: A shard cannot be read, or all are empty.
+        DataError: Of a shard none is sound, or all shards are empty.
     """
     for shard in shards:
-        records: list[bytes] = []
-        try:
-            for record in tf.data.TFRecordDataset(shard).take(count).as_numpy_iterator():
-                records.append(record)
-        except tf.errors.OpError as error:
-            raise unreadable(shard, len(records), error) from None
-        if records:
-            return records
+        seen = list(islice(walk(shard), count))
+        sound = [framed.record for framed in seen if framed.fault is None]
+        if sound:
+            return sound
+        if seen:
+            raise broken(shard, seen[0].number, seen[0].offset, seen[0].fault)
     raise DataError(f"The shards hold no records: {shards[0]} and the {len(shards) - 1} after it are empty.")
 
 
 def _walk(folder: str, depth: int) -> list[str]:
     shards = []
-    for entry in tf.io.gfile.listdir(folder):
-        # Some file systems end the names of folders with a slash.
-        name = entry.rstrip("/")
+    for name in files.names_in(folder):
         path = posixpath.join(folder, name)
         if name.startswith("."):
             continue
         if name.endswith(SUFFIX):
             shards.append(path)
-        elif depth and tf.io.gfile.isdir(path):
+        elif depth and files.is_folder(path):
             shards.extend(_walk(path, depth - 1))
     return shards

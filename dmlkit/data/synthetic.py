@@ -127,6 +127,7 @@ def _finished(out: Path, settings: Settings) -> bool:
 def _write(folder: Path, settings: Settings) -> None:
     templates = make_templates(settings)
     counts: Counter[int] = Counter()
+    held: dict[str, int] = {}
     splits = {"train": settings.train, "validate": settings.validate, "test": settings.test}
     splits = {split: videos for split, videos in splits.items() if videos}
     per_shard = -(-settings.train // _TRAIN_SHARDS)
@@ -135,7 +136,9 @@ def _write(folder: Path, settings: Settings) -> None:
         truth: dict[str, dict[int, list[int]]] = {}
         for shard, start in enumerate(range(0, videos, per_shard)):
             made = list(_videos(settings, templates, split, range(start, min(start + per_shard, videos))))
-            _write_shards(folder, f"{split}{shard:04d}.tfrecord", made, labelled=split != "test")
+            name = f"{split}{shard:04d}.tfrecord"
+            _write_shards(folder, name, made, labelled=split != "test")
+            held[name] = len(made)
             truth |= {video.id: {label: [*frames] for label, frames in video.truth.items()} for video in made}
             if split == "train":
                 counts.update(label for video in made for label in video.labels)
@@ -146,7 +149,7 @@ def _write(folder: Path, settings: Settings) -> None:
         (level / _VOCABULARY).write_bytes(_vocabulary(counts))
     told = {"version": kinds.VERSION, "settings": asdict(settings)}
     (folder / _SETTINGS).write_text(json.dumps(told, indent=2) + "\n")
-    _describe(folder, settings, splits, per_shard, truth_files)
+    _describe(folder, settings, splits, per_shard, truth_files, held)
 
 
 def _videos(settings: Settings, templates: Templates, split: str, numbers: range) -> Iterator[Video]:
@@ -187,6 +190,7 @@ def _describe(
     splits: Mapping[str, int],
     per_shard: int,
     truth_files: Mapping[str, str],
+    held: Mapping[str, int],
 ) -> None:
     """Write both dataset.toml; the one that makes the folder a data set comes last."""
     from dmlkit.data.declaration import write_dataset_toml
@@ -211,4 +215,5 @@ def _describe(
             generated=True,
             records_per_shard=per_shard,
             truth=truth,
+            counts={shards + name: count for name, count in held.items()},
         )

@@ -7,8 +7,7 @@ import io
 import posixpath
 from dataclasses import dataclass
 
-import tensorflow as tf
-
+from dmlkit.data.files import exists, read_whole
 from dmlkit.errors import DataError
 from dmlkit.printable import one_line
 
@@ -44,7 +43,7 @@ class Vocabulary:
 def find_vocabulary(root: str) -> str | None:
     """The path of the first known vocabulary file in a folder."""
     paths = [posixpath.join(root, name) for name in FILES]
-    return next((path for path in paths if tf.io.gfile.exists(path)), None)
+    return next((path for path in paths if exists(path)), None)
 
 
 def read_vocabulary(path: str) -> Vocabulary:
@@ -53,12 +52,11 @@ def read_vocabulary(path: str) -> Vocabulary:
     Raises:
         DataError: The file is missing, or not such a table.
     """
-    if not tf.io.gfile.exists(path):
+    if not exists(path):
         raise DataError(
             f"There is no vocabulary {path}. Put it there, or correct `vocabulary` in dataset.toml."
         )
-    with tf.io.gfile.GFile(path, "rb") as file:
-        rows = csv.DictReader(io.StringIO(file.read().decode("utf-8-sig", "replace"), newline=""))
+    rows = csv.DictReader(io.StringIO(read_whole(path).decode("utf-8-sig", "replace"), newline=""))
     columns = rows.fieldnames or []
     index = next((name for name in INDEX_COLUMNS if name in columns), None)
     label = next((name for name in NAME_COLUMNS if name in columns), None)

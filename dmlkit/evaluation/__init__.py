@@ -1,9 +1,10 @@
 """How good scores are: measures, intervals and ensembles, in numpy alone.
 
-    measures      `measure`: all of them at once, as a dict of plain numbers
+    measures      all of them at once (`measure`), or of videos that come in parts (`Measures`)
     gap           GAP@k, at once and streaming over shards and workers
     ranking       Hit@1 and precision at equal recall rate
     precision     average precision by class and its mean
+    counts        the same over videos that come in parts, in flat memory
     bootstrap     what another draw of videos could have given
     compare       two systems on the same videos, several seeds of each
     ensemble      Algorithm 2: models weighted by their GAP
@@ -31,6 +32,7 @@ from dmlkit.evaluation.compare import (
     compare_classes,
     compare_gaps,
 )
+from dmlkit.evaluation.counts import ScoreCounts
 from dmlkit.evaluation.ensemble import gap_weights, weighted_average
 from dmlkit.evaluation.faithfulness import (
     TakingAway,
@@ -41,7 +43,7 @@ from dmlkit.evaluation.faithfulness import (
     random_importance,
 )
 from dmlkit.evaluation.gap import GlobalAveragePrecision, gap_of_pairs, global_average_precision
-from dmlkit.evaluation.measures import measure
+from dmlkit.evaluation.measures import Measures, measure
 from dmlkit.evaluation.precision import (
     MeanAveragePrecision,
     average_precision_by_class,
@@ -57,6 +59,8 @@ __all__ = [
     "GlobalAveragePrecision",
     "Interval",
     "MeanAveragePrecision",
+    "Measures",
+    "ScoreCounts",
     "Spread",
     "TakingAway",
     "TopK",

@@ -1,7 +1,7 @@
 """How far GAP could have come out otherwise, had other videos been drawn: the bootstrap over videos.
 
 Drawing videos again changes no score, only how often each pair counts. So the pooled pairs are sorted once,
-and every resample is two weighted cumulative sums over them, equal to GAP of the videos literally drawn.
+and every resample is two weighted sums by score over them, equal to GAP of the videos literally drawn.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from dmlkit.evaluation.checks import checked_count
 from dmlkit.evaluation.gap import gap_of_pairs
+from dmlkit.evaluation.precision import sum_of_steps
 from dmlkit.evaluation.top import TopPairs, top_pairs
 
 
@@ -160,34 +161,48 @@ class _RankedPairs:
         order = np.argsort(pairs.scores, axis=None)
         correct = np.flatnonzero(pairs.correct.ravel()[order])
         scores = pairs.scores.ravel()[order]
-        k = pairs.scores.shape[1]
+        video = order // pairs.scores.shape[1]
         self.true_labels = pairs.true_labels
-        self.video = order // k
-        self.video_of_correct = self.video[correct]
         # Only scores at which a true label appears are thresholds that count.
-        thresholds, first = np.unique(scores[correct], return_index=True)
-        self.first_of_all = np.searchsorted(scores, thresholds, side="left")
-        self.first_of_correct = np.append(first, correct.size)
+        thresholds, self.first_of_correct = np.unique(scores[correct], return_index=True)
+        self.video_of_correct = video[correct]
+        first = np.searchsorted(scores, thresholds, side="left")
+        # What lies below the lowest of them is never counted.
+        lowest = first[0] if first.size else scores.size
+        self.video, self.first_of_all = video[lowest:], first - lowest
+        # Taking new memory for them each time would take longer than to fetch them.
+        self._words = np.empty(self.video.size, np.uint64)
 
-    def gap(self, weights: np.ndarray) -> float:
-        """GAP with video v counted `weights[v]` times; `precision.average_precision`, weighted."""
-        all_below = _counts_below(weights[self.video])
-        correct_below = _counts_below(weights[self.video_of_correct])[self.first_of_correct]
-        new = np.diff(correct_below)
-        drawn = np.flatnonzero(new)
-        if not drawn.size:
-            return 0.0
-        new = new[drawn]
-        correct_above = correct_below[-1] - correct_below[drawn]
-        all_above = all_below[-1] - all_below[self.first_of_all[drawn]]
-        return float(np.sum(correct_above / all_above * new) / (weights @ self.true_labels))
+    def gaps(self, weights: np.ndarray) -> list[float]:
+        """GAP with video v counted `weights[r, v]` times; `precision.average_precision`, weighted, for each r."""
+        if not self.video.size:
+            return [0.0] * len(weights)
+        # Two resamples in one word of 64 bits, 32 for each: counted at once, for what is slow is to fetch them.
+        pairs_of_weights = np.zeros((weights.shape[1], 2), np.uint32)
+        pairs_of_weights[:, : len(weights)] = weights.T
+        words = pairs_of_weights.view(np.uint64).ravel()
+        new = _sums(words[self.video_of_correct], self.first_of_correct)
+        # Every place is within; what the mode does is to write straight into `out`.
+        np.take(words, self.video, out=self._words, mode="clip")
+        every = _sums(self._words, self.first_of_all)
+        return [
+            _weighted_precision(new[r], every[r], int(weights[r] @ self.true_labels))
+            for r in range(len(weights))
+        ]
 
 
-def _counts_below(weights: np.ndarray) -> np.ndarray:
-    """(n + 1,): the sum of the weights before each place, then of all."""
-    counts = np.zeros(weights.size + 1, np.int64)
-    np.cumsum(weights, out=counts[1:])
-    return counts
+def _sums(words: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """(2, thresholds) int64: for either half of the words the sum from each start to the next."""
+    return np.add.reduceat(words, starts).view(np.uint32).reshape(-1, 2).T.astype(np.int64)
+
+
+def _weighted_precision(new: np.ndarray, every: np.ndarray, true_labels: int) -> float:
+    """Σ precision · Δrecall from the correct pairs and all pairs at each threshold, the lowest first."""
+    drawn = np.flatnonzero(new)
+    if not drawn.size:
+        return 0.0
+    all_above = np.cumsum(every[::-1])[::-1]
+    return sum_of_steps(new[drawn], all_above[drawn], true_labels)
 
 
 def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) -> np.ndarray:
@@ -214,10 +229,15 @@ def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) ->
     gaps = np.empty((len(systems), checked_count(resamples, name="resamples")))
     ranked = [_RankedPairs(pairs) for pairs in systems]
     rng = np.random.default_rng(seed)
-    # One resample at a time: its sums fit the processor's cache, and memory does not grow with their number.
-    for resample in range(gaps.shape[1]):
-        weights = np.bincount(rng.integers(videos, size=videos), minlength=videos)
-        gaps[:, resample] = [system.gap(weights) for system in ranked]
+    # Two resamples at a time: their sums fit the processor's cache, and memory does not grow with their number.
+    for first in range(0, gaps.shape[1], 2):
+        weights = np.array(
+            [
+                np.bincount(rng.integers(videos, size=videos), minlength=videos)
+                for _ in range(min(2, gaps.shape[1] - first))
+            ]
+        )
+        gaps[:, first : first + 2] = [system.gaps(weights) for system in ranked]
     return gaps
 
 

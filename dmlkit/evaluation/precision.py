@@ -41,8 +41,20 @@ def average_precision(ranked: np.ndarray, correct: np.ndarray, true_labels: int)
     if not correct.size:
         return 0.0
     thresholds, new = np.unique(correct, return_counts=True)
-    correct_above = correct.size - np.cumsum(new) + new
-    all_above = ranked.size - np.searchsorted(ranked, thresholds, side="left")
+    return sum_of_steps(new, ranked.size - np.searchsorted(ranked, thresholds, side="left"), true_labels)
+
+
+def sum_of_steps(new: np.ndarray, all_above: np.ndarray, true_labels: int) -> float:
+    """Σ precision · Δrecall, step by step.
+
+    Args:
+        new: (thresholds,) correct pairs at each score at which there is one, the lowest score first.
+        all_above: (thresholds,) pairs of that score or a higher one.
+        true_labels: The denominator of recall.
+
+    Paper: §Measure, GAP = Σ_i p(i) Δr(i).
+    """
+    correct_above = new.sum() - np.cumsum(new) + new
     return float(np.sum(correct_above / all_above * new) / true_labels)
 
 
@@ -92,7 +104,11 @@ def mean_average_precision(scores: ArrayLike, labels: ArrayLike) -> MeanAverageP
 
     Paper: §Measure (mAP).
     """
-    by_class = average_precision_by_class(scores, labels)
+    return mean_of_classes(average_precision_by_class(scores, labels))
+
+
+def mean_of_classes(by_class: np.ndarray) -> MeanAveragePrecision:
+    """`mean_average_precision` from the average precisions of the classes, NaN for those that do not occur."""
     counted = by_class[~np.isnan(by_class)]
     return MeanAveragePrecision(
         value=float(counted.mean()) if counted.size else 0.0,

@@ -12,6 +12,7 @@ from dmlkit.training.frame_study import frame_study
 from dmlkit.training.loop import train
 from dmlkit.training.scoring import predict
 from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
+from dmlkit.training.submitting import submit
 from dmlkit.training.walk import Walk
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "fusion_variants",
     "predict",
     "side_questions",
+    "submit",
     "train",
 ]

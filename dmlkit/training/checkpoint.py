@@ -30,7 +30,8 @@ class Progress:
         best_gap: Highest GAP on the tuning part so far.
         best_epoch: The epoch that reached it, counted from 1; 0 before the first.
         best_weights: The model's weights then.
-        metrics: What Keras's running means held after `batches`; empty between epochs.
+        metrics: What the running means held after `batches`; empty between epochs.
+        workers: Among how many the epoch under way is divided.
     """
 
     fingerprint: str
@@ -43,6 +44,7 @@ class Progress:
     best_epoch: int = 0
     best_weights: list[np.ndarray] = field(default_factory=list)
     metrics: list[np.ndarray] = field(default_factory=list)
+    workers: int = 1
 
 
 def _variables(model: keras.Model) -> list:
@@ -55,7 +57,9 @@ def save(folder: Path, model: keras.Model, progress: Progress) -> None:
     arrays = {f"variable_{i}": np.asarray(value) for i, value in enumerate(_variables(model))}
     arrays |= {f"best_{i}": value for i, value in enumerate(progress.best_weights)}
     if progress.batches:
-        arrays |= {f"metric_{i}": np.asarray(value) for i, value in enumerate(model.metrics_variables)}
+        # `fit` keeps them in the model; a loop of our own brings them along.
+        metrics = model.metrics_variables or progress.metrics
+        arrays |= {f"metric_{i}": np.asarray(value) for i, value in enumerate(metrics)}
     about = {name: value for name, value in vars(progress).items() if name not in ARRAYS}
     arrays["about"] = np.array(json.dumps(about))
     write_arrays(folder / FILE, arrays)

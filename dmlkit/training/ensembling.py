@@ -16,7 +16,7 @@ import numpy as np
 from dmlkit.errors import UsageError
 from dmlkit.evaluation import gap_weights, weighted_average
 from dmlkit.experiments import Ensemble
-from dmlkit.predictions import Predictions
+from dmlkit.predictions import Predictions, put_together
 from dmlkit.runs import Run, load_run
 from dmlkit.training.folder import existing_run, finish, make_folder
 from dmlkit.training.provenance import fingerprint, version_of
@@ -104,20 +104,20 @@ def _same_data(members: Sequence[Run]) -> None:
 
 def _combine(parts: Sequence[Predictions], weights: np.ndarray) -> Predictions:
     first = parts[0]
-    aligned = [_in_order_of(first.ids, part).astype(np.float32) for part in parts]
-    scores = np.asarray(weighted_average(aligned, weights)).astype(np.float16)
+    aligned = [_in_order_of(first.ids, part) for part in parts]
+    # Where members kept their highest scores only, those of all of them together are what is left.
     kept = sum(part.kept or 0 for part in parts)
-    return Predictions(
-        ids=first.ids,
-        labels=first.labels,
-        scores=scores,
-        # Where members kept their highest scores only, those of all of them together are what is left.
-        kept=min(kept, scores.shape[1]) if kept else None,
+    blocks = (
+        blocks[0]._replace(
+            scores=weighted_average((block.scores for block in blocks), weights).astype(np.float16)
+        )
+        for blocks in zip(*(part.blocks() for part in aligned), strict=True)
     )
+    return put_together(blocks, kept=min(kept, first.num_classes) if kept else None)
 
 
-def _in_order_of(ids: np.ndarray, part: Predictions) -> np.ndarray:
+def _in_order_of(ids: np.ndarray, part: Predictions) -> Predictions:
     turned = part.in_order_of(ids)
     if turned is None:
         raise UsageError("The runs scored different videos, so their scores cannot be averaged.")
-    return turned.scores
+    return turned

@@ -1,26 +1,38 @@
-"""Measure a finished run on a part of a data set."""
+"""Measure finished runs on a part of a data set."""
 
 from __future__ import annotations
 
 import os
-
-import numpy as np
+from collections.abc import Sequence
 
 from dmlkit.data import open_dataset
-from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import gap_interval, measure
-from dmlkit.profiles import Profile
-from dmlkit.runs import Run, load_run
-from dmlkit.training.scoring import predict
+from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.errors import DataError
+from dmlkit.evaluation import Measures
+from dmlkit.runs import Run
+from dmlkit.training.members import check_fit, members_of, score_blocks
 
 
-def evaluate(run: Run | str | os.PathLike, *, data, split: str = "validate") -> dict:
+def evaluate(
+    run: Run | str | os.PathLike | Sequence[Run | str | os.PathLike],
+    *,
+    data,
+    split: str = "validate",
+    max_videos: int | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> dict:
     """Score a part of a data set with a run's model, and measure.
 
+    Scores are counted as they come and let go, so that memory does not grow with them (`evaluation.Measures`); all
+    of them are measured, where a run on a large part keeps each video's highest.
+
     Args:
-        run: A run, or its folder; a training, not an ensemble.
+        run: A run, or its folder; an ensemble scores with its members, several runs as an ensemble of them.
         data: A data set, or the path of one, with the features the run was trained on.
         split: The part; it must be labelled.
+        max_videos: Only the first videos of the part; all of them where None, also where the run's profile caps
+            the part while training.
+        on_fault: As for `Dataset.batches`.
 
     Returns:
         GAP@20 with its interval, Hit@1, PERR, mAP, and how many classes and videos they speak of.
@@ -29,24 +41,24 @@ def evaluate(run: Run | str | os.PathLike, *, data, split: str = "validate") -> 
         UsageError: The data set's features or classes are not the run's.
         DataError: The part has no labels, or the data are damaged.
     """
-    run = run if isinstance(run, Run) else load_run(run)
+    members = members_of(run)
     dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
-    features = {name: feature.size for name, feature in dataset.features.items()}
-    for what, trained, given in (
-        ("features", run.record["data"]["features"], features),
-        ("classes", run.record["data"]["num_classes"], dataset.num_classes),
-        ("level", run.record["data"]["level"], dataset.level),
-    ):
-        if trained != given:
-            raise UsageError(
-                f"{run.path} was trained on other {what} than {dataset.name} has. "
-                f"Expected {trained}. Received: {given}."
-            )
-    predictions = predict(run.model, dataset, split, profile=Profile.from_record(run.record["profile"]))
-    if predictions.labels is None:
+    check_fit(members, dataset)
+    check_labelled(dataset, split)
+    measures = Measures(dataset.num_classes)
+    for block in score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault):
+        measures.update(block.scores, block.labels)
+    interval = measures.gap_interval()
+    return measures.result() | {"gap_interval": [interval.low, interval.high]}
+
+
+def check_labelled(dataset, split: str) -> None:
+    """Refuse a part on which nothing can be measured.
+
+    Raises:
+        DataError: It is there, without labels.
+    """
+    if split in dataset.splits and split not in dataset.labelled:
         raise DataError(
             f"The '{split}' part of {dataset.name} has no labels, so nothing can be measured on it."
         )
-    scores = predictions.scores.astype(np.float32)
-    interval = gap_interval(scores, predictions.labels)
-    return measure(scores, predictions.labels) | {"gap_interval": [interval.low, interval.high]}

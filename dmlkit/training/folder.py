@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import gap_interval, global_average_precision, measure
+from dmlkit.evaluation import GlobalAveragePrecision, Measures
 from dmlkit.experiments import Experiment
+from dmlkit.places import default_runs
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run, read_record, write_record
@@ -40,6 +40,11 @@ def training_mark(
         version=version_of("dmlkit"),
         **({"teachers": list(teachers)} if teachers else {}),
     )
+
+
+def default_run(dataset, experiment: Experiment, profile: Profile, mark: str) -> Path:
+    """The folder of a run where nobody names one: that in which a report of these data would look for it."""
+    return default_runs(dataset.path, profile.name) / f"{experiment.name}-{mark[:8]}"
 
 
 def existing_run(folder: Path, *, mark: str, what: str) -> Run | None:
@@ -77,11 +82,15 @@ def finish(folder: Path, record: dict, *, tuning: Predictions, validation: Predi
     """Measure, write the scores, and the record last: from then on the run is finished."""
     tuning.save(folder / "tuning.npz")
     validation.save(folder / "predictions.npz")
-    scores, labels = validation.scores.astype(np.float32), validation.labels
-    interval = gap_interval(scores, labels)
+    tuned, measures = GlobalAveragePrecision(), Measures(validation.num_classes)
+    for block in tuning.blocks():
+        tuned.update(block.scores, block.labels)
+    for block in validation.blocks():
+        measures.update(block.scores, block.labels)
+    interval = measures.gap_interval()
     record = record | {
-        "tuning": {"gap": global_average_precision(tuning.scores.astype(np.float32), tuning.labels)},
-        "measures": measure(scores, labels) | {"gap_interval": [interval.low, interval.high]},
+        "tuning": {"gap": tuned.result()},
+        "measures": measures.result() | {"gap_interval": [interval.low, interval.high]},
         "scores_kept": "all" if validation.kept is None else f"the highest {validation.kept} of each video",
         "versions": versions(),
         "git_commit": git_commit(),

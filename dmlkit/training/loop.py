@@ -10,26 +10,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from dmlkit.data import open_dataset
 from dmlkit.data.determinism import make_deterministic
-from dmlkit.errors import DataError
-from dmlkit.evaluation import global_average_precision
+from dmlkit.data.skipping import Skipped
+from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.experiments import Experiment
-from dmlkit.models import cross_entropy
-from dmlkit.places import default_runs
 from dmlkit.profiles import Profile
-from dmlkit.runs import Run
+from dmlkit.runs import Run, load_run
 from dmlkit.training import checkpoint
-from dmlkit.training.averaging import averaged, moving_average
+from dmlkit.training.averaging import averaged
 from dmlkit.training.building import as_experiment, build_model, profile_for
 from dmlkit.training.event_log import event_log
-from dmlkit.training.folder import existing_run, finish, make_folder, save_model, training_mark, write_history
+from dmlkit.training.folder import (
+    default_run,
+    existing_run,
+    finish,
+    make_folder,
+    save_model,
+    training_mark,
+    write_history,
+)
 from dmlkit.training.progress import Lines, reporter
-from dmlkit.training.provenance import describe_data
+from dmlkit.training.provenance import describe_data, version_of
 from dmlkit.training.schedule import schedule
-from dmlkit.training.scoring import predict
+from dmlkit.training.strategies import STRATEGIES
 from dmlkit.training.teaching import teaching_runs
 from dmlkit.training.tricks import learner
 
@@ -50,6 +55,7 @@ def train(
     checkpoint_seconds: float = 600,
     on_epoch: Callable[[dict], None] | None = None,
     tensorboard: str | os.PathLike | None = None,
+    strategy: str = "auto",
     teachers: Sequence[Run | str | os.PathLike] = (),
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
@@ -74,6 +80,10 @@ def train(
             `learning_rate`, `seconds`, `examples`.
         tensorboard: Folder below which the run has one of its own name with TensorBoard's logs: loss, GAP on the
             tuning part and learning rate by epoch; None for none. They change nothing about the run.
+        strategy: `auto`: one device, or all GPUs of this machine where there are several. `mirrored`: all GPUs of
+            this machine. `multi-worker`: all machines that the environment variable TF_CONFIG names, each of which
+            runs the same call; the profile's batch is that of all of them together, the folder is shared, and the
+            first, the chief, writes, shows and tells.
         teachers: Runs on the same data, or their folders, whose mean scores this one follows beside the labels
             (distillation; `Profile.teaching` says how closely).
 
@@ -83,13 +93,27 @@ def train(
     Raises:
         UsageError: Unknown names, or a folder that holds another run.
         DataError: Data that are missing or damaged, or scores that are not numbers.
+        WorkerGoneError: Another worker has ended (`dmlkit.training.workers.team`).
 
     Paper: §Optimization, Algorithm 1.
     """
     experiment, show = as_experiment(experiment), reporter(progress)
     profile = profile_for(experiment, profile)
-    dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
-    taught_by = teaching_runs(teachers, dataset)
+    # First of all: several workers must find each other before TensorFlow is used.
+    team = choose(STRATEGIES, strategy, what="strategy")()
+    skipped = Skipped()
+    dataset = team.each(lambda: open_dataset(data) if isinstance(data, str | os.PathLike) else data)
+    team.agree(
+        {
+            "version of dmlkit": version_of("dmlkit"),
+            "experiment": experiment.to_record(),
+            "profile": profile.to_record(),
+            "data set": dataset.fingerprint,
+            "seed": seed,
+            "precision": precision,
+        }
+    )
+    taught_by = team.each(lambda: teaching_runs(teachers, dataset))
     mark = training_mark(
         experiment,
         dataset,
@@ -99,57 +123,64 @@ def train(
         deterministic=deterministic,
         teachers=[run.record["fingerprint"] for run in taught_by],
     )
-    folder = (
-        default_runs(dataset.path, profile.name) / f"{experiment.name}-{mark[:8]}"
-        if out is None
-        else Path(out)
-    )
-    if finished := existing_run(folder, mark=mark, what=experiment.name):
-        return finished
+    folder = default_run(dataset, experiment, profile, mark) if out is None else Path(out)
+    if team.each(lambda: existing_run(folder, mark=mark, what=experiment.name)):
+        return load_run(folder)
     for part in PARTS:
         if part not in dataset.labelled:
             raise DataError(
                 f"{dataset.name} has no labelled '{part}' part, and training needs one. "
                 f"Its labelled parts are: {', '.join(sorted(dataset.labelled)) or 'none'}."
             )
-    videos = {part: _videos(dataset, profile, part) for part in PARTS}
+    # What this worker reads, and how; with one worker, all.
+    own_data, own_profile = team.each(lambda: team.share(dataset, profile, skipped=skipped))
+    own_videos = team.each(lambda: {part: _videos(own_data, own_profile, part) for part in PARTS})
+    videos = team.videos(own_videos)
+    for part in PARTS:
+        if not videos[part]:
+            raise DataError(f"The '{part}' part of {dataset.name} holds no videos.")
     if deterministic:
         make_deterministic()
     keras.utils.set_random_seed(seed)
     started = datetime.now(UTC)
-    model = build_model(experiment, dataset, profile=profile, precision=precision)
-    learning = learner(model, profile, seed=seed, teachers=[run.model for run in taught_by])
-    learning.compile(
-        optimizer=keras.optimizers.Adam(
-            schedule(profile, videos=videos["train"]),
-            clipnorm=profile.clip_norm,
-            **moving_average(profile.ema),
-        ),
-        loss=cross_entropy,
-        # XLA would compile every length of a batch anew; where it is wanted, it is asked for.
-        jit_compile=xla,
-    )
-    learning.optimizer.build(learning.trainable_variables)
-    make_folder(folder)
-    done = checkpoint.restore(folder, learning, fingerprint=mark)
-    with event_log(tensorboard and Path(tensorboard) / folder.name, history=done.history) as log:
+    with team.scope():
+        model = build_model(experiment, dataset, profile=profile, precision=precision)
+        learning = learner(model, profile, seed=seed, teachers=[run.model for run in taught_by])
+        team.compile(
+            learning,
+            learning_rate=schedule(profile, videos=videos["train"]),
+            clip_norm=profile.clip_norm,
+            ema=profile.ema,
+            xla=xla,
+        )
+        learning.optimizer.build(learning.trainable_variables)
+    team.by_chief(lambda: make_folder(folder))
+    team.check_shared(folder)
+    done = team.each(lambda: _resume(folder, learning, mark=mark, workers=team.workers))
+    team.start(learning)
+    logs = Path(tensorboard) / folder.name if tensorboard and team.chief else None
+    with event_log(logs, history=done.history) as log:
         _climb(
             model,
             learning,
-            dataset,
+            own_data,
             done,
+            team=team,
             folder=folder,
-            profile=profile,
+            profile=own_profile,
             seed=seed,
             videos=videos["train"],
+            batches=team.batches(own_videos["train"], own_profile.batch_size),
             title=experiment.name,
-            show=show,
+            show=show if team.chief else reporter("silent"),
             every=checkpoint_seconds,
             told=(log, *([on_epoch] if on_epoch else [])),
         )
     model.set_weights(done.best_weights)
-    save_model(model, folder / "model.keras")
-    tuning, validation = (predict(model, dataset, part, profile=profile) for part in ("tuning", "validate"))
+    tuning, validation = (
+        team.join(team.each(lambda: team.predict(model, own_data, part, profile=own_profile)), folder, part)  # noqa: B023
+        for part in ("tuning", "validate")
+    )
     record = {
         "kind": "training",
         "fingerprint": mark,
@@ -158,6 +189,7 @@ def train(
         "seed": seed,
         "precision": precision,
         "deterministic": deterministic,
+        "strategy": team.to_record(),
         "teachers": [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in taught_by],
         "data": describe_data(dataset, videos=videos),
         "parameters": model.count_params(),
@@ -166,15 +198,34 @@ def train(
         "seconds": {"training": round(done.seconds, 3)},
         "started": started.isoformat(timespec="seconds"),
     }
-    write_history(folder, done.history)
-    return finish(folder, record, tuning=tuning, validation=validation)
+
+    def leave() -> None:
+        save_model(model, folder / "model.keras")
+        write_history(folder, done.history)
+        finish(folder, record, tuning=tuning, validation=validation)
+
+    team.by_chief(leave)
+    return load_run(folder)
 
 
 def _climb(
-    model, learning, dataset, done, *, folder, profile, seed, videos, title, show: Lines, every, told
+    model,
+    learning,
+    dataset,
+    done,
+    *,
+    team,
+    folder,
+    profile,
+    seed,
+    videos,
+    batches,
+    title,
+    show: Lines,
+    every,
+    told,
 ) -> None:
     """Train epoch by epoch until the budget is spent or the tuning part has not gained for long enough."""
-    batches = math.ceil(videos / profile.batch_size)
     while done.epoch < profile.epochs and done.epoch - done.best_epoch < profile.patience:
         since = time.monotonic()
         examples = dataset.batches(
@@ -187,29 +238,21 @@ def _climb(
             max_frames=profile.max_frames,
             max_videos=profile.max_train_videos,
         )
-        saver = checkpoint.MidEpoch(folder, done, every=every)
+        saver = checkpoint.MidEpoch(folder, done, every=every if team.chief else math.inf)
         bar = show.callbacks(
             title=title, epoch=done.epoch, epochs=profile.epochs, batches=batches, done=done.batches
         )
         # A training that was killed between the last batch and the tuning part has nothing left to fit.
         if done.batches < batches:
-            with examples.faults_named():
-                learning.fit(
-                    examples.as_tensorflow().skip(done.batches),
-                    steps_per_epoch=batches - done.batches,
-                    shuffle=False,
-                    verbose=0,
-                    callbacks=[saver, *bar],
-                )
+            team.fit(learning, examples, done, batches=batches, callbacks=[saver, *bar])
         if not math.isfinite(done.loss):
             raise DataError(
                 f"The loss of {title} is not a number after epoch {done.epoch + 1}: training has diverged. "
                 f"Choose a lower learning rate than {profile.learning_rate}."
             )
         with averaged(learning):
-            tuning = predict(model, dataset, "tuning", profile=profile)
+            gap = team.gap(team.each(lambda: team.predict(model, dataset, "tuning", profile=profile)))
             weights = model.get_weights()
-        gap = global_average_precision(tuning.scores.astype(np.float32), tuning.labels)
         done.seconds += time.monotonic() - saver.started
         done.epoch += 1
         if gap > done.best_gap:
@@ -224,15 +267,30 @@ def _climb(
         }
         done.history.append(row)
         done.batches, done.loss, done.metrics = 0, 0.0, []
-        checkpoint.save(folder, learning, done)
-        show.epoch(row, epochs=profile.epochs)
-        for tell in told:
-            tell(row)
+        if team.chief:
+            checkpoint.save(folder, learning, done)
+            show.epoch(row, epochs=profile.epochs)
+            for tell in told:
+                tell(row)
+
+
+def _resume(folder: Path, model: keras.Model, *, mark: str, workers: int) -> checkpoint.Progress:
+    """The checkpoint's place; between two epochs any number of workers can go on.
+
+    Raises:
+        UsageError: It lies within an epoch that other workers had divided among them.
+    """
+    done = checkpoint.restore(folder, model, fingerprint=mark)
+    if done.batches and done.workers != workers:
+        raise UsageError(
+            f"The checkpoint in {folder} lies within an epoch that {done.workers} workers had divided among them, and "
+            f"now there are {workers}. Go on with {done.workers}, or delete {checkpoint.FILE} to begin anew."
+        )
+    done.workers = workers
+    return done
 
 
 def _videos(dataset, profile: Profile, part: str) -> int:
     found = dataset.num_videos(part)
-    if not found:
-        raise DataError(f"The '{part}' part of {dataset.name} holds no videos.")
     cap = profile.caps[part]
     return found if cap is None else min(found, cap)

@@ -142,7 +142,7 @@ def test_shuffled_order_is_a_function_of_seed_and_epoch_alone(tmp_path):
 def test_shuffling_in_small_windows_loses_nothing(tmp_path, monkeypatch):
     write_folder(str(tmp_path))
     dataset = open_dataset(tmp_path)
-    monkeypatch.setattr("dmlkit.data.batches.SHUFFLE_BYTES", 700)
+    monkeypatch.setattr("dmlkit.data.order.SHUFFLE_BYTES", 700)
     batches = dataset.batches("train", batch_size=4, shuffle=True, seed=1)
     seen = [batch["id"].tolist() for batch in batches]
     assert [len(each) for each in seen] == [4] * 10
@@ -335,9 +335,9 @@ def test_memory_does_not_grow_with_the_number_of_shards(tmp_path):
     program = textwrap.dedent(
         """
         import dataclasses, pathlib, re, resource, sys
-        import dmlkit.data.batches as batches
+        import dmlkit.data.order as order
         from dmlkit.data import open_dataset
-        batches.SHUFFLE_BYTES = 4 << 20
+        order.SHUFFLE_BYTES = 4 << 20
         once = open_dataset(sys.argv[1])
         often = dataclasses.replace(once, splits={"train": once.splits["train"] * 6})
         status = pathlib.Path("/proc/self/status")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dmlkit.data import open_dataset
+from dmlkit.data.framing import HEADER, frame, hop
 from dmlkit.data.single import Places
 from dmlkit.errors import DataError, UsageError
 
@@ -62,10 +63,16 @@ def test_a_record_of_another_kind(generated, tmp_path):
     shard = dataset.splits["validate"][0]
     places = Places(dataset, "validate")
     places.read(0)
-    begin, length = places._spans[0][1].tolist()
+    begin, length = list(hop(shard))[1][:2]
     with open(shard, "r+b") as file:
-        file.seek(begin)
+        file.seek(begin + HEADER)
         file.write(b"\xff" * length)
     places.read(0)
-    with pytest.raises(DataError, match=r"record 1 \(counted from 0\): not a tf.train.SequenceExample"):
+    place = rf"record 1 \(counted from 0\), byte {begin}: "
+    with pytest.raises(DataError, match=place + "the shard is damaged, its checksum is wrong"):
+        places.read(1)
+    with open(shard, "r+b") as file:
+        file.seek(begin)
+        file.write(frame(b"\xff" * length))
+    with pytest.raises(DataError, match=place + "not a tf.train.SequenceExample"):
         places.read(1)

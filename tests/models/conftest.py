@@ -1,7 +1,19 @@
-"""What the tests of the models share: small batches, and weights that are no special case."""
+"""What the tests of the models share: small batches, and weights that are no special case.
 
+They run under each of Keras's backends: `KERAS_BACKEND=jax pytest tests/models`.
+"""
+
+import keras
 import numpy as np
 import pytest
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    # The tests read tensors as arrays; torch refuses where a gradient could still be asked for.
+    torch.Tensor.__array__ = lambda self, dtype=None, copy=None: (
+        self.detach().numpy().astype(dtype or self.detach().numpy().dtype)
+    )
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 

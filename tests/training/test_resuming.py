@@ -96,7 +96,7 @@ def test_interrupted_after_an_epochs_last_batch_it_goes_on_with_the_tuning_part(
         raise Interrupted
 
     with monkeypatch.context() as patched, pytest.raises(Interrupted):
-        patched.setattr("dmlkit.training.loop.predict", interrupt)
+        patched.setattr("dmlkit.training.strategies.predict", interrupt)
         dmlkit.train("lr", out=tmp_path / "killed", **arguments)
     killed = dmlkit.train("lr", out=tmp_path / "killed", **arguments)
     undisturbed = dmlkit.train("lr", out=tmp_path / "undisturbed", **arguments)
@@ -110,9 +110,9 @@ def test_interrupted_after_an_epochs_last_batch_it_goes_on_with_the_tuning_part(
 # function since the process began.
 MOMENTS = [
     ("dmlkit.training.checkpoint", "save", 5),  # within the first epoch, a step after the last checkpoint
-    ("dmlkit.training.loop", "predict", 1),  # all batches done, the tuning part not scored
+    ("dmlkit.training.strategies", "predict", 1),  # all batches done, the tuning part not scored
     ("os", "replace", 3),  # within the second epoch, a checkpoint written and not in its place
-    ("dmlkit.training.loop", "global_average_precision", 2),  # the tuning part scored, nothing noted
+    ("dmlkit.training.strategies", "global_average_precision", 2),  # the tuning part scored, nothing noted
     ("dmlkit.training.loop", "save_model", 1),
     ("dmlkit.predictions.Predictions", "save", 2),
     ("dmlkit.training.folder", "write_record", 1),

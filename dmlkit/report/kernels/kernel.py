@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
+import zmq
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from traitlets import Any, Dict, Int, Unicode
@@ -96,9 +97,12 @@ def own_kernel(folder: str, *, threads: int | None = None, looked_at: Path | Non
         looked_at: File that takes the folder of every run the notebook looks at.
     """
     kernel = OwnInterpreter(folder=folder, variables=environment(threads=threads, looked_at=looked_at))
-    if os.name == "posix":
+    # The system allows the names of sockets about a hundred bytes, and a temporary folder may lie deep.
+    longest = len(os.fsencode(os.path.join(folder, "kernel-ipc-9")))
+    if os.name == "posix" and longest <= zmq.IPC_PATH_MAX_LEN:
         # Sockets that are files: no port is taken or seen, however many reports run at once.
         kernel.transport = "ipc"
+    if os.name == "posix":
         kernel.connection_file = os.path.join(folder, "kernel.json")
     return kernel
 

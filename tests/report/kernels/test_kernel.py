@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -98,6 +99,16 @@ def test_kernels_end_with_a_command_that_is_killed(command, tmp_path):
     wait_until(lambda: not alive(about["kernel"]) and not alive(about["child"]), seconds=2)
     assert list((tmp_path / "temporary").iterdir()) == [], "what the command would have removed is removed"
     assert sorted(path.name for path in out.iterdir()) == ["about.json"], "nothing half-written"
+
+
+def test_a_temporary_folder_may_lie_deeper_than_sockets_may(write_notebook, tmp_path, monkeypatch):
+    deep = tmp_path / ("deep" * 25)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    source = write_notebook("01-waits", "print('it ran')")
+    assert execute(source, tmp_path / "out.ipynb", {}) is None
+    assert texts(tmp_path / "out.ipynb")["cell-0"] == "it ran\n"
+    assert list(deep.iterdir()) == []
 
 
 @pytest.mark.slow

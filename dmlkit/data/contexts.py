@@ -1,0 +1,50 @@
+"""The ids and classes of a part's videos, without their features and without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dmlkit.data import messages
+from dmlkit.data.faults import RecordFault, broken, where
+from dmlkit.data.framing import walk
+from dmlkit.data.labels import check_classes, read_context
+from dmlkit.data.schema import Dataset
+from dmlkit.errors import DataError
+
+
+def read_contexts(dataset: Dataset, split: str) -> Iterator[tuple[str, list[int]]]:
+    """Each video's id and classes, in the order of unshuffled `batches`.
+
+    Args:
+        dataset: What `open_dataset` gives.
+        split: The part. One without labels has no classes.
+
+    Raises:
+        UsageError: An unknown split.
+        DataError: A record is damaged or not what the data set says.
+    """
+    dataset.num_videos(split)  # says which splits there are, and finds a shard that ends too early
+    for shard in dataset.splits[split]:
+        for number, offset, record, fault in walk(shard):
+            if fault:
+                raise broken(shard, number, offset, fault)
+            try:
+                yield _context(dataset, record)
+            except RecordFault as problem:
+                raise DataError(f"{where(shard, number, offset)}: {problem}") from problem
+
+
+def _context(dataset: Dataset, record: bytes) -> tuple[str, list[int]]:
+    try:
+        if dataset.level == "video":
+            context = messages.Example.FromString(record).features
+        else:
+            context = messages.SequenceExample.FromString(record).context
+    except Exception as error:  # protobuf's own, of another class in each of its implementations
+        raise RecordFault(
+            "not the message that the data set's level calls for. The file is of another kind or damaged.",
+            kind="not a record",
+        ) from error
+    video, classes = read_context(context)
+    check_classes(classes, dataset.num_classes)
+    return video, classes

@@ -1,0 +1,151 @@
+"""Finished runs that score together: one run, or several weighted as in Algorithm 2, over one reading of the data.
+
+Paper: §Ensemble, Algorithm 2.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.errors import DataError, UsageError
+from dmlkit.evaluation import gap_weights, weighted_average
+from dmlkit.predictions import Block, score_batches
+from dmlkit.profiles import Profile
+from dmlkit.runs import Run, load_run
+from dmlkit.training.scoring import batch_size, scorer
+
+
+class Member(NamedTuple):
+    """A training, and its share of the scores."""
+
+    run: Run
+    weight: float
+
+
+def members_of(runs: Run | str | os.PathLike | Sequence[Run | str | os.PathLike]) -> list[Member]:
+    """The trainings behind one run or several, with their weights.
+
+    Args:
+        runs: A run or its folder; several are weighted by their GAP on the tuning part. An ensemble's members are
+            those its record names, with the weights it names.
+
+    Raises:
+        UsageError: No run.
+        DataError: A run is missing or damaged, or an ensemble's record does not name the runs it was made of.
+    """
+    if isinstance(runs, Run | str | os.PathLike):
+        runs = [runs]
+    opened = [run if isinstance(run, Run) else load_run(run) for run in runs]
+    if not opened:
+        raise UsageError("Name at least one run to score with.")
+    weights = gap_weights([run.tuning_gap for run in opened]) if len(opened) > 1 else [1.0]
+    return [member for run, weight in zip(opened, weights, strict=True) for member in _below(run, weight, ())]
+
+
+def _below(run: Run, weight: float, above: tuple) -> list[Member]:
+    if run.record["kind"] == "training":
+        return [Member(run, float(weight))]
+    here = run.path.resolve()
+    found = []
+    try:
+        named = [
+            (each["name"], run.path / each["path"], float(each["weight"])) for each in run.record["members"]
+        ]
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{run.path} is an ensemble whose record does not name its members ({error!r})."
+        ) from error
+    for name, path, share in named:
+        member = load_run(path)
+        if member.name != name or path.resolve() in (here, *above) or not 0 <= share <= 1:
+            raise DataError(
+                f"{run.path} is an ensemble of {name!r} at {path}, but another run is there now. Combine its runs "
+                "anew with `dmlkit ensemble`."
+            )
+        found += _below(member, weight * share, (*above, here))
+    return found
+
+
+def check_fit(members: Sequence[Member], dataset) -> None:
+    """Refuse data that are not of the kind the runs were trained on.
+
+    Raises:
+        UsageError: Other features, classes or level.
+    """
+    features = {name: feature.size for name, feature in dataset.features.items()}
+    for run in (member.run for member in members):
+        for what, trained, given in (
+            ("features", run.record["data"]["features"], features),
+            ("classes", run.record["data"]["num_classes"], dataset.num_classes),
+            ("level", run.record["data"]["level"], dataset.level),
+        ):
+            if trained != given:
+                raise UsageError(
+                    f"{run.path} was trained on other {what} than {dataset.name} has. "
+                    f"Expected {trained}. Received: {given}."
+                )
+
+
+def score_blocks(
+    members: Sequence[Member],
+    dataset,
+    split: str,
+    *,
+    max_videos: int | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> Iterator[Block]:
+    """The scores of a part, some videos at a time; memory does not grow with their number.
+
+    Those of several members are Σ α_i S_i of their scores at half precision, which is what is stored of them: an
+    ensemble scores as it was measured. Members that read the same frames share one reading.
+
+    Args:
+        members: From `members_of`, which fit the data (`check_fit`).
+        dataset: What `open_dataset` gives.
+        split: The part.
+        max_videos: Only the first videos of it.
+        on_fault: As for `Dataset.batches`.
+
+    Raises:
+        UsageError: An unknown part.
+        DataError: The data are damaged, or a score is not a number.
+
+    Paper: §Ensemble, Algorithm 2.
+    """
+    profiles = [Profile.from_record(member.run.record["profile"]) for member in members]
+    settings = [(profile.frame_choice, profile.max_frames) for profile in profiles]
+    size = min(batch_size(dataset, frames) for _, frames in settings)
+    skipped = Skipped.of(on_fault)
+    readings = {
+        (choice, frames): dataset.batches(
+            split,
+            batch_size=size,
+            frame_choice=choice,
+            max_frames=frames,
+            max_videos=max_videos,
+            on_fault=skipped,
+        )
+        for choice, frames in settings
+    }
+    scorers = [scorer(member.run.model) for member in members]
+    weights = [member.weight for member in members]
+
+    def score(batch: dict) -> np.ndarray:
+        found = [each(batch[own]) for each, own in zip(scorers, settings, strict=True)]
+        if len(found) == 1 or not all(np.isfinite(scores).all() for scores in found):
+            return found[0] if len(found) == 1 else np.full_like(found[0], np.nan)
+        return weighted_average((scores.astype(np.float16) for scores in found), weights)
+
+    return score_batches(_side_by_side(readings), score)
+
+
+def _side_by_side(readings: dict[tuple, Iterable[dict]]) -> Iterator[dict]:
+    """The same videos as each reading has them: setting → batch, with the ids and labels that all share."""
+    for batches in zip(*readings.values(), strict=True):
+        shared = {name: batches[0][name] for name in ("id", "labels") if name in batches[0]}
+        yield shared | dict(zip(readings, batches, strict=True))
