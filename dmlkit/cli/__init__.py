@@ -5,7 +5,9 @@ Names are checked before TensorFlow is imported. A reader's error is one paragra
 
     options    what several commands share
     report     the notebooks, executed and rendered
-    training   train, evaluate, combine; the list of experiments
+    training   train, combine; the list of experiments
+    scoring    measure runs and files of predictions; write such files
+    submission check files of predictions
     runs       what trainings left: list it, compare two sides of it
     data       look at data sets, generate one
 """
@@ -20,7 +22,9 @@ import click
 from dmlkit.cli.data import data
 from dmlkit.cli.report import report
 from dmlkit.cli.runs import compare, runs
-from dmlkit.cli.training import ensemble, evaluate, experiments, train
+from dmlkit.cli.scoring import evaluate, predict
+from dmlkit.cli.submission import submission
+from dmlkit.cli.training import ensemble, experiments, train
 from dmlkit.errors import DmlkitError
 
 
@@ -32,7 +36,7 @@ def app(debug: bool) -> None:
     # `main` reads --debug wherever it stands; here it is only told of.
 
 
-for command in (report, train, evaluate, ensemble, runs, compare, experiments, data):
+for command in (report, train, evaluate, predict, submission, ensemble, runs, compare, experiments, data):
     app.add_command(command)
 
 

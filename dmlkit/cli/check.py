@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 
 import click
@@ -12,7 +11,10 @@ import click
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes; as many as cores where none is named."
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes; as many as it is worth where none is named, at most the cores.",
 )
 @click.option(
     "--faults",
@@ -34,12 +36,7 @@ def check(paths, jobs, faults, as_json) -> None:
     """
     from dmlkit.data.checking import check as check_paths
 
-    report = check_paths(paths, jobs=jobs or _cores(), keep=None if as_json else faults, progress=True)
+    report = check_paths(paths, jobs=jobs, keep=None if as_json else faults, progress=True)
     click.echo(json.dumps(report.to_record(), indent=2) if as_json else report.text(faults=faults))
     if not report.whole:
         sys.exit(3)
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -26,6 +26,13 @@ seed_option = click.option(
 deterministic_option = click.option(
     "--deterministic", is_flag=True, help="The same numbers for the same seed and number of threads."
 )
+on_fault_option = click.option(
+    "--on-fault",
+    default="raise",
+    show_default=True,
+    metavar="POLICY",
+    help="At a faulty record: raise, or 'skip N' to leave out at most N of them.",
+)
 
 
 @contextmanager

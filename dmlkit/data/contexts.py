@@ -12,18 +12,23 @@ from dmlkit.data.schema import Dataset
 from dmlkit.errors import DataError
 
 
-def read_contexts(dataset: Dataset, split: str) -> Iterator[tuple[str, list[int]]]:
+def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> Iterator[tuple[str, list[int]]]:
     """Each video's id and classes, in the order of unshuffled `batches`.
 
     Args:
         dataset: What `open_dataset` gives.
         split: The part. One without labels has no classes.
+        labelled: Whether it must have labels.
 
     Raises:
         UsageError: An unknown split.
-        DataError: A record is damaged or not what the data set says.
+        DataError: A record is damaged or not what the data set says, or there are no labels where there must be.
     """
     dataset.num_videos(split)  # says which splits there are, and finds a shard that ends too early
+    if labelled and split not in dataset.labelled:
+        raise DataError(
+            f"The '{split}' part of {dataset.name} has no labels, so nothing can be measured on it."
+        )
     for shard in dataset.splits[split]:
         for number, offset, record, fault in walk(shard):
             if fault:

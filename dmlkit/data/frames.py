@@ -25,6 +25,8 @@ from dmlkit.data.wire import FIRST_TAG, SECOND_TAG, fields, once, varint
 
 # Field numbers of tf.train.SequenceExample.
 CONTEXT, FEATURE_LISTS = 1, 2
+# Of tf.train.FeatureLists.
+MAP = 1
 
 
 class Video(NamedTuple):
@@ -129,7 +131,9 @@ class FrameParser:
             parts = once(fields(record, 0, len(record)))
             context = messages.Features.FromString(record[slice(*parts.get(CONTEXT, (0, 0)))])
             entries = [
-                once(fields(record, *span)) for _, span in fields(record, *parts.get(FEATURE_LISTS, (0, 0)))
+                once(fields(record, *span))
+                for number, span in fields(record, *parts.get(FEATURE_LISTS, (0, 0)))
+                if number == MAP
             ]
             spans = {record[slice(*entry[1])]: entry.get(2, (0, 0)) for entry in entries}
         except Exception:

@@ -11,19 +11,20 @@ A line a video: its id and at most 20 classes, each with its score, the highest 
     measuring    GAP@20 of a file, with its interval
 """
 
-from dmlkit.submission.checking import KINDS, check
+from dmlkit.submission.checking import KINDS, Checked, check
 from dmlkit.submission.lines import Fault, read_lines
-from dmlkit.submission.measuring import measure_submission
+from dmlkit.submission.measuring import evaluate
 from dmlkit.submission.writing import HEADER, file_for, lines_for_people, submission_lines
 
 __all__ = [
     "HEADER",
     "KINDS",
+    "Checked",
     "Fault",
     "check",
+    "evaluate",
     "file_for",
     "lines_for_people",
-    "measure_submission",
     "read_lines",
     "submission_lines",
 ]

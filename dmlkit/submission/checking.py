@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from dmlkit.data import open_dataset
+from dmlkit.data.contexts import read_contexts
 from dmlkit.printable import shorten
 from dmlkit.submission.lines import Fault, read_lines
 
@@ -33,16 +36,37 @@ KINDS = {
 }
 
 
-def check(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int) -> Iterator[Fault]:
-    """Every fault of a submission, line by line, and last the videos it lacks.
+class Checked(NamedTuple):
+    """`videos`: how many the part has. `faults`: every one, found as it is asked for; `kind` is a key of `KINDS`."""
+
+    videos: int
+    faults: Iterator[Fault]
+
+
+def check(file: str | os.PathLike, *, data, split: str = "test") -> Checked:
+    """Hold a submission against a part of a data set: line by line, and last the videos it lacks.
 
     Args:
         file: The path; one that ends in `.gz` is unpacked.
-        ids: The ids of the part's videos, which are held in memory.
-        num_classes: How many classes the data set has.
+        data: A data set, or the path of one.
+        split: The part; it needs no labels. The ids of its videos are held in memory.
 
-    Yields:
-        Faults; `kind` is a key of `KINDS`.
+    Raises:
+        UsageError: An unknown part.
+        DataError: The file or the data cannot be read.
+    """
+    dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+    ids = [video for video, _ in read_contexts(dataset, split)]
+    return Checked(len(ids), find_faults(file, ids=ids, num_classes=dataset.num_classes))
+
+
+def find_faults(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int) -> Iterator[Fault]:
+    """Every fault of a submission.
+
+    Args:
+        file: The path; one that ends in `.gz` is unpacked.
+        ids: The ids of the videos it is to have.
+        num_classes: How many classes there are.
 
     Raises:
         DataError: The file cannot be read.

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from dmlkit.data import open_dataset
+from dmlkit.data.contexts import read_contexts
 from dmlkit.errors import DataError
 from dmlkit.evaluation import TopPairs, gap_interval_of_pairs, gap_of_pairs
-from dmlkit.submission.checking import check
+from dmlkit.submission.checking import find_faults
 from dmlkit.submission.lines import MOST_PAIRS, read_lines
 
 
-def measure_submission(
-    file: str | os.PathLike, *, videos: Iterable[tuple[str, Sequence[int]]], num_classes: int
-) -> dict:
+def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     """GAP@20 of a submission and its interval, the same as of the scores it was written from.
 
     Args:
         file: The path; one that ends in `.gz` is unpacked.
-        videos: Every video of the part, in its order: id and the classes that are true.
-        num_classes: How many classes the data set has.
+        data: A data set, or the path of one.
+        split: The part; it must be labelled.
 
     Returns:
-        `gap`, `gap_interval` (low, high), `num_classes` and `videos`. Held in memory are some 200 bytes a video.
+        `gap`, `gap_interval` (low, high), `num_classes` and `videos`. Held in memory are some 300 bytes a video.
 
     Raises:
-        DataError: The file cannot be read or is faulty, so that it would not be measured elsewhere either.
+        UsageError: An unknown part.
+        DataError: The part has no labels, or the file cannot be read or is faulty, so that it would not be measured
+            elsewhere either.
 
     Paper: §Measure.
     """
+    dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
     ids, labels = [], []
-    for video, classes in videos:
+    for video, classes in read_contexts(dataset, split, labelled=True):
         ids.append(video)
         labels.append(np.array(sorted(set(classes)), np.int32))
-    faults = check(file, ids=ids, num_classes=num_classes)
+    faults = find_faults(file, ids=ids, num_classes=dataset.num_classes)
     if first := next(faults, None):
         more = sum(1 for _ in faults)
         where = f", line {first.line}" if first.line else ""
@@ -58,6 +60,6 @@ def measure_submission(
     return {
         "gap": gap_of_pairs(pairs),
         "gap_interval": [interval.low, interval.high],
-        "num_classes": num_classes,
+        "num_classes": dataset.num_classes,
         "videos": len(ids),
     }

@@ -166,6 +166,7 @@ def train(
             own_data,
             done,
             team=team,
+            skipped=skipped,
             folder=folder,
             profile=own_profile,
             seed=seed,
@@ -181,6 +182,7 @@ def train(
         team.join(team.each(lambda: team.predict(model, own_data, part, profile=own_profile)), folder, part)  # noqa: B023
         for part in ("tuning", "validate")
     )
+    team.count(skipped)
     record = {
         "kind": "training",
         "fingerprint": mark,
@@ -215,6 +217,7 @@ def _climb(
     done,
     *,
     team,
+    skipped,
     folder,
     profile,
     seed,
@@ -253,6 +256,7 @@ def _climb(
         with averaged(learning):
             gap = team.gap(team.each(lambda: team.predict(model, dataset, "tuning", profile=profile)))
             weights = model.get_weights()
+        team.count(skipped)
         done.seconds += time.monotonic() - saver.started
         done.epoch += 1
         if gap > done.best_gap:

@@ -92,6 +92,9 @@ class OneDevice:
         """All workers' scores, for the chief."""
         return own
 
+    def count(self, skipped) -> None:
+        """Make the records that any worker left out known to all."""
+
     def to_record(self) -> dict:
         """What a run's record says of it."""
         return {"name": self.name, "workers": self.workers, "replicas": self.replicas}

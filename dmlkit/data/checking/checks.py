@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from tqdm import tqdm
 
-from dmlkit.data.checking.crew import Task, spread
+from dmlkit.data.checking.crew import Task, spread, worthwhile
 from dmlkit.data.checking.duplicates import find_duplicates
 from dmlkit.data.checking.reports import Report, SetReport
 from dmlkit.data.checking.tallies import FILES, Fault, Outcome, Tally
@@ -21,7 +21,7 @@ from dmlkit.errors import UsageError
 def check(
     paths: str | os.PathLike | Iterable[str | os.PathLike],
     *,
-    jobs: int = 1,
+    jobs: int | None = 1,
     keep: int | None = None,
     progress: bool = False,
 ) -> Report:
@@ -29,7 +29,7 @@ def check(
 
     Args:
         paths: Folders, with or without a dataset.toml, or single shards; local or remote.
-        jobs: Processes.
+        jobs: Processes; None for as many as the shards are worth, at most the cores.
         keep: How many faults of a data set are kept in full, the first; None for all. All are counted.
         progress: Whether a terminal shows how far it is.
 
@@ -38,7 +38,7 @@ def check(
         DataError: There is nothing at a path, no shard in a folder, or its dataset.toml is wrong. What is wrong with
             shards is no error but in the report.
     """
-    if jobs < 1:
+    if jobs is not None and jobs < 1:
         raise UsageError(f"`jobs` must be at least 1. Received: jobs={jobs}.")
     begin = time.perf_counter()
     gathered = [
@@ -50,6 +50,7 @@ def check(
         for split, place, shard in each.places():
             tasks.append(_task(each.target, shard, keep))
             homes.append((each, split, place))
+    jobs = jobs or worthwhile(tasks)
     with tqdm(
         total=sum(task.size for task in tasks),
         desc="check",

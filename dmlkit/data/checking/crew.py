@@ -27,6 +27,8 @@ from dmlkit.data.checking.tallies import FILES, Fault, Outcome, Tally
 
 # A process is handed shards of so many bytes at once, or so many shards.
 HANDED_BYTES, HANDED_SHARDS = 32 << 20, 64
+# A process takes a part of a second to start, in which one that runs reads so much.
+WORTH_BYTES, WORTH_SHARDS = 512 << 20, 2000
 # A shard is given up when so many processes died of it.
 DEATHS = 2
 
@@ -114,6 +116,13 @@ def spread(
             worker.pipe.close()
         for worker in workers:
             worker.process.join()
+
+
+def worthwhile(tasks: Sequence[Task]) -> int:
+    """How many processes these shards are worth, at most the cores that this one may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    size = sum(task.size for task in tasks)
+    return min(cores, 1 + max(size // WORTH_BYTES, len(tasks) // WORTH_SHARDS))
 
 
 def _handfuls(tasks: Sequence[Task]) -> deque[list[int]]:

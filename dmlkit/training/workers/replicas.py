@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,8 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dmlkit.data.skipping import Skipped
+from dmlkit.errors import DataError
 from dmlkit.evaluation import TopPairs, gap_of_pairs, top_pairs
-from dmlkit.predictions import Predictions, gather
+from dmlkit.predictions import Predictions, put_together
 from dmlkit.training.scoring import predict
 from dmlkit.training.workers.division import divide
 from dmlkit.training.workers.reading import Reading, pieces_of
@@ -105,8 +108,11 @@ class Replicas(Team):
 
     def gap(self, own: Predictions) -> float:
         """GAP over all workers' videos, the same number for each: of all their highest pairs as one ranking."""
-        pairs = top_pairs(own.scores.astype(np.float32), own.labels)
-        parts = self.gather({name: getattr(pairs, name) for name in PAIRS})
+        nothing = np.zeros((0, own.num_classes), np.float32)
+        blocks = [(block.scores.astype(np.float32), block.labels) for block in own.blocks()]
+        pairs = [top_pairs(*block) for block in [(nothing, nothing), *blocks]]
+        mine = {name: np.concatenate([getattr(each, name) for each in pairs]) for name in PAIRS}
+        parts = self.gather(mine)
         return gap_of_pairs(
             TopPairs(**{name: np.concatenate([part[name] for part in parts]) for name in PAIRS})
         )
@@ -126,6 +132,22 @@ class Replicas(Team):
                 file.unlink(missing_ok=True)
         return joined or own
 
+    def count(self, skipped: Skipped) -> None:
+        """Make the records that any worker left out known to all, whose limit is one.
+
+        Raises:
+            DataError: They are too many together.
+        """
+        if not skipped.most:
+            return
+        for told in self.gather({"rows": np.array(json.dumps(skipped.to_rows()))}):
+            skipped.add_rows(json.loads(str(told["rows"])))
+        if len(skipped.records) > skipped.most:
+            raise DataError(
+                f"The workers have left out {len(skipped.records)} faulty records together, more than `on_fault` "
+                f"({skipped.policy}) allows. `dmlkit data check` names them all."
+            )
+
     def to_record(self) -> dict:
         """What a run's record says of it."""
         return {"name": self.name, "workers": self.workers, "replicas": self.replicas}
@@ -133,10 +155,4 @@ class Replicas(Team):
 
 def _joined(files: list[Path]) -> Predictions:
     """The workers' scores one after another, which is the order of the part's shards."""
-
-    def parts():
-        for part in map(Predictions.load, files):
-            if len(part.ids):
-                yield {"id": part.ids, "labels": part.labels, "scores": part.scores}
-
-    return gather(parts(), lambda part: part["scores"])
+    return put_together(block for part in map(Predictions.load, files) for block in part.blocks())

@@ -1,0 +1,112 @@
+"""`dmlkit evaluate` and `dmlkit predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dmlkit.cli.options import FOLDER, data_option, on_fault_option
+from dmlkit.errors import UsageError
+
+SEVERAL = (
+    "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does."
+)
+
+
+@click.command(epilog=SEVERAL)
+@click.argument("runs", nargs=-1, type=FOLDER)
+@data_option
+@click.option(
+    "--split", default="validate", show_default=True, help="Part of the data set; it must be labelled."
+)
+@click.option(
+    "--submission", type=FOLDER, metavar="FILE", help="Measure this file of `dmlkit predict`, not a run."
+)
+@click.option("--max-videos", type=click.IntRange(min=1), help="Only the first videos of the part.")
+@on_fault_option
+def evaluate(runs, data, split, submission, max_videos, on_fault) -> None:
+    """Measure RUNS, or a submission, on a part of a data set."""
+    if submission is not None:
+        if runs or max_videos or on_fault != "raise":
+            raise UsageError(
+                "--submission measures a file as it is: leave out RUNS, --max-videos and --on-fault with it."
+            )
+        from dmlkit.submission import evaluate as evaluate_file
+
+        click.echo(_gap(evaluate_file(submission, data=data, split=split), split))
+        return
+    if not runs:
+        raise UsageError("Name a run to measure, or a file of predictions by --submission FILE.")
+    skipped = _check(runs, on_fault)
+    from dmlkit.training import evaluate as evaluate_runs
+
+    measures = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, on_fault=skipped)
+    click.echo(
+        f"{_gap(measures, split)}\n"
+        f"mAP     {measures['map']:.4f}  over the {measures['map_classes']:,} of {measures['num_classes']:,} "
+        f"classes that occur\n"
+        f"Hit@1   {measures['hit_at_one']:.4f}\n"
+        f"PERR    {measures['perr']:.4f}"
+    )
+    _tell(skipped)
+
+
+def _gap(measures: dict, split: str) -> str:
+    low, high = measures["gap_interval"]
+    return (
+        f"{measures['videos']:,} videos of '{split}'\n"
+        f"GAP@20  {measures['gap']:.4f}  (95 % interval {low:.4f} to {high:.4f})"
+    )
+
+
+@click.command(epilog=SEVERAL)
+@click.argument("runs", nargs=-1, required=True, type=FOLDER)
+@data_option
+@click.option("--split", default="test", show_default=True, help="Part of the data set.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    required=True,
+    metavar="FILE",
+    help="Written whole or not at all; compressed where its name ends in .gz; - for standard output.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Classes a video, the highest scores first; YouTube-8M takes at most 20.",
+)
+@click.option("--names", is_flag=True, help="For people: class names, a line each. That is no submission.")
+@on_fault_option
+def predict(runs, data, split, out, top_k, names, on_fault) -> None:
+    """Write what RUNS say of a part of a data set, in YouTube-8M's form for submissions."""
+    skipped = _check(runs, on_fault)
+    from dmlkit.training import submit
+
+    videos = submit(runs, data=data, out=out, split=split, top_k=top_k, names=names, on_fault=skipped)
+    # Apart from what may go to standard output.
+    click.echo(f"{videos:,} videos of '{split}' are in {out}.", err=str(out) == "-")
+    _tell(skipped)
+
+
+def _check(runs, on_fault: str):
+    """Refuse what is no policy and no finished run before TensorFlow is loaded; what the policy left out comes here."""
+    from dmlkit.data.skipping import Skipped
+    from dmlkit.runs import load_run
+
+    skipped = Skipped.of(on_fault)
+    for run in runs:
+        load_run(run)
+    return skipped
+
+
+def _tell(skipped) -> None:
+    if skipped.records:
+        (shard, number), (byte, fault) = next(iter(skipped.records.items()))
+        click.echo(
+            f"dmlkit: {len(skipped.records):,} faulty records were left out, the first: {shard}, record {number}, byte "
+            f"{byte} ({fault}).",
+            err=True,
+        )
