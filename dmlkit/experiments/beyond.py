@@ -56,6 +56,16 @@ BEYOND: dict[str, Rung] = by_name(
         gate_scores="context",
     ),
     Experiment(
+        name="temporal-convolutions",
+        title="Dilated convolutions over time",
+        chapter="beyond",
+        encoder="temporal_convolutions",
+        pooling="attention",
+    ),
+    Experiment(
+        name="transformer", title="Transformer", chapter="beyond", encoder="transformer", pooling="attention"
+    ),
+    Experiment(
         name="class-attention",
         title="Hidden layers, class-wise attention",
         chapter="beyond",

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import keras
 
+from dmlkit.models import temporal
 from dmlkit.models.frames import LastFrame, ReverseFrames
 from dmlkit.models.paper_gru import paper_gru_layer
 from dmlkit.models.peephole import peephole_lstm_layer
@@ -138,6 +139,20 @@ def hidden(frames, num_frames, *, units, layers, dropout, name):
     return Encoded(states, _last_of(states, num_frames, name=name))
 
 
+def temporal_convolutions(frames, num_frames, *, units, layers, dropout, name):
+    """Residual dilated convolutions over time; see `dmlkit.models.temporal`."""
+    sizes = {"units": units, "layers": layers, "dropout": dropout}
+    states = temporal.convolutions(frames, num_frames, name=name, **sizes)
+    return Encoded(states, _last_of(states, num_frames, name=name))
+
+
+def transformer(frames, num_frames, *, units, layers, dropout, name):
+    """A Transformer's encoder; see `dmlkit.models.temporal`."""
+    sizes = {"units": units, "layers": layers, "dropout": dropout}
+    states = temporal.attention(frames, num_frames, name=name, **sizes)
+    return Encoded(states, _last_of(states, num_frames, name=name))
+
+
 def _last_of(states, num_frames, *, name):
     return states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
 
@@ -223,6 +238,8 @@ ENCODERS = {
     "bi_lstm_separate": bi_lstm_separate,
     "bi_gru": bi_gru,
     "paper_gru": paper_gru,
+    "temporal_convolutions": temporal_convolutions,
+    "transformer": transformer,
 }
 """Name → function as the head of this file describes it."""
 
