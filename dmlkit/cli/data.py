@@ -12,7 +12,7 @@ from dmlkit.cli.options import FOLDER, SEED
 
 @click.group()
 def data() -> None:
-    """Look at data sets, check that they are whole, generate one, fetch one."""
+    """Look at data sets, check that they are whole, generate one, fetch one, import your own."""
 
 
 data.add_command(check)

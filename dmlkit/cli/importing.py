@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from dmlkit.cli.options import FOLDER
 from dmlkit.data import importing
+
+# Text, so that an address that is none of a local file can be told from one.
+LOCAL = click.Path()
 
 
 def _epilog() -> str:
@@ -17,10 +17,10 @@ def _epilog() -> str:
 
 
 @click.command("import", epilog=_epilog())
-@click.argument("sources", nargs=-1, required=True, type=FOLDER, metavar="SOURCE...")
-@click.option("--out", required=True, type=FOLDER, help="Folder to make; it appears when it is finished.")
-@click.option("--labels", type=FOLDER, metavar="FILE", help="CSV: id and labels, split, or both.")
-@click.option("--classes", type=FOLDER, metavar="FILE", help="Names: a vocabulary's CSV, or one a line.")
+@click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
+@click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
+@click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id and labels, split, or both.")
+@click.option("--classes", type=LOCAL, metavar="FILE", help="Names: a vocabulary's CSV, or one a line.")
 @click.option("--num-classes", type=click.IntRange(min=1), help="[default: as named, or as labels tell]")
 @click.option("--name", help="What reports call the data set.")
 @click.option(
@@ -43,7 +43,7 @@ def _epilog() -> str:
     help="Modalities that differ by so many frames are cut to the shorter.",
 )
 @click.option("--records-per-shard", type=click.IntRange(min=1), default=256, show_default=True)
-def import_(sources: tuple[Path, ...], out: Path, modalities: str | None, **settings) -> None:
+def import_(sources: tuple[str, ...], out: str, modalities: str | None, **settings) -> None:
     """Make a data set at --out of your own features, in YouTube-8M's layout.
 
     Below is what a SOURCE may be.

@@ -11,8 +11,10 @@ from dmlkit.cli.options import (
     data_option,
     deterministic_option,
     goes_on_later,
+    on_fault_option,
     seed_option,
 )
+from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import EXPERIMENTS, Experiment, find
 from dmlkit.profiles import PROFILES, RECIPES
@@ -47,6 +49,7 @@ STRATEGIES = ("auto", "mirrored", "multi-worker")
     show_default=True,
     help="One device or this machine's GPUs (auto), its GPUs (mirrored), the machines of TF_CONFIG (multi-worker).",
 )
+@on_fault_option
 def train(
     experiment,
     data,
@@ -60,6 +63,7 @@ def train(
     xla,
     tensorboard,
     strategy,
+    on_fault,
 ) -> None:
     """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them."""
     rung = find(experiment)
@@ -75,6 +79,7 @@ def train(
         conditions = replace(conditions, frame_choice=frame_choice)
     if max_frames:
         conditions = replace(conditions, max_frames=max_frames)
+    Skipped.of(on_fault)
     with goes_on_later():
         from dmlkit.training import train as train_run
 
@@ -89,6 +94,7 @@ def train(
             xla=xla,
             tensorboard=tensorboard,
             strategy=strategy,
+            on_fault=on_fault,
         )
     click.echo(f"{run}\nThe run is in {run.path}")
 

@@ -17,6 +17,7 @@ padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter
     coding, records                            bytes and floats; writing shards
     downloading                                YouTube-8M from a server
     importing                                  features computed elsewhere → shards
+    checking                                   every record looked at: faults, counts
     synthetic, synthetic_*, oracle             the generated data set, and who knows all of it
 """
 
@@ -34,6 +35,7 @@ _HOMES = {
     "FULL_SIZES": "synthetic_kinds",
     "KINDS": "synthetic_kinds",
     "Oracle": "oracle",
+    "check": "checking",
     "dequantize": "coding",
     "download": "downloading",
     "import_features": "importing.making",

@@ -111,11 +111,6 @@ class FrameParser:
         video_id, classes = read_context(context)
         if self.labelled:
             check_classes(classes, self.num_classes)
-        if self.max_frames is not None and num_frames > self.max_frames:
-            seed = seed_of(video_id, seed=self.seed, epoch=self.epoch)
-            chosen = FRAME_CHOICES[self.frame_choice](num_frames, self.max_frames, seed=seed)
-            present = {name: matrix[chosen] for name, matrix in present.items()}
-            num_frames = self.max_frames
         for feature in self.features:
             matrix = present.get(feature.name)
             if matrix is not None and feature.coding == "float" and not np.isfinite(matrix).all():
@@ -123,6 +118,11 @@ class FrameParser:
                     f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out.",
                     kind="not finite",
                 )
+        if self.max_frames is not None and num_frames > self.max_frames:
+            seed = seed_of(video_id, seed=self.seed, epoch=self.epoch)
+            chosen = FRAME_CHOICES[self.frame_choice](num_frames, self.max_frames, seed=seed)
+            present = {name: matrix[chosen] for name, matrix in present.items()}
+            num_frames = self.max_frames
         return Video(video_id, classes, num_frames, present)
 
     def _split(self, record: bytes) -> tuple[messages.Features, dict[str, np.ndarray]]:

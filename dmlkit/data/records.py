@@ -135,6 +135,10 @@ def _put(feature: Feature, row: np.ndarray) -> None:
     """One frame's values, or a video's: bytes as one string, anything else as floats."""
     if row.dtype == np.uint8:
         feature.bytes_list.value.append(row.tobytes())
-    else:
-        feature.float_list.SetInParent()
-        feature.float_list.value.extend(np.asarray(row, dtype=np.float32).tolist())
+        return
+    feature.float_list.SetInParent()
+    if len(row):
+        # Packed floats are written as one string of bytes is, so nothing need be turned into numbers of Python's.
+        packed = Feature()
+        packed.bytes_list.value.append(np.asarray(row, dtype="<f4").tobytes())
+        feature.float_list.MergeFromString(packed.bytes_list.SerializeToString())

@@ -73,8 +73,8 @@ class Skipped:
         if not self.most:
             raise error
         raise DataError(
-            f"{error} It is one too many: {len(self.records)} faulty records were left out before it, which is as many "
-            f"as `on_fault` ({self.policy}) allows."
+            f"{error} It is one too many: as many faulty records as `on_fault` ({self.policy}) allows were left out "
+            "before it."
         ) from error
 
     def to_rows(self) -> list[list]:

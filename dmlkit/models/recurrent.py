@@ -61,18 +61,19 @@ def lstm_states(projected, recurrent_kernel, state, cell):
 
             def backward(carried, factors):
                 dh, dc, _ = carried
-                upstream_t, to_gates_t, to_cell_t, f_t = factors
+                upstream_t, to_cell_t, f_t, to_gates_t = _parts(factors, units, 3)
                 dh = dh + upstream_t
                 dc = dc + dh * to_cell_t
                 dz = ops.concatenate([dc, dc, dc, dh], axis=-1) * to_gates_t
                 new = (ops.matmul(dz, transposed), dc * f_t, dz)
                 return new, new
 
-            zero = ops.zeros_like(state)
+            zero, units = ops.zeros_like(state), state.shape[-1]
             (d_state, d_cell, _), (_, _, d_projected) = ops.scan(
                 backward,
                 (zero, zero, ops.zeros_like(projected[0])),
-                (upstream, to_gates, to_cell, f),
+                # One tensor: with several, Keras's scan on TensorFlow does not take an unknown number of steps.
+                ops.concatenate([upstream, to_cell, f, to_gates], axis=-1),
                 reverse=True,
             )
             return d_projected, _products(_before(states, state), d_projected), d_state, d_cell
@@ -122,14 +123,16 @@ def gru_states(projected, recurrent_kernel, recurrent_bias, state):
 
             def backward(carried, factors):
                 dh, _ = carried
-                upstream_t, to_products_t, z_t = factors
+                upstream_t, z_t, to_products_t = _parts(factors, units, 2)
                 dh = dh + upstream_t
                 products = ops.concatenate([dh, dh, dh], axis=-1) * to_products_t
                 new = (ops.matmul(products, transposed) + dh * z_t, dh)
                 return new, new
 
             zero = ops.zeros_like(state)
-            (d_state, _), (_, dh) = ops.scan(backward, (zero, zero), (upstream, to_products, z), reverse=True)
+            (d_state, _), (_, dh) = ops.scan(
+                backward, (zero, zero), ops.concatenate([upstream, z, to_products], axis=-1), reverse=True
+            )
             d_products = ops.concatenate([dh, dh, dh], axis=-1) * to_products
             # What the inputs add to the candidate is not reset: there the factor r is missing.
             d_projected = ops.concatenate([d_products[..., : 2 * units], dh * to_candidate], axis=-1)
@@ -138,6 +141,13 @@ def gru_states(projected, recurrent_kernel, recurrent_bias, state):
         return states, gradients
 
     return run(projected, recurrent_kernel, recurrent_bias, state)
+
+
+def _parts(joined, units, count):
+    """The first `count` tensors of so many units that were joined, and the rest."""
+    return *(joined[..., place * units : (place + 1) * units] for place in range(count)), joined[
+        ..., count * units :
+    ]
 
 
 def _before(states, first):

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from dmlkit.archives import UnreadableError, read_arrays, write_arrays
+from dmlkit.data.skipping import Skipped
+from dmlkit.errors import UsageError
 
 FILE = "checkpoint.npz"
 ARRAYS = ("best_weights", "metrics")
@@ -32,6 +34,7 @@ class Progress:
         best_weights: The model's weights then.
         metrics: What the running means held after `batches`; empty between epochs.
         workers: Among how many the epoch under way is divided.
+        skipped: The faulty records that were left out.
     """
 
     fingerprint: str
@@ -45,6 +48,7 @@ class Progress:
     best_weights: list[np.ndarray] = field(default_factory=list)
     metrics: list[np.ndarray] = field(default_factory=list)
     workers: int = 1
+    skipped: Skipped = field(default_factory=Skipped)
 
 
 def _variables(model: keras.Model) -> list:
@@ -61,6 +65,7 @@ def save(folder: Path, model: keras.Model, progress: Progress) -> None:
         metrics = model.metrics_variables or progress.metrics
         arrays |= {f"metric_{i}": np.asarray(value) for i, value in enumerate(metrics)}
     about = {name: value for name, value in vars(progress).items() if name not in ARRAYS}
+    about["skipped"] = progress.skipped.to_rows()
     arrays["about"] = np.array(json.dumps(about))
     write_arrays(folder / FILE, arrays)
 
@@ -83,7 +88,29 @@ def restore(folder: Path, model: keras.Model, *, fingerprint: str) -> Progress:
         return fresh
     for i, variable in enumerate(variables):
         variable.assign(arrays[f"variable_{i}"])
-    return Progress(**about, best_weights=_row(arrays, "best_"), metrics=_row(arrays, "metric_"))
+    skipped = Skipped()
+    skipped.add_rows(about.pop("skipped"))
+    return Progress(
+        **about, skipped=skipped, best_weights=_row(arrays, "best_"), metrics=_row(arrays, "metric_")
+    )
+
+
+def resume(folder: Path, model: keras.Model, *, mark: str, workers: int, skipped: Skipped) -> Progress:
+    """The checkpoint's place; between two epochs any number of workers can go on.
+
+    Raises:
+        UsageError: It lies within an epoch that other workers had divided among them.
+    """
+    done = restore(folder, model, fingerprint=mark)
+    if done.batches and done.workers != workers:
+        raise UsageError(
+            f"The checkpoint in {folder} lies within an epoch that {done.workers} workers had divided among them, and "
+            f"now there are {workers}. Go on with {done.workers}, or delete {FILE} to begin anew."
+        )
+    done.workers = workers
+    skipped.add_rows(done.skipped.to_rows())
+    done.skipped = skipped
+    return done
 
 
 def _row(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:

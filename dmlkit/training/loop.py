@@ -13,8 +13,8 @@ import keras
 
 from dmlkit.data import open_dataset
 from dmlkit.data.determinism import make_deterministic
-from dmlkit.data.skipping import Skipped
-from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.errors import DataError, choose
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run
@@ -56,6 +56,7 @@ def train(
     on_epoch: Callable[[dict], None] | None = None,
     tensorboard: str | os.PathLike | None = None,
     strategy: str = "auto",
+    on_fault: str = RAISE,
     teachers: Sequence[Run | str | os.PathLike] = (),
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
@@ -84,6 +85,8 @@ def train(
             this machine. `multi-worker`: all machines that the environment variable TF_CONFIG names, each of which
             runs the same call; the profile's batch is that of all of them together, the folder is shared, and the
             first, the chief, writes, shows and tells.
+        on_fault: `raise` at the first faulty record, or `skip N`: leave out at most N different ones over the whole
+            training; the run's record tells which. It can be changed when a training goes on.
         teachers: Runs on the same data, or their folders, whose mean scores this one follows beside the labels
             (distillation; `Profile.teaching` says how closely).
 
@@ -101,7 +104,7 @@ def train(
     profile = profile_for(experiment, profile)
     # First of all: several workers must find each other before TensorFlow is used.
     team = choose(STRATEGIES, strategy, what="strategy")()
-    skipped = Skipped()
+    skipped = Skipped.of(on_fault)
     dataset = team.each(lambda: open_dataset(data) if isinstance(data, str | os.PathLike) else data)
     team.agree(
         {
@@ -134,7 +137,7 @@ def train(
             )
     # What this worker reads, and how; with one worker, all.
     own_data, own_profile = team.each(lambda: team.share(dataset, profile, skipped=skipped))
-    own_videos = team.each(lambda: {part: _videos(own_data, own_profile, part) for part in PARTS})
+    own_videos = team.each(lambda: {part: _videos(own_data, own_profile, part, skipped) for part in PARTS})
     videos = team.videos(own_videos)
     for part in PARTS:
         if not videos[part]:
@@ -156,7 +159,9 @@ def train(
         learning.optimizer.build(learning.trainable_variables)
     team.by_chief(lambda: make_folder(folder))
     team.check_shared(folder)
-    done = team.each(lambda: _resume(folder, learning, mark=mark, workers=team.workers))
+    done = team.each(
+        lambda: checkpoint.resume(folder, learning, mark=mark, workers=team.workers, skipped=skipped)
+    )
     team.start(learning)
     logs = Path(tensorboard) / folder.name if tensorboard and team.chief else None
     with event_log(logs, history=done.history) as log:
@@ -178,8 +183,9 @@ def train(
             told=(log, *([on_epoch] if on_epoch else [])),
         )
     model.set_weights(done.best_weights)
+    settings = {"profile": own_profile, "on_fault": skipped}
     tuning, validation = (
-        team.join(team.each(lambda: team.predict(model, own_data, part, profile=own_profile)), folder, part)  # noqa: B023
+        team.join(team.each(lambda: team.predict(model, own_data, part, **settings)), folder, part)  # noqa: B023
         for part in ("tuning", "validate")
     )
     team.count(skipped)
@@ -193,7 +199,7 @@ def train(
         "deterministic": deterministic,
         "strategy": team.to_record(),
         "teachers": [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in taught_by],
-        "data": describe_data(dataset, videos=videos),
+        "data": describe_data(dataset, videos=videos) | {"skipped": skipped.to_record()},
         "parameters": model.count_params(),
         "epochs": done.epoch,
         "best_epoch": done.best_epoch,
@@ -240,6 +246,7 @@ def _climb(
             frame_choice=profile.frame_choice,
             max_frames=profile.max_frames,
             max_videos=profile.max_train_videos,
+            on_fault=skipped,
         )
         saver = checkpoint.MidEpoch(folder, done, every=every if team.chief else math.inf)
         bar = show.callbacks(
@@ -254,7 +261,9 @@ def _climb(
                 f"Choose a lower learning rate than {profile.learning_rate}."
             )
         with averaged(learning):
-            gap = team.gap(team.each(lambda: team.predict(model, dataset, "tuning", profile=profile)))
+            gap = team.gap(
+                team.each(lambda: team.predict(model, dataset, "tuning", profile=profile, on_fault=skipped))
+            )
             weights = model.get_weights()
         team.count(skipped)
         done.seconds += time.monotonic() - saver.started
@@ -278,23 +287,7 @@ def _climb(
                 tell(row)
 
 
-def _resume(folder: Path, model: keras.Model, *, mark: str, workers: int) -> checkpoint.Progress:
-    """The checkpoint's place; between two epochs any number of workers can go on.
-
-    Raises:
-        UsageError: It lies within an epoch that other workers had divided among them.
-    """
-    done = checkpoint.restore(folder, model, fingerprint=mark)
-    if done.batches and done.workers != workers:
-        raise UsageError(
-            f"The checkpoint in {folder} lies within an epoch that {done.workers} workers had divided among them, and "
-            f"now there are {workers}. Go on with {done.workers}, or delete {checkpoint.FILE} to begin anew."
-        )
-    done.workers = workers
-    return done
-
-
-def _videos(dataset, profile: Profile, part: str) -> int:
-    found = dataset.num_videos(part)
+def _videos(dataset, profile: Profile, part: str, skipped: Skipped) -> int:
+    found = dataset.num_videos(part, on_fault=skipped)
     cap = profile.caps[part]
     return found if cap is None else min(found, cap)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.predictions import Predictions, gather
 from dmlkit.profiles import Profile
 from dmlkit.training.building import as_profile
@@ -26,6 +27,7 @@ def predict(
     profile: str | Profile = "demo",
     frame_choice=None,
     max_frames=None,
+    on_fault: str | Skipped = RAISE,
 ) -> Predictions:
     """The scores of one part of a data set.
 
@@ -35,6 +37,7 @@ def predict(
         split: The part.
         profile: Batch size, frames read and cap on the videos.
         frame_choice, max_frames: Instead of the profile's.
+        on_fault: As for `Dataset.batches`.
     """
     profile = as_profile(profile)
     max_frames = max_frames or profile.max_frames
@@ -44,6 +47,7 @@ def predict(
         frame_choice=frame_choice or profile.frame_choice,
         max_frames=max_frames,
         max_videos=profile.caps.get(split),
+        on_fault=on_fault,
     )
     return gather(batches, scorer(model))
 

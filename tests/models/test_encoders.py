@@ -238,7 +238,7 @@ CUDNN = {"activation": keras.activations.tanh, "recurrent_activation": keras.act
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_recurrent_layers_keep_the_road_to_cudnn_open(encoder, normalization, monkeypatch):
     masks = []
-    for kind in (keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU):
+    for kind in (keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU):  # ours are kinds of these
         monkeypatch.setattr(kind, "call", _noting_masks(kind.call, masks))
     parts = {"encoder": encoder, "normalization": normalization, "units": UNITS}
     model = build(features={"rgb": (SIZE, "float")}, level="frame", num_classes=2, pooling="mean", **parts)

@@ -14,6 +14,7 @@ from dmlkit.data.faults import FRAMING, RecordFault
 from dmlkit.data.frames import FrameParser
 from dmlkit.data.framing import Framed, size_of, walk
 from dmlkit.data.labels import Seen
+from dmlkit.data.layout import layout_of, parse
 from dmlkit.data.schema import Feature
 from dmlkit.data.videos import VideoParser
 from dmlkit.errors import DataError
@@ -22,6 +23,8 @@ from dmlkit.errors import DataError
 STEP_BYTES = 16 << 20
 # These lose count of the records, so that their number says nothing more.
 _UNCOUNTED = {*FRAMING, "unreadable"} - {"record checksum"}
+# Kinds that a record of the other level shows as.
+_LACKING = {"frames", "no features"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def check_shard(
                 keys = ", ".join(feature.key for feature in expected.features)
                 raise RecordFault(f"the video has none of {keys}. Leave the record out.", kind="no features")
         except RecordFault as fault:
-            found(fault.kind, str(fault), framed.number, framed.offset)
+            kind, what = _told_apart(fault, framed.record, expected)
+            found(kind, what, framed.number, framed.offset)
             continue
         _count(tally, seen, expected)
         if seen.video_id:
@@ -112,6 +116,16 @@ def _walked(shard: str, found: Callable) -> Iterator[Framed]:
         yield from walk(shard)
     except DataError as error:
         found("unreadable", str(error).removeprefix(f"{shard} "), None, None)
+
+
+def _told_apart(fault: RecordFault, record: bytes, expected: Expected) -> tuple[str, str]:
+    """Kind and words of a fault; a good record of the other level lacks what it is looked at for."""
+    if fault.kind in _LACKING:
+        layout = layout_of([parse(record)])
+        if layout and layout.level != expected.level:
+            what = f"a {layout.level}-level record among {expected.level}-level ones."
+            return "level", f"{what} Keep each level in a folder of its own."
+    return fault.kind, str(fault)
 
 
 def _count(tally: Tally, seen: Seen, expected: Expected) -> None:

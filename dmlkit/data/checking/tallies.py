@@ -10,13 +10,14 @@ import numpy as np
 
 from dmlkit.data.faults import CONTENT, FRAMING, where
 
-# Of a file, or of files among each other.
+# Of a file, or of records among each other.
 FILES = {
     "count": "another number of records than dataset.toml says",
     "missing shard": "dataset.toml counts a shard that is not there",
     "unreadable": "the file is gone or cannot be read",
     "unchecked": "the process that read the file died, twice",
     "no features": "a record without any of the data set's features",
+    "level": "a video-level record among frame-level ones, or the reverse",
     "duplicate id": "a video of the same id came before",
 }
 KINDS = FRAMING | CONTENT | FILES

@@ -13,7 +13,8 @@ FOLDER/<modality>/<id>.npy, (frames, size) or (size,); FOLDER/<id>.npy for one m
 `--modalities` says.
 
 FILE.parquet: columns `id`, `labels` (a list, or one), `split`, and one for each modality: a list of lists a video,
-or a list at video level. One row group is in memory at a time.
+or a list at video level. One row group is in memory at a time. Damage is told for certain only where the table was
+written with page checksums.
 
 FILE.tfrecord, FILE.pb: SequenceExamples of MediaPipe's MediaSequence, many to a TFRecord or one to a file, as its
 YouTube-8M graph leaves them. `RGB/feature/floats` is the modality rgb, `AUDIO/feature/floats` audio, and so on

@@ -140,7 +140,7 @@ class Coder:
             array = _mean(array)
         if array.dtype == np.uint8:
             return array if self._kept_as == "byte" else dequantize(array)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at below
             array = array.astype(np.float32)
         if not np.isfinite(array).all():
             frame = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))

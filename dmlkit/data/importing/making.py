@@ -12,12 +12,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from dmlkit.data.files import remote
 from dmlkit.data.importing.classes import FILE as VOCABULARY
 from dmlkit.data.importing.classes import Classes, gathered, read_classes, vocabulary
 from dmlkit.data.importing.coder import MISSING, Coder
 from dmlkit.data.importing.imported import Choice
 from dmlkit.data.importing.importer import Importer
-from dmlkit.data.importing.label_table import read_labels
+from dmlkit.data.importing.label_table import LabelTable, read_labels
 from dmlkit.data.importing.parts import SHARES, read_shares
 from dmlkit.data.importing.readers import read_sources
 from dmlkit.data.importing.shards import ShardWriter, writes
@@ -89,24 +90,12 @@ def import_features(
         DataError: A source is missing or damaged, or a video is not like the others; names file and record.
     """
     sources = [sources] if isinstance(sources, str | os.PathLike) else sources
-    for value, table, what in (
-        (level, LEVELS, "level"),
-        (coding, CODINGS, "coding"),
-        (missing, MISSING, "rule"),
-    ):
-        if value is not None:
-            choose(dict.fromkeys(table), value, what=what)
-    if level == "video" and coding == "byte":
-        raise UsageError("Video-level records hold floats. Leave --coding out, or import at frame level.")
-    for value, least, what in (
-        (num_classes, 1, "num_classes"),
-        (frames_apart, 0, "frames_apart"),
-        (records_per_shard, 1, "records_per_shard"),
-    ):
+    _check_paths(sources, out)
+    _check_choices(level, coding, missing, modalities)
+    counts = {"num_classes": (num_classes, 1), "frames_apart": (frames_apart, 0)}
+    for what, (value, least) in (counts | {"records_per_shard": (records_per_shard, 1)}).items():
         if value is not None and value < least:
             raise UsageError(f"{what} must be at least {least}. Received: {value}.")
-    if modalities is not None and not all(modalities):
-        raise UsageError(f"modalities must be names. Received: {modalities!r}.")
     shares = read_shares(split)
     table = read_labels(Path(labels)) if labels is not None else None
     known = _classes(None if classes is None else Path(classes), num_classes, table)
@@ -129,7 +118,37 @@ def import_features(
     return Import(Path(out), dict(importer.videos), importer.notes())
 
 
-def _classes(path: Path | None, num_classes: int | None, table) -> Classes:
+def _check_paths(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -> None:
+    for path in map(os.fspath, (*sources, out)):
+        if remote(path):
+            raise UsageError(
+                f"Features are imported from local files into a local folder. Received: {path}. Copy them "
+                "before, and the folder afterwards."
+            )
+    out = Path(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(
+            f"{out} already holds something, and nothing is overwritten. Name another folder, or remove it."
+        )
+
+
+def _check_choices(
+    level: str | None, coding: str | None, missing: str, modalities: Sequence[str] | None
+) -> None:
+    for value, table, what in (
+        (level, LEVELS, "level"),
+        (coding, CODINGS, "coding"),
+        (missing, MISSING, "rule"),
+    ):
+        if value is not None:
+            choose(dict.fromkeys(table), value, what=what)
+    if level == "video" and coding == "byte":
+        raise UsageError("Video-level records hold floats. Leave --coding out, or import at frame level.")
+    if modalities is not None and not (modalities and all(modalities)):
+        raise UsageError(f"modalities must be names. Received: {modalities!r}.")
+
+
+def _classes(path: Path | None, num_classes: int | None, table: LabelTable | None) -> Classes:
     if path is not None:
         known = read_classes(path)
     elif table is not None and table.labels is not None:
@@ -156,9 +175,9 @@ def _check_parts(
     except DataError as error:
         told = ", ".join(f"{part} {videos[part]:,}" for part in SPLITS if part in videos)
         raise DataError(
-            f"These {videos.total():,} videos ({told}) make no data set to train on: {error} With fewer "
-            f"records a shard (`--records-per-shard`, now {records_per_shard}) there are more shards; only "
-            "to predict on the videos, put them all into one part: `--split test=1`."
+            f"No data set to train on can be made of these videos ({told}): {error} With fewer records a "
+            f"shard (`--records-per-shard`, now {records_per_shard}) there are more shards; only to predict "
+            "on the videos, put them all into one part: `--split test=1`."
         ) from error
 
 
@@ -191,21 +210,13 @@ def _describe(folder: Path, importer: Importer, *, name: str, vocabulary: str | 
         num_classes=importer.classes.count,
         splits={part: [f"{part}*.tfrecord"] for part in SPLITS if part in importer.videos},
         vocabulary=vocabulary,
-        counts=importer.writer.counts,
+        counts=dict(sorted(importer.writer.counts.items())),
     )
 
 
 @contextmanager
 def _folder(out: Path) -> Iterator[Path]:
     """A folder beside, which takes the place of `out` once it is finished."""
-    if "://" in str(out) or ":/" in str(out):
-        raise UsageError(
-            f"Features are imported into a local folder. Received: {out}. Copy it there afterwards."
-        )
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(
-            f"{out} already holds something, and nothing is overwritten. Name another folder, or remove it."
-        )
     partial = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.partial"
     try:
         with writes(out):

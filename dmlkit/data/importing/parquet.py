@@ -35,7 +35,7 @@ def read_parquet(path: Path, choice: Choice) -> Iterator[Imported]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             schema, number = file.schema_arrow, 0
             names, aside = _columns(path, schema, choice)
             said = [name for name in (*ID_NAMES, LABELS, SPLIT) if name in schema.names]
@@ -43,7 +43,7 @@ def read_parquet(path: Path, choice: Choice) -> Iterator[Imported]:
                 for row in range(rows.num_rows):
                     yield _video(rows, row, f"{path}, row {number} (counted from 0)", names, aside)
                     number += 1
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"{path} cannot be read as parquet ({shorten(error, 200)}). Write it again."
         ) from error

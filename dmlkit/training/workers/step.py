@@ -54,11 +54,15 @@ class Step:
     def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool):
         self.model, self.strategy = model, strategy
         self.pieces = len(strategy.extended.worker_devices)
-        self._gradients = tf.function(self._differentiate, jit_compile=True) if xla else self._differentiate
+        self._gradients = (
+            tf.function(self._differentiate, jit_compile=True, autograph=False)
+            if xla
+            else self._differentiate
+        )
         inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
         labels = tf.TensorSpec(model.outputs[0].shape, tf.float32)
         piece = (inputs, labels, tf.TensorSpec((2,), tf.float32))
-        self._together = tf.function(self._run, input_signature=[[piece] * self.pieces])
+        self._together = tf.function(self._run, input_signature=[[piece] * self.pieces], autograph=False)
 
     def __call__(self, pieces: Sequence[tuple], *, videos: int, frames: int) -> float:
         """Take a step.
@@ -126,7 +130,7 @@ class Scorer:
             scores = strategy.run(lambda inputs: model(inputs, training=False), args=(mine,))
             return strategy.experimental_local_results(scores)
 
-        self._run = tf.function(run, input_signature=[[specs] * self._devices])
+        self._run = tf.function(run, input_signature=[[specs] * self._devices], autograph=False)
 
     def predict_on_batch(self, inputs) -> np.ndarray:
         """Scores (videos, classes)."""

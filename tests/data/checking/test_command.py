@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 import threading
 
 import pytest
@@ -68,6 +69,7 @@ def test_the_help_names_it():
 def test_a_bar_on_a_terminal(tmp_path):
     write_set(tmp_path, video_record)
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
     drawn = []
 
     def look():

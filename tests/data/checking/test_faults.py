@@ -55,8 +55,18 @@ CONTENT = {
     ),
     "no record, frames": (frame_record, lambda: b"\xff\xff\xff", "not a record", "SequenceExample"),
     "no record, video": (video_record, lambda: b"\xff\xff\xff", "not a record", "tf.train.Example"),
-    "another level, frames": (frame_record, lambda: video_record(77), "frames", "no frames"),
-    "another level, video": (video_record, lambda: frame_record(77), "no features", "none of mean_rgb"),
+    "another level, frames": (
+        frame_record,
+        lambda: video_record(77),
+        "level",
+        "a video-level record among frame",
+    ),
+    "another level, video": (
+        video_record,
+        lambda: frame_record(77),
+        "level",
+        "a frame-level record among video",
+    ),
     "nothing but an id": (
         video_record,
         lambda: serialize_video(video_id="bare", labels=[1], features={}),

@@ -146,3 +146,21 @@ def test_processes_that_cannot_be_started_are_told(many, tmp_path):
         [sys.executable, str(tmp_path / "unguarded.py")], capture_output=True, text=True, timeout=120
     )
     assert ended.returncode == 1 and 'if __name__ == "__main__"' in ended.stderr
+
+
+def test_memory_does_not_grow_with_the_shards(tmp_path):
+    program = "import resource, sys\nfrom dmlkit.data.checking import check\n"
+    program += "assert check(sys.argv[1], keep=20).whole\n"
+    program += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    peaks = []
+    for shards in (4, 400):
+        folder = tmp_path / str(shards)
+        for shard in range(shards):
+            # A thousand classes a shard: were these kept for each, 400 shards would show.
+            labels = range(1000 * shard % 3000, 1000 * shard % 3000 + 1000)
+            records = [video_record(2 * shard + number, labels=labels) for number in range(2)]
+            write_shard(folder / f"train{shard:03}.tfrecord", records)
+        (folder / "vocabulary.csv").write_text("Index,Name\n3999,last\n")
+        ended = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True)
+        peaks.append(int(ended.stdout))
+    assert peaks[1] - peaks[0] < 8, f"{peaks} MiB"

@@ -39,6 +39,8 @@ def test_imported_and_shown(tmp_path, clips):
     shown = dmlkit("data", "show", out)
     assert shown.returncode == 0
     assert shown.stdout.startswith("mine: frame level, rgb 8 (byte), audio 4 (byte), 3 classes\n")
+    checked = dmlkit("data", "check", out)
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.slow

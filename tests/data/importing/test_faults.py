@@ -143,18 +143,18 @@ def test_a_shape_that_the_file_does_not_hold(tmp_path, refused, shape):
 
 
 def test_little_that_unpacks_to_very_much_is_not_unpacked(tmp_path, refused):
-    # 768 MB of zeros in 768 kB, and one video's modality may take 512 MB.
+    # 544 MB of zeros in 544 kB, and one video's modality may take 512 MB.
     with (
         zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("rgb.npy", "w") as file,
     ):
-        file.write(header("(196608, 1024)"))
-        for _ in range(192):
+        file.write(header("(139264, 1024)"))
+        for _ in range(136):
             file.write(bytes(4 << 20))
     assert (tmp_path / "a.npz").stat().st_size < 1 << 20
     tracemalloc.start()
     try:
-        assert "would take 805,306,368 bytes at once" in refused("a.npz")
+        assert "would take 570,425,344 bytes at once" in refused("a.npz")
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
@@ -239,6 +239,19 @@ def test_a_table_that_is_none_of_videos(tmp_path, refused, columns, parts):
         assert part in message
 
 
+def test_an_altered_value_is_told_where_the_table_has_checksums(tmp_path, refused):
+    table = pa.table({"id": ["a"], "rgb": [[[0.25, 0.5, 0.75]] * 3]})
+    pq.write_table(
+        table, tmp_path / "a.parquet", compression="none", use_dictionary=False, write_page_checksum=True
+    )
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[content.index(struct.pack("<d", 0.5)) + 3] ^= (
+        1  # neither the least nor the most, which stand elsewhere too
+    )
+    (tmp_path / "a.parquet").write_bytes(content)
+    assert "a.parquet cannot be read as parquet" in refused("a.parquet", split="test=1", num_classes=9)
+
+
 def test_sources_that_are_none(tmp_path, refused):
     assert "There is no" in refused("nowhere")
     (tmp_path / "empty").mkdir()
@@ -292,8 +305,9 @@ def test_what_stands_there_is_not_overwritten(tmp_path, refused):
     (tmp_path / "out" / "thesis.txt").write_text("the only copy")
     assert "nothing is overwritten" in refused("a.npz", error=UsageError, split="test=1")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "the only copy"
-    with pytest.raises(UsageError, match="local folder"):
-        import_features(tmp_path / "a.npz", "gs://bucket/data")
+    for source, out in ((tmp_path / "a.npz", "gs://bucket/data"), ("gs://bucket/a.npz", tmp_path / "new")):
+        with pytest.raises(UsageError, match=r"local folder\. Received: gs://bucket/"):
+            import_features(source, out)
 
 
 def test_text_from_a_source_cannot_steer_a_terminal(tmp_path, refused):

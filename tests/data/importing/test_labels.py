@@ -187,7 +187,7 @@ def test_the_part_is_a_matter_of_the_id_alone(tmp_path, read_back):
 
 def test_too_few_videos_to_divide(tmp_path, clips):
     labels = table(tmp_path, *every(["0"]))
-    with pytest.raises(DataError, match=r"10 videos \(train 10\).*--records-per-shard.*--split test=1"):
+    with pytest.raises(DataError, match=r"these videos \(train 10\).*--records-per-shard.*--split test=1"):
         import_features(clips, tmp_path / "out", labels=labels, split="train=1")
     done = import_features(clips, tmp_path / "out", labels=labels, split="train=1", records_per_shard=2)
     dataset = open_dataset(done.folder)

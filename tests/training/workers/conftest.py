@@ -16,6 +16,7 @@ import dataclasses, json, os, sys
 opened, log = [], sys.argv[3]
 sys.addaudithook(lambda event, told: opened.append(str(told[0])) if event == "open" else None)
 import dmlkit
+from dmlkit.errors import DmlkitError
 from dmlkit.profiles import SMOKE
 from dmlkit.training.workers.replicas import Replicas
 
@@ -37,7 +38,7 @@ if __name__ == "__main__":
     try:
         dmlkit.train(told.pop("experiment"), data=sys.argv[1], out=sys.argv[2], strategy="multi-worker",
                      profile=dataclasses.replace(SMOKE, **told.pop("profile")), progress="lines", **told)
-    except dmlkit.DmlkitError as error:
+    except DmlkitError as error:
         print(f"dmlkit: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 """

@@ -48,7 +48,7 @@ def test_more_workers_than_shards_are_told(generated):
     with pytest.raises(UsageError, match=f"from {shards} shards .* {shards + 1} workers"):
         divide(dataset, SMOKE, index=0, workers=shards + 1, skipped=Skipped())
     few = dataclasses.replace(SMOKE, max_train_videos=15)
-    with pytest.raises(UsageError, match="from 2 shards .the profile takes 15 videos."):
+    with pytest.raises(UsageError, match=r"from 2 shards \(the profile takes 15 videos\)"):
         divide(dataset, few, index=0, workers=3, skipped=Skipped())
     with pytest.raises(UsageError, match="batch of 2 videos"):
         divide(dataset, dataclasses.replace(SMOKE, batch_size=2), index=0, workers=3, skipped=Skipped())

@@ -1,0 +1,161 @@
+"""Training at the paper's size on a GPU: videos/s, and what an epoch over YouTube-8M would take; asserts nothing.
+
+    KERAS_BACKEND=torch python tests/benchmarks/bench_gpu.py       (or jax)
+
+Two bidirectional layers of 1,024 units over 300 frames of 1,152 features, attention, 3,862 classes: forward,
+backward and update, for each batch size, in float32 and mixed bfloat16. With the torch backend a plain
+`torch.nn.LSTM` / `GRU` model of the same shape is measured in the same process, in turns. Inputs lie on the device
+already: what is measured is computing, not reading. Where no GPU is, the script says so and ends; `--cpu` goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import statistics
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "torch" if importlib.util.find_spec("torch") else "jax")
+
+import keras
+import numpy as np
+
+from dmlkit.models import build, cross_entropy
+
+TRAINING_VIDEOS = {"2017": 4_906_660, "2018": 3_888_919}
+"""Of YouTube-8M's releases: the paper's (70 % of 7,009,128 videos) and the one that can be downloaded."""
+
+CELLS = {"bi_lstm": "LSTM", "bi_gru": "GRU"}
+
+
+def main() -> None:
+    """Print a line for each cell, precision and batch size."""
+    sizes = _arguments()
+    backend = keras.backend.backend()
+    if not _has_gpu(backend) and not sizes.cpu:
+        print(f"There is no GPU that Keras's {backend} backend sees: nothing was measured.")
+        return
+    print(f"Keras {keras.__version__} on {backend}; {vars(sizes)}")
+    for cell in CELLS:
+        for precision in ("float32", "mixed_bfloat16"):
+            best = {}
+            for videos in sizes.videos:
+                try:
+                    rates = _rates(cell, precision, videos, sizes, backend)
+                except Exception as error:  # out of memory has another type in each backend
+                    print(f"{cell} {precision} batch {videos}: {type(error).__name__}: {str(error)[:120]}")
+                    continue
+                told = ", ".join(f"{name} {rate:,.1f} videos/s" for name, rate in rates.items())
+                print(f"{cell} {precision} batch {videos}: {told}", flush=True)
+                best = {name: max(rate, best.get(name, 0)) for name, rate in rates.items()}
+            for name, rate in best.items():
+                epochs = ", ".join(
+                    f"{count / rate / 3600:.2f} h ({release})" for release, count in TRAINING_VIDEOS.items()
+                )
+                print(f"  best of {name}: {rate:,.1f} videos/s; an epoch over YouTube-8M: {epochs}")
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--videos", type=int, nargs="+", default=[64, 128, 256, 512], help="batch sizes")
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--inputs", type=int, default=1152)
+    parser.add_argument("--units", type=int, default=1024)
+    parser.add_argument("--classes", type=int, default=3862)
+    parser.add_argument("--steps", type=int, default=5, help="measured steps, after two to warm up")
+    parser.add_argument("--cpu", action="store_true", help="measure where no GPU is, too")
+    return parser.parse_args()
+
+
+def _has_gpu(backend) -> bool:
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _rates(cell, precision, videos, sizes, backend):
+    """Videos/s by what was measured, in turns."""
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(videos, sizes.frames, sizes.inputs)).astype(np.float32)
+    num_frames = np.full(videos, sizes.frames, np.int32)
+    labels = (rng.random((videos, sizes.classes)) < 3 / sizes.classes).astype(np.float32)
+    steps = {f"dmlkit on {backend}": _our_step(cell, precision, frames, num_frames, labels, sizes)}
+    if backend == "torch":
+        steps["plain torch.nn"] = _torch_step(cell, precision, frames, labels, sizes)
+    seconds = {name: [] for name in steps}
+    for turn in range(sizes.steps + 2):
+        for name, step in steps.items():
+            since = time.perf_counter()
+            step()
+            if turn >= 2:
+                seconds[name].append(time.perf_counter() - since)
+    return {name: videos / statistics.median(each) for name, each in seconds.items()}
+
+
+def _our_step(cell, precision, frames, num_frames, labels, sizes):
+    model = build(
+        features={"frames": (sizes.inputs, "float")},
+        level="frame",
+        num_classes=sizes.classes,
+        normalization="none",
+        encoder=cell,
+        units=sizes.units,
+        layers=2,
+        pooling="attention",
+        l2=0.0,
+        precision=precision,
+    )
+    # Keras compiles JAX anyway; torch goes without, as the plain model does.
+    model.compile("adam", cross_entropy, jit_compile="auto" if keras.backend.backend() == "jax" else False)
+    batch = {
+        "frames": keras.ops.convert_to_tensor(frames),
+        "num_frames": keras.ops.convert_to_tensor(num_frames),
+    }
+    targets = keras.ops.convert_to_tensor(labels)
+    # The loss comes back as a number, so the step is over when it returns.
+    return lambda: float(model.train_on_batch(batch, targets))
+
+
+def _torch_step(cell, precision, frames, labels, sizes):
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    layers = getattr(torch.nn, CELLS[cell])(
+        sizes.inputs, sizes.units, num_layers=2, bidirectional=True, batch_first=True
+    ).to(device)
+    attention = torch.nn.Sequential(
+        torch.nn.Linear(2 * sizes.units, 2 * sizes.units),
+        torch.nn.Tanh(),
+        torch.nn.Linear(2 * sizes.units, 1, bias=False),
+    ).to(device)
+    classifier = torch.nn.Linear(2 * sizes.units, sizes.classes).to(device)
+    parameters = [each for part in (layers, attention, classifier) for each in part.parameters()]
+    optimizer = torch.optim.Adam(parameters)
+    values, targets = (torch.from_numpy(each).to(device) for each in (frames, labels))
+    sixteen = torch.autocast(device, torch.bfloat16, enabled=precision != "float32")
+
+    def step():
+        optimizer.zero_grad()
+        with sixteen:
+            states, _ = layers(values)
+            weights = torch.softmax(attention(states).float(), dim=1)
+            logits = classifier((weights.to(states.dtype) * states).sum(1))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), targets)
+        (loss * sizes.classes).backward()
+        optimizer.step()
+        return loss.item() if device == "cpu" else (torch.cuda.synchronize(), loss.item())[1]
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

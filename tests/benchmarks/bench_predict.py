@@ -1,0 +1,133 @@
+"""Peak memory and speed of evaluate and predict; prints figures and asserts nothing.
+
+    python tests/benchmarks/bench_predict.py [few] [many]
+
+A process each scores `few` (5,000) and `many` (50,000) generated video-level videos of YouTube-8M's sizes with
+logistic regression; the ratio of their peaks is what memory does with the number of videos. Where
+DMLKIT_REAL_DATA names a folder of real data sets, videos a second on its `yt8m-2018-video`, model loading aside.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+CLASSES, SIZES = 3862, {"rgb": 1024, "audio": 128}
+A_SHARD = 1000
+
+
+def generate(folder, videos):
+    """A data set with a training part of 300 videos and so many to validate, which are the same thousand again."""
+    import numpy as np
+
+    from dmlkit.data import Feature, serialize_video, write_dataset_toml, write_shard
+
+    rng = np.random.default_rng(0)
+
+    def records(count):
+        for number in range(count):
+            features = {f"mean_{name}": rng.standard_normal(size, np.float32) for name, size in SIZES.items()}
+            yield serialize_video(
+                video_id=f"v{number:07}",
+                labels=rng.choice(CLASSES, 3, replace=False).tolist(),
+                features=features,
+            )
+
+    folder.mkdir(parents=True)
+    for name in ("train0000", "train0001"):
+        write_shard(folder / f"{name}.tfrecord", records(150))
+    write_shard(folder / "validate0000.tfrecord", records(A_SHARD))
+    for number in range(1, videos // A_SHARD):
+        os.link(folder / "validate0000.tfrecord", folder / f"validate{number:04}.tfrecord")
+    write_dataset_toml(
+        folder,
+        name="generated at random",
+        level="video",
+        features={name: Feature(name, size, "float", f"mean_{name}") for name, size in SIZES.items()},
+        num_classes=CLASSES,
+        splits={"train": ["train*.tfrecord"], "validate": ["validate*.tfrecord"]},
+    )
+
+
+def score(what, run, data, out):
+    """In a process of its own: seconds without loading the model, videos, and the peak."""
+    import resource
+
+    from dmlkit.runs import load_run
+    from dmlkit.training import evaluate, submit
+
+    run = load_run(run)
+    run.model.count_params()
+    since = time.perf_counter()
+    if what == "evaluate":
+        videos = evaluate(run, data=data)["videos"]
+    else:
+        videos = submit(run, data=data, split="validate", out=out)
+    seconds = time.perf_counter() - since
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"videos": videos, "seconds": seconds, "peak": peak}))
+
+
+def apart(*arguments):
+    """What `score` says in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "score", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(few=5_000, many=50_000):
+    """Print the table."""
+    from dataclasses import replace
+
+    from dmlkit.profiles import SMOKE
+    from dmlkit.training import train
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for videos in (few, many):
+            generate(folder / str(videos), videos)
+        run = train(
+            "lr",
+            data=folder / str(few),
+            out=folder / "run",
+            profile=replace(SMOKE, epochs=1),
+            progress="silent",
+        ).path
+        print(f"logistic regression, {sum(SIZES.values())} inputs, {CLASSES} classes, generated videos")
+        print(f"{'':10}{'videos':>9}{'videos/s':>10}{'peak MiB':>10}{'ratio':>7}")
+        for what in ("evaluate", "predict"):
+            peaks = []
+            for videos in (few, many):
+                told = apart(what, run, folder / str(videos), folder / "out.csv")
+                peaks.append(told["peak"])
+                print(
+                    f"{what:10}{told['videos']:9,}{told['videos'] / told['seconds']:10,.0f}{told['peak']:10,.0f}"
+                    f"{told['peak'] / peaks[0]:7.2f}"
+                )
+        real = os.environ.get("DMLKIT_REAL_DATA")
+        if real and (data := Path(real) / "yt8m-2018-video").is_dir():
+            run = train(
+                "lr", data=data, out=folder / "real", profile=replace(SMOKE, epochs=1), progress="silent"
+            ).path
+            print("yt8m-2018-video, its validation part")
+            for what in ("evaluate", "predict", "evaluate", "predict"):
+                told = apart(what, run, data, folder / "out.csv")
+                print(
+                    f"{what:10}{told['videos']:9,}{told['videos'] / told['seconds']:10,.0f}{told['peak']:10,.0f}"
+                )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["score"]:
+        score(*sys.argv[2:])
+    else:
+        main(*map(int, sys.argv[1:]))
