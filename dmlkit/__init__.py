@@ -10,6 +10,7 @@ the *notebooks* walk through runs in the paper's order; a *report* is those note
     dmlkit.profiles     the conditions under which rungs are compared
     dmlkit.training     train, evaluate, combine; the walk up the ladder
     dmlkit.runs         what a training leaves on disk
+    dmlkit.submission   predictions as YouTube-8M's CSV files: written, checked, measured
     dmlkit.comparison   two runs, or several seeds of two, on the same videos
     dmlkit.places       where data and reports lie when nobody says
     dmlkit.plots        the figures of the notebooks
@@ -40,7 +41,7 @@ _HOMES = {
     "dmlkit.models": ("attention_weights", "load_model"),
     "dmlkit.profiles": ("PROFILES", "Profile"),
     "dmlkit.runs": ("load_run", "load_runs"),
-    "dmlkit.training": ("Walk", "build_model", "ensemble", "evaluate", "train"),
+    "dmlkit.training": ("Walk", "build_model", "ensemble", "evaluate", "submit", "train"),
 }
 _ROOMS = (
     "comparison",
@@ -53,6 +54,7 @@ _ROOMS = (
     "profiles",
     "report",
     "runs",
+    "submission",
     "training",
 )
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from functools import cache
 
 # Of GNU's C library: parameters of `mallopt`, and the largest block that may be kept, which is as far as it goes.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -19,9 +18,10 @@ MOST_KEPT = 256 << 20
 VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
 
 
-@cache
 def keep_freed() -> bool:
-    """Have the C library keep freed blocks of up to 32 MB, for this process and for good.
+    """Have the C library keep freed blocks of up to 32 MB, in this process.
+
+    To be said whenever reading begins: TensorFlow sets the library's defaults again when it makes a pipeline.
 
     Returns:
         Whether there was a GNU C library that nobody had set otherwise.

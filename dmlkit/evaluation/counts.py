@@ -97,15 +97,14 @@ class ScoreCounts:
         true = np.sort(np.concatenate([*self._true, np.empty(0, np.uint32)]))
         occurring, times = np.unique(true // _VALUES, return_counts=True)
         correct_of = np.split((true % _VALUES).astype(np.intp), np.cumsum(times)[:-1])
+        if self._counts is not None and self._held:
+            self._count()
         held = np.concatenate([*self._held, np.empty((0, self.num_classes), np.uint16)])
         for label, correct in zip(occurring, correct_of, strict=False):  # no label at all: one empty part
-            scores = held[:, label]
             if self._counts is None:
-                result[label] = average_precision(np.sort(scores), correct, correct.size)
+                result[label] = average_precision(np.sort(held[:, label]), correct, correct.size)
             else:
-                counts = self._counts[label].astype(np.int64)
-                counts += np.bincount(scores, minlength=_VALUES)
-                result[label] = _of_counts(counts, correct)
+                result[label] = _of_counts(self._counts[label], correct)
         return result
 
     def result(self) -> MeanAveragePrecision:
@@ -166,5 +165,6 @@ class ScoreCounts:
 def _of_counts(counts: np.ndarray, correct: np.ndarray) -> float:
     """`average_precision` of a class whose values were counted."""
     thresholds, new = np.unique(correct, return_counts=True)
-    all_above = np.cumsum(counts[::-1])[::-1][thresholds]
+    between = np.add.reduceat(counts, thresholds, dtype=np.int64)
+    all_above = np.cumsum(between[::-1])[::-1]
     return sum_of_steps(new, all_above, correct.size)

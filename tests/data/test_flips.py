@@ -218,7 +218,7 @@ def test_no_fault_is_silent(tmp_path, layout, way):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_fault_is_silent_in_thousands(tmp_path, layout, way, record_property, capsys):
-    count = {"flips": 10_000, "cuts": 2_000, "hostile": 4_000}[way]
+    count = {"flips": 9_000, "cuts": 1_000, "hostile": 2_000}[way]
     outcomes = WAYS[way](Shard(tmp_path, layout), count, np.random.default_rng(2))
     record_property("outcomes", outcomes)
     with capsys.disabled():

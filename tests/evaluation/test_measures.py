@@ -35,7 +35,7 @@ def held(request, monkeypatch):
 @pytest.mark.parametrize("levels", [1, 7, None])
 def test_parts_give_the_same_bits_as_the_whole(shape, levels, held):
     scores, labels = some(*shape, levels=levels)
-    for size in (1, 7, 1000):
+    for size in (1, 7, 1000) if shape[0] < 100 else (50,):
         assert in_parts(scores, labels, size).result() == measure(scores.astype(np.float32), labels)
 
 
