@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ import dmlkit
 from dmlkit.experiments import BEYOND, find, why_not
 from dmlkit.profiles import PROFILES, RECIPES, SMOKE
 
+QUICK = ("netfv-gated", "class-attention")
 RECIPE_OF = {"yt8m-best": "video", "audioset-best": "frame"}
 
 
@@ -26,10 +28,15 @@ def test_what_goes_beyond_says_what_it_needs(name):
     assert why_not(find(name), level="frame", modalities=("audio",)) is None
 
 
-@pytest.mark.parametrize("name", [name for name in BEYOND if name not in RECIPE_OF])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in BEYOND
+        if name not in RECIPE_OF
+    ],
+)
 def test_what_goes_beyond_is_trained_under_any_profile(name, generated, tmp_path):
-    from dataclasses import replace
-
     rung = replace(find(name), clusters=4, pooled_units=find(name).pooled_units and 8)
     profile = replace(SMOKE, epochs=1, max_train_videos=40, max_validate_videos=20, max_frames=5)
     run = dmlkit.train(rung, data=generated, out=tmp_path / "run", profile=profile, progress="silent")
