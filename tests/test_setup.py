@@ -44,6 +44,7 @@ def test_whatever_is_imported_is_declared():
         "IPython": "ipython",
         "jupyter_client": "jupyter-client",
         "jupyter_core": "jupyter-core",
+        "google": "protobuf",
         "google_crc32c": "google-crc32c",
         "yaml": "pyyaml",
         "zmq": "pyzmq",

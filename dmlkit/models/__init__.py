@@ -5,7 +5,8 @@
 
 `build` takes plain values and puts the road together; `frames` holds what is done about padding. A new fusion,
 encoder, pooling or classifier is one function in its file and one line in the table at that file's end.
-Only Keras is used, so that any of its backends can run the models.
+Only Keras is used, so that any of its backends can run the models: set KERAS_BACKEND to jax, torch or tensorflow
+before Python starts (training itself, `dmlkit.training`, is on TensorFlow).
 """
 
 from dmlkit.quiet import start_up_lines_hidden

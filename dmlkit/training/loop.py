@@ -114,6 +114,8 @@ def train(
             "data set": dataset.fingerprint,
             "seed": seed,
             "precision": precision,
+            "deterministic": deterministic,
+            "on_fault": skipped.policy,
         }
     )
     taught_by = team.each(lambda: teaching_runs(teachers, dataset))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import functools
-import os
-import socket
+import signal
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import tensorflow as tf
 
 from dmlkit.errors import UsageError
 from dmlkit.training.workers.replicas import Replicas
-from dmlkit.training.workers.tf_config import Cluster, check_port, read_cluster
-
-# How often those that have not come yet are named.
-SAID_EVERY = 30.0
+from dmlkit.training.workers.tf_config import check_port, read_cluster
 
 
 def gpus() -> int:
@@ -23,12 +20,14 @@ def gpus() -> int:
     return len(tf.config.list_physical_devices("GPU"))
 
 
+# One for all trainings of a process: the second one's sums would meet under the numbers of the first one's.
+@functools.cache
 def mirrored_devices() -> Replicas:
     """All devices of this process."""
     return Replicas("mirrored", tf.distribute.MirroredStrategy())
 
 
-@functools.cache  # TensorFlow starts one server a process.
+@functools.cache
 def all_workers() -> Replicas:
     """All workers of the cluster; waits until each is there.
 
@@ -38,9 +37,12 @@ def all_workers() -> Replicas:
     cluster = read_cluster()
     check_port(cluster.address)
     team = f"worker {cluster.index} of {len(cluster.addresses)} ({cluster.address})"
-    print(f"{team}{', the chief' if cluster.index == 0 else ''}: waiting for the others", flush=True)
+    others = ", ".join(address for address in cluster.addresses if address != cluster.address)
+    who = f"{team}{', the chief' if cluster.index == 0 else ''}"
+    print(f"{who}: waiting for {others}" if others else who, flush=True)
     try:
-        strategy = _wait_for(cluster)
+        with _interruptible():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise UsageError(
             "Training over several workers must be the first thing that a process does with TensorFlow. Start it by "
@@ -54,39 +56,17 @@ def all_workers() -> Replicas:
     return Replicas("multi-worker", strategy, cluster)
 
 
-def _wait_for(cluster: Cluster) -> tf.distribute.Strategy:
-    """Start TensorFlow's server beside this thread, which Ctrl-C can still end meanwhile."""
-    outcome = []
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Around TensorFlow's waiting, which does not let Python see a Ctrl-C: there it ends the process at once.
 
-    def start():
-        try:
-            outcome.append(tf.distribute.MultiWorkerMirroredStrategy())
-        except Exception as error:
-            outcome.append(error)
-
-    started = threading.Thread(target=start, daemon=True)
-    started.start()
+    To a shell that is the exit code 130, as ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        said = time.monotonic()
-        while started.is_alive():
-            started.join(0.2)
-            if time.monotonic() - said > SAID_EVERY:
-                said = time.monotonic()
-                missing = [address for address in cluster.addresses if not _answers(address)]
-                print(f"not there yet: {', '.join(missing) or 'nobody, all answer'}", flush=True)
-    except KeyboardInterrupt:
-        # TensorFlow cannot be asked to stop waiting, and would not let the process end.
-        print("dmlkit: interrupted.", flush=True)
-        os._exit(130)
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
-            return True
-    except OSError:
-        return False
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
