@@ -183,3 +183,18 @@ def test_an_experiments_recipe_is_its_profile_unless_another_is_asked_for():
     assert profile_for(best, None) is RECIPES["yt8m-best"]
     assert profile_for(best, "smoke") is SMOKE
     assert profile_for(dmlkit.experiments.find("lr"), None).name == "demo"
+
+
+@pytest.mark.parametrize(("profile", "ema"), [(replace(SMOKE, mixup=0.4), 0.0), (SMOKE, 0.9)])
+def test_several_devices_refuse_what_only_one_can_teach(profile, ema):
+    from dmlkit.training.workers.step import check_model
+
+    with pytest.raises(UsageError, match="on one device only"):
+        check_model(learner(small_model(), profile, seed=0), replicas=2, ema=ema)
+
+
+def test_several_devices_find_the_batch_normalization_within_a_gate():
+    from dmlkit.training.workers.step import check_model
+
+    with pytest.raises(UsageError, match="each one's own statistics"):
+        check_model(small_model(gate_scores="context"), replicas=2, ema=0.0)
