@@ -21,15 +21,22 @@ class Profile:
         purpose: What it is for, in one line.
         units, layers: Size of the encoders: cells in a direction, layers stacked.
         normalization: Input normalisation, a name in `dmlkit.models.NORMALIZATIONS`.
-        dropout: Share of the encoder's outputs dropped in training.
+        dropout, input_dropout: Share of the encoder's outputs, and of the normalized features, dropped in training.
         batch_size: Videos a step.
         epochs: Passes over the training part at most; `epochs` × videos is the budget of examples.
         patience: Epochs without a better GAP on the tuning part before training ends.
         learning_rate: Adam's, at the start.
+        schedule: How the rate goes on, a name in `dmlkit.training.schedule.SCHEDULES`.
+        warm_up: Share of the budget in which a cosine rises.
         decay: Factor of each step of the staircase.
         decay_examples: Examples between two steps, before and after the loss has nearly converged.
         converged_after: Examples after which the second interval holds.
         clip_norm: Largest norm of each variable's gradient.
+        label_smoothing: Share of each video's labels that is spread over all classes.
+        mixup: α of the Beta(α, α) by which two videos and their labels are blended; 0 for none.
+        modality_dropout: Share of each modality's videos that are shown without it.
+        ema: Decay of a moving average of the weights a step, which is what is scored and kept; 0 for none.
+        teaching: Share of the labels that is the teachers' scores, where there are teachers.
         max_frames, frame_choice: Frames of a video that are read.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the parts; None for no cap.
 
@@ -45,14 +52,22 @@ class Profile:
     layers: int = 2
     normalization: str = "layer"
     dropout: float = 0.0
+    input_dropout: float = 0.0
     batch_size: int = 64
     epochs: int
     patience: int = 3
     learning_rate: float = 0.003
+    schedule: str = "staircase"
+    warm_up: float = 0.05
     decay: float = 0.95
     decay_examples: tuple[float, float] = (0.5, 0.025)
     converged_after: float = 0.5
     clip_norm: float = 1.0
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    modality_dropout: float = 0.0
+    ema: float = 0.0
+    teaching: float = 0.5
     max_frames: int | None = 300
     frame_choice: str = "first"
     max_train_videos: int | None = None
@@ -127,6 +142,40 @@ PAPER = Profile(
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, STUDY, PAPER)}
 
 
+YT8M_BEST = Profile(
+    name="yt8m-best",
+    purpose="one model on thousands of video-level videos: wide, dropped from twice, 12 epochs",
+    units=1024,
+    layers=1,
+    dropout=0.5,
+    input_dropout=0.25,
+    batch_size=128,
+    epochs=12,
+    patience=12,
+    learning_rate=0.001,
+    schedule="cosine",
+    warm_up=0.08,
+    clip_norm=100.0,
+)
+AUDIOSET_BEST = Profile(
+    name="audioset-best",
+    purpose="one model on thousands of clips of frames: a wide layer, blended clips, 8 epochs",
+    units=1024,
+    layers=1,
+    dropout=0.5,
+    batch_size=128,
+    epochs=8,
+    patience=8,
+    learning_rate=0.0015,
+    schedule="cosine",
+    warm_up=0.1,
+    mixup=0.4,
+)
+
+RECIPES: dict[str, Profile] = {profile.name: profile for profile in (YT8M_BEST, AUDIOSET_BEST)}
+"""The profiles of single experiments, which carry them as `Experiment.recipe`; a ladder is not compared under them."""
+
+
 def positive(profile: Profile) -> Profile:
     """The profile itself, if its numbers make sense.
 
@@ -138,4 +187,14 @@ def positive(profile: Profile) -> Profile:
             raise UsageError(
                 f"The profile's {name} must be above 0. Received: {name}={getattr(profile, name)!r}."
             )
+    for name in ("label_smoothing", "modality_dropout", "ema", "warm_up"):
+        if not 0 <= getattr(profile, name) < 1:
+            raise UsageError(
+                f"The profile's {name} must be at least 0 and below 1. Received: {name}={getattr(profile, name)!r}."
+            )
+    if not 0 <= profile.teaching <= 1 or not profile.mixup >= 0:
+        raise UsageError(
+            "The profile's teaching must lie between 0 and 1, its mixup must not be below 0. Received: "
+            f"teaching={profile.teaching!r}, mixup={profile.mixup!r}."
+        )
     return profile

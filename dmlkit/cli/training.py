@@ -12,13 +12,12 @@ from dmlkit.cli.options import (
     deterministic_option,
     goes_on_later,
     on_fault_option,
-    profile_option,
     seed_option,
 )
 from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import EXPERIMENTS, Experiment, find
-from dmlkit.profiles import PROFILES
+from dmlkit.profiles import PROFILES, RECIPES
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "mirrored", "multi-worker")
@@ -27,8 +26,13 @@ STRATEGIES = ("auto", "mirrored", "multi-worker")
 @click.command()
 @click.argument("experiment")
 @data_option
-@click.option("--out", type=FOLDER, required=True, help="Folder of the run.")
-@profile_option
+@click.option(
+    "--out", type=FOLDER, help="Folder of the run; without it one below the runs of the data's report."
+)
+@click.option(
+    "--profile",
+    help=f"Sizes and budget: {', '.join(PROFILES)}; without it the experiment's own recipe, or demo.",
+)
 @seed_option
 @deterministic_option
 @click.option("--frame-choice", metavar="NAME", help="Which frames are read: first, uniform, random.")
@@ -63,10 +67,10 @@ def train(
 ) -> None:
     """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them."""
     rung = find(experiment)
-    conditions = choose(PROFILES, profile, what="profile")
     if not isinstance(rung, Experiment):
         raise UsageError(f"{experiment} is not trained by itself. `dmlkit ensemble` combines runs.")
-    if out.exists() and not out.is_dir():
+    conditions = choose(PROFILES | RECIPES, profile or rung.recipe or "demo", what="profile")
+    if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"The run cannot be written to {out}: a file stands there. Choose another folder.")
     if frame_choice:
         from dmlkit.data.frame_choice import FRAME_CHOICES

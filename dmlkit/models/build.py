@@ -1,6 +1,6 @@
 """The road from features to scores, put together from the tables:
 
-modalities (by name) → numbers → normalization → fusion → encoder → pooling → classifier → scores
+modalities (by name) → numbers → normalization → fusion → encoder → pooling → gate → classifier → gate → scores
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from collections.abc import Mapping
 import keras
 
 from dmlkit.errors import UsageError, choose
-from dmlkit.models.classifiers import CLASSIFIERS
+from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS
+from dmlkit.models.copies import joined
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, Encoded
 from dmlkit.models.frames import LastFrame
 from dmlkit.models.fusions import FUSIONS, MAPPING_STARTS
+from dmlkit.models.gates import GATES
 from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, Dequantize
 from dmlkit.models.poolings import POOLINGS
 
@@ -26,7 +28,10 @@ FUSION_STAGES = ("early", "late")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 """The dtype policies a model may be built under."""
 
-RESERVED = ("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts")
+RESERVED = (
+    *("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts"),
+    *("heads", "clusters", "judged", "says", "copies", "side_by_side", "pooled"),
+)
 """Names a modality cannot have: they are a batch's other entries, or layers."""
 
 
@@ -36,6 +41,7 @@ def build(
     level: str,
     num_classes: int,
     normalization: str = "layer",
+    input_dropout: float = 0.0,
     fusion: str = "concat",
     fusion_stage: str = "early",
     fusion_units: int | None = None,
@@ -50,6 +56,12 @@ def build(
     mixtures: int = 2,
     l2: float = 1e-8,
     attention_units: int | None = None,
+    heads: int = 4,
+    clusters: int = 32,
+    pooled_units: int | None = None,
+    gate_pooled: str = "none",
+    gate_scores: str = "none",
+    copies: int = 1,
     precision: str | None = None,
 ) -> keras.Model:
     """Build a model of the ladder.
@@ -60,6 +72,7 @@ def build(
         level: "frame" or "video".
         num_classes: How many classes there are.
         normalization: A name in `NORMALIZATIONS`, applied to each modality.
+        input_dropout: Rate on the normalized features.
         fusion: A name in `FUSIONS`.
         fusion_stage: "early" fuses the features before one encoder, as the paper does; "late" gives each
             modality an encoder of its own and fuses their states frame by frame, before the pooling (with
@@ -72,10 +85,17 @@ def build(
         layers: How many layers are stacked in the encoder.
         dropout: Rate between the encoder's layers, and before the classifier.
         pooling: A name in `POOLINGS`; at video level it must stay "last", there being nothing to pool.
-        classifier: A name in `CLASSIFIERS`.
+        classifier: A name in `CLASSIFIERS`, or in `FRAME_CLASSIFIERS`; with one of these, which pool what they
+            say of each frame, the pooling must stay "last", and the video be frames.
         mixtures: Experts a class, for the classifier "mixture_of_experts".
         l2: Weight of the classifier's squared weights in the loss.
         attention_units: Size of the attention's u_t; None takes the states' size.
+        heads: For the pooling "multi_head_attention".
+        clusters: For the poolings over clusters.
+        pooled_units: Size of a linear layer after the pooling, which makes little of much; None for none.
+        gate_pooled, gate_scores: Names in `GATES`: after the pooling, after the classifier.
+        copies: How many models, alike but for their random start and dropout, learn side by side; the scores are
+            the mean of theirs (see `dmlkit.models.apart`).
         precision: A name in `PRECISIONS`; None takes the policy that is set in Keras.
 
     Returns:
@@ -91,7 +111,9 @@ def build(
         "fusion": choose(FUSIONS, fusion, what="fusion"),
         "encoder": choose(ENCODERS, encoder, what="encoder"),
         "pooling": choose(POOLINGS, pooling, what="pooling"),
-        "classifier": choose(CLASSIFIERS, classifier, what="classifier"),
+        "classifier": choose(CLASSIFIERS | FRAME_CLASSIFIERS, classifier, what="classifier"),
+        "gate_pooled": choose(GATES, gate_pooled, what="gate"),
+        "gate_scores": choose(GATES, gate_scores, what="gate"),
     }
     for choices, name, what in (
         (LEVELS, level, "level"),
@@ -109,12 +131,19 @@ def build(
             "mixtures": mixtures,
             "fusion_units": fusion_units,
             "attention_units": attention_units,
+            "heads": heads,
+            "clusters": clusters,
+            "pooled_units": pooled_units,
+            "copies": copies,
         },
-        dropout=dropout,
+        rates={"dropout": dropout, "input_dropout": input_dropout},
         weights={"closeness": closeness, "l2": l2},
     )
     if level == "video":
-        _check_video_level(encoder=encoder, pooling=pooling)
+        _check_video_level(encoder=encoder, pooling=pooling, classifier=classifier)
+    by_frame = classifier in FRAME_CLASSIFIERS
+    if by_frame:
+        _check_by_frame(classifier, pooling=pooling, gate_pooled=gate_pooled, pooled_units=pooled_units)
 
     def fuse(values, num_frames):
         return parts["fusion"](
@@ -129,37 +158,53 @@ def build(
         return parts["encoder"](frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
 
     def pool(encoded, num_frames):
-        return parts["pooling"](encoded, num_frames, attention_units=attention_units)
+        return parts["pooling"](
+            encoded, num_frames, attention_units=attention_units, heads=heads, clusters=clusters
+        )
 
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision or policy)
-    try:
+    def encoded_and_pooled(values, num_frames):
+        if fusion_stage == "early":
+            encoded = encode(fuse(values, num_frames), num_frames, name="encoder")
+            return encoded.states if by_frame else pool(encoded, num_frames)
+        encoded = {name: encode(value, num_frames, name=f"encoder_{name}") for name, value in values.items()}
+        if pooling == "last" and not by_frame:
+            # The two directions end at different frames, so no one fused frame holds both ends.
+            return fuse({name: each.last for name, each in encoded.items()}, None)
+        states = fuse({name: each.states for name, each in encoded.items()}, num_frames)
+        if by_frame:
+            return states
+        return pool(Encoded(states, LastFrame(name="last")(states, num_frames)), num_frames)
+
+    def one(name):
         inputs = _inputs(features, level=level)
         num_frames = inputs.get("num_frames")
         values = {
             name: _numbers(
-                inputs[name], num_frames, name=name, coding=coding, normalize=parts["normalization"]
+                inputs[name],
+                num_frames,
+                name=name,
+                coding=coding,
+                normalize=parts["normalization"],
+                dropout=input_dropout,
             )
             for name, (_, coding) in sorted(features.items())
         }
-        if fusion_stage == "early":
-            pooled = pool(encode(fuse(values, num_frames), num_frames, name="encoder"), num_frames)
-        else:
-            encoded = {
-                name: encode(value, num_frames, name=f"encoder_{name}") for name, value in values.items()
-            }
-            if pooling == "last":
-                # The two directions end at different frames, so no one fused frame holds both ends.
-                pooled = fuse({name: each.last for name, each in encoded.items()}, None)
-            else:
-                states = fuse({name: each.states for name, each in encoded.items()}, num_frames)
-                pooled = pool(Encoded(states, LastFrame(name="last")(states, num_frames)), num_frames)
-        if dropout:
-            pooled = keras.layers.Dropout(dropout, name="dropout")(pooled)
-        scores = parts["classifier"](pooled, num_classes=num_classes, mixtures=mixtures, l2=l2)
+        pooled = encoded_and_pooled(values, num_frames)
+        if pooled_units:
+            pooled = keras.layers.Dense(pooled_units, name="pooled")(pooled)
+        pooled = _dropped(parts["gate_pooled"](pooled, name="pooled_gate"), dropout, name="dropout")
+        of_frames = (num_frames,) if by_frame else ()
+        scores = parts["classifier"](pooled, *of_frames, num_classes=num_classes, mixtures=mixtures, l2=l2)
+        return keras.Model(inputs, parts["gate_scores"](scores, name="scores_gate"), name=name)
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision or policy)
+    try:
+        if copies == 1:
+            return one("dmlkit")
+        return joined([one(f"copy_{place}") for place in range(1, copies + 1)], name="dmlkit")
     finally:
         keras.config.set_dtype_policy(policy)
-    return keras.Model(inputs, scores, name="dmlkit")
 
 
 def _inputs(features, *, level):
@@ -174,11 +219,17 @@ def _inputs(features, *, level):
     return inputs
 
 
-def _numbers(values, num_frames, *, name, coding, normalize):
+def _numbers(values, num_frames, *, name, coding, normalize, dropout):
     """One modality from what the records hold to normalized numbers."""
     if coding == "byte":
         values = Dequantize(name=f"{name}_dequantize")(values)
-    return normalize(values, num_frames, name=f"{name}_normalization")
+    return _dropped(
+        normalize(values, num_frames, name=f"{name}_normalization"), dropout, name=f"{name}_dropout"
+    )
+
+
+def _dropped(values, rate, *, name):
+    return keras.layers.Dropout(rate, name=name)(values) if rate else values
 
 
 def _check_features(features):
@@ -191,21 +242,36 @@ def _check_features(features):
                 f"The modality {name!r} cannot be the name of a model's input: it must be letters, digits and "
                 f"underscores, and none of {', '.join(RESERVED)}. Rename it in the data set."
             )
-        _check_numbers({f"size of the modality '{name}'": size}, dropout=0.0, weights={})
+        _check_numbers({f"size of the modality '{name}'": size}, rates={}, weights={})
 
 
-def _check_numbers(counts, *, dropout, weights):
+def _check_numbers(counts, *, rates, weights):
     for name, count in counts.items():
         if count is not None and (count != int(count) or count < 1):
             raise UsageError(f"Expected a whole number of at least 1. Received: {name}={count!r}.")
     for name, weight in weights.items():
         if not weight >= 0:
             raise UsageError(f"Expected a weight of at least 0. Received: {name}={weight!r}.")
-    if not 0 <= dropout < 1:
-        raise UsageError(f"Expected a rate of at least 0 and below 1. Received: dropout={dropout!r}.")
+    for name, rate in rates.items():
+        if not 0 <= rate < 1:
+            raise UsageError(f"Expected a rate of at least 0 and below 1. Received: {name}={rate!r}.")
 
 
-def _check_video_level(*, encoder, pooling):
+def _check_by_frame(classifier, *, pooling, gate_pooled, pooled_units):
+    """A classifier that judges frames leaves nothing to pool, and nothing to do after it."""
+    for name, value, nothing in (
+        ("pooling", pooling, "last"),
+        ("gate_pooled", gate_pooled, "none"),
+        ("pooled_units", pooled_units, None),
+    ):
+        if value != nothing:
+            raise UsageError(
+                f"The classifier {classifier!r} judges each frame and pools what it says of them, so {name} must "
+                f"stay {nothing!r}. Received: {name}={value!r}."
+            )
+
+
+def _check_video_level(*, encoder, pooling, classifier):
     if encoder not in VIDEO_ENCODERS:
         raise UsageError(
             f"The encoder {encoder!r} reads frames, and at video level there are none. Use one of "
@@ -215,4 +281,9 @@ def _check_video_level(*, encoder, pooling):
         raise UsageError(
             f"The pooling {pooling!r} pools frames, and at video level there are none. Leave it at 'last', or "
             f"use a frame-level data set."
+        )
+    if classifier in FRAME_CLASSIFIERS:
+        raise UsageError(
+            f"The classifier {classifier!r} judges frames, and at video level there are none. Use one of "
+            f"{', '.join(CLASSIFIERS)}, or a frame-level data set."
         )

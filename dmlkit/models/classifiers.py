@@ -7,6 +7,9 @@ probabilities:
     num_classes  how many classes there are
     mixtures     experts a class, for the mixture
     l2           weight of the squared weights' sum in the loss (the biases are left out)
+
+A frame classifier is a function of (states, num_frames, *, num_classes, mixtures, l2): it judges each frame by
+itself, and pools what it says of them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import math
 
 import keras
 from keras import ops
+
+from dmlkit.models.attention_poolings import ClassAttention
 
 
 def _penalty(l2):
@@ -100,5 +105,27 @@ def mixture_of_experts(pooled, *, num_classes, mixtures, l2):
     return Mixture(mixtures, dtype="float32", name="scores")(gates, experts)
 
 
+def class_attention(states, num_frames, *, num_classes, mixtures, l2):
+    """Each frame judged by a logistic classifier, and each class's judgements weighed by attention of its own.
+
+    Differs from the paper: its attention weighs states, for all classes alike; this is the decision-level attention
+    of Kong et al. (2018, arXiv 1711.00927) with a softmax.
+    """
+    judged = keras.layers.Dense(
+        num_classes,
+        bias_initializer=_rare(num_classes),
+        kernel_regularizer=_penalty(l2),
+        dtype="float32",
+        name="judged",
+    )(states)
+    says = keras.layers.Dense(num_classes, kernel_regularizer=_penalty(l2), dtype="float32", name="says")(
+        states
+    )
+    return ClassAttention(dtype="float32", name="scores")(judged, says, num_frames)
+
+
 CLASSIFIERS = {"logistic": logistic, "mixture_of_experts": mixture_of_experts}
 """Name → function as the head of this file describes it."""
+
+FRAME_CLASSIFIERS = {"class_attention": class_attention}
+"""Name → function: the classifiers that need the frames' states, and no pooling."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import keras
 
+from dmlkit.models import temporal
 from dmlkit.models.frames import LastFrame, ReverseFrames
 from dmlkit.models.paper_gru import paper_gru_layer
 from dmlkit.models.peephole import peephole_lstm_layer
@@ -118,6 +119,40 @@ def dense(frames, num_frames, *, units, layers, dropout, name):
     return Encoded(states, _last_of(states, num_frames, name=name))
 
 
+def hidden(frames, num_frames, *, units, layers, dropout, name):
+    """Hidden layers max(0, norm(W x + b)) on each frame by itself (or on the video's features).
+
+    The norm is over a layer's units, so that a wide one can be trained at a high rate, and dropped from heavily.
+
+    Differs from the paper: it has none.
+    """
+
+    def make(units, *, name):
+        def layer(states):
+            states = keras.layers.Dense(units, name=name)(states)
+            states = keras.layers.LayerNormalization(name=f"{name}_normalization")(states)
+            return keras.layers.ReLU(name=f"{name}_relu")(states)
+
+        return layer
+
+    states = _stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
+    return Encoded(states, _last_of(states, num_frames, name=name))
+
+
+def temporal_convolutions(frames, num_frames, *, units, layers, dropout, name):
+    """Residual dilated convolutions over time; see `dmlkit.models.temporal`."""
+    sizes = {"units": units, "layers": layers, "dropout": dropout}
+    states = temporal.convolutions(frames, num_frames, name=name, **sizes)
+    return Encoded(states, _last_of(states, num_frames, name=name))
+
+
+def transformer(frames, num_frames, *, units, layers, dropout, name):
+    """A Transformer's encoder; see `dmlkit.models.temporal`."""
+    sizes = {"units": units, "layers": layers, "dropout": dropout}
+    states = temporal.attention(frames, num_frames, name=name, **sizes)
+    return Encoded(states, _last_of(states, num_frames, name=name))
+
+
 def _last_of(states, num_frames, *, name):
     return states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
 
@@ -195,6 +230,7 @@ def paper_gru(frames, num_frames, *, units, layers, dropout, name):
 ENCODERS = {
     "none": none,
     "dense": dense,
+    "hidden": hidden,
     "rnn": rnn,
     "lstm": lstm,
     "peephole_lstm": peephole_lstm,
@@ -202,8 +238,10 @@ ENCODERS = {
     "bi_lstm_separate": bi_lstm_separate,
     "bi_gru": bi_gru,
     "paper_gru": paper_gru,
+    "temporal_convolutions": temporal_convolutions,
+    "transformer": transformer,
 }
 """Name → function as the head of this file describes it."""
 
-VIDEO_ENCODERS = ("none", "dense")
+VIDEO_ENCODERS = ("none", "dense", "hidden")
 """The encoders that need no frames."""

@@ -1,10 +1,12 @@
 """Poolings: from one state a frame to one vector a video.
 
-A pooling is a function of (encoded, num_frames, *, attention_units) that returns (batch, size):
+A pooling is a function of (encoded, num_frames, *, attention_units, heads, clusters) that returns (batch, size):
 
     encoded          an `Encoded`: states (batch, time, size) and last (batch, size)
     num_frames       (batch,) valid frames
     attention_units  size of the attention's u_t; None takes the states' size
+    heads            how many times attention with several heads weighs
+    clusters         how many clusters there are, for the poolings over clusters
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from dmlkit.models.attention_poolings import FeatureAttentionPooling, MultiHeadAttentionPooling
+from dmlkit.models.clusters import DeepBag, NetFV, NetRVLAD, NetVLAD, SoftBag
 from dmlkit.models.frames import frame_mask
 
 
@@ -88,7 +92,7 @@ class AttentionPooling(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-def last(encoded, num_frames, *, attention_units):
+def last(encoded, num_frames, *, attention_units, heads, clusters):
     """What the encoder knows at the end; see `Encoded.last`.
 
     Paper: §LSTM, §Bi-LSTM.
@@ -96,12 +100,12 @@ def last(encoded, num_frames, *, attention_units):
     return encoded.last
 
 
-def mean(encoded, num_frames, *, attention_units):
+def mean(encoded, num_frames, *, attention_units, heads, clusters):
     """The mean over the valid frames."""
     return MeanPooling(name="mean")(encoded.states, num_frames)
 
 
-def attention(encoded, num_frames, *, attention_units):
+def attention(encoded, num_frames, *, attention_units, heads, clusters):
     """Attention over the valid frames; its weights come out through `dmlkit.models.attention_weights`.
 
     Paper: §Attention.
@@ -110,5 +114,51 @@ def attention(encoded, num_frames, *, attention_units):
     return pooled
 
 
-POOLINGS = {"last": last, "mean": mean, "attention": attention}
+def multi_head_attention(encoded, num_frames, *, attention_units, heads, clusters):
+    """Attention by several heads, each with weights of its own."""
+    return MultiHeadAttentionPooling(heads, attention_units, name="heads")(encoded.states, num_frames)
+
+
+def feature_attention(encoded, num_frames, *, attention_units, heads, clusters):
+    """Attention with a weight for each feature."""
+    return FeatureAttentionPooling(name="feature_attention")(encoded.states, num_frames)
+
+
+def netvlad(encoded, num_frames, *, attention_units, heads, clusters):
+    """NetVLAD: size * clusters."""
+    return NetVLAD(clusters, name="clusters")(encoded.states, num_frames)
+
+
+def netrvlad(encoded, num_frames, *, attention_units, heads, clusters):
+    """NetVLAD without centres: size * clusters."""
+    return NetRVLAD(clusters, name="clusters")(encoded.states, num_frames)
+
+
+def netfv(encoded, num_frames, *, attention_units, heads, clusters):
+    """A Fisher vector: 2 * size * clusters."""
+    return NetFV(clusters, name="clusters")(encoded.states, num_frames)
+
+
+def soft_bag(encoded, num_frames, *, attention_units, heads, clusters):
+    """How many frames each cluster has: clusters."""
+    return SoftBag(clusters, name="clusters")(encoded.states, num_frames)
+
+
+def deep_bag(encoded, num_frames, *, attention_units, heads, clusters):
+    """The strongest answer to each of `clusters` detectors."""
+    return DeepBag(clusters, name="clusters")(encoded.states, num_frames)
+
+
+POOLINGS = {
+    "last": last,
+    "mean": mean,
+    "attention": attention,
+    "multi_head_attention": multi_head_attention,
+    "feature_attention": feature_attention,
+    "netvlad": netvlad,
+    "netrvlad": netrvlad,
+    "netfv": netfv,
+    "soft_bag": soft_bag,
+    "deep_bag": deep_bag,
+}
 """Name → function as the head of this file describes it."""

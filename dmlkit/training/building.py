@@ -7,12 +7,19 @@ import keras
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import Ensemble, Experiment, Missing, find, why_not
 from dmlkit.models import build
-from dmlkit.profiles import PROFILES, Profile, positive
+from dmlkit.profiles import PROFILES, RECIPES, Profile, positive
 
 
 def as_profile(profile: str | Profile) -> Profile:
     """The profile of this name, or the profile itself, checked."""
-    return positive(choose(PROFILES, profile, what="profile") if isinstance(profile, str) else profile)
+    return positive(
+        choose(PROFILES | RECIPES, profile, what="profile") if isinstance(profile, str) else profile
+    )
+
+
+def profile_for(experiment: Experiment, profile: str | Profile | None) -> Profile:
+    """The profile that is asked for; where none is, the experiment's own; where it has none, `demo`."""
+    return as_profile(profile or experiment.recipe or "demo")
 
 
 def as_experiment(experiment: str | Experiment) -> Experiment:
@@ -32,20 +39,26 @@ def as_experiment(experiment: str | Experiment) -> Experiment:
 
 
 def build_model(
-    experiment: str | Experiment, dataset, *, profile: str | Profile = "demo", precision: str | None = None
+    experiment: str | Experiment,
+    dataset,
+    *,
+    profile: str | Profile | None = None,
+    precision: str | None = None,
 ) -> keras.Model:
     """The experiment's model for a data set, untrained.
 
     Args:
         experiment: An `Experiment`, or the name of one.
         dataset: What `open_dataset` gives.
-        profile: Sizes and input normalisation where the experiment names none of its own.
+        profile: Sizes and input normalisation where the experiment names none of its own; None takes the
+            experiment's recipe, or `demo`.
         precision: A name in `dmlkit.models.PRECISIONS`; None takes the policy set in Keras.
 
     Raises:
         UsageError: The data set cannot serve the experiment.
     """
-    experiment, profile = as_experiment(experiment), as_profile(profile)
+    experiment = as_experiment(experiment)
+    profile = profile_for(experiment, profile)
     if reason := why_not(experiment, level=dataset.level, modalities=tuple(dataset.features)):
         raise UsageError(f"{experiment.name} cannot be trained on {dataset.name}: {reason}.")
     return build(
@@ -61,8 +74,15 @@ def build_model(
         units=experiment.units or profile.units,
         layers=experiment.layers or profile.layers,
         dropout=profile.dropout,
+        input_dropout=profile.input_dropout,
         # One vector a video leaves nothing to pool.
         pooling=experiment.pooling if dataset.level == "frame" else "last",
         classifier=experiment.classifier,
+        gate_pooled=experiment.gate_pooled,
+        gate_scores=experiment.gate_scores,
+        heads=experiment.heads,
+        clusters=experiment.clusters,
+        pooled_units=experiment.pooled_units,
+        copies=experiment.copies,
         precision=precision,
     )

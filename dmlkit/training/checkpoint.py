@@ -12,6 +12,7 @@ import numpy as np
 
 from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 from dmlkit.data.skipping import Skipped
+from dmlkit.errors import UsageError
 
 FILE = "checkpoint.npz"
 ARRAYS = ("best_weights", "metrics")
@@ -92,6 +93,24 @@ def restore(folder: Path, model: keras.Model, *, fingerprint: str) -> Progress:
     return Progress(
         **about, skipped=skipped, best_weights=_row(arrays, "best_"), metrics=_row(arrays, "metric_")
     )
+
+
+def resume(folder: Path, model: keras.Model, *, mark: str, workers: int, skipped: Skipped) -> Progress:
+    """The checkpoint's place; between two epochs any number of workers can go on.
+
+    Raises:
+        UsageError: It lies within an epoch that other workers had divided among them.
+    """
+    done = restore(folder, model, fingerprint=mark)
+    if done.batches and done.workers != workers:
+        raise UsageError(
+            f"The checkpoint in {folder} lies within an epoch that {done.workers} workers had divided among them, and "
+            f"now there are {workers}. Go on with {done.workers}, or delete {FILE} to begin anew."
+        )
+    done.workers = workers
+    skipped.add_rows(done.skipped.to_rows())
+    done.skipped = skipped
+    return done
 
 
 def _row(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:

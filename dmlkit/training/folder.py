@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -9,6 +10,7 @@ import keras
 from dmlkit.errors import UsageError
 from dmlkit.evaluation import GlobalAveragePrecision, Measures
 from dmlkit.experiments import Experiment
+from dmlkit.places import default_runs
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run, read_record, write_record
@@ -18,7 +20,14 @@ from dmlkit.writing import put_in_place
 
 
 def training_mark(
-    experiment: Experiment, dataset, *, profile: Profile, seed: int, precision: str, deterministic: bool
+    experiment: Experiment,
+    dataset,
+    *,
+    profile: Profile,
+    seed: int,
+    precision: str,
+    deterministic: bool,
+    teachers: Sequence[str] = (),
 ) -> str:
     """The fingerprint of a training: all that decides its result."""
     return fingerprint(
@@ -29,7 +38,13 @@ def training_mark(
         precision=precision,
         deterministic=deterministic,
         version=version_of("dmlkit"),
+        **({"teachers": list(teachers)} if teachers else {}),
     )
+
+
+def default_run(dataset, experiment: Experiment, profile: Profile, mark: str) -> Path:
+    """The folder of a run where nobody names one: that in which a report of these data would look for it."""
+    return default_runs(dataset.path, profile.name) / f"{experiment.name}-{mark[:8]}"
 
 
 def existing_run(folder: Path, *, mark: str, what: str) -> Run | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,18 +14,29 @@ import keras
 from dmlkit.data import open_dataset
 from dmlkit.data.determinism import make_deterministic
 from dmlkit.data.skipping import RAISE, Skipped
-from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.errors import DataError, choose
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run
 from dmlkit.training import checkpoint
-from dmlkit.training.building import as_experiment, as_profile, build_model
+from dmlkit.training.averaging import averaged
+from dmlkit.training.building import as_experiment, build_model, profile_for
 from dmlkit.training.event_log import event_log
-from dmlkit.training.folder import existing_run, finish, make_folder, save_model, training_mark, write_history
+from dmlkit.training.folder import (
+    default_run,
+    existing_run,
+    finish,
+    make_folder,
+    save_model,
+    training_mark,
+    write_history,
+)
 from dmlkit.training.progress import Lines, reporter
 from dmlkit.training.provenance import describe_data, version_of
-from dmlkit.training.schedule import staircase
+from dmlkit.training.schedule import schedule
 from dmlkit.training.strategies import STRATEGIES
+from dmlkit.training.teaching import teaching_runs
+from dmlkit.training.tricks import learner
 
 PARTS = ("train", "tuning", "validate")
 
@@ -34,8 +45,8 @@ def train(
     experiment: str | Experiment,
     *,
     data,
-    out: str | os.PathLike,
-    profile: str | Profile = "demo",
+    out: str | os.PathLike | None = None,
+    profile: str | Profile | None = None,
     seed: int = 0,
     precision: str = "float32",
     deterministic: bool = False,
@@ -46,6 +57,7 @@ def train(
     tensorboard: str | os.PathLike | None = None,
     strategy: str = "auto",
     on_fault: str = RAISE,
+    teachers: Sequence[Run | str | os.PathLike] = (),
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
 
@@ -55,8 +67,9 @@ def train(
     Args:
         experiment: An `Experiment`, or the name of one.
         data: A data set, or the path of one.
-        out: The run's folder.
-        profile: A `Profile`, or the name of one: sizes, optimiser, budget, caps.
+        out: The run's folder; where None, one below the runs of these data's report (`dmlkit.places`).
+        profile: A `Profile`, or the name of one: sizes, optimiser, budget, caps; where None, the experiment's own
+            recipe, or `demo`.
         seed: Of weights, order and dropout.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
         deterministic: Same numbers for the same seed and number of threads, a little slower. It holds for
@@ -74,6 +87,8 @@ def train(
             first, the chief, writes, shows and tells.
         on_fault: `raise` at the first faulty record, or `skip N`: leave out at most N different ones over the whole
             training; the run's record tells which. It can be changed when a training goes on.
+        teachers: Runs on the same data, or their folders, whose mean scores this one follows beside the labels
+            (distillation; `Profile.teaching` says how closely).
 
     Returns:
         The finished run.
@@ -85,10 +100,11 @@ def train(
 
     Paper: §Optimization, Algorithm 1.
     """
-    experiment, profile, show = as_experiment(experiment), as_profile(profile), reporter(progress)
+    experiment, show = as_experiment(experiment), reporter(progress)
+    profile = profile_for(experiment, profile)
     # First of all: several workers must find each other before TensorFlow is used.
     team = choose(STRATEGIES, strategy, what="strategy")()
-    folder, skipped = Path(out), Skipped.of(on_fault)
+    skipped = Skipped.of(on_fault)
     dataset = team.each(lambda: open_dataset(data) if isinstance(data, str | os.PathLike) else data)
     team.agree(
         {
@@ -102,9 +118,17 @@ def train(
             "on_fault": skipped.policy,
         }
     )
+    taught_by = team.each(lambda: teaching_runs(teachers, dataset))
     mark = training_mark(
-        experiment, dataset, profile=profile, seed=seed, precision=precision, deterministic=deterministic
+        experiment,
+        dataset,
+        profile=profile,
+        seed=seed,
+        precision=precision,
+        deterministic=deterministic,
+        teachers=[run.record["fingerprint"] for run in taught_by],
     )
+    folder = default_run(dataset, experiment, profile, mark) if out is None else Path(out)
     if team.each(lambda: existing_run(folder, mark=mark, what=experiment.name)):
         return load_run(folder)
     for part in PARTS:
@@ -126,21 +150,26 @@ def train(
     started = datetime.now(UTC)
     with team.scope():
         model = build_model(experiment, dataset, profile=profile, precision=precision)
+        learning = learner(model, profile, seed=seed, teachers=[run.model for run in taught_by])
         team.compile(
-            model,
-            learning_rate=staircase(profile, videos=videos["train"]),
+            learning,
+            learning_rate=schedule(profile, videos=videos["train"]),
             clip_norm=profile.clip_norm,
+            ema=profile.ema,
             xla=xla,
         )
-        model.optimizer.build(model.trainable_variables)
+        learning.optimizer.build(learning.trainable_variables)
     team.by_chief(lambda: make_folder(folder))
     team.check_shared(folder)
-    done = team.each(lambda: _resume(folder, model, mark=mark, workers=team.workers, skipped=skipped))
-    team.start(model)
+    done = team.each(
+        lambda: checkpoint.resume(folder, learning, mark=mark, workers=team.workers, skipped=skipped)
+    )
+    team.start(learning)
     logs = Path(tensorboard) / folder.name if tensorboard and team.chief else None
     with event_log(logs, history=done.history) as log:
         _climb(
             model,
+            learning,
             own_data,
             done,
             team=team,
@@ -171,6 +200,7 @@ def train(
         "precision": precision,
         "deterministic": deterministic,
         "strategy": team.to_record(),
+        "teachers": [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in taught_by],
         "data": describe_data(dataset, videos=videos) | {"skipped": skipped.to_record()},
         "parameters": model.count_params(),
         "epochs": done.epoch,
@@ -190,6 +220,7 @@ def train(
 
 def _climb(
     model,
+    learning,
     dataset,
     done,
     *,
@@ -225,55 +256,37 @@ def _climb(
         )
         # A training that was killed between the last batch and the tuning part has nothing left to fit.
         if done.batches < batches:
-            team.fit(model, examples, done, batches=batches, callbacks=[saver, *bar])
+            team.fit(learning, examples, done, batches=batches, callbacks=[saver, *bar])
         if not math.isfinite(done.loss):
             raise DataError(
                 f"The loss of {title} is not a number after epoch {done.epoch + 1}: training has diverged. "
                 f"Choose a lower learning rate than {profile.learning_rate}."
             )
-        gap = team.gap(
-            team.each(lambda: team.predict(model, dataset, "tuning", profile=profile, on_fault=skipped))
-        )
+        with averaged(learning):
+            gap = team.gap(
+                team.each(lambda: team.predict(model, dataset, "tuning", profile=profile, on_fault=skipped))
+            )
+            weights = model.get_weights()
         team.count(skipped)
         done.seconds += time.monotonic() - saver.started
         done.epoch += 1
         if gap > done.best_gap:
-            done.best_gap, done.best_epoch, done.best_weights = gap, done.epoch, model.get_weights()
+            done.best_gap, done.best_epoch, done.best_weights = gap, done.epoch, weights
         row = {
             "epoch": done.epoch,
             "examples": done.epoch * videos,
             "loss": done.loss,
             "tuning_gap": gap,
-            "learning_rate": float(model.optimizer.learning_rate),
+            "learning_rate": float(learning.optimizer.learning_rate),
             "seconds": round(time.monotonic() - since, 3),
         }
         done.history.append(row)
         done.batches, done.loss, done.metrics = 0, 0.0, []
         if team.chief:
-            checkpoint.save(folder, model, done)
+            checkpoint.save(folder, learning, done)
             show.epoch(row, epochs=profile.epochs)
             for tell in told:
                 tell(row)
-
-
-def _resume(
-    folder: Path, model: keras.Model, *, mark: str, workers: int, skipped: Skipped
-) -> checkpoint.Progress:
-    """The checkpoint's place; between two epochs any number of workers can go on.
-
-    Raises:
-        UsageError: It lies within an epoch that other workers had divided among them.
-    """
-    done = checkpoint.restore(folder, model, fingerprint=mark)
-    if done.batches and done.workers != workers:
-        raise UsageError(
-            f"The checkpoint in {folder} lies within an epoch that {done.workers} workers had divided among them, and "
-            f"now there are {workers}. Go on with {done.workers}, or delete {checkpoint.FILE} to begin anew."
-        )
-    done.workers = workers
-    skipped.add_rows(done.skipped.to_rows())
-    done.skipped = skipped
-    return done
 
 
 def _videos(dataset, profile: Profile, part: str, skipped: Skipped) -> int:

@@ -1,10 +1,13 @@
-"""The paper's learning rate: a staircase of two stages, counted in examples."""
+"""Learning rates: the paper's staircase of two stages, counted in examples, and half a cosine."""
 
 from __future__ import annotations
+
+import math
 
 import keras
 from keras import ops
 
+from dmlkit.errors import choose
 from dmlkit.profiles import Profile
 
 
@@ -73,3 +76,27 @@ def staircase(profile: Profile, *, videos: int) -> TwoStageStaircase:
 
 def _examples(count: float, budget: int) -> float:
     return max(1.0, count * budget if count <= 1 else count)
+
+
+def cosine(profile: Profile, *, videos: int) -> keras.optimizers.schedules.CosineDecay:
+    """From 0 up to the profile's rate within its warm-up, then down to 0 along half a cosine by the budget's end.
+
+    Differs from the paper: it has the staircase.
+    """
+    steps = math.ceil(videos / profile.batch_size) * profile.epochs
+    warm = max(1, round(profile.warm_up * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=profile.learning_rate,
+        warmup_steps=warm,
+        decay_steps=max(1, steps - warm),
+    )
+
+
+SCHEDULES = {"staircase": staircase, "cosine": cosine}
+"""Name → function of (profile, *, videos) that returns a schedule of Keras."""
+
+
+def schedule(profile: Profile, *, videos: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """The schedule a profile names, on a number of training videos."""
+    return choose(SCHEDULES, profile.schedule, what="schedule")(profile, videos=videos)

@@ -18,6 +18,7 @@ from dmlkit.errors import UsageError
 from dmlkit.evaluation import global_average_precision
 from dmlkit.models import cross_entropy
 from dmlkit.predictions import Predictions
+from dmlkit.training.averaging import moving_average
 from dmlkit.training.scoring import predict
 from dmlkit.training.workers.tf_config import VARIABLE, workers_named
 
@@ -57,10 +58,10 @@ class OneDevice:
         """Batches an epoch, the same for all workers, from what this one reads."""
         return math.ceil(videos / batch_size)
 
-    def compile(self, model: keras.Model, *, learning_rate, clip_norm: float, xla: bool) -> None:
+    def compile(self, model: keras.Model, *, learning_rate, clip_norm: float, ema: float, xla: bool) -> None:
         """Give the model its optimiser, and what else an epoch needs."""
         model.compile(
-            optimizer=keras.optimizers.Adam(learning_rate, clipnorm=clip_norm),
+            optimizer=keras.optimizers.Adam(learning_rate, clipnorm=clip_norm, **moving_average(ema)),
             loss=cross_entropy,
             # XLA would compile every length of a batch anew; where it is wanted, it is asked for.
             jit_compile=xla,

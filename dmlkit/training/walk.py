@@ -43,7 +43,7 @@ class Walk:
 
     Args:
         data: A data set, or the path of one.
-        profile: A `Profile`, or the name of one; the same for every rung.
+        profile: A `Profile`, or the name of one; the same for every rung that has no recipe of its own.
         runs: The folder under which each run has its own; where None, that of the report of these data and
             profile (`dmlkit.places`).
         seed: Of every training.
@@ -155,7 +155,7 @@ class Walk:
                 rung,
                 data=self.dataset,
                 out=folder,
-                profile=self.profile,
+                profile=self._profile(rung),
                 seed=self.seed,
                 deterministic=self.deterministic,
                 progress=self.progress,
@@ -174,11 +174,15 @@ class Walk:
         return training_mark(
             rung,
             self.dataset,
-            profile=self.profile,
+            profile=self._profile(rung),
             seed=self.seed,
             precision="float32",
             deterministic=self.deterministic,
         )
+
+    def _profile(self, rung: Experiment) -> Profile:
+        # A recipe is a model and its own conditions together.
+        return as_profile(rung.recipe) if rung.recipe else self.profile
 
     def _folder(self, rung: Rung, mark: str) -> Path:
         # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.

@@ -3,7 +3,18 @@ import numpy as np
 import pytest
 
 from dmlkit.errors import UsageError
-from dmlkit.models import CLASSIFIERS, ENCODERS, FUSIONS, NORMALIZATIONS, POOLINGS, VIDEO_ENCODERS, build
+from dmlkit.models import (
+    CLASSIFIERS,
+    ENCODERS,
+    FRAME_CLASSIFIERS,
+    FUSIONS,
+    GATES,
+    NORMALIZATIONS,
+    POOLINGS,
+    VIDEO_ENCODERS,
+    apart,
+    build,
+)
 from dmlkit.models.build import FUSION_STAGES, PRECISIONS
 
 THREE = {"rgb": (4, "byte"), "audio": (3, "float"), "text": (2, "float")}
@@ -148,6 +159,8 @@ UNKNOWN = {
     "encoder": ("bi-gru", ENCODERS),
     "pooling": ("atention", POOLINGS),
     "classifier": ("logistics", CLASSIFIERS),
+    "gate_pooled": ("contex", GATES),
+    "gate_scores": ("contex", GATES),
     "fusion_stage": ("erly", FUSION_STAGES),
     "mapping_start": ("norml", ("normal", "glorot")),
     "precision": ("bfloat16", PRECISIONS),
@@ -178,6 +191,40 @@ def test_poolings_are_refused_at_video_level(pooling):
         _build(features=_floats(TWO), level="video", encoder="none", pooling=pooling)
 
 
+@pytest.mark.parametrize("classifier", FRAME_CLASSIFIERS)
+def test_classifiers_of_frames_are_refused_at_video_level(classifier):
+    with pytest.raises(UsageError, match=f"'{classifier}' judges frames"):
+        _build(features=_floats(TWO), level="video", encoder="none", classifier=classifier)
+
+
+@pytest.mark.parametrize("part", [{"pooling": "mean"}, {"gate_pooled": "context"}, {"pooled_units": 4}])
+@pytest.mark.parametrize("classifier", FRAME_CLASSIFIERS)
+def test_classifiers_of_frames_leave_nothing_to_pool(classifier, part):
+    with pytest.raises(UsageError, match=f"{next(iter(part))} must stay"):
+        _build(classifier=classifier, layers=1, **part)
+
+
+def test_copies_differ_and_their_mean_is_the_score(batch_of):
+    model = _build(copies=3, encoder="hidden", pooling="mean", layers=1)
+    batch = batch_of()
+    each = np.asarray(apart(model)(batch))
+    assert each.shape == (3, 3, 3)
+    assert np.abs(each[:, 0] - each[:, 1]).max() > 1e-4
+    np.testing.assert_allclose(model(batch), each.mean(1), atol=1e-6)
+    assert model.count_params() == 3 * _build(encoder="hidden", pooling="mean", layers=1).count_params()
+
+
+def test_a_model_without_copies_is_trained_as_it_is():
+    model = _build(layers=1)
+    assert apart(model) is model
+
+
+def test_a_linear_layer_makes_little_of_a_wide_pooling(batch_of):
+    model = _build(encoder="none", pooling="netvlad", clusters=5, pooled_units=6, gate_pooled="context")
+    assert model.get_layer("pooled").kernel.shape == (5 * 7, 6)
+    _check_scores(model(batch_of()), 3)
+
+
 @pytest.mark.parametrize(
     ("part", "value"),
     [
@@ -190,6 +237,11 @@ def test_poolings_are_refused_at_video_level(pooling):
         ("attention_units", -3),
         ("dropout", 1.0),
         ("dropout", -0.1),
+        ("input_dropout", 1.5),
+        ("heads", 0),
+        ("clusters", 0),
+        ("pooled_units", 0),
+        ("copies", 0),
         ("closeness", -1.0),
         ("l2", float("nan")),
     ],

@@ -9,7 +9,17 @@ import pytest
 
 import dmlkit
 from dmlkit.errors import DataError
-from dmlkit.models import CLASSIFIERS, ENCODERS, FUSIONS, NORMALIZATIONS, POOLINGS, build, load_model
+from dmlkit.models import (
+    CLASSIFIERS,
+    ENCODERS,
+    FRAME_CLASSIFIERS,
+    FUSIONS,
+    GATES,
+    NORMALIZATIONS,
+    POOLINGS,
+    build,
+    load_model,
+)
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 
@@ -37,12 +47,18 @@ def _cases():
         "fusion": FUSIONS,
         "classifier": CLASSIFIERS,
         "normalization": NORMALIZATIONS,
+        "gate_pooled": GATES,
+        "gate_scores": tuple(reversed(GATES)),
+        "copies": (1, 1, 1, 2),
         "fusion_stage": ("early", "late", "early", "early"),
         "precision": ("float32", "float32", "mixed_bfloat16"),
     }
     places = max(map(len, tables.values()))
     columns = [_in_turn(table, places) for table in tables.values()]
-    return [dict(zip(tables, line, strict=True)) for line in zip(*columns, strict=True)]
+    by_frame = [
+        {"encoder": "hidden", "classifier": name, "gate_scores": "context"} for name in FRAME_CLASSIFIERS
+    ]
+    return [dict(zip(tables, line, strict=True)) for line in zip(*columns, strict=True)] + by_frame
 
 
 def test_models_load_in_a_fresh_process_and_score_the_same(tmp_path, batch_of, randomize):

@@ -4,9 +4,22 @@ import keras
 import numpy as np
 import pytest
 
-from dmlkit.models import CLASSIFIERS, ENCODERS, FUSIONS, NORMALIZATIONS, POOLINGS, build, cross_entropy
+from dmlkit.models import (
+    CLASSIFIERS,
+    ENCODERS,
+    FRAME_CLASSIFIERS,
+    FUSIONS,
+    GATES,
+    NORMALIZATIONS,
+    POOLINGS,
+    VIDEO_ENCODERS,
+    build,
+    cross_entropy,
+)
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
+# The paper's poolings meet every encoder and fusion, the others a frame-wise and a recurrent encoder.
+PLAIN = ("last", "mean", "attention")
 LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1]], np.float32)
 
 
@@ -46,7 +59,7 @@ def _assert_equal_under_any_padding(model, batch, padded):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", PLAIN)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_padding_changes_nothing(encoder, pooling, fusion, batch_of, repad, randomize):
     model = randomize(_model(encoder=encoder, pooling=pooling, fusion=fusion))
@@ -54,8 +67,29 @@ def test_padding_changes_nothing(encoder, pooling, fusion, batch_of, repad, rand
     _assert_equal_under_any_padding(model, batch, repad(batch, time=8))
 
 
+@pytest.mark.parametrize("encoder", ["none", "bi_gru"])
+@pytest.mark.parametrize("pooling", [name for name in POOLINGS if name not in PLAIN])
+def test_padding_changes_nothing_in_other_poolings(pooling, encoder, batch_of, repad, randomize):
+    parts = {"pooling": pooling, "pooled_units": 4, "gate_pooled": "context", "layers": 1}
+    model = randomize(_model(encoder=encoder, **parts))
+    batch = batch_of()
+    _assert_equal_under_any_padding(model, batch, repad(batch, time=8))
+
+
+@pytest.mark.parametrize("fusion_stage", ["early", "late"])
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("classifier", FRAME_CLASSIFIERS)
+def test_padding_changes_nothing_in_what_frames_say(
+    classifier, gate, fusion_stage, batch_of, repad, randomize
+):
+    parts = {"gate_scores": gate, "fusion_stage": fusion_stage, "layers": 1}
+    model = randomize(_model(encoder="bi_gru", classifier=classifier, **parts))
+    batch = batch_of()
+    _assert_equal_under_any_padding(model, batch, repad(batch, time=8))
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", PLAIN)
 def test_padding_changes_nothing_where_fusion_is_late(pooling, fusion, batch_of, repad, randomize):
     model = randomize(_model(encoder="bi_gru", pooling=pooling, fusion=fusion, fusion_stage="late", layers=1))
     batch = batch_of()
@@ -82,7 +116,7 @@ def test_a_video_scores_the_same_alone_as_in_a_batch(encoder, batch_of, randomiz
         np.testing.assert_allclose(model(alone)[0], together[video], atol=1e-5)
 
 
-@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name not in ("none", "dense")])
+@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name not in VIDEO_ENCODERS])
 def test_every_valid_frame_counts(encoder, batch_of, randomize):
     """The tests above would also pass on a model that looks at nothing."""
     model = randomize(_model(encoder=encoder, pooling="last"))

@@ -13,7 +13,7 @@ NUM_FRAMES = np.array([5, 2, 1], np.int32)
 def _model(pooling, *, attention_units=None):
     states, num_frames = keras.Input((None, 4)), keras.Input((), dtype="int32")
     encoded = Encoded(states, LastFrame()(states, num_frames))
-    pooled = POOLINGS[pooling](encoded, num_frames, attention_units=attention_units)
+    pooled = POOLINGS[pooling](encoded, num_frames, attention_units=attention_units, heads=2, clusters=3)
     return keras.Model([states, num_frames], pooled)
 
 
@@ -67,5 +67,5 @@ def test_attention_starts_glorot_normal():
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_video_without_frames_gives_numbers(pooling):
     pooled = _model(pooling)([STATES, np.array([5, 0, 1], np.int32)])
-    assert pooled.shape == (3, 4)
+    assert pooled.shape[0] == 3
     assert np.isfinite(pooled).all()

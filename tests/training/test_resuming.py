@@ -16,8 +16,10 @@ from dmlkit.training import checkpoint
 TRAIN = """
 import sys, dataclasses, dmlkit
 from dmlkit.profiles import SMOKE
-profile = dataclasses.replace(SMOKE, batch_size=10, epochs=3, patience=3, dropout=0.3, frame_choice="random")
-dmlkit.train("bi-lstm", data=sys.argv[1], out=sys.argv[2], profile=profile, deterministic=True,
+profile = dataclasses.replace(SMOKE, batch_size=10, epochs=3, patience=3, dropout=0.3, frame_choice="random",
+                              schedule="cosine", mixup=0.4, modality_dropout=0.2, label_smoothing=0.1, ema=0.9)
+rung = dataclasses.replace(dmlkit.experiments.find("bi-lstm"), copies=2)
+dmlkit.train(rung, data=sys.argv[1], out=sys.argv[2], profile=profile, deterministic=True,
              checkpoint_seconds=0, progress="lines")
 """
 

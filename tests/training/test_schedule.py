@@ -1,12 +1,13 @@
-"""The two-stage staircase against steps counted by hand."""
+"""The two-stage staircase and the cosine against steps counted by hand."""
 
 from dataclasses import replace
 
 import keras
 import pytest
 
+from dmlkit.errors import UsageError
 from dmlkit.profiles import DEMO, PAPER
-from dmlkit.training.schedule import TwoStageStaircase, staircase
+from dmlkit.training.schedule import TwoStageStaircase, cosine, schedule, staircase
 
 
 def rate(schedule, step):
@@ -40,6 +41,21 @@ def test_shares_of_the_budget_keep_the_shape():
     assert rate(schedule, 499) == 1.0
     assert rate(schedule, 500) == pytest.approx(0.95)
     assert rate(schedule, 1000) == pytest.approx(0.95**21)
+
+
+def test_a_cosine_rises_and_falls_by_hand():
+    profile = replace(DEMO, epochs=10, batch_size=10, learning_rate=2.0, warm_up=0.2, schedule="cosine")
+    rates = schedule(profile, videos=95)  # 10 steps an epoch, the last a short one: 100, of which 20 warm up
+    assert rate(rates, 0) == 0.0 and rate(rates, 10) == pytest.approx(1.0)
+    assert rate(rates, 20) == pytest.approx(2.0) and rate(rates, 60) == pytest.approx(1.0)
+    assert rate(rates, 100) == pytest.approx(0.0, abs=1e-6)
+    config = keras.optimizers.schedules.serialize(cosine(profile, videos=95))
+    assert rate(keras.optimizers.schedules.deserialize(config), 33) == pytest.approx(rate(rates, 33))
+
+
+def test_a_schedule_that_is_not_there_names_the_nearest():
+    with pytest.raises(UsageError, match="Did you mean 'cosine'"):
+        schedule(replace(DEMO, schedule="cosin"), videos=100)
 
 
 def test_it_is_saved_with_an_optimiser():

@@ -11,6 +11,7 @@ from dmlkit.data.determinism import threads
 from dmlkit.data.schema import Dataset
 from dmlkit.errors import DataError, UsageError
 from dmlkit.evaluation import global_average_precision
+from dmlkit.experiments import Missing
 from dmlkit.profiles import SMOKE
 from dmlkit.training import checkpoint
 
@@ -151,7 +152,7 @@ def test_a_diverged_training_says_so_and_is_no_run(generated, tmp_path):
     [
         ("atention", "Did you mean 'attention'"),
         ("ensemble-lr-lstm", "is an ensemble of lr, lstm"),
-        ("state-of-the-art", "cannot be trained"),
+        (Missing(name="row", title="Row", reason="nobody built it"), "cannot be trained: nobody built it"),
     ],
 )
 def test_what_cannot_be_trained_is_told(name, message, generated, tmp_path):

@@ -51,7 +51,7 @@ def test_the_papers_nine_rows_in_its_order(generated, tmp_path):
         "bi-gru-projection",
         "attention",
         "ensemble-lr-lstm",
-        "state-of-the-art",
+        "netvlad-gated",
     ]
     paper = [0.70727, 0.79903, 0.80597, 0.84022, 0.01106, 0.01684, 0.81415, 0.81891, 0.84967]
     assert [rung.paper_gap for rung in LADDER.values()] == paper
@@ -73,7 +73,6 @@ def test_the_ladder_says_what_is_trained_and_why_the_rest_is_not(generated, tmp_
     rows = {row["name"]: row for row in walk.results()}
     assert rows["lr"]["status"] == "trained" and rows["lr"]["gap"] == run.gap
     assert rows["lstm"]["status"] == "not trained" and rows["lstm"]["gap"] is None
-    assert rows["state-of-the-art"]["status"] == "missing" and "NetVLAD" in rows["state-of-the-art"]["reason"]
     json.dumps(rows, allow_nan=False)
     table = walk.ladder()
     assert table.index[0] == "Logistic regression" and table.loc["Logistic regression", "gap"] == run.gap

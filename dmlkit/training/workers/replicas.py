@@ -57,9 +57,9 @@ class Replicas(Team):
         """Batches an epoch: as many as the worker with the most needs; the others go on without videos."""
         return self.most(math.ceil(videos / batch_size))
 
-    def compile(self, model: keras.Model, *, learning_rate, clip_norm: float, xla: bool) -> None:
+    def compile(self, model: keras.Model, *, learning_rate, clip_norm: float, ema: float, xla: bool) -> None:
         """Give the model its optimiser, and the functions that all replicas run."""
-        check_model(model, replicas=self.replicas)
+        check_model(model, replicas=self.replicas, ema=ema)
         model.optimizer = SummedAdam(learning_rate, clipnorm=clip_norm)
         self._step = Step(model, self.strategy, xla=xla)
         self._scorer = Scorer(model, self.strategy, pieces_of)

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from dmlkit.errors import UsageError
 from dmlkit.models import cross_entropy
+from dmlkit.training.tricks import Learner
 
 SEED = "seed_generator_state"
 
@@ -165,18 +166,24 @@ def spread_seeds(model: keras.Model, strategy: tf.distribute.Strategy, *, first:
             own.assign(seed + np.array([first + place, 0], dtype=seed.dtype))
 
 
-def check_model(model: keras.Model, *, replicas: int) -> None:
+def check_model(model: keras.Model, *, replicas: int, ema: float) -> None:
     """Refuse what several replicas would compute otherwise than one device.
 
     Raises:
         UsageError: Names it.
     """
-    if replicas > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
+    if isinstance(model, Learner) or ema:
+        raise UsageError(
+            "Copies, teachers, blended videos, dropped modalities, smoothed labels and averaged weights are taught on "
+            "one device only. Use --strategy auto on a machine with one, or an experiment and a profile without them."
+        )
+    layers = list(model._flatten_layers())  # those within others too: a gate normalizes
+    if replicas > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
         raise UsageError(
             "Batch normalisation over several devices or workers would take each one's own statistics, not the "
             "batch's. Use an experiment and a profile with the normalisation 'layer', or one device."
         )
-    if any(layer.compute_dtype == "float16" for layer in model.layers):
+    if any(layer.compute_dtype == "float16" for layer in layers):
         raise UsageError(
             "mixed_float16 scales the loss by what one device sees, and is not offered for several devices or "
             "workers. Use mixed_bfloat16, or one device."

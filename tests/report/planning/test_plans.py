@@ -134,7 +134,9 @@ def test_the_ensemble_of_all_has_what_is_there_by_then(generated, tmp_path):
     walk = walk_on(generated, tmp_path)
     found = find_notebooks(notebooks_folder())
     of_all = planned_rungs(plan(found, dataset=walk.dataset, given={}), walk)[6]["ensemble-of-all"]
-    assert of_all.members == tuple(name for name in walk.rungs if name[:8] not in ("ensemble", "state-of"))
+    assert of_all.members == tuple(
+        name for name, rung in walk.rungs.items() if rung.chapter not in ("ensemble", "beyond")
+    )
     alone = planned_rungs(plan(found[6:7], dataset=walk.dataset, given={}), walk)[0]["ensemble-of-all"]
     assert alone.members == ("lr", "lstm")
 

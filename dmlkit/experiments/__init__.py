@@ -1,0 +1,58 @@
+"""The paper's ladder as values, and what goes beyond it.
+
+Each rung is one line of the sentence *modalities → fusion → encoder → pooling → classifier*. `LADDER`
+is the paper's nine rows on frame-level data, `VIDEO_LADDER` what is left of them where a video is one
+vector, `BESIDE` what the notebooks set beside the ladder to answer a question, `BEYOND` what later systems
+do better, with the recipes that reach the best scores here.
+
+    rung      what a rung is
+    ladder    the paper's rows
+    beside    other readings of them
+    beyond    later systems, and the recipes
+    finding   rungs by name; which a data set can serve
+"""
+
+from dmlkit.experiments.beside import BESIDE
+from dmlkit.experiments.beyond import BEYOND
+from dmlkit.experiments.finding import EXPERIMENTS, find, ladder_for, why_not
+from dmlkit.experiments.ladder import (
+    ATTENTION,
+    BI_GRU_CONCAT,
+    BI_GRU_PROJECTION,
+    BI_GRU_SHARED_SPACE,
+    BI_LSTM,
+    ENSEMBLE_LR_LSTM,
+    HIDDEN_UNITS,
+    LADDER,
+    LR,
+    LSTM,
+    STATE_OF_THE_ART,
+    VIDEO_LADDER,
+)
+from dmlkit.experiments.rung import Ensemble, Experiment, Missing, Rung, by_name
+
+__all__ = [
+    "ATTENTION",
+    "BESIDE",
+    "BEYOND",
+    "BI_GRU_CONCAT",
+    "BI_GRU_PROJECTION",
+    "BI_GRU_SHARED_SPACE",
+    "BI_LSTM",
+    "ENSEMBLE_LR_LSTM",
+    "EXPERIMENTS",
+    "HIDDEN_UNITS",
+    "LADDER",
+    "LR",
+    "LSTM",
+    "STATE_OF_THE_ART",
+    "VIDEO_LADDER",
+    "Ensemble",
+    "Experiment",
+    "Missing",
+    "Rung",
+    "by_name",
+    "find",
+    "ladder_for",
+    "why_not",
+]

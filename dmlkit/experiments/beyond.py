@@ -1,0 +1,89 @@
+"""Later systems on frames, and the recipes that reach the best scores here.
+
+A recipe is a model and its own training conditions together (`Experiment.recipe`), one command each:
+
+    dmlkit train yt8m-best --data DIR        video-level YouTube-8M
+    dmlkit train audioset-best --data DIR    frame-level AudioSet
+"""
+
+from __future__ import annotations
+
+from dmlkit.experiments.rung import Experiment, Rung, by_name
+
+YT8M_BEST = Experiment(
+    name="yt8m-best",
+    title="Wide hidden layer, four copies",
+    chapter="beyond",
+    encoder="hidden",
+    copies=4,
+    recipe="yt8m-best",
+)
+AUDIOSET_BEST = Experiment(
+    name="audioset-best",
+    title="Wide hidden layer, class-wise attention, two copies",
+    chapter="beyond",
+    encoder="hidden",
+    classifier="class_attention",
+    copies=2,
+    recipe="audioset-best",
+)
+
+# Miech et al.'s poolings, gated as theirs, over the frames as they are. Their classifier is the mixture of experts.
+_GATED = {
+    "chapter": "beyond",
+    "classifier": "mixture_of_experts",
+    "pooled_units": 256,
+    "gate_pooled": "context",
+    "gate_scores": "context",
+}
+
+BEYOND: dict[str, Rung] = by_name(
+    YT8M_BEST,
+    AUDIOSET_BEST,
+    Experiment(name="netvlad", title="NetVLAD", chapter="beyond", pooling="netvlad", pooled_units=256),
+    Experiment(name="netrvlad-gated", title="NetRVLAD, gated", pooling="netrvlad", **_GATED),
+    Experiment(name="netfv-gated", title="NetFV, gated", pooling="netfv", **_GATED),
+    Experiment(name="soft-bag-gated", title="Soft bag of frames, gated", pooling="soft_bag", **_GATED),
+    Experiment(
+        name="deep-bag", title="Deep bag of frames", chapter="beyond", pooling="deep_bag", clusters=256
+    ),
+    Experiment(
+        name="experts-gated",
+        title="Mixture of experts, gated",
+        chapter="beyond",
+        pooling="mean",
+        classifier="mixture_of_experts",
+        gate_scores="context",
+    ),
+    Experiment(
+        name="temporal-convolutions",
+        title="Dilated convolutions over time",
+        chapter="beyond",
+        encoder="temporal_convolutions",
+        pooling="attention",
+    ),
+    Experiment(
+        name="transformer", title="Transformer", chapter="beyond", encoder="transformer", pooling="attention"
+    ),
+    Experiment(
+        name="class-attention",
+        title="Hidden layers, class-wise attention",
+        chapter="beyond",
+        encoder="hidden",
+        classifier="class_attention",
+    ),
+    Experiment(
+        name="feature-attention",
+        title="Bi-GRU, attention by feature",
+        chapter="beyond",
+        encoder="bi_gru",
+        pooling="feature_attention",
+    ),
+    Experiment(
+        name="multi-head-attention",
+        title="Bi-GRU, attention by four heads",
+        chapter="beyond",
+        encoder="bi_gru",
+        pooling="multi_head_attention",
+    ),
+)

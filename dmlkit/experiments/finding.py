@@ -1,0 +1,47 @@
+"""Rungs by their names, the ladder of a data set, and whether data can serve a rung."""
+
+from __future__ import annotations
+
+from dmlkit.errors import choose
+from dmlkit.experiments.beside import BESIDE
+from dmlkit.experiments.beyond import BEYOND
+from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER
+from dmlkit.experiments.rung import Ensemble, Missing, Rung
+
+EXPERIMENTS: dict[str, Rung] = LADDER | VIDEO_LADDER | BESIDE | BEYOND
+
+
+def find(name: str) -> Rung:
+    """The rung of this name, wherever it stands.
+
+    Raises:
+        UsageError: There is none; the message names the nearest.
+    """
+    return choose(EXPERIMENTS, name, what="experiment")
+
+
+def ladder_for(level: str) -> dict[str, Rung]:
+    """The ladder that data of this level can climb: `"frame"` or `"video"`."""
+    return choose({"frame": LADDER, "video": VIDEO_LADDER}, level, what="level")
+
+
+def why_not(rung: Rung, *, level: str, modalities: tuple[str, ...]) -> str | None:
+    """Why a data set cannot serve a rung, or None where it can.
+
+    Args:
+        rung: The rung.
+        level: `"frame"` or `"video"`.
+        modalities: The names of the data set's features.
+    """
+    if isinstance(rung, Missing):
+        return rung.reason
+    if isinstance(rung, Ensemble):
+        reasons = [why_not(find(name), level=level, modalities=modalities) for name in rung.members]
+        return next((reason for reason in reasons if reason), None)
+    if rung.encoder not in ("none", "dense", "hidden") and level == "video":
+        return "it reads frames, and this data set holds one vector a video"
+    if (rung.pooling not in ("last", "mean") or rung.classifier == "class_attention") and level == "video":
+        return "it weighs frames, and this data set holds one vector a video"
+    if (rung.fusion != "concat" or rung.fusion_stage == "late") and len(modalities) < 2:
+        return f"it fuses modalities, and this data set has one only ({', '.join(modalities)})"
+    return None

@@ -1,0 +1,104 @@
+"""What a rung is: a model to train, an ensemble of runs, or a row that nothing trains yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A model to train, as plain values.
+
+    Sizes, input normalisation, optimiser and budget belong to the profile, one setting for all rungs;
+    what is not None here is set apart from it on purpose.
+
+    Args:
+        name: Short name: the run's folder, the command line.
+        title: Name for people.
+        chapter: The notebook that trains it.
+        fusion, fusion_stage, encoder, pooling, classifier, gate_pooled, gate_scores: Names in the tables of
+            `dmlkit.models`.
+        closeness: λ of the projection's closeness loss.
+        mapping_start: What the fusion's mapping matrices start from.
+        heads, clusters, pooled_units, copies: See `dmlkit.models.build`.
+        units, layers, normalization: Instead of the profile's.
+        recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), for where none is asked for.
+        paper_gap: GAP@20 the paper reports for it, on the paper's data.
+
+    Paper: §Our Method; Table 1.
+    """
+
+    name: str
+    title: str
+    chapter: str
+    fusion: str = "concat"
+    fusion_stage: str = "early"
+    encoder: str = "none"
+    pooling: str = "last"
+    classifier: str = "logistic"
+    closeness: float = 1.0
+    mapping_start: str = "normal"
+    gate_pooled: str = "none"
+    gate_scores: str = "none"
+    heads: int = 4
+    clusters: int = 32
+    pooled_units: int | None = None
+    copies: int = 1
+    units: int | None = None
+    layers: int | None = None
+    normalization: str | None = None
+    recipe: str | None = None
+    paper_gap: float | None = None
+
+    def bare(self) -> Experiment:
+        """The paper's bare form: the dequantised features as they are, without input normalisation."""
+        return replace(
+            self, name=f"{self.name}-bare", title=f"{self.title}, bare", normalization="none", paper_gap=None
+        )
+
+    def to_record(self) -> dict:
+        """Plain values for `run.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Experiment:
+        """The experiment that `to_record` wrote; fields this version does not know are an error."""
+        return cls(**record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ensemble:
+    """A rung that is made of runs: their scores, weighted by their GAP on the tuning part.
+
+    Paper: §Ensemble, Algorithm 2.
+    """
+
+    name: str
+    title: str
+    members: tuple[str, ...]
+    chapter: str = "ensemble"
+    paper_gap: float | None = None
+
+    def to_record(self) -> dict:
+        """Plain values for `run.json`."""
+        return asdict(self) | {"members": list(self.members)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A row of the paper's table that nothing here trains yet, and what is missing for it."""
+
+    name: str
+    title: str
+    reason: str
+    chapter: str = "results"
+    paper_gap: float | None = None
+
+
+Rung = Experiment | Ensemble | Missing
+
+
+def by_name(*rungs: Rung) -> dict[str, Rung]:
+    """A table of rungs in their order."""
+    return {rung.name: rung for rung in rungs}
