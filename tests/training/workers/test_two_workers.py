@@ -115,9 +115,11 @@ def test_two_workers_train_as_one_process(generated, tmp_path, start_workers):
     }
 
 
-def within_epoch(folder, *, after: int) -> bool:
-    """Whether there is a checkpoint within an epoch later than `after`."""
+def within_epoch(folder, *, after: int, since: float = 0) -> bool:
+    """Whether there is a checkpoint within an epoch later than `after`, written since a time."""
     try:
+        if (folder / checkpoint.FILE).stat().st_mtime < since:
+            return False
         with np.load(folder / checkpoint.FILE, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
     except (OSError, ValueError, EOFError, KeyError):
@@ -136,15 +138,17 @@ def wait_until(true, workers, seconds=150):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_within_an_epoch_all_start_again_and_end_the_same(generated, tmp_path, start_workers):
-    told = TOLD | {"checkpoint_seconds": 0, "deterministic": True}
+    # Quick to compile; its dropout draws by seeds that the checkpoint must bring back, a worker's own each.
+    told = {"experiment": "lr", "checkpoint_seconds": 0, "deterministic": True}
     told["profile"] = PROFILE | {"dropout": 0.3, "epochs": 4, "patience": 4}
     undisturbed = start_workers(generated, tmp_path / "undisturbed", told, told)
     assert [worker.wait() for worker in undisturbed] == [0, 0]
 
     # A worker killed, the chief killed, a worker that hangs; each in an epoch of its own, so one training goes on.
     for epoch, (victim, blow) in enumerate([(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]):
+        now = time.time()
         workers = start_workers(generated, tmp_path / "killed", told, told)
-        wait_until(lambda: within_epoch(tmp_path / "killed", after=epoch), workers)  # noqa: B023
+        wait_until(lambda: within_epoch(tmp_path / "killed", after=epoch, since=now), workers)  # noqa: B023
         workers[victim].process.send_signal(blow)
         since = time.monotonic()
         survivor = workers[1 - victim]
@@ -211,7 +215,7 @@ def test_waiting_for_others_can_be_interrupted(generated, tmp_path, start_worker
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_within_an_epoch_only_as_many_workers_go_on(generated, tmp_path, start_workers):
-    told = TOLD | {"checkpoint_seconds": 0}
+    told = {"experiment": "lr", "profile": PROFILE, "checkpoint_seconds": 0}
     workers = start_workers(generated, tmp_path / "run", told, told)
     wait_until(lambda: within_epoch(tmp_path / "run", after=0), workers)
     for worker in workers:
