@@ -75,7 +75,7 @@ def free_ports(count: int) -> list[int]:
                 tried.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        found.append(port)
+        found += [port] if port not in found else []
     return found
 
 
