@@ -8,6 +8,7 @@ import click
 
 from dmlkit.cli.options import FOLDER, data_option, on_fault_option
 from dmlkit.errors import UsageError
+from dmlkit.printable import counted
 
 SEVERAL = (
     "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does."
@@ -87,7 +88,11 @@ def predict(runs, data, split, out, top_k, names, on_fault) -> None:
 
     videos = submit(runs, data=data, out=out, split=split, top_k=top_k, names=names, on_fault=skipped)
     # Apart from what may go to standard output.
-    click.echo(f"{videos:,} videos of '{split}' are in {out}.", err=str(out) == "-")
+    to_stdout = str(out) == "-"
+    click.echo(
+        f"{counted(videos, 'video')} of '{split}' {'written' if to_stdout else f'are in {out}'}.",
+        err=to_stdout,
+    )
     _tell(skipped)
 
 
@@ -106,7 +111,7 @@ def _tell(skipped) -> None:
     if skipped.records:
         (shard, number), (byte, fault) = next(iter(skipped.records.items()))
         click.echo(
-            f"dmlkit: {len(skipped.records):,} faulty records were left out, the first: {shard}, record {number}, byte "
-            f"{byte} ({fault}).",
+            f"dmlkit: {counted(len(skipped.records), 'faulty record')} left out, the first: {shard}, record {number}, "
+            f"byte {byte} ({fault}).",
             err=True,
         )

@@ -72,11 +72,7 @@ class Batches:
         Raises:
             DataError: The split carries no labels.
         """
-        if not self.labelled:
-            raise DataError(
-                f"The split {self.split!r} of {self.dataset.path} carries no labels, so nothing can be trained or "
-                f"measured on it. Splits with labels: {', '.join(sorted(self.dataset.labelled)) or 'none'}."
-            )
+        self.dataset.require_labels(self.split)
         import tensorflow as tf
 
         inputs = {}
@@ -144,10 +140,13 @@ class Batches:
         shards = self.dataset.splits[self.split]
         count = count_places if self.skipped.most else count_records
         taken = capped(shards, self.max_videos, count=count)
+        holds = self.dataset.counted(self.split)
         if not self.shuffle:
-            return order.in_order(taken)
+            return order.in_order(taken, holds=holds)
         rng = np.random.default_rng([self.seed, self.epoch])
-        return order.shuffled(order.side_by_side(taken, rng), order.window_of(self._mean_length), rng)
+        return order.shuffled(
+            order.side_by_side(taken, rng, holds=holds), order.window_of(self._mean_length), rng
+        )
 
     def _sound(self, records: Sequence[order.Found]) -> Iterator:
         """The videos of the records that can be read; the others are left out, or raise."""

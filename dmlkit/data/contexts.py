@@ -25,12 +25,11 @@ def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> It
         DataError: A record is damaged or not what the data set says, or there are no labels where there must be.
     """
     dataset.num_videos(split)  # says which splits there are, and finds a shard that ends too early
-    if labelled and split not in dataset.labelled:
-        raise DataError(
-            f"The '{split}' part of {dataset.name} has no labels, so nothing can be measured on it."
-        )
+    if labelled:
+        dataset.require_labels(split)
+    holds = dataset.counted(split)
     for shard in dataset.splits[split]:
-        for number, offset, record, fault in walk(shard):
+        for number, offset, record, fault in walk(shard, holds=holds.get(shard)):
             if fault:
                 raise broken(shard, number, offset, fault)
             try:

@@ -15,9 +15,11 @@ FRAMING = {
     "record checksum": "the shard is damaged, its checksum is wrong",
     "cut off": "the shard is damaged, the file ends within the record",
     "changed": "the file grew or shrank while it was read",
+    "count": "the shard ends here, but dataset.toml counts another number of records in it",
 }
 ADVICE = dict.fromkeys(FRAMING, DAMAGED_ADVICE) | {
-    "changed": "Read it when nothing writes it any more, or fetch the file again."
+    "changed": "Read it when nothing writes it any more, or fetch the file again.",
+    "count": "Fetch the file again, or correct dataset.toml.",
 }
 # Of the content: the record is as it was written, but not what the data set says.
 CONTENT = {
@@ -28,7 +30,6 @@ CONTENT = {
     "coding": "bytes where floats should be, or the reverse",
     "frames": "no frames, or modalities of different lengths",
 }
-FAULT_KINDS = (*FRAMING, *CONTENT)
 
 
 class RecordFault(ValueError):

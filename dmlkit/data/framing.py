@@ -45,8 +45,8 @@ class Framed(NamedTuple):
     fault: str | None
 
 
-def walk(path: str | os.PathLike, *, verify: bool = True) -> Iterator[Framed]:
-    """Every record of a shard, the broken ones too.
+def walk(path: str | os.PathLike, *, verify: bool = True, holds: int | None = None) -> Iterator[Framed]:
+    """Every record of a shard, the broken ones too, and last what is wrong with the file as a whole.
 
     After a record whose checksum is wrong comes the next one; after a length that is wrong or reaches beyond the
     file's end, the next place whose 12 bytes are a header by their own checksum. No memory is taken for a length
@@ -55,6 +55,8 @@ def walk(path: str | os.PathLike, *, verify: bool = True) -> Iterator[Framed]:
     Args:
         path: The shard.
         verify: Whether the records' checksums are looked at; those of the lengths always are.
+        holds: How many records there should be, where that is known: a file cut exactly between two records is
+            whole by itself.
 
     Raises:
         DataError: The file is not there, went away meanwhile, or cannot be read.
@@ -62,11 +64,14 @@ def walk(path: str | os.PathLike, *, verify: bool = True) -> Iterator[Framed]:
     path = os.fspath(path)
     with _named(path), open_file(path) as file:
         size, number, offset = size_of(path), 0, 0
+        counted = holds is not None
         header = file.read(HEADER)
         while offset < size:
             length, fault = _length(header, size - offset)
             if fault:
                 yield Framed(number, offset, None, fault)
+                # It may have been any number of records.
+                counted = False
                 offset = _next_header(file, offset + 1, size)
                 file.seek(offset)
                 header = file.read(HEADER)
@@ -84,6 +89,8 @@ def walk(path: str | os.PathLike, *, verify: bool = True) -> Iterator[Framed]:
             number += 1
         if offset < size or size_of(path) != size:
             yield Framed(number, offset, None, "changed")
+        elif counted and number != holds:
+            yield Framed(number, offset, None, "count")
 
 
 def hop(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from dmlkit.data import messages
+from dmlkit.data.framing import walk
 from dmlkit.data.labels import ID_KEYS
 from dmlkit.data.schema import Feature
 from dmlkit.data.shards import first_records
@@ -44,6 +46,9 @@ def recognise(shards: Sequence[str]) -> Layout:
     layout = layout_of(parsed)
     if layout is None:
         raise DataError(f"The first records of {shards[0]} hold no features. Is this a folder of features?")
+    if not layout.labelled and any("labels" in each.context.feature for each in parsed):
+        # The first videos are of no class; their part has labels if any other video has.
+        layout = replace(layout, labelled=_any_labels(shards))
     return layout
 
 
@@ -62,7 +67,7 @@ def layout_of(records: Iterable[messages.SequenceExample]) -> Layout | None:
     levels: Counter[str] = Counter()
     labelled = False
     for parsed in records:
-        labelled = labelled or ("labels" in parsed.context.feature and bool(_labels(parsed)))
+        labelled = labelled or bool(_labels(parsed))
         lists = parsed.feature_lists.feature_list
         levels["frame" if lists else "video"] += 1
         seen.update(_frame_features(lists) if lists else _video_features(parsed.context.feature))
@@ -83,8 +88,23 @@ def modality(key: str) -> str:
     return key.removeprefix("mean_").removesuffix("_embedding")
 
 
+def _any_labels(shards: Sequence[str]) -> bool:
+    """Whether a video has a label, of those in the first shard that holds any videos."""
+    for shard in shards:
+        empty = True
+        for framed in walk(shard):
+            empty = False
+            with suppress(Exception):  # what is damaged is met when it is read
+                if framed.fault is None and _labels(parse(framed.record)):
+                    return True
+        if not empty:
+            return False
+    return False
+
+
 def _labels(parsed: messages.SequenceExample) -> Sequence[int]:
-    return parsed.context.feature["labels"].int64_list.value
+    entries = parsed.context.feature
+    return entries["labels"].int64_list.value if "labels" in entries else ()
 
 
 def _frame_features(lists: dict) -> list[Feature]:

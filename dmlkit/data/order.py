@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -24,20 +24,23 @@ class Found(NamedTuple):
     framed: Framed
 
 
-def in_order(shards: Sequence[tuple[str, int | None]]) -> Iterator[Found]:
+def in_order(shards: Sequence[tuple[str, int | None]], *, holds: Mapping[str, int]) -> Iterator[Found]:
     """Shard after shard.
 
     Args:
         shards: And how many records to take of each, None for all.
+        holds: Shard → how many records it should hold, of those of which that is known.
     """
     for shard, count in shards:
-        for framed in islice(walk(shard), count):
+        for framed in islice(walk(shard, holds=holds.get(shard)), count):
             yield Found(shard, framed)
 
 
-def side_by_side(shards: Sequence[tuple[str, int | None]], rng: np.random.Generator) -> Iterator[Found]:
-    """Shards in random order, `OPEN_SHARDS` open at a time, a record of each in turn."""
-    waiting = (in_order([shards[i]]) for i in rng.permutation(len(shards)))
+def side_by_side(
+    shards: Sequence[tuple[str, int | None]], rng: np.random.Generator, *, holds: Mapping[str, int]
+) -> Iterator[Found]:
+    """Shards in random order, `OPEN_SHARDS` open at a time, a record of each in turn; arguments as of `in_order`."""
+    waiting = (in_order([shards[i]], holds=holds) for i in rng.permutation(len(shards)))
     reading = list(islice(waiting, OPEN_SHARDS))
     while reading:
         still = []

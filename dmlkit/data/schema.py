@@ -156,15 +156,37 @@ class Dataset:
         from dmlkit.data.shards import count_places, count_records
 
         shards = self._shards(split)
-        known = self.counts
-        if self.records_per_shard is not None:
-            known = dict.fromkeys(shards[:-1], self.records_per_shard) | known
+        known = self.counted(split)
         if Skipped.of(on_fault).most:
             return sum(known[shard] if shard in known else count_places(shard) for shard in shards)
         for shard in shards:
             if shard not in known and shard not in self._counts:
                 self._counts[shard] = count_records(shard)
         return sum(known[shard] if shard in known else self._counts[shard] for shard in shards)
+
+    def counted(self, split: str) -> dict[str, int]:
+        """Shard → the records it should hold, of those shards of a split of which dataset.toml says so.
+
+        Raises:
+            UsageError: An unknown split.
+        """
+        shards = self._shards(split)
+        alike = {} if self.records_per_shard is None else dict.fromkeys(shards[:-1], self.records_per_shard)
+        return alike | {shard: self.counts[shard] for shard in shards if shard in self.counts}
+
+    def require_labels(self, split: str) -> None:
+        """Refuse a split on which nothing can be trained or measured.
+
+        Raises:
+            UsageError: An unknown split.
+            DataError: It has no labels.
+        """
+        self._shards(split)
+        if split not in self.labelled:
+            raise DataError(
+                f"The split {split!r} of {self.path} carries no labels, so nothing can be trained or measured on it. "
+                f"Splits with labels: {', '.join(each for each in SPLITS if each in self.labelled) or 'none'}."
+            )
 
     def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
         """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.

@@ -59,7 +59,7 @@ class Skipped:
             shard: Its file; as the run's record is to name it.
             number: Of the record in the file.
             offset: Byte at which it begins.
-            kind: A key of `dmlkit.data.faults.FAULT_KINDS`.
+            kind: A key of `FRAMING` or `CONTENT` in `dmlkit.data.faults`.
             error: Raised where no more may be left out.
 
         Raises:

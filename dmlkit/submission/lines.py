@@ -174,7 +174,9 @@ def _opened(file: str | os.PathLike):
             yield opened
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
-        raise DataError(f"The submission cannot be read: {path} ({why}).") from error
+        raise DataError(
+            f"The submission cannot be read: {path} ({why}). Name a file that `dmlkit predict` has written whole."
+        ) from error
 
 
 def _shown(word: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from dmlkit.data import open_dataset
 from dmlkit.data.skipping import RAISE, Skipped
-from dmlkit.errors import DataError
 from dmlkit.evaluation import Measures
 from dmlkit.runs import Run
 from dmlkit.training.members import check_fit, members_of, score_blocks
@@ -44,21 +43,9 @@ def evaluate(
     members = members_of(run)
     dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
     check_fit(members, dataset)
-    check_labelled(dataset, split)
+    dataset.require_labels(split)
     measures = Measures(dataset.num_classes)
     for block in score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault):
         measures.update(block.scores, block.labels)
     interval = measures.gap_interval()
     return measures.result() | {"gap_interval": [interval.low, interval.high]}
-
-
-def check_labelled(dataset, split: str) -> None:
-    """Refuse a part on which nothing can be measured.
-
-    Raises:
-        DataError: It is there, without labels.
-    """
-    if split in dataset.splits and split not in dataset.labelled:
-        raise DataError(
-            f"The '{split}' part of {dataset.name} has no labels, so nothing can be measured on it."
-        )

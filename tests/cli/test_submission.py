@@ -73,7 +73,7 @@ def test_names_of_a_run_to_standard_output(smoke_runs, generated, dmlkit):
     arguments = ["predict", smoke_runs["lr"].path, smoke_runs["attention"].path, "--data", generated]
     code, out, err = dmlkit(*arguments, "--out", "-", "--names", "--top-k", "2")
     assert code == 0 and len(out.splitlines()) == 60
-    assert err == "20 videos of 'test' are in -.\n"
+    assert err == "20 videos of 'test' written.\n"
 
 
 @pytest.mark.parametrize(

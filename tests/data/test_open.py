@@ -118,6 +118,16 @@ def test_unlabelled_test_shards_alone_can_be_opened(tmp_path):
         dataset.num_videos("train")
 
 
+@pytest.mark.parametrize("labels, labelled", [([2], True), ([], False), (None, False)])
+def test_a_part_has_labels_though_its_first_videos_have_none(tmp_path, labels, labelled):
+    """A video of no class has the key without a label; only a part none of whose videos has one is unlabelled."""
+    write_shards(tmp_path, ["train0", "train1", "validate0"], labels=(1,))
+    without = None if labels is None else []
+    records = [*(video(number, without) for number in range(40)), video(40, labels)]
+    write_shard(f"{tmp_path}/test0.tfrecord", records)
+    assert ("test" in open_dataset(tmp_path).labelled) == labelled
+
+
 def test_known_releases_without_a_vocabulary(tmp_path):
     for release, (id_key, classes) in {"2017": ("video_id", 4716), "2018": ("id", 3862)}.items():
         for shard in range(3):

@@ -5,7 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from dmlkit.data import open_dataset, serialize_frames, serialize_video, write_shard
+from dmlkit.data import (
+    Feature,
+    open_dataset,
+    serialize_frames,
+    serialize_video,
+    write_dataset_toml,
+    write_shard,
+)
+from dmlkit.data.contexts import read_contexts
 from dmlkit.data.framing import HEADER, frame, hop
 from dmlkit.data.skipping import NAMED, Skipped
 from dmlkit.errors import DataError, UsageError
@@ -243,3 +251,68 @@ def test_damage_among_the_first_records_does_not_keep_a_folder_shut(tmp_path):
     assert dataset.features["rgb"].size == SIZE
     with pytest.raises(DataError, match="record 0"):
         list(dataset.batches("train", batch_size=8))
+
+
+def counted_folder(folder, *, kept):
+    """A data set whose first training shard holds `kept` of the four records that dataset.toml counts."""
+    for split in ("train", "tuning", "validate"):
+        records = [frame_record(f"{split}{number}") for number in range(4)]
+        write_shard(folder / f"{split}.tfrecord", records[:kept] if split == "train" else records)
+    write_dataset_toml(
+        str(folder),
+        name="counted",
+        level="frame",
+        features={"rgb": Feature("rgb", SIZE, "byte", "rgb")},
+        num_classes=CLASSES,
+        splits={split: [f"{split}.tfrecord"] for split in ("train", "tuning", "validate")},
+        counts={"train.tfrecord": 4},
+    )
+    return open_dataset(folder)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("kept", [3, 1])
+def test_a_shard_cut_between_two_records_is_told_by_its_count(tmp_path, kept, shuffle):
+    dataset = counted_folder(tmp_path, kept=kept)
+    end = (tmp_path / "train.tfrecord").stat().st_size
+    batches = dataset.batches("train", batch_size=3, shuffle=shuffle, on_fault="skip 1")
+    assert sum(len(batch["id"]) for batch in batches) == kept
+    assert batches.skipped.records == {("train.tfrecord", kept): (end, "count")}
+    said = rf"train\.tfrecord, record {kept} \(counted from 0\), byte {end}: .*dataset\.toml counts another number"
+    with pytest.raises(DataError, match=said):
+        list(dataset.batches("train", batch_size=3, shuffle=shuffle))
+    with pytest.raises(DataError, match=said):
+        list(read_contexts(dataset, "train"))
+
+
+def test_a_shard_of_more_records_than_are_counted_is_told_too(tmp_path):
+    counted_folder(tmp_path, kept=4)
+    write_shard(tmp_path / "train.tfrecord", [frame_record(f"train{number}") for number in range(5)])
+    with pytest.raises(DataError, match=r"record 5 \(counted from 0\).*another number"):
+        list(open_dataset(tmp_path).batches("train", batch_size=3))
+
+
+def test_what_is_counted_right_or_not_at_all_is_no_fault(tmp_path):
+    dataset = counted_folder(tmp_path, kept=4)
+    assert (
+        dataset.counted("train") == {str(tmp_path / "train.tfrecord"): 4} and dataset.counted("tuning") == {}
+    )
+    for split in dataset.splits:
+        assert sum(len(batch["id"]) for batch in dataset.batches(split, batch_size=3)) == 4
+    # A cap ends before the shard does.
+    (batch,) = counted_folder(tmp_path, kept=3).batches("train", batch_size=3, max_videos=2)
+    assert len(batch["id"]) == 2
+
+
+def test_after_a_broken_length_nothing_is_said_of_the_count(tmp_path):
+    """It may have been the length of any number of records."""
+    dataset = counted_folder(tmp_path, kept=4)
+    path = tmp_path / "train.tfrecord"
+    data = bytearray(path.read_bytes())
+    begin, length, _ = list(hop(path))[1]
+    data[begin] ^= 1
+    del data[begin + HEADER + length + 4 :]
+    path.write_bytes(data)
+    batches = dataset.batches("train", batch_size=3, on_fault="skip 9")
+    assert [len(batch["id"]) for batch in batches] == [1]
+    assert batches.skipped.to_record()["by_fault"] == {"length checksum": 1}
