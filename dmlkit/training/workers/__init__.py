@@ -3,7 +3,8 @@
 tf_config   who takes part: TF_CONFIG as users of TensorFlow know it, read and checked
 division    which shards are whose
 team        the workers of one training: what they agree on, hand each other and tell
-steps       one step of all replicas together, which is that of one device with the whole batch
 reading     the batches of one worker, cut for its devices
+step        one step of all replicas together, which is that of one device with the whole batch
+replicas    all of it, as `dmlkit.training.strategies` asks for it
 starting    MirroredStrategy, MultiWorkerMirroredStrategy
 """
