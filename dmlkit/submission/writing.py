@@ -35,9 +35,10 @@ def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    out = Path(out)
-    with put_in_place(out) as temporary:
-        if out.suffix != ".gz":
+    compressed = Path(out).suffix == ".gz"
+    # Where a link stands, what it names is written anew, and not the link.
+    with put_in_place(Path(out).resolve()) as temporary:
+        if not compressed:
             with open(temporary, "wb") as file:
                 yield file
             return

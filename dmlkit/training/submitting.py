@@ -75,11 +75,17 @@ def check_out(out: str | os.PathLike) -> None:
     """Refuse a file that cannot be written, before anything is scored.
 
     Raises:
-        UsageError: It is a folder, or its folder is not there.
+        UsageError: It is a folder, a device or a pipe, or its folder is not there.
     """
     if os.fspath(out) == "-":
         return
     if Path(out).is_dir():
         raise UsageError(f"Predictions cannot be written to {out}: a folder stands there. Name a file.")
+    if Path(out).exists() and not Path(out).is_file():
+        # A file put in its place would take it away, for all programs.
+        raise UsageError(
+            f"Predictions cannot be written to {out}: a device or a pipe stands there. Name a file, or - for standard "
+            "output."
+        )
     if not Path(out).parent.is_dir():
         raise UsageError(f"Predictions cannot be written to {out}: there is no folder {Path(out).parent}.")

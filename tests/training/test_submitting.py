@@ -1,5 +1,6 @@
 """Files of predictions from runs: what is in them, and that they are measured as the runs are."""
 
+import os
 import shutil
 
 import numpy as np
@@ -87,9 +88,20 @@ def test_nothing_is_left_where_something_goes_wrong(smoke_runs, generated, tmp_p
     assert [fault.kind for fault in check(out / "new.csv", data=generated).faults] == ["missing id"]
 
 
+def test_a_link_stays_one(smoke_runs, generated, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "s.csv").symlink_to(tmp_path / "elsewhere" / "real.csv")
+    assert submit(smoke_runs["lr"], data=generated, out=tmp_path / "s.csv") == 20
+    assert (tmp_path / "s.csv").is_symlink()
+    assert len((tmp_path / "elsewhere" / "real.csv").read_text().splitlines()) == 21
+
+
 def test_a_file_that_cannot_be_written_is_told_first(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
     for out, reason in (
         (tmp_path, "a folder stands there"),
+        (tmp_path / "pipe", "a device or a pipe stands there"),
+        ("/dev/null", "a device or a pipe stands there"),
         (tmp_path / "no" / "s.csv", "there is no folder"),
     ):
         with pytest.raises(UsageError, match=reason):
