@@ -67,12 +67,13 @@ def test_a_training_goes_on_without_faulty_records(damaged, tmp_path):
 
 
 def test_stopped_by_a_fault_it_can_go_on_without_it(damaged, tmp_path):
+    once = dataclasses.replace(PROFILE, epochs=1)
     with pytest.raises(DataError, match=r"record \d \(counted from 0\), byte \d+: "):
-        train(damaged, tmp_path / "stopped")
+        train(damaged, tmp_path / "stopped", profile=once)
     with pytest.raises(DataError, match=r"one too many: .*\(skip 1\)"):
-        train(damaged, tmp_path / "stopped", on_fault="skip 1")
-    stopped = train(damaged, tmp_path / "stopped", on_fault="skip 10")
-    straight = train(damaged, tmp_path / "straight", on_fault="skip 10")
+        train(damaged, tmp_path / "stopped", profile=once, on_fault="skip 1")
+    stopped = train(damaged, tmp_path / "stopped", profile=once, on_fault="skip 10")
+    straight = train(damaged, tmp_path / "straight", profile=once, on_fault="skip 10")
     for one, other in zip(stopped.model.get_weights(), straight.model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
     assert {each["record"] for each in stopped.record["data"]["skipped"]["first"]} == {1, 3, 5, 6}
