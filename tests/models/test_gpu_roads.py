@@ -71,7 +71,7 @@ def test_every_rungs_recurrent_layers_meet_cudnns_conditions(rung):
         _assert_cudnn_takes(layer)
 
 
-@pytest.mark.parametrize("encoder", BY_THE_LETTER | WITHOUT_CUDNN)
+@pytest.mark.parametrize("encoder", sorted(BY_THE_LETTER | WITHOUT_CUDNN))
 def test_the_conditions_tell_apart(encoder):
     """The check above fails on the layers that cuDNN does not know."""
     model = build(features=FEATURES, level="frame", num_classes=3, units=3, encoder=encoder)
