@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmlkit.data.files import read_whole
 from dmlkit.data.frame_choice import FRAME_CHOICES
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, UsageError, choose, nearest
@@ -197,14 +198,11 @@ class Dataset:
         Raises:
             UsageError: An unknown split.
         """
-        import tensorflow as tf
-
         self._shards(split)
         name = self.truth_files.get(split) or (self.truth_files.get("train") if split == "tuning" else None)
         if name is None:
             return {}
-        with tf.io.gfile.GFile(posixpath.join(self.path, name), "r") as file:
-            told = json.loads(file.read())
+        told = json.loads(read_whole(posixpath.join(self.path, name)))
         return {
             video_id: {int(label): np.array(frames, dtype=np.int64) for label, frames in classes.items()}
             for video_id, classes in told.items()
@@ -218,15 +216,14 @@ class Dataset:
         A change within earlier records that keeps a shard's size is not told; one that is no longer as it was written
         is met when the records are read, by their own checksums.
         """
-        import tensorflow as tf
-
+        from dmlkit.data.framing import size_of
         from dmlkit.data.shards import tail
 
         said = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
-                size = tf.io.gfile.stat(shard).length
+                size = size_of(shard)
                 digest.update(f"{split} {self.relative(shard)} {size} ".encode() + tail(shard, size))
         return digest.hexdigest()
 
