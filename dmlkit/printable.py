@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def one_line(text: object) -> str:
     """The text on one line, without what steers a terminal, turns the direction of writing or cannot be seen."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return " ".join(without_controls(text).split())
 
 
 def shorten(text: object, longest: int = 40) -> str:

@@ -36,7 +36,7 @@ class Import:
 
     Attributes:
         folder: The data set.
-        videos: Part → how many videos.
+        videos: Part → how many videos, in the order of training.
         notes: What was done to the videos, one sentence each.
     """
 
@@ -115,7 +115,8 @@ def import_features(
         with writes(out):
             file = _write_vocabulary(folder, known, classes, importer.trained)
             _describe(folder, importer, name=name or one_line(Path(out).absolute().name), vocabulary=file)
-    return Import(Path(out), dict(importer.videos), importer.notes())
+    videos = {part: importer.videos[part] for part in SPLITS if part in importer.videos}
+    return Import(Path(out), videos, importer.notes())
 
 
 def _check_paths(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -> None:

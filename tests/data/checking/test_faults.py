@@ -230,3 +230,11 @@ def test_hostile_names_reach_no_terminal(tmp_path):
     write_shard(tmp_path / "train0.tfrecord", [hostile] * 2)
     for path in (tmp_path, tmp_path / "train0.tfrecord"):
         assert "\x1b" not in check(path).text()
+
+
+def test_a_file_that_is_no_shard_is_told_as_such(tmp_path, places):
+    write_set(tmp_path, video_record)
+    (tmp_path / "notes.txt").write_text("no record at all, but text of some length")
+    report = check(tmp_path / "notes.txt")
+    assert places(report) == [("notes.txt", 0, 0, "length checksum")]
+    assert "the file is no TFRecord, or damaged as a whole" in report.sets[0].faults[0].what

@@ -136,6 +136,20 @@ def test_the_text(counted):
     assert "Damaged: 3 faults." in text
 
 
+def test_no_line_but_those_of_faults_and_folders_is_wider_than_a_terminal(tmp_path):
+    names = [f"a class of a rather long name {number}" for number in range(40)]
+    write_set(tmp_path, video_record, shards=2, each=40)
+    write_shard(tmp_path / "train0.tfrecord", [video_record(n, labels=range(n % 40 + 1)) for n in range(40)])
+    write_shard(tmp_path / "train1.tfrecord", [video_record(99, labels=[77])])
+    table = "Index,Name\n" + "".join(f"{number},{name}\n" for number, name in enumerate(names))
+    (tmp_path / "vocabulary.csv").write_text(table)
+    lines = check(tmp_path).text().splitlines()
+    wide = [line for line in lines if len(line) > 80]
+    assert all(str(tmp_path) in line for line in wide), wide
+    text = " ".join(" ".join(lines).split())
+    assert "commonest a class of a rather lon… (40)" in text and "rarest a class of a rather lon… (1)" in text
+
+
 RELEASES = {
     "YouTube-8M 2017, video": (serialize_video, "mean_rgb", 1024, "video_id", "YouTube-8M 2017", 4716),
     "YouTube-8M 2018, video": (serialize_video, "mean_rgb", 1024, "id", "YouTube-8M 2018", 3862),
