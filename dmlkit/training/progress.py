@@ -27,14 +27,18 @@ class Lines:
 
     def epoch(self, row: dict, *, epochs: int) -> None:
         """Say how the epoch went."""
-        print(epoch_line(row, epochs=epochs), flush=True)
+        self.say(epoch_line(row, epochs=epochs))
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+        print(line, flush=True)
 
 
 class Silence(Lines):
     """Nothing at all."""
 
-    def epoch(self, row: dict, *, epochs: int) -> None:
-        """Say nothing."""
+    def say(self, line: str) -> None:
+        """Show nothing."""
 
 
 class Bars(Lines):
@@ -44,9 +48,9 @@ class Bars(Lines):
         """The callback that moves the bar."""
         return [_Bar(f"{title} {epoch + 1}/{epochs}", batches, done)]
 
-    def epoch(self, row: dict, *, epochs: int) -> None:
-        """Say how the epoch went, above the next bar."""
-        tqdm.write(epoch_line(row, epochs=epochs))
+    def say(self, line: str) -> None:
+        """Show a line above the next bar."""
+        tqdm.write(line)
 
 
 class _Bar(keras.callbacks.Callback):

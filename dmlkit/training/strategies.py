@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -20,7 +22,10 @@ from dmlkit.models import cross_entropy
 from dmlkit.predictions import Predictions
 from dmlkit.training.averaging import moving_average
 from dmlkit.training.scoring import predict
+from dmlkit.training.workers.refusing import OneDeviceError
 from dmlkit.training.workers.tf_config import VARIABLE, workers_named
+
+T = TypeVar("T")
 
 
 class OneDevice:
@@ -104,7 +109,7 @@ class OneDevice:
 
 
 def auto():
-    """One device; all GPUs of this machine where TensorFlow sees several."""
+    """One device; all GPUs of this machine where TensorFlow sees several (but see `placed`)."""
     if (workers := workers_named()) > 1:
         raise UsageError(
             f"The environment variable {VARIABLE} names {workers} workers. Say strategy 'multi-worker' to train on "
@@ -131,3 +136,32 @@ def multi_worker():
 
 STRATEGIES = {"auto": auto, "mirrored": mirrored, "multi-worker": multi_worker}
 """Name → function that gives what `OneDevice` shows."""
+
+
+def placed(prepare: Callable[[object], T], team, *, strategy: str, tell: Callable[[str], None]) -> tuple:
+    """What is to be trained, on the devices where it can be.
+
+    Nobody asked `auto` for several devices: where a training is for one alone, it gets one.
+
+    Args:
+        prepare: Builds and compiles what is to be trained, on a team; it sets the seeds first.
+        team: What the strategy gave.
+        strategy: Its name.
+        tell: Shows a line.
+
+    Returns:
+        The team that trains it, and what `prepare` gave.
+
+    Raises:
+        OneDeviceError: Several devices were asked for, and only one does this training as it is meant.
+    """
+    try:
+        return team, prepare(team)
+    except OneDeviceError as error:
+        if strategy != "auto":
+            raise
+        why = error.why
+    # Not within `except`, whose traceback would hold the model on all devices.
+    tell(f"Trained on one of {team.replicas} devices: {why}.")
+    alone = OneDevice()
+    return alone, prepare(alone)

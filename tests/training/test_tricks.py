@@ -13,6 +13,7 @@ from dmlkit.profiles import RECIPES, SMOKE, positive
 from dmlkit.training.averaging import averaged, moving_average
 from dmlkit.training.building import profile_for
 from dmlkit.training.tricks import learner, mixed, smoothed, without_modalities
+from dmlkit.training.workers.refusing import OneDeviceError, check_model
 
 LABELS = np.array([[1, 1, 0, 0], [0, 0, 1, 0]], np.float32)
 
@@ -185,16 +186,28 @@ def test_an_experiments_recipe_is_its_profile_unless_another_is_asked_for():
     assert profile_for(dmlkit.experiments.find("lr"), None).name == "demo"
 
 
-@pytest.mark.parametrize(("profile", "ema"), [(replace(SMOKE, mixup=0.4), 0.0), (SMOKE, 0.9)])
-def test_several_devices_refuse_what_only_one_can_teach(profile, ema):
-    from dmlkit.training.workers.step import check_model
-
-    with pytest.raises(UsageError, match="on one device only"):
+@pytest.mark.parametrize(
+    ("profile", "ema", "said"),
+    [
+        (replace(SMOKE, mixup=0.4), 0.0, "know mixup"),
+        (
+            replace(SMOKE, label_smoothing=0.1, modality_dropout=0.2),
+            0.0,
+            "know label_smoothing and modality_dropout",
+        ),
+        (SMOKE, 0.9, "averaged weights"),
+    ],
+)
+def test_several_devices_refuse_what_only_one_can_teach(profile, ema, said):
+    with pytest.raises(OneDeviceError, match=f"for one device alone: .*{said}"):
         check_model(learner(small_model(), profile, seed=0), replicas=2, ema=ema)
 
 
-def test_several_devices_find_the_batch_normalization_within_a_gate():
-    from dmlkit.training.workers.step import check_model
+def test_several_devices_refuse_copies():
+    with pytest.raises(OneDeviceError, match="know copies"):
+        check_model(learner(small_model(copies=2), SMOKE, seed=0), replicas=2, ema=0.0)
 
-    with pytest.raises(UsageError, match="each one's own statistics"):
+
+def test_several_devices_find_the_batch_normalization_within_a_gate():
+    with pytest.raises(OneDeviceError, match="each device's own statistics"):
         check_model(small_model(gate_scores="context"), replicas=2, ema=0.0)

@@ -18,7 +18,8 @@ from dmlkit.predictions import Predictions, put_together
 from dmlkit.training.scoring import predict
 from dmlkit.training.workers.division import divide
 from dmlkit.training.workers.reading import Reading, pieces_of
-from dmlkit.training.workers.step import Scorer, Step, SummedAdam, check_model, spread_seeds, variables_of
+from dmlkit.training.workers.refusing import check_model
+from dmlkit.training.workers.step import Scorer, Step, SummedAdam, spread_seeds, variables_of
 from dmlkit.training.workers.team import Team
 
 PAIRS = ("scores", "correct", "true_labels")
@@ -58,7 +59,11 @@ class Replicas(Team):
         return self.most(math.ceil(videos / batch_size))
 
     def compile(self, model: keras.Model, *, learning_rate, clip_norm: float, ema: float, xla: bool) -> None:
-        """Give the model its optimiser, and the functions that all replicas run."""
+        """Give the model its optimiser, and the functions that all replicas run.
+
+        Raises:
+            OneDeviceError: Several would compute something else than one.
+        """
         check_model(model, replicas=self.replicas, ema=ema)
         model.optimizer = SummedAdam(learning_rate, clipnorm=clip_norm)
         self._step = Step(model, self.strategy, xla=xla)

@@ -19,9 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dmlkit.errors import UsageError
 from dmlkit.models import cross_entropy
-from dmlkit.training.tricks import Learner
 
 SEED = "seed_generator_state"
 
@@ -164,27 +162,3 @@ def spread_seeds(model: keras.Model, strategy: tf.distribute.Strategy, *, first:
         for place, own in enumerate(strategy.experimental_local_results(variable.value)):
             seed = own.numpy()
             own.assign(seed + np.array([first + place, 0], dtype=seed.dtype))
-
-
-def check_model(model: keras.Model, *, replicas: int, ema: float) -> None:
-    """Refuse what several replicas would compute otherwise than one device.
-
-    Raises:
-        UsageError: Names it.
-    """
-    if isinstance(model, Learner) or ema:
-        raise UsageError(
-            "Copies, teachers, blended videos, dropped modalities, smoothed labels and averaged weights are taught on "
-            "one device only. Use --strategy auto on a machine with one, or an experiment and a profile without them."
-        )
-    layers = list(model._flatten_layers())  # those within others too: a gate normalizes
-    if replicas > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
-        raise UsageError(
-            "Batch normalisation over several devices or workers would take each one's own statistics, not the "
-            "batch's. Use an experiment and a profile with the normalisation 'layer', or one device."
-        )
-    if any(layer.compute_dtype == "float16" for layer in layers):
-        raise UsageError(
-            "mixed_float16 scales the loss by what one device sees, and is not offered for several devices or "
-            "workers. Use mixed_bfloat16, or one device."
-        )

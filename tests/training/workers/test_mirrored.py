@@ -18,19 +18,24 @@ import dmlkit
 from dmlkit.errors import DmlkitError
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import SMOKE
+from dmlkit.training.workers import starting
 
 data, out, cases = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 for number, (level, experiment, profile, settings) in enumerate(cases):
     runs = {}
+    # How many GPUs `auto` is told of: where there are several, it begins with all devices.
+    starting.gpus = lambda found=settings.pop("gpus", 0): found
     for strategy in ("auto", "mirrored"):
         try:
             runs[strategy] = dmlkit.train(
                 Experiment(name="case", title="Case", chapter="none", **experiment),
                 data=data + ("/video" if level == "video" else ""), out=f"{out}/{number}-{strategy}",
-                profile=dataclasses.replace(SMOKE, **profile), progress="silent", strategy=strategy, **settings,
+                profile=dataclasses.replace(SMOKE, **profile), strategy=strategy,
+                **{"progress": "silent", **settings},
             )
         except DmlkitError as error:
-            print(json.dumps({"said": f"{strategy}: {error}"}))
+            trained = [run.record["strategy"] for run in runs.values()]
+            print(json.dumps({"said": f"{strategy}: {error}", "trained": trained}))
     if len(runs) == 2:
         one, two = (runs[strategy].model.get_weights() for strategy in runs)
         print(json.dumps({
@@ -42,7 +47,8 @@ for number, (level, experiment, profile, settings) in enumerate(cases):
 """
 
 
-def train(cases, data, out) -> list[dict]:
+def train(cases, data, out) -> list[dict | str]:
+    """What is told of each case, and the lines that are printed."""
     done = subprocess.run(
         [sys.executable, "-c", TRAIN, str(data), str(out), json.dumps(cases)],
         capture_output=True,
@@ -50,7 +56,7 @@ def train(cases, data, out) -> list[dict]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) if line.startswith("{") else line for line in done.stdout.splitlines()]
 
 
 def check(told):
@@ -71,8 +77,20 @@ MIXTURE = {"encoder": "none", "pooling": "last", "classifier": "mixture_of_exper
 def test_two_devices_train_as_one(generated, tmp_path):
     # Every kind of loss: of scores, of layers, of weights. A batch of 179 leaves one video for two devices.
     profile = {"batch_size": 179, "epochs": 3, "patience": 3, "clip_norm": 0.05}
-    (told,) = train([("frame", PROJECTION, profile, {})], generated, tmp_path)
+    told, line, *epochs, refused = train(
+        [
+            ("frame", PROJECTION, profile, {}),
+            ("video", {"copies": 2}, {"epochs": 1}, {"gpus": 2, "progress": "lines"}),
+        ],
+        generated,
+        tmp_path,
+    )
     check(told)
+    # Copies are for one device: `auto` takes one, and says so; who asks for several is refused.
+    assert line == "Trained on one of 2 devices: several devices do not know copies."
+    assert len(epochs) == 1
+    assert refused["trained"] == [{"name": "one device", "workers": 1, "replicas": 1}]
+    assert refused["said"].startswith("mirrored: This training is for one device alone: ")
 
 
 @pytest.mark.slow
@@ -105,8 +123,8 @@ def test_what_would_differ_is_refused_or_drawn_anew(generated, tmp_path):
         generated,
         tmp_path,
     )
-    assert batch["said"].startswith("mirrored: Batch normalisation over several devices")
-    assert half["said"].startswith("mirrored: mixed_float16")
+    assert "for one device alone: batch normalization" in batch["said"]
+    assert "for one device alone: mixed_float16" in half["said"]
     assert bfloat["losses"][0] == pytest.approx(bfloat["losses"][1], rel=0.02)
     assert dropout["difference"] > 1e-5
     assert dropout["losses"][0] == pytest.approx(dropout["losses"][1], rel=0.1)
