@@ -225,8 +225,23 @@ def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
     for line in in_few_lines(found.damaged):
         warnings.warn(line, stacklevel=2)
     rows = [as_row(run) for run in found.runs]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "path"])
+    table = as_frame(rows, columns=[*COLUMNS, "path"])
     return table.sort_values("gap", ascending=False, ignore_index=True, kind="stable")
+
+
+def as_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows as a table whose texts are Python's own.
+
+    Where pyarrow is installed, pandas keeps texts in its arrays, which take no half of a surrogate pair; the name of
+    a folder may hold one.
+    """
+    return pd.DataFrame(
+        {
+            column: pd.Series(values, dtype=object if any(isinstance(each, str) for each in values) else None)
+            for column in columns
+            for values in [[row.get(column) for row in rows]]
+        }
+    )
 
 
 def as_row(run: Run) -> dict:

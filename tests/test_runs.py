@@ -1,8 +1,11 @@
 """The folders that trainings leave: read, listed, and told from what is damaged or something else."""
 
 import json
+import os
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +78,12 @@ def test_what_is_hidden_or_not_finished_is_passed_by(tmp_path):
     assert len(list_runs(tmp_path)) == 1
     # Who names a hidden folder means it.
     assert len(list_runs(tmp_path / ".hidden")) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of folders are bytes on Linux")
+def test_a_folder_of_whatever_name_is_listed(tmp_path, leave_run):
+    run = leave_run(Path(os.fsdecode(os.fsencode(tmp_path) + b"/na\xefve")))
+    assert dmlkit.load_runs(tmp_path)["path"].tolist() == [str(run.path)]
 
 
 def test_links_lead_nowhere_twice(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from dmlkit.printable import shorten
+from dmlkit.runs import as_frame
 
 NUMBERS = (
     "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
@@ -32,8 +33,11 @@ def as_runs(runs) -> list:
 
 def as_rows(ladder: pd.DataFrame | list[dict]) -> pd.DataFrame:
     """The rows of `walk.ladder()`, `walk.beside()` or `walk.results()`, numbers as floats, titles as a column."""
-    frame = ladder.reset_index() if isinstance(ladder, pd.DataFrame) else pd.DataFrame(ladder)
-    frame = frame.reindex(columns=[*TEXTS, *NUMBERS])
+    columns = [*TEXTS, *NUMBERS]
+    if isinstance(ladder, pd.DataFrame):
+        frame = ladder.reset_index().reindex(columns=columns)
+    else:
+        frame = as_frame(ladder, columns=columns)
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
     return frame

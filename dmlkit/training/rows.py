@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from dmlkit.experiments import Missing, Rung
-from dmlkit.runs import Run
+from dmlkit.runs import Run, as_frame
 
 COLUMNS = (
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
@@ -53,4 +53,4 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
 
 def as_table(rows: Sequence[dict]) -> pd.DataFrame:
     """The rows under their titles; the columns are there without a row too."""
-    return pd.DataFrame(rows, columns=list(COLUMNS)).set_index("title")
+    return as_frame(rows, columns=list(COLUMNS)).set_index("title")
