@@ -10,7 +10,8 @@ from dmlkit.cli.options import FOLDER, data_option, on_fault_option
 from dmlkit.errors import UsageError
 
 SEVERAL = (
-    "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does."
+    "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does; one that "
+    "`dmlkit ensemble` left scores in the way it was combined."
 )
 
 
