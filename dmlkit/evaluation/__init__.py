@@ -54,7 +54,7 @@ from dmlkit.evaluation.precision import (
 from dmlkit.evaluation.ranking import hit_at_one, precision_at_equal_recall_rate
 from dmlkit.evaluation.top import TopK, TopPairs, top_k_pairs, top_pairs
 from dmlkit.evaluation.ways import WAYS, combine, overlap, weigh
-from dmlkit.evaluation.weighing import Weights
+from dmlkit.evaluation.weighing import Weights, shortlist
 
 __all__ = [
     "WAYS",
@@ -94,6 +94,7 @@ __all__ = [
     "precision_at_equal_recall_rate",
     "random_importance",
     "resampled_gaps",
+    "shortlist",
     "top_k_pairs",
     "top_pairs",
     "weigh",

@@ -111,7 +111,7 @@ def ranks(scores: ArrayLike) -> np.ndarray:
     scores = checked_scores(scores)
     order = np.argsort(-scores, axis=1, kind="stable")
     ordered = np.take_along_axis(scores, order, axis=1)
-    places = np.arange(scores.shape[1])
+    places = np.arange(scores.shape[1], dtype=np.int32)
     new = np.ones(scores.shape, bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     last = np.ones(scores.shape, bool)

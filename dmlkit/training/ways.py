@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from dmlkit.evaluation import WAYS, GlobalAveragePrecision, Measures, overlap, weigh
+from dmlkit.evaluation import (
+    WAYS,
+    TopPairs,
+    Weights,
+    combine,
+    gap_interval_of_pairs,
+    gap_of_pairs,
+    overlap,
+    shortlist,
+    top_pairs,
+)
+from dmlkit.predictions import Predictions
 from dmlkit.runs import Run
-from dmlkit.training.ensembling import combinable, combined, parts_of, side_by_side, tuning_of
+from dmlkit.training.ensembling import combinable, parts_of, side_by_side, tuning_of
 
 
 def compare_ways(runs: Sequence[Run | str | os.PathLike]) -> pd.DataFrame:
@@ -20,49 +31,65 @@ def compare_ways(runs: Sequence[Run | str | os.PathLike]) -> pd.DataFrame:
     what came of it.
 
     Args:
-        runs: At least two runs, or their folders, on the same data.
+        runs: Runs, or their folders, on the same data.
 
     Returns:
         The best member first, then the ways in the order of `evaluation.WAYS`: tuning GAP, validation GAP, its
-        interval, and the weights in the order of the runs.
+        interval, and the weights in the order of the runs. No row for fewer than two runs.
 
     Raises:
-        UsageError: Fewer than two runs, or runs on different data.
+        UsageError: Runs on different data, or of different videos.
 
     Paper: §Ensemble, Algorithm 2, which is the first way.
     """
+    columns = ["tuning GAP@20", "validation GAP@20", "from", "to", "weights"]
+    if len(runs) < 2:
+        return pd.DataFrame(columns=columns)
     members = combinable(runs)
     best = max(members, key=lambda run: run.tuning_gap)
     low, high = best.measures["gap_interval"]
     rows = {f"best member: {best.title}": (best.tuning_gap, best.gap, low, high, "–")}
     tuning, validation = tuning_of(members), [run.predictions for run in members]
+    looked_at = shortlist(parts_of(tuning))
+    weights = {by: way.weigh(looked_at) for by, way in WAYS.items()}
+    tuned, scored = _pairs(tuning, weights), _pairs(validation, weights)
     for by in WAYS:
-        weights = weigh(parts_of(tuning), by=by)
-        tuned, measures = GlobalAveragePrecision(), Measures(validation[0].num_classes)
-        for block in combined(tuning, weights, by=by).blocks():
-            tuned.update(block.scores, block.labels)
-        for block in combined(validation, weights, by=by).blocks():
-            measures.update(block.scores, block.labels)
-        interval = measures.gap_interval()
-        said = ", ".join(f"{weight:.2f}" for weight in weights.members)
-        rows[by] = tuned.result(), measures.result()["gap"], interval.low, interval.high, said
-    columns = ["tuning GAP@20", "validation GAP@20", "from", "to", "weights"]
+        interval = gap_interval_of_pairs(scored[by])
+        said = ", ".join(f"{weight:.2f}" for weight in weights[by].members)
+        rows[by] = gap_of_pairs(tuned[by]), gap_of_pairs(scored[by]), interval.low, interval.high, said
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def _pairs(parts: Sequence[Predictions], weights: Mapping[str, Weights]) -> dict[str, TopPairs]:
+    """Way → every video's best pairs, of scores as they would be stored; each score is widened once for all ways."""
+    found = {by: [] for by in weights}
+    for blocks in side_by_side(parts):
+        scores = [block.scores.astype(np.float32) for block in blocks]
+        for by, each in weights.items():
+            found[by].append(top_pairs(combine(scores, each, by=by).astype(np.float16), blocks[0].labels))
+    return {
+        by: TopPairs(
+            np.concatenate([pairs.scores for pairs in each]),
+            np.concatenate([pairs.correct for pairs in each]),
+            np.concatenate([pairs.true_labels for pairs in each]),
+        )
+        for by, each in found.items()
+    }
 
 
 def compare_members(runs: Sequence[Run | str | os.PathLike]) -> pd.DataFrame:
     """How alike runs are: what share of a video's 20 highest classes two of them have in common, on the tuning part.
 
     Args:
-        runs: At least two runs, or their folders, on the same data.
+        runs: Runs, or their folders, on the same data.
 
     Returns:
-        A row and a column a run, under their titles; 1 on the diagonal.
+        A row and a column a run, under their titles; 1 on the diagonal. Empty for fewer than two runs.
 
     Raises:
-        UsageError: Fewer than two runs, or runs on different data.
+        UsageError: Runs on different data, or of different videos.
     """
-    members = combinable(runs)
+    members = combinable(runs) if len(runs) > 1 else []
     shared = np.eye(len(members))
     for first in range(len(members)):
         for other in range(first):
