@@ -249,6 +249,7 @@ def _climb(
             max_frames=profile.max_frames,
             max_videos=profile.max_train_videos,
             on_fault=skipped,
+            balance=profile.class_balance,
         )
         saver = checkpoint.MidEpoch(folder, done, every=every if team.chief else math.inf)
         bar = show.callbacks(
