@@ -151,3 +151,17 @@ def test_how_alike_members_are(smoke_runs):
     assert 0 < shared < 1
     np.testing.assert_allclose(table, [[1, shared, 1], [shared, 1, shared], [1, shared, 1]])
     assert list(table.index) == list(table.columns) == [lr.title, attention.title, lr.title]
+
+
+def test_a_walk_keeps_ways_apart(smoke_runs, generated, tmp_path):
+    shutil.copytree(smoke_runs["lr"].path.parent, tmp_path / "runs")
+    walk = dmlkit.Walk(generated, profile="smoke", runs=tmp_path / "runs", progress="silent")
+    rungs = [
+        dmlkit.Ensemble(name="both", title="Both", members=("lr", "attention"), by=by)
+        for by in ("algorithm_2", "stacking")
+    ]
+    paths = {rung.by: walk.train(rung)["both"].path for rung in rungs}
+    assert len(set(paths.values())) == 2
+    assert {by: walk.find(rung).record["by"] for by, rung in zip(paths, rungs, strict=True)} == {
+        by: by for by in paths
+    }
