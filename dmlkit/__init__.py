@@ -5,7 +5,7 @@ the *notebooks* walk through runs in the paper's order; a *report* is those note
 
     dmlkit.data         shards in, batches out; the generated data set
     dmlkit.models       fusions, encoders, poolings, classifiers, on keras.ops alone
-    dmlkit.evaluation   GAP@20, mAP, Hit@1, PERR, bootstrap intervals, Algorithm 2, on numpy alone
+    dmlkit.evaluation   GAP@20, mAP, Hit@1, PERR, bootstrap intervals, ensembles, on numpy alone
     dmlkit.experiments  the ladder as values
     dmlkit.profiles     the conditions under which rungs are compared
     dmlkit.training     train, evaluate, combine; the walk up the ladder
@@ -41,7 +41,16 @@ _HOMES = {
     "dmlkit.models": ("attention_weights", "load_model"),
     "dmlkit.profiles": ("PROFILES", "Profile"),
     "dmlkit.runs": ("load_run", "load_runs"),
-    "dmlkit.training": ("Walk", "build_model", "ensemble", "evaluate", "submit", "train"),
+    "dmlkit.training": (
+        "Walk",
+        "build_model",
+        "compare_members",
+        "compare_ways",
+        "ensemble",
+        "evaluate",
+        "submit",
+        "train",
+    ),
 }
 _ROOMS = (
     "comparison",

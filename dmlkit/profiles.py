@@ -34,6 +34,8 @@ class Profile:
         clip_norm: Largest norm of each variable's gradient.
         label_smoothing: Share of each video's labels that is spread over all classes.
         mixup: α of the Beta(α, α) by which two videos and their labels are blended; 0 for none.
+        class_balance: How much more often videos of rare classes are shown, from 0, all alike, to 1, each class
+            about as often as any other.
         modality_dropout: Share of each modality's videos that are shown without it.
         ema: Decay of a moving average of the weights a step, which is what is scored and kept; 0 for none.
         teaching: Share of the labels that is the teachers' scores, where there are teachers.
@@ -65,6 +67,7 @@ class Profile:
     clip_norm: float = 1.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
+    class_balance: float = 0.0
     modality_dropout: float = 0.0
     ema: float = 0.0
     teaching: float = 0.5
@@ -192,9 +195,11 @@ def positive(profile: Profile) -> Profile:
             raise UsageError(
                 f"The profile's {name} must be at least 0 and below 1. Received: {name}={getattr(profile, name)!r}."
             )
-    if not 0 <= profile.teaching <= 1 or not profile.mixup >= 0:
-        raise UsageError(
-            "The profile's teaching must lie between 0 and 1, its mixup must not be below 0. Received: "
-            f"teaching={profile.teaching!r}, mixup={profile.mixup!r}."
-        )
+    for name in ("teaching", "class_balance"):
+        if not 0 <= getattr(profile, name) <= 1:
+            raise UsageError(
+                f"The profile's {name} must lie between 0 and 1. Received: {name}={getattr(profile, name)!r}."
+            )
+    if not profile.mixup >= 0:
+        raise UsageError(f"The profile's mixup must not be below 0. Received: mixup={profile.mixup!r}.")
     return profile

@@ -38,7 +38,17 @@ DOORS = {
     "plots": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "training"},
     "explorer": {"data", "models", "evaluation", "experiments", "profiles", "predictions", "runs", "plots"},
     "report": {"data", "evaluation", "experiments", "explorer", "profiles", "runs", "training", "plots"},
-    "cli": {"comparison", "data", "experiments", "profiles", "runs", "submission", "training", "report"},
+    "cli": {
+        "comparison",
+        "data",
+        "evaluation",
+        "experiments",
+        "profiles",
+        "runs",
+        "submission",
+        "training",
+        "report",
+    },
 }
 
 # Who may see the heavy libraries, a room or a folder within one; everybody else sees none of them.

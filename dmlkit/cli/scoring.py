@@ -11,7 +11,8 @@ from dmlkit.errors import UsageError
 from dmlkit.printable import counted
 
 SEVERAL = (
-    "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does."
+    "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does; one that "
+    "`dmlkit ensemble` left scores in the way it was combined."
 )
 
 

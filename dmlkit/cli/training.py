@@ -103,11 +103,23 @@ def train(
 @click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Folder of the ensemble.")
 @click.option("--name", default="ensemble", show_default=True, help="What it is called.")
-def ensemble(runs, out, name) -> None:
-    """Combine RUNS, each weighted by its GAP on the tuning part (the paper's Algorithm 2)."""
+@click.option(
+    "--by",
+    metavar="NAME",
+    default="algorithm_2",
+    show_default=True,
+    help="The way: algorithm_2 (weighted by GAP, the paper's), uniform, majority (votes for each video's 20 highest "
+    "classes), rank_mean (of the classes of a video), found (weights of the highest GAP), stacking (logistic "
+    "regression on the scores).",
+)
+def ensemble(runs, out, name, by) -> None:
+    """Combine RUNS into one run; what weights there are come from the tuning part."""
+    from dmlkit.evaluation import WAYS
+
+    choose(WAYS, by, what="way to combine")
     from dmlkit.training import ensemble as combine
 
-    run = combine(runs, out=out, name=name)
+    run = combine(runs, out=out, name=name, by=by)
     for member in run.record["members"]:
         click.echo(f"{member['weight']:.4f}  {member['name']}")
     click.echo(f"{run}\nThe ensemble is in {run.path}")

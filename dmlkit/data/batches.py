@@ -14,6 +14,7 @@ from itertools import islice
 
 import numpy as np
 
+from dmlkit.data import balance as balancing
 from dmlkit.data import order
 from dmlkit.data.faults import ADVICE, FRAMING, RecordFault, where
 from dmlkit.data.frames import FrameParser
@@ -53,6 +54,7 @@ class Batches:
     max_frames: int | None
     max_videos: int | None
     skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
+    balance: float = 0.0
     _faults: list[DataError] = field(default_factory=list, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
@@ -144,9 +146,17 @@ class Batches:
         if not self.shuffle:
             return order.in_order(taken, holds=holds)
         rng = np.random.default_rng([self.seed, self.epoch])
-        return order.shuffled(
-            order.side_by_side(taken, rng, holds=holds), order.window_of(self._mean_length), rng
-        )
+        records = order.side_by_side(taken, rng, holds=holds)
+        if self.balance:
+            records = balancing.repeated(records, self._copies(taken), rng)
+        return order.shuffled(records, order.window_of(self._mean_length), rng)
+
+    def _copies(self, taken: Sequence[tuple[str, int | None]]) -> dict[str, np.ndarray]:
+        """How often each record comes; found once for all epochs."""
+        known, key = self.dataset._copies, (*taken, self.balance)
+        if key not in known:
+            known[key] = balancing.copies_by_shard(self.dataset, taken, self.balance)
+        return known[key]
 
     def _sound(self, records: Sequence[order.Found]) -> Iterator:
         """The videos of the records that can be read; the others are left out, or raise."""
@@ -183,6 +193,7 @@ def make_batches(
     max_frames: int | None,
     max_videos: int | None,
     on_fault: str | Skipped,
+    balance: float = 0.0,
 ) -> Batches:
     """Check the numbers, then build; `Dataset.batches` documents them.
 
@@ -194,6 +205,11 @@ def make_batches(
     for name, (value, smallest) in least.items():
         if value is not None and value < smallest:
             raise UsageError(f"`{name}` must be at least {smallest}. Received: {name}={value}.")
+    if not 0 <= balance <= 1 or (balance and not shuffle):
+        raise UsageError(
+            "`balance` must lie between 0 and 1, and only a shuffled order can be balanced. "
+            f"Received: balance={balance}, shuffle={shuffle}."
+        )
     return Batches(
         dataset,
         split,
@@ -205,6 +221,7 @@ def make_batches(
         max_frames,
         max_videos,
         Skipped.of(on_fault),
+        balance,
     )
 
 

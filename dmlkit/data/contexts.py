@@ -33,12 +33,17 @@ def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> It
             if fault:
                 raise broken(shard, number, offset, fault)
             try:
-                yield _context(dataset, record)
+                yield context_of(dataset, record)
             except RecordFault as problem:
                 raise DataError(f"{where(shard, number, offset)}: {problem}") from problem
 
 
-def _context(dataset: Dataset, record: bytes) -> tuple[str, list[int]]:
+def context_of(dataset: Dataset, record: bytes) -> tuple[str, list[int]]:
+    """One record's id and classes.
+
+    Raises:
+        RecordFault: It is not what the data set says.
+    """
     try:
         if dataset.level == "video":
             context = messages.Example.FromString(record).features

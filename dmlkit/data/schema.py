@@ -88,6 +88,7 @@ class Dataset:
     truth_files: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _copies: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
 
     def batches(
         self,
@@ -101,6 +102,7 @@ class Dataset:
         max_frames: int | None = None,
         max_videos: int | None = None,
         on_fault: str | Skipped = RAISE,
+        balance: float = 0.0,
     ) -> Batches:
         """One epoch of a split, as dicts of numpy arrays.
 
@@ -119,6 +121,8 @@ class Dataset:
             max_frames: The most frames a video; None keeps all.
             max_videos: Only the first videos of the split, the same in every epoch and for every seed.
             on_fault: ``"raise"`` at the first faulty record, or ``"skip N"``: leave out at most N of them.
+            balance: Where shuffled, how much more often videos of rare classes come than those of common ones, from
+                0, each once, to 1, each class about as often as any other; as many as there are come in any case.
 
         Raises:
             UsageError: An unknown split, frame choice or policy, or a number out of range.
@@ -141,6 +145,7 @@ class Dataset:
             max_frames=max_frames,
             max_videos=max_videos,
             on_fault=on_fault,
+            balance=balance,
         )
 
     def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:

@@ -8,6 +8,8 @@
     bootstrap     what another draw of videos could have given
     compare       two systems on the same videos, several seeds of each
     ensemble      Algorithm 2: models weighted by their GAP
+    ways          the ways to combine models, and how alike two are
+    weighing      what each model is worth in an ensemble, found on the tuning part
     top           each video's k highest-scoring classes
     faithfulness  whether weights on frames say what a score rests on
 
@@ -51,8 +53,11 @@ from dmlkit.evaluation.precision import (
 )
 from dmlkit.evaluation.ranking import hit_at_one, precision_at_equal_recall_rate
 from dmlkit.evaluation.top import TopK, TopPairs, top_k_pairs, top_pairs
+from dmlkit.evaluation.ways import WAYS, combine, overlap, weigh
+from dmlkit.evaluation.weighing import Weights, shortlist
 
 __all__ = [
+    "WAYS",
     "ClassDifferences",
     "GapComparison",
     "GapDifference",
@@ -65,7 +70,9 @@ __all__ = [
     "TakingAway",
     "TopK",
     "TopPairs",
+    "Weights",
     "average_precision_by_class",
+    "combine",
     "compare_classes",
     "compare_gaps",
     "deletion_curve",
@@ -80,13 +87,16 @@ __all__ = [
     "mean_interval",
     "measure",
     "occlusion",
+    "overlap",
     "paired_gap_difference",
     "percentiles",
     "planted_precision",
     "precision_at_equal_recall_rate",
     "random_importance",
     "resampled_gaps",
+    "shortlist",
     "top_k_pairs",
     "top_pairs",
+    "weigh",
     "weighted_average",
 ]

@@ -56,6 +56,28 @@ BEYOND: dict[str, Rung] = by_name(
         gate_scores="context",
     ),
     Experiment(
+        name="chaining",
+        title="Mixture of experts, chained twice",
+        chapter="beyond",
+        pooling="mean",
+        classifier="chaining",
+    ),
+    Experiment(name="sru", title="Bidirectional SRU", chapter="beyond", encoder="sru"),
+    Experiment(
+        name="deep-bi-lstm",
+        title="Bi-LSTM, seven layers with short-cuts over temporal ResNet blocks",
+        chapter="beyond",
+        encoder="deep_bi_lstm",
+        layers=7,
+    ),
+    Experiment(
+        name="deep-bi-gru",
+        title="Bi-GRU, seven layers with short-cuts over temporal ResNet blocks",
+        chapter="beyond",
+        encoder="deep_bi_gru",
+        layers=7,
+    ),
+    Experiment(
         name="temporal-convolutions",
         title="Dilated convolutions over time",
         chapter="beyond",

@@ -69,14 +69,15 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """A rung that is made of runs: their scores, weighted by their GAP on the tuning part.
+    """A rung that is made of runs: their scores, combined in one of the ways of `evaluation.WAYS`.
 
-    Paper: §Ensemble, Algorithm 2.
+    Paper: §Ensemble, Algorithm 2 (weighted by the GAP on the tuning part), which is the default.
     """
 
     name: str
     title: str
     members: tuple[str, ...]
+    by: str = "algorithm_2"
     chapter: str = "ensemble"
     paper_gap: float | None = None
 

@@ -30,7 +30,9 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 RESERVED = (
     *("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts"),
-    *("heads", "clusters", "judged", "says", "copies", "side_by_side", "pooled"),
+    *("heads", "clusters", "judged", "says", "copies", "side_by_side", "pooled", "stages"),
+    *("chained", "chained_projection", "chained_length"),
+    *(f"{stage}_{layer}" for stage in ("first", "second") for layer in ("gates", "experts", "scores")),
 )
 """Names a modality cannot have: they are a batch's other entries, or layers."""
 
@@ -87,7 +89,7 @@ def build(
         pooling: A name in `POOLINGS`; at video level it must stay "last", there being nothing to pool.
         classifier: A name in `CLASSIFIERS`, or in `FRAME_CLASSIFIERS`; with one of these, which pool what they
             say of each frame, the pooling must stay "last", and the video be frames.
-        mixtures: Experts a class, for the classifier "mixture_of_experts".
+        mixtures: Experts a class, for the classifiers "mixture_of_experts" and "chaining".
         l2: Weight of the classifier's squared weights in the loss.
         attention_units: Size of the attention's u_t; None takes the states' size.
         heads: For the pooling "multi_head_attention".

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from dmlkit.models.stages import stages
+
 LAYER = "copies"
 
 
@@ -50,15 +52,25 @@ def joined(models: list[keras.Model], *, name: str) -> keras.Model:
 
 
 def apart(model: keras.Model) -> keras.Model:
-    """The model as it is trained: of one with copies their scores apart, so that each learns by itself.
+    """The model as it is trained: copies' and stages' scores apart, so that each follows the labels by itself.
 
     Args:
         model: A model of `build`.
 
     Returns:
-        The model itself where it has no copies, else one of the same weights whose scores are (batch, copies,
-        classes).
+        The model itself where it has neither copies nor stages (`dmlkit.models.stages`), else one of the same
+        weights whose scores are (batch, copies * stages, classes).
     """
+    name = f"{model.name}_apart"
     if LAYER not in {layer.name for layer in model.layers}:
-        return model
-    return keras.Model(model.input, model.get_layer(LAYER).input, name=f"{model.name}_apart")
+        scores = stages(model)
+        if len(scores) == 1:
+            return model
+        return keras.Model(model.input, SideBySide(dtype="float32", name="side_by_side")(scores), name=name)
+    side_by_side = model.get_layer(LAYER).input
+    copies = [tensor._keras_history.operation for tensor in model.get_layer("side_by_side").input]
+    each = [apart(copy) for copy in copies]
+    if each == copies:
+        return keras.Model(model.input, side_by_side, name=name)
+    scores = [copy(model.input) for copy in each]
+    return keras.Model(model.input, keras.layers.Concatenate(axis=1, name="stages")(scores), name=name)

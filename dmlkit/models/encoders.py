@@ -15,28 +15,22 @@ the two of the paper's equations.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import keras
 
 from dmlkit.models import temporal
-from dmlkit.models.frames import LastFrame, ReverseFrames
+from dmlkit.models.frames import LastFrame
 from dmlkit.models.paper_gru import paper_gru_layer
 from dmlkit.models.peephole import peephole_lstm_layer
 from dmlkit.models.recurrent import GRU, LSTM
-
-
-class Encoded(NamedTuple):
-    """What an encoder gives to the pooling.
-
-    Attributes:
-        states: (batch, time, size), one state for each frame; (batch, size) at video level.
-        last: (batch, size), what is known at the end: the state at the last valid frame, and for a
-            bidirectional encoder the forward state there joined with the backward state at the first frame.
-    """
-
-    states: keras.KerasTensor
-    last: keras.KerasTensor
+from dmlkit.models.sru import sru_layer
+from dmlkit.models.stacks import (
+    Encoded,
+    bidirectional,
+    one_direction,
+    shortcut_bidirectional,
+    stack,
+    two_directions,
+)
 
 
 def rnn_layer(units, *, name):
@@ -54,53 +48,6 @@ def gru_layer(units, *, name):
     return GRU(units, return_sequences=True, reset_after=True, name=name)
 
 
-def _between(states, *, dropout, name):
-    return keras.layers.Dropout(dropout, name=name)(states) if dropout else states
-
-
-def _stack(make, frames, *, units, layers, dropout, name):
-    """`layers` layers over each other: the states of the top one."""
-    if layers == 1:
-        return make(units, name=name)(frames)
-    states = frames
-    for place in range(1, layers + 1):
-        if place > 1:
-            states = _between(states, dropout=dropout, name=f"{name}_dropout_{place - 1}")
-        states = make(units, name=f"{name}_{place}")(states)
-    return states
-
-
-def _one_direction(make, frames, num_frames, *, units, layers, dropout, name):
-    states = _stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
-    return Encoded(states, LastFrame(name=f"{name}_last")(states, num_frames))
-
-
-def _two_directions(make, frames, num_frames, *, units, layers, dropout, name):
-    """A stack over the frames and an independent one over the reversed frames, joined at the end."""
-    reverse = ReverseFrames(name=f"{name}_reverse")
-    last = LastFrame(name=f"{name}_last")
-    sizes = {"units": units, "layers": layers, "dropout": dropout}
-    forward = _stack(make, frames, name=f"{name}_forward", **sizes)
-    backward = _stack(make, reverse(frames, num_frames), name=f"{name}_backward", **sizes)
-    states = keras.layers.Concatenate(name=name)([forward, reverse(backward, num_frames)])
-    # Read backwards, the first frame is the last: both directions end at the same place.
-    ends = [last(forward, num_frames), last(backward, num_frames)]
-    return Encoded(states, keras.layers.Concatenate(name=f"{name}_ends")(ends))
-
-
-def _bidirectional(make, frames, num_frames, *, units, layers, dropout, name):
-    """Stacked bidirectional layers, each seeing both directions of the one below."""
-    states = frames
-    for place in range(1, layers + 1):
-        if place > 1:
-            states = _between(states, dropout=dropout, name=f"{name}_dropout_{place - 1}")
-        encoded = _two_directions(
-            make, states, num_frames, units=units, layers=1, dropout=0.0, name=f"{name}_{place}"
-        )
-        states = encoded.states
-    return encoded
-
-
 def none(frames, num_frames, *, units, layers, dropout, name):
     """The frames as they are."""
     return Encoded(frames, _last_of(frames, num_frames, name=name))
@@ -115,7 +62,7 @@ def dense(frames, num_frames, *, units, layers, dropout, name):
     def make(units, *, name):
         return keras.layers.Dense(units, activation="relu", name=name)
 
-    states = _stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
+    states = stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
     return Encoded(states, _last_of(states, num_frames, name=name))
 
 
@@ -135,7 +82,7 @@ def hidden(frames, num_frames, *, units, layers, dropout, name):
 
         return layer
 
-    states = _stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
+    states = stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
     return Encoded(states, _last_of(states, num_frames, name=name))
 
 
@@ -162,7 +109,7 @@ def rnn(frames, num_frames, *, units, layers, dropout, name):
 
     Paper: §RNN, s_t = f(U x_t + W s_{t-1}); its softmax is the classifier here, a multi-label sigmoid.
     """
-    return _one_direction(
+    return one_direction(
         rnn_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
     )
 
@@ -172,7 +119,7 @@ def lstm(frames, num_frames, *, units, layers, dropout, name):
 
     Paper: §LSTM. Differs from the paper: without its peephole connections, which cuDNN does not know.
     """
-    return _one_direction(
+    return one_direction(
         lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
     )
 
@@ -182,7 +129,7 @@ def peephole_lstm(frames, num_frames, *, units, layers, dropout, name):
 
     Paper: §LSTM, the equations of i_t, f_t, c_t, o_t and h_t.
     """
-    return _one_direction(
+    return one_direction(
         peephole_lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
     )
 
@@ -192,7 +139,7 @@ def bi_lstm(frames, num_frames, *, units, layers, dropout, name):
 
     Paper: §Bi-LSTM, "two-layer stacked", read as is usual.
     """
-    return _bidirectional(
+    return bidirectional(
         lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
     )
 
@@ -202,7 +149,7 @@ def bi_lstm_separate(frames, num_frames, *, units, layers, dropout, name):
 
     Paper: §Bi-LSTM, "for each direction, the model uses two layers", taken by the letter.
     """
-    return _two_directions(
+    return two_directions(
         lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
     )
 
@@ -212,7 +159,7 @@ def bi_gru(frames, num_frames, *, units, layers, dropout, name):
 
     Paper: §Bi-GRU. Differs from the paper: with a bias, and the reset after the product, as cuDNN has it.
     """
-    return _bidirectional(
+    return bidirectional(
         gru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
     )
 
@@ -222,9 +169,42 @@ def paper_gru(frames, num_frames, *, units, layers, dropout, name):
 
     Paper: §Bi-GRU, the equations of r_t, z_t, ĥ_t and h_t; its y_t is the classifier.
     """
-    return _bidirectional(
+    return bidirectional(
         paper_gru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
     )
+
+
+def sru(frames, num_frames, *, units, layers, dropout, name):
+    """Stacked bidirectional layers of the simple recurrent unit: size 2 * units; see `dmlkit.models.sru`.
+
+    Paper: §Future work (Lei et al. 2018).
+    """
+    return bidirectional(
+        sru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
+    )
+
+
+def deep_bi_lstm(frames, num_frames, *, units, layers, dropout, name):
+    """Bidirectional LSTM layers with short-cuts over temporal ResNet blocks: size 2 * units.
+
+    Paper: §Related work (Li et al. 2017, of whose layers there are 7). Differs from theirs: see `_deep`.
+    """
+    return _deep(lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
+
+
+def deep_bi_gru(frames, num_frames, *, units, layers, dropout, name):
+    """Bidirectional GRU layers with short-cuts over temporal ResNet blocks: size 2 * units.
+
+    Paper: §Related work (Li et al. 2017, of whose layers there are 7). Differs from theirs: see `_deep`.
+    """
+    return _deep(gru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
+
+
+def _deep(make, frames, num_frames, *, units, layers, dropout, name):
+    """Li et al.'s two, one over the other. Their short-cuts are joined and go through a layer; these are added."""
+    read = temporal.residual_blocks(frames, num_frames, units=2 * units, name=f"{name}_block")
+    sizes = {"units": units, "layers": layers, "dropout": dropout}
+    return shortcut_bidirectional(make, read, num_frames, name=name, **sizes)
 
 
 ENCODERS = {
@@ -240,6 +220,9 @@ ENCODERS = {
     "paper_gru": paper_gru,
     "temporal_convolutions": temporal_convolutions,
     "transformer": transformer,
+    "sru": sru,
+    "deep_bi_lstm": deep_bi_lstm,
+    "deep_bi_gru": deep_bi_gru,
 }
 """Name → function as the head of this file describes it."""
 

@@ -13,6 +13,12 @@ from dmlkit.models.frames import frame_mask
 KERNEL = 5
 """Frames that a convolution reads at once."""
 
+BLOCKS = 2
+"""Temporal ResNet blocks under a deep recurrent encoder."""
+
+BLOCK_KERNEL = 3
+"""Frames that each of a block's two convolutions reads at once."""
+
 HEADS = 4
 """Heads of the Transformer's attention."""
 
@@ -116,6 +122,26 @@ def convolutions(frames, num_frames, *, units, layers, dropout, name):
         )(read)
         read = _dropped(read, dropout, name=f"{name}_dropout_{place}")
         states = keras.layers.Add(name=f"{name}_add_{place}")([states, read])
+    return states
+
+
+def residual_blocks(frames, num_frames, *, units, name):
+    """Temporal ResNet blocks, each two convolutions and a short-cut around them: (batch, time, units).
+
+    Paper: §Related work (Li et al. 2017). Differs from theirs: normalized frame by frame instead of over the batch,
+    so that padding has no part in it, and before the convolutions, so that nothing stands in the short-cut's way.
+    """
+    states = keras.layers.Dense(units, name=f"{name}_in")(frames)
+    for place in range(1, BLOCKS + 1):
+        read = states
+        for part in ("first", "second"):
+            layer = f"{name}_{place}_{part}"
+            read = keras.layers.LayerNormalization(name=f"{layer}_normalization")(read)
+            read = keras.layers.ReLU(name=f"{layer}_relu")(read)
+            # Before each convolution anew: it writes into the padding what the next one would read.
+            read = ValidFrames(name=f"{layer}_valid")(read, num_frames)
+            read = keras.layers.Conv1D(units, BLOCK_KERNEL, padding="same", name=layer)(read)
+        states = keras.layers.Add(name=f"{name}_{place}_add")([states, read])
     return states
 
 

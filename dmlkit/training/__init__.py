@@ -14,10 +14,13 @@ from dmlkit.training.scoring import predict
 from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
 from dmlkit.training.submitting import submit
 from dmlkit.training.walk import Walk
+from dmlkit.training.ways import compare_members, compare_ways
 
 __all__ = [
     "Walk",
     "build_model",
+    "compare_members",
+    "compare_ways",
     "ensemble",
     "evaluate",
     "frame_study",

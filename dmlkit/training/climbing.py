@@ -110,6 +110,7 @@ class Climb:
             max_frames=self.profile.max_frames,
             max_videos=self.profile.max_train_videos,
             on_fault=self.skipped,
+            balance=self.profile.class_balance,
         )
         bar = self.show.callbacks(
             title=self.title,

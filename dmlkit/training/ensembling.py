@@ -1,25 +1,27 @@
 """An ensemble of finished runs, from their stored scores: no model is needed.
 
-Paper: §Ensemble, Algorithm 2.
+Paper: §Ensemble, Algorithm 2, and other ways to combine beside it (`evaluation.WAYS`).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from dmlkit.errors import UsageError
-from dmlkit.evaluation import gap_weights, weighted_average
+from dmlkit.errors import UsageError, choose
+from dmlkit.evaluation import WAYS, Weights, combine, weigh
 from dmlkit.experiments import Ensemble
-from dmlkit.predictions import Predictions, put_together
+from dmlkit.predictions import Block, Predictions, put_together
 from dmlkit.runs import Run, load_run
 from dmlkit.training.folder import existing_run, finish, make_folder
 from dmlkit.training.provenance import fingerprint, version_of
+
+ALGORITHM_2 = "algorithm_2"
 
 
 def ensemble(
@@ -28,43 +30,46 @@ def ensemble(
     out: str | os.PathLike,
     name: str = "ensemble",
     title: str | None = None,
+    by: str = ALGORITHM_2,
 ) -> Run:
-    """Average the scores of runs, each weighted by its GAP on the tuning part.
+    """Combine the scores of runs; what weights there are come from the tuning part, never from what is reported.
 
     Args:
         runs: At least two runs, or their folders, on the same data.
         out: The folder of the ensemble, which is a run too.
         name, title: What it is called.
+        by: The way, a name of `evaluation.WAYS`.
 
     Returns:
-        The ensemble's run: its record names the members and their weights.
+        The ensemble's run: its record names the way, the members and their weights.
 
     Raises:
-        UsageError: Fewer than two runs, runs on different data, or a folder that holds another run.
+        UsageError: An unknown way, fewer than two runs, runs on different data, or a folder that holds another run.
 
     Paper: §Ensemble, Algorithm 2 (α_i = GAP_i / Σ GAP; the score of a class is Σ α_i S_i).
     """
     since = time.monotonic()
-    members = [run if isinstance(run, Run) else load_run(run) for run in runs]
-    if len(members) < 2:
-        raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
-    _same_data(members)
-    rung = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members))
-    mark = ensemble_mark(name, [run.record["fingerprint"] for run in members])
+    choose(WAYS, by, what="way to combine")
+    members = combinable(runs)
+    rung = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members), by=by)
+    mark = ensemble_mark(name, [run.record["fingerprint"] for run in members], by=by)
     folder = Path(out)
     if finished := existing_run(folder, mark=mark, what=name):
         return finished
-    weights = gap_weights([run.tuning_gap for run in members])
-    tuning = _combine([Predictions.load(run.path / "tuning.npz") for run in members], weights)
-    validation = _combine([run.predictions for run in members], weights)
+    held_out = tuning_of(members)
+    weights = weigh(parts_of(held_out), by=by)
+    tuning = combined(held_out, weights, by=by)
+    validation = combined([run.predictions for run in members], weights, by=by)
     first = members[0].record
     record = {
         "kind": "ensemble",
         "fingerprint": mark,
         "experiment": rung.to_record(),
+        "by": by,
+        "bias": weights.bias,
         "members": [
             {"name": run.name, "path": os.path.relpath(run.path, folder), "weight": float(weight)}
-            for run, weight in zip(members, weights, strict=True)
+            for run, weight in zip(members, weights.members, strict=True)
         ],
         "profile": first["profile"],
         "seed": first["seed"],
@@ -85,9 +90,28 @@ def ensemble(
     return finish(folder, record, tuning=tuning, validation=validation)
 
 
-def ensemble_mark(name: str, members: Sequence[str]) -> str:
-    """The fingerprint of an ensemble: its name and the fingerprints of its members."""
-    return fingerprint(ensemble=name, members=list(members), version=version_of("dmlkit"))
+def ensemble_mark(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:
+    """The fingerprint of an ensemble: its name, the fingerprints of its members and the way they are combined."""
+    way = {} if by == ALGORITHM_2 else {"by": by}
+    return fingerprint(ensemble=name, members=list(members), version=version_of("dmlkit"), **way)
+
+
+def combinable(runs: Sequence[Run | str | os.PathLike]) -> list[Run]:
+    """The runs, opened.
+
+    Raises:
+        UsageError: Fewer than two, or runs on different data.
+    """
+    members = [run if isinstance(run, Run) else load_run(run) for run in runs]
+    if len(members) < 2:
+        raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
+    _same_data(members)
+    return members
+
+
+def tuning_of(members: Sequence[Run]) -> list[Predictions]:
+    """What each run said of the tuning part."""
+    return [Predictions.load(run.path / "tuning.npz") for run in members]
 
 
 def _same_data(members: Sequence[Run]) -> None:
@@ -102,22 +126,45 @@ def _same_data(members: Sequence[Run]) -> None:
                 )
 
 
-def _combine(parts: Sequence[Predictions], weights: np.ndarray) -> Predictions:
-    first = parts[0]
-    aligned = [_in_order_of(first.ids, part) for part in parts]
+def combined(parts: Sequence[Predictions], weights: Weights, *, by: str) -> Predictions:
+    """The ensemble's predictions, from those of its members on one part, some videos at a time.
+
+    Args:
+        parts: Each member's.
+        weights, by: As for `evaluation.combine`.
+
+    Raises:
+        UsageError: The members scored different videos.
+    """
     # Where members kept their highest scores only, those of all of them together are what is left.
     kept = sum(part.kept or 0 for part in parts)
     blocks = (
         blocks[0]._replace(
-            scores=weighted_average((block.scores for block in blocks), weights).astype(np.float16)
+            scores=combine((block.scores for block in blocks), weights, by=by).astype(np.float16)
         )
-        for blocks in zip(*(part.blocks() for part in aligned), strict=True)
+        for blocks in side_by_side(parts)
     )
-    return put_together(blocks, kept=min(kept, first.num_classes) if kept else None)
+    return put_together(blocks, kept=min(kept, parts[0].num_classes) if kept else None)
+
+
+def parts_of(parts: Sequence[Predictions]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+    """The members' scores and the labels, some videos at a time, as `evaluation.weigh` takes them."""
+    for blocks in side_by_side(parts):
+        yield [block.scores for block in blocks], blocks[0].labels
+
+
+def side_by_side(parts: Sequence[Predictions]) -> Iterator[tuple[Block, ...]]:
+    """Each member's blocks of the same videos, in the order of the first.
+
+    Raises:
+        UsageError: The members scored different videos.
+    """
+    aligned = [_in_order_of(parts[0].ids, part) for part in parts]
+    return zip(*(part.blocks() for part in aligned), strict=True)
 
 
 def _in_order_of(ids: np.ndarray, part: Predictions) -> Predictions:
     turned = part.in_order_of(ids)
     if turned is None:
-        raise UsageError("The runs scored different videos, so their scores cannot be averaged.")
+        raise UsageError("The runs scored different videos, so their scores cannot be combined.")
     return turned

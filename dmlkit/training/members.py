@@ -1,4 +1,4 @@
-"""Finished runs that score together: one run, or several weighted as in Algorithm 2, over one reading of the data.
+"""Finished runs that score together, each ensemble in its own way, over one reading of the data.
 
 Paper: §Ensemble, Algorithm 2.
 """
@@ -7,24 +7,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import gap_weights, weighted_average
+from dmlkit.evaluation import WAYS, Weights, combine, gap_weights, weighted_average
 from dmlkit.predictions import Block, score_batches
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run
+from dmlkit.training.ensembling import ALGORITHM_2
 from dmlkit.training.scoring import batch_size, scorer
+
+# Weighted means of weighted means are one.
+MEAN = WAYS[ALGORITHM_2].combine
 
 
 class Member(NamedTuple):
-    """A training, and its share of the scores."""
+    """A training, and its share of the scores.
+
+    Where it is an ensemble whose way is no weighted mean, `below` are its members, `by` and `bias` how they are
+    combined; one whose way is a weighted mean is its members, with the product of both weights.
+    """
 
     run: Run
     weight: float
+    below: tuple[Member, ...] = ()
+    by: str = ALGORITHM_2
+    bias: float = 0.0
 
 
 def members_of(runs: Run | str | os.PathLike | Sequence[Run | str | os.PathLike]) -> list[Member]:
@@ -32,7 +44,7 @@ def members_of(runs: Run | str | os.PathLike | Sequence[Run | str | os.PathLike]
 
     Args:
         runs: A run or its folder; several are weighted by their GAP on the tuning part. An ensemble's members are
-            those its record names, with the weights it names.
+            those its record names, with the way and the weights it names.
 
     Raises:
         UsageError: No run.
@@ -53,22 +65,32 @@ def _below(run: Run, weight: float, above: tuple) -> list[Member]:
     here = run.path.resolve()
     found = []
     try:
+        # What was written before there was another way names none.
+        by, bias = run.record.get("by", ALGORITHM_2), float(run.record.get("bias", 0.0))
         named = [
             (each["name"], run.path / each["path"], float(each["weight"])) for each in run.record["members"]
         ]
+        is_mean = WAYS[by].combine is MEAN
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(
-            f"{run.path} is an ensemble whose record does not name its members ({error!r})."
+            f"{run.path} is an ensemble whose record does not name its members or a way that is known ({error!r})."
         ) from error
     for name, path, share in named:
         member = load_run(path)
-        if member.name != name or path.resolve() in (here, *above) or not 0 <= share <= 1:
+        # Only a mean has shares: those of `stacking` may be negative.
+        fits = 0 <= share <= 1 if is_mean else isfinite(share) and isfinite(bias)
+        if member.name != name or path.resolve() in (here, *above) or not fits:
             raise DataError(
                 f"{run.path} is an ensemble of {name!r} at {path}, but another run is there now. Combine its runs "
                 "anew with `dmlkit ensemble`."
             )
-        found += _below(member, weight * share, (*above, here))
-    return found
+        found += _below(member, weight * share if is_mean else share, (*above, here))
+    return found if is_mean else [Member(run, float(weight), tuple(found), by, bias)]
+
+
+def trainings(members: Sequence[Member]) -> list[Run]:
+    """Those that score, in the order in which `score_blocks` asks them."""
+    return [run for member in members for run in (trainings(member.below) if member.below else [member.run])]
 
 
 def check_fit(members: Sequence[Member], dataset) -> None:
@@ -78,7 +100,7 @@ def check_fit(members: Sequence[Member], dataset) -> None:
         UsageError: Other features, classes or level.
     """
     features = {name: feature.size for name, feature in dataset.features.items()}
-    for run in (member.run for member in members):
+    for run in trainings(members):
         for what, trained, given in (
             ("features", run.record["data"]["features"], features),
             ("classes", run.record["data"]["num_classes"], dataset.num_classes),
@@ -101,7 +123,7 @@ def score_blocks(
 ) -> Iterator[Block]:
     """The scores of a part, some videos at a time; memory does not grow with their number.
 
-    Those of several members are Σ α_i S_i of their scores at half precision, which is what is stored of them: an
+    Those of several members are combined from their scores at half precision, which is what is stored of them: an
     ensemble scores as it was measured. Members that read the same frames share one reading.
 
     Args:
@@ -117,7 +139,8 @@ def score_blocks(
 
     Paper: §Ensemble, Algorithm 2.
     """
-    profiles = [Profile.from_record(member.run.record["profile"]) for member in members]
+    runs = trainings(members)
+    profiles = [Profile.from_record(run.record["profile"]) for run in runs]
     settings = [(profile.frame_choice, profile.max_frames) for profile in profiles]
     size = min(batch_size(dataset, frames) for _, frames in settings)
     skipped = Skipped.of(on_fault)
@@ -132,16 +155,27 @@ def score_blocks(
         )
         for choice, frames in settings
     }
-    scorers = [scorer(member.run.model) for member in members]
-    weights = [member.weight for member in members]
+    scorers = [scorer(run.model) for run in runs]
 
     def score(batch: dict) -> np.ndarray:
         found = [each(batch[own]) for each, own in zip(scorers, settings, strict=True)]
         if len(found) == 1 or not all(np.isfinite(scores).all() for scores in found):
             return found[0] if len(found) == 1 else np.full_like(found[0], np.nan)
-        return weighted_average((scores.astype(np.float16) for scores in found), weights)
+        return _together(members, iter(found))
 
     return score_batches(_side_by_side(readings), score)
+
+
+def _together(members: Sequence[Member], found: Iterator[np.ndarray]) -> np.ndarray:
+    """Σ α_i S_i, where each training's scores are the next of those found."""
+    return weighted_average((_one(member, found) for member in members), [each.weight for each in members])
+
+
+def _one(member: Member, found: Iterator[np.ndarray]) -> np.ndarray:
+    if not member.below:
+        return next(found).astype(np.float16)
+    weights = Weights(np.array([each.weight for each in member.below]), member.bias)
+    return combine((_one(each, found) for each in member.below), weights, by=member.by).astype(np.float16)
 
 
 def _side_by_side(readings: dict[tuple, Iterable[dict]]) -> Iterator[dict]:

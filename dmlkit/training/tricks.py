@@ -143,7 +143,7 @@ class Learner(keras.Model):
             labels = (1.0 - self.teaching) * labels + self.teaching * y_pred["soft"]
         if self.label_smoothing:
             labels = smoothed(labels, self.label_smoothing)
-        if len(scores.shape) == 3:  # copies, each of which learns by itself
+        if len(scores.shape) == 3:  # copies or stages, each of which learns by itself
             labels = labels[:, None, :]
         return super().compute_loss(x=x, y=labels, y_pred=scores, sample_weight=sample_weight)
 

@@ -149,7 +149,7 @@ class Walk:
             if run := self._trained(rung):  # by whoever held it before
                 return run
             if combined:
-                return ensemble(members, out=folder, name=rung.name, title=rung.title)
+                return ensemble(members, out=folder, name=rung.name, title=rung.title, by=rung.by)
             print(f"{rung.title}:")
             return train(
                 rung,
@@ -170,7 +170,7 @@ class Walk:
 
     def _mark(self, rung: Experiment | Ensemble) -> str:
         if isinstance(rung, Ensemble):
-            return ensemble_mark(rung.name, [self._mark(find(name)) for name in rung.members])
+            return ensemble_mark(rung.name, [self._mark(find(name)) for name in rung.members], by=rung.by)
         return training_mark(
             rung,
             self.dataset,

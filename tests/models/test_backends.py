@@ -130,7 +130,7 @@ def test_what_tensorflow_trained_scores_and_learns_the_same_elsewhere(
 
 
 # Quick enough where every shape is compiled anew. All of it: `KERAS_BACKEND=jax pytest tests/models`.
-SUITE = ("encoders", "frames", "fusions", "inputs", "losses", "poolings", "classifiers", "recurrent")
+SUITE = ("encoders", "frames", "fusions", "inputs", "losses", "poolings", "classifiers", "recurrent", "sru")
 
 
 @only_here

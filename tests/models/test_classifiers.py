@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dmlkit.models.classifiers import CLASSIFIERS
+from dmlkit.models.classifiers import CHAINED, CLASSIFIERS
 
 POOLED = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
 
@@ -46,6 +46,35 @@ def test_mixture_of_experts_by_hand(mixtures, randomize):
             columns = [place * mixtures + m for m in range(mixtures)]
             says = [_sigmoid(s @ experts[:, column] + bias[column]) for column in columns]
             assert got[video, place] == pytest.approx(shares[:-1] @ says, abs=1e-5)
+
+
+def _experts(s, gates, experts, bias, *, mixtures):
+    """Σ_m softmax(gates)_m σ(experts)_m class by class, the last gate for an expert that says no."""
+    scores = np.zeros(3)
+    for place in range(3):
+        logits = s @ gates[:, place * (mixtures + 1) : (place + 1) * (mixtures + 1)]
+        columns = slice(place * mixtures, (place + 1) * mixtures)
+        shares = np.exp(logits) / np.exp(logits).sum()
+        scores[place] = shares[:-1] @ _sigmoid(s @ experts[:, columns] + bias[columns])
+    return scores
+
+
+@pytest.mark.parametrize("mixtures", [1, 3])
+def test_chaining_by_hand(mixtures, randomize):
+    model = randomize(_model("chaining", mixtures=mixtures))
+    weights = {
+        name: model.get_layer(name).get_weights()
+        for name in ("first_gates", "first_experts", "chained_projection", "second_gates", "second_experts")
+    }
+    kernel, bias = weights["chained_projection"]
+    assert kernel.shape == (3, CHAINED)
+    got = np.asarray(model(POOLED))
+    for video, s in enumerate(POOLED):
+        first = _experts(s, *weights["first_gates"], *weights["first_experts"], mixtures=mixtures)
+        said = np.maximum(first @ kernel + bias, 0.0)
+        both = np.concatenate([s, said / np.linalg.norm(said)])
+        second = _experts(both, *weights["second_gates"], *weights["second_experts"], mixtures=mixtures)
+        np.testing.assert_allclose(got[video], second, atol=1e-5)
 
 
 def test_penalty_is_on_the_kernels_alone(randomize):

@@ -90,6 +90,20 @@ def paper_gru(x, weights):
     return np.stack(states)
 
 
+def sru(x, weights):
+    """Step by step; where the sizes differ, x goes through a projection of its own."""
+    kernel, (v_f, v_r), bias = weights
+    w, w_f, w_r, *projection = np.split(kernel, kernel.shape[1] // UNITS, axis=1)
+    b_f, b_r = np.split(bias, 2)
+    c, states = np.zeros(UNITS), []
+    for x_t in x:
+        f = _sigmoid(x_t @ w_f + v_f * c + b_f)
+        r = _sigmoid(x_t @ w_r + v_r * c + b_r)
+        c = f * c + (1 - f) * (x_t @ w)
+        states.append(r * c + (1 - r) * (x_t @ projection[0] if projection else x_t))
+    return np.stack(states)
+
+
 def _weights(model, name):
     return [weight.numpy().astype(np.float64) for weight in model.get_layer(name).weights]
 
@@ -126,6 +140,41 @@ def _separate(cell):
     return run
 
 
+def _layer_norm(x, weights):
+    gain, shift = weights
+    x = x - x.mean(-1, keepdims=True)
+    return gain * x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-3) + shift
+
+
+def _convolve(x, weights):
+    """Each frame with the one before and the one after it; beyond the video there are zeros."""
+    (before, here, after), bias = weights
+    wide = np.concatenate([np.zeros((1, x.shape[1])), x, np.zeros((1, x.shape[1]))])
+    return wide[:-2] @ before + wide[1:-1] @ here + wide[2:] @ after + bias
+
+
+def _deep(cell):
+    def run(model, x):
+        kernel, bias = _weights(model, "encoder_block_in")
+        x = x @ kernel + bias
+        for place in (1, 2):
+            read = x
+            for part in ("first", "second"):
+                name = f"encoder_block_{place}_{part}"
+                read = np.maximum(_layer_norm(read, _weights(model, f"{name}_normalization")), 0)
+                read = _convolve(read, _weights(model, name))
+            x = x + read
+        last = 0
+        for place in (1, 2):
+            forward = cell(x, _weights(model, f"encoder_{place}_forward"))
+            backward = cell(x[::-1], _weights(model, f"encoder_{place}_backward"))[::-1]
+            x = x + np.concatenate([forward, backward], axis=-1)
+            last = last + np.concatenate([forward[-1], backward[0]])
+        return x, last
+
+    return run
+
+
 def _dense(model, x):
     for place in (1, 2):
         kernel, bias = _weights(model, f"encoder_{place}")
@@ -143,6 +192,9 @@ REFERENCES = {
     "bi_lstm_separate": _separate(lstm),
     "bi_gru": _bidirectional(gru),
     "paper_gru": _bidirectional(paper_gru),
+    "sru": _bidirectional(sru),
+    "deep_bi_lstm": _deep(lstm),
+    "deep_bi_gru": _deep(gru),
 }
 
 

@@ -1,4 +1,4 @@
-"""Algorithm 2 over runs, from their stored scores."""
+"""Ensembles of runs, from their stored scores: Algorithm 2 and the other ways."""
 
 import json
 import shutil
@@ -8,8 +8,9 @@ import pytest
 
 import dmlkit
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import global_average_precision
+from dmlkit.evaluation import WAYS, combine, global_average_precision, overlap, weigh
 from dmlkit.predictions import Predictions
+from dmlkit.training import compare_members, compare_ways
 
 
 def test_scores_are_the_members_weighted_by_their_gap_on_the_tuning_part(smoke_runs, tmp_path):
@@ -67,3 +68,100 @@ def test_runs_on_other_data_are_refused(smoke_runs, tmp_path):
     (other / "run.json").write_text(json.dumps(record))
     with pytest.raises(UsageError, match="different data"):
         dmlkit.ensemble([smoke_runs["lr"], other], out=tmp_path / "both")
+
+
+def stored(run, part="predictions.npz"):
+    return Predictions.load(run.path / part)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_every_way_is_weighed_on_the_tuning_part_and_told(smoke_runs, tmp_path, by):
+    members = list(smoke_runs.values())
+    run = dmlkit.ensemble(members, out=tmp_path / "both", by=by)
+    tuning = [stored(member, "tuning.npz") for member in members]
+    weights = weigh([([part.scores for part in tuning], tuning[0].labels)], by=by)
+    assert run.record["by"] == run.record["experiment"]["by"] == by
+    assert [member["weight"] for member in run.record["members"]] == pytest.approx(weights.members.tolist())
+    assert run.record["bias"] == pytest.approx(weights.bias)
+    for part in ("tuning.npz", "predictions.npz"):
+        expected = combine([stored(member, part).scores for member in members], weights, by=by)
+        np.testing.assert_array_equal(stored(run, part).scores, expected.astype(np.float16))
+
+
+def test_found_weights_are_blind_to_what_is_reported(smoke_runs, tmp_path):
+    """Other labels there, the same weights; and on the tuning part never below the best member."""
+    members = []
+    for name, run in smoke_runs.items():
+        shutil.copytree(run.path, tmp_path / name)
+        part = stored(run)
+        Predictions(part.ids, ~part.labels, part.scores).save(tmp_path / name / "predictions.npz")
+        members.append(tmp_path / name)
+    for by in ("algorithm_2", "found", "stacking"):
+        seen = dmlkit.ensemble(list(smoke_runs.values()), out=tmp_path / f"seen-{by}", by=by)
+        blind = dmlkit.ensemble(members, out=tmp_path / f"blind-{by}", by=by)
+        weights, others = ([each["weight"] for each in run.record["members"]] for run in (seen, blind))
+        assert weights == others
+        assert seen.gap != blind.gap
+    assert dmlkit.load_run(tmp_path / "seen-found").tuning_gap >= max(
+        run.tuning_gap for run in smoke_runs.values()
+    )
+
+
+def test_members_that_kept_their_highest_scores_only(smoke_runs, tmp_path):
+    members = []
+    for name, run in smoke_runs.items():
+        shutil.copytree(run.path, tmp_path / name)
+        for file in ("predictions.npz", "tuning.npz"):
+            part = stored(run, file)
+            Predictions(part.ids, part.labels, part.scores, kept=10).save(tmp_path / name / file)
+        members.append(tmp_path / name)
+    for by in WAYS:
+        run = dmlkit.ensemble(members, out=tmp_path / by, by=by)
+        assert stored(run).kept == 20 and 0 < run.gap <= 1
+
+
+def test_another_way_is_another_run(smoke_runs, tmp_path):
+    members = list(smoke_runs.values())
+    first = dmlkit.ensemble(members, out=tmp_path / "both")
+    assert dmlkit.ensemble(members, out=tmp_path / "both", by="algorithm_2").record == first.record
+    with pytest.raises(UsageError, match="already holds another run"):
+        dmlkit.ensemble(members, out=tmp_path / "both", by="uniform")
+    with pytest.raises(UsageError, match="Did you mean 'stacking'"):
+        dmlkit.ensemble(members, out=tmp_path / "other", by="staking")
+    assert not (tmp_path / "other").exists()
+
+
+def test_ways_side_by_side_are_what_each_would_leave(smoke_runs, tmp_path):
+    members = list(smoke_runs.values())
+    table = compare_ways(members)
+    assert list(table.index[1:]) == list(WAYS)
+    best = max(members, key=lambda run: run.tuning_gap)
+    assert table.iloc[0, :2].tolist() == [best.tuning_gap, best.gap]
+    for by in WAYS:
+        run = dmlkit.ensemble(members, out=tmp_path / by, by=by)
+        expected = [run.tuning_gap, run.gap, *run.measures["gap_interval"]]
+        assert table.loc[by].tolist()[:4] == pytest.approx(expected, abs=1e-12)
+    assert len(compare_ways(members[:1])) == len(compare_members(members[:1])) == 0
+
+
+def test_how_alike_members_are(smoke_runs):
+    lr, attention = smoke_runs.values()
+    table = compare_members([lr, attention, lr])
+    shared = overlap(stored(lr, "tuning.npz").scores, stored(attention, "tuning.npz").scores)
+    assert 0 < shared < 1
+    np.testing.assert_allclose(table, [[1, shared, 1], [shared, 1, shared], [1, shared, 1]])
+    assert list(table.index) == list(table.columns) == [lr.title, attention.title, lr.title]
+
+
+def test_a_walk_keeps_ways_apart(smoke_runs, generated, tmp_path):
+    shutil.copytree(smoke_runs["lr"].path.parent, tmp_path / "runs")
+    walk = dmlkit.Walk(generated, profile="smoke", runs=tmp_path / "runs", progress="silent")
+    rungs = [
+        dmlkit.Ensemble(name="both", title="Both", members=("lr", "attention"), by=by)
+        for by in ("algorithm_2", "stacking")
+    ]
+    paths = {rung.by: walk.train(rung)["both"].path for rung in rungs}
+    assert len(set(paths.values())) == 2
+    assert {by: walk.find(rung).record["by"] for by, rung in zip(paths, rungs, strict=True)} == {
+        by: by for by in paths
+    }

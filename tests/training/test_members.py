@@ -53,6 +53,54 @@ def test_an_ensemble_of_ensembles_has_the_weights_of_both(both, tmp_path):
     assert [member.weight for member in members_of(outer)] == pytest.approx(weights)
 
 
+@pytest.mark.parametrize("by", ["majority", "rank_mean", "found", "stacking"])
+def test_an_ensemble_scores_in_the_way_it_was_combined(both, generated, tmp_path, by):
+    """And as a member of another: here Algorithm 2 over it and one of its own members."""
+    shutil.copytree(both.path.parent, tmp_path / "runs")
+    runs = [tmp_path / "runs" / name for name in ("lr", "attention")]
+    inner = dmlkit.ensemble(runs, out=tmp_path / "runs" / by, by=by)
+    np.testing.assert_allclose(
+        scores_of(members_of(inner.path), generated), inner.predictions.scores, atol=2e-3
+    )
+    outer = dmlkit.ensemble([inner, runs[0]], out=tmp_path / "outer")
+    np.testing.assert_allclose(
+        scores_of(members_of(outer.path), generated), outer.predictions.scores, atol=2e-3
+    )
+
+
+def test_a_record_from_before_there_were_ways(both, tmp_path):
+    shutil.copytree(both.path.parent, tmp_path / "runs")
+    file = tmp_path / "runs" / "both" / "run.json"
+    record = json.loads(file.read_text())
+    del record["by"], record["bias"]
+    file.write_text(json.dumps(record))
+    weights = [member.weight for member in members_of(file.parent)]
+    assert weights == [member.weight for member in members_of(both)]
+
+
+def test_weights_of_stacking_need_be_no_shares(both, tmp_path):
+    shutil.copytree(both.path.parent, tmp_path / "runs")
+    file = tmp_path / "runs" / "both" / "run.json"
+    record = json.loads(file.read_text()) | {"by": "stacking", "bias": -1.5}
+    record["members"][0]["weight"], record["members"][1]["weight"] = -0.5, 1.75
+    file.write_text(json.dumps(record))
+    (member,) = members_of(file.parent)
+    assert (member.weight, member.by, member.bias) == (1.0, "stacking", -1.5)
+    assert [each.weight for each in member.below] == [-0.5, 1.75]
+    record["bias"] = float("inf")
+    file.write_text(json.dumps(record))
+    with pytest.raises(DataError):
+        members_of(file.parent)
+
+
+def test_a_way_that_is_not_known(both, tmp_path):
+    shutil.copytree(both.path.parent, tmp_path / "runs")
+    file = tmp_path / "runs" / "both" / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"by": "dice"}))
+    with pytest.raises(DataError, match=r"a way that is known .*'dice'"):
+        members_of(file.parent)
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [

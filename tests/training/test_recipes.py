@@ -9,9 +9,10 @@ import pytest
 
 import dmlkit
 from dmlkit.experiments import BEYOND, find, why_not
+from dmlkit.models import FRAME_CLASSIFIERS, VIDEO_ENCODERS
 from dmlkit.profiles import PROFILES, RECIPES, SMOKE
 
-QUICK = ("netfv-gated", "class-attention")
+QUICK = ("netfv-gated", "class-attention", "chaining")
 RECIPE_OF = {"yt8m-best": "video", "audioset-best": "frame"}
 
 
@@ -23,7 +24,11 @@ def test_each_recipe_belongs_to_an_experiment_and_is_no_ladders_profile():
 @pytest.mark.parametrize("name", [name for name, rung in BEYOND.items()])
 def test_what_goes_beyond_says_what_it_needs(name):
     rung = find(name)
-    reads_frames = rung.classifier == "class_attention" or rung.pooling not in ("last", "mean")
+    reads_frames = (
+        rung.classifier in FRAME_CLASSIFIERS
+        or rung.encoder not in VIDEO_ENCODERS
+        or rung.pooling not in ("last", "mean")
+    )
     assert bool(why_not(find(name), level="video", modalities=("audio", "rgb"))) == reads_frames
     assert why_not(find(name), level="frame", modalities=("audio",)) is None
 

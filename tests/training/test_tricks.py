@@ -102,6 +102,15 @@ def test_each_copy_learns_by_itself():
     assert expected > entropy(LABELS, np.asarray(model(inputs)))
 
 
+@pytest.mark.parametrize("copies", [1, 2])
+def test_each_stage_of_a_chain_follows_the_labels(copies):
+    model, inputs = small_model(classifier="chaining", copies=copies), batch()
+    stages = np.asarray(dmlkit.models.apart(model)(inputs))
+    assert stages.shape == (2, 2 * copies, 4)
+    expected = entropy(LABELS[:, None, :], stages)
+    assert loss_of(model, SMOKE, inputs, LABELS) == pytest.approx(expected, rel=1e-5)
+
+
 def test_teachers_are_followed_and_learn_nothing():
     model, inputs = small_model(), batch()
     keras.utils.set_random_seed(1)
