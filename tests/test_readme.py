@@ -1,9 +1,11 @@
 """The README keeps its word: symbols, commands, notebooks and files that it names are there."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
+import click
 import keras
 import pytest
 
@@ -37,12 +39,18 @@ def test_each_make_target_exists():
     assert {"report", "test", "lab", "bench"} <= named <= targets
 
 
-def test_each_command_exists():
+COMMANDS = sorted(set(re.findall(r"(?:^    \.venv/bin/|`)dmlkit ([a-z][^`#\n]*)", README, re.MULTILINE)))
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_each_command_and_its_options_exist(line):
     from dmlkit.cli import app
 
-    for group, command in re.findall(r"dmlkit (data )?([a-z]+) (?:DIR|runs|attention|--data)", README):
-        names = app.commands["data"].commands if group else app.commands
-        assert command in names, command
+    command, words = app, shlex.split(line)
+    while isinstance(command, click.Group) and words:
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("-") and word != "-"} <= known
 
 
 def test_each_file_it_links_is_there():
