@@ -26,12 +26,13 @@ FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 SCORE_ALL = """
 import sys
 from pathlib import Path
+import keras
 import numpy as np
 from dmlkit.models import load_model
 folder = Path(sys.argv[1])
 batch = dict(np.load(folder / "batch.npz"))
 for path in sorted(folder.glob("*.keras")):
-    np.save(path.with_suffix(".npy"), np.asarray(load_model(path)(batch)))
+    np.save(path.with_suffix(".npy"), keras.ops.convert_to_numpy(load_model(path)(batch)))
 """
 
 
@@ -71,8 +72,9 @@ def test_models_load_in_a_fresh_process_and_score_the_same(tmp_path, batch_of, r
         )
         model.save(tmp_path / f"{place}.keras")
         scores[place] = np.asarray(model(batch))
-    root = str(Path(dmlkit.__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Beside what is there: another backend may lie on a path of its own.
+    path = [str(Path(dmlkit.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-c", SCORE_ALL, str(tmp_path)],
         env=environment,

@@ -39,9 +39,10 @@ def all_workers() -> Replicas:
     team = f"worker {cluster.index} of {len(cluster.addresses)} ({cluster.address})"
     others = ", ".join(address for address in cluster.addresses if address != cluster.address)
     who = f"{team}{', the chief' if cluster.index == 0 else ''}"
-    print(f"{who}: waiting for {others}" if others else who, flush=True)
     try:
+        # Said where a Ctrl-C already ends the process: who reads it may press one.
         with _interruptible():
+            print(f"{who}: waiting for {others}" if others else who, flush=True)
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise UsageError(

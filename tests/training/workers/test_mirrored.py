@@ -76,7 +76,7 @@ MIXTURE = {"encoder": "none", "pooling": "last", "classifier": "mixture_of_exper
 @pytest.mark.timeout(240)
 def test_two_devices_train_as_one(generated, tmp_path):
     # Every kind of loss: of scores, of layers, of weights. A batch of 179 leaves one video for two devices.
-    profile = {"batch_size": 179, "epochs": 3, "patience": 3, "clip_norm": 0.05}
+    profile = {"batch_size": 179, "epochs": 2, "patience": 2, "clip_norm": 0.05}
     told, line, *epochs, refused = train(
         [
             ("frame", PROJECTION, profile, {}),

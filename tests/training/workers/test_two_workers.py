@@ -17,9 +17,8 @@ from dmlkit.training import build_model, checkpoint
 from dmlkit.training.schedule import staircase
 from dmlkit.training.workers.division import divide
 
-EXPERIMENT = "bi-gru-projection"
 PROFILE = {"batch_size": 15, "epochs": 2, "patience": 2, "clip_norm": 0.2, "max_train_videos": 175}
-TOLD = {"experiment": EXPERIMENT, "profile": PROFILE}
+TOLD = {"experiment": "lr", "profile": PROFILE}
 
 
 def joined(batches):
@@ -34,11 +33,11 @@ def joined(batches):
     return whole
 
 
-def trained_by_one_process(data, profile, *, workers):
+def trained_by_one_process(experiment, data, profile, *, workers):
     """The weights after each epoch: Keras alone, over the batches that the workers have together."""
     dataset = dmlkit.open_dataset(data)
     keras.utils.set_random_seed(0)
-    model = build_model(EXPERIMENT, dataset, profile=profile)
+    model = build_model(experiment, dataset, profile=profile)
     rate = staircase(profile, videos=175)
     model.compile(optimizer=keras.optimizers.Adam(rate, clipnorm=profile.clip_norm), loss=cross_entropy)
     shares = [
@@ -68,10 +67,12 @@ def trained_by_one_process(data, profile, *, workers):
     return weights
 
 
+@pytest.mark.parametrize("experiment", ["lr", pytest.param("bi-gru-projection", marks=pytest.mark.slow)])
 @pytest.mark.timeout(280)
-def test_two_workers_train_as_one_process(generated, tmp_path, start_workers):
-    workers = start_workers(generated, tmp_path / "run", TOLD, TOLD)
-    expected = trained_by_one_process(generated, dataclasses.replace(SMOKE, **PROFILE), workers=2)
+def test_two_workers_train_as_one_process(experiment, generated, tmp_path, start_workers):
+    told = {"experiment": experiment, "profile": PROFILE}
+    workers = start_workers(generated, tmp_path / "run", told, told)
+    expected = trained_by_one_process(experiment, generated, dataclasses.replace(SMOKE, **PROFILE), workers=2)
     assert [worker.wait() for worker in workers] == [0, 0], "\n".join(worker.text for worker in workers)
     run, dataset = dmlkit.load_run(tmp_path / "run"), dmlkit.open_dataset(generated)
 
@@ -205,7 +206,6 @@ def test_waiting_for_others_can_be_interrupted(generated, tmp_path, start_worker
     alone, other = start_workers(generated, tmp_path / "run", TOLD, TOLD)
     other.process.kill()
     wait_until(lambda: "waiting for 127.0.0.1" in alone.text, [alone])
-    time.sleep(1)
     alone.process.send_signal(signal.SIGINT)
     # To a shell, 130.
     assert alone.wait(20) in (-signal.SIGINT, 130)
