@@ -88,5 +88,6 @@ def test_all_run_side_by_side_from_any_folder_and_look_at_no_run_but_those_they_
         assert undeclared == set(), name
     assert {path.name for path in (home / "reports").iterdir()} == {"smoke"}
     trained = Counter(line for name in NOTEBOOKS for line in printed(tmp_path / name / f"{name}.ipynb"))
-    assert {trained[f"{rung.title}:"] for rung in LADDER.values() if isinstance(rung, Experiment)} == {1}
+    rungs = [rung for rung in LADDER.values() if isinstance(rung, Experiment) and rung.chapter != "beyond"]
+    assert {trained[f"{rung.title}:"] for rung in rungs} == {1}
     assert {path.name for path in tmp_path.iterdir()} == set(NOTEBOOKS)

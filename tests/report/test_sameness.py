@@ -66,7 +66,7 @@ def twins(generated, tmp_path_factory):
 def test_two_reports_have_the_same_results(twins):
     one, other = (json.loads((out / "results.json").read_text(encoding="utf-8")) for out in twins)
     assert timeless(one) == timeless(other)
-    assert {row["status"] for row in one["ladder"]} == {"trained", "missing"}
+    assert {row["status"] for row in one["ladder"]} == {"trained", "not trained"}
     assert {"lr-bare", "bi-gru-concat-bare"} <= {row["name"] for row in one["beside"]}
 
 
