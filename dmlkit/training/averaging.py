@@ -31,3 +31,21 @@ def averaged(model: keras.Model) -> Iterator[None]:
     finally:
         for variable, value in zip(variables, current, strict=True):
             variable.assign(value)
+
+
+class GoesOnAsItWas(keras.callbacks.Callback):
+    """Keras's `fit` ends by putting the averages in place of the weights; the next epoch goes on from the weights.
+
+    Otherwise a training that was stopped after an epoch's last batch would go on from others than one that was not.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep the weights, before Keras replaces them."""
+        if self.model.optimizer.use_ema:
+            self.kept = [np.array(variable) for variable in self.model.trainable_variables]
+
+    def on_train_end(self, logs=None):
+        """Put them back."""
+        if self.model.optimizer.use_ema:
+            for variable, value in zip(self.model.trainable_variables, self.kept, strict=True):
+                variable.assign(value)

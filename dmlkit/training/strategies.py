@@ -20,7 +20,7 @@ from dmlkit.errors import UsageError
 from dmlkit.evaluation import global_average_precision
 from dmlkit.models import cross_entropy
 from dmlkit.predictions import Predictions
-from dmlkit.training.averaging import moving_average
+from dmlkit.training.averaging import GoesOnAsItWas, moving_average
 from dmlkit.training.scoring import predict
 from dmlkit.training.workers.refusing import OneDeviceError
 from dmlkit.training.workers.tf_config import VARIABLE, workers_named
@@ -85,7 +85,7 @@ class OneDevice:
                 steps_per_epoch=batches - done.batches,
                 shuffle=False,
                 verbose=0,
-                callbacks=callbacks,
+                callbacks=[*callbacks, GoesOnAsItWas()],
             )
 
     def predict(self, model: keras.Model, dataset, part: str, *, profile, **settings) -> Predictions:
