@@ -10,7 +10,7 @@ import dmlkit
 PACKAGE = Path(dmlkit.__file__).parent
 
 # What each room may import of ours; these few are open to all.
-OPEN = {"errors", "locks", "places", "printable", "quiet", "writing"}
+OPEN = {"errors", "interrupts", "locks", "places", "printable", "quiet", "writing"}
 DOORS = {
     **{name: set() for name in OPEN},
     "data": set(),

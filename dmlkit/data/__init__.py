@@ -35,6 +35,7 @@ _HOMES = {
     "FULL_SIZES": "synthetic_kinds",
     "KINDS": "synthetic_kinds",
     "Oracle": "oracle",
+    "as_dataset": "opening",
     "check": "checking",
     "dequantize": "coding",
     "download": "downloading",

@@ -144,6 +144,11 @@ def read_at(path: str, number: int, offset: int, length: int) -> bytes:
     return record
 
 
+def is_header(twelve: bytes) -> bool:
+    """Whether these bytes are a header: a length, and its own checksum."""
+    return len(twelve) == HEADER and masked(crc32c(twelve[:8])) == _TAIL.unpack_from(twelve, 8)[0]
+
+
 def masked(checksum: int) -> int:
     """A CRC-32C as TFRecord writes it."""
     return ((checksum >> 15 | checksum << 17) + _TURN) & 0xFFFFFFFF
@@ -194,9 +199,9 @@ def _length(header: bytes, left: int) -> tuple[int, str | None]:
     """The length that a header tells, and None or what is wrong with it, where `left` bytes are left of the file."""
     if len(header) < HEADER or left < HEADER + FOOTER:
         return 0, "cut off"
-    length, checksum = _HEAD.unpack(header)
-    if masked(crc32c(header[:8])) != checksum:
+    if not is_header(header):
         return 0, "length checksum"
+    length, _ = _HEAD.unpack(header)
     return (length, None) if length <= left - HEADER - FOOTER else (0, "cut off")
 
 

@@ -29,6 +29,11 @@ RELEASES = {
 }
 
 
+def as_dataset(data: str | os.PathLike | Dataset) -> Dataset:
+    """The data set itself, or the one at a path, opened."""
+    return open_dataset(data) if isinstance(data, str | os.PathLike) else data
+
+
 def open_dataset(path: str | os.PathLike) -> Dataset:
     """Open a folder of shards, with or without a dataset.toml.
 

@@ -54,7 +54,7 @@ class ModelSource:
 
     def __init__(self, runs, data, *, split: str = "validate", max_videos: int = 5000):
         # Not at the top: a view of plain arrays needs neither.
-        from dmlkit.data import open_dataset
+        from dmlkit.data import as_dataset
         from dmlkit.data.single import Places
         from dmlkit.explorer.opened_run import OpenedRun
 
@@ -69,7 +69,7 @@ class ModelSource:
             )
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
-        self.dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+        self.dataset = as_dataset(data)
         self._places, self.split = Places(self.dataset, split), split
         self.opened = [OpenedRun(each, self.dataset) for each in several]
         self.runs = apart([each.title for each in self.opened])

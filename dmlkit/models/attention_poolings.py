@@ -5,15 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from dmlkit.models.frames import frame_mask
-
-
-def _weights(says, num_frames):
-    """A softmax over each video's valid frames: (batch, time, n) → the same, float32, 0 on padding."""
-    mask = frame_mask(says, num_frames)[:, :, None]
-    says = ops.cast(says, "float32")
-    # The second `where` is for a video without any frame.
-    return ops.where(mask, ops.softmax(ops.where(mask, says, -1e9), axis=1), 0.0)
+from dmlkit.models.frames import frame_mask, softmax_over_frames
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -49,7 +41,7 @@ class MultiHeadAttentionPooling(keras.layers.Layer):
     def call(self, states, num_frames):
         """See the class."""
         views = ops.tanh(ops.matmul(states, self.kernel) + self.bias)
-        weights = ops.cast(_weights(ops.matmul(views, self.contexts), num_frames), states.dtype)
+        weights = ops.cast(softmax_over_frames(ops.matmul(views, self.contexts), num_frames), states.dtype)
         pooled = ops.matmul(ops.transpose(weights, (0, 2, 1)), states)
         return ops.reshape(pooled, (-1, self.heads * states.shape[-1]))
 
@@ -82,7 +74,7 @@ class FeatureAttentionPooling(keras.layers.Layer):
 
     def call(self, states, num_frames):
         """See the class."""
-        weights = _weights(ops.matmul(states, self.kernel) + self.bias, num_frames)
+        weights = softmax_over_frames(ops.matmul(states, self.kernel) + self.bias, num_frames)
         # Padding may hold anything, infinite numbers too, and 0 times those is no number.
         valid = ops.where(frame_mask(states, num_frames)[:, :, None], states, 0.0)
         return ops.sum(ops.cast(weights, states.dtype) * valid, axis=1)
@@ -106,7 +98,7 @@ class ClassAttention(keras.layers.Layer):
         """See the class."""
         mask = frame_mask(judged, num_frames)[:, :, None]
         each = ops.where(mask, ops.sigmoid(ops.cast(judged, "float32")), 0.0)
-        return ops.sum(_weights(says, num_frames) * each, axis=1)
+        return ops.sum(softmax_over_frames(says, num_frames) * each, axis=1)
 
     def compute_output_spec(self, judged, says, num_frames):
         """See the class."""

@@ -28,6 +28,23 @@ def frame_mask(frames, num_frames):
     return ops.arange(ops.shape(frames)[1])[None, :] < ops.cast(num_frames, "int32")[:, None]
 
 
+def softmax_over_frames(says, num_frames):
+    """A softmax over each video's valid frames.
+
+    Args:
+        says: (batch, time) or (batch, time, n), whatever it is on padding.
+        num_frames: (batch,) valid frames of each video.
+
+    Returns:
+        The same shape in float32, exactly 0 on padding.
+    """
+    mask = frame_mask(says, num_frames)
+    if len(says.shape) == 3:
+        mask = mask[:, :, None]
+    # Padding must not win the softmax over frames. The second `where` is for a video without any frame.
+    return ops.where(mask, ops.softmax(ops.where(mask, ops.cast(says, "float32"), -1e9), axis=1), 0.0)
+
+
 def _rows(frames, times):
     """Pick frames by time: `frames` (batch, time, size), `times` (batch, n) → (batch * n, size).
 

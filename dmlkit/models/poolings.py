@@ -16,7 +16,7 @@ from keras import ops
 
 from dmlkit.models.attention_poolings import FeatureAttentionPooling, MultiHeadAttentionPooling
 from dmlkit.models.clusters import DeepBag, NetFV, NetRVLAD, NetVLAD, SoftBag
-from dmlkit.models.frames import frame_mask
+from dmlkit.models.frames import frame_mask, softmax_over_frames
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -72,9 +72,7 @@ class AttentionPooling(keras.layers.Layer):
         """See the class."""
         views = ops.tanh(ops.matmul(states, self.kernel) + self.bias)
         says = ops.cast(ops.matmul(views, self.context)[:, :, 0], "float32")
-        mask = frame_mask(states, num_frames)
-        # Padding must not win the softmax over frames. The second `where` is for a video without any frame.
-        weights = ops.where(mask, ops.softmax(ops.where(mask, says, -1e9), axis=1), 0.0)
+        weights = softmax_over_frames(says, num_frames)
         pooled = ops.matmul(ops.cast(weights, states.dtype)[:, None, :], states)[:, 0, :]
         return pooled, weights, says
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from dmlkit.data import open_dataset
+from dmlkit.data import as_dataset
 from dmlkit.data.contexts import read_contexts
 from dmlkit.printable import shorten
 from dmlkit.submission.lines import Fault, read_lines
@@ -55,7 +55,7 @@ def check(file: str | os.PathLike, *, data, split: str = "test") -> Checked:
         UsageError: An unknown part.
         DataError: The file or the data cannot be read.
     """
-    dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+    dataset = as_dataset(data)
     ids = [video for video, _ in read_contexts(dataset, split)]
     return Checked(len(ids), find_faults(file, ids=ids, num_classes=dataset.num_classes))
 

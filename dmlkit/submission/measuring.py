@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from dmlkit.data import open_dataset
+from dmlkit.data import as_dataset
 from dmlkit.data.contexts import read_contexts
 from dmlkit.errors import DataError
 from dmlkit.evaluation import TopPairs, gap_interval_of_pairs, gap_of_pairs
@@ -32,7 +32,7 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
 
     Paper: §Measure.
     """
-    dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+    dataset = as_dataset(data)
     ids, labels = [], []
     for video, classes in read_contexts(dataset, split, labelled=True):
         ids.append(video)

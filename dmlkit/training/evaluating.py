@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from dmlkit.data import open_dataset
+from dmlkit.data import as_dataset
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.evaluation import Measures
 from dmlkit.runs import Run
@@ -41,7 +41,7 @@ def evaluate(
         DataError: The part has no labels, or the data are damaged.
     """
     members = members_of(run)
-    dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+    dataset = as_dataset(data)
     check_fit(members, dataset)
     dataset.require_labels(split)
     measures = Measures(dataset.num_classes)

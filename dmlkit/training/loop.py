@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from dmlkit.data import open_dataset
+from dmlkit.data import as_dataset
 from dmlkit.data.determinism import make_deterministic
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, choose
@@ -100,11 +100,12 @@ def train(
 
     Paper: §Optimization, Algorithm 1.
     """
-    experiment, profile = as_experiment(experiment), profile_for(as_experiment(experiment), profile)
+    experiment = as_experiment(experiment)
+    profile = profile_for(experiment, profile)
     show, skipped = reporter(progress), Skipped.of(on_fault)
     # First of all: several workers must find each other before TensorFlow is used.
     team = choose(STRATEGIES, strategy, what="strategy")()
-    dataset = team.each(lambda: open_dataset(data) if isinstance(data, str | os.PathLike) else data)
+    dataset = team.each(lambda: as_dataset(data))
     decides = {"seed": seed, "precision": precision, "deterministic": deterministic}
     team.agree(
         {

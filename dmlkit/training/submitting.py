@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.data import open_dataset
+from dmlkit.data import as_dataset
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import UsageError
 from dmlkit.evaluation import top_k_pairs
@@ -53,7 +53,7 @@ def submit(
     """
     check_out(out)
     members = members_of(run)
-    dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+    dataset = as_dataset(data)
     check_fit(members, dataset)
     blocks = score_blocks(members, dataset, split, on_fault=on_fault)
     class_names, videos = readable(dataset.class_names), 0

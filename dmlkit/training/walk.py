@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dmlkit.data import open_dataset
+from dmlkit.data import as_dataset
 from dmlkit.errors import choose
 from dmlkit.experiments import (
     BESIDE,
@@ -63,7 +63,7 @@ class Walk:
         progress: str = "auto",
         tensorboard: str | os.PathLike | None = None,
     ):
-        self.dataset = open_dataset(data) if isinstance(data, str | os.PathLike) else data
+        self.dataset = as_dataset(data)
         self.profile = as_profile(profile)
         self.runs = default_runs(self.dataset.path, self.profile.name) if runs is None else Path(runs)
         self.seed = seed

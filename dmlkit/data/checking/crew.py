@@ -24,6 +24,7 @@ import numpy as np
 
 from dmlkit.data.checking.shards import Expected, check_shard
 from dmlkit.data.checking.tallies import FILES, Fault, Outcome, Tally
+from dmlkit.interrupts import interrupts
 
 # A process is handed shards of so many bytes at once, or so many shards.
 HANDED_BYTES, HANDED_SHARDS = 32 << 20, 64
@@ -178,23 +179,11 @@ def _started() -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
-    with _interrupts_ignored():
+    # Ctrl-C goes to every process of a terminal; those started here leave it to the one that started them.
+    with interrupts(signal.SIG_IGN):
         process.start()
     theirs.close()
     return _Worker(process, ours)
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C goes to every process of a terminal; those started here leave it to the one that started them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _work(pipe: Connection) -> None:

@@ -22,7 +22,7 @@ from dmlkit.errors import DataError
 from dmlkit.printable import shorten
 
 # What zipfile raises for an archive that is cut, altered, encrypted or packed in a way it does not know.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 # The record that ends an archive; its fifth entry counts the members, unless there are too many for it.
 _LAST = struct.Struct("<4s4H2LH")
 _UNSAID = 0xFFFF

@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from dmlkit.data.framing import HEADER, masked, read_records
+from dmlkit.data.framing import HEADER, is_header, read_records
 from dmlkit.data.importing.imported import LARGEST, Choice, Imported, stem, text, video_id
 from dmlkit.errors import DataError
 from dmlkit.printable import shorten
@@ -40,14 +40,12 @@ def read_media_sequence(path: Path, choice: Choice) -> Iterator[Imported]:
 
 def _framed(path: Path) -> bool:
     """Whether the file begins as a TFRecord: with a length and its checksum."""
-    import google_crc32c
-
     try:
         with path.open("rb") as file:
             header = file.read(HEADER)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return masked(google_crc32c.value(header[:8])) == int.from_bytes(header[8:], "little")
+    return is_header(header)
 
 
 def _parsed(record: bytes, where: str):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import tensorflow as tf
 
 from dmlkit.errors import UsageError
+from dmlkit.interrupts import interrupts
 from dmlkit.training.workers.replicas import Replicas
 from dmlkit.training.workers.tf_config import check_port, read_cluster
 
@@ -41,7 +39,9 @@ def all_workers() -> Replicas:
     who = f"{team}{', the chief' if cluster.index == 0 else ''}"
     try:
         # Said where a Ctrl-C already ends the process: who reads it may press one.
-        with _interruptible():
+        # TensorFlow's waiting does not let Python see a Ctrl-C: there it ends the process at once, which is the exit
+        # code 130 to a shell, as ever.
+        with interrupts(signal.SIG_DFL):
             print(f"{who}: waiting for {others}" if others else who, flush=True)
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
@@ -55,19 +55,3 @@ def all_workers() -> Replicas:
             "within the same hour, with the same cluster in TF_CONFIG."
         ) from error
     return Replicas("multi-worker", strategy, cluster)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Around TensorFlow's waiting, which does not let Python see a Ctrl-C: there it ends the process at once.
-
-    To a shell that is the exit code 130, as ever.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
