@@ -27,6 +27,7 @@ class Profile:
         patience: Epochs without a better GAP on the tuning part before training ends.
         learning_rate: Adam's, at the start.
         schedule: How the rate goes on, a name in `dmlkit.training.schedule.SCHEDULES`.
+        cycles: How often a cyclic rate falls to 0 over the budget; each of its cycles ends with an epoch.
         warm_up: Share of the budget in which a cosine rises.
         decay: Factor of each step of the staircase.
         decay_examples: Examples between two steps, before and after the loss has nearly converged.
@@ -39,6 +40,8 @@ class Profile:
         modality_dropout: Share of each modality's videos that are shown without it.
         ema: Decay of a moving average of the weights a step, which is what is scored and kept; 0 for none.
         teaching: Share of the labels that is the teachers' scores, where there are teachers.
+        checkpoints: Of how many moments of the training the models are kept as runs of their own: the ends of the last
+            cycles where the rate is cyclic, else of the last epochs; 0 for none.
         max_frames, frame_choice: Frames of a video that are read.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the parts; None for no cap.
 
@@ -60,6 +63,7 @@ class Profile:
     patience: int = 3
     learning_rate: float = 0.003
     schedule: str = "staircase"
+    cycles: int = 1
     warm_up: float = 0.05
     decay: float = 0.95
     decay_examples: tuple[float, float] = (0.5, 0.025)
@@ -71,6 +75,7 @@ class Profile:
     modality_dropout: float = 0.0
     ema: float = 0.0
     teaching: float = 0.5
+    checkpoints: int = 0
     max_frames: int | None = 300
     frame_choice: str = "first"
     max_train_videos: int | None = None
@@ -85,6 +90,11 @@ class Profile:
     def from_record(cls, record: Mapping) -> Profile:
         """The profile that `to_record` wrote."""
         return cls(**{**record, "decay_examples": tuple(record["decay_examples"])})
+
+    @property
+    def cycle_ends(self) -> tuple[int, ...]:
+        """The epochs after which the rate has fallen to its end: of each cycle, or of the budget alone."""
+        return tuple(self.epochs * (cycle + 1) // self.cycles for cycle in range(self.cycles))
 
     @property
     def caps(self) -> dict[str, int | None]:
@@ -200,6 +210,17 @@ def positive(profile: Profile) -> Profile:
             raise UsageError(
                 f"The profile's {name} must lie between 0 and 1. Received: {name}={getattr(profile, name)!r}."
             )
+    for name, least in (("cycles", 1), ("checkpoints", 0)):
+        if not least <= getattr(profile, name) <= profile.epochs:
+            raise UsageError(
+                f"The profile's {name} must be at least {least} and at most its epochs, {profile.epochs}. "
+                f"Received: {name}={getattr(profile, name)!r}."
+            )
+    if profile.cycles > 1 and profile.schedule != "cyclic":
+        raise UsageError(
+            f"The profile's cycles belong to the schedule 'cyclic'. Received: cycles={profile.cycles}, "
+            f"schedule={profile.schedule!r}."
+        )
     if not profile.mixup >= 0:
         raise UsageError(f"The profile's mixup must not be below 0. Received: mixup={profile.mixup!r}.")
     return profile

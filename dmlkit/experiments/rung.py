@@ -24,6 +24,8 @@ class Experiment:
         heads, clusters, pooled_units, copies: See `dmlkit.models.build`.
         units, layers, normalization: Instead of the profile's.
         recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), for where none is asked for.
+        trick: What it changes in the profile it is trained under, a name in `dmlkit.experiments.TRICKS`.
+        teachers: The names of rungs that are trained first, and whose mean scores it follows beside the labels.
         paper_gap: GAP@20 the paper reports for it, on the paper's data.
 
     Paper: §Our Method; Table 1.
@@ -49,6 +51,8 @@ class Experiment:
     layers: int | None = None
     normalization: str | None = None
     recipe: str | None = None
+    trick: str | None = None
+    teachers: tuple[str, ...] = ()
     paper_gap: float | None = None
 
     def bare(self) -> Experiment:
@@ -59,12 +63,12 @@ class Experiment:
 
     def to_record(self) -> dict:
         """Plain values for `run.json`."""
-        return asdict(self)
+        return asdict(self) | {"teachers": list(self.teachers)}
 
     @classmethod
     def from_record(cls, record: Mapping) -> Experiment:
         """The experiment that `to_record` wrote; fields this version does not know are an error."""
-        return cls(**record)
+        return cls(**{**record, "teachers": tuple(record.get("teachers", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run, read_record, write_record
 from dmlkit.training import checkpoint
-from dmlkit.training.provenance import fingerprint, git_commit, hardware, version_of, versions
+from dmlkit.training.provenance import deciding, fingerprint, git_commit, hardware, version_of, versions
 from dmlkit.writing import put_in_place
 
 
@@ -31,8 +31,8 @@ def training_mark(
 ) -> str:
     """The fingerprint of a training: all that decides its result."""
     return fingerprint(
-        experiment=experiment.to_record(),
-        profile=profile.to_record(),
+        experiment=deciding(experiment),
+        profile=deciding(profile),
         data=dataset.fingerprint,
         seed=seed,
         precision=precision,

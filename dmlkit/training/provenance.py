@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -14,14 +15,30 @@ from pathlib import Path
 import keras
 
 from dmlkit.data.determinism import cores, threads
+from dmlkit.experiments import Experiment
+from dmlkit.profiles import Profile
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
+
+# Fields of an experiment or a profile that the first runs did not know. At their default they change nothing, so they
+# are left out of a fingerprint there: a run that was trained before them is still the one that is asked for.
+LATER = ("trick", "teachers", "cycles", "checkpoints")
 
 
 def fingerprint(**values) -> str:
     """Sixteen hexadecimal digits that are the same for the same plain values, and differ for others."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def deciding(value: Experiment | Profile) -> dict:
+    """The plain values of an experiment or a profile that tell it from others, for a `fingerprint`."""
+    defaults = {field.name: field.default for field in dataclasses.fields(value)}
+    return {
+        name: plain
+        for name, plain in value.to_record().items()
+        if name not in LATER or getattr(value, name) != defaults[name]
+    }
 
 
 def versions() -> dict[str, str]:
