@@ -11,7 +11,7 @@ from dmlkit.runs import as_frame
 
 NUMBERS = (
     "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
-    "videos", "paper_gap",
+    "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
 )  # fmt: skip
 TEXTS = ("name", "title", "status", "reason", "experiment")
 

@@ -78,16 +78,20 @@ def ensemble(
         "data": first["data"],
         "parameters": sum(run.record["parameters"] for run in members),
         "epochs": None,
-        # What it took to have it: its members' training, and the moment of combining.
-        "seconds": {
-            "training": round(
-                sum(run.record["seconds"]["training"] for run in members) + time.monotonic() - since, 3
-            )
-        },
+        "seconds": _seconds(members, combining=time.monotonic() - since),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     make_folder(folder)
     return finish(folder, record, tuning=tuning, validation=validation)
+
+
+def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:
+    """What it took to have an ensemble, and what it takes to score with it: what all its members do."""
+    told = [run.record["seconds"] for run in members]
+    training = {"training": round(sum(each["training"] for each in told) + combining, 3)}
+    if not all("scoring" in each for each in told):  # a run of before it was measured
+        return training
+    return training | {"scoring": round(sum(each["scoring"] for each in told), 3)}
 
 
 def ensemble_mark(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:

@@ -11,7 +11,8 @@ from dmlkit.runs import Run, as_frame
 
 COLUMNS = (
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
-    "parameters", "training_seconds", "epochs", "videos", "paper_gap", "experiment", "run",
+    "parameters", "training_seconds", "epochs", "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
+    "experiment", "run",
 )  # fmt: skip
 
 
@@ -29,6 +30,7 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
     else:
         status, measures, record = "trained", run.measures, run.record
     low, high = measures.get("gap_interval", (None, None))
+    seconds = record.get("seconds", {})
     return {
         "name": rung.name,
         "title": rung.title,
@@ -42,13 +44,20 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
         "hit_at_one": measures.get("hit_at_one"),
         "perr": measures.get("perr"),
         "parameters": record.get("parameters"),
-        "training_seconds": record.get("seconds", {}).get("training"),
+        "training_seconds": seconds.get("training"),
         "epochs": record.get("epochs"),
+        "seconds_an_epoch": _over(seconds.get("training"), record.get("epochs")),
+        "videos_per_second": _over(measures.get("videos"), seconds.get("scoring")),
         "videos": measures.get("videos"),
         "paper_gap": rung.paper_gap,
         "experiment": None if isinstance(rung, Missing) else rung.to_record(),
         "run": None if run is None else run.path.name,
     }
+
+
+def _over(amount: float | None, by: float | None) -> float | None:
+    """A rate; None where either was not measured: an ensemble has no epochs, an older run no time of scoring."""
+    return round(amount / by, 3) if amount is not None and by else None
 
 
 def as_table(rows: Sequence[dict]) -> pd.DataFrame:

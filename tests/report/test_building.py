@@ -20,7 +20,8 @@ HOSTILE = '<script>alert("x")</script>'
 STARTED = "2026-03-08T14:05:00+00:00"
 ROW = {
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
-    "parameters", "training_seconds", "epochs", "videos", "paper_gap", "experiment", "run",
+    "parameters", "training_seconds", "epochs", "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
+    "experiment", "run",
 }  # fmt: skip
 
 

@@ -105,7 +105,8 @@ def measures(out):
     """All that was measured: every row but how long the training took."""
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     rows = results["ladder"] + results["beside"]
-    return [{name: value for name, value in row.items() if name != "training_seconds"} for row in rows]
+    times = {"training_seconds", "seconds_an_epoch", "videos_per_second"}
+    return [{name: value for name, value in row.items() if name not in times} for row in rows]
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked up in /proc")

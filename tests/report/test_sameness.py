@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from dmlkit.report import find_notebooks, notebooks_folder, without_times
 
 # What two reports may differ in: when, and how long.
-TIMES = {"started", "executed", "seconds", "training_seconds"}
+TIMES = {"started", "executed", "seconds", "training_seconds", "seconds_an_epoch", "videos_per_second"}
 CONDITIONS = {"profile": "smoke", "seed": 0, "deterministic": True}
 
 

@@ -29,7 +29,19 @@ def test_scores_are_the_members_weighted_by_their_gap_on_the_tuning_part(smoke_r
     )
     trained = sum(member.record["seconds"]["training"] for member in (lr, attention))
     assert trained <= run.record["seconds"]["training"] < trained + 60
+    scored = sum(member.record["seconds"]["scoring"] for member in (lr, attention))
+    assert run.record["seconds"]["scoring"] == pytest.approx(scored)
     assert run.record["parameters"] == lr.record["parameters"] + attention.record["parameters"]
+
+
+def test_members_of_before_scoring_was_timed_leave_an_ensemble_without_it(smoke_runs, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(smoke_runs["lr"].path, old)
+    record = json.loads((old / "run.json").read_text())
+    del record["seconds"]["scoring"]
+    (old / "run.json").write_text(json.dumps(record))
+    run = dmlkit.ensemble([old, smoke_runs["attention"]], out=tmp_path / "both")
+    assert set(run.record["seconds"]) == {"training"}
 
 
 def test_members_are_matched_by_video_not_by_place(smoke_runs, tmp_path):

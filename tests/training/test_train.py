@@ -36,6 +36,7 @@ def test_a_run_is_a_folder_that_needs_nothing_else(smoke_runs):
     assert record["parameters"] == run.model.count_params()
     assert set(record["versions"]) >= {"python", "keras", "tensorflow", "numpy"}
     assert record["seconds"]["training"] > 0 and record["hardware"]["cores"] >= 1
+    assert 0 < record["seconds"]["scoring"] < 60
     assert len(run.history) == record["epochs"] == 2
     assert list(run.history["examples"]) == [180, 360]
 

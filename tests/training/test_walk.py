@@ -73,6 +73,10 @@ def test_the_ladder_says_what_is_trained_and_why_the_rest_is_not(generated, tmp_
     rows = {row["name"]: row for row in walk.results()}
     assert rows["lr"]["status"] == "trained" and rows["lr"]["gap"] == run.gap
     assert rows["lstm"]["status"] == "not trained" and rows["lstm"]["gap"] is None
+    seconds = run.record["seconds"]
+    assert rows["lr"]["seconds_an_epoch"] == pytest.approx(seconds["training"] / 2, abs=1e-3)
+    assert rows["lr"]["videos_per_second"] == pytest.approx(100 / seconds["scoring"], abs=1e-3)
+    assert rows["lstm"]["videos_per_second"] is None
     json.dumps(rows, allow_nan=False)
     table = walk.ladder()
     assert table.index[0] == "Logistic regression" and table.loc["Logistic regression", "gap"] == run.gap
