@@ -10,6 +10,7 @@ from dmlkit.training.ensembling import ensemble
 from dmlkit.training.evaluating import evaluate
 from dmlkit.training.frame_study import frame_study
 from dmlkit.training.loop import train
+from dmlkit.training.redrawing import mapping_redrawn
 from dmlkit.training.scoring import predict
 from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
 from dmlkit.training.submitting import submit
@@ -26,6 +27,7 @@ __all__ = [
     "frame_study",
     "fusion_study",
     "fusion_variants",
+    "mapping_redrawn",
     "predict",
     "side_questions",
     "submit",
