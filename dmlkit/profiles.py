@@ -43,6 +43,7 @@ class Profile:
         checkpoints: Of how many moments of the training the models are kept as runs of their own: the ends of the last
             cycles where the rate is cyclic, else of the last epochs; 0 for none.
         max_frames, frame_choice: Frames of a video that are read.
+        frame_share: How many of those a training shows, drawn anew each epoch; scoring reads all of them.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the parts; None for no cap.
 
     Counts of examples given as floats below 1 are shares of the budget, so that a staircase made for
@@ -78,6 +79,7 @@ class Profile:
     checkpoints: int = 0
     max_frames: int | None = 300
     frame_choice: str = "first"
+    frame_share: float = 1.0
     max_train_videos: int | None = None
     max_tuning_videos: int | None = None
     max_validate_videos: int | None = None
@@ -95,6 +97,11 @@ class Profile:
     def cycle_ends(self) -> tuple[int, ...]:
         """The epochs after which the rate has fallen to its end: of each cycle, or of the budget alone."""
         return tuple(self.epochs * (cycle + 1) // self.cycles for cycle in range(self.cycles))
+
+    @property
+    def moments(self) -> tuple[int, ...]:
+        """The epochs whose models may be kept as checkpoints: the ends of cycles, or all."""
+        return self.cycle_ends if self.schedule == "cyclic" else tuple(range(1, self.epochs + 1))
 
     @property
     def caps(self) -> dict[str, int | None]:
@@ -220,6 +227,15 @@ def positive(profile: Profile) -> Profile:
         raise UsageError(
             f"The profile's cycles belong to the schedule 'cyclic'. Received: cycles={profile.cycles}, "
             f"schedule={profile.schedule!r}."
+        )
+    # A training that stops early is not to leave fewer than an ensemble counts on.
+    surely = min(profile.epochs, profile.patience + 1)
+    if profile.checkpoints > (there := sum(epoch <= surely for epoch in profile.moments)):
+        raise UsageError(
+            f"The profile's training may end after {surely} epochs, by when only {there} models could be kept (at the "
+            "ends of cycles where the rate is cyclic, else after each epoch). Raise the patience or the cycles, or ask "
+            f"for fewer. Received: checkpoints={profile.checkpoints}, cycles={profile.cycles}, "
+            f"patience={profile.patience}, epochs={profile.epochs}."
         )
     if not profile.mixup >= 0:
         raise UsageError(f"The profile's mixup must not be below 0. Received: mixup={profile.mixup!r}.")

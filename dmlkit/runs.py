@@ -6,6 +6,7 @@ RUN/
   model.keras       the model with the best GAP on the tuning part (not for ensembles)
   predictions.npz   ids, labels and scores of the validation part
   checkpoint.npz    only while training
+  checkpoints/      runs of some moments of this training, where its profile asks for them
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from dmlkit.run_record import COLUMNS, value_at, wrong_keys
 from dmlkit.writing import put_in_place
 
 RECORD = "run.json"
+WHILE_TRAINING = "checkpoint.npz"
+CHECKPOINTS = "checkpoints"
 # Names a file that takes the path of every run this process looks at, there or not, a line each: a report asks
 # its notebooks so, to know what to execute again when a run changes.
 LOOKED_AT = "DMLKIT_RUNS_LOOKED_AT"
@@ -179,12 +182,17 @@ class Found(NamedTuple):
 def find_runs(folder: str | os.PathLike) -> Found:
     """Every finished run below a folder, itself among them, and what is wrong with the others.
 
-    Folders whose name starts with a dot or ends in `.partial` are passed by: they hold what is not finished.
+    Folders whose name starts with a dot or ends in `.partial` are passed by: they hold what is not finished. So are the
+    checkpoints within a run, which are moments of what is listed; they are listed where their own folder is named.
     """
     found, unseen = Found([], []), []
     for here, folders, files in os.walk(folder, onerror=unseen.append):
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and not name.endswith(".partial")
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not name.endswith(".partial")
+            and not (name == CHECKPOINTS and {RECORD, WHILE_TRAINING} & set(files))
         )
         if RECORD in files:
             try:

@@ -13,8 +13,9 @@ import numpy as np
 from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError
+from dmlkit.runs import WHILE_TRAINING
 
-FILE = "checkpoint.npz"
+FILE = WHILE_TRAINING
 ARRAYS = ("best_weights", "metrics")
 
 

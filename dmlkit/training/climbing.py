@@ -17,6 +17,7 @@ from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.training import checkpoint
 from dmlkit.training.averaging import averaged
+from dmlkit.training.keeping import keep
 from dmlkit.training.progress import Lines
 
 
@@ -86,6 +87,7 @@ class Climb:
             done.history.append(row)
             done.batches, done.loss, done.metrics = 0, 0.0, []
             if self.team.chief:
+                keep(self.folder, weights, self.profile, epoch=done.epoch)
                 checkpoint.save(self.folder, self.learning, done)
                 self.show.epoch(row, epochs=self.profile.epochs)
                 for each in tell:
@@ -108,6 +110,7 @@ class Climb:
             epoch=done.epoch,
             frame_choice=self.profile.frame_choice,
             max_frames=self.profile.max_frames,
+            frame_share=self.profile.frame_share,
             max_videos=self.profile.max_train_videos,
             on_fault=self.skipped,
             balance=self.profile.class_balance,

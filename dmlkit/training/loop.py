@@ -31,6 +31,7 @@ from dmlkit.training.folder import (
     training_mark,
     write_history,
 )
+from dmlkit.training.keeping import leave_checkpoints
 from dmlkit.training.progress import reporter
 from dmlkit.training.provenance import describe_data, version_of
 from dmlkit.training.schedule import schedule
@@ -199,6 +200,10 @@ def train(
         "seconds": {"training": round(done.seconds, 3), "scoring": round(scoring, 3)},
         "started": started.isoformat(timespec="seconds"),
     }
+
+    # Before the run's own record, which says that all is there.
+    leave_checkpoints(folder, climb, model, record=record, history=done.history)
+    model.set_weights(done.best_weights)
 
     def leave() -> None:
         save_model(model, folder / "model.keras")
