@@ -55,6 +55,7 @@ class Batches:
     max_videos: int | None
     skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
     balance: float = 0.0
+    frame_share: float = 1.0
     _faults: list[DataError] = field(default_factory=list, repr=False, compare=False)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
@@ -132,6 +133,7 @@ class Batches:
             self.labelled,
             frame_choice=self.frame_choice,
             max_frames=self.max_frames,
+            frame_share=self.frame_share,
             seed=self.seed,
             epoch=self.epoch,
         )
@@ -194,6 +196,7 @@ def make_batches(
     max_videos: int | None,
     on_fault: str | Skipped,
     balance: float = 0.0,
+    frame_share: float = 1.0,
 ) -> Batches:
     """Check the numbers, then build; `Dataset.batches` documents them.
 
@@ -210,6 +213,8 @@ def make_batches(
             "`balance` must lie between 0 and 1, and only a shuffled order can be balanced. "
             f"Received: balance={balance}, shuffle={shuffle}."
         )
+    if not 0 < frame_share <= 1:
+        raise UsageError(f"`frame_share` must be above 0 and at most 1. Received: frame_share={frame_share}.")
     return Batches(
         dataset,
         split,
@@ -222,6 +227,7 @@ def make_batches(
         max_videos,
         Skipped.of(on_fault),
         balance,
+        frame_share,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import numpy as np
@@ -29,6 +30,26 @@ def random(num_frames: int, count: int, *, seed: tuple[int, ...]) -> slice | np.
 
 
 FRAME_CHOICES = {"first": first, "uniform": uniform, "random": random}
+
+
+def shown(
+    num_frames: int, *, choice: str, max_frames: int | None, share: float, seed: tuple[int, ...]
+) -> slice | np.ndarray:
+    """The frames of a video that a model is shown.
+
+    Args:
+        num_frames: Of the video.
+        choice, max_frames: Which stay of a video that has more.
+        share: How many of those that stay are shown, drawn at random; at least one.
+        seed: Of what is drawn.
+
+    Paper: §Future work, training on randomly sampled frames.
+    """
+    most = num_frames if max_frames is None else min(num_frames, max_frames)
+    stay = slice(0, most) if most == num_frames else FRAME_CHOICES[choice](num_frames, most, seed=seed)
+    if share == 1:
+        return stay
+    return np.arange(num_frames)[stay][random(most, math.ceil(share * most), seed=seed)]
 
 
 def seed_of(video_id: str, *, seed: int, epoch: int) -> tuple[int, int, int]:

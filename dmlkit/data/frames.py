@@ -17,7 +17,7 @@ import numpy as np
 from dmlkit.data import aligned, messages
 from dmlkit.data.coding import SILENCE
 from dmlkit.data.faults import RecordFault
-from dmlkit.data.frame_choice import FRAME_CHOICES, seed_of
+from dmlkit.data.frame_choice import seed_of, shown
 from dmlkit.data.labels import Seen, check_classes, multi_hot, read_context
 from dmlkit.data.schema import Feature
 from dmlkit.data.videos import wrong_size
@@ -52,6 +52,7 @@ class FrameParser:
     labelled: bool
     frame_choice: str = "first"
     max_frames: int | None = None
+    frame_share: float = 1.0
     seed: int = 0
     epoch: int = 0
 
@@ -118,11 +119,16 @@ class FrameParser:
                     f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out.",
                     kind="not finite",
                 )
-        if self.max_frames is not None and num_frames > self.max_frames:
-            seed = seed_of(video_id, seed=self.seed, epoch=self.epoch)
-            chosen = FRAME_CHOICES[self.frame_choice](num_frames, self.max_frames, seed=seed)
+        if self.frame_share < 1 or (self.max_frames is not None and num_frames > self.max_frames):
+            chosen = shown(
+                num_frames,
+                choice=self.frame_choice,
+                max_frames=self.max_frames,
+                share=self.frame_share,
+                seed=seed_of(video_id, seed=self.seed, epoch=self.epoch),
+            )
             present = {name: matrix[chosen] for name, matrix in present.items()}
-            num_frames = self.max_frames
+            num_frames = len(next(iter(present.values())))
         return Video(video_id, classes, num_frames, present)
 
     def _split(self, record: bytes) -> tuple[messages.Features, dict[str, np.ndarray]]:

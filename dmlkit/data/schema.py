@@ -100,6 +100,7 @@ class Dataset:
         epoch: int = 0,
         frame_choice: str = "first",
         max_frames: int | None = None,
+        frame_share: float = 1.0,
         max_videos: int | None = None,
         on_fault: str | Skipped = RAISE,
         balance: float = 0.0,
@@ -119,6 +120,7 @@ class Dataset:
             frame_choice: ``"first"``, ``"uniform"`` or ``"random"``: which frames stay of a video longer than
                 ``max_frames``.
             max_frames: The most frames a video; None keeps all.
+            frame_share: How many of the frames that stay are shown, drawn anew each epoch; 1 shows all.
             max_videos: Only the first videos of the split, the same in every epoch and for every seed.
             on_fault: ``"raise"`` at the first faulty record, or ``"skip N"``: leave out at most N of them.
             balance: Where shuffled, how much more often videos of rare classes come than those of common ones, from
@@ -127,7 +129,7 @@ class Dataset:
         Raises:
             UsageError: An unknown split, frame choice or policy, or a number out of range.
 
-        Paper: §Future work, training on randomly sampled frames (``frame_choice="random"``).
+        Paper: §Future work, training on randomly sampled frames (``frame_choice="random"``, ``frame_share``).
         Differs from the paper: padded to the longest video of the batch, not to 300 frames.
         """
         from dmlkit.data.batches import make_batches
@@ -143,6 +145,7 @@ class Dataset:
             epoch=epoch,
             frame_choice=frame_choice,
             max_frames=max_frames,
+            frame_share=frame_share,
             max_videos=max_videos,
             on_fault=on_fault,
             balance=balance,
