@@ -9,14 +9,15 @@ from collections.abc import Mapping
 
 import keras
 
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import choose
+from dmlkit.models.checks import check_by_frame, check_features, check_numbers, check_video_level
 from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS
 from dmlkit.models.copies import joined
-from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, Encoded
+from dmlkit.models.encoders import ENCODERS, Encoded
 from dmlkit.models.frames import LastFrame
 from dmlkit.models.fusions import FUSIONS, MAPPING_STARTS
 from dmlkit.models.gates import GATES
-from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, Dequantize
+from dmlkit.models.inputs import NORMALIZATIONS, dropped, entries, numbers
 from dmlkit.models.poolings import POOLINGS
 
 LEVELS = ("video", "frame")
@@ -28,14 +29,6 @@ FUSION_STAGES = ("early", "late")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 """The dtype policies a model may be built under."""
 
-RESERVED = (
-    *("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts"),
-    *("heads", "clusters", "judged", "says", "copies", "side_by_side", "pooled", "stages"),
-    *("chained", "chained_projection", "chained_length"),
-    *(f"{stage}_{layer}" for stage in ("first", "second") for layer in ("gates", "experts", "scores")),
-)
-"""Names a modality cannot have: they are a batch's other entries, or layers."""
-
 
 def build(
     *,
@@ -44,6 +37,7 @@ def build(
     num_classes: int,
     normalization: str = "layer",
     input_dropout: float = 0.0,
+    text_units: int = 64,
     fusion: str = "concat",
     fusion_stage: str = "early",
     fusion_units: int | None = None,
@@ -69,12 +63,13 @@ def build(
     """Build a model of the ladder.
 
     Args:
-        features: Modality → (size, coding), the coding "byte" or "float". The modalities are put in the order
-            of their names, so that the same data make the same model however they were listed.
+        features: Modality → (size, coding), the coding "byte", "float" or "text". The modalities are put in the
+            order of their names, so that the same data make the same model however they were listed.
         level: "frame" or "video".
         num_classes: How many classes there are.
         normalization: A name in `NORMALIZATIONS`, applied to each modality.
         input_dropout: Rate on the normalized features.
+        text_units: Into how many numbers a text's tokens are embedded.
         fusion: A name in `FUSIONS`.
         fusion_stage: "early" fuses the features before one encoder, as the paper does; "late" gives each
             modality an encoder of its own and fuses their states frame by frame, before the pooling (with
@@ -102,8 +97,9 @@ def build(
 
     Returns:
         A model that takes a dict: each modality by name, (batch, time, size) at frame level and (batch, size)
-        at video level, uint8 for "byte" and float32 for "float"; at frame level also "num_frames" (batch,)
-        int32. It gives the scores, (batch, num_classes) float32 probabilities.
+        at video level, uint8 for "byte" and float32 for "float"; (batch, size) float32 at both for "text"; at
+        frame level also "num_frames" (batch,) int32. It gives the scores, (batch, num_classes) float32
+        probabilities.
 
     Raises:
         UsageError: An unknown name, a number out of its range, or parts that do not go together.
@@ -124,10 +120,11 @@ def build(
         (PRECISIONS, precision or PRECISIONS[0], "precision"),
     ):
         choose(dict.fromkeys(choices), name, what=what)
-    _check_features(features)
-    _check_numbers(
+    check_features(features, level=level)
+    check_numbers(
         {
             "num_classes": num_classes,
+            "text_units": text_units,
             "units": units,
             "layers": layers,
             "mixtures": mixtures,
@@ -142,10 +139,10 @@ def build(
         weights={"closeness": closeness, "l2": l2},
     )
     if level == "video":
-        _check_video_level(encoder=encoder, pooling=pooling, classifier=classifier)
+        check_video_level(encoder=encoder, pooling=pooling, classifier=classifier)
     by_frame = classifier in FRAME_CLASSIFIERS
     if by_frame:
-        _check_by_frame(classifier, pooling=pooling, gate_pooled=gate_pooled, pooled_units=pooled_units)
+        check_by_frame(classifier, pooling=pooling, gate_pooled=gate_pooled, pooled_units=pooled_units)
 
     def fuse(values, num_frames):
         return parts["fusion"](
@@ -178,23 +175,19 @@ def build(
         return pool(Encoded(states, LastFrame(name="last")(states, num_frames)), num_frames)
 
     def one(name):
-        inputs = _inputs(features, level=level)
+        inputs = entries(features, level=level)
         num_frames = inputs.get("num_frames")
-        values = {
-            name: _numbers(
-                inputs[name],
-                num_frames,
-                name=name,
-                coding=coding,
-                normalize=parts["normalization"],
-                dropout=input_dropout,
-            )
-            for name, (_, coding) in sorted(features.items())
-        }
+        values = numbers(
+            inputs,
+            features,
+            normalize=parts["normalization"],
+            dropout=input_dropout,
+            text_units=text_units,
+        )
         pooled = encoded_and_pooled(values, num_frames)
         if pooled_units:
             pooled = keras.layers.Dense(pooled_units, name="pooled")(pooled)
-        pooled = _dropped(parts["gate_pooled"](pooled, name="pooled_gate"), dropout, name="dropout")
+        pooled = dropped(parts["gate_pooled"](pooled, name="pooled_gate"), dropout, name="dropout")
         of_frames = (num_frames,) if by_frame else ()
         scores = parts["classifier"](pooled, *of_frames, num_classes=num_classes, mixtures=mixtures, l2=l2)
         return keras.Model(inputs, parts["gate_scores"](scores, name="scores_gate"), name=name)
@@ -207,85 +200,3 @@ def build(
         return joined([one(f"copy_{place}") for place in range(1, copies + 1)], name="dmlkit")
     finally:
         keras.config.set_dtype_policy(policy)
-
-
-def _inputs(features, *, level):
-    """The model's inputs by name, the modalities in the order of their names."""
-    shape = (None,) if level == "frame" else ()
-    inputs = {
-        name: keras.Input((*shape, size), dtype="uint8" if coding == "byte" else "float32", name=name)
-        for name, (size, coding) in sorted(features.items())
-    }
-    if level == "frame":
-        inputs["num_frames"] = keras.Input((), dtype="int32", name="num_frames")
-    return inputs
-
-
-def _numbers(values, num_frames, *, name, coding, normalize, dropout):
-    """One modality from what the records hold to normalized numbers."""
-    if coding == "byte":
-        values = Dequantize(name=f"{name}_dequantize")(values)
-    return _dropped(
-        normalize(values, num_frames, name=f"{name}_normalization"), dropout, name=f"{name}_dropout"
-    )
-
-
-def _dropped(values, rate, *, name):
-    return keras.layers.Dropout(rate, name=name)(values) if rate else values
-
-
-def _check_features(features):
-    if not features:
-        raise UsageError("A model needs at least one modality. Received: features={}.")
-    for name, (size, coding) in features.items():
-        choose(dict.fromkeys(CODINGS), coding, what=f"coding of the modality '{name}'")
-        if not name.isidentifier() or name in RESERVED:
-            raise UsageError(
-                f"The modality {name!r} cannot be the name of a model's input: it must be letters, digits and "
-                f"underscores, and none of {', '.join(RESERVED)}. Rename it in the data set."
-            )
-        _check_numbers({f"size of the modality '{name}'": size}, rates={}, weights={})
-
-
-def _check_numbers(counts, *, rates, weights):
-    for name, count in counts.items():
-        if count is not None and (count != int(count) or count < 1):
-            raise UsageError(f"Expected a whole number of at least 1. Received: {name}={count!r}.")
-    for name, weight in weights.items():
-        if not weight >= 0:
-            raise UsageError(f"Expected a weight of at least 0. Received: {name}={weight!r}.")
-    for name, rate in rates.items():
-        if not 0 <= rate < 1:
-            raise UsageError(f"Expected a rate of at least 0 and below 1. Received: {name}={rate!r}.")
-
-
-def _check_by_frame(classifier, *, pooling, gate_pooled, pooled_units):
-    """A classifier that judges frames leaves nothing to pool, and nothing to do after it."""
-    for name, value, nothing in (
-        ("pooling", pooling, "last"),
-        ("gate_pooled", gate_pooled, "none"),
-        ("pooled_units", pooled_units, None),
-    ):
-        if value != nothing:
-            raise UsageError(
-                f"The classifier {classifier!r} judges each frame and pools what it says of them, so {name} must "
-                f"stay {nothing!r}. Received: {name}={value!r}."
-            )
-
-
-def _check_video_level(*, encoder, pooling, classifier):
-    if encoder not in VIDEO_ENCODERS:
-        raise UsageError(
-            f"The encoder {encoder!r} reads frames, and at video level there are none. Use one of "
-            f"{', '.join(VIDEO_ENCODERS)}, or a frame-level data set."
-        )
-    if pooling != "last":
-        raise UsageError(
-            f"The pooling {pooling!r} pools frames, and at video level there are none. Leave it at 'last', or "
-            f"use a frame-level data set."
-        )
-    if classifier in FRAME_CLASSIFIERS:
-        raise UsageError(
-            f"The classifier {classifier!r} judges frames, and at video level there are none. Use one of "
-            f"{', '.join(CLASSIFIERS)}, or a frame-level data set."
-        )

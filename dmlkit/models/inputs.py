@@ -1,6 +1,14 @@
-"""From what the records hold to what a model can learn from: bytes to numbers, then one scale for all."""
+"""From what the records hold to what a model can learn from: bytes and words to numbers, then one scale for all.
+
+A text is a bag: which of the hashed tokens occur in it. It is embedded, (batch, size) → (batch, text_units), and only
+then normalized: the bag is nearly all zeros, and to give it mean 0 and variance 1 would make every token that is *not*
+there say something, and as much as there are few that are. At frame level the embedded text stands beside every frame,
+so that fusions, encoders and poolings know nothing of texts.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import keras
 from keras import ops
@@ -10,8 +18,9 @@ from dmlkit.models.frames import frame_mask
 MOMENTUM = 0.9
 """How slowly the running statistics follow, of 1. Keras's 0.99 would lag behind in a training of few steps."""
 
-CODINGS = ("byte", "float")
-"""How a modality's values lie in the records: one byte a value, or floating point."""
+TEXT = "text"
+CODINGS = ("byte", "float", TEXT)
+"""What a modality's values are: one byte each, floating point, or a text's bag of tokens, one a video."""
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -31,6 +40,45 @@ class Dequantize(keras.layers.Layer):
     def compute_output_shape(self, features_shape):
         """See the class."""
         return features_shape
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class UnitLength(keras.layers.Layer):
+    """Bags of tokens, each scaled to length 1; an empty one stays empty.
+
+    So a text's embedding, the sum of its tokens' vectors, is as long for ten tokens as for one; their mean would
+    be the shorter the more is said.
+
+    Call arguments: `bag` (batch, size), not negative. Returns the same shape in the layer's compute dtype.
+    """
+
+    def call(self, bag):
+        """See the class."""
+        # In float32: a sum over thousands of tokens has no room in 16 bits.
+        bag = ops.cast(bag, "float32")
+        length = ops.sqrt(ops.sum(ops.square(bag), axis=-1, keepdims=True))
+        return ops.cast(bag / ops.where(length > 0, length, 1.0), self.compute_dtype)
+
+    def compute_output_shape(self, bag_shape):
+        """See the class."""
+        return bag_shape
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class BesideFrames(keras.layers.Layer):
+    """What is said once a video, said again beside each of its frames.
+
+    Call arguments: `values` (batch, units); `frames` (batch, time, ...), of which only the shape is used. Returns
+    (batch, time, units).
+    """
+
+    def call(self, values, frames):
+        """See the class."""
+        return ops.repeat(values[:, None, :], ops.shape(frames)[1], axis=1)
+
+    def compute_output_shape(self, values_shape, frames_shape):
+        """See the class."""
+        return (values_shape[0], frames_shape[1], values_shape[1])
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -73,3 +121,64 @@ def batch(features, num_frames, *, name):
 
 NORMALIZATIONS = {"none": none, "layer": layer, "batch": batch}
 """Name → function of (features (batch, [time,] size), num_frames (batch,) or None, *, name) → the same shape."""
+
+
+def entries(features: Mapping[str, tuple[int, str]], *, level: str) -> dict[str, keras.KerasTensor]:
+    """A model's inputs by name, the modalities in the order of their names, and `num_frames` at frame level."""
+    inputs = {}
+    for name, (size, coding) in sorted(features.items()):
+        shape = (None, size) if level == "frame" and coding != TEXT else (size,)
+        inputs[name] = keras.Input(shape, dtype="uint8" if coding == "byte" else "float32", name=name)
+    if level == "frame":
+        inputs["num_frames"] = keras.Input((), dtype="int32", name="num_frames")
+    return inputs
+
+
+def numbers(
+    inputs: Mapping[str, keras.KerasTensor],
+    features: Mapping[str, tuple[int, str]],
+    *,
+    normalize: Callable,
+    dropout: float,
+    text_units: int,
+) -> dict[str, keras.KerasTensor]:
+    """Each modality from what the records hold to normalized numbers, (batch, [time,] size_i).
+
+    Args:
+        inputs: What `entries` gives.
+        features: Modality → (size, coding).
+        normalize: One of `NORMALIZATIONS`.
+        dropout: Rate on what comes of it.
+        text_units: Into how many numbers a text is embedded.
+    """
+    num_frames = inputs.get("num_frames")
+    found = {}
+    for name, (_, coding) in sorted(features.items()):
+        values, lengths = inputs[name], num_frames
+        if coding == "byte":
+            values = Dequantize(name=f"{name}_dequantize")(values)
+        elif coding == TEXT:
+            values, lengths = _embedded(values, units=text_units, name=name), None
+        values = normalize(values, lengths, name=f"{name}_normalization")
+        found[name] = dropped(values, dropout, name=f"{name}_dropout")
+    if num_frames is not None:
+        frames = next(inputs[name] for name, (_, coding) in sorted(features.items()) if coding != TEXT)
+        for name, (_, coding) in features.items():
+            if coding == TEXT:
+                found[name] = BesideFrames(name=f"{name}_beside_frames")(found[name], frames)
+    return found
+
+
+def _embedded(bag, *, units, name):
+    """A bag of tokens as the sum of their vectors over √(how many there are)."""
+    # Vectors of entries around 1 make sums of the scale of normalized features, whatever the normalization.
+    vectors = keras.initializers.RandomNormal(stddev=1.0)
+    scaled = UnitLength(name=f"{name}_bag")(bag)
+    return keras.layers.Dense(units, use_bias=False, kernel_initializer=vectors, name=f"{name}_embedding")(
+        scaled
+    )
+
+
+def dropped(values, rate, *, name):
+    """The values under dropout; themselves where the rate is 0."""
+    return keras.layers.Dropout(rate, name=name)(values) if rate else values
