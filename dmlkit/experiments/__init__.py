@@ -10,11 +10,13 @@ do better, with the recipes that reach the best scores here.
     beside    other readings of them
     beyond    later systems, and the recipes
     finding   rungs by name; which a data set can serve
+    groups    what is beyond, idea by idea, and what each rung stands against
 """
 
 from dmlkit.experiments.beside import BESIDE
 from dmlkit.experiments.beyond import BEYOND
 from dmlkit.experiments.finding import EXPERIMENTS, find, ladder_for, why_not
+from dmlkit.experiments.groups import BEFORE, GROUPS, bases_for, below, beyond_for
 from dmlkit.experiments.ladder import (
     ATTENTION,
     BI_GRU_CONCAT,
@@ -29,10 +31,11 @@ from dmlkit.experiments.ladder import (
     STATE_OF_THE_ART,
     VIDEO_LADDER,
 )
-from dmlkit.experiments.rung import Ensemble, Experiment, Missing, Rung, by_name
+from dmlkit.experiments.rung import TAKES, Ensemble, Experiment, Missing, Rung, by_name
 
 __all__ = [
     "ATTENTION",
+    "BEFORE",
     "BESIDE",
     "BEYOND",
     "BI_GRU_CONCAT",
@@ -41,16 +44,21 @@ __all__ = [
     "BI_LSTM",
     "ENSEMBLE_LR_LSTM",
     "EXPERIMENTS",
+    "GROUPS",
     "HIDDEN_UNITS",
     "LADDER",
     "LR",
     "LSTM",
     "STATE_OF_THE_ART",
+    "TAKES",
     "VIDEO_LADDER",
     "Ensemble",
     "Experiment",
     "Missing",
     "Rung",
+    "bases_for",
+    "below",
+    "beyond_for",
     "by_name",
     "find",
     "ladder_for",

@@ -71,9 +71,22 @@ class Experiment:
         return cls(**{**record, "teachers": tuple(record.get("teachers", ()))})
 
 
+TAKES = {
+    "best": "the epoch of the highest GAP on the tuning part, which is the run itself",
+    "checkpoints": "the moments that its profile keeps (`Profile.checkpoints`)",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
     """A rung that is made of runs: their scores, combined in one of the ways of `evaluation.WAYS`.
+
+    Args:
+        name, title, chapter, paper_gap: As for `Experiment`.
+        members: Names of rungs, which may be ensembles themselves.
+        by: The way.
+        seeds: Each member is trained under each of these, counted from the seed that is asked for.
+        takes: Of each member's training what `TAKES` says.
 
     Paper: §Ensemble, Algorithm 2 (weighted by the GAP on the tuning part), which is the default.
     """
@@ -82,12 +95,14 @@ class Ensemble:
     title: str
     members: tuple[str, ...]
     by: str = "algorithm_2"
+    seeds: tuple[int, ...] = (0,)
+    takes: str = "best"
     chapter: str = "ensemble"
     paper_gap: float | None = None
 
     def to_record(self) -> dict:
         """Plain values for `run.json`."""
-        return asdict(self) | {"members": list(self.members)}
+        return asdict(self) | {"members": list(self.members), "seeds": list(self.seeds)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,12 @@ def ensemble(
 def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:
     """What it took to have an ensemble, and what it takes to score with it: what all its members do."""
     told = [run.record["seconds"] for run in members]
-    training = {"training": round(sum(each["training"] for each in told) + combining, 3)}
+    trained: dict[str, float] = {}
+    for run, each in zip(members, told, strict=True):
+        # Moments of one training, which the last of them has whole.
+        one = run.record.get("checkpoint_of", run.record["fingerprint"])
+        trained[one] = max(each["training"], trained.get(one, 0.0))
+    training = {"training": round(sum(trained.values()) + combining, 3)}
     if not all("scoring" in each for each in told):  # a run of before it was measured
         return training
     return training | {"scoring": round(sum(each["scoring"] for each in told), 3)}

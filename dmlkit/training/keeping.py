@@ -125,6 +125,11 @@ def checkpoints_of(run: Run) -> list[Run]:
     return sorted(kept, key=lambda each: each.record["epochs"])
 
 
+def taken(run: Run, takes: str) -> list[Run]:
+    """What an ensemble has of a member's training, by a name of `experiments.TAKES`."""
+    return [run] if takes == "best" else checkpoints_of(run)
+
+
 def checkpoint_marks(mark: str, count: int) -> list[str]:
     """The fingerprints of a training's checkpoints, from its own; known before it is trained.
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from dmlkit.data import as_dataset
-from dmlkit.errors import choose
+from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import (
     BESIDE,
     EXPERIMENTS,
+    TAKES,
     Ensemble,
     Experiment,
     Missing,
     Rung,
+    beyond_for,
     find,
     ladder_for,
     why_not,
@@ -27,6 +29,7 @@ from dmlkit.runs import Run, read_record
 from dmlkit.training.building import as_profile
 from dmlkit.training.ensembling import ensemble, ensemble_mark
 from dmlkit.training.folder import training_mark
+from dmlkit.training.keeping import checkpoint_marks, taken
 from dmlkit.training.loop import train
 from dmlkit.training.rows import as_table, row
 from dmlkit.training.turns import turn
@@ -83,11 +86,11 @@ class Walk:
             Name → run, without the rungs that this data set cannot serve (one line says why).
         """
         runs = {}
-        for rung in (find(rung) if isinstance(rung, str) else rung for rung in rungs):
+        for rung in map(_rung, rungs):
             if reason := self.why_not(rung):
                 print(f"{rung.title}: not applicable here, because {reason}.")
                 continue
-            runs[rung.name] = self._train(rung, on_epoch)
+            runs[rung.name] = self._train(rung, on_epoch, self.seed)
         return runs
 
     def train_chapter(self, chapter: str) -> dict[str, Run]:
@@ -100,7 +103,11 @@ class Walk:
 
     def finished(self, *chapters: str) -> dict[str, Run]:
         """Name → run of the ladder's rungs that are trained, in the ladder's order; of some chapters, or of all."""
-        runs = {rung.name: self.find(rung) for rung in _of(chapters, self.rungs)}
+        return self.there(*_of(chapters, self.rungs))
+
+    def there(self, *rungs: str | Rung) -> dict[str, Run]:
+        """Name → run of those rungs that are trained; nothing is trained for it."""
+        runs = {rung.name: self.find(rung) for rung in map(_rung, rungs)}
         return {name: run for name, run in runs.items() if run}
 
     def why_not(self, rung: Rung) -> str | None:
@@ -109,13 +116,8 @@ class Walk:
 
     def find(self, rung: str | Rung) -> Run | None:
         """The finished run of a rung under these conditions, or None."""
-        rung = find(rung) if isinstance(rung, str) else rung
-        if isinstance(rung, Missing) or self.why_not(rung):
-            return None
-        mark = self._mark(rung)
-        folder = self._folder(rung, mark)
-        record = read_record(folder)
-        return Run(folder, record) if record and record["fingerprint"] == mark else None
+        rung = _rung(rung)
+        return None if isinstance(rung, Missing) or self.why_not(rung) else self._find(rung, self.seed)
 
     def results(self, rungs: dict[str, Rung] | None = None) -> list[dict]:
         """A row a rung in the ladder's order, as `results.json` holds it.
@@ -139,46 +141,81 @@ class Walk:
         rows = self.results({rung.name: rung for rung in _of(chapters, BESIDE)})
         return as_table([each for each in rows if each["status"] == "trained"])
 
-    def _train(self, rung: Experiment | Ensemble, on_epoch: Callable[[dict], None] | None) -> Run:
-        if run := self._trained(rung):
+    def beyond(self, *groups: str) -> pd.DataFrame:
+        """What was trained beyond the ladder, in the order of `experiments.GROUPS`; of some groups, or of all."""
+        rows = self.results(beyond_for(self.dataset.level, *groups))
+        return as_table([each for each in rows if each["status"] == "trained"])
+
+    def _train(self, rung: Experiment | Ensemble, on_epoch: Callable[[dict], None] | None, seed: int) -> Run:
+        if run := self._trained(rung, seed):
             return run
         combined = isinstance(rung, Ensemble)
-        members = [self._train(find(name), on_epoch) for name in rung.members] if combined else []
-        folder = self._folder(rung, self._mark(rung))
+        trained = (
+            [self._train(each, on_epoch, own) for each, own in self._members(rung, seed)] if combined else []
+        )
+        folder = self._folder(rung, self._mark(rung, seed))
         with turn(folder, title=rung.title):
-            if run := self._trained(rung):  # by whoever held it before
+            if run := self._trained(rung, seed):  # by whoever held it before
                 return run
             if combined:
+                members = [each for run in trained for each in taken(run, rung.takes)]
                 return ensemble(members, out=folder, name=rung.name, title=rung.title, by=rung.by)
-            print(f"{rung.title}:")
+            print(f"{rung.title}:" if seed == self.seed else f"{rung.title}, seed {seed}:")
             return train(
                 rung,
                 data=self.dataset,
                 out=folder,
                 profile=self._profile(rung),
-                seed=self.seed,
+                seed=seed,
                 deterministic=self.deterministic,
                 progress=self.progress,
                 on_epoch=on_epoch,
                 tensorboard=self.tensorboard,
             )
 
-    def _trained(self, rung: Experiment | Ensemble) -> Run | None:
-        if run := self.find(rung):
+    def _trained(self, rung: Experiment | Ensemble, seed: int) -> Run | None:
+        if run := self._find(rung, seed):
             print(f"{rung.title}: already trained, GAP@20 {run.gap:.4f}")
         return run
 
-    def _mark(self, rung: Experiment | Ensemble) -> str:
+    def _find(self, rung: Experiment | Ensemble, seed: int) -> Run | None:
+        mark = self._mark(rung, seed)
+        folder = self._folder(rung, mark)
+        record = read_record(folder)
+        return Run(folder, record) if record and record["fingerprint"] == mark else None
+
+    def _members(self, rung: Ensemble, seed: int) -> list[tuple[Rung, int]]:
+        """An ensemble's members and the seed of each."""
+        return [(find(name), seed + further) for name in rung.members for further in rung.seeds]
+
+    def _mark(self, rung: Experiment | Ensemble, seed: int) -> str:
         if isinstance(rung, Ensemble):
-            return ensemble_mark(rung.name, [self._mark(find(name)) for name in rung.members], by=rung.by)
+            members = [
+                mark
+                for each, own in self._members(rung, seed)
+                for mark in self._marks_taken(each, self._mark(each, own), rung.takes)
+            ]
+            return ensemble_mark(rung.name, members, by=rung.by)
         return training_mark(
             rung,
             self.dataset,
             profile=self._profile(rung),
-            seed=self.seed,
+            seed=seed,
             precision="float32",
             deterministic=self.deterministic,
         )
+
+    def _marks_taken(self, rung: Experiment | Ensemble, mark: str, takes: str) -> list[str]:
+        choose(TAKES, takes, what="choice of what an ensemble takes")
+        if takes == "best":
+            return [mark]
+        count = self._profile(rung).checkpoints if isinstance(rung, Experiment) else 0
+        if not count:
+            raise UsageError(
+                f"An ensemble of checkpoints needs a training that leaves some, and {rung.name} leaves none: "
+                "its profile says checkpoints=0."
+            )
+        return checkpoint_marks(mark, count)
 
     def _profile(self, rung: Experiment) -> Profile:
         # A recipe is a model and its own conditions together.
@@ -187,6 +224,10 @@ class Walk:
     def _folder(self, rung: Rung, mark: str) -> Path:
         # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
         return self.runs / f"{rung.name}-{mark[:8]}"
+
+
+def _rung(named: str | Rung) -> Rung:
+    return find(named) if isinstance(named, str) else named
 
 
 def _of(chapters: Sequence[str], rungs: Mapping[str, Rung]) -> list[Rung]:

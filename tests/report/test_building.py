@@ -267,7 +267,7 @@ def test_the_time_of_all_chapters_is_told_beside_that_of_the_last_call(summary):
 
 def test_a_damaged_run_does_not_cost_the_report(generated, tmp_path):
     walk = Walk(generated, profile="smoke", runs=tmp_path)
-    damaged = walk._folder(walk.rungs["lr"], walk._mark(walk.rungs["lr"]))
+    damaged = walk._folder(walk.rungs["lr"], walk._mark(walk.rungs["lr"], walk.seed))
     damaged.mkdir()
     (damaged / "run.json").write_text("{")
     told = summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)

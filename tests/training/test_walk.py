@@ -158,7 +158,7 @@ with held(lock, taken=print):
 
 def test_the_lock_of_a_process_that_was_killed_stops_nobody(generated, tmp_path, capsys):
     walk = walk_on(generated, tmp_path)
-    folder = walk._folder(LADDER["lr"], walk._mark(LADDER["lr"]))
+    folder = walk._folder(LADDER["lr"], walk._mark(LADDER["lr"], 0))
     folder.parent.mkdir()
     arguments = [str(folder.with_name(f".{folder.name}.lock")), "nothing", "nothing"]
     with subprocess.Popen(
