@@ -9,29 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from dmlkit.evaluation import Interval, gap_of_pairs, percentiles, resampled_gaps, top_pairs
+from dmlkit.evaluation import Interval, TopPairs, gap_of_pairs, percentiles, resampled_gaps
 from dmlkit.plots.given import as_runs, headed
 from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
 from dmlkit.plots.words import RESAMPLES
 
 COLOR = "#0072B2"
-
-# Rung → the rung of which it changes one thing. A fusion stands against the concatenation and not against the
-# fusion told before it; an ensemble, which is not here, against the best of its members.
-BEFORE = {
-    "lstm": "lr",
-    "bi-lstm": "lstm",
-    "bi-gru-concat": "bi-lstm",
-    "bi-gru-shared-space": "bi-gru-concat",
-    "bi-gru-projection": "bi-gru-concat",
-    "attention": "bi-gru-concat",
-    # Of the ladder's rungs the only other one that does not read in time; more than one thing changes.
-    "netvlad-gated": "lr",
-    "mixture-of-experts": "lr",
-    "hidden-concat": "lr",
-    "hidden-shared-space": "hidden-concat",
-    "hidden-projection": "hidden-concat",
-}
 
 
 class Step(NamedTuple):
@@ -49,21 +32,22 @@ class Step(NamedTuple):
 
 
 @styled
-def steps(runs, dataset=None, *, title: str = "What each step buys") -> Plot:
+def steps(runs, dataset=None, *, against=None, title: str = "What each step buys") -> Plot:
     """The difference in GAP@20 between each rung and the one it builds on, with its paired 95 % interval.
 
-    A rung builds on the one of which it changes one thing (`BEFORE`), on the nearest below that where that was not
-    trained, an ensemble on the best of its members, and any other on the run before it.
+    A rung builds on the one of which it changes one thing (`experiments.BEFORE`), on the nearest below that where that
+    was not trained, an ensemble on the best of its members, and any other on the run before it.
 
     Args:
         runs: Name → run, or runs, in the ladder's order.
         dataset: The data set, to say what data it was.
+        against: Runs that these may build on, and that have no line of their own; the first of `runs` where None.
         title: Over the figure.
     """
-    runs = as_runs(runs)
-    if len(runs) < 2:
+    bases, runs = parted(runs, against)
+    if not bases or not runs:
         return nothing("a step needs two rungs, and fewer have been trained.", title=title)
-    taken, left_out = _steps(runs)
+    taken, left_out = steps_of(runs, bases)
     if not taken:
         return nothing("the rungs were scored on different videos.", title=title)
     source = dataset or runs[0]
@@ -72,29 +56,54 @@ def steps(runs, dataset=None, *, title: str = "What each step buys") -> Plot:
     return Plot(figure, _in_words(headed(title, source), taken, left_out))
 
 
-def _steps(runs: list) -> tuple[list[Step], list]:
-    """The steps between the runs that scored the first one's videos, and the runs that scored others."""
-    first = runs[0].predictions
-    pairs, left_out = {}, []
-    for place, run in enumerate(runs):
-        turned = run.predictions.in_order_of(first.ids)
-        if turned is None or turned.labels is None or not np.array_equal(turned.labels, first.labels):
-            left_out.append(run)
-        else:
-            pairs[place] = top_pairs(turned.scores, turned.labels)
-    same = [runs[place] for place in pairs]
-    if len(same) < 2:
-        return [], left_out
+def parted(runs, against=None) -> tuple[list, list]:
+    """The runs that are ground only, and those that have a step each.
+
+    Args:
+        runs, against: As for `steps`.
+    """
+    runs = as_runs(runs)
+    names = {run.name for run in runs}
+    ground = [run for run in as_runs(against) if run.name not in names]
+    return (ground, runs) if ground else (runs[:1], runs[1:])
+
+
+def steps_of(runs: list, bases: list) -> tuple[list[Step], list]:
+    """The steps of runs, and those of the runs that were scored on other videos.
+
+    Args:
+        runs: Each is held against one of `bases`, or one of the runs before it.
+        bases: At least one; the first one's videos are those that count.
+    """
+    first = bases[0].predictions
+    scored, left_out = [], []
+    for run in [*bases, *runs]:
+        (left_out if _top(run, first) is None else scored).append(run)
+    own = {id(run) for run in runs}
+    pairs = [(run, _before(run, scored[:place])) for place, run in enumerate(scored) if id(run) in own]
+    used = {id(run): run for pair in pairs for run in pair}
+    top = [_top(run, first) for run in used.values()]
     # The same draws for all, so that every step is paired.
-    gaps = [gap_of_pairs(each) for each in pairs.values()]
-    drawn = resampled_gaps(list(pairs.values()), resamples=RESAMPLES, seed=0)
-    taken = []
-    for place, run in enumerate(same[1:], start=1):
-        before = _before(run, same[:place])
-        below = same.index(before)
-        interval = percentiles(drawn[place] - drawn[below], 0.95)
-        taken.append(Step(run, before, gaps[place] - gaps[below], interval))
-    return taken, left_out
+    drawn = dict(zip(used, resampled_gaps(top, resamples=RESAMPLES, seed=0), strict=True)) if top else {}
+    gaps = dict(zip(used, map(gap_of_pairs, top), strict=True))
+    taken = [
+        Step(
+            run,
+            before,
+            gaps[id(run)] - gaps[id(before)],
+            percentiles(drawn[id(run)] - drawn[id(before)], 0.95),
+        )
+        for run, before in pairs
+    ]
+    return taken, [run for run in left_out if id(run) in own]
+
+
+def _top(run, first) -> TopPairs | None:
+    """The run's best pairs in the order of the first one's videos; None where it scored others."""
+    turned = run.predictions.in_order_of(first.ids)
+    if turned is None or turned.labels is None or not np.array_equal(turned.labels, first.labels):
+        return None
+    return top_pairs(turned.scores, turned.labels)
 
 
 def _before(run, earlier: list):
@@ -103,9 +112,9 @@ def _before(run, earlier: list):
     members = [by_name[each["name"]] for each in run.record.get("members", ()) if each["name"] in by_name]
     if members:
         return max(members, key=lambda each: each.gap)
-    name = BEFORE.get(run.name)
+    name = below(run.name)
     while name and name not in by_name:
-        name = BEFORE.get(name)
+        name = below(name)
     return by_name[name] if name else earlier[-1]
 
 

@@ -9,6 +9,9 @@ import pandas as pd
 from dmlkit.experiments import Missing, Rung
 from dmlkit.runs import Run, as_frame
 
+# Why a rung of the ladder has no run, where its own chapter has not been asked for.
+ELSEWHERE = {"beyond": "the chapter 08-beyond trains it, with --beyond"}
+
 COLUMNS = (
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
     "parameters", "training_seconds", "epochs", "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
@@ -35,7 +38,7 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
         "name": rung.name,
         "title": rung.title,
         "status": status,
-        "reason": reason,
+        "reason": reason or (ELSEWHERE.get(rung.chapter) if run is None else None),
         "gap": measures.get("gap"),
         "gap_low": low,
         "gap_high": high,

@@ -3,7 +3,6 @@ import pytest
 
 from dmlkit import plots
 from dmlkit.evaluation import paired_gap_difference
-from dmlkit.plots.steps import BEFORE
 from dmlkit.plots.words import RESAMPLES
 from dmlkit.predictions import Predictions
 
@@ -61,14 +60,6 @@ def test_where_the_rung_below_was_not_trained_the_nearest_below_it_serves(make_r
     ]
     # And without any of them, the run before.
     assert labels(plots.steps([make_run("own"), make_run("attention")])) == ["attention\nagainst own"]
-
-
-def test_every_rung_that_is_trained_and_reads_something_has_one_below_it():
-    from dmlkit.experiments import LADDER, VIDEO_LADDER, Experiment
-
-    trained = {name for name, rung in {**LADDER, **VIDEO_LADDER}.items() if isinstance(rung, Experiment)}
-    assert {*BEFORE, "lr"} == trained
-    assert set(BEFORE.values()) <= trained
 
 
 def test_names_are_whole_however_long(make_run, shown):

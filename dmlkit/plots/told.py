@@ -1,0 +1,52 @@
+"""What many steps came to, in a few sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dmlkit.plots.steps import Step, parted, steps_of
+from dmlkit.plots.words import Sentence
+from dmlkit.printable import shorten
+
+MOST = 6
+NOTHING = (
+    "None of these rungs is trained here yet. The command of this report with --beyond trains all of them; "
+    "`dmlkit train NAME`, with its --data and --profile, trains one."
+)
+
+
+def say_steps(runs, *, against=None) -> Sentence:
+    """How many rungs gained over what they build on, how many lost, and of how many one cannot tell.
+
+    Args:
+        runs, against: As for `steps`.
+    """
+    ground, runs = parted(runs, against)
+    if not runs:
+        return Sentence(NOTHING)
+    taken, left_out = steps_of(runs, ground)
+    if not taken:
+        return Sentence("These rungs were scored on other videos than those they would stand against.")
+    gained = sorted((step for step in taken if step.interval.low > 0), key=lambda step: -step.difference)
+    lost = sorted((step for step in taken if step.interval.high < 0), key=lambda step: step.difference)
+    either = [step for step in taken if not step.told]
+    parts = [
+        f"Of {len(taken)} {'step' if len(taken) == 1 else 'steps'}, {len(gained)} gained more than another draw of "
+        f"these videos would explain{_listed(gained)}",
+        f"{len(lost)} lost more than that{_listed(lost)}",
+        f"{len(either)} could have come out either way{_listed(either)}",
+    ]
+    said = f"{', '.join(parts[:2])} and {parts[2]}."
+    if len(taken) >= 20:
+        said += f" Of {len(taken)} steps that change nothing, one in twenty would look told by chance."
+    if left_out:
+        said += f" Scored on other videos, and so left out: {', '.join(run.title for run in left_out)}."
+    return Sentence(said)
+
+
+def _listed(steps: Sequence[Step]) -> str:
+    if not steps:
+        return ""
+    named = [f"{shorten(step.run.title, 60)} {step.difference:+.4f}" for step in steps[:MOST]]
+    more = [f"{len(steps) - MOST} more"] if len(steps) > MOST else []
+    return f" ({'; '.join(named + more)})"
