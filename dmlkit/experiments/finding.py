@@ -7,8 +7,12 @@ from dmlkit.experiments.beside import BESIDE
 from dmlkit.experiments.beyond import BEYOND
 from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER
 from dmlkit.experiments.rung import Ensemble, Missing, Rung
+from dmlkit.experiments.tricks import BASES, TRICKS, ablations
 
-EXPERIMENTS: dict[str, Rung] = LADDER | VIDEO_LADDER | BESIDE | BEYOND
+ABLATIONS: dict[str, Rung] = {name: rung for level in BASES for name, rung in ablations(level).items()}
+"""Every trick alone, on the base of each level."""
+
+EXPERIMENTS: dict[str, Rung] = LADDER | VIDEO_LADDER | BESIDE | BEYOND | ABLATIONS
 
 
 def find(name: str) -> Rung:
@@ -44,4 +48,12 @@ def why_not(rung: Rung, *, level: str, modalities: tuple[str, ...]) -> str | Non
         return "it weighs frames, and this data set holds one vector a video"
     if (rung.fusion != "concat" or rung.fusion_stage == "late") and len(modalities) < 2:
         return f"it fuses modalities, and this data set has one only ({', '.join(modalities)})"
+    changes = TRICKS[rung.trick].changes if rung.trick else {}
+    if "frame_share" in changes and level == "video":
+        return "it draws frames, and this data set holds one vector a video"
+    if "modality_dropout" in changes and len(modalities) < 2:
+        return f"it drops modalities, and this data set has one only ({', '.join(modalities)})"
+    for name in rung.teachers:
+        if reason := why_not(find(name), level=level, modalities=modalities):
+            return f"its teacher {name} cannot learn from them: {reason}"
     return None

@@ -218,7 +218,7 @@ def who_has_attention() -> str:
     names = [
         name
         for name, each in EXPERIMENTS.items()
-        if isinstance(each, Experiment) and each.pooling == "attention"
+        if isinstance(each, Experiment) and each.pooling == "attention" and not each.trick
     ]
     return (
         f"Only the pooling 'attention' weighs frames, behind any encoder of frame-level data ({', '.join(ENCODERS)}). "

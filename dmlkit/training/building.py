@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 
 from dmlkit.errors import UsageError, choose
-from dmlkit.experiments import Ensemble, Experiment, Missing, find, why_not
+from dmlkit.experiments import TRICKS, Ensemble, Experiment, Missing, find, why_not
 from dmlkit.models import build
 from dmlkit.profiles import PROFILES, RECIPES, Profile, positive
 
@@ -18,8 +20,16 @@ def as_profile(profile: str | Profile) -> Profile:
 
 
 def profile_for(experiment: Experiment, profile: str | Profile | None) -> Profile:
-    """The profile that is asked for; where none is, the experiment's own; where it has none, `demo`."""
-    return as_profile(profile or experiment.recipe or "demo")
+    """The conditions an experiment is trained under.
+
+    Args:
+        experiment: Its trick changes the profile, whichever it is.
+        profile: The one that is asked for; where None, the experiment's own recipe; where it has none, `demo`.
+    """
+    given = as_profile(profile or experiment.recipe or "demo")
+    if experiment.trick is None:
+        return given
+    return positive(replace(given, **choose(TRICKS, experiment.trick, what="trick").changes))
 
 
 def as_experiment(experiment: str | Experiment) -> Experiment:
