@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from dmlkit.errors import choose
 from dmlkit.experiments.beyond import BEYOND
-from dmlkit.experiments.finding import find, ladder_for, why_not
+from dmlkit.experiments.finding import EXPERIMENTS, find, ladder_for, why_not
 from dmlkit.experiments.rung import Ensemble, Rung
+from dmlkit.experiments.tricks import ablations
 
 POOLINGS = (
     "netvlad",
@@ -81,6 +82,7 @@ GROUPS: dict[str, Callable[[str], list[Rung]]] = {
     "poolings": _named(*POOLINGS),  # how a video's frames become one vector
     "encoders": _named(*ENCODERS),  # what reads the frames in their order
     "classifiers": _named(*CLASSIFIERS),  # what makes scores of a vector
+    "tricks": lambda level: list(ablations(level).values()),  # one model, trained otherwise
     "recipes": _recipes,  # models with conditions of their own, which nothing is compared with
 }
 
@@ -119,4 +121,5 @@ def bases_for(level: str, *, modalities: tuple[str, ...]) -> dict[str, Rung]:
 
 def below(name: str) -> str | None:
     """The rung of which this one changes one thing; None for the first of a ladder and for what is not known."""
-    return BEFORE.get(name)
+    trick = getattr(EXPERIMENTS.get(name), "trick", None)
+    return name.removesuffix(f"-{trick}") if trick else BEFORE.get(name)

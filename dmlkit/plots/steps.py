@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from dmlkit.evaluation import Interval, TopPairs, gap_of_pairs, percentiles, resampled_gaps
+from dmlkit.evaluation import Interval, TopPairs, gap_of_pairs, percentiles, resampled_gaps, top_pairs
+from dmlkit.experiments import below
 from dmlkit.plots.given import as_runs, headed
 from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
 from dmlkit.plots.words import RESAMPLES
@@ -76,16 +77,16 @@ def steps_of(runs: list, bases: list) -> tuple[list[Step], list]:
         bases: At least one; the first one's videos are those that count.
     """
     first = bases[0].predictions
-    scored, left_out = [], []
-    for run in [*bases, *runs]:
-        (left_out if _top(run, first) is None else scored).append(run)
+    top = {id(run): _top(run, first) for run in (*bases, *runs)}
+    scored = [run for run in (*bases, *runs) if top[id(run)] is not None]
     own = {id(run) for run in runs}
     pairs = [(run, _before(run, scored[:place])) for place, run in enumerate(scored) if id(run) in own]
-    used = {id(run): run for pair in pairs for run in pair}
-    top = [_top(run, first) for run in used.values()]
+    used = {id(run): top[id(run)] for pair in pairs for run in pair}
+    if not used:
+        return [], runs
     # The same draws for all, so that every step is paired.
-    drawn = dict(zip(used, resampled_gaps(top, resamples=RESAMPLES, seed=0), strict=True)) if top else {}
-    gaps = dict(zip(used, map(gap_of_pairs, top), strict=True))
+    drawn = dict(zip(used, resampled_gaps(list(used.values()), resamples=RESAMPLES, seed=0), strict=True))
+    gaps = {key: gap_of_pairs(pairs) for key, pairs in used.items()}
     taken = [
         Step(
             run,
@@ -95,7 +96,7 @@ def steps_of(runs: list, bases: list) -> tuple[list[Step], list]:
         )
         for run, before in pairs
     ]
-    return taken, [run for run in left_out if id(run) in own]
+    return taken, [run for run in runs if top[id(run)] is None]
 
 
 def _top(run, first) -> TopPairs | None:
@@ -134,8 +135,8 @@ def _draw(axes: Axes, taken: list[Step]) -> None:
             max(ends) + 0.06 * span, place, f"{step.difference:+.4f}".replace("-", "−"), va="center",
             weight="bold" if step.told else "normal",
         )  # fmt: skip
-    for above, below in pairwise(places):
-        axes.axhline((above + below) / 2, color="#EEEEEE", linewidth=0.7)
+    for here, there in pairwise(places):
+        axes.axhline((here + there) / 2, color="#EEEEEE", linewidth=0.7)
     axes.set_yticks(places, [_label(step) for step in taken])
     axes.set_xlim(min(ends) - 0.05 * span, max(ends) + 0.22 * span)
     axes.set_ylim(len(taken) - 0.5, -0.5)
