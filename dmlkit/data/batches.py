@@ -80,7 +80,7 @@ class Batches:
 
         inputs = {}
         for feature in self.dataset.features.values():
-            if self.dataset.level == "frame":
+            if self.dataset.level == "frame" and feature.in_frames:
                 dtype = tf.uint8 if feature.coding == "byte" else tf.float32
                 inputs[feature.name] = tf.TensorSpec((None, None, feature.size), dtype)
             else:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dmlkit.data.files import exists, read_whole, write_whole
-from dmlkit.data.schema import LEVELS, SPLITS, Feature
+from dmlkit.data.schema import LEVELS, SPLITS, TEXT, Feature
 from dmlkit.errors import DataError, nearest
 from dmlkit.printable import shorten
 
@@ -47,6 +47,17 @@ class Declaration:
     splits: dict[str, list[str]] = field(default_factory=dict)
     truth: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+
+    def features_with(self, found: Mapping[str, Feature]) -> dict[str, Feature]:
+        """The data set's modalities: those declared; where only texts are, beside those read off the records.
+
+        Args:
+            found: What the records tell. They never tell that a text is a modality: what would be trained on two
+                would be trained on three.
+        """
+        if all(feature.coding == TEXT for feature in self.features.values()):
+            return {**found, **self.features}
+        return self.features
 
 
 def read_declaration(root: str) -> Declaration:
@@ -161,7 +172,8 @@ def _feature(path: str, name: str, table: object, level: str | None) -> Feature:
         raise DataError(
             f"{path}: [features.{shorten(name)}] is byte-coded, but video-level records hold floats. Correct coding."
         )
-    return Feature(name, table["size"], coding, table.get("key", f"mean_{name}" if video else name))
+    mean = video and coding != TEXT
+    return Feature(name, table["size"], coding, table.get("key", f"mean_{name}" if mean else name))
 
 
 def _patterns(path: str, split: str, patterns: object) -> list[str]:

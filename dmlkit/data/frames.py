@@ -20,6 +20,7 @@ from dmlkit.data.faults import RecordFault
 from dmlkit.data.frame_choice import seed_of, shown
 from dmlkit.data.labels import Seen, check_classes, multi_hot, read_context
 from dmlkit.data.schema import Feature
+from dmlkit.data.texts import read_texts
 from dmlkit.data.videos import wrong_size
 from dmlkit.data.wire import FIRST_TAG, SECOND_TAG, fields, once, varint
 
@@ -30,19 +31,21 @@ MAP = 1
 
 
 class Video(NamedTuple):
-    """One record, read; ``matrices`` (T, D) are those of the modalities it has."""
+    """One record, read; ``matrices`` (T, D) and ``bags`` (D,) are those of the modalities and texts it has."""
 
     video_id: str
     classes: list[int]
     num_frames: int
     matrices: dict[str, np.ndarray]
+    bags: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class FrameParser:
     """Serialized sequence examples to padded arrays.
 
-    A modality that a record lacks is silence (byte 127, or 0.0) for as many frames as the video has.
+    A modality that a record lacks is silence (byte 127, or 0.0) for as many frames as the video has; a text that it
+    lacks is one without tokens.
 
     Paper: §Task and data, frame level.
     """
@@ -60,17 +63,22 @@ class FrameParser:
         """One batch, padded with zero bytes to its longest video.
 
         Returns:
-            ``id`` (B,), each modality (B, T, D) in uint8 or float32, ``num_frames`` (B,) int32, and
-            ``labels`` (B, C) float32 where labelled.
+            ``id`` (B,), each modality (B, T, D) in uint8 or float32, each text (B, D) float32, ``num_frames`` (B,)
+            int32, and ``labels`` (B, C) float32 where labelled.
         """
         longest = max(video.num_frames for video in videos)
         batch: dict[str, np.ndarray] = {"id": np.array([video.video_id for video in videos])}
-        for feature in self.features:
+        for feature in self._in_frames:
             padded = aligned.empty((len(videos), longest, feature.size), _dtype(feature))
             for row, video in zip(padded, videos, strict=True):
                 row[: video.num_frames] = video.matrices.get(feature.name, _silence(feature))
                 row[video.num_frames :] = 0
             batch[feature.name] = padded
+        for feature in self._texts:
+            rows = aligned.empty((len(videos), feature.size), np.float32)
+            for row, video in zip(rows, videos, strict=True):
+                row[:] = video.bags.get(feature.name, 0)
+            batch[feature.name] = rows
         batch["num_frames"] = aligned.empty((len(videos),), np.int32)
         batch["num_frames"][:] = [video.num_frames for video in videos]
         if self.labelled:
@@ -88,7 +96,7 @@ class FrameParser:
             RecordFault: What is wrong with it.
         """
         video = self.read(record)
-        return Seen(video.video_id, video.classes, video.num_frames, tuple(video.matrices))
+        return Seen(video.video_id, video.classes, video.num_frames, (*video.matrices, *video.bags))
 
     def read(self, record: bytes) -> Video:
         """One record.
@@ -100,7 +108,7 @@ class FrameParser:
         present = {name: matrix for name, matrix in matrices.items() if len(matrix)}
         lengths = {name: len(matrix) for name, matrix in present.items()}
         if not lengths:
-            names = ", ".join(feature.key for feature in self.features)
+            names = ", ".join(feature.key for feature in self._in_frames)
             raise RecordFault(f"the video has no frames of {names}. Leave the record out.", kind="frames")
         num_frames = max(lengths.values())
         if min(lengths.values()) != num_frames:
@@ -112,7 +120,7 @@ class FrameParser:
         video_id, classes = read_context(context)
         if self.labelled:
             check_classes(classes, self.num_classes)
-        for feature in self.features:
+        for feature in self._in_frames:
             matrix = present.get(feature.name)
             if matrix is not None and feature.coding == "float" and not np.isfinite(matrix).all():
                 raise RecordFault(
@@ -129,7 +137,7 @@ class FrameParser:
             )
             present = {name: matrix[chosen] for name, matrix in present.items()}
             num_frames = len(next(iter(present.values())))
-        return Video(video_id, classes, num_frames, present)
+        return Video(video_id, classes, num_frames, present, read_texts(context, self._texts))
 
     def _split(self, record: bytes) -> tuple[messages.Features, dict[str, np.ndarray]]:
         """A record's context, and the frames of each modality it has, (T, D) each."""
@@ -146,7 +154,7 @@ class FrameParser:
             # Not laid out as writers do: the protobuf library has the last word.
             return self._split_slowly(record)
         raw, matrices = np.frombuffer(record, dtype=np.uint8), {}
-        for feature, stencil in zip(self.features, self._stencils, strict=True):
+        for feature, stencil in zip(self._in_frames, self._stencils, strict=True):
             span = spans.get(feature.key.encode())
             if span is None:
                 continue
@@ -165,7 +173,7 @@ class FrameParser:
                 kind="not a record",
             ) from error
         lists, matrices = parsed.feature_lists.feature_list, {}
-        for feature in self.features:
+        for feature in self._in_frames:
             if feature.key not in lists:
                 continue
             rows = [_row(frame, feature) for frame in lists[feature.key].feature]
@@ -174,7 +182,15 @@ class FrameParser:
 
     @cached_property
     def _stencils(self) -> tuple[_Stencil, ...]:
-        return tuple(_Stencil.of(feature) for feature in self.features)
+        return tuple(_Stencil.of(feature) for feature in self._in_frames)
+
+    @cached_property
+    def _in_frames(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.in_frames)
+
+    @cached_property
+    def _texts(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if not feature.in_frames)
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,18 @@ from dmlkit.errors import DataError
 # Not the first record alone: early files lack mean_audio in some.
 LOOKED_AT = 16
 NOT_FEATURES = {*ID_KEYS, "labels"}
+# Keys of texts, which no layout of ours takes for a modality by itself.
+TEXTS = ("text",)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What was seen: level, modalities by name, whether any record had labels."""
+    """What was seen: level, modalities by name, whether any record had labels, the keys of texts."""
 
     level: str
     features: dict[str, Feature]
     labelled: bool
+    texts: tuple[str, ...] = ()
 
 
 def recognise(shards: Sequence[str]) -> Layout:
@@ -65,8 +68,9 @@ def layout_of(records: Iterable[messages.SequenceExample]) -> Layout | None:
     """What most of some records say; None where they hold no features."""
     seen: Counter[Feature] = Counter()
     levels: Counter[str] = Counter()
-    labelled = False
+    labelled, texts = False, set()
     for parsed in records:
+        texts.update(key for key in TEXTS if key in parsed.context.feature)
         labelled = labelled or bool(_labels(parsed))
         lists = parsed.feature_lists.feature_list
         levels["frame" if lists else "video"] += 1
@@ -80,7 +84,7 @@ def layout_of(records: Iterable[messages.SequenceExample]) -> Layout | None:
     # Biggest first, so that pictures come before sound, and one order wherever a dict's own is chance.
     features = sorted((feature for _, feature in sizes.values()), key=lambda each: (-each.size, each.name))
     level = levels.most_common(1)[0][0]
-    return Layout(level, {feature.name: feature for feature in features}, labelled)
+    return Layout(level, {feature.name: feature for feature in features}, labelled, tuple(sorted(texts)))
 
 
 def modality(key: str) -> str:

@@ -12,7 +12,7 @@ from dmlkit.data.faults import where
 from dmlkit.data.framing import read_records
 from dmlkit.data.labels import read_context
 from dmlkit.data.layout import Layout, recognise
-from dmlkit.data.schema import Dataset, Feature
+from dmlkit.data.schema import TEXT, Dataset, Feature
 from dmlkit.data.shards import first_records, list_shards, match_shards
 from dmlkit.data.splits import by_split, divide
 from dmlkit.data.videos import NOT_AN_EXAMPLE
@@ -65,6 +65,12 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     if num_classes is None:
         num_classes, note = _count_classes(root, vocabulary, found, labelled, features)
         notes.append(note)
+    texts = {key for layout in layouts.values() for key in layout.texts}
+    if aside := sorted(texts - {feature.key for feature in features.values()}):
+        notes.append(
+            f"The records carry {', '.join(aside)}, which is left aside: `[features.{aside[0]}]` with `size = 512` and "
+            f'`coding = "{TEXT}"` in {FILE} makes it a modality.'
+        )
     splits, labelled, divided = divide(found, labelled, root)
     counts, missing = counted_shards(root, declared, found)
     if missing:
@@ -131,7 +137,7 @@ def _level_and_features(
     features: dict[str, Feature] = {}
     for layout in layouts.values():
         features |= {name: feature for name, feature in layout.features.items() if name not in features}
-    return levels.pop(), declared.features or features
+    return levels.pop(), declared.features_with(features)
 
 
 def _count_classes(

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from dmlkit.data.batches import Batches
 
 LEVELS = ("video", "frame")
-CODINGS = ("byte", "float")
+NUMBERS = ("byte", "float")
+TEXT = "text"
+CODINGS = (*NUMBERS, TEXT)
+# More places than the tokens of any language; a bag is as long as this for every video.
+LARGEST_BAG = 1 << 20
 SPLITS = ("train", "tuning", "validate", "test")
 
 
@@ -31,7 +35,8 @@ class Feature:
     Attributes:
         name: ``"rgb"``, ``"audio"``, ...
         size: Values a frame (or a video).
-        coding: ``"byte"`` (one byte a value, to be dequantised) or ``"float"``.
+        coding: ``"byte"`` (one byte a value, to be dequantised), ``"float"``, or ``"text"``: texts, read as a bag of
+            `size` hashed tokens, one a video at either level (`dmlkit.data.texts`).
         key: ``"mean_rgb"``, ``"audio_embedding"``, ...
     """
 
@@ -50,6 +55,16 @@ class Feature:
             raise DataError(
                 f"The size of the feature {self.name!r} must be a whole number above 0, not {self.size!r}."
             )
+        if self.coding == TEXT and self.size > LARGEST_BAG:
+            raise DataError(
+                f"The bag of tokens of the text {self.name!r} may have at most {LARGEST_BAG:,} places. "
+                f"Received: size={self.size}."
+            )
+
+    @property
+    def in_frames(self) -> bool:
+        """Whether each frame has its own, at frame level."""
+        return self.coding != TEXT
 
 
 @dataclass(frozen=True)
@@ -108,8 +123,9 @@ class Dataset:
         """One epoch of a split, as dicts of numpy arrays.
 
         ``"id"`` (B,) str; each modality by name: (B, T, D) uint8 (byte coding) or float32, zeros after a video's
-        last frame, T the batch's longest video (frame level), or (B, D) float32 (video level); ``"num_frames"``
-        (B,) int32 (frame level); ``"labels"`` (B, num_classes) float32 of 0 and 1 (where the split has labels).
+        last frame, T the batch's longest video (frame level), or (B, D) float32 (video level; texts at both, as
+        bags of 0 and 1); ``"num_frames"`` (B,) int32 (frame level); ``"labels"`` (B, num_classes) float32 of 0 and 1
+        (where the split has labels).
 
         Args:
             split: One of the data set's splits.

@@ -17,6 +17,7 @@ from dmlkit.data import aligned, messages
 from dmlkit.data.faults import RecordFault
 from dmlkit.data.labels import Seen, check_classes, multi_hot, read_context
 from dmlkit.data.schema import Feature
+from dmlkit.data.texts import read_texts
 from dmlkit.data.wire import FIRST_TAG, SECOND_TAG, once, read_varint, varint
 from dmlkit.data.wire import fields as wire_fields
 
@@ -36,7 +37,7 @@ class Video(NamedTuple):
 class VideoParser:
     """Serialized examples to arrays.
 
-    A modality that a record lacks is zeros, as early files lack ``mean_audio``.
+    A modality that a record lacks is zeros, as early files lack ``mean_audio``; so is a text without tokens.
 
     Paper: §Task and data, video level.
     """
@@ -110,11 +111,10 @@ class VideoParser:
         except Exception:
             # Not laid out as writers do: the protobuf library has the last word.
             return self._split_slowly(record)
-        if any(feature.key in context.feature for feature in self.features):
+        if any(feature.key in context.feature for feature in self._numbers):
             return self._split_slowly(record)
-        return *read_context(context), {
-            each.name: values[each.name] for each in self.features if each.name in values
-        }
+        values = {each.name: values[each.name] for each in self._numbers if each.name in values}
+        return *read_context(context), values | read_texts(context, self._texts)
 
     def _split_slowly(self, record: bytes) -> tuple[str, list[int], dict[str, np.ndarray]]:
         try:
@@ -122,18 +122,18 @@ class VideoParser:
         except Exception as error:
             raise RecordFault(NOT_AN_EXAMPLE, kind="not a record") from error
         values = {}
-        for feature in self.features:
+        for feature in self._numbers:
             if feature.key in features.feature:
                 values[feature.name] = np.array(features.feature[feature.key].float_list.value, np.float32)
                 if len(values[feature.name]) != feature.size:
                     raise RecordFault(wrong_size(feature, len(values[feature.name])), kind="size")
-        return *read_context(features), values
+        return *read_context(features), values | read_texts(features, self._texts)
 
     @cached_property
     def _prefixes(self) -> tuple[tuple[str, int, bytes], ...]:
         """Of each modality its name, its size, and what lies before its values in an entry of the map."""
         found = []
-        for feature in self.features:
+        for feature in self._numbers:
             # From the inside out: the values in their list, the list in its feature, the feature in the entry.
             payload, prefix = 4 * feature.size, b""
             for tag in (FIRST_TAG, SECOND_TAG, SECOND_TAG):
@@ -141,6 +141,14 @@ class VideoParser:
             key = feature.key.encode()
             found.append((feature.name, feature.size, FIRST_TAG + varint(len(key)) + key + prefix))
         return tuple(found)
+
+    @cached_property
+    def _numbers(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.in_frames)
+
+    @cached_property
+    def _texts(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if not feature.in_frames)
 
 
 def wrong_size(feature: Feature, received: int) -> str:

@@ -110,7 +110,7 @@ def _target(root: str, shards: list[str] | None) -> Target:
     elif vocabulary:
         classes = vocabulary.num_classes
     level = declared.level or (layout.level if layout else None)
-    features = declared.features or (layout.features if layout else {})
+    features = declared.features_with(layout.features if layout else {})
     return Target(
         path=root,
         name=declared.name or posixpath.basename(root) or root,

@@ -22,7 +22,7 @@ from dmlkit.data.importing.label_table import LabelTable, read_labels
 from dmlkit.data.importing.parts import SHARES, read_shares
 from dmlkit.data.importing.readers import read_sources
 from dmlkit.data.importing.shards import ShardWriter, writes
-from dmlkit.data.schema import CODINGS, LEVELS, SPLITS
+from dmlkit.data.schema import LEVELS, NUMBERS, SPLITS
 from dmlkit.data.splits import divide
 from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.printable import one_line
@@ -138,7 +138,7 @@ def _check_choices(
 ) -> None:
     for value, table, what in (
         (level, LEVELS, "level"),
-        (coding, CODINGS, "coding"),
+        (coding, NUMBERS, "coding"),
         (missing, MISSING, "rule"),
     ):
         if value is not None:
