@@ -48,7 +48,7 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         (["train", "atention", "--data", "x", "--out", "y"], "Did you mean 'attention'"),
         (["train", "lr", "--data", "x", "--out", "y", "--profile", "dmo"], "Did you mean 'demo'"),
         (["report", "--profile", "papr"], "Did you mean 'paper'"),
-        (["train", "ensemble-lr-lstm", "--data", "x", "--out", "y"], "`dmlkit ensemble` combines runs"),
+        (["train", "ensemble-lr-lstm", "--data", "x", "--profile", "dmo"], "Did you mean 'demo'"),
         (["runs", "no/such/folder"], "no/such/folder"),
         (["train", "lr", "--data", "x", "--out", __file__], "a file stands there"),
         (["train", "lr", "--data", "x", "--out", "y", "--frame-choice", "unifrm"], "Did you mean 'uniform'"),

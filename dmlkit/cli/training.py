@@ -16,7 +16,7 @@ from dmlkit.cli.options import (
 )
 from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError, choose
-from dmlkit.experiments import EXPERIMENTS, Experiment, find
+from dmlkit.experiments import EXPERIMENTS, Experiment, Missing, find
 from dmlkit.profiles import PROFILES, RECIPES
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -65,29 +65,39 @@ def train(
     strategy,
     on_fault,
 ) -> None:
-    """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them."""
+    """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them.
+
+    Of an ensemble the members that are missing are trained and combined; with --out they lie in its folder, below
+    members/.
+    """
     rung = find(experiment)
-    if not isinstance(rung, Experiment):
-        raise UsageError(f"{experiment} is not trained by itself. `dmlkit ensemble` combines runs.")
-    conditions = choose(PROFILES | RECIPES, profile or rung.recipe or "demo", what="profile")
+    if isinstance(rung, Missing):
+        raise UsageError(f"{experiment} cannot be trained: {rung.reason}.")
+    recipe = rung.recipe if isinstance(rung, Experiment) else None
+    conditions = choose(PROFILES | RECIPES, profile or recipe or "demo", what="profile")
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"The run cannot be written to {out}: a file stands there. Choose another folder.")
+    changes = {}
     if frame_choice:
         from dmlkit.data.frame_choice import FRAME_CHOICES
 
         choose(FRAME_CHOICES, frame_choice, what="frame choice")
-        conditions = replace(conditions, frame_choice=frame_choice)
+        changes["frame_choice"] = frame_choice
     if max_frames:
-        conditions = replace(conditions, max_frames=max_frames)
+        changes["max_frames"] = max_frames
     Skipped.of(on_fault)
     with goes_on_later():
         from dmlkit.training import train as train_run
+        from dmlkit.training import train_ensemble
 
-        run = train_run(
+        # An ensemble's members may have recipes of their own.
+        one = isinstance(rung, Experiment)
+        how = {"profile": replace(conditions, **changes)} if one else {"profile": profile, "changes": changes}
+        run = (train_run if one else train_ensemble)(
             rung,
             data=data,
             out=out,
-            profile=conditions,
+            **how,
             seed=seed,
             deterministic=deterministic,
             precision=precision,
@@ -96,6 +106,7 @@ def train(
             strategy=strategy,
             on_fault=on_fault,
         )
+    _tell_members(run)
     click.echo(f"{run}\nThe run is in {run.path}")
 
 
@@ -120,9 +131,14 @@ def ensemble(runs, out, name, by) -> None:
     from dmlkit.training import ensemble as combine
 
     run = combine(runs, out=out, name=name, by=by)
-    for member in run.record["members"]:
-        click.echo(f"{member['weight']:.4f}  {member['name']}")
+    _tell_members(run)
     click.echo(f"{run}\nThe ensemble is in {run.path}")
+
+
+def _tell_members(run) -> None:
+    """Of an ensemble, what each member weighs."""
+    for member in run.record.get("members", ()):
+        click.echo(f"{member['weight']:.4f}  {member['name']}")
 
 
 @click.command()

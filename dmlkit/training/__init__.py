@@ -10,6 +10,7 @@ from dmlkit.training.ensembling import ensemble
 from dmlkit.training.evaluating import evaluate
 from dmlkit.training.frame_study import frame_study
 from dmlkit.training.loop import train
+from dmlkit.training.named_ensemble import train_ensemble
 from dmlkit.training.redrawing import mapping_redrawn
 from dmlkit.training.scoring import predict
 from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
@@ -32,4 +33,5 @@ __all__ = [
     "side_questions",
     "submit",
     "train",
+    "train_ensemble",
 ]

@@ -74,6 +74,7 @@ class Walk:
         self.progress = progress
         self.tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
         self.rungs = ladder_for(self.dataset.level)
+        self.settings: dict[str, object] = {}  # further ones of `train`
 
     def train(self, *rungs: str | Rung, on_epoch: Callable[[dict], None] | None = None) -> dict[str, Run]:
         """Train rungs, or read them where they were trained before.
@@ -171,6 +172,7 @@ class Walk:
                 progress=self.progress,
                 on_epoch=on_epoch,
                 tensorboard=self.tensorboard,
+                **self.settings,
             )
 
     def _trained(self, rung: Experiment | Ensemble, seed: int) -> Run | None:
@@ -201,7 +203,7 @@ class Walk:
             self.dataset,
             profile=self._profile(rung),
             seed=seed,
-            precision="float32",
+            precision=self.settings.get("precision", "float32"),
             deterministic=self.deterministic,
         )
 

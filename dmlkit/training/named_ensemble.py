@@ -1,0 +1,110 @@
+"""A named ensemble by one command: what is missing of its members is trained, and they are combined.
+
+Paper: §Ensemble.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from dmlkit.errors import UsageError
+from dmlkit.experiments import Ensemble, Experiment, Rung, find
+from dmlkit.profiles import Profile
+from dmlkit.runs import Run
+from dmlkit.training.building import as_profile, profile_for
+from dmlkit.training.folder import default_run, existing_run
+from dmlkit.training.walk import Walk
+
+MEMBERS = "members"
+
+
+def train_ensemble(
+    rung: str | Ensemble,
+    *,
+    data,
+    out: str | os.PathLike | None = None,
+    profile: str | Profile | None = None,
+    changes: Mapping[str, object] | None = None,
+    seed: int = 0,
+    deterministic: bool = False,
+    progress: str = "auto",
+    tensorboard: str | os.PathLike | None = None,
+    **settings,
+) -> Run:
+    """Train an ensemble's members where they are not trained yet, and combine them.
+
+    What was killed goes on where it stopped: a member that is finished is read.
+
+    Args:
+        rung: An `Ensemble`, or the name of one.
+        data: A data set, or the path of one.
+        out: The ensemble's folder, its members below it in `members/`; where None, each has the folder in which
+            `train` leaves it, so that a member that was trained by itself is found there.
+        profile: As for `train`, for every member; where None, each member's own recipe, or `demo`.
+        changes: Fields of the members' profiles that are to be others.
+        seed, deterministic, progress, tensorboard: As for `train`.
+        settings: `precision`, `xla`, `strategy` and `on_fault` of `train`, for every member.
+
+    Raises:
+        UsageError: Unknown names, no ensemble, data that cannot serve a member, a strategy of several machines, or
+            folders that hold other runs.
+    """
+    rung = find(rung) if isinstance(rung, str) else rung
+    if not isinstance(rung, Ensemble):
+        raise UsageError(f"{rung.name} is no ensemble. Train it by itself.")
+    if settings.get("strategy") == "multi-worker":
+        raise UsageError(
+            f"{rung.name} is an ensemble, and its members are trained on one machine. On several, train each of "
+            f"{', '.join(rung.members)} by itself, then combine their runs with `dmlkit ensemble`."
+        )
+    walk = _Members(
+        data, top=rung, out=None if out is None else Path(out), asked=profile, changes=changes or {},
+        seed=seed, deterministic=deterministic, progress=progress, tensorboard=tensorboard, settings=settings,
+    )  # fmt: skip
+    if reason := walk.why_not(rung):
+        raise UsageError(f"{rung.name} cannot be trained on {walk.dataset.name}: {reason}.")
+    if out is not None:
+        # Before hours of training, not after.
+        existing_run(Path(out), mark=walk.mark(rung), what=rung.name)
+    return walk.train(rung)[rung.name]
+
+
+class _Members(Walk):
+    """A walk whose runs lie where a training leaves them that nobody gave a folder, or all below one folder."""
+
+    def __init__(
+        self,
+        data,
+        *,
+        top: Ensemble,
+        out: Path | None,
+        asked: str | Profile | None,
+        changes: Mapping[str, object],
+        settings: Mapping[str, object],
+        tensorboard: str | os.PathLike | None,
+        **conditions,
+    ):
+        super().__init__(data, runs=None if out is None else out / MEMBERS, **conditions)
+        self.tensorboard = tensorboard
+        self.top, self.out, self.asked, self.changes = top, out, asked, dict(changes)
+        self.settings = dict(settings)
+        self.profile = self._profile(self._first(top))
+
+    def mark(self, rung: Rung) -> str:
+        """The fingerprint of a rung under these conditions."""
+        return self._mark(rung, self.seed)
+
+    def _profile(self, rung: Experiment) -> Profile:
+        return as_profile(replace(profile_for(rung, self.asked), **self.changes))
+
+    def _folder(self, rung: Rung, mark: str) -> Path:
+        if self.out is None:
+            return default_run(self.dataset, rung, self._profile(self._first(rung)), mark)
+        return self.out if rung == self.top else super()._folder(rung, mark)
+
+    def _first(self, rung: Rung) -> Experiment:
+        """The training whose profile an ensemble's record names."""
+        return self._first(find(rung.members[0])) if isinstance(rung, Ensemble) else rung
