@@ -24,6 +24,7 @@ from dmlkit.profiles import PROFILES
 @click.option(
     "--notebook", multiple=True, metavar="NAME", help="Only this notebook; may be given several times."
 )
+@click.option("--beyond", is_flag=True, help="Also train what is beyond the ladder: -p beyond true.")
 @click.option("--force", is_flag=True, help="Execute notebooks even where nothing changed.")
 @click.option(
     "--jobs", default=1, show_default=True, help="Notebooks at a time, each with its share of the cores."
@@ -33,7 +34,7 @@ from dmlkit.profiles import PROFILES
 @deterministic_option
 @click.option("--help-parameters", is_flag=True, help="List the notebooks' parameters, and end.")
 @click.option("--dry-run", is_flag=True, help="Tell what would be executed and trained; do none of it.")
-def report(parameter, params, notebook, help_parameters, dry_run, **conditions) -> None:
+def report(parameter, params, notebook, beyond, help_parameters, dry_run, **conditions) -> None:
     """Execute the notebooks on a data set, and render them with an index page."""
     choose(PROFILES, conditions["profile"], what="profile")
     from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
@@ -46,7 +47,7 @@ def report(parameter, params, notebook, help_parameters, dry_run, **conditions) 
 
         click.echo(tell_parameters(chosen))
         return
-    given = gather(parameter, params)
+    given = gather([*parameter, *([("beyond", "true")] if beyond else [])], params)
     # Here already, where it is known in which line of a file a value stands.
     check_parameters(chosen, given.values, origins=given.origins)
     asked = conditions | {"parameters": given.values, "notebooks": notebook or None}

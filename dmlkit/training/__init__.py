@@ -5,6 +5,7 @@ from dmlkit.quiet import start_up_lines_hidden
 with start_up_lines_hidden():
     import keras  # noqa: F401
 
+from dmlkit.training.beyond import best_together, everything
 from dmlkit.training.building import build_model
 from dmlkit.training.ensembling import ensemble
 from dmlkit.training.evaluating import evaluate
@@ -20,11 +21,13 @@ from dmlkit.training.ways import compare_members, compare_ways
 
 __all__ = [
     "Walk",
+    "best_together",
     "build_model",
     "compare_members",
     "compare_ways",
     "ensemble",
     "evaluate",
+    "everything",
     "frame_study",
     "fusion_study",
     "fusion_variants",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dmlkit.errors import DataError
-from dmlkit.experiments import BESIDE
+from dmlkit.experiments import BESIDE, beyond_for
 from dmlkit.report.chapters import Chapter
 from dmlkit.training import Walk
 from dmlkit.training.provenance import describe_data, hardware, versions
@@ -33,10 +33,13 @@ def summarize(
     Returns:
         What `results.json` holds: plain values, and None where there is no number.
     """
-    ladder, beside, unreadable = [], [], None
+    ladder, beside, beyond, unreadable = [], [], [], None
     try:
         ladder = walk.results()
-        beside = [row for row in walk.results(BESIDE) if row["status"] == "trained"]
+        beside, beyond = (
+            [row for row in walk.results(rungs) if row["status"] == "trained"]
+            for rungs in (BESIDE, beyond_for(walk.dataset.level))
+        )
     except DataError as error:  # a damaged run must not cost the rest of the report
         unreadable = str(error)
     dataset, caps = walk.dataset, walk.profile.caps
@@ -45,6 +48,7 @@ def summarize(
         {
             "ladder": ladder,
             "beside": beside,
+            "beyond": beyond,
             "unreadable": unreadable,
             "data": describe_data(dataset, videos=there)
             | {"read": {part: _capped(there[part], caps[part]) for part in PARTS if part in there}},

@@ -1,6 +1,6 @@
 """Which rungs a notebook trains, told by its metadata `trains` without running it.
 
-    [{"chapter": "bi-gru"}, {"side_questions": "bi-gru", "if": "beside"}]
+    [{"chapter": "bi-gru"}, {"side_questions": "bi-gru", "if": "beside"}, {"beyond": "poolings", "if": "beyond"}]
 
 Each entry has one kind, a name in `KINDS`; `"if"` names a bool parameter of the notebook, without which it trains none
 of them.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.experiments import Ensemble, Experiment, Rung, find
+from dmlkit.experiments import Ensemble, Experiment, Rung, bases_for, beyond_for, find
 
 if TYPE_CHECKING:
     from dmlkit.report.chapters import Plan
@@ -53,11 +53,28 @@ def _ensemble_of_all(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
     return [Ensemble(name=OF_ALL, title="Ensemble of all rungs", members=members)] if len(members) > 1 else []
 
 
+def _beyond(walk: Walk, group: str, before: Rungs) -> Iterable[Rung]:
+    return beyond_for(walk.dataset.level, group).values()
+
+
+def _bases(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
+    return bases_for(walk.dataset.level, modalities=tuple(walk.dataset.features)).values()
+
+
+def _best_together(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
+    from dmlkit.training import best_together
+
+    # Which they are is known once all are there.
+    return [best_together(walk)]
+
+
 def _ladder(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
     return [] if before.keys() & walk.rungs.keys() else walk.rungs.values()
 
 
 OF_ALL = "ensemble-of-all"
+# They combine what is there; nothing is trained for them.
+OF_THERE = (OF_ALL, "ensemble-of-best")
 
 # Kind → the rungs, from the walk, what the entry says, and the rungs that are there by then.
 KINDS: dict[str, Callable[[Walk, object, Rungs], Iterable[Rung]]] = {
@@ -66,6 +83,9 @@ KINDS: dict[str, Callable[[Walk, object, Rungs], Iterable[Rung]]] = {
     "side_questions": _side_questions,  # what stands beside a chapter
     "fusion_variants": _fusion_variants,  # true: the fusions from other starts
     "ensemble_of_all": _ensemble_of_all,  # true: every rung of the ladder that is there, combined
+    "bases": _bases,  # true: the ladder's rungs that those beyond it stand against
+    "beyond": _beyond,  # a group of rungs beyond the ladder
+    "best_together": _best_together,  # true: the best rungs that are there, combined
     "ladder": _ladder,  # true: the whole ladder, where none of it is there
 }
 
@@ -116,9 +136,10 @@ def rungs_of(notebook: Notebook, values: Mapping[str, object], *, walk: Walk, be
 
 
 def _members(rung: Rung) -> Rungs:
-    if not isinstance(rung, Ensemble) or rung.name == OF_ALL:
-        return {}
-    return {name: find(name) for name in rung.members}
+    if isinstance(rung, Ensemble) and rung.name not in OF_THERE:
+        return {name: find(name) for name in rung.members}
+    # Teachers are trained before who follows them.
+    return {name: find(name) for name in getattr(rung, "teachers", ())}
 
 
 def run_of(rung: Rung, walk: Walk) -> Run | DataError | None:

@@ -1,0 +1,85 @@
+"""What chapter 08 asks of a walk: the best rungs together, and every rung in one table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dmlkit.experiments import (
+    BESIDE,
+    GROUPS,
+    Ensemble,
+    Experiment,
+    Rung,
+    beyond_for,
+    ladder_for,
+)
+from dmlkit.runs import as_frame
+from dmlkit.training.rows import COLUMNS
+from dmlkit.training.side_questions import fusion_variants
+from dmlkit.training.walk import Walk
+
+BEST = 5
+OF_BEST = "ensemble-of-best"
+
+# Group of rungs → what each of them is called in a table of all.
+PARTS = {
+    "poolings": "pooling",
+    "encoders": "encoder",
+    "classifiers": "classifier",
+    "tricks": "training trick",
+    "recipes": "recipe",
+}
+
+
+def best_together(walk: Walk, *, most: int = BEST) -> Ensemble:
+    """The trained rungs with the highest GAP on the tuning part, which is where their weights are found too.
+
+    A recipe is not among them: its conditions, and so perhaps its videos, are others.
+
+    Args:
+        walk: The walk: its ladder and what is trained beyond it.
+        most: How many.
+
+    Returns:
+        The ensemble, not trained yet; with fewer than two members where fewer rungs are trained.
+    """
+    groups = [group for group in GROUPS if group != "recipes"]
+    rungs = walk.rungs | beyond_for(walk.dataset.level, *groups)
+    there = walk.there(*(rung for rung in rungs.values() if isinstance(rung, Experiment)))
+    ranked = sorted(there.values(), key=lambda run: -run.tuning_gap)
+    return Ensemble(
+        name=OF_BEST,
+        title=f"Ensemble of the {most} best",
+        members=tuple(run.name for run in ranked[:most]),
+        by="found",
+        chapter="beyond",
+    )
+
+
+def everything(walk: Walk) -> pd.DataFrame:
+    """Every rung that this data set can serve: the ladder, what stands beside it and beyond it, and ensembles.
+
+    Returns:
+        The columns of `walk.ladder()`, and `part`: which of these a rung belongs to.
+    """
+    rows = {
+        row["name"]: row | {"part": part}
+        for part, rungs in _parts(walk).items()
+        for row in walk.results(rungs)
+        if row["status"] != "not applicable"
+    }
+    return as_frame(list(rows.values()), columns=[*COLUMNS, "part"]).set_index("title")
+
+
+def _parts(walk: Walk) -> dict[str, dict[str, Rung]]:
+    ladder, level = ladder_for(walk.dataset.level), walk.dataset.level
+    trained = walk.finished(*{rung.chapter for rung in ladder.values()} - {"beyond"})
+    of_all = tuple(name for name, run in trained.items() if run.record["kind"] == "training")
+    together = [Ensemble(name="ensemble-of-all", title="Ensemble of all rungs", members=of_all)]
+    together += [best_together(walk)]
+    return {
+        "ladder": {name: rung for name, rung in ladder.items() if rung.chapter != "beyond"},
+        "beside": BESIDE | fusion_variants(walk.rungs, walk.profile),
+        **{PARTS[group]: beyond_for(level, group) for group in GROUPS},
+        "ensemble": {rung.name: rung for rung in together if len(rung.members) > 1},
+    }
