@@ -6,10 +6,11 @@ number of examples at the same learning rates; early stopping looks at the tunin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
-from dmlkit.errors import UsageError
+from dmlkit.errors import UsageError, choose
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Profile:
         patience: Epochs without a better GAP on the tuning part before training ends.
         learning_rate: Adam's, at the start.
         schedule: How the rate goes on, a name in `dmlkit.training.schedule.SCHEDULES`.
-        cycles: How often a cyclic rate falls to 0 over the budget; each of its cycles ends with an epoch.
+        cycles: How often a cyclic rate falls to 0 over the budget. Each cycle ends with an epoch (`cycle_ends`); where
+            the epochs cannot be divided evenly, the later ones are longer.
         warm_up: Share of the budget in which a cosine rises.
         decay: Factor of each step of the staircase.
         decay_examples: Examples between two steps, before and after the loss has nearly converged.
@@ -100,7 +102,7 @@ class Profile:
 
     @property
     def moments(self) -> tuple[int, ...]:
-        """The epochs whose models may be kept as checkpoints: the ends of cycles, or all."""
+        """The epochs after which training may stop early, and whose models may be kept: the ends of cycles, or all."""
         return self.cycle_ends if self.schedule == "cyclic" else tuple(range(1, self.epochs + 1))
 
     @property
@@ -196,40 +198,59 @@ RECIPES: dict[str, Profile] = {profile.name: profile for profile in (YT8M_BEST, 
 """The profiles of single experiments, which carry them as `Experiment.recipe`; a ladder is not compared under them."""
 
 
+# The names that fields may have. Their tables load Keras, and a command tells a wrong name before it does.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "normalization": ("none", "layer", "batch"),
+    "schedule": ("staircase", "cosine", "cyclic"),
+    "frame_choice": ("first", "uniform", "random"),
+}
+
+# What numbers fields may have: in words, as a test, and which fields.
+RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
+    (
+        "at least 1",
+        lambda value: value >= 1,
+        ("units", "layers", "batch_size", "epochs", "patience", "cycles"),
+    ),
+    (
+        "at least 1, or None for all",
+        lambda value: value is None or value >= 1,
+        ("max_frames", "max_train_videos", "max_tuning_videos", "max_validate_videos"),
+    ),
+    ("above 0", lambda value: 0 < value < math.inf, ("learning_rate", "clip_norm", "converged_after")),
+    ("at least 0", lambda value: 0 <= value < math.inf, ("mixup", "checkpoints")),
+    ("above 0 and at most 1", lambda value: 0 < value <= 1, ("decay", "frame_share")),
+    ("at least 0 and at most 1", lambda value: 0 <= value <= 1, ("teaching", "class_balance")),
+    (
+        "at least 0 and below 1",
+        lambda value: 0 <= value < 1,
+        ("dropout", "input_dropout", "label_smoothing", "modality_dropout", "ema", "warm_up"),
+    ),
+)
+
+
 def positive(profile: Profile) -> Profile:
-    """The profile itself, if its numbers make sense.
+    """The profile itself, if its numbers and names make sense.
 
     Raises:
-        UsageError: A size, rate or count is not positive.
+        UsageError: A size, rate or count is out of its range, or a name unknown.
     """
-    for name in ("units", "layers", "batch_size", "epochs", "patience", "learning_rate", "clip_norm"):
-        if not getattr(profile, name) > 0:
-            raise UsageError(
-                f"The profile's {name} must be above 0. Received: {name}={getattr(profile, name)!r}."
-            )
-    for name in ("label_smoothing", "modality_dropout", "ema", "warm_up"):
-        if not 0 <= getattr(profile, name) < 1:
-            raise UsageError(
-                f"The profile's {name} must be at least 0 and below 1. Received: {name}={getattr(profile, name)!r}."
-            )
-    for name in ("teaching", "class_balance"):
-        if not 0 <= getattr(profile, name) <= 1:
-            raise UsageError(
-                f"The profile's {name} must lie between 0 and 1. Received: {name}={getattr(profile, name)!r}."
-            )
-    for name, least in (("cycles", 1), ("checkpoints", 0)):
-        if not least <= getattr(profile, name) <= profile.epochs:
-            raise UsageError(
-                f"The profile's {name} must be at least {least} and at most its epochs, {profile.epochs}. "
-                f"Received: {name}={getattr(profile, name)!r}."
-            )
-    if profile.cycles > 1 and profile.schedule != "cyclic":
+    for name, choices in CHOICES.items():
+        choose(dict.fromkeys(choices), getattr(profile, name), what=name.replace("_", " "))
+    for words, fits, names in RANGES:
+        for name in names:
+            if not fits(getattr(profile, name)):
+                raise UsageError(
+                    f"The profile's {name} must be {words}. Received: {name}={getattr(profile, name)!r}."
+                )
+    if profile.cycles > profile.epochs or (profile.cycles > 1 and profile.schedule != "cyclic"):
         raise UsageError(
-            f"The profile's cycles belong to the schedule 'cyclic'. Received: cycles={profile.cycles}, "
-            f"schedule={profile.schedule!r}."
+            "The profile's cycles belong to the schedule 'cyclic', and each takes an epoch or more. "
+            f"Received: cycles={profile.cycles}, schedule={profile.schedule!r}, epochs={profile.epochs}."
         )
     # A training that stops early is not to leave fewer than an ensemble counts on.
-    surely = min(profile.epochs, profile.patience + 1)
+    waits = min(profile.epochs, profile.patience + 1)
+    surely = min(epoch for epoch in profile.moments if epoch >= waits)
     if profile.checkpoints > (there := sum(epoch <= surely for epoch in profile.moments)):
         raise UsageError(
             f"The profile's training may end after {surely} epochs, by when only {there} models could be kept (at the "
@@ -237,6 +258,4 @@ def positive(profile: Profile) -> Profile:
             f"for fewer. Received: checkpoints={profile.checkpoints}, cycles={profile.cycles}, "
             f"patience={profile.patience}, epochs={profile.epochs}."
         )
-    if not profile.mixup >= 0:
-        raise UsageError(f"The profile's mixup must not be below 0. Received: mixup={profile.mixup!r}.")
     return profile

@@ -66,7 +66,7 @@ class Climb:
         Raises:
             DataError: The loss is no number any more, or a record cannot be read.
         """
-        while done.epoch < self.profile.epochs and done.epoch - done.best_epoch < self.profile.patience:
+        while not self._ended(done):
             since = time.monotonic()
             saver = checkpoint.MidEpoch(self.folder, done, every=self.every if self.team.chief else math.inf)
             self._fit(done, saver)
@@ -92,6 +92,11 @@ class Climb:
                 self.show.epoch(row, epochs=self.profile.epochs)
                 for each in tell:
                     each(row)
+
+    def _ended(self, done: checkpoint.Progress) -> bool:
+        """Whether the budget is spent, or patience; within a cycle nobody knows yet what it comes to."""
+        waited = done.epoch - done.best_epoch >= self.profile.patience
+        return done.epoch >= self.profile.epochs or (waited and done.epoch in self.profile.moments)
 
     def scores(self, part: str) -> Predictions:
         """The model's scores of a whole part, for the chief."""

@@ -1,8 +1,9 @@
-"""Learning rates: the paper's staircase of two stages, counted in examples, and half a cosine."""
+"""Learning rates: the paper's staircase of two stages, counted in examples; half a cosine, once or again and again."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -93,7 +94,54 @@ def cosine(profile: Profile, *, videos: int) -> keras.optimizers.schedules.Cosin
     )
 
 
-SCHEDULES = {"staircase": staircase, "cosine": cosine}
+@keras.saving.register_keras_serializable(package="dmlkit")
+class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
+    """Down from `learning_rate` to 0 along half a cosine, and again from the top in each further cycle.
+
+    Keras's `CosineDecayRestarts` for cycles that need not be equally long, so that each can end with an epoch.
+
+    Args:
+        learning_rate: The rate at the start of each cycle.
+        ends: The steps of the optimiser at which the cycles end.
+        warm_up: Steps of the first cycle in which the rate rises to its cosine.
+
+    Differs from the paper: it has the staircase. These are the warm restarts of Loshchilov and Hutter, SGDR (2017).
+    """
+
+    def __init__(self, *, learning_rate: float, ends: Sequence[int], warm_up: int):
+        self.settings = {"learning_rate": learning_rate, "ends": list(ends), "warm_up": warm_up}
+
+    def __call__(self, step):
+        """The rate at a step of the optimiser."""
+        settings = self.settings
+        ends = ops.convert_to_tensor(settings["ends"], dtype="float32")
+        starts = ops.concatenate([ops.zeros((1,)), ends[:-1]])
+        step = ops.cast(step, "float32")
+        cycle = ops.sum(ops.cast(step >= ends[:-1], "int32"))
+        along = (step - ops.take(starts, cycle)) / (ops.take(ends, cycle) - ops.take(starts, cycle))
+        falling = 0.5 * (1.0 + ops.cos(math.pi * ops.minimum(along, 1.0)))
+        risen = ops.minimum(step / settings["warm_up"], 1.0) if settings["warm_up"] else 1.0
+        return settings["learning_rate"] * falling * risen
+
+    def get_config(self) -> dict:
+        """The settings, for saving."""
+        return dict(self.settings)
+
+
+def cyclic(profile: Profile, *, videos: int) -> CosineCycles:
+    """`Profile.cycles` cosines one after the other, each of whole epochs (`Profile.cycle_ends`), the first warmed up.
+
+    The warm-up is a share of the whole budget, as a cosine's is.
+    """
+    steps = math.ceil(videos / profile.batch_size)
+    return CosineCycles(
+        learning_rate=profile.learning_rate,
+        ends=[epoch * steps for epoch in profile.cycle_ends],
+        warm_up=round(profile.warm_up * steps * profile.epochs),
+    )
+
+
+SCHEDULES = {"staircase": staircase, "cosine": cosine, "cyclic": cyclic}
 """Name → function of (profile, *, videos) that returns a schedule of Keras."""
 
 

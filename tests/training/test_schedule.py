@@ -1,5 +1,6 @@
-"""The two-stage staircase and the cosine against steps counted by hand."""
+"""The two-stage staircase, the cosine and its cycles against steps counted by hand."""
 
+import math
 from dataclasses import replace
 
 import keras
@@ -63,3 +64,39 @@ def test_it_is_saved_with_an_optimiser():
     config = keras.optimizers.schedules.serialize(schedule)
     again = keras.optimizers.schedules.deserialize(config)
     assert rate(again, 1234) == rate(schedule, 1234)
+
+
+def cycles(**settings):
+    profile = replace(DEMO, schedule="cyclic", batch_size=10, learning_rate=2.0, warm_up=0.0, **settings)
+    return schedule(profile, videos=95)  # 10 steps an epoch, the last a short one
+
+
+def test_equal_cycles_are_those_of_keras():
+    ours = cycles(epochs=6, cycles=3)
+    keras_own = keras.optimizers.schedules.CosineDecayRestarts(
+        2.0, first_decay_steps=20, t_mul=1.0, m_mul=1.0
+    )
+    for step in range(60):
+        assert rate(ours, step) == pytest.approx(rate(keras_own, step), abs=1e-5)
+
+
+def test_cycles_end_with_epochs_also_where_these_cannot_be_divided():
+    assert replace(DEMO, schedule="cyclic", epochs=5, cycles=2).cycle_ends == (2, 5)
+    ours = cycles(epochs=5, cycles=2)
+    by_hand = [1 + math.cos(math.pi * step / 20) for step in range(20)]
+    by_hand += [1 + math.cos(math.pi * step / 30) for step in range(30)]
+    assert [rate(ours, step) for step in range(50)] == pytest.approx(by_hand, abs=1e-5)
+    assert rate(ours, 50) == rate(ours, 70) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_only_the_first_cycle_is_warmed_up():
+    warmed = schedule(
+        replace(DEMO, schedule="cyclic", batch_size=10, epochs=4, cycles=2, learning_rate=2.0, warm_up=0.1),
+        videos=100,
+    )  # 40 steps, of which 4 warm up
+    plain = [1 + math.cos(math.pi * (step % 20) / 20) for step in range(40)]
+    rising = [0.0, 0.25, 0.5, 0.75]
+    expected = [rise * full for rise, full in zip(rising, plain, strict=False)] + plain[4:]
+    assert [rate(warmed, step) for step in range(40)] == pytest.approx(expected, abs=1e-5)
+    config = keras.optimizers.schedules.serialize(warmed)
+    assert rate(keras.optimizers.schedules.deserialize(config), 33) == rate(warmed, 33)
