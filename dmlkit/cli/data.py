@@ -54,7 +54,12 @@ data.add_command(import_)
     metavar="N",
     help="Videos without labels.",
 )
-def synthesize(out, seed, full, train_videos, validate_videos, test_videos) -> None:
+@click.option(
+    "--text",
+    is_flag=True,
+    help="A third modality: titles and keywords, some of which name a class. Frames and labels stay the same.",
+)
+def synthesize(out, seed, full, train_videos, validate_videos, test_videos, text) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in stated kinds."""
     from dmlkit.data.synthetic import synthesize as generate
     from dmlkit.data.synthetic_kinds import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
@@ -68,6 +73,7 @@ def synthesize(out, seed, full, train_videos, validate_videos, test_videos) -> N
         test=test_videos,
         sizes=sizes,
         max_frames=frames,
+        text=text,
     )
     click.echo(f"The generated data set is in {path} (frame level) and {path / 'video'} (video level).")
 

@@ -13,9 +13,12 @@ import numpy as np
 
 from dmlkit.data import synthetic_kinds as kinds
 from dmlkit.data.coding import dequantize
+from dmlkit.data.schema import TEXT
 from dmlkit.data.synthetic_kinds import ORDER, SHORT_EVENT, STEADY_LOOK, STEADY_SOUND, TOGETHER
 from dmlkit.data.synthetic_settings import Settings
+from dmlkit.data.synthetic_texts import NAMED, STRAY, TOPICS
 from dmlkit.data.synthetic_videos import event_lengths, half_lengths, make_templates
+from dmlkit.data.texts import place
 
 
 class Oracle:
@@ -34,18 +37,22 @@ class Oracle:
         """Scores for a batch of whole videos, as `Dataset.batches` gives it.
 
         Args:
-            batch: ``"rgb"`` and ``"audio"``, uint8 (videos, time, size), and ``"num_frames"`` (videos,).
+            batch: ``"rgb"`` and ``"audio"``, uint8 (videos, time, size), and ``"num_frames"`` (videos,); ``"text"``
+                (videos, size) where the data have texts.
 
         Returns:
             float64, (videos, NUM_CLASSES), between 0 and 1.
         """
         rgb, audio = dequantize(batch["rgb"]), dequantize(batch["audio"])
-        return np.stack(
-            [self._score(rgb[at, :time], audio[at, :time]) for at, time in enumerate(batch["num_frames"])]
+        evidence = np.stack(
+            [self._evidence(rgb[at, :time], audio[at, :time]) for at, time in enumerate(batch["num_frames"])]
         )
+        if TEXT in batch:
+            evidence += _said(batch[TEXT])
+        return np.stack([_posterior(each) for each in evidence])
 
-    def _score(self, rgb: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """One video: (time, rgb size) and (time, audio size) → (NUM_CLASSES,)."""
+    def _evidence(self, rgb: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """One video: (time, rgb size) and (time, audio size) → (NUM_CLASSES,) log likelihood ratios."""
         # What each frame holds of each pattern. The patterns are (nearly) orthogonal, so that each is told by itself.
         looks = {index: rgb @ pattern for index, pattern in self._templates.look.items()}
         sounds = {index: audio @ pattern for index, pattern in self._templates.sound.items()}
@@ -60,7 +67,14 @@ class Oracle:
             evidence[first], evidence[second] = _together(look, sound), _together(look, -sound)
         for first, second in kinds.pairs(ORDER):
             evidence[first], evidence[second] = _order(looks[first]), _order(-looks[first])
-        return _posterior(evidence)
+        return evidence
+
+
+def _said(bags: np.ndarray) -> np.ndarray:
+    """What texts say: (videos, size) → (videos, NUM_CLASSES). No text says nothing."""
+    named = bags[:, [place(topic, bags.shape[1]) for topic in TOPICS]] > 0
+    says = np.where(named, math.log(NAMED / STRAY), math.log((1 - NAMED) / (1 - STRAY)))
+    return np.where(bags.any(axis=1, keepdims=True), says, 0.0)
 
 
 def _posterior(evidence: np.ndarray) -> np.ndarray:

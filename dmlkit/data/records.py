@@ -24,6 +24,7 @@ def serialize_video(
     video_id: str,
     labels: Sequence[int] | None,
     features: Mapping[str, np.ndarray],
+    texts: Mapping[str, Sequence[str]] | None = None,
     id_key: str = "id",
 ) -> bytes:
     """One video-level record, a ``tf.train.Example``.
@@ -32,13 +33,14 @@ def serialize_video(
         video_id: The video's name.
         labels: Its classes; None leaves the key out, as in test shards.
         features: Key in the record (``mean_rgb``) → values, shape (size,).
+        texts: Key in the record (``text``) → texts: a title, keywords.
         id_key: ``"id"`` or ``"video_id"``, which differs between releases.
 
     Raises:
         ValueError: A feature is not one row of numbers.
     """
     record = Example()
-    _tell(record.features.feature, video_id, labels, id_key)
+    _tell(record.features.feature, video_id, labels, id_key, texts)
     for key, values in features.items():
         values = np.asarray(values, dtype=np.float32)
         if values.ndim != 1:
@@ -52,6 +54,7 @@ def serialize_frames(
     video_id: str,
     labels: Sequence[int] | None,
     frames: Mapping[str, np.ndarray],
+    texts: Mapping[str, Sequence[str]] | None = None,
     id_key: str = "id",
 ) -> bytes:
     """One frame-level record, a ``tf.train.SequenceExample``.
@@ -61,13 +64,14 @@ def serialize_frames(
         labels: Its classes; None leaves the key out, as in test shards.
         frames: Key in the record (``rgb``) → array (time, size); uint8 is written as one string of bytes
             a frame (YouTube-8M's way), anything else as floats.
+        texts: Key in the record's context (``text``) → texts: a title, keywords.
         id_key: ``"id"`` or ``"video_id"``, which differs between releases.
 
     Raises:
         ValueError: A modality is not a matrix.
     """
     record = SequenceExample()
-    _tell(record.context.feature, video_id, labels, id_key)
+    _tell(record.context.feature, video_id, labels, id_key, texts)
     for key, matrix in frames.items():
         matrix = np.asarray(matrix)
         if matrix.ndim != 2:
@@ -121,7 +125,11 @@ def _write_remote(path: str, serialized_records: Iterable[bytes]) -> int:
 
 
 def _tell(
-    entries: MutableMapping[str, Feature], video_id: str, labels: Sequence[int] | None, id_key: str
+    entries: MutableMapping[str, Feature],
+    video_id: str,
+    labels: Sequence[int] | None,
+    id_key: str,
+    texts: Mapping[str, Sequence[str]] | None,
 ) -> None:
     """Say which video it is, and what is in it."""
     entries[id_key].bytes_list.value.append(video_id.encode())
@@ -129,6 +137,8 @@ def _tell(
         # Also an empty list is set: the video is of no class, which is not the same as not knowing.
         entries["labels"].int64_list.SetInParent()
         entries["labels"].int64_list.value.extend(int(label) for label in labels)
+    for key, said in (texts or {}).items():
+        entries[key].bytes_list.value.extend(text.encode("utf-8", "replace") for text in said)
 
 
 def _put(feature: Feature, row: np.ndarray) -> None:

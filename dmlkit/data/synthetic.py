@@ -23,9 +23,10 @@ import numpy as np
 
 from dmlkit.data import synthetic_kinds as kinds
 from dmlkit.data.coding import OFFSET, SCALE
-from dmlkit.data.schema import Feature
+from dmlkit.data.schema import TEXT, Feature
 from dmlkit.data.synthetic_kinds import DEMO_FRAMES, DEMO_SIZES
 from dmlkit.data.synthetic_settings import Settings
+from dmlkit.data.synthetic_texts import TEXT_SIZE
 from dmlkit.data.synthetic_videos import Templates, Video, make_templates, make_video
 from dmlkit.errors import UsageError
 
@@ -46,6 +47,7 @@ def synthesize(
     sizes: Mapping[str, int] = DEMO_SIZES,
     min_frames: int | None = None,
     max_frames: int = DEMO_FRAMES,
+    text: bool = False,
 ) -> Path:
     """Generate a data set in YouTube-8M's format whose classes come in stated kinds (`synthetic_kinds.KINDS`).
 
@@ -61,6 +63,8 @@ def synthesize(
         sizes: Values a frame for ``"rgb"`` and ``"audio"``.
         min_frames: Frames of the shortest video; None for half of the longest.
         max_frames: Frames of the longest video.
+        text: Whether videos have texts, a title and keywords, as a third modality (`synthetic_texts`). The frames and
+            labels are the same with them and without.
 
     Returns:
         The folder.
@@ -78,6 +82,7 @@ def synthesize(
         sizes=sizes,
         min_frames=min_frames,
         max_frames=max_frames,
+        text=text,
     )
     if "://" in os.fspath(out):
         raise UsageError(
@@ -147,7 +152,10 @@ def _write(folder: Path, settings: Settings) -> None:
             (folder / truth_files[split]).write_text(json.dumps(truth, separators=(",", ":")))
     for level in (folder, folder / "video"):
         (level / _VOCABULARY).write_bytes(_vocabulary(counts))
-    told = {"version": kinds.VERSION, "settings": asdict(settings)}
+    said = asdict(settings)
+    if not settings.text:
+        del said["text"]  # a data set without texts is what it was before there were any, to the byte
+    told = {"version": kinds.VERSION, "settings": said}
     (folder / _SETTINGS).write_text(json.dumps(told, indent=2) + "\n")
     _describe(folder, settings, splits, per_shard, truth_files, held)
 
@@ -162,9 +170,10 @@ def _write_shards(folder: Path, name: str, videos: list[Video], *, labelled: boo
     frame_level, video_level = [], []
     for video in videos:
         labels = video.labels if labelled else None
-        frame_level.append(serialize_frames(video_id=video.id, labels=labels, frames=video.frames))
+        said = {"video_id": video.id, "labels": labels, "texts": {TEXT: video.texts} if video.texts else None}
+        frame_level.append(serialize_frames(**said, frames=video.frames))
         means = {f"mean_{modality}": _mean(frames) for modality, frames in video.frames.items()}
-        video_level.append(serialize_video(video_id=video.id, labels=labels, features=means))
+        video_level.append(serialize_video(**said, features=means))
     write_shard(folder / "frame" / name, frame_level)
     write_shard(folder / "video" / name, video_level)
 
@@ -204,11 +213,14 @@ def _describe(
             name: Feature(name, size, "byte" if byte else "float", name if byte else f"mean_{name}")
             for name, size in settings.sizes.items()
         }
+        features = {name: features[name] for name in ("rgb", "audio")}
+        if settings.text:
+            features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
         write_dataset_toml(
             str(root),
-            name=f"generated data, {level} level, seed {settings.seed}",
+            name=f"generated data{' with texts' if settings.text else ''}, {level} level, seed {settings.seed}",
             level=level,
-            features={name: features[name] for name in ("rgb", "audio")},
+            features=features,
             num_classes=kinds.NUM_CLASSES,
             splits={split: [f"{shards}{split}*.tfrecord"] for split in splits},
             vocabulary=_VOCABULARY,

@@ -21,6 +21,7 @@ class Settings:
         sizes: Values a frame for ``"rgb"`` and ``"audio"``.
         min_frames: Frames of the shortest video, at least 20; None for half of the longest.
         max_frames: Frames of the longest.
+        text: Whether videos have a title and keywords as a third modality.
 
     Raises:
         UsageError: A value with which the data would not be what their kinds say.
@@ -33,6 +34,7 @@ class Settings:
     sizes: Mapping[str, int] = field(default_factory=lambda: dict(DEMO_SIZES))
     min_frames: int | None = None
     max_frames: int = DEMO_FRAMES
+    text: bool = False
 
     def __post_init__(self) -> None:
         # Two settings are equal if they mean the same data, however they were given.

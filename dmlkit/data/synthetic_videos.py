@@ -17,10 +17,13 @@ from dmlkit.data.coding import quantize
 from dmlkit.data.synthetic_kinds import ORDER, SHORT_EVENT, STEADY_LOOK, STEADY_SOUND, TOGETHER
 from dmlkit.data.synthetic_settings import Settings
 from dmlkit.data.synthetic_stream import Stream
+from dmlkit.data.synthetic_texts import make_texts
 
 # First words of the random streams: templates, then the videos of each part.
 _TEMPLATES = 0
 _PARTS = {"train": 1, "validate": 2, "test": 3}
+# The word behind a video's own of its texts' stream, so that its frames are the same with them and without.
+_TEXTS = 1
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,14 @@ class Video:
         labels: Its classes, ascending.
         frames: Modality → uint8, shape (time, size).
         truth: Class → the numbers of the frames that made the label.
+        texts: Its title and keywords, where the data set has texts.
     """
 
     id: str
     labels: list[int]
     frames: dict[str, np.ndarray]
     truth: dict[int, range]
+    texts: list[str]
 
 
 def make_templates(settings: Settings) -> Templates:
@@ -98,6 +103,9 @@ def make_video(settings: Settings, templates: Templates, *, part: str, number: i
         labels=labels,
         frames={"rgb": quantize(rgb), "audio": quantize(audio)},
         truth={index: truth[index] for index in labels},
+        texts=make_texts(Stream(settings.seed, _PARTS[part], number, _TEXTS), labels)
+        if settings.text
+        else [],
     )
 
 
