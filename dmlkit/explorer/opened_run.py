@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,10 +28,12 @@ class Clip:
     Args:
         frames: (n,) their numbers in the video, which are its seconds.
         features: Modality → (n, size), as the records hold them.
+        texts: Text → (size,) its bag of tokens, the same whatever frames are taken away.
     """
 
     frames: np.ndarray
     features: dict[str, np.ndarray]
+    texts: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class OpenedRun:
@@ -102,7 +104,12 @@ class OpenedRun:
         if self._max_frames is not None and length > self._max_frames:
             seed = seed_of(str(video["id"][0]), seed=0, epoch=0)
             frames = frames[FRAME_CHOICES[self._choice](length, self._max_frames, seed=seed)]
-        return Clip(frames, {name: video[name][0, frames] for name in self._dataset.features})
+        features = self._dataset.features
+        return Clip(
+            frames,
+            {name: video[name][0, frames] for name, each in features.items() if each.in_frames},
+            {name: video[name][0] for name, each in features.items() if not each.in_frames},
+        )
 
     def warm(self, clip: Clip) -> None:
         """Make the graphs for any number of videos and frames, so that no later video waits for one.
@@ -110,9 +117,8 @@ class OpenedRun:
         A graph is made for the first shape it meets, and once more, for all others, at the first other one.
         """
         length = len(clip.frames)
-        longer = Clip(
-            clip.frames, {name: np.pad(each, ((0, 1), (0, 0))) for name, each in clip.features.items()}
-        )
+        padded = {name: np.pad(each, ((0, 1), (0, 0))) for name, each in clip.features.items()}
+        longer = replace(clip, features=padded)
         self._parts(clip, np.ones((1, length), bool))
         parts = self._parts(longer, np.ones((2, length + 1), bool))
         if not self.linear:
@@ -184,6 +190,7 @@ class OpenedRun:
         # The kept frames of each row first, in their order; what follows is padding and does not matter.
         order = np.argsort(~kept, axis=1, kind="stable")[:, :longest]
         inputs = {name: values[order] for name, values in clip.features.items()}
+        inputs |= {name: np.repeat(bag[None], len(kept), axis=0) for name, bag in clip.texts.items()}
         return self._opened.parts(inputs | {"num_frames": lengths})
 
 
@@ -194,11 +201,12 @@ def without(clip: Clip, removed: np.ndarray) -> Clip:
         clip: The video.
         removed: (n,) bool.
     """
-    return Clip(clip.frames[~removed], {name: each[~removed] for name, each in clip.features.items()})
+    features = {name: each[~removed] for name, each in clip.features.items()}
+    return replace(clip, frames=clip.frames[~removed], features=features)
 
 
 def energy_and_change(clip: Clip, dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Each modality's norm of the features frame by frame, and their distance to the frame before.
+    """Each modality's norm of the features frame by frame, and their distance to the frame before; texts have none.
 
     Args:
         clip: The video.

@@ -117,6 +117,8 @@ def video(
 ) -> Plot:
     """One video of a batch: each modality's features over time, and above them where its labels were planted.
 
+    Of a text there is nothing to see over time, nor its words, of which a batch holds hashes: it is counted.
+
     Args:
         batch: A batch of `dataset.batches(...)`.
         dataset: The data set.
@@ -133,7 +135,11 @@ def video(
     planted = dataset.truth(split).get(str(batch["id"][row]), {}) if frames else {}
     names = [named_kind(dataset, index, 34) for index in labels]
     said = f"{headed(title, dataset)}. Labels: {', '.join(names) or 'none given'}."
-    modalities = {name: np.asarray(batch[name][row]) for name in dataset.features}
+    modalities = {
+        name: np.asarray(batch[name][row]) for name, each in dataset.features.items() if each.in_frames
+    }
+    for name in dataset.features.keys() - modalities.keys():
+        said += f" The {name} holds {np.count_nonzero(batch[name][row])} different words."
     if frames is None:
         return Plot(_vectors(modalities, title, dataset, names), f"{said} One vector a modality.")
     tracks = {index: planted[index] for index in labels if index in planted}

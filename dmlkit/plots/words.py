@@ -34,7 +34,13 @@ def data_note(dataset, profile=None) -> Sentence:
         dataset: The data set.
         profile: A `Profile`, to say what it caps.
     """
-    features = " and ".join(f"{name} ({feature.size} numbers)" for name, feature in dataset.features.items())
+    *features, last = [
+        f"{name} ({feature.size} numbers)"
+        if feature.in_frames
+        else f"{name} (words, hashed to {feature.size} places)"
+        for name, feature in dataset.features.items()
+    ]
+    features = f"{', '.join(features)} and {last}" if features else last
     parts = ", ".join(
         f"{dataset.num_videos(part):,} {'to ' if part in ('train', 'validate') else 'for '}{part}"
         for part in ("train", "tuning", "validate")
@@ -134,7 +140,9 @@ def say_ensemble(run, members) -> Sentence:
     names = {member["name"] for member in run.record["members"]} if run else set()
     members = [member for member in as_runs(members) if member.name in names]
     if run is None or not members:
-        return Sentence("There is no ensemble here: its members do not apply to this data set.")
+        return Sentence(
+            "There is no ensemble here: it was not trained, or its members do not apply to this data set."
+        )
     best = max(members, key=lambda member: member.gap)
     weights = ", ".join(f"{member['name']} {member['weight']:.3f}" for member in run.record["members"])
     return Sentence(f"Weights out of the tuning part: {weights}. {say_difference(run, best)}")

@@ -69,7 +69,6 @@ def batch_size(dataset, max_frames: int | None, *, least: int = FEWEST) -> int:
         max_frames: The most frames a video.
         least: What a training's batches hold, which fits in memory.
     """
-    values = sum(feature.size for feature in dataset.features.values())
-    if dataset.level == "frame":
-        values *= max_frames or ALL_FRAMES
+    frames = (max_frames or ALL_FRAMES) if dataset.level == "frame" else 1
+    values = sum(each.size * (frames if each.in_frames else 1) for each in dataset.features.values())
     return max(least, FEWEST, min(MOST, BATCH_BYTES // (4 * values)))

@@ -22,7 +22,7 @@ class FakeData:
         self.name, self.level, self.generated, self.class_kinds = "made up", level, generated, kinds
         self.num_classes = CLASSES
         self.class_names = tuple(names or (f"class {number}" for number in range(CLASSES)))
-        self.features = {name: SimpleNamespace(size=6) for name in features}
+        self.features = {name: SimpleNamespace(size=6, in_frames=True) for name in features}
         self.splits = {"train": ("a",), "tuning": ("b",), "validate": ("c",)}
         self.notes = ("Every fifth shard validates.",)
 
