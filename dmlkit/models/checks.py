@@ -11,18 +11,7 @@ from dmlkit.models.inputs import CODINGS, TEXT
 
 RESERVED = (
     *("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts"),
-    *(
-        "attended",
-        "attended_and_last",
-        "heads",
-        "clusters",
-        "judged",
-        "says",
-        "copies",
-        "side_by_side",
-        "pooled",
-        "stages",
-    ),
+    *("heads", "clusters", "judged", "says", "copies", "side_by_side", "pooled", "stages"),
     *("chained", "chained_projection", "chained_length"),
     *(f"{stage}_{layer}" for stage in ("first", "second") for layer in ("gates", "experts", "scores")),
 )

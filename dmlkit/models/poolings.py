@@ -112,15 +112,6 @@ def attention(encoded, num_frames, *, attention_units, heads, clusters):
     return pooled
 
 
-def attention_and_last(encoded, num_frames, *, attention_units, heads, clusters):
-    """What attention picks, beside what the encoder knows at the end: 2 * size.
-
-    Differs from the paper, which has the one or the other.
-    """
-    pooled, _, _ = AttentionPooling(attention_units, name="attended")(encoded.states, num_frames)
-    return keras.layers.Concatenate(name="attended_and_last")([pooled, encoded.last])
-
-
 def multi_head_attention(encoded, num_frames, *, attention_units, heads, clusters):
     """Attention by several heads, each with weights of its own."""
     return MultiHeadAttentionPooling(heads, attention_units, name="heads")(encoded.states, num_frames)
@@ -160,7 +151,6 @@ POOLINGS = {
     "last": last,
     "mean": mean,
     "attention": attention,
-    "attention_and_last": attention_and_last,
     "multi_head_attention": multi_head_attention,
     "feature_attention": feature_attention,
     "netvlad": netvlad,
