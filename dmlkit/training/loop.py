@@ -36,7 +36,7 @@ from dmlkit.training.progress import reporter
 from dmlkit.training.provenance import describe_data, version_of
 from dmlkit.training.schedule import schedule
 from dmlkit.training.strategies import STRATEGIES, placed
-from dmlkit.training.teaching import teaching_runs
+from dmlkit.training.teaching import teachers_of, teaching_runs
 from dmlkit.training.tricks import learner
 
 PARTS = ("train", "tuning", "validate")
@@ -90,7 +90,7 @@ def train(
         on_fault: `raise` at the first faulty record, or `skip N`: leave out at most N different ones over the whole
             training; the run's record tells which. It can be changed when a training goes on.
         teachers: Runs on the same data, or their folders, whose mean scores this one follows beside the labels
-            (distillation; `Profile.teaching` says how closely).
+            (distillation; `Profile.teaching` says how closely). An ensemble teaches as it scores.
 
     Returns:
         The finished run.
@@ -119,7 +119,7 @@ def train(
             "on_fault": skipped.policy,
         }
     )
-    taught_by = team.each(lambda: teaching_runs(teachers, dataset))
+    taught_by = team.each(lambda: teaching_runs(teachers, dataset, experiment=experiment))
     mark = training_mark(
         experiment,
         dataset,
@@ -141,7 +141,7 @@ def train(
         keras.utils.set_random_seed(seed)
         with team.scope():
             model = build_model(experiment, dataset, profile=profile, precision=precision)
-            learning = learner(model, profile, seed=seed, teachers=[run.model for run in taught_by])
+            learning = learner(model, profile, seed=seed, teachers=teachers_of(taught_by))
             team.compile(
                 learning,
                 learning_rate=schedule(profile, videos=reading.videos["train"]),

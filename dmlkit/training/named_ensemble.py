@@ -1,4 +1,4 @@
-"""A named ensemble by one command: what is missing of its members is trained, and they are combined.
+"""A named ensemble, or a rung with teachers, by one command: what is missing is trained first.
 
 Paper: §Ensemble.
 """
@@ -14,7 +14,7 @@ from dmlkit.errors import UsageError
 from dmlkit.experiments import Ensemble, Experiment, Rung, find
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
-from dmlkit.training.building import as_profile, profile_for
+from dmlkit.training.building import profile_for
 from dmlkit.training.folder import default_run, existing_run
 from dmlkit.training.walk import Walk
 
@@ -22,7 +22,7 @@ MEMBERS = "members"
 
 
 def train_ensemble(
-    rung: str | Ensemble,
+    rung: str | Ensemble | Experiment,
     *,
     data,
     out: str | os.PathLike | None = None,
@@ -34,14 +34,14 @@ def train_ensemble(
     tensorboard: str | os.PathLike | None = None,
     **settings,
 ) -> Run:
-    """Train an ensemble's members where they are not trained yet, and combine them.
+    """Train an ensemble's members where they are not trained yet, and combine them; or teachers, and who follows them.
 
     What was killed goes on where it stopped: a member that is finished is read.
 
     Args:
-        rung: An `Ensemble`, or the name of one.
+        rung: An `Ensemble`, or an experiment with teachers, which are trained first as members are; or its name.
         data: A data set, or the path of one.
-        out: The ensemble's folder, its members below it in `members/`; where None, each has the folder in which
+        out: The run's folder, members or teachers below it in `members/`; where None, each has the folder in which
             `train` leaves it, so that a member that was trained by itself is found there.
         profile: As for `train`, for every member; where None, each member's own recipe, or `demo`.
         changes: Fields of the members' profiles that are to be others.
@@ -53,13 +53,18 @@ def train_ensemble(
             folders that hold other runs.
     """
     rung = find(rung) if isinstance(rung, str) else rung
-    if not isinstance(rung, Ensemble):
-        raise UsageError(f"{rung.name} is no ensemble. Train it by itself.")
-    if settings.get("strategy") == "multi-worker":
-        raise UsageError(
+    if isinstance(rung, Experiment) and rung.teachers:
+        # Nor would several devices follow them (`training.workers.refusing`).
+        several = f"{rung.name} follows {', '.join(rung.teachers)}, which one device alone can. Use --strategy auto."
+    elif isinstance(rung, Ensemble):
+        several = (
             f"{rung.name} is an ensemble, and its members are trained on one machine. On several, train each of "
             f"{', '.join(rung.members)} by itself, then combine their runs with `dmlkit ensemble`."
         )
+    else:
+        raise UsageError(f"{rung.name} is no ensemble and has no teachers. Train it by itself.")
+    if settings.get("strategy") == "multi-worker":
+        raise UsageError(several)
     walk = _Members(
         data, top=rung, out=None if out is None else Path(out), asked=profile, changes=changes or {},
         seed=seed, deterministic=deterministic, progress=progress, tensorboard=tensorboard, settings=settings,
@@ -79,7 +84,7 @@ class _Members(Walk):
         self,
         data,
         *,
-        top: Ensemble,
+        top: Ensemble | Experiment,
         out: Path | None,
         asked: str | Profile | None,
         changes: Mapping[str, object],
@@ -98,7 +103,8 @@ class _Members(Walk):
         return self._mark(rung, self.seed)
 
     def _profile(self, rung: Experiment) -> Profile:
-        return as_profile(replace(profile_for(rung, self.asked), **self.changes))
+        # A rung's own trick has the last word.
+        return profile_for(rung, replace(profile_for(rung, self.asked), **self.changes))
 
     def _folder(self, rung: Rung, mark: str) -> Path:
         if self.out is None:

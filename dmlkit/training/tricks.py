@@ -7,6 +7,7 @@ training that goes on draws what an undisturbed one would.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import keras
 from keras import ops
@@ -49,7 +50,7 @@ def mixed(inputs, partner, share):
         one, other = ops.cast(values, "float32"), ops.cast(others[name], "float32")
         weight = ops.reshape(share, (-1,) + (1,) * (len(values.shape) - 1))
         both = weight * one + (1.0 - weight) * other
-        if "num_frames" in inputs:
+        if len(values.shape) == 3:  # what is said once a video has no frames to lack
             mine, theirs = (frame_mask(values, each["num_frames"])[:, :, None] for each in (inputs, others))
             both = ops.where(ops.logical_and(mine, theirs), both, ops.where(mine, one, other))
         blend[name] = ops.cast(ops.round(both) if _is_bytes(values) else both, values.dtype)
@@ -77,13 +78,20 @@ def _is_bytes(values):
     return keras.backend.standardize_dtype(values.dtype) == "uint8"
 
 
+class Teacher(NamedTuple):
+    """A model of the learner's inputs and classes, and its share of the soft labels."""
+
+    model: keras.Model
+    share: float
+
+
 class Learner(keras.Model):
     """A model as it is trained under a profile's tricks; the weights are the model's own.
 
     Args:
         model: A model of `build`.
         label_smoothing, mixup, modality_dropout, teaching: As in `Profile`.
-        teachers: Models of the same inputs and classes, whose mean scores are the soft labels.
+        teachers: Whose scores, together, are the soft labels.
         seed: Of what is drawn.
     """
 
@@ -94,7 +102,7 @@ class Learner(keras.Model):
         label_smoothing: float,
         mixup: float,
         modality_dropout: float,
-        teachers: Sequence[keras.Model],
+        teachers: Sequence[Teacher],
         teaching: float,
         seed: int,
     ):
@@ -103,7 +111,7 @@ class Learner(keras.Model):
         self.label_smoothing, self.mixup, self.modality_dropout = label_smoothing, mixup, modality_dropout
         self.teachers, self.teaching = list(teachers), teaching
         for teacher in self.teachers:
-            teacher.trainable = False
+            teacher.model.trainable = False
         self.draws = keras.random.SeedGenerator(seed)
         self.built = True
 
@@ -119,8 +127,9 @@ class Learner(keras.Model):
             partner = keras.random.shuffle(ops.arange(videos), seed=self.draws)
             inputs, told = mixed(inputs, partner, share), {"share": share, "partner": partner}
         if self.teachers:
-            told["soft"] = sum(teacher(inputs, training=False) for teacher in self.teachers) / len(
-                self.teachers
+            told["soft"] = sum(
+                teacher.share * ops.cast(teacher.model(inputs, training=False), "float32")
+                for teacher in self.teachers
             )
         modalities = [name for name in inputs if name != "num_frames"]
         if self.modality_dropout and len(modalities) > 1:
@@ -149,7 +158,7 @@ class Learner(keras.Model):
 
 
 def learner(
-    model: keras.Model, profile: Profile, *, seed: int, teachers: Sequence[keras.Model] = ()
+    model: keras.Model, profile: Profile, *, seed: int, teachers: Sequence[Teacher] = ()
 ) -> keras.Model:
     """The model as a profile trains it: itself, where the profile and the model ask for nothing more.
 

@@ -26,7 +26,7 @@ from dmlkit.experiments import (
 from dmlkit.places import default_runs
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, read_record
-from dmlkit.training.building import as_profile
+from dmlkit.training.building import as_profile, profile_for
 from dmlkit.training.ensembling import ensemble, ensemble_mark
 from dmlkit.training.folder import training_mark
 from dmlkit.training.keeping import checkpoint_marks, taken
@@ -80,7 +80,8 @@ class Walk:
         """Train rungs, or read them where they were trained before.
 
         Args:
-            rungs: Names, or `Experiment` and `Ensemble` values. An ensemble's members are trained first.
+            rungs: Names, or `Experiment` and `Ensemble` values. An ensemble's members and an experiment's
+                teachers are trained first.
             on_epoch: As for `train`.
 
         Returns:
@@ -110,6 +111,18 @@ class Walk:
         """Name → run of those rungs that are trained; nothing is trained for it."""
         runs = {rung.name: self.find(rung) for rung in map(_rung, rungs)}
         return {name: run for name, run in runs.items() if run}
+
+    def served(self, rungs: Mapping[str, Rung]) -> dict[str, Rung]:
+        """Those of some rungs that this data set can serve; a line a reason names the others."""
+        served, others = {}, {}
+        for name, rung in rungs.items():
+            if reason := self.why_not(rung):
+                others.setdefault(reason, []).append(rung.title)
+            else:
+                served[name] = rung
+        for reason, titles in others.items():
+            print(f"Not applicable here, because {reason}: {'; '.join(titles)}.")
+        return served
 
     def why_not(self, rung: Rung) -> str | None:
         """Why this data set cannot serve a rung, or None."""
@@ -151,9 +164,7 @@ class Walk:
         if run := self._trained(rung, seed):
             return run
         combined = isinstance(rung, Ensemble)
-        trained = (
-            [self._train(each, on_epoch, own) for each, own in self._members(rung, seed)] if combined else []
-        )
+        trained = [self._train(each, on_epoch, own) for each, own in self._below(rung, seed)]
         folder = self._folder(rung, self._mark(rung, seed))
         with turn(folder, title=rung.title):
             if run := self._trained(rung, seed):  # by whoever held it before
@@ -172,6 +183,7 @@ class Walk:
                 progress=self.progress,
                 on_epoch=on_epoch,
                 tensorboard=self.tensorboard,
+                teachers=trained,
                 **self.settings,
             )
 
@@ -186,15 +198,17 @@ class Walk:
         record = read_record(folder)
         return Run(folder, record) if record and record["fingerprint"] == mark else None
 
-    def _members(self, rung: Ensemble, seed: int) -> list[tuple[Rung, int]]:
-        """An ensemble's members and the seed of each."""
+    def _below(self, rung: Experiment | Ensemble, seed: int) -> list[tuple[Rung, int]]:
+        """An ensemble's members or an experiment's teachers, and the seed of each."""
+        if isinstance(rung, Experiment):
+            return [(find(name), seed) for name in rung.teachers]
         return [(find(name), seed + further) for name in rung.members for further in rung.seeds]
 
     def _mark(self, rung: Experiment | Ensemble, seed: int) -> str:
         if isinstance(rung, Ensemble):
             members = [
                 mark
-                for each, own in self._members(rung, seed)
+                for each, own in self._below(rung, seed)
                 for mark in self._marks_taken(each, self._mark(each, own), rung.takes)
             ]
             return ensemble_mark(rung.name, members, by=rung.by)
@@ -205,6 +219,7 @@ class Walk:
             seed=seed,
             precision=self.settings.get("precision", "float32"),
             deterministic=self.deterministic,
+            teachers=[self._mark(each, own) for each, own in self._below(rung, seed)],
         )
 
     def _marks_taken(self, rung: Experiment | Ensemble, mark: str, takes: str) -> list[str]:
@@ -221,7 +236,7 @@ class Walk:
 
     def _profile(self, rung: Experiment) -> Profile:
         # A recipe is a model and its own conditions together.
-        return as_profile(rung.recipe) if rung.recipe else self.profile
+        return profile_for(rung, rung.recipe or self.profile)
 
     def _folder(self, rung: Rung, mark: str) -> Path:
         # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.

@@ -12,7 +12,7 @@ from dmlkit.models import build
 from dmlkit.profiles import RECIPES, SMOKE, positive
 from dmlkit.training.averaging import averaged, moving_average
 from dmlkit.training.building import profile_for
-from dmlkit.training.tricks import learner, mixed, smoothed, without_modalities
+from dmlkit.training.tricks import Teacher, learner, mixed, smoothed, without_modalities
 from dmlkit.training.workers.refusing import OneDeviceError, check_model
 
 LABELS = np.array([[1, 1, 0, 0], [0, 0, 1, 0]], np.float32)
@@ -120,7 +120,8 @@ def test_teachers_are_followed_and_learn_nothing():
     before = teachers[0].get_weights()
     soft = np.mean([teacher(inputs) for teacher in teachers], axis=0)
     expected = entropy(0.25 * LABELS + 0.75 * soft, np.asarray(model(inputs)))
-    assert loss_of(model, replace(SMOKE, teaching=0.75), inputs, LABELS, teachers) == pytest.approx(
+    follows = [Teacher(teacher, 0.5) for teacher in teachers]
+    assert loss_of(model, replace(SMOKE, teaching=0.75), inputs, LABELS, follows) == pytest.approx(
         expected, rel=1e-5
     )
     for one, other in zip(teachers[0].get_weights(), before, strict=True):

@@ -136,10 +136,12 @@ def rungs_of(notebook: Notebook, values: Mapping[str, object], *, walk: Walk, be
 
 
 def _members(rung: Rung) -> Rungs:
-    if isinstance(rung, Ensemble) and rung.name not in OF_THERE:
-        return {name: find(name) for name in rung.members}
-    # Teachers are trained before who follows them.
-    return {name: find(name) for name in getattr(rung, "teachers", ())}
+    combined = isinstance(rung, Ensemble) and rung.name not in OF_THERE
+    found: Rungs = {}
+    # Teachers are trained before who follows them; each may have some of its own.
+    for name in rung.members if combined else getattr(rung, "teachers", ()):
+        found |= _members(find(name)) | {name: find(name)}
+    return found
 
 
 def run_of(rung: Rung, walk: Walk) -> Run | DataError | None:
