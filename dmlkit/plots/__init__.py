@@ -7,12 +7,12 @@ functions fails where there is nothing to show: the figure then says why. What i
     steps                            each rung against the one it builds on, with the paired interval
     learning_curves                  loss and tuning GAP, epoch by epoch
     by_kind, gap_by_kind             what each rung is able to see
-    cost                             GAP against seconds and parameters
+    cost, frontier                   GAP against seconds and parameters; what nothing cheaper beats
     frames, fusions                  the side questions of chapters 03 and 04
     video, survey, data_survey       the data, with `most_frequent`
     attention, attention_on_truth    weights over time beside what was planted
     faithfulness                     whether attention is an explanation, with `say_faithfulness`
-    table, numbers                   tables
+    table, everything, numbers       tables
     data_note, say_difference, ...   sentences whose numbers were computed
 """
 
@@ -21,12 +21,14 @@ from dmlkit.plots.cost import cost
 from dmlkit.plots.curves import learning_curves
 from dmlkit.plots.data import data_survey, most_frequent, survey, video
 from dmlkit.plots.faithfulness import faithfulness, faithfulness_numbers, say_faithfulness
+from dmlkit.plots.frontier import frontier
 from dmlkit.plots.kinds import by_kind, gap_by_kind
 from dmlkit.plots.ladder import ensemble_members, ladder
 from dmlkit.plots.plot import Plot, nothing
 from dmlkit.plots.steps import steps
 from dmlkit.plots.studies import frames, fusions, say_frames
-from dmlkit.plots.tables import numbers, table
+from dmlkit.plots.tables import everything, numbers, table
+from dmlkit.plots.told import say_steps
 from dmlkit.plots.words import Sentence, data_note, say_best, say_conditions, say_difference, say_ensemble
 
 __all__ = [
@@ -39,9 +41,11 @@ __all__ = [
     "data_note",
     "data_survey",
     "ensemble_members",
+    "everything",
     "faithfulness",
     "faithfulness_numbers",
     "frames",
+    "frontier",
     "fusions",
     "gap_by_kind",
     "ladder",
@@ -56,6 +60,7 @@ __all__ = [
     "say_ensemble",
     "say_faithfulness",
     "say_frames",
+    "say_steps",
     "steps",
     "survey",
     "table",

@@ -13,7 +13,7 @@ NUMBERS = (
     "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
     "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
 )  # fmt: skip
-TEXTS = ("name", "title", "status", "reason", "experiment")
+TEXTS = ("name", "title", "status", "reason", "experiment", "part")
 
 
 def as_runs(runs) -> list:

@@ -16,6 +16,10 @@ from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
 from dmlkit.plots.words import RESAMPLES
 
 COLOR = "#0072B2"
+UNTRAINED = (
+    "none of these rungs is trained here, or none applies to these data. This report's command with --beyond trains "
+    "those that do; `dmlkit train NAME`, with its --data and --profile, trains one."
+)
 
 
 class Step(NamedTuple):
@@ -47,7 +51,8 @@ def steps(runs, dataset=None, *, against=None, title: str = "What each step buys
     """
     bases, runs = parted(runs, against)
     if not bases or not runs:
-        return nothing("a step needs two rungs, and fewer have been trained.", title=title)
+        few = "a step needs two rungs, and fewer have been trained."
+        return nothing(few if against is None else UNTRAINED, title=title)
     taken, left_out = steps_of(runs, bases)
     if not taken:
         return nothing("the rungs were scored on different videos.", title=title)

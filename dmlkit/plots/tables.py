@@ -73,6 +73,37 @@ def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The la
     return _styled(shown, headed(title, dataset), notes)
 
 
+def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "Every rung") -> Table:
+    """Every rung that is trained, the highest GAP first: measures, and what it costs to train and to score with.
+
+    Args:
+        rows: `training.everything(walk)`.
+        dataset: The data set, to say what data it was.
+        title: Over the table.
+    """
+    every = as_rows(rows)
+    trained = every.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
+    shown = pd.DataFrame(
+        {
+            "part": list(trained["part"]),
+            "GAP@20": [_number(value, "{:.4f}") for value in trained["gap"]],
+            "95 % interval": [
+                _interval(low, high)
+                for low, high in zip(trained["gap_low"], trained["gap_high"], strict=True)
+            ],
+            "mAP": [_number(value, "{:.4f}") for value in trained["map"]],
+            "parameters": [_number(value, "{:,.0f}") for value in trained["parameters"]],
+            "training": [_number(value, "{:,.1f} s") for value in trained["training_seconds"]],
+            "an epoch": [_number(value, "{:,.1f} s") for value in trained["seconds_an_epoch"]],
+            "videos/s": [_number(value, "{:,.0f}") for value in trained["videos_per_second"]],
+        },
+        index=_unique(trained["title"]),
+    )
+    missing = [shorten(title, 60) for title in every.loc[every["gap"].isna(), "title"]]
+    notes = [f"Not trained: {', '.join(missing)}."] if missing else []
+    return _styled(shown, headed(title, dataset), notes, texts=[0])
+
+
 def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table:
     """Any table of numbers: floats with so many digits, whole numbers with thousands, text escaped.
 

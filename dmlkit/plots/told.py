@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dmlkit.plots.steps import Step, parted, steps_of
+from dmlkit.plots.steps import UNTRAINED, Step, parted, steps_of
 from dmlkit.plots.words import Sentence
 from dmlkit.printable import shorten
 
 MOST = 6
-NOTHING = (
-    "None of these rungs is trained here yet. The command of this report with --beyond trains all of them; "
-    "`dmlkit train NAME`, with its --data and --profile, trains one."
-)
 
 
 def say_steps(runs, *, against=None) -> Sentence:
@@ -23,7 +19,7 @@ def say_steps(runs, *, against=None) -> Sentence:
     """
     ground, runs = parted(runs, against)
     if not runs:
-        return Sentence(NOTHING)
+        return Sentence(f"There is nothing to tell here: {UNTRAINED}")
     taken, left_out = steps_of(runs, ground)
     if not taken:
         return Sentence("These rungs were scored on other videos than those they would stand against.")
