@@ -20,7 +20,9 @@ def _epilog() -> str:
 @click.command("import", epilog=_epilog(), short_help="Make a data set of your own features.")
 @click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
 @click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
-@click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id and labels, split, or both.")
+@click.option(
+    "--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split, text, title, keywords."
+)
 @click.option("--classes", type=LOCAL, metavar="FILE", help="Names: a vocabulary's CSV, or one a line.")
 @click.option(
     "--num-classes", type=click.IntRange(min=1), metavar="N", help="[default: as named, or as labels tell]"

@@ -12,7 +12,7 @@ from dmlkit.data.faults import where
 from dmlkit.data.framing import read_records
 from dmlkit.data.labels import read_context
 from dmlkit.data.layout import Layout, recognise
-from dmlkit.data.schema import TEXT, Dataset, Feature
+from dmlkit.data.schema import TEXT, TEXT_SIZE, Dataset, Feature
 from dmlkit.data.shards import first_records, list_shards, match_shards
 from dmlkit.data.splits import by_split, divide
 from dmlkit.data.videos import NOT_AN_EXAMPLE
@@ -68,8 +68,8 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     texts = {key for layout in layouts.values() for key in layout.texts}
     if aside := sorted(texts - {feature.key for feature in features.values()}):
         notes.append(
-            f"The records carry {', '.join(aside)}, which is left aside: `[features.{aside[0]}]` with `size = 512` and "
-            f'`coding = "{TEXT}"` in {FILE} makes it a modality.'
+            f"The records carry {', '.join(aside)}, which is left aside: `[features.{aside[0]}]` with "
+            f'`size = {TEXT_SIZE}` and `coding = "{TEXT}"` in {FILE} makes it a modality.'
         )
     splits, labelled, divided = divide(found, labelled, root)
     counts, missing = counted_shards(root, declared, found)

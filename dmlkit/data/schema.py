@@ -23,6 +23,8 @@ LEVELS = ("video", "frame")
 NUMBERS = ("byte", "float")
 TEXT = "text"
 CODINGS = (*NUMBERS, TEXT)
+# Places of a bag of tokens, where nobody chose: room for a title's words, not for a language's.
+TEXT_SIZE = 512
 # More places than the tokens of any language; a bag is as long as this for every video.
 LARGEST_BAG = 1 << 20
 SPLITS = ("train", "tuning", "validate", "test")

@@ -23,10 +23,9 @@ import numpy as np
 
 from dmlkit.data import synthetic_kinds as kinds
 from dmlkit.data.coding import OFFSET, SCALE
-from dmlkit.data.schema import TEXT, Feature
+from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature
 from dmlkit.data.synthetic_kinds import DEMO_FRAMES, DEMO_SIZES
 from dmlkit.data.synthetic_settings import Settings
-from dmlkit.data.synthetic_texts import TEXT_SIZE
 from dmlkit.data.synthetic_videos import Templates, Video, make_templates, make_video
 from dmlkit.errors import UsageError
 

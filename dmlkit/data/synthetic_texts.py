@@ -11,10 +11,7 @@ from collections.abc import Sequence
 from dmlkit.data import synthetic_kinds as kinds
 from dmlkit.data.synthetic_stream import Stream
 
-# Places of a bag; in one of this size no two words below share a place.
-TEXT_SIZE = 512
-
-# Class → its topic.
+# Class → its topic. In a bag of `TEXT_SIZE` no two words of this file share a place.
 TOPICS = (
     *("river", "guitar", "kitchen", "harbour", "rocket", "garden", "violin", "tractor"),
     *("glacier", "carnival", "lantern", "falcon", "bakery", "canyon", "orchard", "subway"),

@@ -12,6 +12,7 @@ from dmlkit.data.importing.imported import Imported
 from dmlkit.data.importing.label_table import LabelTable
 from dmlkit.data.importing.parts import UNLABELLED, known, part_of
 from dmlkit.data.importing.shards import ShardWriter
+from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature
 from dmlkit.errors import DataError
 from dmlkit.printable import counted, shorten
 
@@ -45,6 +46,7 @@ class Importer:
     _ids: set[str] = field(default_factory=set)
     _aside: dict[str, None] = field(default_factory=dict)
     _unlabelled: int = 0
+    _said: int = 0
 
     def add(self, video: Imported) -> None:
         """One video.
@@ -62,16 +64,24 @@ class Importer:
         labels = self._labels(video, where)
         part = self._part(video, labels, where)
         arrays = self.coder.code(video)
+        said = {"video_id": video.id, "labels": labels, "texts": self._texts(video, where)}
         if self.coder.level == "frame":
-            record = serialize_frames(video_id=video.id, labels=labels, frames=arrays)
+            record = serialize_frames(**said, frames=arrays)
         else:
-            record = serialize_video(video_id=video.id, labels=labels, features=arrays)
+            record = serialize_video(**said, features=arrays)
         self.writer.add(part, record)
         self.videos[part] += 1
         if labels:
             self.labelled.add(part)
         if part == "train":
             self.trained.update(labels)
+
+    def features(self) -> dict[str, Feature]:
+        """The modalities met, as dataset.toml has them."""
+        features = self.coder.features()
+        if self.table is not None and self.table.texts is not None:
+            features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
+        return features
 
     def notes(self) -> tuple[str, ...]:
         """What was done to the videos, one sentence each."""
@@ -99,6 +109,11 @@ class Importer:
             notes.append(
                 f"Left aside, as no modality or none asked for: {shorten(', '.join(self._aside), 200)}."
             )
+        if self.table is not None and self.table.texts is not None:
+            notes.append(
+                f"Texts of {counted(self._said, 'video')} are the modality {TEXT}, hashed to {TEXT_SIZE} places: its "
+                "`size` in dataset.toml can be changed at any time."
+            )
         unused = sorted(self.table.ids - self._ids) if self.table else []
         if unused:
             notes.append(
@@ -121,6 +136,18 @@ class Importer:
                 self.table.labels[video.id], f"{self.table.path}, {shorten(video.id)}"
             )
         return None if video.labels is None else self.classes.numbers(video.labels, where)
+
+    def _texts(self, video: Imported, where: str) -> dict[str, list[str]] | None:
+        if self.table is None or self.table.texts is None:
+            return None
+        if TEXT in self.coder.sizes:
+            raise DataError(
+                f"{where}: the sources hold a modality {TEXT}, and {self.table.path} texts of this name. Say which "
+                "modalities are wanted (`--modalities`), or take the column out."
+            )
+        texts = self.table.texts.get(video.id)
+        self._said += bool(texts)
+        return {TEXT: texts} if texts else None
 
     def _part(self, video: Imported, labels: list[int] | None, where: str) -> str:
         told = self._told(video)

@@ -1,4 +1,4 @@
-"""What a CSV says of videos: their labels, and the part of the data set they belong to."""
+"""What a CSV says of videos: their labels, the part of the data set they belong to, their texts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dmlkit.printable import shorten
 ID_COLUMNS = ("id", "video_id", "VideoId")
 LABEL_COLUMNS = ("labels", "label", "classes", "class")
 SPLIT_COLUMN = "split"
+TEXT_COLUMNS = ("text", "title", "keywords")
 
 
 @dataclass
@@ -21,18 +22,22 @@ class LabelTable:
     Attributes:
         path: The file.
         labels: Video → the cells of its rows; None where the table has no such column.
+        texts: Video → the cells of its texts, none twice; None where the table has no such column.
         parts: Video → its part, where it says so.
         ids: The videos it knows.
     """
 
     path: Path
     labels: dict[str, list[str]] | None
+    texts: dict[str, list[str]] | None = None
     parts: dict[str, str] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
 
 
 def read_labels(path: Path) -> LabelTable:
-    """A CSV with the columns `id` and `labels`, `split`, or both; a video may have a row for each of its labels.
+    """A CSV with the columns `id` and any of `labels`, `split`, `text`, `title`, `keywords`.
+
+    A video may have a row for each of its labels.
 
     Raises:
         DataError: The file is missing or no such table.
@@ -51,12 +56,13 @@ def _read(path: Path, rows: csv.DictReader) -> LabelTable:
     key = next((name for name in ID_COLUMNS if name in columns), None)
     label = next((name for name in LABEL_COLUMNS if name in columns), None)
     split = SPLIT_COLUMN if SPLIT_COLUMN in columns else None
-    if key is None or not (label or split):
+    said = [name for name in TEXT_COLUMNS if name in columns]
+    if key is None or not (label or split or said):
         raise DataError(
-            f"{path} needs a first line that names its columns: id, and labels, split or both. It begins "
-            f"with: {shorten(','.join(columns), 80) or 'nothing'}."
+            f"{path} needs a first line that names its columns: id, and labels, split, texts or all of them. It "
+            f"begins with: {shorten(','.join(columns), 80) or 'nothing'}."
         )
-    table = LabelTable(path, labels={} if label else None)
+    table = LabelTable(path, labels={} if label else None, texts={} if said else None)
     for row in rows:
         where = f"{path}, line {rows.line_num}"
         name = (row[key] or "").strip()
@@ -70,6 +76,10 @@ def _read(path: Path, rows: csv.DictReader) -> LabelTable:
         table.ids.add(name)
         if label:
             table.labels.setdefault(name, []).append(row[label])
+        for column in said:
+            texts = table.texts.setdefault(name, [])
+            if (cell := row[column].strip()) and cell not in texts:
+                texts.append(cell)
         part = (row[split] or "").strip() if split else ""
         if part and table.parts.setdefault(name, part) != part:
             raise DataError(

@@ -69,8 +69,8 @@ def import_features(
     Args:
         sources: Files and folders of features.
         out: The folder to make; it appears when it is finished.
-        labels: A CSV with the columns `id` and `labels` (numbers, or names parted by semicolons), `split`, or both. Its
-            labels go before those in the sources.
+        labels: A CSV with the columns `id` and any of `labels` (numbers, or names parted by semicolons), `split`, and
+            `text`, `title` and `keywords`, which are the modality text. Its labels go before those in the sources.
         classes: The names of the classes: a vocabulary's table, or one name a line. None: names in `labels` are
             numbered by the alphabet.
         num_classes: How many classes there are; None for those named, or one more than the highest label.
@@ -207,7 +207,7 @@ def _describe(folder: Path, importer: Importer, *, name: str, vocabulary: str | 
         str(folder),
         name=name,
         level=importer.coder.level,
-        features=importer.coder.features(),
+        features=importer.features(),
         num_classes=importer.classes.count,
         splits={part: [f"{part}*.tfrecord"] for part in SPLITS if part in importer.videos},
         vocabulary=vocabulary,
