@@ -1,4 +1,4 @@
-"""Distillation: soft labels by hand from the teachers' stored models, ensembles that teach, a walk that trains them first."""
+"""Distillation: soft labels by hand, ensembles that teach, and a walk that trains teachers first."""
 
 from dataclasses import replace
 
