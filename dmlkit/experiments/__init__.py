@@ -33,7 +33,7 @@ from dmlkit.experiments.ladder import (
     VIDEO_LADDER,
 )
 from dmlkit.experiments.rung import TAKES, Ensemble, Experiment, Missing, Rung, by_name
-from dmlkit.experiments.tricks import TRICKS, Trick, ablations
+from dmlkit.experiments.tricks import CHECKPOINTS, TRICKS, Trick, ablations
 
 __all__ = [
     "ABLATIONS",
@@ -45,6 +45,7 @@ __all__ = [
     "BI_GRU_PROJECTION",
     "BI_GRU_SHARED_SPACE",
     "BI_LSTM",
+    "CHECKPOINTS",
     "ENSEMBLE_LR_LSTM",
     "EXPERIMENTS",
     "GROUPS",

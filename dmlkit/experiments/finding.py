@@ -6,13 +6,15 @@ from dmlkit.errors import choose
 from dmlkit.experiments.beside import BESIDE
 from dmlkit.experiments.beyond import BEYOND
 from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER
-from dmlkit.experiments.rung import Ensemble, Missing, Rung
-from dmlkit.experiments.tricks import BASES, TRICKS, ablations
+from dmlkit.experiments.rung import Ensemble, Missing, Rung, by_name
+from dmlkit.experiments.tricks import BASES, CHECKPOINTS, TRICKS, ablations
 
 ABLATIONS: dict[str, Rung] = {name: rung for level in BASES for name, rung in ablations(level).items()}
 """Every trick alone, on the base of each level."""
 
-EXPERIMENTS: dict[str, Rung] = LADDER | VIDEO_LADDER | BESIDE | BEYOND | ABLATIONS
+EXPERIMENTS: dict[str, Rung] = (
+    LADDER | VIDEO_LADDER | BESIDE | BEYOND | ABLATIONS | by_name(*CHECKPOINTS.values())
+)
 
 
 def find(name: str) -> Rung:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from dmlkit.errors import choose
 from dmlkit.experiments.ladder import ATTENTION, VIDEO_LADDER
-from dmlkit.experiments.rung import Experiment
+from dmlkit.experiments.rung import Ensemble, Experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,11 @@ TRICKS: dict[str, Trick] = {
     "ema": Trick(title="moving average of the weights", changes={"ema": 0.99}),
     "cosine": Trick(title="cosine rate", changes={"schedule": "cosine"}),
     # Two, so that even a budget of two epochs can be divided.
-    "cyclic": Trick(title="cyclic rate", changes={"schedule": "cyclic", "cycles": 2}),
+    # It goes on to its last cycle's end: the models at the ends of all cycles are what `CHECKPOINTS` combines.
+    "cyclic": Trick(
+        title="cyclic rate",
+        changes={"schedule": "cyclic", "cycles": 2, "checkpoints": 2, "patience": 1_000},
+    ),
     "class-balance": Trick(title="class-balanced sampling", changes={"class_balance": 0.5}),
     # What the base and the rungs nearest to it say together; the base is among them, so the student is no smaller.
     "distilled": Trick(
@@ -59,6 +63,18 @@ TRICKS: dict[str, Trick] = {
 
 BASES: dict[str, Experiment] = {"frame": ATTENTION, "video": VIDEO_LADDER["hidden-concat"]}
 """Level of the data → the rung that is trained with each trick."""
+
+CHECKPOINTS: dict[str, Ensemble] = {
+    level: Ensemble(
+        name=f"{base.name}-checkpoints",
+        title=f"{base.title}, checkpoints of one training",
+        members=(f"{base.name}-cyclic",),
+        takes="checkpoints",
+        chapter="beyond",
+    )
+    for level, base in BASES.items()
+}
+"""Level of the data → the base's models at the ends of one training's cycles, combined (Huang et al., 2017)."""
 
 
 def ablations(level: str) -> dict[str, Experiment]:
