@@ -37,6 +37,8 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         ["report", "--help-parameters"],
         ["train", "atention", "--data", "x", "--out", "y"],
         ["train", "lr", "--data", "x", "--out", __file__],
+        ["train", "lr", "--data", "x", "--set", "schedule=cosin"],
+        ["experiments"],
     ):
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
         assert done.stdout.endswith("HEAVY []\n"), arguments
@@ -51,7 +53,7 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         (["train", "ensemble-lr-lstm", "--data", "x", "--profile", "dmo"], "Did you mean 'demo'"),
         (["runs", "no/such/folder"], "no/such/folder"),
         (["train", "lr", "--data", "x", "--out", __file__], "a file stands there"),
-        (["train", "lr", "--data", "x", "--out", "y", "--frame-choice", "unifrm"], "Did you mean 'uniform'"),
+        (["train", "lr", "--data", "x", "--out", "y", "--set", "frame_choice=unifrm"], "Did you mean 'uniform'"),
         (["report", "--jobs", "0"], "at least 1. Received: 0"),
         (["report", "--time-limit", "5"], "with its unit, s, m or h: 90s, 45m, 2h. Received: '5'"),
         (["report", "-p", "tensorboard", ""], "takes text, or none (str | None). Received: nothing"),
@@ -127,17 +129,6 @@ def test_one_step_at_a_time(generated, tmp_path):
     one_paragraph(
         dmlkit("evaluate", tmp_path / "lr", "--data", generated, "--split", "test"), "label", code=3
     )
-
-
-def test_frames_are_chosen_by_option(generated, tmp_path):
-    import json
-
-    arguments = ["train", "lr", "--data", generated, "--out", tmp_path / "run", "--profile", "smoke"]
-    one_paragraph(dmlkit(*arguments, "--frame-choice", "unifrm"), "Did you mean 'uniform'", code=2)
-    done = dmlkit(*arguments, "--frame-choice", "uniform", "--max-frames", "4")
-    assert done.returncode == 0, done.stderr
-    profile = json.loads((tmp_path / "run" / "run.json").read_text())["profile"]
-    assert (profile["frame_choice"], profile["max_frames"]) == ("uniform", 4)
 
 
 def test_a_data_set_is_shown(generated):

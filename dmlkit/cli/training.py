@@ -14,13 +14,34 @@ from dmlkit.cli.options import (
     on_fault_option,
     seed_option,
 )
+from dmlkit.cli.settings import check_settings, read_settings
 from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError, choose
-from dmlkit.experiments import EXPERIMENTS, Experiment, Missing, find
+from dmlkit.experiments import (
+    ABLATIONS,
+    BESIDE,
+    BEYOND,
+    EXPERIMENTS,
+    LADDER,
+    VIDEO_LADDER,
+    Ensemble,
+    Missing,
+    find,
+)
 from dmlkit.profiles import PROFILES, RECIPES
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "mirrored", "multi-worker")
+
+# What the list of experiments parts them by; each stands where it is met first.
+LISTS = {
+    "The paper's ladder, on frames": LADDER,
+    "The ladder where a video is one vector": VIDEO_LADDER,
+    "Beside the ladder: other readings of the paper": BESIDE,
+    "Beyond it: later systems, and the recipes of the best scores": BEYOND,
+    "One rung with one training trick": ABLATIONS,
+    "Further": EXPERIMENTS,
+}
 
 
 @click.command()
@@ -35,8 +56,13 @@ STRATEGIES = ("auto", "mirrored", "multi-worker")
 )
 @seed_option
 @deterministic_option
-@click.option("--frame-choice", metavar="NAME", help="Which frames are read: first, uniform, random.")
-@click.option("--max-frames", type=click.IntRange(min=1), help="Frames of a video that are read at most.")
+@click.option(
+    "--set",
+    "given",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A field of the profile that is to have another value: --set mixup=0.4; may be given several times.",
+)
 @click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
 @click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
 @click.option(
@@ -57,8 +83,7 @@ def train(
     profile,
     seed,
     deterministic,
-    frame_choice,
-    max_frames,
+    given,
     precision,
     xla,
     tensorboard,
@@ -67,33 +92,28 @@ def train(
 ) -> None:
     """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them.
 
-    Of an ensemble the members that are missing are trained and combined; with --out they lie in its folder, below
-    members/.
+    Of an ensemble the members that are missing are trained and combined, and a distilled model's teachers are trained
+    before it; with --out they lie in its folder, below members/.
     """
     rung = find(experiment)
     if isinstance(rung, Missing):
         raise UsageError(f"{experiment} cannot be trained: {rung.reason}.")
-    recipe = rung.recipe if isinstance(rung, Experiment) else None
-    conditions = choose(PROFILES | RECIPES, profile or recipe or "demo", what="profile")
+    changes = read_settings(given)
+    check_settings(rung, profile, changes)
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"The run cannot be written to {out}: a file stands there. Choose another folder.")
-    changes = {}
-    if frame_choice:
-        from dmlkit.data.frame_choice import FRAME_CHOICES
-
-        choose(FRAME_CHOICES, frame_choice, what="frame choice")
-        changes["frame_choice"] = frame_choice
-    if max_frames:
-        changes["max_frames"] = max_frames
     Skipped.of(on_fault)
     with goes_on_later():
         from dmlkit.training import train as train_run
         from dmlkit.training import train_ensemble
 
-        # An ensemble's members may have recipes of their own.
-        one = isinstance(rung, Experiment)
-        how = {"profile": replace(conditions, **changes)} if one else {"profile": profile, "changes": changes}
-        run = (train_run if one else train_ensemble)(
+        if isinstance(rung, Ensemble) or rung.teachers:
+            # Each of those that are trained first may have a recipe of its own.
+            train_it, how = train_ensemble, {"profile": profile, "changes": changes}
+        else:
+            conditions = (PROFILES | RECIPES)[profile or rung.recipe or "demo"]
+            train_it, how = train_run, {"profile": replace(conditions, **changes)}
+        run = train_it(
             rung,
             data=data,
             out=out,
@@ -143,7 +163,12 @@ def _tell_members(run) -> None:
 
 @click.command()
 def experiments() -> None:
-    """List the experiments that `dmlkit train` knows."""
-    for rung in EXPERIMENTS.values():
-        if isinstance(rung, Experiment):
-            click.echo(f"{rung.name:24} {rung.title}")
+    """List the experiments that `dmlkit train` knows, and what each of them is."""
+    seen = set()
+    for title, rungs in LISTS.items():
+        new = {
+            name: rung for name, rung in rungs.items() if name not in seen and not isinstance(rung, Missing)
+        }
+        seen |= new.keys()
+        for line in [title, *(f"  {name:31} {rung.title}" for name, rung in new.items())] if new else []:
+            click.echo(line)
