@@ -21,11 +21,12 @@ from dmlkit.experiments import (
     ABLATIONS,
     BESIDE,
     BEYOND,
-    EXPERIMENTS,
+    CHECKPOINTS,
     LADDER,
     VIDEO_LADDER,
     Ensemble,
     Missing,
+    by_name,
     find,
 )
 from dmlkit.profiles import PROFILES, RECIPES
@@ -39,8 +40,8 @@ LISTS = {
     "The ladder where a video is one vector": VIDEO_LADDER,
     "Beside the ladder: other readings of the paper": BESIDE,
     "Beyond it: later systems, and the recipes of the best scores": BEYOND,
-    "One rung with one training trick": ABLATIONS,
-    "Further": EXPERIMENTS,
+    "One rung trained otherwise: each trick alone, and the checkpoints of one training": ABLATIONS
+    | by_name(*CHECKPOINTS.values()),
 }
 
 

@@ -1,0 +1,128 @@
+"""The tricks: each rung changes what its row says and nothing else, is trained so, and is scored as its base is."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+import dmlkit
+from dmlkit.data import Dataset
+from dmlkit.experiments import ABLATIONS, TRICKS, ablations, find, why_not
+from dmlkit.experiments.tricks import BASES
+from dmlkit.profiles import PROFILES, SMOKE, Profile
+from dmlkit.training import Walk
+from dmlkit.training.building import profile_for
+
+TINY = replace(
+    SMOKE, max_train_videos=40, max_tuning_videos=20, max_validate_videos=20, max_frames=6, batch_size=20
+)
+NAMES = {
+    "random-frames",
+    "modality-dropout",
+    "label-smoothing",
+    "mixup",
+    "ema",
+    "cosine",
+    "cyclic",
+    "class-balance",
+    "distilled",
+}
+
+
+def test_every_trick_that_was_asked_for_is_a_rung_by_name_at_both_levels():
+    assert set(TRICKS) == NAMES
+    for level, base in {"frame": "attention", "video": "hidden-concat"}.items():
+        assert list(ablations(level)) == [f"{base}-{name}" for name in TRICKS]
+        assert all(find(name) == rung for name, rung in ablations(level).items())
+
+
+@pytest.mark.parametrize("level", BASES)
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_rung_differs_from_its_base_by_its_row_alone(trick, level):
+    base = BASES[level]
+    rung = ablations(level)[f"{base.name}-{trick}"]
+    row = TRICKS[trick]
+    others = {name for name, value in asdict(rung).items() if value != asdict(base)[name]}
+    named = {"name", "title", "trick"} | ({"paper_gap"} if base.paper_gap else set())
+    assert others - {"chapter"} == named | ({"teachers"} if row.teachers else set())
+    assert rung.teachers == tuple(row.teachers.get(level, ())) and rung.paper_gap is None
+    assert bool(row.teachers) != bool(row.changes), "a rung that changes nothing"
+    for profile in PROFILES.values():
+        plain, changed = (asdict(profile_for(each, profile)) for each in (base, rung))
+        assert {name: value for name, value in changed.items() if value != plain[name]} == dict(row.changes)
+
+
+def test_under_a_recorded_profile_a_trick_is_what_it_was():
+    for rung in ABLATIONS.values():
+        once = profile_for(rung, "smoke")
+        assert profile_for(rung, Profile.from_record(once.to_record())) == once
+
+
+def test_where_a_trick_cannot_apply():
+    two, one = {"modalities": ("audio", "rgb")}, {"modalities": ("audio",)}
+    reasons = {name: why_not(rung, level="video", **two) for name, rung in ablations("video").items()}
+    assert reasons.pop("hidden-concat-random-frames") == (
+        "it draws frames, and this data set holds one vector a video"
+    )
+    assert set(reasons.values()) == {None}
+    reasons = {name: why_not(rung, level="frame", **one) for name, rung in ablations("frame").items()}
+    assert reasons.pop("attention-modality-dropout") == (
+        "it drops modalities, and this data set has one only (audio)"
+    )
+    assert set(reasons.values()) == {None}
+
+
+def test_frames_are_drawn_while_it_learns_and_all_are_scored(generated, tmp_path, monkeypatch):
+    shares, read = set(), Dataset.batches
+    monkeypatch.setattr(
+        Dataset,
+        "batches",
+        lambda self, split, **settings: (
+            shares.add((split, settings.get("frame_share", 1.0))) or read(self, split, **settings)
+        ),
+    )
+    walk = Walk(generated, profile=TINY, runs=tmp_path / "runs", progress="silent")
+    run = walk.train("attention-random-frames")["attention-random-frames"]
+    assert (
+        run.record["profile"]["frame_share"] == 0.5 and walk.find("attention-random-frames").path == run.path
+    )
+    assert shares == {("train", 0.5), ("tuning", 1.0), ("validate", 1.0)}
+    (batch,) = walk.dataset.batches("validate", batch_size=20, max_videos=20, max_frames=6)
+    assert set(batch["num_frames"]) == {6}
+    inputs = {name: batch[name] for name in ("audio", "num_frames", "rgb")}
+    stored = np.concatenate([block.scores for block in run.predictions.blocks()])
+    assert list(run.predictions.ids) == list(batch["id"])
+    np.testing.assert_allclose(np.asarray(run.model(inputs, training=False)), stored, atol=2e-3)
+    assert dmlkit.evaluate(run, data=generated, max_videos=20)["gap"] == pytest.approx(run.gap, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_trick_is_trained_by_its_name_alone(name, generated, tmp_path):
+    level = "frame" if name in ablations("frame") else "video"
+    data = generated if level == "frame" else generated / "video"
+    walk = Walk(data, profile=TINY, runs=tmp_path / "runs", progress="silent")
+    rung = find(name)
+    runs = walk.train(rung)
+    if walk.why_not(rung):
+        assert runs == {}
+        return
+    run = runs[name]
+    changed = {key: run.record["profile"][key] for key in TRICKS[rung.trick].changes}
+    assert changed == dict(TRICKS[rung.trick].changes)
+    assert [each["name"] for each in run.record["teachers"]] == list(rung.teachers)
+    assert run.measures["videos"] == 20 and np.isfinite(run.gap)
+
+
+def test_a_cyclic_training_goes_on_to_the_end_of_a_cycle(generated, tmp_path):
+    # A rate of next to nothing never gains: patience ends with the second epoch, and the cycle with the fourth.
+    rates = {"learning_rate": 1e-30, "epochs": 8, "patience": 1, "max_frames": 2}
+    plain = replace(TINY, **rates)
+    cyclic = replace(plain, schedule="cyclic", cycles=2)
+    epochs = [
+        dmlkit.train(
+            "lr", data=generated, out=tmp_path / str(place), profile=profile, progress="silent"
+        ).record
+        for place, profile in enumerate((plain, cyclic))
+    ]
+    assert [each["epochs"] for each in epochs] == [2, 4] and epochs[1]["best_epoch"] == 1
