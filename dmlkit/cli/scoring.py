@@ -7,12 +7,16 @@ from pathlib import Path
 import click
 
 from dmlkit.cli.options import FOLDER, data_option, on_fault_option
-from dmlkit.errors import UsageError
+from dmlkit.errors import UsageError, choose
 from dmlkit.printable import counted
 
 SEVERAL = (
-    "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does; one that "
-    "`dmlkit ensemble` left scores in the way it was combined."
+    "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does; --by names "
+    "another way, whose weights come from what they said of the tuning part. One that `dmlkit ensemble` left scores in "
+    "the way it was combined."
+)
+by_option = click.option(
+    "--by", metavar="NAME", help="How several RUNS are combined; `dmlkit ensemble --help` tells the ways."
 )
 
 
@@ -26,13 +30,14 @@ SEVERAL = (
     "--submission", type=FOLDER, metavar="FILE", help="Measure this file of `dmlkit predict`, not a run."
 )
 @click.option("--max-videos", type=click.IntRange(min=1), help="Only the first videos of the part.")
+@by_option
 @on_fault_option
-def evaluate(runs, data, split, submission, max_videos, on_fault) -> None:
+def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
     """Measure RUNS, or a submission, on a part of a data set."""
     if submission is not None:
-        if runs or max_videos or on_fault != "raise":
+        if runs or max_videos or by or on_fault != "raise":
             raise UsageError(
-                "--submission measures a file as it is: leave out RUNS, --max-videos and --on-fault with it."
+                "--submission measures a file as it is: leave out RUNS, --max-videos, --by and --on-fault with it."
             )
         from dmlkit.submission import evaluate as evaluate_file
 
@@ -40,10 +45,10 @@ def evaluate(runs, data, split, submission, max_videos, on_fault) -> None:
         return
     if not runs:
         raise UsageError("Name a run to measure, or a file of predictions by --submission FILE.")
-    skipped = _check(runs, on_fault)
+    skipped = _check(runs, by, on_fault)
     from dmlkit.training import evaluate as evaluate_runs
 
-    measures = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, on_fault=skipped)
+    measures = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped)
     click.echo(
         f"{_gap(measures, split)}\n"
         f"mAP     {measures['map']:.4f}  over the {measures['map_classes']:,} of {measures['num_classes']:,} "
@@ -81,13 +86,14 @@ def _gap(measures: dict, split: str) -> str:
     help="Classes a video, the highest scores first; YouTube-8M takes at most 20.",
 )
 @click.option("--names", is_flag=True, help="For people: class names, a line each. That is no submission.")
+@by_option
 @on_fault_option
-def predict(runs, data, split, out, top_k, names, on_fault) -> None:
+def predict(runs, data, split, out, top_k, names, by, on_fault) -> None:
     """Write what RUNS say of a part of a data set, in YouTube-8M's form for submissions."""
-    skipped = _check(runs, on_fault)
+    skipped = _check(runs, by, on_fault)
     from dmlkit.training import submit
 
-    videos = submit(runs, data=data, out=out, split=split, top_k=top_k, names=names, on_fault=skipped)
+    videos = submit(runs, data=data, out=out, split=split, top_k=top_k, names=names, by=by, on_fault=skipped)
     # Apart from what may go to standard output.
     to_stdout = str(out) == "-"
     click.echo(
@@ -97,12 +103,15 @@ def predict(runs, data, split, out, top_k, names, on_fault) -> None:
     _tell(skipped)
 
 
-def _check(runs, on_fault: str):
-    """Refuse what is no policy and no finished run before TensorFlow is loaded; what the policy left out comes here."""
+def _check(runs, by: str | None, on_fault: str):
+    """Refuse what is no policy, no way and no finished run before TensorFlow is loaded; what is left out comes here."""
     from dmlkit.data.skipping import Skipped
+    from dmlkit.evaluation import WAYS
     from dmlkit.runs import load_run
 
     skipped = Skipped.of(on_fault)
+    if by is not None:
+        choose(WAYS, by, what="way to combine")
     for run in runs:
         load_run(run)
     return skipped

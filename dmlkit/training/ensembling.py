@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.evaluation import WAYS, Weights, combine, weigh
 from dmlkit.experiments import Ensemble
 from dmlkit.predictions import Block, Predictions, put_together
@@ -119,7 +119,17 @@ def combinable(runs: Sequence[Run | str | os.PathLike]) -> list[Run]:
 
 
 def tuning_of(members: Sequence[Run]) -> list[Predictions]:
-    """What each run said of the tuning part."""
+    """What each run said of the tuning part.
+
+    Raises:
+        DataError: A run does not hold it.
+    """
+    for run in members:
+        if not (run.path / "tuning.npz").exists():
+            raise DataError(
+                f"{run.path} lacks tuning.npz, its scores of the tuning part, from which members are weighed: it was "
+                "trained before they were kept, or the file was deleted. Train it again, or score with it alone."
+            )
     return [Predictions.load(run.path / "tuning.npz") for run in members]
 
 

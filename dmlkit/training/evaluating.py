@@ -18,6 +18,7 @@ def evaluate(
     data,
     split: str = "validate",
     max_videos: int | None = None,
+    by: str | None = None,
     on_fault: str | Skipped = RAISE,
 ) -> dict:
     """Score a part of a data set with a run's model, and measure.
@@ -31,6 +32,7 @@ def evaluate(
         split: The part; it must be labelled.
         max_videos: Only the first videos of the part; all of them where None, also where the run's profile caps
             the part while training.
+        by: How several runs are combined, as for `ensemble`; where None, by Algorithm 2.
         on_fault: As for `Dataset.batches`.
 
     Returns:
@@ -40,7 +42,7 @@ def evaluate(
         UsageError: The data set's features or classes are not the run's.
         DataError: The part has no labels, or the data are damaged.
     """
-    members = members_of(run)
+    members = members_of(run, by=by)
     dataset = as_dataset(data)
     check_fit(members, dataset)
     dataset.require_labels(split)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from dmlkit.data.skipping import RAISE, Skipped
-from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import WAYS, Weights, combine, gap_weights, weighted_average
+from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.evaluation import WAYS, Weights, combine, gap_weights, weigh, weighted_average
 from dmlkit.predictions import Block, score_batches
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run
-from dmlkit.training.ensembling import ALGORITHM_2
+from dmlkit.training.ensembling import ALGORITHM_2, combinable, parts_of, tuning_of
 from dmlkit.training.scoring import batch_size, scorer
 
 # Weighted means of weighted means are one.
@@ -28,8 +28,9 @@ MEAN = WAYS[ALGORITHM_2].combine
 class Member(NamedTuple):
     """A training, and its share of the scores.
 
-    Where it is an ensemble whose way is no weighted mean, `below` are its members, `by` and `bias` how they are
-    combined; one whose way is a weighted mean is its members, with the product of both weights.
+    Where it is an ensemble whose way is no weighted mean, or a member of such a one, `below` are its members, `by` and
+    `bias` how they are combined; elsewhere one whose way is a weighted mean is its members, with the product of both
+    weights. Of several runs that are no ensemble on disk `run` is the first.
     """
 
     run: Run
@@ -39,15 +40,19 @@ class Member(NamedTuple):
     bias: float = 0.0
 
 
-def members_of(runs: Run | str | os.PathLike | Sequence[Run | str | os.PathLike]) -> list[Member]:
+def members_of(
+    runs: Run | str | os.PathLike | Sequence[Run | str | os.PathLike], *, by: str | None = None
+) -> list[Member]:
     """The trainings behind one run or several, with their weights.
 
     Args:
-        runs: A run or its folder; several are weighted by their GAP on the tuning part. An ensemble's members are
-            those its record names, with the way and the weights it names.
+        runs: A run or its folder, or several. An ensemble's members are those its record names, with the way and the
+            weights it names.
+        by: How several are combined, a name of `evaluation.WAYS`, with the weights that `ensemble` would find in what
+            they said of the tuning part. Where None, they are weighted by their GAP there, which their records tell.
 
     Raises:
-        UsageError: No run.
+        UsageError: No run, an unknown way, one for a single run, or one for runs on different data.
         DataError: A run is missing or damaged, or an ensemble's record does not name the runs it was made of.
     """
     if isinstance(runs, Run | str | os.PathLike):
@@ -55,8 +60,30 @@ def members_of(runs: Run | str | os.PathLike | Sequence[Run | str | os.PathLike]
     opened = [run if isinstance(run, Run) else load_run(run) for run in runs]
     if not opened:
         raise UsageError("Name at least one run to score with.")
+    if by is not None:
+        return _combined(opened, by)
     weights = gap_weights([run.tuning_gap for run in opened]) if len(opened) > 1 else [1.0]
     return [member for run, weight in zip(opened, weights, strict=True) for member in _below(run, weight, ())]
+
+
+def _combined(runs: Sequence[Run], by: str) -> list[Member]:
+    is_mean = choose(WAYS, by, what="way to combine").combine is MEAN
+    if len(runs) < 2:
+        raise UsageError(
+            f"A way to combine is for several runs, and there is one: {runs[0].path}. Leave {by!r} out; an ensemble "
+            "scores in the way it was combined."
+        )
+    weights = weigh(parts_of(tuning_of(combinable(runs))), by=by)
+    pairs = zip(runs, (float(weight) for weight in weights.members), strict=True)
+    if is_mean:
+        return [member for run, weight in pairs for member in _below(run, weight, ())]
+    return [Member(runs[0], 1.0, tuple(_whole(*pair, ()) for pair in pairs), by, weights.bias)]
+
+
+def _whole(run: Run, weight: float, above: tuple) -> Member:
+    """A run as one member, also where it is a mean of others: votes, ranks and logits are of its scores, not theirs."""
+    found = _below(run, 1.0, above)
+    return found[0]._replace(weight=weight) if len(found) == 1 else Member(run, weight, tuple(found))
 
 
 def _below(run: Run, weight: float, above: tuple) -> list[Member]:
@@ -84,7 +111,8 @@ def _below(run: Run, weight: float, above: tuple) -> list[Member]:
                 f"{run.path} is an ensemble of {name!r} at {path}, but another run is there now. Combine its runs "
                 "anew with `dmlkit ensemble`."
             )
-        found += _below(member, weight * share if is_mean else share, (*above, here))
+        seen = (*above, here)
+        found += _below(member, weight * share, seen) if is_mean else [_whole(member, share, seen)]
     return found if is_mean else [Member(run, float(weight), tuple(found), by, bias)]
 
 

@@ -26,6 +26,7 @@ def submit(
     split: str = "test",
     top_k: int = 20,
     names: bool = False,
+    by: str | None = None,
     on_fault: str | Skipped = RAISE,
 ) -> int:
     """Write each video's best classes, as the videos are scored: memory does not grow with their number.
@@ -40,6 +41,7 @@ def submit(
         split: The part; it needs no labels.
         top_k: Classes a video; YouTube-8M takes at most 20.
         names: Write for people: class names, a line each. That is no submission.
+        by: How several runs are combined, as for `ensemble`; where None, by Algorithm 2.
         on_fault: As for `Dataset.batches`.
 
     Returns:
@@ -52,7 +54,7 @@ def submit(
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
     check_out(out)
-    members = members_of(run)
+    members = members_of(run, by=by)
     dataset = as_dataset(data)
     check_fit(members, dataset)
     blocks = score_blocks(members, dataset, split, on_fault=on_fault)

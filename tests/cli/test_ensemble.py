@@ -25,6 +25,22 @@ def test_the_way_is_named_kept_and_used(dmlkit, smoke_runs, generated, tmp_path)
     assert float(first[1]) > 2 / 3
 
 
+def test_several_runs_by_a_way_without_an_ensemble_on_disk(dmlkit, smoke_runs, generated, tmp_path):
+    runs = [run.path for run in smoke_runs.values()]
+    dmlkit("ensemble", *runs, "--by", "stacking", "--out", tmp_path / "stack")
+    told = dmlkit("evaluate", tmp_path / "stack", "--data", generated)
+    assert told[0] == 0 and dmlkit("evaluate", *runs, "--by", "stacking", "--data", generated) == told
+    assert dmlkit("evaluate", *runs, "--data", generated)[1] != told[1]
+    files = []
+    for name, chosen in (("one", [tmp_path / "stack"]), ("several", [*runs, "--by", "stacking"])):
+        files.append(tmp_path / f"{name}.csv")
+        code, _, err = dmlkit("predict", *chosen, "--data", generated, "--out", files[-1])
+        assert code == 0, err
+    assert files[0].read_bytes() == files[1].read_bytes()
+    code, _, err = dmlkit("predict", *runs, "--by", "vote", "--data", generated, "--out", tmp_path / "no.csv")
+    assert code == 2 and "stacking" in err and not (tmp_path / "no.csv").exists()
+
+
 def test_a_way_that_is_not_there(dmlkit, smoke_runs, tmp_path):
     runs = [run.path for run in smoke_runs.values()]
     code, _, err = dmlkit("ensemble", *runs, "--by", "vote", "--out", tmp_path / "both")

@@ -68,6 +68,30 @@ def test_an_ensemble_scores_in_the_way_it_was_combined(both, generated, tmp_path
     )
 
 
+@pytest.mark.parametrize("by", ["majority", "found", "stacking"])
+def test_several_runs_score_as_the_ensemble_of_them_would(both, generated, tmp_path, by):
+    """One of them an ensemble itself, of which votes, ranks and logits are of its own scores, not of its members'."""
+    shutil.copytree(both.path.parent, tmp_path / "runs")
+    runs = [tmp_path / "runs" / name for name in ("attention", "both")]
+    left = dmlkit.ensemble(runs, out=tmp_path / "left", by=by)
+    np.testing.assert_allclose(scores_of(members_of(left), generated), left.predictions.scores, atol=2e-3)
+    several = members_of(runs, by=by)
+    np.testing.assert_array_equal(scores_of(several, generated), scores_of(members_of(left), generated))
+
+
+def test_a_way_for_runs_that_cannot_be_weighed(both, smoke_runs, tmp_path):
+    runs = [smoke_runs["lr"].path, smoke_runs["attention"].path]
+    with pytest.raises(UsageError, match="'stacking' out"):
+        members_of(runs[0], by="stacking")
+    with pytest.raises(UsageError, match="Did you mean 'stacking'"):
+        members_of(runs, by="staking")
+    shutil.copytree(both.path.parent, tmp_path / "runs")
+    (tmp_path / "runs" / "lr" / "tuning.npz").unlink()
+    with pytest.raises(DataError, match=r"lr lacks tuning\.npz"):
+        members_of([tmp_path / "runs" / "lr", runs[1]], by="found")
+    assert len(members_of([tmp_path / "runs" / "lr", runs[1]])) == 2
+
+
 def test_a_record_from_before_there_were_ways(both, tmp_path):
     shutil.copytree(both.path.parent, tmp_path / "runs")
     file = tmp_path / "runs" / "both" / "run.json"
