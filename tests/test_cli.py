@@ -53,7 +53,10 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         (["train", "ensemble-lr-lstm", "--data", "x", "--profile", "dmo"], "Did you mean 'demo'"),
         (["runs", "no/such/folder"], "no/such/folder"),
         (["train", "lr", "--data", "x", "--out", __file__], "a file stands there"),
-        (["train", "lr", "--data", "x", "--out", "y", "--set", "frame_choice=unifrm"], "Did you mean 'uniform'"),
+        (
+            ["train", "lr", "--data", "x", "--out", "y", "--set", "frame_choice=unifrm"],
+            "Did you mean 'uniform'",
+        ),
         (["report", "--jobs", "0"], "at least 1. Received: 0"),
         (["report", "--time-limit", "5"], "with its unit, s, m or h: 90s, 45m, 2h. Received: '5'"),
         (["report", "-p", "tensorboard", ""], "takes text, or none (str | None). Received: nothing"),
@@ -191,6 +194,8 @@ def test_the_notebooks_parameters_are_listed():
         (["-p", "videos", "21"], ["05-attention", "1 to 20", "'21'"]),
         (["-p", "videos", "3", "-p", "videos", "4"], ["'videos' is given twice"]),
         (["-p", "seed", "3"], ["by --seed"]),
+        (["-p", "beyond", "no", "--beyond"], ["'beyond' is given twice"]),
+        (["--beyond", "--notebook", "04"], ["08-beyond has it"]),
         (["-p", "videos", "3", "--notebook", "04"], ["05-attention has it"]),
         (["--params", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
         (["--params", "{folder}"], ["{folder}", "directory"]),
@@ -218,4 +223,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(generated, tmp_path):
     assert "01-baselines  would be executed: new\n    parameters: beside=false (default true)" in done.stdout
     assert "videos=5 (default 3)" in done.stdout and "trains: lr, lstm\n" in done.stdout
     assert done.stdout.endswith("Nothing was executed or written.\n")
+    assert "beyond=false" in done.stdout and "transformer" not in done.stdout
+    beyond = dmlkit("report", "--dry-run", *arguments, "--beyond")
+    assert "beyond=true (default false)" in beyond.stdout and "transformer" in beyond.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"params.yaml"}

@@ -8,7 +8,7 @@ from dmlkit.errors import choose
 from dmlkit.experiments.beyond import BEYOND
 from dmlkit.experiments.finding import EXPERIMENTS, find, ladder_for, why_not
 from dmlkit.experiments.rung import Ensemble, Rung
-from dmlkit.experiments.tricks import ablations
+from dmlkit.experiments.tricks import CHECKPOINTS, ablations
 
 POOLINGS = (
     "netvlad",
@@ -82,7 +82,7 @@ GROUPS: dict[str, Callable[[str], list[Rung]]] = {
     "poolings": _named(*POOLINGS),  # how a video's frames become one vector
     "encoders": _named(*ENCODERS),  # what reads the frames in their order
     "classifiers": _named(*CLASSIFIERS),  # what makes scores of a vector
-    "tricks": lambda level: list(ablations(level).values()),  # one model, trained otherwise
+    "tricks": lambda level: [*ablations(level).values(), CHECKPOINTS[level]],  # one model, trained otherwise
     "recipes": _recipes,  # models with conditions of their own, which nothing is compared with
 }
 

@@ -104,7 +104,7 @@ def everything_is_whole(out):
 def measures(out):
     """All that was measured: every row but how long the training took."""
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    rows = results["ladder"] + results["beside"]
+    rows = results["ladder"] + results["beside"] + results["beyond"]
     times = {"training_seconds", "seconds_an_epoch", "videos_per_second"}
     return [{name: value for name, value in row.items() if name not in times} for row in rows]
 

@@ -200,6 +200,6 @@ def test_the_lines_fit_a_terminal(generated, tmp_path):
     assert all(len(line) <= 80 for line in lines[2:])
     assert [line.split()[0] for line in lines if line[:2].isdigit()] == [
         "00-data", "01-baselines", "02-bi-lstm", "03-bi-gru",
-        "04-fusion", "05-attention", "06-ensemble", "07-results",
+        "04-fusion", "05-attention", "06-ensemble", "07-results", "08-beyond",
     ]  # fmt: skip
     assert not (tmp_path / "out").exists()

@@ -104,6 +104,7 @@ def test_the_rungs_of_the_walk_on_frames(generated, tmp_path):
         "05-attention": ("attention", "attention-bi-lstm"),
         "06-ensemble": ("lr", "lstm", "ensemble-lr-lstm", "ensemble-of-all"),
         "07-results": (),
+        "08-beyond": (),
     }
     lean = rungs_by_notebook(walk, beside="no", riddle=False, all_rungs=False)
     assert lean["01-baselines"] == ("lr", "lstm")
@@ -127,7 +128,28 @@ def test_the_rungs_of_the_walk_where_a_video_is_one_vector(generated, tmp_path):
         "05-attention": (),
         "06-ensemble": ("lr", "mixture-of-experts", *fusions, "ensemble-video", "ensemble-of-all"),
         "07-results": (),
+        "08-beyond": (),
     }
+
+
+def test_what_is_beyond_is_trained_where_it_is_asked_for_and_its_teachers_and_bases_before(
+    generated, tmp_path
+):
+    walk = walk_on(generated, tmp_path)
+    alone = find_notebooks(notebooks_folder(), ["08"])
+    (rungs,) = planned_rungs(plan(alone, dataset=walk.dataset, given={"beyond": True}), walk)
+    names = list(rungs)
+    assert names[:4] == ["lr", "bi-lstm", "bi-gru-concat", "attention"] and names[-1] == "ensemble-of-best"
+    assert {"netvlad-gated", "sru", "chaining", "attention-distilled"} < set(names)
+    assert "audioset-best" not in names
+    (rungs,) = planned_rungs(plan(alone, dataset=walk.dataset, given={"recipes": True}), walk)
+    assert "audioset-best" in rungs and "netvlad" not in rungs
+    video = walk_on(generated / "video", tmp_path)
+    (rungs,) = planned_rungs(plan(alone, dataset=video.dataset, given={"beyond": True}), video)
+    assert {"lr", "mixture-of-experts", "hidden-concat", "experts-gated", "hidden-concat-distilled"} < set(
+        rungs
+    )
+    assert not {"netvlad", "transformer", "attention-mixup", "hidden-concat-random-frames"} & set(rungs)
 
 
 def test_the_ensemble_of_all_has_what_is_there_by_then(generated, tmp_path):

@@ -1,0 +1,94 @@
+"""What chapter 08 asks of a walk, on runs that nobody trained and, slowly, on all of them."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from dmlkit.experiments import EXPERIMENTS, beyond_for
+from dmlkit.training import Walk, best_together, everything
+
+
+def walk_on(data, runs):
+    return Walk(data, profile="smoke", runs=runs, progress="silent")
+
+
+@pytest.fixture
+def pretend(smoke_runs, generated, tmp_path):
+    """A function that leaves a run of a rung: `lr`'s, under its name, with a GAP on the tuning part."""
+
+    def leave(name, *, tuning=0.1, gap=0.2):
+        walk = walk_on(generated, tmp_path / "runs")
+        rung = EXPERIMENTS[name]
+        mark = walk._mark(rung, walk.seed)
+        folder = walk._folder(rung, mark)
+        shutil.copytree(smoke_runs["lr"].path, folder)
+        record = json.loads((folder / "run.json").read_text())
+        record |= {"fingerprint": mark, "experiment": rung.to_record(), "tuning": {"gap": tuning}}
+        record["measures"]["gap"] = gap
+        (folder / "run.json").write_text(json.dumps(record))
+        return walk
+
+    return leave
+
+
+def test_the_best_are_chosen_by_the_tuning_part_alone(pretend):
+    pretend("lr", tuning=0.3, gap=0.1)
+    pretend("lstm", tuning=0.1, gap=0.9)
+    pretend("netvlad", tuning=0.2, gap=0.1)
+    walk = pretend("attention-mixup", tuning=0.4, gap=0.1)
+    assert best_together(walk, most=3).members == ("attention-mixup", "lr", "netvlad")
+    assert best_together(walk).members == ("attention-mixup", "lr", "netvlad", "lstm")
+    assert best_together(walk).by == "found"
+
+
+def test_a_recipe_is_not_among_the_best(pretend):
+    pretend("audioset-best", tuning=0.9)
+    assert best_together(pretend("lr")).members == ("lr",)
+
+
+def test_every_rung_has_one_row_and_a_part(pretend):
+    pretend("lr")
+    pretend("lr-bare")
+    walk = pretend("netvlad-gated")
+    rows = everything(walk).reset_index()
+    assert rows["name"].is_unique
+    trained = rows[rows["status"] == "trained"].set_index("name")["part"]
+    assert dict(trained) == {"lr": "ladder", "lr-bare": "beside", "netvlad-gated": "pooling"}
+    parts = rows.set_index("name")["part"]
+    assert parts["transformer"] == "encoder" and parts["attention-ema"] == "training trick"
+    assert parts["ensemble-of-best"] == "ensemble" and "ensemble-of-all" not in parts
+    assert "not applicable" not in set(rows["status"])
+
+
+def test_at_video_level_what_reads_frames_has_no_row(generated, tmp_path):
+    rows = everything(walk_on(generated / "video", tmp_path)).reset_index().set_index("name")
+    assert {"lr", "experts-gated", "hidden-concat-mixup", "yt8m-best"} <= set(rows.index)
+    assert not {"transformer", "netvlad", "audioset-best", "attention-mixup"} & set(rows.index)
+    assert (rows["status"] == "not trained").all()
+
+
+def test_what_a_data_set_can_serve_and_why_not_the_rest(generated, tmp_path, capsys):
+    video = walk_on(generated / "video", tmp_path)
+    assert list(video.served(beyond_for("video", "classifiers"))) == ["experts-gated", "chaining"]
+    assert capsys.readouterr().out == (
+        "Not applicable here, because it weighs frames, and this data set holds one vector a video: "
+        "Hidden layers, class-wise attention.\n"
+    )
+    assert list(walk_on(generated, tmp_path).served(beyond_for("frame", "encoders")))
+    assert capsys.readouterr().out == ""
+
+
+def test_the_walk_finds_what_is_beyond(pretend):
+    walk = pretend("transformer")
+    assert list(walk.beyond()["name"]) == ["transformer"] == list(walk.beyond("encoders")["name"])
+    assert walk.beyond("poolings").empty and isinstance(walk.beyond("poolings"), pd.DataFrame)
+    assert list(walk.there("transformer", "sru")) == ["transformer"]
+
+
+def test_the_ladders_last_row_says_who_trains_it(generated, tmp_path):
+    rows = {row["name"]: row for row in walk_on(generated, tmp_path).results()}
+    assert rows["netvlad-gated"]["status"] == "not trained"
+    assert "08-beyond" in rows["netvlad-gated"]["reason"] and "--beyond" in rows["netvlad-gated"]["reason"]
+    assert rows["lr"]["reason"] is None
