@@ -38,7 +38,7 @@ def frame_study(
         `gap_high`, `seconds`, `videos`. Empty without a run, or where there are no frames.
 
     Paper: §Future work (training on randomly sampled frames). Differs from the paper: the frames are sampled when
-    a model is used; `Profile.frame_choice` samples them in training.
+    a model is used; `Profile.frame_share` draws them in training.
     """
     if run is None or dataset.level != "frame":
         return pd.DataFrame(columns=list(COLUMNS))

@@ -47,6 +47,17 @@ def test_videos_without_frames_are_blended_whole():
     np.testing.assert_allclose(blend["rgb"], [[0.75, 1.0], [0.0, 4.0]])
 
 
+def test_what_is_said_once_a_video_is_blended_whole_beside_its_frames():
+    words = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], np.float32)
+    blend = mixed(frames() | {"text": words}, np.array([1, 1]), np.array([0.75, 0.5], np.float32))
+    np.testing.assert_allclose(blend["text"], [[0.75, 0.25, 0.25], [0.0, 1.0, 1.0]])
+    without = without_modalities(
+        frames() | {"text": words},
+        {"rgb": np.array([True, True]), "audio": np.array([True, True]), "text": np.array([False, True])},
+    )
+    np.testing.assert_array_equal(without["text"], [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+
+
 def test_a_dropped_modality_is_the_number_0_and_one_is_always_left():
     kept = {"rgb": np.array([False, False]), "audio": np.array([True, False])}
     left = without_modalities(frames(), kept)
