@@ -35,6 +35,7 @@ from dmlkit.training.keeping import leave_checkpoints
 from dmlkit.training.progress import reporter
 from dmlkit.training.provenance import describe_data, version_of
 from dmlkit.training.schedule import schedule
+from dmlkit.training.solving import leave_to_solving
 from dmlkit.training.strategies import STRATEGIES, placed
 from dmlkit.training.teaching import teachers_of, teaching_runs
 from dmlkit.training.tricks import learner
@@ -70,7 +71,7 @@ def train(
         data: A data set, or the path of one.
         out: The run's folder; where None, one below the runs of these data's report (`dmlkit.places`).
         profile: A `Profile`, or the name of one: sizes, optimiser, budget, caps; where None, the experiment's own
-            recipe, or `demo`.
+            recipe, or `demo`. An experiment's trick changes it.
         seed: Of weights, order and dropout.
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
         deterministic: Same numbers for the same seed and number of threads, a little slower. It holds for
@@ -141,6 +142,8 @@ def train(
         keras.utils.set_random_seed(seed)
         with team.scope():
             model = build_model(experiment, dataset, profile=profile, precision=precision)
+            if profile.ridge:
+                leave_to_solving(model, team)
             learning = learner(model, profile, seed=seed, teachers=teachers_of(taught_by))
             team.compile(
                 learning,

@@ -83,3 +83,16 @@ def test_the_list_has_every_experiment_once_under_what_it_is(dmlkit):
     (tricks,) = (heading for heading in headings if "trick" in heading)
     assert place["transformer"] < under[tricks] < place["attention-mixup"]
     assert headings[0].startswith("The paper's ladder") and place["lr"] == 1
+
+
+@pytest.mark.slow
+def test_a_distilled_models_teachers_are_trained_first_under_what_was_set(dmlkit, generated, tmp_path):
+    arguments = ("train", "hidden-concat-distilled", "--data", generated / "video", "--profile", "smoke")
+    folder = tmp_path / "run"
+    code, out, err = dmlkit(*arguments, "--out", folder, "--set", "epochs=1", "--set", "teaching=1")
+    assert code == 0 and "Mixture of experts:" in out, err
+    record = json.loads((folder / "run.json").read_text())
+    assert [each["name"] for each in record["teachers"]] == ["lr", "mixture-of-experts", "hidden-concat"]
+    members = [json.loads(path.read_text()) for path in (folder / "members").glob("*/run.json")]
+    assert {each["fingerprint"] for each in members} == {each["fingerprint"] for each in record["teachers"]}
+    assert {each["profile"]["epochs"] for each in [record, *members]} == {1}
