@@ -52,7 +52,11 @@ def frontier(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "GAP
     axes[0].set_ylabel("GAP@20 on the validation part")
     parts = [part for part in PLACES if part in set(rows["part"])]
     figure.legend(
-        handles=[_handle(part) for part in parts], loc="outside lower center", ncols=min(len(parts), 5)
+        handles=[_handle(part) for part in parts],
+        loc="outside lower center",
+        ncols=len(parts),
+        columnspacing=1.2,
+        handletextpad=0.2,
     )
     names = [f"{number}  {shorten(rows['title'][at], 34)}" for at, number in numbers.items()]
     axes[1].text(1.05, 1.0, "\n".join(names), transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)

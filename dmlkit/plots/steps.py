@@ -17,8 +17,8 @@ from dmlkit.plots.words import RESAMPLES
 
 COLOR = "#0072B2"
 UNTRAINED = (
-    "none of these rungs is trained here, or none applies to these data. This report's command with --beyond trains "
-    "those that do; `dmlkit train NAME`, with its --data and --profile, trains one."
+    "none of these rungs is trained here, or none applies to these data. The report's command with --beyond trains "
+    "those that do (recipes: with -p recipes true)."
 )
 
 
@@ -34,6 +34,12 @@ class Step(NamedTuple):
     def told(self) -> bool:
         """Whether the interval excludes 0."""
         return self.interval.low > 0 or self.interval.high < 0
+
+    @property
+    def name(self) -> str:
+        """What is called: the run, or the trick alone where the rest of the title is what it stands against."""
+        tricked = self.run.record["experiment"].get("trick")
+        return self.run.title.removeprefix(f"{self.before.title}, ") if tricked else self.run.title
 
 
 @styled
@@ -148,15 +154,15 @@ def _draw(axes: Axes, taken: list[Step]) -> None:
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(
-        "difference in GAP@20 on the validation part; line: paired 95 % interval over videos\n"
-        "filled and bold: the interval excludes 0"
+        "difference in GAP@20; line: paired 95 % interval over videos\n"
+        "on the validation part; filled and bold: the interval excludes 0"
     )
 
 
 def _label(step: Step) -> str:
     """Both names in full, the rung above the one it stands against."""
     return "\n".join(
-        textwrap.fill(shorten(text, 120), 40) for text in (step.run.title, f"against {step.before.title}")
+        textwrap.fill(shorten(text, 120), 40) for text in (step.name, f"against {step.before.title}")
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 import numpy as np
@@ -74,7 +75,7 @@ def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The la
 
 
 def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "Every rung") -> Table:
-    """Every rung that is trained, the highest GAP first: measures, and what it costs to train and to score with.
+    """Every rung that is trained, the highest GAP first: measures, size, seconds an epoch, videos scored a second.
 
     Args:
         rows: `training.everything(walk)`.
@@ -85,7 +86,7 @@ def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "E
     trained = every.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
     shown = pd.DataFrame(
         {
-            "part": list(trained["part"]),
+            "part": list(trained["part"].fillna("ladder")),
             "GAP@20": [_number(value, "{:.4f}") for value in trained["gap"]],
             "95 % interval": [
                 _interval(low, high)
@@ -93,7 +94,6 @@ def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "E
             ],
             "mAP": [_number(value, "{:.4f}") for value in trained["map"]],
             "parameters": [_number(value, "{:,.0f}") for value in trained["parameters"]],
-            "training": [_number(value, "{:,.1f} s") for value in trained["training_seconds"]],
             "an epoch": [_number(value, "{:,.1f} s") for value in trained["seconds_an_epoch"]],
             "videos/s": [_number(value, "{:,.0f}") for value in trained["videos_per_second"]],
         },
@@ -101,7 +101,7 @@ def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "E
     )
     missing = [shorten(title, 60) for title in every.loc[every["gap"].isna(), "title"]]
     notes = [f"Not trained: {', '.join(missing)}."] if missing else []
-    return _styled(shown, headed(title, dataset), notes, texts=[0])
+    return _styled(shown, headed(title, dataset), notes, texts=[0], longest=44)
 
 
 def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table:
@@ -119,12 +119,22 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
     return _styled(shown, headed(title, dataset), texts=texts)
 
 
-def _styled(shown: pd.DataFrame, caption: str, notes: Sequence[str] = (), texts: Sequence[int] = ()) -> Table:
+def _styled(
+    shown: pd.DataFrame,
+    caption: str,
+    notes: Sequence[str] = (),
+    texts: Sequence[int] = (),
+    longest: int = 60,
+) -> Table:
     caption, notes = one_line(caption), [one_line(note) for note in notes]
     # A name that follows from the table keeps a notebook's output the same from one execution to the next.
     styler = Table(shown if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]))
     styler.said = "\n".join([caption, *notes])
-    styler = styler.format(_cut, na_rep="–").format_index(_cut).format_index(_cut, axis=1)
+    styler = (
+        styler.format(_cut, na_rep="–")
+        .format_index(partial(_cut, longest=longest))
+        .format_index(_cut, axis=1)
+    )
     left = [
         {"selector": f"td.col{place}, th.col_heading.col{place}", "props": "text-align: left;"}
         for place in texts

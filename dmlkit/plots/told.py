@@ -27,12 +27,12 @@ def say_steps(runs, *, against=None) -> Sentence:
     lost = sorted((step for step in taken if step.interval.high < 0), key=lambda step: step.difference)
     either = [step for step in taken if not step.told]
     parts = [
-        f"Of {len(taken)} {'step' if len(taken) == 1 else 'steps'}, {len(gained)} gained more than another draw of "
-        f"these videos would explain{_listed(gained)}",
-        f"{len(lost)} lost more than that{_listed(lost)}",
-        f"{len(either)} could have come out either way{_listed(either)}",
+        f"{_count(gained)} gained more than another draw of these videos would explain{_listed(gained)}",
+        f"{_count(lost)} lost more than that{_listed(lost)}",
+        f"{_count(either)} could have come out either way{_listed(either)}",
     ]
-    said = f"{', '.join(parts[:2])} and {parts[2]}."
+    steps = "1 step" if len(taken) == 1 else f"{len(taken)} steps"
+    said = f"Of {steps}, {parts[0]}, {parts[1]} and {parts[2]}."
     if len(taken) >= 20:
         said += f" Of {len(taken)} steps that change nothing, one in twenty would look told by chance."
     if left_out:
@@ -40,9 +40,13 @@ def say_steps(runs, *, against=None) -> Sentence:
     return Sentence(said)
 
 
+def _count(steps: Sequence[Step]) -> str:
+    return str(len(steps)) if steps else "none"
+
+
 def _listed(steps: Sequence[Step]) -> str:
     if not steps:
         return ""
-    named = [f"{shorten(step.run.title, 60)} {step.difference:+.4f}" for step in steps[:MOST]]
+    named = [f"{shorten(step.name, 60)} {step.difference:+.4f}" for step in steps[:MOST]]
     more = [f"{len(steps) - MOST} more"] if len(steps) > MOST else []
     return f" ({'; '.join(named + more)})"

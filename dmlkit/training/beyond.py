@@ -21,6 +21,8 @@ from dmlkit.training.walk import Walk
 BEST = 5
 OF_BEST = "ensemble-of-best"
 
+# Of these, only what is trained is told of: nobody misses the others.
+EXTRA = ("beside", "recipe", "ensemble")
 # Group of rungs → what each of them is called in a table of all.
 PARTS = {
     "poolings": "pooling",
@@ -57,7 +59,7 @@ def best_together(walk: Walk, *, most: int = BEST) -> Ensemble:
 
 
 def everything(walk: Walk) -> pd.DataFrame:
-    """Every rung that this data set can serve: the ladder, what stands beside it and beyond it, and ensembles.
+    """The ladder and what is beyond it, as far as these data can serve it, and what else is trained.
 
     Returns:
         The columns of `walk.ladder()`, and `part`: which of these a rung belongs to.
@@ -66,7 +68,7 @@ def everything(walk: Walk) -> pd.DataFrame:
         row["name"]: row | {"part": part}
         for part, rungs in _parts(walk).items()
         for row in walk.results(rungs)
-        if row["status"] != "not applicable"
+        if row["status"] == "trained" or (row["status"] == "not trained" and part not in EXTRA)
     }
     return as_frame(list(rows.values()), columns=[*COLUMNS, "part"]).set_index("title")
 

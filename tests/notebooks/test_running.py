@@ -8,9 +8,10 @@ import nbformat
 import pytest
 
 from dmlkit import places
-from dmlkit.experiments import EXPERIMENTS, LADDER, Experiment
+from dmlkit.experiments import EXPERIMENTS, GROUPS, LADDER, Experiment, beyond_for
 from dmlkit.report.kernels.execution import execute
 from dmlkit.report.planning.notebooks import notebooks_folder, read_notebook
+from dmlkit.training import Walk, best_together
 
 NOTEBOOKS = {path.stem: read_notebook(path) for path in sorted(notebooks_folder().glob("*.ipynb"))}
 # What stands beside the ladder takes time, and has tests of its own.
@@ -28,7 +29,7 @@ def home(generated, tmp_path_factory):
         yield folder
 
 
-def run(name, folder):
+def run(name, folder, **more):
     """Execute a notebook in a folder that is neither the repository nor the notebooks'; gives what went wrong."""
     notebook = NOTEBOOKS[name]
     values = {each.name: LEAN[each.name] for each in notebook.parameters if each.name in LEAN}
@@ -36,7 +37,7 @@ def run(name, folder):
     failure = execute(
         notebook.path,
         folder / f"{name}.ipynb",
-        {"profile": "smoke"} | values,
+        {"profile": "smoke"} | values | more,
         looked_at=folder / "looked-at",
     )
     return failure and f"{name}, cell {failure.cell}: {failure.message}"
@@ -75,6 +76,35 @@ def test_the_first_chapter_runs_where_nothing_is_named_and_writes_nothing_beside
     executed = nbformat.read(tmp_path / "elsewhere" / "00-data.ipynb", as_version=4)
     assert "GENERATED DATA" in str(executed)
     assert not (home / "reports").exists(), "it trains nothing"
+
+
+def test_what_is_beyond_is_only_looked_for_unless_it_is_asked_for(home, tmp_path):
+    assert run("08-beyond", tmp_path / "elsewhere") is None
+    assert {"netvlad", "attention-mixup", "lr"} < looked_at(tmp_path / "elsewhere")
+    assert "with --beyond trains those that do" in (tmp_path / "elsewhere" / "08-beyond.ipynb").read_text()
+    assert not (home / "reports").exists(), "it trains nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("level", ["frame", "video"])
+def test_all_that_is_beyond_is_trained_once_and_shown(generated, tmp_path, level):
+    data = str(generated / "video" if level == "video" else generated)
+    runs = str(tmp_path / "runs")
+    assert run("08-beyond", tmp_path / "first", beyond=True, data=data, runs=runs) is None
+    walk = Walk(data, profile="smoke", runs=runs)
+    groups = [group for group in GROUPS if group != "recipes"]
+    served = {name for name, rung in beyond_for(level, *groups).items() if walk.why_not(rung) is None}
+    rows = {row["name"]: row for row in walk.results(beyond_for(level))}
+    assert {name for name, row in rows.items() if row["status"] == "trained"} == served
+    assert all(rows[name]["videos_per_second"] > 0 for name in served)
+    assert walk.find(best_together(walk)).record["by"] == "found"
+    before = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert run("08-beyond", tmp_path / "again", data=data, runs=runs) is None
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == before
+    executed = (tmp_path / "again" / "08-beyond.ipynb").read_text()
+    assert "with --beyond trains" in executed  # the recipe is not trained
+    assert "against" in executed and "Mixture of experts, gated" in executed
 
 
 @pytest.mark.slow

@@ -89,3 +89,22 @@ def test_another_order_of_videos_is_the_same_step_and_other_videos_are_left_out(
 @pytest.mark.parametrize("names", [[], ["lr"]])
 def test_fewer_than_two(make_run, shown, names):
     assert "needs two rungs" in shown(plots.steps([make_run(name) for name in names])).alt
+
+
+def test_what_runs_stand_against_has_no_line_of_its_own(make_run, shown):
+    ground = {"lr": make_run("lr"), "attention": make_run("attention", seed=1)}
+    runs = {"netvlad": make_run("netvlad", seed=2), "netvlad-gated": make_run("netvlad-gated", seed=3)}
+    plot = shown(plots.steps(runs, against=ground))
+    assert labels(plot) == ["netvlad\nagainst lr", "netvlad-gated\nagainst netvlad"]
+    # What stands in both has its line, and alone on the ground each has none.
+    both = plots.steps(runs, against=ground | {"netvlad": runs["netvlad"]})
+    assert labels(both) == labels(plot) and points(both) == points(plot)
+    assert "--beyond" in shown(plots.steps({}, against=ground)).alt
+
+
+def test_a_trick_is_called_by_itself_and_stands_against_its_base(make_run):
+    base = make_run("attention", title="Bi-GRU, attention")
+    tricked = make_run("attention-mixup", title="Bi-GRU, attention, mixup", seed=1)
+    tricked.record["experiment"]["trick"] = "mixup"
+    plot = plots.steps({"mixup": tricked}, against=[make_run("lr"), base, make_run("lstm")])
+    assert labels(plot) == ["mixup\nagainst Bi-GRU, attention"]
