@@ -110,17 +110,20 @@ def leave_checkpoints(
 
 
 def checkpoints_of(run: Run) -> list[Run]:
-    """The runs that one training left of its moments, the earliest first; none where its profile asks for none."""
-    found = find_runs(run.path / CHECKPOINTS)
-    if found.damaged:
-        raise found.damaged[0]
-    mark = run.record["fingerprint"]
-    kept = [each for each in found.runs if each.record.get("checkpoint_of") == mark]
-    asked = run.record["profile"].get("checkpoints", 0)
+    """The runs that one training left of its moments, the earliest first; none where its profile asks for none.
+
+    Raises:
+        DataError: One of them is missing or damaged.
+    """
+    if not (asked := run.record["profile"].get("checkpoints", 0)):
+        return []
+    folder, mark = run.path / CHECKPOINTS, run.record["fingerprint"]
+    found = find_runs(folder).runs if folder.is_dir() else []
+    kept = [each for each in found if each.record.get("checkpoint_of") == mark]
     if len(kept) != asked:
         raise DataError(
-            f"{run.path} was to leave {asked} checkpoints, and {len(kept)} are in {run.path / CHECKPOINTS}. Delete the "
-            "run and train it again."
+            f"{run.path} was to leave {asked} checkpoints, and {len(kept)} can be read in {folder}. Delete the run "
+            "and train it again."
         )
     return sorted(kept, key=lambda each: each.record["epochs"])
 

@@ -17,7 +17,8 @@ TRAIN = """
 import sys, dataclasses, dmlkit
 from dmlkit.profiles import SMOKE
 profile = dataclasses.replace(SMOKE, batch_size=10, epochs=3, patience=3, dropout=0.3, frame_choice="random",
-                              schedule="cosine", mixup=0.4, modality_dropout=0.2, label_smoothing=0.1, ema=0.9)
+                              schedule="cosine", mixup=0.4, modality_dropout=0.2, label_smoothing=0.1, ema=0.9,
+                              checkpoints=2)
 rung = dataclasses.replace(dmlkit.experiments.find("bi-lstm"), copies=2)
 dmlkit.train(rung, data=sys.argv[1], out=sys.argv[2], profile=profile, deterministic=True,
              checkpoint_seconds=0, progress="lines")
@@ -52,6 +53,10 @@ def test_killed_within_an_epoch_it_ends_with_the_same_weights(generated, tmp_pat
 
     for one, other in zip(weights(tmp_path / "undisturbed"), weights(tmp_path / "killed"), strict=True):
         np.testing.assert_array_equal(one, other)
+    for epoch in ("2", "3"):
+        kept = [tmp_path / name / "checkpoints" / epoch for name in ("undisturbed", "killed")]
+        for one, other in zip(*map(weights, kept), strict=True):
+            np.testing.assert_array_equal(one, other)
     histories = [dmlkit.load_run(tmp_path / name).history for name in ("undisturbed", "killed")]
     for column in ("epoch", "examples", "loss", "tuning_gap", "learning_rate"):
         assert list(histories[0][column]) == list(histories[1][column])

@@ -116,6 +116,21 @@ def test_two_workers_train_as_one_process(experiment, generated, tmp_path, start
     }
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_what_two_workers_keep_of_an_epoch_is_what_one_process_has_then(generated, tmp_path, start_workers):
+    profile = PROFILE | {"checkpoints": 2}
+    told = {"experiment": "lr", "profile": profile}
+    workers = start_workers(generated, tmp_path / "run", told, told)
+    expected = trained_by_one_process("lr", generated, dataclasses.replace(SMOKE, **profile), workers=2)
+    assert [worker.wait() for worker in workers] == [0, 0], "\n".join(worker.text for worker in workers)
+    for epoch, weights in enumerate(expected, start=1):
+        kept = dmlkit.load_run(tmp_path / "run" / "checkpoints" / str(epoch))
+        for mine, theirs in zip(kept.model.get_weights(), weights, strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=1e-5)
+        assert dmlkit.evaluate(kept, data=generated)["gap"] == pytest.approx(kept.gap, abs=1e-4)
+
+
 def within_epoch(folder, *, after: int, since: float = 0) -> bool:
     """Whether there is a checkpoint within an epoch later than `after`, written since a time."""
     try:
