@@ -1,6 +1,9 @@
 """What each member of an ensemble is worth, found on the tuning part and never on the one that is reported.
 
 All that is looked at is a `Shortlist`: of every video the classes that count, under each member.
+
+Weights are finite also where a member says the same of everything, is there twice, or makes no mistake: `found` leaves
+a constant out, `logistic` shares among equals and gives a constant a part of the bias.
 """
 
 from __future__ import annotations

@@ -220,6 +220,36 @@ def test_members_given_are_left_as_they_were(by):
     np.testing.assert_array_equal(scores, before)
 
 
+@every_way
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+@pytest.mark.filterwarnings("error")
+def test_a_member_that_says_the_same_of_everything_leaves_all_finite(by, value):
+    """And what weighs by the tuning part gives it next to nothing: the other alone decides the order."""
+    (good,), labels = drawn(7, models=1)
+    weights, combined = both([good, np.full_like(good, value)], labels, by)
+    assert np.isfinite([*weights.members, weights.bias]).all() and np.isfinite(combined).all()
+    if by not in ("majority", "rank_mean"):  # half precision ties what a constant vote stands beside
+        alone = global_average_precision(good.astype(np.float32), labels)
+        assert global_average_precision(combined, labels) == pytest.approx(alone, abs=2e-3)
+
+
+@every_way
+@pytest.mark.filterwarnings("error")
+def test_members_twice_and_members_without_fault_leave_weights_finite(by):
+    scores, labels = drawn(8)
+    for members in (
+        [*scores, scores[0]],
+        [scores[0]] * 4,
+        [labels.astype(np.float16), scores[0]],
+        [labels * 1.0] * 2,
+    ):
+        weights, combined = both(members, labels, by)
+        assert np.isfinite([*weights.members, weights.bias]).all() and np.isfinite(combined).all()
+    twice = weigh([([scores[0], scores[1], scores[0]], labels)], by=by).members
+    if by != "found":  # it tries them one after another, and rounding tells them apart
+        assert twice[0] == pytest.approx(twice[2])
+
+
 def test_algorithm_2_weighs_by_the_gap_over_all_classes():
     scores, labels = drawn(10, classes=300)
     gaps = np.array([global_average_precision(member, labels) for member in scores])
