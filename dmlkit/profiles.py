@@ -44,6 +44,7 @@ class Profile:
         teaching: Share of the labels that is the teachers' scores, where there are teachers.
         checkpoints: Of how many moments of the training the models are kept as runs of their own: the ends of the last
             cycles where the rate is cyclic, else of the last epochs; 0 for none.
+        ridge: λ, by which a kernel machine is solved for in closed form; 0 where the optimiser trains the model.
         max_frames, frame_choice: Frames of a video that are read.
         frame_share: How many of those a training shows, drawn anew each epoch; scoring reads all of them.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the parts; None for no cap.
@@ -79,6 +80,7 @@ class Profile:
     ema: float = 0.0
     teaching: float = 0.5
     checkpoints: int = 0
+    ridge: float = 0.0
     max_frames: int | None = 300
     frame_choice: str = "first"
     frame_share: float = 1.0
@@ -169,6 +171,7 @@ YT8M_BEST = Profile(
     purpose="one model on thousands of video-level videos: wide, dropped from twice, 12 epochs",
     units=1024,
     layers=1,
+    normalization="variance",
     dropout=0.5,
     input_dropout=0.25,
     batch_size=128,
@@ -178,6 +181,17 @@ YT8M_BEST = Profile(
     schedule="cosine",
     warm_up=0.08,
     clip_norm=100.0,
+)
+YT8M_KERNEL = Profile(
+    name="yt8m-kernel",
+    purpose="kernel ridge regression on up to 12,800 video-level videos, solved for",
+    units=12_800,
+    layers=1,
+    normalization="variance",
+    batch_size=128,
+    epochs=1,
+    patience=1,
+    ridge=0.005,
 )
 AUDIOSET_BEST = Profile(
     name="audioset-best",
@@ -194,13 +208,13 @@ AUDIOSET_BEST = Profile(
     mixup=0.4,
 )
 
-RECIPES: dict[str, Profile] = {profile.name: profile for profile in (YT8M_BEST, AUDIOSET_BEST)}
+RECIPES: dict[str, Profile] = {profile.name: profile for profile in (YT8M_BEST, YT8M_KERNEL, AUDIOSET_BEST)}
 """The profiles of single experiments, which carry them as `Experiment.recipe`; a ladder is not compared under them."""
 
 
 # The names that fields may have. Their tables load Keras, and a command tells a wrong name before it does.
 CHOICES: dict[str, tuple[str, ...]] = {
-    "normalization": ("none", "layer", "batch"),
+    "normalization": ("none", "layer", "batch", "variance"),
     "schedule": ("staircase", "cosine", "cyclic"),
     "frame_choice": ("first", "uniform", "random"),
 }
@@ -218,7 +232,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
         ("max_frames", "max_train_videos", "max_tuning_videos", "max_validate_videos"),
     ),
     ("above 0", lambda value: 0 < value < math.inf, ("learning_rate", "clip_norm", "converged_after")),
-    ("at least 0", lambda value: 0 <= value < math.inf, ("mixup", "checkpoints")),
+    ("at least 0", lambda value: 0 <= value < math.inf, ("mixup", "checkpoints", "ridge")),
     ("above 0 and at most 1", lambda value: 0 < value <= 1, ("decay", "frame_share")),
     ("at least 0 and at most 1", lambda value: 0 <= value <= 1, ("teaching", "class_balance")),
     (

@@ -3,20 +3,28 @@
 A recipe is a model and its own training conditions together (`Experiment.recipe`), one command each:
 
     dmlkit train yt8m-best --data DIR        video-level YouTube-8M
+    dmlkit train yt8m-ensemble --data DIR    the same, and a model that errs differently, combined
     dmlkit train audioset-best --data DIR    frame-level AudioSet
 """
 
 from __future__ import annotations
 
-from dmlkit.experiments.rung import Experiment, Rung, by_name
+from dmlkit.experiments.rung import Ensemble, Experiment, Rung, by_name
 
 YT8M_BEST = Experiment(
     name="yt8m-best",
-    title="Wide hidden layer, four copies",
+    title="Wide hidden layer, six copies",
     chapter="beyond",
     encoder="hidden",
-    copies=4,
+    copies=6,
     recipe="yt8m-best",
+)
+YT8M_KERNEL = Experiment(
+    name="yt8m-kernel",
+    title="Kernel ridge regression",
+    chapter="beyond",
+    encoder="kernel",
+    recipe="yt8m-kernel",
 )
 AUDIOSET_BEST = Experiment(
     name="audioset-best",
@@ -39,6 +47,14 @@ _GATED = {
 
 BEYOND: dict[str, Rung] = by_name(
     YT8M_BEST,
+    YT8M_KERNEL,
+    Ensemble(
+        name="yt8m-ensemble",
+        title="Hidden layers and kernel",
+        members=("yt8m-best", "yt8m-kernel"),
+        by="stacking",
+        chapter="beyond",
+    ),
     AUDIOSET_BEST,
     Experiment(name="netvlad", title="NetVLAD", chapter="beyond", pooling="netvlad", pooled_units=256),
     Experiment(name="netrvlad-gated", title="NetRVLAD, gated", pooling="netrvlad", **_GATED),

@@ -54,6 +54,7 @@ BEFORE = {
     "chaining": "mixture-of-experts",
     "class-attention": "lr",
     "yt8m-best": "hidden-concat",
+    "yt8m-kernel": "lr",
     "audioset-best": "class-attention",
 }
 

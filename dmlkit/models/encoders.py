@@ -19,6 +19,7 @@ import keras
 
 from dmlkit.models import temporal
 from dmlkit.models.frames import LastFrame
+from dmlkit.models.kernels import Nearness
 from dmlkit.models.paper_gru import paper_gru_layer
 from dmlkit.models.peephole import peephole_lstm_layer
 from dmlkit.models.recurrent import GRU, LSTM
@@ -83,6 +84,16 @@ def hidden(frames, num_frames, *, units, layers, dropout, name):
         return layer
 
     states = stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
+    return Encoded(states, _last_of(states, num_frames, name=name))
+
+
+def kernel(frames, num_frames, *, units, layers, dropout, name):
+    """How near each frame (or the video's features) is to each of `units` centres; see `dmlkit.models.kernels`.
+
+    Differs from the paper: it has none. Under a logistic classifier whose weights are solved for, kernel ridge
+    regression (`dmlkit.training.solving`).
+    """
+    states = Nearness(units, name=name)(frames)
     return Encoded(states, _last_of(states, num_frames, name=name))
 
 
@@ -211,6 +222,7 @@ ENCODERS = {
     "none": none,
     "dense": dense,
     "hidden": hidden,
+    "kernel": kernel,
     "rnn": rnn,
     "lstm": lstm,
     "peephole_lstm": peephole_lstm,
@@ -226,5 +238,5 @@ ENCODERS = {
 }
 """Name → function as the head of this file describes it."""
 
-VIDEO_ENCODERS = ("none", "dense", "hidden")
+VIDEO_ENCODERS = ("none", "dense", "hidden", "kernel")
 """The encoders that need no frames."""

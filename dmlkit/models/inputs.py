@@ -1,9 +1,11 @@
 """From what the records hold to what a model can learn from: bytes and words to numbers, then one scale for all.
 
-A text is a bag: which of the hashed tokens occur in it. It is embedded, (batch, size) → (batch, text_units), and only
-then normalized: the bag is nearly all zeros, and to give it mean 0 and variance 1 would make every token that is *not*
-there say something, and as much as there are few that are. At frame level the embedded text stands beside every frame,
-so that fusions, encoders and poolings know nothing of texts.
+A text is a bag: which of the hashed tokens occur in it. It is scaled to length 1 and embedded, (batch, size) →
+(batch, text_units), and not normalized as the others are. The bag is nearly all zeros: given mean 0 and variance 1,
+every token that is *not* there would say something. And its tokens' vectors start small and grow by what they teach;
+given variance 1 as well, each video's words would be a loud name of its own from the first step on, by which a model
+learns its training videos by heart. At frame level the embedded text stands beside every frame, so that fusions,
+encoders and poolings know nothing of texts.
 """
 
 from __future__ import annotations
@@ -96,6 +98,24 @@ class FramesBatchNormalization(keras.layers.BatchNormalization):
         return super().call(features, training=training, mask=frame_mask(features, num_frames))
 
 
+@keras.saving.register_keras_serializable(package="dmlkit")
+class TimesVariance(keras.layers.BatchNormalization):
+    """Features, each times its running variance over valid frames, which are of mean 1 over the features.
+
+    Call arguments: `features` (batch, [time,] size), `num_frames` (batch,) or None. Returns the same shape.
+    """
+
+    def call(self, features, num_frames=None, training=None):
+        """See the class."""
+        mask = None if num_frames is None else frame_mask(features, num_frames)
+        super().call(
+            features, training=training, mask=mask
+        )  # for the statistics, which are all that is wanted
+        variances = ops.cast(self.moving_variance, "float32")
+        share = variances / (ops.mean(variances) + self.epsilon)
+        return ops.cast(ops.cast(features, "float32") * share, self.compute_dtype)
+
+
 def none(features, num_frames, *, name):
     """The features as they are (the paper's bare form)."""
     return features
@@ -119,8 +139,23 @@ def batch(features, num_frames, *, name):
     return FramesBatchNormalization(momentum=MOMENTUM, name=name)(features, num_frames)
 
 
-NORMALIZATIONS = {"none": none, "layer": layer, "batch": batch}
-"""Name → function of (features (batch, [time,] size), num_frames (batch,) or None, *, name) → the same shape."""
+def variance(features, num_frames, *, name):
+    """Each feature times its variance, then as `layer`: what varies much counts for more than it did.
+
+    Whitened features, as YouTube-8M's, are all about as wide, whether they tell much of a video or are hardly more than
+    noise; what width is left tells the one from the other.
+    """
+    weighted = TimesVariance(momentum=MOMENTUM, center=False, scale=False, name=f"{name}_variance")(
+        features, num_frames
+    )
+    return keras.layers.LayerNormalization(name=name)(weighted)
+
+
+NORMALIZATIONS = {"none": none, "layer": layer, "batch": batch, "variance": variance}
+"""Name → function of (features (batch, [time,] size), num_frames (batch,) or None, *, name) → the same shape.
+
+Texts have their own way, whichever is chosen (see above).
+"""
 
 
 def entries(features: Mapping[str, tuple[int, str]], *, level: str) -> dict[str, keras.KerasTensor]:
@@ -154,12 +189,13 @@ def numbers(
     num_frames = inputs.get("num_frames")
     found = {}
     for name, (_, coding) in sorted(features.items()):
-        values, lengths = inputs[name], num_frames
+        values = inputs[name]
         if coding == "byte":
             values = Dequantize(name=f"{name}_dequantize")(values)
-        elif coding == TEXT:
-            values, lengths = _embedded(values, units=text_units, name=name), None
-        values = normalize(values, lengths, name=f"{name}_normalization")
+        if coding == TEXT:
+            values = _embedded(values, units=text_units, name=name)
+        else:
+            values = normalize(values, num_frames, name=f"{name}_normalization")
         found[name] = dropped(values, dropout, name=f"{name}_dropout")
     if num_frames is not None:
         frames = next(inputs[name] for name, (_, coding) in sorted(features.items()) if coding != TEXT)
@@ -171,12 +207,10 @@ def numbers(
 
 def _embedded(bag, *, units, name):
     """A bag of tokens as the sum of their vectors over √(how many there are)."""
-    # Vectors of entries around 1 make sums of the scale of normalized features, whatever the normalization.
-    vectors = keras.initializers.RandomNormal(stddev=1.0)
-    scaled = UnitLength(name=f"{name}_bag")(bag)
-    return keras.layers.Dense(units, use_bias=False, kernel_initializer=vectors, name=f"{name}_embedding")(
-        scaled
-    )
+    # As Keras's own embeddings start, between -0.05 and 0.05.
+    return keras.layers.Dense(
+        units, use_bias=False, kernel_initializer="random_uniform", name=f"{name}_embedding"
+    )(UnitLength(name=f"{name}_bag")(bag))
 
 
 def dropped(values, rate, *, name):

@@ -19,6 +19,7 @@ from dmlkit.training import checkpoint
 from dmlkit.training.averaging import averaged
 from dmlkit.training.keeping import keep
 from dmlkit.training.progress import Lines
+from dmlkit.training.solving import solve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,9 @@ class Climb:
             batches=self.batches,
             done=done.batches,
         )
+        if self.profile.ridge:
+            done.loss = solve(self.model, examples, ridge=self.profile.ridge)
+            return
         # A training that was killed between the last batch and the tuning part has nothing left to fit.
         if done.batches < self.batches:
             self.team.fit(self.learning, examples, done, batches=self.batches, callbacks=[saver, *bar])

@@ -35,6 +35,7 @@ from dmlkit.training.keeping import leave_checkpoints
 from dmlkit.training.progress import reporter
 from dmlkit.training.provenance import describe_data, version_of
 from dmlkit.training.schedule import schedule
+from dmlkit.training.solving import leave_to_solving
 from dmlkit.training.strategies import STRATEGIES, placed
 from dmlkit.training.teaching import teachers_of, teaching_runs
 from dmlkit.training.tricks import learner
@@ -141,6 +142,8 @@ def train(
         keras.utils.set_random_seed(seed)
         with team.scope():
             model = build_model(experiment, dataset, profile=profile, precision=precision)
+            if profile.ridge:
+                leave_to_solving(model, team)
             learning = learner(model, profile, seed=seed, teachers=teachers_of(taught_by))
             team.compile(
                 learning,

@@ -1,0 +1,111 @@
+"""The last layer of a kernel machine in closed form: regularised least squares, exact, with no rate and no epochs.
+
+    score(x) = σ(b + Σ_i w_i exp(-γ |x - x_i|²)),   (K + λ I) w = s y,   b = -s / 2
+
+The centres x_i are training videos themselves. It is kernel ridge regression on the labels 0 and 1, whose answers the
+σ only brings between 0 and 1: s is how steeply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import keras
+import numpy as np
+
+from dmlkit.errors import DataError, UsageError
+from dmlkit.models.kernels import Nearness
+from dmlkit.training.workers.refusing import OneDeviceError
+
+STEEPNESS = 10.0
+"""s. Any keeps the order of the scores; this one makes them about as sure as a trained layer's, for ensembles."""
+
+AT_ONCE = 512
+"""Videos whose nearness is computed at once."""
+
+
+def leave_to_solving(model: keras.Model, team) -> None:
+    """See that a model can be solved for, and keep the optimiser, and what it remembers, from its last layer.
+
+    Args:
+        model: See `solve`.
+        team: Where it is (`dmlkit.training.strategies`).
+
+    Raises:
+        UsageError: It cannot be solved for.
+        OneDeviceError: There are several devices.
+    """
+    _, last = _layers(model)
+    if team.workers * team.replicas > 1:
+        raise OneDeviceError("several devices do not solve (ridge)", instead="Use a profile without")
+    last.trainable = False
+
+
+def solve(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> float:
+    """Set a kernel machine's centres and last layer by training videos.
+
+    Args:
+        model: A model of `build` with encoder `kernel` and classifier `logistic`, at video level.
+        examples: Batches of the training part; as many videos are read as there are centres. Where there are more
+            centres, the others count for nothing.
+        ridge: λ.
+
+    Returns:
+        The mean squared error on these videos, the sum over the classes.
+
+    Raises:
+        UsageError: The model is none of these.
+        DataError: The system cannot be solved.
+    """
+    kernel, last = _layers(model)
+    before = keras.Model(model.input, kernel.input)
+    batches = _first(examples, kernel.num_centres, names=list(model.input))
+    for inputs, _ in batches:  # for the running statistics of what normalizes
+        before(inputs, training=True)
+    videos = np.concatenate([np.asarray(before(inputs, training=False)) for inputs, _ in batches])
+    videos = videos.astype(np.float32)[: kernel.num_centres]
+    labels = np.concatenate([labels for _, labels in batches]).astype(np.float32)[: len(videos)]
+
+    centres = np.zeros(kernel.centres.shape, np.float32)
+    centres[: len(videos)] = videos
+    kernel.centres.assign(centres)
+    nearness = np.empty((len(videos), len(videos)), np.float32)
+    for start in range(0, len(videos), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        nearness[part] = np.asarray(kernel(videos[part]))[:, : len(videos)]
+    nearness.flat[:: len(videos) + 1] += ridge
+    try:
+        found = np.linalg.solve(nearness, labels)
+    except np.linalg.LinAlgError as error:
+        raise DataError(
+            f"The kernel's system has no solution: {error}. Choose a ridge above {ridge}."
+        ) from error
+    weights = np.zeros(last.kernel.shape, np.float32)
+    weights[: len(videos)] = STEEPNESS * found
+    last.kernel.assign(weights)
+    last.bias.assign(np.full(last.bias.shape, -STEEPNESS / 2, np.float32))
+    # What is left of a label is λ times its video's weight.
+    return float(np.square(ridge * found).sum(axis=1).mean())
+
+
+def _layers(model):
+    kernels = [layer for layer in model.layers if isinstance(layer, Nearness)]
+    last = model.layers[-1]
+    fits = len(kernels) == 1 and isinstance(last, keras.layers.Dense) and len(model.output.shape) == 2
+    if not fits or last.kernel.shape[0] != kernels[0].num_centres or "num_frames" in model.input:
+        raise UsageError(
+            "A ridge solves the last layer of a model of the encoder 'kernel' and the classifier 'logistic', of one "
+            "copy, at video level. For other models leave it at 0."
+        )
+    return kernels[0], last
+
+
+def _first(examples, videos, *, names):
+    """As many batches as hold so many videos, as (inputs, labels)."""
+    batches, read = [], 0
+    for batch in examples:
+        batches.append(({name: batch[name] for name in names}, batch["labels"]))
+        read += len(batch["labels"])
+        if read >= videos:
+            break
+    return batches
