@@ -18,7 +18,7 @@ PLACES = {
     "pooling": 1,
     "encoder": 2,
     "classifier": 3,
-    "training trick": 4,
+    "trick": 4,
     "recipe": 5,
     "ensemble": 7,
 }

@@ -100,8 +100,8 @@ def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "E
         index=_unique(trained["title"]),
     )
     missing = [shorten(title, 60) for title in every.loc[every["gap"].isna(), "title"]]
-    notes = [f"Not trained: {', '.join(missing)}."] if missing else []
-    return _styled(shown, headed(title, dataset), notes, texts=[0], longest=44)
+    notes = [f"Not trained: {'; '.join(missing)}."] if missing else []
+    return _styled(shown, headed(title, dataset), notes, texts=[0], longest=38)
 
 
 def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table:

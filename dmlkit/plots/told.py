@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dmlkit.plots.steps import UNTRAINED, Step, parted, steps_of
+from dmlkit.plots.steps import Step, parted, steps_of
 from dmlkit.plots.words import Sentence
 from dmlkit.printable import shorten
 
@@ -19,7 +19,7 @@ def say_steps(runs, *, against=None) -> Sentence:
     """
     ground, runs = parted(runs, against)
     if not runs:
-        return Sentence(f"There is nothing to tell here: {UNTRAINED}")
+        return Sentence("None of these rungs is here yet, so there is no step to tell of.")
     taken, left_out = steps_of(runs, ground)
     if not taken:
         return Sentence("These rungs were scored on other videos than those they would stand against.")

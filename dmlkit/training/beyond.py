@@ -28,7 +28,7 @@ PARTS = {
     "poolings": "pooling",
     "encoders": "encoder",
     "classifiers": "classifier",
-    "tricks": "training trick",
+    "tricks": "trick",
     "recipes": "recipe",
 }
 

@@ -15,7 +15,7 @@ ROWS = [
     rung("beaten", 0.4, 20, 900, part="pooling"),
     rung("slow", 0.6, 100, 2000, part="encoder"),
     rung("equal", 0.6, 200, 100, part="ensemble"),
-    rung("best", 0.7, 300, 50, part="training trick"),
+    rung("best", 0.7, 300, 50, part="trick"),
     {"name": "absent", "title": "Absent", "status": "not trained", "part": "recipe"},
 ]
 
@@ -50,7 +50,7 @@ def test_every_rung_has_a_point_and_its_part_a_mark_without_colour(data):
     (legend,) = plot.figure.legends
     marks = [handle.get_marker() for handle in legend.legend_handles]
     assert [text.get_text() for text in legend.get_texts()] == [
-        "ladder", "pooling", "encoder", "training trick", "ensemble",
+        "ladder", "pooling", "encoder", "trick", "ensemble",
     ]  # fmt: skip
     assert len(set(marks)) == len(marks)
 
@@ -75,7 +75,7 @@ def test_the_table_of_all_is_sorted_and_says_what_is_not_trained(data):
     places = [page.index(f">{title}<") for title in ("Best", "Slow", "Equal", "Cheap", "Beaten")]
     assert places == sorted(places)
     assert "Not trained: Absent." in page and "generated data" in page
-    assert ">2,000<" in page and ">training trick<" in page and "nan" not in page
+    assert ">2,000<" in page and ">trick<" in page and "nan" not in page
 
 
 def test_a_table_of_nothing_and_of_older_runs(rows):

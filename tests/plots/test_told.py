@@ -42,7 +42,6 @@ def test_many_are_cut_and_chance_is_told_of(base, make_run):
     assert sum(counts(said)[1:]) == 20 and "more)" in said and "one in twenty" in said
 
 
-def test_nothing_trained_says_how(base):
+def test_nothing_trained(base):
     for none in ({}, None):
-        said = plots.say_steps(none, against=base)
-        assert "none of these rungs is trained here" in said and "--beyond" in said
+        assert plots.say_steps(none, against=base).startswith("None of these rungs is here yet")

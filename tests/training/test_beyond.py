@@ -57,7 +57,7 @@ def test_every_rung_has_one_row_and_a_part(pretend):
     trained = rows[rows["status"] == "trained"].set_index("name")["part"]
     assert dict(trained) == {"lr": "ladder", "lr-bare": "beside", "netvlad-gated": "pooling"}
     parts = rows.set_index("name")["part"]
-    assert parts["transformer"] == "encoder" and parts["attention-ema"] == "training trick"
+    assert parts["transformer"] == "encoder" and parts["attention-ema"] == "trick"
     assert not {"lstm-bare", "audioset-best", "ensemble-of-best", "ensemble-of-all"} & set(parts.index)
     assert set(rows["status"]) == {"trained", "not trained"}
 
