@@ -18,7 +18,7 @@ TOPICS = (
     *("telescope", "desert", "hockey", "pottery", "volcano", "library", "motorcycle", "waterfall"),
 )
 # How often a text names the topic of a label, and of a class that the video is not of.
-NAMED, STRAY = 0.45, 0.02
+NAMED, STRAY = 0.6, 0.02
 # Videos without any text.
 SILENT = 0.1
 

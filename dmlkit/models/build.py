@@ -67,7 +67,7 @@ def build(
             order of their names, so that the same data make the same model however they were listed.
         level: "frame" or "video".
         num_classes: How many classes there are.
-        normalization: A name in `NORMALIZATIONS`, applied to each modality.
+        normalization: A name in `NORMALIZATIONS`, applied to each modality that is no text.
         input_dropout: Rate on the normalized features.
         text_units: Into how many numbers a text's tokens are embedded.
         fusion: A name in `FUSIONS`.
