@@ -58,3 +58,25 @@ def test_every_normalization_takes_video_level_features(name):
     got = _normalized(name, values, None, training=True)
     assert got.shape == values.shape
     assert np.isfinite(got).all()
+
+
+def test_what_varies_more_counts_for_more():
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=(4000, 4)) * [1.0, 1.0, 1.0, 3.0]).astype(np.float32)
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, NORMALIZATIONS["variance"](inputs, None, name="normalization"))
+    for _ in range(80):  # until the running variance, which starts at 1, has come to the values'
+        model(values, training=True)
+    weighted = values * values.var(0) / values.var(0).mean()
+    expected = (weighted - weighted.mean(-1, keepdims=True)) / np.sqrt(weighted.var(-1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(np.asarray(model(values)), expected, atol=0.02)
+
+
+def test_padding_has_no_part_in_the_variance():
+    values = np.array([[[1.0, 0.0], [3.0, 0.0], [900.0, 5.0]]], np.float32)
+    inputs, lengths = keras.Input((None, 2)), keras.Input((), dtype="int32")
+    outputs = NORMALIZATIONS["variance"](inputs, lengths, name="normalization")
+    model = keras.Model([inputs, lengths], outputs)
+    model([values, np.array([2], np.int32)], training=True)
+    layer = model.get_layer("normalization_variance")
+    np.testing.assert_allclose(np.asarray(layer.moving_variance), [0.9 + 0.1 * 1.0, 0.9], atol=1e-6)

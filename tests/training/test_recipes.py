@@ -8,20 +8,21 @@ from dataclasses import replace
 import pytest
 
 import dmlkit
-from dmlkit.experiments import BEYOND, find, why_not
+from dmlkit.experiments import BEYOND, Experiment, find, why_not
 from dmlkit.models import FRAME_CLASSIFIERS, VIDEO_ENCODERS
 from dmlkit.profiles import PROFILES, RECIPES, SMOKE
 
 QUICK = ("netfv-gated", "class-attention", "chaining")
-RECIPE_OF = {"yt8m-best": "video", "audioset-best": "frame"}
+RECIPE_OF = {"yt8m-best": "video", "yt8m-kernel": "video", "audioset-best": "frame"}
+SINGLE = {name: rung for name, rung in BEYOND.items() if isinstance(rung, Experiment)}
 
 
 def test_each_recipe_belongs_to_an_experiment_and_is_no_ladders_profile():
-    assert {rung.recipe for rung in BEYOND.values() if rung.recipe} == set(RECIPES) == set(RECIPE_OF)
+    assert {rung.recipe for rung in SINGLE.values() if rung.recipe} == set(RECIPES) == set(RECIPE_OF)
     assert not set(RECIPES) & set(PROFILES)
 
 
-@pytest.mark.parametrize("name", [name for name, rung in BEYOND.items()])
+@pytest.mark.parametrize("name", SINGLE)
 def test_what_goes_beyond_says_what_it_needs(name):
     rung = find(name)
     reads_frames = (
@@ -30,14 +31,15 @@ def test_what_goes_beyond_says_what_it_needs(name):
         or rung.pooling not in ("last", "mean")
     )
     assert bool(why_not(find(name), level="video", modalities=("audio", "rgb"))) == reads_frames
-    assert why_not(find(name), level="frame", modalities=("audio",)) is None
+    whole_videos = rung.encoder == "kernel"
+    assert bool(why_not(find(name), level="frame", modalities=("audio",))) == whole_videos
 
 
 @pytest.mark.parametrize(
     "name",
     [
         name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-        for name in BEYOND
+        for name in SINGLE
         if name not in RECIPE_OF
     ],
 )

@@ -1,0 +1,104 @@
+"""A kernel machine against the formula of kernel ridge regression, and what it refuses."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import dmlkit
+from dmlkit.errors import UsageError
+from dmlkit.experiments import Experiment, find
+from dmlkit.models import build
+from dmlkit.models.kernels import Nearness
+from dmlkit.profiles import SMOKE
+from dmlkit.training.solving import leave_to_solving, solve
+from dmlkit.training.workers.refusing import OneDeviceError
+
+SIZE, RIDGE = 6, 0.01
+KERNEL = {"encoder": "kernel", "layers": 1, "normalization": "none"}
+
+
+def _examples(videos):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(videos, SIZE)).astype(np.float32)
+    labels = (features[:, :3] > 0.5).astype(np.float32)
+    return features, labels
+
+
+def _batches(features, labels):
+    for start in range(0, len(features), 8):
+        part = slice(start, start + 8)
+        yield {"ids": ["a"] * len(features[part]), "rgb": features[part], "labels": labels[part]}
+
+
+def _machine(**parts):
+    return build(features={"rgb": (SIZE, "float")}, level="video", num_classes=3, **(KERNEL | parts))
+
+
+def _kernel(a, b):
+    """exp(-0.3 * mean squared difference), pair by pair."""
+    return np.array([[np.exp(-0.3 * np.mean((x - y) ** 2)) for y in b] for x in a])
+
+
+@pytest.mark.parametrize(("centres", "learnt"), [(64, 50), (32, 32)], ids=["centres to spare", "too few"])
+def test_scores_are_those_of_kernel_ridge_regression(centres, learnt):
+    features, labels = _examples(60)
+    model = _machine(units=centres)
+    error = solve(model, _batches(features[:50], labels[:50]), ridge=RIDGE)
+    own, wanted = features[:learnt], labels[:learnt]
+    weights = np.linalg.solve(_kernel(own, own) + RIDGE * np.eye(learnt), wanted)
+    answers = _kernel(features[50:], own) @ weights
+    scores = np.asarray(model({"rgb": features[50:]}))
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(5 - 10 * answers)), atol=1e-3)
+    left = wanted - _kernel(own, own) @ weights
+    assert error == pytest.approx(np.mean(np.sum(left**2, axis=1)), rel=1e-2)
+
+
+def test_centres_are_the_videos_as_they_are_normalized():
+    features, labels = _examples(40)
+    features *= np.array([1, 1, 1, 1, 1, 5], np.float32)
+    model = _machine(units=40, normalization="variance")
+    solve(model, _batches(features, labels), ridge=RIDGE)
+    (kernel,) = (layer for layer in model.layers if isinstance(layer, Nearness))
+    # The wide feature leads, and whoever is far from the others there has it far from them.
+    centres = np.asarray(kernel.centres)
+    assert (np.abs(centres).argmax(axis=1) == SIZE - 1).mean() > 0.9
+    np.testing.assert_allclose(np.asarray(kernel(centres)).diagonal(), 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "parts", [{"encoder": "hidden"}, {"copies": 2}, {"classifier": "mixture_of_experts"}, {"level": "frame"}]
+)
+def test_what_cannot_be_solved_for_is_refused(parts):
+    model = build(
+        features={"rgb": (SIZE, "float")}, num_classes=3, units=4, **({"level": "video"} | KERNEL | parts)
+    )
+    with pytest.raises(UsageError, match="leave it at 0"):
+        leave_to_solving(model, SimpleNamespace(workers=1, replicas=1))
+
+
+def test_several_devices_are_refused():
+    with pytest.raises(OneDeviceError, match="do not solve"):
+        leave_to_solving(_machine(units=4), SimpleNamespace(workers=1, replicas=2))
+
+
+def test_a_kernel_machine_is_trained_as_any_rung_is(generated, tmp_path):
+    profile = replace(SMOKE, units=64, epochs=1, patience=1, ridge=0.005, normalization="variance")
+    rung = replace(find("yt8m-kernel"), recipe=None)
+    run = dmlkit.train(
+        rung, data=generated / "video", out=tmp_path / "run", profile=profile, progress="silent"
+    )
+    assert run.record["epochs"] == 1 and run.record["profile"]["ridge"] == 0.005
+    assert dmlkit.evaluate(run, data=generated / "video")["gap"] == pytest.approx(run.gap, abs=1e-3)
+    plain = replace(profile, ridge=0.0)
+    other = dmlkit.train(
+        rung, data=generated / "video", out=tmp_path / "other", profile=plain, progress="silent"
+    )
+    assert run.gap > other.gap + 0.05, "one epoch of descent on random centres is no match for the solution"
+
+
+def test_the_kernel_is_for_one_vector_a_video():
+    rung = Experiment(name="k", title="K", chapter="beyond", encoder="kernel")
+    assert dmlkit.experiments.why_not(rung, level="video", modalities=("rgb",)) is None
+    assert "one vector a video" in dmlkit.experiments.why_not(rung, level="frame", modalities=("rgb",))
