@@ -24,6 +24,15 @@ def generated(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def with_texts(tmp_path_factory) -> Path:
+    """The videos of `generated`, with texts. Not to be changed."""
+    from dmlkit.data.synthetic import synthesize
+
+    folder = tmp_path_factory.mktemp("data") / "with-texts"
+    return synthesize(folder, train=200, validate=100, test=20, text=True)
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets."""
     folder = os.environ.get("DMLKIT_REAL_DATA")

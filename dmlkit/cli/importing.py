@@ -21,7 +21,7 @@ def _epilog() -> str:
 @click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
 @click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
 @click.option(
-    "--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split, text, title, keywords."
+    "--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split, text or several of them."
 )
 @click.option("--classes", type=LOCAL, metavar="FILE", help="Names: a vocabulary's CSV, or one a line.")
 @click.option(

@@ -12,7 +12,7 @@ from dmlkit.printable import shorten
 ID_COLUMNS = ("id", "video_id", "VideoId")
 LABEL_COLUMNS = ("labels", "label", "classes", "class")
 SPLIT_COLUMN = "split"
-TEXT_COLUMNS = ("text", "title", "keywords")
+TEXT_COLUMN = "text"
 
 
 @dataclass
@@ -22,7 +22,7 @@ class LabelTable:
     Attributes:
         path: The file.
         labels: Video → the cells of its rows; None where the table has no such column.
-        texts: Video → the cells of its texts, none twice; None where the table has no such column.
+        texts: Video → the cells of its texts, none empty or twice; None where the table has no such column.
         parts: Video → its part, where it says so.
         ids: The videos it knows.
     """
@@ -35,9 +35,7 @@ class LabelTable:
 
 
 def read_labels(path: Path) -> LabelTable:
-    """A CSV with the columns `id` and any of `labels`, `split`, `text`, `title`, `keywords`.
-
-    A video may have a row for each of its labels.
+    """A CSV with the columns `id` and any of `labels`, `split`, `text`; a video may have a row for each of its labels.
 
     Raises:
         DataError: The file is missing or no such table.
@@ -56,13 +54,13 @@ def _read(path: Path, rows: csv.DictReader) -> LabelTable:
     key = next((name for name in ID_COLUMNS if name in columns), None)
     label = next((name for name in LABEL_COLUMNS if name in columns), None)
     split = SPLIT_COLUMN if SPLIT_COLUMN in columns else None
-    said = [name for name in TEXT_COLUMNS if name in columns]
-    if key is None or not (label or split or said):
+    text = TEXT_COLUMN if TEXT_COLUMN in columns else None
+    if key is None or not (label or split or text):
         raise DataError(
-            f"{path} needs a first line that names its columns: id, and labels, split, texts or all of them. It "
+            f"{path} needs a first line that names its columns: id, and labels, split, text or several of them. It "
             f"begins with: {shorten(','.join(columns), 80) or 'nothing'}."
         )
-    table = LabelTable(path, labels={} if label else None, texts={} if said else None)
+    table = LabelTable(path, labels={} if label else None, texts={} if text else None)
     for row in rows:
         where = f"{path}, line {rows.line_num}"
         name = (row[key] or "").strip()
@@ -76,10 +74,9 @@ def _read(path: Path, rows: csv.DictReader) -> LabelTable:
         table.ids.add(name)
         if label:
             table.labels.setdefault(name, []).append(row[label])
-        for column in said:
-            texts = table.texts.setdefault(name, [])
-            if (cell := row[column].strip()) and cell not in texts:
-                texts.append(cell)
+        said = row[text].strip() if text else ""
+        if said and said not in table.texts.setdefault(name, []):
+            table.texts[name].append(said)
         part = (row[split] or "").strip() if split else ""
         if part and table.parts.setdefault(name, part) != part:
             raise DataError(

@@ -69,8 +69,8 @@ def import_features(
     Args:
         sources: Files and folders of features.
         out: The folder to make; it appears when it is finished.
-        labels: A CSV with the columns `id` and any of `labels` (numbers, or names parted by semicolons), `split`, and
-            `text`, `title` and `keywords`, which are the modality text. Its labels go before those in the sources.
+        labels: A CSV with the columns `id` and any of `labels` (numbers, or names parted by semicolons), `split` and
+            `text` (a title, keywords), which is a modality. Its labels go before those in the sources.
         classes: The names of the classes: a vocabulary's table, or one name a line. None: names in `labels` are
             numbered by the alphabet.
         num_classes: How many classes there are; None for those named, or one more than the highest label.
