@@ -4,6 +4,7 @@ Every figure is a `Plot`: a matplotlib figure and the sentence that says the sam
 functions fails where there is nothing to show: the figure then says why. What is drawn says what data it is.
 
     ladder, ensemble_members         GAP@20 with its interval
+    ways, added, agreement           ways to combine, what each member adds, how alike they are
     steps                            each rung against the one it builds on, with the paired interval
     learning_curves                  loss and tuning GAP, epoch by epoch
     by_kind, gap_by_kind             what each rung is able to see
@@ -20,6 +21,7 @@ from dmlkit.plots.attention import attention, attention_on_truth, say_attention
 from dmlkit.plots.cost import cost
 from dmlkit.plots.curves import learning_curves
 from dmlkit.plots.data import data_survey, most_frequent, survey, video
+from dmlkit.plots.ensembles import added, agreement, say_added, say_ways, ways
 from dmlkit.plots.faithfulness import faithfulness, faithfulness_numbers, say_faithfulness
 from dmlkit.plots.frontier import frontier
 from dmlkit.plots.kinds import by_kind, gap_by_kind
@@ -34,6 +36,8 @@ from dmlkit.plots.words import Sentence, data_note, say_best, say_conditions, sa
 __all__ = [
     "Plot",
     "Sentence",
+    "added",
+    "agreement",
     "attention",
     "attention_on_truth",
     "by_kind",
@@ -53,6 +57,7 @@ __all__ = [
     "most_frequent",
     "nothing",
     "numbers",
+    "say_added",
     "say_attention",
     "say_best",
     "say_conditions",
@@ -61,8 +66,10 @@ __all__ = [
     "say_faithfulness",
     "say_frames",
     "say_steps",
+    "say_ways",
     "steps",
     "survey",
     "table",
     "video",
+    "ways",
 ]

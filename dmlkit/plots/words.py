@@ -12,6 +12,16 @@ from dmlkit.printable import one_line, shorten
 
 RESAMPLES = 500
 
+# What people call the ways of `evaluation.WAYS`.
+WAY_TITLES = {
+    "algorithm_2": "Algorithm 2 (the paper's)",
+    "uniform": "Plain mean",
+    "majority": "Majority vote",
+    "rank_mean": "Mean of reciprocal ranks",
+    "found": "Weights found",
+    "stacking": "Stacking",
+}
+
 
 class Sentence(str):
     """Text that a notebook shows as a paragraph, on one line."""
@@ -146,6 +156,11 @@ def say_ensemble(run, members) -> Sentence:
     best = max(members, key=lambda member: member.gap)
     weights = ", ".join(f"{member['name']} {member['weight']:.3f}" for member in run.record["members"])
     return Sentence(f"Weights out of the tuning part: {weights}. {say_difference(run, best)}")
+
+
+def way_title(name: str) -> str:
+    """What people call a way to combine; any other text is told as it is, its first letter a capital."""
+    return WAY_TITLES.get(name, name[:1].upper() + name[1:])
 
 
 def _same_videos(first, second) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:

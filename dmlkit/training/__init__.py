@@ -7,7 +7,7 @@ with start_up_lines_hidden():
 
 from dmlkit.training.beyond import best_together, everything
 from dmlkit.training.building import build_model
-from dmlkit.training.ensembling import ensemble
+from dmlkit.training.ensembling import ensemble, made_of
 from dmlkit.training.evaluating import evaluate
 from dmlkit.training.frame_study import frame_study
 from dmlkit.training.loop import train
@@ -17,7 +17,7 @@ from dmlkit.training.scoring import predict
 from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
 from dmlkit.training.submitting import submit
 from dmlkit.training.walk import Walk
-from dmlkit.training.ways import compare_members, compare_ways
+from dmlkit.training.ways import compare_members, compare_ways, leave_one_out
 
 __all__ = [
     "Walk",
@@ -31,6 +31,8 @@ __all__ = [
     "frame_study",
     "fusion_study",
     "fusion_variants",
+    "leave_one_out",
+    "made_of",
     "mapping_redrawn",
     "predict",
     "side_questions",

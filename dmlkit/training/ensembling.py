@@ -118,6 +118,21 @@ def combinable(runs: Sequence[Run | str | os.PathLike]) -> list[Run]:
     return members
 
 
+def made_of(run: Run | str | os.PathLike | None) -> list[Run]:
+    """The runs that an ensemble's record names, opened; none where there is no ensemble.
+
+    Args:
+        run: The ensemble's run, or its folder.
+
+    Raises:
+        DataError: A member is not there any more.
+    """
+    if run is None:
+        return []
+    run = run if isinstance(run, Run) else load_run(run)
+    return [load_run(run.path / member["path"]) for member in run.record.get("members", ())]
+
+
 def tuning_of(members: Sequence[Run]) -> list[Predictions]:
     """What each run said of the tuning part.
 
