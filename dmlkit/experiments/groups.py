@@ -122,5 +122,8 @@ def bases_for(level: str, *, modalities: tuple[str, ...]) -> dict[str, Rung]:
 
 def below(name: str) -> str | None:
     """The rung of which this one changes one thing; None for the first of a ladder and for what is not known."""
-    trick = getattr(EXPERIMENTS.get(name), "trick", None)
+    rung = EXPERIMENTS.get(name)
+    if getattr(rung, "takes", None) == "checkpoints":  # against the end of the training they are of
+        return rung.members[0]
+    trick = getattr(rung, "trick", None)
     return name.removesuffix(f"-{trick}") if trick else BEFORE.get(name)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from dmlkit.plots.given import as_rows, headed
+from dmlkit.plots.given import as_rows, called, headed
 from dmlkit.plots.marks import mark
 from dmlkit.plots.plot import Plot, canvas, nothing, plain_log, shorten, styled
 
@@ -58,7 +58,7 @@ def frontier(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "GAP
         columnspacing=1.2,
         handletextpad=0.2,
     )
-    names = [f"{number}  {shorten(rows['title'][at], 34)}" for at, number in numbers.items()]
+    names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbers.items()]
     axes[1].text(1.05, 1.0, "\n".join(names), transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
     return Plot(figure, _in_words(headed(title, dataset), rows, unbeaten))
 
@@ -66,6 +66,7 @@ def frontier(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "GAP
 def priced(rows: pd.DataFrame | list[dict]) -> pd.DataFrame:
     """The rows that have a GAP, the highest first, with their `part` and the seconds to score 1,000 videos."""
     frame = as_rows(rows)
+    frame["title"] = [called(row) for row in frame.to_dict("records")]
     frame["scoring"] = 1000 / frame["videos_per_second"]
     frame["part"] = frame["part"].where(frame["part"].isin(list(PLACES)), "ladder")
     return frame.dropna(subset=["gap"]).sort_values("gap", ascending=False, ignore_index=True, kind="stable")

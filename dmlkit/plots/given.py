@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from dmlkit.experiments import below, find
 from dmlkit.printable import shorten
 from dmlkit.runs import as_frame
 
@@ -41,6 +42,15 @@ def as_rows(ladder: pd.DataFrame | list[dict]) -> pd.DataFrame:
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
     return frame
+
+
+def called(row: Mapping) -> str:
+    """A row's title; that of a trick with what it changes first, so that it is told from others where it is cut."""
+    experiment = row["experiment"]
+    if not isinstance(experiment, Mapping) or not experiment.get("trick"):
+        return row["title"]
+    base = find(below(row["name"])).title
+    return f"{row['title'].removeprefix(f'{base}, ')} ({base})"
 
 
 def data_of(source) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from dmlkit.plots.given import as_rows, headed
+from dmlkit.plots.given import as_rows, called, headed
 from dmlkit.printable import one_line, shorten
 
 PAPER = "paper's GAP@20 (its own data)"
@@ -97,9 +97,9 @@ def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "E
             "an epoch": [_number(value, "{:,.1f} s") for value in trained["seconds_an_epoch"]],
             "videos/s": [_number(value, "{:,.0f}") for value in trained["videos_per_second"]],
         },
-        index=_unique(trained["title"]),
+        index=_unique(map(called, trained.to_dict("records"))),
     )
-    missing = [shorten(title, 60) for title in every.loc[every["gap"].isna(), "title"]]
+    missing = [shorten(called(row), 60) for row in every[every["gap"].isna()].to_dict("records")]
     notes = [f"Not trained: {'; '.join(missing)}."] if missing else []
     return _styled(shown, headed(title, dataset), notes, texts=[0], longest=38)
 

@@ -8,7 +8,7 @@ from dmlkit.plots.steps import Step, parted, steps_of
 from dmlkit.plots.words import Sentence
 from dmlkit.printable import shorten
 
-MOST = 6
+MOST = 8
 
 
 def say_steps(runs, *, against=None) -> Sentence:

@@ -52,6 +52,7 @@ def test_every_rung_that_is_trained_and_reads_something_has_one_below_it():
             assert below(seen[-1]) not in seen
             seen.append(below(seen[-1]))
         assert seen[-1] == "lr"
+    assert below("attention-checkpoints") == "attention-cyclic"
     assert below("lr") is None and below("a rung of my own") is None
 
 

@@ -82,3 +82,10 @@ def test_a_table_of_nothing_and_of_older_runs(rows):
     assert "Every rung" in plots.everything([]).to_html()
     shown = plots.everything([row | {"seconds_an_epoch": 2.5} for row in rows]).to_html()
     assert "2.5 s" in shown and ">–<" in shown
+
+
+def test_a_trick_is_named_before_its_base():
+    long = rung("attention-label-smoothing", 0.9, 5, 5, part="trick")
+    long |= {"title": "Bi-GRU, attention, label smoothing", "experiment": {"trick": "label-smoothing"}}
+    assert "label smoothing (Bi-GRU, attention)" in plots.everything([*ROWS, long]).to_html()
+    assert names(plots.frontier([*ROWS, long]))[0] == "label smoothing (Bi-GRU, attention)"
