@@ -55,8 +55,10 @@ def _set(each: SetReport, faults: int) -> Iterator[str]:
             yield from _spread(f"{what} a video", record[what], shape=what == "frames")
     if total.classes:
         yield from _classes(each)
+    texts = {feature.name for feature in expected.features if not feature.in_frames}
     for modality, videos in record["missing"].items():
-        yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as silence"
+        nothing = "no words" if modality in texts else "silence"
+        yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as {nothing}"
     if total.unnamed:
         yield f"  no id           {counted(total.unnamed, 'video')}"
     if each.empty_shards:
