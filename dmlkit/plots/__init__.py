@@ -31,7 +31,15 @@ from dmlkit.plots.steps import steps
 from dmlkit.plots.studies import frames, fusions, say_frames
 from dmlkit.plots.tables import everything, numbers, table
 from dmlkit.plots.told import say_steps
-from dmlkit.plots.words import Sentence, data_note, say_best, say_conditions, say_difference, say_ensemble
+from dmlkit.plots.words import (
+    Sentence,
+    data_note,
+    say_best,
+    say_conditions,
+    say_difference,
+    say_ensemble,
+    way_title,
+)
 
 __all__ = [
     "Plot",
@@ -71,5 +79,6 @@ __all__ = [
     "survey",
     "table",
     "video",
+    "way_title",
     "ways",
 ]

@@ -32,6 +32,8 @@ SO_FAR = ("02-bi-lstm", "03-bi-gru", "05-attention", "06-ensemble")
 LATER = ("07-results", "08-beyond")
 MOST_PARAMETERS, MOST_LINES, MEDIAN_LINES, MOST_FIGURES = 12, 15, 5, 6
 FIGURES = [
+    "added",
+    "agreement",
     "attention",
     "by_kind",
     "cost",
@@ -45,6 +47,7 @@ FIGURES = [
     "learning_curves",
     "steps",
     "video",
+    "ways",
 ]
 
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.experiments import Ensemble, Experiment, Rung, bases_for, beyond_for, find
+from dmlkit.experiments import CHECKPOINTS, Ensemble, Experiment, Rung, bases_for, beyond_for, find
 
 if TYPE_CHECKING:
     from dmlkit.report.chapters import Plan
@@ -57,6 +57,10 @@ def _beyond(walk: Walk, group: str, before: Rungs) -> Iterable[Rung]:
     return beyond_for(walk.dataset.level, group).values()
 
 
+def _checkpoints(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
+    return [CHECKPOINTS[walk.dataset.level]]
+
+
 def _bases(walk: Walk, wanted: bool, before: Rungs) -> Iterable[Rung]:
     return bases_for(walk.dataset.level, modalities=tuple(walk.dataset.features)).values()
 
@@ -83,6 +87,7 @@ KINDS: dict[str, Callable[[Walk, object, Rungs], Iterable[Rung]]] = {
     "side_questions": _side_questions,  # what stands beside a chapter
     "fusion_variants": _fusion_variants,  # true: the fusions from other starts
     "ensemble_of_all": _ensemble_of_all,  # true: every rung of the ladder that is there, combined
+    "checkpoints": _checkpoints,  # true: one training's models at the ends of its cycles, combined
     "bases": _bases,  # true: the ladder's rungs that those beyond it stand against
     "beyond": _beyond,  # a group of rungs beyond the ladder
     "best_together": _best_together,  # true: the best rungs that are there, combined
