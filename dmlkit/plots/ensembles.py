@@ -156,7 +156,7 @@ def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Classes in com
         width=4.6 + 0.62 * len(table), height=2.2 + 0.48 * len(table), title=headed(title, dataset)
     )
     image = axes.imshow(apart, vmin=low, vmax=max(high, low + 1e-6), aspect="auto")
-    image.cmap.set_bad("#F2F2F2")
+    axes.set_facecolor("#F2F2F2")  # of a run with itself nothing is drawn
     for place in np.ndindex(shares.shape):
         bright = (shares[place] - low) / max(high - low, 1e-6)
         one = place[0] == place[1]

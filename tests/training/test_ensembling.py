@@ -8,9 +8,9 @@ import pytest
 
 import dmlkit
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import WAYS, combine, global_average_precision, overlap, weigh
+from dmlkit.evaluation import WAYS, combine, global_average_precision, overlap, paired_gap_difference, weigh
 from dmlkit.predictions import Predictions
-from dmlkit.training import compare_members, compare_ways
+from dmlkit.training import compare_members, compare_ways, leave_one_out, made_of
 
 
 def test_scores_are_the_members_weighted_by_their_gap_on_the_tuning_part(smoke_runs, tmp_path):
@@ -159,10 +159,43 @@ def test_ways_side_by_side_are_what_each_would_leave(smoke_runs, tmp_path):
 def test_how_alike_members_are(smoke_runs):
     lr, attention = smoke_runs.values()
     table = compare_members([lr, attention, lr])
-    shared = overlap(stored(lr, "tuning.npz").scores, stored(attention, "tuning.npz").scores)
+    # Of 24 classes any two models share most of the 20 highest.
+    assert table.attrs["top_k"] == 4
+    shared = overlap(stored(lr, "tuning.npz").scores, stored(attention, "tuning.npz").scores, top_k=4)
     assert 0 < shared < 1
     np.testing.assert_allclose(table, [[1, shared, 1], [shared, 1, shared], [1, shared, 1]])
-    assert list(table.index) == list(table.columns) == [lr.title, attention.title, lr.title]
+    assert list(table.index) == list(table.columns)
+    assert list(table.index) == [f"{lr.title}, seed 0 (1)", attention.title, f"{lr.title}, seed 0 (2)"]
+
+
+@pytest.mark.parametrize("by", ["algorithm_2", "stacking"])
+def test_what_a_member_adds_is_the_ensemble_minus_that_of_the_others(smoke_runs, tmp_path, by):
+    lr, attention = smoke_runs.values()
+    inner = dmlkit.ensemble([lr, attention], out=tmp_path / "inner", by="rank_mean")
+    runs = [lr, attention, inner]
+    table = leave_one_out(runs, by=by)
+    whole = dmlkit.ensemble(runs, out=tmp_path / "whole", by=by)
+    assert list(table["alone"]) == [run.tuning_gap for run in runs]
+    for place in range(3):
+        others = [run for other, run in enumerate(runs) if other != place]
+        rest = dmlkit.ensemble(others, out=tmp_path / str(place), by=by)
+        row = table.iloc[place]
+        assert row["adds, tuning"] == pytest.approx(whole.tuning_gap - rest.tuning_gap, abs=1e-12)
+        difference, interval = paired_gap_difference(
+            whole.predictions.scores, rest.predictions.scores, whole.predictions.labels, resamples=500
+        )
+        assert row.tolist()[2:] == pytest.approx([difference, *interval], abs=1e-12)
+    assert leave_one_out(runs[:2]).empty
+    with pytest.raises(UsageError, match="Did you mean 'stacking'"):
+        leave_one_out(runs, by="staking")
+
+
+def test_what_an_ensemble_was_made_of(smoke_runs, tmp_path):
+    run = dmlkit.ensemble(list(smoke_runs.values()), out=tmp_path / "both")
+    assert [each.path.resolve() for each in made_of(run.path)] == [
+        each.path.resolve() for each in smoke_runs.values()
+    ]
+    assert made_of(None) == made_of(smoke_runs["lr"]) == []
 
 
 def test_a_walk_keeps_ways_apart(smoke_runs, generated, tmp_path):
