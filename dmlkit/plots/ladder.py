@@ -41,9 +41,12 @@ def ensemble_members(run, members, *, title: str = "The ensemble and its members
     """
     if run is None:
         return nothing("there is no ensemble on this data set.", title=title)
-    weights = {member["name"]: member["weight"] for member in run.record["members"]}
-    shown = [member for member in as_runs(members) if member.name in weights]
-    rows = as_rows([_row(member, f"{member.title} (weight {weights[member.name]:.3f})") for member in shown])
+    # Members of several seeds share a name, and come in the record's order.
+    weights: dict[str, list[float]] = {}
+    for member in run.record["members"]:
+        weights.setdefault(member["name"], []).append(member["weight"])
+    shown = [(member, weights[member.name].pop(0)) for member in as_runs(members) if weights.get(member.name)]
+    rows = as_rows([_row(member, f"{member.title} (weight {weight:.3f})") for member, weight in shown])
     rows = pd.concat([rows, as_rows([_row(run, run.title)])], ignore_index=True)
     figure, (axes,) = canvas(height=1.25 + 0.42 * len(rows), title=headed(title, run))
     _bars(axes, rows, ensembles={run.name})

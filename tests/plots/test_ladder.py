@@ -53,5 +53,13 @@ def test_members_stand_beside_their_ensemble(nine_runs, shown):
     assert "weight 0.500" in plot.alt
 
 
+def test_members_of_one_name_have_each_their_own_weight(nine_runs, shown):
+    lr, ensemble = nine_runs["lr"], nine_runs["ensemble-lr-lstm"]
+    members = [{"name": "lr", "path": "a", "weight": 0.7}, {"name": "lr", "path": "b", "weight": 0.3}]
+    seeds = type(ensemble)(ensemble.path, ensemble.record | {"members": members})
+    plot = shown(plots.ensemble_members(seeds, [lr, lr]))
+    assert len(bars(plot)) == 3 and "weight 0.700" in plot.alt and "weight 0.300" in plot.alt
+
+
 def test_no_ensemble(nine_runs, shown):
     assert "no ensemble" in shown(plots.ensemble_members(None, nine_runs)).alt
