@@ -108,6 +108,8 @@ def _draw(ax: Axes, rows: pd.DataFrame, column: str, unbeaten: list[int], number
     ax.set_xscale("log")
     ax.margins(x=0.12, y=0.12)
     plain_log(ax.xaxis)
+    if known[column].min() < 1:  # 0.2 is read more easily than 200m
+        ax.xaxis.set_major_formatter("{x:g}")
 
 
 def _handle(part: str) -> Line2D:
