@@ -44,8 +44,6 @@ def why_not(rung: Rung, *, level: str, modalities: tuple[str, ...]) -> str | Non
     if isinstance(rung, Ensemble):
         reasons = [why_not(find(name), level=level, modalities=modalities) for name in rung.members]
         return next((reason for reason in reasons if reason), None)
-    if rung.encoder == "kernel" and level == "frame":
-        return "it compares one vector a video, and this data set holds frames"
     if rung.encoder not in ("none", "dense", "hidden", "kernel") and level == "video":
         return "it reads frames, and this data set holds one vector a video"
     if (rung.pooling not in ("last", "mean") or rung.classifier == "class_attention") and level == "video":

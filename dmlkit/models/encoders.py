@@ -19,9 +19,11 @@ import keras
 
 from dmlkit.models import temporal
 from dmlkit.models.frames import LastFrame
+from dmlkit.models.inputs import BesideFrames
 from dmlkit.models.kernels import Nearness
 from dmlkit.models.paper_gru import paper_gru_layer
 from dmlkit.models.peephole import peephole_lstm_layer
+from dmlkit.models.poolings import MeanPooling
 from dmlkit.models.recurrent import GRU, LSTM
 from dmlkit.models.sru import sru_layer
 from dmlkit.models.stacks import (
@@ -88,13 +90,18 @@ def hidden(frames, num_frames, *, units, layers, dropout, name):
 
 
 def kernel(frames, num_frames, *, units, layers, dropout, name):
-    """How near each frame (or the video's features) is to each of `units` centres; see `dmlkit.models.kernels`.
+    """How near the mean over the frames (or the video's features) is to each of `units` centres; see `kernels`.
+
+    It is one answer a video, and stands beside every frame.
 
     Differs from the paper: it has none. Under a logistic classifier whose weights are solved for, kernel ridge
     regression (`dmlkit.training.solving`).
     """
-    states = Nearness(units, name=name)(frames)
-    return Encoded(states, _last_of(states, num_frames, name=name))
+    if num_frames is None:
+        near = Nearness(units, name=name)(frames)
+        return Encoded(near, near)
+    near = Nearness(units, name=name)(MeanPooling(name=f"{name}_mean")(frames, num_frames))
+    return Encoded(BesideFrames(dtype="float32", name=f"{name}_beside_frames")(near, frames), near)
 
 
 def temporal_convolutions(frames, num_frames, *, units, layers, dropout, name):

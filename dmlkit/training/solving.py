@@ -45,9 +45,9 @@ def solve(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> f
     """Set a kernel machine's centres and last layer by training videos.
 
     Args:
-        model: A model of `build` with encoder `kernel` and classifier `logistic`, at video level.
-        examples: Batches of the training part; as many videos are read as there are centres. Where there are more
-            centres, the others count for nothing.
+        model: A model of `build` with encoder `kernel` and classifier `logistic`.
+        examples: Batches of the training part, which are gone through twice; as many videos are read as there are
+            centres. Where there are more centres, the others count for nothing.
         ridge: λ.
 
     Returns:
@@ -59,12 +59,12 @@ def solve(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> f
     """
     kernel, last = _layers(model)
     before = keras.Model(model.input, kernel.input)
-    batches = _first(examples, kernel.num_centres, names=list(model.input))
-    for inputs, _ in batches:  # for the running statistics of what normalizes
-        before(inputs, training=True)
-    videos = np.concatenate([np.asarray(before(inputs, training=False)) for inputs, _ in batches])
-    videos = videos.astype(np.float32)[: kernel.num_centres]
-    labels = np.concatenate([labels for _, labels in batches]).astype(np.float32)[: len(videos)]
+    for _ in _read(examples, before, training=True, videos=kernel.num_centres):
+        pass  # for the running statistics of what normalizes
+    read = list(_read(examples, before, training=False, videos=kernel.num_centres))
+    videos, labels = (
+        np.concatenate(arrays)[: kernel.num_centres].astype(np.float32) for arrays in zip(*read, strict=True)
+    )
 
     centres = np.zeros(kernel.centres.shape, np.float32)
     centres[: len(videos)] = videos
@@ -92,20 +92,20 @@ def _layers(model):
     kernels = [layer for layer in model.layers if isinstance(layer, Nearness)]
     last = model.layers[-1]
     fits = len(kernels) == 1 and isinstance(last, keras.layers.Dense) and len(model.output.shape) == 2
-    if not fits or last.kernel.shape[0] != kernels[0].num_centres or "num_frames" in model.input:
+    if not fits or last.kernel.shape[0] != kernels[0].num_centres:
         raise UsageError(
             "A ridge solves the last layer of a model of the encoder 'kernel' and the classifier 'logistic', of one "
-            "copy, at video level. For other models leave it at 0."
+            "copy. For other models leave it at 0."
         )
     return kernels[0], last
 
 
-def _first(examples, videos, *, names):
-    """As many batches as hold so many videos, as (inputs, labels)."""
-    batches, read = [], 0
+def _read(examples, before, *, training, videos):
+    """What the kernel is given of the first so many videos, and their labels, batch by batch."""
+    read = 0
     for batch in examples:
-        batches.append(({name: batch[name] for name in names}, batch["labels"]))
+        given = before({name: batch[name] for name in before.input}, training=training)
+        yield np.asarray(given), np.asarray(batch["labels"], bool)
         read += len(batch["labels"])
         if read >= videos:
-            break
-    return batches
+            return

@@ -8,7 +8,7 @@ import pytest
 
 import dmlkit
 from dmlkit.errors import UsageError
-from dmlkit.experiments import Experiment, find
+from dmlkit.experiments import find
 from dmlkit.models import build
 from dmlkit.models.kernels import Nearness
 from dmlkit.profiles import SMOKE
@@ -27,9 +27,8 @@ def _examples(videos):
 
 
 def _batches(features, labels):
-    for start in range(0, len(features), 8):
-        part = slice(start, start + 8)
-        yield {"ids": ["a"] * len(features[part]), "rgb": features[part], "labels": labels[part]}
+    parts = [slice(start, start + 8) for start in range(0, len(features), 8)]
+    return [{"ids": ["a"] * 8, "rgb": features[part], "labels": labels[part]} for part in parts]
 
 
 def _machine(**parts):
@@ -68,7 +67,7 @@ def test_centres_are_the_videos_as_they_are_normalized():
 
 
 @pytest.mark.parametrize(
-    "parts", [{"encoder": "hidden"}, {"copies": 2}, {"classifier": "mixture_of_experts"}, {"level": "frame"}]
+    "parts", [{"encoder": "hidden"}, {"copies": 2}, {"classifier": "mixture_of_experts"}]
 )
 def test_what_cannot_be_solved_for_is_refused(parts):
     model = build(
@@ -98,7 +97,17 @@ def test_a_kernel_machine_is_trained_as_any_rung_is(generated, tmp_path):
     assert run.gap > other.gap + 0.05, "one epoch of descent on random centres is no match for the solution"
 
 
-def test_the_kernel_is_for_one_vector_a_video():
-    rung = Experiment(name="k", title="K", chapter="beyond", encoder="kernel")
-    assert dmlkit.experiments.why_not(rung, level="video", modalities=("rgb",)) is None
-    assert "one vector a video" in dmlkit.experiments.why_not(rung, level="frame", modalities=("rgb",))
+def test_of_frames_it_is_their_mean_that_is_compared():
+    rng = np.random.default_rng(0)
+    frames, num_frames = (
+        rng.normal(size=(30, 4, SIZE)).astype(np.float32),
+        rng.integers(1, 5, 30).astype(np.int32),
+    )
+    labels = rng.integers(0, 2, (30, 3)).astype(np.float32)
+    means = np.stack([video[:length].mean(0) for video, length in zip(frames, num_frames, strict=True)])
+    of_frames = build(features={"rgb": (SIZE, "float")}, level="frame", num_classes=3, units=30, **KERNEL)
+    of_means = _machine(units=30)
+    solve(of_frames, [{"rgb": frames, "num_frames": num_frames, "labels": labels}], ridge=RIDGE)
+    solve(of_means, [{"rgb": means, "labels": labels}], ridge=RIDGE)
+    scores = np.asarray(of_frames({"rgb": frames, "num_frames": num_frames}))
+    np.testing.assert_allclose(scores, np.asarray(of_means({"rgb": means})), atol=1e-3)
