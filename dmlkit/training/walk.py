@@ -211,8 +211,6 @@ class Walk:
                 for each, own in self._below(rung, seed)
                 for mark in self._marks_taken(each, self._mark(each, own), rung.takes)
             ]
-            if len(members) < 2:
-                raise UsageError(f"{rung.name} is an ensemble of one run. It needs at least two runs.")
             return ensemble_mark(rung.name, members, by=rung.by)
         return training_mark(
             rung,
