@@ -7,7 +7,7 @@ padded numpy batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter
     shards                                     files: list, count, peek
     framing                                    TFRecord: a file       →  records, faults and all
     wire, messages                             protobuf, by hand and by its library
-    frames, videos, labels                     records                →  arrays of a batch
+    frames, videos, labels, texts              records                →  arrays of a batch
     frame_choice                               which frames of a video
     order                                      shards side by side, shuffling
     batches                                    all of it together, and the way into `fit`

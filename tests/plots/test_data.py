@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
 from dmlkit import plots
+from dmlkit.data import open_dataset
 from dmlkit.plots.data import Survey
 
 
@@ -56,3 +58,15 @@ def test_the_video_is_of_the_kind_that_is_asked_for(data, batch):
     batch = batch | {"labels": np.eye(8, 10, dtype=np.float32)}
     assert "v4" in plots.video(batch, data, kind="order").alt
     assert "v0" in plots.video(batch, data, kind="of no such kind").alt
+
+
+@pytest.mark.parametrize("level", ["", "video"])
+def test_a_text_is_counted_and_its_hashes_are_no_frames(with_texts, level, shown):
+    data = open_dataset(with_texts / level)
+    batch = next(iter(data.batches("validate", batch_size=8)))
+    plot = shown(plots.video(batch, data, split="validate"))
+    words = int((batch["text"][0] > 0).sum())
+    assert f"The text holds {words} different words." in plot.alt
+    drawn = [ax.get_ylabel().split("\n")[0] for ax in plot.figure.axes]
+    assert [name for name in drawn if name != "planted"] == ["rgb", "audio"]
+    assert "text (words, hashed to 512 places)" in plots.data_note(data)

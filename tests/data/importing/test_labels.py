@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from dmlkit.data import import_features, open_dataset
+from dmlkit.data.framing import read_records
+from dmlkit.data.messages import SequenceExample
 from dmlkit.errors import DataError, UsageError
 
 ALL = "abcdefghij"
@@ -202,3 +204,60 @@ def test_ids_of_the_table_that_have_no_video_are_told(tmp_path, clips):
     labels = table(tmp_path, *every(["0"]), "x1,0", "x2,0")
     done = import_features(clips, tmp_path / "out", labels=labels, **HALVES)
     assert any("labels.csv names 2 videos not there: x1, x2." in note for note in done.notes)
+
+
+def texts_of(folder):
+    """Video → the texts in its record."""
+    records = [
+        record
+        for shards in open_dataset(folder).splits.values()
+        for each in shards
+        for record in read_records(each)
+    ]
+    contexts = [SequenceExample.FromString(record).context.feature for record in records]
+    return {
+        each["id"].bytes_list.value[0].decode(): [text.decode() for text in each["text"].bytes_list.value]
+        for each in contexts
+    }
+
+
+def test_texts_of_the_table_are_a_modality(tmp_path, clips, read_back):
+    rows = [
+        'a,0,"Cats, my cats"',
+        "a,1,pets",
+        "a,2,pets",
+        "b,1, ",
+        *(f"{name},0,Häuser" for name in "cdefghij"),
+    ]
+    labels = table(tmp_path, *rows, header="id,labels,text")
+    done = import_features(clips, tmp_path / "out", labels=labels, **HALVES)
+    dataset = open_dataset(done.folder)
+    assert {name: each.coding for name, each in dataset.features.items()} == {"rgb": "byte", "text": "text"}
+    assert any(note.startswith("Texts of 9 videos are the modality text") for note in done.notes)
+    others = {name: ["Häuser"] for name in "cdefghij"}
+    assert texts_of(done.folder) == {"a": ["Cats, my cats", "pets"], "b": [], **others}
+    batch = next(iter(dataset.batches("train", batch_size=10)))
+    assert batch["text"].shape == (len(batch["id"]), dataset.features["text"].size)
+
+
+def test_a_table_of_texts_alone_leaves_the_rest_to_the_sources(tmp_path, clips):
+    labels = table(tmp_path, *every(["cats"]), header="id,text")
+    done = import_features(clips, tmp_path / "out", labels=labels, split="test=1", num_classes=3)
+    dataset = open_dataset(done.folder)
+    assert dataset.num_videos("test") == 10 and "text" in dataset.features
+    assert all(texts == ["cats"] for texts in texts_of(done.folder).values())
+
+
+def test_other_columns_are_no_texts(tmp_path, clips):
+    labels = table(tmp_path, *[f"{row},x" for row in every(["0"])], header="id,labels,title")
+    import_features(clips, tmp_path / "out", labels=labels, **HALVES)
+    assert list(open_dataset(tmp_path / "out").features) == ["rgb"]
+
+
+def test_texts_beside_a_modality_of_their_name_are_refused(tmp_path, clips):
+    (tmp_path / "both").mkdir()
+    clips.rename(tmp_path / "both" / "text")
+    labels = table(tmp_path, *every(["0,cats"]), header="id,labels,text")
+    with pytest.raises(DataError, match=r"a modality text, and .*labels\.csv.*--modalities"):
+        import_features(tmp_path / "both", tmp_path / "out", labels=labels, **HALVES)
+    assert not (tmp_path / "out").exists()
