@@ -207,8 +207,20 @@ AUDIOSET_BEST = Profile(
     warm_up=0.1,
     mixup=0.4,
 )
+AUDIOSET_KERNEL = Profile(
+    name="audioset-kernel",
+    purpose="kernel ridge regression on the means of up to 16,000 clips of frames, solved for",
+    units=16_000,
+    layers=1,
+    batch_size=128,
+    epochs=1,
+    patience=1,
+    ridge=0.05,
+)
 
-RECIPES: dict[str, Profile] = {profile.name: profile for profile in (YT8M_BEST, YT8M_KERNEL, AUDIOSET_BEST)}
+RECIPES: dict[str, Profile] = {
+    profile.name: profile for profile in (YT8M_BEST, YT8M_KERNEL, AUDIOSET_BEST, AUDIOSET_KERNEL)
+}
 """The profiles of single experiments, which carry them as `Experiment.recipe`; a ladder is not compared under them."""
 
 

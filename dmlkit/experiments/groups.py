@@ -10,6 +10,7 @@ from dmlkit.experiments.finding import EXPERIMENTS, find, ladder_for, why_not
 from dmlkit.experiments.rung import Ensemble, Rung
 from dmlkit.experiments.tricks import CHECKPOINTS, ablations
 
+FUSIONS = {"frame": ("bi-gru-projection-loose",), "video": ("hidden-projection-loose",)}
 POOLINGS = (
     "netvlad",
     "netvlad-gated",
@@ -37,7 +38,10 @@ BEFORE = {
     "hidden-concat": "lr",
     "hidden-shared-space": "hidden-concat",
     "hidden-projection": "hidden-concat",
-    # Beyond: a pooling of bare frames stands against their mean, a gated one against the gated NetVLAD.
+    # Beyond: a fusion that is made to work stands against the concatenation too.
+    "bi-gru-projection-loose": "bi-gru-concat",
+    "hidden-projection-loose": "hidden-concat",
+    # A pooling of bare frames stands against their mean, a gated one against the gated NetVLAD.
     "netvlad": "lr",
     "netrvlad-gated": "netvlad-gated",
     "netfv-gated": "netvlad-gated",
@@ -55,6 +59,7 @@ BEFORE = {
     "class-attention": "lr",
     "yt8m-best": "hidden-concat",
     "yt8m-kernel": "lr",
+    "audioset-kernel": "lr",
     "audioset-best": "class-attention",
 }
 
@@ -80,6 +85,7 @@ def _level(rung: Rung) -> str:
 
 # Group → its rungs, from the level of the data.
 GROUPS: dict[str, Callable[[str], list[Rung]]] = {
+    "fusions": lambda level: [find(name) for name in FUSIONS[level]],  # how modalities meet
     "poolings": _named(*POOLINGS),  # how a video's frames become one vector
     "encoders": _named(*ENCODERS),  # what reads the frames in their order
     "classifiers": _named(*CLASSIFIERS),  # what makes scores of a vector

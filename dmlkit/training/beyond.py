@@ -25,6 +25,7 @@ OF_BEST = "ensemble-of-best"
 EXTRA = ("beside", "recipe", "ensemble")
 # Group of rungs → what each of them is called in a table of all.
 PARTS = {
+    "fusions": "fusion",
     "poolings": "pooling",
     "encoders": "encoder",
     "classifiers": "classifier",
