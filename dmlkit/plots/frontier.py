@@ -15,6 +15,7 @@ from dmlkit.plots.plot import Plot, canvas, nothing, plain_log, shorten, styled
 PLACES = {
     "ladder": 0,
     "beside": 6,
+    "fusion": 8,
     "pooling": 1,
     "encoder": 2,
     "classifier": 3,
