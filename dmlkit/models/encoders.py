@@ -100,7 +100,10 @@ def kernel(frames, num_frames, *, units, layers, dropout, name):
     if num_frames is None:
         near = Nearness(units, name=name)(frames)
         return Encoded(near, near)
-    near = Nearness(units, name=name)(MeanPooling(name=f"{name}_mean")(frames, num_frames))
+    mean = MeanPooling(name=f"{name}_mean")(frames, num_frames)
+    # Normalized anew: a mean is the shorter the more its frames differ, and all would be near to those in the middle.
+    mean = keras.layers.LayerNormalization(center=False, scale=False, name=f"{name}_normalization")(mean)
+    near = Nearness(units, name=name)(mean)
     return Encoded(BesideFrames(dtype="float32", name=f"{name}_beside_frames")(near, frames), near)
 
 

@@ -32,7 +32,8 @@ def test_each_rung_is_in_one_group_of_one_level_at_least():
 
 def test_recipes_are_those_made_for_the_level():
     assert "yt8m-best" in beyond_for("video", "recipes") and "yt8m-best" not in beyond_for("frame")
-    assert "audioset-best" in beyond_for("frame", "recipes") and "audioset-best" not in beyond_for("video")
+    for name in ("audioset-best", "audioset-kernel", "audioset-ensemble"):
+        assert name in beyond_for("frame", "recipes") and name not in beyond_for("video")
 
 
 def test_groups_are_named_in_any_number_and_a_miss_is_told():

@@ -13,7 +13,12 @@ from dmlkit.models import FRAME_CLASSIFIERS, VIDEO_ENCODERS
 from dmlkit.profiles import PROFILES, RECIPES, SMOKE
 
 QUICK = ("netfv-gated", "class-attention", "chaining")
-RECIPE_OF = {"yt8m-best": "video", "yt8m-kernel": "video", "audioset-best": "frame"}
+RECIPE_OF = {
+    "yt8m-best": "video",
+    "yt8m-kernel": "video",
+    "audioset-best": "frame",
+    "audioset-kernel": "frame",
+}
 SINGLE = {name: rung for name, rung in BEYOND.items() if isinstance(rung, Experiment)}
 
 

@@ -106,6 +106,7 @@ def test_of_frames_it_is_their_mean_that_is_compared():
     labels = rng.integers(0, 2, (30, 3)).astype(np.float32)
     means = np.stack([video[:length].mean(0) for video, length in zip(frames, num_frames, strict=True)])
     of_frames = build(features={"rgb": (SIZE, "float")}, level="frame", num_classes=3, units=30, **KERNEL)
+    means = (means - means.mean(-1, keepdims=True)) / np.sqrt(means.var(-1, keepdims=True) + 1e-3)
     of_means = _machine(units=30)
     solve(of_frames, [{"rgb": frames, "num_frames": num_frames, "labels": labels}], ridge=RIDGE)
     solve(of_means, [{"rgb": means, "labels": labels}], ridge=RIDGE)
