@@ -80,7 +80,8 @@ def _has_recipe(rung: Rung) -> bool:
 
 
 def _level(rung: Rung) -> str:
-    if rung.name == "audioset-kernel":  # It serves one vector a video too, but its settings are for means of frames.
+    # It serves one vector a video too, but its settings are for means of frames.
+    if rung.name == "audioset-kernel":
         return "frame"
     return "frame" if why_not(rung, level="video", modalities=("rgb", "audio")) else "video"
 
