@@ -75,7 +75,7 @@ BEYOND: dict[str, Rung] = by_name(
         name="audioset-ensemble",
         title="Class-wise attention and kernel",
         members=("audioset-best", "audioset-kernel"),
-        by="stacking",
+        by="found",
         chapter="beyond",
     ),
     # The paper's projections failed. A λ of 1 lets both modalities say only what they share; a hundredth does not.
