@@ -82,7 +82,8 @@ class Climb:
                 "examples": done.epoch * self.videos,
                 "loss": done.loss,
                 "tuning_gap": gap,
-                "learning_rate": float(self.learning.optimizer.learning_rate),
+                # What is solved for has none.
+                "learning_rate": 0.0 if self.profile.ridge else float(self.learning.optimizer.learning_rate),
                 "seconds": round(time.monotonic() - since, 3),
             }
             done.history.append(row)
@@ -121,6 +122,9 @@ class Climb:
             on_fault=self.skipped,
             balance=self.profile.class_balance,
         )
+        if self.profile.ridge:
+            done.loss = solve(self.model, examples, ridge=self.profile.ridge)
+            return
         bar = self.show.callbacks(
             title=self.title,
             epoch=done.epoch,
@@ -128,9 +132,6 @@ class Climb:
             batches=self.batches,
             done=done.batches,
         )
-        if self.profile.ridge:
-            done.loss = solve(self.model, examples, ridge=self.profile.ridge)
-            return
         # A training that was killed between the last batch and the tuning part has nothing left to fit.
         if done.batches < self.batches:
             self.team.fit(self.learning, examples, done, batches=self.batches, callbacks=[saver, *bar])

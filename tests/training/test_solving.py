@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.errors import UsageError
+from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import find
 from dmlkit.models import build
 from dmlkit.models.kernels import Nearness
 from dmlkit.profiles import SMOKE
-from dmlkit.training.solving import leave_to_solving, solve
+from dmlkit.training.solving import leave_to_solving, solve, solve_in_place
 from dmlkit.training.workers.refusing import OneDeviceError
 
 SIZE, RIDGE = 6, 0.01
@@ -112,3 +112,34 @@ def test_of_frames_it_is_their_mean_that_is_compared():
     solve(of_means, [{"rgb": means, "labels": labels}], ridge=RIDGE)
     scores = np.asarray(of_frames({"rgb": frames, "num_frames": num_frames}))
     np.testing.assert_allclose(scores, np.asarray(of_means({"rgb": means})), atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 512, 1100], ids=["one", "a whole block", "blocks and a rest"])
+def test_a_system_is_solved_in_place(size):
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(size, size))
+    matrix, right = half @ half.T / size + 0.1 * np.eye(size), rng.normal(size=(size, 3))
+    expected = np.linalg.solve(matrix, right)
+    solve_in_place(matrix, right)
+    np.testing.assert_allclose(right, expected, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("ridge", [-1.5, np.nan], ids=["not positive definite", "no number"])
+def test_a_system_without_a_solution_is_told_with_its_ridge(ridge):
+    features, labels = _examples(16)
+    with pytest.raises(DataError, match=f"system of 16 videos .* under ridge={ridge}"):
+        solve(_machine(units=16), _batches(features, labels), ridge=ridge)
+
+
+def test_a_kernel_machine_knows_no_rate_and_opens_no_bar(generated, tmp_path, capsys):
+    profile = replace(SMOKE, units=16, epochs=1, patience=1, ridge=0.005)
+    run = dmlkit.train(
+        replace(find("yt8m-kernel"), recipe=None),
+        data=generated / "video",
+        out=tmp_path / "run",
+        profile=profile,
+        progress="bars",
+    )
+    assert list(run.history["learning_rate"]) == [0.0]
+    said = capsys.readouterr()
+    assert "batch/s" not in said.err and "epoch  1/1" in said.out + said.err
