@@ -44,7 +44,8 @@ class Profile:
         teaching: Share of the labels that is the teachers' scores, where there are teachers.
         checkpoints: Of how many moments of the training the models are kept as runs of their own: the ends of the last
             cycles where the rate is cyclic, else of the last epochs; 0 for none.
-        ridge: λ, by which a kernel machine is solved for in closed form; 0 where the optimiser trains the model.
+        ridge: λ, by which a kernel machine is solved for in closed form; 0 where the optimiser trains the model. What
+            belongs to its steps (`OF_STEPS`) must be 0 beside it.
         max_frames, frame_choice: Frames of a video that are read.
         frame_share: How many of those a training shows, drawn anew each epoch; scoring reads all of them.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the parts; None for no cap.
@@ -244,6 +245,7 @@ RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
         ("max_frames", "max_train_videos", "max_tuning_videos", "max_validate_videos"),
     ),
     ("above 0", lambda value: 0 < value < math.inf, ("learning_rate", "clip_norm", "converged_after")),
+    ("two numbers above 0", lambda two: all(0 < value < math.inf for value in two), ("decay_examples",)),
     ("at least 0", lambda value: 0 <= value < math.inf, ("mixup", "checkpoints", "ridge")),
     ("above 0 and at most 1", lambda value: 0 < value <= 1, ("decay", "frame_share")),
     ("at least 0 and at most 1", lambda value: 0 <= value <= 1, ("teaching", "class_balance")),
@@ -254,12 +256,15 @@ RANGES: tuple[tuple[str, Callable[[float], bool], tuple[str, ...]], ...] = (
     ),
 )
 
+# What happens in the optimiser's steps alone, of which a solution has none.
+OF_STEPS = ("label_smoothing", "mixup", "modality_dropout", "ema")
+
 
 def positive(profile: Profile) -> Profile:
     """The profile itself, if its numbers and names make sense.
 
     Raises:
-        UsageError: A size, rate or count is out of its range, or a name unknown.
+        UsageError: A size, rate or count is out of its range, a name unknown, or two that do not go together.
     """
     for name, choices in CHOICES.items():
         choose(dict.fromkeys(choices), getattr(profile, name), what=name.replace("_", " "))
@@ -274,6 +279,12 @@ def positive(profile: Profile) -> Profile:
             "The profile's cycles belong to the schedule 'cyclic', and each takes an epoch or more. "
             f"Received: cycles={profile.cycles}, schedule={profile.schedule!r}, epochs={profile.epochs}."
         )
+    for name in OF_STEPS:
+        if profile.ridge and (value := getattr(profile, name)):
+            raise UsageError(
+                f"With a ridge the model is solved for, in no steps that {name} could change. Leave one of them at 0. "
+                f"Received: ridge={profile.ridge}, {name}={value}."
+            )
     # A training that stops early is not to leave fewer than an ensemble counts on.
     waits = min(profile.epochs, profile.patience + 1)
     surely = min(epoch for epoch in profile.moments if epoch >= waits)

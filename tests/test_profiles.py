@@ -23,8 +23,8 @@ def test_the_names_are_those_of_the_tables():
 def test_every_field_is_checked():
     checked = [*CHOICES, *(name for _, _, names in RANGES for name in names)]
     assert len(checked) == len(set(checked))
-    # An amount may be a share or a count; the other two are words for people.
-    assert {field.name for field in fields(Profile)} - set(checked) == {"name", "purpose", "decay_examples"}
+    # Words for people.
+    assert {field.name for field in fields(Profile)} - set(checked) == {"name", "purpose"}
     for profile in (PROFILES | RECIPES).values():
         assert positive(profile) is profile
 
@@ -44,6 +44,9 @@ def test_every_field_is_checked():
         ({"schedule": "cyclic", "cycles": 3}, "takes an epoch or more. Received: cycles=3"),
         ({"checkpoints": 3}, "only 2 models could be kept"),
         ({"epochs": 9, "checkpoints": 4}, "may end after 3 epochs"),
+        ({"decay_examples": (0.5, float("nan"))}, "decay_examples must be two numbers above 0"),
+        ({"ridge": 0.1, "ema": 0.9}, "no steps that ema could change.*Received: ridge=0.1, ema=0.9"),
+        ({"ridge": 0.1, "mixup": 0.4, "ema": 0.9}, "no steps that mixup could change"),
     ],
 )
 def test_what_makes_no_sense_is_named(settings, says):

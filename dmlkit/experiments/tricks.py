@@ -28,16 +28,20 @@ class Trick:
         title: Name for people, behind the base's.
         changes: Fields of `Profile` and their values.
         teachers: Level of the data → the names of rungs that teach.
+        levels: Of the data that it can change anything for.
     """
 
     title: str
     changes: Mapping[str, object] = field(default_factory=dict)
     teachers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    levels: tuple[str, ...] = ("frame", "video")
 
 
 TRICKS: dict[str, Trick] = {
     # Half, so that it means the same for 20 frames as for 300; frames drawn this way stay in their order of time.
-    "random-frames": Trick(title="half of the frames, drawn anew each epoch", changes={"frame_share": 0.5}),
+    "random-frames": Trick(
+        title="half of the frames, drawn anew each epoch", changes={"frame_share": 0.5}, levels=("frame",)
+    ),
     "modality-dropout": Trick(title="modality dropout", changes={"modality_dropout": 0.2}),
     "label-smoothing": Trick(title="label smoothing", changes={"label_smoothing": 0.1}),
     "mixup": Trick(title="mixup", changes={"mixup": 0.4}),
@@ -82,6 +86,9 @@ def ablations(level: str) -> dict[str, Experiment]:
 
     Args:
         level: `"frame"` or `"video"`.
+
+    Raises:
+        UsageError: An unknown level.
     """
     base = choose(BASES, level, what="level")
     rungs = [
@@ -95,5 +102,6 @@ def ablations(level: str) -> dict[str, Experiment]:
             paper_gap=None,
         )
         for name, trick in TRICKS.items()
+        if level in trick.levels
     ]
     return {rung.name: rung for rung in rungs}

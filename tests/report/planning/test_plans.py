@@ -149,7 +149,7 @@ def test_what_is_beyond_is_trained_where_it_is_asked_for_and_its_teachers_and_ba
     assert {"lr", "mixture-of-experts", "hidden-concat", "experts-gated", "hidden-concat-distilled"} < set(
         rungs
     )
-    assert not {"netvlad", "transformer", "attention-mixup", "hidden-concat-random-frames"} & set(rungs)
+    assert not {"netvlad", "transformer", "attention-mixup"} & set(rungs)
 
 
 def test_the_ensemble_of_all_has_what_is_there_by_then(generated, tmp_path):
