@@ -20,6 +20,7 @@ UNTRAINED = (
     "none of these rungs is trained here, or none applies to these data. The report's command with --beyond trains "
     "those that do (recipes: with -p recipes true)."
 )
+ALONE = "what these rungs stand against is not trained here, or was scored on other videos."
 
 
 class Step(NamedTuple):
@@ -56,12 +57,12 @@ def steps(runs, dataset=None, *, against=None, title: str = "What each step buys
         title: Over the figure.
     """
     bases, runs = parted(runs, against)
-    if not bases or not runs:
+    if not runs:
         few = "a step needs two rungs, and fewer have been trained."
         return nothing(few if against is None else UNTRAINED, title=title)
-    taken, left_out = steps_of(runs, bases)
+    taken, left_out = steps_of(runs, bases, fixed=against is not None)
     if not taken:
-        return nothing("the rungs were scored on different videos.", title=title)
+        return nothing(ALONE, title=title)
     source = dataset or runs[0]
     figure, (axes,) = canvas(height=1.35 + 0.52 * len(taken), title=headed(title, source))
     _draw(axes, taken)
@@ -75,23 +76,29 @@ def parted(runs, against=None) -> tuple[list, list]:
         runs, against: As for `steps`.
     """
     runs = as_runs(runs)
+    if against is None:
+        return runs[:1], runs[1:]
     names = {run.name for run in runs}
-    ground = [run for run in as_runs(against) if run.name not in names]
-    return (ground, runs) if ground else (runs[:1], runs[1:])
+    return [run for run in as_runs(against) if run.name not in names], runs
 
 
-def steps_of(runs: list, bases: list) -> tuple[list[Step], list]:
-    """The steps of runs, and those of the runs that were scored on other videos.
+def steps_of(runs: list, bases: list, *, fixed: bool) -> tuple[list[Step], list]:
+    """The steps of runs, and those of the runs that have none: what they stand against is not there.
 
     Args:
-        runs: Each is held against one of `bases`, or one of the runs before it.
-        bases: At least one; the first one's videos are those that count.
+        runs: At least one; each is held against one of `bases`, or one of the runs before it.
+        bases: The first one's videos, or the first run's, are those that count.
+        fixed: Whether a known rung stands against those below it only, and never against the run before it.
     """
-    first = bases[0].predictions
+    first = [*bases, *runs][0].predictions
     top = {id(run): _top(run, first) for run in (*bases, *runs)}
     scored = [run for run in (*bases, *runs) if top[id(run)] is not None]
     own = {id(run) for run in runs}
-    pairs = [(run, _before(run, scored[:place])) for place, run in enumerate(scored) if id(run) in own]
+    pairs = [
+        (run, before)
+        for place, run in enumerate(scored)
+        if id(run) in own and (before := _before(run, scored[:place], fixed=fixed))
+    ]
     used = {id(run): top[id(run)] for pair in pairs for run in pair}
     if not used:
         return [], runs
@@ -107,7 +114,8 @@ def steps_of(runs: list, bases: list) -> tuple[list[Step], list]:
         )
         for run, before in pairs
     ]
-    return taken, [run for run in runs if top[id(run)] is None]
+    stepped = {id(step.run) for step in taken}
+    return taken, [run for run in runs if id(run) not in stepped]
 
 
 def _top(run, first) -> TopPairs | None:
@@ -118,16 +126,18 @@ def _top(run, first) -> TopPairs | None:
     return top_pairs(turned.scores, turned.labels)
 
 
-def _before(run, earlier: list):
-    """The run among the earlier ones that this one builds on."""
+def _before(run, earlier: list, *, fixed: bool):
+    """The run among the earlier ones that this one builds on; None where there is none."""
     by_name = {each.name: each for each in earlier}
     members = [by_name[each["name"]] for each in run.record.get("members", ()) if each["name"] in by_name]
     if members:
         return max(members, key=lambda each: each.gap)
-    name = below(run.name)
+    name = first = below(run.name)
     while name and name not in by_name:
         name = below(name)
-    return by_name[name] if name else earlier[-1]
+    if name:
+        return by_name[name]
+    return earlier[-1] if earlier and not (fixed and first) else None
 
 
 def _draw(axes: Axes, taken: list[Step]) -> None:
@@ -142,14 +152,17 @@ def _draw(axes: Axes, taken: list[Step]) -> None:
             step.difference, place, "o", markersize=8, color=COLOR if step.told else "white",
             markeredgecolor=COLOR, markeredgewidth=1.6,
         )  # fmt: skip
-        axes.text(
-            max(ends) + 0.06 * span, place, f"{step.difference:+.4f}".replace("-", "−"), va="center",
-            weight="bold" if step.told else "normal",
-        )  # fmt: skip
+        # In numbers too: beside a wide step a narrow interval hides behind its mark.
+        low, high = (f"{end:+.4f}" for end in step.interval)
+        for text, up, look in (
+            (f"{step.difference:+.4f}", 0.16, {"weight": "bold" if step.told else "normal"}),
+            (f"{low} to {high}", -0.22, {"size": 8}),
+        ):
+            axes.text(max(ends) + 0.06 * span, place - up, text.replace("-", "−"), va="center", **look)
     for here, there in pairwise(places):
         axes.axhline((here + there) / 2, color="#EEEEEE", linewidth=0.7)
     axes.set_yticks(places, [_label(step) for step in taken])
-    axes.set_xlim(min(ends) - 0.05 * span, max(ends) + 0.22 * span)
+    axes.set_xlim(min(ends) - 0.05 * span, max(ends) + 0.4 * span)
     axes.set_ylim(len(taken) - 0.5, -0.5)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
@@ -166,15 +179,19 @@ def _label(step: Step) -> str:
     )
 
 
+def say_left_out(runs: list) -> str:
+    """Which rungs have no step, and why."""
+    return (
+        "Left out, for what they stand against is not here, or was scored on other videos: "
+        f"{', '.join(run.title for run in runs)}."
+    )
+
+
 def _in_words(title: str, taken: list[Step], left_out: list) -> str:
     said = "; ".join(
         f"{step.run.title} against {step.before.title} {step.difference:+.4f} ({step.interval.low:+.4f} to "
         f"{step.interval.high:+.4f}, {'0 excluded' if step.told else '0 within'})"
         for step in taken
     )
-    missing = (
-        f" Scored on other videos, and so left out: {', '.join(run.title for run in left_out)}."
-        if left_out
-        else ""
-    )
+    missing = f" {say_left_out(left_out)}" if left_out else ""
     return f"{title}. Differences in GAP@20 with paired 95 % intervals: {said}.{missing}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dmlkit.plots.steps import Step, parted, steps_of
+from dmlkit.plots.steps import ALONE, Step, parted, say_left_out, steps_of
 from dmlkit.plots.words import Sentence
 from dmlkit.printable import shorten
 
@@ -19,10 +19,10 @@ def say_steps(runs, *, against=None) -> Sentence:
     """
     ground, runs = parted(runs, against)
     if not runs:
-        return Sentence("None of these rungs is here yet, so there is no step to tell of.")
-    taken, left_out = steps_of(runs, ground)
+        return Sentence("None of these rungs is here, so there is no step to tell of.")
+    taken, left_out = steps_of(runs, ground, fixed=against is not None)
     if not taken:
-        return Sentence("These rungs were scored on other videos than those they would stand against.")
+        return Sentence(f"There is no step to tell of: {ALONE}")
     gained = sorted((step for step in taken if step.interval.low > 0), key=lambda step: -step.difference)
     lost = sorted((step for step in taken if step.interval.high < 0), key=lambda step: step.difference)
     either = [step for step in taken if not step.told]
@@ -36,7 +36,7 @@ def say_steps(runs, *, against=None) -> Sentence:
     if len(taken) >= 20:
         said += f" Of {len(taken)} steps that change nothing, one in twenty would look told by chance."
     if left_out:
-        said += f" Scored on other videos, and so left out: {', '.join(run.title for run in left_out)}."
+        said += f" {say_left_out(left_out)}"
     return Sentence(said)
 
 

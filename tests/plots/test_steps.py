@@ -50,8 +50,11 @@ def test_what_the_interval_says_is_seen_without_colour(make_run):
     (better, told), (alike, not_told) = points(plot)
     assert told and not not_told and better > 0.1 > abs(alike)
     assert "0 excluded" in plot.alt and "0 within" in plot.alt
-    said = {text.get_text(): text.get_weight() for text in plot.figure.axes[0].texts}
-    assert list(said.values()) == ["bold", "normal"]
+    # Of each step the difference and, below it, its interval.
+    weights = [text.get_weight() for text in plot.figure.axes[0].texts]
+    assert weights == ["bold", "normal", "normal", "normal"]
+    for text in plot.figure.axes[0].texts[1::2]:
+        assert text.get_text().replace("−", "-") in plot.alt
 
 
 def test_where_the_rung_below_was_not_trained_the_nearest_below_it_serves(make_run):
@@ -82,8 +85,8 @@ def test_another_order_of_videos_is_the_same_step_and_other_videos_are_left_out(
         ids=np.char.add(other.ids, "x"), labels=other.labels, scores=other.scores
     )
     plot = shown(plots.steps(runs))
-    assert len(points(plot)) == 1 and "left out: bi-lstm" in plot.alt
-    assert "different videos" in shown(plots.steps([runs[0], runs[2]])).alt
+    assert len(points(plot)) == 1 and "Left out, " in plot.alt and "other videos: bi-lstm" in plot.alt
+    assert "scored on other videos" in shown(plots.steps([runs[0], runs[2]])).alt
 
 
 @pytest.mark.parametrize("names", [[], ["lr"]])
@@ -100,6 +103,19 @@ def test_what_runs_stand_against_has_no_line_of_its_own(make_run, shown):
     both = plots.steps(runs, against=ground | {"netvlad": runs["netvlad"]})
     assert labels(both) == labels(plot) and points(both) == points(plot)
     assert "--beyond" in shown(plots.steps({}, against=ground)).alt
+
+
+def test_what_a_rung_stands_against_is_never_just_another_one(make_run, shown):
+    alone = {"netvlad": make_run("netvlad")}
+    assert "what these rungs stand against is not trained here" in shown(plots.steps(alone, against={})).alt
+    # The mean of frames is missing for the one, not for the other; nor is the first told of as ground.
+    some = alone | {
+        "transformer": make_run("transformer", seed=1),
+        "netvlad-gated": make_run("netvlad-gated"),
+    }
+    plot = plots.steps(some, against=[make_run("attention", seed=2)])
+    assert labels(plot) == ["transformer\nagainst attention", "netvlad-gated\nagainst netvlad"]
+    assert plot.alt.endswith("scored on other videos: netvlad.")
 
 
 def test_a_trick_is_called_by_itself_and_stands_against_its_base(make_run):

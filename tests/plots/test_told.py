@@ -42,6 +42,14 @@ def test_many_are_cut_and_chance_is_told_of(base, make_run):
     assert sum(counts(said)[1:]) == 20 and "more)" in said and "one in twenty" in said
 
 
+def test_what_stands_against_nothing_is_named_and_not_called_missing(base, make_run):
+    alone = [make_run("netvlad")]
+    assert "not trained here" in plots.say_steps(alone, against={})
+    assert "None of these rungs" not in plots.say_steps(alone, against={})
+    said = plots.say_steps([*alone, make_run("netvlad-gated", seed=1)], against={})
+    assert said.startswith("Of 1 step, ") and said.endswith("scored on other videos: netvlad.")
+
+
 def test_nothing_trained(base):
     for none in ({}, None):
-        assert plots.say_steps(none, against=base).startswith("None of these rungs is here yet")
+        assert plots.say_steps(none, against=base).startswith("None of these rungs is here,")
