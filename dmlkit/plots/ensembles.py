@@ -151,14 +151,15 @@ def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Classes in com
     shares = table.to_numpy()
     highest = f"the {table.attrs.get('top_k', 20)} highest classes"
     apart = np.where(np.eye(len(table), dtype=bool), np.nan, shares)
-    low, high = np.nanmin(apart), np.nanmax(apart)
+    low = np.nanmin(apart)
+    high = max(np.nanmax(apart), low + 0.01)  # a scale needs two ends, and two members have one share
     figure, (axes,) = canvas(
-        width=4.6 + 0.62 * len(table), height=2.2 + 0.48 * len(table), title=headed(title, dataset)
+        width=4.6 + 0.62 * len(table), height=2.6 + 0.48 * len(table), title=headed(title, dataset)
     )
-    image = axes.imshow(apart, vmin=low, vmax=max(high, low + 1e-6), aspect="auto")
+    image = axes.imshow(apart, vmin=low, vmax=high, aspect="auto")
     axes.set_facecolor("#F2F2F2")  # of a run with itself nothing is drawn
     for place in np.ndindex(shares.shape):
-        bright = (shares[place] - low) / max(high - low, 1e-6)
+        bright = (shares[place] - low) / (high - low)
         one = place[0] == place[1]
         axes.text(
             place[1], place[0], "–" if one else f"{shares[place]:.2f}", ha="center", va="center", size=9.5,
@@ -171,7 +172,7 @@ def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Classes in com
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    figure.colorbar(image, ax=axes, label=f"share of {highest} in common", shrink=0.9)
+    figure.colorbar(image, ax=axes, label=f"share of\n{highest}", shrink=0.9)
     said = "; ".join(
         f"{table.index[one]} and {table.index[other]} {shares[one, other]:.2f}"
         for one in range(len(table))

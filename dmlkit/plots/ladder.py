@@ -40,7 +40,7 @@ def ensemble_members(run, members, *, title: str = "The ensemble and its members
         title: Over the figure.
     """
     if run is None:
-        return nothing("there is no ensemble on this data set.", title=title)
+        return nothing("there is no ensemble here.", title=title)
     # Members of several seeds share a name, and come in the record's order.
     weights: dict[str, list[float]] = {}
     for member in run.record["members"]:

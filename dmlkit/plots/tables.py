@@ -116,7 +116,8 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
     shown = frame.apply(lambda column: column.map(lambda value: _any(value, digits)))
     shown.index = _unique(frame.index)
     texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
-    return _styled(shown, headed(title, dataset), texts=texts)
+    notes = [] if len(frame) else ["There is nothing to show here."]
+    return _styled(shown, headed(title, dataset), notes, texts=texts)
 
 
 def _styled(

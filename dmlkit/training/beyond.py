@@ -52,7 +52,7 @@ def best_together(walk: Walk, *, most: int = BEST) -> Ensemble:
     ranked = sorted(there.values(), key=lambda run: -run.tuning_gap)
     return Ensemble(
         name=OF_BEST,
-        title=f"Ensemble of the {most} best",
+        title=f"Ensemble of the {min(most, len(ranked))} best",
         members=tuple(run.name for run in ranked[:most]),
         by="found",
         chapter="beyond",

@@ -107,6 +107,13 @@ def test_two_that_are_the_same(data, shown):
     assert "b and a 1.00" in shown(plots.agreement(same, data)).alt
 
 
+def test_two_members_have_one_share_and_a_scale_that_can_be_read(data, shown):
+    table = pd.DataFrame([[1.0, 0.5625], [0.5625, 1.0]], index=["a", "b"], columns=["a", "b"])
+    scale = shown(plots.agreement(table, data)).figure.axes[1].yaxis
+    # Not millionths, and what to add to them.
+    assert scale.get_offset_text().get_text() == ""
+
+
 def test_nothing_to_combine(shown):
     nothing = pd.DataFrame()
     for plot in (plots.ways(nothing), plots.agreement(nothing)):

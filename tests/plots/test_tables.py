@@ -56,4 +56,6 @@ def test_numbers_of_any_table():
     frame = pd.DataFrame({"a": [0.123456, np.nan], "b": [1234, 5], "c": ["x", "y"]}, index=["one", "two"])
     page = plots.numbers(frame, title="Numbers", digits=2).to_html()
     assert "0.12" in page and "1,234" in page and "–" in page
+    empty = plots.numbers(pd.DataFrame(columns=["from", "to"]), title="Empty").to_html()
+    assert "Empty" in empty and "nothing to show" in empty and "nothing to show" not in page
     assert "Empty" in plots.numbers(pd.DataFrame(), title="Empty").to_html()
