@@ -111,6 +111,9 @@ class _Members(Walk):
             return default_run(self.dataset, rung, self._profile(self._first(rung)), mark)
         return self.out if rung == self.top else super()._folder(rung, mark)
 
+    def _places(self, rung: Rung, mark: str) -> list[Path]:
+        return [self._folder(rung, mark)]
+
     def _first(self, rung: Rung) -> Experiment:
         """The training whose profile an ensemble's record names."""
         return self._first(find(rung.members[0])) if isinstance(rung, Ensemble) else rung

@@ -40,7 +40,8 @@ CHAPTERS = {rung.chapter: rung for rung in EXPERIMENTS.values()}
 class Walk:
     """Trains rungs on one data set under one profile, and shows the ladder so far.
 
-    A rung that was trained before, in this notebook or another, is read from `runs`, not trained again.
+    A rung that was trained before, in this notebook or another, is read from `runs`, not trained again; one that has
+    a recipe also from where `dmlkit train` leaves it.
     A rung that the data set cannot serve is named with the reason, and fails nothing. A rung that another
     process is training is waited for.
 
@@ -194,9 +195,11 @@ class Walk:
 
     def _find(self, rung: Experiment | Ensemble, seed: int) -> Run | None:
         mark = self._mark(rung, seed)
-        folder = self._folder(rung, mark)
-        record = read_record(folder)
-        return Run(folder, record) if record and record["fingerprint"] == mark else None
+        for folder in self._places(rung, mark):
+            record = read_record(folder)
+            if record and record["fingerprint"] == mark:
+                return Run(folder, record)
+        return None
 
     def _below(self, rung: Experiment | Ensemble, seed: int) -> list[tuple[Rung, int]]:
         """An ensemble's members or an experiment's teachers, and the seed of each."""
@@ -242,9 +245,21 @@ class Walk:
         # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
         return self.runs / f"{rung.name}-{mark[:8]}"
 
+    def _places(self, rung: Experiment | Ensemble, mark: str) -> list[Path]:
+        """Where a rung's run may lie: where this walk would leave it; a recipe's also where `dmlkit train` does."""
+        folder, recipe = self._folder(rung, mark), _recipe(rung)
+        return [folder, *([default_runs(self.dataset.path, recipe) / folder.name] if recipe else [])]
+
 
 def _rung(named: str | Rung) -> Rung:
     return find(named) if isinstance(named, str) else named
+
+
+def _recipe(rung: Experiment | Ensemble) -> str | None:
+    """The conditions of its own that a rung is trained under, or an ensemble's first member."""
+    if isinstance(rung, Ensemble):
+        return _recipe(find(rung.members[0])) if rung.members else None
+    return rung.recipe
 
 
 def _of(chapters: Sequence[str], rungs: Mapping[str, Rung]) -> list[Rung]:

@@ -8,6 +8,7 @@ import pytest
 
 from dmlkit.experiments import EXPERIMENTS, beyond_for
 from dmlkit.training import Walk, best_together, everything
+from dmlkit.training.named_ensemble import _Members
 
 
 def walk_on(data, runs):
@@ -46,6 +47,26 @@ def test_the_best_are_chosen_by_the_tuning_part_alone(pretend):
 def test_a_recipe_is_not_among_the_best(pretend):
     pretend("audioset-best", tuning=0.9)
     assert best_together(pretend("lr")).members == ("lr",)
+
+
+@pytest.mark.parametrize("name", ["audioset-best", "audioset-ensemble"])
+def test_a_recipe_is_found_where_its_command_leaves_it_and_no_other_rung_is(
+    name, pretend, generated, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DMLKIT_HOME", str(tmp_path / "home"))
+    walk = pretend(name)
+    pretend("lr")
+    there = tmp_path / "home" / "reports" / f"{generated.name}-audioset-best" / "runs"
+    there.parent.mkdir(parents=True)
+    (tmp_path / "runs").rename(there)
+    assert walk.find(name).path.parent == there and walk.find("lr") is None
+    assert walk_on(generated / "video", tmp_path / "runs").find("yt8m-best") is None
+    # What is written below a folder of its own is not looked for elsewhere.
+    own = _Members(
+        generated, top=EXPERIMENTS["audioset-ensemble"], out=tmp_path / "own", asked=None, changes={}, settings={},
+        tensorboard=None,
+    )  # fmt: skip
+    assert own.find(name) is None
 
 
 def test_every_rung_has_one_row_and_a_part(pretend):
