@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dmlkit.experiments.ladder import BI_GRU_PROJECTION, VIDEO_LADDER
+from dmlkit.experiments.ladder import BI_GRU_PROJECTION
 from dmlkit.experiments.rung import Ensemble, Experiment, Rung, by_name
 
 YT8M_BEST = Experiment(
@@ -57,8 +57,6 @@ _GATED = {
     "gate_scores": "context",
 }
 
-_LOOSE = {"closeness": 0.01, "mapping_start": "glorot", "paper_gap": None}
-
 BEYOND: dict[str, Rung] = by_name(
     YT8M_BEST,
     YT8M_KERNEL,
@@ -84,14 +82,9 @@ BEYOND: dict[str, Rung] = by_name(
         name="bi-gru-projection-loose",
         title="Bi-GRU, projection, loosely close",
         chapter="beyond",
-        **_LOOSE,
-    ),
-    replace(
-        VIDEO_LADDER["hidden-projection"],
-        name="hidden-projection-loose",
-        title="Hidden layer, projection, loosely close",
-        chapter="beyond",
-        **_LOOSE,
+        closeness=0.01,
+        mapping_start="glorot",
+        paper_gap=None,
     ),
     Experiment(name="netvlad", title="NetVLAD", chapter="beyond", pooling="netvlad", pooled_units=256),
     Experiment(name="netrvlad-gated", title="NetRVLAD, gated", pooling="netrvlad", **_GATED),

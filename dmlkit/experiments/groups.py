@@ -10,7 +10,7 @@ from dmlkit.experiments.finding import EXPERIMENTS, find, ladder_for, why_not
 from dmlkit.experiments.rung import Ensemble, Rung
 from dmlkit.experiments.tricks import CHECKPOINTS, ablations
 
-FUSIONS = {"frame": ("bi-gru-projection-loose",), "video": ("hidden-projection-loose",)}
+FUSIONS = ("bi-gru-projection-loose",)
 POOLINGS = (
     "netvlad",
     "netvlad-gated",
@@ -40,7 +40,6 @@ BEFORE = {
     "hidden-projection": "hidden-concat",
     # Beyond: a fusion that is made to work stands against the concatenation too.
     "bi-gru-projection-loose": "bi-gru-concat",
-    "hidden-projection-loose": "hidden-concat",
     # A pooling of bare frames stands against their mean, a gated one against the gated NetVLAD.
     "netvlad": "lr",
     "netrvlad-gated": "netvlad-gated",
@@ -88,7 +87,7 @@ def _level(rung: Rung) -> str:
 
 # Group → its rungs, from the level of the data.
 GROUPS: dict[str, Callable[[str], list[Rung]]] = {
-    "fusions": lambda level: [find(name) for name in FUSIONS[level]],  # how modalities meet
+    "fusions": _named(*FUSIONS),  # how modalities meet
     "poolings": _named(*POOLINGS),  # how a video's frames become one vector
     "encoders": _named(*ENCODERS),  # what reads the frames in their order
     "classifiers": _named(*CLASSIFIERS),  # what makes scores of a vector
