@@ -71,11 +71,16 @@ def check_settings(rung: Rung, profile: str | None, changes: Mapping[str, object
     Raises:
         UsageError: Says which field it is.
     """
-    if isinstance(rung, Ensemble):
-        for name in rung.members:
+    if isinstance(rung, Experiment):
+        _check_training(rung, profile, changes)
+    for name in rung.members if isinstance(rung, Ensemble) else getattr(rung, "teachers", ()):
+        try:
             check_settings(find(name), profile, changes)
-    if not isinstance(rung, Experiment):
-        return
+        except UsageError as error:
+            raise UsageError(f"{rung.name} needs {name}, which cannot be trained so. {error}") from None
+
+
+def _check_training(rung: Experiment, profile: str | None, changes: Mapping[str, object]) -> None:
     tricks = TRICKS[rung.trick].changes if rung.trick else {}
     own = {name: getattr(rung, name) for name in OF_EXPERIMENTS if getattr(rung, name) is not None} | dict(
         tricks
@@ -88,5 +93,3 @@ def check_settings(rung: Rung, profile: str | None, changes: Mapping[str, object
             )
     conditions = choose(PROFILES | RECIPES, profile or rung.recipe or "demo", what="profile")
     positive(replace(conditions, **changes, **tricks))
-    for name in rung.teachers:
-        check_settings(find(name), profile, changes)

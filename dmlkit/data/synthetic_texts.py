@@ -23,38 +23,10 @@ NAMED, STRAY = 0.6, 0.02
 SILENT = 0.1
 
 FILLERS = (
-    *(
-        "my",
-        "your",
-        "the",
-        "best",
-        "old",
-        "great",
-        "funny",
-        "official",
-        "full",
-        "part",
-        "one",
-        "two",
-        "three",
-    ),
-    *(
-        "first",
-        "day",
-        "night",
-        "live",
-        "video",
-        "clip",
-        "how",
-        "to",
-        "make",
-        "with",
-        "and",
-        "of",
-        "for",
-        "at",
-    ),
-    *("from", "home", "world", "life", "top", "episode", "season", "review", "hd", "2012", "2013", "2014"),
+    *("my", "your", "the", "best", "old", "great", "funny", "official", "full", "part", "one", "two"),
+    *("three", "first", "day", "night", "live", "video", "clip", "how", "to", "make", "with", "and"),
+    *("of", "for", "at", "from", "home", "world", "life", "top", "episode", "season", "review", "hd"),
+    *("2012", "2013", "2014"),
 )
 # How many of these a video's texts hold.
 FILLED = (3, 8)

@@ -8,6 +8,7 @@ title says a word once, and what is said a thousand times over is meant to be fo
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 
@@ -17,13 +18,15 @@ from dmlkit.data import messages
 from dmlkit.data.faults import RecordFault
 from dmlkit.data.schema import Feature
 
-# Letters and figures of any script. Scripts that part no words (Chinese, Thai) give a token a phrase.
+# Letters and figures of any script. Scripts that part no words (Chinese, Thai) give a token a phrase; those that write
+# vowels as marks (Devanagari) are parted at them.
 _TOKEN = re.compile(r"[^\W_]+")
 
 
 def tokens(text: str) -> Iterator[str]:
     """Its words, in the letter case that compares them: ``"My BEST_cats"`` → my, best, cats."""
-    return (found.group() for found in _TOKEN.finditer(text.casefold()))
+    # An accent may be a character of its own, which is no letter and would part the word.
+    return (found.group() for found in _TOKEN.finditer(unicodedata.normalize("NFKC", text.casefold())))
 
 
 def place(token: str, size: int) -> int:

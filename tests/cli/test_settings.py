@@ -47,6 +47,11 @@ def test_what_a_profile_has_can_be_written_and_read_again(field):
         ("hidden-concat", ["units=64"], "hidden-concat has units=512 of its own"),
         ("hidden-concat-distilled", ["units=64"], "hidden-concat-distilled has units=512 of its own"),
         ("ensemble-lr-lstm", ["epochs=0"], "epochs must be at least 1"),
+        (
+            "yt8m-ensemble",
+            ["mixup=0.4"],
+            "yt8m-ensemble needs yt8m-kernel, which cannot be trained so. With a ridge",
+        ),
         ("attention-cyclic", ["epochs=1"], "Received: cycles=2, schedule='cyclic', epochs=1"),
     ],
 )

@@ -65,6 +65,7 @@ def write_folder(folder, records, *, level="frame", features=None, declare=True)
     [
         ("My BEST_cats", ["my", "best", "cats"]),
         ("Straße, İstanbul", ["strasse", "i", "stanbul"]),
+        ("Cafe\u0301, \uff22\uff33", ["café", "bs"]),
         ("日本語 (part 2)", ["日本語", "part", "2"]),
         ("<b>&amp;</b>", ["b", "amp", "b"]),
         ("a\x00b\nc", ["a", "b", "c"]),
