@@ -143,7 +143,7 @@ def train(
         with team.scope():
             model = build_model(experiment, dataset, profile=profile, precision=precision)
             if profile.ridge:
-                leave_to_solving(model, team)
+                leave_to_solving(model, team, taught=bool(taught_by))
             learning = learner(model, profile, seed=seed, teachers=teachers_of(taught_by))
             team.compile(
                 learning,

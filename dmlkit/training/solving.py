@@ -24,20 +24,25 @@ AT_ONCE = 512
 """Videos whose nearness is computed, and rows of the system that are solved, at once."""
 
 
-def leave_to_solving(model: keras.Model, team) -> None:
+def leave_to_solving(model: keras.Model, team, *, taught: bool = False) -> None:
     """See that a model can be solved for, and keep the optimiser, and what it remembers, from its last layer.
 
     Args:
         model: See `solve`.
         team: Where it is (`dmlkit.training.strategies`).
+        taught: Whether it is to follow teachers.
 
     Raises:
-        UsageError: It cannot be solved for.
+        UsageError: It cannot be solved for, or not with teachers.
         OneDeviceError: There are several devices.
     """
     _, last = _layers(model)
     if team.workers * team.replicas > 1:
         raise OneDeviceError("several devices do not solve (ridge)", instead="Use a profile without")
+    if taught:
+        raise UsageError(
+            "A model that is solved for (ridge) follows the labels alone. Leave the teachers out."
+        )
     last.trainable = False
 
 
@@ -61,21 +66,31 @@ def solve(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> f
     before = keras.Model(model.input, kernel.input)
     for _ in _read(examples, before, training=True, videos=kernel.num_centres):
         pass  # for the running statistics of what normalizes
-    read = list(_read(examples, before, training=False, videos=kernel.num_centres))
-    videos, labels = (
-        np.concatenate(arrays)[: kernel.num_centres].astype(np.float32) for arrays in zip(*read, strict=True)
-    )
-
+    read = _read(examples, before, training=False, videos=kernel.num_centres)
+    videos, labels = (np.concatenate(arrays)[: kernel.num_centres] for arrays in zip(*read, strict=True))
     centres = np.zeros(kernel.centres.shape, np.float32)
     centres[: len(videos)] = videos
     kernel.centres.assign(centres)
+
+    found = _solution(kernel, labels, ridge=ridge)
+    weights = np.zeros(last.kernel.shape, np.float32)
+    weights[: len(videos)] = STEEPNESS * found
+    last.kernel.assign(weights)
+    last.bias.assign(np.full(last.bias.shape, -STEEPNESS / 2, np.float32))
+    # What is left of a label is λ times its video's weight.
+    return ridge**2 * float(np.vdot(found, found)) / len(videos)
+
+
+def _solution(kernel: Nearness, labels: np.ndarray, *, ridge: float) -> np.ndarray:
+    """(K + λ I)⁻¹ y of the first centres, as many as there are labels: (videos, classes) bool → float32."""
+    count = len(labels)
+    centres = np.asarray(kernel.centres)[:count]
     # Both in double precision: in single, a small ridge would drown in the rounding of so many additions.
-    system = np.empty((len(videos), len(videos)), np.float64)
-    for start in range(0, len(videos), AT_ONCE):
+    system, found = np.empty((count, count), np.float64), labels.astype(np.float64)
+    for start in range(0, count, AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        system[part] = np.asarray(kernel(videos[part]))[:, : len(videos)]
-    system.flat[:: len(videos) + 1] += ridge
-    found = labels.astype(np.float64)
+        system[part] = np.asarray(kernel(centres[part]))[:, :count]
+    system.flat[:: count + 1] += ridge
     try:
         solve_in_place(system, found)
         solved = bool(np.isfinite(found).all())
@@ -83,15 +98,10 @@ def solve(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> f
         solved = False
     if not solved:
         raise DataError(
-            f"The kernel's system of {len(videos):,} videos has no solution in finite numbers under ridge={ridge}. "
+            f"The kernel's system of {count:,} videos has no solution in finite numbers under ridge={ridge}. "
             "Choose a larger one."
         )
-    weights = np.zeros(last.kernel.shape, np.float32)
-    weights[: len(videos)] = STEEPNESS * found.astype(np.float32)
-    last.kernel.assign(weights)
-    last.bias.assign(np.full(last.bias.shape, -STEEPNESS / 2, np.float32))
-    # What is left of a label is λ times its video's weight.
-    return ridge**2 * float(np.vdot(found, found)) / len(videos)
+    return found.astype(np.float32)
 
 
 def solve_in_place(matrix: np.ndarray, right: np.ndarray) -> None:
@@ -136,7 +146,7 @@ def _read(examples, before, *, training, videos):
     read = 0
     for batch in examples:
         given = before({name: batch[name] for name in before.input}, training=training)
-        yield np.asarray(given), np.asarray(batch["labels"], bool)
+        yield np.asarray(given, np.float32), np.asarray(batch["labels"], bool)
         read += len(batch["labels"])
         if read >= videos:
             return

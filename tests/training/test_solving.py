@@ -77,6 +77,11 @@ def test_what_cannot_be_solved_for_is_refused(parts):
         leave_to_solving(model, SimpleNamespace(workers=1, replicas=1))
 
 
+def test_teachers_are_refused():
+    with pytest.raises(UsageError, match="labels alone"):
+        leave_to_solving(_machine(units=4), SimpleNamespace(workers=1, replicas=1), taught=True)
+
+
 def test_several_devices_are_refused():
     with pytest.raises(OneDeviceError, match="do not solve"):
         leave_to_solving(_machine(units=4), SimpleNamespace(workers=1, replicas=2))
