@@ -101,6 +101,13 @@ def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "E
     )
     missing = [shorten(called(row), 60) for row in every[every["gap"].isna()].to_dict("records")]
     notes = [f"Not trained: {'; '.join(missing)}."] if missing else []
+    # A recipe's own conditions may name other videos; a GAP over those says little beside the others'.
+    scored = trained["videos"].dropna()
+    others = trained[scored.ne(scored.mode().min()).reindex(trained.index, fill_value=False)]
+    notes += [
+        f"Scored on {row['videos']:,.0f} videos, unlike the others, and not to be compared with them: {called(row)}."
+        for row in others.to_dict("records")
+    ]
     return _styled(shown, headed(title, dataset), notes, texts=[0], longest=38)
 
 

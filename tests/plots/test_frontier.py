@@ -84,6 +84,14 @@ def test_a_table_of_nothing_and_of_older_runs(rows):
     assert "2.5 s" in shown and ">–<" in shown
 
 
+def test_who_was_scored_on_other_videos_is_named():
+    usual = [row | {"videos": 1000} for row in ROWS[:4]]
+    page = plots.everything([*usual, ROWS[4] | {"videos": 3500}]).to_html()
+    assert "Scored on 3,500 videos, unlike the others, and not to be compared with them: Best." in page
+    assert page.count("unlike the others") == 1
+    assert "unlike the others" not in plots.everything([*usual, ROWS[4]]).to_html()
+
+
 def test_a_trick_is_named_before_its_base():
     long = rung("attention-label-smoothing", 0.9, 5, 5, part="trick")
     long |= {"title": "Bi-GRU, attention, label smoothing", "experiment": {"trick": "label-smoothing"}}
