@@ -106,9 +106,9 @@ def added(table: pd.DataFrame, dataset=None, *, title: str = "What each member a
             row["adds, tuning"], place, "D", markersize=6.5, markerfacecolor="none", markeredgewidth=1.4,
             **{**told, "markeredgecolor": CHOSEN}, label="on the tuning part" if place == 0 else None,
         )  # fmt: skip
-    _rows([axes], [f"{name} (alone {alone:.3f})" for name, alone in table["alone"].items()])
+    _rows([axes], [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()])
     axes.margins(x=0.1)
-    axes.set_xlabel("GAP@20 of the ensemble, minus its GAP@20 without this member")
+    axes.set_xlabel("GAP@20 of the ensemble,\nminus its GAP@20 without this member")
     figure.legend(loc="outside lower left", ncols=2)
     said = "; ".join(
         f"{row.Index} {row[2]:+.4f} on the tuning part, {row[3]:+.4f} on the validation part"

@@ -175,7 +175,7 @@ def _draw(axes: Axes, taken: list[Step]) -> None:
 def _label(step: Step) -> str:
     """Both names in full, the rung above the one it stands against."""
     return "\n".join(
-        textwrap.fill(shorten(text, 120), 40) for text in (step.name, f"against {step.before.title}")
+        textwrap.fill(shorten(text, 120), 41) for text in (step.name, f"against {step.before.title}")
     )
 
 

@@ -65,6 +65,12 @@ def test_a_way_is_chosen_by_the_tuning_part(ways, data, shown):
     assert "0.5100, 0.0100 below the best member: LSTM (0.5200)" in said
 
 
+def test_a_long_name_leaves_room_for_what_a_member_does_alone(gains, data, shown):
+    long = gains.rename({"LSTM": "Bi-LSTM, seven layers with short-cuts over temporal ResNet blocks"})
+    first, *_ = labels(shown(plots.added(long, data)).figure.axes[0].yaxis)
+    assert first.startswith("Bi-LSTM, seven layers") and first.endswith("… (alone 0.900)")
+
+
 def test_what_each_adds_the_most_first(gains, data, shown):
     plot = shown(plots.added(gains, data))
     (axes,) = plot.figure.axes
