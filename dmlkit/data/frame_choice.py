@@ -49,6 +49,9 @@ def shown(
     stay = slice(0, most) if most == num_frames else FRAME_CHOICES[choice](num_frames, most, seed=seed)
     if share == 1:
         return stay
+    if choice == "random":
+        # Drawn at once: of two draws by one seed the second follows the first, and some frames come more often.
+        return random(num_frames, math.ceil(share * most), seed=seed)
     return np.arange(num_frames)[stay][random(most, math.ceil(share * most), seed=seed)]
 
 

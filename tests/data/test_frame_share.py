@@ -62,6 +62,16 @@ def test_a_share_is_of_the_frames_that_are_read(numbered):
     assert places(numbered, frame_share=1.0) == places(numbered)
 
 
+def test_a_share_of_frames_that_are_drawn_takes_each_equally_often():
+    drawn = [
+        shown(12, choice="random", max_frames=6, share=0.5, seed=(0, epoch, 77)).tolist()
+        for epoch in range(2000)
+    ]
+    assert {len(set(frames)) for frames in drawn} == {3}
+    # 500 expected each, deviation 19.
+    assert abs(np.bincount(np.concatenate(drawn), minlength=12) - 500).max() < 100
+
+
 def test_any_share_of_any_length_leaves_a_frame():
     for length in range(1, 12):
         for share in (0.01, 0.5, 0.99):
