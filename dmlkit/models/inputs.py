@@ -108,9 +108,8 @@ class TimesVariance(keras.layers.BatchNormalization):
     def call(self, features, num_frames=None, training=None):
         """See the class."""
         mask = None if num_frames is None else frame_mask(features, num_frames)
-        super().call(
-            features, training=training, mask=mask
-        )  # for the statistics, which are all that is wanted
+        # For the statistics, which are all that is wanted of it.
+        super().call(features, training=training, mask=mask)
         variances = ops.cast(self.moving_variance, "float32")
         share = variances / (ops.mean(variances) + self.epsilon)
         return ops.cast(ops.cast(features, "float32") * share, self.compute_dtype)
