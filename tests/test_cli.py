@@ -195,7 +195,7 @@ def test_the_notebooks_parameters_are_listed():
         (["-p", "videos", "3", "-p", "videos", "4"], ["'videos' is given twice"]),
         (["-p", "seed", "3"], ["by --seed"]),
         (["-p", "beyond", "no", "--beyond"], ["'beyond' is given twice"]),
-        (["--beyond", "--notebook", "04"], ["08-beyond has it"]),
+        (["--beyond", "--notebook", "04"], ["06-ensemble, 08-beyond have it"]),
         (["-p", "videos", "3", "--notebook", "04"], ["05-attention has it"]),
         (["--params", "nowhere.yaml"], ["nowhere.yaml", "No such file"]),
         (["--params", "{folder}"], ["{folder}", "directory"]),

@@ -10,9 +10,9 @@ import pytest
 if keras.backend.backend() == "torch":
     import torch
 
-    # The tests read tensors as arrays; torch refuses where a gradient could still be asked for.
-    torch.Tensor.__array__ = lambda self, dtype=None, copy=None: (
-        self.detach().numpy().astype(dtype or self.detach().numpy().dtype)
+    # The tests read tensors as arrays; torch refuses where a gradient could still be asked for, or on a GPU.
+    torch.Tensor.__array__ = lambda self, dtype=None, copy=None: np.asarray(
+        self.detach().cpu().numpy(), dtype=dtype
     )
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
