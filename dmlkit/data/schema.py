@@ -95,15 +95,15 @@ class Dataset:
     level: str
     features: dict[str, Feature]
     num_classes: int
-    class_names: tuple[str, ...]
-    splits: dict[str, tuple[str, ...]]
+    class_names: tuple[str, ...] = field(repr=False)  # thousands of them, as of the shards
+    splits: dict[str, tuple[str, ...]] = field(repr=False)
     labelled: frozenset[str]
     notes: tuple[str, ...] = ()
     generated: bool = False
-    class_kinds: tuple[str, ...] | None = None
+    class_kinds: tuple[str, ...] | None = field(default=None, repr=False)
     records_per_shard: int | None = None
-    truth_files: dict[str, str] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
+    truth_files: dict[str, str] = field(default_factory=dict, repr=False)
+    counts: dict[str, int] = field(default_factory=dict, repr=False)
     _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _copies: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
 
