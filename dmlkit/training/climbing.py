@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from dmlkit.data.skipping import Skipped
 from dmlkit.errors import DataError
@@ -35,6 +34,7 @@ class Climb:
         seed: Of the videos' order.
         videos: How many all workers train on in an epoch.
         batches: In an epoch, the same for all workers.
+        epochs: How many there are at most.
         title: What the training is called on the screen.
         show: How its progress is told.
         folder: The run's, for checkpoints.
@@ -52,6 +52,7 @@ class Climb:
     seed: int
     videos: int
     batches: int
+    epochs: int
     title: str
     show: Lines
     folder: Path
@@ -71,17 +72,15 @@ class Climb:
             since = time.monotonic()
             saver = checkpoint.MidEpoch(self.folder, done, every=self.every if self.team.chief else math.inf)
             self._fit(done, saver)
-            gap, weights = self._tuning_gap()
+            done.epoch += 1
+            judged = self._judge(done)
             self.team.count(self.skipped)
             done.seconds += time.monotonic() - saver.started
-            done.epoch += 1
-            if gap > done.best_gap:
-                done.best_gap, done.best_epoch, done.best_weights = gap, done.epoch, weights
             row = {
                 "epoch": done.epoch,
                 "examples": done.epoch * self.videos,
                 "loss": done.loss,
-                "tuning_gap": gap,
+                **judged,
                 # What is solved for has none.
                 "learning_rate": 0.0 if self.profile.ridge else float(self.learning.optimizer.learning_rate),
                 "seconds": round(time.monotonic() - since, 3),
@@ -89,16 +88,26 @@ class Climb:
             done.history.append(row)
             done.batches, done.loss, done.metrics = 0, 0.0, []
             if self.team.chief:
-                keep(self.folder, weights, self.profile, epoch=done.epoch)
                 checkpoint.save(self.folder, self.learning, done)
-                self.show.epoch(row, epochs=self.profile.epochs)
+                self.show.epoch(row, epochs=self.epochs)
                 for each in tell:
                     each(row)
 
     def _ended(self, done: checkpoint.Progress) -> bool:
         """Whether the budget is spent, or patience; within a cycle nobody knows yet what it comes to."""
         waited = done.epoch - done.best_epoch >= self.profile.patience
-        return done.epoch >= self.profile.epochs or (waited and done.epoch in self.profile.moments)
+        return done.epoch >= self.epochs or (waited and done.epoch in self.profile.moments)
+
+    def _judge(self, done: checkpoint.Progress) -> dict:
+        """How good the tuning part finds the epoch that has ended, for the history; the best weights are remembered."""
+        with averaged(self.learning):
+            gap = self.team.gap(self.team.each(lambda: self._own_scores("tuning")))
+            weights = self.model.get_weights()
+        if gap > done.best_gap:
+            done.best_gap, done.best_epoch, done.best_weights = gap, done.epoch, weights
+        if self.team.chief:
+            keep(self.folder, weights, self.profile, epoch=done.epoch)
+        return {"tuning_gap": gap}
 
     def scores(self, part: str) -> Predictions:
         """The model's scores of a whole part, for the chief."""
@@ -128,7 +137,7 @@ class Climb:
         bar = self.show.callbacks(
             title=self.title,
             epoch=done.epoch,
-            epochs=self.profile.epochs,
+            epochs=self.epochs,
             batches=self.batches,
             done=done.batches,
         )
@@ -140,12 +149,6 @@ class Climb:
                 f"The loss of {self.title} is not a number after epoch {done.epoch + 1}: training has diverged. "
                 f"Choose a lower learning rate than {self.profile.learning_rate}."
             )
-
-    def _tuning_gap(self) -> tuple[float, list[np.ndarray]]:
-        """The model's GAP on the tuning part of all workers, and the weights that reached it."""
-        with averaged(self.learning):
-            gap = self.team.gap(self.team.each(lambda: self._own_scores("tuning")))
-            return gap, self.model.get_weights()
 
     def _own_scores(self, part: str) -> Predictions:
         return self.team.predict(self.model, self.dataset, part, profile=self.profile, on_fault=self.skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from dmlkit.runs import Run, load_run, read_record, write_record
 from dmlkit.training import checkpoint
 from dmlkit.training.provenance import deciding, fingerprint, git_commit, hardware, version_of, versions
 from dmlkit.writing import put_in_place
+
+# Where a training that is done once more (`refitting`) has its checkpoint.
+REFITTING = "refitting"
 
 
 def training_mark(
@@ -100,6 +104,7 @@ def finish(folder: Path, record: dict, *, tuning: Predictions, validation: Predi
     # With it goes what a killed training had begun to write (see `dmlkit.writing`).
     for left in (folder / checkpoint.FILE, *folder.glob(".[0-9]*")):
         left.unlink(missing_ok=True)
+    shutil.rmtree(folder / REFITTING, ignore_errors=True)
     return load_run(folder)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -16,7 +17,7 @@ from dmlkit.data.determinism import make_deterministic
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, choose
 from dmlkit.experiments import Experiment
-from dmlkit.profiles import Profile
+from dmlkit.profiles import REFIT, Profile
 from dmlkit.runs import Run, load_run
 from dmlkit.training import checkpoint
 from dmlkit.training.building import as_experiment, build_model, profile_for
@@ -34,6 +35,7 @@ from dmlkit.training.folder import (
 from dmlkit.training.keeping import leave_checkpoints
 from dmlkit.training.progress import reporter
 from dmlkit.training.provenance import describe_data, version_of
+from dmlkit.training.refitting import leave_to_refitting, refit
 from dmlkit.training.schedule import schedule
 from dmlkit.training.solving import leave_to_solving
 from dmlkit.training.strategies import STRATEGIES, placed
@@ -63,8 +65,9 @@ def train(
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
 
-    The training part teaches, the tuning part decides when to stop and which epoch's weights are kept, the
-    validation part is scored once, at the end. A training that was killed goes on where it stopped.
+    The training part teaches, the tuning part decides when to stop and which epoch's weights are kept (a profile may
+    then have it teach too, `Profile.after_tuning`), the validation part is scored once, at the end. A training that
+    was killed goes on where it stopped.
 
     Args:
         experiment: An `Experiment`, or the name of one.
@@ -137,8 +140,9 @@ def train(
         make_deterministic()
     started = datetime.now(UTC)
 
-    def prepare(team) -> tuple[keras.Model, keras.Model]:
+    def prepare(team, videos: int) -> tuple[keras.Model, keras.Model]:
         """The model to keep, and what is trained: the same weights, under the profile's tricks."""
+        leave_to_refitting(profile, team)
         keras.utils.set_random_seed(seed)
         with team.scope():
             model = build_model(experiment, dataset, profile=profile, precision=precision)
@@ -147,7 +151,7 @@ def train(
             learning = learner(model, profile, seed=seed, teachers=teachers_of(taught_by))
             team.compile(
                 learning,
-                learning_rate=schedule(profile, videos=reading.videos["train"]),
+                learning_rate=schedule(profile, videos=videos),
                 clip_norm=profile.clip_norm,
                 ema=profile.ema,
                 xla=xla,
@@ -155,7 +159,9 @@ def train(
             learning.optimizer.build(learning.trainable_variables)
         return model, learning
 
-    team, (model, learning) = placed(prepare, team, strategy=strategy, tell=show.say)
+    team, (model, learning) = placed(
+        partial(prepare, videos=reading.videos["train"]), team, strategy=strategy, tell=show.say
+    )
 
     team.by_chief(lambda: make_folder(folder))
     team.check_shared(folder)
@@ -173,6 +179,7 @@ def train(
         seed=seed,
         videos=reading.videos["train"],
         batches=team.batches(reading.own_videos["train"], reading.profile.batch_size),
+        epochs=profile.epochs,
         title=experiment.name,
         show=show if team.chief else reporter("silent"),
         folder=folder,
@@ -184,6 +191,14 @@ def train(
     model.set_weights(done.best_weights)
 
     tuning = climb.scores("tuning")
+    weights, seconds, refitted = done.best_weights, done.seconds, {}
+    if profile.after_tuning == REFIT:
+        again = refit(climb, done, prepare=partial(prepare, team), tuning_videos=reading.videos["tuning"])
+        weights, seconds = again.best_weights, seconds + again.seconds
+        refitted = {
+            "refit": {"epochs": again.epoch, "videos": reading.videos["train"] + reading.videos["tuning"]}
+        }
+        model.set_weights(weights)
     # By now the graph is traced: what the validation part takes is what any videos take.
     since = time.monotonic()
     validation = climb.scores("validate")
@@ -200,13 +215,14 @@ def train(
         "parameters": model.count_params(),
         "epochs": done.epoch,
         "best_epoch": done.best_epoch,
-        "seconds": {"training": round(done.seconds, 3), "scoring": round(scoring, 3)},
+        "seconds": {"training": round(seconds, 3), "scoring": round(scoring, 3)},
         "started": started.isoformat(timespec="seconds"),
+        **refitted,
     }
 
     # Before the run's own record, which says that all is there.
     leave_checkpoints(folder, climb, model, record=record, history=done.history)
-    model.set_weights(done.best_weights)
+    model.set_weights(weights)
 
     def leave() -> None:
         save_model(model, folder / "model.keras")

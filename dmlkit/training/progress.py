@@ -11,9 +11,10 @@ from dmlkit.errors import choose
 
 
 def epoch_line(row: dict, *, epochs: int) -> str:
-    """`epoch  3/12  loss 5.123  tuning GAP 0.6120  rate 0.0030  4.2 s`."""
+    """`epoch  3/12  loss 5.123  tuning GAP 0.6120  rate 0.0030  4.2 s`; no GAP where the tuning part is learnt from."""
+    judged = f"tuning GAP {row['tuning_gap']:.4f}  " if "tuning_gap" in row else ""
     return (
-        f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.3f}  tuning GAP {row['tuning_gap']:.4f}  "
+        f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.3f}  {judged}"
         f"rate {row['learning_rate']:.4f}  {row['seconds']:.1f} s"
     )
 

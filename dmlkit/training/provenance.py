@@ -22,7 +22,7 @@ PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 
 # Fields of an experiment or a profile that the first runs did not know. At their default they change nothing, so they
 # are left out of a fingerprint there: a run that was trained before them is still the one that is asked for.
-LATER = ("trick", "teachers", "cycles", "checkpoints", "frame_share", "ridge")
+LATER = ("trick", "teachers", "cycles", "checkpoints", "frame_share", "ridge", "after_tuning")
 
 
 def fingerprint(**values) -> str:

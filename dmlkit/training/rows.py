@@ -33,7 +33,9 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
     else:
         status, measures, record = "trained", run.measures, run.record
     low, high = measures.get("gap_interval", (None, None))
-    seconds = record.get("seconds", {})
+    seconds, epochs = record.get("seconds", {}), record.get("epochs")
+    # What was trained once more took its time too.
+    trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
     return {
         "name": rung.name,
         "title": rung.title,
@@ -48,8 +50,8 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
         "perr": measures.get("perr"),
         "parameters": record.get("parameters"),
         "training_seconds": seconds.get("training"),
-        "epochs": record.get("epochs"),
-        "seconds_an_epoch": _over(seconds.get("training"), record.get("epochs")),
+        "epochs": epochs,
+        "seconds_an_epoch": _over(seconds.get("training"), trained),
         "videos_per_second": _over(measures.get("videos"), seconds.get("scoring")),
         "videos": measures.get("videos"),
         "paper_gap": rung.paper_gap,
