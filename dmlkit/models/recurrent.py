@@ -194,6 +194,13 @@ class LSTM(keras.layers.LSTM, _OneProduct):
     Paper: §LSTM. Differs from the paper: without its peephole connections, which cuDNN does not know.
     """
 
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """See the class."""
+        # JAX's cuDNN operation has no 16-bit form, and says so when it is compiled, too late for Keras to turn back.
+        if keras.backend.backend() == "jax" and self.compute_dtype != "float32":
+            return _OneProduct.inner_loop(self, sequences, initial_state, mask, training=training)
+        return super().inner_loop(sequences, initial_state, mask, training=training)
+
     def _states(self, inputs, state, carried):
         projected = ops.matmul(inputs, self.cell.kernel) + self.cell.bias
         return lstm_states(projected, _tensor(self.cell.recurrent_kernel), state, carried)

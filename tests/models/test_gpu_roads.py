@@ -108,6 +108,21 @@ def test_tensorflow_would_lay_each_layer_on_cudnn(encoder, batch_of, monkeypatch
     assert not any(layer.supports_jit for layer in layers)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's own choice of road")
+@pytest.mark.parametrize("encoder", RECURRENT)
+def test_jax_takes_no_road_to_cudnn_that_ends(encoder, batch_of, monkeypatch):
+    """Told that there is a GPU, Keras asks JAX for cuDNN's LSTM, which is refused in 16 bits: seen on one."""
+    roads = importlib.import_module("keras.src.backend.jax.rnn")
+    asked = []
+    monkeypatch.setattr(roads, "cudnn_ok", lambda *conditions, **more: asked.append(1) or False)
+    build(features=FEATURES, level="frame", num_classes=3, units=3, encoder=encoder)(batch_of())
+    assert bool(asked) == ("lstm" in encoder)
+    asked.clear()
+    parts = {"features": FEATURES, "level": "frame", "num_classes": 3, "units": 3, "encoder": encoder}
+    build(**parts, precision="mixed_bfloat16")(batch_of())
+    assert not asked
+
+
 @pytest.mark.parametrize("encoder", RECURRENT)
 def test_a_step_in_bfloat16_is_near_that_in_float32(encoder, batch_of, randomize):
     parts = {"features": FEATURES, "level": "frame", "num_classes": 3, "units": 3, "layers": 1}
