@@ -3,9 +3,9 @@
 RUN/
   run.json          what was trained, on which data, with what, and how well; written last
   history.csv       a line an epoch
-  model.keras       the model with the best GAP on the tuning part (not for ensembles)
+  model.keras       the model with the best GAP on the tuning part, or what was refitted then (not for ensembles)
   predictions.npz   ids, labels and scores of the validation part
-  checkpoint.npz    only while training
+  checkpoint.npz    only while training; that of refitting in refitting/
   checkpoints/      runs of some moments of this training, where its profile asks for them
 """
 

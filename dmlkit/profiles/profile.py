@@ -46,7 +46,7 @@ class Profile:
             cycles where the rate is cyclic, else of the last epochs; 0 for none.
         after_tuning: What becomes of the best epoch, a name in `AFTER_TUNING`.
         ridge: λ, by which a kernel machine is solved for in closed form; 0 where the optimiser trains the model. What
-            belongs to its steps (`OF_STEPS`) must be 0 beside it.
+            belongs to its steps (`checking.OF_STEPS`) must be 0 beside it.
         max_frames, frame_choice: Frames of a video that are read.
         frame_share: How many of those a training shows, drawn anew each epoch; scoring reads all of them.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the parts; None for no cap.
