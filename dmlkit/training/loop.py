@@ -193,11 +193,10 @@ def train(
     tuning = climb.scores("tuning")
     weights, seconds, refitted = done.best_weights, done.seconds, {}
     if profile.after_tuning == REFIT:
-        again = refit(climb, done, prepare=partial(prepare, team), tuning_videos=reading.videos["tuning"])
+        both = reading.videos["train"] + reading.videos["tuning"]
+        again = refit(climb, done, prepare=partial(prepare, team), videos=both)
         weights, seconds = again.best_weights, seconds + again.seconds
-        refitted = {
-            "refit": {"epochs": again.epoch, "videos": reading.videos["train"] + reading.videos["tuning"]}
-        }
+        refitted = {"refit": {"epochs": again.epoch, "videos": both}}
         model.set_weights(weights)
     # By now the graph is traced: what the validation part takes is what any videos take.
     since = time.monotonic()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import keras
 
@@ -55,7 +54,7 @@ def refit(
     found: checkpoint.Progress,
     *,
     prepare: Callable[[int], tuple[keras.Model, keras.Model]],
-    tuning_videos: int,
+    videos: int,
 ) -> checkpoint.Progress:
     """Train once more, on the tuning part too.
 
@@ -63,7 +62,7 @@ def refit(
         first: The training that the tuning part judged, which has ended.
         found: How it went; as many epochs are trained as its best one took.
         prepare: Makes the model and what is trained anew, for a number of videos.
-        tuning_videos: How many the tuning part has.
+        videos: How many both parts have.
 
     Returns:
         How it went, and the weights to keep.
@@ -71,13 +70,12 @@ def refit(
     Raises:
         DataError: The loss is no number any more, or a record cannot be read.
     """
-    videos = first.videos + tuning_videos
     first.show.say(
         f"once more, on the tuning part too: {videos:,} videos, "
         f"{found.best_epoch} {'epoch' if found.best_epoch == 1 else 'epochs'}"
     )
     model, learning = prepare(videos)
-    folder: Path = first.folder / REFITTING
+    folder = first.folder / REFITTING
     make_folder(folder)
     done = checkpoint.resume(
         folder, learning, mark=found.fingerprint, workers=first.team.workers, skipped=first.skipped
