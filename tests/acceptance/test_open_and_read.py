@@ -1,0 +1,263 @@
+"""What the README promises about opening a folder of shards and reading batches, through the public face alone.
+
+Shards are written by TensorFlow, damaged byte by byte, and read back.
+"""
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dmlkit
+from dmlkit.data import dequantize
+
+CLASSES = 6
+GENERATED_DIGEST = "fbbeafbf190c73e4e73e5e6829a38545a125fe2f6a125556f531b52d507a04a4"
+
+
+def feature(values):
+    """A ``tf.train.Feature`` of bytes, floats or whole numbers."""
+    if isinstance(values[0], bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+    if isinstance(values[0], float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def context_of(number, labelled=True):
+    context = {"id": feature([f"v{number}".encode()]), "text": feature([b"Cats and DOGS"])}
+    return context | ({"labels": feature([number % CLASSES])} if labelled else {})
+
+
+def frame_record(number, labelled=True):
+    """A video of 1 to 5 frames whose bytes are its number + 1."""
+    time, value = 1 + number % 5, (number + 1) % 256
+    lists = {
+        name: tf.train.FeatureList(feature=[feature([bytes([value]) * size])] * time)
+        for name, size in {"rgb": 8, "audio": 3}.items()
+    }
+    return tf.train.SequenceExample(
+        context=tf.train.Features(feature=context_of(number, labelled)),
+        feature_lists=tf.train.FeatureLists(feature_list=lists),
+    ).SerializeToString()
+
+
+def video_record(number):
+    entries = context_of(number) | {
+        "mean_rgb": feature([float(number)] * 8),
+        "mean_audio": feature([0.5] * 3),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=entries)).SerializeToString()
+
+
+def write(folder, names, make=frame_record, each=4):
+    """Shards of `each` videos, numbered on through all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for shard, name in enumerate(names):
+        with tf.io.TFRecordWriter(f"{folder}/{name}.tfrecord") as writer:
+            for number in range(shard * each, (shard + 1) * each):
+                writer.write(make(number))
+    return folder
+
+
+def ids(batches):
+    return list(itertools.chain.from_iterable(batch["id"].tolist() for batch in batches))
+
+
+def counts(dataset):
+    return {split: dataset.num_videos(split) for split in dataset.splits}
+
+
+@pytest.mark.parametrize("make", [frame_record, video_record])
+def test_a_bare_folder_describes_itself(tmp_path, make):
+    write(tmp_path, [f"train{i:02}" for i in range(20)] + ["validate0"], make)
+    (tmp_path / "vocabulary.csv").write_text('Index,Name\n0,"Speech, male"\n5,Guitar\n')
+    dataset = dmlkit.open_dataset(tmp_path)
+    assert dataset.level == ("frame" if make is frame_record else "video")
+    prefix, coding = ("", "byte") if make is frame_record else ("mean_", "float")
+    assert [(f.name, f.size, f.coding, f.key) for f in dataset.features.values()] == [
+        ("rgb", 8, coding, f"{prefix}rgb"),
+        ("audio", 3, coding, f"{prefix}audio"),
+    ]
+    assert dataset.num_classes == 6 and dataset.class_names[::5] == ("Speech, male", "Guitar")
+    assert counts(dataset) == {"train": 72, "tuning": 8, "validate": 4}
+    assert not set(dataset.splits["train"]) & set(dataset.splits["tuning"])
+    assert any("tuning" in note for note in dataset.notes)
+
+
+def test_where_one_split_is_labelled_a_fifth_of_its_shards_validates(tmp_path):
+    dataset = dmlkit.open_dataset(write(tmp_path, [f"validate{i:02}" for i in range(10)]))
+    sizes = {split: len(shards) for split, shards in dataset.splits.items()}
+    assert sizes == {"train": 7, "tuning": 1, "validate": 2}
+    assert any("fifth" in note for note in dataset.notes)
+
+
+DATASET_TOML = """
+name = "my videos"
+level = "frame"
+num_classes = 6
+records_per_shard = 4
+[features.rgb]
+size = 8
+coding = "byte"
+[features.text]
+size = 97
+coding = "text"
+[splits]
+train = ["a*.tfrecord"]
+validate = ["b*.tfrecord"]
+[counts]
+"a0.tfrecord" = 4
+"""
+
+
+def test_dataset_toml_says_it_all(tmp_path):
+    write(tmp_path, ["a0", "a1", "a2", "b0"])
+    (tmp_path / "dataset.toml").write_text(DATASET_TOML)
+    dataset = dmlkit.open_dataset(tmp_path)
+    assert dataset.name == "my videos" and list(dataset.features) == ["rgb", "text"]
+    assert counts(dataset) == {"train": 8, "tuning": 4, "validate": 4}
+    batch = next(iter(dataset.batches("validate", batch_size=4)))
+    assert batch["text"].shape == (4, 97) and batch["text"].sum() == 12  # cats, and, dogs
+    shard = tmp_path / "a0.tfrecord"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: -len(frame_record(3)) - 16])  # cut exactly between two records
+    with pytest.raises(dmlkit.DataError, match=r"a0\.tfrecord, record 3 .*byte \d+.*counts"):
+        list(dataset.batches("train", batch_size=4))
+
+
+MISTAKES = {
+    "nam = 'x'": "name",
+    "level = 'frames'": "frame",
+    "num_classes = 'six'": "num_classes",
+    "[splits]\ntrain = ['x*']": "x[*]",
+    "name = ": "TOML",
+}
+
+
+def test_a_mistake_in_dataset_toml_is_named(tmp_path):
+    write(tmp_path, ["a", "b", "c"])
+    for entry, message in MISTAKES.items():
+        (tmp_path / "dataset.toml").write_text(entry)
+        with pytest.raises(dmlkit.DataError, match=rf"(?s)dataset\.toml.*{message}|{message}.*dataset\.toml"):
+            dmlkit.open_dataset(tmp_path)
+
+
+def test_batches_hold_what_was_written_padded_to_the_longest(tmp_path):
+    dataset = dmlkit.open_dataset(write(tmp_path, ["train0", "train1", "validate0"]))
+    (batch,) = dataset.batches("train", batch_size=8)
+    assert list(batch) == ["id", "rgb", "audio", "num_frames", "labels"]
+    assert batch["id"].tolist() == ["v0", "v1", "v2", "v3"] and batch["num_frames"].tolist() == [1, 2, 3, 4]
+    assert batch["rgb"].shape == (4, 4, 8) and batch["rgb"].dtype == np.uint8
+    for row in range(4):
+        assert (batch["rgb"][row, : row + 1] == row + 1).all() and not batch["rgb"][row, row + 1 :].any()
+    np.testing.assert_array_equal(batch["labels"], np.eye(CLASSES, dtype=np.float32)[:4])
+    inputs, labels = next(iter(dataset.batches("train", batch_size=8).as_tensorflow()))
+    np.testing.assert_array_equal(inputs["audio"], batch["audio"])
+    np.testing.assert_array_equal(labels, batch["labels"])
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(tmp_path):
+    dataset = dmlkit.open_dataset(write(tmp_path, [f"train{i}" for i in range(6)] + ["validate"]))
+    read = {"batch_size": 3, "shuffle": True}
+    plain = ids(dataset.batches("train", batch_size=3))
+    orders = [
+        ids(dataset.batches("train", **read, seed=seed, epoch=epoch))
+        for seed, epoch in ((0, 0), (0, 1), (1, 0))
+    ]
+    assert ids(dataset.batches("train", **read)) == orders[0]
+    assert all(a != b for a, b in itertools.combinations([plain, *orders], 2))
+    assert all(sorted(order) == sorted(plain) for order in orders)
+    assert sorted(ids(dataset.batches("train", **read, max_videos=7, epoch=4))) == sorted(plain[:7])
+    assert len(ids(dataset.batches("train", **read, balance=1.0))) == len(plain)
+
+
+@pytest.mark.parametrize("choice", ["first", "uniform", "random"])
+def test_the_frames_a_model_sees(generated, choice):
+    dataset = dmlkit.open_dataset(generated)
+    whole = next(iter(dataset.batches("validate", batch_size=5)))
+    cut = next(iter(dataset.batches("validate", batch_size=5, frame_choice=choice, max_frames=7)))
+    half = next(iter(dataset.batches("validate", batch_size=5, frame_choice=choice, frame_share=0.5)))
+    assert cut["num_frames"].tolist() == [7] * 5
+    assert half["num_frames"].tolist() == [-(-n // 2) for n in whole["num_frames"].tolist()]
+    for row in range(5):
+        frames = whole["rgb"][row].tolist()
+        places = [frames.index(frame) for frame in cut["rgb"][row].tolist()]
+        assert places == sorted(set(places)) and (places == [*range(7)]) == (choice == "first")
+
+
+def test_a_corrupt_record_is_named_and_left_out_on_request(tmp_path):
+    dataset = dmlkit.open_dataset(write(tmp_path, ["train0", "train1", "validate0"]))
+    shard = tmp_path / "train0.tfrecord"
+    data = bytearray(shard.read_bytes())
+    begin = len(frame_record(0)) + 16
+    data[begin + 30] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(dmlkit.DataError, match=rf"train0\.tfrecord, record 1 .*byte {begin}: .*checksum"):
+        list(dataset.batches("train", batch_size=2))
+    batches = dataset.batches("train", batch_size=2, on_fault="skip 1")
+    assert ids(batches) == ["v0", "v2", "v3"]
+    assert batches.skipped.to_record()["first"] == [
+        {"shard": "train0.tfrecord", "record": 1, "byte": begin, "fault": "record checksum"}
+    ]
+    data[5] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(dmlkit.DataError, match="skip 1"):
+        list(dataset.batches("train", batch_size=2, on_fault="skip 1"))
+
+
+def test_the_generated_data_have_the_same_bytes_for_a_seed(tmp_path):
+    folder = dmlkit.synthesize(tmp_path / "small", train=40, validate=20, test=4)
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.tfrecord")):
+        digest.update(file.relative_to(folder).as_posix().encode() + file.read_bytes())
+    assert digest.hexdigest() == GENERATED_DIGEST
+    frames, videos = dmlkit.open_dataset(folder), dmlkit.open_dataset(folder / "video")
+    assert counts(frames) == counts(videos) == {"train": 36, "tuning": 4, "validate": 20, "test": 4}
+    assert frames.labelled == {"train", "tuning", "validate"} and len(set(frames.class_kinds)) == 5
+    batch, mean = (next(iter(data.batches("validate", batch_size=20))) for data in (frames, videos))
+    for row, time in enumerate(batch["num_frames"]):
+        expected = dequantize(batch["rgb"][row, :time]).mean(axis=0)
+        np.testing.assert_allclose(mean["rgb"][row], expected, atol=1e-5)
+        truth = frames.truth("validate")[batch["id"][row]]
+        assert sorted(truth) == np.flatnonzero(batch["labels"][row]).tolist()
+        assert all(0 <= frame < time for made in truth.values() for frame in made)
+
+
+def test_remote_folders_are_read_like_local_ones(tmp_path):
+    local = dmlkit.open_dataset(write(tmp_path, ["train0", "train1", "validate0"]))
+    for shard in tmp_path.iterdir():
+        tf.io.gfile.makedirs("ram://acceptance")
+        with tf.io.gfile.GFile(f"ram://acceptance/{shard.name}", "wb") as file:
+            file.write(shard.read_bytes())
+    remote = dmlkit.open_dataset("ram://acceptance")
+    assert remote.fingerprint == local.fingerprint
+    for one, other in zip(*(d.batches("tuning", batch_size=3) for d in (local, remote)), strict=True):
+        np.testing.assert_array_equal(one["rgb"], other["rgb"])
+
+
+def test_reading_takes_no_tensorflow_and_finds_the_generated_data_itself(tmp_path, generated):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "generated").symlink_to(generated)
+    program = "import sys, dmlkit.data; d = dmlkit.data.open_or_generate(); "
+    program += "print(len(list(d.batches('train', batch_size=50))), 'tensorflow' in sys.modules)"
+    environment = os.environ | {"DMLKIT_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["4", "False"], done.stderr
+
+
+def test_real_shards_are_opened_without_a_description(real_data):
+    video = dmlkit.open_dataset(real_data / "yt8m-2018-video")
+    assert (video.level, video.num_classes, {f.size for f in video.features.values()}) == (
+        "video",
+        3862,
+        {1024, 128},
+    )
+    clips = dmlkit.open_dataset(real_data / "audioset-frame")
+    assert (clips.level, clips.num_classes, clips.features["audio"].coding) == ("frame", 527, "byte")
+    assert sum(counts(clips).values()) == 22_160
