@@ -1,0 +1,207 @@
+"""The explorers as a user has them: `dmlkit.explore`, `explore_arrays`, results, live curve, faithfulness."""
+
+import base64
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+import dmlkit
+from dmlkit.explorer import LiveCurve, ResultsExplorer, faithfulness_study
+
+SCENE = "application/vnd.dmlkit.attention+json"
+NO_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None  # an import of either fails
+import dmlkit
+view = dmlkit.explore_arrays([0.1, 0.2, 0.7], contributions=[[1, -1], [0, 2], [3, 0]], class_names=["a", "b"])
+view.masked = [2]
+assert view._repr_mimebundle_()["image/png"]
+print(view.scores["a"])
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(generated):
+    return dmlkit.open_dataset(generated)
+
+
+@pytest.fixture(scope="module")
+def batch(dataset):
+    """The first videos, with the ten frames that the smoke profile reads."""
+    return next(iter(dataset.batches("validate", batch_size=4, max_frames=10)))
+
+
+@pytest.fixture
+def view(trained, dataset):
+    return dmlkit.explore(trained["attention"], dataset)
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def array(packed) -> np.ndarray:
+    """An array of a saved scene."""
+    return np.frombuffer(base64.b64decode(packed["f32"]), "<f4").reshape(packed["shape"]).astype(float)
+
+
+def parts(view, run: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights, contributions and biases of the shown video, out of what a saved page would hold."""
+    saved = view._repr_mimebundle_()[SCENE]["videos"][0]["runs"][run]
+    return array(saved["weights"]), array(saved["contributions"]), array(saved["biases"])
+
+
+def model_scores(run, batch, dataset) -> np.ndarray:
+    return run.model.predict_on_batch({name: batch[name] for name in run.model.input})
+
+
+def test_one_line_shows_the_models_own_weights_and_scores(trained, generated, dataset, batch):
+    run = trained["attention"]
+    view = dmlkit.explore(str(run.path), generated)  # paths do as well as objects
+    assert view.video == batch["id"][0] and view.frame == view.weights.argmax()
+    np.testing.assert_allclose(view.weights, dmlkit.attention_weights(run.model, batch)[0], atol=1e-6)
+    expected = dict(zip(dataset.class_names, model_scores(run, batch, dataset)[0], strict=True))
+    assert all(score == pytest.approx(expected[name], abs=1e-6) for name, score in view.scores.items())
+
+
+def test_contributions_add_up_to_the_classes_logits(view):
+    weights, contributions, biases = parts(view)
+    scores = np.array(list(view.scores.values()))
+    logits = (weights[:, None] * contributions).sum(axis=0) + biases
+    np.testing.assert_allclose(logits, np.log(scores / (1 - scores)), atol=1e-4)
+
+
+def test_masking_temperature_top_and_uniform_weights(view):
+    weights, contributions, biases = parts(view)
+    kept = np.ones(10, bool)
+    kept[[1, 3]] = False
+    view.masked, view.temperature = [1, 3], 2.0
+    expected = np.where(kept, np.sqrt(weights), 0)  # a temperature of 2 halves the logits
+    expected /= expected.sum()
+    np.testing.assert_allclose(view.weights, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        list(view.scores.values()), sigmoid(expected @ contributions + biases), atol=1e-6
+    )
+    view.top, view.uniform = 3, True
+    highest = np.argsort(-np.where(kept, weights, -1))[:3]
+    assert np.flatnonzero(view.weights).tolist() == sorted(highest.tolist()) and view.weights.max() == 1 / 3
+    view.reset()
+    assert view.masked == () and view.temperature == 1 and view.top is None and not view.uniform
+    view.masked = range(10)
+    assert view.weights is None and view.scores is None
+
+
+def test_removed_frames_are_encoded_without(view, trained, dataset, batch):
+    view.removed = [0, 4]
+    left = np.delete(np.arange(10), [0, 4])
+    shorter = {name: batch[name][:1, left] for name in ("rgb", "audio")}
+    shorter["num_frames"] = np.array([8], np.int32)
+    run = trained["attention"]
+    expected = dict(zip(dataset.class_names, model_scores(run, shorter, dataset)[0], strict=True))
+    np.testing.assert_allclose(view.weights[left], dmlkit.attention_weights(run.model, shorter)[0], atol=1e-6)
+    assert view.weights[0] == view.weights[4] == 0
+    assert all(score == pytest.approx(expected[name], abs=1e-6) for name, score in view.scores.items())
+
+
+def test_runs_side_by_side_and_their_worst_mistakes(trained, dataset):
+    run = trained["attention"]
+    view = dmlkit.explore([run, run.model], dataset, classes=[0])
+    first, second = view.scores_by_run()
+    assert first == run.title and view.shown == (first, second)
+    assert all(len(scores) > 1 for scores in view.scores_by_run().values())
+    scores = np.clip(run.predictions.scores.astype(float), 1e-4, 1 - 1e-4)
+    losses = -np.where(run.predictions.labels, np.log(scores), np.log(1 - scores)).sum(axis=1)
+    assert list(view.source.worst(limit=3)) == run.predictions.ids[np.argsort(-losses)[:3]].tolist()
+    view.shown = [second]
+    assert view.shown == (second,)
+    with pytest.raises(dmlkit.UsageError, match="3"):
+        dmlkit.explore([run] * 4, dataset)
+
+
+def test_callbacks_hear_of_changes(view):
+    heard = []
+    stop = view.on_change(lambda each: heard.append((each.frame, each.masked)))
+    view.frame, view.masked = 2, [4]
+    stop()
+    view.frame = 3
+    assert heard == [(2, ()), (2, (4,))]
+
+
+def test_another_video_starts_afresh_and_keeps_the_chosen_classes(view, dataset, batch):
+    view.classes, view.masked = [dataset.class_names[3]], [0]
+    view.video = batch["id"][2]
+    assert view.masked == () and view.classes == (3,) and view.frame == view.weights.argmax()
+
+
+def test_a_saved_view_needs_no_kernel(trained, dataset):
+    view = dmlkit.explore(trained["attention"], dataset, keep=2)
+    view.masked = [1]
+    bundle = view._repr_mimebundle_()
+    scene = json.loads(json.dumps(bundle[SCENE], allow_nan=False))
+    assert len(scene["videos"]) == 2 and scene["state"]["masked"] == [1] and scene["generated"]
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert "<img" in bundle["text/html"] and "<script" not in bundle["text/html"]
+    assert view.video in bundle["text/plain"] and "1 frame masked" in bundle["text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_plain_arrays_need_neither_a_model_nor_tensorflow():
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TENSORFLOW], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert float(done.stdout) == pytest.approx(sigmoid(1 / 3), abs=1e-6)
+
+
+def test_what_cannot_be_explored_is_explained(view, trained, dataset, generated):
+    run, usage, data = trained["attention"], dmlkit.UsageError, dmlkit.DataError
+    cases = [
+        (usage, "attention", lambda: dmlkit.explore(trained["lr"], dataset)),
+        (data, "nowhere", lambda: dmlkit.explore(run, generated / "nowhere")),
+        (usage, "Did you mean", lambda: dmlkit.explore(run, dataset, video=view.video[:-1])),
+        (data, "sum", lambda: dmlkit.explore_arrays([0.5, 0.9])),
+        (data, "nan", lambda: dmlkit.explore_arrays([0.5, np.nan])),
+        (usage, "2 rows", lambda: dmlkit.explore_arrays([0.5, 0.3, 0.2], contributions=np.eye(2))),
+        (usage, "model", lambda: setattr(dmlkit.explore_arrays([0.5, 0.5]), "removed", [0])),
+    ]
+    wrong = {"frame": 10, "masked": [10], "removed": range(10), "temperature": 0, "top": 0, "classes": ["?"]}
+    cases += [(usage, None, lambda n=n, v=v: setattr(view, n, v)) for n, v in wrong.items()]
+    for error, message, call in cases:
+        with pytest.raises(error, match=message):
+            call()
+    assert view.removed == view.masked == ()
+
+
+def test_results_of_runs_side_by_side(trained, dataset):
+    results = ResultsExplorer(trained["lr"].path.parent, dataset)
+    assert len(results.runs) == 2 and results.video in trained["lr"].predictions.ids
+    predictions = trained["lr"].predictions
+    label, row = next(results.precision.iterrows())
+    expected = average_precision_score(
+        predictions.labels[:, label], predictions.scores[:, label].astype(float)
+    )
+    assert row[trained["lr"].title] == pytest.approx(expected, abs=1e-6)
+    results.runs = results.runs[:1]
+    assert len(results.top) == 1 and "Average precision" in results._repr_mimebundle_()["text/html"]
+
+
+def test_a_curve_grows_while_a_run_trains(generated, tmp_path):
+    curve = LiveCurve()
+    dmlkit.train(
+        "lr", data=generated, out=tmp_path / "lr", profile="smoke", progress="silent", on_epoch=curve
+    )
+    assert [row["epoch"] for row in curve.rows] == [1, 2]
+    assert curve._repr_mimebundle_()["text/html"].count("<polyline") == 2
+
+
+def test_faithfulness_compares_attention_with_random_orders(trained, dataset):
+    study = faithfulness_study(trained["attention"], dataset, videos=3, seeds=2)
+    assert study.videos == 3 and {"attention", "contribution", "occlusion", "random"} == set(
+        study.areas.index
+    )
+    assert np.isfinite(
+        study.areas.loc["attention", ["deletion_against_random", "insertion_against_random"]]
+    ).all()
