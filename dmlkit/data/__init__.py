@@ -27,26 +27,40 @@ import importlib
 
 from dmlkit.quiet import start_up_lines_hidden
 
+# Name → module, and the name there where it is (still) another one.
 _HOMES = {
+    "Batches": "batches",
+    "DEMO_FRAMES": "synthetic_kinds",
+    "DEMO_SIZES": "synthetic_kinds",
     "Dataset": "schema",
-    "Feature": "schema",
     "FRAME_CHOICES": "frame_choice",
     "FULL_FRAMES": "synthetic_kinds",
     "FULL_SIZES": "synthetic_kinds",
+    "Feature": "schema",
     "KINDS": "synthetic_kinds",
     "Oracle": "oracle",
+    "RAISE": "skipping",
+    "Skipped": "skipping",
+    "SyntheticSettings": "synthetic_settings.Settings",
+    "VideoReader": "single.Places",
     "as_dataset": "opening",
     "check": "checking",
+    "count_places": "shards",
+    "count_records": "shards",
     "dequantize": "coding",
     "download": "downloading",
+    "frame_seed": "frame_choice.seed_of",
     "import_features": "importing.making",
+    "limit_shards": "batches.capped",
     "open_dataset": "opening",
     "open_or_generate": "generated",
     "quantize": "coding",
+    "read_contexts": "contexts",
     "read_settings": "synthetic",
     "serialize_frames": "records",
     "serialize_video": "records",
     "synthesize": "synthetic",
+    "with_tuning": "joining",
     "write_dataset_toml": "declaration",
     "write_shard": "records",
 }
@@ -58,7 +72,10 @@ def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with start_up_lines_hidden():
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        module, _, attribute = _HOMES[name].partition(".")
+        if module == "importing":
+            module, attribute = _HOMES[name], ""
+        return getattr(importlib.import_module(f"{__name__}.{module}"), attribute or name)
 
 
 def __dir__() -> list[str]:
