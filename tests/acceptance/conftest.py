@@ -1,5 +1,6 @@
 """What acceptance tests share: one small generated data set and two runs trained on it."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,18 @@ def trained(generated, tmp_path_factory) -> dict:
         name: dmlkit.train(name, data=generated, out=runs / name, profile="smoke", progress="silent")
         for name in ("lr", "attention")
     }
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """The command line in this process: its exit code, and what it printed to stdout and to stderr."""
+    from dmlkit.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dmlkit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            getattr(main, "main", main)()  # a function, or the module that holds it
+        printed = capsys.readouterr()
+        return end.value.code or 0, printed.out, printed.err
+
+    return run
