@@ -120,7 +120,7 @@ def test_import_of_each_format(command, tmp_path, write):
     rows = [f"{video},{'Dog;Musical keyboard' if n % 2 else 'Cat'}\n" for n, video in enumerate(made)]
     (tmp_path / "labels.csv").write_text("id,labels\n" + "".join(rows))
     out = tmp_path / "mine"
-    code, text, err = dmlkit(
+    code, text, err = command(
         "data", "import", tmp_path / "clips", "--labels", tmp_path / "labels.csv", "--out", out
     )
     assert code == 0 and "40 videos" in text, err
