@@ -5,14 +5,14 @@ the *notebooks* walk through runs in the paper's order; a *report* is those note
 
     dmlkit.data         shards in, batches out; the generated data set
     dmlkit.models       fusions, encoders, poolings, classifiers, on keras.ops alone
-    dmlkit.evaluation   GAP@20, mAP, Hit@1, PERR, bootstrap intervals, ensembles, on numpy alone
+    dmlkit.metrics   GAP@20, mAP, Hit@1, PERR, bootstrap intervals, ensembles, on numpy alone
     dmlkit.experiments  the ladder as values
     dmlkit.profiles     the conditions under which rungs are compared
-    dmlkit.training     train, evaluate, combine; the walk up the ladder
+    dmlkit.training     train, evaluate, combine; the study up the ladder
     dmlkit.runs         what a training leaves on disk
     dmlkit.submission   predictions as YouTube-8M's CSV files: written, checked, measured
     dmlkit.comparison   two runs, or several seeds of two, on the same videos
-    dmlkit.places       where data and reports lie when nobody says
+    dmlkit.paths       where data and reports lie when nobody says
     dmlkit.plots        the figures of the notebooks
     dmlkit.explorer     widgets for JupyterLab: attention over frames, runs side by side
     dmlkit.report       notebooks executed and rendered
@@ -28,7 +28,7 @@ _HOMES = {
     "dmlkit.comparison": ("compare",),
     "dmlkit.data": ("open_dataset", "open_or_generate", "synthesize"),
     "dmlkit.errors": ("DataError", "UsageError"),
-    "dmlkit.evaluation": (
+    "dmlkit.metrics": (
         "GlobalAveragePrecision",
         "gap_interval",
         "gap_weights",
@@ -42,10 +42,10 @@ _HOMES = {
     "dmlkit.profiles": ("PROFILES", "Profile"),
     "dmlkit.runs": ("load_run", "load_runs"),
     "dmlkit.training": (
-        "Walk",
+        "Study",
         "build_model",
         "compare_members",
-        "compare_ways",
+        "compare_combiners",
         "ensemble",
         "evaluate",
         "submit",

@@ -23,17 +23,17 @@ import pandas as pd
 
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import Experiment
+from dmlkit.files import atomic_write
 from dmlkit.predictions import Predictions
-from dmlkit.printable import shorten
 from dmlkit.run_record import COLUMNS, value_at, wrong_keys
-from dmlkit.writing import put_in_place
+from dmlkit.text import shorten
 
 RECORD = "run.json"
 WHILE_TRAINING = "checkpoint.npz"
 CHECKPOINTS = "checkpoints"
 # Names a file that takes the path of every run this process looks at, there or not, a line each: a report asks
 # its notebooks so, to know what to execute again when a run changes.
-LOOKED_AT = "DMLKIT_RUNS_LOOKED_AT"
+ACCESS_LOG = "DMLKIT_RUNS_LOOKED_AT"
 # So many damaged runs are named one by one.
 WARNINGS = 5
 
@@ -51,10 +51,10 @@ class Run:
         self.record = record
 
     def __repr__(self) -> str:
-        low, high = self.measures["gap_interval"]
+        low, high = self.metrics["gap_interval"]
         return (
             f"Run({self.name}: GAP@20 {self.gap:.4f} [{low:.4f}, {high:.4f}] on "
-            f"{self.measures['videos']:,} videos of {self.record['data']['name']})"
+            f"{self.metrics['videos']:,} videos of {self.record['data']['name']})"
         )
 
     @property
@@ -79,14 +79,14 @@ class Run:
         return Experiment.from_record(self.record["experiment"])
 
     @property
-    def measures(self) -> dict:
+    def metrics(self) -> dict:
         """GAP@20 with its interval, Hit@1, PERR, mAP on the validation part."""
-        return self.record["measures"]
+        return self.record["metrics"]
 
     @property
     def gap(self) -> float:
         """GAP@20 on the validation part."""
-        return self.record["measures"]["gap"]
+        return self.record["metrics"]["gap"]
 
     @property
     def tuning_gap(self) -> float:
@@ -148,14 +148,14 @@ def _damaged(path: Path, why: str) -> DataError:
 
 
 def _note(path: Path) -> None:
-    if LOOKED_AT in os.environ:
-        with open(os.environ[LOOKED_AT], "a", encoding="utf-8") as file:
+    if ACCESS_LOG in os.environ:
+        with open(os.environ[ACCESS_LOG], "a", encoding="utf-8") as file:
             file.write(f"{path.resolve()}\n")
 
 
 def write_record(path: Path, record: Mapping) -> None:
     """Write `run.json`, whole or not at all: its presence says that the run is finished."""
-    with put_in_place(path / RECORD) as temporary:
+    with atomic_write(path / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -172,20 +172,20 @@ def load_run(path: str | os.PathLike) -> Run:
     return Run(path, record)
 
 
-class Found(NamedTuple):
+class RunListing(NamedTuple):
     """What lies below a folder: finished runs by path, and an error for each that cannot be read."""
 
     runs: list[Run]
     damaged: list[DataError]
 
 
-def find_runs(folder: str | os.PathLike) -> Found:
+def find_runs(folder: str | os.PathLike) -> RunListing:
     """Every finished run below a folder, itself among them, and what is wrong with the others.
 
     Folders whose name starts with a dot or ends in `.partial` are passed by: they hold what is not finished. So are the
     checkpoints within a run, which are moments of what is listed; they are listed where their own folder is named.
     """
-    found, unseen = Found([], []), []
+    found, unseen = RunListing([], []), []
     for here, folders, files in os.walk(folder, onerror=unseen.append):
         folders[:] = sorted(
             name
@@ -209,12 +209,12 @@ def find_runs(folder: str | os.PathLike) -> Found:
 def list_runs(folder: str | os.PathLike) -> list[Run]:
     """Every finished run below a folder, by path; a damaged one is a warning, not an end."""
     found = find_runs(folder)
-    for line in in_few_lines(found.damaged):
+    for line in summarize_errors(found.damaged):
         warnings.warn(line, stacklevel=2)
     return found.runs
 
 
-def in_few_lines(damaged: Sequence[DataError]) -> list[str]:
+def summarize_errors(damaged: Sequence[DataError]) -> list[str]:
     """A line for each run that cannot be read; where there are many, the last says how many more."""
     lines = [shorten(error, 500) for error in damaged[:WARNINGS]]
     if len(damaged) > WARNINGS:
@@ -230,14 +230,14 @@ def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
     path.
     """
     found = find_runs(folder)
-    for line in in_few_lines(found.damaged):
+    for line in summarize_errors(found.damaged):
         warnings.warn(line, stacklevel=2)
-    rows = [as_row(run) for run in found.runs]
-    table = as_frame(rows, columns=[*COLUMNS, "path"])
+    rows = [run_row(run) for run in found.runs]
+    table = to_frame(rows, columns=[*COLUMNS, "path"])
     return table.sort_values("gap", ascending=False, ignore_index=True, kind="stable")
 
 
-def as_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:
+def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:
     """Rows as a table whose texts are Python's own.
 
     Where pyarrow is installed, pandas keeps texts in its arrays, which take no half of a surrogate pair; the name of
@@ -252,6 +252,6 @@ def as_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame
     )
 
 
-def as_row(run: Run) -> dict:
+def run_row(run: Run) -> dict:
     """A run as a row of `load_runs`: column → plain value."""
     return {name: value_at(run.record, where) for name, where in COLUMNS.items()} | {"path": str(run.path)}

@@ -44,10 +44,12 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def smoke_runs(generated, tmp_path_factory) -> dict:
     """Name → run of `lr` and `attention`, trained on `generated` under the smoke profile. Not to be changed."""
-    from dmlkit.training import Walk
+    from dmlkit.training import Study
 
-    walk = Walk(generated, profile="smoke", runs=tmp_path_factory.mktemp("smoke") / "runs", progress="silent")
-    return walk.train("lr", "attention")
+    study = Study(
+        generated, profile="smoke", runs=tmp_path_factory.mktemp("smoke") / "runs", progress="silent"
+    )
+    return study.train("lr", "attention")
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +57,7 @@ def leave_run():
     """A function that leaves the folder of a run nobody trained: made-up scores, measured and recorded as real ones."""
     import numpy as np
 
-    from dmlkit.evaluation import gap_interval, measure
+    from dmlkit.metrics import gap_interval, measure
     from dmlkit.predictions import Predictions
     from dmlkit.runs import load_run, write_record
 
@@ -78,8 +80,8 @@ def leave_run():
         order = np.arange(videos) if order is None else order
         path.mkdir(parents=True)
         Predictions(ids=ids[order], labels=labels[order], scores=scores[order]).save(path / "predictions.npz")
-        measures = measure(scores, labels)
-        measures["gap_interval"] = list(gap_interval(scores, labels, resamples=20))
+        metrics = measure(scores, labels)
+        metrics["gap_interval"] = list(gap_interval(scores, labels, resamples=20))
         record = {
             "kind": "training",
             "fingerprint": f"{name}-{profile}-{units}-{seed}",
@@ -91,8 +93,8 @@ def leave_run():
             "epochs": 3,
             "seconds": {"training": 1.5},
             "started": "2026-01-01T00:00:00+00:00",
-            "tuning": {"gap": measures["gap"]},
-            "measures": measures,
+            "tuning": {"gap": metrics["gap"]},
+            "metrics": metrics,
         }
         write_record(path, record)
         return load_run(path)

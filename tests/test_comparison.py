@@ -10,7 +10,7 @@ import pytest
 import dmlkit
 from dmlkit.comparison import two_sides
 from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import average_precision_by_class, paired_gap_difference
+from dmlkit.metrics import average_precision_by_class, paired_gap_difference
 from dmlkit.predictions import Predictions
 from dmlkit.runs import write_record
 

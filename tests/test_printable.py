@@ -2,7 +2,7 @@
 
 import pytest
 
-from dmlkit.printable import counted, one_line, readable_size, shorten, without_controls
+from dmlkit.text import counted, one_line, readable_size, shorten, without_controls
 
 
 def test_numbers_of_things():

@@ -10,7 +10,7 @@ from dmlkit.errors import UsageError
 from dmlkit.experiments import LR, Experiment
 from dmlkit.models import NORMALIZATIONS
 from dmlkit.profiles import CHOICES, PROFILES, RANGES, RECIPES, SMOKE, Profile, positive
-from dmlkit.training.folder import training_mark
+from dmlkit.training.folder import training_fingerprint
 from dmlkit.training.schedule import SCHEDULES
 
 
@@ -65,7 +65,9 @@ def test_a_cyclic_training_ends_with_a_cycle():
 
 def mark(experiment=LR, profile=SMOKE):
     data = SimpleNamespace(fingerprint="0" * 16)
-    return training_mark(experiment, data, profile=profile, seed=0, precision="float32", deterministic=False)
+    return training_fingerprint(
+        experiment, data, profile=profile, seed=0, precision="float32", deterministic=False
+    )
 
 
 def test_fields_that_came_later_tell_runs_apart_only_where_they_are_used(monkeypatch):

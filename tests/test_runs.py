@@ -12,7 +12,7 @@ import pytest
 import dmlkit
 from dmlkit.errors import DataError
 from dmlkit.run_record import KEYS, value_at, wrong_keys
-from dmlkit.runs import LOOKED_AT, WARNINGS, find_runs, list_runs, load_run, read_record
+from dmlkit.runs import ACCESS_LOG, WARNINGS, find_runs, list_runs, load_run, read_record
 
 RECORD = {
     "kind": "training",
@@ -26,7 +26,7 @@ RECORD = {
     "seconds": {"training": 1.5},
     "started": "2026-01-01T00:00:00+00:00",
     "tuning": {"gap": 0.5},
-    "measures": {
+    "metrics": {
         "gap": 0.5, "gap_interval": [0.4, 0.6], "map": 0.3, "hit_at_one": 0.7, "perr": 0.6, "videos": 100
     },
 }  # fmt: skip
@@ -40,7 +40,7 @@ def write(folder, record=RECORD, **changed):
 
 
 def with_gap(gap):
-    return RECORD | {"measures": RECORD["measures"] | {"gap": gap}}
+    return RECORD | {"metrics": RECORD["metrics"] | {"gap": gap}}
 
 
 DAMAGED = {
@@ -54,9 +54,9 @@ DAMAGED = {
     "another's": '{"name": "my run", "config": {}}',
     "a number as name": json.dumps(RECORD | {"experiment": {"name": 5, "title": "x"}}),
     "a list as data": json.dumps(RECORD | {"data": []}),
-    "measures as text": json.dumps(RECORD | {"measures": "0.5"}),
+    "measures as text": json.dumps(RECORD | {"metrics": "0.5"}),
     "no number": json.dumps(with_gap(float("nan"))),
-    "half an interval": json.dumps(RECORD | {"measures": RECORD["measures"] | {"gap_interval": [0.4]}}),
+    "half an interval": json.dumps(RECORD | {"metrics": RECORD["metrics"] | {"gap_interval": [0.4]}}),
     "true as seed": json.dumps(RECORD | {"seed": True}),
 }
 
@@ -137,7 +137,7 @@ def test_every_key_is_missed_where_it_is_missing():
 
 
 def test_who_looks_is_noted(tmp_path, monkeypatch):
-    monkeypatch.setenv(LOOKED_AT, str(tmp_path / "looked"))
+    monkeypatch.setenv(ACCESS_LOG, str(tmp_path / "looked"))
     write(tmp_path / "runs" / "a")
     assert read_record(tmp_path / "runs" / "b") is None
     dmlkit.load_runs(tmp_path / "runs")

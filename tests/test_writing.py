@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from dmlkit.writing import put_in_place
+from dmlkit.files import atomic_write
 
 
 def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
@@ -14,7 +14,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
 
     path.write_text("former")
     monkeypatch.setattr(os, "fsync", watched)
-    with put_in_place(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("whole")
     file = (path.stat().st_ino, "former")
     assert synced == ([file, (tmp_path.stat().st_ino, "whole")] if os.name == "posix" else [file])
@@ -23,7 +23,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
 def test_after_an_error_what_stood_there_is_whole_and_nothing_is_left(tmp_path):
     path = tmp_path / "index.html"
     path.write_text("former")
-    with pytest.raises(ZeroDivisionError), put_in_place(path) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
         temporary.write_text("ha")
         1 / 0  # noqa: B018
     assert path.read_text() == "former"

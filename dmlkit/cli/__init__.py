@@ -26,7 +26,7 @@ from dmlkit.cli.scoring import evaluate, predict
 from dmlkit.cli.submission import submission
 from dmlkit.cli.training import ensemble, experiments, train
 from dmlkit.errors import DmlkitError
-from dmlkit.printable import without_controls
+from dmlkit.text import without_controls
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,7 +8,7 @@ from dmlkit.cli.check import check
 from dmlkit.cli.download import download
 from dmlkit.cli.importing import import_
 from dmlkit.cli.options import FOLDER, SEED
-from dmlkit.printable import counted
+from dmlkit.text import counted
 
 AT_LEAST_ONE = click.IntRange(min=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dmlkit.cli.options import FOLDER, goes_on_later
-from dmlkit.printable import counted
+from dmlkit.text import counted
 
 # Written out, and compared with its table by a test: the tables' rooms are entered by the command that needs them.
 SPLITS = ("train", "validate", "test")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dmlkit.data import importing
-from dmlkit.printable import counted
+from dmlkit.text import counted
 
 # Text, so that an address that is none of a local file can be told from one.
 LOCAL = click.Path()

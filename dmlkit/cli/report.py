@@ -9,7 +9,7 @@ import click
 
 from dmlkit.cli.options import FOLDER, deterministic_option, goes_on_later, profile_option, seed_option
 from dmlkit.errors import choose
-from dmlkit.places import report_name
+from dmlkit.paths import report_name
 from dmlkit.profiles import PROFILES
 
 
@@ -43,9 +43,9 @@ def report(parameter, params, notebook, beyond, help_parameters, dry_run, **cond
 
     chosen = find_notebooks(notebooks_folder(), notebook or None)
     if help_parameters:
-        from dmlkit.report.planning.parameter_help import tell_parameters
+        from dmlkit.report.planning.parameter_help import describe_parameters
 
-        click.echo(tell_parameters(chosen))
+        click.echo(describe_parameters(chosen))
         return
     given = gather([*parameter, *([("beyond", "true")] if beyond else [])], params)
     # Here already, where it is known in which line of a file a value stands.
@@ -56,9 +56,9 @@ def report(parameter, params, notebook, beyond, help_parameters, dry_run, **cond
         if asked["data"] is not None:
             check_same_data(asked["out"], asked["data"])
     if dry_run:
-        from dmlkit.report.planning.dry_run import tell_plan
+        from dmlkit.report.planning.dry_run import describe_plan
 
-        click.echo(tell_plan(**asked))
+        click.echo(describe_plan(**asked))
     else:
         _make(asked)
 

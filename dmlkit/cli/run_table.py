@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 WIDE = 100
 GAP = "  "
 
-# Column → how a row of `dmlkit.runs.as_row` is shown in it; numbers stand at the right.
+# Column → how a row of `dmlkit.runs.run_row` is shown in it; numbers stand at the right.
 COLUMNS = {
     "name": lambda row: shorten(row["name"], 30),
     "gap": lambda row: f"{row['gap']:.4f}",
@@ -31,7 +31,7 @@ def run_tables(rows: Sequence[dict]) -> str:
     """A table for each data set: the GAPs of one say nothing beside those of another.
 
     Args:
-        rows: Of `dmlkit.runs.as_row`, in the order in which they are shown, and the `fingerprint` of their data.
+        rows: Of `dmlkit.runs.run_row`, in the order in which they are shown, and the `fingerprint` of their data.
     """
     return "\n\n".join(_table(group) for group in _by_data(rows))
 

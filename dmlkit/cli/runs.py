@@ -11,7 +11,7 @@ from dmlkit.cli.options import FOLDER
 from dmlkit.cli.run_table import run_tables
 from dmlkit.errors import UsageError, nearest
 from dmlkit.experiments import EXPERIMENTS
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 
 @click.command()
@@ -23,12 +23,12 @@ def runs(folder, experiment, profile, as_json) -> None:
     """List the runs below a FOLDER (reports), data set by data set, the highest GAP first."""
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}. Name the folder under which the runs are.")
-    from dmlkit.runs import as_row, find_runs, in_few_lines
+    from dmlkit.runs import find_runs, run_row, summarize_errors
 
     found = find_runs(folder)
-    for line in in_few_lines(found.damaged):
+    for line in summarize_errors(found.damaged):
         click.echo(f"dmlkit: {line}", err=True)
-    rows = [as_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in found.runs]
+    rows = [run_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in found.runs]
     for column, name in (("name", experiment), ("profile", profile)):
         rows = _only(rows, column, name, folder)
     rows.sort(key=lambda row: -row["gap"])

@@ -8,7 +8,7 @@ import click
 
 from dmlkit.cli.options import FOLDER, data_option, on_fault_option
 from dmlkit.errors import UsageError, choose
-from dmlkit.printable import counted
+from dmlkit.text import counted
 
 SEVERAL = (
     "Several RUNS score together, each weighted by its GAP on the tuning part, as `dmlkit ensemble` does; --by names "
@@ -48,22 +48,22 @@ def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
     skipped = _check(runs, by, on_fault)
     from dmlkit.training import evaluate as evaluate_runs
 
-    measures = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped)
+    metrics = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped)
     click.echo(
-        f"{_gap(measures, split)}\n"
-        f"mAP     {measures['map']:.4f}  over the {measures['map_classes']:,} of {measures['num_classes']:,} "
+        f"{_gap(metrics, split)}\n"
+        f"mAP     {metrics['map']:.4f}  over the {metrics['map_classes']:,} of {metrics['num_classes']:,} "
         f"classes that occur\n"
-        f"Hit@1   {measures['hit_at_one']:.4f}\n"
-        f"PERR    {measures['perr']:.4f}"
+        f"Hit@1   {metrics['hit_at_one']:.4f}\n"
+        f"PERR    {metrics['perr']:.4f}"
     )
     _tell(skipped)
 
 
-def _gap(measures: dict, split: str) -> str:
-    low, high = measures["gap_interval"]
+def _gap(metrics: dict, split: str) -> str:
+    low, high = metrics["gap_interval"]
     return (
-        f"{measures['videos']:,} videos of '{split}'\n"
-        f"GAP@20  {measures['gap']:.4f}  (95 % interval {low:.4f} to {high:.4f})"
+        f"{metrics['videos']:,} videos of '{split}'\n"
+        f"GAP@20  {metrics['gap']:.4f}  (95 % interval {low:.4f} to {high:.4f})"
     )
 
 
@@ -106,12 +106,12 @@ def predict(runs, data, split, out, top_k, names, by, on_fault) -> None:
 def _check(runs, by: str | None, on_fault: str):
     """Refuse what is no policy, no way and no finished run before TensorFlow is loaded; what is left out comes here."""
     from dmlkit.data.skipping import Skipped
-    from dmlkit.evaluation import WAYS
+    from dmlkit.metrics import COMBINERS
     from dmlkit.runs import load_run
 
     skipped = Skipped.of(on_fault)
     if by is not None:
-        choose(WAYS, by, what="way to combine")
+        choose(COMBINERS, by, what="way to combine")
     for run in runs:
         load_run(run)
     return skipped

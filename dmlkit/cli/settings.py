@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import get_type_hints
 
 from dmlkit.errors import UsageError, choose
-from dmlkit.experiments import TRICKS, Ensemble, Experiment, Rung, find
+from dmlkit.experiments import TRICKS, AnyExperiment, Ensemble, Experiment, find
 from dmlkit.profiles import PROFILES, RECIPES, Profile, positive
 
 
@@ -60,7 +60,7 @@ def read_settings(given: Sequence[str]) -> dict[str, object]:
     return found
 
 
-def check_settings(rung: Rung, profile: str | None, changes: Mapping[str, object]) -> None:
+def check_settings(rung: AnyExperiment, profile: str | None, changes: Mapping[str, object]) -> None:
     """Refuse what no training of a rung could have, or what the rung has of its own.
 
     Args:

@@ -19,10 +19,10 @@ from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import (
     ABLATIONS,
-    BESIDE,
     BEYOND,
     CHECKPOINTS,
     LADDER,
+    TRICK_ABLATIONS,
     VIDEO_LADDER,
     Ensemble,
     Missing,
@@ -38,9 +38,9 @@ STRATEGIES = ("auto", "mirrored", "multi-worker")
 LISTS = {
     "The paper's ladder, on frames": LADDER,
     "The ladder where a video is one vector": VIDEO_LADDER,
-    "Beside the ladder: other readings of the paper": BESIDE,
+    "Beside the ladder: other readings of the paper": ABLATIONS,
     "Beyond it: later systems, and the recipes of the best scores": BEYOND,
-    "One rung trained otherwise: each trick alone, and the checkpoints of one training": ABLATIONS
+    "One rung trained otherwise: each trick alone, and the checkpoints of one training": TRICK_ABLATIONS
     | by_name(*CHECKPOINTS.values()),
 }
 
@@ -146,9 +146,9 @@ def train(
 )
 def ensemble(runs, out, name, by) -> None:
     """Combine RUNS into one run; what weights there are come from the tuning part."""
-    from dmlkit.evaluation import WAYS
+    from dmlkit.metrics import COMBINERS
 
-    choose(WAYS, by, what="way to combine")
+    choose(COMBINERS, by, what="way to combine")
     from dmlkit.training import ensemble as combine
 
     run = combine(runs, out=out, name=name, by=by)

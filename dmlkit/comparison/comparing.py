@@ -8,9 +8,9 @@ from dmlkit.comparison.result import ClassChange, Comparison, Side
 from dmlkit.comparison.same import Measured, check_same_data, measure_in_order
 from dmlkit.comparison.sides import Named, open_side, settings_of
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import Interval, compare_classes, compare_gaps
-from dmlkit.printable import shorten
+from dmlkit.metrics import Interval, compare_classes, compare_gaps
 from dmlkit.runs import Run
+from dmlkit.text import shorten
 
 
 def compare(

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from dmlkit.comparison.sides import Named
 from dmlkit.errors import UsageError, nearest
-from dmlkit.printable import shorten
-from dmlkit.runs import Found, Run, find_runs, in_few_lines
+from dmlkit.runs import Run, RunListing, find_runs, summarize_errors
+from dmlkit.text import shorten
 
 
 class Told(NamedTuple):
@@ -43,10 +43,10 @@ def runs_of_names(
                 "named here. Name the paths of the runs under that profile."
             )
         return Told(list(named), [])
-    found = find_runs(folder) if folder.is_dir() else Found([], [])
+    found = find_runs(folder) if folder.is_dir() else RunListing([], [])
     among = _Below(folder, found.runs, sorted(known), profile)
     sides = [among.runs_of(str(each)) if each in names else each for each in named]
-    return Told(sides, [f"Left out: {line}" for line in in_few_lines(found.damaged)])
+    return Told(sides, [f"Left out: {line}" for line in summarize_errors(found.damaged)])
 
 
 def _is_name(path: Path) -> bool:

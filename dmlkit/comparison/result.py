@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dmlkit.comparison import wording
-from dmlkit.evaluation import Interval, Spread
+from dmlkit.metrics import Interval, Spread
 
 SHOWN = 5
 

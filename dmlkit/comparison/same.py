@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import TopPairs, average_precision_by_class, top_pairs
+from dmlkit.metrics import TopPairs, average_precision_by_class, top_pairs
 from dmlkit.predictions import Predictions
-from dmlkit.printable import shorten
 from dmlkit.runs import Run
+from dmlkit.text import shorten
 
 
 class Measured(NamedTuple):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dmlkit.errors import UsageError
-from dmlkit.printable import shorten
-from dmlkit.runs import RECORD, Run, find_runs, in_few_lines, load_run
+from dmlkit.runs import RECORD, Run, find_runs, load_run, summarize_errors
+from dmlkit.text import shorten
 
 Named = Run | str | os.PathLike
 
@@ -130,7 +130,7 @@ def _opened(named: Sequence[Named]) -> Opened:
             )
             raise UsageError(f"There is no finished run at {path}, nor below it.{why}")
         runs += found.runs
-        notes += [f"Left out: {line}" for line in in_few_lines(found.damaged)]
+        notes += [f"Left out: {line}" for line in summarize_errors(found.damaged)]
     return Opened(runs, notes)
 
 

@@ -6,7 +6,7 @@ import textwrap
 from html import escape
 from typing import TYPE_CHECKING
 
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 if TYPE_CHECKING:
     from dmlkit.comparison.result import ClassChange, Comparison, Side

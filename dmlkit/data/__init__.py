@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import importlib
 
-from dmlkit.quiet import start_up_lines_hidden
+from dmlkit.runtime import quiet_startup
 
 # Name → module, and the name there where it is (still) another one.
 _HOMES = {
@@ -71,7 +71,7 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with start_up_lines_hidden():
+    with quiet_startup():
         module, _, attribute = _HOMES[name].partition(".")
         if module == "importing":
             module, attribute = _HOMES[name], ""

@@ -9,8 +9,8 @@ import numpy as np
 
 from dmlkit.data.contexts import context_of
 from dmlkit.data.faults import RecordFault
-from dmlkit.data.framing import walk
-from dmlkit.data.order import Found
+from dmlkit.data.framing import walk_records
+from dmlkit.data.order import RunListing
 
 
 def expected_copies(classes: Sequence[Sequence[int]], *, num_classes: int, balance: float) -> np.ndarray:
@@ -54,7 +54,7 @@ def copies_by_shard(
     """
     classes, counts = [], []
     for shard, most in taken:
-        found = [_classes(dataset, framed) for framed in islice(walk(shard), most)]
+        found = [_classes(dataset, framed) for framed in islice(walk_records(shard), most)]
         counts.append(len(found))
         classes += found
     copies = expected_copies(classes, num_classes=dataset.num_classes, balance=balance)
@@ -93,8 +93,8 @@ def times_shown(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def repeated(
-    records: Iterator[Found], expected: Mapping[str, np.ndarray], rng: np.random.Generator
-) -> Iterator[Found]:
+    records: Iterator[RunListing], expected: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> Iterator[RunListing]:
     """Each record as many times as an epoch shows it.
 
     Args:

@@ -29,7 +29,7 @@ from dmlkit.errors import DataError, UsageError
 # Batches ready for `fit`.
 BATCHES_AHEAD = 2
 # Records looked at to learn how long they are.
-LOOKED_AT = 16
+ACCESS_LOG = 16
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Batches:
             epoch=self.epoch,
         )
 
-    def _records(self) -> Iterator[order.Found]:
+    def _records(self) -> Iterator[order.RunListing]:
         """Serialized records in the order of this epoch."""
         keep_freed()
         shards = self.dataset.splits[self.split]
@@ -160,7 +160,7 @@ class Batches:
             known[key] = balancing.copies_by_shard(self.dataset, taken, self.balance)
         return known[key]
 
-    def _sound(self, records: Sequence[order.Found]) -> Iterator:
+    def _sound(self, records: Sequence[order.RunListing]) -> Iterator:
         """The videos of the records that can be read; the others are left out, or raise."""
         for shard, framed in records:
             try:
@@ -177,7 +177,7 @@ class Batches:
     def _mean_length(self) -> int:
         """Bytes a record, by the first ones."""
         for shard in self.dataset.splits[self.split]:
-            lengths = [length for _, length, fault in islice(hop(shard), LOOKED_AT) if not fault]
+            lengths = [length for _, length, fault in islice(hop(shard), ACCESS_LOG) if not fault]
             if lengths:
                 return max(1, sum(lengths) // len(lengths))
         return 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dmlkit.data import messages
 from dmlkit.data.faults import RecordFault, broken, where
-from dmlkit.data.framing import walk
+from dmlkit.data.framing import walk_records
 from dmlkit.data.labels import check_classes, read_context
 from dmlkit.data.schema import Dataset
 from dmlkit.errors import DataError
@@ -29,7 +29,7 @@ def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> It
         dataset.require_labels(split)
     holds = dataset.counted(split)
     for shard in dataset.splits[split]:
-        for number, offset, record, fault in walk(shard, holds=holds.get(shard)):
+        for number, offset, record, fault in walk_records(shard, holds=holds.get(shard)):
             if fault:
                 raise broken(shard, number, offset, fault)
             try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dmlkit.data.files import exists, read_whole, write_whole
 from dmlkit.data.schema import LEVELS, SPLITS, TEXT, Feature
 from dmlkit.errors import DataError, nearest
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 FILE = "dataset.toml"
 _KEYS = {

@@ -10,7 +10,7 @@ import os
 import posixpath
 from pathlib import Path
 
-from dmlkit.writing import put_in_place
+from dmlkit.files import atomic_write
 
 
 def remote(path: str) -> bool:
@@ -52,7 +52,7 @@ def read_whole(path: str) -> bytes:
 def write_whole(path: str, data: bytes) -> None:
     """Write a small file; it appears whole or not at all."""
     if not remote(path):
-        with put_in_place(Path(path)) as temporary:
+        with atomic_write(Path(path)) as temporary:
             temporary.write_bytes(data)
         return
     folder, name = posixpath.split(path)
@@ -63,9 +63,9 @@ def write_whole(path: str, data: bytes) -> None:
 
 
 def _gfile():
-    from dmlkit.quiet import start_up_lines_hidden
+    from dmlkit.runtime import quiet_startup
 
-    with start_up_lines_hidden():
+    with quiet_startup():
         import tensorflow as tf
 
         return tf.io.gfile

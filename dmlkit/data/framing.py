@@ -45,7 +45,9 @@ class Framed(NamedTuple):
     fault: str | None
 
 
-def walk(path: str | os.PathLike, *, verify: bool = True, holds: int | None = None) -> Iterator[Framed]:
+def walk_records(
+    path: str | os.PathLike, *, verify: bool = True, holds: int | None = None
+) -> Iterator[Framed]:
     """Every record of a shard, the broken ones too, and last what is wrong with the file as a whole.
 
     After a record whose checksum is wrong comes the next one; after a length that is wrong or reaches beyond the
@@ -96,7 +98,7 @@ def walk(path: str | os.PathLike, *, verify: bool = True, holds: int | None = No
 def hop(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
     """Where each record of a shard begins and how long it is, from the headers alone; the records are not read.
 
-    Numbers and places are those of `walk`.
+    Numbers and places are those of `walk_records`.
 
     Yields:
         Byte at which the header begins, length of the record, and None or what is wrong with the header.
@@ -121,7 +123,7 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
     Raises:
         DataError: At the first fault; names file, record and byte.
     """
-    for number, offset, record, fault in walk(path):
+    for number, offset, record, fault in walk_records(path):
         if fault:
             raise broken(os.fspath(path), number, offset, fault)
         yield record

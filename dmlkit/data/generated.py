@@ -9,8 +9,8 @@ from dmlkit.data.opening import open_dataset
 from dmlkit.data.schema import Dataset
 from dmlkit.data.synthetic import synthesize
 from dmlkit.errors import UsageError
-from dmlkit.locks import held
-from dmlkit.places import generated_data
+from dmlkit.files import file_lock
+from dmlkit.paths import generated_data
 
 NAME = "generated"
 
@@ -21,7 +21,7 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     Any other folder must be there: a mistyped path is an error, not a reason to write files.
 
     Args:
-        path: The folder; where None, the generated one of `dmlkit.places`, whatever the working folder.
+        path: The folder; where None, the generated one of `dmlkit.paths`, whatever the working folder.
 
     Raises:
         DataError: It is no data set.
@@ -38,7 +38,7 @@ def _generate(folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Notebooks that start together would each make it; one does, and the others wait for that.
-        with held(folder.with_name(f".{folder.name}.lock"), taken=_told, wait=True):
+        with file_lock(folder.with_name(f".{folder.name}.lock"), taken=_told, wait=True):
             if not folder.exists():
                 print(f"Generating a data set in {folder} ...")
                 synthesize(folder)

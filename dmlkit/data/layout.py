@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dmlkit.data import messages
-from dmlkit.data.framing import walk
+from dmlkit.data.framing import walk_records
 from dmlkit.data.labels import ID_KEYS
 from dmlkit.data.schema import Feature
 from dmlkit.data.shards import first_records
 from dmlkit.errors import DataError
 
 # Not the first record alone: early files lack mean_audio in some.
-LOOKED_AT = 16
+ACCESS_LOG = 16
 NOT_FEATURES = {*ID_KEYS, "labels"}
 # Keys of texts, which no layout of ours takes for a modality by itself.
 TEXTS = ("text",)
@@ -38,7 +38,7 @@ def recognise(shards: Sequence[str]) -> Layout:
         DataError: They cannot be read, or hold no features.
     """
     parsed = []
-    for record in first_records(shards, LOOKED_AT):
+    for record in first_records(shards, ACCESS_LOG):
         try:
             parsed.append(parse(record))
         except Exception:
@@ -96,7 +96,7 @@ def _any_labels(shards: Sequence[str]) -> bool:
     """Whether a video has a label, of those in the first shard that holds any videos."""
     for shard in shards:
         empty = True
-        for framed in walk(shard):
+        for framed in walk_records(shard):
             empty = False
             with suppress(Exception):  # what is damaged is met when it is read
                 if framed.fault is None and _labels(parse(framed.record)):

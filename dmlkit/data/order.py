@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.framing import Framed, walk
+from dmlkit.data.framing import Framed, walk_records
 
 SHUFFLE_BYTES = 64 << 20
 # No window holds more records than this: tiny records are shuffled well enough, and the start stays quick.
@@ -17,14 +17,14 @@ LONGEST_WINDOW = 16_384
 OPEN_SHARDS = 16
 
 
-class Found(NamedTuple):
+class RunListing(NamedTuple):
     """A record and the shard it was read from."""
 
     shard: str
     framed: Framed
 
 
-def in_order(shards: Sequence[tuple[str, int | None]], *, holds: Mapping[str, int]) -> Iterator[Found]:
+def in_order(shards: Sequence[tuple[str, int | None]], *, holds: Mapping[str, int]) -> Iterator[RunListing]:
     """Shard after shard.
 
     Args:
@@ -32,13 +32,13 @@ def in_order(shards: Sequence[tuple[str, int | None]], *, holds: Mapping[str, in
         holds: Shard → how many records it should hold, of those of which that is known.
     """
     for shard, count in shards:
-        for framed in islice(walk(shard, holds=holds.get(shard)), count):
-            yield Found(shard, framed)
+        for framed in islice(walk_records(shard, holds=holds.get(shard)), count):
+            yield RunListing(shard, framed)
 
 
 def side_by_side(
     shards: Sequence[tuple[str, int | None]], rng: np.random.Generator, *, holds: Mapping[str, int]
-) -> Iterator[Found]:
+) -> Iterator[RunListing]:
     """Shards in random order, `OPEN_SHARDS` open at a time, a record of each in turn; arguments as of `in_order`."""
     waiting = (in_order([shards[i]], holds=holds) for i in rng.permutation(len(shards)))
     reading = list(islice(waiting, OPEN_SHARDS))
@@ -55,13 +55,13 @@ def side_by_side(
         reading = still
 
 
-def shuffled(records: Iterator[Found], window: int, rng: np.random.Generator) -> Iterator[Found]:
+def shuffled(records: Iterator[RunListing], window: int, rng: np.random.Generator) -> Iterator[RunListing]:
     """Each record changes places with a random one of the last ``window``.
 
     Done here and not by ``tf.data``, whose order also hangs on TensorFlow's global seed: a resumed training could
     see another order than the one it resumes.
     """
-    held: list[Found] = list(islice(records, window))
+    held: list[RunListing] = list(islice(records, window))
     places: list[int] = []
     for record in records:
         # Drawn many at a time, as a single draw costs more than all else here.

@@ -16,7 +16,7 @@ import numpy as np
 from dmlkit.data.files import remote
 from dmlkit.data.framing import frame
 from dmlkit.data.messages import Example, Feature, SequenceExample
-from dmlkit.writing import put_in_place
+from dmlkit.files import atomic_write
 
 
 def serialize_video(
@@ -96,7 +96,7 @@ def write_shard(path: str | os.PathLike, serialized_records: Iterable[bytes]) ->
     if remote(path):
         return _write_remote(path, serialized_records)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with put_in_place(Path(path)) as temporary, temporary.open("wb") as file:
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
         for record in serialized_records:
             file.write(frame(record))
             count += 1

@@ -11,7 +11,7 @@ from itertools import islice
 
 from dmlkit.data import files
 from dmlkit.data.faults import broken
-from dmlkit.data.framing import FOOTER, hop, open_file, walk
+from dmlkit.data.framing import FOOTER, hop, open_file, walk_records
 from dmlkit.errors import DataError
 
 SUFFIX = ".tfrecord"
@@ -89,7 +89,7 @@ def first_records(shards: Sequence[str], count: int) -> list[bytes]:
         DataError: Of a shard none is sound, or all shards are empty.
     """
     for shard in shards:
-        seen = list(islice(walk(shard), count))
+        seen = list(islice(walk_records(shard), count))
         sound = [framed.record for framed in seen if framed.fault is None]
         if sound:
             return sound

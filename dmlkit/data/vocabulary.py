@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dmlkit.data.files import exists, read_whole
 from dmlkit.errors import DataError
-from dmlkit.printable import one_line, shorten
+from dmlkit.text import one_line, shorten
 
 FILES = ("vocabulary.csv", "label_names.csv", "class_labels_indices.csv")
 INDEX_COLUMNS = ("Index", "index", "label_id")

@@ -2,7 +2,7 @@
 
 Each rung is one line of the sentence *modalities → fusion → encoder → pooling → classifier*. `LADDER`
 is the paper's nine rows on frame-level data, `VIDEO_LADDER` what is left of them where a video is one
-vector, `BESIDE` what the notebooks set beside the ladder to answer a question, `BEYOND` what later systems
+vector, `ABLATIONS` what the notebooks set beside the ladder to answer a question, `BEYOND` what later systems
 do better, with the recipes that reach the best scores here, `TRICKS` what a training may do otherwise.
 
     rung      what a rung is
@@ -14,10 +14,10 @@ do better, with the recipes that reach the best scores here, `TRICKS` what a tra
     groups    what is beyond, idea by idea, and what each rung stands against
 """
 
-from dmlkit.experiments.beside import BESIDE
+from dmlkit.experiments.beside import ABLATIONS
 from dmlkit.experiments.beyond import BEYOND
-from dmlkit.experiments.finding import ABLATIONS, EXPERIMENTS, find, ladder_for, why_not
-from dmlkit.experiments.groups import BEFORE, GROUPS, bases_for, below, beyond_for
+from dmlkit.experiments.finding import EXPERIMENTS, TRICK_ABLATIONS, find, ladder_for, not_applicable_reason
+from dmlkit.experiments.groups import BASELINES, GROUPS, baseline_of, baselines_for, beyond_for
 from dmlkit.experiments.ladder import (
     ATTENTION,
     BI_GRU_CONCAT,
@@ -32,14 +32,13 @@ from dmlkit.experiments.ladder import (
     STATE_OF_THE_ART,
     VIDEO_LADDER,
 )
-from dmlkit.experiments.rung import TAKES, Ensemble, Experiment, Missing, Rung, by_name
-from dmlkit.experiments.tricks import CHECKPOINTS, TRICKS, Trick, ablations
+from dmlkit.experiments.rung import MEMBER_RUNS, AnyExperiment, Ensemble, Experiment, Missing, by_name
+from dmlkit.experiments.tricks import CHECKPOINTS, TRICKS, Trick, trick_ablations
 
 __all__ = [
     "ABLATIONS",
     "ATTENTION",
-    "BEFORE",
-    "BESIDE",
+    "BASELINES",
     "BEYOND",
     "BI_GRU_CONCAT",
     "BI_GRU_PROJECTION",
@@ -53,21 +52,22 @@ __all__ = [
     "LADDER",
     "LR",
     "LSTM",
+    "MEMBER_RUNS",
     "STATE_OF_THE_ART",
-    "TAKES",
     "TRICKS",
+    "TRICK_ABLATIONS",
     "VIDEO_LADDER",
+    "AnyExperiment",
     "Ensemble",
     "Experiment",
     "Missing",
-    "Rung",
     "Trick",
-    "ablations",
-    "bases_for",
-    "below",
+    "baseline_of",
+    "baselines_for",
     "beyond_for",
     "by_name",
     "find",
     "ladder_for",
-    "why_not",
+    "not_applicable_reason",
+    "trick_ablations",
 ]

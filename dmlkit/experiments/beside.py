@@ -11,17 +11,17 @@ from dmlkit.experiments.ladder import (
     LR,
     LSTM,
 )
-from dmlkit.experiments.rung import Experiment, Rung, by_name
+from dmlkit.experiments.rung import AnyExperiment, Experiment, by_name
 
 # Beside the ladder: the paper's other readings, its exact cells, and where else the fusion could stand.
-BESIDE: dict[str, Rung] = by_name(
-    LR.bare(),
-    LSTM.bare(),
-    BI_LSTM.bare(),
-    BI_GRU_CONCAT.bare(),
-    BI_GRU_SHARED_SPACE.bare(),
-    BI_GRU_PROJECTION.bare(),
-    ATTENTION.bare(),
+ABLATIONS: dict[str, AnyExperiment] = by_name(
+    LR.without_normalization(),
+    LSTM.without_normalization(),
+    BI_LSTM.without_normalization(),
+    BI_GRU_CONCAT.without_normalization(),
+    BI_GRU_SHARED_SPACE.without_normalization(),
+    BI_GRU_PROJECTION.without_normalization(),
+    ATTENTION.without_normalization(),
     Experiment(name="rnn", title="Plain RNN", chapter="baselines", encoder="rnn"),
     Experiment(
         name="lstm-peephole", title="LSTM with peepholes", chapter="baselines", encoder="peephole_lstm"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dmlkit.experiments.ladder import BI_GRU_PROJECTION
-from dmlkit.experiments.rung import Ensemble, Experiment, Rung, by_name
+from dmlkit.experiments.rung import AnyExperiment, Ensemble, Experiment, by_name
 
 YT8M_BEST = Experiment(
     name="yt8m-best",
@@ -56,7 +56,7 @@ _GATED = {
     "gate_scores": "context",
 }
 
-BEYOND: dict[str, Rung] = by_name(
+BEYOND: dict[str, AnyExperiment] = by_name(
     YT8M_BEST,
     YT8M_KERNEL,
     Ensemble(
@@ -80,7 +80,7 @@ BEYOND: dict[str, Rung] = by_name(
         name="audioset-ensemble",
         title="Class-wise attention and kernel",
         members=("audioset-best", "audioset-kernel"),
-        by="found",
+        by="optimized",
         chapter="beyond",
     ),
     # The paper's projections failed. A λ of 1 lets both modalities say only what they share; a hundredth does not.
@@ -89,8 +89,8 @@ BEYOND: dict[str, Rung] = by_name(
         name="bi-gru-projection-loose",
         title="Bi-GRU, projection, loosely close",
         chapter="beyond",
-        closeness=0.01,
-        mapping_start="glorot",
+        alignment_weight=0.01,
+        mapping_initializer="glorot",
         paper_gap=None,
     ),
     Experiment(name="netvlad", title="NetVLAD", chapter="beyond", pooling="netvlad", pooled_units=256),

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dmlkit.errors import choose
-from dmlkit.experiments.beside import BESIDE
+from dmlkit.experiments.beside import ABLATIONS
 from dmlkit.experiments.beyond import BEYOND
 from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER
-from dmlkit.experiments.rung import Ensemble, Missing, Rung, by_name
-from dmlkit.experiments.tricks import BASES, CHECKPOINTS, TRICKS, ablations
+from dmlkit.experiments.rung import AnyExperiment, Ensemble, Missing, by_name
+from dmlkit.experiments.tricks import BASES, CHECKPOINTS, TRICKS, trick_ablations
 
-ABLATIONS: dict[str, Rung] = {name: rung for level in BASES for name, rung in ablations(level).items()}
+TRICK_ABLATIONS: dict[str, AnyExperiment] = {
+    name: rung for level in BASES for name, rung in trick_ablations(level).items()
+}
 """Every trick alone, on the base of each level."""
 
-EXPERIMENTS: dict[str, Rung] = (
-    LADDER | VIDEO_LADDER | BESIDE | BEYOND | ABLATIONS | by_name(*CHECKPOINTS.values())
+EXPERIMENTS: dict[str, AnyExperiment] = (
+    LADDER | VIDEO_LADDER | ABLATIONS | BEYOND | TRICK_ABLATIONS | by_name(*CHECKPOINTS.values())
 )
 
 
-def find(name: str) -> Rung:
+def find(name: str) -> AnyExperiment:
     """The rung of this name, wherever it stands.
 
     Raises:
@@ -26,12 +28,12 @@ def find(name: str) -> Rung:
     return choose(EXPERIMENTS, name, what="experiment")
 
 
-def ladder_for(level: str) -> dict[str, Rung]:
+def ladder_for(level: str) -> dict[str, AnyExperiment]:
     """The ladder that data of this level can climb: `"frame"` or `"video"`."""
     return choose({"frame": LADDER, "video": VIDEO_LADDER}, level, what="level")
 
 
-def why_not(rung: Rung, *, level: str, modalities: tuple[str, ...]) -> str | None:
+def not_applicable_reason(rung: AnyExperiment, *, level: str, modalities: tuple[str, ...]) -> str | None:
     """Why a data set cannot serve a rung, or None where it can.
 
     Args:
@@ -42,7 +44,9 @@ def why_not(rung: Rung, *, level: str, modalities: tuple[str, ...]) -> str | Non
     if isinstance(rung, Missing):
         return rung.reason
     if isinstance(rung, Ensemble):
-        reasons = [why_not(find(name), level=level, modalities=modalities) for name in rung.members]
+        reasons = [
+            not_applicable_reason(find(name), level=level, modalities=modalities) for name in rung.members
+        ]
         return next((reason for reason in reasons if reason), None)
     if rung.encoder not in ("none", "dense", "hidden", "kernel") and level == "video":
         return "it reads frames, and this data set holds one vector a video"
@@ -56,6 +60,6 @@ def why_not(rung: Rung, *, level: str, modalities: tuple[str, ...]) -> str | Non
     if "modality_dropout" in changes and len(modalities) < 2:
         return f"it drops modalities, and this data set has one only ({', '.join(modalities)})"
     for name in rung.teachers:
-        if reason := why_not(find(name), level=level, modalities=modalities):
+        if reason := not_applicable_reason(find(name), level=level, modalities=modalities):
             return f"its teacher {name} cannot learn from them: {reason}"
     return None

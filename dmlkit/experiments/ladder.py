@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dmlkit.experiments.rung import Ensemble, Experiment, Rung, by_name
+from dmlkit.experiments.rung import AnyExperiment, Ensemble, Experiment, by_name
 
 LR = Experiment(
     name="lr", title="Logistic regression", chapter="baselines", pooling="mean", paper_gap=0.70727
@@ -52,7 +52,7 @@ STATE_OF_THE_ART = Experiment(
     paper_gap=0.84967,
 )
 
-LADDER: dict[str, Rung] = by_name(
+LADDER: dict[str, AnyExperiment] = by_name(
     LR,
     LSTM,
     BI_LSTM,
@@ -68,7 +68,7 @@ LADDER: dict[str, Rung] = by_name(
 # recurrent encoder's few units would be a bottleneck for thousands of classes, and a dense layer is cheap.
 HIDDEN_UNITS = 512
 
-VIDEO_LADDER: dict[str, Rung] = by_name(
+VIDEO_LADDER: dict[str, AnyExperiment] = by_name(
     LR,
     Experiment(
         name="mixture-of-experts",

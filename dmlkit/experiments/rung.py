@@ -19,8 +19,8 @@ class Experiment:
         chapter: The notebook that trains it.
         fusion, fusion_stage, encoder, pooling, classifier, gate_pooled, gate_scores: Names in the tables of
             `dmlkit.models`.
-        closeness: λ of the projection's closeness loss.
-        mapping_start: What the fusion's mapping matrices start from.
+        alignment_weight: λ of the projection's alignment_weight loss.
+        mapping_initializer: What the fusion's mapping matrices start from.
         heads, clusters, pooled_units, copies: See `dmlkit.models.build`.
         units, layers, normalization: Instead of the profile's.
         recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), for where none is asked for.
@@ -39,8 +39,8 @@ class Experiment:
     encoder: str = "none"
     pooling: str = "last"
     classifier: str = "logistic"
-    closeness: float = 1.0
-    mapping_start: str = "normal"
+    alignment_weight: float = 1.0
+    mapping_initializer: str = "normal"
     gate_pooled: str = "none"
     gate_scores: str = "none"
     heads: int = 4
@@ -55,10 +55,14 @@ class Experiment:
     teachers: tuple[str, ...] = ()
     paper_gap: float | None = None
 
-    def bare(self) -> Experiment:
+    def without_normalization(self) -> Experiment:
         """The paper's bare form: the dequantised features as they are, without input normalisation."""
         return replace(
-            self, name=f"{self.name}-bare", title=f"{self.title}, bare", normalization="none", paper_gap=None
+            self,
+            name=f"{self.name}-no-norm",
+            title=f"{self.title}, without input normalization",
+            normalization="none",
+            paper_gap=None,
         )
 
     def to_record(self) -> dict:
@@ -71,7 +75,7 @@ class Experiment:
         return cls(**{**record, "teachers": tuple(record.get("teachers", ()))})
 
 
-TAKES = {
+MEMBER_RUNS = {
     "best": "the epoch of the highest GAP on the tuning part, which is the run itself",
     "checkpoints": "the moments that its profile keeps (`Profile.checkpoints`)",
 }
@@ -79,14 +83,14 @@ TAKES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """A rung that is made of runs: their scores, combined in one of the ways of `evaluation.WAYS`.
+    """A rung that is made of runs: their scores, combined in one of the ways of `evaluation.COMBINERS`.
 
     Args:
         name, title, chapter, paper_gap: As for `Experiment`.
         members: Names of rungs, which may be ensembles themselves.
         by: The way.
         seeds: Each member is trained under each of these, counted from the seed that is asked for.
-        takes: Of each member's training what `TAKES` says.
+        member_runs: Of each member's training what `MEMBER_RUNS` says.
 
     Paper: §Ensemble, Algorithm 2 (weighted by the GAP on the tuning part), which is the default.
     """
@@ -96,7 +100,7 @@ class Ensemble:
     members: tuple[str, ...]
     by: str = "algorithm_2"
     seeds: tuple[int, ...] = (0,)
-    takes: str = "best"
+    member_runs: str = "best"
     chapter: str = "ensemble"
     paper_gap: float | None = None
 
@@ -116,9 +120,9 @@ class Missing:
     paper_gap: float | None = None
 
 
-Rung = Experiment | Ensemble | Missing
+AnyExperiment = Experiment | Ensemble | Missing
 
 
-def by_name(*rungs: Rung) -> dict[str, Rung]:
+def by_name(*rungs: AnyExperiment) -> dict[str, AnyExperiment]:
     """A table of rungs in their order."""
     return {rung.name: rung for rung in rungs}

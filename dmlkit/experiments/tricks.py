@@ -73,7 +73,7 @@ CHECKPOINTS: dict[str, Ensemble] = {
         name=f"{base.name}-checkpoints",
         title=f"{base.title}, checkpoints of one training",
         members=(f"{base.name}-cyclic",),
-        takes="checkpoints",
+        member_runs="checkpoints",
         chapter="beyond",
     )
     for level, base in BASES.items()
@@ -81,7 +81,7 @@ CHECKPOINTS: dict[str, Ensemble] = {
 """Level of the data → the base's models at the ends of one training's cycles, combined (Huang et al., 2017)."""
 
 
-def ablations(level: str) -> dict[str, Experiment]:
+def trick_ablations(level: str) -> dict[str, Experiment]:
     """Name → the base rung of a level with one trick, in the order of `TRICKS`.
 
     Args:

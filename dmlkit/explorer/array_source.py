@@ -20,9 +20,9 @@ from dmlkit.explorer.given import (
     rows,
     several,
 )
-from dmlkit.explorer.listing import apart
+from dmlkit.explorer.listing import distinct
 from dmlkit.explorer.weighing import class_logits, sigmoid
-from dmlkit.printable import readable
+from dmlkit.text import readable
 
 
 class ArraySource:
@@ -144,7 +144,7 @@ class ArraySource:
             raise UsageError(
                 f"class_names: expected one name for each class. Received: {len(names)} names, {classes} classes."
             )
-        self._all = apart(readable(names), what="class")
+        self._all = distinct(readable(names), what="class")
         if contributions is not None and biases is None:
             biases = np.zeros(classes)
         if classes and contributions is None and scores is None:

@@ -14,7 +14,7 @@ from dmlkit.explorer.evidence import Evidence, scene
 from dmlkit.explorer.given import class_key, several, whole
 from dmlkit.explorer.saved_view import saved_view
 from dmlkit.explorer.video_picker import VideoPicker
-from dmlkit.explorer.weighing import scores_of, weigh
+from dmlkit.explorer.weighing import optimize_weights, scores_of
 
 DRAWN = 3
 
@@ -199,7 +199,7 @@ class AttentionExplorer(AttentionState):
         nearest_lead = np.abs(lead[None, :] - part.times[:, None]).argmin(axis=1)
         masked = np.flatnonzero(np.isin(nearest_lead, self.masked))
         settings = {"top": self.top, "temperature": self.temperature, "uniform": self.uniform}
-        weights = weigh(part, masked=masked, **settings)
+        weights = optimize_weights(part, masked=masked, **settings)
         if weights is None:
             return None, None
         full = np.zeros(own.frames)

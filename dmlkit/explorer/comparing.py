@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from dmlkit.evaluation import average_precision_by_class
+from dmlkit.metrics import average_precision_by_class
 from dmlkit.runs import Run
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dmlkit.printable import one_line, shorten
+from dmlkit.text import one_line, shorten
 
 ROOM_ABOVE = 8
 ROOM_BELOW = 36

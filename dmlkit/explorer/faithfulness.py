@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.errors import UsageError, choose
-from dmlkit.evaluation import (
+from dmlkit.explorer.sources import ModelSource
+from dmlkit.metrics import (
     deletion_curve,
+    ground_truth_precision,
     insertion_curve,
     mean_interval,
     occlusion,
-    planted_precision,
     random_importance,
 )
-from dmlkit.evaluation.faithfulness import Score
-from dmlkit.explorer.sources import ModelSource
+from dmlkit.metrics.faithfulness import Score
 
 QUESTIONS = {"remove": "encoded again without the frames", "mask": "the frames' weights set to 0"}
 """What taking a frame away means."""
@@ -164,7 +164,7 @@ class _Video:
             right = np.isin(self.clip.frames, made)
             if right.any() and not right.all():
                 ways = self.importance(label) | {"uniform": np.full(self.frames, 1 / self.frames)}
-                found = {way: planted_precision(each, right) for way, each in ways.items()}
+                found = {way: ground_truth_precision(each, right) for way, each in ways.items()}
                 rows.append({"kind": kinds[label] if kinds else "all classes"} | found)
         return rows
 

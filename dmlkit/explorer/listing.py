@@ -9,7 +9,7 @@ import numpy as np
 
 from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.given import class_key
-from dmlkit.printable import readable, shorten
+from dmlkit.text import readable, shorten
 
 
 class Listing:
@@ -46,7 +46,7 @@ class Listing:
         if ids is None:
             ids, truth = self._read(most)
         self.raw_ids = ids[:most]
-        self.ids = apart(self.raw_ids, what="video")
+        self.ids = distinct(self.raw_ids, what="video")
         self.truth = None if truth is None else truth[:most]
         total = dataset.num_videos(split)
         self.among = (
@@ -142,7 +142,7 @@ class Listing:
         return ids, np.concatenate(labels) if labels else None
 
 
-def apart(names: Sequence[str], *, what: str = "run") -> list[str]:
+def distinct(names: Sequence[str], *, what: str = "run") -> list[str]:
     """The names, each of them once: empty ones and those that come again are told by their place.
 
     Args:

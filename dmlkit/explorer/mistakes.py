@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # Half precision and kept classes leave true labels scored 0; none of them costs more than this says.
 LEAST = 1e-4

@@ -12,10 +12,10 @@ from dmlkit.data import dequantize
 from dmlkit.data.frame_choice import FRAME_CHOICES, seed_of
 from dmlkit.errors import UsageError
 from dmlkit.experiments import EXPERIMENTS, Experiment
-from dmlkit.models import ENCODERS, AttentionParts, OpenedAttention
+from dmlkit.models import ENCODERS, AttentionParts, AttentionProbe
 from dmlkit.predictions import Predictions
-from dmlkit.printable import shorten
 from dmlkit.runs import Run, load_run
+from dmlkit.text import shorten
 
 # Videos encoded at once when frames are taken away: more would not be quicker on two cores.
 ROWS = 64
@@ -75,7 +75,7 @@ class OpenedRun:
         if "attention" not in {layer.name for layer in model.layers}:
             raise UsageError(f"The model '{self.title}' has no attention. {who_has_attention()}")
         _check_fit(model, dataset)
-        self._opened = OpenedAttention(model)
+        self._opened = AttentionProbe(model)
         self.linear = self._opened.linear
 
     @cached_property

@@ -13,8 +13,8 @@ from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.comparing import common_videos, precision_by_class, same_data
 from dmlkit.explorer.drawing import curves, element, page, sentence
 from dmlkit.explorer.tables import ORDERS, precision_table, top_classes, top_classes_table
-from dmlkit.printable import readable, shorten
 from dmlkit.runs import Run, list_runs
+from dmlkit.text import readable, shorten
 
 
 class ResultsExplorer:

@@ -24,10 +24,10 @@ from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer.array_source import ArraySource
 from dmlkit.explorer.evidence import Evidence, highest_and_true
 from dmlkit.explorer.given import whole
-from dmlkit.explorer.listing import Listing, apart
+from dmlkit.explorer.listing import Listing, distinct
 from dmlkit.explorer.mistakes import losses, say_mistake
 from dmlkit.explorer.weighing import as_mask
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 __all__ = ["ArraySource", "ModelSource"]
 
@@ -72,7 +72,7 @@ class ModelSource:
         self.dataset = as_dataset(data)
         self._places, self.split = Places(self.dataset, split), split
         self.opened = [OpenedRun(each, self.dataset) for each in several]
-        self.runs = apart([each.title for each in self.opened])
+        self.runs = distinct([each.title for each in self.opened])
         self._most, self._seen, self._scored, self._warm = max_videos, OrderedDict(), {}, False
 
     @property

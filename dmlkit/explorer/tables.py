@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from dmlkit.evaluation import top_k_pairs
 from dmlkit.explorer.drawing import cut, element, escape, sentence
+from dmlkit.metrics import top_k_pairs
 
 # How classes can be ordered: name → the key of a table of average precisions, the smallest first.
 ORDERS = {

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.explorer.drawing import page, sentence
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # A menu of thousands is slow in every browser; any other video can be typed or set from Python.
 OFFERED = 200

@@ -62,7 +62,7 @@ def as_mask(frames, count: int) -> np.ndarray:
     return mask
 
 
-def weigh(
+def optimize_weights(
     evidence: Evidence, *, masked=(), top: int | None = None, temperature: float = 1.0, uniform: bool = False
 ) -> np.ndarray | None:
     """The weights of the frames kept, renormalised.

@@ -9,15 +9,15 @@ Only Keras is used, so that any of its backends can run the models: set KERAS_BA
 before Python starts (training itself, `dmlkit.training`, is on TensorFlow).
 """
 
-from dmlkit.quiet import start_up_lines_hidden
+from dmlkit.runtime import quiet_startup
 
-with start_up_lines_hidden():
+with quiet_startup():
     import keras  # noqa: F401
 
-from dmlkit.models.attention import AttentionParts, OpenedAttention, attention_weights, with_attention
+from dmlkit.models.attention import AttentionParts, AttentionProbe, attention_weights, with_attention
 from dmlkit.models.build import build
 from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS
-from dmlkit.models.copies import apart
+from dmlkit.models.copies import training_model
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS
 from dmlkit.models.fusions import FUSIONS, MAPPING_STARTS
 from dmlkit.models.gates import GATES
@@ -37,11 +37,11 @@ __all__ = [
     "POOLINGS",
     "VIDEO_ENCODERS",
     "AttentionParts",
-    "OpenedAttention",
-    "apart",
+    "AttentionProbe",
     "attention_weights",
     "build",
     "cross_entropy",
     "load_model",
+    "training_model",
     "with_attention",
 ]

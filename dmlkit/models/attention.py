@@ -69,7 +69,7 @@ class AttentionParts:
     states: np.ndarray
 
 
-class OpenedAttention:
+class AttentionProbe:
     """A model with attention pooling, opened: its parts for any batch, each graph made once and kept.
 
     Args:

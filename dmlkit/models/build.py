@@ -41,8 +41,8 @@ def build(
     fusion: str = "concat",
     fusion_stage: str = "early",
     fusion_units: int | None = None,
-    closeness: float = 1.0,
-    mapping_start: str = "normal",
+    alignment_weight: float = 1.0,
+    mapping_initializer: str = "normal",
     encoder: str = "bi_gru",
     units: int = 64,
     layers: int = 2,
@@ -75,8 +75,8 @@ def build(
             modality an encoder of its own and fuses their states frame by frame, before the pooling (with
             pooling "last": it fuses what each encoder knows at the end).
         fusion_units: Size of the shared space or of each projection; None takes `units`.
-        closeness: Weight λ of the projections' distance in the loss.
-        mapping_start: A name in `MAPPING_STARTS`.
+        alignment_weight: Weight λ of the projections' distance in the loss.
+        mapping_initializer: A name in `MAPPING_STARTS`.
         encoder: A name in `ENCODERS`; at video level one of `VIDEO_ENCODERS`.
         units: Size of the encoder's layers (of each direction).
         layers: How many layers are stacked in the encoder.
@@ -92,7 +92,7 @@ def build(
         pooled_units: Size of a linear layer after the pooling, which makes little of much; None for none.
         gate_pooled, gate_scores: Names in `GATES`: after the pooling, after the classifier.
         copies: How many models, alike but for their random start and dropout, learn side by side; the scores are
-            the mean of theirs (see `dmlkit.models.apart`).
+            the mean of theirs (see `dmlkit.models.training_model`).
         precision: A name in `PRECISIONS`; None takes the policy that is set in Keras.
 
     Returns:
@@ -116,7 +116,7 @@ def build(
     for choices, name, what in (
         (LEVELS, level, "level"),
         (FUSION_STAGES, fusion_stage, "fusion stage"),
-        (MAPPING_STARTS, mapping_start, "mapping start"),
+        (MAPPING_STARTS, mapping_initializer, "mapping start"),
         (PRECISIONS, precision or PRECISIONS[0], "precision"),
     ):
         choose(dict.fromkeys(choices), name, what=what)
@@ -136,7 +136,7 @@ def build(
             "copies": copies,
         },
         rates={"dropout": dropout, "input_dropout": input_dropout},
-        weights={"closeness": closeness, "l2": l2},
+        weights={"alignment_weight": alignment_weight, "l2": l2},
     )
     if level == "video":
         check_video_level(encoder=encoder, pooling=pooling, classifier=classifier)
@@ -149,8 +149,8 @@ def build(
             values,
             num_frames,
             units=fusion_units or units,
-            mapping_start=mapping_start,
-            closeness=closeness,
+            mapping_initializer=mapping_initializer,
+            alignment_weight=alignment_weight,
         )
 
     def encode(frames, num_frames, *, name):

@@ -118,7 +118,7 @@ def chaining(pooled, *, num_classes, mixtures, l2):
 
         y1 = experts(s);  z = max(0, W y1 + b), of length 1;  y = experts([s; z])
 
-    The first one's scores are trained to follow the labels too: `dmlkit.models.apart`.
+    The first one's scores are trained to follow the labels too: `dmlkit.models.training_model`.
 
     Paper: §Related work (Wang, Zhang, Wu 2017, "Chaining", of two stages). Differs from theirs: both stages' losses
     weigh the same, and theirs gives the earlier ones 0.05 to 0.1 of the whole.

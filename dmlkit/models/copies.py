@@ -51,7 +51,7 @@ def joined(models: list[keras.Model], *, name: str) -> keras.Model:
     return keras.Model(inputs, MeanOfCopies(dtype="float32", name=LAYER)(scores), name=name)
 
 
-def apart(model: keras.Model) -> keras.Model:
+def training_model(model: keras.Model) -> keras.Model:
     """The model as it is trained: copies' and stages' scores apart, so that each follows the labels by itself.
 
     Args:
@@ -69,7 +69,7 @@ def apart(model: keras.Model) -> keras.Model:
         return keras.Model(model.input, SideBySide(dtype="float32", name="side_by_side")(scores), name=name)
     side_by_side = model.get_layer(LAYER).input
     copies = [tensor._keras_history.operation for tensor in model.get_layer("side_by_side").input]
-    each = [apart(copy) for copy in copies]
+    each = [training_model(copy) for copy in copies]
     if each == copies:
         return keras.Model(model.input, side_by_side, name=name)
     scores = [copy(model.input) for copy in each]

@@ -20,7 +20,7 @@ import keras
 from dmlkit.models import temporal
 from dmlkit.models.frames import LastFrame
 from dmlkit.models.inputs import BesideFrames
-from dmlkit.models.kernels import Nearness
+from dmlkit.models.kernels import KernelFeatures
 from dmlkit.models.paper_gru import paper_gru_layer
 from dmlkit.models.peephole import peephole_lstm_layer
 from dmlkit.models.poolings import MeanPooling
@@ -98,12 +98,12 @@ def kernel(frames, num_frames, *, units, layers, dropout, name):
     regression (`dmlkit.training.solving`).
     """
     if num_frames is None:
-        near = Nearness(units, name=name)(frames)
+        near = KernelFeatures(units, name=name)(frames)
         return Encoded(near, near)
     mean = MeanPooling(name=f"{name}_mean")(frames, num_frames)
     # Normalized anew: a mean is the shorter the more its frames differ, and all would be near to those in the middle.
     mean = keras.layers.LayerNormalization(center=False, scale=False, name=f"{name}_normalization")(mean)
-    near = Nearness(units, name=name)(mean)
+    near = KernelFeatures(units, name=name)(mean)
     return Encoded(BesideFrames(dtype="float32", name=f"{name}_beside_frames")(near, frames), near)
 
 

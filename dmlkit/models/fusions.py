@@ -1,12 +1,12 @@
 """The paper's three fusions of the modalities, frame by frame (or on the video's features).
 
-A fusion is a function of (features, num_frames, *, units, mapping_start, closeness) that returns one tensor:
+A fusion is a function of (features, num_frames, *, units, mapping_initializer, alignment_weight) that returns one tensor:
 
     features        dict, modality → (batch, time, size_i), or (batch, size_i) at video level
     num_frames      (batch,) valid frames, None at video level
     units           size of the shared space, or of each modality's projection
-    mapping_start   how the mapping matrices W_i start, a name in `MAPPING_STARTS`
-    closeness       weight λ of the projections' distance in the loss
+    mapping_initializer   how the mapping matrices W_i start, a name in `MAPPING_STARTS`
+    alignment_weight       weight λ of the projections' distance in the loss
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Closeness(keras.layers.Layer):
         return {**super().get_config(), "weight": self.weight}
 
 
-def concat(features, num_frames, *, units, mapping_start, closeness):
+def concat(features, num_frames, *, units, mapping_initializer, alignment_weight):
     """The features side by side: [x_1; ...; x_n]. A single modality is itself.
 
     Paper: §Fusion, x_m = [x_1; x_2; ...; x_n].
@@ -83,20 +83,26 @@ def concat(features, num_frames, *, units, mapping_start, closeness):
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="fusion")(parts)
 
 
-def shared_space(features, num_frames, *, units, mapping_start, closeness):
+def shared_space(features, num_frames, *, units, mapping_initializer, alignment_weight):
     """One joint space: tanh(Σ_i W_i x_i + b), (batch, [time,] units).
 
     Paper: §Fusion, x_m = f(x_1, ..., x_n). Differs from the paper: it leaves f open; tanh is this reading's.
     """
     # One matrix over the joined features is Σ_i W_i x_i; each W_i is its rows.
-    joined = concat(features, num_frames, units=units, mapping_start=mapping_start, closeness=closeness)
-    start = choose(MAPPING_STARTS, mapping_start, what="mapping start")()
+    joined = concat(
+        features,
+        num_frames,
+        units=units,
+        mapping_initializer=mapping_initializer,
+        alignment_weight=alignment_weight,
+    )
+    start = choose(MAPPING_STARTS, mapping_initializer, what="mapping start")()
     return keras.layers.Dense(units, activation="tanh", kernel_initializer=start, name="fusion_shared_space")(
         joined
     )
 
 
-def projection(features, num_frames, *, units, mapping_start, closeness):
+def projection(features, num_frames, *, units, mapping_initializer, alignment_weight):
     """Each modality mapped to `units` dimensions, z_i = W_i x_i + b_i, pulled together, and joined.
 
     Raises:
@@ -109,12 +115,12 @@ def projection(features, num_frames, *, units, mapping_start, closeness):
             f"The fusion 'projection' pulls modalities together, so it needs at least two. Received: "
             f"{', '.join(features)}. Use the fusion 'concat' or 'shared_space' for a single modality."
         )
-    start = choose(MAPPING_STARTS, mapping_start, what="mapping start")
+    start = choose(MAPPING_STARTS, mapping_initializer, what="mapping start")
     projections = [
         keras.layers.Dense(units, kernel_initializer=start(), name=f"fusion_projection_{name}")(feature)
         for name, feature in features.items()
     ]
-    return Closeness(closeness, name="fusion_closeness")(projections, num_frames)
+    return Closeness(alignment_weight, name="fusion_closeness")(projections, num_frames)
 
 
 FUSIONS = {"concat": concat, "shared_space": shared_space, "projection": projection}

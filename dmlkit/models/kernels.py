@@ -10,7 +10,7 @@ WIDTH = 0.3
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class Nearness(keras.layers.Layer):
+class KernelFeatures(keras.layers.Layer):
     """exp(-γ mean((x - c)²)) for each centre c.
 
     The centres are not trained: they start at random and are set by `dmlkit.training.solving`.

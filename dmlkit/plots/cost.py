@@ -15,7 +15,7 @@ def cost(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "What a 
     """GAP@20 against training time and parameters, each point led to its name.
 
     Args:
-        rows: `walk.ladder()`, `walk.beside()` or `walk.results(...)`. An ensemble costs its members' seconds.
+        rows: `study.ladder()`, `study.beside()` or `study.results(...)`. An ensemble costs its members' seconds.
         dataset: The data set, to say what data it was.
         title: Over the figure.
     """

@@ -23,7 +23,7 @@ def ways(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combine") -
     """GAP@20 of each way beside the best member: on the tuning part, where a way is chosen, and on the validation part.
 
     Args:
-        table: What `dmlkit.compare_ways` gives.
+        table: What `dmlkit.compare_combiners` gives.
         dataset: The data set, to say what data it was.
         title: Over the figure.
     """
@@ -68,7 +68,7 @@ def say_ways(table: pd.DataFrame) -> Sentence:
     """Which way the tuning part chooses, and what came of it.
 
     Args:
-        table: What `dmlkit.compare_ways` gives.
+        table: What `dmlkit.compare_combiners` gives.
     """
     if table.empty:
         return Sentence(f"There is nothing to combine here: {FEW}")

@@ -34,7 +34,7 @@ def frontier(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "GAP
     """GAP@20 against the time of training and of scoring, a mark a rung; numbered is what nothing cheaper beats.
 
     Args:
-        rows: `training.everything(walk)`, or other rows; those without a `part` are the ladder's.
+        rows: `training.everything(study)`, or other rows; those without a `part` are the ladder's.
         dataset: The data set, to say what data it was.
         title: Over the figure.
     """

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from dmlkit.experiments import below, find
-from dmlkit.printable import shorten
-from dmlkit.runs import as_frame
+from dmlkit.experiments import baseline_of, find
+from dmlkit.runs import to_frame
+from dmlkit.text import shorten
 
 NUMBERS = (
     "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
@@ -33,12 +33,12 @@ def as_runs(runs) -> list:
 
 
 def as_rows(ladder: pd.DataFrame | list[dict]) -> pd.DataFrame:
-    """The rows of `walk.ladder()`, `walk.beside()` or `walk.results()`, numbers as floats, titles as a column."""
+    """The rows of `study.ladder()`, `study.beside()` or `study.results()`, numbers as floats, titles as a column."""
     columns = [*TEXTS, *NUMBERS]
     if isinstance(ladder, pd.DataFrame):
         frame = ladder.reset_index().reindex(columns=columns)
     else:
-        frame = as_frame(ladder, columns=columns)
+        frame = to_frame(ladder, columns=columns)
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
     return frame
@@ -49,7 +49,7 @@ def called(row: Mapping) -> str:
     experiment = row["experiment"]
     if not isinstance(experiment, Mapping) or not experiment.get("trick"):
         return row["title"]
-    base = find(below(row["name"])).title
+    base = find(baseline_of(row["name"])).title
     return f"{row['title'].removeprefix(f'{base}, ')} ({base})"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.data.synthetic_kinds import KINDS
-from dmlkit.evaluation import global_average_precision
+from dmlkit.metrics import global_average_precision
 from dmlkit.plots.given import as_runs, headed
 from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
 

@@ -18,7 +18,7 @@ def ladder(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The l
     """A bar a rung in the paper's order, with its 95 % interval; where there is no bar, the reason.
 
     Args:
-        rows: `walk.ladder()`, `walk.beside()` or `walk.results(...)`.
+        rows: `study.ladder()`, `study.beside()` or `study.results(...)`.
         dataset: The data set, to say what data it was.
         title: Over the figure.
     """
@@ -54,7 +54,7 @@ def ensemble_members(run, members, *, title: str = "The ensemble and its members
 
 
 def _row(run, title: str) -> dict:
-    low, high = run.measures["gap_interval"]
+    low, high = run.metrics["gap_interval"]
     return {
         "name": run.name, "title": title, "status": "trained", "gap": run.gap, "gap_low": low, "gap_high": high
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How a rung is drawn: the same colour, marker and line in every figure of the walk."""
+"""How a rung is drawn: the same colour, marker and line in every figure of the study."""
 
 from __future__ import annotations
 

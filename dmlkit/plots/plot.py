@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from dmlkit.printable import one_line, shorten
+from dmlkit.text import one_line, shorten
 
 STYLE = Path(__file__).with_name("dmlkit.mplstyle")
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from dmlkit.evaluation import Interval, TopPairs, gap_of_pairs, percentiles, resampled_gaps, top_pairs
-from dmlkit.experiments import below
+from dmlkit.experiments import baseline_of
+from dmlkit.metrics import Interval, TopPairs, gap_of_pairs, percentiles, resampled_gaps, top_pairs
 from dmlkit.plots.given import as_runs, headed
 from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
 from dmlkit.plots.words import RESAMPLES
@@ -47,7 +47,7 @@ class Step(NamedTuple):
 def steps(runs, dataset=None, *, against=None, title: str = "What each step buys") -> Plot:
     """The difference in GAP@20 between each rung and the one it builds on, with its paired 95 % interval.
 
-    A rung builds on the one of which it changes one thing (`experiments.BEFORE`), on the nearest below that where that
+    A rung builds on the one of which it changes one thing (`experiments.BASELINES`), on the nearest below that where that
     was not trained, an ensemble on the best of its members, and any other on the run before it.
 
     Args:
@@ -132,9 +132,9 @@ def _before(run, earlier: list, *, fixed: bool):
     members = [by_name[each["name"]] for each in run.record.get("members", ()) if each["name"] in by_name]
     if members:
         return max(members, key=lambda each: each.gap)
-    name = first = below(run.name)
+    name = first = baseline_of(run.name)
     while name and name not in by_name:
-        name = below(name)
+        name = baseline_of(name)
     if name:
         return by_name[name]
     return earlier[-1] if earlier and not (fixed and first) else None

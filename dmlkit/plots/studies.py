@@ -80,7 +80,10 @@ def say_frames(study: pd.DataFrame) -> Sentence:
 
 @styled
 def fusions(
-    study: pd.DataFrame, dataset=None, *, title: str = "Three fusions, their starts and their closeness"
+    study: pd.DataFrame,
+    dataset=None,
+    *,
+    title: str = "Three fusions, their starts and their alignment_weight",
 ) -> Plot:
     """GAP@20 of the fusions and their variants, and how far apart their projections lie.
 
@@ -109,23 +112,25 @@ def fusions(
             ha="center",
             size=8.5,
         )
-        if np.isnan(row["apart"]):
+        if np.isnan(row["separation"]):
             axes[1].text(0.01, place, "no projections", va="center", style="italic", color="#666666", size=9)
         else:
-            axes[1].barh(place, row["apart"], height=0.5, color=look.color, edgecolor="black", linewidth=0.7)
-            axes[1].text(row["apart"] + 0.02, place, f"{row['apart']:.2f}", va="center", size=9)
+            axes[1].barh(
+                place, row["separation"], height=0.5, color=look.color, edgecolor="black", linewidth=0.7
+            )
+            axes[1].text(row["separation"] + 0.02, place, f"{row['separation']:.2f}", va="center", size=9)
     axes[0].set_yticks(places, [shorten(row["title"], 46) for row in rows])
     axes[0].set_ylim(len(rows) - 0.4, -0.7)
     axes[0].margins(x=0.15)
     axes[0].xaxis.set_major_locator(MaxNLocator(5))
     axes[0].set_xlabel("GAP@20 on the validation part (line: 95 % interval)")
-    axes[1].set_xlim(0, max(1.2, 1.15 * np.nanmax([1.0, *study["apart"]])))
+    axes[1].set_xlim(0, max(1.2, 1.15 * np.nanmax([1.0, *study["separation"]])))
     axes[1].set_xlabel("distance of the projections over their lengths\n(0: the same, 1: nothing in common)")
     for ax in axes:
         ax.grid(False, axis="y")
     said = "; ".join(
         f"{row['title']} {row['gap']:.4f}"
-        + ("" if np.isnan(row["apart"]) else f", projections {row['apart']:.2f} apart")
+        + ("" if np.isnan(row["separation"]) else f", projections {row['separation']:.2f} apart")
         for row in rows
     )
     return Plot(figure, f"{headed(title, dataset)}. GAP@20: {said}.")

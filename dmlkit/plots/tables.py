@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from dmlkit.plots.given import as_rows, called, headed
-from dmlkit.printable import one_line, shorten
+from dmlkit.text import one_line, shorten
 
 PAPER = "paper's GAP@20 (its own data)"
 
@@ -48,7 +48,7 @@ def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The la
     """The ladder, or what stands beside it: a row a rung, measures, cost, and the paper's figure apart.
 
     Args:
-        rows: `walk.ladder()`, `walk.beside()` or `walk.results(...)`.
+        rows: `study.ladder()`, `study.beside()` or `study.results(...)`.
         dataset: The data set, to say what data it was.
         title: Over the table.
     """
@@ -78,7 +78,7 @@ def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "E
     """Every rung that is trained, the highest GAP first: measures, size, seconds an epoch, videos scored a second.
 
     Args:
-        rows: `training.everything(walk)`.
+        rows: `training.everything(study)`.
         dataset: The data set, to say what data it was.
         title: Over the table.
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dmlkit.plots.steps import ALONE, Step, parted, say_left_out, steps_of
 from dmlkit.plots.words import Sentence
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 MOST = 8
 

@@ -6,19 +6,19 @@ import html
 
 import numpy as np
 
-from dmlkit.evaluation import paired_gap_difference
+from dmlkit.metrics import paired_gap_difference
 from dmlkit.plots.given import as_runs
-from dmlkit.printable import one_line, shorten
+from dmlkit.text import one_line, shorten
 
 RESAMPLES = 500
 
-# What people call the ways of `evaluation.WAYS`.
+# What people call the ways of `evaluation.COMBINERS`.
 WAY_TITLES = {
     "algorithm_2": "Algorithm 2 (the paper's)",
     "uniform": "Plain mean",
     "majority": "Majority vote",
     "rank_mean": "Mean of reciprocal ranks",
-    "found": "Weights found",
+    "optimized": "Weights found",
     "stacking": "Stacking",
 }
 

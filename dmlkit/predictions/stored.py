@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 from dmlkit.errors import DataError
+from dmlkit.files import UnreadableError, read_arrays, write_arrays
 from dmlkit.predictions.sparse import Highest, TrueLabels, highest_of
 
 # Videos of a block; of 3,862 classes it takes 48 MB.

@@ -4,13 +4,13 @@ A profile is sizes, input normalisation, optimiser and budget. Every rung traine
 number of examples at the same learning rates; early stopping looks at the tuning part alone.
 
     profile    what it is
-    ladders    `smoke`, `demo`, `study`, `paper`: the same for every rung of a ladder
+    ladders    `smoke`, `demo`, `full`, `paper`: the same for every rung of a ladder
     recipes    one experiment's own
     checking   what its fields may be
 """
 
 from dmlkit.profiles.checking import CHOICES, RANGES, positive
-from dmlkit.profiles.ladders import DEMO, PAPER, PROFILES, SMOKE, STUDY
+from dmlkit.profiles.ladders import DEMO, FULL, PAPER, PROFILES, SMOKE
 from dmlkit.profiles.profile import AFTER_TUNING, KEEP, REFIT, Profile
 from dmlkit.profiles.recipes import RECIPES
 
@@ -18,6 +18,7 @@ __all__ = [
     "AFTER_TUNING",
     "CHOICES",
     "DEMO",
+    "FULL",
     "KEEP",
     "PAPER",
     "PROFILES",
@@ -25,7 +26,6 @@ __all__ = [
     "RECIPES",
     "REFIT",
     "SMOKE",
-    "STUDY",
     "Profile",
     "positive",
 ]

@@ -27,8 +27,8 @@ DEMO = Profile(
     max_tuning_videos=2_000,
     max_validate_videos=5_000,
 )
-STUDY = Profile(
-    name="study",
+FULL = Profile(
+    name="full",
     purpose="an hour or more: larger models, every side question of the notebooks",
     units=128,
     dropout=0.3,
@@ -50,4 +50,4 @@ PAPER = Profile(
     converged_after=0.9,
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, STUDY, PAPER)}
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, FULL, PAPER)}

@@ -30,7 +30,7 @@ _HOMES = {
     "notebooks_folder": "planning.notebooks",
     "outside_references": "pages.outside",
     "read_parameters": "planning.parameters",
-    "without_times": "sameness",
+    "strip_timestamps": "sameness",
 }
 
 __all__ = sorted(_HOMES)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dmlkit.errors import choose
-from dmlkit.places import generated_data, home
+from dmlkit.paths import generated_data, home
 from dmlkit.profiles import PROFILES
 from dmlkit.report.chapters import EXIT_CODES, Chapter, Plan, Report
 from dmlkit.report.interrupting import signals_heeded
@@ -54,7 +54,7 @@ def build_report(
         parameters: Values for the notebooks' own parameters, typed or as text.
         seed: Of every training.
         deterministic: The same numbers for the same seed and number of threads.
-        notebooks: Names of some of the walk's notebooks; all where None. The others stay in the report where they
+        notebooks: Names of some of the study's notebooks; all where None. The others stay in the report where they
             stand as they would be executed now.
         folder: Where the notebooks are; those of this package where None.
         force: Execute the notebooks even where nothing changed.

@@ -15,7 +15,7 @@ TEXTS = ("text/plain", "text/html", "text/markdown")
 DURATION = re.compile(r"[ \t]*(?<![\w.,])\d[\d,]*\.\d+ s\b")
 
 
-def without_times(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def strip_timestamps(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A copy of an executed notebook without its times, and without what the machinery around it numbers anew.
 
     Taken out are:

@@ -15,7 +15,7 @@ from dmlkit.report.kernels.stopping import Stop
 from dmlkit.report.planning.notebooks import Notebook
 
 if TYPE_CHECKING:
-    from dmlkit.training import Walk
+    from dmlkit.training import Study
 
 TICK = 0.2  # seconds: a wait that never ends by itself would not hear Ctrl-C on every system
 PATIENCE = 15  # seconds for kernels to end when the report itself broke
@@ -75,20 +75,20 @@ def most_side_by_side(plans: Sequence[Plan], waits: Mapping[str, frozenset[str]]
     return max(1, len(names) - sum(link(name, set()) for name in names))
 
 
-def missing_rung(plan: Plan, failed: Sequence[Plan], walk: Walk) -> str | None:
+def missing_rung(plan: Plan, failed: Sequence[Plan], study: Study) -> str | None:
     """Why a notebook cannot run after others failed, or None.
 
     Args:
         plan: The notebook, with its rungs.
         failed: The plans of the notebooks that failed before it, with theirs.
-        walk: Tells which rungs have a finished run now.
+        study: Tells which rungs have a finished run now.
 
     Returns:
         The rung that both were to train and nobody has, in a line.
     """
     for before in failed:
         for rung in plan.rungs:
-            if rung in before.rungs and walk.find(rung) is None:
+            if rung in before.rungs and study.find(rung) is None:
                 return f"it needs {rung}, which {before.notebook.name} did not leave"
     return None
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from dmlkit.data import as_dataset
 from dmlkit.data.contexts import read_contexts
-from dmlkit.printable import shorten
 from dmlkit.submission.lines import Fault, read_lines
+from dmlkit.text import shorten
 
 # Each kind of fault, and what it means. The first ones are of the file, then of a line, then of its id.
 KINDS = {

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
 from dmlkit.submission.writing import HEADER
+from dmlkit.text import shorten
 
 MOST_PAIRS = 20
 # A line of twenty pairs has some 300 bytes. What is much longer is not read to its end at once.

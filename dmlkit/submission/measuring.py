@@ -9,7 +9,7 @@ import numpy as np
 from dmlkit.data import as_dataset
 from dmlkit.data.contexts import read_contexts
 from dmlkit.errors import DataError
-from dmlkit.evaluation import TopPairs, gap_interval_of_pairs, gap_of_pairs
+from dmlkit.metrics import TopPairs, gap_interval_of_pairs, gap_of_pairs
 from dmlkit.submission.checking import find_faults
 from dmlkit.submission.lines import MOST_PAIRS, read_lines
 

@@ -14,9 +14,9 @@ from typing import BinaryIO
 import numpy as np
 
 from dmlkit.errors import DataError
-from dmlkit.evaluation import TopK
-from dmlkit.printable import shorten
-from dmlkit.writing import put_in_place
+from dmlkit.files import atomic_write
+from dmlkit.metrics import TopK
+from dmlkit.text import shorten
 
 HEADER = "VideoId,LabelConfidencePairs"
 # What would end an id too early, and what cannot be seen.
@@ -37,7 +37,7 @@ def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
         return
     compressed = Path(out).suffix == ".gz"
     # Where a link stands, what it names is written anew, and not the link.
-    with put_in_place(Path(out).resolve()) as temporary:
+    with atomic_write(Path(out).resolve()) as temporary:
         if not compressed:
             with open(temporary, "wb") as file:
                 yield file
@@ -86,7 +86,7 @@ def lines_for_people(ids: Sequence[str], top: TopK, names: Sequence[str]) -> byt
     Args:
         ids: (videos,) text.
         top: Each video's best classes, best first.
-        names: The classes' names, each printable and on one line (`dmlkit.printable.readable`).
+        names: The classes' names, each printable and on one line (`dmlkit.text.readable`).
     """
     digits = len(str(len(names) - 1))
     lines = []

@@ -1,11 +1,11 @@
 """Training: an experiment and data in, a run on disk out."""
 
-from dmlkit.quiet import start_up_lines_hidden
+from dmlkit.runtime import quiet_startup
 
-with start_up_lines_hidden():
+with quiet_startup():
     import keras  # noqa: F401
 
-from dmlkit.training.beyond import best_together, everything
+from dmlkit.training.beyond import best_ensemble_members, everything
 from dmlkit.training.building import build_model
 from dmlkit.training.ensembling import ensemble, made_of
 from dmlkit.training.evaluating import evaluate
@@ -14,17 +14,18 @@ from dmlkit.training.loop import train
 from dmlkit.training.named_ensemble import train_ensemble
 from dmlkit.training.redrawing import mapping_redrawn
 from dmlkit.training.scoring import predict
-from dmlkit.training.side_questions import fusion_study, fusion_variants, side_questions
+from dmlkit.training.side_questions import ablations_for, fusion_study, fusion_variants
+from dmlkit.training.study import Study
 from dmlkit.training.submitting import submit
-from dmlkit.training.walk import Walk
-from dmlkit.training.ways import compare_members, compare_ways, leave_one_out
+from dmlkit.training.ways import compare_combiners, compare_members, leave_one_out
 
 __all__ = [
-    "Walk",
-    "best_together",
+    "Study",
+    "ablations_for",
+    "best_ensemble_members",
     "build_model",
+    "compare_combiners",
     "compare_members",
-    "compare_ways",
     "ensemble",
     "evaluate",
     "everything",
@@ -35,7 +36,6 @@ __all__ = [
     "made_of",
     "mapping_redrawn",
     "predict",
-    "side_questions",
     "submit",
     "train",
     "train_ensemble",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import keras
 
 from dmlkit.errors import UsageError, choose
-from dmlkit.experiments import TRICKS, Ensemble, Experiment, Missing, find, why_not
+from dmlkit.experiments import TRICKS, Ensemble, Experiment, Missing, find, not_applicable_reason
 from dmlkit.models import build
 from dmlkit.profiles import PROFILES, RECIPES, Profile, positive
 
@@ -69,7 +69,7 @@ def build_model(
     """
     experiment = as_experiment(experiment)
     profile = profile_for(experiment, profile)
-    if reason := why_not(experiment, level=dataset.level, modalities=tuple(dataset.features)):
+    if reason := not_applicable_reason(experiment, level=dataset.level, modalities=tuple(dataset.features)):
         raise UsageError(f"{experiment.name} cannot be trained on {dataset.name}: {reason}.")
     return build(
         features={name: (feature.size, feature.coding) for name, feature in dataset.features.items()},
@@ -78,8 +78,8 @@ def build_model(
         normalization=experiment.normalization or profile.normalization,
         fusion=experiment.fusion,
         fusion_stage=experiment.fusion_stage,
-        closeness=experiment.closeness,
-        mapping_start=experiment.mapping_start,
+        alignment_weight=experiment.alignment_weight,
+        mapping_initializer=experiment.mapping_initializer,
         encoder=experiment.encoder,
         units=experiment.units or profile.units,
         layers=experiment.layers or profile.layers,

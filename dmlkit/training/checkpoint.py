@@ -10,9 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError
+from dmlkit.files import UnreadableError, read_arrays, write_arrays
 from dmlkit.runs import WHILE_TRAINING
 
 FILE = WHILE_TRAINING

@@ -1,6 +1,6 @@
 """An ensemble of finished runs, from their stored scores: no model is needed.
 
-Paper: §Ensemble, Algorithm 2, and other ways to combine beside it (`evaluation.WAYS`).
+Paper: §Ensemble, Algorithm 2, and other ways to combine beside it (`evaluation.COMBINERS`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.evaluation import WAYS, Weights, combine, weigh
 from dmlkit.experiments import Ensemble
+from dmlkit.metrics import COMBINERS, Weights, combine, optimize_weights
 from dmlkit.predictions import Block, Predictions, put_together
 from dmlkit.runs import Run, load_run
 from dmlkit.training.folder import existing_run, finish, make_folder
@@ -38,7 +38,7 @@ def ensemble(
         runs: At least two runs, or their folders, on the same data.
         out: The folder of the ensemble, which is a run too.
         name, title: What it is called.
-        by: The way, a name of `evaluation.WAYS`.
+        by: The way, a name of `evaluation.COMBINERS`.
 
     Returns:
         The ensemble's run: its record names the way, the members and their weights.
@@ -49,15 +49,15 @@ def ensemble(
     Paper: §Ensemble, Algorithm 2 (α_i = GAP_i / Σ GAP; the score of a class is Σ α_i S_i).
     """
     since = time.monotonic()
-    choose(WAYS, by, what="way to combine")
+    choose(COMBINERS, by, what="way to combine")
     members = combinable(runs)
     rung = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members), by=by)
-    mark = ensemble_mark(name, [run.record["fingerprint"] for run in members], by=by)
+    mark = ensemble_fingerprint(name, [run.record["fingerprint"] for run in members], by=by)
     folder = Path(out)
     if finished := existing_run(folder, mark=mark, what=name):
         return finished
     held_out = tuning_of(members)
-    weights = weigh(parts_of(held_out), by=by)
+    weights = optimize_weights(parts_of(held_out), by=by)
     tuning = combined(held_out, weights, by=by)
     validation = combined([run.predictions for run in members], weights, by=by)
     first = members[0].record
@@ -99,7 +99,7 @@ def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:
     return training | {"scoring": round(sum(each["scoring"] for each in told), 3)}
 
 
-def ensemble_mark(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:
+def ensemble_fingerprint(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:
     """The fingerprint of an ensemble: its name, the fingerprints of its members and the way they are combined."""
     way = {} if by == ALGORITHM_2 else {"by": by}
     return fingerprint(ensemble=name, members=list(members), version=version_of("dmlkit"), **way)
@@ -155,8 +155,8 @@ def _same_data(members: Sequence[Run]) -> None:
             if run.record["data"][what] != first.record["data"][what]:
                 raise UsageError(
                     f"Runs on different data cannot be combined: {first.path} was scored on "
-                    f"{first.record['data']['name']} ({first.measures['videos']:,} videos), {run.path} on "
-                    f"{run.record['data']['name']} ({run.measures['videos']:,} videos)."
+                    f"{first.record['data']['name']} ({first.metrics['videos']:,} videos), {run.path} on "
+                    f"{run.record['data']['name']} ({run.metrics['videos']:,} videos)."
                 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dmlkit.data import as_dataset
 from dmlkit.data.skipping import RAISE, Skipped
-from dmlkit.evaluation import Measures
+from dmlkit.metrics import RankingMetrics
 from dmlkit.runs import Run
 from dmlkit.training.members import check_fit, members_of, score_blocks
 
@@ -23,7 +23,7 @@ def evaluate(
 ) -> dict:
     """Score a part of a data set with a run's model, and measure.
 
-    Scores are counted as they come and let go, so that memory does not grow with them (`evaluation.Measures`); all
+    Scores are counted as they come and let go, so that memory does not grow with them (`evaluation.RankingMetrics`); all
     of them are measured, where a run on a large part keeps each video's highest.
 
     Args:
@@ -46,8 +46,8 @@ def evaluate(
     dataset = as_dataset(data)
     check_fit(members, dataset)
     dataset.require_labels(split)
-    measures = Measures(dataset.num_classes)
+    metrics = RankingMetrics(dataset.num_classes)
     for block in score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault):
-        measures.update(block.scores, block.labels)
-    interval = measures.gap_interval()
-    return measures.result() | {"gap_interval": [interval.low, interval.high]}
+        metrics.update(block.scores, block.labels)
+    interval = metrics.gap_interval()
+    return metrics.result() | {"gap_interval": [interval.low, interval.high]}

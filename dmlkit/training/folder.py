@@ -9,21 +9,21 @@ from pathlib import Path
 import keras
 
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import GlobalAveragePrecision, Measures
 from dmlkit.experiments import Experiment
-from dmlkit.places import default_runs
+from dmlkit.files import atomic_write
+from dmlkit.metrics import GlobalAveragePrecision, RankingMetrics
+from dmlkit.paths import default_runs
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run, read_record, write_record
 from dmlkit.training import checkpoint
 from dmlkit.training.provenance import deciding, fingerprint, git_commit, hardware, version_of, versions
-from dmlkit.writing import put_in_place
 
 # Where a training that is done once more (`refitting`) has its checkpoint.
 REFITTING = "refitting"
 
 
-def training_mark(
+def training_fingerprint(
     experiment: Experiment,
     dataset,
     *,
@@ -86,22 +86,22 @@ def finish(folder: Path, record: dict, *, tuning: Predictions, validation: Predi
     """Measure, write the scores, and the record last: from then on the run is finished."""
     tuning.save(folder / "tuning.npz")
     validation.save(folder / "predictions.npz")
-    tuned, measures = GlobalAveragePrecision(), Measures(validation.num_classes)
+    tuned, metrics = GlobalAveragePrecision(), RankingMetrics(validation.num_classes)
     for block in tuning.blocks():
         tuned.update(block.scores, block.labels)
     for block in validation.blocks():
-        measures.update(block.scores, block.labels)
-    interval = measures.gap_interval()
+        metrics.update(block.scores, block.labels)
+    interval = metrics.gap_interval()
     record = record | {
         "tuning": {"gap": tuned.result()},
-        "measures": measures.result() | {"gap_interval": [interval.low, interval.high]},
+        "metrics": metrics.result() | {"gap_interval": [interval.low, interval.high]},
         "scores_kept": "all" if validation.kept is None else f"the highest {validation.kept} of each video",
         "versions": versions(),
         "git_commit": git_commit(),
         "hardware": hardware(),
     }
     write_record(folder, record)
-    # With it goes what a killed training had begun to write (see `dmlkit.writing`).
+    # With it goes what a killed training had begun to write (see `dmlkit.files`).
     for left in (folder / checkpoint.FILE, *folder.glob(".[0-9]*")):
         left.unlink(missing_ok=True)
     shutil.rmtree(folder / REFITTING, ignore_errors=True)
@@ -112,7 +112,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Write the model without its optimiser, whole or not at all."""
     bare = keras.Model.from_config(model.get_config())
     bare.set_weights(model.get_weights())
-    with put_in_place(path) as temporary:
+    with atomic_write(path) as temporary:
         bare.save(temporary)
 
 

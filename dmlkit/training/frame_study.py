@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.data import FRAME_CHOICES
-from dmlkit.evaluation import gap_interval, global_average_precision
+from dmlkit.metrics import gap_interval, global_average_precision
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
 from dmlkit.training.scoring import predict

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from dmlkit.archives import UnreadableError, read_arrays, write_arrays
 from dmlkit.errors import DataError
 from dmlkit.experiments import Experiment
+from dmlkit.files import UnreadableError, read_arrays, write_arrays
 from dmlkit.profiles import Profile
 from dmlkit.runs import CHECKPOINTS, RECORD, Run, find_runs, read_record
 from dmlkit.training.folder import finish, make_folder, save_model
@@ -128,9 +128,9 @@ def checkpoints_of(run: Run) -> list[Run]:
     return sorted(kept, key=lambda each: each.record["epochs"])
 
 
-def taken(run: Run, takes: str) -> list[Run]:
-    """What an ensemble has of a member's training, by a name of `experiments.TAKES`."""
-    return [run] if takes == "best" else checkpoints_of(run)
+def taken(run: Run, member_runs: str) -> list[Run]:
+    """What an ensemble has of a member's training, by a name of `experiments.MEMBER_RUNS`."""
+    return [run] if member_runs == "best" else checkpoints_of(run)
 
 
 def checkpoint_marks(mark: str, count: int) -> list[str]:

@@ -13,12 +13,12 @@ from pathlib import Path
 import keras
 
 from dmlkit.data import as_dataset
-from dmlkit.data.determinism import make_deterministic
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, choose
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import REFIT, Profile
 from dmlkit.runs import Run, load_run
+from dmlkit.runtime import make_deterministic
 from dmlkit.training import checkpoint
 from dmlkit.training.building import as_experiment, build_model, profile_for
 from dmlkit.training.climbing import Climb
@@ -29,7 +29,7 @@ from dmlkit.training.folder import (
     finish,
     make_folder,
     save_model,
-    training_mark,
+    training_fingerprint,
     write_history,
 )
 from dmlkit.training.keeping import leave_checkpoints
@@ -72,7 +72,7 @@ def train(
     Args:
         experiment: An `Experiment`, or the name of one.
         data: A data set, or the path of one.
-        out: The run's folder; where None, one below the runs of these data's report (`dmlkit.places`).
+        out: The run's folder; where None, one below the runs of these data's report (`dmlkit.paths`).
         profile: A `Profile`, or the name of one: sizes, optimiser, budget, caps; where None, the experiment's own
             recipe, or `demo`. An experiment's trick changes it.
         seed: Of weights, order and dropout.
@@ -124,7 +124,7 @@ def train(
         }
     )
     taught_by = team.each(lambda: teaching_runs(teachers, dataset, experiment=experiment))
-    mark = training_mark(
+    mark = training_fingerprint(
         experiment,
         dataset,
         profile=profile,

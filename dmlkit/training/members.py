@@ -14,7 +14,7 @@ import numpy as np
 
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.evaluation import WAYS, Weights, combine, gap_weights, weigh, weighted_average
+from dmlkit.metrics import COMBINERS, Weights, combine, gap_weights, optimize_weights, weighted_average
 from dmlkit.predictions import Block, score_batches
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, load_run
@@ -22,7 +22,7 @@ from dmlkit.training.ensembling import ALGORITHM_2, combinable, parts_of, tuning
 from dmlkit.training.scoring import batch_size, scorer
 
 # Weighted means of weighted means are one.
-MEAN = WAYS[ALGORITHM_2].combine
+MEAN = COMBINERS[ALGORITHM_2].combine
 
 
 class Member(NamedTuple):
@@ -48,7 +48,7 @@ def members_of(
     Args:
         runs: A run or its folder, or several. An ensemble's members are those its record names, with the way and the
             weights it names.
-        by: How several are combined, a name of `evaluation.WAYS`, with the weights that `ensemble` would find in what
+        by: How several are combined, a name of `evaluation.COMBINERS`, with the weights that `ensemble` would find in what
             they said of the tuning part. Where None, they are weighted by their GAP there, which their records tell.
 
     Raises:
@@ -67,13 +67,13 @@ def members_of(
 
 
 def _combined(runs: Sequence[Run], by: str) -> list[Member]:
-    is_mean = choose(WAYS, by, what="way to combine").combine is MEAN
+    is_mean = choose(COMBINERS, by, what="way to combine").combine is MEAN
     if len(runs) < 2:
         raise UsageError(
             f"A way to combine is for several runs, and there is one: {runs[0].path}. Leave {by!r} out; an ensemble "
             "scores in the way it was combined."
         )
-    weights = weigh(parts_of(tuning_of(combinable(runs))), by=by)
+    weights = optimize_weights(parts_of(tuning_of(combinable(runs))), by=by)
     pairs = zip(runs, (float(weight) for weight in weights.members), strict=True)
     if is_mean:
         return [member for run, weight in pairs for member in _below(run, weight, ())]
@@ -97,7 +97,7 @@ def _below(run: Run, weight: float, above: tuple) -> list[Member]:
         named = [
             (each["name"], run.path / each["path"], float(each["weight"])) for each in run.record["members"]
         ]
-        is_mean = WAYS[by].combine is MEAN
+        is_mean = COMBINERS[by].combine is MEAN
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(
             f"{run.path} is an ensemble whose record does not name its members or a way that is known ({error!r})."

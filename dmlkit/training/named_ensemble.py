@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from dmlkit.errors import UsageError
-from dmlkit.experiments import Ensemble, Experiment, Rung, find
+from dmlkit.experiments import AnyExperiment, Ensemble, Experiment, find
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
 from dmlkit.training.building import profile_for
 from dmlkit.training.folder import default_run, existing_run
-from dmlkit.training.walk import Walk
+from dmlkit.training.study import Study
 
 MEMBERS = "members"
 
@@ -65,20 +65,20 @@ def train_ensemble(
         raise UsageError(f"{rung.name} is no ensemble and has no teachers. Train it by itself.")
     if settings.get("strategy") == "multi-worker":
         raise UsageError(several)
-    walk = _Members(
+    study = _Members(
         data, top=rung, out=None if out is None else Path(out), asked=profile, changes=changes or {},
         seed=seed, deterministic=deterministic, progress=progress, tensorboard=tensorboard, settings=settings,
     )  # fmt: skip
-    if reason := walk.why_not(rung):
-        raise UsageError(f"{rung.name} cannot be trained on {walk.dataset.name}: {reason}.")
+    if reason := study.not_applicable_reason(rung):
+        raise UsageError(f"{rung.name} cannot be trained on {study.dataset.name}: {reason}.")
     if out is not None:
         # Before hours of training, not after.
-        existing_run(Path(out), mark=walk.mark(rung), what=rung.name)
-    return walk.train(rung)[rung.name]
+        existing_run(Path(out), mark=study.mark(rung), what=rung.name)
+    return study.train(rung)[rung.name]
 
 
-class _Members(Walk):
-    """A walk whose runs lie where a training leaves them that nobody gave a folder, or all below one folder."""
+class _Members(Study):
+    """A study whose runs lie where a training leaves them that nobody gave a folder, or all below one folder."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class _Members(Walk):
         self.settings = dict(settings)
         self.profile = self._profile(self._first(top))
 
-    def mark(self, rung: Rung) -> str:
+    def mark(self, rung: AnyExperiment) -> str:
         """The fingerprint of a rung under these conditions."""
         return self._mark(rung, self.seed)
 
@@ -106,14 +106,14 @@ class _Members(Walk):
         # A rung's own trick has the last word.
         return profile_for(rung, replace(profile_for(rung, self.asked), **self.changes))
 
-    def _folder(self, rung: Rung, mark: str) -> Path:
+    def _folder(self, rung: AnyExperiment, mark: str) -> Path:
         if self.out is None:
             return default_run(self.dataset, rung, self._profile(self._first(rung)), mark)
         return self.out if rung == self.top else super()._folder(rung, mark)
 
-    def _places(self, rung: Rung, mark: str) -> list[Path]:
+    def _places(self, rung: AnyExperiment, mark: str) -> list[Path]:
         return [self._folder(rung, mark)]
 
-    def _first(self, rung: Rung) -> Experiment:
+    def _first(self, rung: AnyExperiment) -> Experiment:
         """The training whose profile an ensemble's record names."""
         return self._first(find(rung.members[0])) if isinstance(rung, Ensemble) else rung

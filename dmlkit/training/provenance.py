@@ -14,9 +14,9 @@ from pathlib import Path
 
 import keras
 
-from dmlkit.data.determinism import cores, threads
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import Profile
+from dmlkit.runtime import cores, threads
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from dmlkit.evaluation import global_average_precision
+from dmlkit.metrics import global_average_precision
 from dmlkit.profiles import Profile
-from dmlkit.runs import Run, as_frame
+from dmlkit.runs import Run, to_frame
 from dmlkit.training.scoring import predict
 
 # Of the paper's start.
@@ -50,7 +50,7 @@ def mapping_redrawn(runs: Mapping[str, Run], dataset, *, seed: int = 0) -> pd.Da
             global_average_precision(said.scores[others], said.labels),
         )
         rows.append(dict(zip(COLUMNS, (run.title, *gaps), strict=True)))
-    return as_frame(rows, columns=list(COLUMNS)).set_index("title")
+    return to_frame(rows, columns=list(COLUMNS)).set_index("title")
 
 
 def _redraw(model: keras.Model, *, seed: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dmlkit.experiments import Missing, Rung
-from dmlkit.runs import Run, as_frame
+from dmlkit.experiments import AnyExperiment, Missing
+from dmlkit.runs import Run, to_frame
 
 # Why a rung of the ladder has no run, where its own chapter has not been asked for.
 ELSEWHERE = {"beyond": "the chapter 08-beyond trains it, with --beyond"}
@@ -19,7 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
+def row(rung: AnyExperiment, run: Run | None, reason: str | None) -> dict:
     """A rung's row; what there is no run for is None.
 
     Args:
@@ -29,10 +29,10 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
     """
     if run is None:
         status = "missing" if isinstance(rung, Missing) else "not applicable" if reason else "not trained"
-        measures, record = {}, {}
+        metrics, record = {}, {}
     else:
-        status, measures, record = "trained", run.measures, run.record
-    low, high = measures.get("gap_interval", (None, None))
+        status, metrics, record = "trained", run.metrics, run.record
+    low, high = metrics.get("gap_interval", (None, None))
     seconds, epochs = record.get("seconds", {}), record.get("epochs")
     # What was trained once more took its time too.
     trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
@@ -41,19 +41,19 @@ def row(rung: Rung, run: Run | None, reason: str | None) -> dict:
         "title": rung.title,
         "status": status,
         "reason": reason or (ELSEWHERE.get(rung.chapter) if run is None else None),
-        "gap": measures.get("gap"),
+        "gap": metrics.get("gap"),
         "gap_low": low,
         "gap_high": high,
-        "map": measures.get("map"),
-        "map_classes": measures.get("map_classes"),
-        "hit_at_one": measures.get("hit_at_one"),
-        "perr": measures.get("perr"),
+        "map": metrics.get("map"),
+        "map_classes": metrics.get("map_classes"),
+        "hit_at_one": metrics.get("hit_at_one"),
+        "perr": metrics.get("perr"),
         "parameters": record.get("parameters"),
         "training_seconds": seconds.get("training"),
         "epochs": epochs,
         "seconds_an_epoch": _over(seconds.get("training"), trained),
-        "videos_per_second": _over(measures.get("videos"), seconds.get("scoring")),
-        "videos": measures.get("videos"),
+        "videos_per_second": _over(metrics.get("videos"), seconds.get("scoring")),
+        "videos": metrics.get("videos"),
         "paper_gap": rung.paper_gap,
         "experiment": None if isinstance(rung, Missing) else rung.to_record(),
         "run": None if run is None else run.path.name,
@@ -67,4 +67,4 @@ def _over(amount: float | None, by: float | None) -> float | None:
 
 def as_table(rows: Sequence[dict]) -> pd.DataFrame:
     """The rows under their titles; the columns are there without a row too."""
-    return as_frame(rows, columns=list(COLUMNS)).set_index("title")
+    return to_frame(rows, columns=list(COLUMNS)).set_index("title")

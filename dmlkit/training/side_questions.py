@@ -1,4 +1,4 @@
-"""What a chapter trains beside the ladder: little where time is short, all of it under the profile `study`."""
+"""What a chapter trains beside the ladder: little where time is short, all of it under the profile `full`."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import keras
 import numpy as np
 import pandas as pd
 
-from dmlkit.experiments import BESIDE, Experiment
+from dmlkit.experiments import ABLATIONS, Experiment
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
 
 # Chapter → what even the demo trains beside its rungs.
 ALWAYS: dict[str, tuple[str, ...]] = {
-    "baselines": ("lr-bare",),
-    "bi-gru": ("bi-gru-concat-bare",),
+    "baselines": ("lr-no-norm",),
+    "bi-gru": ("bi-gru-concat-no-norm",),
     "attention": ("attention-bi-lstm",),
 }
-THOROUGH = ("study", "paper")
+THOROUGH = ("full", "paper")
 
 CLOSENESS = (0.0,)
 CLOSENESS_THOROUGH = (0.0, 0.01, 0.1, 10.0, 100.0)
 
 
-def side_questions(chapter: str, profile: Profile) -> list[Experiment]:
+def ablations_for(chapter: str, profile: Profile) -> list[Experiment]:
     """The experiments beside the ladder that belong to a chapter: bare forms, exact cells, other readings.
 
     Args:
         chapter: As in `Experiment.chapter`.
-        profile: Under `study` and `paper` all of them, else the few of `ALWAYS`.
+        profile: Under `full` and `paper` all of them, else the few of `ALWAYS`.
     """
     if profile.name in THOROUGH:
-        return [rung for rung in BESIDE.values() if rung.chapter == chapter]
-    return [BESIDE[name] for name in ALWAYS.get(chapter, ())]
+        return [rung for rung in ABLATIONS.values() if rung.chapter == chapter]
+    return [ABLATIONS[name] for name in ALWAYS.get(chapter, ())]
 
 
 def fusion_variants(rungs: Mapping[str, Experiment], profile: Profile) -> dict[str, Experiment]:
-    """The fusions of a ladder with another start or another closeness: the paper's riddle, taken apart.
+    """The fusions of a ladder with another start or another alignment_weight: the paper's riddle, taken apart.
 
-    Both mapped fusions from a Glorot start, and the projection with no closeness at all; under `study` and
+    Both mapped fusions from a Glorot start, and the projection with no alignment_weight at all; under `full` and
     `paper` also at other λ.
 
     Args:
@@ -59,19 +59,19 @@ def fusion_variants(rungs: Mapping[str, Experiment], profile: Profile) -> dict[s
             rung,
             name=f"{rung.name}-glorot",
             title=f"{rung.title}, Glorot",
-            mapping_start="glorot",
+            mapping_initializer="glorot",
             paper_gap=None,
         )
         for rung in mapped.values()
     ]
-    for closeness in CLOSENESS_THOROUGH if profile.name in THOROUGH else CLOSENESS:
+    for alignment_weight in CLOSENESS_THOROUGH if profile.name in THOROUGH else CLOSENESS:
         rung = mapped["projection"]
         variants.append(
             replace(
                 rung,
-                name=f"{rung.name}-closeness-{closeness:g}",
-                title=f"{rung.title}, λ = {closeness:g}",
-                closeness=closeness,
+                name=f"{rung.name}-closeness-{alignment_weight:g}",
+                title=f"{rung.title}, λ = {alignment_weight:g}",
+                alignment_weight=alignment_weight,
                 paper_gap=None,
             )
         )
@@ -86,8 +86,8 @@ def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd
         batch: Videos on which the projections are looked at.
 
     Returns:
-        A row a run: `title`, `fusion`, `start`, `closeness`, `gap`, `gap_low`, `gap_high`, `loss` (of the last
-        epoch), `distance` (mean ‖z_1 - z_2‖² over valid frames), `length` (mean ‖z_1‖² + ‖z_2‖²) and `apart`,
+        A row a run: `title`, `fusion`, `start`, `alignment_weight`, `gap`, `gap_low`, `gap_high`, `loss` (of the last
+        epoch), `distance` (mean ‖z_1 - z_2‖² over valid frames), `length` (mean ‖z_1‖² + ‖z_2‖²) and `separation`,
         the distance over the length: 0 where the projections are the same, 1 where they have nothing in
         common. The last three are missing where nothing is projected.
     """
@@ -101,15 +101,17 @@ def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd
             {
                 "title": run.title,
                 "fusion": experiment.fusion,
-                "start": "none" if experiment.fusion == "concat" else experiment.mapping_start,
-                "closeness": experiment.closeness if experiment.fusion == "projection" else np.nan,
+                "start": "none" if experiment.fusion == "concat" else experiment.mapping_initializer,
+                "alignment_weight": experiment.alignment_weight
+                if experiment.fusion == "projection"
+                else np.nan,
                 "gap": run.gap,
-                "gap_low": run.measures["gap_interval"][0],
-                "gap_high": run.measures["gap_interval"][1],
+                "gap_low": run.metrics["gap_interval"][0],
+                "gap_high": run.metrics["gap_interval"][1],
                 "loss": float(run.history["loss"].iloc[-1]),
                 "distance": distance,
                 "length": length,
-                "apart": distance / length if length else np.nan,
+                "separation": distance / length if length else np.nan,
             }
         )
     return pd.DataFrame(rows)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.models.kernels import Nearness
+from dmlkit.models.kernels import KernelFeatures
 from dmlkit.training.workers.refusing import OneDeviceError
 
 STEEPNESS = 10.0
@@ -81,7 +81,7 @@ def solve(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> f
     return ridge**2 * float(np.vdot(found, found)) / len(videos)
 
 
-def _solution(kernel: Nearness, labels: np.ndarray, *, ridge: float) -> np.ndarray:
+def _solution(kernel: KernelFeatures, labels: np.ndarray, *, ridge: float) -> np.ndarray:
     """(K + λ I)⁻¹ y of the first centres, as many as there are labels: (videos, classes) bool → float32."""
     count = len(labels)
     centres = np.asarray(kernel.centres)[:count]
@@ -130,7 +130,7 @@ def solve_in_place(matrix: np.ndarray, right: np.ndarray) -> None:
 
 
 def _layers(model):
-    kernels = [layer for layer in model.layers if isinstance(layer, Nearness)]
+    kernels = [layer for layer in model.layers if isinstance(layer, KernelFeatures)]
     last = model.layers[-1]
     fits = len(kernels) == 1 and isinstance(last, keras.layers.Dense) and len(model.output.shape) == 2
     if not fits or last.kernel.shape[0] != kernels[0].num_centres:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import global_average_precision
+from dmlkit.metrics import global_average_precision
 from dmlkit.models import cross_entropy
 from dmlkit.predictions import Predictions
 from dmlkit.training.averaging import GoesOnAsItWas, moving_average

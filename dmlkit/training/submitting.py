@@ -11,10 +11,10 @@ import numpy as np
 from dmlkit.data import as_dataset
 from dmlkit.data.skipping import RAISE, Skipped
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import top_k_pairs
-from dmlkit.printable import readable
+from dmlkit.metrics import top_k_pairs
 from dmlkit.runs import Run
 from dmlkit.submission import HEADER, file_for, lines_for_people, submission_lines
+from dmlkit.text import readable
 from dmlkit.training.members import check_fit, members_of, score_blocks
 
 

@@ -29,7 +29,7 @@ def teaching_runs(
     if experiment.teachers and not teachers:
         raise UsageError(
             f"{experiment.name} follows {', '.join(experiment.teachers)}, and no runs of them are given as teachers. "
-            f"`Walk.train` and `dmlkit train {experiment.name}` train them first."
+            f"`Study.train` and `dmlkit train {experiment.name}` train them first."
         )
     runs = [teacher if isinstance(teacher, Run) else load_run(teacher) for teacher in teachers]
     for run in runs:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from dmlkit.models import apart
+from dmlkit.models import training_model
 from dmlkit.models.frames import frame_mask
 from dmlkit.profiles import Profile
 
@@ -107,7 +107,7 @@ class Learner(keras.Model):
         seed: int,
     ):
         super().__init__(name=f"{model.name}_learner")
-        self.learned = apart(model)
+        self.learned = training_model(model)
         self.label_smoothing, self.mixup, self.modality_dropout = label_smoothing, mixup, modality_dropout
         self.teachers, self.teaching = list(teachers), teaching
         for teacher in self.teachers:
@@ -173,6 +173,6 @@ def learner(
         "mixup": profile.mixup,
         "modality_dropout": profile.modality_dropout,
     }
-    if not any(tricks.values()) and not teachers and apart(model) is model:
+    if not any(tricks.values()) and not teachers and training_model(model) is model:
         return model
     return Learner(model, **tricks, teachers=teachers, teaching=profile.teaching, seed=seed)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dmlkit.errors import UsageError
-from dmlkit.locks import held
+from dmlkit.files import file_lock
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def turn(folder: Path, *, title: str) -> Iterator[None]:
         raise UsageError(
             f"The runs cannot be written to {folder.parent}: {error.strerror or error}. Name another folder of runs."
         ) from error
-    with held(
+    with file_lock(
         folder.with_name(f".{folder.name}.lock"),
         taken=lambda holder: print(f"{title}: being trained by {holder} elsewhere; waiting ...", flush=True),
         wait=True,

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.errors import choose
-from dmlkit.evaluation import (
-    WAYS,
+from dmlkit.metrics import (
+    COMBINERS,
     TopPairs,
     Weights,
     combine,
@@ -40,7 +40,7 @@ class _Combination(NamedTuple):
     weights: Weights
 
 
-def compare_ways(runs: Sequence[Run | str | os.PathLike]) -> pd.DataFrame:
+def compare_combiners(runs: Sequence[Run | str | os.PathLike]) -> pd.DataFrame:
     """Every way to combine some runs, and the best of them alone: a row a way.
 
     A way is to be chosen by its GAP on the tuning part, as its weights are; the one on the validation part is
@@ -50,7 +50,7 @@ def compare_ways(runs: Sequence[Run | str | os.PathLike]) -> pd.DataFrame:
         runs: Runs, or their folders, on the same data.
 
     Returns:
-        The best member first, then the ways in the order of `evaluation.WAYS`: tuning GAP, validation GAP, its
+        The best member first, then the ways in the order of `evaluation.COMBINERS`: tuning GAP, validation GAP, its
         interval, and the weights in the order of the runs. No row for fewer than two runs.
 
     Raises:
@@ -63,14 +63,14 @@ def compare_ways(runs: Sequence[Run | str | os.PathLike]) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     members = combinable(runs)
     best = max(members, key=lambda run: run.tuning_gap)
-    low, high = best.measures["gap_interval"]
+    low, high = best.metrics["gap_interval"]
     rows = {f"best member: {best.title}": (best.tuning_gap, best.gap, low, high, "–")}
     tuning, validation = tuning_of(members), [run.predictions for run in members]
     looked_at = shortlist(parts_of(tuning))
     places = tuple(range(len(members)))
-    ways = {by: _Combination(places, by, way.weigh(looked_at)) for by, way in WAYS.items()}
+    ways = {by: _Combination(places, by, way.optimize_weights(looked_at)) for by, way in COMBINERS.items()}
     tuned, scored = _pairs(tuning, ways), _pairs(validation, ways)
-    for by in WAYS:
+    for by in COMBINERS:
         interval = gap_interval_of_pairs(scored[by])
         said = ", ".join(f"{weight:.2f}" for weight in ways[by].weights.members)
         rows[by] = gap_of_pairs(tuned[by]), gap_of_pairs(scored[by]), interval.low, interval.high, said
@@ -84,7 +84,7 @@ def leave_one_out(runs: Sequence[Run | str | os.PathLike], *, by: str = ALGORITH
 
     Args:
         runs: At least three runs, or their folders, on the same data.
-        by: How they are combined, a name of `evaluation.WAYS`.
+        by: How they are combined, a name of `evaluation.COMBINERS`.
 
     Returns:
         A row a run, under its title: its GAP alone on the tuning part, what it adds there, what it adds on the
@@ -95,7 +95,7 @@ def leave_one_out(runs: Sequence[Run | str | os.PathLike], *, by: str = ALGORITH
 
     Paper: §Ensemble, which adds models without asking what each is worth.
     """
-    way = choose(WAYS, by, what="way to combine")
+    way = choose(COMBINERS, by, what="way to combine")
     columns = ["alone", "adds, tuning", "adds, validation", "from", "to"]
     if len(runs) < 3:
         return pd.DataFrame(columns=columns)
@@ -104,7 +104,9 @@ def leave_one_out(runs: Sequence[Run | str | os.PathLike], *, by: str = ALGORITH
     every = tuple(range(len(members)))
     chosen = {None: every} | {place: tuple(other for other in every if other != place) for place in every}
     ensembles = {
-        left: _Combination(there, by, way.weigh(shortlist(parts_of([tuning[place] for place in there]))))
+        left: _Combination(
+            there, by, way.optimize_weights(shortlist(parts_of([tuning[place] for place in there])))
+        )
         for left, there in chosen.items()
     }
     tuned = {left: gap_of_pairs(pairs) for left, pairs in _pairs(tuning, ensembles).items()}

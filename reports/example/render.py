@@ -15,8 +15,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 REPORT = ROOT / "reports" / "demo"
 
-walk = dmlkit.Walk(ROOT / "data" / "generated", profile="demo", runs=REPORT / "runs")
-plots.ladder(walk.ladder(), walk.dataset).save(HERE / "ladder.png")
+study = dmlkit.Study(ROOT / "data" / "generated", profile="demo", runs=REPORT / "runs")
+plots.ladder(study.ladder(), study.dataset).save(HERE / "ladder.png")
 page = (REPORT / "05-attention.html").read_text(encoding="utf-8")
 (HERE / "05-attention.html").write_text(
     re.sub(r"<nav.*?</nav>\n?", "", page, flags=re.DOTALL), encoding="utf-8"

@@ -18,8 +18,8 @@ import numpy as np
 
 import dmlkit.data
 from dmlkit.data.checking import check
-from dmlkit.data.framing import walk
-from dmlkit.quiet import start_up_lines_hidden
+from dmlkit.data.framing import study
+from dmlkit.runtime import quiet_startup
 
 SIZES = {"rgb": 1024, "audio": 128}
 CLASSES = 3862
@@ -82,13 +82,13 @@ def read(shards):
 def walked(shards):
     """Read with checksums."""
     for shard in shards:
-        for _ in walk(shard):
+        for _ in study(shard):
             pass
 
 
 def by_tensorflow(shards):
     """TensorFlow's reader, a file after the other."""
-    with start_up_lines_hidden():
+    with quiet_startup():
         import tensorflow as tf
 
     for _ in tf.data.TFRecordDataset(shards):

@@ -14,11 +14,11 @@ import time
 
 import numpy as np
 
-from dmlkit.quiet import start_up_lines_hidden
+from dmlkit.runtime import quiet_startup
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-with start_up_lines_hidden():
+with quiet_startup():
     from dmlkit.data import FULL_FRAMES, FULL_SIZES, open_dataset, synthesize
     from dmlkit.explorer.sources import ModelSource
     from dmlkit.models import build

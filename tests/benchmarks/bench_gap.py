@@ -4,7 +4,7 @@
 
 The plain loop is the measure as one writes it down: a heap picks each video's 20 best, one sorted list holds
 the pool. The second rival lets `argpartition` pick them, video by video, as YouTube-8M's starter code does.
-Both walk pair by pair and so split the few equal scores there are: their figures differ in the eighth place.
+Both study pair by pair and so split the few equal scores there are: their figures differ in the eighth place.
 """
 
 import heapq
@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from dmlkit.evaluation import GlobalAveragePrecision, gap_interval, global_average_precision, measure
+from dmlkit.metrics import GlobalAveragePrecision, gap_interval, global_average_precision, measure
 
 
 def gap_of_pool(pool, true_labels):
@@ -74,19 +74,19 @@ def main(videos=5000, classes=3862):
     labels = rng.random((videos, classes)) < 3 / classes
     scores = rng.standard_normal((videos, classes), dtype=np.float32)
     scores[labels] += 4
-    measures = {
+    metrics = {
         "global_average_precision": global_average_precision,
         "GlobalAveragePrecision, 256 a batch": streaming,
         "plain loop, a heap a video": plain_loop,
         "plain loop, argpartition a video": argpartition_loop,
     }
-    seconds, gaps = in_turns(list(measures.values()), scores, labels)
+    seconds, gaps = in_turns(list(metrics.values()), scores, labels)
     ratios = np.median(seconds / seconds[0], axis=1)
     print(
         f"GAP@20 of {videos} videos x {classes} classes, float32 scores; medians of {seconds.shape[1]} rounds"
     )
     print(f"{'':36}{'seconds':>9}{'ratio':>8}{'GAP@20':>14}")
-    for name, taken, ratio, gap in zip(measures, np.median(seconds, axis=1), ratios, gaps, strict=True):
+    for name, taken, ratio, gap in zip(metrics, np.median(seconds, axis=1), ratios, gaps, strict=True):
         print(f"{name:36}{taken:9.3f}{ratio:8.1f}{gap:14.9f}")
     others = {"measure (all of them)": measure, "gap_interval, 1000 resamples": gap_interval}
     seconds, _ = in_turns(list(others.values()), scores, labels, rounds=3)

@@ -73,7 +73,7 @@ def score(what, run, data, out):
     print(json.dumps({"videos": videos, "seconds": seconds, "peak": peak}))
 
 
-def apart(*arguments):
+def in_child(*arguments):
     """What `score` says in a process of its own."""
     done = subprocess.run(
         [sys.executable, __file__, "score", *map(str, arguments)],
@@ -107,7 +107,7 @@ def main(few=5_000, many=50_000):
         for what in ("evaluate", "predict"):
             peaks = []
             for videos in (few, many):
-                told = apart(what, run, folder / str(videos), folder / "out.csv")
+                told = in_child(what, run, folder / str(videos), folder / "out.csv")
                 peaks.append(told["peak"])
                 print(
                     f"{what:10}{told['videos']:9,}{told['videos'] / told['seconds']:10,.0f}{told['peak']:10,.0f}"
@@ -120,7 +120,7 @@ def main(few=5_000, many=50_000):
             ).path
             print("yt8m-2018-video, its validation part")
             for what in ("evaluate", "predict", "evaluate", "predict"):
-                told = apart(what, run, data, folder / "out.csv")
+                told = in_child(what, run, data, folder / "out.csv")
                 print(
                     f"{what:10}{told['videos']:9,}{told['videos'] / told['seconds']:10,.0f}{told['peak']:10,.0f}"
                 )

@@ -19,9 +19,9 @@ import time
 
 import numpy as np
 
-from dmlkit.quiet import start_up_lines_hidden
+from dmlkit.runtime import quiet_startup
 
-with start_up_lines_hidden():
+with quiet_startup():
     import keras
 
 from dmlkit.models import recurrent

@@ -30,7 +30,7 @@ def make_runs(folder: Path, count: int) -> None:
                      "features": {"rgb": 64, "audio": 16}, "num_classes": 24, "generated": True,
                      "videos": {"train": 1800, "tuning": 200, "validate": 1000}, "notes": ["a note " * 10]},
             "seconds": {"training": 16.13}, "started": "2026-11-22T13:01:27+00:00", "tuning": {"gap": gap},
-            "measures": {"gap": gap, "gap_interval": [gap - 0.01, gap + 0.01], "map": 0.85, "hit_at_one": 0.99,
+            "metrics": {"gap": gap, "gap_interval": [gap - 0.01, gap + 0.01], "map": 0.85, "hit_at_one": 0.99,
                          "perr": 0.9, "videos": 1000, "map_classes": 24, "num_classes": 24},
             "scores_kept": "all", "versions": {"python": "3.11.7", "keras": "3.15.1"}, "git_commit": "6" * 40,
         }  # fmt: skip

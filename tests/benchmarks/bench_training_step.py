@@ -22,9 +22,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dmlkit.quiet import start_up_lines_hidden
+from dmlkit.runtime import quiet_startup
 
-with start_up_lines_hidden():
+with quiet_startup():
     import keras
     import tensorflow as tf
 

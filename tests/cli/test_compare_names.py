@@ -13,7 +13,7 @@ def reports(leave_run, tmp_path, monkeypatch):
     runs = tmp_path / "reports" / "demo" / "runs"
     for seed in range(2):
         leave_run(runs / f"attention-{seed}f", "attention", seed=seed, quality=0.6, profile="demo")
-    for name in ("attention-bi-lstm", "bi-gru-concat", "bi-gru-concat-bare"):
+    for name in ("attention-bi-lstm", "bi-gru-concat", "bi-gru-concat-no-norm"):
         leave_run(runs / f"{name}-77", name, profile="demo")
     leave_run(tmp_path / "reports" / "yt8m-demo" / "runs" / "attention-3", "attention", data="yt8m")
     monkeypatch.chdir(tmp_path)

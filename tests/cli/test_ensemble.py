@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dmlkit.evaluation import WAYS
+from dmlkit.metrics import COMBINERS
 
 
 def test_the_way_is_named_kept_and_used(dmlkit, smoke_runs, generated, tmp_path):
@@ -15,7 +15,7 @@ def test_the_way_is_named_kept_and_used(dmlkit, smoke_runs, generated, tmp_path)
     assert record["by"] == "majority"
     code, out, err = dmlkit("evaluate", tmp_path / "votes", "--data", generated)
     assert code == 0, err
-    assert float(out.split("GAP@20")[1].split()[0]) == pytest.approx(record["measures"]["gap"], abs=0.002)
+    assert float(out.split("GAP@20")[1].split()[0]) == pytest.approx(record["metrics"]["gap"], abs=0.002)
     code, out, err = dmlkit(
         "predict", tmp_path / "votes", "--data", generated, "--out", tmp_path / "votes.csv"
     )
@@ -44,9 +44,9 @@ def test_several_runs_by_a_way_without_an_ensemble_on_disk(dmlkit, smoke_runs, g
 def test_a_way_that_is_not_there(dmlkit, smoke_runs, tmp_path):
     runs = [run.path for run in smoke_runs.values()]
     code, _, err = dmlkit("ensemble", *runs, "--by", "vote", "--out", tmp_path / "both")
-    assert code == 2 and all(name in err for name in WAYS) and not (tmp_path / "both").exists()
+    assert code == 2 and all(name in err for name in COMBINERS) and not (tmp_path / "both").exists()
 
 
 def test_help_names_every_way(dmlkit):
     code, out, _ = dmlkit("ensemble", "--help")
-    assert code == 0 and all(name in out for name in WAYS)
+    assert code == 0 and all(name in out for name in COMBINERS)

@@ -204,22 +204,22 @@ def hostile(shard, count, rng):
     return outcomes
 
 
-WAYS = {"flips": flips, "cuts": cuts, "hostile": hostile}
+COMBINERS = {"flips": flips, "cuts": cuts, "hostile": hostile}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", COMBINERS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_fault_is_silent(tmp_path, layout, way):
-    outcomes = WAYS[way](Shard(tmp_path, layout), 60, np.random.default_rng(1))
+    outcomes = COMBINERS[way](Shard(tmp_path, layout), 60, np.random.default_rng(1))
     assert sum(outcomes.values()) == 60
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", COMBINERS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_fault_is_silent_in_thousands(tmp_path, layout, way, record_property, capsys):
     count = {"flips": 9_000, "cuts": 1_000, "hostile": 2_000}[way]
-    outcomes = WAYS[way](Shard(tmp_path, layout), count, np.random.default_rng(2))
+    outcomes = COMBINERS[way](Shard(tmp_path, layout), count, np.random.default_rng(2))
     record_property("outcomes", outcomes)
     with capsys.disabled():
         print(f"\n{layout}, {way}: {', '.join(f'{count:,} {what}' for what, count in outcomes.items())}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmlkit.data.framing import FOOTER, HEADER, frame, hop, masked, read_at, read_records, walk
+from dmlkit.data.framing import FOOTER, HEADER, frame, hop, masked, read_at, read_records, walk_records
 from dmlkit.data.shards import count_places, count_records
 from dmlkit.errors import DataError
 
@@ -31,7 +31,7 @@ def write(path, records):
 
 
 def told(path, **settings):
-    return [(framed.number, framed.offset, framed.fault) for framed in walk(path, **settings)]
+    return [(framed.number, framed.offset, framed.fault) for framed in walk_records(path, **settings)]
 
 
 def test_what_tensorflow_wrote_is_read(tmp_path):
@@ -40,7 +40,7 @@ def test_what_tensorflow_wrote_is_read(tmp_path):
         for record in records:
             writer.write(record)
     assert list(read_records(path)) == records
-    assert [framed.record for framed in walk(path)] == records
+    assert [framed.record for framed in walk_records(path)] == records
     assert told(path) == [(number, offset, None) for number, offset in enumerate(offsets(records)[:-1])]
     # The bytes themselves.
     assert b"".join(map(frame, records)) == path.read_bytes()
@@ -64,7 +64,7 @@ def test_remote_files_are_read_the_same_way():
     assert list(read_records(path)) == records
     assert [length for _, length, _ in hop(path)] == LENGTHS
     with pytest.raises(DataError, match=r"ram://framing/b\.tfrecord is not there"):
-        list(walk("ram://framing/b.tfrecord"))
+        list(walk_records("ram://framing/b.tfrecord"))
 
 
 @pytest.mark.parametrize("records", [[], [b""], [b"", b""]])
@@ -85,7 +85,7 @@ def test_after_a_broken_length_comes_the_next_record(tmp_path, number, byte):
     path = write(tmp_path / "a.tfrecord", records)
     begin = offsets(records)[number]
     broken_at(path, begin + byte)
-    every = list(walk(path))
+    every = list(walk_records(path))
     assert [framed.record for framed in every] == [*records[:number], None, *records[number + 1 :]]
     assert [framed.number for framed in every] == list(range(len(records)))
     assert [framed.offset for framed in every] == offsets(records)[:-1]
@@ -174,14 +174,14 @@ def test_hostile_lengths_take_no_memory(tmp_path):
     program = textwrap.dedent(
         """
         import pathlib, resource, sys
-        from dmlkit.data.framing import hop, walk
+        from dmlkit.data.framing import hop, walk_records
         resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
         try:
             bytearray(500 << 20)
         except MemoryError:
             print("limited")
         for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
-            print([framed.fault for framed in walk(path)], [fault for _, _, fault in hop(path)])
+            print([framed.fault for framed in walk_records(path)], [fault for _, _, fault in hop(path)])
         """
     )
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
@@ -199,7 +199,7 @@ def test_hostile_lengths_take_no_memory(tmp_path):
 def test_a_shard_that_shrinks_while_it_is_read(tmp_path):
     records = some_records([600_000] * 8)
     path = write(tmp_path / "a.tfrecord", records)
-    reading = walk(path)
+    reading = walk_records(path)
     seen = [next(reading)]
     os.truncate(path, 2_900_000)
     seen += reading
@@ -210,7 +210,7 @@ def test_a_shard_that_shrinks_while_it_is_read(tmp_path):
 def test_a_shard_that_grows_while_it_is_read(tmp_path):
     records = some_records([1000] * 8)
     path = write(tmp_path / "a.tfrecord", records)
-    reading = walk(path)
+    reading = walk_records(path)
     seen = [next(reading)]
     with path.open("ab") as file:
         file.write(frame(b"one more"))
@@ -225,7 +225,7 @@ def test_a_shard_that_grows_while_it_is_read(tmp_path):
 
 def test_a_shard_that_vanishes_while_it_is_read(tmp_path):
     path = write(tmp_path / "a.tfrecord", some_records([1000] * 8))
-    reading = walk(path)
+    reading = walk_records(path)
     next(reading)
     path.unlink()
     with pytest.raises(DataError, match=r"a\.tfrecord is not there \(any more\)"):
@@ -236,4 +236,4 @@ def test_a_shard_that_vanishes_while_it_is_read(tmp_path):
 
 def test_what_the_system_refuses_is_named(tmp_path):
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
-        list(walk(tmp_path))
+        list(walk_records(tmp_path))

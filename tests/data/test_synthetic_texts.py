@@ -17,7 +17,7 @@ from dmlkit.data.shards import first_records
 from dmlkit.data.synthetic_stream import Stream
 from dmlkit.data.texts import place, tokens
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import global_average_precision
+from dmlkit.metrics import global_average_precision
 
 SMALL = {"train": 40, "validate": 20, "test": 4}
 # Of what 50 videos are called. Another value means other data.

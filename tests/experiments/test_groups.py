@@ -10,14 +10,14 @@ from dmlkit.experiments import (
     LADDER,
     VIDEO_LADDER,
     Experiment,
-    bases_for,
-    below,
+    baseline_of,
+    baselines_for,
     beyond_for,
     ladder_for,
-    why_not,
+    not_applicable_reason,
 )
-from dmlkit.experiments.groups import BEFORE
-from dmlkit.experiments.tricks import ablations
+from dmlkit.experiments.groups import BASELINES
+from dmlkit.experiments.tricks import trick_ablations
 
 BOTH = ("rgb", "audio")
 
@@ -47,14 +47,14 @@ def test_every_rung_that_is_trained_and_reads_something_has_one_below_it():
     trained = {name for name, rung in {**LADDER, **VIDEO_LADDER}.items() if isinstance(rung, Experiment)}
     beyond = {**beyond_for("frame"), **beyond_for("video")}
     for name in {*trained, *(name for name, rung in beyond.items() if isinstance(rung, Experiment))} - {"lr"}:
-        assert below(name) in EXPERIMENTS, name
+        assert baseline_of(name) in EXPERIMENTS, name
         seen = [name]
-        while below(seen[-1]):  # down to the first rung, and round in no circle
-            assert below(seen[-1]) not in seen
-            seen.append(below(seen[-1]))
+        while baseline_of(seen[-1]):  # down to the first rung, and round in no circle
+            assert baseline_of(seen[-1]) not in seen
+            seen.append(baseline_of(seen[-1]))
         assert seen[-1] == "lr"
-    assert below("attention-checkpoints") == "attention-cyclic"
-    assert below("lr") is None and below("a rung of my own") is None
+    assert baseline_of("attention-checkpoints") == "attention-cyclic"
+    assert baseline_of("lr") is None and baseline_of("a rung of my own") is None
 
 
 def test_a_step_changes_one_thing():
@@ -68,16 +68,16 @@ def test_a_step_changes_one_thing():
         "attention-mixup": {"trick"},
     }
     for name, changed in told.items():
-        one, other = EXPERIMENTS[name].to_record(), EXPERIMENTS[below(name)].to_record()
+        one, other = EXPERIMENTS[name].to_record(), EXPERIMENTS[baseline_of(name)].to_record()
         differ = {key for key in one if one[key] != other[key]}
         assert differ - {"name", "title", "chapter", "paper_gap"} == changed, name
 
 
 @pytest.mark.parametrize("level", ["frame", "video"])
 def test_what_they_stand_against_is_the_ladder_of_the_level(level):
-    bases = bases_for(level, modalities=BOTH)
+    bases = baselines_for(level, modalities=BOTH)
     assert set(bases) <= set(ladder_for(level))
-    assert all(why_not(rung, level=level, modalities=BOTH) is None for rung in bases.values())
-    assert {below(name) for name in ablations(level)} <= set(bases)
+    assert all(not_applicable_reason(rung, level=level, modalities=BOTH) is None for rung in bases.values())
+    assert {baseline_of(name) for name in trick_ablations(level)} <= set(bases)
     assert not set(bases) & set(beyond_for(level))
-    assert set(BEFORE.values()) <= set(EXPERIMENTS)
+    assert set(BASELINES.values()) <= set(EXPERIMENTS)

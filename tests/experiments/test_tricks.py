@@ -7,10 +7,10 @@ import pytest
 
 import dmlkit
 from dmlkit.data import Dataset
-from dmlkit.experiments import ABLATIONS, TRICKS, ablations, find, why_not
+from dmlkit.experiments import TRICK_ABLATIONS, TRICKS, find, not_applicable_reason, trick_ablations
 from dmlkit.experiments.tricks import BASES
 from dmlkit.profiles import PROFILES, SMOKE, Profile
-from dmlkit.training import Walk
+from dmlkit.training import Study
 from dmlkit.training.building import profile_for
 
 TINY = replace(
@@ -34,11 +34,13 @@ def test_every_trick_that_was_asked_for_is_a_rung_by_name_at_the_levels_that_it_
     for level, base in {"frame": "attention", "video": "hidden-concat"}.items():
         # Of one vector a video no frames can be drawn.
         served = [name for name in TRICKS if (level, name) != ("video", "random-frames")]
-        assert list(ablations(level)) == [f"{base}-{name}" for name in served]
-        assert all(find(name) == rung for name, rung in ablations(level).items())
+        assert list(trick_ablations(level)) == [f"{base}-{name}" for name in served]
+        assert all(find(name) == rung for name, rung in trick_ablations(level).items())
 
 
-@pytest.mark.parametrize(("level", "name"), [(level, name) for level in BASES for name in ablations(level)])
+@pytest.mark.parametrize(
+    ("level", "name"), [(level, name) for level in BASES for name in trick_ablations(level)]
+)
 def test_a_rung_differs_from_its_base_by_its_row_alone(level, name):
     base, rung = BASES[level], find(name)
     row = TRICKS[rung.trick]
@@ -53,18 +55,27 @@ def test_a_rung_differs_from_its_base_by_its_row_alone(level, name):
 
 
 def test_under_a_recorded_profile_a_trick_is_what_it_was():
-    for rung in ABLATIONS.values():
+    for rung in TRICK_ABLATIONS.values():
         once = profile_for(rung, "smoke")
         assert profile_for(rung, Profile.from_record(once.to_record())) == once
 
 
 def test_where_a_trick_cannot_apply():
     two, one = {"modalities": ("audio", "rgb")}, {"modalities": ("audio",)}
-    reasons = {name: why_not(rung, level="video", **two) for name, rung in ablations("video").items()}
+    reasons = {
+        name: not_applicable_reason(rung, level="video", **two)
+        for name, rung in trick_ablations("video").items()
+    }
     assert set(reasons.values()) == {None}
     own = replace(find("lr"), trick="random-frames")
-    assert why_not(own, level="video", **two) == "it draws frames, and this data set holds one vector a video"
-    reasons = {name: why_not(rung, level="frame", **one) for name, rung in ablations("frame").items()}
+    assert (
+        not_applicable_reason(own, level="video", **two)
+        == "it draws frames, and this data set holds one vector a video"
+    )
+    reasons = {
+        name: not_applicable_reason(rung, level="frame", **one)
+        for name, rung in trick_ablations("frame").items()
+    }
     assert reasons.pop("attention-modality-dropout") == (
         "it drops modalities, and this data set has one only (audio)"
     )
@@ -80,13 +91,13 @@ def test_frames_are_drawn_while_it_learns_and_all_are_scored(generated, tmp_path
             shares.add((split, settings.get("frame_share", 1.0))) or read(self, split, **settings)
         ),
     )
-    walk = Walk(generated, profile=TINY, runs=tmp_path / "runs", progress="silent")
-    run = walk.train("attention-random-frames")["attention-random-frames"]
+    study = Study(generated, profile=TINY, runs=tmp_path / "runs", progress="silent")
+    run = study.train("attention-random-frames")["attention-random-frames"]
     assert (
-        run.record["profile"]["frame_share"] == 0.5 and walk.find("attention-random-frames").path == run.path
+        run.record["profile"]["frame_share"] == 0.5 and study.find("attention-random-frames").path == run.path
     )
     assert shares == {("train", 0.5), ("tuning", 1.0), ("validate", 1.0)}
-    (batch,) = walk.dataset.batches("validate", batch_size=20, max_videos=20, max_frames=6)
+    (batch,) = study.dataset.batches("validate", batch_size=20, max_videos=20, max_frames=6)
     assert set(batch["num_frames"]) == {6}
     inputs = {name: batch[name] for name in ("audio", "num_frames", "rgb")}
     stored = np.concatenate([block.scores for block in run.predictions.blocks()])
@@ -96,17 +107,17 @@ def test_frames_are_drawn_while_it_learns_and_all_are_scored(generated, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ABLATIONS)
+@pytest.mark.parametrize("name", TRICK_ABLATIONS)
 def test_every_trick_is_trained_by_its_name_alone(name, generated, tmp_path):
-    level = "frame" if name in ablations("frame") else "video"
+    level = "frame" if name in trick_ablations("frame") else "video"
     data = generated if level == "frame" else generated / "video"
-    walk = Walk(data, profile=TINY, runs=tmp_path / "runs", progress="silent")
+    study = Study(data, profile=TINY, runs=tmp_path / "runs", progress="silent")
     rung = find(name)
-    run = walk.train(rung)[name]
+    run = study.train(rung)[name]
     changed = {key: run.record["profile"][key] for key in TRICKS[rung.trick].changes}
     assert changed == dict(TRICKS[rung.trick].changes)
     assert [each["name"] for each in run.record["teachers"]] == list(rung.teachers)
-    assert run.measures["videos"] == 20 and np.isfinite(run.gap)
+    assert run.metrics["videos"] == 20 and np.isfinite(run.gap)
 
 
 def test_a_cyclic_training_goes_on_to_the_end_of_a_cycle(generated, tmp_path):

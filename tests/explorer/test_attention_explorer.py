@@ -65,7 +65,7 @@ def test_weights_and_scores_follow_what_is_set(view):
     evidence = view.evidence[0]
     view.masked, view.temperature, view.top = [3, 1, 1], 2.0, 4
     assert view.masked == (1, 3)
-    expected = weighing.weigh(evidence, masked=[1, 3], temperature=2.0, top=4)
+    expected = weighing.optimize_weights(evidence, masked=[1, 3], temperature=2.0, top=4)
     np.testing.assert_allclose(view.weights, expected)
     np.testing.assert_allclose(list(view.scores.values()), weighing.scores_of(evidence, expected))
     view.uniform = True
@@ -80,7 +80,7 @@ def test_weights_and_scores_follow_what_is_set(view):
 def test_removed_frames_are_encoded_without(view, source):
     view.removed, view.masked = [2, 0], [1]
     (part,) = source.evidence(view.video, classes=view.evidence[0].classes, removed=[0, 2])
-    expected = weighing.weigh(part, masked=[0])
+    expected = weighing.optimize_weights(part, masked=[0])
     np.testing.assert_allclose(view.weights[[1, 3, 4, 5, 6, 7, 8, 9]], expected)
     assert view.weights[0] == view.weights[2] == 0
     np.testing.assert_allclose(list(view.scores.values()), weighing.scores_of(part, expected))

@@ -146,7 +146,7 @@ def test_masked_frames_give_their_weight_to_the_others(opened, sample_evidence):
     view.view.locator("input[value=mask]").check()
     view.drag(0.975, 0.88)
     masked = [0, 1, 2, 17, 18, 19]
-    expected = weighing.weigh(evidence, masked=masked)
+    expected = weighing.optimize_weights(evidence, masked=masked)
     rows = view.table()
     assert [row["state"] for row in rows] == ["masked" if t in masked else "kept" for t in range(20)]
     np.testing.assert_allclose([float(row["weight"]) for row in rows], expected, atol=1e-6)
@@ -167,7 +167,7 @@ def test_temperature_top_and_uniform(opened, sample_evidence):
     view = opened(scene_of(evidence))
     view.view.get_by_role("slider", name="Keep the top frames").fill("5")
     view.view.get_by_role("slider", name="Temperature").fill("0.3")
-    expected = weighing.weigh(evidence, top=5, temperature=1.995)
+    expected = weighing.optimize_weights(evidence, top=5, temperature=1.995)
     np.testing.assert_allclose([float(row["weight"]) for row in view.table()], expected, atol=1e-6)
     view.tells("words", "5 of 20 frames kept")
     view.tells("most", "temperature 2.00; the 5 heaviest kept; largest change")

@@ -5,9 +5,9 @@ import pytest
 
 from dmlkit.data import open_dataset
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import average_precision_by_class
 from dmlkit.explorer.faithfulness import faithfulness_study
 from dmlkit.explorer.sources import ModelSource
+from dmlkit.metrics import average_precision_by_class
 from dmlkit.models import attention_weights, build
 from dmlkit.plots import faithfulness, faithfulness_numbers, say_faithfulness
 

@@ -10,7 +10,7 @@ from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer.evidence import CARRIED
 from dmlkit.explorer.sources import ModelSource
-from dmlkit.explorer.weighing import scores_of, weigh
+from dmlkit.explorer.weighing import optimize_weights, scores_of
 from dmlkit.models import attention_weights, build
 
 
@@ -57,7 +57,7 @@ def test_weights_and_scores_are_the_models(source, model, whole, dataset):
         (found,) = source.evidence(name)
         np.testing.assert_allclose(found.weights, weights[row, :frames], atol=1e-6)
         np.testing.assert_allclose(found.scores, scores[row, list(found.classes)], atol=1e-6)
-        np.testing.assert_allclose(scores_of(found, weigh(found)), found.scores, atol=1e-6)
+        np.testing.assert_allclose(scores_of(found, optimize_weights(found)), found.scores, atol=1e-6)
         np.testing.assert_allclose(
             found.logits - found.logits.max(), np.log(weights[row, :frames] / weights[row].max()), atol=1e-4
         )
@@ -95,7 +95,7 @@ def test_removing_encodes_the_video_again(source, model, whole):
     )
     assert after.classes == before.classes and after.times.tolist() == left.tolist()
     # Masking answers another question: the neighbours' states had seen the frames.
-    assert np.abs(scores_of(before, weigh(before, masked=removed)) - after.scores).max() > 1e-4
+    assert np.abs(scores_of(before, optimize_weights(before, masked=removed)) - after.scores).max() > 1e-4
 
 
 def test_what_cannot_be_removed(source, whole):
@@ -270,4 +270,4 @@ def test_real_clips(real_data):
     for name in list(source.videos)[:5]:
         (found,) = source.evidence(name)
         assert found.frames <= 10 and list(found.energy) == ["audio"] and not found.planted
-        np.testing.assert_allclose(scores_of(found, weigh(found)), found.scores, atol=1e-5)
+        np.testing.assert_allclose(scores_of(found, optimize_weights(found)), found.scores, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 
 import dmlkit.explorer
 from dmlkit.explorer.evidence import Evidence
-from dmlkit.explorer.weighing import class_logits, entropy, scores_of, weigh
+from dmlkit.explorer.weighing import class_logits, entropy, optimize_weights, scores_of
 
 VIEW = Path(dmlkit.explorer.__file__).with_name("attention_view.js")
 STATES = [
@@ -26,7 +26,7 @@ STATES = [
 ASK = """async ({ source, evidence, states }) => {
   const { decode, weigh } = await import("data:text/javascript;base64," + source);
   return states.map((state) => {
-    const found = weigh(decode(evidence), { ...state, masked: new Set(state.masked ?? []) });
+    const found = optimize_weights(decode(evidence), { ...state, masked: new Set(state.masked ?? []) });
     const list = (values) => (values ? Array.from(values) : null);
     return { known: found.known, weights: list(found.weights), logits: list(found.logits),
              scores: list(found.scores), entropy: found.entropy };
@@ -54,7 +54,7 @@ def ask(browser, tmp_path_factory):
 def test_masking_is_the_same_in_both(ask, sample_evidence, known):
     evidence = sample_evidence(frames=12, classes=4, **({} if known == "logits" else {"logits": None}))
     for state, found in zip(STATES, ask(evidence), strict=True):
-        weights = weigh(evidence, **state)
+        weights = optimize_weights(evidence, **state)
         assert found["known"] == (weights is not None)
         if weights is None:
             assert found["logits"] is None and found["scores"] is None
@@ -73,7 +73,7 @@ def test_a_classifier_that_is_not_linear_has_no_scores_of_its_own(ask, sample_ev
 def test_frames_left_that_never_weighed_anything(ask, sample_evidence):
     evidence = sample_evidence(frames=3, logits=None, weights=[1, 0, 0])
     masked, uniform = ask(evidence, [{"masked": [0]}, {"masked": [0], "uniform": True}])
-    assert not masked["known"] and weigh(evidence, masked=[0]) is None
+    assert not masked["known"] and optimize_weights(evidence, masked=[0]) is None
     np.testing.assert_allclose(uniform["weights"], [0, 0.5, 0.5])
 
 
@@ -93,7 +93,7 @@ def test_forty_states_by_chance(browser, sample_evidence):
     code = """async ([module, evidence, states]) => {
         const view = await import(URL.createObjectURL(new Blob([module], {type: "text/javascript"})));
         return evidence.map(each => states.map(state => {
-            const told = view.weigh(view.decode(each), {...state, masked: new Set(state.masked)});
+            const told = view.optimize_weights(view.decode(each), {...state, masked: new Set(state.masked)});
             return [[...told.weights], told.scores && [...told.scores], told.entropy];
         }));
     }"""
@@ -103,7 +103,7 @@ def test_forty_states_by_chance(browser, sample_evidence):
     page.close()
     for evidence, answers in zip(cases, found, strict=True):
         for state, (weights, scores, spread) in zip(states, answers, strict=True):
-            expected = weigh(evidence, **state)
+            expected = optimize_weights(evidence, **state)
             np.testing.assert_allclose(weights, expected, atol=1e-6)
             np.testing.assert_allclose(scores, scores_of(evidence, expected), atol=1e-6)
             assert spread == pytest.approx(entropy(expected)[0], abs=1e-6)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dmlkit.errors import UsageError
-from dmlkit.models import ENCODERS, OpenedAttention, attention_weights, build, load_model, with_attention
+from dmlkit.models import ENCODERS, AttentionProbe, attention_weights, build, load_model, with_attention
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 
@@ -84,7 +84,7 @@ def test_the_weighted_contributions_sum_to_the_models_logits(encoder, loaded, ba
     if loaded:
         model.save(tmp_path / "model.keras")
         model = load_model(tmp_path / "model.keras")
-    opened = OpenedAttention(model)
+    opened = AttentionProbe(model)
     parts = opened.parts(batch)
     contributions, biases = opened.contributions(parts.states, [2, 0]), opened.biases([2, 0])
     assert opened.linear
@@ -94,7 +94,7 @@ def test_the_weighted_contributions_sum_to_the_models_logits(encoder, loaded, ba
 
 
 def test_weights_are_the_softmax_of_the_attention_logits(batch_of, randomize):
-    parts = OpenedAttention(randomize(_model(), scale=1.0)).parts(batch_of(num_frames=(5, 2, 1)))
+    parts = AttentionProbe(randomize(_model(), scale=1.0)).parts(batch_of(num_frames=(5, 2, 1)))
     for frames, weights, logits in zip((5, 2, 1), parts.weights, parts.logits, strict=True):
         shares = np.exp(logits[:frames] - logits[:frames].max())
         np.testing.assert_allclose(weights[:frames], shares / shares.sum(), atol=1e-6)
@@ -104,14 +104,14 @@ def test_weights_are_the_softmax_of_the_attention_logits(batch_of, randomize):
 @pytest.mark.parametrize("classifier", ["logistic", "mixture_of_experts"])
 def test_the_classifier_alone_scores_the_weighed_states(classifier, fusion_stage, batch_of, randomize):
     model, batch = randomize(_model(classifier=classifier, fusion_stage=fusion_stage)), batch_of()
-    opened = OpenedAttention(model)
+    opened = AttentionProbe(model)
     parts = opened.parts(batch)
     scores = opened.classify(np.einsum("bt,bts->bs", parts.weights, parts.states))
     np.testing.assert_allclose(scores, parts.scores, atol=1e-6)
 
 
 def test_a_mixture_of_experts_has_no_contributions(batch_of):
-    opened = OpenedAttention(_model(classifier="mixture_of_experts"))
+    opened = AttentionProbe(_model(classifier="mixture_of_experts"))
     assert not opened.linear
     assert opened.contributions(opened.parts(batch_of()).states, [0]) is None
     assert opened.biases([0]) is None
@@ -119,4 +119,4 @@ def test_a_mixture_of_experts_has_no_contributions(batch_of):
 
 def test_a_model_without_attention_cannot_be_opened():
     with pytest.raises(UsageError, match="need a model with pooling 'attention'"):
-        OpenedAttention(_model("last"))
+        AttentionProbe(_model("last"))

@@ -31,7 +31,7 @@ import json
 from pathlib import Path
 import keras
 import numpy as np
-from dmlkit.models import OpenedAttention, attention_weights, cross_entropy
+from dmlkit.models import AttentionProbe, attention_weights, cross_entropy
 from dmlkit.runs import load_run
 
 folder, step = Path(sys.argv[1]), float(sys.argv[2])
@@ -43,7 +43,7 @@ for path in sorted(folder.glob("run-*")):
     found = {name: model.predict_on_batch(batch) for name, batch in arrays.items()}
     if "attention" in path.name:
         found["weights"] = attention_weights(model, arrays["batch"])
-        found["opened"] = OpenedAttention(model).parts(arrays["batch"]).weights
+        found["opened"] = AttentionProbe(model).parts(arrays["batch"]).weights
     model.compile(keras.optimizers.SGD(step), cross_entropy)
     losses = [float(model.train_on_batch(arrays["batch"], labels)) for _ in range(2)]
     told[path.name] = {"losses": losses}
@@ -101,7 +101,7 @@ def test_what_tensorflow_trained_scores_and_learns_the_same_elsewhere(
                 num_classes=3,
                 units=3,
                 layers=1,
-                mapping_start="glorot",
+                mapping_initializer="glorot",
                 **MODELS[name],
             )
         )

@@ -12,9 +12,9 @@ from dmlkit.models import (
     NORMALIZATIONS,
     POOLINGS,
     VIDEO_ENCODERS,
-    apart,
     build,
     load_model,
+    training_model,
 )
 from dmlkit.models.build import FUSION_STAGES, PRECISIONS
 
@@ -163,7 +163,7 @@ UNKNOWN = {
     "gate_pooled": ("contex", GATES),
     "gate_scores": ("contex", GATES),
     "fusion_stage": ("erly", FUSION_STAGES),
-    "mapping_start": ("norml", ("normal", "glorot")),
+    "mapping_initializer": ("norml", ("normal", "glorot")),
     "precision": ("bfloat16", PRECISIONS),
     "level": ("frames", ("video", "frame")),
 }
@@ -208,7 +208,7 @@ def test_classifiers_of_frames_leave_nothing_to_pool(classifier, part):
 def test_copies_differ_and_their_mean_is_the_score(batch_of):
     model = _build(copies=3, encoder="hidden", pooling="mean", layers=1)
     batch = batch_of()
-    each = np.asarray(apart(model)(batch))
+    each = np.asarray(training_model(model)(batch))
     assert each.shape == (3, 3, 3)
     assert np.abs(each[:, 0] - each[:, 1]).max() > 1e-4
     np.testing.assert_allclose(model(batch), each.mean(1), atol=1e-6)
@@ -217,20 +217,22 @@ def test_copies_differ_and_their_mean_is_the_score(batch_of):
 
 def test_a_model_without_copies_is_trained_as_it_is():
     model = _build(layers=1)
-    assert apart(model) is model
+    assert training_model(model) is model
 
 
 @pytest.mark.parametrize("gate", GATES)
 def test_a_chains_first_stage_is_trained_beside_its_last(gate, batch_of, randomize):
     model = randomize(_build(classifier="chaining", encoder="hidden", pooling="mean", gate_scores=gate))
     batch = batch_of()
-    stages = np.asarray(apart(model)(batch))
+    stages = np.asarray(training_model(model)(batch))
     assert stages.shape == (3, 2, 3)
     np.testing.assert_allclose(stages[:, 1], model(batch), atol=1e-6)
     first = keras.Model(model.input, model.get_layer("first_scores").output)
     np.testing.assert_allclose(stages[:, 0], first(batch), atol=1e-6)
     assert np.abs(stages[:, 0] - stages[:, 1]).max() > 1e-2
-    assert {id(weight) for weight in apart(model).weights} == {id(weight) for weight in model.weights}
+    assert {id(weight) for weight in training_model(model).weights} == {
+        id(weight) for weight in model.weights
+    }
 
 
 def test_copies_of_chains_are_trained_each_stage_by_itself(batch_of, tmp_path):
@@ -238,10 +240,12 @@ def test_copies_of_chains_are_trained_each_stage_by_itself(batch_of, tmp_path):
     built.save(tmp_path / "model.keras")
     batch = batch_of()
     for model in (built, load_model(tmp_path / "model.keras")):
-        stages = np.asarray(apart(model)(batch))
+        stages = np.asarray(training_model(model)(batch))
         assert stages.shape == (3, 2 * 2, 3)
         np.testing.assert_allclose(model(batch), stages[:, [1, 3]].mean(1), atol=1e-6)
-        assert {id(weight) for weight in apart(model).weights} == {id(weight) for weight in model.weights}
+        assert {id(weight) for weight in training_model(model).weights} == {
+            id(weight) for weight in model.weights
+        }
 
 
 def test_a_linear_layer_makes_little_of_a_wide_pooling(batch_of):
@@ -267,7 +271,7 @@ def test_a_linear_layer_makes_little_of_a_wide_pooling(batch_of):
         ("clusters", 0),
         ("pooled_units", 0),
         ("copies", 0),
-        ("closeness", -1.0),
+        ("alignment_weight", -1.0),
         ("l2", float("nan")),
     ],
 )

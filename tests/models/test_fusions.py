@@ -5,7 +5,7 @@ import pytest
 from dmlkit.errors import UsageError
 from dmlkit.models.fusions import FUSIONS, MAPPING_STARTS, Closeness
 
-SETTINGS = {"units": 3, "mapping_start": "glorot", "closeness": 0.5}
+SETTINGS = {"units": 3, "mapping_initializer": "glorot", "alignment_weight": 0.5}
 
 
 def _model(fusion, sizes, *, frames, **settings):
@@ -94,7 +94,7 @@ def test_mappings_start_as_asked(fusion):
     kernels = {
         start: [
             weight.numpy()
-            for weight in _model(fusion, sizes, frames=False, units=200, mapping_start=start).weights
+            for weight in _model(fusion, sizes, frames=False, units=200, mapping_initializer=start).weights
             if weight.path.endswith("kernel")
         ]
         for start in MAPPING_STARTS
@@ -114,7 +114,7 @@ def test_two_projections_do_not_start_alike():
 
 def test_an_unknown_start_lists_the_choices():
     with pytest.raises(UsageError, match=r"Did you mean 'glorot'.*normal, glorot"):
-        _model("shared_space", SIZES, frames=False, mapping_start="glorrot")
+        _model("shared_space", SIZES, frames=False, mapping_initializer="glorrot")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -126,7 +126,12 @@ def test_jax_takes_no_road_to_cudnn_that_ends(encoder, batch_of, monkeypatch):
 @pytest.mark.parametrize("encoder", RECURRENT)
 def test_a_step_in_bfloat16_is_near_that_in_float32(encoder, batch_of, randomize):
     parts = {"features": FEATURES, "level": "frame", "num_classes": 3, "units": 3, "layers": 1}
-    parts |= {"encoder": encoder, "pooling": "attention", "fusion": "projection", "mapping_start": "glorot"}
+    parts |= {
+        "encoder": encoder,
+        "pooling": "attention",
+        "fusion": "projection",
+        "mapping_initializer": "glorot",
+    }
     full = randomize(build(**parts))
     mixed = build(**parts, precision="mixed_bfloat16")
     mixed.set_weights(full.get_weights())

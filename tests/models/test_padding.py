@@ -24,7 +24,7 @@ LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1]], np.float32)
 
 
 def _model(**parts):
-    defaults = {"mapping_start": "glorot", "closeness": 0.7, "units": 3}
+    defaults = {"mapping_initializer": "glorot", "alignment_weight": 0.7, "units": 3}
     return build(features=FEATURES, level="frame", num_classes=3, **{**defaults, **parts})
 
 

@@ -78,7 +78,7 @@ def test_a_gradient_reaches_the_first_state_and_the_inputs(kind, randomize):
 
     def with_start(layer):
         inputs = keras.Input((None, 5))
-        projected = keras.layers.Dense(5, name="below")(inputs)
+        projected = keras.layers.Dense(5, name="baseline_of")(inputs)
         start = keras.layers.Dense(4, name="start")(projected[:, 0])
         starts = [start] if layer in PAIRS["gru"] else [start, keras.layers.Dense(4)(projected[:, 1])]
         states = layer(4, return_sequences=True)(projected, initial_state=starts)

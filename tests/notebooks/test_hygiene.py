@@ -118,7 +118,7 @@ def test_it_waits_for_earlier_ones_only_and_says_what_it_trains(path):
     for other in notebook.after:
         assert other in NAMES and (other < notebook.name or (notebook.name, other) == LATER), other
     check_trains(notebook.trains, notebook.parameters, where=notebook.name)
-    trains = any(f"walk.train{rest}(" in source for source in code(path) for rest in ("", "_chapter"))
+    trains = any(f"study.train{rest}(" in source for source in code(path) for rest in ("", "_chapter"))
     assert trains == bool(notebook.trains)
 
 
@@ -204,7 +204,7 @@ def test_no_number_is_stated_where_it_would_be_measured(path):
 @pytest.mark.parametrize("name", SO_FAR)
 def test_the_ladder_so_far_ends_the_chapter(name):
     source = code(FOLDER / f"{name}.ipynb")[-1]
-    assert "walk.ladder(" in source and 'dataset, title="The ladder so far"' in source
+    assert "study.ladder(" in source and 'dataset, title="The ladder so far"' in source
 
 
 @every_notebook

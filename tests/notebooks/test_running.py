@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import nbformat
 import pytest
 
-from dmlkit import places
+from dmlkit import paths
 from dmlkit.experiments import EXPERIMENTS, GROUPS, LADDER, Experiment, beyond_for
 from dmlkit.report.kernels.execution import execute
 from dmlkit.report.planning.notebooks import notebooks_folder, read_notebook
-from dmlkit.training import Walk, best_together
+from dmlkit.training import Study, best_ensemble_members
 
 NOTEBOOKS = {path.stem: read_notebook(path) for path in sorted(notebooks_folder().glob("*.ipynb"))}
 # What stands beside the ladder takes time, and has tests of its own.
@@ -25,7 +25,7 @@ def home(generated, tmp_path_factory):
     (folder / "data").mkdir()
     (folder / "data" / "generated").symlink_to(generated)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv(places.SETTING, str(folder))
+        patched.setenv(paths.SETTING, str(folder))
         yield folder
 
 
@@ -92,13 +92,15 @@ def test_all_that_is_beyond_is_trained_once_and_shown(generated, tmp_path, level
     data = str(generated / "video" if level == "video" else generated)
     runs = str(tmp_path / "runs")
     assert run("08-beyond", tmp_path / "first", beyond=True, data=data, runs=runs) is None
-    walk = Walk(data, profile="smoke", runs=runs)
+    study = Study(data, profile="smoke", runs=runs)
     groups = [group for group in GROUPS if group != "recipes"]
-    served = {name for name, rung in beyond_for(level, *groups).items() if walk.why_not(rung) is None}
-    rows = {row["name"]: row for row in walk.results(beyond_for(level))}
+    served = {
+        name for name, rung in beyond_for(level, *groups).items() if study.not_applicable_reason(rung) is None
+    }
+    rows = {row["name"]: row for row in study.results(beyond_for(level))}
     assert {name for name, row in rows.items() if row["status"] == "trained"} == served
     assert all(rows[name]["videos_per_second"] > 0 for name in served)
-    assert walk.find(best_together(walk)).record["by"] == "found"
+    assert study.find(best_ensemble_members(study)).record["by"] == "optimized"
     before = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert run("08-beyond", tmp_path / "again", data=data, runs=runs) is None
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == before

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dmlkit.evaluation import gap_interval, measure
+from dmlkit.metrics import gap_interval, measure
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run
 
@@ -50,14 +50,14 @@ def fake_run(name, *, title=None, quality=0.5, seed=0, members=None, generated=T
     rng = np.random.default_rng(1007)
     labels = rng.random((VIDEOS, classes)) < 0.25
     scores = (labels * quality + np.random.default_rng(seed).random(labels.shape)).astype(np.float16) / 2
-    measures = measure(scores.astype(np.float32), labels)
-    measures["gap_interval"] = list(gap_interval(scores.astype(np.float32), labels, resamples=50))
+    metrics = measure(scores.astype(np.float32), labels)
+    metrics["gap_interval"] = list(gap_interval(scores.astype(np.float32), labels, resamples=50))
     record = {
         "kind": "ensemble" if members else "training",
         "experiment": {"name": name, "title": title or name},
         "data": {"name": "made up", "generated": generated},
-        "measures": measures,
-        "tuning": {"gap": measures["gap"]},
+        "metrics": metrics,
+        "tuning": {"gap": metrics["gap"]},
         "best_epoch": 2,
         "parameters": 1234,
         "seconds": {"training": 3.5},
@@ -75,11 +75,11 @@ def fake_run(name, *, title=None, quality=0.5, seed=0, members=None, generated=T
 
 
 def fake_row(run, **changed):
-    low, high = run.measures["gap_interval"]
+    low, high = run.metrics["gap_interval"]
     return {
         "name": run.name, "title": run.title, "status": "trained", "reason": None, "gap": run.gap,
-        "gap_low": low, "gap_high": high, "map": run.measures["map"], "map_classes": CLASSES,
-        "hit_at_one": run.measures["hit_at_one"], "perr": run.measures["perr"], "parameters": 1_234_567,
+        "gap_low": low, "gap_high": high, "map": run.metrics["map"], "map_classes": CLASSES,
+        "hit_at_one": run.metrics["hit_at_one"], "perr": run.metrics["perr"], "parameters": 1_234_567,
         "training_seconds": 61.25, "epochs": 3, "videos": VIDEOS, "paper_gap": 0.70727,
         "experiment": run.record["experiment"], "run": "folder",
     } | changed  # fmt: skip

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dmlkit import plots
-from dmlkit.evaluation import WAYS
+from dmlkit.metrics import COMBINERS
 from dmlkit.plots.words import WAY_TITLES
 
 
@@ -16,7 +16,7 @@ def ways():
         "best member: LSTM": (0.50, 0.52, 0.50, 0.54, "–"),
         "algorithm_2": (0.55, 0.54, 0.52, 0.56, "0.5, 0.5"),
         "stacking": (0.60, 0.51, 0.49, 0.53, "0.9, -0.2"),
-        "found": (0.58, 0.59, 0.57, 0.61, "1.0, 0.0"),
+        "optimized": (0.58, 0.59, 0.57, 0.61, "1.0, 0.0"),
     }
     columns = ["tuning GAP@20", "validation GAP@20", "from", "to", "weights"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
@@ -38,7 +38,7 @@ def labels(axis):
 
 
 def test_every_way_has_a_name_for_people():
-    assert list(WAY_TITLES) == list(WAYS) and len(set(WAY_TITLES.values())) == len(WAYS)
+    assert list(WAY_TITLES) == list(COMBINERS) and len(set(WAY_TITLES.values())) == len(COMBINERS)
     assert plots.way_title("algorithm_2") == "Algorithm 2 (the paper's)"
     assert plots.way_title("best member: LSTM") == "Best member: LSTM"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dmlkit import plots
-from dmlkit.evaluation import paired_gap_difference
+from dmlkit.metrics import paired_gap_difference
 from dmlkit.plots.words import RESAMPLES
 from dmlkit.predictions import Predictions
 

@@ -49,7 +49,7 @@ def test_fusions_with_and_without_projections(data, shown):
                 "gap": 0.6,
                 "gap_low": 0.5,
                 "gap_high": 0.7,
-                "apart": np.nan,
+                "separation": np.nan,
             },
             {
                 "title": "projection",
@@ -57,7 +57,7 @@ def test_fusions_with_and_without_projections(data, shown):
                 "gap": 0.4,
                 "gap_low": 0.3,
                 "gap_high": 0.5,
-                "apart": 0.1,
+                "training_model": 0.1,
             },
         ]
     )

@@ -14,7 +14,7 @@ from dmlkit.report.pages.index import render_index
 from dmlkit.report.pages.summary import summarize
 from dmlkit.report.pages.wording import date, duration
 from dmlkit.report.resuming.standing import check_same_data
-from dmlkit.training import Walk
+from dmlkit.training import Study
 
 HOSTILE = '<script>alert("x")</script>'
 STARTED = "2026-03-08T14:05:00+00:00"
@@ -236,10 +236,10 @@ def test_a_folder_that_nobody_named_is_not_taken_from_other_data(write_notebook,
 
 @pytest.fixture(scope="module")
 def summary(generated, trained):
-    walk = Walk(generated, profile="smoke", runs=trained)
+    study = Study(generated, profile="smoke", runs=trained)
     # A name from elsewhere may hold anything.
-    walk.dataset = dataclasses.replace(walk.dataset, name=HOSTILE, notes=(HOSTILE,), generated=False)
-    return summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+    study.dataset = dataclasses.replace(study.dataset, name=HOSTILE, notes=(HOSTILE,), generated=False)
+    return summarize(study, [], started="2026-03-08T14:05:00+00:00", seconds=61)
 
 
 def test_names_are_text_on_the_index_page(summary):
@@ -265,27 +265,27 @@ def test_the_time_of_all_chapters_is_told_beside_that_of_the_last_call(summary):
 
 
 def test_a_damaged_run_does_not_cost_the_report(generated, tmp_path):
-    walk = Walk(generated, profile="smoke", runs=tmp_path)
-    damaged = walk._folder(walk.rungs["lr"], walk._mark(walk.rungs["lr"], walk.seed))
+    study = Study(generated, profile="smoke", runs=tmp_path)
+    damaged = study._folder(study.rungs["lr"], study._mark(study.rungs["lr"], study.seed))
     damaged.mkdir()
     (damaged / "run.json").write_text("{")
-    told = summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+    told = summarize(study, [], started="2026-03-08T14:05:00+00:00", seconds=61)
     assert told["ladder"] == []
     assert "run.json" in BeautifulSoup(render_index(told, []), "html.parser").get_text()
 
 
 def test_numbers_that_are_none_stay_out_of_the_way(generated, tmp_path, monkeypatch):
-    walk = Walk(generated, profile="smoke", runs=tmp_path)
-    monkeypatch.setattr(walk, "results", lambda rungs=None: [{"gap": float("nan"), "status": "trained"}])
-    told = summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+    study = Study(generated, profile="smoke", runs=tmp_path)
+    monkeypatch.setattr(study, "results", lambda rungs=None: [{"gap": float("nan"), "status": "trained"}])
+    told = summarize(study, [], started="2026-03-08T14:05:00+00:00", seconds=61)
     assert told["ladder"][0]["gap"] is None
 
 
 def test_a_data_set_keeps_its_caps_in_the_results(generated, tmp_path):
     dataset = open_dataset(generated)
-    walk = Walk(dataset, profile="smoke", runs=tmp_path)
-    walk.profile = dataclasses.replace(walk.profile, max_train_videos=50)
-    told = summarize(walk, [], started="2026-03-08T14:05:00+00:00", seconds=61)
+    study = Study(dataset, profile="smoke", runs=tmp_path)
+    study.profile = dataclasses.replace(study.profile, max_train_videos=50)
+    told = summarize(study, [], started="2026-03-08T14:05:00+00:00", seconds=61)
     assert (told["data"]["videos"]["train"], told["data"]["read"]["train"]) == (180, 50)
     assert "the profile caps them" in render_index(told, [])
 

@@ -31,10 +31,10 @@ except DmlkitError as error:
 sys.exit(made.exit_code)
 """
 TRAINS = """\
-from dmlkit import Walk
+from dmlkit import Study
 
-walk = Walk(data, profile=profile, runs=runs, seed=seed, deterministic=deterministic)
-walk.train({rungs})
+study = Study(data, profile=profile, runs=runs, seed=seed, deterministic=deterministic)
+study.train({rungs})
 """
 SEED = 20261122
 # What is seen in the report's folder → the most seconds from then until it is killed.
@@ -67,10 +67,10 @@ def command(generated, tmp_path):
 
 
 @pytest.fixture
-def walk(write_notebook):
-    """A walk of two notebooks that train."""
+def study(write_notebook):
+    """A study of two notebooks that train."""
     write_notebook("01-baselines", TRAINS.format(rungs="'lr'"))
-    write_notebook("02-lstm", TRAINS.format(rungs="'lstm'"), "walk.find('lr').gap", after=["01-baselines"])
+    write_notebook("02-lstm", TRAINS.format(rungs="'lstm'"), "study.find('lr').gap", after=["01-baselines"])
 
 
 def bearing(mark):
@@ -101,7 +101,7 @@ def everything_is_whole(out):
         assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
-def measures(out):
+def metrics(out):
     """All that was measured: every row but how long the training took."""
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     rows = results["ladder"] + results["beside"] + results["beyond"]
@@ -110,7 +110,7 @@ def measures(out):
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked up in /proc")
-def test_killed_at_any_moment_it_ends_with_the_same_measures(walk, command, tmp_path):
+def test_killed_at_any_moment_it_ends_with_the_same_measures(study, command, tmp_path):
     undisturbed = command(out="undisturbed")
     said, _ = undisturbed.communicate()
     assert undisturbed.returncode == 0, said
@@ -134,8 +134,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_measures(walk, command, tmp_
     said, _ = process.communicate()
     assert process.returncode == 0, said
     print(said)
-    assert measures(tmp_path / "out") == measures(tmp_path / "undisturbed")
-    rows = {row["name"]: row["status"] for row in measures(tmp_path / "out")}
+    assert metrics(tmp_path / "out") == metrics(tmp_path / "undisturbed")
+    rows = {row["name"]: row["status"] for row in metrics(tmp_path / "out")}
     assert (rows["lr"], rows["lstm"]) == ("trained", "trained")
     hidden = [path.name for path in (tmp_path / "out").rglob(".*")]
     assert [name for name in hidden if name[1:2].isdigit()] == []

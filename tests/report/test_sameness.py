@@ -1,6 +1,6 @@
 """Same in, same out: two fresh reports of one seed, every side question answered, under --deterministic.
 
-What two executions of a notebook may differ in is listed in `dmlkit.report.without_times`.
+What two executions of a notebook may differ in is listed in `dmlkit.report.strip_timestamps`.
 """
 
 import json
@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from dmlkit.report import find_notebooks, notebooks_folder, without_times
+from dmlkit.report import find_notebooks, notebooks_folder, strip_timestamps
 
 # What two reports may differ in: when, and how long.
 TIMES = {"started", "executed", "seconds", "training_seconds", "seconds_an_epoch", "videos_per_second"}
@@ -67,7 +67,7 @@ def test_two_reports_have_the_same_results(twins):
     one, other = (json.loads((out / "results.json").read_text(encoding="utf-8")) for out in twins)
     assert timeless(one) == timeless(other)
     assert {row["status"] for row in one["ladder"]} == {"trained", "not trained"}
-    assert {"lr-bare", "bi-gru-concat-bare"} <= {row["name"] for row in one["beside"]}
+    assert {"lr-no-norm", "bi-gru-concat-no-norm"} <= {row["name"] for row in one["beside"]}
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_two_reports_have_the_same_results(twins):
 @pytest.mark.parametrize("notebook", find_notebooks(notebooks_folder()), ids=lambda notebook: notebook.name)
 def test_two_reports_have_the_same_notebooks_without_their_times(twins, notebook):
     one, other = (
-        without_times(nbformat.read(out / "notebooks" / notebook.path.name, as_version=4)) for out in twins
+        strip_timestamps(nbformat.read(out / "notebooks" / notebook.path.name, as_version=4)) for out in twins
     )
     for first, second in zip(one.cells, other.cells, strict=True):
         assert first == second, first.id
@@ -87,12 +87,12 @@ def test_two_reports_have_the_same_notebooks_without_their_times(twins, notebook
 def test_what_the_notebooks_say_they_train_is_what_they_train(twins, generated):
     from dmlkit.report.planning.plans import plan
     from dmlkit.report.planning.rungs import planned_rungs
-    from dmlkit.training import Walk
+    from dmlkit.training import Study
 
     # As it was before anything was trained.
-    walk = Walk(generated, runs=twins[0] / "none", **CONDITIONS)
-    plans = plan(find_notebooks(notebooks_folder()), dataset=walk.dataset, given={})
-    planned = {name for rungs in planned_rungs(plans, walk) for name in rungs}
+    study = Study(generated, runs=twins[0] / "none", **CONDITIONS)
+    plans = plan(find_notebooks(notebooks_folder()), dataset=study.dataset, given={})
+    planned = {name for rungs in planned_rungs(plans, study) for name in rungs}
     assert planned == names_of_runs(twins[0]) == names_of_runs(twins[1])
 
 
@@ -139,19 +139,19 @@ def executed():
 
 def test_times_are_taken_out_and_nothing_else(executed):
     assert executed("4.2") != executed("1,234.5")
-    assert without_times(executed("4.2")) == without_times(executed("1,234.5"))
-    assert without_times(executed("4.2")) != without_times(executed("4.2", gap="0.1235"))
-    text = without_times(executed("4.2")).cells[0].outputs[0].text
+    assert strip_timestamps(executed("4.2")) == strip_timestamps(executed("1,234.5"))
+    assert strip_timestamps(executed("4.2")) != strip_timestamps(executed("4.2", gap="0.1235"))
+    text = strip_timestamps(executed("4.2")).cells[0].outputs[0].text
     assert text == "epoch  1/2  tuning GAP 0.1234  rate 0.0030 # s\n"
 
 
 def test_what_a_cell_of_measured_seconds_shows_is_taken_out(executed):
     one, other = (executed("4.2", tags=["times"], gap=gap) for gap in ("0.1", "0.2"))
-    assert without_times(one) == without_times(other)
-    assert without_times(one).cells[0].source == "train()"
+    assert strip_timestamps(one) == strip_timestamps(other)
+    assert strip_timestamps(one).cells[0].source == "train()"
 
 
 def test_the_notebook_itself_stays_as_it_is(executed):
     notebook = executed("4.2")
-    without_times(notebook)
+    strip_timestamps(notebook)
     assert notebook == executed("4.2")

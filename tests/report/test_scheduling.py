@@ -139,14 +139,14 @@ def test_what_breaks_the_report_stops_the_other_notebooks():
 
 
 def test_what_a_failed_notebook_left_undone_is_missed_by_those_that_need_it():
-    walk = SimpleNamespace(find=lambda rung: {"lr": "a run"}.get(rung))
+    study = SimpleNamespace(find=lambda rung: {"lr": "a run"}.get(rung))
 
     def plan(name, *rungs):
         return Plan(SimpleNamespace(name=name), rungs=rungs)
 
     failed = [plan("01", "lr", "lstm")]
-    assert missing_rung(plan("02", "lr", "gru"), failed, walk) is None
-    assert missing_rung(plan("03", "gru", "lstm"), failed, walk) == "it needs lstm, which 01 did not leave"
+    assert missing_rung(plan("02", "lr", "gru"), failed, study) is None
+    assert missing_rung(plan("03", "gru", "lstm"), failed, study) == "it needs lstm, which 01 did not leave"
 
 
 def test_time_limits():

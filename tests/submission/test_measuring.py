@@ -5,7 +5,7 @@ import pytest
 
 from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import gap_interval, global_average_precision, top_k_pairs
+from dmlkit.metrics import gap_interval, global_average_precision, top_k_pairs
 from dmlkit.submission import HEADER, evaluate, submission_lines
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dmlkit.errors import DataError
-from dmlkit.evaluation import TopK, top_k_pairs
+from dmlkit.metrics import TopK, top_k_pairs
 from dmlkit.submission import file_for, lines_for_people, read_lines, submission_lines
 
 SCORES = np.array([[0.25, 1, 0, 0.25], [0.1, 0.2, 0.3, 6e-8]], np.float16)

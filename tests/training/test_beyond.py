@@ -1,4 +1,4 @@
-"""What chapter 08 asks of a walk, on runs that nobody trained and, slowly, on all of them."""
+"""What chapter 08 asks of a study, on runs that nobody trained and, slowly, on all of them."""
 
 import json
 import shutil
@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from dmlkit.experiments import EXPERIMENTS, beyond_for
-from dmlkit.training import Walk, best_together, everything
+from dmlkit.training import Study, best_ensemble_members, everything
 from dmlkit.training.named_ensemble import _Members
 
 
 def walk_on(data, runs):
-    return Walk(data, profile="smoke", runs=runs, progress="silent")
+    return Study(data, profile="smoke", runs=runs, progress="silent")
 
 
 @pytest.fixture
@@ -20,16 +20,16 @@ def pretend(smoke_runs, generated, tmp_path):
     """A function that leaves a run of a rung: `lr`'s, under its name, with a GAP on the tuning part."""
 
     def leave(name, *, tuning=0.1, gap=0.2):
-        walk = walk_on(generated, tmp_path / "runs")
+        study = walk_on(generated, tmp_path / "runs")
         rung = EXPERIMENTS[name]
-        mark = walk._mark(rung, walk.seed)
-        folder = walk._folder(rung, mark)
+        mark = study._mark(rung, study.seed)
+        folder = study._folder(rung, mark)
         shutil.copytree(smoke_runs["lr"].path, folder)
         record = json.loads((folder / "run.json").read_text())
         record |= {"fingerprint": mark, "experiment": rung.to_record(), "tuning": {"gap": tuning}}
-        record["measures"]["gap"] = gap
+        record["metrics"]["gap"] = gap
         (folder / "run.json").write_text(json.dumps(record))
-        return walk
+        return study
 
     return leave
 
@@ -38,15 +38,15 @@ def test_the_best_are_chosen_by_the_tuning_part_alone(pretend):
     pretend("lr", tuning=0.3, gap=0.1)
     pretend("lstm", tuning=0.1, gap=0.9)
     pretend("netvlad", tuning=0.2, gap=0.1)
-    walk = pretend("attention-mixup", tuning=0.4, gap=0.1)
-    assert best_together(walk, most=3).members == ("attention-mixup", "lr", "netvlad")
-    assert best_together(walk).members == ("attention-mixup", "lr", "netvlad", "lstm")
-    assert best_together(walk).by == "found"
+    study = pretend("attention-mixup", tuning=0.4, gap=0.1)
+    assert best_ensemble_members(study, most=3).members == ("attention-mixup", "lr", "netvlad")
+    assert best_ensemble_members(study).members == ("attention-mixup", "lr", "netvlad", "lstm")
+    assert best_ensemble_members(study).by == "optimized"
 
 
 def test_a_recipe_is_not_among_the_best(pretend):
     pretend("audioset-best", tuning=0.9)
-    assert best_together(pretend("lr")).members == ("lr",)
+    assert best_ensemble_members(pretend("lr")).members == ("lr",)
 
 
 @pytest.mark.parametrize("name", ["audioset-best", "audioset-ensemble"])
@@ -54,12 +54,12 @@ def test_a_recipe_is_found_where_its_command_leaves_it_and_no_other_rung_is(
     name, pretend, generated, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DMLKIT_HOME", str(tmp_path / "home"))
-    walk = pretend(name)
+    study = pretend(name)
     pretend("lr")
     there = tmp_path / "home" / "reports" / f"{generated.name}-audioset-best" / "runs"
     there.parent.mkdir(parents=True)
     (tmp_path / "runs").rename(there)
-    assert walk.find(name).path.parent == there and walk.find("lr") is None
+    assert study.find(name).path.parent == there and study.find("lr") is None
     assert walk_on(generated / "video", tmp_path / "runs").find("yt8m-best") is None
     # What is written below a folder of its own is not looked for elsewhere.
     own = _Members(
@@ -71,15 +71,15 @@ def test_a_recipe_is_found_where_its_command_leaves_it_and_no_other_rung_is(
 
 def test_every_rung_has_one_row_and_a_part(pretend):
     pretend("lr")
-    pretend("lr-bare")
-    walk = pretend("netvlad-gated")
-    rows = everything(walk).reset_index()
+    pretend("lr-no-norm")
+    study = pretend("netvlad-gated")
+    rows = everything(study).reset_index()
     assert rows["name"].is_unique
     trained = rows[rows["status"] == "trained"].set_index("name")["part"]
-    assert dict(trained) == {"lr": "ladder", "lr-bare": "beside", "netvlad-gated": "pooling"}
+    assert dict(trained) == {"lr": "ladder", "lr-no-norm": "beside", "netvlad-gated": "pooling"}
     parts = rows.set_index("name")["part"]
     assert parts["transformer"] == "encoder" and parts["attention-ema"] == "trick"
-    assert not {"lstm-bare", "audioset-best", "ensemble-of-best", "ensemble-of-all"} & set(parts.index)
+    assert not {"lstm-no-norm", "audioset-best", "ensemble-of-best", "ensemble-of-all"} & set(parts.index)
     assert set(rows["status"]) == {"trained", "not trained"}
 
 
@@ -102,10 +102,10 @@ def test_what_a_data_set_can_serve_and_why_not_the_rest(generated, tmp_path, cap
 
 
 def test_the_walk_finds_what_is_beyond(pretend):
-    walk = pretend("transformer")
-    assert list(walk.beyond()["name"]) == ["transformer"] == list(walk.beyond("encoders")["name"])
-    assert walk.beyond("poolings").empty and isinstance(walk.beyond("poolings"), pd.DataFrame)
-    assert list(walk.there("transformer", "sru")) == ["transformer"]
+    study = pretend("transformer")
+    assert list(study.beyond()["name"]) == ["transformer"] == list(study.beyond("encoders")["name"])
+    assert study.beyond("poolings").empty and isinstance(study.beyond("poolings"), pd.DataFrame)
+    assert list(study.there("transformer", "sru")) == ["transformer"]
 
 
 def test_the_ladders_last_row_says_who_trains_it(generated, tmp_path):

@@ -8,9 +8,16 @@ import pytest
 
 import dmlkit
 from dmlkit.errors import UsageError
-from dmlkit.evaluation import WAYS, combine, global_average_precision, overlap, paired_gap_difference, weigh
+from dmlkit.metrics import (
+    COMBINERS,
+    combine,
+    global_average_precision,
+    optimize_weights,
+    overlap,
+    paired_gap_difference,
+)
 from dmlkit.predictions import Predictions
-from dmlkit.training import compare_members, compare_ways, leave_one_out, made_of
+from dmlkit.training import compare_combiners, compare_members, leave_one_out, made_of
 
 
 def test_scores_are_the_members_weighted_by_their_gap_on_the_tuning_part(smoke_runs, tmp_path):
@@ -86,12 +93,12 @@ def stored(run, part="predictions.npz"):
     return Predictions.load(run.path / part)
 
 
-@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("by", COMBINERS)
 def test_every_way_is_weighed_on_the_tuning_part_and_told(smoke_runs, tmp_path, by):
     members = list(smoke_runs.values())
     run = dmlkit.ensemble(members, out=tmp_path / "both", by=by)
     tuning = [stored(member, "tuning.npz") for member in members]
-    weights = weigh([([part.scores for part in tuning], tuning[0].labels)], by=by)
+    weights = optimize_weights([([part.scores for part in tuning], tuning[0].labels)], by=by)
     assert run.record["by"] == run.record["experiment"]["by"] == by
     assert [member["weight"] for member in run.record["members"]] == pytest.approx(weights.members.tolist())
     assert run.record["bias"] == pytest.approx(weights.bias)
@@ -108,7 +115,7 @@ def test_found_weights_are_blind_to_what_is_reported(smoke_runs, tmp_path):
         part = stored(run)
         Predictions(part.ids, ~part.labels, part.scores).save(tmp_path / name / "predictions.npz")
         members.append(tmp_path / name)
-    for by in ("algorithm_2", "found", "stacking"):
+    for by in ("algorithm_2", "optimized", "stacking"):
         seen = dmlkit.ensemble(list(smoke_runs.values()), out=tmp_path / f"seen-{by}", by=by)
         blind = dmlkit.ensemble(members, out=tmp_path / f"blind-{by}", by=by)
         weights, others = ([each["weight"] for each in run.record["members"]] for run in (seen, blind))
@@ -127,7 +134,7 @@ def test_members_that_kept_their_highest_scores_only(smoke_runs, tmp_path):
             part = stored(run, file)
             Predictions(part.ids, part.labels, part.scores, kept=10).save(tmp_path / name / file)
         members.append(tmp_path / name)
-    for by in WAYS:
+    for by in COMBINERS:
         run = dmlkit.ensemble(members, out=tmp_path / by, by=by)
         assert stored(run).kept == 20 and 0 < run.gap <= 1
 
@@ -145,15 +152,15 @@ def test_another_way_is_another_run(smoke_runs, tmp_path):
 
 def test_ways_side_by_side_are_what_each_would_leave(smoke_runs, tmp_path):
     members = list(smoke_runs.values())
-    table = compare_ways(members)
-    assert list(table.index[1:]) == list(WAYS)
+    table = compare_combiners(members)
+    assert list(table.index[1:]) == list(COMBINERS)
     best = max(members, key=lambda run: run.tuning_gap)
     assert table.iloc[0, :2].tolist() == [best.tuning_gap, best.gap]
-    for by in WAYS:
+    for by in COMBINERS:
         run = dmlkit.ensemble(members, out=tmp_path / by, by=by)
-        expected = [run.tuning_gap, run.gap, *run.measures["gap_interval"]]
+        expected = [run.tuning_gap, run.gap, *run.metrics["gap_interval"]]
         assert table.loc[by].tolist()[:4] == pytest.approx(expected, abs=1e-12)
-    assert len(compare_ways(members[:1])) == len(compare_members(members[:1])) == 0
+    assert len(compare_combiners(members[:1])) == len(compare_members(members[:1])) == 0
 
 
 def test_how_alike_members_are(smoke_runs):
@@ -200,13 +207,13 @@ def test_what_an_ensemble_was_made_of(smoke_runs, tmp_path):
 
 def test_a_walk_keeps_ways_apart(smoke_runs, generated, tmp_path):
     shutil.copytree(smoke_runs["lr"].path.parent, tmp_path / "runs")
-    walk = dmlkit.Walk(generated, profile="smoke", runs=tmp_path / "runs", progress="silent")
+    study = dmlkit.Study(generated, profile="smoke", runs=tmp_path / "runs", progress="silent")
     rungs = [
         dmlkit.Ensemble(name="both", title="Both", members=("lr", "attention"), by=by)
         for by in ("algorithm_2", "stacking")
     ]
-    paths = {rung.by: walk.train(rung)["both"].path for rung in rungs}
+    paths = {rung.by: study.train(rung)["both"].path for rung in rungs}
     assert len(set(paths.values())) == 2
-    assert {by: walk.find(rung).record["by"] for by, rung in zip(paths, rungs, strict=True)} == {
+    assert {by: study.find(rung).record["by"] for by, rung in zip(paths, rungs, strict=True)} == {
         by: by for by in paths
     }

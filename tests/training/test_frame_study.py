@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dmlkit.data import open_dataset
-from dmlkit.evaluation import global_average_precision
+from dmlkit.metrics import global_average_precision
 from dmlkit.training import frame_study, predict
 from dmlkit.training.frame_study import COLUMNS
 

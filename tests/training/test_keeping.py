@@ -8,7 +8,7 @@ import pytest
 
 import dmlkit
 from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import combine, global_average_precision, weigh
+from dmlkit.metrics import combine, global_average_precision, optimize_weights
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import SMOKE, positive
 from dmlkit.runs import find_runs
@@ -103,7 +103,7 @@ def test_they_combine_as_any_runs_and_cost_one_training(run, tmp_path):
     kept = checkpoints_of(run)
     together = dmlkit.ensemble([each.path for each in kept], out=tmp_path / "together", by="stacking")
     tuning = [Predictions.load(each.path / "tuning.npz") for each in kept]
-    weights = weigh([([part.scores for part in tuning], tuning[0].labels)], by="stacking")
+    weights = optimize_weights([([part.scores for part in tuning], tuning[0].labels)], by="stacking")
     expected = combine([each.predictions.scores for each in kept], weights, by="stacking")
     np.testing.assert_array_equal(together.predictions.scores, expected.astype(np.float16))
     assert together.record["parameters"] == 2 * run.record["parameters"]

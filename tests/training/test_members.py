@@ -53,7 +53,7 @@ def test_an_ensemble_of_ensembles_has_the_weights_of_both(both, tmp_path):
     assert [member.weight for member in members_of(outer)] == pytest.approx(weights)
 
 
-@pytest.mark.parametrize("by", ["majority", "rank_mean", "found", "stacking"])
+@pytest.mark.parametrize("by", ["majority", "rank_mean", "optimized", "stacking"])
 def test_an_ensemble_scores_in_the_way_it_was_combined(both, generated, tmp_path, by):
     """And as a member of another: here Algorithm 2 over it and one of its own members."""
     shutil.copytree(both.path.parent, tmp_path / "runs")
@@ -68,7 +68,7 @@ def test_an_ensemble_scores_in_the_way_it_was_combined(both, generated, tmp_path
     )
 
 
-@pytest.mark.parametrize("by", ["majority", "found", "stacking"])
+@pytest.mark.parametrize("by", ["majority", "optimized", "stacking"])
 def test_several_runs_score_as_the_ensemble_of_them_would(both, generated, tmp_path, by):
     """One of them an ensemble itself, of which votes, ranks and logits are of its own scores, not of its members'."""
     shutil.copytree(both.path.parent, tmp_path / "runs")
@@ -88,7 +88,7 @@ def test_a_way_for_runs_that_cannot_be_weighed(both, smoke_runs, tmp_path):
     shutil.copytree(both.path.parent, tmp_path / "runs")
     (tmp_path / "runs" / "lr" / "tuning.npz").unlink()
     with pytest.raises(DataError, match=r"lr lacks tuning\.npz"):
-        members_of([tmp_path / "runs" / "lr", runs[1]], by="found")
+        members_of([tmp_path / "runs" / "lr", runs[1]], by="optimized")
     assert len(members_of([tmp_path / "runs" / "lr", runs[1]])) == 2
 
 

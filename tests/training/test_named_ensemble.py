@@ -30,7 +30,7 @@ def recipes(monkeypatch):
         monkeypatch.setitem(RECIPES, f"recipe-{name}", replace(TINY, name=f"recipe-{name}", units=units))
         rung = replace(find("hidden-concat"), name=name, title=name, units=None, recipe=f"recipe-{name}")
         monkeypatch.setitem(EXPERIMENTS, name, rung)
-    ensemble = Ensemble(name="four", title="Four", members=("one", "other"), seeds=(0, 7), by="found")
+    ensemble = Ensemble(name="four", title="Four", members=("one", "other"), seeds=(0, 7), by="optimized")
     monkeypatch.setitem(EXPERIMENTS, "four", ensemble)
     return ensemble
 
@@ -48,9 +48,11 @@ def test_members_have_their_recipes_and_seeds(recipes, video, tmp_path):
         ("other", 3, 6),
         ("other", 10, 6),
     ]
-    assert run.record["by"] == "found" and all(each.path.parent == run.path / "members" for each in members)
+    assert run.record["by"] == "optimized" and all(
+        each.path.parent == run.path / "members" for each in members
+    )
     # What it says is what `ensemble` makes of these runs.
-    by_hand = dmlkit.ensemble(members, out=tmp_path / "by-hand", by="found")
+    by_hand = dmlkit.ensemble(members, out=tmp_path / "by-hand", by="optimized")
     np.testing.assert_array_equal(run.predictions.scores, by_hand.predictions.scores)
     # The folder is whole by itself: it scores other data wherever it is moved.
     moved = shutil.move(run.path, tmp_path / "moved")
@@ -78,9 +80,9 @@ class Killed(Exception):
 
 @pytest.mark.slow
 def test_a_killed_one_goes_on(video, tmp_path, monkeypatch, capsys):
-    from dmlkit.training import walk
+    from dmlkit.training import study
 
-    calls, call = [], walk.train
+    calls, call = [], study.train
 
     def killed(rung, **settings):
         calls.append(rung.name)
@@ -90,7 +92,7 @@ def test_a_killed_one_goes_on(video, tmp_path, monkeypatch, capsys):
 
     settings = {"data": video, "out": tmp_path / "five", **SETTINGS}
     with monkeypatch.context() as patch:
-        patch.setattr(walk, "train", killed)
+        patch.setattr(study, "train", killed)
         with pytest.raises(Killed):
             train_ensemble("ensemble-video", **settings)
     assert names(tmp_path / "five" / "members") == ["lr"]
@@ -111,11 +113,11 @@ def test_the_checkpoints_of_one_training(video, tmp_path):
     ]
     by_hand = dmlkit.ensemble([each.path for each in kept], out=tmp_path / "by-hand")
     np.testing.assert_array_equal(run.predictions.scores, by_hand.predictions.scores)
-    # A walk knows it beforehand and finds it afterwards.
-    walk = dmlkit.Walk(video, profile=TINY, runs=tmp_path / "runs", progress="silent")
-    assert walk.find("hidden-concat-checkpoints") is None
-    found = walk.train("hidden-concat-checkpoints")["hidden-concat-checkpoints"]
-    assert walk.find(CHECKPOINTS["video"]).path == found.path
+    # A study knows it beforehand and finds it afterwards.
+    study = dmlkit.Study(video, profile=TINY, runs=tmp_path / "runs", progress="silent")
+    assert study.find("hidden-concat-checkpoints") is None
+    found = study.train("hidden-concat-checkpoints")["hidden-concat-checkpoints"]
+    assert study.find(CHECKPOINTS["video"]).path == found.path
     assert found.record["fingerprint"] == run.record["fingerprint"]
 
 
@@ -124,9 +126,9 @@ def test_what_cannot_be(generated, video, tmp_path, monkeypatch):
         ("lr", {}, "is no ensemble"),
         ("ensemble-lr-lstm", {}, "it reads frames"),
         ("ensemble-video", {"strategy": "multi-worker"}, "train each of lr, mixture-of-experts"),
-        (Ensemble(name="x", title="X", members=("lr",), takes="checkpoints"), {}, "lr leaves none"),
+        (Ensemble(name="x", title="X", members=("lr",), member_runs="checkpoints"), {}, "lr leaves none"),
         (
-            Ensemble(name="x", title="X", members=("lr",), takes="checkpoint"),
+            Ensemble(name="x", title="X", members=("lr",), member_runs="checkpoint"),
             {},
             "Did you mean 'checkpoints'",
         ),

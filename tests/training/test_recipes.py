@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import dmlkit
-from dmlkit.experiments import BEYOND, Experiment, find, why_not
+from dmlkit.experiments import BEYOND, Experiment, find, not_applicable_reason
 from dmlkit.models import FRAME_CLASSIFIERS, VIDEO_ENCODERS
 from dmlkit.profiles import PROFILES, RECIPES, SMOKE
 
@@ -35,9 +35,11 @@ def test_what_goes_beyond_says_what_it_needs(name):
         or rung.encoder not in VIDEO_ENCODERS
         or rung.pooling not in ("last", "mean")
     )
-    assert bool(why_not(rung, level="video", modalities=("audio", "rgb"))) == reads_frames
-    assert why_not(rung, level="frame", modalities=("audio", "rgb")) is None
-    assert bool(why_not(rung, level="frame", modalities=("audio",))) == (rung.fusion != "concat")
+    assert bool(not_applicable_reason(rung, level="video", modalities=("audio", "rgb"))) == reads_frames
+    assert not_applicable_reason(rung, level="frame", modalities=("audio", "rgb")) is None
+    assert bool(not_applicable_reason(rung, level="frame", modalities=("audio",))) == (
+        rung.fusion != "concat"
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_what_goes_beyond_is_trained_under_any_profile(name, generated, tmp_path
     rung = replace(find(name), clusters=4, pooled_units=find(name).pooled_units and 8)
     profile = replace(SMOKE, epochs=1, max_train_videos=40, max_validate_videos=20, max_frames=5)
     run = dmlkit.train(rung, data=generated, out=tmp_path / "run", profile=profile, progress="silent")
-    assert run.experiment == rung and run.measures["videos"] == 20
+    assert run.experiment == rung and run.metrics["videos"] == 20
 
 
 @pytest.mark.slow

@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from dmlkit.data import open_dataset
-from dmlkit.evaluation import global_average_precision
-from dmlkit.training import Walk, mapping_redrawn
+from dmlkit.metrics import global_average_precision
+from dmlkit.training import Study, mapping_redrawn
 
 
 @pytest.fixture(scope="module")
 def runs(generated, tmp_path_factory):
-    walk = Walk(generated, profile="smoke", runs=tmp_path_factory.mktemp("runs"), progress="silent")
-    return walk.train("bi-gru-concat", "bi-gru-projection", "bi-gru-shared-space")
+    study = Study(generated, profile="smoke", runs=tmp_path_factory.mktemp("runs"), progress="silent")
+    return study.train("bi-gru-concat", "bi-gru-projection", "bi-gru-shared-space")
 
 
 def test_only_the_mappings_are_other_ones(runs, generated):

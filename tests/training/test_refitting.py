@@ -84,7 +84,7 @@ def test_it_trains_as_long_as_the_best_epoch_took(train, capsys):
 
 def test_runs_with_and_without_are_combined(refitted, train, tmp_path):
     both = dmlkit.ensemble([refitted, train("lstm", KEPT)], out=tmp_path / "both", by="stacking")
-    assert both.measures["videos"] == 100
+    assert both.metrics["videos"] == 100
 
 
 def test_a_kernel_machine_is_solved_for_all_of_them(train, generated):

@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 
 from dmlkit.data import open_dataset
-from dmlkit.experiments import BESIDE, EXPERIMENTS, LADDER, VIDEO_LADDER, Experiment
+from dmlkit.experiments import ABLATIONS, EXPERIMENTS, LADDER, VIDEO_LADDER, Experiment
 from dmlkit.models import build
 from dmlkit.profiles import PROFILES
-from dmlkit.training import Walk, fusion_study, fusion_variants, side_questions
+from dmlkit.training import Study, ablations_for, fusion_study, fusion_variants
 from dmlkit.training.side_questions import ALWAYS, projection_distance
 
 
 def test_the_demo_asks_few_side_questions_and_the_study_all():
-    few = [rung.name for chapter in ALWAYS for rung in side_questions(chapter, PROFILES["demo"])]
-    chapters = {rung.chapter for rung in BESIDE.values()}
-    every = [rung.name for chapter in chapters for rung in side_questions(chapter, PROFILES["study"])]
+    few = [rung.name for chapter in ALWAYS for rung in ablations_for(chapter, PROFILES["demo"])]
+    chapters = {rung.chapter for rung in ABLATIONS.values()}
+    every = [rung.name for chapter in chapters for rung in ablations_for(chapter, PROFILES["full"])]
     assert set(few) < set(every)
-    assert sorted(every) == sorted(BESIDE)
+    assert sorted(every) == sorted(ABLATIONS)
 
 
 def test_a_chapter_asks_its_own_questions():
     for chapter in ALWAYS:
-        assert {rung.chapter for rung in side_questions(chapter, PROFILES["demo"])} == {chapter}
+        assert {rung.chapter for rung in ablations_for(chapter, PROFILES["demo"])} == {chapter}
 
 
 @pytest.mark.parametrize("ladder", [LADDER, VIDEO_LADDER], ids=["frame", "video"])
@@ -30,7 +30,7 @@ def test_the_demo_trains_three_variants_at_most(ladder):
     assert len(variants) == 3
     assert not set(variants) & set(EXPERIMENTS)
     assert all(variant.paper_gap is None for variant in variants.values())
-    assert sorted((v.fusion, v.mapping_start, v.closeness) for v in variants.values()) == [
+    assert sorted((v.fusion, v.mapping_initializer, v.alignment_weight) for v in variants.values()) == [
         ("projection", "glorot", 1.0),
         ("projection", "normal", 0.0),
         ("shared_space", "glorot", 1.0),
@@ -38,11 +38,13 @@ def test_the_demo_trains_three_variants_at_most(ladder):
 
 
 def test_a_variant_changes_one_thing():
-    for variant in fusion_variants(LADDER, PROFILES["study"]).values():
+    for variant in fusion_variants(LADDER, PROFILES["full"]).values():
         rung = LADDER["bi-gru-projection" if variant.fusion == "projection" else "bi-gru-shared-space"]
         same = replace(variant, name=rung.name, title=rung.title, paper_gap=rung.paper_gap)
         changed = [
-            name for name in ("mapping_start", "closeness") if getattr(same, name) != getattr(rung, name)
+            name
+            for name in ("mapping_initializer", "alignment_weight")
+            if getattr(same, name) != getattr(rung, name)
         ]
         assert len(changed) == 1
         assert replace(same, **{changed[0]: getattr(rung, changed[0])}) == rung
@@ -82,15 +84,15 @@ def test_distances_are_those_of_the_equations(level):
 
 def test_a_study_of_trained_fusions(generated, tmp_path):
     dataset = open_dataset(generated / "video")
-    walk = Walk(dataset, profile="smoke", runs=tmp_path, progress="silent")
-    own = Experiment(name="own", title="Own", chapter="fusion", fusion="projection", closeness=0.0)
-    runs = walk.train("lr", own)
+    study = Study(dataset, profile="smoke", runs=tmp_path, progress="silent")
+    own = Experiment(name="own", title="Own", chapter="fusion", fusion="projection", alignment_weight=0.0)
+    runs = study.train("lr", own)
     frame = fusion_study(runs, next(iter(dataset.batches("train", batch_size=32)))).set_index("title")
     assert frame.loc["Logistic regression", "start"] == "none"
     assert np.isnan(
-        frame.loc["Logistic regression", ["closeness", "distance", "length", "apart"]].astype(float)
+        frame.loc["Logistic regression", ["alignment_weight", "distance", "length", "apart"]].astype(float)
     ).all()
-    assert frame.loc["Own", "closeness"] == 0.0
+    assert frame.loc["Own", "alignment_weight"] == 0.0
     assert frame.loc["Own", "apart"] == pytest.approx(
         frame.loc["Own", "distance"] / frame.loc["Own", "length"]
     )

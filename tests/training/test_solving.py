@@ -10,7 +10,7 @@ import dmlkit
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import find
 from dmlkit.models import build
-from dmlkit.models.kernels import Nearness
+from dmlkit.models.kernels import KernelFeatures
 from dmlkit.profiles import SMOKE
 from dmlkit.training.solving import leave_to_solving, solve, solve_in_place
 from dmlkit.training.workers.refusing import OneDeviceError
@@ -59,7 +59,7 @@ def test_centres_are_the_videos_as_they_are_normalized():
     features *= np.array([1, 1, 1, 1, 1, 5], np.float32)
     model = _machine(units=40, normalization="variance")
     solve(model, _batches(features, labels), ridge=RIDGE)
-    (kernel,) = (layer for layer in model.layers if isinstance(layer, Nearness))
+    (kernel,) = (layer for layer in model.layers if isinstance(layer, KernelFeatures))
     # The wide feature leads, and whoever is far from the others there has it far from them.
     centres = np.asarray(kernel.centres)
     assert (np.abs(centres).argmax(axis=1) == SIZE - 1).mean() > 0.9

@@ -9,7 +9,7 @@ import pytest
 import dmlkit
 from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import measure
+from dmlkit.metrics import measure
 from dmlkit.submission import check
 from dmlkit.submission import evaluate as evaluate_file
 from dmlkit.training import submit

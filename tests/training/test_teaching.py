@@ -1,4 +1,4 @@
-"""Distillation: soft labels by hand, ensembles that teach, and a walk that trains teachers first."""
+"""Distillation: soft labels by hand, ensembles that teach, and a study that trains teachers first."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import dmlkit
 from dmlkit.experiments import LR, find
 from dmlkit.profiles import SMOKE
 from dmlkit.report.planning.rungs import _members
-from dmlkit.training import Walk, train_ensemble
+from dmlkit.training import Study, train_ensemble
 from dmlkit.training.building import build_model
 from dmlkit.training.teaching import teachers_of, teaching_runs
 from dmlkit.training.tricks import learner
@@ -66,40 +66,40 @@ def test_a_rung_with_teachers_is_not_trained_without(generated, tmp_path):
 def taught():
     """A student of two cheap rungs."""
     return replace(
-        find("lr"), name="lr-taught", title="Taught", trick="distilled", teachers=("lr", "lr-bare")
+        find("lr"), name="lr-taught", title="Taught", trick="distilled", teachers=("lr", "lr-no-norm")
     )
 
 
 def test_a_walk_trains_teachers_first_and_finds_who_followed_them(taught, generated, tmp_path, capsys):
-    walk = Walk(generated, profile=TINY, runs=tmp_path / "runs", progress="silent")
-    assert walk.find(taught) is None
-    run = walk.train(taught)["lr-taught"]
-    teachers = walk.there("lr", "lr-bare")
+    study = Study(generated, profile=TINY, runs=tmp_path / "runs", progress="silent")
+    assert study.find(taught) is None
+    run = study.train(taught)["lr-taught"]
+    teachers = study.there("lr", "lr-no-norm")
     assert run.record["teachers"] == [
         {"name": name, "fingerprint": each.record["fingerprint"]} for name, each in teachers.items()
     ]
     said = capsys.readouterr().out
     assert said.index("Logistic regression:") < said.index("Taught:")
-    assert walk.find(taught).path == run.path
+    assert study.find(taught).path == run.path
     assert run.path.name.endswith(run.record["fingerprint"][:8])
     # Other teachers are another run.
-    assert walk.find(replace(taught, teachers=("lr",))) is None
+    assert study.find(replace(taught, teachers=("lr",))) is None
 
 
 def test_what_a_teacher_cannot_learn_from_its_student_cannot(generated, tmp_path):
-    walk = Walk(generated / "video", profile=TINY, runs=tmp_path / "runs")
+    study = Study(generated / "video", profile=TINY, runs=tmp_path / "runs")
     student = replace(find("hidden-concat-distilled"), teachers=("lr", "lstm"))
-    assert walk.why_not(find("hidden-concat-distilled")) is None
-    assert walk.why_not(student) == (
+    assert study.not_applicable_reason(find("hidden-concat-distilled")) is None
+    assert study.not_applicable_reason(student) == (
         "its teacher lstm cannot learn from them: it reads frames, and this data set holds one vector a video"
     )
 
 
 def test_a_plan_counts_teachers_and_theirs(monkeypatch, taught):
-    rungs = {"lr-taught": taught, "lr": find("lr"), "lr-bare": find("lr-bare")}
+    rungs = {"lr-taught": taught, "lr": find("lr"), "lr-no-norm": find("lr-no-norm")}
     monkeypatch.setattr("dmlkit.report.planning.rungs.find", rungs.__getitem__)
     above = replace(taught, name="above", teachers=("lr-taught",))
-    assert list(_members(above)) == ["lr", "lr-bare", "lr-taught"]
+    assert list(_members(above)) == ["lr", "lr-no-norm", "lr-taught"]
 
 
 def test_one_call_trains_what_teaches_first(taught, generated, tmp_path):
@@ -107,7 +107,7 @@ def test_one_call_trains_what_teaches_first(taught, generated, tmp_path):
     run = train_ensemble(taught, **settings, changes={"teaching": 0.25})
     assert run.path == tmp_path / "run" and run.record["profile"]["teaching"] == 0.25
     found = dmlkit.load_runs(tmp_path / "run" / "members")
-    assert sorted(found["name"]) == ["lr", "lr-bare"]
+    assert sorted(found["name"]) == ["lr", "lr-no-norm"]
     assert train_ensemble(taught, **settings, changes={"teaching": 0.25}).record == run.record
     with pytest.raises(dmlkit.UsageError, match="one device alone"):
         train_ensemble(taught, **settings, strategy="multi-worker")

@@ -7,7 +7,7 @@ import dmlkit
 from dmlkit.cli import app
 from dmlkit.data.event_file import PATTERN
 from dmlkit.profiles import SMOKE
-from dmlkit.training import Walk
+from dmlkit.training import Study
 
 
 def curves(folder):
@@ -32,8 +32,8 @@ def expected(run):
 
 
 def test_each_run_has_its_curves_and_is_the_same_run_as_without(smoke_runs, generated, tmp_path):
-    walk = Walk(generated, profile="smoke", runs=tmp_path / "runs", progress="silent", tensorboard="logs")
-    run = walk.train("lr")["lr"]
+    study = Study(generated, profile="smoke", runs=tmp_path / "runs", progress="silent", tensorboard="logs")
+    run = study.train("lr")["lr"]
     assert curves(tmp_path / "logs" / run.path.name) == expected(run)
     assert run.record["fingerprint"] == smoke_runs["lr"].record["fingerprint"]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.data.determinism import threads
 from dmlkit.data.schema import Dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.evaluation import global_average_precision
 from dmlkit.experiments import Missing
+from dmlkit.metrics import global_average_precision
 from dmlkit.profiles import SMOKE
+from dmlkit.runtime import threads
 from dmlkit.training import checkpoint
 
 
@@ -54,7 +54,7 @@ def test_measures_are_those_of_the_stored_scores(smoke_runs):
     predictions = run.predictions
     assert predictions.scores.dtype == np.float16 and predictions.scores.shape == (100, 24)
     assert run.gap == global_average_precision(predictions.scores.astype(np.float32), predictions.labels)
-    low, high = run.measures["gap_interval"]
+    low, high = run.metrics["gap_interval"]
     assert low < run.gap < high
 
 

@@ -1,4 +1,4 @@
-"""The walk: rungs that apply, rungs that do not, and the ladder so far."""
+"""The study: rungs that apply, rungs that do not, and the ladder so far."""
 
 import json
 import subprocess
@@ -11,11 +11,11 @@ import pytest
 import dmlkit
 from dmlkit.data import serialize_frames, write_shard
 from dmlkit.experiments import LADDER, VIDEO_LADDER
-from dmlkit.training import Walk
+from dmlkit.training import Study
 
 
 def walk_on(data, tmp_path):
-    return Walk(data, profile="smoke", runs=tmp_path / "runs", progress="silent")
+    return Study(data, profile="smoke", runs=tmp_path / "runs", progress="silent")
 
 
 def folders(tmp_path):
@@ -68,9 +68,9 @@ def test_an_ensemble_trains_its_members_first_and_is_read_the_second_time(genera
 
 
 def test_the_ladder_says_what_is_trained_and_why_the_rest_is_not(generated, tmp_path):
-    walk = walk_on(generated, tmp_path)
-    run = walk.train("lr")["lr"]
-    rows = {row["name"]: row for row in walk.results()}
+    study = walk_on(generated, tmp_path)
+    run = study.train("lr")["lr"]
+    rows = {row["name"]: row for row in study.results()}
     assert rows["lr"]["status"] == "trained" and rows["lr"]["gap"] == run.gap
     assert rows["lstm"]["status"] == "not trained" and rows["lstm"]["gap"] is None
     seconds = run.record["seconds"]
@@ -78,43 +78,46 @@ def test_the_ladder_says_what_is_trained_and_why_the_rest_is_not(generated, tmp_
     assert rows["lr"]["videos_per_second"] == pytest.approx(100 / seconds["scoring"], abs=1e-3)
     assert rows["lstm"]["videos_per_second"] is None
     json.dumps(rows, allow_nan=False)
-    table = walk.ladder()
+    table = study.ladder()
     assert table.index[0] == "Logistic regression" and table.loc["Logistic regression", "gap"] == run.gap
 
 
 def test_a_notebook_sees_the_chapters_it_names_and_no_others(smoke_runs, generated):
-    walk = Walk(generated, profile="smoke", runs=smoke_runs["lr"].path.parent, progress="silent")
-    assert list(walk.finished("baselines", "fusion")) == ["lr"]
-    assert list(walk.finished("attention")) == ["attention"] and list(walk.finished()) == ["lr", "attention"]
-    assert list(walk.ladder("baselines", "bi-lstm")["name"]) == ["lr", "lstm", "bi-lstm"]
-    assert list(walk.ladder()["name"]) == list(LADDER)
-    assert walk.beside("baselines").empty
-    for look in (walk.finished, walk.ladder, walk.beside):
+    study = Study(generated, profile="smoke", runs=smoke_runs["lr"].path.parent, progress="silent")
+    assert list(study.finished("baselines", "fusion")) == ["lr"]
+    assert list(study.finished("attention")) == ["attention"] and list(study.finished()) == [
+        "lr",
+        "attention",
+    ]
+    assert list(study.ladder("baselines", "bi-lstm")["name"]) == ["lr", "lstm", "bi-lstm"]
+    assert list(study.ladder()["name"]) == list(LADDER)
+    assert study.beside("baselines").empty
+    for look in (study.finished, study.ladder, study.beside):
         with pytest.raises(dmlkit.UsageError, match="Did you mean 'baselines'"):
             look("baseline")
-    video = Walk(generated / "video", profile="smoke", runs=walk.runs)
+    video = Study(generated / "video", profile="smoke", runs=study.runs)
     assert video.ladder("bi-gru").empty and "gap" in video.ladder("bi-gru")
 
 
 def test_looking_at_a_chapter_reads_no_run_of_another(smoke_runs, generated, tmp_path, monkeypatch):
-    walk = Walk(generated, profile="smoke", runs=smoke_runs["lr"].path.parent)
+    study = Study(generated, profile="smoke", runs=smoke_runs["lr"].path.parent)
     monkeypatch.setenv("DMLKIT_RUNS_LOOKED_AT", str(tmp_path / "looked-at"))
-    walk.ladder("baselines"), walk.finished("bi-lstm"), walk.beside("attention")
+    study.ladder("baselines"), study.finished("bi-lstm"), study.beside("attention")
     seen = {line.rsplit("/", 1)[1].rsplit("-", 1)[0] for line in (tmp_path / "looked-at").read_text().split()}
-    assert seen == {"lr", "lstm", "bi-lstm", "attention-bare", "attention-bi-lstm"}
+    assert seen == {"lr", "lstm", "bi-lstm", "attention-no-norm", "attention-bi-lstm"}
 
 
 def test_where_no_folder_of_runs_is_named_it_is_that_of_the_report(generated, tmp_path, monkeypatch):
     monkeypatch.setenv("DMLKIT_HOME", str(tmp_path))
     monkeypatch.chdir("/")
-    assert Walk(generated / "video", profile="smoke").runs == tmp_path / "reports" / "video-smoke" / "runs"
+    assert Study(generated / "video", profile="smoke").runs == tmp_path / "reports" / "video-smoke" / "runs"
 
 
 def test_a_run_that_another_process_trains_is_waited_for(generated, tmp_path, capsys):
-    walk = walk_on(generated, tmp_path)
+    study = walk_on(generated, tmp_path)
     rung = LADDER["lr"]
-    made = Walk(generated, profile="smoke", runs=tmp_path / "elsewhere", progress="silent").train("lr")["lr"]
-    folder = walk.runs / made.path.name
+    made = Study(generated, profile="smoke", runs=tmp_path / "elsewhere", progress="silent").train("lr")["lr"]
+    folder = study.runs / made.path.name
     folder.parent.mkdir()
     with subprocess.Popen(
         [
@@ -131,7 +134,7 @@ def test_a_run_that_another_process_trains_is_waited_for(generated, tmp_path, ca
     ) as other:
         assert other.stdout.readline() == "held\n"
         found = []
-        waiting = threading.Thread(target=lambda: found.append(walk.train(rung)["lr"]))
+        waiting = threading.Thread(target=lambda: found.append(study.train(rung)["lr"]))
         waiting.start()
         waiting.join(1.5)
         assert waiting.is_alive() and not found
@@ -147,9 +150,9 @@ def test_a_run_that_another_process_trains_is_waited_for(generated, tmp_path, ca
 HOLD = """
 import shutil, sys
 from pathlib import Path
-from dmlkit.locks import held
+from dmlkit.files import file_lock
 lock, made, folder = map(Path, sys.argv[1:])
-with held(lock, taken=print):
+with file_lock(lock, taken=print):
     print("held", flush=True)
     sys.stdin.readline()
     shutil.copytree(made, folder)
@@ -157,8 +160,8 @@ with held(lock, taken=print):
 
 
 def test_the_lock_of_a_process_that_was_killed_stops_nobody(generated, tmp_path, capsys):
-    walk = walk_on(generated, tmp_path)
-    folder = walk._folder(LADDER["lr"], walk._mark(LADDER["lr"], 0))
+    study = walk_on(generated, tmp_path)
+    folder = study._folder(LADDER["lr"], study._mark(LADDER["lr"], 0))
     folder.parent.mkdir()
     arguments = [str(folder.with_name(f".{folder.name}.lock")), "nothing", "nothing"]
     with subprocess.Popen(
@@ -167,7 +170,7 @@ def test_the_lock_of_a_process_that_was_killed_stops_nobody(generated, tmp_path,
         other.stdout.readline()
         other.kill()
         other.wait()
-    assert walk.train("lr")["lr"].gap > 0
+    assert study.train("lr")["lr"].gap > 0
     assert "waiting" not in capsys.readouterr().out
 
 
@@ -179,39 +182,39 @@ def test_a_folder_of_runs_that_cannot_be_made_is_told(generated, tmp_path):
 
 def test_other_conditions_are_other_runs(generated, tmp_path):
     walk_on(generated, tmp_path).train("lr")
-    other = Walk(generated, profile="smoke", runs=tmp_path / "runs", seed=1, progress="silent")
+    other = Study(generated, profile="smoke", runs=tmp_path / "runs", seed=1, progress="silent")
     assert other.find("lr") is None
     assert len(folders(tmp_path)) == 1
 
 
 def test_video_level_data_climb_a_ladder_of_their_own(generated, tmp_path):
-    walk = walk_on(generated / "video", tmp_path)
-    runs = walk.train("ensemble-video")
-    assert [row["name"] for row in walk.results()] == list(VIDEO_LADDER)
-    assert all(row["status"] == "trained" for row in walk.results())
+    study = walk_on(generated / "video", tmp_path)
+    runs = study.train("ensemble-video")
+    assert [row["name"] for row in study.results()] == list(VIDEO_LADDER)
+    assert all(row["status"] == "trained" for row in study.results())
     assert len(runs["ensemble-video"].record["members"]) == 5
 
 
 def test_what_reads_frames_is_not_applicable_to_vectors(generated, tmp_path, capsys):
-    walk = walk_on(generated / "video", tmp_path)
-    assert walk.train("lstm", "attention") == {}
+    study = walk_on(generated / "video", tmp_path)
+    assert study.train("lstm", "attention") == {}
     assert capsys.readouterr().out.count("one vector a video") == 2
-    assert walk.train_chapter("bi-gru") == {}
+    assert study.train_chapter("bi-gru") == {}
 
 
 def test_fusion_is_not_applicable_to_one_modality_and_the_rest_is(sound_only, tmp_path, capsys):
-    walk = walk_on(sound_only, tmp_path)
-    assert walk.dataset.num_classes == 527
-    assert walk.train_chapter("fusion") == {}
+    study = walk_on(sound_only, tmp_path)
+    assert study.dataset.num_classes == 527
+    assert study.train_chapter("fusion") == {}
     assert "one only (audio)" in capsys.readouterr().out
-    assert set(walk.train("bi-gru-concat", "attention")) == {"bi-gru-concat", "attention"}
-    rows = {row["name"]: row["status"] for row in walk.results()}
+    assert set(study.train("bi-gru-concat", "attention")) == {"bi-gru-concat", "attention"}
+    rows = {row["name"]: row["status"] for row in study.results()}
     assert rows["bi-gru-shared-space"] == "not applicable" and rows["attention"] == "trained"
 
 
 def test_what_stands_beside_the_ladder_is_listed_once_it_is_trained(generated, tmp_path):
-    walk = walk_on(generated, tmp_path)
-    assert walk.beside().empty
-    walk.train("lr-bare")
-    assert list(walk.beside().index) == ["Logistic regression, bare"]
-    assert dmlkit.load_runs(tmp_path / "runs").loc[0, "name"] == "lr-bare"
+    study = walk_on(generated, tmp_path)
+    assert study.beside().empty
+    study.train("lr-no-norm")
+    assert list(study.beside().index) == ["Logistic regression, without input normalization"]
+    assert dmlkit.load_runs(tmp_path / "runs").loc[0, "name"] == "lr-no-norm"

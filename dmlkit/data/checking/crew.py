@@ -24,7 +24,7 @@ import numpy as np
 
 from dmlkit.data.checking.shards import Expected, check_shard
 from dmlkit.data.checking.tallies import FILES, Fault, Outcome, Tally
-from dmlkit.interrupts import interrupts
+from dmlkit.runtime import interrupts
 
 # A process is handed shards of so many bytes at once, or so many shards.
 HANDED_BYTES, HANDED_SHARDS = 32 << 20, 64

@@ -9,9 +9,9 @@ import numpy as np
 from dmlkit.data.checking.shards import Expected
 from dmlkit.data.checking.tallies import Fault
 from dmlkit.data.faults import RecordFault, where
-from dmlkit.data.framing import walk
+from dmlkit.data.framing import walk_records
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # More are counted and not named: where a whole part stands twice, nobody reads them all.
 MOST_NAMED = 10_000
@@ -62,7 +62,7 @@ def _looked_up(shard: str, numbers: set[int], expected: Expected) -> list[tuple[
     """Id, record and byte of the good records of these numbers, counted among those that have an id."""
     parser, found, number = expected.parser(), [], -1
     try:
-        for framed in walk(shard):
+        for framed in walk_records(shard):
             try:
                 seen = None if framed.fault else parser.check(framed.record)
             except RecordFault:

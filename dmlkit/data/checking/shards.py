@@ -12,7 +12,7 @@ import numpy as np
 from dmlkit.data.checking.tallies import Fault, Outcome, Tally
 from dmlkit.data.faults import FRAMING, RecordFault
 from dmlkit.data.frames import FrameParser
-from dmlkit.data.framing import Framed, size_of, walk
+from dmlkit.data.framing import Framed, size_of, walk_records
 from dmlkit.data.labels import Seen
 from dmlkit.data.layout import layout_of, parse
 from dmlkit.data.schema import Feature
@@ -117,7 +117,7 @@ def hashed(video_id: str) -> bytes:
 
 def _walked(shard: str, found: Callable) -> Iterator[Framed]:
     try:
-        yield from walk(shard)
+        yield from walk_records(shard)
     except DataError as error:
         found("unreadable", str(error).removeprefix(f"{shard} "), None, None)
 

@@ -14,7 +14,7 @@ from itertools import islice
 from dmlkit.data import files, messages
 from dmlkit.data.checking.shards import Expected
 from dmlkit.data.declaration import FILE, Declaration, read_declaration
-from dmlkit.data.framing import walk
+from dmlkit.data.framing import walk_records
 from dmlkit.data.layout import layout_of, parse
 from dmlkit.data.opening import counted_shards, release_of
 from dmlkit.data.shards import DEEPEST, list_shards, match_shards
@@ -144,7 +144,7 @@ def _looked_at(shards: Sequence[str]) -> list[messages.SequenceExample]:
 def _first_good(shard: str) -> list[messages.SequenceExample]:
     found: list[messages.SequenceExample] = []
     try:
-        for framed in islice(walk(shard), _FURTHEST):
+        for framed in islice(walk_records(shard), _FURTHEST):
             if framed.fault is None:
                 try:
                     found.append(parse(framed.record))

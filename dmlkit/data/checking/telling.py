@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from dmlkit.data.checking.reports import CLASSES_NAMED, Report, SetReport
-from dmlkit.printable import counted, one_line, readable_size, shorten
+from dmlkit.text import counted, one_line, readable_size, shorten
 
 LONGEST_BAR = 30
 # Longer lines go on below; but for faults, a line each, which other programs may look for.

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 MOST_REDIRECTS = 5
 CHUNK = 2**20

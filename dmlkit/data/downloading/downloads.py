@@ -19,8 +19,8 @@ from dmlkit.data.downloading.plans import LARGEST_PLAN, Wanted, read_plan
 from dmlkit.data.downloading.space import check_room, free, measure
 from dmlkit.data.downloading.standing import find_standing, open_record
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.locks import held
-from dmlkit.printable import counted, one_line, readable_size
+from dmlkit.files import file_lock
+from dmlkit.text import counted, one_line, readable_size
 
 LOCK = ".dmlkit-download.lock"
 # Lines to stdout, and a bar: None for one where stderr is a terminal.
@@ -95,7 +95,7 @@ def download(
         )
     lines, no_bar = choose(PROGRESS, progress, what="way of showing progress")
     folder = _prepared(Path(out))
-    with held(folder / LOCK, taken=lambda holder: _taken(folder, holder)), new_session() as session:
+    with file_lock(folder / LOCK, taken=lambda holder: _taken(folder, holder)), new_session() as session:
         wanted = _wanted(source, partition, splits, share, session, patience)
         if not wanted:
             raise UsageError(

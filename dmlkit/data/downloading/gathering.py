@@ -17,7 +17,7 @@ from dmlkit.data.downloading.plans import Wanted
 from dmlkit.data.downloading.standing import Record, hash_of
 from dmlkit.data.downloading.threads import each_done
 from dmlkit.errors import DataError, UsageError
-from dmlkit.printable import one_line
+from dmlkit.text import one_line
 
 # Where so many files in a row could not be had, though each was tried again, the server is down: no use in waiting
 # through the other thousands.

@@ -11,7 +11,7 @@ from dmlkit.data.downloading.asking import Failed, Patience, read_small
 from dmlkit.data.downloading.partitions import Partition
 from dmlkit.data.vocabulary import parse_vocabulary
 from dmlkit.errors import DataError
-from dmlkit.writing import put_in_place
+from dmlkit.files import atomic_write
 
 LARGEST = 8 * 2**20
 
@@ -33,7 +33,7 @@ def fetch_names(
         )
         if (classes := parse_vocabulary(text, "what came").num_classes) != about.classes:
             raise Failed(f"it names {classes:,} classes of {about.classes:,}", passing=False)
-        with put_in_place(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(text)
     except (Failed, DataError, OSError) as error:
         why = str(error).rstrip(".")

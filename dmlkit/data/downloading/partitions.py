@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from dmlkit.errors import UsageError, choose, nearest
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 SPLITS = ("train", "validate", "test")
 _SHARE = re.compile(r"([0-9]{1,6})[/,]([0-9]{1,6})", re.ASCII)

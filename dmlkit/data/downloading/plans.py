@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # The real ones hold 3,844 names in 227 kB.
 LARGEST_PLAN = 16 * 2**20

@@ -11,7 +11,7 @@ import requests
 
 from dmlkit.data.downloading.asking import Failed, Patience, asked, length
 from dmlkit.errors import UsageError
-from dmlkit.printable import readable_size
+from dmlkit.text import readable_size
 
 # Shards are of nearly one size, and each question takes a journey to the server and back.
 MOST_ASKED = 32

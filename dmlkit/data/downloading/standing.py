@@ -18,7 +18,7 @@ from pathlib import Path
 from dmlkit.data.downloading.asking import Failed
 from dmlkit.data.downloading.plans import Wanted
 from dmlkit.errors import UsageError
-from dmlkit.writing import put_in_place
+from dmlkit.files import atomic_write
 
 FILE = ".dmlkit-download.jsonl"
 
@@ -76,7 +76,7 @@ def open_record(folder: Path, partition: str) -> Record:
     rows = [{"partition": partition}, *({"name": name, **line} for name, line in lines.items())]
     try:
         # Also where it is old: what is added later stands after a whole line, and the record is no link to elsewhere.
-        with put_in_place(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     except OSError as error:
         raise UsageError(

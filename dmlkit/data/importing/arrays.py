@@ -19,7 +19,7 @@ import numpy as np
 
 from dmlkit.data.importing.imported import LARGEST
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # What zipfile raises for an archive that is cut, altered, encrypted or packed in a way it does not know.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dmlkit.data.vocabulary import read_vocabulary
 from dmlkit.errors import DataError, nearest
-from dmlkit.printable import one_line, shorten
+from dmlkit.text import one_line, shorten
 
 FILE = "vocabulary.csv"
 

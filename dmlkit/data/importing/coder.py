@@ -12,7 +12,7 @@ from dmlkit.data.coding import OFFSET, SCALE, dequantize, quantize
 from dmlkit.data.importing.imported import Imported
 from dmlkit.data.schema import Feature
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # What lies outside is clipped when it is coded as bytes.
 LIMIT = 2.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from dmlkit.data.layout import modality
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # Arrays, columns and so on that say something of a video and are no modality.
 ID_NAMES = ("id", "video_id")

@@ -14,7 +14,7 @@ from dmlkit.data.importing.parts import UNLABELLED, known, part_of
 from dmlkit.data.importing.shards import ShardWriter
 from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature
 from dmlkit.errors import DataError
-from dmlkit.printable import counted, shorten
+from dmlkit.text import counted, shorten
 
 # A share of clipped values from which bytes are the wrong coding.
 MUCH = 0.01

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 ID_COLUMNS = ("id", "video_id", "VideoId")
 LABEL_COLUMNS = ("labels", "label", "classes", "class")

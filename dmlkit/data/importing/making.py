@@ -25,7 +25,7 @@ from dmlkit.data.importing.shards import ShardWriter, writes
 from dmlkit.data.schema import LEVELS, NUMBERS, SPLITS
 from dmlkit.data.splits import divide
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.printable import one_line
+from dmlkit.text import one_line
 
 RECORDS_PER_SHARD = 256
 

@@ -14,7 +14,7 @@ import numpy as np
 from dmlkit.data.framing import HEADER, is_header, read_records
 from dmlkit.data.importing.imported import LARGEST, Choice, Imported, stem, text, video_id
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 FRAMES, MEANS = "/feature/floats", "/context_feature/floats"
 ID_KEYS = ("example/id", "clip/media_id", "id", "video_id")
@@ -66,7 +66,7 @@ def _video(example, where: str, file_name: str | None, choice: Choice) -> Import
     means = {_name(key, MEANS): key for key in sorted(context) if key.endswith(MEANS)}
     if not frames and not means:
         raise DataError(_nothing(where, sorted((*lists, *context)), set(lists)))
-    wanted = {name: key for name, key in (frames or means).items() if choice.takes(name)}
+    wanted = {name: key for name, key in (frames or means).items() if choice.member_runs(name)}
     if frames:
         features = {name: _matrix(lists[key].feature, f"{where}, {key}") for name, key in wanted.items()}
     else:

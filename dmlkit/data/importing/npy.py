@@ -8,7 +8,7 @@ from pathlib import Path
 from dmlkit.data.importing.arrays import opened_array
 from dmlkit.data.importing.imported import Choice, Imported, by_modality, stem
 from dmlkit.errors import DataError, UsageError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 SUFFIX = ".npy"
 ALONE = "rgb"
@@ -64,7 +64,7 @@ def _folders(path: Path, choice: Choice) -> dict[str, Path]:
             f"{path} holds {len(inner):,} folders of {SUFFIX} files, each of which would be a modality. "
             f"Expected <modality>/<id>{SUFFIX}; name the modalities (`--modalities`) if these are."
         )
-    wanted = by_modality((name for name in inner if choice.takes(name)), str(path))
+    wanted = by_modality((name for name in inner if choice.member_runs(name)), str(path))
     return {modality: path / name for modality, name in wanted.items()}
 
 

@@ -23,7 +23,7 @@ from dmlkit.data.importing.imported import (
     video_id,
 )
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 IDS, OFFSETS, LABEL_COUNTS = "ids", "offsets", "num_labels"
 _SAID = {*ID_NAMES, *COUNT_NAMES, LABELS, SPLIT, IDS, OFFSETS, LABEL_COUNTS}
@@ -182,7 +182,7 @@ def _labels(archive: Archive, path: Path, videos: int) -> Iterator[list[int] | l
 def _candidates(archive: Archive, choice: Choice) -> dict[str, Stream]:
     streams = {}
     for name in archive.names:
-        if name not in _SAID and choice.takes(name):
+        if name not in _SAID and choice.member_runs(name):
             stream = archive.stream(name)
             # A text or a single number is something said of the video; --modalities may insist.
             if choice.names or (stream.ndim and stream.dtype.kind not in "USMm"):

@@ -19,7 +19,7 @@ from dmlkit.data.importing.imported import (
     video_id,
 )
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 # Rows made into arrays at a time, within a row group.
 ROWS = 64
@@ -57,7 +57,9 @@ def _columns(path: Path, schema, choice: Choice) -> tuple[dict[str, str], tuple[
         )
     others = [name for name in schema.names if name not in (*ID_NAMES, LABELS, SPLIT)]
     wanted = [
-        name for name in others if choice.takes(name) and (choice.names or _lists(schema.field(name).type))
+        name
+        for name in others
+        if choice.member_runs(name) and (choice.names or _lists(schema.field(name).type))
     ]
     for name in wanted:
         if not _numbers(schema.field(name).type):

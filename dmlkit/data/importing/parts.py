@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from dmlkit.data.schema import SPLITS
 from dmlkit.errors import DataError, UsageError, nearest
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"

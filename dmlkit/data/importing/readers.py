@@ -14,7 +14,7 @@ from dmlkit.data.importing.npy import holds_arrays, read_npy
 from dmlkit.data.importing.npz import read_npz
 from dmlkit.data.importing.parquet import read_parquet
 from dmlkit.errors import DataError
-from dmlkit.printable import shorten
+from dmlkit.text import shorten
 
 DEEPEST = 3
 

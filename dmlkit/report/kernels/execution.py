@@ -11,13 +11,13 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from dmlkit.files import atomic_write
 from dmlkit.report.chapters import Failure
 from dmlkit.report.kernels.attempt import Attempt
 from dmlkit.report.kernels.endings import ANSI, how_it_ended
 from dmlkit.report.kernels.kernel import own_kernel
 from dmlkit.report.kernels.marks import mark_failure, own_cells
 from dmlkit.report.kernels.stopping import Stop
-from dmlkit.writing import put_in_place
 
 
 @dataclass
@@ -114,7 +114,7 @@ def _account(attempt: Attempt, target: Path) -> Failure | None:
 def _write(notebook: NotebookNode, target: Path) -> None:
     # What no encoding has, half a surrogate pair in the name of a folder, is written as JSON writes it.
     text = nbformat.writes(notebook) + "\n"
-    with put_in_place(target) as path:
+    with atomic_write(target) as path:
         path.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 

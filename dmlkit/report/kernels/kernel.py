@@ -19,7 +19,7 @@ from traitlets import Any, Dict, Int, Unicode
 
 import dmlkit
 from dmlkit.report.kernels import tethered
-from dmlkit.runs import LOOKED_AT
+from dmlkit.runs import ACCESS_LOG
 
 LOG = "kernel.log"
 
@@ -138,7 +138,7 @@ def environment(*, threads: int | None = None, looked_at: Path | None = None) ->
     if threads is not None:
         added |= dict.fromkeys(THREADS, str(threads))
     if looked_at is not None:
-        added[LOOKED_AT] = str(looked_at.resolve())
+        added[ACCESS_LOG] = str(looked_at.resolve())
     home = Path(dmlkit.__file__).resolve().parents[1]
     if home.name not in ("site-packages", "dist-packages"):
         # A checkout: the notebooks must see the very package that runs them.

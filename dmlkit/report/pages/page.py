@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dmlkit.errors import DmlkitError
+from dmlkit.files import atomic_write
 from dmlkit.report.chapters import FAILED, Chapter, Failure, Plan
 from dmlkit.report.pages.wording import date, duration
 from dmlkit.report.resuming.digests import digest, file_digest, software
 from dmlkit.report.resuming.ground import Ground
 from dmlkit.report.resuming.standing import written
-from dmlkit.writing import put_in_place
 
 
 @dataclass
@@ -107,5 +107,5 @@ def _link(among: Sequence[tuple[str, str]], place: int) -> dict[str, str] | None
 
 def write_page(path: Path, html: str) -> None:
     """Write a page, whole or not at all."""
-    with put_in_place(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(html, encoding="utf-8")

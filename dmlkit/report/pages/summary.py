@@ -8,23 +8,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dmlkit.errors import DataError
-from dmlkit.experiments import BESIDE, beyond_for
+from dmlkit.experiments import ABLATIONS, beyond_for
+from dmlkit.files import atomic_write
 from dmlkit.report.chapters import Chapter
-from dmlkit.training import Walk
+from dmlkit.training import Study
 from dmlkit.training.provenance import describe_data, hardware, versions
-from dmlkit.writing import put_in_place
 
 FILE = "results.json"
 PARTS = ("train", "tuning", "validate")
 
 
 def summarize(
-    walk: Walk, chapters: Sequence[Chapter], *, started: str, seconds: float, threads: int | None = None
+    study: Study, chapters: Sequence[Chapter], *, started: str, seconds: float, threads: int | None = None
 ) -> dict:
     """The ladder, what data it was, and under which conditions.
 
     Args:
-        walk: The walk whose runs the notebooks left.
+        study: The study whose runs the notebooks left.
         chapters: What became of each notebook.
         started: When, in ISO 8601.
         seconds: How long it took.
@@ -35,14 +35,14 @@ def summarize(
     """
     ladder, beside, beyond, unreadable = [], [], [], None
     try:
-        ladder = walk.results()
+        ladder = study.results()
         beside, beyond = (
-            [row for row in walk.results(rungs) if row["status"] == "trained"]
-            for rungs in (BESIDE, beyond_for(walk.dataset.level))
+            [row for row in study.results(rungs) if row["status"] == "trained"]
+            for rungs in (ABLATIONS, beyond_for(study.dataset.level))
         )
     except DataError as error:  # a damaged run must not cost the rest of the report
         unreadable = str(error)
-    dataset, caps = walk.dataset, walk.profile.caps
+    dataset, caps = study.dataset, study.profile.caps
     there = {split: dataset.num_videos(split) for split in dataset.splits}
     return _plain(
         {
@@ -53,9 +53,9 @@ def summarize(
             "data": describe_data(dataset, videos=there)
             | {"read": {part: _capped(there[part], caps[part]) for part in PARTS if part in there}},
             "generated": dataset.generated,
-            "profile": walk.profile.to_record(),
-            "seed": walk.seed,
-            "deterministic": walk.deterministic,
+            "profile": study.profile.to_record(),
+            "seed": study.seed,
+            "deterministic": study.deterministic,
             "versions": versions(),
             "hardware": hardware(),
             "threads": threads,
@@ -69,7 +69,7 @@ def summarize(
 def write_summary(folder: Path, summary: Mapping) -> None:
     """Write `results.json`, whole or not at all."""
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-    with put_in_place(folder / FILE) as temporary:
+    with atomic_write(folder / FILE) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

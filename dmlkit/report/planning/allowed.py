@@ -3,7 +3,7 @@
     videos: int = 3  # videos whose weights are drawn [1 to 20]
 
 A number takes `[1 to 20]`, `[at least 0]`, `[at most 1]`, `[above 0]`, `[below 1]`, or a lower and an upper bound
-parted by a comma, `[above 0, at most 1]`; text takes its choices, `[smoke, demo, study, paper]`.
+parted by a comma, `[above 0, at most 1]`; text takes its choices, `[smoke, demo, full, paper]`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Range:
 
 
 # What a bracket says of a bound → the field of `Range`; lower bounds first.
-BOUNDS = {"at least": "least", "above": "above", "at most": "most", "below": "below"}
+BOUNDS = {"at least": "least", "above": "above", "at most": "most", "baseline_of": "baseline_of"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _range(parts: list[str], number: Callable[[str], float]) -> Range:
                 raise ValueError("a bound is given twice")
             bounds[name] = _bound(text, number)
     lower = [bounds[name] for name in ("least", "above") if name in bounds]
-    upper = [bounds[name] for name in ("most", "below") if name in bounds]
+    upper = [bounds[name] for name in ("most", "baseline_of") if name in bounds]
     if len(lower) > 1 or len(upper) > 1:
         raise ValueError("a bound is given twice")
     if lower and upper and not lower[0] < upper[0]:

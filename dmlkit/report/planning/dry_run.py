@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dmlkit.data import Dataset
 
 
-def tell_plan(
+def describe_plan(
     *,
     data: str | Path | None = None,
     profile: str = "demo",

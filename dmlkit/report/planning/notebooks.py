@@ -1,4 +1,4 @@
-"""The notebooks of the walk: where they are, and what each one says of itself."""
+"""The notebooks of the study: where they are, and what each one says of itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dmlkit.errors import UsageError, choose, nearest
 from dmlkit.report.planning.parameters import Parameter, read_parameters
 from dmlkit.report.planning.rungs import check_trains
 
-# A notebook of the walk; the others are for exploring by hand.
+# A notebook of the study; the others are for exploring by hand.
 WALK = re.compile(r"\d\d-.+")
 
 
@@ -63,7 +63,7 @@ class Notebook:
         """`05-attention`."""
         return self.path.stem
 
-    def why_not(self, dataset) -> str | None:
+    def not_applicable_reason(self, dataset) -> str | None:
         """Why a data set cannot serve this notebook, or None."""
         reasons = (choose(NEEDS, need, what="need of a notebook")(dataset) for need in self.needs)
         return next((reason for reason in reasons if reason), None)
@@ -86,7 +86,7 @@ def notebooks_folder() -> Path:
 
 
 def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Notebook]:
-    """The notebooks of the walk in their order, or some of them.
+    """The notebooks of the study in their order, or some of them.
 
     Args:
         folder: Where they are.

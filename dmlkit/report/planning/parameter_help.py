@@ -13,7 +13,7 @@ from dmlkit.report.planning.plans import CORE
 WIDTH = 80
 
 
-def tell_parameters(notebooks: Sequence[Notebook]) -> str:
+def describe_parameters(notebooks: Sequence[Notebook]) -> str:
     """The parameters of notebooks in their order; what is the same in several is told once.
 
     Args:
@@ -65,7 +65,7 @@ def _plain(parameter: Parameter) -> Parameter:
 
 
 def _told(parameter: Parameter, places: Iterable[str]) -> str:
-    head = f"{parameter.name}: {parameter.takes}; default {tell_value(parameter.default)}"
+    head = f"{parameter.name}: {parameter.member_runs}; default {tell_value(parameter.default)}"
     lines = _wrapped(head, "    ", first="")
     lines += _wrapped(parameter.help, "    ") if parameter.help else []
     return "\n".join(lines + _wrapped(f"[{', '.join(places)}]", "    "))

@@ -16,7 +16,7 @@ from dmlkit.report.planning.parameters import check_names, values_for
 from dmlkit.report.planning.rungs import planned_rungs
 
 if TYPE_CHECKING:
-    from dmlkit.training import Walk
+    from dmlkit.training import Study
 
 # What is the same in every notebook → how the command is told.
 CORE = {
@@ -93,12 +93,12 @@ def own_names(notebook: Notebook) -> list[str]:
 
 
 def _neighbours(notebooks: Sequence[Notebook]) -> list[Notebook]:
-    """All notebooks of the walk that the chosen ones belong to."""
+    """All notebooks of the study that the chosen ones belong to."""
     return find_notebooks(notebooks[0].path.parent) if notebooks else []
 
 
 def plan(
-    notebooks: Sequence[Notebook], *, dataset, given: Mapping[str, object], walk: Walk | None = None
+    notebooks: Sequence[Notebook], *, dataset, given: Mapping[str, object], study: Study | None = None
 ) -> list[Plan]:
     """What is to be done for each notebook.
 
@@ -106,21 +106,21 @@ def plan(
         notebooks: In their order.
         dataset: The data set; of it only the level and the modalities count.
         given: Parameter → value, for those notebooks that have it.
-        walk: Tells which rungs are to be trained; without it, which takes no Keras, the plans name none.
+        study: Tells which rungs are to be trained; without it, which takes no Keras, the plans name none.
     """
     plans = [
         Plan(
             notebook=notebook,
             values=values_for(notebook.parameters, given, notebook=notebook.name),
-            reason=notebook.why_not(dataset),
+            reason=notebook.not_applicable_reason(dataset),
         )
         for notebook in notebooks
     ]
-    if walk is None:
+    if study is None:
         return plans
     return [
         replace(each, rungs=tuple(rungs))
-        for each, rungs in zip(plans, planned_rungs(plans, walk), strict=True)
+        for each, rungs in zip(plans, planned_rungs(plans, study), strict=True)
     ]
 
 

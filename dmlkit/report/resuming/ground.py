@@ -19,7 +19,7 @@ from dmlkit.report.scheduling import missing_rung
 
 if TYPE_CHECKING:
     from dmlkit.data import Dataset
-    from dmlkit.training import Walk
+    from dmlkit.training import Study
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ class Ground:
         return open_or_generate(self.path)
 
     @cached_property
-    def walk(self) -> Walk:
-        """The walk whose runs the notebooks leave."""
-        from dmlkit.training import Walk
+    def study(self) -> Study:
+        """The study whose runs the notebooks leave."""
+        from dmlkit.training import Study
 
-        return Walk(
+        return Study(
             self.dataset,
             profile=self.profile,
             runs=self.out / "runs",
@@ -139,7 +139,7 @@ class Ground:
             return None
 
     def _with_rungs(self, notebooks: Sequence[Notebook]) -> list[Plan]:
-        return plan(notebooks, dataset=self.known, given=self._given(), walk=self.walk)
+        return plan(notebooks, dataset=self.known, given=self._given(), study=self.walk)
 
     def _given(self) -> dict[str, object]:
         """The notebooks' own parameters, and what is the same in all."""

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dmlkit.files import atomic_write
 from dmlkit.report.chapters import Plan
 from dmlkit.report.resuming.digests import digest, file_digest, software
-from dmlkit.writing import put_in_place
 
 KEY = "dmlkit_report"
 RECORD = "run.json"  # as in `dmlkit.runs`, which would bring pandas along
 # What stands beside it when a run is finished. Checkpoints and locks come and go, and change nothing.
-BESIDE = ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
+ABLATIONS = ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
 
 
 def made_of(plan: Plan, *, data: str) -> dict:
@@ -57,7 +57,7 @@ def marks_of(names: Iterable[str], runs: Path) -> dict[str, str | None]:
 
 def _mark(run: Path) -> str | None:
     record = file_digest(run / RECORD)
-    return record and digest([record, {name: _size(run / name) for name in BESIDE}])
+    return record and digest([record, {name: _size(run / name) for name in ABLATIONS}])
 
 
 def _size(file: Path) -> int | None:
@@ -78,7 +78,7 @@ def write_stamp(notebook: Path, told: Mapping) -> None:
     content["metadata"].pop(KEY, None)
     content["metadata"][KEY] = dict(told) | {"content": digest(content)}
     text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
-    with put_in_place(notebook) as temporary:
+    with atomic_write(notebook) as temporary:
         # Half a surrogate pair, which a notebook may print, as JSON writes it.
         temporary.write_bytes(f"{text}\n".encode("utf-8", errors="backslashreplace"))
 

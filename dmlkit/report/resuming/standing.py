@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dmlkit.errors import UsageError
-from dmlkit.locks import held
+from dmlkit.files import atomic_write, file_lock
 from dmlkit.report.resuming.digests import data_mark
-from dmlkit.writing import put_in_place
 
 FILE = ".report.json"
 LOCK = ".lock"
@@ -48,7 +47,7 @@ def read_standing(out: Path) -> Standing:
 def write_standing(out: Path, standing: Standing) -> None:
     """Write the record of a report, whole or not at all; nothing where it already says so."""
     if standing != read_standing(out):
-        with put_in_place(out / FILE) as temporary:
+        with atomic_write(out / FILE) as temporary:
             temporary.write_text(json.dumps(asdict(standing), indent=1), encoding="utf-8")
 
 
@@ -67,7 +66,7 @@ def sole_report(out: Path) -> Iterator[None]:
             made = [folder for folder in (out, *out.parents) if not folder.exists()]
             stack.push(lambda kind, *about: _take_away(made) if kind else None)
             out.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(out / LOCK, taken=lambda holder: _refuse(out, holder)))
+            stack.enter_context(file_lock(out / LOCK, taken=lambda holder: _refuse(out, holder)))
             made_within = [folder for folder in inner if not folder.exists()]
             stack.push(lambda kind, *about: _take_away(made_within) if kind else None)
             for folder in inner:

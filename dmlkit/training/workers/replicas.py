@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from dmlkit.data.skipping import Skipped
 from dmlkit.errors import DataError
-from dmlkit.evaluation import TopPairs, gap_of_pairs, top_pairs
+from dmlkit.metrics import TopPairs, gap_of_pairs, top_pairs
 from dmlkit.predictions import Predictions, put_together
 from dmlkit.training.scoring import predict
 from dmlkit.training.workers.division import divide

@@ -8,7 +8,7 @@ import signal
 import tensorflow as tf
 
 from dmlkit.errors import UsageError
-from dmlkit.interrupts import interrupts
+from dmlkit.runtime import interrupts
 from dmlkit.training.workers.replicas import Replicas
 from dmlkit.training.workers.tf_config import check_port, read_cluster
 

@@ -14,7 +14,7 @@ from dmlkit.data import open_dataset
 from dmlkit.data.downloading import PARTITIONS, IncompleteDownload, partitions
 from dmlkit.data.downloading.space import MOST_ASKED
 from dmlkit.errors import DataError, UsageError
-from dmlkit.printable import readable_size
+from dmlkit.text import readable_size
 
 CLASSES = 3862
 VOCABULARY = "Index,Name\n" + "".join(f"{number},class {number}\n" for number in range(CLASSES))

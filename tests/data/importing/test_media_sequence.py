@@ -94,7 +94,7 @@ def test_labels_are_numbers_or_names(tmp_path, read_back):
         message({"id": [b"b"], "clip/label/string": [b"jump"]}, FRAMES),
         message({"id": [b"c"]}, FRAMES),
     )
-    (tmp_path / "names.txt").write_text("walk\nswim\nride\njump\nrun\n")
+    (tmp_path / "names.txt").write_text("walk_records\nswim\nride\njump\nrun\n")
     import_features(path, tmp_path / "out", classes=tmp_path / "names.txt", split="test=1")
     assert {name: classes for name, (_, classes, _) in read_back(tmp_path / "out").items()} == {
         "a": [3, 4],

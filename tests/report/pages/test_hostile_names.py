@@ -21,7 +21,7 @@ from dmlkit.report.chapters import Chapter
 from dmlkit.report.pages.index import render_index
 from dmlkit.report.pages.rendering import render_notebook
 from dmlkit.runs import Run
-from dmlkit.training import Walk
+from dmlkit.training import Study
 
 SCRIPT = "<script>alert(1)</script>"
 LONG = "abcdefghij" * 30
@@ -69,11 +69,11 @@ def shown(hostile, runs, smoke_runs, generated):
     batch = next(iter(hostile.batches("validate", batch_size=40)))
     weights = {SCRIPT: np.asarray(attention_weights(smoke_runs["attention"].model, batch))}
     folder = smoke_runs["lr"].path.parent
-    walk = Walk(generated, profile="smoke", runs=folder, progress="silent")
+    study = Study(generated, profile="smoke", runs=folder, progress="silent")
     reason = f"{SCRIPT} {LONG}"
     rows = [
         row | {"title": name}
-        for row, name in zip(walk.ladder().reset_index().to_dict("records"), NAMES, strict=False)
+        for row, name in zip(study.ladder().reset_index().to_dict("records"), NAMES, strict=False)
     ]
     rows[2] |= {"reason": reason, "status": "missing"}
     counted = plots.survey(hostile, "validate")
@@ -198,11 +198,11 @@ def test_nothing_runs_nothing_is_asked_for_and_the_page_keeps_its_width(chromium
 def test_the_index_shows_them_as_text(smoke_runs, generated):
     from dmlkit.report.pages.summary import summarize
 
-    walk = Walk(generated, profile="smoke", runs=smoke_runs["lr"].path.parent, progress="silent")
+    study = Study(generated, profile="smoke", runs=smoke_runs["lr"].path.parent, progress="silent")
     chapter = Chapter(
         name="01-a", title=SCRIPT, question=NAMES[1], status="not run", reason=f"it needs {SCRIPT}"
     )
-    summary = summarize(walk, [chapter], started="2026-01-01T00:00:00+00:00", seconds=1.0)
+    summary = summarize(study, [chapter], started="2026-01-01T00:00:00+00:00", seconds=1.0)
     for row in summary["ladder"]:
         row["title"] = NAMES[1]
     summary["data"] |= {"name": DATA, "notes": [SCRIPT], "features": {SCRIPT: 4}}

@@ -4,7 +4,7 @@ from dmlkit.report import outside_references
 
 
 @pytest.mark.parametrize(
-    ("html", "found"),
+    ("html", "optimized"),
     [
         ('<script src="https://cdn.example/x.js"></script>', ["https://cdn.example/x.js"]),
         ('<link rel="stylesheet" href="//cdn.example/x.css">', ["//cdn.example/x.css"]),

@@ -57,11 +57,11 @@ def test_a_notebook_without_a_heading_is_given_its_title(render):
 
 
 def test_code_is_folded_away_but_there(render):
-    _, page = render(new_code_cell("walk = Walk(dataset)\nwalk.train('lr')  # a & b", id="train"))
+    _, page = render(new_code_cell("study = Study(dataset)\nwalk.train('lr')  # a & b", id="train"))
     details = page.find("details", class_="code")
     assert not details.has_attr("open")
-    assert details.summary.code.get_text() == "walk = Walk(dataset)"
-    assert "walk.train('lr')  # a & b" in details.find("pre").get_text()
+    assert details.summary.code.get_text() == "study = Study(dataset)"
+    assert "study.train('lr')  # a & b" in details.find("pre").get_text()
 
 
 def test_text_from_data_is_text(render):

@@ -8,7 +8,7 @@ import pytest
 
 from dmlkit.errors import DataError, UsageError
 from dmlkit.report import build_report
-from dmlkit.report.planning.dry_run import tell_plan
+from dmlkit.report.planning.dry_run import describe_plan
 
 OWN = "\nvideos: int = 3  # how many [1 to 20]\nbeside: bool = True  # also what stands beside\n"
 LOOKS = """\
@@ -43,7 +43,7 @@ def two(write_notebook, tmp_path):
     cell = next(cell for cell in content["cells"] if cell["metadata"].get("tags") == ["parameters"])
     cell["source"] = "".join(cell["source"]) + OWN
     first.write_text(json.dumps(content))
-    alter(first, trains=[{"rungs": ["lr"]}, {"side_questions": "baselines", "if": "beside"}])
+    alter(first, trains=[{"rungs": ["lr"]}, {"ablations_for": "baselines", "if": "beside"}])
     alter(write_notebook("02-second", LOOKS), after=["01-first"])
     return tmp_path
 
@@ -57,13 +57,13 @@ def test_what_would_be_executed_and_why(two, generated):
             "folder": two / "notebooks",
         }
         before = everything_below(two)
-        told, total = paragraphs(tell_plan(**(named | more)))
+        told, total = paragraphs(describe_plan(**(named | more)))
         assert everything_below(two) == before
         return told, total
 
     told, total = look()
     assert told["01-first"] == (
-        "would be executed: new parameters: videos=3, beside=true trains: lr, lr-bare"
+        "would be executed: new parameters: videos=3, beside=true trains: lr, lr-no-norm"
     )
     assert told["02-second"] == "would be executed: new"
     assert total.startswith("Notebooks: 2 would be executed. Rungs: 2 would be trained, 0 trained already.")
@@ -123,7 +123,7 @@ def test_rungs_that_are_there_are_told_apart(write_notebook, generated, smoke_ru
     alter(write_notebook("01-first"), trains=[{"chapter": "baselines"}])
     alter(write_notebook("02-second"), trains=[{"chapter": "ensemble"}, {"ensemble_of_all": True}])
     told, total = paragraphs(
-        tell_plan(data=generated, profile="smoke", out=tmp_path / "out", folder=tmp_path / "notebooks")
+        describe_plan(data=generated, profile="smoke", out=tmp_path / "out", folder=tmp_path / "notebooks")
     )
     assert told["01-first"] == "would be executed: new trains: lstm already trained: lr"
     assert told["02-second"] == (
@@ -140,7 +140,7 @@ def test_a_damaged_run_is_part_of_the_plan(write_notebook, generated, smoke_runs
     record.write_text(record.read_text()[:100])
     alter(write_notebook("01-first"), trains=[{"chapter": "baselines"}])
     told, total = paragraphs(
-        tell_plan(data=generated, profile="smoke", out=tmp_path / "out", folder=tmp_path / "notebooks")
+        describe_plan(data=generated, profile="smoke", out=tmp_path / "out", folder=tmp_path / "notebooks")
     )
     assert "trains: lstm the run of lr is damaged: " in told["01-first"]
     assert "Delete the folder" in told["01-first"]
@@ -149,7 +149,7 @@ def test_a_damaged_run_is_part_of_the_plan(write_notebook, generated, smoke_runs
 
 def test_data_that_would_be_generated_are_not(write_notebook, tmp_path):
     alter(write_notebook("01-first", needs=["frames", "two modalities"]), trains=[{"chapter": "fusion"}])
-    told = tell_plan(data=tmp_path / "generated", out=tmp_path / "out", folder=tmp_path / "notebooks")
+    told = describe_plan(data=tmp_path / "generated", out=tmp_path / "out", folder=tmp_path / "notebooks")
     assert "it would be generated" in told
     assert "trains: bi-gru-shared-space, bi-gru-projection" in told
     assert {path.name for path in tmp_path.iterdir()} == {"notebooks"}
@@ -158,7 +158,7 @@ def test_data_that_would_be_generated_are_not(write_notebook, tmp_path):
 def test_what_does_not_apply_says_why(write_notebook, generated, tmp_path):
     alter(write_notebook("01-first", needs=["frames"]), trains=[{"chapter": "bi-gru"}])
     told, total = paragraphs(
-        tell_plan(data=generated / "video", out=tmp_path / "out", folder=tmp_path / "notebooks")
+        describe_plan(data=generated / "video", out=tmp_path / "out", folder=tmp_path / "notebooks")
     )
     assert told["01-first"] == ("not applicable: it reads frames, and this data set holds one vector a video")
     assert total.startswith("Notebooks: 1 not applicable. Rungs: 0 would be trained")
@@ -175,26 +175,26 @@ def test_it_refuses_what_the_report_would_refuse(write_notebook, tmp_path):
         {"time_limit": "12"},
     ):
         with pytest.raises(UsageError):
-            tell_plan(**(asked | more))
+            describe_plan(**(asked | more))
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="a file stands there"):
-        tell_plan(**(asked | {"out": tmp_path / "file"}))
+        describe_plan(**(asked | {"out": tmp_path / "file"}))
     with pytest.raises(UsageError, match="a file stands there") as error:
-        tell_plan(**(asked | {"out": tmp_path / "file" / "below" / "out"}))
-    assert str(tmp_path / "file" / "below") in str(error.value)
+        describe_plan(**(asked | {"out": tmp_path / "file" / "baseline_of" / "out"}))
+    assert str(tmp_path / "file" / "baseline_of") in str(error.value)
     (tmp_path / "file").unlink()
     (tmp_path / "closed").mkdir(mode=0o500)
     if not os.access(tmp_path / "closed", os.W_OK):  # root may write everywhere
         with pytest.raises(UsageError, match="may not be written to"):
-            tell_plan(**(asked | {"out": tmp_path / "closed" / "out"}))
+            describe_plan(**(asked | {"out": tmp_path / "closed" / "out"}))
     (tmp_path / "closed").rmdir()
     with pytest.raises(DataError, match="nowhere"):
-        tell_plan(**asked)
+        describe_plan(**asked)
     assert {path.name for path in tmp_path.iterdir()} == {"notebooks"}
 
 
 def test_the_lines_fit_a_terminal(generated, tmp_path):
-    told = tell_plan(data=generated, profile="study", out=tmp_path / "out")
+    told = describe_plan(data=generated, profile="full", out=tmp_path / "out")
     lines = told.splitlines()
     # A path is not broken.
     assert all(len(line) <= 80 for line in lines[2:])

@@ -86,7 +86,7 @@ def test_a_notebook_that_is_not_there_is_an_error(tmp_path):
 def test_what_a_notebook_needs_is_held_against_the_data(write_notebook, needs, level, modalities, reason):
     notebook = read_notebook(write_notebook("01-first", needs=needs))
     features = dict.fromkeys(("rgb", "audio")[:modalities])
-    found = notebook.why_not(SimpleNamespace(level=level, features=features))
+    found = notebook.not_applicable_reason(SimpleNamespace(level=level, features=features))
     assert found == reason or reason in found
 
 

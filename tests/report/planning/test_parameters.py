@@ -171,8 +171,8 @@ def test_a_bracket_at_the_end_of_the_comment_is_no_help_but_says_what_is_allowed
         "mood": "one of calm, wild",
         "moods": "one of calm, wild",
     }
-    assert bounded["videos"].takes == "a whole number, 1 to 20"
-    assert bounded["cap"].takes == "a whole number, above 0, or none"
+    assert bounded["videos"].member_runs == "a whole number, 1 to 20"
+    assert bounded["cap"].member_runs == "a whole number, above 0, or none"
     assert named()["epochs"].allowed is None
 
 

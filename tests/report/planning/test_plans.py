@@ -10,7 +10,7 @@ from dmlkit.report import build_report, find_notebooks, notebooks_folder
 from dmlkit.report.planning.notebooks import read_notebook
 from dmlkit.report.planning.plans import check_parameters, gather, plan
 from dmlkit.report.planning.rungs import planned_rungs
-from dmlkit.training import Walk
+from dmlkit.training import Study
 
 OWN = "videos: int = 3  # how many [1 to 20]\nmood: str = 'calm'  # how it looks [calm, wild]\n"
 
@@ -82,46 +82,46 @@ def test_by_hand_wins_over_the_file_and_nothing_is_given_twice(tmp_path):
 
 
 def walk_on(data, tmp_path, profile="smoke"):
-    return Walk(data, profile=profile, runs=tmp_path / "runs", progress="silent")
+    return Study(data, profile=profile, runs=tmp_path / "runs", progress="silent")
 
 
-def rungs_by_notebook(walk, **given):
+def rungs_by_notebook(study, **given):
     found = find_notebooks(notebooks_folder())
-    plans = plan(found, dataset=walk.dataset, given=given, walk=walk)
+    plans = plan(found, dataset=study.dataset, given=given, study=study)
     return {each.notebook.name: each.rungs for each in plans}
 
 
 def test_the_rungs_of_the_walk_on_frames(generated, tmp_path):
     fusions = ("bi-gru-concat", "bi-gru-shared-space", "bi-gru-projection")
     variants = ("bi-gru-shared-space-glorot", "bi-gru-projection-glorot", "bi-gru-projection-closeness-0")
-    walk = walk_on(generated, tmp_path)
-    assert rungs_by_notebook(walk) == {
+    study = walk_on(generated, tmp_path)
+    assert rungs_by_notebook(study) == {
         "00-data": (),
-        "01-baselines": ("lr", "lstm", "lr-bare"),
+        "01-baselines": ("lr", "lstm", "lr-no-norm"),
         "02-bi-lstm": ("bi-lstm",),
-        "03-bi-gru": ("bi-gru-concat", "bi-gru-concat-bare"),
+        "03-bi-gru": ("bi-gru-concat", "bi-gru-concat-no-norm"),
         "04-fusion": (*fusions, *variants),
         "05-attention": ("attention", "attention-bi-lstm"),
         "06-ensemble": ("lr", "lstm", "ensemble-lr-lstm", "ensemble-of-all"),
         "07-results": (),
         "08-beyond": (),
     }
-    lean = rungs_by_notebook(walk, beside="no", riddle=False, all_rungs=False)
+    lean = rungs_by_notebook(study, beside="no", riddle=False, all_rungs=False)
     assert lean["01-baselines"] == ("lr", "lstm")
     assert lean["04-fusion"] == fusions
     assert lean["06-ensemble"] == ("lr", "lstm", "ensemble-lr-lstm")
     thorough = rungs_by_notebook(walk_on(generated, tmp_path, "study"))
-    assert {"bi-gru-exact", "bi-gru-concat-bare"} < set(thorough["03-bi-gru"])
+    assert {"bi-gru-exact", "bi-gru-concat-no-norm"} < set(thorough["03-bi-gru"])
     assert not (tmp_path / "runs").exists()
 
 
 def test_the_rungs_of_the_walk_where_a_video_is_one_vector(generated, tmp_path):
     fusions = ("hidden-concat", "hidden-shared-space", "hidden-projection")
     variants = ("hidden-shared-space-glorot", "hidden-projection-glorot", "hidden-projection-closeness-0")
-    walk = walk_on(generated / "video", tmp_path)
-    assert rungs_by_notebook(walk) == {
+    study = walk_on(generated / "video", tmp_path)
+    assert rungs_by_notebook(study) == {
         "00-data": (),
-        "01-baselines": ("lr", "mixture-of-experts", "lr-bare"),
+        "01-baselines": ("lr", "mixture-of-experts", "lr-no-norm"),
         "02-bi-lstm": (),
         "03-bi-gru": (),
         "04-fusion": (*fusions, *variants),
@@ -135,14 +135,14 @@ def test_the_rungs_of_the_walk_where_a_video_is_one_vector(generated, tmp_path):
 def test_what_is_beyond_is_trained_where_it_is_asked_for_and_its_teachers_and_bases_before(
     generated, tmp_path
 ):
-    walk = walk_on(generated, tmp_path)
+    study = walk_on(generated, tmp_path)
     alone = find_notebooks(notebooks_folder(), ["08"])
-    (rungs,) = planned_rungs(plan(alone, dataset=walk.dataset, given={"beyond": True}), walk)
+    (rungs,) = planned_rungs(plan(alone, dataset=study.dataset, given={"beyond": True}), study)
     names = list(rungs)
     assert names[:4] == ["lr", "bi-lstm", "bi-gru-concat", "attention"] and names[-1] == "ensemble-of-best"
     assert {"netvlad-gated", "sru", "chaining", "attention-distilled"} < set(names)
     assert "audioset-best" not in names
-    (rungs,) = planned_rungs(plan(alone, dataset=walk.dataset, given={"recipes": True}), walk)
+    (rungs,) = planned_rungs(plan(alone, dataset=study.dataset, given={"recipes": True}), study)
     assert "audioset-best" in rungs and "netvlad" not in rungs
     video = walk_on(generated / "video", tmp_path)
     (rungs,) = planned_rungs(plan(alone, dataset=video.dataset, given={"beyond": True}), video)
@@ -153,13 +153,13 @@ def test_what_is_beyond_is_trained_where_it_is_asked_for_and_its_teachers_and_ba
 
 
 def test_the_ensemble_of_all_has_what_is_there_by_then(generated, tmp_path):
-    walk = walk_on(generated, tmp_path)
+    study = walk_on(generated, tmp_path)
     found = find_notebooks(notebooks_folder())
-    of_all = planned_rungs(plan(found, dataset=walk.dataset, given={}), walk)[6]["ensemble-of-all"]
+    of_all = planned_rungs(plan(found, dataset=study.dataset, given={}), study)[6]["ensemble-of-all"]
     assert of_all.members == tuple(
-        name for name, rung in walk.rungs.items() if rung.chapter not in ("ensemble", "beyond")
+        name for name, rung in study.rungs.items() if rung.chapter not in ("ensemble", "beyond")
     )
-    alone = planned_rungs(plan(found[6:7], dataset=walk.dataset, given={}), walk)[0]["ensemble-of-all"]
+    alone = planned_rungs(plan(found[6:7], dataset=study.dataset, given={}), study)[0]["ensemble-of-all"]
     assert alone.members == ("lr", "lstm")
 
 
@@ -181,8 +181,8 @@ def test_what_a_notebook_says_it_trains_is_what_its_code_trains(notebook):
     # The last rung is looked up by its chapter and trained by name.
     chapters = of.get("train_chapter", []) + [name for name in of.get("chapter", []) if name == "ensemble"]
     assert chapters == [entry["chapter"] for entry in notebook.trains if "chapter" in entry]
-    assert of.get("side_questions", []) == [
-        entry["side_questions"] for entry in notebook.trains if "side_questions" in entry
+    assert of.get("ablations_for", []) == [
+        entry["ablations_for"] for entry in notebook.trains if "ablations_for" in entry
     ]
     assert ("fusion_variants" in of) == ("fusion_variants" in told)
     assert ("Ensemble" in of) == ("ensemble_of_all" in told)

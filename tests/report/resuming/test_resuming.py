@@ -35,7 +35,7 @@ assert not heavy, heavy
 
 
 @pytest.fixture
-def walk(write_notebook):
+def study(write_notebook):
     """Two notebooks: one with a parameter of its own, one that looks at a run."""
     write_notebook("01-own", "print(videos)", parameters=OWN)
     write_notebook("02-looks", LOOKS)
@@ -54,7 +54,7 @@ def status(report):
     return [chapter.status for chapter in report.chapters]
 
 
-def test_what_is_executed_again(walk, build, tmp_path, write_notebook, results, generated, leave_run):
+def test_what_is_executed_again(study, build, tmp_path, write_notebook, results, generated, leave_run):
     out = tmp_path / "out"
     first, _ = build()
     assert status(first) == ["executed", "executed"]

@@ -69,7 +69,7 @@ def check(told):
     ]
 
 
-PROJECTION = {"fusion": "projection", "encoder": "none", "pooling": "mean", "closeness": 2.0}
+PROJECTION = {"fusion": "projection", "encoder": "none", "pooling": "mean", "alignment_weight": 2.0}
 MIXTURE = {"encoder": "none", "pooling": "last", "classifier": "mixture_of_experts"}
 
 

@@ -1,0 +1,114 @@
+"""Files written whole or not at all, arrays read without pickles, and locks between processes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+# Some file systems, mostly remote ones, know no such thing.
+UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write to the path this gives; once that is done it takes the place of `path`, and after an error it is gone.
+
+    The bytes are on the disk before the name is, so that not even a loss of power leaves half a file. The ending
+    stays the file's own, for writers that go by it.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        _to_disk(temporary, os.O_RDWR)
+        os.replace(temporary, path)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            with suppress(OSError):  # the file is whole all the same
+                _to_disk(path.parent, os.O_RDONLY)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path, how: int) -> None:
+    opened = os.open(path, how)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in UNKNOWN:
+            raise
+    finally:
+        os.close(opened)
+
+
+class UnreadableError(Exception):
+    """The file is missing, damaged, or holds what only a pickle can."""
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write the arrays beside the path, then put them in its place."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote.
+
+    Raises:
+        UnreadableError: Says what is wrong with the file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    # An empty or plain file, a cut archive, a cut member: each is told by an exception of its own.
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UnreadableError(f"{path}: {error}") from error
+
+
+POLL = 0.5  # seconds between two looks at a lock that somebody else holds
+
+
+@contextmanager
+def file_lock(path: Path, *, taken: Callable[[str], None], wait: bool = False) -> Iterator[None]:
+    """Hold the lock at `path` for a while; the file stays, only the lock on it counts.
+
+    Args:
+        path: The lock file.
+        taken: Called with who holds it (`process 4711 on ants`) where it is not free; raise there to give up.
+        wait: Wait until it is free, after `taken` was called.
+    """
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        taken(holder(path))
+        if not wait:
+            raise
+        lock.acquire(poll_interval=POLL)
+    try:
+        with suppress(OSError):  # a courtesy to whoever asks next; a full disk must not cost the lock
+            _owner(path).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        _owner(path).unlink(missing_ok=True)
+        lock.release()
+
+
+def holder(path: Path) -> str:
+    """Who holds a lock, as its holder wrote it down."""
+    try:
+        return _owner(path).read_text(encoding="utf-8") or "another process"
+    except OSError:
+        return "another process"
+
+
+def _owner(path: Path) -> Path:
+    # On Windows a locked file cannot be read, so the name stands beside it.
+    return path.with_name(f"{path.name}.holder")
