@@ -1,0 +1,246 @@
+"""`dmlkit train`, `evaluate`, `predict`, `ensemble`, `compare`, `runs` and `experiments`, as they are typed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import dmlkit as library
+
+COMBINERS = ("algorithm_2", "uniform", "majority", "rank_mean", "found", "stacking")
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def dmlkit(command):
+    """A function that runs the command line."""
+    return lambda *arguments: Ended(*command(*arguments))
+
+
+@pytest.fixture
+def folders(trained) -> dict[str, Path]:
+    """Name → folder of the trained runs."""
+    return {name: run.path for name, run in trained.items()}
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def gap_in(text: str) -> float:
+    return float(re.search(r"GAP@20\s+(\d\.\d+)", text)[1])
+
+
+def one_paragraph(ended, code: int, *parts: str) -> None:
+    """An error for a reader: an exit code, one line that names what is wrong, nothing on standard output."""
+    assert (ended.code, ended.out, len(ended.err.splitlines())) == (code, "", 1), ended
+    for part in parts:
+        assert part in ended.err, ended.err
+
+
+def test_a_training_leaves_a_run_that_is_not_trained_twice(dmlkit, folders, generated):
+    folder = folders["attention"]
+    files = {path.name for path in folder.iterdir()}
+    assert files == {"run.json", "history.csv", "model.keras", "predictions.npz", "tuning.npz"}
+    run = library.load_run(folder)
+    assert len(run.history) == 2 and run.predictions.scores.shape == (100, 24)
+    before = (folder / "run.json").stat().st_mtime_ns
+    again = ("train", "attention", "--data", generated, "--out", folder)
+    ended = dmlkit(*again, "--profile", "smoke")
+    assert ended.code == 0 and f"The run is in {folder}" in ended.out
+    assert (folder / "run.json").stat().st_mtime_ns == before
+    one_paragraph(dmlkit(*again, "--profile", "smoke", "--seed", "1"), 2, str(folder), "another run")
+
+
+def test_experiments_are_listed_once_each(dmlkit):
+    ended = dmlkit("experiments")
+    listed = [line.split()[0] for line in ended.out.splitlines() if line.startswith("  ")]
+    assert ended.code == 0 and len(listed) == len(set(listed)) and set(listed) == set(library.EXPERIMENTS)
+
+
+def test_fields_of_a_profile_can_be_set_and_nonsense_is_named(dmlkit, generated, tmp_path):
+    sets = [
+        "--set",
+        "max_frames=4",
+        "--set",
+        "epochs=1",
+        "--set",
+        "decay_examples=0.5,4000",
+        "--set",
+        "ema=0.5",
+    ]
+    out = ("--data", generated / "video", "--profile", "smoke", "--out", tmp_path / "run")
+    assert dmlkit("train", "lr", *out, *sets).code == 0
+    profile = record(tmp_path / "run")["profile"]
+    assert (profile["max_frames"], profile["epochs"], profile["ema"]) == (4, 1, 0.5)
+    assert profile["decay_examples"] == [0.5, 4000] and profile["units"] == 8
+    for name, value, *parts in (
+        ("lr", "mixpu=0.4", "mixpu", "Did you mean 'mixup'"),
+        ("lr", "mixup", "FIELD=VALUE", "'mixup'"),
+        ("lr", "epochs=1.5", "epochs", "1.5"),
+        ("lr", "dropout=1.5", "dropout", "1.5"),
+        ("lr", "schedule=cosin", "schedule", "Did you mean 'cosine'"),
+        ("lr", "cycles=2", "cyclic", "cycles=2"),
+        ("attention-mixup", "mixup=1", "mixup=0.4"),
+        ("yt8m-ensemble", "mixup=0.4", "yt8m-kernel", "ridge"),
+    ):
+        ended = dmlkit("train", name, "--data", "nowhere", "--set", value)
+        one_paragraph(ended, 2, *parts)
+
+
+def test_names_that_are_unknown_are_usage_and_missing_data_are_data(dmlkit, folders, generated, tmp_path):
+    one_paragraph(
+        dmlkit("train", "atention", "--data", generated), 2, "'atention'", "Did you mean 'attention'"
+    )
+    ended = dmlkit("train", "lr", "--data", generated, "--profile", "dmo")
+    one_paragraph(ended, 2, "'dmo'", "Did you mean 'demo'")
+    one_paragraph(dmlkit("train", "lr", "--data", tmp_path / "nowhere"), 3, "nowhere")
+    one_paragraph(dmlkit("evaluate", tmp_path / "nowhere", "--data", generated), 3, "nowhere")
+    ended = dmlkit("evaluate", folders["lr"], "--data", generated, "--on-fault", "skip")
+    one_paragraph(ended, 2, "skip")
+    one_paragraph(dmlkit("evaluate", folders["lr"], "--data", generated / "video"), 2, "level")
+    assert dmlkit("train", "lr").code == 2 and dmlkit("nosuch").code == 2
+
+
+def test_runs_are_measured_alone_and_together(dmlkit, folders, generated):
+    alone = {
+        name: gap_in(dmlkit("evaluate", path, "--data", generated).out) for name, path in folders.items()
+    }
+    for name, path in folders.items():
+        assert alone[name] == pytest.approx(record(path)["measures"]["gap"], abs=1e-3)
+    together = dmlkit("evaluate", *folders.values(), "--data", generated)
+    assert together.code == 0 and "100 videos of 'validate'" in together.out and "mAP" in together.out
+    weights = library.gap_weights([library.load_run(path).tuning_gap for path in folders.values()])
+    runs = [library.load_run(path).predictions for path in folders.values()]
+    scores = library.weighted_average([run.scores for run in runs], weights)
+    expected = library.global_average_precision(scores, runs[0].labels)
+    assert gap_in(together.out) == pytest.approx(expected, abs=1e-3)
+    few = dmlkit("evaluate", folders["lr"], "--data", generated, "--split", "train", "--max-videos", "30")
+    assert "30 videos of 'train'" in few.out
+
+
+def test_an_ensemble_is_a_run_in_each_of_the_ways(dmlkit, folders, generated, tmp_path):
+    for by in COMBINERS:
+        ended = dmlkit(
+            "ensemble", *folders.values(), "--by", by, "--out", tmp_path / by, "--name", f"by-{by}"
+        )
+        assert ended.code == 0 and f"The ensemble is in {tmp_path / by}" in ended.out, ended.err
+        written = record(tmp_path / by)
+        assert [member["name"] for member in written["members"]] == ["lr", "attention"]
+        measured = dmlkit("evaluate", tmp_path / by, "--data", generated)
+        assert gap_in(measured.out) == pytest.approx(written["measures"]["gap"], abs=2e-3)
+        assert dmlkit("evaluate", *folders.values(), "--by", by, "--data", generated).out == measured.out
+    weights = [member["weight"] for member in record(tmp_path / "algorithm_2")["members"]]
+    gaps = np.array([library.load_run(path).tuning_gap for path in folders.values()])
+    assert weights == pytest.approx(list(gaps / gaps.sum()))
+    best = max(gaps)
+    assert record(tmp_path / COMBINERS[4])["tuning"]["gap"] >= best
+    one_paragraph(dmlkit("ensemble", folders["lr"], "--out", tmp_path / "x"), 2, "two runs")
+    ended = dmlkit("ensemble", *folders.values(), "--by", "staking", "--out", tmp_path / "x")
+    one_paragraph(ended, 2, "Did you mean 'stacking'")
+    ended = dmlkit("ensemble", *folders.values(), "--by", "uniform", "--out", tmp_path / "stacking")
+    one_paragraph(ended, 2, "another run")
+
+
+def test_a_named_ensemble_trains_what_is_missing_and_is_whole_by_itself(dmlkit, generated, tmp_path):
+    command = ("train", "ensemble-lr-lstm", "--data", generated, "--profile", "smoke", "--set", "epochs=1")
+    ended = dmlkit(*command, "--out", tmp_path / "both")
+    assert ended.code == 0, ended.err
+    assert re.search(r"0\.\d{4}  lr\n0\.\d{4}  lstm\n", ended.out)
+    members = sorted(
+        path.parent.name.rsplit("-", 1)[0] for path in (tmp_path / "both/members").glob("*/run.json")
+    )
+    assert members == ["lr", "lstm"]
+    again = dmlkit(*command, "--out", tmp_path / "both")
+    assert again.out.splitlines()[-1] == ended.out.splitlines()[-1]
+    moved = shutil.move(tmp_path / "both", tmp_path / "moved")
+    measured = dmlkit("evaluate", moved, "--data", generated)
+    assert gap_in(measured.out) == pytest.approx(record(Path(moved))["measures"]["gap"], abs=2e-3)
+    ended = dmlkit("train", "ensemble-lr-lstm", "--data", generated / "video", "--out", tmp_path / "x")
+    one_paragraph(ended, 2, "one vector a video")
+
+
+def test_predictions_are_a_submission_that_measures_as_its_run(dmlkit, folders, generated, tmp_path):
+    file = tmp_path / "s.csv"
+    ended = dmlkit("predict", *folders.values(), "--data", generated, "--split", "validate", "--out", file)
+    assert ended == (0, f"100 videos of 'validate' are in {file}.\n", "")
+    lines = file.read_text().splitlines()
+    assert lines[0] == "VideoId,LabelConfidencePairs" and len(lines) == 101
+    assert {len(line.split(",")[1].split()) for line in lines[1:]} == {40}
+    assert dmlkit("submission", "check", file, "--data", generated, "--split", "validate").code == 0
+    of_file = dmlkit("evaluate", "--submission", file, "--data", generated).out
+    of_runs = dmlkit("evaluate", *folders.values(), "--data", generated).out
+    assert of_runs.startswith(of_file.rstrip("\n"))
+    people = dmlkit("predict", folders["lr"], "--data", generated, "--names", "--top-k", "3", "--out", "-")
+    assert people.code == 0 and "20 videos of 'test' written" in people.err
+    assert len(people.out.splitlines()) == 80
+    ended = dmlkit("predict", folders["lr"], "--data", generated, "--out", tmp_path)
+    one_paragraph(ended, 2, str(tmp_path))
+    ended = dmlkit("evaluate", folders["lr"], "--submission", file, "--data", generated)
+    one_paragraph(ended, 2, "--submission")
+
+
+def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated, leave_run, tmp_path):
+    a, b = folders["attention"], folders["lr"]
+    ended = dmlkit("compare", a, b, "--data", generated, "--resamples", "200")
+    difference = record(a)["measures"]["gap"] - record(b)["measures"]["gap"]
+    assert (
+        ended.code == 0 and f"{difference:+.4f}" in ended.out and "100 videos" in ended.out.replace(",", "")
+    )
+    told = json.loads(dmlkit("compare", a, b, "--resamples", "200", "--json").out)
+    assert told["difference"] == pytest.approx(difference, abs=1e-9)
+    assert told["interval"][0] < told["difference"] < told["interval"][1]
+    turned = json.loads(dmlkit("compare", b, a, "--resamples", "200", "--json").out)
+    assert turned["interval"] == pytest.approx([-end for end in reversed(told["interval"])])
+    assert library.compare(a, b, resamples=200).difference == told["difference"]
+    other = leave_run(tmp_path / "other", data="other")
+    one_paragraph(dmlkit("compare", a, other.path), 2, "different data", "other")
+    one_paragraph(dmlkit("compare", a), 2, "two sides")
+
+
+def test_a_name_stands_for_all_seeds_of_an_experiment(dmlkit, leave_run, tmp_path):
+    for seed in range(3):
+        leave_run(tmp_path / f"attention-{seed}", "attention", seed=seed, quality=0.6)
+    leave_run(tmp_path / "lr-0", "lr", quality=0.3)
+    where = ("--runs", tmp_path, "--resamples", "20")
+    told = json.loads(dmlkit("compare", "attention", "lr", *where, "--json").out)
+    assert [run["seed"] for run in told["a"]["runs"]] == [0, 1, 2] and told["excludes_zero"]
+    assert told["a"]["gap_mean"] == pytest.approx(np.mean([run["gap"] for run in told["a"]["runs"]]))
+    paths = [tmp_path / f"attention-{seed}" for seed in range(3)]
+    assert json.loads(dmlkit("compare", *paths, tmp_path / "lr-0", *where, "--json").out) == told
+    one_paragraph(dmlkit("compare", "atention", "lr", *where), 2, "Did you mean 'attention'")
+    one_paragraph(dmlkit("compare", "lstm", "lr", *where), 2, "lstm", str(tmp_path), "--runs")
+    leave_run(tmp_path / "attention-9", "attention", seed=9, profile="demo")
+    one_paragraph(dmlkit("compare", "attention", "lr", *where), 2, "several profiles", "--profile")
+    ended = dmlkit("compare", "attention", "lr", *where, "--profile", "smoke", "--json")
+    assert json.loads(ended.out)["difference"] == told["difference"]
+
+
+def test_runs_are_listed_best_first_and_damaged_ones_are_named(dmlkit, leave_run, tmp_path):
+    leave_run(tmp_path / "deep" / "good", "good", quality=0.6)
+    leave_run(tmp_path / "bad", "bad", quality=0.2, profile="demo")
+    leave_run(tmp_path / "else", "lstm", data="other data")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text('{"kind": "trai')
+    ended = dmlkit("runs", tmp_path)
+    assert ended.code == 0 and len(ended.out.split("\n\n")) == 2 and "other data" in ended.out
+    assert ended.out.index("good") < ended.out.index("bad") and "broken/run.json" in ended.err
+    rows = json.loads(dmlkit("runs", tmp_path, "--json", "--profile", "smoke").out)
+    assert {row["name"] for row in rows} == {"good", "lstm"}
+    assert rows[0]["gap"] >= rows[1]["gap"] and rows[0]["gap_low"] <= rows[0]["gap"] <= rows[0]["gap_high"]
+    one_paragraph(dmlkit("runs", tmp_path / "nowhere"), 2, "nowhere")
+    assert "Did you mean 'good'" in dmlkit("runs", tmp_path, "--experiment", "goood").err
+    with pytest.warns(UserWarning, match="broken/run"):
+        table = library.load_runs(tmp_path)
+    assert table["gap"].is_monotonic_decreasing and len(table) == 3
