@@ -1,0 +1,269 @@
+"""`dmlkit report`: strict parameters, plans, resuming, honest failures, offline pages, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+PARAMETERS = """\
+data: str | None = None  # folder of the data set
+profile: str = "demo"  # sizes and budget
+runs: str | None = None  # folder of the runs
+seed: int = 0  # of weights and order
+videos: int = 3  # how many are shown
+"""
+HOSTILE = "<script>alert(1)</script><img src='https://elsewhere.invalid/x.png' onerror='alert(2)'>"
+LOOKS_AT_A_RUN = """\
+from pathlib import Path
+import dmlkit
+try:
+    print(dmlkit.load_run(Path(runs) / "lr-12345678").gap)
+except dmlkit.DataError:
+    print("there is none")
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a notebook NAME of code cells into `tmp_path/notebooks`."""
+
+    def write(name, *sources, parameters=PARAMETERS, **about):
+        cells = [new_markdown_cell(f"# Title of {name}\n\nDoes it work?", id="question")]
+        cells.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}, id="parameters"))
+        cells += [new_code_cell(source, id=f"cell-{place}") for place, source in enumerate(sources)]
+        metadata = {"dmlkit": {"needs": [], "after": [], "trains": []} | about}
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def build(tmp_path, generated):
+    """Make a report of those notebooks: name → status, and the report."""
+    from dmlkit.report import build_report
+
+    def build(**more):
+        named = {"data": generated, "profile": "smoke", "out": tmp_path / "out", "echo": lambda line: None}
+        report = build_report(**named | {"folder": tmp_path / "notebooks"} | more)
+        return {chapter.name: chapter.status for chapter in report.chapters}, report
+
+    return build
+
+
+def page(path):
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def test_a_wrong_call_ends_with_2_before_anything_starts(dmlkit, tmp_path):
+    out = tmp_path / "out"
+    file = tmp_path / "parameters.yaml"
+    file.write_text("videos: 1000\n")
+    for arguments, message in (
+        (["--profile", "smok"], "Did you mean 'smoke'"),
+        (["--notebook", "attentoin"], "Did you mean '05-attention'"),
+        (["-p", "vidoes", "3"], "Did you mean 'videos'"),
+        (["-p", "videos", "many"], "'videos'"),
+        (["-p", "videos", "21"], "20"),
+        (["--params", file], "parameters.yaml"),
+        (["-p", "seed", "1"], "--seed"),
+        (["-p", "videos", "3", "-p", "videos", "4"], "twice"),
+        (["--seed", "-1"], "--seed"),
+        (["--jobs", "0"], "at least 1"),
+        (["--time-limit", "5"], "90s"),
+        (["--no-such-option"], "--no-such-option"),
+    ):
+        ended = dmlkit("report", "--out", out, *arguments)
+        assert (ended.code, message in ended.err) == (2, True), (arguments, ended)
+        assert "Traceback" not in ended.err and not out.exists()
+    assert dmlkit("report", "--out", out, "--data", tmp_path / "nowhere").code == 3
+    assert not out.exists()
+
+
+def test_parameters_are_listed_with_type_default_range_and_help(dmlkit):
+    ended = dmlkit("report", "--help-parameters")
+    assert ended.code == 0
+    parts = {part.split(":")[0]: part for part in ended.out.split("\n\n")}
+    for word in ("1", "20", "default 3", "05-attention"):
+        assert word in parts["videos"]
+    assert "smoke" in parts["profile"] and "--profile" in parts["profile"]
+    assert "default none" in parts["tensorboard"]
+    assert "videos:" not in dmlkit("report", "--help-parameters", "--notebook", "01").out
+
+
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(dmlkit, generated, tmp_path):
+    options = ["report", "--data", generated, "--profile", "smoke", "--out", tmp_path / "out", "--dry-run"]
+    ended = dmlkit(*options, "-p", "videos", "5")
+    assert ended.code == 0
+    for words in ("01-baselines", "would be executed", "lr", "videos=5", "bi-gru-concat", "attention"):
+        assert words in ended.out
+    assert "not applicable" in dmlkit(*options, "--data", generated / "video").out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_is_executed_notebooks_pages_and_results(write, build, tmp_path, generated):
+    from dmlkit.report import outside_references
+
+    write("01-first", "print(profile, seed, videos)", f"print({HOSTILE!r})")
+    shows = f"from IPython.display import HTML, Markdown\ndisplay(HTML({HOSTILE!r}), Markdown({HOSTILE!r}))"
+    write("02-second", shows, after=["01-first"])
+    status, report = build(seed=4, parameters={"videos": "7"})
+    assert status == {"01-first": "executed", "02-second": "executed"} and report.exit_code == 0
+    executed = nbformat.read(tmp_path / "out" / "notebooks" / "01-first.ipynb", as_version=4)
+    assert executed.cells[-2].outputs[0].text == "smoke 4 7\n"
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["status"] for row in results["ladder"]] == ["not trained"] * 9
+    assert (results["profile"]["name"], results["seed"], results["generated"]) == ("smoke", 4, True)
+    assert {"versions", "hardware", "chapters", "data"} < set(results)
+    assert "generated" in page(report.index).get_text()
+    for path in (tmp_path / "out").glob("*.html"):
+        html = path.read_text(encoding="utf-8")
+        policy = page(path).find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+        assert "default-src 'none'" in policy and outside_references(html) == []
+        assert not page(path).find("script") and not page(path).find(onerror=True)
+        assert len(page(path).find_all("h1")) == 1
+    assert HOSTILE in page(tmp_path / "out" / "01-first.html").get_text()
+
+
+def test_only_what_changed_is_executed_again(write, build, tmp_path, leave_run):
+    write("01-first", "print(videos)")
+    write("02-looks", LOOKS_AT_A_RUN)
+    done = {"01-first": "executed", "02-looks": "executed"}
+    same = dict.fromkeys(done, "unchanged")
+    assert build()[0] == done and build()[0] == same
+    (tmp_path / "out" / "01-first.html").unlink()
+    assert build()[0] == same and (tmp_path / "out" / "01-first.html").exists()
+    assert build(force=True, notebooks=["01"])[0] == done | {"02-looks": "unchanged"}
+    write("01-first", "print(videos + 1)")
+    assert build()[0] == done | {"02-looks": "unchanged"}
+    leave_run(tmp_path / "out" / "runs" / "lr-12345678")
+    assert build(notebooks=["02"])[0] == {"01-first": "unchanged", "02-looks": "executed"}
+    assert build()[0] == same
+
+
+def test_a_failed_notebook_is_kept_and_marked_and_the_others_run(write, build, tmp_path):
+    write("01-fails", "print('got this far')", "int('ten')", "print('never')")
+    write("02-data", "import dmlkit", "raise dmlkit.DataError('record 3 is cut off')")
+    write("03-dies", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    write("04-works", "print('on')")
+    status, report = build(jobs=2)
+    assert status == dict.fromkeys(["01-fails", "02-data", "03-dies"], "failed") | {"04-works": "executed"}
+    assert report.exit_code == 5
+    assert build(notebooks=["02"])[1].exit_code == 3
+    assert build(notebooks=["01"])[1].exit_code == 4
+    failed = page(tmp_path / "out" / "01-fails.html").get_text()
+    assert "got this far" in failed and "This notebook stopped" in failed and "`cell-1`" not in failed
+    assert "SIGKILL" in page(tmp_path / "out" / "03-dies.html").get_text()
+    assert "invalid literal" in page(report.index).get_text()
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {chapter["name"]: chapter["status"] for chapter in results["chapters"]}["01-fails"] == "failed"
+
+
+def test_a_time_limit_ends_a_notebook(write, build):
+    write("01-slow", "import time; time.sleep(60)")
+    status, report = build(time_limit="5s")
+    assert (status, report.exit_code) == ({"01-slow": "failed"}, 6)
+    assert "time limit of 5 s" in page(report.index).get_text()
+
+
+def test_what_the_data_cannot_serve_is_not_applicable(write, build, generated):
+    write("01-any", "print(1)")
+    write("02-frames", "1 / 0", needs=["frames"])
+    status, report = build(data=generated / "video")
+    assert status == {"01-any": "executed", "02-frames": "not applicable"} and report.exit_code == 0
+    assert "Not applicable here" in page(report.index).get_text()
+
+
+COMMAND = """\
+import sys
+from dmlkit.errors import DmlkitError
+from dmlkit.report import build_report
+try:
+    made = build_report(data=sys.argv[1], profile="smoke", out=sys.argv[2], folder=sys.argv[3])
+except DmlkitError as error:
+    sys.exit(f"{error}") if error.exit_code == 1 else (print(error), sys.exit(error.exit_code))
+sys.exit(made.exit_code)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_one_report_at_a_time_interrupted_by_signals_and_resumed(write, tmp_path, generated):
+    def start():
+        arguments = [str(generated), str(tmp_path / "out"), str(tmp_path / "notebooks")]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], start_new_session=True, **pipes)
+
+    begun, go_on = tmp_path / "begun", tmp_path / "go-on"
+    waits = f"import time, pathlib\npathlib.Path({str(begun)!r}).touch()\n"
+    write("01-waits", waits + f"while not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)")
+    write("02-next", "print(2)", after=["01-waits"])
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        begun.unlink(missing_ok=True)
+        first = start()
+        while not begun.exists():
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.05)
+        if number == signal.SIGINT:
+            second = start()
+            said, _ = second.communicate()
+            assert second.returncode == 2 and f"process {first.pid}" in said
+        first.send_signal(number)
+        said, _ = first.communicate()
+        assert first.returncode == code and "Traceback" not in said, said
+        chapters = json.loads((tmp_path / "out" / "results.json").read_text())["chapters"]
+        assert [chapter["status"] for chapter in chapters] == ["interrupted", "not run"]
+    go_on.touch()
+    last = start()
+    assert "2 executed" in last.communicate()[0] and last.returncode == 0
+
+
+LIGHT = "import dmlkit.report, sys; from dmlkit.cli import main; sys.argv = ['dmlkit', *sys.argv[1:]]\n"
+
+
+def test_nothing_heavy_is_loaded_where_nothing_is_to_do(write, build, tmp_path, generated):
+    heavy = "print('HEAVY', {'tensorflow', 'keras', 'nbconvert', 'pandas'} & set(sys.modules))"
+    write("01-first", "print(videos)")
+    build()
+    again = COMMAND.replace("sys.exit(made.exit_code)", heavy)
+    for code, arguments in (
+        (again, [generated, tmp_path / "out", tmp_path / "notebooks"]),
+        (f"{LIGHT}try:\n    main()\nfinally:\n    {heavy}", ["--help"]),
+        (f"{LIGHT}try:\n    main()\nfinally:\n    {heavy}", ["report", "--help-parameters"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
+        )
+        assert done.stdout.endswith("HEAVY set()\n"), done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_whole_walk_twice_gives_the_same_results(dmlkit, generated, tmp_path):
+    """Two fresh `dmlkit report --deterministic`: equal results and notebooks but for times; then nothing to do."""
+    try:
+        from dmlkit.report import strip_timestamps
+    except ImportError:
+        from dmlkit.report import without_times as strip_timestamps
+
+    times = {"started", "executed", "seconds", "training_seconds", "seconds_an_epoch", "videos_per_second"}
+    results, notebooks = [], []
+    for name in ("one", "two"):
+        options = ["--data", generated, "--profile", "smoke", "--deterministic", "--out", tmp_path / name]
+        assert dmlkit("report", *options).code == 0
+        hook = {"object_hook": lambda each: {key: value for key, value in each.items() if key not in times}}
+        results.append(json.loads((tmp_path / name / "results.json").read_text(), **hook))
+        paths = sorted((tmp_path / name / "notebooks").glob("*.ipynb"))
+        notebooks.append({path.name: strip_timestamps(nbformat.read(path, as_version=4)) for path in paths})
+        assert "9 unchanged" in dmlkit("report", *options).out
+    assert results[0] == results[1] and len(notebooks[0]) == 9
+    assert notebooks[0] == notebooks[1]
+    assert {row["status"] for row in results[0]["ladder"]} == {"trained", "not trained"}
