@@ -64,7 +64,7 @@ def page(path):
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
-def test_a_wrong_call_ends_with_2_before_anything_starts(dmlkit, tmp_path):
+def test_a_wrong_call_ends_with_2_before_anything_starts(command, tmp_path):
     out = tmp_path / "out"
     file = tmp_path / "parameters.yaml"
     file.write_text("videos: 1000\n")
@@ -82,31 +82,31 @@ def test_a_wrong_call_ends_with_2_before_anything_starts(dmlkit, tmp_path):
         (["--time-limit", "5"], "90s"),
         (["--no-such-option"], "--no-such-option"),
     ):
-        ended = dmlkit("report", "--out", out, *arguments)
-        assert (ended.code, message in ended.err) == (2, True), (arguments, ended)
-        assert "Traceback" not in ended.err and not out.exists()
-    assert dmlkit("report", "--out", out, "--data", tmp_path / "nowhere").code == 3
+        code, _, said = command("report", "--out", out, *arguments)
+        assert (code, message in said) == (2, True), (arguments, said)
+        assert "Traceback" not in said and not out.exists()
+    assert command("report", "--out", out, "--data", tmp_path / "nowhere")[0] == 3
     assert not out.exists()
 
 
-def test_parameters_are_listed_with_type_default_range_and_help(dmlkit):
-    ended = dmlkit("report", "--help-parameters")
-    assert ended.code == 0
-    parts = {part.split(":")[0]: part for part in ended.out.split("\n\n")}
+def test_parameters_are_listed_with_type_default_range_and_help(command):
+    code, out, _ = command("report", "--help-parameters")
+    assert code == 0
+    parts = {part.split(":")[0]: part for part in out.split("\n\n")}
     for word in ("1", "20", "default 3", "05-attention"):
         assert word in parts["videos"]
     assert "smoke" in parts["profile"] and "--profile" in parts["profile"]
     assert "default none" in parts["tensorboard"]
-    assert "videos:" not in dmlkit("report", "--help-parameters", "--notebook", "01").out
+    assert "videos:" not in command("report", "--help-parameters", "--notebook", "01")[1]
 
 
-def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(dmlkit, generated, tmp_path):
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(command, generated, tmp_path):
     options = ["report", "--data", generated, "--profile", "smoke", "--out", tmp_path / "out", "--dry-run"]
-    ended = dmlkit(*options, "-p", "videos", "5")
-    assert ended.code == 0
+    code, out, _ = command(*options, "-p", "videos", "5")
+    assert code == 0
     for words in ("01-baselines", "would be executed", "lr", "videos=5", "bi-gru-concat", "attention"):
-        assert words in ended.out
-    assert "not applicable" in dmlkit(*options, "--data", generated / "video").out
+        assert words in out
+    assert "not applicable" in command(*options, "--data", generated / "video")[1]
     assert not (tmp_path / "out").exists()
 
 
@@ -247,7 +247,7 @@ def test_nothing_heavy_is_loaded_where_nothing_is_to_do(write, build, tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_whole_walk_twice_gives_the_same_results(dmlkit, generated, tmp_path):
+def test_the_whole_walk_twice_gives_the_same_results(command, generated, tmp_path):
     """Two fresh `dmlkit report --deterministic`: equal results and notebooks but for times; then nothing to do."""
     try:
         from dmlkit.report import strip_timestamps
@@ -258,12 +258,12 @@ def test_the_whole_walk_twice_gives_the_same_results(dmlkit, generated, tmp_path
     results, notebooks = [], []
     for name in ("one", "two"):
         options = ["--data", generated, "--profile", "smoke", "--deterministic", "--out", tmp_path / name]
-        assert dmlkit("report", *options).code == 0
+        assert command("report", *options)[0] == 0
         hook = {"object_hook": lambda each: {key: value for key, value in each.items() if key not in times}}
         results.append(json.loads((tmp_path / name / "results.json").read_text(), **hook))
         paths = sorted((tmp_path / name / "notebooks").glob("*.ipynb"))
         notebooks.append({path.name: strip_timestamps(nbformat.read(path, as_version=4)) for path in paths})
-        assert "9 unchanged" in dmlkit("report", *options).out
+        assert "9 unchanged" in command("report", *options)[1]
     assert results[0] == results[1] and len(notebooks[0]) == 9
     assert notebooks[0] == notebooks[1]
     assert {row["status"] for row in results[0]["ladder"]} == {"trained", "not trained"}
