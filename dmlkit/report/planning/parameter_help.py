@@ -65,7 +65,7 @@ def _plain(parameter: Parameter) -> Parameter:
 
 
 def _told(parameter: Parameter, places: Iterable[str]) -> str:
-    head = f"{parameter.name}: {parameter.member_runs}; default {tell_value(parameter.default)}"
+    head = f"{parameter.name}: {parameter.takes}; default {tell_value(parameter.default)}"
     lines = _wrapped(head, "    ", first="")
     lines += _wrapped(parameter.help, "    ") if parameter.help else []
     return "\n".join(lines + _wrapped(f"[{', '.join(places)}]", "    "))

@@ -95,7 +95,7 @@ class Parameter:
 
     def _wrong(self, received: str, hint: str = "") -> UsageError:
         return UsageError(
-            f"The parameter {self.name!r} takes {self.member_runs} ({self.type}). Received: {received}.{hint}"
+            f"The parameter {self.name!r} takes {self.takes} ({self.type}). Received: {received}.{hint}"
         )
 
     def _parts(self) -> tuple[str | None, str, bool]:
@@ -155,7 +155,7 @@ def _parameter(line: ast.stmt, comment: str, *, where: str) -> Parameter:
         )
     if isinstance(parameter.default, str) and not (sequence is None and item == "str"):
         raise UsageError(
-            f"The default of {parameter.name!r} in {where} is not {parameter.member_runs} ({parameter.type})."
+            f"The default of {parameter.name!r} in {where} is not {parameter.takes} ({parameter.type})."
         )
     try:
         help, bracket = split_comment(comment)
