@@ -54,7 +54,7 @@ class Range:
 
 
 # What a bracket says of a bound → the field of `Range`; lower bounds first.
-BOUNDS = {"at least": "least", "above": "above", "at most": "most", "baseline_of": "baseline_of"}
+BOUNDS = {"at least": "least", "above": "above", "at most": "most", "below": "below"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _range(parts: list[str], number: Callable[[str], float]) -> Range:
                 raise ValueError("a bound is given twice")
             bounds[name] = _bound(text, number)
     lower = [bounds[name] for name in ("least", "above") if name in bounds]
-    upper = [bounds[name] for name in ("most", "baseline_of") if name in bounds]
+    upper = [bounds[name] for name in ("most", "below") if name in bounds]
     if len(lower) > 1 or len(upper) > 1:
         raise ValueError("a bound is given twice")
     if lower and upper and not lower[0] < upper[0]:
