@@ -1,34 +1,38 @@
 # dmlkit: `make report` and `make test` do everything on a machine with Python 3.11 to 3.13 and make.
 #
 #   make report     execute the notebooks and render the report   (ARGS="--data DIR --profile demo ...")
-#   make test       all tests but the slow ones                   (ARGS="-k fusion")
-#   make test-slow  the slow ones: whole walks, killed reports, full disks
+#   make test       the tests of a pull request, under 5 minutes  (ARGS="-k fusion")
+#   make test-slow  one of each that takes minutes: a whole walk, a killed report, two workers, a full disk, a browser
+#   make test-nightly  the rest of what takes minutes
 #   make lab        JupyterLab on the notebooks
 #   make bench      measurements, as ratios within one process
 #   make venv       only the virtual environment with the locked dependencies
 #   make example    the README's picture and page, out of the demo report
 #   make lint       ruff: format and rules, notebooks too
-#   make lock       pin the dependencies of pyproject.toml anew
+#   make lock       pin the dependencies of pyproject.toml again
 
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Whole files of tests side by side: what a file's tests share is made once.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+# Whole files of tests in parallel: what the tests of a file share is made once.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 UV_VERSION := 0.13.8
 
-.PHONY: report test test-slow lab bench example venv lint format lock clean
+.PHONY: report test test-slow test-nightly lab bench example venv lint format lock clean
 .DEFAULT_GOAL := report
 
 report: venv
 	$(BIN)/dmlkit report $(ARGS)
 
 test: venv
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-slow: venv
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow --timeout 900 $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m slow --timeout 900 $(ARGS)
+
+test-nightly: venv
+	$(BIN)/python -m pytest $(PARALLEL) -m nightly --timeout 1800 $(ARGS)
 
 lab: venv
 	$(BIN)/jupyter lab --notebook-dir=. $(ARGS)
@@ -47,7 +51,7 @@ format: venv
 
 venv: $(INSTALLED)
 
-# The first interpreter that really runs and is of a version we serve; a shim that only answers
+# The first interpreter that really runs and is of a supported version; a shim that only answers
 # "not found" is passed over.
 $(INSTALLED): requirements.txt pyproject.toml
 	@set -e; python=""; \
