@@ -14,7 +14,7 @@ do better, with the recipes that reach the best scores here, `TRICKS` what a tra
     groups    what is beyond, idea by idea, and what each rung stands against
 """
 
-from dmlkit.experiments.beside import ABLATIONS
+from dmlkit.experiments.beside import ABLATIONS, ablations_for, fusion_variants
 from dmlkit.experiments.beyond import BEYOND
 from dmlkit.experiments.finding import EXPERIMENTS, TRICK_ABLATIONS, find, ladder_for, not_applicable_reason
 from dmlkit.experiments.groups import BASELINES, GROUPS, baseline_of, baselines_for, beyond_for
@@ -62,11 +62,13 @@ __all__ = [
     "Experiment",
     "Missing",
     "Trick",
+    "ablations_for",
     "baseline_of",
     "baselines_for",
     "beyond_for",
     "by_name",
     "find",
+    "fusion_variants",
     "ladder_for",
     "not_applicable_reason",
     "trick_ablations",

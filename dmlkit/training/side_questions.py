@@ -3,79 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import keras
 import numpy as np
 import pandas as pd
 
-from dmlkit.experiments import ABLATIONS, Experiment
-from dmlkit.profiles import Profile
+from dmlkit.experiments import ablations_for, fusion_variants  # noqa: F401
 from dmlkit.runs import Run
-
-# Chapter → what even the demo trains beside its rungs.
-ALWAYS: dict[str, tuple[str, ...]] = {
-    "baselines": ("lr-no-norm",),
-    "bi-gru": ("bi-gru-concat-no-norm",),
-    "attention": ("attention-bi-lstm",),
-}
-THOROUGH = ("full", "paper")
-
-CLOSENESS = (0.0,)
-CLOSENESS_THOROUGH = (0.0, 0.01, 0.1, 10.0, 100.0)
-
-
-def ablations_for(chapter: str, profile: Profile) -> list[Experiment]:
-    """The experiments beside the ladder that belong to a chapter: bare forms, exact cells, other readings.
-
-    Args:
-        chapter: As in `Experiment.chapter`.
-        profile: Under `full` and `paper` all of them, else the few of `ALWAYS`.
-    """
-    if profile.name in THOROUGH:
-        return [rung for rung in ABLATIONS.values() if rung.chapter == chapter]
-    return [ABLATIONS[name] for name in ALWAYS.get(chapter, ())]
-
-
-def fusion_variants(rungs: Mapping[str, Experiment], profile: Profile) -> dict[str, Experiment]:
-    """The fusions of a ladder with another start or another alignment_weight: the paper's riddle, taken apart.
-
-    Both mapped fusions from a Glorot start, and the projection with no alignment_weight at all; under `full` and
-    `paper` also at other λ.
-
-    Args:
-        rungs: The ladder.
-        profile: Decides how many λ there are.
-
-    Paper: §Experiments (0.011 and 0.017 for the mapped fusions).
-    """
-    mapped = {
-        rung.fusion: rung
-        for rung in rungs.values()
-        if isinstance(rung, Experiment) and rung.fusion in ("shared_space", "projection")
-    }
-    variants = [
-        replace(
-            rung,
-            name=f"{rung.name}-glorot",
-            title=f"{rung.title}, Glorot",
-            mapping_initializer="glorot",
-            paper_gap=None,
-        )
-        for rung in mapped.values()
-    ]
-    for alignment_weight in CLOSENESS_THOROUGH if profile.name in THOROUGH else CLOSENESS:
-        rung = mapped["projection"]
-        variants.append(
-            replace(
-                rung,
-                name=f"{rung.name}-closeness-{alignment_weight:g}",
-                title=f"{rung.title}, λ = {alignment_weight:g}",
-                alignment_weight=alignment_weight,
-                paper_gap=None,
-            )
-        )
-    return {variant.name: variant for variant in variants}
 
 
 def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd.DataFrame:

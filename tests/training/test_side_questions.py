@@ -5,10 +5,11 @@ import pytest
 
 from dmlkit.data import open_dataset
 from dmlkit.experiments import ABLATIONS, EXPERIMENTS, LADDER, VIDEO_LADDER, Experiment
+from dmlkit.experiments.beside import ALWAYS
 from dmlkit.models import build
 from dmlkit.profiles import PROFILES
 from dmlkit.training import Study, ablations_for, fusion_study, fusion_variants
-from dmlkit.training.side_questions import ALWAYS, projection_distance
+from dmlkit.training.side_questions import projection_distance
 
 
 def test_the_demo_asks_few_side_questions_and_the_study_all():
