@@ -104,10 +104,10 @@ def test_a_signal_ends_the_notebooks_and_the_next_call_goes_on(
 
 
 def test_what_needs_the_rung_of_a_failed_notebook_is_not_run(write_notebook, build, results):
-    rungs = [{"rungs": ["lr"]}]
+    rungs = [{"experiments": ["lr"]}]
     write_notebook("01-fails", "1 / 0", trains=rungs)
     write_notebook("02-needs", "print(2)", trains=rungs)
-    write_notebook("03-other", "print(3)", after=["01-fails"], trains=[{"rungs": ["lstm"]}])
+    write_notebook("03-other", "print(3)", after=["01-fails"], trains=[{"experiments": ["lstm"]}])
     report, said = build()
     assert status(report) == ["failed", "not run", "executed"]
     assert report.exit_code == 4

@@ -91,14 +91,14 @@ OF_THERE = (OF_ALL, "ensemble-of-best")
 # Kind → the rungs, from the study, what the entry says, and the rungs that are there by then.
 KINDS: dict[str, Callable[[Study, object, Rungs], Iterable[AnyExperiment]]] = {
     "chapter": _chapter,  # the ladder's rungs of a chapter
-    "rungs": _named,  # rungs by name
-    "ablations_for": _side_questions,  # what stands beside a chapter
+    "experiments": _named,  # rungs by name
+    "ablations": _side_questions,  # what stands beside a chapter
     "fusion_variants": _fusion_variants,  # true: the fusions from other starts
     "ensemble_of_all": _ensemble_of_all,  # true: every rung of the ladder that is there, combined
     "checkpoints": _checkpoints,  # true: one training's models at the ends of its cycles, combined
-    "bases": _bases,  # true: the ladder's rungs that those beyond it stand against
+    "baselines": _bases,  # true: the ladder's rungs that those beyond it stand against
     "beyond": _beyond,  # a group of rungs beyond the ladder
-    "best_ensemble_members": _best_together,  # true: the best rungs that are there, combined
+    "best_ensemble": _best_together,  # true: the best rungs that are there, combined
     "ladder": _ladder,  # true: the whole ladder, where none of it is there
 }
 

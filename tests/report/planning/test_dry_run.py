@@ -43,7 +43,7 @@ def two(write_notebook, tmp_path):
     cell = next(cell for cell in content["cells"] if cell["metadata"].get("tags") == ["parameters"])
     cell["source"] = "".join(cell["source"]) + OWN
     first.write_text(json.dumps(content))
-    alter(first, trains=[{"rungs": ["lr"]}, {"ablations_for": "baselines", "if": "beside"}])
+    alter(first, trains=[{"experiments": ["lr"]}, {"ablations_for": "baselines", "if": "beside"}])
     alter(write_notebook("02-second", LOOKS), after=["01-first"])
     return tmp_path
 

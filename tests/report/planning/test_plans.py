@@ -194,7 +194,7 @@ def test_what_a_notebook_says_it_trains_is_what_its_code_trains(notebook):
     [
         ({"chaptr": "baselines"}, "Did you mean 'chapter'"),
         ({"if": "beside"}, "not one kind but 0"),
-        ({"chapter": "a", "rungs": []}, "not one kind but 2"),
+        ({"chapter": "a", "experiments": []}, "not one kind but 2"),
         ("baselines", "not one kind"),
         ({"chapter": "baselines", "if": "besides"}, "Did you mean 'beside'"),
         ({"chapter": "baselines", "if": "videos"}, "true-or-false parameter"),
