@@ -1,4 +1,4 @@
-"""What attention says, out of a model that has it: the weights, and how each frame's state makes the scores."""
+"""Attention read out of a trained model: its weights, and how each frame's state makes the scores."""
 
 from __future__ import annotations
 
@@ -11,27 +11,6 @@ import numpy as np
 
 from dmlkit.errors import UsageError
 
-LAYER, CLASSIFIER = "attention", "scores"
-
-
-def with_attention(model: keras.Model) -> keras.Model:
-    """The same model, giving its attention's weights beside the scores.
-
-    Args:
-        model: A model of `build` (or `load_model`) with pooling "attention".
-
-    Returns:
-        A model of the same inputs and weights with the outputs {"scores": (batch, classes),
-        "attention_weights": (batch, time)}.
-
-    Raises:
-        UsageError: The model has no attention.
-
-    Paper: §Attention, α_t.
-    """
-    _, weights, _ = _attention_of(model).output
-    return keras.Model(model.input, {"scores": model.output, "attention_weights": weights})
-
 
 def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     """How much each frame weighs in each video's vector.
@@ -39,7 +18,7 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
     Args:
         model: A model with pooling "attention".
         inputs: A batch: the modalities by name, (batch, time, size), and `num_frames` (batch,). Other
-            entries (ids, labels) are left aside.
+            entries (ids, labels) are ignored.
 
     Returns:
         (batch, time) float32: exactly 0 on padding, a sum of 1 over each video's frames.
@@ -49,12 +28,13 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
 
     Paper: §Attention, α_t.
     """
-    return _run(_one_graph(with_attention(model)), inputs)["attention_weights"]
+    _, weights, _ = _attention_layer(model).output
+    return _predict(_compiled(keras.Model(model.input, {"weights": weights})), inputs)["weights"]
 
 
 @dataclass(frozen=True)
 class AttentionParts:
-    """One batch, taken apart.
+    """What attention computes for one batch.
 
     Args:
         scores: (batch, classes) the model's.
@@ -70,7 +50,7 @@ class AttentionParts:
 
 
 class AttentionProbe:
-    """A model with attention pooling, opened: its parts for any batch, each graph made once and kept.
+    """A model with attention pooling whose parts can be read for any batch; its graphs are built once and kept.
 
     Args:
         model: A model of `build` (or `load_model`) with pooling "attention".
@@ -86,18 +66,21 @@ class AttentionProbe:
     """
 
     def __init__(self, model: keras.Model):
-        attention = _attention_of(model)
+        attention = _attention_layer(model)
         self.model = model
-        pooled, weights, logits = attention.output
-        states = attention.input[0]
-        told = {"scores": model.output, "weights": weights, "logits": logits, "states": states}
-        self._parts = _one_graph(keras.Model(model.input, told))
-        self._pooled = pooled
-        self._classifier = model.get_layer(CLASSIFIER)
+        self._pooled, weights, logits = attention.output
+        outputs = {
+            "scores": model.output,
+            "weights": weights,
+            "logits": logits,
+            "states": attention.input[0],
+        }
+        self._parts = _compiled(keras.Model(model.input, outputs))
+        self._classifier = model.get_layer("scores")
         self.linear = _is_linear(self._classifier)
 
     def parts(self, inputs: Mapping[str, np.ndarray]) -> AttentionParts:
-        """One batch, taken apart.
+        """Scores, weights, logits and states of one batch.
 
         Args:
             inputs: As for `attention_weights`.
@@ -105,11 +88,11 @@ class AttentionProbe:
         Raises:
             UsageError: The batch lacks one of the model's inputs.
         """
-        found = _run(self._parts, inputs)
-        return AttentionParts(**{name: np.asarray(each, np.float32) for name, each in found.items()})
+        outputs = _predict(self._parts, inputs)
+        return AttentionParts(**{name: np.asarray(each, np.float32) for name, each in outputs.items()})
 
     def contributions(self, states: np.ndarray, classes: Sequence[int]) -> np.ndarray | None:
-        """w·h_t: what each frame says of each class, before attention weighs it.
+        """w·h_t: each frame's contribution to each class's logit, before attention weighs it.
 
         Args:
             states: (..., size) h_t.
@@ -125,7 +108,7 @@ class AttentionProbe:
         return keras.ops.convert_to_numpy(self._classifier.bias)[list(classes)] if self.linear else None
 
     def classify(self, pooled: np.ndarray) -> np.ndarray:
-        """The classifier alone: (batch, size) states, weighed and summed → (batch, classes) scores."""
+        """The classifier alone: (batch, size) pooled states → (batch, classes) scores."""
         return np.asarray(self._head.predict_on_batch(pooled))
 
     @cached_property
@@ -134,42 +117,40 @@ class AttentionProbe:
 
     @cached_property
     def _head(self) -> keras.Model:
-        return _one_graph(keras.Model(self._pooled, self.model.output))
+        return _compiled(keras.Model(self._pooled, self.model.output))
 
 
-def _attention_of(model: keras.Model) -> keras.layers.Layer:
-    if LAYER not in {layer.name for layer in model.layers}:
+def _attention_layer(model: keras.Model) -> keras.layers.Layer:
+    if "attention" not in {layer.name for layer in model.layers}:
         raise UsageError(
             f"Attention weights need a model with pooling 'attention'. Received: model '{model.name}', which "
             f"has no layer of that name. Build or load one with pooling 'attention'."
         )
-    return model.get_layer(LAYER)
+    return model.get_layer("attention")
 
 
 def _is_linear(classifier: keras.layers.Layer) -> bool:
-    if (
-        not isinstance(classifier, keras.layers.Dense)
-        or classifier.activation is not keras.activations.sigmoid
-    ):
+    is_dense = isinstance(classifier, keras.layers.Dense)
+    if not is_dense or classifier.activation is not keras.activations.sigmoid:
         return False
     below = classifier.input._keras_history.operation
     while isinstance(below, keras.layers.Dropout):  # it does nothing when a model scores
         below = below.input._keras_history.operation
-    return below.name == LAYER
+    return below.name == "attention"
 
 
-def _one_graph(model: keras.Model) -> keras.Model:
+def _compiled(model: keras.Model) -> keras.Model:
     # Eagerly, a recurrent layer would walk its frames one by one in Python.
     model.compile(jit_compile=False)
     return model
 
 
-def _run(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    wanted = list(model.input)
-    missing = [name for name in wanted if name not in inputs]
+def _predict(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    names = list(model.input)
+    missing = [name for name in names if name not in inputs]
     if missing:
         raise UsageError(
-            f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(wanted)}. "
+            f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(names)}. "
             f"Received: {', '.join(inputs)}."
         )
-    return model.predict_on_batch({name: inputs[name] for name in wanted})
+    return model.predict_on_batch({name: inputs[name] for name in names})

@@ -1,23 +1,22 @@
-"""The road from features to scores, put together from the tables:
+"""A model from plain values, put together from the tables of this package:
 
-modalities (by name) → numbers → normalization → fusion → encoder → pooling → gate → classifier → gate → scores
+modalities (by name) → inputs → normalization → fusion → encoder → pooling → gate → classifier → gate → scores
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import keras
 
-from dmlkit.errors import choose
-from dmlkit.models.checks import check_by_frame, check_features, check_numbers, check_video_level
-from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS
-from dmlkit.models.copies import joined
-from dmlkit.models.encoders import ENCODERS, Encoded
+from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, LastStage
+from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, Encoded
 from dmlkit.models.frames import LastFrame
-from dmlkit.models.fusions import FUSIONS, MAPPING_STARTS
-from dmlkit.models.gates import GATES
-from dmlkit.models.inputs import NORMALIZATIONS, dropped, entries, numbers
+from dmlkit.models.fusions import FUSIONS, MAPPING_INITIALIZERS
+from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, TEXT, model_inputs, normalized
+from dmlkit.models.inputs import dropout as dropout_layer
 from dmlkit.models.poolings import POOLINGS
 
 LEVELS = ("video", "frame")
@@ -28,6 +27,14 @@ FUSION_STAGES = ("early", "late")
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 """The dtype policies a model may be built under."""
+
+RESERVED = (
+    *("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts"),
+    *("heads", "clusters", "frame_logits", "frame_attention", "copies", "side_by_side", "pooled", "stages"),
+    *("chained", "chained_projection", "chained_length", "feature_attention"),
+    *(f"{stage}_{layer}" for stage in ("first", "second") for layer in ("gates", "experts", "scores")),
+)
+"""Names a modality cannot have: they are a batch's other entries, or layers."""
 
 
 def build(
@@ -69,30 +76,30 @@ def build(
         num_classes: How many classes there are.
         normalization: A name in `NORMALIZATIONS`, applied to each modality that is no text.
         input_dropout: Rate on the normalized features.
-        text_units: Into how many numbers a text's tokens are embedded.
+        text_units: Size of a text's embedding.
         fusion: A name in `FUSIONS`.
         fusion_stage: "early" fuses the features before one encoder, as the paper does; "late" gives each
             modality an encoder of its own and fuses their states frame by frame, before the pooling (with
-            pooling "last": it fuses what each encoder knows at the end).
+            pooling "last": it fuses each encoder's last state).
         fusion_units: Size of the shared space or of each projection; None takes `units`.
         alignment_weight: Weight λ of the projections' distance in the loss.
-        mapping_initializer: A name in `MAPPING_STARTS`.
+        mapping_initializer: A name in `MAPPING_INITIALIZERS`.
         encoder: A name in `ENCODERS`; at video level one of `VIDEO_ENCODERS`.
         units: Size of the encoder's layers (of each direction).
         layers: How many layers are stacked in the encoder.
         dropout: Rate between the encoder's layers, and before the classifier.
         pooling: A name in `POOLINGS`; at video level it must stay "last", there being nothing to pool.
-        classifier: A name in `CLASSIFIERS`, or in `FRAME_CLASSIFIERS`; with one of these, which pool what they
-            say of each frame, the pooling must stay "last", and the video be frames.
+        classifier: A name in `CLASSIFIERS`, or in `FRAME_CLASSIFIERS`; with one of these, which pool their
+            scores of the frames, the pooling must stay "last", and the level be "frame".
         mixtures: Experts a class, for the classifiers "mixture_of_experts" and "chaining".
         l2: Weight of the classifier's squared weights in the loss.
         attention_units: Size of the attention's u_t; None takes the states' size.
         heads: For the pooling "multi_head_attention".
         clusters: For the poolings over clusters.
-        pooled_units: Size of a linear layer after the pooling, which makes little of much; None for none.
+        pooled_units: Size of a linear layer after the pooling, to reduce a wide one; None for none.
         gate_pooled, gate_scores: Names in `GATES`: after the pooling, after the classifier.
-        copies: How many models, alike but for their random start and dropout, learn side by side; the scores are
-            the mean of theirs (see `dmlkit.models.training_model`).
+        copies: How many models, alike but for their random initialization and dropout, are trained side by side;
+            the scores are the mean of theirs (see `training_model`).
         precision: A name in `PRECISIONS`; None takes the policy that is set in Keras.
 
     Returns:
@@ -104,48 +111,57 @@ def build(
     Raises:
         UsageError: An unknown name, a number out of its range, or parts that do not go together.
     """
-    parts = {
-        "normalization": choose(NORMALIZATIONS, normalization, what="normalization"),
-        "fusion": choose(FUSIONS, fusion, what="fusion"),
-        "encoder": choose(ENCODERS, encoder, what="encoder"),
-        "pooling": choose(POOLINGS, pooling, what="pooling"),
-        "classifier": choose(CLASSIFIERS | FRAME_CLASSIFIERS, classifier, what="classifier"),
-        "gate_pooled": choose(GATES, gate_pooled, what="gate"),
-        "gate_scores": choose(GATES, gate_scores, what="gate"),
-    }
+    normalize = choose(NORMALIZATIONS, normalization, what="normalization")
+    fuse_by = choose(FUSIONS, fusion, what="fusion")
+    encode_by = choose(ENCODERS, encoder, what="encoder")
+    pool_by = choose(POOLINGS, pooling, what="pooling")
+    classify = choose(CLASSIFIERS | FRAME_CLASSIFIERS, classifier, what="classifier")
+    pooled_gate = choose(GATES, gate_pooled, what="gate")
+    scores_gate = choose(GATES, gate_scores, what="gate")
     for choices, name, what in (
         (LEVELS, level, "level"),
         (FUSION_STAGES, fusion_stage, "fusion stage"),
-        (MAPPING_STARTS, mapping_initializer, "mapping start"),
+        (MAPPING_INITIALIZERS, mapping_initializer, "mapping initializer"),
         (PRECISIONS, precision or PRECISIONS[0], "precision"),
     ):
         choose(dict.fromkeys(choices), name, what=what)
-    check_features(features, level=level)
-    check_numbers(
-        {
-            "num_classes": num_classes,
-            "text_units": text_units,
-            "units": units,
-            "layers": layers,
-            "mixtures": mixtures,
-            "fusion_units": fusion_units,
-            "attention_units": attention_units,
-            "heads": heads,
-            "clusters": clusters,
-            "pooled_units": pooled_units,
-            "copies": copies,
-        },
-        rates={"dropout": dropout, "input_dropout": input_dropout},
-        weights={"alignment_weight": alignment_weight, "l2": l2},
+    _check_features(features, level=level)
+    _check_counts(
+        num_classes=num_classes,
+        text_units=text_units,
+        units=units,
+        layers=layers,
+        mixtures=mixtures,
+        fusion_units=fusion_units,
+        attention_units=attention_units,
+        heads=heads,
+        clusters=clusters,
+        pooled_units=pooled_units,
+        copies=copies,
     )
-    if level == "video":
-        check_video_level(encoder=encoder, pooling=pooling, classifier=classifier)
+    for name, rate in {"dropout": dropout, "input_dropout": input_dropout}.items():
+        if not 0 <= rate < 1:
+            raise UsageError(f"Expected a rate of at least 0 and below 1. Received: {name}={rate!r}.")
+    for name, weight in {"alignment_weight": alignment_weight, "l2": l2}.items():
+        if not weight >= 0:
+            raise UsageError(f"Expected a weight of at least 0. Received: {name}={weight!r}.")
     by_frame = classifier in FRAME_CLASSIFIERS
+    if level == "video":
+        _check_video_level(encoder=encoder, pooling=pooling, classifier=classifier)
     if by_frame:
-        check_by_frame(classifier, pooling=pooling, gate_pooled=gate_pooled, pooled_units=pooled_units)
+        for name, value, nothing in (
+            ("pooling", pooling, "last"),
+            ("gate_pooled", gate_pooled, "none"),
+            ("pooled_units", pooled_units, None),
+        ):
+            if value != nothing:
+                raise UsageError(
+                    f"The classifier {classifier!r} scores each frame and pools the scores, so {name} must stay "
+                    f"{nothing!r}. Received: {name}={value!r}."
+                )
 
     def fuse(values, num_frames):
-        return parts["fusion"](
+        return fuse_by(
             values,
             num_frames,
             units=fusion_units or units,
@@ -154,14 +170,12 @@ def build(
         )
 
     def encode(frames, num_frames, *, name):
-        return parts["encoder"](frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
+        return encode_by(frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
 
     def pool(encoded, num_frames):
-        return parts["pooling"](
-            encoded, num_frames, attention_units=attention_units, heads=heads, clusters=clusters
-        )
+        return pool_by(encoded, num_frames, attention_units=attention_units, heads=heads, clusters=clusters)
 
-    def encoded_and_pooled(values, num_frames):
+    def encode_and_pool(values, num_frames):
         if fusion_stage == "early":
             encoded = encode(fuse(values, num_frames), num_frames, name="encoder")
             return encoded.states if by_frame else pool(encoded, num_frames)
@@ -174,29 +188,128 @@ def build(
             return states
         return pool(Encoded(states, LastFrame(name="last")(states, num_frames)), num_frames)
 
-    def one(name):
-        inputs = entries(features, level=level)
+    def one_model(name):
+        inputs = model_inputs(features, level=level)
         num_frames = inputs.get("num_frames")
-        values = numbers(
-            inputs,
-            features,
-            normalize=parts["normalization"],
-            dropout=input_dropout,
-            text_units=text_units,
+        values = normalized(
+            inputs, features, normalize=normalize, dropout_rate=input_dropout, text_units=text_units
         )
-        pooled = encoded_and_pooled(values, num_frames)
+        pooled = encode_and_pool(values, num_frames)
         if pooled_units:
             pooled = keras.layers.Dense(pooled_units, name="pooled")(pooled)
-        pooled = dropped(parts["gate_pooled"](pooled, name="pooled_gate"), dropout, name="dropout")
-        of_frames = (num_frames,) if by_frame else ()
-        scores = parts["classifier"](pooled, *of_frames, num_classes=num_classes, mixtures=mixtures, l2=l2)
-        return keras.Model(inputs, parts["gate_scores"](scores, name="scores_gate"), name=name)
+        pooled = dropout_layer(pooled_gate(pooled, name="pooled_gate"), dropout, name="dropout")
+        frames = (num_frames,) if by_frame else ()
+        scores = classify(pooled, *frames, num_classes=num_classes, mixtures=mixtures, l2=l2)
+        return keras.Model(inputs, scores_gate(scores, name="scores_gate"), name=name)
 
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or policy)
     try:
         if copies == 1:
-            return one("dmlkit")
-        return joined([one(f"copy_{place}") for place in range(1, copies + 1)], name="dmlkit")
+            return one_model("dmlkit")
+        return _mean_of_copies([one_model(f"copy_{i}") for i in range(1, copies + 1)], name="dmlkit")
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def _check_features(features, *, level):
+    if not features:
+        raise UsageError("A model needs at least one modality. Received: features={}.")
+    if level == "frame" and all(coding == TEXT for _, coding in features.values()):
+        raise UsageError(
+            "A frame-level model needs a modality that has frames, and a text is one vector a video. Received: "
+            f"{', '.join(features)}. Use a video-level data set."
+        )
+    for name, (size, coding) in features.items():
+        choose(dict.fromkeys(CODINGS), coding, what=f"coding of the modality '{name}'")
+        if not name.isidentifier() or name in RESERVED:
+            raise UsageError(
+                f"The modality {name!r} cannot be the name of a model's input: it must be letters, digits and "
+                f"underscores, and none of {', '.join(RESERVED)}. Rename it in the data set."
+            )
+        _check_counts(**{f"size of the modality '{name}'": size})
+
+
+def _check_counts(**counts):
+    for name, count in counts.items():
+        if count is not None and (count != int(count) or count < 1):
+            raise UsageError(f"Expected a whole number of at least 1. Received: {name}={count!r}.")
+
+
+def _check_video_level(*, encoder, pooling, classifier):
+    if encoder not in VIDEO_ENCODERS:
+        raise UsageError(
+            f"The encoder {encoder!r} reads frames, and at video level there are none. Use one of "
+            f"{', '.join(VIDEO_ENCODERS)}, or a frame-level data set."
+        )
+    if pooling != "last":
+        raise UsageError(
+            f"The pooling {pooling!r} pools frames, and at video level there are none. Leave it at 'last', or "
+            f"use a frame-level data set."
+        )
+    if classifier in FRAME_CLASSIFIERS:
+        raise UsageError(
+            f"The classifier {classifier!r} scores frames, and at video level there are none. Use one of "
+            f"{', '.join(CLASSIFIERS)}, or a frame-level data set."
+        )
+
+
+def _mean_of_copies(copies: list[keras.Model], *, name: str) -> keras.Model:
+    """A model of the same inputs whose scores are the mean of the copies' scores."""
+    inputs = {
+        name: keras.Input(each.shape[1:], dtype=each.dtype, name=name)
+        for name, each in copies[0].input.items()
+    }
+    scores = keras.layers.Average(dtype="float32", name="copies")([copy(inputs) for copy in copies])
+    return keras.Model(inputs, scores, name=name)
+
+
+def training_model(model: keras.Model) -> keras.Model:
+    """The model as it is trained: with the scores of every copy and of every stage, each to follow the labels.
+
+    Args:
+        model: A model of `build`.
+
+    Returns:
+        The model itself where it has neither copies nor stages (`chaining`), else one of the same weights whose
+        scores are (batch, copies * stages, classes).
+    """
+    copies = [model.output]
+    if "copies" in {layer.name for layer in model.layers}:
+        copies = model.get_layer("copies").input
+    scores = []
+    for output in copies:
+        copy = model if output is model.output else output._keras_history.operation
+        first_stages = [layer.input[0] for layer in copy.layers if isinstance(layer, LastStage)]
+        if first_stages and copy is not model:
+            scores += keras.Model(copy.input, [*first_stages, copy.output])(model.input)
+        else:
+            scores += [*first_stages, output]
+    if len(scores) == 1:
+        return model
+    rows = [keras.layers.Reshape((1, each.shape[-1]), dtype="float32")(each) for each in scores]
+    stacked = keras.layers.Concatenate(axis=1, dtype="float32", name="side_by_side")(rows)
+    return keras.Model(model.input, stacked, name=f"{model.name}_training")
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """Load what `model.save("....keras")` wrote, in Keras's safe mode: no code in the file is run.
+
+    Args:
+        path: The `.keras` file.
+
+    Returns:
+        The model, not compiled: it scores, and can be compiled anew for training.
+
+    Raises:
+        DataError: There is no such file, or it cannot be read as a model.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"There is no model at {path}. A finished run's folder holds one.")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras, h5py and zipfile each raise their own
+        raise DataError(
+            f"{path} cannot be read as a model ({type(error).__name__}: {str(error).splitlines()[0]}). "
+            f"The file may be damaged, or written by another version; train the run again."
+        ) from error

@@ -1,4 +1,4 @@
-"""Classifiers: from one vector a video to its scores.
+"""Classifiers: from one vector a video to its scores; the gates around them, and the loss.
 
 A classifier is a function of (pooled, *, num_classes, mixtures, l2) that returns (batch, num_classes) float32
 probabilities:
@@ -6,10 +6,12 @@ probabilities:
     pooled       (batch, size)
     num_classes  how many classes there are
     mixtures     experts a class, for the mixtures
-    l2           weight of the squared weights' sum in the loss (the biases are left out)
+    l2           weight of the kernels' squared weights in the loss (the biases are left out)
 
-A frame classifier is a function of (states, num_frames, *, num_classes, mixtures, l2): it judges each frame by
-itself, and pools what it says of them.
+A frame classifier is a function of (states, num_frames, *, num_classes, mixtures, l2): it scores each frame by
+itself, and pools the scores.
+
+A gate is a function of (vector (batch, size), *, name) that returns a vector of the same size.
 """
 
 from __future__ import annotations
@@ -19,24 +21,59 @@ import math
 import keras
 from keras import ops
 
-from dmlkit.models.attention_poolings import ClassAttention
-from dmlkit.models.stages import LastStage
+from dmlkit.models.frames import frame_mask, softmax_over_frames
+from dmlkit.models.inputs import MOMENTUM
 
-CHAINED = 128
-"""Size of what a chain's second stage hears of its first."""
+CHAIN_UNITS = 128
+"""Size of the projected first-stage scores that the second stage of a chain reads."""
+
+EPSILON = 1e-7
+"""The loss keeps scores this far from 0 and 1, so that no logarithm is infinite."""
 
 
-def _penalty(l2):
-    return keras.regularizers.L2(l2) if l2 else None
+@keras.saving.register_keras_serializable(package="dmlkit")
+def cross_entropy(labels, scores):
+    """Binary cross-entropy, summed over the classes and averaged over the videos.
 
+    Args:
+        labels: (batch, classes), 0 or 1.
+        scores: (batch, classes), probabilities.
 
-def _rare(num_classes):
-    """The bias at which a model that knows nothing yet gives a video one label.
+    Returns:
+        The loss, a scalar, in nats a video.
 
-    From 0 it would give it half of all classes, and the first steps would teach nothing but that labels are
-    rare: thousands of classes push the encoder's states to their ends, where they learn no more.
+    Paper: §Training; the sum over classes is the starter code's.
     """
-    return keras.initializers.Constant(-math.log(max(num_classes - 1, 1)))
+    labels = ops.cast(labels, "float32")
+    scores = ops.clip(ops.cast(scores, "float32"), EPSILON, 1.0 - EPSILON)
+    log_likelihood = labels * ops.log(scores) + (1.0 - labels) * ops.log1p(-scores)
+    return ops.mean(-ops.sum(log_likelihood, axis=-1))
+
+
+def _dense(units, l2, *, name, bias=None, **settings):
+    """A dense layer in float32 with an L2 penalty on its kernel; `bias` is the bias's initial value."""
+    if bias is not None:
+        settings["bias_initializer"] = keras.initializers.Constant(bias)
+    penalty = keras.regularizers.L2(l2) if l2 else None
+    return keras.layers.Dense(units, kernel_regularizer=penalty, dtype="float32", name=name, **settings)
+
+
+def _prior(num_classes):
+    """The bias at which an untrained model expects one label a video.
+
+    From 0 it would expect half of all classes, and the first steps would teach nothing but that labels are
+    rare: thousands of classes drive the encoder's states into saturation, where they learn no more.
+    """
+    return -math.log(max(num_classes - 1, 1))
+
+
+def logistic(pooled, *, num_classes, mixtures, l2):
+    """σ(W s + b).
+
+    Paper: §Logistic regression; with y_t = σ(W_o h_t) also the output of §Bi-GRU. Differs from the paper: b starts
+    where one label a video is expected.
+    """
+    return _dense(num_classes, l2, name="scores", bias=_prior(num_classes), activation="sigmoid")(pooled)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -56,35 +93,22 @@ class Mixture(keras.layers.Layer):
         self.mixtures = mixtures
 
     def call(self, gates, experts):
-        """See the class."""
         classes = experts.shape[-1] // self.mixtures
         shares = ops.softmax(ops.reshape(gates, (-1, classes, self.mixtures + 1)), axis=-1)
-        says = ops.sigmoid(ops.reshape(experts, (-1, classes, self.mixtures)))
-        return ops.sum(shares[:, :, : self.mixtures] * says, axis=-1)
+        scores = ops.sigmoid(ops.reshape(experts, (-1, classes, self.mixtures)))
+        return ops.sum(shares[:, :, : self.mixtures] * scores, axis=-1)
 
     def compute_output_shape(self, gates_shape, experts_shape):
-        """See the class."""
         return (experts_shape[0], experts_shape[1] // self.mixtures)
 
     def get_config(self):
-        """See the class."""
         return {**super().get_config(), "mixtures": self.mixtures}
 
 
-def logistic(pooled, *, num_classes, mixtures, l2):
-    """σ(W s + b).
-
-    Paper: §Logistic regression; with y_t = σ(W_o h_t) also the output of §Bi-GRU. Differs from the paper: b starts
-    where one label a video is expected.
-    """
-    return keras.layers.Dense(
-        num_classes,
-        activation="sigmoid",
-        bias_initializer=_rare(num_classes),
-        kernel_regularizer=_penalty(l2),
-        dtype="float32",
-        name="scores",
-    )(pooled)
+def _experts(pooled, *, num_classes, mixtures, l2, prefix):
+    gates = _dense(num_classes * (mixtures + 1), l2, name=f"{prefix}gates", use_bias=False)(pooled)
+    experts = _dense(num_classes * mixtures, l2, name=f"{prefix}experts", bias=_prior(num_classes))(pooled)
+    return Mixture(mixtures, dtype="float32", name=f"{prefix}scores")(gates, experts)
 
 
 def mixture_of_experts(pooled, *, num_classes, mixtures, l2):
@@ -95,26 +119,22 @@ def mixture_of_experts(pooled, *, num_classes, mixtures, l2):
     return _experts(pooled, num_classes=num_classes, mixtures=mixtures, l2=l2, prefix="")
 
 
-def _experts(pooled, *, num_classes, mixtures, l2, prefix):
-    gates = keras.layers.Dense(
-        num_classes * (mixtures + 1),
-        use_bias=False,
-        kernel_regularizer=_penalty(l2),
-        dtype="float32",
-        name=f"{prefix}gates",
-    )(pooled)
-    experts = keras.layers.Dense(
-        num_classes * mixtures,
-        bias_initializer=_rare(num_classes),
-        kernel_regularizer=_penalty(l2),
-        dtype="float32",
-        name=f"{prefix}experts",
-    )(pooled)
-    return Mixture(mixtures, dtype="float32", name=f"{prefix}scores")(gates, experts)
+@keras.saving.register_keras_serializable(package="dmlkit")
+class LastStage(keras.layers.Layer):
+    """The second of two stages' scores; the first stay reachable as this layer's input (`training_model`).
+
+    Call arguments: `first`, `second` (batch, classes). Returns `second`.
+    """
+
+    def call(self, first, second):
+        return second
+
+    def compute_output_shape(self, first_shape, second_shape):
+        return second_shape
 
 
 def chaining(pooled, *, num_classes, mixtures, l2):
-    """Two mixtures of experts, the second of which sees beside the vector what the first has said.
+    """Two mixtures of experts, the second of which reads the first one's scores beside the vector.
 
         y1 = experts(s);  z = max(0, W y1 + b), of length 1;  y = experts([s; z])
 
@@ -125,34 +145,87 @@ def chaining(pooled, *, num_classes, mixtures, l2):
     """
     sizes = {"num_classes": num_classes, "mixtures": mixtures, "l2": l2}
     first = _experts(pooled, prefix="first_", **sizes)
-    said = keras.layers.Dense(CHAINED, activation="relu", dtype="float32", name="chained_projection")(first)
-    said = keras.layers.UnitNormalization(dtype="float32", name="chained_length")(said)
-    both = keras.layers.Concatenate(dtype="float32", name="chained")([pooled, said])
-    second = _experts(both, prefix="second_", **sizes)
-    return LastStage(dtype="float32", name="scores")(first, second)
+    hidden = _dense(CHAIN_UNITS, 0, name="chained_projection", activation="relu")(first)
+    hidden = keras.layers.UnitNormalization(dtype="float32", name="chained_length")(hidden)
+    both = keras.layers.Concatenate(dtype="float32", name="chained")([pooled, hidden])
+    return LastStage(dtype="float32", name="scores")(first, _experts(both, prefix="second_", **sizes))
+
+
+CLASSIFIERS = {"logistic": logistic, "mixture_of_experts": mixture_of_experts, "chaining": chaining}
+"""Name → function as described at the head of this file."""
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class ClassAttention(keras.layers.Layer):
+    """Each frame's score of each class, weighted by an attention of the class's own.
+
+        p_c = Σ_t softmax_t(attention)_tc σ(logits)_tc
+
+    Call arguments: `logits` and `attention` (batch, time, classes) logits, `num_frames` (batch,). Returns (batch,
+    classes) float32 probabilities, 0 for a video without frames.
+    """
+
+    def call(self, logits, attention, num_frames):
+        mask = frame_mask(logits, num_frames)[:, :, None]
+        scores = ops.where(mask, ops.sigmoid(ops.cast(logits, "float32")), 0.0)
+        return ops.sum(softmax_over_frames(attention, num_frames) * scores, axis=1)
+
+    def compute_output_spec(self, logits, attention, num_frames):
+        return keras.KerasTensor((logits.shape[0], logits.shape[-1]), dtype="float32")
 
 
 def class_attention(states, num_frames, *, num_classes, mixtures, l2):
-    """Each frame judged by a logistic classifier, and each class's judgements weighed by attention of its own.
+    """Each frame scored by a logistic classifier, and each class's scores weighted by attention of its own.
 
     Differs from the paper: its attention weighs states, for all classes alike; this is the decision-level attention
     of Kong et al. (2018, arXiv 1711.00927) with a softmax.
     """
-    judged = keras.layers.Dense(
-        num_classes,
-        bias_initializer=_rare(num_classes),
-        kernel_regularizer=_penalty(l2),
-        dtype="float32",
-        name="judged",
-    )(states)
-    says = keras.layers.Dense(num_classes, kernel_regularizer=_penalty(l2), dtype="float32", name="says")(
-        states
-    )
-    return ClassAttention(dtype="float32", name="scores")(judged, says, num_frames)
+    logits = _dense(num_classes, l2, name="frame_logits", bias=_prior(num_classes))(states)
+    attention = _dense(num_classes, l2, name="frame_attention")(states)
+    return ClassAttention(dtype="float32", name="scores")(logits, attention, num_frames)
 
-
-CLASSIFIERS = {"logistic": logistic, "mixture_of_experts": mixture_of_experts, "chaining": chaining}
-"""Name → function as the head of this file describes it."""
 
 FRAME_CLASSIFIERS = {"class_attention": class_attention}
-"""Name → function: the classifiers that need the frames' states, and no pooling."""
+"""Name → function: the classifiers that read the frames' states, without a pooling before them."""
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class ContextGate(keras.layers.Layer):
+    """Each entry weighted by a function of all of them: y = x ∘ σ(norm(W x)).
+
+    Call arguments: `vector` (batch, size). Returns (batch, size).
+
+    Paper: §Related work (Miech, Laptev, Sivic 2017, §3.2; `norm` is their code's batch normalization, in b's place).
+    """
+
+    def __init__(self, **keras_arguments):
+        super().__init__(**keras_arguments)
+        # Of this layer's precision, whatever policy is set in Keras when it is loaded.
+        self.normalization = keras.layers.BatchNormalization(
+            momentum=MOMENTUM, dtype=self.dtype_policy, name="normalization"
+        )
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], shape[-1]), name="kernel")
+        self.normalization.build(shape)
+
+    def call(self, vector, training=None):
+        logits = self.normalization(ops.matmul(vector, self.kernel), training=training)
+        return vector * ops.cast(ops.sigmoid(logits), vector.dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def no_gate(vector, *, name):
+    """The vector as it is."""
+    return vector
+
+
+def context(vector, *, name):
+    """Context gating; see `ContextGate`. Scores stay scores: a gate lies between 0 and 1."""
+    return ContextGate(dtype="float32" if vector.dtype == "float32" else None, name=name)(vector)
+
+
+GATES = {"none": no_gate, "context": context}
+"""Name → function as described at the head of this file."""

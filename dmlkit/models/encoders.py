@@ -1,4 +1,4 @@
-"""Encoders: what stands between the fused frames and the pooling.
+"""Encoders: from the fused frames to one state a frame.
 
 An encoder is a function of (frames, num_frames, *, units, layers, dropout, name) that returns `Encoded`:
 
@@ -7,53 +7,169 @@ An encoder is a function of (frames, num_frames, *, units, layers, dropout, name
     units       size of each layer (of each direction, where there are two)
     layers      how many layers are stacked
     dropout     rate between the stacked layers
-    name        what the names of its layers begin with
+    name        prefix of its layers' names
 
-The recurrent layers are Keras's with the settings cuDNN asks for (and a faster loop where it is not), but for
-the two of the paper's equations.
+The recurrent layers are Keras's with the settings cuDNN asks for (and a faster loop without it), except those of the
+paper's equations, `peephole_lstm` and `paper_gru`. A recurrent encoder is a layer, a function of (units, *, name), and
+how its layers are stacked: `one_direction`, `bidirectional`, `separate_directions` or `shortcut_bidirectional`.
 """
 
 from __future__ import annotations
 
-import keras
+from functools import partial
+from typing import NamedTuple
 
-from dmlkit.models import temporal
-from dmlkit.models.frames import LastFrame
-from dmlkit.models.inputs import BesideFrames
-from dmlkit.models.kernels import KernelFeatures
-from dmlkit.models.paper_gru import paper_gru_layer
-from dmlkit.models.peephole import peephole_lstm_layer
+import keras
+from keras import ops
+
+from dmlkit.models.frames import LastFrame, RepeatOverFrames, ReverseFrames, ZeroPadding, frame_mask
+from dmlkit.models.inputs import dropout as dropout_layer
 from dmlkit.models.poolings import MeanPooling
-from dmlkit.models.recurrent import GRU, LSTM
-from dmlkit.models.sru import sru_layer
-from dmlkit.models.stacks import (
-    Encoded,
-    bidirectional,
-    one_direction,
-    shortcut_bidirectional,
-    stack,
-    two_directions,
-)
+from dmlkit.models.recurrent import GRU, LSTM, SRU, PaperGRUCell, PeepholeLSTMCell
+
+KERNEL_SIZE = 5
+"""Frames in the window of a temporal convolution."""
+
+RESIDUAL_BLOCKS, RESIDUAL_KERNEL_SIZE = 2, 3
+"""Temporal ResNet blocks under a deep recurrent encoder, and the window of each of their convolutions, in frames."""
+
+ATTENTION_HEADS = 4
+"""Heads of the Transformer's self-attention."""
+
+LONGEST_WAVELENGTH = 10_000.0
+"""Of a Transformer's positions, in frames over 2π."""
+
+KERNEL_WIDTH = 0.3
+"""γ in exp(-γ d²), where d² is the mean over the features: about 2 for normalized ones, which are of variance 1."""
+
+
+class Encoded(NamedTuple):
+    """What an encoder passes to the pooling.
+
+    Attributes:
+        states: (batch, time, size), one state for each frame; (batch, size) at video level.
+        last: (batch, size), the state at the last valid frame; for a bidirectional encoder the forward state
+            there joined with the backward state at the first frame.
+    """
+
+    states: keras.KerasTensor
+    last: keras.KerasTensor
+
+
+def _with_last(states, num_frames, *, name):
+    return Encoded(
+        states, states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
+    )
+
+
+# Stacks of layers
+
+
+def stack(layer, frames, *, units, layers, dropout, name):
+    """The states of the top one of `layers` layers."""
+    if layers == 1:
+        return layer(units, name=name)(frames)
+    states = frames
+    for i in range(1, layers + 1):
+        if i > 1:
+            states = dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
+        states = layer(units, name=f"{name}_{i}")(states)
+    return states
+
+
+def one_direction(layer, frames, num_frames, *, units, layers, dropout, name):
+    """A stack over the frames: size units."""
+    states = stack(layer, frames, units=units, layers=layers, dropout=dropout, name=name)
+    return _with_last(states, num_frames, name=name)
+
+
+def separate_directions(layer, frames, num_frames, *, units, layers, dropout, name):
+    """A stack over the frames and an independent one over the reversed frames, joined at the end: size 2 * units.
+
+    Paper: §Bi-LSTM, "for each direction, the model uses two layers", taken literally.
+    """
+    reverse, last = ReverseFrames(name=f"{name}_reverse"), LastFrame(name=f"{name}_last")
+    sizes = {"units": units, "layers": layers, "dropout": dropout}
+    forward = stack(layer, frames, name=f"{name}_forward", **sizes)
+    backward = stack(layer, reverse(frames, num_frames), name=f"{name}_backward", **sizes)
+    states = keras.layers.Concatenate(name=name)([forward, reverse(backward, num_frames)])
+    # In reverse, the first frame is the last one: both directions end at the same index.
+    ends = [last(forward, num_frames), last(backward, num_frames)]
+    return Encoded(states, keras.layers.Concatenate(name=f"{name}_ends")(ends))
+
+
+def bidirectional(layer, frames, num_frames, *, units, layers, dropout, name):
+    """Stacked bidirectional layers, each reading both directions of the one below: size 2 * units.
+
+    Paper: §Bi-LSTM, "two-layer stacked", in the usual reading; §Bi-GRU.
+    """
+    states = frames
+    for i in range(1, layers + 1):
+        if i > 1:
+            states = dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
+        encoded = separate_directions(
+            layer, states, num_frames, units=units, layers=1, dropout=0.0, name=f"{name}_{i}"
+        )
+        states = encoded.states
+    return encoded
+
+
+def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout, name):
+    """Bidirectional layers with short-cuts over temporal ResNet blocks: size 2 * units.
+
+    Paper: §Related work (Li et al. 2017, of whose layers there are 7). Differs from theirs: a short-cut is added
+    instead of concatenated and projected, and `last` is the sum of all layers', so that the short-cuts reach it too.
+    """
+    states, ends = residual_blocks(frames, num_frames, units=2 * units, name=f"{name}_block"), []
+    for i in range(1, layers + 1):
+        below = states if i == 1 else dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
+        encoded = separate_directions(
+            layer, below, num_frames, units=units, layers=1, dropout=0.0, name=f"{name}_{i}"
+        )
+        states = keras.layers.Add(name=f"{name}_add_{i}")([states, encoded.states])
+        ends.append(encoded.last)
+    return Encoded(states, keras.layers.Add(name=f"{name}_ends")(ends) if len(ends) > 1 else ends[0])
+
+
+# Recurrent layers
 
 
 def rnn_layer(units, *, name):
-    """One layer of s_t = tanh(U x_t + W s_{t-1} + b): (batch, time, size) → (batch, time, units)."""
+    """s_t = tanh(U x_t + W s_{t-1} + b). Paper: §RNN; its softmax is the classifier here, a multi-label sigmoid."""
     return keras.layers.SimpleRNN(units, return_sequences=True, name=name)
 
 
 def lstm_layer(units, *, name):
-    """One LSTM layer with forget bias 1: (batch, time, size) → (batch, time, units)."""
+    """An LSTM with forget bias 1. Paper: §LSTM, without its peephole connections, which cuDNN does not know."""
     return LSTM(units, return_sequences=True, unit_forget_bias=True, name=name)
 
 
+def peephole_lstm_layer(units, *, name):
+    """The paper's LSTM. Paper: §LSTM, the equations of i_t, f_t, c_t, o_t and h_t."""
+    return keras.layers.RNN(PeepholeLSTMCell(units, name="cell"), return_sequences=True, name=name)
+
+
 def gru_layer(units, *, name):
-    """One GRU layer, the reset after the product as cuDNN has it: (batch, time, size) → (batch, time, units)."""
+    """A GRU. Paper: §Bi-GRU, but with a bias, and the reset after the product, as cuDNN has it."""
     return GRU(units, return_sequences=True, reset_after=True, name=name)
+
+
+def paper_gru_layer(units, *, name):
+    """The paper's GRU. Paper: §Bi-GRU, the equations of r_t, z_t, ĥ_t and h_t; its y_t is the classifier."""
+    return keras.layers.RNN(PaperGRUCell(units, name="cell"), return_sequences=True, name=name)
+
+
+def sru_layer(units, *, name):
+    """A simple recurrent unit. Paper: §Future work (Lei et al. 2018)."""
+    return SRU(units, name=name)
+
+
+# Encoders without recurrence
 
 
 def none(frames, num_frames, *, units, layers, dropout, name):
     """The frames as they are."""
-    return Encoded(frames, _last_of(frames, num_frames, name=name))
+    return _with_last(frames, num_frames, name=name)
 
 
 def dense(frames, num_frames, *, units, layers, dropout, name):
@@ -61,171 +177,178 @@ def dense(frames, num_frames, *, units, layers, dropout, name):
 
     Differs from the paper: it has none; the fusions of video-level data need one to differ from one another.
     """
-
-    def make(units, *, name):
-        return keras.layers.Dense(units, activation="relu", name=name)
-
-    states = stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
-    return Encoded(states, _last_of(states, num_frames, name=name))
+    layer = partial(keras.layers.Dense, activation="relu")
+    return one_direction(layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
 
 
 def hidden(frames, num_frames, *, units, layers, dropout, name):
     """Hidden layers max(0, norm(W x + b)) on each frame by itself (or on the video's features).
 
-    The norm is over a layer's units, so that a wide one can be trained at a high rate, and dropped from heavily.
+    The norm is over a layer's units, so that a wide one can be trained at a high rate with heavy dropout.
 
     Differs from the paper: it has none.
     """
 
-    def make(units, *, name):
-        def layer(states):
+    def layer(units, *, name):
+        def apply(states):
             states = keras.layers.Dense(units, name=name)(states)
             states = keras.layers.LayerNormalization(name=f"{name}_normalization")(states)
             return keras.layers.ReLU(name=f"{name}_relu")(states)
 
-        return layer
+        return apply
 
-    states = stack(make, frames, units=units, layers=layers, dropout=dropout, name=name)
-    return Encoded(states, _last_of(states, num_frames, name=name))
+    return one_direction(layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class KernelFeatures(keras.layers.Layer):
+    """A Gaussian kernel: exp(-γ mean((x - c)²)) for each centre c.
+
+    The centres are not trained: they start at random, and become training videos when the model is solved for
+    (`dmlkit.training`).
+
+    Args:
+        centres: How many there are.
+
+    Call arguments: `features` (..., size). Returns (..., centres) in float32.
+    """
+
+    def __init__(self, centres, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.num_centres = centres
+
+    def build(self, features_shape):
+        self.centres = self.add_weight(
+            shape=(self.num_centres, features_shape[-1]),
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+            trainable=False,
+            autocast=False,
+            name="centres",
+        )
+
+    def call(self, features):
+        # In float32: the difference of two large sums is lost in 16 bits.
+        features = ops.cast(features, "float32")
+        centres = ops.cast(self.centres, "float32")
+        squares = ops.sum(ops.square(features), axis=-1, keepdims=True) + ops.sum(
+            ops.square(centres), axis=-1
+        )
+        distances = squares - 2.0 * ops.matmul(features, ops.transpose(centres))
+        return ops.exp(-KERNEL_WIDTH / centres.shape[-1] * ops.maximum(distances, 0.0))
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], self.num_centres)
+
+    def get_config(self):
+        return {**super().get_config(), "centres": self.num_centres}
 
 
 def kernel(frames, num_frames, *, units, layers, dropout, name):
-    """How near the mean over the frames (or the video's features) is to each of `units` centres; see `kernels`.
+    """Kernel features of the mean over the frames (or of the video's features), with `units` centres.
 
-    It is one answer a video, and stands beside every frame.
+    They are one vector a video, repeated for every frame.
 
-    Differs from the paper: it has none. Under a logistic classifier whose weights are solved for, kernel ridge
-    regression (`dmlkit.training.solving`).
+    Differs from the paper: it has none. Under a logistic classifier whose weights are solved for: kernel ridge
+    regression.
     """
     if num_frames is None:
-        near = KernelFeatures(units, name=name)(frames)
-        return Encoded(near, near)
+        features = KernelFeatures(units, name=name)(frames)
+        return Encoded(features, features)
     mean = MeanPooling(name=f"{name}_mean")(frames, num_frames)
-    # Normalized anew: a mean is the shorter the more its frames differ, and all would be near to those in the middle.
+    # Normalized again: the more its frames differ, the shorter a mean, which would be near all centres in the middle.
     mean = keras.layers.LayerNormalization(center=False, scale=False, name=f"{name}_normalization")(mean)
-    near = KernelFeatures(units, name=name)(mean)
-    return Encoded(BesideFrames(dtype="float32", name=f"{name}_beside_frames")(near, frames), near)
+    features = KernelFeatures(units, name=name)(mean)
+    return Encoded(RepeatOverFrames(dtype="float32", name=f"{name}_over_frames")(features, frames), features)
 
 
 def temporal_convolutions(frames, num_frames, *, units, layers, dropout, name):
-    """Residual dilated convolutions over time; see `dmlkit.models.temporal`."""
-    sizes = {"units": units, "layers": layers, "dropout": dropout}
-    states = temporal.convolutions(frames, num_frames, name=name, **sizes)
-    return Encoded(states, _last_of(states, num_frames, name=name))
+    """Residual layers of dilated convolutions over time, each with twice the reach of the one below.
+
+    Paper: §Future work, convolutional and residual networks over time.
+    """
+    states = keras.layers.Dense(units, name=f"{name}_in")(frames)
+    for i in range(1, layers + 1):
+        branch = keras.layers.LayerNormalization(name=f"{name}_normalization_{i}")(states)
+        branch = ZeroPadding(name=f"{name}_zero_padding_{i}")(branch, num_frames)
+        window = {"padding": "same", "dilation_rate": 2 ** (i - 1), "activation": "relu"}
+        branch = keras.layers.Conv1D(units, KERNEL_SIZE, name=f"{name}_{i}", **window)(branch)
+        branch = dropout_layer(branch, dropout, name=f"{name}_dropout_{i}")
+        states = keras.layers.Add(name=f"{name}_add_{i}")([states, branch])
+    return _with_last(states, num_frames, name=name)
+
+
+def residual_blocks(frames, num_frames, *, units, name):
+    """Temporal ResNet blocks, each two convolutions and a short-cut around them: (batch, time, units).
+
+    Paper: §Related work (Li et al. 2017). Differs from theirs: normalized frame by frame instead of over the batch,
+    so that padding has no part in it, and before the convolutions, so that the short-cut is an identity.
+    """
+    states = keras.layers.Dense(units, name=f"{name}_in")(frames)
+    for i in range(1, RESIDUAL_BLOCKS + 1):
+        branch = states
+        for layer in (f"{name}_{i}_first", f"{name}_{i}_second"):
+            branch = keras.layers.LayerNormalization(name=f"{layer}_normalization")(branch)
+            branch = keras.layers.ReLU(name=f"{layer}_relu")(branch)
+            # Before each convolution: the one before has written into the padding.
+            branch = ZeroPadding(name=f"{layer}_zero_padding")(branch, num_frames)
+            branch = keras.layers.Conv1D(units, RESIDUAL_KERNEL_SIZE, padding="same", name=layer)(branch)
+        states = keras.layers.Add(name=f"{name}_{i}_add")([states, branch])
+    return states
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class AttentionMask(keras.layers.Layer):
+    """What self-attention may look at: (batch, 1, time) bool, the valid frames.
+
+    Call arguments: `frames` (batch, time, ...), `num_frames` (batch,).
+    """
+
+    def call(self, frames, num_frames):
+        return frame_mask(frames, num_frames)[:, None, :]
+
+    def compute_output_spec(self, frames, num_frames):
+        return keras.KerasTensor((frames.shape[0], 1, frames.shape[1]), dtype="bool")
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class Positions(keras.layers.Layer):
+    """Adds to each frame the sines and cosines of its position in time.
+
+    Call arguments: `frames` (batch, time, size). Returns the same shape.
+
+    Paper: §Future work (Vaswani et al. 2017, §3.5).
+    """
+
+    def call(self, frames):
+        time, size = ops.shape(frames)[1], frames.shape[-1]
+        waves = ops.exp(-ops.log(LONGEST_WAVELENGTH) * ops.cast(ops.arange(size) // 2 * 2, "float32") / size)
+        angles = ops.cast(ops.arange(time), "float32")[:, None] * waves[None, :]
+        even = ops.cast(ops.arange(size) % 2 == 0, "bool")[None, :]
+        return frames + ops.cast(ops.where(even, ops.sin(angles), ops.cos(angles)), frames.dtype)
+
+    def compute_output_shape(self, shape):
+        return shape
 
 
 def transformer(frames, num_frames, *, units, layers, dropout, name):
-    """A Transformer's encoder; see `dmlkit.models.temporal`."""
-    sizes = {"units": units, "layers": layers, "dropout": dropout}
-    states = temporal.attention(frames, num_frames, name=name, **sizes)
-    return Encoded(states, _last_of(states, num_frames, name=name))
+    """A Transformer's encoder, normalized before each part.
 
-
-def _last_of(states, num_frames, *, name):
-    return states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
-
-
-def rnn(frames, num_frames, *, units, layers, dropout, name):
-    """A plain recurrent network.
-
-    Paper: §RNN, s_t = f(U x_t + W s_{t-1}); its softmax is the classifier here, a multi-label sigmoid.
+    Paper: §Future work, the Transformer.
     """
-    return one_direction(
-        rnn_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def lstm(frames, num_frames, *, units, layers, dropout, name):
-    """Stacked LSTM layers, forget bias 1.
-
-    Paper: §LSTM. Differs from the paper: without its peephole connections, which cuDNN does not know.
-    """
-    return one_direction(
-        lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def peephole_lstm(frames, num_frames, *, units, layers, dropout, name):
-    """Stacked LSTM layers with peephole connections, as the paper's equations have them.
-
-    Paper: §LSTM, the equations of i_t, f_t, c_t, o_t and h_t.
-    """
-    return one_direction(
-        peephole_lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def bi_lstm(frames, num_frames, *, units, layers, dropout, name):
-    """Stacked bidirectional LSTM layers, each seeing both directions of the one below: size 2 * units.
-
-    Paper: §Bi-LSTM, "two-layer stacked", read as is usual.
-    """
-    return bidirectional(
-        lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def bi_lstm_separate(frames, num_frames, *, units, layers, dropout, name):
-    """A forward and a backward LSTM stack that know nothing of each other, joined at the end: size 2 * units.
-
-    Paper: §Bi-LSTM, "for each direction, the model uses two layers", taken by the letter.
-    """
-    return two_directions(
-        lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def bi_gru(frames, num_frames, *, units, layers, dropout, name):
-    """Stacked bidirectional GRU layers: size 2 * units.
-
-    Paper: §Bi-GRU. Differs from the paper: with a bias, and the reset after the product, as cuDNN has it.
-    """
-    return bidirectional(
-        gru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def paper_gru(frames, num_frames, *, units, layers, dropout, name):
-    """Stacked bidirectional GRU layers by the paper's letter: size 2 * units.
-
-    Paper: §Bi-GRU, the equations of r_t, z_t, ĥ_t and h_t; its y_t is the classifier.
-    """
-    return bidirectional(
-        paper_gru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def sru(frames, num_frames, *, units, layers, dropout, name):
-    """Stacked bidirectional layers of the simple recurrent unit: size 2 * units; see `dmlkit.models.sru`.
-
-    Paper: §Future work (Lei et al. 2018).
-    """
-    return bidirectional(
-        sru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name
-    )
-
-
-def deep_bi_lstm(frames, num_frames, *, units, layers, dropout, name):
-    """Bidirectional LSTM layers with short-cuts over temporal ResNet blocks: size 2 * units.
-
-    Paper: §Related work (Li et al. 2017, of whose layers there are 7). Differs from theirs: see `_deep`.
-    """
-    return _deep(lstm_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
-
-
-def deep_bi_gru(frames, num_frames, *, units, layers, dropout, name):
-    """Bidirectional GRU layers with short-cuts over temporal ResNet blocks: size 2 * units.
-
-    Paper: §Related work (Li et al. 2017, of whose layers there are 7). Differs from theirs: see `_deep`.
-    """
-    return _deep(gru_layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
-
-
-def _deep(make, frames, num_frames, *, units, layers, dropout, name):
-    """Li et al.'s two, one over the other. Their short-cuts are joined and go through a layer; these are added."""
-    read = temporal.residual_blocks(frames, num_frames, units=2 * units, name=f"{name}_block")
-    sizes = {"units": units, "layers": layers, "dropout": dropout}
-    return shortcut_bidirectional(make, read, num_frames, name=name, **sizes)
+    heads, mask = ATTENTION_HEADS, AttentionMask(name=f"{name}_mask")(frames, num_frames)
+    states = Positions(name=f"{name}_positions")(keras.layers.Dense(units, name=f"{name}_in")(frames))
+    for i in range(1, layers + 1):
+        branch = keras.layers.LayerNormalization(name=f"{name}_normalization_{i}")(states)
+        attention = keras.layers.MultiHeadAttention(heads, max(1, units // heads), name=f"{name}_{i}")
+        branch = attention(branch, branch, attention_mask=mask)
+        branch = dropout_layer(branch, dropout, name=f"{name}_dropout_{i}")
+        states = keras.layers.Add(name=f"{name}_add_{i}")([states, branch])
+        branch = keras.layers.LayerNormalization(name=f"{name}_wide_normalization_{i}")(states)
+        branch = keras.layers.Dense(4 * units, activation="relu", name=f"{name}_wide_{i}")(branch)
+        branch = keras.layers.Dense(units, name=f"{name}_narrow_{i}")(branch)
+        branch = dropout_layer(branch, dropout, name=f"{name}_wide_dropout_{i}")
+        states = keras.layers.Add(name=f"{name}_wide_add_{i}")([states, branch])
+    return _with_last(states, num_frames, name=name)
 
 
 ENCODERS = {
@@ -233,20 +356,20 @@ ENCODERS = {
     "dense": dense,
     "hidden": hidden,
     "kernel": kernel,
-    "rnn": rnn,
-    "lstm": lstm,
-    "peephole_lstm": peephole_lstm,
-    "bi_lstm": bi_lstm,
-    "bi_lstm_separate": bi_lstm_separate,
-    "bi_gru": bi_gru,
-    "paper_gru": paper_gru,
+    "rnn": partial(one_direction, rnn_layer),
+    "lstm": partial(one_direction, lstm_layer),
+    "peephole_lstm": partial(one_direction, peephole_lstm_layer),
+    "bi_lstm": partial(bidirectional, lstm_layer),
+    "bi_lstm_separate": partial(separate_directions, lstm_layer),
+    "bi_gru": partial(bidirectional, gru_layer),
+    "paper_gru": partial(bidirectional, paper_gru_layer),
     "temporal_convolutions": temporal_convolutions,
     "transformer": transformer,
-    "sru": sru,
-    "deep_bi_lstm": deep_bi_lstm,
-    "deep_bi_gru": deep_bi_gru,
+    "sru": partial(bidirectional, sru_layer),
+    "deep_bi_lstm": partial(shortcut_bidirectional, lstm_layer),
+    "deep_bi_gru": partial(shortcut_bidirectional, gru_layer),
 }
-"""Name → function as the head of this file describes it."""
+"""Name → function as described at the head of this file."""
 
 VIDEO_ENCODERS = ("none", "dense", "hidden", "kernel")
 """The encoders that need no frames."""

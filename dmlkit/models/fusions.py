@@ -1,12 +1,13 @@
 """The paper's three fusions of the modalities, frame by frame (or on the video's features).
 
-A fusion is a function of (features, num_frames, *, units, mapping_initializer, alignment_weight) that returns one tensor:
+A fusion is a function of (features, num_frames, *, units, mapping_initializer, alignment_weight) that returns one
+tensor, (batch, [time,] size):
 
-    features        dict, modality → (batch, time, size_i), or (batch, size_i) at video level
-    num_frames      (batch,) valid frames, None at video level
-    units           size of the shared space, or of each modality's projection
-    mapping_initializer   how the mapping matrices W_i start, a name in `MAPPING_STARTS`
-    alignment_weight       weight λ of the projections' distance in the loss
+    features             dict, modality → (batch, time, size_i), or (batch, size_i) at video level
+    num_frames           (batch,) valid frames, None at video level
+    units                size of the shared space, or of each modality's projection
+    mapping_initializer  of the mapping matrices W_i, a name in `MAPPING_INITIALIZERS`
+    alignment_weight     weight λ of the projections' distance in the loss
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from keras import ops
 from dmlkit.errors import UsageError, choose
 from dmlkit.models.frames import frame_mask
 
-MAPPING_STARTS = {
+MAPPING_INITIALIZERS = {
     "normal": lambda: keras.initializers.RandomNormal(mean=0.0, stddev=0.01),
     "glorot": lambda: keras.initializers.GlorotNormal(),
 }
-"""Name → function that gives a fresh initializer (one instance draws the same numbers each time it is used).
+"""Name → function that gives a fresh initializer (one instance gives the same numbers each time it is used).
 
 Paper: §Fusion, "normal" is its N(0, 0.01). Differs from the paper: "glorot" scales with the layer's size.
 """
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class Closeness(keras.layers.Layer):
-    """Joins projections, and adds to the loss how far apart they lie.
+class Alignment(keras.layers.Layer):
+    """Concatenates projections, and adds the L2 alignment loss: how far apart they lie.
 
     The loss is weight · (mean over valid frames of the batch) Σ_{i<j} ‖z_i - z_j‖²; at video level the mean
-    runs over the videos.
+    is over the videos.
 
     Args:
         weight: λ, at least 0.
@@ -48,13 +49,12 @@ class Closeness(keras.layers.Layer):
         self.weight = weight
 
     def call(self, projections, num_frames=None):
-        """See the class."""
-        # In float32: a sum over thousands of frames has no room in 16 bits.
+        # In float32: a sum over thousands of frames exceeds the precision of 16 bits.
         numbers = [ops.cast(projection, "float32") for projection in projections]
         distance = sum(
             ops.sum(ops.square(first - second), axis=-1)
-            for place, first in enumerate(numbers)
-            for second in numbers[place + 1 :]
+            for i, first in enumerate(numbers)
+            for second in numbers[i + 1 :]
         )
         if num_frames is None:
             mean = ops.mean(distance)
@@ -66,11 +66,9 @@ class Closeness(keras.layers.Layer):
         return ops.concatenate(projections, axis=-1)
 
     def compute_output_shape(self, projections_shape, num_frames_shape=None):
-        """See the class."""
         return (*projections_shape[0][:-1], sum(shape[-1] for shape in projections_shape))
 
     def get_config(self):
-        """See the class."""
         return {**super().get_config(), "weight": self.weight}
 
 
@@ -79,8 +77,8 @@ def concat(features, num_frames, *, units, mapping_initializer, alignment_weight
 
     Paper: §Fusion, x_m = [x_1; x_2; ...; x_n].
     """
-    parts = list(features.values())
-    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name="fusion")(parts)
+    values = list(features.values())
+    return values[0] if len(values) == 1 else keras.layers.Concatenate(name="fusion")(values)
 
 
 def shared_space(features, num_frames, *, units, mapping_initializer, alignment_weight):
@@ -88,40 +86,35 @@ def shared_space(features, num_frames, *, units, mapping_initializer, alignment_
 
     Paper: §Fusion, x_m = f(x_1, ..., x_n). Differs from the paper: it leaves f open; tanh is this reading's.
     """
-    # One matrix over the joined features is Σ_i W_i x_i; each W_i is its rows.
-    joined = concat(
-        features,
-        num_frames,
-        units=units,
-        mapping_initializer=mapping_initializer,
-        alignment_weight=alignment_weight,
-    )
-    start = choose(MAPPING_STARTS, mapping_initializer, what="mapping start")()
-    return keras.layers.Dense(units, activation="tanh", kernel_initializer=start, name="fusion_shared_space")(
-        joined
-    )
+    values = list(features.values())
+    # One matrix over the concatenated features is Σ_i W_i x_i; each W_i is its rows.
+    joined = values[0] if len(values) == 1 else keras.layers.Concatenate(name="fusion")(values)
+    initializer = choose(MAPPING_INITIALIZERS, mapping_initializer, what="mapping initializer")()
+    return keras.layers.Dense(
+        units, activation="tanh", kernel_initializer=initializer, name="fusion_shared_space"
+    )(joined)
 
 
 def projection(features, num_frames, *, units, mapping_initializer, alignment_weight):
-    """Each modality mapped to `units` dimensions, z_i = W_i x_i + b_i, pulled together, and joined.
+    """Each modality mapped to `units` dimensions, z_i = W_i x_i + b_i, aligned by a loss, and concatenated.
 
     Raises:
-        UsageError: Fewer than two modalities: there is nothing to be close to.
+        UsageError: Fewer than two modalities: there is nothing to align.
 
     Paper: §Fusion, f(x_1) ~ g(x_2), close in L2 distance; over all pairs for more than two modalities.
     """
     if len(features) < 2:
         raise UsageError(
-            f"The fusion 'projection' pulls modalities together, so it needs at least two. Received: "
+            f"The fusion 'projection' aligns modalities, so it needs at least two. Received: "
             f"{', '.join(features)}. Use the fusion 'concat' or 'shared_space' for a single modality."
         )
-    start = choose(MAPPING_STARTS, mapping_initializer, what="mapping start")
+    initializer = choose(MAPPING_INITIALIZERS, mapping_initializer, what="mapping initializer")
     projections = [
-        keras.layers.Dense(units, kernel_initializer=start(), name=f"fusion_projection_{name}")(feature)
+        keras.layers.Dense(units, kernel_initializer=initializer(), name=f"fusion_projection_{name}")(feature)
         for name, feature in features.items()
     ]
-    return Closeness(alignment_weight, name="fusion_closeness")(projections, num_frames)
+    return Alignment(alignment_weight, name="fusion_alignment")(projections, num_frames)
 
 
 FUSIONS = {"concat": concat, "shared_space": shared_space, "projection": projection}
-"""Name → function as the head of this file describes it."""
+"""Name → function as described at the head of this file."""

@@ -5,18 +5,22 @@ A pooling is a function of (encoded, num_frames, *, attention_units, heads, clus
     encoded          an `Encoded`: states (batch, time, size) and last (batch, size)
     num_frames       (batch,) valid frames
     attention_units  size of the attention's u_t; None takes the states' size
-    heads            how many times attention with several heads weighs
+    heads            of multi-head attention
     clusters         how many clusters there are, for the poolings over clusters
 """
 
 from __future__ import annotations
 
+import math
+
 import keras
 from keras import ops
 
-from dmlkit.models.attention_poolings import FeatureAttentionPooling, MultiHeadAttentionPooling
-from dmlkit.models.clusters import DeepBag, NetFV, NetRVLAD, NetVLAD, SoftBag
-from dmlkit.models.frames import frame_mask, softmax_over_frames
+from dmlkit.models.frames import frame_mask, softmax_over_frames, zero_padding
+from dmlkit.models.inputs import MOMENTUM, FramesBatchNormalization
+
+MIN_SPREAD = 1e-6
+"""A Fisher vector divides by the clusters' spread, so it is kept this far from 0."""
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -28,70 +32,236 @@ class MeanPooling(keras.layers.Layer):
     """
 
     def call(self, states, num_frames):
-        """See the class."""
-        mask = frame_mask(states, num_frames)[:, :, None]
         # In float32: a sum over hundreds of frames loses its last digits in 16 bits.
-        total = ops.sum(ops.cast(ops.where(mask, states, 0.0), "float32"), axis=1)
-        count = ops.sum(ops.cast(mask, "float32"), axis=1)
+        total = ops.sum(ops.cast(zero_padding(states, num_frames), "float32"), axis=1)
+        count = ops.sum(ops.cast(frame_mask(states, num_frames), "float32"), axis=1, keepdims=True)
         return ops.cast(total / ops.maximum(count, 1.0), self.compute_dtype)
 
-    def compute_output_shape(self, states_shape, num_frames_shape):
-        """See the class."""
-        return (states_shape[0], states_shape[2])
+    def compute_output_shape(self, shape):
+        return (shape[0], shape[2])
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class AttentionPooling(keras.layers.Layer):
-    """A mean weighted by how much each frame says, as a learned vector u_w judges it.
+    """A mean weighted by each frame's relevance, as a learned vector u_w scores it.
 
         u_t = tanh(W_w h_t + b_w);  α_t = exp(u_tᵀ u_w) / Σ_t exp(u_tᵀ u_w);  s = Σ_t α_t h_t
 
+    Several heads have a u_w each, and s is their sums side by side.
+
     Args:
         units: Size of u_t; None takes the states' size.
+        heads: How many u_w there are.
 
-    Call arguments: `states` h_t (batch, time, size), `num_frames` (batch,). Returns s (batch, size), α
+    Call arguments: `states` h_t (batch, time, size), `num_frames` (batch,). Returns s (batch, heads * size), α
     (batch, time) float32, exactly 0 on padding and summing to 1 over each video's valid frames, and u_tᵀ u_w
-    (batch, time) float32, whatever it is on padding.
+    (batch, time) float32, with any values on padding; these are (batch, time, heads) for several heads.
 
-    Paper: §Attention; the matrices start from a Glorot normal distribution.
+    Paper: §Attention; the matrices start from a Glorot normal distribution. It has one head.
     """
 
-    def __init__(self, units=None, **keras_arguments):
+    def __init__(self, units=None, *, heads=1, **keras_arguments):
         super().__init__(**keras_arguments)
         self.units = units
+        self.heads = heads
 
     def build(self, states_shape, num_frames_shape):
-        """See the class."""
-        size = states_shape[-1]
-        units = self.units or size
+        size, units = states_shape[-1], self.units or states_shape[-1]
         self.kernel = self.add_weight(shape=(size, units), initializer="glorot_normal", name="kernel")
         self.bias = self.add_weight(shape=(units,), initializer="zeros", name="bias")
-        self.context = self.add_weight(shape=(units, 1), initializer="glorot_normal", name="context")
+        self.context = self.add_weight(shape=(units, self.heads), initializer="glorot_normal", name="context")
 
     def call(self, states, num_frames):
-        """See the class."""
-        views = ops.tanh(ops.matmul(states, self.kernel) + self.bias)
-        says = ops.cast(ops.matmul(views, self.context)[:, :, 0], "float32")
-        weights = softmax_over_frames(says, num_frames)
-        pooled = ops.matmul(ops.cast(weights, states.dtype)[:, None, :], states)[:, 0, :]
-        return pooled, weights, says
+        hidden = ops.tanh(ops.matmul(states, self.kernel) + self.bias)
+        logits = ops.cast(ops.matmul(hidden, self.context), "float32")
+        weights = softmax_over_frames(logits, num_frames)
+        pooled = ops.matmul(ops.transpose(ops.cast(weights, states.dtype), (0, 2, 1)), states)
+        pooled = ops.reshape(pooled, (-1, self.heads * states.shape[-1]))
+        return (pooled, weights[:, :, 0], logits[:, :, 0]) if self.heads == 1 else (pooled, weights, logits)
 
     def compute_output_spec(self, states, num_frames):
-        """See the class."""
         batch, time, size = states.shape
+        shape = (batch, time) if self.heads == 1 else (batch, time, self.heads)
         return (
-            keras.KerasTensor((batch, size), dtype=self.compute_dtype),
-            keras.KerasTensor((batch, time), dtype="float32"),
-            keras.KerasTensor((batch, time), dtype="float32"),
+            keras.KerasTensor((batch, self.heads * size), dtype=self.compute_dtype),
+            keras.KerasTensor(shape, dtype="float32"),
+            keras.KerasTensor(shape, dtype="float32"),
         )
 
     def get_config(self):
-        """See the class."""
-        return {**super().get_config(), "units": self.units}
+        return {**super().get_config(), "units": self.units, "heads": self.heads}
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class FeatureAttentionPooling(keras.layers.Layer):
+    """Attention with a weight of its own for each feature of the states.
+
+        α_td = softmax_t(W h_t + b)_d;  s_d = Σ_t α_td h_td
+
+    Call arguments: `states` h_t (batch, time, size), `num_frames` (batch,). Returns (batch, size).
+
+    Differs from the paper: feature-level attention is Yu et al.'s (2018, arXiv 1803.02353).
+    """
+
+    def build(self, states_shape, num_frames_shape):
+        size = states_shape[-1]
+        self.kernel = self.add_weight(shape=(size, size), initializer="glorot_normal", name="kernel")
+        self.bias = self.add_weight(shape=(size,), initializer="zeros", name="bias")
+
+    def call(self, states, num_frames):
+        weights = softmax_over_frames(ops.matmul(states, self.kernel) + self.bias, num_frames)
+        return ops.sum(ops.cast(weights, states.dtype) * zero_padding(states, num_frames), axis=1)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], shape[-1])
+
+
+class _ClusterPooling(keras.layers.Layer):
+    """What the poolings over learned clusters share: a soft assignment, a_t = softmax(norm(W x_t)).
+
+    Padding is assigned to no cluster, and stays out of the normalization's statistics.
+
+    Args:
+        clusters: K.
+
+    Call arguments: `states` x_t (batch, time, size), `num_frames` (batch,). Returns float32, zeros for a video
+    without frames.
+
+    Paper: §Related work (Miech, Laptev, Sivic 2017, §3.1: the state-of-the-art row), after their published code.
+    """
+
+    def __init__(self, clusters, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.clusters = clusters
+        # Of this layer's precision, whatever policy is set in Keras when it is loaded.
+        self.normalization = FramesBatchNormalization(
+            momentum=MOMENTUM, dtype=self.dtype_policy, name="normalization"
+        )
+
+    def build(self, states_shape, num_frames_shape):
+        self.size = states_shape[-1]
+        self.kernel = self._matrix("kernel")
+        self.normalization.build((*states_shape[:-1], self.clusters))
+
+    def _matrix(self, name, *, mean=0.0):
+        initializer = keras.initializers.RandomNormal(mean=mean, stddev=1 / math.sqrt(self.size))
+        return self.add_weight(shape=(self.size, self.clusters), initializer=initializer, name=name)
+
+    def _logits(self, states, num_frames, training):
+        """norm(W x_t), (batch, time, clusters) float32."""
+        # In float32: sums over hundreds of frames exceed the precision of 16 bits.
+        product = ops.matmul(ops.cast(states, "float32"), ops.cast(self.kernel, "float32"))
+        return ops.cast(self.normalization(product, num_frames, training=training), "float32")
+
+    def _assign(self, states, num_frames, training):
+        """a_tk (batch, time, clusters) and the states, both float32 and zero on padding."""
+        assignment = ops.softmax(self._logits(states, num_frames, training), axis=-1)
+        return zero_padding(assignment, num_frames), zero_padding(ops.cast(states, "float32"), num_frames)
+
+    def compute_output_spec(self, states, num_frames, training=None):
+        shape = (states.shape[0], self.output_size(states.shape[-1]))
+        return keras.KerasTensor(shape, dtype="float32")
+
+    def output_size(self, size):
+        """Size of the vector, for states of a size."""
+        return size * self.clusters
+
+    def get_config(self):
+        return {**super().get_config(), "clusters": self.clusters}
+
+
+def _unit(values, axis):
+    return ops.normalize(values, axis=axis, order=2)
+
+
+def _sum_by_cluster(assignment, states):
+    """Σ_t a_tk x_t, (batch, size, clusters)."""
+    return ops.matmul(ops.transpose(states, (0, 2, 1)), assignment)
+
+
+def _flatten(values):
+    """Each cluster's vector to length 1, then the whole: (batch, size, clusters) → (batch, size * clusters)."""
+    within = _unit(values, axis=1)
+    return _unit(ops.reshape(within, (-1, values.shape[1] * values.shape[2])), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class NetVLAD(_ClusterPooling):
+    """The sum of each cluster's residuals to its centre c_k: V_k = Σ_t a_tk (x_t - c_k), size * K."""
+
+    def build(self, states_shape, num_frames_shape):
+        super().build(states_shape, num_frames_shape)
+        self.centres = self._matrix("centres")
+
+    def call(self, states, num_frames, training=None):
+        assignment, states = self._assign(states, num_frames, training)
+        count = ops.sum(assignment, axis=1)[:, None, :]
+        return _flatten(_sum_by_cluster(assignment, states) - count * ops.cast(self.centres, "float32"))
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class NetRVLAD(_ClusterPooling):
+    """NetVLAD without centres: R_k = Σ_t a_tk x_t, size * K."""
+
+    def call(self, states, num_frames, training=None):
+        return _flatten(_sum_by_cluster(*self._assign(states, num_frames, training)))
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class NetFV(_ClusterPooling):
+    """A Fisher vector: each cluster's mean and spread relative to its centre c_k and its learned spread σ_k.
+
+    F1_k = Σ_t a_tk (x_t - c_k) / σ_k;  F2_k = Σ_t a_tk ((x_t - c_k)² / σ_k² - 1), 2 * size * K.
+    """
+
+    def build(self, states_shape, num_frames_shape):
+        super().build(states_shape, num_frames_shape)
+        self.centres = self._matrix("centres")
+        self.spread = self._matrix("spread", mean=1.0)
+
+    def call(self, states, num_frames, training=None):
+        assignment, states = self._assign(states, num_frames, training)
+        centres = ops.cast(self.centres, "float32")
+        spread = ops.square(ops.cast(self.spread, "float32")) + MIN_SPREAD
+        count = ops.sum(assignment, axis=1)[:, None, :]
+        first = _sum_by_cluster(assignment, states)
+        second = _sum_by_cluster(assignment, ops.square(states))
+        second = (second - 2.0 * centres * first + count * ops.square(centres)) / ops.square(spread) - count
+        return ops.concatenate([_flatten((first - count * centres) / spread), _flatten(second)], axis=-1)
+
+    def output_size(self, size):
+        return 2 * size * self.clusters
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class SoftBag(_ClusterPooling):
+    """How many frames each cluster has: Σ_t a_tk, to length 1, size K."""
+
+    def call(self, states, num_frames, training=None):
+        assignment, _ = self._assign(states, num_frames, training)
+        return _unit(ops.sum(assignment, axis=1), axis=-1)
+
+    def output_size(self, size):
+        return self.clusters
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class DeepBag(_ClusterPooling):
+    """The strongest response of any frame to each of K detectors: max_t max(0, norm(W x_t)), size K.
+
+    Paper: §Related work (Abu-El-Haija et al. 2016, deep bag of frames, with max pooling).
+    """
+
+    def call(self, states, num_frames, training=None):
+        # No detector's response is below 0, so zeros on padding never win.
+        return ops.max(zero_padding(ops.relu(self._logits(states, num_frames, training)), num_frames), axis=1)
+
+    def output_size(self, size):
+        return self.clusters
 
 
 def last(encoded, num_frames, *, attention_units, heads, clusters):
-    """What the encoder knows at the end; see `Encoded.last`.
+    """The state at the end of the video; see `Encoded.last`.
 
     Paper: §LSTM, §Bi-LSTM.
     """
@@ -104,7 +274,7 @@ def mean(encoded, num_frames, *, attention_units, heads, clusters):
 
 
 def attention(encoded, num_frames, *, attention_units, heads, clusters):
-    """Attention over the valid frames; its weights come out through `dmlkit.models.attention_weights`.
+    """Attention over the valid frames; `dmlkit.attention_weights` gives its weights.
 
     Paper: §Attention.
     """
@@ -114,7 +284,8 @@ def attention(encoded, num_frames, *, attention_units, heads, clusters):
 
 def multi_head_attention(encoded, num_frames, *, attention_units, heads, clusters):
     """Attention by several heads, each with weights of its own."""
-    return MultiHeadAttentionPooling(heads, attention_units, name="heads")(encoded.states, num_frames)
+    pooled, _, _ = AttentionPooling(attention_units, heads=heads, name="heads")(encoded.states, num_frames)
+    return pooled
 
 
 def feature_attention(encoded, num_frames, *, attention_units, heads, clusters):
@@ -122,29 +293,11 @@ def feature_attention(encoded, num_frames, *, attention_units, heads, clusters):
     return FeatureAttentionPooling(name="feature_attention")(encoded.states, num_frames)
 
 
-def netvlad(encoded, num_frames, *, attention_units, heads, clusters):
-    """NetVLAD: size * clusters."""
-    return NetVLAD(clusters, name="clusters")(encoded.states, num_frames)
+def _over_clusters(layer):
+    def pooling(encoded, num_frames, *, attention_units, heads, clusters):
+        return layer(clusters, name="clusters")(encoded.states, num_frames)
 
-
-def netrvlad(encoded, num_frames, *, attention_units, heads, clusters):
-    """NetVLAD without centres: size * clusters."""
-    return NetRVLAD(clusters, name="clusters")(encoded.states, num_frames)
-
-
-def netfv(encoded, num_frames, *, attention_units, heads, clusters):
-    """A Fisher vector: 2 * size * clusters."""
-    return NetFV(clusters, name="clusters")(encoded.states, num_frames)
-
-
-def soft_bag(encoded, num_frames, *, attention_units, heads, clusters):
-    """How many frames each cluster has: clusters."""
-    return SoftBag(clusters, name="clusters")(encoded.states, num_frames)
-
-
-def deep_bag(encoded, num_frames, *, attention_units, heads, clusters):
-    """The strongest answer to each of `clusters` detectors."""
-    return DeepBag(clusters, name="clusters")(encoded.states, num_frames)
+    return pooling
 
 
 POOLINGS = {
@@ -153,10 +306,10 @@ POOLINGS = {
     "attention": attention,
     "multi_head_attention": multi_head_attention,
     "feature_attention": feature_attention,
-    "netvlad": netvlad,
-    "netrvlad": netrvlad,
-    "netfv": netfv,
-    "soft_bag": soft_bag,
-    "deep_bag": deep_bag,
+    "netvlad": _over_clusters(NetVLAD),
+    "netrvlad": _over_clusters(NetRVLAD),
+    "netfv": _over_clusters(NetFV),
+    "soft_bag": _over_clusters(SoftBag),
+    "deep_bag": _over_clusters(DeepBag),
 }
-"""Name → function as the head of this file describes it."""
+"""Name → function as described at the head of this file."""

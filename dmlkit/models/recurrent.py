@@ -1,15 +1,14 @@
-"""Keras's LSTM and GRU with a loop of few products, for where no cuDNN is.
+"""Recurrent layers: Keras's LSTM and GRU with a faster loop, the paper's own cells, and the SRU.
 
-Keras's own loop takes one product with the inputs and one with the state in each step, and its gradient adds up
-both kernels' gradients step by step. Here all steps' inputs meet their kernel in one product before the loop, and
-the kernels' gradients are one product each after it; the loop keeps what depends on the step before:
+`LSTM` and `GRU` have the weights, names and numbers of `keras.layers.LSTM` and `GRU`, and like them try cuDNN (and
+whatever else the backend has) first; the loop here is what they fall back on. Keras's own loop multiplies by the
+inputs and by the state in each step, and its gradient adds up both kernels' gradients step by step. Here all steps'
+inputs meet their kernel in one product before the loop, and each kernel's gradient is one product after it; the loop
+keeps what depends on the step before:
 
     forward    state_t = step(projected_t, state_{t-1} · R)        a product a step
     backward   d_{t-1} = (d_t ∗ factor_t) · Rᵀ                     a product a step, the factors made before
     after      dR = [state_0 ... state_{T-1}]ᵀ [δ_1 ... δ_T]       one product
-
-Weights, names and numbers are those of `keras.layers.LSTM` and `GRU`, which try cuDNN (and whatever else the
-backend has) first: this loop is only what they fall back on.
 """
 
 from __future__ import annotations
@@ -46,22 +45,22 @@ def lstm_states(projected, recurrent_kernel, state, cell):
         def gradients(*arguments, upstream=None):
             upstream = arguments[0] if upstream is None else upstream
             i, f, g, o = ops.split(gates, 4, axis=-1)
-            squashed = ops.tanh(cells)
+            tanh_cells = ops.tanh(cells)
             to_gates = ops.concatenate(
                 [
                     g * i * (1 - i),
-                    _before(cells, cell) * f * (1 - f),
+                    _previous(cells, cell) * f * (1 - f),
                     i * (1 - g * g),
-                    squashed * o * (1 - o),
+                    tanh_cells * o * (1 - o),
                 ],
                 axis=-1,
             )
-            to_cell = o * (1 - squashed * squashed)
+            to_cell = o * (1 - tanh_cells * tanh_cells)
             transposed = ops.transpose(kernel)
 
             def backward(carried, factors):
                 dh, dc, _ = carried
-                upstream_t, to_cell_t, f_t, to_gates_t = _parts(factors, units, 3)
+                upstream_t, to_cell_t, f_t, to_gates_t = _split(factors, units, 3)
                 dh = dh + upstream_t
                 dc = dc + dh * to_cell_t
                 dz = ops.concatenate([dc, dc, dc, dh], axis=-1) * to_gates_t
@@ -72,11 +71,11 @@ def lstm_states(projected, recurrent_kernel, state, cell):
             (d_state, d_cell, _), (_, _, d_projected) = ops.scan(
                 backward,
                 (zero, zero, ops.zeros_like(projected[0])),
-                # One tensor: with several, Keras's scan on TensorFlow does not take an unknown number of steps.
+                # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
                 ops.concatenate([upstream, to_cell, f, to_gates], axis=-1),
                 reverse=True,
             )
-            return d_projected, _products(_before(states, state), d_projected), d_state, d_cell
+            return d_projected, _outer_sum(_previous(states, state), d_projected), d_state, d_cell
 
         return states, gradients
 
@@ -114,16 +113,16 @@ def gru_states(projected, recurrent_kernel, recurrent_bias, state):
         def gradients(*arguments, upstream=None):
             upstream = arguments[0] if upstream is None else upstream
             z, r, candidate, h_h = ops.split(gates, 4, axis=-1)
-            before = _before(states, state)
+            previous = _previous(states, state)
             to_candidate = (1 - z) * (1 - candidate * candidate)
-            to_update = (before - candidate) * z * (1 - z)
+            to_update = (previous - candidate) * z * (1 - z)
             to_reset = to_candidate * h_h * r * (1 - r)
             to_products = ops.concatenate([to_update, to_reset, to_candidate * r], axis=-1)
             transposed = ops.transpose(kernel)
 
             def backward(carried, factors):
                 dh, _ = carried
-                upstream_t, z_t, to_products_t = _parts(factors, units, 2)
+                upstream_t, z_t, to_products_t = _split(factors, units, 2)
                 dh = dh + upstream_t
                 products = ops.concatenate([dh, dh, dh], axis=-1) * to_products_t
                 new = (ops.matmul(products, transposed) + dh * z_t, dh)
@@ -134,39 +133,37 @@ def gru_states(projected, recurrent_kernel, recurrent_bias, state):
                 backward, (zero, zero), ops.concatenate([upstream, z, to_products], axis=-1), reverse=True
             )
             d_products = ops.concatenate([dh, dh, dh], axis=-1) * to_products
-            # What the inputs add to the candidate is not reset: there the factor r is missing.
+            # The inputs' share of the candidate is not reset: there the factor r is missing.
             d_projected = ops.concatenate([d_products[..., : 2 * units], dh * to_candidate], axis=-1)
-            return d_projected, _products(before, d_products), ops.sum(d_products, axis=(0, 1)), d_state
+            return d_projected, _outer_sum(previous, d_products), ops.sum(d_products, axis=(0, 1)), d_state
 
         return states, gradients
 
     return run(projected, recurrent_kernel, recurrent_bias, state)
 
 
-def _parts(joined, units, count):
-    """The first `count` tensors of so many units that were joined, and the rest."""
-    return *(joined[..., place * units : (place + 1) * units] for place in range(count)), joined[
-        ..., count * units :
-    ]
+def _split(joined, units, count):
+    """The first `count` tensors of `units` columns each, and the rest."""
+    first = (joined[..., i * units : (i + 1) * units] for i in range(count))
+    return *first, joined[..., count * units :]
 
 
-def _before(states, first):
+def _previous(states, first):
     """(time, batch, size) → the same a step earlier, `first` (batch, size) at the first step."""
     return ops.concatenate([first[None], states[:-1]], axis=0)
 
 
-def _products(states, gradients):
+def _outer_sum(states, gradients):
     """Σ over steps and videos of stateᵀ gradient: (units, columns)."""
     rows = ops.transpose(ops.reshape(states, (-1, states.shape[-1])))
     return ops.matmul(rows, ops.reshape(gradients, (-1, gradients.shape[-1])))
 
 
-class _OneProduct(keras.layers.RNN):
-    """Between Keras's layer and its `RNN`: what the layer's `inner_loop` finds where the backend has nothing."""
+class _FastLoop(keras.layers.RNN):
+    """Between Keras's layer and its `RNN`: the `inner_loop` the layer falls back on."""
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """See the class."""
-        if mask is not None or not self._plain():
+        if mask is not None or not self._has_default_settings():
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
         steps_first = ops.transpose(ops.cast(sequences, self.compute_dtype), (1, 0, 2))
         if not isinstance(initial_state, list | tuple):
@@ -174,8 +171,8 @@ class _OneProduct(keras.layers.RNN):
         outputs = ops.transpose(self._states(steps_first, *initial_state), (1, 0, 2))
         return outputs[:, -1], outputs, []
 
-    def _plain(self):
-        """Whether the layer is as the encoders make it; any other goes the long way round."""
+    def _has_default_settings(self):
+        """Whether the layer is as the encoders make it; any other takes Keras's loop."""
         cell = self.cell
         return (
             cell.use_bias
@@ -188,27 +185,26 @@ class _OneProduct(keras.layers.RNN):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class LSTM(keras.layers.LSTM, _OneProduct):
-    """`keras.layers.LSTM`, faster where no cuDNN is; see the head of this file.
+class LSTM(keras.layers.LSTM, _FastLoop):
+    """`keras.layers.LSTM`, faster without cuDNN; see the head of this file.
 
     Paper: §LSTM. Differs from the paper: without its peephole connections, which cuDNN does not know.
     """
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        """See the class."""
-        # JAX's cuDNN operation has no 16-bit form, and says so when it is compiled, too late for Keras to turn back.
+        # JAX's cuDNN operation has no 16-bit form, and fails only when it is compiled, too late for Keras to fall back.
         if keras.backend.backend() == "jax" and self.compute_dtype != "float32":
-            return _OneProduct.inner_loop(self, sequences, initial_state, mask, training=training)
+            return _FastLoop.inner_loop(self, sequences, initial_state, mask, training=training)
         return super().inner_loop(sequences, initial_state, mask, training=training)
 
-    def _states(self, inputs, state, carried):
+    def _states(self, inputs, state, cell):
         projected = ops.matmul(inputs, self.cell.kernel) + self.cell.bias
-        return lstm_states(projected, _tensor(self.cell.recurrent_kernel), state, carried)
+        return lstm_states(projected, _tensor(self.cell.recurrent_kernel), state, cell)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class GRU(keras.layers.GRU, _OneProduct):
-    """`keras.layers.GRU`, faster where no cuDNN is; see the head of this file.
+class GRU(keras.layers.GRU, _FastLoop):
+    """`keras.layers.GRU`, faster without cuDNN; see the head of this file.
 
     Paper: §Bi-GRU. Differs from the paper: with a bias, and the reset after the product, as cuDNN has it.
     """
@@ -220,5 +216,226 @@ class GRU(keras.layers.GRU, _OneProduct):
 
 
 def _tensor(weight):
-    # A custom gradient wants what it differentiates as tensors, not variables.
+    # A custom gradient needs tensors, not variables, for what it differentiates.
     return ops.reshape(weight, weight.shape)
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class PeepholeLSTMCell(keras.layers.Layer):
+    """One step of an LSTM whose gates see the cell.
+
+        i_t = σ(W_xi x_t + W_hi h_{t-1} + W_ci c_{t-1} + b_i)
+        f_t = σ(W_xf x_t + W_hf h_{t-1} + W_cf c_{t-1} + b_f)
+        c_t = f_t ∗ c_{t-1} + i_t ∗ tanh(W_xc x_t + W_hc h_{t-1} + b_c)
+        o_t = σ(W_xo x_t + W_ho h_{t-1} + W_co c_t + b_o)
+        h_t = o_t ∗ tanh(c_t)
+
+    W_ci, W_cf and W_co are diagonal and start at zero, so training begins at the standard LSTM; b_f starts
+    at 1.
+
+    Args:
+        units: Size of the state and of the cell.
+
+    Call arguments: `inputs` (batch, size), `states` [h, c], each (batch, units). Returns h_t and [h_t, c_t].
+    Weights: `kernel` (size, 4 * units), `recurrent_kernel` (units, 4 * units), `peephole` (3, units) with the
+    rows W_ci, W_cf, W_co, and `bias` (4 * units,); the columns are for i, f, c, o in this order.
+
+    Paper: §LSTM.
+    """
+
+    def __init__(self, units, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.units = units
+        self.state_size = [units, units]
+        self.output_size = units
+
+    def build(self, inputs_shape):
+        units = self.units
+        self.kernel = self.add_weight(
+            shape=(inputs_shape[-1], 4 * units), initializer="glorot_uniform", name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(units, 4 * units), initializer="orthogonal", name="recurrent_kernel"
+        )
+        self.peephole = self.add_weight(shape=(3, units), initializer="zeros", name="peephole")
+        self.bias = self.add_weight(shape=(4 * units,), initializer=_forget_bias_one, name="bias")
+
+    def call(self, inputs, states):
+        state, cell = states
+        sums = ops.matmul(inputs, self.kernel) + ops.matmul(state, self.recurrent_kernel) + self.bias
+        to_input, to_forget, to_cell, to_output = ops.split(sums, 4, axis=-1)
+        peek_input, peek_forget, peek_output = self.peephole[0], self.peephole[1], self.peephole[2]
+        new_cell = ops.sigmoid(to_forget + peek_forget * cell) * cell
+        new_cell = new_cell + ops.sigmoid(to_input + peek_input * cell) * ops.tanh(to_cell)
+        new_state = ops.sigmoid(to_output + peek_output * new_cell) * ops.tanh(new_cell)
+        return new_state, [new_state, new_cell]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def _forget_bias_one(shape, dtype=None):
+    units = shape[0] // 4
+    return ops.concatenate(
+        [ops.zeros((units,), dtype), ops.ones((units,), dtype), ops.zeros((2 * units,), dtype)]
+    )
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class PaperGRUCell(keras.layers.Layer):
+    """One step of the paper's GRU: no bias, the reset before the product, z_t the share of the new.
+
+        r_t = σ(W_r [h_{t-1}, x_t]);  z_t = σ(W_z [h_{t-1}, x_t])
+        ĥ_t = tanh(W_ĥ [r_t ∗ h_{t-1}, x_t]);  h_t = (1 - z_t) ∗ h_{t-1} + z_t ∗ ĥ_t
+
+    Keras writes the same cell (`reset_after=False`, no bias) with z and 1 - z exchanged.
+
+    Args:
+        units: Size of the state.
+
+    Call arguments: `inputs` (batch, size), `states` [(batch, units)]. Returns the state twice, the second
+    time in a list. Weights: `kernel` (size, 3 * units) and `recurrent_kernel` (units, 3 * units), the columns
+    for r, z, ĥ in this order.
+
+    Paper: §Bi-GRU.
+    """
+
+    def __init__(self, units, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.units = units
+        self.state_size = units
+        self.output_size = units
+
+    def build(self, inputs_shape):
+        self.kernel = self.add_weight(
+            shape=(inputs_shape[-1], 3 * self.units), initializer="glorot_uniform", name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(self.units, 3 * self.units), initializer="orthogonal", name="recurrent_kernel"
+        )
+
+    def call(self, inputs, states):
+        state, units = states[0], self.units
+        from_inputs = ops.matmul(inputs, self.kernel)
+        from_state = ops.matmul(state, self.recurrent_kernel[:, : 2 * units])
+        gates = ops.sigmoid(from_inputs[:, : 2 * units] + from_state)
+        reset, update = gates[:, :units], gates[:, units:]
+        recurrent = ops.matmul(reset * state, self.recurrent_kernel[:, 2 * units :])
+        candidate = ops.tanh(from_inputs[:, 2 * units :] + recurrent)
+        new_state = (1.0 - update) * state + update * candidate
+        return new_state, [new_state]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def sru_cells(candidates, sums, peephole, cell):
+    """An SRU's cells: the one part of it that depends on the step before.
+
+        f_t = σ(sums_t + v ∗ c_{t-1});  c_t = f_t ∗ c_{t-1} + (1 - f_t) ∗ x̃_t
+
+    The gradient goes back along the same line, its factors made before:
+
+        d_{t-1} = (d_t) ∗ (f_t + v ∗ (c_{t-1} - x̃_t) ∗ f_t ∗ (1 - f_t))
+
+    Args:
+        candidates: (time, batch, units) x̃_t.
+        sums: (time, batch, units) W_f x_t + b_f.
+        peephole: (units,) v.
+        cell: (batch, units) c_0.
+
+    Returns:
+        (time, batch, units) c_t.
+    """
+
+    @ops.custom_gradient
+    def run(candidates, sums, peephole, cell):
+        units = cell.shape[-1]
+
+        def forward(c, step):
+            forget = ops.sigmoid(step[..., units:] + peephole * c)
+            c = forget * c + (1 - forget) * step[..., :units]
+            return c, c
+
+        # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
+        _, cells = ops.scan(forward, cell, ops.concatenate([candidates, sums], axis=-1))
+
+        def gradients(*arguments, upstream=None):
+            upstream = arguments[0] if upstream is None else upstream
+            previous = _previous(cells, cell)
+            forget = ops.sigmoid(sums + peephole * previous)
+            to_sums = (previous - candidates) * forget * (1 - forget)
+
+            def backward(carried, step):
+                d_cell = carried[..., :units] + step[..., :units]
+                new = ops.concatenate([d_cell * step[..., units:], d_cell], axis=-1)
+                return new, new
+
+            (last, steps) = ops.scan(
+                backward,
+                ops.concatenate([ops.zeros_like(cell)] * 2, axis=-1),
+                ops.concatenate([upstream, forget + peephole * to_sums], axis=-1),
+                reverse=True,
+            )
+            d_cells = steps[..., units:]
+            d_sums = d_cells * to_sums
+            return d_cells * (1 - forget), d_sums, ops.sum(d_sums * previous, axis=(0, 1)), last[..., :units]
+
+        return cells, gradients
+
+    return run(candidates, sums, peephole, cell)
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class SRU(keras.layers.Layer):
+    """One layer of the simple recurrent unit.
+
+        x̃_t = W x_t
+        f_t = σ(W_f x_t + v_f ∗ c_{t-1} + b_f);  r_t = σ(W_r x_t + v_r ∗ c_{t-1} + b_r)
+        c_t = f_t ∗ c_{t-1} + (1 - f_t) ∗ x̃_t;  h_t = r_t ∗ c_t + (1 - r_t) ∗ x_t
+
+    Where the frames are not of the layer's size, W_x x_t stands for the last x_t. v_f, v_r and the biases start
+    at zero.
+
+    Args:
+        units: Size of the state and of the cell.
+
+    Call arguments: `frames` x_t (batch, time, size). Returns h_t (batch, time, units). Weights: `kernel` (size,
+    3 * units), with the projection (size, 4 * units), the columns for x̃, f, r, x in this order; `peephole` (2,
+    units) with the rows v_f, v_r; `bias` (2 * units,) for f, r.
+
+    Paper: §Future work (Lei et al. 2018, §2 and the projection of their code).
+    """
+
+    def __init__(self, units, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.units = units
+
+    def build(self, frames_shape):
+        size, units = frames_shape[-1], self.units
+        blocks = 3 if size == units else 4
+        self.kernel = self.add_weight(
+            shape=(size, blocks * units), initializer="glorot_uniform", name="kernel"
+        )
+        self.peephole = self.add_weight(shape=(2, units), initializer="zeros", name="peephole")
+        self.bias = self.add_weight(shape=(2 * units,), initializer="zeros", name="bias")
+
+    def call(self, frames):
+        units = self.units
+        # All steps' products at once: none of them depends on a state.
+        products = ops.matmul(ops.transpose(frames, (1, 0, 2)), self.kernel)
+        candidates = products[..., :units]
+        sums = products[..., units : 3 * units] + self.bias
+        carried = (
+            ops.transpose(frames, (1, 0, 2)) if frames.shape[-1] == units else products[..., 3 * units :]
+        )
+        first = ops.zeros_like(candidates[0])
+        cells = sru_cells(candidates, sums[..., :units], self.peephole[0], first)
+        reset = ops.sigmoid(sums[..., units:] + self.peephole[1] * _previous(cells, first))
+        return ops.transpose(reset * cells + (1 - reset) * carried, (1, 0, 2))
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}

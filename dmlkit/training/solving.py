@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.models.kernels import KernelFeatures
+from dmlkit.models import KernelFeatures
 from dmlkit.training.workers.refusing import OneDeviceError
 
 STEEPNESS = 10.0

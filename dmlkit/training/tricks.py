@@ -12,8 +12,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from dmlkit.models import training_model
-from dmlkit.models.frames import frame_mask
+from dmlkit.models import frame_mask, training_model
 from dmlkit.profiles import Profile
 
 NOTHING = {"uint8": 127, "float32": 0}

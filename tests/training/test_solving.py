@@ -9,8 +9,7 @@ import pytest
 import dmlkit
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import find
-from dmlkit.models import build
-from dmlkit.models.kernels import KernelFeatures
+from dmlkit.models import KernelFeatures, build
 from dmlkit.profiles import SMOKE
 from dmlkit.training.solving import leave_to_solving, solve, solve_in_place
 from dmlkit.training.workers.refusing import OneDeviceError

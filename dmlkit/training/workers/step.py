@@ -4,7 +4,7 @@ A replica is one device of one worker. Each sees its share of the batch; what on
 batch is put together from the shares:
 
     loss            each replica's sum over its videos, divided by the number of all replicas' videos
-    added losses    means over frames (`models.fusions.Closeness`), weighted by the replica's share of all frames
+    added losses    means over frames (`models.fusions.Alignment`), weighted by the replica's share of all frames
     penalties       of the weights: the same everywhere, so each replica adds its part
     gradients       summed over the replicas, and *then* clipped
     dropout         each replica draws by its own seed
