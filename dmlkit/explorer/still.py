@@ -9,9 +9,7 @@ import numpy as np
 
 from dmlkit.explorer.evidence import Evidence
 from dmlkit.explorer.weighing import entropy
-from dmlkit.plots.marks import mark
-from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
-from dmlkit.plots.words import Sentence
+from dmlkit.plots.style import Plot, canvas, mark, nothing, shorten, styled
 
 MOST_CLASSES = 3
 LISTED = 8
@@ -71,10 +69,10 @@ def still(
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", size=9.5, weight="bold")
     if evidence.classes:
         _scores(figure.add_subplot(grid[:, 1]), evidence)
-    return Plot(figure, Sentence(f"{note} {say_evidence(evidence)}".strip()))
+    return Plot(figure, f"{note} {say_evidence(evidence)}".strip())
 
 
-def say_evidence(evidence: Evidence) -> Sentence:
+def say_evidence(evidence: Evidence) -> str:
     """The same in words: where the weights gather, what the model says, what is true.
 
     Args:
@@ -82,7 +80,7 @@ def say_evidence(evidence: Evidence) -> Sentence:
     """
     head = f"{evidence.run} on video {evidence.video}:"
     if not evidence.frames:
-        return Sentence(f"{head} it has no frames, so there are no weights.")
+        return f"{head} it has no frames, so there are no weights."
     weights, n = evidence.weights, evidence.frames
     top = int(weights.argmax())
     nats, share = entropy(weights)
@@ -114,7 +112,7 @@ def say_evidence(evidence: Evidence) -> Sentence:
                 f"Class {_name(evidence, label)} was planted in {frames.mean():.0%} of the frames, which hold "
                 f"{weights[frames].sum():.0%} of the weight."
             )
-    return Sentence(" ".join(said))
+    return " ".join(said)
 
 
 def _chosen(evidence: Evidence, classes: Sequence[int] | None) -> list[int]:

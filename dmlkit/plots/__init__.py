@@ -1,84 +1,37 @@
-"""The figures, tables and sentences of the notebooks.
+"""Figures and tables of the notebooks.
 
-Every figure is a `Plot`: a matplotlib figure and the sentence that says the same without eyes. None of the
-functions fails where there is nothing to show: the figure then says why. What is drawn says what data it is.
+A figure is a `Plot`: a matplotlib figure with alternative text. Every function takes `dataset`, whose name is shown,
+and `title`, and returns None where there is nothing to show, so that a cell without runs shows nothing.
 
-    ladder, ensemble_members         GAP@20 with its interval
-    ways, added, agreement           ways to combine, what each member adds, how alike they are
-    steps                            each rung against the one it builds on, with the paired interval
-    learning_curves                  loss and tuning GAP, epoch by epoch
-    by_kind, gap_by_kind             what each rung is able to see
-    cost, frontier                   GAP against seconds and parameters; what nothing cheaper beats
-    frames, fusions                  the side questions of chapters 03 and 04
-    video, survey, data_survey       the data, with `most_frequent`
-    attention, attention_on_truth    weights over time beside what was planted
-    faithfulness                     whether attention is an explanation, with `say_faithfulness`
-    table, everything, numbers       tables
-    data_note, say_difference, ...   sentences whose numbers were computed
+    style      Plot, canvas; colours, markers and line styles
+    tables     table, all_results, numbers, data_summary, settings
+    ladder     ladder, learning_curves, cost
+    ablations  differences, comparison, by_kind, gap_by_kind, frame_counts, fusions
+    attention  attention, attention_on_truth, faithfulness, faithfulness_table
+    data       video, survey, data_survey, most_frequent
+    ensembles  ensemble_members, combiners, leave_one_out, agreement
 """
 
-from dmlkit.plots.attention import attention, attention_on_truth, say_attention
-from dmlkit.plots.cost import cost
-from dmlkit.plots.curves import learning_curves
-from dmlkit.plots.data import data_survey, most_frequent, survey, video
-from dmlkit.plots.ensembles import added, agreement, say_added, say_ways, ways
-from dmlkit.plots.faithfulness import faithfulness, faithfulness_numbers, say_faithfulness
-from dmlkit.plots.frontier import frontier
-from dmlkit.plots.kinds import by_kind, gap_by_kind
-from dmlkit.plots.ladder import ensemble_members, ladder
-from dmlkit.plots.plot import Plot, nothing
-from dmlkit.plots.steps import steps
-from dmlkit.plots.studies import frames, fusions, say_frames
-from dmlkit.plots.tables import everything, numbers, table
-from dmlkit.plots.told import say_steps
-from dmlkit.plots.words import (
-    Sentence,
-    data_note,
-    say_best,
-    say_conditions,
-    say_difference,
-    say_ensemble,
-    way_title,
+from dmlkit.plots.ablations import (
+    by_kind,
+    comparison,
+    differences,
+    frame_counts,
+    fusions,
+    gap_by_kind,
+    paired_differences,
 )
+from dmlkit.plots.attention import attention, attention_on_truth, faithfulness, faithfulness_table
+from dmlkit.plots.data import data_survey, most_frequent, survey, video
+from dmlkit.plots.ensembles import agreement, combiner_title, combiners, ensemble_members, leave_one_out
+from dmlkit.plots.ladder import cost, ladder, learning_curves
+from dmlkit.plots.style import Mark, Plot, canvas, mark, marks, nothing, styled
+from dmlkit.plots.tables import Table, all_results, data_summary, numbers, settings, table
 
 __all__ = [
-    "Plot",
-    "Sentence",
-    "added",
-    "agreement",
-    "attention",
-    "attention_on_truth",
-    "by_kind",
-    "cost",
-    "data_note",
-    "data_survey",
-    "ensemble_members",
-    "everything",
-    "faithfulness",
-    "faithfulness_numbers",
-    "frames",
-    "frontier",
-    "fusions",
-    "gap_by_kind",
-    "ladder",
-    "learning_curves",
-    "most_frequent",
-    "nothing",
-    "numbers",
-    "say_added",
-    "say_attention",
-    "say_best",
-    "say_conditions",
-    "say_difference",
-    "say_ensemble",
-    "say_faithfulness",
-    "say_frames",
-    "say_steps",
-    "say_ways",
-    "steps",
-    "survey",
-    "table",
-    "video",
-    "way_title",
-    "ways",
-]
+    "Mark", "Plot", "Table", "agreement", "all_results", "attention", "attention_on_truth", "by_kind",
+    "canvas", "combiner_title", "combiners", "comparison", "cost", "data_summary", "data_survey",
+    "differences", "ensemble_members", "faithfulness", "faithfulness_table", "frame_counts", "fusions",
+    "gap_by_kind", "ladder", "learning_curves", "leave_one_out", "mark", "marks", "most_frequent",
+    "nothing", "numbers", "paired_differences", "settings", "styled", "survey", "table", "video",
+]  # fmt: skip

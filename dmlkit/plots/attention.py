@@ -1,19 +1,40 @@
-"""Where a model looks: attention over a video's frames beside what was planted there."""
+"""Attention over a video's frames beside the ground truth, and whether it is faithful to the scores."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
 
-from dmlkit.plots.given import headed
-from dmlkit.plots.marks import mark
-from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
-from dmlkit.plots.words import Sentence, class_name, named_kind
+from dmlkit.plots.data import class_name, class_title, runs_of_frames
+from dmlkit.plots.style import (
+    HATCHES,
+    Plot,
+    alternative_text,
+    canvas,
+    mark,
+    row_axis,
+    shorten,
+    styled,
+    with_data,
+)  # fmt: skip
+from dmlkit.plots.tables import Table, numbers
 
-# Shares of a video's frames: up to which something is an event, and up to which weights can gather on it.
-FEW, SHORT = 0.15, 0.5
+FEW = 0.15  # of a video's frames: up to this share a label counts as an event
+ORDERS = {
+    "attention": "attention",
+    "contribution": "attention × contribution",
+    "occlusion": "occlusion",
+    "random": "random order",
+    "uniform": "uniform weights",
+}
+"""Order of frames → its name in a legend. Its place is that of its mark."""
+QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames' weights set to 0"}
 
 
 @styled
@@ -25,66 +46,61 @@ def attention(
     split: str = "validate",
     videos: int = 3,
     title: str = "Attention over time",
-) -> Plot:
-    """The weight of every second of some videos, beside the seconds in which a label was planted.
+) -> Plot | None:
+    """The weight of every second of some videos, with the seconds that show a label where they are known.
 
-    Videos are taken whose labels lie in part of their frames, where there are such; else the first ones.
+    Videos whose labels lie in part of their frames come first.
 
     Args:
         weights: Model's title → (batch, time) weights, 0 on padding.
         batch: The batch they were computed on.
-        dataset: The data set.
-        split: The part the batch is of: where its truth is looked up.
+        split: The split the batch is from: its ground truth is looked up.
         videos: How many.
-        title: Over the figure.
     """
     if not weights:
-        return nothing("no model with attention was trained on this data set.", title=title)
-    truth = dataset.truth(split)
-    chosen = _telling(batch, truth)[:videos]
-    figure, axes = canvas(
-        len(chosen), 1, width=9.0, height=0.9 + 1.75 * len(chosen), title=headed(title, dataset)
-    )
-    said = []
+        return None
+    truth, title = dataset.truth(split), with_data(title, dataset)
+    chosen = _most_local(batch, truth)[:videos]
+    figure, axes = canvas(len(chosen), 1, width=9.0, height=0.9 + 1.75 * len(chosen), title=title)
+    rows = {}
     for ax, row in zip(axes, chosen, strict=True):
-        frames = int(batch["num_frames"][row])
+        frames, video = int(batch["num_frames"][row]), str(batch["id"][row])
         top = max(float(each[row, :frames].max()) for each in weights.values())
         for place, (name, each) in enumerate(weights.items()):
-            look = mark(place)
+            look, values = mark(place), each[row, :frames]
             ax.plot(
-                np.arange(frames), each[row, :frames], color=look.color, linestyle=look.line, marker=look.marker,
-                markersize=3, linewidth=1.4, label=shorten(name, 40),
+                np.arange(frames), values, color=look.color, linestyle=look.line, marker=look.marker, markersize=3,
+                linewidth=1.4, label=shorten(name, 40),
             )  # fmt: skip
-            said.append(
-                f"{name} looks hardest at second {int(each[row, :frames].argmax())} of {batch['id'][row]}"
-            )
-        ax.axhline(
-            1 / frames, color="#777777", linewidth=0.9, linestyle=":", label="the same for every frame"
-        )
-        planted = _short_ones(truth.get(str(batch["id"][row]), {}), frames)
-        ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(planted))), ylabel="weight")
-        for place, (index, seconds) in enumerate(planted.items()):
-            height = top * (1.18 + 0.24 * place)
-            _spans(ax, seconds, height, color=mark(place + 2).color, name=named_kind(dataset, index, 34))
-            said.append(f"class {index} was planted from second {seconds.min()} to {seconds.max()}")
-        ax.set_title(f"video {shorten(batch['id'][row], 24)}: {_labels(dataset, batch, row)}", size=9.5)
+            rows[f"{name}, video {video}"] = {
+                "highest weight": values.max(),
+                "at second": int(values.argmax()),
+            }
+        ax.axhline(1 / frames, color="#777777", linewidth=0.9, linestyle=":", label="uniform weights")
+        local = _local(truth.get(video, {}), frames)
+        ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(local))), ylabel="weight")
+        for place, (index, seconds) in enumerate(local.items()):
+            height, color = top * (1.18 + 0.24 * place), mark(place + 2).color
+            _mark_seconds(ax, seconds, height, color=color, name=class_title(dataset, index, 34))
+            rows[f"class {index} in video {video}"] = {
+                "from second": seconds.min(),
+                "to second": seconds.max(),
+            }
+        ax.set_title(f"video {shorten(video, 24)}: {_labels(dataset, batch, row)}", size=9.5)
     axes[-1].set_xlabel(
-        "second of the video; barred and shaded: where a label was planted"
-        if truth
-        else "second of the video"
+        "time (s)" + ("; bars and shading: seconds that show a label (ground truth)" if truth else "")
     )
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=3)
-    return Plot(figure, f"{headed(title, dataset)}. {'; '.join(said)}.")
+    return Plot(figure, alternative_text(title, pd.DataFrame.from_dict(rows, orient="index")))
 
 
 def attention_on_truth(
     weights: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray], dataset, *, split: str = "validate"
 ) -> pd.DataFrame:
-    """Kind of class → its planted frames' share of a video, and their share of each model's weight.
+    """Kind of class → the share of a video's frames that show a label, and the share of weight on them.
 
-    A model that weighs every frame the same gives planted frames just their share of the video. Empty where
-    the data set has no truth.
+    Uniform weights put the same share on these frames as their share of the video. Empty without ground truth.
 
     Args:
         weights, batch, dataset, split: As for `attention`.
@@ -95,59 +111,131 @@ def attention_on_truth(
         frames = int(batch["num_frames"][row])
         for index, seconds in truth.get(str(video), {}).items():
             seconds = seconds[seconds < frames]
-            if not len(seconds):
-                continue
-            kind = dataset.class_kinds[index] if dataset.class_kinds else "all classes"
-            shares = [each[row, seconds].sum() for each in weights.values()]
-            rows.setdefault(kind, []).append([len(seconds) / frames, *shares])
-    columns = ["share of the frames", *(f"share of the weight, {name}" for name in weights)]
-    return pd.DataFrame({kind: np.mean(values, axis=0) for kind, values in rows.items()}, index=columns).T
+            if len(seconds):
+                kind = dataset.class_kinds[index] if dataset.class_kinds else "all classes"
+                shares = [each[row, seconds].sum() for each in weights.values()]
+                rows.setdefault(kind, []).append([len(seconds) / frames, *shares])
+    columns = ["share of the frames", *(f"share of the weight, {name}" for name in weights), "labels"]
+    means = {kind: [*np.mean(values, axis=0), len(values)] for kind, values in rows.items()}
+    return pd.DataFrame.from_dict(means, orient="index", columns=columns)
 
 
-def say_attention(shares: pd.DataFrame) -> Sentence:
-    """Whether the weights gather on the frames that made a label, kind by kind.
+@styled
+def faithfulness(study, *, title: str = "Faithfulness of attention") -> Plot | None:
+    """The score of each video's highest class during deletion and insertion, and the precision on known frames.
 
     Args:
-        shares: What `attention_on_truth` gives.
+        study: What `dmlkit.explorer.faithfulness_study` returns.
     """
-    if shares.empty:
-        return Sentence("Nobody knows which frames made these labels, so the weights can only be looked at.")
-    partly = shares[shares["share of the frames"] < SHORT]
-    said = []
-    for kind, row in partly.iterrows():
-        models = ", ".join(
-            f"{row[name]:.1%} of the weight ({name.removeprefix('share of the weight, ')})"
-            for name in shares.columns[1:]
+    if study is None:
+        return None
+    title = with_data(f"{title} · {study.run}", SimpleNamespace(name=study.data, generated=study.generated))
+    truth = study.planted
+    panels = 2 + (not truth.empty)
+    figure, axes = canvas(1, panels, width=4.2 * panels + 0.6, height=3.9, title=title)
+    for ax, curve, better in ((axes[0], "deletion", "low"), (axes[1], "insertion", "high")):
+        for place, (order, name) in enumerate(ORDERS.items()):
+            rows = study.curves[(study.curves["curve"] == curve) & (study.curves["order"] == order)]
+            if not rows.empty:
+                look = mark(place)
+                ax.fill_between(
+                    rows["share"], rows["low"], rows["high"], color=look.color, alpha=0.15, linewidth=0
+                )
+                ax.plot(rows["share"], rows["score"], color=look.color, linestyle=look.line, marker=look.marker,
+                        markersize=4, label=name)  # fmt: skip
+        ax.set(
+            xlim=(-0.02, 1.02),
+            ylim=(0, 1.02),
+            xlabel=f"frames {'removed' if curve == 'deletion' else 'kept'}",
         )
-        said.append(f"{kind}: {row['share of the frames']:.1%} of the frames hold {models}")
-    return Sentence(
-        f"Planted frames and the weight they get. {'; '.join(said) or 'No kind is short enough to tell'}."
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.set_title(f"{curve}: {better} is better", size=9.5)
+    axes[0].set_ylabel("score of the highest class (band: 95 % CI)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    if panels == 3:
+        for name, patch in _precision_bars(axes[2], truth).items():
+            if name not in labels:
+                handles, labels = [*handles, patch], [*labels, name]
+    figure.legend(handles, labels, loc="outside lower left", ncols=5)
+    areas = study.areas[["deletion", "insertion"]].add_suffix(" area").rename(index=ORDERS)
+    return Plot(figure, alternative_text(title, areas, digits=3))
+
+
+def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of attention") -> Table | None:
+    """Areas under deletion and insertion curves, and precision on ground-truth frames, with 95 % intervals.
+
+    Args:
+        study: As for `faithfulness`.
+    """
+    if study is None:
+        return None
+    areas, truth = study.areas, study.planted
+    shown = pd.DataFrame(index=[order for order in ORDERS if order in areas.index or order in truth.columns])
+    for column, heading in (
+        ("deletion", "deletion (low is better)"),
+        ("deletion_against_random", "minus random"),
+        ("insertion", "insertion (high is better)"),
+        ("insertion_against_random", "minus random "),
+    ):
+        sign = "+" if "against" in column else ""
+        shown[heading] = [_with_interval(areas, order, column, sign) for order in shown.index]
+    if not truth.empty:
+        shown["precision on ground truth"] = [_with_interval(truth, "all", order) for order in shown.index]
+    shown = shown.rename(index=ORDERS)
+    return numbers(shown, dataset, title=f"{title}: {study.videos:,} videos, {QUESTIONS[study.question]}")
+
+
+def _with_interval(table: pd.DataFrame, row: str, column: str, sign: str = "") -> str:
+    if row not in table.index or column not in table.columns or pd.isna(table.loc[row, column]):
+        return "–"
+    value, low, high = (table.loc[row, f"{column}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+
+def _precision_bars(ax: Axes, truth: pd.DataFrame) -> dict[str, Patch]:
+    """Average precision on ground-truth frames by kind of class; name of each order → its legend entry."""
+    legend = {}
+    orders = [order for order in ORDERS if order in truth.columns]
+    height = 0.8 / len(orders)
+    for row, order in enumerate(orders):
+        color, hatch = mark(list(ORDERS).index(order)).color, HATCHES[row % len(HATCHES)]
+        places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
+        values = truth[order].to_numpy()
+        off = np.array([values - truth[f"{order}_low"], truth[f"{order}_high"] - values]).clip(0)
+        ax.barh(places, values, height=height * 0.9, color=color, alpha=0.85, hatch=hatch, edgecolor="white",
+                xerr=off, error_kw={"elinewidth": 1, "ecolor": "#222222"})  # fmt: skip
+        legend[ORDERS[order]] = Patch(facecolor=color, hatch=hatch, edgecolor="white")
+    row_axis(ax, [""] * len(truth))
+    ax.set_yticklabels(
+        [f"{shorten(kind, 18)}\n(n = {int(count):,})" for kind, count in truth["labels"].items()]
     )
+    ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
+    ax.set_title("ground-truth frames: high is better", size=9.5)
+    return legend
 
 
-def _telling(batch: Mapping[str, np.ndarray], truth: Mapping) -> list[int]:
-    """The rows of a batch: those with something planted in few of their frames first, the plainest of them in front."""
+def _most_local(batch: Mapping[str, np.ndarray], truth: Mapping) -> list[int]:
+    """The rows of a batch, those with a label in few of their frames first."""
     order = []
     for row, video in enumerate(batch["id"]):
         frames = int(batch["num_frames"][row])
-        planted = _short_ones(truth.get(str(video), {}), frames)
-        share = min((len(seconds) / frames for seconds in planted.values()), default=1.0)
-        order.append((share > FEW, len(planted), share, row))
+        local = _local(truth.get(str(video), {}), frames)
+        share = min((len(seconds) / frames for seconds in local.values()), default=1.0)
+        order.append((share > FEW, len(local), share, row))
     return [row for *_, row in sorted(order)]
 
 
-def _short_ones(planted: Mapping[int, np.ndarray], frames: int) -> dict[int, np.ndarray]:
-    inside = {index: seconds[seconds < frames] for index, seconds in planted.items()}
+def _local(truth: Mapping[int, np.ndarray], frames: int) -> dict[int, np.ndarray]:
+    """Class → its seconds within the video, where they are not nearly all of it."""
+    inside = {index: seconds[seconds < frames] for index, seconds in truth.items()}
     return {index: seconds for index, seconds in inside.items() if 0 < len(seconds) < 0.9 * frames}
 
 
-def _spans(ax, seconds: np.ndarray, height: float, *, color: str, name: str) -> None:
-    """Shade runs of seconds, bar them above the curves, and name the bar on the side that has room."""
-    for run in np.split(seconds, np.flatnonzero(np.diff(seconds) > 1) + 1):
-        ax.axvspan(run[0] - 0.5, run[-1] + 0.5, facecolor=color, alpha=0.13, linewidth=0)
-        ax.plot(
-            [run[0] - 0.4, run[-1] + 0.4], [height, height], color=color, linewidth=4, solid_capstyle="butt"
-        )
+def _mark_seconds(ax: Axes, seconds: np.ndarray, height: float, *, color: str, name: str) -> None:
+    """Shade runs of seconds, draw bars above the curves, and write the name on the side that has room."""
+    for first, last in runs_of_frames(seconds):
+        ax.axvspan(first - 0.5, last + 0.5, facecolor=color, alpha=0.13, linewidth=0)
+        ax.plot([first - 0.4, last + 0.4], [height, height], color=color, linewidth=4, solid_capstyle="butt")
     at_right = seconds.mean() < np.mean(ax.get_xlim())
     ax.annotate(
         name, (seconds.max() + 0.4 if at_right else seconds.min() - 0.4, height), (6 if at_right else -6, 0),

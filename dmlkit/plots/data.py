@@ -1,4 +1,4 @@
-"""The data as pictures: one video over time, and how labels and frames are spread."""
+"""The data: one video over time, and the distribution of labels and frames."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dmlkit.plots.given import headed
-from dmlkit.plots.marks import COLORS, HATCHES, mark
-from dmlkit.plots.plot import Plot, canvas, nothing, plain_log, shorten, styled
-from dmlkit.plots.words import class_name, named_kind
+from dmlkit.plots.style import (
+    COLORS,
+    HATCHES,
+    Plot,
+    alternative_text,
+    canvas,
+    mark,
+    plain_log,
+    shorten,
+    styled,
+    with_data,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over a part of a data set counts.
+    """Counts from one pass over a split.
 
     Args:
-        split: The part.
+        split: The split.
         videos_of_class: (classes,) videos that carry each label.
         labels_of_video: (videos,) labels of each video.
         frames_of_video: (videos,) frames of each video; empty at video level.
@@ -33,29 +42,27 @@ class Survey:
 
 
 def survey(dataset, split: str = "train", *, max_videos: int | None = 20_000) -> Survey:
-    """Count labels and frames in one pass over a part.
+    """Count labels and frames in one pass over a split.
 
     Args:
-        dataset: The data set.
-        split: A labelled part.
-        max_videos: Look at so many at most.
+        split: A labelled split.
+        max_videos: Read at most this many.
     """
     counts = np.zeros(dataset.num_classes, np.int64)
-    labels, frames = [], []
+    labels, frames = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for batch in dataset.batches(split, batch_size=512, max_videos=max_videos):
         counts += (batch["labels"] > 0).sum(axis=0)
         labels.append((batch["labels"] > 0).sum(axis=1))
         if "num_frames" in batch:
             frames.append(batch["num_frames"])
-    return Survey(split, counts, _joined(labels), _joined(frames))
+    return Survey(split, counts, np.concatenate(labels), np.concatenate(frames))
 
 
 def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:
-    """The most frequent classes: name, kind where there are kinds, videos, and the share of all labels.
+    """The most frequent classes: name, kind where the data set states kinds, videos, and the share of all labels.
 
     Args:
-        counted: What `survey` gives.
-        dataset: The data set.
+        counted: What `survey` returns.
         rows: How many.
     """
     order = np.argsort(-counted.videos_of_class, kind="stable")[:rows]
@@ -63,47 +70,45 @@ def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:
     columns = {"class": [class_name(dataset, index, 1000) for index in order]}
     if dataset.class_kinds:
         columns["kind"] = [dataset.class_kinds[index] for index in order]
-    columns["videos"] = videos
-    columns["share of all labels"] = videos / max(1, counted.videos_of_class.sum())
+    columns |= {"videos": videos, "share of all labels": videos / max(1, counted.videos_of_class.sum())}
     return pd.DataFrame(columns, index=order)
 
 
 @styled
-def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -> Plot:
-    """How often each class occurs, how many labels a video has, and how many frames.
+def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -> Plot | None:
+    """Class frequencies, labels per video and frames per video.
 
     Args:
-        counted: What `survey` gives.
-        dataset: The data set.
-        title: Over the figure.
+        counted: What `survey` returns.
     """
-    videos = len(counted.labels_of_video)
-    if not videos:
-        return nothing(f"the {counted.split} part holds no labelled video.", title=title)
-    columns = 3 if len(counted.frames_of_video) else 2
-    figure, axes = canvas(1, columns, width=3.2 * columns, height=3.2, title=headed(title, dataset))
+    if not len(counted.labels_of_video):
+        return None
+    title, frames = with_data(title, dataset), counted.frames_of_video
+    columns = 3 if len(frames) else 2
+    figure, axes = canvas(1, columns, width=3.2 * columns, height=3.2, title=title)
     seen = np.sort(counted.videos_of_class[counted.videos_of_class > 0])[::-1]
     axes[0].loglog(np.arange(1, len(seen) + 1), seen, marker="o", markersize=4 if len(seen) < 100 else 0)
     plain_log(axes[0].xaxis)
     plain_log(axes[0].yaxis)
-    axes[0].set(xlabel="class, by its frequency", ylabel=f"videos of the {counted.split} part")
-    sizes, how_often = np.unique(counted.labels_of_video, return_counts=True)
-    axes[1].bar(sizes, how_often, color=COLORS[2], edgecolor="#333333", linewidth=0.7)
-    axes[1].set(xlabel="labels of a video", ylabel="videos")
-    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes[1].set_xlim(min(0.4, sizes.min() - 0.6), sizes.max() + 0.6)
-    said = (
-        f"{videos:,} videos of the {counted.split} part carry {counted.labels_of_video.mean():.2f} labels on average; "
-        f"{len(seen):,} of {dataset.num_classes:,} classes occur, the most frequent in {seen.max(initial=0):,} videos, "
-        f"the rarest of them in {seen.min(initial=seen.max(initial=0)):,}"
+    axes[0].set(xlabel="class, by frequency rank", ylabel=f"videos in the {counted.split} split")
+    sizes, videos = np.unique(counted.labels_of_video, return_counts=True)
+    axes[1].bar(sizes, videos, color=COLORS[2], edgecolor="#333333", linewidth=0.7)
+    axes[1].set(
+        xlabel="labels per video", ylabel="videos", xlim=(min(0.4, sizes.min() - 0.6), sizes.max() + 0.6)
     )
+    axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    rows = {"videos per class": seen, "labels per video": counted.labels_of_video}
     if columns == 3:
-        frames = counted.frames_of_video
         bins = np.arange(frames.min(), frames.max() + 2) - 0.5 if np.ptp(frames) < 60 else 40
         axes[2].hist(frames, bins=bins, color=COLORS[1], edgecolor="#333333", linewidth=0.5)
-        axes[2].set(xlabel="frames of a video (seconds)", ylabel="videos")
-        said += f"; frames a video: {frames.min()} to {frames.max()}, {frames.mean():.1f} on average"
-    return Plot(figure, f"{headed(title, dataset)}. {said}.")
+        axes[2].set(xlabel="frames per video (1 per second)", ylabel="videos")
+        rows["frames per video"] = frames
+    summary = {
+        name: {"n": len(values), "mean": values.mean(), "min": values.min(), "max": values.max()}
+        for name, values in rows.items()
+        if len(values)
+    }
+    return Plot(figure, alternative_text(title, pd.DataFrame.from_dict(summary, orient="index"), digits=2))
 
 
 @styled
@@ -114,98 +119,107 @@ def video(
     kind: str | None = None,
     split: str = "train",
     title: str = "One video",
-) -> Plot:
-    """One video of a batch: each modality's features over time, and above them where its labels were planted.
+) -> Plot | None:
+    """One video of a batch: each modality's features over time, with the frames that show each label where known.
 
-    Of a text there is nothing to see over time, nor its words, of which a batch holds hashes: it is counted.
+    Text features, of which a batch holds hashes only, are not drawn.
 
     Args:
         batch: A batch of `dataset.batches(...)`.
-        dataset: The data set.
-        kind: Take the video that shows a label of this kind most plainly, where the data set states kinds.
-        split: The part the batch is of: where its truth is looked up.
-        title: Over the figure.
+        kind: Choose the video that has a label of this kind and the fewest others, where the data set states kinds.
+        split: The split the batch is from: its ground truth is looked up.
     """
     if not len(batch["id"]):
-        return nothing("the batch holds no video.", title=title)
-    row = _plainest_of_kind(batch, dataset, kind)
-    title = f"{title}: {shorten(batch['id'][row], 24)}"
-    frames = int(batch["num_frames"][row]) if "num_frames" in batch else None
+        return None
+    row = _clearest(batch, dataset, kind)
+    name = str(batch["id"][row])
+    title = with_data(f"{title}: {shorten(name, 24)}", dataset)
     labels = np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
-    planted = dataset.truth(split).get(str(batch["id"][row]), {}) if frames else {}
-    names = [named_kind(dataset, index, 34) for index in labels]
-    said = f"{headed(title, dataset)}. Labels: {', '.join(names) or 'none given'}."
-    modalities = {
-        name: np.asarray(batch[name][row]) for name, each in dataset.features.items() if each.in_frames
+    names = {index: class_title(dataset, index, 34) for index in labels}
+    listed = f"labels: {', '.join(names.values()) or 'none given'}"
+    features = {
+        each: np.asarray(batch[each][row]) for each, about in dataset.features.items() if about.in_frames
     }
-    for name in dataset.features.keys() - modalities.keys():
-        said += f" The {name} holds {np.count_nonzero(batch[name][row])} different words."
-    if frames is None:
-        return Plot(_vectors(modalities, title, dataset, names), f"{said} One vector a modality.")
-    tracks = {index: planted[index] for index in labels if index in planted}
-    ratios = [0.32 * max(1, len(tracks))] if tracks else []
-    ratios += [1.1] * len(modalities)
+    if "num_frames" not in batch:
+        figure, axes = canvas(len(features), 1, width=9.0, height=1.0 + 1.3 * len(features), title=title)
+        for ax, (modality, values) in zip(axes, features.items(), strict=True):
+            ax.plot(values, linewidth=0.7, color=COLORS[0])
+            ax.set_ylabel(modality)
+            ax.margins(x=0)
+        axes[0].set_title(shorten(listed, 110))
+        axes[-1].set_xlabel("feature dimension")
+        return Plot(figure, f"{title}. {listed}.")
+    frames = int(batch["num_frames"][row])
+    truth = dataset.truth(split).get(name, {})
+    tracks = {index: truth[index] for index in labels if index in truth}
+    ratios = ([0.32 * max(1, len(tracks))] if tracks else []) + [1.1] * len(features)
     figure, axes = canvas(
-        len(ratios), 1, width=9.0, height=1.2 + 1.15 * sum(ratios), title=headed(title, dataset), sharex=True,
+        len(ratios),
+        1,
+        width=9.0,
+        height=1.2 + 1.15 * sum(ratios),
+        title=title,
+        sharex=True,
         height_ratios=ratios,
-    )  # fmt: skip
+    )
     if tracks:
-        _tracks(axes[0], tracks, dict(zip(labels, names, strict=True)))
-        said += (
-            " Planted: "
-            + "; ".join(f"class {i} in {len(s)} of {frames} seconds" for i, s in tracks.items())
-            + "."
-        )
-    for ax, (name, values) in zip(axes[-len(modalities) :], modalities.items(), strict=True):
+        _tracks(axes[0], tracks, names)
+    else:
+        axes[0].set_title(shorten(listed, 110))
+    for ax, (modality, values) in zip(axes[-len(features) :], features.items(), strict=True):
         ax.imshow(values[:frames].T, aspect="auto", interpolation="nearest", origin="lower")
         ax.grid(False)
-        ax.set_ylabel(f"{name}\n({values.shape[1]} numbers)")
+        ax.set_ylabel(f"{modality}\n({values.shape[1]} dims)")
         ax.set_yticks([])
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[-1].set_xlabel("second of the video" + ("" if names else "; labels unknown"))
-    if not tracks:
-        axes[0].set_title(shorten(f"labels: {', '.join(names) or 'none given'}", 110))
-    return Plot(figure, said)
+    axes[-1].set_xlabel("time (s)")
+    seconds = pd.DataFrame.from_dict(
+        {names[index]: {"frames with the label": len(each), "of": frames} for index, each in tracks.items()},
+        orient="index",
+    )
+    return Plot(figure, alternative_text(f"{title}. {listed}", seconds))
 
 
-def _tracks(ax, tracks: Mapping[int, np.ndarray], names: Mapping[int, str]) -> None:
+def class_name(dataset, index: int, longest: int = 30) -> str:
+    """A class's name in one short line."""
+    names = dataset.class_names
+    return (shorten(names[index], longest) if index < len(names) else "") or f"class {index}"
+
+
+def class_title(dataset, index: int, longest: int = 30) -> str:
+    """A class's name, and its kind in brackets where there are kinds and the name does not contain it."""
+    name = class_name(dataset, index, longest)
+    kind = dataset.class_kinds[index] if dataset.class_kinds else None
+    return name if kind is None or name.startswith(kind) else f"{name} ({shorten(kind, 20)})"
+
+
+def runs_of_frames(frames: np.ndarray) -> list[tuple[int, int]]:
+    """First and last frame of each uninterrupted run of sorted frame numbers."""
+    parts = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
+    return [(int(part[0]), int(part[-1])) for part in parts if len(part)]
+
+
+def _tracks(ax: Axes, tracks: Mapping[int, np.ndarray], names: Mapping[int, str]) -> None:
     for place, seconds in enumerate(tracks.values()):
-        for run in np.split(seconds, np.flatnonzero(np.diff(seconds) > 1) + 1):
-            ax.broken_barh(
-                [(run[0] - 0.5, run[-1] - run[0] + 1)], (place + 0.15, 0.7), facecolor=mark(place).color, alpha=0.55,
-                hatch=HATCHES[place % len(HATCHES)], edgecolor="#333333", linewidth=0.6,
-            )  # fmt: skip
+        ax.broken_barh(
+            [(first - 0.5, last - first + 1) for first, last in runs_of_frames(seconds)], (place + 0.15, 0.7),
+            facecolor=mark(place).color, alpha=0.55, hatch=HATCHES[place % len(HATCHES)], edgecolor="#333333",
+            linewidth=0.6,
+        )  # fmt: skip
     ax.set_yticks(np.arange(len(tracks)) + 0.5, [shorten(names[index], 40) for index in tracks])
     ax.yaxis.tick_right()
     ax.set_ylim(len(tracks), 0)
-    ax.set_ylabel("planted")
+    ax.set_ylabel("ground\ntruth")
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
     ax.spines[:].set_visible(False)
 
 
-def _vectors(modalities: Mapping[str, np.ndarray], title: str, dataset, names: list[str]):
-    figure, axes = canvas(
-        len(modalities), 1, width=9.0, height=1.0 + 1.3 * len(modalities), title=headed(title, dataset)
-    )
-    for ax, (name, values) in zip(axes, modalities.items(), strict=True):
-        ax.plot(values, linewidth=0.7, color=COLORS[0])
-        ax.set_ylabel(name)
-        ax.margins(x=0)
-    axes[0].set_title(shorten(f"labels: {', '.join(names) or 'none given'}", 110))
-    axes[-1].set_xlabel("number of the feature")
-    return figure
-
-
-def _plainest_of_kind(batch: Mapping[str, np.ndarray], dataset, kind: str | None) -> int:
+def _clearest(batch: Mapping[str, np.ndarray], dataset, kind: str | None) -> int:
+    """The row with a label of the kind and the fewest other labels; the first where there is none."""
     if kind is None or not dataset.class_kinds or "labels" not in batch:
         return 0
     classes = [index for index, each in enumerate(dataset.class_kinds) if each == kind]
     labels = np.asarray(batch["labels"]) > 0
     having = np.flatnonzero(labels[:, classes].any(axis=1))
-    # Of those, the one with the fewest other labels shows the kind most plainly.
     return int(having[labels[having].sum(axis=1).argmin()]) if len(having) else 0
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)

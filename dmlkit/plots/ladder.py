@@ -1,117 +1,199 @@
-"""GAP@20 of the rungs as bars, with the interval that another draw of videos would give."""
+"""Experiments side by side: GAP@20, learning curves, and GAP@20 against cost."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from dmlkit.plots.given import as_rows, as_runs, headed
-from dmlkit.plots.plot import Plot, canvas, nothing, shorten, styled
+from dmlkit.plots.style import (
+    GREY,
+    Plot,
+    alternative_text,
+    canvas,
+    mark,
+    marks,
+    plain_log,
+    row_axis,
+    shorten,
+    styled,
+    with_data,
+)  # fmt: skip
+from dmlkit.plots.tables import absence, as_runs, result_rows, short_title
 
-BAR = "#56B4E9"
-ENSEMBLE_BAR = "#E9C46A"
+BAR, ENSEMBLE_BAR = "#56B4E9", "#E9C46A"
+VALIDATION_GAP = "GAP@20 on the validation split"
+
+# Group of experiments → its place in the cycle of marks; the ladder's is the plainest.
+GROUPS = {
+    "ladder": 0, "ablation": 6, "beside": 6, "fusion": 8, "pooling": 1, "encoder": 2, "classifier": 3, "trick": 4,
+    "recipe": 5, "ensemble": 7,
+}  # fmt: skip
+COSTS = {
+    "training_seconds": "training time (s)",
+    "parameters": "parameters",
+    "scoring_seconds": "time to score 1,000 videos (s)",
+}
 
 
 @styled
-def ladder(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder so far") -> Plot:
-    """A bar a rung in the paper's order, with its 95 % interval; where there is no bar, the reason.
+def ladder(
+    results: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder so far"
+) -> Plot | None:
+    """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason.
 
     Args:
-        rows: `study.ladder()`, `study.beside()` or `study.results(...)`.
-        dataset: The data set, to say what data it was.
-        title: Over the figure.
+        results: `study.ladder()`, `study.ablations()` or `study.results(...)`.
     """
-    rows = as_rows(rows)
+    rows = result_rows(results)
     if rows.empty:
-        return nothing("there are no rungs in this table.", title=title)
-    figure, (axes,) = canvas(height=1.25 + 0.36 * len(rows), title=headed(title, dataset))
-    _bars(axes, rows)
-    return Plot(figure, _in_words(title, rows, dataset))
+        return None
+    right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
+    figure, (axes,) = canvas(height=1.25 + 0.36 * len(rows), title=with_data(title, dataset))
+    for place, row in enumerate(rows.to_dict("records")):
+        if np.isnan(row["gap"]):
+            reason = shorten(absence(row) or "no run", 88)
+            axes.text(0.006 * right, place, reason, va="center", style="italic", color=GREY, size=9)
+            continue
+        ensemble = isinstance(row["experiment"], dict) and "members" in row["experiment"]
+        axes.barh(
+            place, row["gap"], height=0.62, color=ENSEMBLE_BAR if ensemble else BAR, edgecolor="#333333",
+            linewidth=0.8, hatch="//" if ensemble else None,
+        )  # fmt: skip
+        axes.plot(
+            [row["gap_low"], row["gap_high"]],
+            [place, place],
+            "|-",
+            color="black",
+            linewidth=1.6,
+            markersize=9,
+        )
+        end = np.nanmax([row["gap"], row["gap_high"]])
+        axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
+    row_axis(axes, list(rows["title"]), longest=44)
+    axes.set_xlim(0, 1.12 * right)
+    axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI over videos")
+    shown = rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(
+        status=[absence(row) or None for row in rows.to_dict("records")]
+    )
+    return Plot(figure, alternative_text(with_data(title, dataset), shown))
 
 
 @styled
-def ensemble_members(run, members, *, title: str = "The ensemble and its members") -> Plot:
-    """GAP@20 of an ensemble beside its members', and the weight of each.
+def learning_curves(runs, *, title: str = "Learning curves") -> Plot | None:
+    """The training loss and the tuning GAP@20 of every run by epoch; a ring marks the selected epoch.
 
     Args:
-        run: The ensemble's run, or None where the data set cannot serve it.
-        members: Its members' runs, by name or as a list.
-        title: Over the figure.
+        runs: Name → run, or runs. Ensembles have no curve and are left out.
     """
-    if run is None:
-        return nothing("there is no ensemble here.", title=title)
-    # Members of several seeds share a name, and come in the record's order.
-    weights: dict[str, list[float]] = {}
-    for member in run.record["members"]:
-        weights.setdefault(member["name"], []).append(member["weight"])
-    shown = [(member, weights[member.name].pop(0)) for member in as_runs(members) if weights.get(member.name)]
-    rows = as_rows([_row(member, f"{member.title} (weight {weight:.3f})") for member, weight in shown])
-    rows = pd.concat([rows, as_rows([_row(run, run.title)])], ignore_index=True)
-    figure, (axes,) = canvas(height=1.25 + 0.42 * len(rows), title=headed(title, run))
-    _bars(axes, rows, ensembles={run.name})
-    return Plot(figure, _in_words(title, rows, run))
+    runs = [run for run in as_runs(runs) if len(run.history)]
+    if not runs:
+        return None
+    title = with_data(title, runs[0])
+    figure, axes = canvas(1, 2, width=9.4, height=max(3.4, 1.2 + 0.24 * len(runs)), title=title)
+    rows = {}
+    for run, look in zip(runs, marks([run.name for run in runs]), strict=True):
+        history, label = run.history, shorten(run.title, 30)
+        for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
+            ax.plot(
+                history["epoch"], history[column], color=look.color, marker=look.marker, linestyle=look.line,
+                markersize=5, label=label,
+            )  # fmt: skip
+        best = history[history["epoch"] == run.record.get("best_epoch")]
+        axes[1].plot(
+            best["epoch"], best["tuning_gap"], "o", markersize=12, fillstyle="none", color=look.color
+        )
+        rows[run.title] = {"epochs": len(history), "last loss": history["loss"].iloc[-1],
+                           "highest tuning GAP@20": history["tuning_gap"].max()}  # fmt: skip
+    axes[0].set(xlabel="epoch", ylabel="training loss (nats per video)")
+    axes[1].set(xlabel="epoch", ylabel="GAP@20 on the tuning split")
+    for ax in axes:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(runs) > 1:
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper")
+    return Plot(figure, alternative_text(title, pd.DataFrame.from_dict(rows, orient="index")))
 
 
-def _row(run, title: str) -> dict:
-    low, high = run.metrics["gap_interval"]
-    return {
-        "name": run.name, "title": title, "status": "trained", "gap": run.gap, "gap_low": low, "gap_high": high
-    }  # fmt: skip
+@styled
+def cost(
+    results: pd.DataFrame | list[dict],
+    dataset=None,
+    *,
+    against: Sequence[str] = ("training_seconds", "parameters"),
+    title: str = "GAP@20 against cost",
+) -> Plot | None:
+    """GAP@20 with its 95 % interval against two costs, and the Pareto front of each.
+
+    An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
+
+    Args:
+        results: `study.ladder()` or what `dmlkit.training.everything` returns; rows without a group are the ladder's.
+        against: Two of `COSTS`.
+    """
+    rows = result_rows(results)
+    rows["title"] = [short_title(row) for row in rows.to_dict("records")]
+    rows["scoring_seconds"] = 1000 / rows["videos_per_second"]
+    rows["part"] = rows["part"].where(rows["part"].isin(list(GROUPS)), "ladder")
+    rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, ignore_index=True, kind="stable")
+    if rows.empty:
+        return None
+    fronts = [pareto_front(rows[column], rows["gap"]) for column in against]
+    numbered = (
+        rows.index if len(rows) <= 12 else sorted({*fronts[0], *fronts[1]})
+    )  # the rows are sorted by GAP
+    numbers = {at: number for number, at in enumerate(numbered, start=1)}
+    title, height = with_data(title, dataset), max(4.2, 1.9 + 0.24 * len(numbers))
+    figure, axes = canvas(1, 2, width=9.4, height=height, title=title, sharey=True)
+    for ax, column, front in zip(axes, against, fronts, strict=True):
+        _scatter(ax, rows, column, front, numbers)
+    axes[0].set_ylabel(VALIDATION_GAP)
+    groups = [group for group in GROUPS if group in set(rows["part"])]
+    handles = [
+        Line2D(
+            [], [], linestyle="", marker=look.marker, color=look.color, markeredgecolor="black", label=group
+        )
+        for group, look in ((group, mark(GROUPS[group])) for group in groups)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(groups))
+    names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbers.items()]
+    axes[1].text(1.05, 1.0, "\n".join(names), transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
+    shown = rows.loc[list(numbers)].set_index("title")[["gap", *against]]
+    return Plot(figure, alternative_text(title, shown))
 
 
-def _bars(axes: Axes, rows: pd.DataFrame, ensembles: set[str] | None = None) -> None:
-    places = np.arange(len(rows))
-    right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
-    for place, row in zip(places, rows.to_dict("records"), strict=True):
-        if np.isnan(row["gap"]):
-            axes.text(
-                0.006 * right,
-                place,
-                shorten(_absence(row), 88),
-                va="center",
-                style="italic",
-                color="#666666",
-                size=9,
-            )
-            continue
-        is_ensemble = row["name"] in (ensembles or ()) or _is_ensemble(row)
-        axes.barh(
-            place, row["gap"], height=0.62, color=ENSEMBLE_BAR if is_ensemble else BAR, edgecolor="#333333",
-            linewidth=0.8, hatch="//" if is_ensemble else None,
-        )  # fmt: skip
-        end = row["gap"]
-        if not np.isnan(row["gap_low"]):
-            axes.plot([row["gap_low"], row["gap_high"]], [place, place], color="black", linewidth=1.6)
-            axes.plot([row["gap_low"], row["gap_high"]], [place, place], "|", color="black", markersize=9)
-            end = row["gap_high"]
-        axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
-    axes.set_yticks(places, [shorten(title, 44) for title in rows["title"]])
-    axes.set_xlim(0, 1.12 * right)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("GAP@20 on the validation part; line: 95 % interval over videos")
+def pareto_front(costs: pd.Series, gaps: pd.Series) -> list[int]:
+    """Labels of the rows that no other equals or beats at the same cost or less, the cheapest first.
+
+    Rows without a cost are left out.
+    """
+    known = pd.DataFrame({"cost": costs, "gap": gaps}).dropna()
+    known = known.sort_values(["cost", "gap"], ascending=[True, False], kind="stable")
+    higher = known["gap"] > known["gap"].cummax().shift(fill_value=-np.inf)
+    return list(known.index[higher])
 
 
-def _is_ensemble(row: dict) -> bool:
-    return isinstance(row["experiment"], dict) and "members" in row["experiment"]
-
-
-def _absence(row: dict) -> str:
-    status = row["status"] if isinstance(row["status"], str) else "no run"
-    return f"{status}: {row['reason']}" if isinstance(row["reason"], str) and row["reason"] else status
-
-
-def _in_words(title: str, rows: pd.DataFrame, source) -> str:
-    said = []
-    for row in rows.to_dict("records"):
-        if np.isnan(row["gap"]):
-            said.append(f"{row['title']} {_absence(row)}")
-        elif np.isnan(row["gap_low"]):
-            said.append(f"{row['title']} {row['gap']:.4f}")
-        else:
-            said.append(
-                f"{row['title']} {row['gap']:.4f} (interval {row['gap_low']:.4f} to {row['gap_high']:.4f})"
-            )
-    return f"{headed(title, source)}. Bars of GAP@20: {'; '.join(said)}."
+def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], numbers: dict[int, int]) -> None:
+    ax.set_xlabel(COSTS[column])
+    known = rows.dropna(subset=[column])
+    if known.empty:
+        ax.text(0.5, 0.5, "not measured in these runs", ha="center", color=GREY, transform=ax.transAxes)
+        ax.set_xticks([])
+        return
+    values = known[column].clip(lower=1e-3)
+    ax.step(values[front], rows["gap"][front], where="post", color="#333333", linewidth=1.1, zorder=1)
+    ax.vlines(values, known["gap_low"], known["gap_high"], color="#999999", linewidth=1, zorder=1)
+    for at, value in values.items():
+        gap, look = rows["gap"][at], mark(GROUPS[rows["part"][at]])
+        ax.plot(value, gap, look.marker, color=look.color, markersize=8, markeredgecolor="black")
+        if at in numbers:
+            weight = "bold" if at in front else "normal"
+            where = {"xytext": (-4, 6), "textcoords": "offset points", "ha": "right"}
+            ax.annotate(str(numbers[at]), (value, gap), weight=weight, size=9.5, **where)
+    ax.set_xscale("log")
+    ax.margins(x=0.12, y=0.12)
+    plain_log(ax.xaxis)

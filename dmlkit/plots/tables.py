@@ -1,8 +1,8 @@
-"""Tables for notebooks: numbers one can read, text that cannot break the page."""
+"""Tables for notebooks: readable numbers, with text that cannot break the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 
@@ -10,153 +10,91 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from dmlkit.plots.given import as_rows, called, headed
+from dmlkit.experiments import baseline_of, find
+from dmlkit.plots.style import with_data
+from dmlkit.runs import to_frame
 from dmlkit.text import one_line, shorten
 
 PAPER = "paper's GAP@20 (its own data)"
+NUMBERS = (
+    "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
+    "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
+)  # fmt: skip
+COLUMNS = {
+    "part": ("group", "{}"),
+    "gap": ("GAP@20", "{:.4f}"),
+    "interval": ("95 % CI", "{}"),
+    "map": ("mAP", "{:.4f}"),
+    "hit_at_one": ("Hit@1", "{:.4f}"),
+    "perr": ("PERR", "{:.4f}"),
+    "parameters": ("parameters", "{:,.0f}"),
+    "training_seconds": ("training", "{:,.1f} s"),
+    "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
+    "videos_per_second": ("videos/s", "{:,.0f}"),
+    "videos": ("videos", "{:,.0f}"),
+    "paper_gap": (PAPER, "{:.5f}"),
+}
+TEXTS = ("name", "title", "status", "reason", "experiment", "part")
 
-_LOOK = [
+_STYLES = [
     {"selector": "th, td", "props": "padding: 0.25em 0.5em; vertical-align: top;"},
     {"selector": "th", "props": "font-weight: 600;"},
     {"selector": "th.col_heading", "props": "text-align: right; vertical-align: bottom; max-width: 8em;"},
     {"selector": "th.row_heading", "props": "text-align: left; white-space: nowrap; font-weight: 400;"},
-    {
-        "selector": "td",
-        "props": "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;",
-    },
-    {
-        "selector": "caption",
-        "props": "caption-side: top; text-align: left; padding: 0 0 0.5em; font-weight: 600;",
-    },
+    {"selector": "td", "props": "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums;"},
+    {"selector": "caption", "props": "caption-side: top; text-align: left; padding: 0 0 0.5em; font-weight: 600;"},
     {"selector": "caption span", "props": "display: block; font-weight: 400; font-size: 90%;"},
-]
+]  # fmt: skip
 
 
 class Table(Styler):
-    """A styled table that is text where no page can be shown: a row a line, the same from one process to the next."""
+    """A styled table; plain text where HTML cannot be shown, one line a row."""
 
-    said = ""  # its caption and notes
+    heading = ""  # its caption and notes
 
     def __repr__(self) -> str:
         lines = [" | ".join(["", *map(str, self.columns)]).strip()] if any(self.columns) else []
         for name, *values in self.data.itertuples(name=None):
             lines.append(" | ".join([str(name), *(str(value) for value in values)]))
-        return "\n".join([self.said, *lines])
+        return "\n".join([self.heading, *lines])
 
 
-def table(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder") -> Table:
-    """The ladder, or what stands beside it: a row a rung, measures, cost, and the paper's figure apart.
-
-    Args:
-        rows: `study.ladder()`, `study.beside()` or `study.results(...)`.
-        dataset: The data set, to say what data it was.
-        title: Over the table.
-    """
-    rows = as_rows(rows)
-    shown = pd.DataFrame(
-        {
-            "GAP@20": [_number(value, "{:.4f}") for value in rows["gap"]],
-            "95 % interval": [
-                _interval(low, high) for low, high in zip(rows["gap_low"], rows["gap_high"], strict=True)
-            ],
-            "mAP": [_number(value, "{:.4f}") for value in rows["map"]],
-            "Hit@1": [_number(value, "{:.4f}") for value in rows["hit_at_one"]],
-            "PERR": [_number(value, "{:.4f}") for value in rows["perr"]],
-            "parameters": [_number(value, "{:,.0f}") for value in rows["parameters"]],
-            "training": [_number(value, "{:,.1f} s") for value in rows["training_seconds"]],
-            PAPER: [_number(value, "{:.5f}") for value in rows["paper_gap"]],
-        },
-        index=_unique(rows["title"]),
-    )
-    notes = [
-        f"{shorten(row['title'], 60)}: {note}." for row in rows.to_dict("records") if (note := _note(row))
-    ]
-    return _styled(shown, headed(title, dataset), notes)
-
-
-def everything(rows: pd.DataFrame | list[dict], dataset=None, *, title: str = "Every rung") -> Table:
-    """Every rung that is trained, the highest GAP first: measures, size, seconds an epoch, videos scored a second.
+def as_runs(runs) -> list:
+    """The runs in a mapping, an iterable, or alone, without None.
 
     Args:
-        rows: `training.everything(study)`.
-        dataset: The data set, to say what data it was.
-        title: Over the table.
+        runs: Name → run, runs, one run, or None.
     """
-    every = as_rows(rows)
-    trained = every.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
-    shown = pd.DataFrame(
-        {
-            "part": list(trained["part"].fillna("ladder")),
-            "GAP@20": [_number(value, "{:.4f}") for value in trained["gap"]],
-            "95 % interval": [
-                _interval(low, high)
-                for low, high in zip(trained["gap_low"], trained["gap_high"], strict=True)
-            ],
-            "mAP": [_number(value, "{:.4f}") for value in trained["map"]],
-            "parameters": [_number(value, "{:,.0f}") for value in trained["parameters"]],
-            "an epoch": [_number(value, "{:,.1f} s") for value in trained["seconds_an_epoch"]],
-            "videos/s": [_number(value, "{:,.0f}") for value in trained["videos_per_second"]],
-        },
-        index=_unique(map(called, trained.to_dict("records"))),
-    )
-    missing = [shorten(called(row), 60) for row in every[every["gap"].isna()].to_dict("records")]
-    notes = [f"Not trained: {'; '.join(missing)}."] if missing else []
-    # A recipe's own conditions may name other videos; a GAP over those says little beside the others'.
-    scored = trained["videos"].dropna()
-    others = trained[scored.ne(scored.mode().min()).reindex(trained.index, fill_value=False)]
-    notes += [
-        f"Scored on {row['videos']:,.0f} videos, unlike the others, and not to be compared with them: {called(row)}."
-        for row in others.to_dict("records")
-    ]
-    return _styled(shown, headed(title, dataset), notes, texts=[0], longest=38)
+    if isinstance(runs, Mapping):
+        runs = runs.values()
+    elif not isinstance(runs, Iterable):
+        runs = [runs]
+    return [run for run in runs if run is not None]
 
 
-def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table:
-    """Any table of numbers: floats with so many digits, whole numbers with thousands, text escaped.
-
-    Args:
-        frame: The table.
-        dataset: The data set, to say what data it was.
-        title: Over the table.
-        digits: Of floats.
-    """
-    shown = frame.apply(lambda column: column.map(lambda value: _any(value, digits)))
-    shown.index = _unique(frame.index)
-    texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
-    notes = [] if len(frame) else ["There is nothing to show here."]
-    return _styled(shown, headed(title, dataset), notes, texts=texts)
+def result_rows(results: pd.DataFrame | list[dict]) -> pd.DataFrame:
+    """The rows of `study.ladder()`, `study.ablations()` or `study.results()`: numbers as floats, titles as a column."""
+    columns = [*TEXTS, *NUMBERS]
+    if isinstance(results, pd.DataFrame):
+        frame = results.reset_index().reindex(columns=columns)
+    else:
+        frame = to_frame(results, columns=columns)
+    for name in NUMBERS:
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    return frame
 
 
-def _styled(
-    shown: pd.DataFrame,
-    caption: str,
-    notes: Sequence[str] = (),
-    texts: Sequence[int] = (),
-    longest: int = 60,
-) -> Table:
-    caption, notes = one_line(caption), [one_line(note) for note in notes]
-    # A name that follows from the table keeps a notebook's output the same from one execution to the next.
-    styler = Table(shown if len(shown.columns) else pd.DataFrame(index=shown.index, columns=[""]))
-    styler.said = "\n".join([caption, *notes])
-    styler = (
-        styler.format(_cut, na_rep="–")
-        .format_index(partial(_cut, longest=longest))
-        .format_index(_cut, axis=1)
-    )
-    left = [
-        {"selector": f"td.col{place}, th.col_heading.col{place}", "props": "text-align: left;"}
-        for place in texts
-    ]
-    slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
-    return (
-        styler.set_caption(escape(caption) + "".join(f"<span>{escape(note)}</span>" for note in notes))
-        .set_table_styles([*_LOOK, *left])
-        .set_table_attributes('class="dmlkit-table"')
-        .set_uuid(f"dmlkit-{slug}")
-    )
+def short_title(row: Mapping) -> str:
+    """A row's title; of a training trick, the trick first and its baseline in brackets."""
+    experiment = row["experiment"]
+    if not isinstance(experiment, Mapping) or not experiment.get("trick"):
+        return row["title"]
+    base = find(baseline_of(row["name"])).title
+    return f"{row['title'].removeprefix(f'{base}, ')} ({base})"
 
 
-def _note(row: dict) -> str:
+def absence(row: Mapping) -> str:
+    """Why a row has no numbers: its status, and the reason where there is one; empty where it has them."""
     if row["status"] == "trained" or not isinstance(row["status"], str):
         return ""
     return (
@@ -166,15 +104,166 @@ def _note(row: dict) -> str:
     )
 
 
-def _number(value: float, pattern: str) -> str:
-    return "–" if np.isnan(value) else pattern.format(value)
+def table(results: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder") -> Table | None:
+    """Experiments with their metrics and cost, and the paper's figure in a column of its own.
+
+    Args:
+        results: `study.ladder()`, `study.ablations()` or `study.results(...)`.
+    """
+    rows = result_rows(results)
+    notes = [
+        f"{shorten(row['title'], 60)}: {why}." for row in rows.to_dict("records") if (why := absence(row))
+    ]
+    columns = ("gap", "interval", "map", "hit_at_one", "perr", "parameters", "training_seconds", "paper_gap")
+    return _results(rows, columns, with_data(title, dataset), notes)
 
 
-def _interval(low: float, high: float) -> str:
-    return "–" if np.isnan(low) else f"{low:.3f} to {high:.3f}"
+def all_results(
+    results: pd.DataFrame | list[dict], dataset=None, *, title: str = "All experiments"
+) -> Table | None:
+    """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed.
+
+    Args:
+        results: What `dmlkit.training.everything` returns.
+    """
+    rows = result_rows(results)
+    rows["title"] = [short_title(row) for row in rows.to_dict("records")]
+    missing = [shorten(name, 60) for name in rows["title"][rows["gap"].isna()]]
+    notes = [f"Not trained: {'; '.join(missing)}."] if missing else []
+    rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
+    if rows["videos"].nunique() > 1:  # a recipe's own settings may lift the caps
+        notes.append("The validation videos differ (last column): compare only rows with the same number.")
+    columns = (
+        "part",
+        "gap",
+        "interval",
+        "map",
+        "parameters",
+        "seconds_an_epoch",
+        "videos_per_second",
+        "videos",
+    )
+    return _results(rows, columns, with_data(title, dataset), notes, texts=[0], longest=38)
 
 
-def _any(value, digits: int) -> str:
+def _results(
+    rows: pd.DataFrame, columns: Sequence[str], caption: str, notes: list[str], **look
+) -> Table | None:
+    if rows.empty:
+        return None
+    ends = zip(rows["gap_low"], rows["gap_high"], strict=True)
+    rows = rows.assign(
+        part=rows["part"].fillna("ladder"),
+        interval=["–" if np.isnan(low) else f"{low:.3f} to {high:.3f}" for low, high in ends],
+    )
+    shown = {}
+    for column in columns:
+        heading, pattern = COLUMNS[column]
+        shown[heading] = [
+            "–" if isinstance(value, float) and np.isnan(value) else pattern.format(value)
+            for value in rows[column]
+        ]
+    return _styled(_named(pd.DataFrame(shown), rows["title"]), caption, notes, **look)
+
+
+def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table | None:
+    """Any table of numbers: floats with a fixed number of digits, whole numbers with thousands, text escaped.
+
+    Args:
+        frame: The table.
+        digits: Of floats.
+    """
+    if frame is None or frame.empty:
+        return None
+    shown = frame.apply(lambda column: column.map(lambda value: _cell(value, digits)).astype(object))
+    texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
+    return _styled(_named(shown, frame.index), with_data(title, dataset), texts=texts)
+
+
+def data_summary(dataset, profile=None) -> Table:
+    """What the data are: origin, level, modalities, classes, and videos in each split with the profile's caps.
+
+    Args:
+        dataset: The data set.
+        profile: A `Profile`, whose caps are shown beside the number of videos.
+    """
+    caps = {} if profile is None else profile.caps
+    rows = {"name": shorten(dataset.name, 60), "level": dataset.level, "classes": f"{dataset.num_classes:,}"}
+    for name, feature in dataset.features.items():
+        kind = "values per frame" if dataset.level == "frame" else "values per video"
+        rows[f"modality {name}"] = f"{feature.size:,} {kind if feature.in_frames else 'hashed tokens'}"
+    for split in ("train", "tuning", "validate", "test"):
+        if split in dataset.splits:
+            videos, cap = dataset.num_videos(split), caps.get(split)
+            used = f" ({cap:,} used by profile {profile.name})" if cap is not None and cap < videos else ""
+            rows[f"videos, {split}"] = f"{videos:,}{used}"
+    if profile is not None and dataset.level == "frame" and profile.max_frames:
+        rows["frames per video"] = f"at most {profile.max_frames} ({profile.frame_choice})"
+    generated = ["GENERATED DATA: no number measured on them says anything about real videos."]
+    notes = [*(generated if dataset.generated else ()), *dataset.notes]
+    return _styled(_column(rows), with_data("The data", dataset), notes, texts=[0])
+
+
+def settings(profile) -> Table:
+    """The training settings that all experiments share.
+
+    Args:
+        profile: A `Profile`.
+    """
+    rows = {
+        "input normalization": profile.normalization,
+        "encoder": f"{profile.layers} × {profile.units} units per direction",
+        "dropout": f"{profile.dropout:g}",
+        "optimizer": f"Adam, learning rate {profile.learning_rate:g}, {profile.schedule} schedule",
+        "batch size": f"{profile.batch_size:,} videos",
+        "epochs": f"at most {profile.epochs}, patience {profile.patience}",
+        "model selection": "highest GAP@20 on the tuning split",
+    }
+    return _styled(_column(rows), f"Training settings · profile {profile.name}", texts=[0])
+
+
+def _column(rows: Mapping[str, str]) -> pd.DataFrame:
+    return pd.DataFrame({"": list(rows.values())}, index=list(rows), dtype=object)
+
+
+def _named(shown: pd.DataFrame, names: Iterable) -> pd.DataFrame:
+    """The frame under unique one-line names, as a styler needs them."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in map(one_line, names):
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return shown.set_axis(unique, axis=0)
+
+
+def _styled(
+    shown: pd.DataFrame,
+    caption: str,
+    notes: Sequence[str] = (),
+    *,
+    texts: Sequence[int] = (),
+    longest: int = 60,
+) -> Table:
+    caption, notes = one_line(caption), [one_line(note) for note in notes]
+    styler = Table(shown)
+    styler.heading = "\n".join([caption, *notes])
+    left = [
+        {"selector": f"td.col{place}, th.col_heading.col{place}", "props": "text-align: left;"}
+        for place in texts
+    ]
+    slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
+    return (
+        styler.format(_cut, na_rep="–")
+        .format_index(partial(_cut, longest=longest))
+        .format_index(_cut, axis=1)
+        .set_caption(escape(caption) + "".join(f"<span>{escape(note)}</span>" for note in notes))
+        .set_table_styles([*_STYLES, *left])
+        .set_table_attributes('class="dmlkit-table"')
+        .set_uuid(f"dmlkit-{slug}")  # derived from the table: the same from one execution to the next
+    )
+
+
+def _cell(value, digits: int) -> str:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
@@ -183,17 +272,7 @@ def _any(value, digits: int) -> str:
 
 
 def _cut(text: str, longest: int = 60) -> str:
-    """Text as markup; what is too long for a cell is cut, and shown in full when pointed at."""
+    """Text as markup; what is too long for a cell is cut, and shown in full on hover."""
     whole = one_line(text)
     short = escape(shorten(whole, longest))
     return short if len(whole) <= longest else f'<span title="{escape(whole)}">{short}</span>'
-
-
-def _unique(names) -> list[str]:
-    """The names as lines; a styler needs them to differ."""
-    seen: dict[str, int] = {}
-    unique = []
-    for name in map(one_line, names):
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return unique

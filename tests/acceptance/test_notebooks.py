@@ -23,7 +23,7 @@ CORE = {
     "seed": ("int", "0"),
     "deterministic": ("bool", "False"),
 }
-SWITCHES = {"beside", "ablations", "riddle", "fusion_ablations", "frames", "frame_study"}  # off: quicker
+SWITCHES = {"ablations", "fusion_ablations", "fewer_frames"}  # off: quicker
 
 
 def code(notebook) -> list[str]:
@@ -139,7 +139,7 @@ ROWS = [
 
 
 def test_figures_of_a_table_of_results_have_units_and_words_for_them(tmp_path):
-    for draw in (plots.ladder, plots.cost, plots.frontier):
+    for draw in (plots.ladder, plots.cost):
         plot = draw(ROWS)
         plot.save(tmp_path / "plot.png")
         assert (tmp_path / "plot.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 from dmlkit.report import build_report, find_notebooks, notebooks_folder, outside_references
 
 # What stands beside the ladder has tests of its own, and takes time.
-LEAN = {"beside": "false", "riddle": "false", "frames": "false", "all_rungs": "false"}
+LEAN = {"ablations": "false", "fusion_ablations": "false", "fewer_frames": "false", "all_experiments": "false"}
 FRAMES_ONLY = ("02-bi-lstm", "03-bi-gru", "05-attention")
 
 

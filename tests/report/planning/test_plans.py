@@ -106,7 +106,7 @@ def test_the_rungs_of_the_walk_on_frames(generated, tmp_path):
         "07-results": (),
         "08-beyond": (),
     }
-    lean = rungs_by_notebook(study, beside="no", riddle=False, all_rungs=False)
+    lean = rungs_by_notebook(study, ablations="no", fusion_ablations=False, all_experiments=False)
     assert lean["01-baselines"] == ("lr", "lstm")
     assert lean["04-fusion"] == fusions
     assert lean["06-ensemble"] == ("lr", "lstm", "ensemble-lr-lstm")

@@ -1,0 +1,221 @@
+"""The style of every figure: `Plot`, the canvas, and the colour, marker and line of each experiment."""
+
+from __future__ import annotations
+
+import functools
+import io
+import textwrap
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+from dmlkit.experiments import LADDER, VIDEO_LADDER
+from dmlkit.text import one_line, shorten
+
+STYLE = Path(__file__).with_name("dmlkit.mplstyle")
+
+# Okabe and Ito's colours, with markers, line styles and hatches that distinguish curves without colour.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8C510A")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
+LINES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5, 1, 1.5)))
+HATCHES = ("///", "...", "xx", "\\\\\\", "ooo")
+GREY = "#666666"
+
+# No two of the first 72 share both colour and marker; without colour, no two of the first 45 look alike.
+_PLACES = {name: place for place, name in enumerate({**LADDER, **VIDEO_LADDER})}
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+class Plot:
+    """A figure with its alternative text, shown as a picture where it is a cell's last line.
+
+    Args:
+        figure: The matplotlib figure. It belongs to no window, so nothing has to be closed.
+        alt: What the figure shows, for screen readers and for terminals.
+    """
+
+    def __init__(self, figure: Figure, alt: str):
+        self.figure = figure
+        self.alt = one_line(alt)
+        FigureCanvasAgg(figure)
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def png(self) -> bytes:
+        """The figure as a PNG image."""
+        file = io.BytesIO()
+        with style.context(STYLE), warnings.catch_warnings():
+            # Class names may be in a script that the font lacks: boxes are drawn, and no warning is shown.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            self.figure.savefig(file, format="png")
+        return file.getvalue()
+
+    def save(self, path: str | Path) -> None:
+        """Write the figure as a PNG file."""
+        Path(path).write_bytes(self.png())
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+class Mark(NamedTuple):
+    """Colour, marker and line style of one curve."""
+
+    color: str
+    marker: str
+    line: str | tuple
+
+
+def mark(place: int) -> Mark:
+    """The mark at a place of the cycle."""
+    return Mark(COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)], LINES[place % len(LINES)])
+
+
+def marks(names: Sequence[str]) -> list[Mark]:
+    """A mark for each experiment, the same in every figure; experiments outside the ladder take unused ones.
+
+    Args:
+        names: Experiments' names; a repeated name gets two marks.
+    """
+    places = [None if name in names[:at] else _PLACES.get(name) for at, name in enumerate(names)]
+    for at, place in enumerate(places):
+        if place is None:
+            colors = {taken % len(COLORS) for taken in places if taken is not None}
+            free = [each for each in range(len(_PLACES), len(_PLACES) + 72) if each not in places]
+            places[at] = next((each for each in free if each % len(COLORS) not in colors), free[0])
+    return [mark(place) for place in places]
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw under the project's style, whatever the notebook has set."""
+
+    @functools.wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+        with style.context(STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def canvas(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    title: str,
+    width: float = 8.0,
+    height: float = 4.0,
+    sharex: bool = False,
+    sharey: bool = False,
+    height_ratios: Sequence[float] | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with its title at the left, and its axes row by row.
+
+    Args:
+        rows, columns: Of axes.
+        title: Stands over the figure.
+        width, height: In inches.
+        sharex, sharey, height_ratios: As for matplotlib's `Figure.subplots`.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(shorten(title, round(8.2 * width)), x=0.01, ha="left")
+    axes = figure.subplots(
+        rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios
+    )
+    return figure, list(axes.flat)
+
+
+@styled
+def nothing(reason: str, *, title: str = "Nothing to show") -> Plot:
+    """A figure that states why there is nothing to draw.
+
+    Args:
+        reason: One sentence.
+        title: What would have been shown.
+    """
+    figure = Figure(figsize=(8.0, 0.9))
+    figure.text(0.012, 0.8, shorten(title, 88), va="center", size=12, weight="bold")
+    reason = one_line(reason)
+    wrapped = textwrap.fill(shorten(reason, 300), 110)
+    figure.text(0.012, 0.38, wrapped, va="center", color="#444444", style="italic")
+    return Plot(figure, f"{title}: {reason}")
+
+
+def with_data(title: str, source) -> str:
+    """A title followed by the data it is about.
+
+    Args:
+        title: The title.
+        source: A data set, a run, or None where neither is known.
+    """
+    if source is None:
+        return title
+    name, generated = (
+        (source.record["data"]["name"], source.record["data"]["generated"])
+        if hasattr(source, "record")
+        else (source.name, source.generated)
+    )
+    return f"{title} · {'generated data' if generated else shorten(name, 60)}"
+
+
+def alternative_text(title: str, frame: pd.DataFrame, digits: int = 4) -> str:
+    """A figure's title and the numbers it is drawn from, row by row."""
+    rows = []
+    for name, *values in frame.itertuples(name=None):
+        cells = (
+            f"{column} {value:,.{digits}f}" if isinstance(value, float | np.floating) else f"{column} {value}"
+            for column, value in zip(frame.columns, values, strict=True)
+            if not pd.isna(value)
+        )
+        rows.append(f"{name}: {', '.join(cells)}")
+    return f"{title}. {'; '.join(rows)}."
+
+
+def row_axis(axes: Axes, names: Sequence[str], *, longest: int = 46) -> None:
+    """One row for each name, the first at the top."""
+    axes.set_yticks(range(len(names)), [shorten(name, longest) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.65)
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+
+
+def points(axes: Axes, values, places, low, high, *, marker: str = "o", color=COLORS[0], **look) -> None:
+    """Values with horizontal 95 % intervals, one a row; NaN ends draw no interval."""
+    values, low, high = (np.asarray(each, float) for each in (values, low, high))
+    off = np.clip([values - low, high - values], 0, None)
+    look = {"markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.9, **look}
+    axes.errorbar(values, places, xerr=off, fmt=marker, color=color, ecolor=color, capsize=4, **look)
+
+
+def heat_map(axes: Axes, frame: pd.DataFrame, *, cmap: str, low: float, high: float, digits: int):
+    """A frame as shades with its numbers, white on dark ones; NaN is left empty. Returns the image."""
+    image = axes.imshow(frame, cmap=cmap, vmin=low, vmax=high, aspect="auto")
+    for (row, column), value in np.ndenumerate(frame.to_numpy(float)):
+        text = "–" if np.isnan(value) else f"{value:.{digits}f}"
+        luminance = np.dot(image.to_rgba(value)[:3], (0.3, 0.59, 0.11))
+        color = "black" if np.isnan(value) or luminance > 0.5 else "white"
+        axes.text(column, row, text, ha="center", va="center", color=color)
+    axes.set_yticks(range(len(frame)), [shorten(name, 40) for name in frame.index])
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def plain_log(axis: Axis) -> None:
+    """Numbers on a logarithmic axis written out, at 1, 2 and 5 of each power where that leaves few."""
+    low, high = np.log10(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < 2.5 else (1,)))
+    axis.set_major_formatter("{x:g}" if low < 0 and high < 3 else EngFormatter(sep=""))
+    axis.set_minor_formatter(NullFormatter())
