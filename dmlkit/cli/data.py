@@ -61,8 +61,8 @@ data.add_command(import_)
 )
 def synthesize(out, seed, full, train_videos, validate_videos, test_videos, text) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in stated kinds."""
+    from dmlkit.data import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
     from dmlkit.data.synthetic import synthesize as generate
-    from dmlkit.data.synthetic_kinds import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
 
     sizes, frames = (FULL_SIZES, FULL_FRAMES) if full else (DEMO_SIZES, DEMO_FRAMES)
     path = generate(

@@ -105,7 +105,7 @@ def predict(runs, data, split, out, top_k, names, by, on_fault) -> None:
 
 def _check(runs, by: str | None, on_fault: str):
     """Refuse what is no policy, no way and no finished run before TensorFlow is loaded; what is left out comes here."""
-    from dmlkit.data.skipping import Skipped
+    from dmlkit.data import Skipped
     from dmlkit.metrics import COMBINERS
     from dmlkit.runs import load_run
 

@@ -15,7 +15,6 @@ from dmlkit.cli.options import (
     seed_option,
 )
 from dmlkit.cli.settings import check_settings, read_settings
-from dmlkit.data.skipping import Skipped
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import (
     ABLATIONS,
@@ -103,10 +102,12 @@ def train(
     check_settings(rung, profile, changes)
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"The run cannot be written to {out}: a file stands there. Choose another folder.")
-    Skipped.of(on_fault)
     with goes_on_later():
+        from dmlkit.data import Skipped
         from dmlkit.training import train as train_run
         from dmlkit.training import train_ensemble
+
+        Skipped.of(on_fault)
 
         if isinstance(rung, Ensemble) or rung.teachers:
             # Each of those that are trained first may have a recipe of its own.

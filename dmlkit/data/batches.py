@@ -1,62 +1,183 @@
-"""Shards to padded batches, and the way into ``model.fit``.
+"""Records in an epoch's order to padded batches, and the way into ``model.fit``.
 
-Memory stays flat however many shards there are: a few open files, about `order.SHUFFLE_BYTES` of records to
-shuffle, and the batches on their way.
+Memory stays flat however many shards there are: a few open files, about `SHUFFLE_BYTES` of records to shuffle, and the
+batches on their way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import ctypes
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data import balance as balancing
-from dmlkit.data import order
-from dmlkit.data.faults import ADVICE, FRAMING, RecordFault, where
-from dmlkit.data.frames import FrameParser
-from dmlkit.data.framing import hop
-from dmlkit.data.memory import keep_freed
-from dmlkit.data.schema import Dataset
-from dmlkit.data.shards import count_places, count_records
-from dmlkit.data.skipping import Skipped
-from dmlkit.data.videos import VideoParser
+from dmlkit.data.parsing import RecordParser, Video
+from dmlkit.data.records import (
+    InvalidRecord,
+    Record,
+    count_records,
+    locate,
+    relative_name,
+    scan_headers,
+    scan_records,
+)
 from dmlkit.errors import DataError, UsageError
 
-# Batches ready for `fit`.
-BATCHES_AHEAD = 2
-# Records looked at to learn how long they are.
-ACCESS_LOG = 16
+SHUFFLE_BYTES = 64 << 20
+# No window holds more records than this: tiny records are shuffled well enough, and the start stays quick.
+MAX_WINDOW = 16_384
+OPEN_SHARDS = 16  # shards read side by side when shuffling
+BATCHES_AHEAD = 2  # batches ready for `fit`
+SAMPLED_LENGTHS = 16  # records whose length is looked at to choose a window
+
+RAISE = "raise"
+NAMED_IN_RECORD = 20  # skipped records that a run's record names; all are counted
+
+
+@dataclass
+class Skipped:
+    """The corrupt records that were skipped, and how many may be.
+
+    One object goes through a whole training, in which the same record is met once an epoch and counted once.
+
+    Args:
+        most: How many records may be skipped; 0 stops at the first.
+        records: (shard, number of the record) → the byte where it begins, and the kind of error.
+    """
+
+    most: int = 0
+    records: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, on_fault: str | Skipped) -> Skipped:
+        """From a policy: ``"raise"`` or ``"skip N"``.
+
+        Raises:
+            UsageError: It is neither.
+        """
+        if isinstance(on_fault, Skipped):
+            return on_fault
+        if on_fault == RAISE:
+            return cls()
+        match = re.fullmatch(r"\s*skip\s+(\d{1,15})\s*", on_fault) if isinstance(on_fault, str) else None
+        if not match:
+            raise UsageError(
+                "`on_fault` must be 'raise' or 'skip N', where N is the number of records that may be skipped, such "
+                f"as 'skip 100'. Received: {on_fault!r}."
+            )
+        return cls(int(match[1]))
+
+    @property
+    def policy(self) -> str:
+        """The policy that `of` takes."""
+        return f"skip {self.most}" if self.most else RAISE
+
+    def add(self, shard: str, number: int, offset: int, *, kind: str, error: DataError) -> None:
+        """Count a corrupt record.
+
+        Args:
+            shard: Its file, as the run's record is to name it.
+            number: Of the record in the file.
+            offset: Byte at which it begins.
+            kind: A key of `SHARD_ERRORS` or `CONTENT_ERRORS` in `dmlkit.data.records`.
+            error: Raised where no more may be skipped.
+
+        Raises:
+            DataError: One record too many.
+        """
+        if (shard, number) in self.records:
+            return
+        if not self.most:
+            raise error
+        if len(self.records) >= self.most:
+            raise DataError(
+                f"{error} It is one too many: as many corrupt records as `on_fault` ({self.policy}) allows were "
+                "skipped before it."
+            ) from error
+        self.records[shard, number] = (offset, kind)
+
+    def to_rows(self) -> list[list]:
+        """Every skipped record as plain values, for a checkpoint."""
+        return [[*place, *error] for place, error in self.records.items()]
+
+    def add_rows(self, rows: Iterable[Sequence]) -> None:
+        """Count the `to_rows` of this training before it was killed, or of another worker."""
+        for shard, number, offset, kind in rows:
+            self.records.setdefault((shard, number), (offset, kind))
+
+    def to_record(self) -> dict:
+        """What a run's record keeps of it."""
+        return {
+            "records": len(self.records),
+            "by_fault": dict(Counter(kind for _, kind in self.records.values()).most_common()),
+            "first": [
+                {"shard": shard, "record": number, "byte": offset, "fault": kind}
+                for shard, number, offset, kind in self.to_rows()[:NAMED_IN_RECORD]
+            ],
+        }
+
+
+class Located(NamedTuple):
+    """A record and the shard it was read from."""
+
+    shard: str
+    record: Record
 
 
 @dataclass(frozen=True)
 class Batches:
     """The batches of one epoch of a split; made by `Dataset.batches`, whose docstring says what they hold.
 
-    Can be iterated any number of times, always with the same videos in the same order. A record that is left out
-    takes no other's place: the batch it would have been in is smaller, and one of which nothing is left is not
-    handed out.
+    Can be iterated any number of times, always with the same videos in the same order. A record that is skipped is not
+    replaced: the batch it would have been in is smaller, and a batch of which nothing is left is not handed out.
 
     Attributes:
-        skipped: The records that were left out.
+        root, split, shards: The data set's folder, and what is read of it.
+        parser: From records to arrays.
+        expected_counts: Shard → the records it should hold, of those of which that is known.
+        skipped: The records that were skipped.
+        repeats: A cache of how often each record comes, for all epochs.
     """
 
-    dataset: Dataset
+    root: str
     split: str
+    shards: tuple[str, ...] = field(repr=False)
+    parser: RecordParser = field(repr=False)
     batch_size: int
-    shuffle: bool
-    seed: int
-    epoch: int
-    frame_choice: str
-    max_frames: int | None
-    max_videos: int | None
-    skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
+    shuffle: bool = False
+    seed: int = 0
+    epoch: int = 0
+    max_videos: int | None = None
     balance: float = 0.0
-    frame_share: float = 1.0
-    _faults: list[DataError] = field(default_factory=list, repr=False, compare=False)
+    skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
+    expected_counts: Mapping[str, int] = field(default_factory=dict, repr=False)
+    repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
+    _errors: list[DataError] = field(default_factory=list, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        sampler = self.parser.sampler
+        minimum = {"batch_size": (self.batch_size, 1), "seed": (self.seed, 0), "epoch": (self.epoch, 0)}
+        minimum |= {"max_frames": (sampler.max_frames, 1), "max_videos": (self.max_videos, 1)}
+        for name, (value, least) in minimum.items():
+            if value is not None and value < least:
+                raise UsageError(f"`{name}` must be at least {least}. Received: {name}={value}.")
+        if not 0 <= self.balance <= 1 or (self.balance and not self.shuffle):
+            raise UsageError(
+                "`balance` must lie between 0 and 1, and only a shuffled order can be balanced. "
+                f"Received: balance={self.balance}, shuffle={self.shuffle}."
+            )
+        if not 0 < sampler.share <= 1:
+            raise UsageError(
+                f"`frame_share` must be above 0 and at most 1. Received: frame_share={sampler.share}."
+            )
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield one dict of numpy arrays a batch.
@@ -66,8 +187,8 @@ class Batches:
         """
         records = self._records()
         while found := list(islice(records, self.batch_size)):
-            if videos := list(self._sound(found)):
-                yield self._parser.stack(videos)
+            if videos := list(self._valid(found)):
+                yield self.parser.stack(videos)
 
     def as_tensorflow(self) -> tf.data.Dataset:  # noqa: F821
         """The same batches for ``model.fit``: (inputs by name, with ``num_frames`` at frame level; labels).
@@ -75,164 +196,87 @@ class Batches:
         Raises:
             DataError: The split carries no labels.
         """
-        self.dataset.require_labels(self.split)
+        if not self.parser.labelled:
+            raise DataError(
+                f"The split {self.split!r} of {self.root} carries no labels, so nothing can be fitted to it."
+            )
         import tensorflow as tf
 
-        inputs = {}
-        for feature in self.dataset.features.values():
-            if self.dataset.level == "frame" and feature.in_frames:
+        frames, inputs = self.parser.level == "frame", {}
+        for feature in self.parser.features:
+            if frames and feature.in_frames:
                 dtype = tf.uint8 if feature.coding == "byte" else tf.float32
                 inputs[feature.name] = tf.TensorSpec((None, None, feature.size), dtype)
             else:
                 inputs[feature.name] = tf.TensorSpec((None, feature.size), tf.float32)
-        if self.dataset.level == "frame":
+        if frames:
             inputs["num_frames"] = tf.TensorSpec((None,), tf.int32)
-        labels = tf.TensorSpec((None, self.dataset.num_classes), tf.float32)
+        labels = tf.TensorSpec((None, self.parser.num_classes), tf.float32)
 
         def pairs() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
             try:
                 for batch in self:
                     yield {name: batch[name] for name in inputs}, batch["labels"]
             except DataError as error:
-                # TensorFlow hands on no more than a text; `faults_named` finds the error itself here.
-                self._faults.append(error)
+                # TensorFlow passes on no more than a text; `reraise_data_errors` finds the error itself here.
+                self._errors.append(error)
                 raise
 
-        return tf.data.Dataset.from_generator(pairs, output_signature=(inputs, labels)).prefetch(
-            BATCHES_AHEAD
-        )
+        dataset = tf.data.Dataset.from_generator(pairs, output_signature=(inputs, labels))
+        return dataset.prefetch(BATCHES_AHEAD)
 
     @contextmanager
-    def faults_named(self) -> Iterator[None]:
+    def reraise_data_errors(self) -> Iterator[None]:
         """Around whatever consumes `as_tensorflow`: its errors that come from the data become `DataError`.
 
         Raises:
             DataError: Names file and record number. Errors that do not come from the data pass unchanged.
         """
-        self._faults.clear()
+        self._errors.clear()
         try:
             yield
         except Exception as error:
-            if self._faults:
-                raise self._faults[0] from error
+            if self._errors:
+                raise self._errors[0] from error
             raise
 
-    @property
-    def labelled(self) -> bool:
-        """Whether the batches hold ``labels``."""
-        return self.split in self.dataset.labelled
-
-    @cached_property
-    def _parser(self) -> FrameParser | VideoParser:
-        features = tuple(self.dataset.features.values())
-        if self.dataset.level == "video":
-            return VideoParser(features, self.dataset.num_classes, self.labelled)
-        return FrameParser(
-            features,
-            self.dataset.num_classes,
-            self.labelled,
-            frame_choice=self.frame_choice,
-            max_frames=self.max_frames,
-            frame_share=self.frame_share,
-            seed=self.seed,
-            epoch=self.epoch,
-        )
-
-    def _records(self) -> Iterator[order.RunListing]:
+    def _records(self) -> Iterator[Located]:
         """Serialized records in the order of this epoch."""
-        keep_freed()
-        shards = self.dataset.splits[self.split]
-        count = count_places if self.skipped.most else count_records
-        taken = capped(shards, self.max_videos, count=count)
-        holds = self.dataset.counted(self.split)
+        _keep_freed_memory()
+        chosen = limit_shards(self.shards, self.max_videos, skip_damaged=self.skipped.most > 0)
         if not self.shuffle:
-            return order.in_order(taken, holds=holds)
+            return _in_order(chosen, self.expected_counts)
         rng = np.random.default_rng([self.seed, self.epoch])
-        records = order.side_by_side(taken, rng, holds=holds)
+        records = _interleave(chosen, rng, self.expected_counts)
         if self.balance:
-            records = balancing.repeated(records, self._copies(taken), rng)
-        return order.shuffled(records, order.window_of(self._mean_length), rng)
+            key = (*chosen, self.balance)
+            if key not in self.repeats:
+                self.repeats[key] = repeats_by_shard(self.parser, chosen, self.balance)
+            records = _repeat(records, self.repeats[key], rng)
+        return _shuffle(records, min(MAX_WINDOW, max(1, SHUFFLE_BYTES // self._mean_length)), rng)
 
-    def _copies(self, taken: Sequence[tuple[str, int | None]]) -> dict[str, np.ndarray]:
-        """How often each record comes; found once for all epochs."""
-        known, key = self.dataset._copies, (*taken, self.balance)
-        if key not in known:
-            known[key] = balancing.copies_by_shard(self.dataset, taken, self.balance)
-        return known[key]
-
-    def _sound(self, records: Sequence[order.RunListing]) -> Iterator:
-        """The videos of the records that can be read; the others are left out, or raise."""
-        for shard, framed in records:
+    def _valid(self, records: Sequence[Located]) -> Iterator[Video]:
+        """The videos of the records that can be read; the others are skipped, or raise."""
+        for shard, record in records:
             try:
-                if framed.fault:
-                    raise RecordFault(f"{FRAMING[framed.fault]}. {ADVICE[framed.fault]}", kind=framed.fault)
-                yield self._parser.read(framed.record)
-            except RecordFault as fault:
-                error = DataError(f"{where(shard, framed.number, framed.offset)}: {fault}")
-                self.skipped.leave_out(
-                    self.dataset.relative(shard), framed.number, framed.offset, kind=fault.kind, error=error
-                )
+                yield self.parser.read(record.check())
+            except InvalidRecord as invalid:
+                error = DataError(f"{locate(shard, record.number, record.offset)}: {invalid}")
+                name = relative_name(shard, self.root)
+                self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)
 
     @cached_property
     def _mean_length(self) -> int:
         """Bytes a record, by the first ones."""
-        for shard in self.dataset.splits[self.split]:
-            lengths = [length for _, length, fault in islice(hop(shard), ACCESS_LOG) if not fault]
-            if lengths:
+        for shard in self.shards:
+            headers = islice(scan_headers(shard), SAMPLED_LENGTHS)
+            if lengths := [length for _, length, error in headers if not error]:
                 return max(1, sum(lengths) // len(lengths))
         return 1
 
 
-def make_batches(
-    dataset: Dataset,
-    split: str,
-    *,
-    batch_size: int,
-    shuffle: bool,
-    seed: int,
-    epoch: int,
-    frame_choice: str,
-    max_frames: int | None,
-    max_videos: int | None,
-    on_fault: str | Skipped,
-    balance: float = 0.0,
-    frame_share: float = 1.0,
-) -> Batches:
-    """Check the numbers, then build; `Dataset.batches` documents them.
-
-    Raises:
-        UsageError: A number is out of its range, or `on_fault` no policy.
-    """
-    least = {"batch_size": (batch_size, 1), "seed": (seed, 0), "epoch": (epoch, 0)}
-    least |= {"max_frames": (max_frames, 1), "max_videos": (max_videos, 1)}
-    for name, (value, smallest) in least.items():
-        if value is not None and value < smallest:
-            raise UsageError(f"`{name}` must be at least {smallest}. Received: {name}={value}.")
-    if not 0 <= balance <= 1 or (balance and not shuffle):
-        raise UsageError(
-            "`balance` must lie between 0 and 1, and only a shuffled order can be balanced. "
-            f"Received: balance={balance}, shuffle={shuffle}."
-        )
-    if not 0 < frame_share <= 1:
-        raise UsageError(f"`frame_share` must be above 0 and at most 1. Received: frame_share={frame_share}.")
-    return Batches(
-        dataset,
-        split,
-        batch_size,
-        shuffle,
-        seed,
-        epoch,
-        frame_choice,
-        max_frames,
-        max_videos,
-        Skipped.of(on_fault),
-        balance,
-        frame_share,
-    )
-
-
-def capped(
-    shards: Sequence[str], max_videos: int | None, *, count: Callable[[str], int] = count_records
+def limit_shards(
+    shards: Sequence[str], max_videos: int | None, *, skip_damaged: bool = False
 ) -> list[tuple[str, int | None]]:
     """Which shards hold the first videos, and how many to take of each (None: all).
 
@@ -241,7 +285,7 @@ def capped(
     Args:
         shards: Sorted.
         max_videos: How many videos; None for all.
-        count: Tells how many a shard holds.
+        skip_damaged: As of `count_records`.
     """
     if max_videos is None:
         return [(shard, None) for shard in shards]
@@ -250,5 +294,171 @@ def capped(
         if left <= 0:
             break
         chosen.append((shard, left))
-        left -= count(shard)
+        left -= count_records(shard, skip_damaged=skip_damaged)
     return chosen
+
+
+# The order in which the records of a split come: shard after shard, or shuffled as a function of seed and epoch.
+
+
+def _in_order(
+    shards: Sequence[tuple[str, int | None]], expected_counts: Mapping[str, int]
+) -> Iterator[Located]:
+    """Shard after shard, so many records of each (None: all)."""
+    for shard, count in shards:
+        for record in islice(scan_records(shard, expected_count=expected_counts.get(shard)), count):
+            yield Located(shard, record)
+
+
+def _interleave(
+    shards: Sequence[tuple[str, int | None]], rng: np.random.Generator, expected_counts: Mapping[str, int]
+) -> Iterator[Located]:
+    """Shards in random order, `OPEN_SHARDS` open at a time, a record of each in turn."""
+    waiting = (_in_order([shards[i]], expected_counts) for i in rng.permutation(len(shards)))
+    reading = list(islice(waiting, OPEN_SHARDS))
+    while reading:
+        remaining = []
+        for records in reading:
+            found = next(records, None)
+            # A shard that has ended gives its place, and its turn, to the next.
+            while found is None and (records := next(waiting, None)) is not None:
+                found = next(records, None)
+            if found is not None:
+                remaining.append(records)
+                yield found
+        reading = remaining
+
+
+def _shuffle(records: Iterator[Located], window: int, rng: np.random.Generator) -> Iterator[Located]:
+    """Each record changes places with a random one of the last ``window``.
+
+    Not by ``tf.data``, whose order also depends on TensorFlow's global seed: a resumed training could see another
+    order than the one it resumes.
+    """
+    buffer: list[Located] = list(islice(records, window))
+    places: list[int] = []
+    for record in records:
+        # Drawn many at a time, as a single draw costs more than all else here.
+        places = places or rng.integers(window, size=1024).tolist()
+        place = places.pop()
+        yield buffer[place]
+        buffer[place] = record
+    for place in rng.permutation(len(buffer)):
+        yield buffer[place]
+
+
+# Class-balanced sampling: videos of rare classes more often, those of common ones less often.
+
+
+def expected_repeats(labels: Sequence[Sequence[int]], *, num_classes: int, balance: float) -> np.ndarray:
+    """How often each video is shown in an epoch, on average.
+
+    In proportion to the mean over its classes of n_c^-balance, n_c being how many videos have the class; all together
+    as often as there are videos. One without classes is shown once.
+
+    Args:
+        labels: The classes of each video.
+        num_classes: C.
+        balance: From 0, each once, to 1, each class about as often as any other.
+
+    Returns:
+        (videos,) float64.
+    """
+    counts = np.array([len(each) for each in labels], np.int64)
+    owners = np.repeat(np.arange(len(labels)), counts)
+    flat = np.array([label for each in labels for label in each], np.int64)
+    rareness = np.maximum(np.bincount(flat, minlength=num_classes), 1.0) ** -balance
+    repeats, known = np.ones(len(labels)), counts > 0
+    repeats[known] = np.bincount(owners, rareness[flat], minlength=len(labels))[known] / counts[known]
+    if known.any():
+        repeats[known] /= repeats[known].mean()
+    return repeats
+
+
+def repeats_by_shard(
+    parser: RecordParser, chosen: Sequence[tuple[str, int | None]], balance: float
+) -> dict[str, np.ndarray]:
+    """`expected_repeats` of the records of each shard, (records,); all shards are read through once, for their labels.
+
+    A corrupt record counts as one without classes: it is met when its turn comes.
+
+    Args:
+        parser: From records to labels.
+        chosen: Shards, and how many records of each, None for all.
+        balance: As of `expected_repeats`.
+    """
+    by_shard = {
+        shard: [_labels(parser, record) for record in islice(scan_records(shard), most)]
+        for shard, most in chosen
+    }
+    labels = [each for found in by_shard.values() for each in found]
+    repeats = expected_repeats(labels, num_classes=parser.num_classes, balance=balance)
+    return dict(zip(by_shard, _split_like(by_shard.values(), repeats), strict=True))
+
+
+def _labels(parser: RecordParser, record: Record) -> list[int]:
+    try:
+        return sorted(set(parser.read_context(record.check())[1]))
+    except InvalidRecord:
+        return []
+
+
+def sample_repeats(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """How often each video is shown in one epoch: w times is ⌊w⌋ times or once more, and w on average.
+
+    All together it is as often as there are videos: the expectations are laid end to end in a random order, and each
+    video is shown once for every whole number, shifted by one random fraction, within its stretch.
+
+    Args:
+        expected: (videos,) w, whose sum is the number of videos.
+        rng: For order and shift.
+
+    Returns:
+        (videos,) int64.
+    """
+    order = rng.permutation(len(expected))
+    ends = np.cumsum(expected[order])
+    ends[-1:] = len(expected)  # up to rounding, the sum
+    repeats = np.empty(len(expected), np.int64)
+    repeats[order] = np.diff(np.floor(ends + rng.random()).astype(np.int64), prepend=0)
+    return repeats
+
+
+def _repeat(
+    records: Iterator[Located], expected: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> Iterator[Located]:
+    """Each record as many times as an epoch shows it; the records of each shard come in their order."""
+    if not expected:
+        return
+    sampled = sample_repeats(np.concatenate(list(expected.values())), rng)
+    left = {
+        shard: iter(each.tolist())
+        for shard, each in zip(expected, _split_like(expected.values(), sampled), strict=True)
+    }
+    for found in records:
+        # Records that a shard has gained since they were counted come once.
+        yield from [found] * next(left[found.shard], 1)
+
+
+def _split_like(groups: Iterable[Sequence], values: np.ndarray) -> list[np.ndarray]:
+    """Values end to end, in pieces as long as these groups."""
+    ends = np.cumsum([len(group) for group in groups])
+    return np.split(values, ends[:-1]) if len(ends) else []
+
+
+def _keep_freed_memory() -> None:
+    """Have GNU's C library keep freed blocks of up to 32 MB, 256 MB in all, unless its user has configured it.
+
+    Records and batches are hundreds of kilobytes to a few megabytes each. By default such blocks go back to the system
+    at once and come anew page by page, filled with zeros, which takes longer than reading: 100 instead of 35 ms of
+    processor time for 73 MB of shards (2 cores). TensorFlow restores the defaults with each pipeline it makes.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # parameters of `mallopt`
+    if {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"} & os.environ.keys():
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return
+    mallopt(mmap_threshold, 32 << 20)
+    mallopt(trim_threshold, 256 << 20)

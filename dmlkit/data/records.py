@@ -1,154 +1,464 @@
-"""TFRecord shards, written: one video to bytes, many to a shard.
+"""Shards as files of records: the one TFRecord reader here, which names record and byte and goes on after damage.
 
-The same videos always give the same bytes, so that data made from one seed can be compared by checksum. TensorFlow
-is needed for remote folders only.
+A record lies between a header (its length in 8 bytes, little endian, and their checksum in 4) and a footer (the
+record's checksum in 4). Checksums are CRC-32C, rotated and shifted as TFRecord does. Local files are read by plain
+`open`; what holds ``://`` (``gs://``, ``hdfs://``, ``ram://``) goes through ``tf.io.gfile``.
+
+Differs from ``tf.data.TFRecordDataset``: that names neither record nor byte, and ends at the first damaged record.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import posixpath
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from google_crc32c import value as crc32c
 
-from dmlkit.data.files import remote
-from dmlkit.data.framing import frame
-from dmlkit.data.messages import Example, Feature, SequenceExample
+from dmlkit.errors import DataError
 from dmlkit.files import atomic_write
 
+SUFFIX = ".tfrecord"
+MAX_DEPTH = 3  # folders below the data set's own in which shards are looked for
+HEADER_BYTES, FOOTER_BYTES = 12, 4
+READ_BYTES = 1 << 20  # one read of a file
+_LENGTH_AND_CRC = struct.Struct("<QI")
+_CRC = struct.Struct("<I")
+_CRC_SHIFT = 0xA282EAD8
 
-def serialize_video(
-    *,
-    video_id: str,
-    labels: Sequence[int] | None,
-    features: Mapping[str, np.ndarray],
-    texts: Mapping[str, Sequence[str]] | None = None,
-    id_key: str = "id",
-) -> bytes:
-    """One video-level record, a ``tf.train.Example``.
+_FETCH_AGAIN = "Fetch the file again, or move it out of the data set."
+# What can be wrong with a shard around its records: kind → description, and what to do.
+SHARD_ERRORS = {
+    "length checksum": (
+        "the shard is damaged, the checksum of the record's length is wrong",
+        _FETCH_AGAIN,
+    ),
+    "record checksum": ("the shard is damaged, its checksum is wrong", _FETCH_AGAIN),
+    "cut off": ("the shard is damaged, the file ends within the record", _FETCH_AGAIN),
+    "changed": (
+        "the file grew or shrank while it was read",
+        "Read it once nothing writes to it any more, or fetch the file again.",
+    ),
+    "count": (
+        "the shard ends here, but dataset.toml counts another number of records in it",
+        "Fetch the file again, or correct dataset.toml.",
+    ),
+}
+# What can be wrong with an intact record's content: kind → description.
+CONTENT_ERRORS = {
+    "not a record": "cannot be parsed as the protobuf message it should be",
+    "label": "a label outside the data set's classes",
+    "not finite": "NaN or infinite values",
+    "size": "a feature of another size",
+    "coding": "bytes where floats should be, or the reverse",
+    "frames": "no frames, or modalities of different lengths",
+}
+
+
+class InvalidRecord(ValueError):
+    """One record is not what the data set says. The message says what and what to do, but not where.
 
     Args:
-        video_id: The video's name.
-        labels: Its classes; None leaves the key out, as in test shards.
-        features: Key in the record (``mean_rgb``) → values, shape (size,).
-        texts: Key in the record (``text``) → texts: a title, keywords.
-        id_key: ``"id"`` or ``"video_id"``, which differs between releases.
-
-    Raises:
-        ValueError: A feature is not one row of numbers.
+        message: For the reader of an error.
+        kind: A key of `CONTENT_ERRORS` or `SHARD_ERRORS`.
     """
-    record = Example()
-    _tell(record.features.feature, video_id, labels, id_key, texts)
-    for key, values in features.items():
-        values = np.asarray(values, dtype=np.float32)
-        if values.ndim != 1:
-            raise ValueError(f"`features[{key!r}]` must have shape (size,). Received: {values.shape}.")
-        _put(record.features.feature[key], values)
-    return record.SerializeToString(deterministic=True)
+
+    def __init__(self, message: str, *, kind: str):
+        super().__init__(message)
+        self.kind = kind
 
 
-def serialize_frames(
-    *,
-    video_id: str,
-    labels: Sequence[int] | None,
-    frames: Mapping[str, np.ndarray],
-    texts: Mapping[str, Sequence[str]] | None = None,
-    id_key: str = "id",
-) -> bytes:
-    """One frame-level record, a ``tf.train.SequenceExample``.
+class Record(NamedTuple):
+    """One record as it lies in its shard.
+
+    Attributes:
+        number: Of the record in its shard, from 0; a damaged stretch counts as one.
+        offset: Byte at which its header begins.
+        data: The serialized message; None where it cannot be told from the bytes around it.
+        error: None, or a key of `SHARD_ERRORS`.
+    """
+
+    number: int
+    offset: int
+    data: bytes | None
+    error: str | None
+
+    def check(self) -> bytes:
+        """The record's data.
+
+        Raises:
+            InvalidRecord: The shard is damaged here.
+        """
+        if self.error:
+            raise InvalidRecord("{}. {}".format(*SHARD_ERRORS[self.error]), kind=self.error)
+        return self.data
+
+
+def locate(shard: str, number: int, offset: int | None = None) -> str:
+    """The location of a record, for messages: file, record and byte."""
+    return f"{shard}, record {number} (counted from 0)" + ("" if offset is None else f", byte {offset}")
+
+
+def damage_error(shard: str, number: int, offset: int, kind: str) -> DataError:
+    """The error of a damaged shard; `kind` is a key of `SHARD_ERRORS`."""
+    return DataError("{}: {}. {}".format(locate(shard, number, offset), *SHARD_ERRORS[kind]))
+
+
+# Reading.
+
+
+def scan_records(
+    path: str | os.PathLike, *, verify: bool = True, expected_count: int | None = None
+) -> Iterator[Record]:
+    """Every record of a shard, the damaged ones too, and last what is wrong with the file as a whole.
+
+    After a record whose checksum is wrong comes the next one; after a length that is wrong or reaches beyond the
+    file's end, the next 12 bytes that are a header by their own checksum. No memory is taken for a length before it
+    is known to lie within the file.
 
     Args:
-        video_id: The video's name.
-        labels: Its classes; None leaves the key out, as in test shards.
-        frames: Key in the record (``rgb``) → array (time, size); uint8 is written as one string of bytes
-            a frame (YouTube-8M's way), anything else as floats.
-        texts: Key in the record's context (``text``) → texts: a title, keywords.
-        id_key: ``"id"`` or ``"video_id"``, which differs between releases.
+        path: The shard.
+        verify: Whether the records' checksums are verified; those of the lengths always are.
+        expected_count: How many records there should be, where that is known: a file cut exactly between two
+            records looks intact by itself.
 
     Raises:
-        ValueError: A modality is not a matrix.
+        DataError: The file is not there, went away meanwhile, or cannot be read.
     """
-    record = SequenceExample()
-    _tell(record.context.feature, video_id, labels, id_key, texts)
-    for key, matrix in frames.items():
-        matrix = np.asarray(matrix)
-        if matrix.ndim != 2:
-            raise ValueError(f"`frames[{key!r}]` must have shape (time, size). Received: {matrix.shape}.")
-        frames_of = record.feature_lists.feature_list[key].feature
-        for row in matrix:
-            _put(frames_of.add(), row)
-    return record.SerializeToString(deterministic=True)
+    path = os.fspath(path)
+    with _readable(path), open_file(path) as file:
+        size, number, offset = file_size(path), 0, 0
+        header = file.read(HEADER_BYTES)
+        while offset < size:
+            length, error = _parse_header(header, size - offset)
+            if error:
+                yield Record(number, offset, None, error)
+                expected_count = None  # the stretch may have been any number of records
+                offset = _find_header(file, offset + 1, size)
+                file.seek(offset)
+                header = file.read(HEADER_BYTES)
+                number += 1
+                continue
+            data = file.read(length)
+            rest = file.read(FOOTER_BYTES + HEADER_BYTES)  # the footer, and the next header with it
+            if len(data) < length or len(rest) < FOOTER_BYTES:
+                break  # shorter by now than it was
+            damaged = verify and masked_crc(data) != _CRC.unpack_from(rest)[0]
+            yield Record(number, offset, data, "record checksum" if damaged else None)
+            header = rest[FOOTER_BYTES:]
+            offset += HEADER_BYTES + length + FOOTER_BYTES
+            number += 1
+        if offset < size or file_size(path) != size:
+            yield Record(number, offset, None, "changed")
+        elif expected_count not in (None, number):
+            yield Record(number, offset, None, "count")
 
 
-def write_shard(path: str | os.PathLike, serialized_records: Iterable[bytes]) -> int:
-    """Write records as one TFRecord file; the file appears whole or not at all.
+def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
+    """Where each record of a shard begins and how long it is, without reading the records; numbered as `scan_records`.
+
+    Yields:
+        Byte at which the header begins, length of the record, and None or what is wrong with the header.
+
+    Raises:
+        DataError: The file is not there or cannot be read.
+    """
+    path = os.fspath(path)
+    with (
+        _readable(path),
+        open_file(path, buffering=0) as file,
+    ):  # read-ahead would be thrown away with each seek
+        size, offset = file_size(path), 0
+        while offset < size:
+            file.seek(offset)
+            length, error = _parse_header(file.read(HEADER_BYTES), size - offset)
+            yield offset, length, error
+            next_offset = offset + HEADER_BYTES + length + FOOTER_BYTES
+            offset = _find_header(file, offset + 1, size) if error else next_offset
+
+
+def read_records(path: str | os.PathLike) -> Iterator[bytes]:
+    """The records of a shard.
+
+    Raises:
+        DataError: At the first damage; names file, record and byte.
+    """
+    for number, offset, data, error in scan_records(path):
+        if error:
+            raise damage_error(os.fspath(path), number, offset, error)
+        yield data
+
+
+def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
+    """One record, located by `scan_headers`.
+
+    Raises:
+        DataError: The file is not there, cannot be read or has changed, or the record's checksum is wrong.
+    """
+    with _readable(path), open_file(path, buffering=0) as file:
+        file.seek(offset + HEADER_BYTES)
+        read = file.read(length + FOOTER_BYTES)
+    if len(read) < length + FOOTER_BYTES:
+        raise damage_error(path, number, offset, "changed")
+    data = read[:length]
+    if masked_crc(data) != _CRC.unpack_from(read, length)[0]:
+        raise damage_error(path, number, offset, "record checksum")
+    return data
+
+
+def first_records(shards: Sequence[str], count: int) -> list[bytes]:
+    """The intact ones among the first records of the first shard that has any.
+
+    Raises:
+        DataError: No record of that shard is intact, or all shards are empty.
+    """
+    for shard in shards:
+        found = list(islice(scan_records(shard), count))
+        if intact := [record.data for record in found if not record.error]:
+            return intact
+        if found:
+            raise damage_error(shard, found[0].number, found[0].offset, found[0].error)
+    raise DataError(f"The shards hold no records: {shards[0]} and the {len(shards) - 1} after it are empty.")
+
+
+def count_records(path: str, *, skip_damaged: bool = False) -> int:
+    """The number of records of one shard, from their headers.
+
+    Args:
+        path: The shard.
+        skip_damaged: Count a damaged stretch as one record, as `scan_records` numbers it, instead of raising.
+
+    Raises:
+        DataError: A header is damaged, or the file ends within a record.
+    """
+    number = 0
+    for offset, _, error in scan_headers(path):
+        if error and not skip_damaged:
+            raise damage_error(path, number, offset, error)
+        number += 1
+    return number
+
+
+def _parse_header(header: bytes, remaining: int) -> tuple[int, str | None]:
+    """The length in a header, and None or what is wrong with it; `remaining` bytes of the file begin with it."""
+    if len(header) < HEADER_BYTES or remaining < HEADER_BYTES + FOOTER_BYTES:
+        return 0, "cut off"
+    if not is_header(header):
+        return 0, "length checksum"
+    length, _ = _LENGTH_AND_CRC.unpack(header)
+    return (length, None) if length <= remaining - HEADER_BYTES - FOOTER_BYTES else (0, "cut off")
+
+
+def _find_header(file, start: int, size: int) -> int:
+    """The next byte from `start` on where the header of a record within the file begins; `size` if there is none."""
+    while start + HEADER_BYTES + FOOTER_BYTES <= size:
+        file.seek(start)
+        block = file.read(READ_BYTES)
+        places = len(block) - HEADER_BYTES + 1
+        if places < 1:
+            break
+        # Every eight bytes as a number, and the four behind them. Nearly all are far too long, and zeros are no
+        # header; only of the others is the checksum computed.
+        lengths = np.ndarray((places,), "<u8", block, strides=(1,))
+        checksums = np.ndarray((places,), "<u4", block, offset=8, strides=(1,))
+        limit = size - HEADER_BYTES - FOOTER_BYTES - start
+        for place in np.flatnonzero((lengths <= limit) & ((lengths | checksums) != 0)).tolist():
+            if int(lengths[place]) <= limit - place and is_header(block[place : place + HEADER_BYTES]):
+                return start + place
+        start += places
+    return size
+
+
+def is_header(header: bytes) -> bool:
+    """Whether these bytes are a header: a length, and its own checksum."""
+    return len(header) == HEADER_BYTES and masked_crc(header[:8]) == _CRC.unpack_from(header, 8)[0]
+
+
+def masked_crc(data: bytes) -> int:
+    """The CRC-32C of some bytes as TFRecord writes it."""
+    checksum = crc32c(data)
+    return ((checksum >> 15 | checksum << 17) + _CRC_SHIFT) & 0xFFFFFFFF
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turn what goes wrong with a file as a whole into a `DataError`."""
+    gone = f"{path} is not there (any more). Put it back, or open the data set anew."
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(gone) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). {_FETCH_AGAIN}") from error
+    except Exception as error:
+        # TensorFlow's errors, recognized without importing it; 5 is NOT_FOUND.
+        if not is_remote(path) or not hasattr(error, "error_code"):
+            raise
+        message = gone if error.error_code == 5 else f"{path} cannot be read ({error}). {_FETCH_AGAIN}"
+        raise DataError(message) from error
+
+
+# Writing.
+
+
+def frame_record(data: bytes) -> bytes:
+    """A record with its header and footer, as a shard holds it."""
+    length = struct.pack("<Q", len(data))
+    return length + _CRC.pack(masked_crc(length)) + data + _CRC.pack(masked_crc(data))
+
+
+def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> int:
+    """Write serialized records as one TFRecord file; the file appears whole or not at all.
 
     Args:
         path: Where to; local or anything ``tf.io.gfile`` knows.
-        serialized_records: The records, in order.
+        records: The records, in order.
 
     Returns:
         The number of records written.
     """
     path, count = os.fspath(path), 0
-    if remote(path):
-        return _write_remote(path, serialized_records)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
-        for record in serialized_records:
-            file.write(frame(record))
-            count += 1
-    return count
-
-
-def _write_remote(path: str, serialized_records: Iterable[bytes]) -> int:
-    import tensorflow as tf
-
-    folder, name = posixpath.split(path)
-    tf.io.gfile.makedirs(folder)
-    # The name does not end in .tfrecord: whoever lists the folder meanwhile does not take it for a shard.
-    partial = posixpath.join(folder, f".{name}.{os.getpid()}.partial")
-    count = 0
-    try:
-        with tf.io.TFRecordWriter(partial) as writer:
-            for record in serialized_records:
-                writer.write(record)
+    if not is_remote(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+            for data in records:
+                file.write(frame_record(data))
                 count += 1
-        tf.io.gfile.rename(partial, path, overwrite=True)
+        return count
+    gfile = _gfile()
+    folder, name = posixpath.split(path)
+    gfile.makedirs(folder)
+    # The name does not end in .tfrecord, so that nobody who lists the folder meanwhile takes it for a shard.
+    partial = posixpath.join(folder, f".{name}.{os.getpid()}.partial")
+    try:
+        with gfile.GFile(partial, "wb") as file:
+            for data in records:
+                file.write(frame_record(data))
+                count += 1
+        gfile.rename(partial, path, overwrite=True)
     except BaseException:
-        if tf.io.gfile.exists(partial):
-            tf.io.gfile.remove(partial)
+        if gfile.exists(partial):
+            gfile.remove(partial)
         raise
     return count
 
 
-def _tell(
-    entries: MutableMapping[str, Feature],
-    video_id: str,
-    labels: Sequence[int] | None,
-    id_key: str,
-    texts: Mapping[str, Sequence[str]] | None,
-) -> None:
-    """Say which video it is, and what is in it."""
-    entries[id_key].bytes_list.value.append(video_id.encode())
-    if labels is not None:
-        # Also an empty list is set: the video is of no class, which is not the same as not knowing.
-        entries["labels"].int64_list.SetInParent()
-        entries["labels"].int64_list.value.extend(int(label) for label in labels)
-    for key, said in (texts or {}).items():
-        entries[key].bytes_list.value.extend(text.encode("utf-8", "replace") for text in said)
+# Files and folders, local or remote: local ones without TensorFlow, whose import takes seconds.
 
 
-def _put(feature: Feature, row: np.ndarray) -> None:
-    """One frame's values, or a video's: bytes as one string, anything else as floats."""
-    if row.dtype == np.uint8:
-        feature.bytes_list.value.append(row.tobytes())
+def is_remote(path: str) -> bool:
+    """Whether a path is an address that only ``tf.io.gfile`` knows."""
+    return "://" in path
+
+
+def exists(path: str) -> bool:
+    """Whether there is such a file or folder."""
+    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is such a folder."""
+    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
+
+
+def file_size(path: str) -> int:
+    """The bytes of a file."""
+    return _gfile().stat(path).length if is_remote(path) else os.stat(path).st_size
+
+
+def open_file(path: str, *, buffering: int = READ_BYTES):
+    """The file, opened to read bytes."""
+    return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb", buffering=buffering)
+
+
+def read_bytes(path: str) -> bytes:
+    """A small file's bytes."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Write a small file; it appears whole or not at all."""
+    if not is_remote(path):
+        with atomic_write(Path(path)) as temporary:
+            temporary.write_bytes(data)
         return
-    feature.float_list.SetInParent()
-    if len(row):
-        # Packed floats are written as one string of bytes is, so nothing need be turned into numbers of Python's.
-        packed = Feature()
-        packed.bytes_list.value.append(np.asarray(row, dtype="<f4").tobytes())
-        feature.float_list.MergeFromString(packed.bytes_list.SerializeToString())
+    folder, name = posixpath.split(path)
+    partial = posixpath.join(folder, f".{name}.partial")
+    with _gfile().GFile(partial, "wb") as file:
+        file.write(data)
+    _gfile().rename(partial, path, overwrite=True)
+
+
+def list_shards(root: str) -> tuple[str, ...]:
+    """All ``*.tfrecord`` in a folder and at most three folders deep, sorted.
+
+    Raises:
+        DataError: The folder is missing or holds no shard.
+    """
+    if not is_folder(root):
+        raise DataError(
+            f"There is no folder {root}. Give the folder of a data set: one with a dataset.toml or with "
+            "*.tfrecord shards (`dmlkit data synthesize DIR` makes one)."
+        )
+    found = sorted(_walk(root, MAX_DEPTH))
+    if not found:
+        raise DataError(
+            f"No shards in {root}: neither a dataset.toml nor a single *{SUFFIX} file, down to {MAX_DEPTH} folders "
+            "deep. Give the folder that holds the shards."
+        )
+    return tuple(found)
+
+
+def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str, ...]:
+    """The shards of one split, by the patterns of a dataset.toml, sorted.
+
+    Raises:
+        DataError: A pattern matches nothing.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        if is_remote(root):
+            matches = _gfile().glob(posixpath.join(root, pattern))
+        else:
+            matches = glob.glob(posixpath.join(glob.escape(root), pattern))
+        if not matches:
+            raise DataError(
+                f"No shards match {pattern!r}, which dataset.toml in {root} names for the split {split!r}. "
+                "Put the shards there, or correct the pattern."
+            )
+        found.update(matches)
+    return tuple(sorted(found))
+
+
+def relative_name(path: str, root: str) -> str:
+    """The name of a shard within the data set's folder."""
+    return path.removeprefix(root).lstrip("/") if is_remote(path) else posixpath.relpath(path, root)
+
+
+def _walk(folder: str, depth: int) -> Iterator[str]:
+    for name in _gfile().listdir(folder) if is_remote(folder) else os.listdir(folder):
+        name = name.rstrip("/")  # some file systems end the names of folders with a slash
+        path = posixpath.join(folder, name)
+        if name.startswith("."):
+            continue
+        if name.endswith(SUFFIX):
+            yield path
+        elif depth and is_folder(path):
+            yield from _walk(path, depth - 1)
+
+
+def _gfile():
+    from dmlkit.runtime import quiet_startup
+
+    with quiet_startup():
+        import tensorflow as tf
+
+        return tf.io.gfile

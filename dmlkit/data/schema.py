@@ -1,33 +1,80 @@
-"""What a data set is: its level, its modalities by name, its classes, its splits."""
+"""What a data set is made of: modalities and how they are coded, splits, class names, and its dataset.toml."""
 
 from __future__ import annotations
 
-import hashlib
+import csv
+import io
 import json
 import posixpath
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
-from dmlkit.data.files import read_whole
-from dmlkit.data.frame_choice import FRAME_CHOICES
-from dmlkit.data.skipping import RAISE, Skipped
-from dmlkit.errors import DataError, UsageError, choose, nearest
-
-if TYPE_CHECKING:
-    from dmlkit.data.batches import Batches
+from dmlkit.data.records import exists, read_bytes, write_bytes
+from dmlkit.errors import DataError, nearest
+from dmlkit.text import one_line, shorten
 
 LEVELS = ("video", "frame")
-NUMBERS = ("byte", "float")
-TEXT = "text"
-CODINGS = (*NUMBERS, TEXT)
-# Places of a bag of tokens, where nobody chose: room for a title's words, not for a language's.
-TEXT_SIZE = 512
-# More places than the tokens of any language; a bag is as long as this for every video.
-LARGEST_BAG = 1 << 20
 SPLITS = ("train", "tuning", "validate", "test")
+TEXT = "text"
+NUMERIC_CODINGS = ("byte", "float")
+CODINGS = (*NUMERIC_CODINGS, TEXT)
+TEXT_SIZE = 512  # default size of a bag of tokens: room for a title's words, not for a language's
+MAX_TEXT_SIZE = 1 << 20  # a bag takes this memory for every video
+DATASET_TOML = "dataset.toml"
+
+# YouTube-8M's byte coding.
+SCALE = 4.0 / 255.0
+OFFSET = 4.0 / 512.0 - 2.0
+ZERO_BYTE = 127  # decodes to -0.00003: what stands in for the frames of a missing modality
+
+
+def dequantize(quantized: np.ndarray) -> np.ndarray:
+    """Bytes to values between -1.9921875 and 2.0078125.
+
+    Args:
+        quantized: uint8, any shape.
+
+    Returns:
+        float32 of the same shape.
+
+    Paper: §Task and data, dequantisation of a byte q: q * 4/255 + 4/512 - 2.
+    """
+    return np.asarray(quantized).astype(np.float32) * np.float32(SCALE) + np.float32(OFFSET)
+
+
+def quantize(values: np.ndarray) -> np.ndarray:
+    """Values to the nearest byte; what lies outside the coding's range is clipped to it.
+
+    Args:
+        values: Real numbers, any shape.
+
+    Returns:
+        uint8 of the same shape, with ``quantize(dequantize(q)) == q`` for every byte.
+
+    Raises:
+        ValueError: A value is NaN, which no byte can stand for.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if np.isnan(values).any():
+        raise ValueError(
+            f"`values` must be numbers to be coded as bytes. Received NaN in an array of {values.shape}."
+        )
+    return np.clip(np.rint((values - OFFSET) / SCALE), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -38,7 +85,7 @@ class Feature:
         name: ``"rgb"``, ``"audio"``, ...
         size: Values a frame (or a video).
         coding: ``"byte"`` (one byte a value, to be dequantised), ``"float"``, or ``"text"``: texts, read as a bag of
-            `size` hashed tokens, one a video at either level (`dmlkit.data.texts`).
+            `size` hashed tokens, one a video at either level.
         key: ``"mean_rgb"``, ``"audio_embedding"``, ...
     """
 
@@ -47,222 +94,248 @@ class Feature:
     coding: str
     key: str
 
-    def __post_init__(self) -> None:
-        if self.coding not in CODINGS:
-            raise DataError(
-                f"The coding of the feature {self.name!r} must be one of {', '.join(CODINGS)}. "
-                f"Received: {self.coding!r}.{nearest(self.coding, CODINGS)}"
-            )
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise DataError(
-                f"The size of the feature {self.name!r} must be a whole number above 0, not {self.size!r}."
-            )
-        if self.coding == TEXT and self.size > LARGEST_BAG:
-            raise DataError(
-                f"The bag of tokens of the text {self.name!r} may have at most {LARGEST_BAG:,} places. "
-                f"Received: size={self.size}."
-            )
-
     @property
     def in_frames(self) -> bool:
         """Whether each frame has its own, at frame level."""
         return self.coding != TEXT
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A folder of shards, described. Made by `open_dataset`.
+class FeatureSettings(BaseModel):
+    """A table ``[features.NAME]`` of dataset.toml; what it leaves out follows from the level."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    size: PositiveInt
+    coding: Literal[CODINGS] | None = None
+    key: str | None = None
+
+    @model_validator(mode="after")
+    def _check_size(self):
+        if self.coding == TEXT and self.size > MAX_TEXT_SIZE:
+            raise ValueError(f"the size of a bag of tokens may be at most {MAX_TEXT_SIZE:,}")
+        return self
+
+    def feature(self, name: str, level: str | None) -> Feature:
+        """The modality of this name in a data set of this level."""
+        coding = self.coding or ("float" if level == "video" else "byte")
+        prefix = "mean_" if level == "video" and coding != TEXT else ""
+        return Feature(name, self.size, coding, self.key or prefix + name)
+
+
+Patterns = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
+class DatasetSettings(BaseModel):
+    """The entries of a dataset.toml. Everything it leaves out is read off the records.
 
     Attributes:
-        path: The folder.
-        name: What reports call it.
-        level: ``"video"`` or ``"frame"``.
-        features: The modalities by name, in a fixed order.
-        num_classes: How many classes there are.
-        class_names: Their names, one a class.
-        splits: ``"train"``, ``"tuning"``, ``"validate"``, ``"test"`` (those there are) → shards, sorted.
-        labelled: The splits whose records carry labels.
-        notes: What was inferred or divided, one sentence each, for reports.
-        generated: Whether the data were generated.
-        class_kinds: A kind for each class, where the vocabulary has them.
-        records_per_shard: What dataset.toml says that every shard but a split's last holds.
-        truth_files: Split → the file that says which frames made each label.
-        counts: Shard → the records it holds, of those that dataset.toml counts.
+        counts: How many records each shard holds, by its path in the folder: a file cut exactly between two records
+            is a valid shard, and nothing but such a number tells.
     """
 
-    path: str
-    name: str
-    level: str
-    features: dict[str, Feature]
-    num_classes: int
-    class_names: tuple[str, ...] = field(repr=False)  # thousands of them, as of the shards
-    splits: dict[str, tuple[str, ...]] = field(repr=False)
-    labelled: frozenset[str]
-    notes: tuple[str, ...] = ()
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str | None = None
+    level: Literal[LEVELS] | None = None
+    num_classes: PositiveInt | None = None
+    vocabulary: str | None = None
     generated: bool = False
-    class_kinds: tuple[str, ...] | None = field(default=None, repr=False)
-    records_per_shard: int | None = None
-    truth_files: dict[str, str] = field(default_factory=dict, repr=False)
-    counts: dict[str, int] = field(default_factory=dict, repr=False)
-    _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    _copies: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
+    records_per_shard: PositiveInt | None = None
+    features: dict[str, FeatureSettings] = {}
+    splits: dict[Literal[SPLITS], Annotated[Patterns, Field(min_length=1)]] = {}
+    truth: dict[str, str] = {}
+    counts: dict[str, NonNegativeInt] = {}
 
-    def batches(
-        self,
-        split: str,
-        *,
-        batch_size: int,
-        shuffle: bool = False,
-        seed: int = 0,
-        epoch: int = 0,
-        frame_choice: str = "first",
-        max_frames: int | None = None,
-        frame_share: float = 1.0,
-        max_videos: int | None = None,
-        on_fault: str | Skipped = RAISE,
-        balance: float = 0.0,
-    ) -> Batches:
-        """One epoch of a split, as dicts of numpy arrays.
+    @model_validator(mode="after")
+    def _check_codings(self):
+        for name, feature in self.features.items():
+            if self.level == "video" and feature.coding == "byte":
+                raise ValueError(f"[features.{name}] is byte-coded, but video-level records hold floats")
+        return self
 
-        ``"id"`` (B,) str; each modality by name: (B, T, D) uint8 (byte coding) or float32, zeros after a video's
-        last frame, T the batch's longest video (frame level), or (B, D) float32 (video level; texts at both, as
-        bags of 0 and 1); ``"num_frames"`` (B,) int32 (frame level); ``"labels"`` (B, num_classes) float32 of 0 and 1
-        (where the split has labels).
+    def complete_features(self, inferred: Mapping[str, Feature]) -> dict[str, Feature]:
+        """The data set's modalities: those declared; where only texts are, beside those inferred from the records.
 
         Args:
-            split: One of the data set's splits.
-            batch_size: Videos a batch; the last one may have fewer.
-            shuffle: False: shards sorted, records in order. True: an order that is a function of seed and epoch.
-            seed: For the order and for random frames.
-            epoch: Counted from 0.
-            frame_choice: ``"first"``, ``"uniform"`` or ``"random"``: which frames stay of a video longer than
-                ``max_frames``.
-            max_frames: The most frames a video; None keeps all.
-            frame_share: How many of the frames that stay are shown, drawn anew each epoch; 1 shows all.
-            max_videos: Only the first videos of the split, the same in every epoch and for every seed.
-            on_fault: ``"raise"`` at the first faulty record, or ``"skip N"``: leave out at most N of them.
-            balance: Where shuffled, how much more often videos of rare classes come than those of common ones, from
-                0, each once, to 1, each class about as often as any other; as many as there are come in any case.
-
-        Raises:
-            UsageError: An unknown split, frame choice or policy, or a number out of range.
-
-        Paper: §Future work, training on randomly sampled frames (``frame_choice="random"``, ``frame_share``).
-        Differs from the paper: padded to the longest video of the batch, not to 300 frames.
+            inferred: From the records. A text among them is never a modality by itself, or data that were trained on
+                with two modalities would be trained on with three.
         """
-        from dmlkit.data.batches import make_batches
+        declared = {name: each.feature(name, self.level) for name, each in self.features.items()}
+        texts_only = all(not feature.in_frames for feature in declared.values())
+        return {**inferred, **declared} if texts_only else declared
 
-        self._shards(split)
-        choose(FRAME_CHOICES, frame_choice, what="frame choice")
-        return make_batches(
-            self,
-            split,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            epoch=epoch,
-            frame_choice=frame_choice,
-            max_frames=max_frames,
-            frame_share=frame_share,
-            max_videos=max_videos,
-            on_fault=on_fault,
-            balance=balance,
+
+def read_dataset_toml(root: str) -> DatasetSettings:
+    """Read a folder's dataset.toml; empty settings where there is none.
+
+    Raises:
+        DataError: It is not TOML, or an entry is unknown or invalid.
+    """
+    path = posixpath.join(root, DATASET_TOML)
+    if not exists(path):
+        return DatasetSettings()
+    try:
+        return DatasetSettings(**tomllib.loads(read_bytes(path).decode()))
+    except ValidationError as error:
+        raise DataError(f"{path}: {_describe(error.errors()[0])}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not valid TOML: {error}. Correct it there.") from None
+
+
+def _describe(problem: dict) -> str:
+    """One of pydantic's errors as a sentence that says where, what is expected and what was received."""
+    *table, entry = map(str, problem["loc"] or ("the file",))
+    place = shorten(".".join((*table, entry)).removesuffix(".[key]"), 80)
+    if problem["type"] == "extra_forbidden":
+        known = (FeatureSettings if table else DatasetSettings).model_fields
+        return f"unknown entry {place!r}.{nearest(entry, known)} It may have: {', '.join(known)}."
+    received = problem["input"]
+    choices = re.findall(r"'(\w+)'", str(problem.get("ctx", {}).get("expected", "")))
+    hint = nearest(str(received), choices) if choices else ""
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
+    shown = "" if problem["type"] in ("missing", "value_error") else f" Received: {shorten(repr(received))}."
+    return f"{place}: {message}.{shown}{hint} Correct it there."
+
+
+def write_dataset_toml(
+    folder: str,
+    *,
+    name: str,
+    level: str,
+    features: Mapping[str, Feature],
+    num_classes: int,
+    splits: Mapping[str, Sequence[str]],
+    vocabulary: str | None = None,
+    generated: bool = False,
+    records_per_shard: int | None = None,
+    truth: Mapping[str, str] | None = None,
+    counts: Mapping[str, int] | None = None,
+) -> str:
+    """Write a folder's dataset.toml; the file appears whole or not at all.
+
+    Args:
+        folder: The data set's folder; all names in the file are relative to it.
+        name: What reports call the data set.
+        level: ``"video"`` or ``"frame"``.
+        features: The modalities by name.
+        num_classes: How many classes.
+        splits: Split → patterns of its shards.
+        vocabulary: The file of class names.
+        generated: Whether the data were generated.
+        records_per_shard: How many records every shard but a split's last holds.
+        truth: Split → the file of the frames that made each label.
+        counts: Shard, by its path in the folder → the records it holds. `write_shard` returns them.
+
+    Returns:
+        The path of the file.
+    """
+    entries = {"name": name, "level": level, "num_classes": num_classes, "vocabulary": vocabulary}
+    entries |= {"generated": generated, "records_per_shard": records_per_shard}
+    tables = {
+        f"features.{_toml(each.name)}": {"size": each.size, "coding": each.coding, "key": each.key}
+        for each in features.values()
+    }
+    tables["splits"] = {split: list(patterns) for split, patterns in splits.items()}
+    tables |= {
+        "truth": truth or {},
+        "counts": {_toml(shard): count for shard, count in (counts or {}).items()},
+    }
+    lines = [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]
+    for table, values in tables.items():
+        if values:
+            lines += ["", f"[{table}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+    path = posixpath.join(str(folder), DATASET_TOML)
+    write_bytes(path, ("\n".join(lines) + "\n").encode())
+    return path
+
+
+def _toml(value: object) -> str:
+    # JSON's strings, numbers, booleans and lists are TOML's too, for what is written here.
+    return json.dumps(value, ensure_ascii=False)
+
+
+VOCABULARIES = ("vocabulary.csv", "label_names.csv", "class_labels_indices.csv")
+_INDEX_COLUMNS = ("Index", "index", "label_id")
+_NAME_COLUMNS = ("Name", "name", "display_name", "label_name")
+_KIND_COLUMN = "Kind"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The contents of a vocabulary file: class → name, and class → kind where there is such a column."""
+
+    names: Mapping[int, str]
+    kinds: Mapping[int, str]
+
+    @property
+    def num_classes(self) -> int:
+        """One more than the highest class named."""
+        return max(self.names) + 1
+
+    def class_names(self, num_classes: int) -> tuple[str, ...]:
+        """A name for each class; ``"class 17"`` where the file has none."""
+        return tuple(self.names.get(index) or f"class {index}" for index in range(num_classes))
+
+    def class_kinds(self, num_classes: int) -> tuple[str, ...] | None:
+        """A kind for each class; None where the file has no such column."""
+        return tuple(self.kinds.get(index, "") for index in range(num_classes)) if self.kinds else None
+
+
+def find_vocabulary(root: str) -> str | None:
+    """The path of the first known vocabulary file in a folder."""
+    return next((path for name in VOCABULARIES if exists(path := posixpath.join(root, name))), None)
+
+
+def vocabulary_of(root: str, settings: DatasetSettings) -> Vocabulary | None:
+    """The vocabulary of a data set: the file that its dataset.toml names, else a known one in its folder, else None.
+
+    Raises:
+        DataError: The file is missing, or not such a table.
+    """
+    path = posixpath.join(root, settings.vocabulary) if settings.vocabulary else find_vocabulary(root)
+    return read_vocabulary(path) if path else None
+
+
+def read_vocabulary(path: str) -> Vocabulary:
+    """Read YouTube-8M's vocabulary (2018), its label names (2017), AudioSet's class labels, or our own.
+
+    Raises:
+        DataError: The file is missing, or not such a table.
+    """
+    if not exists(path):
+        raise DataError(
+            f"There is no vocabulary {path}. Put it there, or correct `vocabulary` in {DATASET_TOML}."
         )
+    return parse_vocabulary(read_bytes(path), path)
 
-    def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
-        """The number of videos of a split, without reading them: as dataset.toml counts them, or off the headers.
 
-        Args:
-            split: One of the data set's splits.
-            on_fault: As in `batches`; where faulty records are left out, they are counted here nevertheless.
+def parse_vocabulary(table: bytes, source: str) -> Vocabulary:
+    """The same of a file's bytes; `source` names them in messages.
 
-        Raises:
-            UsageError: An unknown split or policy.
-            DataError: A shard is cut off or a header damaged, and `on_fault` is to raise.
-        """
-        from dmlkit.data.shards import count_places, count_records
-
-        shards = self._shards(split)
-        known = self.counted(split)
-        if Skipped.of(on_fault).most:
-            return sum(known[shard] if shard in known else count_places(shard) for shard in shards)
-        for shard in shards:
-            if shard not in known and shard not in self._counts:
-                self._counts[shard] = count_records(shard)
-        return sum(known[shard] if shard in known else self._counts[shard] for shard in shards)
-
-    def counted(self, split: str) -> dict[str, int]:
-        """Shard → the records it should hold, of those shards of a split of which dataset.toml says so.
-
-        Raises:
-            UsageError: An unknown split.
-        """
-        shards = self._shards(split)
-        alike = {} if self.records_per_shard is None else dict.fromkeys(shards[:-1], self.records_per_shard)
-        return alike | {shard: self.counts[shard] for shard in shards if shard in self.counts}
-
-    def require_labels(self, split: str) -> None:
-        """Refuse a split on which nothing can be trained or measured.
-
-        Raises:
-            UsageError: An unknown split.
-            DataError: It has no labels.
-        """
-        self._shards(split)
-        if split not in self.labelled:
+    Raises:
+        DataError: They are not such a table.
+    """
+    rows = csv.DictReader(io.StringIO(table.decode("utf-8-sig", "replace"), newline=""))
+    names: dict[int, str] = {}
+    kinds: dict[int, str] = {}
+    try:
+        columns = rows.fieldnames or []
+        index = next((name for name in _INDEX_COLUMNS if name in columns), None)
+        label = next((name for name in _NAME_COLUMNS if name in columns), None)
+        if index is None or label is None:
             raise DataError(
-                f"The split {split!r} of {self.path} carries no labels, so nothing can be trained or measured on it. "
-                f"Splits with labels: {', '.join(each for each in SPLITS if each in self.labelled) or 'none'}."
+                f"{source} is not a vocabulary: it needs a column of class numbers ({', '.join(_INDEX_COLUMNS)}) and "
+                f"one of names ({', '.join(_NAME_COLUMNS)}). Its columns are: "
+                f"{shorten(', '.join(columns), 200) or 'none'}."
             )
-
-    def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
-        """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.
-
-        The tuning part's videos are told by the file of the training split it was taken from. Empty for data that
-        come without such a file.
-
-        Raises:
-            UsageError: An unknown split.
-        """
-        self._shards(split)
-        name = self.truth_files.get(split) or (self.truth_files.get("train") if split == "tuning" else None)
-        if name is None:
-            return {}
-        told = json.loads(read_whole(posixpath.join(self.path, name)))
-        return {
-            video_id: {int(label): np.array(frames, dtype=np.int64) for label, frames in classes.items()}
-            for video_id, classes in told.items()
-        }
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A name for these data: equal after a move to another folder, other after most changes.
-
-        From the schema and, of every shard, its name, size and last four bytes (the checksum of its last record).
-        A change within earlier records that keeps a shard's size is not told; one that is no longer as it was written
-        is met when the records are read, by their own checksums.
-        """
-        from dmlkit.data.framing import size_of
-        from dmlkit.data.shards import tail
-
-        said = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
-        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        for split, shards in sorted(self.splits.items()):
-            for shard in shards:
-                size = size_of(shard)
-                digest.update(f"{split} {self.relative(shard)} {size} ".encode() + tail(shard, size))
-        return digest.hexdigest()
-
-    def relative(self, shard: str) -> str:
-        """The name of a shard within the folder."""
-        if "://" in shard:
-            return shard.removeprefix(self.path).lstrip("/")
-        return posixpath.relpath(shard, self.path)
-
-    def _shards(self, split: str) -> tuple[str, ...]:
-        if split not in self.splits:
-            raise UsageError(
-                f"{self.path} has no split {split!r}.{nearest(split, self.splits)} "
-                f"Its splits are: {', '.join(self.splits)}."
-            )
-        return self.splits[split]
+        for row in rows:
+            if not re.fullmatch(r"\s*\d{1,9}\s*", row[index] or ""):
+                raise DataError(
+                    f"{source}, line {rows.line_num}: {shorten(row[index])!r} is not the number of a class. Correct it."
+                )
+            names[int(row[index])] = one_line(row[label] or "")
+            if _KIND_COLUMN in columns:
+                kinds[int(row[index])] = one_line(row[_KIND_COLUMN] or "")
+    except csv.Error as error:
+        raise DataError(f"{source} is not a vocabulary: it is no CSV ({error}).") from error
+    if not names:
+        raise DataError(f"The vocabulary {source} names no class. Remove it, or put the full file there.")
+    return Vocabulary(names, kinds)

@@ -1,10 +1,15 @@
-"""The generated data set, written to a folder in YouTube-8M's format, at both levels.
+"""The generated data set: its constants, its videos, and writing them in YouTube-8M's format, at both levels.
 
 OUT/dataset.toml, OUT/frame/train0000.tfrecord ...         frame level
 OUT/video/dataset.toml, OUT/video/train0000.tfrecord ...   video level: the same videos, the mean of their frames
 OUT/vocabulary.csv                                         the classes' names, counts and kinds
 OUT/truth-train.json, OUT/truth-validate.json              video id → class → the frames that made the label
 OUT/generated.json                                         the settings it is a function of
+
+Frozen: models are compared on these data, so a change of a constant here changes what every earlier figure meant. Who
+changes one raises `VERSION` and gives tests/data/test_synthetic.py its new checksum. The bytes are a function of the
+settings alone, on every machine: random numbers come from `Stream`, and all arithmetic is elementwise (no matrix
+product, whose rounding depends on the library behind it).
 """
 
 from __future__ import annotations
@@ -12,28 +17,455 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from dmlkit.data import synthetic_kinds as kinds
-from dmlkit.data.coding import OFFSET, SCALE
-from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature
-from dmlkit.data.synthetic_kinds import DEMO_FRAMES, DEMO_SIZES
-from dmlkit.data.synthetic_settings import Settings
-from dmlkit.data.synthetic_videos import Templates, Video, make_templates, make_video
+from dmlkit.data.protos import serialize_frames, serialize_video
+from dmlkit.data.records import write_shard
+from dmlkit.data.schema import (
+    DATASET_TOML,
+    OFFSET,
+    SCALE,
+    TEXT,
+    TEXT_SIZE,
+    Feature,
+    quantize,
+    write_dataset_toml,
+)
 from dmlkit.errors import UsageError
 
-_DESCRIPTION = "dataset.toml"
-_SETTINGS = "generated.json"
-_VOCABULARY = "vocabulary.csv"
-# How many shards the training part has; the other parts' shards hold as many videos as its.
-_TRAIN_SHARDS = 20
+VERSION = 1
+
+STEADY_VISUAL = "steady visual"
+STEADY_AUDIO = "steady audio"
+TOGETHER = "together"
+SHORT_EVENT = "short event"
+ORDER = "order"
+
+# Kind → what makes its label. Shown by reports beside the kinds' scores.
+KINDS = {
+    STEADY_VISUAL: "a visual pattern in every frame; the mean over frames keeps it",
+    STEADY_AUDIO: "an audio pattern in every frame; the mean over frames keeps it",
+    TOGETHER: "a visual and an audio pattern at the same moment, with equal or with opposite signs (an exclusive-or): "
+    "neither alone tells which, and over the frames both cancel",
+    SHORT_EVENT: "a strong visual pattern during 5 to 10 % of the frames; the mean over frames dilutes it",
+    ORDER: "two visual patterns, A then B or B then A, equally long and opposite: over the frames they cancel",
+}
+
+# The classes' kinds, the most frequent class first. Classes of TOGETHER and of ORDER come in pairs (the first and
+# second, the third and fourth of the kind) that share their patterns and never occur in one video.
+CLASS_KINDS = (
+    *(TOGETHER, SHORT_EVENT, STEADY_VISUAL, ORDER, STEADY_AUDIO, TOGETHER, SHORT_EVENT, ORDER),
+    *(STEADY_VISUAL, TOGETHER, STEADY_AUDIO, SHORT_EVENT, TOGETHER, ORDER, STEADY_VISUAL, SHORT_EVENT),
+    *(STEADY_AUDIO, TOGETHER, ORDER, SHORT_EVENT, STEADY_VISUAL, TOGETHER, STEADY_AUDIO, SHORT_EVENT),
+)
+NUM_CLASSES = len(CLASS_KINDS)
+
+# Label k occurs with a probability proportional to 1 / (k + ZIPF_SHIFT), k from 1.
+ZIPF_SHIFT = 3
+LABELS_PER_VIDEO = 3.0
+# The kinds of which the mean over frames holds something. Every video has a label among these: asking for a label of
+# any kind would make the others likelier in videos that show none of these, which a mean could tell.
+KINDS_IN_MEANS = (STEADY_VISUAL, STEADY_AUDIO, SHORT_EVENT)
+
+# A frame is a video's own offset + autoregressive noise + the patterns of its labels. Deviations per dimension.
+OFFSET_DEVIATION = 0.25
+NOISE_DEVIATION = 0.33
+NOISE_CARRY = 0.6  # the share of a frame's noise that goes on into the next frame
+
+# The L2 norm of a kind's pattern: the norm, not the amplitude per dimension, is what a matched filter sees, so that
+# small and full dimensions are equally hard.
+NORMS = {STEADY_VISUAL: 1.15, STEADY_AUDIO: 1.25, TOGETHER: 2.3, SHORT_EVENT: 4.5, ORDER: 2.0}
+GAINS = (0.8, 1.2)  # each occurrence is weaker or stronger
+
+HALF_SHARE = (0.2, 0.3)  # of the frames, for each of the two equal halves of TOGETHER and ORDER
+EVENT_SHARE = (0.05, 0.10)  # of the frames, for SHORT_EVENT
+MIN_EVENT_FRAMES = 2
+# Videos without a TOGETHER pair show its visual pattern alone, or its audio pattern alone, this often.
+DECOY_PROBABILITY = 0.1
+
+DEMO_SIZES = {"rgb": 64, "audio": 16}
+DEMO_FRAMES = 40
+FULL_SIZES = {"rgb": 1024, "audio": 128}  # YouTube-8M's own
+FULL_FRAMES = 300
+
+# Texts, where the data set is to have them. Every class has a topic, one word; a video's texts name the topic of each
+# of its labels now and then, some other topic rarely, and contain filler words. In a bag of `TEXT_SIZE` no two of
+# these words share an index.
+TOPICS = (
+    *("river", "guitar", "kitchen", "harbour", "rocket", "garden", "violin", "tractor"),
+    *("glacier", "carnival", "lantern", "falcon", "bakery", "canyon", "orchard", "subway"),
+    *("telescope", "desert", "hockey", "pottery", "volcano", "library", "motorcycle", "waterfall"),
+)
+FILLERS = (
+    *("my", "your", "the", "best", "old", "great", "funny", "official", "full", "part", "one", "two"),
+    *("three", "first", "day", "night", "live", "video", "clip", "how", "to", "make", "with", "and"),
+    *("of", "for", "at", "from", "home", "world", "life", "top", "episode", "season", "review", "hd"),
+    *("2012", "2013", "2014"),
+)
+TOPIC_PROBABILITY, STRAY_PROBABILITY = (
+    0.6,
+    0.02,
+)  # of a text naming the topic of a label, and of another class
+NO_TEXT_PROBABILITY = 0.1
+TITLE_PROBABILITY = 0.5  # of a topic standing in the title; else it is a keyword
+FILLER_COUNT = (3, 8)
+
+# First words of the random streams: templates, then the videos of each split. A video's texts have a stream of their
+# own, one word longer than the video's, so that its frames are the same with texts and without.
+_TEMPLATE_STREAM = 0
+_SPLIT_STREAMS = {"train": 1, "validate": 2, "test": 3}
+_TEXT_STREAM = 1
+_TRAIN_SHARDS = 20  # the other splits' shards hold as many videos as the training split's
+_SETTINGS, _VOCABULARY = "generated.json", "vocabulary.csv"
+
+
+def classes_of(kind: str) -> list[int]:
+    """The classes of a kind, the most frequent first."""
+    return [index for index, its_kind in enumerate(CLASS_KINDS) if its_kind == kind]
+
+
+def pairs_of(kind: str) -> list[tuple[int, int]]:
+    """The classes of TOGETHER or ORDER in the pairs that share their patterns."""
+    classes = classes_of(kind)
+    return list(zip(classes[::2], classes[1::2], strict=True))
+
+
+def class_names() -> list[str]:
+    """A name for each class that says its kind: ``"steady visual 3"``, ``"order 1: A then B"``."""
+    names, endings = (
+        [""] * NUM_CLASSES,
+        {TOGETHER: ("same sign", "opposite sign"), ORDER: ("A then B", "B then A")},
+    )
+    for kind in KINDS:
+        if kind in endings:
+            for number, pair in enumerate(pairs_of(kind), start=1):
+                for index, ending in zip(pair, endings[kind], strict=True):
+                    names[index] = f"{kind} {number}: {ending}"
+        else:
+            for number, index in enumerate(classes_of(kind), start=1):
+                names[index] = f"{kind} {number}"
+    return names
+
+
+@cache
+def probabilities() -> tuple[float, ...]:
+    """How often each label occurs."""
+    weights = [1.0 / (rank + ZIPF_SHIFT) for rank in range(1, NUM_CLASSES + 1)]
+    return tuple(LABELS_PER_VIDEO * weight / math.fsum(weights) for weight in weights)
+
+
+@cache
+def _proposal_probabilities() -> tuple[float, ...]:
+    """How often each label is to be sampled, if labels are sampled again until one is of KINDS_IN_MEANS.
+
+    Those kinds' labels are sampled less often by the share of samples that are kept, so that in the end all labels
+    occur as `probabilities` says.
+    """
+    chances = list(zip(CLASS_KINDS, probabilities(), strict=True))
+    kept = 1.0
+    for _ in range(200):
+        kept = 1.0 - math.prod(1.0 - kept * chance for kind, chance in chances if kind in KINDS_IN_MEANS)
+    return tuple(kept * chance if kind in KINDS_IN_MEANS else chance for kind, chance in chances)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticSettings:
+    """What a generated data set is a function of; `synthesize` documents the values.
+
+    Raises:
+        UsageError: A value with which the data would not be what their kinds say.
+    """
+
+    seed: int = 0
+    train: int = 2000
+    validate: int = 1000
+    test: int = 200
+    sizes: Mapping[str, int] = field(default_factory=lambda: dict(DEMO_SIZES))
+    min_frames: int | None = None
+    max_frames: int = DEMO_FRAMES
+    text: bool = False
+
+    def __post_init__(self) -> None:
+        # Two settings are equal if they mean the same data, however they were given.
+        object.__setattr__(self, "sizes", {name: int(self.sizes[name]) for name in sorted(self.sizes)})
+        if self.min_frames is None:
+            object.__setattr__(self, "min_frames", self.max_frames // 2)
+        if set(self.sizes) != set(DEMO_SIZES) or min(self.sizes.values()) < 16:
+            raise UsageError(
+                "The generated data have the modalities rgb and audio, of at least 16 values a frame "
+                f"(their patterns need the room). Received: sizes={self.sizes}."
+            )
+        if not 20 <= self.min_frames <= self.max_frames:
+            raise UsageError(
+                "The generated videos need at least 20 frames, so that a short event of 5 to 10 % lasts two: "
+                f"20 <= min_frames <= max_frames. Received: min_frames={self.min_frames}, "
+                f"max_frames={self.max_frames}."
+            )
+        if self.seed < 0 or self.train < 2 or self.validate < 1 or self.test < 0:
+            raise UsageError(
+                "`seed` and `test` must not be negative, `train` at least 2 (one is for tuning) and `validate` at "
+                f"least 1. Received: seed={self.seed}, train={self.train}, validate={self.validate}, test={self.test}."
+            )
+
+
+class Stream:
+    """Random numbers from PCG64's raw 64-bit words.
+
+    numpy promises to keep that raw stream, but not what its `Generator` derives from it: a new numpy may return other
+    normal numbers for the same seed.
+    """
+
+    def __init__(self, *words: int):
+        self._words = np.random.PCG64(np.random.SeedSequence(words)).random_raw
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """A number in [low, high)."""
+        return low + (high - low) * ((self._words() >> 11) * 2.0**-53)
+
+    def integer(self, low: int, high: int) -> int:
+        """A whole number from low to high, both included."""
+        return low + self._words() % (high - low + 1)
+
+    def sign(self) -> int:
+        """-1 or 1."""
+        return 1 - 2 * self.integer(0, 1)
+
+    def permutation(self, length: int) -> np.ndarray:
+        """The numbers 0 to length - 1, shuffled."""
+        return np.argsort(self._words(length), kind="stable")
+
+    def normal(self, *shape: int) -> np.ndarray:
+        """Bell-shaped noise of mean 0 and deviation 1: each value is the sum of four uniform ones (exact)."""
+        words = self._words(math.prod(shape)).reshape(shape)
+        low = np.uint64(0xFFFF)
+        total = (words & low) + (words >> np.uint64(48))
+        total += (words >> np.uint64(16)) & low
+        total += (words >> np.uint64(32)) & low
+        return (total.astype(np.float32) - np.float32(131070)) * np.float32(math.sqrt(3) / 65536)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The patterns behind the classes: unit vectors whose entries share one magnitude and differ in sign.
+
+    Attributes:
+        visual: Class → pattern, shape (rgb size,). Both classes of a pair have the same.
+        audio: Class → pattern, shape (audio size,).
+    """
+
+    visual: Mapping[int, np.ndarray]
+    audio: Mapping[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Video:
+    """A generated video.
+
+    Attributes:
+        id: Its name.
+        labels: Its classes, ascending.
+        frames: Modality → uint8, shape (time, size).
+        truth: Class → the numbers of the frames that made the label.
+        texts: Its title and keywords, where the data set has texts.
+    """
+
+    id: str
+    labels: list[int]
+    frames: dict[str, np.ndarray]
+    truth: dict[int, range]
+    texts: list[str]
+
+
+def make_templates(settings: SyntheticSettings) -> Templates:
+    """The patterns of a generated data set; a function of its seed and sizes."""
+    stream = Stream(settings.seed, _TEMPLATE_STREAM)
+    pairs = [*pairs_of(TOGETHER), *pairs_of(ORDER)]
+    visual = [*((index,) for kind in (STEADY_VISUAL, SHORT_EVENT) for index in classes_of(kind)), *pairs]
+    audio = [*((index,) for index in classes_of(STEADY_AUDIO)), *pairs_of(TOGETHER)]
+    templates = []
+    for groups, size in ((visual, settings.sizes["rgb"]), (audio, settings.sizes["audio"])):
+        patterns = zip(groups, _patterns(stream, len(groups), size), strict=True)
+        templates.append({index: pattern for group, pattern in patterns for index in group})
+    return Templates(*templates)
+
+
+def _patterns(stream: Stream, count: int, size: int) -> np.ndarray:
+    """Nearly orthogonal patterns of ±1 / sqrt(size), shape (count, size).
+
+    Rows of a Hadamard matrix (orthogonal where size is a power of two), with their columns shuffled and negated.
+    """
+    order = 1 << (size - 1).bit_length()
+    columns = stream.permutation(order)[:size]
+    signs = np.array([stream.sign() for _ in range(size)])
+    rows = 1 + stream.permutation(order - 1)[:count]  # not row 0, which is constant
+    common = rows[:, None] & columns[None, :]
+    parity = np.zeros_like(common)
+    while common.any():
+        parity ^= common & 1
+        common >>= 1
+    return ((1 - 2 * parity) * signs / math.sqrt(size)).astype(np.float32)
+
+
+def make_video(settings: SyntheticSettings, templates: Templates, *, split: str, number: int) -> Video:
+    """One video.
+
+    Args:
+        settings: Of the data set; how many videos it has makes no difference to this one.
+        templates: `make_templates` of the same settings.
+        split: ``"train"``, ``"validate"`` or ``"test"``.
+        number: Of the video in its split, from 0.
+    """
+    words = (settings.seed, _SPLIT_STREAMS[split], number)
+    stream = Stream(*words)
+    time = stream.integer(settings.min_frames, settings.max_frames)
+    labels = _sample_labels(stream)
+    rgb, audio = (_background(stream, time, settings.sizes[name]) for name in ("rgb", "audio"))
+    truth: dict[int, range] = {}
+    for index in labels:
+        kind = CLASS_KINDS[index]
+        if kind in KINDS_IN_MEANS:
+            truth[index] = _place_event(stream, time) if kind == SHORT_EVENT else range(time)
+            frames, patterns = (audio, templates.audio) if kind == STEADY_AUDIO else (rgb, templates.visual)
+            _add(frames, truth[index], patterns[index], _gain(stream, kind))
+    for pair in pairs_of(TOGETHER):
+        truth |= _add_together(stream, rgb, audio, templates, pair, labels)
+    for pair in pairs_of(ORDER):
+        truth |= _add_order(stream, rgb, templates, pair, labels)
+    return Video(
+        id=f"{split}{number:06d}",
+        labels=labels,
+        frames={"rgb": quantize(rgb), "audio": quantize(audio)},
+        truth={index: truth[index] for index in labels},
+        texts=make_texts(Stream(*words, _TEXT_STREAM), labels) if settings.text else [],
+    )
+
+
+def _sample_labels(stream: Stream) -> list[int]:
+    """The classes of a video, ascending. Of a pair at most one; each of the others independently."""
+    chances = _proposal_probabilities()
+    labels = []
+    for first, second in (*pairs_of(TOGETHER), *pairs_of(ORDER)):
+        sample = stream.uniform()
+        if sample < chances[first]:
+            labels.append(first)
+        elif sample < chances[first] + chances[second]:
+            labels.append(second)
+    seen: list[int] = []
+    while not seen:
+        for kind in KINDS_IN_MEANS:
+            seen += [index for index in classes_of(kind) if stream.uniform() < chances[index]]
+    return sorted(labels + seen)
+
+
+def _background(stream: Stream, time: int, size: int) -> np.ndarray:
+    """A video's offset plus noise that each frame partly passes on to the next, shape (time, size)."""
+    fresh = np.float32(math.sqrt(1 - NOISE_CARRY**2) * NOISE_DEVIATION)
+    carry = np.float32(NOISE_CARRY)
+    offset = stream.normal(size) * np.float32(OFFSET_DEVIATION)
+    noise = stream.normal(time, size) * fresh
+    noise[0] *= np.float32(1 / math.sqrt(1 - NOISE_CARRY**2))
+    for step in range(1, time):
+        noise[step] += carry * noise[step - 1]
+    return noise + offset
+
+
+def _add_together(
+    stream: Stream,
+    rgb: np.ndarray,
+    audio: np.ndarray,
+    templates: Templates,
+    pair: tuple[int, int],
+    labels: list[int],
+) -> dict[int, range]:
+    """Both patterns at the same moment; the product of their signs is the label. Or a decoy, or nothing."""
+    tracks = ((rgb, templates.visual[pair[0]]), (audio, templates.audio[pair[0]]))
+    for index, product in zip(pair, (1, -1), strict=True):
+        if index in labels:
+            first, second = _place_halves(stream, len(rgb))
+            sign, gain = stream.sign(), _gain(stream, TOGETHER)
+            # The signs flip at half-time, so that the mean over the frames holds nothing of either.
+            for half, flip in ((first, 1), (second, -1)):
+                for (frames, pattern), factor in zip(tracks, (1, product), strict=True):
+                    _add(frames, half, pattern, sign * factor * flip * gain)
+            return {index: range(first.start, second.stop)}
+    for frames, pattern in tracks:
+        if stream.uniform() < DECOY_PROBABILITY:
+            first, second = _place_halves(stream, len(rgb))
+            gain = stream.sign() * _gain(stream, TOGETHER)
+            _add(frames, first, pattern, gain)
+            _add(frames, second, pattern, -gain)
+    return {}
+
+
+def _add_order(
+    stream: Stream, rgb: np.ndarray, templates: Templates, pair: tuple[int, int], labels: list[int]
+) -> dict[int, range]:
+    """A then B for the pair's first class, B then A for its second, where B is the negative of A."""
+    for index, sign in zip(pair, (1, -1), strict=True):
+        if index in labels:
+            first, second = _place_halves(stream, len(rgb))
+            gain = sign * _gain(stream, ORDER)
+            _add(rgb, first, templates.visual[index], gain)
+            _add(rgb, second, templates.visual[index], -gain)
+            return {index: range(first.start, second.stop)}
+    return {}
+
+
+def _add(frames: np.ndarray, span: range, pattern: np.ndarray, gain: float) -> None:
+    frames[span.start : span.stop] += np.float32(gain) * pattern
+
+
+def _gain(stream: Stream, kind: str) -> float:
+    return NORMS[kind] * stream.uniform(*GAINS)
+
+
+def half_lengths(time: int) -> range:
+    """How many frames a half of TOGETHER or ORDER may last in a video of `time` frames."""
+    low, high = HALF_SHARE
+    return range(math.ceil(low * time), math.floor(high * time) + 1)
+
+
+def event_lengths(time: int) -> range:
+    """How many frames a short event may last in a video of `time` frames."""
+    low, high = EVENT_SHARE
+    return range(max(MIN_EVENT_FRAMES, math.ceil(low * time)), math.floor(high * time) + 1)
+
+
+def _place_halves(stream: Stream, time: int) -> tuple[range, range]:
+    lengths = half_lengths(time)
+    length = stream.integer(lengths[0], lengths[-1])
+    start = stream.integer(0, time - 2 * length)
+    return range(start, start + length), range(start + length, start + 2 * length)
+
+
+def _place_event(stream: Stream, time: int) -> range:
+    lengths = event_lengths(time)
+    length = stream.integer(lengths[0], lengths[-1])
+    start = stream.integer(0, time - length)
+    return range(start, start + length)
+
+
+def make_texts(stream: Stream, labels: Sequence[int]) -> list[str]:
+    """A title and keywords of a video of these classes; the one or the other may be missing, and both."""
+    title, keywords = [], []
+    missing = stream.uniform() < NO_TEXT_PROBABILITY
+    for index, topic in enumerate(TOPICS):
+        if stream.uniform() < (TOPIC_PROBABILITY if index in labels else STRAY_PROBABILITY):
+            (title if stream.uniform() < TITLE_PROBABILITY else keywords).append(topic)
+    for _ in range(stream.integer(*FILLER_COUNT)):
+        word = FILLERS[stream.integer(0, len(FILLERS) - 1)]
+        title.insert(stream.integer(0, len(title)), word)
+    texts = [" ".join(title).title(), ", ".join(keywords)]
+    return [] if missing else [text for text in texts if text]
 
 
 def synthesize(
@@ -48,32 +480,32 @@ def synthesize(
     max_frames: int = DEMO_FRAMES,
     text: bool = False,
 ) -> Path:
-    """Generate a data set in YouTube-8M's format whose classes come in stated kinds (`synthetic_kinds.KINDS`).
+    """Generate a data set in YouTube-8M's format whose classes come in known kinds (`KINDS`).
 
     The same settings give the same bytes. The folder appears when it is finished; one that is already there with
     the same settings is left as it is. Full dimensions: ``sizes=FULL_SIZES, max_frames=FULL_FRAMES``.
 
     Args:
         out: The folder to make. It holds the frame level, its folder ``video`` the video level.
-        seed: Of everything random.
-        train: Videos of the training part, in 20 shards.
-        validate: Videos of the validation part.
-        test: Videos of the test part, which has no labels; 0 for none.
+        seed: Of everything random; not negative.
+        train: Videos of the training split, in 20 shards (a tenth of them is the tuning split).
+        validate: Videos of the validation split.
+        test: Videos of the test split, which has no labels; 0 for none.
         sizes: Values a frame for ``"rgb"`` and ``"audio"``.
-        min_frames: Frames of the shortest video; None for half of the longest.
+        min_frames: Frames of the shortest video, at least 20; None for half of the longest.
         max_frames: Frames of the longest video.
-        text: Whether videos have texts, a title and keywords, as a third modality (`synthetic_texts`). The frames and
-            labels are the same with them and without.
+        text: Whether videos have texts, a title and keywords, as a third modality. The frames and labels are the
+            same with them and without.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError: Settings that cannot be had, or a folder that holds something else.
+        UsageError: Invalid settings, or a folder that holds something else.
 
     Differs from the paper: its data are YouTube-8M's; these are generated, and say so in their name.
     """
-    settings = Settings(
+    settings = SyntheticSettings(
         seed=seed,
         train=train,
         validate=validate,
@@ -88,7 +520,7 @@ def synthesize(
             f"A data set is generated into a local folder. Received: {out}. Copy it there afterwards."
         )
     out = Path(out)
-    if _finished(out, settings):
+    if _is_finished(out, settings):
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f".{out.name}.{os.getpid()}.partial"
@@ -100,23 +532,23 @@ def synthesize(
             partial.rename(out)
         except OSError:
             # Another process may have made the same data set meanwhile; then its folder is as good as ours.
-            if not _finished(out, settings):
+            if not _is_finished(out, settings):
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
-def read_settings(folder: str | os.PathLike) -> Settings | None:
+def read_settings(folder: str | os.PathLike) -> SyntheticSettings | None:
     """The settings a finished generated data set was made from; None if the folder is not one of this version."""
     folder = Path(folder)
-    if not (folder / _DESCRIPTION).is_file() or not (folder / _SETTINGS).is_file():
+    if not (folder / DATASET_TOML).is_file() or not (folder / _SETTINGS).is_file():
         return None
-    said = json.loads((folder / _SETTINGS).read_text())
-    return Settings(**said["settings"]) if said["version"] == kinds.VERSION else None
+    record = json.loads((folder / _SETTINGS).read_text())
+    return SyntheticSettings(**record["settings"]) if record["version"] == VERSION else None
 
 
-def _finished(out: Path, settings: Settings) -> bool:
+def _is_finished(out: Path, settings: SyntheticSettings) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     found = read_settings(out) if out.is_dir() else None
@@ -128,103 +560,81 @@ def _finished(out: Path, settings: Settings) -> bool:
     )
 
 
-def _write(folder: Path, settings: Settings) -> None:
-    templates = make_templates(settings)
-    counts: Counter[int] = Counter()
-    held: dict[str, int] = {}
+def _write(folder: Path, settings: SyntheticSettings) -> None:
+    templates, labels = make_templates(settings), Counter()
+    counts: dict[str, int] = {}
     splits = {"train": settings.train, "validate": settings.validate, "test": settings.test}
     splits = {split: videos for split, videos in splits.items() if videos}
     per_shard = -(-settings.train // _TRAIN_SHARDS)
     truth_files = {}
-    for split, videos in splits.items():
+    for split, total in splits.items():
         truth: dict[str, dict[int, list[int]]] = {}
-        for shard, start in enumerate(range(0, videos, per_shard)):
-            made = list(_videos(settings, templates, split, range(start, min(start + per_shard, videos))))
+        for shard, start in enumerate(range(0, total, per_shard)):
+            numbers = range(start, min(start + per_shard, total))
+            videos = [make_video(settings, templates, split=split, number=number) for number in numbers]
             name = f"{split}{shard:04d}.tfrecord"
-            _write_shards(folder, name, made, labelled=split != "test")
-            held[name] = len(made)
-            truth |= {video.id: {label: [*frames] for label, frames in video.truth.items()} for video in made}
+            _write_shards(folder, name, videos, labelled=split != "test")
+            counts[name] = len(videos)
+            truth |= {each.id: {label: [*frames] for label, frames in each.truth.items()} for each in videos}
             if split == "train":
-                counts.update(label for video in made for label in video.labels)
+                labels.update(label for video in videos for label in video.labels)
         if split != "test":
             truth_files[split] = f"truth-{split}.json"
             (folder / truth_files[split]).write_text(json.dumps(truth, separators=(",", ":")))
-    for level in (folder, folder / "video"):
-        (level / _VOCABULARY).write_bytes(_vocabulary(counts))
-    said = asdict(settings)
+    written = asdict(settings)
     if not settings.text:
-        del said["text"]  # a data set without texts is what it was before there were any, to the byte
-    told = {"version": kinds.VERSION, "settings": said}
-    (folder / _SETTINGS).write_text(json.dumps(told, indent=2) + "\n")
-    _describe(folder, settings, splits, per_shard, truth_files, held)
-
-
-def _videos(settings: Settings, templates: Templates, split: str, numbers: range) -> Iterator[Video]:
-    return (make_video(settings, templates, part=split, number=number) for number in numbers)
-
-
-def _write_shards(folder: Path, name: str, videos: list[Video], *, labelled: bool) -> None:
-    from dmlkit.data.records import serialize_frames, serialize_video, write_shard
-
-    frame_level, video_level = [], []
-    for video in videos:
-        labels = video.labels if labelled else None
-        said = {"video_id": video.id, "labels": labels, "texts": {TEXT: video.texts} if video.texts else None}
-        frame_level.append(serialize_frames(**said, frames=video.frames))
-        means = {f"mean_{modality}": _mean(frames) for modality, frames in video.frames.items()}
-        video_level.append(serialize_video(**said, features=means))
-    write_shard(folder / "frame" / name, frame_level)
-    write_shard(folder / "video" / name, video_level)
-
-
-def _mean(frames: np.ndarray) -> np.ndarray:
-    """The mean of the dequantised frames, (time, size) → (size,). Bytes add up exactly, so no order of adding shows."""
-    mean = frames.sum(axis=0, dtype=np.int64) / len(frames)
-    return (mean * SCALE + OFFSET).astype(np.float32)
-
-
-def _vocabulary(counts: Counter[int]) -> bytes:
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "Kind"))
-    for index, (name, kind) in enumerate(zip(kinds.class_names(), kinds.RANKS, strict=True)):
-        table.writerow((index, counts[index], f"/generated/{index:02d}", name, kind))
-    return text.getvalue().encode()
-
-
-def _describe(
-    folder: Path,
-    settings: Settings,
-    splits: Mapping[str, int],
-    per_shard: int,
-    truth_files: Mapping[str, str],
-    held: Mapping[str, int],
-) -> None:
-    """Write both dataset.toml; the one that makes the folder a data set comes last."""
-    from dmlkit.data.declaration import write_dataset_toml
-
-    for level, root, shards, truth in (
-        ("video", folder / "video", "", None),
-        ("frame", folder, "frame/", truth_files),
-    ):
-        byte = level == "frame"
+        del written["text"]  # a data set without texts is to the byte what it was before there were any
+    (folder / _SETTINGS).write_text(json.dumps({"version": VERSION, "settings": written}, indent=2) + "\n")
+    # The dataset.toml that makes the folder a data set comes last.
+    for root, level in ((folder / "video", "video"), (folder, "frame")):
+        (root / _VOCABULARY).write_bytes(_vocabulary(labels))
+        frames = level == "frame"
         features = {
-            name: Feature(name, size, "byte" if byte else "float", name if byte else f"mean_{name}")
-            for name, size in settings.sizes.items()
+            name: Feature(
+                name, settings.sizes[name], *(("byte", name) if frames else ("float", f"mean_{name}"))
+            )
+            for name in ("rgb", "audio")
         }
-        features = {name: features[name] for name in ("rgb", "audio")}
         if settings.text:
             features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
+        prefix = "frame/" if frames else ""
         write_dataset_toml(
             str(root),
             name=f"generated data{' with texts' if settings.text else ''}, {level} level, seed {settings.seed}",
             level=level,
             features=features,
-            num_classes=kinds.NUM_CLASSES,
-            splits={split: [f"{shards}{split}*.tfrecord"] for split in splits},
+            num_classes=NUM_CLASSES,
+            splits={split: [f"{prefix}{split}*.tfrecord"] for split in splits},
             vocabulary=_VOCABULARY,
             generated=True,
             records_per_shard=per_shard,
-            truth=truth,
-            counts={shards + name: count for name, count in held.items()},
+            truth=truth_files if frames else None,
+            counts={prefix + name: count for name, count in counts.items()},
         )
+
+
+def _write_shards(folder: Path, name: str, videos: Iterable[Video], *, labelled: bool) -> None:
+    frame_level, video_level = [], []
+    for video in videos:
+        texts = {TEXT: video.texts} if video.texts else None
+        context = {"video_id": video.id, "labels": video.labels if labelled else None, "texts": texts}
+        frame_level.append(serialize_frames(**context, frames=video.frames))
+        means = {f"mean_{modality}": _mean(frames) for modality, frames in video.frames.items()}
+        video_level.append(serialize_video(**context, features=means))
+    write_shard(folder / "frame" / name, frame_level)
+    write_shard(folder / "video" / name, video_level)
+
+
+def _mean(frames: np.ndarray) -> np.ndarray:
+    """The mean of the dequantised frames, (time, size) → (size,). Sums of bytes are exact in any order."""
+    mean = frames.sum(axis=0, dtype=np.int64) / len(frames)
+    return (mean * SCALE + OFFSET).astype(np.float32)
+
+
+def _vocabulary(labels: Counter[int]) -> bytes:
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "Kind"))
+    for index, (name, kind) in enumerate(zip(class_names(), CLASS_KINDS, strict=True)):
+        table.writerow((index, labels[index], f"/generated/{index:02d}", name, kind))
+    return text.getvalue().encode()

@@ -8,8 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from dmlkit.data import dequantize
-from dmlkit.data.frame_choice import FRAME_CHOICES, seed_of
+from dmlkit.data import FRAME_CHOICES, dequantize, frame_seed
 from dmlkit.errors import UsageError
 from dmlkit.experiments import EXPERIMENTS, Experiment
 from dmlkit.models import ENCODERS, AttentionParts, AttentionProbe
@@ -102,7 +101,7 @@ class OpenedRun:
         length = int(video["num_frames"][0])
         frames = np.arange(length)
         if self._max_frames is not None and length > self._max_frames:
-            seed = seed_of(str(video["id"][0]), seed=0, epoch=0)
+            seed = frame_seed(str(video["id"][0]), seed=0, epoch=0)
             frames = frames[FRAME_CHOICES[self._choice](length, self._max_frames, seed=seed)]
         features = self._dataset.features
         return Clip(

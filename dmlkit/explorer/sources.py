@@ -54,8 +54,7 @@ class ModelSource:
 
     def __init__(self, runs, data, *, split: str = "validate", max_videos: int = 5000):
         # Not at the top: a view of plain arrays needs neither.
-        from dmlkit.data import as_dataset
-        from dmlkit.data.single import Places
+        from dmlkit.data import VideoReader, as_dataset
         from dmlkit.explorer.opened_run import OpenedRun
 
         several = (
@@ -70,7 +69,7 @@ class ModelSource:
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
         self.dataset = as_dataset(data)
-        self._places, self.split = Places(self.dataset, split), split
+        self._places, self.split = VideoReader(self.dataset, split), split
         self.opened = [OpenedRun(each, self.dataset) for each in several]
         self.runs = distinct([each.title for each in self.opened])
         self._most, self._seen, self._scored, self._warm = max_videos, OrderedDict(), {}, False

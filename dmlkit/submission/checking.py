@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from dmlkit.data import as_dataset
-from dmlkit.data.contexts import read_contexts
+from dmlkit.data import as_dataset, read_contexts
 from dmlkit.submission.lines import Fault, read_lines
 from dmlkit.text import shorten
 

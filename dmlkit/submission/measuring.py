@@ -6,8 +6,7 @@ import os
 
 import numpy as np
 
-from dmlkit.data import as_dataset
-from dmlkit.data.contexts import read_contexts
+from dmlkit.data import as_dataset, read_contexts
 from dmlkit.errors import DataError
 from dmlkit.metrics import TopPairs, gap_interval_of_pairs, gap_of_pairs
 from dmlkit.submission.checking import find_faults

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from dmlkit.data.skipping import Skipped
+from dmlkit.data import Skipped
 from dmlkit.errors import UsageError
 from dmlkit.files import UnreadableError, read_arrays, write_arrays
 from dmlkit.runs import WHILE_TRAINING

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from dmlkit.data.skipping import Skipped
+from dmlkit.data import Skipped
 from dmlkit.errors import DataError
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile

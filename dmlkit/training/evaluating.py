@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from dmlkit.data import as_dataset
-from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.data import RAISE, Skipped, as_dataset
 from dmlkit.metrics import RankingMetrics
 from dmlkit.runs import Run
 from dmlkit.training.members import check_fit, members_of, score_blocks

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dmlkit.data.event_file import EventFile
+from dmlkit.training.event_file import EventFile
 
 SHOWN = ("loss", "tuning_gap", "learning_rate")
 

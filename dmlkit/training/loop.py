@@ -12,8 +12,7 @@ from pathlib import Path
 
 import keras
 
-from dmlkit.data import as_dataset
-from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.data import RAISE, Skipped, as_dataset
 from dmlkit.errors import DataError, choose
 from dmlkit.experiments import Experiment
 from dmlkit.profiles import REFIT, Profile

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.data import RAISE, Skipped
 from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.metrics import COMBINERS, Weights, combine, gap_weights, optimize_weights, weighted_average
 from dmlkit.predictions import Block, score_batches

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import keras
 
-from dmlkit.data.joining import with_tuning
+from dmlkit.data import with_tuning
 from dmlkit.profiles import REFIT, Profile
 from dmlkit.training import checkpoint
 from dmlkit.training.averaging import averaged

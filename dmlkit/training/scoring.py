@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.data import RAISE, Skipped
 from dmlkit.predictions import Predictions, gather
 from dmlkit.profiles import Profile
 from dmlkit.training.building import as_profile

@@ -77,7 +77,7 @@ class OneDevice:
 
     def fit(self, model: keras.Model, examples, done, *, batches: int, callbacks) -> None:
         """Train on what is left of an epoch of so many batches; fewer where all records of one were left out."""
-        with examples.faults_named(), warnings.catch_warnings():
+        with examples.reraise_data_errors(), warnings.catch_warnings():
             if examples.skipped.most:
                 warnings.filterwarnings("ignore", message=".*ran out of data")
             model.fit(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.data import as_dataset
-from dmlkit.data.skipping import RAISE, Skipped
+from dmlkit.data import RAISE, Skipped, as_dataset
 from dmlkit.errors import UsageError
 from dmlkit.metrics import top_k_pairs
 from dmlkit.runs import Run

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_check.py [megabytes] [rounds]
 
-Beside it, in the same rounds: the same files merely read (1 MB at a time), read with every checksum (`framing.walk`),
+Beside it, in the same rounds: the same files merely read (1 MB at a time), read with every checksum (`records.scan_records`),
 and read by TensorFlow's own reader, which looks at checksums and at no contents. The shards lie in a temporary folder
 and so in the machine's page cache. Two processes take a part of a second to start, which is counted; each would
 import this file anew, so TensorFlow is imported where it is used.
@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from dmlkit.data.records import scan_records
 
 import dmlkit.data
 from dmlkit.data.checking import check
-from dmlkit.data.framing import study
 from dmlkit.runtime import quiet_startup
 
 SIZES = {"rgb": 1024, "audio": 128}
@@ -82,7 +82,7 @@ def read(shards):
 def walked(shards):
     """Read with checksums."""
     for shard in shards:
-        for _ in study(shard):
+        for _ in scan_records(shard):
             pass
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dmlkit.data.balance import expected_copies, times_shown
 
 import dmlkit
 from dmlkit.data import Feature, open_dataset, serialize_video, write_dataset_toml, write_shard
-from dmlkit.data.balance import expected_copies, times_shown
 from dmlkit.errors import DataError, UsageError
 from dmlkit.profiles import SMOKE, positive
 

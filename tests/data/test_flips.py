@@ -8,11 +8,11 @@ import hashlib
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from dmlkit.data import Feature, open_dataset, serialize_frames, serialize_video, write_dataset_toml
 from dmlkit.data.faults import CONTENT
 from dmlkit.data.framing import FOOTER, HEADER, frame
 from dmlkit.data.skipping import Skipped
+
+from dmlkit.data import Feature, open_dataset, serialize_frames, serialize_video, write_dataset_toml
 from dmlkit.errors import DataError
 
 CLASSES = 9

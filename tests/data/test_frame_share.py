@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from dmlkit.data.frame_choice import shown
 
 from dmlkit.data import open_dataset, serialize_frames, write_shard
-from dmlkit.data.frame_choice import shown
 from dmlkit.errors import UsageError
 
 LENGTHS = {"one": 1, "five": 5, "eight": 8}

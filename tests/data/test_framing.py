@@ -8,9 +8,9 @@ import textwrap
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from dmlkit.data.framing import FOOTER, HEADER, frame, hop, masked, read_at, read_records, walk_records
 from dmlkit.data.shards import count_places, count_records
+
 from dmlkit.errors import DataError
 
 LENGTHS = [0, 1, 7, 300, 5000, 40, 2_500_000, 12]

@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
+from dmlkit.data.joining import with_tuning
 
 from dmlkit.data import open_dataset
-from dmlkit.data.joining import with_tuning
 from dmlkit.errors import UsageError
 
 

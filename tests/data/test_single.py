@@ -4,10 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-
-from dmlkit.data import open_dataset
 from dmlkit.data.framing import HEADER, frame, hop
 from dmlkit.data.single import Places
+
+from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
 
 

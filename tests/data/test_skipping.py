@@ -4,6 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from dmlkit.data.contexts import read_contexts
+from dmlkit.data.framing import HEADER, frame, hop
+from dmlkit.data.skipping import NAMED, Skipped
 
 from dmlkit.data import (
     Feature,
@@ -13,9 +16,6 @@ from dmlkit.data import (
     write_dataset_toml,
     write_shard,
 )
-from dmlkit.data.contexts import read_contexts
-from dmlkit.data.framing import HEADER, frame, hop
-from dmlkit.data.skipping import NAMED, Skipped
 from dmlkit.errors import DataError, UsageError
 
 CLASSES, SIZE = 5, 6

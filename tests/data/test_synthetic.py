@@ -9,13 +9,13 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from dmlkit.data import synthetic_kinds as kinds
 from dmlkit.data.coding import dequantize
-from dmlkit.data.opening import open_dataset
-from dmlkit.data.synthetic import read_settings, synthesize
 from dmlkit.data.synthetic_settings import Settings
 from dmlkit.data.synthetic_videos import make_templates, make_video
+
+from dmlkit.data import synthetic_kinds as kinds
+from dmlkit.data.opening import open_dataset
+from dmlkit.data.synthetic import read_settings, synthesize
 
 SMALL = {"train": 40, "validate": 20, "test": 4}
 # Of every shard of SMALL with seed 0. Another value means other data: what was measured before no longer compares.

@@ -6,16 +6,16 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from dmlkit.data.messages import SequenceExample
+from dmlkit.data.shards import first_records
+from dmlkit.data.synthetic_stream import Stream
+from dmlkit.data.texts import place, tokens
 
 from dmlkit.cli import app
 from dmlkit.data import Oracle, open_dataset, read_settings, synthesize
 from dmlkit.data import synthetic_kinds as kinds
 from dmlkit.data import synthetic_texts as texts
-from dmlkit.data.messages import SequenceExample
 from dmlkit.data.schema import TEXT_SIZE
-from dmlkit.data.shards import first_records
-from dmlkit.data.synthetic_stream import Stream
-from dmlkit.data.texts import place, tokens
 from dmlkit.errors import UsageError
 from dmlkit.metrics import global_average_precision
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from dmlkit.data.single import Places
+from dmlkit.data.texts import bag, place, tokens
 
 from dmlkit.cli import app
 from dmlkit.data import (
@@ -15,8 +17,6 @@ from dmlkit.data import (
     write_dataset_toml,
     write_shard,
 )
-from dmlkit.data.single import Places
-from dmlkit.data.texts import bag, place, tokens
 from dmlkit.errors import DataError
 
 SIZE = 97

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dmlkit.data import open_dataset
-from dmlkit.data.contexts import read_contexts
+from dmlkit.data import open_dataset, read_contexts
 from dmlkit.errors import DataError, UsageError
 from dmlkit.submission import HEADER, KINDS, check
 from dmlkit.submission.checking import find_faults

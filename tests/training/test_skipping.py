@@ -9,7 +9,7 @@ import pytest
 
 import dmlkit
 from dmlkit.data import open_dataset
-from dmlkit.data.framing import HEADER, frame, hop
+from dmlkit.data.records import HEADER_BYTES, frame_record, relative_name, scan_headers
 from dmlkit.errors import DataError, UsageError
 from dmlkit.profiles import SMOKE
 from dmlkit.training.building import build_model
@@ -25,14 +25,14 @@ def damaged(generated, tmp_path):
     folder = shutil.copytree(generated, tmp_path / "damaged")
     dataset = open_dataset(folder)
     _flip(dataset.splits["train"][0], 5, 2)
-    _flip(dataset.splits["train"][0], 6, HEADER + 9)
+    _flip(dataset.splits["train"][0], 6, HEADER_BYTES + 9)
     _replace(dataset.splits["train"][1], 3, b"\xff\xff\xff")
-    _flip(dataset.splits["validate"][0], 1, HEADER + 9)
+    _flip(dataset.splits["validate"][0], 1, HEADER_BYTES + 9)
     return dataset
 
 
 def _flip(path, number, byte):
-    begin, _, _ = list(hop(path))[number]
+    begin, _, _ = list(scan_headers(path))[number]
     with open(path, "r+b") as file:
         file.seek(begin + byte)
         old = file.read(1)[0]
@@ -41,11 +41,11 @@ def _flip(path, number, byte):
 
 
 def _replace(path, number, record):
-    begin, length, _ = list(hop(path))[number]
+    begin, length, _ = list(scan_headers(path))[number]
     with open(path, "rb") as file:
         data = file.read()
     with open(path, "wb") as file:
-        file.write(data[:begin] + frame(record) + data[begin + HEADER + length + 4 :])
+        file.write(data[:begin] + frame_record(record) + data[begin + HEADER_BYTES + length + 4 :])
 
 
 def train(dataset, out, **settings):
@@ -60,7 +60,7 @@ def test_a_training_goes_on_without_faulty_records(damaged, tmp_path):
     assert told["records"] == 4
     assert told["by_fault"] == {"record checksum": 2, "length checksum": 1, "not a record": 1}
     shards = {(each["shard"], each["record"]) for each in told["first"]}
-    train0, train1 = (damaged.relative(shard) for shard in damaged.splits["train"][:2])
+    train0, train1 = (relative_name(shard, damaged.path) for shard in damaged.splits["train"][:2])
     assert shards >= {(train0, 5), (train0, 6), (train1, 3)}
     assert not any(shard.startswith("/") for shard, _ in shards)
     assert len(run.predictions.ids) == 99
@@ -86,7 +86,7 @@ def test_the_limit_outlives_a_restart(damaged, generated, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(damaged, tmp_path / "run", on_fault="skip 3", on_epoch=interrupt)
     for shard in damaged.splits["train"][:2]:  # mended meanwhile: three had been left out nevertheless
-        shutil.copy(generated / damaged.relative(shard), shard)
+        shutil.copy(generated / relative_name(shard, damaged.path), shard)
     with pytest.raises(DataError, match=r"validate.*one too many: .*3"):
         train(damaged, tmp_path / "run", on_fault="skip 3", profile=PROFILE)
 

@@ -5,9 +5,9 @@ from click.testing import CliRunner
 
 import dmlkit
 from dmlkit.cli import app
-from dmlkit.data.event_file import PATTERN
 from dmlkit.profiles import SMOKE
 from dmlkit.training import Study
+from dmlkit.training.event_file import PATTERN
 
 
 def curves(folder):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.data.schema import Dataset
+from dmlkit.data import Dataset
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import Missing
 from dmlkit.metrics import global_average_precision

@@ -8,8 +8,7 @@ import numpy as np
 
 from dmlkit.data.checking.shards import Expected
 from dmlkit.data.checking.tallies import Fault
-from dmlkit.data.faults import RecordFault, where
-from dmlkit.data.framing import walk_records
+from dmlkit.data.records import InvalidRecord, locate, scan_records
 from dmlkit.errors import DataError
 from dmlkit.text import shorten
 
@@ -51,7 +50,7 @@ def _named(wanted: Sequence[tuple[str, set[int]]], expected: Expected) -> list[F
     faults: list[Fault] = []
     for shard, numbers in wanted:
         for video_id, record, byte in _looked_up(shard, numbers, expected):
-            place = where(shard, record, byte)
+            place = locate(shard, record, byte)
             if (before := first.setdefault(video_id, place)) != place:
                 what = f"the id {shorten(video_id)!r} stands twice, first in {before}. Leave one of them out."
                 faults.append(Fault(shard, record, byte, "duplicate id", what))
@@ -62,12 +61,12 @@ def _looked_up(shard: str, numbers: set[int], expected: Expected) -> list[tuple[
     """Id, record and byte of the good records of these numbers, counted among those that have an id."""
     parser, found, number = expected.parser(), [], -1
     try:
-        for framed in walk_records(shard):
+        for framed in scan_records(shard):
             try:
-                seen = None if framed.fault else parser.check(framed.record)
-            except RecordFault:
+                seen = None if framed.error else parser.read(framed.data)
+            except InvalidRecord:
                 continue
-            if seen is None or not seen.video_id or not seen.modalities:
+            if seen is None or not seen.video_id or not seen.values:
                 continue
             number += 1
             if number in numbers:

@@ -10,19 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from dmlkit.data.checking.tallies import Fault, Outcome, Tally
-from dmlkit.data.faults import FRAMING, RecordFault
-from dmlkit.data.frames import FrameParser
-from dmlkit.data.framing import Framed, size_of, walk_records
-from dmlkit.data.labels import Seen
-from dmlkit.data.layout import layout_of, parse
+from dmlkit.data.opening import infer_layout
+from dmlkit.data.parsing import RecordParser, Video
+from dmlkit.data.protos import parse_record
+from dmlkit.data.records import InvalidRecord, Record, SHARD_ERRORS, file_size, scan_records
 from dmlkit.data.schema import Feature
-from dmlkit.data.videos import VideoParser
 from dmlkit.errors import DataError
 
 # How often the way through a big shard is told.
 STEP_BYTES = 16 << 20
 # These lose count of the records, so that their number says nothing more.
-_UNCOUNTED = {*FRAMING, "unreadable"} - {"record checksum"}
+_UNCOUNTED = {*SHARD_ERRORS, "unreadable"} - {"record checksum"}
 # One byte may be wrong, but then a record further on can be told; so where there is a single one, less is certain.
 NO_SHARD = "no record is to be found in it: the file is no TFRecord, or damaged as a whole. Fetch it again."
 # Kinds that a record of the other level shows as.
@@ -43,12 +41,11 @@ class Expected:
     features: tuple[Feature, ...] = ()
     num_classes: int | None = None
 
-    def parser(self) -> FrameParser | VideoParser | None:
+    def parser(self) -> RecordParser | None:
         """What reads the records, or None."""
         if self.level is None:
             return None
-        kind = FrameParser if self.level == "frame" else VideoParser
-        return kind(self.features, self.num_classes or sys.maxsize, labelled=True)
+        return RecordParser(self.level, self.features, self.num_classes or sys.maxsize, labelled=True)
 
 
 def check_shard(
@@ -83,25 +80,27 @@ def check_shard(
         if framed.offset - reached >= STEP_BYTES:
             told(framed.offset - reached)
             reached = framed.offset
-        if framed.fault:
-            found(framed.fault, FRAMING[framed.fault], framed.number, framed.offset)
+        if framed.error:
+            found(framed.error, SHARD_ERRORS[framed.error][0], framed.number, framed.offset)
             continue
         if parser is None:
             tally.good += 1
             continue
         try:
-            seen = parser.check(framed.record)
-            if not seen.modalities:
+            seen = parser.read(framed.data)
+            if not seen.values:
                 keys = ", ".join(feature.key for feature in expected.features)
-                raise RecordFault(f"the video has none of {keys}. Leave the record out.", kind="no features")
-        except RecordFault as fault:
-            kind, what = _told_apart(fault, framed.record, expected)
+                raise InvalidRecord(
+                    f"the video has none of {keys}. Leave the record out.", kind="no features"
+                )
+        except InvalidRecord as fault:
+            kind, what = _told_apart(fault, framed.data, expected)
             found(kind, what, framed.number, framed.offset)
             continue
         _count(tally, seen, expected)
         if seen.video_id:
             ids.append(hashed(seen.video_id))
-    if faults and tally.records == 1 and framed.fault == "length checksum" and not framed.offset:
+    if faults and tally.records == 1 and framed.error == "length checksum" and not framed.offset:
         faults[0] = faults[0]._replace(what=NO_SHARD)
     tally.bytes = size_if_there(shard)
     if not _UNCOUNTED & tally.faults.keys():
@@ -115,34 +114,34 @@ def hashed(video_id: str) -> bytes:
     return hashlib.blake2b(video_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def _walked(shard: str, found: Callable) -> Iterator[Framed]:
+def _walked(shard: str, found: Callable) -> Iterator[Record]:
     try:
-        yield from walk_records(shard)
+        yield from scan_records(shard)
     except DataError as error:
         found("unreadable", str(error).removeprefix(f"{shard} "), None, None)
 
 
-def _told_apart(fault: RecordFault, record: bytes, expected: Expected) -> tuple[str, str]:
+def _told_apart(fault: InvalidRecord, record: bytes, expected: Expected) -> tuple[str, str]:
     """Kind and words of a fault; a good record of the other level lacks what it is looked at for."""
     if fault.kind in _LACKING:
-        layout = layout_of([parse(record)])
+        layout = infer_layout([parse_record(record)])
         if layout and layout.level != expected.level:
             what = f"a {layout.level}-level record among {expected.level}-level ones."
             return "level", f"{what} Keep each level in a folder of its own."
     return fault.kind, str(fault)
 
 
-def _count(tally: Tally, seen: Seen, expected: Expected) -> None:
+def _count(tally: Tally, seen: Video, expected: Expected) -> None:
     tally.good += 1
     if seen.num_frames:
         tally.frames[seen.num_frames] += 1
-    classes = set(seen.classes)
+    classes = set(seen.labels)
     tally.labels[len(classes)] += 1
     tally.classes.update(classes)
     if not seen.video_id:
         tally.unnamed += 1
-    if len(seen.modalities) < len(expected.features):
-        tally.missing.update({feature.name for feature in expected.features}.difference(seen.modalities))
+    if len(seen.values) < len(expected.features):
+        tally.missing.update({feature.name for feature in expected.features}.difference(seen.values))
 
 
 def _compare(records: int, exactly: int | None, at_most: int | None, size: int, found: Callable) -> None:
@@ -168,6 +167,6 @@ def _compare(records: int, exactly: int | None, at_most: int | None, size: int, 
 def size_if_there(shard: str) -> int:
     """Its bytes; 0 where it is not to be read, which is told of the reading."""
     try:
-        return size_of(shard)
+        return file_size(shard)
     except Exception:
         return 0

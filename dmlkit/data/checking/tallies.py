@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.faults import CONTENT, FRAMING, where
+from dmlkit.data.records import CONTENT_ERRORS, SHARD_ERRORS, locate
 
 # Of a file, or of records among each other.
 FILES = {
@@ -20,7 +20,7 @@ FILES = {
     "level": "a video-level record among frame-level ones, or the reverse",
     "duplicate id": "a video of the same id came before",
 }
-KINDS = FRAMING | CONTENT | FILES
+KINDS = {kind: what for kind, (what, _) in SHARD_ERRORS.items()} | CONTENT_ERRORS | FILES
 
 
 class Fault(NamedTuple):
@@ -42,7 +42,7 @@ class Fault(NamedTuple):
 
     def text(self) -> str:
         """Where, and what."""
-        place = self.shard if self.record is None else where(self.shard, self.record, self.byte)
+        place = self.shard if self.record is None else locate(self.shard, self.record, self.byte)
         return f"{place}: {self.what}"
 
 

@@ -11,15 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from dmlkit.data import files, messages
+from dmlkit.data import protos
+from dmlkit.data import records as files
 from dmlkit.data.checking.shards import Expected
-from dmlkit.data.declaration import FILE, Declaration, read_declaration
-from dmlkit.data.framing import walk_records
-from dmlkit.data.layout import layout_of, parse
-from dmlkit.data.opening import counted_shards, release_of
-from dmlkit.data.shards import DEEPEST, list_shards, match_shards
-from dmlkit.data.splits import by_split
-from dmlkit.data.vocabulary import Vocabulary, find_vocabulary, vocabulary_of
+from dmlkit.data.opening import group_by_split, infer_layout, release_of, shard_counts
+from dmlkit.data.protos import parse_record
+from dmlkit.data.records import MAX_DEPTH, list_shards, match_shards, scan_records
+from dmlkit.data.schema import DATASET_TOML, DatasetSettings, Vocabulary, find_vocabulary, read_dataset_toml, vocabulary_of
 from dmlkit.errors import DataError, UsageError
 
 # A layout is read off the first records of so many shards, spread over all there are.
@@ -83,8 +81,8 @@ def find_targets(paths: Iterable[str | os.PathLike]) -> list[Target]:
 def _home(shard: str) -> str:
     """The nearest folder above a shard that says something of it, or else the one it lies in."""
     folder = lone = posixpath.dirname(shard)
-    for _ in range(DEEPEST + 1):
-        if files.exists(posixpath.join(folder, FILE)) or find_vocabulary(folder):
+    for _ in range(MAX_DEPTH + 1):
+        if files.exists(posixpath.join(folder, DATASET_TOML)) or find_vocabulary(folder):
             return folder
         if folder in ("", posixpath.dirname(folder)):
             break
@@ -93,24 +91,24 @@ def _home(shard: str) -> str:
 
 
 def _target(root: str, shards: list[str] | None) -> Target:
-    declared = read_declaration(root)
-    splits = _splits(root, declared) if shards is None else by_split(sorted(set(shards)), root)
-    counts, missing = counted_shards(root, declared, splits)
+    declared = read_dataset_toml(root)
+    splits = _splits(root, declared) if shards is None else group_by_split(sorted(set(shards)), root)
+    counts, missing = shard_counts(root, declared, splits)
     at_most = {}
     if declared.records_per_shard is not None and shards is None:
         for each in splits.values():
             counts = dict.fromkeys(each[:-1], declared.records_per_shard) | counts
             at_most[each[-1]] = declared.records_per_shard
     records = _looked_at([shard for each in splits.values() for shard in each])
-    layout = layout_of(records)
+    layout = infer_layout(records)
     release, classes = (layout and release_of(records[0], layout.features.values())) or (None, None)
-    vocabulary = vocabulary_of(root, declared.vocabulary)
+    vocabulary = vocabulary_of(root, declared)
     if declared.num_classes is not None:
         classes = declared.num_classes
     elif vocabulary:
         classes = vocabulary.num_classes
     level = declared.level or (layout.level if layout else None)
-    features = declared.features_with(layout.features if layout else {})
+    features = declared.complete_features(layout.features if layout else {})
     return Target(
         path=root,
         name=declared.name or posixpath.basename(root) or root,
@@ -124,13 +122,13 @@ def _target(root: str, shards: list[str] | None) -> Target:
     )
 
 
-def _splits(root: str, declared: Declaration) -> dict[str, tuple[str, ...]]:
+def _splits(root: str, declared: DatasetSettings) -> dict[str, tuple[str, ...]]:
     if not declared.splits:
-        return by_split(list_shards(root), root)
+        return group_by_split(list_shards(root), root)
     return {split: match_shards(root, patterns, split=split) for split, patterns in declared.splits.items()}
 
 
-def _looked_at(shards: Sequence[str]) -> list[messages.SequenceExample]:
+def _looked_at(shards: Sequence[str]) -> list[protos.SequenceExample]:
     """Some good records, from all over the data set; from further on where the first shards give none."""
     step = max(1, len(shards) // SHARDS_LOOKED_AT)
     chosen = shards[::step]
@@ -141,13 +139,13 @@ def _looked_at(shards: Sequence[str]) -> list[messages.SequenceExample]:
     return found
 
 
-def _first_good(shard: str) -> list[messages.SequenceExample]:
-    found: list[messages.SequenceExample] = []
+def _first_good(shard: str) -> list[protos.SequenceExample]:
+    found: list[protos.SequenceExample] = []
     try:
-        for framed in islice(walk_records(shard), _FURTHEST):
-            if framed.fault is None:
+        for framed in islice(scan_records(shard), _FURTHEST):
+            if framed.error is None:
                 try:
-                    found.append(parse(framed.record))
+                    found.append(parse_record(framed.data))
                 except Exception:  # another kind of file, or damaged: told when the shard is checked
                     continue
             if len(found) == RECORDS_LOOKED_AT:

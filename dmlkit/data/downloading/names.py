@@ -9,7 +9,7 @@ import requests
 
 from dmlkit.data.downloading.asking import Failed, Patience, read_small
 from dmlkit.data.downloading.partitions import Partition
-from dmlkit.data.vocabulary import parse_vocabulary
+from dmlkit.data.schema import parse_vocabulary
 from dmlkit.errors import DataError
 from dmlkit.files import atomic_write
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dmlkit.data.vocabulary import read_vocabulary
+from dmlkit.data.schema import read_vocabulary
 from dmlkit.errors import DataError, nearest
 from dmlkit.text import one_line, shorten
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dmlkit.data.coding import OFFSET, SCALE, dequantize, quantize
 from dmlkit.data.importing.imported import Imported
-from dmlkit.data.schema import Feature
+from dmlkit.data.schema import Feature, OFFSET, SCALE, dequantize, quantize
 from dmlkit.errors import DataError
 from dmlkit.text import shorten
 

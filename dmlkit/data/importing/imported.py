@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.data.layout import modality
+from dmlkit.data.opening import modality_name
 from dmlkit.errors import DataError
 from dmlkit.text import shorten
 
@@ -49,7 +49,7 @@ class Choice:
 
     def takes(self, name: str) -> bool:
         """Whether an array or column of this name is wanted."""
-        return self.names is None or name in self.names or modality(name) in self.names
+        return self.names is None or name in self.names or modality_name(name) in self.names
 
 
 def video_id(value: object, where: str) -> str:
@@ -126,10 +126,10 @@ def by_modality(names: Iterable[str], where: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in names:
-        if found.setdefault(modality(name), name) != name:
+        if found.setdefault(modality_name(name), name) != name:
             raise DataError(
-                f"{where}: {found[modality(name)]} and {shorten(name)} are both the modality "
-                f"{modality(name)}. Say which is wanted (`--modalities`)."
+                f"{where}: {found[modality_name(name)]} and {shorten(name)} are both the modality "
+                f"{modality_name(name)}. Say which is wanted (`--modalities`)."
             )
     return found
 

@@ -12,7 +12,7 @@ from dmlkit.data.importing.imported import Imported
 from dmlkit.data.importing.label_table import LabelTable
 from dmlkit.data.importing.parts import UNLABELLED, known, part_of
 from dmlkit.data.importing.shards import ShardWriter
-from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature
+from dmlkit.data.schema import Feature, TEXT, TEXT_SIZE
 from dmlkit.errors import DataError
 from dmlkit.text import counted, shorten
 
@@ -54,7 +54,7 @@ class Importer:
         Raises:
             DataError: It cannot be taken; names file and record.
         """
-        from dmlkit.data.records import serialize_frames, serialize_video
+        from dmlkit.data.protos import serialize_frames, serialize_video
 
         where = f"{video.where}, {shorten(video.id)}"
         if video.id in self._ids:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dmlkit.data.files import remote
 from dmlkit.data.importing.classes import FILE as VOCABULARY
 from dmlkit.data.importing.classes import Classes, gathered, read_classes, vocabulary
 from dmlkit.data.importing.coder import MISSING, Coder
@@ -22,8 +21,9 @@ from dmlkit.data.importing.label_table import LabelTable, read_labels
 from dmlkit.data.importing.parts import SHARES, read_shares
 from dmlkit.data.importing.readers import read_sources
 from dmlkit.data.importing.shards import ShardWriter, writes
-from dmlkit.data.schema import LEVELS, NUMBERS, SPLITS
-from dmlkit.data.splits import divide
+from dmlkit.data.opening import divide_splits
+from dmlkit.data.records import is_remote
+from dmlkit.data.schema import LEVELS, NUMERIC_CODINGS, SPLITS
 from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.text import one_line
 
@@ -121,7 +121,7 @@ def import_features(
 
 def _check_paths(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -> None:
     for path in map(os.fspath, (*sources, out)):
-        if remote(path):
+        if is_remote(path):
             raise UsageError(
                 f"Features are imported from local files into a local folder. Received: {path}. Copy them "
                 "before, and the folder afterwards."
@@ -138,7 +138,7 @@ def _check_choices(
 ) -> None:
     for value, table, what in (
         (level, LEVELS, "level"),
-        (coding, NUMBERS, "coding"),
+        (coding, NUMERIC_CODINGS, "coding"),
         (missing, MISSING, "rule"),
     ):
         if value is not None:
@@ -172,7 +172,7 @@ def _check_parts(
         raise DataError("The sources hold no videos. Nothing was written.")
     shards = {part: [name for name in counts if name.startswith(part)] for part in videos}
     try:
-        divide(shards, frozenset(labelled), str(out))
+        divide_splits(shards, frozenset(labelled), str(out))
     except DataError as error:
         told = ", ".join(f"{part} {videos[part]:,}" for part in SPLITS if part in videos)
         raise DataError(
@@ -196,7 +196,7 @@ def _write_vocabulary(
 
 
 def _describe(folder: Path, importer: Importer, *, name: str, vocabulary: str | None) -> None:
-    from dmlkit.data.declaration import write_dataset_toml
+    from dmlkit.data.schema import write_dataset_toml
 
     if not importer.classes.count:
         raise DataError(

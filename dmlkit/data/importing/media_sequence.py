@@ -11,8 +11,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from dmlkit.data.framing import HEADER, is_header, read_records
 from dmlkit.data.importing.imported import LARGEST, Choice, Imported, stem, text, video_id
+from dmlkit.data.records import HEADER_BYTES, is_header, read_records
 from dmlkit.errors import DataError
 from dmlkit.text import shorten
 
@@ -42,14 +42,14 @@ def _framed(path: Path) -> bool:
     """Whether the file begins as a TFRecord: with a length and its checksum."""
     try:
         with path.open("rb") as file:
-            header = file.read(HEADER)
+            header = file.read(HEADER_BYTES)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
     return is_header(header)
 
 
 def _parsed(record: bytes, where: str):
-    from dmlkit.data.messages import SequenceExample
+    from dmlkit.data.protos import SequenceExample
 
     try:
         return SequenceExample.FromString(record)
@@ -66,7 +66,7 @@ def _video(example, where: str, file_name: str | None, choice: Choice) -> Import
     means = {_name(key, MEANS): key for key in sorted(context) if key.endswith(MEANS)}
     if not frames and not means:
         raise DataError(_nothing(where, sorted((*lists, *context)), set(lists)))
-    wanted = {name: key for name, key in (frames or means).items() if choice.member_runs(name)}
+    wanted = {name: key for name, key in (frames or means).items() if choice.takes(name)}
     if frames:
         features = {name: _matrix(lists[key].feature, f"{where}, {key}") for name, key in wanted.items()}
     else:

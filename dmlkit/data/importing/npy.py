@@ -64,7 +64,7 @@ def _folders(path: Path, choice: Choice) -> dict[str, Path]:
             f"{path} holds {len(inner):,} folders of {SUFFIX} files, each of which would be a modality. "
             f"Expected <modality>/<id>{SUFFIX}; name the modalities (`--modalities`) if these are."
         )
-    wanted = by_modality((name for name in inner if choice.member_runs(name)), str(path))
+    wanted = by_modality((name for name in inner if choice.takes(name)), str(path))
     return {modality: path / name for modality, name in wanted.items()}
 
 

@@ -182,7 +182,7 @@ def _labels(archive: Archive, path: Path, videos: int) -> Iterator[list[int] | l
 def _candidates(archive: Archive, choice: Choice) -> dict[str, Stream]:
     streams = {}
     for name in archive.names:
-        if name not in _SAID and choice.member_runs(name):
+        if name not in _SAID and choice.takes(name):
             stream = archive.stream(name)
             # A text or a single number is something said of the video; --modalities may insist.
             if choice.names or (stream.ndim and stream.dtype.kind not in "USMm"):

@@ -59,7 +59,7 @@ def _columns(path: Path, schema, choice: Choice) -> tuple[dict[str, str], tuple[
     wanted = [
         name
         for name in others
-        if choice.member_runs(name) and (choice.names or _lists(schema.field(name).type))
+        if choice.takes(name) and (choice.names or _lists(schema.field(name).type))
     ]
     for name in wanted:
         if not _numbers(schema.field(name).type):

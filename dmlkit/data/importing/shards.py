@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dmlkit.data.framing import frame
+from dmlkit.data.records import frame_record
 from dmlkit.errors import UsageError
 
 
@@ -46,7 +46,7 @@ class ShardWriter:
         with writes(self._folder):
             if part not in self._open or self.counts[self._last[part]] == self._records_per_shard:
                 self._next(part)
-            self._open[part].write(frame(record))
+            self._open[part].write(frame_record(record))
         self.counts[self._last[part]] += 1
 
     def close(self) -> None:

@@ -132,7 +132,7 @@ class _Unmade(Ground):
     """On the data set that would be generated: its schema is known, its shards are not there."""
 
     def _know(self) -> KnownData:
-        from dmlkit.data.synthetic_settings import Settings
+        from dmlkit.data import SyntheticSettings
 
         return KnownData(
             path=str(self.path),
@@ -140,7 +140,7 @@ class _Unmade(Ground):
             name="generated",
             generated=True,
             level="frame",
-            features=dict(Settings().sizes),
+            features=dict(SyntheticSettings().sizes),
         )
 
     @cached_property

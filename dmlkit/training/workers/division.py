@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dmlkit.data.batches import capped
-from dmlkit.data.shards import count_places, count_records
-from dmlkit.data.skipping import Skipped
+from dmlkit.data import Skipped, count_records, limit_shards
 from dmlkit.errors import UsageError
 from dmlkit.profiles import Profile
 
@@ -41,9 +39,9 @@ def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skip
             "Choose a larger batch or fewer workers."
         )
     splits, caps = dict(dataset.splits), {}
-    count = count_places if skipped.most else count_records
+    skip = skipped.most > 0
     for part in PARTS:
-        chosen = capped(dataset.splits[part], profile.caps[part], count=count)
+        chosen = limit_shards(dataset.splits[part], profile.caps[part], skip_damaged=skip)
         if part == "train" and len(chosen) < workers:
             cap = profile.caps[part]
             raise UsageError(
@@ -56,7 +54,11 @@ def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skip
         splits[part] = tuple(shard for shard, _ in mine)
         # A cap of all is the sum of what each shard may give at most, and the last one's part of it.
         capping = profile.caps[part] is not None and mine
-        caps[f"max_{part}_videos"] = sum(min(most, count(shard)) for shard, most in mine) if capping else None
+        caps[f"max_{part}_videos"] = (
+            sum(min(most, count_records(shard, skip_damaged=skip)) for shard, most in mine)
+            if capping
+            else None
+        )
     own = replace(dataset, splits=splits)
     batch = _share(profile.batch_size, index, workers)
     return own, replace(profile, batch_size=batch, **caps)

@@ -43,7 +43,7 @@ class Reading:
 
 
 def _read(examples, batches: tf.data.Dataset) -> Iterator[tuple]:
-    with examples.faults_named():
+    with examples.reraise_data_errors():
         yield from batches
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dmlkit.data.skipping import Skipped
+from dmlkit.data import Skipped
 from dmlkit.errors import DataError
 from dmlkit.metrics import TopPairs, gap_of_pairs, top_pairs
 from dmlkit.predictions import Predictions, put_together

@@ -9,7 +9,7 @@ from google_crc32c import value
 
 from dmlkit.data import serialize_frames, serialize_video, write_shard
 from dmlkit.data.checking import check
-from dmlkit.data.framing import masked
+from dmlkit.data.records import masked_crc
 from dmlkit.errors import DataError, UsageError
 
 from .conftest import CLASSES, RGB, float_record, frame_record, offsets, video_record, write_set
@@ -121,7 +121,7 @@ def test_damaged_bytes(tmp_path, places, make, part, kind):
 def test_a_hostile_length_with_a_good_checksum(tmp_path, places):
     shards = write_set(tmp_path, video_record)
     length = struct.pack("<Q", 2**63)
-    damaged(shards[2], 0, length + struct.pack("<I", masked(value(length))))
+    damaged(shards[2], 0, length + struct.pack("<I", masked_crc(value(length))))
     assert places(check(tmp_path)) == [("train2.tfrecord", 0, 0, "cut off")]
 
 

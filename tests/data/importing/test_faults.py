@@ -323,7 +323,7 @@ def test_an_interrupted_import_leaves_nothing(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     save(tmp_path, a={})
-    monkeypatch.setattr("dmlkit.data.declaration.write_dataset_toml", interrupted)
+    monkeypatch.setattr("dmlkit.data.schema.write_dataset_toml", interrupted)
     with pytest.raises(KeyboardInterrupt):
         import_features(tmp_path / "a.npz", tmp_path / "out", split="test=1")
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dmlkit.data import import_features, open_dataset
-from dmlkit.data.framing import read_records
-from dmlkit.data.messages import SequenceExample
+from dmlkit.data.protos import SequenceExample
+from dmlkit.data.records import read_records
 from dmlkit.errors import DataError, UsageError
 
 ALL = "abcdefghij"

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from dmlkit import plots
 from dmlkit.data import open_dataset
-from dmlkit.data.vocabulary import read_vocabulary
+from dmlkit.data.schema import read_vocabulary
 from dmlkit.explorer import ResultsExplorer, explore
 from dmlkit.explorer.saved_view import MODULE
 from dmlkit.models import attention_weights

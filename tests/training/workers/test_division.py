@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import dmlkit
-from dmlkit.data.skipping import Skipped
+from dmlkit.data import Skipped
 from dmlkit.errors import UsageError
 from dmlkit.profiles import SMOKE
 from dmlkit.training.workers.division import cut, divide

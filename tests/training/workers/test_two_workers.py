@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.data.skipping import Skipped
+from dmlkit.data import Skipped
 from dmlkit.models import cross_entropy
 from dmlkit.profiles import SMOKE
 from dmlkit.training import build_model, checkpoint

@@ -1,0 +1,462 @@
+"""Records to arrays: one video at a time, then stacked into a padded batch.
+
+The values of a modality all have one size, so in a serialized record they lie behind a few constant bytes of protobuf,
+at frame level at a fixed distance from each other. They are read from there as one (strided) array, with no copy and no
+string for each frame; records that are laid out otherwise are parsed by the protobuf library.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from dmlkit.data import protos
+from dmlkit.data.protos import FIRST_TAG, SECOND_TAG, length_prefix, read_varint, unique_fields, wire_fields
+from dmlkit.data.records import InvalidRecord
+from dmlkit.data.schema import ZERO_BYTE, Feature
+
+# TensorFlow copies arrays that do not begin at a multiple of so many bytes.
+ALIGNMENT = 64
+
+
+class Video(NamedTuple):
+    """One parsed record.
+
+    Attributes:
+        video_id: Empty where it has none.
+        labels: Its classes; empty where it has none.
+        num_frames: 0 at video level.
+        values: Those modalities that it has, by name: (T, D) of those in frames, (D,) of the others.
+    """
+
+    video_id: str
+    labels: list[int]
+    num_frames: int
+    values: dict[str, np.ndarray]
+
+
+# Which frames of a video a model reads.
+
+
+def first_frames(num_frames: int, count: int, *, seed: tuple[int, ...]) -> slice | np.ndarray:
+    """The first ``count`` frames, as the starter code does.
+
+    Paper: §Task and data, up to 360 s in the data and 300 in common use.
+    """
+    return slice(0, count)
+
+
+def uniform_frames(num_frames: int, count: int, *, seed: tuple[int, ...]) -> slice | np.ndarray:
+    """The middle frame of each of ``count`` equal stretches of the video."""
+    return ((np.arange(count) + 0.5) * num_frames / count).astype(np.int64)
+
+
+def random_frames(num_frames: int, count: int, *, seed: tuple[int, ...]) -> slice | np.ndarray:
+    """``count`` different frames sampled at random, in their order of time.
+
+    Paper: §Future work, training on randomly sampled frames.
+    """
+    return np.sort(np.random.default_rng(seed).choice(num_frames, count, replace=False))
+
+
+FRAME_CHOICES = {"first": first_frames, "uniform": uniform_frames, "random": random_frames}
+
+
+def frame_seed(video_id: str, *, seed: int, epoch: int) -> tuple[int, int, int]:
+    """The seed of one video's sample: new each epoch, the same wherever in the order the video comes."""
+    return (seed, epoch, zlib.crc32(video_id.encode()))
+
+
+@dataclass(frozen=True)
+class FrameSampler:
+    """Which frames of a video a model is shown.
+
+    Args:
+        choice, max_frames: Which frames stay of a video that has more than ``max_frames``.
+        share: How many of those that stay are shown, sampled anew each epoch; at least one.
+        seed, epoch: Of what is sampled.
+
+    Paper: §Future work, training on randomly sampled frames.
+    """
+
+    choice: str = "first"
+    max_frames: int | None = None
+    share: float = 1.0
+    seed: int = 0
+    epoch: int = 0
+
+    def select(self, num_frames: int, video_id: str) -> slice | np.ndarray:
+        """The frames of one video."""
+        most = num_frames if self.max_frames is None else min(num_frames, self.max_frames)
+        seed = frame_seed(video_id, seed=self.seed, epoch=self.epoch)
+        if self.share < 1 and self.choice == "random":
+            # Sampled at once: of two samples by one seed the second follows the first, and some frames come more often.
+            return random_frames(num_frames, math.ceil(self.share * most), seed=seed)
+        whole = most == num_frames
+        kept = slice(0, most) if whole else FRAME_CHOICES[self.choice](num_frames, most, seed=seed)
+        if self.share == 1:
+            return kept
+        return np.arange(num_frames)[kept][random_frames(most, math.ceil(self.share * most), seed=seed)]
+
+
+# A video's texts (its title, its keywords) as a bag of tokens: which of them occur, each at an index that is its hash.
+# No vocabulary is kept: an index is the token's CRC-32 modulo the bag's size, the same in every process. Two tokens may
+# share an index, the more often the smaller the bag. How often a token occurs makes no difference.
+
+# Letters and digits of any script. Scripts without spaces between words (Chinese, Thai) give a token a phrase; those
+# that write vowels as marks (Devanagari) are divided at them.
+_TOKEN = re.compile(r"[^\W_]+")
+
+
+def tokens(text: str) -> Iterator[str]:
+    """Its words, case-folded: ``"My BEST_cats"`` → my, best, cats."""
+    # A combining accent is no letter and would divide the word.
+    return (match.group() for match in _TOKEN.finditer(unicodedata.normalize("NFKC", text.casefold())))
+
+
+def token_index(token: str, size: int) -> int:
+    """A token's index in a bag of this size."""
+    return zlib.crc32(token.encode()) % size
+
+
+def bag_of_tokens(texts: Iterable[bytes], size: int) -> np.ndarray:
+    """Which tokens occur in texts.
+
+    Args:
+        texts: UTF-8; invalid bytes end a token.
+        size: Of the bag.
+
+    Returns:
+        float32 of 0 and 1, (size,).
+    """
+    bag = np.zeros(size, np.float32)
+    for text in texts:
+        for token in tokens(text.decode("utf-8", "replace")):
+            bag[token_index(token, size)] = 1
+    return bag
+
+
+@dataclass(frozen=True)
+class RecordParser:
+    """Serialized records of one level to arrays.
+
+    A modality that a record lacks is silence (byte 127, or 0.0) for as many frames as the video has, or zeros at video
+    level, as early files lack ``mean_audio``; a text that it lacks is one without tokens.
+
+    Args:
+        level: ``"video"`` or ``"frame"``.
+        features: The modalities to read.
+        num_classes: C.
+        labelled: Whether the records carry labels.
+        sampler: Which frames are read.
+
+    Paper: §Task and data.
+    """
+
+    level: str
+    features: tuple[Feature, ...]
+    num_classes: int
+    labelled: bool
+    sampler: FrameSampler = FrameSampler()
+
+    def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Records to one batch: `read` and `stack`."""
+        return self.stack([self.read(data) for data in records])
+
+    def stack(self, videos: Sequence[Video]) -> dict[str, np.ndarray]:
+        """One batch, padded with zeros to its longest video.
+
+        Returns:
+            ``id`` (B,); each modality, (B, T, D) in uint8 or float32 where it is in frames, else (B, D) float32;
+            ``num_frames`` (B,) int32 at frame level; ``labels`` (B, C) float32 where labelled.
+        """
+        batch: dict[str, np.ndarray] = {"id": np.array([video.video_id for video in videos])}
+        frames = self.level == "frame"
+        longest = max(video.num_frames for video in videos)
+        for feature in self.features:
+            if frames and feature.in_frames:
+                dtype, missing = (np.uint8, ZERO_BYTE) if feature.coding == "byte" else (np.float32, 0.0)
+                array = _aligned_empty((len(videos), longest, feature.size), dtype)
+                for row, video in zip(array, videos, strict=True):
+                    row[: video.num_frames] = video.values.get(feature.name, missing)
+                    row[video.num_frames :] = 0
+            else:
+                array = _aligned_empty((len(videos), feature.size), np.float32)
+                for row, video in zip(array, videos, strict=True):
+                    row[:] = video.values.get(feature.name, 0)
+            batch[feature.name] = array
+        if frames:
+            batch["num_frames"] = _aligned_empty((len(videos),), np.int32)
+            batch["num_frames"][:] = [video.num_frames for video in videos]
+        if self.labelled:
+            batch["labels"] = multi_hot([video.labels for video in videos], self.num_classes)
+        return batch
+
+    def read(self, data: bytes) -> Video:
+        """One record.
+
+        Raises:
+            InvalidRecord: It is not what the data set says.
+        """
+        context, values = self._split_frames(data) if self.level == "frame" else self._split_video(data)
+        video_id, labels = protos.read_context(context)
+        if self.labelled:
+            self._check_labels(labels)
+        for feature in self._numeric:
+            if (
+                feature.coding == "float"
+                and feature.name in values
+                and not np.isfinite(values[feature.name]).all()
+            ):
+                raise InvalidRecord(
+                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out.",
+                    kind="not finite",
+                )
+        num_frames = 0
+        if self.level == "frame":
+            num_frames = self._common_length(values)
+            most = self.sampler.max_frames
+            if self.sampler.share < 1 or (most is not None and num_frames > most):
+                selected = self.sampler.select(num_frames, video_id)
+                values = {name: matrix[selected] for name, matrix in values.items()}
+                num_frames = len(next(iter(values.values())))
+        for feature in self._texts:
+            texts = _read_texts(context, feature)
+            if texts:
+                values[feature.name] = bag_of_tokens(texts, feature.size)
+        return Video(video_id, labels, num_frames, values)
+
+    def read_context(self, data: bytes) -> tuple[str, list[int]]:
+        """One record's id and classes, without its values.
+
+        Raises:
+            InvalidRecord: It is not what the data set says.
+        """
+        message = self._parse_message(data)
+        video_id, labels = protos.read_context(message.context if self.level == "frame" else message.features)
+        self._check_labels(labels)
+        return video_id, labels
+
+    def _check_labels(self, labels: list[int]) -> None:
+        for label in labels:
+            if not 0 <= label < self.num_classes:
+                raise InvalidRecord(
+                    f"label {label} is outside the data set's {self.num_classes} classes (0 to "
+                    f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave the record out.",
+                    kind="label",
+                )
+
+    def _common_length(self, matrices: dict[str, np.ndarray]) -> int:
+        """How many frames the video has; modalities without frames are dropped."""
+        for name in [name for name, matrix in matrices.items() if not len(matrix)]:
+            del matrices[name]
+        lengths = {name: len(matrix) for name, matrix in matrices.items()}
+        if not lengths:
+            names = ", ".join(feature.key for feature in self._numeric)
+            raise InvalidRecord(f"the video has no frames of {names}. Leave the record out.", kind="frames")
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InvalidRecord(
+                f"the modalities differ in their number of frames ({listed}). Cut them to one length.",
+                kind="frames",
+            )
+        return next(iter(lengths.values()))
+
+    def _split_frames(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+        """A sequence example's context, and the frames of each modality it has, (T, D) each."""
+        try:
+            fields = unique_fields(wire_fields(data, 0, len(data)))
+            context = protos.Features.FromString(data[slice(*fields.get(1, (0, 0)))])
+            entries = [
+                unique_fields(wire_fields(data, *span))
+                for number, span in wire_fields(data, *fields.get(2, (0, 0)))
+                if number == 1
+            ]
+            spans = {data[slice(*entry[1])]: entry.get(2, (0, 0)) for entry in entries}
+        except Exception:
+            # Not laid out as usual: whether it is valid, the protobuf library decides.
+            return self._split_frames_slowly(data)
+        raw, matrices = np.frombuffer(data, dtype=np.uint8), {}
+        for feature, layout in zip(self._numeric, self._frame_layouts, strict=True):
+            span = spans.get(feature.key.encode())
+            if span is None:
+                continue
+            matrix = layout.read(raw[slice(*span)])
+            if matrix is None:
+                return self._split_frames_slowly(data)
+            matrices[feature.name] = matrix
+        return context, matrices
+
+    def _split_frames_slowly(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+        message = self._parse_message(data)
+        lists, matrices = message.feature_lists.feature_list, {}
+        for feature in self._numeric:
+            if feature.key in lists:
+                rows = [_frame_values(frame, feature) for frame in lists[feature.key].feature]
+                dtype = np.uint8 if feature.coding == "byte" else np.float32
+                matrices[feature.name] = np.array(rows, dtype).reshape(len(rows), feature.size)
+        return message.context, matrices
+
+    def _split_video(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+        """An example's other features, and the values of each modality it has, (D,) each."""
+        try:
+            start, end = unique_fields(wire_fields(data, 0, len(data)))[1]
+            values, others = {}, []
+            while start < end:
+                if data[start] != FIRST_TAG[0]:
+                    raise ValueError("not an entry of a map")
+                length, body = read_varint(data, start + 1)
+                stop = body + length
+                if stop > end:
+                    raise ValueError("an entry that ends beyond the message")
+                for name, size, prefix in self._video_prefixes:
+                    if stop - body == len(prefix) + 4 * size and data.startswith(prefix, body):
+                        values[name] = np.frombuffer(data, "<f4", size, body + len(prefix))
+                        break
+                else:
+                    others.append(data[start:stop])
+                start = stop
+            context = protos.Features.FromString(b"".join(others))
+        except Exception:
+            return self._split_video_slowly(data)
+        if any(feature.key in context.feature for feature in self._numeric):
+            return self._split_video_slowly(data)
+        return context, {each.name: values[each.name] for each in self._numeric if each.name in values}
+
+    def _split_video_slowly(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+        features = self._parse_message(data).features
+        values = {}
+        for feature in self._numeric:
+            if feature.key in features.feature:
+                row = np.array(features.feature[feature.key].float_list.value, np.float32)
+                values[feature.name] = _check_length(row, feature)
+        return features, values
+
+    def _parse_message(self, data: bytes):
+        kind = protos.SequenceExample if self.level == "frame" else protos.Example
+        try:
+            return kind.FromString(data)
+        except Exception as error:  # protobuf's own, of another class in each of its implementations
+            raise InvalidRecord(
+                f"not a tf.train.{kind.DESCRIPTOR.name}. The file is of another kind or damaged.",
+                kind="not a record",
+            ) from error
+
+    @cached_property
+    def _frame_layouts(self) -> tuple[_FrameLayout, ...]:
+        return tuple(_FrameLayout.of(feature) for feature in self._numeric)
+
+    @cached_property
+    def _video_prefixes(self) -> tuple[tuple[str, int, bytes], ...]:
+        """Of each modality its name, its size, and what lies before its values in an entry of the map."""
+        # From the inside out: the values in their list, the list in its feature, the feature in the entry.
+        tags = (FIRST_TAG, SECOND_TAG, SECOND_TAG)
+        return tuple(
+            (
+                each.name,
+                each.size,
+                length_prefix([FIRST_TAG], len(key)) + key + length_prefix(tags, 4 * each.size),
+            )
+            for each in self._numeric
+            for key in [each.key.encode()]
+        )
+
+    @cached_property
+    def _numeric(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if feature.in_frames)
+
+    @cached_property
+    def _texts(self) -> tuple[Feature, ...]:
+        return tuple(feature for feature in self.features if not feature.in_frames)
+
+
+@dataclass(frozen=True)
+class _FrameLayout:
+    """How one frame of a modality is usually written: constant bytes, then the values."""
+
+    prefix: np.ndarray
+    stride: int
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, feature: Feature) -> _FrameLayout:
+        byte = feature.coding == "byte"
+        payload = feature.size * (1 if byte else 4)
+        # From the inside out: the value in its list, the list in its feature, the feature in its feature list.
+        prefix = length_prefix((FIRST_TAG, FIRST_TAG if byte else SECOND_TAG, FIRST_TAG), payload)
+        dtype = np.dtype("u1" if byte else "<f4")
+        return cls(np.frombuffer(prefix, np.uint8), len(prefix) + payload, dtype)
+
+    def read(self, raw: np.ndarray) -> np.ndarray | None:
+        """The frames (T, D) in a feature list's bytes; None where they are not laid out this way."""
+        num_frames, rest = divmod(len(raw), self.stride)
+        if rest:
+            return None
+        table = raw.reshape(num_frames, self.stride)
+        if (table[:, : len(self.prefix)] != self.prefix).any():
+            return None
+        values = table[:, len(self.prefix) :]
+        return values if self.dtype == np.uint8 else np.ascontiguousarray(values).view(self.dtype)
+
+
+def multi_hot(labels: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:
+    """Each video's classes, all within 0 to C - 1, as a row of 0 and 1; float32, shape (B, C)."""
+    rows = _aligned_empty((len(labels), num_classes), np.float32)
+    rows.fill(0)
+    videos = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
+    rows[videos, np.fromiter(chain.from_iterable(labels), np.int64)] = 1.0
+    return rows
+
+
+def _frame_values(frame: protos.Feature, feature: Feature) -> np.ndarray:
+    byte = feature.coding == "byte"
+    if frame.WhichOneof("kind") != ("bytes_list" if byte else "float_list"):
+        raise InvalidRecord(
+            f"the frames of {feature.key} are not written as {'bytes' if byte else 'floats'}, as the data set says. "
+            "Correct the coding in dataset.toml.",
+            kind="coding",
+        )
+    if byte:
+        return _check_length(np.frombuffer(b"".join(frame.bytes_list.value), np.uint8), feature)
+    return _check_length(np.array(frame.float_list.value, np.float32), feature)
+
+
+def _check_length(values: np.ndarray, feature: Feature) -> np.ndarray:
+    if len(values) != feature.size:
+        raise InvalidRecord(
+            f"{feature.key} has {len(values)} values, but the data set's {feature.name} has {feature.size}. "
+            "Correct the size in dataset.toml, or keep shards of other dimensions in a folder of their own.",
+            kind="size",
+        )
+    return values
+
+
+def _read_texts(context: protos.Features, feature: Feature) -> Sequence[bytes]:
+    if feature.key not in context.feature:
+        return ()
+    entry = context.feature[feature.key]
+    if entry.WhichOneof("kind") not in ("bytes_list", None):
+        raise InvalidRecord(
+            f"{feature.key} holds numbers, but the data set says that it is a text. Correct the coding in "
+            "dataset.toml.",
+            kind="coding",
+        )
+    return entry.bytes_list.value
+
+
+def _aligned_empty(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarray:
+    """An array whose values are still to be written, which TensorFlow takes over without a copy."""
+    dtype = np.dtype(dtype)
+    size = dtype.itemsize * math.prod(shape)
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    begin = -buffer.ctypes.data % ALIGNMENT
+    return buffer[begin : begin + size].view(dtype).reshape(shape)
