@@ -10,8 +10,8 @@ from dmlkit.errors import UsageError
 from dmlkit.experiments import LR, Experiment
 from dmlkit.models import NORMALIZATIONS
 from dmlkit.profiles import CHOICES, PROFILES, RANGES, RECIPES, SMOKE, Profile, positive
-from dmlkit.training.folder import training_fingerprint
-from dmlkit.training.schedule import SCHEDULES
+from dmlkit.training.provenance import training_fingerprint
+from dmlkit.training.objectives import SCHEDULES
 
 
 def test_the_names_are_those_of_the_tables():

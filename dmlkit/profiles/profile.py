@@ -9,7 +9,7 @@ KEEP, REFIT = "keep", "refit"
 AFTER_TUNING = {
     KEEP: "its model is kept",
     REFIT: "as many epochs are trained anew, on the training and tuning parts together, and the last is kept; the "
-    "scores of the tuning part stay those of the model that had not seen it (`training.refitting`)",
+    "scores of the tuning part stay those of the model that had not seen it (`training.Trainer.refit`)",
 }
 
 
@@ -27,7 +27,7 @@ class Profile:
         epochs: Passes over the training part at most; `epochs` × videos is the budget of examples.
         patience: Epochs without a better GAP on the tuning part before training ends.
         learning_rate: Adam's, at the start.
-        schedule: How the rate goes on, a name in `dmlkit.training.schedule.SCHEDULES`.
+        schedule: How the rate goes on, a name in `dmlkit.training.objectives.SCHEDULES`.
         cycles: How often a cyclic rate falls to 0 over the budget. Each cycle ends with an epoch (`cycle_ends`); where
             the epochs cannot be divided evenly, the later ones are longer.
         warm_up: Share of the budget in which a cosine rises.

@@ -18,8 +18,8 @@ from dmlkit.experiments import Ensemble
 from dmlkit.metrics import COMBINERS, Weights, combine, optimize_weights
 from dmlkit.predictions import Block, Predictions, put_together
 from dmlkit.runs import Run, load_run
-from dmlkit.training.folder import existing_run, finish, make_folder
 from dmlkit.training.provenance import fingerprint, version_of
+from dmlkit.training.state import existing_run, finish_run, make_folder
 
 ALGORITHM_2 = "algorithm_2"
 
@@ -54,7 +54,7 @@ def ensemble(
     rung = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members), by=by)
     mark = ensemble_fingerprint(name, [run.record["fingerprint"] for run in members], by=by)
     folder = Path(out)
-    if finished := existing_run(folder, mark=mark, what=name):
+    if finished := existing_run(folder, fingerprint=mark, name=name):
         return finished
     held_out = tuning_of(members)
     weights = optimize_weights(parts_of(held_out), by=by)
@@ -82,7 +82,7 @@ def ensemble(
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     make_folder(folder)
-    return finish(folder, record, tuning=tuning, validation=validation)
+    return finish_run(folder, record, tuning=tuning, validation=validation)
 
 
 def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:

@@ -14,8 +14,8 @@ from dmlkit.errors import UsageError
 from dmlkit.experiments import AnyExperiment, Ensemble, Experiment, find
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
-from dmlkit.training.building import profile_for
-from dmlkit.training.folder import default_run, existing_run
+from dmlkit.training.provenance import default_run, profile_for
+from dmlkit.training.state import existing_run
 from dmlkit.training.study import Study
 
 MEMBERS = "members"
@@ -54,7 +54,7 @@ def train_ensemble(
     """
     rung = find(rung) if isinstance(rung, str) else rung
     if isinstance(rung, Experiment) and rung.teachers:
-        # Nor would several devices follow them (`training.workers.refusing`).
+        # Nor would several devices follow them (`training.distributed`).
         several = f"{rung.name} follows {', '.join(rung.teachers)}, which one device alone can. Use --strategy auto."
     elif isinstance(rung, Ensemble):
         several = (
@@ -73,7 +73,7 @@ def train_ensemble(
         raise UsageError(f"{rung.name} cannot be trained on {study.dataset.name}: {reason}.")
     if out is not None:
         # Before hours of training, not after.
-        existing_run(Path(out), mark=study.mark(rung), what=rung.name)
+        existing_run(Path(out), fingerprint=study.mark(rung), name=rung.name)
     return study.train(rung)[rung.name]
 
 

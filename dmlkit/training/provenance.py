@@ -1,44 +1,112 @@
-"""What a run's record says of where it came from: versions, machine, source, data."""
+"""What identifies a training, before any of it runs: its settings, their fingerprint, the machine and the source.
+
+Nothing here loads TensorFlow at import: a report plans its trainings by these fingerprints.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import keras
-
-from dmlkit.experiments import Experiment
-from dmlkit.profiles import Profile
+from dmlkit.errors import UsageError, choose
+from dmlkit.experiments import TRICKS, Ensemble, Experiment, Missing, find
+from dmlkit.paths import default_runs
+from dmlkit.profiles import PROFILES, RECIPES, Profile, positive
 from dmlkit.runtime import cores, threads
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 
-# Fields of an experiment or a profile that the first runs did not know. At their default they change nothing, so they
-# are left out of a fingerprint there: a run that was trained before them is still the one that is asked for.
-LATER = ("trick", "teachers", "cycles", "checkpoints", "frame_share", "ridge", "after_tuning")
+
+def as_experiment(experiment: str | Experiment) -> Experiment:
+    """The experiment of this name, or the experiment itself.
+
+    Raises:
+        UsageError: It cannot be trained: an ensemble, or a row of the table that is missing.
+    """
+    experiment = find(experiment) if isinstance(experiment, str) else experiment
+    if isinstance(experiment, Ensemble):
+        raise UsageError(
+            f"{experiment.name} is an ensemble of {', '.join(experiment.members)}: train those, then use "
+            "`dmlkit ensemble`."
+        )
+    if isinstance(experiment, Missing):
+        raise UsageError(f"{experiment.name} cannot be trained: {experiment.reason}.")
+    return experiment
+
+
+def as_profile(profile: str | Profile) -> Profile:
+    """The profile of this name, or the profile itself, validated."""
+    return positive(
+        choose(PROFILES | RECIPES, profile, what="profile") if isinstance(profile, str) else profile
+    )
+
+
+def profile_for(experiment: Experiment, profile: str | Profile | None) -> Profile:
+    """The profile an experiment is trained under.
+
+    Args:
+        experiment: Its trick changes the profile, whichever it is.
+        profile: The one asked for; where None, the experiment's own recipe; where it has none, `demo`.
+    """
+    profile = as_profile(profile or experiment.recipe or "demo")
+    if experiment.trick is None:
+        return profile
+    return positive(replace(profile, **choose(TRICKS, experiment.trick, what="trick").changes))
 
 
 def fingerprint(**values) -> str:
-    """Sixteen hexadecimal digits that are the same for the same plain values, and differ for others."""
+    """Sixteen hexadecimal digits, the same for the same plain values and different for others."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def deciding(value: Experiment | Profile) -> dict:
-    """The plain values of an experiment or a profile that tell it from others, for a `fingerprint`."""
-    defaults = {field.name: field.default for field in dataclasses.fields(value)}
-    return {
-        name: plain
-        for name, plain in value.to_record().items()
-        if name not in LATER or getattr(value, name) != defaults[name]
-    }
+def training_fingerprint(
+    experiment: Experiment,
+    dataset,
+    *,
+    profile: Profile,
+    seed: int,
+    precision: str,
+    deterministic: bool,
+    teachers: Sequence[str] = (),
+) -> str:
+    """The fingerprint of a training: everything that decides its result.
+
+    Args:
+        teachers: The fingerprints of the runs it is distilled from.
+    """
+    return fingerprint(
+        experiment=experiment.to_record(),
+        profile=profile.to_record(),
+        data=dataset.fingerprint,
+        seed=seed,
+        precision=precision,
+        deterministic=deterministic,
+        teachers=list(teachers),
+        version=version_of("dmlkit"),
+    )
+
+
+def snapshot_fingerprints(training: str, count: int) -> list[str]:
+    """The fingerprints of the snapshots a training leaves, known before it runs.
+
+    Args:
+        training: The training's own fingerprint.
+        count: How many snapshots its profile asks for.
+    """
+    return [fingerprint(checkpoint_of=training, place=place) for place in range(count)]
+
+
+def default_run(dataset, experiment, profile: Profile, fingerprint: str) -> Path:
+    """The folder of a run where none is given: below the runs of the report of these data and this profile."""
+    return default_runs(dataset.path, profile.name) / f"{experiment.name}-{fingerprint[:8]}"
 
 
 def versions() -> dict[str, str]:
@@ -48,7 +116,7 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def version_of(package: str) -> str:
-    """The installed version; looked up once, since every fingerprint asks for ours."""
+    """The installed version of a package."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -56,7 +124,9 @@ def version_of(package: str) -> str:
 
 
 def hardware() -> dict:
-    """The processor, the cores and threads this process may use, and what Keras computes on."""
+    """The processor, the cores and threads this process may use, and the devices Keras computes on."""
+    import keras
+
     return {
         "processor": _processor(),
         "cores": cores(),
@@ -68,31 +138,27 @@ def hardware() -> dict:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        lines = []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout this package runs from, marked where files differ from it, else None."""
+    """The commit of the checkout this package runs from, with a note where files differ from it; else None."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
     try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return commit + (" and changes" if _git(folder, "status", "--porcelain", "dmlkit") else "")
+        return git("rev-parse", "HEAD") + (" and changes" if git("status", "--porcelain", "dmlkit") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=10
-    )
-    return done.stdout.strip()
 
 
 def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
@@ -100,7 +166,7 @@ def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
 
     Args:
         dataset: The data set.
-        videos: Part → videos read of it.
+        videos: Split → number of videos read of it.
     """
     return {
         "name": dataset.name,

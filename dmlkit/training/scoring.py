@@ -10,7 +10,7 @@ import numpy as np
 from dmlkit.data import RAISE, Skipped
 from dmlkit.predictions import Predictions, gather
 from dmlkit.profiles import Profile
-from dmlkit.training.building import as_profile
+from dmlkit.training.provenance import as_profile
 
 # A batch's inputs take about this much, so that what each call costs beside is little and memory stays small.
 BATCH_BYTES = 16 << 20

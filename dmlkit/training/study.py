@@ -26,12 +26,11 @@ from dmlkit.experiments import (
 from dmlkit.paths import default_runs
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run, read_record
-from dmlkit.training.building import as_profile, profile_for
 from dmlkit.training.ensembling import ensemble, ensemble_fingerprint
-from dmlkit.training.folder import training_fingerprint
-from dmlkit.training.keeping import checkpoint_marks, taken
-from dmlkit.training.loop import train
+from dmlkit.training.provenance import as_profile, profile_for, snapshot_fingerprints, training_fingerprint
 from dmlkit.training.rows import as_table, row
+from dmlkit.training.state import snapshots_of
+from dmlkit.training.trainer import train
 from dmlkit.training.turns import turn
 
 CHAPTERS = {rung.chapter: rung for rung in EXPERIMENTS.values()}
@@ -177,7 +176,8 @@ class Study:
             if run := self._trained(rung, seed):  # by whoever held it before
                 return run
             if combined:
-                members = [each for run in trained for each in taken(run, rung.member_runs)]
+                best = rung.member_runs == "best"
+                members = [each for run in trained for each in ([run] if best else snapshots_of(run))]
                 return ensemble(members, out=folder, name=rung.name, title=rung.title, by=rung.by)
             print(f"{rung.title}:" if seed == self.seed else f"{rung.title}, seed {seed}:")
             return train(
@@ -241,7 +241,7 @@ class Study:
                 f"An ensemble of checkpoints needs a training that leaves some, and {rung.name} leaves none: "
                 "its profile says checkpoints=0."
             )
-        return checkpoint_marks(mark, count)
+        return snapshot_fingerprints(mark, count)
 
     def _profile(self, rung: Experiment) -> Profile:
         # A recipe is a model and its own conditions together.

@@ -11,7 +11,7 @@ from dmlkit.experiments import TRICK_ABLATIONS, TRICKS, find, not_applicable_rea
 from dmlkit.experiments.tricks import BASES
 from dmlkit.profiles import PROFILES, SMOKE, Profile
 from dmlkit.training import Study
-from dmlkit.training.building import profile_for
+from dmlkit.training.provenance import profile_for
 
 TINY = replace(
     SMOKE, max_train_videos=40, max_tuning_videos=20, max_validate_videos=20, max_frames=6, batch_size=20

@@ -1,0 +1,798 @@
+"""Where a training runs: one device, all GPUs of a machine, or several machines.
+
+A replica is one device of one worker. Each sees its share of the batch, and what one device would compute from the
+whole batch is put together from the shares:
+
+    loss            each replica's sum over its videos, divided by the number of all replicas' videos
+    added losses    means over frames (the L2 alignment loss), weighted by the replica's share of all frames
+    penalties       of the weights: the same everywhere, so each replica adds its part
+    gradients       summed over the replicas, and *then* clipped
+    dropout         each replica draws by its own seed
+
+Keras 3's own `fit` does not train over several workers (keras #20585); the loop is in `Distribution.fit_epoch`.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import json
+import math
+import os
+import signal
+import socket
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError
+
+from dmlkit.data import Skipped, count_records, limit_shards
+from dmlkit.errors import DataError, DmlkitError, UsageError
+from dmlkit.models import cross_entropy
+from dmlkit.profiles import REFIT, Profile
+from dmlkit.runtime import interrupts
+from dmlkit.training.objectives import Learner
+
+T = TypeVar("T")
+SPLITS = ("train", "tuning", "validate")
+
+# --- TF_CONFIG: the workers of a training ---
+
+VARIABLE = "TF_CONFIG"
+EXAMPLE = '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}'
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"must be host:port, not {text!r}")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class _Jobs(BaseModel, extra="forbid"):
+    chief: list[Address] = Field([], max_length=1)
+    worker: list[Address] = []
+
+
+class _Task(BaseModel):
+    type: Literal["chief", "worker"]
+    index: StrictInt = Field(ge=0)
+
+
+class Cluster(BaseModel):
+    """The workers of a training, as the environment variable TF_CONFIG names them, and which one this process is."""
+
+    cluster: _Jobs
+    task: _Task
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """`host:port` of each worker; the first is the chief, as for TensorFlow."""
+        return (*self.cluster.chief, *self.cluster.worker)
+
+    @property
+    def index(self) -> int:
+        """This process's place among the addresses."""
+        return self.task.index + (len(self.cluster.chief) if self.task.type == "worker" else 0)
+
+
+def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
+    """The cluster that TF_CONFIG names.
+
+    Raises:
+        UsageError: TF_CONFIG is missing or invalid.
+    """
+    text = environment.get(VARIABLE, "").strip()
+    if not text:
+        raise UsageError(
+            f"Training over several workers needs the environment variable {VARIABLE} on each of them, and it is not "
+            f"set here. For the first of two: {VARIABLE}='{EXAMPLE}'"
+        )
+    try:
+        cluster = Cluster.model_validate_json(text)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    else:
+        count = len(getattr(cluster.cluster, cluster.task.type))
+        problems = []
+        if len(set(cluster.addresses)) < len(cluster.addresses):
+            problems.append("two workers have the same address")
+        if cluster.task.index >= count:
+            problems.append(
+                f"task.index is {cluster.task.index}, and cluster.{cluster.task.type} has {count} (counted from 0)"
+            )
+    if problems:
+        raise UsageError(
+            f"The environment variable {VARIABLE} cannot be used: {'; '.join(problems)}. An example: {EXAMPLE}"
+        )
+    return cluster
+
+
+def check_port(address: str) -> None:
+    """Check that a worker's port is free; TensorFlow would only report that its server did not start.
+
+    Raises:
+        UsageError: Another program uses it.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("", int(address.rpartition(":")[2])))
+        except OSError as error:
+            raise UsageError(
+                f"The port of this worker, {address}, is not available ({error.strerror}). Is a worker of an earlier "
+                f"training still running? End it, or give the worker another port in the {VARIABLE} of all workers."
+            ) from error
+
+
+# --- What several devices cannot do ---
+
+
+class WorkerGoneError(DmlkitError):
+    """Another worker ended, so that nothing can be added up any more. The exit code 75 says: try again."""
+
+    exit_code = 75
+
+
+class OneDeviceError(UsageError):
+    """A training that only one device performs as it is meant.
+
+    Args:
+        reason: What several devices cannot do, as a clause.
+        instead: What would work on several devices, in the imperative.
+    """
+
+    def __init__(self, reason: str, *, instead: str):
+        super().__init__(
+            f"This training is for one device alone: {reason}. {instead}, or --strategy auto in an environment without "
+            "TF_CONFIG, which takes one device."
+        )
+        self.reason = reason
+
+
+def check_distributable(model: keras.Model, profile: Profile, *, replicas: int) -> None:
+    """Refuse what several devices would compute differently from one.
+
+    Args:
+        model: What is fitted.
+        profile: The profile of the training.
+        replicas: Number of replicas.
+
+    Raises:
+        OneDeviceError: Names what it is.
+    """
+    layers = list(model._flatten_layers())  # nested ones too: a gate normalizes
+    without = "Use a profile without"
+    if profile.after_tuning == REFIT and replicas > 1:
+        raise OneDeviceError(
+            "several devices do not refit on the tuning split (after_tuning)",
+            instead="Use a profile that keeps the best epoch",
+        )
+    if profile.ridge and replicas > 1:
+        raise OneDeviceError(
+            "several devices do not solve the kernel ridge regression (ridge)", instead=without
+        )
+    if isinstance(model, Learner):
+        raise OneDeviceError(
+            f"several devices do not support {' and '.join(model.techniques)}",
+            instead="Use an experiment and a profile without",
+        )
+    if profile.ema:
+        raise OneDeviceError("several devices keep no averaged weights (ema)", instead=without)
+    if replicas > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
+        raise OneDeviceError(
+            "batch normalization would use each device's own statistics, not the batch's",
+            instead="Use an experiment and a profile with the normalization 'layer' and without gates or clusters",
+        )
+    if any(layer.compute_dtype == "float16" for layer in layers):
+        raise OneDeviceError(
+            "mixed_float16 scales the loss by what one device sees", instead="Use mixed_bfloat16"
+        )
+
+
+# --- Dividing shards and batches ---
+
+
+def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skipped) -> tuple:
+    """One worker's part of a data set: the shards in order, cut into as many blocks as there are workers.
+
+    The workers' videos one after the other are those of the whole split in its order. A split of which a worker has
+    no shard is empty for it.
+
+    Args:
+        dataset: The whole data set.
+        profile: The profile of the training, with the batch and the caps of all workers.
+        index, workers: Which worker of how many.
+        skipped: Whether corrupt records are skipped, which decides how damaged shards are counted.
+
+    Returns:
+        The data set with the worker's shards alone, and the profile with its share of the batch and its caps.
+
+    Raises:
+        UsageError: The training split has fewer shards than there are workers, or a batch fewer videos.
+    """
+    if profile.batch_size < workers:
+        raise UsageError(
+            f"A batch of {profile.batch_size} videos cannot be divided among {workers} workers. "
+            "Choose a larger batch or fewer workers."
+        )
+    splits, caps = dict(dataset.splits), {}
+    skip = skipped.most > 0
+    for split in SPLITS:
+        cap = profile.caps[split]
+        shards = limit_shards(dataset.splits[split], cap, skip_damaged=skip)
+        if split == "train" and len(shards) < workers:
+            raise UsageError(
+                f"The training split of {dataset.name} is read from {len(shards)} shards"
+                f"{'' if cap is None else f' (the profile takes {cap:,} videos)'}, which cannot be divided among "
+                f"{workers} workers. Use at most as many workers as there are shards, or write smaller shards."
+            )
+        first, last = (len(shards) * place // workers for place in (index, index + 1))
+        own = shards[first:last]
+        splits[split] = tuple(shard for shard, _ in own)
+        own_cap = None
+        if cap is not None and own:
+            own_cap = sum(min(most, count_records(shard, skip_damaged=skip)) for shard, most in own)
+        caps[f"max_{split}_videos"] = own_cap
+    batch_size = share_of(profile.batch_size, index, workers)
+    return replace(dataset, splits=splits), replace(profile, batch_size=batch_size, **caps)
+
+
+def share_of(total: int, index: int, parts: int) -> int:
+    """One of so many parts of a number, as equal as can be."""
+    return total // parts + (index < total % parts)
+
+
+def slices(rows: int, pieces: int) -> list[slice]:
+    """A batch of so many videos in pieces as equal as can be; pieces may be empty."""
+    ends = np.cumsum([0] + [share_of(rows, place, pieces) for place in range(pieces)]).tolist()
+    return list(itertools.starmap(slice, itertools.pairwise(ends)))
+
+
+def split_inputs(inputs: Mapping, pieces: int) -> Iterator[tuple[slice, dict]]:
+    """A batch's inputs in pieces, each with its place in the batch."""
+    for place in slices(next(iter(inputs.values())).shape[0], pieces):
+        yield place, {name: _rows(value, place) for name, value in inputs.items()}
+
+
+def _rows(values: tf.Tensor, place: slice) -> tf.Tensor:
+    """Some rows; where there are none, a dummy row, as not every layer takes an empty batch."""
+    if place.stop > place.start:
+        return values[place]
+    dummy = tf.zeros((1, *(max(size, 1) for size in values.shape[1:])), values.dtype)
+    return dummy + 1 if values.shape.rank == 1 else dummy  # a number of frames is at least 1
+
+
+class PieceReader:
+    """A worker's batches of one epoch in pieces for its devices; empty ones once it has no more, as others may have.
+
+    Args:
+        examples: `dataset.batches(...)` of the worker's part.
+        skip: Batches that were trained on before.
+    """
+
+    def __init__(self, examples, *, skip: int):
+        batches = examples.as_tensorflow()
+        self.spec = batches.element_spec
+
+        def read() -> Iterator[tuple]:
+            with examples.reraise_data_errors():
+                yield from batches.skip(skip)
+
+        self.iterator = read()
+
+    def next(self, pieces: int) -> tuple[list[tuple], DataError | None]:
+        """The next batch in so many pieces: inputs, labels, (videos, frames) of each.
+
+        Returns:
+            The pieces, and the error where the next batch cannot be read; the pieces are then empty.
+        """
+        batch, problem = None, None
+        try:
+            batch = next(self.iterator, None)
+        except DataError as error:
+            problem = error
+        inputs, labels = batch or tf.nest.map_structure(
+            lambda spec: tf.zeros([0 if size is None else size for size in spec.shape], spec.dtype), self.spec
+        )
+        found = []
+        for place, part in split_inputs(inputs, pieces):
+            videos = place.stop - place.start
+            frames = int(tf.reduce_sum(part["num_frames"])) if videos and "num_frames" in part else videos
+            found.append((part, _rows(labels, place), (videos, frames)))
+        return found, problem
+
+
+# --- One step, and one batch of scores, on all replicas ---
+
+SEED = "seed_generator_state"
+
+
+class SummedAdam(keras.optimizers.Adam):
+    """Adam that clips the sum of the replicas' gradients, as one device clips the gradient of the whole batch.
+
+    Keras's own clips each replica's gradient and then sums: for the same batch another step than one device takes.
+    """
+
+    def _clip_gradients(self, grads):
+        summed = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, [tf.identity(gradient) for gradient in grads]
+        )
+        return super()._clip_gradients(list(summed))
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return list(grads_and_vars)
+
+
+class ReplicatedModel:
+    """A model's training step and its scores on all replicas of a strategy.
+
+    Args:
+        model: Built within the strategy's scope, with its optimizer.
+        strategy: TensorFlow's.
+        xla: Compile each replica's forward and backward pass with XLA.
+    """
+
+    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool):
+        self.model, self.strategy, self.inputs = model, strategy, model.inputs
+        self.devices = len(strategy.extended.worker_devices)
+        self._gradients = (
+            tf.function(self._loss_and_gradients, jit_compile=True, autograph=False)
+            if xla
+            else self._loss_and_gradients
+        )
+        inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
+        labels = tf.TensorSpec(model.outputs[0].shape, tf.float32)
+        piece = (inputs, labels, tf.TensorSpec((2,), tf.float32))
+        self._step = tf.function(self._run, input_signature=[[piece] * self.devices], autograph=False)
+        self._scores = tf.function(self._score, input_signature=[[inputs] * self.devices], autograph=False)
+
+    def train_step(self, pieces: Sequence[tuple], *, videos: int, frames: int) -> float:
+        """Take a step of the optimizer.
+
+        Args:
+            pieces: From `PieceReader`, one for each device of this worker.
+            videos, frames: How many all workers have in this step.
+
+        Returns:
+            The mean loss over all workers' videos.
+        """
+        shares = [
+            (inputs, labels, tf.constant([own[0] / videos, own[1] / max(frames, 1)], tf.float32))
+            for inputs, labels, own in pieces
+        ]
+        return float(self._step(shares))
+
+    def predict_on_batch(self, inputs) -> np.ndarray:
+        """Scores (videos, classes) of one worker's batch, computed by all its devices; waits for no other worker."""
+        parts = list(
+            split_inputs({name: tf.convert_to_tensor(value) for name, value in inputs.items()}, self.devices)
+        )
+        scores = self._scores([part for _, part in parts])
+        return np.concatenate(
+            [each.numpy()[: place.stop - place.start] for each, (place, _) in zip(scores, parts, strict=True)]
+        )
+
+    def spread_seeds(self, *, first: int) -> None:
+        """From one dropout seed for all to one for each replica; replica 0 keeps it."""
+        for variable in self.model.variables:
+            if variable.name != SEED:
+                continue
+            for place, own in enumerate(self.strategy.experimental_local_results(variable.value)):
+                seed = own.numpy()
+                own.assign(seed + np.array([first + place, 0], dtype=seed.dtype))
+
+    def _distributed(self, pieces):
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: pieces[context.replica_id_in_sync_group % self.devices]
+        )
+
+    def _run(self, pieces):
+        losses = self.strategy.run(self._on_replica, args=self._distributed(pieces))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    def _on_replica(self, inputs, labels, shares):
+        loss, gradients = self._gradients(inputs, labels, shares)
+        self.model.optimizer.apply(gradients, self.model.trainable_variables)
+        return loss
+
+    def _loss_and_gradients(self, inputs, labels, shares):
+        with tf.GradientTape() as tape:
+            scores = self.model(inputs, training=True)
+            penalties = [
+                each.regularizer(each) for each in self.model.trainable_variables if each.regularizer
+            ]
+            # Keras lists what layers added before the penalties of the weights.
+            added = self.model.losses[: len(self.model.losses) - len(penalties)]
+            loss = cross_entropy(labels, scores) * shares[0]
+            loss += tf.add_n([tf.zeros(())] + [tf.cast(each, tf.float32) for each in added]) * shares[1]
+            loss += tf.add_n([tf.zeros(())] + [tf.cast(each, tf.float32) for each in penalties]) / float(
+                self.strategy.num_replicas_in_sync
+            )
+        return loss, tape.gradient(loss, self.model.trainable_variables)
+
+    def _score(self, parts):
+        scores = self.strategy.run(
+            lambda inputs: self.model(inputs, training=False), args=(self._distributed(parts),)
+        )
+        return self.strategy.experimental_local_results(scores)
+
+
+# --- The distribution of a training ---
+
+# Any number that TensorFlow's strategies do not use: they count from 1.
+GROUP = 7_700_001
+ERROR_KINDS = {kind.__name__: kind for kind in (UsageError, DataError, DmlkitError)}
+# What TensorFlow raises where a peer is gone; of another kind are errors of the step itself.
+GONE = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+)
+# How long a shared file system may take to show one machine what another wrote.
+SHARED_SECONDS = 20
+
+
+class Distribution:
+    """Where a training runs. One device is a worker with one replica; every method below is then trivial.
+
+    All workers call the same methods in the same order: a worker waits for others only in one of these methods or in a
+    step, and a worker that fails tells the others first.
+
+    Args:
+        name: What the run's record calls it.
+        strategy: TensorFlow's; None for one device, on which Keras's own `fit` trains.
+        cluster: The workers; None for one process by itself.
+    """
+
+    def __init__(
+        self, name: str, strategy: tf.distribute.Strategy | None = None, cluster: Cluster | None = None
+    ):
+        self.name, self.strategy, self.cluster = name, strategy, cluster
+        self.workers = 1 if cluster is None else len(cluster.addresses)
+        self.index = 0 if cluster is None else cluster.index
+        self.chief = self.index == 0
+        self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        self._exchanges = 0
+
+    def to_record(self) -> dict:
+        """For the run's record."""
+        return {"name": self.name, "workers": self.workers, "replicas": self.replicas}
+
+    # Model and training loop
+
+    @contextmanager
+    def _replicated_variables(self) -> Iterator[None]:
+        def own_seeds(create, **settings):
+            if SEED in (settings.get("name") or ""):
+                # Each device counts on by itself; read outside of a step, it is the first device's.
+                settings["synchronization"] = tf.VariableSynchronization.ON_READ
+                settings["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+            return create(**settings)
+
+        with self.strategy.scope(), tf.variable_creator_scope(own_seeds):
+            yield
+
+    def scope(self) -> AbstractContextManager:
+        """Around the building of the model and its optimizer."""
+        return nullcontext() if self.strategy is None else self._replicated_variables()
+
+    def compile(self, learner: keras.Model, profile: Profile, *, learning_rate, xla: bool):
+        """Give what is fitted its optimizer.
+
+        Returns:
+            The scorer of one device: the model itself (None), or the `ReplicatedModel`.
+
+        Raises:
+            OneDeviceError: Several devices would compute something else than one.
+        """
+        settings = {"learning_rate": learning_rate, "clipnorm": profile.clip_norm}
+        if self.strategy is None:
+            average = {"use_ema": True, "ema_momentum": profile.ema} if profile.ema else {}
+            # XLA would compile every length of a batch anew; it is used only where asked for.
+            learner.compile(keras.optimizers.Adam(**settings, **average), loss=cross_entropy, jit_compile=xla)
+            replicated = None
+        else:
+            check_distributable(learner, profile, replicas=self.replicas)
+            learner.optimizer = SummedAdam(**settings)
+            replicated = ReplicatedModel(learner, self.strategy, xla=xla)
+        learner.optimizer.build(learner.trainable_variables)
+        return replicated
+
+    def fit_epoch(
+        self, learner: keras.Model, replicated, examples, state, *, batches: int, callbacks
+    ) -> None:
+        """Train on what is left of an epoch of so many batches; `state.loss` and `state.batches` follow it.
+
+        Args:
+            learner, replicated: What `compile` was given and returned.
+            examples: The epoch's batches from its first.
+            state: The `TrainingState`; callbacks keep it up to date.
+            batches: In the whole epoch, the same for all workers.
+            callbacks: Keras callbacks.
+
+        Raises:
+            DataError: This worker or another met a record that cannot be read.
+            WorkerGoneError: Another worker has ended.
+        """
+        if replicated is None:
+            with examples.reraise_data_errors(), warnings.catch_warnings():
+                if examples.skipped.most:  # all records of a batch may be skipped, so that an epoch has fewer
+                    warnings.filterwarnings("ignore", message=".*ran out of data")
+                learner.fit(
+                    examples.as_tensorflow().skip(state.batches),
+                    steps_per_epoch=batches - state.batches,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=callbacks,
+                )
+            return
+        callbacks = keras.callbacks.CallbackList(callbacks, model=learner)
+        callbacks.on_train_begin()
+        callbacks.on_epoch_begin(0)
+        reader = PieceReader(examples, skip=state.batches)
+        total, seen = (float(value) for value in state.metrics) if state.metrics else (0.0, 0.0)
+        try:
+            for batch in range(batches - state.batches):
+                pieces, problem = reader.next(replicated.devices)
+                counts = map(sum, zip(*(own for _, _, own in pieces), strict=True))
+                videos, frames, problems = self.sum(*counts, problem is not None)
+                if problems:
+                    self.fail_together(problem)
+                if videos:  # where records are skipped, a batch may be empty on all workers
+                    with self.peers():
+                        total += videos * replicated.train_step(pieces, videos=videos, frames=frames)
+                    seen += videos
+                state.metrics = [np.array(total), np.array(seen)]
+                callbacks.on_train_batch_end(batch, {"loss": total / max(seen, 1.0)})
+        finally:
+            callbacks.on_train_end()
+
+    # Data
+
+    def share(self, dataset, profile: Profile, *, skipped: Skipped) -> tuple:
+        """The data set and the profile by which this worker reads its part."""
+        if self.workers == 1:
+            return dataset, profile
+        return divide(dataset, profile, index=self.index, workers=self.workers, skipped=skipped)
+
+    def batches(self, videos: int, batch_size: int) -> int:
+        """Batches an epoch: as many as the worker with the most needs; the others go on without videos."""
+        own = np.array([math.ceil(videos / batch_size)], dtype=np.int64)
+        return int(self._exchange(own).max())
+
+    # Communication
+
+    def gather(self, arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Every worker's arrays by name, in the workers' order; the same list on each.
+
+        Raises:
+            WorkerGoneError: A worker has ended.
+        """
+        if self.workers == 1:
+            return [dict(arrays)]
+        file = io.BytesIO()
+        np.savez(file, allow_pickle=False, **arrays)
+        own = np.frombuffer(file.getvalue() + bytes(-file.tell() % 8), dtype=np.int64)
+        lengths = self._exchange(np.array([own.size])).ravel()
+        padded = self._exchange(np.pad(own, (0, int(lengths.max()) - own.size)))
+        found = []
+        for words, length in zip(padded, lengths.tolist(), strict=True):
+            with np.load(io.BytesIO(words[:length].tobytes()), allow_pickle=False) as file:
+                found.append(dict(file))
+        return found
+
+    def sum(self, *numbers: int) -> list[int]:
+        """Each of some whole numbers, added up over the workers."""
+        return self._exchange(np.array(numbers, dtype=np.int64)).sum(axis=0).tolist()
+
+    def each(self, function: Callable[[], T]) -> T:
+        """Call a function on every worker; where it fails on one, all of them raise that one's error.
+
+        Raises:
+            DmlkitError: The worker's own error, or another worker's with its name before it.
+        """
+        try:
+            value, problem = function(), None
+        except DmlkitError as error:
+            value, problem = None, error
+        self.fail_together(problem)
+        return value
+
+    def by_chief(self, function: Callable[[], T]) -> T | None:
+        """Call a function on the chief alone, as `each` does; None on the others."""
+        return self.each(lambda: function() if self.chief else None)
+
+    def fail_together(self, problem: DmlkitError | None) -> None:
+        """Go on where nobody has a problem; where somebody has, raise it everywhere."""
+        if self.workers > 1 and self.sum(problem is not None) != [0]:
+            kind = (
+                "" if problem is None else next(k for k, v in ERROR_KINDS.items() if isinstance(problem, v))
+            )
+            problems = self.gather({"kind": np.array(kind), "message": np.array(str(problem or ""))})
+            if problem is None:
+                index = next(place for place, each in enumerate(problems) if str(each["kind"]))
+                kind, message = (str(problems[index][name]) for name in ("kind", "message"))
+                raise ERROR_KINDS[kind](f"{self.label(index)} ended: {message}")
+        if problem is not None:
+            raise problem
+
+    def agree(self, facts: Mapping[str, object]) -> None:
+        """Check that all workers were started for the same training.
+
+        Args:
+            facts: What must be the same, by the name it has for users.
+
+        Raises:
+            UsageError: Names a worker that differs from the chief, and in what.
+        """
+        text = np.array(json.dumps(dict(facts)))
+        everyone = [json.loads(str(each["facts"])) for each in self.gather({"facts": text})]
+        for index, each in enumerate(everyone):
+            for name, value in everyone[0].items():
+                if each[name] != value:
+                    raise UsageError(
+                        f"The workers were not started for the same training: {self.label(index)} has another {name} "
+                        f"than {self.label(0)}. Theirs: {each[name]}. The chief's: {value}. Start all workers by the "
+                        "same command."
+                    )
+
+    def check_shared(self, folder: Path) -> None:
+        """Check that all workers see the folder of the run, where the chief leaves checkpoints for all.
+
+        Raises:
+            UsageError: Names a worker that does not.
+        """
+        if self.workers == 1:
+            return
+        name = str(self.gather({"name": np.array(uuid.uuid4().hex)})[0]["name"])
+        file = folder / f".{name}.shared"
+
+        def wait_for_it() -> None:
+            deadline = time.monotonic() + SHARED_SECONDS
+            while not file.exists():
+                if time.monotonic() > deadline:
+                    raise UsageError(
+                        f"The folder of the run, {folder}, is not shared with the chief: a file it wrote there is not "
+                        "visible. Give all workers one folder on a shared file system; checkpoints are in it."
+                    )
+                time.sleep(0.2)
+
+        self.by_chief(file.touch)
+        self.each(wait_for_it)
+        self.by_chief(lambda: file.unlink(missing_ok=True))
+
+    def share_skipped(self, skipped: Skipped) -> None:
+        """Make the records that any worker skipped known to all, whose limit is one.
+
+        Raises:
+            DataError: They are too many together.
+        """
+        if self.workers == 1 or not skipped.most:
+            return
+        for each in self.gather({"rows": np.array(json.dumps(skipped.to_rows()))}):
+            skipped.add_rows(json.loads(str(each["rows"])))
+        if len(skipped.records) > skipped.most:
+            raise DataError(
+                f"The workers have skipped {len(skipped.records)} corrupt records together, more than `on_fault` "
+                f"({skipped.policy}) allows. `dmlkit data check` names them all."
+            )
+
+    def label(self, index: int) -> str:
+        """A worker's name in messages: `worker 1 (host1:12345)`."""
+        if self.cluster is None:
+            return "this process"
+        return f"worker {index} ({self.cluster.addresses[index]})" + (", the chief" if index == 0 else "")
+
+    @contextmanager
+    def peers(self):
+        """Around whatever waits for the others.
+
+        Raises:
+            WorkerGoneError: One of them has ended.
+        """
+        try:
+            yield
+        except GONE as error:
+            if self.workers == 1:
+                raise
+            lines = str(error.message).splitlines()
+            first = next((line for line in lines if "abort" in line or "unhealthy" in line), lines[0])
+            raise WorkerGoneError(
+                f"{self.label(self.index)} cannot go on: another worker has ended or cannot be reached any more. Its "
+                "own output tells why. TensorFlow cannot take a worker back within a training: start all workers "
+                "again by the same commands, and the training resumes from its last checkpoint. "
+                f"(TensorFlow: {first.strip()[:200]})"
+            ) from error
+
+    def _exchange(self, own: np.ndarray) -> np.ndarray:
+        """(workers, n) of every worker's (n,) int64; n is the same for all."""
+        if self.workers == 1:
+            return own[None]
+        self._exchanges += 1
+        with self.peers(), tf.device("CPU:0"):
+            # On the CPU whatever the devices are: these are few bytes, and no step waits meanwhile.
+            gathered = tf.raw_ops.CollectiveGatherV2(
+                input=tf.constant(own, tf.int64),
+                group_size=self.workers,
+                group_key=GROUP,
+                instance_key=self._exchanges,
+                ordering_token=[],
+                communication_hint="ring",
+            )
+        return gathered.numpy().reshape(self.workers, -1)
+
+
+ONE_DEVICE = Distribution("one device")
+
+
+def auto() -> Distribution:
+    """One device; all GPUs of this machine where there are several (where they cannot be used: see `train`)."""
+    try:
+        workers = len(read_cluster().addresses)
+    except UsageError:
+        workers = 0
+    if workers > 1:
+        raise UsageError(
+            f"The environment variable {VARIABLE} names {workers} workers. Use strategy 'multi-worker' to train on all "
+            f"of them together, or unset {VARIABLE} to train on this machine alone."
+        )
+    return mirrored() if len(tf.config.list_physical_devices("GPU")) > 1 else ONE_DEVICE
+
+
+# One for all trainings of a process: a second one's collectives would clash with the first one's.
+@functools.cache
+def mirrored() -> Distribution:
+    """All GPUs of this machine; where there is none, TensorFlow's logical processors."""
+    return Distribution("mirrored", tf.distribute.MirroredStrategy())
+
+
+@functools.cache
+def multi_worker() -> Distribution:
+    """All workers of the cluster; waits until each is there.
+
+    Raises:
+        UsageError: TF_CONFIG is missing or invalid, the port is taken, or TensorFlow was used before.
+    """
+    cluster = read_cluster()
+    own = cluster.addresses[cluster.index]
+    check_port(own)
+    name = f"worker {cluster.index} of {len(cluster.addresses)} ({own})"
+    others = ", ".join(address for address in cluster.addresses if address != own)
+    line = f"{name}{', the chief' if cluster.index == 0 else ''}{f': waiting for {others}' if others else ''}"
+    try:
+        # TensorFlow's waiting does not let Python see Ctrl-C: here it ends the process at once.
+        with interrupts(signal.SIG_DFL):
+            print(line, flush=True)
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise UsageError(
+            "Training over several workers must be the first thing that a process does with TensorFlow. Start it by "
+            f"`dmlkit train ... --strategy multi-worker`, or in a fresh Python. (TensorFlow: {error})"
+        ) from error
+    except tf.errors.OpError as error:
+        raise UsageError(
+            f"{name} did not connect to the others: {error.message.splitlines()[0]}. Start all workers "
+            "within the same hour, with the same cluster in TF_CONFIG."
+        ) from error
+    return Distribution("multi-worker", strategy, cluster)
+
+
+STRATEGIES = {"auto": auto, "mirrored": mirrored, "multi-worker": multi_worker}
+"""Name → function that gives a `Distribution`."""

@@ -1,0 +1,391 @@
+"""What a training minimizes and how: learning rates, augmentations, soft labels; kernel ridge regression.
+
+Everything random happens within the training step, by a seed generator whose state is a Keras variable: a checkpoint
+holds it, and a resumed training draws what an undisturbed one would.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import scipy.linalg
+from keras import ops
+
+from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.models import KernelFeatures, frame_mask, training_model
+from dmlkit.profiles import Profile
+
+# --- Learning rate schedules ---
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
+    """Multiply the learning rate by `decay` every `first` examples and, once converged, every `then` examples.
+
+    Args:
+        learning_rate: The initial learning rate.
+        decay: The factor of a step.
+        first: Examples between two steps of the first stage.
+        then: Examples between two steps of the second stage.
+        converged_after: Examples after which the second stage begins.
+        batch_size: Examples in a step of the optimizer.
+
+    Paper: §Optimization (95 % after 4,000,000, and after 40,000 once the loss nearly converges; the
+    starter code counts examples).
+    """
+
+    def __init__(
+        self,
+        *,
+        learning_rate: float,
+        decay: float,
+        first: float,
+        then: float,
+        converged_after: float,
+        batch_size: int,
+    ):
+        self.learning_rate, self.decay, self.first, self.then = learning_rate, decay, first, then
+        self.converged_after, self.batch_size = converged_after, batch_size
+
+    def __call__(self, step):
+        """The learning rate at a step of the optimizer."""
+        examples = ops.cast(step, "float32") * self.batch_size
+        before = ops.minimum(examples, self.converged_after)
+        after = ops.maximum(examples - self.converged_after, 0.0)
+        steps = ops.floor(before / self.first) + ops.floor(after / self.then)
+        return self.learning_rate * ops.power(self.decay, steps)
+
+    def get_config(self) -> dict:
+        """The arguments, for saving."""
+        return dict(vars(self))
+
+
+@keras.saving.register_keras_serializable(package="dmlkit")
+class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
+    """From `learning_rate` to 0 along half a cosine, restarted in each further cycle.
+
+    Keras's `CosineDecayRestarts` for cycles that need not be equally long, so that each can end with an epoch.
+
+    Args:
+        learning_rate: The learning rate at the start of each cycle.
+        ends: The steps of the optimizer at which the cycles end.
+        warm_up: Steps of linear warm-up in the first cycle.
+
+    Differs from the paper, which has the staircase: Loshchilov and Hutter, SGDR (2017).
+    """
+
+    def __init__(self, *, learning_rate: float, ends: Sequence[int], warm_up: int):
+        self.learning_rate, self.ends, self.warm_up = learning_rate, list(ends), warm_up
+
+    def __call__(self, step):
+        """The learning rate at a step of the optimizer."""
+        ends = ops.convert_to_tensor(self.ends, dtype="float32")
+        starts = ops.concatenate([ops.zeros((1,)), ends[:-1]])
+        step = ops.cast(step, "float32")
+        cycle = ops.sum(ops.cast(step >= ends[:-1], "int32"))
+        progress = (step - ops.take(starts, cycle)) / (ops.take(ends, cycle) - ops.take(starts, cycle))
+        cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.minimum(progress, 1.0)))
+        warm_up = ops.minimum(step / self.warm_up, 1.0) if self.warm_up else 1.0
+        return self.learning_rate * cosine * warm_up
+
+    def get_config(self) -> dict:
+        """The arguments, for saving."""
+        return dict(vars(self))
+
+
+def staircase(profile: Profile, *, videos: int) -> TwoStageStaircase:
+    """The paper's schedule; shares of the budget (numbers up to 1) become examples."""
+    budget = videos * profile.epochs
+    first, then, converged_after = (
+        max(1.0, count * budget if count <= 1 else count)
+        for count in (*profile.decay_examples, profile.converged_after)
+    )
+    return TwoStageStaircase(
+        learning_rate=profile.learning_rate,
+        decay=profile.decay,
+        first=first,
+        then=then,
+        converged_after=converged_after,
+        batch_size=profile.batch_size,
+    )
+
+
+def cosine(profile: Profile, *, videos: int) -> keras.optimizers.schedules.CosineDecay:
+    """Linear warm-up from 0 to the profile's learning rate, then half a cosine to 0 at the end of the budget.
+
+    Differs from the paper, which has the staircase.
+    """
+    steps = math.ceil(videos / profile.batch_size) * profile.epochs
+    warm_up = max(1, round(profile.warm_up * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=profile.learning_rate,
+        warmup_steps=warm_up,
+        decay_steps=max(1, steps - warm_up),
+    )
+
+
+def cyclic(profile: Profile, *, videos: int) -> CosineCycles:
+    """`Profile.cycles` cosines of whole epochs (`Profile.cycle_ends`); the warm-up is a share of the whole budget."""
+    steps = math.ceil(videos / profile.batch_size)
+    return CosineCycles(
+        learning_rate=profile.learning_rate,
+        ends=[epoch * steps for epoch in profile.cycle_ends],
+        warm_up=round(profile.warm_up * steps * profile.epochs),
+    )
+
+
+SCHEDULES = {"staircase": staircase, "cosine": cosine, "cyclic": cyclic}
+"""Name → function of (profile, *, videos) that returns a Keras schedule."""
+
+
+def learning_rate_schedule(profile: Profile, *, videos: int):
+    """The schedule a profile names, for a number of training videos."""
+    return choose(SCHEDULES, profile.schedule, what="schedule")(profile, videos=videos)
+
+
+# --- Augmentations and soft labels ---
+
+
+def smooth_labels(labels, share):
+    """Labels with a share of each video's mass spread evenly over all classes.
+
+    Args:
+        labels: (batch, classes).
+        share: ε: y becomes (1 - ε) y + ε mean(y), so that a video keeps as many labels as it had.
+    """
+    return labels * (1.0 - share) + share * ops.mean(labels, axis=-1, keepdims=True)
+
+
+def mixup(inputs, partner, share):
+    """Blend each video with another one of its batch.
+
+    Args:
+        inputs: The modalities by name, and `num_frames` at frame level.
+        partner: (batch,) int, the index of the other video.
+        share: (batch,) λ, the video's own share.
+
+    Returns:
+        The same entries. A frame that only one of the two has stays as it is; the blend has the longer one's frames.
+    """
+    others = {name: ops.take(values, partner, axis=0) for name, values in inputs.items()}
+    blend = {}
+    for name, values in inputs.items():
+        if name == "num_frames":
+            blend[name] = ops.maximum(values, others[name])
+            continue
+        one, other = ops.cast(values, "float32"), ops.cast(others[name], "float32")
+        weight = ops.reshape(share, (-1,) + (1,) * (len(values.shape) - 1))
+        both = weight * one + (1.0 - weight) * other
+        if len(values.shape) == 3:  # (batch, frames, size)
+            mine, theirs = (frame_mask(values, each["num_frames"])[:, :, None] for each in (inputs, others))
+            both = ops.where(ops.logical_and(mine, theirs), both, ops.where(mine, one, other))
+        blend[name] = ops.cast(ops.round(both) if _is_quantized(values) else both, values.dtype)
+    return blend
+
+
+def drop_modalities(inputs, kept):
+    """Set dropped modalities to zero (byte 127 where features are quantized).
+
+    Args:
+        inputs: As for `mixup`.
+        kept: Modality → (batch,) bool. A video that would keep none keeps all.
+    """
+    none = ops.logical_not(ops.any(ops.stack(list(kept.values())), axis=0))
+    result = dict(inputs)
+    for name, keep in kept.items():
+        values = inputs[name]
+        keep = ops.reshape(ops.logical_or(keep, none), (-1,) + (1,) * (len(values.shape) - 1))
+        zero = ops.cast(127 if _is_quantized(values) else 0, values.dtype)
+        result[name] = ops.where(keep, values, zero)
+    return result
+
+
+def _is_quantized(values):
+    return keras.backend.standardize_dtype(values.dtype) == "uint8"
+
+
+class Teacher(NamedTuple):
+    """A model of the same inputs and classes, and its share of the soft labels."""
+
+    model: keras.Model
+    share: float
+
+
+class Learner(keras.Model):
+    """A model under training with augmentations and soft labels; the weights are the model's own.
+
+    Args:
+        model: A model of `dmlkit.models.build`.
+        profile: Its `label_smoothing`, `mixup`, `modality_dropout` and `teaching`.
+        teachers: The models whose weighted mean scores are the soft labels.
+        seed: Of the augmentations.
+    """
+
+    def __init__(self, model: keras.Model, profile: Profile, *, teachers: Sequence[Teacher], seed: int):
+        super().__init__(name=f"{model.name}_learner")
+        self.student = training_model(model)
+        self.profile = profile
+        self.teachers = list(teachers)
+        for teacher in self.teachers:
+            teacher.model.trainable = False
+        self.seeds = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    @property
+    def techniques(self) -> list[str]:
+        """What it does beyond a plain training step, by the names of experiments and profiles."""
+        used = {
+            "copies": len(self.student.output.shape) == 3,
+            "teachers": self.teachers,
+            "mixup": self.profile.mixup,
+            "label_smoothing": self.profile.label_smoothing,
+            "modality_dropout": self.profile.modality_dropout,
+        }
+        return [name for name, value in used.items() if value]
+
+    def call(self, inputs, training=False):
+        """The scores; in training a dict of them and of what the labels are made of."""
+        if not training:
+            return self.student(inputs, training=False)
+        targets = {}
+        videos = ops.shape(next(iter(inputs.values())))[0]
+        if alpha := self.profile.mixup:
+            share = keras.random.beta((videos,), alpha, alpha, seed=self.seeds)
+            share = ops.maximum(share, 1.0 - share)
+            partner = keras.random.shuffle(ops.arange(videos), seed=self.seeds)
+            inputs, targets = mixup(inputs, partner, share), {"share": share, "partner": partner}
+        if self.teachers:
+            targets["soft"] = sum(
+                teacher.share * ops.cast(teacher.model(inputs, training=False), "float32")
+                for teacher in self.teachers
+            )
+        modalities = [name for name in inputs if name != "num_frames"]
+        if self.profile.modality_dropout and len(modalities) > 1:
+            kept = {
+                name: keras.random.uniform((videos,), seed=self.seeds) >= self.profile.modality_dropout
+                for name in sorted(modalities)
+            }
+            inputs = drop_modalities(inputs, kept)
+        return {"scores": self.student(inputs, training=True), **targets}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The compiled loss against the mixed, soft and smoothed labels."""
+        if not isinstance(y_pred, dict):
+            y_pred = {"scores": y_pred}
+        scores, labels = y_pred["scores"], ops.cast(y, "float32")
+        if "share" in y_pred:
+            share = y_pred["share"][:, None]
+            labels = share * labels + (1.0 - share) * ops.take(labels, y_pred["partner"], axis=0)
+        if "soft" in y_pred:
+            labels = (1.0 - self.profile.teaching) * labels + self.profile.teaching * y_pred["soft"]
+        if self.profile.label_smoothing:
+            labels = smooth_labels(labels, self.profile.label_smoothing)
+        if len(scores.shape) == 3:  # (batch, copies or stages, classes), each with a loss of its own
+            labels = labels[:, None, :]
+        return super().compute_loss(x=x, y=labels, y_pred=scores, sample_weight=sample_weight)
+
+
+def learner_for(
+    model: keras.Model, profile: Profile, *, seed: int, teachers: Sequence[Teacher] = ()
+) -> keras.Model:
+    """What a training under this profile fits: a `Learner` where it needs one, else the model itself."""
+    augmented = profile.label_smoothing or profile.mixup or profile.modality_dropout
+    if not augmented and not teachers and training_model(model) is model:
+        return model
+    return Learner(model, profile, teachers=teachers, seed=seed)
+
+
+# --- Kernel ridge regression ---
+
+STEEPNESS = 10.0
+"""s below. Any keeps the ranking; this one makes scores about as confident as a trained layer's, for ensembles."""
+
+BLOCK = 512
+"""Rows of the kernel matrix that are computed at once."""
+
+
+def kernel_layers(model: keras.Model) -> tuple[KernelFeatures, keras.layers.Dense]:
+    """The kernel and the last layer of a kernel machine.
+
+    Raises:
+        UsageError: The model is none.
+    """
+    kernels = [layer for layer in model.layers if isinstance(layer, KernelFeatures)]
+    last = model.layers[-1]
+    fits = len(kernels) == 1 and isinstance(last, keras.layers.Dense) and len(model.output.shape) == 2
+    if not fits or last.kernel.shape[0] != kernels[0].num_centres:
+        raise UsageError(
+            "A ridge solves the last layer of a model with encoder 'kernel', classifier 'logistic' and one copy. "
+            "For other models leave it at 0."
+        )
+    return kernels[0], last
+
+
+def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> float:
+    """Set the centres and the last layer of a kernel machine in closed form: kernel ridge regression on the labels.
+
+        score(x) = σ(b + Σ_i w_i exp(-γ |x - x_i|²)),   (K + λ I) w = s y,   b = -s / 2
+
+    Args:
+        model: A model of `build` with encoder `kernel` and classifier `logistic`.
+        examples: Batches of the training split, read twice; as many videos are used as the kernel has centres x_i.
+            Surplus centres get weight 0.
+        ridge: λ.
+
+    Returns:
+        The mean squared error on these videos, summed over the classes.
+
+    Raises:
+        UsageError: The model is no kernel machine.
+        DataError: The system cannot be solved: the ridge is too small, or a feature too large.
+    """
+    kernel, last = kernel_layers(model)
+    features = keras.Model(model.input, kernel.input)
+    for _ in _kernel_inputs(examples, features, training=True, videos=kernel.num_centres):
+        pass  # updates the running statistics of the normalization
+    batches = _kernel_inputs(examples, features, training=False, videos=kernel.num_centres)
+    videos, labels = (np.concatenate(arrays)[: kernel.num_centres] for arrays in zip(*batches, strict=True))
+    count = len(videos)
+    centres = np.zeros(kernel.centres.shape, np.float32)
+    centres[:count] = videos
+    kernel.centres.assign(centres)
+
+    # In float64: a small ridge would drown in float32's rounding. In place: the matrix may be gigabytes.
+    matrix = np.empty((count, count), np.float64)
+    for start in range(0, count, BLOCK):
+        rows = slice(start, start + BLOCK)
+        matrix[rows] = np.asarray(kernel(videos[rows]))[:, :count]
+    matrix.flat[:: count + 1] += ridge
+    try:
+        factor = scipy.linalg.cho_factor(matrix.T, lower=True, overwrite_a=True)
+        solution = scipy.linalg.cho_solve(factor, labels.astype(np.float64), overwrite_b=True)
+    except (np.linalg.LinAlgError, ValueError):
+        solution = np.array(np.nan)
+    if not np.isfinite(solution).all():
+        raise DataError(
+            f"The kernel's system of {count:,} videos has no finite solution under ridge={ridge}. "
+            "Choose a larger one."
+        )
+    solution = solution.astype(np.float32)
+    weights = np.zeros(last.kernel.shape, np.float32)
+    weights[:count] = STEEPNESS * solution
+    last.kernel.assign(weights)
+    last.bias.assign(np.full(last.bias.shape, -STEEPNESS / 2, np.float32))
+    # The residual of a label is λ times its video's weight.
+    return ridge**2 * float(np.vdot(solution, solution)) / count
+
+
+def _kernel_inputs(examples, features, *, training: bool, videos: int) -> Iterator[tuple]:
+    """The kernel's inputs and the labels of the first so many videos, batch by batch."""
+    read = 0
+    for batch in examples:
+        values = features({name: batch[name] for name in features.input}, training=training)
+        yield np.asarray(values, np.float32), np.asarray(batch["labels"], bool)
+        read += len(batch["labels"])
+        if read >= videos:
+            return

@@ -1,0 +1,357 @@
+"""What a training keeps on disk: its checkpoint while it runs, its snapshots, and the run it leaves.
+
+RUN/checkpoint.npz          where a killed training resumes: every variable, the position in the data, the best weights
+RUN/refitting/              the checkpoint of a refit
+RUN/checkpoints/EPOCH/      snapshots of one training: weights.npz while it runs, then each a run of its own
+RUN/run.json                written last: from then on the run is finished
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from dmlkit.data import Skipped
+from dmlkit.errors import DataError, UsageError
+from dmlkit.experiments import Experiment
+from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
+from dmlkit.metrics import GlobalAveragePrecision, RankingMetrics
+from dmlkit.predictions import Predictions
+from dmlkit.profiles import Profile
+from dmlkit.runs import (
+    CHECKPOINTS,
+    RECORD,
+    WHILE_TRAINING,
+    Run,
+    find_runs,
+    load_run,
+    read_record,
+    write_record,
+)
+from dmlkit.training.provenance import git_commit, hardware, snapshot_fingerprints, versions
+
+REFITTING = "refitting"
+WEIGHTS = "weights.npz"
+
+# --- The checkpoint ---
+
+
+@dataclass
+class TrainingState:
+    """How far a training has come; with the model's and the optimizer's variables, all that the next step depends on.
+
+    Args:
+        fingerprint: Of the training it belongs to.
+        epoch: Epochs done.
+        batches: Batches done of the epoch under way.
+        loss: Mean loss over those batches.
+        seconds: Spent so far.
+        history: A dict an epoch.
+        best_gap: Highest GAP on the tuning split so far.
+        best_epoch: The epoch that reached it, counted from 1; 0 before the first.
+        best_weights: The model's weights then.
+        metrics: The running means after `batches`; empty between epochs.
+        workers: Among how many the epoch under way is divided.
+        skipped: The corrupt records that were skipped.
+    """
+
+    fingerprint: str
+    epoch: int = 0
+    batches: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)
+    best_gap: float = -1.0
+    best_epoch: int = 0
+    best_weights: list[np.ndarray] = field(default_factory=list)
+    metrics: list[np.ndarray] = field(default_factory=list)
+    workers: int = 1
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def save(self, folder: Path, learner: keras.Model) -> None:
+        """Write the checkpoint, whole or not at all."""
+        # `fit` keeps the running means in the model; the loop of several replicas keeps them here.
+        metrics = (learner.metrics_variables or self.metrics) if self.batches else []
+        groups = {"variable": _variables(learner), "best": self.best_weights, "metric": metrics}
+        arrays = {
+            f"{name}_{i}": np.asarray(v) for name, values in groups.items() for i, v in enumerate(values)
+        }
+        values = {
+            name: value for name, value in vars(self).items() if name not in ("best_weights", "metrics")
+        }
+        values["skipped"] = self.skipped.to_rows()
+        write_arrays(folder / WHILE_TRAINING, arrays | {"state": np.array(json.dumps(values))})
+
+    @classmethod
+    def restore(
+        cls, folder: Path, learner: keras.Model, *, fingerprint: str, workers: int, skipped: Skipped
+    ) -> TrainingState:
+        """Set the variables to the checkpoint's, if there is one of this training.
+
+        Returns:
+            The checkpoint's state; a fresh one where there is none, or one of another training, or a damaged one.
+
+        Raises:
+            UsageError: It lies within an epoch that another number of workers had divided among them.
+        """
+        fresh = cls(fingerprint, workers=workers, skipped=skipped)
+        variables = _variables(learner)
+        try:
+            arrays = read_arrays(folder / WHILE_TRAINING)
+            values = json.loads(str(arrays["state"]))
+        except (UnreadableError, KeyError, ValueError):
+            return fresh
+        if values["fingerprint"] != fingerprint or f"variable_{len(variables) - 1}" not in arrays:
+            return fresh
+        if values["batches"] and values["workers"] != workers:
+            raise UsageError(
+                f"The checkpoint in {folder} lies within an epoch that {values['workers']} workers had divided among "
+                f"them, and now there are {workers}. Resume with {values['workers']}, or delete {WHILE_TRAINING} to "
+                "start again."
+            )
+        for variable, value in zip(variables, _numbered(arrays, "variable"), strict=True):
+            variable.assign(value)
+        skipped.add_rows(values.pop("skipped"))
+        arrays = {"best_weights": _numbered(arrays, "best"), "metrics": _numbered(arrays, "metric")}
+        return cls(**values | arrays | {"workers": workers, "skipped": skipped})
+
+
+def _variables(learner: keras.Model) -> list:
+    """Weights, dropout seeds and the optimizer's moments."""
+    return [*learner.variables, *learner.optimizer.variables]
+
+
+def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
+    return [arrays[f"{name}_{i}"] for i in range(sum(each.startswith(f"{name}_") for each in arrays))]
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keep the state up to date batch by batch, and save it within an epoch.
+
+    Args:
+        folder: The run's.
+        state: One object for the whole training.
+        every: Seconds between two checkpoints; infinite for workers that write none.
+    """
+
+    def __init__(self, folder: Path, state: TrainingState, *, every: float):
+        super().__init__()
+        self.folder, self.state, self.every = folder, state, every
+        self.before = state.batches
+        self.saved = self.counted = time.monotonic()
+
+    def count_seconds(self) -> None:
+        """Add the time since the last call to the state's."""
+        now = time.monotonic()
+        self.state.seconds += now - self.counted
+        self.counted = now
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keras's running mean of the loss restarts with each `fit`; a resumed epoch's goes on."""
+        for variable, value in zip(self.model.metrics_variables, self.state.metrics, strict=False):
+            variable.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count the batch, and save when it is time."""
+        self.state.batches = self.before + batch + 1
+        self.state.loss = float(logs["loss"])
+        if time.monotonic() - self.saved >= self.every:
+            self.count_seconds()
+            self.state.save(self.folder, self.model)
+            self.saved = time.monotonic()
+
+
+# --- The run's folder ---
+
+
+def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
+    """The finished run in a folder if it is the one asked for, None where there is none.
+
+    Args:
+        folder: The run's, there or not.
+        fingerprint, name: Of the run asked for.
+
+    Raises:
+        UsageError: The folder holds another run, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"The run cannot be written to {folder}: it is a file. Choose another folder.")
+    record = read_record(folder)
+    if record is None:
+        return None
+    if record["fingerprint"] != fingerprint:
+        raise UsageError(
+            f"{folder} already holds another run ({record['experiment']['name']}, profile "
+            f"{record['profile']['name']}, seed {record['seed']}, data {record['data']['name']}) than {name} as "
+            "asked for now: another experiment, profile, seed, version or other data. Choose another folder, or "
+            "delete this one."
+        )
+    return Run(folder, record)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The run's folder cannot be made: {folder} ({error.strerror}).") from error
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write the model without its optimizer, whole or not at all."""
+    plain = keras.Model.from_config(model.get_config())
+    plain.set_weights(model.get_weights())
+    with atomic_write(path) as temporary:
+        plain.save(temporary)
+
+
+def write_history(folder: Path, history: Sequence[Mapping]) -> None:
+    """Write `history.csv`, a line an epoch."""
+    pd.DataFrame(list(history)).to_csv(folder / "history.csv", index=False)
+
+
+def finish_run(folder: Path, record: dict, *, tuning: Predictions, validation: Predictions) -> Run:
+    """Write the predictions, measure them, and write the record last: from then on the run is finished."""
+    tuning.save(folder / "tuning.npz")
+    validation.save(folder / "predictions.npz")
+    tuning_gap, metrics = GlobalAveragePrecision(), RankingMetrics(validation.num_classes)
+    for block in tuning.blocks():
+        tuning_gap.update(block.scores, block.labels)
+    for block in validation.blocks():
+        metrics.update(block.scores, block.labels)
+    interval = metrics.gap_interval()
+    record = record | {
+        "tuning": {"gap": tuning_gap.result()},
+        "metrics": metrics.result() | {"gap_interval": [interval.low, interval.high]},
+        "scores_kept": "all" if validation.kept is None else f"the highest {validation.kept} of each video",
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "hardware": hardware(),
+    }
+    write_record(folder, record)
+    # With it goes what a killed training had begun to write (`dmlkit.files.atomic_write`).
+    for leftover in (folder / WHILE_TRAINING, *folder.glob(".[0-9]*")):
+        leftover.unlink(missing_ok=True)
+    shutil.rmtree(folder / REFITTING, ignore_errors=True)
+    return load_run(folder)
+
+
+# --- Snapshots: models of several epochs of one training, an ensemble at the price of one training ---
+# Huang et al., Snapshot Ensembles (2017), where the learning rate is cyclic; plain last epochs elsewhere.
+# Differs from the paper, which has one model of each training.
+
+
+def snapshot_epochs(profile: Profile, *, epochs: int) -> tuple[int, ...]:
+    """The epochs whose models are kept, of a training that has done so many."""
+    possible = [epoch for epoch in profile.moments if epoch <= epochs]
+    return tuple(possible[-profile.checkpoints :]) if profile.checkpoints else ()
+
+
+def save_snapshot(folder: Path, weights: Sequence[np.ndarray], profile: Profile, *, epoch: int) -> None:
+    """Keep the weights after an epoch, where it is one to keep, and delete those that are not among the last any more.
+
+    A training that is killed between this and its next checkpoint comes by here again, and keeps the same.
+
+    Args:
+        folder: The run's.
+        weights: The model's.
+        profile: The run's.
+        epoch: Counted from 1.
+    """
+    if not profile.checkpoints:
+        return
+    kept = snapshot_epochs(profile, epochs=epoch)
+    if epoch in kept:
+        here = folder / CHECKPOINTS / str(epoch)
+        make_folder(here)
+        (here / RECORD).unlink(missing_ok=True)  # of an earlier attempt, with other weights
+        write_arrays(here / WEIGHTS, {f"weight_{i}": value for i, value in enumerate(weights)})
+    _delete_snapshots(folder, except_epochs=kept)
+
+
+def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
+    """The weights that `save_snapshot` kept.
+
+    Raises:
+        DataError: They cannot be read.
+    """
+    try:
+        return _numbered(read_arrays(folder / CHECKPOINTS / str(epoch) / WEIGHTS), "weight")
+    except (UnreadableError, KeyError) as error:
+        raise DataError(
+            f"The snapshot of epoch {epoch} cannot be read ({error}). Delete {folder} and train again."
+        ) from error
+
+
+def tidy_snapshots(folder: Path, profile: Profile, *, epochs: int) -> None:
+    """Leave nothing but the runs of the snapshots of a training that has done so many epochs."""
+    kept = snapshot_epochs(profile, epochs=epochs)
+    _delete_snapshots(folder, except_epochs=kept)
+    for epoch in kept:
+        (folder / CHECKPOINTS / str(epoch) / WEIGHTS).unlink(missing_ok=True)
+
+
+def _delete_snapshots(folder: Path, *, except_epochs: Sequence[int]) -> None:
+    snapshots = folder / CHECKPOINTS
+    for each in snapshots.iterdir() if snapshots.is_dir() else ():
+        if each.name.isdecimal() and int(each.name) not in except_epochs:
+            shutil.rmtree(each)
+
+
+def snapshot_record(record: dict, epoch: int, *, fingerprint: str, history: Sequence[Mapping]) -> dict:
+    """The record of a snapshot, from its training's."""
+    experiment = Experiment.from_record(record["experiment"])
+    title = f"{experiment.title}, epoch {epoch}"
+    experiment = replace(experiment, name=f"{experiment.name}-epoch-{epoch}", title=title, paper_gap=None)
+    seconds = sum(row["seconds"] for row in history[:epoch])  # snapshots share one training
+    return record | {
+        "fingerprint": fingerprint,
+        "experiment": experiment.to_record(),
+        "epochs": epoch,
+        "best_epoch": epoch,
+        "checkpoint_of": record["fingerprint"],
+        "seconds": record["seconds"] | {"training": round(seconds, 3)},
+    }
+
+
+def missing_snapshots(folder: Path, record: dict) -> list[tuple[int, str]]:
+    """(epoch, fingerprint) of the snapshots that are not runs yet."""
+    epochs = snapshot_epochs(Profile.from_record(record["profile"]), epochs=record["epochs"])
+    pairs = zip(epochs, snapshot_fingerprints(record["fingerprint"], len(epochs)), strict=True)
+    found = []
+    for epoch, fingerprint in pairs:
+        finished = read_record(folder / CHECKPOINTS / str(epoch))
+        if finished is None or finished["fingerprint"] != fingerprint:
+            found.append((epoch, fingerprint))
+    return found
+
+
+def snapshots_of(run: Run) -> list[Run]:
+    """The snapshots that one training left, the earliest first; none where its profile asks for none.
+
+    Raises:
+        DataError: One of them is missing or damaged.
+    """
+    if not (wanted := run.record["profile"].get("checkpoints", 0)):
+        return []
+    folder, fingerprint = run.path / CHECKPOINTS, run.record["fingerprint"]
+    found = find_runs(folder).runs if folder.is_dir() else []
+    snapshots = [each for each in found if each.record.get("checkpoint_of") == fingerprint]
+    if len(snapshots) != wanted:
+        raise DataError(
+            f"{run.path} should hold {wanted} snapshots, and {len(snapshots)} can be read in {folder}. Delete the run "
+            "and train it again."
+        )
+    return sorted(snapshots, key=lambda each: each.record["epochs"])
