@@ -19,11 +19,10 @@ import sys
 
 import click
 
-from dmlkit.cli.data import data
+from dmlkit.cli.data import data, submission
 from dmlkit.cli.report import report
 from dmlkit.cli.runs import compare, runs
 from dmlkit.cli.scoring import evaluate, predict
-from dmlkit.cli.submission import submission
 from dmlkit.cli.training import ensemble, experiments, train
 from dmlkit.errors import DmlkitError
 from dmlkit.text import without_controls

@@ -1,16 +1,27 @@
-"""`dmlkit data`."""
+"""`dmlkit data ...` and `dmlkit submission ...`."""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
 import click
 
-from dmlkit.cli.check import check
-from dmlkit.cli.download import download
-from dmlkit.cli.importing import import_
-from dmlkit.cli.options import FOLDER, SEED
+from dmlkit.errors import DataError
 from dmlkit.text import counted
 
+FOLDER = click.Path(path_type=Path)
+# Text, so that an address that is none of a local file can be told from one.
+LOCAL = click.Path()
 AT_LEAST_ONE = click.IntRange(min=1)
+
+
+def number(name: str, variable: str, default: int, text: str, *, least: int = 1):
+    """An option that takes a whole number."""
+    kind = click.IntRange(min=least)
+    return click.option(name, variable, type=kind, default=default, show_default=True, metavar="N", help=text)
 
 
 @click.group()
@@ -18,76 +29,14 @@ def data() -> None:
     """Look at data sets, check that they are whole, generate one, fetch one, import your own."""
 
 
-data.add_command(check)
-data.add_command(download)
-data.add_command(import_)
-
-
-@data.command(short_help="Generate a data set in YouTube-8M's format.")
-@click.argument("out", type=FOLDER)
-@click.option("--seed", type=SEED, default=0, show_default=True, help="The same bytes for the same seed.")
-@click.option("--full", is_flag=True, help="1,024 + 128 dimensions and up to 300 frames.")
-@click.option(
-    "--train",
-    "train_videos",
-    type=AT_LEAST_ONE,
-    default=2000,
-    show_default=True,
-    metavar="N",
-    help="Videos to train on.",
-)
-@click.option(
-    "--validate",
-    "validate_videos",
-    type=AT_LEAST_ONE,
-    default=1000,
-    show_default=True,
-    metavar="N",
-    help="Videos to validate on.",
-)
-@click.option(
-    "--test",
-    "test_videos",
-    type=click.IntRange(min=0),
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Videos without labels.",
-)
-@click.option(
-    "--text",
-    is_flag=True,
-    help="A third modality: titles and keywords, some of which name a class. Frames and labels stay the same.",
-)
-def synthesize(out, seed, full, train_videos, validate_videos, test_videos, text) -> None:
-    """Generate a data set in YouTube-8M's format at OUT; its classes come in stated kinds."""
-    from dmlkit.data import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
-    from dmlkit.data.synthetic import synthesize as generate
-
-    sizes, frames = (FULL_SIZES, FULL_FRAMES) if full else (DEMO_SIZES, DEMO_FRAMES)
-    path = generate(
-        out,
-        seed=seed,
-        train=train_videos,
-        validate=validate_videos,
-        test=test_videos,
-        sizes=sizes,
-        max_frames=frames,
-        text=text,
-    )
-    click.echo(f"The generated data set is in {path} (frame level) and {path / 'video'} (video level).")
-
-
 @data.command(short_help="Say what a data set holds, without reading it all.")
 @click.argument("path")
 def show(path) -> None:
-    """Say what the data set at PATH holds, and what was read off its shards."""
+    """Say what the data set at PATH holds, and what was inferred from its shards."""
     from dmlkit.data import open_dataset
 
     dataset = open_dataset(path)
-    features = ", ".join(
-        f"{name} {feature.size:,} ({feature.coding})" for name, feature in dataset.features.items()
-    )
+    features = ", ".join(f"{name} {each.size:,} ({each.coding})" for name, each in dataset.features.items())
     click.echo(f"{dataset.name}: {dataset.level} level, {features}, {dataset.num_classes:,} classes")
     for split, shards in dataset.splits.items():
         labels = "" if split in dataset.labelled else ", without labels"
@@ -95,3 +44,249 @@ def show(path) -> None:
         click.echo(f"  {split:9} {videos:>16} in {counted(len(shards), 'shard')}{labels}")
     for note in dataset.notes:
         click.echo(f"  {note}")
+
+
+@data.command(short_help="Read every record; report faults and counts.")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--jobs", type=AT_LEAST_ONE, metavar="N", help="Processes.  [default: as many as the shards are worth]"
+)
+@number("--faults", "faults", 20, "Show so many faults of a data set in full; all are counted.", least=0)
+@click.option("--json", "as_json", is_flag=True, help="Everything, every fault, for other programs.")
+def check(paths, jobs, faults, as_json) -> None:
+    """Read every record of the data sets, or single shards, at PATH...: checksums, contents, counts.
+
+    Reports what is wrong with which record of which file, at which byte; which layout and release it is; how many
+    frames and labels a video has, and which classes occur. Memory: 20 bytes a video, to find repeated ids.
+
+    A file cut exactly between two records looks whole. It is found where dataset.toml counts the records of each shard
+    (data sets made by synthesize and import do), or by the hashes of `dmlkit data download --verify`.
+
+    Ends with 0 where nothing is wrong, 3 where anything is, 2 where it was called wrongly.
+    """
+    from dmlkit.data.check import check as check_paths
+
+    report = check_paths(paths, jobs=jobs, keep=None if as_json else faults, progress=True)
+    click.echo(json.dumps(report.to_record(), indent=2) if as_json else report.text(faults=faults))
+    if not report.whole:
+        sys.exit(DataError.exit_code)
+
+
+@data.command(short_help="Fetch YouTube-8M, or a share of it; each file is verified by its MD5.")
+@click.argument("partition")
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    type=click.Choice(("train", "validate", "test")),
+    help="Only this split; may be given several times.",
+)
+@click.option(
+    "--shards",
+    default="1/1",
+    show_default=True,
+    metavar="PART/PARTS",
+    help="A share of the shards: 1/100 is the first of a hundred shares, 2/100 the second.",
+)
+@click.option(
+    "--mirror",
+    default="us",
+    show_default=True,
+    metavar="NAME|URL",
+    help="us, eu, asia, or https://host/folder.",
+)
+@click.option(
+    "--plans", metavar="URL", help="Address of the lists of files, where they are not at the mirror."
+)
+@click.option(
+    "--jobs", default=4, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Files at a time."
+)
+@click.option("--verify", is_flag=True, help="Hash every file anew, also those found right before.")
+@click.option(
+    "--replace", is_flag=True, help="Replace files under a shard's name that this command did not fetch."
+)
+@click.option("--any-size", is_flag=True, help="Begin even where the disk is too small for all.")
+@number("--retries", "retries", 5, "Further attempts for each file.", least=0)
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Without an answer, before another attempt.",
+)
+def download(partition, out, **options) -> None:
+    """Fetch a PARTITION of YouTube-8M into the folder OUT; every file is verified by its MD5.
+
+    \b
+    2/frame         2018, a vector a second: 1.53 TB
+    2/video         2018, a vector a video: 31 GB
+    1/frame_level   2017, the paper's; 1.71 TB, withdrawn in 2018
+    1/video_level   2017, the paper's; 31 GB, withdrawn in 2018
+
+    The first hundredth of the training frames, whose size is shown before it begins:
+
+    \b
+    dmlkit data download 2/frame yt8m --split train --shards 1/100
+
+    The same command continues where one stopped, and fetches only what is missing. Names of partitions, shares and
+    files are those of YouTube-8M's own downloader, so that what that fetched is recognised.
+
+    Ends with 0 where every file is there and right, 3 where any is missing or wrong (it lists them), 2 where it was
+    called wrongly or the disk is too small, 130 after Ctrl-C.
+    """  # noqa: D301
+    from dmlkit.data.download import LISTED, IncompleteDownload
+    from dmlkit.data.download import download as fetch
+
+    try:
+        done = fetch(partition, out, **options)
+    except IncompleteDownload as incomplete:
+        if len(incomplete.missing) > LISTED:  # the message names these few
+            for name, reason in incomplete.missing.items():
+                click.echo(f"{name}: {reason}", err=True)
+        raise
+    except KeyboardInterrupt:
+        click.echo("dmlkit: interrupted; the same command continues where it stopped.", err=True)
+        sys.exit(130)
+    click.echo(
+        f"Complete and verified in {done.path}: {counted(done.files, 'file')}, {done.fetched:,} of them new."
+    )
+
+
+class _WithFormats(click.Command):
+    """A command whose help ends with the formats that can be imported, as their module documents them."""
+
+    def format_epilog(self, ctx, formatter) -> None:
+        from dmlkit.data import importing
+
+        self.epilog = importing.__doc__.partition("\n\n")[2]
+        super().format_epilog(ctx, formatter)
+
+
+@data.command("import", cls=_WithFormats, short_help="Make a data set of your own features.")
+@click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
+@click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
+@click.option(
+    "--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split, text or several of them."
+)
+@click.option("--classes", type=LOCAL, metavar="FILE", help="Names: a vocabulary's CSV, or one a line.")
+@click.option("--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]")
+@click.option("--name", help="What reports call the data set.  [default: the folder's]")
+@click.option(
+    "--split",
+    default="train=0.8,tuning=0.1,validate=0.1",
+    show_default=True,
+    metavar="SHARES",
+    help="Of the splits, by a hash of the id. What a source says of a video's `split` takes precedence.",
+)
+@click.option(
+    "--level", metavar="LEVEL", help="frame, or video: the mean of the frames.  [default: as the arrays are]"
+)
+@click.option(
+    "--coding", metavar="CODING", help="byte, as YouTube-8M, or float.  [default: byte at frame level]"
+)
+@click.option("--modalities", metavar="A,B", help="Those to take.  [default: all]")
+@click.option(
+    "--missing",
+    default="refuse",
+    show_default=True,
+    metavar="RULE",
+    help="For a video without a modality that others have: refuse, or silence.",
+)
+@number(
+    "--frames-apart",
+    "frames_apart",
+    2,
+    "Cut a video's modalities to the shortest where they differ by at most so many frames.",
+    least=0,
+)
+@number("--records-per-shard", "records_per_shard", 256, "Videos a file.")
+def import_(sources: tuple[str, ...], out: str, modalities: str | None, **settings) -> None:
+    """Make a data set of your own features, in YouTube-8M's layout, so that it can be trained and predicted on.
+
+    \b
+    dmlkit data import features.npz --out mine
+    dmlkit data import folder/ --labels labels.csv --out mine
+    dmlkit data import clips/ --split test=1 --num-classes 3862 --out mine
+
+    The last only to predict on. What a SOURCE may be is listed below. Where something is wrong with one, nothing is
+    written, and it ends with 3; with 2 where it was called wrongly.
+    """  # noqa: D301
+    from dmlkit.data import import_features
+
+    names = None if modalities is None else [name.strip() for name in modalities.split(",")]
+    done = import_features(sources, out, modalities=names, progress=True, **settings)
+    splits = ", ".join(f"{split} {count:,}" for split, count in done.videos.items())
+    click.echo(f"The data set is in {done.folder}: {counted(sum(done.videos.values()), 'video')} ({splits}).")
+    for note in done.notes:
+        click.echo(f"  {note}")
+
+
+@data.command(short_help="Generate a data set in YouTube-8M's format.")
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="The same bytes for the same seed.",
+)
+@click.option("--full", is_flag=True, help="1,024 + 128 dimensions and up to 300 frames.")
+@number("--train", "train", 2000, "Videos to train on.")
+@number("--validate", "validate", 1000, "Videos to validate on.")
+@number("--test", "test", 200, "Videos without labels.", least=0)
+@click.option(
+    "--text",
+    is_flag=True,
+    help="A third modality: titles and keywords, some of which name a class. Frames and labels stay the same.",
+)
+def synthesize(out, full, **settings) -> None:
+    """Generate a data set in YouTube-8M's format at OUT; its classes come in documented kinds."""
+    from dmlkit.data import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
+    from dmlkit.data import synthesize as generate
+
+    sizes, frames = (FULL_SIZES, FULL_FRAMES) if full else (DEMO_SIZES, DEMO_FRAMES)
+    path = generate(out, sizes=sizes, max_frames=frames, **settings)
+    click.echo(f"The generated data set is in {path} (frame level) and {path / 'video'} (video level).")
+
+
+@click.group()
+def submission() -> None:
+    """Look at files of predictions in YouTube-8M's form."""
+
+
+@submission.command("check")
+@click.argument("file", type=FOLDER)
+@click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
+@click.option("--split", default="test", show_default=True, help="Split of the data set that it belongs to.")
+@click.option("--json", "as_json", is_flag=True, help="For other programs.")
+def check_submission(file, data, split, as_json) -> None:
+    """Check FILE against a split of a data set, and show every fault with its line.
+
+    Ends with 0 where there is none, else with 3.
+    """
+    from dmlkit.submission import check as check_file
+
+    checked, counts = check_file(file, data=data, split=split), Counter()
+    if as_json:  # one object, its faults written as they are found: there may be millions
+        head = {"file": str(file), "split": split, "videos": checked.videos}
+        click.echo(json.dumps(head, indent=2)[:-2] + ',\n  "faults": [', nl=False)
+    for fault in checked.faults:
+        if as_json:
+            click.echo(("," if counts else "") + "\n    " + json.dumps(fault._asdict()), nl=False)
+        else:
+            click.echo(f"{'' if fault.line is None else f'line {fault.line}: '}{fault.kind}: {fault.what}")
+        counts[fault.kind] += 1
+    if as_json:
+        click.echo(
+            "],\n" + json.dumps({"counts": dict(counts.most_common()), "ok": not counts}, indent=2)[2:]
+        )
+    elif not counts:
+        click.echo(f"{file} is whole: a line for each of the {checked.videos:,} videos of '{split}'.")
+    else:
+        click.echo(f"{counted(counts.total(), 'fault')} in {file}:")
+        for kind, count in counts.most_common():
+            click.echo(f"  {count:>9,}  {kind}")
+    if counts:
+        sys.exit(DataError.exit_code)

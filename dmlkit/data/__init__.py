@@ -10,9 +10,9 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
     records                         shards (TFRecord) → records, damage and all; files, local and remote
     schema                          modalities and their coding, dataset.toml, vocabularies
     synthetic, oracle               the generated data set, and its upper bound
-    downloading                     YouTube-8M from a server
+    download                        YouTube-8M from a server
     importing                       features computed elsewhere → shards
-    checking                        every record looked at: errors, counts
+    check                           every record read: errors, counts
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from dmlkit.runtime import quiet_startup
 
 _HOMES = {
     "batches": ("RAISE", "Batches", "Skipped", "limit_shards"),
-    "checking": ("check",),
     "dataset": ("Dataset", "VideoReader", "read_contexts", "with_tuning"),
-    "downloading": ("download",),
-    "importing.making": ("import_features",),
+    "importing": ("import_features",),
     "opening": ("as_dataset", "open_dataset", "open_or_generate"),
     "oracle": ("Oracle",),
     "parsing": ("FRAME_CHOICES", "frame_seed"),

@@ -1,0 +1,621 @@
+"""`check`: read every record of data sets, verify checksums and contents, and count what they hold.
+
+Runs without TensorFlow for local files, in one process or several. Memory does not grow with the number of shards,
+except for 20 bytes a video: a hash of its id and its place, by which repeated ids are found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import posixpath
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dmlkit.data.opening import find_splits, group_by_split, infer_layout, release_of, shard_counts
+from dmlkit.data.parsing import RecordParser, Video
+from dmlkit.data.protos import parse_record
+from dmlkit.data.records import (
+    MAX_DEPTH,
+    SHARD_ERRORS,
+    InvalidRecord,
+    exists,
+    file_size,
+    is_folder,
+    locate,
+    scan_records,
+)
+from dmlkit.data.schema import (
+    DATASET_TOML,
+    Feature,
+    Vocabulary,
+    find_vocabulary,
+    read_dataset_toml,
+    vocabulary_of,
+)
+from dmlkit.errors import DataError, UsageError
+from dmlkit.runtime import cores, interrupts
+from dmlkit.text import counted, one_line, readable_size, shorten
+
+SCHEMA = 1  # of the JSON record; another one only where an entry is removed or changes its meaning
+# The layout is inferred from the first good records of so many shards, spread over all of them.
+SAMPLED_SHARDS, SAMPLED_RECORDS, SEARCHED_RECORDS = 16, 4, 64
+# A worker process takes a fraction of a second to start, in which a running one reads this much.
+BYTES_PER_WORKER, SHARDS_PER_WORKER = 512 << 20, 2000
+CLASSES_NAMED, BINS, MAX_DUPLICATES_LISTED = 5, 10, 10_000
+# After these faults the number of records is unknown.
+_UNCOUNTABLE = {*SHARD_ERRORS, "unreadable"} - {"record checksum"}
+_IDS = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("record", "<u4"), ("byte", "<u8")])
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        shard: The file.
+        record: Its number in the shard, from 0; None where the file as a whole is meant.
+        byte: Offset of the record's header; None where the file as a whole is meant.
+        kind: A key of `dmlkit.data.records.SHARD_ERRORS` or `CONTENT_ERRORS`, or ``"unreadable"``, ``"missing shard"``,
+            ``"no features"``, ``"level"`` (of another level than the data set), ``"duplicate id"``.
+        what: What is wrong, for a reader.
+    """
+
+    shard: str
+    record: int | None
+    byte: int | None
+    kind: str
+    what: str
+
+    def text(self) -> str:
+        """Place and problem on one line."""
+        place = self.shard if self.record is None else locate(self.shard, self.record, self.byte)
+        return f"{place}: {self.what}"
+
+
+@dataclass
+class Counts:
+    """Counts over records, which can be added up; all but `records`, `bytes` and `faults` over good records only.
+
+    Attributes:
+        unnamed: Videos without an id.
+        frames, labels: Number of frames (labels) a video → videos.
+        classes, missing: Class (modality) → videos that have (lack) it.
+        faults: Kind → faults.
+    """
+
+    records: int = 0
+    good: int = 0
+    bytes: int = 0
+    unnamed: int = 0
+    frames: Counter[int] = field(default_factory=Counter)
+    labels: Counter[int] = field(default_factory=Counter)
+    classes: Counter[int] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Counts) -> None:
+        """Add another's counts to these."""
+        for entry in fields(self):
+            mine, theirs = getattr(self, entry.name), getattr(other, entry.name)
+            if isinstance(mine, Counter):
+                mine.update(theirs)
+            else:
+                setattr(self, entry.name, mine + theirs)
+
+
+class Expected(NamedTuple):
+    """What the records of a data set should hold: level (None where no record shows it), modalities, classes."""
+
+    level: str | None
+    features: tuple[Feature, ...] = ()
+    num_classes: int | None = None
+
+    def parser(self) -> RecordParser | None:
+        """The parser of the records; None where only checksums can be verified."""
+        if self.level is None:
+            return None
+        return RecordParser(self.level, self.features, self.num_classes or sys.maxsize, labelled=True)
+
+
+class Task(NamedTuple):
+    """One shard to check: the records it should or may have, and how many faults to keep in full (None: all)."""
+
+    shard: str
+    expected: Expected
+    exactly: int | None
+    at_most: int | None
+    keep: int | None
+
+
+class Outcome(NamedTuple):
+    """Of one shard: its counts, its first faults, and hash and place of each good record's id."""
+
+    counts: Counts
+    faults: list[Fault]
+    ids: np.ndarray
+
+
+@dataclass(frozen=True)
+class Target:
+    """One data set to check, or some shards of one.
+
+    Attributes:
+        path, name: Its folder, and its name in the report.
+        tasks: Split → a task for each shard.
+        expected: What the records should hold.
+        release: ``"YouTube-8M 2018"``, ...; None for a layout of one's own.
+        class_names: One a class; empty where the number of classes is unknown.
+        missing: Shards that dataset.toml counts and that are not there.
+    """
+
+    path: str
+    name: str
+    tasks: dict[str, list[Task]]
+    expected: Expected
+    release: str | None
+    class_names: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """One data set: counts in total and per split, the first faults in the order of the shards, empty shards."""
+
+    target: Target
+    total: Counts
+    splits: dict[str, Counts]
+    faults: tuple[Fault, ...]
+    empty_shards: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.total.faults
+
+    @cached_property
+    def num_classes(self) -> int:
+        """As declared; otherwise one more than the highest class that occurs."""
+        known = self.target.expected.num_classes
+        return max(self.total.classes, default=-1) + 1 if known is None else known
+
+    def ranked_classes(self) -> list[dict]:
+        """Index, name and videos of each class that occurs, the most frequent first."""
+        names = dict(enumerate(self.target.class_names))
+        ranked = sorted(self.total.classes.items(), key=lambda each: (-each[1], each[0]))
+        return [{"class": i, "name": names.get(i, f"class {i}"), "videos": videos} for i, videos in ranked]
+
+    def to_record(self) -> dict:
+        """Plain values; `Report.to_record` documents them."""
+        target, total, ranked = self.target, self.total, self.ranked_classes()
+        splits = {
+            split: {
+                "shards": len(target.tasks[split]),
+                "records": counts.records,
+                "without_labels": counts.labels[0],
+            }
+            for split, counts in self.splits.items()
+        }
+        return {
+            "path": target.path,
+            "name": target.name,
+            "whole": self.whole,
+            "level": target.expected.level,
+            "release": target.release,
+            "features": [asdict(feature) for feature in target.expected.features],
+            "num_classes": self.num_classes,
+            "shards": sum(map(len, target.tasks.values())),
+            "empty_shards": self.empty_shards,
+            "bytes": total.bytes,
+            "records": total.records,
+            "good_records": total.good,
+            "splits": splits,
+            "frames": _distribution(total.frames),
+            "labels": _distribution({number: videos for number, videos in total.labels.items() if number}),
+            "without_labels": total.labels[0],
+            "without_id": total.unnamed,
+            "missing": dict(sorted(total.missing.items())),
+            "classes": {
+                "occur": len(ranked),
+                "commonest": ranked[:CLASSES_NAMED],
+                "rarest": ranked[::-1][:CLASSES_NAMED],
+            },
+            "faults": {
+                "total": total.faults.total(),
+                "by_kind": dict(sorted(total.faults.items())),
+                "list": [fault._asdict() for fault in self.faults],
+            },
+        }
+
+    def lines(self, faults: int) -> Iterator[str]:
+        """The same for people, with at most so many faults."""
+        target, expected, total = self.target, self.target.expected, self.total
+        yield one_line(target.path if target.name in target.path else f"{target.name}, {target.path}")
+        if expected.level is None:
+            yield "  layout          unknown: no good record, so only checksums were verified"
+        else:
+            features = ", ".join(f"{one_line(f.name)} {f.size:,} ({f.coding})" for f in expected.features)
+            yield f"  layout          {target.release or 'a layout of its own'}, {expected.level} level"
+            yield f"                  {features}; {counted(self.num_classes, 'class', 'classes')}"
+        for place, (split, counts) in enumerate(self.splits.items()):
+            shards, without = counted(len(target.tasks[split]), "shard"), counts.labels[0]
+            if without:
+                shards += f", {'' if without == counts.good else f'{without:,} of them '}without labels"
+            yield f"  {'' if place else 'records':16}{split:9}{counts.records:>10,} in {shards}"
+        record = self.to_record()
+        for name in ("frames", "labels"):
+            if (each := record[name]) and (name == "frames" or total.classes):
+                figures = f"median {each['median']:,g}, mean {each['mean']:,.1f}"
+                yield f"  {name + ' a video':16}{each['min']:,} to {each['max']:,}, {figures}"
+        if total.classes:
+            ranked = self.ranked_classes()
+            yield f"  classes         {len(ranked):,} of {self.num_classes:,} occur"
+            rarest = ranked[CLASSES_NAMED:][::-1][:CLASSES_NAMED]  # no class twice
+            for title, rows in (("commonest", ranked[:CLASSES_NAMED]), ("rarest", rarest)):
+                names = ", ".join(f"{shorten(row['name'], 24)} ({row['videos']:,})" for row in rows)
+                yield f"    {title:14}{names or '(all named)'}"
+        texts = {feature.name for feature in expected.features if not feature.in_frames}
+        for modality, videos in record["missing"].items():
+            read_as = "no words" if modality in texts else "silence"
+            yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as {read_as}"
+        if total.unnamed:
+            yield f"  no id           {counted(total.unnamed, 'video')}"
+        if self.empty_shards:
+            yield f"  empty           {counted(self.empty_shards, 'shard')}"
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in total.faults.most_common())
+        yield f"  faults          {f'{total.faults.total():,}: {kinds}' if kinds else 'none'}"
+        yield from (f"    {one_line(fault.text())}" for fault in self.faults[:faults])
+        if (more := total.faults.total() - min(faults, len(self.faults))) > 0:
+            yield f"    and {more:,} more (--faults N shows more of them, --json all)"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a check: a report for each data set, the seconds it took, the processes it could use."""
+
+    sets: tuple[SetReport, ...]
+    seconds: float
+    processes: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong anywhere."""
+        return all(each.whole for each in self.sets)
+
+    def to_record(self) -> dict:
+        """Everything, as ``dmlkit data check --json`` prints it.
+
+        Returns:
+            ``schema`` (1), ``whole``, ``seconds``, ``processes`` and ``sets``, one entry a data set:
+
+            * ``path``, ``name``, ``whole``; ``level`` (``"video"``, ``"frame"``, None where no record shows it),
+              ``release`` (``"YouTube-8M 2017"``, ``"YouTube-8M 2018"``, ``"AudioSet"``, ``"generated data"``, None for
+              a layout of one's own), ``features`` (name, size, coding, key), ``num_classes``
+            * ``shards``, ``empty_shards``, ``bytes``, ``records`` (all that can be told apart), ``good_records``
+            * ``splits``: name → shards, records, without_labels
+            * ``frames`` a video, and ``labels`` a video that has any: min, median, mean, max, and ``bins`` of from, to
+              (both inclusive) and videos; None where there are none
+            * ``without_labels``, ``without_id``: videos; ``missing``: modality → videos that lack it
+            * ``classes``: how many ``occur``; the ``commonest`` and ``rarest`` of those (class, name, videos)
+            * ``faults``: ``total``, ``by_kind`` and ``list`` of shard, record, byte, kind, what (record and byte are
+              None where a file as a whole is meant; of repeated ids at most 10,000 are listed)
+        """
+        sets = [each.to_record() for each in self.sets]
+        figures = {"seconds": round(self.seconds, 3), "processes": self.processes}
+        return {"schema": SCHEMA, "whole": self.whole, **figures, "sets": sets}
+
+    def text(self, *, faults: int = 20) -> str:
+        """The same for people, a paragraph a data set with at most `faults` of its faults."""
+        lines = [line for each in self.sets for line in (*each.lines(faults), "")]
+        read = sum(each.total.bytes for each in self.sets)
+        speed = f"{readable_size(read)} in {self.seconds:.1f} s, {readable_size(read / max(self.seconds, 1e-9))}/s"
+        found = sum(each.total.faults.total() for each in self.sets)
+        result = f"Damaged: {counted(found, 'fault')}." if found else "Whole: no faults."
+        return "\n".join([*lines, f"{result} Read {speed}."])
+
+
+def check(
+    paths: str | os.PathLike | Iterable[str | os.PathLike],
+    *,
+    jobs: int | None = 1,
+    keep: int | None = None,
+    progress: bool = False,
+) -> Report:
+    """Read every record of data sets and report faults and counts.
+
+    Args:
+        paths: Folders, with or without a dataset.toml, or single shards; local or remote.
+        jobs: Processes; None for as many as the shards are worth, at most the cores.
+        keep: How many faults of a data set are kept in full, the first ones; None for all. All are counted.
+        progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        UsageError: There is no path, or a number is out of its range.
+        DataError: There is nothing at a path, no shard in a folder, its dataset.toml is wrong, or a worker process
+            died. Faults of the shards raise nothing; they are in the report.
+    """
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"`jobs` must be at least 1. Received: jobs={jobs}.")
+    begin = time.perf_counter()
+    targets = find_targets([paths] if isinstance(paths, str | os.PathLike) else paths, keep=keep)
+    tasks = [task for target in targets for each in target.tasks.values() for task in each]
+    total = sum(_size(task.shard) for task in tasks)
+    jobs = jobs or min(cores(), 1 + max(total // BYTES_PER_WORKER, len(tasks) // SHARDS_PER_WORKER))
+    hidden = None if progress else True
+    with tqdm(total=total, desc="check", unit="B", unit_scale=True, leave=False, disable=hidden) as bar:
+        outcomes = _outcomes(tasks, jobs, bar)
+        reports = tuple(_report(target, outcomes, keep) for target in targets)
+    return Report(reports, seconds=time.perf_counter() - begin, processes=jobs)
+
+
+def _outcomes(tasks: Sequence[Task], jobs: int, bar: tqdm) -> Iterator[Outcome]:
+    """The outcome of each task, in their order."""
+    if jobs == 1 or len(tasks) == 1:
+        for outcome in map(check_shard, tasks):
+            bar.update(outcome.counts.bytes)
+            yield outcome
+        return
+    others, done = multiprocessing.active_children(), 0
+    # Not forked: TensorFlow may run threads in this process.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_watch_parent)
+    try:
+        # A terminal's Ctrl-C reaches every process; the workers leave it to this one.
+        with interrupts(signal.SIG_IGN):
+            outcomes = executor.map(check_shard, tasks, chunksize=max(1, min(64, len(tasks) // (8 * jobs))))
+        for outcome in outcomes:
+            done += 1
+            bar.update(outcome.counts.bytes)
+            yield outcome
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"A worker process of the check died, at or soon after {tasks[min(done, len(tasks) - 1)].shard}. Perhaps "
+            "there was too little memory: check again with --jobs 1. (In a program of your own, call check() below "
+            '`if __name__ == "__main__":`.)'
+        ) from error
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.kill()
+
+
+def _watch_parent() -> None:
+    """In a worker: end with the process that started it, however that ends."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def check_shard(task: Task) -> Outcome:
+    """Read a shard to its end, whatever is wrong with it."""
+    shard, expected, parser = task.shard, task.expected, task.expected.parser()
+    counts, faults, ids, record = Counts(), [], [], None
+
+    def fault(kind: str, what: str, record: int | None, byte: int | None) -> None:
+        counts.faults[kind] += 1
+        if task.keep is None or len(faults) < task.keep:
+            faults.append(Fault(shard, record, byte, kind, what))
+
+    try:
+        for record in scan_records(shard):
+            counts.records += 1
+            if record.error:
+                fault(record.error, SHARD_ERRORS[record.error][0], record.number, record.offset)
+                continue
+            try:
+                if parser is not None:
+                    video = parser.read(record.data)
+                    _count(counts, video, expected)
+                    if video.video_id:
+                        ids.append((_hash(video.video_id), 0, record.number, record.offset))
+                counts.good += 1
+            except InvalidRecord as problem:
+                kind, what = problem.kind, str(problem)
+                layout = infer_layout([parse_record(record.data)]) if kind in ("frames", "no features") else None
+                if layout and layout.level != expected.level:
+                    kind = "level"
+                    what = f"a {layout.level}-level record among {expected.level}-level ones. Separate the levels."
+                fault(kind, what, record.number, record.offset)
+    except DataError as error:
+        fault("unreadable", str(error).removeprefix(f"{shard} "), None, None)
+    if faults and counts.records == 1 and record.error == "length checksum" and not record.offset:
+        faults[0] = faults[0]._replace(what="no record: the file is no TFRecord, or damaged. Fetch it again.")
+    counts.bytes = _size(shard)
+    records, limit = counts.records, task.at_most if task.exactly is None else task.exactly
+    wrong = limit is not None and (records > limit or (task.exactly is not None and records < limit))
+    if wrong and not _UNCOUNTABLE & counts.faults.keys():
+        cut = records < limit
+        cause = "it was cut between two records, or" if cut else "it was written anew, or"
+        what = f"the shard holds {records} records, dataset.toml says {limit}: {cause} dataset.toml is of other data."
+        # The place of the first record that is missing or not counted.
+        fault("count", f"{what} Correct one of them.", min(records, limit), counts.bytes if cut else None)
+    return Outcome(counts, faults, np.array(ids, _IDS))
+
+
+def _count(counts: Counts, video: Video, expected: Expected) -> None:
+    if not video.values:
+        keys = ", ".join(feature.key for feature in expected.features)
+        raise InvalidRecord(f"the video has none of {keys}. Leave the record out.", kind="no features")
+    classes = set(video.labels)
+    counts.labels[len(classes)] += 1
+    counts.classes.update(classes)
+    counts.unnamed += not video.video_id
+    if video.num_frames:
+        counts.frames[video.num_frames] += 1
+    if len(video.values) < len(expected.features):
+        counts.missing.update({feature.name for feature in expected.features}.difference(video.values))
+
+
+def _hash(video_id: str) -> int:
+    """Among 8 million ids, two others share theirs once in half a million data sets."""
+    digest = hashlib.blake2b(video_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _size(shard: str) -> int:
+    """Bytes; 0 where the file cannot be read, which reading it reports."""
+    try:
+        return file_size(shard)
+    except Exception:
+        return 0
+
+
+def _report(target: Target, outcomes: Iterator[Outcome], keep: int | None) -> SetReport:
+    """Take a data set's outcomes and add them up; of each shard only its faults and ids stay in memory."""
+    splits, total, faults, ids, shards, empty = {}, Counts(), [], [np.empty(0, _IDS)], [], 0
+    for split, tasks in target.tasks.items():
+        splits[split] = Counts()
+        for task, outcome in zip(tasks, islice(outcomes, len(tasks)), strict=True):
+            splits[split].add(outcome.counts)
+            faults += outcome.faults
+            outcome.ids["shard"] = len(shards)
+            ids.append(outcome.ids)
+            shards.append(task.shard)
+            empty += not outcome.counts.records
+        total.add(splits[split])
+    duplicates, listed = _find_duplicates(shards, np.concatenate(ids))
+    missing = "dataset.toml counts this shard, but it is not there"
+    faults += [*listed, *(Fault(shard, None, None, "missing shard", missing) for shard in target.missing)]
+    total.faults.update({"duplicate id": duplicates, "missing shard": len(target.missing)})
+    total.faults = +total.faults  # without zeros
+    return SetReport(target, total, splits, tuple(faults[:keep]), empty)
+
+
+def _find_duplicates(shards: Sequence[str], ids: np.ndarray) -> tuple[int, list[Fault]]:
+    """How many videos repeat the id of an earlier one, and the first of them in full."""
+    order = np.argsort(ids["hash"], kind="stable")
+    ranked = ids["hash"][order]
+    repeated = np.flatnonzero(ranked[1:] == ranked[:-1]) + 1
+    firsts = order[np.searchsorted(ranked, ranked[repeated])]
+    faults = []
+    for later, first in sorted(zip(order[repeated].tolist(), firsts.tolist(), strict=True))[
+        :MAX_DUPLICATES_LISTED
+    ]:
+        _, shard, record, byte = ids[later].tolist()
+        _, *earlier = ids[first].tolist()
+        place = locate(shards[earlier[0]], *earlier[1:])
+        what = f"the video's id is that of an earlier one, {place}. Leave one of them out."
+        faults.append(Fault(shards[shard], record, byte, "duplicate id", what))
+    return len(repeated), faults
+
+
+def find_targets(paths: Iterable[str | os.PathLike], *, keep: int | None = None) -> list[Target]:
+    """The data sets at some paths: folders, or single shards, of which those of one data set are put together.
+
+    Accepts what `open_dataset` refuses, as long as some record can be read: damaged first records, too few shards.
+
+    Raises:
+        UsageError: There is no path.
+        DataError: There is nothing at a path, no shard in a folder, or its dataset.toml is wrong.
+    """
+    found: dict[str, list[str] | None] = {}
+    for path in map(os.fspath, paths):
+        if is_folder(path):
+            found[path.rstrip("/") or "/"] = None
+        elif exists(path):
+            shards = found.setdefault(_dataset_folder(path), [])
+            if shards is not None:  # else the whole folder is checked anyway
+                shards.append(path)
+        else:
+            raise DataError(f"There is nothing at {path}. Give the folder of a data set, or a shard.")
+    if not found:
+        raise UsageError("No path to check was given. Give the folder of a data set, or shards.")
+    return [_target(root, shards, keep) for root, shards in found.items()]
+
+
+def _dataset_folder(shard: str) -> str:
+    """The nearest folder above a shard that has a description or vocabulary; else the one it lies in."""
+    folder = posixpath.dirname(shard)
+    for _ in range(MAX_DEPTH + 1):
+        if exists(posixpath.join(folder, DATASET_TOML)) or find_vocabulary(folder):
+            return folder
+        folder = posixpath.dirname(folder)
+    return posixpath.dirname(shard)
+
+
+def _target(root: str, shards: list[str] | None, keep: int | None) -> Target:
+    declared = read_dataset_toml(root)
+    splits = find_splits(root, declared) if shards is None else group_by_split(sorted(set(shards)), root)
+    counts, missing = shard_counts(root, declared, splits)
+    records = _sample_records([shard for each in splits.values() for shard in each])
+    layout = infer_layout(records)
+    release, classes = (layout and release_of(records[0], layout.features.values())) or (None, None)
+    vocabulary = vocabulary_of(root, declared)
+    classes = declared.num_classes or (vocabulary.num_classes if vocabulary else classes)
+    features = declared.complete_features(layout.features if layout else {})
+    level = declared.level or (layout.level if layout else None)
+    expected = Expected(level if features else None, tuple(features.values()), classes)
+    each = declared.records_per_shard if shards is None else None  # what every shard but a split's last holds
+    return Target(
+        path=root,
+        name=declared.name or posixpath.basename(root) or root,
+        tasks={
+            split: [
+                Task(shard, expected, counts.get(shard, None if shard == shards[-1] else each), each, keep)
+                for shard in shards
+            ]
+            for split, shards in splits.items()
+        },
+        expected=expected,
+        release="generated data" if declared.generated else release,
+        class_names=(vocabulary or Vocabulary({}, {})).class_names(classes or 0),
+        missing=tuple(missing) if shards is None else (),
+    )
+
+
+def _sample_records(shards: Sequence[str]) -> list:
+    """Some good records from all over the data set; from the first good shard where the sampled ones have none."""
+    sampled = shards[:: max(1, len(shards) // SAMPLED_SHARDS)]
+    found = [record for shard in sampled for record in _first_good(shard)]
+    return found or next(filter(None, map(_first_good, shards)), [])
+
+
+def _first_good(shard: str) -> list:
+    found = []
+    with suppress(DataError):  # reported when the shard is checked
+        for record in islice(scan_records(shard), SEARCHED_RECORDS):
+            with suppress(Exception):  # another kind of file, or damaged: reported then as well
+                found.append(parse_record(record.check()))
+            if len(found) == SAMPLED_RECORDS:
+                break
+    return found
+
+
+def _distribution(counts: dict[int, int]) -> dict | None:
+    """Minimum, median, mean, maximum and histogram of whole numbers, given how often each occurs."""
+    if not counts:
+        return None
+    values = np.array(sorted(counts))
+    videos = np.array([counts[value] for value in values.tolist()])
+    ends, low, high = videos.cumsum(), int(values[0]), int(values[-1])
+    middle = np.searchsorted(ends, [(ends[-1] - 1) // 2, ends[-1] // 2], side="right")
+    widths = (10**power * step for power in range(20) for step in (1, 2, 5))
+    width = next(width for width in widths if high // width - low // width < BINS)
+    bins = [
+        {
+            "from": start,
+            "to": start + width - 1,
+            "videos": int(videos[values // width == start // width].sum()),
+        }
+        for start in range(low // width * width, high + 1, width)
+    ]
+    mean = float((values * videos).sum() / ends[-1])
+    return {"min": low, "median": float(values[middle].mean()), "mean": mean, "max": high, "bins": bins}

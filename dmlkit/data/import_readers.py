@@ -1,0 +1,491 @@
+"""Readers of features computed elsewhere: `.npz`, folders of `.npy`, parquet, MediaPipe's sequence examples.
+
+Each yields one `ImportedVideo` after another. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from dmlkit.data.opening import modality_name
+from dmlkit.data.protos import SequenceExample
+from dmlkit.data.records import HEADER_BYTES, is_header, read_records
+from dmlkit.errors import DataError, UsageError
+from dmlkit.text import shorten
+
+ID_NAMES, COUNT_NAMES = ("id", "video_id"), ("num_frames", "nframes")
+# Arrays and columns that describe a video and are no modality.
+DESCRIPTIVE = {*ID_NAMES, *COUNT_NAMES, "ids", "labels", "num_labels", "offsets", "split"}
+MAX_DEPTH = 3
+# More folders than anybody has modalities: somebody has a folder for each video.
+MAX_MODALITIES = 32
+LARGEST_MESSAGE = 1 << 29
+PARQUET_ROWS = 64
+FRAMES, MEANS = "/feature/floats", "/context_feature/floats"
+MEDIAPIPE_IDS = ("example/id", "clip/media_id", *ID_NAMES)
+MEDIAPIPE_LABELS = ("clip/label/index", "labels", "clip/label/string")
+# What numpy raises for a file that is cut, altered, of another format or larger than memory.
+_DAMAGED = (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedVideo:
+    """One video.
+
+    Attributes:
+        id: Its name.
+        labels: Its classes, numbers or names; None where the source has none.
+        features: Modality → (frames, size), or (size,) at video level.
+        split: The split that the source puts it in; None where it does not.
+        where: File and record, for messages.
+        ignored: What else the source holds.
+    """
+
+    id: str
+    labels: Sequence[int] | Sequence[str] | None
+    features: Mapping[str, np.ndarray]
+    split: str | None
+    where: str
+    ignored: tuple[str, ...] = ()
+
+
+def read_sources(sources: Sequence[Path], wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+    """The videos of all sources, one source after the other, files by name.
+
+    Args:
+        sources: Files and folders.
+        wanted: Modalities; None for all.
+
+    Raises:
+        DataError: A source is missing, of no known kind, or damaged.
+        UsageError: Several modalities are asked of a folder that holds one.
+    """
+    path: object = ", ".join(map(str, sources))
+    try:
+        # All are listed before the first is read, so that a mistyped name is reported at once.
+        for read, path in [pair for source in sources for pair in _expand(source)]:
+            yield from read(path, wanted)
+    except OSError as error:
+        raise DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
+
+
+Reader = Callable[[Path, Sequence[str] | None], Iterator[ImportedVideo]]
+
+
+def _expand(source: Path) -> list[tuple[Reader, Path]]:
+    """The files (or folders read as a whole) of one source, each with its reader."""
+    kinds = f"{', '.join(READERS)}, <modality>/<id>.npy"
+    if not source.exists():
+        raise DataError(f"There is no {source}. Give files or folders of features.")
+    if source.is_file():
+        if source.suffix == ".npy":
+            raise DataError(f"{source} is one array; give the folder that holds the .npy files, one a video.")
+        if source.suffix.lower() not in READERS:
+            raise DataError(f"{source} is of no kind that can be imported. There are: {kinds}.")
+        return [(READERS[source.suffix.lower()], source)]
+    found = [
+        (READERS[path.suffix.lower()], path)
+        for path in sorted(source.rglob("*"))
+        if path.suffix.lower() in READERS
+        and path.is_file()
+        and len(inside := path.relative_to(source).parts) <= MAX_DEPTH + 1
+        and not any(part.startswith(".") for part in inside)
+    ]
+    if _arrays(source) or _array_folders(source):
+        if found:
+            raise DataError(
+                f"{source} holds .npy files and others ({found[0][1].name}). Give one kind at a time."
+            )
+        return [(read_npy, source)]
+    if not found:
+        raise DataError(f"{source} holds nothing that can be imported. Files that can: {kinds}.")
+    return found
+
+
+def read_npy(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+    """A folder of `.npy` files, one a video and modality."""
+    inner = _array_folders(path)
+    if _arrays(path):
+        if inner:
+            raise DataError(
+                f"{path} holds both .npy files and folders of them ({shorten(', '.join(inner))}). Give one kind."
+            )
+        if wanted is not None and len(wanted) != 1:
+            raise UsageError(
+                f"{path} holds the .npy files of one modality, but --modalities names {len(wanted)}. Name one, or put "
+                f"the files into {path.name}/<modality>/<id>.npy."
+            )
+        folders = {wanted[0] if wanted else "rgb": path}
+    else:
+        if len(inner) > MAX_MODALITIES and wanted is None:
+            raise DataError(
+                f"{path} holds {len(inner):,} folders of .npy files, each of which would be a modality. Expected "
+                "<modality>/<id>.npy; name the modalities (`--modalities`) if these are."
+            )
+        chosen = _by_modality((name for name in inner if _is_wanted(name, wanted)), str(path))
+        folders = {name: path / folder for name, folder in chosen.items()}
+        inner = [name for name in inner if name not in chosen.values()]
+    videos: dict[str, dict[str, Path]] = {}
+    for name, folder in folders.items():
+        for file in _arrays(folder):
+            videos.setdefault(file.stem, {})[name] = file
+    for video in sorted(videos):
+        features = {name: _load(file) for name, file in videos[video].items()}
+        yield ImportedVideo(
+            video, None, features, None, str(next(iter(videos[video].values()))), tuple(inner)
+        )
+
+
+def _arrays(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.npy") if not path.name.startswith(".") and path.is_file()]
+
+
+def _array_folders(folder: Path) -> list[str]:
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and entry.is_dir() and _arrays(entry)
+    )
+
+
+def _load(path: Path):
+    """The array of a `.npy`, mapped into memory, or the arrays of a `.npz` by name."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found as archive:
+            return {name: np.asarray(archive[name]) for name in archive.files}
+    except _DAMAGED as error:
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{path} holds Python objects, which only a pickle could restore, and pickles are not read: they can "
+                "run code. Save plain arrays, e.g. np.savez(path, rgb=np.asarray(rgb, np.float32)); for videos of "
+                "different lengths one file a video, or all frames in one array with num_frames."
+            ) from error
+        raise DataError(
+            f"{path} is damaged, or no array in numpy's format ({shorten(error, 120)}). Save it again with np.save or "
+            "np.savez."
+        ) from error
+
+
+def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+    """An archive of one video, or of many."""
+    arrays = _load(path)
+    if not isinstance(arrays, dict):
+        raise DataError(f"{path} is not an .npz archive. Save it with np.savez.")
+    ids = _first(arrays, ("ids", *ID_NAMES))
+    many = ids is not None and arrays[ids].ndim == 1
+    # A text or a single number describes a video; --modalities may insist.
+    chosen = {
+        name: array
+        for name, array in arrays.items()
+        if name not in DESCRIPTIVE
+        and _is_wanted(name, wanted)
+        and (wanted or (array.ndim and array.dtype.kind not in "USMm"))
+    }
+    deepest = max((array.ndim for array in chosen.values()), default=0)
+    if not chosen or (deepest > 2 and not many):
+        held = ", ".join(f"{shorten(name)} {array.shape}" for name, array in arrays.items())
+        raise DataError(
+            f"{path} holds no modality: of one video, an array (frames, size) or (size,). To hold many videos it needs "
+            f"`ids`. It holds: {held or 'nothing'}."
+        )
+    if many:
+        yield from _many_videos(path, arrays, chosen, arrays[ids])
+        return
+    # Beside frames, a row of numbers is something else: timestamps, a mean.
+    chosen = {name: array for name, array in chosen.items() if array.ndim == deepest}
+    features = {name: chosen[key] for name, key in _by_modality(chosen, str(path)).items()}
+    count, longest = _first(arrays, COUNT_NAMES), max(map(len, features.values()))
+    if count and deepest == 2 and arrays[count].tolist() not in (longest, [longest]):
+        raise DataError(
+            f"{path}: {count} is {shorten(arrays[count])}, but there are {longest} frames. Correct it."
+        )
+    name, labels = arrays[ids] if ids else path.stem, arrays.get("labels")
+    ignored = tuple(sorted(arrays.keys() - chosen.keys() - DESCRIPTIVE))
+    yield _video(name, labels, features, arrays.get("split"), str(path), ignored)
+
+
+def _many_videos(path: Path, arrays: dict, chosen: dict, ids: np.ndarray) -> Iterator[ImportedVideo]:
+    def whole_numbers(name: str, size: int) -> np.ndarray:
+        array = arrays[name]
+        if array.dtype.kind not in "iu" or array.shape != (size,) or (array < 0).any():
+            raise DataError(
+                f"{path}, array {name} must be {size:,} whole numbers from 0, for {len(ids):,} ids. Received: "
+                f"{array.dtype} {array.shape}, the lowest {array.min(initial=0)}."
+            )
+        return array.astype(np.int64)
+
+    count = _first(arrays, COUNT_NAMES)
+    if "offsets" in arrays:
+        lengths = np.diff(whole_numbers("offsets", len(ids) + 1), prepend=0)
+        if lengths[0] or (lengths < 0).any():
+            raise DataError(f"{path}, array offsets must begin with 0 and never fall.")
+        lengths = lengths[1:]
+    else:
+        lengths = whole_numbers(count, len(ids)) if count else None
+    features = {
+        name: _divide(chosen[key], lengths, len(ids), f"{path}, array {key}")
+        for name, key in _by_modality(chosen, str(path)).items()
+    }
+    labels, splits = arrays.get("labels"), arrays.get("split")
+    if labels is not None and "num_labels" in arrays:
+        labels = _divide(labels, whole_numbers("num_labels", len(ids)), len(ids), f"{path}, array labels")
+    elif labels is not None and labels.ndim == 2:
+        if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+            raise DataError(
+                f"{path}, array labels (N, classes) must hold 0 and 1 only. Received: {labels.dtype}."
+            )
+        labels = labels.astype(bool)
+    for values, name in ((labels, "labels"), (splits, "split")):
+        if values is not None and len(values) != len(ids):
+            raise DataError(f"{path}, array {name} must hold one entry for each of the {len(ids):,} ids.")
+    ignored = tuple(sorted(arrays.keys() - chosen.keys() - DESCRIPTIVE))
+    for number, name in enumerate(ids):
+        each = {modality: videos[number] for modality, videos in features.items()}
+        label, split = (None if values is None else values[number] for values in (labels, splits))
+        yield _video(name, label, each, split, f"{path}, video {number} (counted from 0)", ignored)
+
+
+def _divide(array: np.ndarray, lengths: np.ndarray | None, videos: int, where: str) -> Sequence[np.ndarray]:
+    """An array of many videos, video by video."""
+    if (
+        array.ndim == 3
+        and len(array) == videos
+        and (lengths is None or lengths.max(initial=0) <= array.shape[1])
+    ):
+        return array if lengths is None else [each[:end] for each, end in zip(array, lengths, strict=True)]
+    if array.ndim in (1, 2) and lengths is not None and len(array) == lengths.sum():
+        return np.split(array, np.cumsum(lengths)[:-1])
+    if array.ndim == 2 and lengths is None and len(array) == videos:
+        return array
+    raise DataError(
+        f"{where} must be (N, frames, size), (frames of all videos, size) with num_frames, or (N, size) at video "
+        f"level, for N = {videos:,}{'' if lengths is None else f' with {lengths.sum():,} in all'}. Received: "
+        f"{array.shape}. Say which arrays are modalities (`--modalities`)."
+    )
+
+
+def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+    """A table, a row a video; one row group is in memory at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            schema, number = file.schema_arrow, 0
+            key = _first(schema.names, ID_NAMES)
+            others = [name for name in schema.names if name not in (*ID_NAMES, "labels", "split")]
+            chosen = [
+                name
+                for name in others
+                if _is_wanted(name, wanted) and (wanted or _is_list(schema.field(name).type))
+            ]
+            wrong = next((name for name in chosen if not _is_numbers(schema.field(name).type)), None)
+            if key is None or not chosen or wrong:
+                columns = ", ".join(f"{name} ({schema.field(name).type})" for name in schema.names)
+                raise DataError(
+                    f"{path} needs the column `id`, and one for each modality: a list of lists of numbers (frames), or "
+                    f"a list of numbers (video level). Its columns: {shorten(columns, 200) or 'none'}. Say which are "
+                    "modalities (`--modalities`)."
+                )
+            modalities = _by_modality(chosen, str(path))
+            described = [name for name in (key, "labels", "split") if name in schema.names]
+            ignored = tuple(name for name in others if name not in chosen)
+            for rows in file.iter_batches(PARQUET_ROWS, columns=[*described, *chosen]):
+                for row in range(rows.num_rows):
+                    where = f"{path}, row {number} (counted from 0)"
+                    known = {name: rows.column(name)[row].as_py() for name in described}
+                    cells = {name: rows.column(column)[row] for name, column in modalities.items()}
+                    features = {
+                        name: _matrix(cell, f"{where}, {shorten(name)}")
+                        for name, cell in cells.items()
+                        if cell.is_valid
+                    }
+                    labels = known.get("labels")
+                    labels = None if labels is None else np.array(labels)
+                    yield _video(known[key], labels, features, known.get("split"), where, ignored)
+                    number += 1
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read as parquet ({shorten(error, 200)}). Write it again."
+        ) from error
+
+
+def _matrix(cell, where: str) -> np.ndarray:
+    """A cell as an array: (frames, size) of a list of lists, (size,) of a list."""
+    inner, lengths = cell.values, None
+    if _is_list(inner.type):
+        frames = inner
+        lengths, inner = {len(frame) for frame in frames if frame.is_valid}, frames.flatten()
+        if len(lengths) > 1:
+            raise DataError(
+                f"{where}: the frames differ in their number of values ({shorten(sorted(lengths))})."
+            )
+    if inner.null_count or cell.values.null_count:
+        raise DataError(
+            f"{where}: a frame or a value is null. Compute the features anew, or leave the video out."
+        )
+    array = inner.to_numpy(zero_copy_only=False)
+    return array if lengths is None else array.reshape(len(cell.values), lengths.pop() if lengths else 0)
+
+
+def _is_list(kind) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _is_numbers(kind) -> bool:
+    import pyarrow as pa
+
+    for _ in range(2):
+        kind = kind.value_type if _is_list(kind) else kind
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def read_mediapipe(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+    """SequenceExamples of MediaPipe's MediaSequence.
+
+    MediaPipe's YouTube-8M graph leaves one serialized message in a file, not a TFRecord, whatever the file is called.
+    """
+    with path.open("rb") as file:
+        framed = is_header(file.read(HEADER_BYTES))
+    if framed:
+        for number, record in enumerate(read_records(path)):
+            yield _mediapipe_video(record, f"{path}, record {number} (counted from 0)", None, wanted)
+    elif path.stat().st_size > LARGEST_MESSAGE:
+        raise DataError(f"{path} is neither a TFRecord nor small enough to be one SequenceExample.")
+    else:
+        yield _mediapipe_video(path.read_bytes(), str(path), path.stem, wanted)
+
+
+def _mediapipe_video(
+    record: bytes, where: str, file_name: str | None, wanted: Sequence[str] | None
+) -> ImportedVideo:
+    try:
+        example = SequenceExample.FromString(record)
+    except Exception as error:
+        raise DataError(
+            f"{where} is not a SequenceExample of MediaPipe's, or it is damaged ({shorten(error, 80)})."
+        ) from error
+    lists, context = example.feature_lists.feature_list, example.context.feature
+    # Sorted: a message's keys have no order.
+    frames = [key for key in sorted(lists) if key.endswith(FRAMES) and lists[key].feature]
+    keys = frames or [key for key in sorted(context) if key.endswith(MEANS)]
+    names = {key.removesuffix(FRAMES).removesuffix(MEANS).lower(): key for key in keys}
+    if not names:
+        held = shorten(", ".join(sorted((*lists, *context))), 200) or "none"
+        message = f"{where} has no features of MediaPipe's (<MODALITY>{FRAMES}). Its keys: {held}."
+        if {"rgb", "audio", "audio_embedding", "mean_rgb", "mean_audio"} & {*lists, *context}:
+            message += (
+                " That is YouTube-8M's own layout, which needs no import: give its folder to --data as it is."
+            )
+        raise DataError(message)
+    features = {}
+    for name, key in names.items():
+        if _is_wanted(name, wanted) and frames:
+            rows = [np.array(frame.float_list.value, np.float32) for frame in lists[key].feature]
+            if len(lengths := set(map(len, rows))) != 1:
+                raise DataError(
+                    f"{where}, {key}: the frames differ in their number of values ({shorten(sorted(lengths))})."
+                )
+            features[name] = np.stack(rows)
+        elif _is_wanted(name, wanted):
+            features[name] = np.array(context[key].float_list.value, np.float32)
+    lists_of_labels = (
+        values
+        for key in MEDIAPIPE_LABELS
+        if key in context
+        for values in (context[key].int64_list.value, context[key].bytes_list.value)
+        if values
+    )
+    labels = next((np.array(values) for values in lists_of_labels), None)
+    ignored = tuple(name for name in names if name not in features)
+    return _video(_mediapipe_id(context, where, file_name), labels, features, None, where, ignored)
+
+
+def _mediapipe_id(context, where: str, file_name: str | None) -> str | bytes:
+    for key in (*MEDIAPIPE_IDS, "clip/data_path"):
+        if key in context and context[key].bytes_list.value:
+            value = context[key].bytes_list.value[0]
+            if key == "clip/data_path":  # a path of any system
+                value = PurePath(value.decode("utf-8", "replace").replace("\\", "/")).stem
+            return value
+    if file_name:
+        return file_name
+    raise DataError(f"{where} names no video: it has none of {', '.join(MEDIAPIPE_IDS)}, clip/data_path.")
+
+
+def _is_wanted(name: str, wanted: Sequence[str] | None) -> bool:
+    return wanted is None or name in wanted or modality_name(name) in wanted
+
+
+def _by_modality(names: Iterable[str], where: str) -> dict[str, str]:
+    """Modality → the array's name: ``mean_rgb`` and ``rgb_embedding`` are both the modality rgb."""
+    found: dict[str, str] = {}
+    for name in names:
+        if (other := found.setdefault(modality_name(name), name)) != name:
+            raise DataError(
+                f"{where}: {other} and {shorten(name)} are both the modality {modality_name(name)}. Say which is wanted "
+                "(`--modalities`)."
+            )
+    return found
+
+
+def _first(names: Iterable[str], candidates: Sequence[str]) -> str | None:
+    return next((name for name in candidates if name in names), None)
+
+
+def _video(
+    name: object,
+    labels: np.ndarray | None,
+    features: Mapping[str, np.ndarray],
+    split: object,
+    where: str,
+    ignored: tuple[str, ...],
+) -> ImportedVideo:
+    """A video out of what a source holds: numpy's, arrow's and protobuf's values."""
+    name, split = _plain(name), _plain(split)
+    if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
+        raise DataError(f"{where}: the id must be a text or a whole number. Received: {shorten(repr(name))}.")
+    if split is not None and not isinstance(split, str):
+        raise DataError(f"{where}: split must be a text. Received: {shorten(repr(split))}.")
+    if labels is not None:
+        values = np.atleast_1d(labels)
+        found = [] if values.ndim > 1 else [_plain(value) for value in values]
+        if values.ndim == 1 and values.dtype.kind == "b":
+            found = np.flatnonzero(values).tolist()
+        # An empty list has no type of its own.
+        if values.ndim > 1 or not all(isinstance(value, str | int) for value in found):
+            raise DataError(
+                f"{where}: labels must be whole numbers, names, or true and false for each class. Received: "
+                f"{values.dtype} {values.shape}."
+            )
+        labels = found
+    return ImportedVideo(str(name), labels, features, split or None, where, ignored)
+
+
+def _plain(value: object) -> object:
+    """A Python value out of an array or a record."""
+    if isinstance(value, np.generic | np.ndarray) and value.size == 1:
+        value = value.item()
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+# Ending of the file → reader; folders of `.npy` are recognised by what they hold.
+READERS: dict[str, Reader] = {
+    ".npz": read_npz,
+    ".parquet": read_parquet,
+    ".pq": read_parquet,
+    ".tfrecord": read_mediapipe,
+    ".tfrecords": read_mediapipe,
+    ".pb": read_mediapipe,
+}

@@ -1,0 +1,689 @@
+"""Your own features into shards in YouTube-8M's layout; `dmlkit data import --help` shows this text too.
+
+What a source may be (several may be given; of a folder, every such file in it, down to 3 folders deep):
+
+FILE.npz, one video: an array for each modality, (frames, size), or (size,) at video level. Beside them, where
+there are any: `id` (else the file's name), `labels`, `split`.
+
+FILE.npz, many videos: `ids` (N,). Each modality (frames of all videos, size) with `num_frames` (N,) or `offsets`
+(N + 1,); or (N, frames, size), of which `num_frames` are kept; or (N, size) at video level. Where there are any:
+`labels` (N,), or (N, classes) of 0 and 1, or all videos' one after another with `num_labels` (N,); `split` (N,).
+
+FOLDER/<modality>/<id>.npy, (frames, size) or (size,); FOLDER/<id>.npy for one modality, called rgb or as
+`--modalities` says.
+
+FILE.parquet: columns `id`, `labels` (a list, or one), `split`, and one for each modality: a list of lists a video,
+or a list at video level. One row group is in memory at a time. Damage is certain to be found only where the table
+was written with page checksums.
+
+FILE.tfrecord, FILE.pb: SequenceExamples of MediaPipe's MediaSequence, many to a TFRecord or one to a file, as its
+YouTube-8M graph leaves them. `RGB/feature/floats` is the modality rgb, `AUDIO/feature/floats` audio, and so on
+(`.../context_feature/floats` at video level); the id is `example/id`, `clip/media_id`, or the name of the video
+file in `clip/data_path`; the labels are `clip/label/index`, or `clip/label/string`.
+
+Values: uint8 is taken for YouTube-8M's bytes and kept as it is; floats are coded as such bytes (values outside
+[-2, 2] are clipped and counted), or kept with `--coding float`. Labels are class indices, or names with
+`--classes`. Pickles are never read.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dmlkit.data.import_readers import ImportedVideo, read_sources
+from dmlkit.data.opening import divide_splits
+from dmlkit.data.protos import serialize_frames, serialize_video
+from dmlkit.data.records import frame_record, is_remote
+from dmlkit.data.schema import (
+    LEVELS,
+    NUMERIC_CODINGS,
+    SPLITS,
+    TEXT,
+    TEXT_SIZE,
+    Feature,
+    dequantize,
+    quantize,
+    read_vocabulary,
+    write_dataset_toml,
+)
+from dmlkit.errors import DataError, UsageError, choose, nearest
+from dmlkit.text import counted, one_line, shorten
+
+SHARES = "train=0.8,tuning=0.1,validate=0.1"
+UNLABELLED = "test"  # the split of videos without labels
+MISSING = ("refuse", "silence")
+RECORDS_PER_SHARD = 256
+VOCABULARY = "vocabulary.csv"
+LIMIT = 2.0  # what lies outside is clipped when it is coded as bytes
+MUCH = 0.01  # a share of clipped values from which bytes are the wrong coding
+# In a table of labels, the columns of the id and of the labels.
+ID_COLUMNS, LABEL_COLUMNS = ("id", "video_id", "VideoId"), ("labels", "label", "classes", "class")
+_MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
+_INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
+_NUMBER_LIKE = re.compile(r"[-+.]?[0-9][0-9.eE+-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Import:
+    """A finished import: its folder, the videos of each split, and notes on what was done to them."""
+
+    folder: Path
+    videos: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def import_features(
+    sources: str | os.PathLike | Sequence[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    labels: str | os.PathLike | None = None,
+    classes: str | os.PathLike | None = None,
+    num_classes: int | None = None,
+    name: str | None = None,
+    split: str = SHARES,
+    level: str | None = None,
+    coding: str | None = None,
+    modalities: Sequence[str] | None = None,
+    missing: str = "refuse",
+    frames_apart: int = 2,
+    records_per_shard: int = RECORDS_PER_SHARD,
+    progress: bool = False,
+) -> Import:
+    """Make a data set in YouTube-8M's layout of features computed elsewhere; `dmlkit.data.importing` lists formats.
+
+    Videos are read one after another; only the set of their ids grows with their number.
+
+    Args:
+        sources: Files and folders of features.
+        out: The folder to make; it appears when it is finished.
+        labels: A CSV with the columns `id` and any of `labels` (indices, or names separated by semicolons), `split`
+            and `text` (a title, keywords), which is a modality. It takes precedence over labels in the sources.
+        classes: The class names: a vocabulary's table, or one name a line. None: names in `labels` are numbered
+            alphabetically.
+        num_classes: None for those named, or one more than the highest label.
+        name: What reports call the data set; None for the folder's name.
+        split: Shares of the splits, by a hash of each video's id, so that a video is in the same split next time. What
+            the sources or `labels` say of a video takes precedence; videos without labels are in ``"test"``.
+        level: ``"frame"``, or ``"video"`` for the mean of the frames; None for what the first video is.
+        coding: ``"byte"`` as YouTube-8M, or ``"float"``; None for bytes at frame level and floats at video level.
+        modalities: Those to take; None for all there are.
+        missing: ``"refuse"`` a video that lacks a modality, or read it as ``"silence"``.
+        frames_apart: How many frames a video's modalities may differ by; they are cut to the shortest.
+        records_per_shard: Videos a shard.
+        progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        UsageError: An argument that cannot be used, or a folder that is not empty.
+        DataError: A source is missing or damaged, or a video is not like the others; names file and record.
+    """
+    sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    for path in map(os.fspath, (*sources, out)):
+        if is_remote(path):
+            raise UsageError(f"Features are imported from local files into a local folder. Received: {path}.")
+    out = Path(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(
+            f"{out} is not empty, and nothing is overwritten. Name another folder, or remove it."
+        )
+    for value, table, what in (
+        (level, LEVELS, "level"),
+        (coding, NUMERIC_CODINGS, "coding"),
+        (missing, MISSING, "rule"),
+    ):
+        if value is not None:
+            choose(dict.fromkeys(table), value, what=what)
+    if level == "video" and coding == "byte":
+        raise UsageError("Video-level records hold floats. Leave --coding out, or import at frame level.")
+    if modalities is not None and not (modalities and all(modalities)):
+        raise UsageError(f"modalities must be names. Received: {modalities!r}.")
+    for what, value, least in (
+        ("num_classes", num_classes, 1),
+        ("frames_apart", frames_apart, 0),
+        ("records_per_shard", records_per_shard, 1),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"{what} must be at least {least}. Received: {value}.")
+    shares = _shares(split)
+    table = LabelTable(Path(labels)) if labels is not None else None
+    known = _classes(classes, num_classes, table)
+    videos = read_sources([Path(source) for source in sources], modalities)
+    with _new_folder(out) as folder, ExitStack() as opened:
+        encoder = Encoder(level, coding, missing, frames_apart)
+        importer = Importer(encoder, known, table, shares, folder, records_per_shard, opened)
+        for video in tqdm(videos, unit=" videos", disable=None if progress else True):
+            importer.add(video)
+        with _writing(out):
+            opened.close()
+        importer.check_splits(out)
+        vocabulary = VOCABULARY if known.names else None
+        with _writing(out):
+            if classes is not None and Path(classes).suffix.lower() == ".csv":
+                shutil.copyfile(classes, folder / VOCABULARY)  # it may have further columns
+            elif known.names:
+                with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
+                    rows = [
+                        (index, importer.trained[index], name) for index, name in sorted(known.names.items())
+                    ]
+                    csv.writer(file, lineterminator="\n").writerows(
+                        [("Index", "TrainVideoCount", "Name"), *rows]
+                    )
+            write_dataset_toml(
+                str(folder),
+                name=name or one_line(out.absolute().name),
+                level=encoder.level,
+                features=importer.features(),
+                num_classes=known.count,
+                splits={split: [f"{split}*.tfrecord"] for split in importer.videos},
+                vocabulary=vocabulary,
+                counts=dict(sorted(importer.counts.items())),
+            )
+    return Import(out, importer.videos, tuple(importer.notes()))
+
+
+class LabelTable:
+    """A CSV about videos: `id`, and any of `labels`, `split`, `text`; a video may have a row for each of its labels.
+
+    Attributes:
+        path, ids: The file, and the videos it knows.
+        labels, texts: Video → its cells; None where the table has no such column.
+        splits: Video → split, where the table names it.
+
+    Raises:
+        DataError: The file is missing or no such table.
+    """
+
+    def __init__(self, path: Path):
+        import pandas as pd
+
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+            reason = shorten(error, 120)
+            raise DataError(
+                f"{path} cannot be read as a table of labels ({reason}). Save it as CSV in UTF-8."
+            ) from error
+        columns = list(table.columns)
+        key = next((name for name in ID_COLUMNS if name in columns), None)
+        label = next((name for name in LABEL_COLUMNS if name in columns), None)
+        if key is None or not (label or {"split", "text"} & {*columns}):
+            raise DataError(
+                f"{path} needs a first line that names its columns: id, and labels, split, text or several of them. It "
+                f"names: {shorten(', '.join(columns), 80)}."
+            )
+        table[key] = table[key].str.strip()
+        if (wrong := table.isna().any(axis=1) | (table[key] == "")).any():
+            raise DataError(
+                f"{path}, row {int(wrong.argmax()) + 1} below the first line: no id, or a cell too few."
+            )
+        cells = {
+            column: {video: list(values) for video, values in table.groupby(key, sort=False)[column]}
+            for column in {label, "split", "text"} & {*columns}
+        }
+        self.path, self.ids, self.labels, self.splits, self.texts = path, set(table[key]), None, {}, None
+        self.labels = cells.get(label)
+        if "text" in cells:
+            texts = {video: dict.fromkeys(map(str.strip, values)) for video, values in cells["text"].items()}
+            self.texts = {video: list(filter(None, each)) for video, each in texts.items() if any(each)}
+        for video, values in cells.get("split", {}).items():
+            named = sorted(set(map(str.strip, values)) - {""})
+            if len(named) > 1:
+                raise DataError(
+                    f"{path}: {shorten(video)} is in several splits, {shorten(', '.join(named))}."
+                )
+            self.splits |= dict.fromkeys([video], *named) if named else {}
+
+
+@dataclass
+class Classes:
+    """The classes: index → name (empty where only indices are known), how many (None: as the labels show)."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    num_classes: int | None = None
+    source: str = "--classes"
+    highest: int = -1
+
+    def __post_init__(self) -> None:
+        self._indices: dict[str, list[int]] = {}
+        for index, name in self.names.items():
+            self._indices.setdefault(name, []).append(index)
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return self.num_classes if self.num_classes is not None else self.highest + 1
+
+    def indices(self, labels: Iterable[int | str], where: str) -> list[int]:
+        """A video's classes, in their order and each once.
+
+        Raises:
+            DataError: There is no such class.
+        """
+        found = []
+        for label in labels:
+            if isinstance(label, int):
+                found.append(label)
+            else:
+                found += [self._index(piece, where) for piece in _pieces(label)]
+        for index in found:
+            if not 0 <= index < (index + 1 if self.num_classes is None else self.num_classes):
+                valid = "counted from 0" if self.num_classes is None else f"0 to {self.num_classes - 1}"
+                raise DataError(f"{where}: there is no class {index}, they are {valid}. Correct one of them.")
+        self.highest = max([self.highest, *found])
+        return list(dict.fromkeys(found))
+
+    def _index(self, label: str, where: str) -> int:
+        named = self._indices.get(label, [])
+        number = int(label) if _INDEX.fullmatch(label) else None
+        if len({*named, *([] if number is None else [number])}) > 1:
+            raise DataError(
+                f"{where}: {shorten(label)!r} may be several classes. Write the class indices instead."
+            )
+        if named or number is not None:
+            return named[0] if named else number
+        if not self.names:
+            raise DataError(
+                f"{where}: the label {shorten(label)!r} is no number, and there are no class names. Give them "
+                "(`--classes FILE`)."
+            )
+        raise DataError(
+            f"{where}: there is no class {shorten(label)!r} in {self.source}.{nearest(label, self._indices)} Names are "
+            "separated by semicolons."
+        )
+
+
+def _pieces(cell: str) -> list[str]:
+    """The labels in a cell: separated by semicolons, indices also by spaces."""
+    found = []
+    for piece in filter(None, map(str.strip, cell.split(";"))):
+        words = piece.split()
+        found += words if all(map(_INDEX.fullmatch, words)) else [piece]
+    return found
+
+
+def _classes(path: str | os.PathLike | None, num_classes: int | None, table: LabelTable | None) -> Classes:
+    """The class names: from a vocabulary's table, from one name a line, or from the labels, alphabetically."""
+    if path is not None and Path(path).suffix.lower() == ".csv":
+        names = read_vocabulary(str(path)).names
+        known = Classes(names, max(names) + 1, str(path))
+    elif path is not None:
+        try:
+            lines = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{path} cannot be read as text ({shorten(error)}). Give one class name a line."
+            ) from error
+        if not lines:
+            raise DataError(f"{path} names no class. Give one name a line, class 0 first.")
+        known = Classes(dict(enumerate(map(one_line, lines))), len(lines), str(path))
+    elif table is not None and table.labels is not None:
+        pieces = {piece for cells in table.labels.values() for cell in cells for piece in _pieces(cell)}
+        names = sorted(piece for piece in pieces if not _INDEX.fullmatch(piece))
+        wrong = next((name for name in names if _NUMBER_LIKE.fullmatch(name)), None)
+        if wrong or (names and len(names) < len(pieces)):
+            raise DataError(
+                f"{table.path}: the label {shorten(wrong or min(pieces - {*names}))!r} is neither a name among names "
+                "nor a whole number from 0 among numbers. Write all as the one or the other, or give the names "
+                "(`--classes FILE`)."
+            )
+        known = Classes(dict(enumerate(names)), len(names) or None, str(table.path))
+    else:
+        known = Classes()
+    if num_classes is not None:
+        if num_classes < (known.num_classes or 0):
+            raise UsageError(
+                f"{known.source} names {known.num_classes} classes, but num_classes is {num_classes}."
+            )
+        known.num_classes = num_classes
+    return known
+
+
+def _shares(text: str) -> dict[str, float]:
+    """``"train=0.8,tuning=0.1,validate=0.1"`` → split → share."""
+    shares: dict[str, float] = {}
+    for piece in text.split(","):
+        name, _, share = (word.strip() for word in piece.partition("="))
+        choose(dict.fromkeys(SPLITS), name, what="split")
+        try:
+            value = float(share)
+        except ValueError:
+            value = math.nan
+        if not 0 < value <= 1 or name in shares:
+            raise UsageError(
+                f"--split: the share of {name} must be one number, above 0 and at most 1: {SHARES}."
+            )
+        shares[name] = value
+    if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        raise UsageError(f"--split: the shares must add up to 1. Received: {shorten(text)!r}.")
+    return {name: shares[name] for name in SPLITS if name in shares}
+
+
+def split_by_id(video_id: str, shares: Mapping[str, float]) -> str:
+    """The split of a video by its id alone: the same in every import with the same shares."""
+    place, end = int.from_bytes(hashlib.sha256(video_id.encode()).digest()[:7], "big") / 2**56, 0.0
+    for split, share in shares.items():
+        end += share
+        if place < end:
+            return split
+    return split
+
+
+class Encoder:
+    """Makes every video one level, one set of modalities and sizes, one coding.
+
+    Attributes:
+        level: ``"frame"`` or ``"video"``; None until the first video shows it.
+        sizes: Modality → values a frame, as met so far.
+        values, clipped: Modality → how many values were coded as bytes, and how many of them were clipped.
+        cut: How many videos were cut to their shortest modality.
+        silent: Modality → how many videos lack it.
+    """
+
+    def __init__(self, level: str | None, coding: str | None, missing: str, frames_apart: int):
+        self.level, self._coding, self._missing, self._frames_apart = level, coding, missing, frames_apart
+        self.sizes: dict[str, int] = {}
+        self.values, self.clipped, self.silent = Counter(), Counter(), Counter()
+        self.cut = self._videos = 0
+
+    @property
+    def coding(self) -> str:
+        """``"byte"`` or ``"float"``; the video level holds floats."""
+        return "float" if self.level == "video" else self._coding or "byte"
+
+    def key(self, name: str) -> str:
+        """The key of a modality in the records."""
+        return f"mean_{name}" if self.level == "video" else name
+
+    def encode(self, video: ImportedVideo) -> dict[str, np.ndarray]:
+        """Key in the record → the array to write, uint8 or float32.
+
+        Raises:
+            DataError: The video does not fit those before it, or its values are no features.
+        """
+        where, arrays = f"{video.where}, {shorten(video.id)}", {}
+        for name, array in video.features.items():
+            if array.dtype != np.uint8 and array.dtype.kind != "f":
+                raise DataError(
+                    f"{where}, {name} is {array.dtype}; expected uint8 (YouTube-8M's bytes) or floats. Save it so, "
+                    "or say which arrays are modalities (`--modalities`)."
+                )
+            if array.ndim not in (1, 2):
+                raise DataError(
+                    f"{where}, {name} must be (frames, size) or (size,). Received: {array.shape}."
+                )
+            if array.ndim == 1 or len(array):
+                arrays[name] = array
+        if not arrays:
+            raise DataError(f"{where} has no frames in any modality. Leave the video out.")
+        self.level = self.level or ("frame" if any(array.ndim == 2 for array in arrays.values()) else "video")
+        self._check(arrays, where)
+        if self.level == "frame":
+            lengths = {name: len(array) for name, array in arrays.items()}
+            shortest = min(lengths.values())
+            if max(lengths.values()) - shortest > self._frames_apart:
+                differing = ", ".join(f"{name} {length}" for name, length in lengths.items())
+                raise DataError(
+                    f"{where}: the modalities differ in their number of frames ({differing}), by more than "
+                    f"{self._frames_apart}. Extract them at one rate, or let them be cut (`--frames-apart`)."
+                )
+            self.cut += max(lengths.values()) > shortest
+            arrays = {name: array[:shortest] for name, array in arrays.items()}
+        self._videos += 1
+        return {self.key(name): self._code(name, array, where) for name, array in arrays.items()}
+
+    def _check(self, arrays: Mapping[str, np.ndarray], where: str) -> None:
+        refuse = self._missing == "refuse"
+        for name, array in arrays.items():
+            if self.level == "frame" and array.ndim == 1:
+                raise DataError(
+                    f"{where}: {name} is one row of {len(array)} values, but the data set has frames, (frames, size). "
+                    "Import each into a folder of its own (`--level`)."
+                )
+            if name not in self.sizes:
+                if not _MODALITY.fullmatch(name) or not array.shape[-1]:
+                    raise DataError(
+                        f"{where}: {shorten(name)!r} of {array.shape} cannot be a modality. Its name needs letters, "
+                        "digits and _, none of id, labels, num_frames; its frames at least one value."
+                    )
+                if self._videos and refuse:
+                    raise DataError(
+                        f"{where} has the modality {name}, which the videos before it lack. Import only those that all "
+                        "have (`--modalities`), or read it as silence there (`--missing silence`)."
+                    )
+                self.silent[name] += self._videos
+                self.sizes[name] = array.shape[-1]
+            if array.shape[-1] != self.sizes[name]:
+                raise DataError(
+                    f"{where}: {name} has {array.shape[-1]} values a frame, but {self.sizes[name]} in the videos "
+                    "before it. Import videos of other features into a folder of their own."
+                )
+        for name in self.sizes.keys() - arrays.keys():
+            if refuse:
+                raise DataError(
+                    f"{where} lacks the modality {name}, which the videos before it have. Leave the video out, import "
+                    "fewer modalities (`--modalities`), or read it as silence there (`--missing silence`)."
+                )
+            self.silent[name] += 1
+
+    def _code(self, name: str, array: np.ndarray, where: str) -> np.ndarray:
+        if self.level == "video" and array.ndim == 2:
+            array = (dequantize(array) if array.dtype == np.uint8 else array).mean(axis=0, dtype=np.float64)
+        if array.dtype == np.uint8:
+            return array if self.coding == "byte" else dequantize(array)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
+            array = array.astype(np.float32)
+        finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if not finite.all():
+            place = f"{'frame' if array.ndim == 2 else 'value'} {int(np.argmin(finite))} (counted from 0)"
+            raise DataError(
+                f"{where}: {name} holds NaN or infinite values, {place} first. Compute the features anew, or leave the "
+                "video out."
+            )
+        if self.coding == "float":
+            return array
+        self.values[name] += array.size
+        self.clipped[name] += int(np.count_nonzero(np.abs(array) > LIMIT))
+        return quantize(array)
+
+
+class Importer:
+    """Puts videos into the shards of their splits, and counts what happened to them."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        classes: Classes,
+        table: LabelTable | None,
+        shares: Mapping[str, float],
+        folder: Path,
+        records_per_shard: int,
+        opened: ExitStack,
+    ):
+        self.encoder, self.classes, self.table, self.shares = encoder, classes, table, shares
+        self.counts: Counter[str] = Counter()  # shard → records
+        self._folder, self._records_per_shard, self._opened, self._shards = (
+            folder,
+            records_per_shard,
+            opened,
+            {},
+        )
+        self.trained: Counter[int] = Counter()  # class → training videos
+        self._videos: Counter[str] = Counter()
+        self._ids, self._labelled, self._ignored = set(), set(), {}
+        self._unlabelled = self._with_text = 0
+
+    @property
+    def videos(self) -> dict[str, int]:
+        """Split → how many videos, in the order of training."""
+        return {split: self._videos[split] for split in SPLITS if split in self._videos}
+
+    def add(self, video: ImportedVideo) -> None:
+        """One video.
+
+        Raises:
+            DataError: It cannot be taken; names file and record.
+        """
+        where, table = f"{video.where}, {shorten(video.id)}", self.table
+        if video.id in self._ids:
+            raise DataError(f"{where}: a video of this id came before. Give every video an id of its own.")
+        self._ids.add(video.id)
+        self._ignored |= dict.fromkeys(video.ignored)
+        split = (table and table.splits.get(video.id)) or video.split
+        if split is not None and split not in SPLITS:
+            raise DataError(
+                f"{where}: there is no split {shorten(split)!r}.{nearest(split, SPLITS)} There are: "
+                f"{', '.join(SPLITS)}."
+            )
+        labels = self._labels(video, split, where)
+        if labels is None:
+            self._unlabelled += 1
+            if split not in (None, UNLABELLED):
+                raise DataError(
+                    f"{where} has no labels, but is in the split {split}. Give it labels, or put it into {UNLABELLED}."
+                )
+        split = UNLABELLED if labels is None else split or split_by_id(video.id, self.shares)
+        arrays, texts = self.encoder.encode(video), None
+        if table is not None and table.texts is not None:
+            if TEXT in self.encoder.sizes:
+                raise DataError(
+                    f"{where}: the sources hold a modality {TEXT}, and {table.path} texts of this name. Say which "
+                    "modalities are wanted (`--modalities`), or take the column out."
+                )
+            texts = {TEXT: table.texts[video.id]} if video.id in table.texts else None
+            self._with_text += texts is not None
+        if self.encoder.level == "frame":
+            record = serialize_frames(video_id=video.id, labels=labels, texts=texts, frames=arrays)
+        else:
+            record = serialize_video(video_id=video.id, labels=labels, texts=texts, features=arrays)
+        with _writing(self._folder):
+            self._write(split, record)
+        self._videos[split] += 1
+        if labels:
+            self._labelled.add(split)
+        if split == "train":
+            self.trained.update(labels)
+
+    def _write(self, split: str, record: bytes) -> None:
+        name = f"{split}{self._videos[split] // self._records_per_shard:05d}.tfrecord"
+        if name not in self.counts:
+            if split in self._shards:
+                self._shards[split].close()
+            self._shards[split] = self._opened.enter_context((self._folder / name).open("wb"))
+        self._shards[split].write(frame_record(record))
+        self.counts[name] += 1
+
+    def _labels(self, video: ImportedVideo, split: str | None, where: str) -> list[int] | None:
+        table = self.table
+        if table is None or table.labels is None:
+            return None if video.labels is None else self.classes.indices(video.labels, where)
+        if video.id in table.labels:
+            return self.classes.indices(table.labels[video.id], f"{table.path}, {shorten(video.id)}")
+        if video.id not in table.ids and split != UNLABELLED:
+            raise DataError(
+                f"{where} is not in {table.path}. Add it (an empty cell: no class), or leave the video out."
+            )
+        return None
+
+    def features(self) -> dict[str, Feature]:
+        """The modalities, largest first, as dataset.toml has them."""
+        encoder, order = (
+            self.encoder,
+            sorted(self.encoder.sizes.items(), key=lambda each: (-each[1], each[0])),
+        )
+        features = {name: Feature(name, size, encoder.coding, encoder.key(name)) for name, size in order}
+        if self.table is not None and self.table.texts is not None:
+            features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
+        return features
+
+    def check_splits(self, out: Path) -> None:
+        """Refuse what could not be opened.
+
+        Raises:
+            DataError: No videos, no classes, or too few shards to divide.
+        """
+        if not self.videos:
+            raise DataError("The sources hold no videos. Nothing was written.")
+        if not self.classes.count:
+            raise DataError(
+                "No video has a label, so the number of classes is unknown. Give --num-classes or --classes: those of "
+                "the model that is to predict on them."
+            )
+        shards = {split: [name for name in self.counts if name.startswith(split)] for split in self.videos}
+        try:
+            divide_splits(shards, frozenset(self._labelled), str(out))
+        except DataError as error:
+            found = ", ".join(f"{split} {videos:,}" for split, videos in self.videos.items())
+            raise DataError(
+                f"No data set to train on can be made of these videos ({found}): {error} With fewer records a shard "
+                f"(`--records-per-shard`, now {self._records_per_shard}) there are more shards; only to predict "
+                "on the videos, put them all into one split: `--split test=1`."
+            ) from error
+
+    def notes(self) -> Iterator[str]:
+        """What was done to the videos, one sentence each."""
+        encoder, table = self.encoder, self.table
+        for name, clipped in encoder.clipped.items():
+            if clipped:
+                share = clipped / encoder.values[name]
+                percent = f"{100 * share:.3g} %" if share >= 1e-5 else "less than 0.001 %"
+                advice = " That is much: floats keep them (`--coding float`)." if share > MUCH else ""
+                yield (
+                    f"{name}: {clipped:,} of {encoder.values[name]:,} values ({percent}) lay outside [-2, 2] and were "
+                    f"clipped.{advice}"
+                )
+        if encoder.cut:
+            yield f"Cut to the shortest of the modalities: {counted(encoder.cut, 'video')}."
+        for name, count in encoder.silent.items():
+            if count:
+                yield f"{name} is missing in {counted(count, 'video')}, where it is read as silence."
+        if self._unlabelled:
+            yield f"Without labels, and so in the split {UNLABELLED}: {counted(self._unlabelled, 'video')}."
+        if self._ignored:
+            yield f"Ignored, as no modality or none asked for: {shorten(', '.join(self._ignored), 200)}."
+        if table is not None and table.texts is not None:
+            yield (
+                f"Texts of {counted(self._with_text, 'video')} are the modality {TEXT}, hashed to {TEXT_SIZE} places: "
+                "its `size` in dataset.toml can be changed at any time."
+            )
+        if table is not None and (unused := sorted(table.ids - self._ids)):
+            yield f"{table.path} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
+        if self.classes.num_classes is None:
+            yield f"The number of classes ({self.classes.count}) is one more than the highest label."
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, which takes its place once it is finished."""
+    partial = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.partial"
+    try:
+        with _writing(out):
+            partial.mkdir(parents=True)
+        yield partial
+        with _writing(out):
+            partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turns a full disk and the like into a UsageError."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror or error}. Nothing is left of it; name another folder, or "
+            "make room."
+        ) from error
