@@ -18,7 +18,7 @@ import numpy as np
 from dmlkit.data.records import scan_records
 
 import dmlkit.data
-from dmlkit.data.checking import check
+from dmlkit.data.check import check
 from dmlkit.runtime import quiet_startup
 
 SIZES = {"rgb": 1024, "audio": 128}

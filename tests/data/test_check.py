@@ -1,0 +1,371 @@
+"""`check` against damage made by hand and by chance: each fault is found at its place, and no other."""
+
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmlkit.data import Feature, serialize_frames, serialize_video, write_dataset_toml, write_shard
+from dmlkit.data.check import check
+from dmlkit.errors import DataError, UsageError
+
+RGB, AUDIO, CLASSES = 6, 4, 5
+
+
+def frame_record(number=0, labels=(1,), frames=3, **other):
+    matrices = {"rgb": np.full((frames, RGB), 7, np.uint8), "audio": np.full((frames, AUDIO), 8, np.uint8)}
+    return serialize_frames(video_id=f"v{number}", labels=labels, frames={**matrices, **other})
+
+
+def float_record(number=0, labels=(1,), frames=2, **other):
+    matrices = {"rgb": np.full((frames, RGB), number / 8), "audio": np.full((frames, AUDIO), -number / 8)}
+    return serialize_frames(video_id=f"v{number}", labels=labels, frames={**matrices, **other})
+
+
+def video_record(number=0, labels=(1,), **other):
+    features = {"mean_rgb": np.full(RGB, number / 8), "mean_audio": np.ones(AUDIO), **other}
+    return serialize_video(video_id=f"v{number}", labels=labels, features=features)
+
+
+def write_set(folder, make, *, shards=3, each=4, declared=False):
+    """Shards of good records, no id twice; with a dataset.toml that counts them, or a vocabulary alone."""
+    paths = [Path(folder) / f"train{shard}.tfrecord" for shard in range(shards)]
+    for shard, path in enumerate(paths):
+        write_shard(path, [make(shard * each + number) for number in range(each)])
+    if not declared:
+        (Path(folder) / "vocabulary.csv").write_text(f"Index,Name\n0,first\n{CLASSES - 1},last\n")
+        return paths
+    video, coding = make is video_record, "byte" if make is frame_record else "float"
+    sizes = {"rgb": RGB, "audio": AUDIO}
+    write_dataset_toml(
+        str(folder),
+        name="made by hand",
+        level="video" if video else "frame",
+        features={n: Feature(n, size, coding, f"mean_{n}" if video else n) for n, size in sizes.items()},
+        num_classes=CLASSES,
+        splits={"train": ["train*.tfrecord"]},
+        counts={path.name: each for path in paths},
+    )
+    return paths
+
+
+def offsets(records):
+    return np.cumsum([0, *(len(record) + 16 for record in records)]).tolist()
+
+
+def damage(path, place, value=None):
+    data = bytearray(path.read_bytes())
+    value = bytes([data[place] ^ 0x10]) if value is None else value
+    data[place : place + len(value)] = value
+    path.write_bytes(data)
+
+
+def places(report):
+    """The faults as (file's name, record, byte, kind)."""
+    return [(Path(f.shard).name, f.record, f.byte, f.kind) for each in report.sets for f in each.faults]
+
+
+NAN = np.array([1.0] * (RGB - 1) + [np.nan])
+CONTENT = [
+    (frame_record, lambda: frame_record(77, labels=[0, CLASSES]), "label", f"label {CLASSES}"),
+    (video_record, lambda: video_record(77, labels=[-1]), "label", "label -1"),
+    (frame_record, lambda: frame_record(77, rgb=np.ones((3, RGB - 1), np.uint8)), "size", "rgb"),
+    (video_record, lambda: video_record(77, mean_rgb=np.ones(RGB + 1)), "size", "mean_rgb"),
+    (frame_record, lambda: float_record(77), "coding", "bytes"),
+    (float_record, lambda: frame_record(77), "coding", "floats"),
+    (frame_record, lambda: frame_record(77, rgb=np.ones((2, RGB), np.uint8)), "frames", "rgb 2, audio 3"),
+    (frame_record, lambda: frame_record(77, frames=0), "frames", "no frames"),
+    (video_record, lambda: video_record(77, mean_rgb=NAN), "not finite", "NaN"),
+    (float_record, lambda: float_record(77, rgb=np.full((2, RGB), np.inf)), "not finite", "infinite"),
+    (frame_record, lambda: b"\xff\xff\xff", "not a record", "SequenceExample"),
+    (video_record, lambda: b"\xff\xff\xff", "not a record", "tf.train.Example"),
+    (frame_record, lambda: video_record(77), "level", "a video-level record among frame"),
+    (video_record, lambda: frame_record(77), "level", "a frame-level record among video"),
+    (
+        video_record,
+        lambda: serialize_video(video_id="only", labels=[1], features={}),
+        "no features",
+        "none of mean_rgb, mean_audio",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", range(len(CONTENT)))
+def test_a_record_that_is_not_what_the_data_set_says(tmp_path, case):
+    make, bad, kind, what = CONTENT[case]
+    shards = write_set(tmp_path, make, declared=case % 2 == 0)
+    records = [make(4), make(5), bad(), make(7)]
+    write_shard(shards[1], records)
+    report = check(tmp_path)
+    assert places(report) == [("train1.tfrecord", 2, offsets(records)[2], kind)]
+    (each,) = report.sets
+    assert what in each.faults[0].what and not report.whole
+    assert (each.total.records, each.total.good, each.total.faults) == (12, 11, {kind: 1})
+
+
+@pytest.mark.parametrize(("part", "kind"), [(0, "length"), (9, "length"), (12, "record"), (-1, "record")])
+@pytest.mark.parametrize("make", [frame_record, video_record])
+def test_damaged_bytes(tmp_path, make, part, kind):
+    shards = write_set(tmp_path, make)
+    begins = offsets([make(number) for number in range(4, 8)])
+    damage(shards[1], begins[1] + part if part >= 0 else begins[2] + part)
+    report = check(tmp_path)
+    assert places(report) == [("train1.tfrecord", 1, begins[1], f"{kind} checksum")]
+    assert report.sets[0].total.good == 11
+
+
+def test_chance_flips_are_all_found_where_they_are(tmp_path):
+    chance, shards = random.Random(3), write_set(tmp_path, float_record)
+    whole, begins = shards[1].read_bytes(), offsets([float_record(number) for number in range(4, 8)])
+    for _ in range(150):
+        place = chance.randrange(len(whole))
+        shards[1].write_bytes(whole)
+        damage(shards[1], place, bytes([whole[place] ^ 1 << chance.randrange(8)]))
+        number = int(np.searchsorted(begins, place, side="right")) - 1
+        ((name, record, byte, kind),) = places(check(tmp_path))
+        assert (name, record, byte) == ("train1.tfrecord", number, begins[number]), place
+        assert kind in ("length checksum", "record checksum", "cut off")
+
+
+def test_a_hostile_length_with_a_good_checksum_and_a_cut_record(tmp_path):
+    from dmlkit.data.records import masked_crc
+
+    shards, length = write_set(tmp_path, video_record), struct.pack("<Q", 2**63)
+    damage(shards[2], 0, length + struct.pack("<I", masked_crc(length)))
+    shards[0].write_bytes(shards[0].read_bytes()[:-3])
+    last = offsets([video_record(number) for number in range(4)])[3]
+    assert places(check(tmp_path)) == [
+        ("train0.tfrecord", 3, last, "cut off"),
+        ("train2.tfrecord", 0, 0, "cut off"),
+    ]
+    assert len(check(tmp_path, keep=1).sets[0].faults) == 1
+    assert check(tmp_path, keep=1).sets[0].total.faults.total() == 2
+
+
+def test_repeated_ids_are_named_at_both_places(tmp_path):
+    shards = write_set(tmp_path, video_record)
+    records = [video_record(20), video_record(3), video_record(21), video_record(20)]
+    write_shard(shards[2], records)
+    report, begins = check(tmp_path), offsets(records)
+    assert places(report) == [
+        ("train2.tfrecord", number, begins[number], "duplicate id") for number in (1, 3)
+    ]
+    first, second = report.sets[0].faults
+    assert f"{shards[0]}, record 3 (counted from 0)" in first.what
+    assert f"{shards[2]}, record 0 (counted from 0), byte 0" in second.what
+    nameless = serialize_video(video_id="", labels=[1], features={"mean_rgb": np.ones(RGB)})
+    write_shard(tmp_path / "other" / "train0.tfrecord", [nameless] * 3)
+    report = check(tmp_path / "other")
+    assert report.whole and report.sets[0].total.unnamed == 3
+
+
+def test_counts_of_dataset_toml(tmp_path):
+    shards = write_set(tmp_path, frame_record, declared=True)
+    begins = offsets([frame_record(number) for number in range(4)])
+    shards[0].write_bytes(shards[0].read_bytes()[: begins[2]])
+    write_shard(shards[1], [frame_record(20 + number) for number in range(5)])
+    shards[2].unlink()
+    assert places(check(tmp_path)) == [
+        ("train0.tfrecord", 2, begins[2], "count"),
+        ("train1.tfrecord", 4, None, "count"),
+        ("train2.tfrecord", None, None, "missing shard"),
+    ]
+    # A damaged stretch may have been any number of records: nothing is said of the count then.
+    damage(shards[0], 0)
+    assert places(check(shards[0])) == [("train0.tfrecord", 0, 0, "length checksum")]
+    toml = (tmp_path / "dataset.toml").read_text().partition("[counts]")[0]
+    (tmp_path / "dataset.toml").write_text("records_per_shard = 3\n" + toml)
+    write_shard(shards[0], [frame_record(number) for number in range(2)])
+    write_shard(shards[1], [frame_record(10 + number) for number in range(4)])
+    assert [each[::3] for each in places(check(tmp_path))] == [
+        ("train0.tfrecord", "count"),
+        ("train1.tfrecord", "count"),
+    ]
+
+
+def test_what_cannot_be_read_and_what_is_no_shard(tmp_path):
+    write_set(tmp_path / "a", video_record)
+    (tmp_path / "a" / "train9.tfrecord").symlink_to(tmp_path / "nowhere")
+    assert places(check(tmp_path / "a")) == [("train9.tfrecord", None, None, "unreadable")]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "train0.tfrecord").write_bytes(b"not a shard at all, but some text")
+    report = check(tmp_path / "b")
+    assert report.sets[0].target.expected.level is None and "no TFRecord" in report.sets[0].faults[0].what
+    assert "only checksums were verified" in report.text()
+    for shard in write_set(tmp_path / "c", video_record):
+        damage(shard, 0)
+    report = check(tmp_path / "c")  # the layout comes from the records behind
+    assert report.sets[0].target.expected.level == "video" and report.sets[0].total.good == 9
+    (tmp_path / "d").mkdir()
+    for path, error, message in (
+        (tmp_path / "missing", DataError, "nothing at"),
+        (tmp_path / "d", DataError, "No shards"),
+        ([], UsageError, "No path"),
+    ):
+        with pytest.raises(error, match=message):
+            check(path)
+    with pytest.raises(UsageError, match="jobs=0"):
+        check(tmp_path, jobs=0)
+
+
+def test_the_record_counts_what_is_there(tmp_path):
+    shards = write_set(tmp_path, frame_record, shards=2)
+    lengths = [1, 2, 3, 30]
+    write_shard(shards[0], [frame_record(50 + n, labels=range(n % 3), frames=n) for n in lengths])
+    silent = {"audio": np.zeros((0, AUDIO), np.uint8)}
+    write_shard(shards[1], [frame_record(1, labels=[4, 4]), frame_record(2, **silent)])
+    write_shard(tmp_path / "test0.tfrecord", [])
+    (record,) = check(tmp_path).to_record()["sets"]
+    assert (record["records"], record["good_records"], record["shards"], record["empty_shards"]) == (
+        6,
+        6,
+        3,
+        1,
+    )
+    values = np.array([*lengths, 3, 3])
+    assert record["frames"]["median"] == np.median(values) and record["frames"]["mean"] == values.mean()
+    assert (record["frames"]["min"], record["frames"]["max"]) == (1, 30)
+    assert (
+        sum(each["videos"] for each in record["frames"]["bins"]) == 6 and len(record["frames"]["bins"]) <= 10
+    )
+    assert record["splits"]["train"] == {"shards": 2, "records": 6, "without_labels": 2}
+    assert record["missing"] == {"audio": 1} and record["classes"]["occur"] == 3
+    assert record["classes"]["commonest"][0] == {"class": 0, "name": "first", "videos": 2}
+    text = check(tmp_path).text()
+    assert "frames a video  1 to 30, median 3, mean 7.0" in text and "read as silence" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "id_key", "release"),
+    [("rgb", 1024, "id", "YouTube-8M 2018"), ("audio_embedding", 128, "video_id", "AudioSet")],
+)
+def test_releases_single_shards_and_hostile_names(tmp_path, key, size, id_key, release):
+    frames = {key: np.zeros((2, size), np.uint8)}
+    records = [serialize_frames(video_id="\x1b[2J", labels=[1], frames=frames, id_key=id_key)] * 2
+    write_shard(tmp_path / "train0.tfrecord", records)
+    write_shard(tmp_path / "train1.tfrecord", records[:1])
+    report = check([tmp_path / "train1.tfrecord", tmp_path / "train0.tfrecord"])
+    (each,) = report.sets  # put together: of one data set
+    assert each.target.release == release and each.total.faults == {"duplicate id": 2}
+    assert "\x1b" not in report.text()
+
+
+def test_remote_shards(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    shards = write_set(tmp_path, frame_record)
+    damage(shards[1], 20)
+    for path in (*shards, tmp_path / "vocabulary.csv"):
+        tf.io.gfile.copy(str(path), f"ram://checked/set/{path.name}")
+    far, near = check("ram://checked/set"), check(tmp_path)
+    assert places(far) == places(near) and far.sets[0].total.good == 11
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Many shards, some damaged: more than one worker is given at a time."""
+    folder = tmp_path_factory.mktemp("many")
+    for shard in range(60):
+        records = [video_record(2 * shard), video_record(2 * shard + 1)]
+        write_shard(folder / f"train{shard:03}.tfrecord", records)
+    for shard in (7, 59):
+        path = folder / f"train{shard:03}.tfrecord"
+        path.write_bytes(path.read_bytes()[:-shard])
+    write_shard(folder / "train030.tfrecord", [video_record(0), video_record(900)])
+    return folder
+
+
+def test_several_processes_give_the_answer_of_one(many):
+    one, two = (check(many, jobs=jobs).to_record()["sets"] for jobs in (1, 2))
+    assert one == two and one[0]["faults"]["by_kind"] == {"cut off": 2, "duplicate id": 1}
+
+
+HOOK = """
+import os, sys, time
+
+def at(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("train001.tfrecord"):
+        {what}
+
+sys.addaudithook(at)
+"""
+
+
+@pytest.fixture
+def started(tmp_path, many):
+    """`dmlkit data check --jobs 2` in a group of its own, in which opening one shard does what it says."""
+    processes = []
+
+    def start(what):
+        (tmp_path / "sitecustomize.py").write_text(HOOK.format(what=what))
+        path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+        command = [sys.executable, "-m", "dmlkit.cli", "data", "check", str(many), "--jobs", "2"]
+        pipes = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "start_new_session": True,
+        }
+        processes.append(subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def until(sight, seconds=60):
+    end = time.monotonic() + seconds
+    while not sight() and time.monotonic() < end:
+        time.sleep(0.05)
+    return sight()
+
+
+def test_a_worker_that_dies_ends_the_check_with_advice(started):
+    process = started("__import__('multiprocessing').parent_process() and os.kill(os.getpid(), 9)")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 3 and "train00" in said and "--jobs 1" in said
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_the_command(started, tmp_path, how):
+    def group_is_gone():
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    worker = "__import__('multiprocessing').parent_process() is not None"
+    mark = tmp_path / "mark"
+    process = started(
+        f"{worker} and (os.path.exists({str(mark)!r}) or os.mkdir({str(mark)!r}), time.sleep(600))"
+    )
+    assert until(mark.exists)
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert until(group_is_gone, 20)
+    if how == signal.SIGINT:
+        assert (process.returncode, said.strip()) == (130, "dmlkit: interrupted.")
+
+
+def test_no_tensorflow_for_local_files(tmp_path):
+    write_set(tmp_path, video_record, declared=True)
+    program = "import sys; from dmlkit.data.check import check; assert check(sys.argv[1]).whole; "
+    program += "assert not {'tensorflow', 'keras'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(("name", "videos"), [("yt8m-2017-video", 1201), ("audioset-frame", 22160)])
+def test_real_shards_are_whole(real_data, name, videos):
+    report = check(real_data / name)
+    assert report.whole and report.sets[0].total.good == videos

@@ -1,0 +1,447 @@
+"""`download` from a server on this machine that cuts, lies, stalls and sends wrong bytes when it is told to."""
+
+import gzip
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pooch
+import pytest
+
+from dmlkit.data import open_dataset
+from dmlkit.data.download import MIRRORS, PARTITIONS, IncompleteDownload, download
+from dmlkit.errors import DataError, UsageError
+
+TRAIN = "/2/video/train/"
+
+
+class Answer(BaseHTTPRequestHandler):
+    """One request, answered as `server.faults` says of its path: the first word is what happens."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.append((self.command, self.path))
+        body = self.server.files.get(self.path)
+        faults = self.server.faults.get((self.command, self.path)) or self.server.faults.get(
+            ("ANY", self.path), []
+        )
+        fault, *options = (faults.pop(0) if len(faults) > 1 else faults[0]) if faults else ("nothing",)
+        with suppress(OSError):  # a client that hangs up
+            getattr(self, fault)(body, *options)
+
+    do_HEAD = do_GET
+
+    def head(self, code=200, length=0, **more):
+        self.send_response(code)
+        for name, value in ({"Content-Length": length} | more).items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+
+    def send(self, data):
+        if self.command == "GET":
+            self.wfile.write(data)
+            self.server.sent += len(data)
+            time.sleep(self.server.pause)
+
+    def nothing(self, body):
+        self.head(404 if body is None else 200, len(body or b""))
+        self.send(body or b"")
+
+    def cut(self, body):
+        self.head(length=len(body))
+        self.send(body[:1000])
+        self.close_connection = True
+
+    def no_length(self, body):
+        self.head(length=None)
+        self.send(body)
+        self.close_connection = True
+
+    def wrong(self, body):
+        self.nothing(b"x" + body[1:])
+
+    def lie(self, body):
+        self.head(length=len(body) + 10)
+        self.send(body)
+        self.close_connection = True
+
+    def status(self, body, code, where=None):
+        self.head(code, Location=where)
+
+    def mute(self, body):
+        self.server.over.wait(20)
+        self.close_connection = True
+
+    def stall(self, body):
+        self.head(length=len(body))
+        self.send(body[:1000])
+        self.mute(body)
+
+    def bomb(self, body):
+        packed = gzip.compress(bytes(2**24))
+        self.head(length=len(packed), Content_Encoding="gzip")
+        self.send(packed)
+
+    def endless(self, body):
+        self.head(length=None)
+        while not self.server.over.is_set() and self.server.sent < 2**28:
+            self.send(bytes(65536))
+
+    def rubbish(self, body):
+        self.wfile.write(b"\x00\x01 this is no HTTP\r\n\r\n")
+        self.close_connection = True
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.files, self.faults, self.asked, self.over = {}, {}, [], threading.Event()
+        self.sent, self.pause, self.url = 0, 0.0, f"http://127.0.0.1:{self.server_port}"
+
+    def lay_out(self, files, partition="2/video", split="train", plan=None):
+        """Serve a split: its plan, and the files under their names on the server."""
+        release, level = partition.split("/")
+        plan = plan or {"files": {name: hashlib.md5(data).hexdigest() for name, data in files.items()}}
+        text = plan if isinstance(plan, bytes) else json.dumps(plan).encode()
+        self.files[f"/{release}/download_plans/{level}_{split}.json"] = text
+        self.files |= {f"/{partition}/{split}/{name}": data for name, data in files.items()}
+
+    def fetched(self):
+        """The shards asked for since the last time."""
+        names = [path.rpartition("/")[2] for method, path in self.asked if method == "GET" and TRAIN in path]
+        self.asked.clear()
+        return sorted(names)
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+@pytest.fixture
+def server():
+    with Server() as served:
+        threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()
+        yield served
+        served.over.set()
+        served.shutdown()
+
+
+# Names on the server → names here: the index of the last two letters among all pairs of a-z, A-Z, 0-9.
+HERE = {"trainaa.tfrecord": "train0000.tfrecord", "trainaA.tfrecord": "train0026.tfrecord"}
+HERE |= {"train99.tfrecord": "train3843.tfrecord"}
+
+
+@pytest.fixture
+def shards(server):
+    chance = random.Random(7)
+    files = {name: chance.randbytes(300_000) for name in HERE}
+    server.lay_out(files)
+    return files
+
+
+@pytest.fixture
+def here(shards):
+    return {HERE[name]: data for name, data in shards.items()}
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "target" / "data"
+
+
+@pytest.fixture
+def get(server, out, monkeypatch):
+    """`download` from the server into `out`, with little patience."""
+    monkeypatch.setattr("pooch.core.time", types.SimpleNamespace(sleep=lambda seconds: None))
+
+    def fetch(**options):
+        defaults = {
+            "splits": ["train"],
+            "mirror": server.url,
+            "retries": 2,
+            "timeout": 5,
+            "progress": "silent",
+        }
+        return download(options.pop("partition", "2/video"), out, **defaults | options)
+
+    return fetch
+
+
+@pytest.fixture
+def held(out):
+    """What is in the folder, hidden files aside: name → bytes."""
+    return lambda: {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
+
+
+def test_every_file_is_fetched_verified_and_remembered(server, get, held, here, out):
+    assert get().fetched == 3 and held() == here and len(server.fetched()) == 3
+    assert get().fetched == 0 and server.fetched() == []
+    damaged = out / "train0026.tfrecord"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert get().fetched == 1 and held() == here and server.fetched() == ["trainaA.tfrecord"]
+    (found,) = (path for path in out.iterdir() if path.name == "train0000.tfrecord")
+    before = found.stat()
+    found.write_bytes(bytes([found.read_bytes()[0] ^ 1]) + found.read_bytes()[1:])
+    os.utime(found, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert get().fetched == 0 and held() != here  # size and time are the same
+    assert get(verify=True).fetched == 1 and held() == here
+    assert not [path for path in out.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [("cut",), ("nothing",)],
+        [("wrong",), ("lie",), ("nothing",)],
+        [("stall",), ("nothing",)],
+        [("status", 503), ("rubbish",), ("nothing",)],
+        [("mute",), ("no_length",)],
+    ],
+    ids=lambda faults: faults[0][0],
+)
+def test_in_the_end_the_bytes_are_right(server, shards, here, get, held, faults):
+    server.faults["GET", TRAIN + "trainaa.tfrecord"] = faults
+    assert get(timeout=1).fetched == 3 and held() == here
+    assert server.fetched().count("trainaa.tfrecord") == len(faults)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "attempts"),
+    [
+        (("wrong",), "MD5", 3),
+        (("cut",), "connection failed", 3),
+        (("status", 404), "404", 1),
+        (("status", 500), "500", 3),
+        (("status", 302, "file:///etc/hostname"), "redirects", 1),
+        (("status", 301, "http://127.0.0.1:1/x"), "redirects", 1),
+        (("bomb",), "compressed", 1),
+        (("rubbish",), "connection failed", 3),
+    ],
+)
+def test_what_cannot_be_had_is_reported_and_leaves_nothing(
+    server, get, held, here, out, fault, reason, attempts
+):
+    server.faults["GET", TRAIN + "trainaa.tfrecord"] = [fault]
+    with pytest.raises(IncompleteDownload, match=r"1 of 3 files .* same command") as error:
+        get()
+    assert (
+        list(error.value.missing) == ["train0000.tfrecord"]
+        and reason in error.value.missing["train0000.tfrecord"]
+    )
+    assert server.fetched().count("trainaa.tfrecord") == attempts
+    assert held() == {name: data for name, data in here.items() if name != "train0000.tfrecord"}
+    assert not [path for path in out.iterdir() if path.is_dir()]
+    server.faults.clear()
+    assert get().fetched == 1 and held() == here
+
+
+def test_nothing_endless_is_kept(server, shards, get, held, monkeypatch):
+    monkeypatch.setattr("dmlkit.data.download.LARGEST_FILE", 4 << 20)
+    server.faults["GET", TRAIN + "trainaa.tfrecord"] = [("endless",)]
+    with pytest.raises(IncompleteDownload, match="more than 4,194,304 bytes"):
+        get()
+    assert len(held()) == 2 and server.sent < 2**26
+    monkeypatch.setattr("dmlkit.data.download.LARGEST_PLAN", 1 << 20)
+    server.faults["GET", "/2/download_plans/video_train.json"] = [("endless",)]
+    with pytest.raises(DataError, match=r"cannot be had: .*more than 1,048,576"):
+        get()
+
+
+def test_a_server_that_is_down_is_not_tried_for_every_file(server, get):
+    server.lay_out({f"train{number}.tfrecord": b"x" for number in range(40)})
+    server.faults = {("GET", f"{TRAIN}train{number}.tfrecord"): [("status", 500)] for number in range(40)}
+    with pytest.raises(IncompleteDownload, match="40 of 40") as error:
+        get(jobs=1, retries=0)
+    reasons = list(error.value.missing.values())
+    assert 20 < sum("not tried" in reason for reason in reasons) < 33
+
+
+def test_files_fetched_by_other_means(server, get, held, here, out, shards, tmp_path):
+    out.mkdir(parents=True)
+    (out / "trainaa.tfrecord").write_bytes(shards["trainaa.tfrecord"])  # the name on the server
+    (out / "train0026.tfrecord").write_bytes(b"somebody's work")
+    with pytest.raises(IncompleteDownload, match="--replace"):
+        get()
+    assert held()["train0026.tfrecord"] == b"somebody's work" and server.fetched() == ["train99.tfrecord"]
+    target = tmp_path / "elsewhere"
+    target.write_bytes(b"not to be touched")
+    (out / "train0026.tfrecord").unlink()
+    (out / "train0026.tfrecord").symlink_to(target)
+    get(replace=True)
+    assert (
+        held()["train0026.tfrecord"] == here["train0026.tfrecord"]
+        and not (out / "train0000.tfrecord").exists()
+    )
+    assert target.read_bytes() == b"not to be touched"
+
+
+def test_shares_and_numbers_are_the_official_downloaders(server, get, held):
+    """Which names share 1/3 and 2/3 hold was computed by download.py of github.com/google/youtube-8m."""
+    names = [f"train{a}{b}.tfrecord" for a in "aZ0" for b in "bY9"]
+    server.lay_out({name: name.encode() for name in names})
+    for share in ("1/3", "2/3", "3/3"):
+        get(shards=share)
+    expected = {int(hashlib.md5(name.encode()).hexdigest(), 16) % 3 for name in names}
+    assert len(held()) == 9 and len(expected) > 1
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    pairs = [f"train{a}{b}.tfrecord" for a in letters for b in letters]
+    assert held() == {f"train{pairs.index(name):04}.tfrecord": name.encode() for name in names}
+    with pytest.raises(UsageError, match="No file belongs"):
+        get(shards="1/100000")
+
+
+def test_splits_share_a_folder_and_levels_do_not(server, shards, get, held, out):
+    server.lay_out({"validateaa.tfrecord": b"v"}, split="validate")
+    server.lay_out({"trainaa.tfrecord": b"f"}, partition="2/frame")
+    server.files["/2/vocabulary.csv"] = b"Index,Name\n3861,last\n"
+    done = get(splits=["validate", "train"])
+    assert (done.files, done.notes) == (4, ()) and "vocabulary.csv" in held()
+    with pytest.raises(UsageError, match=r"holds 2/video"):
+        get(partition="2/frame")
+    with pytest.raises(DataError, match=r"video_test\.json.*404"):
+        get(splits=[])
+    (out / "vocabulary.csv").unlink()
+    server.files["/2/vocabulary.csv"] = b"Index,Name\n17,last\n"
+    (note,) = get().notes
+    assert "names 18 classes of 3,862" in note and "vocabulary.csv" not in held()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"files": {"../train.tfrecord": "0" * 32}},
+        {"files": {"/etc/train.tfrecord": "0" * 32}},
+        {"files": {"trainaa.tfrecord.exe": "0" * 32}},
+        {"files": {"validateaa.tfrecord": "0" * 32}},
+        {"files": {"trainaa.tfrecord": "0" * 31}},
+        {"files": {"trainaa.tfrecord": None}},
+        {"files": {"trainab.tfrecord": "0" * 32, "train0001.tfrecord": "0" * 32}},
+        {"files": {}},
+        {"files": ["trainaa.tfrecord"]},
+        b"<html>not found</html>",
+        b"[" * 100_000,
+    ],
+    ids=str,
+)
+def test_a_plan_that_is_none(server, get, out, tmp_path, plan):
+    server.lay_out({}, plan=plan)
+    with pytest.raises(DataError, match="plan"):
+        get()
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert not [path for path in out.rglob("*") if path.suffix == ".tfrecord"]
+
+
+def test_the_disk_is_asked_first_and_may_be_full(server, shards, get, held, here, monkeypatch, capsys):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=800_000))
+    with pytest.raises(UsageError, match=r"do not fit: about 900 kB .*--any-size"):
+        get(progress="lines")
+    assert "3 to fetch (about 900 kB); 800 kB free" in capsys.readouterr().out
+    replaced = pooch.HTTPDownloader.__call__
+
+    def full(self, url, *arguments):
+        if "trainaa" in url:
+            raise OSError(28, "No space left on device")
+        return replaced(self, url, *arguments)
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
+    with pytest.raises(UsageError, match="is full"):
+        get(any_size=True, jobs=1)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", replaced)
+    server.faults["HEAD", TRAIN + "trainaa.tfrecord"] = [("no_length",)]
+    assert get().files == 3 and held() == here
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"partition": "2/vido"}, "Did you mean '2/video'"),
+        ({"partition": "2/video/train", "splits": ["test"]}, "is the split 'train'"),
+        ({"splits": ["tset"]}, "Did you mean 'test'"),
+        ({"shards": "0/3"}, "is not a share"),
+        ({"shards": "half"}, "is not a share"),
+        ({"mirror": "mars"}, "Unknown mirror"),
+        ({"mirror": "ftp://host/x"}, "Unknown mirror"),
+        ({"mirror": "http://user:secret@host"}, "netrc"),
+        ({"jobs": 0}, "jobs=0"),
+    ],
+)
+def test_names_are_checked_before_anything_is_asked(server, get, out, options, message):
+    with pytest.raises(UsageError, match=message):
+        get(**options)
+    assert not server.asked and not out.exists()
+
+
+def test_one_download_a_folder_and_folders_that_cannot_be_written(server, shards, get, out, tmp_path):
+    from dmlkit.files import file_lock
+
+    out.mkdir(parents=True)
+    with (
+        file_lock(out / ".dmlkit-download.lock", taken=lambda holder: None),
+        pytest.raises(UsageError, match=r"process \d+ .* is downloading"),
+    ):
+        get()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        download("2/video", tmp_path / "file" / "x", mirror=server.url)
+    assert all(url.startswith("https://") for mirror in MIRRORS.values() for url in filter(None, mirror))
+    assert [PARTITIONS[name].classes for name in ("2/frame", "1/video_level")] == [3862, 4716]
+
+
+def test_the_folder_opens_as_a_data_set(server, get, generated, out):
+    files = {
+        f"trainb{n}.tfrecord": p.read_bytes()
+        for n, p in enumerate(sorted((generated / "video").glob("train*")))
+    }
+    server.lay_out(dict(list(files.items())[:10]))
+    get()
+    assert open_dataset(out).level == "video" and open_dataset(out).num_videos("train") > 0
+
+
+@pytest.fixture
+def started(server, shards, out):
+    """The command as a process of its own."""
+    processes = []
+
+    def start():
+        command = [sys.executable, "-m", "dmlkit.cli", "data", "download", "2/video/train", str(out)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        processes.append(subprocess.Popen([*command, "--mirror", server.url], **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_it_continues(server, started, held, here, out, how):
+    server.faults["GET", TRAIN + "trainaa.tfrecord"] = [("stall",), ("nothing",)]
+    process, end = started(), time.monotonic() + 30
+    while time.monotonic() < end and not (out.exists() and len(held()) == 2):
+        time.sleep(0.02)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == (130 if how == signal.SIGINT else -9)
+    assert how == signal.SIGKILL or said.strip().endswith("the same command continues where it stopped.")
+    server.fetched()
+    process = started()
+    printed, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "") and held() == here
+    assert printed.splitlines()[-1] == f"Complete and verified in {out}: 3 files, 1 of them new."
+    assert server.fetched() == ["trainaa.tfrecord"] and not [path for path in out.iterdir() if path.is_dir()]
