@@ -48,6 +48,7 @@ _HOMES = {
         "compare_combiners",
         "ensemble",
         "evaluate",
+        "predict",
         "submit",
         "train",
     ),
@@ -55,9 +56,9 @@ _HOMES = {
 _ROOMS = (
     "comparison",
     "data",
-    "evaluation",
     "experiments",
     "explorer",
+    "metrics",
     "models",
     "plots",
     "profiles",

@@ -2,11 +2,12 @@
 
 RUN/
   run.json          what was trained, on which data, with what, and how well; written last
-  history.csv       a line an epoch
-  model.keras       the model with the best GAP on the tuning part, or what was refitted then (not for ensembles)
-  predictions.npz   ids, labels and scores of the validation part
-  checkpoint.npz    only while training; that of refitting in refitting/
-  checkpoints/      runs of some moments of this training, where its profile asks for them
+  history.csv       a line per epoch
+  model.keras       the model of the best epoch by GAP on the tuning split, or its refit (not for ensembles)
+  predictions.npz   ids, labels and scores of the validation split
+  tuning.npz        the same of the tuning split
+  checkpoint.npz    only while training; that of a refit in refitting/
+  checkpoints/      runs of some epochs of this training, where its profile asks for them
 """
 
 from __future__ import annotations
@@ -15,27 +16,99 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import pandas as pd
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.experiments import AnyExperiment, Experiment, Missing
+from dmlkit.experiments import AnyExperiment, Experiment
 from dmlkit.files import atomic_write
 from dmlkit.predictions import Predictions
-from dmlkit.run_record import COLUMNS, value_at, wrong_keys
 from dmlkit.text import shorten
 
 RECORD = "run.json"
 WHILE_TRAINING = "checkpoint.npz"
 CHECKPOINTS = "checkpoints"
-# Names a file that takes the path of every run this process looks at, there or not, a line each: a report asks
-# its notebooks so, to know what to execute again when a run changes.
-ACCESS_LOG = "DMLKIT_RUNS_LOOKED_AT"
+# Environment variable with the path of a file that takes the path of every run this process looks for, a line each:
+# a report learns so which notebooks to execute again when a run changes.
+ACCESS_LOG = "DMLKIT_RUN_ACCESS_LOG"
 # So many damaged runs are named one by one.
 WARNINGS = 5
+
+
+class _Experiment(BaseModel):
+    name: str
+    title: str
+
+
+class _Named(BaseModel):
+    name: str
+
+
+class _Data(BaseModel):
+    name: str
+    fingerprint: str
+    generated: bool
+
+
+class _Seconds(BaseModel):
+    training: FiniteFloat
+
+
+class _Tuning(BaseModel):
+    gap: FiniteFloat
+
+
+class _Metrics(BaseModel):
+    gap: FiniteFloat
+    gap_interval: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+    map: FiniteFloat
+    hit_at_one: FiniteFloat
+    perr: FiniteFloat
+    videos: int
+
+
+class RunRecord(BaseModel):
+    """What `run.json` must hold; further keys are kept as they are."""
+
+    kind: str
+    fingerprint: str
+    experiment: _Experiment
+    profile: _Named
+    seed: int
+    data: _Data
+    parameters: int
+    epochs: int | None
+    seconds: _Seconds
+    started: str
+    tuning: _Tuning
+    metrics: _Metrics
+
+
+# Column of a table of runs → where its value is in the record.
+COLUMNS = {
+    "name": ("experiment", "name"),
+    "title": ("experiment", "title"),
+    "gap": ("metrics", "gap"),
+    "gap_low": ("metrics", "gap_interval", 0),
+    "gap_high": ("metrics", "gap_interval", 1),
+    "map": ("metrics", "map"),
+    "hit_at_one": ("metrics", "hit_at_one"),
+    "perr": ("metrics", "perr"),
+    "tuning_gap": ("tuning", "gap"),
+    "parameters": ("parameters",),
+    "seconds": ("seconds", "training"),
+    "epochs": ("epochs",),
+    "profile": ("profile", "name"),
+    "seed": ("seed",),
+    "data": ("data", "name"),
+    "generated": ("data", "generated"),
+    "videos": ("metrics", "videos"),
+    "started": ("started",),
+}
 
 
 class Run:
@@ -64,7 +137,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The experiment's name for people."""
+        """The experiment's title."""
         return self.record["experiment"]["title"]
 
     @property
@@ -80,28 +153,28 @@ class Run:
 
     @property
     def metrics(self) -> dict:
-        """GAP@20 with its interval, Hit@1, PERR, mAP on the validation part."""
+        """GAP@20 with its interval, Hit@1, PERR, mAP on the validation split."""
         return self.record["metrics"]
 
     @property
     def gap(self) -> float:
-        """GAP@20 on the validation part."""
+        """GAP@20 on the validation split."""
         return self.record["metrics"]["gap"]
 
     @property
     def tuning_gap(self) -> float:
-        """GAP@20 on the tuning part: what weighs this run in an ensemble."""
+        """GAP@20 on the tuning split: what weights this run in an ensemble."""
         return self.record["tuning"]["gap"]
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """A row an epoch: loss, learning rate, GAP on the tuning part, seconds. Empty for ensembles."""
+        """A row per epoch: loss, learning rate, GAP on the tuning split, seconds. Empty for ensembles."""
         file = self.path / "history.csv"
         return pd.read_csv(file) if file.exists() else pd.DataFrame()
 
     @cached_property
     def predictions(self) -> Predictions:
-        """Ids, labels and scores of the validation part."""
+        """Ids, labels and scores of the validation split."""
         return Predictions.load(self.path / "predictions.npz")
 
     @cached_property
@@ -127,34 +200,38 @@ def read_record(path: Path) -> dict | None:
     Raises:
         DataError: The file is there and cannot be read, or is not the record of a run.
     """
-    _note(path)
-    try:
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    # A file of a hundred thousand brackets is told by a RecursionError.
-    except (OSError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise _damaged(path, why) from error
-    if wrong := wrong_keys(record):
-        raise _damaged(path, wrong)
-    return record
-
-
-def _damaged(path: Path, why: str) -> DataError:
-    return DataError(
-        f"The record of this run cannot be read: {path / RECORD} ({why}). Delete the folder and train it again."
-    )
-
-
-def _note(path: Path) -> None:
     if ACCESS_LOG in os.environ:
         with open(os.environ[ACCESS_LOG], "a", encoding="utf-8") as file:
             file.write(f"{path.resolve()}\n")
+    try:
+        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        RunRecord.model_validate(record, strict=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValidationError as error:
+        raise _damaged(path, _faults(error)) from error
+    # Deeply nested brackets raise a RecursionError.
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, getattr(error, "strerror", None) or " ".join(str(error).split())) from error
+    return record
+
+
+def _faults(error: ValidationError) -> str:
+    faults = [
+        f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in error.errors()
+    ]
+    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return "; ".join(faults[:3]) + more
+
+
+def _damaged(path: Path, reason: str) -> DataError:
+    return DataError(
+        f"The record of this run cannot be read: {path / RECORD} ({reason}). Delete the folder and train it again."
+    )
 
 
 def write_record(path: Path, record: Mapping) -> None:
-    """Write `run.json`, whole or not at all: its presence says that the run is finished."""
+    """Write `run.json`, whole or not at all: its presence marks the run as finished."""
     with atomic_write(path / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -172,8 +249,17 @@ def load_run(path: str | os.PathLike) -> Run:
     return Run(path, record)
 
 
+def as_run(run: Run | str | os.PathLike) -> Run:
+    """The run itself, or the run in this folder.
+
+    Raises:
+        DataError: There is no finished run, or its record is damaged.
+    """
+    return run if isinstance(run, Run) else load_run(run)
+
+
 class RunListing(NamedTuple):
-    """What lies below a folder: finished runs by path, and an error for each that cannot be read."""
+    """The finished runs below a folder by path, and an error for each that cannot be read."""
 
     runs: list[Run]
     damaged: list[DataError]
@@ -182,11 +268,11 @@ class RunListing(NamedTuple):
 def find_runs(folder: str | os.PathLike) -> RunListing:
     """Every finished run below a folder, itself among them, and what is wrong with the others.
 
-    Folders whose name starts with a dot or ends in `.partial` are passed by: they hold what is not finished. So are the
-    checkpoints within a run, which are moments of what is listed; they are listed where their own folder is named.
+    Skips folders of unfinished work, whose names start with a dot or end in `.partial`, and the checkpoints within a
+    run, which belong to the run that is listed; they are listed where their own folder is named.
     """
-    found, unseen = RunListing([], []), []
-    for here, folders, files in os.walk(folder, onerror=unseen.append):
+    listing, unreadable = RunListing([], []), []
+    for here, folders, files in os.walk(folder, onerror=unreadable.append):
         folders[:] = sorted(
             name
             for name in folders
@@ -196,26 +282,25 @@ def find_runs(folder: str | os.PathLike) -> RunListing:
         )
         if RECORD in files:
             try:
-                found.runs.append(load_run(here))
+                listing.runs.append(load_run(here))
             except DataError as error:
-                found.damaged.append(error)
-    found.damaged.extend(
-        DataError(f"This folder cannot be looked into: {error.filename} ({error.strerror}).")
-        for error in unseen
+                listing.damaged.append(error)
+    listing.damaged.extend(
+        DataError(f"This folder cannot be read: {error.filename} ({error.strerror}).") for error in unreadable
     )
-    return found
+    return listing
 
 
 def list_runs(folder: str | os.PathLike) -> list[Run]:
-    """Every finished run below a folder, by path; a damaged one is a warning, not an end."""
-    found = find_runs(folder)
-    for line in summarize_errors(found.damaged):
+    """Every finished run below a folder, by path; a damaged one is a warning, not an error."""
+    listing = find_runs(folder)
+    for line in summarize_errors(listing.damaged):
         warnings.warn(line, stacklevel=2)
-    return found.runs
+    return listing.runs
 
 
 def summarize_errors(damaged: Sequence[DataError]) -> list[str]:
-    """A line for each run that cannot be read; where there are many, the last says how many more."""
+    """A line for each run that cannot be read; where there are many, the last line counts the rest."""
     lines = [shorten(error, 500) for error in damaged[:WARNINGS]]
     if len(damaged) > WARNINGS:
         lines.append(f"{len(damaged) - WARNINGS:,} more cannot be read.")
@@ -223,42 +308,41 @@ def summarize_errors(damaged: Sequence[DataError]) -> list[str]:
 
 
 def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
-    """Every finished run below a folder as a table, a row a run, the highest GAP first.
+    """Every finished run below a folder as a table, a row per run, the highest GAP first.
 
-    Those that cannot be read are left out and warned of. The columns: name, title, gap, gap_low, gap_high, map,
+    Those that cannot be read are left out with a warning. The columns: name, title, gap, gap_low, gap_high, map,
     hit_at_one, perr, tuning_gap, parameters, seconds, epochs, profile, seed, data, generated, videos, started,
     path.
     """
-    found = find_runs(folder)
-    for line in summarize_errors(found.damaged):
+    listing = find_runs(folder)
+    for line in summarize_errors(listing.damaged):
         warnings.warn(line, stacklevel=2)
-    rows = [run_row(run) for run in found.runs]
-    table = to_frame(rows, columns=[*COLUMNS, "path"])
+    table = to_frame([run_row(run) for run in listing.runs], columns=[*COLUMNS, "path"])
     return table.sort_values("gap", ascending=False, ignore_index=True, kind="stable")
+
+
+def run_row(run: Run) -> dict:
+    """A run as a row of `load_runs`: column → plain value."""
+    values = {
+        column: reduce(lambda value, key: value[key], keys, run.record) for column, keys in COLUMNS.items()
+    }
+    return values | {"path": str(run.path)}
 
 
 def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:
     """Rows as a table whose texts are Python's own.
 
-    Where pyarrow is installed, pandas keeps texts in its arrays, which take no half of a surrogate pair; the name of
-    a folder may hold one.
+    Where pyarrow is installed, pandas keeps texts in its arrays, which do not take half of a surrogate pair, as the
+    name of a folder may hold.
     """
+    table = {column: [row.get(column) for row in rows] for column in columns}
     return pd.DataFrame(
         {
             column: pd.Series(values, dtype=object if any(isinstance(each, str) for each in values) else None)
-            for column in columns
-            for values in [[row.get(column) for row in rows]]
+            for column, values in table.items()
         }
     )
 
-
-def run_row(run: Run) -> dict:
-    """A run as a row of `load_runs`: column → plain value."""
-    return {name: value_at(run.record, where) for name, where in COLUMNS.items()} | {"path": str(run.path)}
-
-
-# Why a rung of the ladder has no run, where its own chapter has not been asked for.
-ELSEWHERE = {"beyond": "the chapter 08-beyond trains it, with --beyond"}
 
 ROW_COLUMNS = (
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
@@ -267,47 +351,42 @@ ROW_COLUMNS = (
 )  # fmt: skip
 
 
-def experiment_row(rung: AnyExperiment, run: Run | None, reason: str | None) -> dict:
-    """A rung's row; what there is no run for is None.
+def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | None) -> dict:
+    """An experiment as a row of `results.json` and of the notebooks' tables; None where there is no run.
 
     Args:
-        rung: The rung.
+        experiment: The experiment.
         run: Its finished run, if there is one.
         reason: Why the data set cannot serve it, if it cannot.
     """
-    if run is None:
-        status = "missing" if isinstance(rung, Missing) else "not applicable" if reason else "not trained"
-        metrics, record = {}, {}
-    else:
-        status, metrics, record = "trained", run.metrics, run.record
-    low, high = metrics.get("gap_interval", (None, None))
+    metrics, record = (run.metrics, run.record) if run else ({}, {})
     seconds, epochs = record.get("seconds", {}), record.get("epochs")
-    # What was trained once more took its time too.
-    trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
-    return {
-        "name": rung.name,
-        "title": rung.title,
+    if run is None and reason is None and experiment.chapter == "beyond":
+        reason = "the notebook 08-beyond trains it, with --beyond"
+        status = "not trained"
+    else:
+        status = "trained" if run else "not applicable" if reason else "not trained"
+    low, high = metrics.get("gap_interval", (None, None))
+    return {name: metrics.get(name) for name in ROW_COLUMNS} | {
+        "name": experiment.name,
+        "title": experiment.title,
         "status": status,
-        "reason": reason or (ELSEWHERE.get(rung.chapter) if run is None else None),
-        "gap": metrics.get("gap"),
+        "reason": reason,
         "gap_low": low,
         "gap_high": high,
-        "map": metrics.get("map"),
-        "map_classes": metrics.get("map_classes"),
-        "hit_at_one": metrics.get("hit_at_one"),
-        "perr": metrics.get("perr"),
         "parameters": record.get("parameters"),
         "training_seconds": seconds.get("training"),
         "epochs": epochs,
-        "seconds_an_epoch": _over(seconds.get("training"), trained),
-        "videos_per_second": _over(metrics.get("videos"), seconds.get("scoring")),
-        "videos": metrics.get("videos"),
-        "paper_gap": rung.paper_gap,
-        "experiment": None if isinstance(rung, Missing) else rung.to_record(),
+        # A refit took its time too.
+        "seconds_an_epoch": _rate(
+            seconds.get("training"), epochs and epochs + record.get("refit", {}).get("epochs", 0)
+        ),
+        "videos_per_second": _rate(metrics.get("videos"), seconds.get("scoring")),
+        "paper_gap": experiment.paper_gap,
+        "experiment": experiment.to_record(),
         "run": None if run is None else run.path.name,
     }
 
 
-def _over(amount: float | None, by: float | None) -> float | None:
-    """A rate; None where either was not measured: an ensemble has no epochs, an older run no time of scoring."""
+def _rate(amount: float | None, by: float | None) -> float | None:
     return round(amount / by, 3) if amount is not None and by else None

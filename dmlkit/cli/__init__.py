@@ -5,10 +5,8 @@ Names are checked before TensorFlow is imported. A reader's error is one paragra
 
     options    what several commands share
     report     the notebooks, executed and rendered
-    training   train, combine; the list of experiments
-    scoring    measure runs and files of predictions; write such files
     submission check files of predictions
-    runs       what trainings left: list it, compare two sides of it
+    runs       train, measure, predict, combine, compare and list runs
     data       look at data sets, generate one
 """
 
@@ -21,9 +19,7 @@ import click
 
 from dmlkit.cli.data import data, submission
 from dmlkit.cli.report import report
-from dmlkit.cli.runs import compare, runs
-from dmlkit.cli.scoring import evaluate, predict
-from dmlkit.cli.training import ensemble, experiments, train
+from dmlkit.cli.runs import compare, ensemble, evaluate, experiments, predict, runs, train
 from dmlkit.errors import DmlkitError
 from dmlkit.text import without_controls
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import click
 
-from dmlkit.profiles import PROFILES
-
 FOLDER = click.Path(path_type=Path)
 # What numpy, Keras and TensorFlow all take.
 SEED = click.IntRange(0, 2**32 - 1)
@@ -18,7 +16,7 @@ SEED = click.IntRange(0, 2**32 - 1)
 # Data may lie on a remote file system (gs://...), whose paths pathlib would mangle: they stay text.
 data_option = click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
 profile_option = click.option(
-    "--profile", default="demo", show_default=True, help=f"Sizes and budget: {', '.join(PROFILES)}."
+    "--profile", default="demo", show_default=True, help="Sizes and budget: smoke, demo, full, paper."
 )
 seed_option = click.option(
     "--seed", type=SEED, default=0, show_default=True, help="Of weights, order and dropout."

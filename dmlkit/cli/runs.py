@@ -1,17 +1,277 @@
-"""`dmlkit runs` and `dmlkit compare`."""
+"""`dmlkit train`, `evaluate`, `predict`, `ensemble`, `compare`, `runs` and `experiments`.
+
+Names and values are checked before the libraries that train are imported.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from dmlkit.cli.options import FOLDER
-from dmlkit.cli.run_table import run_tables
-from dmlkit.errors import UsageError, nearest
-from dmlkit.experiments import EXPERIMENTS
-from dmlkit.text import shorten
+from dmlkit.cli.options import (
+    FOLDER,
+    data_option,
+    deterministic_option,
+    goes_on_later,
+    on_fault_option,
+    seed_option,
+)
+from dmlkit.errors import UsageError, choose, nearest
+from dmlkit.text import counted, shorten
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("auto", "mirrored", "multi-worker")
+# Fields that an experiment may have of its own, instead of the profile's.
+OF_EXPERIMENTS = ("units", "layers", "normalization")
+SEVERAL = (
+    "Several RUNS score together, each weighted by its GAP on the tuning split, as `dmlkit ensemble` does; --by names "
+    "another combiner, whose weights come from the tuning split. An ensemble on disk scores by its own combiner."
+)
+by_option = click.option(
+    "--by", metavar="NAME", help="Combiner of several RUNS; `dmlkit ensemble --help` lists them."
+)
+
+
+@click.command()
+@click.argument("experiment")
+@data_option
+@click.option(
+    "--out", type=FOLDER, help="Folder of the run; without it one below the runs of the data's report."
+)
+@click.option(
+    "--profile",
+    help="Sizes and budget: smoke, demo, full, paper; without it the experiment's own recipe, or demo.",
+)
+@seed_option
+@deterministic_option
+@click.option(
+    "--set",
+    "given",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Another value for a field of the profile: --set mixup=0.4; may be given several times.",
+)
+@click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
+@click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
+@click.option(
+    "--tensorboard", type=FOLDER, metavar="DIR", help="Folder for TensorBoard's logs; none without it."
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default=STRATEGIES[0],
+    show_default=True,
+    help="One device or this machine's GPUs (auto), its GPUs (mirrored), the machines of TF_CONFIG (multi-worker).",
+)
+@on_fault_option
+def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
+    """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them.
+
+    An ensemble's missing members are trained and combined, and a distilled model's teachers are trained before it;
+    with --out they lie in its folder, below members/.
+    """
+    from dmlkit.data import Skipped
+    from dmlkit.experiments import Ensemble, find
+    from dmlkit.profiles import as_profile
+
+    chosen = find(experiment)
+    changes = _read_settings(given)
+    _check_settings(chosen, profile, changes)
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"The run cannot be written to {out}: it is a file. Choose another folder.")
+    Skipped.of(on_fault)
+    with goes_on_later():
+        from dmlkit import training
+
+        settings |= {"data": data, "out": out, "on_fault": on_fault}
+        if isinstance(chosen, Ensemble) or chosen.teachers:
+            # Each of those that are trained first may have a recipe of its own.
+            run = training.train_ensemble(chosen, profile=profile, changes=changes, **settings)
+        else:
+            conditions = replace(as_profile(profile or chosen.recipe or "demo"), **changes)
+            run = training.train(chosen, profile=conditions, **settings)
+    _echo_run(run, "run")
+
+
+def _read_settings(given: Sequence[str]) -> dict[str, object]:
+    """Field → value of `--set`; texts of numbers become numbers where the profile is made."""
+    from dmlkit.profiles import SETTABLE
+
+    changes: dict[str, object] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes FIELD=VALUE, such as mixup=0.4. Received: {each!r}.")
+        choose(dict.fromkeys(SETTABLE), name, what="field to set")
+        if name in changes:
+            raise UsageError(f"{name} is set twice. Name it once.")
+        several = tuple(value.split(",")) if "," in value else value
+        changes[name] = None if value.lower() == "none" and name.startswith("max_") else several
+    return changes
+
+
+def _check_settings(experiment, profile: str | None, changes: Mapping[str, object]) -> None:
+    """Refuse changes that no training of an experiment could have, or that it overrides; also those of its members."""
+    from dmlkit.experiments import TRICKS, Ensemble, find
+    from dmlkit.profiles import as_profile
+
+    if isinstance(experiment, Ensemble):
+        needed = experiment.members
+    else:
+        needed = experiment.teachers
+        tricks = dict(TRICKS[experiment.trick].changes) if experiment.trick else {}
+        own = {
+            name: value for name in OF_EXPERIMENTS if (value := getattr(experiment, name)) is not None
+        } | tricks
+        for name in changes:
+            if name in own:
+                raise UsageError(
+                    f"{experiment.name} has {name}={own[name]} of its own, whatever the profile says: --set {name} "
+                    "would change nothing. Set it on another experiment."
+                )
+        replace(as_profile(profile or experiment.recipe or "demo"), **{**changes, **tricks})
+    for name in needed:
+        try:
+            _check_settings(find(name), profile, changes)
+        except UsageError as error:
+            raise UsageError(f"{experiment.name} needs {name}, which cannot be trained so. {error}") from None
+
+
+def _echo_run(run, what: str) -> None:
+    """The weight of each member of an ensemble, the score, and where the run is."""
+    for member in run.record.get("members", ()):
+        click.echo(f"{member['weight']:.4f}  {member['name']}")
+    click.echo(f"{run}\nThe {what} is in {run.path}")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Folder of the ensemble.")
+@click.option("--name", default="ensemble", show_default=True, help="Its name.")
+@click.option(
+    "--by",
+    metavar="NAME",
+    default="algorithm_2",
+    show_default=True,
+    help="The combiner: algorithm_2 (weighted by GAP, the paper's), uniform, majority (votes for each video's 20 "
+    "highest classes), rank_mean (of a video's classes), optimized (weights of the highest GAP), stacking (logistic "
+    "regression on the scores).",
+)
+def ensemble(runs, out, name, by) -> None:
+    """Combine RUNS into one run; weights come from the tuning split."""
+    from dmlkit.metrics import COMBINERS
+
+    choose(COMBINERS, by, what="combiner")
+    from dmlkit import training
+
+    _echo_run(training.ensemble(runs, out=out, name=name, by=by), "ensemble")
+
+
+@click.command(epilog=SEVERAL)
+@click.argument("runs", nargs=-1, type=FOLDER)
+@data_option
+@click.option(
+    "--split", default="validate", show_default=True, help="Split of the data set; it must be labelled."
+)
+@click.option(
+    "--submission", type=FOLDER, metavar="FILE", help="Measure this file of `dmlkit predict`, not a run."
+)
+@click.option("--max-videos", type=click.IntRange(min=1), help="Only the first videos of the split.")
+@by_option
+@on_fault_option
+def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
+    """Measure RUNS, or a submission, on a split of a data set."""
+    if submission is not None:
+        if runs or max_videos or by or on_fault != "raise":
+            raise UsageError(
+                "--submission measures a file as it is: leave out RUNS, --max-videos, --by and --on-fault with it."
+            )
+        from dmlkit.submission import evaluate as evaluate_file
+
+        click.echo(_gap_lines(evaluate_file(submission, data=data, split=split), split))
+        return
+    if not runs:
+        raise UsageError("Name a run to measure, or a file of predictions by --submission FILE.")
+    skipped = _check_scoring(runs, by, on_fault)
+    from dmlkit import training
+
+    metrics = training.evaluate(runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped)
+    click.echo(
+        f"{_gap_lines(metrics, split)}\n"
+        f"mAP     {metrics['map']:.4f}  over the {metrics['map_classes']:,} of {metrics['num_classes']:,} classes "
+        f"that occur\nHit@1   {metrics['hit_at_one']:.4f}\nPERR    {metrics['perr']:.4f}"
+    )
+    _echo_skipped(skipped)
+
+
+def _gap_lines(metrics: Mapping, split: str) -> str:
+    low, high = metrics["gap_interval"]
+    gap = f"GAP@20  {metrics['gap']:.4f}  (95 % interval {low:.4f} to {high:.4f})"
+    return f"{metrics['videos']:,} videos of '{split}'\n{gap}"
+
+
+@click.command(epilog=SEVERAL)
+@click.argument("runs", nargs=-1, required=True, type=FOLDER)
+@data_option
+@click.option("--split", default="test", show_default=True, help="Split of the data set.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    required=True,
+    metavar="FILE",
+    help="Written whole or not at all; compressed where its name ends in .gz; - for standard output.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Classes a video, the highest scores first; YouTube-8M takes at most 20.",
+)
+@click.option("--names", is_flag=True, help="Class names, a line each, for reading. That is no submission.")
+@by_option
+@on_fault_option
+def predict(runs, data, split, out, top_k, names, by, on_fault) -> None:
+    """Write the predictions of RUNS for a split of a data set, in YouTube-8M's format for submissions."""
+    skipped = _check_scoring(runs, by, on_fault)
+    from dmlkit import training
+
+    videos = training.submit(
+        runs, data=data, out=out, split=split, top_k=top_k, names=names, by=by, on_fault=skipped
+    )
+    to_stdout = str(out) == "-"
+    written = "written" if to_stdout else f"are in {out}"
+    click.echo(f"{counted(videos, 'video')} of '{split}' {written}.", err=to_stdout)
+    _echo_skipped(skipped)
+
+
+def _check_scoring(runs, by: str | None, on_fault: str):
+    """Refuse an unknown policy, combiner or run before TensorFlow is loaded; the policy, which counts what it skips."""
+    from dmlkit.data import Skipped
+    from dmlkit.metrics import COMBINERS
+    from dmlkit.runs import load_run
+
+    skipped = Skipped.of(on_fault)
+    if by is not None:
+        choose(COMBINERS, by, what="combiner")
+    for run in runs:
+        load_run(run)
+    return skipped
+
+
+def _echo_skipped(skipped) -> None:
+    if skipped.records:
+        (shard, number), (byte, fault) = next(iter(skipped.records.items()))
+        click.echo(
+            f"dmlkit: {counted(len(skipped.records), 'faulty record')} left out, the first: {shard}, record {number}, "
+            f"byte {byte} ({fault}).",
+            err=True,
+        )
 
 
 @click.command()
@@ -25,32 +285,52 @@ def runs(folder, experiment, profile, as_json) -> None:
         raise UsageError(f"There is no folder {folder}. Name the folder under which the runs are.")
     from dmlkit.runs import find_runs, run_row, summarize_errors
 
-    found = find_runs(folder)
-    for line in summarize_errors(found.damaged):
+    listing = find_runs(folder)
+    for line in summarize_errors(listing.damaged):
         click.echo(f"dmlkit: {line}", err=True)
-    rows = [run_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in found.runs]
-    for column, name in (("name", experiment), ("profile", profile)):
-        rows = _only(rows, column, name, folder)
+    rows = [run_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in listing.runs]
+    for column, name, what in (
+        ("name", experiment, "of the experiment"),
+        ("profile", profile, "under the profile"),
+    ):
+        values = sorted({shorten(row[column]) for row in rows})
+        if name is not None and rows:
+            rows = [row for row in rows if row[column] == name]
+            if not rows:
+                raise UsageError(f"There are no runs {what} {name!r} below {folder}.{nearest(name, values)}")
     rows.sort(key=lambda row: -row["gap"])
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif rows:
-        click.echo(run_tables(rows))
+        # The GAPs of one data set cannot be compared with those of another.
+        groups: dict[tuple, list[dict]] = {}
+        for row in rows:
+            groups.setdefault((row["fingerprint"], row["videos"]), []).append(row)
+        click.echo("\n\n".join(map(_run_table, groups.values())))
     else:
         click.echo(f"There are no finished runs below {folder}.")
 
 
-def _only(rows: list[dict], column: str, name: str | None, folder: Path) -> list[dict]:
-    if name is None or not rows:
-        return rows
-    kept = [row for row in rows if row[column] == name]
-    if not kept:
-        what = {"name": "of the experiment", "profile": "under the profile"}[column]
-        raise UsageError(
-            f"There are no runs {what} {name!r} below {folder}."
-            f"{nearest(name, sorted({shorten(row[column]) for row in rows}))}"
+def _run_table(rows: Sequence[dict]) -> str:
+    below = os.path.commonpath([os.path.dirname(row["path"]) for row in rows]) or os.curdir
+    cells = [("experiment", "GAP@20", "95 % interval", "mAP", "seconds", "profile", "seed", "folder")]
+    cells += [
+        (
+            shorten(row["name"], 30),
+            f"{row['gap']:.4f}",
+            f"{row['gap_low']:.4f} {row['gap_high']:.4f}",
+            f"{row['map']:.4f}",
+            f"{row['seconds']:,.0f}",
+            shorten(row["profile"], 16),
+            str(row["seed"]),
+            shorten(os.path.relpath(row["path"], below), 4096),
         )
-    return kept
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+    heading = f"{shorten(rows[0]['data'], 60)}, {rows[0]['videos']:,} videos, below {shorten(below, 4096)}"
+    return "\n".join([heading, *lines])
 
 
 @click.command()
@@ -62,36 +342,50 @@ def _only(rows: list[dict], column: str, name: str | None, folder: Path) -> list
     default=Path("reports"),
     show_default=True,
     metavar="FOLDER",
-    help="Where the runs of an experiment lie that is called by its name.",
+    help="Where the runs of an experiment lie that is given by its name.",
 )
 @click.option("--profile", metavar="NAME", help="Only the runs of names under this profile.")
 @click.option("--data", metavar="DIR", help="The data set of the runs: classes are shown by their names.")
 @click.option("--classes", default=5, show_default=True, type=click.IntRange(min=0), help="Shown each way.")
 @click.option(
-    "--resamples", default=1000, show_default=True, type=click.IntRange(min=1), help="Draws of the videos."
+    "--resamples", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the bootstrap."
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything, every class, for other programs.")
 def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     """Compare run A with run B on the videos both have scored.
 
     A and B are names of experiments (attention), which mean all their finished runs below --runs, or folders: of
-    one run, or of several runs of one experiment with different seeds. More than two (seed-*) are put together by
+    one run, or of several runs of one experiment with different seeds. More than two (seed-*) are grouped by
     experiment and profile, which must make two sides. Several seeds of a side are pooled.
     """
     from dmlkit.comparison import compare as compare_sides
-    from dmlkit.comparison import runs_of_names, two_sides
+    from dmlkit.comparison import two_sides
+    from dmlkit.data import open_dataset
+    from dmlkit.experiments import EXPERIMENTS
 
-    told = runs_of_names(paths, folder=folder, known=EXPERIMENTS, profile=profile)
-    sides = two_sides(told.sides)
-    for note in [*told.notes, *sides.notes]:
+    a, b, notes = two_sides(paths, folder=folder, known=EXPERIMENTS, profile=profile)
+    for note in notes:
         click.echo(f"dmlkit: {note}", err=True)
-    dataset = None
-    if data is not None:
-        from dmlkit.data import open_dataset
+    dataset = None if data is None else open_dataset(data)
+    comparison = compare_sides(a, b, dataset=dataset, resamples=resamples)
+    click.echo(json.dumps(comparison.to_record(), indent=2) if as_json else comparison.text(classes=classes))
 
-        dataset = open_dataset(data)
-    comparison = compare_sides(sides.a, sides.b, dataset=dataset, resamples=resamples)
-    if as_json:
-        click.echo(json.dumps(comparison.to_record(), indent=2))
-    else:
-        click.echo(comparison.text(classes=classes))
+
+@click.command()
+def experiments() -> None:
+    """List the experiments that `dmlkit train` knows, and what each of them is."""
+    from dmlkit.experiments import ABLATIONS, BEYOND, EXPERIMENTS, LADDER, VIDEO_LADDER
+
+    seen = set()
+    for heading, table in {
+        "The paper's ladder, on frames": LADDER,
+        "The ladder where a video is one vector": VIDEO_LADDER,
+        "Ablations: other readings of the paper": ABLATIONS,
+        "Beyond the ladder: later systems, and the recipes of the best scores": BEYOND,
+        "One experiment trained otherwise: each trick alone, and the checkpoints of one training": EXPERIMENTS,
+    }.items():
+        click.echo(heading)
+        for name, experiment in table.items():
+            if name not in seen:
+                click.echo(f"  {name:31} {experiment.title}")
+        seen |= table.keys()

@@ -281,4 +281,4 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusions, initial
     )
 
 
-DISTANCE = "apart"
+DISTANCE = "relative_distance"

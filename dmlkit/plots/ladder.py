@@ -132,7 +132,7 @@ def cost(
     An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
 
     Args:
-        results: `study.ladder()` or what `dmlkit.training.everything` returns; rows without a group are the ladder's.
+        results: `study.ladder()` or what `dmlkit.training.all_results` returns; rows without a group are the ladder's.
         against: Two of `COSTS`.
     """
     rows = result_rows(results)

@@ -124,7 +124,7 @@ def all_results(
     """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed.
 
     Args:
-        results: What `dmlkit.training.everything` returns.
+        results: What `dmlkit.training.all_results` returns.
     """
     rows = result_rows(results)
     rows["title"] = [short_title(row) for row in rows.to_dict("records")]

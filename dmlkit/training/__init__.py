@@ -1,40 +1,51 @@
-"""Training: an experiment and data in, a run on disk out."""
+"""Training: an experiment and data in, a run on disk out; runs scored, combined and studied.
+
+trainer, state   one training, its folder and checkpoints
+prediction       scores of a split by a model, a run or several runs
+ensembles        runs combined from their stored scores
+study            many experiments on one data set
+"""
 
 from dmlkit.runtime import quiet_startup
 
 with quiet_startup():
     import keras  # noqa: F401
 
-from dmlkit.training.beyond import best_ensemble_members, everything
-from dmlkit.training.ensembling import ensemble, made_of
-from dmlkit.training.evaluating import evaluate
-from dmlkit.training.frame_study import frame_study
-from dmlkit.training.named_ensemble import train_ensemble
-from dmlkit.training.redrawing import mapping_redrawn
-from dmlkit.training.scoring import predict
-from dmlkit.training.side_questions import ablations_for, fusion_study, fusion_variants
-from dmlkit.training.study import Study
-from dmlkit.training.submitting import submit
+from dmlkit.training.ensembles import (
+    compare_combiners,
+    compare_members,
+    ensemble,
+    ensemble_members,
+    leave_one_out,
+)
+from dmlkit.training.prediction import evaluate, predict, score_split, submit
+from dmlkit.training.study import (
+    Study,
+    all_results,
+    best_ensemble_members,
+    frame_study,
+    fusion_study,
+    mapping_resampling,
+    train_ensemble,
+)
 from dmlkit.training.trainer import build_model, train
-from dmlkit.training.ways import compare_combiners, compare_members, leave_one_out
 
 __all__ = [
     "Study",
-    "ablations_for",
+    "all_results",
     "best_ensemble_members",
     "build_model",
     "compare_combiners",
     "compare_members",
     "ensemble",
+    "ensemble_members",
     "evaluate",
-    "everything",
     "frame_study",
     "fusion_study",
-    "fusion_variants",
     "leave_one_out",
-    "made_of",
-    "mapping_redrawn",
+    "mapping_resampling",
     "predict",
+    "score_split",
     "submit",
     "train",
     "train_ensemble",

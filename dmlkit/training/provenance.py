@@ -12,13 +12,12 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from dmlkit.errors import UsageError, choose
-from dmlkit.experiments import TRICKS, Ensemble, Experiment, Missing, find
+from dmlkit.errors import UsageError
+from dmlkit.experiments import Ensemble, Experiment, find
 from dmlkit.paths import default_runs
-from dmlkit.profiles import PROFILES, RECIPES, Profile, positive
+from dmlkit.profiles import Profile
 from dmlkit.runtime import cores, threads
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
@@ -28,7 +27,7 @@ def as_experiment(experiment: str | Experiment) -> Experiment:
     """The experiment of this name, or the experiment itself.
 
     Raises:
-        UsageError: It cannot be trained: an ensemble, or a row of the table that is missing.
+        UsageError: It is an ensemble, which is not trained itself.
     """
     experiment = find(experiment) if isinstance(experiment, str) else experiment
     if isinstance(experiment, Ensemble):
@@ -36,29 +35,7 @@ def as_experiment(experiment: str | Experiment) -> Experiment:
             f"{experiment.name} is an ensemble of {', '.join(experiment.members)}: train those, then use "
             "`dmlkit ensemble`."
         )
-    if isinstance(experiment, Missing):
-        raise UsageError(f"{experiment.name} cannot be trained: {experiment.reason}.")
     return experiment
-
-
-def as_profile(profile: str | Profile) -> Profile:
-    """The profile of this name, or the profile itself, validated."""
-    return positive(
-        choose(PROFILES | RECIPES, profile, what="profile") if isinstance(profile, str) else profile
-    )
-
-
-def profile_for(experiment: Experiment, profile: str | Profile | None) -> Profile:
-    """The profile an experiment is trained under.
-
-    Args:
-        experiment: Its trick changes the profile, whichever it is.
-        profile: The one asked for; where None, the experiment's own recipe; where it has none, `demo`.
-    """
-    profile = as_profile(profile or experiment.recipe or "demo")
-    if experiment.trick is None:
-        return profile
-    return positive(replace(profile, **choose(TRICKS, experiment.trick, what="trick").changes))
 
 
 def fingerprint(**values) -> str:

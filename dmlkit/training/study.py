@@ -1,57 +1,65 @@
-"""The study up the ladder: rungs trained on one data set under one profile, and the ladder so far."""
+"""A study: experiments trained on one data set under one profile, their tables, and analyses of what was trained."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import keras
+import numpy as np
 import pandas as pd
 
-from dmlkit.data import as_dataset
+from dmlkit.data import FRAME_CHOICES, as_dataset
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import (
     ABLATIONS,
     EXPERIMENTS,
+    GROUPS,
     MEMBER_RUNS,
     AnyExperiment,
     Ensemble,
     Experiment,
-    Missing,
     beyond_for,
     find,
+    fusion_variants,
     ladder_for,
     not_applicable_reason,
 )
+from dmlkit.files import file_lock
+from dmlkit.metrics import gap_interval, global_average_precision
 from dmlkit.paths import default_runs
-from dmlkit.profiles import Profile
-from dmlkit.runs import Run, read_record
-from dmlkit.training.ensembling import ensemble, ensemble_fingerprint
-from dmlkit.training.provenance import as_profile, profile_for, snapshot_fingerprints, training_fingerprint
-from dmlkit.training.rows import as_table, row
-from dmlkit.training.state import snapshots_of
+from dmlkit.profiles import Profile, as_profile, profile_for
+from dmlkit.runs import ROW_COLUMNS, Run, experiment_row, read_record, to_frame
+from dmlkit.training.ensembles import ensemble, ensemble_fingerprint
+from dmlkit.training.prediction import score_split
+from dmlkit.training.provenance import default_run, snapshot_fingerprints, training_fingerprint
+from dmlkit.training.state import existing_run, snapshots_of
 from dmlkit.training.trainer import train
-from dmlkit.training.turns import turn
 
-CHAPTERS = {rung.chapter: rung for rung in EXPERIMENTS.values()}
+CHAPTERS = {each.chapter for each in EXPERIMENTS.values()}
+# Group of experiments → the singular, for a table of all.
+PARTS = {group: group.removesuffix("s") for group in GROUPS}
+BEST = 5
 
 
 class Study:
-    """Trains rungs on one data set under one profile, and shows the ladder so far.
+    """Trains experiments on one data set under one profile, and tabulates their results.
 
-    A rung that was trained before, in this notebook or another, is read from `runs`, not trained again; one that has
-    a recipe also from where `dmlkit train` leaves it.
-    A rung that the data set cannot serve is named with the reason, and fails nothing. A rung that another
-    process is training is waited for.
+    An experiment that was trained before, in this notebook or another, is read from `runs`, not trained again; one with
+    a recipe also from where `dmlkit train` leaves it. One that the data set cannot serve is named with the reason and
+    is no error. One that another process is training is waited for.
 
     Args:
         data: A data set, or the path of one.
-        profile: A `Profile`, or the name of one; the same for every rung that has no recipe of its own.
-        runs: The folder under which each run has its own; where None, that of the report of these data and
+        profile: A `Profile`, or the name of one; the same for every experiment that has no recipe of its own.
+        runs: The folder under which each run has its own; where None, that of the report of these data and this
             profile (`dmlkit.paths`).
         seed: Of every training.
-        deterministic: As for `train`.
-        progress: As for `train`.
+        deterministic, progress: As for `train`.
         tensorboard: As for `train`; a relative one lies beside the folder of runs, whatever the working folder.
     """
 
@@ -73,203 +81,515 @@ class Study:
         self.deterministic = deterministic
         self.progress = progress
         self.tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
-        self.rungs = ladder_for(self.dataset.level)
+        self.experiments = ladder_for(self.dataset.level)
         self.settings: dict[str, object] = {}  # further ones of `train`
 
     def train(
-        self, *rungs: str | AnyExperiment, on_epoch: Callable[[dict], None] | None = None
+        self, *experiments: str | AnyExperiment, on_epoch: Callable[[dict], None] | None = None
     ) -> dict[str, Run]:
-        """Train rungs, or read them where they were trained before.
+        """Train experiments, or read them where they were trained before.
 
         Args:
-            rungs: Names, or `Experiment` and `Ensemble` values. An ensemble's members and an experiment's
+            experiments: Names, or `Experiment` and `Ensemble` values. An ensemble's members and an experiment's
                 teachers are trained first.
             on_epoch: As for `train`.
 
         Returns:
-            Name → run, without the rungs that this data set cannot serve (one line says why).
+            Name → run, without those that this data set cannot serve (a printed line gives the reason).
         """
         runs = {}
-        for rung in map(_rung, rungs):
-            if reason := self.not_applicable_reason(rung):
-                print(f"{rung.title}: not applicable here, because {reason}.")
+        for experiment in map(_experiment, experiments):
+            if reason := self.not_applicable_reason(experiment):
+                print(f"{experiment.title}: not applicable here, because {reason}.")
                 continue
-            runs[rung.name] = self._train(rung, on_epoch, self.seed)
+            runs[experiment.name] = self._train(experiment, on_epoch, self.seed)
         return runs
 
     def train_chapter(self, chapter: str) -> dict[str, Run]:
-        """Train the ladder's rungs of one chapter: `baselines`, `bi-lstm`, `bi-gru`, `fusion`, ..."""
+        """Train the ladder's experiments of one chapter: `baselines`, `bi-lstm`, `bi-gru`, `fusion`, ..."""
         return self.train(*self.chapter(chapter))
 
     def chapter(self, chapter: str) -> list[AnyExperiment]:
-        """The ladder's rungs of one chapter, in their order."""
-        return [rung for rung in self.rungs.values() if rung.chapter == chapter]
+        """The ladder's experiments of one chapter, in their order."""
+        return [each for each in self.experiments.values() if each.chapter == chapter]
 
     def finished(self, *chapters: str) -> dict[str, Run]:
-        """Name → run of the ladder's rungs that are trained, in the ladder's order; of some chapters, or of all."""
-        return self.there(*_of(chapters, self.rungs))
+        """Name → run of the ladder's trained experiments, in the ladder's order; of some chapters, or of all."""
+        return self.available(*_of_chapters(chapters, self.experiments))
 
-    def there(self, *rungs: str | AnyExperiment) -> dict[str, Run]:
-        """Name → run of those rungs that are trained; nothing is trained for it."""
-        runs = {rung.name: self.find(rung) for rung in map(_rung, rungs)}
+    def available(self, *experiments: str | AnyExperiment) -> dict[str, Run]:
+        """Name → run of those experiments that are trained; nothing is trained."""
+        runs = {experiment.name: self.find(experiment) for experiment in map(_experiment, experiments)}
         return {name: run for name, run in runs.items() if run}
 
-    def served(self, rungs: Mapping[str, AnyExperiment]) -> dict[str, AnyExperiment]:
-        """Those of some rungs that this data set can serve; a line a reason names the others."""
-        served, others = {}, {}
-        for name, rung in rungs.items():
-            if reason := self.not_applicable_reason(rung):
-                others.setdefault(reason, []).append(rung.title)
+    def applicable(self, experiments: Mapping[str, AnyExperiment]) -> dict[str, AnyExperiment]:
+        """Those of some experiments that this data set can serve; a printed line per reason names the others."""
+        applicable, others = {}, {}
+        for name, experiment in experiments.items():
+            if reason := self.not_applicable_reason(experiment):
+                others.setdefault(reason, []).append(experiment.title)
             else:
-                served[name] = rung
+                applicable[name] = experiment
         for reason, titles in others.items():
             print(f"Not applicable here, because {reason}: {'; '.join(titles)}.")
-        return served
+        return applicable
 
-    def not_applicable_reason(self, rung: AnyExperiment) -> str | None:
-        """Why this data set cannot serve a rung, or None."""
-        return not_applicable_reason(rung, level=self.dataset.level, modalities=tuple(self.dataset.features))
+    def not_applicable_reason(self, experiment: AnyExperiment) -> str | None:
+        """Why this data set cannot serve an experiment, or None."""
+        modalities = tuple(self.dataset.features)
+        return not_applicable_reason(experiment, level=self.dataset.level, modalities=modalities)
 
-    def find(self, rung: str | AnyExperiment) -> Run | None:
-        """The finished run of a rung under these conditions, or None."""
-        rung = _rung(rung)
-        return (
-            None
-            if isinstance(rung, Missing) or self.not_applicable_reason(rung)
-            else self._find(rung, self.seed)
-        )
+    def find(self, experiment: str | AnyExperiment) -> Run | None:
+        """The finished run of an experiment under these conditions, or None."""
+        experiment = _experiment(experiment)
+        return None if self.not_applicable_reason(experiment) else self._find(experiment, self.seed)
 
-    def results(self, rungs: dict[str, AnyExperiment] | None = None) -> list[dict]:
-        """A row a rung in the ladder's order, as `results.json` holds it.
+    def results(self, experiments: Mapping[str, AnyExperiment] | None = None) -> list[dict]:
+        """A row per experiment, as `results.json` holds it.
 
         Args:
-            rungs: The rungs; the ladder's where None.
+            experiments: Name → experiment; the ladder's where None.
         """
-        rungs = self.rungs if rungs is None else rungs
-        return [row(rung, self.find(rung), self.not_applicable_reason(rung)) for rung in rungs.values()]
+        chosen = self.experiments if experiments is None else experiments
+        return [
+            experiment_row(each, self.find(each), self.not_applicable_reason(each))
+            for each in chosen.values()
+        ]
 
     def ladder(self, *chapters: str) -> pd.DataFrame:
-        """The ladder so far, a row a rung; numbers are missing where there is no run.
+        """The ladder so far, a row per experiment; numbers are missing where there is no run.
 
         Args:
-            chapters: The chapters whose rungs are looked at, and no others; all of them where none is named.
+            chapters: The chapters whose experiments are looked for, and no others; all of them where none is named.
         """
-        return as_table(self.results({rung.name: rung for rung in _of(chapters, self.rungs)}))
+        return self._table(_of_chapters(chapters, self.experiments))
 
-    def beside(self, *chapters: str) -> pd.DataFrame:
-        """What was trained beside the ladder: bare forms, exact cells, other readings; of some chapters, or of all."""
-        rows = self.results({rung.name: rung for rung in _of(chapters, ABLATIONS)})
-        return as_table([each for each in rows if each["status"] == "trained"])
+    def ablations(self, *chapters: str) -> pd.DataFrame:
+        """The trained ablations beside the ladder; of some chapters, or of all."""
+        return self._table(_of_chapters(chapters, ABLATIONS), only_trained=True)
 
     def beyond(self, *groups: str) -> pd.DataFrame:
-        """What was trained beyond the ladder, in the order of `experiments.GROUPS`; of some groups, or of all."""
-        rows = self.results(beyond_for(self.dataset.level, *groups))
-        return as_table([each for each in rows if each["status"] == "trained"])
+        """The trained experiments beyond the ladder, in the order of `GROUPS`; of some groups, or of all."""
+        return self._table(beyond_for(self.dataset.level, *groups).values(), only_trained=True)
 
-    def _train(self, rung: Experiment | Ensemble, on_epoch: Callable[[dict], None] | None, seed: int) -> Run:
-        if run := self._trained(rung, seed):
+    def _table(self, experiments, *, only_trained: bool = False) -> pd.DataFrame:
+        rows = self.results({each.name: each for each in experiments})
+        rows = [row for row in rows if not only_trained or row["status"] == "trained"]
+        return to_frame(rows, columns=list(ROW_COLUMNS)).set_index("title")
+
+    def _train(self, experiment: AnyExperiment, on_epoch, seed: int) -> Run:
+        if run := self._find_and_print(experiment, seed):
             return run
-        combined = isinstance(rung, Ensemble)
-        trained = [self._train(each, on_epoch, own) for each, own in self._below(rung, seed)]
-        folder = self._folder(rung, self._mark(rung, seed))
-        with turn(folder, title=rung.title):
-            if run := self._trained(rung, seed):  # by whoever held it before
+        needed = [self._train(each, on_epoch, own) for each, own in self._needed_by(experiment, seed)]
+        folder = self._folder(experiment, self._fingerprint(experiment, seed))
+        with run_lock(folder, title=experiment.title):
+            if run := self._find_and_print(experiment, seed):  # by whoever held the lock before
                 return run
-            if combined:
-                best = rung.member_runs == "best"
-                members = [each for run in trained for each in ([run] if best else snapshots_of(run))]
-                return ensemble(members, out=folder, name=rung.name, title=rung.title, by=rung.by)
-            print(f"{rung.title}:" if seed == self.seed else f"{rung.title}, seed {seed}:")
+            if isinstance(experiment, Ensemble):
+                best = experiment.member_runs == "best"
+                members = [each for run in needed for each in ([run] if best else snapshots_of(run))]
+                return ensemble(
+                    members, out=folder, name=experiment.name, title=experiment.title, by=experiment.by
+                )
+            print(f"{experiment.title}:" if seed == self.seed else f"{experiment.title}, seed {seed}:")
             return train(
-                rung,
+                experiment,
                 data=self.dataset,
                 out=folder,
-                profile=self._profile(rung),
+                profile=self._profile(experiment),
                 seed=seed,
                 deterministic=self.deterministic,
                 progress=self.progress,
                 on_epoch=on_epoch,
                 tensorboard=self.tensorboard,
-                teachers=trained,
+                teachers=needed,
                 **self.settings,
             )
 
-    def _trained(self, rung: Experiment | Ensemble, seed: int) -> Run | None:
-        if run := self._find(rung, seed):
-            print(f"{rung.title}: already trained, GAP@20 {run.gap:.4f}")
+    def _find_and_print(self, experiment: AnyExperiment, seed: int) -> Run | None:
+        if run := self._find(experiment, seed):
+            print(f"{experiment.title}: already trained, GAP@20 {run.gap:.4f}")
         return run
 
-    def _find(self, rung: Experiment | Ensemble, seed: int) -> Run | None:
-        mark = self._mark(rung, seed)
-        for folder in self._places(rung, mark):
+    def _find(self, experiment: AnyExperiment, seed: int) -> Run | None:
+        fingerprint = self._fingerprint(experiment, seed)
+        for folder in self._places(experiment, fingerprint):
             record = read_record(folder)
-            if record and record["fingerprint"] == mark:
+            if record and record["fingerprint"] == fingerprint:
                 return Run(folder, record)
         return None
 
-    def _below(self, rung: Experiment | Ensemble, seed: int) -> list[tuple[AnyExperiment, int]]:
+    def _needed_by(self, experiment: AnyExperiment, seed: int) -> list[tuple[AnyExperiment, int]]:
         """An ensemble's members or an experiment's teachers, and the seed of each."""
-        if isinstance(rung, Experiment):
-            return [(find(name), seed) for name in rung.teachers]
-        return [(find(name), seed + further) for name in rung.members for further in rung.seeds]
+        if isinstance(experiment, Experiment):
+            return [(find(name), seed) for name in experiment.teachers]
+        return [(find(name), seed + further) for name in experiment.members for further in experiment.seeds]
 
-    def _mark(self, rung: Experiment | Ensemble, seed: int) -> str:
-        if isinstance(rung, Ensemble):
-            members = [
-                mark
-                for each, own in self._below(rung, seed)
-                for mark in self._marks_taken(each, self._mark(each, own), rung.member_runs)
-            ]
-            return ensemble_fingerprint(rung.name, members, by=rung.by)
+    def _fingerprint(self, experiment: AnyExperiment, seed: int) -> str:
+        needed = [(each, self._fingerprint(each, own)) for each, own in self._needed_by(experiment, seed)]
+        if isinstance(experiment, Ensemble):
+            choose(MEMBER_RUNS, experiment.member_runs, what="choice of member runs")
+            if experiment.member_runs == "best":
+                members = [fingerprint for _, fingerprint in needed]
+            else:
+                members = [each for pair in needed for each in self._checkpoint_fingerprints(*pair)]
+            return ensemble_fingerprint(experiment.name, members, by=experiment.by)
         return training_fingerprint(
-            rung,
+            experiment,
             self.dataset,
-            profile=self._profile(rung),
+            profile=self._profile(experiment),
             seed=seed,
             precision=self.settings.get("precision", "float32"),
             deterministic=self.deterministic,
-            teachers=[self._mark(each, own) for each, own in self._below(rung, seed)],
+            teachers=[fingerprint for _, fingerprint in needed],
         )
 
-    def _marks_taken(self, rung: Experiment | Ensemble, mark: str, member_runs: str) -> list[str]:
-        choose(MEMBER_RUNS, member_runs, what="choice of what an ensemble takes")
-        if member_runs == "best":
-            return [mark]
-        count = self._profile(rung).checkpoints if isinstance(rung, Experiment) else 0
+    def _checkpoint_fingerprints(self, experiment: AnyExperiment, fingerprint: str) -> list[str]:
+        count = self._profile(experiment).checkpoints if isinstance(experiment, Experiment) else 0
         if not count:
             raise UsageError(
-                f"An ensemble of checkpoints needs a training that leaves some, and {rung.name} leaves none: "
-                "its profile says checkpoints=0."
+                f"An ensemble of checkpoints needs a training that leaves some, and {experiment.name} leaves none: "
+                "its profile has checkpoints=0."
             )
-        return snapshot_fingerprints(mark, count)
+        return snapshot_fingerprints(fingerprint, count)
 
-    def _profile(self, rung: Experiment) -> Profile:
-        # A recipe is a model and its own conditions together.
-        return profile_for(rung, rung.recipe or self.profile)
+    def _profile(self, experiment: Experiment) -> Profile:
+        return profile_for(experiment, experiment.recipe or self.profile)
 
-    def _folder(self, rung: AnyExperiment, mark: str) -> Path:
+    def _folder(self, experiment: AnyExperiment, fingerprint: str) -> Path:
         # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
-        return self.runs / f"{rung.name}-{mark[:8]}"
+        return self.runs / f"{experiment.name}-{fingerprint[:8]}"
 
-    def _places(self, rung: Experiment | Ensemble, mark: str) -> list[Path]:
-        """Where a rung's run may lie: where this study would leave it; a recipe's also where `dmlkit train` does."""
-        folder, recipe = self._folder(rung, mark), _recipe(rung)
+    def _places(self, experiment: AnyExperiment, fingerprint: str) -> list[Path]:
+        """Where an experiment's run may lie: where this study leaves it; a recipe's also where `dmlkit train` does."""
+        folder, recipe = self._folder(experiment, fingerprint), _first_training(experiment).recipe
         return [folder, *([default_runs(self.dataset.path, recipe) / folder.name] if recipe else [])]
 
 
-def _rung(named: str | AnyExperiment) -> AnyExperiment:
+def _experiment(named: str | AnyExperiment) -> AnyExperiment:
     return find(named) if isinstance(named, str) else named
 
 
-def _recipe(rung: Experiment | Ensemble) -> str | None:
-    """The conditions of its own that a rung is trained under, or an ensemble's first member."""
-    if isinstance(rung, Ensemble):
-        return _recipe(find(rung.members[0])) if rung.members else None
-    return rung.recipe
+def _first_training(experiment: AnyExperiment) -> Experiment:
+    """An ensemble's first training, whose profile its record names."""
+    while isinstance(experiment, Ensemble):
+        experiment = find(experiment.members[0])
+    return experiment
 
 
-def _of(chapters: Sequence[str], rungs: Mapping[str, AnyExperiment]) -> list[AnyExperiment]:
-    """The rungs of some chapters; of all where none is named."""
+def _of_chapters(chapters: Sequence[str], experiments: Mapping[str, AnyExperiment]) -> list[AnyExperiment]:
+    """The experiments of some chapters; all where none is named."""
     for chapter in chapters:
-        choose(CHAPTERS, chapter, what="chapter")
-    return [rung for rung in rungs.values() if not chapters or rung.chapter in chapters]
+        choose(dict.fromkeys(sorted(CHAPTERS)), chapter, what="chapter")
+    return [each for each in experiments.values() if not chapters or each.chapter in chapters]
+
+
+@contextmanager
+def run_lock(folder: Path, *, title: str) -> Iterator[None]:
+    """Lock a run while it is trained, so that notebooks and reports that share its folder do not train it twice.
+
+    Args:
+        folder: The run's folder, which need not exist; the lock lies beside it and dies with this process.
+        title: What to call the run while waiting.
+
+    Raises:
+        UsageError: The folder of runs cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The runs cannot be written to {folder.parent}: {error.strerror or error}. Name another folder of runs."
+        ) from error
+    with file_lock(
+        folder.with_name(f".{folder.name}.lock"),
+        taken=lambda holder: print(f"{title}: being trained by {holder} elsewhere; waiting ...", flush=True),
+        wait=True,
+    ):
+        yield
+
+
+def train_ensemble(
+    experiment: str | AnyExperiment,
+    *,
+    data,
+    out: str | os.PathLike | None = None,
+    profile: str | Profile | None = None,
+    changes: Mapping[str, object] | None = None,
+    seed: int = 0,
+    deterministic: bool = False,
+    progress: str = "auto",
+    tensorboard: str | os.PathLike | None = None,
+    **settings,
+) -> Run:
+    """Train an ensemble's missing members and combine them, or an experiment's missing teachers and the experiment.
+
+    After an interruption the same call continues: finished members are read.
+
+    Args:
+        experiment: An `Ensemble`, an experiment with teachers, or the name of one.
+        data: A data set, or the path of one.
+        out: The run's folder, members or teachers below it in `members/`; where None, each has the folder in which
+            `train` leaves it, so that a member that was trained by itself is found there.
+        profile: As for `train`, for every member; where None, each member's own recipe, or `demo`.
+        changes: Fields of the members' profiles to be changed.
+        seed, deterministic, progress, tensorboard: As for `train`.
+        settings: `precision`, `xla`, `strategy` and `on_fault` of `train`, for every member.
+
+    Raises:
+        UsageError: Unknown names, no ensemble, data that cannot serve a member, a strategy of several machines, or
+            folders that hold other runs.
+    """
+    experiment = _experiment(experiment)
+    members = experiment.members if isinstance(experiment, Ensemble) else experiment.teachers
+    if not members:
+        raise UsageError(f"{experiment.name} is no ensemble and has no teachers. Train it by itself.")
+    if settings.get("strategy") == "multi-worker":
+        raise UsageError(
+            f"{experiment.name} needs runs of {', '.join(members)} and is trained on one machine. On several, train "
+            "each of those by itself, then combine ensembles with `dmlkit ensemble`."
+        )
+    out = None if out is None else Path(out)
+    study = _MemberStudy(data, experiment, out=out, asked=profile, changes=changes or {}, seed=seed,
+                         deterministic=deterministic, progress=progress)  # fmt: skip
+    study.tensorboard, study.settings = tensorboard, settings
+    if reason := study.not_applicable_reason(experiment):
+        raise UsageError(f"{experiment.name} cannot be trained on {study.dataset.name}: {reason}.")
+    if out is not None:  # refuse a folder of another run before hours of training, not after
+        existing_run(out, fingerprint=study._fingerprint(experiment, seed), name=experiment.name)
+    return study.train(experiment)[experiment.name]
+
+
+class _MemberStudy(Study):
+    """A study whose runs lie in the default folders of `train`, or all below one folder."""
+
+    def __init__(self, data, top: AnyExperiment, *, out: Path | None, asked, changes: Mapping, **conditions):
+        super().__init__(data, runs=None if out is None else out / "members", **conditions)
+        self.top, self.out, self.asked, self.changes = top, out, asked, dict(changes)
+
+    def _profile(self, experiment: Experiment) -> Profile:
+        # An experiment's own trick has the last word.
+        return profile_for(experiment, replace(profile_for(experiment, self.asked), **self.changes))
+
+    def _folder(self, experiment: AnyExperiment, fingerprint: str) -> Path:
+        if self.out is None:
+            return default_run(
+                self.dataset, experiment, self._profile(_first_training(experiment)), fingerprint
+            )
+        return self.out if experiment == self.top else super()._folder(experiment, fingerprint)
+
+    def _places(self, experiment: AnyExperiment, fingerprint: str) -> list[Path]:
+        return [self._folder(experiment, fingerprint)]
+
+
+def best_ensemble_members(study: Study, *, size: int = BEST) -> Ensemble:
+    """An ensemble of the trained experiments with the highest GAP on the tuning split, with optimized weights.
+
+    Recipes are left out: their conditions, and so perhaps their videos, are others.
+
+    Args:
+        study: The study: its ladder and what is trained beyond it.
+        size: The number of members.
+
+    Returns:
+        The ensemble, not trained yet; with fewer than two members where fewer experiments are trained.
+    """
+    groups = [group for group in GROUPS if group != "recipes"]
+    candidates = study.experiments | beyond_for(study.dataset.level, *groups)
+    runs = study.available(*(each for each in candidates.values() if isinstance(each, Experiment)))
+    ranked = sorted(runs.values(), key=lambda run: -run.tuning_gap)[:size]
+    return Ensemble(
+        name="ensemble-of-best",
+        title=f"Ensemble of the {len(ranked)} best",
+        members=tuple(run.name for run in ranked),
+        by="optimized",
+        chapter="beyond",
+    )
+
+
+def all_results(study: Study) -> pd.DataFrame:
+    """The ladder and what is beyond it, as far as these data can serve it, and whatever else is trained.
+
+    Returns:
+        The columns of `study.ladder()`, and `part`: `ladder`, `ablation`, `ensemble`, or the group's singular.
+    """
+    level = study.dataset.level
+    ladder = {name: each for name, each in ladder_for(level).items() if each.chapter != "beyond"}
+    trained = study.finished(*{each.chapter for each in ladder.values()})
+    members = tuple(name for name, run in trained.items() if run.record["kind"] == "training")
+    combined = [
+        Ensemble(name="ensemble-of-all", title="Ensemble of the ladder", members=members),
+        best_ensemble_members(study),
+    ]
+    parts = {
+        "ladder": ladder,
+        "ablation": ABLATIONS | fusion_variants(study.experiments, study.profile),
+        **{PARTS[group]: beyond_for(level, group) for group in GROUPS},
+        "ensemble": {each.name: each for each in combined if len(each.members) > 1},
+    }
+    optional = ("ablation", "recipe", "ensemble")  # shown only where they are trained
+    rows = {
+        row["name"]: row | {"part": part}
+        for part, experiments in parts.items()
+        for row in study.results(experiments)
+        if row["status"] == "trained" or (row["status"] == "not trained" and part not in optional)
+    }
+    return to_frame(list(rows.values()), columns=[*ROW_COLUMNS, "part"]).set_index("title")
+
+
+def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The scores of fusions, and how well their projections are aligned.
+
+    Args:
+        runs: Name → run of a fusion.
+        batch: Videos whose projections are compared.
+
+    Returns:
+        A row per run: `title`, `fusion`, `initializer`, `alignment_weight`, `gap`, `gap_low`, `gap_high`, `loss` (of
+        the last epoch), `distance` (mean ‖z_1 - z_2‖² over valid frames), `length` (mean ‖z_1‖² + ‖z_2‖²) and
+        `relative_distance`, the first over the second: 0 where the projections are equal, 1 where they are orthogonal.
+        The last three are missing where nothing is projected.
+    """
+    rows = []
+    for run in runs.values():
+        experiment = run.experiment
+        projects = experiment.fusion == "projection"
+        distance, norm = projection_distance(run.model, batch) if projects else (np.nan, np.nan)
+        rows.append(
+            {
+                "title": run.title,
+                "fusion": experiment.fusion,
+                "initializer": "none" if experiment.fusion == "concat" else experiment.mapping_initializer,
+                "alignment_weight": experiment.alignment_weight if projects else np.nan,
+                "gap": run.gap,
+                "gap_low": run.metrics["gap_interval"][0],
+                "gap_high": run.metrics["gap_interval"][1],
+                "loss": float(run.history["loss"].iloc[-1]),
+                "distance": distance,
+                "length": norm,
+                "relative_distance": distance / norm if norm else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def projection_distance(model: keras.Model, batch: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    """The distance of the modalities' projections, and their norms.
+
+    Args:
+        model: A model with the fusion `projection`.
+        batch: A batch of `dataset.batches(...)`.
+
+    Returns:
+        The means over valid frames (videos, at video level) of Σ_{i<j} ‖z_i - z_j‖² and of Σ_{i<j} (‖z_i‖² + ‖z_j‖²).
+
+    Paper: §Fusion, f(x_1) ~ g(x_2).
+    """
+    layers = [layer for layer in model.layers if layer.name.startswith("fusion_projection_")]
+    inputs = {tensor.name: batch[tensor.name] for tensor in model.inputs}
+    outputs = keras.Model(model.input, [layer.output for layer in layers])(inputs, training=False)
+    projections = [keras.ops.convert_to_numpy(output).astype(np.float64) for output in outputs]
+    if "num_frames" in batch:
+        valid = np.arange(projections[0].shape[1]) < np.asarray(batch["num_frames"])[:, None]
+        projections = [projection[valid] for projection in projections]
+    pairs = [(a, b) for place, a in enumerate(projections) for b in projections[place + 1 :]]
+    distance = sum(np.square(a - b).sum(axis=-1).mean() for a, b in pairs)
+    norm = sum((np.square(a).sum(axis=-1) + np.square(b).sum(axis=-1)).mean() for a, b in pairs)
+    return float(distance), float(norm)
+
+
+def mapping_resampling(runs: Mapping[str, Run], dataset, *, seed: int = 0) -> pd.DataFrame:
+    """The scores of mapped fusions whose mappings are resampled before scoring, all else as it was trained.
+
+    This is what happens where a mapping is left out of the checkpoint, or sampled at every step instead of once; the
+    training loss does not show it. For comparison, the scores where each video is given those of another one.
+
+    Args:
+        runs: Name → run; those with a mapped fusion are looked at.
+        dataset: What they were trained on; its validation split is scored, under each run's own conditions.
+        seed: Of the mappings, sampled from N(0, 0.01) as the paper initializes them, and of the order of the videos.
+
+    Returns:
+        A row per run: `title`, and GAP@20 `as trained`, with `resampled mapping`, and with `permuted videos`.
+
+    Paper: §Experiments (its low results of the mapped fusions, 0.011 and 0.017); §Fusion, the initializer.
+    """
+    columns = ["title", "as trained", "resampled mapping", "permuted videos"]
+    rows = []
+    for run in runs.values():
+        if run.experiment.fusion == "concat":
+            continue
+        model = Run(run.path, run.record).model  # a fresh one: the run keeps its own
+        rng = np.random.default_rng(seed)
+        for layer in model.layers:
+            if layer.name.startswith("fusion"):  # matrices map; vectors are biases
+                weights = layer.get_weights()
+                layer.set_weights([rng.normal(0.0, 0.01, w.shape) if w.ndim == 2 else w for w in weights])
+        profile = Profile.from_record(run.record["profile"])
+        resampled = score_split(model, dataset, "validate", profile=profile)
+        stored = run.predictions
+        order = np.random.default_rng(seed).permutation(len(stored.ids))
+        gaps = (
+            run.gap,
+            global_average_precision(resampled.scores, resampled.labels),
+            global_average_precision(stored.scores[order], stored.labels),
+        )
+        rows.append(dict(zip(columns, (run.title, *gaps), strict=True)))
+    return to_frame(rows, columns=columns).set_index("title")
+
+
+def frame_study(
+    run: Run | None, dataset, *, counts: Sequence[int | None] = (10, 20, 40, None), split: str = "tuning"
+) -> pd.DataFrame:
+    """Score a split with fewer frames, chosen in each way there is; nothing is trained again.
+
+    The seconds are those of reading and scoring, without what Keras does once for each new shape.
+
+    Args:
+        run: A trained run on frames; None where the data set has none.
+        dataset: The data set the run was trained on.
+        counts: Most frames of a video; None for all of them.
+        split: The split. The number of frames is a setting, so the tuning split is used unless another is named.
+
+    Returns:
+        A row for each choice and count: `frames` (text, "all" for None), `choice`, `gap`, `gap_low`, `gap_high`,
+        `seconds`, `videos`. Empty without a run, or where there are no frames.
+
+    Paper: §Future work (training on randomly sampled frames). Differs from the paper: the frames are sampled when a
+    model is used; `Profile.frame_share` samples them in training.
+    """
+    columns = ["frames", "choice", "gap", "gap_low", "gap_high", "seconds", "videos"]
+    if run is None or dataset.level != "frame":
+        return pd.DataFrame(columns=columns)
+    profile = Profile.from_record(run.record["profile"])
+
+    def measure(count: int | None, choice: str) -> dict:
+        settings = replace(profile, max_frames=count, frame_choice=choice)
+        since = time.monotonic()
+        predictions = score_split(run.model, dataset, split, profile=settings)
+        seconds = time.monotonic() - since
+        scores = predictions.scores.astype(np.float32)
+        low, high = gap_interval(scores, predictions.labels, resamples=300)
+        gap = global_average_precision(scores, predictions.labels)
+        return {
+            "gap": gap,
+            "gap_low": low,
+            "gap_high": high,
+            "seconds": round(seconds, 3),
+            "videos": len(scores),
+        }
+
+    # Keras stops compiling for new shapes after several sizes and lengths of batches.
+    few = max(profile.batch_size, 64) + 1
+    for count in counts:
+        caps = dict.fromkeys(("max_train_videos", "max_tuning_videos", "max_validate_videos"), few)
+        score_split(run.model, dataset, split, profile=replace(profile, max_frames=count, **caps))
+    # All frames are the same frames whichever way they are chosen.
+    every = measure(None, "first") if None in counts else {}
+    rows = [
+        {"frames": "all" if count is None else str(count), "choice": choice}
+        | (every if count is None else measure(count, choice))
+        for choice in FRAME_CHOICES
+        for count in counts
+    ]
+    return pd.DataFrame(rows, columns=columns)

@@ -24,12 +24,11 @@ from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.experiments import Experiment, not_applicable_reason
 from dmlkit.metrics import TopPairs, gap_of_pairs, global_average_precision, top_pairs
 from dmlkit.models import build
-from dmlkit.predictions import Predictions, put_together
-from dmlkit.profiles import REFIT, Profile
+from dmlkit.predictions import Predictions, concatenate
+from dmlkit.profiles import REFIT, Profile, profile_for
 from dmlkit.runs import CHECKPOINTS, Run, load_run
 from dmlkit.runtime import make_deterministic
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError
-from dmlkit.training.members import members_of
 from dmlkit.training.objectives import (
     Teacher,
     fit_kernel_ridge,
@@ -37,15 +36,14 @@ from dmlkit.training.objectives import (
     learner_for,
     learning_rate_schedule,
 )
+from dmlkit.training.prediction import members_of, score_split
 from dmlkit.training.provenance import (
     as_experiment,
     default_run,
     describe_data,
-    profile_for,
     training_fingerprint,
     version_of,
 )
-from dmlkit.training.scoring import predict
 from dmlkit.training.state import (
     REFITTING,
     Checkpoint,
@@ -521,7 +519,7 @@ class Trainer:
     def _own_scores(self, split: str) -> Predictions:
         if self.dataset.splits[split]:
             scorer = self.replicated or self.model
-            return predict(scorer, self.dataset, split, profile=self.own_profile, on_fault=self.skipped)
+            return score_split(scorer, self.dataset, split, profile=self.own_profile, on_fault=self.skipped)
         shape = (0, self.dataset.num_classes)
         return Predictions(
             ids=np.zeros(0, np.str_), labels=np.zeros(shape, bool), scores=np.zeros(shape, np.float16)
@@ -549,9 +547,7 @@ class Trainer:
             distribution.each(lambda: own.save(files[distribution.index]))
             # One after another, which is the order of the split's shards.
             joined = distribution.by_chief(
-                lambda: put_together(
-                    block for part in map(Predictions.load, files) for block in part.blocks()
-                )
+                lambda: concatenate(block for part in map(Predictions.load, files) for block in part.blocks())
             )
             if distribution.chief:
                 own = joined

@@ -11,7 +11,7 @@ import pytest
 
 import dmlkit as library
 
-COMBINERS = ("algorithm_2", "uniform", "majority", "rank_mean", "found", "stacking")
+COMBINERS = ("algorithm_2", "uniform", "majority", "rank_mean", "optimized", "stacking")
 
 
 class Ended(NamedTuple):
@@ -118,7 +118,7 @@ def test_runs_are_measured_alone_and_together(dmlkit, folders, generated):
         name: gap_in(dmlkit("evaluate", path, "--data", generated).out) for name, path in folders.items()
     }
     for name, path in folders.items():
-        assert alone[name] == pytest.approx(record(path)["measures"]["gap"], abs=1e-3)
+        assert alone[name] == pytest.approx(record(path)["metrics"]["gap"], abs=1e-3)
     together = dmlkit("evaluate", *folders.values(), "--data", generated)
     assert together.code == 0 and "100 videos of 'validate'" in together.out and "mAP" in together.out
     weights = library.gap_weights([library.load_run(path).tuning_gap for path in folders.values()])
@@ -139,7 +139,7 @@ def test_an_ensemble_is_a_run_in_each_of_the_ways(dmlkit, folders, generated, tm
         written = record(tmp_path / by)
         assert [member["name"] for member in written["members"]] == ["lr", "attention"]
         measured = dmlkit("evaluate", tmp_path / by, "--data", generated)
-        assert gap_in(measured.out) == pytest.approx(written["measures"]["gap"], abs=2e-3)
+        assert gap_in(measured.out) == pytest.approx(written["metrics"]["gap"], abs=2e-3)
         assert dmlkit("evaluate", *folders.values(), "--by", by, "--data", generated).out == measured.out
     weights = [member["weight"] for member in record(tmp_path / "algorithm_2")["members"]]
     gaps = np.array([library.load_run(path).tuning_gap for path in folders.values()])
@@ -166,7 +166,7 @@ def test_a_named_ensemble_trains_what_is_missing_and_is_whole_by_itself(dmlkit, 
     assert again.out.splitlines()[-1] == ended.out.splitlines()[-1]
     moved = shutil.move(tmp_path / "both", tmp_path / "moved")
     measured = dmlkit("evaluate", moved, "--data", generated)
-    assert gap_in(measured.out) == pytest.approx(record(Path(moved))["measures"]["gap"], abs=2e-3)
+    assert gap_in(measured.out) == pytest.approx(record(Path(moved))["metrics"]["gap"], abs=2e-3)
     ended = dmlkit("train", "ensemble-lr-lstm", "--data", generated / "video", "--out", tmp_path / "x")
     one_paragraph(ended, 2, "one vector a video")
 
@@ -194,7 +194,7 @@ def test_predictions_are_a_submission_that_measures_as_its_run(dmlkit, folders, 
 def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated, leave_run, tmp_path):
     a, b = folders["attention"], folders["lr"]
     ended = dmlkit("compare", a, b, "--data", generated, "--resamples", "200")
-    difference = record(a)["measures"]["gap"] - record(b)["measures"]["gap"]
+    difference = record(a)["metrics"]["gap"] - record(b)["metrics"]["gap"]
     assert (
         ended.code == 0 and f"{difference:+.4f}" in ended.out and "100 videos" in ended.out.replace(",", "")
     )

@@ -10,7 +10,7 @@ from dmlkit.data.balance import expected_copies, times_shown
 import dmlkit
 from dmlkit.data import Feature, open_dataset, serialize_video, write_dataset_toml, write_shard
 from dmlkit.errors import DataError, UsageError
-from dmlkit.profiles import SMOKE, positive
+from dmlkit.profiles import SMOKE
 
 RARE, VIDEOS, SHARDS = 5, 40, 4
 
@@ -145,4 +145,4 @@ def test_a_training_is_shown_a_balanced_order(tmp_path):
     assert ("train", 0.5) in shown and ("tuning", 0.0) in shown and ("validate", 0.0) in shown
     assert run.record["profile"]["class_balance"] == 0.5
     with pytest.raises(UsageError, match=r"class_balance=1\.5"):
-        positive(replace(SMOKE, class_balance=1.5))
+        replace(SMOKE, class_balance=1.5)

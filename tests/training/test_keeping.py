@@ -10,7 +10,7 @@ import dmlkit
 from dmlkit.errors import DataError, UsageError
 from dmlkit.metrics import combine, global_average_precision, optimize_weights
 from dmlkit.predictions import Predictions
-from dmlkit.profiles import SMOKE, positive
+from dmlkit.profiles import SMOKE
 from dmlkit.runs import find_runs
 from dmlkit.training import checkpoint, keeping
 from dmlkit.training.keeping import checkpoints_of
@@ -55,7 +55,7 @@ def test_the_last_epochs_or_the_last_ends_of_cycles(changes, epochs, kept):
 )
 def test_more_than_a_training_surely_leaves_are_refused(changes):
     with pytest.raises(UsageError, match="checkpoints="):
-        positive(replace(SMOKE, **{"epochs": 12, "patience": 12} | changes))
+        replace(SMOKE, **{"epochs": 12, "patience": 12} | changes)
 
 
 def test_each_is_a_run_of_the_model_after_its_epoch(run, generated):

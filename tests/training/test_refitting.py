@@ -10,7 +10,7 @@ import pytest
 import dmlkit
 from dmlkit.data import open_dataset
 from dmlkit.errors import UsageError
-from dmlkit.profiles import SMOKE, positive
+from dmlkit.profiles import SMOKE
 from dmlkit.training import checkpoint
 from dmlkit.training.refitting import leave_to_refitting
 from dmlkit.training.rows import row
@@ -151,9 +151,9 @@ def test_several_devices_refuse_it():
 
 def test_moments_are_kept_of_what_was_judged():
     with pytest.raises(UsageError, match=r"Choose one\. Received: checkpoints=1, after_tuning='refit'"):
-        positive(replace(REFITTED, checkpoints=1))
+        replace(REFITTED, checkpoints=1)
     with pytest.raises(UsageError, match=r"Unknown after tuning 'refitt'\. Did you mean 'refit'"):
-        positive(replace(KEPT, after_tuning="refitt"))
+        replace(KEPT, after_tuning="refitt")
 
 
 def test_it_is_a_setting_of_the_command(generated, tmp_path):

@@ -9,7 +9,7 @@ import dmlkit
 from dmlkit.data import open_dataset
 from dmlkit.predictions import gather
 from dmlkit.profiles import SMOKE
-from dmlkit.training.scoring import batch_size, predict, scorer
+from dmlkit.training.prediction import batch_size, score_split as predict, scorer
 
 
 @pytest.fixture(scope="module")

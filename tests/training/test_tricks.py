@@ -9,9 +9,9 @@ import pytest
 import dmlkit
 from dmlkit.errors import UsageError
 from dmlkit.models import build
-from dmlkit.profiles import RECIPES, SMOKE, positive
+from dmlkit.profiles import RECIPES, SMOKE
 from dmlkit.training.averaging import averaged, moving_average
-from dmlkit.training.building import profile_for
+from dmlkit.profiles import profile_for
 from dmlkit.training.tricks import Teacher, learner, mixed, smoothed, without_modalities
 from dmlkit.training.workers.refusing import OneDeviceError, check_model
 
@@ -197,7 +197,7 @@ def test_scored_weights_are_averages_and_training_goes_on_with_its_own():
 def test_settings_out_of_range_are_named(setting):
     (name,) = setting
     with pytest.raises(UsageError, match=f"{name}={setting[name]}"):
-        positive(replace(SMOKE, **setting))
+        replace(SMOKE, **setting)
 
 
 def test_an_experiments_recipe_is_its_profile_unless_another_is_asked_for():

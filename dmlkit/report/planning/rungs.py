@@ -42,20 +42,20 @@ def _named(study: Study, names: Sequence[str], before: Rungs) -> Iterable[AnyExp
 
 def _side_questions(study: Study, chapter: str, before: Rungs) -> Iterable[AnyExperiment]:
     # Keras is imported with it: not before somebody plans in earnest.
-    from dmlkit.training import ablations_for
+    from dmlkit.experiments import ablations_for
 
     return ablations_for(chapter, study.profile)
 
 
 def _fusion_variants(study: Study, wanted: bool, before: Rungs) -> Iterable[AnyExperiment]:
-    from dmlkit.training import fusion_variants
+    from dmlkit.experiments import fusion_variants
 
-    return fusion_variants(study.rungs, study.profile).values()
+    return fusion_variants(study.experiments, study.profile).values()
 
 
 def _ensemble_of_all(study: Study, wanted: bool, before: Rungs) -> Iterable[AnyExperiment]:
     members = tuple(
-        name for name, rung in study.rungs.items() if name in before and isinstance(rung, Experiment)
+        name for name, rung in study.experiments.items() if name in before and isinstance(rung, Experiment)
     )
     # It combines what is there, so a member that is missing is not trained for it.
     return [Ensemble(name=OF_ALL, title="Ensemble of all rungs", members=members)] if len(members) > 1 else []
@@ -81,7 +81,7 @@ def _best_together(study: Study, wanted: bool, before: Rungs) -> Iterable[AnyExp
 
 
 def _ladder(study: Study, wanted: bool, before: Rungs) -> Iterable[AnyExperiment]:
-    return [] if before.keys() & study.rungs.keys() else study.rungs.values()
+    return [] if before.keys() & study.experiments.keys() else study.experiments.values()
 
 
 OF_ALL = "ensemble-of-all"
@@ -172,7 +172,7 @@ def planned_rungs(plans: Iterable[Plan], study: Study) -> list[Rungs]:
         plans: In the order of the notebooks.
         study: Tells which rungs there are, and which are trained already.
     """
-    before: Rungs = {name: rung for name, rung in study.rungs.items() if run_of(rung, study)}
+    before: Rungs = {name: rung for name, rung in study.experiments.items() if run_of(rung, study)}
     found = []
     for each in plans:
         found.append({} if each.reason else rungs_of(each.notebook, each.values, study=study, before=before))

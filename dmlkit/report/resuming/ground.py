@@ -134,12 +134,12 @@ class Ground:
         """Why a notebook cannot run after others failed: a rung that they should have left; None where it can."""
         try:
             *before, mine = self._with_rungs([each.notebook for each in (*failed, plan)])
-            return missing_rung(mine, before, self.walk)
+            return missing_rung(mine, before, self.study)
         except DataError:  # a damaged run: the notebook will say so itself
             return None
 
     def _with_rungs(self, notebooks: Sequence[Notebook]) -> list[Plan]:
-        return plan(notebooks, dataset=self.known, given=self._given(), study=self.walk)
+        return plan(notebooks, dataset=self.known, given=self._given(), study=self.study)
 
     def _given(self) -> dict[str, object]:
         """The notebooks' own parameters, and what is the same in all."""

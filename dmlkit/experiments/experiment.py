@@ -1,4 +1,4 @@
-"""What a rung is: a model to train, an ensemble of runs, or a row that nothing trains yet."""
+"""What an experiment is: a model to train, or an ensemble of runs, as plain values."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from dataclasses import asdict, dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A model to train, as plain values.
+    """A model to train.
 
-    Sizes, input normalisation, optimiser and budget belong to the profile, one setting for all rungs;
-    what is not None here is set apart from it on purpose.
+    Sizes, input normalization, optimizer and budget belong to the profile, one setting for all experiments; a value
+    here that is not None overrides it on purpose.
 
     Args:
         name: Short name: the run's folder, the command line.
-        title: Name for people.
+        title: Name for tables and figures.
         chapter: The notebook that trains it.
         fusion, fusion_stage, encoder, pooling, classifier, gate_pooled, gate_scores: Names in the tables of
             `dmlkit.models`.
-        alignment_weight: λ of the projection's alignment_weight loss.
-        mapping_initializer: What the fusion's mapping matrices start from.
+        alignment_weight: λ of the projection's L2 alignment loss.
+        mapping_initializer: Initializer of the fusion's mapping matrices.
         heads, clusters, pooled_units, copies: See `dmlkit.models.build`.
         units, layers, normalization: Instead of the profile's.
-        recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), for where none is asked for.
+        recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), used where none is asked for.
         trick: What it changes in the profile it is trained under, a name in `dmlkit.experiments.TRICKS`.
-        teachers: The names of rungs that are trained first, and whose mean scores it follows beside the labels.
+        teachers: The names of experiments that are trained first, and whose mean scores it learns from beside the
+            labels.
         paper_gap: GAP@20 the paper reports for it, on the paper's data.
 
     Paper: §Our Method; Table 1.
@@ -56,7 +57,7 @@ class Experiment:
     paper_gap: float | None = None
 
     def without_normalization(self) -> Experiment:
-        """The paper's bare form: the dequantised features as they are, without input normalisation."""
+        """The same on the dequantized features as they are, as in the paper."""
         return replace(
             self,
             name=f"{self.name}-no-norm",
@@ -71,28 +72,28 @@ class Experiment:
 
     @classmethod
     def from_record(cls, record: Mapping) -> Experiment:
-        """The experiment that `to_record` wrote; fields this version does not know are an error."""
+        """The experiment that `to_record` wrote; unknown fields are an error."""
         return cls(**{**record, "teachers": tuple(record.get("teachers", ()))})
 
 
 MEMBER_RUNS = {
-    "best": "the epoch of the highest GAP on the tuning part, which is the run itself",
-    "checkpoints": "the moments that its profile keeps (`Profile.checkpoints`)",
+    "best": "the epoch of the highest GAP on the tuning split, which is the run itself",
+    "checkpoints": "the epochs that its profile keeps (`Profile.checkpoints`)",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ensemble:
-    """A rung that is made of runs: their scores, combined in one of the ways of `evaluation.COMBINERS`.
+    """Runs whose scores are combined by one of `metrics.COMBINERS`.
 
     Args:
         name, title, chapter, paper_gap: As for `Experiment`.
-        members: Names of rungs, which may be ensembles themselves.
-        by: The way.
+        members: Names of experiments, which may be ensembles themselves.
+        by: The combiner.
         seeds: Each member is trained under each of these, counted from the seed that is asked for.
-        member_runs: Of each member's training what `MEMBER_RUNS` says.
+        member_runs: Which runs of each member's training are combined, a name in `MEMBER_RUNS`.
 
-    Paper: §Ensemble, Algorithm 2 (weighted by the GAP on the tuning part), which is the default.
+    Paper: §Ensemble, Algorithm 2 (weighted by the GAP on the tuning split), which is the default.
     """
 
     name: str
@@ -109,20 +110,9 @@ class Ensemble:
         return asdict(self) | {"members": list(self.members), "seeds": list(self.seeds)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Missing:
-    """A row of the paper's table that nothing here trains yet, and what is missing for it."""
-
-    name: str
-    title: str
-    reason: str
-    chapter: str = "results"
-    paper_gap: float | None = None
+AnyExperiment = Experiment | Ensemble
 
 
-AnyExperiment = Experiment | Ensemble | Missing
-
-
-def by_name(*rungs: AnyExperiment) -> dict[str, AnyExperiment]:
-    """A table of rungs in their order."""
-    return {rung.name: rung for rung in rungs}
+def by_name(*experiments: AnyExperiment) -> dict[str, AnyExperiment]:
+    """A table of experiments in their order."""
+    return {experiment.name: experiment for experiment in experiments}

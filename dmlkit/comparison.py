@@ -1,0 +1,556 @@
+"""Two experiments compared on the same videos, over several seeds where there are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.metrics import (
+    Interval,
+    Spread,
+    TopPairs,
+    average_precision_by_class,
+    compare_classes,
+    compare_gaps,
+    top_pairs,
+)
+from dmlkit.predictions import Predictions
+from dmlkit.runs import RECORD, Run, RunListing, find_runs, load_run, summarize_errors
+from dmlkit.text import counted, shorten
+
+Named = Run | str | os.PathLike
+Runs = Named | Sequence[Named]
+
+SHOWN = 5
+# Descriptions of an experiment or a profile, which do not change what is trained.
+_DESCRIPTIONS = ("title", "chapter", "paper_gap", "purpose")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side: runs of one experiment under one profile, one per seed.
+
+    Args:
+        name, title: The experiment's.
+        profile: The profile's name.
+        seeds, paths: Of the runs, in the same order as the values of `gaps`.
+        gaps: GAP@20 on the validation split under each seed, with its `mean`, `deviation`, `low` and `high`.
+    """
+
+    name: str
+    title: str
+    profile: str
+    seeds: tuple[int, ...]
+    paths: tuple[str, ...]
+    gaps: Spread
+
+    def __str__(self) -> str:
+        text = f"{shorten(self.title, 60)} ({shorten(self.name)}), profile {shorten(self.profile)}: "
+        text += f"GAP@20 {self.gaps.mean:.4f}"
+        if len(self.seeds) == 1:
+            return f"{text}, seed {self.seeds[0]}"
+        of_seeds = ", ".join(
+            f"{seed}: {gap:.4f}" for seed, gap in zip(self.seeds, self.gaps.values, strict=True)
+        )
+        return f"{text}, mean of {len(self.seeds)} seeds ({of_seeds}; standard deviation {self.gaps.deviation:.4f})"
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """Average precision of one class under both sides, the mean over seeds, and A's minus B's."""
+
+    number: int
+    name: str
+    videos: int
+    a: float
+    b: float
+    difference: float
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Two sides on the same videos.
+
+    Args:
+        a, b: The sides.
+        data, generated, fingerprint: Of the data both were scored on.
+        videos: Number of validation videos.
+        difference: Mean GAP@20 of A minus that of B.
+        interval: The paired bootstrap interval of the difference over videos; every run has the same resamples.
+        a_ahead: The share of resamples in which A is higher; a tie counts half.
+        level, resamples, seed: Of the interval.
+        least: Classes of fewer videos are not in `classes`.
+        classes: In the order of their differences, A's largest gain first.
+        notes: Caveats: other conditions, runs left out, scores cut to the highest.
+    """
+
+    a: Side
+    b: Side
+    data: str
+    generated: bool
+    fingerprint: str
+    videos: int
+    difference: float
+    interval: Interval
+    a_ahead: float
+    level: float
+    resamples: int
+    seed: int
+    least: int
+    classes: tuple[ClassChange, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of 0."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+    def gained(self, most: int = SHOWN) -> list[ClassChange]:
+        """The classes in which A is furthest ahead of B, at most so many."""
+        return [change for change in self.classes[: max(0, most)] if change.difference > 0]
+
+    def lost(self, most: int = SHOWN) -> list[ClassChange]:
+        """The classes in which A is furthest behind B, at most so many."""
+        return [change for change in self.classes[::-1][: max(0, most)] if change.difference < 0]
+
+    def table(self) -> pd.DataFrame:
+        """The comparison as one row: both GAPs, seeds, the difference with its interval, and the number of videos."""
+        return pd.DataFrame(
+            {
+                "A": [shorten(self.a.title, 60)],
+                "B": [shorten(self.b.title, 60)],
+                "GAP@20 of A": [self.a.gaps.mean],
+                "GAP@20 of B": [self.b.gaps.mean],
+                "A − B": [self.difference],
+                "from": [self.interval.low],
+                "to": [self.interval.high],
+                "seeds": [f"{len(self.a.seeds)} and {len(self.b.seeds)}"],
+                "videos": [self.videos],
+            }
+        )
+
+    def class_table(self, most: int = SHOWN) -> pd.DataFrame:
+        """Average precision of the classes that A gains most and loses most, at most so many each way."""
+        columns = ["class", "A", "B", "A − B", "videos"]
+        rows = [
+            (shorten(each.name, 44), each.a, each.b, each.difference, each.videos)
+            for each in [*self.gained(most), *self.lost(most)[::-1]]
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def summary(self) -> str:
+        """The difference with its interval, in one line."""
+        level, (low, high) = f"{100 * self.level:g} %", self.interval
+        significance = "significant" if self.excludes_zero else f"not significant ({level} CI includes 0)"
+        return (
+            f"{self.difference:+.4f}, {level} CI {low:+.4f} to {high:+.4f}, {significance}; paired bootstrap over "
+            f"{self.videos:,} videos, {self.resamples:,} resamples"
+        )
+
+    def text(self, *, classes: int = SHOWN) -> str:
+        """The comparison for a terminal.
+
+        Args:
+            classes: How many classes are shown each way.
+        """
+        generated = "generated data, " if self.generated and "generated" not in self.data else ""
+        lines = [
+            f"A      {self.a}",
+            f"B      {self.b}",
+            f"data   {generated}{shorten(self.data, 60)} (fingerprint {shorten(self.fingerprint[:16])})",
+            f"A − B  {self.summary()}",
+        ]
+        if classes > 0:
+            lines += ["", f"Average precision of the {self._counted_classes()}"]
+            if len(table := self.class_table(classes)):
+                signed = {"A": "{:.4f}".format, "B": "{:.4f}".format, "A − B": "{:+.4f}".format}
+                lines.append(table.to_string(index=False, formatters=signed, justify="right"))
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+    def _counted_classes(self) -> str:
+        ahead = sum(change.difference > 0 for change in self.classes)
+        behind = sum(change.difference < 0 for change in self.classes)
+        classes = f"{len(self.classes):,} classes of at least {self.least} videos"
+        return f"{classes}: A higher in {ahead:,}, lower in {behind:,}"
+
+    def to_record(self) -> dict:
+        """Plain values, for JSON."""
+        sides = {}
+        for key, side in (("a", self.a), ("b", self.b)):
+            runs = zip(side.seeds, side.gaps.values, side.paths, strict=True)
+            sides[key] = {
+                "name": side.name,
+                "title": side.title,
+                "profile": side.profile,
+                "runs": [{"seed": seed, "gap": gap, "path": path} for seed, gap, path in runs],
+                "gap_mean": side.gaps.mean,
+                "gap_deviation": side.gaps.deviation,
+                "gap_low": side.gaps.low,
+                "gap_high": side.gaps.high,
+            }
+        plain = ("videos", "difference", "excludes_zero", "a_ahead", "level", "resamples", "seed", "least")
+        return sides | {
+            "data": {"name": self.data, "generated": self.generated, "fingerprint": self.fingerprint},
+            **{name: getattr(self, name) for name in plain},
+            "interval": list(self.interval),
+            "classes": [asdict(change) for change in self.classes],
+            "notes": list(self.notes),
+        }
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        style = {"index": False, "border": 0, "classes": "dmlkit-table", "float_format": "{:.4f}".format}
+        notes = pd.DataFrame({"note": [shorten(note, 400) for note in self.notes]})
+        tables = [self.table(), self.class_table(), notes]
+        return "".join(table.to_html(**style) for table in tables if len(table))
+
+
+def compare(
+    a: Runs,
+    b: Runs,
+    *,
+    dataset=None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+    least: int = 5,
+) -> Comparison:
+    """The difference in GAP@20 of two experiments on the same videos, over several seeds where there are.
+
+    Args:
+        a, b: A run, the folder of one, a folder that holds several runs of one experiment with different seeds, or a
+            list of these.
+        dataset: The data set, for the names of classes.
+        level: The share of resamples inside the interval.
+        resamples: Number of bootstrap resamples of the videos.
+        seed: Of the bootstrap.
+        least: Classes of fewer videos are left out, as their average precision is mostly chance.
+
+    Returns:
+        A `Comparison`: a table in a notebook, text in a terminal; `to_record()` gives plain values.
+
+    Raises:
+        UsageError: A side has no run, mixes experiments or profiles or holds a seed twice; the runs are of different
+            data, videos or labels; `dataset` is another.
+        DataError: A run's record or scores are damaged.
+
+    Differs from the paper: it trains every model once and states no intervals.
+    """
+    (runs_a, notes_a), (runs_b, notes_b) = _open_side(a, side="A"), _open_side(b, side="B")
+    first = runs_a[0]
+    data = first.record["data"]
+    for run in (*runs_a, *runs_b):
+        if run.record["data"]["fingerprint"] != data["fingerprint"]:
+            raise UsageError(
+                f"Runs on different data cannot be compared: {first.path} is of {_data(first)}, {run.path} of "
+                f"{_data(run)}."
+            )
+    if dataset is not None and dataset.fingerprint != data["fingerprint"]:
+        raise UsageError(
+            f"The runs are of {_data(first)}, and {shorten(dataset.name, 60)} (fingerprint {dataset.fingerprint[:16]}) "
+            "is other data: its class names do not apply."
+        )
+    measured, videos_of_classes = _measure([*runs_a, *runs_b])
+    of_a, of_b = measured[: len(runs_a)], measured[len(runs_a) :]
+    gaps = compare_gaps(
+        [each.pairs for each in of_a],
+        [each.pairs for each in of_b],
+        level=level,
+        resamples=resamples,
+        seed=seed,
+    )
+    by_class = compare_classes(
+        [each.precision for each in of_a], [each.precision for each in of_b], videos_of_classes, least=least
+    )
+    return Comparison(
+        a=_side(runs_a, gaps.a),
+        b=_side(runs_b, gaps.b),
+        data=data["name"],
+        generated=data["generated"],
+        fingerprint=data["fingerprint"],
+        videos=len(of_a[0].pairs.true_labels),
+        difference=gaps.difference,
+        interval=Interval(*gaps.interval),
+        a_ahead=gaps.a_ahead,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        least=least,
+        classes=tuple(
+            ClassChange(
+                int(number),
+                f"class {number}" if dataset is None else str(dataset.class_names[number]),
+                int(videos),
+                *map(float, precisions),
+            )
+            for number, videos, *precisions in zip(*by_class, strict=True)
+        ),
+        notes=(*notes_a, *notes_b, *_caveats(runs_a, runs_b, measured)),
+    )
+
+
+def _side(runs: list[Run], gaps: Spread) -> Side:
+    return Side(
+        name=runs[0].name,
+        title=runs[0].title,
+        profile=_profile(runs[0]),
+        seeds=tuple(run.record["seed"] for run in runs),
+        paths=tuple(str(run.path) for run in runs),
+        gaps=gaps,
+    )
+
+
+def _data(run: Run) -> str:
+    data = run.record["data"]
+    return f"{shorten(data['name'], 60)} (fingerprint {shorten(data['fingerprint'][:16])})"
+
+
+def _profile(run: Run) -> str:
+    return run.record["profile"]["name"]
+
+
+def _caveats(a: list[Run], b: list[Run], measured: Sequence[_Measured]) -> list[str]:
+    notes = []
+    of_a, of_b = _settings(a[0]), _settings(b[0])
+    conditions = [key for key in {**of_a, **of_b} if key.startswith("profile.") or key == "precision"]
+    if differing := [key for key in conditions if of_a.get(key) != of_b.get(key)]:
+        shown = [
+            f"{key.removeprefix('profile.')} {shorten(of_a.get(key))} and {shorten(of_b.get(key))}"
+            for key in differing[:6]
+        ]
+        more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
+        notes.append(f"A and B were trained under different conditions: {', '.join(shown)}{more}.")
+    if shared := {run.path.resolve() for run in a} & {run.path.resolve() for run in b}:
+        notes.append(f"A run is on both sides: {shorten(sorted(shared)[0], 200)}.")
+    if kept := [each.kept for each in measured if each.kept is not None]:
+        notes.append(
+            f"Of some runs only each video's {min(kept):,} highest scores were kept; the others count as 0 in average "
+            "precision by class."
+        )
+    return notes
+
+
+class _Measured(NamedTuple):
+    """What a comparison needs of one run, which is far less than its scores."""
+
+    pairs: TopPairs
+    precision: np.ndarray
+    kept: int | None
+
+
+def _measure(runs: Sequence[Run]) -> tuple[list[_Measured], np.ndarray]:
+    """Every run's top pairs and average precisions, the videos in the order of the first run; videos of each class."""
+    first, measured = None, []
+    for run in runs:
+        # A run's scores may take hundreds of megabytes: they are read anew and let go, unless somebody holds them.
+        predictions = vars(run).get("predictions") or Predictions.load(run.path / "predictions.npz")
+        if predictions.labels is None:
+            raise DataError(
+                f"The scores of {run.path} have no labels, so they cannot be measured. Train it again."
+            )
+        if len(np.unique(predictions.ids)) != len(predictions.ids):
+            raise DataError(f"The scores of {run.path} hold a video twice. Train it again.")
+        first = first or predictions
+        aligned = predictions.in_order_of(first.ids)
+        if aligned is None:
+            only = [
+                np.setdiff1d(*pair) for pair in ((first.ids, predictions.ids), (predictions.ids, first.ids))
+            ]
+            named = "".join(
+                f"Only the {which} has {shorten(ids[0])!r}. "
+                for which, ids in zip(("first", "second"), only, strict=True)
+                if len(ids)
+            )
+            raise UsageError(
+                f"Runs on different videos cannot be compared: {runs[0].path} was scored on {len(first.ids):,} videos, "
+                f"{run.path} on {len(predictions.ids):,}. {named}Profiles may cap the number of validation videos; "
+                "train both under one."
+            )
+        if aligned.labels.shape != first.labels.shape:
+            raise UsageError(
+                f"{runs[0].path} has {first.labels.shape[1]:,} classes, {run.path} {aligned.labels.shape[1]:,}: they "
+                "cannot be compared."
+            )
+        if not np.array_equal(aligned.labels, first.labels):
+            row, label = np.argwhere(aligned.labels != first.labels)[0]
+            raise UsageError(
+                f"The labels of {runs[0].path} and {run.path} differ, first for the video "
+                f"{shorten(first.ids[row])!r}, class {label}: they cannot be compared."
+            )
+        pairs = top_pairs(aligned.scores, aligned.labels)
+        measured.append(
+            _Measured(pairs, average_precision_by_class(aligned.scores, aligned.labels), aligned.kept)
+        )
+    return measured, first.labels.sum(axis=0)
+
+
+def _settings(run: Run) -> dict:
+    """All that decides what is trained, apart from the data and the seed: key → plain value."""
+    record = run.record
+    settings = {
+        f"{part}.{key}": value for part in ("experiment", "profile") for key, value in record[part].items()
+    }
+    settings = {key: value for key, value in settings.items() if key.split(".")[1] not in _DESCRIPTIONS}
+    return settings | {"kind": record["kind"], "precision": record.get("precision")}
+
+
+def _open(named: Iterable[Named]) -> tuple[list[Run], list[str]]:
+    """The runs of what was named, and a note for each that was left out because it cannot be read."""
+    runs, notes = [], []
+    for each in named:
+        if isinstance(each, Run):
+            runs.append(each)
+            continue
+        path = Path(each)
+        if (path / RECORD).exists():
+            runs.append(load_run(path))
+            continue
+        if not path.is_dir():
+            raise UsageError(
+                f"There is no run at {path}: no such folder. `dmlkit runs` lists the runs there are."
+            )
+        listing = find_runs(path)
+        if not listing.runs:
+            reason = (
+                shorten(listing.damaged[0], 400)
+                if listing.damaged
+                else "`dmlkit runs` lists the runs there are."
+            )
+            raise UsageError(f"There is no finished run at {path}, nor below it. {reason}")
+        runs += listing.runs
+        notes += [f"Left out: {line}" for line in summarize_errors(listing.damaged)]
+    return runs, notes
+
+
+def _open_side(named: Runs, *, side: str) -> tuple[list[Run], list[str]]:
+    """The runs of one side in the order of their seeds, and notes on those left out."""
+    runs, notes = _open([named] if isinstance(named, Named) else named)
+    if not runs:
+        raise UsageError(f"Side {side} names no run. Name the folder of one, or one that holds several.")
+    if len(groups := _grouped(runs)) > 1:
+        raise UsageError(
+            f"Side {side} mixes {len(groups)} experiments, where it may hold several seeds of one: "
+            f"{_listed(groups)}. Name the runs of one of them."
+        )
+    by_seed: dict[int, Run] = {}
+    for run in runs:
+        if (other := by_seed.setdefault(run.record["seed"], run)) is not run:
+            raise UsageError(
+                f"Side {side} holds the seed {run.record['seed']} twice: {other.path} and {run.path}. Name one of them."
+            )
+    return [by_seed[seed] for seed in sorted(by_seed)], notes
+
+
+def _grouped(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs that differ in their seeds alone, together, in order of appearance."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
+    return list(groups.values())
+
+
+def _listed(groups: Sequence[list[Run]]) -> str:
+    listed = [
+        f"{shorten(runs[0].name)}, profile {shorten(_profile(runs[0]))}, {shorten(runs[0].record['data']['name'], 60)} "
+        f"({counted(len(runs), 'run')}, {shorten(runs[0].path, 400)})"
+        for runs in groups[:6]
+    ]
+    return "; ".join(listed) + (f"; and {len(groups) - 6} more" if len(groups) > 6 else "")
+
+
+def two_sides(
+    named: Sequence[Path], *, folder: Path, known: Collection[str], profile: str | None = None
+) -> tuple[Runs, Runs, list[str]]:
+    """The sides that a command line names.
+
+    Args:
+        named: Paths, and names of experiments, each of which means all its finished runs. What exists on disk is a
+            path. Two are the two sides; more, as a shell's globs leave them, are grouped by experiment and profile.
+        folder: The folder below which the runs of a name lie.
+        known: The names of experiments, which may have no run yet.
+        profile: Only the runs of names under this profile.
+
+    Returns:
+        The sides as `compare` takes them, and a note for each run that was left out.
+
+    Raises:
+        UsageError: A name is unknown or has no finished run; its runs are under several profiles or on several data
+            sets; there is a profile and no name; or the runs do not make two sides.
+        DataError: The record of a run that was named is damaged.
+    """
+    names = {each for each in named if not os.path.lexists(each) and each.name == str(each)}
+    if profile is not None and named and not names:
+        raise UsageError(
+            "--profile chooses among the runs of an experiment that is given by its name, and only paths are named "
+            "here. Name the paths of the runs under that profile."
+        )
+    listing = find_runs(folder) if names and folder.is_dir() else RunListing([], [])
+    notes = [f"Left out: {line}" for line in summarize_errors(listing.damaged)]
+    sides: list[Runs] = [
+        _runs_of(str(each), listing.runs, folder, known, profile) if each in names else each for each in named
+    ]
+    if len(sides) < 2:
+        raise UsageError(
+            f"A comparison has two sides: name two runs, or two folders of runs. Received: {len(sides)}."
+        )
+    if len(sides) > 2:
+        runs, more = _open(run for side in sides for run in (side if isinstance(side, list) else [side]))
+        sides = _grouped(runs)
+        notes += more
+        if len(sides) != 2:
+            raise UsageError(
+                f"A comparison has two sides, and the runs of these {len(named)} paths are of "
+                f"{counted(len(sides), 'experiment')}: {_listed(sides)}. Name the runs of two of them."
+            )
+    return sides[0], sides[1], notes
+
+
+def _runs_of(
+    name: str, runs: Iterable[Run], folder: Path, known: Collection[str], profile: str | None
+) -> list[Run]:
+    """The runs of one experiment, which differ in their seeds alone as far as profile and data tell."""
+    trained = sorted({shorten(run.name) for run in runs})
+    runs = [run for run in runs if run.name == name]
+    if not runs and name not in known:
+        raise UsageError(
+            f"{name!r} is neither a path nor the name of an experiment.{nearest(name, [*trained, *known])} "
+            f"`dmlkit runs {folder}` lists the runs there are."
+        )
+    if not runs:
+        there = f" There are runs of: {', '.join(trained)}." if trained else ""
+        raise UsageError(
+            f"There is no finished run of {name} below {folder}. Name the folder of the runs with --runs, or train it "
+            f"with `dmlkit train`.{there}"
+        )
+    profiles = sorted({_profile(run) for run in runs})
+    if profile is not None:
+        runs = [run for run in runs if _profile(run) == profile]
+        if not runs:
+            raise UsageError(
+                f"There is no finished run of {name} under the profile {profile!r} below {folder}."
+                f"{nearest(profile, profiles)} There are runs of it under: {', '.join(map(shorten, profiles))}."
+            )
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((_profile(run), run.record["data"]["fingerprint"]), []).append(run)
+    if len(groups) > 1:
+        by_key = zip(("profiles", "data sets"), zip(*groups, strict=True), strict=True)
+        several = [what for what, keys in by_key if len(set(keys)) > 1]
+        choices = " or ".join(
+            [*(["--profile NAME"] if "profiles" in several else []), "a narrower --runs FOLDER"]
+        )
+        raise UsageError(
+            f"The runs of {name} below {folder} are of several {' and '.join(several)}: "
+            f"{_listed(list(groups.values()))}. Choose with {choices}."
+        )
+    return runs

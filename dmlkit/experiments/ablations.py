@@ -1,0 +1,210 @@
+"""Ablations: the paper's other readings beside the ladder, and training tricks, each alone on one base experiment.
+
+    dmlkit train attention-mixup --data DIR        frame level: `attention` with one trick
+    dmlkit train hidden-concat-ema --data DIR      video level: `hidden-concat` with one trick
+
+A trick changes fields of the profile, whichever it is, and nothing of the model. The values are usual ones and were not
+tuned. Every variant is scored as its base is: on all frames and modalities of a video.
+
+Differs from the paper: it trains on whole videos and their plain labels. Random frames are its §Future work; the other
+tricks are from Zou et al. 2017 and later solutions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from dmlkit.errors import choose
+from dmlkit.experiments.experiment import AnyExperiment, Ensemble, Experiment, by_name
+from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER
+
+ABLATIONS: dict[str, AnyExperiment] = by_name(
+    *(each.without_normalization() for each in list(LADDER.values())[:7]),
+    Experiment(name="rnn", title="Plain RNN", chapter="baselines", encoder="rnn"),
+    Experiment(
+        name="lstm-peephole", title="LSTM with peepholes", chapter="baselines", encoder="peephole_lstm"
+    ),
+    Experiment(
+        name="lstm-mean",
+        title="LSTM, mean of the states",
+        chapter="baselines",
+        encoder="lstm",
+        pooling="mean",
+    ),
+    Experiment(
+        name="lstm-experts",
+        title="LSTM, mixture of experts",
+        chapter="baselines",
+        encoder="lstm",
+        classifier="mixture_of_experts",
+    ),
+    Experiment(
+        name="bi-lstm-separate", title="Bi-LSTM, two stacks", chapter="bi-lstm", encoder="bi_lstm_separate"
+    ),
+    Experiment(name="bi-gru-exact", title="Bi-GRU, the paper's cell", chapter="bi-gru", encoder="paper_gru"),
+    Experiment(
+        name="bi-gru-late",
+        title="Bi-GRU, late fusion",
+        chapter="fusion",
+        encoder="bi_gru",
+        fusion_stage="late",
+    ),
+    Experiment(
+        name="attention-bi-lstm",
+        title="Bi-LSTM, attention",
+        chapter="attention",
+        encoder="bi_lstm",
+        pooling="attention",
+    ),
+)
+"""Other readings of the paper: without input normalization, its exact cells, fusion at another stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trick:
+    """One change to how a model is trained.
+
+    Args:
+        title: Appended to the base's title.
+        changes: Fields of `Profile` and their values.
+        teachers: Level of the data → the names of experiments to distill from.
+        levels: Of the data that it can change anything for.
+    """
+
+    title: str
+    changes: Mapping[str, object] = field(default_factory=dict)
+    teachers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    levels: tuple[str, ...] = ("frame", "video")
+
+
+TRICKS: dict[str, Trick] = {
+    # Half, so that it means the same for 20 frames as for 300; the sampled frames keep their order in time.
+    "random-frames": Trick(
+        title="half of the frames, sampled anew each epoch", changes={"frame_share": 0.5}, levels=("frame",)
+    ),
+    "modality-dropout": Trick(title="modality dropout", changes={"modality_dropout": 0.2}),
+    "label-smoothing": Trick(title="label smoothing", changes={"label_smoothing": 0.1}),
+    "mixup": Trick(title="mixup", changes={"mixup": 0.4}),
+    # About the last 100 steps: a small fraction of the shortest budget that is worth a score.
+    "ema": Trick(title="moving average of the weights", changes={"ema": 0.99}),
+    "cosine": Trick(title="cosine learning rate", changes={"schedule": "cosine"}),
+    # Two cycles, so that even a budget of two epochs can be divided; no early stopping before the last cycle ends,
+    # as `CHECKPOINTS` combines the models at the ends of all cycles.
+    "cyclic": Trick(
+        title="cyclic learning rate",
+        changes={"schedule": "cyclic", "cycles": 2, "checkpoints": 2, "patience": 1_000},
+    ),
+    "class-balance": Trick(title="class-balanced sampling", changes={"class_balance": 0.5}),
+    # The base is among its teachers, so the student is no smaller than they are.
+    "distilled": Trick(
+        title="distilled from three",
+        teachers={
+            "frame": ("bi-lstm", "bi-gru-concat", "attention"),
+            "video": ("lr", "mixture-of-experts", "hidden-concat"),
+        },
+    ),
+}
+
+BASES: dict[str, Experiment] = {"frame": LADDER["attention"], "video": VIDEO_LADDER["hidden-concat"]}
+"""Level of the data → the experiment that is trained with each trick."""
+
+CHECKPOINTS: dict[str, Ensemble] = {
+    level: Ensemble(
+        name=f"{base.name}-checkpoints",
+        title=f"{base.title}, checkpoints of one training",
+        members=(f"{base.name}-cyclic",),
+        member_runs="checkpoints",
+        chapter="beyond",
+    )
+    for level, base in BASES.items()
+}
+"""Level of the data → the base's models at the ends of one training's cycles, combined (Huang et al., 2017)."""
+
+
+def trick_ablations(level: str) -> dict[str, Experiment]:
+    """Name → the base experiment of a level with one trick, in the order of `TRICKS`.
+
+    Args:
+        level: `"frame"` or `"video"`.
+
+    Raises:
+        UsageError: An unknown level.
+    """
+    base = choose(BASES, level, what="level")
+    return by_name(
+        *(
+            replace(
+                base,
+                name=f"{base.name}-{name}",
+                title=f"{base.title}, {trick.title}",
+                chapter="beyond",
+                trick=name,
+                teachers=trick.teachers.get(level, ()),
+                paper_gap=None,
+            )
+            for name, trick in TRICKS.items()
+            if level in trick.levels
+        )
+    )
+
+
+TRICK_ABLATIONS: dict[str, Experiment] = trick_ablations("frame") | trick_ablations("video")
+"""Every trick alone, on the base of each level."""
+
+# Chapter → the ablations that every profile trains; those of `FULL_PROFILES` train all of a chapter's.
+ALWAYS: dict[str, tuple[str, ...]] = {
+    "baselines": ("lr-no-norm",),
+    "bi-gru": ("bi-gru-concat-no-norm",),
+    "attention": ("attention-bi-lstm",),
+}
+FULL_PROFILES = ("full", "paper")
+
+
+def ablations_for(chapter: str, profile) -> list[AnyExperiment]:
+    """The ablations that belong to a chapter.
+
+    Args:
+        chapter: As in `Experiment.chapter`.
+        profile: A `Profile`; under `full` and `paper` all of them, else few or none.
+    """
+    if profile.name in FULL_PROFILES:
+        return [each for each in ABLATIONS.values() if each.chapter == chapter]
+    return [ABLATIONS[name] for name in ALWAYS.get(chapter, ())]
+
+
+def fusion_variants(ladder: Mapping[str, AnyExperiment], profile) -> dict[str, Experiment]:
+    """The mapped fusions of a ladder with another initializer or another weight of the alignment loss.
+
+    Both from Glorot's initializer, and the projection without alignment loss (λ = 0); under `full` and `paper` also
+    with other λ.
+
+    Args:
+        ladder: The ladder.
+        profile: A `Profile`, which decides how many λ there are.
+
+    Paper: §Experiments (its low results of the mapped fusions, 0.011 and 0.017).
+    """
+    mapped = [each for each in ladder.values() if getattr(each, "fusion", "concat") != "concat"]
+    variants = [
+        replace(
+            each,
+            name=f"{each.name}-glorot",
+            title=f"{each.title}, Glorot",
+            mapping_initializer="glorot",
+            paper_gap=None,
+        )
+        for each in mapped
+    ]
+    (projection,) = (each for each in mapped if each.fusion == "projection")
+    variants += [
+        replace(
+            projection,
+            name=f"{projection.name}-alignment-{weight:g}",
+            title=f"{projection.title}, λ = {weight:g}",
+            alignment_weight=weight,
+            paper_gap=None,
+        )
+        for weight in ((0.0, 0.01, 0.1, 10.0, 100.0) if profile.name in FULL_PROFILES else (0.0,))
+    ]
+    return by_name(*variants)

@@ -1,0 +1,158 @@
+"""Every experiment by name: which a data set can serve, the groups beyond the ladder, and each one's baseline."""
+
+from __future__ import annotations
+
+from dmlkit.errors import choose
+from dmlkit.experiments.ablations import ABLATIONS, CHECKPOINTS, TRICK_ABLATIONS, TRICKS, trick_ablations
+from dmlkit.experiments.experiment import AnyExperiment, Ensemble, by_name
+from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER, ladder_for
+from dmlkit.experiments.recipes import BEYOND, CLASSIFIERS, ENCODERS, FUSIONS, POOLINGS, RECIPES
+
+EXPERIMENTS: dict[str, AnyExperiment] = (
+    LADDER | VIDEO_LADDER | ABLATIONS | BEYOND | TRICK_ABLATIONS | by_name(*CHECKPOINTS.values())
+)
+
+# Experiment → the experiment of which it changes one thing, or the nearest to that. A fusion is compared with the
+# concatenation, a pooling of plain frames with their mean, a gated pooling with the gated NetVLAD. Where a baseline
+# was not trained, the baseline's own baseline serves.
+BASELINES = {
+    "lstm": "lr",
+    "bi-lstm": "lstm",
+    "bi-gru-concat": "bi-lstm",
+    "bi-gru-shared-space": "bi-gru-concat",
+    "bi-gru-projection": "bi-gru-concat",
+    "attention": "bi-gru-concat",
+    "netvlad-gated": "netvlad",
+    "mixture-of-experts": "lr",
+    "hidden-concat": "lr",
+    "hidden-shared-space": "hidden-concat",
+    "hidden-projection": "hidden-concat",
+    "bi-gru-projection-loose": "bi-gru-concat",
+    "netvlad": "lr",
+    "netrvlad-gated": "netvlad-gated",
+    "netfv-gated": "netvlad-gated",
+    "soft-bag-gated": "netvlad-gated",
+    "deep-bag": "lr",
+    "feature-attention": "attention",
+    "multi-head-attention": "attention",
+    "sru": "bi-gru-concat",
+    "deep-bi-lstm": "bi-lstm",
+    "deep-bi-gru": "bi-gru-concat",
+    "temporal-convolutions": "attention",
+    "transformer": "attention",
+    "experts-gated": "mixture-of-experts",
+    "chaining": "mixture-of-experts",
+    "class-attention": "lr",
+    "yt8m-best": "hidden-concat",
+    "yt8m-kernel": "lr",
+    "audioset-kernel": "lr",
+    "audioset-best": "class-attention",
+}
+
+GROUPS = ("fusions", "poolings", "encoders", "classifiers", "tricks", "recipes")
+"""The groups of experiments beyond the ladder; nothing is compared with recipes, whose conditions are their own."""
+
+
+def find(name: str) -> AnyExperiment:
+    """The experiment of this name.
+
+    Raises:
+        UsageError: There is none; the message names the nearest.
+    """
+    return choose(EXPERIMENTS, name, what="experiment")
+
+
+def not_applicable_reason(
+    experiment: AnyExperiment, *, level: str, modalities: tuple[str, ...]
+) -> str | None:
+    """Why a data set cannot serve an experiment, or None where it can.
+
+    Args:
+        experiment: The experiment.
+        level: `"frame"` or `"video"`.
+        modalities: The names of the data set's features.
+    """
+    if isinstance(experiment, Ensemble):
+        reasons = (
+            not_applicable_reason(find(name), level=level, modalities=modalities)
+            for name in experiment.members
+        )
+        return next((reason for reason in reasons if reason), None)
+    weighs_frames = experiment.pooling not in ("last", "mean") or experiment.classifier == "class_attention"
+    changes = TRICKS[experiment.trick].changes if experiment.trick else {}
+    if level == "video":
+        for needs, what in (
+            (experiment.encoder not in ("none", "dense", "hidden", "kernel"), "reads"),
+            (weighs_frames, "weighs"),
+            ("frame_share" in changes, "samples"),
+        ):
+            if needs:
+                return f"it {what} frames, and this data set holds one vector a video"
+    if len(modalities) < 2:
+        for needs, what in (
+            (experiment.fusion != "concat" or experiment.fusion_stage == "late", "fuses"),
+            ("modality_dropout" in changes, "drops"),
+        ):
+            if needs:
+                return f"it {what} modalities, and this data set has one only ({', '.join(modalities)})"
+    for name in experiment.teachers:
+        if reason := not_applicable_reason(find(name), level=level, modalities=modalities):
+            return f"its teacher {name} cannot be trained on them: {reason}"
+    return None
+
+
+def beyond_for(level: str, *groups: str) -> dict[str, AnyExperiment]:
+    """The experiments beyond the ladder for data of a level, applicable (`not_applicable_reason`) or not.
+
+    Args:
+        level: `"frame"` or `"video"`.
+        groups: Names in `GROUPS`; all of them where none is named.
+
+    Raises:
+        UsageError: An unknown group.
+    """
+    # Recipes are those made for the level: `audioset-kernel` could serve one vector a video too, but its settings are
+    # for means of frames.
+    of_level = "yt8m" if level == "video" else "audioset"
+    tables = {
+        "fusions": FUSIONS,
+        "poolings": POOLINGS,
+        "encoders": ENCODERS,
+        "classifiers": CLASSIFIERS,
+        "tricks": trick_ablations(level) | by_name(CHECKPOINTS[level]),
+        "recipes": {name: each for name, each in RECIPES.items() if name.startswith(of_level)},
+    }
+    return {
+        name: each
+        for group in groups or GROUPS
+        for name, each in choose(tables, group, what="group of experiments").items()
+    }
+
+
+def baselines_for(level: str, *, modalities: tuple[str, ...]) -> dict[str, AnyExperiment]:
+    """The ladder's experiments that those beyond it are compared with, in the ladder's order.
+
+    Args:
+        level: `"frame"` or `"video"`.
+        modalities: The names of the data set's features.
+    """
+    ladder, beyond = ladder_for(level), beyond_for(level)
+    wanted = set()
+    for experiment in beyond.values():
+        if not_applicable_reason(experiment, level=level, modalities=modalities) is None:
+            name = baseline_of(experiment.name)
+            while name and name not in {**ladder, **beyond}:
+                name = baseline_of(name)
+            wanted.add(name)
+    return {name: each for name, each in ladder.items() if name in wanted and name not in beyond}
+
+
+def baseline_of(name: str) -> str | None:
+    """The experiment of which this one changes one thing; None for the first of a ladder and for unknown names."""
+    experiment = EXPERIMENTS.get(name)
+    if (
+        getattr(experiment, "member_runs", None) == "checkpoints"
+    ):  # compared with the end of the same training
+        return experiment.members[0]
+    trick = getattr(experiment, "trick", None)
+    return name.removesuffix(f"-{trick}") if trick else BASELINES.get(name)

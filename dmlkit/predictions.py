@@ -1,0 +1,210 @@
+"""Ids, true labels and scores of every video of a split, stored so that no model is needed again.
+
+Scores are held at half precision everywhere they are measured, so that a run, an ensemble of it and a comparison with
+it measure the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from dmlkit.errors import DataError
+from dmlkit.files import UnreadableError, read_arrays, write_arrays
+
+# Videos of a block; of 3,862 classes it takes 48 MB.
+BLOCK = 4096
+# Above this many bytes each video's scores are cut to its highest `KEPT_CLASSES`.
+LARGEST_DENSE = 256 * 2**20
+KEPT_CLASSES = 100
+
+
+class Block(NamedTuple):
+    """Some consecutive videos: `ids`, `labels` (None without) and `scores`, as in `Predictions`."""
+
+    ids: np.ndarray
+    labels: np.ndarray | None
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class TopScores:
+    """Each video's highest scores; the rest are 0.
+
+    Args:
+        classes: (videos, kept) int32, ascending.
+        scores: (videos, kept) float16.
+        num_classes: Number of classes.
+    """
+
+    classes: np.ndarray
+    scores: np.ndarray
+    num_classes: int
+
+    @classmethod
+    def of(cls, scores: np.ndarray, kept: int) -> TopScores:
+        """The highest `kept` of dense scores (videos, classes)."""
+        classes = np.sort(np.argpartition(-scores, kept - 1, axis=1)[:, :kept])
+        return cls(classes.astype(np.int32), np.take_along_axis(scores, classes, axis=1), scores.shape[1])
+
+    def __getitem__(self, rows) -> TopScores:
+        return TopScores(self.classes[rows], self.scores[rows], self.num_classes)
+
+    def toarray(self) -> np.ndarray:
+        """(videos, classes) float16."""
+        dense = np.zeros((len(self.classes), self.num_classes), np.float16)
+        np.put_along_axis(dense, self.classes, self.scores, axis=1)
+        return dense
+
+
+def _dense(values):
+    return values.toarray() if isinstance(values, csr_array | TopScores) else values
+
+
+class Predictions:
+    """The scores of one split of a data set, in the order in which it is read.
+
+    Of a large split only each video's highest scores are held; `labels` and `scores` then take the memory of all of
+    them when they are asked for, and `blocks` does not.
+
+    Args:
+        ids: (videos,) text.
+        labels: (videos, classes) bool, dense or sparse, or None where the split has no labels.
+        scores: (videos, classes) float16; classes that were not kept score 0.
+        kept: None where every class was kept, else how many per video.
+    """
+
+    def __init__(
+        self,
+        ids: np.ndarray,
+        labels: np.ndarray | csr_array | None,
+        scores: np.ndarray | TopScores,
+        kept: int | None = None,
+    ):
+        self.ids = ids
+        self.kept = kept
+        self._labels = labels
+        self._scores = scores
+
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        """(videos, classes) bool, or None where the split has no labels."""
+        return _dense(self._labels)
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """(videos, classes) float16."""
+        return _dense(self._scores)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes each video is scored for."""
+        return self._scores.num_classes if isinstance(self._scores, TopScores) else self._scores.shape[1]
+
+    def blocks(self) -> Iterator[Block]:
+        """All videos in their order, some at a time, so that large splits need little memory."""
+        for start in range(0, len(self.ids), BLOCK):
+            rows = slice(start, start + BLOCK)
+            labels = None if self._labels is None else _dense(self._labels[rows])
+            yield Block(self.ids[rows], labels, _dense(self._scores[rows]))
+
+    def in_order_of(self, ids: np.ndarray) -> Predictions | None:
+        """The same predictions with their videos in another order; None where they are of other videos.
+
+        Args:
+            ids: (videos,) text: the same ids, each once, in the order that is wanted.
+        """
+        if np.array_equal(ids, self.ids):
+            return self
+        rows, order = np.argsort(self.ids), np.argsort(ids)
+        if not np.array_equal(ids[order], self.ids[rows]):
+            return None
+        place = np.empty_like(rows)
+        place[order] = rows
+        labels = None if self._labels is None else self._labels[place]
+        return Predictions(self.ids[place], labels, self._scores[place], self.kept)
+
+    def save(self, path: Path) -> None:
+        """Write them as one `.npz`, whole or not at all. No pickles."""
+        arrays = {"ids": self.ids.astype(np.str_), "num_classes": np.array(self.num_classes)}
+        if self._labels is not None:
+            arrays["label_videos"], arrays["label_classes"] = self._labels.nonzero()
+        if self.kept is None:
+            arrays["scores"] = self.scores
+        else:
+            dense = isinstance(self._scores, np.ndarray)
+            top = TopScores.of(self._scores, self.kept) if dense else self._scores
+            arrays["top_classes"], arrays["top_scores"] = top.classes, top.scores
+        write_arrays(path, arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: The file is missing or damaged.
+        """
+        try:
+            return cls._from_arrays(read_arrays(path))
+        except (UnreadableError, LookupError, TypeError, ValueError) as error:
+            # Foreign arrays show by a missing name or by a shape that does not fit.
+            reason = error if isinstance(error, UnreadableError) else f"{path} holds something else, {error}"
+            raise DataError(
+                f"The scores of this run cannot be read: {reason}. Delete the run's folder and train it again."
+            ) from error
+
+    @classmethod
+    def _from_arrays(cls, arrays: dict[str, np.ndarray]) -> Predictions:
+        shape = len(arrays["ids"]), int(arrays["num_classes"])
+        kept, labels = None, None
+        if "scores" in arrays:
+            scores = arrays["scores"]
+            fits = scores.shape == shape
+        else:
+            scores = TopScores(arrays["top_classes"], arrays["top_scores"], shape[1])
+            kept = scores.classes.shape[1]
+            fits = scores.classes.shape == scores.scores.shape == (shape[0], kept)
+            fits = fits and (not kept or 0 <= scores.classes.min() <= scores.classes.max() < shape[1])
+        if not fits:
+            raise ValueError(f"its scores do not fit {shape[0]} videos of {shape[1]} classes")
+        if "label_videos" in arrays:
+            true = np.ones(len(arrays["label_videos"]), bool)
+            labels = csr_array((true, (arrays["label_videos"], arrays["label_classes"])), shape=shape)
+        return cls(arrays["ids"], labels, scores, kept)
+
+
+def concatenate(blocks: Iterable[Block], *, kept: int | None = None) -> Predictions:
+    """Blocks as one. Where they are too large in total, each video's highest `KEPT_CLASSES` scores are kept.
+
+    Blocks are cut as they come: no more than `LARGEST_DENSE` bytes are ever held dense.
+
+    Args:
+        blocks: At least one.
+        kept: How many scores to keep of each video, whatever the size; None keeps all that is not too large.
+    """
+    ids, labels, scores, held = [], [], [], 0
+    for block in blocks:
+        ids.append(block.ids)
+        labels.append(None if block.labels is None else csr_array(block.labels))
+        scores.append(block.scores)
+        held += block.scores.nbytes
+        if kept is None and held > LARGEST_DENSE and block.scores.shape[1] > KEPT_CLASSES:
+            kept = KEPT_CLASSES
+        if kept is not None:
+            scores = [TopScores.of(each, kept) if isinstance(each, np.ndarray) else each for each in scores]
+    if kept is None:
+        scores = np.concatenate(scores)
+    else:
+        scores = TopScores(
+            np.concatenate([each.classes for each in scores]),
+            np.concatenate([each.scores for each in scores]),
+            scores[0].num_classes,
+        )
+    sparse = None if labels[0] is None else csr_array(vstack(labels))
+    return Predictions(np.concatenate(ids), sparse, scores, kept)

@@ -1,0 +1,334 @@
+"""The conditions under which experiments are compared: one setting for a whole ladder.
+
+A profile is sizes, input normalization, optimizer and budget. Every experiment trained under it sees the same number
+of examples at the same learning rates; early stopping looks at the tuning split alone.
+
+`PROFILES` are the conditions of whole ladders, `RECIPES` those of single experiments (`Experiment.recipe`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from dmlkit.errors import UsageError, choose, nearest
+from dmlkit.experiments import TRICKS, Experiment
+
+KEEP, REFIT = "keep", "refit"
+
+Count = Annotated[int, Field(ge=1)]
+Cap = Annotated[int, Field(ge=1)] | None
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareAboveZero = Annotated[float, Field(gt=0, le=1)]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
+
+# Properties of the optimizer's steps, of which a closed-form solution has none.
+STEP_FIELDS = ("label_smoothing", "mixup", "modality_dropout", "ema")
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Profile:
+    """One setting for all experiments of a ladder, checked when it is made (also by `dataclasses.replace`).
+
+    Args:
+        name: Its name in `PROFILES`.
+        purpose: What it is for, in one line.
+        units, layers: Size of the encoders: cells in a direction, layers stacked.
+        normalization: Input normalization, a name in `dmlkit.models.NORMALIZATIONS`.
+        dropout, input_dropout: Share of the encoder's outputs, and of the normalized features, dropped in training.
+        batch_size: Videos a step.
+        epochs: Most epochs over the training split; `epochs` × videos is the budget of examples.
+        patience: Epochs without a better GAP on the tuning split before training ends.
+        learning_rate: Adam's initial learning rate.
+        schedule: Learning rate schedule: `staircase` (the paper's), `cosine` or `cyclic`.
+        cycles: Number of cosine cycles over the budget (`cyclic` only). Each cycle ends with an epoch (`cycle_ends`);
+            where the epochs cannot be divided evenly, the later cycles are longer.
+        warm_up: Share of the budget in which a cosine schedule rises.
+        decay: Factor of each step of the staircase.
+        decay_examples: Examples between two steps, before and after the loss has nearly converged.
+        converged_after: Examples after which the second interval holds.
+        clip_norm: Largest norm of each variable's gradient.
+        label_smoothing: Share of each video's labels that is spread over all classes.
+        mixup: α of the Beta(α, α) by which two videos and their labels are blended; 0 for none.
+        class_balance: How much more often videos of rare classes are sampled, from 0 (uniform) to 1 (each class about
+            as often as any other).
+        modality_dropout: Share of each modality's videos that are shown without it.
+        ema: Decay per step of an exponential moving average of the weights, which is scored and kept; 0 for none.
+        teaching: Weight of the teachers' scores against the labels, where there are teachers (distillation).
+        checkpoints: How many epochs' models are kept as runs of their own: at the ends of the last cycles under a
+            cyclic schedule, else of the last epochs; 0 for none.
+        after_tuning: `keep` the best epoch's model, or `refit`: train as many epochs again on the training and tuning
+            splits together and keep the last; the tuning scores stay those of the model that had not seen that split.
+        ridge: λ of the closed-form solution of a kernel machine; 0 where the optimizer trains the model.
+            `STEP_FIELDS` must be 0 with it.
+        max_frames, frame_choice: Frames of a video that are read, and which (`first`, `uniform`, `random`).
+        frame_share: Share of those frames that training samples, anew each epoch; scoring reads all of them.
+        max_train_videos, max_tuning_videos, max_validate_videos: Caps on the splits; None for no cap.
+
+    Counts of examples given as floats below 1 are shares of the budget, so that a staircase made for millions of
+    videos keeps its shape on thousands.
+
+    Raises:
+        UsageError: A value is of the wrong type or out of its range, or two do not go together.
+
+    Paper: §Optimization (Adam, a decay of 95 % in two stages); gradients clipped as in YouTube-8M's starter code.
+    """
+
+    name: str
+    purpose: str
+    units: Count
+    layers: Count = 2
+    normalization: Literal["none", "layer", "batch", "variance"] = "layer"
+    dropout: ShareBelowOne = 0.0
+    input_dropout: ShareBelowOne = 0.0
+    batch_size: Count = 64
+    epochs: Count
+    patience: Count = 3
+    learning_rate: Positive = 0.003
+    schedule: Literal["staircase", "cosine", "cyclic"] = "staircase"
+    cycles: Count = 1
+    warm_up: ShareBelowOne = 0.05
+    decay: ShareAboveZero = 0.95
+    decay_examples: tuple[Positive, Positive] = (0.5, 0.025)
+    converged_after: Positive = 0.5
+    clip_norm: Positive = 1.0
+    label_smoothing: ShareBelowOne = 0.0
+    mixup: NonNegative = 0.0
+    class_balance: Share = 0.0
+    modality_dropout: ShareBelowOne = 0.0
+    ema: ShareBelowOne = 0.0
+    teaching: Share = 0.5
+    checkpoints: Annotated[int, Field(ge=0)] = 0
+    after_tuning: Literal["keep", "refit"] = KEEP
+    ridge: NonNegative = 0.0
+    max_frames: Cap = 300
+    frame_choice: Literal["first", "uniform", "random"] = "first"
+    frame_share: ShareAboveZero = 1.0
+    max_train_videos: Cap = None
+    max_tuning_videos: Cap = None
+    max_validate_videos: Cap = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_usage_error(cls, data, handler):
+        try:
+            return handler(data)
+        except ValidationError as error:
+            raise UsageError(_explain(error)) from None
+
+    @model_validator(mode="after")
+    def _check_combinations(self):
+        if self.cycles > self.epochs or (self.cycles > 1 and self.schedule != "cyclic"):
+            raise UsageError(
+                "The profile's cycles belong to the schedule 'cyclic', and each takes at least one epoch. "
+                f"Received: cycles={self.cycles}, schedule={self.schedule!r}, epochs={self.epochs}."
+            )
+        if self.checkpoints and self.after_tuning == REFIT:
+            raise UsageError(
+                "Checkpoints belong to the training that tuning stops, and after_tuning='refit' replaces its model. "
+                f"Choose one. Received: checkpoints={self.checkpoints}, after_tuning={self.after_tuning!r}."
+            )
+        for name in STEP_FIELDS:
+            if self.ridge and (value := getattr(self, name)):
+                raise UsageError(
+                    f"With a ridge the model is solved for in closed form, without steps that {name} could change. "
+                    f"Leave one of them at 0. Received: ridge={self.ridge}, {name}={value}."
+                )
+        # A training that stops early must not leave fewer checkpoints than an ensemble counts on.
+        earliest_stop = min(epoch for epoch in self.moments if epoch >= min(self.epochs, self.patience + 1))
+        if self.checkpoints > (kept := sum(epoch <= earliest_stop for epoch in self.moments)):
+            raise UsageError(
+                f"The profile's training may end after {earliest_stop} epochs, by when only {kept} checkpoints exist "
+                "(at the ends of cycles under a cyclic schedule, else after each epoch). Raise patience or cycles, or "
+                f"ask for fewer. Received: checkpoints={self.checkpoints}, cycles={self.cycles}, "
+                f"patience={self.patience}, epochs={self.epochs}."
+            )
+        return self
+
+    def to_record(self) -> dict:
+        """Plain values for `run.json`."""
+        return asdict(self) | {"decay_examples": list(self.decay_examples)}
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Profile:
+        """The profile that `to_record` wrote."""
+        return cls(**record)
+
+    @property
+    def cycle_ends(self) -> tuple[int, ...]:
+        """The epochs after which the learning rate has fallen to its end: of each cycle, or of the budget alone."""
+        return tuple(self.epochs * (cycle + 1) // self.cycles for cycle in range(self.cycles))
+
+    @property
+    def moments(self) -> tuple[int, ...]:
+        """The epochs after which training may stop early and models may be kept: the ends of cycles, or all."""
+        return self.cycle_ends if self.schedule == "cyclic" else tuple(range(1, self.epochs + 1))
+
+    @property
+    def caps(self) -> dict[str, int | None]:
+        """Split → the most videos read of it."""
+        return {
+            "train": self.max_train_videos,
+            "tuning": self.max_tuning_videos,
+            "validate": self.max_validate_videos,
+        }
+
+
+def _explain(error: ValidationError) -> str:
+    """The first fault: which field, what it may be, what was received."""
+    fault = error.errors()[0]
+    name, received = str(fault["loc"][0]), fault["input"]
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"A profile has no field {name!r}.{nearest(name, Profile.__dataclass_fields__)}"
+    if fault["type"] == "missing":
+        return f"A profile needs a value for {name!r}."
+    allowed = fault["msg"].removeprefix("Input should be ")
+    hint = nearest(received, allowed.split("'")[1::2]) if fault["type"] == "literal_error" else ""
+    optional = (
+        ", or None for all" if fault["type"] == "greater_than_equal" and name.startswith("max_") else ""
+    )
+    return f"The profile's {name} must be {allowed}{optional}. Received: {name}={received!r}.{hint}"
+
+
+SMOKE = Profile(
+    name="smoke",
+    purpose="seconds: does everything run? Its scores mean nothing",
+    units=8,
+    layers=1,
+    epochs=2,
+    patience=2,
+    max_frames=10,
+    max_train_videos=200,
+    max_tuning_videos=100,
+    max_validate_videos=200,
+)
+DEMO = Profile(
+    name="demo",
+    purpose="minutes on two cores: a small ladder whose steps can be seen",
+    units=64,
+    dropout=0.3,
+    epochs=8,
+    learning_rate=0.005,
+    max_train_videos=20_000,
+    max_tuning_videos=2_000,
+    max_validate_videos=5_000,
+)
+FULL = Profile(
+    name="full",
+    purpose="an hour or more: larger models and every ablation of the notebooks",
+    units=128,
+    dropout=0.3,
+    epochs=24,
+    patience=4,
+    max_train_videos=100_000,
+    max_tuning_videos=10_000,
+    max_validate_videos=20_000,
+)
+PAPER = Profile(
+    name="paper",
+    purpose="the paper's sizes, for a GPU and the whole of YouTube-8M",
+    units=1024,
+    batch_size=1024,
+    epochs=5,
+    patience=2,
+    learning_rate=0.001,
+    decay_examples=(4_000_000, 40_000),
+    converged_after=0.9,
+)
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, FULL, PAPER)}
+"""The profiles under which whole ladders are compared."""
+
+RECIPES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="yt8m-best",
+            purpose="one model on thousands of video-level videos: wide, two dropouts, 12 epochs, refitted",
+            units=1024,
+            layers=1,
+            normalization="variance",
+            dropout=0.5,
+            input_dropout=0.25,
+            batch_size=128,
+            epochs=12,
+            patience=12,
+            learning_rate=0.001,
+            schedule="cosine",
+            warm_up=0.08,
+            clip_norm=100.0,
+            after_tuning=REFIT,
+        ),
+        Profile(
+            name="yt8m-kernel",
+            purpose="kernel ridge regression on up to 16,000 video-level videos, solved for and refitted",
+            units=16_000,
+            layers=1,
+            normalization="variance",
+            batch_size=128,
+            epochs=1,
+            patience=1,
+            after_tuning=REFIT,
+            ridge=0.02,
+        ),
+        Profile(
+            name="audioset-best",
+            purpose="one model on thousands of clips of frames: a wide layer, mixup, 8 epochs",
+            units=1024,
+            layers=1,
+            dropout=0.5,
+            batch_size=128,
+            epochs=8,
+            patience=8,
+            learning_rate=0.0015,
+            schedule="cosine",
+            warm_up=0.1,
+            mixup=0.4,
+        ),
+        Profile(
+            name="audioset-kernel",
+            purpose="kernel ridge regression on the means of up to 16,000 clips of frames, solved for",
+            units=16_000,
+            layers=1,
+            batch_size=128,
+            epochs=1,
+            patience=1,
+            ridge=0.05,
+        ),
+    )
+}
+"""The profiles of single experiments, which name them as `Experiment.recipe`; no ladder is compared under them."""
+
+SETTABLE = tuple(field.name for field in dataclasses.fields(Profile) if field.name not in ("name", "purpose"))
+"""The fields that `dmlkit train --set` takes; a profile's name decides where its runs lie."""
+
+
+def as_profile(profile: str | Profile) -> Profile:
+    """The profile of this name, or the profile itself.
+
+    Raises:
+        UsageError: There is no profile of this name.
+    """
+    return choose(PROFILES | RECIPES, profile, what="profile") if isinstance(profile, str) else profile
+
+
+def profile_for(experiment: Experiment, profile: str | Profile | None) -> Profile:
+    """The conditions an experiment is trained under.
+
+    Args:
+        experiment: Its trick changes the profile, whichever it is.
+        profile: The one that is asked for; where None, the experiment's own recipe; where it has none, `demo`.
+
+    Raises:
+        UsageError: An unknown profile, or a trick that does not go together with it.
+    """
+    given = as_profile(profile or experiment.recipe or "demo")
+    if experiment.trick is None:
+        return given
+    return replace(given, **choose(TRICKS, experiment.trick, what="trick").changes)

@@ -1,0 +1,360 @@
+"""Ensembles of finished runs from their stored scores, without models: left on disk, compared, taken apart.
+
+Paper: §Ensemble, Algorithm 2, and the other combiners of `metrics.COMBINERS`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.experiments import Ensemble
+from dmlkit.metrics import (
+    COMBINERS,
+    TopPairs,
+    Weights,
+    combine,
+    gap_interval_of_pairs,
+    gap_of_pairs,
+    optimize_weights,
+    overlap,
+    percentiles,
+    resampled_gaps,
+    shortlist,
+    top_pairs,
+)
+from dmlkit.predictions import Block, Predictions, concatenate
+from dmlkit.runs import Run, as_run
+from dmlkit.training.provenance import fingerprint, version_of
+from dmlkit.training.state import existing_run, finish_run, make_folder
+
+ALGORITHM_2 = "algorithm_2"
+TOP_K = 20
+RESAMPLES = 500
+
+RunOrPath = Run | str | os.PathLike
+
+
+def ensemble(
+    runs: Sequence[RunOrPath],
+    *,
+    out: str | os.PathLike,
+    name: str = "ensemble",
+    title: str | None = None,
+    by: str = ALGORITHM_2,
+) -> Run:
+    """Combine the scores of runs. Weights come from the tuning split, never from the split that is reported.
+
+    Args:
+        runs: At least two runs, or their folders, on the same data.
+        out: The folder of the ensemble, which is a run too.
+        name, title: Its name and its title in tables and figures.
+        by: The combiner, a name of `metrics.COMBINERS`.
+
+    Returns:
+        The ensemble's run: its record names the combiner, the members and their weights.
+
+    Raises:
+        UsageError: An unknown combiner, fewer than two runs, runs on different data, or a folder that holds another
+            run.
+
+    Paper: §Ensemble, Algorithm 2 (α_i = GAP_i / Σ GAP; the score of a class is Σ α_i S_i).
+    """
+    since = time.monotonic()
+    choose(COMBINERS, by, what="combiner")
+    members = combinable(runs)
+    experiment = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members), by=by)
+    own_fingerprint = ensemble_fingerprint(name, [run.record["fingerprint"] for run in members], by=by)
+    folder = Path(out)
+    if finished := existing_run(folder, fingerprint=own_fingerprint, name=name):
+        return finished
+    tuning = tuning_predictions(members)
+    weights = weights_of(tuning, by=by)
+    first = members[0].record
+    combined = [
+        combined_predictions(each, weights, by=by) for each in (tuning, [run.predictions for run in members])
+    ]
+    record = {
+        "kind": "ensemble",
+        "fingerprint": own_fingerprint,
+        "experiment": experiment.to_record(),
+        "by": by,
+        "bias": weights.bias,
+        "members": [
+            {"name": run.name, "path": os.path.relpath(run.path, folder), "weight": float(weight)}
+            for run, weight in zip(members, weights.members, strict=True)
+        ],
+        **{key: first[key] for key in ("profile", "seed", "precision", "deterministic", "data")},
+        "parameters": sum(run.record["parameters"] for run in members),
+        "epochs": None,
+        "seconds": _seconds(members, combining=time.monotonic() - since),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    make_folder(folder)
+    return finish_run(folder, record, tuning=combined[0], validation=combined[1])
+
+
+def ensemble_fingerprint(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:
+    """The fingerprint of an ensemble: its name, its members' fingerprints in their order, and the combiner."""
+    return fingerprint(ensemble=name, members=list(members), by=by, version=version_of("dmlkit"))
+
+
+def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:
+    """The seconds that an ensemble took to train and takes to score with: the sums of its members'."""
+    training: dict[str, float] = {}
+    for run in members:
+        # Checkpoints share one training, which the last of them has whole.
+        one = run.record.get("checkpoint_of", run.record["fingerprint"])
+        training[one] = max(run.record["seconds"]["training"], training.get(one, 0.0))
+    scoring = sum(run.record["seconds"].get("scoring", 0.0) for run in members)
+    return {"training": round(sum(training.values()) + combining, 3), "scoring": round(scoring, 3)}
+
+
+def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
+    """The runs, opened.
+
+    Raises:
+        UsageError: Fewer than two, or runs on different data.
+    """
+    members = [as_run(run) for run in runs]
+    if len(members) < 2:
+        raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
+    first = members[0]
+    for run in members[1:]:
+        for key in ("fingerprint", "videos"):
+            if run.record["data"][key] != first.record["data"][key]:
+                raise UsageError(
+                    f"Runs on different data cannot be combined: {first.path} was scored on "
+                    f"{first.record['data']['name']} ({first.metrics['videos']:,} videos), {run.path} on "
+                    f"{run.record['data']['name']} ({run.metrics['videos']:,} videos)."
+                )
+    return members
+
+
+def ensemble_members(run: RunOrPath | None) -> list[Run]:
+    """The runs that an ensemble's record names, opened; none where there is no ensemble.
+
+    Args:
+        run: The ensemble's run, or its folder.
+
+    Raises:
+        DataError: A member is missing.
+    """
+    if run is None:
+        return []
+    run = as_run(run)
+    return [as_run(run.path / member["path"]) for member in run.record.get("members", ())]
+
+
+def tuning_predictions(members: Sequence[Run]) -> list[Predictions]:
+    """Each run's scores of the tuning split.
+
+    Raises:
+        DataError: A run does not hold them.
+    """
+    for run in members:
+        if not (run.path / "tuning.npz").exists():
+            raise DataError(
+                f"{run.path} lacks tuning.npz, its scores of the tuning split, from which weights are computed. "
+                "Train it again, or score with it alone."
+            )
+    return [Predictions.load(run.path / "tuning.npz") for run in members]
+
+
+def weights_of(tuning: Sequence[Predictions], *, by: str) -> Weights:
+    """The members' weights under a combiner, from their scores of the tuning split."""
+    return optimize_weights(_scores_and_labels(tuning), by=by)
+
+
+def combined_predictions(members: Sequence[Predictions], weights: Weights, *, by: str) -> Predictions:
+    """The ensemble's predictions of one split from its members', some videos at a time.
+
+    Raises:
+        UsageError: The members scored different videos.
+    """
+    # Where members kept their highest scores only, at most those of all of them together are above 0.
+    kept = sum(each.kept or 0 for each in members)
+    blocks = (
+        blocks[0]._replace(
+            scores=combine((block.scores for block in blocks), weights, by=by).astype(np.float16)
+        )
+        for blocks in _aligned_blocks(members)
+    )
+    return concatenate(blocks, kept=min(kept, members[0].num_classes) if kept else None)
+
+
+def _aligned_blocks(members: Sequence[Predictions]) -> Iterator[tuple[Block, ...]]:
+    """Each member's blocks of the same videos, in the order of the first member."""
+    aligned = [each.in_order_of(members[0].ids) for each in members]
+    if any(each is None for each in aligned):
+        raise UsageError("The runs scored different videos, so their scores cannot be combined.")
+    return zip(*(each.blocks() for each in aligned), strict=True)
+
+
+def _scores_and_labels(members: Sequence[Predictions]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+    for blocks in _aligned_blocks(members):
+        yield [block.scores for block in blocks], blocks[0].labels
+
+
+class _Combination(NamedTuple):
+    """Some of the members, by their positions, and how they are combined."""
+
+    positions: tuple[int, ...]
+    by: str
+    weights: Weights
+
+
+def _top_pairs(
+    members: Sequence[Predictions], combinations: Mapping[object, _Combination]
+) -> dict[object, TopPairs]:
+    """The top pairs of each combination, of scores as they would be stored; one pass over the videos."""
+    found = {name: [] for name in combinations}
+    for scores, labels in _scores_and_labels(members):
+        scores = [each.astype(np.float32) for each in scores]
+        for name, (positions, by, weights) in combinations.items():
+            combined = combine((scores[position] for position in positions), weights, by=by)
+            found[name].append(top_pairs(combined.astype(np.float16), labels))
+    return {
+        name: TopPairs(
+            *(
+                np.concatenate([getattr(each, key) for each in pairs])
+                for key in ("scores", "correct", "true_labels")
+            )
+        )
+        for name, pairs in found.items()
+    }
+
+
+def compare_combiners(runs: Sequence[RunOrPath]) -> pd.DataFrame:
+    """Every combiner of some runs beside the best of them alone: a row per combiner.
+
+    A combiner is to be chosen by its GAP on the tuning split, like its weights; that on the validation split shows what
+    came of the choice.
+
+    Args:
+        runs: Runs, or their folders, on the same data.
+
+    Returns:
+        The best member first, then the combiners in the order of `metrics.COMBINERS`: tuning GAP, validation GAP, its
+        interval, and the weights in the order of the runs. No row for fewer than two runs.
+
+    Raises:
+        UsageError: Runs on different data, or of different videos.
+
+    Paper: §Ensemble, Algorithm 2, which is the first combiner.
+    """
+    columns = ["tuning GAP@20", "validation GAP@20", "from", "to", "weights"]
+    if len(runs) < 2:
+        return pd.DataFrame(columns=columns)
+    members = combinable(runs)
+    best = max(members, key=lambda run: run.tuning_gap)
+    rows = {f"best member: {best.title}": (best.tuning_gap, best.gap, *best.metrics["gap_interval"], "–")}
+    tuning = tuning_predictions(members)
+    looked_at = shortlist(_scores_and_labels(tuning))
+    positions = tuple(range(len(members)))
+    combinations = {
+        by: _Combination(positions, by, combiner.weigh(looked_at)) for by, combiner in COMBINERS.items()
+    }
+    tuned = _top_pairs(tuning, combinations)
+    scored = _top_pairs([run.predictions for run in members], combinations)
+    for by, combination in combinations.items():
+        weights = ", ".join(f"{weight:.2f}" for weight in combination.weights.members)
+        interval = gap_interval_of_pairs(scored[by])
+        rows[by] = (gap_of_pairs(tuned[by]), gap_of_pairs(scored[by]), interval.low, interval.high, weights)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def leave_one_out(runs: Sequence[RunOrPath], *, by: str = ALGORITHM_2) -> pd.DataFrame:
+    """The contribution of each run to an ensemble of them: its GAP minus that of the others combined anew.
+
+    Args:
+        runs: At least three runs, or their folders, on the same data.
+        by: The combiner, a name of `metrics.COMBINERS`.
+
+    Returns:
+        A row per run, under its title: its GAP alone on the tuning split, its contribution there (by which members are
+        to be chosen), its contribution on the validation split, and the 95 % interval of that, paired over videos. No
+        row for fewer than three.
+
+    Raises:
+        UsageError: An unknown combiner, runs on different data, or of different videos.
+
+    Paper: §Ensemble, which adds models without measuring the contribution of each.
+    """
+    combiner = choose(COMBINERS, by, what="combiner")
+    columns = ["alone", "adds, tuning", "adds, validation", "from", "to"]
+    if len(runs) < 3:
+        return pd.DataFrame(columns=columns)
+    members = combinable(runs)
+    tuning = tuning_predictions(members)
+    every = tuple(range(len(members)))
+    # None leaves nobody out.
+    chosen = {left_out: tuple(each for each in every if each != left_out) for left_out in (None, *every)}
+    combinations = {
+        left_out: _Combination(
+            kept, by, combiner.weigh(shortlist(_scores_and_labels([tuning[each] for each in kept])))
+        )
+        for left_out, kept in chosen.items()
+    }
+    tuned = {left_out: gap_of_pairs(pairs) for left_out, pairs in _top_pairs(tuning, combinations).items()}
+    pairs = _top_pairs([run.predictions for run in members], combinations)
+    scored = {left_out: gap_of_pairs(each) for left_out, each in pairs.items()}
+    resampled = resampled_gaps(list(pairs.values()), resamples=RESAMPLES, seed=0)
+    rows = []
+    for place, run in enumerate(members):
+        interval = percentiles(resampled[0] - resampled[place + 1], 0.95)
+        gains = (tuned[None] - tuned[place], scored[None] - scored[place])
+        rows.append((run.tuning_gap, *gains, interval.low, interval.high))
+    return pd.DataFrame(rows, index=_titles(members), columns=columns)
+
+
+def compare_members(runs: Sequence[RunOrPath]) -> pd.DataFrame:
+    """How alike runs are: the share of a video's highest classes that two of them have in common, on the tuning split.
+
+    Args:
+        runs: Runs, or their folders, on the same data.
+
+    Returns:
+        A row and a column per run, under their titles; 1 on the diagonal. Empty for fewer than two runs.
+        `attrs["top_k"]` is the number of highest classes: 20, or a fifth of fewer than 100 classes, of which any two
+        models share most others.
+
+    Raises:
+        UsageError: Runs on different data, or of different videos.
+    """
+    members = combinable(runs) if len(runs) > 1 else []
+    shared = np.eye(len(members))
+    top_k = max(1, min(TOP_K, members[0].predictions.num_classes // 5)) if members else TOP_K
+    for first in range(len(members)):
+        for other in range(first):
+            tuning = tuning_predictions([members[first], members[other]])
+            parts = [
+                (len(a.ids), overlap(a.scores, b.scores, top_k=top_k)) for a, b in _aligned_blocks(tuning)
+            ]
+            videos, values = zip(*parts, strict=True)
+            shared[first, other] = shared[other, first] = np.average(values, weights=videos)
+    names = _titles(members)
+    table = pd.DataFrame(shared, index=names, columns=names)
+    table.attrs["top_k"] = top_k
+    return table
+
+
+def _titles(runs: Sequence[Run]) -> list[str]:
+    """The runs' titles made unique, by seeds and then by numbers."""
+    titles = [run.title for run in runs]
+    titles = [
+        f"{title}, seed {run.record['seed']}" if titles.count(title) > 1 else title
+        for run, title in zip(runs, titles, strict=True)
+    ]
+    return [
+        f"{title} ({titles[: place + 1].count(title)})" if titles.count(title) > 1 else title
+        for place, title in enumerate(titles)
+    ]

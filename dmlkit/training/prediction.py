@@ -1,0 +1,425 @@
+"""Scores of a split of a data set: by a model, by a run, or by several runs together in one reading of the data.
+
+Paper: §Ensemble, Algorithm 2.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from dmlkit.data import RAISE, Skipped, as_dataset
+from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.metrics import (
+    COMBINERS,
+    RankingMetrics,
+    Weights,
+    combine,
+    gap_weights,
+    top_k_pairs,
+    weighted_average,
+)
+from dmlkit.predictions import Block, Predictions, concatenate
+from dmlkit.profiles import Profile, as_profile
+from dmlkit.runs import Run, as_run
+from dmlkit.submission import HEADER, file_for, lines_for_people, submission_lines
+from dmlkit.text import readable
+from dmlkit.training.ensembles import ALGORITHM_2, RunOrPath, combinable, tuning_predictions, weights_of
+
+# A batch's inputs take about this much memory, so that the overhead of each call is small.
+BATCH_BYTES = 16 << 20
+FEWEST, MOST = 64, 1024
+# Frames of a video, where all of them are read.
+ALL_FRAMES = 300
+# Weighted means of weighted means are one weighted mean.
+MEAN = COMBINERS[ALGORITHM_2].combine
+
+
+def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) -> Iterator[Block]:
+    """Score every batch; nothing of it is kept.
+
+    Args:
+        batches: `dataset.batches(...)`.
+        score: A function from a batch (a dict of arrays) to scores (videos, classes).
+
+    Raises:
+        DataError: A shard is damaged, a score is not a number, or there is no video.
+    """
+    empty = True
+    for batch in batches:
+        scores = np.asarray(score(batch))
+        if not np.isfinite(scores).all():
+            raise DataError(
+                f"The model's scores are not numbers from video {batch['id'][0]!r} on: training has diverged. "
+                "Train with a lower learning rate."
+            )
+        labels = np.asarray(batch["labels"]) > 0 if "labels" in batch else None
+        yield Block(np.asarray(batch["id"], np.str_), labels, scores.astype(np.float16))
+        empty = False
+    if empty:
+        raise DataError(
+            "There are no videos to score. Check the data set's splits with `dmlkit data show DIR`."
+        )
+
+
+def score_split(
+    model: keras.Model,
+    dataset,
+    split: str,
+    *,
+    profile: str | Profile = "demo",
+    frame_choice: str | None = None,
+    max_frames: int | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> Predictions:
+    """A model's scores of one split of a data set.
+
+    Args:
+        model: A model of `build_model`.
+        dataset: What `open_dataset` gives.
+        split: `train`, `tuning`, `validate` or `test`.
+        profile: Batch size, frames read and cap on the videos.
+        frame_choice, max_frames: Instead of the profile's.
+        on_fault: As for `Dataset.batches`.
+    """
+    profile = as_profile(profile)
+    max_frames = max_frames or profile.max_frames
+    batches = dataset.batches(
+        split,
+        batch_size=batch_size(dataset, max_frames, least=profile.batch_size),
+        frame_choice=frame_choice or profile.frame_choice,
+        max_frames=max_frames,
+        max_videos=profile.caps.get(split),
+        on_fault=on_fault,
+    )
+    return concatenate(score_batches(batches, scorer(model)))
+
+
+def scorer(model: keras.Model) -> Callable[[dict], np.ndarray]:
+    """A function from a batch to the model's scores."""
+    if isinstance(model, keras.Model) and not model.compiled:
+        # Keras would have XLA compile a loaded model again for every length of a batch.
+        model.jit_compile = False
+    names = [tensor.name for tensor in model.inputs]
+    return lambda batch: model.predict_on_batch({name: batch[name] for name in names})
+
+
+def batch_size(dataset, max_frames: int | None, *, least: int = FEWEST) -> int:
+    """Number of videos to score at once: many where a video is small.
+
+    Args:
+        dataset: What `open_dataset` gives.
+        max_frames: Most frames of a video; None for all.
+        least: The size of training's batches, which fit in memory.
+    """
+    frames = (max_frames or ALL_FRAMES) if dataset.level == "frame" else 1
+    values = sum(each.size * (frames if each.in_frames else 1) for each in dataset.features.values())
+    return max(least, FEWEST, min(MOST, BATCH_BYTES // (4 * values)))
+
+
+class Member(NamedTuple):
+    """A training, and its share of the scores.
+
+    An ensemble by weighted mean is expanded into its members, with the product of both weights. Another ensemble, or a
+    mean that is a member of one, is one `Member`: `below` are its members, combined by `by` with `bias`. Where several
+    runs are no ensemble on disk, `run` is the first of them.
+    """
+
+    run: Run
+    weight: float
+    below: tuple[Member, ...] = ()
+    by: str = ALGORITHM_2
+    bias: float = 0.0
+
+
+def members_of(runs: RunOrPath | Sequence[RunOrPath], *, by: str | None = None) -> list[Member]:
+    """The trainings behind one run or several, with their weights.
+
+    Args:
+        runs: A run or its folder, or several. An ensemble's members, combiner and weights are those of its record.
+        by: How several are combined, a name of `metrics.COMBINERS`, with the weights that `ensemble` would compute
+            from their scores of the tuning split. Where None, they are weighted by their GAP there.
+
+    Raises:
+        UsageError: No run, an unknown combiner, one for a single run, or one for runs on different data.
+        DataError: A run is missing or damaged, or an ensemble's record does not name the runs it was made of.
+    """
+    opened = [as_run(run) for run in ([runs] if isinstance(runs, Run | str | os.PathLike) else runs)]
+    if not opened:
+        raise UsageError("Name at least one run to score with.")
+    if by is None:
+        weights = Weights(gap_weights([run.tuning_gap for run in opened]) if len(opened) > 1 else np.ones(1))
+        by = ALGORITHM_2
+    else:
+        choose(COMBINERS, by, what="combiner")
+        if len(opened) < 2:
+            raise UsageError(
+                f"A combiner is for several runs. Received: {opened[0].path} alone. Leave {by!r} out; an ensemble "
+                "scores by the combiner it was made with."
+            )
+        weights = weights_of(tuning_predictions(combinable(opened)), by=by)
+    pairs = [(run, float(weight)) for run, weight in zip(opened, weights.members, strict=True)]
+    if COMBINERS[by].combine is MEAN:
+        return [member for run, weight in pairs for member in _expanded(run, weight, ())]
+    return [Member(opened[0], 1.0, tuple(_whole(*pair, ()) for pair in pairs), by, weights.bias)]
+
+
+def _whole(run: Run, weight: float, above: tuple[Path, ...]) -> Member:
+    """A run as one member, also where it is a mean of others: votes, ranks and logits are of its scores, not theirs."""
+    members = _expanded(run, 1.0, above)
+    return members[0]._replace(weight=weight) if len(members) == 1 else Member(run, weight, tuple(members))
+
+
+def _expanded(run: Run, weight: float, above: tuple[Path, ...]) -> list[Member]:
+    if run.record["kind"] == "training":
+        return [Member(run, weight)]
+    here = run.path.resolve()
+    try:
+        by, bias = run.record["by"], float(run.record["bias"])
+        named = [
+            (each["name"], run.path / each["path"], float(each["weight"])) for each in run.record["members"]
+        ]
+        is_mean = COMBINERS[by].combine is MEAN
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{run.path} is an ensemble whose record does not name its members or a known combiner ({error!r})."
+        ) from error
+    members = []
+    for name, path, share in named:
+        member = as_run(path)
+        # Only a mean has shares: weights of `stacking` may be negative.
+        valid = 0 <= share <= 1 if is_mean else isfinite(share) and isfinite(bias)
+        if member.name != name or path.resolve() in (here, *above) or not valid:
+            raise DataError(
+                f"{run.path} is an ensemble of {name!r} at {path}, but another run is there now. Combine its runs "
+                "again with `dmlkit ensemble`."
+            )
+        seen = (*above, here)
+        members += _expanded(member, weight * share, seen) if is_mean else [_whole(member, share, seen)]
+    return members if is_mean else [Member(run, weight, tuple(members), by, bias)]
+
+
+def trainings(members: Sequence[Member]) -> list[Run]:
+    """Those whose models score, depth first."""
+    return [run for member in members for run in (trainings(member.below) if member.below else [member.run])]
+
+
+def check_fit(members: Sequence[Member], dataset) -> None:
+    """Refuse data that are not of the kind the runs were trained on.
+
+    Raises:
+        UsageError: Other features, classes or level.
+    """
+    of_data = {
+        "features": {name: feature.size for name, feature in dataset.features.items()},
+        "num_classes": dataset.num_classes,
+        "level": dataset.level,
+    }
+    for run in trainings(members):
+        for key, value in of_data.items():
+            if (expected := run.record["data"][key]) != value:
+                what = "classes" if key == "num_classes" else key
+                raise UsageError(
+                    f"{run.path} was trained on other {what} than {dataset.name} has. "
+                    f"Expected {expected}. Received: {value}."
+                )
+
+
+def score_blocks(
+    members: Sequence[Member],
+    dataset,
+    split: str,
+    *,
+    max_videos: int | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> Iterator[Block]:
+    """The scores of a split, some videos at a time; memory does not grow with their number.
+
+    Several members are combined from their scores at half precision, as those are stored: an ensemble scores as it was
+    measured. Members that read the same frames share one reading.
+
+    Args:
+        members: From `members_of`, which fit the data (`check_fit`).
+        dataset: What `open_dataset` gives.
+        split: The split.
+        max_videos: Only the first videos of it.
+        on_fault: As for `Dataset.batches`.
+
+    Raises:
+        UsageError: An unknown split.
+        DataError: The data are damaged, or a score is not a number.
+    """
+    runs = trainings(members)
+    profiles = [Profile.from_record(run.record["profile"]) for run in runs]
+    settings = [(profile.frame_choice, profile.max_frames) for profile in profiles]
+    size = min(batch_size(dataset, frames) for _, frames in settings)
+    skipped = Skipped.of(on_fault)
+    readings = {
+        (choice, frames): dataset.batches(
+            split,
+            batch_size=size,
+            frame_choice=choice,
+            max_frames=frames,
+            max_videos=max_videos,
+            on_fault=skipped,
+        )
+        for choice, frames in settings
+    }
+    scorers = [scorer(run.model) for run in runs]
+
+    def score(batches: dict) -> np.ndarray:
+        scores = [each(batches[own]) for each, own in zip(scorers, settings, strict=True)]
+        if len(scores) == 1:
+            return scores[0]
+        if not all(np.isfinite(each).all() for each in scores):
+            return np.full_like(scores[0], np.nan)
+        following = iter(scores)
+        return weighted_average(
+            (_score(each, following) for each in members), [each.weight for each in members]
+        )
+
+    return score_batches(_in_parallel(readings), score)
+
+
+def _score(member: Member, scores: Iterator[np.ndarray]) -> np.ndarray:
+    if not member.below:
+        return next(scores).astype(np.float16)
+    weights = Weights(np.array([each.weight for each in member.below]), member.bias)
+    return combine((_score(each, scores) for each in member.below), weights, by=member.by).astype(np.float16)
+
+
+def _in_parallel(readings: dict[tuple, Iterable[dict]]) -> Iterator[dict]:
+    """The same videos by each reading: its settings → its batch, with the ids and labels that all share."""
+    for batches in zip(*readings.values(), strict=True):
+        shared = {name: batches[0][name] for name in ("id", "labels") if name in batches[0]}
+        yield shared | dict(zip(readings, batches, strict=True))
+
+
+def evaluate(
+    run: RunOrPath | Sequence[RunOrPath],
+    *,
+    data,
+    split: str = "validate",
+    max_videos: int | None = None,
+    by: str | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> dict:
+    """Score a split of a data set with a run's model, and measure. Memory does not grow with the number of videos.
+
+    Args:
+        run: A run, or its folder; an ensemble scores with its members, several runs as an ensemble of them.
+        data: A data set, or the path of one, with the features the run was trained on.
+        split: The split; it must be labelled.
+        max_videos: Only the first videos of the split; all of them where None, also where the run's profile caps the
+            split while training.
+        by: How several runs are combined, as for `ensemble`; where None, by Algorithm 2.
+        on_fault: As for `Dataset.batches`.
+
+    Returns:
+        GAP@20 with its interval, Hit@1, PERR, mAP, and the numbers of classes and videos they were measured on.
+
+    Raises:
+        UsageError: The data set's features or classes are not the run's.
+        DataError: The split has no labels, or the data are damaged.
+    """
+    members, dataset = _prepared(run, data, by)
+    dataset.require_labels(split)
+    metrics = RankingMetrics(dataset.num_classes)
+    for block in score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault):
+        metrics.update(block.scores, block.labels)
+    return metrics.result() | {"gap_interval": list(metrics.gap_interval())}
+
+
+def predict(
+    run: RunOrPath | Sequence[RunOrPath],
+    *,
+    data,
+    split: str = "validate",
+    max_videos: int | None = None,
+    by: str | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> Predictions:
+    """A run's scores of a split of a data set. Of a large split each video's 100 highest are kept.
+
+    Args:
+        run, data, max_videos, by, on_fault: As for `evaluate`.
+        split: The split; it needs no labels.
+
+    Raises:
+        UsageError: The data set's features or classes are not the run's.
+        DataError: The data are damaged.
+    """
+    members, dataset = _prepared(run, data, by)
+    return concatenate(score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault))
+
+
+def submit(
+    run: RunOrPath | Sequence[RunOrPath],
+    *,
+    data,
+    out: str | os.PathLike,
+    split: str = "test",
+    top_k: int = 20,
+    names: bool = False,
+    by: str | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> int:
+    """Write each video's best classes as YouTube-8M's CSV. Memory does not grow with the number of videos.
+
+    Scores are written as they are measured, at half precision, so that the file has the GAP@20 of `evaluate`.
+
+    Args:
+        run, data, by, on_fault: As for `evaluate`.
+        out: The file, which appears once it is complete; compressed where it ends in `.gz`; `-` for standard output.
+        split: The split; it needs no labels.
+        top_k: Classes a video; YouTube-8M takes at most 20.
+        names: Write class names, a line each, for reading; that is no submission.
+
+    Returns:
+        How many videos were written.
+
+    Raises:
+        UsageError: The data set's features or classes are not the run's, or the file cannot be written.
+        DataError: The data are damaged, or hold an id that the format cannot.
+
+    Paper: §Measure (of every video the 20 highest-scoring labels).
+    """
+    _check_writable(out)
+    members, dataset = _prepared(run, data, by)
+    class_names, videos = readable(dataset.class_names), 0
+    with file_for(out) as file:
+        if not names:
+            file.write(f"{HEADER}\n".encode())
+        for block in score_blocks(members, dataset, split, on_fault=on_fault):
+            top, ids = top_k_pairs(block.scores.astype(np.float32), top_k), block.ids.tolist()
+            file.write(lines_for_people(ids, top, class_names) if names else submission_lines(ids, top))
+            videos += len(ids)
+    return videos
+
+
+def _prepared(run, data, by: str | None) -> tuple[list[Member], object]:
+    members, dataset = members_of(run, by=by), as_dataset(data)
+    check_fit(members, dataset)
+    return members, dataset
+
+
+def _check_writable(out: str | os.PathLike) -> None:
+    """Refuse a file that cannot be written, before anything is scored."""
+    path, reason = Path(out), None
+    if os.fspath(out) == "-":
+        return
+    if path.is_dir():
+        reason = "it is a folder. Name a file"
+    elif path.exists() and not path.is_file():
+        # Replacing it by a file would take it away from all programs.
+        reason = "it is a device or a pipe. Name a file, or - for standard output"
+    elif not path.parent.is_dir():
+        reason = f"there is no folder {path.parent}"
+    if reason:
+        raise UsageError(f"Predictions cannot be written to {out}: {reason}.")
