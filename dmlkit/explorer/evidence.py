@@ -1,55 +1,54 @@
-"""What one model made of one video, as plain arrays: all that the attention view shows or computes with.
+"""What one model computed for one video, as plain arrays, and what masking frames does to it.
 
-Numpy alone, so that a view of anybody's arrays needs no model of ours. Numbers are held in single precision,
-which is what travels to the browser: Python and JavaScript compute from the same bits.
+Needs numpy and scipy only, so that arrays of one's own can be explored without a model. Arrays are single precision,
+as they travel to the browser: `attention_view.js` computes the same functions from the same bits.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
+from scipy.special import expit, softmax
 
-from dmlkit.errors import DataError
+from dmlkit.errors import DataError, UsageError, nearest
 
-FORMAT = 1
+FORMAT = 2
 """The version of the JSON that `Evidence.to_json` and `scene` write."""
 
-CARRIED = 20
-"""How many classes travel with a video where nobody chose them."""
+MAX_CLASSES = 20
+"""How many classes an evidence includes unless they are chosen."""
 
-# A softmax in single precision over thousands of frames still sums to 1 within this.
-SUM = 1e-3
+SUM_TOLERANCE = 1e-3
+"""How far from 1 the sum of the weights may be: a softmax in single precision over thousands of frames is closer."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """One video as one model saw it.
+    """One video as one model sees it.
 
     Args:
-        video: The video's id.
-        run: What the model is called.
+        video, run: The video's id and the model's name.
         times: (frames,) seconds from the start of the video.
-        weights: (frames,) the attention's, a sum of 1.
-        logits: (frames,) the attention's e_t before its softmax; None where only the weights are known.
-        classes: The classes carried, the same for all runs side by side: a source orders them by the highest score
-            that any of its runs gives, or as they were asked for, so sort by `scores` for this run's own order.
-        names: Their names.
-        scores: (carried,) probabilities.
-        contributions: (frames, carried) w_k·h_t, so that a class's logit is Σ_t α_t (w_k·h_t) + b_k; None where the
+        weights: (frames,) attention weights α_t, a sum of 1.
+        logits: (frames,) e_t before the softmax; None where only the weights are known.
+        classes, names: The classes included, the same for runs side by side.
+        scores: (classes,) probabilities.
+        contributions: (frames, classes) w_k·h_t, so that a class's logit is Σ_t α_t (w_k·h_t) + b_k; None where the
             classifier is not linear.
-        biases: (carried,) b_k; None without contributions.
-        occlusion: (frames, carried) the score less the score with this frame alone masked; None where contributions
-            say it exactly.
-        true: The video's labels, also those not carried; None where they are not known.
-        planted: Class → (frames,) whether the frame made that label; empty where the data do not say.
+        biases: (classes,) b_k; None without contributions.
+        occlusion: (frames, classes) the score minus the score with this frame alone masked; None where contributions
+            give it exactly.
+        true: The video's labels, also those not included; None where they are not known.
+        ground_truth: Class → (frames,) whether the frame made that label; empty where this is not known.
         energy: Modality → (frames,) norm of the features.
-        change: Modality → (frames,) distance to the frame before; 0 for the first.
+        change: Modality → (frames,) distance to the previous frame; 0 for the first.
 
     Raises:
-        DataError: An array has another shape, or holds what is no number; weights are negative or do not sum to 1.
+        DataError: An array has a wrong shape or is not finite; weights are negative or do not sum to 1.
 
     Paper: §Attention.
     """
@@ -61,188 +60,256 @@ class Evidence:
     logits: np.ndarray | None = None
     classes: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
-    scores: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    scores: np.ndarray = ()
     contributions: np.ndarray | None = None
     biases: np.ndarray | None = None
     occlusion: np.ndarray | None = None
     true: tuple[int, ...] | None = None
-    planted: Mapping[int, np.ndarray] = field(default_factory=dict)
+    ground_truth: Mapping[int, np.ndarray] = field(default_factory=dict)
     energy: Mapping[str, np.ndarray] = field(default_factory=dict)
     change: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
-        frames, carried = np.size(self.weights), len(self.classes)
-        shapes = {
-            "times": (frames,),
-            "weights": (frames,),
-            "logits": (frames,),
-            "scores": (carried,),
-            "contributions": (frames, carried),
-            "biases": (carried,),
-            "occlusion": (frames, carried),
-        }
+        frames, count = (np.size(self.weights),), (len(self.classes),)
+        shapes = {"times": frames, "weights": frames, "logits": frames, "scores": count, "biases": count}
+        shapes |= {"contributions": frames + count, "occlusion": frames + count}
         for name, shape in shapes.items():
             if getattr(self, name) is not None:
-                self._set(name, self._numbers(name, getattr(self, name), shape))
-        for name in ("energy", "change"):
-            rows = {}
-            for key, row in getattr(self, name).items():
-                rows[str(key)] = self._numbers(name if key == name else f"{name} {key}", row, (frames,))
+                self._set(name, self._array(name, getattr(self, name), shape))
+        for name in ("energy", "change", "ground_truth"):
+            rows = {
+                key: self._array(f"{name} {key}", row, frames) for key, row in getattr(self, name).items()
+            }
             self._set(name, rows)
-        planted = {int(label): np.asarray(row, bool) for label, row in self.planted.items()}
-        for label, row in planted.items():
-            self._check_shape(f"planted {label}", row, (frames,))
-        self._set("planted", planted)
+        self._set("ground_truth", {int(label): row != 0 for label, row in self.ground_truth.items()})
         self._set("classes", tuple(int(label) for label in self.classes))
         self._set("names", tuple(str(name) for name in self.names))
         self._set("true", None if self.true is None else tuple(int(label) for label in self.true))
-        if len(self.names) != carried:
-            raise DataError(
-                f"{self._who}: expected one name for each of {carried} classes. Received: {self.names}."
-            )
+        total = float(self.weights.sum(dtype=np.float64))
+        if len(self.names) != count[0]:
+            raise self._error(f"expected one name for each of {count[0]} classes. Received: {self.names}.")
         if (self.contributions is None) != (self.biases is None):
-            raise DataError(f"{self._who}: contributions and biases come together, or neither does.")
-        check_weights(self.weights, who=self._who)
+            raise self._error("contributions and biases must be given together.")
+        if (self.weights < 0).any():
+            at = int(self.weights.argmin())
+            raise self._error(f"weights cannot be negative. Received: {self.weights[at]:g} at frame {at}.")
+        if frames[0] and abs(total - 1) > SUM_TOLERANCE:
+            raise self._error(f"the weights must sum to 1. Received: a sum of {total:g}.")
 
     @property
     def frames(self) -> int:
-        """How many there are."""
+        """The number of frames."""
         return len(self.weights)
 
     @property
     def linear(self) -> bool:
-        """Whether a class's logit is a weighted sum over frames, exactly."""
+        """Whether a class's logit is exactly a weighted sum over frames."""
         return self.contributions is not None
 
     def to_json(self) -> dict:
-        """As what `json` writes: arrays of numbers in base64, the rest as lists."""
-        said = {each.name: getattr(self, each.name) for each in fields(self)}
-        for name, value in said.items():
+        """A dict that `json` can write: arrays in base64, the rest as lists."""
+        record = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name, value in record.items():
             if isinstance(value, np.ndarray):
-                said[name] = _pack(value)
+                record[name] = _pack(value)
             elif isinstance(value, tuple):
-                said[name] = list(value)
-        said["planted"] = {str(label): np.flatnonzero(row).tolist() for label, row in self.planted.items()}
+                record[name] = list(value)
+        record["ground_truth"] = {
+            str(k): np.flatnonzero(row).tolist() for k, row in self.ground_truth.items()
+        }
         for name in ("energy", "change"):
-            said[name] = {key: _pack(row) for key, row in getattr(self, name).items()}
-        return said
+            record[name] = {key: _pack(row) for key, row in getattr(self, name).items()}
+        return record
 
     @classmethod
-    def from_json(cls, said: Mapping) -> Evidence:
-        """What `to_json` wrote.
+    def from_json(cls, record: Mapping) -> Evidence:
+        """The evidence that `to_json` wrote.
 
         Raises:
-            DataError: It is something else.
+            DataError: `record` is something else.
         """
         try:
-            values = {each.name: said[each.name] for each in fields(cls)}
+            values = {each.name: record[each.name] for each in fields(cls)}
             for name, value in values.items():
                 if isinstance(value, Mapping) and "f32" in value:
                     values[name] = _unpack(value)
-            frames = len(values["weights"])
-            values["planted"] = {
-                int(label): np.isin(np.arange(frames), numbers) for label, numbers in said["planted"].items()
-            }
+            index = np.arange(len(values["weights"]))
+            made = {int(label): np.isin(index, frames) for label, frames in record["ground_truth"].items()}
             for name in ("energy", "change"):
-                values[name] = {key: _unpack(row) for key, row in said[name].items()}
-            return cls(**values)
+                values[name] = {str(key): _unpack(row) for key, row in record[name].items()}
+            return cls(**values | {"ground_truth": made})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"This is not the evidence of one video: {error!r}.") from error
 
-    @property
-    def _who(self) -> str:
-        return f"Video {self.video!r}, {self.run}"
-
     def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)  # the class is frozen for everybody else
+        object.__setattr__(self, name, value)  # frozen for everybody else
 
-    def _numbers(self, name: str, values, shape: tuple[int, ...]) -> np.ndarray:
+    def _error(self, message: str) -> DataError:
+        return DataError(f"Video {self.video!r}, {self.run}: {message}")
+
+    def _array(self, name: str, values, shape: tuple[int, ...]) -> np.ndarray:
         values = np.asarray(values, np.float32)
-        self._check_shape(name, values, shape)
-        if not np.isfinite(values).all():
-            bad = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
-            raise DataError(
-                f"{self._who}: {name} holds {values[bad]} at {bad[0] if len(bad) == 1 else bad}, which is no "
-                "number, so there is nothing to draw."
-            )
-        return values
-
-    def _check_shape(self, name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
         if values.shape != shape:
-            raise DataError(
-                f"{self._who}: {name} must have the shape {shape}, as there are {np.size(self.weights)} weights and "
+            raise self._error(
+                f"{name} must have the shape {shape}, as there are {np.size(self.weights)} weights and "
                 f"{len(self.classes)} classes. Received: {values.shape}."
             )
+        if not np.isfinite(values).all():
+            bad = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
+            at = bad[0] if len(bad) == 1 else bad
+            raise self._error(f"{name} holds {values[bad]} at {at}; only finite numbers can be drawn.")
+        return values
 
 
-def highest_and_true(scores: np.ndarray, true: Sequence[int] | None) -> list[int]:
-    """The classes that are carried where nobody chose them: `CARRIED` of them, the highest score first.
+def select_classes(scores: np.ndarray, true: Sequence[int] | None) -> list[int]:
+    """The classes included by default: the true ones and the highest of (classes,) scores, highest first."""
+    required = [label for label in true or () if label < len(scores)][:MAX_CLASSES]
+    ranked = np.argsort(-scores, kind="stable").tolist()
+    chosen = set(list(dict.fromkeys([*required, *ranked]))[:MAX_CLASSES])
+    return [label for label in ranked if label in chosen]
+
+
+def reweight(
+    evidence: Evidence, *, masked=(), top: int | None = None, temperature: float = 1.0, uniform: bool = False
+) -> np.ndarray | None:
+    """The attention weights with some frames masked, renormalised over the others.
 
     Args:
-        scores: (classes,).
-        true: The video's labels, which are always among them.
-    """
-    must = [label for label in true or () if label < len(scores)][:CARRIED]
-    others = [label for label in np.argsort(-scores, kind="stable").tolist() if label not in set(must)]
-    return sorted(must + others[: CARRIED - len(must)], key=lambda label: (-scores[label], label))
+        evidence: The video.
+        masked: Frames whose weight becomes 0, by number or as (frames,) bool.
+        top: Keep only so many of the others, those with the highest logits; of equal ones the earlier.
+        temperature: Divides the logits: above 1 the weights become more even, below 1 more concentrated.
+        uniform: The same weight for every kept frame instead.
 
-
-def check_weights(weights: np.ndarray, *, who: str) -> None:
-    """Refuse what is no weighting of frames.
-
-    Args:
-        weights: (frames,) finite numbers.
-        who: Whose they are, for the message.
+    Returns:
+        (frames,) float64 with a sum of 1; None where no kept frame has any weight.
 
     Raises:
-        DataError: A weight is negative, or they do not sum to 1. No frames at all are no fault.
+        UsageError: A frame that does not exist.
+
+    Paper: §Attention, α_t.
     """
-    if not len(weights):
-        return
-    if weights.min() < 0:
-        raise DataError(
-            f"{who}: weights cannot be negative. Received: {weights.min():g} at frame {int(weights.argmin())}."
-        )
-    total = float(np.sum(weights, dtype=np.float64))
-    if abs(total - 1) > SUM:
-        raise DataError(f"{who}: the weights must sum to 1. Received: a sum of {total:g}.")
+    with np.errstate(divide="ignore"):  # without logits log α_t serves, which differs by a constant
+        logits = np.log(evidence.weights, dtype=np.float64) if evidence.logits is None else evidence.logits
+    logits = logits.astype(np.float64)
+    kept = ~frame_mask(masked, evidence.frames)
+    if top is not None:
+        order = np.argsort(-logits, kind="stable")
+        kept[order[kept[order]][top:]] = False
+    if not kept.any():
+        return None
+    if uniform:
+        return kept / kept.sum()
+    logits = np.where(kept, logits / temperature, -np.inf)
+    # Frames whose weight was 0 from the start cannot be compared with each other.
+    return softmax(logits) if np.isfinite(logits.max()) else None
+
+
+def class_scores(evidence: Evidence, weights: np.ndarray | None) -> np.ndarray | None:
+    """(classes,) σ(Σ_t α_t (w_k·h_t) + b_k); None without weights, or where the classifier is not linear."""
+    if weights is None or not evidence.linear:
+        return None
+    return expit(weights @ evidence.contributions.astype(np.float64) + evidence.biases)
+
+
+def frame_mask(frames, count: int) -> np.ndarray:
+    """(count,) bool from frame numbers, or from a mask already.
+
+    Raises:
+        UsageError: A frame that does not exist.
+    """
+    frames = np.asarray(frames if isinstance(frames, np.ndarray) else list(frames))
+    if frames.dtype == bool and frames.shape == (count,):
+        return frames.copy()
+    if frames.size and not (frames.dtype.kind in "iu" and 0 <= frames.min() <= frames.max() < count):
+        raise UsageError(f"The video has frames 0 to {count - 1}. Received: {frames.tolist()}.")
+    return np.isin(np.arange(count), frames)
 
 
 def scene(
-    videos: Mapping[str, Sequence[Evidence]],
+    videos: Mapping[str, Sequence[Evidence] | Exception],
     *,
     title: str,
     data: str,
     generated: bool,
     labels: Mapping[str, str] | None = None,
+    runs: Sequence[str] = (),
     live: bool = False,
     note: str | None = None,
 ) -> dict:
-    """What the view is given, in a notebook as in a saved page: a dict that `json` can write.
+    """What the view draws, in a notebook as in a saved page: a dict that `json` can write.
 
     Args:
-        videos: Id → the evidence of each run, the runs in one order.
-        title: Over the view.
-        data: What the data set is called.
-        generated: Whether its videos were made up.
-        labels: Id → what the picker calls the video; the id where it has none.
-        live: Whether a kernel answers.
-        note: One sentence under the title.
+        videos: Id → the evidence of each run, the runs in one order; or why the video cannot be read.
+        title, note: Above and below the view.
+        data, generated: The data set's name, and whether its videos are generated.
+        labels: Id → the video's name in menus; the id where it has none.
+        runs: The runs' names, for videos that cannot be read.
+        live: Whether a kernel can encode a video again.
     """
-    labels = labels or {}
-    carried = [
-        {"id": name, "label": labels.get(name, name), "runs": [each.to_json() for each in runs]}
-        for name, runs in videos.items()
-    ]
+    entries = []
+    for name, evidence in videos.items():
+        if isinstance(evidence, Exception):
+            records = [{"run": run, "video": name, "problem": str(evidence)} for run in runs]
+        else:
+            records = [each.to_json() for each in evidence]
+        entries.append({"id": name, "label": (labels or {}).get(name, name), "runs": records})
     head = {"format": FORMAT, "title": title, "data": data, "generated": generated}
-    return {**head, "videos": carried, "live": live, "note": note}
+    return {**head, "videos": entries, "live": live, "note": note}
+
+
+def whole_number(value, name: str, *, least: int | None = None) -> int:
+    """An argument as an int; a `UsageError` where it is something else (0.5, True, "a") or below `least`."""
+    try:
+        number = operator.index(None if isinstance(value, bool | np.bool_) else value)
+    except TypeError:
+        raise UsageError(f"{name}: expected a whole number. Received: {value!r:.80}.") from None
+    if least is not None and number < least:
+        raise UsageError(f"{name}: expected at least {least}. Received: {name}={number}.")
+    return number
+
+
+def as_list(value, name: str) -> list:
+    """An argument as a list; a `UsageError` where it is a text, a dict or a single value."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise UsageError(f"{name}: expected a list. Received: {value!r:.80}.")
+    return list(value)
+
+
+def class_numbers(classes, names: Sequence[str], *, argument: str, data: str) -> tuple[int, ...]:
+    """Classes by number or name as numbers, each once; any number where there are no names.
+
+    Raises:
+        UsageError: There is no such class; the message names `argument` and `data`.
+    """
+    found = []
+    for each in as_list(classes, argument):
+        if isinstance(each, str):
+            label = names.index(each) if each in names else -1
+        else:
+            label = whole_number(each, f"{argument}, names or numbers of classes")
+        if label < 0 or (names and label >= len(names)):
+            hint = nearest(each, names) if isinstance(each, str) else ""
+            raise UsageError(f"{argument}: {data} has no class {each!r} among its {len(names)}.{hint}")
+        found.append(label)
+    return tuple(dict.fromkeys(found))
+
+
+def distinct(names: Sequence[str], *, what: str) -> list[str]:
+    """The names, with their position appended to repeated ones; `what` stands for empty ones."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for position, name in enumerate(names, 1):
+        found.append(name if name and name not in seen else f"{name or what} ({position})")
+        seen.add(found[-1])
+    return found
 
 
 def _pack(values: np.ndarray) -> dict:
-    little = np.ascontiguousarray(values, "<f4")
-    return {"f32": base64.b64encode(little.tobytes()).decode("ascii"), "shape": list(values.shape)}
+    encoded = base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes())
+    return {"f32": encoded.decode("ascii"), "shape": list(values.shape)}
 
 
-def _unpack(said: Mapping) -> np.ndarray:
-    raw = base64.b64decode(said["f32"], validate=True)
-    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(said["shape"])
+def _unpack(packed: Mapping) -> np.ndarray:
+    raw = base64.b64decode(packed["f32"], validate=True)
+    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(packed["shape"])

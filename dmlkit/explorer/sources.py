@@ -1,14 +1,7 @@
-"""Where evidence comes from: trained models on a data set, or anybody's arrays.
+"""Trained models on one split of a data set, as the attention explorer asks them.
 
-Both sources have
-
-    title, data, generated, note, can_remove     what the view says of them
-    runs                                          what the models are called
-    videos                                        id → what the picker calls it
-    among                                         which videos these are, in words
-    evidence(video, classes=…, removed=…)         one `Evidence` a run
-
-and models also know which videos have a class, and which they were most wrong about.
+Every source has `title`, `data`, `generated`, `note`, `can_remove`, `runs` (the models' names), `videos` (id → name in
+menus), `scope` (which videos these are), `class_counts`, `evidence()` and `class_numbers()`.
 """
 
 from __future__ import annotations
@@ -16,251 +9,462 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from dmlkit.errors import DataError, UsageError
-from dmlkit.explorer.array_source import ArraySource
-from dmlkit.explorer.evidence import Evidence, highest_and_true
-from dmlkit.explorer.given import whole
-from dmlkit.explorer.listing import Listing, distinct
-from dmlkit.explorer.mistakes import losses, say_mistake
-from dmlkit.explorer.weighing import as_mask
-from dmlkit.text import shorten
+from dmlkit.data import FRAME_CHOICES, VideoReader, as_dataset, dequantize, frame_seed
+from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.experiments import EXPERIMENTS, Experiment
+from dmlkit.explorer.evidence import Evidence, as_list, distinct, frame_mask, select_classes, whole_number
+from dmlkit.models import ENCODERS, AttentionParts, AttentionProbe
+from dmlkit.predictions import Predictions
+from dmlkit.runs import Run, load_run
+from dmlkit.text import readable, shorten
 
-__all__ = ["ArraySource", "ModelSource"]
-
-MOST_RUNS = 3
-# Videos whose parts are kept, so that going back to one costs nothing.
-REMEMBERED = 8
+MAX_RUNS = 3
+CACHED_VIDEOS = 8
+ROWS = 64
+"""Videos encoded at once when frames are removed: more are not faster on two cores."""
+MIN_PROBABILITY = 1e-4
+"""Half precision and kept classes leave true labels scored 0; their cross-entropy is bounded by this."""
 
 
 class ModelSource:
-    """Up to three trained models on one part of a data set.
+    """Up to three trained models on one split of a data set.
 
     Args:
         runs: A `Run`, the path of one or a keras model, or up to three of them.
         data: What `open_dataset` gives, or its path.
-        split: The part.
-        max_videos: Of the part's first videos, how many can be chosen.
+        split: The split.
+        max_videos: How many of the split's first videos can be chosen.
 
     Raises:
-        UsageError: A model without attention (the message says who has it), other data, too many runs.
-        DataError: A run or the data are gone or cannot be read.
+        UsageError: A model without attention (the message lists those that have it), other data, too many runs.
+        DataError: A run or the data are missing or cannot be read.
     """
 
     can_remove = True
 
     def __init__(self, runs, data, *, split: str = "validate", max_videos: int = 5000):
-        # Not at the top: a view of plain arrays needs neither.
-        from dmlkit.data import VideoReader, as_dataset
-        from dmlkit.explorer.opened_run import OpenedRun
-
-        several = (
-            list(runs) if isinstance(runs, Sequence) and not isinstance(runs, str | os.PathLike) else [runs]
-        )
-        if not 1 <= len(several) <= MOST_RUNS:
-            raise UsageError(f"Between 1 and {MOST_RUNS} runs stand side by side. Received: {len(several)}.")
-        if whole(max_videos, "max_videos") < 1:
+        several = list(runs) if isinstance(runs, list | tuple) else [runs]
+        if not 1 <= len(several) <= MAX_RUNS:
             raise UsageError(
-                f"There must be at least one video to look at. Received: max_videos={max_videos}."
+                f"Between 1 and {MAX_RUNS} runs can be shown side by side. Received: {len(several)}."
             )
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
-        self.dataset = as_dataset(data)
-        self._places, self.split = VideoReader(self.dataset, split), split
-        self.opened = [OpenedRun(each, self.dataset) for each in several]
-        self.runs = distinct([each.title for each in self.opened])
-        self._most, self._seen, self._scored, self._warm = max_videos, OrderedDict(), {}, False
+        self.dataset, self.split = as_dataset(data), split
+        self._max_videos = whole_number(max_videos, "max_videos", least=1)
+        self._reader = VideoReader(self.dataset, split)
+        self.models = [ExploredModel(each, self.dataset) for each in several]
+        self.runs = distinct([each.title for each in self.models], what="run")
+        self.title = f"Attention of {' and '.join(self.runs)}"
+        self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
+        self.class_names = readable(self.dataset.class_names)
+        self._opened: OrderedDict[str, tuple] = OrderedDict()
+        self._scores: dict[int, np.ndarray] = {}
+        self._record_ids, self.labels = self._list_videos()
+        self._position = {name: at for at, name in enumerate(distinct(self._record_ids, what="video"))}
 
-    @property
-    def title(self) -> str:
-        """What stands over the view."""
-        return f"Where {' and '.join(self.runs)} look{'s' if len(self.runs) == 1 else ''}"
+    def _list_videos(self) -> tuple[list[str], np.ndarray | None]:
+        """The videos' ids as the records have them, and (videos, classes) bool or None."""
+        if stored := self.models[0].stored_predictions(self.split):
+            return stored.ids.tolist()[: self._max_videos], stored.labels[: self._max_videos] != 0
+        # One frame a video is enough to know its id and labels.
+        batches = list(
+            self.dataset.batches(self.split, batch_size=256, max_frames=1, max_videos=self._max_videos)
+        )
+        if not batches:
+            raise DataError(f"The '{self.split}' split of {self.dataset.name} holds no videos.")
+        ids = [name for batch in batches for name in batch["id"].tolist()]
+        return ids, np.concatenate([b["labels"] > 0 for b in batches]) if "labels" in batches[0] else None
 
-    @property
-    def data(self) -> str:
-        """What the data set is called."""
-        return shorten(self.dataset.name, 80)
+    @cached_property
+    def scope(self) -> str:
+        """Which videos can be chosen, for messages."""
+        total = self.dataset.num_videos(self.split)
+        if total <= self._max_videos:
+            return f"these {total:,} videos"
+        return f"the first {self._max_videos:,} of {total:,} videos (set by max_videos={self._max_videos})"
 
-    @property
-    def generated(self) -> bool:
-        """Whether the videos were made up."""
-        return self.dataset.generated
-
-    @property
+    @cached_property
     def note(self) -> str | None:
         """What else a reader should know; None where there is nothing."""
-        strange = [
-            name for name, each in zip(self.runs, self.opened, strict=True) if not each.on_its_own_data
+        foreign = [
+            name for name, each in zip(self.runs, self.models, strict=True) if not each.trained_on_these
         ]
-        said = [f"Trained on other data than these: {', '.join(strange)}."] if strange else []
-        if not self.listing.all_there:
-            said.append(f"To be chosen from: {self.among} of the part '{self.split}'.")
-        return " ".join(said) or None
+        notes = [f"Trained on other data than these: {', '.join(foreign)}."] if foreign else []
+        if self.dataset.num_videos(self.split) > self._max_videos:
+            notes.append(f"Videos to choose from: {self.scope} of the split '{self.split}'.")
+        return " ".join(notes) or None
 
-    @property
-    def among(self) -> str:
-        """Which videos these are, in words."""
-        return self.listing.among
-
-    @property
+    @cached_property
     def videos(self) -> dict[str, str]:
-        """Id → what the picker calls the video: its id and its labels."""
-        return self.listing.labels
+        """Id → the video's name in menus: its id and its labels."""
+        if self.labels is None:
+            return {name: name for name in self._position}
+        short = [shorten(name) for name in self.class_names]
+        return {
+            name: f"{shorten(name, 60)} · {', '.join(short[k] for k in np.flatnonzero(row)) or 'no label'}"
+            for name, row in zip(self._position, self.labels, strict=True)
+        }
 
-    @property
-    def classes(self) -> dict[int, int]:
-        """Class → how many of the videos have it, those that occur, by their numbers."""
-        return self.listing.classes
+    @cached_property
+    def class_counts(self) -> dict[int, int]:
+        """Class → number of videos, the most frequent first; only those that occur."""
+        if self.labels is None:
+            return {}
+        counts = self.labels.sum(axis=0)
+        return {k: int(counts[k]) for k in np.argsort(-counts, kind="stable").tolist() if counts[k]}
+
+    @cached_property
+    def ground_truth(self) -> dict:
+        """Id → class → the frames that made the label; empty where this is not known."""
+        return self.dataset.truth(self.split)
 
     def videos_of(self, label: int | str) -> list[str]:
-        """The ids of the videos that have a class.
+        """The ids of the videos of a class.
 
         Raises:
-            UsageError: An unknown class, or a part without labels.
+            UsageError: An unknown class, or a split without labels.
         """
-        return self.listing.videos_of(label)
+        column = self._need_labels()[:, self.class_numbers([label])[0]]
+        return [name for name, has_it in zip(self._position, column, strict=True) if has_it]
 
     def worst(self, *, run: int = 0, limit: int = 50) -> dict[str, str]:
-        """The videos a model was most wrong about, the worst first.
+        """The videos with the highest cross-entropy of a model's scores, the worst first.
 
-        A run's stored scores serve where it has them of this part; else the model looks at every video once.
+        A run's stored predictions serve where it has them; else the model scores every video once.
 
         Args:
-            run: Whose mistakes, by its place.
-            limit: How many.
+            run: The model's position.
+            limit: How many videos.
 
         Returns:
-            Id → what it got wrong, in words.
+            Id → the lowest score of a true class and the highest of any other, as text.
 
         Raises:
-            UsageError: A part without labels.
+            UsageError: A split without labels.
         """
-        ids, truth = self.listing.ids, self.listing.need_truth()
-        scores = self._scores(run)
-        order = np.argsort(-losses(scores, truth), kind="stable")[:limit]
-        names = self.listing.class_names
-        return {
-            ids[row]: say_mistake(scores[row], np.flatnonzero(truth[row]).tolist(), names) for row in order
-        }
+        labels, scores, ids = self._need_labels(), self._all_scores(run), list(self._position)
+        losses = np.empty(len(scores))
+        for start in range(0, len(scores), 1024):  # thousands of classes would be held several times over
+            some = slice(start, start + 1024)
+            right = np.where(labels[some], scores[some], 1 - scores[some].astype(np.float32))
+            losses[some] = -np.log(np.clip(right, MIN_PROBABILITY, 1)).sum(axis=1)
+        found = {}
+        for row in np.argsort(-losses, kind="stable")[:limit].tolist():
+            own = scores[row].astype(np.float32)
+            extremes = [("true", int(np.where(labels[row], own, 2).argmin())) if labels[row].any() else None]
+            extremes.append(
+                ("false", int(np.where(labels[row], -1, own).argmax())) if not labels[row].all() else None
+            )
+            found[ids[row]] = "; ".join(
+                f"{shorten(self.class_names[k])} ({kind}) {own[k]:.2f}" for kind, k in filter(None, extremes)
+            )
+        return found
 
     def evidence(
         self, video: str, *, classes: Sequence[int | str] | None = None, removed: Sequence[int] = ()
     ) -> tuple[Evidence, ...]:
-        """What each model makes of a video.
+        """What each model computes for a video.
 
         Args:
             video: Its id.
-            classes: Which classes are carried, by number or name; None: those that any of the models scores
-                highest and the true ones, the same for all runs.
+            classes: Which classes to include, by number or name; None: those that any of the models scores highest
+                and the true ones, the same for all runs.
             removed: Frames, by their number in the first run's evidence, taken out before the video is encoded.
-                The evidence then has only the other frames, and the same classes.
+                The evidence then has only the other frames.
 
         Raises:
             UsageError: An unknown video, class or frame, or no frame left.
-            DataError: The video cannot be read, or a model's weights are no numbers.
+            DataError: The video cannot be read, or a model's weights are not finite.
         """
-        from dmlkit.explorer.opened_run import without
-
-        clips, parts, true = self.look(video)
-        carried = (
-            self.listing.numbers(classes)
-            if classes is not None
-            else highest_and_true(np.max([part.scores for part in parts], axis=0), true)
-        )
-        gone = as_mask(removed, len(clips[0].frames))
-        seconds = clips[0].frames[gone]
+        clips, parts, true = self.open_video(video)
+        if classes is None:
+            chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
+        else:
+            chosen = list(self.class_numbers(classes))
+        seconds = clips[0].frames[frame_mask(removed, len(clips[0].frames))]
         found = []
-        for place, (run, clip) in enumerate(zip(self.opened, clips, strict=True)):
-            part = parts[place]
+        for name, model, clip, part in zip(self.runs, self.models, clips, parts, strict=True):
             if len(seconds):
-                clip = without(clip, np.isin(clip.frames, seconds))
+                clip = clip.without(seconds)
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
-                part = run.parts(clip)
-            found.append(self._evidence(video, place, clip, part, carried, true))
+                part = model.parts(clip)
+            truth = self.ground_truth.get(video, {}).items()
+            energy, change = clip.signals(self.dataset)
+            try:
+                evidence = Evidence(
+                    video=video,
+                    run=name,
+                    times=clip.frames,
+                    weights=part.weights,
+                    logits=part.logits,
+                    classes=chosen,
+                    names=[self.class_names[label] for label in chosen],
+                    scores=part.scores[chosen],
+                    true=true,
+                    ground_truth={label: np.isin(clip.frames, made) for label, made in truth},
+                    energy=energy,
+                    change=change,
+                    **model.class_terms(part, chosen),
+                )
+            except DataError as error:
+                if not all(np.isfinite(row).all() for row in energy.values()):
+                    raise  # the video's own features are not finite
+                hint = "Its training has probably diverged: train it with a lower learning rate."
+                raise DataError(f"{error} {hint}") from error
+            found.append(evidence)
         return tuple(found)
 
-    def _evidence(self, video, place, clip, part, carried, true) -> Evidence:
-        from dmlkit.explorer.opened_run import energy_and_change
-
-        energy, change = energy_and_change(clip, self.dataset)
-        try:
-            return Evidence(
-                video=video,
-                run=self.runs[place],
-                times=clip.frames,
-                weights=part.weights,
-                logits=part.logits,
-                classes=carried,
-                names=tuple(self.listing.class_names[label] for label in carried),
-                scores=part.scores[list(carried)],
-                true=true,
-                planted={
-                    label: np.isin(clip.frames, made) for label, made in self.truth.get(video, {}).items()
-                },
-                energy=energy,
-                change=change,
-                **self.opened[place].told(part, carried),
-            )
-        except DataError as error:
-            # The video's own features may hold what is no number; only a model can have diverged.
-            if not all(np.isfinite(row).all() for row in energy.values()):
-                raise
-            raise DataError(
-                f"{error} A model says this when its training diverged: train it with a lower learning rate."
-            ) from error
-
-    def look(self, video: str) -> tuple[list, list, tuple[int, ...] | None]:
-        """The frames each run reads of a video, what it makes of them, and the true labels.
-
-        Args:
-            video: Its id.
-
-        Returns:
-            A `Clip` a run, `AttentionParts` a run, and the labels, None where they are not known.
+    def open_video(self, video: str) -> tuple[list[Clip], list[AttentionParts], tuple[int, ...] | None]:
+        """The frames each model reads of a video, what it computes, and the true labels (None where not known).
 
         Raises:
             UsageError: An unknown video.
             DataError: It cannot be read.
         """
-        place = self.listing.place_of(video)
-        if video in self._seen:
-            self._seen.move_to_end(video)
-            return self._seen[video]
-        read = self._places.read(place)
-        clips = [run.clip(read) for run in self.opened]
-        if not self._warm:
-            for run, clip in zip(self.opened, clips, strict=True):
-                run.warm(clip)
-            self._warm = True
-        parts = [run.parts(clip) for run, clip in zip(self.opened, clips, strict=True)]
-        true = tuple(np.flatnonzero(read["labels"][0]).tolist()) if "labels" in read else None
-        self._seen[video] = clips, parts, true
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return self._seen[video]
-
-    @cached_property
-    def listing(self) -> Listing:
-        """The videos that can be chosen."""
-        told = self.opened[0].predictions(self.split)
-        ids, truth = (told.ids.tolist(), told.labels) if told else (None, None)
-        return Listing(self.dataset, self.split, most=self._most, ids=ids, truth=truth)
-
-    @cached_property
-    def truth(self) -> dict:
-        """Id → class → the frames that made the label; empty where the data do not say."""
-        return self.dataset.truth(self.split)
-
-    def _scores(self, run: int) -> np.ndarray:
-        if run not in self._scored:
-            videos = len(self.listing.ids)
-            told = self.opened[run].predictions(self.split)
-            stored = told is not None and told.ids[:videos].tolist() == self.listing.raw_ids
-            self._scored[run] = (
-                told.scores[:videos] if stored else self.opened[run].predict(self.split, videos)
+        if video not in self._position:
+            raise UsageError(
+                f"There is no video {video!r} among {self.scope}.{nearest(video, self._position)}"
             )
-        return self._scored[run]
+        if video not in self._opened:
+            batch = self._reader.read(self._position[video])
+            clips = [model.clip(batch) for model in self.models]
+            if not self._opened:
+                for model, clip in zip(self.models, clips, strict=True):
+                    model.warm_up(clip)
+            parts = [model.parts(clip) for model, clip in zip(self.models, clips, strict=True)]
+            true = tuple(np.flatnonzero(batch["labels"][0]).tolist()) if "labels" in batch else None
+            self._opened[video] = clips, parts, true
+            if len(self._opened) > CACHED_VIDEOS:
+                self._opened.popitem(last=False)
+        self._opened.move_to_end(video)
+        return self._opened[video]
+
+    def class_numbers(self, classes: Sequence[int | str]) -> tuple[int, ...]:
+        """Classes by number or name as numbers, each once.
+
+        Raises:
+            UsageError: There is no such class.
+        """
+        known, found = self.class_names, []
+        for each in as_list(classes, "classes"):
+            if isinstance(each, str):
+                label = known.index(each) if each in known else -1
+            else:
+                label = whole_number(each, "classes, names or numbers")
+            if not 0 <= label < len(known):
+                hint = nearest(each, known) if isinstance(each, str) else ""
+                raise UsageError(f"{self.dataset.name} has no class {each!r} among its {len(known)}.{hint}")
+            found.append(label)
+        return tuple(dict.fromkeys(found))
+
+    def _need_labels(self) -> np.ndarray:
+        if self.labels is None:
+            raise UsageError(f"The '{self.split}' split of {self.dataset.name} has no labels.")
+        return self.labels
+
+    def _all_scores(self, run: int) -> np.ndarray:
+        if run not in self._scores:
+            count, stored = len(self._record_ids), self.models[run].stored_predictions(self.split)
+            if stored is not None and stored.ids[:count].tolist() == self._record_ids:
+                self._scores[run] = stored.scores[:count]
+            else:
+                self._scores[run] = self.models[run].predict(self.split, count)
+        return self._scores[run]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The frames of one video that a model reads.
+
+    Args:
+        frames: (n,) their numbers in the video, which are its seconds.
+        features: Modality → (n, size), as the records hold them.
+        texts: Text → (size,) its bag of tokens, which has no frames.
+    """
+
+    frames: np.ndarray
+    features: dict[str, np.ndarray]
+    texts: dict[str, np.ndarray]
+
+    def without(self, seconds: np.ndarray) -> Clip:
+        """The clip without some of its frames."""
+        kept = ~np.isin(self.frames, seconds)
+        features = {name: each[kept] for name, each in self.features.items()}
+        return replace(self, frames=self.frames[kept], features=features)
+
+    def signals(self, dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Each modality's norm frame by frame, and its distance to the previous frame."""
+        energy, change = {}, {}
+        for name, values in self.features.items():
+            byte = dataset.features[name].coding == "byte"
+            values = dequantize(values) if byte else values.astype(np.float32)
+            energy[name] = np.linalg.norm(values, axis=1)
+            change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
+        return energy, change
+
+
+class ExploredModel:
+    """A model with attention on a data set it fits.
+
+    Args:
+        run_or_model: A `Run`, the path of one, or a keras model.
+        dataset: What `open_dataset` gives.
+
+    Attributes:
+        title: The model's name.
+        linear: Whether its logits are exactly weighted sums over frames.
+        trained_on_these: Whether the data are those it was trained on; True where this is not known.
+
+    Raises:
+        UsageError: The model has no attention, the data have no frames, or the model was made for other data.
+        DataError: The run or its model cannot be read.
+    """
+
+    def __init__(self, run_or_model, dataset):
+        run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
+        if not isinstance(run, Run) and not hasattr(run, "layers"):
+            raise UsageError(
+                f"run: expected a run, the path of one, or a keras model. Received: {run!r:.80}."
+            )
+        if dataset.level != "frame":
+            raise UsageError(
+                f"Attention weighs frames, and {dataset.name} holds one vector a video. Open frame-level data."
+            )
+        self.run, model = (run, None) if isinstance(run, Run) else (None, run)
+        self._dataset, self._choice, self._max_frames, self.trained_on_these = dataset, "first", None, True
+        if self.run:
+            record = run.record
+            pooling = run.experiment.pooling if record["kind"] == "training" else "that of an ensemble"
+            if pooling != "attention":
+                raise UsageError(
+                    f"{run.name} has no attention, its pooling is {pooling}. {_models_with_attention()}"
+                )
+            self._choice, self._max_frames = (
+                record["profile"]["frame_choice"],
+                record["profile"]["max_frames"],
+            )
+            self.trained_on_these = record["data"]["fingerprint"] == dataset.fingerprint
+            model = run.model
+        self.title = shorten(run.title if self.run else model.name, 80)
+        if "attention" not in {layer.name for layer in model.layers}:
+            raise UsageError(f"The model '{self.title}' has no attention. {_models_with_attention()}")
+        reads = {name: each.shape[-1] for name, each in model.input.items() if name != "num_frames"}
+        holds = {name: feature.size for name, feature in dataset.features.items()}
+        if reads != holds or model.output_shape[-1] != dataset.num_classes:
+            raise UsageError(
+                f"The model was made for other data: it reads {_sizes(reads)} and scores {model.output_shape[-1]} "
+                f"classes, and {dataset.name} holds {_sizes(holds)} and {dataset.num_classes} classes. Open the data "
+                "set it was trained on."
+            )
+        self._probe = AttentionProbe(model)
+        self.linear = self._probe.linear
+
+    def stored_predictions(self, split: str) -> Predictions | None:
+        """The run's predictions on this split; None where it has none."""
+        return self.run.predictions if self.run and split == "validate" and self.trained_on_these else None
+
+    def predict(self, split: str, videos: int) -> np.ndarray:
+        """(videos, classes) scores of the first videos of a split."""
+        settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
+        batches = self._dataset.batches(split, batch_size=ROWS, **settings)
+        return np.concatenate([self._probe.parts(batch).scores for batch in batches])
+
+    def clip(self, batch: dict[str, np.ndarray]) -> Clip:
+        """The frames it reads of a batch of one video with all its frames."""
+        length = int(batch["num_frames"][0])
+        frames = np.arange(length)
+        if self._max_frames is not None and length > self._max_frames:
+            seed = frame_seed(str(batch["id"][0]), seed=0, epoch=0)
+            frames = frames[FRAME_CHOICES[self._choice](length, self._max_frames, seed=seed)]
+        framed = {name: each.in_frames for name, each in self._dataset.features.items()}
+        return Clip(
+            frames,
+            {name: batch[name][0, frames] for name, in_frames in framed.items() if in_frames},
+            {name: batch[name][0] for name, in_frames in framed.items() if not in_frames},
+        )
+
+    def warm_up(self, clip: Clip) -> None:
+        """Trace the graphs for any number of videos and frames, so that no later video waits for it.
+
+        Keras traces a graph for the first shape it meets, and once more, for all others, at the second.
+        """
+        length = len(clip.frames)
+        padded = {name: np.pad(each, ((0, 1), (0, 0))) for name, each in clip.features.items()}
+        self._parts(clip, np.ones((1, length), bool))
+        states = self._parts(replace(clip, features=padded), np.ones((2, length + 1), bool)).states
+        if not self.linear:
+            for rows in (1, 2):
+                self._probe.classify(np.zeros((rows, states.shape[2]), np.float32))
+
+    def parts(self, clip: Clip) -> AttentionParts:
+        """Scores (classes,), weights and logits (n,), states (n, size) of one video."""
+        found = self._parts(clip, np.ones((1, len(clip.frames)), bool))
+        return AttentionParts(found.scores[0], found.weights[0], found.logits[0], found.states[0])
+
+    def class_terms(self, parts: AttentionParts, classes: Sequence[int]) -> dict[str, np.ndarray]:
+        """How each frame acts on some classes: `contributions` (n, classes) and `biases`, or `occlusion`."""
+        if self.linear:
+            contributions = self._probe.contributions(parts.states, classes)
+            return {"contributions": contributions, "biases": self._probe.biases(classes)}
+        without = self.masked_scores(parts, ~np.eye(len(parts.weights), dtype=bool))
+        return {"occlusion": parts.scores[list(classes)] - without[:, list(classes)]}
+
+    def masked_scores(self, parts: AttentionParts, kept: np.ndarray) -> np.ndarray:
+        """Scores with the weights of some frames set to 0 and the others renormalised; the states stay.
+
+        Args:
+            parts: The video's.
+            kept: (rows, n) bool. A row that keeps nothing is scored as a video without frames.
+
+        Returns:
+            (rows, classes).
+        """
+        scores = np.empty((len(kept), len(parts.scores)), np.float32)
+        for start in range(0, len(kept), 512):
+            rows = kept[start : start + 512]
+            logits = np.where(rows, parts.logits, -np.inf)
+            highest = np.where(rows.any(axis=1), logits.max(axis=1, initial=-np.inf), 0.0)
+            shares = np.exp(logits - highest[:, None])
+            weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
+            scores[start : start + 512] = self._probe.classify((weights @ parts.states).astype(np.float32))
+        return scores
+
+    def removed_scores(self, clip: Clip, kept: np.ndarray) -> np.ndarray:
+        """Scores of the video encoded without some frames; `kept` and the result as for `masked_scores`."""
+        scores = np.empty((len(kept), self._dataset.num_classes), np.float32)
+        order = np.argsort(kept.sum(axis=1), kind="stable")  # each group is padded to its longest row
+        for start in range(0, len(order), ROWS):
+            rows = order[start : start + ROWS]
+            scores[rows] = self._parts(clip, kept[rows]).scores
+        return scores
+
+    def _parts(self, clip: Clip, kept: np.ndarray) -> AttentionParts:
+        """The video once for each row, the frames kept moved to the front."""
+        lengths = kept.sum(axis=1).astype(np.int32)
+        order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(lengths.max()))]
+        inputs = {name: values[order] for name, values in clip.features.items()}
+        inputs |= {name: np.repeat(bag[None], len(kept), axis=0) for name, bag in clip.texts.items()}
+        return self._probe.parts(inputs | {"num_frames": lengths})
+
+
+def _models_with_attention() -> str:
+    names = [
+        name
+        for name, each in EXPERIMENTS.items()
+        if isinstance(each, Experiment) and each.pooling == "attention" and not each.trick
+    ]
+    return (
+        f"Only the pooling 'attention' weighs frames, with any encoder of frame-level data ({', '.join(ENCODERS)}). "
+        f"These experiments have it: {', '.join(names)}."
+    )
+
+
+def _sizes(features: dict[str, int]) -> str:
+    return ", ".join(f"{name} ({size})" for name, size in sorted(features.items()))

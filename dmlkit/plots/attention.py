@@ -130,7 +130,7 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> Plot | N
     if study is None:
         return None
     title = with_data(f"{title} · {study.run}", SimpleNamespace(name=study.data, generated=study.generated))
-    truth = study.planted
+    truth = study.ground_truth
     panels = 2 + (not truth.empty)
     figure, axes = canvas(1, panels, width=4.2 * panels + 0.6, height=3.9, title=title)
     for ax, curve, better in ((axes[0], "deletion", "low"), (axes[1], "insertion", "high")):
@@ -169,7 +169,7 @@ def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of att
     """
     if study is None:
         return None
-    areas, truth = study.areas, study.planted
+    areas, truth = study.areas, study.ground_truth
     shown = pd.DataFrame(index=[order for order in ORDERS if order in areas.index or order in truth.columns])
     for column, heading in (
         ("deletion", "deletion (low is better)"),

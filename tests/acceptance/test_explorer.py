@@ -194,7 +194,7 @@ def test_a_curve_grows_while_a_run_trains(generated, tmp_path):
         "lr", data=generated, out=tmp_path / "lr", profile="smoke", progress="silent", on_epoch=curve
     )
     assert [row["epoch"] for row in curve.rows] == [1, 2]
-    assert curve._repr_mimebundle_()["text/html"].count("<polyline") == 2
+    assert curve._repr_mimebundle_()["image/png"].startswith(b"\x89PNG")
 
 
 def test_faithfulness_compares_attention_with_random_orders(trained, dataset):

@@ -1,4 +1,4 @@
-"""Evidence: what it refuses, and that nothing is lost on its way through JSON."""
+"""Evidence: what it refuses, its way through JSON, and the arithmetic of masking against plain equations."""
 
 import json
 from dataclasses import fields
@@ -6,79 +6,123 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from dmlkit.errors import DataError
-from dmlkit.explorer.evidence import FORMAT, Evidence, scene
+from dmlkit.errors import DataError, UsageError
+from dmlkit.explorer.evidence import (
+    FORMAT,
+    Evidence,
+    class_scores,
+    distinct,
+    frame_mask,
+    reweight,
+    scene,
+    select_classes,
+)
 
 
-def same(a, b):
-    for each in fields(Evidence):
-        one, other = getattr(a, each.name), getattr(b, each.name)
-        if isinstance(one, dict):
-            assert list(one) == list(other)
-            for key in one:
-                np.testing.assert_array_equal(one[key], other[key])
-        else:
-            np.testing.assert_array_equal(one, other)
-            assert (one is None) == (other is None)
-
-
-@pytest.mark.parametrize("frames", [0, 1, 12])
-@pytest.mark.parametrize("linear", [True, False])
-def test_json_loses_nothing(sample_evidence, frames, linear):
-    evidence = sample_evidence(frames=frames, linear=linear)
-    text = json.dumps(evidence.to_json(), allow_nan=False)
-    same(Evidence.from_json(json.loads(text)), evidence)
+def test_json_loses_nothing(sample_evidence):
+    for frames, linear in ((0, True), (1, False), (12, True)):
+        evidence = sample_evidence(frames=frames, linear=linear)
+        back = Evidence.from_json(json.loads(json.dumps(evidence.to_json(), allow_nan=False)))
+        for each in fields(Evidence):
+            np.testing.assert_equal(getattr(back, each.name), getattr(evidence, each.name))
+    assert len(json.dumps(sample_evidence(frames=300, classes=20).to_json())) < 50_000
 
 
 def test_json_is_what_the_browser_reads(sample_evidence):
-    said = sample_evidence(frames=4, classes=1, planted={7: [False, True, True, False]}).to_json()
-    assert said["contributions"]["shape"] == [4, 1]
-    assert said["planted"] == {"7": [1, 2]}
-    assert said["classes"] == [0] and said["true"] == [0] and said["names"] == ["class 0"]
-    assert set(said["energy"]) == {"rgb", "audio"}
-
-
-def test_a_video_and_run_stays_far_below_200_kilobytes(sample_evidence):
-    text = json.dumps(sample_evidence(frames=300, classes=20).to_json())
-    assert len(text) < 50_000
-
-
-def test_a_scene_carries_runs_side_by_side(sample_evidence):
-    runs = [sample_evidence(), sample_evidence(run="Another")]
-    said = scene({"video0000": runs}, title="t", data="d", generated=True, labels={"video0000": "a cat"})
-    assert said["format"] == FORMAT and said["live"] is False and said["note"] is None
-    (video,) = said["videos"]
-    assert (video["id"], video["label"]) == ("video0000", "a cat")
-    assert [each["run"] for each in video["runs"]] == ["Attention", "Another"]
+    record = sample_evidence(frames=4, classes=1, ground_truth={7: [False, True, True, False]}).to_json()
+    assert record["contributions"]["shape"] == [4, 1] and record["ground_truth"] == {"7": [1, 2]}
+    assert record["classes"] == record["true"] == [0] and set(record["energy"]) == {"rgb", "audio"}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"weights": [0.5, np.nan, 0.5, 0]},
-            r"'video0000', Attention: weights holds nan at 1, which is no number",
-        ),
-        ({"weights": [np.inf, 0, 0, 0]}, "holds inf at 0"),
+        ({"weights": [0.5, np.nan, 0.5, 0]}, r"'video0000', Attention: weights holds nan at 1"),
         ({"weights": [0.5, 0.5, -0.1, 0.1]}, "cannot be negative. Received: -0.1 at frame 2"),
         ({"weights": [0.5, 0.5, 0.5, 0.5]}, "must sum to 1. Received: a sum of 2"),
         ({"times": [0, 1]}, r"times must have the shape \(4,\).*Received: \(2,\)"),
-        ({"contributions": np.full((4, 3), np.nan)}, r"contributions holds nan at \(0, 0\)"),
-        ({"biases": None}, "come together"),
+        ({"contributions": np.full((4, 3), np.inf)}, r"contributions holds inf at \(0, 0\)"),
+        ({"biases": None}, "given together"),
         ({"names": ("one",)}, "one name for each of 3 classes"),
-        ({"planted": {1: [True]}}, "planted 1 must have the shape"),
+        ({"ground_truth": {1: [True]}}, "ground_truth 1 must have the shape"),
         ({"energy": {"rgb": [1.0]}}, "energy rgb must have the shape"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(sample_evidence, changes, message):
+def test_what_cannot_be_drawn_is_refused(sample_evidence, changes, message):
     with pytest.raises(DataError, match=message):
         sample_evidence(frames=4, **changes)
 
 
-@pytest.mark.parametrize(
-    "damage", [{}, {"weights": None}, {"weights": {"f32": "?", "shape": [1]}}, {"planted": 3}]
-)
-def test_other_json_is_refused(sample_evidence, damage):
-    said = sample_evidence().to_json() | damage if damage else {}
-    with pytest.raises(DataError, match="not the evidence of one video"):
-        Evidence.from_json(said)
+def test_other_json_is_refused(sample_evidence):
+    record = sample_evidence().to_json()
+    changes = (
+        {"weights": None},
+        {"weights": {"f32": "?", "shape": [1]}},
+        {"ground_truth": 3},
+        {"energy": []},
+    )
+    for wrong in ({}, *(record | change for change in changes)):
+        with pytest.raises(DataError, match="not the evidence of one video"):
+            Evidence.from_json(wrong)
+
+
+def test_masking_is_leaving_out_and_renormalising(sample_evidence):
+    evidence = sample_evidence(frames=5)
+    np.testing.assert_allclose(reweight(evidence), evidence.weights, atol=1e-6)
+    kept = np.array([True, False, True, True, False])
+    weights = reweight(evidence, masked=(1, 4))
+    expected = np.where(kept, evidence.weights, 0) / evidence.weights[kept].sum()
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+    np.testing.assert_array_equal(reweight(evidence, masked=~kept), weights)
+    logits = sum(weights[t] * evidence.contributions[t] for t in (0, 2, 3)) + evidence.biases
+    np.testing.assert_allclose(class_scores(evidence, weights), 1 / (1 + np.exp(-logits)), atol=1e-6)
+    assert class_scores(evidence, None) is None
+    assert class_scores(sample_evidence(linear=False), weights) is None
+
+
+def test_temperature_divides_the_logits(sample_evidence):
+    known, unknown = sample_evidence(), sample_evidence(logits=None)
+    expected = np.exp(known.logits.astype(float) / 3)
+    np.testing.assert_allclose(reweight(known, temperature=3), expected / expected.sum(), atol=1e-6)
+    assert reweight(known, temperature=0.01).max() > 0.99
+    for settings in ({"temperature": 0.3}, {"top": 4}, {"masked": [0, 3]}):
+        np.testing.assert_allclose(reweight(known, **settings), reweight(unknown, **settings), atol=1e-6)
+
+
+def test_the_highest_frames_that_are_not_masked(sample_evidence):
+    evidence = sample_evidence(frames=4, logits=[3, 1, 2, 2], weights=[0.25] * 4)
+    assert np.flatnonzero(reweight(evidence, top=2)).tolist() == [0, 2]  # of equal ones the earlier
+    assert np.flatnonzero(reweight(evidence, top=2, masked=[0])).tolist() == [2, 3]
+    np.testing.assert_allclose(reweight(evidence, masked=[2], uniform=True), [1 / 3, 1 / 3, 0, 1 / 3])
+
+
+def test_no_frame_left_is_no_weights(sample_evidence):
+    assert reweight(sample_evidence(frames=0)) is None
+    assert reweight(sample_evidence(frames=3), masked=[0, 1, 2]) is None
+    zero = sample_evidence(frames=3, logits=None, weights=[1, 0, 0])
+    assert reweight(zero, masked=[0]) is None  # how the others compare is not known
+    np.testing.assert_allclose(reweight(zero, masked=[0], uniform=True), [0, 0.5, 0.5])
+
+
+def test_frames_that_do_not_exist():
+    assert frame_mask([0, 2], 3).tolist() == frame_mask(np.array([True, False, True]), 3).tolist()
+    for wrong in ([4], [-1], [0.5], np.array([True, False])):
+        with pytest.raises(UsageError, match="frames 0 to 3"):
+            frame_mask(wrong, 4)
+
+
+def test_the_classes_included_are_the_true_and_the_highest():
+    scores = np.linspace(0, 1, 50)
+    chosen = select_classes(scores, [3, 60])
+    assert len(chosen) == 20 and chosen[0] == 49 and chosen[-1] == 3
+    assert select_classes(scores[:2], None) == [1, 0]
+    assert distinct(["a", "", "a"], what="run") == ["a", "run (2)", "a (3)"]
+
+
+def test_a_scene_holds_runs_side_by_side_and_what_cannot_be_read(sample_evidence):
+    videos = {"v": [sample_evidence(), sample_evidence(run="other")], "w": DataError("broken")}
+    found = scene(videos, title="t", data="d", generated=True, labels={"v": "a cat"}, runs=["A", "B"])
+    assert found["format"] == FORMAT and not found["live"] and found["note"] is None
+    assert [each["label"] for each in found["videos"]] == ["a cat", "w"]
+    assert [each["run"] for each in found["videos"][0]["runs"]] == ["Attention", "other"]
+    assert [each["problem"] for each in found["videos"][1]["runs"]] == ["broken", "broken"]

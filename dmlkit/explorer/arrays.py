@@ -1,0 +1,278 @@
+"""Explore arrays of one's own: no model of this package, no data set, no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from dmlkit.errors import DataError, UsageError
+from dmlkit.explorer.evidence import (
+    SUM_TOLERANCE,
+    Evidence,
+    class_numbers,
+    class_scores,
+    distinct,
+    select_classes,
+)
+from dmlkit.explorer.widget import AttentionExplorer
+from dmlkit.text import readable
+
+
+def explore_arrays(
+    weights,
+    *,
+    contributions=None,
+    biases=None,
+    logits=None,
+    scores=None,
+    occlusion=None,
+    class_names: Sequence[str] | None = None,
+    times=None,
+    energy=None,
+    change=None,
+    ground_truth=None,
+    true=None,
+    run: str = "weights",
+    data: str = "arrays",
+    normalize: bool = False,
+    video: str | None = None,
+    classes: Sequence[int | str] | None = None,
+    keep: int = 3,
+) -> AttentionExplorer:
+    """See attention weights, and what else is known of the frames, in the view of `explore`.
+
+    One video is given as plain arrays; several as a list (or an array with one more axis, or a dict by id), and then
+    the other arrays, except `biases` and `class_names`, are given in the same form, with None for unknown ones.
+
+    Args:
+        weights: (frames,) not negative, a sum of 1.
+        contributions: (frames, classes) w_k·h_t.
+        biases: (classes,) b_k, the same for all videos; zeros where not given.
+        logits: (frames,) of which `weights` is the softmax; −∞ where the weight is 0 is allowed.
+        scores: (classes,) probabilities, where there are no contributions to compute them from.
+        occlusion: (frames, classes) the scores minus those without the frame.
+        class_names: One name for each class.
+        times: (frames,) seconds, ascending; 0, 1, 2, … where not given.
+        energy, change: (frames,), or a dict of such by modality.
+        ground_truth: Class (number or name) → (frames,) bool, the frames that made the label.
+        true: The classes that are true, by number or name.
+        run, data: The names of the model and of the data.
+        normalize: Divide the weights by their sum.
+        video, classes, keep: As for `explore`.
+
+    Raises:
+        UsageError: Arrays that do not fit together; the message says which and why.
+        DataError: Numbers that are not finite, or weights that are negative or do not sum to 1.
+    """
+    arrays = {"contributions": contributions, "logits": logits, "scores": scores, "occlusion": occlusion}
+    arrays |= {"times": times, "energy": energy, "change": change, "ground_truth": ground_truth, "true": true}
+    source = ArraySource(_by_video(weights, arrays), biases, class_names, run, data, normalize)
+    return AttentionExplorer(source, video=video, classes=classes, keep=keep)
+
+
+class ArraySource:
+    """Videos given as arrays, with the interface of a `ModelSource`.
+
+    Args:
+        videos: Id → the arguments of `explore_arrays` for one video.
+        biases, class_names, run, data, normalize: As for `explore_arrays`.
+    """
+
+    can_remove = generated = False
+    note = None
+
+    def __init__(
+        self, videos: Mapping[str, Mapping], biases, class_names, run: str, data: str, normalize: bool
+    ):
+        self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
+        self.scope, self.class_counts, self.videos = (
+            f"these {len(videos):,} videos",
+            {},
+            {name: name for name in videos},
+        )
+        self._biases, self._names, self._normalize = biases, class_names, normalize
+        self._evidence = {name: self._make(name, **arrays) for name, arrays in videos.items()}
+
+    def evidence(
+        self, video: str, *, classes: Sequence[int | str] | None = None, removed=()
+    ) -> tuple[Evidence]:
+        """The evidence of a video, as `ModelSource.evidence` gives it; frames cannot be removed."""
+        if len(removed):
+            raise UsageError(
+                "Removing frames encodes the video again, which takes a model. Mask them instead."
+            )
+        full = self._evidence[video]
+        chosen = list(
+            select_classes(full.scores, full.true) if classes is None else self.class_numbers(classes)
+        )
+        if unknown := set(chosen) - set(full.classes):
+            raise UsageError(
+                f"Video {video!r} has {len(full.classes)} classes. Received: class {min(unknown)}."
+            )
+        arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "occlusion")}
+        columns = {name: None if array is None else array[..., chosen] for name, array in arrays.items()}
+        return (replace(full, classes=chosen, names=[full.names[label] for label in chosen], **columns),)
+
+    def class_numbers(self, classes: Sequence[int | str], argument: str = "classes") -> tuple[int, ...]:
+        """Classes by number or name as numbers, each once; a `UsageError` where there is no such class."""
+        return class_numbers(classes, self._class_names, argument=argument, data=self.data)
+
+    def _make(
+        self,
+        video,
+        *,
+        weights,
+        contributions,
+        scores,
+        occlusion,
+        logits,
+        times,
+        energy,
+        change,
+        ground_truth,
+        true,
+    ) -> Evidence:
+        """One video with all its classes."""
+        weights = _numbers(weights, "weights", "(frames,)")
+        frames, total = len(weights), float(weights.sum())
+        if self._normalize and np.isfinite(total) and total > 0:
+            weights = weights / total
+        elif frames and abs(total - 1) > SUM_TOLERANCE and weights.min() >= 0:
+            raise DataError(
+                f"The weights of video {video!r} must sum to 1. Received: a sum of {total:g}. To divide them by their "
+                "sum, pass normalize=True."
+            )
+        if contributions is not None and (scores is not None or occlusion is not None):
+            raise UsageError(
+                "Contributions determine the scores: give contributions, or scores and occlusion."
+            )
+        if contributions is None and (self._biases is not None or (scores is None and occlusion is not None)):
+            raise UsageError("biases need contributions, and occlusion needs scores.")
+        contributions = _numbers(contributions, "contributions", "(frames, classes)")
+        occlusion, scores = (
+            _numbers(occlusion, "occlusion", "(frames, classes)"),
+            _numbers(scores, "scores", "(classes,)"),
+        )
+        for name, rows in (("contributions", contributions), ("occlusion", occlusion)):
+            if rows is not None and len(rows) != frames:
+                raise UsageError(
+                    f"{name}: expected one row a frame. Received: {len(rows)} rows, {frames} weights."
+                )
+        if scores is not None and ((scores < 0) | (scores > 1)).any():
+            raise DataError(f"scores: expected probabilities between 0 and 1. Received: {scores}.")
+        count = next((array.shape[-1] for array in (contributions, scores) if array is not None), 0)
+        names = [f"class {label}" for label in range(count)] if self._names is None else list(self._names)
+        if count and len(names) != count:
+            raise UsageError(
+                f"class_names: expected one for each of {count} classes. Received: {len(names)} names."
+            )
+        self._class_names = distinct(readable(names), what="class")
+        times = np.arange(frames) if times is None else _numbers(times, "times", "(frames,)")
+        if (later := np.diff(times) <= 0).any():
+            first, second = times[later.argmax() : later.argmax() + 2]
+            raise DataError(f"times: expected ascending seconds. Received: {first:g}, then {second:g}.")
+        if not isinstance(ground_truth or {}, Mapping):
+            raise UsageError(
+                f"ground_truth: expected a dict, class → frames. Received: {ground_truth!r:.80}."
+            )
+        truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in (ground_truth or {}).items()}
+        for row in truth.values():
+            if np.shape(row) != (frames,) or not np.isin(row, (0, 1)).all():
+                raise UsageError(
+                    f"ground_truth: expected {frames} booleans, one a frame. Received: {row!r:.80}."
+                )
+        evidence = Evidence(
+            video=video,
+            run=self.runs[0],
+            times=times,
+            weights=weights,
+            logits=_logits(logits, weights, video),
+            classes=range(count),
+            names=self._class_names[:count],
+            scores=np.zeros(count) if scores is None else scores,
+            contributions=contributions,
+            biases=None
+            if contributions is None
+            else np.zeros(count)
+            if self._biases is None
+            else self._biases,
+            occlusion=occlusion,
+            true=None if true is None else self.class_numbers(true, "true"),
+            ground_truth=truth,
+            energy=_by_modality(energy, "energy"),
+            change=_by_modality(change, "change"),
+        )
+        scores = class_scores(evidence, evidence.weights.astype(np.float64))
+        return evidence if scores is None else replace(evidence, scores=scores)
+
+
+def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
+    """Id → the arrays of one video, out of dicts by id, lists, or one video's own."""
+    if (
+        isinstance(weights, str | bytes)
+        or not hasattr(weights, "__len__")
+        or getattr(weights, "ndim", 1) == 0
+    ):
+        raise UsageError(
+            f"weights: expected (frames,) numbers, or those of several videos. Received: {weights!r:.80}."
+        )
+    if not isinstance(weights, Mapping):
+        if len(weights) == 0 or np.ndim(weights[0]) == 0:
+            return {"video": {"weights": weights, **arrays}}
+        for name, given in arrays.items():
+            if given is not None and (isinstance(given, Mapping) or len(given) != len(weights)):
+                raise UsageError(
+                    f"{name}: expected a list of {len(weights)}, one entry a video. Received: {given!r:.80}."
+                )
+        rows = range(len(weights))
+        arrays = {
+            name: None if given is None else {f"video {row}": given[row] for row in rows}
+            for name, given in arrays.items()
+        }
+        weights = {f"video {row}": each for row, each in enumerate(weights)}
+    for name, given in arrays.items():
+        if given is not None and (not isinstance(given, Mapping) or set(given) - set(weights)):
+            raise UsageError(
+                f"{name}: with weights by id, expected a dict by the same ids. Received: {given!r:.80}."
+            )
+    if len(set(map(str, weights))) < len(weights):
+        raise UsageError(f"weights: expected ids that differ as text. Received: {list(weights)}.")
+    return {
+        str(video): {"weights": row} | {name: (given or {}).get(video) for name, given in arrays.items()}
+        for video, row in weights.items()
+    }
+
+
+def _numbers(values, name: str, form: str) -> np.ndarray | None:
+    try:
+        array = None if values is None and name != "weights" else np.asarray(values)
+        if array is not None and array.size and array.dtype.kind not in "biuf":
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
+    if array is not None and array.ndim != form.count(",") + (form == "(frames, classes)"):
+        raise UsageError(f"{name} must have the shape {form}. Received: {array.shape}.")
+    return None if array is None else array.astype(np.float64)
+
+
+def _logits(logits, weights: np.ndarray, video: str) -> np.ndarray | None:
+    """The logits, if they are those of the weights; None where some are −∞, as the weights say the same."""
+    logits = _numbers(logits, "logits", "(frames,)")
+    if logits is None or logits.shape != weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
+        return logits  # `Evidence` reports wrong shapes and numbers that are not finite
+    shares = np.exp(logits - logits.max())
+    if (difference := float(np.abs(shares / shares.sum() - weights).max())) > SUM_TOLERANCE:
+        raise UsageError(
+            f"Video {video!r}: the weights are not the softmax of the logits, they differ by up to {difference:.3g}. "
+            "Give the logits of these weights, or leave them out."
+        )
+    return None if np.isneginf(logits).any() else logits
+
+
+def _by_modality(values, name: str) -> dict[str, np.ndarray]:
+    if values is None:
+        return {}
+    rows = values if isinstance(values, Mapping) else {"features": values}
+    return {str(key): _numbers(row, name, "(frames,)") for key, row in rows.items()}

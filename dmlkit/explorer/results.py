@@ -1,0 +1,294 @@
+"""Runs side by side as a widget, and the curve of a training while it runs."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+from IPython.display import DisplayHandle
+
+from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.metrics import average_precision_by_class, top_k_pairs
+from dmlkit.runs import Run, list_runs
+from dmlkit.text import readable, shorten
+
+# How classes can be ordered: name → sort key of the table of average precisions.
+ORDERS = {
+    "largest difference": lambda table: table.iloc[:, 2:].min(axis=1) - table.iloc[:, 2:].max(axis=1),
+    "lowest precision": lambda table: table.iloc[:, 2:].mean(axis=1),
+    "most videos": lambda table: -table["videos"],
+    "name": lambda table: table["name"].str.casefold(),
+}
+
+
+class ResultsExplorer:
+    """Choose runs; see their training curves, average precision by class, and one video's top classes.
+
+    It reads the runs' files: no model is loaded.
+
+    Args:
+        runs_folder: The folder of the runs, at any depth.
+        dataset: Where given, its class names are shown, and only runs on it are offered.
+        videos: How many videos the menu offers; any other can be set from Python.
+        rows: Classes shown in the table of average precisions.
+        top_k: Classes shown of a video.
+
+    Raises:
+        DataError: There is no finished run.
+    """
+
+    def __init__(
+        self,
+        runs_folder: str | os.PathLike,
+        dataset=None,
+        *,
+        videos: int = 200,
+        rows: int = 20,
+        top_k: int = 20,
+    ):
+        folder = Path(runs_folder)
+        found = [run for run in list_runs(folder) if dataset is None or _data_of(run) == dataset.fingerprint]
+        if not found:
+            on = "" if dataset is None else f" on {dataset.name}"
+            raise DataError(
+                f"There is no finished run{on} below {folder}. Train one first with `dmlkit train`."
+            )
+        found.sort(key=lambda run: -run.gap)
+        self.choices = {run.path.relative_to(folder).as_posix(): run for run in found}
+        self.class_names = None if dataset is None else readable(dataset.class_names)
+        self.max_videos, self.max_rows, self.top_k = videos, rows, top_k
+        wide, best = widgets.Layout(width="100%", max_width="60em"), _same_data(self.choices)
+        runs = {
+            f"{shorten(run.title, 60)}, GAP@20 {run.gap:.4f} ({name})": name
+            for name, run in self.choices.items()
+        }
+        height = min(8, len(runs))
+        self._runs = widgets.SelectMultiple(
+            options=runs, value=list(best)[:2], rows=height, description="Runs", layout=wide
+        )
+        self._order = widgets.Dropdown(options=list(ORDERS), description="Order by", layout=wide)
+        self._video = widgets.Dropdown(description="Video", layout=wide)
+        self._curves, self._classes, self._tops = (widgets.HTML() for _ in range(3))
+        self.widget = widgets.VBox(
+            [self._runs, self._curves, self._order, self._classes, self._video, self._tops],
+            layout=widgets.Layout(grid_gap="8px"),
+        )
+        self._show_runs()
+        self._runs.observe(lambda change: self._show_runs(), names="value")
+        self._order.observe(lambda change: self._show_classes(), names="value")
+        self._video.observe(lambda change: self._show_tops(), names="value")
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The chosen runs' folders, as in `choices`; set it to choose others."""
+        return tuple(self._runs.value)
+
+    @runs.setter
+    def runs(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in self.choices:
+                raise UsageError(f"There is no run {name!r} here.{nearest(name, self.choices)}")
+        self._runs.value = tuple(names)
+
+    @property
+    def video(self) -> str | None:
+        """The chosen video's id; None where the runs have none in common. Set it to choose another."""
+        return self._video.value
+
+    @video.setter
+    def video(self, name: str) -> None:
+        if name not in self._rows.index:
+            raise UsageError(
+                f"The chosen runs did not all score a video {name!r}.{nearest(name, self._rows.index)}"
+            )
+        if name not in dict(self._video.options).values():
+            self._video.options = [*self._video.options, (self._label(name), name)]
+        self._video.value = name
+
+    @property
+    def precision(self) -> pd.DataFrame:
+        """Average precision by class of the chosen runs, over the videos that all of them scored.
+
+        A row a class that occurs: `name`, `videos`, and a column a run.
+        """
+        return self._precision
+
+    @property
+    def top(self) -> dict[str, pd.DataFrame]:
+        """The chosen video's `class`, `name`, `score`, `true` by rank, for the first two runs; also true ones below."""
+        found = {}
+        for title, run in list(self._chosen.items())[: 2 if self.video else 0]:
+            row = self._rows.at[self.video, title]
+            scores, true = run.predictions.scores[row].astype(np.float32), run.predictions.labels[row] != 0
+            order = top_k_pairs(scores[None], scores.size).classes[0]
+            names = np.array(self._names(run), object)[order]
+            table = pd.DataFrame({"class": order, "name": names, "score": scores[order], "true": true[order]})
+            table.index = pd.RangeIndex(1, len(order) + 1, name="rank")
+            found[title] = table[(table.index <= self.top_k) | table["true"]]
+        return found
+
+    def _show_runs(self) -> None:
+        chosen = {name: self.choices[name] for name in self.runs}
+        kept = _same_data(chosen)
+        titles = [run.title for run in kept.values()]
+        self._chosen = {
+            run.title if titles.count(run.title) == 1 else f"{run.title} ({name})": run
+            for name, run in kept.items()
+        }
+        ids = {title: run.predictions.ids for title, run in self._chosen.items()}
+        # Video → its row in each run's predictions, for the videos that all of them scored.
+        rows = [pd.Series(np.arange(len(each)), each, name=title) for title, each in ids.items()]
+        self._rows = pd.concat(rows, axis=1, join="inner") if rows else pd.DataFrame()
+        self._precision = self._measure()
+        notes = [] if kept else ["Choose one run or more (with Ctrl or Shift held)."]
+        if foreign := [run.title for name, run in chosen.items() if name not in kept]:
+            notes.append(f"On other data than the first, and so not compared: {', '.join(foreign)}.")
+        self._curves.value = "".join(map(_paragraph, notes)) + (self._picture() if kept else "")
+        self._show_classes()
+        before = self.video
+        self._video.options = [(self._label(name), name) for name in self._rows.index[: self.max_videos]]
+        if len(self._rows):
+            self.video = before if before in self._rows.index else self._rows.index[0]
+        self._show_tops()
+
+    def _measure(self) -> pd.DataFrame:
+        if self._rows.empty:
+            return pd.DataFrame(columns=["name", "videos", *self._chosen])
+        title, run = next(iter(self._chosen.items()))
+        labels = run.predictions.labels[self._rows[title]]
+        table = pd.DataFrame({"name": self._names(run), "videos": (labels != 0).sum(axis=0)}).rename_axis(
+            "class"
+        )
+        for title, run in self._chosen.items():
+            table[title] = average_precision_by_class(run.predictions.scores[self._rows[title]], labels)
+        return table[table["videos"] > 0]
+
+    def _picture(self) -> str:
+        from dmlkit.plots import learning_curves
+
+        plot = learning_curves(self._chosen)
+        png, alt = base64.b64encode(plot.png()).decode("ascii"), html.escape(plot.alt)
+        return f'<img src="data:image/png;base64,{png}" alt="{alt}" style="max-width: 100%">'
+
+    def _show_classes(self) -> None:
+        if self._precision.empty:
+            self._classes.value = _paragraph("The chosen runs have no videos in common.")
+            return
+        order = ORDERS[self._order.value](self._precision).sort_values(kind="stable").index
+        table, runs = self._precision.loc[order[: self.max_rows]].copy(), list(self._chosen)
+        if len(runs) == 2:
+            table["difference"] = table[runs[1]] - table[runs[0]]
+        shown, videos = f"{len(table)} of {len(order)} classes", f"{len(self._rows):,} videos"
+        self._classes.value = _table(
+            table, runs, caption=f"Average precision by class, over {videos}: {shown}"
+        )
+
+    def _show_tops(self) -> None:
+        tables = [
+            _table(
+                table.assign(true=np.where(table["true"], "✓", "")),
+                ["score"],
+                caption=f"{title}: top {self.top_k}",
+            )
+            for title, table in self.top.items()
+        ]
+        self._tops.value = (
+            f'<div style="display: flex; flex-wrap: wrap; gap: 8px 32px">{"".join(tables)}</div>'
+        )
+
+    def _names(self, run: Run) -> Sequence[str]:
+        return self.class_names or [f"class {number}" for number in range(run.predictions.scores.shape[1])]
+
+    def _label(self, video: str) -> str:
+        title, run = next(iter(self._chosen.items()))
+        true, names = run.predictions.labels[self._rows.at[video, title]].nonzero()[0], self._names(run)
+        return f"{shorten(video, 60)}: {', '.join(shorten(names[label]) for label in true)}"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        """The widget where there is a kernel, and what is chosen now for every other reader."""
+        video = "" if self.video is None else self._label(self.video)
+        hint = "Run this notebook in JupyterLab to choose runs, classes and videos."
+        parts = [
+            self._curves.value,
+            self._classes.value,
+            _paragraph(video),
+            self._tops.value,
+            _paragraph(hint),
+        ]
+        plain = f"{len(self.choices)} runs; chosen: {', '.join(self._chosen) or 'none'}; video {self.video}"
+        return {**self.widget._repr_mimebundle_(), "text/html": "".join(parts), "text/plain": plain}
+
+
+class LiveCurve:
+    """Loss and GAP on the tuning split, epoch by epoch: `train(..., on_epoch=LiveCurve())`.
+
+    It shows itself after the first epoch and then redraws in place; the notebook keeps the last picture.
+    """
+
+    def __init__(self):
+        self.rows: list[dict] = []
+        self._display: DisplayHandle | None = None
+
+    def __call__(self, row: Mapping[str, float]) -> None:
+        """Take the row of the history of the epoch that has just finished.
+
+        Args:
+            row: With `epoch`, `loss` and `tuning_gap`. An epoch that does not follow the last starts a new curve.
+        """
+        if self.rows and row["epoch"] <= self.rows[-1]["epoch"]:
+            self.rows, self._display = [], None
+        self.rows.append(dict(row))
+        if self._display is None:
+            self._display = DisplayHandle()
+            self._display.display(self)
+        else:
+            self._display.update(self)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
+        """The picture so far."""
+        from dmlkit.plots.style import Plot, canvas, styled
+
+        if not self.rows:
+            return {"text/plain": "No epoch has finished yet."}
+        last, history = self.rows[-1], pd.DataFrame(self.rows).set_index("epoch")
+
+        @styled
+        def draw() -> Plot:
+            figure, axes = canvas(1, 2, width=9.0, height=2.6, title=f"Training, epoch {last['epoch']}")
+            names = {"loss": "training loss", "tuning_gap": "GAP@20 on the tuning split"}
+            for ax, (column, name) in zip(axes, names.items(), strict=True):
+                ax.plot(history[column], marker="o", markersize=4)
+                ax.set(title=name, xlabel="epoch")
+                ax.xaxis.get_major_locator().set_params(integer=True)
+            return Plot(figure, "")
+
+        plain = f"epoch {last['epoch']}: loss {last['loss']:.3f}, tuning GAP@20 {last['tuning_gap']:.4f}"
+        return {"image/png": draw().png(), "text/plain": plain}
+
+
+def _data_of(run: Run) -> str:
+    return run.record["data"]["fingerprint"]
+
+
+def _same_data(runs: Mapping[str, Run]) -> dict[str, Run]:
+    """The runs on the same data as the first."""
+    first = next(iter(runs.values()), None)
+    return {name: run for name, run in runs.items() if _data_of(run) == _data_of(first)}
+
+
+def _table(table: pd.DataFrame, bars: list[str], *, caption: str) -> str:
+    """A table as HTML, with a bar behind each number between 0 and 1."""
+    table = table.assign(name=table["name"].map(lambda name: shorten(name, 60)))
+    style = table.style.format(precision=3, escape="html").set_caption(html.escape(shorten(caption, 120)))
+    style = style.format_index(lambda name: shorten(name, 60), escape="html", axis=1)
+    return style.bar(subset=bars, vmin=0, vmax=1, color="#8ab8e6", height=60).to_html()
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>" if text else ""

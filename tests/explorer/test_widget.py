@@ -1,0 +1,242 @@
+"""`explore` without a browser: what Python and messages of the browser read and set, and what a notebook keeps."""
+
+import json
+
+import numpy as np
+import pytest
+
+import dmlkit
+from dmlkit.errors import DataError, UsageError
+from dmlkit.explorer import AttentionExplorer, explore_arrays
+from dmlkit.explorer.evidence import Evidence, class_scores, reweight
+from dmlkit.explorer.saved_view import MIME, still_picture
+
+EVIL = "<script>alert('x')</script>"
+
+
+@pytest.fixture(scope="module")
+def dataset(generated):
+    return dmlkit.open_dataset(generated)
+
+
+@pytest.fixture(scope="module")
+def source(smoke_runs, dataset):
+    from dmlkit.explorer.sources import ModelSource
+
+    return ModelSource(smoke_runs["attention"], dataset)
+
+
+@pytest.fixture
+def view(source):
+    return AttentionExplorer(source)
+
+
+def arrays(frames: int = 6, classes: int = 3, **more):
+    rng = np.random.default_rng(0)
+    given = {"contributions": rng.normal(size=(frames, classes)), "class_names": list("abcdef"[:classes])}
+    return explore_arrays(np.full(frames, 1 / frames), **given | more)
+
+
+def ask(explorer, /, **message) -> list[dict]:
+    """What the browser is sent in answer to a message."""
+    sent = []
+    explorer.send = sent.append
+    explorer._answer(explorer, message, [])
+    return sent
+
+
+def test_weights_and_scores_follow_what_is_set(view, source):
+    evidence = view.evidence[0]
+    view.masked, view.temperature, view.top = np.array([3, 1, 1]), 2, np.int64(4)
+    expected = reweight(evidence, masked=[1, 3], temperature=2.0, top=4)
+    assert view.masked == (1, 3)
+    np.testing.assert_allclose(view.weights, expected)
+    np.testing.assert_allclose(list(view.scores.values()), class_scores(evidence, expected))
+    view.reset()
+    np.testing.assert_allclose(view.weights, evidence.weights, atol=1e-6)
+    view.removed, view.masked = [2, 0], [1]
+    (part,) = source.evidence(view.video, classes=evidence.classes, removed=[0, 2])
+    expected = reweight(part, masked=[0])
+    np.testing.assert_allclose(view.weights[[1, 3, 4, 5, 6, 7, 8, 9]], expected)
+    np.testing.assert_allclose(list(view.scores.values()), class_scores(part, expected))
+
+
+def test_the_browser_sets_the_same_state(view):
+    heard = []
+    view.on_change(lambda each: heard.append((each.frame, each.masked)))
+    view.set_state({"masked": [4, 2]})
+    view.set_state({"frame": 3, "temperature": 2})
+    view.video = list(view.source.videos)[1]
+    assert heard[0] == (0, (2, 4)) or heard[0][1] == (2, 4)
+    assert heard[-1][1] == () and view.temperature == 2 and isinstance(view.temperature, float)
+    view.set_state({"removed": list(range(10))})  # as when every frame is removed by hand
+    assert view.weights is None and view.scores is None
+
+
+def test_requests_of_the_browser_are_answered(view):
+    request = {"kind": "remove", "view": "a", "number": 7, "video": view.video}
+    (answer,) = ask(view, **request, frames=[0, 1])
+    assert {name: answer[name] for name in request} == request | {"kind": "evidence"} and answer[
+        "frames"
+    ] == [0, 1]
+    assert Evidence.from_json(answer["runs"][0]).frames == view.frames - 2
+    (answer,) = ask(view, **request, frames=list(range(10)))
+    assert answer["kind"] == "failed" and "No frame" in answer["text"]
+    (answer,) = ask(view, **request | {"video": "another"}, frames=[0])
+    assert "no longer shown" in answer["text"]
+
+
+def test_menus_list_videos_by_class_and_by_worst_mistakes(view, source):
+    assert [key for key, _ in view.menu["orders"]] == ["order", "class", "worst"] and view.menu[
+        "total"
+    ] == 100
+    assert ask(view, kind="menu", order="worst", label=None) == []
+    assert view.video == next(iter(source.worst())) == view.menu["videos"][0][0]
+    label = view.menu["classes"][1][0]
+    ask(view, kind="menu", order="class", label=label)
+    assert [name for name, _ in view.menu["videos"]] == source.videos_of(
+        label
+    ) and view.video in source.videos_of(label)
+    ask(view, kind="open", video="validate000005")
+    assert view.video == "validate000005"
+    ask(view, kind="open", video="validate")
+    assert "no video 'validate'" in view.problem and view.video == "validate000005"
+    many = explore_arrays({f"v{number}": [1.0] for number in range(250)})
+    assert len(many.menu["videos"]) == 200 and many.menu["total"] == 250
+
+
+def test_errors_of_callbacks_are_shown_and_raised(view):
+    def broken(each):
+        raise ValueError("it broke")
+
+    stop = view.on_change(broken)
+    with pytest.raises(ValueError, match="it broke"):
+        view.frame = 1
+    assert view.problem == "A callback failed, broken: ValueError: it broke"
+    view.problem = ""
+    view.set_state({"frame": 3})  # nobody could catch it
+    assert "it broke" in view.problem
+    stop()
+    view.frame = 0
+    assert view.problem == ""
+
+
+def test_a_new_video_keeps_the_chosen_classes(view, dataset):
+    rare = next(name for name in dataset.class_names if name not in view.scores)
+    view.masked = [1]
+    view.classes = [rare, view.evidence[0].names[0]]
+    assert rare in view.scores and len(view.classes) == 2 and view.masked == (1,)
+    chosen = view.classes
+    view.video = list(view.source.videos)[3]
+    assert view.masked == () and view.classes == chosen and rare in view.scores
+    assert view.frame == view.weights.argmax()
+
+
+def test_two_views_of_one_run_are_independent(view, source):
+    other = AttentionExplorer(source)
+    view.masked = [0]
+    view.video = list(source.videos)[2]
+    assert other.masked == () and other.video == next(iter(source.videos))
+
+
+def test_wrong_values_are_refused_and_change_nothing(view):
+    texts = {
+        "top": "x",
+        "frame": "a",
+        "masked": "01",
+        "uniform": "no",
+        "classes": "a",
+        "shown": "x",
+        "video": "no",
+    }
+    kinds = {
+        "top": True,
+        "frame": 0.5,
+        "masked": 3,
+        "uniform": 1,
+        "classes": [0.5],
+        "shown": ["x"],
+        "video": None,
+    }
+    values = {"top": 0, "frame": 10, "masked": [10], "removed": [0, 99], "classes": [99], "temperature": 0}
+    others = {"temperature": None, "frame": -1, "removed": range(10), "classes": ["short evnt 1"]}
+    for name, value in [pair for table in (texts, kinds, values, others) for pair in table.items()]:
+        before = getattr(view, name)
+        with pytest.raises(UsageError, match=r"Received|There is no|has no class|No frame"):
+            setattr(view, name, value)
+        assert getattr(view, name) == before
+    with pytest.raises(UsageError, match="keep"):
+        arrays(keep=0)
+    with pytest.raises(DataError, match="no videos"):
+        explore_arrays({})
+
+
+def test_a_video_that_cannot_be_read_is_shown_and_raised(view, monkeypatch):
+    good, second = view.source.evidence, list(view.source.videos)[1]
+
+    def evidence(name, **settings):
+        if name == second:
+            raise DataError("weights holds nan at 3")
+        return good(name, **settings)
+
+    monkeypatch.setattr(view.source, "evidence", evidence)
+    with pytest.raises(DataError, match="nan at 3"):
+        view.video = second
+    assert (
+        view.scene["videos"][0]["runs"][0]["problem"] == "weights holds nan at 3" and not view.scene["live"]
+    )
+    assert view.weights is None and "nan at 3" in view._repr_mimebundle_()["text/plain"]
+    view.video = next(iter(view.source.videos))
+    assert view.weights is not None
+    kept = view._repr_mimebundle_()[MIME]["videos"]
+    assert kept[1]["runs"][0]["problem"] and "problem" not in kept[2]["runs"][0]
+
+
+def test_a_notebook_keeps_every_form(view):
+    view.masked, view.frame = [1], 5
+    kept = view._repr_mimebundle_()
+    assert kept["application/vnd.jupyter.widget-view+json"]["model_id"] == view.model_id
+    scene = json.loads(json.dumps(kept[MIME], allow_nan=False))
+    assert [video["id"] for video in scene["videos"]] == list(view.source.videos)[:3]
+    assert scene["state"]["masked"] == [1] and scene["state"]["frame"] == 5 and not scene["live"]
+    assert "classes" not in scene["state"]  # each video shows its own
+    view.set_state({"classes": [view.evidence[0].classes[1]]})
+    assert view._repr_mimebundle_()[MIME]["state"]["classes"] == [view.evidence[0].classes[1]]
+    evil = arrays(class_names=[EVIL + "1", EVIL + "2", EVIL + "3"], run=EVIL, data=EVIL)._repr_mimebundle_()
+    assert "<script" not in evil["text/html"] and "&lt;script&gt;" in evil["text/html"]
+
+
+def test_the_picture_is_of_what_was_set(view, smoke_runs, dataset):
+    assert "Settings" not in view._repr_mimebundle_()["text/plain"]
+    for name, frames in (("masked", [int(view.evidence[0].weights.argmax())]), ("removed", [0, 3])):
+        view.reset()
+        setattr(view, name, frames)
+        text = view._repr_mimebundle_()["text/plain"]
+        best, score = max(view.scores.items(), key=lambda item: item[1])
+        assert f"Settings: {len(frames)} frame" in text and f"scores: {best} {score:.3f}" in text
+        assert f"highest weight {view.weights.max():.3f} at frame" in text
+    assert "2 removed frames, which are restored here" in view._repr_mimebundle_()[MIME]["note"]
+    view.masked = range(view.frames)
+    assert "no frame is left" in view._repr_mimebundle_()["text/plain"]
+    two = dmlkit.explore([smoke_runs["attention"].path] * 2, dataset)
+    first, second = two.shown
+    assert f"Drawn here: {first}; not drawn: {second}" in two._repr_mimebundle_()["text/plain"]
+    two.shown = [second]
+    assert f"Drawn here: {second}" in two._repr_mimebundle_()["text/html"]
+
+
+def test_a_picture_of_any_evidence(sample_evidence):
+    nothing = {"classes": 0, "contributions": None, "biases": None, "energy": {}, "change": {}, "true": None}
+    names = {"names": ("<b>$x^$</b>", "a\nb", ""), "video": "$v$\x00", "run": "<i>"}
+    for changes in ({"frames": 0}, {"frames": 1}, {"linear": False}, nothing, names):
+        assert still_picture(sample_evidence(**changes), frame=0).png().startswith(b"\x89PNG")
+    weights = np.full(6000, 0.5 / 5999)
+    weights[4321] = 0.5
+    plot = still_picture(
+        sample_evidence(frames=6000, weights=weights, logits=np.log(weights)), classes=[2, 99]
+    )
+    drawn = plot.figure.axes[0].patches[0].get_data()
+    assert len(drawn.values) <= 600 and drawn.values.max() == pytest.approx(0.5)  # several frames a bar
+    assert "highest weight 0.500 at frame 4322 (4321 s)" in plot.alt
+    titles = " ".join(ax.get_title(loc="left") for ax in plot.figure.axes)
+    assert "class 2" in titles and "class 0" not in titles
