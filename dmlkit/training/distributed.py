@@ -21,7 +21,6 @@ import json
 import math
 import os
 import signal
-import socket
 import time
 import uuid
 import warnings
@@ -34,7 +33,7 @@ from typing import Annotated, Literal, TypeVar
 import keras
 import numpy as np
 import tensorflow as tf
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from dmlkit.data import Skipped, count_records, limit_shards
 from dmlkit.errors import DataError, DmlkitError, UsageError
@@ -88,6 +87,17 @@ class Cluster(BaseModel):
         """This process's place among the addresses."""
         return self.task.index + (len(self.cluster.chief) if self.task.type == "worker" else 0)
 
+    @model_validator(mode="after")
+    def _check(self):
+        count = len(getattr(self.cluster, self.task.type))
+        if len(set(self.addresses)) < len(self.addresses):
+            raise ValueError("two workers have the same address")
+        if self.task.index >= count:
+            raise ValueError(
+                f"task.index is {self.task.index}, and cluster.{self.task.type} has {count} (counted from 0)"
+            )
+        return self
+
 
 def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     """The cluster that TF_CONFIG names.
@@ -102,40 +112,12 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
             f"set here. For the first of two: {VARIABLE}='{EXAMPLE}'"
         )
     try:
-        cluster = Cluster.model_validate_json(text)
+        return Cluster.model_validate_json(text)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-    else:
-        count = len(getattr(cluster.cluster, cluster.task.type))
-        problems = []
-        if len(set(cluster.addresses)) < len(cluster.addresses):
-            problems.append("two workers have the same address")
-        if cluster.task.index >= count:
-            problems.append(
-                f"task.index is {cluster.task.index}, and cluster.{cluster.task.type} has {count} (counted from 0)"
-            )
-    if problems:
-        raise UsageError(
-            f"The environment variable {VARIABLE} cannot be used: {'; '.join(problems)}. An example: {EXAMPLE}"
+        problems = "; ".join(
+            f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors()
         )
-    return cluster
-
-
-def check_port(address: str) -> None:
-    """Check that a worker's port is free; TensorFlow would only report that its server did not start.
-
-    Raises:
-        UsageError: Another program uses it.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind(("", int(address.rpartition(":")[2])))
-        except OSError as error:
-            raise UsageError(
-                f"The port of this worker, {address}, is not available ({error.strerror}). Is a worker of an earlier "
-                f"training still running? End it, or give the worker another port in the {VARIABLE} of all workers."
-            ) from error
+    raise UsageError(f"The environment variable {VARIABLE} cannot be used: {problems}. An example: {EXAMPLE}")
 
 
 # --- What several devices cannot do ---
@@ -163,44 +145,43 @@ class OneDeviceError(UsageError):
         self.reason = reason
 
 
-def check_distributable(model: keras.Model, profile: Profile, *, replicas: int) -> None:
+def check_distributable(learner: keras.Model, profile: Profile, *, replicas: int) -> None:
     """Refuse what several devices would compute differently from one.
 
     Args:
-        model: What is fitted.
+        learner: What is fitted.
         profile: The profile of the training.
         replicas: Number of replicas.
 
     Raises:
         OneDeviceError: Names what it is.
     """
-    layers = list(model._flatten_layers())  # nested ones too: a gate normalizes
-    without = "Use a profile without"
-    if profile.after_tuning == REFIT and replicas > 1:
-        raise OneDeviceError(
-            "several devices do not refit on the tuning split (after_tuning)",
-            instead="Use a profile that keeps the best epoch",
-        )
-    if profile.ridge and replicas > 1:
-        raise OneDeviceError(
-            "several devices do not solve the kernel ridge regression (ridge)", instead=without
-        )
-    if isinstance(model, Learner):
-        raise OneDeviceError(
-            f"several devices do not support {' and '.join(model.techniques)}",
-            instead="Use an experiment and a profile without",
-        )
-    if profile.ema:
-        raise OneDeviceError("several devices keep no averaged weights (ema)", instead=without)
-    if replicas > 1 and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers):
-        raise OneDeviceError(
+    layers = list(learner._flatten_layers())  # nested ones too: a gate normalizes
+    several, without = replicas > 1, "Use an experiment and a profile without"
+    batch_normalization = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    techniques = " and ".join(learner.techniques) if isinstance(learner, Learner) else ""
+    for refused, reason, instead in (
+        (several and profile.after_tuning == REFIT, "several devices do not refit (after_tuning)", without),
+        (
+            several and profile.ridge,
+            "several devices do not solve a kernel ridge regression (ridge)",
+            without,
+        ),
+        (techniques, f"several devices do not support {techniques}", without),
+        (profile.ema, "several devices keep no averaged weights (ema)", without),
+        (
+            several and batch_normalization,
             "batch normalization would use each device's own statistics, not the batch's",
-            instead="Use an experiment and a profile with the normalization 'layer' and without gates or clusters",
-        )
-    if any(layer.compute_dtype == "float16" for layer in layers):
-        raise OneDeviceError(
-            "mixed_float16 scales the loss by what one device sees", instead="Use mixed_bfloat16"
-        )
+            "Use an experiment and a profile with the normalization 'layer' and without gates or clusters",
+        ),
+        (
+            any(layer.compute_dtype == "float16" for layer in layers),
+            "mixed_float16 scales the loss by what one device sees",
+            "Use mixed_bfloat16",
+        ),
+    ):
+        if refused:
+            raise OneDeviceError(reason, instead=instead)
 
 
 # --- Dividing shards and batches ---
@@ -276,44 +257,40 @@ def _rows(values: tf.Tensor, place: slice) -> tf.Tensor:
     return dummy + 1 if values.shape.rank == 1 else dummy  # a number of frames is at least 1
 
 
-class PieceReader:
-    """A worker's batches of one epoch in pieces for its devices; empty ones once it has no more, as others may have.
+def read_pieces(examples, *, skip: int, pieces: int) -> Iterator[tuple[list[tuple], DataError | None]]:
+    """A worker's batches in pieces for its devices; empty ones without end once it has no more, as others may have.
 
     Args:
         examples: `dataset.batches(...)` of the worker's part.
         skip: Batches that were trained on before.
+        pieces: Number of devices.
+
+    Yields:
+        The pieces as (inputs, labels, (videos, frames)), and the error where the batch cannot be read.
     """
+    dataset = examples.as_tensorflow()
+    nothing = tf.nest.map_structure(
+        lambda spec: tf.zeros([0 if size is None else size for size in spec.shape], spec.dtype),
+        dataset.element_spec,
+    )
 
-    def __init__(self, examples, *, skip: int):
-        batches = examples.as_tensorflow()
-        self.spec = batches.element_spec
+    def batches() -> Iterator[tuple]:
+        with examples.reraise_data_errors():
+            yield from dataset.skip(skip)
 
-        def read() -> Iterator[tuple]:
-            with examples.reraise_data_errors():
-                yield from batches.skip(skip)
-
-        self.iterator = read()
-
-    def next(self, pieces: int) -> tuple[list[tuple], DataError | None]:
-        """The next batch in so many pieces: inputs, labels, (videos, frames) of each.
-
-        Returns:
-            The pieces, and the error where the next batch cannot be read; the pieces are then empty.
-        """
-        batch, problem = None, None
+    iterator = batches()
+    while True:
+        batch, problem = nothing, None
         try:
-            batch = next(self.iterator, None)
+            batch = next(iterator, nothing)
         except DataError as error:
             problem = error
-        inputs, labels = batch or tf.nest.map_structure(
-            lambda spec: tf.zeros([0 if size is None else size for size in spec.shape], spec.dtype), self.spec
-        )
         found = []
-        for place, part in split_inputs(inputs, pieces):
+        for place, inputs in split_inputs(batch[0], pieces):
             videos = place.stop - place.start
-            frames = int(tf.reduce_sum(part["num_frames"])) if videos and "num_frames" in part else videos
-            found.append((part, _rows(labels, place), (videos, frames)))
-        return found, problem
+            frames = int(tf.reduce_sum(inputs["num_frames"])) if videos and "num_frames" in inputs else videos
+            found.append((inputs, _rows(batch[1], place), (videos, frames)))
+        yield found, problem
 
 
 # --- One step, and one batch of scores, on all replicas ---
@@ -364,7 +341,7 @@ class ReplicatedModel:
         """Take a step of the optimizer.
 
         Args:
-            pieces: From `PieceReader`, one for each device of this worker.
+            pieces: From `read_pieces`, one for each device of this worker.
             videos, frames: How many all workers have in this step.
 
         Returns:
@@ -546,11 +523,11 @@ class Distribution:
         callbacks = keras.callbacks.CallbackList(callbacks, model=learner)
         callbacks.on_train_begin()
         callbacks.on_epoch_begin(0)
-        reader = PieceReader(examples, skip=state.batches)
+        reader = read_pieces(examples, skip=state.batches, pieces=replicated.devices)
         total, seen = (float(value) for value in state.metrics) if state.metrics else (0.0, 0.0)
         try:
             for batch in range(batches - state.batches):
-                pieces, problem = reader.next(replicated.devices)
+                pieces, problem = next(reader)
                 counts = map(sum, zip(*(own for _, _, own in pieces), strict=True))
                 videos, frames, problems = self.sum(*counts, problem is not None)
                 if problems:
@@ -661,8 +638,7 @@ class Distribution:
         """
         if self.workers == 1:
             return
-        name = str(self.gather({"name": np.array(uuid.uuid4().hex)})[0]["name"])
-        file = folder / f".{name}.shared"
+        file = folder / f".{self.gather({'name': np.array(uuid.uuid4().hex)})[0]['name']}.shared"
 
         def wait_for_it() -> None:
             deadline = time.monotonic() + SHARED_SECONDS
@@ -772,7 +748,6 @@ def multi_worker() -> Distribution:
     """
     cluster = read_cluster()
     own = cluster.addresses[cluster.index]
-    check_port(own)
     name = f"worker {cluster.index} of {len(cluster.addresses)} ({own})"
     others = ", ".join(address for address in cluster.addresses if address != own)
     line = f"{name}{', the chief' if cluster.index == 0 else ''}{f': waiting for {others}' if others else ''}"
@@ -788,8 +763,8 @@ def multi_worker() -> Distribution:
         ) from error
     except tf.errors.OpError as error:
         raise UsageError(
-            f"{name} did not connect to the others: {error.message.splitlines()[0]}. Start all workers "
-            "within the same hour, with the same cluster in TF_CONFIG."
+            f"{name} did not connect to the others: {error.message.splitlines()[0]}. Is its port taken, by a worker of "
+            "an earlier training? Start all workers within the same hour, with the same cluster in TF_CONFIG."
         ) from error
     return Distribution("multi-worker", strategy, cluster)
 

@@ -11,24 +11,22 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 
 from dmlkit.data import Skipped
 from dmlkit.errors import DataError, UsageError
-from dmlkit.experiments import Experiment
 from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
 from dmlkit.metrics import GlobalAveragePrecision, RankingMetrics
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import (
     CHECKPOINTS,
-    RECORD,
     WHILE_TRAINING,
     Run,
     find_runs,
@@ -36,7 +34,7 @@ from dmlkit.runs import (
     read_record,
     write_record,
 )
-from dmlkit.training.provenance import git_commit, hardware, snapshot_fingerprints, versions
+from dmlkit.training.provenance import git_commit, hardware, versions
 
 REFITTING = "refitting"
 WEIGHTS = "weights.npz"
@@ -136,6 +134,9 @@ def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
 class Checkpoint(keras.callbacks.Callback):
     """Keep the state up to date batch by batch, and save it within an epoch.
 
+    It also undoes that `fit` ends by replacing the weights by their moving averages: the next epoch starts from the
+    weights, whether or not the training was stopped in between.
+
     Args:
         folder: The run's.
         state: One object for the whole training.
@@ -167,6 +168,36 @@ class Checkpoint(keras.callbacks.Callback):
             self.count_seconds()
             self.state.save(self.folder, self.model)
             self.saved = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep the weights, before `fit` replaces them."""
+        if self.model.optimizer.use_ema:
+            self.weights = [np.array(variable) for variable in self.model.trainable_variables]
+
+    def on_train_end(self, logs=None):
+        """Put them back."""
+        if self.model.optimizer.use_ema:
+            for variable, value in zip(self.model.trainable_variables, self.weights, strict=True):
+                variable.assign(value)
+
+
+@contextmanager
+def averaged_weights(learner: keras.Model) -> Iterator[None]:
+    """Within, the weights are their exponential moving averages, where the optimizer keeps any.
+
+    The statistics of a batch normalization are averages by themselves, and stay what they are.
+    """
+    if not learner.optimizer.use_ema:
+        yield
+        return
+    variables = learner.trainable_variables
+    weights = [np.array(variable) for variable in variables]
+    learner.optimizer.finalize_variable_values(variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, weights, strict=True):
+            variable.assign(value)
 
 
 # --- The run's folder ---
@@ -217,11 +248,6 @@ def save_model(model: keras.Model, path: Path) -> None:
         plain.save(temporary)
 
 
-def write_history(folder: Path, history: Sequence[Mapping]) -> None:
-    """Write `history.csv`, a line an epoch."""
-    pd.DataFrame(list(history)).to_csv(folder / "history.csv", index=False)
-
-
 def finish_run(folder: Path, record: dict, *, tuning: Predictions, validation: Predictions) -> Run:
     """Write the predictions, measure them, and write the record last: from then on the run is finished."""
     tuning.save(folder / "tuning.npz")
@@ -242,7 +268,11 @@ def finish_run(folder: Path, record: dict, *, tuning: Predictions, validation: P
     }
     write_record(folder, record)
     # With it goes what a killed training had begun to write (`dmlkit.files.atomic_write`).
-    for leftover in (folder / WHILE_TRAINING, *folder.glob(".[0-9]*")):
+    for leftover in (
+        folder / WHILE_TRAINING,
+        *folder.glob(".[0-9]*"),
+        *folder.glob(f"{CHECKPOINTS}/*/{WEIGHTS}"),
+    ):
         leftover.unlink(missing_ok=True)
     shutil.rmtree(folder / REFITTING, ignore_errors=True)
     return load_run(folder)
@@ -260,15 +290,9 @@ def snapshot_epochs(profile: Profile, *, epochs: int) -> tuple[int, ...]:
 
 
 def save_snapshot(folder: Path, weights: Sequence[np.ndarray], profile: Profile, *, epoch: int) -> None:
-    """Keep the weights after an epoch, where it is one to keep, and delete those that are not among the last any more.
+    """Keep the weights after an epoch (counted from 1) if it is one to keep; delete those that are not any more.
 
     A training that is killed between this and its next checkpoint comes by here again, and keeps the same.
-
-    Args:
-        folder: The run's.
-        weights: The model's.
-        profile: The run's.
-        epoch: Counted from 1.
     """
     if not profile.checkpoints:
         return
@@ -276,9 +300,10 @@ def save_snapshot(folder: Path, weights: Sequence[np.ndarray], profile: Profile,
     if epoch in kept:
         here = folder / CHECKPOINTS / str(epoch)
         make_folder(here)
-        (here / RECORD).unlink(missing_ok=True)  # of an earlier attempt, with other weights
         write_arrays(here / WEIGHTS, {f"weight_{i}": value for i, value in enumerate(weights)})
-    _delete_snapshots(folder, except_epochs=kept)
+    for each in (folder / CHECKPOINTS).glob("[0-9]*"):
+        if int(each.name) not in kept:
+            shutil.rmtree(each)
 
 
 def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
@@ -295,47 +320,23 @@ def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
         ) from error
 
 
-def tidy_snapshots(folder: Path, profile: Profile, *, epochs: int) -> None:
-    """Leave nothing but the runs of the snapshots of a training that has done so many epochs."""
-    kept = snapshot_epochs(profile, epochs=epochs)
-    _delete_snapshots(folder, except_epochs=kept)
-    for epoch in kept:
-        (folder / CHECKPOINTS / str(epoch) / WEIGHTS).unlink(missing_ok=True)
-
-
-def _delete_snapshots(folder: Path, *, except_epochs: Sequence[int]) -> None:
-    snapshots = folder / CHECKPOINTS
-    for each in snapshots.iterdir() if snapshots.is_dir() else ():
-        if each.name.isdecimal() and int(each.name) not in except_epochs:
-            shutil.rmtree(each)
-
-
 def snapshot_record(record: dict, epoch: int, *, fingerprint: str, history: Sequence[Mapping]) -> dict:
     """The record of a snapshot, from its training's."""
-    experiment = Experiment.from_record(record["experiment"])
-    title = f"{experiment.title}, epoch {epoch}"
-    experiment = replace(experiment, name=f"{experiment.name}-epoch-{epoch}", title=title, paper_gap=None)
+    experiment = record["experiment"]
     seconds = sum(row["seconds"] for row in history[:epoch])  # snapshots share one training
     return record | {
         "fingerprint": fingerprint,
-        "experiment": experiment.to_record(),
+        "experiment": experiment
+        | {
+            "name": f"{experiment['name']}-epoch-{epoch}",
+            "title": f"{experiment['title']}, epoch {epoch}",
+            "paper_gap": None,
+        },
         "epochs": epoch,
         "best_epoch": epoch,
         "checkpoint_of": record["fingerprint"],
         "seconds": record["seconds"] | {"training": round(seconds, 3)},
     }
-
-
-def missing_snapshots(folder: Path, record: dict) -> list[tuple[int, str]]:
-    """(epoch, fingerprint) of the snapshots that are not runs yet."""
-    epochs = snapshot_epochs(Profile.from_record(record["profile"]), epochs=record["epochs"])
-    pairs = zip(epochs, snapshot_fingerprints(record["fingerprint"], len(epochs)), strict=True)
-    found = []
-    for epoch, fingerprint in pairs:
-        finished = read_record(folder / CHECKPOINTS / str(epoch))
-        if finished is None or finished["fingerprint"] != fingerprint:
-            found.append((epoch, fingerprint))
-    return found
 
 
 def snapshots_of(run: Run) -> list[Run]:

@@ -8,14 +8,15 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -41,6 +42,7 @@ from dmlkit.training.provenance import (
     as_experiment,
     default_run,
     describe_data,
+    snapshot_fingerprints,
     training_fingerprint,
     version_of,
 )
@@ -48,19 +50,23 @@ from dmlkit.training.state import (
     REFITTING,
     Checkpoint,
     TrainingState,
+    averaged_weights,
     existing_run,
     finish_run,
     make_folder,
-    missing_snapshots,
     read_snapshot,
     save_model,
     save_snapshot,
+    snapshot_epochs,
     snapshot_record,
-    tidy_snapshots,
-    write_history,
 )
 
 PAIRS = ("scores", "correct", "true_labels")
+MODEL_FIELDS = (
+    "fusion", "fusion_stage", "alignment_weight", "mapping_initializer", "encoder", "classifier", "gate_pooled",
+    "gate_scores", "heads", "clusters", "pooled_units", "copies",
+)  # fmt: skip
+"""Fields of an experiment that are arguments of `dmlkit.models.build`."""
 
 
 def train(
@@ -126,25 +132,21 @@ def train(
     """
     # Settings. Several workers must find each other before TensorFlow is used for anything else.
     experiment = as_experiment(experiment)
-    profile, skipped = profile_for(experiment, profile), Skipped.of(on_fault)
-    reporter = Reporter(progress)
+    profile, skipped, reporter = profile_for(experiment, profile), Skipped.of(on_fault), Reporter(progress)
     distribution = choose(STRATEGIES, strategy, what="strategy")()
     settings = {"seed": seed, "precision": precision, "deterministic": deterministic}
 
     # Data.
     dataset = distribution.each(lambda: as_dataset(data))
-    teacher_runs = distribution.each(lambda: open_teachers(teachers, dataset, experiment=experiment))
+    runs = distribution.each(lambda: open_teachers(teachers, dataset, experiment=experiment))
+    fingerprints = [run.record["fingerprint"] for run in runs]
+    fingerprint = training_fingerprint(
+        experiment, dataset, profile=profile, teachers=fingerprints, **settings
+    )
     distribution.agree(
         {"version of dmlkit": version_of("dmlkit"), "experiment": experiment.to_record()}
-        | {"profile": profile.to_record(), "data set": dataset.fingerprint, **settings}
-        | {"on_fault": skipped.policy}
-    )
-    fingerprint = training_fingerprint(
-        experiment,
-        dataset,
-        profile=profile,
-        teachers=[run.record["fingerprint"] for run in teacher_runs],
-        **settings,
+        | {"profile": profile.to_record(), "data set": dataset.fingerprint, "teachers": fingerprints}
+        | {**settings, "on_fault": skipped.policy}
     )
     folder = default_run(dataset, experiment, profile, fingerprint) if out is None else Path(out)
     if distribution.each(lambda: existing_run(folder, fingerprint=fingerprint, name=experiment.name)):
@@ -153,31 +155,19 @@ def train(
     # Model.
     if deterministic:
         make_deterministic()
-    started = datetime.now(UTC)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     trainer = Trainer(
-        experiment, dataset, profile, distribution=distribution, folder=folder, fingerprint=fingerprint, seed=seed,
-        precision=precision, xla=xla, teachers=teacher_runs, skipped=skipped, reporter=reporter,
-        checkpoint_seconds=checkpoint_seconds,
+        experiment=experiment, dataset=dataset, profile=profile, distribution=distribution, folder=folder,
+        fingerprint=fingerprint, seed=seed, precision=precision, xla=xla, teachers=runs, skipped=skipped,
+        reporter=reporter, checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     trainer.build(fall_back=strategy == "auto")
 
     # Fit and score.
-    state = trainer.restore()
-    with ExitStack() as stack:
-        callbacks = [on_epoch] if on_epoch else []
-        if tensorboard and distribution.chief:
-            callbacks.append(stack.enter_context(event_log(Path(tensorboard) / folder.name, state.history)))
-        trainer.fit(state, on_epoch=callbacks)
-    trainer.model.set_weights(state.best_weights)
+    logs = Path(tensorboard) / folder.name if tensorboard and distribution.chief else None
+    state = trainer.fit(on_epoch=on_epoch, tensorboard=logs)
     tuning = trainer.scores("tuning")
-    seconds, refitted = state.seconds, {}
-    if profile.after_tuning == REFIT:
-        refit = trainer.refit(state)
-        trainer.model.set_weights(refit.best_weights)
-        seconds += refit.seconds
-        refitted = {
-            "refit": {"epochs": refit.epoch, "videos": trainer.videos["train"] + trainer.videos["tuning"]}
-        }
+    refit = trainer.refit(state) if profile.after_tuning == REFIT else None
     since = time.monotonic()  # the graph is traced by now: validation videos take what any videos take
     validation = trainer.scores("validate")
     scoring = time.monotonic() - since
@@ -190,15 +180,22 @@ def train(
         "profile": profile.to_record(),
         **settings,
         "strategy": trainer.distribution.to_record(),
-        "teachers": [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in teacher_runs],
+        "teachers": [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in runs],
         "data": describe_data(dataset, videos=trainer.videos) | {"skipped": skipped.to_record()},
         "parameters": trainer.model.count_params(),
         "epochs": state.epoch,
         "best_epoch": state.best_epoch,
-        "seconds": {"training": round(seconds, 3), "scoring": round(scoring, 3)},
-        "started": started.isoformat(timespec="seconds"),
-        **refitted,
+        "seconds": {
+            "training": round(state.seconds + (refit.seconds if refit else 0.0), 3),
+            "scoring": round(scoring, 3),
+        },
+        "started": started,
     }
+    if refit:
+        record["refit"] = {
+            "epochs": refit.epoch,
+            "videos": trainer.videos["train"] + trainer.videos["tuning"],
+        }
     trainer.save(record, state.history, tuning=tuning, validation=validation)
     return load_run(folder)
 
@@ -231,25 +228,14 @@ def build_model(
         level=dataset.level,
         num_classes=dataset.num_classes,
         normalization=experiment.normalization or profile.normalization,
-        fusion=experiment.fusion,
-        fusion_stage=experiment.fusion_stage,
-        alignment_weight=experiment.alignment_weight,
-        mapping_initializer=experiment.mapping_initializer,
-        encoder=experiment.encoder,
         units=experiment.units or profile.units,
         layers=experiment.layers or profile.layers,
         dropout=profile.dropout,
         input_dropout=profile.input_dropout,
         # One vector a video leaves nothing to pool.
         pooling=experiment.pooling if dataset.level == "frame" else "last",
-        classifier=experiment.classifier,
-        gate_pooled=experiment.gate_pooled,
-        gate_scores=experiment.gate_scores,
-        heads=experiment.heads,
-        clusters=experiment.clusters,
-        pooled_units=experiment.pooled_units,
-        copies=experiment.copies,
         precision=precision,
+        **{name: getattr(experiment, name) for name in MODEL_FIELDS},
     )
 
 
@@ -288,25 +274,25 @@ def open_teachers(
     return runs
 
 
+@dataclass(kw_only=True)
 class Trainer:
     """One training, from its first epoch or its checkpoint to its last, wherever `distribution` says that it runs.
 
     Args:
         experiment, dataset, profile: What is trained, on which videos and how; of all workers together.
         distribution: Where it runs.
-        folder: The run's.
-        fingerprint: The training's.
-        seed, precision, xla, checkpoint_seconds: As for `train`.
+        folder, fingerprint: The run's.
         teachers: From `open_teachers`.
         skipped: What happens at a corrupt record, and which were met.
-        reporter: Shows the chief's progress.
+        reporter: Shows progress.
+        seed, precision, xla, checkpoint_seconds: As for `train`.
 
     Attributes:
+        videos, own_videos: Split → number of videos of all workers, and of this one.
         epochs, select: How many epochs at most, and whether the tuning split selects one of them; in a refit the last
             one's weights are kept.
-        model, learner: The model that is scored and kept, and what is fitted: a `Learner` of the same weights, or
-            the model itself. From `build`.
-        videos: Split → number of videos of all workers.
+        model, learner: From `build`: the model that is scored and kept, and what is fitted, a `Learner` of the same
+            weights or the model itself.
 
     Raises:
         DataError: A split is missing, unlabelled or empty.
@@ -314,38 +300,34 @@ class Trainer:
     Paper: §Optimization.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        dataset,
-        profile: Profile,
-        *,
-        distribution: Distribution,
-        folder: Path,
-        fingerprint: str,
-        seed: int,
-        precision: str,
-        xla: bool,
-        teachers: Sequence[Run],
-        skipped: Skipped,
-        reporter: Reporter,
-        checkpoint_seconds: float,
-    ):
-        self.experiment, self.profile, self.distribution = experiment, profile, distribution
-        self.folder, self.fingerprint, self.seed = folder, fingerprint, seed
-        self.precision, self.xla, self.teachers, self.skipped = precision, xla, teachers, skipped
-        self.reporter = reporter if distribution.chief else Reporter("silent")
-        self.checkpoint_seconds = checkpoint_seconds if distribution.chief else math.inf
-        self.epochs, self.select = profile.epochs, True
+    experiment: Experiment
+    dataset: object
+    profile: Profile
+    distribution: Distribution
+    folder: Path
+    fingerprint: str
+    teachers: Sequence[Run]
+    skipped: Skipped
+    reporter: Reporter
+    seed: int
+    precision: str
+    xla: bool
+    checkpoint_seconds: float
+
+    def __post_init__(self):
+        dataset, distribution = self.dataset, self.distribution
+        self.epochs, self.select = self.profile.epochs, True
+        if not distribution.chief:
+            self.reporter, self.checkpoint_seconds = Reporter("silent"), math.inf
         for split in SPLITS:
             if split not in dataset.labelled:
                 raise DataError(
                     f"{dataset.name} has no labelled '{split}' split, and training needs one. "
                     f"Its labelled splits are: {', '.join(sorted(dataset.labelled)) or 'none'}."
                 )
-        # What this worker reads, and how.
+        # From here on this worker's shards, its share of the batch and of the caps.
         self.dataset, self.own_profile = distribution.each(
-            lambda: distribution.share(dataset, profile, skipped=skipped)
+            lambda: distribution.share(dataset, self.profile, skipped=self.skipped)
         )
         self.own_videos = distribution.each(self._count_videos)
         self.videos = dict(zip(SPLITS, distribution.sum(*self.own_videos.values()), strict=True))
@@ -356,10 +338,7 @@ class Trainer:
     def _count_videos(self) -> dict[str, int]:
         counts = {split: self.dataset.num_videos(split, on_fault=self.skipped) for split in SPLITS}
         caps = self.own_profile.caps
-        return {
-            split: count if caps[split] is None else min(count, caps[split])
-            for split, count in counts.items()
-        }
+        return {split: min(count, caps[split] or count) for split, count in counts.items()}
 
     def build(self, *, fall_back: bool = False) -> None:
         """Make the model, its learner and its optimizer, from the seed.
@@ -371,26 +350,22 @@ class Trainer:
             OneDeviceError: They would not, and nobody asked to fall back.
         """
         try:
-            self._build()
+            return self._build()
         except OneDeviceError as error:
             if not fall_back:
                 raise
             reason = error.reason
-        else:
-            return
         # Not within `except`, whose traceback would hold the model on all devices.
         self.reporter.line(f"Trained on one of {self.distribution.replicas} devices: {reason}.")
         self.distribution = ONE_DEVICE
-        self._build()
+        return self._build()
 
     def _build(self) -> None:
+        profile = self.profile
         keras.utils.set_random_seed(self.seed)
         with self.distribution.scope():
-            # Of the whole data set's level and features, which a worker's part shares.
-            self.model = build_model(
-                self.experiment, self.dataset, profile=self.profile, precision=self.precision
-            )
-            if self.profile.ridge:
+            self.model = build_model(self.experiment, self.dataset, profile=profile, precision=self.precision)
+            if profile.ridge:
                 if self.teachers:
                     raise UsageError(
                         "Kernel ridge regression (ridge) follows the labels alone. Leave the teachers out."
@@ -401,75 +376,79 @@ class Trainer:
                 for run in self.teachers
                 for member in members_of(run)
             ]
-            self.learner = learner_for(self.model, self.profile, seed=self.seed, teachers=teachers)
+            self.learner = learner_for(self.model, profile, seed=self.seed, teachers=teachers)
+            schedule = learning_rate_schedule(profile, videos=self.videos["train"])
             self.replicated = self.distribution.compile(
-                self.learner,
-                self.profile,
-                learning_rate=learning_rate_schedule(self.profile, videos=self.videos["train"]),
-                xla=self.xla,
+                self.learner, profile, learning_rate=schedule, xla=self.xla
             )
 
-    def restore(self) -> TrainingState:
-        """Continue from the checkpoint in the run's folder, or start."""
-        self.distribution.by_chief(lambda: make_folder(self.folder))
-        self.distribution.check_shared(self.folder)
-        state = self.distribution.each(
-            lambda: TrainingState.restore(
-                self.folder,
-                self.learner,
-                fingerprint=self.fingerprint,
-                workers=self.distribution.workers,
-                skipped=self.skipped,
-            )
-        )
-        if self.replicated:
-            self.replicated.spread_seeds(first=self.distribution.index * self.replicated.devices)
-        return state
-
-    def fit(self, state: TrainingState, *, on_epoch: Sequence[Callable[[dict], None]] = ()) -> None:
-        """Train epoch by epoch, until the budget is spent or the tuning split has not improved for long enough.
+    def fit(
+        self, *, on_epoch: Callable[[dict], None] | None = None, tensorboard: Path | None = None
+    ) -> TrainingState:
+        """Train from the checkpoint in the run's folder, or from the start; the model then has the selected weights.
 
         Args:
-            state: From `restore`; brought up to date.
             on_epoch: Called by the chief after each epoch with its row of the history.
+            tensorboard: Folder of this run's event files.
+
+        Returns:
+            The state after the last epoch.
 
         Raises:
             DataError: The loss is not a number any more, or a record cannot be read.
         """
-        while not self._ended(state):
-            since = time.monotonic()
-            checkpoint = Checkpoint(self.folder, state, every=self.checkpoint_seconds)
-            self._fit_epoch(state, checkpoint)
-            state.epoch += 1
-            tuning = self._evaluate(state)
-            self.distribution.share_skipped(self.skipped)
-            checkpoint.count_seconds()
-            row = {
-                "epoch": state.epoch,
-                "examples": state.epoch * self.videos["train"],
-                "loss": state.loss,
-                **tuning,
-                # A closed form has none.
-                "learning_rate": 0.0 if self.profile.ridge else float(self.learner.optimizer.learning_rate),
-                "seconds": round(time.monotonic() - since, 3),
-            }
-            state.history.append(row)
-            state.batches, state.loss, state.metrics = 0, 0.0, []
-            if self.distribution.chief:
-                state.save(self.folder, self.learner)
-                self.reporter.epoch(row, epochs=self.epochs)
-                for callback in on_epoch:
-                    callback(row)
+        state = self._restore()
+        with event_log(tensorboard, state.history) if tensorboard else nullcontext(lambda row: None) as log:
+            while not self._ended(state):
+                row = self._epoch(state)
+                if self.distribution.chief:
+                    state.save(self.folder, self.learner)
+                    self.reporter.epoch(row, epochs=self.epochs)
+                    for callback in (log, on_epoch) if on_epoch else (log,):
+                        callback(row)
+        self.model.set_weights(state.best_weights)
+        return state
+
+    def _restore(self) -> TrainingState:
+        distribution = self.distribution
+        distribution.by_chief(lambda: make_folder(self.folder))
+        distribution.check_shared(self.folder)
+        own = {"fingerprint": self.fingerprint, "workers": distribution.workers, "skipped": self.skipped}
+        state = distribution.each(lambda: TrainingState.restore(self.folder, self.learner, **own))
+        if self.replicated:
+            self.replicated.spread_seeds(first=distribution.index * self.replicated.devices)
+        return state
 
     def _ended(self, state: TrainingState) -> bool:
-        # Within a cycle of the learning rate nobody knows yet what it comes to.
+        """Whether the budget is spent, or the tuning split has not improved for long enough."""
         waited = state.epoch - state.best_epoch >= self.profile.patience
-        stop_early = self.select and waited and state.epoch in self.profile.moments
-        return state.epoch >= self.epochs or stop_early
+        # Within a cycle of the learning rate nobody knows yet what it comes to.
+        return state.epoch >= self.epochs or (self.select and waited and state.epoch in self.profile.moments)
+
+    def _epoch(self, state: TrainingState) -> dict:
+        """Train one epoch, or what is left of it, and score the tuning split: the row of the history."""
+        since = time.monotonic()
+        checkpoint = Checkpoint(self.folder, state, every=self.checkpoint_seconds)
+        self._fit_epoch(state, checkpoint)
+        state.epoch += 1
+        tuning = self._evaluate(state)
+        self.distribution.share_skipped(self.skipped)
+        checkpoint.count_seconds()
+        row = {
+            "epoch": state.epoch,
+            "examples": state.epoch * self.videos["train"],
+            "loss": state.loss,
+            **tuning,
+            # A closed form has none.
+            "learning_rate": 0.0 if self.profile.ridge else float(self.learner.optimizer.learning_rate),
+            "seconds": round(time.monotonic() - since, 3),
+        }
+        state.history.append(row)
+        state.batches, state.loss, state.metrics = 0, 0.0, []
+        return row
 
     def _fit_epoch(self, state: TrainingState, checkpoint: Checkpoint) -> None:
-        """Train on what is left of the epoch under way."""
-        profile = self.own_profile
+        profile, name = self.own_profile, self.experiment.name
         examples = self.dataset.batches(
             "train",
             batch_size=profile.batch_size,
@@ -489,21 +468,18 @@ class Trainer:
         batches = self.distribution.batches(self.own_videos["train"], profile.batch_size)
         # A training that was killed between the last batch and the tuning split has nothing left to fit.
         if state.batches < batches:
-            bar = self.reporter.bar(
-                f"{self.experiment.name} {state.epoch + 1}/{self.epochs}", batches, state.batches
-            )
-            callbacks = [checkpoint, *bar, KeepWeights()]
+            bar = self.reporter.bar(f"{name} {state.epoch + 1}/{self.epochs}", batches, done=state.batches)
             self.distribution.fit_epoch(
-                self.learner, self.replicated, examples, state, batches=batches, callbacks=callbacks
+                self.learner, self.replicated, examples, state, batches=batches, callbacks=[checkpoint, *bar]
             )
         if not math.isfinite(state.loss):
             raise DataError(
-                f"The loss of {self.experiment.name} is not a number after epoch {state.epoch + 1}: training has "
-                f"diverged. Choose a lower learning rate than {profile.learning_rate}."
+                f"The loss of {name} is not a number after epoch {state.epoch + 1}: training has diverged. "
+                f"Choose a lower learning rate than {profile.learning_rate}."
             )
 
     def _evaluate(self, state: TrainingState) -> dict[str, float]:
-        """GAP on the tuning split, for the history; the best weights are remembered. Nothing is measured in a refit."""
+        """GAP on the tuning split, for the history; the best weights are remembered. A refit measures nothing."""
         with averaged_weights(self.learner):
             weights = self.model.get_weights()
             if not self.select:
@@ -520,20 +496,17 @@ class Trainer:
         if self.dataset.splits[split]:
             scorer = self.replicated or self.model
             return score_split(scorer, self.dataset, split, profile=self.own_profile, on_fault=self.skipped)
-        shape = (0, self.dataset.num_classes)
-        return Predictions(
-            ids=np.zeros(0, np.str_), labels=np.zeros(shape, bool), scores=np.zeros(shape, np.float16)
-        )
+        none = np.zeros((0, self.dataset.num_classes))
+        return Predictions(ids=np.zeros(0, np.str_), labels=none.astype(bool), scores=none.astype(np.float16))
 
     def _gap(self, own: Predictions) -> float:
         """GAP over all workers' videos, the same number for each: their highest pairs as one ranking."""
         if self.distribution.workers == 1:
             return global_average_precision(own.scores.astype(np.float32), own.labels)
-        nothing = np.zeros((0, own.num_classes), np.float32)
-        blocks = [(block.scores.astype(np.float32), block.labels) for block in own.blocks()]
-        pairs = [vars(top_pairs(*block)) for block in [(nothing, nothing), *blocks]]
-        everyone = self.distribution.gather(_concatenated(pairs))
-        return gap_of_pairs(TopPairs(**_concatenated(everyone)))
+        none = np.zeros((0, own.num_classes), np.float32)
+        blocks = [(none, none)] + [(block.scores.astype(np.float32), block.labels) for block in own.blocks()]
+        own_pairs = _concatenate([vars(top_pairs(*block)) for block in blocks])
+        return gap_of_pairs(TopPairs(**_concatenate(self.distribution.gather(own_pairs))))
 
     def scores(self, split: str) -> Predictions:
         """The model's scores of a whole split, for the chief; the other workers keep their own.
@@ -541,36 +514,33 @@ class Trainer:
         They go through the run's folder, which all workers share: they are too many to send.
         """
         distribution = self.distribution
-        own = distribution.each(lambda: self._own_scores(split))
+        scores = distribution.each(lambda: self._own_scores(split))
         if distribution.workers > 1:
             files = [self.folder / f".{split}-{index}.npz" for index in range(distribution.workers)]
-            distribution.each(lambda: own.save(files[distribution.index]))
-            # One after another, which is the order of the split's shards.
-            joined = distribution.by_chief(
-                lambda: concatenate(block for part in map(Predictions.load, files) for block in part.blocks())
-            )
-            if distribution.chief:
-                own = joined
+
+            def join() -> Predictions:  # one after another, which is the order of the split's shards
+                parts = [Predictions.load(file) for file in files]
                 for file in files:
-                    file.unlink(missing_ok=True)
+                    file.unlink()
+                return concatenate(block for part in parts for block in part.blocks())
+
+            distribution.each(lambda: scores.save(files[distribution.index]))
+            scores = distribution.by_chief(join) or scores
         distribution.share_skipped(self.skipped)
-        return own
+        return scores
 
     def refit(self, state: TrainingState) -> TrainingState:
         """Train anew on the training and tuning splits together, for as many epochs as the best one took.
 
         The tuning split decides as it does everywhere, before a model has seen it, and nothing is chosen afterwards.
+        The model then has the weights of the last epoch.
 
         Args:
             state: Of this training, which has ended.
-
-        Returns:
-            The refit's state, with the weights to keep.
         """
         videos, epochs = self.videos["train"] + self.videos["tuning"], state.best_epoch
         self.reporter.line(
-            f"refitting on the training and tuning splits: {videos:,} videos, {epochs} "
-            f"{'epoch' if epochs == 1 else 'epochs'}"
+            f"refitting on the training and tuning splits: {videos:,} videos, epochs: {epochs}"
         )
         again = copy.copy(self)
         again.select, again.epochs, again.folder = False, epochs, self.folder / REFITTING
@@ -579,8 +549,8 @@ class Trainer:
         again.own_profile = replace(self.own_profile, max_train_videos=cap)
         again.videos = again.own_videos = self.videos | {"train": videos}
         again.build()
-        refit_state = again.restore()
-        again.fit(refit_state)
+        refit_state = again.fit()
+        self.model.set_weights(refit_state.best_weights)
         return refit_state
 
     def save(
@@ -593,65 +563,22 @@ class Trainer:
             save_model(self.model, folder / "model.keras")
             finish_run(folder, record, tuning=tuning, validation=validation)
 
-        # Looked up before any is written, so that all workers agree.
-        for epoch, fingerprint in distribution.each(lambda: missing_snapshots(self.folder, record)):
+        epochs = snapshot_epochs(self.profile, epochs=record["epochs"])
+        for epoch, fingerprint in zip(
+            epochs, snapshot_fingerprints(self.fingerprint, len(epochs)), strict=True
+        ):
             self.model.set_weights(distribution.each(partial(read_snapshot, self.folder, epoch)))
             own = snapshot_record(record, epoch, fingerprint=fingerprint, history=history)
             scores = [self.scores(split) for split in ("tuning", "validate")]
             distribution.by_chief(partial(leave, self.folder / CHECKPOINTS / str(epoch), own, *scores))
         self.model.set_weights(weights)
-        distribution.by_chief(lambda: tidy_snapshots(self.folder, self.profile, epochs=record["epochs"]))
-        distribution.by_chief(lambda: write_history(self.folder, history))
+        history_file, table = self.folder / "history.csv", pd.DataFrame(list(history))
+        distribution.by_chief(lambda: table.to_csv(history_file, index=False))
         distribution.by_chief(lambda: leave(self.folder, record, tuning, validation))
 
 
-def _concatenated(pairs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _concatenate(pairs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([each[name] for each in pairs]) for name in PAIRS}
-
-
-# --- Exponential moving average of the weights: Keras's, kept by the optimizer and so by the checkpoint ---
-
-
-@contextmanager
-def averaged_weights(learner: keras.Model) -> Iterator[None]:
-    """Within, the weights are their moving averages, where the optimizer keeps any.
-
-    The statistics of a batch normalization are averages by themselves, and stay what they are.
-    """
-    if not learner.optimizer.use_ema:
-        yield
-        return
-    variables = learner.trainable_variables
-    current = [np.array(variable) for variable in variables]
-    learner.optimizer.finalize_variable_values(variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, current, strict=True):
-            variable.assign(value)
-
-
-class KeepWeights(keras.callbacks.Callback):
-    """Undo that Keras's `fit` ends by replacing the weights by their averages: the next epoch starts from the weights.
-
-    Otherwise a training that was stopped after an epoch's last batch would resume from others than one that was not.
-    """
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Keep the weights, before Keras replaces them."""
-        if self.model.optimizer.use_ema:
-            self.kept = [np.array(variable) for variable in self.model.trainable_variables]
-
-    def on_train_end(self, logs=None):
-        """Put them back."""
-        if self.model.optimizer.use_ema:
-            for variable, value in zip(self.model.trainable_variables, self.kept, strict=True):
-                variable.assign(value)
-
-
-# --- Progress ---
-
-PROGRESS = ("auto", "bars", "lines", "silent")
 
 
 class Reporter:
@@ -662,7 +589,7 @@ class Reporter:
     """
 
     def __init__(self, progress: str):
-        choose(dict.fromkeys(PROGRESS), progress, what="progress")
+        choose(dict.fromkeys(("auto", "bars", "lines", "silent")), progress, what="progress")
         self.kind = ("bars" if sys.stderr.isatty() else "lines") if progress == "auto" else progress
 
     def line(self, text: str) -> None:
@@ -675,12 +602,10 @@ class Reporter:
     def epoch(self, row: dict, *, epochs: int) -> None:
         """Show `epoch  3/12  loss 5.123  tuning GAP 0.6120  rate 0.0030  4.2 s`; no GAP in a refit."""
         gap = f"tuning GAP {row['tuning_gap']:.4f}  " if "tuning_gap" in row else ""
-        self.line(
-            f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.3f}  {gap}"
-            f"rate {row['learning_rate']:.4f}  {row['seconds']:.1f} s"
-        )
+        start = f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.3f}  {gap}"
+        self.line(f"{start}rate {row['learning_rate']:.4f}  {row['seconds']:.1f} s")
 
-    def bar(self, title: str, batches: int, done: int) -> list[keras.callbacks.Callback]:
+    def bar(self, title: str, batches: int, *, done: int) -> list[keras.callbacks.Callback]:
         """The callbacks that show a bar over an epoch's batches, of which some are done."""
         if self.kind != "bars":
             return []
@@ -697,14 +622,10 @@ class Reporter:
 
 @contextmanager
 def event_log(folder: Path, history: Sequence[dict]) -> Iterator[Callable[[dict], None]]:
-    """A function that writes an epoch's row for TensorBoard; the package tensorboard is not needed for it.
+    """A function that writes an epoch's row for TensorBoard (`tf.summary.scalar` would need the package tensorboard).
 
-    Event files that lie in the folder are replaced, and a resumed training writes its earlier epochs again: two files
-    would be drawn as one curve that runs back and forth.
-
-    Args:
-        folder: Of this run alone; TensorBoard names the curves by it.
-        history: The rows of the epochs that are done.
+    Event files in the folder, which is this run's own, are replaced, and a resumed training writes its earlier epochs
+    again: TensorBoard would draw two files as one curve that runs back and forth.
 
     Raises:
         UsageError: The folder cannot be written.
