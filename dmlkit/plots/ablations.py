@@ -14,20 +14,21 @@ from dmlkit.plots.style import (
     COLORS,
     GREY,
     Plot,
-    alternative_text,
     canvas,
+    finished,
     heat_map,
     mark,
+    number_above,
     points,
     row_axis,
     shorten,
     styled,
-    with_data,
 )  # fmt: skip
 from dmlkit.plots.tables import Table, as_runs, numbers
 
 RESAMPLES = 500
 FREQUENCIES = "label frequencies alone"
+DISTANCE = "relative_distance"  # a column of `fusion_study`
 QUARTERS = ("most frequent", "second", "third", "rarest")
 
 
@@ -85,20 +86,20 @@ def _baseline(run, earlier: list, *, fixed: bool):
     return earlier[-1] if earlier and not (fixed and first) else None
 
 
+def _wrapped(text: str) -> str:
+    return textwrap.fill(shorten(text, 120), 41)
+
+
 @styled
-def differences(
-    runs, dataset=None, *, against=None, title: str = "Difference from the baseline"
-) -> Plot | None:
+def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differences") -> Plot | None:
     """Paired differences in GAP@20 as a forest plot; filled and bold where the interval excludes 0.
 
     Args:
-        runs, against: As for `paired_differences`.
+        rows: What `paired_differences` returns.
     """
-    rows = paired_differences(runs, against)
     if rows.empty:
         return None
-    title = with_data(title, dataset or as_runs(runs)[0])
-    figure, (axes,) = canvas(height=1.35 + 0.52 * len(rows), title=title)
+    figure, (axes,) = canvas(height=1.35 + 0.52 * len(rows), title=title, source=dataset)
     left, right = min(0, rows["low"].min()), max(0, rows["high"].max())
     span = max(right - left, 1e-4)
     axes.axvline(0, color="#333333", linewidth=1.2)
@@ -111,9 +112,8 @@ def differences(
         interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
         axes.text(right + 0.06 * span, place + 0.22, interval, va="center", size=8)
     row_axis(axes, [""] * len(rows))
-    pairs = zip(rows["name"], "against " + rows["baseline"], strict=True)
     axes.set_yticklabels(
-        ["\n".join(textwrap.fill(shorten(text, 120), 41) for text in pair) for pair in pairs]
+        [f"{_wrapped(row.name)}\nagainst {_wrapped(row.baseline)}" for row in rows.itertuples()]
     )
     axes.set_xlim(left - 0.05 * span, right + 0.4 * span)
     axes.set_xlabel(
@@ -121,27 +121,24 @@ def differences(
         "filled and bold: the interval excludes 0"
     )
     shown = rows.set_index("name")[["baseline", "difference", "low", "high"]]
-    return Plot(figure, alternative_text(title, shown))
+    return finished(figure, shown)
 
 
-def comparison(runs, dataset=None, *, against=None, title: str = "Comparison") -> Table | None:
+def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -> Table | None:
     """Paired differences in GAP@20 as a table: both values, the difference with its 95 % interval, videos and seeds.
 
     Args:
-        runs, against: As for `paired_differences`.
+        rows: What `paired_differences` returns.
     """
-    rows = paired_differences(runs, against)
     if rows.empty:
         return None
     shown = rows.set_index("name")[["gap", "baseline", "baseline_gap"]]
     shown["difference"] = [f"{value:+.4f}" for value in rows["difference"]]
-    shown["95 % CI"] = [
-        f"{low:+.4f} to {high:+.4f}" for low, high in zip(rows["low"], rows["high"], strict=True)
-    ]
+    shown["95 % CI"] = [f"{row.low:+.4f} to {row.high:+.4f}" for row in rows.itertuples()]
     shown["CI excludes 0"] = np.where((rows["low"] > 0) | (rows["high"] < 0), "yes", "no")
     shown["videos (n)"], shown["seeds"] = rows["videos"].to_numpy(), rows["seeds"].to_numpy()
     shown = shown.rename(columns={"gap": "GAP@20", "baseline_gap": "baseline's GAP@20"})
-    return numbers(shown, dataset or as_runs(runs)[0], title=title)
+    return numbers(shown, dataset, title=title)
 
 
 def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -199,15 +196,14 @@ def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> Plot | 
     frame = gap_by_kind(runs, dataset)
     if frame.empty:
         return None
-    title = with_data(title, dataset)
-    figure, (axes,) = canvas(height=1.7 + 0.36 * len(frame), title=title)
+    figure, (axes,) = canvas(height=1.7 + 0.36 * len(frame), title=title, source=dataset)
     heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3)
     axes.set_xticks(range(frame.shape[1]), [textwrap.fill(shorten(name, 60), 18) for name in frame.columns])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.axhline(0.5, color="white", linewidth=3)
     axes.set_xlabel("GAP@20 on the validation split, restricted to the classes of each column")
-    return Plot(figure, alternative_text(title, frame, digits=3))
+    return finished(figure, frame, digits=3)
 
 
 @styled
@@ -220,8 +216,7 @@ def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frame
     if study is None or study.empty:
         return None
     counts, choices = list(dict.fromkeys(study["frames"])), list(dict.fromkeys(study["choice"]))
-    title = with_data(title, dataset)
-    figure, axes = canvas(1, 2, width=9.0, height=3.6, title=title)
+    figure, axes = canvas(1, 2, width=9.0, height=3.6, title=title, source=dataset)
     for number, choice in enumerate(choices):
         rows, look = study[study["choice"] == choice], mark(number)
         # Shifted a little, so that intervals do not overlap.
@@ -237,7 +232,7 @@ def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frame
         ax.set_xlabel("frames per video, at most")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", title="frames chosen")
     shown = study.set_axis(study["choice"] + " " + study["frames"].astype(str), axis=0)
-    return Plot(figure, alternative_text(title, shown[["gap", "gap_low", "gap_high", "seconds"]]))
+    return finished(figure, shown[["gap", "gap_low", "gap_high", "seconds"]])
 
 
 @styled
@@ -249,23 +244,15 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusions, initial
     """
     if study is None or study.empty:
         return None
-    title, names, distances = with_data(title, dataset), list(dict.fromkeys(study["fusion"])), study[DISTANCE]
-    figure, axes = canvas(1, 2, width=9.4, height=1.5 + 0.38 * len(study), title=title, sharey=True)
+    names, height = list(dict.fromkeys(study["fusion"])), 1.5 + 0.38 * len(study)
+    figure, axes = canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
     for place, row in enumerate(study.to_dict("records")):
         look, distance = mark(names.index(row["fusion"])), row[DISTANCE]
-        points(
-            axes[0],
-            [row["gap"]],
-            [place],
-            [row["gap_low"]],
-            [row["gap_high"]],
-            marker=look.marker,
-            color=look.color,
-        )
-        above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "size": 8.5}
-        axes[0].annotate(f"{row['gap']:.4f}", (row["gap"], place), **above)
+        ends = [row["gap_low"]], [row["gap_high"]]
+        points(axes[0], [row["gap"]], [place], *ends, marker=look.marker, color=look.color)
+        number_above(axes[0], row["gap"], place)
         if np.isnan(distance):
-            axes[1].text(0.01, place, "no projections", va="center", style="italic", color=GREY, size=9)
+            axes[1].text(0.01, place, "no projections", va="center", color=GREY, size=9)
         else:
             axes[1].barh(place, distance, height=0.5, color=look.color, edgecolor="black", linewidth=0.7)
             axes[1].text(distance + 0.02, place, f"{distance:.2f}", va="center", size=9)
@@ -273,12 +260,7 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusions, initial
     axes[0].margins(x=0.15)
     axes[0].xaxis.set_major_locator(MaxNLocator(5))
     axes[0].set_xlabel("GAP@20 on the validation split (line: 95 % CI)")
-    axes[1].set_xlim(0, max(1.2, 1.15 * np.nanmax([1.0, *distances])))
+    axes[1].set_xlim(0, max(1.2, 1.15 * study[DISTANCE].max()))
     axes[1].set_xlabel("relative distance of the projections\n(0: identical, 1: orthogonal on average)")
     axes[1].grid(False, axis="y")
-    return Plot(
-        figure, alternative_text(title, study.set_index("title")[["gap", "gap_low", "gap_high", DISTANCE]])
-    )
-
-
-DISTANCE = "relative_distance"
+    return finished(figure, study.set_index("title")[["gap", "gap_low", "gap_high", DISTANCE]])

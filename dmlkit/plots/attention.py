@@ -8,20 +8,17 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
-from matplotlib.ticker import PercentFormatter
 
 from dmlkit.plots.data import class_name, class_title, runs_of_frames
 from dmlkit.plots.style import (
     HATCHES,
     Plot,
-    alternative_text,
     canvas,
+    finished,
     mark,
     row_axis,
     shorten,
     styled,
-    with_data,
 )  # fmt: skip
 from dmlkit.plots.tables import Table, numbers
 
@@ -49,50 +46,42 @@ def attention(
 ) -> Plot | None:
     """The weight of every second of some videos, with the seconds that show a label where they are known.
 
-    Videos whose labels lie in part of their frames come first.
-
     Args:
         weights: Model's title → (batch, time) weights, 0 on padding.
-        batch: The batch they were computed on.
-        split: The split the batch is from: its ground truth is looked up.
+        batch: The batch they were computed on; videos whose labels lie in part of their frames come first.
+        split: The split the batch is from, whose ground truth is looked up.
         videos: How many.
     """
     if not weights:
         return None
-    truth, title = dataset.truth(split), with_data(title, dataset)
+    truth, rows = dataset.truth(split), {}
     chosen = _most_local(batch, truth)[:videos]
-    figure, axes = canvas(len(chosen), 1, width=9.0, height=0.9 + 1.75 * len(chosen), title=title)
-    rows = {}
+    height = 0.9 + 1.75 * len(chosen)
+    figure, axes = canvas(len(chosen), 1, width=9.0, height=height, title=title, source=dataset)
     for ax, row in zip(axes, chosen, strict=True):
         frames, video = int(batch["num_frames"][row]), str(batch["id"][row])
         top = max(float(each[row, :frames].max()) for each in weights.values())
         for place, (name, each) in enumerate(weights.items()):
             look, values = mark(place), each[row, :frames]
-            ax.plot(
-                np.arange(frames), values, color=look.color, linestyle=look.line, marker=look.marker, markersize=3,
-                linewidth=1.4, label=shorten(name, 40),
-            )  # fmt: skip
+            line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": 3}
+            ax.plot(np.arange(frames), values, linewidth=1.4, label=shorten(name, 40), **line)
             rows[f"{name}, video {video}"] = {
                 "highest weight": values.max(),
-                "at second": int(values.argmax()),
+                "at second": f"{values.argmax()}",
             }
         ax.axhline(1 / frames, color="#777777", linewidth=0.9, linestyle=":", label="uniform weights")
         local = _local(truth.get(video, {}), frames)
         ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(local))), ylabel="weight")
         for place, (index, seconds) in enumerate(local.items()):
-            height, color = top * (1.18 + 0.24 * place), mark(place + 2).color
-            _mark_seconds(ax, seconds, height, color=color, name=class_title(dataset, index, 34))
-            rows[f"class {index} in video {video}"] = {
-                "from second": seconds.min(),
-                "to second": seconds.max(),
-            }
-        ax.set_title(f"video {shorten(video, 24)}: {_labels(dataset, batch, row)}", size=9.5)
-    axes[-1].set_xlabel(
-        "time (s)" + ("; bars and shading: seconds that show a label (ground truth)" if truth else "")
-    )
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=3)
-    return Plot(figure, alternative_text(title, pd.DataFrame.from_dict(rows, orient="index")))
+            name, color = class_title(dataset, index, 34), mark(place + 2).color
+            _mark_seconds(ax, seconds, top * (1.18 + 0.24 * place), color=color, name=name)
+            rows[f"{name} in video {video}"] = {"seconds": f"{seconds.min()} to {seconds.max()}"}
+        labels = np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
+        names = ", ".join(class_name(dataset, index, 26) for index in labels)
+        ax.set_title(shorten(f"video {shorten(video, 24)}: {names or 'no label known'}", 120), size=9.5)
+    axes[-1].set_xlabel("time (s)" + ("; shaded: seconds that show a label (ground truth)" if truth else ""))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    return finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def attention_on_truth(
@@ -129,59 +118,53 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> Plot | N
     """
     if study is None:
         return None
-    title = with_data(f"{title} · {study.run}", SimpleNamespace(name=study.data, generated=study.generated))
-    truth = study.ground_truth
-    panels = 2 + (not truth.empty)
-    figure, axes = canvas(1, panels, width=4.2 * panels + 0.6, height=3.9, title=title)
-    for ax, curve, better in ((axes[0], "deletion", "low"), (axes[1], "insertion", "high")):
+    truth, data = study.ground_truth, SimpleNamespace(name=study.data, generated=study.generated)
+    size = {"width": 13.2 if len(truth) else 9.0, "height": 3.9}
+    figure, axes = canvas(1, 3 if len(truth) else 2, title=f"{title} · {study.run}", source=data, **size)
+    for ax, curve, better, done in (
+        (axes[0], "deletion", "low", "removed"),
+        (axes[1], "insertion", "high", "kept"),
+    ):
+        curves = study.curves[study.curves["curve"] == curve]
         for place, (order, name) in enumerate(ORDERS.items()):
-            rows = study.curves[(study.curves["curve"] == curve) & (study.curves["order"] == order)]
+            rows, look = curves[curves["order"] == order], mark(place)
             if not rows.empty:
-                look = mark(place)
                 ax.fill_between(
                     rows["share"], rows["low"], rows["high"], color=look.color, alpha=0.15, linewidth=0
                 )
-                ax.plot(rows["share"], rows["score"], color=look.color, linestyle=look.line, marker=look.marker,
-                        markersize=4, label=name)  # fmt: skip
-        ax.set(
-            xlim=(-0.02, 1.02),
-            ylim=(0, 1.02),
-            xlabel=f"frames {'removed' if curve == 'deletion' else 'kept'}",
-        )
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+                line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": 4}
+                ax.plot(rows["share"], rows["score"], label=name, **line)
+        ax.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), xlabel=f"share of frames {done}")
         ax.set_title(f"{curve}: {better} is better", size=9.5)
     axes[0].set_ylabel("score of the highest class (band: 95 % CI)")
-    handles, labels = axes[0].get_legend_handles_labels()
-    if panels == 3:
-        for name, patch in _precision_bars(axes[2], truth).items():
-            if name not in labels:
-                handles, labels = [*handles, patch], [*labels, name]
-    figure.legend(handles, labels, loc="outside lower left", ncols=5)
+    if len(truth):
+        _precision_bars(axes[2], truth)
+    entries = {
+        label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=5)
     areas = study.areas[["deletion", "insertion"]].add_suffix(" area").rename(index=ORDERS)
-    return Plot(figure, alternative_text(title, areas, digits=3))
+    return finished(figure, areas, digits=3)
 
 
 def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of attention") -> Table | None:
     """Areas under deletion and insertion curves, and precision on ground-truth frames, with 95 % intervals.
 
     Args:
-        study: As for `faithfulness`.
+        study: What `dmlkit.explorer.faithfulness_study` returns.
     """
     if study is None:
         return None
     areas, truth = study.areas, study.ground_truth
-    shown = pd.DataFrame(index=[order for order in ORDERS if order in areas.index or order in truth.columns])
-    for column, heading in (
-        ("deletion", "deletion (low is better)"),
-        ("deletion_against_random", "minus random"),
-        ("insertion", "insertion (high is better)"),
-        ("insertion_against_random", "minus random "),
-    ):
-        sign = "+" if "against" in column else ""
-        shown[heading] = [_with_interval(areas, order, column, sign) for order in shown.index]
-    if not truth.empty:
-        shown["precision on ground truth"] = [_with_interval(truth, "all", order) for order in shown.index]
-    shown = shown.rename(index=ORDERS)
+    orders = [order for order in ORDERS if order in areas.index or order in truth.columns]
+    columns = {
+        "deletion (low is better)": [_with_interval(areas, order, "deletion") for order in orders],
+        "minus random": [_with_interval(areas, order, "deletion_against_random", "+") for order in orders],
+        "insertion (high is better)": [_with_interval(areas, order, "insertion") for order in orders],
+        "minus random ": [_with_interval(areas, order, "insertion_against_random", "+") for order in orders],
+        "precision on ground truth": [_with_interval(truth, "all", order) for order in orders],
+    }
+    shown = pd.DataFrame(columns, index=[ORDERS[order] for order in orders])
     return numbers(shown, dataset, title=f"{title}: {study.videos:,} videos, {QUESTIONS[study.question]}")
 
 
@@ -192,26 +175,24 @@ def _with_interval(table: pd.DataFrame, row: str, column: str, sign: str = "") -
     return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def _precision_bars(ax: Axes, truth: pd.DataFrame) -> dict[str, Patch]:
-    """Average precision on ground-truth frames by kind of class; name of each order → its legend entry."""
-    legend = {}
+def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
+    """Average precision on ground-truth frames by kind of class, one bar for each order of frames."""
     orders = [order for order in ORDERS if order in truth.columns]
     height = 0.8 / len(orders)
     for row, order in enumerate(orders):
-        color, hatch = mark(list(ORDERS).index(order)).color, HATCHES[row % len(HATCHES)]
         places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
-        values = truth[order].to_numpy()
-        off = np.array([values - truth[f"{order}_low"], truth[f"{order}_high"] - values]).clip(0)
-        ax.barh(places, values, height=height * 0.9, color=color, alpha=0.85, hatch=hatch, edgecolor="white",
-                xerr=off, error_kw={"elinewidth": 1, "ecolor": "#222222"})  # fmt: skip
-        legend[ORDERS[order]] = Patch(facecolor=color, hatch=hatch, edgecolor="white")
+        off = [truth[order] - truth[f"{order}_low"], truth[f"{order}_high"] - truth[order]]
+        look = {"color": mark(list(ORDERS).index(order)).color, "hatch": HATCHES[row % len(HATCHES)]}
+        bars = {"height": height * 0.9, "xerr": np.clip(off, 0, None), "error_kw": {"elinewidth": 1}}
+        # A curve of the same order has the legend entry already.
+        label = ORDERS[order] if order == "uniform" else None
+        ax.barh(places, truth[order], alpha=0.85, edgecolor="white", label=label, **look, **bars)
     row_axis(ax, [""] * len(truth))
     ax.set_yticklabels(
         [f"{shorten(kind, 18)}\n(n = {int(count):,})" for kind, count in truth["labels"].items()]
     )
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
     ax.set_title("ground-truth frames: high is better", size=9.5)
-    return legend
 
 
 def _most_local(batch: Mapping[str, np.ndarray], truth: Mapping) -> list[int]:
@@ -236,15 +217,7 @@ def _mark_seconds(ax: Axes, seconds: np.ndarray, height: float, *, color: str, n
     for first, last in runs_of_frames(seconds):
         ax.axvspan(first - 0.5, last + 0.5, facecolor=color, alpha=0.13, linewidth=0)
         ax.plot([first - 0.4, last + 0.4], [height, height], color=color, linewidth=4, solid_capstyle="butt")
-    at_right = seconds.mean() < np.mean(ax.get_xlim())
-    ax.annotate(
-        name, (seconds.max() + 0.4 if at_right else seconds.min() - 0.4, height), (6 if at_right else -6, 0),
-        textcoords="offset points", ha="left" if at_right else "right", va="center", size=8.5,
-    )  # fmt: skip
-
-
-def _labels(dataset, batch: Mapping[str, np.ndarray], row: int) -> str:
-    if "labels" not in batch:
-        return "labels unknown"
-    names = [class_name(dataset, index, 26) for index in np.flatnonzero(batch["labels"][row])]
-    return shorten(", ".join(names) or "no label", 100)
+    right = seconds.mean() < np.mean(ax.get_xlim())
+    place = (seconds.max() + 0.4, height) if right else (seconds.min() - 0.4, height)
+    look = {"textcoords": "offset points", "va": "center", "size": 8.5, "ha": "left" if right else "right"}
+    ax.annotate(name, place, (6 if right else -6, 0), **look)

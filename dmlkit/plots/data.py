@@ -14,13 +14,12 @@ from dmlkit.plots.style import (
     COLORS,
     HATCHES,
     Plot,
-    alternative_text,
     canvas,
+    finished,
     mark,
     plain_log,
     shorten,
     styled,
-    with_data,
 )  # fmt: skip
 
 
@@ -83,9 +82,9 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
     """
     if not len(counted.labels_of_video):
         return None
-    title, frames = with_data(title, dataset), counted.frames_of_video
+    frames = counted.frames_of_video
     columns = 3 if len(frames) else 2
-    figure, axes = canvas(1, columns, width=3.2 * columns, height=3.2, title=title)
+    figure, axes = canvas(1, columns, width=3.2 * columns, height=3.2, title=title, source=dataset)
     seen = np.sort(counted.videos_of_class[counted.videos_of_class > 0])[::-1]
     axes[0].loglog(np.arange(1, len(seen) + 1), seen, marker="o", markersize=4 if len(seen) < 100 else 0)
     plain_log(axes[0].xaxis)
@@ -108,7 +107,7 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
         for name, values in rows.items()
         if len(values)
     }
-    return Plot(figure, alternative_text(title, pd.DataFrame.from_dict(summary, orient="index"), digits=2))
+    return finished(figure, pd.DataFrame.from_dict(summary, orient="index"), digits=2)
 
 
 @styled
@@ -127,57 +126,40 @@ def video(
     Args:
         batch: A batch of `dataset.batches(...)`.
         kind: Choose the video that has a label of this kind and the fewest others, where the data set states kinds.
-        split: The split the batch is from: its ground truth is looked up.
+        split: The split the batch is from, whose ground truth is looked up.
     """
     if not len(batch["id"]):
         return None
     row = _clearest(batch, dataset, kind)
-    name = str(batch["id"][row])
-    title = with_data(f"{title}: {shorten(name, 24)}", dataset)
-    labels = np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
+    video, labels = str(batch["id"][row]), np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
     names = {index: class_title(dataset, index, 34) for index in labels}
-    listed = f"labels: {', '.join(names.values()) or 'none given'}"
     features = {
-        each: np.asarray(batch[each][row]) for each, about in dataset.features.items() if about.in_frames
+        name: np.asarray(batch[name][row]) for name, each in dataset.features.items() if each.in_frames
     }
-    if "num_frames" not in batch:
-        figure, axes = canvas(len(features), 1, width=9.0, height=1.0 + 1.3 * len(features), title=title)
-        for ax, (modality, values) in zip(axes, features.items(), strict=True):
-            ax.plot(values, linewidth=0.7, color=COLORS[0])
-            ax.set_ylabel(modality)
-            ax.margins(x=0)
-        axes[0].set_title(shorten(listed, 110))
-        axes[-1].set_xlabel("feature dimension")
-        return Plot(figure, f"{title}. {listed}.")
-    frames = int(batch["num_frames"][row])
-    truth = dataset.truth(split).get(name, {})
+    frames = int(batch["num_frames"][row]) if "num_frames" in batch else None
+    truth = dataset.truth(split).get(video, {}) if frames else {}
     tracks = {index: truth[index] for index in labels if index in truth}
-    ratios = ([0.32 * max(1, len(tracks))] if tracks else []) + [1.1] * len(features)
-    figure, axes = canvas(
-        len(ratios),
-        1,
-        width=9.0,
-        height=1.2 + 1.15 * sum(ratios),
-        title=title,
-        sharex=True,
-        height_ratios=ratios,
-    )
+    ratios = [0.32 * len(tracks)] * bool(tracks) + [1.1] * len(features)
+    size = {"width": 9.0, "height": 1.2 + 1.15 * sum(ratios), "height_ratios": ratios, "sharex": bool(frames)}
+    title = f"{title}: {shorten(video, 24)}"
+    figure, axes = canvas(len(ratios), 1, title=title, source=dataset, **size)
+    for ax, (modality, values) in zip(axes[-len(features) :], features.items(), strict=True):
+        ax.set_ylabel(f"{modality}\n({values.shape[-1]} dims)")
+        if frames:
+            ax.imshow(values[:frames].T, aspect="auto", interpolation="nearest", origin="lower")
+            ax.grid(False)
+            ax.set_yticks([])
+        else:
+            ax.plot(values, linewidth=0.7, color=COLORS[0])
+            ax.margins(x=0)
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[-1].set_xlabel("time (s)" if frames else "feature dimension")
     if tracks:
         _tracks(axes[0], tracks, names)
     else:
-        axes[0].set_title(shorten(listed, 110))
-    for ax, (modality, values) in zip(axes[-len(features) :], features.items(), strict=True):
-        ax.imshow(values[:frames].T, aspect="auto", interpolation="nearest", origin="lower")
-        ax.grid(False)
-        ax.set_ylabel(f"{modality}\n({values.shape[1]} dims)")
-        ax.set_yticks([])
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[-1].set_xlabel("time (s)")
-    seconds = pd.DataFrame.from_dict(
-        {names[index]: {"frames with the label": len(each), "of": frames} for index, each in tracks.items()},
-        orient="index",
-    )
-    return Plot(figure, alternative_text(f"{title}. {listed}", seconds))
+        axes[0].set_title(shorten(f"labels: {', '.join(names.values()) or 'none known'}", 110))
+    counts = [f"in {len(tracks[index])} of {frames} frames" if index in tracks else "" for index in labels]
+    return finished(figure, pd.DataFrame({"label": counts}, index=list(names.values()), dtype=object))
 
 
 def class_name(dataset, index: int, longest: int = 30) -> str:

@@ -11,14 +11,14 @@ from dmlkit.plots.style import (
     COLORS,
     GREY,
     Plot,
-    alternative_text,
     canvas,
+    finished,
     heat_map,
+    number_above,
     points,
     row_axis,
     shorten,
     styled,
-    with_data,
 )  # fmt: skip
 from dmlkit.plots.tables import as_runs
 
@@ -77,17 +77,17 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
     """
     if table.empty:
         return None
-    title = with_data(title, dataset)
     selected = 1 + int(np.argmax(table[TUNING].to_numpy()[1:]))  # the first row is the best member
-    figure, axes = canvas(1, 2, width=9.4, height=1.6 + 0.4 * len(table), title=title, sharey=True)
+    figure, axes = canvas(
+        1, 2, width=9.4, height=1.6 + 0.4 * len(table), title=title, source=dataset, sharey=True
+    )
     for place, row in enumerate(table.to_dict("records")):
         look = {"marker": "s" if place == 0 else "D" if place == selected else "o"}
         look["color"] = COLORS[1] if place == selected else COLORS[0]
         points(axes[0], [row[TUNING]], [place], [np.nan], [np.nan], **look)
         points(axes[1], [row[VALIDATION]], [place], [row["from"]], [row["to"]], **look)
-        for ax, column in zip(axes, (TUNING, VALIDATION), strict=True):
-            above = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "size": 8.5}
-            ax.annotate(f"{row[column]:.4f}", (row[column], place), **above)
+        number_above(axes[0], row[TUNING], place)
+        number_above(axes[1], row[VALIDATION], place)
     for ax, column in zip(axes, (TUNING, VALIDATION), strict=True):
         ax.axvline(table[column].iloc[0], color=GREY, linestyle="--", linewidth=1.1)
         ax.margins(x=0.15)
@@ -97,7 +97,7 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
     axes[0].set_xlabel("GAP@20 on the tuning split\n(◆: selected; dashed: best member)")
     axes[1].set_xlabel("GAP@20 on the validation split\n(line: 95 % CI)")
     shown = table[[TUNING, VALIDATION, "from", "to"]].rename(index=combiner_title)
-    return Plot(figure, alternative_text(title, shown))
+    return finished(figure, shown)
 
 
 @styled
@@ -109,9 +109,9 @@ def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "What each 
     """
     if table.empty:
         return None
-    title, places = with_data(title, dataset), range(len(table))
+    places = range(len(table))
     table = table.sort_values("adds, tuning", ascending=False, kind="stable")
-    figure, (axes,) = canvas(height=1.55 + 0.38 * len(table), title=title)
+    figure, (axes,) = canvas(height=1.55 + 0.38 * len(table), title=title, source=dataset)
     axes.axvline(0, color=GREY, linestyle="--", linewidth=1.1)
     label = "validation split (line: paired 95 % CI)"
     points(axes, table["adds, validation"], places, table["from"], table["to"], label=label)
@@ -120,7 +120,7 @@ def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "What each 
     axes.margins(x=0.1)
     axes.set_xlabel("GAP@20 of the ensemble minus its GAP@20 without this member")
     figure.legend(loc="outside lower left", ncols=2)
-    return Plot(figure, alternative_text(title, table))
+    return finished(figure, table)
 
 
 @styled
@@ -132,15 +132,15 @@ def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Agreement of t
     """
     if table.empty:
         return None
-    title, names = with_data(title, dataset), [shorten(name, 30) for name in table.index]
+    names = [shorten(name, 30) for name in table.index]
     shares = table.mask(np.eye(len(table), dtype=bool))
     low, high = np.nanmin(shares), np.nanmax(shares)
     size = {"width": 4.6 + 0.62 * len(table), "height": 2.6 + 0.48 * len(table)}
-    figure, (axes,) = canvas(title=title, **size)
+    figure, (axes,) = canvas(title=title, source=dataset, **size)
     # Two members share one value, and a scale needs two.
     image = heat_map(axes, shares, cmap="cividis", low=low, high=max(high, low + 0.01), digits=2)
     axes.set_facecolor("#F2F2F2")
     axes.set_xticks(range(len(names)), names, rotation=38, ha="right", rotation_mode="anchor")
     label = f"share in common of each video's\n{table.attrs.get('top_k', 20)} highest-scoring classes"
     figure.colorbar(image, ax=axes, label=label, shrink=0.9)
-    return Plot(figure, alternative_text(title, table, digits=2))
+    return finished(figure, table, digits=2)

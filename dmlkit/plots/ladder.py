@@ -7,25 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dmlkit.plots.style import (
     GREY,
     Plot,
-    alternative_text,
     canvas,
+    finished,
     mark,
     marks,
     plain_log,
+    points,
     row_axis,
     shorten,
     styled,
-    with_data,
 )  # fmt: skip
-from dmlkit.plots.tables import absence, as_runs, result_rows, short_title
+from dmlkit.plots.tables import Results, absence, as_runs, result_rows, short_title
 
-BAR, ENSEMBLE_BAR = "#56B4E9", "#E9C46A"
 VALIDATION_GAP = "GAP@20 on the validation split"
 
 # Group of experiments → its place in the cycle of marks; the ladder's is the plainest.
@@ -41,9 +39,7 @@ COSTS = {
 
 
 @styled
-def ladder(
-    results: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder so far"
-) -> Plot | None:
+def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") -> Plot | None:
     """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason.
 
     Args:
@@ -53,34 +49,23 @@ def ladder(
     if rows.empty:
         return None
     right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
-    figure, (axes,) = canvas(height=1.25 + 0.36 * len(rows), title=with_data(title, dataset))
+    figure, (axes,) = canvas(height=1.25 + 0.36 * len(rows), title=title, source=dataset)
     for place, row in enumerate(rows.to_dict("records")):
         if np.isnan(row["gap"]):
             reason = shorten(absence(row) or "no run", 88)
             axes.text(0.006 * right, place, reason, va="center", style="italic", color=GREY, size=9)
             continue
         ensemble = isinstance(row["experiment"], dict) and "members" in row["experiment"]
-        axes.barh(
-            place, row["gap"], height=0.62, color=ENSEMBLE_BAR if ensemble else BAR, edgecolor="#333333",
-            linewidth=0.8, hatch="//" if ensemble else None,
-        )  # fmt: skip
-        axes.plot(
-            [row["gap_low"], row["gap_high"]],
-            [place, place],
-            "|-",
-            color="black",
-            linewidth=1.6,
-            markersize=9,
-        )
+        look = {"color": "#E9C46A", "hatch": "//"} if ensemble else {"color": "#56B4E9"}
+        axes.barh(place, row["gap"], height=0.62, edgecolor="#333333", linewidth=0.8, **look)
+        points(axes, [row["gap"]], [place], [row["gap_low"]], [row["gap_high"]], marker="|", color="black")
         end = np.nanmax([row["gap"], row["gap_high"]])
         axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
     row_axis(axes, list(rows["title"]), longest=44)
     axes.set_xlim(0, 1.12 * right)
     axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI over videos")
-    shown = rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(
-        status=[absence(row) or None for row in rows.to_dict("records")]
-    )
-    return Plot(figure, alternative_text(with_data(title, dataset), shown))
+    status = [absence(row) or None for row in rows.to_dict("records")]
+    return finished(figure, rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(status=status))
 
 
 @styled
@@ -93,22 +78,22 @@ def learning_curves(runs, *, title: str = "Learning curves") -> Plot | None:
     runs = [run for run in as_runs(runs) if len(run.history)]
     if not runs:
         return None
-    title = with_data(title, runs[0])
-    figure, axes = canvas(1, 2, width=9.4, height=max(3.4, 1.2 + 0.24 * len(runs)), title=title)
+    figure, axes = canvas(
+        1, 2, width=9.4, height=max(3.4, 1.2 + 0.24 * len(runs)), title=title, source=runs[0]
+    )
     rows = {}
     for run, look in zip(runs, marks([run.name for run in runs]), strict=True):
         history, label = run.history, shorten(run.title, 30)
         for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
-            ax.plot(
-                history["epoch"], history[column], color=look.color, marker=look.marker, linestyle=look.line,
-                markersize=5, label=label,
-            )  # fmt: skip
+            line = {"color": look.color, "marker": look.marker, "linestyle": look.line, "label": label}
+            ax.plot(history["epoch"], history[column], markersize=5, **line)
         best = history[history["epoch"] == run.record.get("best_epoch")]
-        axes[1].plot(
-            best["epoch"], best["tuning_gap"], "o", markersize=12, fillstyle="none", color=look.color
-        )
-        rows[run.title] = {"epochs": len(history), "last loss": history["loss"].iloc[-1],
-                           "highest tuning GAP@20": history["tuning_gap"].max()}  # fmt: skip
+        ring = {"markersize": 12, "fillstyle": "none", "color": look.color}
+        axes[1].plot(best["epoch"], best["tuning_gap"], "o", **ring)
+        rows[run.title] = {
+            "last loss": history["loss"].iloc[-1],
+            "highest GAP@20": history["tuning_gap"].max(),
+        }
     axes[0].set(xlabel="epoch", ylabel="training loss (nats per video)")
     axes[1].set(xlabel="epoch", ylabel="GAP@20 on the tuning split")
     for ax in axes:
@@ -116,12 +101,12 @@ def learning_curves(runs, *, title: str = "Learning curves") -> Plot | None:
     if len(runs) > 1:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper")
-    return Plot(figure, alternative_text(title, pd.DataFrame.from_dict(rows, orient="index")))
+    return finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
 
 
 @styled
 def cost(
-    results: pd.DataFrame | list[dict],
+    results: Results,
     dataset=None,
     *,
     against: Sequence[str] = ("training_seconds", "parameters"),
@@ -143,34 +128,26 @@ def cost(
     if rows.empty:
         return None
     fronts = [pareto_front(rows[column], rows["gap"]) for column in against]
-    numbered = (
-        rows.index if len(rows) <= 12 else sorted({*fronts[0], *fronts[1]})
-    )  # the rows are sorted by GAP
+    numbered = rows.index if len(rows) <= 12 else sorted({*fronts[0], *fronts[1]})
     numbers = {at: number for number, at in enumerate(numbered, start=1)}
-    title, height = with_data(title, dataset), max(4.2, 1.9 + 0.24 * len(numbers))
-    figure, axes = canvas(1, 2, width=9.4, height=height, title=title, sharey=True)
+    height = max(4.2, 1.9 + 0.24 * len(numbers))
+    figure, axes = canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
     for ax, column, front in zip(axes, against, fronts, strict=True):
         _scatter(ax, rows, column, front, numbers)
     axes[0].set_ylabel(VALIDATION_GAP)
     groups = [group for group in GROUPS if group in set(rows["part"])]
-    handles = [
-        Line2D(
-            [], [], linestyle="", marker=look.marker, color=look.color, markeredgecolor="black", label=group
-        )
-        for group, look in ((group, mark(GROUPS[group])) for group in groups)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(groups))
+    for group in groups:
+        look = mark(GROUPS[group])
+        axes[0].plot([], [], look.marker, color=look.color, markeredgecolor="black", label=group)
+    figure.legend(loc="outside lower center", ncols=len(groups))
     names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbers.items()]
     axes[1].text(1.05, 1.0, "\n".join(names), transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
     shown = rows.loc[list(numbers)].set_index("title")[["gap", *against]]
-    return Plot(figure, alternative_text(title, shown))
+    return finished(figure, shown)
 
 
 def pareto_front(costs: pd.Series, gaps: pd.Series) -> list[int]:
-    """Labels of the rows that no other equals or beats at the same cost or less, the cheapest first.
-
-    Rows without a cost are left out.
-    """
+    """Labels of the rows that no other equals or beats at the same cost or less, the cheapest first."""
     known = pd.DataFrame({"cost": costs, "gap": gaps}).dropna()
     known = known.sort_values(["cost", "gap"], ascending=[True, False], kind="stable")
     higher = known["gap"] > known["gap"].cummax().shift(fill_value=-np.inf)

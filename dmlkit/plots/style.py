@@ -114,6 +114,7 @@ def canvas(
     columns: int = 1,
     *,
     title: str,
+    source=None,
     width: float = 8.0,
     height: float = 4.0,
     sharex: bool = False,
@@ -125,11 +126,12 @@ def canvas(
     Args:
         rows, columns: Of axes.
         title: Stands over the figure.
+        source: A data set or a run, to name the data behind the title; None where neither is known.
         width, height: In inches.
         sharex, sharey, height_ratios: As for matplotlib's `Figure.subplots`.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(shorten(title, round(8.2 * width)), x=0.01, ha="left")
+    figure.suptitle(shorten(with_data(title, source), round(8.2 * width)), x=0.01, ha="left")
     axes = figure.subplots(
         rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios
     )
@@ -169,17 +171,17 @@ def with_data(title: str, source) -> str:
     return f"{title} · {'generated data' if generated else shorten(name, 60)}"
 
 
-def alternative_text(title: str, frame: pd.DataFrame, digits: int = 4) -> str:
-    """A figure's title and the numbers it is drawn from, row by row."""
+def finished(figure: Figure, frame: pd.DataFrame, *, digits: int = 4) -> Plot:
+    """The plot of a figure whose alternative text is its title and the numbers it is drawn from, row by row."""
     rows = []
     for name, *values in frame.itertuples(name=None):
         cells = (
-            f"{column} {value:,.{digits}f}" if isinstance(value, float | np.floating) else f"{column} {value}"
+            f"{column} {value:,.{digits}f}" if isinstance(value, float) else f"{column} {value}"
             for column, value in zip(frame.columns, values, strict=True)
             if not pd.isna(value)
         )
         rows.append(f"{name}: {', '.join(cells)}")
-    return f"{title}. {'; '.join(rows)}."
+    return Plot(figure, f"{figure.get_suptitle()}. {'; '.join(rows)}.")
 
 
 def row_axis(axes: Axes, names: Sequence[str], *, longest: int = 46) -> None:
@@ -196,6 +198,11 @@ def points(axes: Axes, values, places, low, high, *, marker: str = "o", color=CO
     off = np.clip([values - low, high - values], 0, None)
     look = {"markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.9, **look}
     axes.errorbar(values, places, xerr=off, fmt=marker, color=color, ecolor=color, capsize=4, **look)
+
+
+def number_above(axes: Axes, value: float, place: float) -> None:
+    """A value written above its point."""
+    axes.annotate(f"{value:.4f}", (value, place), (0, 7), textcoords="offset points", ha="center", size=8.5)
 
 
 def heat_map(axes: Axes, frame: pd.DataFrame, *, cmap: str, low: float, high: float, digits: int):

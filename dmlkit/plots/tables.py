@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from html import escape
 
@@ -15,25 +15,18 @@ from dmlkit.plots.style import with_data
 from dmlkit.runs import to_frame
 from dmlkit.text import one_line, shorten
 
+Results = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
 PAPER = "paper's GAP@20 (its own data)"
 NUMBERS = (
     "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
     "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
 )  # fmt: skip
 COLUMNS = {
-    "part": ("group", "{}"),
-    "gap": ("GAP@20", "{:.4f}"),
-    "interval": ("95 % CI", "{}"),
-    "map": ("mAP", "{:.4f}"),
-    "hit_at_one": ("Hit@1", "{:.4f}"),
-    "perr": ("PERR", "{:.4f}"),
-    "parameters": ("parameters", "{:,.0f}"),
-    "training_seconds": ("training", "{:,.1f} s"),
-    "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
-    "videos_per_second": ("videos/s", "{:,.0f}"),
-    "videos": ("videos", "{:,.0f}"),
-    "paper_gap": (PAPER, "{:.5f}"),
-}
+    "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"), "map": ("mAP", "{:.4f}"),
+    "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
+    "training_seconds": ("training", "{:,.1f} s"), "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
+    "videos_per_second": ("videos/s", "{:,.0f}"), "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
+}  # fmt: skip
 TEXTS = ("name", "title", "status", "reason", "experiment", "part")
 
 _STYLES = [
@@ -72,7 +65,7 @@ def as_runs(runs) -> list:
     return [run for run in runs if run is not None]
 
 
-def result_rows(results: pd.DataFrame | list[dict]) -> pd.DataFrame:
+def result_rows(results: Results) -> pd.DataFrame:
     """The rows of `study.ladder()`, `study.ablations()` or `study.results()`: numbers as floats, titles as a column."""
     columns = [*TEXTS, *NUMBERS]
     if isinstance(results, pd.DataFrame):
@@ -97,30 +90,23 @@ def absence(row: Mapping) -> str:
     """Why a row has no numbers: its status, and the reason where there is one; empty where it has them."""
     if row["status"] == "trained" or not isinstance(row["status"], str):
         return ""
-    return (
-        f"{row['status']}: {row['reason']}"
-        if isinstance(row["reason"], str) and row["reason"]
-        else row["status"]
-    )
+    return f"{row['status']}: {row['reason']}" if isinstance(row["reason"], str) else row["status"]
 
 
-def table(results: pd.DataFrame | list[dict], dataset=None, *, title: str = "The ladder") -> Table | None:
+def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table | None:
     """Experiments with their metrics and cost, and the paper's figure in a column of its own.
 
     Args:
         results: `study.ladder()`, `study.ablations()` or `study.results(...)`.
     """
     rows = result_rows(results)
-    notes = [
-        f"{shorten(row['title'], 60)}: {why}." for row in rows.to_dict("records") if (why := absence(row))
-    ]
+    missing = {shorten(row["title"], 60): absence(row) for row in rows.to_dict("records")}
+    notes = [f"{name}: {reason}." for name, reason in missing.items() if reason]
     columns = ("gap", "interval", "map", "hit_at_one", "perr", "parameters", "training_seconds", "paper_gap")
     return _results(rows, columns, with_data(title, dataset), notes)
 
 
-def all_results(
-    results: pd.DataFrame | list[dict], dataset=None, *, title: str = "All experiments"
-) -> Table | None:
+def all_results(results: Results, dataset=None, *, title: str = "All experiments") -> Table | None:
     """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed.
 
     Args:
@@ -133,7 +119,7 @@ def all_results(
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
     if rows["videos"].nunique() > 1:  # a recipe's own settings may lift the caps
         notes.append("The validation videos differ (last column): compare only rows with the same number.")
-    columns = (
+    columns = [
         "part",
         "gap",
         "interval",
@@ -142,13 +128,11 @@ def all_results(
         "seconds_an_epoch",
         "videos_per_second",
         "videos",
-    )
+    ]
     return _results(rows, columns, with_data(title, dataset), notes, texts=[0], longest=38)
 
 
-def _results(
-    rows: pd.DataFrame, columns: Sequence[str], caption: str, notes: list[str], **look
-) -> Table | None:
+def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look) -> Table | None:
     if rows.empty:
         return None
     ends = zip(rows["gap_low"], rows["gap_high"], strict=True)
@@ -159,10 +143,7 @@ def _results(
     shown = {}
     for column in columns:
         heading, pattern = COLUMNS[column]
-        shown[heading] = [
-            "–" if isinstance(value, float) and np.isnan(value) else pattern.format(value)
-            for value in rows[column]
-        ]
+        shown[heading] = ["–" if pd.isna(value) else pattern.format(value) for value in rows[column]]
     return _styled(_named(pd.DataFrame(shown), rows["title"]), caption, notes, **look)
 
 
@@ -236,21 +217,12 @@ def _named(shown: pd.DataFrame, names: Iterable) -> pd.DataFrame:
     return shown.set_axis(unique, axis=0)
 
 
-def _styled(
-    shown: pd.DataFrame,
-    caption: str,
-    notes: Sequence[str] = (),
-    *,
-    texts: Sequence[int] = (),
-    longest: int = 60,
-) -> Table:
+def _styled(shown: pd.DataFrame, caption: str, notes=(), *, texts=(), longest: int = 60) -> Table:
     caption, notes = one_line(caption), [one_line(note) for note in notes]
     styler = Table(shown)
     styler.heading = "\n".join([caption, *notes])
-    left = [
-        {"selector": f"td.col{place}, th.col_heading.col{place}", "props": "text-align: left;"}
-        for place in texts
-    ]
+    left = [f"td.col{place}, th.col_heading.col{place}" for place in texts]
+    left = [{"selector": each, "props": "text-align: left;"} for each in left]
     slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
     return (
         styler.format(_cut, na_rep="–")

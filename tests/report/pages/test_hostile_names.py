@@ -16,7 +16,7 @@ from dmlkit.data.schema import read_vocabulary
 from dmlkit.explorer import ResultsExplorer, explore
 from dmlkit.explorer.saved_view import MODULE
 from dmlkit.models import attention_weights
-from dmlkit.plots.plot import Plot
+from dmlkit.plots.style import Plot
 from dmlkit.report.chapters import Chapter
 from dmlkit.report.pages.index import render_index
 from dmlkit.report.pages.rendering import render_notebook
