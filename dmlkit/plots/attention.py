@@ -202,7 +202,7 @@ def _most_local(batch: Mapping[str, np.ndarray], truth: Mapping) -> list[int]:
         frames = int(batch["num_frames"][row])
         local = _local(truth.get(str(video), {}), frames)
         share = min((len(seconds) / frames for seconds in local.values()), default=1.0)
-        order.append((share > FEW, len(local), share, row))
+        order.append((share > FEW, not local, len(local), share, row))
     return [row for *_, row in sorted(order)]
 
 

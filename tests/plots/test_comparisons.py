@@ -1,0 +1,120 @@
+"""Paired differences against their definition, and GAP@20 by kind of class against the metric itself."""
+
+import numpy as np
+import pytest
+
+from dmlkit import plots
+from dmlkit.metrics import global_average_precision, paired_gap_difference
+from dmlkit.plots.ablations import FREQUENCIES, RESAMPLES, class_groups
+from dmlkit.predictions import Predictions
+
+
+def pairs(rows):
+    return list(zip(rows["name"], rows["baseline"], strict=True)) if len(rows) else []
+
+
+def test_an_experiment_is_compared_with_the_one_it_changes(runs):
+    assert pairs(plots.paired_differences(runs)) == [
+        ("lstm", "lr"), ("bi-lstm", "lstm"), ("bi-gru-concat", "bi-lstm"), ("bi-gru-shared-space", "bi-gru-concat"),
+        ("bi-gru-projection", "bi-gru-concat"), ("attention", "bi-gru-concat"), ("own", "attention"),
+        ("ensemble-lr-lstm", "lstm"),
+    ]  # fmt: skip
+
+
+def test_differences_and_intervals_are_paired_over_the_same_videos(runs):
+    row = plots.paired_differences(runs).iloc[0]
+    lstm, lr = runs["lstm"].predictions, runs["lr"].predictions
+    expected = paired_gap_difference(lstm.scores, lr.scores, lr.labels, resamples=RESAMPLES)
+    assert row["difference"] == pytest.approx(runs["lstm"].gap - runs["lr"].gap, abs=1e-6)
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx(
+        (expected.difference, *expected.interval)
+    )
+    assert row["videos"] == len(lr.ids) and row["seeds"] == "1 / 0"
+
+
+def test_the_nearest_available_baseline_serves(make_run):
+    assert pairs(plots.paired_differences([make_run("lr"), make_run("bi-gru-projection")])) == [
+        ("bi-gru-projection", "lr")
+    ]
+    assert pairs(plots.paired_differences([make_run("own"), make_run("attention")])) == [("attention", "own")]
+    # Given baselines: only those, and those among the runs themselves.
+    some = [make_run("netvlad"), make_run("transformer", seed=1), make_run("netvlad-gated")]
+    assert pairs(plots.paired_differences(some, [make_run("attention", seed=2)])) == [
+        ("transformer", "attention"), ("netvlad-gated", "netvlad")
+    ]  # fmt: skip
+
+
+def test_an_ablation_is_compared_with_its_own_base(make_run):
+    trained = [make_run(name) for name in ("lr", "lstm", "bi-gru-concat", "bi-lstm")]
+    some = ["lr-no-norm", "lstm-peephole", "bi-gru-exact", "attention-bi-lstm"]
+    assert pairs(plots.paired_differences([make_run(name, seed=1) for name in some], trained)) == [
+        ("lr-no-norm", "lr"), ("lstm-peephole", "lstm"), ("bi-gru-exact", "bi-gru-concat"),
+        ("attention-bi-lstm", "bi-lstm"),
+    ]  # fmt: skip
+
+
+def test_a_trick_is_named_by_itself(make_run):
+    tricked = make_run("attention-mixup", title="Bi-GRU, attention, mixup", seed=1, trick="mixup")
+    base = make_run("attention", title="Bi-GRU, attention")
+    assert pairs(plots.paired_differences([tricked], [make_run("lr"), base])) == [
+        ("mixup", "Bi-GRU, attention")
+    ]
+
+
+def test_the_order_of_videos_does_not_matter_and_other_videos_are_not_compared(make_run):
+    lr, lstm = make_run("lr"), make_run("lstm", quality=0.9)
+    straight = plots.paired_differences([lr, lstm])
+    kept = lstm.predictions
+    lstm.__dict__["predictions"] = Predictions(
+        ids=kept.ids[::-1], labels=kept.labels[::-1], scores=kept.scores[::-1]
+    )
+    turned = plots.paired_differences([lr, lstm])
+    assert turned["difference"][0] == pytest.approx(straight["difference"][0], abs=1e-9)
+    other = Predictions(ids=np.char.add(kept.ids, "x"), labels=kept.labels, scores=kept.scores)
+    lstm.__dict__["predictions"] = other
+    assert plots.paired_differences([lr, lstm]).empty
+
+
+def test_significance_shows_without_colour_and_in_the_table(make_run, data, shown):
+    some = [make_run("lr"), make_run("lstm", quality=0.9), make_run("bi-lstm", quality=0.9, seed=1)]
+    rows = plots.paired_differences(some)
+    plot = shown(plots.differences(rows, data))
+    axes = plot.figure.axes[0]
+    assert [text.get_weight() for text in axes.texts] == ["bold", "normal", "normal", "normal"]
+    filled = [line.get_markerfacecolor() != "white" for line in axes.lines if line.get_marker() == "o"]
+    assert filled == [True, False]
+    table = plots.comparison(rows, data)
+    assert table.data["CI excludes 0"].tolist() == ["yes", "no"]
+    assert table.data["95 % CI"].iloc[0] == f"{rows['low'][0]:+.4f} to {rows['high'][0]:+.4f}"
+    assert "generated data" in table.heading
+
+
+def test_classes_are_grouped_by_kind_or_by_quarters_of_the_labels(data, make_data, runs):
+    labels = runs["lr"].predictions.labels
+    assert list(class_groups(data, labels)) == list(dict.fromkeys(data.class_kinds))
+    rng = np.random.default_rng(0)
+    labels = rng.random((500, 10)) < 0.6 / np.arange(1, 11)
+    labels[:, 9] = False
+    groups = class_groups(make_data(kinds=None), labels)
+    counts = labels.sum(axis=0)
+    assert sorted(np.concatenate(list(groups.values()))) == list(np.flatnonzero(counts))
+    means = [counts[classes].mean() for classes in groups.values()]
+    assert len(groups) == 4 and means == sorted(means, reverse=True)
+    assert next(iter(groups)) == "most frequent quarter of the labels (1 class)"
+
+
+def test_gap_by_kind_is_the_metric_on_some_classes(runs, data, shown):
+    frame = plots.gap_by_kind(runs, data)
+    assert list(frame.index) == [FREQUENCIES, *(run.title for run in runs.values())]
+    scored = runs["attention"].predictions
+    for kind in frame.columns:
+        classes = [index for index, each in enumerate(data.class_kinds) if each == kind]
+        expected = global_average_precision(scored.scores[:, classes], scored.labels[:, classes])
+        assert frame.loc["attention", kind] == pytest.approx(expected, abs=1e-9)
+        constant = np.broadcast_to(scored.labels.mean(axis=0), scored.labels.shape)[:, classes]
+        expected = global_average_precision(constant, scored.labels[:, classes])
+        assert frame.loc[FREQUENCIES, kind] == pytest.approx(expected, abs=1e-6)
+    plot = shown(plots.by_kind(runs, data))
+    texts = plot.figure.axes[0].texts
+    assert len(texts) == frame.size and texts[-1].get_text() == f"{frame.iloc[-1, -1]:.3f}"
+    assert {text.get_color() for text in texts} == {"black", "white"}

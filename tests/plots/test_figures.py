@@ -1,0 +1,223 @@
+"""Every figure from small tables: what it draws, its labels and alternative text; None where there is nothing."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from dmlkit import plots
+from dmlkit.experiments import LADDER, VIDEO_LADDER
+from dmlkit.plots.ladder import pareto_front
+from dmlkit.text import shorten
+
+HOSTILE = ("<script>alert(1)</script>", "a $ b $", "x" * 300, "日本語のクラス", "line\nbreak\x00", "")
+
+
+def labels(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_functions_return_none_where_there_is_nothing_to_show(data):
+    nothing = pd.DataFrame()
+    assert plots.ladder([]) is plots.table([]) is plots.all_results([]) is plots.cost([]) is None
+    assert plots.learning_curves({}) is plots.learning_curves(None) is plots.by_kind({}, data) is None
+    assert (
+        plots.differences(plots.paired_differences({}))
+        is plots.comparison(plots.paired_differences(None))
+        is None
+    )
+    assert plots.frame_counts(None) is plots.fusions(nothing) is plots.numbers(nothing, title="t") is None
+    assert plots.combiners(nothing) is plots.leave_one_out(nothing) is plots.agreement(nothing) is None
+    assert plots.attention({}, {}, data) is plots.faithfulness(None) is plots.faithfulness_table(None) is None
+    assert plots.ensemble_members(None, {}) is None
+
+
+def test_ladder_draws_values_intervals_and_reasons(rows, data, shown):
+    plot = shown(plots.ladder(rows, data, title="GAP"))
+    (axes,) = plot.figure.axes
+    assert labels(axes) == [row["title"] for row in rows]
+    assert [bar.get_width() for bar in axes.patches] == [row["gap"] for row in rows if row["gap"]]
+    assert [bar.get_hatch() for bar in axes.patches] == [None] * 8 + ["//"]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[0] == f"{rows[0]['gap']:.4f}" and "not applicable: it reads frames" in texts
+    assert (
+        plot.figure.get_suptitle() == "GAP · generated data"
+        and f"gap_low {rows[0]['gap_low']:.4f}" in plot.alt
+    )
+
+
+def test_learning_curves_mark_the_selected_epoch(runs, shown):
+    plot = shown(plots.learning_curves(runs))
+    loss, gap = plot.figure.axes
+    assert len(loss.lines) == 8  # the ensemble has no epochs
+    assert {line.get_xdata()[0] for line in gap.lines if line.get_fillstyle() == "none"} == {2}
+    assert "nats" in loss.get_ylabel() and "tuning" in gap.get_ylabel()
+
+
+def test_marks_differ_with_and_without_colour_and_stay_the_same():
+    every = plots.marks([*LADDER, *VIDEO_LADDER, *(f"own {number}" for number in range(20))])
+    assert len(set(every)) == len({(each.marker, each.line) for each in every}) == len(every)
+    assert plots.marks(["attention", "lr"])[1] == plots.marks(["lr"])[0] != plots.marks(["lr", "lr"])[1]
+
+
+def test_the_pareto_front_is_that_of_the_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        costs, gaps = rng.integers(0, 6, 12).astype(float), rng.integers(0, 6, 12) / 6
+        costs[rng.integers(12)] = np.nan
+        front = pareto_front(pd.Series(costs), pd.Series(gaps))
+        for at in np.flatnonzero(~np.isnan(costs)):
+            beaten = (costs <= costs[at]) & (gaps >= gaps[at]) & ((costs < costs[at]) | (gaps > gaps[at]))
+            equal = [each for each in front if (costs[each], gaps[each]) == (costs[at], gaps[at])]
+            assert bool(equal) == (not beaten.any())
+
+
+def test_cost_numbers_all_of_few_and_the_front_of_many(rows, data, shown):
+    plot = shown(plots.cost(rows, data))
+    assert "9  lr" in plot.figure.axes[1].texts[-1].get_text()
+    assert [axes.get_xlabel() for axes in plot.figure.axes] == ["training time (s)", "parameters"]
+    every = [
+        dict(
+            rows[place % 8],
+            title=f"t{place}",
+            training_seconds=place + 1.0,
+            gap=(place % 3 + 1) / 4,
+            part="pooling",
+        )
+        for place in range(20)
+    ]
+    plot = shown(plots.cost(every, data, against=("training_seconds", "scoring_seconds")))
+    assert plot.figure.axes[0].get_legend_handles_labels()[1] == ["pooling"]
+    assert [text.get_text() for text in plot.figure.axes[0].texts] == ["1", "2", "3"]  # the higher GAP first
+    assert "not measured" in plot.figure.axes[1].texts[0].get_text()
+
+
+def test_frame_counts_and_fusions(data, shown):
+    study = pd.DataFrame(
+        [(count, choice, gap, gap - 0.02, gap + 0.05, 1.5, 1000)
+         for choice in ("first", "random") for count, gap in (("10", 0.4), ("all", 0.6))],
+        columns=["frames", "choice", "gap", "gap_low", "gap_high", "seconds", "videos"],
+    )  # fmt: skip
+    plot = shown(plots.frame_counts(study, data))
+    assert [tick.get_text() for tick in plot.figure.axes[0].get_xticklabels()] == ["10", "all"]
+    assert "random 10: gap 0.4000, gap_low 0.3800" in plot.alt
+    distance = plots.ablations.DISTANCE
+    study = pd.DataFrame({"title": ["concat", "projection"], "fusion": ["concat", "projection"], "gap": [0.6, 0.4],
+                          "gap_low": [0.5, 0.3], "gap_high": [0.7, 0.5], distance: [np.nan, 0.1]})  # fmt: skip
+    plot = shown(plots.fusions(study, data))
+    assert [text.get_text() for text in plot.figure.axes[1].texts] == ["no projections", "0.10"]
+
+
+def test_ensemble_figures(runs, data, shown):
+    plot = shown(plots.ensemble_members(runs["ensemble-lr-lstm"], runs))
+    assert labels(plot.figure.axes[0]) == ["lr (weight 0.500)", "lstm (weight 0.500)", "ensemble-lr-lstm"]
+    ends = {"from": [0.45, 0.5, 0.48], "to": [0.5, 0.56, 0.53]}
+    table = pd.DataFrame({"tuning GAP@20": [0.6, 0.52, 0.51], "validation GAP@20": [0.49, 0.5, 0.53], **ends},
+                         index=["best member: LR", "algorithm_2", "own"])  # fmt: skip
+    plot = shown(plots.combiners(table, data))
+    assert labels(plot.figure.axes[0]) == ["Best member: LR", "Algorithm 2 (the paper's)", "Own"]
+    diamonds = [line for line in plot.figure.axes[1].lines if line.get_marker() == "D"]
+    assert [line.get_ydata()[0] for line in diamonds] == [1]  # by the tuning split, and never the best member
+    table = pd.DataFrame({"alone": [0.5, 0.6], "adds, tuning": [-0.01, 0.02], "adds, validation": [0.0, 0.03],
+                          "from": [-0.01, 0.01], "to": [0.01, 0.05]}, index=["a", "b"])  # fmt: skip
+    assert labels(shown(plots.leave_one_out(table, data)).figure.axes[0]) == [
+        "b (alone 0.600)",
+        "a (alone 0.500)",
+    ]
+    table = pd.DataFrame([[1, 0.4], [0.4, 1]], index=["a", "b"], columns=["a", "b"])
+    table.attrs["top_k"] = 4
+    plot = plots.agreement(table, data)
+    assert [text.get_text() for text in plot.figure.axes[0].texts] == ["–", "0.40", "0.40", "–"]
+    assert "4 highest-scoring" in plot.figure.axes[1].get_ylabel() and plot.png()
+
+
+def test_attention_shows_videos_with_local_labels_first(data, batch, shown):
+    weights = {"a": np.full((8, 12), 1 / 12), "b": np.eye(8, 12)}
+    many = dict(batch, id=np.array(["other", *batch["id"][1:]]))
+    plot = shown(plots.attention(weights, many, data, videos=2))
+    assert [axes.get_title(loc="left").split(":")[0] for axes in plot.figure.axes] == ["video v1", "video v2"]
+    assert "at second 2" in plot.alt and "seconds 4 to 5" in plot.alt
+    assert "ground truth" in plot.figure.axes[-1].get_xlabel()
+
+
+def test_attention_shares_of_uniform_and_of_perfect_weights(data, batch):
+    perfect = np.zeros((8, 12))
+    perfect[:, 4:6] = 0.5
+    shares = plots.attention_on_truth({"uniform": np.full((8, 12), 1 / 12), "perfect": perfect}, batch, data)
+    assert list(shares.index) == ["steady visual", "short event"]
+    assert shares.loc["short event"].tolist() == pytest.approx([2 / 12, 2 / 12, 1, 8])
+    assert plots.attention_on_truth({}, batch | {"id": np.array(["x"] * 8)}, data).empty
+
+
+def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
+    plot = shown(plots.faithfulness(study))
+    assert [axes.get_title(loc="left").split(":")[0] for axes in plot.figure.axes] == [
+        "deletion", "insertion", "ground-truth frames"
+    ]  # fmt: skip
+    (legend,) = plot.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "attention", "occlusion", "random order", "uniform weights"
+    ]  # fmt: skip
+    table = plots.faithfulness_table(study)
+    assert "0.300 (0.250 to 0.350)" in repr(table) and "-0.200 (-0.250 to -0.150)" in repr(table)
+    assert table.data.loc["uniform weights"].tolist() == ["–"] * 4 + ["0.200 (0.100 to 0.300)"]
+    unknown = type(study)(**vars(study) | {"planted": pd.DataFrame()})
+    assert len(shown(plots.faithfulness(unknown)).figure.axes) == 2 and plots.faithfulness_table(unknown)
+
+
+def test_a_video_and_its_ground_truth(data, batch, shown, make_data):
+    plot = shown(plots.video(batch, data))
+    truth, rgb, audio = plot.figure.axes
+    assert len(truth.collections) == 2 and audio.get_xlabel() == "time (s)" and "6 dims" in rgb.get_ylabel()
+    assert rgb.images[0].get_array().shape == (6, 12) and "in 2 of 12 frames" in plot.alt
+    assert "v2" in plots.video(batch, data, kind="steady visual", title="Video").alt or "v0" in plot.alt
+    still = next(iter(make_data(level="video").batches("train", batch_size=8)))
+    assert (
+        shown(plots.video(still, make_data(level="video"))).figure.axes[1].get_xlabel() == "feature dimension"
+    )
+    assert plots.video({"id": []}, data) is None
+
+
+def test_the_survey_counts_what_is_there(data, batch, shown):
+    counted = plots.survey(data, "train")
+    assert counted.videos_of_class.tolist() == batch["labels"].sum(axis=0).tolist()
+    assert counted.labels_of_video.tolist() == batch["labels"].sum(axis=1).tolist()
+    plot = shown(plots.data_survey(counted, data))
+    assert len(plot.figure.axes) == 3 and "labels per video: n 8, mean 2.75, min 2, max 3" in plot.alt
+    frequent = plots.most_frequent(counted, data, rows=3)
+    assert frequent["videos"].tolist() == [8, 8, 6] and frequent[
+        "share of all labels"
+    ].sum() == pytest.approx(1)
+
+
+def test_hostile_names_are_drawn(make_data, make_run, make_row, batch, shown):
+    data = make_data(names=[*HOSTILE, *HOSTILE][:10], kinds=(*HOSTILE, "a", "b", "c", "d"))
+    every = batch | {"labels": np.ones((8, 10), np.float32)}
+    shown(plots.video(every, data))
+    shown(plots.attention(dict.fromkeys(HOSTILE, batch["rgb"][..., 0] / 255), every, data))
+    runs = [make_run(name, title=text) for name, text in zip(("lr", "lstm", "own"), HOSTILE, strict=False)]
+    rows = [make_row(run) for run in runs]
+    for plot in (
+        plots.learning_curves(runs),
+        plots.by_kind(runs, data),
+        plots.ladder(rows, title=HOSTILE[2]),
+    ):
+        shown(plot)
+    assert shorten("a\nb\x00  c") == "a b c"
+
+
+def test_the_style_neither_leaks_nor_is_overridden(tmp_path):
+    before, plot = dict(mpl.rcParams), plots.nothing("no runs.", title="Curves")
+    plain = plot.png()
+    assert dict(mpl.rcParams) == before and plot.alt == "Curves: no runs."
+    with mpl.rc_context({"font.size": 30, "figure.facecolor": "black", "savefig.dpi": 20}):
+        assert plots.nothing("no runs.", title="Curves").png() == plain
+    plot.save(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes() == plain
+
+
+def test_figures_are_legible_on_dark_pages():
+    plot = plots.nothing("no runs.")
+    with mpl.style.context(plots.style.STYLE):
+        assert mpl.rcParams["savefig.facecolor"] == mpl.rcParams["figure.facecolor"] == "white"
+    assert plot.figure.get_facecolor() == (1, 1, 1, 1)

@@ -1,0 +1,73 @@
+"""Tables: numbers a reader can use, reasons where there are none, text that cannot break a page."""
+
+import numpy as np
+import pandas as pd
+
+import dmlkit
+from dmlkit import plots
+from dmlkit.plots.tables import PAPER
+
+
+def test_metrics_intervals_and_cost(rows, data):
+    page, first = plots.table(rows, data, title="The ladder").to_html(), rows[0]
+    assert f"{first['gap']:.4f}" in page and f"{first['gap_low']:.3f} to {first['gap_high']:.3f}" in page
+    assert all(text in page for text in ("1,234,567", "61.2 s", "0.70727", "The ladder · generated data"))
+    assert PAPER == "paper's GAP@20 (its own data)" and "its own data" in page
+
+
+def test_reasons_for_missing_numbers_stand_above_the_table(rows):
+    page = plots.table(rows).to_html()
+    caption = page.split("<caption>")[1].split("</caption>")[0]
+    assert "rnn: not applicable: it reads frames." in caption and "sota: not trained." in caption
+    assert "nan" not in page and "None" not in page
+    assert "<span>" not in plots.table([row for row in rows if row["gap"]]).to_html()
+
+
+def test_all_results_are_ranked_and_say_where_videos_differ(rows, make_run, make_row):
+    trick = make_row(
+        make_run("attention-mixup", title="Bi-GRU, attention, mixup", quality=0.9, trick="mixup"), part="trick",
+        videos=77, seconds_an_epoch=2.0, videos_per_second=1234.0,
+    )  # fmt: skip
+    table = plots.all_results(pd.DataFrame([*rows, trick]).set_index("title"))
+    assert table.data["GAP@20"].is_monotonic_decreasing
+    assert table.data.loc["mixup (Bi-GRU, attention)"][["group", "videos/s", "videos"]].tolist() == [
+        "trick", "1,234", "77"
+    ]  # fmt: skip
+    assert "Not trained: rnn; sota." in table.heading and "validation videos differ" in table.heading
+
+
+def test_any_table_with_its_digits_and_dashes():
+    frame = pd.DataFrame({"a": [0.123456, np.nan], "b": [1234, 5], "c": ["x", "nan"]}, index=["one", "two"])
+    table = plots.numbers(frame, title="Numbers", digits=2)
+    assert table.data.to_numpy().tolist() == [["0.12", "1,234", "x"], ["–", "5", "nan"]]
+    assert repr(table).splitlines() == [
+        "Numbers",
+        "| a | b | c",
+        "one | 0.12 | 1,234 | x",
+        "two | – | 5 | nan",
+    ]
+
+
+def test_text_is_escaped_cut_and_stable(make_run, make_row):
+    row = make_row(make_run("lr"), title="<script>x</script>", status="missing", reason="<img src=x>")
+    page = plots.table([row, row], title="<b>&").to_html()
+    assert not any(tag in page for tag in ("<script>", "<img", "<b>")) and "(2)" in page
+    other = plots.numbers(pd.DataFrame({"<i>": ["<u>" * 40]}, index=["<s>"]), title="t").to_html()
+    assert not any(tag in other for tag in ("<i>", "<u>", "<s>")) and "…" in other
+    assert page == plots.table([row, row], title="<b>&").to_html()
+
+
+def test_the_data_summary_says_what_is_generated_and_what_is_used(data, make_data):
+    profile = dmlkit.PROFILES["demo"]
+    table = plots.data_summary(data, profile)
+    assert "GENERATED DATA" in table.heading and "Every fifth shard validates." in table.heading
+    assert table.data.loc["videos, train"].item() == "30,000 (20,000 used by profile demo)"
+    assert table.data.loc["modality rgb"].item() == "6 values per frame" and "test" not in repr(table)
+    assert "GENERATED" not in repr(plots.data_summary(make_data(generated=False, level="video")))
+
+
+def test_settings_are_those_of_the_profile():
+    profile = dmlkit.PROFILES["demo"]
+    shown = plots.settings(profile).data[""].to_dict()
+    assert shown["epochs"] == f"at most {profile.epochs}, patience {profile.patience}"
+    assert str(profile.units) in shown["encoder"] and f"{profile.learning_rate:g}" in shown["optimizer"]
