@@ -18,7 +18,7 @@ TAGS = {
 }  # optional: a section that a report shows only with a figure or table in it
 # Words of an earlier vocabulary.
 BANNED = (
-    "rung", "walk", "riddle", "side question", "closeness", "what came out", "what we saw", "by hand", "bare", "planted",
+    "rung", "walk", "riddle", "side question", "closeness", "what came out", "what we saw", "by hand", "planted",
 )  # fmt: skip
 
 

@@ -27,6 +27,14 @@ BASELINES = {
     "hidden-concat": "lr",
     "hidden-shared-space": "hidden-concat",
     "hidden-projection": "hidden-concat",
+    "rnn": "lstm",
+    "lstm-peephole": "lstm",
+    "lstm-mean": "lstm",
+    "lstm-experts": "lstm",
+    "bi-lstm-separate": "bi-lstm",
+    "bi-gru-exact": "bi-gru-concat",
+    "bi-gru-late": "bi-gru-concat",
+    "attention-bi-lstm": "bi-lstm",
     "bi-gru-projection-loose": "bi-gru-concat",
     "netvlad": "lr",
     "netrvlad-gated": "netvlad-gated",
@@ -155,4 +163,7 @@ def baseline_of(name: str) -> str | None:
     ):  # compared with the end of the same training
         return experiment.members[0]
     trick = getattr(experiment, "trick", None)
-    return name.removesuffix(f"-{trick}") if trick else BASELINES.get(name)
+    if trick or name in BASELINES:
+        return name.removesuffix(f"-{trick}") if trick else BASELINES[name]
+    # A variant is named after its base: `lr-no-norm`, `bi-gru-projection-glorot`.
+    return max((each for each in EXPERIMENTS if name.startswith(f"{each}-")), key=len, default=None)
