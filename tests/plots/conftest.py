@@ -158,7 +158,7 @@ def study():
              "uniform_low": 0.1, "uniform_high": 0.3}  # fmt: skip
     return SimpleNamespace(
         areas=pd.DataFrame.from_dict(areas, orient="index"), curves=pd.DataFrame(curves), videos=40, run="attention",
-        planted=pd.DataFrame.from_dict({"short event": truth, "all": truth}, orient="index"), data="made up",
+        ground_truth=pd.DataFrame.from_dict({"short event": truth, "all": truth}, orient="index"), data="made up",
         generated=True, question="remove",
     )  # fmt: skip
 

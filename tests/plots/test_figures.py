@@ -161,7 +161,7 @@ def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
     table = plots.faithfulness_table(study)
     assert "0.300 (0.250 to 0.350)" in repr(table) and "-0.200 (-0.250 to -0.150)" in repr(table)
     assert table.data.loc["uniform weights"].tolist() == ["–"] * 4 + ["0.200 (0.100 to 0.300)"]
-    unknown = type(study)(**vars(study) | {"planted": pd.DataFrame()})
+    unknown = type(study)(**vars(study) | {"ground_truth": pd.DataFrame()})
     assert len(shown(plots.faithfulness(unknown)).figure.axes) == 2 and plots.faithfulness_table(unknown)
 
 
