@@ -1,7 +1,13 @@
-"""How far GAP could have come out otherwise, had other videos been drawn: the bootstrap over videos.
+"""Bootstrap intervals over videos: of one system's GAP, and of the difference of two systems on the same videos.
 
-Drawing videos again changes no score, only how often each pair counts. So the pooled pairs are sorted once,
-and every resample is two weighted sums by score over them, equal to GAP of the videos literally drawn.
+Resampling videos changes no score, only how often each pair counts. So the pooled pairs are sorted once, and every
+resample is two weighted sums by score over them, equal to GAP of the videos literally resampled.
+
+A system may be trained under several seeds: its GAP is then the mean over these members. Videos are resampled for all
+members of both systems at once, so that what hard videos do to every member cancels in the difference. The interval
+covers other videos; other seeds are covered by the spread of the members, and only there.
+
+Differs from the paper: it states no intervals and trains every model once.
 """
 
 from __future__ import annotations
@@ -12,10 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dmlkit.metrics.checks import checked_count
-from dmlkit.metrics.gap import gap_of_pairs
-from dmlkit.metrics.precision import sum_of_steps
-from dmlkit.metrics.top import TopPairs, top_pairs
+from dmlkit.metrics.ranking import TopPairs, check_count, gap_of_pairs, sum_of_steps, top_pairs
 
 
 class Interval(NamedTuple):
@@ -25,11 +28,51 @@ class Interval(NamedTuple):
     high: float
 
 
-class GapDifference(NamedTuple):
-    """`difference`: GAP of the first minus GAP of the second; `interval`: where it lies."""
+class Spread(NamedTuple):
+    """One metric under several seeds: `values` one a seed, their mean, lowest and highest.
 
+    `deviation`: the standard deviation of a sample (divided by seeds - 1); None of a single seed.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    deviation: float | None
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """The spread of one value a seed."""
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return cls(tuple(values), float(np.mean(values)), deviation, min(values), max(values))
+
+
+class GapComparison(NamedTuple):
+    """GAP of A against GAP of B.
+
+    `difference`: mean of A minus mean of B; `interval`: its bootstrap interval; `a_ahead`: the share of resamples in
+    which A is higher, one without a difference counted half.
+    """
+
+    a: Spread
+    b: Spread
     difference: float
     interval: Interval
+    a_ahead: float
+
+
+class ClassDifferences(NamedTuple):
+    """Average precision by class, the classes that A gains most first; equal ones by number.
+
+    `classes`, `videos`: each class's number and how many videos have it; `a`, `b`: its average precision, the
+    mean over seeds; `difference`: `a - b`.
+    """
+
+    classes: np.ndarray
+    videos: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    difference: np.ndarray
 
 
 def gap_interval(
@@ -44,11 +87,10 @@ def gap_interval(
     """The percentile bootstrap interval of GAP@k over videos.
 
     Args:
-        scores: (videos, classes).
-        labels: (videos, classes), any type; true where not zero.
+        scores, labels: (videos, classes); a label is true where it is not zero.
         top_k: Pairs a video.
         level: The share of resamples inside, between 0 and 1.
-        resamples: How many times as many videos are drawn, with replacement.
+        resamples: How many times as many videos are resampled, with replacement.
         seed: Resample r takes the videos of the r-th `integers(videos, size=videos)` of
             `np.random.default_rng(seed)`: the same seed gives the same interval.
 
@@ -57,8 +99,6 @@ def gap_interval(
 
     Raises:
         ValueError: The shapes differ, a value is NaN, there is no video, or a setting is out of range.
-
-    Differs from the paper: it states no intervals.
     """
     pairs = top_pairs(scores, labels, top_k=top_k)
     return gap_interval_of_pairs(pairs, level=level, resamples=resamples, seed=seed)
@@ -67,63 +107,76 @@ def gap_interval(
 def gap_interval_of_pairs(
     pairs: TopPairs, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """`gap_interval` where only each video's top pairs are at hand, not the scores of all classes.
-
-    Args:
-        pairs: From `top_pairs`, or put together from stored top-k lists.
-        level: The share of resamples inside, between 0 and 1.
-        resamples: How many times as many videos are drawn, with replacement.
-        seed: As in `gap_interval`.
-
-    Returns:
-        `Interval(low, high)`.
-
-    Raises:
-        ValueError: There is no video, or a setting is out of range.
-
-    Differs from the paper: it states no intervals.
-    """
-    check_level(level)
+    """`gap_interval` from each video's top pairs, without the scores of all classes; the arguments are its own."""
+    _check_level(level)
     (gaps,) = resampled_gaps([pairs], resamples=resamples, seed=seed)
     return percentiles(gaps, level)
 
 
-def paired_gap_difference(
-    scores_a: ArrayLike,
-    scores_b: ArrayLike,
-    labels: ArrayLike,
+def compare_gaps(
+    a: Sequence[TopPairs],
+    b: Sequence[TopPairs],
     *,
-    top_k: int = 20,
     level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
-) -> GapDifference:
-    """How much better one system is than another on the same videos, drawn again together.
+) -> GapComparison:
+    """How much higher the mean GAP of A's members is than that of B's, on the same videos, resampled together.
 
-    Pairing takes out what hard videos do to both, so the interval is narrower than two intervals suggest.
+    Pairing removes what hard videos do to both, so the interval is narrower than two intervals suggest.
 
     Args:
-        scores_a: (videos, classes), the first system's.
-        scores_b: (videos, classes), the second's, for the same videos in the same order.
-        labels: (videos, classes), any type; true where not zero.
-        top_k: Pairs a video.
-        level: The share of resamples inside, between 0 and 1.
-        resamples: How many times as many videos are drawn, with replacement.
-        seed: As in `gap_interval`.
-
-    Returns:
-        `GapDifference(difference, Interval(low, high))`; positive where the first system is better.
+        a, b: The top pairs of each member, all of the same videos in the same order.
+        level, resamples, seed: As in `gap_interval`.
 
     Raises:
-        ValueError: The shapes differ, a value is NaN, there is no video, or a setting is out of range.
-
-    Differs from the paper: it states no intervals.
+        ValueError: A side has no member, the members differ in their videos, or a setting is out of range.
     """
-    check_level(level)
-    a = top_pairs(scores_a, labels, top_k=top_k, name="scores_a")
-    b = top_pairs(scores_b, labels, top_k=top_k, name="scores_b")
-    gaps_a, gaps_b = resampled_gaps([a, b], resamples=resamples, seed=seed)
-    return GapDifference(gap_of_pairs(a) - gap_of_pairs(b), percentiles(gaps_a - gaps_b, level))
+    _check_level(level)
+    members = [*a, *b]
+    if not a or not b:
+        raise ValueError(f"Each side needs at least one member. Received: {len(a)} and {len(b)}.")
+    if any(not np.array_equal(pairs.true_labels, members[0].true_labels) for pairs in members):
+        raise ValueError(
+            "The members must have scored the same videos in the same order, and these have not."
+        )
+    gaps = resampled_gaps(members, resamples=resamples, seed=seed)
+    differences = gaps[: len(a)].mean(axis=0) - gaps[len(a) :].mean(axis=0)
+    of_a, of_b = (Spread.of([gap_of_pairs(pairs) for pairs in side]) for side in (a, b))
+    return GapComparison(
+        a=of_a,
+        b=of_b,
+        difference=of_a.mean - of_b.mean,
+        interval=percentiles(differences, level),
+        a_ahead=float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
+    )
+
+
+def compare_classes(
+    a: Sequence[ArrayLike], b: Sequence[ArrayLike], videos: ArrayLike, *, least: int = 5
+) -> ClassDifferences:
+    """In which classes A is ahead of B, and in which behind.
+
+    Args:
+        a, b: (classes,) of each member, from `average_precision_by_class` on the same videos.
+        videos: (classes,) how many videos have each class.
+        least: Classes of fewer videos are left out: their average precision is chance.
+
+    Raises:
+        ValueError: A side has no member, the shapes differ, or `least` is not a whole number of at least 1.
+    """
+    videos = np.asarray(videos)
+    shapes = {np.shape(member) for member in (*a, *b)} | {videos.shape}
+    if not len(a) or not len(b) or len(shapes) != 1:
+        raise ValueError(
+            "Each side needs at least one member, all of the shape (classes,) of `videos`. "
+            f"Received: {len(a)} and {len(b)} members, shapes {sorted(shapes)}."
+        )
+    classes = np.flatnonzero(videos >= check_count(least, name="least"))
+    of_a, of_b = (np.mean([np.asarray(member)[classes] for member in side], axis=0) for side in (a, b))
+    order = np.argsort(of_b - of_a, kind="stable")
+    columns = (classes, videos[classes], of_a, of_b, of_a - of_b)
+    return ClassDifferences(*(column[order] for column in columns))
 
 
 def mean_interval(
@@ -133,85 +186,28 @@ def mean_interval(
 
     Args:
         values: (videos,) a number for each; those that are NaN are left out.
-        level: The share of resamples inside, between 0 and 1.
-        resamples: How many times as many videos are drawn, with replacement.
-        seed: As in `gap_interval`.
-
-    Returns:
-        `Interval(low, high)`.
+        level, resamples, seed: As in `gap_interval`.
 
     Raises:
         ValueError: There is no number, or a setting is out of range.
     """
-    check_level(level)
+    _check_level(level)
     values = np.asarray(values, np.float64).ravel()
     values = values[~np.isnan(values)]
     if not values.size:
         raise ValueError("An interval needs at least one video. Received: 0 numbers.")
     rng = np.random.default_rng(seed)
-    draws = range(checked_count(resamples, name="resamples"))
-    means = np.array([values[rng.integers(values.size, size=values.size)].mean() for _ in draws])
+    samples = range(check_count(resamples, name="resamples"))
+    means = np.array([values[rng.integers(values.size, size=values.size)].mean() for _ in samples])
     return percentiles(means, level)
 
 
-class _RankedPairs:
-    """Pooled pairs in ascending order of score, ready to be counted under any weights of the videos."""
-
-    def __init__(self, pairs: TopPairs):
-        order = np.argsort(pairs.scores, axis=None)
-        correct = np.flatnonzero(pairs.correct.ravel()[order])
-        scores = pairs.scores.ravel()[order]
-        video = order // pairs.scores.shape[1]
-        self.true_labels = pairs.true_labels
-        # Only scores at which a true label appears are thresholds that count.
-        thresholds, self.first_of_correct = np.unique(scores[correct], return_index=True)
-        self.video_of_correct = video[correct]
-        first = np.searchsorted(scores, thresholds, side="left")
-        # What lies below the lowest of them is never counted.
-        lowest = first[0] if first.size else scores.size
-        self.video, self.first_of_all = video[lowest:], first - lowest
-        # Taking new memory for them each time would take longer than to fetch them.
-        self._words = np.empty(self.video.size, np.uint64)
-
-    def gaps(self, weights: np.ndarray) -> list[float]:
-        """GAP with video v counted `weights[r, v]` times; `precision.average_precision`, weighted, for each r."""
-        if not self.video.size:
-            return [0.0] * len(weights)
-        # Two resamples in one word of 64 bits, 32 for each: counted at once, for what is slow is to fetch them.
-        pairs_of_weights = np.zeros((weights.shape[1], 2), np.uint32)
-        pairs_of_weights[:, : len(weights)] = weights.T
-        words = pairs_of_weights.view(np.uint64).ravel()
-        new = _sums(words[self.video_of_correct], self.first_of_correct)
-        # Every place is within; what the mode does is to write straight into `out`.
-        np.take(words, self.video, out=self._words, mode="clip")
-        every = _sums(self._words, self.first_of_all)
-        return [
-            _weighted_precision(new[r], every[r], int(weights[r] @ self.true_labels))
-            for r in range(len(weights))
-        ]
-
-
-def _sums(words: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """(2, thresholds) int64: for either half of the words the sum from each start to the next."""
-    return np.add.reduceat(words, starts).view(np.uint32).reshape(-1, 2).T.astype(np.int64)
-
-
-def _weighted_precision(new: np.ndarray, every: np.ndarray, true_labels: int) -> float:
-    """Σ precision · Δrecall from the correct pairs and all pairs at each threshold, the lowest first."""
-    drawn = np.flatnonzero(new)
-    if not drawn.size:
-        return 0.0
-    all_above = np.cumsum(every[::-1])[::-1]
-    return sum_of_steps(new[drawn], all_above[drawn], true_labels)
-
-
 def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) -> np.ndarray:
-    """GAP of videos drawn with replacement, the same draws for every system.
+    """GAP of videos resampled with replacement, the same samples for every system.
 
     Args:
         systems: The top pairs of each, of the same videos in the same order.
-        resamples: How many times as many videos are drawn.
-        seed: As in `gap_interval`.
+        resamples, seed: As in `gap_interval`.
 
     Returns:
         (systems, resamples) float64.
@@ -226,32 +222,54 @@ def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) ->
     videos = counts[0]
     if videos == 0:
         raise ValueError("An interval needs at least one video. Received: 0 videos.")
-    gaps = np.empty((len(systems), checked_count(resamples, name="resamples")))
+    gaps = np.empty((len(systems), check_count(resamples, name="resamples")))
     ranked = [_RankedPairs(pairs) for pairs in systems]
     rng = np.random.default_rng(seed)
-    # Two resamples at a time: their sums fit the processor's cache, and memory does not grow with their number.
-    for first in range(0, gaps.shape[1], 2):
-        weights = np.array(
-            [
-                np.bincount(rng.integers(videos, size=videos), minlength=videos)
-                for _ in range(min(2, gaps.shape[1] - first))
-            ]
-        )
-        gaps[:, first : first + 2] = [system.gaps(weights) for system in ranked]
+    for resample in range(gaps.shape[1]):
+        weights = np.bincount(rng.integers(videos, size=videos), minlength=videos)
+        gaps[:, resample] = [system.gap(weights) for system in ranked]
     return gaps
-
-
-def check_level(level: float) -> None:
-    """Refuse a `level` that is no share of resamples.
-
-    Raises:
-        ValueError: It does not lie between 0 and 1.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1, both excluded. Received: level={level!r}.")
 
 
 def percentiles(values: np.ndarray, level: float) -> Interval:
     """The middle `level` of the values."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must lie between 0 and 1, both excluded. Received: level={level!r}.")
+
+
+class _RankedPairs:
+    """Pooled pairs in ascending order of score, ready to be counted under any weights of the videos."""
+
+    def __init__(self, pairs: TopPairs):
+        order = np.argsort(pairs.scores, axis=None)
+        correct = np.flatnonzero(pairs.correct.ravel()[order])
+        scores = pairs.scores.ravel()[order]
+        video = order // pairs.scores.shape[1]
+        self.true_labels = pairs.true_labels
+        # Only scores with a correct pair are thresholds that count, and no pair below the lowest of them does.
+        thresholds, self.first_of_correct = np.unique(scores[correct], return_index=True)
+        self.video_of_correct = video[correct]
+        first = np.searchsorted(scores, thresholds, side="left")
+        lowest = first[0] if first.size else scores.size
+        self.video, self.first_of_all = video[lowest:], first - lowest
+        # Allocated once: new memory for each resample would take longer than filling it.
+        self._weights = np.empty(self.video.size, np.int64)
+
+    def gap(self, weights: np.ndarray) -> float:
+        """GAP with video v counted `weights[v]` times; `average_precision`, weighted."""
+        if not self.video.size:
+            return 0.0
+        new = np.add.reduceat(weights[self.video_of_correct], self.first_of_correct)
+        # All indices are valid; "clip" only lets numpy write straight into `out`.
+        np.take(weights, self.video, out=self._weights, mode="clip")
+        between = np.add.reduceat(self._weights, self.first_of_all)
+        all_above = np.cumsum(between[::-1])[::-1]
+        present = np.flatnonzero(new)
+        if not present.size:
+            return 0.0
+        return sum_of_steps(new[present], all_above[present], int(weights @ self.true_labels))

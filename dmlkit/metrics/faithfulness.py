@@ -1,8 +1,8 @@
-"""Whether weights on frames say what a score rests on: frames taken away, and frames known to be right.
+"""How faithful weights on frames are: the score with frames deleted, and frames known to be relevant.
 
 Everything that needs a model takes a function `score(kept)`: from (n, frames) bool, a row for each choice of the
-frames that are kept, to their scores, (n,) or (n, classes). What taking a frame away means (its weight set to 0,
-or the video encoded without it) is that function's business.
+frames that are kept, to their scores, (n,) or (n, classes). What deleting a frame means (its weight set to 0, or
+the video encoded without it) is up to that function.
 
 Attention is not by itself an explanation; these numbers show how far it is one.
 """
@@ -15,17 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dmlkit.metrics.checks import checked_count
-from dmlkit.metrics.precision import average_precision
+from dmlkit.metrics.ranking import average_precision, check_count
 
 Score = Callable[[np.ndarray], np.ndarray]
 
 
-class TakingAway(NamedTuple):
-    """A curve of scores while frames are taken away, or given back.
+class Curve(NamedTuple):
+    """Scores while frames are deleted or inserted.
 
     Attributes:
-        shares: (points,) share of the frames that are away (deletion) or there (insertion), from 0 to 1.
+        shares: (points,) share of the frames that are deleted (or inserted), from 0 to 1.
         scores: (points,) or (points, classes).
         area: Under the curve by the trapezoid rule; a float, or (classes,).
     """
@@ -36,10 +35,10 @@ class TakingAway(NamedTuple):
 
 
 def occlusion(score: Score, frames: int) -> np.ndarray:
-    """How much of the score each frame alone makes: the score less the score without the frame.
+    """The effect of each frame alone: the score less the score without the frame.
 
     Args:
-        score: As the head of this file describes it.
+        score: As described at the head of this file.
         frames: How many there are.
 
     Returns:
@@ -48,98 +47,96 @@ def occlusion(score: Score, frames: int) -> np.ndarray:
     Raises:
         ValueError: `score` gives something else than a row for each row.
     """
-    everything = np.ones((1, frames), bool)
-    scores = _ask(score, np.concatenate([everything, ~np.eye(frames, dtype=bool)]))
+    all_kept = np.ones((1, frames), bool)
+    scores = _evaluate(score, np.concatenate([all_kept, ~np.eye(frames, dtype=bool)]))
     return scores[0] - scores[1:]
 
 
-def deletion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> TakingAway:
-    """The score while the most important frames are taken away first; a low area is a good order.
+def deletion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> Curve:
+    """The score while frames are deleted, the most important first; a low area means a good order.
 
     Args:
-        score: As the head of this file describes it.
+        score: As described at the head of this file.
         importance: (frames,) the highest goes first; of equal ones the earlier.
-        steps: At how many places between none and all frames to look, at most.
+        steps: At how many points between none and all frames to evaluate, at most.
 
     Returns:
-        `TakingAway(shares, scores, area)`, from all frames to none.
+        `Curve(shares, scores, area)`, from all frames to none.
 
     Raises:
         ValueError: Importance is no row of numbers, or `score` gives something else than a row for each row.
     """
-    return _curve(score, importance, steps=steps, give_back=False)
+    return _curve(score, importance, steps=steps, insert=False)
 
 
-def insertion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> TakingAway:
-    """The score while the most important frames are given first; a high area is a good order.
+def insertion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> Curve:
+    """The score while frames are inserted, the most important first; a high area means a good order.
 
     Args:
         score, importance, steps: As for `deletion_curve`.
 
     Returns:
-        `TakingAway(shares, scores, area)`, from no frames to all.
+        `Curve(shares, scores, area)`, from no frames to all.
 
     Raises:
         ValueError: As for `deletion_curve`.
     """
-    return _curve(score, importance, steps=steps, give_back=True)
+    return _curve(score, importance, steps=steps, insert=True)
 
 
 def random_importance(frames: int, *, seeds: int = 5, seed: int = 0) -> np.ndarray:
-    """Orders to compare with: (seeds, frames), each row another shuffling of 0 to frames - 1.
+    """Orders to compare with: (seeds, frames), each row another permutation of 0 to frames - 1.
 
     Args:
         frames: How many there are.
         seeds: How many orders.
         seed: The same seed gives the same orders.
     """
-    rows = np.tile(np.arange(frames), (checked_count(seeds, name="seeds"), 1))
+    rows = np.tile(np.arange(frames), (check_count(seeds, name="seeds"), 1))
     return np.random.default_rng(seed).permuted(rows, axis=1)
 
 
-def ground_truth_precision(weights: ArrayLike, planted: ArrayLike) -> float:
-    """Average precision of frames ranked by weight against the frames known to be right.
+def ground_truth_precision(weights: ArrayLike, ground_truth: ArrayLike) -> float:
+    """Average precision of frames ranked by weight against the frames known to be relevant.
 
-    Frames of equal weight form one threshold, as everywhere here, so that uniform weights get the share of the
-    frames that are right.
+    Frames of equal weight form one threshold, so that uniform weights get the share of the relevant frames.
 
     Args:
         weights: (frames,) any numbers.
-        planted: (frames,) true where not zero.
+        ground_truth: (frames,) true where not zero.
 
     Returns:
-        Between 0 and 1; NaN where no frame is right.
+        Between 0 and 1; NaN where no frame is relevant.
 
     Raises:
         ValueError: The shapes differ, or a weight is NaN.
     """
-    weights, planted = _importance(weights, name="weights"), np.asarray(planted) != 0
-    if planted.shape != weights.shape:
+    weights, relevant = _check_importance(weights, name="weights"), np.asarray(ground_truth) != 0
+    if relevant.shape != weights.shape:
         raise ValueError(
-            f"`weights` and `planted` must share one shape (frames,). Received: weights={weights.shape}, "
-            f"planted={planted.shape}."
+            f"`weights` and `ground_truth` must share one shape (frames,). Received: weights={weights.shape}, "
+            f"ground_truth={relevant.shape}."
         )
-    if not planted.any():
+    if not relevant.any():
         return float("nan")
-    return average_precision(np.sort(weights), weights[planted], int(planted.sum()))
+    return average_precision(np.sort(weights), weights[relevant], int(relevant.sum()))
 
 
-def _curve(score: Score, importance: ArrayLike, *, steps: int, give_back: bool) -> TakingAway:
-    importance = _importance(importance, name="importance")
+def _curve(score: Score, importance: ArrayLike, *, steps: int, insert: bool) -> Curve:
+    importance = _check_importance(importance, name="importance")
     frames = len(importance)
     if not frames:
         raise ValueError("A curve needs at least one frame. Received: importance of 0 frames.")
-    places = np.unique(np.round(np.linspace(0, frames, checked_count(steps, name="steps") + 1)).astype(int))
+    counts = np.unique(np.round(np.linspace(0, frames, check_count(steps, name="steps") + 1)).astype(int))
     rank = np.empty(frames, int)
     rank[np.argsort(-importance, kind="stable")] = np.arange(frames)
-    touched = rank[None, :] < places[:, None]
-    scores = _ask(score, touched if give_back else ~touched)
-    shares = places / frames
+    first = rank[None, :] < counts[:, None]
+    scores, shares = _evaluate(score, first if insert else ~first), counts / frames
     area = np.trapezoid(scores, shares, axis=0)
-    return TakingAway(shares, scores, float(area) if scores.ndim == 1 else area)
+    return Curve(shares, scores, float(area) if scores.ndim == 1 else area)
 
 
-def _importance(values: ArrayLike, *, name: str) -> np.ndarray:
+def _check_importance(values: ArrayLike, *, name: str) -> np.ndarray:
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or np.isnan(values).any():
         raise ValueError(
@@ -148,7 +145,7 @@ def _importance(values: ArrayLike, *, name: str) -> np.ndarray:
     return values
 
 
-def _ask(score: Score, kept: np.ndarray) -> np.ndarray:
+def _evaluate(score: Score, kept: np.ndarray) -> np.ndarray:
     scores = np.asarray(score(kept), np.float64)
     if scores.ndim not in (1, 2) or len(scores) != len(kept):
         raise ValueError(

@@ -11,7 +11,7 @@ tensorflow before Python starts (training itself, `dmlkit.training`, is on Tenso
 from dmlkit.runtime import quiet_startup
 
 with quiet_startup():
-    import keras  # noqa: F401
+    import keras
 
 from dmlkit.models.attention import AttentionParts, AttentionProbe, attention_weights
 from dmlkit.models.build import FUSION_STAGES, PRECISIONS, build, load_model, training_model
@@ -21,26 +21,3 @@ from dmlkit.models.frames import frame_mask
 from dmlkit.models.fusions import FUSIONS, MAPPING_INITIALIZERS
 from dmlkit.models.inputs import NORMALIZATIONS
 from dmlkit.models.poolings import POOLINGS
-
-__all__ = [
-    "CLASSIFIERS",
-    "ENCODERS",
-    "FRAME_CLASSIFIERS",
-    "FUSIONS",
-    "FUSION_STAGES",
-    "GATES",
-    "MAPPING_INITIALIZERS",
-    "NORMALIZATIONS",
-    "POOLINGS",
-    "PRECISIONS",
-    "VIDEO_ENCODERS",
-    "AttentionParts",
-    "AttentionProbe",
-    "KernelFeatures",
-    "attention_weights",
-    "build",
-    "cross_entropy",
-    "frame_mask",
-    "load_model",
-    "training_model",
-]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from dmlkit.experiments import baseline_of
-from dmlkit.metrics import global_average_precision, paired_gap_difference
+from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
 from dmlkit.plots.style import (
     COLORS,
     GREY,
@@ -59,14 +59,13 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
         other = baseline and baseline.predictions.in_order_of(scored.ids)
         if not other or not np.array_equal(other.labels, scored.labels):
             continue
-        difference, (low, high) = paired_gap_difference(
-            scored.scores, other.scores, other.labels, resamples=RESAMPLES
-        )
+        sides = ([top_pairs(each.scores, other.labels)] for each in (scored, other))
+        compared = compare_gaps(*sides, resamples=RESAMPLES)
         trick = run.record["experiment"].get("trick")
         rows.append({
             "name": run.title.removeprefix(f"{baseline.title}, ") if trick else run.title,
-            "baseline": baseline.title, "gap": run.gap, "baseline_gap": baseline.gap, "difference": difference,
-            "low": low, "high": high, "videos": len(other.ids),
+            "baseline": baseline.title, "gap": run.gap, "baseline_gap": baseline.gap, "difference": compared.difference,
+            "low": compared.interval.low, "high": compared.interval.high, "videos": len(other.ids),
             "seeds": " / ".join(str(each.record.get("seed", "–")) for each in (run, baseline)),
         })  # fmt: skip
     return pd.DataFrame(rows)

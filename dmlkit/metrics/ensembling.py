@@ -1,0 +1,364 @@
+"""Ensembles: how members are weighted on the tuning split, and how their scores are combined, as a table.
+
+    name         weights               score of a class
+    algorithm_2  GAP_i / Σ GAP         Σ α_i S_i
+    uniform      equal                 Σ S_i / models
+    majority     equal                 how many members have it among their 20 highest, then Σ S_i / models
+    rank_mean    equal                 mean of 1 / its rank among the video's classes
+    optimized    on the tuning split   Σ α_i S_i
+    stacking     on the tuning split   σ(bias + Σ w_i logit S_i)
+
+Weights come from the tuning split and never from the one that is reported. Scores are combined one video at a time, so
+that some of the videos combine as all of them do. All that is read of the tuning split is a `Shortlist`: of every
+video the classes that count, under each member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dmlkit.errors import choose
+from dmlkit.metrics.ranking import (
+    TopPairs,
+    check_scores,
+    check_scores_and_labels,
+    count_labels,
+    gap_of_pairs,
+    top_k_classes,
+)
+
+TOP_K = 20
+
+SHORTLIST_K = 2 * TOP_K
+"""Each member's classes on the shortlist: twice those GAP counts, as an average's best may be no member's best."""
+
+SELECTION_ROUNDS = 30
+"""Additions of the forward selection, so that a member's share can be as small as one in this many."""
+
+LOWEST, HIGHEST = 2.0**-24, 1 - 2.0**-12
+"""The limits of scores before the logit; at half precision all above is 1 and all below is 0."""
+
+
+class Weights(NamedTuple):
+    """`members` (models,), and `bias`, which only `stacking` has."""
+
+    members: np.ndarray
+    bias: float = 0.0
+
+
+class Combiner(NamedTuple):
+    """`weigh`: the tuning split's shortlist → weights. `combine`: members' scores, weights → scores."""
+
+    weigh: Callable[[Shortlist], Weights]
+    combine: Callable[[Iterable[ArrayLike], Weights], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Shortlist:
+    """Of each video the classes among any member's highest.
+
+    Args:
+        scores: (models, videos, classes kept) each member's, of the same classes, in the order of the classes.
+        correct: (videos, classes kept) bool: is the class one of the video's labels?
+        true_labels: (videos,) int: all labels of the video, also those that are not kept.
+    """
+
+    scores: np.ndarray
+    correct: np.ndarray
+    true_labels: np.ndarray
+
+    def gap(self, scores: np.ndarray) -> float:
+        """GAP@20 of scores (videos, classes kept); a member's own is that over all classes."""
+        top = top_k_classes(scores, TOP_K)
+        best = np.take_along_axis(scores, top, axis=1).astype(np.float32)
+        return gap_of_pairs(TopPairs(best, np.take_along_axis(self.correct, top, axis=1), self.true_labels))
+
+
+def gap_weights(gaps: ArrayLike) -> np.ndarray:
+    """α_i = GAP_i / Σ GAP: each model's share.
+
+    Args:
+        gaps: (models,) each model's GAP on the tuning split, not on the split that is reported.
+
+    Returns:
+        (models,) float64, adding up to 1.
+
+    Raises:
+        ValueError: No model, a negative or non-finite GAP, or no GAP above 0.
+
+    Paper: §Ensemble, Algorithm 2 (weights).
+    """
+    gaps = np.asarray(gaps, dtype=np.float64)
+    if gaps.ndim != 1 or gaps.size == 0:
+        raise ValueError(
+            f"`gaps` must hold one GAP for each model, at least one. Received: shape={gaps.shape}."
+        )
+    if not np.isfinite(gaps).all() or (gaps < 0).any() or not gaps.any():
+        raise ValueError(
+            "`gaps` must be finite and not negative, and not all 0 (measure them on videos with labels). "
+            f"Received: gaps={gaps.tolist()}."
+        )
+    return gaps / gaps.sum()
+
+
+def weighted_average(scores: Iterable[ArrayLike], weights: ArrayLike) -> np.ndarray:
+    """Σ_i α_i S_i: the ensemble's scores.
+
+    Args:
+        scores: One array (videos, classes) for each model, all for the same videos in the same order. They
+            are taken one at a time, so a generator that loads them keeps a single one in memory.
+        weights: (models,), for example from `gap_weights`; they need not add up to 1.
+
+    Returns:
+        (videos, classes), in the widest of the members' precisions and single precision.
+
+    Raises:
+        ValueError: No model, more or fewer weights than models, a weight that is not finite, members of
+            different shapes, or a NaN.
+
+    Paper: §Ensemble, Algorithm 2 (S = Σ_i α_i S_i). Differs from the paper: its line 4 prints "S_i ← GAP in
+    model i"; read as model i's score for the class.
+    """
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.ndim != 1 or weights.size == 0 or not np.isfinite(weights).all():
+        raise ValueError(
+            "`weights` must hold one finite number for each model, at least one. "
+            f"Received: weights={weights.tolist()}."
+        )
+    average, models = None, 0
+    for models, member in enumerate(scores, start=1):
+        if models > weights.size:
+            break
+        member = check_scores(member, name=f"scores[{models - 1}]")
+        if average is not None and member.shape != average.shape:
+            raise ValueError(
+                "The models' scores must share one shape (videos, classes). "
+                f"Received: scores[0]={average.shape}, scores[{models - 1}]={member.shape}."
+            )
+        # A half-precision sum would lose what distinguishes close classes.
+        precision = np.promote_types(np.float32, member.dtype)
+        share = member.astype(precision, copy=False) * precision.type(weights[models - 1])
+        average = share if average is None else average + share
+    if models != weights.size:
+        raise ValueError(
+            f"`weights` must hold one number for each model. Received: {weights.size} weights for "
+            f"{'more' if models > weights.size else models} models."
+        )
+    return average
+
+
+def optimize_weights(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]], *, by: str) -> Weights:
+    """The members' weights, from the tuning split.
+
+    Args:
+        parts: Some videos at a time: the members' scores, each (videos, classes), and the labels.
+        by: A name of `COMBINERS`.
+
+    Raises:
+        UsageError: An unknown combiner.
+        ValueError: No video or no member, other shapes, a NaN, or scores the combiner cannot take.
+    """
+    return choose(COMBINERS, by, what="combiner").weigh(shortlist(parts))
+
+
+def combine(scores: Iterable[ArrayLike], weights: Weights, *, by: str) -> np.ndarray:
+    """The ensemble's scores.
+
+    Args:
+        scores: One array (videos, classes) for each member, all of the same videos in the same order.
+        weights: From `optimize_weights`, by the same combiner.
+        by: A name of `COMBINERS`.
+
+    Returns:
+        (videos, classes), floats.
+
+    Raises:
+        UsageError: An unknown combiner.
+        ValueError: More or fewer weights than members, other shapes, a NaN, or scores the combiner cannot take.
+    """
+    return choose(COMBINERS, by, what="combiner").combine(scores, weights)
+
+
+def overlap(scores: ArrayLike, other: ArrayLike, *, top_k: int = TOP_K) -> float:
+    """How similar two models are: the share of classes in both of a video's top k, the mean over videos.
+
+    Two that choose at random share top_k / classes.
+
+    Args:
+        scores, other: (videos, classes) of the same videos.
+        top_k: All classes where there are fewer.
+
+    Raises:
+        ValueError: The shapes differ, there is no video, or a NaN.
+    """
+    scores, other = check_scores(scores), check_scores(other, name="other")
+    if scores.shape != other.shape or not len(scores):
+        raise ValueError(
+            "`scores` and `other` must share one shape (videos, classes), of at least one video. "
+            f"Received: scores={scores.shape}, other={other.shape}."
+        )
+    chosen = np.zeros(scores.shape, bool)
+    np.put_along_axis(chosen, top_k_classes(scores, top_k), True, axis=1)
+    return float(np.take_along_axis(chosen, top_k_classes(other, top_k), axis=1).mean())
+
+
+def shortlist(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]]) -> Shortlist:
+    """The shortlist of the tuning split, from some videos at a time; see `optimize_weights`."""
+    kept = [_shortlist_of_part(list(members), labels) for members, labels in parts]
+    if not kept:
+        raise ValueError("`parts` must hold at least one part of the videos. Received: none.")
+    return Shortlist(
+        np.concatenate([part.scores for part in kept], axis=1),
+        np.concatenate([part.correct for part in kept]),
+        np.concatenate([part.true_labels for part in kept]),
+    )
+
+
+def _shortlist_of_part(members: list[ArrayLike], labels: ArrayLike) -> Shortlist:
+    if not members:
+        raise ValueError("An ensemble has at least one member. Received: none.")
+    members = [
+        check_scores_and_labels(scores, labels, name=f"scores[{i}]")[0].astype(np.float32)
+        for i, scores in enumerate(members)
+    ]
+    labels = np.asarray(labels) != 0
+    # Every member's highest come first; what room is left goes to the highest of the others.
+    priority = np.maximum.reduce(members)
+    for scores in members:
+        np.put_along_axis(priority, top_k_classes(scores, SHORTLIST_K), np.inf, axis=1)
+    classes = top_k_classes(priority, SHORTLIST_K * len(members))
+    return Shortlist(
+        np.stack([np.take_along_axis(scores, classes, axis=1) for scores in members]),
+        np.take_along_axis(labels, classes, axis=1),
+        count_labels(labels),
+    )
+
+
+def _by_gap(tuning: Shortlist) -> Weights:
+    """Paper: §Ensemble, Algorithm 2 (weights)."""
+    return Weights(gap_weights([tuning.gap(scores) for scores in tuning.scores]))
+
+
+def _equal(tuning: Shortlist) -> Weights:
+    models = len(tuning.scores)
+    return Weights(np.full(models, 1 / models))
+
+
+def _forward_selection(tuning: Shortlist) -> Weights:
+    """Shares that maximize GAP@20 on the tuning split, by greedy forward selection with replacement.
+
+    The best member begins. Then the member is added, again and again, with which the mean is best; a member's share
+    is how often it was added. The best mean on the way is taken, so that on the tuning split the ensemble is never
+    below its best member. Of equal gains the better member is taken, then the earlier.
+
+    Differs from the paper: Algorithm 2 weighs by GAP, under which shares are nearly equal however unequal the
+    members. This is the selection of Caruana et al., Ensemble Selection from Libraries of Models (2004).
+    """
+
+    def gap_of_mean(counts):
+        # Rounded as they will be stored, so that the shares are measured as they will be used.
+        return tuning.gap(weighted_average(tuning.scores, counts / counts.sum()).astype(np.float16))
+
+    alone = [tuning.gap(scores) for scores in tuning.scores]
+    add = np.eye(len(alone), dtype=int)
+    # The better member first, so that max() takes it of equals.
+    order = sorted(range(len(alone)), key=lambda member: -alone[member])
+    best, best_counts = alone[order[0]], add[order[0]]
+    counts = best_counts
+    for _ in range(SELECTION_ROUNDS - 1 if len(alone) > 1 else 0):
+        gaps = {member: gap_of_mean(counts + add[member]) for member in order}
+        chosen = max(gaps, key=gaps.get)
+        counts = counts + add[chosen]
+        if gaps[chosen] > best:
+            best, best_counts = gaps[chosen], counts
+    return Weights(best_counts / best_counts.sum())
+
+
+def _logistic_regression(tuning: Shortlist) -> Weights:
+    """A weight for each member's logits and one bias, shared by all classes, by penalized logistic regression.
+
+    The classes outside the shortlist are left out of the loss. Weights may be negative and need not add up to 1;
+    the penalty of one unit shares them among equal members and keeps those of a faultless member finite. Weights for
+    each class would be far too many: most classes have a handful of labels in a tuning split.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    inputs = np.stack([logits(scores.astype(float)).ravel() for scores in tuning.scores], axis=1)
+    correct = tuning.correct.ravel()
+    if correct.all() or not correct.any():  # nothing to separate
+        return _equal(tuning)
+    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10, max_iter=100).fit(inputs, correct)
+    return Weights(model.coef_[0], float(model.intercept_[0]))
+
+
+def _mean(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
+    return weighted_average(scores, weights.members)
+
+
+def _majority(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
+    """How many members have the class among the video's 20 highest; of equals, the mean score.
+
+    With 20 classes or fewer all have every vote, and the order is that of the mean. Scores from 0 to 1.
+    """
+    members = [check_scores(member) for member in scores]
+    average = weighted_average(members, weights.members)
+    votes = np.zeros(average.shape, np.float32)
+    for member in members:
+        top = top_k_classes(member, TOP_K)
+        np.put_along_axis(votes, top, np.take_along_axis(votes, top, axis=1) + 1, axis=1)
+    # The root keeps the order, and separates small means where votes and mean share half precision.
+    return (votes + np.sqrt(np.clip(average, 0, 1))) / (len(members) + 1)
+
+
+def _rank_mean(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
+    """The mean of 1 / rank, ranks among the classes of the video, the highest score being 1.
+
+    Reciprocal, because GAP looks at each video's top: a mean of plain ranks would let one member's far end outweigh
+    another's first place. How confident a member is of one video against another is lost.
+    """
+    return weighted_average((1 / ranks(member) for member in scores), weights.members)
+
+
+def ranks(scores: ArrayLike) -> np.ndarray:
+    """(videos, classes) float32: 1 for a video's highest score; equal scores share the mean of their ranks."""
+    from scipy.stats import rankdata
+
+    scores = check_scores(scores)
+    return rankdata(-scores, axis=1).astype(np.float32) if len(scores) else scores.astype(np.float32)
+
+
+def _stacked(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
+    """σ(bias + Σ w_i logit S_i), of scores from 0 to 1."""
+    total = weighted_average((logits(check_scores(member)) for member in scores), weights.members)
+    total = total + total.dtype.type(weights.bias)
+    return np.exp(-np.logaddexp(0, -total))
+
+
+def logits(scores: np.ndarray) -> np.ndarray:
+    """log(S / (1 - S)) of scores from 0 to 1, finite at the ends.
+
+    Raises:
+        ValueError: A score is below 0 or above 1.
+    """
+    if scores.size and (np.min(scores) < 0 or np.max(scores) > 1):
+        raise ValueError(
+            "Stacking takes probabilities, scores from 0 to 1. "
+            f"Received: scores from {np.min(scores)} to {np.max(scores)}."
+        )
+    scores = np.clip(scores.astype(np.promote_types(np.float32, scores.dtype)), LOWEST, HIGHEST)
+    return np.log(scores) - np.log1p(-scores)
+
+
+COMBINERS = {
+    "algorithm_2": Combiner(_by_gap, _mean),
+    "uniform": Combiner(_equal, _mean),
+    "majority": Combiner(_equal, _majority),
+    "rank_mean": Combiner(_equal, _rank_mean),
+    "optimized": Combiner(_forward_selection, _mean),
+    "stacking": Combiner(_logistic_regression, _stacked),
+}
