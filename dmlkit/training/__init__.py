@@ -1,52 +1,48 @@
 """Training: an experiment and data in, a run on disk out; runs scored, combined and studied.
 
-trainer, state   one training, its folder and checkpoints
+provenance       what identifies a training, before it runs
+trainer          one training: settings → data → model → fit → score → save
+state            its checkpoint, its snapshots, the run it leaves
+objectives       learning rates, augmentations, soft labels; kernel ridge regression
+distributed      one device, several GPUs, several machines
 prediction       scores of a split by a model, a run or several runs
 ensembles        runs combined from their stored scores
 study            many experiments on one data set
+
+The names below are imported at first use: only what trains or scores loads TensorFlow.
 """
+
+from __future__ import annotations
+
+import importlib
 
 from dmlkit.runtime import quiet_startup
 
-with quiet_startup():
-    import keras  # noqa: F401
+_HOMES = {
+    "ensembles": ("compare_combiners", "compare_members", "ensemble", "ensemble_members", "leave_one_out"),
+    "prediction": ("evaluate", "predict", "score_split", "submit"),
+    "study": (
+        "Study",
+        "all_results",
+        "best_ensemble_members",
+        "frame_study",
+        "fusion_study",
+        "mapping_resampling",
+        "train_ensemble",
+    ),
+    "trainer": ("build_model", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-from dmlkit.training.ensembles import (
-    compare_combiners,
-    compare_members,
-    ensemble,
-    ensemble_members,
-    leave_one_out,
-)
-from dmlkit.training.prediction import evaluate, predict, score_split, submit
-from dmlkit.training.study import (
-    Study,
-    all_results,
-    best_ensemble_members,
-    frame_study,
-    fusion_study,
-    mapping_resampling,
-    train_ensemble,
-)
-from dmlkit.training.trainer import build_model, train
+__all__ = sorted(_HOME_OF)
 
-__all__ = [
-    "Study",
-    "all_results",
-    "best_ensemble_members",
-    "build_model",
-    "compare_combiners",
-    "compare_members",
-    "ensemble",
-    "ensemble_members",
-    "evaluate",
-    "frame_study",
-    "fusion_study",
-    "leave_one_out",
-    "mapping_resampling",
-    "predict",
-    "score_split",
-    "submit",
-    "train",
-    "train_ensemble",
-]
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with quiet_startup():
+        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

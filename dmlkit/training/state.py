@@ -4,19 +4,19 @@ RUN/checkpoint.npz          where a killed training resumes: every variable, the
 RUN/refitting/              the checkpoint of a refit
 RUN/checkpoints/EPOCH/      snapshots of one training: weights.npz while it runs, then each a run of its own
 RUN/run.json                written last: from then on the run is finished
+
+Nothing here loads Keras at import: ensembles are runs too, and a report looks for runs.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from dmlkit.data import Skipped
@@ -74,7 +74,7 @@ class TrainingState:
     workers: int = 1
     skipped: Skipped = field(default_factory=Skipped)
 
-    def save(self, folder: Path, learner: keras.Model) -> None:
+    def save(self, folder: Path, learner) -> None:
         """Write the checkpoint, whole or not at all."""
         # `fit` keeps the running means in the model; the loop of several replicas keeps them here.
         metrics = (learner.metrics_variables or self.metrics) if self.batches else []
@@ -90,7 +90,7 @@ class TrainingState:
 
     @classmethod
     def restore(
-        cls, folder: Path, learner: keras.Model, *, fingerprint: str, workers: int, skipped: Skipped
+        cls, folder: Path, learner, *, fingerprint: str, workers: int, skipped: Skipped
     ) -> TrainingState:
         """Set the variables to the checkpoint's, if there is one of this training.
 
@@ -122,7 +122,7 @@ class TrainingState:
         return cls(**values | arrays | {"workers": workers, "skipped": skipped})
 
 
-def _variables(learner: keras.Model) -> list:
+def _variables(learner) -> list:
     """Weights, dropout seeds and the optimizer's moments."""
     return [*learner.variables, *learner.optimizer.variables]
 
@@ -131,58 +131,8 @@ def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
     return [arrays[f"{name}_{i}"] for i in range(sum(each.startswith(f"{name}_") for each in arrays))]
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Keep the state up to date batch by batch, and save it within an epoch.
-
-    It also undoes that `fit` ends by replacing the weights by their moving averages: the next epoch starts from the
-    weights, whether or not the training was stopped in between.
-
-    Args:
-        folder: The run's.
-        state: One object for the whole training.
-        every: Seconds between two checkpoints; infinite for workers that write none.
-    """
-
-    def __init__(self, folder: Path, state: TrainingState, *, every: float):
-        super().__init__()
-        self.folder, self.state, self.every = folder, state, every
-        self.before = state.batches
-        self.saved = self.counted = time.monotonic()
-
-    def count_seconds(self) -> None:
-        """Add the time since the last call to the state's."""
-        now = time.monotonic()
-        self.state.seconds += now - self.counted
-        self.counted = now
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Keras's running mean of the loss restarts with each `fit`; a resumed epoch's goes on."""
-        for variable, value in zip(self.model.metrics_variables, self.state.metrics, strict=False):
-            variable.assign(value)
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Count the batch, and save when it is time."""
-        self.state.batches = self.before + batch + 1
-        self.state.loss = float(logs["loss"])
-        if time.monotonic() - self.saved >= self.every:
-            self.count_seconds()
-            self.state.save(self.folder, self.model)
-            self.saved = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Keep the weights, before `fit` replaces them."""
-        if self.model.optimizer.use_ema:
-            self.weights = [np.array(variable) for variable in self.model.trainable_variables]
-
-    def on_train_end(self, logs=None):
-        """Put them back."""
-        if self.model.optimizer.use_ema:
-            for variable, value in zip(self.model.trainable_variables, self.weights, strict=True):
-                variable.assign(value)
-
-
 @contextmanager
-def averaged_weights(learner: keras.Model) -> Iterator[None]:
+def averaged_weights(learner) -> Iterator[None]:
     """Within, the weights are their exponential moving averages, where the optimizer keeps any.
 
     The statistics of a batch normalization are averages by themselves, and stay what they are.
@@ -240,8 +190,10 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"The run's folder cannot be made: {folder} ({error.strerror}).") from error
 
 
-def save_model(model: keras.Model, path: Path) -> None:
+def save_model(model, path: Path) -> None:
     """Write the model without its optimizer, whole or not at all."""
+    import keras
+
     plain = keras.Model.from_config(model.get_config())
     plain.set_weights(model.get_weights())
     with atomic_write(path) as temporary:

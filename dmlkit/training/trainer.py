@@ -48,7 +48,6 @@ from dmlkit.training.provenance import (
 )
 from dmlkit.training.state import (
     REFITTING,
-    Checkpoint,
     TrainingState,
     averaged_weights,
     existing_run,
@@ -579,6 +578,56 @@ class Trainer:
 
 def _concatenate(pairs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([each[name] for each in pairs]) for name in PAIRS}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keep the state up to date batch by batch, and save it within an epoch.
+
+    It also undoes that `fit` ends by replacing the weights by their moving averages: the next epoch starts from the
+    weights, whether or not the training was stopped in between.
+
+    Args:
+        folder: The run's.
+        state: One object for the whole training.
+        every: Seconds between two checkpoints; infinite for workers that write none.
+    """
+
+    def __init__(self, folder: Path, state: TrainingState, *, every: float):
+        super().__init__()
+        self.folder, self.state, self.every = folder, state, every
+        self.before = state.batches
+        self.saved = self.counted = time.monotonic()
+
+    def count_seconds(self) -> None:
+        """Add the time since the last call to the state's."""
+        now = time.monotonic()
+        self.state.seconds += now - self.counted
+        self.counted = now
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keras's running mean of the loss restarts with each `fit`; a resumed epoch's goes on."""
+        for variable, value in zip(self.model.metrics_variables, self.state.metrics, strict=False):
+            variable.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count the batch, and save when it is time."""
+        self.state.batches = self.before + batch + 1
+        self.state.loss = float(logs["loss"])
+        if time.monotonic() - self.saved >= self.every:
+            self.count_seconds()
+            self.state.save(self.folder, self.model)
+            self.saved = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep the weights, before `fit` replaces them."""
+        if self.model.optimizer.use_ema:
+            self.weights = [np.array(variable) for variable in self.model.trainable_variables]
+
+    def on_train_end(self, logs=None):
+        """Put them back."""
+        if self.model.optimizer.use_ema:
+            for variable, value in zip(self.model.trainable_variables, self.weights, strict=True):
+                variable.assign(value)
 
 
 class Reporter:
