@@ -224,9 +224,9 @@ class LabelTable:
                 f"names: {shorten(', '.join(columns), 80)}."
             )
         table[key] = table[key].str.strip()
-        if (wrong := table.isna().any(axis=1) | (table[key] == "")).any():
+        if (table[key] == "").any():
             raise DataError(
-                f"{path}, row {int(wrong.argmax()) + 1} below the first line: no id, or a cell too few."
+                f"{path}, row {int((table[key] == '').argmax()) + 1} below the first line has no id."
             )
         cells = {
             column: {video: list(values) for video, values in table.groupby(key, sort=False)[column]}
@@ -276,7 +276,11 @@ class Classes:
             if isinstance(label, int):
                 found.append(label)
             else:
-                found += [self._index(piece, where) for piece in _pieces(label)]
+                for piece in _pieces(label):
+                    # Names may be separated by spaces too, where no name has any.
+                    words = piece.split()
+                    apart = piece not in self._indices and all(word in self._indices for word in words)
+                    found += [self._index(word, where) for word in (words if apart else [piece])]
         for index in found:
             if not 0 <= index < (index + 1 if self.num_classes is None else self.num_classes):
                 valid = "counted from 0" if self.num_classes is None else f"0 to {self.num_classes - 1}"

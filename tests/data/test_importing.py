@@ -1,0 +1,510 @@
+"""`import_features`: what goes in comes out, from every kind of source; what cannot be taken leaves nothing behind."""
+
+import csv
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from dmlkit.data import dequantize, import_features, open_dataset, serialize_frames, write_shard
+from dmlkit.errors import DataError, UsageError
+
+SIZES = {"rgb": 12, "audio": 5}
+HALF_A_STEP = 2 / 255 + 1e-6
+
+
+def make_videos(count=40, *, dtype=np.float32, level="frame"):
+    """id → modality → array, of 1 to 9 frames, or one row at video level."""
+    random, videos = np.random.default_rng(0), {}
+    for number in range(count):
+        shape = (int(random.integers(1, 10)),) if level == "frame" else ()
+        low, high = (0, 256) if dtype == np.uint8 else (-1.9, 1.9)
+        videos[f"v{number:03}"] = {
+            name: random.uniform(low, high, (*shape, size)).astype(dtype) for name, size in SIZES.items()
+        }
+    return videos
+
+
+def labels_for(videos):
+    return {name: sorted({number % 5, number % 3}) for number, name in enumerate(videos)}
+
+
+def read_back(folder):
+    """id → (modality → its frames, classes, split)."""
+    dataset, found = open_dataset(folder), {}
+    for split in dataset.splits:
+        for batch in dataset.batches(split, batch_size=7):
+            for row, name in enumerate(batch["id"].tolist()):
+                length = batch["num_frames"][row] if dataset.level == "frame" else None
+                arrays = {
+                    name: batch[name][row][: length if feature.in_frames else None]
+                    for name, feature in dataset.features.items()
+                }
+                classes = np.flatnonzero(batch["labels"][row]).tolist() if "labels" in batch else None
+                assert name not in found
+                found[name] = (arrays, classes, split)
+    return found
+
+
+def save_npz_each(folder, videos, labels):
+    for name, arrays in videos.items():
+        np.savez_compressed(folder / f"{name}.npz", labels=labels[name], **arrays)
+
+
+def save_npz_joined(folder, videos, labels, offsets=False):
+    lengths = [len(arrays["rgb"]) for arrays in videos.values()]
+    counts = {"offsets": np.cumsum([0, *lengths])} if offsets else {"num_frames": lengths}
+    joined = {name: np.concatenate([arrays[name] for arrays in videos.values()]) for name in SIZES}
+    flat = [label for name in videos for label in labels[name]]
+    number = [len(labels[name]) for name in videos]
+    np.savez(folder / "all.npz", ids=list(videos), labels=flat, num_labels=number, **counts, **joined)
+
+
+def save_npz_offsets(folder, videos, labels):
+    save_npz_joined(folder, videos, labels, offsets=True)
+
+
+def save_npz_padded(folder, videos, labels):
+    lengths = [len(arrays["rgb"]) for arrays in videos.values()]
+    padded = {}
+    for name, size in SIZES.items():
+        dtype = next(iter(videos.values()))[name].dtype
+        padded[name] = np.zeros((len(videos), max(lengths), size), dtype, order="F")
+        for place, arrays in zip(padded[name], videos.values(), strict=True):
+            place[: len(arrays[name])] = arrays[name]
+    hot = np.array([[label in labels[name] for label in range(5)] for name in videos])
+    np.savez(
+        folder / "all.npz", ids=np.array([*videos]).astype("S"), labels=hot, num_frames=lengths, **padded
+    )
+
+
+def save_npy(folder, videos, labels):
+    for modality in SIZES:
+        (folder / "features" / modality).mkdir(parents=True)
+        for name, arrays in videos.items():
+            np.save(folder / "features" / modality / f"{name}.npy", arrays[modality])
+    lines = [f"{name},{' '.join(map(str, labels[name]))}" for name in videos]
+    (folder / "labels.csv").write_text("\n".join(["id,labels", *lines]) + "\n")
+
+
+def save_parquet(folder, videos, labels, *, lists=pa.list_, fixed=False):
+    columns = {"id": list(videos), "labels": [labels[name] for name in videos]}
+    for modality in SIZES:
+        values = [arrays[modality] for arrays in videos.values()]
+        item = pa.uint8() if values[0].dtype == np.uint8 else pa.float32()
+        inner = pa.list_(item, values[0].shape[-1]) if fixed else lists(item)
+        kind = pa.list_(inner) if values[0].ndim == 2 else inner
+        columns[modality] = pa.array([array.tolist() for array in values], kind)
+    pq.write_table(pa.table(columns), folder / "all.parquet", row_group_size=13)
+
+
+def save_parquet_fixed(folder, videos, labels):
+    save_parquet(folder, videos, labels, fixed=True)
+
+
+def save_parquet_large(folder, videos, labels):
+    save_parquet(folder, videos, labels, lists=pa.large_list)
+
+
+def message(context=(), features=(), means=()):
+    """MediaPipe's SequenceExample: keys of the context → values, modality → frames, modality → one row."""
+    example = tf.train.SequenceExample()
+    for key, values in dict(context).items():
+        feature = example.context.feature[key]
+        kind = feature.bytes_list if isinstance(values[0], bytes) else feature.int64_list
+        kind.value.extend(values)
+    for name, matrix in dict(features).items():
+        frames = example.feature_lists.feature_list[f"{name.upper()}/feature/floats"].feature
+        for row in matrix:
+            frames.add().float_list.value.extend(row)
+    for name, row in dict(means).items():
+        example.context.feature[f"{name.upper()}/context_feature/floats"].float_list.value.extend(row)
+    return example.SerializeToString()
+
+
+def save_mediapipe(folder, videos, labels):
+    with tf.io.TFRecordWriter(str(folder / "all.tfrecord")) as writer:
+        for name, arrays in videos.items():
+            context = {"clip/media_id": [name.encode()], "clip/label/index": labels[name]}
+            writer.write(message(context, arrays))
+
+
+SAVED = {name.removeprefix("save_"): save for name, save in globals().items() if name.startswith("save_")}
+
+
+def imported(folder, kind, videos, **options):
+    (folder / "source").mkdir()
+    labels = labels_for(videos)
+    SAVED[kind](folder / "source", videos, labels)
+    source = folder / "source"
+    if (source / "labels.csv").exists():
+        source, options["labels"] = source / "features", source / "labels.csv"
+    return import_features(source, folder / "out", **options), labels
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_what_goes_in_comes_out(tmp_path, kind):
+    for dtype in (np.float32, np.uint8)[: 1 if kind == "mediapipe" else 2]:  # that has floats alone
+        folder, videos = tmp_path / np.dtype(dtype).name, make_videos(dtype=dtype)
+        folder.mkdir()
+        done, labels = imported(folder, kind, videos, records_per_shard=8)
+        back = read_back(done.folder)
+        assert back.keys() == videos.keys() and not any("clipped" in note for note in done.notes)
+        for name, (arrays, classes, _) in back.items():
+            assert classes == labels[name]
+            for modality, array in arrays.items():
+                expected = videos[name][modality]
+                assert array.dtype == np.uint8 and array.shape == expected.shape
+                close = np.abs(dequantize(array) - expected).max() <= HALF_A_STEP
+                assert (array == expected).all() if dtype == np.uint8 else close
+        for split, shards in open_dataset(done.folder).splits.items():
+            counts = [sum(1 for _ in tf.data.TFRecordDataset(shard)) for shard in shards]
+            assert sum(counts) == done.videos[split] and set(counts[:-1]) <= {8}
+
+
+@pytest.mark.parametrize("kind", ["npz_padded", "npy", "parquet", "mediapipe"])
+def test_floats_can_be_kept_and_what_is_clipped_is_counted(tmp_path, kind):
+    videos = make_videos()
+    videos["v000"]["rgb"][0, 0] = 1e6
+    (tmp_path / "bytes").mkdir()
+    done, _ = imported(tmp_path, kind, videos, coding="float")
+    for name, (arrays, _, _) in read_back(done.folder).items():
+        for modality, array in arrays.items():
+            assert array.dtype == np.float32 and (array == videos[name][modality]).all()
+    done, _ = imported(tmp_path / "bytes", kind, videos)
+    values = sum(len(arrays["rgb"]) for arrays in videos.values()) * SIZES["rgb"]
+    assert any(note.startswith(f"rgb: 1 of {values:,} values (") for note in done.notes)
+
+
+@pytest.mark.parametrize("kind", ["npz_each", "npy", "parquet", "parquet_fixed"])
+def test_the_video_level_holds_floats(tmp_path, kind):
+    videos = make_videos(level="video")
+    done, _ = imported(tmp_path, kind, videos)
+    dataset = open_dataset(done.folder)
+    assert dataset.level == "video" and [each.key for each in dataset.features.values()] == [
+        "mean_rgb",
+        "mean_audio",
+    ]
+    for name, (arrays, _, _) in read_back(done.folder).items():
+        assert all((array == videos[name][modality]).all() for modality, array in arrays.items())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.float16])
+def test_the_mean_of_frames(tmp_path, dtype):
+    videos = make_videos(dtype=dtype)
+    done, _ = imported(tmp_path, "npz_each", videos, level="video")
+    for name, (arrays, _, _) in read_back(done.folder).items():
+        for modality, array in arrays.items():
+            frames = videos[name][modality]
+            values = dequantize(frames) if dtype == np.uint8 else frames
+            np.testing.assert_allclose(array, values.astype(np.float64).mean(axis=0), atol=2e-6)
+
+
+def test_many_at_video_level_and_several_sources_and_the_same_bytes(tmp_path):
+    videos, rows = make_videos(), make_videos(level="video")
+    arrays = {f"mean_{name}": np.array([video[name] for video in rows.values()]) for name in SIZES}
+    np.savez(tmp_path / "all.npz", id=list(rows), labels=np.arange(40) % 4, **arrays)
+    import_features(tmp_path / "all.npz", tmp_path / "rows")
+    for number, (name, (found, classes, _)) in enumerate(sorted(read_back(tmp_path / "rows").items())):
+        assert classes == [number % 4] and all(
+            (array == rows[name][key]).all() for key, array in found.items()
+        )
+    sources, names = [], list(videos)
+    for kind, some in (("parquet", names[:11]), ("mediapipe", names[11:25]), ("npz_each", names[25:])):
+        sources.append(tmp_path / kind)
+        sources[-1].mkdir()
+        SAVED[kind](sources[-1], {name: videos[name] for name in some}, labels_for(videos))
+    contents = []
+    for out in ("one", "two"):
+        import_features(sources, tmp_path / out, name="x")
+        assert read_back(tmp_path / out).keys() == videos.keys()
+        contents.append({path.name: path.read_bytes() for path in (tmp_path / out).iterdir()})
+    assert contents[0] == contents[1]
+
+
+TO_PREDICT = {"split": "test=1", "num_classes": 9}
+FRAMES = {"RGB": np.linspace(-1.5, 1.5, 12).reshape(3, 4), "AUDIO": np.linspace(-1, 1, 4).reshape(2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("context", "name"),
+    [
+        ({"example/id": [b"e"], "clip/media_id": [b"m"]}, "e"),
+        ({"video_id": [b"v"], "clip/data_path": [b"p.mp4"]}, "v"),
+        ({"clip/data_path": [b"C:\\films\\my cat.v2.mp4"], "clip/start/timestamp": [0]}, "my cat.v2"),
+        ({}, "features"),
+    ],
+)
+def test_one_message_a_file_as_mediapipe_leaves_it(tmp_path, context, name):
+    (tmp_path / "features.tfrecord").write_bytes(message(context, FRAMES))
+    done = import_features(tmp_path / "features.tfrecord", tmp_path / "out", **TO_PREDICT)
+    ((video, (arrays, _, _)),) = read_back(tmp_path / "out").items()
+    assert video == name and any(
+        "Cut to the shortest of the modalities: 1 video" in note for note in done.notes
+    )
+    for modality, frames in FRAMES.items():
+        assert np.abs(dequantize(arrays[modality.lower()]) - frames[:2]).max() <= HALF_A_STEP
+    (tmp_path / "mean.pb").write_bytes(message(context, means={"RGB": [0.5, 3.0]}))
+    import_features(tmp_path / "mean.pb", tmp_path / "means", **TO_PREDICT)
+    assert open_dataset(tmp_path / "means").level == "video"
+
+
+ALL = "abcdefghij"
+THIRDS = {"split": "train=0.4,tuning=0.3,validate=0.3"}
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A folder of ten videos of one modality, without labels."""
+    (tmp_path / "clips").mkdir()
+    for name in ALL:
+        np.save(tmp_path / "clips" / f"{name}.npy", np.ones((2, 3), np.float32))
+    return tmp_path / "clips"
+
+
+def table(folder, *rows, header="id,labels"):
+    (folder / "labels.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8-sig")
+    return folder / "labels.csv"
+
+
+def every(cells):
+    return [f"{name},{cells[number % len(cells)]}" for number, name in enumerate(ALL)]
+
+
+def test_labels_as_indices_and_as_names(tmp_path, clips):
+    labels = table(tmp_path, *every(["3", "0 2", "1;4", "4; 0", ""]))
+    done = import_features(clips, tmp_path / "indices", labels=labels, **THIRDS)
+    assert [read_back(done.folder)[name][1] for name in "abcde"] == [[3], [0, 2], [1, 4], [0, 4], []]
+    assert "The number of classes (5) is one more than the highest label." in done.notes
+    labels = table(tmp_path, *every(["Musical keyboard", "Guitar;Concert", '"Bow, violin"']), "x1,Guitar")
+    done = import_features(clips, tmp_path / "names", labels=labels, **THIRDS)
+    back = read_back(done.folder)
+    assert open_dataset(done.folder).class_names == ("Bow, violin", "Concert", "Guitar", "Musical keyboard")
+    assert [back[name][1] for name in "abc"] == [[3], [1, 2], [0]]
+    with (done.folder / "vocabulary.csv").open(newline="") as file:
+        counts = {row["Name"]: int(row["TrainVideoCount"]) for row in csv.DictReader(file)}
+    assert counts["Guitar"] == sum(2 in classes for _, classes, split in back.values() if split == "train")
+    assert any("labels.csv names 1 video not there: x1." in note for note in done.notes)
+    rows = [f"{name},{label}" for name in ALL for label in ("x", "y")]
+    labels = table(tmp_path, *rows, header="video_id,class")
+    import_features(clips, tmp_path / "rows", labels=labels, modalities=["sound"], **THIRDS)
+    assert all(
+        (each[0].keys(), each[1]) == ({"sound"}, [0, 1]) for each in read_back(tmp_path / "rows").values()
+    )
+    for ending, content in (
+        ("csv", "Index,Name,Kind\n0,Guitar,short\n1,Cat,steady\n"),
+        ("txt", "Guitar\nCat\n"),
+    ):
+        (tmp_path / f"names.{ending}").write_text(content)
+        labels = table(tmp_path, *every(["Cat", "Guitar Cat", "1", "Cat;0"]))
+        out = tmp_path / ending
+        import_features(clips, out, labels=labels, classes=tmp_path / f"names.{ending}", **THIRDS)
+        assert [read_back(out)[name][1] for name in "abcd"] == [[1], [0, 1], [1], [0, 1]]
+        assert open_dataset(out).class_kinds == (("short", "steady") if ending == "csv" else None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "parts"),
+    [
+        (["a,Gitar"], {"classes": "Guitar\nCat"}, ("labels.csv, a", "'Gitar'", "Did you mean 'Guitar'")),
+        (["a,7"], {"classes": "Guitar\nCat"}, ("no class 7", "0 to 1")),
+        (["a,7"], {"num_classes": 7}, ("no class 7", "0 to 6")),
+        (["a,Cat"], {"classes": "Cat\nCat"}, ("'Cat'", "several classes")),
+        (["a,1"], {"classes": "1\n0"}, ("'1'", "several classes")),
+        (["a,1", "b,Cat"], {}, ("labels.csv", "'1'", "--classes FILE")),
+        (["a,3.0", "b,4.0"], {}, ("'3.0'", "whole number")),
+        (["a,-1"], {}, ("'-1'",)),
+        (["a,1"], {}, ("b.npy, b is not in", "labels.csv")),
+        (["a,1", "b,1,2"], {}, ("cannot be read as a table", "line 3")),
+        ([",1"], {}, ("row 1", "no id")),
+        (['a,"1'], {}, ("cannot be read as a table",)),
+    ],
+)
+def test_labels_that_cannot_be_used(tmp_path, clips, rows, options, parts):
+    if "classes" in options:
+        (tmp_path / "names.txt").write_text(options["classes"])
+        options = {"classes": tmp_path / "names.txt"}
+    with pytest.raises(DataError) as caught:
+        import_features(clips, tmp_path / "out", labels=table(tmp_path, *rows), **options)
+    assert all(part in str(caught.value) for part in parts) and not (tmp_path / "out").exists()
+
+
+def test_the_split_of_a_video(tmp_path, clips):
+    named = {"a": "train", "b": "tuning", "c": "validate", "d": "test"}
+    rows = [f"{name},{number % 3},{named.get(name, '')}" for number, name in enumerate(ALL)]
+    labels = table(tmp_path, *rows, header="id,labels,split")
+    import_features(clips, tmp_path / "named", labels=labels, split="train=1")
+    back = read_back(tmp_path / "named")
+    assert {name: each[2] for name, each in back.items()} == dict.fromkeys(ALL, "train") | named
+    # Else it depends on the id alone: more videos in another order leave those there in their splits.
+    names, found = [f"video {number}" for number in range(400)], []
+    for out, some in (("few", names[100:300]), ("many", names[::-1])):
+        np.savez(
+            tmp_path / f"{out}.npz", ids=some, rgb=np.ones((len(some), 3)), labels=np.zeros(len(some), int)
+        )
+        import_features(tmp_path / f"{out}.npz", tmp_path / out)
+        found.append({name: each[2] for name, each in read_back(tmp_path / out).items()})
+    assert found[0].items() <= found[1].items()
+    for split, share in {"train": 0.8, "tuning": 0.1, "validate": 0.1}.items():
+        observed = list(found[1].values()).count(split) / 400
+        assert abs(observed - share) < 4 * (share * (1 - share) / 400) ** 0.5
+    done = import_features(clips, tmp_path / "unlabelled", num_classes=20)
+    assert done.videos == {"test": 10} and open_dataset(done.folder).num_classes == 20
+    for options, match in (
+        ({}, "--num-classes or --classes"),
+        (
+            {"labels": table(tmp_path, *every(["0"])), "split": "train=1"},
+            r"\(train 10\).*--records-per-shard",
+        ),
+    ):
+        with pytest.raises(DataError, match=match):
+            import_features(clips, tmp_path / "out", **options)
+
+
+def test_texts_of_the_table_are_a_modality(tmp_path, clips):
+    rows = ['a,0,"Cats, my cats"', "a,1,pets", "a,2,pets", "b,1, ", *(f"{name},0,Häuser" for name in ALL[2:])]
+    labels = table(tmp_path, *rows, header="id,labels,text")
+    done = import_features(clips, tmp_path / "out", labels=labels, **THIRDS)
+    features = open_dataset(done.folder).features
+    assert {name: each.coding for name, each in features.items()} == {"rgb": "byte", "text": "text"}
+    assert any(note.startswith("Texts of 9 videos are the modality text") for note in done.notes)
+    back = read_back(done.folder)
+    assert [back[name][0]["text"].sum() for name in "abc"] == [3, 0, 1]  # cats, my, pets; none; häuser
+    (tmp_path / "both").mkdir()
+    clips.rename(tmp_path / "both" / "text")
+    with pytest.raises(DataError, match=r"a modality text, and .*labels\.csv.*--modalities"):
+        import_features(tmp_path / "both", tmp_path / "other", labels=labels, **THIRDS)
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """A function that imports and gives the error's message; it checks that nothing is left."""
+
+    def refuse(*sources, error=DataError, **options):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(error) as caught:
+            import_features([tmp_path / source for source in sources], tmp_path / "out", **options)
+        assert sorted(tmp_path.rglob("*")) == before and str(caught.value).isprintable()
+        return str(caught.value)
+
+    return refuse
+
+
+ONE_OF = [
+    ({"rgb": np.ones((3, 5))}, "b.npz, b: rgb has 5 values a frame, but 4"),
+    (
+        {"rgb": np.float32([[1, 2, 3, 4], [1, np.nan, 3, 4]])},
+        "NaN or infinite values, frame 1 (counted from 0)",
+    ),
+    ({"rgb": np.float64([[1, 2, 3, 1e300]] * 3)}, "NaN or infinite values, frame 0"),
+    ({"rgb": np.ones((0, 4)), "audio": np.ones((0, 2))}, "b.npz, b has no frames"),
+    ({"audio": None}, "b.npz, b lacks the modality audio"),
+    ({"text": np.ones((3, 2))}, "b.npz, b has the modality text"),
+    ({"audio": np.ones((6, 2))}, "differ in their number of frames (rgb 3, audio 6)"),
+    ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b, rgb is int64"),
+    ({"rgb": np.ones((3, 2, 2))}, "b.npz holds no modality"),
+    ({"rgb": np.ones(4), "audio": np.ones(2)}, "b.npz, b: rgb is one row of 4 values"),
+    ({"labels": [-1]}, "b.npz, b: there is no class -1"),
+    ({"labels": [0.5]}, "b.npz: labels must be whole numbers"),
+    ({"labels": ["Dog"]}, "'Dog' is no number"),
+    ({"id": 1.5}, "b.npz: the id must be a text"),
+    ({"id": "a"}, "b.npz, a: a video of this id came before"),
+    ({"split": "vali"}, "Did you mean 'validate'?"),
+    ({"num_frames": 9}, "num_frames is 9, but there are 3"),
+    ({"mean_audio": np.ones((3, 2))}, "audio and mean_audio are both the modality audio"),
+    ({"2d": np.ones((3, 2))}, "'2d' of (3, 2) cannot be a modality"),
+    ({"rgb": np.array([[print]], object)}, "holds Python objects"),
+]
+
+
+def test_a_video_that_is_not_like_the_others(tmp_path, refused):
+    plain = {"rgb": np.ones((3, 4), np.float32), "audio": np.ones((3, 2), np.float32), "labels": [1]}
+    np.savez(tmp_path / "a.npz", **plain)
+    for differs, part in ONE_OF:
+        arrays = {key: value for key, value in (plain | differs).items() if value is not None}
+        np.savez(tmp_path / "b.npz", **arrays)
+        assert part in (found := refused("a.npz", "b.npz")), found
+    np.savez(tmp_path / "b.npz", rgb=plain["rgb"], labels=[1])
+    options = {"missing": "silence", "split": "train=1", "records_per_shard": 1}
+    np.savez(tmp_path / "c.npz", **plain)
+    done = import_features([tmp_path / f"{n}.npz" for n in "abc"], tmp_path / "silent", **options)
+    assert "audio is missing in 1 video, where it is read as silence." in done.notes
+
+
+@pytest.mark.parametrize(
+    ("arrays", "part"),
+    [
+        ({"num_frames": [1, 3], "rgb": np.ones((5, 4))}, "with 4 in all. Received: (5, 4)"),
+        ({"num_frames": [1, 9], "rgb": np.ones((2, 5, 4))}, "Received: (2, 5, 4)"),
+        ({"num_frames": [-1, 5], "rgb": np.ones((4, 4))}, "whole numbers from 0"),
+        ({"num_frames": [1.0, 4.0], "rgb": np.ones((5, 4))}, "whole numbers from 0"),
+        ({"offsets": [1, 2, 5], "rgb": np.ones((5, 4))}, "offsets must begin with 0"),
+        ({"rgb": np.ones((2, 5, 4)), "labels": [1]}, "labels must hold one entry for each of the 2 ids"),
+        ({"rgb": np.ones((2, 5, 4)), "labels": [[0, 2], [1, 0]]}, "must hold 0 and 1 only"),
+        ({"rgb": np.ones((2, 5, 4)), "labels": [1, 2, 3], "num_labels": [1, 1]}, "with 2 in all"),
+        ({"labels": [1, 2]}, "holds no modality"),
+        ({"rgb": np.ones((2, 5, 4)), "times": np.ones(2)}, "Say which arrays are modalities"),
+    ],
+)
+def test_an_archive_of_many_whose_arrays_do_not_fit(tmp_path, refused, arrays, part):
+    np.savez(tmp_path / "all.npz", ids=["x", "y"], **arrays)
+    assert part in (found := refused("all.npz")) and "all.npz" in found, found
+
+
+def test_sources_that_are_damaged_or_none(tmp_path, refused):
+    videos = make_videos(5)
+    for kind, name in (("npz_joined", "all.npz"), ("parquet", "all.parquet"), ("mediapipe", "all.tfrecord")):
+        SAVED[kind](tmp_path, videos, labels_for(videos))
+        whole = (tmp_path / name).read_bytes()
+        for cut in (whole[: len(whole) // 2], whole[:-1], b"", b"\xff" * 50):
+            (tmp_path / name).write_bytes(cut)
+            assert name in refused(name, **TO_PREDICT)
+    with zipfile.ZipFile(tmp_path / "shape.npz", "w") as archive:
+        text = (
+            b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 1024), }".ljust(117) + b"\n"
+        )
+        archive.writestr("rgb.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    assert "shape.npz" in refused("shape.npz", **TO_PREDICT)
+    write_shard(
+        tmp_path / "yt8m.tfrecord",
+        [serialize_frames(video_id="v", labels=[1], frames={"rgb": np.ones((2, 3))})],
+    )
+    assert "needs no import" in refused("yt8m.tfrecord")
+    pq.write_table(pa.table({"name": ["x"]}), tmp_path / "none.parquet")
+    assert "needs the column `id`" in refused("none.parquet")
+    (tmp_path / "clips").mkdir()
+    assert "holds nothing that can be imported" in refused("clips")
+    np.save(tmp_path / "clips" / "x.npy", np.ones((2, 3)))
+    assert "give the folder" in refused("clips/x.npy")
+    assert "--modalities names 2" in refused("clips", error=UsageError, modalities=["a", "b"])
+    (tmp_path / "clips" / "inner").mkdir()
+    np.save(tmp_path / "clips" / "inner" / "x.npy", np.ones((2, 3)))
+    assert "both .npy files and folders" in refused("clips")
+    (tmp_path / "x.mp4").write_bytes(b"")
+    assert "of no kind" in refused("x.mp4") and "There is no" in refused("nowhere")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"split": "train=0.5"},
+        {"split": "train=2,tuning=-1"},
+        {"split": "teach=1"},
+        {"level": "vdeo"},
+        {"coding": "bytes"},
+        {"level": "video", "coding": "byte"},
+        {"missing": "ignore"},
+        {"records_per_shard": 0},
+        {"modalities": []},
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_used(clips, refused, tmp_path, options):
+    refused("clips", error=UsageError, **options)
+    with pytest.raises(UsageError, match="local"):
+        import_features("gs://bucket/x.npz", tmp_path / "out")
+    with pytest.raises(UsageError, match="not empty"):
+        import_features(clips, clips)
