@@ -1,0 +1,150 @@
+"""Submissions: written, checked line by line, and evaluated as the scores they were written from."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from dmlkit.data import open_dataset
+from dmlkit.errors import DataError, UsageError
+from dmlkit.metrics import gap_interval, global_average_precision, top_k_pairs
+from dmlkit.submission import (
+    HEADER,
+    KINDS,
+    check,
+    evaluate,
+    file_for,
+    find_faults,
+    lines_for_people,
+    read_lines,
+    submission_lines,
+)
+
+IDS = ("aa", "bb", "cc", "dd")
+WHOLE = [HEADER, "aa,3 0.9 1 0.5", "bb,0 1 9 1e-05 2 0", "cc,9 .5", "dd,4 0.25 5 0.25"]
+
+
+def faults_of(folder, content, name="s.csv"):
+    """(line, kind) of every fault of the lines, or of the bytes."""
+    content = content if isinstance(content, bytes) else ("\n".join(content) + "\n").encode()
+    (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    found = list(find_faults(folder / name, ids=IDS, num_classes=10))
+    assert all(fault.kind in KINDS and fault.what.isprintable() and len(fault.what) < 300 for fault in found)
+    return [(fault.line, fault.kind) for fault in found]
+
+
+def test_a_whole_file_has_no_fault(tmp_path):
+    for name in ("s.csv", "s.csv.gz"):
+        assert faults_of(tmp_path, WHOLE, name) == []
+    assert faults_of(tmp_path, "\n".join(WHOLE).encode()) == []  # its last line may lack its end
+    twenty = "dd," + " ".join(f"{label % 10} 0.5" for label in range(20))
+    assert faults_of(tmp_path, [*WHOLE[:-1], twenty]) == [(5, "class")]  # repeated, but not too many
+
+
+LINES = [
+    ("", ["format"]),
+    ("bb", ["format"]),
+    ("bb,1 0.5,2 0.4", ["format"]),
+    (",1 0.5", ["format"]),
+    ("bb,", ["format"]),
+    ("bb,1 0.5 2", ["format"]),
+    ("bb,1  0.5", ["format"]),
+    ("bb,1\t0.5", ["format"]),
+    ("bb,1 0.5\r", ["format"]),
+    ("bb,x 0.5", ["class"]),
+    ("bb,-1 0.5", ["class"]),
+    ("bb,\u0661 0.5", ["class"]),
+    ("bb,10 0.5", ["class"]),
+    ("bb,9999999999999 0.5", ["class"]),
+    ("bb,1 0.5 1 0.4", ["class"]),
+    ("bb,9 0.5", []),
+    ("bb,1 high", ["score"]),
+    ("bb,1 0x1p-1", ["score"]),
+    ("bb,1 NaN", ["score"]),
+    ("bb,1 -inf", ["score"]),
+    ("bb,1 1e999", ["score"]),
+    ("bb,1 0.4 2 0.5 3 0.6", ["order"]),
+    ("bb,x 0.4 2 nan 10 0.3 4 y", ["class", "score", "score", "class"]),
+    ("aa,1 0.5", ["duplicate id"]),
+    ("zz,1 0.5", ["unknown id"]),
+    (" bb,1 0.5", ["unknown id"]),
+    ("b\x1b[31mb,1 0.5", ["unknown id"]),
+    ("bb," + " ".join(f"{label} 0.5" for label in range(10)) + " 0 0.4" * 11, ["format", "class"]),
+    ("bb," + "1 0.5 " * 20_000, ["format", "format", "format", "class"]),
+]
+
+
+def test_a_wrong_line_is_reported_with_its_number(tmp_path):
+    for line, kinds in LINES:
+        missing = [] if line.startswith("bb,") else [(None, "missing id")]
+        found = faults_of(tmp_path, [*WHOLE[:2], line, *WHOLE[3:]])
+        assert found == [(3, kind) for kind in kinds] + missing, line[:80]
+    for header in (b"VideoId;Pairs", b"\xef\xbb\xbf" + HEADER.encode(), HEADER.encode() + b"\r", b""):
+        content = b"\n".join([header, *(line.encode() for line in WHOLE[1:])])
+        assert faults_of(tmp_path, content) == [(1, "header")]
+    assert (1, "header") in faults_of(tmp_path, b"")
+    assert (2, "format") in faults_of(tmp_path, HEADER.encode() + b"\naa,1 0.5\xff")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress("\n".join(WHOLE * 999).encode())[:-20])
+    (tmp_path / "no.csv.gz").write_bytes(b"no gzip")
+    for name in ("cut.csv.gz", "no.csv.gz", "missing.csv"):
+        with pytest.raises(DataError, match=rf"{name} cannot be read \(.+\)"):
+            list(read_lines(tmp_path / name))
+
+
+@pytest.fixture(scope="module")
+def truth(generated):
+    batches = list(open_dataset(generated).batches("validate", batch_size=64))
+    ids = [video for batch in batches for video in batch["id"].tolist()]
+    return ids, np.concatenate([batch["labels"] for batch in batches])
+
+
+def write(file, ids, scores, top_k=20, order=None):
+    lines = submission_lines(ids, top_k_pairs(scores, top_k)).splitlines(keepends=True)
+    with file_for(file) as opened:
+        opened.write(f"{HEADER}\n".encode() + b"".join(lines if order is None else [lines[n] for n in order]))
+    return file
+
+
+def test_it_evaluates_as_the_scores_it_was_written_from(generated, truth, tmp_path):
+    ids, labels = truth
+    rng = np.random.default_rng(0)
+    scores = (np.round(rng.random(labels.shape) * 50) / 50 * 0.7 + labels * 0.3).astype(np.float16)
+    for name, order in (("s.csv", None), ("s.csv.gz", rng.permutation(len(ids)))):
+        found = evaluate(write(tmp_path / name, ids, scores, order=order), data=generated)
+        assert found["gap"] == global_average_precision(scores.astype(np.float32), labels)
+        assert found["gap_interval"] == list(gap_interval(scores.astype(np.float32), labels))
+        assert (found["videos"], found["num_classes"]) == (100, 24)
+    found = evaluate(write(tmp_path / "s.csv", ids, scores, top_k=3), data=generated)
+    assert found["gap"] == global_average_precision(scores.astype(np.float32), labels, top_k=3)
+    assert check(tmp_path / "s.csv", data=generated, split="validate").videos == 100
+    assert list(check(tmp_path / "s.csv", data=generated, split="validate").faults) == []
+    write(tmp_path / "s.csv", ids[1:], scores[1:])
+    with pytest.raises(
+        DataError, match=rf"s\.csv: missing id: {ids[0]} has no line\. `dmlkit submission check`"
+    ):
+        evaluate(tmp_path / "s.csv", data=generated)
+    for split, error in (("test", DataError), ("vlaidate", UsageError)):
+        with pytest.raises(error, match=r"label|no split"):
+            evaluate(tmp_path / "s.csv", data=generated, split=split)
+
+
+def test_every_score_is_read_as_it_was_written_and_files_appear_whole(tmp_path):
+    halves = np.arange(np.float16(1).view(np.uint16) + 1, dtype=np.uint16).view(np.float16)[::7]
+    halves = np.sort(halves)[::-1][: len(halves) // 20 * 20].reshape(-1, 20)
+    ids = [f"v{row}" for row in range(len(halves))]
+    write(tmp_path / "s.csv", ids, halves)
+    read = [line.scores for line in read_lines(tmp_path / "s.csv") if line.video]
+    assert (np.array(read, np.float16) == halves).all()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "s.csv")
+    with pytest.raises(ZeroDivisionError), file_for(tmp_path / "link.csv") as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert len(list(read_lines(tmp_path / "link.csv"))) == len(ids) + 1
+    top = top_k_pairs(np.array([[0.25, 0.5]], np.float16), 2)
+    assert lines_for_people(["v\x1b"], top, ("Dog", "Cat")) == b"v\n  0.5000  1  Cat\n  0.2500  0  Dog\n"
+    for bad in ("", "a,b", 'a"b', "a\nb", " a"):
+        with pytest.raises(DataError, match="cannot be part of a submission"):
+            submission_lines([bad], top)
