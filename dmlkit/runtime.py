@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TF_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 @contextmanager
@@ -59,6 +60,48 @@ def interrupts(handler: signal.Handlers) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+class Stop:
+    """A request to end, made from any thread or within a signal handler; the first reason counts."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def ask(self, reason: str = "interrupted") -> None:
+        """Ask for the end. No lock is taken: a signal handler would wait for its own thread for ever."""
+        if self.reason is None:
+            self.reason = reason
+
+
+@contextmanager
+def stop_on_signals(stop: Stop) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks for the end, as `interrupted` or `terminated`; the second acts as before.
+
+    Args:
+        stop: Is asked.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
+        yield
+        return
+    former = {number: signal.getsignal(number) for number in SIGNALS}
+    # What is ignored (nohup, a shell's background) stays ignored; what is not Python's cannot be put back.
+    former = {number: was for number, was in former.items() if was not in (signal.SIG_IGN, None)}
+
+    def give_way() -> None:
+        for number, was in former.items():
+            signal.signal(number, was)
+
+    def ask(number: int, frame: object) -> None:
+        give_way()
+        stop.ask(SIGNALS[signal.Signals(number)])
+
+    for number in former:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        give_way()
 
 
 def make_deterministic() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 
 def one_line(text: object) -> str:
@@ -38,3 +39,23 @@ def readable_size(size: float) -> str:
 def readable(names: Sequence[str]) -> tuple[str, ...]:
     """Class names on one line each, and a number for those that say nothing."""
     return tuple(one_line(name) or f"class {number}" for number, name in enumerate(names))
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `48 s`, `4 min 12 s`, `2 h 05 min`; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def date(iso: str) -> str:
+    """A moment in ISO 8601 as `18 March 2026, 14:05 UTC`."""
+    when = datetime.fromisoformat(iso)
+    return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".strip()

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dmlkit.cli.options import FOLDER, deterministic_option, goes_on_later, profile_option, seed_option
-from dmlkit.errors import choose
+from dmlkit.errors import UsageError, choose
 from dmlkit.paths import report_name
 from dmlkit.profiles import PROFILES
 
@@ -33,39 +33,35 @@ from dmlkit.profiles import PROFILES
 @seed_option
 @deterministic_option
 @click.option("--help-parameters", is_flag=True, help="List the notebooks' parameters, and end.")
-@click.option("--dry-run", is_flag=True, help="Tell what would be executed and trained; do none of it.")
-def report(parameter, params, notebook, beyond, help_parameters, dry_run, **conditions) -> None:
+@click.option("--dry-run", is_flag=True, help="Show what would be executed and trained; do none of it.")
+def report(parameter, params, notebook, beyond, help_parameters, dry_run, **options) -> None:
     """Execute the notebooks on a data set, and render them with an index page."""
-    choose(PROFILES, conditions["profile"], what="profile")
-    from dmlkit.report.planning.notebooks import find_notebooks, notebooks_folder
-    from dmlkit.report.planning.plans import check_parameters, gather
-    from dmlkit.report.resuming.standing import check_same_data
+    choose(PROFILES, options["profile"], what="profile")
+    from dmlkit.report import build_report, cache, describe_plan, parameters, plan
 
-    chosen = find_notebooks(notebooks_folder(), notebook or None)
+    names = notebook or None
     if help_parameters:
-        from dmlkit.report.planning.parameter_help import describe_parameters
-
-        click.echo(describe_parameters(chosen))
+        chosen = plan.find_notebooks(plan.notebooks_folder(), names)
+        click.echo(parameters.describe_parameters({each.name: each.parameters for each in chosen}))
         return
-    given = gather([*parameter, *([("beyond", "true")] if beyond else [])], params)
-    # Here already, where it is known in which line of a file a value stands.
-    check_parameters(chosen, given.values, origins=given.origins)
-    asked = conditions | {"parameters": given.values, "notebooks": notebook or None}
-    if asked["out"] is None:
-        asked["out"] = Path("reports") / report_name(asked["data"], asked["profile"])
-        if asked["data"] is not None:
-            check_same_data(asked["out"], asked["data"])
+    by_hand: dict[str, str] = {}
+    for name, value in [*parameter, *[("beyond", "true")] * beyond]:
+        if name in by_hand:
+            raise UsageError(f"The parameter {name!r} is given twice, as {by_hand[name]!r} and as {value!r}.")
+        by_hand[name] = value
+    from_file = parameters.read_parameter_file(params) if params else {}
+    try:
+        plan.check_arguments(None, names, from_file)  # here, where the file is known
+    except UsageError as error:
+        raise UsageError(f"{params}: {error}" if params else str(error)) from None
+    options |= {"parameters": from_file | by_hand, "notebooks": names}
+    if options["out"] is None:
+        options["out"] = Path("reports") / report_name(options["data"], options["profile"])
+        if options["data"] is not None:
+            cache.check_same_data(options["out"], options["data"])
     if dry_run:
-        from dmlkit.report.planning.dry_run import describe_plan
-
-        click.echo(describe_plan(**asked))
-    else:
-        _make(asked)
-
-
-def _make(asked: dict) -> None:
-    from dmlkit.report import build_report
-
-    with goes_on_later():  # before a notebook ran, or a second one: without ceremony
-        made = build_report(**asked)
+        click.echo(describe_plan(**options))
+        return
+    with goes_on_later():  # before a notebook ran, or a second interruption: without ceremony
+        made = build_report(**options)
     sys.exit(made.exit_code)

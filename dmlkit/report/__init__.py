@@ -1,17 +1,11 @@
 """Papermill in, HTML out: the notebooks executed on one data set, rendered, with an index page.
 
-    building       all of it, in order
-    chapters       the words of the trade: plan, chapter, failure, report
-    planning/      which notebooks, with which values, training what; the dry run
-    resuming/      what stands from the last call and need not be done again
-    scheduling     which notebook runs when, some side by side
-    making         one chapter: it stands, cannot run, or is run
-    kernels/       one notebook, executed and watched
-    pages/         one executed notebook → one HTML page; the index; results.json
-    showing        a bar in a terminal, a line a notebook elsewhere
-    limits         of time and threads
-    interrupting   Ctrl-C and SIGTERM
-    sameness       what two executions of one notebook may differ in
+    parameters   of the notebooks: read, validated by pydantic, listed
+    plan         which notebooks run, in which order, with which values, training what; the dry run
+    cache        what changed since the last call, as digests
+    build        the report: order, side by side, progress, exit codes
+    execute      one notebook through papermill, and how it ended
+    pages        one executed notebook → one page; the index page; results.json
 
 A report is a folder: `index.html`, `NN-*.html`, `results.json`, `notebooks/` (executed) and `runs/`.
 """
@@ -21,16 +15,14 @@ from __future__ import annotations
 import importlib
 
 _HOMES = {
-    "Chapter": "chapters",
-    "Notebook": "planning.notebooks",
-    "Parameter": "planning.parameters",
-    "Report": "chapters",
-    "build_report": "building",
-    "find_notebooks": "planning.notebooks",
-    "notebooks_folder": "planning.notebooks",
-    "outside_references": "pages.outside",
-    "read_parameters": "planning.parameters",
-    "strip_timestamps": "sameness",
+    "Chapter": "build",
+    "Report": "build",
+    "build_report": "build",
+    "describe_plan": "plan",
+    "find_notebooks": "plan",
+    "notebooks_folder": "plan",
+    "outside_references": "pages",
+    "strip_timestamps": "execute",
 }
 
 __all__ = sorted(_HOMES)

@@ -129,7 +129,7 @@ def _scene() -> dict:
 
 def test_from_a_file(browser, tmp_path):
     from dmlkit.explorer.saved_view import MIME
-    from dmlkit.report.pages.rendering import render_notebook
+    from dmlkit.report.pages import render_notebook
 
     outputs = [new_output("display_data", data={MIME: _scene(), "text/html": "still"})]
     nbformat.write(new_notebook(cells=[new_code_cell("explore", outputs=outputs)]), tmp_path / "n.ipynb")

@@ -8,7 +8,7 @@ import pytest
 import dmlkit
 from dmlkit.experiments import LR, find
 from dmlkit.profiles import SMOKE
-from dmlkit.report.planning.rungs import _members
+from dmlkit.report.plan import _members
 from dmlkit.training import Study, train_ensemble
 from dmlkit.training.building import build_model
 from dmlkit.training.teaching import teachers_of, teaching_runs
@@ -97,7 +97,7 @@ def test_what_a_teacher_cannot_learn_from_its_student_cannot(generated, tmp_path
 
 def test_a_plan_counts_teachers_and_theirs(monkeypatch, taught):
     rungs = {"lr-taught": taught, "lr": find("lr"), "lr-no-norm": find("lr-no-norm")}
-    monkeypatch.setattr("dmlkit.report.planning.rungs.find", rungs.__getitem__)
+    monkeypatch.setattr("dmlkit.report.plan.find", rungs.__getitem__)
     above = replace(taught, name="above", teachers=("lr-taught",))
     assert list(_members(above)) == ["lr", "lr-no-norm", "lr-taught"]
 

@@ -1,0 +1,444 @@
+"""The report: notebooks executed in their order, some side by side, and rendered with an index page."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dmlkit.errors import UsageError
+from dmlkit.report.cache import accessed_runs, locked_folder, read_stamp, write_stamp, writing
+from dmlkit.report.plan import (
+    Context,
+    Notebook,
+    Plan,
+    check_arguments,
+    check_conditions,
+    execution_order,
+    experiments_of,
+)
+from dmlkit.runtime import Stop, cores, stop_on_signals
+from dmlkit.text import duration
+
+TICK = 0.1  # seconds between two looks at what runs
+LAST_LINES = 12  # of an error, in the terminal
+EXECUTED, UNCHANGED, FAILED = "executed", "unchanged", "failed"
+NOT_RUN, NOT_APPLICABLE, INTERRUPTED = "not run", "not applicable", "interrupted"
+
+# How a notebook, or the whole report, ended → the command's exit code, and what that means. The first that occurred is
+# the report's.
+EXIT_CODES = {
+    "terminated": (143, "terminated; the same command continues where it stopped"),
+    "interrupted": (130, "interrupted; the same command continues where it stopped"),
+    "kernel died": (5, "a kernel died"),
+    "time limit": (6, "a notebook ran into its time limit"),
+    "data": (3, "data were missing or damaged"),
+    "cell": (4, "a cell failed, or a page could not be made"),
+    "page": (4, "a cell failed, or a page could not be made"),
+    "disk": (2, "a notebook could not be written"),
+}
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One notebook of a report and what became of it.
+
+    Args:
+        name, title, question: As the notebook has them.
+        status: `executed`, `unchanged`, `failed`, `interrupted`, `not run` or `not applicable`.
+        reason: Why it was not run or is not applicable, or how it failed.
+        seconds: How long it ran; None where it did not.
+        executed: When it began to run, in ISO 8601; None where it did not.
+        html: Its page; None where it did not run.
+        notebook: The executed notebook; None where it did not run.
+        kind: How it failed, a key of `EXIT_CODES`; None where it did not.
+        runs: The runs that it looked at → their digests.
+    """
+
+    name: str
+    title: str
+    question: str
+    status: str
+    reason: str | None = None
+    seconds: float | None = None
+    executed: str | None = None
+    html: Path | None = None
+    notebook: Path | None = None
+    kind: str | None = None
+    runs: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+
+    def to_record(self) -> dict:
+        """Plain values for `results.json`: whatever call executed it, it is executed; the page by its name."""
+        record = {
+            name: getattr(self, name) for name in ("name", "title", "status", "reason", "executed", "seconds")
+        }
+        status = EXECUTED if self.status == UNCHANGED else self.status
+        return record | {"status": status, "html": self.html.name if self.html else None}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report.
+
+    Args:
+        out: Its folder.
+        chapters: What became of each notebook, in order.
+        seconds: How long the last call took that executed anything.
+        ended: `interrupted` or `terminated` where somebody asked for the end; None otherwise.
+    """
+
+    out: Path
+    chapters: tuple[Chapter, ...]
+    seconds: float
+    ended: str | None = None
+
+    @property
+    def index(self) -> Path:
+        """The index page."""
+        return self.out / "index.html"
+
+    @property
+    def exit(self) -> tuple[int, str]:
+        """The exit code for the worst that happened, and what it means."""
+        kinds = {self.ended, *(chapter.kind for chapter in self.chapters)}
+        return next((exit for kind, exit in EXIT_CODES.items() if kind in kinds), (0, "nothing failed"))
+
+    @property
+    def exit_code(self) -> int:
+        """0, or what `EXIT_CODES` has for the worst that happened."""
+        return self.exit[0]
+
+
+def build_report(
+    *,
+    out: str | Path,
+    data: str | Path | None = None,
+    profile: str = "demo",
+    parameters: Mapping[str, object] | None = None,
+    seed: int = 0,
+    deterministic: bool = False,
+    notebooks: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    force: bool = False,
+    jobs: int = 1,
+    time_limit: str | None = None,
+    echo: Callable[[str], None] = print,
+) -> Report:
+    """Execute the notebooks on a data set, render them, and write the index page and `results.json`.
+
+    A notebook that was executed before is left as it is, unless its source, its values, the data, this package or the
+    runs it looked at have changed since. One that fails keeps what it got done; those that can do without it go on.
+    Ctrl-C and SIGTERM end the notebooks and keep what there is: the same call continues from there.
+
+    Args:
+        out: The folder of the report.
+        data: The folder of the data set; the generated one where None, made where it is missing.
+        profile: The conditions, a name in `PROFILES`.
+        parameters: Values for the notebooks' own parameters, typed or as text.
+        seed: Of every training.
+        deterministic: The same numbers for the same seed and number of threads.
+        notebooks: Names of some of the notebooks; all where None. The others stay in the report where they are as they
+            would be executed now.
+        folder: Where the notebooks are; those of this package where None.
+        force: Execute the notebooks even where nothing changed.
+        jobs: How many notebooks run at a time, each with its share of the threads.
+        time_limit: How long a notebook may take, such as `45m`; as long as it likes where None.
+        echo: Takes a line of progress.
+
+    Returns:
+        What became of each chapter, and the exit code of the command.
+
+    Raises:
+        UsageError: An unknown profile, notebook or parameter, a wrong value or seed, notebooks that wait for each
+            other, or a folder that cannot be written or in which another report is made at the moment.
+        DataError: The data set is missing or damaged.
+    """
+    began, started, out = time.monotonic(), _now(), Path(out)
+    check_conditions(profile, seed)
+    there, chosen, seconds = check_arguments(folder, notebooks, parameters, jobs, time_limit)
+    with locked_folder(out):
+        conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
+        context = Context(data, out=out, parameters=parameters, **conditions)
+        plans = [context.plan(notebook) for notebook in chosen]
+        jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans)))
+        with closing(Progress(echo, plans)) as progress:
+            builder = Builder(
+                context,
+                there,
+                forced={notebook.name for notebook in chosen if force},
+                threads=max(1, cores() // jobs) if jobs > 1 else None,
+                seconds=seconds,
+                progress=progress,
+            )
+            with stop_on_signals(builder.stop):
+                report = builder.build(
+                    {plan.name: plan for plan in plans}, jobs, began=began, started=started
+                )
+    for chapter in report.chapters:
+        if chapter.kind == "disk":
+            raise UsageError(chapter.reason)
+    counts = Counter(chapter.status for chapter in report.chapters)
+    progress.echo(
+        f"The report is in {report.index}: {', '.join(f'{n} {status}' for status, n in counts.items())}."
+    )
+    if report.exit_code:
+        progress.echo("Exit code {}: {}.".format(*report.exit))
+    return report
+
+
+class Builder:
+    """Makes the chapters of one report.
+
+    Args:
+        context: The data set and the conditions.
+        there: All notebooks of the folder, which the order needs.
+        forced: Names of notebooks that are executed though nothing changed.
+        threads: How many each kernel gets; as many as it likes where None.
+        seconds: How long a notebook may take; as long as it likes where None.
+        progress: Shows what goes on.
+    """
+
+    def __init__(self, context: Context, there: Sequence[Notebook], *, forced, threads, seconds, progress):
+        self.context, self.there, self.forced = context, there, forced
+        self.threads, self.seconds, self.progress = threads, seconds, progress
+        self.stop = Stop()
+        self.failed: list[Plan] = []
+
+    def build(self, plans: Mapping[str, Plan], jobs: int, *, began: float, started: str) -> Report:
+        """Make all chapters, their pages, the index page and `results.json`."""
+        from dmlkit.report.pages import write_front, write_page
+
+        state = self.context.state
+        others = [chapter for each in self.there if each.name not in plans and (chapter := self._other(each))]
+        expected = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
+        expected |= {chapter.name: chapter.title for chapter in others}
+        chapters = []
+        for chapter in self._execute_all(plans, jobs):
+            # The page as soon as the notebook has ended; its neighbours are those expected.
+            chapters.append(write_page(chapter, self.context, sorted(expected.items())))
+            self.progress.done(chapters[-1])
+            state.save()
+        chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
+        pages = [(chapter.name, chapter.title) for chapter in chapters if chapter.html]
+        chapters = [write_page(chapter, self.context, pages) for chapter in chapters]
+        if not state.call or any(chapter.status in (EXECUTED, FAILED, INTERRUPTED) for chapter in chapters):
+            seconds = round(time.monotonic() - began, 1)
+            state.call = {"started": started, "seconds": seconds, "threads": self.threads}
+        ended = self.stop.reason if self.stop.reason in EXIT_CODES else None
+        report = Report(self.context.out, tuple(chapters), state.call["seconds"], ended)
+        write_front(report, self.context)
+        state.save()
+        return report
+
+    def _execute_all(self, plans: Mapping[str, Plan], jobs: int) -> Iterator[Chapter]:
+        """Run notebooks, each as soon as those it waits for have ended; each chapter as it ends."""
+        order, ready, running = execution_order(self.there), [], {}
+        with ThreadPoolExecutor(jobs) as executor:
+            try:
+                while order.is_active():
+                    ready = sorted([*ready, *order.get_ready()])
+                    if ready and ready[0] not in plans:
+                        order.done(ready.pop(0))
+                    elif ready and len(running) < jobs:
+                        plan = plans[ready.pop(0)]
+                        if chapter := self._without_running(plan):
+                            order.done(plan.name)
+                            yield chapter
+                        else:
+                            execution = self._execution(plan)
+                            running[executor.submit(self._execute, plan, execution)] = plan, execution
+                    else:
+                        for future in self._watch(running):
+                            plan, _ = running.pop(future)
+                            order.done(plan.name)
+                            yield future.result()
+            finally:
+                # Empty but after a second Ctrl-C, or where the report itself broke: no kernel is left.
+                while running:
+                    for _, execution in running.values():
+                        execution.kill()
+                    for future in wait(running, timeout=TICK).done:
+                        del running[future]
+
+    def _watch(self, running: Mapping) -> set:
+        """Wait a moment, look after what runs, and tell what has ended."""
+        done, _ = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
+        if self.stop.reason:
+            self.progress.ending(self.stop.reason)
+        for _, execution in running.values():
+            execution.watch()
+        return done
+
+    def _execution(self, plan: Plan):
+        from dmlkit.report.execute import Execution  # imports papermill
+
+        self.progress.begin(plan)
+        return Execution(
+            plan.notebook.path,
+            self.context.executed(plan),
+            plan.values,
+            stop=self.stop,
+            threads=self.threads,
+            seconds=self.seconds,
+            on_line=lambda line: self.progress.line(plan.name, line),
+            on_cell=lambda: self.progress.cell(plan.name),
+        )
+
+    def _execute(self, plan: Plan, execution) -> Chapter:
+        """Execute a notebook, and stamp it where nothing failed. Called in a thread of its own."""
+        started, began = _now(), time.monotonic()
+        try:
+            with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
+                failure = execution.run(Path(folder))
+                runs = accessed_runs(execution.access_log, self.context.runs)
+        except OSError as error:  # such as too many open files
+            raise UsageError(f"The notebook {plan.name} could not be executed: {error}.") from error
+        seconds = round(time.monotonic() - began, 1)
+        about = {"executed": started, "seconds": seconds, "runs": runs, "notebook": execution.target}
+        if failure is None:
+            with writing(self.context.out):
+                stamp = {"inputs": plan.inputs, "runs": runs, "executed": started, "seconds": seconds}
+                write_stamp(execution.target, stamp)
+            return self._chapter(plan, EXECUTED, **about)
+        how = {"reason": failure.message, "kind": failure.kind}
+        if failure.kind == "interrupted":
+            return self._chapter(plan, INTERRUPTED, **how, **about)
+        self.failed.append(plan)
+        if failure.kind == "disk":  # nor could the others be written
+            self.stop.ask("an executed notebook could not be written")
+            return self._chapter(plan, FAILED, **how)
+        return self._chapter(plan, FAILED, **how, **about)
+
+    def _without_running(self, plan: Plan) -> Chapter | None:
+        """What became of a notebook whose turn has come and that need not or cannot run; None where it is to run."""
+        if plan.reason:
+            for path in (self.context.executed(plan), self.context.out / f"{plan.name}.html"):
+                path.unlink(missing_ok=True)  # from when it was applicable
+            return self._chapter(plan, NOT_APPLICABLE, reason=plan.reason)
+        if plan.name not in self.forced and (chapter := self._unchanged(plan)):
+            return chapter
+        if self.stop.reason:
+            reason = f"the report ended before its turn came ({self.stop.reason})"
+            return self._chapter(plan, NOT_RUN, reason=reason)
+        # An experiment that a failed notebook should have trained is not trained in another one.
+        trained = self.context.trained_runs()[0] if self.failed else {}
+        needed = set(experiments_of(plan, self.context, trained)) - trained.keys() if self.failed else set()
+        for failed in self.failed:
+            for name in needed.intersection(experiments_of(failed, self.context, trained)):
+                return self._chapter(
+                    plan, NOT_RUN, reason=f"it needs {name}, which {failed.name} did not train"
+                )
+        return None
+
+    def _unchanged(self, plan: Plan) -> Chapter | None:
+        """The chapter as an earlier call left it, where executing it again would change nothing."""
+        if self.context.changes(plan):
+            return None
+        target = self.context.executed(plan)
+        about = {name: read_stamp(target)[name] for name in ("executed", "seconds", "runs")}
+        return self._chapter(plan, UNCHANGED, notebook=target, **about)
+
+    def _other(self, notebook: Notebook) -> Chapter | None:
+        """The chapter of a notebook that is not chosen, where an earlier call left it as it would be now."""
+        with suppress(UsageError):  # meant for the chosen notebooks, a value need not suit the others
+            plan = self.context.plan(notebook)
+            return None if plan.reason else self._unchanged(plan)
+        return None
+
+    def _chapter(self, plan: Plan, status: str, *, notebook: Path | None = None, **about) -> Chapter:
+        about["html"] = self.context.out / f"{plan.name}.html" if notebook else None
+        return Chapter(
+            plan.name, plan.notebook.title, plan.notebook.question, status, notebook=notebook, **about
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Progress:
+    """A line a notebook; in a terminal also a bar over all cells, beside it what a notebook printed last.
+
+    Args:
+        echo: Takes a line.
+        plans: The notebooks to come.
+    """
+
+    def __init__(self, echo: Callable[[str], None], plans: Sequence[Plan]):
+        self._echo, self.width = echo, max(len(plan.name) for plan in plans)
+        # One more than a notebook has: the cell that gives its parameters their values.
+        self.cells = {plan.name: 0 if plan.reason else plan.notebook.cells + 1 for plan in plans}
+        self.lock, self.running, self.announced = threading.RLock(), [], False
+        self.bar = tqdm(
+            total=sum(self.cells.values()),
+            bar_format="{desc} {percentage:.0f}% {bar:20} {elapsed}{postfix}",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def echo(self, line: str) -> None:
+        """Write a line above the bar; nothing more once that failed: a report outlives its pipe or terminal."""
+        try:
+            if self._echo:
+                with nullcontext() if self.bar.disable else tqdm.external_write_mode(file=sys.stderr):
+                    self._echo(line)
+                    sys.stdout.flush()
+        except (OSError, ValueError):  # a ValueError where the file was closed
+            self._echo = None
+            with suppress(
+                OSError, ValueError
+            ):  # else Python tries again at its end, and that fails the command
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def begin(self, plan: Plan) -> None:
+        """A notebook begins."""
+        with self.lock:
+            self.running.append(plan.name)
+            self.bar.set_description(" + ".join(self.running))
+
+    def line(self, name: str, line: str) -> None:
+        """A notebook printed a line. Called from the notebook's own thread."""
+        with self.lock:
+            self.bar.set_postfix_str(f"{name[:2]}: {line}"[:60])
+
+    def cell(self, name: str) -> None:
+        """A cell of a notebook is done. Called from the notebook's own thread."""
+        with self.lock:
+            self.cells[name] -= 1
+            self.bar.update()
+
+    def ending(self, why: str) -> None:
+        """The notebooks are being ended."""
+        if not self.announced:
+            self.announced = True
+            self.echo(f"Ending the notebooks ({why}); what they got done is kept ...")
+
+    def done(self, chapter: Chapter) -> None:
+        """What became of a notebook: with the last lines of an error, and the file that holds the rest."""
+        with self.lock:
+            self.running = [name for name in self.running if name != chapter.name]
+            self.bar.set_description(" + ".join(self.running))
+            self.bar.update(max(0, self.cells[chapter.name]))
+        line = f"{chapter.name:{self.width}}  {chapter.status}"
+        # An unchanged one took its time in another call.
+        line += f", {duration(chapter.seconds)}" if chapter.seconds and chapter.status != UNCHANGED else ""
+        self.echo(f"{line}: {chapter.reason}" if chapter.reason and not chapter.kind else line)
+        if chapter.kind:
+            for text in (chapter.notebook, *chapter.reason.splitlines()[-LAST_LINES:]):
+                self.echo(f"  {text}")
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self.bar.close()

@@ -1,0 +1,457 @@
+"""One notebook through papermill: watched, ended on request, written down with an honest account of how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import papermill
+import zmq
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_core.utils import ensure_event_loop
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+from papermill.log import logger
+from traitlets import Any, Dict, Unicode
+
+import dmlkit
+from dmlkit.files import atomic_write
+from dmlkit.report.cache import DISK_FULL, METADATA
+from dmlkit.runs import ACCESS_LOG
+from dmlkit.runtime import Stop
+from dmlkit.text import duration
+
+START_TIMEOUT = 180  # seconds: a loaded machine is slow to start a kernel
+GRACE = 1.0  # seconds between interrupting a kernel and killing it; checkpoints are whole at any moment
+TIME_LIMIT, INTERRUPTED = "time limit", "interrupted"
+RESUMES = "An experiment in training continues from its checkpoint when the report is called again."
+BANNER = "report-banner"  # tag of the cell that says how a notebook stopped
+LAST_LINES = 10
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# What an OSError says, and what TensorFlow makes of one.
+NO_SPACE = re.compile(
+    "|".join(re.escape(text) for code in DISK_FULL for text in (f"[Errno {code}]", os.strerror(code)))
+)
+# What TensorFlow prints at every start.
+CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
+# The variables by which the libraries of a kernel learn how many threads to use.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+
+logger.setLevel(logging.CRITICAL)  # what papermill would log, the report shows itself
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a notebook ended before its last cell.
+
+    Args:
+        kind: `cell`, `data`, `kernel died`, `time limit`, `interrupted` or `disk`.
+        cell: The position of the cell in the executed notebook.
+        message: What happened, in a line or a few.
+    """
+
+    kind: str
+    cell: int
+    message: str
+
+
+class Kernel(AsyncKernelManager):
+    """Starts the interpreter that runs this, whatever kernels the user has registered under the notebook's name.
+
+    ipykernel ends it when this process is gone.
+    """
+
+    folder = Unicode(help="A temporary folder for its sockets and its log.")
+    variables = Dict(help="What its environment has beyond the command's own.")
+    process = Any(None, help="The kernel; it stays when it has ended.")
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The specification of a kernel that need not be registered."""
+        start = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        # Neither the user's IPython profile nor a pipe that ends with the process: the last words go to the log.
+        start += [f"--ipython-dir={self.folder}", "--IPKernelApp.capture_fd_output=False"]
+        return KernelSpec(argv=start, display_name="Python (dmlkit)", language="python")
+
+    async def start_kernel(self, **options: object) -> None:
+        """Start it, with what it prints beside its notebook in a log instead of the terminal."""
+        with open(self.log_file, "ab") as log:
+            await super().start_kernel(stdout=log, stderr=log, env=os.environ | self.variables, **options)
+        self.process = self.provisioner.process
+
+    @property
+    def log_file(self) -> Path:
+        """What the kernel prints beside its notebook."""
+        return Path(self.folder) / "kernel.log"
+
+    def send(self, number: int) -> None:
+        """Send a signal to it and all it started; from any thread."""
+        if self.process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                # The group outlives its leader as long as it has members.
+                os.killpg(self.process.pid, number) if os.name == "posix" else self.process.kill()
+
+
+@dataclass
+class Execution:
+    """The execution of one notebook.
+
+    Args:
+        source: The notebook; it is only read.
+        target: Where the executed notebook goes, whole, when all is over; what a failed one got done is kept there.
+        values: Parameter → value.
+        stop: When it is asked, the kernel is ended.
+        threads: How many each library may use in the kernel; as many as it likes where None.
+        seconds: The time limit of the notebook; none where None.
+        on_line: Called with each line the notebook prints, from the executing thread.
+        on_cell: Called after each cell, from the executing thread.
+    """
+
+    source: Path
+    target: Path
+    values: Mapping[str, object]
+    stop: Stop = field(default_factory=Stop)
+    threads: int | None = None
+    seconds: float | None = None
+    on_line: Callable[[str], None] = lambda line: None
+    on_cell: Callable[[], None] = lambda: None
+
+    notebook: NotebookNode | None = field(default=None, init=False)  # as far as it got
+    kernel: Kernel | None = field(default=None, init=False)
+    executed: set[int] = field(
+        default_factory=set, init=False
+    )  # cells whose end the kernel reported, well or not
+    answered: bool = field(default=False, init=False)  # whether the kernel ever did
+    ended_by: str | None = field(default=None, init=False)  # by us: TIME_LIMIT or INTERRUPTED
+    _moment: float = field(default=0.0, init=False)  # when it began, or its end was asked for
+
+    def run(self, folder: Path) -> Failure | None:
+        """Execute the notebook and write it; no kernel is left when this returns.
+
+        Several threads may do so at once, while another one calls `watch` every now and then.
+
+        Args:
+            folder: A temporary folder of its own.
+
+        Returns:
+            How it failed, or None.
+        """
+        self._moment, self.access_log = time.monotonic(), folder / "runs"
+        self.kernel, error = self._new_kernel(folder), None
+        try:
+            # An empty context: jupyter_core keeps the event loop in it, and another thread may run that one.
+            contextvars.Context().run(self._execute)
+        except PapermillExecutionError:  # a failed cell: the notebook shows it
+            pass
+        except Exception as problem:
+            error = problem
+        if self.notebook is None:
+            raise error
+        # Papermill's own error cells carry styling and random ids; our banner takes their place.
+        self.notebook.cells = [
+            cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")
+        ]
+        for cell in self.notebook.cells:
+            if _tagged(cell, "injected-parameters"):
+                cell.id = "injected-parameters"
+        failure = self._failure(error)
+        if failure:
+            _mark_failure(self.notebook, failure, self.executed)
+        try:
+            # What no encoding has, half a surrogate pair in the name of a folder, is written as JSON writes it.
+            text = (nbformat.writes(self.notebook) + "\n").encode("utf-8", errors="backslashreplace")
+            with atomic_write(self.target) as path:
+                path.write_bytes(text)
+        except OSError as problem:
+            message = (
+                f"{self.target} could not be written: {problem.strerror}. Make room, or name another folder."
+            )
+            message += f" Before that, the notebook had stopped: {failure.message}" if failure else ""
+            return Failure(kind="disk", cell=0, message=message)
+        return failure
+
+    def _execute(self) -> None:
+        try:
+            papermill.execute_notebook(
+                # No paths: papermill would change the working folder of the whole process.
+                nbformat.read(self.source, as_version=4),
+                None,
+                parameters=dict(self.values),
+                engine_name=Engine.NAME,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                autosave_cell_every=0,
+                execution=self,
+            )
+        finally:
+            self.kernel.send(signal.SIGKILL)
+            loop = ensure_event_loop()  # this thread's, in which nbclient may have left something waiting
+            waiting = asyncio.all_tasks(loop)
+            for task in waiting:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+            loop.close()
+
+    def _new_kernel(self, folder: Path) -> Kernel:
+        added = {
+            # Plots are shown as in JupyterLab, whatever backend the terminal uses.
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "PYTHONSTARTUP": "",
+            "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves a trace in the log
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+            ACCESS_LOG: str(self.access_log),
+        }
+        added |= dict.fromkeys(THREADS, str(self.threads)) if self.threads else {}
+        home = Path(dmlkit.__file__).resolve().parents[1]
+        if home.name not in ("site-packages", "dist-packages"):
+            # A checkout: the notebooks must see the very package that runs them.
+            added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
+        kernel = Kernel(folder=str(folder), variables=added, connection_file=str(folder / "kernel.json"))
+        # The system allows the names of sockets about a hundred bytes, and a temporary folder may lie deep.
+        if os.name == "posix" and len(os.fsencode(folder)) + 20 <= zmq.IPC_PATH_MAX_LEN:
+            kernel.transport = (
+                "ipc"  # sockets that are files: no port is taken, however many reports run at once
+            )
+        return kernel
+
+    def watch(self) -> None:
+        """Look whether the kernel is to be ended, and end it; from any thread."""
+        if self.ended_by:
+            if not self.answered or time.monotonic() - self._moment > GRACE:
+                self.kill()
+            return
+        if self.stop.reason:
+            self.ended_by = INTERRUPTED
+        elif self.kernel and self.seconds is not None and time.monotonic() - self._moment > self.seconds:
+            self.ended_by = TIME_LIMIT
+        if self.ended_by:
+            self._moment = time.monotonic()
+            if self.kernel:
+                self.kernel.send(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the kernel at once; from any thread."""
+        self.ended_by = self.ended_by or INTERRUPTED
+        if self.kernel:
+            self.kernel.send(signal.SIGKILL)
+
+    # What the engine calls.
+
+    def write(self, text: str) -> None:
+        """Pass on what the kernel prints, line by line."""
+        for line in re.split(r"[\r\n]+", text):
+            if line.strip():
+                self.on_line(ANSI.sub("", line.strip()))
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def kernel_ready(self, **_: object) -> None:
+        """The kernel has answered."""
+        self.answered = True
+
+    def cell_begins(self, *, cell: NotebookNode, **_: object) -> None:
+        """A cell is about to be handed to the kernel: not after its end was asked for."""
+        if self.ended_by:
+            cell.metadata.papermill.start_time = None  # it never began
+            raise InterruptedError
+
+    def cell_executed(self, *, cell_index: int, **_: object) -> None:
+        """The kernel has reported the end of a cell."""
+        self.executed.add(cell_index)
+        self.on_cell()
+
+    def _failure(self, error: Exception | None) -> Failure | None:
+        """The failure of an execution that has ended; None where every cell did what it should.
+
+        Raises:
+            Exception: What was raised by neither the notebook nor its kernel.
+        """
+        cells = self.notebook.cells
+        raised = next((place for place, cell in enumerate(cells) if cell.metadata.papermill.exception), None)
+        left = [place for place, cell in enumerate(cells) if _is_code(cell) and place not in self.executed]
+        if not cells or (error is None and raised is None and not left):
+            return None
+        place = next((each for each in (raised, *left) if each is not None), len(cells) - 1)
+        if self.ended_by:
+            why = (self.stop.reason or INTERRUPTED).capitalize()
+            if self.ended_by == TIME_LIMIT:
+                limit = f"{self.seconds:g} s" if self.seconds < 60 else duration(self.seconds)
+                why = f"The time limit of {limit} was reached"
+            return Failure(self.ended_by, place, f"{why} at the cell `{cells[place].id}`. {RESUMES}")
+        if error is None:
+            return _failed_cell(cells[place], place)
+        log = _last_lines(self.kernel.log_file)
+        if not self.answered:
+            kind = "disk" if getattr(error, "errno", None) in DISK_FULL else "kernel died"
+            return Failure(kind, place, f"The kernel did not start: {error}{log}")
+        if isinstance(error, DeadKernelError):
+            return Failure("kernel died", place, f"{_cause(self.kernel.process.returncode)}{log}")
+        raise error
+
+
+class Engine(NBClientEngine):
+    """Papermill's own engine, on a kernel and a notebook that others can see too."""
+
+    NAME = "dmlkit"
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, *, execution: Execution, **_: object) -> None:
+        """Execute papermill's notebook, which grows meanwhile."""
+        execution.notebook = nb_man.nb
+        paths = {"input_path": execution.source.name, "output_path": execution.target.name}
+        nb_man.nb.metadata.papermill.update(paths)
+        client = PapermillNotebookClient(
+            nb_man,
+            km=execution.kernel,
+            kernel_name=kernel_name,
+            log=logger,
+            startup_timeout=START_TIMEOUT,
+            stdout_file=execution,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(execution.target.parent)}},
+            on_notebook_start=execution.kernel_ready,
+            on_cell_execute=execution.cell_begins,
+            on_cell_executed=execution.cell_executed,
+        )
+        client.execute(cleanup_kc=True)
+
+
+papermill_engines.register(Engine.NAME, Engine)
+
+
+def _tagged(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def _is_code(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def _failed_cell(cell: NotebookNode, place: int) -> Failure:
+    """What was raised, shortened."""
+    error = next((output for output in cell.outputs if output.output_type == "error"), None)
+    if error is None:
+        return Failure("cell", place, "The cell failed without saying how.")
+    value = ANSI.sub("", error.evalue).strip()
+    value = f"{value[:1500]} ..." if len(value) > 1500 else value
+    message = f"{error.ename}: {value}".removesuffix(": ")
+    if NO_SPACE.search(value):
+        message += (
+            f"\nThe disk is full, or its quota used up. Make room, and call the report again. {RESUMES}"
+        )
+    return Failure("data" if error.ename == "DataError" else "cell", place, message)
+
+
+def _cause(code: int) -> str:
+    """Why a kernel died, by the exit code of its process."""
+    if code >= 0:
+        return f"The kernel's process ended itself with the exit code {code} while this cell ran, as `os._exit` does."
+    name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
+    if name == "SIGKILL":
+        return (
+            "The kernel was killed (SIGKILL) while this cell ran. The likely cause is memory: when it runs out, the "
+            "operating system kills the process that takes the most. Give a smaller profile or batch size, or close "
+            "other programs."
+        )
+    if name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"):
+        return (
+            f"The kernel crashed in native code ({name}) while this cell ran: the fault lies in a library or a driver, "
+            "or in the limits of the machine, not in the cell's Python."
+        )
+    return f"The kernel was ended by {name} while this cell ran: somebody, or something on this machine, ended it."
+
+
+def _last_lines(log: Path) -> str:
+    """The last lines of a log, from Python's own report of a crash on where there is one."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip() and not CHATTER.match(line)]
+    crash = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+    # What native code printed of itself stands before Python's report.
+    shown = slice(-LAST_LINES, None) if crash is None else slice(max(crash - 3, 0), crash + LAST_LINES)
+    return "".join(f"\n{line}" for line in lines[shown])
+
+
+def _mark_failure(notebook: NotebookNode, failure: Failure, executed: set[int]) -> None:
+    """Note of every cell whether it was completed, failed or not run, and put a banner on top."""
+    for place, cell in enumerate(notebook.cells):
+        about = cell.metadata.papermill
+        unfinished = _is_code(cell) and place not in executed
+        if about.exception or (unfinished and place == failure.cell and about.start_time):
+            about.status, about.exception = "failed", True
+        elif unfinished or place > failure.cell:
+            about.status, about.exception = "not run", None
+        else:
+            about.status = "completed"
+    notebook.metadata.papermill["exception"] = True
+    cell = notebook.cells[failure.cell]
+    where = {
+        "failed": f"at the cell `{cell.id}`; what follows that cell was not run.",
+        "not run": f"before the cell `{cell.id}`; that cell and what follows it were not run.",
+        "completed": "after its last cell.",
+    }[cell.metadata.papermill.status]
+    # A code block shows the message as it is, whatever it holds.
+    fence = "`" * 6
+    text = f"**This notebook stopped** {where}\n\n{fence}text\n{failure.message}\n{fence}"
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text, id="stopped", metadata={"tags": [BANNER]}))
+
+
+TIMES = "times"  # the tag of cells whose outputs are measured seconds
+WIDGET = "application/vnd.jupyter.widget-view+json"
+# `4.2 s`, `1,234.5 s` as the library prints them, with the blanks that fill a column before them.
+DURATION = re.compile(r"[ \t]*(?<![\w.,])\d[\d,]*\.\d+ s\b")
+
+
+def strip_timestamps(notebook: NotebookNode) -> NotebookNode:
+    """A copy of an executed notebook without its times, and without what is numbered anew at every execution.
+
+    Taken out are:
+
+    * of the notebook's metadata: `papermill` (times, paths, versions), `dmlkit_report` (inputs, date, seconds) and
+      `widgets` (the state of widgets, under random ids);
+    * of each cell's metadata: `papermill` and `execution` (times);
+    * the outputs of cells tagged `times`: figures and tables of measured seconds;
+    * the model id of each widget that is shown; the picture beside it stays;
+    * durations in what was printed or shown as text (`4.2 s`): they become `# s`.
+
+    Args:
+        notebook: As `nbformat.read` gives it; it stays as it is.
+    """
+    notebook = copy.deepcopy(notebook)
+    for holder in (notebook, *notebook.cells):
+        for name in ("papermill", METADATA, "widgets", "execution"):
+            holder.metadata.pop(name, None)
+    for cell in notebook.cells:
+        if _tagged(cell, TIMES):
+            cell.outputs = []
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for holder in (output, data):
+                for name in ("text", "text/plain", "text/html", "text/markdown"):
+                    if name in holder:
+                        holder[name] = DURATION.sub(" # s", holder[name])
+            data.get(WIDGET, {}).pop("model_id", None)
+    return notebook

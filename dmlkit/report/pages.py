@@ -1,0 +1,454 @@
+"""From executed notebooks to pages that ask for nothing outside, the index page and `results.json`.
+
+nbconvert turns a notebook into HTML under the template `templates/notebook_body`. What its cells show is cleaned by nh3
+and stands behind a Content-Security-Policy that lets a page run and fetch nothing; our own module of the attention view
+is allowed by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import platform
+import re
+import struct
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+from dmlkit.errors import DmlkitError
+from dmlkit.experiments import ABLATIONS, beyond_for, ladder_for
+from dmlkit.files import atomic_write
+from dmlkit.report.cache import digest, file_digest, package_digest, run_digests, versions, writing
+from dmlkit.report.plan import Context
+from dmlkit.runtime import cores
+from dmlkit.text import date, duration
+
+TEMPLATES = Path(__file__).parent / "templates"
+FRONT = ("results.json", "index.html")
+WIDGET = "application/vnd.jupyter.widget-view+json"
+POLICY = {
+    "default-src": "'none'",
+    "img-src": "data:",
+    "media-src": "data:",
+    "style-src": "'unsafe-inline'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+}
+# The richest form of an output that a page without scripts can show.
+SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
+MAX_TEXT, MAX_ROWS = 60_000, 500  # of one output; the executed notebook holds all of it
+# What HTML has no place for, or UTF-8 cannot hold.
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+OUTSIDE_CSS = re.compile(r"""@import[^;]*;?|url\(\s*(?!['"]?(?:data:|#))[^)]*\)?""", re.IGNORECASE)
+# The attributes through which an element fetches by itself; an <a href> waits to be clicked.
+FETCHING = ("src", "srcset", "poster", "href", "xlink:href", "data")
+# Behind the module: draw each view in its place; where that fails, the still picture stays.
+START = """
+for (const data of document.querySelectorAll("script.dmlkit-scene")) {
+  try { show(data.previousElementSibling, JSON.parse(data.textContent)); } catch (error) { console.error(error); }
+}
+"""
+SPLITS = {"train": "training", "tuning": "tuning", "validate": "validation", "test": "test"}
+# How a notebook ended → what the index page says of it.
+ENDINGS = {
+    "kernel died": "lost its kernel",
+    "time limit": "ran out of time",
+    "data": "stopped at damaged data",
+    "cell": "stopped at an error",
+    "page": "was executed, but its page could not be made",
+}
+
+
+def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
+    """Write the page of a chapter that was executed, where it is not as it would be written.
+
+    Args:
+        chapter: A `build.Chapter`.
+        context: The data set and the conditions, which the page names.
+        pages: Name and title of every chapter that has a page, in order.
+
+    Returns:
+        The chapter; a failed one without a page where that could not be made.
+    """
+    if chapter.html is None:
+        return chapter
+    names = [name for name, _ in pages]
+    at, data, profile = names.index(chapter.name), context.data, context.profile.name
+    about = {
+        "title": chapter.title,
+        "data": data["name"],
+        "generated": data["generated"],
+        "profile": profile,
+        "footer": f"Executed on {date(chapter.executed)} in {duration(chapter.seconds)}, on {data['name']}, under the "
+        f"profile {profile}.",
+        "previous": pages[at - 1] if at else None,
+        "next": pages[at + 1] if at + 1 < len(pages) else None,
+    }
+    of = digest([about, names, file_digest(chapter.notebook), versions(), package_digest()])
+    if context.state.up_to_date(chapter.html.name, of):
+        return chapter
+    try:
+        html = render_notebook(chapter.notebook, pages=names, **about)
+    except DmlkitError:
+        raise
+    except Exception as error:  # of one notebook, which must not cost the others their report
+        chapter.html.unlink(missing_ok=True)
+        last = (str(error).strip().splitlines() or [""])[-1]
+        message = f"Its page could not be made: {type(error).__name__}: {last}".removesuffix(": ")
+        failed = {"reason": chapter.reason or message, "kind": chapter.kind or "page"}
+        return replace(chapter, status="failed", html=None, **failed)
+    _write(context, {chapter.html.name: html}, of)
+    return chapter
+
+
+def write_front(report, context: Context) -> None:
+    """Write the index page and `results.json`, where they are not as they would be written.
+
+    Args:
+        report: A `build.Report`.
+        context: The data set and the conditions.
+    """
+    runs = sorted(path.name for path in context.runs.iterdir() if path.is_dir() and path.name[0] != ".")
+    shown = [[chapter.to_record(), chapter.question, dict(chapter.runs)] for chapter in report.chapters]
+    conditions = [context.profile.to_record(), context.seed, context.deterministic, context.data_digest]
+    inputs = [shown, conditions, run_digests(runs, context.runs), versions(), package_digest()]
+    of = digest([*inputs, context.state.call, report.exit, report.ended])
+    if not all(context.state.up_to_date(name, of) for name in FRONT):
+        summary = summarize(context, report.chapters)
+        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+        _write(context, {"results.json": f"{text}\n", "index.html": render_index(summary, report)}, of)
+
+
+def _write(context: Context, texts: Mapping[str, str], of: str) -> None:
+    for name, text in texts.items():
+        with writing(context.out), atomic_write(context.out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        context.state.wrote(name, of)
+
+
+def summarize(context: Context, chapters: Sequence) -> dict:
+    """What `results.json` holds: the ladder, the data and the conditions; None where there is no number.
+
+    Args:
+        context: The data set and the conditions.
+        chapters: What became of each notebook.
+    """
+    from dmlkit.runs import experiment_row  # imports pandas
+
+    dataset, level, caps = context.dataset, context.data["level"], context.profile.caps
+    elsewhere = {
+        Path(run) for chapter in chapters for run, found in chapter.runs.items() if found and "/" in run
+    }
+    trained, unreadable = context.trained_runs(elsewhere)
+
+    def rows(experiments: Mapping, *, all: bool = False) -> list[dict]:
+        found = [
+            experiment_row(each, trained.get(name), context.applies(each))
+            for name, each in experiments.items()
+        ]
+        return [row for row in found if all or row["status"] == "trained"]
+
+    videos = {split: dataset.num_videos(split) for split in dataset.splits}
+    read = {split: count for split, count in videos.items() if split != "test"}
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": cores(),
+        "devices": [],
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    return _plain(
+        {
+            "ladder": rows(ladder_for(level), all=True),
+            "beside": rows(ABLATIONS),
+            "beyond": rows(beyond_for(level)),
+            "unreadable": "; ".join(map(str, unreadable)) or None,
+            "data": {
+                "name": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "level": level,
+                "features": {name: feature.size for name, feature in dataset.features.items()},
+                "num_classes": dataset.num_classes,
+                "generated": dataset.generated,
+                "videos": videos,
+                "notes": list(dataset.notes),
+                "read": {name: min(count, caps.get(name) or count) for name, count in read.items()},
+            },
+            "generated": dataset.generated,
+            "profile": context.profile.to_record(),
+            "seed": context.seed,
+            "deterministic": context.deterministic,
+            "versions": versions(),
+            # As the trainings recorded it: what they computed on only they know.
+            "hardware": next((run.record.get("hardware") for run in trained.values()), None) or machine,
+            **context.state.call,
+            "chapters": [chapter.to_record() for chapter in chapters],
+        }
+    )
+
+
+def _plain(value: object) -> object:
+    """The same without what JSON has no word for: NaN and infinities become None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def render_index(summary: Mapping, report) -> str:
+    """The index page: the ladder, the notebooks, the data and the conditions.
+
+    Args:
+        summary: What `results.json` holds.
+        report: A `build.Report`.
+    """
+    entries = [chapter.to_record() | {"chapter": chapter} for chapter in report.chapters]
+    counts = Counter(entry["status"] for entry in entries)
+    rows, data = summary["ladder"], summary["data"]
+    best, plot = max((row["gap"] for row in rows if row["gap"] is not None), default=None), None
+    if best is not None:
+        from dmlkit.plots import ladder  # imports matplotlib
+
+        # A picture that is passed on must still say what data it was.
+        named = SimpleNamespace(name=data["name"], generated=data["generated"])
+        plot = ladder(list(rows), named, title="GAP@20 of each experiment of the ladder")
+    return render_page(
+        "index.html.j2",
+        **summary,
+        exit=report.exit,
+        incomplete=report.ended or counts["interrupted"],
+        entries=entries,
+        endings=ENDINGS,
+        counted=", ".join(f"{count} {status}" for status, count in counts.items()),
+        best=best,
+        map_classes=next((row["map_classes"] for row in rows if row["map_classes"]), None),
+        plot=plot and {"data": base64.b64encode(plot.png()).decode(), "alt": plot.alt},
+        splits={
+            SPLITS.get(name, name): (count, data["read"].get(name)) for name, count in data["videos"].items()
+        },
+    )
+
+
+@cache
+def _templates():
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    settings = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), **settings)
+    environment.filters |= {"short": short, "duration": duration, "date": date}
+    return environment
+
+
+def short(text: object, longest: int = 80):
+    """A name in one line; one that is too long is cut, and shown in full when pointed at."""
+    from markupsafe import Markup
+
+    line = " ".join(str(text).split())
+    if len(line) <= longest:
+        return line
+    return Markup('<span title="{}">{}…</span>').format(line, line[: longest - 1].rstrip())
+
+
+def render_page(template: str, *, views: Sequence = (), **values: object) -> str:
+    """A page from a template; every value is escaped but what is marked as HTML.
+
+    Args:
+        template: A file of `templates`.
+        views: The attention views on it: with them the page holds our module.
+        values: What the template names.
+    """
+    from markupsafe import Markup
+
+    style, script, policy = (TEMPLATES / "style.css").read_text(encoding="utf-8"), "", POLICY
+    if views:
+        from dmlkit.explorer.saved_view import MODULE, STYLE
+
+        style += STYLE.read_text(encoding="utf-8")
+        script = MODULE.read_text(encoding="utf-8") + START
+        hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy = POLICY | {"script-src": f"'sha256-{hashed}'"}
+    # Style and script are our own files.
+    ours = {"style": Markup(style), "script": Markup(script)}
+    ours["policy"] = "; ".join(f"{what} {allowed}" for what, allowed in policy.items())
+    return UNPRINTABLE.sub("", _templates().get_template(template).render(**ours, **values))
+
+
+def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), **about) -> str:
+    """The page of an executed notebook.
+
+    Args:
+        notebook: The executed notebook.
+        title: Its title, which is the page's; its heading where the notebook has none of its own.
+        pages: The names of the report's notebooks: links to them are kept.
+        about: `data`, `generated`, `profile`, `footer`, and name and title of the `previous` and the `next` notebook.
+    """
+    import nbformat
+    from bs4 import BeautifulSoup
+    from markupsafe import Markup
+
+    content, views = nbformat.read(notebook, as_version=4), []
+    content.metadata.pop("widgets", None)
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            outputs = [_shown(output, views) for output in cell.outputs]
+            cell.metadata["live"] = any(output.pop("live", False) for output in outputs)
+            cell.outputs = [output for output in outputs if output.get("data", True)]
+    soup = BeautifulSoup(_exporter().from_notebook_node(content)[0], "html.parser")
+    _finish(soup, title, pages)
+    for number, view in enumerate(views):
+        if place := soup.find("div", class_="dmlkit-place", attrs={"data-view": str(number)}):
+            # Data, which our module draws as text.
+            script = soup.new_tag("script", attrs={"type": "application/json", "class": "dmlkit-scene"})
+            script.string = as_json(view)
+            place.insert_after(script)
+    body = Markup(str(soup))  # cleaned by the exporter's template
+    return render_page(
+        "notebook.html.j2", views=views, body=body, title=title, **{"previous": None, "next": None} | about
+    )
+
+
+def as_json(value: object) -> str:
+    """JSON that no browser takes for markup, whatever its strings hold."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def _exporter():
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    return HTMLExporter(
+        config=Config({"NbConvertBase": {"display_data_priority": SHOWN}}),
+        template_name="notebook_body",
+        extra_template_basedirs=[str(TEMPLATES)],
+        filters={"cleaned": cleaned},
+    )
+
+
+def cleaned(html: str) -> str:
+    """Markup without what runs, fetches or sends; only links to be clicked lead elsewhere."""
+    import nh3
+
+    attributes = {tag: set(names) for tag, names in nh3.ALLOWED_ATTRIBUTES.items()}
+    attributes |= {"a": {"href"}, "img": {"alt", "height", "src", "width"}, "details": {"open"}}
+    attributes["*"] = {"align", "class", "dir", "id", "lang", "role", "scope", "style", "tabindex", "title"}
+    for tag in ("audio", "video"):
+        attributes[tag] = {"controls", "src"}
+    safe = nh3.clean(
+        OUTSIDE_CSS.sub("", html),
+        tags=nh3.ALLOWED_TAGS - {"area", "map"} | {"audio", "details", "style", "summary", "video"},
+        clean_content_tags={"script"},
+        attributes=attributes,
+        attribute_filter=_attribute,
+        generic_attribute_prefixes={"aria-", "data-"},
+        url_schemes={"data", "http", "https", "mailto"},
+        link_rel=None,
+    )
+    return UNPRINTABLE.sub("", safe)
+
+
+def _attribute(tag: str, name: str, value: str) -> str | None:
+    """An attribute's value; None for what would be fetched, and for documents within an address."""
+    inlined = value.strip().lower().startswith("data:")
+    return None if (name == "src" and not inlined) or (name == "href" and inlined) else value
+
+
+def _shown(output, views: list):
+    """An output without what only a running notebook can show; an attention view leaves its place, and is kept."""
+    from dmlkit.explorer.saved_view import MIME
+
+    data = output.get("data", {})
+    for holder, name in ((output, "text"), (data, "text/plain")):
+        if len(text := holder.get(name, "")) > MAX_TEXT:
+            words = (
+                f"… {len(text) - MAX_TEXT:,} characters are left out here; the executed notebook holds them …"
+            )
+            holder[name] = f"{text[: MAX_TEXT * 2 // 3]}\n\n{words}\n\n{text[-MAX_TEXT // 3 :]}"
+    if MIME in data:
+        views.append(data[MIME])
+        place = f'<div class="dmlkit-place" data-view="{len(views) - 1}">{data.get("text/html", "")}</div>'
+        output["data"] = {"text/html": place}
+    elif WIDGET in data:
+        output["live"] = "JupyterLab" not in data.get("text/html", "")
+        output["data"] = {kind: value for kind, value in data.items() if kind in SHOWN}
+        # A widget's repr, `VBox(children=(...))`, tells a reader nothing.
+        if list(output["data"]) == ["text/plain"] and re.match(r"\w+\(.*\)$", data["text/plain"], re.DOTALL):
+            output["data"] = {}
+    return output
+
+
+def _finish(soup, title: str, pages: Collection[str]) -> None:
+    """Headings in order below one h1, wide things that scroll by themselves, links that lead somewhere."""
+    headings, level = soup.find_all(["h1", "h2", "h3", "h4", "h5", "h6"]), 1
+    first = soup.h1
+    if first is None:
+        first = soup.new_tag("h1")
+        first.string = title
+        soup.insert(0, first)
+    for heading in headings:
+        if heading is not first:
+            level = max(2, min(int(heading.name[1]), level + 1))
+            heading.name = f"h{level}"
+    for table in soup.find_all("table"):
+        rows = table.select("tbody tr")
+        for row in rows[MAX_ROWS:]:
+            row.decompose()
+        if len(rows) > MAX_ROWS:
+            note = soup.new_tag("p", attrs={"class": "left-out"})
+            note.string = (
+                f"The first {MAX_ROWS:,} of {len(rows):,} rows; the executed notebook holds all of them."
+            )
+            table.insert_after(note)
+        if not table.find_parent(class_="scroll") and not table.find_parent("table"):
+            caption = " ".join(table.caption.get_text(" ").split())[:120] if table.caption else "Table"
+            region = {"class": "scroll", "role": "region", "aria-label": caption}
+            table.wrap(soup.new_tag("div", attrs=region))
+    for wide in [*soup.find_all(class_="scroll"), *soup.find_all(["figure", "pre"])]:
+        wide["tabindex"] = "0"
+    for picture in soup.find_all("img"):
+        picture["alt"] = str(picture.get("alt", "")).strip() or "A picture without a description."
+        picture.attrs |= _size(picture)
+    for link in soup.find_all("a", href=True):
+        # A link between notebooks leads to the page; one into the repository becomes plain text.
+        name = link["href"].strip().split("#")[0].removesuffix(".ipynb")
+        if name in pages:
+            link["href"] = f"{name}.html"
+        elif not link["href"].strip().startswith(("#", "http://", "https://", "mailto:")):
+            link.unwrap()
+
+
+def _size(picture) -> dict:
+    """The size of a PNG picture in pixels, so that a page does not move while it is read."""
+    kind, _, data = str(picture.get("src", "")).partition(";base64,")
+    head = base64.b64decode(data[:32]) if kind == "data:image/png" and len(data) >= 32 else b""
+    if head[12:16] != b"IHDR" or "picture" not in picture.get("class", []):
+        return {}
+    width, height = struct.unpack(">II", head[16:24])
+    return {"width": str(width), "height": str(height)} | ({"class": "picture small"} if width < 640 else {})
+
+
+def outside_references(html: str) -> list[str]:
+    """Everything a page fetches that it does not hold itself, in the order of the page; links to click do not count.
+
+    Args:
+        html: The page.
+    """
+    from bs4 import BeautifulSoup
+
+    found = []
+    for element in BeautifulSoup(html, "html.parser").find_all(True):
+        fetching = [name for name in FETCHING if element.has_attr(name) and element.name not in ("a", "area")]
+        found += [element[name] for name in fetching]
+        styles = [str(element.get("style", ""))] + [element.get_text()] * (element.name == "style")
+        found += [each for style in styles for each in OUTSIDE_CSS.findall(style)]
+        # What is no code fetches nothing, whatever its strings say.
+        runs = element.name == "script" and element.get("type") != "application/json"
+        found += [text for text in [element.get_text()] if runs and "://" in text]
+    return [address for address in found if not address.startswith(("data:", "#"))]

@@ -1,0 +1,242 @@
+"""The notebooks' parameters: read from each parameters cell, validated by pydantic, listed for a terminal.
+
+A parameters cell holds lines of the form `videos: int = 3  # videos that are shown`, as papermill has it. Name, type,
+default and help stand there, and are what `papermill.inspect_notebook` finds; which values are allowed stands in
+`CONSTRAINTS`, by name.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import textwrap
+import tokenize
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, ValidationError
+
+from dmlkit.errors import UsageError, nearest
+from dmlkit.profiles import PROFILES
+
+# Parameter → its type, narrowed to the values it may have, in every notebook that has it.
+CONSTRAINTS: dict[str, object] = {
+    "profile": Literal[tuple(PROFILES)],
+    "seed": Annotated[int, Field(ge=0, le=2**32 - 1)],  # what numpy, Keras and TensorFlow all take
+    "videos": Annotated[int, Field(ge=1, le=20)],
+    "faithfulness_videos": Annotated[int, Field(ge=2)],
+}
+# The same in every notebook → which option of the command gives it.
+COMMON = {
+    "data": "--data",
+    "profile": "--profile",
+    "runs": "--out, the folder of the report",
+    "seed": "--seed",
+    "deterministic": "--deterministic",
+}
+TYPES = {
+    "str": Annotated[str, Field(min_length=1)],
+    "int": int,
+    "float": Annotated[float, Field(allow_inf_nan=False)],
+    "bool": bool,
+    "list": list,
+    "tuple": tuple,
+}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a parameters cell.
+
+    Args:
+        name: The variable.
+        type: Its annotation: `str`, `int`, `float` or `bool`, `list[...]` or `tuple[..., ...]` of one of them, each
+            also `| None`.
+        default: The value in the cell.
+        help: The comment on its line.
+    """
+
+    name: str
+    type: str
+    default: object
+    help: str
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter:
+        kind = self.type.removesuffix(" | None")
+        types = TYPES | ({"str": str} if self.default == "" else {})
+        annotation = CONSTRAINTS.get(self.name) or eval(kind, {"__builtins__": {}}, types)
+        return TypeAdapter(annotation if kind == self.type else annotation | None)
+
+    @property
+    def values(self) -> str:
+        """The values it takes, such as `int, 1 to 20` or `one of smoke, demo, full, paper`."""
+        schema = self._adapter.json_schema()
+        low, high = schema.get("minimum"), schema.get("maximum")
+        if "enum" in schema:
+            return f"one of {', '.join(schema['enum'])}"
+        bounds = "" if low is None else f", at least {low}" if high is None else f", {low} to {high}"
+        return self.type.replace(" | None", " or none") + bounds
+
+    def convert(self, value: object) -> object:
+        """A value of this parameter's type, from text of a command line or from a typed value.
+
+        Raises:
+            UsageError: The value is not of the type, or not allowed.
+        """
+        plain = value
+        if isinstance(value, str) and self.type.endswith(" | None") and value.lower() == "none":
+            plain = None
+        elif isinstance(value, str) and self.type.startswith(("list[", "tuple[")):
+            plain = [each.strip() for each in value.split(",")]
+        try:
+            return self._adapter.validate_python(plain, strict=isinstance(plain, int | float))
+        except ValidationError as error:
+            hint = nearest(str(value), self._adapter.json_schema().get("enum", ()))
+            raise UsageError(
+                f"The parameter {self.name!r} takes {self.values}. Received: {value!r}. "
+                f"{error.errors()[0]['msg']}.{hint}"
+            ) from None
+
+
+def read_parameters(source: str, *, where: str = "the parameters cell") -> tuple[Parameter, ...]:
+    """The parameters of a cell's source, in its order.
+
+    Papermill is not asked, as its import takes longer than a whole report with nothing to do.
+
+    Args:
+        source: Lines of the form `epochs: int = 12  # passes over the training split`.
+        where: What to call the cell in a message.
+
+    Raises:
+        UsageError: A line is of another form, or its type or default is none that a command line could give.
+    """
+    form = "`name: type = value  # help`, of the type str, int, float, bool, or list or tuple of them, or one | None"
+    found: dict[str, Parameter] = {}
+    line = None
+    try:
+        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+        comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
+        for line in ast.parse(source).body:
+            name, default = line.target.id, ast.literal_eval(line.value)
+            help = comments.get(line.end_lineno, "").lstrip("# ").rstrip()
+            found[name] = Parameter(name, ast.unparse(line.annotation), default, help)
+            found[name].convert(default)
+    except UsageError as error:
+        raise UsageError(f"A default in {where} is not allowed. {error}") from None
+    except Exception as error:
+        what = ast.unparse(line) if line else error
+        raise UsageError(f"A line of {where} is not of the form {form}: {what}") from error
+    return tuple(found.values())
+
+
+def values_for(
+    parameters: Iterable[Parameter], given: Mapping[str, object], *, notebook: str
+) -> dict[str, object]:
+    """The values among `given` that a notebook has parameters for, each of its parameter's type.
+
+    Raises:
+        UsageError: A value is not allowed.
+    """
+    try:
+        return {each.name: each.convert(given[each.name]) for each in parameters if each.name in given}
+    except UsageError as error:
+        raise UsageError(f"{notebook}: {error}") from None
+
+
+def check_parameters(given: Mapping[str, object], notebooks: Mapping[str, Sequence[Parameter]]) -> None:
+    """Hold given parameters against those of the notebooks: names, types and allowed values.
+
+    Args:
+        given: Name → value.
+        notebooks: Notebook → its parameters, of the notebooks that are chosen.
+
+    Raises:
+        UsageError: A name is unknown or belongs to an option of the command, or a value is not allowed.
+    """
+    known = sorted({each.name for parameters in notebooks.values() for each in parameters} - COMMON.keys())
+    for name in given:
+        if name in COMMON:
+            raise UsageError(
+                f"The parameter {name!r} is the same in all notebooks: give it by {COMMON[name]}."
+            )
+        if name not in known:
+            raise UsageError(
+                f"None of the notebooks {', '.join(notebooks)} has a parameter {name!r}.{nearest(name, known)} "
+                f"There are: {', '.join(known) or 'none'}."
+            )
+    for notebook, parameters in notebooks.items():
+        values_for(parameters, given, notebook=notebook)
+
+
+def read_parameter_file(path: Path) -> dict[str, object]:
+    """Values of parameters from a YAML file: a mapping of names to plain values or lists of them.
+
+    Every value stays the text that was written, since the parameter's type decides what it is, where YAML would make
+    `no` false and `1e-3` text; `null`, `~` and nothing are None.
+
+    Raises:
+        UsageError: The file is missing or no YAML, or holds something else.
+    """
+    form = "It holds a mapping such as `videos: 5`, a line a parameter."
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader) or {}
+        values = TypeAdapter(dict[str, str | list[str]]).validate_python(content)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"][:1])) or "the file"
+        raise UsageError(
+            f"The file of parameters {path}: {where} is no plain value or list of them. {form}"
+        ) from None
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        message = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UsageError(f"The file of parameters {path} cannot be read: {message}. {form}") from error
+    return {name: None if value in ("", "~", "null") else value for name, value in values.items()}
+
+
+def describe_parameters(notebooks: Mapping[str, Sequence[Parameter]]) -> str:
+    """All parameters of some notebooks in lines of at most 80 characters; what is the same in several stands once.
+
+    Args:
+        notebooks: Name → parameters.
+    """
+    places: dict[Parameter, list[str]] = {}
+    for notebook, parameters in notebooks.items():
+        for each in parameters:
+            plain = replace(each, default=as_text(each.default))  # a list cannot be a key
+            places.setdefault(plain, []).append(notebook)
+    parts = {"Parameters of the notebooks, given by -p NAME VALUE or by --params FILE.yaml:": [], "The same in every "
+             "notebook, given by options:": []}  # fmt: skip
+    own, common = parts.values()
+    for each, names in places.items():
+        where = f"given by {COMMON[each.name]}" if each.name in COMMON else ", ".join(names)
+        lines = [f"{each.name}: {each.values}; default {each.default}", each.help, f"[{where}]"]
+        (common if each.name in COMMON else own).append(wrapped(*filter(None, lines)))
+    return "\n\n".join(line for head, listed in parts.items() if listed for line in (head, *listed))
+
+
+def wrapped(*paragraphs: str) -> str:
+    """Paragraphs in lines of at most 80 characters, but for longer words; all but the first line indented."""
+    return "\n".join(
+        textwrap.fill(
+            text,
+            80,
+            initial_indent="    " * (place > 0),
+            subsequent_indent="    " * (1 + (place > 0)),
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        for place, text in enumerate(paragraphs)
+    )
+
+
+def as_text(value: object) -> str:
+    """A value as `-p` would take it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(as_text, value))
+    return repr(value) if value == "" else str(value)

@@ -1,0 +1,543 @@
+"""Before anything runs: which notebooks there are, with which values, in which order, and what they would train."""
+
+from __future__ import annotations
+
+import graphlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from dmlkit.errors import DataError, UsageError, choose, nearest
+from dmlkit.experiments import (
+    CHECKPOINTS,
+    EXPERIMENTS,
+    AnyExperiment,
+    Ensemble,
+    Experiment,
+    ablations_for,
+    baselines_for,
+    beyond_for,
+    find,
+    fusion_variants,
+    ladder_for,
+    not_applicable_reason,
+)
+from dmlkit.paths import generated_data, home
+from dmlkit.profiles import PROFILES, Profile
+from dmlkit.report.cache import State, changes, data_digest, digest, inputs_of, package_digest
+from dmlkit.report.parameters import (
+    COMMON,
+    Parameter,
+    as_text,
+    check_parameters,
+    read_parameters,
+    values_for,
+    wrapped,
+)
+
+# What is known of the generated data set before it is there.
+GENERATED = {"name": "generated", "level": "frame", "generated": True, "modalities": ["rgb", "audio"]}
+# They combine what is there; nothing is trained for them.
+OF_ALL, OF_BEST = (Ensemble(name=f"ensemble-of-{what}", title="", members=()) for what in ("all", "best"))
+
+
+class Metadata(BaseModel, extra="forbid"):
+    """What a notebook's metadata say under `dmlkit`.
+
+    Args:
+        title: Its title; its first heading where there is none.
+        question: The one question it answers; the first sentence that asks where there is none.
+        needs: What a data set must have for it.
+        after: Names of the notebooks that must have ended before it starts.
+        trains: Which experiments it trains: entries of one of `KINDS` each, beside it `if` with the name of a
+            true-or-false parameter: `[{"chapter": "bi-gru"}, {"ablations": "bi-gru", "if": "ablations"}]`.
+    """
+
+    title: str = ""
+    question: str = ""
+    needs: tuple[Literal["frames", "two modalities"], ...] = ()
+    after: tuple[str, ...] = ()
+    trains: tuple[dict[str, object], ...] = ()
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook, as its file describes it.
+
+    Args:
+        path: The file.
+        title, question, about: Of its metadata.
+        parameters: What its parameters cell holds.
+        cells: How many of its cells hold code.
+        digest: Of its text and code; the same after an editor saved it again.
+    """
+
+    path: Path
+    title: str
+    question: str
+    about: Metadata
+    parameters: tuple[Parameter, ...]
+    cells: int
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """`05-attention`."""
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A notebook that is to run, with its values; or the reason why it does not.
+
+    Args:
+        notebook: The notebook.
+        values: The value of each parameter that is given, by name.
+        inputs: All that its execution starts from (`cache.inputs_of`).
+        reason: Why the data set cannot serve it; None where it can.
+    """
+
+    notebook: Notebook
+    values: Mapping[str, object] = field(default_factory=dict)
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The notebook's name."""
+        return self.notebook.name
+
+
+def notebooks_folder() -> Path:
+    """The folder of the notebooks: within an installed package, else in the repository.
+
+    Raises:
+        UsageError: There is neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "notebooks", package.parent / "notebooks"):
+        if folder.is_dir():
+            return folder
+    raise UsageError(
+        f"There are no notebooks in {package} or beside it. Install the package again, or run the command from the "
+        "repository."
+    )
+
+
+def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Notebook]:
+    """The numbered notebooks of a folder in their order, or some of them.
+
+    Args:
+        folder: Where they are.
+        names: `05-attention`, `attention` or `05`; all where None.
+
+    Raises:
+        UsageError: A name is unknown, or a file is no notebook.
+    """
+    there = {path.stem: path for path in sorted(folder.glob("*.ipynb")) if re.match(r"\d\d-.", path.stem)}
+    if not there:
+        raise UsageError(f"There are no notebooks in {folder} (files named NN-title.ipynb).")
+    forms = {form: full for full in there for form in (full, full[:2], full[3:])}
+    wanted = there if names is None else [name.removesuffix(".ipynb") for name in names]
+    for name in wanted:
+        if name not in forms:
+            raise UsageError(
+                f"There is no notebook {name!r}.{nearest(name, there)} There are: {', '.join(there)}."
+            )
+    return [read_notebook(there[name]) for name in sorted({forms[name] for name in wanted})]
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read how a notebook describes itself, by json alone: to import nbformat takes longer than all else.
+
+    Raises:
+        UsageError: The file is missing or is no notebook, or its parameters cell or its metadata cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        about = Metadata.model_validate(content["metadata"].get("dmlkit", {}))
+        # Outputs and counts change with every run, other metadata with every editor.
+        cells = [
+            (cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", []), cell.get("id"))
+            for cell in content["cells"]
+        ]
+    except ValidationError as error:
+        where = ".".join(map(str, ("metadata", "dmlkit", *error.errors()[0]["loc"])))
+        raise UsageError(f"The notebook {path}: {where}: {error.errors()[0]['msg']}.") from None
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or f"it is not JSON of the notebook format 4 ({error!r})"
+        raise UsageError(f"The notebook {path} cannot be read: {why}.") from error
+    prose = next((source for kind, source, _, _ in cells if kind == "markdown"), "")
+    prose = re.sub(r"\*\*|\*|`|\[([^\]]*)\]\([^)]*\)", r"\1", prose)
+    heading = re.search(r"^#\s+(.+)$", prose, re.MULTILINE)
+    question = re.search(r"[^.!?:#\s][^.!?:]*\?", prose[heading.end() :] if heading else prose)
+    source = next((source for _, source, tags, _ in cells if "parameters" in tags), "")
+    parameters = read_parameters(source, where=f"the parameters cell of {path.name}")
+    switches = {parameter.name: None for parameter in parameters if parameter.type == "bool"}
+    for entry in about.trains:
+        kinds = [name for name in entry if name != "if"]
+        if len(kinds) != 1:
+            raise UsageError(
+                f"An entry of `trains` in {path.name} has not one kind but {len(kinds)}: {entry}."
+            )
+        choose(KINDS, kinds[0], what=f"kind of training in {path.name}")
+        if "if" in entry:
+            choose(switches, entry["if"], what=f"true-or-false parameter in {path.name}")
+    return Notebook(
+        path=path,
+        title=about.title or (heading[1] if heading else path.stem),
+        question=about.question or (" ".join(question[0].split()) if question else ""),
+        about=about,
+        parameters=parameters,
+        cells=sum(kind == "code" for kind, *_ in cells),
+        digest=digest([cells, about.model_dump()]),
+    )
+
+
+def execution_order(notebooks: Iterable[Notebook]) -> graphlib.TopologicalSorter:
+    """The order of notebooks by what each one waits for, prepared.
+
+    Args:
+        notebooks: All notebooks of the folder: one that is not to run still passes on what it waits for.
+
+    Raises:
+        UsageError: A notebook waits for one that is not there, or for itself.
+    """
+    after = {notebook.name: notebook.about.after for notebook in notebooks}
+    for name, others in after.items():
+        for other in set(others) - after.keys():
+            raise UsageError(
+                f"The notebook {name} is to run after {other!r}, and there is no such notebook in its folder."
+                f"{nearest(other, after)} Put it there, or take it out of the metadata (`after`) of {name}."
+            )
+    order = graphlib.TopologicalSorter(after)
+    try:
+        order.prepare()
+    except graphlib.CycleError as error:
+        cycle = " after ".join(reversed(error.args[1]))
+        raise UsageError(
+            f"These notebooks wait for each other, by `after` in their metadata: {cycle}."
+        ) from None
+    return order
+
+
+class Context:
+    """The data set of a report, and the conditions.
+
+    Args:
+        data: The folder of the data set; None for the generated one, made where it is missing.
+        out: The folder of the report, whose files are no data.
+        profile, seed, deterministic: The conditions.
+        parameters: Values for the notebooks' own parameters.
+        generate: Whether to make the generated data set where it is missing; else it is planned for.
+
+    Raises:
+        UsageError: A condition is none.
+        DataError: The data set is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        data: str | os.PathLike | None,
+        *,
+        out: Path,
+        profile: str = "demo",
+        seed: int = 0,
+        deterministic: bool = False,
+        parameters: Mapping[str, object] | None = None,
+        generate: bool = True,
+    ):
+        # The generated data set is that of the checkout where one works in it, else of the current folder.
+        generated = generated_data() if Path.cwd().is_relative_to(home()) else Path("data") / "generated"
+        self.path = generated if data is None else data
+        self.out, self.runs, self.state, self.parameters = (
+            out,
+            out / "runs",
+            State(out),
+            dict(parameters or {}),
+        )
+        self.profile, self.seed, self.deterministic = check_conditions(profile, seed), seed, deterministic
+        self.missing = data is None and not generate and not generated.exists()
+        self.data = GENERATED | {"path": str(self.path)} if self.missing else self._known()
+        self.data_digest = "" if self.missing else self.state.data["digest"]
+
+    def _known(self) -> dict:
+        """What plans and pages need to know of the data set, from the last call where nothing changed since."""
+        former, found = self.state.data, data_digest(self.path, without=self.out)
+        holds = {"path": os.path.abspath(self.path), "package": package_digest()}
+        if not found or former.get("digest") != found or former.get("holds") != holds:
+            known = {name: getattr(self.dataset, name) for name in ("path", "name", "level", "generated")}
+            known["modalities"] = list(self.dataset.features)
+            # From before it was opened, so that a change meanwhile is seen next time; from after where it was made.
+            found = found or data_digest(self.path, without=self.out) or self.dataset.fingerprint
+            self.state.data = {"path": holds["path"], "holds": holds, "digest": found, "known": known}
+        return self.state.data["known"]
+
+    @cached_property
+    def dataset(self):
+        """The data set itself."""
+        from dmlkit.data import open_or_generate
+
+        return open_or_generate(self.path)
+
+    def applies(self, experiment: AnyExperiment) -> str | None:
+        """Why the data set cannot serve an experiment, or None."""
+        modalities = tuple(self.data["modalities"])
+        return not_applicable_reason(experiment, level=self.data["level"], modalities=modalities)
+
+    def plan(self, notebook: Notebook) -> Plan:
+        """What is to be done for a notebook.
+
+        Raises:
+            UsageError: A value is not allowed.
+        """
+        given = self.parameters | {
+            "data": _relative(self.out / "notebooks", self.data["path"]),
+            "profile": self.profile.name,
+            "runs": _relative(self.out / "notebooks", self.runs),
+            "seed": self.seed,
+            "deterministic": self.deterministic,
+        }
+        values, reason = values_for(notebook.parameters, given, notebook=notebook.name), None
+        modalities = self.data["modalities"]
+        if "frames" in notebook.about.needs and self.data["level"] != "frame":
+            reason = "it reads frames, and this data set holds one vector a video"
+        elif "two modalities" in notebook.about.needs and len(modalities) < 2:
+            reason = f"it fuses modalities, and this data set has one only ({', '.join(modalities)})"
+        return Plan(notebook, values, inputs_of(notebook.digest, values, self.data_digest), reason)
+
+    def changes(self, plan: Plan) -> list[str]:
+        """Why a notebook would be executed again; empty where nothing changed."""
+        return changes(self.executed(plan), plan.inputs, self.runs)
+
+    def executed(self, plan: Plan) -> Path:
+        """The executed notebook."""
+        return self.out / "notebooks" / plan.notebook.path.name
+
+    def trained_runs(self, elsewhere: Iterable[Path] = ()) -> tuple[dict, list[DataError]]:
+        """Name → the latest finished run of each experiment under these conditions; and what cannot be read.
+
+        Args:
+            elsewhere: Folders of runs outside the report's own.
+        """
+        from dmlkit.runs import find_runs  # imports pandas
+
+        listings = [find_runs(folder) for folder in (self.runs, *elsewhere) if folder.exists()]
+        found = {}
+        for run in sorted(
+            (run for each in listings for run in each.runs), key=lambda run: run.record["started"]
+        ):
+            record, recipe = run.record, getattr(EXPERIMENTS.get(run.name), "recipe", None)
+            same = self.missing or record["data"]["fingerprint"] == self.dataset.fingerprint
+            if (
+                same
+                and record["seed"] == self.seed
+                and record["profile"]["name"] in (self.profile.name, recipe)
+            ):
+                found[run.name] = run
+        return found, [error for each in listings for error in each.damaged]
+
+
+def _relative(folder: Path, path: str | os.PathLike) -> str:
+    """A path as a notebook in `folder` finds it: relative where the two are neighbours, so that both may move."""
+    text = os.fspath(path)
+    if "://" in text:
+        return text
+    here, there = folder.resolve(), Path(text).resolve()
+    return str(there) if os.path.commonpath([here, there]) == here.anchor else os.path.relpath(there, here)
+
+
+def _ladder(context: Context) -> dict[str, AnyExperiment]:
+    return ladder_for(context.data["level"])
+
+
+def _ensemble_of_all(context: Context, before: Collection[str]) -> list[AnyExperiment]:
+    members = [
+        name for name, each in _ladder(context).items() if isinstance(each, Experiment) and name in before
+    ]
+    return [OF_ALL] if len(members) > 1 else []
+
+
+# What an entry of a notebook's metadata `trains` may say → the experiments, from the context, what the entry says, and
+# the names that are trained by then.
+KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperiment]]] = {
+    # the ladder's experiments of a chapter
+    "chapter": lambda context, name, _: [each for each in _ladder(context).values() if each.chapter == name],
+    # experiments by name
+    "experiments": lambda context, names, _: map(find, names),
+    # the ablations of a chapter
+    "ablations": lambda context, chapter, _: ablations_for(chapter, context.profile),
+    # true: the fusions with other initializers and weights
+    "fusion_variants": lambda context, *_: fusion_variants(_ladder(context), context.profile).values(),
+    # true: every experiment of the ladder that is there, combined
+    "ensemble_of_all": lambda context, _, before: _ensemble_of_all(context, before),
+    # true: one training's models at the ends of its cycles, combined
+    "checkpoints": lambda context, *_: [CHECKPOINTS[context.data["level"]]],
+    # true: the ladder's experiments that those beyond it are compared with
+    "baselines": lambda context, *_: baselines_for(
+        context.data["level"], modalities=tuple(context.data["modalities"])
+    ).values(),
+    # a group of experiments beyond the ladder
+    "beyond": lambda context, group, _: beyond_for(context.data["level"], group).values(),
+    # true: the best experiments that are there, combined; which they are is known then
+    "best_ensemble": lambda *_: [OF_BEST],
+    # true: the whole ladder, where none of it is there
+    "ladder": lambda context, _, before: (
+        [] if before & _ladder(context).keys() else _ladder(context).values()
+    ),
+}
+
+
+def experiments_of(plan: Plan, context: Context, before: Collection[str] = ()) -> list[str]:
+    """The names of the experiments that a notebook trains, or reads where they are trained already.
+
+    Args:
+        plan: The notebook and its values.
+        context: The data set and the conditions decide which experiments there are.
+        before: The names that are trained when it starts.
+
+    Returns:
+        In the order of training, an ensemble's members before it; without what the data set cannot serve.
+    """
+    values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
+    names: dict[str, None] = {}
+    for entry in () if plan.reason else plan.notebook.about.trains:
+        if values.get(entry.get("if"), True):
+            kind = next(name for name in entry if name != "if")
+            for experiment in KINDS[kind](context, entry[kind], {*before, *names}):
+                if experiment in (OF_ALL, OF_BEST) or context.applies(experiment) is None:
+                    names |= dict.fromkeys([*_members(experiment), experiment.name])
+    return list(names)
+
+
+def _members(experiment: AnyExperiment) -> list[str]:
+    """What is trained before an experiment: an ensemble's members, a student's teachers, and theirs."""
+    names = experiment.members if isinstance(experiment, Ensemble) else getattr(experiment, "teachers", ())
+    return [each for name in names for each in (*_members(find(name)), name)]
+
+
+def check_conditions(profile: str, seed: int) -> Profile:
+    """The profile of this name.
+
+    Raises:
+        UsageError: There is none, or the seed is none that every library takes.
+    """
+    Parameter("seed", "int", 0, "").convert(seed if isinstance(seed, int) else repr(seed))
+    return choose(PROFILES, profile, what="profile")
+
+
+def check_arguments(
+    folder: str | Path | None,
+    names: Sequence[str] | None,
+    parameters: Mapping[str, object] | None,
+    jobs: int = 1,
+    time_limit: str | None = None,
+) -> tuple[list[Notebook], list[Notebook], float | None]:
+    """Hold all that a report is asked for against what can be, before anything starts.
+
+    Args:
+        folder, names, parameters, jobs, time_limit: As for `build_report`.
+
+    Returns:
+        All notebooks of the folder, the chosen ones, and the seconds that a notebook may take (None: any).
+
+    Raises:
+        UsageError: Something is unknown or not allowed, or the notebooks wait for each other.
+    """
+    if jobs < 1:
+        raise UsageError(
+            f"The number of jobs is how many notebooks run at a time, at least 1. Received: {jobs}."
+        )
+    limit = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", time_limit or "", re.ASCII)
+    if time_limit is not None and (not limit or not float(limit[1])):
+        raise UsageError(
+            f"A time limit is a number above 0 with its unit, s, m or h: 90s, 45m, 2h. Received: {time_limit!r}."
+        )
+    folder = notebooks_folder() if folder is None else Path(folder)
+    there, chosen = find_notebooks(folder), find_notebooks(folder, names)
+    execution_order(there)
+    check_parameters(parameters or {}, {notebook.name: notebook.parameters for notebook in chosen})
+    return there, chosen, float(limit[1]) * {"s": 1, "m": 60, "h": 3600}[limit[2]] if limit else None
+
+
+def describe_plan(
+    *,
+    out: str | Path,
+    data: str | Path | None = None,
+    notebooks: Sequence[str] | None = None,
+    folder: str | Path | None = None,
+    parameters: Mapping[str, object] | None = None,
+    force: bool = False,
+    jobs: int = 1,
+    time_limit: str | None = None,
+    **conditions,
+) -> str:
+    """What `build_report` would do with the same arguments, in lines for a terminal; nothing is written.
+
+    Which experiments a notebook trains is read off its metadata.
+
+    Args:
+        out, data, notebooks, folder, parameters, force, jobs, time_limit: As for `build_report`.
+        conditions: `profile`, `seed` and `deterministic` as for `build_report`.
+
+    Raises:
+        UsageError: As `build_report` would raise it before a notebook runs.
+        DataError: The data set is missing or damaged.
+    """
+    _, chosen, _ = check_arguments(folder, notebooks, parameters, jobs, time_limit)
+    context = Context(data, out=Path(out), parameters=parameters, generate=False, **conditions)
+    runs, damaged = context.trained_runs()
+    coming: dict[str, str] = {}  # experiment → the notebook that would train it
+    parts, counts = [], {"would be executed": 0, "unchanged": 0, "not applicable": 0}
+    for plan in map(context.plan, chosen):
+        names = experiments_of(plan, context, {*runs, *coming})
+        waits = [f"{name} (by {coming[name]})" for name in names if name in coming]
+        why = (
+            []
+            if plan.reason
+            else context.changes(plan)
+            or ["forced"] * force
+            or ["what it reads would be trained"] * bool(waits)
+        )
+        status = "not applicable" if plan.reason else "would be executed" if why else "unchanged"
+        counts[status] += 1
+        training = [name for name in names if why and name not in runs and name not in coming]
+        lists = {
+            "parameters": [] if plan.reason else _values(plan),
+            "trains": training,
+            "already trained": [name for name in names if name in runs],
+            "trained before it": waits,
+        }
+        coming |= dict.fromkeys(training, plan.name)
+        head = f"{plan.name}  {status}: {plan.reason or '; '.join(why)}".removesuffix(": ")
+        parts.append(wrapped(head, *(f"{what}: {', '.join(each)}" for what, each in lists.items() if each)))
+    deterministic = ", deterministic" if context.deterministic else ""
+    return "\n\n".join(
+        [
+            f"The report in {out} would have: profile {context.profile.name}, seed {context.seed}{deterministic}\n"
+            f"Data: {context.data['path']}{' (not there yet: it would be generated)' * context.missing}",
+            *parts,
+            *(wrapped(f"A run cannot be read: {error}") for error in damaged),
+            wrapped(
+                f"Notebooks: {', '.join(f'{count} {status}' for status, count in counts.items() if count)}. "
+                f"Experiments: {len(coming)} would be trained, {len(runs)} trained already. Nothing was executed or written."
+            ),
+        ]
+    )
+
+
+def _values(plan: Plan) -> list[str]:
+    shown = []
+    for each in plan.notebook.parameters:
+        if each.name not in COMMON:
+            value = plan.values.get(each.name, each.default)
+            default = f" (default {as_text(each.default)})" if value != each.default else ""
+            shown.append(f"{each.name}={as_text(value)}{default}")
+    return shown
