@@ -211,7 +211,9 @@ class Dataset:
     def parser(self, split: str, sampler: FrameSampler | None = None) -> RecordParser:
         """What turns the records of a split into arrays."""
         features = tuple(self.features.values())
-        return RecordParser(self.level, features, self.num_classes, split in self.labelled, sampler or FrameSampler())
+        return RecordParser(
+            self.level, features, self.num_classes, split in self.labelled, sampler or FrameSampler()
+        )
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:

@@ -1,77 +1,252 @@
-"""Shards as written: what comes out again through TensorFlow's own protobufs, and the byte coding."""
+"""Shards against TensorFlow's own reader and writer, and everything that can be wrong with a file."""
+
+import os
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmlkit.data import dequantize, quantize, serialize_frames, serialize_video, write_shard
+from dmlkit.data import records
+from dmlkit.data.records import (
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    count_records,
+    frame_record,
+    masked_crc,
+    read_record_at,
+    read_records,
+    scan_headers,
+    scan_records,
+    write_shard,
+)
+from dmlkit.errors import DataError
+
+LENGTHS = [0, 1, 7, 300, 5000, 40, 1_200_000, 12]
 
 
-def test_range_of_the_byte_coding():
-    assert dequantize(np.uint8([0, 255])).tolist() == [-1.9921875, 2.0078125]
-    assert dequantize(np.uint8([[7]])).dtype == np.float32
+def random_records(lengths=LENGTHS):
+    rng = np.random.default_rng(0)
+    return [rng.bytes(length) for length in lengths]
 
 
-def test_quantize_inverts_dequantize_for_every_byte():
-    every = np.arange(256, dtype=np.uint8)
-    assert (quantize(dequantize(every)) == every).all()
+def offsets(data):
+    return np.cumsum([0, *(HEADER_BYTES + len(each) + FOOTER_BYTES for each in data)]).tolist()
 
 
-def test_quantize_takes_the_nearest_byte_and_clips():
-    values = np.linspace(-1.99, 2.0, 1001)
-    every = np.arange(256) * 4 / 255 + 4 / 512 - 2
-    assert (quantize(values) == np.abs(values[:, None] - every).argmin(axis=1)).all()
-    assert quantize(np.array([-9.0, 9.0, np.inf, -np.inf])).tolist() == [0, 255, 255, 0]
+def write(path, data):
+    path.write_bytes(b"".join(map(frame_record, data)))
+    return path
 
 
-def test_quantize_refuses_nan():
-    with pytest.raises(ValueError, match="NaN"):
-        quantize(np.array([0.0, np.nan]))
+def scanned(path, **settings):
+    return [(record.number, record.offset, record.error) for record in scan_records(path, **settings)]
 
 
-def test_a_video_comes_out_as_written():
-    values = np.float32([0.5, -1.25, 3])
-    record = serialize_video(video_id="x1", labels=[3, 1], features={"mean_rgb": values}, id_key="video_id")
-    entries = tf.train.Example.FromString(record).features.feature
-    assert sorted(entries) == ["labels", "mean_rgb", "video_id"]
-    assert entries["video_id"].bytes_list.value[:] == [b"x1"]
-    assert entries["labels"].int64_list.value[:] == [3, 1]
-    assert entries["mean_rgb"].float_list.value[:] == values.tolist()
+def flip(path, byte):
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 0x10
+    path.write_bytes(data)
 
 
-def test_frames_come_out_as_written():
-    rgb = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    audio = np.float32([[0.5], [1.5]])
-    record = serialize_frames(video_id="x1", labels=None, frames={"rgb": rgb, "audio": audio})
-    parsed = tf.train.SequenceExample.FromString(record)
-    lists = parsed.feature_lists.feature_list
-    assert list(parsed.context.feature) == ["id"]
-    assert [frame.bytes_list.value[0] for frame in lists["rgb"].feature] == [b"\x00\x01\x02", b"\x03\x04\x05"]
-    assert [frame.float_list.value[:] for frame in lists["audio"].feature] == [[0.5], [1.5]]
+def test_what_tensorflow_wrote_is_read(tmp_path):
+    data, path = random_records(), tmp_path / "a.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for each in data:
+            writer.write(each)
+    assert list(read_records(path)) == data
+    assert scanned(path) == [(number, offset, None) for number, offset in enumerate(offsets(data)[:-1])]
+    assert b"".join(map(frame_record, data)) == path.read_bytes()
+    headers = list(scan_headers(path))
+    assert headers == [(offset, len(each), None) for offset, each in zip(offsets(data), data, strict=False)]
+    assert [
+        read_record_at(str(path), n, offset, length) for n, (offset, length, _) in enumerate(headers)
+    ] == data
+    assert count_records(str(path)) == len(data)
 
 
-def test_the_same_video_gives_the_same_bytes():
-    features = {f"mean_{name}": np.ones(2) for name in ("rgb", "audio", "text", "motion")}
-    one = serialize_video(video_id="a", labels=[1], features=features)
-    other = serialize_video(video_id="a", labels=[1], features=dict(reversed(features.items())))
-    assert one == other
+@pytest.mark.parametrize("data", [[], [b""], [b"", b""]])
+def test_empty_shards_and_records(tmp_path, data):
+    assert list(read_records(write(tmp_path / "a.tfrecord", data))) == data
 
 
-def test_wrong_shapes_are_refused():
-    with pytest.raises(ValueError, match=r"mean_rgb.*\(2, 2\)"):
-        serialize_video(video_id="a", labels=None, features={"mean_rgb": np.ones((2, 2))})
-    with pytest.raises(ValueError, match=r"rgb.*\(2,\)"):
-        serialize_frames(video_id="a", labels=None, frames={"rgb": np.ones(2)})
+def test_remote_files_are_read_and_written_the_same_way():
+    path, data = "ram://records/a.tfrecord", random_records()
+    assert write_shard(path, data) == len(data)
+    assert list(tf.data.TFRecordDataset(path).as_numpy_iterator()) == data
+    assert list(read_records(path)) == data and [length for _, length, _ in scan_headers(path)] == LENGTHS
+    with pytest.raises(DataError, match=r"ram://records/b\.tfrecord is not there"):
+        list(scan_records("ram://records/b.tfrecord"))
+    with pytest.raises(ZeroDivisionError):
+        write_shard(path, (1 // 0 for _ in "a"))
+    assert tf.io.gfile.listdir("ram://records") == ["a.tfrecord"] and list(read_records(path)) == data
 
 
 def test_a_shard_appears_whole_or_not_at_all(tmp_path):
-    def breaks():
+    def interrupted():
         yield b"one"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_shard(tmp_path / "a" / "train.tfrecord", breaks())
+        write_shard(tmp_path / "a" / "train.tfrecord", interrupted())
     assert list((tmp_path / "a").iterdir()) == []
     assert write_shard(tmp_path / "a" / "train.tfrecord", [b"one", b"two"]) == 2
     read = tf.data.TFRecordDataset(str(tmp_path / "a" / "train.tfrecord")).as_numpy_iterator()
     assert list(read) == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("number", range(len(LENGTHS)))
+def test_after_a_damaged_length_comes_the_next_record(tmp_path, number):
+    data = random_records()
+    begin = offsets(data)[number]
+    for byte in (0, 3, 7, 8, 11):
+        path = write(tmp_path / "a.tfrecord", data)
+        flip(path, begin + byte)
+        found = list(scan_records(path))
+        assert [record.data for record in found] == [*data[:number], None, *data[number + 1 :]]
+        assert [record.number for record in found] == list(range(len(data)))
+        assert [record.offset for record in found] == offsets(data)[:-1]
+        assert [record.number for record in found if record.error == "length checksum"] == [number]
+        assert [(offset, error) for offset, _, error in scan_headers(path)] == [
+            (r.offset, r.error) for r in found
+        ]
+    message = rf"record {number} \(counted from 0\), byte {begin}: .*length"
+    with pytest.raises(DataError, match=message):
+        list(read_records(path))
+    with pytest.raises(DataError, match=message):
+        count_records(str(path))
+    assert count_records(str(path), skip_damaged=True) == len(data)
+
+
+def test_after_a_damaged_record_comes_the_next(tmp_path):
+    data = random_records()
+    path, begins = write(tmp_path / "a.tfrecord", data), offsets(data)
+    flip(path, begins[3] + HEADER_BYTES + 5)  # the record itself
+    flip(path, begins[6] - 1)  # the checksum of record 5
+    assert [number for number, _, error in scanned(path) if error == "record checksum"] == [3, 5]
+    assert {error for _, _, error in scanned(path)} == {None, "record checksum"}
+    assert {error for _, _, error in scanned(path, verify=False)} == {None}
+    with pytest.raises(
+        DataError, match=r"record 3 \(counted from 0\), byte 56: the shard is damaged, its checksum"
+    ):
+        list(read_records(path))
+    with pytest.raises(DataError, match=r"record 5 \(counted from 0\), byte \d+: the shard is damaged"):
+        read_record_at(str(path), 5, begins[5], LENGTHS[5])
+
+
+def test_a_file_cut_anywhere(tmp_path):
+    data = random_records([30, 0, 50])
+    whole, path, ends = b"".join(map(frame_record, data)), tmp_path / "a.tfrecord", offsets(data)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        expected = [
+            (number, begin, None) for number, begin in enumerate(ends[:-1]) if ends[number + 1] <= length
+        ]
+        counted = len(expected)
+        if length not in ends:
+            expected.append((counted, ends[counted], "cut off"))
+        assert scanned(path) == expected
+        assert [(offset, error) for offset, _, error in scan_headers(path)] == [each[1:] for each in expected]
+        # Between two records only a count tells.
+        assert (scanned(path, expected_count=3)[-1][2] == "count") == (length in ends)
+
+
+def test_no_shard_at_all_and_headers_far_behind_damage(tmp_path):
+    path, record = tmp_path / "a.tfrecord", frame_record(random_records([100])[0])
+    for content in (b"<html>404, there is no such shard</html>" * 1000, bytes(3_000_000)):
+        path.write_bytes(content)
+        assert scanned(path) == [(0, 0, "length checksum")]
+    # Further than one read, and right across the border of two.
+    for gap in (1 << 20, (1 << 20) - 5, (1 << 20) - 11, (1 << 20) - 12, 2 << 20, 3_000_001):
+        for filler in (b"\x01", b"\x00"):
+            path.write_bytes(b"\x01" + filler * gap + record)
+            assert scanned(path) == [(0, 0, "length checksum"), (1, 1 + gap, None)]
+
+
+def crc32c(data):
+    """CRC-32C bit by bit, without tables."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def test_hostile_lengths_take_no_memory(tmp_path):
+    """Lengths with valid checksums, in a process that may have 400 MB in all."""
+    record = frame_record(random_records([100])[0])
+    for number, length in enumerate((2**63, 2**64 - 1, 2**62, 2**40, 2**31, 2**64 - 16)):
+        header = length.to_bytes(8, "little")
+        checksum = crc32c(header)
+        masked = ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+        assert masked_crc(header) == masked
+        hostile = header + masked.to_bytes(4, "little")
+        (tmp_path / f"{number}.tfrecord").write_bytes(record + hostile + bytes(40) + record)
+    program = textwrap.dedent(
+        """
+        import pathlib, resource, sys
+        from dmlkit.data.records import scan_headers, scan_records
+        resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
+        try:
+            bytearray(500 << 20)
+        except MemoryError:
+            print("limited")
+        for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
+            print([record.error for record in scan_records(path)], [error for _, _, error in scan_headers(path)])
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["limited"] + ["[None, 'cut off', None] [None, 'cut off', None]"] * 6
+
+
+def test_a_shard_that_changes_while_it_is_read(tmp_path):
+    data = random_records([600_000] * 8)
+    path = write(tmp_path / "shrinks.tfrecord", data)
+    reading = scan_records(path)
+    found = [next(reading)]
+    os.truncate(path, 2_900_000)
+    found += reading
+    assert [record.error for record in found] == [None] * 4 + ["changed"]
+    assert [record.data for record in found[:-1]] == data[:4]
+    path = write(tmp_path / "grows.tfrecord", data)
+    reading = read_records(path)
+    next(reading)
+    with path.open("ab") as file:
+        file.write(frame_record(b"one more"))
+    with pytest.raises(DataError, match=r"grows\.tfrecord, record 8 .*grew or shrank while it was read"):
+        list(reading)
+    path = write(tmp_path / "vanishes.tfrecord", data)
+    reading = scan_records(path)
+    next(reading)
+    path.unlink()
+    with pytest.raises(DataError, match=r"vanishes\.tfrecord is not there \(any more\)"):
+        list(reading)
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        list(scan_records(tmp_path))
+
+
+def test_shards_are_listed_three_folders_deep(tmp_path):
+    with pytest.raises(DataError, match="no folder"):
+        records.list_shards(str(tmp_path / "missing"))
+    write_shard(tmp_path / "1" / "2" / "3" / "4" / "deep.tfrecord", [])
+    write_shard(tmp_path / ".hidden" / "a.tfrecord", [])
+    with pytest.raises(DataError, match="No shards"):
+        records.list_shards(str(tmp_path))
+    for name in ("b", "1/2/3/c", "a"):
+        write_shard(tmp_path / f"{name}.tfrecord", [])
+    found = records.list_shards(str(tmp_path))
+    assert [records.relative_name(path, str(tmp_path)) for path in found] == [
+        "1/2/3/c.tfrecord",
+        "a.tfrecord",
+        "b.tfrecord",
+    ]

@@ -1,0 +1,237 @@
+"""Flipped bytes, cut files and hostile records over a shard of each layout; and real shards.
+
+Every record is read as before or reported with its place, and all other records are read as before. The real shards
+(YouTube-8M, AudioSet) lie in the folder that DMLKIT_REAL_DATA names; their cases are skipped elsewhere.
+"""
+
+import hashlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dmlkit.data import (
+    Feature,
+    Skipped,
+    open_dataset,
+    serialize_frames,
+    serialize_video,
+    write_dataset_toml,
+    write_shard,
+)
+from dmlkit.data.records import CONTENT_ERRORS, FOOTER_BYTES, HEADER_BYTES, frame_record
+from dmlkit.errors import DataError
+
+CLASSES, RECORDS = 9, 5
+
+
+def frames(number, rng):
+    time = 2 + number % 3
+    matrices = {
+        "rgb": rng.integers(0, 256, (time, 16), np.uint8),
+        "audio": rng.integers(0, 256, (time, 8), np.uint8),
+    }
+    return serialize_frames(video_id=f"id{number:02}", labels=[number, 8], frames=matrices)
+
+
+def means(number, rng):
+    features = {"mean_rgb": rng.standard_normal(16), "mean_audio": rng.standard_normal(8)}
+    return serialize_video(
+        video_id=f"id{number:09}", labels=[number, 8], features=features, id_key="video_id"
+    )
+
+
+def audioset(number, rng):
+    """With the times of the clip, which AudioSet's records hold as floats; the frames are floats, too."""
+    record = serialize_frames(
+        video_id=f"{number}", labels=[number], frames={"audio": rng.standard_normal((2, 8))}
+    )
+    example = tf.train.SequenceExample.FromString(record)
+    example.context.feature["start_time_seconds"].float_list.value.append(30.0)
+    return example.SerializeToString(deterministic=True)
+
+
+LAYOUTS = {"frames": (frames, "frame"), "means": (means, "video"), "audioset": (audioset, "frame")}
+
+
+class Shard:
+    """A shard of one layout in a folder of its own."""
+
+    def __init__(self, folder, layout):
+        make, level = LAYOUTS[layout]
+        rng = np.random.default_rng(0)
+        self.records = [make(number, rng) for number in range(RECORDS)]
+        self.whole = b"".join(map(frame_record, self.records))
+        self.ends = np.cumsum([HEADER_BYTES + len(record) + FOOTER_BYTES for record in self.records]).tolist()
+        self.begins = [0, *self.ends[:-1]]
+        self.path = folder / "train.tfrecord"
+        for split in ("train", "tuning", "validate"):
+            (folder / f"{split}.tfrecord").write_bytes(self.whole)
+        splits = {split: [f"{split}.tfrecord"] for split in ("train", "tuning", "validate")}
+        coding, prefix = (
+            ("byte", "") if layout == "frames" else ("float", "mean_" if layout == "means" else "")
+        )
+        sizes = {"rgb": 16, "audio": 8} if layout != "audioset" else {"audio": 8}
+        features = {name: Feature(name, size, coding, prefix + name) for name, size in sizes.items()}
+        write_dataset_toml(
+            folder, name=layout, level=level, features=features, num_classes=CLASSES, splits=splits
+        )
+        self.dataset = open_dataset(folder)
+        self.intact, _ = self.read(self.whole)
+        assert len(self.intact) == RECORDS
+
+    def read(self, data):
+        """A digest of each video that is read, and the errors: number of the record → byte, kind."""
+        self.path.write_bytes(data)
+        skipped, videos = Skipped.of("skip 1000"), []
+        for batch in self.dataset.batches("train", batch_size=1, on_fault=skipped):
+            digest = hashlib.sha1()
+            for name, values in batch.items():
+                assert values.dtype != np.float32 or np.isfinite(values).all()
+                digest.update(f"{name} {values.dtype} {values.shape} {values.tolist()}".encode())
+            videos.append(digest.hexdigest())
+        return videos, {number: error for (_, number), error in skipped.records.items()}
+
+    def without(self, number):
+        return self.intact[:number] + self.intact[number + 1 :]
+
+    def flip(self, rng):
+        """A flipped byte is reported with its record and its place, and nothing else is lost."""
+        byte, data = int(rng.integers(len(self.whole))), bytearray(self.whole)
+        data[byte] ^= int(rng.integers(1, 256))
+        number = int(np.searchsorted(self.ends, byte, side="right"))
+        begin = self.begins[number]
+        kind = "length checksum" if byte - begin < HEADER_BYTES else "record checksum"
+        assert self.read(bytes(data)) == (self.without(number), {number: (begin, kind)})
+        if byte % 4 == 0:
+            with pytest.raises(
+                DataError, match=rf"train\.tfrecord, record {number} \(counted from 0\), byte {begin}:"
+            ):
+                list(self.dataset.batches("train", batch_size=3))
+
+    def cut(self, rng):
+        """What is whole is read, and the record that is not is reported."""
+        length = int(rng.integers(len(self.whole)))
+        number = int(np.searchsorted(self.ends, length, side="right"))
+        errors = {} if length in self.begins else {number: (self.begins[number], "cut off")}
+        assert self.read(self.whole[:length]) == (self.intact[:number], errors)
+
+    def rewrite(self, rng):
+        """One to three bytes of a record changed, removed or inserted, and the checksums made right again."""
+        number = int(rng.integers(RECORDS))
+        record = bytearray(self.records[number])
+        for _ in range(rng.integers(1, 4)):
+            place = int(rng.integers(len(record)))
+            match rng.integers(6):
+                case 0:
+                    del record[place : place + int(rng.integers(1, 9))]
+                case 1:
+                    record[place:place] = rng.bytes(int(rng.integers(1, 9)))
+                case 2:
+                    record[place : place + 9] = b"\xff" * 9
+                case _:
+                    record[place] ^= int(rng.integers(1, 256))
+            if not record:
+                break
+        others = [frame_record(each) for each in self.records]
+        others[number] = frame_record(bytes(record))
+        videos, errors = self.read(b"".join(others))
+        assert set(errors) <= {number}
+        if errors:
+            byte, kind = errors[number]
+            assert byte == self.begins[number] and kind in CONTENT_ERRORS and videos == self.without(number)
+        else:
+            assert videos[:number] + videos[number + 1 :] == self.without(number)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_corruption_goes_unnoticed(tmp_path, layout):
+    shard, rng = Shard(tmp_path, layout), np.random.default_rng(1)
+    for corrupt in (shard.flip, shard.cut, shard.rewrite):
+        for _ in range(40):
+            corrupt(rng)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_corruption_goes_unnoticed_in_thousands(tmp_path, layout):
+    shard, rng = Shard(tmp_path, layout), np.random.default_rng(2)
+    for corrupt, count in ((shard.flip, 9000), (shard.cut, 1000), (shard.rewrite, 2000)):
+        for _ in range(count):
+            corrupt(rng)
+
+
+# Real shards, against a reader that knows nothing of ours: TensorFlow's messages, one by one.
+
+
+def compare(dataset, split, kind, values, context):
+    """Row by row what the batches hold is what the messages say; returns the videos' lengths."""
+    messages = map(kind.FromString, tf.data.TFRecordDataset(list(dataset.splits[split])).as_numpy_iterator())
+    lengths = []
+    for batch in dataset.batches(split, batch_size=100):
+        for row, message in zip(range(len(batch["id"])), messages, strict=False):
+            entries = context(message).feature
+            id_key = "id" if "id" in entries else "video_id"
+            assert batch["id"][row] == entries[id_key].bytes_list.value[0].decode()
+            assert ("labels" in batch) == ("labels" in entries)
+            if "labels" in batch:
+                assert np.flatnonzero(batch["labels"][row]).tolist() == sorted(
+                    set(entries["labels"].int64_list.value)
+                )
+            lengths.append(int(batch["num_frames"][row]) if "num_frames" in batch else 0)
+            values(batch, row, message)
+    assert len(lengths) == dataset.num_videos(split) and next(messages, None) is None
+    return lengths
+
+
+@pytest.mark.parametrize("name, split", [("yt8m-2018-video", "tuning"), ("yt8m-2017-video", "test")])
+def test_real_videos(real_data, name, split):
+    dataset = open_dataset(real_data / name)
+    assert dataset.num_classes == (3862 if "2018" in name else 4716)
+
+    def values(batch, row, message):
+        for modality in ("rgb", "audio"):
+            expected = np.float32(message.features.feature[f"mean_{modality}"].float_list.value)
+            np.testing.assert_array_equal(batch[modality][row], expected)
+
+    compare(dataset, split, tf.train.Example, values, lambda message: message.features)
+
+
+@pytest.mark.nightly
+def test_real_clips(real_data):
+    dataset = open_dataset(real_data / "audioset-frame")
+
+    def values(batch, row, message):
+        rows = message.feature_lists.feature_list["audio_embedding"].feature
+        written = b"".join(frame.bytes_list.value[0] for frame in rows)
+        length = batch["num_frames"][row]
+        assert batch["audio"][row, :length].tobytes() == written and not batch["audio"][row, length:].any()
+
+    lengths = compare(dataset, "validate", tf.train.SequenceExample, values, lambda message: message.context)
+    assert max(lengths) == 10 and min(lengths) < 10
+    plain, mixed = (
+        [
+            name
+            for batch in dataset.batches("train", batch_size=100, shuffle=shuffle)
+            for name in batch["id"].tolist()
+        ]
+        for shuffle in (False, True)
+    )
+    assert len(plain) == len(set(plain)) and sorted(plain) == sorted(mixed) and plain != mixed
+
+
+def test_one_real_video_at_frame_level(tmp_path, real_data):
+    with np.load(real_data / "yt8m-frame-one-video" / "SjJ3.npz") as arrays:
+        real = dict(arrays)
+    matrices = {name: real[name] for name in ("rgb", "audio")}
+    record = serialize_frames(video_id="SjJ3", labels=np.atleast_1d(real["labels"]), frames=matrices)
+    for shard in range(3):
+        write_shard(tmp_path / f"train{shard}.tfrecord", [record])
+    dataset = open_dataset(tmp_path)
+    (batch,) = dataset.batches("train", batch_size=1)
+    assert dataset.num_classes == 3862 and batch["num_frames"] == [170]
+    assert np.flatnonzero(batch["labels"][0]).tolist() == [11]
+    for name, matrix in matrices.items():
+        np.testing.assert_array_equal(batch[name][0], matrix)
+    (uniform,) = dataset.batches("train", batch_size=1, frame_choice="uniform", max_frames=17)
+    np.testing.assert_array_equal(uniform["rgb"][0], matrices["rgb"][5::10])

@@ -1,0 +1,400 @@
+"""Opening folders: what dataset.toml says, what names and records tell, what is divided; single videos and contexts."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dmlkit.data import (
+    Feature,
+    VideoReader,
+    open_dataset,
+    open_or_generate,
+    read_contexts,
+    serialize_frames,
+    serialize_video,
+    with_tuning,
+    write_dataset_toml,
+    write_shard,
+)
+from dmlkit.data.opening import group_by_split
+from dmlkit.data.records import HEADER_BYTES, frame_record, scan_headers
+from dmlkit.errors import DataError, UsageError
+
+RGB, AUDIO = 6, 4
+
+
+def video(number, labels=(1,), **more):
+    features = {"mean_rgb": np.full(RGB, number / 8), "mean_audio": np.full(AUDIO, -number / 8)}
+    return serialize_video(video_id=f"v{number}", labels=labels, features=features, **more)
+
+
+def write_shards(folder, names, *, labels=(1,), each=2):
+    for shard, name in enumerate(names):
+        write_shard(f"{folder}/{name}.tfrecord", [video(each * shard + i, labels) for i in range(each)])
+
+
+def names_in(dataset):
+    return {split: [shard.rsplit("/", 1)[1] for shard in shards] for split, shards in dataset.splits.items()}
+
+
+def ids(dataset, split, **settings):
+    return [
+        name for batch in dataset.batches(split, batch_size=16, **settings) for name in batch["id"].tolist()
+    ]
+
+
+def test_bare_shards_tell_everything(tmp_path):
+    write_shards(tmp_path, [*(f"train{i:02d}" for i in range(20)), "validate0", "test0"], labels=(1, 8))
+    dataset = open_dataset(tmp_path)
+    assert dataset.path == str(tmp_path) and dataset.name == tmp_path.name and dataset.level == "video"
+    assert list(dataset.features.values()) == [
+        Feature("rgb", RGB, "float", "mean_rgb"),
+        Feature("audio", AUDIO, "float", "mean_audio"),
+    ]
+    assert dataset.class_names == tuple(f"class {i}" for i in range(9))
+    assert names_in(dataset)["tuning"] == ["train09.tfrecord", "train19.tfrecord"]
+    counts = {split: dataset.num_videos(split) for split in dataset.splits}
+    assert counts == {"train": 36, "tuning": 4, "validate": 2, "test": 2}
+    assert not dataset.generated and dataset.truth("train") == {} and dataset.class_kinds is None
+    assert any("tenth" in note for note in dataset.notes)
+    assert any("highest label" in note for note in dataset.notes)
+
+
+def test_a_single_labelled_split_is_divided_by_shards(tmp_path):
+    write_shards(tmp_path, [f"validate{i:02d}" for i in range(11)])
+    dataset = open_dataset(tmp_path)
+    assert names_in(dataset)["validate"] == ["validate04.tfrecord", "validate09.tfrecord"]
+    assert names_in(dataset)["tuning"] == ["validate10.tfrecord"] and len(dataset.splits["train"]) == 8
+    assert dataset.labelled == {"train", "tuning", "validate"}
+    assert any("every fifth" in note and "'validate'" in note for note in dataset.notes)
+
+
+def test_the_smallest_folders_that_can_be_divided(tmp_path):
+    write_shards(tmp_path / "1", ["a", "b"])
+    with pytest.raises(DataError, match=r"2 shards.*at least 3"):
+        open_dataset(tmp_path / "1")
+    write_shards(tmp_path / "1", ["c"])
+    assert {
+        split: len(shards) for split, shards in open_dataset(tmp_path / "1").splits.items()
+    } == dict.fromkeys(("train", "tuning", "validate"), 1)
+    write_shards(tmp_path / "2", ["train0", "validate0"])
+    with pytest.raises(DataError, match="single training shard"):
+        open_dataset(tmp_path / "2")
+
+
+NAMES = {
+    "train": ["bal_train/Ab", "unbal_train/x/y", "valuable"],
+    "validate": ["eval/zz", "frame/validate/part-01", "val/0"],
+    "test": ["train/test01"],
+    "tuning": ["tuning/3"],
+}
+
+
+def test_splits_from_names():
+    root = "/data/test set/train"
+    expected = {split: tuple(f"{root}/{name}.tfrecord" for name in names) for split, names in NAMES.items()}
+    assert group_by_split(sum(expected.values(), ()), root) == expected
+
+
+def test_unlabelled_shards_alone_need_a_number_of_classes(tmp_path):
+    write_shards(tmp_path, ["test0"], labels=None)
+    with pytest.raises(DataError, match="number of classes"):
+        open_dataset(tmp_path)
+    (tmp_path / "vocabulary.csv").write_text("Index,Name\n1,b\n")
+    dataset = open_dataset(tmp_path)
+    assert list(dataset.splits) == ["test"] and dataset.labelled == frozenset()
+    with pytest.raises(UsageError, match=r"no split 'train'.*test"):
+        dataset.num_videos("train")
+    with pytest.raises(DataError, match="carries no labels"):
+        list(read_contexts(dataset, "test", labelled=True))
+
+
+@pytest.mark.parametrize("labels, labelled", [([2], True), ([], False), (None, False)])
+def test_a_split_has_labels_though_its_first_videos_have_none(tmp_path, labels, labelled):
+    write_shards(tmp_path, ["train0", "train1", "validate0"])
+    without = None if labels is None else []
+    write_shard(
+        tmp_path / "test0.tfrecord", [*(video(number, without) for number in range(40)), video(40, labels)]
+    )
+    assert ("test" in open_dataset(tmp_path).labelled) == labelled
+
+
+def test_known_releases_without_a_vocabulary(tmp_path):
+    for release, (id_key, classes) in {"2017": ("video_id", 4716), "2018": ("id", 3862)}.items():
+        record = serialize_video(
+            video_id="a", labels=[0], features={"mean_rgb": np.ones(1024)}, id_key=id_key
+        )
+        for shard in range(3):
+            write_shard(tmp_path / release / f"train{shard}.tfrecord", [record])
+        dataset = open_dataset(tmp_path / release)
+        assert dataset.num_classes == classes and any(release in note for note in dataset.notes)
+
+
+def test_vocabularies(tmp_path):
+    write_shards(tmp_path, ["a", "b", "c"])
+    table = 'index,mid,display_name\n0,/m/1,"Male speech, man"\n2,/m/2,\n'
+    (tmp_path / "class_labels_indices.csv").write_text(table)
+    assert open_dataset(tmp_path).class_names == ("Male speech, man", "class 1", "class 2")
+    (tmp_path / "label_names.csv").write_text("label_id,label_name\n0,Games\n3,Car\n")
+    assert open_dataset(tmp_path).class_names == ("Games", "class 1", "class 2", "Car")
+    (tmp_path / "vocabulary.csv").write_text(
+        "\ufeffIndex,Name,Kind\n1,B,order\n0,A\x1b[0m,x\n", encoding="utf-8"
+    )
+    dataset = open_dataset(tmp_path)
+    assert dataset.class_names == ("A [0m", "B") and dataset.class_kinds == ("x", "order")
+    broken = {"a,b\n1,2\n": "needs a column", "Index,Name\nx,y\n": "line 2", "Index,Name\n": "no class"}
+    for table, message in broken.items():
+        (tmp_path / "vocabulary.csv").write_text(table)
+        with pytest.raises(DataError, match=message):
+            open_dataset(tmp_path)
+
+
+def test_a_dataset_toml_is_read_as_written(tmp_path):
+    write_shards(tmp_path, ["a0", "a1", "a2", "b0"])
+    (tmp_path / "names.csv").write_text("Index,Name\n0,x\n")
+    (tmp_path / "truth.json").write_text('{"v0": {"2": [3, 4]}}')
+    write_dataset_toml(
+        tmp_path,
+        name='a "name"',
+        level="video",
+        features={"sight": Feature("sight", RGB, "float", "mean_rgb")},
+        num_classes=3,
+        splits={"train": ["a*.tfrecord"], "validate": ["b*.tfrecord"]},
+        vocabulary="names.csv",
+        generated=True,
+        records_per_shard=2,
+        truth={"train": "truth.json"},
+        counts={"a0.tfrecord": 2, "gone.tfrecord": 7},
+    )
+    dataset = open_dataset(tmp_path)
+    assert dataset.name == 'a "name"' and dataset.generated and dataset.records_per_shard == 2
+    assert dataset.features == {"sight": Feature("sight", RGB, "float", "mean_rgb")}
+    assert dataset.class_names == ("x", "class 1", "class 2")
+    assert names_in(dataset)["tuning"] == ["a2.tfrecord"] and dataset.num_videos("train") == 4
+    assert any("gone.tfrecord" in note for note in dataset.notes)
+    for split in ("train", "tuning"):
+        assert dataset.truth(split)["v0"][2].tolist() == [3, 4]
+    assert dataset.truth("validate") == {}
+    (batch,) = dataset.batches("validate", batch_size=4)
+    assert batch["sight"].shape == (2, RGB)
+
+
+def test_a_partial_dataset_toml_is_completed_from_the_records(tmp_path):
+    for number, name in enumerate("abc"):
+        write_shard(tmp_path / f"{name}.tfrecord", [video(number, texts={"text": ["cats"]})])
+    (tmp_path / "dataset.toml").write_text('name = "mine"\n[splits]\ntrain = "[ab]*"\nvalidate = ["c*"]\n')
+    plain = open_dataset(tmp_path)
+    assert plain.name == "mine" and plain.features["audio"].size == AUDIO and plain.num_classes == 2
+    assert any("carry text, which is not used" in note for note in plain.notes)
+    (tmp_path / "dataset.toml").write_text('[features.text]\nsize = 97\ncoding = "text"\n')
+    texts = open_dataset(tmp_path)
+    assert texts.features == {**plain.features, "text": Feature("text", 97, "text", "text")}
+    assert not any("not used" in note for note in texts.notes) and texts.fingerprint != plain.fingerprint
+    (tmp_path / "dataset.toml").write_text('level = "video"\n[features.rgb]\nsize = 6\n')
+    assert list(open_dataset(tmp_path).features) == ["rgb"]
+
+
+MISTAKES = {
+    "name = ": "not valid TOML",
+    "nam = 'x'": "Did you mean 'name'",
+    "num_classes = '3'": r"num_classes: it should be a valid integer.*Received: '3'",
+    "num_classes = true": "num_classes: ",
+    "level = 'frames'": "Did you mean 'frame'",
+    "features = 3": "features: ",
+    "[features.rgb]\ncoding = 'byte'": r"features\.rgb\.size: Field required",
+    "[features.rgb]\nsize = 0": r"features\.rgb\.size: .*greater than 0.*Received: 0",
+    "[features.rgb]\nsize = 3\ncoding = 'bytes'": "Did you mean 'byte'",
+    "[features.rgb]\nsize = 3\nkeys = 'x'": "Did you mean 'key'",
+    "[features.text]\nsize = 2000000\ncoding = 'text'": "at most 1,048,576",
+    "level = 'video'\n[features.rgb]\nsize = 3\ncoding = 'byte'": "hold floats",
+    "[splits]\ntraining = ['*']": "Did you mean 'train'",
+    "[splits]\ntrain = []": r"splits\.train: .*at least 1 item",
+    "[splits]\ntrain = ['nothing*']": "No shards match 'nothing",
+    "[splits]\ntrain = ['a*']\nvalidate = ['a0*']": "in two splits",
+    "[counts]\n'a0.tfrecord' = -1": r"counts\.a0\.tfrecord: .*Received: -1",
+    "vocabulary = 'gone.csv'": "no vocabulary",
+    "level = 'frame'": "mixes",
+}
+
+
+def test_mistakes_in_a_dataset_toml(tmp_path):
+    write_shards(tmp_path, ["a0", "a1", "a2"])
+    for text, message in MISTAKES.items():
+        (tmp_path / "dataset.toml").write_text(text)
+        with pytest.raises(DataError, match=message) as caught:
+            open_dataset(tmp_path)
+        assert "\n" not in str(caught.value) and ".toml" in str(caught.value)
+
+
+def test_folders_that_cannot_be_opened(tmp_path):
+    with pytest.raises(DataError, match="no folder"):
+        open_dataset(tmp_path / "missing")
+    write_shard(tmp_path / "train0.tfrecord", [])
+    with pytest.raises(DataError, match="hold no records"):
+        open_dataset(tmp_path)
+    (tmp_path / "train0.tfrecord").write_bytes(b"not a shard at all, but some text")
+    with pytest.raises(DataError, match=r"train0\.tfrecord, record 0"):
+        open_dataset(tmp_path)
+    write_shard(tmp_path / "train0.tfrecord", [b"\xff\xff"])
+    with pytest.raises(DataError, match=r"train0\.tfrecord.*neither"):
+        open_dataset(tmp_path)
+    write_shards(tmp_path, ["train0", "train1"])
+    record = serialize_frames(video_id="a", labels=[0], frames={"rgb": np.ones((2, 3), np.uint8)})
+    write_shard(tmp_path / "validate0.tfrecord", [record])
+    with pytest.raises(DataError, match="mixes frame-level and video-level"):
+        open_dataset(tmp_path)
+
+
+def test_damage_among_the_first_records_does_not_prevent_opening(tmp_path):
+    write_shards(tmp_path, ["train0", "train1", "validate0"], each=4)
+    (tmp_path / "vocabulary.csv").write_text("Index,Name\n1,x\n")
+    data = bytearray((tmp_path / "train0.tfrecord").read_bytes())
+    data[20] ^= 1
+    (tmp_path / "train0.tfrecord").write_bytes(data)
+    dataset = open_dataset(tmp_path)
+    assert dataset.features["rgb"].size == RGB
+    with pytest.raises(DataError, match="record 0"):
+        ids(dataset, "train")
+
+
+def test_the_fingerprint_is_that_of_the_data(tmp_path):
+    for folder in ("here", "there/moved"):
+        write_shards(tmp_path / folder, ["a", "b", "c"])
+    here = open_dataset(tmp_path / "here").fingerprint
+    assert here == open_dataset(f"{tmp_path}/there/moved/").fingerprint
+    # Same sizes, one other label in the last record.
+    write_shards(tmp_path / "there" / "moved", ["a", "b", "c"], labels=(0,))
+    (tmp_path / "there" / "moved" / "vocabulary.csv").write_text("Index,Name\n1,x\n")
+    assert here != open_dataset(tmp_path / "there" / "moved").fingerprint
+    (tmp_path / "here" / "vocabulary.csv").write_text("Index,Name\n2,x\n")
+    assert here != open_dataset(tmp_path / "here").fingerprint
+
+
+def test_remote_folders(tmp_path):
+    """What is remote goes through tf.io.gfile; ram:// stands for it."""
+    root = "ram://bucket/set"
+    for folder in (root, tmp_path):
+        write_shards(f"{folder}/deep", [f"train{i}" for i in range(4)])
+    for path in (f"{root}/vocabulary.csv", f"{tmp_path}/vocabulary.csv"):
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write("Index,Name\n1,x\n")
+    remote, local = open_dataset(root), open_dataset(tmp_path)
+    assert remote.fingerprint == local.fingerprint
+    for split in ("train", "tuning", "validate"):
+        assert remote.num_videos(split) == local.num_videos(split)
+        assert ids(remote, split, shuffle=True) == ids(local, split, shuffle=True)
+    splits = {"train": ["deep/train[012]*"], "validate": ["deep/train3*"]}
+    write_dataset_toml(root, name="r", level="video", features=local.features, num_classes=2, splits=splits)
+    declared = open_dataset(root)
+    assert declared.name == "r" and [len(shards) for shards in declared.splits.values()] == [2, 1, 1]
+
+
+# Single videos, contexts, training and tuning as one.
+
+
+def test_single_videos_are_those_of_the_batches(generated):
+    dataset, index = open_dataset(generated), 0
+    reader, contexts = (
+        VideoReader(dataset, "validate"),
+        list(read_contexts(dataset, "validate", labelled=True)),
+    )
+    for batch in dataset.batches("validate", batch_size=16):
+        for row, frames in enumerate(batch["num_frames"]):
+            assert contexts[index] == (batch["id"][row], np.flatnonzero(batch["labels"][row]).tolist())
+            if index % 7 == 0 or index > 95:
+                one = reader.read(index)
+                assert one["id"][0] == batch["id"][row]
+                np.testing.assert_array_equal(one["labels"][0], batch["labels"][row])
+                for name in dataset.features:
+                    np.testing.assert_array_equal(one[name][0], batch[name][row, :frames])
+            index += 1
+    assert index == len(contexts) == 100
+    for outside in (-1, 100):
+        with pytest.raises(UsageError, match=f"Received: index={outside}"):
+            reader.read(outside)
+    with pytest.raises(UsageError, match="no split 'x'"):
+        VideoReader(dataset, "x")
+
+
+def test_a_single_video_that_cannot_be_read(generated, tmp_path):
+    dataset = open_dataset(shutil.copytree(generated, tmp_path / "copy"))
+    shard, reader = dataset.splits["validate"][0], VideoReader(dataset, "validate")
+    reader.read(0)
+    begin, length = list(scan_headers(shard))[1][:2]
+    messages = {
+        b"\xff" * length: "the shard is damaged, its checksum is wrong",
+        frame_record(b"\xff" * length)[HEADER_BYTES:]: "not a tf.train.SequenceExample",
+    }
+    for written, message in messages.items():
+        with open(shard, "r+b") as file:
+            file.seek(begin + HEADER_BYTES)
+            file.write(written)
+        reader.read(0)
+        with pytest.raises(DataError, match=rf"record 1 \(counted from 0\), byte {begin}: {message}"):
+            reader.read(1)
+    os.remove(shard)
+    with pytest.raises(DataError, match=r"validate.*\.tfrecord is not there \(any more\)"):
+        reader.read(0)
+
+
+def test_training_and_tuning_as_one(generated):
+    dataset = open_dataset(generated)
+    joined = with_tuning(dataset)
+    both = Counter(ids(dataset, "train") + ids(dataset, "tuning"))
+    assert Counter(ids(joined, "train")) == Counter(ids(joined, "train", shuffle=True)) == both
+    assert joined.num_videos("train") == 200 and set(both.values()) == {1}
+    assert ids(joined, "validate") == ids(dataset, "validate")
+    with pytest.raises(UsageError, match="no split 'tuning'"):
+        joined.num_videos("tuning")
+    capped = ids(joined, "train", max_videos=60)
+    assert set(ids(dataset, "tuning")) < set(capped) and len(capped) == 60
+    counts = dataset.expected_counts("train") | dataset.expected_counts("tuning")
+    assert joined.expected_counts("train") == counts and set(counts.values()) == {10}
+
+
+# The generated data set, made where it is missing: once, and nowhere else.
+
+OPEN = """
+import sys, time, dmlkit.data
+while time.time() < float(sys.argv[1]):
+    time.sleep(0.01)
+print(dmlkit.data.open_or_generate().path)
+"""
+
+
+def test_two_that_start_together_generate_it_once(tmp_path):
+    environment = os.environ | {"DMLKIT_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", OPEN, str(time.time() + 2)]
+    processes = [
+        subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
+        for folder in ("/", tmp_path)
+    ]
+    outputs = [process.communicate(timeout=120)[0].splitlines() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    folder = tmp_path / "data" / "generated"
+    assert {lines[-1] for lines in outputs} == {str(folder)}
+    assert sum(line.startswith("Generating") for lines in outputs for line in lines) == 1
+
+
+def test_nothing_is_generated_under_another_name_or_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(DataError):
+        open_or_generate(tmp_path / "generatd")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(UsageError, match="cannot be generated"):
+        open_or_generate(tmp_path / "data" / "generated")
+
+
+def test_reading_loads_no_tensorflow(generated):
+    program = (
+        "import sys; from dmlkit.data import open_dataset; d = open_dataset(sys.argv[1]); d.fingerprint; "
+    )
+    program += "next(iter(d.batches('train', batch_size=2))); assert 'tensorflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program, generated], check=True)
