@@ -1,0 +1,299 @@
+"""The view in a browser: its arithmetic is Python's, and what mouse, keyboard, kernel and bad data do to it."""
+
+import csv
+import io
+import re
+import xml.dom.minidom
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dmlkit.errors import DataError
+from dmlkit.explorer.evidence import class_scores, reweight, scene
+from dmlkit.explorer.saved_view import MODULE, STYLE
+
+EVIL = '<img src=x onerror="window.hit=1"></script><b>bold</b> & “class”'
+
+WEIGH = """async ([module, evidence, states]) => {
+    const view = await import(URL.createObjectURL(new Blob([module], {type: "text/javascript"})));
+    return states.map(state => {
+        const found = view.weigh(view.decode(evidence), {...state, masked: new Set(state.masked)});
+        return [found.known, [...found.weights], found.scores && [...found.scores], found.entropy];
+    });
+}"""
+
+# A saved page shows the scene; a live one has a model as anywidget gives it, whose kernel the test plays.
+START = """async ([module, style, scene, live]) => {
+    const code = await import(URL.createObjectURL(new Blob([module], {type: "text/javascript"})));
+    document.head.append(Object.assign(document.createElement("style"), {textContent: style}));
+    if (!live) { code.show(document.body.appendChild(document.createElement("div")), scene); return; }
+    const state = {scene, frame: 0, masked: [], removed: [], temperature: 1, top: null, uniform: false, classes: [0],
+        shown: ["Attention"], problem: "", menu: live}, listeners = {};
+    Object.assign(window, {sent: [], saved: 0, state, hooks: {}});
+    window.tell = (name, ...what) => (listeners[name] ?? []).forEach(each => each(...what));
+    window.put = (name, value) => { state[name] = value; tell("change:" + name); };
+    const model = {
+        get: name => state[name], set: (name, value) => { state[name] = value; }, save_changes: () => { saved++; },
+        send: message => sent.push(message), on: (name, f) => (listeners[name] ??= []).push(f),
+        off: (name, f) => { listeners[name] = (listeners[name] ?? []).filter(each => each !== f); },
+    };
+    const place = () => document.body.appendChild(document.createElement("div"));
+    window.another = () => code.default.render({model, hooks, el: place()});
+    window.leave = another();
+    window.listening = () => Object.values(listeners).flat().length;
+}"""
+MENU = {
+    "order": "order",
+    "label": 2,
+    "orders": [["order", "in order"], ["class", "of a class"]],
+    "total": 250,
+}
+MENU |= {
+    "classes": [[2, "cat (9)"], [5, "dog (3)"]],
+    "videos": [["video0000", "first"], ["w", "second"]],
+    "all": 250,
+}
+
+
+class View:
+    """A view in a page, as its user has it."""
+
+    def __init__(self, page):
+        self.page, self.root = page, page.locator(".dmlkit-av").first
+        self.slider = self.root.get_by_role("slider", name="Frame of the video")
+
+    def expect(self, part: str, text, *, negate: bool = False, place: int = 0) -> None:
+        from playwright.sync_api import expect
+
+        found = expect(self.page.locator(".dmlkit-av").nth(place).locator(f".{part}"))
+        (found.not_to_contain_text if negate else found.to_contain_text)(text)
+
+    def press(self, *keys: str) -> None:
+        self.slider.focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def drag(self, start: float, end: float) -> None:
+        box = self.slider.bounding_box()
+        self.page.mouse.move(box["x"] + start * box["width"], box["y"] + 60)
+        self.page.mouse.down()
+        self.page.mouse.move(box["x"] + end * box["width"], box["y"] + 60, steps=6)
+        self.page.mouse.up()
+
+    def saved(self, kind: str) -> bytes:
+        with self.page.expect_download() as download:
+            self.root.get_by_role("button", name=f"Save {kind}").click()
+        return Path(download.value.path()).read_bytes()
+
+    def table(self) -> list[dict]:
+        return list(csv.DictReader(io.StringIO(self.saved("CSV").decode("utf-8-sig"))))
+
+    def answer(self, request: int, evidence, **changes) -> None:
+        """Play the kernel: the video of twelve frames without those that a request names."""
+        message = (
+            self.page.evaluate(f"sent[{request}]")
+            | {"kind": "evidence", "runs": [evidence.to_json()]}
+            | changes
+        )
+        self.page.evaluate("message => tell('msg:custom', message)", message)
+
+
+@pytest.fixture
+def opened(browser):
+    """Open a scene in a page without a network; errors in the page fail the test."""
+    contexts, errors = [], []
+
+    def open_scene(*runs, live=None, width=1200, theme="light", videos=None) -> View:
+        head = {"title": "Attention of it", "data": "made up", "generated": True, "runs": ["r"]}
+        content = scene(videos or {runs[0].video: runs}, **head, live=bool(live))
+        size = {"width": width, "height": 900}
+        contexts.append(browser.chromium.new_context(viewport=size, color_scheme=theme, offline=True))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: browser.check(request.url))
+        page.set_content("<!doctype html><body></body>")
+        page.evaluate(START, [MODULE.read_text("utf-8"), STYLE.read_text("utf-8"), content, live])
+        page.locator(".dmlkit-av .here:not(:empty)").first.wait_for()
+        return View(page)
+
+    yield open_scene
+    for context in contexts:
+        context.close()
+    assert errors == [] and browser.outside == []
+
+
+def test_the_arithmetic_is_pythons(browser, sample_evidence):
+    rng, page = np.random.default_rng(0), browser.chromium.new_page()
+    states = [{"masked": []}, {"masked": list(range(30))}, {"masked": [], "uniform": True, "top": 5}]
+    states += [
+        {
+            "masked": sorted(rng.choice(30, rng.integers(0, 30), replace=False).tolist()),
+            "temperature": float(rng.uniform(0.2, 5)),
+            "top": [None, int(rng.integers(1, 30))][rng.integers(2)],
+            "uniform": bool(rng.integers(4) == 0),
+        }
+        for _ in range(40)
+    ]
+    for evidence in (sample_evidence(frames=30), sample_evidence(frames=30, seed=4, logits=None)):
+        found = page.evaluate(WEIGH, [MODULE.read_text("utf-8"), evidence.to_json(), states])
+        for state, (known, weights, scores, entropy) in zip(states, found, strict=True):
+            expected = reweight(evidence, **state)
+            assert known == (expected is not None)
+            if known:
+                np.testing.assert_allclose(weights, expected, atol=1e-6)
+                np.testing.assert_allclose(scores, class_scores(evidence, expected), atol=1e-6)
+                positive = expected[expected > 0]
+                assert entropy == pytest.approx(-(positive * np.log(positive)).sum(), abs=1e-6)
+    nonlinear = page.evaluate(
+        WEIGH, [MODULE.read_text("utf-8"), sample_evidence(linear=False).to_json(), states[:2]]
+    )
+    assert nonlinear[0][2] is not None and nonlinear[1][2] is None
+    page.close()
+
+
+def test_a_walk_through_a_saved_page(opened, sample_evidence):
+    """Keys, mouse, sliders, sums, downloads: the essential walk."""
+    evidence = sample_evidence(frames=20, names=(EVIL, "=cmd()", "plain"))
+    view = opened(evidence)
+    view.expect("most", "Nothing is changed")
+    cells = view.root.locator(".sums tbody tr").first.locator("td").all_inner_texts()
+    total, bias, logit = (float(cell.replace("−", "-")) for cell in cells)
+    assert total + bias == pytest.approx(logit, abs=0.011)
+    assert logit == pytest.approx(
+        evidence.weights @ evidence.contributions[:, 0] + evidence.biases[0], abs=0.006
+    )
+    view.press("Home", "Space", "Shift+ArrowRight", "Shift+ArrowRight")
+    view.root.locator("input[value=mask]").check()
+    view.drag(0.975, 0.88)
+    view.root.get_by_role("slider", name="Keep the top frames").fill("9")
+    view.root.get_by_role("slider", name="Temperature").fill("0.3")
+    masked, rows = [0, 1, 2, 17, 18, 19], view.table()
+    expected = reweight(evidence, masked=masked, top=9, temperature=1.995)
+    assert [t for t, row in enumerate(rows) if row["state"] == "masked"] == masked
+    np.testing.assert_allclose([float(row["weight"]) for row in rows], expected, atol=1e-6)
+    np.testing.assert_allclose([float(row["model weight"]) for row in rows], evidence.weights, atol=1e-6)
+    assert {row["changed"] for row in rows} == {"temperature 2.00; top 9 kept; 6 frames masked"}
+    assert "'=cmd() share" in rows[0]  # no formula for a spreadsheet
+    for before, after in zip(evidence.scores, class_scores(evidence, expected), strict=True):
+        view.expect(
+            "scores", f"{before:.3f} → {after:.3f}" if abs(before - after) > 6e-4 else f"{before:.3f}"
+        )
+    png, drawing = view.saved("PNG"), xml.dom.minidom.parseString(view.saved("SVG"))
+    assert png.startswith(b"\x89PNG") and int.from_bytes(png[16:20], "big") == 1920
+    assert "Changed: temperature 2.00" in "".join(
+        n.firstChild.data for n in drawing.getElementsByTagName("text")
+    )
+    assert view.root.get_by_role("radio", name="remove").is_disabled()
+    view.root.get_by_role("button", name="Reset").click()
+    view.expect("most", "Nothing is changed")
+    assert (
+        view.page.evaluate("window.hit") is None and not view.root.locator("img, script, .scores b").count()
+    )
+
+
+def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
+    whole = sample_evidence()
+    keep = lambda frames: {n: getattr(whole, n)[frames] for n in ("times", "logits", "contributions")}  # noqa: E731
+    part = sample_evidence(
+        frames=8, ground_truth={}, energy={}, change={}, scores=[0.9, 0.8, 0.7], **keep(range(4, 12))
+    )
+    view = opened(whole, live=MENU)
+    view.root.get_by_role("radio", name="remove").check()
+    view.press("Home", "Space", *["Shift+ArrowRight"] * 3)
+    assert view.page.evaluate("sent.map(each => each.frames)") == [[0]]  # one at a time, the newest waits
+    view.expect("scores", "score (stale)")
+    view.answer(0, part)
+    view.page.wait_for_function("sent.length === 2")
+    assert view.page.evaluate("sent[1].frames") == [0, 1, 2, 3]
+    view.answer(1, part, view="another")
+    view.expect("scores", "stale")
+    view.answer(1, part)
+    view.expect("scores", "stale", negate=True)
+    view.expect("scores", "→ 0.900")
+    view.page.wait_for_function("state.removed.length === 4 && saved > 0")
+    view.expect("hint", "first 2 of 250 videos")
+    view.root.get_by_label("Videos").select_option("class")
+    view.root.get_by_label("Id of a video").fill("x")
+    view.root.get_by_label("Id of a video").press("Enter")
+    view.root.get_by_label("Video", exact=True).select_option("w")
+    assert view.page.evaluate("sent.slice(2)") == [
+        {"kind": "menu", "order": "class", "label": None},
+        {"kind": "open", "video": "x"},
+        {"kind": "open", "video": "w"},
+    ]
+    view.page.evaluate("put('masked', [2, 3]); put('problem', 'A callback failed <i>')")
+    view.expect("most", "2 frames masked; 4 removed")
+    view.expect("problem", "A callback failed <i>")
+    view.page.evaluate("tell('comm_live_update')")
+    view.expect("status", "Disconnected")
+    view.page.evaluate("leave()")
+    assert view.page.evaluate("listening()") == 0
+
+
+@pytest.mark.nightly
+def test_failures_silence_and_two_views(opened, sample_evidence):
+    whole = sample_evidence()
+    view = opened(whole, live=MENU)
+    view.root.get_by_role("radio", name="remove").check()
+    view.press("Space")
+    view.page.evaluate("tell('msg:custom', {...sent[0], kind: 'failed', text: 'No frame is left <b>'})")
+    view.expect("status", "No frame is left <b>")
+    view.root.get_by_role("button", name="Reset").click()
+    view.page.evaluate("hooks.patience = 300")
+    view.press("Space")
+    view.expect("status", "has not answered for 0.3 seconds")
+    assert view.root.get_by_role("radio", name="remove").is_disabled()
+    view.page.evaluate("hooks.patience = 60000; tell('msg:custom', {...sent[1], kind: 'failed', text: ''})")
+    view.page.wait_for_function("sent.length === 3")  # it is alive, and asked once more
+    view.page.evaluate("void another(); put('removed', [...Array(12).keys()])")
+    view.expect("words", "Every frame is masked or removed")
+    view.expect("words", "Every frame is masked or removed", place=1)
+    view.page.evaluate("put('removed', []); put('masked', [1])")
+    view.expect("most", "1 frame masked", place=1)
+
+
+@pytest.mark.nightly
+def test_runs_videos_and_sizes(opened, sample_evidence):
+    names = ["Bi-GRU", "Bi-LSTM", "third"]
+    videos = {
+        f"v{k}": [sample_evidence(seed=k + n, run=run, video=f"v{k}") for n, run in enumerate(names)]
+        for k in (1, 9)
+    }
+    view = opened(videos=videos)
+    assert {row["run"] for row in view.table()} == set(names)
+    view.root.get_by_label("A Bi-GRU").uncheck()
+    assert {row["run"] for row in view.table()} == {"Bi-LSTM", "third"}
+    view.press("Space")
+    view.root.get_by_label("Video", exact=True).select_option("v9")
+    view.expect("most", "Nothing is changed")
+    for frames in (1, 2, 6000):
+        view = opened(sample_evidence(frames=frames))
+        view.expect("here", f"of {frames:,}")
+        view.press("End")
+        view.expect("here", f"Frame {frames} of")
+        view.root.get_by_role("button", name="Data table").click()
+        assert view.root.get_by_role("region", name="Data table").locator("tbody tr").count() == min(
+            frames, 1000
+        )
+    occluded = opened(sample_evidence(linear=False))
+    occluded.press("Space")
+    occluded.expect("words", "The new scores cannot be computed here.")
+    opened(sample_evidence(frames=0)).expect("here", "no frames")
+    broken = {"v": DataError("weights holds nan")}
+    opened(videos=broken).expect("here", "weights holds nan")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 400)])
+def test_it_is_accessible(opened, sample_evidence, theme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    runs = [sample_evidence(frames=60, classes=6, seed=seed, run=f"run {seed}") for seed in range(2)]
+    view = opened(*runs, width=width, theme=theme)
+    view.press("Home", "Space", "ArrowRight")
+    assert view.slider.evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+    assert re.search("weight .*top class", view.slider.get_attribute("aria-valuetext"))
+    assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(view.page, context=".dmlkit-av").response["violations"]
+    assert [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found] == []

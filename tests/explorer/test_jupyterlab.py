@@ -1,0 +1,95 @@
+"""The explorer in a real JupyterLab: keys, masks, removed frames, menus, callbacks, a kernel that dies."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+def run_cell(page, code: str) -> str:
+    """Type code into the last cell, run it, and return what it printed."""
+    cell = page.locator(".jp-Notebook .jp-CodeCell").last
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(code + "\nprint('-done-')")
+    page.keyboard.press("Control+Enter")
+    last = "[...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].at(-1)"
+    page.wait_for_function(
+        f"() => ({last}.querySelector('.jp-OutputArea')?.innerText ?? '').includes('-done-')"
+    )
+    return cell.locator(".jp-OutputArea").inner_text().replace("-done-", "").strip()
+
+
+@pytest.mark.slow
+def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
+    from playwright.sync_api import expect
+
+    run = str(smoke_runs["attention"].path)
+    cells = [f"import dmlkit\nview = dmlkit.explore({run!r}, {str(generated)!r})\nview", ""]
+    cells = [new_code_cell(cell) for cell in cells]
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.folder / "view.ipynb")
+    with browser.page(width=1280, height=1000, picture=tmp_path / "end.png") as page:
+        page.goto(f"{lab.url}lab/tree/view.ipynb?token={lab.token}&reset", wait_until="domcontentloaded")
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator('li[data-command="runmenu:run-all"]').click()
+        page.locator(".dmlkit-av .here:not(:empty)").first.wait_for()
+        view = page.locator(".dmlkit-av").first
+        slider, most = view.get_by_role("slider", name="Frame of the video"), view.locator(".most")
+
+        # Keys move the frame and mask it in the browser, and Python knows; JupyterLab's shortcuts do not act.
+        slider.focus()
+        for key in ("End", "ArrowLeft", "b", "d", "d", "Space"):
+            page.keyboard.press(key)
+        expect(most).to_contain_text("1 frame masked")
+        assert page.locator(".jp-Notebook .jp-CodeCell").count() == 2
+        assert run_cell(page, "print(view.frame, view.masked, view.weights[8])") == "8 (8,) 0.0"
+
+        # Python moves the view.
+        run_cell(page, "view.temperature = 2; view.frame = 3")
+        expect(slider).to_have_attribute("aria-valuenow", "4")
+        expect(view.get_by_role("slider", name="Temperature")).to_have_attribute("aria-valuetext", "2.00")
+
+        # Removing asks the kernel; the scores are those of Python.
+        view.get_by_role("button", name="Reset").click()
+        view.locator("input[value=remove]").check()
+        slider.focus()
+        for key in ("Home", "Space", "Shift+ArrowRight"):
+            page.keyboard.press(key)
+        expect(most).to_contain_text("2 frames removed")
+        expect(view.locator(".words")).to_contain_text("8 of 10 frames kept")
+        expect(view.locator(".scores")).not_to_have_class("scores stale")
+        printed = run_cell(
+            page, "print(view.removed, *(f'{score:.3f}' for score in view.scores.values()))"
+        ).split()
+        shown = [text.split("→")[-1].strip() for text in view.locator(".scores td").all_text_contents()]
+        assert printed[:2] == ["(0,", "1)"] and sorted(shown) == sorted(printed[2:])
+
+        # Menus choose the video; a callback's error is shown.
+        view.get_by_label("Videos").select_option("worst")
+        expect(most).to_contain_text("Nothing is changed")
+        assert run_cell(page, "print(view.video == next(iter(view.source.worst())))") == "True"
+        view.get_by_label("Video", exact=True).select_option(index=3)
+        expect(most).to_contain_text("Nothing is changed")
+        assert run_cell(page, "print(view.video == list(view.source.worst())[3])") == "True"
+        run_cell(page, "def broken(view):\n    raise ValueError('it broke')\nview.on_change(broken)")
+        slider.focus()
+        page.keyboard.press("End")
+        expect(view.locator(".problem")).to_contain_text("A callback failed, broken: ValueError: it broke")
+        view.screenshot(path=tmp_path / "view.png")
+
+        # The kernel dies: the view says so, and masking still works.
+        cell = page.locator(".jp-Notebook .jp-CodeCell").last
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Control+a")
+        page.keyboard.insert_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+        page.keyboard.press("Control+Enter")
+        expect(view.locator(".status")).to_contain_text("Disconnected")
+        if page.locator(".jp-Dialog").count():
+            page.locator(".jp-Dialog button").last.click()
+        expect(view.locator("input[value=remove]")).to_be_disabled()
+        slider.focus()
+        page.keyboard.press("Space")
+        expect(most).to_contain_text("1 frame masked")
+    assert browser.outside == []
