@@ -1,72 +1,12 @@
 """The command line: thin, and the heavy libraries are imported by the command that needs them.
 
-Names are checked before TensorFlow is imported. A reader's error is one paragraph and an exit code:
-2 usage, 3 data; `--debug` shows the traceback instead. Ctrl-C ends every command with 130.
-
-    options    what several commands share
-    report     the notebooks, executed and rendered
-    submission check files of predictions
-    runs       train, measure, predict, combine, compare and list runs
-    data       look at data sets, generate one
+main      all commands, and what their errors and exit codes are
+report    `dmlkit report`
+runs      train, measure, predict, combine, compare and list runs
+data      look at, check, generate, download and import data sets; submissions
+options   what several commands share
 """
 
-from __future__ import annotations
+from dmlkit.cli.main import main
 
-import os
-import sys
-
-import click
-
-from dmlkit.cli.data import data, submission
-from dmlkit.cli.report import report
-from dmlkit.cli.runs import compare, ensemble, evaluate, experiments, predict, runs, train
-from dmlkit.errors import DmlkitError
-from dmlkit.text import without_controls
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="dmlkit")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
-def app(debug: bool) -> None:
-    """Multimodal video classification in notebooks: from logistic regression to attention and ensembles."""
-    # `main` reads --debug wherever it stands; here it is only told of.
-
-
-for command in (report, train, evaluate, predict, submission, ensemble, runs, compare, experiments, data):
-    app.add_command(command)
-
-
-def main() -> None:
-    """Run the command line, and turn errors made for readers into one paragraph and an exit code."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        sys.exit(_run(arguments))
-    except DmlkitError as error:
-        if len(arguments) < len(sys.argv) - 1:
-            raise
-        # What it quotes may come from anywhere: nothing in it steers the terminal or makes a second paragraph.
-        click.echo(f"dmlkit: {without_controls(error)}", err=True)
-        sys.exit(error.exit_code)
-    finally:
-        _let_go_of_a_broken_pipe()
-
-
-def _run(arguments: list[str]) -> int:
-    """The exit code of a command that ended by itself, was called wrongly or was interrupted."""
-    try:
-        # What a command returns is no exit code, and here None; --help and --version return one.
-        return app(arguments, prog_name="dmlkit", standalone_mode=False) or 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("dmlkit: interrupted.", err=True)
-        return 130
-
-
-def _let_go_of_a_broken_pipe() -> None:
-    """Where nobody reads any more (`dmlkit runs | head -1`), Python would say so when it ends."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+__all__ = ["main"]

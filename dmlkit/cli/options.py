@@ -1,4 +1,4 @@
-"""What several commands share: options, and how an interruption is told."""
+"""What several commands share: options, and how an interruption ends."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ on_fault_option = click.option(
 
 
 @contextmanager
-def goes_on_later() -> Iterator[None]:
-    """Around what Ctrl-C interrupts without loss: says so, and ends with the exit code 130."""
+def resumable() -> Iterator[None]:
+    """Around what Ctrl-C interrupts without loss: the message says so, and the exit code is 130."""
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("dmlkit: interrupted; the same command goes on where it stopped.", err=True)
+        click.echo("dmlkit: interrupted; the same command continues where it stopped.", err=True)
         sys.exit(130)

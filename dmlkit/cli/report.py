@@ -7,10 +7,9 @@ from pathlib import Path
 
 import click
 
-from dmlkit.cli.options import FOLDER, deterministic_option, goes_on_later, profile_option, seed_option
-from dmlkit.errors import UsageError, choose
+from dmlkit.cli.options import FOLDER, deterministic_option, resumable, profile_option, seed_option
+from dmlkit.errors import UsageError
 from dmlkit.paths import report_name
-from dmlkit.profiles import PROFILES
 
 
 @click.command()
@@ -36,9 +35,9 @@ from dmlkit.profiles import PROFILES
 @click.option("--dry-run", is_flag=True, help="Show what would be executed and trained; do none of it.")
 def report(parameter, params, notebook, beyond, help_parameters, dry_run, **options) -> None:
     """Execute the notebooks on a data set, and render them with an index page."""
-    choose(PROFILES, options["profile"], what="profile")
     from dmlkit.report import build_report, cache, describe_plan, parameters, plan
 
+    plan.check_conditions(options["profile"], options["seed"])
     names = notebook or None
     if help_parameters:
         chosen = plan.find_notebooks(plan.notebooks_folder(), names)
@@ -62,6 +61,6 @@ def report(parameter, params, notebook, beyond, help_parameters, dry_run, **opti
     if dry_run:
         click.echo(describe_plan(**options))
         return
-    with goes_on_later():  # before a notebook ran, or a second interruption: without ceremony
+    with resumable():  # before a notebook ran, or a second interruption: without ceremony
         made = build_report(**options)
     sys.exit(made.exit_code)

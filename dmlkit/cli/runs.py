@@ -17,7 +17,7 @@ from dmlkit.cli.options import (
     FOLDER,
     data_option,
     deterministic_option,
-    goes_on_later,
+    resumable,
     on_fault_option,
     seed_option,
 )
@@ -85,7 +85,7 @@ def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"The run cannot be written to {out}: it is a file. Choose another folder.")
     Skipped.of(on_fault)
-    with goes_on_later():
+    with resumable():
         from dmlkit import training
 
         settings |= {"data": data, "out": out, "on_fault": on_fault}

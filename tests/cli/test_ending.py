@@ -43,7 +43,7 @@ def test_an_interrupted_training_says_that_it_goes_on(started, generated, tmp_pa
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said and "Aborted" not in said
-    assert said.strip().splitlines()[-1] == "dmlkit: interrupted; the same command goes on where it stopped."
+    assert said.strip().splitlines()[-1] == "dmlkit: interrupted; the same command continues where it stopped."
     assert not (tmp_path / "run" / "run.json").exists()
 
 

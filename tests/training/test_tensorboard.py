@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 import dmlkit
-from dmlkit.cli import app
+from dmlkit.cli.main import app
 from dmlkit.profiles import SMOKE
 from dmlkit.training import Study
 from dmlkit.training.event_file import PATTERN

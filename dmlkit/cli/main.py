@@ -1,0 +1,56 @@
+"""All commands of `dmlkit`, and how they end.
+
+Names are checked before TensorFlow is imported. An error made for the user is one paragraph and an exit code: 2 usage,
+3 data; `--debug` shows the traceback instead. Ctrl-C ends every command with 130.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from dmlkit.cli.data import data, submission
+from dmlkit.cli.report import report
+from dmlkit.cli.runs import compare, ensemble, evaluate, experiments, predict, runs, train
+from dmlkit.errors import DmlkitError
+from dmlkit.text import without_controls
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dmlkit")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+def app(debug: bool) -> None:
+    """Multimodal video classification in notebooks: from logistic regression to attention and ensembles."""
+    # `main` reads --debug wherever it stands; here it is only listed.
+
+
+for command in (report, train, evaluate, predict, submission, ensemble, runs, compare, experiments, data):
+    app.add_command(command)
+
+
+def main() -> None:
+    """Run the command line, and turn errors made for the user into one paragraph and an exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        # What a command returns is no exit code, and here None; --help and --version return one.
+        sys.exit(app(arguments, prog_name="dmlkit", standalone_mode=False) or 0)
+    except DmlkitError as error:
+        if len(arguments) < len(sys.argv) - 1:
+            raise
+        # What it quotes may come from anywhere: nothing in it steers the terminal or makes a second paragraph.
+        click.echo(f"dmlkit: {without_controls(error)}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("dmlkit: interrupted.", err=True)
+        sys.exit(130)
+    finally:
+        # Where nobody reads any more (`dmlkit runs | head -1`), Python would complain when it ends.
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
