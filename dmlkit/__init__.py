@@ -1,86 +1,54 @@
 """dmlkit: the ladder of *Deep Multimodal Learning for Video Classification*, in notebooks.
 
-*Data* become *batches*; a *model* turns a batch into *scores*; a *run* is what one training left on disk;
-the *notebooks* walk through runs in the paper's order; a *report* is those notebooks, executed.
+A *data set* gives *batches*; a *model* turns a batch into *scores*; a *run* is what one training leaves on disk; the
+*notebooks* compare runs in the paper's order; a *report* is those notebooks, executed.
 
-    dmlkit.data         shards in, batches out; the generated data set
+    dmlkit.data         shards in, batches out; the generated data set; checks, downloads and imports
     dmlkit.models       fusions, encoders, poolings, classifiers, on keras.ops alone
-    dmlkit.metrics   GAP@20, mAP, Hit@1, PERR, bootstrap intervals, ensembles, on numpy alone
-    dmlkit.experiments  the ladder as values
-    dmlkit.profiles     the conditions under which rungs are compared
-    dmlkit.training     train, evaluate, combine; the study up the ladder
+    dmlkit.metrics      GAP@20, mAP, Hit@1, PERR, bootstrap intervals, ensembles, on numpy
+    dmlkit.experiments  the paper's ladder as values, ablations, recipes
+    dmlkit.profiles     the training settings under which experiments are compared
+    dmlkit.training     train, evaluate, predict, combine; the study
     dmlkit.runs         what a training leaves on disk
-    dmlkit.submission   predictions as YouTube-8M's CSV files: written, checked, measured
+    dmlkit.submission   predictions as YouTube-8M's CSV files
     dmlkit.comparison   two runs, or several seeds of two, on the same videos
-    dmlkit.paths       where data and reports lie when nobody says
     dmlkit.plots        the figures of the notebooks
     dmlkit.explorer     widgets for JupyterLab: attention over frames, runs side by side
     dmlkit.report       notebooks executed and rendered
 
-The names below are loaded when first used, so that `import dmlkit` and its measures load no TensorFlow.
+The names below are loaded when first used, so that `import dmlkit` and its metrics load no TensorFlow.
 """
 
-from __future__ import annotations
-
-import importlib
+import importlib as _importlib
 
 _HOMES = {
-    "dmlkit.comparison": ("compare",),
-    "dmlkit.data": ("open_dataset", "open_or_generate", "synthesize"),
-    "dmlkit.errors": ("DataError", "UsageError"),
-    "dmlkit.metrics": (
-        "GlobalAveragePrecision",
-        "gap_interval",
-        "gap_weights",
-        "global_average_precision",
-        "mean_average_precision",
-        "weighted_average",
-    ),
-    "dmlkit.experiments": ("EXPERIMENTS", "LADDER", "VIDEO_LADDER", "Ensemble", "Experiment"),
-    "dmlkit.explorer": ("explore", "explore_arrays"),
-    "dmlkit.models": ("attention_weights", "load_model"),
-    "dmlkit.profiles": ("PROFILES", "Profile"),
-    "dmlkit.runs": ("load_run", "load_runs"),
-    "dmlkit.training": (
-        "Study",
-        "build_model",
-        "compare_members",
-        "compare_combiners",
-        "ensemble",
-        "evaluate",
-        "predict",
-        "submit",
-        "train",
-    ),
+    "comparison": "compare",
+    "data": "open_dataset synthesize",
+    "errors": "DataError UsageError",
+    "experiments": "EXPERIMENTS LADDER Ensemble Experiment",
+    "explorer": "explore explore_arrays",
+    "metrics": "GlobalAveragePrecision gap_interval gap_weights global_average_precision mean_average_precision "
+    "weighted_average",
+    "models": "attention_weights load_model",
+    "profiles": "PROFILES Profile",
+    "runs": "load_run load_runs",
+    "training": "Study build_model ensemble evaluate predict train",
 }
-_ROOMS = (
-    "comparison",
-    "data",
-    "experiments",
-    "explorer",
-    "metrics",
-    "models",
-    "plots",
-    "profiles",
-    "report",
-    "runs",
-    "submission",
-    "training",
-)
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+_SUBPACKAGES = {*_HOMES, "plots", "report", "submission"} - {"errors"}
 
-__all__ = [*sorted(_HOME_OF), *_ROOMS]
+__all__ = sorted({*_HOME_OF, *_SUBPACKAGES})
 
 
 def __getattr__(name: str):
     if name in _HOME_OF:
-        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+        value = getattr(_importlib.import_module(f"dmlkit.{_HOME_OF[name]}"), name)
         globals()[name] = value
         return value
-    if name in _ROOMS:
-        return importlib.import_module(f"dmlkit.{name}")
+    if name in _SUBPACKAGES:
+        return _importlib.import_module(f"dmlkit.{name}")
     raise AttributeError(f"module 'dmlkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

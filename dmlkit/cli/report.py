@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dmlkit.cli.options import FOLDER, deterministic_option, resumable, profile_option, seed_option
+from dmlkit.cli.options import FOLDER, deterministic_option, profile_option, resumable, seed_option
 from dmlkit.errors import UsageError
 from dmlkit.paths import report_name
 

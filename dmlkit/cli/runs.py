@@ -17,8 +17,8 @@ from dmlkit.cli.options import (
     FOLDER,
     data_option,
     deterministic_option,
-    resumable,
     on_fault_option,
+    resumable,
     seed_option,
 )
 from dmlkit.errors import UsageError, choose, nearest

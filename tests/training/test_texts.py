@@ -29,7 +29,7 @@ def test_a_run_says_its_three_modalities_and_scores_from_disk(run, with_texts):
 
 def test_a_run_is_evaluated_and_handed_in(run, with_texts, tmp_path):
     assert dmlkit.evaluate(run, data=with_texts)["gap"] == pytest.approx(run.gap, abs=1e-3)
-    dmlkit.submit(run, data=with_texts, split="test", out=tmp_path / "test.csv")
+    dmlkit.training.submit(run, data=with_texts, split="test", out=tmp_path / "test.csv")
     assert len((tmp_path / "test.csv").read_text().splitlines()) == 21
 
 
