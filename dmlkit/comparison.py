@@ -7,7 +7,6 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from dmlkit.metrics import (
     top_pairs,
 )
 from dmlkit.predictions import Predictions
-from dmlkit.runs import RECORD, Run, RunListing, find_runs, load_run, summarize_errors
+from dmlkit.runs import RECORD, Run, RunListing, as_run, find_runs, summarize_errors
 from dmlkit.text import counted, shorten
 
 Named = Run | str | os.PathLike
@@ -51,6 +50,15 @@ class Side:
     seeds: tuple[int, ...]
     paths: tuple[str, ...]
     gaps: Spread
+
+    def to_record(self) -> dict:
+        """Plain values."""
+        runs = zip(self.seeds, self.gaps.values, self.paths, strict=True)
+        return {
+            **{key: getattr(self, key) for key in ("name", "title", "profile")},
+            "runs": [{"seed": seed, "gap": gap, "path": path} for seed, gap, path in runs],
+            **{f"gap_{key}": getattr(self.gaps, key) for key in ("mean", "deviation", "low", "high")},
+        }
 
     def __str__(self) -> str:
         text = f"{shorten(self.title, 60)} ({shorten(self.name)}), profile {shorten(self.profile)}: "
@@ -123,28 +131,24 @@ class Comparison:
 
     def table(self) -> pd.DataFrame:
         """The comparison as one row: both GAPs, seeds, the difference with its interval, and the number of videos."""
-        return pd.DataFrame(
-            {
-                "A": [shorten(self.a.title, 60)],
-                "B": [shorten(self.b.title, 60)],
-                "GAP@20 of A": [self.a.gaps.mean],
-                "GAP@20 of B": [self.b.gaps.mean],
-                "A − B": [self.difference],
-                "from": [self.interval.low],
-                "to": [self.interval.high],
-                "seeds": [f"{len(self.a.seeds)} and {len(self.b.seeds)}"],
-                "videos": [self.videos],
-            }
-        )
+        row = {
+            "A": shorten(self.a.title, 60),
+            "B": shorten(self.b.title, 60),
+            "GAP@20 of A": self.a.gaps.mean,
+            "GAP@20 of B": self.b.gaps.mean,
+            "A − B": self.difference,
+            "from": self.interval.low,
+            "to": self.interval.high,
+            "seeds": f"{len(self.a.seeds)} and {len(self.b.seeds)}",
+            "videos": self.videos,
+        }
+        return pd.DataFrame([row])
 
     def class_table(self, most: int = SHOWN) -> pd.DataFrame:
         """Average precision of the classes that A gains most and loses most, at most so many each way."""
-        columns = ["class", "A", "B", "A − B", "videos"]
-        rows = [
-            (shorten(each.name, 44), each.a, each.b, each.difference, each.videos)
-            for each in [*self.gained(most), *self.lost(most)[::-1]]
-        ]
-        return pd.DataFrame(rows, columns=columns)
+        changes = [*self.gained(most), *self.lost(most)[::-1]]
+        rows = [(shorten(each.name, 44), each.a, each.b, each.difference, each.videos) for each in changes]
+        return pd.DataFrame(rows, columns=["class", "A", "B", "A − B", "videos"])
 
     def summary(self) -> str:
         """The difference with its interval, in one line."""
@@ -169,35 +173,24 @@ class Comparison:
             f"A − B  {self.summary()}",
         ]
         if classes > 0:
-            lines += ["", f"Average precision of the {self._counted_classes()}"]
+            ahead = sum(change.difference > 0 for change in self.classes)
+            behind = sum(change.difference < 0 for change in self.classes)
+            counted_classes = f"{len(self.classes):,} classes of at least {self.least} videos"
+            lines += [
+                "",
+                f"Average precision of the {counted_classes}: A higher in {ahead:,}, lower in {behind:,}",
+            ]
             if len(table := self.class_table(classes)):
-                signed = {"A": "{:.4f}".format, "B": "{:.4f}".format, "A − B": "{:+.4f}".format}
-                lines.append(table.to_string(index=False, formatters=signed, justify="right"))
+                signed = {"A − B": "{:+.4f}".format}
+                lines.append(table.to_string(index=False, float_format="{:.4f}".format, formatters=signed))
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
-
-    def _counted_classes(self) -> str:
-        ahead = sum(change.difference > 0 for change in self.classes)
-        behind = sum(change.difference < 0 for change in self.classes)
-        classes = f"{len(self.classes):,} classes of at least {self.least} videos"
-        return f"{classes}: A higher in {ahead:,}, lower in {behind:,}"
 
     def to_record(self) -> dict:
         """Plain values, for JSON."""
-        sides = {}
-        for key, side in (("a", self.a), ("b", self.b)):
-            runs = zip(side.seeds, side.gaps.values, side.paths, strict=True)
-            sides[key] = {
-                "name": side.name,
-                "title": side.title,
-                "profile": side.profile,
-                "runs": [{"seed": seed, "gap": gap, "path": path} for seed, gap, path in runs],
-                "gap_mean": side.gaps.mean,
-                "gap_deviation": side.gaps.deviation,
-                "gap_low": side.gaps.low,
-                "gap_high": side.gaps.high,
-            }
         plain = ("videos", "difference", "excludes_zero", "a_ahead", "level", "resamples", "seed", "least")
-        return sides | {
+        return {
+            "a": self.a.to_record(),
+            "b": self.b.to_record(),
             "data": {"name": self.data, "generated": self.generated, "fingerprint": self.fingerprint},
             **{name: getattr(self, name) for name in plain},
             "interval": list(self.interval),
@@ -246,7 +239,8 @@ def compare(
 
     Differs from the paper: it trains every model once and states no intervals.
     """
-    (runs_a, notes_a), (runs_b, notes_b) = _open_side(a, side="A"), _open_side(b, side="B")
+    runs_a, notes_a = _open_side(a, side="A")
+    runs_b, notes_b = _open_side(b, side="B")
     first = runs_a[0]
     data = first.record["data"]
     for run in (*runs_a, *runs_b):
@@ -260,25 +254,19 @@ def compare(
             f"The runs are of {_data(first)}, and {shorten(dataset.name, 60)} (fingerprint {dataset.fingerprint[:16]}) "
             "is other data: its class names do not apply."
         )
-    measured, videos_of_classes = _measure([*runs_a, *runs_b])
-    of_a, of_b = measured[: len(runs_a)], measured[len(runs_a) :]
-    gaps = compare_gaps(
-        [each.pairs for each in of_a],
-        [each.pairs for each in of_b],
-        level=level,
-        resamples=resamples,
-        seed=seed,
-    )
-    by_class = compare_classes(
-        [each.precision for each in of_a], [each.precision for each in of_b], videos_of_classes, least=least
-    )
+    measured, class_sizes = _measure([*runs_a, *runs_b])
+    pairs, precisions, kept = zip(*measured, strict=True)
+    split = len(runs_a)
+    gaps = compare_gaps(pairs[:split], pairs[split:], level=level, resamples=resamples, seed=seed)
+    by_class = compare_classes(precisions[:split], precisions[split:], class_sizes, least=least)
+    names = {} if dataset is None else dict(enumerate(dataset.class_names))
     return Comparison(
         a=_side(runs_a, gaps.a),
         b=_side(runs_b, gaps.b),
         data=data["name"],
         generated=data["generated"],
         fingerprint=data["fingerprint"],
-        videos=len(of_a[0].pairs.true_labels),
+        videos=len(pairs[0].true_labels),
         difference=gaps.difference,
         interval=Interval(*gaps.interval),
         a_ahead=gaps.a_ahead,
@@ -288,26 +276,17 @@ def compare(
         least=least,
         classes=tuple(
             ClassChange(
-                int(number),
-                f"class {number}" if dataset is None else str(dataset.class_names[number]),
-                int(videos),
-                *map(float, precisions),
+                int(number), str(names.get(number, f"class {number}")), int(videos), *map(float, values)
             )
-            for number, videos, *precisions in zip(*by_class, strict=True)
+            for number, videos, *values in zip(*by_class, strict=True)
         ),
-        notes=(*notes_a, *notes_b, *_caveats(runs_a, runs_b, measured)),
+        notes=(*notes_a, *notes_b, *_caveats(runs_a, runs_b, kept)),
     )
 
 
 def _side(runs: list[Run], gaps: Spread) -> Side:
-    return Side(
-        name=runs[0].name,
-        title=runs[0].title,
-        profile=_profile(runs[0]),
-        seeds=tuple(run.record["seed"] for run in runs),
-        paths=tuple(str(run.path) for run in runs),
-        gaps=gaps,
-    )
+    seeds, paths = [run.record["seed"] for run in runs], [str(run.path) for run in runs]
+    return Side(runs[0].name, runs[0].title, _profile(runs[0]), tuple(seeds), tuple(paths), gaps)
 
 
 def _data(run: Run) -> str:
@@ -319,40 +298,35 @@ def _profile(run: Run) -> str:
     return run.record["profile"]["name"]
 
 
-def _caveats(a: list[Run], b: list[Run], measured: Sequence[_Measured]) -> list[str]:
+def _caveats(a: list[Run], b: list[Run], kept: Iterable[int | None]) -> list[str]:
     notes = []
     of_a, of_b = _settings(a[0]), _settings(b[0])
-    conditions = [key for key in {**of_a, **of_b} if key.startswith("profile.") or key == "precision"]
-    if differing := [key for key in conditions if of_a.get(key) != of_b.get(key)]:
-        shown = [
-            f"{key.removeprefix('profile.')} {shorten(of_a.get(key))} and {shorten(of_b.get(key))}"
-            for key in differing[:6]
-        ]
+    differing = [
+        f"{key.removeprefix('profile.')} {shorten(of_a.get(key))} and {shorten(of_b.get(key))}"
+        for key in {**of_a, **of_b}
+        if key.startswith(("profile.", "precision")) and of_a.get(key) != of_b.get(key)
+    ]
+    if differing:
         more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
-        notes.append(f"A and B were trained under different conditions: {', '.join(shown)}{more}.")
+        notes.append(f"A and B were trained under different conditions: {', '.join(differing[:6])}{more}.")
     if shared := {run.path.resolve() for run in a} & {run.path.resolve() for run in b}:
         notes.append(f"A run is on both sides: {shorten(sorted(shared)[0], 200)}.")
-    if kept := [each.kept for each in measured if each.kept is not None]:
+    if fewest := min((each for each in kept if each is not None), default=None):
         notes.append(
-            f"Of some runs only each video's {min(kept):,} highest scores were kept; the others count as 0 in average "
+            f"Of some runs only each video's {fewest:,} highest scores were kept; the others count as 0 in average "
             "precision by class."
         )
     return notes
 
 
-class _Measured(NamedTuple):
-    """What a comparison needs of one run, which is far less than its scores."""
+def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int | None]], np.ndarray]:
+    """Every run's top pairs, average precisions and kept scores, its videos in the order of the first run's.
 
-    pairs: TopPairs
-    precision: np.ndarray
-    kept: int | None
-
-
-def _measure(runs: Sequence[Run]) -> tuple[list[_Measured], np.ndarray]:
-    """Every run's top pairs and average precisions, the videos in the order of the first run; videos of each class."""
+    Also the number of videos of each class. One run's scores, which may take hundreds of megabytes, are in memory at a
+    time.
+    """
     first, measured = None, []
     for run in runs:
-        # A run's scores may take hundreds of megabytes: they are read anew and let go, unless somebody holds them.
         predictions = vars(run).get("predictions") or Predictions.load(run.path / "predictions.npz")
         if predictions.labels is None:
             raise DataError(
@@ -363,70 +337,72 @@ def _measure(runs: Sequence[Run]) -> tuple[list[_Measured], np.ndarray]:
         first = first or predictions
         aligned = predictions.in_order_of(first.ids)
         if aligned is None:
-            only = [
-                np.setdiff1d(*pair) for pair in ((first.ids, predictions.ids), (predictions.ids, first.ids))
-            ]
-            named = "".join(
-                f"Only the {which} has {shorten(ids[0])!r}. "
-                for which, ids in zip(("first", "second"), only, strict=True)
-                if len(ids)
-            )
+            other = np.setxor1d(first.ids, predictions.ids)[0]
             raise UsageError(
                 f"Runs on different videos cannot be compared: {runs[0].path} was scored on {len(first.ids):,} videos, "
-                f"{run.path} on {len(predictions.ids):,}. {named}Profiles may cap the number of validation videos; "
-                "train both under one."
+                f"{run.path} on {len(predictions.ids):,}; only one of them has {shorten(other)!r}. Profiles may "
+                "cap the number of validation videos; train both under one."
             )
         if aligned.labels.shape != first.labels.shape:
             raise UsageError(
-                f"{runs[0].path} has {first.labels.shape[1]:,} classes, {run.path} {aligned.labels.shape[1]:,}: they "
-                "cannot be compared."
+                f"Runs of different classes cannot be compared: {runs[0].path} has {first.labels.shape[1]:,} classes, "
+                f"{run.path} {aligned.labels.shape[1]:,}."
             )
         if not np.array_equal(aligned.labels, first.labels):
             row, label = np.argwhere(aligned.labels != first.labels)[0]
             raise UsageError(
-                f"The labels of {runs[0].path} and {run.path} differ, first for the video "
-                f"{shorten(first.ids[row])!r}, class {label}: they cannot be compared."
+                f"Runs on different labels cannot be compared: those of {runs[0].path} and {run.path} differ, first "
+                f"for the video {shorten(first.ids[row])!r}, class {label}."
             )
-        pairs = top_pairs(aligned.scores, aligned.labels)
-        measured.append(
-            _Measured(pairs, average_precision_by_class(aligned.scores, aligned.labels), aligned.kept)
-        )
+        precision = average_precision_by_class(aligned.scores, aligned.labels)
+        measured.append((top_pairs(aligned.scores, aligned.labels), precision, aligned.kept))
     return measured, first.labels.sum(axis=0)
 
 
 def _settings(run: Run) -> dict:
     """All that decides what is trained, apart from the data and the seed: key → plain value."""
-    record = run.record
-    settings = {
-        f"{part}.{key}": value for part in ("experiment", "profile") for key, value in record[part].items()
+    plain = {
+        f"{part}.{key}": value
+        for part in ("experiment", "profile")
+        for key, value in run.record[part].items()
     }
-    settings = {key: value for key, value in settings.items() if key.split(".")[1] not in _DESCRIPTIONS}
-    return settings | {"kind": record["kind"], "precision": record.get("precision")}
+    plain |= {"kind": run.record["kind"], "precision": run.record.get("precision")}
+    return {key: value for key, value in plain.items() if key.split(".")[-1] not in _DESCRIPTIONS}
+
+
+def _grouped(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs that differ in their seeds alone, together, in order of appearance."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps([_settings(run), run.record["data"]["fingerprint"]], sort_keys=True)
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def _listed(groups: Sequence[list[Run]]) -> str:
+    listed = [
+        f"{shorten(runs[0].name)}, profile {shorten(_profile(runs[0]))}, on "
+        f"{shorten(runs[0].record['data']['name'], 60)} ({counted(len(runs), 'run')}, {shorten(runs[0].path, 400)})"
+        for runs in groups[:6]
+    ]
+    return "; ".join(listed) + (f"; and {len(groups) - 6} more" if len(groups) > 6 else "")
 
 
 def _open(named: Iterable[Named]) -> tuple[list[Run], list[str]]:
     """The runs of what was named, and a note for each that was left out because it cannot be read."""
     runs, notes = [], []
     for each in named:
-        if isinstance(each, Run):
-            runs.append(each)
+        if isinstance(each, Run) or (Path(each) / RECORD).exists():
+            runs.append(as_run(each))
             continue
-        path = Path(each)
-        if (path / RECORD).exists():
-            runs.append(load_run(path))
-            continue
-        if not path.is_dir():
-            raise UsageError(
-                f"There is no run at {path}: no such folder. `dmlkit runs` lists the runs there are."
-            )
-        listing = find_runs(path)
+        listing = find_runs(each) if Path(each).is_dir() else RunListing([], [])
         if not listing.runs:
             reason = (
                 shorten(listing.damaged[0], 400)
                 if listing.damaged
                 else "`dmlkit runs` lists the runs there are."
             )
-            raise UsageError(f"There is no finished run at {path}, nor below it. {reason}")
+            raise UsageError(f"There is no finished run at {each}, nor below it. {reason}")
         runs += listing.runs
         notes += [f"Left out: {line}" for line in summarize_errors(listing.damaged)]
     return runs, notes
@@ -439,8 +415,8 @@ def _open_side(named: Runs, *, side: str) -> tuple[list[Run], list[str]]:
         raise UsageError(f"Side {side} names no run. Name the folder of one, or one that holds several.")
     if len(groups := _grouped(runs)) > 1:
         raise UsageError(
-            f"Side {side} mixes {len(groups)} experiments, where it may hold several seeds of one: "
-            f"{_listed(groups)}. Name the runs of one of them."
+            f"Side {side} mixes runs that differ in more than their seeds: {_listed(groups)}. Name the runs of one of "
+            "them; of an experiment's name, choose with --profile NAME or a narrower --runs FOLDER."
         )
     by_seed: dict[int, Run] = {}
     for run in runs:
@@ -451,23 +427,6 @@ def _open_side(named: Runs, *, side: str) -> tuple[list[Run], list[str]]:
     return [by_seed[seed] for seed in sorted(by_seed)], notes
 
 
-def _grouped(runs: Iterable[Run]) -> list[list[Run]]:
-    """Runs that differ in their seeds alone, together, in order of appearance."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(json.dumps(_settings(run), sort_keys=True), []).append(run)
-    return list(groups.values())
-
-
-def _listed(groups: Sequence[list[Run]]) -> str:
-    listed = [
-        f"{shorten(runs[0].name)}, profile {shorten(_profile(runs[0]))}, {shorten(runs[0].record['data']['name'], 60)} "
-        f"({counted(len(runs), 'run')}, {shorten(runs[0].path, 400)})"
-        for runs in groups[:6]
-    ]
-    return "; ".join(listed) + (f"; and {len(groups) - 6} more" if len(groups) > 6 else "")
-
-
 def two_sides(
     named: Sequence[Path], *, folder: Path, known: Collection[str], profile: str | None = None
 ) -> tuple[Runs, Runs, list[str]]:
@@ -475,7 +434,7 @@ def two_sides(
 
     Args:
         named: Paths, and names of experiments, each of which means all its finished runs. What exists on disk is a
-            path. Two are the two sides; more, as a shell's globs leave them, are grouped by experiment and profile.
+            path. Two are the two sides; more, as a shell's globs leave them, are grouped by what was trained.
         folder: The folder below which the runs of a name lie.
         known: The names of experiments, which may have no run yet.
         profile: Only the runs of names under this profile.
@@ -484,11 +443,11 @@ def two_sides(
         The sides as `compare` takes them, and a note for each run that was left out.
 
     Raises:
-        UsageError: A name is unknown or has no finished run; its runs are under several profiles or on several data
-            sets; there is a profile and no name; or the runs do not make two sides.
+        UsageError: A name is unknown or has no finished run; there is a profile and no name; or the runs do not make
+            two sides.
         DataError: The record of a run that was named is damaged.
     """
-    names = {each for each in named if not os.path.lexists(each) and each.name == str(each)}
+    names = [each for each in named if not os.path.lexists(each) and each.name == str(each)]
     if profile is not None and named and not names:
         raise UsageError(
             "--profile chooses among the runs of an experiment that is given by its name, and only paths are named "
@@ -499,58 +458,38 @@ def two_sides(
     sides: list[Runs] = [
         _runs_of(str(each), listing.runs, folder, known, profile) if each in names else each for each in named
     ]
-    if len(sides) < 2:
-        raise UsageError(
-            f"A comparison has two sides: name two runs, or two folders of runs. Received: {len(sides)}."
-        )
     if len(sides) > 2:
         runs, more = _open(run for side in sides for run in (side if isinstance(side, list) else [side]))
-        sides = _grouped(runs)
-        notes += more
-        if len(sides) != 2:
-            raise UsageError(
-                f"A comparison has two sides, and the runs of these {len(named)} paths are of "
-                f"{counted(len(sides), 'experiment')}: {_listed(sides)}. Name the runs of two of them."
-            )
+        sides, notes = _grouped(runs), notes + more
+    if len(sides) != 2:
+        raise UsageError(
+            "A comparison has two sides: name two experiments, two runs, or two folders of runs. Received: "
+            f"{len(sides)}{f' ({_listed(sides)})' if len(named) > 2 else ''}."
+        )
     return sides[0], sides[1], notes
 
 
 def _runs_of(
-    name: str, runs: Iterable[Run], folder: Path, known: Collection[str], profile: str | None
+    name: str, runs: Sequence[Run], folder: Path, known: Collection[str], profile: str | None
 ) -> list[Run]:
-    """The runs of one experiment, which differ in their seeds alone as far as profile and data tell."""
+    """The runs of one experiment, under one profile where it is named."""
     trained = sorted({shorten(run.name) for run in runs})
-    runs = [run for run in runs if run.name == name]
-    if not runs and name not in known:
+    of_name = [run for run in runs if run.name == name]
+    if not of_name and name not in known:
         raise UsageError(
             f"{name!r} is neither a path nor the name of an experiment.{nearest(name, [*trained, *known])} "
             f"`dmlkit runs {folder}` lists the runs there are."
         )
-    if not runs:
+    if not of_name:
         there = f" There are runs of: {', '.join(trained)}." if trained else ""
         raise UsageError(
             f"There is no finished run of {name} below {folder}. Name the folder of the runs with --runs, or train it "
             f"with `dmlkit train`.{there}"
         )
-    profiles = sorted({_profile(run) for run in runs})
-    if profile is not None:
-        runs = [run for run in runs if _profile(run) == profile]
-        if not runs:
-            raise UsageError(
-                f"There is no finished run of {name} under the profile {profile!r} below {folder}."
-                f"{nearest(profile, profiles)} There are runs of it under: {', '.join(map(shorten, profiles))}."
-            )
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((_profile(run), run.record["data"]["fingerprint"]), []).append(run)
-    if len(groups) > 1:
-        by_key = zip(("profiles", "data sets"), zip(*groups, strict=True), strict=True)
-        several = [what for what, keys in by_key if len(set(keys)) > 1]
-        choices = " or ".join(
-            [*(["--profile NAME"] if "profiles" in several else []), "a narrower --runs FOLDER"]
-        )
+    profiles = sorted({_profile(run) for run in of_name})
+    if profile is not None and profile not in profiles:
         raise UsageError(
-            f"The runs of {name} below {folder} are of several {' and '.join(several)}: "
-            f"{_listed(list(groups.values()))}. Choose with {choices}."
+            f"There is no finished run of {name} under the profile {profile!r} below {folder}."
+            f"{nearest(profile, profiles)} There are runs of it under: {', '.join(map(shorten, profiles))}."
         )
-    return runs
+    return [run for run in of_name if profile in (None, _profile(run))]

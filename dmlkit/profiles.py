@@ -187,9 +187,9 @@ def _explain(error: ValidationError) -> str:
     name, received = str(fault["loc"][0]), fault["input"]
     if fault["type"] == "unexpected_keyword_argument":
         return f"A profile has no field {name!r}.{nearest(name, Profile.__dataclass_fields__)}"
-    if fault["type"] == "missing":
+    if fault["type"] == "missing" and len(fault["loc"]) == 1:
         return f"A profile needs a value for {name!r}."
-    allowed = fault["msg"].removeprefix("Input should be ")
+    allowed = "two numbers" if name == "decay_examples" else fault["msg"].removeprefix("Input should be ")
     hint = nearest(received, allowed.split("'")[1::2]) if fault["type"] == "literal_error" else ""
     optional = (
         ", or None for all" if fault["type"] == "greater_than_equal" and name.startswith("max_") else ""
@@ -197,112 +197,56 @@ def _explain(error: ValidationError) -> str:
     return f"The profile's {name} must be {allowed}{optional}. Received: {name}={received!r}.{hint}"
 
 
+# fmt: off
 SMOKE = Profile(
-    name="smoke",
-    purpose="seconds: does everything run? Its scores mean nothing",
-    units=8,
-    layers=1,
-    epochs=2,
-    patience=2,
-    max_frames=10,
-    max_train_videos=200,
-    max_tuning_videos=100,
-    max_validate_videos=200,
+    name="smoke", purpose="seconds: does everything run? Its scores mean nothing",
+    units=8, layers=1, epochs=2, patience=2, max_frames=10,
+    max_train_videos=200, max_tuning_videos=100, max_validate_videos=200,
 )
 DEMO = Profile(
-    name="demo",
-    purpose="minutes on two cores: a small ladder whose steps can be seen",
-    units=64,
-    dropout=0.3,
-    epochs=8,
-    learning_rate=0.005,
-    max_train_videos=20_000,
-    max_tuning_videos=2_000,
-    max_validate_videos=5_000,
+    name="demo", purpose="minutes on two cores: a small ladder whose steps can be seen",
+    units=64, dropout=0.3, epochs=8, learning_rate=0.005,
+    max_train_videos=20_000, max_tuning_videos=2_000, max_validate_videos=5_000,
 )
 FULL = Profile(
-    name="full",
-    purpose="an hour or more: larger models and every ablation of the notebooks",
-    units=128,
-    dropout=0.3,
-    epochs=24,
-    patience=4,
-    max_train_videos=100_000,
-    max_tuning_videos=10_000,
-    max_validate_videos=20_000,
+    name="full", purpose="an hour or more: larger models and every ablation of the notebooks",
+    units=128, dropout=0.3, epochs=24, patience=4,
+    max_train_videos=100_000, max_tuning_videos=10_000, max_validate_videos=20_000,
 )
 PAPER = Profile(
-    name="paper",
-    purpose="the paper's sizes, for a GPU and the whole of YouTube-8M",
-    units=1024,
-    batch_size=1024,
-    epochs=5,
-    patience=2,
-    learning_rate=0.001,
-    decay_examples=(4_000_000, 40_000),
-    converged_after=0.9,
+    name="paper", purpose="the paper's sizes, for a GPU and the whole of YouTube-8M",
+    units=1024, batch_size=1024, epochs=5, patience=2, learning_rate=0.001,
+    decay_examples=(4_000_000, 40_000), converged_after=0.9,
 )
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, FULL, PAPER)}
 """The profiles under which whole ladders are compared."""
 
-RECIPES: dict[str, Profile] = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="yt8m-best",
-            purpose="one model on thousands of video-level videos: wide, two dropouts, 12 epochs, refitted",
-            units=1024,
-            layers=1,
-            normalization="variance",
-            dropout=0.5,
-            input_dropout=0.25,
-            batch_size=128,
-            epochs=12,
-            patience=12,
-            learning_rate=0.001,
-            schedule="cosine",
-            warm_up=0.08,
-            clip_norm=100.0,
-            after_tuning=REFIT,
-        ),
-        Profile(
-            name="yt8m-kernel",
-            purpose="kernel ridge regression on up to 16,000 video-level videos, solved for and refitted",
-            units=16_000,
-            layers=1,
-            normalization="variance",
-            batch_size=128,
-            epochs=1,
-            patience=1,
-            after_tuning=REFIT,
-            ridge=0.02,
-        ),
-        Profile(
-            name="audioset-best",
-            purpose="one model on thousands of clips of frames: a wide layer, mixup, 8 epochs",
-            units=1024,
-            layers=1,
-            dropout=0.5,
-            batch_size=128,
-            epochs=8,
-            patience=8,
-            learning_rate=0.0015,
-            schedule="cosine",
-            warm_up=0.1,
-            mixup=0.4,
-        ),
-        Profile(
-            name="audioset-kernel",
-            purpose="kernel ridge regression on the means of up to 16,000 clips of frames, solved for",
-            units=16_000,
-            layers=1,
-            batch_size=128,
-            epochs=1,
-            patience=1,
-            ridge=0.05,
-        ),
-    )
-}
+RECIPES: dict[str, Profile] = {profile.name: profile for profile in (
+    Profile(
+        name="yt8m-best",
+        purpose="one model on thousands of video-level videos: wide, two dropouts, 12 epochs, refitted",
+        units=1024, layers=1, normalization="variance", dropout=0.5, input_dropout=0.25, batch_size=128, epochs=12,
+        patience=12, learning_rate=0.001, schedule="cosine", warm_up=0.08, clip_norm=100.0, after_tuning=REFIT,
+    ),
+    Profile(
+        name="yt8m-kernel",
+        purpose="kernel ridge regression on up to 16,000 video-level videos, solved for and refitted",
+        units=16_000, layers=1, normalization="variance", batch_size=128, epochs=1, patience=1, after_tuning=REFIT,
+        ridge=0.02,
+    ),
+    Profile(
+        name="audioset-best",
+        purpose="one model on thousands of clips of frames: a wide layer, mixup, 8 epochs",
+        units=1024, layers=1, dropout=0.5, batch_size=128, epochs=8, patience=8, learning_rate=0.0015,
+        schedule="cosine", warm_up=0.1, mixup=0.4,
+    ),
+    Profile(
+        name="audioset-kernel",
+        purpose="kernel ridge regression on the means of up to 16,000 clips of frames, solved for",
+        units=16_000, layers=1, batch_size=128, epochs=1, patience=1, ridge=0.05,
+    ),
+)}
+# fmt: on
 """The profiles of single experiments, which name them as `Experiment.recipe`; no ladder is compared under them."""
 
 SETTABLE = tuple(field.name for field in dataclasses.fields(Profile) if field.name not in ("name", "purpose"))

@@ -16,12 +16,12 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import AliasPath, BaseModel, Field, FiniteFloat, ValidationError
 
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import AnyExperiment, Experiment
@@ -39,76 +39,39 @@ ACCESS_LOG = "DMLKIT_RUN_ACCESS_LOG"
 WARNINGS = 5
 
 
-class _Experiment(BaseModel):
-    name: str
-    title: str
+def _at(*path: str | int):
+    """A field that stands at this path of the record."""
+    return Field(validation_alias=AliasPath(*path))
 
 
-class _Named(BaseModel):
-    name: str
-
-
-class _Data(BaseModel):
-    name: str
-    fingerprint: str
-    generated: bool
-
-
-class _Seconds(BaseModel):
-    training: FiniteFloat
-
-
-class _Tuning(BaseModel):
-    gap: FiniteFloat
-
-
-class _Metrics(BaseModel):
-    gap: FiniteFloat
-    gap_interval: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
-    map: FiniteFloat
-    hit_at_one: FiniteFloat
-    perr: FiniteFloat
-    videos: int
-
-
-class RunRecord(BaseModel):
-    """What `run.json` must hold; further keys are kept as they are."""
+class RunRow(BaseModel):
+    """What a run's record must hold, which are also the columns of a table of runs."""
 
     kind: str
     fingerprint: str
-    experiment: _Experiment
-    profile: _Named
-    seed: int
-    data: _Data
+    name: str = _at("experiment", "name")
+    title: str = _at("experiment", "title")
+    gap: FiniteFloat = _at("metrics", "gap")
+    gap_low: FiniteFloat = _at("metrics", "gap_interval", 0)
+    gap_high: FiniteFloat = _at("metrics", "gap_interval", 1)
+    map: FiniteFloat = _at("metrics", "map")
+    hit_at_one: FiniteFloat = _at("metrics", "hit_at_one")
+    perr: FiniteFloat = _at("metrics", "perr")
+    tuning_gap: FiniteFloat = _at("tuning", "gap")
     parameters: int
+    seconds: FiniteFloat = _at("seconds", "training")
     epochs: int | None
-    seconds: _Seconds
+    profile: str = _at("profile", "name")
+    seed: int
+    data: str = _at("data", "name")
+    data_fingerprint: str = _at("data", "fingerprint")
+    generated: bool = _at("data", "generated")
+    videos: int = _at("metrics", "videos")
     started: str
-    tuning: _Tuning
-    metrics: _Metrics
 
 
-# Column of a table of runs → where its value is in the record.
-COLUMNS = {
-    "name": ("experiment", "name"),
-    "title": ("experiment", "title"),
-    "gap": ("metrics", "gap"),
-    "gap_low": ("metrics", "gap_interval", 0),
-    "gap_high": ("metrics", "gap_interval", 1),
-    "map": ("metrics", "map"),
-    "hit_at_one": ("metrics", "hit_at_one"),
-    "perr": ("metrics", "perr"),
-    "tuning_gap": ("tuning", "gap"),
-    "parameters": ("parameters",),
-    "seconds": ("seconds", "training"),
-    "epochs": ("epochs",),
-    "profile": ("profile", "name"),
-    "seed": ("seed",),
-    "data": ("data", "name"),
-    "generated": ("data", "generated"),
-    "videos": ("metrics", "videos"),
-    "started": ("started",),
-}
+# Columns of `load_runs`.
+COLUMNS = [name for name in RunRow.model_fields if name not in ("kind", "fingerprint", "data_fingerprint")]
 
 
 class Run:
@@ -205,23 +168,17 @@ def read_record(path: Path) -> dict | None:
             file.write(f"{path.resolve()}\n")
     try:
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        RunRecord.model_validate(record, strict=True)
+        RunRow.model_validate(record, strict=True)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
-        raise _damaged(path, _faults(error)) from error
+        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise _damaged(path, "; ".join(faults[:3]) + more) from error
     # Deeply nested brackets raise a RecursionError.
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, getattr(error, "strerror", None) or " ".join(str(error).split())) from error
     return record
-
-
-def _faults(error: ValidationError) -> str:
-    faults = [
-        f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in error.errors()
-    ]
-    more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-    return "; ".join(faults[:3]) + more
 
 
 def _damaged(path: Path, reason: str) -> DataError:
@@ -323,10 +280,7 @@ def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
 
 def run_row(run: Run) -> dict:
     """A run as a row of `load_runs`: column → plain value."""
-    values = {
-        column: reduce(lambda value, key: value[key], keys, run.record) for column, keys in COLUMNS.items()
-    }
-    return values | {"path": str(run.path)}
+    return RunRow.model_validate(run.record).model_dump(include=set(COLUMNS)) | {"path": str(run.path)}
 
 
 def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:

@@ -30,12 +30,20 @@ from dmlkit.experiments.catalog import (
     find,
     not_applicable_reason,
 )
-from dmlkit.experiments.experiment import MEMBER_RUNS, AnyExperiment, Ensemble, Experiment, by_name
+from dmlkit.experiments.experiment import (
+    ALGORITHM_2,
+    MEMBER_RUNS,
+    AnyExperiment,
+    Ensemble,
+    Experiment,
+    by_name,
+)
 from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER, ladder_for
 from dmlkit.experiments.recipes import BEYOND
 
 __all__ = [
     "ABLATIONS",
+    "ALGORITHM_2",
     "BASELINES",
     "BASES",
     "BEYOND",

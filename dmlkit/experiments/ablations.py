@@ -19,49 +19,25 @@ from dmlkit.errors import choose
 from dmlkit.experiments.experiment import AnyExperiment, Ensemble, Experiment, by_name
 from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER
 
+# fmt: off
 ABLATIONS: dict[str, AnyExperiment] = by_name(
     *(each.without_normalization() for each in list(LADDER.values())[:7]),
-    Experiment(name="rnn", title="Plain RNN", chapter="baselines", encoder="rnn"),
+    Experiment("rnn", "Plain RNN", "baselines", encoder="rnn"),
+    Experiment("lstm-peephole", "LSTM with peepholes", "baselines", encoder="peephole_lstm"),
+    Experiment("lstm-mean", "LSTM, mean of the states", "baselines", encoder="lstm", pooling="mean"),
     Experiment(
-        name="lstm-peephole", title="LSTM with peepholes", chapter="baselines", encoder="peephole_lstm"
+        "lstm-experts", "LSTM, mixture of experts", "baselines", encoder="lstm", classifier="mixture_of_experts"
     ),
-    Experiment(
-        name="lstm-mean",
-        title="LSTM, mean of the states",
-        chapter="baselines",
-        encoder="lstm",
-        pooling="mean",
-    ),
-    Experiment(
-        name="lstm-experts",
-        title="LSTM, mixture of experts",
-        chapter="baselines",
-        encoder="lstm",
-        classifier="mixture_of_experts",
-    ),
-    Experiment(
-        name="bi-lstm-separate", title="Bi-LSTM, two stacks", chapter="bi-lstm", encoder="bi_lstm_separate"
-    ),
-    Experiment(name="bi-gru-exact", title="Bi-GRU, the paper's cell", chapter="bi-gru", encoder="paper_gru"),
-    Experiment(
-        name="bi-gru-late",
-        title="Bi-GRU, late fusion",
-        chapter="fusion",
-        encoder="bi_gru",
-        fusion_stage="late",
-    ),
-    Experiment(
-        name="attention-bi-lstm",
-        title="Bi-LSTM, attention",
-        chapter="attention",
-        encoder="bi_lstm",
-        pooling="attention",
-    ),
+    Experiment("bi-lstm-separate", "Bi-LSTM, two stacks", "bi-lstm", encoder="bi_lstm_separate"),
+    Experiment("bi-gru-exact", "Bi-GRU, the paper's cell", "bi-gru", encoder="paper_gru"),
+    Experiment("bi-gru-late", "Bi-GRU, late fusion", "fusion", encoder="bi_gru", fusion_stage="late"),
+    Experiment("attention-bi-lstm", "Bi-LSTM, attention", "attention", encoder="bi_lstm", pooling="attention"),
 )
+# fmt: on
 """Other readings of the paper: without input normalization, its exact cells, fusion at another stage."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Trick:
     """One change to how a model is trained.
 
@@ -81,24 +57,24 @@ class Trick:
 TRICKS: dict[str, Trick] = {
     # Half, so that it means the same for 20 frames as for 300; the sampled frames keep their order in time.
     "random-frames": Trick(
-        title="half of the frames, sampled anew each epoch", changes={"frame_share": 0.5}, levels=("frame",)
+        "half of the frames, sampled anew each epoch", changes={"frame_share": 0.5}, levels=("frame",)
     ),
-    "modality-dropout": Trick(title="modality dropout", changes={"modality_dropout": 0.2}),
-    "label-smoothing": Trick(title="label smoothing", changes={"label_smoothing": 0.1}),
-    "mixup": Trick(title="mixup", changes={"mixup": 0.4}),
+    "modality-dropout": Trick("modality dropout", changes={"modality_dropout": 0.2}),
+    "label-smoothing": Trick("label smoothing", changes={"label_smoothing": 0.1}),
+    "mixup": Trick("mixup", changes={"mixup": 0.4}),
     # About the last 100 steps: a small fraction of the shortest budget that is worth a score.
-    "ema": Trick(title="moving average of the weights", changes={"ema": 0.99}),
-    "cosine": Trick(title="cosine learning rate", changes={"schedule": "cosine"}),
+    "ema": Trick("moving average of the weights", changes={"ema": 0.99}),
+    "cosine": Trick("cosine learning rate", changes={"schedule": "cosine"}),
     # Two cycles, so that even a budget of two epochs can be divided; no early stopping before the last cycle ends,
     # as `CHECKPOINTS` combines the models at the ends of all cycles.
     "cyclic": Trick(
-        title="cyclic learning rate",
+        "cyclic learning rate",
         changes={"schedule": "cyclic", "cycles": 2, "checkpoints": 2, "patience": 1_000},
     ),
-    "class-balance": Trick(title="class-balanced sampling", changes={"class_balance": 0.5}),
+    "class-balance": Trick("class-balanced sampling", changes={"class_balance": 0.5}),
     # The base is among its teachers, so the student is no smaller than they are.
     "distilled": Trick(
-        title="distilled from three",
+        "distilled from three",
         teachers={
             "frame": ("bi-lstm", "bi-gru-concat", "attention"),
             "video": ("lr", "mixture-of-experts", "hidden-concat"),
@@ -111,9 +87,9 @@ BASES: dict[str, Experiment] = {"frame": LADDER["attention"], "video": VIDEO_LAD
 
 CHECKPOINTS: dict[str, Ensemble] = {
     level: Ensemble(
-        name=f"{base.name}-checkpoints",
-        title=f"{base.title}, checkpoints of one training",
-        members=(f"{base.name}-cyclic",),
+        f"{base.name}-checkpoints",
+        f"{base.title}, checkpoints of one training",
+        (f"{base.name}-cyclic",),
         member_runs="checkpoints",
         chapter="beyond",
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Experiment:
     """A model to train.
 
@@ -35,6 +35,7 @@ class Experiment:
     name: str
     title: str
     chapter: str
+    _: KW_ONLY
     fusion: str = "concat"
     fusion_stage: str = "early"
     encoder: str = "none"
@@ -76,13 +77,16 @@ class Experiment:
         return cls(**{**record, "teachers": tuple(record.get("teachers", ()))})
 
 
+ALGORITHM_2 = "algorithm_2"
+"""The paper's combiner: the mean weighted by the GAP on the tuning split."""
+
 MEMBER_RUNS = {
     "best": "the epoch of the highest GAP on the tuning split, which is the run itself",
     "checkpoints": "the epochs that its profile keeps (`Profile.checkpoints`)",
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Ensemble:
     """Runs whose scores are combined by one of `metrics.COMBINERS`.
 
@@ -99,7 +103,8 @@ class Ensemble:
     name: str
     title: str
     members: tuple[str, ...]
-    by: str = "algorithm_2"
+    _: KW_ONLY
+    by: str = ALGORITHM_2
     seeds: tuple[int, ...] = (0,)
     member_runs: str = "best"
     chapter: str = "ensemble"

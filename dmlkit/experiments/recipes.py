@@ -28,46 +28,29 @@ def _later(name: str, title: str, **choices) -> Experiment:
     return Experiment(name=name, title=title, chapter="beyond", **choices)
 
 
+# fmt: off
 RECIPES: dict[str, AnyExperiment] = by_name(
     _later("yt8m-best", "Wide hidden layer", encoder="hidden", recipe="yt8m-best"),
     _later("yt8m-kernel", "Kernel ridge regression", encoder="kernel", recipe="yt8m-kernel"),
     Ensemble(
-        name="yt8m-starts",
-        title="Wide hidden layer, mean of four seeds",
-        members=("yt8m-best",),
-        seeds=(0, 1, 2, 3),
-        by="uniform",
-        chapter="beyond",
+        "yt8m-starts", "Wide hidden layer, mean of four seeds", ("yt8m-best",), seeds=(0, 1, 2, 3), by="uniform",
+        chapter="beyond"
     ),
     Ensemble(
-        name="yt8m-ensemble",
-        title="Hidden layers of four seeds and kernel",
-        members=("yt8m-starts", "yt8m-kernel"),
-        by="stacking",
-        chapter="beyond",
+        "yt8m-ensemble", "Hidden layers of four seeds and kernel", ("yt8m-starts", "yt8m-kernel"), by="stacking",
+        chapter="beyond"
     ),
     _later(
-        "audioset-best",
-        "Wide hidden layer, class-wise attention, two copies",
-        encoder="hidden",
-        classifier="class_attention",
-        copies=2,
-        recipe="audioset-best",
+        "audioset-best", "Wide hidden layer, class-wise attention, two copies", encoder="hidden",
+        classifier="class_attention", copies=2, recipe="audioset-best"
     ),
-    _later(
-        "audioset-kernel",
-        "Kernel ridge regression on mean frames",
-        encoder="kernel",
-        recipe="audioset-kernel",
-    ),
+    _later("audioset-kernel", "Kernel ridge regression on mean frames", encoder="kernel", recipe="audioset-kernel"),
     Ensemble(
-        name="audioset-ensemble",
-        title="Class-wise attention and kernel",
-        members=("audioset-best", "audioset-kernel"),
-        by="optimized",
-        chapter="beyond",
+        "audioset-ensemble", "Class-wise attention and kernel", ("audioset-best", "audioset-kernel"), by="optimized",
+        chapter="beyond"
     ),
 )
+# fmt: on
 
 # With λ = 1 both modalities can only express what they share; with a hundredth of it they need not.
 FUSIONS: dict[str, Experiment] = by_name(
@@ -82,6 +65,7 @@ FUSIONS: dict[str, Experiment] = by_name(
     )
 )
 
+# fmt: off
 POOLINGS: dict[str, Experiment] = by_name(
     _later("netvlad", "NetVLAD", pooling="netvlad", pooled_units=256),
     LADDER["netvlad-gated"],
@@ -89,46 +73,36 @@ POOLINGS: dict[str, Experiment] = by_name(
     _later("netfv-gated", "NetFV, gated", pooling="netfv", **_GATED),
     _later("soft-bag-gated", "Soft bag of frames, gated", pooling="soft_bag", **_GATED),
     _later("deep-bag", "Deep bag of frames", pooling="deep_bag", clusters=256),
+    _later("feature-attention", "Bi-GRU, attention by feature", encoder="bi_gru", pooling="feature_attention"),
     _later(
-        "feature-attention", "Bi-GRU, attention by feature", encoder="bi_gru", pooling="feature_attention"
-    ),
-    _later(
-        "multi-head-attention",
-        "Bi-GRU, attention by four heads",
-        encoder="bi_gru",
-        pooling="multi_head_attention",
+        "multi-head-attention", "Bi-GRU, attention by four heads", encoder="bi_gru", pooling="multi_head_attention"
     ),
 )
+# fmt: on
 
 _RESIDUAL = "seven layers with short-cuts over temporal ResNet blocks"
+# fmt: off
 ENCODERS: dict[str, Experiment] = by_name(
     _later("sru", "Bidirectional SRU", encoder="sru"),
     _later("deep-bi-lstm", f"Bi-LSTM, {_RESIDUAL}", encoder="deep_bi_lstm", layers=7),
     _later("deep-bi-gru", f"Bi-GRU, {_RESIDUAL}", encoder="deep_bi_gru", layers=7),
     _later(
-        "temporal-convolutions",
-        "Dilated convolutions over time",
-        encoder="temporal_convolutions",
-        pooling="attention",
+        "temporal-convolutions", "Dilated convolutions over time", encoder="temporal_convolutions",
+        pooling="attention"
     ),
     _later("transformer", "Transformer", encoder="transformer", pooling="attention"),
 )
+# fmt: on
 
+# fmt: off
 CLASSIFIERS: dict[str, Experiment] = by_name(
     _later(
-        "experts-gated",
-        "Mixture of experts, gated",
-        pooling="mean",
-        classifier="mixture_of_experts",
-        gate_scores="context",
+        "experts-gated", "Mixture of experts, gated", pooling="mean", classifier="mixture_of_experts",
+        gate_scores="context"
     ),
     _later("chaining", "Mixture of experts, chained twice", pooling="mean", classifier="chaining"),
-    _later(
-        "class-attention",
-        "Hidden layers, class-wise attention",
-        encoder="hidden",
-        classifier="class_attention",
-    ),
+    _later("class-attention", "Hidden layers, class-wise attention", encoder="hidden", classifier="class_attention"),
 )
+# fmt: on
 
 BEYOND: dict[str, AnyExperiment] = RECIPES | FUSIONS | POOLINGS | ENCODERS | CLASSIFIERS

@@ -8,6 +8,7 @@ distributed      one device, several GPUs, several machines
 prediction       scores of a split by a model, a run or several runs
 ensembles        runs combined from their stored scores
 study            many experiments on one data set
+analyses         fusions and their projections, mappings resampled, fewer frames
 
 The names below are imported at first use: only what trains or scores loads TensorFlow.
 """
@@ -19,17 +20,11 @@ import importlib
 from dmlkit.runtime import quiet_startup
 
 _HOMES = {
+    "analyses": ("frame_study", "fusion_study", "mapping_resampling"),
     "ensembles": ("compare_combiners", "compare_members", "ensemble", "ensemble_members", "leave_one_out"),
     "prediction": ("evaluate", "predict", "score_split", "submit"),
-    "study": (
-        "Study",
-        "all_results",
-        "best_ensemble_members",
-        "frame_study",
-        "fusion_study",
-        "mapping_resampling",
-        "train_ensemble",
-    ),
+    "state": ("existing_run", "snapshots_of"),
+    "study": ("Study", "all_results", "best_ensemble_members", "train_ensemble"),
     "trainer": ("build_model", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

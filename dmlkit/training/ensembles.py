@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.experiments import Ensemble
+from dmlkit.experiments import ALGORITHM_2, Ensemble
 from dmlkit.metrics import (
     COMBINERS,
     TopPairs,
@@ -33,10 +33,9 @@ from dmlkit.metrics import (
 )
 from dmlkit.predictions import Block, Predictions, concatenate
 from dmlkit.runs import Run, as_run
-from dmlkit.training.provenance import fingerprint, version_of
+from dmlkit.training.provenance import ensemble_fingerprint
 from dmlkit.training.state import existing_run, finish_run, make_folder
 
-ALGORITHM_2 = "algorithm_2"
 TOP_K = 20
 RESAMPLES = 500
 
@@ -100,11 +99,6 @@ def ensemble(
     }
     make_folder(folder)
     return finish_run(folder, record, tuning=combined[0], validation=combined[1])
-
-
-def ensemble_fingerprint(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:
-    """The fingerprint of an ensemble: its name, its members' fingerprints in their order, and the combiner."""
-    return fingerprint(ensemble=name, members=list(members), by=by, version=version_of("dmlkit"))
 
 
 def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:

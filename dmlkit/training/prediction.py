@@ -16,6 +16,7 @@ import numpy as np
 
 from dmlkit.data import RAISE, Skipped, as_dataset
 from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.experiments import ALGORITHM_2
 from dmlkit.metrics import (
     COMBINERS,
     RankingMetrics,
@@ -30,7 +31,7 @@ from dmlkit.profiles import Profile, as_profile
 from dmlkit.runs import Run, as_run
 from dmlkit.submission import HEADER, file_for, lines_for_people, submission_lines
 from dmlkit.text import readable
-from dmlkit.training.ensembles import ALGORITHM_2, RunOrPath, combinable, tuning_predictions, weights_of
+from dmlkit.training.ensembles import RunOrPath, combinable, tuning_predictions, weights_of
 
 # A batch's inputs take about this much memory, so that the overhead of each call is small.
 BATCH_BYTES = 16 << 20

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dmlkit.errors import UsageError
-from dmlkit.experiments import Ensemble, Experiment, find
+from dmlkit.experiments import ALGORITHM_2, Ensemble, Experiment, find
 from dmlkit.paths import default_runs
 from dmlkit.profiles import Profile
 from dmlkit.runtime import cores, threads
@@ -69,6 +69,11 @@ def training_fingerprint(
         teachers=list(teachers),
         version=version_of("dmlkit"),
     )
+
+
+def ensemble_fingerprint(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:
+    """The fingerprint of an ensemble: its name, its members' fingerprints in their order, and the combiner."""
+    return fingerprint(ensemble=name, members=list(members), by=by, version=version_of("dmlkit"))
 
 
 def snapshot_fingerprints(training: str, count: int) -> list[str]:

@@ -222,7 +222,7 @@ def test_a_name_stands_for_all_seeds_of_an_experiment(dmlkit, leave_run, tmp_pat
     one_paragraph(dmlkit("compare", "atention", "lr", *where), 2, "Did you mean 'attention'")
     one_paragraph(dmlkit("compare", "lstm", "lr", *where), 2, "lstm", str(tmp_path), "--runs")
     leave_run(tmp_path / "attention-9", "attention", seed=9, profile="demo")
-    one_paragraph(dmlkit("compare", "attention", "lr", *where), 2, "several profiles", "--profile")
+    one_paragraph(dmlkit("compare", "attention", "lr", *where), 2, "mixes", "profile demo", "--profile")
     ended = dmlkit("compare", "attention", "lr", *where, "--profile", "smoke", "--json")
     assert json.loads(ended.out)["difference"] == told["difference"]
 
