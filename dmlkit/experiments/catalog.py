@@ -22,7 +22,8 @@ BASELINES = {
     "mixture-of-experts": "lr", "hidden-concat": "lr", "hidden-shared-space": "hidden-concat",
     "hidden-projection": "hidden-concat", "rnn": "lstm", "lstm-peephole": "lstm", "lstm-mean": "lstm",
     "lstm-experts": "lstm", "bi-lstm-separate": "bi-lstm", "bi-gru-exact": "bi-gru-concat",
-    "bi-gru-late": "bi-gru-concat", "attention-bi-lstm": "bi-lstm", "bi-gru-projection-loose": "bi-gru-concat", "netvlad": "lr",
+    "bi-gru-late": "bi-gru-concat", "attention-bi-lstm": "bi-lstm", "bi-gru-projection-loose": "bi-gru-concat",
+    "netvlad": "lr",
     "netrvlad-gated": "netvlad-gated", "netfv-gated": "netvlad-gated", "soft-bag-gated": "netvlad-gated",
     "deep-bag": "lr", "feature-attention": "attention", "multi-head-attention": "attention", "sru": "bi-gru-concat",
     "deep-bi-lstm": "bi-lstm", "deep-bi-gru": "bi-gru-concat", "temporal-convolutions": "attention",
@@ -133,10 +134,8 @@ def baselines_for(level: str, *, modalities: tuple[str, ...]) -> dict[str, AnyEx
 def baseline_of(name: str) -> str | None:
     """The experiment of which this one changes one thing; None for the first of a ladder and for unknown names."""
     experiment = EXPERIMENTS.get(name)
-    if (
-        getattr(experiment, "member_runs", None) == "checkpoints"
-    ):  # compared with the end of the same training
-        return experiment.members[0]
+    if getattr(experiment, "member_runs", None) == "checkpoints":
+        return experiment.members[0]  # the end of the same training
     trick = getattr(experiment, "trick", None)
     if trick or name in BASELINES:
         return name.removesuffix(f"-{trick}") if trick else BASELINES[name]
