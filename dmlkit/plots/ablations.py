@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from dmlkit.data import KINDS
 from dmlkit.experiments import baseline_of
 from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
 from dmlkit.plots.style import (
@@ -148,8 +149,9 @@ def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
     """
     counts = labels.sum(axis=0)
     if dataset.class_kinds:
-        kinds = np.asarray(dataset.class_kinds)
-        groups = {str(kind): np.flatnonzero(kinds == kind) for kind in dict.fromkeys(dataset.class_kinds)}
+        kinds, known = np.asarray(dataset.class_kinds), [*KINDS, *dataset.class_kinds]
+        names = sorted(set(dataset.class_kinds), key=known.index)
+        groups = {str(kind): np.flatnonzero(kinds == kind) for kind in names}
     else:
         order = np.argsort(-counts, kind="stable")
         order = order[counts[order] > 0]

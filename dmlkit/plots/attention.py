@@ -159,9 +159,13 @@ def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of att
     orders = [order for order in ORDERS if order in areas.index or order in truth.columns]
     columns = {
         "deletion (low is better)": [_with_interval(areas, order, "deletion") for order in orders],
-        "minus random": [_with_interval(areas, order, "deletion_against_random", "+") for order in orders],
+        "deletion − random": [
+            _with_interval(areas, order, "deletion_against_random", "+") for order in orders
+        ],
         "insertion (high is better)": [_with_interval(areas, order, "insertion") for order in orders],
-        "minus random ": [_with_interval(areas, order, "insertion_against_random", "+") for order in orders],
+        "insertion − random": [
+            _with_interval(areas, order, "insertion_against_random", "+") for order in orders
+        ],
         "precision on ground truth": [_with_interval(truth, "all", order) for order in orders],
     }
     shown = pd.DataFrame(columns, index=[ORDERS[order] for order in orders])

@@ -27,6 +27,14 @@ COLUMNS = {
     "training_seconds": ("training", "{:,.1f} s"), "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
     "videos_per_second": ("videos/s", "{:,.0f}"), "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
 }  # fmt: skip
+HEADINGS = {
+    "gap": "GAP@20",
+    "gap_low": "CI low",
+    "gap_high": "CI high",
+    "map": "mAP",
+    "from": "CI low",
+    "to": "CI high",
+}
 TEXTS = ("name", "title", "status", "reason", "experiment", "part")
 
 _STYLES = [
@@ -157,6 +165,7 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
     if frame is None or frame.empty:
         return None
     shown = frame.apply(lambda column: column.map(lambda value: _cell(value, digits)).astype(object))
+    shown.columns = [HEADINGS.get(name, str(name).replace("_", " ")) for name in frame.columns]
     texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
     return _styled(_named(shown, frame.index), with_data(title, dataset), texts=texts)
 
