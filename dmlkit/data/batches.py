@@ -58,11 +58,7 @@ class Skipped:
 
     @classmethod
     def of(cls, on_fault: str | Skipped) -> Skipped:
-        """From a policy: ``"raise"`` or ``"skip N"``.
-
-        Raises:
-            UsageError: It is neither.
-        """
+        """From a policy, ``"raise"`` or ``"skip N"``; raises `UsageError` for any other."""
         if isinstance(on_fault, Skipped):
             return on_fault
         if on_fault == RAISE:
@@ -81,18 +77,7 @@ class Skipped:
         return f"skip {self.most}" if self.most else RAISE
 
     def add(self, shard: str, number: int, offset: int, *, kind: str, error: DataError) -> None:
-        """Count a corrupt record.
-
-        Args:
-            shard: Its file, as the run's record is to name it.
-            number: Of the record in the file.
-            offset: Byte at which it begins.
-            kind: A key of `SHARD_ERRORS` or `CONTENT_ERRORS` in `dmlkit.data.records`.
-            error: Raised where no more may be skipped.
-
-        Raises:
-            DataError: One record too many.
-        """
+        """Count a corrupt record by its place and kind; raises `error`, or one that says so, if it is one too many."""
         if (shard, number) in self.records:
             return
         if not self.most:
@@ -180,11 +165,7 @@ class Batches:
             )
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        """Yield one dict of numpy arrays a batch.
-
-        Raises:
-            DataError: A record is damaged or not what the data set says; names file, record number and byte.
-        """
+        """Yield one dict of numpy arrays a batch; raises `DataError` that names file, record and byte."""
         records = self._records()
         while found := list(islice(records, self.batch_size)):
             if videos := list(self._valid(found)):
@@ -229,8 +210,7 @@ class Batches:
     def reraise_data_errors(self) -> Iterator[None]:
         """Around whatever consumes `as_tensorflow`: its errors that come from the data become `DataError`.
 
-        Raises:
-            DataError: Names file and record number. Errors that do not come from the data pass unchanged.
+        They name file and record. Errors that do not come from the data pass unchanged.
         """
         self._errors.clear()
         try:
@@ -280,12 +260,7 @@ def limit_shards(
 ) -> list[tuple[str, int | None]]:
     """Which shards hold the first videos, and how many to take of each (None: all).
 
-    The same videos whatever the seed and the epoch, and only as many shards are looked at as are needed.
-
-    Args:
-        shards: Sorted.
-        max_videos: How many videos; None for all.
-        skip_damaged: As of `count_records`.
+    The same videos whatever the seed and the epoch, and only as many shards are counted as are needed.
     """
     if max_videos is None:
         return [(shard, None) for shard in shards]
@@ -351,18 +326,11 @@ def _shuffle(records: Iterator[Located], window: int, rng: np.random.Generator) 
 
 
 def expected_repeats(labels: Sequence[Sequence[int]], *, num_classes: int, balance: float) -> np.ndarray:
-    """How often each video is shown in an epoch, on average.
+    """How often each video is shown in an epoch, on average: (videos,) float64.
 
     In proportion to the mean over its classes of n_c^-balance, n_c being how many videos have the class; all together
-    as often as there are videos. One without classes is shown once.
-
-    Args:
-        labels: The classes of each video.
-        num_classes: C.
-        balance: From 0, each once, to 1, each class about as often as any other.
-
-    Returns:
-        (videos,) float64.
+    as often as there are videos. One without classes is shown once. A balance of 0 shows each once, 1 each class about
+    as often as any other.
     """
     counts = np.array([len(each) for each in labels], np.int64)
     owners = np.repeat(np.arange(len(labels)), counts)
@@ -378,14 +346,9 @@ def expected_repeats(labels: Sequence[Sequence[int]], *, num_classes: int, balan
 def repeats_by_shard(
     parser: RecordParser, chosen: Sequence[tuple[str, int | None]], balance: float
 ) -> dict[str, np.ndarray]:
-    """`expected_repeats` of the records of each shard, (records,); all shards are read through once, for their labels.
+    """`expected_repeats` of the records of each shard, of which so many are taken (None: all); reads them all.
 
     A corrupt record counts as one without classes: it is met when its turn comes.
-
-    Args:
-        parser: From records to labels.
-        chosen: Shards, and how many records of each, None for all.
-        balance: As of `expected_repeats`.
     """
     by_shard = {
         shard: [_labels(parser, record) for record in islice(scan_records(shard), most)]
@@ -404,17 +367,10 @@ def _labels(parser: RecordParser, record: Record) -> list[int]:
 
 
 def sample_repeats(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How often each video is shown in one epoch: w times is ⌊w⌋ times or once more, and w on average.
+    """How often each video is shown in one epoch, int64: w times is ⌊w⌋ times or once more, and w on average.
 
-    All together it is as often as there are videos: the expectations are laid end to end in a random order, and each
-    video is shown once for every whole number, shifted by one random fraction, within its stretch.
-
-    Args:
-        expected: (videos,) w, whose sum is the number of videos.
-        rng: For order and shift.
-
-    Returns:
-        (videos,) int64.
+    All together it is as often as there are videos, which is the sum of w: the expectations are laid end to end in a
+    random order, and each video is shown once for every whole number, shifted by one random fraction, in its stretch.
     """
     order = rng.permutation(len(expected))
     ends = np.cumsum(expected[order])

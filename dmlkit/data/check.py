@@ -429,7 +429,9 @@ def check_shard(task: Task) -> Outcome:
                 counts.good += 1
             except InvalidRecord as problem:
                 kind, what = problem.kind, str(problem)
-                layout = infer_layout([parse_record(record.data)]) if kind in ("frames", "no features") else None
+                layout = (
+                    infer_layout([parse_record(record.data)]) if kind in ("frames", "no features") else None
+                )
                 if layout and layout.level != expected.level:
                     kind = "level"
                     what = f"a {layout.level}-level record among {expected.level}-level ones. Separate the levels."

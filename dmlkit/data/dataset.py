@@ -133,9 +133,7 @@ class Dataset:
     def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
         """The number of videos of a split, without reading them: as dataset.toml counts them, or by the headers.
 
-        Args:
-            split: One of the data set's splits.
-            on_fault: As of `batches`; where corrupt records are skipped, they are counted here nevertheless.
+        Where `on_fault` is to skip corrupt records, they are counted nevertheless.
 
         Raises:
             UsageError: An unknown split or policy.
@@ -149,22 +147,13 @@ class Dataset:
         return sum(known[shard] if shard in known else counted[shard] for shard in self._shards(split))
 
     def expected_counts(self, split: str) -> dict[str, int]:
-        """Shard → the records it should hold, of those shards of a split of which dataset.toml says so.
-
-        Raises:
-            UsageError: An unknown split.
-        """
+        """Shard → the records it should hold, of those shards of a split of which dataset.toml says so."""
         shards = self._shards(split)
         alike = {} if self.records_per_shard is None else dict.fromkeys(shards[:-1], self.records_per_shard)
         return alike | {shard: self.counts[shard] for shard in shards if shard in self.counts}
 
     def require_labels(self, split: str) -> None:
-        """Refuse a split on which nothing can be trained or measured.
-
-        Raises:
-            UsageError: An unknown split.
-            DataError: It has no labels.
-        """
+        """Refuse, by a `DataError`, a split on which nothing can be trained or measured."""
         self._shards(split)
         if split not in self.labelled:
             raise DataError(
@@ -175,11 +164,7 @@ class Dataset:
     def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
         """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.
 
-        The file of the training split it was taken from holds the tuning split's videos, too. Empty for data that
-        come without such a file.
-
-        Raises:
-            UsageError: An unknown split.
+        The training split's file holds the tuning split's videos, too. Empty for data that come without such a file.
         """
         self._shards(split)
         name = self.truth_files.get(split) or (self.truth_files.get("train") if split == "tuning" else None)
@@ -227,14 +212,7 @@ class Dataset:
 def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> Iterator[tuple[str, list[int]]]:
     """Each video's id and classes, in the order of unshuffled `Dataset.batches`, without features and TensorFlow.
 
-    Args:
-        dataset: What `open_dataset` gives.
-        split: The split. One without labels has no classes.
-        labelled: Whether it must have labels.
-
-    Raises:
-        UsageError: An unknown split.
-        DataError: A record is damaged or not what the data set says, or there are no labels where there must be.
+    Raises `DataError` where a record is invalid, or the split must be `labelled` and is not.
     """
     dataset.num_videos(split)  # finds a shard that ends too early
     if labelled:
@@ -269,13 +247,6 @@ class VideoReader:
     """Single videos of a split by their index in the order of unshuffled `Dataset.batches`.
 
     A shard's headers are scanned once, when the first of its videos is asked for; nothing before a video is read.
-
-    Args:
-        dataset: What `open_dataset` gives.
-        split: The split.
-
-    Raises:
-        UsageError: An unknown split.
     """
 
     def __init__(self, dataset: Dataset, split: str):

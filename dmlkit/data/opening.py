@@ -150,8 +150,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
 def find_splits(root: str, settings: DatasetSettings) -> dict[str, tuple[str, ...]]:
     """Split → shards, by the patterns of dataset.toml or else by the shards' names.
 
-    Raises:
-        DataError: There are none, a pattern matches nothing, or a shard is in two splits.
+    Raises `DataError` where there are none, a pattern matches nothing, or a shard is in two splits.
     """
     if not settings.splits:
         return group_by_split(list_shards(root), root)
@@ -180,13 +179,7 @@ def group_by_split(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...
 def shard_counts(
     root: str, settings: DatasetSettings, found: Mapping[str, Iterable[str]]
 ) -> tuple[dict[str, int], list[str]]:
-    """The counts of dataset.toml by the shards' paths, and the paths it counts of shards that are missing.
-
-    Args:
-        root: The data set's folder.
-        settings: Its dataset.toml.
-        found: Split → shards.
-    """
+    """The counts of dataset.toml by the paths of the shards found, and the paths it counts of missing shards."""
     counts = {posixpath.join(root, shard): count for shard, count in settings.counts.items()}
     there = {shard for shards in found.values() for shard in shards}
     kept = {shard: count for shard, count in counts.items() if shard in there}
@@ -198,16 +191,11 @@ def divide_splits(
 ) -> tuple[dict[str, tuple[str, ...]], frozenset[str], tuple[str, ...]]:
     """Make the splits that training needs out of those there are.
 
-    Args:
-        splits: Name → shards.
-        labelled: Those whose records carry labels.
-        root: The data set's folder, for messages.
-
     Returns:
         The splits, those with labels, and a note on everything that was divided.
 
     Raises:
-        DataError: Too few shards to divide.
+        DataError: There are too few shards to divide.
     """
     found = {name: sorted(shards) for name, shards in splits.items()}
     notes: list[str] = []
@@ -312,11 +300,7 @@ def _video_features(entries: Mapping) -> list[Feature]:
 
 
 def _recognize(shards: Sequence[str]) -> Layout:
-    """The layout of the first records of some shards.
-
-    Raises:
-        DataError: They cannot be read, or hold no features.
-    """
+    """The layout of the first records of some shards; raises `DataError` where they have none."""
     try:
         parsed = [parse_record(data) for data in first_records(shards, SAMPLED_RECORDS)]
     except DataError:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dmlkit.data import synthetic
+import dmlkit.data.synthetic as synthetic
 from dmlkit.data.parsing import token_index
 from dmlkit.data.schema import TEXT, dequantize
 from dmlkit.data.synthetic import (

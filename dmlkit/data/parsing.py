@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data import protos
+import dmlkit.data.protos as protos
 from dmlkit.data.protos import FIRST_TAG, SECOND_TAG, length_prefix, read_varint, unique_fields, wire_fields
 from dmlkit.data.records import InvalidRecord
 from dmlkit.data.schema import ZERO_BYTE, Feature
@@ -80,10 +80,8 @@ def frame_seed(video_id: str, *, seed: int, epoch: int) -> tuple[int, int, int]:
 class FrameSampler:
     """Which frames of a video a model is shown.
 
-    Args:
-        choice, max_frames: Which frames stay of a video that has more than ``max_frames``.
-        share: How many of those that stay are shown, sampled anew each epoch; at least one.
-        seed, epoch: Of what is sampled.
+    ``choice`` (of `FRAME_CHOICES`) and ``max_frames`` say which frames stay of a longer video, ``share`` how many of
+    those are shown, at least one, sampled anew each epoch.
 
     Paper: §Future work, training on randomly sampled frames.
     """
@@ -129,15 +127,7 @@ def token_index(token: str, size: int) -> int:
 
 
 def bag_of_tokens(texts: Iterable[bytes], size: int) -> np.ndarray:
-    """Which tokens occur in texts.
-
-    Args:
-        texts: UTF-8; invalid bytes end a token.
-        size: Of the bag.
-
-    Returns:
-        float32 of 0 and 1, (size,).
-    """
+    """Which tokens occur in texts (UTF-8; invalid bytes end a token): float32 of 0 and 1, (size,)."""
     bag = np.zeros(size, np.float32)
     for text in texts:
         for token in tokens(text.decode("utf-8", "replace")):
@@ -202,11 +192,7 @@ class RecordParser:
         return batch
 
     def read(self, data: bytes) -> Video:
-        """One record.
-
-        Raises:
-            InvalidRecord: It is not what the data set says.
-        """
+        """One record; raises `InvalidRecord` where it is not what the data set says."""
         context, values = self._split_frames(data) if self.level == "frame" else self._split_video(data)
         video_id, labels = protos.read_context(context)
         if self.labelled:
@@ -236,11 +222,7 @@ class RecordParser:
         return Video(video_id, labels, num_frames, values)
 
     def read_context(self, data: bytes) -> tuple[str, list[int]]:
-        """One record's id and classes, without its values.
-
-        Raises:
-            InvalidRecord: It is not what the data set says.
-        """
+        """One record's id and classes, without its values; raises `InvalidRecord`."""
         message = self._parse_message(data)
         video_id, labels = protos.read_context(message.context if self.level == "frame" else message.features)
         self._check_labels(labels)
@@ -251,7 +233,7 @@ class RecordParser:
             if not 0 <= label < self.num_classes:
                 raise InvalidRecord(
                     f"label {label} is outside the data set's {self.num_classes} classes (0 to "
-                    f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave the record out.",
+                    f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave it out.",
                     kind="label",
                 )
 

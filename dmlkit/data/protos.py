@@ -75,24 +75,18 @@ Feature, Features, Example, SequenceExample = (
 
 
 def parse_record(data: bytes) -> SequenceExample:
-    """A record of either level: an example reads as a sequence example whose context holds everything.
-
-    Raises:
-        google.protobuf.message.DecodeError: It is neither.
-    """
+    """A record of either level: an example reads as a sequence example whose context holds everything."""
     return SequenceExample.FromString(data)
 
 
 def read_context(features: Features) -> tuple[str, list[int]]:
     """A video's name and classes, of an example's features or a sequence example's context; empty where absent."""
-    entries = features.feature
-    names = [
-        entries[key].bytes_list.value[0]
-        for key in ID_KEYS
-        if key in entries and entries[key].bytes_list.value
-    ]
-    labels = list(entries["labels"].int64_list.value) if "labels" in entries else []
-    return (names[0].decode("utf-8", "replace") if names else ""), labels
+    entries, video_id = features.feature, ""
+    for key in ID_KEYS:
+        if key in entries and (names := entries[key].bytes_list.value):
+            video_id = names[0].decode("utf-8", "replace")
+            break
+    return video_id, list(entries["labels"].int64_list.value) if "labels" in entries else []
 
 
 def serialize_video(
@@ -183,12 +177,7 @@ def _set_values(feature: Feature, row: np.ndarray) -> None:
 
 
 def wire_fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """The fields of a message whose fields all hold bytes: number, (start, end).
-
-    Raises:
-        ValueError: There are others.
-        IndexError: The record ends within one.
-    """
+    """Number and (start, end) of each field of a message of byte fields; ValueError or IndexError for any other."""
     while start < end:
         tag, start = read_varint(data, start)
         length, start = read_varint(data, start)
@@ -199,11 +188,7 @@ def wire_fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[
 
 
 def unique_fields(fields: Iterator[tuple[int, tuple[int, int]]]) -> dict[int, tuple[int, int]]:
-    """Fields by number.
-
-    Raises:
-        ValueError: A field comes twice; what that means is left to the protobuf library.
-    """
+    """Fields by number; ValueError where one comes twice: what that means is left to the protobuf library."""
     listed = list(fields)
     by_number = dict(listed)
     if len(by_number) < len(listed):
@@ -212,12 +197,7 @@ def unique_fields(fields: Iterator[tuple[int, tuple[int, int]]]) -> dict[int, tu
 
 
 def read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """A number, and the place after it.
-
-    Raises:
-        ValueError: It has more bytes than a number has.
-        IndexError: The record ends within it.
-    """
+    """A number, and the place after it; ValueError or IndexError where there is none."""
     byte = data[position]
     if byte < 0x80:
         return byte, position + 1

@@ -36,15 +36,12 @@ _CRC_SHIFT = 0xA282EAD8
 _FETCH_AGAIN = "Fetch the file again, or move it out of the data set."
 # What can be wrong with a shard around its records: kind → description, and what to do.
 SHARD_ERRORS = {
-    "length checksum": (
-        "the shard is damaged, the checksum of the record's length is wrong",
-        _FETCH_AGAIN,
-    ),
+    "length checksum": ("the shard is damaged, the checksum of the record's length is wrong", _FETCH_AGAIN),
     "record checksum": ("the shard is damaged, its checksum is wrong", _FETCH_AGAIN),
     "cut off": ("the shard is damaged, the file ends within the record", _FETCH_AGAIN),
     "changed": (
         "the file grew or shrank while it was read",
-        "Read it once nothing writes to it any more, or fetch the file again.",
+        "Read it again once nothing writes to it any more.",
     ),
     "count": (
         "the shard ends here, but dataset.toml counts another number of records in it",
@@ -63,12 +60,7 @@ CONTENT_ERRORS = {
 
 
 class InvalidRecord(ValueError):
-    """One record is not what the data set says. The message says what and what to do, but not where.
-
-    Args:
-        message: For the reader of an error.
-        kind: A key of `CONTENT_ERRORS` or `SHARD_ERRORS`.
-    """
+    """A record is not what the data set says: what, and what to do. Its `kind` is a key of the tables above."""
 
     def __init__(self, message: str, *, kind: str):
         super().__init__(message)
@@ -91,11 +83,7 @@ class Record(NamedTuple):
     error: str | None
 
     def check(self) -> bytes:
-        """The record's data.
-
-        Raises:
-            InvalidRecord: The shard is damaged here.
-        """
+        """The record's data; raises `InvalidRecord` where the shard is damaged."""
         if self.error:
             raise InvalidRecord("{}. {}".format(*SHARD_ERRORS[self.error]), kind=self.error)
         return self.data
@@ -114,23 +102,12 @@ def damage_error(shard: str, number: int, offset: int, kind: str) -> DataError:
 # Reading.
 
 
-def scan_records(
-    path: str | os.PathLike, *, verify: bool = True, expected_count: int | None = None
-) -> Iterator[Record]:
+def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) -> Iterator[Record]:
     """Every record of a shard, the damaged ones too, and last what is wrong with the file as a whole.
 
-    After a record whose checksum is wrong comes the next one; after a length that is wrong or reaches beyond the
-    file's end, the next 12 bytes that are a header by their own checksum. No memory is taken for a length before it
-    is known to lie within the file.
-
-    Args:
-        path: The shard.
-        verify: Whether the records' checksums are verified; those of the lengths always are.
-        expected_count: How many records there should be, where that is known: a file cut exactly between two
-            records looks intact by itself.
-
-    Raises:
-        DataError: The file is not there, went away meanwhile, or cannot be read.
+    After a record whose checksum is wrong comes the next one; after a length that is wrong or reaches beyond the file's
+    end, the next 12 bytes that are a header by their own checksum. No memory is taken for a length beyond the file. `expected_count` is how many records there should be, where that is known: a file cut exactly
+    between two records looks intact by itself. Raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
     with _readable(path), open_file(path) as file:
@@ -150,7 +127,7 @@ def scan_records(
             rest = file.read(FOOTER_BYTES + HEADER_BYTES)  # the footer, and the next header with it
             if len(data) < length or len(rest) < FOOTER_BYTES:
                 break  # shorter by now than it was
-            damaged = verify and masked_crc(data) != _CRC.unpack_from(rest)[0]
+            damaged = masked_crc(data) != _CRC.unpack_from(rest)[0]
             yield Record(number, offset, data, "record checksum" if damaged else None)
             header = rest[FOOTER_BYTES:]
             offset += HEADER_BYTES + length + FOOTER_BYTES
@@ -162,13 +139,9 @@ def scan_records(
 
 
 def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
-    """Where each record of a shard begins and how long it is, without reading the records; numbered as `scan_records`.
+    """Offset and length of each record, and None or what is wrong with its header, without reading the records.
 
-    Yields:
-        Byte at which the header begins, length of the record, and None or what is wrong with the header.
-
-    Raises:
-        DataError: The file is not there or cannot be read.
+    Records are numbered as in `scan_records`; raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
     with (
@@ -185,11 +158,7 @@ def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None
 
 
 def read_records(path: str | os.PathLike) -> Iterator[bytes]:
-    """The records of a shard.
-
-    Raises:
-        DataError: At the first damage; names file, record and byte.
-    """
+    """The records of a shard; raises `DataError` at the first damage, naming file, record and byte."""
     for number, offset, data, error in scan_records(path):
         if error:
             raise damage_error(os.fspath(path), number, offset, error)
@@ -197,11 +166,7 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
 
 
 def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
-    """One record, located by `scan_headers`.
-
-    Raises:
-        DataError: The file is not there, cannot be read or has changed, or the record's checksum is wrong.
-    """
+    """One record, located by `scan_headers`; raises `DataError` where it is damaged or no longer there."""
     with _readable(path), open_file(path, buffering=0) as file:
         file.seek(offset + HEADER_BYTES)
         read = file.read(length + FOOTER_BYTES)
@@ -214,11 +179,7 @@ def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
 
 
 def first_records(shards: Sequence[str], count: int) -> list[bytes]:
-    """The intact ones among the first records of the first shard that has any.
-
-    Raises:
-        DataError: No record of that shard is intact, or all shards are empty.
-    """
+    """The intact ones among the first records of the first shard that has any; raises `DataError` if there are none."""
     for shard in shards:
         found = list(islice(scan_records(shard), count))
         if intact := [record.data for record in found if not record.error]:
@@ -231,12 +192,7 @@ def first_records(shards: Sequence[str], count: int) -> list[bytes]:
 def count_records(path: str, *, skip_damaged: bool = False) -> int:
     """The number of records of one shard, from their headers.
 
-    Args:
-        path: The shard.
-        skip_damaged: Count a damaged stretch as one record, as `scan_records` numbers it, instead of raising.
-
-    Raises:
-        DataError: A header is damaged, or the file ends within a record.
+    Raises `DataError` at a damaged one, or, with `skip_damaged`, counts a damaged stretch as one record.
     """
     number = 0
     for offset, _, error in scan_headers(path):
@@ -290,19 +246,18 @@ def masked_crc(data: bytes) -> int:
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
     """Turn what goes wrong with a file as a whole into a `DataError`."""
-    gone = f"{path} is not there (any more). Put it back, or open the data set anew."
     try:
         yield
-    except FileNotFoundError as error:
-        raise DataError(gone) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}). {_FETCH_AGAIN}") from error
     except Exception as error:
-        # TensorFlow's errors, recognized without importing it; 5 is NOT_FOUND.
-        if not is_remote(path) or not hasattr(error, "error_code"):
-            raise
-        message = gone if error.error_code == 5 else f"{path} cannot be read ({error}). {_FETCH_AGAIN}"
-        raise DataError(message) from error
+        code = getattr(error, "error_code", None) if is_remote(path) else None  # TensorFlow's; 5 is NOT_FOUND
+        if isinstance(error, FileNotFoundError) or code == 5:
+            raise DataError(
+                f"{path} is not there (any more). Put it back, or open the data set anew."
+            ) from error
+        if isinstance(error, OSError) or code:
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"{path} cannot be read ({why}). {_FETCH_AGAIN}") from error
+        raise
 
 
 # Writing.
@@ -315,39 +270,44 @@ def frame_record(data: bytes) -> bytes:
 
 
 def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> int:
-    """Write serialized records as one TFRecord file; the file appears whole or not at all.
-
-    Args:
-        path: Where to; local or anything ``tf.io.gfile`` knows.
-        records: The records, in order.
+    """Write serialized records as one TFRecord file, local or remote; the file appears whole or not at all.
 
     Returns:
         The number of records written.
     """
     path, count = os.fspath(path), 0
+    if folder := posixpath.dirname(path):
+        _gfile().makedirs(folder) if is_remote(path) else os.makedirs(folder, exist_ok=True)
+    with _open_to_write(path) as file:
+        for data in records:
+            file.write(frame_record(data))
+            count += 1
+    return count
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Write a small file; it appears whole or not at all."""
+    with _open_to_write(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _open_to_write(path: str) -> Iterator:
     if not is_remote(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
-            for data in records:
-                file.write(frame_record(data))
-                count += 1
-        return count
-    gfile = _gfile()
+            yield file
+        return
     folder, name = posixpath.split(path)
-    gfile.makedirs(folder)
     # The name does not end in .tfrecord, so that nobody who lists the folder meanwhile takes it for a shard.
     partial = posixpath.join(folder, f".{name}.{os.getpid()}.partial")
     try:
-        with gfile.GFile(partial, "wb") as file:
-            for data in records:
-                file.write(frame_record(data))
-                count += 1
-        gfile.rename(partial, path, overwrite=True)
+        with _gfile().GFile(partial, "wb") as file:
+            yield file
+        _gfile().rename(partial, path, overwrite=True)
     except BaseException:
-        if gfile.exists(partial):
-            gfile.remove(partial)
+        if exists(partial):
+            _gfile().remove(partial)
         raise
-    return count
 
 
 # Files and folders, local or remote: local ones without TensorFlow, whose import takes seconds.
@@ -384,25 +344,8 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
-def write_bytes(path: str, data: bytes) -> None:
-    """Write a small file; it appears whole or not at all."""
-    if not is_remote(path):
-        with atomic_write(Path(path)) as temporary:
-            temporary.write_bytes(data)
-        return
-    folder, name = posixpath.split(path)
-    partial = posixpath.join(folder, f".{name}.partial")
-    with _gfile().GFile(partial, "wb") as file:
-        file.write(data)
-    _gfile().rename(partial, path, overwrite=True)
-
-
 def list_shards(root: str) -> tuple[str, ...]:
-    """All ``*.tfrecord`` in a folder and at most three folders deep, sorted.
-
-    Raises:
-        DataError: The folder is missing or holds no shard.
-    """
+    """All ``*.tfrecord`` in a folder and at most three folders deep, sorted; raises `DataError` if there are none."""
     if not is_folder(root):
         raise DataError(
             f"There is no folder {root}. Give the folder of a data set: one with a dataset.toml or with "
@@ -418,17 +361,11 @@ def list_shards(root: str) -> tuple[str, ...]:
 
 
 def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str, ...]:
-    """The shards of one split, by the patterns of a dataset.toml, sorted.
-
-    Raises:
-        DataError: A pattern matches nothing.
-    """
+    """The shards of one split, by the patterns of a dataset.toml, sorted; each pattern must match (`DataError`)."""
     found: set[str] = set()
     for pattern in patterns:
-        if is_remote(root):
-            matches = _gfile().glob(posixpath.join(root, pattern))
-        else:
-            matches = glob.glob(posixpath.join(glob.escape(root), pattern))
+        folder = root if is_remote(root) else glob.escape(root)
+        matches = (_gfile() if is_remote(root) else glob).glob(posixpath.join(folder, pattern))
         if not matches:
             raise DataError(
                 f"No shards match {pattern!r}, which dataset.toml in {root} names for the split {split!r}. "

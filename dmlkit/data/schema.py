@@ -154,9 +154,7 @@ class DatasetSettings(BaseModel):
     def complete_features(self, inferred: Mapping[str, Feature]) -> dict[str, Feature]:
         """The data set's modalities: those declared; where only texts are, beside those inferred from the records.
 
-        Args:
-            inferred: From the records. A text among them is never a modality by itself, or data that were trained on
-                with two modalities would be trained on with three.
+        A text in the records is never a modality by itself: data of two modalities would become data of three.
         """
         declared = {name: each.feature(name, self.level) for name, each in self.features.items()}
         texts_only = all(not feature.in_frames for feature in declared.values())
@@ -164,11 +162,7 @@ class DatasetSettings(BaseModel):
 
 
 def read_dataset_toml(root: str) -> DatasetSettings:
-    """Read a folder's dataset.toml; empty settings where there is none.
-
-    Raises:
-        DataError: It is not TOML, or an entry is unknown or invalid.
-    """
+    """Read a folder's dataset.toml; empty settings where there is none. Raises `DataError` that names the entry."""
     path = posixpath.join(root, DATASET_TOML)
     if not exists(path):
         return DatasetSettings()
@@ -285,11 +279,7 @@ def find_vocabulary(root: str) -> str | None:
 
 
 def vocabulary_of(root: str, settings: DatasetSettings) -> Vocabulary | None:
-    """The vocabulary of a data set: the file that its dataset.toml names, else a known one in its folder, else None.
-
-    Raises:
-        DataError: The file is missing, or not such a table.
-    """
+    """The vocabulary of a data set: the file that its dataset.toml names, else a known one in its folder, else None."""
     path = posixpath.join(root, settings.vocabulary) if settings.vocabulary else find_vocabulary(root)
     return read_vocabulary(path) if path else None
 

@@ -255,12 +255,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Templates:
-    """The patterns behind the classes: unit vectors whose entries share one magnitude and differ in sign.
-
-    Attributes:
-        visual: Class → pattern, shape (rgb size,). Both classes of a pair have the same.
-        audio: Class → pattern, shape (audio size,).
-    """
+    """The patterns behind the classes, class → unit vector; both classes of a pair have the same."""
 
     visual: Mapping[int, np.ndarray]
     audio: Mapping[int, np.ndarray]
@@ -268,15 +263,7 @@ class Templates:
 
 @dataclass(frozen=True)
 class Video:
-    """A generated video.
-
-    Attributes:
-        id: Its name.
-        labels: Its classes, ascending.
-        frames: Modality → uint8, shape (time, size).
-        truth: Class → the numbers of the frames that made the label.
-        texts: Its title and keywords, where the data set has texts.
-    """
+    """A generated video: modality → uint8 (time, size); class → the frames that made the label; its texts, if any."""
 
     id: str
     labels: list[int]
@@ -316,14 +303,7 @@ def _patterns(stream: Stream, count: int, size: int) -> np.ndarray:
 
 
 def make_video(settings: SyntheticSettings, templates: Templates, *, split: str, number: int) -> Video:
-    """One video.
-
-    Args:
-        settings: Of the data set; how many videos it has makes no difference to this one.
-        templates: `make_templates` of the same settings.
-        split: ``"train"``, ``"validate"`` or ``"test"``.
-        number: Of the video in its split, from 0.
-    """
+    """One video, by its number in its split (``train``, ``validate``, ``test``), whatever their number."""
     words = (settings.seed, _SPLIT_STREAMS[split], number)
     stream = Stream(*words)
     time = stream.integer(settings.min_frames, settings.max_frames)
