@@ -18,6 +18,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from html import unescape
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,6 +48,14 @@ MAX_TEXT, MAX_ROWS = 60_000, 500  # of one output; the executed notebook holds a
 # What HTML has no place for, or UTF-8 cannot hold.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 OUTSIDE_CSS = re.compile(r"""@import[^;]*;?|url\(\s*(?!['"]?(?:data:|#))[^)]*\)?""", re.IGNORECASE)
+EQUATION = re.compile(
+    r"(?P<code><(code|pre)\b.*?</\2>)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)",
+    re.DOTALL,
+)
+MATHML = {
+    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mstyle", "msub", "msup", "msubsup", "mfrac", "msqrt", "mroot",
+    "mover", "munder", "munderover", "mtable", "mtr", "mtd", "mpadded", "mphantom",
+}  # fmt: skip
 # The attributes through which an element fetches by itself; an <a href> waits to be clicked.
 FETCHING = ("src", "srcset", "poster", "href", "xlink:href", "data")
 # Behind the module: draw each view in its place; where that fails, the still picture stays.
@@ -294,6 +304,7 @@ def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), 
 
     content, views = nbformat.read(notebook, as_version=4), []
     content.metadata.pop("widgets", None)
+    content.cells = without_empty_sections(content.cells)
     for cell in content.cells:
         if cell.cell_type == "code":
             outputs = [_shown(output, views) for output in cell.outputs]
@@ -328,8 +339,41 @@ def _exporter():
         config=Config({"NbConvertBase": {"display_data_priority": SHOWN}}),
         template_name="notebook_body",
         extra_template_basedirs=[str(TEMPLATES)],
-        filters={"cleaned": cleaned},
+        filters={"cleaned": cleaned, "equations": equations},
     )
+
+
+def without_empty_sections(cells: Sequence) -> list:
+    """The cells of a notebook without those of its sections tagged `optional` that show no table or figure.
+
+    A section is a Markdown cell that begins with `## `, and all cells up to the next one.
+    """
+    starts = [
+        at for at, cell in enumerate(cells) if cell.cell_type == "markdown" and cell.source.startswith("## ")
+    ]
+    sections = [cells[start:end] for start, end in pairwise([0, *starts, len(cells)])]
+    kept = []
+    for section in sections:
+        optional = section and "optional" in section[0].metadata.get("tags", ())
+        shown = any(output.output_type != "stream" for cell in section for output in cell.get("outputs", ()))
+        kept += section if shown or not optional else []
+    return kept
+
+
+def equations(html: str) -> str:
+    """Rendered Markdown whose LaTeX, `$x$` and `$$x$$` outside code, is MathML: it needs no script to be shown."""
+    from latex2mathml.converter import convert
+
+    def mathml(found: re.Match) -> str:
+        if found["code"]:
+            return found["code"]
+        try:
+            latex = unescape(found["block"] or found["inline"])
+            return convert(latex, display="block" if found["block"] else "inline")
+        except Exception:  # no LaTeX, or such that the library does not know
+            return found[0]
+
+    return EQUATION.sub(mathml, html)
 
 
 def cleaned(html: str) -> str:
@@ -341,9 +385,11 @@ def cleaned(html: str) -> str:
     attributes["*"] = {"align", "class", "dir", "id", "lang", "role", "scope", "style", "tabindex", "title"}
     for tag in ("audio", "video"):
         attributes[tag] = {"controls", "src"}
+    for tag in MATHML:
+        attributes[tag] = {"accent", "display", "fence", "mathvariant", "stretchy", "width", "xmlns"}
     safe = nh3.clean(
         OUTSIDE_CSS.sub("", html),
-        tags=nh3.ALLOWED_TAGS - {"area", "map"} | {"audio", "details", "style", "summary", "video"},
+        tags=nh3.ALLOWED_TAGS - {"area", "map"} | {"audio", "details", "style", "summary", "video"} | MATHML,
         clean_content_tags={"script"},
         attributes=attributes,
         attribute_filter=_attribute,
