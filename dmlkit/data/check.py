@@ -14,13 +14,12 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -87,37 +86,6 @@ class Fault(NamedTuple):
         return f"{place}: {self.what}"
 
 
-@dataclass
-class Counts:
-    """Counts over records, which can be added up; all but `records`, `bytes` and `faults` over good records only.
-
-    Attributes:
-        unnamed: Videos without an id.
-        frames, labels: Number of frames (labels) a video → videos.
-        classes, missing: Class (modality) → videos that have (lack) it.
-        faults: Kind → faults.
-    """
-
-    records: int = 0
-    good: int = 0
-    bytes: int = 0
-    unnamed: int = 0
-    frames: Counter[int] = field(default_factory=Counter)
-    labels: Counter[int] = field(default_factory=Counter)
-    classes: Counter[int] = field(default_factory=Counter)
-    missing: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-
-    def add(self, other: Counts) -> None:
-        """Add another's counts to these."""
-        for entry in fields(self):
-            mine, theirs = getattr(self, entry.name), getattr(other, entry.name)
-            if isinstance(mine, Counter):
-                mine.update(theirs)
-            else:
-                setattr(self, entry.name, mine + theirs)
-
-
 class Expected(NamedTuple):
     """What the records of a data set should hold: level (None where no record shows it), modalities, classes."""
 
@@ -142,6 +110,10 @@ class Task(NamedTuple):
     keep: int | None
 
 
+# What is counted of records: "frames" a video → videos, and so on, as `_count` and `check_shard` do.
+Counts = defaultdict[str, Counter]
+
+
 class Outcome(NamedTuple):
     """Of one shard: its counts, its first faults, and hash and place of each good record's id."""
 
@@ -150,17 +122,10 @@ class Outcome(NamedTuple):
     ids: np.ndarray
 
 
-@dataclass(frozen=True)
-class Target:
-    """One data set to check, or some shards of one.
+class Target(NamedTuple):
+    """One data set to check, or some shards of one: a task for each shard of each split, and what is known of it.
 
-    Attributes:
-        path, name: Its folder, and its name in the report.
-        tasks: Split → a task for each shard.
-        expected: What the records should hold.
-        release: ``"YouTube-8M 2018"``, ...; None for a layout of one's own.
-        class_names: One a class; empty where the number of classes is unknown.
-        missing: Shards that dataset.toml counts and that are not there.
+    `class_names` are empty where the number of classes is unknown; `missing` shards are counted in dataset.toml.
     """
 
     path: str
@@ -173,128 +138,17 @@ class Target:
 
 
 @dataclass(frozen=True)
-class SetReport:
-    """One data set: counts in total and per split, the first faults in the order of the shards, empty shards."""
-
-    target: Target
-    total: Counts
-    splits: dict[str, Counts]
-    faults: tuple[Fault, ...]
-    empty_shards: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.total.faults
-
-    @cached_property
-    def num_classes(self) -> int:
-        """As declared; otherwise one more than the highest class that occurs."""
-        known = self.target.expected.num_classes
-        return max(self.total.classes, default=-1) + 1 if known is None else known
-
-    def ranked_classes(self) -> list[dict]:
-        """Index, name and videos of each class that occurs, the most frequent first."""
-        names = dict(enumerate(self.target.class_names))
-        ranked = sorted(self.total.classes.items(), key=lambda each: (-each[1], each[0]))
-        return [{"class": i, "name": names.get(i, f"class {i}"), "videos": videos} for i, videos in ranked]
-
-    def to_record(self) -> dict:
-        """Plain values; `Report.to_record` documents them."""
-        target, total, ranked = self.target, self.total, self.ranked_classes()
-        splits = {
-            split: {
-                "shards": len(target.tasks[split]),
-                "records": counts.records,
-                "without_labels": counts.labels[0],
-            }
-            for split, counts in self.splits.items()
-        }
-        return {
-            "path": target.path,
-            "name": target.name,
-            "whole": self.whole,
-            "level": target.expected.level,
-            "release": target.release,
-            "features": [asdict(feature) for feature in target.expected.features],
-            "num_classes": self.num_classes,
-            "shards": sum(map(len, target.tasks.values())),
-            "empty_shards": self.empty_shards,
-            "bytes": total.bytes,
-            "records": total.records,
-            "good_records": total.good,
-            "splits": splits,
-            "frames": _distribution(total.frames),
-            "labels": _distribution({number: videos for number, videos in total.labels.items() if number}),
-            "without_labels": total.labels[0],
-            "without_id": total.unnamed,
-            "missing": dict(sorted(total.missing.items())),
-            "classes": {
-                "occur": len(ranked),
-                "commonest": ranked[:CLASSES_NAMED],
-                "rarest": ranked[::-1][:CLASSES_NAMED],
-            },
-            "faults": {
-                "total": total.faults.total(),
-                "by_kind": dict(sorted(total.faults.items())),
-                "list": [fault._asdict() for fault in self.faults],
-            },
-        }
-
-    def lines(self, faults: int) -> Iterator[str]:
-        """The same for people, with at most so many faults."""
-        target, expected, total = self.target, self.target.expected, self.total
-        yield one_line(target.path if target.name in target.path else f"{target.name}, {target.path}")
-        if expected.level is None:
-            yield "  layout          unknown: no good record, so only checksums were verified"
-        else:
-            features = ", ".join(f"{one_line(f.name)} {f.size:,} ({f.coding})" for f in expected.features)
-            yield f"  layout          {target.release or 'a layout of its own'}, {expected.level} level"
-            yield f"                  {features}; {counted(self.num_classes, 'class', 'classes')}"
-        for place, (split, counts) in enumerate(self.splits.items()):
-            shards, without = counted(len(target.tasks[split]), "shard"), counts.labels[0]
-            if without:
-                shards += f", {'' if without == counts.good else f'{without:,} of them '}without labels"
-            yield f"  {'' if place else 'records':16}{split:9}{counts.records:>10,} in {shards}"
-        record = self.to_record()
-        for name in ("frames", "labels"):
-            if (each := record[name]) and (name == "frames" or total.classes):
-                figures = f"median {each['median']:,g}, mean {each['mean']:,.1f}"
-                yield f"  {name + ' a video':16}{each['min']:,} to {each['max']:,}, {figures}"
-        if total.classes:
-            ranked = self.ranked_classes()
-            yield f"  classes         {len(ranked):,} of {self.num_classes:,} occur"
-            rarest = ranked[CLASSES_NAMED:][::-1][:CLASSES_NAMED]  # no class twice
-            for title, rows in (("commonest", ranked[:CLASSES_NAMED]), ("rarest", rarest)):
-                names = ", ".join(f"{shorten(row['name'], 24)} ({row['videos']:,})" for row in rows)
-                yield f"    {title:14}{names or '(all named)'}"
-        texts = {feature.name for feature in expected.features if not feature.in_frames}
-        for modality, videos in record["missing"].items():
-            read_as = "no words" if modality in texts else "silence"
-            yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as {read_as}"
-        if total.unnamed:
-            yield f"  no id           {counted(total.unnamed, 'video')}"
-        if self.empty_shards:
-            yield f"  empty           {counted(self.empty_shards, 'shard')}"
-        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in total.faults.most_common())
-        yield f"  faults          {f'{total.faults.total():,}: {kinds}' if kinds else 'none'}"
-        yield from (f"    {one_line(fault.text())}" for fault in self.faults[:faults])
-        if (more := total.faults.total() - min(faults, len(self.faults))) > 0:
-            yield f"    and {more:,} more (--faults N shows more of them, --json all)"
-
-
-@dataclass(frozen=True)
 class Report:
-    """The result of a check: a report for each data set, the seconds it took, the processes it could use."""
+    """The result of a check: the data sets' records, as `to_record` documents them, seconds and processes."""
 
-    sets: tuple[SetReport, ...]
+    sets: tuple[dict, ...]
     seconds: float
     processes: int
 
     @property
     def whole(self) -> bool:
         """Whether nothing is wrong anywhere."""
-        return all(each.whole for each in self.sets)
+        return all(each["whole"] for each in self.sets)
 
     def to_record(self) -> dict:
         """Everything, as ``dmlkit data check --json`` prints it.
@@ -314,18 +168,54 @@ class Report:
             * ``faults``: ``total``, ``by_kind`` and ``list`` of shard, record, byte, kind, what (record and byte are
               None where a file as a whole is meant; of repeated ids at most 10,000 are listed)
         """
-        sets = [each.to_record() for each in self.sets]
         figures = {"seconds": round(self.seconds, 3), "processes": self.processes}
-        return {"schema": SCHEMA, "whole": self.whole, **figures, "sets": sets}
+        return {"schema": SCHEMA, "whole": self.whole, **figures, "sets": list(self.sets)}
 
     def text(self, *, faults: int = 20) -> str:
         """The same for people, a paragraph a data set with at most `faults` of its faults."""
-        lines = [line for each in self.sets for line in (*each.lines(faults), "")]
-        read = sum(each.total.bytes for each in self.sets)
+        lines = [line for each in self.sets for line in (*_describe(each, faults), "")]
+        read = sum(each["bytes"] for each in self.sets)
         speed = f"{readable_size(read)} in {self.seconds:.1f} s, {readable_size(read / max(self.seconds, 1e-9))}/s"
-        found = sum(each.total.faults.total() for each in self.sets)
+        found = sum(each["faults"]["total"] for each in self.sets)
         result = f"Damaged: {counted(found, 'fault')}." if found else "Whole: no faults."
         return "\n".join([*lines, f"{result} Read {speed}."])
+
+
+def _describe(record: dict, faults: int) -> Iterator[str]:
+    """The lines of one data set."""
+    yield one_line(
+        record["path"] if record["name"] in record["path"] else f"{record['name']}, {record['path']}"
+    )
+    if record["level"] is None:
+        yield "  layout          unknown: no good record, so only checksums were verified"
+    else:
+        features = [f"{one_line(f['name'])} {f['size']:,} ({f['coding']})" for f in record["features"]]
+        yield f"  layout          {record['release'] or 'a layout of its own'}, {record['level']} level"
+        yield f"                  {', '.join(features)}; {counted(record['num_classes'], 'class', 'classes')}"
+    for split, each in record["splits"].items():
+        labels = f", {each['without_labels']:,} of them without labels" if each["without_labels"] else ""
+        yield f"  {split:16}{each['records']:>10,} in {counted(each['shards'], 'shard')}{labels}"
+    for name in ("frames", "labels"):
+        if each := record[name]:
+            figures = f"median {each['median']:,g}, mean {each['mean']:,.1f}"
+            yield f"  {name + ' a video':16}{each['min']:,} to {each['max']:,}, {figures}"
+    if (classes := record["classes"])["occur"]:
+        yield f"  classes         {classes['occur']:,} of {record['num_classes']:,} occur"
+        for name in ("commonest", "rarest"):
+            named = (f"{shorten(row['name'], 24)} ({row['videos']:,})" for row in classes[name])
+            yield f"    {name:14}{', '.join(named)}"
+    for modality, videos in record["missing"].items():
+        yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as silence, or no words"
+    for name, what in (("without_id", "video"), ("empty_shards", "shard")):
+        if record[name]:
+            yield f"  {name.replace('_', ' '):16}{counted(record[name], what)}"
+    by_kind = sorted(record["faults"]["by_kind"].items(), key=lambda each: -each[1])
+    kinds = ", ".join(f"{kind} ({count:,})" for kind, count in by_kind)
+    yield f"  faults          {kinds or 'none'}"
+    shown = record["faults"]["list"][:faults]
+    yield from (f"    {one_line(Fault(**each).text())}" for each in shown)
+    if more := record["faults"]["total"] - len(shown):
+        yield f"    and {more:,} more (--faults N shows more of them, --json all)"
 
 
 def check(
@@ -358,15 +248,15 @@ def check(
     hidden = None if progress else True
     with tqdm(total=total, desc="check", unit="B", unit_scale=True, leave=False, disable=hidden) as bar:
         outcomes = _outcomes(tasks, jobs, bar)
-        reports = tuple(_report(target, outcomes, keep) for target in targets)
-    return Report(reports, seconds=time.perf_counter() - begin, processes=jobs)
+        records = tuple(_record(target, outcomes, keep) for target in targets)
+    return Report(records, seconds=time.perf_counter() - begin, processes=jobs)
 
 
 def _outcomes(tasks: Sequence[Task], jobs: int, bar: tqdm) -> Iterator[Outcome]:
     """The outcome of each task, in their order."""
     if jobs == 1 or len(tasks) == 1:
         for outcome in map(check_shard, tasks):
-            bar.update(outcome.counts.bytes)
+            bar.update(outcome.counts["bytes"].total())
             yield outcome
         return
     others, done = multiprocessing.active_children(), 0
@@ -379,7 +269,7 @@ def _outcomes(tasks: Sequence[Task], jobs: int, bar: tqdm) -> Iterator[Outcome]:
             outcomes = executor.map(check_shard, tasks, chunksize=max(1, min(64, len(tasks) // (8 * jobs))))
         for outcome in outcomes:
             done += 1
-            bar.update(outcome.counts.bytes)
+            bar.update(outcome.counts["bytes"].total())
             yield outcome
     except BrokenProcessPool as error:
         raise DataError(
@@ -407,16 +297,17 @@ def _watch_parent() -> None:
 def check_shard(task: Task) -> Outcome:
     """Read a shard to its end, whatever is wrong with it."""
     shard, expected, parser = task.shard, task.expected, task.expected.parser()
-    counts, faults, ids, record = Counts(), [], [], None
+    counts, faults, ids, record = defaultdict(Counter), [], [], None
+    size, records, good = _size(shard), 0, 0
 
     def fault(kind: str, what: str, record: int | None, byte: int | None) -> None:
-        counts.faults[kind] += 1
+        counts["faults"][kind] += 1
         if task.keep is None or len(faults) < task.keep:
             faults.append(Fault(shard, record, byte, kind, what))
 
     try:
         for record in scan_records(shard):
-            counts.records += 1
+            records += 1
             if record.error:
                 fault(record.error, SHARD_ERRORS[record.error][0], record.number, record.offset)
                 continue
@@ -426,7 +317,7 @@ def check_shard(task: Task) -> Outcome:
                     _count(counts, video, expected)
                     if video.video_id:
                         ids.append((_hash(video.video_id), 0, record.number, record.offset))
-                counts.good += 1
+                good += 1
             except InvalidRecord as problem:
                 kind, what = problem.kind, str(problem)
                 layout = (
@@ -438,17 +329,21 @@ def check_shard(task: Task) -> Outcome:
                 fault(kind, what, record.number, record.offset)
     except DataError as error:
         fault("unreadable", str(error).removeprefix(f"{shard} "), None, None)
-    if faults and counts.records == 1 and record.error == "length checksum" and not record.offset:
+    if faults and records == 1 and record.error == "length checksum" and not record.offset:
         faults[0] = faults[0]._replace(what="no record: the file is no TFRecord, or damaged. Fetch it again.")
-    counts.bytes = _size(shard)
-    records, limit = counts.records, task.at_most if task.exactly is None else task.exactly
+    limit = task.at_most if task.exactly is None else task.exactly
     wrong = limit is not None and (records > limit or (task.exactly is not None and records < limit))
-    if wrong and not _UNCOUNTABLE & counts.faults.keys():
+    if wrong and not _UNCOUNTABLE & counts["faults"].keys():
         cut = records < limit
         cause = "it was cut between two records, or" if cut else "it was written anew, or"
         what = f"the shard holds {records} records, dataset.toml says {limit}: {cause} dataset.toml is of other data."
         # The place of the first record that is missing or not counted.
-        fault("count", f"{what} Correct one of them.", min(records, limit), counts.bytes if cut else None)
+        fault("count", f"{what} Correct one of them.", min(records, limit), size if cut else None)
+    counts |= {
+        "records": Counter(all=records, good=good),
+        "bytes": Counter(all=size),
+        "empty": Counter(all=not records),
+    }
     return Outcome(counts, faults, np.array(ids, _IDS))
 
 
@@ -457,13 +352,13 @@ def _count(counts: Counts, video: Video, expected: Expected) -> None:
         keys = ", ".join(feature.key for feature in expected.features)
         raise InvalidRecord(f"the video has none of {keys}. Leave the record out.", kind="no features")
     classes = set(video.labels)
-    counts.labels[len(classes)] += 1
-    counts.classes.update(classes)
-    counts.unnamed += not video.video_id
+    counts["labels"][len(classes)] += 1
+    counts["classes"].update(classes)
+    counts["without_id"]["all"] += not video.video_id
     if video.num_frames:
-        counts.frames[video.num_frames] += 1
+        counts["frames"][video.num_frames] += 1
     if len(video.values) < len(expected.features):
-        counts.missing.update({feature.name for feature in expected.features}.difference(video.values))
+        counts["missing"].update({feature.name for feature in expected.features}.difference(video.values))
 
 
 def _hash(video_id: str) -> int:
@@ -480,25 +375,63 @@ def _size(shard: str) -> int:
         return 0
 
 
-def _report(target: Target, outcomes: Iterator[Outcome], keep: int | None) -> SetReport:
+def _record(target: Target, outcomes: Iterator[Outcome], keep: int | None) -> dict:
     """Take a data set's outcomes and add them up; of each shard only its faults and ids stay in memory."""
-    splits, total, faults, ids, shards, empty = {}, Counts(), [], [np.empty(0, _IDS)], [], 0
+    total, splits, faults, ids, shards = defaultdict(Counter), {}, [], [np.empty(0, _IDS)], []
     for split, tasks in target.tasks.items():
-        splits[split] = Counts()
+        counts: Counts = defaultdict(Counter)
         for task, outcome in zip(tasks, islice(outcomes, len(tasks)), strict=True):
-            splits[split].add(outcome.counts)
+            for name, each in outcome.counts.items():
+                counts[name].update(each)
             faults += outcome.faults
             outcome.ids["shard"] = len(shards)
             ids.append(outcome.ids)
             shards.append(task.shard)
-            empty += not outcome.counts.records
-        total.add(splits[split])
+        for name, each in counts.items():
+            total[name].update(each)
+        records, unlabelled = counts["records"]["all"], counts["labels"][0]
+        splits[split] = {"shards": len(tasks), "records": records, "without_labels": unlabelled}
     duplicates, listed = _find_duplicates(shards, np.concatenate(ids))
     missing = "dataset.toml counts this shard, but it is not there"
     faults += [*listed, *(Fault(shard, None, None, "missing shard", missing) for shard in target.missing)]
-    total.faults.update({"duplicate id": duplicates, "missing shard": len(target.missing)})
-    total.faults = +total.faults  # without zeros
-    return SetReport(target, total, splits, tuple(faults[:keep]), empty)
+    total["faults"].update({"duplicate id": duplicates, "missing shard": len(target.missing)})
+    by_kind = dict(sorted((+total["faults"]).items()))
+    expected, names = target.expected, dict(enumerate(target.class_names))
+    highest = max(total["classes"], default=-1)
+    ranked = [
+        {"class": index, "name": names.get(index, f"class {index}"), "videos": videos}
+        for index, videos in sorted(total["classes"].items(), key=lambda each: (-each[1], each[0]))
+    ]
+    return {
+        "path": target.path,
+        "name": target.name,
+        "whole": not by_kind,
+        "level": expected.level,
+        "release": target.release,
+        "features": [asdict(feature) for feature in expected.features],
+        "num_classes": highest + 1 if expected.num_classes is None else expected.num_classes,
+        "shards": len(shards),
+        "empty_shards": total["empty"]["all"],
+        "bytes": total["bytes"]["all"],
+        "records": total["records"]["all"],
+        "good_records": total["records"]["good"],
+        "splits": splits,
+        "frames": _distribution(total["frames"]),
+        "labels": _distribution({number: videos for number, videos in total["labels"].items() if number}),
+        "without_labels": total["labels"][0],
+        "without_id": total["without_id"]["all"],
+        "missing": dict(sorted(total["missing"].items())),
+        "classes": {
+            "occur": len(ranked),
+            "commonest": ranked[:CLASSES_NAMED],
+            "rarest": ranked[::-1][:CLASSES_NAMED],
+        },
+        "faults": {
+            "total": sum(by_kind.values()),
+            "by_kind": by_kind,
+            "list": [fault._asdict() for fault in faults[:keep]],
+        },
+    }
 
 
 def _find_duplicates(shards: Sequence[str], ids: np.ndarray) -> tuple[int, list[Fault]]:

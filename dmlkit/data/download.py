@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import string
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -43,13 +42,16 @@ LARGEST_PLAN, MOST_FILES, LARGEST_FILE, LARGEST_VOCABULARY = 16 << 20, 100_000, 
 CHUNK = 1 << 20
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may succeed
 GIVE_UP = 8  # files in a row that the server failed to give: it is down
-SAMPLED_SIZES = 32  # a plan has no sizes; so many files are asked for theirs
-_SHARE = re.compile(r"([0-9]{1,6})[/,]([0-9]{1,6})", re.ASCII)
-_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+SAMPLED_SIZES = 32  # a plan has no sizes, so the server is asked for some
+PROGRESS = {
+    "auto": (True, None),
+    "lines": (True, True),
+    "silent": (False, True),
+}  # lines; whether a bar is hidden
 
 
 class Partition(NamedTuple):
-    """One level of one release.
+    """One level of one release: how many classes, and the file that names them.
 
     Shards end with two of `letters` on the server. On a file system that ignores case, `trainaB` and `trainAb` are one
     file, so they are numbered here, as the official downloader does.
@@ -61,13 +63,7 @@ class Partition(NamedTuple):
     vocabulary_url: str
 
 
-_CSV, _LETTERS = "https://research.google.com/youtube8m/csv", string.ascii_letters + string.digits
-_2018 = Partition(3862, _LETTERS, "vocabulary.csv", f"{_CSV}/2/vocabulary.csv")
-_2017 = Partition(4716, _LETTERS + "-_", "label_names.csv", f"{_CSV}/label_names.csv")
-PARTITIONS = {"2/frame": _2018, "2/video": _2018, "1/frame_level": _2017, "1/video_level": _2017}
-
-
-class Mirror(NamedTuple):
+class Source(NamedTuple):
     """Addresses of plans, shards and vocabularies (None: the partition's own); the paths below are the same."""
 
     plans: str
@@ -75,21 +71,24 @@ class Mirror(NamedTuple):
     vocabularies: str | None = None
 
 
+_CSV, _LETTERS = "https://research.google.com/youtube8m/csv", string.ascii_letters + string.digits
+_2018 = Partition(3862, _LETTERS, "vocabulary.csv", f"{_CSV}/2/vocabulary.csv")
+_2017 = Partition(4716, _LETTERS + "-_", "label_names.csv", f"{_CSV}/label_names.csv")
+PARTITIONS = {"2/frame": _2018, "2/video": _2018, "1/frame_level": _2017, "1/video_level": _2017}
 # https, unlike the official downloader: a hash is worth no more than the connection its plan came by.
 _STORE = "https://storage.googleapis.com"
 MIRRORS = {
-    place: Mirror(f"{_STORE}/data.yt8m.org", f"{_STORE}/{place}.data.yt8m.org")
-    for place in ("us", "eu", "asia")
+    name: Source(f"{_STORE}/data.yt8m.org", f"{_STORE}/{name}.data.yt8m.org") for name in ("us", "eu", "asia")
 }
 
 
 class Shard(NamedTuple):
-    """A file to have: its split, its name on the server, its name here, its MD5."""
+    """A file to have: its name on the server, its name here, its MD5, its address."""
 
-    split: str
     remote: str
     name: str
     md5: str
+    url: str
 
 
 class ServerError(Exception):
@@ -105,12 +104,11 @@ class IncompleteDownload(DataError):
 
     def __init__(self, missing: Mapping[str, str], files: int, folder: Path):
         self.missing = dict(missing)
-        named = [f"{name} ({reason})" for name, reason in list(self.missing.items())[:LISTED]]
-        if len(self.missing) > LISTED:
-            named.append(f"and {len(self.missing) - LISTED:,} more")
+        listed = "; ".join(f"{name} ({reason})" for name, reason in list(self.missing.items())[:LISTED])
+        more = f"; and {len(missing) - LISTED:,} more" if len(missing) > LISTED else ""
         super().__init__(
-            f"{len(self.missing):,} of {files:,} files are missing or wrong in {folder}: {'; '.join(named)}. "
-            "The same command fetches only these."
+            f"{len(missing):,} of {files:,} files are missing or wrong in {folder}: {listed}{more}. The same command "
+            "fetches only these."
         )
 
 
@@ -155,7 +153,7 @@ def download(
         replace: Replace files under a shard's name that were never right.
         any_size: Begin even where the files will not fit on the disk.
         retries: Further attempts for each file.
-        timeout: Seconds without an answer, or with next to no bytes of one, before another attempt.
+        timeout: Seconds without an answer before another attempt.
         progress: `auto` (lines, and a bar where there is a terminal), `lines`, `silent`.
 
     Raises:
@@ -164,60 +162,51 @@ def download(
         DataError: The plan cannot be had, or is none.
         IncompleteDownload: Files are missing or wrong.
     """
-    partition, splits = _partition(partition, splits)
-    share, source = _share(shards), _mirror(mirror)
+    partition, splits = _find_partition(partition, splits)
+    part, parts = _find_share(shards)
+    source = _find_source(mirror)
     if plans is not None:
-        source = source._replace(plans=_mirror(plans).plans)
+        source = source._replace(plans=_find_source(plans).plans)
     if jobs < 1 or retries < 0 or timeout <= 0:
-        raise UsageError(
-            "Expected jobs of at least 1, retries of at least 0 and a timeout above 0. Received: "
-            f"jobs={jobs}, retries={retries}, timeout={timeout}."
-        )
-    lines, no_bar = choose(
-        {"auto": (True, None), "lines": (True, True), "silent": (False, True)},
-        progress,
-        what="progress style",
-    )
+        raise UsageError(f"Out of range: jobs={jobs}, retries={retries} or timeout={timeout}.")
+    lines, no_bar = choose(PROGRESS, progress, what="progress style")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "no permission to write")
     except OSError as error:
-        raise UsageError(
-            f"The files cannot be written to {folder}: {error.strerror}. Choose another."
-        ) from error
+        raise UsageError(f"The files cannot be written to {folder}: {error.strerror}.") from error
 
     def in_use(holder: str) -> None:
         raise UsageError(f"{one_line(holder)} is downloading into {folder}. Wait for it, or end it.")
 
-    with file_lock(folder / LOCK, taken=in_use), Client(folder, timeout, retries) as client:
-        wanted = [each for split in splits for each in _read_plan(client, source, partition, split, share)]
+    with file_lock(folder / LOCK, taken=in_use), Client(folder / PARTIAL, timeout, retries) as client:
+        wanted = [
+            shard
+            for split in splits
+            for shard in _read_plan(client, source, partition, split)
+            if int(hashlib.md5(shard.remote.encode(), usedforsecurity=False).hexdigest(), 16) % parts
+            == part - 1
+        ]
         if not wanted:
             raise UsageError(
-                f"No file belongs to share {shards} of {partition} {'+'.join(splits)}. Ask for another share, or for "
-                "fewer shares."
+                f"No file belongs to share {shards} of {partition} {'+'.join(splits)}. Ask for another."
             )
         note = _fetch_vocabulary(client, source, partition, folder)
-        record, names = Record(folder, partition), set(os.listdir(folder))
+        verified = _read_record(folder, partition)
         # A file fetched by hand has its name on the server.
-        present = {
-            each: name
-            for each in wanted
-            if (name := next((name for name in (each.name, each.remote) if name in names), None))
-        }
-        done = {each for each in present if not verify and record.vouches(present[each], each.md5)}
-        todo = [each for each in wanted if each not in done]
-        urls = {each: f"{source.files}/{partition}/{each.split}/{each.remote}" for each in todo}
-        absent = [urls[each] for each in todo if each not in present]
+        names = set(os.listdir(folder))
+        present = {shard: name for shard in wanted for name in (shard.remote, shard.name) if name in names}
+        absent = [shard.url for shard in wanted if shard not in present]
         size, free = client.total_size(absent), shutil.disk_usage(folder).free
         about = "unknown size" if size is None else f"about {readable_size(size)}"
         if lines:
-            if note:
-                print(note, flush=True)
             print(
+                *filter(None, [note]),
                 f"{partition} {'+'.join(splits)} {shards}: {counted(len(wanted), 'file')}, {len(present):,} of them in "
                 f"{folder}, {len(absent):,} to fetch ({about}); {readable_size(free)} free.",
+                sep="\n",
                 flush=True,
             )
         if size and size > free and not any_size:
@@ -226,59 +215,61 @@ def download(
                 "share of them (--shards 1/100), or as many as fit with --any-size."
             )
 
-        def fetch(each: Shard) -> bool:
-            """See to it that the file is there and right; whether it had to be fetched."""
-            name = present.get(each, each.name)
-            right = each in present and _md5(folder / name) == each.md5
-            if not right:
+        def provide(shard: Shard) -> bool:
+            """See to it that the file is there and right; whether it was fetched."""
+            path = folder / present.get(shard, shard.name)
+            fetched = shard not in present or _md5(path) != shard.md5
+            if fetched:
                 # A file that was right once is ours to replace. Any other may be somebody's work.
-                if each in present and not (replace or record.knows(name)):
+                if shard in present and not replace and path.name not in verified:
                     raise PermanentError("the file there is not the plan's; move it away, or use --replace")
-                os.replace(client.fetch(urls[each], name, most=LARGEST_FILE, md5=each.md5), folder / name)
-            record.add(name, each.md5)
-            return not right
+                os.replace(client.fetch(shard.url, shard.name, most=LARGEST_FILE, md5=shard.md5), path)
+            verified[path.name] = _state(path, shard.md5)
+            return fetched
 
+        unchanged = {
+            shard for shard, name in present.items() if verified.get(name) == _state(folder / name, shard.md5)
+        }
+        todo = [shard for shard in wanted if verify or shard not in unchanged]
         with tqdm(total=size, unit="B", unit_scale=True, disable=no_bar) as client.bar:
             try:
-                fetched = _run(fetch, todo, client, folder, files=len(wanted), jobs=jobs)
+                fetched = _run(provide, todo, client, jobs=jobs, files=len(wanted), folder=folder)
             finally:
-                record.save()
+                _write_record(folder, partition, verified)
     return Downloaded(folder, len(wanted), fetched, (note,) if note else ())
 
 
 def _run(
-    fetch: Callable[[Shard], bool],
+    provide: Callable[[Shard], bool],
     todo: Sequence[Shard],
     client: Client,
-    folder: Path,
     *,
-    files: int,
     jobs: int,
+    files: int,
+    folder: Path,
 ) -> int:
-    """Fetch files, several at a time; how many came from the server."""
-    missing = {each.name: "not tried, since the server failed" for each in todo}
-    fetched = in_a_row = 0
+    """Provide files, several at a time; how many were fetched."""
+    missing = {shard.name: "not tried, since the server failed" for shard in todo}
+    fetched = failures = 0
     executor = ThreadPoolExecutor(jobs)
     try:
-        futures = {executor.submit(fetch, each): each for each in todo}
+        futures = {executor.submit(provide, shard): shard.name for shard in todo}
         for future in as_completed(futures):
-            try:
+            error = future.exception()
+            if error is None:
                 fetched += future.result()
-                del missing[futures[future].name]
-                in_a_row = 0
-                continue
-            except ServerError as error:
-                missing[futures[future].name] = one_line(error)
-                in_a_row += 1
-            except (PermanentError, OSError) as error:
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise UsageError(
-                        f"The disk of {folder} is full; {len(missing):,} of {files:,} files are missing. Make room: "
-                        "the same command continues."
-                    ) from error
-                missing[futures[future].name] = one_line(error)
-                in_a_row = 0
-            if in_a_row >= GIVE_UP:
+                del missing[futures[future]]
+            elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UsageError(
+                    f"The disk of {folder} is full; {len(missing):,} of {files:,} files are missing. Make room: the "
+                    "same command continues."
+                ) from error
+            elif isinstance(error, ServerError | PermanentError | OSError):
+                missing[futures[future]] = one_line(error)
+            else:
+                raise error
+            failures = failures + 1 if isinstance(error, ServerError) else 0
+            if failures == GIVE_UP:
                 break
     finally:
         client.cancel()
@@ -289,17 +280,13 @@ def _run(
 
 
 class Client:
-    """Files from one server, by pooch, for several threads. They come into a hidden folder of the data set's."""
+    """Files from one server, by pooch, for several threads. They come into a folder of their own."""
 
     def __init__(self, folder: Path, timeout: float, retries: int):
         self.retries, self.bar = retries, tqdm(disable=True)
-        self._folder, self._cancelled, self._responses = folder / PARTIAL, threading.Event(), WeakSet()
-        self._request = {
-            "timeout": timeout,
-            "headers": {"Accept-Encoding": "identity"},
-            "hooks": {"response": self._check},
-            "allow_redirects": False,
-        }
+        self._folder, self._cancelled, self._responses = folder, threading.Event(), WeakSet()
+        headers, hooks = {"Accept-Encoding": "identity"}, {"response": self._check}
+        self._options = {"timeout": timeout, "headers": headers, "hooks": hooks, "allow_redirects": False}
         pooch.get_logger().setLevel("WARNING")
 
     def __enter__(self) -> Client:
@@ -317,14 +304,9 @@ class Client:
                 response.raw.shutdown()
 
     def fetch(self, url: str, name: str, *, most: int, md5: str | None = None) -> Path:
-        """A file of at most so many bytes, of this MD5 where one is given.
-
-        Raises:
-            ServerError: The server failed, or sent other bytes, in every attempt.
-            PermanentError: Another attempt would not help.
-        """
+        """A file of at most so many bytes, of this MD5 where one is given; raises ServerError and PermanentError."""
         progress = _Progress(self.bar, most, self._cancelled)
-        downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=CHUNK, **self._request)
+        downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=CHUNK, **self._options)
         registry = {name: md5 and f"md5:{md5}"}
         files = pooch.Pooch(
             self._folder, "", registry=registry, urls={name: url}, retry_if_failed=self.retries
@@ -333,36 +315,43 @@ class Client:
             return Path(files.fetch(name, downloader=downloader))
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise PermanentError(f"the address cannot be used: {shorten(error, 120)}") from error
-        except (requests.RequestException, ValueError) as error:
-            raise ServerError(f"{_reason(error)}; {counted(self.retries + 1, 'attempt')}") from error
+        except requests.RequestException as error:
+            cause: BaseException = (
+                error  # underneath the libraries' wrappings: [Errno 111] Connection refused
+            )
+            while cause.__cause__ or cause.__context__:
+                cause = cause.__cause__ or cause.__context__
+            reason = "no answer in time" if isinstance(error, requests.Timeout) else shorten(cause, 120)
+            raise ServerError(
+                f"the server failed {counted(self.retries + 1, 'time')}, the last: {reason}"
+            ) from error
+        except ValueError as error:
+            raise ServerError("what the server sends does not have the MD5 of the plan") from error
 
     def total_size(self, urls: Sequence[str]) -> int | None:
         """About how many bytes some files have, by the sizes of a few; None where the server does not say."""
         sizes = []
         for url in urls[:: -(-len(urls) // SAMPLED_SIZES) or 1]:
-            try:
-                sizes.append(int(requests.head(url, **self._request).headers["Content-Length"]))
-            except (PermanentError, KeyError, ValueError):
-                continue
-            except requests.RequestException:  # not worth waiting for
-                break
+            with suppress(PermanentError, KeyError, ValueError, requests.RequestException):
+                sizes.append(int(requests.head(url, **self._options).headers["Content-Length"]))
         return sum(sizes) * len(urls) // len(sizes) if sizes else None if urls else 0
 
     def _check(self, response: requests.Response, **_: object) -> None:
-        """Before a body is read: whether it is one to read."""
+        """Refuse an answer before its body is read."""
+        self._responses.add(response)
         status = f"the server answers {response.status_code} {shorten(response.reason or '', 40)}".rstrip()
         if self._cancelled.is_set():
             raise PermanentError("interrupted")
         if response.status_code in TEMPORARY:
             raise requests.HTTPError(status)
         if response.is_redirect:
-            target = shorten(response.headers["Location"], 80)
-            raise PermanentError(f"the server redirects to {target!r}, which is not followed; see --mirror")
+            raise PermanentError(
+                f"{status}, to {shorten(response.headers['Location'], 80)}, which is not followed"
+            )
         if response.status_code != 200:
             raise PermanentError(status)
         if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             raise PermanentError("the server sends it compressed, though asked not to")
-        self._responses.add(response)
 
 
 class _Progress:
@@ -385,88 +374,54 @@ class _Progress:
     def reset(self) -> None:
         self._taken = 0
 
-    def close(self) -> None:
-        self.reset()
+    close = reset
 
 
-def _reason(error: Exception) -> str:
-    """What happened underneath the libraries' wrappings: `[Errno 111] Connection refused`."""
-    if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
-        return "what the server sends does not have the MD5 of the plan"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    cause: BaseException = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
-        cause = deeper
-    return f"the connection failed ({shorten(str(cause) or type(cause).__name__, 120)})"
+# The record: name → MD5, size and modification time of every file that was right when last read. As long as size and
+# time are those, it is not read again.
 
 
-class Record:
-    """Which files of a folder were right when last read, with MD5, size and modification time.
+def _read_record(folder: Path, partition: str) -> dict[str, list]:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        owner, verified = record["partition"], dict(record["files"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        owner, verified = partition, {}  # none yet, or damaged: the files are only read again
+    if owner != partition:
+        raise UsageError(
+            f"{folder} holds {shorten(owner)}, and the shards of {partition} have the same names. Give each a folder "
+            "of its own."
+        )
+    _write_record(folder, partition, verified)
+    return verified
 
-    As long as size and time are those, the file is not read again. After a kill those of that call are.
-    """
 
-    def __init__(self, folder: Path, partition: str):
-        self._path, self._partition = folder / RECORD, partition
-        try:
-            found = json.loads(self._path.read_text(encoding="utf-8"))
-            self._files, owner = dict(found["files"]), found["partition"]
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
-            self._files, owner = {}, partition  # none yet, or damaged: the files are only read again
-        if owner != partition:
-            raise UsageError(
-                f"{folder} holds {shorten(owner)}, and the shards of {partition} have the same names. Give each a "
-                "folder of its own."
-            )
-        self.save()
+def _write_record(folder: Path, partition: str, verified: Mapping[str, list]) -> None:
+    try:
+        with atomic_write(folder / RECORD) as temporary:
+            temporary.write_text(json.dumps({"partition": partition, "files": verified}), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"The record {folder / RECORD} cannot be written: {error.strerror}.") from error
 
-    def save(self) -> None:
-        """Write it down."""
-        try:
-            with atomic_write(self._path) as temporary:
-                temporary.write_text(json.dumps({"partition": self._partition, "files": self._files}))
-        except OSError as error:
-            raise UsageError(f"The record {self._path} cannot be written: {error.strerror}.") from error
 
-    def knows(self, name: str) -> bool:
-        """Whether a file of this name was once right."""
-        return name in self._files
-
-    def vouches(self, name: str, md5: str) -> bool:
-        """Whether the file is unchanged since it was found to have this MD5."""
-        return self.knows(name) and self._files[name] == self._state(name, md5)
-
-    def add(self, name: str, md5: str) -> None:
-        """Note that a file is right."""
-        self._files[name] = self._state(name, md5)
-
-    def _state(self, name: str, md5: str) -> list | None:
-        try:
-            found = self._path.with_name(name).stat()
-        except OSError:
-            return None
+def _state(path: Path, md5: str) -> list | None:
+    with suppress(OSError):
+        found = path.stat()
         return [md5, found.st_size, found.st_mtime_ns]
+    return None
 
 
 def _md5(path: Path) -> str:
-    try:
-        # Before it is opened: opening a pipe would wait for a writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PermanentError("there is no regular file under its name; move it away")
-        return pooch.file_hash(str(path), alg="md5")
-    except FileNotFoundError:
-        return ""  # a link to nowhere
+    if path.exists() and not path.is_file():  # opening a pipe would wait for a writer
+        raise PermanentError("there is no regular file under its name; move it away")
+    return pooch.file_hash(str(path), alg="md5") if path.exists() else ""  # a link to nowhere
 
 
-def _read_plan(
-    client: Client, source: Mirror, partition: str, split: str, share: tuple[int, int]
-) -> list[Shard]:
-    """The files of a split that belong to a share, sorted by their names here.
+def _read_plan(client: Client, source: Source, partition: str, split: str) -> list[Shard]:
+    """The files of a split, sorted by their names here.
 
     The plan is that of YouTube-8M's own downloader, `{"files": {"trainaB.tfrecord": "<MD5>", ...}}`. Its names are to
-    begin with the split and go on with letters, digits, `-` and `_`: no separators, no drives, nothing hidden. A share
-    are the files whose name's MD5 leaves `part - 1` when divided by `parts`, as in the official downloader.
+    begin with the split and go on with letters, digits, `-` and `_`: no separators, no drives, nothing hidden.
 
     Raises:
         DataError: It cannot be had, is no plan, or names what cannot be a shard of the split.
@@ -475,49 +430,39 @@ def _read_plan(
     url = f"{source.plans}/{release}/download_plans/{level}_{split}.json"
     try:
         text = client.fetch(url, f"{split}.json", most=LARGEST_PLAN).read_bytes()
+        files = json.loads(text)["files"]
+        if not isinstance(files, dict) or not 0 < len(files) <= MOST_FILES:
+            raise TypeError
     except (PermanentError, ServerError) as error:
         raise DataError(
-            f"The plan {url}, which lists the files of '{split}', cannot be had: {one_line(error)}. Check the network "
-            "and the mirror."
+            f"The plan {url} cannot be had: {one_line(error)}. Check network and mirror."
         ) from error
-    try:
-        files = json.loads(text)["files"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        files = None
-    if not isinstance(files, dict) or not 0 < len(files) <= MOST_FILES:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"{url} is not a plan of YouTube-8M's downloader: expected JSON with 1 to {MOST_FILES:,} names and MD5s "
-            f"under 'files'. It begins with {shorten(text[:200].decode('utf-8', 'replace'), 60)!r}. Check the mirror."
-        )
-    pattern = re.compile(rf"{split}([A-Za-z0-9_-]{{0,64}})\.tfrecord", re.ASCII)
-    numbers = {
-        "".join(two): number for number, two in enumerate(product(PARTITIONS[partition].letters, repeat=2))
-    }
-    (part, parts), found = share, {}
+            f"under 'files'. It begins with {shorten(text[:200].decode('utf-8', 'replace'), 60)!r}."
+        ) from error
+    pairs = map("".join, product(PARTITIONS[partition].letters, repeat=2))
+    numbers = {f"{split}{pair}.tfrecord": number for number, pair in enumerate(pairs)}
+    found: dict[str, Shard] = {}
     for remote, md5 in files.items():
-        match = pattern.fullmatch(remote)
-        if not match or not isinstance(md5, str) or not _MD5.fullmatch(md5.lower()):
+        if not re.fullmatch(rf"{split}[A-Za-z0-9_-]{{0,64}}\.tfrecord", remote, re.ASCII) or not (
+            isinstance(md5, str) and re.fullmatch(r"[0-9a-fA-F]{32}", md5, re.ASCII)
+        ):
             raise DataError(
                 f"The plan {url} lists {shorten(remote, 80)!r} with {shorten(json.dumps(md5), 60)}. Expected "
-                f"{split}NAME.tfrecord, NAME of letters, digits, '-' and '_', with an MD5 of 32 hexadecimal digits. "
-                "Nothing was fetched; check the mirror."
+                f"{split}NAME.tfrecord, NAME of letters, digits, '-' and '_', with an MD5 of 32 hexadecimal digits."
             )
-        name = f"{split}{numbers[match[1]]:04}.tfrecord" if match[1] in numbers else remote
-        other = found.setdefault(name.lower(), Shard(split, remote, name, md5.lower()))
-        if other.remote != remote:
+        name = f"{split}{numbers[remote]:04}.tfrecord" if remote in numbers else remote
+        shard = Shard(remote, name, md5.lower(), f"{source.files}/{partition}/{split}/{remote}")
+        if (other := found.setdefault(name.lower(), shard)) is not shard:
             raise DataError(
-                f"The plan {url} lists {other.remote} and {remote}, which would be one file ({name}) here. Nothing was "
-                "fetched; check the mirror."
+                f"The plan {url} lists {other.remote} and {remote}, which would be one file ({name}) here."
             )
-
-    def in_share(shard: Shard) -> bool:
-        digest = hashlib.md5(shard.remote.encode(), usedforsecurity=False).hexdigest()
-        return int(digest, 16) % parts == part - 1
-
-    return sorted(filter(in_share, found.values()), key=lambda shard: shard.name)
+    return sorted(found.values(), key=lambda shard: shard.name)
 
 
-def _fetch_vocabulary(client: Client, source: Mirror, partition: str, folder: Path) -> str | None:
+def _fetch_vocabulary(client: Client, source: Source, partition: str, folder: Path) -> str | None:
     """Put the class names into the folder, unless they are there; None, or why they are not.
 
     No plan has the MD5 of their file, so it is taken only if it names every class. Shards can be read without it.
@@ -539,15 +484,12 @@ def _fetch_vocabulary(client: Client, source: Mirror, partition: str, folder: Pa
     return None
 
 
-def _partition(name: str, splits: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def _find_partition(name: str, splits: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Partition and splits: `2/frame` and splits, or `2/frame/train`."""
     head, _, tail = name.rpartition("/")
     if tail in SPLITS and head in PARTITIONS:
         if set(splits) - {tail}:
-            raise UsageError(
-                f"{name} is the split {tail!r}, but {', '.join(splits)} was asked for as well. Name the partition "
-                f"{head}, and the splits apart from it."
-            )
+            raise UsageError(f"{name} is the split {tail!r}, but {', '.join(splits)} was asked for as well.")
         name, splits = head, (tail,)
     choose(PARTITIONS, name, what="partition")
     for split in splits:
@@ -555,9 +497,9 @@ def _partition(name: str, splits: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     return name, tuple(split for split in SPLITS if split in splits or not splits)
 
 
-def _share(text: str) -> tuple[int, int]:
+def _find_share(text: str) -> tuple[int, int]:
     """`"1/100"`, the first of a hundred shares → `(1, 100)`."""
-    match = _SHARE.fullmatch(text)
+    match = re.fullmatch(r"([0-9]{1,6})[/,]([0-9]{1,6})", text, re.ASCII)
     part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
         raise UsageError(
@@ -567,20 +509,19 @@ def _share(text: str) -> tuple[int, int]:
     return part, parts
 
 
-def _mirror(name: str) -> Mirror:
+def _find_source(mirror: str) -> Source:
     """A mirror by its name, or one's own by its address."""
-    if name in MIRRORS:
-        return MIRRORS[name]
+    if mirror in MIRRORS:
+        return MIRRORS[mirror]
     try:
-        url = urlsplit(name)
+        url = urlsplit(mirror)
         valid = url.scheme in ("http", "https") and url.hostname and (url.port or True)
     except ValueError:
         valid = False
     if not valid or url.query or url.fragment or url.username is not None:
         raise UsageError(
-            f"Unknown mirror {shorten(name, 200)!r}.{nearest(name, MIRRORS)} There are: {', '.join(MIRRORS)}; or the "
-            "address of one's own, https://host/folder, with the folders of the releases (2/frame/train, "
+            f"Unknown mirror {shorten(mirror, 200)!r}.{nearest(mirror, MIRRORS)} There are: {', '.join(MIRRORS)}; or "
+            "the address of one's own, https://host/folder, with the folders of the releases (2/frame/train, "
             "2/download_plans) below it. A user's name and password belong in ~/.netrc."
         )
-    base = name.rstrip("/")
-    return Mirror(base, base, base)
+    return Source(*[mirror.rstrip("/")] * 3)

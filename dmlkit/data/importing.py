@@ -36,7 +36,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,7 +72,7 @@ MUCH = 0.01  # a share of clipped values from which bytes are the wrong coding
 # In a table of labels, the columns of the id and of the labels.
 ID_COLUMNS, LABEL_COLUMNS = ("id", "video_id", "VideoId"), ("labels", "label", "classes", "class")
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
-_INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
+_INDEX, _INDICES = re.compile(r"[0-9]{1,9}", re.ASCII), re.compile(r"[0-9]{1,9}(\s+[0-9]{1,9})*", re.ASCII)
 _NUMBER_LIKE = re.compile(r"[-+.]?[0-9][0-9.eE+-]*", re.ASCII)
 
 
@@ -130,56 +130,40 @@ def import_features(
         DataError: A source is missing or damaged, or a video is not like the others; names file and record.
     """
     sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    for path in map(os.fspath, (*sources, out)):
-        if is_remote(path):
-            raise UsageError(f"Features are imported from local files into a local folder. Received: {path}.")
+    if remote := next((path for path in map(os.fspath, (*sources, out)) if is_remote(path)), None):
+        raise UsageError(f"Features are imported from local files into a local folder. Received: {remote}.")
     out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(
             f"{out} is not empty, and nothing is overwritten. Name another folder, or remove it."
         )
-    for value, table, what in (
-        (level, LEVELS, "level"),
-        (coding, NUMERIC_CODINGS, "coding"),
-        (missing, MISSING, "rule"),
-    ):
+    options = ((level, LEVELS, "level"), (coding, NUMERIC_CODINGS, "coding"), (missing, MISSING, "rule"))
+    for value, valid, what in options:
         if value is not None:
-            choose(dict.fromkeys(table), value, what=what)
+            choose(dict.fromkeys(valid), value, what=what)
     if level == "video" and coding == "byte":
         raise UsageError("Video-level records hold floats. Leave --coding out, or import at frame level.")
     if modalities is not None and not (modalities and all(modalities)):
         raise UsageError(f"modalities must be names. Received: {modalities!r}.")
-    for what, value, least in (
-        ("num_classes", num_classes, 1),
-        ("frames_apart", frames_apart, 0),
-        ("records_per_shard", records_per_shard, 1),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"{what} must be at least {least}. Received: {value}.")
-    shares = _shares(split)
+    if (num_classes or 1) < 1 or frames_apart < 0 or records_per_shard < 1:
+        raise UsageError(f"Out of range: {num_classes=}, {frames_apart=} or {records_per_shard=}.")
     table = LabelTable(Path(labels)) if labels is not None else None
-    known = _classes(classes, num_classes, table)
+    known = _find_classes(classes, num_classes, table)
+    encoder = Encoder(level, coding, missing == "refuse", frames_apart)
+    importer = Importer(encoder, known, table, _parse_shares(split), records_per_shard)
     videos = read_sources([Path(source) for source in sources], modalities)
-    with _new_folder(out) as folder, ExitStack() as opened:
-        encoder = Encoder(level, coding, missing, frames_apart)
-        importer = Importer(encoder, known, table, shares, folder, records_per_shard, opened)
+    with _new_folder(out) as folder, closing(importer):
         for video in tqdm(videos, unit=" videos", disable=None if progress else True):
-            importer.add(video)
-        with _writing(out):
-            opened.close()
+            importer.add(video, folder)
         importer.check_splits(out)
-        vocabulary = VOCABULARY if known.names else None
         with _writing(out):
+            importer.close()
             if classes is not None and Path(classes).suffix.lower() == ".csv":
                 shutil.copyfile(classes, folder / VOCABULARY)  # it may have further columns
             elif known.names:
+                rows = [(index, importer.trained[index], name) for index, name in sorted(known.names.items())]
                 with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
-                    rows = [
-                        (index, importer.trained[index], name) for index, name in sorted(known.names.items())
-                    ]
-                    csv.writer(file, lineterminator="\n").writerows(
-                        [("Index", "TrainVideoCount", "Name"), *rows]
-                    )
+                    csv.writer(file).writerows([("Index", "TrainVideoCount", "Name"), *rows])
             write_dataset_toml(
                 str(folder),
                 name=name or one_line(out.absolute().name),
@@ -187,7 +171,7 @@ def import_features(
                 features=importer.features(),
                 num_classes=known.count,
                 splits={split: [f"{split}*.tfrecord"] for split in importer.videos},
-                vocabulary=vocabulary,
+                vocabulary=VOCABULARY if known.names else None,
                 counts=dict(sorted(importer.counts.items())),
             )
     return Import(out, importer.videos, tuple(importer.notes()))
@@ -213,7 +197,7 @@ class LabelTable:
         except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
             reason = shorten(error, 120)
             raise DataError(
-                f"{path} cannot be read as a table of labels ({reason}). Save it as CSV in UTF-8."
+                f"{path} cannot be read as a table of labels ({reason}). Save it as UTF-8 CSV."
             ) from error
         columns = list(table.columns)
         key = next((name for name in ID_COLUMNS if name in columns), None)
@@ -232,18 +216,18 @@ class LabelTable:
             column: {video: list(values) for video, values in table.groupby(key, sort=False)[column]}
             for column in {label, "split", "text"} & {*columns}
         }
-        self.path, self.ids, self.labels, self.splits, self.texts = path, set(table[key]), None, {}, None
-        self.labels = cells.get(label)
-        if "text" in cells:
-            texts = {video: dict.fromkeys(map(str.strip, values)) for video, values in cells["text"].items()}
-            self.texts = {video: list(filter(None, each)) for video, each in texts.items() if any(each)}
-        for video, values in cells.get("split", {}).items():
-            named = sorted(set(map(str.strip, values)) - {""})
+        self.path, self.ids, self.labels = path, set(table[key]), cells.get(label)
+        self.splits = {video: _distinct(values) for video, values in cells.get("split", {}).items()}
+        self.texts = "text" in cells and {video: _distinct(values) for video, values in cells["text"].items()}
+        for video, named in self.splits.items():
             if len(named) > 1:
                 raise DataError(
                     f"{path}: {shorten(video)} is in several splits, {shorten(', '.join(named))}."
                 )
-            self.splits |= dict.fromkeys([video], *named) if named else {}
+
+
+def _distinct(cells: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(filter(None, map(str.strip, cells))))
 
 
 @dataclass
@@ -256,9 +240,9 @@ class Classes:
     highest: int = -1
 
     def __post_init__(self) -> None:
-        self._indices: dict[str, list[int]] = {}
+        self._indices: dict[str, set[int]] = {}
         for index, name in self.names.items():
-            self._indices.setdefault(name, []).append(index)
+            self._indices.setdefault(name, set()).add(index)
 
     @property
     def count(self) -> int:
@@ -266,85 +250,72 @@ class Classes:
         return self.num_classes if self.num_classes is not None else self.highest + 1
 
     def indices(self, labels: Iterable[int | str], where: str) -> list[int]:
-        """A video's classes, in their order and each once.
-
-        Raises:
-            DataError: There is no such class.
-        """
+        """A video's classes, in their order and each once; raises DataError where there is no such class."""
         found = []
         for label in labels:
-            if isinstance(label, int):
-                found.append(label)
-            else:
-                for piece in _pieces(label):
-                    # Names may be separated by spaces too, where no name has any.
-                    words = piece.split()
-                    apart = piece not in self._indices and all(word in self._indices for word in words)
-                    found += [self._index(word, where) for word in (words if apart else [piece])]
-        for index in found:
-            if not 0 <= index < (index + 1 if self.num_classes is None else self.num_classes):
-                valid = "counted from 0" if self.num_classes is None else f"0 to {self.num_classes - 1}"
-                raise DataError(f"{where}: there is no class {index}, they are {valid}. Correct one of them.")
+            for piece in [label] if isinstance(label, int) else _pieces(label):
+                # Names may be separated by spaces too, where no name has any.
+                words = piece.split() if isinstance(piece, str) else []
+                apart = piece not in self._indices and words and all(word in self._indices for word in words)
+                found += [self._index(each, where) for each in (words if apart else [piece])]
         self.highest = max([self.highest, *found])
         return list(dict.fromkeys(found))
 
-    def _index(self, label: str, where: str) -> int:
-        named = self._indices.get(label, [])
-        number = int(label) if _INDEX.fullmatch(label) else None
-        if len({*named, *([] if number is None else [number])}) > 1:
+    def _index(self, label: int | str, where: str) -> int:
+        indices = set(self._indices.get(label, ()))
+        if isinstance(label, int) or _INDEX.fullmatch(label):
+            indices.add(int(label))
+        if len(indices) > 1:
             raise DataError(
-                f"{where}: {shorten(label)!r} may be several classes. Write the class indices instead."
+                f"{where}: {shorten(label)!r} may be several classes. Write class indices instead."
             )
-        if named or number is not None:
-            return named[0] if named else number
-        if not self.names:
+        if not indices and not self.names:
             raise DataError(
-                f"{where}: the label {shorten(label)!r} is no number, and there are no class names. Give them "
-                "(`--classes FILE`)."
+                f"{where}: {shorten(label)!r} is no number, and there are no names (`--classes FILE`)."
             )
-        raise DataError(
-            f"{where}: there is no class {shorten(label)!r} in {self.source}.{nearest(label, self._indices)} Names are "
-            "separated by semicolons."
-        )
+        if not indices:
+            hint = nearest(label, self._indices)
+            raise DataError(
+                f"{where}: no class {shorten(label)!r} in {self.source}.{hint} Separate names by semicolons."
+            )
+        (index,) = indices
+        if index < 0 or index >= (math.inf if self.num_classes is None else self.num_classes):
+            valid = "counted from 0" if self.num_classes is None else f"0 to {self.num_classes - 1}"
+            raise DataError(f"{where}: there is no class {index}, they are {valid}. Correct one of them.")
+        return index
 
 
 def _pieces(cell: str) -> list[str]:
     """The labels in a cell: separated by semicolons, indices also by spaces."""
-    found = []
-    for piece in filter(None, map(str.strip, cell.split(";"))):
-        words = piece.split()
-        found += words if all(map(_INDEX.fullmatch, words)) else [piece]
-    return found
+    pieces = _distinct(cell.split(";"))
+    return [word for piece in pieces for word in (piece.split() if _INDICES.fullmatch(piece) else [piece])]
 
 
-def _classes(path: str | os.PathLike | None, num_classes: int | None, table: LabelTable | None) -> Classes:
+def _find_classes(
+    path: str | os.PathLike | None, num_classes: int | None, table: LabelTable | None
+) -> Classes:
     """The class names: from a vocabulary's table, from one name a line, or from the labels, alphabetically."""
     if path is not None and Path(path).suffix.lower() == ".csv":
         names = read_vocabulary(str(path)).names
         known = Classes(names, max(names) + 1, str(path))
     elif path is not None:
         try:
-            lines = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
+            names = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"{path} cannot be read as text ({shorten(error)}). Give one class name a line."
-            ) from error
-        if not lines:
+            raise DataError(f"{path} cannot be read as text ({shorten(error)}).") from error
+        if not names:
             raise DataError(f"{path} names no class. Give one name a line, class 0 first.")
-        known = Classes(dict(enumerate(map(one_line, lines))), len(lines), str(path))
-    elif table is not None and table.labels is not None:
-        pieces = {piece for cells in table.labels.values() for cell in cells for piece in _pieces(cell)}
-        names = sorted(piece for piece in pieces if not _INDEX.fullmatch(piece))
-        wrong = next((name for name in names if _NUMBER_LIKE.fullmatch(name)), None)
-        if wrong or (names and len(names) < len(pieces)):
-            raise DataError(
-                f"{table.path}: the label {shorten(wrong or min(pieces - {*names}))!r} is neither a name among names "
-                "nor a whole number from 0 among numbers. Write all as the one or the other, or give the names "
-                "(`--classes FILE`)."
-            )
-        known = Classes(dict(enumerate(names)), len(names) or None, str(table.path))
+        known = Classes(dict(enumerate(map(one_line, names))), len(names), str(path))
     else:
-        known = Classes()
+        labels = (table and table.labels) or {}
+        pieces = {piece for cells in labels.values() for cell in cells for piece in _pieces(cell)}
+        names = sorted(piece for piece in pieces if not _INDEX.fullmatch(piece))
+        if wrong := [piece for piece in sorted(pieces) if names and _NUMBER_LIKE.fullmatch(piece)]:
+            raise DataError(
+                f"{table.path}: the label {shorten(wrong[0])!r} is neither a name among names nor a whole number "
+                "from 0 among numbers. Write all as one or the other, or give the names (`--classes FILE`)."
+            )
+        known = Classes(dict(enumerate(names)), len(names) or None, str(table and table.path))
     if num_classes is not None:
         if num_classes < (known.num_classes or 0):
             raise UsageError(
@@ -354,23 +325,19 @@ def _classes(path: str | os.PathLike | None, num_classes: int | None, table: Lab
     return known
 
 
-def _shares(text: str) -> dict[str, float]:
+def _parse_shares(text: str) -> dict[str, float]:
     """``"train=0.8,tuning=0.1,validate=0.1"`` → split → share."""
     shares: dict[str, float] = {}
     for piece in text.split(","):
         name, _, share = (word.strip() for word in piece.partition("="))
         choose(dict.fromkeys(SPLITS), name, what="split")
-        try:
-            value = float(share)
-        except ValueError:
-            value = math.nan
-        if not 0 < value <= 1 or name in shares:
+        if name in shares or not re.fullmatch(r"[0-9]*\.?[0-9]+", share, re.ASCII):
             raise UsageError(
-                f"--split: the share of {name} must be one number, above 0 and at most 1: {SHARES}."
+                f"--split: expected one share of {name}, such as {SHARES}. Received: {shorten(text)!r}."
             )
-        shares[name] = value
-    if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-        raise UsageError(f"--split: the shares must add up to 1. Received: {shorten(text)!r}.")
+        shares[name] = float(share)
+    if min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        raise UsageError(f"--split: the shares must be above 0 and add up to 1. Received: {shorten(text)!r}.")
     return {name: shares[name] for name in SPLITS if name in shares}
 
 
@@ -395,8 +362,8 @@ class Encoder:
         silent: Modality → how many videos lack it.
     """
 
-    def __init__(self, level: str | None, coding: str | None, missing: str, frames_apart: int):
-        self.level, self._coding, self._missing, self._frames_apart = level, coding, missing, frames_apart
+    def __init__(self, level: str | None, coding: str | None, refuse_missing: bool, frames_apart: int):
+        self.level, self._coding, self._refuse, self._apart = level, coding, refuse_missing, frames_apart
         self.sizes: dict[str, int] = {}
         self.values, self.clipped, self.silent = Counter(), Counter(), Counter()
         self.cut = self._videos = 0
@@ -416,44 +383,37 @@ class Encoder:
         Raises:
             DataError: The video does not fit those before it, or its values are no features.
         """
-        where, arrays = f"{video.where}, {shorten(video.id)}", {}
+        where = f"{video.where}, {shorten(video.id)}"
         for name, array in video.features.items():
-            if array.dtype != np.uint8 and array.dtype.kind != "f":
+            if (array.dtype != np.uint8 and array.dtype.kind != "f") or array.ndim not in (1, 2):
                 raise DataError(
-                    f"{where}, {name} is {array.dtype}; expected uint8 (YouTube-8M's bytes) or floats. Save it so, "
-                    "or say which arrays are modalities (`--modalities`)."
+                    f"{where}, {name} is {array.dtype} {array.shape}; expected (frames, size) or (size,), uint8 "
+                    "(YouTube-8M's bytes) or floats. Save it so, or name the modalities (`--modalities`)."
                 )
-            if array.ndim not in (1, 2):
-                raise DataError(
-                    f"{where}, {name} must be (frames, size) or (size,). Received: {array.shape}."
-                )
-            if array.ndim == 1 or len(array):
-                arrays[name] = array
+        arrays = {name: array for name, array in video.features.items() if array.ndim == 1 or len(array)}
         if not arrays:
             raise DataError(f"{where} has no frames in any modality. Leave the video out.")
         self.level = self.level or ("frame" if any(array.ndim == 2 for array in arrays.values()) else "video")
         self._check(arrays, where)
         if self.level == "frame":
             lengths = {name: len(array) for name, array in arrays.items()}
-            shortest = min(lengths.values())
-            if max(lengths.values()) - shortest > self._frames_apart:
-                differing = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            shortest, longest = min(lengths.values()), max(lengths.values())
+            if longest - shortest > self._apart:
                 raise DataError(
-                    f"{where}: the modalities differ in their number of frames ({differing}), by more than "
-                    f"{self._frames_apart}. Extract them at one rate, or let them be cut (`--frames-apart`)."
+                    f"{where}: the modalities differ in their number of frames ({lengths}), by more than "
+                    f"{self._apart}. Extract them at one rate, or let them be cut (`--frames-apart`)."
                 )
-            self.cut += max(lengths.values()) > shortest
+            self.cut += longest > shortest
             arrays = {name: array[:shortest] for name, array in arrays.items()}
         self._videos += 1
         return {self.key(name): self._code(name, array, where) for name, array in arrays.items()}
 
     def _check(self, arrays: Mapping[str, np.ndarray], where: str) -> None:
-        refuse = self._missing == "refuse"
+        advice = "Import those that all have (`--modalities`), or read it as silence (`--missing silence`)."
         for name, array in arrays.items():
             if self.level == "frame" and array.ndim == 1:
                 raise DataError(
-                    f"{where}: {name} is one row of {len(array)} values, but the data set has frames, (frames, size). "
-                    "Import each into a folder of its own (`--level`)."
+                    f"{where}: {name} is one row, but other videos have frames. Separate them (`--level`)."
                 )
             if name not in self.sizes:
                 if not _MODALITY.fullmatch(name) or not array.shape[-1]:
@@ -461,23 +421,21 @@ class Encoder:
                         f"{where}: {shorten(name)!r} of {array.shape} cannot be a modality. Its name needs letters, "
                         "digits and _, none of id, labels, num_frames; its frames at least one value."
                     )
-                if self._videos and refuse:
+                if self._videos and self._refuse:
                     raise DataError(
-                        f"{where} has the modality {name}, which the videos before it lack. Import only those that all "
-                        "have (`--modalities`), or read it as silence there (`--missing silence`)."
+                        f"{where} has the modality {name}, which the videos before it lack. {advice}"
                     )
                 self.silent[name] += self._videos
                 self.sizes[name] = array.shape[-1]
-            if array.shape[-1] != self.sizes[name]:
+            if (size := array.shape[-1]) != self.sizes[name]:
+                others = f"{self.sizes[name]} in the videos before it"
                 raise DataError(
-                    f"{where}: {name} has {array.shape[-1]} values a frame, but {self.sizes[name]} in the videos "
-                    "before it. Import videos of other features into a folder of their own."
+                    f"{where}: {name} has {size} values a frame, but {others}. Import them separately."
                 )
         for name in self.sizes.keys() - arrays.keys():
-            if refuse:
+            if self._refuse:
                 raise DataError(
-                    f"{where} lacks the modality {name}, which the videos before it have. Leave the video out, import "
-                    "fewer modalities (`--modalities`), or read it as silence there (`--missing silence`)."
+                    f"{where} lacks the modality {name}, which the videos before it have. {advice}"
                 )
             self.silent[name] += 1
 
@@ -492,8 +450,7 @@ class Encoder:
         if not finite.all():
             place = f"{'frame' if array.ndim == 2 else 'value'} {int(np.argmin(finite))} (counted from 0)"
             raise DataError(
-                f"{where}: {name} holds NaN or infinite values, {place} first. Compute the features anew, or leave the "
-                "video out."
+                f"{where}: {name} holds NaN or infinite values, {place} first. Compute the features anew."
             )
         if self.coding == "float":
             return array
@@ -503,7 +460,7 @@ class Encoder:
 
 
 class Importer:
-    """Puts videos into the shards of their splits, and counts what happened to them."""
+    """Writes videos into the shards of their splits, and counts what happened to them."""
 
     def __init__(
         self,
@@ -511,82 +468,70 @@ class Importer:
         classes: Classes,
         table: LabelTable | None,
         shares: Mapping[str, float],
-        folder: Path,
         records_per_shard: int,
-        opened: ExitStack,
     ):
         self.encoder, self.classes, self.table, self.shares = encoder, classes, table, shares
-        self.counts: Counter[str] = Counter()  # shard → records
-        self._folder, self._records_per_shard, self._opened, self._shards = (
-            folder,
-            records_per_shard,
-            opened,
-            {},
-        )
         self.trained: Counter[int] = Counter()  # class → training videos
-        self._videos: Counter[str] = Counter()
-        self._ids, self._labelled, self._ignored = set(), set(), {}
-        self._unlabelled = self._with_text = 0
+        self.counts: Counter[str] = Counter()  # shard → records
+        self._records_per_shard, self._files, self._videos = records_per_shard, {}, Counter()
+        self._ids, self._labelled, self._ignored, self._unlabelled, self._with_text = set(), set(), {}, 0, 0
 
     @property
     def videos(self) -> dict[str, int]:
         """Split → how many videos, in the order of training."""
         return {split: self._videos[split] for split in SPLITS if split in self._videos}
 
-    def add(self, video: ImportedVideo) -> None:
-        """One video.
-
-        Raises:
-            DataError: It cannot be taken; names file and record.
-        """
+    def add(self, video: ImportedVideo, folder: Path) -> None:
+        """Write one video; raises DataError, with file and record, where it cannot be taken."""
         where, table = f"{video.where}, {shorten(video.id)}", self.table
         if video.id in self._ids:
             raise DataError(f"{where}: a video of this id came before. Give every video an id of its own.")
         self._ids.add(video.id)
         self._ignored |= dict.fromkeys(video.ignored)
-        split = (table and table.splits.get(video.id)) or video.split
+        split = next(iter(table.splits.get(video.id, ())), None) if table else None
+        split = split or video.split
         if split is not None and split not in SPLITS:
             raise DataError(
-                f"{where}: there is no split {shorten(split)!r}.{nearest(split, SPLITS)} There are: "
-                f"{', '.join(SPLITS)}."
+                f"{where}: no split {shorten(split)!r}.{nearest(split, SPLITS)} There are: {SPLITS}."
             )
         labels = self._labels(video, split, where)
         if labels is None:
             self._unlabelled += 1
             if split not in (None, UNLABELLED):
                 raise DataError(
-                    f"{where} has no labels, but is in the split {split}. Give it labels, or put it into {UNLABELLED}."
+                    f"{where} has no labels, but is in the split {split}. Put it into {UNLABELLED}."
                 )
         split = UNLABELLED if labels is None else split or split_by_id(video.id, self.shares)
         arrays, texts = self.encoder.encode(video), None
-        if table is not None and table.texts is not None:
+        if self._has_texts:
             if TEXT in self.encoder.sizes:
                 raise DataError(
-                    f"{where}: the sources hold a modality {TEXT}, and {table.path} texts of this name. Say which "
-                    "modalities are wanted (`--modalities`), or take the column out."
+                    f"{where}: the sources hold a modality {TEXT}, and {table.path} texts of this name. Name the "
+                    "modalities (`--modalities`), or take the column out."
                 )
-            texts = {TEXT: table.texts[video.id]} if video.id in table.texts else None
+            texts = {TEXT: table.texts[video.id]} if table.texts.get(video.id) else None
             self._with_text += texts is not None
         if self.encoder.level == "frame":
             record = serialize_frames(video_id=video.id, labels=labels, texts=texts, frames=arrays)
         else:
             record = serialize_video(video_id=video.id, labels=labels, texts=texts, features=arrays)
-        with _writing(self._folder):
-            self._write(split, record)
+        shard = f"{split}{self._videos[split] // self._records_per_shard:05d}.tfrecord"
+        with _writing(folder):
+            if shard not in self.counts:
+                if split in self._files:
+                    self._files[split].close()
+                self._files[split] = (folder / shard).open("wb")
+            self._files[split].write(frame_record(record))
+        self.counts[shard] += 1
         self._videos[split] += 1
         if labels:
             self._labelled.add(split)
         if split == "train":
             self.trained.update(labels)
 
-    def _write(self, split: str, record: bytes) -> None:
-        name = f"{split}{self._videos[split] // self._records_per_shard:05d}.tfrecord"
-        if name not in self.counts:
-            if split in self._shards:
-                self._shards[split].close()
-            self._shards[split] = self._opened.enter_context((self._folder / name).open("wb"))
-        self._shards[split].write(frame_record(record))
-        self.counts[name] += 1
+    @property
+    def _has_texts(self) -> bool:
+        return self.table is not None and self.table.texts is not False
 
     def _labels(self, video: ImportedVideo, split: str | None, where: str) -> list[int] | None:
         table = self.table
@@ -594,11 +539,16 @@ class Importer:
             return None if video.labels is None else self.classes.indices(video.labels, where)
         if video.id in table.labels:
             return self.classes.indices(table.labels[video.id], f"{table.path}, {shorten(video.id)}")
-        if video.id not in table.ids and split != UNLABELLED:
+        if split != UNLABELLED:
             raise DataError(
-                f"{where} is not in {table.path}. Add it (an empty cell: no class), or leave the video out."
+                f"{where} is not in {table.path}. Add it (an empty cell: no class), or leave it out."
             )
         return None
+
+    def close(self) -> None:
+        """Bring everything to its file."""
+        for file in self._files.values():
+            file.close()
 
     def features(self) -> dict[str, Feature]:
         """The modalities, largest first, as dataset.toml has them."""
@@ -607,16 +557,10 @@ class Importer:
             sorted(self.encoder.sizes.items(), key=lambda each: (-each[1], each[0])),
         )
         features = {name: Feature(name, size, encoder.coding, encoder.key(name)) for name, size in order}
-        if self.table is not None and self.table.texts is not None:
-            features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
-        return features
+        return features | ({TEXT: Feature(TEXT, TEXT_SIZE, TEXT, TEXT)} if self._has_texts else {})
 
     def check_splits(self, out: Path) -> None:
-        """Refuse what could not be opened.
-
-        Raises:
-            DataError: No videos, no classes, or too few shards to divide.
-        """
+        """Refuse what could not be opened: no videos, no classes, too few shards to divide."""
         if not self.videos:
             raise DataError("The sources hold no videos. Nothing was written.")
         if not self.classes.count:
@@ -631,8 +575,8 @@ class Importer:
             found = ", ".join(f"{split} {videos:,}" for split, videos in self.videos.items())
             raise DataError(
                 f"No data set to train on can be made of these videos ({found}): {error} With fewer records a shard "
-                f"(`--records-per-shard`, now {self._records_per_shard}) there are more shards; only to predict "
-                "on the videos, put them all into one split: `--split test=1`."
+                f"(`--records-per-shard`, now {self._records_per_shard}) there are more shards; only to predict on the "
+                "videos, put them all into one split: `--split test=1`."
             ) from error
 
     def notes(self) -> Iterator[str]:
@@ -640,27 +584,21 @@ class Importer:
         encoder, table = self.encoder, self.table
         for name, clipped in encoder.clipped.items():
             if clipped:
-                share = clipped / encoder.values[name]
+                values, share = encoder.values[name], clipped / encoder.values[name]
                 percent = f"{100 * share:.3g} %" if share >= 1e-5 else "less than 0.001 %"
                 advice = " That is much: floats keep them (`--coding float`)." if share > MUCH else ""
-                yield (
-                    f"{name}: {clipped:,} of {encoder.values[name]:,} values ({percent}) lay outside [-2, 2] and were "
-                    f"clipped.{advice}"
-                )
+                yield f"{name}: {clipped:,} of {values:,} values ({percent}) were clipped to [-2, 2].{advice}"
         if encoder.cut:
             yield f"Cut to the shortest of the modalities: {counted(encoder.cut, 'video')}."
-        for name, count in encoder.silent.items():
-            if count:
-                yield f"{name} is missing in {counted(count, 'video')}, where it is read as silence."
+        for name, count in (+encoder.silent).items():
+            yield f"{name} is missing in {counted(count, 'video')}, where it is read as silence."
         if self._unlabelled:
             yield f"Without labels, and so in the split {UNLABELLED}: {counted(self._unlabelled, 'video')}."
         if self._ignored:
             yield f"Ignored, as no modality or none asked for: {shorten(', '.join(self._ignored), 200)}."
-        if table is not None and table.texts is not None:
-            yield (
-                f"Texts of {counted(self._with_text, 'video')} are the modality {TEXT}, hashed to {TEXT_SIZE} places: "
-                "its `size` in dataset.toml can be changed at any time."
-            )
+        if self._has_texts:
+            size = f"hashed to {TEXT_SIZE} places: its `size` in dataset.toml can be changed at any time"
+            yield f"Texts of {counted(self._with_text, 'video')} are the modality {TEXT}, {size}."
         if table is not None and (unused := sorted(table.ids - self._ids)):
             yield f"{table.path} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
         if self.classes.num_classes is None:
@@ -688,6 +626,5 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(
-            f"{folder} cannot be written: {error.strerror or error}. Nothing is left of it; name another folder, or "
-            "make room."
+            f"{folder} cannot be written: {error.strerror or error}. Nothing is left of it."
         ) from error
