@@ -1,0 +1,307 @@
+"""Learning rates counted by hand, augmentations and losses in plain numpy, kernel ridge regression by scikit-learn."""
+
+import math
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+import dmlkit
+from dmlkit.errors import DataError, UsageError
+from dmlkit.models import build, cross_entropy, training_model
+from dmlkit.profiles import DEMO, PAPER, SMOKE
+from dmlkit.training.distributed import Distribution
+from dmlkit.training.objectives import (
+    Teacher,
+    TwoStageStaircase,
+    drop_modalities,
+    fit_kernel_ridge,
+    kernel_layers,
+    learner_for,
+    learning_rate_schedule,
+    mixup,
+    smooth_labels,
+)
+from dmlkit.training.state import averaged_weights
+
+LABELS = np.array([[1, 1, 0, 0], [0, 0, 1, 0]], np.float32)
+
+# Learning rates
+
+
+def rates(schedule, steps):
+    return [float(schedule(step)) for step in steps]
+
+
+def test_the_staircase_of_two_stages():
+    schedule = TwoStageStaircase(
+        learning_rate=0.01, decay=0.5, first=100, then=10, converged_after=250, batch_size=10
+    )
+    # 90 examples: no step; 100: one; 250: two of the first stage; 270: two more of the second.
+    assert rates(schedule, [9, 10, 25, 27]) == pytest.approx([0.01, 0.005, 0.0025, 0.000625])
+
+
+def test_the_papers_staircase():
+    schedule = learning_rate_schedule(replace(PAPER, learning_rate=0.01), videos=10_000_000)
+    # 3,907 steps of 1,024 are the first 4 million examples. The budget is 50 million, and the loss counts as nearly
+    # converged after 45: by then 11 steps, and 25 more in each further million.
+    expected = [0.01, 0.01 * 0.95, 0.01 * 0.95 ** (11 + 25)]
+    assert rates(schedule, [3_906, 3_907, 46_000_000 / 1024]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_shares_of_the_budget_keep_the_staircases_shape():
+    profile = replace(DEMO, epochs=10, batch_size=1, learning_rate=1.0)
+    schedule = learning_rate_schedule(profile, videos=100)
+    # Half of 1,000 examples at the full rate, then a step every 25.
+    assert rates(schedule, [499, 500, 1000]) == pytest.approx([1.0, 0.95, 0.95**21])
+
+
+def test_the_cosine_warms_up_and_falls():
+    profile = replace(DEMO, epochs=10, batch_size=10, learning_rate=2.0, warm_up=0.2, schedule="cosine")
+    schedule = learning_rate_schedule(profile, videos=95)  # 10 steps an epoch, the last a short one
+    assert rates(schedule, [0, 10, 20, 60, 100]) == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0], abs=1e-6)
+
+
+def test_cycles_end_with_epochs_and_equal_ones_are_keras_own():
+    profile = replace(DEMO, schedule="cyclic", batch_size=10, learning_rate=2.0, warm_up=0.0)
+    equal = learning_rate_schedule(replace(profile, epochs=6, cycles=3), videos=95)
+    restarts = keras.optimizers.schedules.CosineDecayRestarts(2.0, first_decay_steps=20, t_mul=1.0, m_mul=1.0)
+    assert rates(equal, range(60)) == pytest.approx(rates(restarts, range(60)), abs=1e-5)
+    unequal = learning_rate_schedule(replace(profile, epochs=5, cycles=2), videos=95)  # 2 epochs, then 3
+    expected = [1 + math.cos(math.pi * step / 20) for step in range(20)]
+    expected += [1 + math.cos(math.pi * step / 30) for step in range(30)]
+    assert rates(unequal, [*range(50), 50, 70]) == pytest.approx([*expected, 0.0, 0.0], abs=1e-5)
+    warmed = learning_rate_schedule(replace(profile, epochs=4, cycles=2, warm_up=0.1), videos=100)
+    expected = [1 + math.cos(math.pi * (step % 20) / 20) for step in range(40)]
+    expected[:4] = [step / 4 * rate for step, rate in enumerate(expected[:4])]
+    assert rates(warmed, range(40)) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["staircase", "cosine", "cyclic"])
+def test_a_schedule_is_saved_with_an_optimizer(name):
+    schedule = learning_rate_schedule(replace(DEMO, schedule=name), videos=1000)
+    config = keras.optimizers.schedules.serialize(schedule)
+    assert rates(keras.optimizers.schedules.deserialize(config), [33, 120]) == rates(schedule, [33, 120])
+
+
+# Augmentations
+
+
+def frames():
+    return {
+        "rgb": np.array([[[10], [20], [99]], [[40], [77], [77]]], np.uint8),
+        "audio": np.array([[[1.0], [2.0], [9.0]], [[3.0], [8.0], [8.0]]], np.float32),
+        "text": np.array([[1.0, 0.0], [0.0, 1.0]], np.float32),
+        "num_frames": np.array([2, 1], np.int32),
+    }
+
+
+def test_label_smoothing_keeps_the_number_of_labels():
+    smoothed = np.asarray(smooth_labels(LABELS, 0.2))
+    np.testing.assert_allclose(smoothed, [[0.9, 0.9, 0.1, 0.1], [0.05, 0.05, 0.85, 0.05]], atol=1e-6)
+    np.testing.assert_allclose(smoothed.sum(1), LABELS.sum(1), atol=1e-6)
+
+
+def test_mixup_blends_frames_that_both_videos_have():
+    blend = mixup(frames(), np.array([1, 0]), np.array([0.75, 0.5], np.float32))
+    assert np.asarray(blend["num_frames"]).tolist() == [2, 2]
+    # 0.75 of 10 and 0.25 of 40 is 17.5, to the next even byte; the second frame is the first video's alone.
+    assert np.asarray(blend["rgb"])[:, :2, 0].tolist() == [[18, 20], [25, 20]]
+    assert np.asarray(blend["rgb"]).dtype == np.uint8
+    np.testing.assert_allclose(np.asarray(blend["audio"])[:, :2, 0], [[1.5, 2.0], [2.0, 2.0]])
+    np.testing.assert_allclose(blend["text"], [[0.75, 0.25], [0.5, 0.5]])
+
+
+def test_a_dropped_modality_is_zero_and_one_is_always_kept():
+    kept = {"rgb": [False, False], "audio": [True, False], "text": [True, False]}
+    dropped = drop_modalities(frames(), {name: np.array(values) for name, values in kept.items()})
+    rgb = np.asarray(dropped["rgb"])
+    assert (rgb[0] == 127).all() and np.array_equal(rgb[1], frames()["rgb"][1])
+    assert abs(float(dmlkit.data.dequantize(np.uint8(127)))) < 1e-4
+    for name in ("audio", "text"):
+        assert np.array_equal(dropped[name], frames()[name])
+
+
+# What reaches the loss
+
+
+def small_model(**parts):
+    keras.utils.set_random_seed(0)
+    features = {"rgb": (3, "float"), "audio": (2, "float")}
+    settings = {"encoder": "none", "l2": 0.0, "normalization": "none"} | parts
+    return build(features=features, level="video", num_classes=4, **settings)
+
+
+def batch(videos=2):
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=(videos, size)).astype("f4") for name, size in (("rgb", 3), ("audio", 2))}
+
+
+def loss_of(model, profile, inputs, teachers=()):
+    learner = learner_for(model, profile, seed=0, teachers=teachers)
+    learner.compile(keras.optimizers.SGD(0.0), loss=cross_entropy, jit_compile=False)
+    return float(learner.train_on_batch(inputs, LABELS))
+
+
+def entropy(labels, scores):
+    scores = np.asarray(scores, np.float64)
+    return -(labels * np.log(scores) + (1 - labels) * np.log(1 - scores)).sum(-1).mean()
+
+
+def test_a_profile_without_augmentations_fits_the_model_itself():
+    model = small_model()
+    assert learner_for(model, SMOKE, seed=0) is model
+
+
+def test_smoothed_labels_reach_the_loss():
+    model, inputs = small_model(), batch()
+    expected = entropy(np.asarray(smooth_labels(LABELS, 0.2)), model(inputs))
+    assert loss_of(model, replace(SMOKE, label_smoothing=0.2), inputs) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("parts", "outputs"),
+    [
+        ({"copies": 3}, 3),
+        ({"classifier": "chaining"}, 2),
+        ({"classifier": "chaining", "copies": 2}, 4),
+    ],
+)
+def test_each_copy_and_each_stage_has_a_loss_of_its_own(parts, outputs):
+    model, inputs = small_model(**parts), batch()
+    scores = np.asarray(training_model(model)(inputs))
+    assert scores.shape == (2, outputs, 4)
+    assert loss_of(model, SMOKE, inputs) == pytest.approx(entropy(LABELS[:, None, :], scores), rel=1e-5)
+
+
+def test_teachers_are_followed_by_their_shares_and_not_trained():
+    model, inputs = small_model(), batch()
+    teachers = [small_model(), small_model()]
+    for shift, teacher in enumerate(teachers, start=1):
+        teacher.set_weights([weight + 0.3 * shift for weight in teacher.get_weights()])
+    before = teachers[0].get_weights()
+    soft = 0.25 * np.asarray(teachers[0](inputs)) + 0.75 * np.asarray(teachers[1](inputs))
+    expected = entropy(0.4 * LABELS + 0.6 * soft, model(inputs))
+    shares = [Teacher(teachers[0], 0.25), Teacher(teachers[1], 0.75)]
+    assert loss_of(model, replace(SMOKE, teaching=0.6), inputs, shares) == pytest.approx(expected, rel=1e-5)
+    for one, other in zip(teachers[0].get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_mixed_videos_have_mixed_labels():
+    # Two kinds of videos, and a model whose first logit shows the share of the first kind in a blend.
+    model = small_model()
+    kernel = np.zeros((5, 4), np.float32)
+    kernel[2, 0] = (
+        20.0  # modalities are concatenated in the order of their names: two of audio, then rgb's first
+    )
+    model.set_weights([kernel, np.array([-10.0, 0, 0, 0], np.float32)])
+    inputs = {"rgb": np.zeros((64, 3), np.float32), "audio": np.zeros((64, 2), np.float32)}
+    inputs["rgb"][::2, 0] = 1.0
+    labels = np.zeros((64, 4), np.float32)
+    labels[::2, 0], labels[:, 1:] = 1.0, 0.5
+    learner = learner_for(model, replace(SMOKE, mixup=1.0), seed=0)
+    learner.compile(keras.optimizers.SGD(0.0), loss=cross_entropy, jit_compile=False)
+    outputs = learner(inputs, training=True)
+    scores, share, partner = (np.asarray(outputs[name]) for name in ("scores", "share", "partner"))
+    assert sorted(partner) == list(range(64)) and (share >= 0.5).all() and share.std() > 0.05
+    mixed = share[:, None] * labels + (1 - share[:, None]) * labels[partner]
+    np.testing.assert_allclose(np.log(scores[:, 0] / (1 - scores[:, 0])), 20 * mixed[:, 0] - 10, atol=1e-2)
+    assert float(learner.compute_loss(inputs, labels, outputs)) == pytest.approx(
+        entropy(mixed, scores), rel=1e-4
+    )
+
+
+def test_modalities_are_dropped_at_their_rate():
+    seen = {}
+    learner = learner_for(small_model(), replace(SMOKE, modality_dropout=0.3), seed=0)
+    learner.student = lambda inputs, training: seen.update(inputs) or inputs["rgb"]
+    learner({"rgb": np.ones((2000, 3), "f4"), "audio": np.ones((2000, 2), "f4")}, training=True)
+    rgb, audio = (np.asarray(seen[name])[:, 0] == 0 for name in ("rgb", "audio"))
+    # 0.3 of them, less those that would have lost both.
+    assert (rgb.mean(), audio.mean()) == pytest.approx((0.21, 0.21), abs=0.03)
+    assert not (rgb & audio).any()
+
+
+def test_scored_weights_are_moving_averages_and_training_goes_on_from_the_weights():
+    model, inputs = small_model(), batch()
+    Distribution("one device").compile(model, replace(SMOKE, ema=0.9), learning_rate=0.5, xla=False)
+    average = None
+    for _ in range(4):
+        model.train_on_batch(inputs, LABELS)
+        now = model.get_weights()[0]
+        average = now if average is None else 0.9 * average + 0.1 * now
+    with averaged_weights(model):
+        np.testing.assert_allclose(model.get_weights()[0], average, atol=1e-5)
+    np.testing.assert_array_equal(model.get_weights()[0], now)
+    assert np.abs(average - now).max() > 1e-3
+
+
+# Kernel ridge regression
+
+SIZE, GAMMA = 6, 0.3
+
+
+def kernel_machine(level="video", **parts):
+    settings = {"encoder": "kernel", "layers": 1, "normalization": "none"} | parts
+    return build(features={"rgb": (SIZE, "float")}, level=level, num_classes=3, **settings)
+
+
+def videos(count):
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(count, SIZE)).astype(np.float32)
+    return features, (features[:, :3] > 0.5).astype(np.float32)
+
+
+def batches(features, labels):
+    return [{"rgb": features[at : at + 8], "labels": labels[at : at + 8]} for at in range(0, len(labels), 8)]
+
+
+@pytest.mark.parametrize(("centres", "used"), [(64, 50), (32, 32)], ids=["surplus centres", "too few"])
+def test_the_solution_is_scikit_learns(centres, used):
+    features, labels = videos(60)
+    model = kernel_machine(units=centres)
+    error = fit_kernel_ridge(model, batches(features[:50], labels[:50]), ridge=0.01)
+    reference = KernelRidge(alpha=0.01, kernel="rbf", gamma=GAMMA / SIZE).fit(features[:used], labels[:used])
+    expected = 1 / (1 + np.exp(5 - 10 * reference.predict(features[50:])))
+    np.testing.assert_allclose(model({"rgb": features[50:]}), expected, atol=1e-3)
+    residuals = labels[:used] - reference.predict(features[:used])
+    assert error == pytest.approx(np.mean(np.sum(residuals**2, axis=1)), rel=1e-2)
+
+
+def test_frames_are_averaged_and_normalized_before_the_kernel():
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(30, 4, SIZE)).astype(np.float32)
+    counts = rng.integers(1, 5, 30).astype(np.int32)
+    labels = rng.integers(0, 2, (30, 3)).astype(np.float32)
+    means = np.stack([video[:count].mean(0) for video, count in zip(frames, counts, strict=True)])
+    means = (means - means.mean(-1, keepdims=True)) / np.sqrt(means.var(-1, keepdims=True) + 1e-3)
+    of_frames, of_means = kernel_machine(level="frame", units=30), kernel_machine(units=30)
+    fit_kernel_ridge(of_frames, [{"rgb": frames, "num_frames": counts, "labels": labels}], ridge=0.01)
+    fit_kernel_ridge(of_means, [{"rgb": means, "labels": labels}], ridge=0.01)
+    scores = of_frames({"rgb": frames, "num_frames": counts})
+    np.testing.assert_allclose(scores, of_means({"rgb": means}), atol=1e-3)
+
+
+def test_a_large_system_is_solved_in_blocks_of_rows():
+    features, labels = videos(600)
+    model = kernel_machine(units=600)
+    fit_kernel_ridge(model, batches(features, labels), ridge=0.5)
+    reference = KernelRidge(alpha=0.5, kernel="rbf", gamma=GAMMA / SIZE).fit(features, labels)
+    np.testing.assert_allclose(model.layers[-1].kernel, 10 * reference.dual_coef_, atol=2e-3)
+
+
+@pytest.mark.parametrize("ridge", [-1.5, np.nan], ids=["not positive definite", "not a number"])
+def test_a_system_without_a_solution_is_named(ridge):
+    with pytest.raises(DataError, match=f"system of 16 videos .* under ridge={ridge}"):
+        fit_kernel_ridge(kernel_machine(units=16), batches(*videos(16)), ridge=ridge)
+
+
+@pytest.mark.parametrize(
+    "parts", [{"encoder": "hidden"}, {"copies": 2}, {"classifier": "mixture_of_experts"}]
+)
+def test_other_models_are_not_solved_for(parts):
+    with pytest.raises(UsageError, match="leave it at 0"):
+        kernel_layers(kernel_machine(units=4, **parts))

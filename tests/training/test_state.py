@@ -1,0 +1,217 @@
+"""Killed at any moment a training ends with the same run; snapshots; folders and fingerprints."""
+
+import pkgutil
+import shutil
+from dataclasses import fields, replace
+
+import keras
+import numpy as np
+import pytest
+
+import dmlkit
+from dmlkit.data import Skipped
+from dmlkit.errors import DataError, UsageError
+from dmlkit.experiments import LADDER
+from dmlkit.metrics import global_average_precision
+from dmlkit.predictions import Predictions
+from dmlkit.profiles import SMOKE
+from dmlkit.runs import WHILE_TRAINING, find_runs
+from dmlkit.training.provenance import snapshot_fingerprints, training_fingerprint
+from dmlkit.training.state import TrainingState, snapshot_epochs, snapshots_of
+
+CYCLES = replace(SMOKE, epochs=4, patience=4, schedule="cyclic", cycles=2, checkpoints=2)
+
+
+LR = LADDER["lr"]
+
+
+def train(data, out, profile=SMOKE, name="lr", **settings):
+    settings = {"progress": "silent", "checkpoint_seconds": 0} | settings
+    return dmlkit.train(name, data=data, out=out, profile=profile, **settings)
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_before(monkeypatch, name, call):
+    """Have the nth call of a function raise instead."""
+    owner, _, attribute = name.rpartition(".")
+    owner = pkgutil.resolve_name(owner)
+    function, left = getattr(owner, attribute), [call]
+
+    def counting(*arguments, **settings):
+        left[0] -= 1
+        if not left[0]:
+            raise Killed
+        return function(*arguments, **settings)
+
+    monkeypatch.setattr(owner, attribute, counting)
+
+
+def assert_same_run(one, other):
+    names = [{str(path.relative_to(run.path)) for path in run.path.rglob("*")} for run in (one, other)]
+    assert names[0] == names[1]
+    assert one.history.drop(columns="seconds").to_numpy() == pytest.approx(
+        other.history.drop(columns="seconds").to_numpy(), abs=1e-6
+    )
+    for first, second in zip([one, *snapshots_of(one)], [other, *snapshots_of(other)], strict=True):
+        assert first.record["fingerprint"] == second.record["fingerprint"]
+        for mine, theirs in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=1e-6)
+        for file in ("tuning.npz", "predictions.npz"):
+            scores = [Predictions.load(run.path / file).scores.astype("f4") for run in (first, second)]
+            np.testing.assert_allclose(*scores, atol=1e-3)
+
+
+# In the order in which one training meets them.
+MOMENTS = [
+    (
+        "dmlkit.training.state.TrainingState.save",
+        5,
+    ),  # within the first epoch, a step after the last checkpoint
+    ("dmlkit.training.trainer.score_split", 1),  # all batches done, the tuning split not scored
+    ("os.replace", 3),  # within the second epoch, a checkpoint written and not in its place
+    ("dmlkit.training.trainer.global_average_precision", 2),  # the tuning split scored, nothing noted
+    ("dmlkit.training.trainer.save_model", 3),  # of the run
+    ("dmlkit.predictions.Predictions.save", 6),
+    ("dmlkit.training.state.write_record", 3),
+]
+
+
+def test_killed_at_one_moment_after_another_it_ends_with_the_same_run(generated, tmp_path, monkeypatch):
+    # Everything that draws random numbers, and everything that a checkpoint must bring back.
+    profile = replace(
+        SMOKE, batch_size=20, epochs=3, patience=3, input_dropout=0.3, frame_choice="random", schedule="cosine",
+        mixup=0.4, modality_dropout=0.2, label_smoothing=0.1, ema=0.9, checkpoints=2,
+    )  # fmt: skip
+    experiment = replace(LR, copies=2)
+    straight = train(generated, tmp_path / "straight", profile, experiment)
+    for moment in MOMENTS:
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            kill_before(patched, *moment)
+            train(generated, tmp_path / "killed", profile, experiment)
+    assert_same_run(train(generated, tmp_path / "killed", profile, experiment), straight)
+
+
+REFIT = replace(
+    SMOKE, epochs=2, input_dropout=0.3, max_train_videos=None, learning_rate=0.02, after_tuning="refit"
+)
+
+
+def test_a_refit_killed_before_and_within_resumes(generated, tmp_path, monkeypatch, capsys):
+    settings = {
+        "profile": REFIT,
+        "checkpoint_seconds": 600,
+    }  # a checkpoint an epoch: two, then those of the refit
+    straight = train(generated, tmp_path / "straight", **settings)
+    for call in (3, 2):
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            kill_before(patched, "dmlkit.training.state.TrainingState.save", call)
+            train(generated, tmp_path / "killed", **settings)
+    run = train(generated, tmp_path / "killed", progress="lines", **settings)
+    assert capsys.readouterr().out.startswith("refitting") and run.record["refit"]["videos"] == 200
+    assert_same_run(run, straight)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut short", None])
+def test_a_damaged_checkpoint_or_another_trainings_is_not_used(content, generated, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    if content is None:
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            kill_before(patched, "dmlkit.training.state.TrainingState.save", 4)
+            train(generated, tmp_path / "run", seed=1)
+    else:
+        (tmp_path / "run" / WHILE_TRAINING).write_bytes(content)
+    assert list(train(generated, tmp_path / "run").history["epoch"]) == [1, 2]
+    assert not (tmp_path / "run" / WHILE_TRAINING).exists()
+
+
+def test_an_epoch_under_way_is_resumed_by_as_many_workers(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    state = TrainingState("x", epoch=1, batches=3, workers=2, metrics=[np.array(1.5)], skipped=Skipped(9))
+    state.skipped.add_rows([["shard", 1, 12, "label"]])
+    state.save(tmp_path, model)
+    with pytest.raises(UsageError, match="2 workers had divided among them, and now there are 1"):
+        TrainingState.restore(tmp_path, model, fingerprint="x", workers=1, skipped=Skipped())
+    restored = TrainingState.restore(tmp_path, model, fingerprint="x", workers=2, skipped=Skipped(9))
+    assert (restored.epoch, restored.batches, len(restored.skipped.records)) == (1, 3, 1)
+    assert TrainingState.restore(tmp_path, model, fingerprint="y", workers=2, skipped=Skipped()).epoch == 0
+
+
+# Snapshots
+
+
+@pytest.mark.parametrize(
+    ("changes", "epochs", "kept"),
+    [
+        ({}, 12, ()),
+        ({"checkpoints": 3}, 12, (10, 11, 12)),
+        ({"checkpoints": 3}, 2, (1, 2)),
+        ({"checkpoints": 3, "schedule": "cosine"}, 7, (5, 6, 7)),
+        ({"checkpoints": 3, "schedule": "cyclic", "cycles": 4}, 12, (6, 9, 12)),
+        ({"checkpoints": 3, "schedule": "cyclic", "cycles": 4}, 8, (3, 6)),
+    ],
+)
+def test_snapshots_are_of_the_last_epochs_or_cycles(changes, epochs, kept):
+    assert snapshot_epochs(replace(SMOKE, epochs=12, patience=12, **changes), epochs=epochs) == kept
+
+
+def test_snapshots_are_runs_of_the_models_after_their_epochs(generated, tmp_path):
+    run = train(generated / "video", tmp_path / "lr", CYCLES)
+    snapshots = snapshots_of(run)
+    assert [each.name for each in snapshots] == ["lr-epoch-2", "lr-epoch-4"]
+    assert [each.record["fingerprint"] for each in snapshots] == snapshot_fingerprints(
+        run.record["fingerprint"], 2
+    )
+    history = run.history.set_index("epoch")
+    for each in snapshots:
+        tuning = Predictions.load(each.path / "tuning.npz")
+        gap = global_average_precision(tuning.scores.astype("f4"), tuning.labels)
+        assert each.tuning_gap == history["tuning_gap"][each.record["epochs"]] == pytest.approx(gap)
+        assert dmlkit.evaluate(each.path, data=generated / "video")["gap"] == pytest.approx(
+            each.gap, abs=1e-3
+        )
+        assert not (each.path / "weights.npz").exists()
+    best = next(each for each in snapshots if each.record["epochs"] == run.record["best_epoch"])
+    np.testing.assert_array_equal(best.predictions.scores, run.predictions.scores)
+    # They change nothing about the training, cost no further one, and are listed only where they are named.
+    plain = train(generated / "video", tmp_path / "plain", replace(CYCLES, checkpoints=0))
+    assert list(plain.history["tuning_gap"]) == list(run.history["tuning_gap"]) and snapshots_of(plain) == []
+    together = dmlkit.ensemble(snapshots, out=tmp_path / "together")
+    assert together.record["seconds"]["training"] < sum(run.history["seconds"]) + 30
+    assert [each.name for each in find_runs(run.path).runs] == ["lr"]
+    shutil.rmtree(run.path / "checkpoints" / "2")
+    with pytest.raises(DataError, match="should hold 2 snapshots, and 1 can"):
+        snapshots_of(dmlkit.load_run(run.path))
+
+
+# Folders and fingerprints
+
+
+def test_a_folder_is_another_runs_or_a_file(smoke_runs, generated, tmp_path):
+    with pytest.raises(UsageError, match="already holds another run"):
+        train(generated, smoke_runs["lr"].path, seed=1)
+    (tmp_path / "file").write_text("something else")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UsageError, match=r"is a file|cannot be made"):
+            train(generated, out)
+
+
+def test_a_fingerprint_tells_apart_whatever_decides_the_result(generated):
+    dataset = dmlkit.open_dataset(generated)
+    settings = {"profile": SMOKE, "seed": 0, "precision": "float32", "deterministic": False}
+    found = [training_fingerprint(LR, dataset, **settings)]
+    assert found[0] == training_fingerprint(replace(LR), dmlkit.open_dataset(generated), **settings)
+    for changes in (
+        {"seed": 1}, {"precision": "mixed_bfloat16"}, {"deterministic": True}, {"teachers": ["a"]},
+        {"teachers": ["b"]}, {"profile": replace(SMOKE, ridge=0.1)}, {"profile": replace(SMOKE, epochs=3)},
+    ):  # fmt: skip
+        found.append(training_fingerprint(LR, dataset, **settings | changes))
+    for field in fields(LR):
+        value = getattr(LR, field.name)
+        other = "another" if value is None or isinstance(value, str) else 7 if value != () else ("lr",)
+        found.append(training_fingerprint(replace(LR, **{field.name: other}), dataset, **settings))
+    assert len(set(found)) == len(found)
