@@ -63,8 +63,8 @@ def explore_arrays(
         video, classes, keep: As for `explore`.
 
     Raises:
-        UsageError: Arrays that do not fit together; the message says which and why.
-        DataError: Numbers that are not finite, or weights that are negative or do not sum to 1.
+        UsageError: Arguments that contradict each other, an unknown class or video.
+        DataError: Arrays of a wrong shape, numbers that are not finite, weights that are no weights.
     """
     arrays = {"contributions": contributions, "logits": logits, "scores": scores, "occlusion": occlusion}
     arrays |= {"times": times, "energy": energy, "change": change, "ground_truth": ground_truth, "true": true}
@@ -73,12 +73,7 @@ def explore_arrays(
 
 
 class ArraySource:
-    """Videos given as arrays, with the interface of a `ModelSource`.
-
-    Args:
-        videos: Id → the arguments of `explore_arrays` for one video.
-        biases, class_names, run, data, normalize: As for `explore_arrays`.
-    """
+    """Videos given as arrays, with the interface of a `ModelSource`."""
 
     can_remove = generated = False
     note = None
@@ -87,11 +82,8 @@ class ArraySource:
         self, videos: Mapping[str, Mapping], biases, class_names, run: str, data: str, normalize: bool
     ):
         self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
-        self.scope, self.class_counts, self.videos = (
-            f"these {len(videos):,} videos",
-            {},
-            {name: name for name in videos},
-        )
+        self.videos, self.class_counts = {name: name for name in videos}, {}
+        self.scope = f"these {len(videos):,} videos"
         self._biases, self._names, self._normalize = biases, class_names, normalize
         self._evidence = {name: self._make(name, **arrays) for name, arrays in videos.items()}
 
@@ -119,91 +111,48 @@ class ArraySource:
         """Classes by number or name as numbers, each once; a `UsageError` where there is no such class."""
         return class_numbers(classes, self._class_names, argument=argument, data=self.data)
 
-    def _make(
-        self,
-        video,
-        *,
-        weights,
-        contributions,
-        scores,
-        occlusion,
-        logits,
-        times,
-        energy,
-        change,
-        ground_truth,
-        true,
-    ) -> Evidence:
+    def _make(self, video, *, ground_truth, true, times, energy, change, **arrays) -> Evidence:
         """One video with all its classes."""
-        weights = _numbers(weights, "weights", "(frames,)")
-        frames, total = len(weights), float(weights.sum())
+        arrays = {name: _numbers(array, name) for name, array in arrays.items() if array is not None}
+        weights, scores, biases = arrays["weights"], arrays.get("scores"), self._biases
+        linear, total = "contributions" in arrays, float(weights.sum())
         if self._normalize and np.isfinite(total) and total > 0:
-            weights = weights / total
-        elif frames and abs(total - 1) > SUM_TOLERANCE and weights.min() >= 0:
+            arrays["weights"] = weights = weights / total
+        elif weights.size and abs(total - 1) > SUM_TOLERANCE and weights.min() >= 0:
+            advice = "To divide them by their sum, pass normalize=True."
             raise DataError(
-                f"The weights of video {video!r} must sum to 1. Received: a sum of {total:g}. To divide them by their "
-                "sum, pass normalize=True."
+                f"Video {video!r}: the weights must sum to 1. Received: a sum of {total:g}. {advice}"
             )
-        if contributions is not None and (scores is not None or occlusion is not None):
+        if linear and (scores is not None or "occlusion" in arrays):
             raise UsageError(
                 "Contributions determine the scores: give contributions, or scores and occlusion."
             )
-        if contributions is None and (self._biases is not None or (scores is None and occlusion is not None)):
+        if not linear and (biases is not None or (scores is None and "occlusion" in arrays)):
             raise UsageError("biases need contributions, and occlusion needs scores.")
-        contributions = _numbers(contributions, "contributions", "(frames, classes)")
-        occlusion, scores = (
-            _numbers(occlusion, "occlusion", "(frames, classes)"),
-            _numbers(scores, "scores", "(classes,)"),
-        )
-        for name, rows in (("contributions", contributions), ("occlusion", occlusion)):
-            if rows is not None and len(rows) != frames:
-                raise UsageError(
-                    f"{name}: expected one row a frame. Received: {len(rows)} rows, {frames} weights."
-                )
         if scores is not None and ((scores < 0) | (scores > 1)).any():
             raise DataError(f"scores: expected probabilities between 0 and 1. Received: {scores}.")
-        count = next((array.shape[-1] for array in (contributions, scores) if array is not None), 0)
+        shape = np.shape(arrays.get("contributions", scores))
+        count = shape[-1] if shape else 0
         names = [f"class {label}" for label in range(count)] if self._names is None else list(self._names)
-        if count and len(names) != count:
-            raise UsageError(
-                f"class_names: expected one for each of {count} classes. Received: {len(names)} names."
-            )
         self._class_names = distinct(readable(names), what="class")
-        times = np.arange(frames) if times is None else _numbers(times, "times", "(frames,)")
-        if (later := np.diff(times) <= 0).any():
-            first, second = times[later.argmax() : later.argmax() + 2]
-            raise DataError(f"times: expected ascending seconds. Received: {first:g}, then {second:g}.")
+        times = np.arange(weights.size) if times is None else _numbers(times, "times")
+        if (np.diff(times) <= 0).any():
+            raise DataError(f"times: expected ascending seconds. Received: {times}.")
         if not isinstance(ground_truth or {}, Mapping):
             raise UsageError(
                 f"ground_truth: expected a dict, class → frames. Received: {ground_truth!r:.80}."
             )
         truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in (ground_truth or {}).items()}
-        for row in truth.values():
-            if np.shape(row) != (frames,) or not np.isin(row, (0, 1)).all():
-                raise UsageError(
-                    f"ground_truth: expected {frames} booleans, one a frame. Received: {row!r:.80}."
-                )
-        evidence = Evidence(
-            video=video,
-            run=self.runs[0],
-            times=times,
-            weights=weights,
-            logits=_logits(logits, weights, video),
-            classes=range(count),
-            names=self._class_names[:count],
-            scores=np.zeros(count) if scores is None else scores,
-            contributions=contributions,
-            biases=None
-            if contributions is None
-            else np.zeros(count)
-            if self._biases is None
-            else self._biases,
-            occlusion=occlusion,
-            true=None if true is None else self.class_numbers(true, "true"),
-            ground_truth=truth,
-            energy=_by_modality(energy, "energy"),
-            change=_by_modality(change, "change"),
-        )
+        if not all(np.isin(row, (0, 1)).all() for row in truth.values()):
+            raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
+        if linear:
+            arrays["biases"] = np.zeros(count) if biases is None else biases
+        if "logits" in arrays:
+            arrays["logits"] = _check_logits(arrays["logits"], weights, video)
+        arrays |= {"times": times, "energy": _by_modality(energy), "change": _by_modality(change)}
+        arrays |= {"true": None if true is None else self.class_numbers(true, "true"), "ground_truth": truth}
+        arrays |= {"scores": np.zeros(count) if scores is None else scores, "classes": range(count)}
+        evidence = Evidence(video=video, run=self.runs[0], names=self._class_names if count else (), **arrays)
         scores = class_scores(evidence, evidence.weights.astype(np.float64))
         return evidence if scores is None else replace(evidence, scores=scores)
 
@@ -216,7 +165,7 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
         or getattr(weights, "ndim", 1) == 0
     ):
         raise UsageError(
-            f"weights: expected (frames,) numbers, or those of several videos. Received: {weights!r:.80}."
+            f"weights: expected (frames,) numbers, or several videos'. Received: {weights!r:.80}."
         )
     if not isinstance(weights, Mapping):
         if len(weights) == 0 or np.ndim(weights[0]) == 0:
@@ -224,14 +173,13 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
         for name, given in arrays.items():
             if given is not None and (isinstance(given, Mapping) or len(given) != len(weights)):
                 raise UsageError(
-                    f"{name}: expected a list of {len(weights)}, one entry a video. Received: {given!r:.80}."
+                    f"{name}: expected a list of {len(weights)}, one a video. Received: {given!r:.80}."
                 )
-        rows = range(len(weights))
+        ids = [f"video {row}" for row in range(len(weights))]
+        weights = dict(zip(ids, weights, strict=True))
         arrays = {
-            name: None if given is None else {f"video {row}": given[row] for row in rows}
-            for name, given in arrays.items()
+            k: None if rows is None else dict(zip(ids, rows, strict=True)) for k, rows in arrays.items()
         }
-        weights = {f"video {row}": each for row, each in enumerate(weights)}
     for name, given in arrays.items():
         if given is not None and (not isinstance(given, Mapping) or set(given) - set(weights)):
             raise UsageError(
@@ -245,22 +193,19 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
     }
 
 
-def _numbers(values, name: str, form: str) -> np.ndarray | None:
+def _numbers(values, name: str) -> np.ndarray:
     try:
-        array = None if values is None and name != "weights" else np.asarray(values)
-        if array is not None and array.size and array.dtype.kind not in "biuf":
+        array = np.asarray(values)
+        if array.size and array.dtype.kind not in "biuf":
             raise ValueError
     except ValueError:
         raise UsageError(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
-    if array is not None and array.ndim != form.count(",") + (form == "(frames, classes)"):
-        raise UsageError(f"{name} must have the shape {form}. Received: {array.shape}.")
-    return None if array is None else array.astype(np.float64)
+    return array.astype(np.float64)
 
 
-def _logits(logits, weights: np.ndarray, video: str) -> np.ndarray | None:
+def _check_logits(logits: np.ndarray, weights: np.ndarray, video: str) -> np.ndarray | None:
     """The logits, if they are those of the weights; None where some are −∞, as the weights say the same."""
-    logits = _numbers(logits, "logits", "(frames,)")
-    if logits is None or logits.shape != weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
+    if logits.shape != weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
         return logits  # `Evidence` reports wrong shapes and numbers that are not finite
     shares = np.exp(logits - logits.max())
     if (difference := float(np.abs(shares / shares.sum() - weights).max())) > SUM_TOLERANCE:
@@ -271,8 +216,6 @@ def _logits(logits, weights: np.ndarray, video: str) -> np.ndarray | None:
     return None if np.isneginf(logits).any() else logits
 
 
-def _by_modality(values, name: str) -> dict[str, np.ndarray]:
-    if values is None:
-        return {}
-    rows = values if isinstance(values, Mapping) else {"features": values}
-    return {str(key): _numbers(row, name, "(frames,)") for key, row in rows.items()}
+def _by_modality(values) -> dict[str, np.ndarray]:
+    rows = values if isinstance(values, Mapping) else {} if values is None else {"features": values}
+    return {str(key): _numbers(row, "energy and change") for key, row in rows.items()}

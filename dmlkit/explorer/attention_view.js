@@ -204,7 +204,7 @@ function layout(view, width) {
   }
   if (lead) {
     for (const [label, frames] of Object.entries(lead.base.truth).filter(([, frames]) => frames.length).slice(0, 5))
-      rows.push({ kind: "truth", frames, title: `made by these frames: ${view.nameOf(Number(label))}` });
+      rows.push({ kind: "truth", frames, title: `ground truth: ${view.nameOf(Number(label))}` });
     for (const name of Object.keys(lead.base.energy)) rows.push({ kind: "signal", name, title: `${name}: energy (area)${narrow ? "," : " and"} change (line)` });
   }
   let y = 8;

@@ -109,17 +109,8 @@ class Evidence:
     def to_json(self) -> dict:
         """A dict that `json` can write: arrays in base64, the rest as lists."""
         record = {each.name: getattr(self, each.name) for each in fields(self)}
-        for name, value in record.items():
-            if isinstance(value, np.ndarray):
-                record[name] = _pack(value)
-            elif isinstance(value, tuple):
-                record[name] = list(value)
-        record["ground_truth"] = {
-            str(k): np.flatnonzero(row).tolist() for k, row in self.ground_truth.items()
-        }
-        for name in ("energy", "change"):
-            record[name] = {key: _pack(row) for key, row in getattr(self, name).items()}
-        return record
+        made = {str(label): np.flatnonzero(row).tolist() for label, row in self.ground_truth.items()}
+        return _pack(record | {"ground_truth": made})
 
     @classmethod
     def from_json(cls, record: Mapping) -> Evidence:
@@ -129,14 +120,9 @@ class Evidence:
             DataError: `record` is something else.
         """
         try:
-            values = {each.name: record[each.name] for each in fields(cls)}
-            for name, value in values.items():
-                if isinstance(value, Mapping) and "f32" in value:
-                    values[name] = _unpack(value)
+            values = _unpack({each.name: record[each.name] for each in fields(cls)})
             index = np.arange(len(values["weights"]))
-            made = {int(label): np.isin(index, frames) for label, frames in record["ground_truth"].items()}
-            for name in ("energy", "change"):
-                values[name] = {str(key): _unpack(row) for key, row in record[name].items()}
+            made = {int(label): np.isin(index, frames) for label, frames in values["ground_truth"].items()}
             return cls(**values | {"ground_truth": made})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"This is not the evidence of one video: {error!r}.") from error
@@ -241,8 +227,7 @@ def scene(
 
     Args:
         videos: Id → the evidence of each run, the runs in one order; or why the video cannot be read.
-        title, note: Above and below the view.
-        data, generated: The data set's name, and whether its videos are generated.
+        title, data, generated, note: Shown with the view.
         labels: Id → the video's name in menus; the id where it has none.
         runs: The runs' names, for videos that cannot be read.
         live: Whether a kernel can encode a video again.
@@ -305,11 +290,20 @@ def distinct(names: Sequence[str], *, what: str) -> list[str]:
     return found
 
 
-def _pack(values: np.ndarray) -> dict:
-    encoded = base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes())
-    return {"f32": encoded.decode("ascii"), "shape": list(values.shape)}
+def _pack(value):
+    """Arrays in base64 and tuples as lists, also within dicts."""
+    if isinstance(value, np.ndarray):
+        encoded = base64.b64encode(np.ascontiguousarray(value, "<f4").tobytes())
+        return {"f32": encoded.decode("ascii"), "shape": list(value.shape)}
+    if isinstance(value, Mapping):
+        return {name: _pack(each) for name, each in value.items()}
+    return list(value) if isinstance(value, tuple) else value
 
 
-def _unpack(packed: Mapping) -> np.ndarray:
-    raw = base64.b64decode(packed["f32"], validate=True)
-    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(packed["shape"])
+def _unpack(value):
+    if not isinstance(value, Mapping):
+        return value
+    if "f32" not in value:
+        return {str(name): _unpack(each) for name, each in value.items()}
+    raw = base64.b64decode(value["f32"], validate=True)
+    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(value["shape"])

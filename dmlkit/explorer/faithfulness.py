@@ -8,37 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dmlkit import metrics
 from dmlkit.errors import UsageError, choose
 from dmlkit.explorer.sources import ModelSource
-from dmlkit.metrics import (
-    deletion_curve,
-    ground_truth_precision,
-    insertion_curve,
-    mean_interval,
-    occlusion,
-    random_importance,
-)
 
 QUESTIONS = {"remove": "encoded again without the frames", "mask": "the frames' weights set to 0"}
-"""What taking a frame away means."""
-
-CURVES = {"deletion": deletion_curve, "insertion": insertion_curve}
+CURVES = {"deletion": metrics.deletion_curve, "insertion": metrics.insertion_curve}
 STEPS = 10
 """At how many shares of the frames a curve is evaluated: clips of AudioSet have ten frames."""
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """The study's results.
+    """The study's results; means have their interval as `_low` and `_high`.
 
     Args:
-        areas: A row an order of frames (index `order`): `deletion` (low is good), `insertion` (high is good), each
-            with `_low` and `_high`; and `deletion_against_random`, `insertion_against_random`, the mean difference
-            from random orders of the same videos, with its interval.
+        areas: A row an order of frames (index `order`): `deletion` (low is good), `insertion` (high is good), and
+            `deletion_against_random`, `insertion_against_random`, the mean difference from random orders.
         curves: A row an order, curve and share: `order`, `curve`, `share`, `score`, `low`, `high`.
-        ground_truth: A row a kind of class (index `kind`) for labels made by a part of the frames: `labels`, and for
-            each of attention, contribution, occlusion and uniform the mean average precision of the frames that made
-            the label, with `_low` and `_high`. Empty where these frames are not known.
+        ground_truth: A row a kind of class (index `kind`) for labels made by a part of the frames: `labels`, and each
+            criterion's mean average precision of these frames. Empty where they are not known.
         videos, run, data, generated, question: What was measured on what.
     """
 
@@ -92,7 +81,7 @@ def faithfulness_study(
     for seed, name in enumerate(list(source.videos)[:videos]):
         video = _Video(source, name, question)
         if video.frames > 1:
-            curves.append(video.curves(random_importance(video.frames, seeds=seeds, seed=seed)))
+            curves.append(video.curves(metrics.random_importance(video.frames, seeds=seeds, seed=seed)))
         precisions.extend(video.precisions())
     if not curves:
         raise UsageError(f"No video of {source.data} has two frames, so there is no order of frames to test.")
@@ -123,7 +112,7 @@ class _Video:
             self.scores = lambda kept: self.model.removed_scores(self.clip, kept)
         else:
             self.scores = lambda kept: self.model.masked_scores(self.parts, kept)
-        self.occlusion = occlusion(self.scores, self.frames)  # (frames, classes)
+        self.occlusion = metrics.occlusion(self.scores, self.frames)  # (frames, classes)
 
     def importance(self, label: int) -> dict[str, np.ndarray]:
         """Criterion → (frames,) importance for a class."""
@@ -151,7 +140,7 @@ class _Video:
             right = np.isin(self.clip.frames, made)
             if right.any() and not right.all():
                 importance = self.importance(label) | {"uniform": np.ones(self.frames)}
-                row = {name: ground_truth_precision(each, right) for name, each in importance.items()}
+                row = {name: metrics.ground_truth_precision(each, right) for name, each in importance.items()}
                 rows.append({"kind": self.kinds[label] if self.kinds else "all classes"} | row)
         return rows
 
@@ -193,6 +182,6 @@ def _means(table: pd.DataFrame) -> dict[str, float]:
     """Each column's mean, with the ends of its interval as `_low` and `_high`."""
     found = {}
     for name, values in table.items():
-        low, high = mean_interval(values.to_numpy())
+        low, high = metrics.mean_interval(values.to_numpy())
         found |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
     return found

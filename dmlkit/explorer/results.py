@@ -39,46 +39,35 @@ class ResultsExplorer:
         rows: Classes shown in the table of average precisions.
         top_k: Classes shown of a video.
 
+    Attributes:
+        choices: Folder below `runs_folder` → run, the highest GAP first.
+        precision: Average precision by class over the videos that all chosen runs scored: `name`, `videos`, and a
+            column a run.
+
     Raises:
         DataError: There is no finished run.
     """
 
-    def __init__(
-        self,
-        runs_folder: str | os.PathLike,
-        dataset=None,
-        *,
-        videos: int = 200,
-        rows: int = 20,
-        top_k: int = 20,
-    ):
+    def __init__(self, runs_folder: str | os.PathLike, dataset=None, *, videos=200, rows=20, top_k=20):
         folder = Path(runs_folder)
         found = [run for run in list_runs(folder) if dataset is None or _data_of(run) == dataset.fingerprint]
         if not found:
             on = "" if dataset is None else f" on {dataset.name}"
-            raise DataError(
-                f"There is no finished run{on} below {folder}. Train one first with `dmlkit train`."
-            )
+            raise DataError(f"There is no finished run{on} below {folder}. `dmlkit train` trains one.")
         found.sort(key=lambda run: -run.gap)
         self.choices = {run.path.relative_to(folder).as_posix(): run for run in found}
         self.class_names = None if dataset is None else readable(dataset.class_names)
         self.max_videos, self.max_rows, self.top_k = videos, rows, top_k
         wide, best = widgets.Layout(width="100%", max_width="60em"), _same_data(self.choices)
-        runs = {
-            f"{shorten(run.title, 60)}, GAP@20 {run.gap:.4f} ({name})": name
-            for name, run in self.choices.items()
-        }
-        height = min(8, len(runs))
-        self._runs = widgets.SelectMultiple(
-            options=runs, value=list(best)[:2], rows=height, description="Runs", layout=wide
-        )
+        runs = self.choices.items()
+        named = [(f"{shorten(run.title, 60)}, GAP@20 {run.gap:.4f} ({name})", name) for name, run in runs]
+        chosen = {"options": named, "value": list(best)[:2], "rows": min(8, len(named))}
+        self._runs = widgets.SelectMultiple(description="Runs", layout=wide, **chosen)
         self._order = widgets.Dropdown(options=list(ORDERS), description="Order by", layout=wide)
         self._video = widgets.Dropdown(description="Video", layout=wide)
         self._curves, self._classes, self._tops = (widgets.HTML() for _ in range(3))
-        self.widget = widgets.VBox(
-            [self._runs, self._curves, self._order, self._classes, self._video, self._tops],
-            layout=widgets.Layout(grid_gap="8px"),
-        )
+        parts = [self._runs, self._curves, self._order, self._classes, self._video, self._tops]
+        self.widget = widgets.VBox(parts, layout=widgets.Layout(grid_gap="8px"))
         self._show_runs()
         self._runs.observe(lambda change: self._show_runs(), names="value")
         self._order.observe(lambda change: self._show_classes(), names="value")
@@ -104,20 +93,11 @@ class ResultsExplorer:
     @video.setter
     def video(self, name: str) -> None:
         if name not in self._rows.index:
-            raise UsageError(
-                f"The chosen runs did not all score a video {name!r}.{nearest(name, self._rows.index)}"
-            )
+            hint = nearest(name, self._rows.index)
+            raise UsageError(f"The chosen runs did not all score a video {name!r}.{hint}")
         if name not in dict(self._video.options).values():
             self._video.options = [*self._video.options, (self._label(name), name)]
         self._video.value = name
-
-    @property
-    def precision(self) -> pd.DataFrame:
-        """Average precision by class of the chosen runs, over the videos that all of them scored.
-
-        A row a class that occurs: `name`, `videos`, and a column a run.
-        """
-        return self._precision
 
     @property
     def top(self) -> dict[str, pd.DataFrame]:
@@ -130,22 +110,23 @@ class ResultsExplorer:
             names = np.array(self._names(run), object)[order]
             table = pd.DataFrame({"class": order, "name": names, "score": scores[order], "true": true[order]})
             table.index = pd.RangeIndex(1, len(order) + 1, name="rank")
-            found[title] = table[(table.index <= self.top_k) | table["true"]]
+            found[title] = table[(table.index <= self.top_k) | table["true"]].copy()
         return found
 
     def _show_runs(self) -> None:
         chosen = {name: self.choices[name] for name in self.runs}
         kept = _same_data(chosen)
         titles = [run.title for run in kept.values()]
-        self._chosen = {
-            run.title if titles.count(run.title) == 1 else f"{run.title} ({name})": run
+        unique = [
+            f"{run.title} ({name})" if titles.count(run.title) > 1 else run.title
             for name, run in kept.items()
-        }
-        ids = {title: run.predictions.ids for title, run in self._chosen.items()}
+        ]
+        self._chosen = dict(zip(unique, kept.values(), strict=True))
         # Video → its row in each run's predictions, for the videos that all of them scored.
-        rows = [pd.Series(np.arange(len(each)), each, name=title) for title, each in ids.items()]
+        ids = {title: run.predictions.ids.tolist() for title, run in self._chosen.items()}
+        rows = [pd.Series({v: row for row, v in enumerate(each)}, name=title) for title, each in ids.items()]
         self._rows = pd.concat(rows, axis=1, join="inner") if rows else pd.DataFrame()
-        self._precision = self._measure()
+        self.precision = self._measure()
         notes = [] if kept else ["Choose one run or more (with Ctrl or Shift held)."]
         if foreign := [run.title for name, run in chosen.items() if name not in kept]:
             notes.append(f"On other data than the first, and so not compared: {', '.join(foreign)}.")
@@ -162,12 +143,10 @@ class ResultsExplorer:
             return pd.DataFrame(columns=["name", "videos", *self._chosen])
         title, run = next(iter(self._chosen.items()))
         labels = run.predictions.labels[self._rows[title]]
-        table = pd.DataFrame({"name": self._names(run), "videos": (labels != 0).sum(axis=0)}).rename_axis(
-            "class"
-        )
+        table = pd.DataFrame({"name": self._names(run), "videos": (labels != 0).sum(axis=0)})
         for title, run in self._chosen.items():
             table[title] = average_precision_by_class(run.predictions.scores[self._rows[title]], labels)
-        return table[table["videos"] > 0]
+        return table[table["videos"] > 0].rename_axis("class")
 
     def _picture(self) -> str:
         from dmlkit.plots import learning_curves, nothing
@@ -177,30 +156,23 @@ class ResultsExplorer:
         return f'<img src="data:image/png;base64,{png}" alt="{alt}" style="max-width: 100%">'
 
     def _show_classes(self) -> None:
-        if self._precision.empty:
+        if self.precision.empty:
             self._classes.value = _paragraph("The chosen runs have no videos in common.")
             return
-        order = ORDERS[self._order.value](self._precision).sort_values(kind="stable").index
-        table, runs = self._precision.loc[order[: self.max_rows]].copy(), list(self._chosen)
+        order = ORDERS[self._order.value](self.precision).sort_values(kind="stable").index
+        table, runs = self.precision.loc[order[: self.max_rows]].copy(), list(self._chosen)
         if len(runs) == 2:
             table["difference"] = table[runs[1]] - table[runs[0]]
-        shown, videos = f"{len(table)} of {len(order)} classes", f"{len(self._rows):,} videos"
-        self._classes.value = _table(
-            table, runs, caption=f"Average precision by class, over {videos}: {shown}"
-        )
+        caption = f"Average precision by class over {len(self._rows):,} videos: {len(table)} of {len(order)} classes"
+        self._classes.value = _table(table, runs, caption=caption)
 
     def _show_tops(self) -> None:
-        tables = [
-            _table(
-                table.assign(true=np.where(table["true"], "✓", "")),
-                ["score"],
-                caption=f"{title}: top {self.top_k}",
-            )
-            for title, table in self.top.items()
-        ]
-        self._tops.value = (
-            f'<div style="display: flex; flex-wrap: wrap; gap: 8px 32px">{"".join(tables)}</div>'
-        )
+        tables = []
+        for title, table in self.top.items():
+            table["true"] = np.where(table["true"], "✓", "")
+            tables.append(_table(table, ["score"], caption=f"{title}: top {self.top_k}"))
+        style = "display: flex; flex-wrap: wrap; gap: 8px 32px"
+        self._tops.value = f'<div style="{style}">{"".join(tables)}</div>'
 
     def _names(self, run: Run) -> Sequence[str]:
         return self.class_names or [f"class {number}" for number in range(run.predictions.scores.shape[1])]

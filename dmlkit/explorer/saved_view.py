@@ -21,7 +21,7 @@ MODULE, STYLE = (Path(__file__).with_name(f"attention_view.{kind}") for kind in 
 MIME = "application/vnd.dmlkit.attention+json"
 """A scene, from which a report draws the same view without a kernel."""
 
-UP, DOWN, TRUTH, GREY = "#1c6fb8", "#b8480c", "#7a3f98", "#9a9a9a"
+UP, DOWN, TRUTH = "#1c6fb8", "#b8480c", "#7a3f98"
 DRAWN_CLASSES, LISTED_CLASSES = 3, 8
 MAX_BARS = 600
 """More bars would be narrower than a pixel of the picture."""
@@ -102,85 +102,69 @@ def describe_changes(explorer) -> str:
 def still_picture(
     evidence: Evidence, *, frame: int | None = None, classes: Sequence[int] | None = None, note: str = ""
 ):
-    """Weights over time, what each frame adds to some classes, the features' energy, and the top classes.
+    """Weights over time, what each frame adds to some classes, and the features' energy, as a `Plot`.
 
     Args:
         evidence: The video.
         frame: The frame that is marked; None marks none.
-        classes: The classes whose frames are drawn; None: the true ones first, then the highest.
+        classes: The classes drawn; None: the true ones first, then the highest scores.
         note: Below the rows.
-
-    Returns:
-        A `Plot`.
     """
     from dmlkit.plots.style import Plot, canvas, styled
 
-    title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
     ranked = np.argsort(-evidence.scores, kind="stable").tolist()
     true = [at for at in ranked if evidence.classes[at] in (evidence.true or ())]
-    if classes is None:
-        drawn = list(dict.fromkeys([*true, *ranked]))
-    else:
+    drawn = list(dict.fromkeys([*true, *ranked]))
+    if classes is not None:
         drawn = [evidence.classes.index(label) for label in classes if label in evidence.classes]
     drawn = drawn[:DRAWN_CLASSES] if evidence.linear or evidence.occlusion is not None else []
+    named = [
+        f"{shorten(n)} {s:.3f}{' ✓' * (at in true)}"
+        for at, (n, s) in enumerate(zip(evidence.names, evidence.scores, strict=True))
+    ]
+    alt = f"{evidence.run} on video {evidence.video}: {evidence.frames} frames"
+    if evidence.frames:
+        top = int(evidence.weights.argmax())
+        alt += f", highest weight {evidence.weights[top]:.3f} at frame {top + 1} ({evidence.times[top]:g} s)"
+    scores = f"scores (✓ true label): {', '.join(named[at] for at in ranked[:LISTED_CLASSES]) or 'not known'}"
 
     @styled
     def draw() -> Plot:
         rows = 1 + len(drawn) + bool(evidence.energy)
-        ratios = [1.5, *[1.0] * (rows - 1)]
-        height = 1.1 + 1.35 * max(rows, 2)
         figure, axes = canvas(
-            rows, 2, width=9.5, height=height, title=title, sharex="col", height_ratios=ratios
+            rows,
+            width=8.5,
+            height=1.4 + 1.3 * rows,
+            title=f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}",
+            sharex=True,
+            height_ratios=[1.5, *[1.0] * (rows - 1)],
         )
-        grid = axes[0].get_gridspec()
-        grid.set_width_ratios([2.4, 1])
-        for ax in axes[1::2]:
-            ax.remove()
-        axes = axes[0::2]
-        if not evidence.frames:
-            axes[0].set_title("the video has no frames", size=9)
-            return Plot(figure, _alt(evidence, ranked, true))
-        times = evidence.times.astype(np.float64)
-        step = np.median(np.diff(times)) if len(times) > 1 else 1.0
-        edges = np.array([times[0] - step / 2, *(times[1:] + times[:-1]) / 2, times[-1] + step / 2])
-        _draw_weights(axes[0], evidence, edges)
-        for ax, at in zip(axes[1:], drawn, strict=False):
-            if evidence.linear:
-                values, what = (
-                    evidence.weights * evidence.contributions[:, at],
-                    "contribution to the logit of",
+        text = textwrap.wrap(shorten(scores, 330), 115) + textwrap.wrap(shorten(note, 330), 110)
+        figure.supxlabel("\n".join(text), x=0.01, ha="left", size=9)
+        if evidence.frames:
+            times = evidence.times.astype(np.float64)
+            half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.5
+            edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
+            _draw_weights(axes[0], evidence, edges)
+            for ax, at in zip(axes[1:], drawn, strict=False):
+                values = (
+                    evidence.weights * evidence.contributions[:, at]
+                    if evidence.linear
+                    else evidence.occlusion[:, at]
                 )
-            else:
-                values, what = evidence.occlusion[:, at], "occlusion (each frame masked alone), score of"
-            _draw_bars(ax, values, edges, color=DOWN)
-            ax.axhline(0, color="#333333", linewidth=0.8)
-            ax.set_title(f"{what} {shorten(evidence.names[at], 40)}{' (true)' * (at in true)}", size=9)
-        if evidence.energy:
-            _draw_energy(axes[-1], evidence)
-        marked = frame is not None and 0 <= frame < evidence.frames
-        for ax in axes if marked else ():
-            ax.axvline(times[frame], color="black", linewidth=1.2, linestyle=(0, (1, 1.5)))
-        axes[-1].set(xlabel="seconds" + "; dotted: the selected frame" * marked, xlim=edges[[0, -1]])
-        if note:
-            text = "\n".join(textwrap.wrap(shorten(note, 330), 110))
-            figure.supxlabel(text, x=0.01, ha="left", size=9.5, weight="bold")
-        if evidence.classes:
-            _draw_scores(figure.add_subplot(grid[:, 1]), evidence, ranked[:LISTED_CLASSES], true)
-        return Plot(figure, f"{note} {_alt(evidence, ranked, true)}".strip())
+                _draw_bars(ax, values, edges, color=DOWN)
+                what = (
+                    "contribution to the logit" if evidence.linear else "occlusion (each frame masked alone)"
+                )
+                ax.set_title(f"{named[at]}: {what}", size=9)
+            _draw_signals(axes[-1], evidence)
+            marked = frame is not None and 0 <= frame < evidence.frames
+            for ax in axes if marked else ():
+                ax.axvline(times[frame], color="black", linewidth=1.2, linestyle=(0, (1, 1.5)))
+            axes[-1].set(xlabel="seconds" + "; dotted: the selected frame" * marked, xlim=edges[[0, -1]])
+        return Plot(figure, f"{note} {alt}; {scores}.".strip())
 
     return draw()
-
-
-def _alt(evidence: Evidence, ranked: Sequence[int], true: Sequence[int]) -> str:
-    """The picture's alternative text."""
-    head = f"{evidence.run} on video {evidence.video}: {evidence.frames} frames"
-    if evidence.frames:
-        top = int(evidence.weights.argmax())
-        head += f", highest weight {evidence.weights[top]:.3f} at frame {top + 1} ({evidence.times[top]:g} s)"
-    scores = [
-        f"{evidence.names[at]} {evidence.scores[at]:.3f}{' (true)' * (at in true)}" for at in ranked[:5]
-    ]
-    return f"{head}; scores: {', '.join(scores) or 'none'}."
 
 
 def _draw_bars(ax, values: np.ndarray, edges: np.ndarray, *, color: str) -> None:
@@ -192,48 +176,33 @@ def _draw_bars(ax, values: np.ndarray, edges: np.ndarray, *, color: str) -> None
         values, edges = np.where(high >= -low, high, low), np.append(edges[starts], edges[-1])
     edge = "white" if len(values) < 120 else color
     ax.stairs(values, edges, fill=True, facecolor=color, edgecolor=edge, linewidth=0.4)
+    ax.axhline(0, color="#333333", linewidth=0.8)
 
 
 def _draw_weights(ax, evidence: Evidence, edges: np.ndarray) -> None:
-    top = float(evidence.weights.max())
     _draw_bars(ax, evidence.weights, edges, color=UP)
     ax.axhline(1 / evidence.frames, color="#333333", linewidth=1, linestyle="--", label="uniform")
-    truth = {label: made for label, made in evidence.ground_truth.items() if 0 < made.mean() < 0.9}
-    for row, (label, made) in enumerate(list(truth.items())[:DRAWN_CLASSES]):
-        known = label in evidence.classes
-        name = evidence.names[evidence.classes.index(label)] if known else f"class {label}"
-        height = np.full(made.sum(), top * (1.14 + 0.2 * row))
-        ax.plot(
-            evidence.times[made],
-            height,
-            "|s^"[row],
-            color=TRUTH,
-            markersize=6,
-            label=f"made {shorten(name, 24)}",
-        )
-    ax.set(ylabel="weight", ylim=(0, top * (1.1 + 0.2 * min(len(truth), DRAWN_CLASSES))))
+    names = dict(zip(evidence.classes, evidence.names, strict=True))
+    truth = [(label, made) for label, made in evidence.ground_truth.items() if 0 < made.mean() < 0.9][
+        :DRAWN_CLASSES
+    ]
+    for row, (label, made) in enumerate(truth):
+        height = np.full(made.sum(), evidence.weights.max() * (1.14 + 0.2 * row))
+        name = f"ground truth: {shorten(names.get(label, label), 24)}"
+        ax.plot(evidence.times[made], height, "|s^"[row], color=TRUTH, markersize=6, label=name)
+    ax.set(ylabel="weight", ylim=(0, evidence.weights.max() * (1.1 + 0.2 * len(truth))))
     ax.legend(ncols=4, fontsize=8, loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
 
 
-def _draw_energy(ax, evidence: Evidence) -> None:
-    for color, (name, energy) in zip((UP, DOWN, TRUTH, GREY) * 9, evidence.energy.items(), strict=False):
+def _draw_signals(ax, evidence: Evidence) -> None:
+    for color, (name, energy) in zip((UP, DOWN, TRUTH) * 9, evidence.energy.items(), strict=False):
         for what, values, line in (("energy", energy, "-"), ("change", evidence.change.get(name), ":")):
             if values is not None:
                 share = values / max(float(values.max()), 1e-12)
                 ax.plot(evidence.times, share, color=color, linestyle=line, label=f"{name}: {what}")
-    ax.set(ylim=(0, 1.08))
-    ax.set_title("features, each relative to its maximum", size=9)
-    ax.legend(ncols=4, fontsize=8, loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
-
-
-def _draw_scores(ax, evidence: Evidence, listed: Sequence[int], true: Sequence[int]) -> None:
-    for row, at in enumerate(listed):
-        ax.barh(row, evidence.scores[at], height=0.34, color=UP if at in true else GREY)
-        text = f"{'✓ ' * (at in true)}{shorten(evidence.names[at], 26)}  {evidence.scores[at]:.3f}"
-        weight = "bold" if at in true else "normal"
-        ax.annotate(text, (0, row - 0.34), size=8.5, va="center", weight=weight)
-    ax.set(xlim=(0, 1), ylim=(len(listed) - 0.5, -0.75), yticks=[], xlabel="score; ✓ true label")
-    ax.grid(False)
+    if evidence.energy:
+        ax.set_title("features, each relative to its maximum", size=9)
+        ax.legend(ncols=4, fontsize=8, loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
 
 
 def _saved_scene(explorer) -> dict:

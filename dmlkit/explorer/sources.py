@@ -9,15 +9,22 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from dmlkit.data import FRAME_CHOICES, VideoReader, as_dataset, dequantize, frame_seed
 from dmlkit.errors import DataError, UsageError, nearest
 from dmlkit.experiments import EXPERIMENTS, Experiment
-from dmlkit.explorer.evidence import Evidence, as_list, distinct, frame_mask, select_classes, whole_number
+from dmlkit.explorer.evidence import (
+    Evidence,
+    class_numbers,
+    distinct,
+    frame_mask,
+    select_classes,
+    whole_number,
+)
 from dmlkit.models import ENCODERS, AttentionParts, AttentionProbe
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
@@ -50,9 +57,7 @@ class ModelSource:
     def __init__(self, runs, data, *, split: str = "validate", max_videos: int = 5000):
         several = list(runs) if isinstance(runs, list | tuple) else [runs]
         if not 1 <= len(several) <= MAX_RUNS:
-            raise UsageError(
-                f"Between 1 and {MAX_RUNS} runs can be shown side by side. Received: {len(several)}."
-            )
+            raise UsageError(f"Between 1 and {MAX_RUNS} runs fit side by side. Received: {len(several)}.")
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
         self.dataset, self.split = as_dataset(data), split
@@ -73,9 +78,8 @@ class ModelSource:
         if stored := self.models[0].stored_predictions(self.split):
             return stored.ids.tolist()[: self._max_videos], stored.labels[: self._max_videos] != 0
         # One frame a video is enough to know its id and labels.
-        batches = list(
-            self.dataset.batches(self.split, batch_size=256, max_frames=1, max_videos=self._max_videos)
-        )
+        settings = {"batch_size": 256, "max_frames": 1, "max_videos": self._max_videos}
+        batches = list(self.dataset.batches(self.split, **settings))
         if not batches:
             raise DataError(f"The '{self.split}' split of {self.dataset.name} holds no videos.")
         ids = [name for batch in batches for name in batch["id"].tolist()]
@@ -92,9 +96,7 @@ class ModelSource:
     @cached_property
     def note(self) -> str | None:
         """What else a reader should know; None where there is nothing."""
-        foreign = [
-            name for name, each in zip(self.runs, self.models, strict=True) if not each.trained_on_these
-        ]
+        foreign = [name for name, m in zip(self.runs, self.models, strict=True) if not m.trained_on_these]
         notes = [f"Trained on other data than these: {', '.join(foreign)}."] if foreign else []
         if self.dataset.num_videos(self.split) > self._max_videos:
             notes.append(f"Videos to choose from: {self.scope} of the split '{self.split}'.")
@@ -125,22 +127,14 @@ class ModelSource:
         return self.dataset.truth(self.split)
 
     def videos_of(self, label: int | str) -> list[str]:
-        """The ids of the videos of a class.
-
-        Raises:
-            UsageError: An unknown class, or a split without labels.
-        """
+        """The ids of the videos of a class; a `UsageError` for an unknown one, or a split without labels."""
         column = self._need_labels()[:, self.class_numbers([label])[0]]
         return [name for name, has_it in zip(self._position, column, strict=True) if has_it]
 
     def worst(self, *, run: int = 0, limit: int = 50) -> dict[str, str]:
-        """The videos with the highest cross-entropy of a model's scores, the worst first.
+        """The videos with the highest cross-entropy of the model at a position, the worst first.
 
         A run's stored predictions serve where it has them; else the model scores every video once.
-
-        Args:
-            run: The model's position.
-            limit: How many videos.
 
         Returns:
             Id → the lowest score of a true class and the highest of any other, as text.
@@ -156,13 +150,11 @@ class ModelSource:
             losses[some] = -np.log(np.clip(right, MIN_PROBABILITY, 1)).sum(axis=1)
         found = {}
         for row in np.argsort(-losses, kind="stable")[:limit].tolist():
-            own = scores[row].astype(np.float32)
-            extremes = [("true", int(np.where(labels[row], own, 2).argmin())) if labels[row].any() else None]
-            extremes.append(
-                ("false", int(np.where(labels[row], -1, own).argmax())) if not labels[row].all() else None
-            )
+            own, true = scores[row].astype(np.float32), labels[row]
+            lowest, highest = int(np.where(true, own, 2).argmin()), int(np.where(true, -1, own).argmax())
+            extremes = [("true", lowest)] * bool(true.any()) + [("false", highest)] * (not true.all())
             found[ids[row]] = "; ".join(
-                f"{shorten(self.class_names[k])} ({kind}) {own[k]:.2f}" for kind, k in filter(None, extremes)
+                f"{shorten(self.class_names[k])} ({kind}) {own[k]:.2f}" for kind, k in extremes
             )
         return found
 
@@ -173,10 +165,8 @@ class ModelSource:
 
         Args:
             video: Its id.
-            classes: Which classes to include, by number or name; None: those that any of the models scores highest
-                and the true ones, the same for all runs.
+            classes: Which classes to include; None: the true ones and those that any model scores highest.
             removed: Frames, by their number in the first run's evidence, taken out before the video is encoded.
-                The evidence then has only the other frames.
 
         Raises:
             UsageError: An unknown video, class or frame, or no frame left.
@@ -197,22 +187,13 @@ class ModelSource:
                 part = model.parts(clip)
             truth = self.ground_truth.get(video, {}).items()
             energy, change = clip.signals(self.dataset)
+            arrays = {"times": clip.frames, "weights": part.weights, "logits": part.logits, "true": true}
+            arrays |= {"classes": chosen, "names": [self.class_names[label] for label in chosen]}
+            arrays |= {"energy": energy, "change": change, "scores": part.scores[chosen]}
+            made = {label: np.isin(clip.frames, frames) for label, frames in truth}
             try:
-                evidence = Evidence(
-                    video=video,
-                    run=name,
-                    times=clip.frames,
-                    weights=part.weights,
-                    logits=part.logits,
-                    classes=chosen,
-                    names=[self.class_names[label] for label in chosen],
-                    scores=part.scores[chosen],
-                    true=true,
-                    ground_truth={label: np.isin(clip.frames, made) for label, made in truth},
-                    energy=energy,
-                    change=change,
-                    **model.class_terms(part, chosen),
-                )
+                terms = model.class_terms(part, chosen)
+                evidence = Evidence(video=video, run=name, ground_truth=made, **arrays, **terms)
             except DataError as error:
                 if not all(np.isfinite(row).all() for row in energy.values()):
                     raise  # the video's own features are not finite
@@ -222,12 +203,7 @@ class ModelSource:
         return tuple(found)
 
     def open_video(self, video: str) -> tuple[list[Clip], list[AttentionParts], tuple[int, ...] | None]:
-        """The frames each model reads of a video, what it computes, and the true labels (None where not known).
-
-        Raises:
-            UsageError: An unknown video.
-            DataError: It cannot be read.
-        """
+        """The frames each model reads of a video, what it computes, and the true labels (None where not known)."""
         if video not in self._position:
             raise UsageError(
                 f"There is no video {video!r} among {self.scope}.{nearest(video, self._position)}"
@@ -247,22 +223,8 @@ class ModelSource:
         return self._opened[video]
 
     def class_numbers(self, classes: Sequence[int | str]) -> tuple[int, ...]:
-        """Classes by number or name as numbers, each once.
-
-        Raises:
-            UsageError: There is no such class.
-        """
-        known, found = self.class_names, []
-        for each in as_list(classes, "classes"):
-            if isinstance(each, str):
-                label = known.index(each) if each in known else -1
-            else:
-                label = whole_number(each, "classes, names or numbers")
-            if not 0 <= label < len(known):
-                hint = nearest(each, known) if isinstance(each, str) else ""
-                raise UsageError(f"{self.dataset.name} has no class {each!r} among its {len(known)}.{hint}")
-            found.append(label)
-        return tuple(dict.fromkeys(found))
+        """Classes by number or name as numbers, each once; a `UsageError` where there is no such class."""
+        return class_numbers(classes, self.class_names, argument="classes", data=self.data)
 
     def _need_labels(self) -> np.ndarray:
         if self.labels is None:
@@ -279,52 +241,40 @@ class ModelSource:
         return self._scores[run]
 
 
-@dataclass(frozen=True)
-class Clip:
-    """The frames of one video that a model reads.
+class Clip(NamedTuple):
+    """The frames that a model reads of one video: their numbers (n,), which are seconds, and modality → (n, size).
 
-    Args:
-        frames: (n,) their numbers in the video, which are its seconds.
-        features: Modality → (n, size), as the records hold them.
-        texts: Text → (size,) its bag of tokens, which has no frames.
+    A text is a modality of shape (size,).
     """
 
     frames: np.ndarray
     features: dict[str, np.ndarray]
-    texts: dict[str, np.ndarray]
 
     def without(self, seconds: np.ndarray) -> Clip:
         """The clip without some of its frames."""
         kept = ~np.isin(self.frames, seconds)
-        features = {name: each[kept] for name, each in self.features.items()}
-        return replace(self, frames=self.frames[kept], features=features)
+        features = {name: each[kept] if each.ndim == 2 else each for name, each in self.features.items()}
+        return Clip(self.frames[kept], features)
 
     def signals(self, dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Each modality's norm frame by frame, and its distance to the previous frame."""
         energy, change = {}, {}
         for name, values in self.features.items():
-            byte = dataset.features[name].coding == "byte"
-            values = dequantize(values) if byte else values.astype(np.float32)
-            energy[name] = np.linalg.norm(values, axis=1)
-            change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
+            if values.ndim == 2:
+                byte = dataset.features[name].coding == "byte"
+                values = dequantize(values) if byte else values.astype(np.float32)
+                energy[name] = np.linalg.norm(values, axis=1)
+                change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
         return energy, change
 
 
 class ExploredModel:
-    """A model with attention on a data set it fits.
-
-    Args:
-        run_or_model: A `Run`, the path of one, or a keras model.
-        dataset: What `open_dataset` gives.
+    """A run (or its path, or a keras model) with attention on a data set it fits.
 
     Attributes:
         title: The model's name.
         linear: Whether its logits are exactly weighted sums over frames.
         trained_on_these: Whether the data are those it was trained on; True where this is not known.
-
-    Raises:
-        UsageError: The model has no attention, the data have no frames, or the model was made for other data.
-        DataError: The run or its model cannot be read.
     """
 
     def __init__(self, run_or_model, dataset):
@@ -337,31 +287,29 @@ class ExploredModel:
             raise UsageError(
                 f"Attention weighs frames, and {dataset.name} holds one vector a video. Open frame-level data."
             )
-        self.run, model = (run, None) if isinstance(run, Run) else (None, run)
         self._dataset, self._choice, self._max_frames, self.trained_on_these = dataset, "first", None, True
+        self.run, model = (run, None) if isinstance(run, Run) else (None, run)
         if self.run:
-            record = run.record
-            pooling = run.experiment.pooling if record["kind"] == "training" else "that of an ensemble"
+            pooling = run.experiment.pooling if run.record["kind"] == "training" else "that of an ensemble"
             if pooling != "attention":
                 raise UsageError(
                     f"{run.name} has no attention, its pooling is {pooling}. {_models_with_attention()}"
                 )
-            self._choice, self._max_frames = (
-                record["profile"]["frame_choice"],
-                record["profile"]["max_frames"],
-            )
-            self.trained_on_these = record["data"]["fingerprint"] == dataset.fingerprint
-            model = run.model
+            profile, model = run.record["profile"], run.model
+            self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
+            self.trained_on_these = run.record["data"]["fingerprint"] == dataset.fingerprint
         self.title = shorten(run.title if self.run else model.name, 80)
         if "attention" not in {layer.name for layer in model.layers}:
             raise UsageError(f"The model '{self.title}' has no attention. {_models_with_attention()}")
         reads = {name: each.shape[-1] for name, each in model.input.items() if name != "num_frames"}
         holds = {name: feature.size for name, feature in dataset.features.items()}
         if reads != holds or model.output_shape[-1] != dataset.num_classes:
+            reads, holds = (
+                ", ".join(f"{name} ({size})" for name, size in each.items()) for each in (reads, holds)
+            )
             raise UsageError(
-                f"The model was made for other data: it reads {_sizes(reads)} and scores {model.output_shape[-1]} "
-                f"classes, and {dataset.name} holds {_sizes(holds)} and {dataset.num_classes} classes. Open the data "
-                "set it was trained on."
+                f"The model was made for other data: it reads {reads} and scores {model.output_shape[-1]} classes, and "
+                f"{dataset.name} holds {holds} and {dataset.num_classes} classes. Open the data it was trained on."
             )
         self._probe = AttentionProbe(model)
         self.linear = self._probe.linear
@@ -383,25 +331,18 @@ class ExploredModel:
         if self._max_frames is not None and length > self._max_frames:
             seed = frame_seed(str(batch["id"][0]), seed=0, epoch=0)
             frames = frames[FRAME_CHOICES[self._choice](length, self._max_frames, seed=seed)]
-        framed = {name: each.in_frames for name, each in self._dataset.features.items()}
+        features = self._dataset.features.items()
         return Clip(
-            frames,
-            {name: batch[name][0, frames] for name, in_frames in framed.items() if in_frames},
-            {name: batch[name][0] for name, in_frames in framed.items() if not in_frames},
+            frames, {k: batch[k][0, frames] if each.in_frames else batch[k][0] for k, each in features}
         )
 
     def warm_up(self, clip: Clip) -> None:
-        """Trace the graphs for any number of videos and frames, so that no later video waits for it.
-
-        Keras traces a graph for the first shape it meets, and once more, for all others, at the second.
-        """
-        length = len(clip.frames)
-        padded = {name: np.pad(each, ((0, 1), (0, 0))) for name, each in clip.features.items()}
-        self._parts(clip, np.ones((1, length), bool))
-        states = self._parts(replace(clip, features=padded), np.ones((2, length + 1), bool)).states
-        if not self.linear:
-            for rows in (1, 2):
-                self._probe.classify(np.zeros((rows, states.shape[2]), np.float32))
+        """Trace the graphs: Keras does so for the first shape it meets, and for all others at the second."""
+        longer = {k: np.pad(v, ((0, 1), (0, 0))) if v.ndim == 2 else v for k, v in clip.features.items()}
+        self.parts(clip)
+        states = self._parts(clip._replace(features=longer), np.ones((2, len(clip.frames) + 1), bool)).states
+        for rows in () if self.linear else (1, 2):
+            self._probe.classify(np.zeros((rows, states.shape[2]), np.float32))
 
     def parts(self, clip: Clip) -> AttentionParts:
         """Scores (classes,), weights and logits (n,), states (n, size) of one video."""
@@ -417,27 +358,21 @@ class ExploredModel:
         return {"occlusion": parts.scores[list(classes)] - without[:, list(classes)]}
 
     def masked_scores(self, parts: AttentionParts, kept: np.ndarray) -> np.ndarray:
-        """Scores with the weights of some frames set to 0 and the others renormalised; the states stay.
+        """(rows, classes) scores with some frames' weights set to 0 and the others renormalised; the states stay.
 
         Args:
             parts: The video's.
             kept: (rows, n) bool. A row that keeps nothing is scored as a video without frames.
-
-        Returns:
-            (rows, classes).
         """
         scores = np.empty((len(kept), len(parts.scores)), np.float32)
         for start in range(0, len(kept), 512):
-            rows = kept[start : start + 512]
-            logits = np.where(rows, parts.logits, -np.inf)
-            highest = np.where(rows.any(axis=1), logits.max(axis=1, initial=-np.inf), 0.0)
-            shares = np.exp(logits - highest[:, None])
-            weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-30)
+            shares = np.exp(parts.logits.astype(np.float64) - parts.logits.max()) * kept[start : start + 512]
+            weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
             scores[start : start + 512] = self._probe.classify((weights @ parts.states).astype(np.float32))
         return scores
 
     def removed_scores(self, clip: Clip, kept: np.ndarray) -> np.ndarray:
-        """Scores of the video encoded without some frames; `kept` and the result as for `masked_scores`."""
+        """(rows, classes) scores of the video encoded without some frames; `kept` as for `masked_scores`."""
         scores = np.empty((len(kept), self._dataset.num_classes), np.float32)
         order = np.argsort(kept.sum(axis=1), kind="stable")  # each group is padded to its longest row
         for start in range(0, len(order), ROWS):
@@ -449,22 +384,16 @@ class ExploredModel:
         """The video once for each row, the frames kept moved to the front."""
         lengths = kept.sum(axis=1).astype(np.int32)
         order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(lengths.max()))]
-        inputs = {name: values[order] for name, values in clip.features.items()}
-        inputs |= {name: np.repeat(bag[None], len(kept), axis=0) for name, bag in clip.texts.items()}
+        inputs = {
+            k: v[order] if v.ndim == 2 else np.repeat(v[None], len(kept), 0) for k, v in clip.features.items()
+        }
         return self._probe.parts(inputs | {"num_frames": lengths})
 
 
 def _models_with_attention() -> str:
-    names = [
-        name
-        for name, each in EXPERIMENTS.items()
-        if isinstance(each, Experiment) and each.pooling == "attention" and not each.trick
-    ]
+    experiments = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
+    names = [each.name for each in experiments if each.pooling == "attention"]
     return (
         f"Only the pooling 'attention' weighs frames, with any encoder of frame-level data ({', '.join(ENCODERS)}). "
         f"These experiments have it: {', '.join(names)}."
     )
-
-
-def _sizes(features: dict[str, int]) -> str:
-    return ", ".join(f"{name} ({size})" for name, size in sorted(features.items()))

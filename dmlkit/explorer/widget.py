@@ -53,8 +53,7 @@ def explore(
 
     Raises:
         UsageError: A model without attention, other data, an unknown video or class.
-        DataError: The run or its data are missing. A single video that cannot be read is reported in the view, and
-            by the statement that sets `video` to it.
+        DataError: The run or its data are missing.
     """
     from dmlkit.explorer.sources import ModelSource  # loads TensorFlow
 
@@ -325,22 +324,23 @@ class AttentionExplorer(anywidget.AnyWidget):
             self.encoded(frames)  # raises where they cannot be removed
         return frames[0] if name == "frame" else tuple(frames)
 
-    @traitlets.validate("temperature")
-    def _check_temperature(self, proposal) -> float:
-        value = proposal["value"]
-        if isinstance(value, bool) or not isinstance(value, Real) or not (np.isfinite(value) and value > 0):
+    @traitlets.validate("temperature", "top", "uniform", "shown")
+    def _check_setting(self, proposal):
+        name, value, truth = proposal["trait"].name, proposal["value"], bool | np.bool_
+        if name == "top":
+            return whole_number(value, name, least=1)
+        if name == "shown":
+            for run in as_list(value, "shown, names of runs"):
+                if run not in self.source.runs:
+                    raise UsageError(f"There is no run {run!r} here.{nearest(run, self.source.runs)}")
+            return tuple(value)
+        if name == "uniform" and not isinstance(value, truth):
+            raise UsageError(f"uniform: expected True or False. Received: {value!r:.80}.")
+        if name == "temperature" and (
+            isinstance(value, truth) or not isinstance(value, Real) or not 0 < value < np.inf
+        ):
             raise UsageError(f"temperature: expected a number above 0. Received: temperature={value!r:.80}.")
-        return float(value)
-
-    @traitlets.validate("top")
-    def _check_top(self, proposal) -> int | None:
-        return None if proposal["value"] is None else whole_number(proposal["value"], "top", least=1)
-
-    @traitlets.validate("uniform")
-    def _check_uniform(self, proposal) -> bool:
-        if not isinstance(proposal["value"], bool | np.bool_):
-            raise UsageError(f"uniform: expected True or False. Received: {proposal['value']!r:.80}.")
-        return bool(proposal["value"])
+        return bool(value) if name == "uniform" else float(value)
 
     @traitlets.validate("classes")
     def _check_classes(self, proposal) -> tuple[int, ...]:
@@ -349,14 +349,6 @@ class AttentionExplorer(anywidget.AnyWidget):
             self.evidence = self._find(self.video, numbers)
             self.scene = self.scene_of([self.video], live=self.source.can_remove)
         return numbers
-
-    @traitlets.validate("shown")
-    def _check_shown(self, proposal) -> tuple[str, ...]:
-        names = tuple(as_list(proposal["value"], "shown, names of runs"))
-        for name in names:
-            if name not in self.source.runs:
-                raise UsageError(f"There is no run {name!r} here.{nearest(name, self.source.runs)}")
-        return names
 
     def _repr_mimebundle_(self, **kwargs) -> dict[str, object]:
         """The widget where there is a kernel; the scene, a picture and a table for every other reader."""

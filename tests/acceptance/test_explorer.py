@@ -164,7 +164,7 @@ def test_what_cannot_be_explored_is_explained(view, trained, dataset, generated)
         (usage, "Did you mean", lambda: dmlkit.explore(run, dataset, video=view.video[:-1])),
         (data, "sum", lambda: dmlkit.explore_arrays([0.5, 0.9])),
         (data, "nan", lambda: dmlkit.explore_arrays([0.5, np.nan])),
-        (usage, "2 rows", lambda: dmlkit.explore_arrays([0.5, 0.3, 0.2], contributions=np.eye(2))),
+        (data, "3 weights", lambda: dmlkit.explore_arrays([0.5, 0.3, 0.2], contributions=np.eye(2))),
         (usage, "model", lambda: setattr(dmlkit.explore_arrays([0.5, 0.5]), "removed", [0])),
     ]
     wrong = {"frame": 10, "masked": [10], "removed": range(10), "temperature": 0, "top": 0, "classes": ["?"]}

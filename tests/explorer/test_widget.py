@@ -213,7 +213,7 @@ def test_the_picture_is_of_what_was_set(view, smoke_runs, dataset):
         setattr(view, name, frames)
         text = view._repr_mimebundle_()["text/plain"]
         best, score = max(view.scores.items(), key=lambda item: item[1])
-        assert f"Settings: {len(frames)} frame" in text and f"scores: {best} {score:.3f}" in text
+        assert f"Settings: {len(frames)} frame" in text and f"label): {best} {score:.3f}" in text
         assert f"highest weight {view.weights.max():.3f} at frame" in text
     assert "2 removed frames, which are restored here" in view._repr_mimebundle_()[MIME]["note"]
     view.masked = range(view.frames)
