@@ -1,7 +1,7 @@
 """The notebooks' parameters: read from each parameters cell, validated by pydantic, listed for a terminal.
 
 A parameters cell holds lines of the form `videos: int = 3  # videos that are shown`, as papermill has it. Name, type,
-default and help stand there, and are what `papermill.inspect_notebook` finds; which values are allowed stands in
+default and help stand there, as `papermill.inspect_notebook` finds them; which values are allowed stands in
 `CONSTRAINTS`, by name.
 """
 
@@ -106,7 +106,8 @@ class Parameter:
 def read_parameters(source: str, *, where: str = "the parameters cell") -> tuple[Parameter, ...]:
     """The parameters of a cell's source, in its order.
 
-    Papermill is not asked, as its import takes longer than a whole report with nothing to do.
+    Papermill is not asked: its pattern of a line knows no `str | None`, and its import takes longer than a whole report
+    with nothing to do.
 
     Args:
         source: Lines of the form `epochs: int = 12  # passes over the training split`.

@@ -1,0 +1,162 @@
+"""Parameters cells, values and files of values."""
+
+from pathlib import Path
+
+import papermill
+import pytest
+
+from dmlkit.errors import UsageError
+from dmlkit.report.parameters import (
+    COMMON,
+    CONSTRAINTS,
+    Parameter,
+    as_text,
+    check_parameters,
+    describe_parameters,
+    read_parameter_file,
+    read_parameters,
+    values_for,
+)
+from dmlkit.report.plan import notebooks_folder, read_notebook
+
+NOTEBOOKS = sorted(notebooks_folder().glob("*.ipynb"))
+
+
+def test_a_cell_is_read_as_papermill_reads_it():
+    for path in NOTEBOOKS:
+        inspected = papermill.inspect_notebook(path)
+        ours = {each.name: each for each in read_notebook(path).parameters}
+        # Its pattern of a line knows no `str | None`.
+        assert list(inspected) == [name for name, each in ours.items() if " | None" not in each.type]
+        for name in inspected:
+            each = ours[name]
+            assert each.type == inspected[name]["inferred_type_name"], path
+            assert repr(each.default) == inspected[name]["default"].replace('"', "'"), path
+            assert each.help == inspected[name]["help"] != "", path
+
+
+def test_every_constraint_is_used_by_a_notebook_and_the_common_ones_are_in_all():
+    names = [{each.name for each in read_notebook(path).parameters} for path in NOTEBOOKS]
+    assert set(CONSTRAINTS) <= set.union(*names)
+    assert all(set(COMMON) <= each for each in names)
+
+
+@pytest.mark.parametrize(
+    ("type", "default", "text", "value"),
+    [
+        ("int", 1, "12", 12),
+        ("float", 1.0, "1e-3", 0.001),
+        ("float", 1.0, 2, 2.0),
+        ("bool", True, "false", False),
+        ("bool", True, "yes", True),
+        ("str", "a", "1", "1"),
+        ("str", "", "", ""),
+        ("int | None", None, "None", None),
+        ("str | None", None, "logs", "logs"),
+        ("list[int]", [1], "1, 2,3", [1, 2, 3]),
+        ("tuple[str, ...]", ("a",), "a,b", ("a", "b")),
+        ("list[float]", [1.0], [0.5], [0.5]),
+    ],
+)
+def test_text_becomes_a_value_of_the_parameters_type(type, default, text, value):
+    assert Parameter("x", type, default, "").convert(text) == value
+
+
+@pytest.mark.parametrize(
+    ("type", "value"),
+    [
+        ("int", "1.5"),
+        ("int", "many"),
+        ("int", True),
+        ("int", "none"),
+        ("float", "nan"),
+        ("float", "inf"),
+        ("bool", "maybe"),
+        ("bool", 2),
+        ("str", ""),
+        ("str", 5),
+        ("list[int]", "1,x"),
+    ],
+)
+def test_what_is_of_another_type_is_refused_by_name_and_value(type, value):
+    with pytest.raises(UsageError) as error:
+        Parameter("x", type, 1, "").convert(value)
+    assert f"The parameter 'x' takes {type}" in str(error.value) and repr(value) in str(error.value)
+
+
+def test_ranges_and_choices_go_by_the_parameters_name():
+    videos = Parameter("videos", "int", 3, "")
+    assert (videos.convert("1"), videos.convert(20), videos.values) == (1, 20, "int, 1 to 20")
+    for wrong in ("0", 21):
+        with pytest.raises(UsageError, match="1 to 20"):
+            videos.convert(wrong)
+    with pytest.raises(UsageError, match=r"smoke, demo, full, paper.*Did you mean 'paper'"):
+        Parameter("profile", "str", "demo", "").convert("papr")
+    assert Parameter("faithfulness_videos", "int", 5, "").values == "int, at least 2"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = 3",
+        "x: int",
+        "x: int = 1 + y",
+        "x: dict = {}",
+        "x: object = 3",
+        "x: int = 'a'",
+        "videos: int = 0",
+        "print(1)",
+        "x: int = (",
+        "x: __import__('os') = 3",
+    ],
+)
+def test_a_cell_that_is_none_is_refused(source):
+    with pytest.raises(UsageError, match=r"cell of 05\.ipynb"):
+        read_parameters(source, where="the parameters cell of 05.ipynb")
+
+
+CELLS = {
+    "01-a": read_parameters("seed: int = 0  # s\nvideos: int = 3  # v\n"),
+    "02-b": read_parameters("deep: bool = True  # d\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"vidoes": "3"}, "Did you mean 'videos'"),
+        ({"seed": "3"}, "--seed"),
+        ({"videos": "many"}, "01-a: The parameter 'videos'"),
+        ({"deep": "perhaps"}, "02-b: The parameter 'deep'"),
+    ],
+)
+def test_names_and_values_are_held_against_the_notebooks(given, message):
+    with pytest.raises(UsageError, match=message):
+        check_parameters(given, CELLS)
+    check_parameters({"videos": "7", "deep": "no"}, CELLS)
+    assert values_for(CELLS["01-a"], {"videos": "7", "deep": "no"}, notebook="01-a") == {"videos": 7}
+
+
+def test_a_file_gives_the_text_that_was_written(tmp_path):
+    file = tmp_path / "parameters.yaml"
+    file.write_text("\ufeff# ours\nrate: 1e-3\nname: no\nlogs: ~\nempty:\nlist: [1, 02]\n", encoding="utf-8")
+    values = {"rate": "1e-3", "name": "no", "logs": None, "empty": None, "list": ["1", "02"]}
+    assert read_parameter_file(file) == values
+    file.write_text("")
+    assert read_parameter_file(file) == {}
+    for content in ("videos: {a: 1}", "- 1", "videos: [[1]]", "a: b: c", "x: \x00"):
+        file.write_text(content)
+        with pytest.raises(UsageError, match=r"parameters\.yaml"):
+            read_parameter_file(file)
+    file.write_bytes(b"\xff\xfe: 1")
+    for path in (file, tmp_path, Path("nowhere.yaml")):
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_parameter_file(path)
+
+
+def test_what_is_the_same_in_several_notebooks_is_listed_once():
+    text = describe_parameters({**CELLS, "03-c": CELLS["02-b"]})
+    assert text.count("deep: bool; default true") == 1 and "[02-b, 03-c]" in text
+    assert text.index("videos") < text.index("given by options") < text.index("seed: int, 0 to 4294967295")
+    assert max(map(len, text.splitlines())) <= 80
+    assert [as_text(value) for value in (None, True, (1, "b"), "")] == ["none", "true", "1,b", "''"]

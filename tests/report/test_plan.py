@@ -1,0 +1,216 @@
+"""Which notebooks run, in which order, training what; and the dry run, which writes nothing."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from dmlkit.data import open_dataset
+from dmlkit.errors import DataError, UsageError
+from dmlkit.experiments import EXPERIMENTS
+from dmlkit.profiles import PROFILES
+from dmlkit.report import describe_plan
+from dmlkit.report.plan import (
+    KINDS,
+    Context,
+    check_arguments,
+    execution_order,
+    experiments_of,
+    find_notebooks,
+    notebooks_folder,
+    read_notebook,
+)
+
+FRAME = {"level": "frame", "modalities": ["rgb", "audio"]}
+
+
+def names(notebooks):
+    return [notebook.name for notebook in notebooks]
+
+
+def context(level="frame", modalities=("rgb", "audio"), profile="demo"):
+    """As much of a context as decides what is trained."""
+    found = SimpleNamespace(data={"level": level, "modalities": list(modalities)}, profile=PROFILES[profile])
+    found.applies = lambda experiment: Context.applies(found, experiment)
+    return found
+
+
+def trained(path, context, before=(), **values):
+    plan = SimpleNamespace(notebook=read_notebook(path), values=values, reason=None)
+    return experiments_of(plan, context, before)
+
+
+def test_a_notebook_describes_itself(write_notebook):
+    path = write_notebook("05-attention", "print(1)", after=["03-x"], needs=["frames"])
+    found = read_notebook(path)
+    assert (found.name, found.title, found.question) == (
+        "05-attention",
+        "The 05-attention chapter",
+        "Does it run?",
+    )
+    assert (found.cells, found.about.after, found.about.needs) == (2, ("03-x",), ("frames",))
+    content = json.loads(path.read_text())
+    content["cells"][-1] |= {"execution_count": 7, "outputs": []}
+    content["cells"][-1]["metadata"]["collapsed"] = True
+    path.write_text(json.dumps(content, indent=3))
+    assert read_notebook(path).digest == found.digest
+    content["cells"][-1]["source"] = "print(2)"
+    path.write_text(json.dumps(content))
+    assert read_notebook(path).digest != found.digest
+
+
+def test_notebooks_go_by_name_number_or_both(write_notebook, tmp_path):
+    for name in ("02-b", "01-a", "explore"):
+        write_notebook(name, "1")
+    folder = tmp_path / "notebooks"
+    assert names(find_notebooks(folder)) == ["01-a", "02-b"]
+    assert names(find_notebooks(folder, ["02", "a", "02-b.ipynb"])) == ["01-a", "02-b"]
+    with pytest.raises(UsageError, match="Did you mean '02-b'"):
+        find_notebooks(folder, ["02-c"])
+    with pytest.raises(UsageError, match="no notebooks"):
+        find_notebooks(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"needs": ["wings"]}, "needs"),
+        ({"after": "01-a"}, "after"),
+        ({"anything": 1}, "anything"),
+        ({"trains": [{"chapter": "a", "beyond": "b"}]}, "not one kind but 2"),
+        ({"trains": [{"chaptr": "a"}]}, "Did you mean 'chapter'"),
+        ({"trains": [{"chapter": "a", "if": "sed"}]}, "true-or-false"),
+    ],
+)
+def test_wrong_metadata_are_refused(write_notebook, about, message):
+    with pytest.raises(UsageError, match=message):
+        read_notebook(write_notebook("01-a", **about))
+
+
+def test_what_is_no_notebook_is_refused(tmp_path):
+    path = tmp_path / "01-a.ipynb"
+    for content in ("", "{}", "[]", '{"metadata": {}, "cells": [{}]}'):
+        path.write_text(content)
+        with pytest.raises(UsageError, match="cannot be read"):
+            read_notebook(path)
+
+
+def test_notebooks_wait_for_others_and_not_in_a_circle(write_notebook, tmp_path):
+    write_notebook("01-a", after=["02-b"])
+    write_notebook("02-b")
+    order = execution_order(find_notebooks(tmp_path / "notebooks"))
+    assert order.get_ready() == ("02-b",)
+    write_notebook("02-b", after=["01-a"])
+    with pytest.raises(UsageError, match="wait for each other"):
+        execution_order(find_notebooks(tmp_path / "notebooks"))
+    write_notebook("02-b", after=["03-c"])
+    with pytest.raises(UsageError, match="no such notebook"):
+        execution_order(find_notebooks(tmp_path / "notebooks"))
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds"), [("90s", 90), ("45m", 2700), ("1.5h", 5400), ("0s", None), ("5", None), ("x", None)]
+)
+def test_a_time_limit_has_a_unit(write_notebook, tmp_path, limit, seconds):
+    write_notebook("01-a")
+    if seconds is None:
+        with pytest.raises(UsageError, match="90s, 45m, 2h"):
+            check_arguments(tmp_path / "notebooks", None, {}, time_limit=limit)
+    else:
+        assert check_arguments(tmp_path / "notebooks", None, {}, time_limit=limit)[2] == seconds
+
+
+def test_what_a_notebook_trains_follows_from_its_metadata(write_notebook):
+    def said(trains, level="frame", before=(), **more):
+        path = write_notebook("01-a", parameters="deep: bool = True  # d\n", trains=trains)
+        return trained(path, context(level), before, **more)
+
+    assert said([{"chapter": "baselines"}]) == ["lr", "lstm"]
+    assert said([{"chapter": "baselines", "if": "deep"}], deep=False) == []
+    assert said([{"ablations": "baselines"}]) == ["lr-no-norm"]
+    assert said([{"experiments": ["ensemble-lr-lstm"]}]) == ["lr", "lstm", "ensemble-lr-lstm"]
+    assert said([{"experiments": ["attention"]}], level="video") == []
+    assert "bi-gru-projection-glorot" in said([{"fusion_variants": True}])
+    assert said([{"ensemble_of_all": True}]) == []
+    assert said([{"ensemble_of_all": True}], before=["lr", "lstm"]) == ["ensemble-of-all"]
+    assert "attention" in said([{"ladder": True}]) and said([{"ladder": True}], before=["lr"]) == []
+    assert {"netvlad", "netvlad-gated"} < set(said([{"beyond": "poolings"}]))
+    assert said([{"best_ensemble": True}]) == ["ensemble-of-best"]
+    assert said([{"checkpoints": True}]) and said([{"baselines": True}])
+    notebooks = map(read_notebook, notebooks_folder().glob("*.ipynb"))
+    kinds = {kind for notebook in notebooks for entry in notebook.about.trains for kind in entry}
+    assert kinds == {*KINDS, "if"}
+
+
+def test_what_our_notebooks_train_by_default_is_the_ladder_and_its_ablations():
+    found = {name for path in find_notebooks(notebooks_folder()) for name in trained(path.path, context())}
+    ladder = {"lr", "lstm", "bi-lstm", "bi-gru-concat", "bi-gru-projection", "attention", "ensemble-lr-lstm"}
+    assert ladder < found and "netvlad" not in found
+    assert {name for name in found if name not in EXPERIMENTS} == {
+        name
+        for name in found
+        if name.startswith(("ensemble-of", "bi-gru-projection-", "bi-gru-shared-space-"))
+    }
+
+
+def test_a_data_set_that_cannot_serve_a_notebook_says_why(write_notebook, generated, tmp_path):
+    frames = read_notebook(write_notebook("01-a", needs=["frames"]))
+    fuses = read_notebook(write_notebook("02-b", needs=["two modalities"]))
+    made = Context(generated / "video", out=tmp_path / "out", profile="smoke")
+    assert "one vector a video" in made.plan(frames).reason and made.plan(fuses).reason is None
+    made.data = {**made.data, "modalities": ["rgb"]}
+    assert made.plan(fuses).reason == "it fuses modalities, and this data set has one only (rgb)"
+
+
+def test_values_are_the_conditions_with_paths_that_may_move_together(write_notebook, generated, tmp_path):
+    notebook = read_notebook(write_notebook("01-a", parameters="videos: int = 3  # v\n"))
+    made = Context(generated, out=tmp_path / "out", seed=3, parameters={"videos": "7", "other": 1})
+    values = made.plan(notebook).values
+    assert values["videos"] == 7 and values["seed"] == 3 and "other" not in values
+    assert values["runs"] == "../runs"
+    assert (tmp_path / "out" / "notebooks" / values["data"]).resolve() == generated.resolve()
+    for seed in (-1, 2**32, True, "1"):
+        with pytest.raises(UsageError, match="4294967295"):
+            Context(generated, out=tmp_path / "out", seed=seed)
+    with pytest.raises(DataError):
+        Context(tmp_path / "nowhere", out=tmp_path / "out")
+
+
+def test_a_dry_run_names_reasons_and_experiments_and_writes_nothing(
+    write_notebook, build, generated, tmp_path, leave_run
+):
+    asked = {
+        "data": generated,
+        "profile": "smoke",
+        "out": tmp_path / "out",
+        "folder": tmp_path / "notebooks",
+    }
+    write_notebook("01-a", "print(videos)", parameters="videos: int = 3  # v\n")
+    write_notebook("02-b", "print(2)", trains=[{"experiments": ["ensemble-lr-lstm"]}])
+    write_notebook("03-c", "print(3)", trains=[{"chapter": "baselines"}], after=["02-b"])
+    text = describe_plan(**asked)
+    assert not (tmp_path / "out").exists()
+    assert "02-b  would be executed: new" in text and "trains: lr, lstm, ensemble-lr-lstm" in text
+    assert "trained before it: lr (by 02-b), lstm (by 02-b)" in text
+    assert "Notebooks: 3 would be executed. Experiments: 3 would be trained" in text
+    build()
+    fingerprint = open_dataset(generated).fingerprint
+    run = leave_run(tmp_path / "out" / "runs" / "lr-12345678", name="lr")
+    record = run.record | {"data": run.record["data"] | {"fingerprint": fingerprint}}
+    (run.path / "run.json").write_text(json.dumps(record))
+    (tmp_path / "out" / "runs" / "lstm-0").mkdir()
+    (tmp_path / "out" / "runs" / "lstm-0" / "run.json").write_text("{")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    text = describe_plan(**asked, parameters={"videos": "5"}, notebooks=["01", "02"])
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert "01-a  would be executed: the parameter videos changed" in text and "→ 5" in text
+    assert "02-b  unchanged" in text and "already trained: lr" in text and "A run cannot be read" in text
+    assert "forced" in describe_plan(**asked, force=True)
+
+
+def test_the_generated_data_set_need_not_be_there_to_be_planned_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("DMLKIT_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    text = describe_plan(out=tmp_path / "out")
+    assert "not there yet: it would be generated" in text and "attention" in text
+    assert list(tmp_path.iterdir()) == []
