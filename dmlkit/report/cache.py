@@ -244,7 +244,7 @@ class State:
         self.files: dict = {}  # page → the digest of what it was made of, and its own
         self.call: dict = {}  # when the last call was that executed something, and how long it took
         self._written = None
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError, LookupError):
             content = json.loads((out / STATE).read_text(encoding="utf-8"))
             parts = [content[name] for name in ("data", "files", "call")]
             if all(isinstance(part, dict) for part in parts):

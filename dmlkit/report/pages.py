@@ -339,6 +339,7 @@ def _exporter():
         config=Config({"NbConvertBase": {"display_data_priority": SHOWN}}),
         template_name="notebook_body",
         extra_template_basedirs=[str(TEMPLATES)],
+        exclude_anchor_links=True,
         filters={"cleaned": cleaned, "equations": equations},
     )
 

@@ -1,0 +1,187 @@
+"""How notebooks are executed, and how they end before their last cell."""
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from dmlkit.files import atomic_write
+from dmlkit.report import execute
+from dmlkit.report.execute import Execution, strip_timestamps
+
+SAY = "import os, signal, time; print('so far', flush=True); time.sleep(0.3);"
+STUBBORN = f"""{SAY}
+while True:
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print('not yet')
+"""
+
+
+@pytest.fixture
+def run_all(write_notebook, tmp_path):
+    """Execute notebooks side by side, each of four cells around one; how each ended, and what it looks like."""
+
+    def go(cells: dict[str, str], *, stop_at: float | None = None, **more):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        executions = {}
+        for place, (name, code) in enumerate(cells.items()):
+            source = write_notebook(
+                f"0{place}-{name}", "print('before')", code, "print('after')", "# The end"
+            )
+            (tmp_path / name).mkdir()
+            executions[name] = Execution(source, tmp_path / "out" / f"{name}.ipynb", {"seed": 4}, **more)
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(cells)) as pool:
+            futures = {pool.submit(each.run, tmp_path / name): name for name, each in executions.items()}
+            while not (ended := wait(futures, timeout=0.1)).done.issuperset(futures):
+                for each in executions.values():
+                    if stop_at is not None and time.monotonic() - began > stop_at:
+                        each.stop.ask("interrupted")
+                    each.watch()
+        failures = {name: future.result() for future, name in futures.items()}
+        assert ended.not_done == set()
+        return {
+            name: (failure, nbformat.read(executions[name].target, as_version=4), executions[name])
+            for name, failure in failures.items()
+        }
+
+    return go
+
+
+def check_marked(notebook, failure):
+    """Nothing is called completed that was not; what was printed is kept; the banner stands on top."""
+    cells = {cell.id: cell for cell in notebook.cells}
+    status = {name: cell.metadata.get("papermill", {}).get("status") for name, cell in cells.items()}
+    assert notebook.cells[0].id == "stopped" and failure.message in notebook.cells[0].source
+    assert "`cell-1`" in notebook.cells[0].source
+    assert [status[f"cell-{n}"] for n in range(4)] == ["completed", "failed", "not run", "not run"]
+    assert cells["cell-0"].outputs[0].text == "before\n"
+    assert cells["cell-1"].outputs[0].text.startswith("so far\n")
+    assert cells["cell-2"].outputs == [] and cells["cell-2"].execution_count is None
+    assert notebook.metadata.papermill.exception is True
+
+
+def test_values_streams_threads_and_surroundings(run_all, monkeypatch, tmp_path):
+    """What a kernel is given, and what is left of what it prints."""
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "hostile"))
+    lines, cells = [], []
+    code = (
+        "import sys, os, subprocess\nfor n in range(3): print(n, end='\\r')\nprint('done'); print(seed)\n"
+        "print(os.getcwd(), sys.executable, os.environ['OMP_NUM_THREADS'], sys.path[0])\n"
+        "open(os.environ['DMLKIT_RUN_ACCESS_LOG'], 'a').write('/x\\n')"
+    )
+    ended = run_all({"plain": code}, threads=3, on_line=lines.append, on_cell=lambda: cells.append(1))
+    failure, notebook, execution = ended["plain"]
+    assert failure is None
+    text = notebook.cells[-3].outputs[0].text.splitlines()
+    assert text[:2] == ["done", "4"]
+    folder, interpreter, threads, _ = text[2].split()
+    assert (folder, interpreter, threads) == (str(tmp_path / "out"), sys.executable, "3")
+    assert folder not in sys.path
+    assert "before" in lines and len(cells) == 5
+    assert execution.access_log.read_text() == "/x\n"
+    assert execution.kernel.process.poll() is not None
+    assert notebook.metadata.papermill.input_path == "00-plain.ipynb"
+    ids = [cell.id for cell in notebook.cells]
+    assert ids == ["ask", "parameters", "injected-parameters", "cell-0", "cell-1", "cell-2", "cell-3"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_dead_kernel_is_reported_by_its_signal_and_its_log(run_all):
+    cells = {
+        "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+        "crashed": "import ctypes; ctypes.string_at(0)",
+        "aborted": "os.write(2, b'Check failed: a < b\\n'); os.abort()",
+        "left": "os._exit(3)",
+    }
+    words = {
+        "killed": ["SIGKILL", "memory"],
+        "crashed": ["SIGSEGV", "native code", "Fatal Python error"],
+        "aborted": ["SIGABRT", "Check failed: a < b"],
+        "left": ["exit code 3"],
+    }
+    ended = run_all({name: f"{SAY} {code}" for name, code in cells.items()})
+    for name, (failure, notebook, _) in ended.items():
+        assert failure.kind == "kernel died"
+        check_marked(notebook, failure)
+        assert all(word in failure.message for word in words[name]), failure.message
+
+
+def test_failed_cells_say_what_was_raised(run_all):
+    cells = {
+        "wrong": f"{SAY} int('ten')",
+        "data": f"{SAY}\nimport dmlkit.errors\nraise dmlkit.errors.DataError('record 3 is cut off')",
+        "exit": f"{SAY} import sys; sys.exit(0)",
+        "full": f"{SAY} raise OSError(28, 'No space left on device')",
+    }
+    ended = run_all(cells)
+    kinds = {name: failure.kind for name, (failure, _, _) in ended.items()}
+    assert kinds == {"wrong": "cell", "data": "data", "exit": "cell", "full": "cell"}
+    messages = {name: failure.message for name, (failure, _, _) in ended.items()}
+    assert messages["wrong"] == "ValueError: invalid literal for int() with base 10: 'ten'"
+    assert messages["data"] == "DataError: record 3 is cut off"
+    assert messages["exit"].startswith("SystemExit") and "disk is full" in messages["full"]
+    for failure, notebook, _ in ended.values():
+        check_marked(notebook, failure)
+
+
+def test_a_time_limit_and_a_stop_end_even_a_cell_that_will_not(run_all):
+    began = time.monotonic()
+    ended = run_all({"willing": f"{SAY} time.sleep(60)", "stubborn": STUBBORN}, seconds=5)
+    assert time.monotonic() - began < 12
+    for failure, notebook, _ in ended.values():
+        assert failure.kind == "time limit"
+        assert failure.message.startswith("The time limit of 5 s was reached at the cell `cell-1`.")
+        check_marked(notebook, failure)
+    ((failure, notebook, _),) = run_all({"early": "1"}, stop_at=0).values()
+    assert failure.kind == "interrupted" and failure.message.startswith("Interrupted at the cell")
+    assert notebook.cells[0].id == "stopped"
+
+
+def test_a_kernel_that_cannot_start_reports_its_log(run_all, monkeypatch, tmp_path):
+    (tmp_path / "hostile").mkdir()
+    (tmp_path / "hostile" / "zmq.py").write_text("raise ImportError('no such zmq')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hostile"))
+    ((failure, _, _),) = run_all({"any": "1"}).values()
+    assert failure.kind == "kernel died"
+    assert "did not start" in failure.message and "no such zmq" in failure.message
+
+
+def test_a_notebook_that_cannot_be_written_is_a_full_disk(run_all, monkeypatch, tmp_path):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "any.ipynb").write_text('{"cells": [], "metadata": {}, "nbformat": 4}')
+    monkeypatch.setattr(execute, "atomic_write", full)
+    ((failure, _, _),) = run_all({"any": "int('ten')"}).values()
+    assert failure.kind == "disk" and "No space left on device" in failure.message
+    assert "Before that, the notebook had stopped: ValueError" in failure.message
+    assert atomic_write is not full
+
+
+def test_what_two_executions_may_differ_in_is_taken_out():
+    def executed(seconds, model):
+        widget = {"application/vnd.jupyter.widget-view+json": {"model_id": model}, "text/plain": "View"}
+        outputs = [
+            new_output("stream", text=f"lr:  {seconds} s, GAP 0.1234\n"),
+            new_output("display_data", widget),
+        ]
+        timed = new_code_cell("2", outputs=[new_output("stream", text=str(seconds))], id="b")
+        timed.metadata = {"tags": ["times"]}
+        first = new_code_cell("1", outputs=outputs, id="a")
+        first.metadata = {"papermill": {"duration": seconds}, "execution": {}, "kept": 1}
+        about = {"papermill": {}, "dmlkit_report": {"seconds": seconds}, "widgets": {model: 1}, "dmlkit": {}}
+        return new_notebook(cells=[first, timed], metadata=about)
+
+    one, other = executed("4.2", "x"), executed("1,015.25", "y")
+    assert strip_timestamps(one) == strip_timestamps(other) != one
+    assert strip_timestamps(one).cells[0].outputs[0].text == "lr: # s, GAP 0.1234\n"
+    assert strip_timestamps(one).cells[0].metadata == {"kept": 1}
+    assert one.cells[0].outputs[0].text == "lr:  4.2 s, GAP 0.1234\n"

@@ -1,0 +1,227 @@
+"""Pages that hold all they show, run nothing of a notebook's, and ask for nothing outside."""
+
+import base64
+import hashlib
+import json
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from dmlkit.explorer.saved_view import MIME, MODULE
+from dmlkit.report.build import Chapter, Report
+from dmlkit.report.pages import (
+    MAX_TEXT,
+    WIDGET,
+    as_json,
+    cleaned,
+    outside_references,
+    render_index,
+    render_notebook,
+    summarize,
+)
+from dmlkit.report.plan import Context
+
+SCRIPT = "<script>alert(1)</script>"
+HOSTILE = [
+    SCRIPT,
+    "<img src=x onerror=alert(2)>",
+    "<svg><script>alert(3)</script><use href='http://x.example/#a'/></svg>",
+    "<a href='javascript:alert(4)'>x</a><a href='data:text/html,<b>'>y</a>",
+    "<iframe src='http://x.example'></iframe><object data='http://x.example'></object>",
+    "<div style='background: url(http://x.example/a.png)' onclick='alert(5)'>x</div>",
+    "<style>@import 'http://x.example/c.css'; p { background: url(\"d.png\") }</style>",
+    "<video src='http://x.example/f.mp4' poster='http://x.example/g.png'></video>",
+    "<link rel=stylesheet href='http://x.example/h.css'><meta http-equiv=refresh content='0; url=/'>",
+    "<form action='http://x.example'><input name=a></form><base href='http://x.example'>",
+    "</title></style></svg><script>alert(6)</script><!--><img src=x onerror=alert(7)>-->",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(8)>",
+    "](http://x.example) ![](http://x.example/p.png)",
+]
+PNG = base64.b64encode(
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (800).to_bytes(4, "big") + (300).to_bytes(4, "big")
+).decode()
+
+
+@pytest.fixture
+def render(tmp_path):
+    def rendered(*cells, **about):
+        nbformat.write(new_notebook(cells=list(cells)), tmp_path / "n.ipynb")
+        named = {"title": "N", "data": "d", "generated": True, "profile": "smoke", "footer": "f"} | about
+        html = render_notebook(tmp_path / "n.ipynb", **named)
+        return html, BeautifulSoup(html, "html.parser")
+
+    return rendered
+
+
+def shown(number=0, **data):
+    data = {kind.replace("_", "/"): value for kind, value in data.items()}
+    return new_code_cell("show()", outputs=[new_output("display_data", data)], id=f"c{number}")
+
+
+def policy(page):
+    return page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+
+
+def test_what_others_wrote_runs_and_fetches_nothing(render):
+    cells = [new_markdown_cell(f"x\n\n{each}", id=f"m{n}") for n, each in enumerate(HOSTILE)]
+    cells += [shown(n, text_html=each) for n, each in enumerate(HOSTILE)]
+    cells += [shown(n + 50, text_markdown=each) for n, each in enumerate(HOSTILE)]
+    cells += [shown(n + 100, text_plain=each) for n, each in enumerate(HOSTILE)]
+    stream = new_output("stream", text="\x1b[31mred\x1b[0m\x00 \x1b]8;;http://x.example\x07" + HOSTILE[1])
+    error = new_output("error", ename=SCRIPT, evalue=SCRIPT, traceback=[SCRIPT])
+    cells.append(new_code_cell(SCRIPT, outputs=[stream, error], id="last"))
+    about = {name: f"{SCRIPT} {name}" for name in ("title", "data", "profile", "footer")}
+    html, page = render(*cells, **about, previous=("01-a", SCRIPT))
+    assert outside_references(html) == [] and not page.find("script")
+    assert not page.find_all(["iframe", "object", "form", "input", "svg", "math"])
+    for element in page.find_all(True):
+        assert not [name for name in element.attrs if name.startswith("on")], element
+        assert not str(element.get("href", "")).lower().startswith(("javascript", "data:text")), element
+    assert len(page.find_all("meta")) == 4 and "default-src 'none'" in policy(page)
+    assert "script-src" not in policy(page)
+    assert page.get_text().count(SCRIPT) >= 8 and "\x00" not in html and "\x1b" not in html
+
+
+def test_what_is_harmless_stays():
+    kept = [
+        '<table class="dataframe"><tbody><tr><th scope="row">a</th><td colspan="2">1</td></tr></tbody></table>',
+        '<style>#T_1 th { color: red; }</style><b id="T_1">x</b>',
+        '<a href="https://arxiv.org">paper</a>',
+        f'<img src="data:image/png;base64,{PNG}" alt="a picture">',
+        '<p style="color: red" aria-label="b" data-x="1">x</p>',
+        '<details open=""><summary>a</summary>b</details>',
+    ]
+    for html in kept:
+        assert cleaned(html) == html
+    assert cleaned('<style>p { background: url("data:image/png;base64,x") }</style>').count("url(") == 1
+
+
+def test_a_page_is_readable(render):
+    markdown = (
+        "## Two\n\n#### Four\n\n[next](02-b.ipynb#x) [code](../a.py) [out](https://a.example)\n\n`code`"
+    )
+    table = (
+        "<table border=1><caption>A caption</caption><tbody>"
+        + "<tr><td>1</td></tr>" * 600
+        + "</tbody></table>"
+    )
+    failed = new_code_cell("1 / 0", id="f", metadata={"papermill": {"status": "failed"}})
+    cells = [
+        new_markdown_cell(markdown, id="a"),
+        shown(1, text_html=table, text_plain="no"),
+        shown(2, image_png=PNG, text_plain="<Figure>"),
+        shown(3, text_plain="x" * (MAX_TEXT + 5)),
+        failed,
+    ]
+    html, page = render(*cells, pages=["01-a", "02-b"], previous=("01-a", "First"), next=("02-b", "Second"))
+    assert [heading.name for heading in page.find_all(["h1", "h2", "h3", "h4"])] == ["h1", "h2", "h3"]
+    links = {link.get_text(): link["href"] for link in page.find("main").find_all("a")}
+    assert links == {"next": "02-b.html", "out": "https://a.example"}
+    assert (
+        page.find("a", rel="prev")["href"] == "01-a.html"
+        and page.find("a", rel="next").get_text() == "Second →"
+    )
+    region = page.find("table").parent
+    assert (region["aria-label"], region["tabindex"]) == ("A caption", "0")
+    assert len(page.find_all("tr")) == 500 and "The first 500 of 600 rows" in page.get_text()
+    picture = page.find("img", class_="picture")
+    assert (picture["width"], picture["height"]) == ("800", "300") and picture["alt"]
+    assert "5 characters are left out here" in page.get_text() and len(html) < 200_000
+    assert [each.has_attr("open") for each in page.find_all("details", class_="code")][-1]
+    assert "generated: d" in page.find(class_="kicker").get_text()
+
+
+def test_a_view_is_drawn_by_our_module_alone(render):
+    evil = f"</script>{SCRIPT}<!--\u2028&"
+    scene = {"format": 1, "title": evil}
+    data = {
+        MIME: scene,
+        WIDGET: {"model_id": "1"},
+        "text/html": f"<b>still</b>{SCRIPT}",
+        "text/plain": "words",
+    }
+    cell = new_code_cell("explore(run)", outputs=[new_output("display_data", data)], id="view")
+    fake = shown(5, text_html="<script type='application/json' class='dmlkit-scene'>{}</script>")
+    html, page = render(cell, fake)
+    (module,) = page.find_all("script", type="module")
+    digest = base64.b64encode(hashlib.sha256(module.get_text().encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy(page)
+    assert module.get_text().startswith(MODULE.read_text(encoding="utf-8"))
+    (data,) = page.find_all("script", type="application/json")
+    assert json.loads(data.get_text()) == scene and page.find(class_="dmlkit-place").b.get_text() == "still"
+    assert len(page.find_all("script")) == 2 and outside_references(html) == []
+    assert not set("<>&\u2028") & set(as_json(evil))
+    widget = new_output("display_data", {WIDGET: {"model_id": "1"}, "text/plain": "VBox(children=())"})
+    _, page = render(new_code_cell("w", outputs=[widget], id="w"))
+    assert "Open the notebook in JupyterLab" in page.get_text() and "VBox" not in page.get_text()
+
+
+@pytest.fixture
+def context(generated, tmp_path):
+    """A report's context whose data set bears a hostile name."""
+    (tmp_path / "runs").mkdir()
+    context = Context(generated, out=tmp_path, profile="smoke")
+    context.state.call = {"started": "2026-03-08T14:05:00+00:00", "seconds": 61.0, "threads": 1}
+    context.dataset.__dict__["name"] = SCRIPT
+    context.dataset.__dict__["notes"] = (SCRIPT,)
+    return context
+
+
+def run_of(context, leave_run, folder, **changes):
+    """A run that nobody trained, on the context's data."""
+    path = context.runs / folder
+    run = leave_run(path, name="lr")
+    data = run.record["data"] | {"fingerprint": context.dataset.fingerprint}
+    (path / "run.json").write_text(json.dumps(run.record | {"data": data} | changes))
+    return run
+
+
+def test_results_hold_the_latest_runs_of_these_conditions(context, leave_run):
+    run_of(context, leave_run, "lr-1")
+    run_of(context, leave_run, "lr-2", started="2026-02-01T00:00:00+00:00", parameters=77)
+    run_of(context, leave_run, "lr-3", started="2026-03-01T00:00:00+00:00", seed=5)
+    (context.runs / "lstm-1").mkdir()
+    (context.runs / "lstm-1" / "run.json").write_text("{")
+    summary = summarize(context, [])
+    json.dumps(summary, allow_nan=False)
+    ladder = {row["name"]: row for row in summary["ladder"]}
+    assert (ladder["lr"]["status"], ladder["lr"]["parameters"], ladder["lr"]["run"]) == (
+        "trained",
+        77,
+        "lr-2",
+    )
+    assert ladder["lstm"]["status"] == "not trained" and len(ladder) == 9
+    assert "lstm-1" in summary["unreadable"]
+    assert summary["data"]["videos"] == {"train": 180, "tuning": 20, "validate": 100, "test": 20}
+    assert set(summary["data"]["read"]) == {"train", "tuning", "validate"}
+    assert {"versions", "hardware", "started", "seconds", "threads", "chapters", "profile"} < set(summary)
+
+
+def test_the_index_shows_the_ladder_the_notebooks_and_how_they_ended(context, leave_run):
+    run_of(context, leave_run, "lr-1")
+    named = {"name": "01-a", "title": SCRIPT, "question": SCRIPT}
+    ran = {"executed": "2026-03-08T14:05:00+00:00", "seconds": 200.0}
+    chapters = (
+        Chapter(**named, status="unchanged", html=context.out / "01-a.html", **ran),
+        Chapter(**named, status="failed", kind="time limit", reason=f"{SCRIPT} reached", **ran),
+        Chapter(**named, status="not applicable", reason="it reads frames"),
+        Chapter(**named, status="not run", reason="it needs lstm"),
+    )
+    report = Report(context.out, chapters, 61.0)
+    html = render_index(summarize(context, chapters), report)
+    page = BeautifulSoup(html, "html.parser")
+    assert "<script" not in html and page.get_text().count(SCRIPT) >= 9 and outside_references(html) == []
+    text = " ".join(page.get_text().split())
+    assert f"{SCRIPT} ran out of time." in text and "Not applicable here: it reads frames." in text
+    assert "1 executed, 1 failed, 1 not applicable, 1 not run" in text.lower()
+    assert "exit code was 6: a notebook ran into its time limit" in text
+    assert (
+        "8 March 2026, 14:05 UTC" in text and "last call 1 min 01 s, the notebooks 6 min 40 s in all" in text
+    )
+    assert page.find("tr", class_="best").th.get_text() and page.find("figure").img["alt"]
+    assert "the scores below mean nothing" in text and "These data are generated" in text
+    assert "This report is incomplete" in render_index(
+        summarize(context, ()), Report(context.out, (), 1.0, "interrupted")
+    )
