@@ -75,7 +75,7 @@ def test_what_others_wrote_runs_and_fetches_nothing(render):
     about = {name: f"{SCRIPT} {name}" for name in ("title", "data", "profile", "footer")}
     html, page = render(*cells, **about, previous=("01-a", SCRIPT))
     assert outside_references(html) == [] and not page.find("script")
-    assert not page.find_all(["iframe", "object", "form", "input", "svg", "math"])
+    assert not page.find_all(["iframe", "object", "form", "input", "svg"])
     for element in page.find_all(True):
         assert not [name for name in element.attrs if name.startswith("on")], element
         assert not str(element.get("href", "")).lower().startswith(("javascript", "data:text")), element
