@@ -99,9 +99,7 @@ def _expand(source: Path) -> list[tuple[Reader, Path]]:
     ]
     if _arrays(source) or _array_folders(source):
         if found:
-            raise DataError(
-                f"{source} holds .npy files and others ({found[0][1].name}). Give one kind at a time."
-            )
+            raise DataError(f"{source} holds .npy files and others ({found[0][1].name}). Give one kind.")
         return [(read_npy, source)]
     if not found:
         raise DataError(f"{source} holds nothing that can be imported. Files that can: {kinds}.")
@@ -113,20 +111,17 @@ def read_npy(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
     inner = _array_folders(path)
     if _arrays(path):
         if inner:
-            raise DataError(
-                f"{path} holds both .npy files and folders of them ({shorten(', '.join(inner))}). Give one kind."
-            )
+            raise DataError(f"{path} holds both .npy files and folders of them ({inner[0]}). Give one kind.")
         if wanted is not None and len(wanted) != 1:
             raise UsageError(
-                f"{path} holds the .npy files of one modality, but --modalities names {len(wanted)}. Name one, or put "
-                f"the files into {path.name}/<modality>/<id>.npy."
+                f"{path} holds the .npy files of one modality, but --modalities names {len(wanted)}."
             )
         folders = {wanted[0] if wanted else "rgb": path}
     else:
         if len(inner) > MAX_MODALITIES and wanted is None:
             raise DataError(
-                f"{path} holds {len(inner):,} folders of .npy files, each of which would be a modality. Expected "
-                "<modality>/<id>.npy; name the modalities (`--modalities`) if these are."
+                f"{path} holds {len(inner):,} folders of .npy files, each of which would be a modality, expected as "
+                "<modality>/<id>.npy. Name the modalities (`--modalities`) if these are."
             )
         chosen = _by_modality((name for name in inner if _is_wanted(name, wanted)), str(path))
         folders = {name: path / folder for name, folder in chosen.items()}
@@ -278,40 +273,39 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    number = 0
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-            schema, number = file.schema_arrow, 0
+            schema = file.schema_arrow
             key = _first(schema.names, ID_NAMES)
             others = [name for name in schema.names if name not in (*ID_NAMES, "labels", "split")]
-            chosen = [
-                name
-                for name in others
-                if _is_wanted(name, wanted) and (wanted or _is_list(schema.field(name).type))
-            ]
-            wrong = next((name for name in chosen if not _is_numbers(schema.field(name).type)), None)
-            if key is None or not chosen or wrong:
-                columns = ", ".join(f"{name} ({schema.field(name).type})" for name in schema.names)
+            nested = [name for name in others if pa.types.is_nested(schema.field(name).type)]
+            chosen = [name for name in (others if wanted else nested) if _is_wanted(name, wanted)]
+            if key is None or not chosen:
+                columns = shorten(", ".join(f"{field.name} ({field.type})" for field in schema), 200)
                 raise DataError(
-                    f"{path} needs the column `id`, and one for each modality: a list of lists of numbers (frames), or "
-                    f"a list of numbers (video level). Its columns: {shorten(columns, 200) or 'none'}. Say which are "
-                    "modalities (`--modalities`)."
+                    f"{path} needs the column `id`, and for each modality lists of lists of numbers (frames), or lists "
+                    f"of numbers (video level). Its columns: {columns or 'none'}."
                 )
             modalities = _by_modality(chosen, str(path))
             described = [name for name in (key, "labels", "split") if name in schema.names]
             ignored = tuple(name for name in others if name not in chosen)
             for rows in file.iter_batches(PARQUET_ROWS, columns=[*described, *chosen]):
+                known = {name: rows.column(name).to_pylist() for name in described}
+                cells = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in chosen}
                 for row in range(rows.num_rows):
                     where = f"{path}, row {number} (counted from 0)"
-                    known = {name: rows.column(name)[row].as_py() for name in described}
-                    cells = {name: rows.column(column)[row] for name, column in modalities.items()}
+                    name, labels, split = (
+                        known[each][row] if each in known else None for each in (key, "labels", "split")
+                    )
                     features = {
-                        name: _matrix(cell, f"{where}, {shorten(name)}")
-                        for name, cell in cells.items()
-                        if cell.is_valid
+                        modality: _frames(cells[column][row], f"{where}, {modality}")
+                        for modality, column in modalities.items()
+                        if cells[column][row] is not None
                     }
-                    labels = known.get("labels")
-                    labels = None if labels is None else np.array(labels)
-                    yield _video(known[key], labels, features, known.get("split"), where, ignored)
+                    yield _video(
+                        name, None if labels is None else np.array(labels), features, split, where, ignored
+                    )
                     number += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
@@ -319,36 +313,17 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
         ) from error
 
 
-def _matrix(cell, where: str) -> np.ndarray:
-    """A cell as an array: (frames, size) of a list of lists, (size,) of a list."""
-    inner, lengths = cell.values, None
-    if _is_list(inner.type):
-        frames = inner
-        lengths, inner = {len(frame) for frame in frames if frame.is_valid}, frames.flatten()
-        if len(lengths) > 1:
-            raise DataError(
-                f"{where}: the frames differ in their number of values ({shorten(sorted(lengths))})."
-            )
-    if inner.null_count or cell.values.null_count:
+def _frames(rows, where: str) -> np.ndarray:
+    """(frames, size) of a list of frames, (size,) of numbers."""
+    array = np.asarray(rows)
+    if array.dtype != object:
+        return array
+    try:
+        return np.stack(array) if len(array) else np.empty((0, 0), np.float32)
+    except ValueError as error:
         raise DataError(
-            f"{where}: a frame or a value is null. Compute the features anew, or leave the video out."
-        )
-    array = inner.to_numpy(zero_copy_only=False)
-    return array if lengths is None else array.reshape(len(cell.values), lengths.pop() if lengths else 0)
-
-
-def _is_list(kind) -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
-def _is_numbers(kind) -> bool:
-    import pyarrow as pa
-
-    for _ in range(2):
-        kind = kind.value_type if _is_list(kind) else kind
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+            f"{where}: frames are missing or differ in their number of values ({error})."
+        ) from error
 
 
 def read_mediapipe(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
@@ -392,12 +367,9 @@ def _mediapipe_video(
     features = {}
     for name, key in names.items():
         if _is_wanted(name, wanted) and frames:
-            rows = [np.array(frame.float_list.value, np.float32) for frame in lists[key].feature]
-            if len(lengths := set(map(len, rows))) != 1:
-                raise DataError(
-                    f"{where}, {key}: the frames differ in their number of values ({shorten(sorted(lengths))})."
-                )
-            features[name] = np.stack(rows)
+            rows = np.empty(len(lists[key].feature), object)
+            rows[:] = [np.array(frame.float_list.value, np.float32) for frame in lists[key].feature]
+            features[name] = _frames(rows, f"{where}, {key}")
         elif _is_wanted(name, wanted):
             features[name] = np.array(context[key].float_list.value, np.float32)
     lists_of_labels = (
@@ -434,8 +406,8 @@ def _by_modality(names: Iterable[str], where: str) -> dict[str, str]:
     for name in names:
         if (other := found.setdefault(modality_name(name), name)) != name:
             raise DataError(
-                f"{where}: {other} and {shorten(name)} are both the modality {modality_name(name)}. Say which is wanted "
-                "(`--modalities`)."
+                f"{where}: {other} and {shorten(name)} are both the modality {modality_name(name)}. Name the one that "
+                "is wanted (`--modalities`)."
             )
     return found
 
