@@ -99,28 +99,16 @@ CONTENT = [
 ]
 
 
-@pytest.mark.parametrize("case", range(len(CONTENT)))
-def test_a_record_that_is_not_what_the_data_set_says(tmp_path, case):
-    make, bad, kind, what = CONTENT[case]
-    shards = write_set(tmp_path, make, declared=case % 2 == 0)
-    records = [make(4), make(5), bad(), make(7)]
-    write_shard(shards[1], records)
-    report = check(tmp_path)
-    assert places(report) == [("train1.tfrecord", 2, offsets(records)[2], kind)]
-    (each,) = report.sets
-    assert what in each["faults"]["list"][0]["what"] and not report.whole
-    assert (each["records"], each["good_records"], each["faults"]["by_kind"]) == (12, 11, {kind: 1})
-
-
-@pytest.mark.parametrize(("part", "kind"), [(0, "length"), (9, "length"), (12, "record"), (-1, "record")])
-@pytest.mark.parametrize("make", [frame_record, video_record])
-def test_damaged_bytes(tmp_path, make, part, kind):
-    shards = write_set(tmp_path, make)
-    begins = offsets([make(number) for number in range(4, 8)])
-    damage(shards[1], begins[1] + part if part >= 0 else begins[2] + part)
-    report = check(tmp_path)
-    assert places(report) == [("train1.tfrecord", 1, begins[1], f"{kind} checksum")]
-    assert report.sets[0]["good_records"] == 11
+def test_a_record_that_is_not_what_the_data_set_says(tmp_path):
+    for case, (make, bad, kind, what) in enumerate(CONTENT):
+        shards = write_set(tmp_path / str(case), make, declared=case % 2 == 0)
+        records = [make(4), make(5), bad(), make(7)]
+        write_shard(shards[1], records)
+        report = check(tmp_path / str(case))
+        assert places(report) == [("train1.tfrecord", 2, offsets(records)[2], kind)]
+        (each,) = report.sets
+        assert what in each["faults"]["list"][0]["what"] and not report.whole
+        assert (each["records"], each["good_records"], each["faults"]["by_kind"]) == (12, 11, {kind: 1})
 
 
 def test_chance_flips_are_all_found_where_they_are(tmp_path):
@@ -357,13 +345,6 @@ def test_no_worker_outlives_the_command(started, tmp_path, how):
     assert until(group_is_gone, 20)
     if how == signal.SIGINT:
         assert (process.returncode, said.strip()) == (130, "dmlkit: interrupted.")
-
-
-def test_no_tensorflow_for_local_files(tmp_path):
-    write_set(tmp_path, video_record, declared=True)
-    program = "import sys; from dmlkit.data.check import check; assert check(sys.argv[1]).whole; "
-    program += "assert not {'tensorflow', 'keras'} & {*sys.modules}"
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize(("name", "videos"), [("yt8m-2017-video", 1201), ("audioset-frame", 22160)])

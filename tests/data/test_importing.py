@@ -306,30 +306,30 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
         assert open_dataset(out).class_kinds == (("short", "steady") if ending == "csv" else None)
 
 
-@pytest.mark.parametrize(
-    ("rows", "options", "parts"),
-    [
-        (["a,Gitar"], {"classes": "Guitar\nCat"}, ("labels.csv, a", "'Gitar'", "Did you mean 'Guitar'")),
-        (["a,7"], {"classes": "Guitar\nCat"}, ("no class 7", "0 to 1")),
-        (["a,7"], {"num_classes": 7}, ("no class 7", "0 to 6")),
-        (["a,Cat"], {"classes": "Cat\nCat"}, ("'Cat'", "several classes")),
-        (["a,1"], {"classes": "1\n0"}, ("'1'", "several classes")),
-        (["a,1", "b,Cat"], {}, ("labels.csv", "'1'", "--classes FILE")),
-        (["a,3.0", "b,4.0"], {}, ("'3.0'", "whole number")),
-        (["a,-1"], {}, ("'-1'",)),
-        (["a,1"], {}, ("b.npy, b is not in", "labels.csv")),
-        (["a,1", "b,1,2"], {}, ("cannot be read as a table", "line 3")),
-        ([",1"], {}, ("row 1", "no id")),
-        (['a,"1'], {}, ("cannot be read as a table",)),
-    ],
-)
-def test_labels_that_cannot_be_used(tmp_path, clips, rows, options, parts):
-    if "classes" in options:
-        (tmp_path / "names.txt").write_text(options["classes"])
-        options = {"classes": tmp_path / "names.txt"}
-    with pytest.raises(DataError) as caught:
-        import_features(clips, tmp_path / "out", labels=table(tmp_path, *rows), **options)
-    assert all(part in str(caught.value) for part in parts) and not (tmp_path / "out").exists()
+BAD_LABELS = [
+    (["a,Gitar"], {"classes": "Guitar\nCat"}, ("labels.csv, a", "'Gitar'", "Did you mean 'Guitar'")),
+    (["a,7"], {"classes": "Guitar\nCat"}, ("no class 7", "0 to 1")),
+    (["a,7"], {"num_classes": 7}, ("no class 7", "0 to 6")),
+    (["a,Cat"], {"classes": "Cat\nCat"}, ("'Cat'", "several classes")),
+    (["a,1"], {"classes": "1\n0"}, ("'1'", "several classes")),
+    (["a,1", "b,Cat"], {}, ("labels.csv", "'1'", "--classes FILE")),
+    (["a,3.0", "b,4.0"], {}, ("'3.0'", "whole number")),
+    (["a,-1"], {}, ("'-1'",)),
+    (["a,1"], {}, ("b.npy, b is not in", "labels.csv")),
+    (["a,1", "b,1,2"], {}, ("cannot be read as a table", "line 3")),
+    ([",1"], {}, ("row 1", "no id")),
+    (['a,"1'], {}, ("cannot be read as a table",)),
+]
+
+
+def test_labels_that_cannot_be_used(tmp_path, clips):
+    for rows, options, parts in BAD_LABELS:
+        if "classes" in options:
+            (tmp_path / "names.txt").write_text(options["classes"])
+            options = {"classes": tmp_path / "names.txt"}
+        with pytest.raises(DataError) as caught:
+            import_features(clips, tmp_path / "out", labels=table(tmp_path, *rows), **options)
+        assert all(part in str(caught.value) for part in parts) and not (tmp_path / "out").exists()
 
 
 def test_the_split_of_a_video(tmp_path, clips):
@@ -434,24 +434,24 @@ def test_a_video_that_is_not_like_the_others(tmp_path, refused):
     assert "audio is missing in 1 video, where it is read as silence." in done.notes
 
 
-@pytest.mark.parametrize(
-    ("arrays", "part"),
-    [
-        ({"num_frames": [1, 3], "rgb": np.ones((5, 4))}, "with 4 in all. Received: (5, 4)"),
-        ({"num_frames": [1, 9], "rgb": np.ones((2, 5, 4))}, "Received: (2, 5, 4)"),
-        ({"num_frames": [-1, 5], "rgb": np.ones((4, 4))}, "whole numbers from 0"),
-        ({"num_frames": [1.0, 4.0], "rgb": np.ones((5, 4))}, "whole numbers from 0"),
-        ({"offsets": [1, 2, 5], "rgb": np.ones((5, 4))}, "offsets must begin with 0"),
-        ({"rgb": np.ones((2, 5, 4)), "labels": [1]}, "labels must hold one entry for each of the 2 ids"),
-        ({"rgb": np.ones((2, 5, 4)), "labels": [[0, 2], [1, 0]]}, "must hold 0 and 1 only"),
-        ({"rgb": np.ones((2, 5, 4)), "labels": [1, 2, 3], "num_labels": [1, 1]}, "with 2 in all"),
-        ({"labels": [1, 2]}, "holds no modality"),
-        ({"rgb": np.ones((2, 5, 4)), "times": np.ones(2)}, "Say which arrays are modalities"),
-    ],
-)
-def test_an_archive_of_many_whose_arrays_do_not_fit(tmp_path, refused, arrays, part):
-    np.savez(tmp_path / "all.npz", ids=["x", "y"], **arrays)
-    assert part in (found := refused("all.npz")) and "all.npz" in found, found
+MANY = [
+    ({"num_frames": [1, 3], "rgb": np.ones((5, 4))}, "with 4 in all. Received: (5, 4)"),
+    ({"num_frames": [1, 9], "rgb": np.ones((2, 5, 4))}, "Received: (2, 5, 4)"),
+    ({"num_frames": [-1, 5], "rgb": np.ones((4, 4))}, "whole numbers from 0"),
+    ({"num_frames": [1.0, 4.0], "rgb": np.ones((5, 4))}, "whole numbers from 0"),
+    ({"offsets": [1, 2, 5], "rgb": np.ones((5, 4))}, "offsets must begin with 0"),
+    ({"rgb": np.ones((2, 5, 4)), "labels": [1]}, "labels must hold one entry for each of the 2 ids"),
+    ({"rgb": np.ones((2, 5, 4)), "labels": [[0, 2], [1, 0]]}, "must hold 0 and 1 only"),
+    ({"rgb": np.ones((2, 5, 4)), "labels": [1, 2, 3], "num_labels": [1, 1]}, "with 2 in all"),
+    ({"labels": [1, 2]}, "holds no modality"),
+    ({"rgb": np.ones((2, 5, 4)), "times": np.ones(2)}, "Say which arrays are modalities"),
+]
+
+
+def test_an_archive_of_many_whose_arrays_do_not_fit(tmp_path, refused):
+    for arrays, part in MANY:
+        np.savez(tmp_path / "all.npz", ids=["x", "y"], **arrays)
+        assert part in (found := refused("all.npz")) and "all.npz" in found, found
 
 
 def test_sources_that_are_damaged_or_none(tmp_path, refused):
@@ -487,9 +487,8 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
     assert "of no kind" in refused("x.mp4") and "There is no" in refused("nowhere")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
+def test_options_that_cannot_be_used(clips, refused, tmp_path):
+    for options in (
         {"split": "train=0.5"},
         {"split": "train=2,tuning=-1"},
         {"split": "teach=1"},
@@ -499,11 +498,8 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
         {"missing": "ignore"},
         {"records_per_shard": 0},
         {"modalities": []},
-    ],
-    ids=str,
-)
-def test_options_that_cannot_be_used(clips, refused, tmp_path, options):
-    refused("clips", error=UsageError, **options)
+    ):
+        refused("clips", error=UsageError, **options)
     with pytest.raises(UsageError, match="local"):
         import_features("gs://bucket/x.npz", tmp_path / "out")
     with pytest.raises(UsageError, match="not empty"):
