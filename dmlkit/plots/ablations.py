@@ -8,24 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+import dmlkit.plots.style as style
 from dmlkit.data import KINDS
 from dmlkit.experiments import baseline_of
 from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
-from dmlkit.plots.style import (
-    COLORS,
-    GREY,
-    Plot,
-    canvas,
-    finished,
-    heat_map,
-    mark,
-    number_above,
-    points,
-    row_axis,
-    shorten,
-    styled,
-)  # fmt: skip
 from dmlkit.plots.tables import Table, as_runs, numbers
+from dmlkit.text import shorten
 
 RESAMPLES = 500
 FREQUENCIES = "label frequencies alone"
@@ -90,28 +78,22 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(shorten(text, 120), 41)
 
 
-@styled
-def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differences") -> Plot | None:
-    """Paired differences in GAP@20 as a forest plot; filled and bold where the interval excludes 0.
-
-    Args:
-        rows: What `paired_differences` returns.
-    """
-    if rows.empty:
-        return None
-    figure, (axes,) = canvas(height=1.35 + 0.52 * len(rows), title=title, source=dataset)
+@style.plotted
+def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differences") -> style.Plot | None:
+    """`paired_differences` as a forest plot; filled and bold where the interval excludes 0."""
+    figure, (axes,) = style.canvas(height=1.35 + 0.52 * len(rows), title=title, source=dataset)
     left, right = min(0, rows["low"].min()), max(0, rows["high"].max())
     span = max(right - left, 1e-4)
     axes.axvline(0, color="#333333", linewidth=1.2)
     for place, row in enumerate(rows.to_dict("records")):
         significant = row["low"] > 0 or row["high"] < 0
-        face = COLORS[0] if significant else "white"
-        points(axes, [row["difference"]], [place], [row["low"]], [row["high"]], markerfacecolor=face)
+        face = style.COLORS[0] if significant else "white"
+        style.points(axes, [row["difference"]], [place], [row["low"]], [row["high"]], markerfacecolor=face)
         value, weight = f"{row['difference']:+.4f}", "bold" if significant else "normal"
         axes.text(right + 0.06 * span, place - 0.16, value, va="center", weight=weight)
         interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
         axes.text(right + 0.06 * span, place + 0.22, interval, va="center", size=8)
-    row_axis(axes, [""] * len(rows))
+    style.row_axis(axes, [""] * len(rows))
     axes.set_yticklabels(
         [f"{_wrapped(row.name)}\nagainst {_wrapped(row.baseline)}" for row in rows.itertuples()]
     )
@@ -121,17 +103,12 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
         "filled and bold: the interval excludes 0"
     )
     shown = rows.set_index("name")[["baseline", "difference", "low", "high"]]
-    return finished(figure, shown)
+    return style.finished(figure, shown)
 
 
+@style.plotted
 def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -> Table | None:
-    """Paired differences in GAP@20 as a table: both values, the difference with its 95 % interval, videos and seeds.
-
-    Args:
-        rows: What `paired_differences` returns.
-    """
-    if rows.empty:
-        return None
+    """`paired_differences` as a table: both values, the difference with its 95 % interval, videos and seeds."""
     shown = rows.set_index("name")[["gap", "baseline", "baseline_gap"]]
     shown["difference"] = [f"{value:+.4f}" for value in rows["difference"]]
     shown["95 % CI"] = [f"{row.low:+.4f} to {row.high:+.4f}" for row in rows.itertuples()]
@@ -166,12 +143,9 @@ def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def gap_by_kind(runs, dataset) -> pd.DataFrame:
-    """GAP@20 of every run within each group of classes: a row a run, a column a group.
+    """GAP@20 of every run within each group of classes: a row a run scored on the same split, a column a group.
 
     The first row is the GAP@20 of scores that are the same for every video: each class's frequency.
-
-    Args:
-        runs: Name → run, or runs, scored on the same split.
     """
     runs = as_runs(runs)
     if not runs:
@@ -187,39 +161,29 @@ def gap_by_kind(runs, dataset) -> pd.DataFrame:
     return pd.DataFrame(columns, index=[title for title, *_ in scored])
 
 
-@styled
-def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> Plot | None:
-    """GAP@20 of every run within each group of classes, as a heat map.
-
-    Args:
-        runs: Name → run, or runs, scored on the same split.
-    """
+@style.plotted
+def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> style.Plot | None:
+    """GAP@20 of every run within each group of classes, as a heat map."""
     frame = gap_by_kind(runs, dataset)
     if frame.empty:
         return None
-    figure, (axes,) = canvas(height=1.7 + 0.36 * len(frame), title=title, source=dataset)
-    heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3)
+    figure, (axes,) = style.canvas(height=1.7 + 0.36 * len(frame), title=title, source=dataset)
+    style.heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3)
     axes.set_xticks(range(frame.shape[1]), [textwrap.fill(shorten(name, 60), 18) for name in frame.columns])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.axhline(0.5, color="white", linewidth=3)
     axes.set_xlabel("GAP@20 on the validation split, restricted to the classes of each column")
-    return finished(figure, frame, digits=3)
+    return style.finished(figure, frame, digits=3)
 
 
-@styled
-def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames") -> Plot | None:
-    """GAP@20 and time against the number of frames read, one line for each way of choosing them.
-
-    Args:
-        study: What `dmlkit.training.frame_study` returns.
-    """
-    if study is None or study.empty:
-        return None
+@style.plotted
+def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames") -> style.Plot | None:
+    """GAP@20 and time against the number of frames read, for each way of choosing them (`training.frame_study`)."""
     counts, choices = list(dict.fromkeys(study["frames"])), list(dict.fromkeys(study["choice"]))
-    figure, axes = canvas(1, 2, width=9.0, height=3.6, title=title, source=dataset)
+    figure, axes = style.canvas(1, 2, width=9.0, height=3.6, title=title, source=dataset)
     for number, choice in enumerate(choices):
-        rows, look = study[study["choice"] == choice], mark(number)
+        rows, look = study[study["choice"] == choice], style.mark(number)
         # Shifted a little, so that intervals do not overlap.
         x = rows["frames"].map(counts.index) + 0.09 * (number - (len(choices) - 1) / 2)
         line = {"color": look.color, "marker": look.marker, "linestyle": look.line, "label": choice}
@@ -233,35 +197,29 @@ def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frame
         ax.set_xlabel("frames per video, at most")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", title="frames chosen")
     shown = study.set_axis(study["choice"] + " " + study["frames"].astype(str), axis=0)
-    return finished(figure, shown[["gap", "gap_low", "gap_high", "seconds"]])
+    return style.finished(figure, shown[["gap", "gap_low", "gap_high", "seconds"]])
 
 
-@styled
-def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusions, initializers and λ") -> Plot | None:
-    """GAP@20 of the fusions and their variants, and the relative distance of their projections.
-
-    Args:
-        study: What `dmlkit.training.fusion_study` returns.
-    """
-    if study is None or study.empty:
-        return None
+@style.plotted
+def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusion variants") -> style.Plot | None:
+    """GAP@20 of fusions and variants, and how far their projections lie apart (`training.fusion_study`)."""
     names, height = list(dict.fromkeys(study["fusion"])), 1.5 + 0.38 * len(study)
-    figure, axes = canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
+    figure, axes = style.canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
     for place, row in enumerate(study.to_dict("records")):
-        look, distance = mark(names.index(row["fusion"])), row[DISTANCE]
+        look, distance = style.mark(names.index(row["fusion"])), row[DISTANCE]
         ends = [row["gap_low"]], [row["gap_high"]]
-        points(axes[0], [row["gap"]], [place], *ends, marker=look.marker, color=look.color)
-        number_above(axes[0], row["gap"], place)
+        style.points(axes[0], [row["gap"]], [place], *ends, marker=look.marker, color=look.color)
+        style.number_above(axes[0], row["gap"], place)
         if np.isnan(distance):
-            axes[1].text(0.01, place, "no projections", va="center", color=GREY, size=9)
+            axes[1].text(0.01, place, "no projections", va="center", color=style.GREY, size=9)
         else:
             axes[1].barh(place, distance, height=0.5, color=look.color, edgecolor="black", linewidth=0.7)
             axes[1].text(distance + 0.02, place, f"{distance:.2f}", va="center", size=9)
-    row_axis(axes[0], list(study["title"]))
+    style.row_axis(axes[0], list(study["title"]))
     axes[0].margins(x=0.15)
     axes[0].xaxis.set_major_locator(MaxNLocator(5))
     axes[0].set_xlabel("GAP@20 on the validation split (line: 95 % CI)")
     axes[1].set_xlim(0, max(1.2, 1.15 * study[DISTANCE].max()))
     axes[1].set_xlabel("relative distance of the projections\n(0: identical, 1: orthogonal on average)")
     axes[1].grid(False, axis="y")
-    return finished(figure, study.set_index("title")[["gap", "gap_low", "gap_high", DISTANCE]])
+    return style.finished(figure, study.set_index("title")[["gap", "gap_low", "gap_high", DISTANCE]])

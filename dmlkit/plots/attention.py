@@ -9,18 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+import dmlkit.plots.style as style
 from dmlkit.plots.data import class_name, class_title, runs_of_frames
-from dmlkit.plots.style import (
-    HATCHES,
-    Plot,
-    canvas,
-    finished,
-    mark,
-    row_axis,
-    shorten,
-    styled,
-)  # fmt: skip
 from dmlkit.plots.tables import Table, numbers
+from dmlkit.text import shorten
 
 FEW = 0.15  # of a video's frames: up to this share a label counts as an event
 ORDERS = {
@@ -34,7 +26,7 @@ ORDERS = {
 QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames' weights set to 0"}
 
 
-@styled
+@style.plotted
 def attention(
     weights: Mapping[str, np.ndarray],
     batch: Mapping[str, np.ndarray],
@@ -43,7 +35,7 @@ def attention(
     split: str = "validate",
     videos: int = 3,
     title: str = "Attention over time",
-) -> Plot | None:
+) -> style.Plot | None:
     """The weight of every second of some videos, with the seconds that show a label where they are known.
 
     Args:
@@ -52,17 +44,15 @@ def attention(
         split: The split the batch is from, whose ground truth is looked up.
         videos: How many.
     """
-    if not weights:
-        return None
     truth, rows = dataset.truth(split), {}
     chosen = _most_local(batch, truth)[:videos]
     height = 0.9 + 1.75 * len(chosen)
-    figure, axes = canvas(len(chosen), 1, width=9.0, height=height, title=title, source=dataset)
+    figure, axes = style.canvas(len(chosen), 1, width=9.0, height=height, title=title, source=dataset)
     for ax, row in zip(axes, chosen, strict=True):
         frames, video = int(batch["num_frames"][row]), str(batch["id"][row])
         top = max(float(each[row, :frames].max()) for each in weights.values())
         for place, (name, each) in enumerate(weights.items()):
-            look, values = mark(place), each[row, :frames]
+            look, values = style.mark(place), each[row, :frames]
             line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": 3}
             ax.plot(np.arange(frames), values, linewidth=1.4, label=shorten(name, 40), **line)
             rows[f"{name}, video {video}"] = {
@@ -73,7 +63,7 @@ def attention(
         local = _local(truth.get(video, {}), frames)
         ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(local))), ylabel="weight")
         for place, (index, seconds) in enumerate(local.items()):
-            name, color = class_title(dataset, index, 34), mark(place + 2).color
+            name, color = class_title(dataset, index, 34), style.mark(place + 2).color
             _mark_seconds(ax, seconds, top * (1.18 + 0.24 * place), color=color, name=name)
             rows[f"{name} in video {video}"] = {"seconds": f"{seconds.min()} to {seconds.max()}"}
         labels = np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
@@ -81,7 +71,7 @@ def attention(
         ax.set_title(shorten(f"video {shorten(video, 24)}: {names or 'no label known'}", 120), size=9.5)
     axes[-1].set_xlabel("time (s)" + ("; shaded: seconds that show a label (ground truth)" if truth else ""))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
-    return finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
+    return style.finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def attention_on_truth(
@@ -109,25 +99,21 @@ def attention_on_truth(
     return pd.DataFrame.from_dict(means, orient="index", columns=columns)
 
 
-@styled
-def faithfulness(study, *, title: str = "Faithfulness of attention") -> Plot | None:
-    """The score of each video's highest class during deletion and insertion, and the precision on known frames.
-
-    Args:
-        study: What `dmlkit.explorer.faithfulness_study` returns.
-    """
-    if study is None:
-        return None
+@style.plotted
+def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Plot | None:
+    """Deletion and insertion curves, and precision on ground-truth frames (`explorer.faithfulness_study`)."""
     truth, data = study.ground_truth, SimpleNamespace(name=study.data, generated=study.generated)
     size = {"width": 13.2 if len(truth) else 9.0, "height": 3.9}
-    figure, axes = canvas(1, 3 if len(truth) else 2, title=f"{title} · {study.run}", source=data, **size)
+    figure, axes = style.canvas(
+        1, 3 if len(truth) else 2, title=f"{title} · {study.run}", source=data, **size
+    )
     for ax, curve, better, done in (
         (axes[0], "deletion", "low", "removed"),
         (axes[1], "insertion", "high", "kept"),
     ):
         curves = study.curves[study.curves["curve"] == curve]
         for place, (order, name) in enumerate(ORDERS.items()):
-            rows, look = curves[curves["order"] == order], mark(place)
+            rows, look = curves[curves["order"] == order], style.mark(place)
             if not rows.empty:
                 ax.fill_between(
                     rows["share"], rows["low"], rows["high"], color=look.color, alpha=0.15, linewidth=0
@@ -144,17 +130,12 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> Plot | N
     }
     figure.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=5)
     areas = study.areas[["deletion", "insertion"]].add_suffix(" area").rename(index=ORDERS)
-    return finished(figure, areas, digits=3)
+    return style.finished(figure, areas, digits=3)
 
 
+@style.plotted
 def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of attention") -> Table | None:
-    """Areas under deletion and insertion curves, and precision on ground-truth frames, with 95 % intervals.
-
-    Args:
-        study: What `dmlkit.explorer.faithfulness_study` returns.
-    """
-    if study is None:
-        return None
+    """Areas under deletion and insertion curves, and precision on ground-truth frames, with 95 % intervals."""
     areas, truth = study.areas, study.ground_truth
     orders = [order for order in ORDERS if order in areas.index or order in truth.columns]
     columns = {
@@ -186,12 +167,15 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
     for row, order in enumerate(orders):
         places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
         off = [truth[order] - truth[f"{order}_low"], truth[f"{order}_high"] - truth[order]]
-        look = {"color": mark(list(ORDERS).index(order)).color, "hatch": HATCHES[row % len(HATCHES)]}
+        look = {
+            "color": style.mark(list(ORDERS).index(order)).color,
+            "hatch": style.HATCHES[row % len(style.HATCHES)],
+        }
         bars = {"height": height * 0.9, "xerr": np.clip(off, 0, None), "error_kw": {"elinewidth": 1}}
         # A curve of the same order has the legend entry already.
         label = ORDERS[order] if order == "uniform" else None
         ax.barh(places, truth[order], alpha=0.85, edgecolor="white", label=label, **look, **bars)
-    row_axis(ax, [""] * len(truth))
+    style.row_axis(ax, [""] * len(truth))
     ax.set_yticklabels(
         [f"{shorten(kind, 18)}\n(n = {int(count):,})" for kind, count in truth["labels"].items()]
     )

@@ -10,17 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dmlkit.plots.style import (
-    COLORS,
-    HATCHES,
-    Plot,
-    canvas,
-    finished,
-    mark,
-    plain_log,
-    shorten,
-    styled,
-)  # fmt: skip
+import dmlkit.plots.style as style
+from dmlkit.text import shorten
 
 
 @dataclass(frozen=True)
@@ -41,12 +32,7 @@ class Survey:
 
 
 def survey(dataset, split: str = "train", *, max_videos: int | None = 20_000) -> Survey:
-    """Count labels and frames in one pass over a split.
-
-    Args:
-        split: A labelled split.
-        max_videos: Read at most this many.
-    """
+    """Count labels and frames in one pass over a labelled split, of at most `max_videos`."""
     counts = np.zeros(dataset.num_classes, np.int64)
     labels, frames = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for batch in dataset.batches(split, batch_size=512, max_videos=max_videos):
@@ -58,12 +44,7 @@ def survey(dataset, split: str = "train", *, max_videos: int | None = 20_000) ->
 
 
 def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:
-    """The most frequent classes: name, kind where the data set states kinds, videos, and the share of all labels.
-
-    Args:
-        counted: What `survey` returns.
-        rows: How many.
-    """
+    """The most frequent classes: name, kind where the data set states kinds, videos, and the share of all labels."""
     order = np.argsort(-counted.videos_of_class, kind="stable")[:rows]
     videos = counted.videos_of_class[order]
     columns = {"class": [class_name(dataset, index, 1000) for index in order]}
@@ -73,25 +54,21 @@ def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:
     return pd.DataFrame(columns, index=order)
 
 
-@styled
-def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -> Plot | None:
-    """Class frequencies, labels per video and frames per video.
-
-    Args:
-        counted: What `survey` returns.
-    """
+@style.plotted
+def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -> style.Plot | None:
+    """Class frequencies, labels per video and frames per video."""
     if not len(counted.labels_of_video):
         return None
     frames = counted.frames_of_video
     columns = 3 if len(frames) else 2
-    figure, axes = canvas(1, columns, width=3.2 * columns, height=3.2, title=title, source=dataset)
+    figure, axes = style.canvas(1, columns, width=3.2 * columns, height=3.2, title=title, source=dataset)
     seen = np.sort(counted.videos_of_class[counted.videos_of_class > 0])[::-1]
     axes[0].loglog(np.arange(1, len(seen) + 1), seen, marker="o", markersize=4 if len(seen) < 100 else 0)
-    plain_log(axes[0].xaxis)
-    plain_log(axes[0].yaxis)
+    style.plain_log(axes[0].xaxis)
+    style.plain_log(axes[0].yaxis)
     axes[0].set(xlabel="class, by frequency rank", ylabel=f"videos in the {counted.split} split")
     sizes, videos = np.unique(counted.labels_of_video, return_counts=True)
-    axes[1].bar(sizes, videos, color=COLORS[2], edgecolor="#333333", linewidth=0.7)
+    axes[1].bar(sizes, videos, color=style.COLORS[2], edgecolor="#333333", linewidth=0.7)
     axes[1].set(
         xlabel="labels per video", ylabel="videos", xlim=(min(0.4, sizes.min() - 0.6), sizes.max() + 0.6)
     )
@@ -99,7 +76,7 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
     rows = {"videos per class": seen, "labels per video": counted.labels_of_video}
     if columns == 3:
         bins = np.arange(frames.min(), frames.max() + 2) - 0.5 if np.ptp(frames) < 60 else 40
-        axes[2].hist(frames, bins=bins, color=COLORS[1], edgecolor="#333333", linewidth=0.5)
+        axes[2].hist(frames, bins=bins, color=style.COLORS[1], edgecolor="#333333", linewidth=0.5)
         axes[2].set(xlabel="frames per video (1 per second)", ylabel="videos")
         rows["frames per video"] = frames
     summary = {
@@ -107,10 +84,10 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
         for name, values in rows.items()
         if len(values)
     }
-    return finished(figure, pd.DataFrame.from_dict(summary, orient="index"), digits=2)
+    return style.finished(figure, pd.DataFrame.from_dict(summary, orient="index"), digits=2)
 
 
-@styled
+@style.plotted
 def video(
     batch: Mapping[str, np.ndarray],
     dataset,
@@ -118,7 +95,7 @@ def video(
     kind: str | None = None,
     split: str = "train",
     title: str = "One video",
-) -> Plot | None:
+) -> style.Plot | None:
     """One video of a batch: each modality's features over time, with the frames that show each label where known.
 
     Text features, of which a batch holds hashes only, are not drawn.
@@ -142,7 +119,7 @@ def video(
     ratios = [0.32 * len(tracks)] * bool(tracks) + [1.1] * len(features)
     size = {"width": 9.0, "height": 1.2 + 1.15 * sum(ratios), "height_ratios": ratios, "sharex": bool(frames)}
     title = f"{title}: {shorten(video, 24)}"
-    figure, axes = canvas(len(ratios), 1, title=title, source=dataset, **size)
+    figure, axes = style.canvas(len(ratios), 1, title=title, source=dataset, **size)
     for ax, (modality, values) in zip(axes[-len(features) :], features.items(), strict=True):
         ax.set_ylabel(f"{modality}\n({values.shape[-1]} dims)")
         if frames:
@@ -150,7 +127,7 @@ def video(
             ax.grid(False)
             ax.set_yticks([])
         else:
-            ax.plot(values, linewidth=0.7, color=COLORS[0])
+            ax.plot(values, linewidth=0.7, color=style.COLORS[0])
             ax.margins(x=0)
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     axes[-1].set_xlabel("time (s)" if frames else "feature dimension")
@@ -159,7 +136,7 @@ def video(
     else:
         axes[0].set_title(shorten(f"labels: {', '.join(names.values()) or 'none known'}", 110))
     counts = [f"in {len(tracks[index])} of {frames} frames" if index in tracks else "" for index in labels]
-    return finished(figure, pd.DataFrame({"label": counts}, index=list(names.values()), dtype=object))
+    return style.finished(figure, pd.DataFrame({"label": counts}, index=list(names.values()), dtype=object))
 
 
 def class_name(dataset, index: int, longest: int = 30) -> str:
@@ -185,8 +162,7 @@ def _tracks(ax: Axes, tracks: Mapping[int, np.ndarray], names: Mapping[int, str]
     for place, seconds in enumerate(tracks.values()):
         ax.broken_barh(
             [(first - 0.5, last - first + 1) for first, last in runs_of_frames(seconds)], (place + 0.15, 0.7),
-            facecolor=mark(place).color, alpha=0.55, hatch=HATCHES[place % len(HATCHES)], edgecolor="#333333",
-            linewidth=0.6,
+            facecolor=style.mark(place).color, hatch=style.HATCHES[place % len(style.HATCHES)], alpha=0.55,
         )  # fmt: skip
     ax.set_yticks(np.arange(len(tracks)) + 0.5, [shorten(names[index], 40) for index in tracks])
     ax.yaxis.tick_right()

@@ -6,21 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+import dmlkit.plots.style as style
 from dmlkit.plots.ladder import ladder
-from dmlkit.plots.style import (
-    COLORS,
-    GREY,
-    Plot,
-    canvas,
-    finished,
-    heat_map,
-    number_above,
-    points,
-    row_axis,
-    shorten,
-    styled,
-)  # fmt: skip
 from dmlkit.plots.tables import as_runs
+from dmlkit.text import shorten
 
 COMBINER_TITLES = {
     "algorithm_2": "Algorithm 2 (the paper's)",
@@ -38,15 +27,14 @@ def combiner_title(name: str) -> str:
     return COMBINER_TITLES.get(name, name[:1].upper() + name[1:])
 
 
-def ensemble_members(run, members, *, title: str = "The ensemble and its members") -> Plot | None:
+@style.plotted
+def ensemble_members(run, members, *, title: str = "The ensemble and its members") -> style.Plot | None:
     """GAP@20 of an ensemble and its members, with the weight of each.
 
     Args:
         run: The ensemble's run, or None.
         members: Its members' runs, by name or as a list; others among them are left out.
     """
-    if run is None:
-        return None
     # Members of several seeds share a name, and are in the record's order.
     weights: dict[str, list[float]] = {}
     for member in run.record["members"]:
@@ -68,79 +56,67 @@ def _row(run, title: str) -> dict:
     }
 
 
-@styled
-def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combine") -> Plot | None:
-    """GAP@20 of each way to combine on the tuning split, where one is selected, and on the validation split.
-
-    Args:
-        table: What `dmlkit.training.compare_combiners` returns.
-    """
-    if table.empty:
-        return None
+@style.plotted
+def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combine") -> style.Plot | None:
+    """GAP@20 of each combiner on the tuning split, which selects one, and on the validation split."""
     selected = 1 + int(np.argmax(table[TUNING].to_numpy()[1:]))  # the first row is the best member
-    figure, axes = canvas(
+    figure, axes = style.canvas(
         1, 2, width=9.4, height=1.6 + 0.4 * len(table), title=title, source=dataset, sharey=True
     )
     for place, row in enumerate(table.to_dict("records")):
         look = {"marker": "s" if place == 0 else "D" if place == selected else "o"}
-        look["color"] = COLORS[1] if place == selected else COLORS[0]
-        points(axes[0], [row[TUNING]], [place], [np.nan], [np.nan], **look)
-        points(axes[1], [row[VALIDATION]], [place], [row["from"]], [row["to"]], **look)
-        number_above(axes[0], row[TUNING], place)
-        number_above(axes[1], row[VALIDATION], place)
+        look["color"] = style.COLORS[1] if place == selected else style.COLORS[0]
+        style.points(axes[0], [row[TUNING]], [place], [np.nan], [np.nan], **look)
+        style.points(axes[1], [row[VALIDATION]], [place], [row["from"]], [row["to"]], **look)
+        style.number_above(axes[0], row[TUNING], place)
+        style.number_above(axes[1], row[VALIDATION], place)
     for ax, column in zip(axes, (TUNING, VALIDATION), strict=True):
-        ax.axvline(table[column].iloc[0], color=GREY, linestyle="--", linewidth=1.1)
+        ax.axvline(table[column].iloc[0], color=style.GREY, linestyle="--", linewidth=1.1)
         ax.margins(x=0.15)
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.grid(False, axis="y")
-    row_axis(axes[0], [combiner_title(name) for name in table.index])
+    style.row_axis(axes[0], [combiner_title(name) for name in table.index])
     axes[0].set_xlabel("GAP@20 on the tuning split\n(◆: selected; dashed: best member)")
     axes[1].set_xlabel("GAP@20 on the validation split\n(line: 95 % CI)")
     shown = table[[TUNING, VALIDATION, "from", "to"]].rename(index=combiner_title)
-    return finished(figure, shown)
+    return style.finished(figure, shown)
 
 
-@styled
-def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "What each member adds") -> Plot | None:
-    """The ensemble's GAP@20 minus its GAP@20 without each member.
-
-    Args:
-        table: What `dmlkit.training.leave_one_out` returns.
-    """
-    if table.empty:
-        return None
+@style.plotted
+def leave_one_out(
+    table: pd.DataFrame, dataset=None, *, title: str = "What each member adds"
+) -> style.Plot | None:
+    """The ensemble's GAP@20 minus its GAP@20 without each member."""
     places = range(len(table))
     table = table.sort_values("adds, tuning", ascending=False, kind="stable")
-    figure, (axes,) = canvas(height=1.55 + 0.38 * len(table), title=title, source=dataset)
-    axes.axvline(0, color=GREY, linestyle="--", linewidth=1.1)
+    figure, (axes,) = style.canvas(height=1.55 + 0.38 * len(table), title=title, source=dataset)
+    axes.axvline(0, color=style.GREY, linestyle="--", linewidth=1.1)
     label = "validation split (line: paired 95 % CI)"
-    points(axes, table["adds, validation"], places, table["from"], table["to"], label=label)
-    axes.plot(table["adds, tuning"], places, "D", color=COLORS[1], fillstyle="none", label="tuning split")
-    row_axis(axes, [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()])
+    style.points(axes, table["adds, validation"], places, table["from"], table["to"], label=label)
+    axes.plot(
+        table["adds, tuning"], places, "D", color=style.COLORS[1], fillstyle="none", label="tuning split"
+    )
+    style.row_axis(
+        axes, [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()]
+    )
     axes.margins(x=0.1)
     axes.set_xlabel("GAP@20 of the ensemble minus its GAP@20 without this member")
     figure.legend(loc="outside lower left", ncols=2)
-    return finished(figure, table)
+    return style.finished(figure, table)
 
 
-@styled
-def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Agreement of the members") -> Plot | None:
-    """The share of each video's highest-scoring classes that two members have in common.
-
-    Args:
-        table: What `dmlkit.training.compare_members` returns.
-    """
-    if table.empty:
-        return None
+@style.plotted
+def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Agreement") -> style.Plot | None:
+    """The share of each video's highest-scoring classes that two members have in common."""
     names = [shorten(name, 30) for name in table.index]
     shares = table.mask(np.eye(len(table), dtype=bool))
     low, high = np.nanmin(shares), np.nanmax(shares)
     size = {"width": 4.6 + 0.62 * len(table), "height": 2.6 + 0.48 * len(table)}
-    figure, (axes,) = canvas(title=title, source=dataset, **size)
+    figure, (axes,) = style.canvas(title=title, source=dataset, **size)
     # Two members share one value, and a scale needs two.
-    image = heat_map(axes, shares, cmap="cividis", low=low, high=max(high, low + 0.01), digits=2)
+    image = style.heat_map(axes, shares, cmap="cividis", low=low, high=max(high, low + 0.01), digits=2)
     axes.set_facecolor("#F2F2F2")
     axes.set_xticks(range(len(names)), names, rotation=38, ha="right", rotation_mode="anchor")
     label = f"share in common of each video's\n{table.attrs.get('top_k', 20)} highest-scoring classes"
     figure.colorbar(image, ax=axes, label=label, shrink=0.9)
-    return finished(figure, table, digits=2)
+    return style.finished(figure, table, digits=2)

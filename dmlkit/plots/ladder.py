@@ -9,20 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dmlkit.plots.style import (
-    GREY,
-    Plot,
-    canvas,
-    finished,
-    mark,
-    marks,
-    plain_log,
-    points,
-    row_axis,
-    shorten,
-    styled,
-)  # fmt: skip
+import dmlkit.plots.style as style
 from dmlkit.plots.tables import Results, absence, as_runs, result_rows, short_title
+from dmlkit.text import shorten
 
 VALIDATION_GAP = "GAP@20 on the validation split"
 
@@ -38,51 +27,49 @@ COSTS = {
 }
 
 
-@styled
-def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") -> Plot | None:
+@style.plotted
+def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") -> style.Plot | None:
     """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason.
 
     Args:
         results: `study.ladder()`, `study.ablations()` or `study.results(...)`.
     """
     rows = result_rows(results)
-    if rows.empty:
-        return None
     right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
-    figure, (axes,) = canvas(height=1.25 + 0.36 * len(rows), title=title, source=dataset)
+    figure, (axes,) = style.canvas(height=1.25 + 0.36 * len(rows), title=title, source=dataset)
     for place, row in enumerate(rows.to_dict("records")):
         if np.isnan(row["gap"]):
             reason = shorten(absence(row) or "no run", 88)
-            axes.text(0.006 * right, place, reason, va="center", style="italic", color=GREY, size=9)
+            axes.text(0.006 * right, place, reason, va="center", style="italic", color=style.GREY, size=9)
             continue
         ensemble = isinstance(row["experiment"], dict) and "members" in row["experiment"]
         look = {"color": "#E9C46A", "hatch": "//"} if ensemble else {"color": "#56B4E9"}
         axes.barh(place, row["gap"], height=0.62, edgecolor="#333333", linewidth=0.8, **look)
-        points(axes, [row["gap"]], [place], [row["gap_low"]], [row["gap_high"]], marker="|", color="black")
+        style.points(
+            axes, [row["gap"]], [place], [row["gap_low"]], [row["gap_high"]], marker="|", color="black"
+        )
         end = np.nanmax([row["gap"], row["gap_high"]])
         axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
-    row_axis(axes, list(rows["title"]), longest=44)
+    style.row_axis(axes, list(rows["title"]), longest=44)
     axes.set_xlim(0, 1.12 * right)
     axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI over videos")
     status = [absence(row) or None for row in rows.to_dict("records")]
-    return finished(figure, rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(status=status))
+    return style.finished(
+        figure, rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(status=status)
+    )
 
 
-@styled
-def learning_curves(runs, *, title: str = "Learning curves") -> Plot | None:
-    """The training loss and the tuning GAP@20 of every run by epoch; a ring marks the selected epoch.
-
-    Args:
-        runs: Name → run, or runs. Ensembles have no curve and are left out.
-    """
+@style.plotted
+def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | None:
+    """The training loss and the tuning GAP@20 of every run by epoch; a ring marks the selected epoch."""
     runs = [run for run in as_runs(runs) if len(run.history)]
     if not runs:
         return None
-    figure, axes = canvas(
+    figure, axes = style.canvas(
         1, 2, width=9.4, height=max(3.4, 1.2 + 0.24 * len(runs)), title=title, source=runs[0]
     )
     rows = {}
-    for run, look in zip(runs, marks([run.name for run in runs]), strict=True):
+    for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
         history, label = run.history, shorten(run.title, 30)
         for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
             line = {"color": look.color, "marker": look.marker, "linestyle": look.line, "label": label}
@@ -101,17 +88,17 @@ def learning_curves(runs, *, title: str = "Learning curves") -> Plot | None:
     if len(runs) > 1:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper")
-    return finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
+    return style.finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
 
 
-@styled
+@style.plotted
 def cost(
     results: Results,
     dataset=None,
     *,
     against: Sequence[str] = ("training_seconds", "parameters"),
     title: str = "GAP@20 against cost",
-) -> Plot | None:
+) -> style.Plot | None:
     """GAP@20 with its 95 % interval against two costs, and the Pareto front of each.
 
     An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
@@ -125,25 +112,23 @@ def cost(
     rows["scoring_seconds"] = 1000 / rows["videos_per_second"]
     rows["part"] = rows["part"].where(rows["part"].isin(list(GROUPS)), "ladder")
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, ignore_index=True, kind="stable")
-    if rows.empty:
-        return None
     fronts = [pareto_front(rows[column], rows["gap"]) for column in against]
     numbered = rows.index if len(rows) <= 12 else sorted({*fronts[0], *fronts[1]})
     numbers = {at: number for number, at in enumerate(numbered, start=1)}
     height = max(4.2, 1.9 + 0.24 * len(numbers))
-    figure, axes = canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
+    figure, axes = style.canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
     for ax, column, front in zip(axes, against, fronts, strict=True):
         _scatter(ax, rows, column, front, numbers)
     axes[0].set_ylabel(VALIDATION_GAP)
     groups = [group for group in GROUPS if group in set(rows["part"])]
     for group in groups:
-        look = mark(GROUPS[group])
+        look = style.mark(GROUPS[group])
         axes[0].plot([], [], look.marker, color=look.color, markeredgecolor="black", label=group)
     figure.legend(loc="outside lower center", ncols=len(groups))
     names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbers.items()]
     axes[1].text(1.05, 1.0, "\n".join(names), transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
     shown = rows.loc[list(numbers)].set_index("title")[["gap", *against]]
-    return finished(figure, shown)
+    return style.finished(figure, shown)
 
 
 def pareto_front(costs: pd.Series, gaps: pd.Series) -> list[int]:
@@ -158,14 +143,14 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
     ax.set_xlabel(COSTS[column])
     known = rows.dropna(subset=[column])
     if known.empty:
-        ax.text(0.5, 0.5, "not measured in these runs", ha="center", color=GREY, transform=ax.transAxes)
+        ax.text(0.5, 0.5, "not measured in these runs", ha="center", color=style.GREY, transform=ax.transAxes)
         ax.set_xticks([])
         return
     values = known[column].clip(lower=1e-3)
     ax.step(values[front], rows["gap"][front], where="post", color="#333333", linewidth=1.1, zorder=1)
     ax.vlines(values, known["gap_low"], known["gap_high"], color="#999999", linewidth=1, zorder=1)
     for at, value in values.items():
-        gap, look = rows["gap"][at], mark(GROUPS[rows["part"][at]])
+        gap, look = rows["gap"][at], style.mark(GROUPS[rows["part"][at]])
         ax.plot(value, gap, look.marker, color=look.color, markersize=8, markeredgecolor="black")
         if at in numbers:
             weight = "bold" if at in front else "normal"
@@ -173,4 +158,4 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
             ax.annotate(str(numbers[at]), (value, gap), weight=weight, size=9.5, **where)
     ax.set_xscale("log")
     ax.margins(x=0.12, y=0.12)
-    plain_log(ax.xaxis)
+    style.plain_log(ax.xaxis)

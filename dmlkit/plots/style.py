@@ -8,7 +8,7 @@ import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,6 @@ GREY = "#666666"
 
 # No two of the first 72 share both colour and marker; without colour, no two of the first 45 look alike.
 _PLACES = {name: place for place, name in enumerate({**LADDER, **VIDEO_LADDER})}
-
-P, R = ParamSpec("P"), TypeVar("R")
 
 
 class Plot:
@@ -98,13 +96,24 @@ def marks(names: Sequence[str]) -> list[Mark]:
     return [mark(place) for place in places]
 
 
-def styled(draw: Callable[P, R]) -> Callable[P, R]:
+def styled(draw: Callable) -> Callable:
     """Draw under the project's style, whatever the notebook has set."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
+    def drawn(*args, **kwargs):
         with style.context(STYLE):
             return draw(*args, **kwargs)
+
+    return drawn
+
+
+def plotted(draw: Callable) -> Callable:
+    """As `styled`, and None where the first argument is None or empty: there is nothing to show."""
+
+    @functools.wraps(draw)
+    def drawn(subject, *args, **kwargs):
+        empty = subject is None or (hasattr(subject, "__len__") and not len(subject))
+        return None if empty else styled(draw)(subject, *args, **kwargs)
 
     return drawn
 
@@ -117,58 +126,37 @@ def canvas(
     source=None,
     width: float = 8.0,
     height: float = 4.0,
-    sharex: bool = False,
-    sharey: bool = False,
-    height_ratios: Sequence[float] | None = None,
+    **subplots,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with its title at the left, and its axes row by row.
 
     Args:
         rows, columns: Of axes.
-        title: Stands over the figure.
-        source: A data set or a run, to name the data behind the title; None where neither is known.
+        title: Stands over the figure, with the name of the data.
+        source: The data set or a run on it; None where neither is known.
         width, height: In inches.
-        sharex, sharey, height_ratios: As for matplotlib's `Figure.subplots`.
+        subplots: As for matplotlib's `Figure.subplots`.
     """
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(shorten(with_data(title, source), round(8.2 * width)), x=0.01, ha="left")
-    axes = figure.subplots(
-        rows, columns, squeeze=False, sharex=sharex, sharey=sharey, height_ratios=height_ratios
-    )
-    return figure, list(axes.flat)
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **subplots).flat)
 
 
 @styled
 def nothing(reason: str, *, title: str = "Nothing to show") -> Plot:
-    """A figure that states why there is nothing to draw.
-
-    Args:
-        reason: One sentence.
-        title: What would have been shown.
-    """
+    """A figure that states in one sentence why there is nothing to draw."""
     figure = Figure(figsize=(8.0, 0.9))
     figure.text(0.012, 0.8, shorten(title, 88), va="center", size=12, weight="bold")
-    reason = one_line(reason)
-    wrapped = textwrap.fill(shorten(reason, 300), 110)
-    figure.text(0.012, 0.38, wrapped, va="center", color="#444444", style="italic")
+    figure.text(0.012, 0.38, textwrap.fill(shorten(reason, 300), 110), va="center", style="italic")
     return Plot(figure, f"{title}: {reason}")
 
 
 def with_data(title: str, source) -> str:
-    """A title followed by the data it is about.
-
-    Args:
-        title: The title.
-        source: A data set, a run, or None where neither is known.
-    """
+    """A title followed by the data it is about; `source` is a data set, a run, or None where neither is known."""
     if source is None:
         return title
-    name, generated = (
-        (source.record["data"]["name"], source.record["data"]["generated"])
-        if hasattr(source, "record")
-        else (source.name, source.generated)
-    )
-    return f"{title} · {'generated data' if generated else shorten(name, 60)}"
+    data = getattr(source, "record", {}).get("data") or {"name": source.name, "generated": source.generated}
+    return f"{title} · {'generated data' if data['generated'] else shorten(data['name'], 60)}"
 
 
 def finished(figure: Figure, frame: pd.DataFrame, *, digits: int = 4) -> Plot:

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from dmlkit.experiments import baseline_of, find
-from dmlkit.plots.style import with_data
+from dmlkit.plots.style import plotted, with_data
 from dmlkit.runs import to_frame
 from dmlkit.text import one_line, shorten
 
@@ -61,11 +61,7 @@ class Table(Styler):
 
 
 def as_runs(runs) -> list:
-    """The runs in a mapping, an iterable, or alone, without None.
-
-    Args:
-        runs: Name → run, runs, one run, or None.
-    """
+    """The runs in a mapping, an iterable, or alone, without None."""
     if isinstance(runs, Mapping):
         runs = runs.values()
     elif not isinstance(runs, Iterable):
@@ -115,11 +111,7 @@ def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table
 
 
 def all_results(results: Results, dataset=None, *, title: str = "All experiments") -> Table | None:
-    """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed.
-
-    Args:
-        results: What `dmlkit.training.all_results` returns.
-    """
+    """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed."""
     rows = result_rows(results)
     rows["title"] = [short_title(row) for row in rows.to_dict("records")]
     missing = [shorten(name, 60) for name in rows["title"][rows["gap"].isna()]]
@@ -155,15 +147,9 @@ def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look
     return _styled(_named(pd.DataFrame(shown), rows["title"]), caption, notes, **look)
 
 
+@plotted
 def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table | None:
-    """Any table of numbers: floats with a fixed number of digits, whole numbers with thousands, text escaped.
-
-    Args:
-        frame: The table.
-        digits: Of floats.
-    """
-    if frame is None or frame.empty:
-        return None
+    """Any table of numbers: floats with a fixed number of digits, whole numbers with thousands, text escaped."""
     shown = frame.apply(lambda column: column.map(lambda value: _cell(value, digits)).astype(object))
     shown.columns = [HEADINGS.get(name, str(name).replace("_", " ")) for name in frame.columns]
     texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
@@ -171,12 +157,7 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
 
 
 def data_summary(dataset, profile=None) -> Table:
-    """What the data are: origin, level, modalities, classes, and videos in each split with the profile's caps.
-
-    Args:
-        dataset: The data set.
-        profile: A `Profile`, whose caps are shown beside the number of videos.
-    """
+    """What the data are: origin, level, modalities, classes, and videos in each split with the profile's caps."""
     caps = {} if profile is None else profile.caps
     rows = {"name": shorten(dataset.name, 60), "level": dataset.level, "classes": f"{dataset.num_classes:,}"}
     for name, feature in dataset.features.items():
@@ -195,11 +176,7 @@ def data_summary(dataset, profile=None) -> Table:
 
 
 def settings(profile) -> Table:
-    """The training settings that all experiments share.
-
-    Args:
-        profile: A `Profile`.
-    """
+    """The training settings that all experiments share, of a `Profile`."""
     rows = {
         "input normalization": profile.normalization,
         "encoder": f"{profile.layers} × {profile.units} units per direction",
@@ -234,7 +211,8 @@ def _styled(shown: pd.DataFrame, caption: str, notes=(), *, texts=(), longest: i
     left = [{"selector": each, "props": "text-align: left;"} for each in left]
     slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
     return (
-        styler.format(_cut, na_rep="–")
+        (styler.hide(axis=1) if list(shown) == [""] else styler)
+        .format(_cut, na_rep="–")
         .format_index(partial(_cut, longest=longest))
         .format_index(_cut, axis=1)
         .set_caption(escape(caption) + "".join(f"<span>{escape(note)}</span>" for note in notes))

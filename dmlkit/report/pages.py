@@ -336,7 +336,12 @@ def _exporter():
     from traitlets.config import Config
 
     return HTMLExporter(
-        config=Config({"NbConvertBase": {"display_data_priority": SHOWN}}),
+        config=Config(
+            {
+                "NbConvertBase": {"display_data_priority": SHOWN},
+                "HTMLExporter": {"exclude_anchor_links": True},
+            }
+        ),
         template_name="notebook_body",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_anchor_links=True,
