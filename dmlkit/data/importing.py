@@ -195,10 +195,7 @@ class LabelTable:
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-            reason = shorten(error, 120)
-            raise DataError(
-                f"{path} cannot be read as a table of labels ({reason}). Save it as UTF-8 CSV."
-            ) from error
+            raise DataError(f"{path} cannot be read as a table of labels: {shorten(error, 120)}.") from error
         columns = list(table.columns)
         key = next((name for name in ID_COLUMNS if name in columns), None)
         label = next((name for name in LABEL_COLUMNS if name in columns), None)
@@ -208,10 +205,8 @@ class LabelTable:
                 f"names: {shorten(', '.join(columns), 80)}."
             )
         table[key] = table[key].str.strip()
-        if (table[key] == "").any():
-            raise DataError(
-                f"{path}, row {int((table[key] == '').argmax()) + 1} below the first line has no id."
-            )
+        if (nameless := table[key] == "").any():
+            raise DataError(f"{path}, row {int(nameless.argmax()) + 1} below the first line has no id.")
         cells = {
             column: {video: list(values) for video, values in table.groupby(key, sort=False)[column]}
             for column in {label, "split", "text"} & {*columns}
@@ -219,11 +214,10 @@ class LabelTable:
         self.path, self.ids, self.labels = path, set(table[key]), cells.get(label)
         self.splits = {video: _distinct(values) for video, values in cells.get("split", {}).items()}
         self.texts = "text" in cells and {video: _distinct(values) for video, values in cells["text"].items()}
-        for video, named in self.splits.items():
-            if len(named) > 1:
-                raise DataError(
-                    f"{path}: {shorten(video)} is in several splits, {shorten(', '.join(named))}."
-                )
+        if wrong := next((video for video, named in self.splits.items() if len(named) > 1), None):
+            raise DataError(
+                f"{path}: {shorten(wrong)} is in several splits, {self.splits[wrong]}. Leave it in one."
+            )
 
 
 def _distinct(cells: Iterable[str]) -> list[str]:
@@ -249,7 +243,7 @@ class Classes:
         """How many classes there are."""
         return self.num_classes if self.num_classes is not None else self.highest + 1
 
-    def indices(self, labels: Iterable[int | str], where: str) -> list[int]:
+    def indices(self, labels: Iterable[int | str]) -> list[int]:
         """A video's classes, in their order and each once; raises DataError where there is no such class."""
         found = []
         for label in labels:
@@ -257,31 +251,29 @@ class Classes:
                 # Names may be separated by spaces too, where no name has any.
                 words = piece.split() if isinstance(piece, str) else []
                 apart = piece not in self._indices and words and all(word in self._indices for word in words)
-                found += [self._index(each, where) for each in (words if apart else [piece])]
+                found += map(self._index, words if apart else [piece])
         self.highest = max([self.highest, *found])
         return list(dict.fromkeys(found))
 
-    def _index(self, label: int | str, where: str) -> int:
+    def _index(self, label: int | str) -> int:
         indices = set(self._indices.get(label, ()))
         if isinstance(label, int) or _INDEX.fullmatch(label):
             indices.add(int(label))
         if len(indices) > 1:
-            raise DataError(
-                f"{where}: {shorten(label)!r} may be several classes. Write class indices instead."
-            )
+            raise DataError(f"{shorten(label)!r} may be several classes. Write class indices instead.")
         if not indices and not self.names:
             raise DataError(
-                f"{where}: {shorten(label)!r} is no number, and there are no names (`--classes FILE`)."
+                f"the label {shorten(label)!r} is no number, and no names are given (`--classes FILE`)."
             )
         if not indices:
             hint = nearest(label, self._indices)
             raise DataError(
-                f"{where}: no class {shorten(label)!r} in {self.source}.{hint} Separate names by semicolons."
+                f"no class {shorten(label)!r} in {self.source}.{hint} Separate names by semicolons."
             )
         (index,) = indices
         if index < 0 or index >= (math.inf if self.num_classes is None else self.num_classes):
             valid = "counted from 0" if self.num_classes is None else f"0 to {self.num_classes - 1}"
-            raise DataError(f"{where}: there is no class {index}, they are {valid}. Correct one of them.")
+            raise DataError(f"there is no class {index}, they are {valid}. Correct one of them.")
         return index
 
 
@@ -319,7 +311,7 @@ def _find_classes(
     if num_classes is not None:
         if num_classes < (known.num_classes or 0):
             raise UsageError(
-                f"{known.source} names {known.num_classes} classes, but num_classes is {num_classes}."
+                f"{known.source} names {known.num_classes} classes, not {num_classes} (num_classes)."
             )
         known.num_classes = num_classes
     return known
@@ -333,7 +325,7 @@ def _parse_shares(text: str) -> dict[str, float]:
         choose(dict.fromkeys(SPLITS), name, what="split")
         if name in shares or not re.fullmatch(r"[0-9]*\.?[0-9]+", share, re.ASCII):
             raise UsageError(
-                f"--split: expected one share of {name}, such as {SHARES}. Received: {shorten(text)!r}."
+                f"--split: expected one share of {name}, as in {SHARES}. Received: {shorten(text)!r}."
             )
         shares[name] = float(share)
     if min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
@@ -383,63 +375,58 @@ class Encoder:
         Raises:
             DataError: The video does not fit those before it, or its values are no features.
         """
-        where = f"{video.where}, {shorten(video.id)}"
         for name, array in video.features.items():
             if (array.dtype != np.uint8 and array.dtype.kind != "f") or array.ndim not in (1, 2):
                 raise DataError(
-                    f"{where}, {name} is {array.dtype} {array.shape}; expected (frames, size) or (size,), uint8 "
-                    "(YouTube-8M's bytes) or floats. Save it so, or name the modalities (`--modalities`)."
+                    f"{name} is {array.dtype} {array.shape}; expected (frames, size) or (size,) of uint8 (YouTube-8M's "
+                    "bytes) or floats. Save it so, or name the modalities (`--modalities`)."
                 )
         arrays = {name: array for name, array in video.features.items() if array.ndim == 1 or len(array)}
         if not arrays:
-            raise DataError(f"{where} has no frames in any modality. Leave the video out.")
+            raise DataError("there are no frames in any modality. Leave the video out.")
         self.level = self.level or ("frame" if any(array.ndim == 2 for array in arrays.values()) else "video")
-        self._check(arrays, where)
+        self._check(arrays)
         if self.level == "frame":
             lengths = {name: len(array) for name, array in arrays.items()}
             shortest, longest = min(lengths.values()), max(lengths.values())
             if longest - shortest > self._apart:
                 raise DataError(
-                    f"{where}: the modalities differ in their number of frames ({lengths}), by more than "
-                    f"{self._apart}. Extract them at one rate, or let them be cut (`--frames-apart`)."
+                    f"the modalities differ in their number of frames ({lengths}), by more than {self._apart}. Extract "
+                    "them at one rate, or let them be cut (`--frames-apart`)."
                 )
             self.cut += longest > shortest
             arrays = {name: array[:shortest] for name, array in arrays.items()}
         self._videos += 1
-        return {self.key(name): self._code(name, array, where) for name, array in arrays.items()}
+        return {self.key(name): self._code(name, array) for name, array in arrays.items()}
 
-    def _check(self, arrays: Mapping[str, np.ndarray], where: str) -> None:
+    def _check(self, arrays: Mapping[str, np.ndarray]) -> None:
         advice = "Import those that all have (`--modalities`), or read it as silence (`--missing silence`)."
         for name, array in arrays.items():
+            size = array.shape[-1]
             if self.level == "frame" and array.ndim == 1:
                 raise DataError(
-                    f"{where}: {name} is one row, but other videos have frames. Separate them (`--level`)."
+                    f"{name} is one row, but other videos have frames. Separate them (`--level`)."
                 )
             if name not in self.sizes:
-                if not _MODALITY.fullmatch(name) or not array.shape[-1]:
+                if not _MODALITY.fullmatch(name) or not size:
                     raise DataError(
-                        f"{where}: {shorten(name)!r} of {array.shape} cannot be a modality. Its name needs letters, "
-                        "digits and _, none of id, labels, num_frames; its frames at least one value."
+                        f"{shorten(name)!r} of {array.shape} cannot be a modality. Its name needs letters, digits and "
+                        "_, none of id, labels, num_frames; its frames at least one value."
                     )
                 if self._videos and self._refuse:
-                    raise DataError(
-                        f"{where} has the modality {name}, which the videos before it lack. {advice}"
-                    )
+                    raise DataError(f"it has the modality {name}, which the videos before it lack. {advice}")
                 self.silent[name] += self._videos
-                self.sizes[name] = array.shape[-1]
-            if (size := array.shape[-1]) != self.sizes[name]:
-                others = f"{self.sizes[name]} in the videos before it"
+                self.sizes[name] = size
+            if size != self.sizes[name]:
                 raise DataError(
-                    f"{where}: {name} has {size} values a frame, but {others}. Import them separately."
+                    f"{name} has {size} values a frame, but {self.sizes[name]} in the videos before it."
                 )
         for name in self.sizes.keys() - arrays.keys():
             if self._refuse:
-                raise DataError(
-                    f"{where} lacks the modality {name}, which the videos before it have. {advice}"
-                )
+                raise DataError(f"it lacks the modality {name}, which the videos before it have. {advice}")
             self.silent[name] += 1
 
-    def _code(self, name: str, array: np.ndarray, where: str) -> np.ndarray:
+    def _code(self, name: str, array: np.ndarray) -> np.ndarray:
         if self.level == "video" and array.ndim == 2:
             array = (dequantize(array) if array.dtype == np.uint8 else array).mean(axis=0, dtype=np.float64)
         if array.dtype == np.uint8:
@@ -449,9 +436,7 @@ class Encoder:
         finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
         if not finite.all():
             place = f"{'frame' if array.ndim == 2 else 'value'} {int(np.argmin(finite))} (counted from 0)"
-            raise DataError(
-                f"{where}: {name} holds NaN or infinite values, {place} first. Compute the features anew."
-            )
+            raise DataError(f"{name} holds NaN or infinite values, {place} first. Compute the features anew.")
         if self.coding == "float":
             return array
         self.values[name] += array.size
@@ -483,38 +468,11 @@ class Importer:
 
     def add(self, video: ImportedVideo, folder: Path) -> None:
         """Write one video; raises DataError, with file and record, where it cannot be taken."""
-        where, table = f"{video.where}, {shorten(video.id)}", self.table
-        if video.id in self._ids:
-            raise DataError(f"{where}: a video of this id came before. Give every video an id of its own.")
-        self._ids.add(video.id)
-        self._ignored |= dict.fromkeys(video.ignored)
-        split = next(iter(table.splits.get(video.id, ())), None) if table else None
-        split = split or video.split
-        if split is not None and split not in SPLITS:
-            raise DataError(
-                f"{where}: no split {shorten(split)!r}.{nearest(split, SPLITS)} There are: {SPLITS}."
-            )
-        labels = self._labels(video, split, where)
-        if labels is None:
-            self._unlabelled += 1
-            if split not in (None, UNLABELLED):
-                raise DataError(
-                    f"{where} has no labels, but is in the split {split}. Put it into {UNLABELLED}."
-                )
-        split = UNLABELLED if labels is None else split or split_by_id(video.id, self.shares)
-        arrays, texts = self.encoder.encode(video), None
-        if self._has_texts:
-            if TEXT in self.encoder.sizes:
-                raise DataError(
-                    f"{where}: the sources hold a modality {TEXT}, and {table.path} texts of this name. Name the "
-                    "modalities (`--modalities`), or take the column out."
-                )
-            texts = {TEXT: table.texts[video.id]} if table.texts.get(video.id) else None
-            self._with_text += texts is not None
-        if self.encoder.level == "frame":
-            record = serialize_frames(video_id=video.id, labels=labels, texts=texts, frames=arrays)
-        else:
-            record = serialize_video(video_id=video.id, labels=labels, texts=texts, features=arrays)
+        try:
+            split, record = self._make_record(video)
+        except DataError as problem:
+            table = f" ({self.table.path})" if self.table else ""
+            raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
         shard = f"{split}{self._videos[split] // self._records_per_shard:05d}.tfrecord"
         with _writing(folder):
             if shard not in self.counts:
@@ -524,25 +482,50 @@ class Importer:
             self._files[split].write(frame_record(record))
         self.counts[shard] += 1
         self._videos[split] += 1
+
+    def _make_record(self, video: ImportedVideo) -> tuple[str, bytes]:
+        """Its split, and its record."""
+        if video.id in self._ids:
+            raise DataError("a video of this id came before. Give every video an id of its own.")
+        self._ids.add(video.id)
+        self._ignored |= dict.fromkeys(video.ignored)
+        split = next(iter(self.table.splits.get(video.id, ())), video.split) if self.table else video.split
+        if split not in (None, *SPLITS):
+            raise DataError(
+                f"there is no split {shorten(split)!r}.{nearest(split, SPLITS)} There are: {SPLITS}."
+            )
+        labels = self._labels(video, split)
+        if labels is None and split not in (None, UNLABELLED):
+            raise DataError(f"it has no labels, but is in the split {split}. Put it into {UNLABELLED}.")
+        self._unlabelled += labels is None
+        split = UNLABELLED if labels is None else split or split_by_id(video.id, self.shares)
+        arrays, texts = self.encoder.encode(video), None
+        if self._has_texts:
+            if TEXT in self.encoder.sizes:
+                raise DataError(
+                    f"the table has a column {TEXT}, and the sources such a modality (`--modalities`)."
+                )
+            texts = {TEXT: self.table.texts[video.id]} if self.table.texts.get(video.id) else None
+            self._with_text += texts is not None
         if labels:
             self._labelled.add(split)
         if split == "train":
             self.trained.update(labels)
+        if self.encoder.level == "frame":
+            return split, serialize_frames(video_id=video.id, labels=labels, texts=texts, frames=arrays)
+        return split, serialize_video(video_id=video.id, labels=labels, texts=texts, features=arrays)
 
     @property
     def _has_texts(self) -> bool:
         return self.table is not None and self.table.texts is not False
 
-    def _labels(self, video: ImportedVideo, split: str | None, where: str) -> list[int] | None:
-        table = self.table
-        if table is None or table.labels is None:
-            return None if video.labels is None else self.classes.indices(video.labels, where)
-        if video.id in table.labels:
-            return self.classes.indices(table.labels[video.id], f"{table.path}, {shorten(video.id)}")
+    def _labels(self, video: ImportedVideo, split: str | None) -> list[int] | None:
+        if self.table is None or self.table.labels is None:
+            return None if video.labels is None else self.classes.indices(video.labels)
+        if video.id in self.table.labels:
+            return self.classes.indices(self.table.labels[video.id])
         if split != UNLABELLED:
-            raise DataError(
-                f"{where} is not in {table.path}. Add it (an empty cell: no class), or leave it out."
-            )
+            raise DataError("it is not in the table. Add it (an empty cell: no class), or leave it out.")
         return None
 
     def close(self) -> None:

@@ -307,7 +307,7 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
 
 
 BAD_LABELS = [
-    (["a,Gitar"], {"classes": "Guitar\nCat"}, ("labels.csv, a", "'Gitar'", "Did you mean 'Guitar'")),
+    (["a,Gitar"], {"classes": "Guitar\nCat"}, ("labels.csv", "'Gitar'", "Did you mean 'Guitar'")),
     (["a,7"], {"classes": "Guitar\nCat"}, ("no class 7", "0 to 1")),
     (["a,7"], {"num_classes": 7}, ("no class 7", "0 to 6")),
     (["a,Cat"], {"classes": "Cat\nCat"}, ("'Cat'", "several classes")),
@@ -315,7 +315,7 @@ BAD_LABELS = [
     (["a,1", "b,Cat"], {}, ("labels.csv", "'1'", "--classes FILE")),
     (["a,3.0", "b,4.0"], {}, ("'3.0'", "whole number")),
     (["a,-1"], {}, ("'-1'",)),
-    (["a,1"], {}, ("b.npy, b is not in", "labels.csv")),
+    (["a,1"], {}, ("b.npy, b (", "labels.csv): it is not in")),
     (["a,1", "b,1,2"], {}, ("cannot be read as a table", "line 3")),
     ([",1"], {}, ("row 1", "no id")),
     (['a,"1'], {}, ("cannot be read as a table",)),
@@ -375,7 +375,7 @@ def test_texts_of_the_table_are_a_modality(tmp_path, clips):
     assert [back[name][0]["text"].sum() for name in "abc"] == [3, 0, 1]  # cats, my, pets; none; häuser
     (tmp_path / "both").mkdir()
     clips.rename(tmp_path / "both" / "text")
-    with pytest.raises(DataError, match=r"a modality text, and .*labels\.csv.*--modalities"):
+    with pytest.raises(DataError, match=r"labels\.csv\): the table has a column text.*--modalities"):
         import_features(tmp_path / "both", tmp_path / "other", labels=labels, **THIRDS)
 
 
@@ -400,11 +400,11 @@ ONE_OF = [
         "NaN or infinite values, frame 1 (counted from 0)",
     ),
     ({"rgb": np.float64([[1, 2, 3, 1e300]] * 3)}, "NaN or infinite values, frame 0"),
-    ({"rgb": np.ones((0, 4)), "audio": np.ones((0, 2))}, "b.npz, b has no frames"),
-    ({"audio": None}, "b.npz, b lacks the modality audio"),
-    ({"text": np.ones((3, 2))}, "b.npz, b has the modality text"),
+    ({"rgb": np.ones((0, 4)), "audio": np.ones((0, 2))}, "b.npz, b: there are no frames"),
+    ({"audio": None}, "b.npz, b: it lacks the modality audio"),
+    ({"text": np.ones((3, 2))}, "b.npz, b: it has the modality text"),
     ({"audio": np.ones((6, 2))}, "differ in their number of frames ({'rgb': 3, 'audio': 6})"),
-    ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b, rgb is int64"),
+    ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b: rgb is int64"),
     ({"rgb": np.ones((3, 2, 2))}, "b.npz holds no modality"),
     ({"rgb": np.ones(4), "audio": np.ones(2)}, "b.npz, b: rgb is one row, but other videos have frames"),
     ({"labels": [-1]}, "b.npz, b: there is no class -1"),
