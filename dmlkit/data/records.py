@@ -106,8 +106,9 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
     """Every record of a shard, the damaged ones too, and last what is wrong with the file as a whole.
 
     After a record whose checksum is wrong comes the next one; after a length that is wrong or reaches beyond the file's
-    end, the next 12 bytes that are a header by their own checksum. No memory is taken for a length beyond the file. `expected_count` is how many records there should be, where that is known: a file cut exactly
-    between two records looks intact by itself. Raises `DataError` where the file is missing or cannot be read.
+    end, the next 12 bytes that are a header by their own checksum. No memory is taken for a length beyond the file.
+    `expected_count` is how many records there should be, where that is known: a file cut exactly between two records
+    looks intact by itself. Raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
     with _readable(path), open_file(path) as file:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmlkit.data import records
 from dmlkit.data.records import (
     FOOTER_BYTES,
     HEADER_BYTES,
@@ -232,20 +231,3 @@ def test_a_shard_that_changes_while_it_is_read(tmp_path):
         list(reading)
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
         list(scan_records(tmp_path))
-
-
-def test_shards_are_listed_three_folders_deep(tmp_path):
-    with pytest.raises(DataError, match="no folder"):
-        records.list_shards(str(tmp_path / "missing"))
-    write_shard(tmp_path / "1" / "2" / "3" / "4" / "deep.tfrecord", [])
-    write_shard(tmp_path / ".hidden" / "a.tfrecord", [])
-    with pytest.raises(DataError, match="No shards"):
-        records.list_shards(str(tmp_path))
-    for name in ("b", "1/2/3/c", "a"):
-        write_shard(tmp_path / f"{name}.tfrecord", [])
-    found = records.list_shards(str(tmp_path))
-    assert [records.relative_name(path, str(tmp_path)) for path in found] == [
-        "1/2/3/c.tfrecord",
-        "a.tfrecord",
-        "b.tfrecord",
-    ]

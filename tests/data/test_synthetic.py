@@ -327,7 +327,7 @@ def test_means_keep_what_is_steady_and_are_blind_to_together_and_order(whole, me
 @pytest.mark.parametrize("replaced", ["rgb", "audio"])
 def test_neither_modality_alone_tells_together(replaced, default, whole, oracle_scores):
     """With one modality replaced by another video's, even the oracle cannot tell a pair's classes apart."""
-    batch = dict(whole["validate"])
+    batch = {name: values[:500] for name, values in whole["validate"].items()}
     # Videos of equal length exchange the modality, so that its padding stays where it was.
     donors = np.arange(len(batch["id"]))
     for length in np.unique(batch["num_frames"]):
@@ -340,7 +340,7 @@ def test_neither_modality_alone_tells_together(replaced, default, whole, oracle_
         true = batch["labels"][either, first]
         right, guessed = (
             np.mean((scores[either, first] > scores[either, second]) == true)
-            for scores in (oracle_scores, blinded)
+            for scores in (oracle_scores[:500], blinded)
         )
         # Choosing one of two: the greater share of the pair, and three deviations of a coin.
         assert right > 0.97 and guessed < max(true.mean(), 1 - true.mean()) + 1.5 / np.sqrt(either.sum())
