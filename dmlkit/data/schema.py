@@ -8,7 +8,7 @@ import json
 import posixpath
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -128,8 +128,17 @@ class DatasetSettings(BaseModel):
     """The entries of a dataset.toml. Everything it leaves out is read off the records.
 
     Attributes:
-        counts: How many records each shard holds, by its path in the folder: a file cut exactly between two records
-            is a valid shard, and nothing but such a number tells.
+        name: What reports call the data set.
+        level: ``"video"`` or ``"frame"``.
+        num_classes: How many classes.
+        vocabulary: The file of class names.
+        generated: Whether the data were generated.
+        records_per_shard: How many records every shard but a split's last holds.
+        features: The modalities by name.
+        splits: Split → patterns of its shards.
+        truth: Split → the file of the frames that made each label.
+        counts: Shard, by its path in the folder → the records it holds, as `write_shard` returns: a file cut exactly
+            between two records is a valid shard, and nothing but such a number tells.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -189,56 +198,37 @@ def _describe(problem: dict) -> str:
     return f"{place}: {message}.{shown}{hint} Correct it there."
 
 
-def write_dataset_toml(
-    folder: str,
-    *,
-    name: str,
-    level: str,
-    features: Mapping[str, Feature],
-    num_classes: int,
-    splits: Mapping[str, Sequence[str]],
-    vocabulary: str | None = None,
-    generated: bool = False,
-    records_per_shard: int | None = None,
-    truth: Mapping[str, str] | None = None,
-    counts: Mapping[str, int] | None = None,
-) -> str:
+def write_dataset_toml(folder: str, *, features: Mapping[str, Feature], **entries) -> str:
     """Write a folder's dataset.toml; the file appears whole or not at all.
 
     Args:
         folder: The data set's folder; all names in the file are relative to it.
-        name: What reports call the data set.
-        level: ``"video"`` or ``"frame"``.
         features: The modalities by name.
-        num_classes: How many classes.
-        splits: Split → patterns of its shards.
-        vocabulary: The file of class names.
-        generated: Whether the data were generated.
-        records_per_shard: How many records every shard but a split's last holds.
-        truth: Split → the file of the frames that made each label.
-        counts: Shard, by its path in the folder → the records it holds. `write_shard` returns them.
+        entries: The other attributes of `DatasetSettings`; None leaves one out.
 
     Returns:
         The path of the file.
+
+    Raises:
+        ValueError: An entry is unknown or invalid.
     """
-    entries = {"name": name, "level": level, "num_classes": num_classes, "vocabulary": vocabulary}
-    entries |= {"generated": generated, "records_per_shard": records_per_shard}
     tables = {
-        f"features.{_toml(each.name)}": {"size": each.size, "coding": each.coding, "key": each.key}
-        for each in features.values()
+        each.name: {"size": each.size, "coding": each.coding, "key": each.key} for each in features.values()
     }
-    tables["splits"] = {split: list(patterns) for split, patterns in splits.items()}
-    tables |= {
-        "truth": truth or {},
-        "counts": {_toml(shard): count for shard, count in (counts or {}).items()},
-    }
-    lines = [f"{key} = {_toml(value)}" for key, value in entries.items() if value is not None]
-    for table, values in tables.items():
-        if values:
-            lines += ["", f"[{table}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+    entries = {key: value for key, value in entries.items() if value is not None}
+    settings = DatasetSettings(features=tables, **entries).model_dump(exclude_defaults=True)
+    nested = {f"features.{_key(name)}": table for name, table in settings.pop("features").items()}
+    nested |= {key: value for key, value in settings.items() if isinstance(value, dict)}
+    lines = [f"{key} = {_toml(value)}" for key, value in settings.items() if key not in nested]
+    for name, table in nested.items():
+        lines += ["", f"[{name}]", *(f"{_key(key)} = {_toml(value)}" for key, value in table.items())]
     path = posixpath.join(str(folder), DATASET_TOML)
     write_bytes(path, ("\n".join(lines) + "\n").encode())
     return path
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _toml(value: object) -> str:

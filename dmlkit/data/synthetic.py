@@ -141,19 +141,13 @@ def pairs_of(kind: str) -> list[tuple[int, int]]:
 
 def class_names() -> list[str]:
     """A name for each class that says its kind: ``"steady visual 3"``, ``"order 1: A then B"``."""
-    names, endings = (
-        [""] * NUM_CLASSES,
-        {TOGETHER: ("same sign", "opposite sign"), ORDER: ("A then B", "B then A")},
-    )
+    endings = {TOGETHER: (": same sign", ": opposite sign"), ORDER: (": A then B", ": B then A")}
+    names = {}
     for kind in KINDS:
-        if kind in endings:
-            for number, pair in enumerate(pairs_of(kind), start=1):
-                for index, ending in zip(pair, endings[kind], strict=True):
-                    names[index] = f"{kind} {number}: {ending}"
-        else:
-            for number, index in enumerate(classes_of(kind), start=1):
-                names[index] = f"{kind} {number}"
-    return names
+        for place, index in enumerate(classes_of(kind)):
+            number, second = divmod(place, 2) if kind in endings else (place, 0)
+            names[index] = f"{kind} {number + 1}{endings[kind][second] if kind in endings else ''}"
+    return [names[index] for index in range(NUM_CLASSES)]
 
 
 @cache
