@@ -112,6 +112,8 @@ def cost(
     rows["scoring_seconds"] = 1000 / rows["videos_per_second"]
     rows["part"] = rows["part"].where(rows["part"].isin(list(GROUPS)), "ladder")
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, ignore_index=True, kind="stable")
+    if rows.empty:
+        return None
     fronts = [pareto_front(rows[column], rows["gap"]) for column in against]
     numbered = rows.index if len(rows) <= 12 else sorted({*fronts[0], *fronts[1]})
     numbers = {at: number for number, at in enumerate(numbered, start=1)}

@@ -90,6 +90,7 @@ def test_cost_numbers_all_of_few_and_the_front_of_many(rows, data, shown):
     assert plot.figure.axes[0].get_legend_handles_labels()[1] == ["pooling"]
     assert [text.get_text() for text in plot.figure.axes[0].texts] == ["1", "2", "3"]  # the higher GAP first
     assert "not measured" in plot.figure.axes[1].texts[0].get_text()
+    assert plots.cost(rows[-2:]) is plots.all_results(rows[-2:]) is None  # nothing trained
 
 
 def test_frame_counts_and_fusions(data, shown):
