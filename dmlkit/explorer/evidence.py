@@ -112,21 +112,6 @@ class Evidence:
         made = {str(label): np.flatnonzero(row).tolist() for label, row in self.ground_truth.items()}
         return _pack(record | {"ground_truth": made})
 
-    @classmethod
-    def from_json(cls, record: Mapping) -> Evidence:
-        """The evidence that `to_json` wrote.
-
-        Raises:
-            DataError: `record` is something else.
-        """
-        try:
-            values = _unpack({each.name: record[each.name] for each in fields(cls)})
-            index = np.arange(len(values["weights"]))
-            made = {int(label): np.isin(index, frames) for label, frames in values["ground_truth"].items()}
-            return cls(**values | {"ground_truth": made})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"This is not the evidence of one video: {error!r}.") from error
-
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)  # frozen for everybody else
 
@@ -298,12 +283,3 @@ def _pack(value):
     if isinstance(value, Mapping):
         return {name: _pack(each) for name, each in value.items()}
     return list(value) if isinstance(value, tuple) else value
-
-
-def _unpack(value):
-    if not isinstance(value, Mapping):
-        return value
-    if "f32" not in value:
-        return {str(name): _unpack(each) for name, each in value.items()}
-    raw = base64.b64decode(value["f32"], validate=True)
-    return np.frombuffer(raw, "<f4").astype(np.float32).reshape(value["shape"])

@@ -151,7 +151,9 @@ class ResultsExplorer:
     def _picture(self) -> str:
         from dmlkit.plots import learning_curves, nothing
 
-        plot = learning_curves(self._chosen) or nothing("The chosen runs have no epochs.", title="Learning curves")
+        plot = learning_curves(self._chosen) or nothing(
+            "The chosen runs have no epochs.", title="Learning curves"
+        )
         png, alt = base64.b64encode(plot.png()).decode("ascii"), html.escape(plot.alt)
         return f'<img src="data:image/png;base64,{png}" alt="{alt}" style="max-width: 100%">'
 

@@ -1,7 +1,7 @@
 """Evidence: what it refuses, its way through JSON, and the arithmetic of masking against plain equations."""
 
+import base64
 import json
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -9,7 +9,6 @@ import pytest
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer.evidence import (
     FORMAT,
-    Evidence,
     class_scores,
     distinct,
     frame_mask,
@@ -19,19 +18,20 @@ from dmlkit.explorer.evidence import (
 )
 
 
-def test_json_loses_nothing(sample_evidence):
+def test_json_holds_every_array_bit_for_bit(sample_evidence):
     for frames, linear in ((0, True), (1, False), (12, True)):
         evidence = sample_evidence(frames=frames, linear=linear)
-        back = Evidence.from_json(json.loads(json.dumps(evidence.to_json(), allow_nan=False)))
-        for each in fields(Evidence):
-            np.testing.assert_equal(getattr(back, each.name), getattr(evidence, each.name))
+        record = json.loads(json.dumps(evidence.to_json(), allow_nan=False))
+        for name in ("times", "weights", "logits", "scores", "contributions", "biases", "occlusion"):
+            array, packed = getattr(evidence, name), record[name]
+            assert (array is None) == (packed is None)
+            if array is not None:
+                found = np.frombuffer(base64.b64decode(packed["f32"]), "<f4").reshape(packed["shape"])
+                np.testing.assert_array_equal(found, array)
     assert len(json.dumps(sample_evidence(frames=300, classes=20).to_json())) < 50_000
-
-
-def test_json_is_what_the_browser_reads(sample_evidence):
     record = sample_evidence(frames=4, classes=1, ground_truth={7: [False, True, True, False]}).to_json()
-    assert record["contributions"]["shape"] == [4, 1] and record["ground_truth"] == {"7": [1, 2]}
-    assert record["classes"] == record["true"] == [0] and set(record["energy"]) == {"rgb", "audio"}
+    assert record["ground_truth"] == {"7": [1, 2]} and record["classes"] == record["true"] == [0]
+    assert set(record["energy"]) == {"rgb", "audio"}
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,6 @@ def test_json_is_what_the_browser_reads(sample_evidence):
 def test_what_cannot_be_drawn_is_refused(sample_evidence, changes, message):
     with pytest.raises(DataError, match=message):
         sample_evidence(frames=4, **changes)
-
-
-def test_other_json_is_refused(sample_evidence):
-    record = sample_evidence().to_json()
-    changes = (
-        {"weights": None},
-        {"weights": {"f32": "?", "shape": [1]}},
-        {"ground_truth": 3},
-        {"energy": []},
-    )
-    for wrong in ({}, *(record | change for change in changes)):
-        with pytest.raises(DataError, match="not the evidence of one video"):
-            Evidence.from_json(wrong)
 
 
 def test_masking_is_leaving_out_and_renormalising(sample_evidence):
