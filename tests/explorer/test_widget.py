@@ -9,7 +9,7 @@ import dmlkit
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer import AttentionExplorer, explore_arrays
 from dmlkit.explorer.evidence import class_scores, reweight
-from dmlkit.explorer.saved_view import MIME, still_picture
+from dmlkit.explorer.saved_view import MIME, as_shown, still_picture
 
 EVIL = "<script>alert('x')</script>"
 
@@ -191,23 +191,19 @@ def test_a_notebook_keeps_every_form(view):
     assert "<script" not in evil["text/html"] and "&lt;script&gt;" in evil["text/html"]
 
 
-def test_the_picture_is_of_what_was_set(view, smoke_runs, dataset):
-    assert "Settings" not in view._repr_mimebundle_()["text/plain"]
+def test_what_is_drawn_is_what_was_set(view, source):
+    assert as_shown(view, 0) == (view.evidence[0], "")
     for name, frames in (("masked", [int(view.evidence[0].weights.argmax())]), ("removed", [0, 3])):
         view.reset()
         setattr(view, name, frames)
-        text = view._repr_mimebundle_()["text/plain"]
-        best, score = max(view.scores.items(), key=lambda item: item[1])
-        assert f"Settings: {len(frames)} frame" in text and f"label): {best} {score:.3f}" in text
-        assert f"highest weight {view.weights.max():.3f} at frame" in text
+        evidence, text = as_shown(view, 0)
+        kept = np.setdiff1d(np.arange(10), view.removed)
+        np.testing.assert_allclose(evidence.weights, view.weights[kept], atol=1e-6)
+        np.testing.assert_allclose(evidence.scores, list(view.scores.values()), atol=1e-6)
+        assert text == f"Settings: {len(frames)} frame{'s' * (len(frames) > 1)} {name}."
     assert "2 removed frames, which are restored here" in view._repr_mimebundle_()[MIME]["note"]
     view.masked = range(view.frames)
-    assert "no frame is left" in view._repr_mimebundle_()["text/plain"]
-    two = dmlkit.explore([smoke_runs["attention"].path] * 2, dataset)
-    first, second = two.shown
-    assert f"Drawn here: {first}; not drawn: {second}" in two._repr_mimebundle_()["text/plain"]
-    two.shown = [second]
-    assert f"Drawn here: {second}" in two._repr_mimebundle_()["text/html"]
+    assert "no frame is left" in as_shown(view, 0)[1]
 
 
 def test_a_picture_of_any_evidence(sample_evidence):
@@ -217,9 +213,8 @@ def test_a_picture_of_any_evidence(sample_evidence):
         assert still_picture(sample_evidence(**changes), frame=0).png().startswith(b"\x89PNG")
     weights = np.full(6000, 0.5 / 5999)
     weights[4321] = 0.5
-    plot = still_picture(
-        sample_evidence(frames=6000, weights=weights, logits=np.log(weights)), classes=[2, 99]
-    )
+    evidence = sample_evidence(frames=6000, weights=weights, logits=np.log(weights))
+    plot = still_picture(evidence, classes=[2, 99])
     drawn = plot.figure.axes[0].patches[0].get_data()
     assert len(drawn.values) <= 600 and drawn.values.max() == pytest.approx(0.5)  # several frames a bar
     assert "highest weight 0.500 at frame 4322 (4321 s)" in plot.alt
