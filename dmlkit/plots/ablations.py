@@ -94,9 +94,8 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
         interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
         axes.text(right + 0.06 * span, place + 0.22, interval, va="center", size=8)
     style.row_axis(axes, [""] * len(rows))
-    axes.set_yticklabels(
-        [f"{_wrapped(row.name)}\nagainst {_wrapped(row.baseline)}" for row in rows.itertuples()]
-    )
+    pairs = zip(rows["name"].map(_wrapped), rows["baseline"].map(_wrapped), strict=True)
+    axes.set_yticklabels([f"{name}\nagainst {baseline}" for name, baseline in pairs])
     axes.set_xlim(left - 0.05 * span, right + 0.4 * span)
     axes.set_xlabel(
         "difference in GAP@20 on the validation split; line: paired 95 % CI over videos\n"

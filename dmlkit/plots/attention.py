@@ -28,13 +28,13 @@ QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames
 
 @style.plotted
 def attention(
-    weights: Mapping[str, np.ndarray],
-    batch: Mapping[str, np.ndarray],
+    weights: Mapping,
+    batch: Mapping,
     dataset,
     *,
-    split: str = "validate",
+    split="validate",
     videos: int = 3,
-    title: str = "Attention over time",
+    title="Attention over time",
 ) -> style.Plot | None:
     """The weight of every second of some videos, with the seconds that show a label where they are known.
 
@@ -55,10 +55,7 @@ def attention(
             look, values = style.mark(place), each[row, :frames]
             line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": 3}
             ax.plot(np.arange(frames), values, linewidth=1.4, label=shorten(name, 40), **line)
-            rows[f"{name}, video {video}"] = {
-                "highest weight": values.max(),
-                "at second": f"{values.argmax()}",
-            }
+            rows[f"{name}, video {video}"] = {"highest": values.max(), "at second": f"{values.argmax()}"}
         ax.axhline(1 / frames, color="#777777", linewidth=0.9, linestyle=":", label="uniform weights")
         local = _local(truth.get(video, {}), frames)
         ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(local))), ylabel="weight")
@@ -71,12 +68,10 @@ def attention(
         ax.set_title(shorten(f"video {shorten(video, 24)}: {names or 'no label known'}", 120), size=9.5)
     axes[-1].set_xlabel("time (s)" + ("; shaded: seconds that show a label (ground truth)" if truth else ""))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
-    return style.finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
+    return style.finished(figure, rows)
 
 
-def attention_on_truth(
-    weights: Mapping[str, np.ndarray], batch: Mapping[str, np.ndarray], dataset, *, split: str = "validate"
-) -> pd.DataFrame:
+def attention_on_truth(weights: Mapping, batch: Mapping, dataset, *, split: str = "validate") -> pd.DataFrame:
     """Kind of class → the share of a video's frames that show a label, and the share of weight on them.
 
     Uniform weights put the same share on these frames as their share of the video. Empty without ground truth.
@@ -103,10 +98,8 @@ def attention_on_truth(
 def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Plot | None:
     """Deletion and insertion curves, and precision on ground-truth frames (`explorer.faithfulness_study`)."""
     truth, data = study.ground_truth, SimpleNamespace(name=study.data, generated=study.generated)
-    size = {"width": 13.2 if len(truth) else 9.0, "height": 3.9}
-    figure, axes = style.canvas(
-        1, 3 if len(truth) else 2, title=f"{title} · {study.run}", source=data, **size
-    )
+    panels, title = 3 if len(truth) else 2, f"{title} · {study.run}"
+    figure, axes = style.canvas(1, panels, width=0.6 + 4.2 * panels, height=3.9, title=title, source=data)
     for ax, curve, better, done in (
         (axes[0], "deletion", "low", "removed"),
         (axes[1], "insertion", "high", "kept"),

@@ -69,9 +69,7 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
     axes[0].set(xlabel="class, by frequency rank", ylabel=f"videos in the {counted.split} split")
     sizes, videos = np.unique(counted.labels_of_video, return_counts=True)
     axes[1].bar(sizes, videos, color=style.COLORS[2], edgecolor="#333333", linewidth=0.7)
-    axes[1].set(
-        xlabel="labels per video", ylabel="videos", xlim=(min(0.4, sizes.min() - 0.6), sizes.max() + 0.6)
-    )
+    axes[1].set(xlabel="labels per video", ylabel="videos", xlim=(sizes.min() - 0.6, sizes.max() + 0.6))
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     rows = {"videos per class": seen, "labels per video": counted.labels_of_video}
     if columns == 3:
@@ -84,17 +82,12 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
         for name, values in rows.items()
         if len(values)
     }
-    return style.finished(figure, pd.DataFrame.from_dict(summary, orient="index"), digits=2)
+    return style.finished(figure, summary, digits=2)
 
 
 @style.plotted
 def video(
-    batch: Mapping[str, np.ndarray],
-    dataset,
-    *,
-    kind: str | None = None,
-    split: str = "train",
-    title: str = "One video",
+    batch: Mapping, dataset, *, kind: str | None = None, split: str = "train", title: str = "One video"
 ) -> style.Plot | None:
     """One video of a batch: each modality's features over time, with the frames that show each label where known.
 

@@ -60,9 +60,8 @@ def _row(run, title: str) -> dict:
 def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combine") -> style.Plot | None:
     """GAP@20 of each combiner on the tuning split, which selects one, and on the validation split."""
     selected = 1 + int(np.argmax(table[TUNING].to_numpy()[1:]))  # the first row is the best member
-    figure, axes = style.canvas(
-        1, 2, width=9.4, height=1.6 + 0.4 * len(table), title=title, source=dataset, sharey=True
-    )
+    height = 1.6 + 0.4 * len(table)
+    figure, axes = style.canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
     for place, row in enumerate(table.to_dict("records")):
         look = {"marker": "s" if place == 0 else "D" if place == selected else "o"}
         look["color"] = style.COLORS[1] if place == selected else style.COLORS[0]
@@ -83,9 +82,7 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
 
 
 @style.plotted
-def leave_one_out(
-    table: pd.DataFrame, dataset=None, *, title: str = "What each member adds"
-) -> style.Plot | None:
+def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "Leave one out") -> style.Plot | None:
     """The ensemble's GAP@20 minus its GAP@20 without each member."""
     places = range(len(table))
     table = table.sort_values("adds, tuning", ascending=False, kind="stable")
@@ -93,12 +90,10 @@ def leave_one_out(
     axes.axvline(0, color=style.GREY, linestyle="--", linewidth=1.1)
     label = "validation split (line: paired 95 % CI)"
     style.points(axes, table["adds, validation"], places, table["from"], table["to"], label=label)
-    axes.plot(
-        table["adds, tuning"], places, "D", color=style.COLORS[1], fillstyle="none", label="tuning split"
-    )
-    style.row_axis(
-        axes, [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()]
-    )
+    look = {"color": style.COLORS[1], "fillstyle": "none", "label": "tuning split"}
+    axes.plot(table["adds, tuning"], places, "D", **look)
+    names = [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()]
+    style.row_axis(axes, names)
     axes.margins(x=0.1)
     axes.set_xlabel("GAP@20 of the ensemble minus its GAP@20 without this member")
     figure.legend(loc="outside lower left", ncols=2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,6 +23,7 @@ COSTS = {
     "parameters": "parameters",
     "scoring_seconds": "time to score 1,000 videos (s)",
 }
+TRAINING_COSTS = ("training_seconds", "parameters")
 
 
 @style.plotted
@@ -86,26 +85,21 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
     for ax in axes:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(runs) > 1:
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper")
-    return style.finished(figure, pd.DataFrame.from_dict(rows, orient="index"))
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    return style.finished(figure, rows)
 
 
 @style.plotted
 def cost(
-    results: Results,
-    dataset=None,
-    *,
-    against: Sequence[str] = ("training_seconds", "parameters"),
-    title: str = "GAP@20 against cost",
+    results: Results, dataset=None, *, against=TRAINING_COSTS, title="GAP@20 against cost"
 ) -> style.Plot | None:
     """GAP@20 with its 95 % interval against two costs, and the Pareto front of each.
 
     An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
 
     Args:
-        results: `study.ladder()` or what `dmlkit.training.all_results` returns; rows without a group are the ladder's.
-        against: Two of `COSTS`.
+        results: `study.ladder()`, or what `training.all_results` returns.
+        against: Two of `COSTS`, on the horizontal axes.
     """
     rows = result_rows(results)
     rows["title"] = [short_title(row) for row in rows.to_dict("records")]

@@ -159,9 +159,9 @@ def with_data(title: str, source) -> str:
     return f"{title} · {'generated data' if data['generated'] else shorten(data['name'], 60)}"
 
 
-def finished(figure: Figure, frame: pd.DataFrame, *, digits: int = 4) -> Plot:
+def finished(figure: Figure, frame: pd.DataFrame | dict, *, digits: int = 4) -> Plot:
     """The plot of a figure whose alternative text is its title and the numbers it is drawn from, row by row."""
-    rows = []
+    frame, rows = pd.DataFrame.from_dict(frame, orient="index") if isinstance(frame, dict) else frame, []
     for name, *values in frame.itertuples(name=None):
         cells = (
             f"{column} {value:,.{digits}f}" if isinstance(value, float) else f"{column} {value}"

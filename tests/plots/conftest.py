@@ -79,16 +79,7 @@ def fake_row(run, **changed):
     } | changed  # fmt: skip
 
 
-NAMES = (
-    "lr",
-    "lstm",
-    "bi-lstm",
-    "bi-gru-concat",
-    "bi-gru-shared-space",
-    "bi-gru-projection",
-    "attention",
-    "own",
-)
+NAMES = ["lr", "lstm", "bi-lstm", "bi-gru-concat", "bi-gru-shared-space", "bi-gru-projection", "attention", "own"]
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +92,7 @@ def runs():
 @pytest.fixture(scope="session")
 def rows(runs):
     """The ladder of the nine runs, with a row that is not applicable and one that is not trained."""
-    absent = dict.fromkeys(
-        ("gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "experiment")
-    )
+    absent = dict.fromkeys(["gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "experiment"])
     more = {"rnn": ("not applicable", "it reads frames"), "sota": ("not trained", None)}
     return [fake_row(run) for run in runs.values()] + [
         fake_row(runs["lr"], name=name, title=name, status=status, reason=reason, **absent)
@@ -112,18 +101,9 @@ def rows(runs):
 
 
 @pytest.fixture(scope="session")
-def make_data():
-    return FakeData
-
-
-@pytest.fixture(scope="session")
-def make_run():
-    return fake_run
-
-
-@pytest.fixture(scope="session")
-def make_row():
-    return fake_row
+def make():
+    """`make.data(...)`, `make.run(name, ...)` and `make.row(run, ...)`."""
+    return SimpleNamespace(data=FakeData, run=fake_run, row=fake_row)
 
 
 @pytest.fixture(scope="session")
@@ -143,10 +123,8 @@ def study():
     areas = {}
     for place, order in enumerate(orders):
         areas[order] = {"deletion": 0.3 + place / 10, "insertion": 0.8 - place / 10}
-        areas[order] |= {
-            "deletion_against_random": -0.2 + place / 10,
-            "insertion_against_random": 0.2 - place / 10,
-        }
+        areas[order] |= {f"{name}_against_random": sign * (0.2 - place / 10)
+                         for name, sign in (("deletion", -1), ("insertion", 1))}  # fmt: skip
         areas[order] |= {f"{name}{end}": value + off for name, value in list(areas[order].items())
                          for end, off in (("_low", -0.05), ("_high", 0.05))}  # fmt: skip
     areas["random"] |= dict.fromkeys([name for name in areas["random"] if "against" in name], np.nan)

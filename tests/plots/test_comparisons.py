@@ -34,37 +34,37 @@ def test_differences_and_intervals_are_those_of_a_paired_bootstrap(runs):
     assert row["videos"] == len(lr.ids) and row["seeds"] == "1 / 0"
 
 
-def test_the_nearest_available_baseline_serves(make_run):
-    assert pairs(plots.paired_differences([make_run("lr"), make_run("bi-gru-projection")])) == [
+def test_the_nearest_available_baseline_serves(make):
+    assert pairs(plots.paired_differences([make.run("lr"), make.run("bi-gru-projection")])) == [
         ("bi-gru-projection", "lr")
     ]
-    assert pairs(plots.paired_differences([make_run("own"), make_run("attention")])) == [("attention", "own")]
+    assert pairs(plots.paired_differences([make.run("own"), make.run("attention")])) == [("attention", "own")]
     # Given baselines: only those, and those among the runs themselves.
-    some = [make_run("netvlad"), make_run("transformer", seed=1), make_run("netvlad-gated")]
-    assert pairs(plots.paired_differences(some, [make_run("attention", seed=2)])) == [
+    some = [make.run("netvlad"), make.run("transformer", seed=1), make.run("netvlad-gated")]
+    assert pairs(plots.paired_differences(some, [make.run("attention", seed=2)])) == [
         ("transformer", "attention"), ("netvlad-gated", "netvlad")
     ]  # fmt: skip
 
 
-def test_an_ablation_is_compared_with_its_own_base(make_run):
-    trained = [make_run(name) for name in ("lr", "lstm", "bi-gru-concat", "bi-lstm")]
+def test_an_ablation_is_compared_with_its_own_base(make):
+    trained = [make.run(name) for name in ("lr", "lstm", "bi-gru-concat", "bi-lstm")]
     some = ["lr-no-norm", "lstm-peephole", "bi-gru-exact", "attention-bi-lstm"]
-    assert pairs(plots.paired_differences([make_run(name, seed=1) for name in some], trained)) == [
+    assert pairs(plots.paired_differences([make.run(name, seed=1) for name in some], trained)) == [
         ("lr-no-norm", "lr"), ("lstm-peephole", "lstm"), ("bi-gru-exact", "bi-gru-concat"),
         ("attention-bi-lstm", "bi-lstm"),
     ]  # fmt: skip
 
 
-def test_a_trick_is_named_by_itself(make_run):
-    tricked = make_run("attention-mixup", title="Bi-GRU, attention, mixup", seed=1, trick="mixup")
-    base = make_run("attention", title="Bi-GRU, attention")
-    assert pairs(plots.paired_differences([tricked], [make_run("lr"), base])) == [
+def test_a_trick_is_named_by_itself(make):
+    tricked = make.run("attention-mixup", title="Bi-GRU, attention, mixup", seed=1, trick="mixup")
+    base = make.run("attention", title="Bi-GRU, attention")
+    assert pairs(plots.paired_differences([tricked], [make.run("lr"), base])) == [
         ("mixup", "Bi-GRU, attention")
     ]
 
 
-def test_the_order_of_videos_does_not_matter_and_other_videos_are_not_compared(make_run):
-    lr, lstm = make_run("lr"), make_run("lstm", quality=0.9)
+def test_the_order_of_videos_does_not_matter_and_other_videos_are_not_compared(make):
+    lr, lstm = make.run("lr"), make.run("lstm", quality=0.9)
     straight = plots.paired_differences([lr, lstm])
     kept = lstm.predictions
     lstm.__dict__["predictions"] = Predictions(
@@ -77,8 +77,8 @@ def test_the_order_of_videos_does_not_matter_and_other_videos_are_not_compared(m
     assert plots.paired_differences([lr, lstm]).empty
 
 
-def test_significance_shows_without_colour_and_in_the_table(make_run, data, shown):
-    some = [make_run("lr"), make_run("lstm", quality=0.9), make_run("bi-lstm", quality=0.9, seed=1)]
+def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
+    some = [make.run("lr"), make.run("lstm", quality=0.9), make.run("bi-lstm", quality=0.9, seed=1)]
     rows = plots.paired_differences(some)
     plot = shown(plots.differences(rows, data))
     axes = plot.figure.axes[0]
@@ -91,13 +91,13 @@ def test_significance_shows_without_colour_and_in_the_table(make_run, data, show
     assert "generated data" in table.heading
 
 
-def test_classes_are_grouped_by_kind_or_by_quarters_of_the_labels(data, make_data, runs):
+def test_classes_are_grouped_by_kind_or_by_quarters_of_the_labels(data, make, runs):
     labels = runs["lr"].predictions.labels
     assert list(class_groups(data, labels)) == list(dict.fromkeys(data.class_kinds))
     rng = np.random.default_rng(0)
     labels = rng.random((500, 10)) < 0.6 / np.arange(1, 11)
     labels[:, 9] = False
-    groups = class_groups(make_data(kinds=None), labels)
+    groups = class_groups(make.data(kinds=None), labels)
     counts = labels.sum(axis=0)
     assert sorted(np.concatenate(list(groups.values()))) == list(np.flatnonzero(counts))
     means = [counts[classes].mean() for classes in groups.values()]

@@ -21,11 +21,7 @@ def test_functions_return_none_where_there_is_nothing_to_show(data):
     nothing = pd.DataFrame()
     assert plots.ladder([]) is plots.table([]) is plots.all_results([]) is plots.cost([]) is None
     assert plots.learning_curves({}) is plots.learning_curves(None) is plots.by_kind({}, data) is None
-    assert (
-        plots.differences(plots.paired_differences({}))
-        is plots.comparison(plots.paired_differences(None))
-        is None
-    )
+    assert plots.differences(plots.paired_differences({})) is plots.comparison(nothing) is None
     assert plots.frame_counts(None) is plots.fusions(nothing) is plots.numbers(nothing, title="t") is None
     assert plots.combiners(nothing) is plots.leave_one_out(nothing) is plots.agreement(nothing) is None
     assert plots.attention({}, {}, data) is plots.faithfulness(None) is plots.faithfulness_table(None) is None
@@ -40,10 +36,7 @@ def test_ladder_draws_values_intervals_and_reasons(rows, data, shown):
     assert [bar.get_hatch() for bar in axes.patches] == [None] * 8 + ["//"]
     texts = [text.get_text() for text in axes.texts]
     assert texts[0] == f"{rows[0]['gap']:.4f}" and "not applicable: it reads frames" in texts
-    assert (
-        plot.figure.get_suptitle() == "GAP · generated data"
-        and f"gap_low {rows[0]['gap_low']:.4f}" in plot.alt
-    )
+    assert plot.alt.startswith(f"GAP · generated data. lr: gap {rows[0]['gap']:.4f}, gap_low ")
 
 
 def test_learning_curves_mark_the_selected_epoch(runs, shown):
@@ -77,17 +70,11 @@ def test_cost_numbers_all_of_few_and_the_front_of_many(rows, data, shown):
     assert "9  lr" in plot.figure.axes[1].texts[-1].get_text()
     assert [axes.get_xlabel() for axes in plot.figure.axes] == ["training time (s)", "parameters"]
     every = [
-        dict(
-            rows[place % 8],
-            title=f"t{place}",
-            training_seconds=place + 1.0,
-            gap=(place % 3 + 1) / 4,
-            part="pooling",
-        )
+        rows[place % 8] | {"title": f"t{place}", "training_seconds": place + 1.0, "gap": (place % 3 + 1) / 4}
         for place in range(20)
     ]
     plot = shown(plots.cost(every, data, against=("training_seconds", "scoring_seconds")))
-    assert plot.figure.axes[0].get_legend_handles_labels()[1] == ["pooling"]
+    assert plot.figure.axes[0].get_legend_handles_labels()[1] == ["ladder"]
     assert [text.get_text() for text in plot.figure.axes[0].texts] == ["1", "2", "3"]  # the higher GAP first
     assert "not measured" in plot.figure.axes[1].texts[0].get_text()
     assert plots.cost(rows[-2:]) is plots.all_results(rows[-2:]) is None  # nothing trained
@@ -166,15 +153,15 @@ def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
     assert len(shown(plots.faithfulness(unknown)).figure.axes) == 2 and plots.faithfulness_table(unknown)
 
 
-def test_a_video_and_its_ground_truth(data, batch, shown, make_data):
+def test_a_video_and_its_ground_truth(data, batch, shown, make):
     plot = shown(plots.video(batch, data))
     truth, rgb, audio = plot.figure.axes
     assert len(truth.collections) == 2 and audio.get_xlabel() == "time (s)" and "6 dims" in rgb.get_ylabel()
     assert rgb.images[0].get_array().shape == (6, 12) and "in 2 of 12 frames" in plot.alt
     assert "v2" in plots.video(batch, data, kind="steady visual", title="Video").alt or "v0" in plot.alt
-    still = next(iter(make_data(level="video").batches("train", batch_size=8)))
+    still = next(iter(make.data(level="video").batches("train", batch_size=8)))
     assert (
-        shown(plots.video(still, make_data(level="video"))).figure.axes[1].get_xlabel() == "feature dimension"
+        shown(plots.video(still, make.data(level="video"))).figure.axes[1].get_xlabel() == "feature dimension"
     )
     assert plots.video({"id": []}, data) is None
 
@@ -191,13 +178,13 @@ def test_the_survey_counts_what_is_there(data, batch, shown):
     ].sum() == pytest.approx(1)
 
 
-def test_hostile_names_are_drawn(make_data, make_run, make_row, batch, shown):
-    data = make_data(names=[*HOSTILE, *HOSTILE][:10], kinds=(*HOSTILE, "a", "b", "c", "d"))
+def test_hostile_names_are_drawn(make, batch, shown):
+    data = make.data(names=[*HOSTILE, *HOSTILE][:10], kinds=(*HOSTILE, "a", "b", "c", "d"))
     every = batch | {"labels": np.ones((8, 10), np.float32)}
     shown(plots.video(every, data))
     shown(plots.attention(dict.fromkeys(HOSTILE, batch["rgb"][..., 0] / 255), every, data))
-    runs = [make_run(name, title=text) for name, text in zip(("lr", "lstm", "own"), HOSTILE, strict=False)]
-    rows = [make_row(run) for run in runs]
+    runs = [make.run(name, title=text) for name, text in zip(("lr", "lstm", "own"), HOSTILE, strict=False)]
+    rows = [make.row(run) for run in runs]
     for plot in (
         plots.learning_curves(runs),
         plots.by_kind(runs, data),

@@ -23,9 +23,9 @@ def test_reasons_for_missing_numbers_stand_above_the_table(rows):
     assert "<span>" not in plots.table([row for row in rows if row["gap"]]).to_html()
 
 
-def test_all_results_are_ranked_and_say_where_videos_differ(rows, make_run, make_row):
-    trick = make_row(
-        make_run("attention-mixup", title="Bi-GRU, attention, mixup", quality=0.9, trick="mixup"), part="trick",
+def test_all_results_are_ranked_and_say_where_videos_differ(rows, make):
+    trick = make.row(
+        make.run("attention-mixup", title="Bi-GRU, attention, mixup", quality=0.9, trick="mixup"), part="trick",
         videos=77, seconds_an_epoch=2.0, videos_per_second=1234.0,
     )  # fmt: skip
     table = plots.all_results(pd.DataFrame([*rows, trick]).set_index("title"))
@@ -48,8 +48,8 @@ def test_any_table_with_its_digits_and_dashes():
     ]
 
 
-def test_text_is_escaped_cut_and_stable(make_run, make_row):
-    row = make_row(make_run("lr"), title="<script>x</script>", status="missing", reason="<img src=x>")
+def test_text_is_escaped_cut_and_stable(make):
+    row = make.row(make.run("lr"), title="<script>x</script>", status="missing", reason="<img src=x>")
     page = plots.table([row, row], title="<b>&").to_html()
     assert not any(tag in page for tag in ("<script>", "<img", "<b>")) and "(2)" in page
     other = plots.numbers(pd.DataFrame({"<i>": ["<u>" * 40]}, index=["<s>"]), title="t").to_html()
@@ -57,13 +57,13 @@ def test_text_is_escaped_cut_and_stable(make_run, make_row):
     assert page == plots.table([row, row], title="<b>&").to_html()
 
 
-def test_the_data_summary_says_what_is_generated_and_what_is_used(data, make_data):
+def test_the_data_summary_says_what_is_generated_and_what_is_used(data, make):
     profile = dmlkit.PROFILES["demo"]
     table = plots.data_summary(data, profile)
     assert "GENERATED DATA" in table.heading and "Every fifth shard validates." in table.heading
     assert table.data.loc["videos, train"].item() == "30,000 (20,000 used by profile demo)"
     assert table.data.loc["modality rgb"].item() == "6 values per frame" and "test" not in repr(table)
-    assert "GENERATED" not in repr(plots.data_summary(make_data(generated=False, level="video")))
+    assert "GENERATED" not in repr(plots.data_summary(make.data(generated=False, level="video")))
 
 
 def test_settings_are_those_of_the_profile():
