@@ -21,7 +21,6 @@ _HOMES = {
     "describe_plan": "plan",
     "find_notebooks": "plan",
     "notebooks_folder": "plan",
-    "outside_references": "pages",
     "strip_timestamps": "execute",
 }
 

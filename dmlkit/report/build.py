@@ -167,8 +167,9 @@ def build_report(
     began, started, out = time.monotonic(), _now(), Path(out)
     check_conditions(profile, seed)
     there, chosen, seconds = check_arguments(folder, notebooks, parameters, jobs, time_limit)
+    conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
+    Context(data, out=out, parameters=parameters, **conditions)  # before a folder is made for nothing
     with locked_folder(out):
-        conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
         context = Context(data, out=out, parameters=parameters, **conditions)
         plans = [context.plan(notebook) for notebook in chosen]
         jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans)))
@@ -332,13 +333,13 @@ class Builder:
             reason = f"the report ended before its turn came ({self.stop.reason})"
             return self._chapter(plan, NOT_RUN, reason=reason)
         # An experiment that a failed notebook should have trained is not trained in another one.
-        trained = self.context.trained_runs()[0] if self.failed else {}
-        needed = set(experiments_of(plan, self.context, trained)) - trained.keys() if self.failed else set()
+        mine = experiments_of(plan, self.context) if self.failed else {}
         for failed in self.failed:
-            for name in needed.intersection(experiments_of(failed, self.context, trained)):
-                return self._chapter(
-                    plan, NOT_RUN, reason=f"it needs {name}, which {failed.name} did not train"
-                )
+            for name in mine.keys() & experiments_of(failed, self.context).keys():
+                if self.context.run(mine[name]) is None:
+                    return self._chapter(
+                        plan, NOT_RUN, reason=f"it needs {name}, which {failed.name} did not train"
+                    )
         return None
 
     def _unchanged(self, plan: Plan) -> Chapter | None:

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 import math
-import platform
 import re
 import struct
 from collections import Counter
@@ -25,10 +24,8 @@ from types import SimpleNamespace
 
 from dmlkit.errors import DmlkitError
 from dmlkit.experiments import ABLATIONS, beyond_for, ladder_for
-from dmlkit.files import atomic_write
-from dmlkit.report.cache import digest, file_digest, package_digest, run_digests, versions, writing
+from dmlkit.report.cache import digest, file_digest, run_digests, software
 from dmlkit.report.plan import Context
-from dmlkit.runtime import cores
 from dmlkit.text import date, duration
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -56,8 +53,6 @@ MATHML = {
     "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mstyle", "msub", "msup", "msubsup", "mfrac", "msqrt", "mroot",
     "mover", "munder", "munderover", "mtable", "mtr", "mtd", "mpadded", "mphantom",
 }  # fmt: skip
-# The attributes through which an element fetches by itself; an <a href> waits to be clicked.
-FETCHING = ("src", "srcset", "poster", "href", "xlink:href", "data")
 # Behind the module: draw each view in its place; where that fails, the still picture stays.
 START = """
 for (const data of document.querySelectorAll("script.dmlkit-scene")) {
@@ -100,7 +95,7 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
         "previous": pages[at - 1] if at else None,
         "next": pages[at + 1] if at + 1 < len(pages) else None,
     }
-    of = digest([about, names, file_digest(chapter.notebook), versions(), package_digest()])
+    of = digest([about, names, file_digest(chapter.notebook), software()])
     if context.state.up_to_date(chapter.html.name, of):
         return chapter
     try:
@@ -113,7 +108,7 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
         message = f"Its page could not be made: {type(error).__name__}: {last}".removesuffix(": ")
         failed = {"reason": chapter.reason or message, "kind": chapter.kind or "page"}
         return replace(chapter, status="failed", html=None, **failed)
-    _write(context, {chapter.html.name: html}, of)
+    context.state.write(chapter.html.name, html, of)
     return chapter
 
 
@@ -127,19 +122,13 @@ def write_front(report, context: Context) -> None:
     runs = sorted(path.name for path in context.runs.iterdir() if path.is_dir() and path.name[0] != ".")
     shown = [[chapter.to_record(), chapter.question, dict(chapter.runs)] for chapter in report.chapters]
     conditions = [context.profile.to_record(), context.seed, context.deterministic, context.data_digest]
-    inputs = [shown, conditions, run_digests(runs, context.runs), versions(), package_digest()]
+    inputs = [shown, conditions, run_digests(runs, context.runs), software()]
     of = digest([*inputs, context.state.call, report.exit, report.ended])
     if not all(context.state.up_to_date(name, of) for name in FRONT):
         summary = summarize(context, report.chapters)
         text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-        _write(context, {"results.json": f"{text}\n", "index.html": render_index(summary, report)}, of)
-
-
-def _write(context: Context, texts: Mapping[str, str], of: str) -> None:
-    for name, text in texts.items():
-        with writing(context.out), atomic_write(context.out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        context.state.wrote(name, of)
+        context.state.write("results.json", f"{text}\n", of)
+        context.state.write("index.html", render_index(summary, report), of)
 
 
 def summarize(context: Context, chapters: Sequence) -> dict:
@@ -150,52 +139,34 @@ def summarize(context: Context, chapters: Sequence) -> dict:
         chapters: What became of each notebook.
     """
     from dmlkit.runs import experiment_row  # imports pandas
+    from dmlkit.training.provenance import describe_data, versions
 
-    dataset, level, caps = context.dataset, context.data["level"], context.profile.caps
-    elsewhere = {
-        Path(run) for chapter in chapters for run, found in chapter.runs.items() if found and "/" in run
-    }
-    trained, unreadable = context.trained_runs(elsewhere)
+    dataset, level, caps, machines = context.dataset, context.data["level"], context.profile.caps, []
 
     def rows(experiments: Mapping, *, all: bool = False) -> list[dict]:
-        found = [
-            experiment_row(each, trained.get(name), context.applies(each))
-            for name, each in experiments.items()
-        ]
+        found = []
+        for each in experiments.values():
+            run = context.run(each)
+            machines.extend([run.record["hardware"]] if run and "hardware" in run.record else [])
+            found.append(experiment_row(each, run, context.not_applicable_reason(each)))
         return [row for row in found if all or row["status"] == "trained"]
 
     videos = {split: dataset.num_videos(split) for split in dataset.splits}
-    read = {split: count for split, count in videos.items() if split != "test"}
-    machine = {
-        "processor": platform.processor() or platform.machine(),
-        "cores": cores(),
-        "devices": [],
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    read = {name: min(count, caps.get(name) or count) for name, count in videos.items() if name != "test"}
     return _plain(
         {
             "ladder": rows(ladder_for(level), all=True),
-            "beside": rows(ABLATIONS),
+            "ablations": rows(ABLATIONS),
             "beyond": rows(beyond_for(level)),
-            "unreadable": "; ".join(map(str, unreadable)) or None,
-            "data": {
-                "name": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "level": level,
-                "features": {name: feature.size for name, feature in dataset.features.items()},
-                "num_classes": dataset.num_classes,
-                "generated": dataset.generated,
-                "videos": videos,
-                "notes": list(dataset.notes),
-                "read": {name: min(count, caps.get(name) or count) for name, count in read.items()},
-            },
+            "unreadable": "; ".join(context.damaged.values()) or None,
+            "data": describe_data(dataset, videos=videos) | {"read": read},
             "generated": dataset.generated,
             "profile": context.profile.to_record(),
             "seed": context.seed,
             "deterministic": context.deterministic,
             "versions": versions(),
             # As the trainings recorded it: what they computed on only they know.
-            "hardware": next((run.record.get("hardware") for run in trained.values()), None) or machine,
+            "hardware": machines[0] if machines else None,
             **context.state.call,
             "chapters": [chapter.to_record() for chapter in chapters],
         }
@@ -251,18 +222,8 @@ def _templates():
 
     settings = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
     environment = Environment(loader=FileSystemLoader(TEMPLATES), **settings)
-    environment.filters |= {"short": short, "duration": duration, "date": date}
+    environment.filters |= {"duration": duration, "date": date}
     return environment
-
-
-def short(text: object, longest: int = 80):
-    """A name in one line; one that is too long is cut, and shown in full when pointed at."""
-    from markupsafe import Markup
-
-    line = " ".join(str(text).split())
-    if len(line) <= longest:
-        return line
-    return Markup('<span title="{}">{}…</span>').format(line, line[: longest - 1].rstrip())
 
 
 def render_page(template: str, *, views: Sequence = (), **values: object) -> str:
@@ -484,23 +445,3 @@ def _size(picture) -> dict:
         return {}
     width, height = struct.unpack(">II", head[16:24])
     return {"width": str(width), "height": str(height)} | ({"class": "picture small"} if width < 640 else {})
-
-
-def outside_references(html: str) -> list[str]:
-    """Everything a page fetches that it does not hold itself, in the order of the page; links to click do not count.
-
-    Args:
-        html: The page.
-    """
-    from bs4 import BeautifulSoup
-
-    found = []
-    for element in BeautifulSoup(html, "html.parser").find_all(True):
-        fetching = [name for name in FETCHING if element.has_attr(name) and element.name not in ("a", "area")]
-        found += [element[name] for name in fetching]
-        styles = [str(element.get("style", ""))] + [element.get_text()] * (element.name == "style")
-        found += [each for style in styles for each in OUTSIDE_CSS.findall(style)]
-        # What is no code fetches nothing, whatever its strings say.
-        runs = element.name == "script" and element.get("type") != "application/json"
-        found += [text for text in [element.get_text()] if runs and "://" in text]
-    return [address for address in found if not address.startswith(("data:", "#"))]

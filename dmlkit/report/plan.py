@@ -17,7 +17,6 @@ from pydantic import BaseModel, ValidationError
 from dmlkit.errors import DataError, UsageError, choose, nearest
 from dmlkit.experiments import (
     CHECKPOINTS,
-    EXPERIMENTS,
     AnyExperiment,
     Ensemble,
     Experiment,
@@ -31,7 +30,7 @@ from dmlkit.experiments import (
 )
 from dmlkit.paths import generated_data, home
 from dmlkit.profiles import PROFILES, Profile
-from dmlkit.report.cache import State, changes, data_digest, digest, inputs_of, package_digest
+from dmlkit.report.cache import State, changes, data_digest, digest, software
 from dmlkit.report.parameters import (
     COMMON,
     Parameter,
@@ -44,7 +43,7 @@ from dmlkit.report.parameters import (
 
 # What is known of the generated data set before it is there.
 GENERATED = {"name": "generated", "level": "frame", "generated": True, "modalities": ["rgb", "audio"]}
-# They combine what is there; nothing is trained for them.
+# They combine what is there, known then; nothing is trained for them.
 OF_ALL, OF_BEST = (Ensemble(name=f"ensemble-of-{what}", title="", members=()) for what in ("all", "best"))
 
 
@@ -100,7 +99,7 @@ class Plan:
     Args:
         notebook: The notebook.
         values: The value of each parameter that is given, by name.
-        inputs: All that its execution starts from (`cache.inputs_of`).
+        inputs: All that its execution starts from (`cache.changes`).
         reason: Why the data set cannot serve it; None where it can.
     """
 
@@ -264,6 +263,7 @@ class Context:
             dict(parameters or {}),
         )
         self.profile, self.seed, self.deterministic = check_conditions(profile, seed), seed, deterministic
+        self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not generated.exists()
         self.data = GENERATED | {"path": str(self.path)} if self.missing else self._known()
         self.data_digest = "" if self.missing else self.state.data["digest"]
@@ -271,7 +271,7 @@ class Context:
     def _known(self) -> dict:
         """What plans and pages need to know of the data set, from the last call where nothing changed since."""
         former, found = self.state.data, data_digest(self.path, without=self.out)
-        holds = {"path": os.path.abspath(self.path), "package": package_digest()}
+        holds = {"path": os.path.abspath(self.path), "files": software()["files"]}
         if not found or former.get("digest") != found or former.get("holds") != holds:
             known = {name: getattr(self.dataset, name) for name in ("path", "name", "level", "generated")}
             known["modalities"] = list(self.dataset.features)
@@ -287,7 +287,25 @@ class Context:
 
         return open_or_generate(self.path)
 
-    def applies(self, experiment: AnyExperiment) -> str | None:
+    @cached_property
+    def study(self):
+        """The study whose runs the notebooks leave."""
+        from dmlkit.training.study import Study  # imports pandas
+
+        conditions = {"profile": self.profile, "seed": self.seed, "deterministic": self.deterministic}
+        return Study(self.dataset, runs=self.runs, **conditions)
+
+    def run(self, experiment: AnyExperiment):
+        """The finished run of an experiment under these conditions, or None; a damaged one is noted in `damaged`."""
+        if self.missing or experiment in (OF_ALL, OF_BEST):
+            return None
+        try:
+            return self.study.find(experiment)
+        except DataError as error:
+            self.damaged[experiment.name] = str(error)
+            return None
+
+    def not_applicable_reason(self, experiment: AnyExperiment) -> str | None:
         """Why the data set cannot serve an experiment, or None."""
         modalities = tuple(self.data["modalities"])
         return not_applicable_reason(experiment, level=self.data["level"], modalities=modalities)
@@ -311,7 +329,13 @@ class Context:
             reason = "it reads frames, and this data set holds one vector a video"
         elif "two modalities" in notebook.about.needs and len(modalities) < 2:
             reason = f"it fuses modalities, and this data set has one only ({', '.join(modalities)})"
-        return Plan(notebook, values, inputs_of(notebook.digest, values, self.data_digest), reason)
+        inputs = {
+            "source": notebook.digest,
+            "data": self.data_digest,
+            "values": values,
+            "software": software(),
+        }
+        return Plan(notebook, values, inputs, reason)
 
     def changes(self, plan: Plan) -> list[str]:
         """Why a notebook would be executed again; empty where nothing changed."""
@@ -320,29 +344,6 @@ class Context:
     def executed(self, plan: Plan) -> Path:
         """The executed notebook."""
         return self.out / "notebooks" / plan.notebook.path.name
-
-    def trained_runs(self, elsewhere: Iterable[Path] = ()) -> tuple[dict, list[DataError]]:
-        """Name → the latest finished run of each experiment under these conditions; and what cannot be read.
-
-        Args:
-            elsewhere: Folders of runs outside the report's own.
-        """
-        from dmlkit.runs import find_runs  # imports pandas
-
-        listings = [find_runs(folder) for folder in (self.runs, *elsewhere) if folder.exists()]
-        found = {}
-        for run in sorted(
-            (run for each in listings for run in each.runs), key=lambda run: run.record["started"]
-        ):
-            record, recipe = run.record, getattr(EXPERIMENTS.get(run.name), "recipe", None)
-            same = self.missing or record["data"]["fingerprint"] == self.dataset.fingerprint
-            if (
-                same
-                and record["seed"] == self.seed
-                and record["profile"]["name"] in (self.profile.name, recipe)
-            ):
-                found[run.name] = run
-        return found, [error for each in listings for error in each.damaged]
 
 
 def _relative(folder: Path, path: str | os.PathLike) -> str:
@@ -358,13 +359,6 @@ def _ladder(context: Context) -> dict[str, AnyExperiment]:
     return ladder_for(context.data["level"])
 
 
-def _ensemble_of_all(context: Context, before: Collection[str]) -> list[AnyExperiment]:
-    members = [
-        name for name, each in _ladder(context).items() if isinstance(each, Experiment) and name in before
-    ]
-    return [OF_ALL] if len(members) > 1 else []
-
-
 # What an entry of a notebook's metadata `trains` may say → the experiments, from the context, what the entry says, and
 # the names that are trained by then.
 KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperiment]]] = {
@@ -377,7 +371,7 @@ KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperi
     # true: the fusions with other initializers and weights
     "fusion_variants": lambda context, *_: fusion_variants(_ladder(context), context.profile).values(),
     # true: every experiment of the ladder that is there, combined
-    "ensemble_of_all": lambda context, _, before: _ensemble_of_all(context, before),
+    "ensemble_of_all": lambda context, _, before: [OF_ALL] * (len(before & _ladder(context).keys()) > 1),
     # true: one training's models at the ends of its cycles, combined
     "checkpoints": lambda context, *_: [CHECKPOINTS[context.data["level"]]],
     # true: the ladder's experiments that those beyond it are compared with
@@ -395,32 +389,38 @@ KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperi
 }
 
 
-def experiments_of(plan: Plan, context: Context, before: Collection[str] = ()) -> list[str]:
-    """The names of the experiments that a notebook trains, or reads where they are trained already.
+def experiments_of(plan: Plan, context: Context, before: Iterable[str] = ()) -> dict[str, AnyExperiment]:
+    """The experiments that a notebook trains, or reads where they are trained already, by name.
 
     Args:
         plan: The notebook and its values.
         context: The data set and the conditions decide which experiments there are.
-        before: The names that are trained when it starts.
+        before: The names of those that notebooks before it train.
 
     Returns:
         In the order of training, an ensemble's members before it; without what the data set cannot serve.
     """
     values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
-    names: dict[str, None] = {}
+    ladder = _ladder(context).items()
+    trained = {name for name, each in ladder if isinstance(each, Experiment) and context.run(each)}
+    found: dict[str, AnyExperiment] = {}
     for entry in () if plan.reason else plan.notebook.about.trains:
         if values.get(entry.get("if"), True):
             kind = next(name for name in entry if name != "if")
-            for experiment in KINDS[kind](context, entry[kind], {*before, *names}):
-                if experiment in (OF_ALL, OF_BEST) or context.applies(experiment) is None:
-                    names |= dict.fromkeys([*_members(experiment), experiment.name])
-    return list(names)
+            for experiment in KINDS[kind](context, entry[kind], {*trained, *before, *found}):
+                if experiment in (OF_ALL, OF_BEST) or context.not_applicable_reason(experiment) is None:
+                    found |= _members(experiment) | {experiment.name: experiment}
+    return found
 
 
-def _members(experiment: AnyExperiment) -> list[str]:
+def _members(experiment: AnyExperiment) -> dict[str, AnyExperiment]:
     """What is trained before an experiment: an ensemble's members, a student's teachers, and theirs."""
-    names = experiment.members if isinstance(experiment, Ensemble) else getattr(experiment, "teachers", ())
-    return [each for name in names for each in (*_members(find(name)), name)]
+    found: dict[str, AnyExperiment] = {}
+    for name in (
+        experiment.members if isinstance(experiment, Ensemble) else getattr(experiment, "teachers", ())
+    ):
+        found |= _members(find(name)) | {name: find(name)}
+    return found
 
 
 def check_conditions(profile: str, seed: int) -> Profile:
@@ -493,29 +493,25 @@ def describe_plan(
     """
     _, chosen, _ = check_arguments(folder, notebooks, parameters, jobs, time_limit)
     context = Context(data, out=Path(out), parameters=parameters, generate=False, **conditions)
-    runs, damaged = context.trained_runs()
     coming: dict[str, str] = {}  # experiment → the notebook that would train it
-    parts, counts = [], {"would be executed": 0, "unchanged": 0, "not applicable": 0}
+    parts, counts, trained = [], {"would be executed": 0, "unchanged": 0, "not applicable": 0}, set()
     for plan in map(context.plan, chosen):
-        names = experiments_of(plan, context, {*runs, *coming})
-        waits = [f"{name} (by {coming[name]})" for name in names if name in coming]
-        why = (
-            []
-            if plan.reason
-            else context.changes(plan)
-            or ["forced"] * force
-            or ["what it reads would be trained"] * bool(waits)
-        )
+        experiments = experiments_of(plan, context, coming)
+        there = [name for name, each in experiments.items() if context.run(each)]
+        waits = [f"{name} (by {coming[name]})" for name in experiments if name in coming]
+        why = [] if plan.reason else context.changes(plan) or ["forced"] * force
+        why = why or ["what it reads would be trained"] * bool(waits)
         status = "not applicable" if plan.reason else "would be executed" if why else "unchanged"
         counts[status] += 1
-        training = [name for name in names if why and name not in runs and name not in coming]
+        training = [name for name in experiments if why and name not in coming and name not in there]
         lists = {
             "parameters": [] if plan.reason else _values(plan),
             "trains": training,
-            "already trained": [name for name in names if name in runs],
+            "already trained": there,
             "trained before it": waits,
         }
         coming |= dict.fromkeys(training, plan.name)
+        trained |= set(there)
         head = f"{plan.name}  {status}: {plan.reason or '; '.join(why)}".removesuffix(": ")
         parts.append(wrapped(head, *(f"{what}: {', '.join(each)}" for what, each in lists.items() if each)))
     deterministic = ", deterministic" if context.deterministic else ""
@@ -524,10 +520,11 @@ def describe_plan(
             f"The report in {out} would have: profile {context.profile.name}, seed {context.seed}{deterministic}\n"
             f"Data: {context.data['path']}{' (not there yet: it would be generated)' * context.missing}",
             *parts,
-            *(wrapped(f"A run cannot be read: {error}") for error in damaged),
+            *(wrapped(f"A run cannot be read: {error}") for error in context.damaged.values()),
             wrapped(
                 f"Notebooks: {', '.join(f'{count} {status}' for status, count in counts.items() if count)}. "
-                f"Experiments: {len(coming)} would be trained, {len(runs)} trained already. Nothing was executed or written."
+                f"Experiments: {len(coming)} would be trained, {len(trained)} trained already. Nothing was executed or "
+                "written."
             ),
         ]
     )

@@ -1,12 +1,17 @@
 """Small notebooks to make reports of."""
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from dmlkit.experiments import find
+
+FETCHING = ("src", "srcset", "poster", "href", "xlink:href", "data")
 PARAMETERS = """\
 data: str | None = None  # folder of the data set
 profile: str = "demo"  # the conditions
@@ -59,3 +64,32 @@ def results(tmp_path):
 def statuses(report) -> list[str]:
     """What became of each chapter."""
     return [chapter.status for chapter in report.chapters]
+
+
+def outside_references(html: str) -> list[str]:
+    """Everything a page fetches that it does not hold itself, in the order of the page; links to click do not count.
+
+    Args:
+        html: The page.
+    """
+    found = []
+    for element in BeautifulSoup(html, "html.parser").find_all(True):
+        fetching = [name for name in FETCHING if element.has_attr(name) and element.name not in ("a", "area")]
+        found += [element[name] for name in fetching]
+        styles = [str(element.get("style", ""))] + [element.get_text()] * (element.name == "style")
+        found += [
+            each for style in styles for each in re.findall(r"""@import|url\(\s*['"]?(?!data:|#)""", style)
+        ]
+        # What is no code fetches nothing, whatever its strings say.
+        runs = element.name == "script" and element.get("type") != "application/json"
+        found += [text for text in [element.get_text()] if runs and "://" in text]
+    return [address for address in found if not address.startswith(("data:", "#"))]
+
+
+def leave_lr(study, leave_run, **changes):
+    """The run of `lr` that a study finds, trained by nobody."""
+    fingerprint = study._fingerprint(find("lr"), study.seed)
+    run = leave_run(study.runs / f"lr-{fingerprint[:8]}", name="lr")
+    record = run.record | {"fingerprint": fingerprint, **changes}
+    (run.path / "run.json").write_text(json.dumps(record))
+    return run

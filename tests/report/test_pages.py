@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from dmlkit.experiments import find
 from dmlkit.explorer.saved_view import MIME, MODULE
 from dmlkit.report.build import Chapter, Report
 from dmlkit.report.pages import (
@@ -16,12 +17,14 @@ from dmlkit.report.pages import (
     WIDGET,
     as_json,
     cleaned,
-    outside_references,
     render_index,
     render_notebook,
     summarize,
 )
 from dmlkit.report.plan import Context
+from dmlkit.training import Study
+
+from .conftest import leave_lr, outside_references  # isort: skip
 
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = [
@@ -169,38 +172,30 @@ def context(generated, tmp_path):
     return context
 
 
-def run_of(context, leave_run, folder, **changes):
-    """A run that nobody trained, on the context's data."""
-    path = context.runs / folder
-    run = leave_run(path, name="lr")
-    data = run.record["data"] | {"fingerprint": context.dataset.fingerprint}
-    (path / "run.json").write_text(json.dumps(run.record | {"data": data} | changes))
-    return run
-
-
-def test_results_hold_the_latest_runs_of_these_conditions(context, leave_run):
-    run_of(context, leave_run, "lr-1")
-    run_of(context, leave_run, "lr-2", started="2026-02-01T00:00:00+00:00", parameters=77)
-    run_of(context, leave_run, "lr-3", started="2026-03-01T00:00:00+00:00", seed=5)
-    (context.runs / "lstm-1").mkdir()
-    (context.runs / "lstm-1" / "run.json").write_text("{")
+def test_results_hold_the_runs_of_these_conditions(context, leave_run):
+    leave_run(context.runs / "lr-00000000", name="lr")  # of other conditions
+    run = leave_lr(context.study, leave_run, parameters=77, hardware={"cores": 2})
+    damaged = Study(context.dataset, profile="smoke", runs=context.runs)
+    folder = damaged._folder(find("lstm"), damaged._fingerprint(find("lstm"), 0))
+    folder.mkdir()
+    (folder / "run.json").write_text("{")
     summary = summarize(context, [])
     json.dumps(summary, allow_nan=False)
     ladder = {row["name"]: row for row in summary["ladder"]}
     assert (ladder["lr"]["status"], ladder["lr"]["parameters"], ladder["lr"]["run"]) == (
         "trained",
         77,
-        "lr-2",
+        run.path.name,
     )
     assert ladder["lstm"]["status"] == "not trained" and len(ladder) == 9
-    assert "lstm-1" in summary["unreadable"]
+    assert folder.name in summary["unreadable"] and summary["hardware"] == {"cores": 2}
     assert summary["data"]["videos"] == {"train": 180, "tuning": 20, "validate": 100, "test": 20}
     assert set(summary["data"]["read"]) == {"train", "tuning", "validate"}
-    assert {"versions", "hardware", "started", "seconds", "threads", "chapters", "profile"} < set(summary)
+    assert {"versions", "started", "seconds", "threads", "chapters", "profile", "beyond"} < set(summary)
 
 
 def test_the_index_shows_the_ladder_the_notebooks_and_how_they_ended(context, leave_run):
-    run_of(context, leave_run, "lr-1")
+    leave_lr(context.study, leave_run)
     named = {"name": "01-a", "title": SCRIPT, "question": SCRIPT}
     ran = {"executed": "2026-03-08T14:05:00+00:00", "seconds": 200.0}
     chapters = (

@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.experiments import EXPERIMENTS
+from dmlkit.experiments import EXPERIMENTS, find
 from dmlkit.profiles import PROFILES
 from dmlkit.report import describe_plan
 from dmlkit.report.plan import (
@@ -20,8 +19,9 @@ from dmlkit.report.plan import (
     notebooks_folder,
     read_notebook,
 )
+from dmlkit.training import Study
 
-FRAME = {"level": "frame", "modalities": ["rgb", "audio"]}
+from .conftest import leave_lr  # isort: skip
 
 
 def names(notebooks):
@@ -31,13 +31,14 @@ def names(notebooks):
 def context(level="frame", modalities=("rgb", "audio"), profile="demo"):
     """As much of a context as decides what is trained."""
     found = SimpleNamespace(data={"level": level, "modalities": list(modalities)}, profile=PROFILES[profile])
-    found.applies = lambda experiment: Context.applies(found, experiment)
+    found.not_applicable_reason = lambda experiment: Context.not_applicable_reason(found, experiment)
+    found.run = lambda experiment: None
     return found
 
 
 def trained(path, context, before=(), **values):
     plan = SimpleNamespace(notebook=read_notebook(path), values=values, reason=None)
-    return experiments_of(plan, context, before)
+    return list(experiments_of(plan, context, before))
 
 
 def test_a_notebook_describes_itself(write_notebook):
@@ -194,12 +195,11 @@ def test_a_dry_run_names_reasons_and_experiments_and_writes_nothing(
     assert "trained before it: lr (by 02-b), lstm (by 02-b)" in text
     assert "Notebooks: 3 would be executed. Experiments: 3 would be trained" in text
     build()
-    fingerprint = open_dataset(generated).fingerprint
-    run = leave_run(tmp_path / "out" / "runs" / "lr-12345678", name="lr")
-    record = run.record | {"data": run.record["data"] | {"fingerprint": fingerprint}}
-    (run.path / "run.json").write_text(json.dumps(record))
-    (tmp_path / "out" / "runs" / "lstm-0").mkdir()
-    (tmp_path / "out" / "runs" / "lstm-0" / "run.json").write_text("{")
+    study = Study(generated, profile="smoke", runs=tmp_path / "out" / "runs")
+    leave_lr(study, leave_run)
+    damaged = study._folder(find("lstm"), study._fingerprint(find("lstm"), 0))
+    damaged.mkdir()
+    (damaged / "run.json").write_text("{")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     text = describe_plan(**asked, parameters={"videos": "5"}, notebooks=["01", "02"])
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
