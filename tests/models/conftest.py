@@ -15,60 +15,51 @@ if keras.backend.backend() == "torch":
         self.detach().cpu().numpy(), dtype=dtype
     )
 
-FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
-
-
-def _batch(*, time=5, num_frames=(5, 2, 1), features=FEATURES, seed=0):
-    """Frame-level inputs whose padding is as random as their frames."""
-    rng = np.random.default_rng(seed)
-    batch = {"num_frames": np.array(num_frames, np.int32)}
-    for name, (size, coding) in features.items():
-        shape = (len(num_frames), time, size)
-        if coding == "byte":
-            batch[name] = rng.integers(0, 256, shape).astype(np.uint8)
-        else:
-            batch[name] = rng.normal(size=shape).astype(np.float32)
-    return batch
-
-
-def _repad(batch, *, time, seed=1):
-    """The same videos padded to `time` frames, with other values in the padding."""
-    rng = np.random.default_rng(seed)
-    padded = {"num_frames": batch["num_frames"]}
-    for name, values in batch.items():
-        if name == "num_frames":
-            continue
-        shape = (len(values), time, values.shape[-1])
-        fresh = (
-            rng.integers(0, 256, shape) if values.dtype == np.uint8 else rng.normal(scale=50.0, size=shape)
-        ).astype(values.dtype)
-        for video, length in enumerate(batch["num_frames"]):
-            fresh[video, :length] = values[video, :length]
-        padded[name] = fresh
-    return padded
-
-
-def _randomize(model, *, seed=0, scale=0.4):
-    """Give every weight a random value: biases and gains of a fresh model are zeros and ones."""
-    rng = np.random.default_rng(seed)
-    for weight in model.weights:
-        if weight.dtype != "float32":
-            continue  # the state of a dropout's generator
-        values = rng.normal(scale=scale, size=weight.shape)
-        weight.assign(np.abs(values) + 0.5 if weight.path.endswith("moving_variance") else values)
-    return model
-
 
 @pytest.fixture
 def batch_of():
-    return _batch
+    """A function: frame-level inputs of the modalities rgb and audio, whose padding is as random as their frames."""
+
+    def make(*, time=5, num_frames=(5, 2, 1), seed=0):
+        rng = np.random.default_rng(seed)
+        shape = (len(num_frames), time)
+        return {
+            "num_frames": np.array(num_frames, np.int32),
+            "rgb": rng.integers(0, 256, (*shape, 4)).astype(np.uint8),
+            "audio": rng.normal(size=(*shape, 3)).astype(np.float32),
+        }
+
+    return make
 
 
 @pytest.fixture
 def repad():
-    return _repad
+    """A function: the same videos padded to `time` frames, with other values in the padding."""
+
+    def make(batch, *, time):
+        rng, padded = np.random.default_rng(1), dict(batch)
+        for name in ("rgb", "audio"):
+            values = batch[name]
+            shape = (len(values), time, values.shape[-1])
+            other = rng.integers(0, 256, shape) if name == "rgb" else rng.normal(scale=50.0, size=shape)
+            padded[name] = other.astype(values.dtype)
+            for video, length in enumerate(batch["num_frames"]):
+                padded[name][video, :length] = values[video, :length]
+        return padded
+
+    return make
 
 
 @pytest.fixture
 def randomize():
-    return _randomize
+    """A function: give every weight a random value, where a fresh model's biases and gains are zeros and ones."""
+
+    def change(model, *, seed=0, scale=0.4):
+        rng = np.random.default_rng(seed)
+        for weight in model.weights:
+            if weight.dtype == "float32":  # not the state of a dropout's generator
+                values = rng.normal(scale=scale, size=weight.shape)
+                weight.assign(np.abs(values) + 0.5 if weight.path.endswith("moving_variance") else values)
+        return model
+
+    return change

@@ -1,98 +1,113 @@
-"""The faster layers against Keras's own of the same weights: numbers, gradients, settings, files."""
+"""The faster layers against Keras's own of the same weights, and the SRU against its steps written out."""
+
+import importlib
 
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
-from dmlkit.models import load_model
-from dmlkit.models.recurrent import GRU, LSTM
+from dmlkit.models import ENCODERS, build, load_model
+from dmlkit.models.recurrent import GRU, LSTM, SRU
 
-PAIRS = {"lstm": (LSTM, keras.layers.LSTM), "gru": (GRU, keras.layers.GRU)}
-FRAMES = np.random.default_rng(0).normal(size=(3, 6, 5)).astype(np.float32)
+TIME = 6
+FRAMES = np.random.default_rng(0).normal(size=(3, TIME, 5)).astype(np.float32)
 LABELS = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
 
 
-def _model(layer, **settings):
+class UnrolledSRU(SRU):
+    """The same layer with its steps written out one by one, for the backend's own gradient."""
+
+    def call(self, frames):
+        cell, states = ops.zeros_like(frames[:, 0, :1]) * ops.zeros((1, self.units), self.compute_dtype), []
+        for t in range(TIME):
+            x = frames[:, t]
+            products = ops.split(ops.matmul(x, self.kernel), self.kernel.shape[1] // self.units, axis=-1)
+            b_f, b_r = ops.split(self.bias, 2)
+            forget = ops.sigmoid(products[1] + self.peephole[0] * cell + b_f)
+            reset = ops.sigmoid(products[2] + self.peephole[1] * cell + b_r)
+            cell = forget * cell + (1 - forget) * products[0]
+            states.append(reset * cell + (1 - reset) * (products[3] if len(products) == 4 else x))
+        return ops.stack(states, axis=1)
+
+
+PAIRS = {"lstm": (LSTM, keras.layers.LSTM), "gru": (GRU, keras.layers.GRU), "sru": (SRU, UnrolledSRU)}
+every_kind = pytest.mark.parametrize("kind", PAIRS)
+keras_kinds = pytest.mark.parametrize("kind", ["lstm", "gru"])
+only_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow alone")
+
+
+def make(layer, **settings):
+    """Two layers, with weights below and above them; the second SRU needs no projection."""
     inputs = keras.Input((None, 5))
-    settings = {"return_sequences": True, **settings}
-    outputs = layer(4, name="recurrent", **settings)(inputs)
-    if settings["return_sequences"]:
-        outputs = keras.layers.GlobalAveragePooling1D()(outputs)
-    return keras.Model(inputs, keras.layers.Dense(2, activation="sigmoid")(outputs))
+    if not issubclass(layer, SRU):
+        settings = {"return_sequences": True, **settings}
+    states = layer(4, name="first", **settings)(keras.layers.Dense(6)(inputs))
+    states = layer(4, name="recurrent", **settings)(states)
+    pooled = keras.layers.GlobalAveragePooling1D()(states)
+    return keras.Model(inputs, keras.layers.Dense(2, "sigmoid", dtype="float32")(pooled))
 
 
-def _pair(kind, randomize, **settings):
-    ours, stock = (_model(layer, **settings) for layer in PAIRS[kind])
-    randomize(ours, scale=0.7)
-    stock.set_weights(ours.get_weights())
+def pair(kind, randomize, **settings):
+    ours, stock = (make(layer, **settings) for layer in PAIRS[kind])
+    stock.set_weights(randomize(ours, scale=0.7).get_weights())
     return ours, stock
 
 
-def _one_step(model, *, eagerly, jit=False):
+def step(model, *, eagerly=True, jit=False):
     """The loss of a step, and how it moved the weights."""
     before = model.get_weights()
-    optimizer = keras.optimizers.SGD(1.0)
-    model.compile(optimizer, "binary_crossentropy", run_eagerly=eagerly, jit_compile=jit)
+    model.compile(keras.optimizers.SGD(1.0), "binary_crossentropy", run_eagerly=eagerly, jit_compile=jit)
     loss = model.train_on_batch(FRAMES, LABELS)
     moved = [new - old for old, new in zip(before, model.get_weights(), strict=True)]
     model.set_weights(before)
-    return loss, moved
+    return [loss, *moved]
 
 
-def _assert_equal_steps(first, second, *, atol=1e-6):
-    np.testing.assert_allclose(first[0], second[0], atol=atol)
-    for ours, stock in zip(first[1], second[1], strict=True):
-        assert np.abs(stock).max() > 1e-4
+def assert_near(first, second, *, atol):
+    for ours, stock in zip(first, second, strict=True):
+        assert np.isfinite(ours).all() and np.abs(stock).max() > 1e-4
         np.testing.assert_allclose(ours, stock, atol=atol)
 
 
-def _goes_the_short_way(model, monkeypatch):
-    """Whether the layer's own loop, and not Keras's, works out the states."""
-    layer = model.get_layer("recurrent")
-    taken, states = [], type(layer)._states
-    noting = lambda self, *arguments: taken.append(True) or states(self, *arguments)  # noqa: E731
-    monkeypatch.setattr(type(layer), "_states", noting)
+@every_kind
+def test_states_and_gradients_are_those_of_keras(kind, randomize):
+    ours, stock = pair(kind, randomize)
+    np.testing.assert_allclose(ours(FRAMES), stock(FRAMES), atol=1e-6)
+    expected = step(stock)
+    for eagerly in (True, False):
+        assert_near(step(ours, eagerly=eagerly), expected, atol=1e-6)
+    first, second = (step(ours, eagerly=False) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@keras_kinds
+def test_a_gradient_reaches_the_initial_state(kind, randomize):
+    """The initial states are outputs of other layers here, so that a step shows their gradients."""
+
+    def with_initial_state(layer):
+        inputs = keras.Input((None, 5))
+        initial = [keras.layers.Dense(4)(inputs[:, i]) for i in range(2 if kind == "lstm" else 1)]
+        states = layer(4, return_sequences=True)(inputs, initial_state=initial)
+        pooled = keras.layers.GlobalAveragePooling1D()(states)
+        return keras.Model(inputs, keras.layers.Dense(2, "sigmoid")(pooled))
+
+    ours, stock = map(with_initial_state, PAIRS[kind])
+    stock.set_weights(randomize(ours, scale=0.7).get_weights())
+    assert_near(step(ours), step(stock), atol=1e-6)
+
+
+def uses_the_fast_loop(model, monkeypatch, layer):
+    """Whether the layer's own loop, and not Keras's, computes the states."""
+    used, states = [], layer._states
+    monkeypatch.setattr(layer, "_states", lambda self, *given: used.append(True) or states(self, *given))
     model(FRAMES)
     monkeypatch.undo()
-    return bool(taken)
+    return bool(used)
 
 
-@pytest.mark.parametrize("kind", PAIRS)
-@pytest.mark.parametrize("sequences", [True, False])
-def test_states_are_those_of_keras(kind, sequences, randomize):
-    ours, stock = _pair(kind, randomize, return_sequences=sequences)
-    np.testing.assert_allclose(ours(FRAMES), stock(FRAMES), atol=1e-6)
-    np.testing.assert_allclose(ours(FRAMES[:, :1]), stock(FRAMES[:, :1]), atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", PAIRS)
-@pytest.mark.parametrize("eagerly", [True, False], ids=["eagerly", "graph"])
-def test_gradients_are_those_of_keras(kind, eagerly, randomize):
-    ours, stock = _pair(kind, randomize)
-    _assert_equal_steps(_one_step(ours, eagerly=eagerly), _one_step(stock, eagerly=eagerly))
-
-
-@pytest.mark.parametrize("kind", PAIRS)
-def test_a_gradient_reaches_the_first_state_and_the_inputs(kind, randomize):
-    """Both are weights of another layer here, so that a step shows their gradients."""
-
-    def with_start(layer):
-        inputs = keras.Input((None, 5))
-        projected = keras.layers.Dense(5, name="baseline_of")(inputs)
-        start = keras.layers.Dense(4, name="start")(projected[:, 0])
-        starts = [start] if layer in PAIRS["gru"] else [start, keras.layers.Dense(4)(projected[:, 1])]
-        states = layer(4, return_sequences=True)(projected, initial_state=starts)
-        return keras.Model(
-            inputs, keras.layers.Dense(2, "sigmoid")(keras.layers.GlobalAveragePooling1D()(states))
-        )
-
-    ours, stock = map(with_start, PAIRS[kind])
-    randomize(ours, scale=0.7)
-    stock.set_weights(ours.get_weights())
-    _assert_equal_steps(_one_step(ours, eagerly=True), _one_step(stock, eagerly=True))
-
-
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras's torch backend has a loop of its own")
+@only_tensorflow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -105,77 +120,122 @@ def test_a_gradient_reaches_the_first_state_and_the_inputs(kind, randomize):
     ],
     ids=str,
 )
-def test_other_settings_go_kerass_way(settings, monkeypatch, randomize):
+def test_other_settings_take_keras_loop(settings, monkeypatch, randomize):
     frames = keras.Input((None, 5))
-    states = []
-    for layer in PAIRS["lstm"]:
-        outputs = layer(4, return_sequences=True, name="recurrent", **settings)(frames)
-        states.append(keras.Model(frames, outputs))
-    ours, stock = states
-    assert not _goes_the_short_way(ours, monkeypatch)
+    ours, stock = (
+        keras.Model(frames, layer(4, return_sequences=True, **settings)(frames)) for layer in PAIRS["lstm"]
+    )
+    assert not uses_the_fast_loop(ours, monkeypatch, LSTM)
     stock.set_weights(randomize(ours).get_weights())
-    first, second = ours(FRAMES), stock(FRAMES)
-    np.testing.assert_array_equal(
-        *(each[0] if isinstance(each, list | tuple) else each for each in (first, second))
-    )
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends have loops of their own")
-@pytest.mark.parametrize("kind", PAIRS)
-def test_the_short_way_is_taken_without_mask_only(kind, monkeypatch):
-    model = _model(PAIRS[kind][0])
-    assert _goes_the_short_way(model, monkeypatch)
-    masked = keras.Sequential(
-        [keras.Input((None, 5)), keras.layers.Masking(), PAIRS[kind][0](4, name="recurrent")]
-    )
-    assert not _goes_the_short_way(masked, monkeypatch)
-
-
-@pytest.mark.parametrize("kind", PAIRS)
-def test_a_run_before_and_after_has_the_same_weights_by_the_same_names(kind):
-    ours, stock = (_model(layer) for layer in PAIRS[kind])
-    names = [
-        [weight.path.split("/", 1)[1] for weight in model.get_layer("recurrent").weights]
-        for model in (ours, stock)
-    ]
-    assert names[0] == names[1]
-
-
-@pytest.mark.parametrize("kind", PAIRS)
-def test_a_saved_model_loads_as_what_it_was(kind, randomize, tmp_path):
-    for place, model in enumerate(_pair(kind, randomize)):
-        model.save(tmp_path / f"{place}.keras")
-        loaded = load_model(tmp_path / f"{place}.keras")
-        assert type(loaded.get_layer("recurrent")) is PAIRS[kind][place]
-        np.testing.assert_array_equal(loaded(FRAMES), model(FRAMES))
-
-
-@pytest.mark.parametrize("kind", PAIRS)
-def test_two_steps_from_the_same_weights_are_the_same(kind, randomize):
-    ours, _ = _pair(kind, randomize)
-    first, second = (_one_step(ours, eagerly=False) for _ in range(2))
-    assert first[0] == second[0]
-    for one, other in zip(first[1], second[1], strict=True):
+    for one, other in zip(
+        *(keras.tree.flatten(model.predict_on_batch(FRAMES)) for model in (ours, stock)), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="JAX always compiles, torch does it another way"
-)
-@pytest.mark.parametrize("kind", PAIRS)
+@only_tensorflow
+@keras_kinds
+def test_the_fast_loop_is_taken_without_mask_only(kind, monkeypatch):
+    layer = PAIRS[kind][0]
+    assert uses_the_fast_loop(make(layer), monkeypatch, layer)
+    masked = keras.Sequential([keras.Input((None, 5)), keras.layers.Masking(), layer(4)])
+    assert not uses_the_fast_loop(masked, monkeypatch, layer)
+
+
+@keras_kinds
+def test_weights_have_keras_names_and_load_as_what_they_were(kind, randomize, tmp_path):
+    names = []
+    for i, model in enumerate(pair(kind, randomize)):
+        names.append([weight.path.split("/", 1)[1] for weight in model.get_layer("recurrent").weights])
+        model.save(tmp_path / f"{i}.keras")
+        loaded = load_model(tmp_path / f"{i}.keras")
+        assert type(loaded.get_layer("recurrent")) is PAIRS[kind][i]
+        np.testing.assert_array_equal(loaded(FRAMES), model(FRAMES))
+    assert names[0] == names[1]
+
+
+@only_tensorflow
+@every_kind
 def test_xla_gives_the_same_step(kind, randomize):
-    ours, _ = _pair(kind, randomize)
-    _assert_equal_steps(_one_step(ours, eagerly=False, jit=True), _one_step(ours, eagerly=False), atol=1e-5)
+    ours, _ = pair(kind, randomize)
+    assert_near(step(ours, eagerly=False, jit=True), step(ours, eagerly=False), atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("kind", PAIRS)
+@every_kind
 def test_sixteen_bits_are_near(kind, precision, randomize):
-    ours, _ = _pair(kind, randomize)
-    mixed = _model(PAIRS[kind][0], dtype=precision)
+    ours, _ = pair(kind, randomize)
+    mixed = make(PAIRS[kind][0], dtype=precision)
     mixed.set_weights(ours.get_weights())
-    full, short = _one_step(ours, eagerly=False), _one_step(mixed, eagerly=False)
-    assert short[0] == pytest.approx(full[0], rel=0.02)
-    for one, other in zip(short[1], full[1], strict=True):
-        assert np.isfinite(one).all()
-        np.testing.assert_allclose(one, other, atol=0.02)
+    assert_near(step(mixed, eagerly=False), step(ours, eagerly=False), atol=0.03)
+
+
+# What a GPU asks of the models, tested where there is none.
+
+ON_CUDNN = ("lstm", "bi_lstm", "bi_lstm_separate", "bi_gru", "deep_bi_lstm", "deep_bi_gru")
+SMALL = {"features": {"rgb": (4, "byte"), "audio": (3, "float")}, "num_classes": 3, "units": 3}
+
+
+def recurrent_layers(encoder, **parts):
+    model = build(level="frame", encoder=encoder, dropout=0.3, normalization="batch", **SMALL, **parts)
+    return model, [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+
+
+def cudnn_takes(layer):
+    """The conditions of Keras's documentation of `LSTM` and `GRU`, and those its JAX and torch backends add."""
+    return (
+        isinstance(layer, keras.layers.LSTM | keras.layers.GRU)
+        and layer.activation is keras.activations.tanh
+        and layer.recurrent_activation is keras.activations.sigmoid
+        and layer.recurrent_dropout == layer.dropout == 0
+        and layer.use_bias
+        and layer.use_cudnn == "auto"
+        and not (layer.unroll or layer.go_backwards or layer.stateful)
+        and getattr(layer, "reset_after", True)
+        and getattr(layer.input, "_keras_mask", None) is None
+        and layer.compute_mask(layer.input, None) is None
+    )
+
+
+def test_recurrent_encoders_meet_cudnns_conditions_but_for_the_papers_cells():
+    for encoder in ON_CUDNN:
+        _, layers = recurrent_layers(encoder)
+        assert layers and all(map(cudnn_takes, layers)), encoder
+    for encoder in ("rnn", "peephole_lstm", "paper_gru"):
+        assert not any(map(cudnn_takes, recurrent_layers(encoder)[1])), encoder
+    assert {name for name in ENCODERS if "lstm" in name or "gru" in name} == {
+        *ON_CUDNN,
+        "peephole_lstm",
+        "paper_gru",
+    }
+
+
+@only_tensorflow
+@pytest.mark.parametrize("encoder", ON_CUDNN)
+def test_tensorflow_would_run_each_layer_on_cudnn(encoder, monkeypatch):
+    """Told that there is a GPU, Keras puts cuDNN's operation into the graph; only to run it would need one."""
+    import tensorflow as tf
+
+    backend = importlib.import_module("keras.src.backend.tensorflow.rnn")
+    monkeypatch.setattr(backend, "_is_gpu_available", lambda: True)
+    model, layers = recurrent_layers(encoder)
+    graph = tf.function(model).get_concrete_function(
+        {name: tf.TensorSpec(tensor.shape, tensor.dtype) for name, tensor in model.input.items()}
+    )
+    kinds = [operation.type for operation in graph.graph.get_operations()]
+    assert kinds.count("CudnnRNNV3") == len(layers)
+    assert not {"While", "StatelessWhile"} & set(kinds)
+    # cuDNN and XLA exclude each other: Keras's "auto" turns XLA off where cuDNN is.
+    assert not any(layer.supports_jit for layer in layers)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's own choice")
+def test_jax_asks_for_cudnn_in_32_bits_only(batch_of, monkeypatch):
+    """Told that there is a GPU, Keras asks JAX for cuDNN's LSTM, which fails in 16 bits: seen on one."""
+    backend, asked = importlib.import_module("keras.src.backend.jax.rnn"), []
+    monkeypatch.setattr(backend, "cudnn_ok", lambda *given, **named: asked.append(1) or False)
+    recurrent_layers("bi_lstm")[0](batch_of())
+    assert asked
+    asked.clear()
+    recurrent_layers("bi_lstm", precision="mixed_bfloat16")[0](batch_of())
+    assert not asked

@@ -1,0 +1,325 @@
+"""Every encoder against its equations, written once more in plain numpy, video by video and without padding."""
+
+import keras
+import numpy as np
+import pytest
+
+from dmlkit.models import ENCODERS, VIDEO_ENCODERS, KernelFeatures
+from dmlkit.models.encoders import KERNEL_WIDTH
+from dmlkit.models.recurrent import PaperGRUCell, PeepholeLSTMCell
+
+SIZE, UNITS = 3, 4
+NUM_FRAMES = np.array([6, 3, 1], np.int32)
+FRAMES = np.random.default_rng(1).normal(size=(3, 6, SIZE)).astype(np.float32)
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def rnn(x, weights):
+    kernel, recurrent, bias = weights
+    state, states = np.zeros(UNITS), []
+    for x_t in x:
+        state = np.tanh(x_t @ kernel + state @ recurrent + bias)
+        states.append(state)
+    return np.stack(states)
+
+
+def lstm(x, weights):
+    kernel, recurrent, bias = weights
+    (w_xi, w_xf, w_xc, w_xo), (w_hi, w_hf, w_hc, w_ho), (b_i, b_f, b_c, b_o) = (
+        np.split(matrix, 4, axis=-1) for matrix in (kernel, recurrent, bias)
+    )
+    h, c, states = np.zeros(UNITS), np.zeros(UNITS), []
+    for x_t in x:
+        i = sigmoid(x_t @ w_xi + h @ w_hi + b_i)
+        f = sigmoid(x_t @ w_xf + h @ w_hf + b_f)
+        o = sigmoid(x_t @ w_xo + h @ w_ho + b_o)
+        c = f * c + i * np.tanh(x_t @ w_xc + h @ w_hc + b_c)
+        h = o * np.tanh(c)
+        states.append(h)
+    return np.stack(states)
+
+
+def peephole_lstm(x, weights):
+    kernel, recurrent, (w_ci, w_cf, w_co), bias = weights
+    w_xi, w_xf, w_xc, w_xo = np.split(kernel, 4, axis=-1)
+    w_hi, w_hf, w_hc, w_ho = np.split(recurrent, 4, axis=-1)
+    b_i, b_f, b_c, b_o = np.split(bias, 4)
+    h, c, states = np.zeros(UNITS), np.zeros(UNITS), []
+    for x_t in x:
+        i = sigmoid(x_t @ w_xi + h @ w_hi + np.diag(w_ci) @ c + b_i)
+        f = sigmoid(x_t @ w_xf + h @ w_hf + np.diag(w_cf) @ c + b_f)
+        c = f * c + i * np.tanh(x_t @ w_xc + h @ w_hc + b_c)
+        o = sigmoid(x_t @ w_xo + h @ w_ho + np.diag(w_co) @ c + b_o)
+        h = o * np.tanh(c)
+        states.append(h)
+    return np.stack(states)
+
+
+def gru(x, weights):
+    """Keras's: the reset after the product, two biases, and z the share of the old state."""
+    kernel, recurrent, (bias, recurrent_bias) = weights
+    h, states = np.zeros(UNITS), []
+    for x_t in x:
+        x_z, x_r, x_h = np.split(x_t @ kernel + bias, 3)
+        h_z, h_r, h_h = np.split(h @ recurrent + recurrent_bias, 3)
+        z, r = sigmoid(x_z + h_z), sigmoid(x_r + h_r)
+        h = z * h + (1 - z) * np.tanh(x_h + r * h_h)
+        states.append(h)
+    return np.stack(states)
+
+
+def paper_gru(x, weights):
+    """The paper's, letter by letter: each W works on [h_{t-1}, x_t]."""
+    kernel, recurrent = weights
+    w_r, w_z, w_h = (
+        np.concatenate(pair) for pair in zip(np.split(recurrent, 3, 1), np.split(kernel, 3, 1), strict=True)
+    )
+    h, states = np.zeros(UNITS), []
+    for x_t in x:
+        r = sigmoid(np.concatenate([h, x_t]) @ w_r)
+        z = sigmoid(np.concatenate([h, x_t]) @ w_z)
+        candidate = np.tanh(np.concatenate([r * h, x_t]) @ w_h)
+        h = (1 - z) * h + z * candidate
+        states.append(h)
+    return np.stack(states)
+
+
+def sru(x, weights):
+    """Step by step; where the sizes differ, x goes through a projection of its own."""
+    kernel, (v_f, v_r), bias = weights
+    w, w_f, w_r, *projection = np.split(kernel, kernel.shape[1] // UNITS, axis=1)
+    b_f, b_r = np.split(bias, 2)
+    c, states = np.zeros(UNITS), []
+    for x_t in x:
+        f = sigmoid(x_t @ w_f + v_f * c + b_f)
+        r = sigmoid(x_t @ w_r + v_r * c + b_r)
+        c = f * c + (1 - f) * (x_t @ w)
+        states.append(r * c + (1 - r) * (x_t @ projection[0] if projection else x_t))
+    return np.stack(states)
+
+
+def weights_of(model, name):
+    return [np.asarray(weight, np.float64) for weight in model.get_layer(name).weights]
+
+
+def one_direction(cell):
+    def run(model, x):
+        for i in (1, 2):
+            x = cell(x, weights_of(model, f"encoder_{i}"))
+        return x, x[-1]
+
+    return run
+
+
+def bidirectional(cell):
+    def run(model, x):
+        for i in (1, 2):
+            forward = cell(x, weights_of(model, f"encoder_{i}_forward"))
+            backward = cell(x[::-1], weights_of(model, f"encoder_{i}_backward"))[::-1]
+            x = np.concatenate([forward, backward], axis=-1)
+        return x, np.concatenate([forward[-1], backward[0]])
+
+    return run
+
+
+def separate(cell):
+    def run(model, x):
+        forward, backward = x, x[::-1]
+        for i in (1, 2):
+            forward = cell(forward, weights_of(model, f"encoder_forward_{i}"))
+            backward = cell(backward, weights_of(model, f"encoder_backward_{i}"))
+        backward = backward[::-1]
+        return np.concatenate([forward, backward], -1), np.concatenate([forward[-1], backward[0]])
+
+    return run
+
+
+def layer_norm(x, weights):
+    gain, shift = weights
+    x = x - x.mean(-1, keepdims=True)
+    return gain * x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-3) + shift
+
+
+def convolve(x, weights):
+    """Each frame with the one before and the one after it; beyond the video there are zeros."""
+    (before, here, after), bias = weights
+    wide = np.concatenate([np.zeros((1, x.shape[1])), x, np.zeros((1, x.shape[1]))])
+    return wide[:-2] @ before + wide[1:-1] @ here + wide[2:] @ after + bias
+
+
+def deep(cell):
+    def run(model, x):
+        kernel, bias = weights_of(model, "encoder_block_in")
+        x = x @ kernel + bias
+        for i in (1, 2):
+            branch = x
+            for part in ("first", "second"):
+                name = f"encoder_block_{i}_{part}"
+                branch = np.maximum(layer_norm(branch, weights_of(model, f"{name}_normalization")), 0)
+                branch = convolve(branch, weights_of(model, name))
+            x = x + branch
+        last = 0
+        for i in (1, 2):
+            forward = cell(x, weights_of(model, f"encoder_{i}_forward"))
+            backward = cell(x[::-1], weights_of(model, f"encoder_{i}_backward"))[::-1]
+            x = x + np.concatenate([forward, backward], axis=-1)
+            last = last + np.concatenate([forward[-1], backward[0]])
+        return x, last
+
+    return run
+
+
+def dense(model, x):
+    for i in (1, 2):
+        kernel, bias = weights_of(model, f"encoder_{i}")
+        x = np.maximum(x @ kernel + bias, 0.0)
+    return x, x[-1]
+
+
+def hidden(model, x):
+    for i in (1, 2):
+        kernel, bias = weights_of(model, f"encoder_{i}")
+        x = np.maximum(layer_norm(x @ kernel + bias, weights_of(model, f"encoder_{i}_normalization")), 0.0)
+    return x, x[-1]
+
+
+def kernel_features(model, x):
+    """Of the mean over the frames, normalized; the same for every frame."""
+    (centres,) = weights_of(model, "encoder")
+    mean = layer_norm(x.mean(0), (1.0, 0.0))
+    near = np.exp(-KERNEL_WIDTH * ((mean - centres) ** 2).mean(-1))
+    return np.repeat(near[None], len(x), axis=0), near
+
+
+def temporal_convolutions(model, x):
+    """Five frames at once, the second layer every other one; beyond the video there are zeros."""
+    kernel, bias = weights_of(model, "encoder_in")
+    x = x @ kernel + bias
+    for i in (1, 2):
+        taps, bias = weights_of(model, f"encoder_{i}")
+        branch = layer_norm(x, weights_of(model, f"encoder_normalization_{i}"))
+        out = np.tile(bias, (len(x), 1))
+        for t in range(len(x)):
+            for tap, weight in enumerate(taps):
+                source = t + (tap - 2) * 2 ** (i - 1)
+                if 0 <= source < len(x):
+                    out[t] += branch[source] @ weight
+        x = x + np.maximum(out, 0)
+    return x, x[-1]
+
+
+def transformer(model, x):
+    """Sines and cosines of the time, then attention of every frame to every other and a wide layer, twice."""
+    kernel, bias = weights_of(model, "encoder_in")
+    angles = np.arange(len(x))[:, None] * 10_000.0 ** (-(np.arange(UNITS) // 2 * 2) / UNITS)
+    x = x @ kernel + bias + np.where(np.arange(UNITS) % 2 == 0, np.sin(angles), np.cos(angles))
+    for i in (1, 2):
+        branch = layer_norm(x, weights_of(model, f"encoder_normalization_{i}"))
+        *pairs, w_o, b_o = weights_of(model, f"encoder_{i}")
+        q, k, v = (
+            np.einsum("ts,shd->htd", branch, w) + b[:, None]
+            for w, b in zip(pairs[::2], pairs[1::2], strict=True)
+        )
+        shares = np.exp(np.einsum("htd,hsd->hts", q, k) / np.sqrt(q.shape[-1]))
+        heads = np.einsum("hts,hsd->htd", shares / shares.sum(-1, keepdims=True), v)
+        x = x + np.einsum("htd,hdu->tu", heads, w_o) + b_o
+        branch = layer_norm(x, weights_of(model, f"encoder_wide_normalization_{i}"))
+        (wide, b_wide), (narrow, b_narrow) = (
+            weights_of(model, f"encoder_{name}_{i}") for name in ("wide", "narrow")
+        )
+        x = x + np.maximum(branch @ wide + b_wide, 0) @ narrow + b_narrow
+    return x, x[-1]
+
+
+REFERENCES = {
+    "none": lambda model, x: (x, x[-1]),
+    "dense": dense,
+    "hidden": hidden,
+    "kernel": kernel_features,
+    "rnn": one_direction(rnn),
+    "lstm": one_direction(lstm),
+    "peephole_lstm": one_direction(peephole_lstm),
+    "bi_lstm": bidirectional(lstm),
+    "bi_lstm_separate": separate(lstm),
+    "bi_gru": bidirectional(gru),
+    "paper_gru": bidirectional(paper_gru),
+    "sru": bidirectional(sru),
+    "deep_bi_lstm": deep(lstm),
+    "deep_bi_gru": deep(gru),
+    "temporal_convolutions": temporal_convolutions,
+    "transformer": transformer,
+}
+
+
+def make(encoder, *, layers=2, dropout=0.0):
+    frames, num_frames = keras.Input((None, SIZE)), keras.Input((), dtype="int32")
+    encoded = ENCODERS[encoder](
+        frames, num_frames, units=UNITS, layers=layers, dropout=dropout, name="encoder"
+    )
+    return keras.Model([frames, num_frames], {"states": encoded.states, "last": encoded.last})
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_states_follow_the_equations(encoder, randomize):
+    model = randomize(make(encoder), scale=0.7)
+    got = model([FRAMES, NUM_FRAMES])
+    for video, length in enumerate(NUM_FRAMES):
+        states, last = REFERENCES[encoder](model, FRAMES[video, :length].astype(np.float64))
+        np.testing.assert_allclose(got["states"][video, :length], states, atol=1e-5)
+        np.testing.assert_allclose(got["last"][video], last, atol=1e-5)
+
+
+def test_the_papers_cells_are_keras_cells_of_other_weights(randomize):
+    ours = keras.Sequential([keras.Input((6, SIZE)), keras.layers.RNN(PaperGRUCell(UNITS))])
+    stock = keras.Sequential(
+        [keras.Input((6, SIZE)), keras.layers.GRU(UNITS, reset_after=False, use_bias=False)]
+    )
+
+    def exchange(matrix):
+        reset, update, candidate = np.split(np.asarray(matrix), 3, axis=1)
+        return np.concatenate([-update, reset, candidate], axis=1)  # 1 - σ(a) = σ(-a)
+
+    stock.set_weights([exchange(matrix) for matrix in randomize(ours).get_weights()])
+    np.testing.assert_allclose(ours(FRAMES), stock(FRAMES), atol=1e-6)
+    ours = keras.Sequential([keras.Input((6, SIZE)), keras.layers.RNN(PeepholeLSTMCell(UNITS))])
+    stock = keras.Sequential([keras.Input((6, SIZE)), keras.layers.LSTM(UNITS)])
+    kernel, recurrent, peephole, bias = ours.get_weights()
+    assert not peephole.any()
+    stock.set_weights([kernel, recurrent, bias])
+    np.testing.assert_allclose(ours(FRAMES), stock(FRAMES), atol=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ["peephole_lstm", "bi_lstm"])
+def test_forget_biases_start_at_one(encoder):
+    biases = [np.asarray(weight) for weight in make(encoder).weights if weight.path.endswith("bias")]
+    assert biases
+    for bias in biases:
+        assert bias.tolist() == [0.0] * UNITS + [1.0] * UNITS + [0.0] * 2 * UNITS
+
+
+@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name not in VIDEO_ENCODERS])
+def test_three_layers_with_dropout_between_them_in_training_only(encoder):
+    model = make(encoder, layers=3, dropout=0.5)
+    still = np.asarray(model([FRAMES, NUM_FRAMES], training=False)["last"])
+    np.testing.assert_array_equal(model([FRAMES, NUM_FRAMES], training=False)["last"], still)
+    assert not np.allclose(model([FRAMES, NUM_FRAMES], training=True)["last"], still)
+
+
+@pytest.mark.parametrize("encoder", VIDEO_ENCODERS)
+def test_video_encoders_take_features_without_frames(encoder):
+    features = keras.Input((SIZE,))
+    encoded = ENCODERS[encoder](features, None, units=UNITS, layers=2, dropout=0.0, name="encoder")
+    assert keras.Model(features, encoded.last)(FRAMES[:, 0]).shape[0] == 3
+
+
+def test_kernel_features_of_a_centre_itself_are_one():
+    layer = KernelFeatures(2)
+    layer.build((None, SIZE))
+    layer.centres.assign(FRAMES[0, :2])
+    got = np.asarray(layer(FRAMES[0, :2]))
+    distance = ((FRAMES[0, 0] - FRAMES[0, 1]) ** 2).mean()
+    near = np.exp(-KERNEL_WIDTH * distance)
+    np.testing.assert_allclose(got, [[1, near], [near, 1]], atol=1e-5)

@@ -1,0 +1,96 @@
+"""The three fusions against their equations in numpy."""
+
+import keras
+import numpy as np
+import pytest
+
+from dmlkit.errors import UsageError
+from dmlkit.models import FUSIONS, MAPPING_INITIALIZERS
+from dmlkit.models.fusions import Alignment
+
+SIZES = {"audio": 2, "rgb": 4}
+NUM_FRAMES = np.array([3, 1], np.int32)
+both_levels = pytest.mark.parametrize("frames", [False, True], ids=["video", "frame"])
+
+
+def fuse(fusion, sizes=SIZES, *, frames, randomize=None, **settings):
+    """The model, its inputs as arrays, and its output for them."""
+    settings = {"units": 3, "mapping_initializer": "glorot", "alignment_weight": 0.5, **settings}
+    features = {name: keras.Input((None, size) if frames else (size,)) for name, size in sizes.items()}
+    num_frames = keras.Input((), dtype="int32", name="num_frames") if frames else None
+    inputs = [*features.values(), *([num_frames] if frames else [])]
+    model = keras.Model(inputs, FUSIONS[fusion](features, num_frames, **settings))
+    if randomize:
+        randomize(model)
+    rng, shape = np.random.default_rng(0), (2, 3) if frames else (2,)
+    values = [rng.normal(size=(*shape, size)).astype(np.float32) for size in sizes.values()]
+    return model, values, np.asarray(model([*values, *([NUM_FRAMES] if frames else [])]))
+
+
+def weights_of(model, layer):
+    return [np.asarray(weight) for weight in model.get_layer(layer).weights]
+
+
+@both_levels
+def test_concat_is_side_by_side(frames):
+    _, values, got = fuse("concat", frames=frames)
+    np.testing.assert_array_equal(got, np.concatenate(values, -1))
+
+
+@both_levels
+def test_shared_space_is_one_sum_of_mappings(frames, randomize):
+    model, (audio, rgb), got = fuse("shared_space", frames=frames, randomize=randomize)
+    matrix, bias = weights_of(model, "fusion_shared_space")
+    np.testing.assert_allclose(got, np.tanh(audio @ matrix[:2] + rgb @ matrix[2:] + bias), atol=1e-5)
+
+
+@both_levels
+def test_projections_and_their_distance_over_valid_frames(frames, randomize):
+    model, values, got = fuse("projection", frames=frames, randomize=randomize)
+    mapped = []
+    for name, value in zip(SIZES, values, strict=True):
+        matrix, bias = weights_of(model, f"fusion_projection_{name}")
+        mapped.append(value @ matrix + bias)
+    np.testing.assert_allclose(got, np.concatenate(mapped, -1), atol=1e-5)
+    distance = ((mapped[0] - mapped[1]) ** 2).sum(-1)
+    mean = (distance[0].sum() + distance[1, 0]) / 4 if frames else distance.mean()
+    assert float(model.losses[0]) == pytest.approx(0.5 * mean, rel=1e-5)
+
+
+def test_the_alignment_loss_counts_every_pair_and_no_padding():
+    points = [np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]), np.array([[0.0, 1.0]])]
+    layer = Alignment(2.0)
+    layer([point.astype(np.float32) for point in points])
+    assert float(layer.losses[0]) == pytest.approx(2.0 * (25.0 + 1.0 + 18.0))
+    layer = Alignment(1.0)
+    layer([np.ones((1, 2, 3), np.float32), np.zeros((1, 2, 3), np.float32)], np.array([0], np.int32))
+    assert float(layer.losses[0]) == 0.0
+
+
+@pytest.mark.parametrize("fusion", ["shared_space", "projection"])
+def test_mappings_are_initialized_as_asked(fusion):
+    keras.utils.set_random_seed(0)
+    kernels = {}
+    for initializer in MAPPING_INITIALIZERS:
+        settings = {"frames": False, "units": 200, "mapping_initializer": initializer}
+        model, _, _ = fuse(fusion, {"audio": 200, "rgb": 200}, **settings)
+        kernels[initializer] = [np.asarray(each) for each in model.weights if each.path.endswith("kernel")]
+    for kernel in kernels["normal"]:
+        assert kernel.std() == pytest.approx(0.01, rel=0.05) and abs(kernel.mean()) < 1e-3
+    for kernel in kernels["glorot"]:
+        assert kernel.std() == pytest.approx(np.sqrt(2.0 / sum(kernel.shape)), rel=0.05)
+    if fusion == "projection":  # not the same numbers twice
+        assert not np.allclose(*kernels["glorot"])
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_fusions_take_one_modality_or_three(fusion):
+    three = {"audio": 2, "rgb": 4, "text": 3}
+    assert fuse(fusion, three, frames=True)[2].shape[:2] == (2, 3)
+    if fusion == "projection":
+        with pytest.raises(UsageError, match=r"at least two. Received: rgb\."):
+            fuse(fusion, {"rgb": 4}, frames=True)
+    else:
+        assert fuse(fusion, {"rgb": 4}, frames=True)[2].shape[:2] == (2, 3)
+    with pytest.raises(UsageError, match=r"Did you mean 'glorot'.*normal, glorot"):
+        fuse("shared_space", frames=False, mapping_initializer="glorrot")

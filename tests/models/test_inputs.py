@@ -1,0 +1,147 @@
+"""Frames, their padding and their normalization; texts."""
+
+import keras
+import numpy as np
+import pytest
+
+from dmlkit.errors import UsageError
+from dmlkit.models import FUSIONS, NORMALIZATIONS, build, frame_mask
+from dmlkit.models.frames import LastFrame, RepeatOverFrames, ReverseFrames
+from dmlkit.models.inputs import Dequantize, UnitLength
+
+FRAMES = np.array([[[1.0], [2.0], [3.0], [0.0]], [[5.0], [0.0], [0.0], [0.0]]], np.float32)
+NUM_FRAMES = np.array([3, 1], np.int32)
+
+
+def test_valid_frames_the_last_and_the_reverse():
+    assert np.asarray(frame_mask(FRAMES, NUM_FRAMES)).tolist() == [
+        [True, True, True, False],
+        [True, *[False] * 3],
+    ]
+    assert np.asarray(LastFrame()(FRAMES, NUM_FRAMES))[:, 0].tolist() == [3.0, 5.0]
+    reverse = ReverseFrames()
+    assert np.asarray(reverse(FRAMES, NUM_FRAMES))[:, :, 0].tolist() == [[3, 2, 1, 0], [5, 0, 0, 0]]
+    # Lengths outside the batch stay inside their video.
+    lengths = np.array([9, 0], np.int32)
+    assert np.asarray(LastFrame()(FRAMES, lengths))[:, 0].tolist() == [0.0, 5.0]
+    assert np.asarray(reverse(FRAMES, lengths))[:, :, 0].tolist() == [[0, 3, 2, 1], [5, 0, 0, 0]]
+    frames = np.random.default_rng(0).normal(size=(4, 7, 3)).astype(np.float32)
+    lengths = np.array([7, 4, 1, 0], np.int32)
+    np.testing.assert_array_equal(reverse(reverse(frames, lengths), lengths), frames)
+
+
+def test_bytes_are_the_numbers_of_the_paper():
+    q = np.arange(256, dtype=np.uint8)
+    numbers = np.asarray(Dequantize()(q[None]))[0]
+    np.testing.assert_allclose(numbers, q * 4.0 / 255 + 4 / 512 - 2, atol=1e-6)
+    assert (numbers[0], numbers[255]) == (-1.9921875, 2.0078125)
+
+
+def normalizer(name, size, *, frames=True):
+    values = keras.Input((None, size) if frames else (size,))
+    lengths = keras.Input((), dtype="int32") if frames else None
+    outputs = NORMALIZATIONS[name](values, lengths, name="normalization")
+    return keras.Model([values, lengths] if frames else values, outputs)
+
+
+def standardized(values, axis):
+    return (values - values.mean(axis, keepdims=True)) / np.sqrt(values.var(axis, keepdims=True) + 1e-3)
+
+
+def test_batch_statistics_are_those_of_the_valid_frames():
+    values = np.random.default_rng(0).normal(loc=3.0, scale=2.0, size=(3, 5, 4)).astype(np.float32)
+    num_frames = np.array([5, 2, 1], np.int32)
+    valid = np.concatenate([values[video, :length] for video, length in enumerate(num_frames)])
+    values[1, 2:] = 1e4  # padding that would be seen in any statistic
+    got = np.asarray(normalizer("batch", 4)([values, num_frames], training=True))
+    expected = np.split(standardized(valid, 0), [5, 7])
+    for video, length in enumerate(num_frames):
+        np.testing.assert_allclose(got[video, :length], expected[video], atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("batch", ""), ("variance", "_variance")])
+def test_running_statistics_are_those_of_the_valid_frames(name, layer):
+    model = normalizer(name, 2)
+    values = np.array([[[1.0, 0.0], [3.0, 0.0], [900.0, 5.0]]], np.float32)
+    model([values, np.array([2], np.int32)], training=True)
+    layer = model.get_layer(f"normalization{layer}")
+    np.testing.assert_allclose(np.asarray(layer.moving_mean), [0.1 * 2.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(layer.moving_variance), [0.9 + 0.1 * 1.0, 0.9], atol=1e-6)
+
+
+def test_layer_and_variance_normalization_by_their_equations():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2, 3, 6)).astype(np.float32)
+    got = normalizer("layer", 6)([values, np.array([3, 2], np.int32)])
+    np.testing.assert_allclose(got, standardized(values, -1), atol=1e-5)
+    values = (rng.normal(size=(4000, 4)) * [1.0, 1.0, 1.0, 3.0]).astype(np.float32)
+    model = normalizer("variance", 4, frames=False)
+    for _ in range(80):  # until the running variance, which starts at 1, has converged
+        model(values, training=True)
+    expected = standardized(values * values.var(0) / values.var(0).mean(), -1)
+    np.testing.assert_allclose(np.asarray(model(values)), expected, atol=0.02)
+
+
+FEATURES = {"rgb": (4, "byte"), "audio": (3, "float"), "text": (6, "text")}
+BAGS = np.array([[1, 0, 1, 0, 0, 1], [0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]], np.float32)
+
+
+def build_with_text(**parts):
+    defaults = {"level": "frame", "num_classes": 3, "units": 3, "layers": 1, "text_units": 5}
+    return build(**{"features": FEATURES, **defaults, **parts})
+
+
+def output_of(model, name, batch):
+    return keras.ops.convert_to_numpy(keras.Model(model.input, model.get_layer(name).output)(batch))
+
+
+def test_a_text_is_the_sum_of_its_tokens_vectors_over_the_root_of_their_number(batch_of, randomize):
+    model, batch = randomize(build_with_text(input_dropout=0.2)), {**batch_of(), "text": BAGS}
+    vectors = keras.ops.convert_to_numpy(model.get_layer("text_embedding").kernel)
+    expected = np.array([(vectors[0] + vectors[2] + vectors[5]) / np.sqrt(3), vectors[1], np.zeros(5)])
+    np.testing.assert_allclose(output_of(model, "text_embedding", batch), expected, atol=1e-6)
+    # In the order of the names: audio, rgb, text, which is repeated for every frame and never normalized.
+    expected = np.repeat(expected[:, None], 5, axis=1)
+    np.testing.assert_allclose(output_of(model, "fusion", batch)[:, :, 7:], expected, atol=1e-6)
+    assert "text_normalization" not in {layer.name for layer in model.layers}
+
+
+def test_bags_are_of_length_1_and_counted_in_float32():
+    bags = np.array([[3, 4, 0], [0, 0, 0], [0.5, 0, 0]], np.float32)
+    np.testing.assert_allclose(UnitLength()(bags), [[0.6, 0.8, 0], [0, 0, 0], [1, 0, 0]], atol=1e-6)
+    # Added up one by one in bfloat16, ones stop at 256.
+    scaled = UnitLength(dtype="mixed_bfloat16")(np.ones((1, 10_000), np.float32))
+    np.testing.assert_allclose(np.asarray(keras.ops.cast(scaled, "float32")), 0.01, rtol=0.01)
+    values, frames = np.array([[1, 2], [3, 4]], np.float32), np.full((2, 3, 7), np.nan, np.float32)
+    np.testing.assert_array_equal(RepeatOverFrames()(values, frames), np.repeat(values[:, None], 3, axis=1))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_texts_are_fused_whatever_the_padding(fusion, batch_of, repad, randomize):
+    stage = "late" if fusion == "projection" else "early"
+    model = randomize(build_with_text(fusion=fusion, fusion_stage=stage, pooling="attention"))
+    batch = {**batch_of(), "text": BAGS}
+    scores = np.asarray(model(batch))
+    np.testing.assert_allclose(model(repad(batch, time=8)), scores, atol=1e-5)
+    other = np.asarray(model({**batch, "text": BAGS[::-1].copy()}))
+    np.testing.assert_array_equal(np.abs(other - scores).max(axis=1) > 1e-4, [True, False, True])
+
+
+def test_texts_at_video_level_and_alone():
+    features = {**FEATURES, "rgb": (4, "float")}
+    model = build_with_text(features=features, level="video", encoder="dense", fusion="projection")
+    batch = {"rgb": np.ones((3, 4), np.float32), "audio": np.ones((3, 3), np.float32), "text": BAGS}
+    assert model(batch).shape == (3, 3)
+    alone = {"text": FEATURES["text"]}
+    assert build_with_text(features=alone, level="video", encoder="none")({"text": BAGS}).shape == (3, 3)
+    with pytest.raises(UsageError, match=r"needs a modality that has frames.*Received: text"):
+        build_with_text(features=alone)
+
+
+def test_training_moves_the_vectors_of_the_tokens_that_occur(batch_of):
+    model = build_with_text(pooling="mean", encoder="none")
+    before = keras.ops.convert_to_numpy(model.get_layer("text_embedding").kernel)
+    model.compile(keras.optimizers.SGD(1.0), "binary_crossentropy", jit_compile=False)
+    model.train_on_batch({**batch_of(), "text": BAGS}, np.eye(3, dtype=np.float32))
+    moved = np.abs(keras.ops.convert_to_numpy(model.get_layer("text_embedding").kernel) - before).max(axis=1)
+    np.testing.assert_array_equal(moved > 0, BAGS.any(axis=0))

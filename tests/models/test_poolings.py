@@ -1,0 +1,123 @@
+"""Every pooling against its equations in numpy, video by video."""
+
+import keras
+import numpy as np
+import pytest
+
+from dmlkit.models import POOLINGS
+from dmlkit.models.encoders import Encoded
+from dmlkit.models.frames import LastFrame
+from dmlkit.models.poolings import MIN_SPREAD, AttentionPooling
+
+STATES = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+NUM_FRAMES = np.array([5, 2, 1], np.int32)
+K = 3
+
+
+def make(pooling, *, attention_units=None):
+    states, num_frames = keras.Input((None, 4)), keras.Input((), dtype="int32")
+    encoded = Encoded(states, LastFrame()(states, num_frames))
+    pooled = POOLINGS[pooling](encoded, num_frames, attention_units=attention_units, heads=2, clusters=K)
+    return keras.Model([states, num_frames], pooled)
+
+
+def softmax(logits, axis=0):
+    shares = np.exp(logits - logits.max(axis, keepdims=True))
+    return shares / shares.sum(axis, keepdims=True)
+
+
+def unit(values):
+    return values / np.linalg.norm(values)
+
+
+def flatten(clusters):
+    """Clusters' vectors, each to length 1, then all of them: dimension by dimension, cluster by cluster."""
+    return unit(np.stack([unit(vector) for vector in clusters], axis=1).ravel())
+
+
+def attention(h, w, b, contexts):
+    return (softmax(np.tanh(h @ w + b) @ contexts).T @ h).ravel()
+
+
+def cluster_logits(x, kernel, scale, shift, mean, variance):
+    """norm(W x); the layer's own weights come first, then those of its normalization."""
+    return (x @ kernel - mean) / np.sqrt(variance + 1e-3) * scale + shift
+
+
+def netvlad(x, kernel, centres, *norm):
+    a = softmax(cluster_logits(x, kernel, *norm), 1)
+    return flatten([sum(a[t, k] * (x[t] - centres[:, k]) for t in range(len(x))) for k in range(K)])
+
+
+def netrvlad(x, kernel, *norm):
+    a = softmax(cluster_logits(x, kernel, *norm), 1)
+    return flatten([a[:, k] @ x for k in range(K)])
+
+
+def netfv(x, kernel, centres, spread, *norm):
+    a = softmax(cluster_logits(x, kernel, *norm), 1)
+    z = (x[:, :, None] - centres) / (spread**2 + MIN_SPREAD)
+    first = [(a[:, k, None] * z[:, :, k]).sum(0) for k in range(K)]
+    second = [(a[:, k, None] * (z[:, :, k] ** 2 - 1)).sum(0) for k in range(K)]
+    return np.concatenate([flatten(first), flatten(second)])
+
+
+REFERENCES = {
+    "last": lambda h: h[-1],
+    "mean": lambda h: h.mean(0),
+    "attention": attention,
+    "multi_head_attention": attention,
+    "feature_attention": lambda h, w, b: (softmax(h @ w + b) * h).sum(0),
+    "netvlad": netvlad,
+    "netrvlad": netrvlad,
+    "netfv": netfv,
+    "soft_bag": lambda x, *weights: unit(softmax(cluster_logits(x, *weights), 1).sum(0)),
+    "deep_bag": lambda x, *weights: np.maximum(cluster_logits(x, *weights), 0).max(0),
+}
+
+
+def test_poolings_follow_their_equations_whatever_is_on_padding(randomize):
+    padded = STATES.copy()
+    padded[1, 2:], padded[2, 1:] = np.nan, 1e30
+    for pooling in POOLINGS:
+        model = randomize(make(pooling), scale=0.7)
+        by_path = sorted(model.weights, key=lambda weight: "normalization" in weight.path)
+        weights = [np.asarray(weight, np.float64) for weight in by_path]
+        got = np.asarray(model([STATES, NUM_FRAMES]))
+        for video, length in enumerate(NUM_FRAMES):
+            expected = REFERENCES[pooling](STATES[video, :length].astype(np.float64), *weights)
+            np.testing.assert_allclose(got[video], expected, atol=1e-4, err_msg=pooling)
+        if pooling not in ("attention", "multi_head_attention"):  # they weigh states by 0, which are finite
+            got = np.asarray(model([padded, NUM_FRAMES]))
+            assert np.isfinite(got).all(), pooling
+        without_frames = np.asarray(model([STATES, np.array([5, 0, 1], np.int32)]))
+        assert np.isfinite(without_frames).all(), pooling
+
+
+def test_attentions_weights():
+    _, weights, logits = AttentionPooling()(STATES, NUM_FRAMES)
+    weights, logits = np.asarray(weights), np.asarray(logits)
+    np.testing.assert_allclose(weights.sum(1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(weights[0], softmax(logits[0]), atol=1e-6)
+    assert (weights[1, 2:] == 0).all() and (weights[2] == [1, 0, 0, 0, 0]).all()
+    pooled, weights, _ = AttentionPooling(3, heads=2)(STATES, NUM_FRAMES)
+    assert pooled.shape == (3, 8) and weights.shape == (3, 5, 2)
+
+
+def test_attention_survives_large_states():
+    layer = AttentionPooling()
+    layer(STATES, NUM_FRAMES)
+    layer.context.assign(np.full((4, 1), 1e4, np.float32))
+    pooled, weights, _ = layer(STATES * 1e3, NUM_FRAMES)
+    assert np.isfinite(np.asarray(pooled)).all()
+    np.testing.assert_allclose(np.asarray(weights).sum(1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("units", [None, 300])
+def test_attention_starts_glorot_normal(units):
+    keras.utils.set_random_seed(0)
+    layer = AttentionPooling(units)
+    layer(np.zeros((1, 2, 200), np.float32), np.array([2], np.int32))
+    fan = 200 + (units or 200)
+    assert np.asarray(layer.kernel).std() == pytest.approx(np.sqrt(2 / fan), rel=0.05)
+    assert np.asarray(layer.context).std() == pytest.approx(np.sqrt(2 / (fan - 199)), rel=0.2)
