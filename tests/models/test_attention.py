@@ -1,0 +1,64 @@
+"""Attention read out of a model: weights, the sum that makes a logit, the classifier alone."""
+
+import numpy as np
+import pytest
+
+from dmlkit.errors import UsageError
+from dmlkit.models import AttentionProbe, attention_weights, build, load_model
+
+FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
+
+
+def make(pooling="attention", encoder="bi_gru", **parts):
+    parts = {"units": 3, "layers": 1, "dropout": 0.2, "encoder": encoder, "pooling": pooling, **parts}
+    return build(features=FEATURES, level="frame", num_classes=3, **parts)
+
+
+def logits(scores):
+    return np.log(scores) - np.log1p(-scores)
+
+
+@pytest.mark.parametrize("encoder", ["bi_gru", "transformer"])
+@pytest.mark.parametrize("fusion_stage", ["early", "late"])
+def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batch_of, randomize):
+    model, batch = randomize(make(encoder=encoder, fusion_stage=fusion_stage)), batch_of()
+    probe = AttentionProbe(model)
+    parts = probe.parts({**batch, "id": np.array(["a", "b", "c"]), "labels": np.zeros((3, 3))})
+    assert probe.linear
+    contributions, biases = probe.contributions(parts.states, [2, 0]), probe.biases([2, 0])
+    sums = np.einsum("bt,btc->bc", parts.weights, contributions) + biases
+    np.testing.assert_allclose(sums, logits(np.asarray(model(batch)))[:, [2, 0]], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(parts.scores, model(batch), atol=1e-6)
+    for frames, weights, each in zip((5, 2, 1), parts.weights, parts.logits, strict=True):
+        shares = np.exp(each[:frames] - each[:frames].max())
+        np.testing.assert_allclose(weights[:frames], shares / shares.sum(), atol=1e-6)
+        assert (weights[frames:] == 0).all()
+    assert np.ptp(parts.weights[0]) > 1e-4
+
+
+@pytest.mark.parametrize("parts", [{}, {"classifier": "mixture_of_experts"}, {"gate_pooled": "context"}])
+def test_the_classifier_alone_scores_the_pooled_states(parts, batch_of, randomize):
+    model = randomize(make(**parts))
+    probe = AttentionProbe(model)
+    read = probe.parts(batch_of())
+    scores = probe.classify(np.einsum("bt,bts->bs", read.weights, read.states))
+    np.testing.assert_allclose(scores, read.scores, atol=1e-6)
+    assert probe.linear == (not parts)
+    if parts:
+        assert probe.contributions(read.states, [0]) is None and probe.biases([0]) is None
+
+
+def test_weights_are_the_same_after_loading(batch_of, randomize, tmp_path):
+    model, batch = randomize(make()), batch_of()
+    model.save(tmp_path / "model.keras")
+    weights = attention_weights(model, batch)
+    assert isinstance(weights, np.ndarray) and weights.dtype == np.float32 and weights.shape == (3, 5)
+    np.testing.assert_array_equal(attention_weights(load_model(tmp_path / "model.keras"), batch), weights)
+
+
+def test_wrong_models_and_batches_are_refused(batch_of):
+    for read in (AttentionProbe, lambda model: attention_weights(model, batch_of())):
+        with pytest.raises(UsageError, match="need a model with pooling 'attention'"):
+            read(make("last"))
+    with pytest.raises(UsageError, match=r"lacks audio, num_frames.*Received: rgb"):
+        attention_weights(make(), {"rgb": batch_of()["rgb"]})

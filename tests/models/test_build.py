@@ -1,0 +1,280 @@
+"""Whole models: every line of every table, alone and in chosen pairs, under any padding, saved, in 16 bits."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from dmlkit.errors import DataError, UsageError
+from dmlkit.models import (
+    CLASSIFIERS,
+    ENCODERS,
+    FRAME_CLASSIFIERS,
+    FUSION_STAGES,
+    FUSIONS,
+    GATES,
+    MAPPING_INITIALIZERS,
+    NORMALIZATIONS,
+    POOLINGS,
+    PRECISIONS,
+    VIDEO_ENCODERS,
+    build,
+    cross_entropy,
+    load_model,
+    training_model,
+)
+
+ROOT = Path(__file__).parents[2]
+FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
+FLOATS = {"rgb": (4, "float"), "audio": (3, "float")}
+LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1]], np.float32)
+
+# One part of a table at a time, in a model of the ladder ...
+ONE_AT_A_TIME = [
+    *({"encoder": name} for name in ENCODERS),
+    *({"pooling": name} for name in POOLINGS),
+    *({"fusion": name} for name in FUSIONS),
+    *({"fusion": name, "fusion_stage": "late"} for name in FUSIONS),
+    *({"classifier": name} for name in CLASSIFIERS),
+    *({"classifier": name, "pooling": "last"} for name in FRAME_CLASSIFIERS),
+    *({"normalization": name} for name in NORMALIZATIONS),
+]
+# ... and the pairs that experiments use, or that meet in a special way.
+PAIRS = [
+    {"encoder": "lstm", "pooling": "last"},
+    {"encoder": "bi_lstm", "pooling": "last", "layers": 2},
+    {"encoder": "bi_lstm_separate", "pooling": "last", "layers": 2},
+    {"encoder": "bi_gru", "pooling": "last", "fusion": "projection", "fusion_stage": "late"},
+    {"encoder": "paper_gru", "pooling": "mean", "fusion": "projection"},
+    {"encoder": "deep_bi_gru", "pooling": "last", "layers": 2, "fusion": "shared_space"},
+    {"encoder": "temporal_convolutions", "pooling": "last", "layers": 2, "fusion_stage": "late"},
+    {"encoder": "transformer", "pooling": "mean", "classifier": "mixture_of_experts"},
+    {"encoder": "sru", "pooling": "netvlad", "pooled_units": 4},
+    {"encoder": "kernel", "pooling": "last", "normalization": "batch"},
+    {"encoder": "none", "pooling": "mean", "fusion": "projection", "normalization": "none"},
+    {"encoder": "none", "pooling": "netvlad", "pooled_units": 4, "gate_pooled": "context"},
+    {"encoder": "none", "pooling": "netfv", "normalization": "none", "gate_scores": "context"},
+    {"encoder": "none", "pooling": "soft_bag", "gate_pooled": "context"},
+    {"encoder": "hidden", "pooling": "deep_bag", "classifier": "mixture_of_experts"},
+    {"encoder": "hidden", "pooling": "mean", "classifier": "chaining", "normalization": "variance"},
+    {"encoder": "hidden", "pooling": "last", "classifier": "class_attention", "gate_scores": "context"},
+    {"encoder": "dense", "pooling": "last", "classifier": "class_attention", "fusion_stage": "late"},
+    {"pooling": "multi_head_attention", "fusion_stage": "late", "gate_pooled": "context"},
+    {"pooling": "feature_attention", "normalization": "batch", "classifier": "mixture_of_experts"},
+]
+TABLE = [*ONE_AT_A_TIME, *PAIRS]
+
+
+def make(**parts):
+    defaults = {"features": FEATURES, "level": "frame", "num_classes": 3, "units": 3, "layers": 1}
+    defaults |= {"mapping_initializer": "glorot", "alignment_weight": 0.7, "pooling": "attention"}
+    return build(**{**defaults, **parts})
+
+
+def step(model, batch):
+    """Scores, loss, gradients and running statistics as a training sees them; then all is put back."""
+    before = model.get_weights()
+    scores = np.asarray(model(batch, training=True))
+    model.set_weights(before)
+    # A step of size 1 down the gradient: the weights before it less those after it are the gradient.
+    model.compile(keras.optimizers.SGD(1.0), cross_entropy, run_eagerly=True, jit_compile=False)
+    loss = model.train_on_batch(batch, LABELS)
+    moved = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
+    model.set_weights(before)
+    return scores, loss, moved
+
+
+@pytest.mark.parametrize("parts", TABLE, ids=lambda parts: "-".join(map(str, parts.values())))
+def test_padding_changes_nothing_in_scores_losses_or_gradients(parts, batch_of, repad, randomize):
+    model, batch = randomize(make(**parts)), batch_of()
+    scores, loss, moved = step(model, batch)
+    other_scores, other_loss, other_moved = step(model, repad(batch, time=8))
+    np.testing.assert_allclose(other_scores, scores, atol=1e-5)
+    np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
+    assert max(np.abs(gradient).max() for gradient in moved) > 1e-3
+    for weight, gradient, other in zip(model.weights, moved, other_moved, strict=True):
+        np.testing.assert_allclose(other, gradient, rtol=1e-4, atol=1e-5, err_msg=weight.path)
+    alone = {name: values[1:2, :2] for name, values in batch.items() if name != "num_frames"}
+    alone["num_frames"] = batch["num_frames"][1:2]
+    np.testing.assert_allclose(np.asarray(model(alone))[0], np.asarray(model(batch))[1], atol=1e-5)
+
+
+def test_every_valid_frame_counts(batch_of, randomize):
+    """The test above would also pass on models that look at nothing."""
+    for encoder in set(ENCODERS) - set(VIDEO_ENCODERS):
+        model, batch = randomize(make(encoder=encoder, pooling="last", layers=2)), batch_of(num_frames=(5,))
+        scores = np.asarray(model(batch))
+        for frame in range(5):
+            changed = {**batch, "audio": batch["audio"].copy()}
+            changed["audio"][0, frame] = [3.0, -3.0, 1.0]
+            assert np.abs(np.asarray(model(changed)) - scores).max() > 1e-6, (encoder, frame)
+
+
+LOAD_AND_SCORE = """
+import sys
+from pathlib import Path
+import keras, numpy as np
+from dmlkit.models import load_model
+folder = Path(sys.argv[1])
+batch = dict(np.load(folder / "batch.npz"))
+for path in sorted(folder.glob("*.keras")):
+    np.save(path.with_suffix(".npy"), keras.ops.convert_to_numpy(load_model(path)(batch)))
+"""
+
+
+def test_models_load_in_a_fresh_process_and_score_the_same(tmp_path, batch_of, randomize):
+    batch, scores = batch_of(), {}
+    np.savez(tmp_path / "batch.npz", **batch)
+    more = [{"encoder": name} for name in ("rnn", "peephole_lstm", "deep_bi_lstm")]
+    more += [{"copies": 2, "classifier": "chaining"}, {"precision": "mixed_bfloat16", "pooling": "netrvlad"}]
+    for i, parts in enumerate([*PAIRS, *more]):
+        model = randomize(make(dropout=0.1, **parts))
+        model.save(tmp_path / f"{i}.keras")
+        scores[i] = np.asarray(model(batch))
+    # Beside what is there: another backend may lie on a path of its own.
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-c", LOAD_AND_SCORE, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for i, expected in scores.items():
+        np.testing.assert_allclose(np.load(tmp_path / f"{i}.npy"), expected, atol=1e-6)
+
+
+def test_missing_and_damaged_models_are_named(tmp_path):
+    path = tmp_path / "model.keras"
+    with pytest.raises(DataError, match=r"There is no model at .*model\.keras"):
+        load_model(path)
+    make(encoder="none").save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"model\.keras cannot be read as a model"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_step_in_16_bits_is_near_that_in_32(encoder, batch_of, randomize):
+    parts, policy = {"encoder": encoder, "fusion": "projection"}, keras.config.dtype_policy()
+    full, mixed = randomize(make(**parts)), make(**parts, precision="mixed_bfloat16")
+    assert keras.config.dtype_policy() == policy
+    mixed.set_weights(full.get_weights())
+    assert mixed.get_layer("fusion_projection_rgb").compute_dtype == "bfloat16"
+    assert {weight.dtype for weight in mixed.trainable_weights} == {"float32"}
+    scores = np.asarray(mixed(batch_of()))
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, full(batch_of()), atol=0.03)
+    losses = [step(model, batch_of())[1] for model in (full, mixed)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.03)
+
+
+def test_inputs_and_the_order_of_modalities(batch_of):
+    models = []
+    for features in (FEATURES, dict(reversed(FEATURES.items()))):
+        keras.utils.set_random_seed(0)
+        models.append(make(features=features))
+    np.testing.assert_array_equal(models[0](batch_of()), models[1](batch_of()))
+    assert {name: each.dtype for name, each in models[0].input.items()} == {
+        "audio": "float32",
+        "rgb": "uint8",
+        "num_frames": "int32",
+    }
+    assert make(fusion="shared_space").get_layer("fusion_shared_space").units == 3
+    assert make(fusion="shared_space", fusion_units=7).get_layer("fusion_shared_space").units == 7
+
+
+def test_logistic_regression_at_video_level_is_one_matrix(randomize):
+    parts = {"level": "video", "normalization": "none", "encoder": "none", "pooling": "last"}
+    model, rng = randomize(make(features=FLOATS, **parts)), np.random.default_rng(0)
+    batch = {name: rng.normal(size=(5, size)).astype(np.float32) for name, (size, _) in FLOATS.items()}
+    kernel, bias = model.get_weights()
+    logits = np.concatenate([batch["audio"], batch["rgb"]], axis=1) @ kernel + bias
+    np.testing.assert_allclose(model(batch), 1 / (1 + np.exp(-logits)), atol=1e-6)
+    for name, table in {"encoder": VIDEO_ENCODERS, "fusion": FUSIONS, "classifier": CLASSIFIERS}.items():
+        for each in table:
+            assert make(features=FLOATS, **{**parts, name: each})(batch).shape == (5, 3)
+
+
+def test_every_trainable_weight_gets_a_gradient(batch_of):
+    parts = {"fusion": "projection", "classifier": "chaining", "gate_pooled": "context"}
+    model = training_model(make(**parts))
+    model.compile(keras.optimizers.SGD(1.0), "binary_crossentropy", jit_compile=False)
+    before = [np.asarray(weight) for weight in model.trainable_weights]
+    model.train_on_batch(batch_of(), np.stack([LABELS, LABELS], axis=1))
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.abs(np.asarray(weight) - old).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("classifier", ["logistic", "chaining"])
+def test_copies_and_stages_are_trained_each_by_itself(classifier, copies, batch_of, tmp_path):
+    parts = {"encoder": "hidden", "pooling": "mean", "gate_scores": "context", "classifier": classifier}
+    built, batch, stages = make(**parts, copies=copies), batch_of(), 2 if classifier == "chaining" else 1
+    assert built.count_params() == copies * make(**parts).count_params()
+    built.save(tmp_path / "model.keras")
+    for model in (built, load_model(tmp_path / "model.keras")):
+        trained = training_model(model)
+        if copies * stages == 1:
+            assert trained is model
+            continue
+        scores = np.asarray(trained(batch))
+        assert scores.shape == (3, copies * stages, 3)
+        np.testing.assert_allclose(model(batch), scores[:, stages - 1 :: stages].mean(1), atol=1e-6)
+        assert np.abs(scores[:, 0] - scores[:, -1]).max() > 1e-4
+        assert {id(weight) for weight in trained.weights} == {id(weight) for weight in model.weights}
+
+
+def test_unknown_names_list_the_choices():
+    for part, (name, choices) in {
+        "normalization": ("layers", NORMALIZATIONS),
+        "fusion": ("sharedspace", FUSIONS),
+        "encoder": ("bi-gru", ENCODERS),
+        "pooling": ("atention", POOLINGS),
+        "classifier": ("logistics", CLASSIFIERS),
+        "gate_pooled": ("contex", GATES),
+        "gate_scores": ("contex", GATES),
+        "fusion_stage": ("erly", FUSION_STAGES),
+        "mapping_initializer": ("norml", MAPPING_INITIALIZERS),
+        "precision": ("bfloat16", PRECISIONS),
+        "level": ("frames", ("video", "frame")),
+    }.items():
+        with pytest.raises(UsageError, match=f"{name}.*Did you mean.*{', '.join(choices)}"):
+            make(**{part: name})
+
+
+VIDEO = {"features": FLOATS, "level": "video", "encoder": "none", "pooling": "last"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        *(({**VIDEO, "encoder": name}, f"'{name}' reads frames") for name in ("bi_gru", "transformer")),
+        ({**VIDEO, "pooling": "mean"}, "'mean' pools frames"),
+        ({**VIDEO, "classifier": "class_attention"}, "'class_attention' scores frames"),
+        ({"classifier": "class_attention"}, "pooling must stay 'last'"),
+        *(
+            ({"classifier": "class_attention", "pooling": "last", **part}, f"{next(iter(part))} must stay")
+            for part in ({"gate_pooled": "context"}, {"pooled_units": 4})
+        ),
+        *(({name: 0}, f"Received: {name}=0") for name in ("units", "layers", "heads", "clusters", "copies")),
+        *(({name: -1}, f"Received: {name}=-1") for name in ("mixtures", "num_classes", "attention_units")),
+        ({"units": 2.5}, r"Received: units=2\.5"),
+        ({"fusion_units": 0}, "Received: fusion_units=0"),
+        ({"pooled_units": 0}, "Received: pooled_units=0"),
+        ({"text_units": 0}, "Received: text_units=0"),
+        ({"dropout": 1.0}, "Received: dropout=1"),
+        ({"input_dropout": -0.1}, "Received: input_dropout=-0.1"),
+        ({"alignment_weight": -1.0}, "Received: alignment_weight=-1"),
+        ({"l2": float("nan")}, "Received: l2=nan"),
+        ({"features": {}}, "at least one modality"),
+        ({"features": {"rgb": (4, "bytes")}}, "Did you mean 'byte'"),
+        ({"features": {"rgb": (0, "byte")}}, "size of the modality 'rgb'=0"),
+        ({"features": {"num_frames": (4, "byte")}}, "cannot be the name"),
+        ({"features": {"mean/rgb": (4, "byte")}}, "cannot be the name"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_model_is_named(parts, message):
+    with pytest.raises(UsageError, match=message):
+        make(**parts)
