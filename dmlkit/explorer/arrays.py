@@ -92,17 +92,12 @@ class ArraySource:
     ) -> tuple[Evidence]:
         """The evidence of a video, as `ModelSource.evidence` gives it; frames cannot be removed."""
         if len(removed):
-            raise UsageError(
-                "Removing frames encodes the video again, which takes a model. Mask them instead."
-            )
+            raise UsageError("Removing frames takes a model that encodes the video again. Mask them instead.")
         full = self._evidence[video]
-        chosen = list(
-            select_classes(full.scores, full.true) if classes is None else self.class_numbers(classes)
-        )
+        default = select_classes(full.scores, full.true)
+        chosen = default if classes is None else list(self.class_numbers(classes))
         if unknown := set(chosen) - set(full.classes):
-            raise UsageError(
-                f"Video {video!r} has {len(full.classes)} classes. Received: class {min(unknown)}."
-            )
+            raise UsageError(f"{video!r} has {len(full.classes)} classes. Received: class {min(unknown)}.")
         arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "occlusion")}
         columns = {name: None if array is None else array[..., chosen] for name, array in arrays.items()}
         return (replace(full, classes=chosen, names=[full.names[label] for label in chosen], **columns),)
@@ -119,14 +114,10 @@ class ArraySource:
         if self._normalize and np.isfinite(total) and total > 0:
             arrays["weights"] = weights = weights / total
         elif weights.size and abs(total - 1) > SUM_TOLERANCE and weights.min() >= 0:
-            advice = "To divide them by their sum, pass normalize=True."
-            raise DataError(
-                f"Video {video!r}: the weights must sum to 1. Received: a sum of {total:g}. {advice}"
-            )
+            received = f"Received: a sum of {total:g}; normalize=True divides by it."
+            raise DataError(f"Video {video!r}: the weights must sum to 1. {received}")
         if linear and (scores is not None or "occlusion" in arrays):
-            raise UsageError(
-                "Contributions determine the scores: give contributions, or scores and occlusion."
-            )
+            raise UsageError("Contributions determine the scores: give them, or scores and occlusion.")
         if not linear and (biases is not None or (scores is None and "occlusion" in arrays)):
             raise UsageError("biases need contributions, and occlusion needs scores.")
         if scores is not None and ((scores < 0) | (scores > 1)).any():
@@ -139,9 +130,7 @@ class ArraySource:
         if (np.diff(times) <= 0).any():
             raise DataError(f"times: expected ascending seconds. Received: {times}.")
         if not isinstance(ground_truth or {}, Mapping):
-            raise UsageError(
-                f"ground_truth: expected a dict, class → frames. Received: {ground_truth!r:.80}."
-            )
+            raise UsageError(f"ground_truth: expected a dict by class. Received: {ground_truth!r:.80}.")
         truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in (ground_truth or {}).items()}
         if not all(np.isin(row, (0, 1)).all() for row in truth.values()):
             raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
@@ -159,21 +148,16 @@ class ArraySource:
 
 def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
     """Id → the arrays of one video, out of dicts by id, lists, or one video's own."""
-    if (
-        isinstance(weights, str | bytes)
-        or not hasattr(weights, "__len__")
-        or getattr(weights, "ndim", 1) == 0
-    ):
-        raise UsageError(
-            f"weights: expected (frames,) numbers, or several videos'. Received: {weights!r:.80}."
-        )
+    listed = hasattr(weights, "__len__") and not isinstance(weights, str | bytes)
+    if not listed or getattr(weights, "ndim", 1) == 0:
+        raise UsageError(f"weights: expected numbers, or those of several videos. Received: {weights!r:.80}.")
     if not isinstance(weights, Mapping):
         if len(weights) == 0 or np.ndim(weights[0]) == 0:
             return {"video": {"weights": weights, **arrays}}
         for name, given in arrays.items():
             if given is not None and (isinstance(given, Mapping) or len(given) != len(weights)):
                 raise UsageError(
-                    f"{name}: expected a list of {len(weights)}, one a video. Received: {given!r:.80}."
+                    f"{name}: expected one for each of {len(weights)} videos. Received: {given!r:.60}."
                 )
         ids = [f"video {row}" for row in range(len(weights))]
         weights = dict(zip(ids, weights, strict=True))
@@ -182,9 +166,7 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
         }
     for name, given in arrays.items():
         if given is not None and (not isinstance(given, Mapping) or set(given) - set(weights)):
-            raise UsageError(
-                f"{name}: with weights by id, expected a dict by the same ids. Received: {given!r:.80}."
-            )
+            raise UsageError(f"{name}: expected a dict by id, as the weights. Received: {given!r:.80}.")
     if len(set(map(str, weights))) < len(weights):
         raise UsageError(f"weights: expected ids that differ as text. Received: {list(weights)}.")
     return {
@@ -210,8 +192,7 @@ def _check_logits(logits: np.ndarray, weights: np.ndarray, video: str) -> np.nda
     shares = np.exp(logits - logits.max())
     if (difference := float(np.abs(shares / shares.sum() - weights).max())) > SUM_TOLERANCE:
         raise UsageError(
-            f"Video {video!r}: the weights are not the softmax of the logits, they differ by up to {difference:.3g}. "
-            "Give the logits of these weights, or leave them out."
+            f"Video {video!r}: weights and softmax of the logits differ by up to {difference:.3g}."
         )
     return None if np.isneginf(logits).any() else logits
 

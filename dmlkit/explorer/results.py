@@ -117,10 +117,8 @@ class ResultsExplorer:
         chosen = {name: self.choices[name] for name in self.runs}
         kept = _same_data(chosen)
         titles = [run.title for run in kept.values()]
-        unique = [
-            f"{run.title} ({name})" if titles.count(run.title) > 1 else run.title
-            for name, run in kept.items()
-        ]
+        pairs = zip(titles, kept, strict=True)
+        unique = [f"{title} ({name})" if titles.count(title) > 1 else title for title, name in pairs]
         self._chosen = dict(zip(unique, kept.values(), strict=True))
         # Video → its row in each run's predictions, for the videos that all of them scored.
         ids = {title: run.predictions.ids.tolist() for title, run in self._chosen.items()}
@@ -151,9 +149,7 @@ class ResultsExplorer:
     def _picture(self) -> str:
         from dmlkit.plots import learning_curves, nothing
 
-        plot = learning_curves(self._chosen) or nothing(
-            "The chosen runs have no epochs.", title="Learning curves"
-        )
+        plot = learning_curves(self._chosen) or nothing("No epochs.", title="Learning curves")
         png, alt = base64.b64encode(plot.png()).decode("ascii"), html.escape(plot.alt)
         return f'<img src="data:image/png;base64,{png}" alt="{alt}" style="max-width: 100%">'
 

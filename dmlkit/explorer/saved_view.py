@@ -85,11 +85,8 @@ def as_shown(explorer, run: int) -> tuple[Evidence, str]:
 
 def describe_changes(explorer) -> str:
     """What differs from the model's own weights; "" where nothing does."""
-    changes = [
-        f"{len(frames)} frame{'s' * (len(frames) != 1)} {what}"
-        for what, frames in (("masked", explorer.masked), ("removed", explorer.removed))
-        if frames
-    ]
+    counts = {"masked": len(explorer.masked), "removed": len(explorer.removed)}
+    changes = [f"{count} frame{'s' * (count > 1)} {what}" for what, count in counts.items() if count]
     if explorer.top is not None and explorer.top < explorer.frames:
         changes.append(f"top {explorer.top} kept")
     if explorer.uniform:
@@ -118,10 +115,8 @@ def still_picture(
     if classes is not None:
         drawn = [evidence.classes.index(label) for label in classes if label in evidence.classes]
     drawn = drawn[:DRAWN_CLASSES] if evidence.linear or evidence.occlusion is not None else []
-    named = [
-        f"{shorten(n)} {s:.3f}{' ✓' * (at in true)}"
-        for at, (n, s) in enumerate(zip(evidence.names, evidence.scores, strict=True))
-    ]
+    scores = enumerate(zip(evidence.names, evidence.scores, strict=True))
+    named = [f"{shorten(name)} {score:.3f}{' ✓' * (at in true)}" for at, (name, score) in scores]
     alt = f"{evidence.run} on video {evidence.video}: {evidence.frames} frames"
     if evidence.frames:
         top = int(evidence.weights.argmax())
@@ -147,15 +142,14 @@ def still_picture(
             edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
             _draw_weights(axes[0], evidence, edges)
             for ax, at in zip(axes[1:], drawn, strict=False):
-                values = (
-                    evidence.weights * evidence.contributions[:, at]
-                    if evidence.linear
-                    else evidence.occlusion[:, at]
-                )
+                if evidence.linear:
+                    values, what = (
+                        evidence.weights * evidence.contributions[:, at],
+                        "contribution to the logit",
+                    )
+                else:
+                    values, what = evidence.occlusion[:, at], "occlusion (each frame masked alone)"
                 _draw_bars(ax, values, edges, color=DOWN)
-                what = (
-                    "contribution to the logit" if evidence.linear else "occlusion (each frame masked alone)"
-                )
                 ax.set_title(f"{named[at]}: {what}", size=9)
             _draw_signals(axes[-1], evidence)
             marked = frame is not None and 0 <= frame < evidence.frames
@@ -183,9 +177,7 @@ def _draw_weights(ax, evidence: Evidence, edges: np.ndarray) -> None:
     _draw_bars(ax, evidence.weights, edges, color=UP)
     ax.axhline(1 / evidence.frames, color="#333333", linewidth=1, linestyle="--", label="uniform")
     names = dict(zip(evidence.classes, evidence.names, strict=True))
-    truth = [(label, made) for label, made in evidence.ground_truth.items() if 0 < made.mean() < 0.9][
-        :DRAWN_CLASSES
-    ]
+    truth = [(k, made) for k, made in evidence.ground_truth.items() if 0 < made.mean() < 0.9][:DRAWN_CLASSES]
     for row, (label, made) in enumerate(truth):
         height = np.full(made.sum(), evidence.weights.max() * (1.14 + 0.2 * row))
         name = f"ground truth: {shorten(names.get(label, label), 24)}"

@@ -153,9 +153,8 @@ class ModelSource:
             own, true = scores[row].astype(np.float32), labels[row]
             lowest, highest = int(np.where(true, own, 2).argmin()), int(np.where(true, -1, own).argmax())
             extremes = [("true", lowest)] * bool(true.any()) + [("false", highest)] * (not true.all())
-            found[ids[row]] = "; ".join(
-                f"{shorten(self.class_names[k])} ({kind}) {own[k]:.2f}" for kind, k in extremes
-            )
+            texts = [f"{shorten(self.class_names[k])} ({kind}) {own[k]:.2f}" for kind, k in extremes]
+            found[ids[row]] = "; ".join(texts)
         return found
 
     def evidence(
@@ -205,9 +204,8 @@ class ModelSource:
     def open_video(self, video: str) -> tuple[list[Clip], list[AttentionParts], tuple[int, ...] | None]:
         """The frames each model reads of a video, what it computes, and the true labels (None where not known)."""
         if video not in self._position:
-            raise UsageError(
-                f"There is no video {video!r} among {self.scope}.{nearest(video, self._position)}"
-            )
+            hint = nearest(video, self._position)
+            raise UsageError(f"There is no video {video!r} among {self.scope}.{hint}")
         if video not in self._opened:
             batch = self._reader.read(self._position[video])
             clips = [model.clip(batch) for model in self.models]
@@ -280,21 +278,16 @@ class ExploredModel:
     def __init__(self, run_or_model, dataset):
         run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
         if not isinstance(run, Run) and not hasattr(run, "layers"):
-            raise UsageError(
-                f"run: expected a run, the path of one, or a keras model. Received: {run!r:.80}."
-            )
+            raise UsageError(f"expected a run, the path of one, or a keras model. Received: {run!r:.80}.")
         if dataset.level != "frame":
-            raise UsageError(
-                f"Attention weighs frames, and {dataset.name} holds one vector a video. Open frame-level data."
-            )
+            raise UsageError(f"Attention needs frame-level data; {dataset.name} holds one vector a video.")
         self._dataset, self._choice, self._max_frames, self.trained_on_these = dataset, "first", None, True
         self.run, model = (run, None) if isinstance(run, Run) else (None, run)
         if self.run:
             pooling = run.experiment.pooling if run.record["kind"] == "training" else "that of an ensemble"
             if pooling != "attention":
-                raise UsageError(
-                    f"{run.name} has no attention, its pooling is {pooling}. {_models_with_attention()}"
-                )
+                why = f"{run.name} has no attention, its pooling is {pooling}."
+                raise UsageError(f"{why} {_models_with_attention()}")
             profile, model = run.record["profile"], run.model
             self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
             self.trained_on_these = run.record["data"]["fingerprint"] == dataset.fingerprint
@@ -304,9 +297,7 @@ class ExploredModel:
         reads = {name: each.shape[-1] for name, each in model.input.items() if name != "num_frames"}
         holds = {name: feature.size for name, feature in dataset.features.items()}
         if reads != holds or model.output_shape[-1] != dataset.num_classes:
-            reads, holds = (
-                ", ".join(f"{name} ({size})" for name, size in each.items()) for each in (reads, holds)
-            )
+            reads, holds = (", ".join(f"{k} ({v})" for k, v in each.items()) for each in (reads, holds))
             raise UsageError(
                 f"The model was made for other data: it reads {reads} and scores {model.output_shape[-1]} classes, and "
                 f"{dataset.name} holds {holds} and {dataset.num_classes} classes. Open the data it was trained on."
@@ -331,10 +322,9 @@ class ExploredModel:
         if self._max_frames is not None and length > self._max_frames:
             seed = frame_seed(str(batch["id"][0]), seed=0, epoch=0)
             frames = frames[FRAME_CHOICES[self._choice](length, self._max_frames, seed=seed)]
-        features = self._dataset.features.items()
-        return Clip(
-            frames, {k: batch[k][0, frames] if each.in_frames else batch[k][0] for k, each in features}
-        )
+        modalities = self._dataset.features.items()
+        features = {k: batch[k][0, frames] if each.in_frames else batch[k][0] for k, each in modalities}
+        return Clip(frames, features)
 
     def warm_up(self, clip: Clip) -> None:
         """Trace the graphs: Keras does so for the first shape it meets, and for all others at the second."""
@@ -384,9 +374,8 @@ class ExploredModel:
         """The video once for each row, the frames kept moved to the front."""
         lengths = kept.sum(axis=1).astype(np.int32)
         order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(lengths.max()))]
-        inputs = {
-            k: v[order] if v.ndim == 2 else np.repeat(v[None], len(kept), 0) for k, v in clip.features.items()
-        }
+        rows, features = len(kept), clip.features.items()
+        inputs = {k: v[order] if v.ndim == 2 else np.repeat(v[None], rows, 0) for k, v in features}
         return self._probe.parts(inputs | {"num_frames": lengths})
 
 

@@ -197,12 +197,7 @@ class AttentionExplorer(anywidget.AnyWidget):
                 videos[name] = error
         source = self.source
         notes = " ".join(filter(None, [source.note, note])) or None
-        head = {
-            "title": source.title,
-            "data": source.data,
-            "generated": source.generated,
-            "runs": source.runs,
-        }
+        head = {name: getattr(source, name) for name in ("title", "data", "generated", "runs")}
         return scene(videos, labels=source.videos, live=live, note=notes, **head)
 
     def _find(self, name: str, more: Sequence[int] = ()) -> tuple[Evidence, ...]:
@@ -253,6 +248,8 @@ class AttentionExplorer(anywidget.AnyWidget):
         """Answer the browser: `open` a video, fill the `menu`, or `remove` frames, which waits also for an error."""
         kind = message.get("kind")
         try:
+            if kind in ("menu", "open"):
+                self.problem = ""
             if kind == "menu":
                 self.menu = self._menu(message["order"], message["label"])
             if kind in ("menu", "open"):
@@ -260,14 +257,12 @@ class AttentionExplorer(anywidget.AnyWidget):
                 return
             if message["video"] != self.video:
                 raise UsageError(f"{message['video']} is no longer shown.")
-            answer = {
-                "kind": "evidence",
-                "runs": [each.to_json() for each in self.encoded(message["frames"])],
-            }
+            runs = [each.to_json() for each in self.encoded(message["frames"])]
+            answer = {"kind": "evidence", "runs": runs}
         except Exception as error:
             answer = {"kind": "failed", "text": _describe_error(error)}
             if kind != "remove":
-                self.problem = self.problem or answer["text"]
+                self.problem = self.problem or answer["text"]  # a callback's stays
                 return
         # Every view of this widget hears the answer: the request tells it whose it is.
         self.send({**answer, **{name: message.get(name) for name in ("view", "number", "video", "frames")}})
@@ -307,17 +302,15 @@ class AttentionExplorer(anywidget.AnyWidget):
     def _check_video(self, proposal) -> str:
         name, source = proposal["value"], self.source
         if not isinstance(name, str) or name not in source.videos:
-            raise UsageError(
-                f"There is no video {name!r} among {source.scope}.{nearest(name, source.videos)}"
-            )
+            hint = nearest(name, source.videos)
+            raise UsageError(f"There is no video {name!r} among {source.scope}.{hint}")
         return name
 
     @traitlets.validate("frame", "masked", "removed")
     def _check_frames(self, proposal):
         name, value = proposal["trait"].name, proposal["value"]
-        frames = sorted(
-            {whole_number(each, name) for each in ([value] if name == "frame" else as_list(value, name))}
-        )
+        several = [value] if name == "frame" else as_list(value, name)
+        frames = sorted({whole_number(each, name) for each in several})
         if frames and not 0 <= frames[0] <= frames[-1] < max(self.frames, name == "frame"):
             raise UsageError(f"{self.video} has the frames 0 to {self.frames - 1}. Received: {name}={value}.")
         if name == "removed" and not self._property_lock:
@@ -326,21 +319,20 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     @traitlets.validate("temperature", "top", "uniform", "shown")
     def _check_setting(self, proposal):
-        name, value, truth = proposal["trait"].name, proposal["value"], bool | np.bool_
+        name, value = proposal["trait"].name, proposal["value"]
+        truth = isinstance(value, bool | np.bool_)
         if name == "top":
             return whole_number(value, name, least=1)
         if name == "shown":
-            for run in as_list(value, "shown, names of runs"):
-                if run not in self.source.runs:
-                    raise UsageError(f"There is no run {run!r} here.{nearest(run, self.source.runs)}")
-            return tuple(value)
-        if name == "uniform" and not isinstance(value, truth):
+            runs = tuple(as_list(value, "shown, names of runs"))
+            for run in set(runs) - set(self.source.runs):
+                raise UsageError(f"There is no run {run!r} here.{nearest(run, self.source.runs)}")
+            return runs
+        if name == "uniform" and not truth:
             raise UsageError(f"uniform: expected True or False. Received: {value!r:.80}.")
-        if name == "temperature" and (
-            isinstance(value, truth) or not isinstance(value, Real) or not 0 < value < np.inf
-        ):
+        if name == "temperature" and (truth or not isinstance(value, Real) or not 0 < value < np.inf):
             raise UsageError(f"temperature: expected a number above 0. Received: temperature={value!r:.80}.")
-        return bool(value) if name == "uniform" else float(value)
+        return bool(value) if truth else float(value)
 
     @traitlets.validate("classes")
     def _check_classes(self, proposal) -> tuple[int, ...]:
