@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -113,11 +112,7 @@ def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:
 
 
 def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
-    """The runs, opened.
-
-    Raises:
-        UsageError: Fewer than two, or runs on different data.
-    """
+    """The runs, opened; a `UsageError` where there are fewer than two, or they are on different data."""
     members = [as_run(run) for run in runs]
     if len(members) < 2:
         raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
@@ -149,11 +144,7 @@ def ensemble_members(run: RunOrPath | None) -> list[Run]:
 
 
 def tuning_predictions(members: Sequence[Run]) -> list[Predictions]:
-    """Each run's scores of the tuning split.
-
-    Raises:
-        DataError: A run does not hold them.
-    """
+    """Each run's scores of the tuning split; a `DataError` where a run does not hold them."""
     for run in members:
         if not (run.path / "tuning.npz").exists():
             raise DataError(
@@ -169,11 +160,7 @@ def weights_of(tuning: Sequence[Predictions], *, by: str) -> Weights:
 
 
 def combined_predictions(members: Sequence[Predictions], weights: Weights, *, by: str) -> Predictions:
-    """The ensemble's predictions of one split from its members', some videos at a time.
-
-    Raises:
-        UsageError: The members scored different videos.
-    """
+    """The ensemble's predictions of one split from its members', some videos at a time."""
     # Where members kept their highest scores only, at most those of all of them together are above 0.
     kept = sum(each.kept or 0 for each in members)
     blocks = (
@@ -198,40 +185,20 @@ def _scores_and_labels(members: Sequence[Predictions]) -> Iterator[tuple[list[np
         yield [block.scores for block in blocks], blocks[0].labels
 
 
-class _Combination(NamedTuple):
-    """Some of the members, by their positions, and how they are combined."""
-
-    positions: tuple[int, ...]
-    by: str
-    weights: Weights
-
-
-def _top_pairs(
-    members: Sequence[Predictions], combinations: Mapping[object, _Combination]
-) -> dict[object, TopPairs]:
-    """The top pairs of each combination, of scores as they would be stored; one pass over the videos."""
-    found = {name: [] for name in combinations}
-    for scores, labels in _scores_and_labels(members):
-        scores = [each.astype(np.float32) for each in scores]
-        for name, (positions, by, weights) in combinations.items():
-            combined = combine((scores[position] for position in positions), weights, by=by)
-            found[name].append(top_pairs(combined.astype(np.float16), labels))
-    return {
-        name: TopPairs(
-            *(
-                np.concatenate([getattr(each, key) for each in pairs])
-                for key in ("scores", "correct", "true_labels")
-            )
-        )
-        for name, pairs in found.items()
-    }
+def _top_pairs(members: Sequence[Predictions], weights: Weights, *, by: str) -> TopPairs:
+    """The top pairs of an ensemble, of scores as they would be stored."""
+    pairs = [
+        top_pairs(combine(scores, weights, by=by).astype(np.float16), labels)
+        for scores, labels in _scores_and_labels(members)
+    ]
+    keys = ("scores", "correct", "true_labels")
+    return TopPairs(*(np.concatenate([getattr(each, key) for each in pairs]) for key in keys))
 
 
 def compare_combiners(runs: Sequence[RunOrPath]) -> pd.DataFrame:
     """Every combiner of some runs beside the best of them alone: a row per combiner.
 
-    A combiner is to be chosen by its GAP on the tuning split, like its weights; that on the validation split shows what
-    came of the choice.
+    A combiner is to be chosen by its GAP on the tuning split, like its weights.
 
     Args:
         runs: Runs, or their folders, on the same data.
@@ -240,29 +207,21 @@ def compare_combiners(runs: Sequence[RunOrPath]) -> pd.DataFrame:
         The best member first, then the combiners in the order of `metrics.COMBINERS`: tuning GAP, validation GAP, its
         interval, and the weights in the order of the runs. No row for fewer than two runs.
 
-    Raises:
-        UsageError: Runs on different data, or of different videos.
-
     Paper: §Ensemble, Algorithm 2, which is the first combiner.
     """
     columns = ["tuning GAP@20", "validation GAP@20", "from", "to", "weights"]
     if len(runs) < 2:
         return pd.DataFrame(columns=columns)
     members = combinable(runs)
+    tuning, validation = tuning_predictions(members), [run.predictions for run in members]
     best = max(members, key=lambda run: run.tuning_gap)
     rows = {f"best member: {best.title}": (best.tuning_gap, best.gap, *best.metrics["gap_interval"], "–")}
-    tuning = tuning_predictions(members)
-    looked_at = shortlist(_scores_and_labels(tuning))
-    positions = tuple(range(len(members)))
-    combinations = {
-        by: _Combination(positions, by, combiner.weigh(looked_at)) for by, combiner in COMBINERS.items()
-    }
-    tuned = _top_pairs(tuning, combinations)
-    scored = _top_pairs([run.predictions for run in members], combinations)
-    for by, combination in combinations.items():
-        weights = ", ".join(f"{weight:.2f}" for weight in combination.weights.members)
-        interval = gap_interval_of_pairs(scored[by])
-        rows[by] = (gap_of_pairs(tuned[by]), gap_of_pairs(scored[by]), interval.low, interval.high, weights)
+    candidates = shortlist(_scores_and_labels(tuning))
+    for by, combiner in COMBINERS.items():
+        weights = combiner.weigh(candidates)
+        tuned, scored = (_top_pairs(each, weights, by=by) for each in (tuning, validation))
+        texts = ", ".join(f"{weight:.2f}" for weight in weights.members)
+        rows[by] = (gap_of_pairs(tuned), gap_of_pairs(scored), *gap_interval_of_pairs(scored), texts)
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
@@ -278,35 +237,27 @@ def leave_one_out(runs: Sequence[RunOrPath], *, by: str = ALGORITHM_2) -> pd.Dat
         to be chosen), its contribution on the validation split, and the 95 % interval of that, paired over videos. No
         row for fewer than three.
 
-    Raises:
-        UsageError: An unknown combiner, runs on different data, or of different videos.
-
     Paper: §Ensemble, which adds models without measuring the contribution of each.
     """
-    combiner = choose(COMBINERS, by, what="combiner")
+    choose(COMBINERS, by, what="combiner")
     columns = ["alone", "adds, tuning", "adds, validation", "from", "to"]
     if len(runs) < 3:
         return pd.DataFrame(columns=columns)
     members = combinable(runs)
-    tuning = tuning_predictions(members)
-    every = tuple(range(len(members)))
-    # None leaves nobody out.
-    chosen = {left_out: tuple(each for each in every if each != left_out) for left_out in (None, *every)}
-    combinations = {
-        left_out: _Combination(
-            kept, by, combiner.weigh(shortlist(_scores_and_labels([tuning[each] for each in kept])))
+    splits = tuning_predictions(members), [run.predictions for run in members]
+    gaps, scored = [], []
+    for left_out in (None, *range(len(members))):
+        tuning, validation = (
+            [part for place, part in enumerate(parts) if place != left_out] for parts in splits
         )
-        for left_out, kept in chosen.items()
-    }
-    tuned = {left_out: gap_of_pairs(pairs) for left_out, pairs in _top_pairs(tuning, combinations).items()}
-    pairs = _top_pairs([run.predictions for run in members], combinations)
-    scored = {left_out: gap_of_pairs(each) for left_out, each in pairs.items()}
-    resampled = resampled_gaps(list(pairs.values()), resamples=RESAMPLES, seed=0)
+        weights = weights_of(tuning, by=by)
+        scored.append(_top_pairs(validation, weights, by=by))
+        gaps.append((gap_of_pairs(_top_pairs(tuning, weights, by=by)), gap_of_pairs(scored[-1])))
+    resampled = resampled_gaps(scored, resamples=RESAMPLES, seed=0)
     rows = []
-    for place, run in enumerate(members):
-        interval = percentiles(resampled[0] - resampled[place + 1], 0.95)
-        gains = (tuned[None] - tuned[place], scored[None] - scored[place])
-        rows.append((run.tuning_gap, *gains, interval.low, interval.high))
+    for place, run in enumerate(members, start=1):
+        gains = np.subtract(gaps[0], gaps[place])
+        rows.append((run.tuning_gap, *gains, *percentiles(resampled[0] - resampled[place], 0.95)))
     return pd.DataFrame(rows, index=_titles(members), columns=columns)
 
 
@@ -320,9 +271,6 @@ def compare_members(runs: Sequence[RunOrPath]) -> pd.DataFrame:
         A row and a column per run, under their titles; 1 on the diagonal. Empty for fewer than two runs.
         `attrs["top_k"]` is the number of highest classes: 20, or a fifth of fewer than 100 classes, of which any two
         models share most others.
-
-    Raises:
-        UsageError: Runs on different data, or of different videos.
     """
     members = combinable(runs) if len(runs) > 1 else []
     shared = np.eye(len(members))
@@ -330,11 +278,10 @@ def compare_members(runs: Sequence[RunOrPath]) -> pd.DataFrame:
     for first in range(len(members)):
         for other in range(first):
             tuning = tuning_predictions([members[first], members[other]])
-            parts = [
-                (len(a.ids), overlap(a.scores, b.scores, top_k=top_k)) for a, b in _aligned_blocks(tuning)
-            ]
-            videos, values = zip(*parts, strict=True)
-            shared[first, other] = shared[other, first] = np.average(values, weights=videos)
+            shared[first, other] = shared[other, first] = np.average(
+                [overlap(a.scores, b.scores, top_k=top_k) for a, b in _aligned_blocks(tuning)],
+                weights=[len(block.ids) for block in tuning[0].blocks()],
+            )
     names = _titles(members)
     table = pd.DataFrame(shared, index=names, columns=names)
     table.attrs["top_k"] = top_k

@@ -43,11 +43,7 @@ MEAN = COMBINERS[ALGORITHM_2].combine
 
 
 def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) -> Iterator[Block]:
-    """Score every batch; nothing of it is kept.
-
-    Args:
-        batches: `dataset.batches(...)`.
-        score: A function from a batch (a dict of arrays) to scores (videos, classes).
+    """Score every batch of `dataset.batches(...)` by a function from a batch to scores (videos, classes).
 
     Raises:
         DataError: A shard is damaged, a score is not a number, or there is no video.
@@ -64,9 +60,7 @@ def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) 
         yield Block(np.asarray(batch["id"], np.str_), labels, scores.astype(np.float16))
         empty = False
     if empty:
-        raise DataError(
-            "There are no videos to score. Check the data set's splits with `dmlkit data show DIR`."
-        )
+        raise DataError("There are no videos to score. `dmlkit data show DIR` shows the data set's splits.")
 
 
 def score_split(
@@ -75,8 +69,6 @@ def score_split(
     split: str,
     *,
     profile: str | Profile = "demo",
-    frame_choice: str | None = None,
-    max_frames: int | None = None,
     on_fault: str | Skipped = RAISE,
 ) -> Predictions:
     """A model's scores of one split of a data set.
@@ -86,16 +78,14 @@ def score_split(
         dataset: What `open_dataset` gives.
         split: `train`, `tuning`, `validate` or `test`.
         profile: Batch size, frames read and cap on the videos.
-        frame_choice, max_frames: Instead of the profile's.
         on_fault: As for `Dataset.batches`.
     """
     profile = as_profile(profile)
-    max_frames = max_frames or profile.max_frames
     batches = dataset.batches(
         split,
-        batch_size=batch_size(dataset, max_frames, least=profile.batch_size),
-        frame_choice=frame_choice or profile.frame_choice,
-        max_frames=max_frames,
+        batch_size=batch_size(dataset, profile.max_frames, least=profile.batch_size),
+        frame_choice=profile.frame_choice,
+        max_frames=profile.max_frames,
         max_videos=profile.caps.get(split),
         on_fault=on_fault,
     )
@@ -112,13 +102,7 @@ def scorer(model: keras.Model) -> Callable[[dict], np.ndarray]:
 
 
 def batch_size(dataset, max_frames: int | None, *, least: int = FEWEST) -> int:
-    """Number of videos to score at once: many where a video is small.
-
-    Args:
-        dataset: What `open_dataset` gives.
-        max_frames: Most frames of a video; None for all.
-        least: The size of training's batches, which fit in memory.
-    """
+    """Number of videos to score at once, many where a video is small; `least` is known to fit in memory."""
     frames = (max_frames or ALL_FRAMES) if dataset.level == "frame" else 1
     values = sum(each.size * (frames if each.in_frames else 1) for each in dataset.features.values())
     return max(least, FEWEST, min(MOST, BATCH_BYTES // (4 * values)))
@@ -217,17 +201,16 @@ def check_fit(members: Sequence[Member], dataset) -> None:
     Raises:
         UsageError: Other features, classes or level.
     """
-    of_data = {
-        "features": {name: feature.size for name, feature in dataset.features.items()},
-        "num_classes": dataset.num_classes,
-        "level": dataset.level,
-    }
-    for run in trainings(members):
-        for key, value in of_data.items():
+    features = {name: feature.size for name, feature in dataset.features.items()}
+    for key, value in (
+        ("features", features),
+        ("num_classes", dataset.num_classes),
+        ("level", dataset.level),
+    ):
+        for run in trainings(members):
             if (expected := run.record["data"][key]) != value:
-                what = "classes" if key == "num_classes" else key
                 raise UsageError(
-                    f"{run.path} was trained on other {what} than {dataset.name} has. "
+                    f"{run.path} was trained on other {key.removeprefix('num_')} than {dataset.name} has. "
                     f"Expected {expected}. Received: {value}."
                 )
 
@@ -242,34 +225,20 @@ def score_blocks(
 ) -> Iterator[Block]:
     """The scores of a split, some videos at a time; memory does not grow with their number.
 
-    Several members are combined from their scores at half precision, as those are stored: an ensemble scores as it was
+    Members are combined from their scores at half precision, as those are stored: an ensemble scores as it was
     measured. Members that read the same frames share one reading.
 
     Args:
         members: From `members_of`, which fit the data (`check_fit`).
-        dataset: What `open_dataset` gives.
-        split: The split.
-        max_videos: Only the first videos of it.
-        on_fault: As for `Dataset.batches`.
-
-    Raises:
-        UsageError: An unknown split.
-        DataError: The data are damaged, or a score is not a number.
+        dataset, split, max_videos, on_fault: As for `evaluate`.
     """
     runs = trainings(members)
     profiles = [Profile.from_record(run.record["profile"]) for run in runs]
     settings = [(profile.frame_choice, profile.max_frames) for profile in profiles]
     size = min(batch_size(dataset, frames) for _, frames in settings)
-    skipped = Skipped.of(on_fault)
+    common = {"batch_size": size, "max_videos": max_videos, "on_fault": Skipped.of(on_fault)}
     readings = {
-        (choice, frames): dataset.batches(
-            split,
-            batch_size=size,
-            frame_choice=choice,
-            max_frames=frames,
-            max_videos=max_videos,
-            on_fault=skipped,
-        )
+        (choice, frames): dataset.batches(split, frame_choice=choice, max_frames=frames, **common)
         for choice, frames in settings
     }
     scorers = [scorer(run.model) for run in runs]
@@ -371,9 +340,7 @@ def submit(
     by: str | None = None,
     on_fault: str | Skipped = RAISE,
 ) -> int:
-    """Write each video's best classes as YouTube-8M's CSV. Memory does not grow with the number of videos.
-
-    Scores are written as they are measured, at half precision, so that the file has the GAP@20 of `evaluate`.
+    """Write each video's best classes as YouTube-8M's CSV, which has the GAP@20 of `evaluate`, in flat memory.
 
     Args:
         run, data, by, on_fault: As for `evaluate`.

@@ -306,7 +306,7 @@ def test_fewer_frames_chosen_in_each_way(smoke_runs, generated):
     assert table["choice"].tolist() == ["first", "first", "uniform", "uniform", "random", "random"]
     assert ((table["gap_low"] <= table["gap"]) & (table["gap"] <= table["gap_high"])).all()
     assert (table["videos"] == 20).all() and table.loc[table["frames"] == "all", "gap"].nunique() == 1
-    few = score_split(run.model, dataset, "tuning", profile="smoke", frame_choice="uniform", max_frames=5)
+    few = score_split(run.model, dataset, "tuning", profile=replace(SMOKE, frame_choice="uniform", max_frames=5))
     expected = global_average_precision(few.scores, few.labels)
     assert table.set_index(["frames", "choice"]).loc[("5", "uniform"), "gap"] == pytest.approx(
         expected, abs=1e-4
