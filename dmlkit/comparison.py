@@ -28,7 +28,6 @@ from dmlkit.text import counted, shorten
 Named = Run | str | os.PathLike
 Runs = Named | Sequence[Named]
 
-SHOWN = 5
 # Descriptions of an experiment or a profile, which do not change what is trained.
 _DESCRIPTIONS = ("title", "chapter", "paper_gap", "purpose")
 
@@ -121,11 +120,11 @@ class Comparison:
         """Whether the whole interval lies on one side of 0."""
         return self.interval.low > 0 or self.interval.high < 0
 
-    def gained(self, most: int = SHOWN) -> list[ClassChange]:
+    def gained(self, most: int = 5) -> list[ClassChange]:
         """The classes in which A is furthest ahead of B, at most so many."""
         return [change for change in self.classes[: max(0, most)] if change.difference > 0]
 
-    def lost(self, most: int = SHOWN) -> list[ClassChange]:
+    def lost(self, most: int = 5) -> list[ClassChange]:
         """The classes in which A is furthest behind B, at most so many."""
         return [change for change in self.classes[::-1][: max(0, most)] if change.difference < 0]
 
@@ -144,7 +143,7 @@ class Comparison:
         }
         return pd.DataFrame([row])
 
-    def class_table(self, most: int = SHOWN) -> pd.DataFrame:
+    def class_table(self, most: int = 5) -> pd.DataFrame:
         """Average precision of the classes that A gains most and loses most, at most so many each way."""
         changes = [*self.gained(most), *self.lost(most)[::-1]]
         rows = [(shorten(each.name, 44), each.a, each.b, each.difference, each.videos) for each in changes]
@@ -159,12 +158,8 @@ class Comparison:
             f"{self.videos:,} videos, {self.resamples:,} resamples"
         )
 
-    def text(self, *, classes: int = SHOWN) -> str:
-        """The comparison for a terminal.
-
-        Args:
-            classes: How many classes are shown each way.
-        """
+    def text(self, *, classes: int = 5) -> str:
+        """The comparison for a terminal, with at most so many classes each way."""
         generated = "generated data, " if self.generated and "generated" not in self.data else ""
         lines = [
             f"A      {self.a}",
@@ -320,10 +315,9 @@ def _caveats(a: list[Run], b: list[Run], kept: Iterable[int | None]) -> list[str
 
 
 def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int | None]], np.ndarray]:
-    """Every run's top pairs, average precisions and kept scores, its videos in the order of the first run's.
+    """Every run's top pairs, average precisions and kept scores, in the first run's order; the videos of each class.
 
-    Also the number of videos of each class. One run's scores, which may take hundreds of megabytes, are in memory at a
-    time.
+    Only one run's scores, which may take hundreds of megabytes, are in memory at a time.
     """
     first, measured = None, []
     for run in runs:
@@ -343,10 +337,10 @@ def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int 
                 f"{run.path} on {len(predictions.ids):,}; only one of them has {shorten(other)!r}. Profiles may "
                 "cap the number of validation videos; train both under one."
             )
-        if aligned.labels.shape != first.labels.shape:
+        if aligned.num_classes != first.num_classes:
             raise UsageError(
-                f"Runs of different classes cannot be compared: {runs[0].path} has {first.labels.shape[1]:,} classes, "
-                f"{run.path} {aligned.labels.shape[1]:,}."
+                f"Runs of different classes cannot be compared: {runs[0].path} has {first.num_classes:,} classes, "
+                f"{run.path} {aligned.num_classes:,}."
             )
         if not np.array_equal(aligned.labels, first.labels):
             row, label = np.argwhere(aligned.labels != first.labels)[0]
@@ -409,7 +403,7 @@ def _open(named: Iterable[Named]) -> tuple[list[Run], list[str]]:
 
 
 def _open_side(named: Runs, *, side: str) -> tuple[list[Run], list[str]]:
-    """The runs of one side in the order of their seeds, and notes on those left out."""
+    """The runs of one side by seed, and notes on those left out."""
     runs, notes = _open([named] if isinstance(named, Named) else named)
     if not runs:
         raise UsageError(f"Side {side} names no run. Name the folder of one, or one that holds several.")
@@ -445,7 +439,6 @@ def two_sides(
     Raises:
         UsageError: A name is unknown or has no finished run; there is a profile and no name; or the runs do not make
             two sides.
-        DataError: The record of a run that was named is damaged.
     """
     names = [each for each in named if not os.path.lexists(each) and each.name == str(each)]
     if profile is not None and named and not names:

@@ -25,6 +25,7 @@ from dmlkit.errors import UsageError, choose, nearest
 from dmlkit.text import counted, shorten
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+AT_LEAST_1 = click.IntRange(min=1)
 STRATEGIES = ("auto", "mirrored", "multi-worker")
 # Fields that an experiment may have of its own, instead of the profile's.
 OF_EXPERIMENTS = ("units", "layers", "normalization")
@@ -33,20 +34,15 @@ SEVERAL = (
     "another combiner, whose weights come from the tuning split. An ensemble on disk scores by its own combiner."
 )
 by_option = click.option(
-    "--by", metavar="NAME", help="Combiner of several RUNS; `dmlkit ensemble --help` lists them."
+    "--by", metavar="NAME", help="Combiner of several RUNS; see `dmlkit ensemble --help`."
 )
 
 
 @click.command()
 @click.argument("experiment")
 @data_option
-@click.option(
-    "--out", type=FOLDER, help="Folder of the run; without it one below the runs of the data's report."
-)
-@click.option(
-    "--profile",
-    help="Sizes and budget: smoke, demo, full, paper; without it the experiment's own recipe, or demo.",
-)
+@click.option("--out", type=FOLDER, help="Folder of the run; by default below the runs of the data's report.")
+@click.option("--profile", help="smoke, demo, full or paper; by default the experiment's recipe, or demo.")
 @seed_option
 @deterministic_option
 @click.option(
@@ -58,9 +54,7 @@ by_option = click.option(
 )
 @click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
 @click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
-@click.option(
-    "--tensorboard", type=FOLDER, metavar="DIR", help="Folder for TensorBoard's logs; none without it."
-)
+@click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Folder for TensorBoard's logs.")
 @click.option(
     "--strategy",
     type=click.Choice(STRATEGIES),
@@ -175,13 +169,9 @@ def ensemble(runs, out, name, by) -> None:
 @click.command(epilog=SEVERAL)
 @click.argument("runs", nargs=-1, type=FOLDER)
 @data_option
-@click.option(
-    "--split", default="validate", show_default=True, help="Split of the data set; it must be labelled."
-)
-@click.option(
-    "--submission", type=FOLDER, metavar="FILE", help="Measure this file of `dmlkit predict`, not a run."
-)
-@click.option("--max-videos", type=click.IntRange(min=1), help="Only the first videos of the split.")
+@click.option("--split", default="validate", show_default=True, help="Split of the data set, with labels.")
+@click.option("--submission", type=FOLDER, metavar="FILE", help="A file of `dmlkit predict` instead of RUNS.")
+@click.option("--max-videos", type=AT_LEAST_1, help="Only the first videos of the split.")
 @by_option
 @on_fault_option
 def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
@@ -226,13 +216,7 @@ def _gap_lines(metrics: Mapping, split: str) -> str:
     metavar="FILE",
     help="Written whole or not at all; compressed where its name ends in .gz; - for standard output.",
 )
-@click.option(
-    "--top-k",
-    type=click.IntRange(min=1),
-    default=20,
-    show_default=True,
-    help="Classes a video, the highest scores first; YouTube-8M takes at most 20.",
-)
+@click.option("--top-k", type=AT_LEAST_1, default=20, show_default=True, help="Classes a video, at most 20.")
 @click.option("--names", is_flag=True, help="Class names, a line each, for reading. That is no submission.")
 @by_option
 @on_fault_option
@@ -241,9 +225,8 @@ def predict(runs, data, split, out, top_k, names, by, on_fault) -> None:
     skipped = _check_scoring(runs, by, on_fault)
     from dmlkit import training
 
-    videos = training.submit(
-        runs, data=data, out=out, split=split, top_k=top_k, names=names, by=by, on_fault=skipped
-    )
+    settings = {"split": split, "top_k": top_k, "names": names, "by": by, "on_fault": skipped}
+    videos = training.submit(runs, data=data, out=out, **settings)
     to_stdout = str(out) == "-"
     written = "written" if to_stdout else f"are in {out}"
     click.echo(f"{counted(videos, 'video')} of '{split}' {written}.", err=to_stdout)
@@ -341,15 +324,12 @@ def _run_table(rows: Sequence[dict]) -> str:
     type=FOLDER,
     default=Path("reports"),
     show_default=True,
-    metavar="FOLDER",
     help="Where the runs of an experiment lie that is given by its name.",
 )
 @click.option("--profile", metavar="NAME", help="Only the runs of names under this profile.")
 @click.option("--data", metavar="DIR", help="The data set of the runs: classes are shown by their names.")
 @click.option("--classes", default=5, show_default=True, type=click.IntRange(min=0), help="Shown each way.")
-@click.option(
-    "--resamples", default=1000, show_default=True, type=click.IntRange(min=1), help="Of the bootstrap."
-)
+@click.option("--resamples", default=1000, show_default=True, type=AT_LEAST_1, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, every class, for other programs.")
 def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     """Compare run A with run B on the videos both have scored.

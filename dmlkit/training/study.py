@@ -40,7 +40,6 @@ from dmlkit.training.provenance import (
 CHAPTERS = {each.chapter for each in EXPERIMENTS.values()}
 # Group of experiments → the singular, for a table of all.
 PARTS = {group: group.removesuffix("s") for group in GROUPS}
-BEST = 5
 
 
 class Study:
@@ -87,8 +86,7 @@ class Study:
         """Train experiments, or read them where they were trained before.
 
         Args:
-            experiments: Names, or `Experiment` and `Ensemble` values. An ensemble's members and an experiment's
-                teachers are trained first.
+            experiments: Names or values; an ensemble's members and an experiment's teachers are trained first.
             on_epoch: As for `train`.
 
         Returns:
@@ -286,15 +284,7 @@ def _of_chapters(chapters: Sequence[str], experiments: Mapping[str, AnyExperimen
 
 @contextmanager
 def run_lock(folder: Path, *, title: str) -> Iterator[None]:
-    """Lock a run while it is trained, so that notebooks and reports that share its folder do not train it twice.
-
-    Args:
-        folder: The run's folder, which need not exist; the lock lies beside it and dies with this process.
-        title: What to call the run while waiting.
-
-    Raises:
-        UsageError: The folder of runs cannot be written.
-    """
+    """Lock a run's folder, which need not exist, so that notebooks and reports do not train it at the same time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -328,13 +318,11 @@ def train_ensemble(
 
     Args:
         experiment: An `Ensemble`, an experiment with teachers, or the name of one.
-        data: A data set, or the path of one.
         out: The run's folder, members or teachers below it in `members/`; where None, each has the folder in which
             `train` leaves it, so that a member that was trained by itself is found there.
         profile: As for `train`, for every member; where None, each member's own recipe, or `demo`.
         changes: Fields of the members' profiles to be changed.
-        seed, deterministic, progress, tensorboard: As for `train`.
-        settings: `precision`, `xla`, `strategy` and `on_fault` of `train`, for every member.
+        data, seed, deterministic, progress, tensorboard, settings: As for `train`, for every member.
 
     Raises:
         UsageError: Unknown names, no ensemble, data that cannot serve a member, a strategy of several machines, or
@@ -350,8 +338,8 @@ def train_ensemble(
             "each of those by itself, then combine ensembles with `dmlkit ensemble`."
         )
     out = None if out is None else Path(out)
-    study = _MemberStudy(data, experiment, out=out, asked=profile, changes=changes or {}, seed=seed,
-                         deterministic=deterministic, progress=progress)  # fmt: skip
+    conditions = {"seed": seed, "deterministic": deterministic, "progress": progress}
+    study = _MemberStudy(data, experiment, out=out, asked=profile, changes=changes or {}, **conditions)
     study.tensorboard, study.settings = tensorboard, settings
     if reason := study.not_applicable_reason(experiment):
         raise UsageError(f"{experiment.name} cannot be trained on {study.dataset.name}: {reason}.")
@@ -384,17 +372,11 @@ class _MemberStudy(Study):
         return [self._folder(experiment, fingerprint)]
 
 
-def best_ensemble_members(study: Study, *, size: int = BEST) -> Ensemble:
-    """An ensemble of the trained experiments with the highest GAP on the tuning split, with optimized weights.
+def best_ensemble_members(study: Study, *, size: int = 5) -> Ensemble:
+    """An ensemble, not trained yet, of the experiments with the highest GAP on the tuning split, by optimized weights.
 
-    Recipes are left out: their conditions, and so perhaps their videos, are others.
-
-    Args:
-        study: The study: its ladder and what is trained beyond it.
-        size: The number of members.
-
-    Returns:
-        The ensemble, not trained yet; with fewer than two members where fewer experiments are trained.
+    Recipes are left out: their conditions, and so perhaps their videos, are others. It has fewer than `size` members
+    where fewer experiments are trained.
     """
     groups = [group for group in GROUPS if group != "recipes"]
     candidates = study.experiments | beyond_for(study.dataset.level, *groups)
