@@ -405,7 +405,7 @@ ONE_OF = [
     ({"text": np.ones((3, 2))}, "b.npz, b: it has the modality text"),
     ({"audio": np.ones((6, 2))}, "differ in their number of frames ({'rgb': 3, 'audio': 6})"),
     ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b: rgb is int64"),
-    ({"rgb": np.ones((3, 2, 2))}, "b.npz holds no modality"),
+    ({"rgb": np.ones((3, 2, 2))}, "b.npz: it holds no modality"),
     ({"rgb": np.ones(4), "audio": np.ones(2)}, "b.npz, b: rgb is one row, but other videos have frames"),
     ({"labels": [-1]}, "b.npz, b: there is no class -1"),
     ({"labels": [0.5]}, "b.npz: labels must be whole numbers"),
