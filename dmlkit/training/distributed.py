@@ -157,29 +157,29 @@ def check_distributable(learner: keras.Model, profile: Profile, *, replicas: int
         OneDeviceError: Names what it is.
     """
     layers = list(learner._flatten_layers())  # nested ones too: a gate normalizes
-    several, without = replicas > 1, "Use an experiment and a profile without"
+    several = replicas > 1
     batch_normalization = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
     techniques = " and ".join(learner.techniques) if isinstance(learner, Learner) else ""
-    for refused, reason, instead in (
-        (several and profile.after_tuning == REFIT, "several devices do not refit (after_tuning)", without),
-        (
+    without = "Use an experiment and a profile without"
+    layer_normalization = f"{without} gates or clusters, with the normalization 'layer'"
+    reasons = {
+        "several devices do not refit (after_tuning)": (several and profile.after_tuning == REFIT, without),
+        "several devices do not solve a kernel ridge regression (ridge)": (
             several and profile.ridge,
-            "several devices do not solve a kernel ridge regression (ridge)",
             without,
         ),
-        (techniques, f"several devices do not support {techniques}", without),
-        (profile.ema, "several devices keep no averaged weights (ema)", without),
-        (
+        f"several devices do not support {techniques}": (techniques, without),
+        "several devices keep no averaged weights (ema)": (profile.ema, without),
+        "batch normalization would use each device's own statistics, not the batch's": (
             several and batch_normalization,
-            "batch normalization would use each device's own statistics, not the batch's",
-            "Use an experiment and a profile with the normalization 'layer' and without gates or clusters",
+            layer_normalization,
         ),
-        (
+        "mixed_float16 scales the loss by what one device sees": (
             any(layer.compute_dtype == "float16" for layer in layers),
-            "mixed_float16 scales the loss by what one device sees",
             "Use mixed_bfloat16",
         ),
-    ):
+    }
+    for reason, (refused, instead) in reasons.items():
         if refused:
             raise OneDeviceError(reason, instead=instead)
 
@@ -474,7 +474,7 @@ class Distribution:
         """Give what is fitted its optimizer.
 
         Returns:
-            The scorer of one device: the model itself (None), or the `ReplicatedModel`.
+            The `ReplicatedModel` of several devices, None for one.
 
         Raises:
             OneDeviceError: Several devices would compute something else than one.
@@ -575,6 +575,10 @@ class Distribution:
                 found.append(dict(file))
         return found
 
+    def gather_json(self, value) -> list:
+        """Every worker's plain value, in the workers' order."""
+        return [json.loads(str(each["json"])) for each in self.gather({"json": np.array(json.dumps(value))})]
+
     def sum(self, *numbers: int) -> list[int]:
         """Each of some whole numbers, added up over the workers."""
         return self._exchange(np.array(numbers, dtype=np.int64)).sum(axis=0).tolist()
@@ -599,14 +603,10 @@ class Distribution:
     def fail_together(self, problem: DmlkitError | None) -> None:
         """Go on where nobody has a problem; where somebody has, raise it everywhere."""
         if self.workers > 1 and self.sum(problem is not None) != [0]:
-            kind = (
-                "" if problem is None else next(k for k, v in ERROR_KINDS.items() if isinstance(problem, v))
-            )
-            problems = self.gather({"kind": np.array(kind), "message": np.array(str(problem or ""))})
-            if problem is None:
-                index = next(place for place, each in enumerate(problems) if str(each["kind"]))
-                kind, message = (str(problems[index][name]) for name in ("kind", "message"))
-                raise ERROR_KINDS[kind](f"{self.label(index)} ended: {message}")
+            kinds = [kind for kind, error in ERROR_KINDS.items() if isinstance(problem, error)]
+            for index, (others, message) in enumerate(self.gather_json((kinds, str(problem)))):
+                if others and problem is None:
+                    raise ERROR_KINDS[others[0]](f"{self.label(index)} ended: {message}")
         if problem is not None:
             raise problem
 
@@ -619,8 +619,7 @@ class Distribution:
         Raises:
             UsageError: Names a worker that differs from the chief, and in what.
         """
-        text = np.array(json.dumps(dict(facts)))
-        everyone = [json.loads(str(each["facts"])) for each in self.gather({"facts": text})]
+        everyone = self.gather_json(dict(facts))
         for index, each in enumerate(everyone):
             for name, value in everyone[0].items():
                 if each[name] != value:
@@ -638,7 +637,7 @@ class Distribution:
         """
         if self.workers == 1:
             return
-        file = folder / f".{self.gather({'name': np.array(uuid.uuid4().hex)})[0]['name']}.shared"
+        file = folder / f".{self.gather_json(uuid.uuid4().hex)[0]}.shared"
 
         def wait_for_it() -> None:
             deadline = time.monotonic() + SHARED_SECONDS
@@ -662,8 +661,8 @@ class Distribution:
         """
         if self.workers == 1 or not skipped.most:
             return
-        for each in self.gather({"rows": np.array(json.dumps(skipped.to_rows()))}):
-            skipped.add_rows(json.loads(str(each["rows"])))
+        for rows in self.gather_json(skipped.to_rows()):
+            skipped.add_rows(rows)
         if len(skipped.records) > skipped.most:
             raise DataError(
                 f"The workers have skipped {len(skipped.records)} corrupt records together, more than `on_fault` "

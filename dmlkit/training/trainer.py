@@ -132,19 +132,17 @@ def train(
     # Settings. Several workers must find each other before TensorFlow is used for anything else.
     experiment = as_experiment(experiment)
     profile, skipped, reporter = profile_for(experiment, profile), Skipped.of(on_fault), Reporter(progress)
-    distribution = choose(STRATEGIES, strategy, what="strategy")()
     settings = {"seed": seed, "precision": precision, "deterministic": deterministic}
+    distribution = choose(STRATEGIES, strategy, what="strategy")()
 
     # Data.
     dataset = distribution.each(lambda: as_dataset(data))
     runs = distribution.each(lambda: open_teachers(teachers, dataset, experiment=experiment))
-    fingerprints = [run.record["fingerprint"] for run in runs]
-    fingerprint = training_fingerprint(
-        experiment, dataset, profile=profile, teachers=fingerprints, **settings
-    )
+    sources = [run.record["fingerprint"] for run in runs]
+    fingerprint = training_fingerprint(experiment, dataset, profile=profile, teachers=sources, **settings)
     distribution.agree(
         {"version of dmlkit": version_of("dmlkit"), "experiment": experiment.to_record()}
-        | {"profile": profile.to_record(), "data set": dataset.fingerprint, "teachers": fingerprints}
+        | {"profile": profile.to_record(), "data set": dataset.fingerprint, "teachers": sources}
         | {**settings, "on_fault": skipped.policy}
     )
     folder = default_run(dataset, experiment, profile, fingerprint) if out is None else Path(out)
@@ -152,50 +150,25 @@ def train(
         return load_run(folder)
 
     # Model.
-    if deterministic:
-        make_deterministic()
-    started = datetime.now(UTC).isoformat(timespec="seconds")
     trainer = Trainer(
         experiment=experiment, dataset=dataset, profile=profile, distribution=distribution, folder=folder,
-        fingerprint=fingerprint, seed=seed, precision=precision, xla=xla, teachers=runs, skipped=skipped,
-        reporter=reporter, checkpoint_seconds=checkpoint_seconds,
+        fingerprint=fingerprint, **settings, xla=xla, teachers=runs, skipped=skipped, reporter=reporter,
+        checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     trainer.build(fall_back=strategy == "auto")
 
-    # Fit and score.
+    # Fit.
     logs = Path(tensorboard) / folder.name if tensorboard and distribution.chief else None
     state = trainer.fit(on_epoch=on_epoch, tensorboard=logs)
+
+    # Score: the tuning videos by who has not been fitted to them.
     tuning = trainer.scores("tuning")
     refit = trainer.refit(state) if profile.after_tuning == REFIT else None
     since = time.monotonic()  # the graph is traced by now: validation videos take what any videos take
     validation = trainer.scores("validate")
-    scoring = time.monotonic() - since
 
     # Save.
-    record = {
-        "kind": "training",
-        "fingerprint": fingerprint,
-        "experiment": experiment.to_record(),
-        "profile": profile.to_record(),
-        **settings,
-        "strategy": trainer.distribution.to_record(),
-        "teachers": [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in runs],
-        "data": describe_data(dataset, videos=trainer.videos) | {"skipped": skipped.to_record()},
-        "parameters": trainer.model.count_params(),
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch,
-        "seconds": {
-            "training": round(state.seconds + (refit.seconds if refit else 0.0), 3),
-            "scoring": round(scoring, 3),
-        },
-        "started": started,
-    }
-    if refit:
-        record["refit"] = {
-            "epochs": refit.epoch,
-            "videos": trainer.videos["train"] + trainer.videos["tuning"],
-        }
-    trainer.save(record, state.history, tuning=tuning, validation=validation)
+    trainer.save(state, refit, tuning=tuning, validation=validation, scoring_seconds=time.monotonic() - since)
     return load_run(folder)
 
 
@@ -273,7 +246,7 @@ def open_teachers(
     return runs
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Trainer:
     """One training, from its first epoch or its checkpoint to its last, wherever `distribution` says that it runs.
 
@@ -284,7 +257,7 @@ class Trainer:
         teachers: From `open_teachers`.
         skipped: What happens at a corrupt record, and which were met.
         reporter: Shows progress.
-        seed, precision, xla, checkpoint_seconds: As for `train`.
+        seed, precision, deterministic, xla, checkpoint_seconds: As for `train`.
 
     Attributes:
         videos, own_videos: Split → number of videos of all workers, and of this one.
@@ -310,12 +283,14 @@ class Trainer:
     reporter: Reporter
     seed: int
     precision: str
+    deterministic: bool
     xla: bool
     checkpoint_seconds: float
 
     def __post_init__(self):
         dataset, distribution = self.dataset, self.distribution
         self.epochs, self.select = self.profile.epochs, True
+        self.started = datetime.now(UTC)
         if not distribution.chief:
             self.reporter, self.checkpoint_seconds = Reporter("silent"), math.inf
         for split in SPLITS:
@@ -324,8 +299,8 @@ class Trainer:
                     f"{dataset.name} has no labelled '{split}' split, and training needs one. "
                     f"Its labelled splits are: {', '.join(sorted(dataset.labelled)) or 'none'}."
                 )
-        # From here on this worker's shards, its share of the batch and of the caps.
-        self.dataset, self.own_profile = distribution.each(
+        # This worker's shards, its share of the batch and of the caps.
+        self.own_dataset, self.own_profile = distribution.each(
             lambda: distribution.share(dataset, self.profile, skipped=self.skipped)
         )
         self.own_videos = distribution.each(self._count_videos)
@@ -335,7 +310,7 @@ class Trainer:
                 raise DataError(f"The '{split}' split of {dataset.name} holds no videos.")
 
     def _count_videos(self) -> dict[str, int]:
-        counts = {split: self.dataset.num_videos(split, on_fault=self.skipped) for split in SPLITS}
+        counts = {split: self.own_dataset.num_videos(split, on_fault=self.skipped) for split in SPLITS}
         caps = self.own_profile.caps
         return {split: min(count, caps[split] or count) for split, count in counts.items()}
 
@@ -361,6 +336,8 @@ class Trainer:
 
     def _build(self) -> None:
         profile = self.profile
+        if self.deterministic:
+            make_deterministic()
         keras.utils.set_random_seed(self.seed)
         with self.distribution.scope():
             self.model = build_model(self.experiment, self.dataset, profile=profile, precision=self.precision)
@@ -448,7 +425,7 @@ class Trainer:
 
     def _fit_epoch(self, state: TrainingState, checkpoint: Checkpoint) -> None:
         profile, name = self.own_profile, self.experiment.name
-        examples = self.dataset.batches(
+        examples = self.own_dataset.batches(
             "train",
             batch_size=profile.batch_size,
             shuffle=True,
@@ -492,9 +469,11 @@ class Trainer:
         return {"tuning_gap": gap}
 
     def _own_scores(self, split: str) -> Predictions:
-        if self.dataset.splits[split]:
+        if self.own_dataset.splits[split]:
             scorer = self.replicated or self.model
-            return score_split(scorer, self.dataset, split, profile=self.own_profile, on_fault=self.skipped)
+            return score_split(
+                scorer, self.own_dataset, split, profile=self.own_profile, on_fault=self.skipped
+            )
         none = np.zeros((0, self.dataset.num_classes))
         return Predictions(ids=np.zeros(0, np.str_), labels=none.astype(bool), scores=none.astype(np.float16))
 
@@ -543,7 +522,7 @@ class Trainer:
         )
         again = copy.copy(self)
         again.select, again.epochs, again.folder = False, epochs, self.folder / REFITTING
-        again.dataset = with_tuning(self.dataset)
+        again.own_dataset = with_tuning(self.own_dataset)
         cap = None if self.profile.max_train_videos is None else videos
         again.own_profile = replace(self.own_profile, max_train_videos=cap)
         again.videos = again.own_videos = self.videos | {"train": videos}
@@ -553,16 +532,42 @@ class Trainer:
         return refit_state
 
     def save(
-        self, record: dict, history: Sequence[dict], *, tuning: Predictions, validation: Predictions
+        self,
+        state: TrainingState,
+        refit: TrainingState | None,
+        *,
+        tuning: Predictions,
+        validation: Predictions,
+        scoring_seconds: float,
     ) -> None:
         """Leave the snapshots as runs of their own, then the run of the model's present weights."""
-        weights, distribution = self.model.get_weights(), self.distribution
+        weights, distribution, history = self.model.get_weights(), self.distribution, state.history
+        seconds = state.seconds + (refit.seconds if refit else 0.0)
+        videos = self.videos["train"] + self.videos["tuning"]
+        teachers = [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in self.teachers]
+        record = {
+            "kind": "training",
+            "fingerprint": self.fingerprint,
+            "experiment": self.experiment.to_record(),
+            "profile": self.profile.to_record(),
+            "seed": self.seed,
+            "precision": self.precision,
+            "deterministic": self.deterministic,
+            "strategy": distribution.to_record(),
+            "teachers": teachers,
+            "data": describe_data(self.dataset, videos=self.videos) | {"skipped": self.skipped.to_record()},
+            "parameters": self.model.count_params(),
+            "epochs": state.epoch,
+            "best_epoch": state.best_epoch,
+            "seconds": {"training": round(seconds, 3), "scoring": round(scoring_seconds, 3)},
+            "started": self.started.isoformat(timespec="seconds"),
+        } | ({"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {})
 
         def leave(folder: Path, record: dict, tuning: Predictions, validation: Predictions) -> None:
             save_model(self.model, folder / "model.keras")
             finish_run(folder, record, tuning=tuning, validation=validation)
 
-        epochs = snapshot_epochs(self.profile, epochs=record["epochs"])
+        epochs = snapshot_epochs(self.profile, epochs=state.epoch)
         for epoch, fingerprint in zip(
             epochs, snapshot_fingerprints(self.fingerprint, len(epochs)), strict=True
         ):
