@@ -132,7 +132,7 @@ def test_what_data_cannot_serve_and_why():
             replace(find("lr"), teachers=("lstm",)),
             "video",
             BOTH,
-            f"its teacher lstm cannot be trained on them: it reads {vector}",
+            f"its teacher lstm cannot be trained: it reads {vector}",
         ),
         (find("attention"), "frame", ("audio",), None),
         (find("hidden-concat-distilled"), "video", BOTH, None),

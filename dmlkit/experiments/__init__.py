@@ -40,33 +40,3 @@ from dmlkit.experiments.experiment import (
 )
 from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER, ladder_for
 from dmlkit.experiments.recipes import BEYOND
-
-__all__ = [
-    "ABLATIONS",
-    "ALGORITHM_2",
-    "BASELINES",
-    "BASES",
-    "BEYOND",
-    "CHECKPOINTS",
-    "EXPERIMENTS",
-    "GROUPS",
-    "LADDER",
-    "MEMBER_RUNS",
-    "TRICKS",
-    "TRICK_ABLATIONS",
-    "VIDEO_LADDER",
-    "AnyExperiment",
-    "Ensemble",
-    "Experiment",
-    "Trick",
-    "ablations_for",
-    "baseline_of",
-    "baselines_for",
-    "beyond_for",
-    "by_name",
-    "find",
-    "fusion_variants",
-    "ladder_for",
-    "not_applicable_reason",
-    "trick_ablations",
-]

@@ -13,7 +13,7 @@ tricks are from Zou et al. 2017 and later solutions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dmlkit.errors import choose
 from dmlkit.experiments.experiment import AnyExperiment, Ensemble, Experiment, by_name
@@ -87,40 +87,24 @@ BASES: dict[str, Experiment] = {"frame": LADDER["attention"], "video": VIDEO_LAD
 
 CHECKPOINTS: dict[str, Ensemble] = {
     level: Ensemble(
-        f"{base.name}-checkpoints",
-        f"{base.title}, checkpoints of one training",
-        (f"{base.name}-cyclic",),
-        member_runs="checkpoints",
-        chapter="beyond",
+        f"{base.name}-checkpoints", f"{base.title}, checkpoints of one training", (f"{base.name}-cyclic",),
+        member_runs="checkpoints", chapter="beyond",
     )
     for level, base in BASES.items()
-}
+}  # fmt: skip
 """Level of the data → the base's models at the ends of one training's cycles, combined (Huang et al., 2017)."""
 
 
 def trick_ablations(level: str) -> dict[str, Experiment]:
-    """Name → the base experiment of a level with one trick, in the order of `TRICKS`.
-
-    Args:
-        level: `"frame"` or `"video"`.
-
-    Raises:
-        UsageError: An unknown level.
-    """
+    """Name → the base experiment of a level (`"frame"`, `"video"`) with one trick, in the order of `TRICKS`."""
     base = choose(BASES, level, what="level")
+    tricks = {name: trick for name, trick in TRICKS.items() if level in trick.levels}
     return by_name(
         *(
-            replace(
-                base,
-                name=f"{base.name}-{name}",
-                title=f"{base.title}, {trick.title}",
-                chapter="beyond",
-                trick=name,
-                teachers=trick.teachers.get(level, ()),
-                paper_gap=None,
+            base.variant(
+                name, trick.title, chapter="beyond", trick=name, teachers=trick.teachers.get(level, ())
             )
-            for name, trick in TRICKS.items()
-            if level in trick.levels
+            for name, trick in tricks.items()
         )
     )
 
@@ -138,49 +122,25 @@ FULL_PROFILES = ("full", "paper")
 
 
 def ablations_for(chapter: str, profile) -> list[AnyExperiment]:
-    """The ablations that belong to a chapter.
-
-    Args:
-        chapter: As in `Experiment.chapter`.
-        profile: A `Profile`; under `full` and `paper` all of them, else few or none.
-    """
+    """The ablations of a chapter: all of them under the profiles `full` and `paper`, else few or none."""
     if profile.name in FULL_PROFILES:
         return [each for each in ABLATIONS.values() if each.chapter == chapter]
     return [ABLATIONS[name] for name in ALWAYS.get(chapter, ())]
 
 
 def fusion_variants(ladder: Mapping[str, AnyExperiment], profile) -> dict[str, Experiment]:
-    """The mapped fusions of a ladder with another initializer or another weight of the alignment loss.
+    """The mapped fusions of a ladder from Glorot's initializer, and the projection without alignment loss (λ = 0).
 
-    Both from Glorot's initializer, and the projection without alignment loss (λ = 0); under `full` and `paper` also
-    with other λ.
-
-    Args:
-        ladder: The ladder.
-        profile: A `Profile`, which decides how many λ there are.
+    Under the profiles `full` and `paper` also the projection with other λ.
 
     Paper: §Experiments (its low results of the mapped fusions, 0.011 and 0.017).
     """
-    mapped = [each for each in ladder.values() if getattr(each, "fusion", "concat") != "concat"]
-    variants = [
-        replace(
-            each,
-            name=f"{each.name}-glorot",
-            title=f"{each.title}, Glorot",
-            mapping_initializer="glorot",
-            paper_gap=None,
-        )
-        for each in mapped
-    ]
-    (projection,) = (each for each in mapped if each.fusion == "projection")
-    variants += [
-        replace(
-            projection,
-            name=f"{projection.name}-alignment-{weight:g}",
-            title=f"{projection.title}, λ = {weight:g}",
-            alignment_weight=weight,
-            paper_gap=None,
-        )
-        for weight in ((0.0, 0.01, 0.1, 10.0, 100.0) if profile.name in FULL_PROFILES else (0.0,))
-    ]
-    return by_name(*variants)
+    mapped = {each.fusion: each for each in ladder.values() if getattr(each, "fusion", "concat") != "concat"}
+    weights = (0.0, 0.01, 0.1, 10.0, 100.0) if profile.name in FULL_PROFILES else (0.0,)
+    return by_name(
+        *(each.variant("glorot", "Glorot", mapping_initializer="glorot") for each in mapped.values()),
+        *(
+            mapped["projection"].variant(f"alignment-{weight:g}", f"λ = {weight:g}", alignment_weight=weight)
+            for weight in weights
+        ),
+    )

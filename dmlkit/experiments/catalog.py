@@ -56,45 +56,38 @@ def not_applicable_reason(
         level: `"frame"` or `"video"`.
         modalities: The names of the data set's features.
     """
-    if isinstance(experiment, Ensemble):
-        reasons = (
-            not_applicable_reason(find(name), level=level, modalities=modalities)
-            for name in experiment.members
-        )
-        return next((reason for reason in reasons if reason), None)
-    weighs_frames = experiment.pooling not in ("last", "mean") or experiment.classifier == "class_attention"
-    changes = TRICKS[experiment.trick].changes if experiment.trick else {}
-    if level == "video":
-        for needs, what in (
-            (experiment.encoder not in ("none", "dense", "hidden", "kernel"), "reads"),
-            (weighs_frames, "weighs"),
-            ("frame_share" in changes, "samples"),
-        ):
-            if needs:
-                return f"it {what} frames, and this data set holds one vector a video"
-    if len(modalities) < 2:
-        for needs, what in (
-            (experiment.fusion != "concat" or experiment.fusion_stage == "late", "fuses"),
-            ("modality_dropout" in changes, "drops"),
-        ):
-            if needs:
-                return f"it {what} modalities, and this data set has one only ({', '.join(modalities)})"
-    for name in experiment.teachers:
+    needed = experiment.members if isinstance(experiment, Ensemble) else experiment.teachers
+    for name in needed:
         if reason := not_applicable_reason(find(name), level=level, modalities=modalities):
-            return f"its teacher {name} cannot be trained on them: {reason}"
+            return (
+                reason
+                if isinstance(experiment, Ensemble)
+                else f"its teacher {name} cannot be trained: {reason}"
+            )
+    if isinstance(experiment, Ensemble):
+        return None
+    changes = TRICKS[experiment.trick].changes if experiment.trick else {}
+    weighs_frames = experiment.pooling not in ("last", "mean") or experiment.classifier == "class_attention"
+    needs_frames = {
+        "reads": experiment.encoder not in ("none", "dense", "hidden", "kernel"),
+        "weighs": weighs_frames,
+        "samples": "frame_share" in changes,
+    }
+    needs_modalities = {
+        "fuses": experiment.fusion != "concat" or experiment.fusion_stage == "late",
+        "drops": "modality_dropout" in changes,
+    }
+    if level == "video" and any(needs_frames.values()):
+        verb = next(verb for verb, needs in needs_frames.items() if needs)
+        return f"it {verb} frames, and this data set holds one vector a video"
+    if len(modalities) < 2 and any(needs_modalities.values()):
+        verb = next(verb for verb, needs in needs_modalities.items() if needs)
+        return f"it {verb} modalities, and this data set has one only ({', '.join(modalities)})"
     return None
 
 
 def beyond_for(level: str, *groups: str) -> dict[str, AnyExperiment]:
-    """The experiments beyond the ladder for data of a level, applicable (`not_applicable_reason`) or not.
-
-    Args:
-        level: `"frame"` or `"video"`.
-        groups: Names in `GROUPS`; all of them where none is named.
-
-    Raises:
-        UsageError: An unknown group.
-    """
+    """The experiments beyond the ladder for data of a level, applicable or not; of some `GROUPS`, or of all."""
     # Recipes are those made for the level: `audioset-kernel` could serve one vector a video too, but its settings are
     # for means of frames.
     of_level = "yt8m" if level == "video" else "audioset"
@@ -114,12 +107,7 @@ def beyond_for(level: str, *groups: str) -> dict[str, AnyExperiment]:
 
 
 def baselines_for(level: str, *, modalities: tuple[str, ...]) -> dict[str, AnyExperiment]:
-    """The ladder's experiments that those beyond it are compared with, in the ladder's order.
-
-    Args:
-        level: `"frame"` or `"video"`.
-        modalities: The names of the data set's features.
-    """
+    """The ladder's experiments that those beyond it are compared with, in the ladder's order."""
     ladder, beyond = ladder_for(level), beyond_for(level)
     wanted = set()
     for experiment in beyond.values():

@@ -57,15 +57,14 @@ class Experiment:
     teachers: tuple[str, ...] = ()
     paper_gap: float | None = None
 
+    def variant(self, name: str, title: str, **changes) -> Experiment:
+        """The same with some fields changed, its name and title extended."""
+        names = {"name": f"{self.name}-{name}", "title": f"{self.title}, {title}", "paper_gap": None}
+        return replace(self, **names, **changes)
+
     def without_normalization(self) -> Experiment:
         """The same on the dequantized features as they are, as in the paper."""
-        return replace(
-            self,
-            name=f"{self.name}-no-norm",
-            title=f"{self.title}, without input normalization",
-            normalization="none",
-            paper_gap=None,
-        )
+        return self.variant("no-norm", "without input normalization", normalization="none")
 
     def to_record(self) -> dict:
         """Plain values for `run.json`."""

@@ -16,12 +16,8 @@ from dmlkit.experiments.experiment import AnyExperiment, Ensemble, Experiment, b
 from dmlkit.experiments.ladder import LADDER
 
 # The poolings of Miech et al. over the frames as they are, gated as theirs, under a mixture of experts.
-_GATED = {
-    "classifier": "mixture_of_experts",
-    "pooled_units": 256,
-    "gate_pooled": "context",
-    "gate_scores": "context",
-}
+_GATES = {"gate_pooled": "context", "gate_scores": "context"}
+_GATED = {"classifier": "mixture_of_experts", "pooled_units": 256, **_GATES}
 
 
 def _later(name: str, title: str, **choices) -> Experiment:
