@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -41,7 +41,6 @@ from dmlkit.data.records import (
 )
 from dmlkit.data.schema import (
     DATASET_TOML,
-    Feature,
     Vocabulary,
     find_vocabulary,
     read_dataset_toml,
@@ -86,53 +85,38 @@ class Fault(NamedTuple):
         return f"{place}: {self.what}"
 
 
-class Expected(NamedTuple):
-    """What the records of a data set should hold: level (None where no record shows it), modalities, classes."""
-
-    level: str | None
-    features: tuple[Feature, ...] = ()
-    num_classes: int | None = None
-
-    def parser(self) -> RecordParser | None:
-        """The parser of the records; None where only checksums can be verified."""
-        if self.level is None:
-            return None
-        return RecordParser(self.level, self.features, self.num_classes or sys.maxsize, labelled=True)
-
-
 class Task(NamedTuple):
-    """One shard to check: the records it should or may have, and how many faults to keep in full (None: all)."""
+    """One shard to check: the records it should or may have, and how many faults to keep in full (None: all).
+
+    Its records should be what `parser` reads; None where no record shows that, so that only checksums are verified.
+    """
 
     shard: str
-    expected: Expected
+    parser: RecordParser | None
     exactly: int | None
     at_most: int | None
     keep: int | None
 
 
-# What is counted of records: "frames" a video → videos, and so on, as `_count` and `check_shard` do.
-Counts = defaultdict[str, Counter]
-
-
 class Outcome(NamedTuple):
-    """Of one shard: its counts, its first faults, and hash and place of each good record's id."""
+    """Of one shard: its counts, its first faults, and hash and place of each good record's id.
 
-    counts: Counts
+    Counted are "records", "good", "bytes", ("frames", n): videos of n frames, ("classes", c): videos of class c, ...
+    """
+
+    counts: Counter
     faults: list[Fault]
     ids: np.ndarray
 
 
 class Target(NamedTuple):
-    """One data set to check, or some shards of one: a task for each shard of each split, and what is known of it.
+    """One data set to check, or some shards of one: what is known of it, and a task for each shard of each split.
 
-    `class_names` are empty where the number of classes is unknown; `missing` shards are counted in dataset.toml.
+    `known` goes into the report as it is; `missing` shards are counted in dataset.toml.
     """
 
-    path: str
-    name: str
+    known: dict
     tasks: dict[str, list[Task]]
-    expected: Expected
-    release: str | None
     class_names: tuple[str, ...]
     missing: tuple[str, ...]
 
@@ -256,7 +240,7 @@ def _outcomes(tasks: Sequence[Task], jobs: int, bar: tqdm) -> Iterator[Outcome]:
     """The outcome of each task, in their order."""
     if jobs == 1 or len(tasks) == 1:
         for outcome in map(check_shard, tasks):
-            bar.update(outcome.counts["bytes"].total())
+            bar.update(outcome.counts["bytes"])
             yield outcome
         return
     others, done = multiprocessing.active_children(), 0
@@ -269,7 +253,7 @@ def _outcomes(tasks: Sequence[Task], jobs: int, bar: tqdm) -> Iterator[Outcome]:
             outcomes = executor.map(check_shard, tasks, chunksize=max(1, min(64, len(tasks) // (8 * jobs))))
         for outcome in outcomes:
             done += 1
-            bar.update(outcome.counts["bytes"].total())
+            bar.update(outcome.counts["bytes"])
             yield outcome
     except BrokenProcessPool as error:
         raise DataError(
@@ -296,69 +280,66 @@ def _watch_parent() -> None:
 
 def check_shard(task: Task) -> Outcome:
     """Read a shard to its end, whatever is wrong with it."""
-    shard, expected, parser = task.shard, task.expected, task.expected.parser()
-    counts, faults, ids, record = defaultdict(Counter), [], [], None
-    size, records, good = _size(shard), 0, 0
+    shard, parser = task.shard, task.parser
+    counts, faults, ids, record = Counter(bytes=_size(shard)), [], [], None
 
     def fault(kind: str, what: str, record: int | None, byte: int | None) -> None:
-        counts["faults"][kind] += 1
+        counts["faults", kind] += 1
         if task.keep is None or len(faults) < task.keep:
             faults.append(Fault(shard, record, byte, kind, what))
 
     try:
         for record in scan_records(shard):
-            records += 1
+            counts["records"] += 1
             if record.error:
                 fault(record.error, SHARD_ERRORS[record.error][0], record.number, record.offset)
                 continue
             try:
                 if parser is not None:
                     video = parser.read(record.data)
-                    _count(counts, video, expected)
+                    _count(counts, video, parser)
                     if video.video_id:
                         ids.append((_hash(video.video_id), 0, record.number, record.offset))
-                good += 1
+                counts["good"] += 1
             except InvalidRecord as problem:
-                kind, what = problem.kind, str(problem)
-                layout = (
-                    infer_layout([parse_record(record.data)]) if kind in ("frames", "no features") else None
-                )
-                if layout and layout.level != expected.level:
-                    kind = "level"
-                    what = f"a {layout.level}-level record among {expected.level}-level ones. Separate the levels."
+                kind, what, other = problem.kind, str(problem), None
+                if kind in ("frames", "no features"):
+                    other = infer_layout([parse_record(record.data)])
+                if other and other.level != parser.level:
+                    kind, what = (
+                        "level",
+                        f"a {other.level}-level record among {parser.level}-level ones. Separate them.",
+                    )
                 fault(kind, what, record.number, record.offset)
     except DataError as error:
         fault("unreadable", str(error).removeprefix(f"{shard} "), None, None)
+    records, limit = counts["records"], task.at_most if task.exactly is None else task.exactly
     if faults and records == 1 and record.error == "length checksum" and not record.offset:
         faults[0] = faults[0]._replace(what="no record: the file is no TFRecord, or damaged. Fetch it again.")
-    limit = task.at_most if task.exactly is None else task.exactly
     wrong = limit is not None and (records > limit or (task.exactly is not None and records < limit))
-    if wrong and not _UNCOUNTABLE & counts["faults"].keys():
+    if wrong and not any(("faults", kind) in counts for kind in _UNCOUNTABLE):
         cut = records < limit
-        cause = "it was cut between two records, or" if cut else "it was written anew, or"
-        what = f"the shard holds {records} records, dataset.toml says {limit}: {cause} dataset.toml is of other data."
+        cause = "it was cut between two records" if cut else "it was written anew"
+        what = f"{records} records, {limit} in dataset.toml: {cause}, or dataset.toml is of other data. Correct one."
         # The place of the first record that is missing or not counted.
-        fault("count", f"{what} Correct one of them.", min(records, limit), size if cut else None)
-    counts |= {
-        "records": Counter(all=records, good=good),
-        "bytes": Counter(all=size),
-        "empty": Counter(all=not records),
-    }
+        fault("count", what, min(records, limit), counts["bytes"] if cut else None)
+    counts["empty"] = int(not records)
     return Outcome(counts, faults, np.array(ids, _IDS))
 
 
-def _count(counts: Counts, video: Video, expected: Expected) -> None:
+def _count(counts: Counter, video: Video, parser: RecordParser) -> None:
     if not video.values:
-        keys = ", ".join(feature.key for feature in expected.features)
+        keys = ", ".join(feature.key for feature in parser.features)
         raise InvalidRecord(f"the video has none of {keys}. Leave the record out.", kind="no features")
     classes = set(video.labels)
-    counts["labels"][len(classes)] += 1
-    counts["classes"].update(classes)
-    counts["without_id"]["all"] += not video.video_id
+    counts["labels", len(classes)] += 1
+    counts["without_id"] += not video.video_id
     if video.num_frames:
-        counts["frames"][video.num_frames] += 1
-    if len(video.values) < len(expected.features):
-        counts["missing"].update({feature.name for feature in expected.features}.difference(video.values))
+        counts["frames", video.num_frames] += 1
+    for label in classes:
+        counts["classes", label] += 1
+    if len(video.values) < len(parser.features):
+        counts.update(("missing", each.name) for each in parser.features if each.name not in video.values)
 
 
 def _hash(video_id: str) -> int:
@@ -377,60 +358,51 @@ def _size(shard: str) -> int:
 
 def _record(target: Target, outcomes: Iterator[Outcome], keep: int | None) -> dict:
     """Take a data set's outcomes and add them up; of each shard only its faults and ids stay in memory."""
-    total, splits, faults, ids, shards = defaultdict(Counter), {}, [], [np.empty(0, _IDS)], []
+    total, splits, faults, ids, shards = Counter(), {}, [], [np.empty(0, _IDS)], []
     for split, tasks in target.tasks.items():
-        counts: Counts = defaultdict(Counter)
+        counts = Counter()
         for task, outcome in zip(tasks, islice(outcomes, len(tasks)), strict=True):
-            for name, each in outcome.counts.items():
-                counts[name].update(each)
+            counts.update(outcome.counts)
             faults += outcome.faults
             outcome.ids["shard"] = len(shards)
             ids.append(outcome.ids)
             shards.append(task.shard)
-        for name, each in counts.items():
-            total[name].update(each)
-        records, unlabelled = counts["records"]["all"], counts["labels"][0]
-        splits[split] = {"shards": len(tasks), "records": records, "without_labels": unlabelled}
+        total.update(counts)
+        records = counts["records"]
+        splits[split] = {"shards": len(tasks), "records": records, "without_labels": counts["labels", 0]}
     duplicates, listed = _find_duplicates(shards, np.concatenate(ids))
     missing = "dataset.toml counts this shard, but it is not there"
     faults += [*listed, *(Fault(shard, None, None, "missing shard", missing) for shard in target.missing)]
-    total["faults"].update({"duplicate id": duplicates, "missing shard": len(target.missing)})
-    by_kind = dict(sorted((+total["faults"]).items()))
-    expected, names = target.expected, dict(enumerate(target.class_names))
-    highest = max(total["classes"], default=-1)
+    total["faults", "duplicate id"], total["faults", "missing shard"] = duplicates, len(target.missing)
+
+    def select(name: str) -> dict:
+        return {key[1]: count for key, count in sorted(total.items(), key=str) if key[0] == name and count}
+
+    labels, by_kind, classes = select("labels"), select("faults"), select("classes")
+    labels.pop(0, None)
+    names = dict(enumerate(target.class_names))
     ranked = [
         {"class": index, "name": names.get(index, f"class {index}"), "videos": videos}
-        for index, videos in sorted(total["classes"].items(), key=lambda each: (-each[1], each[0]))
+        for index, videos in sorted(classes.items(), key=lambda each: (-each[1], each[0]))
     ]
-    return {
-        "path": target.path,
-        "name": target.name,
+    commonest, rarest = ranked[:CLASSES_NAMED], ranked[::-1][:CLASSES_NAMED]
+    listed = [fault._asdict() for fault in faults[:keep]]
+    return target.known | {
         "whole": not by_kind,
-        "level": expected.level,
-        "release": target.release,
-        "features": [asdict(feature) for feature in expected.features],
-        "num_classes": highest + 1 if expected.num_classes is None else expected.num_classes,
+        "num_classes": target.known["num_classes"] or max(classes, default=-1) + 1,
         "shards": len(shards),
-        "empty_shards": total["empty"]["all"],
-        "bytes": total["bytes"]["all"],
-        "records": total["records"]["all"],
-        "good_records": total["records"]["good"],
+        "empty_shards": total["empty"],
+        "bytes": total["bytes"],
+        "records": total["records"],
+        "good_records": total["good"],
         "splits": splits,
-        "frames": _distribution(total["frames"]),
-        "labels": _distribution({number: videos for number, videos in total["labels"].items() if number}),
-        "without_labels": total["labels"][0],
-        "without_id": total["without_id"]["all"],
-        "missing": dict(sorted(total["missing"].items())),
-        "classes": {
-            "occur": len(ranked),
-            "commonest": ranked[:CLASSES_NAMED],
-            "rarest": ranked[::-1][:CLASSES_NAMED],
-        },
-        "faults": {
-            "total": sum(by_kind.values()),
-            "by_kind": by_kind,
-            "list": [fault._asdict() for fault in faults[:keep]],
-        },
+        "frames": _distribution(select("frames")),
+        "labels": _distribution(labels),
+        "without_labels": total["labels", 0],
+        "without_id": total["without_id"],
+        "missing": select("missing"),
+        "classes": {"occur": len(ranked), "commonest": commonest, "rarest": rarest},
+        "faults": {"total": sum(by_kind.values()), "by_kind": by_kind, "list": listed},
     }
 
 
@@ -497,23 +469,27 @@ def _target(root: str, shards: list[str] | None, keep: int | None) -> Target:
     classes = declared.num_classes or (vocabulary.num_classes if vocabulary else classes)
     features = declared.complete_features(layout.features if layout else {})
     level = declared.level or (layout.level if layout else None)
-    expected = Expected(level if features else None, tuple(features.values()), classes)
+    parser = None
+    if features and level:
+        parser = RecordParser(level, tuple(features.values()), classes or sys.maxsize, labelled=True)
     each = declared.records_per_shard if shards is None else None  # what every shard but a split's last holds
-    return Target(
-        path=root,
-        name=declared.name or posixpath.basename(root) or root,
-        tasks={
-            split: [
-                Task(shard, expected, counts.get(shard, None if shard == shards[-1] else each), each, keep)
-                for shard in shards
-            ]
-            for split, shards in splits.items()
-        },
-        expected=expected,
-        release="generated data" if declared.generated else release,
-        class_names=(vocabulary or Vocabulary({}, {})).class_names(classes or 0),
-        missing=tuple(missing) if shards is None else (),
-    )
+    tasks = {
+        split: [
+            Task(shard, parser, counts.get(shard, None if shard == shards[-1] else each), each, keep)
+            for shard in shards
+        ]
+        for split, shards in splits.items()
+    }
+    known = {
+        "path": root,
+        "name": declared.name or posixpath.basename(root) or root,
+        "level": parser and level,
+        "release": "generated data" if declared.generated else release,
+        "features": [asdict(feature) for feature in features.values()],
+        "num_classes": classes,
+    }
+    class_names = (vocabulary or Vocabulary({}, {})).class_names(classes or 0)
+    return Target(known, tasks, class_names, tuple(missing) if shards is None else ())
 
 
 def _sample_records(shards: Sequence[str]) -> list:
