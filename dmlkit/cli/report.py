@@ -37,7 +37,6 @@ def report(parameter, params, notebook, beyond, help_parameters, dry_run, **opti
     """Execute the notebooks on a data set, and render them with an index page."""
     from dmlkit.report import build_report, cache, describe_plan, parameters, plan
 
-    plan.check_conditions(options["profile"], options["seed"])
     names = notebook or None
     if help_parameters:
         chosen = plan.find_notebooks(plan.notebooks_folder(), names)

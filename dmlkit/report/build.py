@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -18,13 +17,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dmlkit.errors import UsageError
-from dmlkit.report.cache import accessed_runs, locked_folder, read_stamp, write_stamp, writing
+from dmlkit.report.cache import locked_folder, read_stamp, write_stamp, writing
 from dmlkit.report.plan import (
     Context,
     Notebook,
     Plan,
     check_arguments,
-    check_conditions,
     execution_order,
     experiments_of,
 )
@@ -109,15 +107,15 @@ class Report:
         return self.out / "index.html"
 
     @property
-    def exit(self) -> tuple[int, str]:
-        """The exit code for the worst that happened, and what it means."""
-        kinds = {self.ended, *(chapter.kind for chapter in self.chapters)}
-        return next((exit for kind, exit in EXIT_CODES.items() if kind in kinds), (0, "nothing failed"))
-
-    @property
     def exit_code(self) -> int:
         """0, or what `EXIT_CODES` has for the worst that happened."""
         return self.exit[0]
+
+    @property
+    def exit(self) -> tuple[int, str]:
+        """The exit code, and what it means."""
+        kinds = {self.ended, *(chapter.kind for chapter in self.chapters)}
+        return next((exit for kind, exit in EXIT_CODES.items() if kind in kinds), (0, "nothing failed"))
 
 
 def build_report(
@@ -164,204 +162,176 @@ def build_report(
             other, or a folder that cannot be written or in which another report is made at the moment.
         DataError: The data set is missing or damaged.
     """
-    began, started, out = time.monotonic(), _now(), Path(out)
-    check_conditions(profile, seed)
+    began, started, out, stop = time.monotonic(), _now(), Path(out), Stop()
     there, chosen, seconds = check_arguments(folder, notebooks, parameters, jobs, time_limit)
     conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
-    Context(data, out=out, parameters=parameters, **conditions)  # before a folder is made for nothing
-    with locked_folder(out):
-        context = Context(data, out=out, parameters=parameters, **conditions)
-        plans = [context.plan(notebook) for notebook in chosen]
-        jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans)))
-        with closing(Progress(echo, plans)) as progress:
-            builder = Builder(
-                context,
-                there,
-                forced={notebook.name for notebook in chosen if force},
-                threads=max(1, cores() // jobs) if jobs > 1 else None,
-                seconds=seconds,
-                progress=progress,
-            )
-            with stop_on_signals(builder.stop):
-                report = builder.build(
-                    {plan.name: plan for plan in plans}, jobs, began=began, started=started
-                )
-    for chapter in report.chapters:
+    context = Context(
+        data, out=out, parameters=parameters, **conditions
+    )  # before a folder is made for nothing
+    plans = {notebook.name: context.plan(notebook) for notebook in chosen}
+    jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans.values())))
+    threads = max(1, cores() // jobs) if jobs > 1 else None
+    progress = Progress(echo, list(plans.values()))
+    from dmlkit.report.pages import write_front, write_page
+
+    with locked_folder(out), closing(progress), stop_on_signals(stop):
+        others = [chapter for each in there if each.name not in plans and (chapter := _other(each, context))]
+        titles = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
+        titles |= {chapter.name: chapter.title for chapter in others}
+        chapters = []
+        limits = {"seconds": seconds, "threads": threads, "stop": stop}
+        for chapter in _execute_all(
+            plans, there, context, jobs=jobs, force=force, progress=progress, **limits
+        ):
+            # The page as soon as the notebook has ended; its neighbours are those expected.
+            chapters.append(write_page(chapter, context, sorted(titles.items())))
+            progress.done(chapters[-1])
+            context.state.save()
+        chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
+        pages = [(chapter.name, chapter.title) for chapter in chapters if chapter.html]
+        chapters = [write_page(chapter, context, pages) for chapter in chapters]
+        if not context.state.call or {EXECUTED, FAILED, INTERRUPTED} & {
+            chapter.status for chapter in chapters
+        }:
+            took = round(time.monotonic() - began, 1)
+            context.state.call = {"started": started, "seconds": took, "threads": threads}
+        ended = stop.reason if stop.reason in EXIT_CODES else None
+        report = Report(out, tuple(chapters), context.state.call["seconds"], ended)
+        write_front(report, context)
+        context.state.save()
+    for chapter in chapters:
         if chapter.kind == "disk":
             raise UsageError(chapter.reason)
-    counts = Counter(chapter.status for chapter in report.chapters)
+    counts = Counter(chapter.status for chapter in chapters)
     progress.echo(
-        f"The report is in {report.index}: {', '.join(f'{n} {status}' for status, n in counts.items())}."
+        f"The report is in {report.index}: {', '.join(f'{n} {what}' for what, n in counts.items())}."
     )
     if report.exit_code:
         progress.echo("Exit code {}: {}.".format(*report.exit))
     return report
 
 
-class Builder:
-    """Makes the chapters of one report.
-
-    Args:
-        context: The data set and the conditions.
-        there: All notebooks of the folder, which the order needs.
-        forced: Names of notebooks that are executed though nothing changed.
-        threads: How many each kernel gets; as many as it likes where None.
-        seconds: How long a notebook may take; as long as it likes where None.
-        progress: Shows what goes on.
-    """
-
-    def __init__(self, context: Context, there: Sequence[Notebook], *, forced, threads, seconds, progress):
-        self.context, self.there, self.forced = context, there, forced
-        self.threads, self.seconds, self.progress = threads, seconds, progress
-        self.stop = Stop()
-        self.failed: list[Plan] = []
-
-    def build(self, plans: Mapping[str, Plan], jobs: int, *, began: float, started: str) -> Report:
-        """Make all chapters, their pages, the index page and `results.json`."""
-        from dmlkit.report.pages import write_front, write_page
-
-        state = self.context.state
-        others = [chapter for each in self.there if each.name not in plans and (chapter := self._other(each))]
-        expected = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
-        expected |= {chapter.name: chapter.title for chapter in others}
-        chapters = []
-        for chapter in self._execute_all(plans, jobs):
-            # The page as soon as the notebook has ended; its neighbours are those expected.
-            chapters.append(write_page(chapter, self.context, sorted(expected.items())))
-            self.progress.done(chapters[-1])
-            state.save()
-        chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
-        pages = [(chapter.name, chapter.title) for chapter in chapters if chapter.html]
-        chapters = [write_page(chapter, self.context, pages) for chapter in chapters]
-        if not state.call or any(chapter.status in (EXECUTED, FAILED, INTERRUPTED) for chapter in chapters):
-            seconds = round(time.monotonic() - began, 1)
-            state.call = {"started": started, "seconds": seconds, "threads": self.threads}
-        ended = self.stop.reason if self.stop.reason in EXIT_CODES else None
-        report = Report(self.context.out, tuple(chapters), state.call["seconds"], ended)
-        write_front(report, self.context)
-        state.save()
-        return report
-
-    def _execute_all(self, plans: Mapping[str, Plan], jobs: int) -> Iterator[Chapter]:
-        """Run notebooks, each as soon as those it waits for have ended; each chapter as it ends."""
-        order, ready, running = execution_order(self.there), [], {}
-        with ThreadPoolExecutor(jobs) as executor:
-            try:
-                while order.is_active():
-                    ready = sorted([*ready, *order.get_ready()])
-                    if ready and ready[0] not in plans:
-                        order.done(ready.pop(0))
-                    elif ready and len(running) < jobs:
-                        plan = plans[ready.pop(0)]
-                        if chapter := self._without_running(plan):
-                            order.done(plan.name)
-                            yield chapter
-                        else:
-                            execution = self._execution(plan)
-                            running[executor.submit(self._execute, plan, execution)] = plan, execution
-                    else:
-                        for future in self._watch(running):
-                            plan, _ = running.pop(future)
-                            order.done(plan.name)
-                            yield future.result()
-            finally:
-                # Empty but after a second Ctrl-C, or where the report itself broke: no kernel is left.
-                while running:
-                    for _, execution in running.values():
-                        execution.kill()
-                    for future in wait(running, timeout=TICK).done:
-                        del running[future]
-
-    def _watch(self, running: Mapping) -> set:
-        """Wait a moment, look after what runs, and tell what has ended."""
-        done, _ = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
-        if self.stop.reason:
-            self.progress.ending(self.stop.reason)
-        for _, execution in running.values():
-            execution.watch()
-        return done
-
-    def _execution(self, plan: Plan):
-        from dmlkit.report.execute import Execution  # imports papermill
-
-        self.progress.begin(plan)
-        return Execution(
-            plan.notebook.path,
-            self.context.executed(plan),
-            plan.values,
-            stop=self.stop,
-            threads=self.threads,
-            seconds=self.seconds,
-            on_line=lambda line: self.progress.line(plan.name, line),
-            on_cell=lambda: self.progress.cell(plan.name),
-        )
-
-    def _execute(self, plan: Plan, execution) -> Chapter:
-        """Execute a notebook, and stamp it where nothing failed. Called in a thread of its own."""
-        started, began = _now(), time.monotonic()
+def _execute_all(
+    plans: Mapping[str, Plan],
+    there,
+    context: Context,
+    *,
+    jobs: int,
+    force: bool,
+    stop: Stop,
+    progress,
+    **limits,
+) -> Iterator[Chapter]:
+    """Run notebooks, each in a thread and as soon as those it waits for have ended; each chapter as it ends."""
+    order, ready, running, failed = execution_order(there), [], {}, []
+    with ThreadPoolExecutor(jobs) as executor:
         try:
-            with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
-                failure = execution.run(Path(folder))
-                runs = accessed_runs(execution.access_log, self.context.runs)
-        except OSError as error:  # such as too many open files
-            raise UsageError(f"The notebook {plan.name} could not be executed: {error}.") from error
-        seconds = round(time.monotonic() - began, 1)
-        about = {"executed": started, "seconds": seconds, "runs": runs, "notebook": execution.target}
-        if failure is None:
-            with writing(self.context.out):
-                stamp = {"inputs": plan.inputs, "runs": runs, "executed": started, "seconds": seconds}
-                write_stamp(execution.target, stamp)
-            return self._chapter(plan, EXECUTED, **about)
-        how = {"reason": failure.message, "kind": failure.kind}
-        if failure.kind == "interrupted":
-            return self._chapter(plan, INTERRUPTED, **how, **about)
-        self.failed.append(plan)
-        if failure.kind == "disk":  # nor could the others be written
-            self.stop.ask("an executed notebook could not be written")
-            return self._chapter(plan, FAILED, **how)
-        return self._chapter(plan, FAILED, **how, **about)
+            while order.is_active():
+                ready = sorted([*ready, *order.get_ready()])
+                if ready and (ready[0] not in plans or len(running) < jobs):
+                    plan = plans.get(name := ready.pop(0))
+                    if plan is None:
+                        order.done(name)
+                    elif chapter := _without_running(plan, context, force=force, stop=stop, failed=failed):
+                        order.done(name)
+                        yield chapter
+                    else:
+                        execution = _execution(plan, context, stop=stop, progress=progress, **limits)
+                        running[executor.submit(execution.run)] = plan, execution, _now(), time.monotonic()
+                    continue
+                done, _ = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
+                if stop.reason:
+                    progress.ending(stop.reason)
+                for _, execution, *_ in running.values():
+                    execution.watch()
+                for future in done:
+                    plan, execution, executed, began = running.pop(future)
+                    about = {"executed": executed, "seconds": round(time.monotonic() - began, 1)}
+                    about |= {"runs": execution.runs, "notebook": execution.target}
+                    chapter = _ended(plan, context, future.result(), **about)
+                    failed += [plan] if chapter.status == FAILED else []
+                    if chapter.kind == "disk":  # nor could the others be written
+                        stop.ask("an executed notebook could not be written")
+                    order.done(plan.name)
+                    yield chapter
+        finally:
+            # Empty but after a second Ctrl-C, or where the report itself broke: no kernel is left.
+            while running:
+                for _, execution, *_ in running.values():
+                    execution.kill()
+                for future in wait(running, timeout=TICK).done:
+                    del running[future]
 
-    def _without_running(self, plan: Plan) -> Chapter | None:
-        """What became of a notebook whose turn has come and that need not or cannot run; None where it is to run."""
-        if plan.reason:
-            for path in (self.context.executed(plan), self.context.out / f"{plan.name}.html"):
-                path.unlink(missing_ok=True)  # from when it was applicable
-            return self._chapter(plan, NOT_APPLICABLE, reason=plan.reason)
-        if plan.name not in self.forced and (chapter := self._unchanged(plan)):
-            return chapter
-        if self.stop.reason:
-            reason = f"the report ended before its turn came ({self.stop.reason})"
-            return self._chapter(plan, NOT_RUN, reason=reason)
-        # An experiment that a failed notebook should have trained is not trained in another one.
-        mine = experiments_of(plan, self.context) if self.failed else {}
-        for failed in self.failed:
-            for name in mine.keys() & experiments_of(failed, self.context).keys():
-                if self.context.run(mine[name]) is None:
-                    return self._chapter(
-                        plan, NOT_RUN, reason=f"it needs {name}, which {failed.name} did not train"
-                    )
+
+def _execution(plan: Plan, context: Context, *, progress: Progress, **limits):
+    from dmlkit.report.execute import Execution  # imports papermill
+
+    progress.begin(plan)
+    return Execution(
+        plan.notebook.path,
+        context.executed(plan),
+        plan.values,
+        run_folder=context.runs,
+        on_line=lambda line: progress.line(plan.name, line),
+        on_cell=lambda: progress.cell(plan.name),
+        **limits,
+    )
+
+
+def _ended(plan: Plan, context: Context, failure, **about) -> Chapter:
+    """The chapter of a notebook that was executed, and its stamp where nothing failed."""
+    if failure is None:
+        with writing(context.out):
+            stamp = {name: about[name] for name in ("runs", "executed", "seconds")}
+            write_stamp(about["notebook"], stamp | {"inputs": plan.inputs})
+        return _chapter(plan, context, EXECUTED, **about)
+    status = INTERRUPTED if failure.kind == "interrupted" else FAILED
+    about = {} if failure.kind == "disk" else about
+    return _chapter(plan, context, status, reason=failure.message, kind=failure.kind, **about)
+
+
+def _without_running(plan: Plan, context: Context, *, force: bool, stop: Stop, failed) -> Chapter | None:
+    """What became of a notebook whose turn has come and that need not or cannot run; None where it is to run."""
+    if plan.reason:
+        for path in (context.executed(plan), context.out / f"{plan.name}.html"):
+            path.unlink(missing_ok=True)  # from when it was applicable
+        return _chapter(plan, context, NOT_APPLICABLE, reason=plan.reason)
+    if not force and (chapter := _unchanged(plan, context)):
+        return chapter
+    if stop.reason:
+        reason = f"the report ended before its turn came ({stop.reason})"
+        return _chapter(plan, context, NOT_RUN, reason=reason)
+    # An experiment that a failed notebook should have trained is not trained in another one.
+    mine = experiments_of(plan, context) if failed else {}
+    for other in failed:
+        for name in mine.keys() & experiments_of(other, context).keys():
+            if context.run(mine[name]) is None:
+                return _chapter(
+                    plan, context, NOT_RUN, reason=f"it needs {name}, which {other.name} did not train"
+                )
+    return None
+
+
+def _unchanged(plan: Plan, context: Context) -> Chapter | None:
+    """The chapter as an earlier call left it, where executing it again would change nothing."""
+    if context.changes(plan):
         return None
+    target = context.executed(plan)
+    about = {name: read_stamp(target)[name] for name in ("executed", "seconds", "runs")}
+    return _chapter(plan, context, UNCHANGED, notebook=target, **about)
 
-    def _unchanged(self, plan: Plan) -> Chapter | None:
-        """The chapter as an earlier call left it, where executing it again would change nothing."""
-        if self.context.changes(plan):
-            return None
-        target = self.context.executed(plan)
-        about = {name: read_stamp(target)[name] for name in ("executed", "seconds", "runs")}
-        return self._chapter(plan, UNCHANGED, notebook=target, **about)
 
-    def _other(self, notebook: Notebook) -> Chapter | None:
-        """The chapter of a notebook that is not chosen, where an earlier call left it as it would be now."""
-        with suppress(UsageError):  # meant for the chosen notebooks, a value need not suit the others
-            plan = self.context.plan(notebook)
-            return None if plan.reason else self._unchanged(plan)
-        return None
+def _other(notebook: Notebook, context: Context) -> Chapter | None:
+    """The chapter of a notebook that is not chosen, where an earlier call left it as it would be now."""
+    with suppress(UsageError):  # meant for the chosen notebooks, a value need not suit the others
+        plan = context.plan(notebook)
+        return None if plan.reason else _unchanged(plan, context)
+    return None
 
-    def _chapter(self, plan: Plan, status: str, *, notebook: Path | None = None, **about) -> Chapter:
-        about["html"] = self.context.out / f"{plan.name}.html" if notebook else None
-        return Chapter(
-            plan.name, plan.notebook.title, plan.notebook.question, status, notebook=notebook, **about
-        )
+
+def _chapter(plan: Plan, context: Context, status: str, *, notebook: Path | None = None, **about) -> Chapter:
+    about["html"] = context.out / f"{plan.name}.html" if notebook else None
+    return Chapter(plan.name, plan.notebook.title, plan.notebook.question, status, notebook=notebook, **about)
 
 
 def _now() -> str:

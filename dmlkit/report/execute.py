@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,8 +32,9 @@ from papermill.log import logger
 from traitlets import Any, Dict, Unicode
 
 import dmlkit
+from dmlkit.errors import UsageError
 from dmlkit.files import atomic_write
-from dmlkit.report.cache import DISK_FULL, METADATA
+from dmlkit.report.cache import DISK_FULL, METADATA, accessed_runs
 from dmlkit.runs import ACCESS_LOG
 from dmlkit.runtime import Stop
 from dmlkit.text import duration
@@ -122,6 +124,7 @@ class Execution:
         source: The notebook; it is only read.
         target: Where the executed notebook goes, whole, when all is over; what a failed one got done is kept there.
         values: Parameter → value.
+        run_folder: The folder of runs, of which it is noted which ones the notebook looks at.
         stop: When it is asked, the kernel is ended.
         threads: How many each library may use in the kernel; as many as it likes where None.
         seconds: The time limit of the notebook; none where None.
@@ -132,6 +135,7 @@ class Execution:
     source: Path
     target: Path
     values: Mapping[str, object]
+    run_folder: Path = Path("runs")
     stop: Stop = field(default_factory=Stop)
     threads: int | None = None
     seconds: float | None = None
@@ -140,6 +144,7 @@ class Execution:
 
     notebook: NotebookNode | None = field(default=None, init=False)  # as far as it got
     kernel: Kernel | None = field(default=None, init=False)
+    runs: dict[str, str | None] = field(default_factory=dict, init=False)  # those looked at → their digests
     executed: set[int] = field(
         default_factory=set, init=False
     )  # cells whose end the kernel reported, well or not
@@ -147,36 +152,34 @@ class Execution:
     ended_by: str | None = field(default=None, init=False)  # by us: TIME_LIMIT or INTERRUPTED
     _moment: float = field(default=0.0, init=False)  # when it began, or its end was asked for
 
-    def run(self, folder: Path) -> Failure | None:
+    def run(self) -> Failure | None:
         """Execute the notebook and write it; no kernel is left when this returns.
 
         Several threads may do so at once, while another one calls `watch` every now and then.
 
-        Args:
-            folder: A temporary folder of its own.
-
         Returns:
             How it failed, or None.
+
+        Raises:
+            UsageError: There is no room for temporary files, or too many are open.
         """
-        self._moment, self.access_log = time.monotonic(), folder / "runs"
-        self.kernel, error = self._new_kernel(folder), None
+        self._moment = time.monotonic()
         try:
-            # An empty context: jupyter_core keeps the event loop in it, and another thread may run that one.
-            contextvars.Context().run(self._execute)
-        except PapermillExecutionError:  # a failed cell: the notebook shows it
-            pass
-        except Exception as problem:
-            error = problem
-        if self.notebook is None:
-            raise error
-        # Papermill's own error cells carry styling and random ids; our banner takes their place.
-        self.notebook.cells = [
-            cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")
-        ]
-        for cell in self.notebook.cells:
-            if _tagged(cell, "injected-parameters"):
-                cell.id = "injected-parameters"
-        failure = self._failure(error)
+            with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
+                self.kernel, error = self._new_kernel(Path(folder)), None
+                try:
+                    # An empty context: jupyter_core keeps the event loop in it, and another thread may run that one.
+                    contextvars.Context().run(papermill.execute_notebook, **self._arguments())
+                except PapermillExecutionError:  # a failed cell: the notebook shows it
+                    pass
+                except Exception as problem:
+                    error = problem
+                if self.notebook is None:
+                    raise error
+                self.runs = accessed_runs(Path(folder) / "runs", self.run_folder)
+                failure = self._failure(error)
+        except OSError as error:
+            raise UsageError(f"The notebook {self.source.stem} could not be executed: {error}.") from error
         if failure:
             _mark_failure(self.notebook, failure, self.executed)
         try:
@@ -192,28 +195,19 @@ class Execution:
             return Failure(kind="disk", cell=0, message=message)
         return failure
 
-    def _execute(self) -> None:
-        try:
-            papermill.execute_notebook(
-                # No paths: papermill would change the working folder of the whole process.
-                nbformat.read(self.source, as_version=4),
-                None,
-                parameters=dict(self.values),
-                engine_name=Engine.NAME,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                autosave_cell_every=0,
-                execution=self,
-            )
-        finally:
-            self.kernel.send(signal.SIGKILL)
-            loop = ensure_event_loop()  # this thread's, in which nbclient may have left something waiting
-            waiting = asyncio.all_tasks(loop)
-            for task in waiting:
-                task.cancel()
-            loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-            loop.close()
+    def _arguments(self) -> dict:
+        return {
+            # No paths: papermill would change the working folder of the whole process.
+            "input_path": nbformat.read(self.source, as_version=4),
+            "output_path": None,
+            "parameters": dict(self.values),
+            "engine_name": Engine.NAME,
+            "kernel_name": "python3",
+            "language": "python",
+            "progress_bar": False,
+            "autosave_cell_every": 0,
+            "execution": self,
+        }
 
     def _new_kernel(self, folder: Path) -> Kernel:
         added = {
@@ -222,7 +216,7 @@ class Execution:
             "PYTHONSTARTUP": "",
             "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves a trace in the log
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-            ACCESS_LOG: str(self.access_log),
+            ACCESS_LOG: str(folder / "runs"),
         }
         added |= dict.fromkeys(THREADS, str(self.threads)) if self.threads else {}
         home = Path(dmlkit.__file__).resolve().parents[1]
@@ -290,7 +284,9 @@ class Execution:
         Raises:
             Exception: What was raised by neither the notebook nor its kernel.
         """
-        cells = self.notebook.cells
+        # Papermill's own error cells carry styling and random ids; our banner takes their place.
+        cells = [cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")]
+        self.notebook.cells = cells
         raised = next((place for place, cell in enumerate(cells) if cell.metadata.papermill.exception), None)
         left = [place for place, cell in enumerate(cells) if _is_code(cell) and place not in self.executed]
         if not cells or (error is None and raised is None and not left):
@@ -337,7 +333,20 @@ class Engine(NBClientEngine):
             on_cell_execute=execution.cell_begins,
             on_cell_executed=execution.cell_executed,
         )
-        client.execute(cleanup_kc=True)
+        try:
+            client.execute(cleanup_kc=True)
+        finally:
+            execution.kernel.send(signal.SIGKILL)
+            loop = ensure_event_loop()  # this thread's, in which nbclient may have left something waiting
+            waiting = asyncio.all_tasks(loop)
+            for task in waiting:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+            loop.close()
+            # An id that is the same every time.
+            for cell in nb_man.nb.cells:
+                if _tagged(cell, "injected-parameters"):
+                    cell.id = "injected-parameters"
 
 
 papermill_engines.register(Engine.NAME, Engine)

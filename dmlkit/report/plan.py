@@ -29,7 +29,7 @@ from dmlkit.experiments import (
     not_applicable_reason,
 )
 from dmlkit.paths import generated_data, home
-from dmlkit.profiles import PROFILES, Profile
+from dmlkit.profiles import PROFILES
 from dmlkit.report.cache import State, changes, data_digest, digest, software
 from dmlkit.report.parameters import (
     COMMON,
@@ -262,7 +262,12 @@ class Context:
             State(out),
             dict(parameters or {}),
         )
-        self.profile, self.seed, self.deterministic = check_conditions(profile, seed), seed, deterministic
+        self.profile, self.seed, self.deterministic = (
+            choose(PROFILES, profile, what="profile"),
+            seed,
+            deterministic,
+        )
+        Parameter("seed", "int", 0, "").convert(seed if isinstance(seed, int) else repr(seed))
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not generated.exists()
         self.data = GENERATED | {"path": str(self.path)} if self.missing else self._known()
@@ -421,16 +426,6 @@ def _members(experiment: AnyExperiment) -> dict[str, AnyExperiment]:
     ):
         found |= _members(find(name)) | {name: find(name)}
     return found
-
-
-def check_conditions(profile: str, seed: int) -> Profile:
-    """The profile of this name.
-
-    Raises:
-        UsageError: There is none, or the seed is none that every library takes.
-    """
-    Parameter("seed", "int", 0, "").convert(seed if isinstance(seed, int) else repr(seed))
-    return choose(PROFILES, profile, what="profile")
 
 
 def check_arguments(
