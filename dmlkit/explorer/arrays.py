@@ -21,26 +21,11 @@ from dmlkit.text import readable
 
 
 def explore_arrays(
-    weights,
-    *,
-    contributions=None,
-    biases=None,
-    logits=None,
-    scores=None,
-    occlusion=None,
-    class_names: Sequence[str] | None = None,
-    times=None,
-    energy=None,
-    change=None,
-    ground_truth=None,
-    true=None,
-    run: str = "weights",
-    data: str = "arrays",
-    normalize: bool = False,
-    video: str | None = None,
-    classes: Sequence[int | str] | None = None,
-    keep: int = 3,
-) -> AttentionExplorer:
+    weights, *, contributions=None, biases=None, logits=None, scores=None, occlusion=None,
+    class_names: Sequence[str] | None = None, times=None, energy=None, change=None, ground_truth=None, true=None,
+    run: str = "weights", data: str = "arrays", normalize: bool = False,
+    video: str | None = None, classes: Sequence[int | str] | None = None, keep: int = 3,
+) -> AttentionExplorer:  # fmt: skip
     """See attention weights, and what else is known of the frames, in the view of `explore`.
 
     One video is given as plain arrays; several as a list (or an array with one more axis, or a dict by id), and then

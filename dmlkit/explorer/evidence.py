@@ -198,15 +198,7 @@ def frame_mask(frames, count: int) -> np.ndarray:
 
 
 def scene(
-    videos: Mapping[str, Sequence[Evidence] | Exception],
-    *,
-    title: str,
-    data: str,
-    generated: bool,
-    labels: Mapping[str, str] | None = None,
-    runs: Sequence[str] = (),
-    live: bool = False,
-    note: str | None = None,
+    videos: Mapping, *, title: str, data: str, generated: bool, labels=None, runs=(), live=False, note=None
 ) -> dict:
     """What the view draws, in a notebook as in a saved page: a dict that `json` can write.
 

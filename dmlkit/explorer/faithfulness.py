@@ -42,13 +42,7 @@ class Faithfulness:
 
 
 def faithfulness_study(
-    run_or_source,
-    data=None,
-    *,
-    videos: int = 100,
-    split: str = "validate",
-    question: str = "remove",
-    seeds: int = 5,
+    run_or_source, data=None, *, videos: int = 100, split="validate", question="remove", seeds: int = 5
 ) -> Faithfulness | None:
     """Take frames away in the order of attention, of their contributions, of occlusion and at random.
 
@@ -89,16 +83,14 @@ def faithfulness_study(
     if precisions:
         for kind, rows in [*labels.groupby("kind", sort=False), ("all", labels)]:
             kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns="kind"))
-    return Faithfulness(
-        areas=_areas(curves),
-        curves=_mean_curves(curves),
-        ground_truth=pd.DataFrame.from_dict(kinds, orient="index").rename_axis("kind"),
-        videos=len(curves),
-        run=source.runs[0],
-        data=source.data,
-        generated=source.generated,
-        question=question,
-    )
+    truth = pd.DataFrame.from_dict(kinds, orient="index").rename_axis("kind")
+    conditions = {
+        "run": source.runs[0],
+        "data": source.data,
+        "generated": source.generated,
+        "question": question,
+    }
+    return Faithfulness(_areas(curves), _mean_curves(curves), truth, len(curves), **conditions)
 
 
 class _Video:

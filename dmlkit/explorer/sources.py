@@ -88,10 +88,9 @@ class ModelSource:
     @cached_property
     def scope(self) -> str:
         """Which videos can be chosen, for messages."""
-        total = self.dataset.num_videos(self.split)
-        if total <= self._max_videos:
-            return f"these {total:,} videos"
-        return f"the first {self._max_videos:,} of {total:,} videos (set by max_videos={self._max_videos})"
+        total, most = self.dataset.num_videos(self.split), self._max_videos
+        few = f"the first {most:,} of {total:,} videos (set by max_videos={most})"
+        return few if total > most else f"these {total:,} videos"
 
     @cached_property
     def note(self) -> str | None:

@@ -29,14 +29,7 @@ MENU_VIDEOS = 200
 
 
 def explore(
-    run_or_model,
-    data,
-    *,
-    video: str | None = None,
-    split: str = "validate",
-    classes: Sequence[int | str] | None = None,
-    keep: int = 3,
-    max_videos: int = 5000,
+    run_or_model, data, *, video: str | None = None, split="validate", classes=None, keep=3, max_videos=5000
 ) -> AttentionExplorer:
     """See which frames of a video a model attends to, and what its scores become without them.
 
