@@ -80,8 +80,7 @@ document.addEventListener('readystatechange', () => {
 
 # From the choice in the menu to the frame that draws the new scores.
 SWITCH_JS = """place => new Promise(done => {
-    const labels = [...document.querySelectorAll('.widget-dropdown label')];
-    const menu = labels.find(label => label.innerText === 'Video').parentElement.querySelector('select');
+    const menu = document.querySelector('.dmlkit-av select[aria-label="Video"]');
     const scores = document.querySelector('.dmlkit-av .scores'), before = scores.innerText;
     const start = performance.now();
     new MutationObserver((_, me) => {
