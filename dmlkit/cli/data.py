@@ -21,10 +21,10 @@ AT_LEAST_ONE = click.IntRange(min=1)
 def number(name: str, variable: str, default: int, text: str, *, least: int = 1):
     """An option that takes a whole number."""
     kind = click.IntRange(min=least)
-    return click.option(name, variable, type=kind, default=default, show_default=True, metavar="N", help=text)
+    return click.option(name, variable, type=kind, default=default, metavar="N", help=text)
 
 
-@click.group()
+@click.group(context_settings={"show_default": True})
 def data() -> None:
     """Look at data sets, check that they are whole, generate one, fetch one, import your own."""
 
@@ -85,23 +85,14 @@ def check(paths, jobs, faults, as_json) -> None:
 @click.option(
     "--shards",
     default="1/1",
-    show_default=True,
     metavar="PART/PARTS",
     help="A share of the shards: 1/100 is the first of a hundred shares, 2/100 the second.",
 )
-@click.option(
-    "--mirror",
-    default="us",
-    show_default=True,
-    metavar="NAME|URL",
-    help="us, eu, asia, or https://host/folder.",
-)
+@click.option("--mirror", default="us", metavar="NAME|URL", help="us, eu, asia, or https://host/folder.")
 @click.option(
     "--plans", metavar="URL", help="Address of the lists of files, where they are not at the mirror."
 )
-@click.option(
-    "--jobs", default=4, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Files at a time."
-)
+@click.option("--jobs", default=4, type=click.IntRange(1, 64), metavar="N", help="Files at a time.")
 @click.option("--verify", is_flag=True, help="Hash every file anew, also those found right before.")
 @click.option(
     "--replace", is_flag=True, help="Replace files under a shard's name that this command did not fetch."
@@ -111,7 +102,6 @@ def check(paths, jobs, faults, as_json) -> None:
 @click.option(
     "--timeout",
     default=30.0,
-    show_default=True,
     type=click.FloatRange(0, min_open=True),
     metavar="SECONDS",
     help="Without an answer, before another attempt.",
@@ -176,7 +166,6 @@ class _WithFormats(click.Command):
 @click.option(
     "--split",
     default="train=0.8,tuning=0.1,validate=0.1",
-    show_default=True,
     metavar="SHARES",
     help="Of the splits, by a hash of the id. What a source says of a video's `split` takes precedence.",
 )
@@ -190,7 +179,6 @@ class _WithFormats(click.Command):
 @click.option(
     "--missing",
     default="refuse",
-    show_default=True,
     metavar="RULE",
     help="For a video without a modality that others have: refuse, or silence.",
 )
@@ -226,11 +214,7 @@ def import_(sources: tuple[str, ...], out: str, modalities: str | None, **settin
 @data.command(short_help="Generate a data set in YouTube-8M's format.")
 @click.argument("out", type=FOLDER)
 @click.option(
-    "--seed",
-    type=click.IntRange(0, 2**32 - 1),
-    default=0,
-    show_default=True,
-    help="The same bytes for the same seed.",
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="The same bytes for the same seed."
 )
 @click.option("--full", is_flag=True, help="1,024 + 128 dimensions and up to 300 frames.")
 @number("--train", "train", 2000, "Videos to train on.")
@@ -256,10 +240,10 @@ def submission() -> None:
     """Look at files of predictions in YouTube-8M's form."""
 
 
-@submission.command("check")
+@submission.command("check", context_settings={"show_default": True})
 @click.argument("file", type=FOLDER)
 @click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
-@click.option("--split", default="test", show_default=True, help="Split of the data set that it belongs to.")
+@click.option("--split", default="test", help="Split of the data set that it belongs to.")
 @click.option("--json", "as_json", is_flag=True, help="For other programs.")
 def check_submission(file, data, split, as_json) -> None:
     """Check FILE against a split of a data set, and show every fault with its line.
