@@ -163,7 +163,9 @@ def import_features(
             elif known.names:
                 rows = [(index, importer.trained[index], name) for index, name in sorted(known.names.items())]
                 with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
-                    csv.writer(file).writerows([("Index", "TrainVideoCount", "Name"), *rows])
+                    csv.writer(file, lineterminator="\n").writerows(
+                        [("Index", "TrainVideoCount", "Name"), *rows]
+                    )
             write_dataset_toml(
                 str(folder),
                 name=name or one_line(out.absolute().name),
