@@ -100,17 +100,14 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Pl
     truth, data = study.ground_truth, SimpleNamespace(name=study.data, generated=study.generated)
     panels, title = 3 if len(truth) else 2, f"{title} · {study.run}"
     figure, axes = style.canvas(1, panels, width=0.6 + 4.2 * panels, height=3.9, title=title, source=data)
-    for ax, curve, better, done in (
-        (axes[0], "deletion", "low", "removed"),
-        (axes[1], "insertion", "high", "kept"),
-    ):
+    kinds = (("deletion", "low", "removed"), ("insertion", "high", "kept"))
+    for ax, (curve, better, done) in zip(axes, kinds, strict=False):
         curves = study.curves[study.curves["curve"] == curve]
         for place, (order, name) in enumerate(ORDERS.items()):
             rows, look = curves[curves["order"] == order], style.mark(place)
             if not rows.empty:
-                ax.fill_between(
-                    rows["share"], rows["low"], rows["high"], color=look.color, alpha=0.15, linewidth=0
-                )
+                band = {"color": look.color, "alpha": 0.15, "linewidth": 0}
+                ax.fill_between(rows["share"], rows["low"], rows["high"], **band)
                 line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": 4}
                 ax.plot(rows["share"], rows["score"], label=name, **line)
         ax.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), xlabel=f"share of frames {done}")
@@ -118,9 +115,8 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Pl
     axes[0].set_ylabel("score of the highest class (band: 95 % CI)")
     if len(truth):
         _precision_bars(axes[2], truth)
-    entries = {
-        label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
+    entries = [dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True)) for ax in (axes[0], axes[-1])]
+    entries = entries[0] | entries[1]
     figure.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=5)
     areas = study.areas[["deletion", "insertion"]].add_suffix(" area").rename(index=ORDERS)
     return style.finished(figure, areas, digits=3)
@@ -131,18 +127,12 @@ def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of att
     """Areas under deletion and insertion curves, and precision on ground-truth frames, with 95 % intervals."""
     areas, truth = study.areas, study.ground_truth
     orders = [order for order in ORDERS if order in areas.index or order in truth.columns]
-    columns = {
-        "deletion (low is better)": [_with_interval(areas, order, "deletion") for order in orders],
-        "deletion − random": [
-            _with_interval(areas, order, "deletion_against_random", "+") for order in orders
-        ],
-        "insertion (high is better)": [_with_interval(areas, order, "insertion") for order in orders],
-        "insertion − random": [
-            _with_interval(areas, order, "insertion_against_random", "+") for order in orders
-        ],
-        "precision on ground truth": [_with_interval(truth, "all", order) for order in orders],
-    }
-    shown = pd.DataFrame(columns, index=[ORDERS[order] for order in orders])
+    shown = pd.DataFrame(index=[ORDERS[order] for order in orders])
+    for curve, better in (("deletion", "low"), ("insertion", "high")):
+        shown[f"{curve} ({better} is better)"] = [_with_interval(areas, order, curve) for order in orders]
+        against = f"{curve}_against_random"
+        shown[f"{curve} − random"] = [_with_interval(areas, order, against, "+") for order in orders]
+    shown["precision on ground truth"] = [_with_interval(truth, "all", order) for order in orders]
     return numbers(shown, dataset, title=f"{title}: {study.videos:,} videos, {QUESTIONS[study.question]}")
 
 
@@ -160,18 +150,14 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
     for row, order in enumerate(orders):
         places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
         off = [truth[order] - truth[f"{order}_low"], truth[f"{order}_high"] - truth[order]]
-        look = {
-            "color": style.mark(list(ORDERS).index(order)).color,
-            "hatch": style.HATCHES[row % len(style.HATCHES)],
-        }
+        look = {"color": style.mark([*ORDERS].index(order)).color, "hatch": style.HATCHES[row]}
         bars = {"height": height * 0.9, "xerr": np.clip(off, 0, None), "error_kw": {"elinewidth": 1}}
         # A curve of the same order has the legend entry already.
         label = ORDERS[order] if order == "uniform" else None
         ax.barh(places, truth[order], alpha=0.85, edgecolor="white", label=label, **look, **bars)
     style.row_axis(ax, [""] * len(truth))
-    ax.set_yticklabels(
-        [f"{shorten(kind, 18)}\n(n = {int(count):,})" for kind, count in truth["labels"].items()]
-    )
+    labels = truth["labels"].astype(int)
+    ax.set_yticklabels([f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()])
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
     ax.set_title("ground-truth frames: high is better", size=9.5)
 

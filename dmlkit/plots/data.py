@@ -103,9 +103,7 @@ def video(
     row = _clearest(batch, dataset, kind)
     video, labels = str(batch["id"][row]), np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
     names = {index: class_title(dataset, index, 34) for index in labels}
-    features = {
-        name: np.asarray(batch[name][row]) for name, each in dataset.features.items() if each.in_frames
-    }
+    features = {name: batch[name][row] for name, each in dataset.features.items() if each.in_frames}
     frames = int(batch["num_frames"][row]) if "num_frames" in batch else None
     truth = dataset.truth(split).get(video, {}) if frames else {}
     tracks = {index: truth[index] for index in labels if index in truth}
@@ -134,8 +132,7 @@ def video(
 
 def class_name(dataset, index: int, longest: int = 30) -> str:
     """A class's name in one short line."""
-    names = dataset.class_names
-    return (shorten(names[index], longest) if index < len(names) else "") or f"class {index}"
+    return shorten(dataset.class_names[index], longest)
 
 
 def class_title(dataset, index: int, longest: int = 30) -> str:

@@ -82,11 +82,7 @@ def mark(place: int) -> Mark:
 
 
 def marks(names: Sequence[str]) -> list[Mark]:
-    """A mark for each experiment, the same in every figure; experiments outside the ladder take unused ones.
-
-    Args:
-        names: Experiments' names; a repeated name gets two marks.
-    """
+    """A mark for each experiment, the same in every figure; those outside the ladder, or repeated, take unused ones."""
     places = [None if name in names[:at] else _PLACES.get(name) for at, name in enumerate(names)]
     for at, place in enumerate(places):
         if place is None:
@@ -118,17 +114,8 @@ def plotted(draw: Callable) -> Callable:
     return drawn
 
 
-def canvas(
-    rows: int = 1,
-    columns: int = 1,
-    *,
-    title: str,
-    source=None,
-    width: float = 8.0,
-    height: float = 4.0,
-    **subplots,
-) -> tuple[Figure, list[Axes]]:
-    """A figure with its title at the left, and its axes row by row.
+def canvas(rows=1, columns=1, *, title: str, source=None, width=8.0, height=4.0, **subplots) -> tuple:
+    """A figure with its title at the left, and the list of its axes, row by row.
 
     Args:
         rows, columns: Of axes.

@@ -54,10 +54,9 @@ class Table(Styler):
     heading = ""  # its caption and notes
 
     def __repr__(self) -> str:
-        lines = [" | ".join(["", *map(str, self.columns)]).strip()] if any(self.columns) else []
-        for name, *values in self.data.itertuples(name=None):
-            lines.append(" | ".join([str(name), *(str(value) for value in values)]))
-        return "\n".join([self.heading, *lines])
+        rows = [["", *self.columns]] if any(self.columns) else []
+        rows += [list(row) for row in self.data.itertuples(name=None)]
+        return "\n".join([self.heading, *(" | ".join(map(str, row)).strip() for row in rows)])
 
 
 def as_runs(runs) -> list:
@@ -119,16 +118,8 @@ def all_results(results: Results, dataset=None, *, title: str = "All experiments
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
     if rows["videos"].nunique() > 1:  # a recipe's own settings may lift the caps
         notes.append("The validation videos differ (last column): compare only rows with the same number.")
-    columns = [
-        "part",
-        "gap",
-        "interval",
-        "map",
-        "parameters",
-        "seconds_an_epoch",
-        "videos_per_second",
-        "videos",
-    ]
+    speed = ("seconds_an_epoch", "videos_per_second", "videos")
+    columns = ("part", "gap", "interval", "map", "parameters", *speed)
     return _results(rows, columns, with_data(title, dataset), notes, texts=[0], longest=38)
 
 
