@@ -90,6 +90,11 @@ class Shard(NamedTuple):
     md5: str
     url: str
 
+    @property
+    def number(self) -> int:
+        """By which the official downloader divides files into shares."""
+        return int(hashlib.md5(self.remote.encode(), usedforsecurity=False).hexdigest(), 16)
+
 
 class ServerError(Exception):
     """The server failed, or sent other bytes, in every attempt."""
@@ -186,12 +191,11 @@ def download(
             shard
             for split in splits
             for shard in _read_plan(client, source, partition, split)
-            if int(hashlib.md5(shard.remote.encode(), usedforsecurity=False).hexdigest(), 16) % parts
-            == part - 1
+            if shard.number % parts == part - 1
         ]
         if not wanted:
             raise UsageError(
-                f"No file belongs to share {shards} of {partition} {'+'.join(splits)}. Ask for another."
+                f"Share {shards} of {partition} {'+'.join(splits)} holds no file. Ask for another."
             )
         note = _fetch_vocabulary(client, source, partition, folder)
         verified = _read_record(folder, partition)
@@ -233,7 +237,7 @@ def download(
         todo = [shard for shard in wanted if verify or shard not in unchanged]
         with tqdm(total=size, unit="B", unit_scale=True, disable=no_bar) as client.bar:
             try:
-                fetched = _run(provide, todo, client, jobs=jobs, files=len(wanted), folder=folder)
+                fetched = _run(provide, todo, client, jobs, len(wanted), folder)
             finally:
                 _write_record(folder, partition, verified)
     return Downloaded(folder, len(wanted), fetched, (note,) if note else ())
@@ -243,7 +247,6 @@ def _run(
     provide: Callable[[Shard], bool],
     todo: Sequence[Shard],
     client: Client,
-    *,
     jobs: int,
     files: int,
     folder: Path,
@@ -308,23 +311,19 @@ class Client:
         progress = _Progress(self.bar, most, self._cancelled)
         downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=CHUNK, **self._options)
         registry = {name: md5 and f"md5:{md5}"}
-        files = pooch.Pooch(
-            self._folder, "", registry=registry, urls={name: url}, retry_if_failed=self.retries
-        )
+        options = {"registry": registry, "urls": {name: url}, "retry_if_failed": self.retries}
+        files = pooch.Pooch(self._folder, "", **options)
         try:
             return Path(files.fetch(name, downloader=downloader))
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise PermanentError(f"the address cannot be used: {shorten(error, 120)}") from error
         except requests.RequestException as error:
-            cause: BaseException = (
-                error  # underneath the libraries' wrappings: [Errno 111] Connection refused
-            )
-            while cause.__cause__ or cause.__context__:
+            cause: BaseException = error
+            while cause.__cause__ or cause.__context__:  # to the bottom: [Errno 111] Connection refused
                 cause = cause.__cause__ or cause.__context__
             reason = "no answer in time" if isinstance(error, requests.Timeout) else shorten(cause, 120)
-            raise ServerError(
-                f"the server failed {counted(self.retries + 1, 'time')}, the last: {reason}"
-            ) from error
+            attempts = counted(self.retries + 1, "time")
+            raise ServerError(f"the server failed {attempts}, the last: {reason}") from error
         except ValueError as error:
             raise ServerError("what the server sends does not have the MD5 of the plan") from error
 

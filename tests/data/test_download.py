@@ -303,7 +303,7 @@ def test_shares_and_numbers_are_the_official_downloaders(server, get, held):
         }
         seen = found
     assert held() == {f"train{official.index(name):04}.tfrecord": name.encode() for name in names}
-    with pytest.raises(UsageError, match="No file belongs"):
+    with pytest.raises(UsageError, match="holds no file"):
         get(shards="1/100000")
 
 
