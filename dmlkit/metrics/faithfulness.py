@@ -37,15 +37,8 @@ class Curve(NamedTuple):
 def occlusion(score: Score, frames: int) -> np.ndarray:
     """The effect of each frame alone: the score less the score without the frame.
 
-    Args:
-        score: As described at the head of this file.
-        frames: How many there are.
-
     Returns:
         (frames,) or (frames, classes); higher where the score needs the frame.
-
-    Raises:
-        ValueError: `score` gives something else than a row for each row.
     """
     all_kept = np.ones((1, frames), bool)
     scores = _evaluate(score, np.concatenate([all_kept, ~np.eye(frames, dtype=bool)]))
@@ -60,9 +53,6 @@ def deletion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> C
         importance: (frames,) the highest goes first; of equal ones the earlier.
         steps: At how many points between none and all frames to evaluate, at most.
 
-    Returns:
-        `Curve(shares, scores, area)`, from all frames to none.
-
     Raises:
         ValueError: Importance is no row of numbers, or `score` gives something else than a row for each row.
     """
@@ -72,26 +62,13 @@ def deletion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> C
 def insertion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> Curve:
     """The score while frames are inserted, the most important first; a high area means a good order.
 
-    Args:
-        score, importance, steps: As for `deletion_curve`.
-
-    Returns:
-        `Curve(shares, scores, area)`, from no frames to all.
-
-    Raises:
-        ValueError: As for `deletion_curve`.
+    The arguments and errors are those of `deletion_curve`.
     """
     return _curve(score, importance, steps=steps, insert=True)
 
 
 def random_importance(frames: int, *, seeds: int = 5, seed: int = 0) -> np.ndarray:
-    """Orders to compare with: (seeds, frames), each row another permutation of 0 to frames - 1.
-
-    Args:
-        frames: How many there are.
-        seeds: How many orders.
-        seed: The same seed gives the same orders.
-    """
+    """Orders to compare with: (seeds, frames), each row another permutation of 0 to frames - 1."""
     rows = np.tile(np.arange(frames), (check_count(seeds, name="seeds"), 1))
     return np.random.default_rng(seed).permuted(rows, axis=1)
 

@@ -42,33 +42,16 @@ class GlobalAveragePrecision:
         self.top_k = check_count(top_k, name="top_k")
         self._parts: list[TopPairs] = []
 
-    @property
-    def num_videos(self) -> int:
-        """How many videos were added so far."""
-        return sum(len(pairs.scores) for pairs in self._parts)
-
     def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
-        """Add videos. Nothing is added where an error is raised.
-
-        Args:
-            scores, labels: (videos, classes).
-
-        Raises:
-            ValueError: The shapes differ or a value is NaN.
-        """
+        """Add videos, (videos, classes); nothing where the shapes differ or a value is NaN (`ValueError`)."""
         self._parts.append(top_pairs(scores, labels, top_k=self.top_k))
 
     def merge(self, other: GlobalAveragePrecision) -> None:
         """Add all that another one has seen; the other stays as it is.
 
         Raises:
-            TypeError: The other is no `GlobalAveragePrecision`.
             ValueError: The two keep different numbers of pairs a video.
         """
-        if not isinstance(other, GlobalAveragePrecision):
-            raise TypeError(
-                f"`other` must be a GlobalAveragePrecision. Received: other={type(other).__name__}."
-            )
         if other.top_k != self.top_k:
             raise ValueError(
                 "Only metrics with the same `top_k` can be merged. "

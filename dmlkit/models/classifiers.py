@@ -21,7 +21,7 @@ import math
 import keras
 from keras import ops
 
-from dmlkit.models.frames import frame_mask, softmax_over_frames
+from dmlkit.models.frames import SameShape, frame_mask, softmax_over_frames
 from dmlkit.models.inputs import MOMENTUM
 
 CHAIN_UNITS = 128
@@ -190,7 +190,7 @@ FRAME_CLASSIFIERS = {"class_attention": class_attention}
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class ContextGate(keras.layers.Layer):
+class ContextGate(SameShape):
     """Each entry weighted by a function of all of them: y = x ∘ σ(norm(W x)).
 
     Call arguments: `vector` (batch, size). Returns (batch, size).
@@ -212,9 +212,6 @@ class ContextGate(keras.layers.Layer):
     def call(self, vector, training=None):
         logits = self.normalization(ops.matmul(vector, self.kernel), training=training)
         return vector * ops.cast(ops.sigmoid(logits), vector.dtype)
-
-    def compute_output_shape(self, shape):
-        return shape
 
 
 def no_gate(vector, *, name):

@@ -22,7 +22,14 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from dmlkit.models.frames import LastFrame, RepeatOverFrames, ReverseFrames, ZeroPadding, frame_mask
+from dmlkit.models.frames import (
+    LastFrame,
+    RepeatOverFrames,
+    ReverseFrames,
+    SameShape,
+    ZeroPadding,
+    frame_mask,
+)
 from dmlkit.models.inputs import dropout as dropout_layer
 from dmlkit.models.poolings import MeanPooling
 from dmlkit.models.recurrent import GRU, LSTM, SRU, PaperGRUCell, PeepholeLSTMCell
@@ -134,14 +141,14 @@ def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout,
 # Recurrent layers
 
 
-def rnn_layer(units, *, name):
-    """s_t = tanh(U x_t + W s_{t-1} + b). Paper: §RNN; its softmax is the classifier here, a multi-label sigmoid."""
-    return keras.layers.SimpleRNN(units, return_sequences=True, name=name)
+# s_t = tanh(U x_t + W s_{t-1} + b). Paper: §RNN; its softmax is the classifier here, a multi-label sigmoid.
+rnn_layer = partial(keras.layers.SimpleRNN, return_sequences=True)
 
+# Forget bias 1. Paper: §LSTM, without its peephole connections, which cuDNN does not know.
+lstm_layer = partial(LSTM, return_sequences=True, unit_forget_bias=True)
 
-def lstm_layer(units, *, name):
-    """An LSTM with forget bias 1. Paper: §LSTM, without its peephole connections, which cuDNN does not know."""
-    return LSTM(units, return_sequences=True, unit_forget_bias=True, name=name)
+# Paper: §Bi-GRU, but with a bias, and the reset after the product, as cuDNN has it.
+gru_layer = partial(GRU, return_sequences=True, reset_after=True)
 
 
 def peephole_lstm_layer(units, *, name):
@@ -149,19 +156,9 @@ def peephole_lstm_layer(units, *, name):
     return keras.layers.RNN(PeepholeLSTMCell(units, name="cell"), return_sequences=True, name=name)
 
 
-def gru_layer(units, *, name):
-    """A GRU. Paper: §Bi-GRU, but with a bias, and the reset after the product, as cuDNN has it."""
-    return GRU(units, return_sequences=True, reset_after=True, name=name)
-
-
 def paper_gru_layer(units, *, name):
     """The paper's GRU. Paper: §Bi-GRU, the equations of r_t, z_t, ĥ_t and h_t; its y_t is the classifier."""
     return keras.layers.RNN(PaperGRUCell(units, name="cell"), return_sequences=True, name=name)
-
-
-def sru_layer(units, *, name):
-    """A simple recurrent unit. Paper: §Future work (Lei et al. 2018)."""
-    return SRU(units, name=name)
 
 
 # Encoders without recurrence
@@ -311,7 +308,7 @@ class AttentionMask(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class Positions(keras.layers.Layer):
+class Positions(SameShape):
     """Adds to each frame the sines and cosines of its position in time.
 
     Call arguments: `frames` (batch, time, size). Returns the same shape.
@@ -325,9 +322,6 @@ class Positions(keras.layers.Layer):
         angles = ops.cast(ops.arange(time), "float32")[:, None] * waves[None, :]
         even = ops.cast(ops.arange(size) % 2 == 0, "bool")[None, :]
         return frames + ops.cast(ops.where(even, ops.sin(angles), ops.cos(angles)), frames.dtype)
-
-    def compute_output_shape(self, shape):
-        return shape
 
 
 def transformer(frames, num_frames, *, units, layers, dropout, name):
@@ -365,7 +359,7 @@ ENCODERS = {
     "paper_gru": partial(bidirectional, paper_gru_layer),
     "temporal_convolutions": temporal_convolutions,
     "transformer": transformer,
-    "sru": partial(bidirectional, sru_layer),
+    "sru": partial(bidirectional, SRU),
     "deep_bi_lstm": partial(shortcut_bidirectional, lstm_layer),
     "deep_bi_gru": partial(shortcut_bidirectional, gru_layer),
 }

@@ -61,6 +61,13 @@ def _gather_frames(frames, times):
     return ops.take(flat, ops.reshape(starts + times, (-1,)), axis=0)
 
 
+class SameShape(keras.layers.Layer):
+    """A layer whose output has the shape of its first call argument."""
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
 @keras.saving.register_keras_serializable(package="dmlkit")
 class LastFrame(keras.layers.Layer):
     """Each video's frame (or state) at its last valid frame.
@@ -78,7 +85,7 @@ class LastFrame(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class ReverseFrames(keras.layers.Layer):
+class ReverseFrames(SameShape):
     """Each video's frames in reverse order by its own length; padding stays where it is.
 
     Call arguments: `frames` (batch, time, size), `num_frames` (batch,). Returns (batch, time, size).
@@ -90,12 +97,9 @@ class ReverseFrames(keras.layers.Layer):
         mirrored = ops.where(times < lengths, lengths - 1 - times, times)
         return ops.reshape(_gather_frames(frames, mirrored), ops.shape(frames))
 
-    def compute_output_shape(self, shape):
-        return shape
-
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class ZeroPadding(keras.layers.Layer):
+class ZeroPadding(SameShape):
     """Zeros on padding, so that a convolution reads the same beyond a video's end wherever its batch ends.
 
     Call arguments: `frames` (batch, time, size), `num_frames` (batch,). Returns (batch, time, size).
@@ -103,9 +107,6 @@ class ZeroPadding(keras.layers.Layer):
 
     def call(self, frames, num_frames):
         return zero_padding(frames, num_frames)
-
-    def compute_output_shape(self, shape):
-        return shape
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")

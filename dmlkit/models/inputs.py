@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import keras
 from keras import ops
 
-from dmlkit.models.frames import RepeatOverFrames, frame_mask
+from dmlkit.models.frames import RepeatOverFrames, SameShape, frame_mask
 
 MOMENTUM = 0.9
 """Momentum of all running statistics. Keras's 0.99 lags behind in a training of few steps."""
@@ -25,7 +25,7 @@ CODINGS = ("byte", "float", TEXT)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class Dequantize(keras.layers.Layer):
+class Dequantize(SameShape):
     """Bytes to the numbers they stand for: q * 4/255 + 4/512 - 2, from -1.9921875 to 2.0078125.
 
     Call arguments: `features` (..., size) uint8. Returns the same shape in the layer's compute dtype.
@@ -37,12 +37,9 @@ class Dequantize(keras.layers.Layer):
         numbers = ops.cast(features, "float32") * (4.0 / 255.0) + (4.0 / 512.0 - 2.0)
         return ops.cast(numbers, self.compute_dtype)
 
-    def compute_output_shape(self, shape):
-        return shape
-
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class UnitLength(keras.layers.Layer):
+class UnitLength(SameShape):
     """Bags of tokens, each scaled to length 1; an empty one stays empty.
 
     So a text's embedding is as long for ten tokens as for one.
@@ -55,9 +52,6 @@ class UnitLength(keras.layers.Layer):
         bag = ops.cast(bag, "float32")
         length = ops.sqrt(ops.sum(ops.square(bag), axis=-1, keepdims=True))
         return ops.cast(bag / ops.where(length > 0, length, 1.0), self.compute_dtype)
-
-    def compute_output_shape(self, shape):
-        return shape
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -90,23 +84,17 @@ class ScaleByVariance(keras.layers.BatchNormalization):
 
 
 def none(features, num_frames, *, name):
-    """The dequantised features as they are, as in the paper."""
+    """The dequantised features as they are, as in the paper; the others differ from it."""
     return features
 
 
 def layer(features, num_frames, *, name):
-    """Each frame (or video) to mean 0 and variance 1 over its features, then a learned scale and shift.
-
-    Differs from the paper: it feeds the dequantised features as they are.
-    """
+    """Each frame (or video) to mean 0 and variance 1 over its features, then a learned scale and shift."""
     return keras.layers.LayerNormalization(name=name)(features)
 
 
 def batch(features, num_frames, *, name):
-    """Each feature to mean 0 and variance 1 over the batch's *valid* frames, then a learned scale and shift.
-
-    Differs from the paper: it feeds the dequantised features as they are.
-    """
+    """Each feature to mean 0 and variance 1 over the batch's *valid* frames, then a learned scale and shift."""
     if num_frames is None:
         return keras.layers.BatchNormalization(momentum=MOMENTUM, name=name)(features)
     return FramesBatchNormalization(momentum=MOMENTUM, name=name)(features, num_frames)

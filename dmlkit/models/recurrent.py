@@ -220,8 +220,22 @@ def _tensor(weight):
     return ops.reshape(weight, weight.shape)
 
 
+class _SizedLayer(keras.layers.Layer):
+    """A layer, or a cell for `keras.layers.RNN`, of so many units."""
+
+    num_states = 1
+
+    def __init__(self, units, **keras_arguments):
+        super().__init__(**keras_arguments)
+        self.units = self.output_size = units
+        self.state_size = [units] * self.num_states
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
 @keras.saving.register_keras_serializable(package="dmlkit")
-class PeepholeLSTMCell(keras.layers.Layer):
+class PeepholeLSTMCell(_SizedLayer):
     """One step of an LSTM whose gates see the cell.
 
         i_t = σ(W_xi x_t + W_hi h_{t-1} + W_ci c_{t-1} + b_i)
@@ -243,11 +257,7 @@ class PeepholeLSTMCell(keras.layers.Layer):
     Paper: §LSTM.
     """
 
-    def __init__(self, units, **keras_arguments):
-        super().__init__(**keras_arguments)
-        self.units = units
-        self.state_size = [units, units]
-        self.output_size = units
+    num_states = 2
 
     def build(self, inputs_shape):
         units = self.units
@@ -270,9 +280,6 @@ class PeepholeLSTMCell(keras.layers.Layer):
         new_state = ops.sigmoid(to_output + peek_output * new_cell) * ops.tanh(new_cell)
         return new_state, [new_state, new_cell]
 
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
-
 
 def _forget_bias_one(shape, dtype=None):
     units = shape[0] // 4
@@ -282,7 +289,7 @@ def _forget_bias_one(shape, dtype=None):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class PaperGRUCell(keras.layers.Layer):
+class PaperGRUCell(_SizedLayer):
     """One step of the paper's GRU: no bias, the reset before the product, z_t the share of the new.
 
         r_t = σ(W_r [h_{t-1}, x_t]);  z_t = σ(W_z [h_{t-1}, x_t])
@@ -299,12 +306,6 @@ class PaperGRUCell(keras.layers.Layer):
 
     Paper: §Bi-GRU.
     """
-
-    def __init__(self, units, **keras_arguments):
-        super().__init__(**keras_arguments)
-        self.units = units
-        self.state_size = units
-        self.output_size = units
 
     def build(self, inputs_shape):
         self.kernel = self.add_weight(
@@ -324,9 +325,6 @@ class PaperGRUCell(keras.layers.Layer):
         candidate = ops.tanh(from_inputs[:, 2 * units :] + recurrent)
         new_state = (1.0 - update) * state + update * candidate
         return new_state, [new_state]
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
 
 
 def sru_cells(candidates, sums, peephole, cell):
@@ -387,7 +385,7 @@ def sru_cells(candidates, sums, peephole, cell):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class SRU(keras.layers.Layer):
+class SRU(_SizedLayer):
     """One layer of the simple recurrent unit.
 
         x̃_t = W x_t
@@ -406,10 +404,6 @@ class SRU(keras.layers.Layer):
 
     Paper: §Future work (Lei et al. 2018, §2 and the projection of their code).
     """
-
-    def __init__(self, units, **keras_arguments):
-        super().__init__(**keras_arguments)
-        self.units = units
 
     def build(self, frames_shape):
         size, units = frames_shape[-1], self.units
@@ -436,6 +430,3 @@ class SRU(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         return (*shape[:-1], self.units)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
