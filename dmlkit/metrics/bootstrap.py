@@ -123,8 +123,6 @@ def compare_gaps(
 ) -> GapComparison:
     """How much higher the mean GAP of A's members is than that of B's, on the same videos, resampled together.
 
-    Pairing removes what hard videos do to both, so the interval is narrower than two intervals suggest.
-
     Args:
         a, b: The top pairs of each member, all of the same videos in the same order.
         level, resamples, seed: As in `gap_interval`.
@@ -144,8 +142,8 @@ def compare_gaps(
     differences = gaps[: len(a)].mean(axis=0) - gaps[len(a) :].mean(axis=0)
     of_a, of_b = (Spread.of([gap_of_pairs(pairs) for pairs in side]) for side in (a, b))
     return GapComparison(
-        a=of_a,
-        b=of_b,
+        of_a,
+        of_b,
         difference=of_a.mean - of_b.mean,
         interval=percentiles(differences, level),
         a_ahead=float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
@@ -182,14 +180,9 @@ def compare_classes(
 def mean_interval(
     values: ArrayLike, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """The percentile bootstrap interval of a mean over videos.
+    """The percentile bootstrap interval of the mean of (videos,) values; those that are NaN are left out.
 
-    Args:
-        values: (videos,) a number for each; those that are NaN are left out.
-        level, resamples, seed: As in `gap_interval`.
-
-    Raises:
-        ValueError: There is no number, or a setting is out of range.
+    The settings and errors are those of `gap_interval`.
     """
     _check_level(level)
     values = np.asarray(values, np.float64).ravel()
@@ -211,10 +204,6 @@ def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) ->
 
     Returns:
         (systems, resamples) float64.
-
-    Raises:
-        ValueError: There is no system or no video, the systems differ in their number of videos, or
-            `resamples` is not a whole number of at least 1.
     """
     counts = [pairs.scores.shape[0] for pairs in systems]
     if len(set(counts)) != 1:

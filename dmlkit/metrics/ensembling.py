@@ -94,14 +94,10 @@ def gap_weights(gaps: ArrayLike) -> np.ndarray:
     Paper: §Ensemble, Algorithm 2 (weights).
     """
     gaps = np.asarray(gaps, dtype=np.float64)
-    if gaps.ndim != 1 or gaps.size == 0:
+    if gaps.ndim != 1 or not gaps.size or not np.isfinite(gaps).all() or (gaps < 0).any() or not gaps.any():
         raise ValueError(
-            f"`gaps` must hold one GAP for each model, at least one. Received: shape={gaps.shape}."
-        )
-    if not np.isfinite(gaps).all() or (gaps < 0).any() or not gaps.any():
-        raise ValueError(
-            "`gaps` must be finite and not negative, and not all 0 (measure them on videos with labels). "
-            f"Received: gaps={gaps.tolist()}."
+            "`gaps` must hold one GAP for each model, at least one, all finite and not negative, and not all 0 "
+            f"(measure them on videos with labels). Received: gaps={gaps.tolist()}."
         )
     return gaps / gaps.sum()
 
@@ -174,27 +170,16 @@ def combine(scores: Iterable[ArrayLike], weights: Weights, *, by: str) -> np.nda
         weights: From `optimize_weights`, by the same combiner.
         by: A name of `COMBINERS`.
 
-    Returns:
-        (videos, classes), floats.
-
     Raises:
-        UsageError: An unknown combiner.
-        ValueError: More or fewer weights than members, other shapes, a NaN, or scores the combiner cannot take.
+        UsageError, ValueError: As `optimize_weights`; also more or fewer weights than members.
     """
     return choose(COMBINERS, by, what="combiner").combine(scores, weights)
 
 
 def overlap(scores: ArrayLike, other: ArrayLike, *, top_k: int = TOP_K) -> float:
-    """How similar two models are: the share of classes in both of a video's top k, the mean over videos.
+    """How similar two models' (videos, classes) are: the mean share of classes in both of a video's top k.
 
-    Two that choose at random share top_k / classes.
-
-    Args:
-        scores, other: (videos, classes) of the same videos.
-        top_k: All classes where there are fewer.
-
-    Raises:
-        ValueError: The shapes differ, there is no video, or a NaN.
+    Two that choose at random share top_k / classes. Other shapes, a NaN or no video raise a `ValueError`.
     """
     scores, other = check_scores(scores), check_scores(other, name="other")
     if scores.shape != other.shape or not len(scores):
@@ -212,14 +197,11 @@ def shortlist(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]]) -> Shortli
     kept = [_shortlist_of_part(list(members), labels) for members, labels in parts]
     if not kept:
         raise ValueError("`parts` must hold at least one part of the videos. Received: none.")
-    return Shortlist(
-        np.concatenate([part.scores for part in kept], axis=1),
-        np.concatenate([part.correct for part in kept]),
-        np.concatenate([part.true_labels for part in kept]),
-    )
+    scores, correct, true_labels = zip(*kept, strict=True)
+    return Shortlist(np.concatenate(scores, axis=1), np.concatenate(correct), np.concatenate(true_labels))
 
 
-def _shortlist_of_part(members: list[ArrayLike], labels: ArrayLike) -> Shortlist:
+def _shortlist_of_part(members: list[ArrayLike], labels: ArrayLike) -> tuple[np.ndarray, ...]:
     if not members:
         raise ValueError("An ensemble has at least one member. Received: none.")
     members = [
@@ -232,11 +214,8 @@ def _shortlist_of_part(members: list[ArrayLike], labels: ArrayLike) -> Shortlist
     for scores in members:
         np.put_along_axis(priority, top_k_classes(scores, SHORTLIST_K), np.inf, axis=1)
     classes = top_k_classes(priority, SHORTLIST_K * len(members))
-    return Shortlist(
-        np.stack([np.take_along_axis(scores, classes, axis=1) for scores in members]),
-        np.take_along_axis(labels, classes, axis=1),
-        count_labels(labels),
-    )
+    scores = np.stack([np.take_along_axis(scores, classes, axis=1) for scores in members])
+    return scores, np.take_along_axis(labels, classes, axis=1), count_labels(labels)
 
 
 def _by_gap(tuning: Shortlist) -> Weights:
@@ -256,8 +235,7 @@ def _forward_selection(tuning: Shortlist) -> Weights:
     is how often it was added. The best mean on the way is taken, so that on the tuning split the ensemble is never
     below its best member. Of equal gains the better member is taken, then the earlier.
 
-    Differs from the paper: Algorithm 2 weighs by GAP, under which shares are nearly equal however unequal the
-    members. This is the selection of Caruana et al., Ensemble Selection from Libraries of Models (2004).
+    Differs from the paper: this is Caruana et al., Ensemble Selection from Libraries of Models (2004).
     """
 
     def gap_of_mean(counts):
@@ -340,11 +318,7 @@ def _stacked(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
 
 
 def logits(scores: np.ndarray) -> np.ndarray:
-    """log(S / (1 - S)) of scores from 0 to 1, finite at the ends.
-
-    Raises:
-        ValueError: A score is below 0 or above 1.
-    """
+    """log(S / (1 - S)) of scores from 0 to 1, finite at the ends."""
     if scores.size and (np.min(scores) < 0 or np.max(scores) > 1):
         raise ValueError(
             "Stacking takes probabilities, scores from 0 to 1. "

@@ -68,12 +68,7 @@ class MeanAveragePrecision(NamedTuple):
 
 
 def check_scores(scores: ArrayLike, *, name: str = "scores") -> np.ndarray:
-    """Scores as a floating array without NaN; floats keep their precision, the rest becomes float64.
-
-    Args:
-        scores: (videos, classes). Infinite scores are ranked like any other.
-        name: The argument's name, for the message.
-    """
+    """Scores as a floating array without NaN; floats keep their precision, the rest becomes float64."""
     scores = np.asarray(scores)
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(f"`{name}` must have the shape (videos, classes). Received: {name}={scores.shape}.")
@@ -123,14 +118,9 @@ def count_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def top_k_classes(scores: np.ndarray, k: int) -> np.ndarray:
-    """The k highest-scoring classes of every video, in the order of the classes.
+    """The k highest-scoring classes of every video, in the order of the classes: (videos, min(k, classes)) int.
 
-    Args:
-        scores: (videos, classes), without NaN.
-        k: How many; all classes where there are fewer.
-
-    Returns:
-        (videos, min(k, classes)) int.
+    `scores` are (videos, classes), without NaN.
     """
     videos, num_classes = scores.shape
     if k >= num_classes:
@@ -161,10 +151,6 @@ def _at_least_float32(scores: np.ndarray) -> np.ndarray:
 def top_k_pairs(scores: ArrayLike, k: int = 20) -> TopK:
     """The k highest-scoring classes of every video with their scores, best first.
 
-    Args:
-        scores: (videos, classes).
-        k: How many; all classes where there are fewer.
-
     Returns:
         `TopK(classes, scores)`, both (videos, min(k, classes)); of equal scores the lower class comes first.
 
@@ -181,10 +167,7 @@ def top_k_pairs(scores: ArrayLike, k: int = 20) -> TopK:
 def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20, name: str = "scores") -> TopPairs:
     """Every video's k best pairs (score, correct), which is all that GAP looks at.
 
-    Args:
-        scores, labels: (videos, classes).
-        top_k: Pairs a video; all classes where there are fewer.
-        name: The scores' name, for the message.
+    `name` is the scores' name, for the message.
 
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
@@ -221,10 +204,7 @@ def average_precision(ranked: np.ndarray, correct: np.ndarray, true_labels: int)
 def sum_of_steps(new: np.ndarray, all_above: np.ndarray, true_labels: int) -> float:
     """Σ precision · Δrecall, from the counts at each threshold, the lowest score first.
 
-    Args:
-        new: (thresholds,) correct pairs of that score.
-        all_above: (thresholds,) pairs of that score or a higher one.
-        true_labels: The denominator of recall.
+    `new`: (thresholds,) correct pairs of that score; `all_above`: (thresholds,) pairs of that score or a higher one.
     """
     correct_above = new.sum() - np.cumsum(new) + new
     return float(np.sum(correct_above / all_above * new) / true_labels)

@@ -36,7 +36,7 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
 class AttentionParts:
     """What attention computes for one batch.
 
-    Args:
+    Attributes:
         scores: (batch, classes) the model's.
         weights: (batch, time) α_t.
         logits: (batch, time) u_tᵀ u_w, whose softmax over a video's frames is α_t; on padding anything.
@@ -69,37 +69,20 @@ class AttentionProbe:
         attention = _attention_layer(model)
         self.model = model
         self._pooled, weights, logits = attention.output
-        outputs = {
-            "scores": model.output,
-            "weights": weights,
-            "logits": logits,
-            "states": attention.input[0],
-        }
+        outputs = {"scores": model.output, "weights": weights, "logits": logits, "states": attention.input[0]}
         self._parts = _compiled(keras.Model(model.input, outputs))
         self._classifier = model.get_layer("scores")
         self.linear = _is_linear(self._classifier)
 
     def parts(self, inputs: Mapping[str, np.ndarray]) -> AttentionParts:
-        """Scores, weights, logits and states of one batch.
-
-        Args:
-            inputs: As for `attention_weights`.
-
-        Raises:
-            UsageError: The batch lacks one of the model's inputs.
-        """
+        """Scores, weights, logits and states of one batch; `inputs` as for `attention_weights`."""
         outputs = _predict(self._parts, inputs)
         return AttentionParts(**{name: np.asarray(each, np.float32) for name, each in outputs.items()})
 
     def contributions(self, states: np.ndarray, classes: Sequence[int]) -> np.ndarray | None:
         """w·h_t: each frame's contribution to each class's logit, before attention weighs it.
 
-        Args:
-            states: (..., size) h_t.
-            classes: Which classes.
-
-        Returns:
-            (..., classes); None where the classifier is not linear.
+        From states (..., size) to (..., classes); None where the classifier is not linear.
         """
         return states @ self._kernel[:, list(classes)] if self.linear else None
 

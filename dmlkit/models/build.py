@@ -265,10 +265,7 @@ def _mean_of_copies(copies: list[keras.Model], *, name: str) -> keras.Model:
 
 
 def training_model(model: keras.Model) -> keras.Model:
-    """The model as it is trained: with the scores of every copy and of every stage, each to follow the labels.
-
-    Args:
-        model: A model of `build`.
+    """A model of `build` as it is trained: with the scores of every copy and stage, each to follow the labels.
 
     Returns:
         The model itself where it has neither copies nor stages (`chaining`), else one of the same weights whose
@@ -293,13 +290,9 @@ def training_model(model: keras.Model) -> keras.Model:
 
 
 def load_model(path: str | Path) -> keras.Model:
-    """Load what `model.save("....keras")` wrote, in Keras's safe mode: no code in the file is run.
+    """Load a `.keras` file that `model.save` wrote, in Keras's safe mode: no code in it is run.
 
-    Args:
-        path: The `.keras` file.
-
-    Returns:
-        The model, not compiled: it scores, and can be compiled anew for training.
+    The model is not compiled: it scores, and can be compiled anew for training.
 
     Raises:
         DataError: There is no such file, or it cannot be read as a model.

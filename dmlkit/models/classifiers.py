@@ -33,14 +33,7 @@ EPSILON = 1e-7
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 def cross_entropy(labels, scores):
-    """Binary cross-entropy, summed over the classes and averaged over the videos.
-
-    Args:
-        labels: (batch, classes), 0 or 1.
-        scores: (batch, classes), probabilities.
-
-    Returns:
-        The loss, a scalar, in nats a video.
+    """Binary cross-entropy of (batch, classes), summed over the classes and averaged over the videos, in nats.
 
     Paper: §Training; the sum over classes is the starter code's.
     """

@@ -16,15 +16,7 @@ from keras import ops
 
 
 def frame_mask(frames, num_frames):
-    """Which frames are valid.
-
-    Args:
-        frames: (batch, time, ...); only the shape is used.
-        num_frames: (batch,) valid frames of each video.
-
-    Returns:
-        (batch, time) bool, False on padding.
-    """
+    """Which frames are valid: (batch, time) bool, from frames (batch, time, ...) and num_frames (batch,)."""
     return ops.arange(ops.shape(frames)[1])[None, :] < ops.cast(num_frames, "int32")[:, None]
 
 
@@ -34,14 +26,9 @@ def zero_padding(frames, num_frames):
 
 
 def softmax_over_frames(logits, num_frames):
-    """A softmax over each video's valid frames.
+    """A softmax over each video's valid frames, in float32 and exactly 0 on padding.
 
-    Args:
-        logits: (batch, time) or (batch, time, n), with any values on padding.
-        num_frames: (batch,) valid frames of each video.
-
-    Returns:
-        The same shape in float32, exactly 0 on padding.
+    `logits` are (batch, time) or (batch, time, n), with any values on padding.
     """
     mask = frame_mask(logits, num_frames)
     if len(logits.shape) == 3:

@@ -141,14 +141,9 @@ def normalized(
     dropout_rate: float,
     text_units: int,
 ) -> dict[str, keras.KerasTensor]:
-    """Each modality from what the records hold to normalized numbers, (batch, [time,] size_i).
+    """Each of the `model_inputs` from what the records hold to normalized numbers, (batch, [time,] size_i).
 
-    Args:
-        inputs: From `model_inputs`.
-        features: Modality → (size, coding).
-        normalize: One of `NORMALIZATIONS`.
-        dropout_rate: Rate on the result.
-        text_units: Size of a text's embedding.
+    `normalize` is one of `NORMALIZATIONS`, the dropout is on the result.
     """
     num_frames, values = inputs.get("num_frames"), {}
     for name, (_, coding) in sorted(features.items()):

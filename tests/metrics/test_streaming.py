@@ -45,7 +45,6 @@ def test_gap_of_any_order_split_and_grouping_is_the_same_bits():
         while len(workers) > 1:  # merged in pairs, as a tree, in a random order
             workers[0].merge(workers.pop(int(rng.integers(1, len(workers)))))
         assert workers[0].result() == workers[0].result() == expected
-        assert workers[0].num_videos == 60
 
 
 def test_gap_in_between_and_of_parts_of_different_precision():
@@ -71,8 +70,6 @@ def test_merging_leaves_the_other_as_it_was_and_takes_itself():
     assert one.result() == global_average_precision(np.tile(scores, (2, 1)), np.tile(labels, (2, 1)))
     with pytest.raises(ValueError, match=r"top_k=20, other\.top_k=10"):
         GlobalAveragePrecision(20).merge(GlobalAveragePrecision(10))
-    with pytest.raises(TypeError, match="Received: other=float"):
-        GlobalAveragePrecision().merge(0.5)
     with pytest.raises(ValueError, match="top_k"):
         GlobalAveragePrecision(top_k=0)
 
@@ -91,7 +88,7 @@ def test_a_refused_update_adds_nothing():
     gap.update(np.array([[0.9, 0.1]]), np.array([[1, 0]]))
     with pytest.raises(ValueError, match="NaN"):
         gap.update(np.array([[np.nan, 0.1]]), np.array([[1, 0]]))
-    assert (gap.num_videos, gap.result()) == (1, 1.0)
+    assert gap.result() == 1.0
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (40, 3), (25, 64), (300, 150)])
