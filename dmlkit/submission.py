@@ -95,9 +95,7 @@ def find_faults(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int
     for line in read_lines(file):
         yield from line.faults
         if outside := [label for label in line.classes if label >= num_classes]:
-            yield Fault(
-                line.number, "class", f"{shorten(outside, 60)}: the classes are 0 to {num_classes - 1}"
-            )
+            yield Fault(line.number, "class", f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}")
         if not line.video:
             continue
         found = lines if line.video in lines else unknown
@@ -200,8 +198,7 @@ def _line(number: int, raw: bytes, cut: bool) -> Line:
     words, classes, scores = pairs.split(), [], []
     if not words or len(words) % 2 or pairs != " ".join(words):
         fault(
-            "format",
-            f"must have pairs of class and score separated by single spaces; it has {len(words)} words",
+            "format", f"has {len(words)} words; expected pairs of class and score with single spaces between"
         )
     for label, score in zip(words[::2], words[1::2], strict=False):
         if not _CLASS.fullmatch(label):
@@ -217,11 +214,8 @@ def _line(number: int, raw: bytes, cut: bool) -> Line:
         fault("class", f"class {shorten(repeated, 60)} is there more than once")
     rising = next((place for place in range(1, len(scores)) if scores[place] > scores[place - 1]), None)
     if rising:
-        label, score = classes[rising], scores[rising]
-        fault(
-            "order",
-            f"the highest score must come first; class {label} ({score:g}) follows {scores[rising - 1]:g}",
-        )
+        place = f"class {classes[rising]} ({scores[rising]:g}) follows {scores[rising - 1]:g}"
+        fault("order", f"the highest score must come first; {place}")
     return Line(number, video, classes, scores, faults)
 
 
