@@ -13,6 +13,7 @@ from dmlkit.models import fusions
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = README + "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))
 SECTIONS = re.findall(r"^\| §(.+?) \| `(.+?)` \| (\d\d-\S+) \|$", README, re.MULTILINE)
 
 
@@ -35,7 +36,7 @@ def test_each_make_target_exists():
     assert {"report", "test", "lab", "bench"} <= named <= targets
 
 
-COMMANDS = sorted(set(re.findall(r"(?:^    \.venv/bin/|`)dmlkit ([a-z][^`#\n]*)", README, re.MULTILINE)))
+COMMANDS = sorted(set(re.findall(r"(?:^    \.venv/bin/|`)dmlkit ([a-z][^`#\n]*)", PAGES, re.MULTILINE)))
 
 
 def test_each_command_and_its_options_exist():
