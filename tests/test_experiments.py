@@ -27,7 +27,7 @@ from dmlkit.experiments import (
     not_applicable_reason,
     trick_ablations,
 )
-from dmlkit.profiles import PROFILES
+from dmlkit.profiles import PROFILES, RECIPES
 
 BOTH = ("rgb", "audio")
 
@@ -160,3 +160,10 @@ def test_a_variant_of_a_fusion_changes_one_thing(ladder):
         differing = {name for name, value in asdict(variant).items() if value != asdict(base)[name]}
         assert len(differing - {"name", "title", "paper_gap"}) == 1 and variant.paper_gap is None
         assert baseline_of(variant.name) == base.name
+
+
+def test_a_recipe_is_the_profile_of_one_experiment():
+    recipes = [each.recipe for each in EXPERIMENTS.values() if getattr(each, "recipe", None)]
+    assert sorted(recipes) == sorted(RECIPES) and not set(RECIPES) & set(PROFILES)
+    for name, recipe in RECIPES.items():
+        assert find(name).recipe == recipe.name == name

@@ -23,7 +23,6 @@ _HOMES = {
     "analyses": ("frame_study", "fusion_study", "mapping_resampling"),
     "ensembles": ("compare_combiners", "compare_members", "ensemble", "ensemble_members", "leave_one_out"),
     "prediction": ("evaluate", "predict", "score_split", "submit"),
-    "state": ("existing_run", "snapshots_of"),
     "study": ("Study", "all_results", "best_ensemble_members", "train_ensemble"),
     "trainer": ("build_model", "train"),
 }

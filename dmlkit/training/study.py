@@ -30,6 +30,7 @@ from dmlkit.files import file_lock
 from dmlkit.paths import default_runs
 from dmlkit.profiles import Profile, as_profile, profile_for
 from dmlkit.runs import ROW_COLUMNS, Run, experiment_row, read_record, to_frame
+from dmlkit.runtime import quiet_startup
 from dmlkit.training.provenance import (
     default_run,
     ensemble_fingerprint,
@@ -175,8 +176,10 @@ class Study:
     def _train(self, experiment: AnyExperiment, on_epoch, seed: int) -> Run:
         if run := self._find_and_print(experiment, seed):
             return run
-        # TensorFlow is loaded by what trains, not by what looks for runs.
-        from dmlkit.training import ensemble, snapshots_of, train
+        with quiet_startup():  # TensorFlow is loaded by what trains, not by what looks for runs
+            from dmlkit.training.ensembles import ensemble
+            from dmlkit.training.state import snapshots_of
+            from dmlkit.training.trainer import train
 
         needed = [self._train(each, on_epoch, own) for each, own in self._needed_by(experiment, seed)]
         folder = self._folder(experiment, self._fingerprint(experiment, seed))
@@ -343,9 +346,9 @@ def train_ensemble(
     study.tensorboard, study.settings = tensorboard, settings
     if reason := study.not_applicable_reason(experiment):
         raise UsageError(f"{experiment.name} cannot be trained on {study.dataset.name}: {reason}.")
-    from dmlkit.training import existing_run
-
     if out is not None:  # refuse a folder of another run before hours of training, not after
+        with quiet_startup():
+            from dmlkit.training.state import existing_run
         existing_run(out, fingerprint=study._fingerprint(experiment, seed), name=experiment.name)
     return study.train(experiment)[experiment.name]
 

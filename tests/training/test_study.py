@@ -1,6 +1,7 @@
 """Studies: experiments that apply, those that do not, their tables, named ensembles, and analyses of runs."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -306,9 +307,23 @@ def test_fewer_frames_chosen_in_each_way(smoke_runs, generated):
     assert table["choice"].tolist() == ["first", "first", "uniform", "uniform", "random", "random"]
     assert ((table["gap_low"] <= table["gap"]) & (table["gap"] <= table["gap_high"])).all()
     assert (table["videos"] == 20).all() and table.loc[table["frames"] == "all", "gap"].nunique() == 1
-    few = score_split(run.model, dataset, "tuning", profile=replace(SMOKE, frame_choice="uniform", max_frames=5))
+    few = score_split(
+        run.model, dataset, "tuning", profile=replace(SMOKE, frame_choice="uniform", max_frames=5)
+    )
     expected = global_average_precision(few.scores, few.labels)
     assert table.set_index(["frames", "choice"]).loc[("5", "uniform"), "gap"] == pytest.approx(
         expected, abs=1e-4
     )
     assert frame_study(None, dataset).empty and frame_study(run, open_dataset(generated / "video")).empty
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_one_command(name, generated, tmp_path):
+    data = generated if name.startswith("audioset") else generated / "video"
+    command = [sys.executable, "-m", "dmlkit.cli", "train", name, "--data", data]
+    subprocess.run(command, env=os.environ | {"DMLKIT_HOME": str(tmp_path)}, check=True)
+    (folder,) = (tmp_path / "reports").glob(f"*-{name}/runs/{name}-*")
+    run = dmlkit.load_run(folder)
+    assert run.record["profile"] == RECIPES[name].to_record() and run.record["epochs"] == RECIPES[name].epochs
+    assert dmlkit.evaluate(run, data=data)["gap"] == pytest.approx(run.gap, abs=1e-3)
