@@ -133,8 +133,14 @@ def _wait_for(server: subprocess.Popen, home: Path) -> Lab:
 
 
 @pytest.fixture(scope="session")
+def dataset(generated):
+    from dmlkit.data import open_dataset
+
+    return open_dataset(generated)
+
+
+@pytest.fixture(scope="session")
 def sample_evidence():
-    """A function that makes up evidence: `sample_evidence(frames=12, classes=3, seed=0, **changes)`."""
     return _sample_evidence
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from dmlkit.data import open_dataset
 from dmlkit.errors import UsageError
 from dmlkit.explorer.faithfulness import faithfulness_study
 from dmlkit.explorer.sources import ModelSource
@@ -15,11 +14,6 @@ def model_for(dataset, **parts):
     features = {each.name: (each.size, each.coding) for each in dataset.features.values()}
     settings = {"encoder": "none", "pooling": "attention", "normalization": "none"} | parts
     return build(features=features, level="frame", num_classes=dataset.num_classes, **settings)
-
-
-@pytest.fixture(scope="module")
-def dataset(generated):
-    return open_dataset(generated)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +42,6 @@ def test_faithful_attention_beats_random_orders(study):
         areas["deletion"] <= areas["deletion_high"]
     ).all()
     assert study.videos == 12 and study.question == "remove" and study.generated
-
-
-def test_curves_go_from_all_frames_to_none(study):
     curves = study.curves.set_index(["curve", "order", "share"])["score"]
     assert len(study.curves) == 2 * 4 * 11
     for order in study.areas.index:

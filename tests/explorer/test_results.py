@@ -8,27 +8,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer import LiveCurve, ResultsExplorer
 
 
-@pytest.fixture(scope="module")
-def dataset(generated):
-    return open_dataset(generated)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def folder(smoke_runs):
     return smoke_runs["lr"].path.parent
 
 
-@pytest.fixture
-def explorer(folder, dataset):
-    return ResultsExplorer(folder, dataset)
-
-
-def test_average_precision_by_class_is_scikit_learns(explorer, smoke_runs, dataset):
+def test_precision_and_top_classes_are_those_of_the_predictions(smoke_runs, folder, dataset):
+    explorer = ResultsExplorer(folder, dataset)
     best = sorted(smoke_runs.values(), key=lambda run: -run.gap)
     assert explorer.runs == tuple(run.path.name for run in best)
     for run in smoke_runs.values():
@@ -46,7 +36,8 @@ def test_average_precision_by_class_is_scikit_learns(explorer, smoke_runs, datas
     assert list(explorer.top) == [explorer.choices[name].title for name in explorer.runs]
 
 
-def test_choosing_runs_orders_and_videos(explorer, smoke_runs, folder, dataset):
+def test_choosing_runs_orders_and_videos(smoke_runs, folder, dataset):
+    explorer = ResultsExplorer(folder, dataset)
     explorer.runs = [smoke_runs["lr"].path.name]
     assert list(explorer.precision.columns) == ["name", "videos", smoke_runs["lr"].title]
     assert list(explorer.top) == [smoke_runs["lr"].title]

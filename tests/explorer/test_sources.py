@@ -28,11 +28,6 @@ def scores_of(model, batch):
 
 
 @pytest.fixture(scope="module")
-def dataset(generated):
-    return open_dataset(generated)
-
-
-@pytest.fixture(scope="module")
 def model(dataset):
     return model_for(dataset)
 
@@ -61,9 +56,7 @@ def test_weights_and_scores_are_the_models(source, model, batch, dataset):
         shares = np.exp(found.logits - found.logits.max())
         np.testing.assert_allclose(shares / shares.sum(), found.weights, atol=1e-5)
         assert found.times.tolist() == list(range(frames)) and len(found.classes) == MAX_CLASSES
-        assert found.true == tuple(np.flatnonzero(batch["labels"][row])) and set(found.true) <= set(
-            found.classes
-        )
+        assert set(found.true) == set(np.flatnonzero(batch["labels"][row])) <= set(found.classes)
         made = {label: np.flatnonzero(row).tolist() for label, row in found.ground_truth.items()}
         assert made == {label: frames.tolist() for label, frames in truth[name].items()}
         assert found.names[0] == dataset.class_names[found.classes[0]]
@@ -102,9 +95,7 @@ def test_a_mixture_of_experts_has_occlusion(dataset, batch):
 def test_videos_and_classes_by_name_and_number(source, dataset, batch):
     first, label = batch["id"][0], int(np.flatnonzero(batch["labels"][0])[0])
     assert list(source.videos)[:6] == batch["id"].tolist() and len(source.videos) == 100
-    assert (
-        source.videos[first].startswith(f"{first} · ") and dataset.class_names[label] in source.videos[first]
-    )
+    assert dataset.class_names[label] in source.videos[first]
     assert first in source.videos_of(label) == source.videos_of(dataset.class_names[label])
     assert source.class_counts[label] == len(source.videos_of(label))
     assert source.evidence(first, classes=[3, dataset.class_names[1], 3])[0].classes == (3, 1)

@@ -5,18 +5,12 @@ import json
 import numpy as np
 import pytest
 
-import dmlkit
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer import AttentionExplorer, explore_arrays
 from dmlkit.explorer.evidence import class_scores, reweight
 from dmlkit.explorer.saved_view import MIME, as_shown, still_picture
 
 EVIL = "<script>alert('x')</script>"
-
-
-@pytest.fixture(scope="module")
-def dataset(generated):
-    return dmlkit.open_dataset(generated)
 
 
 @pytest.fixture(scope="module")
