@@ -25,13 +25,13 @@ from dmlkit.plots.attention import attention, attention_on_truth, faithfulness, 
 from dmlkit.plots.data import data_survey, most_frequent, survey, video
 from dmlkit.plots.ensembles import agreement, combiner_title, combiners, ensemble_members, leave_one_out
 from dmlkit.plots.ladder import cost, ladder, learning_curves
-from dmlkit.plots.style import Mark, Plot, canvas, mark, marks, nothing, styled
+from dmlkit.plots.style import Plot, nothing
 from dmlkit.plots.tables import Table, all_results, data_summary, numbers, settings, table
 
 __all__ = [
-    "Mark", "Plot", "Table", "agreement", "all_results", "attention", "attention_on_truth", "by_kind",
-    "canvas", "combiner_title", "combiners", "comparison", "cost", "data_summary", "data_survey",
-    "differences", "ensemble_members", "faithfulness", "faithfulness_table", "frame_counts", "fusions",
-    "gap_by_kind", "ladder", "learning_curves", "leave_one_out", "mark", "marks", "most_frequent",
-    "nothing", "numbers", "paired_differences", "settings", "styled", "survey", "table", "video",
+    "Plot", "Table", "agreement", "all_results", "attention", "attention_on_truth", "by_kind",
+    "combiner_title", "combiners", "comparison", "cost", "data_summary", "data_survey", "differences",
+    "ensemble_members", "faithfulness", "faithfulness_table", "frame_counts", "fusions", "gap_by_kind",
+    "ladder", "learning_curves", "leave_one_out", "most_frequent", "nothing", "numbers",
+    "paired_differences", "settings", "survey", "table", "video",
 ]  # fmt: skip

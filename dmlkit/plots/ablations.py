@@ -33,15 +33,14 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
 
     Returns:
         A row a run whose baseline was scored on the same videos: `name`, `baseline`, `gap`, `baseline_gap`,
-        `difference`, `low`, `high` (paired 95 % bootstrap interval over videos), `videos`, `seeds`.
+        `difference`, `low`, `high` (paired 95 % bootstrap interval over videos), `significant` (it excludes 0),
+        `videos`, `seeds`.
 
     Differs from the paper: it states no intervals.
     """
-    runs = as_runs(runs)
-    pool = runs[:1] if against is None else as_runs(against)
-    runs = runs[1:] if against is None else runs
+    runs, rows = as_runs(runs), []
+    pool, runs = (runs[:1], runs[1:]) if against is None else (as_runs(against), runs)
     pool = [run for run in pool if run.name not in {each.name for each in runs}]
-    rows = []
     for run in runs:
         baseline, scored = _baseline(run, pool, fixed=against is not None), run.predictions
         pool.append(run)
@@ -50,11 +49,12 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
             continue
         sides = ([top_pairs(each.scores, other.labels)] for each in (scored, other))
         compared = compare_gaps(*sides, resamples=RESAMPLES)
+        low, high = compared.interval
         trick = run.record["experiment"].get("trick")
         rows.append({
             "name": run.title.removeprefix(f"{baseline.title}, ") if trick else run.title,
             "baseline": baseline.title, "gap": run.gap, "baseline_gap": baseline.gap, "difference": compared.difference,
-            "low": compared.interval.low, "high": compared.interval.high, "videos": len(other.ids),
+            "low": low, "high": high, "significant": low > 0 or high < 0, "videos": len(other.ids),
             "seeds": " / ".join(str(each.record.get("seed", "–")) for each in (run, baseline)),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -86,23 +86,19 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
     span = max(right - left, 1e-4)
     axes.axvline(0, color="#333333", linewidth=1.2)
     for place, row in enumerate(rows.to_dict("records")):
-        significant = row["low"] > 0 or row["high"] < 0
-        face = style.COLORS[0] if significant else "white"
+        face, weight = (style.COLORS[0], "bold") if row["significant"] else ("white", "normal")
         style.points(axes, [row["difference"]], [place], [row["low"]], [row["high"]], markerfacecolor=face)
-        value, weight = f"{row['difference']:+.4f}", "bold" if significant else "normal"
+        value, interval = f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}"
         axes.text(right + 0.06 * span, place - 0.16, value, va="center", weight=weight)
-        interval = f"{row['low']:+.4f} to {row['high']:+.4f}"
         axes.text(right + 0.06 * span, place + 0.22, interval, va="center", size=8)
     style.row_axis(axes, [""] * len(rows))
     pairs = zip(rows["name"].map(_wrapped), rows["baseline"].map(_wrapped), strict=True)
     axes.set_yticklabels([f"{name}\nagainst {baseline}" for name, baseline in pairs])
     axes.set_xlim(left - 0.05 * span, right + 0.4 * span)
     axes.set_xlabel(
-        "difference in GAP@20 on the validation split; line: paired 95 % CI over videos\n"
-        "filled and bold: the interval excludes 0"
+        "difference in GAP@20, validation split\n(line: paired 95 % CI; filled, bold: it excludes 0)"
     )
-    shown = rows.set_index("name")[["baseline", "difference", "low", "high"]]
-    return style.finished(figure, shown)
+    return style.finished(figure, rows.set_index("name")[["baseline", "difference", "low", "high"]])
 
 
 @style.plotted
@@ -111,7 +107,7 @@ def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -
     shown = rows.set_index("name")[["gap", "baseline", "baseline_gap"]]
     shown["difference"] = [f"{value:+.4f}" for value in rows["difference"]]
     shown["95 % CI"] = [f"{row.low:+.4f} to {row.high:+.4f}" for row in rows.itertuples()]
-    shown["CI excludes 0"] = np.where((rows["low"] > 0) | (rows["high"] < 0), "yes", "no")
+    shown["CI excludes 0"] = np.where(rows["significant"], "yes", "no")
     shown["videos (n)"], shown["seeds"] = rows["videos"].to_numpy(), rows["seeds"].to_numpy()
     shown = shown.rename(columns={"gap": "GAP@20", "baseline_gap": "baseline's GAP@20"})
     return numbers(shown, dataset, title=title)

@@ -27,15 +27,7 @@ QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames
 
 
 @style.plotted
-def attention(
-    weights: Mapping,
-    batch: Mapping,
-    dataset,
-    *,
-    split="validate",
-    videos: int = 3,
-    title="Attention over time",
-) -> style.Plot | None:
+def attention(weights, batch, dataset, *, split="validate", videos=3, title="Attention") -> style.Plot | None:
     """The weight of every second of some videos, with the seconds that show a label where they are known.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,21 +14,13 @@ import dmlkit.plots.style as style
 from dmlkit.text import shorten
 
 
-@dataclass(frozen=True)
-class Survey:
-    """Counts from one pass over a split.
-
-    Args:
-        split: The split.
-        videos_of_class: (classes,) videos that carry each label.
-        labels_of_video: (videos,) labels of each video.
-        frames_of_video: (videos,) frames of each video; empty at video level.
-    """
+class Survey(NamedTuple):
+    """Counts from one pass over a split."""
 
     split: str
-    videos_of_class: np.ndarray
-    labels_of_video: np.ndarray
-    frames_of_video: np.ndarray
+    videos_of_class: np.ndarray  # (classes,) videos that carry each label
+    labels_of_video: np.ndarray  # (videos,)
+    frames_of_video: np.ndarray  # (videos,); empty at video level
 
 
 def survey(dataset, split: str = "train", *, max_videos: int | None = 20_000) -> Survey:
@@ -77,25 +69,19 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
         axes[2].hist(frames, bins=bins, color=style.COLORS[1], edgecolor="#333333", linewidth=0.5)
         axes[2].set(xlabel="frames per video (1 per second)", ylabel="videos")
         rows["frames per video"] = frames
-    summary = {
-        name: {"n": len(values), "mean": values.mean(), "min": values.min(), "max": values.max()}
-        for name, values in rows.items()
-        if len(values)
-    }
-    return style.finished(figure, summary, digits=2)
+    summary = pd.concat({name: pd.Series(values).describe() for name, values in rows.items()}, axis=1)
+    return style.finished(figure, summary.loc[["count", "mean", "min", "max"]].T, digits=2)
 
 
 @style.plotted
-def video(
-    batch: Mapping, dataset, *, kind: str | None = None, split: str = "train", title: str = "One video"
-) -> style.Plot | None:
+def video(batch: Mapping, dataset, *, kind=None, split="train", title="One video") -> style.Plot | None:
     """One video of a batch: each modality's features over time, with the frames that show each label where known.
 
     Text features, of which a batch holds hashes only, are not drawn.
 
     Args:
         batch: A batch of `dataset.batches(...)`.
-        kind: Choose the video that has a label of this kind and the fewest others, where the data set states kinds.
+        kind: Choose the video that has a label of this kind and the fewest others; the first where None.
         split: The split the batch is from, whose ground truth is looked up.
     """
     if not len(batch["id"]):
@@ -136,10 +122,12 @@ def class_name(dataset, index: int, longest: int = 30) -> str:
 
 
 def class_title(dataset, index: int, longest: int = 30) -> str:
-    """A class's name, and its kind in brackets where there are kinds and the name does not contain it."""
-    name = class_name(dataset, index, longest)
-    kind = dataset.class_kinds[index] if dataset.class_kinds else None
-    return name if kind is None or name.startswith(kind) else f"{name} ({shorten(kind, 20)})"
+    """A class's name, and its kind in brackets where there are kinds and the name does not begin with it."""
+    name, kind = (
+        class_name(dataset, index, longest),
+        dataset.class_kinds[index] if dataset.class_kinds else "",
+    )
+    return name if name.startswith(kind) else f"{name} ({shorten(kind, 20)})"
 
 
 def runs_of_frames(frames: np.ndarray) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ VALIDATION_GAP = "GAP@20 on the validation split"
 
 # Group of experiments → its place in the cycle of marks; the ladder's is the plainest.
 GROUPS = {
-    "ladder": 0, "ablation": 6, "beside": 6, "fusion": 8, "pooling": 1, "encoder": 2, "classifier": 3, "trick": 4,
+    "ladder": 0, "ablation": 6, "fusion": 8, "pooling": 1, "encoder": 2, "classifier": 3, "trick": 4,
     "recipe": 5, "ensemble": 7,
 }  # fmt: skip
 COSTS = {
@@ -44,18 +44,16 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
         ensemble = isinstance(row["experiment"], dict) and "members" in row["experiment"]
         look = {"color": "#E9C46A", "hatch": "//"} if ensemble else {"color": "#56B4E9"}
         axes.barh(place, row["gap"], height=0.62, edgecolor="#333333", linewidth=0.8, **look)
-        style.points(
-            axes, [row["gap"]], [place], [row["gap_low"]], [row["gap_high"]], marker="|", color="black"
-        )
-        end = np.nanmax([row["gap"], row["gap_high"]])
+        low, high = row["gap_low"], row["gap_high"]
+        style.points(axes, [row["gap"]], [place], [low], [high], marker="|", color="black")
+        end = np.nanmax([row["gap"], high])
         axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
     style.row_axis(axes, list(rows["title"]), longest=44)
     axes.set_xlim(0, 1.12 * right)
     axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI over videos")
     status = [absence(row) or None for row in rows.to_dict("records")]
-    return style.finished(
-        figure, rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(status=status)
-    )
+    shown = rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(status=status)
+    return style.finished(figure, shown)
 
 
 @style.plotted

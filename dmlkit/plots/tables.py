@@ -17,24 +17,15 @@ from dmlkit.text import one_line, shorten
 
 Results = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
 PAPER = "paper's GAP@20 (its own data)"
-NUMBERS = (
-    "gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "training_seconds", "epochs",
-    "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
-)  # fmt: skip
 COLUMNS = {
     "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"), "map": ("mAP", "{:.4f}"),
     "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
     "training_seconds": ("training", "{:,.1f} s"), "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
     "videos_per_second": ("videos/s", "{:,.0f}"), "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
 }  # fmt: skip
-HEADINGS = {
-    "gap": "GAP@20",
-    "gap_low": "CI low",
-    "gap_high": "CI high",
-    "map": "mAP",
-    "from": "CI low",
-    "to": "CI high",
-}
+NUMBERS = [name for name in COLUMNS if name not in ("part", "interval")] + ["gap_low", "gap_high"]
+ENDS = {"gap_low": "CI low", "gap_high": "CI high", "from": "CI low", "to": "CI high"}
+HEADINGS = {"gap": "GAP@20", "map": "mAP", **ENDS}
 TEXTS = ("name", "title", "status", "reason", "experiment", "part")
 
 _STYLES = [

@@ -48,9 +48,13 @@ def test_learning_curves_mark_the_selected_epoch(runs, shown):
 
 
 def test_marks_differ_with_and_without_colour_and_stay_the_same():
-    every = plots.marks([*LADDER, *VIDEO_LADDER, *(f"own {number}" for number in range(20))])
+    every = plots.style.marks([*LADDER, *VIDEO_LADDER, *(f"own {number}" for number in range(20))])
     assert len(set(every)) == len({(each.marker, each.line) for each in every}) == len(every)
-    assert plots.marks(["attention", "lr"])[1] == plots.marks(["lr"])[0] != plots.marks(["lr", "lr"])[1]
+    assert (
+        plots.style.marks(["attention", "lr"])[1]
+        == plots.style.marks(["lr"])[0]
+        != plots.style.marks(["lr", "lr"])[1]
+    )
 
 
 def test_the_pareto_front_is_that_of_the_definition():
@@ -171,7 +175,10 @@ def test_the_survey_counts_what_is_there(data, batch, shown):
     assert counted.videos_of_class.tolist() == batch["labels"].sum(axis=0).tolist()
     assert counted.labels_of_video.tolist() == batch["labels"].sum(axis=1).tolist()
     plot = shown(plots.data_survey(counted, data))
-    assert len(plot.figure.axes) == 3 and "labels per video: n 8, mean 2.75, min 2, max 3" in plot.alt
+    assert (
+        len(plot.figure.axes) == 3
+        and "labels per video: count 8.00, mean 2.75, min 2.00, max 3.00" in plot.alt
+    )
     frequent = plots.most_frequent(counted, data, rows=3)
     assert frequent["videos"].tolist() == [8, 8, 6] and frequent[
         "share of all labels"
