@@ -88,7 +88,7 @@ class Comparison:
 
     Args:
         a, b: The sides.
-        data, generated, fingerprint: Of the data both were scored on.
+        data: `name`, `generated` and `fingerprint` of the data both were scored on.
         videos: Number of validation videos.
         difference: Mean GAP@20 of A minus that of B.
         interval: The paired bootstrap interval of the difference over videos; every run has the same resamples.
@@ -101,9 +101,7 @@ class Comparison:
 
     a: Side
     b: Side
-    data: str
-    generated: bool
-    fingerprint: str
+    data: dict
     videos: int
     difference: float
     interval: Interval
@@ -130,18 +128,13 @@ class Comparison:
 
     def table(self) -> pd.DataFrame:
         """The comparison as one row: both GAPs, seeds, the difference with its interval, and the number of videos."""
-        row = {
-            "A": shorten(self.a.title, 60),
-            "B": shorten(self.b.title, 60),
-            "GAP@20 of A": self.a.gaps.mean,
-            "GAP@20 of B": self.b.gaps.mean,
-            "A − B": self.difference,
-            "from": self.interval.low,
-            "to": self.interval.high,
-            "seeds": f"{len(self.a.seeds)} and {len(self.b.seeds)}",
-            "videos": self.videos,
-        }
-        return pd.DataFrame([row])
+        columns = ["A", "B", "GAP@20 of A", "GAP@20 of B", "A − B", "from", "to", "seeds", "videos"]
+        titles, gaps = zip(
+            *((shorten(side.title, 60), side.gaps.mean) for side in (self.a, self.b)), strict=True
+        )
+        seeds = f"{len(self.a.seeds)} and {len(self.b.seeds)}"
+        row = (*titles, *gaps, self.difference, *self.interval, seeds, self.videos)
+        return pd.DataFrame([row], columns=columns)
 
     def class_table(self, most: int = 5) -> pd.DataFrame:
         """Average precision of the classes that A gains most and loses most, at most so many each way."""
@@ -160,20 +153,14 @@ class Comparison:
 
     def text(self, *, classes: int = 5) -> str:
         """The comparison for a terminal, with at most so many classes each way."""
-        generated = "generated data, " if self.generated and "generated" not in self.data else ""
-        lines = [
-            f"A      {self.a}",
-            f"B      {self.b}",
-            f"data   {generated}{shorten(self.data, 60)} (fingerprint {shorten(self.fingerprint[:16])})",
-            f"A − B  {self.summary()}",
-        ]
+        data = f"{_data(**self.data)}{', generated' if self.data['generated'] else ''}"
+        lines = [f"A      {self.a}", f"B      {self.b}", f"data   {data}", f"A − B  {self.summary()}"]
         if classes > 0:
-            ahead = sum(change.difference > 0 for change in self.classes)
-            behind = sum(change.difference < 0 for change in self.classes)
-            counted_classes = f"{len(self.classes):,} classes of at least {self.least} videos"
+            number = f"{len(self.classes):,} classes of at least {self.least} videos"
+            ahead = f"A higher in {len(self.gained(len(self.classes))):,}"
             lines += [
                 "",
-                f"Average precision of the {counted_classes}: A higher in {ahead:,}, lower in {behind:,}",
+                f"Average precision of {number}: {ahead}, lower in {len(self.lost(len(self.classes))):,}",
             ]
             if len(table := self.class_table(classes)):
                 signed = {"A − B": "{:+.4f}".format}
@@ -186,7 +173,7 @@ class Comparison:
         return {
             "a": self.a.to_record(),
             "b": self.b.to_record(),
-            "data": {"name": self.data, "generated": self.generated, "fingerprint": self.fingerprint},
+            "data": self.data,
             **{name: getattr(self, name) for name in plain},
             "interval": list(self.interval),
             "classes": [asdict(change) for change in self.classes],
@@ -239,15 +226,15 @@ def compare(
     first = runs_a[0]
     data = first.record["data"]
     for run in (*runs_a, *runs_b):
-        if run.record["data"]["fingerprint"] != data["fingerprint"]:
+        if (other := run.record["data"])["fingerprint"] != data["fingerprint"]:
             raise UsageError(
-                f"Runs on different data cannot be compared: {first.path} is of {_data(first)}, {run.path} of "
-                f"{_data(run)}."
+                f"Runs on different data cannot be compared: {first.path} is of {_data(**data)}, {run.path} of "
+                f"{_data(**other)}."
             )
     if dataset is not None and dataset.fingerprint != data["fingerprint"]:
         raise UsageError(
-            f"The runs are of {_data(first)}, and {shorten(dataset.name, 60)} (fingerprint {dataset.fingerprint[:16]}) "
-            "is other data: its class names do not apply."
+            f"The runs are of {_data(**data)}, and {_data(dataset.name, dataset.fingerprint)} is other data: its "
+            "class names do not apply."
         )
     measured, class_sizes = _measure([*runs_a, *runs_b])
     pairs, precisions, kept = zip(*measured, strict=True)
@@ -258,9 +245,7 @@ def compare(
     return Comparison(
         a=_side(runs_a, gaps.a),
         b=_side(runs_b, gaps.b),
-        data=data["name"],
-        generated=data["generated"],
-        fingerprint=data["fingerprint"],
+        data={key: data[key] for key in ("name", "generated", "fingerprint")},
         videos=len(pairs[0].true_labels),
         difference=gaps.difference,
         interval=Interval(*gaps.interval),
@@ -284,9 +269,8 @@ def _side(runs: list[Run], gaps: Spread) -> Side:
     return Side(runs[0].name, runs[0].title, _profile(runs[0]), tuple(seeds), tuple(paths), gaps)
 
 
-def _data(run: Run) -> str:
-    data = run.record["data"]
-    return f"{shorten(data['name'], 60)} (fingerprint {shorten(data['fingerprint'][:16])})"
+def _data(name: str, fingerprint: str, **_) -> str:
+    return f"{shorten(name, 60)} (fingerprint {shorten(fingerprint[:16])})"
 
 
 def _profile(run: Run) -> str:

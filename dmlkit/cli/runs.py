@@ -27,8 +27,6 @@ from dmlkit.text import counted, shorten
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 AT_LEAST_1 = click.IntRange(min=1)
 STRATEGIES = ("auto", "mirrored", "multi-worker")
-# Fields that an experiment may have of its own, instead of the profile's.
-OF_EXPERIMENTS = ("units", "layers", "normalization")
 SEVERAL = (
     "Several RUNS score together, each weighted by its GAP on the tuning split, as `dmlkit ensemble` does; --by names "
     "another combiner, whose weights come from the tuning split. An ensemble on disk scores by its own combiner."
@@ -110,30 +108,26 @@ def _read_settings(given: Sequence[str]) -> dict[str, object]:
 
 
 def _check_settings(experiment, profile: str | None, changes: Mapping[str, object]) -> None:
-    """Refuse changes that no training of an experiment could have, or that it overrides; also those of its members."""
+    """Refuse changes that no training of an experiment or of its members could have, or that it overrides."""
     from dmlkit.experiments import TRICKS, Ensemble, find
     from dmlkit.profiles import as_profile
 
-    if isinstance(experiment, Ensemble):
-        needed = experiment.members
-    else:
-        needed = experiment.teachers
-        tricks = dict(TRICKS[experiment.trick].changes) if experiment.trick else {}
-        own = {
-            name: value for name in OF_EXPERIMENTS if (value := getattr(experiment, name)) is not None
-        } | tricks
-        for name in changes:
-            if name in own:
-                raise UsageError(
-                    f"{experiment.name} has {name}={own[name]} of its own, whatever the profile says: --set {name} "
-                    "would change nothing. Set it on another experiment."
-                )
-        replace(as_profile(profile or experiment.recipe or "demo"), **{**changes, **tricks})
-    for name in needed:
+    for name in experiment.members if isinstance(experiment, Ensemble) else experiment.teachers:
         try:
             _check_settings(find(name), profile, changes)
         except UsageError as error:
             raise UsageError(f"{experiment.name} needs {name}, which cannot be trained so. {error}") from None
+    if isinstance(experiment, Ensemble):
+        return
+    tricks = dict(TRICKS[experiment.trick].changes) if experiment.trick else {}
+    own = {name: getattr(experiment, name) for name in ("units", "layers", "normalization")} | tricks
+    for name in changes:
+        if own.get(name) is not None:
+            raise UsageError(
+                f"{experiment.name} has {name}={own[name]} of its own, whatever the profile says: --set {name} would "
+                "change nothing. Set it on another experiment."
+            )
+    replace(as_profile(profile or experiment.recipe or "demo"), **changes, **tricks)
 
 
 def _echo_run(run, what: str) -> None:
