@@ -207,11 +207,7 @@ def load_run(path: str | os.PathLike) -> Run:
 
 
 def as_run(run: Run | str | os.PathLike) -> Run:
-    """The run itself, or the run in this folder.
-
-    Raises:
-        DataError: There is no finished run, or its record is damaged.
-    """
+    """The run itself, or that of a folder (`load_run`)."""
     return run if isinstance(run, Run) else load_run(run)
 
 
@@ -248,11 +244,11 @@ def find_runs(folder: str | os.PathLike) -> RunListing:
     return listing
 
 
-def list_runs(folder: str | os.PathLike) -> list[Run]:
+def list_runs(folder: str | os.PathLike, *, stacklevel: int = 2) -> list[Run]:
     """Every finished run below a folder, by path; a damaged one is a warning, not an error."""
     listing = find_runs(folder)
     for line in summarize_errors(listing.damaged):
-        warnings.warn(line, stacklevel=2)
+        warnings.warn(line, stacklevel=stacklevel)
     return listing.runs
 
 
@@ -271,10 +267,7 @@ def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
     hit_at_one, perr, tuning_gap, parameters, seconds, epochs, profile, seed, data, generated, videos, started,
     path.
     """
-    listing = find_runs(folder)
-    for line in summarize_errors(listing.damaged):
-        warnings.warn(line, stacklevel=2)
-    table = to_frame([run_row(run) for run in listing.runs], columns=[*COLUMNS, "path"])
+    table = to_frame([run_row(run) for run in list_runs(folder, stacklevel=3)], columns=[*COLUMNS, "path"])
     return table.sort_values("gap", ascending=False, ignore_index=True, kind="stable")
 
 
@@ -286,8 +279,7 @@ def run_row(run: Run) -> dict:
 def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:
     """Rows as a table whose texts are Python's own.
 
-    Where pyarrow is installed, pandas keeps texts in its arrays, which do not take half of a surrogate pair, as the
-    name of a folder may hold.
+    Arrow's texts, which pandas would choose, do not take the unpaired surrogates that names of folders may hold.
     """
     table = {column: [row.get(column) for row in rows] for column in columns}
     return pd.DataFrame(
@@ -315,11 +307,11 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
     """
     metrics, record = (run.metrics, run.record) if run else ({}, {})
     seconds, epochs = record.get("seconds", {}), record.get("epochs")
-    if run is None and reason is None and experiment.chapter == "beyond":
+    status = "trained" if run else "not applicable" if reason else "not trained"
+    if status == "not trained" and experiment.chapter == "beyond":
         reason = "the notebook 08-beyond trains it, with --beyond"
-        status = "not trained"
-    else:
-        status = "trained" if run else "not applicable" if reason else "not trained"
+    # A refit took its time too.
+    trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
     low, high = metrics.get("gap_interval", (None, None))
     return {name: metrics.get(name) for name in ROW_COLUMNS} | {
         "name": experiment.name,
@@ -331,10 +323,7 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
         "parameters": record.get("parameters"),
         "training_seconds": seconds.get("training"),
         "epochs": epochs,
-        # A refit took its time too.
-        "seconds_an_epoch": _rate(
-            seconds.get("training"), epochs and epochs + record.get("refit", {}).get("epochs", 0)
-        ),
+        "seconds_an_epoch": _rate(seconds.get("training"), trained),
         "videos_per_second": _rate(metrics.get("videos"), seconds.get("scoring")),
         "paper_gap": experiment.paper_gap,
         "experiment": experiment.to_record(),

@@ -18,11 +18,7 @@ from dmlkit.training.prediction import score_split
 
 
 def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """The scores of fusions, and how well their projections are aligned.
-
-    Args:
-        runs: Name → run of a fusion.
-        batch: Videos whose projections are compared.
+    """The scores of fusions, and how well their projections of the videos of a batch are aligned.
 
     Returns:
         A row per run: `title`, `fusion`, `initializer`, `alignment_weight`, `gap`, `gap_low`, `gap_high`, `loss` (of
@@ -54,11 +50,7 @@ def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd
 
 
 def projection_distance(model: keras.Model, batch: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """The distance of the modalities' projections, and their norms.
-
-    Args:
-        model: A model with the fusion `projection`.
-        batch: A batch of `dataset.batches(...)`.
+    """The distance of the modalities' projections under a model with the fusion `projection`, and their norms.
 
     Returns:
         The means over valid frames (videos, at video level) of Σ_{i<j} ‖z_i - z_j‖² and of Σ_{i<j} (‖z_i‖² + ‖z_j‖²).
