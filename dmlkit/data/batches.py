@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from dmlkit.data.records import (
     InvalidRecord,
     Record,
     count_records,
-    locate,
     relative_name,
     scan_headers,
     scan_records,
@@ -108,13 +106,6 @@ class Skipped:
                 for shard, number, offset, kind in self.to_rows()[:NAMED_IN_RECORD]
             ],
         }
-
-
-class Located(NamedTuple):
-    """A record and the shard it was read from."""
-
-    shard: str
-    record: Record
 
 
 @dataclass(frozen=True)
@@ -220,7 +211,7 @@ class Batches:
                 raise self._errors[0] from error
             raise
 
-    def _records(self) -> Iterator[Located]:
+    def _records(self) -> Iterator[Record]:
         """Serialized records in the order of this epoch."""
         _keep_freed_memory()
         chosen = limit_shards(self.shards, self.max_videos, skip_damaged=self.skipped.most > 0)
@@ -235,14 +226,13 @@ class Batches:
             records = _repeat(records, self.repeats[key], rng)
         return _shuffle(records, min(MAX_WINDOW, max(1, SHUFFLE_BYTES // self._mean_length)), rng)
 
-    def _valid(self, records: Sequence[Located]) -> Iterator[Video]:
+    def _valid(self, records: Sequence[Record]) -> Iterator[Video]:
         """The videos of the records that can be read; the others are skipped, or raise."""
-        for shard, record in records:
+        for record in records:
             try:
                 yield self.parser.read(record.check())
             except InvalidRecord as invalid:
-                error = DataError(f"{locate(shard, record.number, record.offset)}: {invalid}")
-                name = relative_name(shard, self.root)
+                name, error = relative_name(record.shard, self.root), record.located(invalid)
                 self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)
 
     @cached_property
@@ -278,16 +268,15 @@ def limit_shards(
 
 def _in_order(
     shards: Sequence[tuple[str, int | None]], expected_counts: Mapping[str, int]
-) -> Iterator[Located]:
+) -> Iterator[Record]:
     """Shard after shard, so many records of each (None: all)."""
     for shard, count in shards:
-        for record in islice(scan_records(shard, expected_count=expected_counts.get(shard)), count):
-            yield Located(shard, record)
+        yield from islice(scan_records(shard, expected_count=expected_counts.get(shard)), count)
 
 
 def _interleave(
     shards: Sequence[tuple[str, int | None]], rng: np.random.Generator, expected_counts: Mapping[str, int]
-) -> Iterator[Located]:
+) -> Iterator[Record]:
     """Shards in random order, `OPEN_SHARDS` open at a time, a record of each in turn."""
     waiting = (_in_order([shards[i]], expected_counts) for i in rng.permutation(len(shards)))
     reading = list(islice(waiting, OPEN_SHARDS))
@@ -304,13 +293,13 @@ def _interleave(
         reading = remaining
 
 
-def _shuffle(records: Iterator[Located], window: int, rng: np.random.Generator) -> Iterator[Located]:
+def _shuffle(records: Iterator[Record], window: int, rng: np.random.Generator) -> Iterator[Record]:
     """Each record changes places with a random one of the last ``window``.
 
     Not by ``tf.data``, whose order also depends on TensorFlow's global seed: a resumed training could see another
     order than the one it resumes.
     """
-    buffer: list[Located] = list(islice(records, window))
+    buffer: list[Record] = list(islice(records, window))
     places: list[int] = []
     for record in records:
         # Drawn many at a time, as a single draw costs more than all else here.
@@ -381,8 +370,8 @@ def sample_repeats(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _repeat(
-    records: Iterator[Located], expected: Mapping[str, np.ndarray], rng: np.random.Generator
-) -> Iterator[Located]:
+    records: Iterator[Record], expected: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> Iterator[Record]:
     """Each record as many times as an epoch shows it; the records of each shard come in their order."""
     if not expected:
         return

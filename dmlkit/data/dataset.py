@@ -223,7 +223,7 @@ def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> It
             try:
                 yield parser.read_context(record.check())
             except InvalidRecord as invalid:
-                raise DataError(f"{locate(shard, record.number, record.offset)}: {invalid}") from invalid
+                raise record.located(invalid) from invalid
 
 
 def with_tuning(dataset: Dataset) -> Dataset:

@@ -71,12 +71,14 @@ class Record(NamedTuple):
     """One record as it lies in its shard.
 
     Attributes:
+        shard: The file.
         number: Of the record in its shard, from 0; a damaged stretch counts as one.
         offset: Byte at which its header begins.
         data: The serialized message; None where it cannot be told from the bytes around it.
         error: None, or a key of `SHARD_ERRORS`.
     """
 
+    shard: str
     number: int
     offset: int
     data: bytes | None
@@ -87,6 +89,10 @@ class Record(NamedTuple):
         if self.error:
             raise InvalidRecord("{}. {}".format(*SHARD_ERRORS[self.error]), kind=self.error)
         return self.data
+
+    def located(self, problem: object) -> DataError:
+        """The error of a problem with this record, which names file, record and byte."""
+        return DataError(f"{locate(self.shard, self.number, self.offset)}: {problem}")
 
 
 def locate(shard: str, number: int, offset: int | None = None) -> str:
@@ -117,7 +123,7 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
         while offset < size:
             length, error = _parse_header(header, size - offset)
             if error:
-                yield Record(number, offset, None, error)
+                yield Record(path, number, offset, None, error)
                 expected_count = None  # the stretch may have been any number of records
                 offset = _find_header(file, offset + 1, size)
                 file.seek(offset)
@@ -129,14 +135,14 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
             if len(data) < length or len(rest) < FOOTER_BYTES:
                 break  # shorter by now than it was
             damaged = masked_crc(data) != _CRC.unpack_from(rest)[0]
-            yield Record(number, offset, data, "record checksum" if damaged else None)
+            yield Record(path, number, offset, data, "record checksum" if damaged else None)
             header = rest[FOOTER_BYTES:]
             offset += HEADER_BYTES + length + FOOTER_BYTES
             number += 1
         if offset < size or file_size(path) != size:
-            yield Record(number, offset, None, "changed")
+            yield Record(path, number, offset, None, "changed")
         elif expected_count not in (None, number):
-            yield Record(number, offset, None, "count")
+            yield Record(path, number, offset, None, "count")
 
 
 def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
@@ -160,10 +166,10 @@ def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None
 
 def read_records(path: str | os.PathLike) -> Iterator[bytes]:
     """The records of a shard; raises `DataError` at the first damage, naming file, record and byte."""
-    for number, offset, data, error in scan_records(path):
-        if error:
-            raise damage_error(os.fspath(path), number, offset, error)
-        yield data
+    for record in scan_records(path):
+        if record.error:
+            raise damage_error(*record[:3], record.error)
+        yield record.data
 
 
 def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
@@ -186,7 +192,7 @@ def first_records(shards: Sequence[str], count: int) -> list[bytes]:
         if intact := [record.data for record in found if not record.error]:
             return intact
         if found:
-            raise damage_error(shard, found[0].number, found[0].offset, found[0].error)
+            raise damage_error(*found[0][:3], found[0].error)
     raise DataError(f"The shards hold no records: {shards[0]} and the {len(shards) - 1} after it are empty.")
 
 
