@@ -268,14 +268,19 @@ class RecordParser:
             # Not laid out as usual: whether it is valid, the protobuf library decides.
             return self._split_frames_slowly(data)
         raw, matrices = np.frombuffer(data, dtype=np.uint8), {}
-        for feature, layout in zip(self._numeric, self._frame_layouts, strict=True):
-            span = spans.get(feature.key.encode())
-            if span is None:
+        for feature, prefix in self._frame_prefixes:
+            if (span := spans.get(feature.key.encode())) is None:
                 continue
-            matrix = layout.read(raw[slice(*span)])
-            if matrix is None:
+            byte = feature.coding == "byte"
+            stride = len(prefix) + feature.size * (1 if byte else 4)
+            num_frames, rest = divmod(span[1] - span[0], stride)
+            if rest:
                 return self._split_frames_slowly(data)
-            matrices[feature.name] = matrix
+            table = raw[slice(*span)].reshape(num_frames, stride)
+            if (table[:, : len(prefix)] != prefix).any():
+                return self._split_frames_slowly(data)
+            values = table[:, len(prefix) :]
+            matrices[feature.name] = values if byte else np.ascontiguousarray(values).view("<f4")
         return context, matrices
 
     def _split_frames_slowly(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
@@ -334,8 +339,14 @@ class RecordParser:
             ) from error
 
     @cached_property
-    def _frame_layouts(self) -> tuple[_FrameLayout, ...]:
-        return tuple(_FrameLayout.of(feature) for feature in self._numeric)
+    def _frame_prefixes(self) -> tuple[tuple[Feature, np.ndarray], ...]:
+        """Of each modality the constant bytes that lie before the values of a frame."""
+        # From the inside out: the value in its list, the list in its feature, the feature in its feature list.
+        return tuple(
+            (each, np.frombuffer(length_prefix((FIRST_TAG, tag, FIRST_TAG), each.size * width), np.uint8))
+            for each in self._numeric
+            for tag, width in [(FIRST_TAG, 1) if each.coding == "byte" else (SECOND_TAG, 4)]
+        )
 
     @cached_property
     def _video_prefixes(self) -> tuple[tuple[str, int, bytes], ...]:
@@ -359,35 +370,6 @@ class RecordParser:
     @cached_property
     def _texts(self) -> tuple[Feature, ...]:
         return tuple(feature for feature in self.features if not feature.in_frames)
-
-
-@dataclass(frozen=True)
-class _FrameLayout:
-    """How one frame of a modality is usually written: constant bytes, then the values."""
-
-    prefix: np.ndarray
-    stride: int
-    dtype: np.dtype
-
-    @classmethod
-    def of(cls, feature: Feature) -> _FrameLayout:
-        byte = feature.coding == "byte"
-        payload = feature.size * (1 if byte else 4)
-        # From the inside out: the value in its list, the list in its feature, the feature in its feature list.
-        prefix = length_prefix((FIRST_TAG, FIRST_TAG if byte else SECOND_TAG, FIRST_TAG), payload)
-        dtype = np.dtype("u1" if byte else "<f4")
-        return cls(np.frombuffer(prefix, np.uint8), len(prefix) + payload, dtype)
-
-    def read(self, raw: np.ndarray) -> np.ndarray | None:
-        """The frames (T, D) in a feature list's bytes; None where they are not laid out this way."""
-        num_frames, rest = divmod(len(raw), self.stride)
-        if rest:
-            return None
-        table = raw.reshape(num_frames, self.stride)
-        if (table[:, : len(self.prefix)] != self.prefix).any():
-            return None
-        values = table[:, len(self.prefix) :]
-        return values if self.dtype == np.uint8 else np.ascontiguousarray(values).view(self.dtype)
 
 
 def multi_hot(labels: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:

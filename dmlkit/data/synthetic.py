@@ -173,7 +173,18 @@ def _proposal_probabilities() -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSettings:
-    """What a generated data set is a function of; `synthesize` documents the values.
+    """What a generated data set is a function of.
+
+    Attributes:
+        seed: Of everything random; not negative.
+        train: Videos of the training split, in 20 shards (a tenth of them is the tuning split).
+        validate: Videos of the validation split.
+        test: Videos of the test split, which has no labels; 0 for none.
+        sizes: Values a frame for ``"rgb"`` and ``"audio"``.
+        min_frames: Frames of the shortest video, at least 20; None for half of the longest.
+        max_frames: Frames of the longest video.
+        text: Whether videos have texts, a title and keywords, as a third modality. The frames and labels are the
+            same with them and without.
 
     Raises:
         UsageError: A value with which the data would not be what their kinds say.
@@ -307,13 +318,24 @@ def make_video(settings: SyntheticSettings, templates: Templates, *, split: str,
     for index in labels:
         kind = CLASS_KINDS[index]
         if kind in KINDS_IN_MEANS:
-            truth[index] = _place_event(stream, time) if kind == SHORT_EVENT else range(time)
+            event = kind == SHORT_EVENT
+            truth[index] = _place(stream, time, event_lengths(time), 1)[0] if event else range(time)
             frames, patterns = (audio, templates.audio) if kind == STEADY_AUDIO else (rgb, templates.visual)
             _add(frames, truth[index], patterns[index], _gain(stream, kind))
     for pair in pairs_of(TOGETHER):
-        truth |= _add_together(stream, rgb, audio, templates, pair, labels)
+        tracks = ((rgb, templates.visual[pair[0]]), (audio, templates.audio[pair[0]]))
+        for index, product in zip(pair, (1, -1), strict=True):
+            if index in labels:  # the product of the two signs is the label
+                truth[index] = _add_halves(stream, TOGETHER, tracks, (1, product), random_sign=True)
+        if not set(pair) & set(labels):
+            for track in tracks:
+                if stream.uniform() < DECOY_PROBABILITY:
+                    _add_halves(stream, TOGETHER, (track,), (1,), random_sign=True)
     for pair in pairs_of(ORDER):
-        truth |= _add_order(stream, rgb, templates, pair, labels)
+        for index, sign in zip(pair, (1, -1), strict=True):
+            if index in labels:  # A then B for the first class, B then A for the second, where B is -A
+                track = (rgb, templates.visual[index])
+                truth[index] = _add_halves(stream, ORDER, (track,), (sign,), random_sign=False)
     return Video(
         id=f"{split}{number:06d}",
         labels=labels,
@@ -352,46 +374,17 @@ def _background(stream: Stream, time: int, size: int) -> np.ndarray:
     return noise + offset
 
 
-def _add_together(
-    stream: Stream,
-    rgb: np.ndarray,
-    audio: np.ndarray,
-    templates: Templates,
-    pair: tuple[int, int],
-    labels: list[int],
-) -> dict[int, range]:
-    """Both patterns at the same moment; the product of their signs is the label. Or a decoy, or nothing."""
-    tracks = ((rgb, templates.visual[pair[0]]), (audio, templates.audio[pair[0]]))
-    for index, product in zip(pair, (1, -1), strict=True):
-        if index in labels:
-            first, second = _place_halves(stream, len(rgb))
-            sign, gain = stream.sign(), _gain(stream, TOGETHER)
-            # The signs flip at half-time, so that the mean over the frames holds nothing of either.
-            for half, flip in ((first, 1), (second, -1)):
-                for (frames, pattern), factor in zip(tracks, (1, product), strict=True):
-                    _add(frames, half, pattern, sign * factor * flip * gain)
-            return {index: range(first.start, second.stop)}
-    for frames, pattern in tracks:
-        if stream.uniform() < DECOY_PROBABILITY:
-            first, second = _place_halves(stream, len(rgb))
-            gain = stream.sign() * _gain(stream, TOGETHER)
-            _add(frames, first, pattern, gain)
-            _add(frames, second, pattern, -gain)
-    return {}
-
-
-def _add_order(
-    stream: Stream, rgb: np.ndarray, templates: Templates, pair: tuple[int, int], labels: list[int]
-) -> dict[int, range]:
-    """A then B for the pair's first class, B then A for its second, where B is the negative of A."""
-    for index, sign in zip(pair, (1, -1), strict=True):
-        if index in labels:
-            first, second = _place_halves(stream, len(rgb))
-            gain = sign * _gain(stream, ORDER)
-            _add(rgb, first, templates.visual[index], gain)
-            _add(rgb, second, templates.visual[index], -gain)
-            return {index: range(first.start, second.stop)}
-    return {}
+def _add_halves(
+    stream: Stream, kind: str, tracks: Sequence[tuple], signs: Sequence[int], *, random_sign: bool
+) -> range:
+    """A pattern in each track (frames, pattern), negated at half-time, so that the mean over the frames cancels."""
+    time = len(tracks[0][0])
+    first, second = _place(stream, time, half_lengths(time), 2)
+    gain = (stream.sign() if random_sign else 1) * _gain(stream, kind)
+    for (frames, pattern), sign in zip(tracks, signs, strict=True):
+        _add(frames, first, pattern, sign * gain)
+        _add(frames, second, pattern, -sign * gain)
+    return range(first.start, second.stop)
 
 
 def _add(frames: np.ndarray, span: range, pattern: np.ndarray, gain: float) -> None:
@@ -414,18 +407,11 @@ def event_lengths(time: int) -> range:
     return range(max(MIN_EVENT_FRAMES, math.ceil(low * time)), math.floor(high * time) + 1)
 
 
-def _place_halves(stream: Stream, time: int) -> tuple[range, range]:
-    lengths = half_lengths(time)
+def _place(stream: Stream, time: int, lengths: range, pieces: int) -> list[range]:
+    """Neighbouring stretches of one random length, at a random place."""
     length = stream.integer(lengths[0], lengths[-1])
-    start = stream.integer(0, time - 2 * length)
-    return range(start, start + length), range(start + length, start + 2 * length)
-
-
-def _place_event(stream: Stream, time: int) -> range:
-    lengths = event_lengths(time)
-    length = stream.integer(lengths[0], lengths[-1])
-    start = stream.integer(0, time - length)
-    return range(start, start + length)
+    start = stream.integer(0, time - pieces * length)
+    return [range(start + piece * length, start + (piece + 1) * length) for piece in range(pieces)]
 
 
 def make_texts(stream: Stream, labels: Sequence[int]) -> list[str]:
@@ -442,18 +428,7 @@ def make_texts(stream: Stream, labels: Sequence[int]) -> list[str]:
     return [] if missing else [text for text in texts if text]
 
 
-def synthesize(
-    out: str | os.PathLike,
-    *,
-    seed: int = 0,
-    train: int = 2000,
-    validate: int = 1000,
-    test: int = 200,
-    sizes: Mapping[str, int] = DEMO_SIZES,
-    min_frames: int | None = None,
-    max_frames: int = DEMO_FRAMES,
-    text: bool = False,
-) -> Path:
+def synthesize(out: str | os.PathLike, **settings) -> Path:
     """Generate a data set in YouTube-8M's format whose classes come in known kinds (`KINDS`).
 
     The same settings give the same bytes. The folder appears when it is finished; one that is already there with
@@ -461,15 +436,8 @@ def synthesize(
 
     Args:
         out: The folder to make. It holds the frame level, its folder ``video`` the video level.
-        seed: Of everything random; not negative.
-        train: Videos of the training split, in 20 shards (a tenth of them is the tuning split).
-        validate: Videos of the validation split.
-        test: Videos of the test split, which has no labels; 0 for none.
-        sizes: Values a frame for ``"rgb"`` and ``"audio"``.
-        min_frames: Frames of the shortest video, at least 20; None for half of the longest.
-        max_frames: Frames of the longest video.
-        text: Whether videos have texts, a title and keywords, as a third modality. The frames and labels are the
-            same with them and without.
+        settings: The attributes of `SyntheticSettings`: `seed`, `train`, `validate`, `test`, `sizes`, `min_frames`,
+            `max_frames`, `text`.
 
     Returns:
         The folder.
@@ -479,16 +447,7 @@ def synthesize(
 
     Differs from the paper: its data are YouTube-8M's; these are generated, and say so in their name.
     """
-    settings = SyntheticSettings(
-        seed=seed,
-        train=train,
-        validate=validate,
-        test=test,
-        sizes=sizes,
-        min_frames=min_frames,
-        max_frames=max_frames,
-        text=text,
-    )
+    settings = SyntheticSettings(**settings)
     if "://" in os.fspath(out):
         raise UsageError(
             f"A data set is generated into a local folder. Received: {out}. Copy it there afterwards."
