@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -224,7 +223,10 @@ class Batches:
             if key not in self.repeats:
                 self.repeats[key] = repeats_by_shard(self.parser, chosen, self.balance)
             records = _repeat(records, self.repeats[key], rng)
-        return _shuffle(records, min(MAX_WINDOW, max(1, SHUFFLE_BYTES // self._mean_length)), rng)
+        headers = chain.from_iterable(map(scan_headers, self.shards))
+        lengths = [length for _, length, error in islice(headers, SAMPLED_LENGTHS) if not error]
+        mean_length = max(1, sum(lengths) // max(1, len(lengths)))
+        return _shuffle(records, min(MAX_WINDOW, max(1, SHUFFLE_BYTES // mean_length)), rng)
 
     def _valid(self, records: Sequence[Record]) -> Iterator[Video]:
         """The videos of the records that can be read; the others are skipped, or raise."""
@@ -234,15 +236,6 @@ class Batches:
             except InvalidRecord as invalid:
                 name, error = relative_name(record.shard, self.root), record.located(invalid)
                 self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)
-
-    @cached_property
-    def _mean_length(self) -> int:
-        """Bytes a record, by the first ones."""
-        for shard in self.shards:
-            headers = islice(scan_headers(shard), SAMPLED_LENGTHS)
-            if lengths := [length for _, length, error in headers if not error]:
-                return max(1, sum(lengths) // len(lengths))
-        return 1
 
 
 def limit_shards(

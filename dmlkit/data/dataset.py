@@ -265,7 +265,11 @@ class VideoReader:
         left = index
         for place, shard in enumerate(self._shards):
             if place == len(self._spans):
-                self._spans.append(_spans(shard))
+                headers = list(scan_headers(shard))
+                for number, (offset, _, error) in enumerate(headers):
+                    if error:
+                        raise damage_error(shard, number, offset, error)
+                self._spans.append(np.array([each[:2] for each in headers], np.int64).reshape(-1, 2))
             if 0 <= left < len(self._spans[place]):
                 break
             left -= len(self._spans[place])
@@ -278,13 +282,3 @@ class VideoReader:
             return self._parser.parse([read_record_at(shard, left, offset, length)])
         except InvalidRecord as invalid:
             raise DataError(f"{locate(shard, left, offset)}: {invalid}") from invalid
-
-
-def _spans(shard: str) -> np.ndarray:
-    """(records, 2): where the header of each record of a shard begins, and how long the record is."""
-    spans = []
-    for offset, length, error in scan_headers(shard):
-        if error:
-            raise damage_error(shard, len(spans), offset, error)
-        spans.append((offset, length))
-    return np.array(spans, np.int64).reshape(-1, 2)

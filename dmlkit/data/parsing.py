@@ -188,7 +188,11 @@ class RecordParser:
             batch["num_frames"] = _aligned_empty((len(videos),), np.int32)
             batch["num_frames"][:] = [video.num_frames for video in videos]
         if self.labelled:
-            batch["labels"] = multi_hot([video.labels for video in videos], self.num_classes)
+            batch["labels"] = _aligned_empty((len(videos), self.num_classes), np.float32)
+            batch["labels"].fill(0)
+            rows = np.repeat(np.arange(len(videos)), [len(video.labels) for video in videos])
+            columns = np.fromiter(chain.from_iterable(video.labels for video in videos), np.int64)
+            batch["labels"][rows, columns] = 1.0
         return batch
 
     def read(self, data: bytes) -> Video:
@@ -216,9 +220,16 @@ class RecordParser:
                 values = {name: matrix[selected] for name, matrix in values.items()}
                 num_frames = len(next(iter(values.values())))
         for feature in self._texts:
-            texts = _read_texts(context, feature)
-            if texts:
-                values[feature.name] = bag_of_tokens(texts, feature.size)
+            if feature.key in context.feature:
+                entry = context.feature[feature.key]
+                if entry.WhichOneof("kind") not in ("bytes_list", None):
+                    raise InvalidRecord(
+                        f"{feature.key} holds numbers, but the data set says that it is a text. Correct the coding "
+                        "in dataset.toml.",
+                        kind="coding",
+                    )
+                if entry.bytes_list.value:
+                    values[feature.name] = bag_of_tokens(entry.bytes_list.value, feature.size)
         return Video(video_id, labels, num_frames, values)
 
     def read_context(self, data: bytes) -> tuple[str, list[int]]:
@@ -372,15 +383,6 @@ class RecordParser:
         return tuple(feature for feature in self.features if not feature.in_frames)
 
 
-def multi_hot(labels: Sequence[Sequence[int]], num_classes: int) -> np.ndarray:
-    """Each video's classes, all within 0 to C - 1, as a row of 0 and 1; float32, shape (B, C)."""
-    rows = _aligned_empty((len(labels), num_classes), np.float32)
-    rows.fill(0)
-    videos = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
-    rows[videos, np.fromiter(chain.from_iterable(labels), np.int64)] = 1.0
-    return rows
-
-
 def _frame_values(frame: protos.Feature, feature: Feature) -> np.ndarray:
     byte = feature.coding == "byte"
     if frame.WhichOneof("kind") != ("bytes_list" if byte else "float_list"):
@@ -402,19 +404,6 @@ def _check_length(values: np.ndarray, feature: Feature) -> np.ndarray:
             kind="size",
         )
     return values
-
-
-def _read_texts(context: protos.Features, feature: Feature) -> Sequence[bytes]:
-    if feature.key not in context.feature:
-        return ()
-    entry = context.feature[feature.key]
-    if entry.WhichOneof("kind") not in ("bytes_list", None):
-        raise InvalidRecord(
-            f"{feature.key} holds numbers, but the data set says that it is a text. Correct the coding in "
-            "dataset.toml.",
-            kind="coding",
-        )
-    return entry.bytes_list.value
 
 
 def _aligned_empty(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarray:

@@ -358,21 +358,20 @@ def list_shards(root: str) -> tuple[str, ...]:
             f"There is no folder {root}. Give the folder of a data set: one with a dataset.toml or with "
             "*.tfrecord shards (`dmlkit data synthesize DIR` makes one)."
         )
-    found = sorted(_walk(root, MAX_DEPTH))
+    found = {path for depth in range(MAX_DEPTH + 1) for path in _glob(root, "*/" * depth + f"*{SUFFIX}")}
     if not found:
         raise DataError(
             f"No shards in {root}: neither a dataset.toml nor a single *{SUFFIX} file, down to {MAX_DEPTH} folders "
             "deep. Give the folder that holds the shards."
         )
-    return tuple(found)
+    return tuple(sorted(found))
 
 
 def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str, ...]:
     """The shards of one split, by the patterns of a dataset.toml, sorted; each pattern must match (`DataError`)."""
     found: set[str] = set()
     for pattern in patterns:
-        folder = root if is_remote(root) else glob.escape(root)
-        matches = (_gfile() if is_remote(root) else glob).glob(posixpath.join(folder, pattern))
+        matches = _glob(root, pattern)
         if not matches:
             raise DataError(
                 f"No shards match {pattern!r}, which dataset.toml in {root} names for the split {split!r}. "
@@ -387,16 +386,10 @@ def relative_name(path: str, root: str) -> str:
     return path.removeprefix(root).lstrip("/") if is_remote(path) else posixpath.relpath(path, root)
 
 
-def _walk(folder: str, depth: int) -> Iterator[str]:
-    for name in _gfile().listdir(folder) if is_remote(folder) else os.listdir(folder):
-        name = name.rstrip("/")  # some file systems end the names of folders with a slash
-        path = posixpath.join(folder, name)
-        if name.startswith("."):
-            continue
-        if name.endswith(SUFFIX):
-            yield path
-        elif depth and is_folder(path):
-            yield from _walk(path, depth - 1)
+def _glob(root: str, pattern: str) -> list[str]:
+    if is_remote(root):
+        return _gfile().glob(posixpath.join(root, pattern))
+    return glob.glob(posixpath.join(glob.escape(root), pattern))
 
 
 def _gfile():

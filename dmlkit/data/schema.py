@@ -284,16 +284,8 @@ def read_vocabulary(path: str) -> Vocabulary:
         raise DataError(
             f"There is no vocabulary {path}. Put it there, or correct `vocabulary` in {DATASET_TOML}."
         )
-    return parse_vocabulary(read_bytes(path), path)
-
-
-def parse_vocabulary(table: bytes, source: str) -> Vocabulary:
-    """The same of a file's bytes; `source` names them in messages.
-
-    Raises:
-        DataError: They are not such a table.
-    """
-    rows = csv.DictReader(io.StringIO(table.decode("utf-8-sig", "replace"), newline=""))
+    table = read_bytes(path).decode("utf-8-sig", "replace")
+    rows = csv.DictReader(io.StringIO(table, newline=""))
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
     try:
@@ -302,20 +294,20 @@ def parse_vocabulary(table: bytes, source: str) -> Vocabulary:
         label = next((name for name in _NAME_COLUMNS if name in columns), None)
         if index is None or label is None:
             raise DataError(
-                f"{source} is not a vocabulary: it needs a column of class numbers ({', '.join(_INDEX_COLUMNS)}) and "
+                f"{path} is not a vocabulary: it needs a column of class numbers ({', '.join(_INDEX_COLUMNS)}) and "
                 f"one of names ({', '.join(_NAME_COLUMNS)}). Its columns are: "
                 f"{shorten(', '.join(columns), 200) or 'none'}."
             )
         for row in rows:
             if not re.fullmatch(r"\s*\d{1,9}\s*", row[index] or ""):
                 raise DataError(
-                    f"{source}, line {rows.line_num}: {shorten(row[index])!r} is not the number of a class. Correct it."
+                    f"{path}, line {rows.line_num}: {shorten(row[index])!r} is not the number of a class. Correct it."
                 )
             names[int(row[index])] = one_line(row[label] or "")
             if _KIND_COLUMN in columns:
                 kinds[int(row[index])] = one_line(row[_KIND_COLUMN] or "")
     except csv.Error as error:
-        raise DataError(f"{source} is not a vocabulary: it is no CSV ({error}).") from error
+        raise DataError(f"{path} is not a vocabulary: it is no CSV ({error}).") from error
     if not names:
-        raise DataError(f"The vocabulary {source} names no class. Remove it, or put the full file there.")
+        raise DataError(f"The vocabulary {path} names no class. Remove it, or put the full file there.")
     return Vocabulary(names, kinds)

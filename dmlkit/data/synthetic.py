@@ -552,16 +552,16 @@ def _write_shards(folder: Path, name: str, videos: Iterable[Video], *, labelled:
         texts = {TEXT: video.texts} if video.texts else None
         context = {"video_id": video.id, "labels": video.labels if labelled else None, "texts": texts}
         frame_level.append(serialize_frames(**context, frames=video.frames))
-        means = {f"mean_{modality}": _mean(frames) for modality, frames in video.frames.items()}
+        # The mean of the dequantised frames; sums of bytes are exact in any order.
+        means = {
+            f"mean_{modality}": (frames.sum(axis=0, dtype=np.int64) / len(frames) * SCALE + OFFSET).astype(
+                np.float32
+            )
+            for modality, frames in video.frames.items()
+        }
         video_level.append(serialize_video(**context, features=means))
     write_shard(folder / "frame" / name, frame_level)
     write_shard(folder / "video" / name, video_level)
-
-
-def _mean(frames: np.ndarray) -> np.ndarray:
-    """The mean of the dequantised frames, (time, size) → (size,). Sums of bytes are exact in any order."""
-    mean = frames.sum(axis=0, dtype=np.int64) / len(frames)
-    return (mean * SCALE + OFFSET).astype(np.float32)
 
 
 def _vocabulary(labels: Counter[int]) -> bytes:
