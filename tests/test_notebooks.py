@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import dmlkit
@@ -43,6 +44,9 @@ def test_sections_and_cells():
         ), name
         if name[0] == "0" and name != "00-data":
             assert headings.index("Results") < headings.index("Takeaways") and "Paper: §" in question, name
+        for cell, following in pairwise(notebook["cells"]):
+            if "optional" in cell["metadata"].get("tags", ()):
+                assert "".join(cell["source"]).startswith("## ") and following["cell_type"] == "code", name
         assert f"# {notebook['metadata']['dmlkit']['title']}\n" in question
         assert {*notebook["metadata"]} == {"dmlkit", "kernelspec", "language_info"}, name
 
@@ -57,15 +61,6 @@ def test_plain_technical_english_that_opens_offline():
         # Numbers to four digits are the paper's, and their paragraph says so; others belong in tables and figures.
         for paragraph in prose.split("\n\n"):
             assert not re.search(r"\b0\.\d{3,}", paragraph) or "paper" in paragraph.lower(), paragraph
-
-
-def test_optional_sections_have_something_to_show():
-    for name, notebook in NOTEBOOKS.items():
-        cells = notebook["cells"]
-        for place, cell in enumerate(cells):
-            if "optional" in cell["metadata"].get("tags", ()):
-                assert cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith("## "), name
-                assert cells[place + 1]["cell_type"] == "code", name
 
 
 def test_kinds_experiments_and_notebooks_they_name_exist():
@@ -90,7 +85,4 @@ def test_kinds_experiments_and_notebooks_they_name_exist():
             r"`(\d\d-[a-z-]+|explore-[a-z]+)(?:\.ipynb)?`", "\n".join(texts(name, "markdown").values())
         ):
             assert link in NOTEBOOKS, (name, link)
-
-
-def test_every_chapter_of_the_ladder_has_its_notebook():
     assert {each.chapter for each in dmlkit.LADDER.values()} <= {name[3:] for name in NOTEBOOKS}

@@ -1,5 +1,6 @@
 """Runs that were never trained and data that were never written: real `Run` values with made-up scores."""
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,10 +36,8 @@ class FakeData:
 
     def batches(self, split, *, batch_size, max_videos=None):
         rng, shape = np.random.default_rng(0), (8, 12, 6) if self.level == "frame" else (8, 6)
-        batch = {
-            "id": np.array([f"v{row}" for row in range(8)]),
-            "labels": np.zeros((8, CLASSES), np.float32),
-        }
+        labels = np.zeros((8, CLASSES), np.float32)
+        batch = {"id": np.array([f"v{row}" for row in range(8)]), "labels": labels}
         batch["labels"][:, [0, 3]] = 1
         batch["labels"][2:, 5] = 1
         batch |= {name: rng.integers(0, 255, shape).astype(np.uint8) for name in self.features}
@@ -130,25 +129,23 @@ def batch(data):
 @pytest.fixture(scope="session")
 def study():
     """The outcome of a faithfulness study, as `dmlkit.explorer.faithfulness_study` returns it."""
-    orders, shares = ("attention", "occlusion", "random"), np.linspace(0, 1, 3)
-    areas = {}
-    for place, order in enumerate(orders):
-        areas[order] = {"deletion": 0.3 + place / 10, "insertion": 0.8 - place / 10}
-        areas[order] |= {f"{name}_against_random": sign * (0.2 - place / 10)
-                         for name, sign in (("deletion", -1), ("insertion", 1))}  # fmt: skip
-        areas[order] |= {f"{name}{end}": value + off for name, value in list(areas[order].items())
-                         for end, off in (("_low", -0.05), ("_high", 0.05))}  # fmt: skip
-    areas["random"] |= dict.fromkeys([name for name in areas["random"] if "against" in name], np.nan)
-    curves = [
-        {"order": order, "curve": curve, "share": share, "score": 0.5, "low": 0.4, "high": 0.6}
-        for order in orders for curve in ("deletion", "insertion") for share in shares
-    ]  # fmt: skip
-    truth = {"labels": 7, "attention": 0.6, "attention_low": 0.5, "attention_high": 0.7, "uniform": 0.2,
-             "uniform_low": 0.1, "uniform_high": 0.3}  # fmt: skip
+    orders, curves = ("attention", "occlusion", "random"), ("deletion", "insertion")
+    ends = {"": 0.0, "_low": -0.05, "_high": 0.05}
+    values = {
+        "deletion": 0.3,
+        "insertion": 0.8,
+        "deletion_against_random": -0.2,
+        "insertion_against_random": 0.2,
+    }
+    columns = {name + end: value + off for name, value in values.items() for end, off in ends.items()}
+    areas = pd.DataFrame(columns, index=orders)
+    areas.loc["random", [name for name in columns if "against" in name]] = np.nan
+    points = [(*each, 0.5, 0.4, 0.6) for each in itertools.product(orders, curves, np.linspace(0, 1, 3))]
+    truth = {f"{order}{end}": 0.2 + off for order in ("attention", "uniform") for end, off in ends.items()}
     return SimpleNamespace(
-        areas=pd.DataFrame.from_dict(areas, orient="index"), curves=pd.DataFrame(curves), videos=40, run="attention",
-        ground_truth=pd.DataFrame.from_dict({"short event": truth, "all": truth}, orient="index"), data="made up",
-        generated=True, question="remove",
+        areas=areas, curves=pd.DataFrame(points, columns=["order", "curve", "share", "score", "low", "high"]),
+        ground_truth=pd.DataFrame(truth | {"labels": 7}, index=["short event", "all"]), videos=40, run="attention",
+        data="made up", generated=True, question="remove",
     )  # fmt: skip
 
 

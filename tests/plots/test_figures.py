@@ -152,7 +152,7 @@ def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
     ]  # fmt: skip
     table = plots.faithfulness_table(study)
     assert "0.300 (0.250 to 0.350)" in repr(table) and "-0.200 (-0.250 to -0.150)" in repr(table)
-    assert table.data.loc["uniform weights"].tolist() == ["–"] * 4 + ["0.200 (0.100 to 0.300)"]
+    assert table.data.loc["uniform weights"].tolist() == ["–"] * 4 + ["0.200 (0.150 to 0.250)"]
     unknown = type(study)(**vars(study) | {"ground_truth": pd.DataFrame()})
     assert len(shown(plots.faithfulness(unknown)).figure.axes) == 2 and plots.faithfulness_table(unknown)
 
@@ -209,10 +209,4 @@ def test_the_style_neither_leaks_nor_is_overridden(tmp_path):
         assert plots.nothing("no runs.", title="Curves").png() == plain
     plot.save(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes() == plain
-
-
-def test_figures_are_legible_on_dark_pages():
-    plot = plots.nothing("no runs.")
-    with mpl.style.context(plots.style.STYLE):
-        assert mpl.rcParams["savefig.facecolor"] == mpl.rcParams["figure.facecolor"] == "white"
-    assert plot.figure.get_facecolor() == (1, 1, 1, 1)
+    assert plot.figure.get_facecolor() == (1, 1, 1, 1)  # legible on a dark page too
