@@ -1,7 +1,7 @@
 """`check`: read every record of data sets, verify checksums and contents, and count what they hold.
 
 Runs without TensorFlow for local files, in one process or several. Memory does not grow with the number of shards,
-except for 20 bytes a video: a hash of its id and its place, by which repeated ids are found.
+except for 24 bytes a video: a hash of its id and its place, by which repeated ids are found.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -299,7 +299,12 @@ def check_shard(task: Task) -> Outcome:
                     video = parser.read(record.data)
                     _count(counts, video, parser)
                     if video.video_id:
-                        ids.append((_hash(video.video_id), 0, record.number, record.offset))
+                        # Among 8 million ids, two others share a hash once in half a million data sets.
+                        digest = hashlib.blake2b(
+                            video.video_id.encode("utf-8", "surrogatepass"), digest_size=8
+                        )
+                        hashed = int.from_bytes(digest.digest(), "little")
+                        ids.append((hashed, 0, record.number, record.offset))
                 counts["good"] += 1
             except InvalidRecord as problem:
                 kind, what, other = problem.kind, str(problem), None
@@ -340,12 +345,6 @@ def _count(counts: Counter, video: Video, parser: RecordParser) -> None:
         counts["classes", label] += 1
     if len(video.values) < len(parser.features):
         counts.update(("missing", each.name) for each in parser.features if each.name not in video.values)
-
-
-def _hash(video_id: str) -> int:
-    """Among 8 million ids, two others share theirs once in half a million data sets."""
-    digest = hashlib.blake2b(video_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
 
 
 def _size(shard: str) -> int:
@@ -412,15 +411,11 @@ def _find_duplicates(shards: Sequence[str], ids: np.ndarray) -> tuple[int, list[
     ranked = ids["hash"][order]
     repeated = np.flatnonzero(ranked[1:] == ranked[:-1]) + 1
     firsts = order[np.searchsorted(ranked, ranked[repeated])]
-    faults = []
-    for later, first in sorted(zip(order[repeated].tolist(), firsts.tolist(), strict=True))[
-        :MAX_DUPLICATES_LISTED
-    ]:
-        _, shard, record, byte = ids[later].tolist()
-        _, *earlier = ids[first].tolist()
-        place = locate(shards[earlier[0]], *earlier[1:])
-        what = f"the video's id is that of an earlier one, {place}. Leave one of them out."
-        faults.append(Fault(shards[shard], record, byte, "duplicate id", what))
+    faults, pairs = [], sorted(zip(order[repeated].tolist(), firsts.tolist(), strict=True))
+    for pair in pairs[:MAX_DUPLICATES_LISTED]:
+        later, first = ((shards[shard], record, byte) for _, shard, record, byte in ids[list(pair)].tolist())
+        what = f"the video's id is that of an earlier one, {locate(*first)}. Leave one of them out."
+        faults.append(Fault(*later, "duplicate id", what))
     return len(repeated), faults
 
 
@@ -462,7 +457,10 @@ def _target(root: str, shards: list[str] | None, keep: int | None) -> Target:
     declared = read_dataset_toml(root)
     splits = find_splits(root, declared) if shards is None else group_by_split(sorted(set(shards)), root)
     counts, missing = shard_counts(root, declared, splits)
-    records = _sample_records([shard for each in splits.values() for shard in each])
+    every = [shard for each in splits.values() for shard in each]
+    sampled = every[:: max(1, len(every) // SAMPLED_SHARDS)]
+    records = [record for shard in sampled for record in islice(_good_records(shard), SAMPLED_RECORDS)]
+    records = records or list(islice(chain.from_iterable(map(_good_records, every)), SAMPLED_RECORDS))
     layout = infer_layout(records)
     release, classes = (layout and release_of(records[0], layout.features.values())) or (None, None)
     vocabulary = vocabulary_of(root, declared)
@@ -492,41 +490,28 @@ def _target(root: str, shards: list[str] | None, keep: int | None) -> Target:
     return Target(known, tasks, class_names, tuple(missing) if shards is None else ())
 
 
-def _sample_records(shards: Sequence[str]) -> list:
-    """Some good records from all over the data set; from the first good shard where the sampled ones have none."""
-    sampled = shards[:: max(1, len(shards) // SAMPLED_SHARDS)]
-    found = [record for shard in sampled for record in _first_good(shard)]
-    return found or next(filter(None, map(_first_good, shards)), [])
-
-
-def _first_good(shard: str) -> list:
-    found = []
-    with suppress(DataError):  # reported when the shard is checked
+def _good_records(shard: str) -> Iterator:
+    """The intact ones among the first records; what is wrong with the others is reported when the shard is checked."""
+    with suppress(DataError):
         for record in islice(scan_records(shard), SEARCHED_RECORDS):
-            with suppress(Exception):  # another kind of file, or damaged: reported then as well
-                found.append(parse_record(record.check()))
-            if len(found) == SAMPLED_RECORDS:
-                break
-    return found
+            with suppress(Exception):  # damaged, or another kind of file
+                yield parse_record(record.check())
 
 
 def _distribution(counts: dict[int, int]) -> dict | None:
     """Minimum, median, mean, maximum and histogram of whole numbers, given how often each occurs."""
     if not counts:
         return None
-    values = np.array(sorted(counts))
-    videos = np.array([counts[value] for value in values.tolist()])
-    ends, low, high = videos.cumsum(), int(values[0]), int(values[-1])
-    middle = np.searchsorted(ends, [(ends[-1] - 1) // 2, ends[-1] // 2], side="right")
+    values = np.repeat(list(counts), list(counts.values()))
+    low, high = int(values.min()), int(values.max())
     widths = (10**power * step for power in range(20) for step in (1, 2, 5))
     width = next(width for width in widths if high // width - low // width < BINS)
-    bins = [
-        {
-            "from": start,
-            "to": start + width - 1,
-            "videos": int(videos[values // width == start // width].sum()),
-        }
-        for start in range(low // width * width, high + 1, width)
-    ]
-    mean = float((values * videos).sum() / ends[-1])
-    return {"min": low, "median": float(values[middle].mean()), "mean": mean, "max": high, "bins": bins}
+    edges = np.arange(low // width * width, high + width + 1, width).tolist()
+    bins = zip(edges, edges[1:], np.histogram(values, edges)[0].tolist(), strict=False)
+    return {
+        "min": low,
+        "median": float(np.median(values)),
+        "mean": float(values.mean()),
+        "max": high,
+        "bins": [{"from": start, "to": end - 1, "videos": videos} for start, end, videos in bins],
+    }
