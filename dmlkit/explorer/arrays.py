@@ -139,25 +139,24 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
     if not isinstance(weights, Mapping):
         if len(weights) == 0 or np.ndim(weights[0]) == 0:
             return {"video": {"weights": weights, **arrays}}
-        for name, given in arrays.items():
-            if given is not None and (isinstance(given, Mapping) or len(given) != len(weights)):
+        number = range(len(weights))
+        lists = {name: rows for name, rows in arrays.items() if rows is not None} | {"weights": weights}
+        for name, rows in lists.items():
+            if isinstance(rows, Mapping) or len(rows) != len(weights):
                 raise UsageError(
-                    f"{name}: expected one for each of {len(weights)} videos. Received: {given!r:.60}."
+                    f"{name}: expected one for each of {len(weights)} videos. Received: {rows!r:.60}."
                 )
-        ids = [f"video {row}" for row in range(len(weights))]
-        weights = dict(zip(ids, weights, strict=True))
-        arrays = {
-            k: None if rows is None else dict(zip(ids, rows, strict=True)) for k, rows in arrays.items()
+        return {
+            f"video {k}": {**dict.fromkeys(arrays), **{n: rows[k] for n, rows in lists.items()}}
+            for k in number
         }
     for name, given in arrays.items():
         if given is not None and (not isinstance(given, Mapping) or set(given) - set(weights)):
             raise UsageError(f"{name}: expected a dict by id, as the weights. Received: {given!r:.80}.")
     if len(set(map(str, weights))) < len(weights):
         raise UsageError(f"weights: expected ids that differ as text. Received: {list(weights)}.")
-    return {
-        str(video): {"weights": row} | {name: (given or {}).get(video) for name, given in arrays.items()}
-        for video, row in weights.items()
-    }
+    rows = {"weights": weights, **{name: given or {} for name, given in arrays.items()}}
+    return {str(video): {name: each.get(video) for name, each in rows.items()} for video in weights}
 
 
 def _numbers(values, name: str) -> np.ndarray:

@@ -77,10 +77,8 @@ class Evidence:
             if getattr(self, name) is not None:
                 self._set(name, self._array(name, getattr(self, name), shape))
         for name in ("energy", "change", "ground_truth"):
-            rows = {
-                key: self._array(f"{name} {key}", row, frames) for key, row in getattr(self, name).items()
-            }
-            self._set(name, rows)
+            rows = getattr(self, name).items()
+            self._set(name, {key: self._array(f"{name} {key}", row, frames) for key, row in rows})
         self._set("ground_truth", {int(label): row != 0 for label, row in self.ground_truth.items()})
         self._set("classes", tuple(int(label) for label in self.classes))
         self._set("names", tuple(str(name) for name in self.names))
@@ -184,11 +182,7 @@ def class_scores(evidence: Evidence, weights: np.ndarray | None) -> np.ndarray |
 
 
 def frame_mask(frames, count: int) -> np.ndarray:
-    """(count,) bool from frame numbers, or from a mask already.
-
-    Raises:
-        UsageError: A frame that does not exist.
-    """
+    """(count,) bool from frame numbers, or from a mask already; a `UsageError` for frames that do not exist."""
     frames = np.asarray(frames if isinstance(frames, np.ndarray) else list(frames))
     if frames.dtype == bool and frames.shape == (count,):
         return frames.copy()
@@ -239,11 +233,7 @@ def as_list(value, name: str) -> list:
 
 
 def class_numbers(classes, names: Sequence[str], *, argument: str, data: str) -> tuple[int, ...]:
-    """Classes by number or name as numbers, each once; any number where there are no names.
-
-    Raises:
-        UsageError: There is no such class; the message names `argument` and `data`.
-    """
+    """Classes by number or name as numbers, each once; any number where there are no names."""
     found = []
     for each in as_list(classes, argument):
         if isinstance(each, str):
@@ -259,12 +249,12 @@ def class_numbers(classes, names: Sequence[str], *, argument: str, data: str) ->
 
 def distinct(names: Sequence[str], *, what: str) -> list[str]:
     """The names, with their position appended to repeated ones; `what` stands for empty ones."""
-    found: list[str] = []
-    seen: set[str] = set()
+    found: dict[str, None] = {}
     for position, name in enumerate(names, 1):
-        found.append(name if name and name not in seen else f"{name or what} ({position})")
-        seen.add(found[-1])
-    return found
+        while not name or name in found:
+            name = f"{name or what} ({position})"
+        found[name] = None
+    return list(found)
 
 
 def _pack(value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -84,13 +85,8 @@ def faithfulness_study(
         for kind, rows in [*labels.groupby("kind", sort=False), ("all", labels)]:
             kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns="kind"))
     truth = pd.DataFrame.from_dict(kinds, orient="index").rename_axis("kind")
-    conditions = {
-        "run": source.runs[0],
-        "data": source.data,
-        "generated": source.generated,
-        "question": question,
-    }
-    return Faithfulness(_areas(curves), _mean_curves(curves), truth, len(curves), **conditions)
+    conditions = (len(curves), source.runs[0], source.data, source.generated, question)
+    return Faithfulness(_areas(curves), _mean_curves(curves), truth, *conditions)
 
 
 class _Video:
@@ -100,10 +96,8 @@ class _Video:
         (self.clip, *_), (self.parts, *_), _ = source.open_video(name)
         self.model, self.kinds = source.models[0], source.dataset.class_kinds
         self.made, self.frames = source.ground_truth.get(name, {}), len(self.clip.frames)
-        if question == "remove":
-            self.scores = lambda kept: self.model.removed_scores(self.clip, kept)
-        else:
-            self.scores = lambda kept: self.model.masked_scores(self.parts, kept)
+        removes = partial(self.model.removed_scores, self.clip), partial(self.model.masked_scores, self.parts)
+        self.scores = removes[question == "mask"]
         self.occlusion = metrics.occlusion(self.scores, self.frames)  # (frames, classes)
 
     def importance(self, label: int) -> dict[str, np.ndarray]:

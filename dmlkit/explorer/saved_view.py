@@ -1,4 +1,4 @@
-"""What a notebook keeps of the attention explorer for readers without a kernel: the scene, a picture, a table."""
+"""What a notebook keeps of the attention explorer for readers without a kernel: the scene, a picture, text."""
 
 from __future__ import annotations
 
@@ -11,28 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.errors import DmlkitError
 from dmlkit.explorer.evidence import Evidence
 from dmlkit.text import shorten
 
+# The view itself: one JavaScript module without dependencies, and its style sheet.
 MODULE, STYLE = (Path(__file__).with_name(f"attention_view.{kind}") for kind in ("js", "css"))
-"""The view itself: one JavaScript module without dependencies, and its style sheet."""
-
+# A scene, from which a report draws the same view without a kernel.
 MIME = "application/vnd.dmlkit.attention+json"
-"""A scene, from which a report draws the same view without a kernel."""
-
 UP, DOWN, TRUTH = "#1c6fb8", "#b8480c", "#7a3f98"
-DRAWN_CLASSES, LISTED_CLASSES = 3, 8
-MAX_BARS = 600
-"""More bars would be narrower than a pixel of the picture."""
+DRAWN_CLASSES, LISTED_CLASSES, MAX_BARS = 3, 8, 600
 
 
 def saved_view(explorer) -> dict[str, object]:
-    """The explorer's representations that need no kernel, by MIME type.
-
-    Args:
-        explorer: An `AttentionExplorer`.
-    """
+    """An `AttentionExplorer`'s representations that need no kernel, by MIME type."""
     source = explorer.source
     title = f"{source.title} on {source.data}. {source.videos[explorer.video]}"
     if not explorer.evidence:
@@ -59,19 +50,11 @@ def saved_view(explorer) -> dict[str, object]:
 
 
 def as_shown(explorer, run: int) -> tuple[Evidence, str]:
-    """A run's evidence with the weights and scores that the view shows, and the settings; "" where none is changed.
-
-    Args:
-        explorer: An `AttentionExplorer` with evidence.
-        run: Its position.
-    """
+    """Evidence with the weights and scores that the view shows of the run at a position, and what was changed."""
     full, changes = explorer.evidence[run], describe_changes(explorer)
     if not changes:
         return full, ""
-    try:
-        weights, scores = explorer.state_of(run)
-    except DmlkitError as error:
-        return full, f"Drawn without the settings ({changes}): {error}"
+    weights, scores = explorer.state_of(run)
     if weights is None:
         return full, f"With {changes} no frame is left; drawn are the model's own weights and scores."
     encoded = explorer.encoded()[run]
@@ -101,11 +84,7 @@ def still_picture(
 ):
     """Weights over time, what each frame adds to some classes, and the features' energy, as a `Plot`.
 
-    Args:
-        evidence: The video.
-        frame: The frame that is marked; None marks none.
-        classes: The classes drawn; None: the true ones first, then the highest scores.
-        note: Below the rows.
+    `frame` is marked; `classes` are the true ones and those of the highest scores unless they are given.
     """
     from dmlkit.plots.style import Plot, canvas, styled
 

@@ -7,9 +7,8 @@ menus), `scope` (which videos these are), `class_counts`, `evidence()` and `clas
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,27 +29,13 @@ from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
 from dmlkit.text import readable, shorten
 
-MAX_RUNS = 3
-CACHED_VIDEOS = 8
-ROWS = 64
-"""Videos encoded at once when frames are removed: more are not faster on two cores."""
-MIN_PROBABILITY = 1e-4
-"""Half precision and kept classes leave true labels scored 0; their cross-entropy is bounded by this."""
+MAX_RUNS, CACHED_VIDEOS = 3, 8
+ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores
+MIN_PROBABILITY = 1e-4  # stored scores may be 0 for true labels: their cross-entropy is bounded
 
 
 class ModelSource:
-    """Up to three trained models on one split of a data set.
-
-    Args:
-        runs: A `Run`, the path of one or a keras model, or up to three of them.
-        data: What `open_dataset` gives, or its path.
-        split: The split.
-        max_videos: How many of the split's first videos can be chosen.
-
-    Raises:
-        UsageError: A model without attention (the message lists those that have it), other data, too many runs.
-        DataError: A run or the data are missing or cannot be read.
-    """
+    """Up to three trained models on one split of a data set: the arguments are those of `explore`."""
 
     can_remove = True
 
@@ -68,8 +53,8 @@ class ModelSource:
         self.title = f"Attention of {' and '.join(self.runs)}"
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
         self.class_names = readable(self.dataset.class_names)
-        self._opened: OrderedDict[str, tuple] = OrderedDict()
-        self._scores: dict[int, np.ndarray] = {}
+        self.open_video = lru_cache(maxsize=CACHED_VIDEOS)(self._open_video)
+        self._scores, self._warm = lru_cache(self._all_scores), False
         self._record_ids, self.labels = self._list_videos()
         self._position = {name: at for at, name in enumerate(distinct(self._record_ids, what="video"))}
 
@@ -107,9 +92,9 @@ class ModelSource:
         if self.labels is None:
             return {name: name for name in self._position}
         short = [shorten(name) for name in self.class_names]
+        texts = (", ".join(short[k] for k in np.flatnonzero(row)) or "no label" for row in self.labels)
         return {
-            name: f"{shorten(name, 60)} · {', '.join(short[k] for k in np.flatnonzero(row)) or 'no label'}"
-            for name, row in zip(self._position, self.labels, strict=True)
+            name: f"{shorten(name, 60)} · {text}" for name, text in zip(self._position, texts, strict=True)
         }
 
     @cached_property
@@ -131,17 +116,11 @@ class ModelSource:
         return [name for name, has_it in zip(self._position, column, strict=True) if has_it]
 
     def worst(self, *, run: int = 0, limit: int = 50) -> dict[str, str]:
-        """The videos with the highest cross-entropy of the model at a position, the worst first.
+        """The videos of the highest cross-entropy, id → lowest score of a true class and highest of any other.
 
         A run's stored predictions serve where it has them; else the model scores every video once.
-
-        Returns:
-            Id → the lowest score of a true class and the highest of any other, as text.
-
-        Raises:
-            UsageError: A split without labels.
         """
-        labels, scores, ids = self._need_labels(), self._all_scores(run), list(self._position)
+        labels, scores, ids = self._need_labels(), self._scores(run), list(self._position)
         losses = np.empty(len(scores))
         for start in range(0, len(scores), 1024):  # thousands of classes would be held several times over
             some = slice(start, start + 1024)
@@ -171,10 +150,8 @@ class ModelSource:
             DataError: The video cannot be read, or a model's weights are not finite.
         """
         clips, parts, true = self.open_video(video)
-        if classes is None:
-            chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
-        else:
-            chosen = list(self.class_numbers(classes))
+        chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
+        chosen = chosen if classes is None else list(self.class_numbers(classes))
         seconds = clips[0].frames[frame_mask(removed, len(clips[0].frames))]
         found = []
         for name, model, clip, part in zip(self.runs, self.models, clips, parts, strict=True):
@@ -183,12 +160,14 @@ class ModelSource:
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
-            truth = self.ground_truth.get(video, {}).items()
             energy, change = clip.signals(self.dataset)
             arrays = {"times": clip.frames, "weights": part.weights, "logits": part.logits, "true": true}
             arrays |= {"classes": chosen, "names": [self.class_names[label] for label in chosen]}
             arrays |= {"energy": energy, "change": change, "scores": part.scores[chosen]}
-            made = {label: np.isin(clip.frames, frames) for label, frames in truth}
+            made = {
+                label: np.isin(clip.frames, frames)
+                for label, frames in self.ground_truth.get(video, {}).items()
+            }
             try:
                 terms = model.class_terms(part, chosen)
                 evidence = Evidence(video=video, run=name, ground_truth=made, **arrays, **terms)
@@ -200,24 +179,19 @@ class ModelSource:
             found.append(evidence)
         return tuple(found)
 
-    def open_video(self, video: str) -> tuple[list[Clip], list[AttentionParts], tuple[int, ...] | None]:
+    def _open_video(self, video: str) -> tuple[list[Clip], list[AttentionParts], tuple[int, ...] | None]:
         """The frames each model reads of a video, what it computes, and the true labels (None where not known)."""
         if video not in self._position:
             hint = nearest(video, self._position)
             raise UsageError(f"There is no video {video!r} among {self.scope}.{hint}")
-        if video not in self._opened:
-            batch = self._reader.read(self._position[video])
-            clips = [model.clip(batch) for model in self.models]
-            if not self._opened:
-                for model, clip in zip(self.models, clips, strict=True):
-                    model.warm_up(clip)
-            parts = [model.parts(clip) for model, clip in zip(self.models, clips, strict=True)]
-            true = tuple(np.flatnonzero(batch["labels"][0]).tolist()) if "labels" in batch else None
-            self._opened[video] = clips, parts, true
-            if len(self._opened) > CACHED_VIDEOS:
-                self._opened.popitem(last=False)
-        self._opened.move_to_end(video)
-        return self._opened[video]
+        batch = self._reader.read(self._position[video])
+        clips = [model.clip(batch) for model in self.models]
+        pairs = list(zip(self.models, clips, strict=True))
+        for model, clip in () if self._warm else pairs:
+            model.warm_up(clip)
+        self._warm = True
+        true = tuple(np.flatnonzero(batch["labels"][0]).tolist()) if "labels" in batch else None
+        return clips, [model.parts(clip) for model, clip in pairs], true
 
     def class_numbers(self, classes: Sequence[int | str]) -> tuple[int, ...]:
         """Classes by number or name as numbers, each once; a `UsageError` where there is no such class."""
@@ -229,20 +203,14 @@ class ModelSource:
         return self.labels
 
     def _all_scores(self, run: int) -> np.ndarray:
-        if run not in self._scores:
-            count, stored = len(self._record_ids), self.models[run].stored_predictions(self.split)
-            if stored is not None and stored.ids[:count].tolist() == self._record_ids:
-                self._scores[run] = stored.scores[:count]
-            else:
-                self._scores[run] = self.models[run].predict(self.split, count)
-        return self._scores[run]
+        count, stored = len(self._record_ids), self.models[run].stored_predictions(self.split)
+        if stored is not None and stored.ids[:count].tolist() == self._record_ids:
+            return stored.scores[:count]
+        return self.models[run].predict(self.split, count)
 
 
 class Clip(NamedTuple):
-    """The frames that a model reads of one video: their numbers (n,), which are seconds, and modality → (n, size).
-
-    A text is a modality of shape (size,).
-    """
+    """The frames (n,) that a model reads of one video, and modality → (n, size) features, or a text's (size,)."""
 
     frames: np.ndarray
     features: dict[str, np.ndarray]
@@ -266,13 +234,7 @@ class Clip(NamedTuple):
 
 
 class ExploredModel:
-    """A run (or its path, or a keras model) with attention on a data set it fits.
-
-    Attributes:
-        title: The model's name.
-        linear: Whether its logits are exactly weighted sums over frames.
-        trained_on_these: Whether the data are those it was trained on; True where this is not known.
-    """
+    """A run (or its path, or a keras model) with attention on a data set it fits."""
 
     def __init__(self, run_or_model, dataset):
         run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
@@ -347,12 +309,7 @@ class ExploredModel:
         return {"occlusion": parts.scores[list(classes)] - without[:, list(classes)]}
 
     def masked_scores(self, parts: AttentionParts, kept: np.ndarray) -> np.ndarray:
-        """(rows, classes) scores with some frames' weights set to 0 and the others renormalised; the states stay.
-
-        Args:
-            parts: The video's.
-            kept: (rows, n) bool. A row that keeps nothing is scored as a video without frames.
-        """
+        """(rows, classes) scores where only the frames of `kept` (rows, n) have weights; the states stay."""
         scores = np.empty((len(kept), len(parts.scores)), np.float32)
         for start in range(0, len(kept), 512):
             shares = np.exp(parts.logits.astype(np.float64) - parts.logits.max()) * kept[start : start + 512]
@@ -361,7 +318,7 @@ class ExploredModel:
         return scores
 
     def removed_scores(self, clip: Clip, kept: np.ndarray) -> np.ndarray:
-        """(rows, classes) scores of the video encoded without some frames; `kept` as for `masked_scores`."""
+        """(rows, classes) scores of the video encoded with only the frames of `kept` (rows, n)."""
         scores = np.empty((len(kept), self._dataset.num_classes), np.float32)
         order = np.argsort(kept.sum(axis=1), kind="stable")  # each group is padded to its longest row
         for start in range(0, len(order), ROWS):

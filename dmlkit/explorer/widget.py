@@ -20,12 +20,10 @@ from dmlkit.explorer.saved_view import MODULE, STYLE, saved_view
 from dmlkit.text import shorten
 
 DEFAULTS = {"masked": (), "removed": (), "temperature": 1.0, "top": None, "uniform": False}
-STATE = (*DEFAULTS, "frame", "classes", "shown")
-"""What can be changed in the browser and from Python."""
+STATE = (*DEFAULTS, "frame", "classes", "shown")  # what browser and Python change
 
 DRAWN_CLASSES, WORST_VIDEOS = 3, 50
-MENU_VIDEOS = 200
-"""A menu of thousands is slow in every browser; the id of any other video can be typed, or set from Python."""
+MENU_VIDEOS = 200  # thousands are slow in every browser; the id of any other video can be typed
 
 
 def explore(
@@ -166,8 +164,8 @@ class AttentionExplorer(anywidget.AnyWidget):
             return None, None
         laid_out = np.zeros(full.frames)
         laid_out[np.isin(full.times, encoded.times)] = weights
-        all_kept = not masked.any() and (self.top or encoded.frames) >= encoded.frames
-        own = all_kept and self.temperature == 1 and not self.uniform
+        own = not masked.any() and (self.top or encoded.frames) >= encoded.frames and not self.uniform
+        own = own and self.temperature == 1
         return laid_out, encoded.scores.astype(float) if own else class_scores(encoded, weights)
 
     def encoded(self, removed: Sequence[int] | None = None) -> tuple[Evidence, ...]:
@@ -224,8 +222,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         """The videos that the browser offers: in the split's order, of a class, or by worst mistakes."""
         source, orders = self.source, {"order": "in order"}
         if source.class_counts:
-            of = f" of {shorten(source.runs[0])}" if len(source.runs) > 1 else ""
-            orders |= {"class": "of a class", "worst": f"worst mistakes{of}"}
+            orders |= {"class": "of a class", "worst": f"worst mistakes of {shorten(source.runs[0])}"}
         classes = [[k, f"{shorten(source.class_names[k], 60)} ({n})"] for k, n in source.class_counts.items()]
         label = classes[0][0] if label is None and classes else label
         if order == "worst":
@@ -243,9 +240,8 @@ class AttentionExplorer(anywidget.AnyWidget):
         try:
             if kind in ("menu", "open"):
                 self.problem = ""
-            if kind == "menu":
-                self.menu = self._menu(message["order"], message["label"])
-            if kind in ("menu", "open"):
+                if kind == "menu":
+                    self.menu = self._menu(message["order"], message["label"])
                 self.video = self.menu["videos"][0][0] if kind == "menu" else message["video"]
                 return
             if message["video"] != self.video:
