@@ -1,0 +1,157 @@
+"""A report killed at random moments, on a full disk, and in a real browser with the network off."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from dmlkit.report.execute import Execution
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+COMMAND = """\
+import sys
+from dmlkit.report import build_report
+data, out, folder = sys.argv[1:]
+sys.exit(build_report(data=data, profile="smoke", out=out, folder=folder, deterministic=True).exit_code)
+"""
+TRAINS = """\
+import dmlkit
+study = dmlkit.Study(data, profile=profile, runs=runs, seed=seed, deterministic=deterministic)
+"""
+SEED = 20261122
+# What is seen in the report's folder → the most seconds from then until it is killed.
+MOMENTS = {
+    ".lock": 8,
+    "runs/lr-*": 3,
+    "notebooks/01-lr.ipynb": 2,
+    "runs/lstm-*": 5,
+    "runs/lstm-*/checkpoint.npz": 3,
+}
+
+
+def bearing(mark):
+    """The processes that bear a mark in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            found += [path] * (f"DMLKIT_TEST_MARK={mark}".encode() in path.read_bytes())
+    return found
+
+
+def wait_until(true, seconds):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked up in /proc")
+def test_killed_at_any_moment_it_ends_with_the_same_metrics(write_notebook, generated, tmp_path):
+    write_notebook("01-lr", f"{TRAINS}study.train('lr')")
+    write_notebook("02-lstm", f"{TRAINS}study.train('lstm')", "study.find('lr').gap", after=["01-lr"])
+    chance, mark = random.Random(SEED), uuid.uuid4().hex
+
+    def start(out):
+        command = [sys.executable, "-c", COMMAND, *map(str, (generated, out, tmp_path / "notebooks"))]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(
+            command, env=os.environ | {"DMLKIT_TEST_MARK": mark}, start_new_session=True, **pipes
+        )
+
+    def metrics(out):
+        times = {"training_seconds", "seconds_an_epoch", "seconds_per_epoch", "videos_per_second"}
+        rows = json.loads((out / "results.json").read_text())["ladder"]
+        return [{name: value for name, value in row.items() if name not in times} for row in rows]
+
+    one, other = tmp_path / "undisturbed", tmp_path / "killed"
+    undisturbed = start(one)
+    printed, _ = undisturbed.communicate()
+    assert undisturbed.returncode == 0, printed
+    killed = 0
+    for sight, longest in MOMENTS.items():
+        process, moment = start(other), chance.uniform(0, longest)
+        wait_until(lambda: process.poll() is not None or any(other.glob(sight)), 120)  # noqa: B023
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        killed += process.poll() is None
+        process.kill()
+        process.communicate()
+        wait_until(lambda: not bearing(mark), 10)
+        for path in [*other.glob("*.json"), *other.glob("runs/*/run.json")]:
+            json.loads(path.read_text())
+        for path in other.glob("notebooks/[0-9]*.ipynb"):
+            nbformat.validate(nbformat.read(path, as_version=4))
+    assert killed >= 3
+    last = start(other)
+    printed, _ = last.communicate()
+    assert last.returncode == 0, printed
+    assert metrics(one) == metrics(other)
+    assert [row["status"] for row in metrics(other)[:2]] == ["trained", "trained"]
+    assert not bearing(mark) and not [path for path in other.rglob(".*") if path.name[1:2].isdigit()]
+
+
+def test_on_a_full_disk_the_earlier_notebook_stays(write_notebook, tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk may be mounted here; test_execute.py has a simulated one")
+    try:
+        target = folder / "01-talks.ipynb"
+        target.write_text("of an earlier report")
+        failure = Execution(write_notebook("01-talks", "print('x' * 400_000)"), target, {}).run()
+        assert failure.kind == "disk" and "No space left on device" in failure.message
+        assert target.read_text() == "of an earlier report" and list(folder.iterdir()) == [target]
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_pages_in_a_browser_ask_for_nothing_read_well_and_print(write_notebook, build, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH")
+    shows = "import pandas as pd; display(pd.DataFrame({f'column {n}': range(30) for n in range(16)}))"
+    draws = "import matplotlib.pyplot as plt; _ = plt.plot([1, 2])"
+    write_notebook(
+        "01-first", shows, draws, "# A $x^2$ and [the next](02-second.ipynb)", "print('word ' * 400)"
+    )
+    write_notebook("02-second", "1 / 0  # on purpose")
+    assert build()[0].exit_code == 4
+    pages = sorted((tmp_path / "out").glob("*.html"))
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for width, scheme in ((1280, "light"), (390, "dark")):
+            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            context.set_offline(True)
+            page, asked, printed = context.new_page(), [], []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.on("console", lambda message, printed=printed: printed.append(message.text))
+            for path in pages:
+                page.goto(path.as_uri())
+                fits = "document.scrollingElement.scrollWidth <= innerWidth"
+                assert page.evaluate(fits), (path.name, width)
+                grave = [each["id"] for each in axe.run(page).response["violations"]
+                         if each["impact"] in ("serious", "critical")]  # fmt: skip
+                assert not grave, (path.name, width, grave)
+            assert {url.split("#")[0] for url in asked if not url.startswith("data:")} == {
+                p.as_uri() for p in pages
+            }
+            assert printed == [], "the policy had to hold something back"
+            page.goto(pages[0].as_uri())
+            page.get_by_role("link", name="the next").click()
+            page.wait_for_url("**/02-second.html")
+            page.emulate_media(media="print")
+            assert page.pdf().startswith(b"%PDF")
+        browser.close()
