@@ -9,7 +9,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from dmlkit.data import (
     Feature,
@@ -250,25 +249,6 @@ def test_the_fingerprint_is_that_of_the_data(tmp_path):
     assert here != open_dataset(tmp_path / "there" / "moved").fingerprint
     (tmp_path / "here" / "vocabulary.csv").write_text("Index,Name\n2,x\n")
     assert here != open_dataset(tmp_path / "here").fingerprint
-
-
-def test_remote_folders(tmp_path):
-    """What is remote goes through tf.io.gfile; ram:// stands for it."""
-    root = "ram://bucket/set"
-    for folder in (root, tmp_path):
-        write_shards(f"{folder}/deep", [f"train{i}" for i in range(4)])
-    for path in (f"{root}/vocabulary.csv", f"{tmp_path}/vocabulary.csv"):
-        with tf.io.gfile.GFile(path, "w") as file:
-            file.write("Index,Name\n1,x\n")
-    remote, local = open_dataset(root), open_dataset(tmp_path)
-    assert remote.fingerprint == local.fingerprint
-    for split in ("train", "tuning", "validate"):
-        assert remote.num_videos(split) == local.num_videos(split)
-        assert ids(remote, split, shuffle=True) == ids(local, split, shuffle=True)
-    splits = {"train": ["deep/train[012]*"], "validate": ["deep/train3*"]}
-    write_dataset_toml(root, name="r", level="video", features=local.features, num_classes=2, splits=splits)
-    declared = open_dataset(root)
-    assert declared.name == "r" and [len(shards) for shards in declared.splits.values()] == [2, 1, 1]
 
 
 # Single videos, contexts, training and tuning as one.

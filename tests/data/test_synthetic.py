@@ -221,15 +221,6 @@ def test_templates_are_nearly_orthogonal_and_unit_long():
             assert len(distinct) == count and np.abs(products - np.diag(np.diag(products))).max() < 0.5
 
 
-def test_full_sizes(tmp_path):
-    sizes = {"sizes": synthetic.FULL_SIZES, "max_frames": synthetic.FULL_FRAMES}
-    dataset = open_dataset(synthesize(tmp_path / "full", train=4, validate=2, test=0, **sizes))
-    assert [feature.size for feature in dataset.features.values()] == [1024, 128]
-    assert sorted(dataset.splits) == ["train", "tuning", "validate"]
-    batch = next(iter(dataset.batches("validate", batch_size=2)))
-    assert 150 <= batch["num_frames"].min() <= batch["num_frames"].max() <= 300
-
-
 # The folder: whole or not at all, and nothing that is there is lost.
 
 
@@ -299,13 +290,6 @@ def test_the_oracle_recognizes_every_kind(whole, oracle_scores):
     np.testing.assert_allclose(oracle_scores.sum(), batch["labels"].sum(), rtol=0.1)
     for first, second in (*pairs_of(TOGETHER), *pairs_of(ORDER)):
         assert (oracle_scores[:, first] + oracle_scores[:, second]).max() <= 1 + 1e-9
-
-
-def test_padding_does_not_matter_to_the_oracle(default, whole, oracle_scores):
-    some = {name: values[:5] for name, values in whole["validate"].items()}
-    for modality in ("rgb", "audio"):
-        some[modality] = np.concatenate([some[modality], np.full_like(some[modality], 200)], axis=1)
-    np.testing.assert_allclose(Oracle(read_settings(default)).scores(some), oracle_scores[:5], atol=1e-12)
 
 
 def test_means_keep_what_is_steady_and_are_blind_to_together_and_order(whole, means_scores):
