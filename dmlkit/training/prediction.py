@@ -167,9 +167,7 @@ def _expanded(run: Run, weight: float, above: tuple[Path, ...]) -> list[Member]:
     here = run.path.resolve()
     try:
         by, bias = run.record["by"], float(run.record["bias"])
-        named = [
-            (each["name"], run.path / each["path"], float(each["weight"])) for each in run.record["members"]
-        ]
+        named = [(each["name"], each["path"], float(each["weight"])) for each in run.record["members"]]
         is_mean = COMBINERS[by].combine is MEAN
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(
@@ -177,6 +175,7 @@ def _expanded(run: Run, weight: float, above: tuple[Path, ...]) -> list[Member]:
         ) from error
     members = []
     for name, path, share in named:
+        path = run.path / path
         member = as_run(path)
         # Only a mean has shares: weights of `stacking` may be negative.
         valid = 0 <= share <= 1 if is_mean else isfinite(share) and isfinite(bias)
@@ -201,17 +200,14 @@ def check_fit(members: Sequence[Member], dataset) -> None:
     Raises:
         UsageError: Other features, classes or level.
     """
-    features = {name: feature.size for name, feature in dataset.features.items()}
-    for key, value in (
-        ("features", features),
-        ("num_classes", dataset.num_classes),
-        ("level", dataset.level),
-    ):
-        for run in trainings(members):
-            if (expected := run.record["data"][key]) != value:
+    received = {"features": {name: feature.size for name, feature in dataset.features.items()}}
+    received |= {"num_classes": dataset.num_classes, "level": dataset.level}
+    for run in trainings(members):
+        for key, expected in ((key, run.record["data"][key]) for key in received):
+            if expected != received[key]:
                 raise UsageError(
                     f"{run.path} was trained on other {key.removeprefix('num_')} than {dataset.name} has. "
-                    f"Expected {expected}. Received: {value}."
+                    f"Expected {expected}. Received: {received[key]}."
                 )
 
 
@@ -380,14 +376,11 @@ def _prepared(run, data, by: str | None) -> tuple[list[Member], object]:
 def _check_writable(out: str | os.PathLike) -> None:
     """Refuse a file that cannot be written, before anything is scored."""
     path, reason = Path(out), None
-    if os.fspath(out) == "-":
-        return
     if path.is_dir():
         reason = "it is a folder. Name a file"
-    elif path.exists() and not path.is_file():
-        # Replacing it by a file would take it away from all programs.
+    elif path.exists() and not path.is_file():  # replacing it by a file would take it away from all programs
         reason = "it is a device or a pipe. Name a file, or - for standard output"
     elif not path.parent.is_dir():
         reason = f"there is no folder {path.parent}"
-    if reason:
+    if reason and os.fspath(out) != "-":
         raise UsageError(f"Predictions cannot be written to {out}: {reason}.")
