@@ -69,8 +69,12 @@ RECORDS_PER_SHARD = 256
 VOCABULARY = "vocabulary.csv"
 LIMIT = 2.0  # what lies outside is clipped when it is coded as bytes
 MUCH = 0.01  # a share of clipped values from which bytes are the wrong coding
-# In a table of labels, the columns of the id and of the labels.
-ID_COLUMNS, LABEL_COLUMNS = ("id", "video_id", "VideoId"), ("labels", "label", "classes", "class")
+TABLE_COLUMNS = {
+    "id": ("id", "video_id", "VideoId"),
+    "labels": ("labels", "label", "classes", "class"),
+    "split": ("split",),
+    "text": ("text",),
+}
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
 _INDEX, _INDICES = re.compile(r"[0-9]{1,9}", re.ASCII), re.compile(r"[0-9]{1,9}(\s+[0-9]{1,9})*", re.ASCII)
 _NUMBER_LIKE = re.compile(r"[-+.]?[0-9][0-9.eE+-]*", re.ASCII)
@@ -147,79 +151,70 @@ def import_features(
         raise UsageError(f"modalities must be names. Received: {modalities!r}.")
     if (num_classes or 1) < 1 or frames_apart < 0 or records_per_shard < 1:
         raise UsageError(f"Out of range: {num_classes=}, {frames_apart=} or {records_per_shard=}.")
-    table = LabelTable(Path(labels)) if labels is not None else None
-    known = _find_classes(classes, num_classes, table)
+    table = read_labels(Path(labels)) if labels is not None else {}
+    known = _find_classes(classes, num_classes, table.get("labels", {}), labels)
     encoder = Encoder(level, coding, missing == "refuse", frames_apart)
-    importer = Importer(encoder, known, table, _parse_shares(split), records_per_shard)
+    importer = Importer(encoder, known, table, labels, _parse_shares(split), records_per_shard)
     videos = read_sources([Path(source) for source in sources], modalities)
     with _new_folder(out) as folder, closing(importer):
         for video in tqdm(videos, unit=" videos", disable=None if progress else True):
             importer.add(video, folder)
         importer.check_splits(out)
-        with _writing(out):
-            importer.close()
-            if classes is not None and Path(classes).suffix.lower() == ".csv":
-                shutil.copyfile(classes, folder / VOCABULARY)  # it may have further columns
-            elif known.names:
-                rows = [(index, importer.trained[index], name) for index, name in sorted(known.names.items())]
-                with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
-                    csv.writer(file, lineterminator="\n").writerows(
-                        [("Index", "TrainVideoCount", "Name"), *rows]
-                    )
-            write_dataset_toml(
-                str(folder),
-                name=name or one_line(out.absolute().name),
-                level=encoder.level,
-                features=importer.features(),
-                num_classes=known.count,
-                splits={split: [f"{split}*.tfrecord"] for split in importer.videos},
-                vocabulary=VOCABULARY if known.names else None,
-                counts=dict(sorted(importer.counts.items())),
-            )
+        importer.close()
+        if classes is not None and Path(classes).suffix.lower() == ".csv":
+            shutil.copyfile(classes, folder / VOCABULARY)  # it may have further columns
+        elif known.names:
+            rows = [(index, importer.trained[index], name) for index, name in sorted(known.names.items())]
+            with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows([("Index", "TrainVideoCount", "Name"), *rows])
+        write_dataset_toml(
+            str(folder),
+            name=name or one_line(out.absolute().name),
+            level=encoder.level,
+            features=importer.features(),
+            num_classes=known.count,
+            splits={split: [f"{split}*.tfrecord"] for split in importer.videos},
+            vocabulary=VOCABULARY if known.names else None,
+            counts=dict(sorted(importer.counts.items())),
+        )
     return Import(out, importer.videos, tuple(importer.notes()))
 
 
-class LabelTable:
-    """A CSV about videos: `id`, and any of `labels`, `split`, `text`; a video may have a row for each of its labels.
+def read_labels(path: Path) -> dict[str, dict[str, list[str]]]:
+    """A CSV about videos: those of "labels", "split" and "text" that it has → video → its distinct cells.
 
-    Attributes:
-        path, ids: The file, and the videos it knows.
-        labels, texts: Video → its cells; None where the table has no such column.
-        splits: Video → split, where the table names it.
+    A video may have a row for each of its labels; "id" has every video.
 
     Raises:
         DataError: The file is missing or no such table.
     """
+    import pandas as pd
 
-    def __init__(self, path: Path):
-        import pandas as pd
-
-        try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-            raise DataError(f"{path} cannot be read as a table of labels: {shorten(error, 120)}.") from error
-        columns = list(table.columns)
-        key = next((name for name in ID_COLUMNS if name in columns), None)
-        label = next((name for name in LABEL_COLUMNS if name in columns), None)
-        if key is None or not (label or {"split", "text"} & {*columns}):
-            raise DataError(
-                f"{path} needs a first line that names its columns: id, and labels, split, text or several of them. It "
-                f"names: {shorten(', '.join(columns), 80)}."
-            )
-        table[key] = table[key].str.strip()
-        if (nameless := table[key] == "").any():
-            raise DataError(f"{path}, row {int(nameless.argmax()) + 1} below the first line has no id.")
-        cells = {
-            column: {video: list(values) for video, values in table.groupby(key, sort=False)[column]}
-            for column in {label, "split", "text"} & {*columns}
-        }
-        self.path, self.ids, self.labels = path, set(table[key]), cells.get(label)
-        self.splits = {video: _distinct(values) for video, values in cells.get("split", {}).items()}
-        self.texts = "text" in cells and {video: _distinct(values) for video, values in cells["text"].items()}
-        if wrong := next((video for video, named in self.splits.items() if len(named) > 1), None):
-            raise DataError(
-                f"{path}: {shorten(wrong)} is in several splits, {self.splits[wrong]}. Leave it in one."
-            )
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise DataError(f"{path} cannot be read as a table of labels: {shorten(error, 120)}.") from error
+    columns = {
+        name: next(column for column in candidates if column in table)
+        for name, candidates in TABLE_COLUMNS.items()
+        if {*candidates} & {*table.columns}
+    }
+    if "id" not in columns or len(columns) < 2:
+        raise DataError(
+            f"{path} needs a first line that names its columns: id, and labels, split, text or several of them. It "
+            f"names: {shorten(', '.join(table.columns), 80)}."
+        )
+    videos = table[columns["id"]].str.strip()
+    cells = {
+        name: {video: _distinct(each) for video, each in table[column].groupby(videos, sort=False)}
+        for name, column in columns.items()
+    }
+    for video, splits in cells.get("split", {}).items():
+        if len(splits) > 1:
+            raise DataError(f"{path}: {shorten(video)} is in several splits, {splits}. Leave it in one.")
+    if "" in cells["id"]:
+        raise DataError(f"{path}, row {int((videos == '').argmax()) + 1} below the first line has no id.")
+    return cells
 
 
 def _distinct(cells: Iterable[str]) -> list[str]:
@@ -286,7 +281,10 @@ def _pieces(cell: str) -> list[str]:
 
 
 def _find_classes(
-    path: str | os.PathLike | None, num_classes: int | None, table: LabelTable | None
+    path: str | os.PathLike | None,
+    num_classes: int | None,
+    labels: Mapping[str, Iterable[str]],
+    source: str | os.PathLike | None,
 ) -> Classes:
     """The class names: from a vocabulary's table, from one name a line, or from the labels, alphabetically."""
     if path is not None and Path(path).suffix.lower() == ".csv":
@@ -301,15 +299,14 @@ def _find_classes(
             raise DataError(f"{path} names no class. Give one name a line, class 0 first.")
         known = Classes(dict(enumerate(map(one_line, names))), len(names), str(path))
     else:
-        labels = (table and table.labels) or {}
         pieces = {piece for cells in labels.values() for cell in cells for piece in _pieces(cell)}
         names = sorted(piece for piece in pieces if not _INDEX.fullmatch(piece))
         if wrong := [piece for piece in sorted(pieces) if names and _NUMBER_LIKE.fullmatch(piece)]:
             raise DataError(
-                f"{table.path}: the label {shorten(wrong[0])!r} is neither a name among names nor a whole number "
+                f"{source}: the label {shorten(wrong[0])!r} is neither a name among names nor a whole number "
                 "from 0 among numbers. Write all as one or the other, or give the names (`--classes FILE`)."
             )
-        known = Classes(dict(enumerate(names)), len(names) or None, str(table and table.path))
+        known = Classes(dict(enumerate(names)), len(names) or None, str(source))
     if num_classes is not None:
         if num_classes < (known.num_classes or 0):
             raise UsageError(
@@ -453,11 +450,18 @@ class Importer:
         self,
         encoder: Encoder,
         classes: Classes,
-        table: LabelTable | None,
+        table: Mapping[str, Mapping[str, list[str]]],
+        source: str | os.PathLike | None,
         shares: Mapping[str, float],
         records_per_shard: int,
     ):
-        self.encoder, self.classes, self.table, self.shares = encoder, classes, table, shares
+        self.encoder, self.classes, self.table, self.source, self.shares = (
+            encoder,
+            classes,
+            table,
+            source,
+            shares,
+        )
         self.trained: Counter[int] = Counter()  # class → training videos
         self.counts: Counter[str] = Counter()  # shard → records
         self._records_per_shard, self._files, self._videos = records_per_shard, {}, Counter()
@@ -473,15 +477,14 @@ class Importer:
         try:
             split, record = self._make_record(video)
         except DataError as problem:
-            table = f" ({self.table.path})" if self.table else ""
+            table = f" ({self.source})" if self.table else ""
             raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
         shard = f"{split}{self._videos[split] // self._records_per_shard:05d}.tfrecord"
-        with _writing(folder):
-            if shard not in self.counts:
-                if split in self._files:
-                    self._files[split].close()
-                self._files[split] = (folder / shard).open("wb")
-            self._files[split].write(frame_record(record))
+        if shard not in self.counts:
+            if split in self._files:
+                self._files[split].close()
+            self._files[split] = (folder / shard).open("wb")
+        self._files[split].write(frame_record(record))
         self.counts[shard] += 1
         self._videos[split] += 1
 
@@ -491,7 +494,7 @@ class Importer:
             raise DataError("a video of this id came before. Give every video an id of its own.")
         self._ids.add(video.id)
         self._ignored |= dict.fromkeys(video.ignored)
-        split = next(iter(self.table.splits.get(video.id, ())), video.split) if self.table else video.split
+        split = next(iter(self.table.get("split", {}).get(video.id, ())), video.split)
         if split not in (None, *SPLITS):
             raise DataError(
                 f"there is no split {shorten(split)!r}.{nearest(split, SPLITS)} There are: {SPLITS}."
@@ -502,12 +505,13 @@ class Importer:
         self._unlabelled += labels is None
         split = UNLABELLED if labels is None else split or split_by_id(video.id, self.shares)
         arrays, texts = self.encoder.encode(video), None
-        if self._has_texts:
+        if "text" in self.table:
             if TEXT in self.encoder.sizes:
                 raise DataError(
                     f"the table has a column {TEXT}, and the sources such a modality (`--modalities`)."
                 )
-            texts = {TEXT: self.table.texts[video.id]} if self.table.texts.get(video.id) else None
+            found = self.table["text"].get(video.id)
+            texts = {TEXT: found} if found else None
             self._with_text += texts is not None
         if labels:
             self._labelled.add(split)
@@ -517,15 +521,11 @@ class Importer:
             return split, serialize_frames(video_id=video.id, labels=labels, texts=texts, frames=arrays)
         return split, serialize_video(video_id=video.id, labels=labels, texts=texts, features=arrays)
 
-    @property
-    def _has_texts(self) -> bool:
-        return self.table is not None and self.table.texts is not False
-
     def _labels(self, video: ImportedVideo, split: str | None) -> list[int] | None:
-        if self.table is None or self.table.labels is None:
+        if "labels" not in self.table:
             return None if video.labels is None else self.classes.indices(video.labels)
-        if video.id in self.table.labels:
-            return self.classes.indices(self.table.labels[video.id])
+        if video.id in self.table["labels"]:
+            return self.classes.indices(self.table["labels"][video.id])
         if split != UNLABELLED:
             raise DataError("it is not in the table. Add it (an empty cell: no class), or leave it out.")
         return None
@@ -537,12 +537,12 @@ class Importer:
 
     def features(self) -> dict[str, Feature]:
         """The modalities, largest first, as dataset.toml has them."""
-        encoder, order = (
-            self.encoder,
+        order, coding = (
             sorted(self.encoder.sizes.items(), key=lambda each: (-each[1], each[0])),
+            self.encoder.coding,
         )
-        features = {name: Feature(name, size, encoder.coding, encoder.key(name)) for name, size in order}
-        return features | ({TEXT: Feature(TEXT, TEXT_SIZE, TEXT, TEXT)} if self._has_texts else {})
+        features = {name: Feature(name, size, coding, self.encoder.key(name)) for name, size in order}
+        return features | ({TEXT: Feature(TEXT, TEXT_SIZE, TEXT, TEXT)} if "text" in self.table else {})
 
     def check_splits(self, out: Path) -> None:
         """Refuse what could not be opened: no videos, no classes, too few shards to divide."""
@@ -550,8 +550,7 @@ class Importer:
             raise DataError("The sources hold no videos. Nothing was written.")
         if not self.classes.count:
             raise DataError(
-                "No video has a label, so the number of classes is unknown. Give --num-classes or --classes: those of "
-                "the model that is to predict on them."
+                "No video has a label: give --num-classes or --classes, those of the model to predict with."
             )
         shards = {split: [name for name in self.counts if name.startswith(split)] for split in self.videos}
         try:
@@ -559,14 +558,14 @@ class Importer:
         except DataError as error:
             found = ", ".join(f"{split} {videos:,}" for split, videos in self.videos.items())
             raise DataError(
-                f"No data set to train on can be made of these videos ({found}): {error} With fewer records a shard "
-                f"(`--records-per-shard`, now {self._records_per_shard}) there are more shards; only to predict on the "
-                "videos, put them all into one split: `--split test=1`."
+                f"No data set to train on can be made of these videos ({found}): {error} Fewer records a shard give "
+                f"more shards (`--records-per-shard`, now {self._records_per_shard}); to predict only, use "
+                "`--split test=1`."
             ) from error
 
     def notes(self) -> Iterator[str]:
         """What was done to the videos, one sentence each."""
-        encoder, table = self.encoder, self.table
+        encoder = self.encoder
         for name, clipped in encoder.clipped.items():
             if clipped:
                 values, share = encoder.values[name], clipped / encoder.values[name]
@@ -581,35 +580,25 @@ class Importer:
             yield f"Without labels, and so in the split {UNLABELLED}: {counted(self._unlabelled, 'video')}."
         if self._ignored:
             yield f"Ignored, as no modality or none asked for: {shorten(', '.join(self._ignored), 200)}."
-        if self._has_texts:
+        if "text" in self.table:
             size = f"hashed to {TEXT_SIZE} places: its `size` in dataset.toml can be changed at any time"
             yield f"Texts of {counted(self._with_text, 'video')} are the modality {TEXT}, {size}."
-        if table is not None and (unused := sorted(table.ids - self._ids)):
-            yield f"{table.path} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
+        if unused := sorted(self.table.get("id", {}).keys() - self._ids):
+            yield f"{self.source} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
         if self.classes.num_classes is None:
             yield f"The number of classes ({self.classes.count}) is one more than the highest label."
 
 
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, which takes its place once it is finished."""
+    """A folder beside `out`, which takes its place once it is finished; a full disk and the like are UsageErrors."""
     partial = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.partial"
     try:
-        with _writing(out):
-            partial.mkdir(parents=True)
+        partial.mkdir(parents=True)
         yield partial
-        with _writing(out):
-            partial.rename(out)
+        partial.rename(out)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"{out} cannot be written: {reason}. Nothing is left of it.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turns a full disk and the like into a UsageError."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be written: {error.strerror or error}. Nothing is left of it."
-        ) from error

@@ -90,12 +90,12 @@ def save_npy(folder, videos, labels):
     (folder / "labels.csv").write_text("\n".join(["id,labels", *lines]) + "\n")
 
 
-def save_parquet(folder, videos, labels, *, lists=pa.list_, fixed=False):
+def save_parquet(folder, videos, labels, *, fixed=False):
     columns = {"id": list(videos), "labels": [labels[name] for name in videos]}
     for modality in SIZES:
         values = [arrays[modality] for arrays in videos.values()]
         item = pa.uint8() if values[0].dtype == np.uint8 else pa.float32()
-        inner = pa.list_(item, values[0].shape[-1]) if fixed else lists(item)
+        inner = pa.list_(item, values[0].shape[-1]) if fixed else pa.large_list(item)
         kind = pa.list_(inner) if values[0].ndim == 2 else inner
         columns[modality] = pa.array([array.tolist() for array in values], kind)
     pq.write_table(pa.table(columns), folder / "all.parquet", row_group_size=13)
@@ -103,10 +103,6 @@ def save_parquet(folder, videos, labels, *, lists=pa.list_, fixed=False):
 
 def save_parquet_fixed(folder, videos, labels):
     save_parquet(folder, videos, labels, fixed=True)
-
-
-def save_parquet_large(folder, videos, labels):
-    save_parquet(folder, videos, labels, lists=pa.large_list)
 
 
 def message(context=(), features=(), means=()):
