@@ -450,23 +450,20 @@ def _runs_of(
     name: str, runs: Sequence[Run], folder: Path, known: Collection[str], profile: str | None
 ) -> list[Run]:
     """The runs of one experiment, under one profile where it is named."""
-    trained = sorted({shorten(run.name) for run in runs})
     of_name = [run for run in runs if run.name == name]
+    chosen = [run for run in of_name if profile in (None, _profile(run))]
+    trained = sorted({shorten(run.name) for run in runs})
     if not of_name and name not in known:
         raise UsageError(
             f"{name!r} is neither a path nor the name of an experiment.{nearest(name, [*trained, *known])} "
             f"`dmlkit runs {folder}` lists the runs there are."
         )
-    if not of_name:
-        there = f" There are runs of: {', '.join(trained)}." if trained else ""
+    if not chosen:
+        profiles = sorted({shorten(_profile(run)) for run in of_name})
+        under = f" under the profile {profile!r}" if profile else ""
+        there = f"of: {', '.join(trained) or 'nothing'}" if not profiles else f"under: {', '.join(profiles)}"
         raise UsageError(
-            f"There is no finished run of {name} below {folder}. Name the folder of the runs with --runs, or train it "
-            f"with `dmlkit train`.{there}"
+            f"There is no finished run of {name}{under} below {folder}.{nearest(profile, profiles)} There are runs "
+            f"{there}. Name their folder with --runs, or train it with `dmlkit train`."
         )
-    profiles = sorted({_profile(run) for run in of_name})
-    if profile is not None and profile not in profiles:
-        raise UsageError(
-            f"There is no finished run of {name} under the profile {profile!r} below {folder}."
-            f"{nearest(profile, profiles)} There are runs of it under: {', '.join(map(shorten, profiles))}."
-        )
-    return [run for run in of_name if profile in (None, _profile(run))]
+    return chosen

@@ -205,7 +205,7 @@ def test_sides_of_a_command_line(leave_run, tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()  # what exists on disk is a path
     for names, message, settings in (
         (["a-0", "b"], "under the profile 'dmo'.*", {"profile": "dmo"}),
-        (["lr", "b"], "no finished run of lr below .* --runs, .* There are runs of: a, b", {}),
+        (["lr", "b"], "no finished run of lr below .* There are runs of: a, b. .* --runs", {}),
         (["bb", "b"], "neither a path nor the name of an experiment. Did you mean 'b'", {}),
         (["a", "b-0"], "only paths are named", {"profile": "demo"}),
         (["b-0", "b-1", "b-0"], r"two sides.* Received: 1 \(b, profile smoke, on made up \(3 runs", {}),
