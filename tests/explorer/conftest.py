@@ -32,14 +32,13 @@ TIMEOUT = 240  # on two busy cores JupyterLab's first page alone can take a minu
 
 @dataclass
 class Browser:
-    """A headless Chromium: pages, and every address one of them requested that is not this machine's."""
+    """A headless Chromium, and every address a page requested that is not this machine's."""
 
     chromium: object
     outside: list[str] = field(default_factory=list)
 
     @contextmanager
     def page(self, *, width: int, picture: Path, height: int = 900):
-        """A page; a screenshot of its end is kept as `picture`."""
         page = self.chromium.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(TIMEOUT * 1000)
         page.on("request", lambda request: self.check(request.url))

@@ -30,13 +30,6 @@ def test_scores_are_the_weighted_sum():
     assert set(only(WEIGHTS, contributions=CONTRIBUTIONS, class_names=["a", "a"]).names) == {"a", "a (2)"}
 
 
-def test_the_highest_and_the_true_of_many_classes():
-    many = np.random.default_rng(0).normal(size=(3, 500))
-    found = only(WEIGHTS, contributions=many, true=[int((WEIGHTS @ many).argmin())])
-    assert len(found.classes) == 20 and found.true[0] == found.classes[-1]
-    np.testing.assert_allclose(found.contributions, many[:, list(found.classes)].astype(np.float32))
-
-
 def test_several_videos_of_any_length():
     lists = {"contributions": [CONTRIBUTIONS, [[4.0, 5.0]]], "times": [[3, 4, 5], None]}
     view = explore_arrays([WEIGHTS, [1.0]], **lists)

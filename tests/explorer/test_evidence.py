@@ -98,14 +98,6 @@ def test_frames_that_do_not_exist():
             frame_mask(wrong, 4)
 
 
-def test_the_classes_included_are_the_true_and_the_highest():
-    scores = np.linspace(0, 1, 50)
-    chosen = select_classes(scores, [3, 60])
-    assert len(chosen) == 20 and chosen[0] == 49 and chosen[-1] == 3
-    assert select_classes(scores[:2], None) == [1, 0]
-    assert distinct(["a", "", "a"], what="run") == ["a", "run (2)", "a (3)"]
-
-
 def test_a_scene_holds_runs_side_by_side_and_what_cannot_be_read(sample_evidence):
     videos = {"v": [sample_evidence(), sample_evidence(run="other")], "w": DataError("broken")}
     found = scene(videos, title="t", data="d", generated=True, labels={"v": "a cat"}, runs=["A", "B"])
@@ -113,3 +105,10 @@ def test_a_scene_holds_runs_side_by_side_and_what_cannot_be_read(sample_evidence
     assert [each["label"] for each in found["videos"]] == ["a cat", "w"]
     assert [each["run"] for each in found["videos"][0]["runs"]] == ["Attention", "other"]
     assert [each["problem"] for each in found["videos"][1]["runs"]] == ["broken", "broken"]
+
+
+def test_the_classes_included_are_the_true_and_the_highest():
+    scores = np.linspace(0, 1, 50)
+    chosen = select_classes(scores, [3, 60])
+    assert len(chosen) == 20 and chosen[0] == 49 and chosen[-1] == 3
+    assert distinct(["a", "", "a", "a (3)"], what="run") == ["a", "run (2)", "a (3)", "a (3) (4)"]
