@@ -114,9 +114,8 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     try:
         return Cluster.model_validate_json(text)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors()
-        )
+        found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
+        problems = "; ".join(" ".join(each).strip() for each in found)
     raise UsageError(f"The environment variable {VARIABLE} cannot be used: {problems}. An example: {EXAMPLE}")
 
 
@@ -130,12 +129,7 @@ class WorkerGoneError(DmlkitError):
 
 
 class OneDeviceError(UsageError):
-    """A training that only one device performs as it is meant.
-
-    Args:
-        reason: What several devices cannot do, as a clause.
-        instead: What would work on several devices, in the imperative.
-    """
+    """A training that only one device performs as it is meant: the reason as a clause, and what to use instead."""
 
     def __init__(self, reason: str, *, instead: str):
         super().__init__(
@@ -146,40 +140,26 @@ class OneDeviceError(UsageError):
 
 
 def check_distributable(learner: keras.Model, profile: Profile, *, replicas: int) -> None:
-    """Refuse what several devices would compute differently from one.
-
-    Args:
-        learner: What is fitted.
-        profile: The profile of the training.
-        replicas: Number of replicas.
-
-    Raises:
-        OneDeviceError: Names what it is.
-    """
+    """Raise an `OneDeviceError` for what several devices would compute differently from one."""
     layers = list(learner._flatten_layers())  # nested ones too: a gate normalizes
     several = replicas > 1
     batch_normalization = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    float16 = any(layer.compute_dtype == "float16" for layer in layers)
     techniques = " and ".join(learner.techniques) if isinstance(learner, Learner) else ""
     without = "Use an experiment and a profile without"
-    layer_normalization = f"{without} gates or clusters, with the normalization 'layer'"
-    reasons = {
-        "several devices do not refit (after_tuning)": (several and profile.after_tuning == REFIT, without),
-        "several devices do not solve a kernel ridge regression (ridge)": (
-            several and profile.ridge,
-            without,
-        ),
-        f"several devices do not support {techniques}": (techniques, without),
-        "several devices keep no averaged weights (ema)": (profile.ema, without),
-        "batch normalization would use each device's own statistics, not the batch's": (
+    gates = f"{without} gates or clusters, with the normalization 'layer'"
+    for refused, reason, instead in (
+        (several and profile.after_tuning == REFIT, "several devices do not refit (after_tuning)", without),
+        (several and profile.ridge, "several devices do not solve kernel ridge regression (ridge)", without),
+        (techniques, f"several devices do not support {techniques}", without),
+        (profile.ema, "several devices keep no averaged weights (ema)", without),
+        (
             several and batch_normalization,
-            layer_normalization,
+            "batch normalization would take each device's own statistics",
+            gates,
         ),
-        "mixed_float16 scales the loss by what one device sees": (
-            any(layer.compute_dtype == "float16" for layer in layers),
-            "Use mixed_bfloat16",
-        ),
-    }
-    for reason, (refused, instead) in reasons.items():
+        (float16, "mixed_float16 scales the loss by what one device sees", "Use mixed_bfloat16"),
+    ):
         if refused:
             raise OneDeviceError(reason, instead=instead)
 
@@ -193,14 +173,8 @@ def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skip
     The workers' videos one after the other are those of the whole split in its order. A split of which a worker has
     no shard is empty for it.
 
-    Args:
-        dataset: The whole data set.
-        profile: The profile of the training, with the batch and the caps of all workers.
-        index, workers: Which worker of how many.
-        skipped: Whether corrupt records are skipped, which decides how damaged shards are counted.
-
     Returns:
-        The data set with the worker's shards alone, and the profile with its share of the batch and its caps.
+        The data set with the worker's shards alone, and the profile with its share of the batch and of the caps.
 
     Raises:
         UsageError: The training split has fewer shards than there are workers, or a batch fewer videos.
@@ -258,12 +232,7 @@ def _rows(values: tf.Tensor, place: slice) -> tf.Tensor:
 
 
 def read_pieces(examples, *, skip: int, pieces: int) -> Iterator[tuple[list[tuple], DataError | None]]:
-    """A worker's batches in pieces for its devices; empty ones without end once it has no more, as others may have.
-
-    Args:
-        examples: `dataset.batches(...)` of the worker's part.
-        skip: Batches that were trained on before.
-        pieces: Number of devices.
+    """A worker's batches after the first `skip` in pieces for its devices; then empty ones, as others may have more.
 
     Yields:
         The pieces as (inputs, labels, (videos, frames)), and the error where the batch cannot be read.
@@ -315,22 +284,14 @@ class SummedAdam(keras.optimizers.Adam):
 
 
 class ReplicatedModel:
-    """A model's training step and its scores on all replicas of a strategy.
-
-    Args:
-        model: Built within the strategy's scope, with its optimizer.
-        strategy: TensorFlow's.
-        xla: Compile each replica's forward and backward pass with XLA.
-    """
+    """The training step and the scores of a model, built with its optimizer in a strategy's scope, on all replicas."""
 
     def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool):
         self.model, self.strategy, self.inputs = model, strategy, model.inputs
         self.devices = len(strategy.extended.worker_devices)
-        self._gradients = (
-            tf.function(self._loss_and_gradients, jit_compile=True, autograph=False)
-            if xla
-            else self._loss_and_gradients
-        )
+        self._gradients = self._loss_and_gradients
+        if xla:
+            self._gradients = tf.function(self._loss_and_gradients, jit_compile=True, autograph=False)
         inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
         labels = tf.TensorSpec(model.outputs[0].shape, tf.float32)
         piece = (inputs, labels, tf.TensorSpec((2,), tf.float32))
@@ -338,11 +299,7 @@ class ReplicatedModel:
         self._scores = tf.function(self._score, input_signature=[[inputs] * self.devices], autograph=False)
 
     def train_step(self, pieces: Sequence[tuple], *, videos: int, frames: int) -> float:
-        """Take a step of the optimizer.
-
-        Args:
-            pieces: From `read_pieces`, one for each device of this worker.
-            videos, frames: How many all workers have in this step.
+        """Take a step on a piece of `read_pieces` for each device, of so many videos and frames of all workers.
 
         Returns:
             The mean loss over all workers' videos.
@@ -355,13 +312,10 @@ class ReplicatedModel:
 
     def predict_on_batch(self, inputs) -> np.ndarray:
         """Scores (videos, classes) of one worker's batch, computed by all its devices; waits for no other worker."""
-        parts = list(
-            split_inputs({name: tf.convert_to_tensor(value) for name, value in inputs.items()}, self.devices)
-        )
-        scores = self._scores([part for _, part in parts])
-        return np.concatenate(
-            [each.numpy()[: place.stop - place.start] for each, (place, _) in zip(scores, parts, strict=True)]
-        )
+        tensors = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
+        places, parts = zip(*split_inputs(tensors, self.devices), strict=True)
+        scores = zip(self._scores(list(parts)), places, strict=True)
+        return np.concatenate([each.numpy()[: place.stop - place.start] for each, place in scores])
 
     def spread_seeds(self, *, first: int) -> None:
         """From one dropout seed for all to one for each replica; replica 0 keeps it."""
@@ -387,24 +341,22 @@ class ReplicatedModel:
         return loss
 
     def _loss_and_gradients(self, inputs, labels, shares):
+        def total(losses):
+            return tf.add_n([tf.zeros(())] + [tf.cast(each, tf.float32) for each in losses])
+
         with tf.GradientTape() as tape:
             scores = self.model(inputs, training=True)
-            penalties = [
-                each.regularizer(each) for each in self.model.trainable_variables if each.regularizer
-            ]
+            variables = self.model.trainable_variables
+            penalties = [each.regularizer(each) for each in variables if each.regularizer]
             # Keras lists what layers added before the penalties of the weights.
             added = self.model.losses[: len(self.model.losses) - len(penalties)]
-            loss = cross_entropy(labels, scores) * shares[0]
-            loss += tf.add_n([tf.zeros(())] + [tf.cast(each, tf.float32) for each in added]) * shares[1]
-            loss += tf.add_n([tf.zeros(())] + [tf.cast(each, tf.float32) for each in penalties]) / float(
-                self.strategy.num_replicas_in_sync
-            )
-        return loss, tape.gradient(loss, self.model.trainable_variables)
+            loss = cross_entropy(labels, scores) * shares[0] + total(added) * shares[1]
+            loss += total(penalties) / float(self.strategy.num_replicas_in_sync)
+        return loss, tape.gradient(loss, variables)
 
     def _score(self, parts):
-        scores = self.strategy.run(
-            lambda inputs: self.model(inputs, training=False), args=(self._distributed(parts),)
-        )
+        score = functools.partial(self.model, training=False)
+        scores = self.strategy.run(score, args=(self._distributed(parts),))
         return self.strategy.experimental_local_results(scores)
 
 
@@ -459,8 +411,8 @@ class Distribution:
         def own_seeds(create, **settings):
             if SEED in (settings.get("name") or ""):
                 # Each device counts on by itself; read outside of a step, it is the first device's.
-                settings["synchronization"] = tf.VariableSynchronization.ON_READ
-                settings["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+                settings |= {"synchronization": tf.VariableSynchronization.ON_READ}
+                settings |= {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
             return create(**settings)
 
         with self.strategy.scope(), tf.variable_creator_scope(own_seeds):
@@ -495,12 +447,12 @@ class Distribution:
     def fit_epoch(
         self, learner: keras.Model, replicated, examples, state, *, batches: int, callbacks
     ) -> None:
-        """Train on what is left of an epoch of so many batches; `state.loss` and `state.batches` follow it.
+        """Train on what is left of an epoch.
 
         Args:
             learner, replicated: What `compile` was given and returned.
             examples: The epoch's batches from its first.
-            state: The `TrainingState`; callbacks keep it up to date.
+            state: The `TrainingState`, which says how many are done; the callbacks keep it up to date.
             batches: In the whole epoch, the same for all workers.
             callbacks: Keras callbacks.
 
@@ -557,11 +509,7 @@ class Distribution:
     # Communication
 
     def gather(self, arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-        """Every worker's arrays by name, in the workers' order; the same list on each.
-
-        Raises:
-            WorkerGoneError: A worker has ended.
-        """
+        """Every worker's arrays by name, in the workers' order; the same list on each."""
         if self.workers == 1:
             return [dict(arrays)]
         file = io.BytesIO()
@@ -584,11 +532,7 @@ class Distribution:
         return self._exchange(np.array(numbers, dtype=np.int64)).sum(axis=0).tolist()
 
     def each(self, function: Callable[[], T]) -> T:
-        """Call a function on every worker; where it fails on one, all of them raise that one's error.
-
-        Raises:
-            DmlkitError: The worker's own error, or another worker's with its name before it.
-        """
+        """Call a function on every worker; where it fails on one, all raise its error, with its name before it."""
         try:
             value, problem = function(), None
         except DmlkitError as error:
@@ -611,14 +555,7 @@ class Distribution:
             raise problem
 
     def agree(self, facts: Mapping[str, object]) -> None:
-        """Check that all workers were started for the same training.
-
-        Args:
-            facts: What must be the same, by the name it has for users.
-
-        Raises:
-            UsageError: Names a worker that differs from the chief, and in what.
-        """
+        """Raise a `UsageError` where a worker's facts (name for users → plain value) are not the chief's."""
         everyone = self.gather_json(dict(facts))
         for index, each in enumerate(everyone):
             for name, value in everyone[0].items():
@@ -630,11 +567,7 @@ class Distribution:
                     )
 
     def check_shared(self, folder: Path) -> None:
-        """Check that all workers see the folder of the run, where the chief leaves checkpoints for all.
-
-        Raises:
-            UsageError: Names a worker that does not.
-        """
+        """Raise a `UsageError` where a worker does not see the chief's folder, which holds everyone's checkpoints."""
         if self.workers == 1:
             return
         file = folder / f".{self.gather_json(uuid.uuid4().hex)[0]}.shared"
@@ -654,11 +587,7 @@ class Distribution:
         self.by_chief(lambda: file.unlink(missing_ok=True))
 
     def share_skipped(self, skipped: Skipped) -> None:
-        """Make the records that any worker skipped known to all, whose limit is one.
-
-        Raises:
-            DataError: They are too many together.
-        """
+        """Make the records that any worker skipped known to all; a `DataError` where they are too many together."""
         if self.workers == 1 or not skipped.most:
             return
         for rows in self.gather_json(skipped.to_rows()):
@@ -677,11 +606,7 @@ class Distribution:
 
     @contextmanager
     def peers(self):
-        """Around whatever waits for the others.
-
-        Raises:
-            WorkerGoneError: One of them has ended.
-        """
+        """Around whatever waits for the others: a `WorkerGoneError` where one of them has ended."""
         try:
             yield
         except GONE as error:

@@ -2,13 +2,14 @@
 
 import json
 import os
-import signal
+import re
+import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import dmlkit
@@ -258,70 +259,36 @@ except Exception as error:
 """
 
 
-@pytest.fixture
-def start_workers(tmp_path):
-    """A function that starts the workers of a training; whoever is left when the test ends is killed."""
-    import socket
-
-    started = []
-
-    def start(data, out, *settings):
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in settings]
-        addresses = ["{}:{}".format(*each.getsockname()) for each in sockets]
-        for each in sockets:
-            each.close()
-        for index, own in enumerate(settings):
-            environment = os.environ | config({"worker": addresses}, index=index)
-            environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "2"}
-            command = [sys.executable, "-u", "-c", WORKER, str(data), str(out), json.dumps(own)]
-            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-            started.append(subprocess.Popen(command, env=environment, **pipes))
-        return started[-len(settings) :]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.nightly
-@pytest.mark.timeout(300)
-def test_workers_started_for_different_trainings_say_so(generated, tmp_path, start_workers):
-    workers = start_workers(generated, tmp_path / "run", {}, {"seed": 1})
-    for worker in workers:
-        text = worker.communicate()[0]
-        assert worker.returncode == 2 and "Traceback" not in text
-        assert "worker 1 (127.0.0.1:" in text and "has another seed than worker 0" in text
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(300)
-def test_a_record_one_worker_cannot_read_ends_all_and_is_named(generated, tmp_path, start_workers):
-    import shutil
-
-    damaged = Path(shutil.copytree(generated, tmp_path / "data"))
-    last = dmlkit.open_dataset(damaged).splits["train"][-1]
-    with open(last, "r+b") as file:
-        file.seek(40)
-        file.write(b"\xff\xff")
-    for worker in start_workers(damaged, tmp_path / "run", {}, {}):
-        text = worker.communicate()[0]
-        assert worker.returncode == 3 and f"{last}, record 0" in text and "Traceback" not in text
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(600)
-def test_a_worker_that_hangs_ends_the_other_and_both_resume(generated, tmp_path, start_workers):
-    settings = {"profile": {"dropout": 0.3, "epochs": 3, "patience": 3}, "deterministic": True}
-    straight = start_workers(generated, tmp_path / "straight", settings, settings)
-    assert [worker.communicate() and worker.returncode for worker in straight] == [0, 0]
-    chief, other = start_workers(generated, tmp_path / "stopped", settings, settings)
-    next(line for line in chief.stdout if line.startswith("epoch  1"))
-    other.send_signal(signal.SIGSTOP)
-    assert "another worker has ended" in chief.communicate(timeout=60)[0] and chief.returncode == 75
-    other.kill()
-    again = start_workers(generated, tmp_path / "stopped", settings, settings)
-    assert [worker.communicate() and worker.returncode for worker in again] == [0, 0]
-    one, two = (dmlkit.load_run(tmp_path / name).model.get_weights() for name in ("straight", "stopped"))
-    for mine, theirs in zip(one, two, strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+@pytest.mark.parametrize(
+    ("second", "code", "message"),
+    [
+        ({"seed": 1}, 2, "worker 1 .* has another seed than worker 0"),
+        ({}, 3, "train0019.tfrecord, record 0"),
+    ],
+    ids=["another training", "a corrupt record"],
+)
+def test_what_fails_on_one_worker_ends_all_with_its_message(generated, tmp_path, second, code, message):
+    damaged = shutil.copytree(generated, tmp_path / "data")
+    last = Path(dmlkit.open_dataset(damaged).splits["train"][-1])
+    content = bytearray(last.read_bytes())
+    content[40:42] = b"\xff\xff"
+    last.write_bytes(content)
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    addresses = ["{}:{}".format(*each.getsockname()) for each in sockets]
+    for each in sockets:
+        each.close()
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(damaged), str(tmp_path / "run"), json.dumps(settings)],
+            env=os.environ | config({"worker": addresses}, index=index) | {"TF_NUM_INTEROP_THREADS": "2"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index, settings in enumerate([{}, second])
+    ]
+    texts = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [code, code], texts
+    for text in texts:
+        assert re.search(message.replace("train0019", last.stem), text) and "Traceback" not in text
