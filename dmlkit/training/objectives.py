@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import keras
@@ -23,6 +24,7 @@ from dmlkit.profiles import Profile
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
+@dataclass(kw_only=True, eq=False)
 class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
     """Multiply the learning rate by `decay` every `first` examples and, once converged, every `then` examples.
 
@@ -38,18 +40,12 @@ class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
     starter code counts examples).
     """
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float,
-        decay: float,
-        first: float,
-        then: float,
-        converged_after: float,
-        batch_size: int,
-    ):
-        self.learning_rate, self.decay, self.first, self.then = learning_rate, decay, first, then
-        self.converged_after, self.batch_size = converged_after, batch_size
+    learning_rate: float
+    decay: float
+    first: float
+    then: float
+    converged_after: float
+    batch_size: int
 
     def __call__(self, step):
         """The learning rate at a step of the optimizer."""
@@ -61,10 +57,11 @@ class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict:
         """The arguments, for saving."""
-        return dict(vars(self))
+        return asdict(self)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
+@dataclass(kw_only=True, eq=False)
 class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
     """From `learning_rate` to 0 along half a cosine, restarted in each further cycle.
 
@@ -78,8 +75,9 @@ class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
     Differs from the paper, which has the staircase: Loshchilov and Hutter, SGDR (2017).
     """
 
-    def __init__(self, *, learning_rate: float, ends: Sequence[int], warm_up: int):
-        self.learning_rate, self.ends, self.warm_up = learning_rate, list(ends), warm_up
+    learning_rate: float
+    ends: Sequence[int]
+    warm_up: int
 
     def __call__(self, step):
         """The learning rate at a step of the optimizer."""
@@ -94,7 +92,7 @@ class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict:
         """The arguments, for saving."""
-        return dict(vars(self))
+        return asdict(self)
 
 
 def staircase(profile: Profile, *, videos: int) -> TwoStageStaircase:

@@ -79,13 +79,9 @@ class TrainingState:
         # `fit` keeps the running means in the model; the loop of several replicas keeps them here.
         metrics = (learner.metrics_variables or self.metrics) if self.batches else []
         groups = {"variable": _variables(learner), "best": self.best_weights, "metric": metrics}
-        arrays = {
-            f"{name}_{i}": np.asarray(v) for name, values in groups.items() for i, v in enumerate(values)
-        }
-        values = {
-            name: value for name, value in vars(self).items() if name not in ("best_weights", "metrics")
-        }
-        values["skipped"] = self.skipped.to_rows()
+        arrays = {f"{name}_{i}": np.asarray(v) for name, group in groups.items() for i, v in enumerate(group)}
+        plain = {name: v for name, v in vars(self).items() if name not in ("best_weights", "metrics")}
+        values = plain | {"skipped": self.skipped.to_rows()}
         write_arrays(folder / WHILE_TRAINING, arrays | {"state": np.array(json.dumps(values))})
 
     @classmethod
@@ -156,10 +152,6 @@ def averaged_weights(learner) -> Iterator[None]:
 def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
     """The finished run in a folder if it is the one asked for, None where there is none.
 
-    Args:
-        folder: The run's, there or not.
-        fingerprint, name: Of the run asked for.
-
     Raises:
         UsageError: The folder holds another run, or is a file.
     """
@@ -179,11 +171,7 @@ def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a run.
-
-    Raises:
-        UsageError: It cannot be made.
-    """
+    """Make the folder of a run; a `UsageError` where it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -220,12 +208,9 @@ def finish_run(folder: Path, record: dict, *, tuning: Predictions, validation: P
     }
     write_record(folder, record)
     # With it goes what a killed training had begun to write (`dmlkit.files.atomic_write`).
-    for leftover in (
-        folder / WHILE_TRAINING,
-        *folder.glob(".[0-9]*"),
-        *folder.glob(f"{CHECKPOINTS}/*/{WEIGHTS}"),
-    ):
-        leftover.unlink(missing_ok=True)
+    for pattern in (WHILE_TRAINING, ".[0-9]*", f"{CHECKPOINTS}/*/{WEIGHTS}"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
     shutil.rmtree(folder / REFITTING, ignore_errors=True)
     return load_run(folder)
 
@@ -259,11 +244,7 @@ def save_snapshot(folder: Path, weights: Sequence[np.ndarray], profile: Profile,
 
 
 def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
-    """The weights that `save_snapshot` kept.
-
-    Raises:
-        DataError: They cannot be read.
-    """
+    """The weights that `save_snapshot` kept; a `DataError` where they cannot be read."""
     try:
         return _numbered(read_arrays(folder / CHECKPOINTS / str(epoch) / WEIGHTS), "weight")
     except (UnreadableError, KeyError) as error:
@@ -275,15 +256,11 @@ def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
 def snapshot_record(record: dict, epoch: int, *, fingerprint: str, history: Sequence[Mapping]) -> dict:
     """The record of a snapshot, from its training's."""
     experiment = record["experiment"]
+    name, title = f"{experiment['name']}-epoch-{epoch}", f"{experiment['title']}, epoch {epoch}"
     seconds = sum(row["seconds"] for row in history[:epoch])  # snapshots share one training
     return record | {
         "fingerprint": fingerprint,
-        "experiment": experiment
-        | {
-            "name": f"{experiment['name']}-epoch-{epoch}",
-            "title": f"{experiment['title']}, epoch {epoch}",
-            "paper_gap": None,
-        },
+        "experiment": experiment | {"name": name, "title": title, "paper_gap": None},
         "epochs": epoch,
         "best_epoch": epoch,
         "checkpoint_of": record["fingerprint"],

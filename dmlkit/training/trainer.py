@@ -214,12 +214,7 @@ def build_model(
 def open_teachers(
     teachers: Sequence[Run | str | os.PathLike], dataset, *, experiment: Experiment
 ) -> list[Run]:
-    """The runs that a training is distilled from.
-
-    Args:
-        teachers: Runs, or their folders.
-        dataset: What is trained on.
-        experiment: What is trained.
+    """The runs that the training of an experiment on a data set is distilled from, from runs or their folders.
 
     Raises:
         UsageError: The experiment has teachers and none are given, a teacher was trained on other data, or it is an
@@ -470,15 +465,13 @@ class Trainer:
 
     def _own_scores(self, split: str) -> Predictions:
         if self.own_dataset.splits[split]:
-            scorer = self.replicated or self.model
-            return score_split(
-                scorer, self.own_dataset, split, profile=self.own_profile, on_fault=self.skipped
-            )
+            model, settings = self.replicated or self.model, {"on_fault": self.skipped}
+            return score_split(model, self.own_dataset, split, profile=self.own_profile, **settings)
         none = np.zeros((0, self.dataset.num_classes))
         return Predictions(ids=np.zeros(0, np.str_), labels=none.astype(bool), scores=none.astype(np.float16))
 
     def _gap(self, own: Predictions) -> float:
-        """GAP over all workers' videos, the same number for each: their highest pairs as one ranking."""
+        """GAP over all workers' videos: their highest pairs as one ranking."""
         if self.distribution.workers == 1:
             return global_average_precision(own.scores.astype(np.float32), own.labels)
         none = np.zeros((0, own.num_classes), np.float32)
@@ -508,13 +501,10 @@ class Trainer:
         return scores
 
     def refit(self, state: TrainingState) -> TrainingState:
-        """Train anew on the training and tuning splits together, for as many epochs as the best one took.
+        """Train anew on the training and tuning splits together, for as many epochs as the best one of `state` took.
 
         The tuning split decides as it does everywhere, before a model has seen it, and nothing is chosen afterwards.
         The model then has the weights of the last epoch.
-
-        Args:
-            state: Of this training, which has ended.
         """
         videos, epochs = self.videos["train"] + self.videos["tuning"], state.best_epoch
         self.reporter.line(
@@ -568,9 +558,8 @@ class Trainer:
             finish_run(folder, record, tuning=tuning, validation=validation)
 
         epochs = snapshot_epochs(self.profile, epochs=state.epoch)
-        for epoch, fingerprint in zip(
-            epochs, snapshot_fingerprints(self.fingerprint, len(epochs)), strict=True
-        ):
+        fingerprints = snapshot_fingerprints(self.fingerprint, len(epochs))
+        for epoch, fingerprint in zip(epochs, fingerprints, strict=True):
             self.model.set_weights(distribution.each(partial(read_snapshot, self.folder, epoch)))
             own = snapshot_record(record, epoch, fingerprint=fingerprint, history=history)
             scores = [self.scores(split) for split in ("tuning", "validate")]
@@ -591,10 +580,7 @@ class Checkpoint(keras.callbacks.Callback):
     It also undoes that `fit` ends by replacing the weights by their moving averages: the next epoch starts from the
     weights, whether or not the training was stopped in between.
 
-    Args:
-        folder: The run's.
-        state: One object for the whole training.
-        every: Seconds between two checkpoints; infinite for workers that write none.
+    Seconds between two checkpoints (`every`) are infinite for workers that write none.
     """
 
     def __init__(self, folder: Path, state: TrainingState, *, every: float):
@@ -669,9 +655,8 @@ class Reporter:
             bar.update()
             bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
 
-        return [
-            keras.callbacks.LambdaCallback(on_train_batch_end=update, on_train_end=lambda logs: bar.close())
-        ]
+        close = {"on_train_end": lambda logs: bar.close()}
+        return [keras.callbacks.LambdaCallback(on_train_batch_end=update, **close)]
 
 
 @contextmanager
@@ -699,9 +684,8 @@ def event_log(folder: Path, history: Sequence[dict]) -> Iterator[Callable[[dict]
     def write(row: dict) -> None:
         with writer.as_default():
             for name in ("loss", "tuning_gap", "learning_rate"):
-                tf.summary.write(
-                    name, tf.constant(row[name], "float32"), step=row["epoch"], metadata=metadata
-                )
+                value = tf.constant(row[name], "float32")
+                tf.summary.write(name, value, step=row["epoch"], metadata=metadata)
         writer.flush()
 
     try:
