@@ -62,14 +62,6 @@ def test_other_videos_have_no_common_order():
         assert whole.in_order_of(ids) is None
 
 
-def test_dense_scores_may_be_saved_cut(tmp_path):
-    whole = sample()
-    Predictions(whole.ids, whole.labels, whole.scores, kept=3).save(tmp_path / "p.npz")
-    loaded = Predictions.load(tmp_path / "p.npz")
-    assert loaded.kept == 3 and ((loaded.scores > 0).sum(axis=1) == 3).all()
-    np.testing.assert_array_equal(loaded.scores.max(axis=1), whole.scores.max(axis=1))
-
-
 def test_no_more_than_the_limit_is_ever_held_whole(monkeypatch):
     monkeypatch.setattr(predictions, "LARGEST_DENSE", 1 << 20)
     scores = np.random.default_rng(0).random((500, 2000)).astype(np.float16)
