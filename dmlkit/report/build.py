@@ -78,11 +78,10 @@ class Chapter:
 
     def to_record(self) -> dict:
         """Plain values for `results.json`: whatever call executed it, it is executed; the page by its name."""
-        record = {
-            name: getattr(self, name) for name in ("name", "title", "status", "reason", "executed", "seconds")
-        }
+        names = ("name", "title", "reason", "executed", "seconds")
         status = EXECUTED if self.status == UNCHANGED else self.status
-        return record | {"status": status, "html": self.html.name if self.html else None}
+        page = {"status": status, "html": self.html.name if self.html else None}
+        return {name: getattr(self, name) for name in names} | page
 
 
 @dataclass(frozen=True)
@@ -165,9 +164,8 @@ def build_report(
     began, started, out, stop = time.monotonic(), _now(), Path(out), Stop()
     there, chosen, seconds = check_arguments(folder, notebooks, parameters, jobs, time_limit)
     conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
-    context = Context(
-        data, out=out, parameters=parameters, **conditions
-    )  # before a folder is made for nothing
+    # Before the folder is made: data that are missing leave none.
+    context = Context(data, out=out, parameters=parameters, **conditions)
     plans = {notebook.name: context.plan(notebook) for notebook in chosen}
     jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans.values())))
     threads = max(1, cores() // jobs) if jobs > 1 else None
@@ -247,8 +245,14 @@ def _execute_all(
                 for future in done:
                     plan, execution, executed, began = running.pop(future)
                     about = {"executed": executed, "seconds": round(time.monotonic() - began, 1)}
+                    try:
+                        failure = future.result()
+                    except OSError as error:  # such as no room for temporary files, too many open ones
+                        raise UsageError(
+                            f"The notebook {plan.name} could not be executed: {error}."
+                        ) from error
                     about |= {"runs": execution.runs, "notebook": execution.target}
-                    chapter = _ended(plan, context, future.result(), **about)
+                    chapter = _ended(plan, context, failure, **about)
                     failed += [plan] if chapter.status == FAILED else []
                     if chapter.kind == "disk":  # nor could the others be written
                         stop.ask("an executed notebook could not be written")
@@ -266,7 +270,6 @@ def _execute_all(
 def _execution(plan: Plan, context: Context, *, progress: Progress, **limits):
     from dmlkit.report.execute import Execution  # imports papermill
 
-    progress.begin(plan)
     return Execution(
         plan.notebook.path,
         context.executed(plan),
@@ -350,14 +353,10 @@ class Progress:
         self._echo, self.width = echo, max(len(plan.name) for plan in plans)
         # One more than a notebook has: the cell that gives its parameters their values.
         self.cells = {plan.name: 0 if plan.reason else plan.notebook.cells + 1 for plan in plans}
-        self.lock, self.running, self.announced = threading.RLock(), [], False
-        self.bar = tqdm(
-            total=sum(self.cells.values()),
-            bar_format="{desc} {percentage:.0f}% {bar:20} {elapsed}{postfix}",
-            disable=not sys.stderr.isatty(),
-            dynamic_ncols=True,
-            leave=False,
-        )
+        self.lock, self.announced = threading.RLock(), False
+        form = "{desc} {percentage:.0f}% {bar:20} {elapsed}{postfix}"
+        about = {"bar_format": form, "dynamic_ncols": True, "leave": False}
+        self.bar = tqdm(total=sum(self.cells.values()), disable=not sys.stderr.isatty(), **about)
 
     def echo(self, line: str) -> None:
         """Write a line above the bar; nothing more once that failed: a report outlives its pipe or terminal."""
@@ -373,16 +372,11 @@ class Progress:
             ):  # else Python tries again at its end, and that fails the command
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    def begin(self, plan: Plan) -> None:
-        """A notebook begins."""
-        with self.lock:
-            self.running.append(plan.name)
-            self.bar.set_description(" + ".join(self.running))
-
     def line(self, name: str, line: str) -> None:
         """A notebook printed a line. Called from the notebook's own thread."""
         with self.lock:
-            self.bar.set_postfix_str(f"{name[:2]}: {line}"[:60])
+            self.bar.set_description(name, refresh=False)
+            self.bar.set_postfix_str(line[:60])
 
     def cell(self, name: str) -> None:
         """A cell of a notebook is done. Called from the notebook's own thread."""
@@ -399,8 +393,6 @@ class Progress:
     def done(self, chapter: Chapter) -> None:
         """What became of a notebook: with the last lines of an error, and the file that holds the rest."""
         with self.lock:
-            self.running = [name for name in self.running if name != chapter.name]
-            self.bar.set_description(" + ".join(self.running))
             self.bar.update(max(0, self.cells[chapter.name]))
         line = f"{chapter.name:{self.width}}  {chapter.status}"
         # An unchanged one took its time in another call.

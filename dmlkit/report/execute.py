@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
@@ -32,7 +32,6 @@ from papermill.log import logger
 from traitlets import Any, Dict, Unicode
 
 import dmlkit
-from dmlkit.errors import UsageError
 from dmlkit.files import atomic_write
 from dmlkit.report.cache import DISK_FULL, METADATA, accessed_runs
 from dmlkit.runs import ACCESS_LOG
@@ -80,10 +79,7 @@ class Failure:
 
 
 class Kernel(AsyncKernelManager):
-    """Starts the interpreter that runs this, whatever kernels the user has registered under the notebook's name.
-
-    ipykernel ends it when this process is gone.
-    """
+    """Starts the interpreter that runs this, whatever kernels are registered; ipykernel ends it with this process."""
 
     folder = Unicode(help="A temporary folder for its sockets and its log.")
     variables = Dict(help="What its environment has beyond the command's own.")
@@ -99,14 +95,9 @@ class Kernel(AsyncKernelManager):
 
     async def start_kernel(self, **options: object) -> None:
         """Start it, with what it prints beside its notebook in a log instead of the terminal."""
-        with open(self.log_file, "ab") as log:
+        with open(f"{self.folder}/kernel.log", "ab") as log:
             await super().start_kernel(stdout=log, stderr=log, env=os.environ | self.variables, **options)
         self.process = self.provisioner.process
-
-    @property
-    def log_file(self) -> Path:
-        """What the kernel prints beside its notebook."""
-        return Path(self.folder) / "kernel.log"
 
     def send(self, number: int) -> None:
         """Send a signal to it and all it started; from any thread."""
@@ -116,7 +107,6 @@ class Kernel(AsyncKernelManager):
                 os.killpg(self.process.pid, number) if os.name == "posix" else self.process.kill()
 
 
-@dataclass
 class Execution:
     """The execution of one notebook.
 
@@ -132,25 +122,29 @@ class Execution:
         on_cell: Called after each cell, from the executing thread.
     """
 
-    source: Path
-    target: Path
-    values: Mapping[str, object]
-    run_folder: Path = Path("runs")
-    stop: Stop = field(default_factory=Stop)
-    threads: int | None = None
-    seconds: float | None = None
-    on_line: Callable[[str], None] = lambda line: None
-    on_cell: Callable[[], None] = lambda: None
-
-    notebook: NotebookNode | None = field(default=None, init=False)  # as far as it got
-    kernel: Kernel | None = field(default=None, init=False)
-    runs: dict[str, str | None] = field(default_factory=dict, init=False)  # those looked at → their digests
-    executed: set[int] = field(
-        default_factory=set, init=False
-    )  # cells whose end the kernel reported, well or not
-    answered: bool = field(default=False, init=False)  # whether the kernel ever did
-    ended_by: str | None = field(default=None, init=False)  # by us: TIME_LIMIT or INTERRUPTED
-    _moment: float = field(default=0.0, init=False)  # when it began, or its end was asked for
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        values: Mapping[str, object],
+        *,
+        run_folder: Path = Path("runs"),
+        stop: Stop | None = None,
+        threads: int | None = None,
+        seconds: float | None = None,
+        on_line: Callable[[str], None] = lambda line: None,
+        on_cell: Callable[[], None] = lambda: None,
+    ):
+        self.source, self.target, self.values, self.run_folder = source, target, dict(values), run_folder
+        self.stop, self.threads, self.seconds = stop or Stop(), threads, seconds
+        self.on_line, self.on_cell = on_line, on_cell
+        self.notebook: NotebookNode | None = None  # as far as it got
+        self.kernel: Kernel | None = None
+        self.runs: dict[str, str | None] = {}  # those it looked at → their digests
+        self.executed: set[int] = set()  # cells whose end the kernel reported, well or not
+        self.answered = False  # whether the kernel ever did
+        self.ended_by: str | None = None  # by us: TIME_LIMIT or INTERRUPTED
+        self._moment = 0.0  # when it began, or its end was asked for
 
     def run(self) -> Failure | None:
         """Execute the notebook and write it; no kernel is left when this returns.
@@ -159,27 +153,28 @@ class Execution:
 
         Returns:
             How it failed, or None.
-
-        Raises:
-            UsageError: There is no room for temporary files, or too many are open.
         """
-        self._moment = time.monotonic()
-        try:
-            with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
-                self.kernel, error = self._new_kernel(Path(folder)), None
-                try:
-                    # An empty context: jupyter_core keeps the event loop in it, and another thread may run that one.
-                    contextvars.Context().run(papermill.execute_notebook, **self._arguments())
-                except PapermillExecutionError:  # a failed cell: the notebook shows it
-                    pass
-                except Exception as problem:
-                    error = problem
-                if self.notebook is None:
-                    raise error
-                self.runs = accessed_runs(Path(folder) / "runs", self.run_folder)
-                failure = self._failure(error)
-        except OSError as error:
-            raise UsageError(f"The notebook {self.source.stem} could not be executed: {error}.") from error
+        self._moment, error = time.monotonic(), None
+        with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
+            self.kernel = self._new_kernel(folder)
+            # No paths: papermill would change the working folder of the whole process.
+            arguments = {"input_path": nbformat.read(self.source, as_version=4), "output_path": None}
+            arguments |= {"parameters": self.values, "kernel_name": "python3", "language": "python"}
+            arguments |= {"engine_name": "dmlkit", "progress_bar": False, "autosave_cell_every": 0}
+            try:
+                # An empty context: jupyter_core keeps the event loop in it, and another thread may run that one.
+                contextvars.Context().run(papermill.execute_notebook, **arguments, execution=self)
+            except PapermillExecutionError:  # a failed cell: the notebook shows it
+                pass
+            except Exception as problem:
+                error = problem
+            if self.notebook is None:
+                raise error
+            self.runs = accessed_runs(Path(folder) / "runs", self.run_folder)
+            # Papermill's own error cells carry styling and random ids; our banner takes their place.
+            own = [cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")]
+            self.notebook.cells = own
+            failure = self._failure(own, error)
         if failure:
             _mark_failure(self.notebook, failure, self.executed)
         try:
@@ -189,62 +184,42 @@ class Execution:
                 path.write_bytes(text)
         except OSError as problem:
             message = (
-                f"{self.target} could not be written: {problem.strerror}. Make room, or name another folder."
+                f"{self.target} could not be written: {problem.strerror}. Make room, or name another folder"
             )
-            message += f" Before that, the notebook had stopped: {failure.message}" if failure else ""
-            return Failure(kind="disk", cell=0, message=message)
+            message += f". Before that, the notebook had stopped: {failure.message}" if failure else "."
+            return Failure("disk", 0, message)
         return failure
 
-    def _arguments(self) -> dict:
-        return {
-            # No paths: papermill would change the working folder of the whole process.
-            "input_path": nbformat.read(self.source, as_version=4),
-            "output_path": None,
-            "parameters": dict(self.values),
-            "engine_name": Engine.NAME,
-            "kernel_name": "python3",
-            "language": "python",
-            "progress_bar": False,
-            "autosave_cell_every": 0,
-            "execution": self,
-        }
-
-    def _new_kernel(self, folder: Path) -> Kernel:
+    def _new_kernel(self, folder: str) -> Kernel:
         added = {
             # Plots are shown as in JupyterLab, whatever backend the terminal uses.
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYTHONSTARTUP": "",
             "PYTHONFAULTHANDLER": "1",  # a crash in native code leaves a trace in the log
             "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-            ACCESS_LOG: str(folder / "runs"),
+            ACCESS_LOG: f"{folder}/runs",
         }
         added |= dict.fromkeys(THREADS, str(self.threads)) if self.threads else {}
         home = Path(dmlkit.__file__).resolve().parents[1]
         if home.name not in ("site-packages", "dist-packages"):
             # A checkout: the notebooks must see the very package that runs them.
             added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
-        kernel = Kernel(folder=str(folder), variables=added, connection_file=str(folder / "kernel.json"))
-        # The system allows the names of sockets about a hundred bytes, and a temporary folder may lie deep.
+        kernel = Kernel(folder=folder, variables=added, connection_file=f"{folder}/kernel.json")
+        # Sockets that are files take no port; their names may have about a hundred bytes.
         if os.name == "posix" and len(os.fsencode(folder)) + 20 <= zmq.IPC_PATH_MAX_LEN:
-            kernel.transport = (
-                "ipc"  # sockets that are files: no port is taken, however many reports run at once
-            )
+            kernel.transport = "ipc"
         return kernel
 
     def watch(self) -> None:
         """Look whether the kernel is to be ended, and end it; from any thread."""
+        elapsed = time.monotonic() - self._moment
         if self.ended_by:
-            if not self.answered or time.monotonic() - self._moment > GRACE:
+            if not self.answered or elapsed > GRACE:
                 self.kill()
-            return
-        if self.stop.reason:
-            self.ended_by = INTERRUPTED
-        elif self.kernel and self.seconds is not None and time.monotonic() - self._moment > self.seconds:
-            self.ended_by = TIME_LIMIT
-        if self.ended_by:
+        elif self.kernel and (self.stop.reason or (self.seconds is not None and elapsed > self.seconds)):
+            self.ended_by = INTERRUPTED if self.stop.reason else TIME_LIMIT
             self._moment = time.monotonic()
-            if self.kernel:
-                self.kernel.send(signal.SIGINT)
+            self.kernel.send(signal.SIGINT)
 
     def kill(self) -> None:
         """End the kernel at once; from any thread."""
@@ -252,10 +227,8 @@ class Execution:
         if self.kernel:
             self.kernel.send(signal.SIGKILL)
 
-    # What the engine calls.
-
     def write(self, text: str) -> None:
-        """Pass on what the kernel prints, line by line."""
+        """Pass on what the kernel prints, line by line; papermill takes this for a file."""
         for line in re.split(r"[\r\n]+", text):
             if line.strip():
                 self.on_line(ANSI.sub("", line.strip()))
@@ -278,20 +251,13 @@ class Execution:
         self.executed.add(cell_index)
         self.on_cell()
 
-    def _failure(self, error: Exception | None) -> Failure | None:
-        """The failure of an execution that has ended; None where every cell did what it should.
-
-        Raises:
-            Exception: What was raised by neither the notebook nor its kernel.
-        """
-        # Papermill's own error cells carry styling and random ids; our banner takes their place.
-        cells = [cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")]
-        self.notebook.cells = cells
-        raised = next((place for place, cell in enumerate(cells) if cell.metadata.papermill.exception), None)
+    def _failure(self, cells: list[NotebookNode], error: Exception | None) -> Failure | None:
+        """How an execution that has ended failed; None where every cell did what it should."""
+        raised = [place for place, cell in enumerate(cells) if cell.metadata.papermill.exception]
         left = [place for place, cell in enumerate(cells) if _is_code(cell) and place not in self.executed]
-        if not cells or (error is None and raised is None and not left):
+        if not cells or (error is None and not raised and not left):
             return None
-        place = next((each for each in (raised, *left) if each is not None), len(cells) - 1)
+        place = [*raised, *left, len(cells) - 1][0]
         if self.ended_by:
             why = (self.stop.reason or INTERRUPTED).capitalize()
             if self.ended_by == TIME_LIMIT:
@@ -300,7 +266,7 @@ class Execution:
             return Failure(self.ended_by, place, f"{why} at the cell `{cells[place].id}`. {RESUMES}")
         if error is None:
             return _failed_cell(cells[place], place)
-        log = _last_lines(self.kernel.log_file)
+        log = _last_lines(Path(self.kernel.folder) / "kernel.log")
         if not self.answered:
             kind = "disk" if getattr(error, "errno", None) in DISK_FULL else "kernel died"
             return Failure(kind, place, f"The kernel did not start: {error}{log}")
@@ -312,14 +278,12 @@ class Execution:
 class Engine(NBClientEngine):
     """Papermill's own engine, on a kernel and a notebook that others can see too."""
 
-    NAME = "dmlkit"
-
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, *, execution: Execution, **_: object) -> None:
         """Execute papermill's notebook, which grows meanwhile."""
-        execution.notebook = nb_man.nb
+        execution.notebook = notebook = nb_man.nb
         paths = {"input_path": execution.source.name, "output_path": execution.target.name}
-        nb_man.nb.metadata.papermill.update(paths)
+        notebook.metadata.papermill.update(paths)
         client = PapermillNotebookClient(
             nb_man,
             km=execution.kernel,
@@ -342,14 +306,14 @@ class Engine(NBClientEngine):
                 task.cancel()
             loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
             loop.close()
-            for cell in nb_man.nb.cells:
+            for cell in notebook.cells:
                 if _tagged(cell, "injected-parameters"):
                     cell.id = "injected-parameters"  # the same every time
                 if cell.cell_type == "code":
                     cell.outputs = _joined(cell.outputs)
 
 
-papermill_engines.register(Engine.NAME, Engine)
+papermill_engines.register("dmlkit", Engine)
 
 
 def _tagged(cell: NotebookNode, tag: str) -> bool:
@@ -381,12 +345,9 @@ def _is_code(cell: NotebookNode) -> bool:
 
 def _failed_cell(cell: NotebookNode, place: int) -> Failure:
     """What was raised, shortened."""
-    error = next((output for output in cell.outputs if output.output_type == "error"), None)
-    if error is None:
-        return Failure("cell", place, "The cell failed without saying how.")
+    error = next(output for output in cell.outputs if output.output_type == "error")
     value = ANSI.sub("", error.evalue).strip()
-    value = f"{value[:1500]} ..." if len(value) > 1500 else value
-    message = f"{error.ename}: {value}".removesuffix(": ")
+    message = f"{error.ename}: {value[:1500]}{' ...' * (len(value) > 1500)}".removesuffix(": ")
     if NO_SPACE.search(value):
         message += (
             f"\nThe disk is full, or its quota used up. Make room, and call the report again. {RESUMES}"
@@ -397,20 +358,14 @@ def _failed_cell(cell: NotebookNode, place: int) -> Failure:
 def _cause(code: int) -> str:
     """Why a kernel died, by the exit code of its process."""
     if code >= 0:
-        return f"The kernel's process ended itself with the exit code {code} while this cell ran, as `os._exit` does."
+        return f"The kernel's process ended itself with the exit code {code} while this cell ran."
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
-    if name == "SIGKILL":
-        return (
-            "The kernel was killed (SIGKILL) while this cell ran. The likely cause is memory: when it runs out, the "
-            "operating system kills the process that takes the most. Give a smaller profile or batch size, or close "
-            "other programs."
-        )
-    if name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"):
-        return (
-            f"The kernel crashed in native code ({name}) while this cell ran: the fault lies in a library or a driver, "
-            "or in the limits of the machine, not in the cell's Python."
-        )
-    return f"The kernel was ended by {name} while this cell ran: somebody, or something on this machine, ended it."
+    hint = {
+        "SIGKILL": " The likely cause is memory: when it runs out, the operating system kills the process that takes "
+        "the most. Give a smaller profile or batch size, or close other programs.",
+        "SIGTERM": " Somebody, or something on this machine, asked it to end.",
+    }.get(name, " It crashed in native code: in a library or a driver, not in the cell's Python.")
+    return f"The kernel was ended by {name} while this cell ran.{hint}"
 
 
 def _last_lines(log: Path) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -104,8 +104,8 @@ class Plan:
     """
 
     notebook: Notebook
-    values: Mapping[str, object] = field(default_factory=dict)
-    inputs: Mapping[str, object] = field(default_factory=dict)
+    values: Mapping[str, object]
+    inputs: Mapping[str, object]
     reason: str | None = None
 
     @property
@@ -115,19 +115,9 @@ class Plan:
 
 
 def notebooks_folder() -> Path:
-    """The folder of the notebooks: within an installed package, else in the repository.
-
-    Raises:
-        UsageError: There is neither.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "notebooks", package.parent / "notebooks"):
-        if folder.is_dir():
-            return folder
-    raise UsageError(
-        f"There are no notebooks in {package} or beside it. Install the package again, or run the command from the "
-        "repository."
-    )
+    """The folder of the notebooks: within an installed package, else in the repository."""
+    installed = Path(__file__).resolve().parents[1] / "notebooks"
+    return installed if installed.is_dir() else installed.parents[1] / "notebooks"
 
 
 def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Notebook]:
@@ -168,11 +158,12 @@ def read_notebook(path: Path) -> Notebook:
             for cell in content["cells"]
         ]
     except ValidationError as error:
-        where = ".".join(map(str, ("metadata", "dmlkit", *error.errors()[0]["loc"])))
-        raise UsageError(f"The notebook {path}: {where}: {error.errors()[0]['msg']}.") from None
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UsageError(f"The metadata of {path}, dmlkit.{where}: {error.errors()[0]['msg']}.") from None
     except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or f"it is not JSON of the notebook format 4 ({error!r})"
-        raise UsageError(f"The notebook {path} cannot be read: {why}.") from error
+        raise UsageError(
+            f"The notebook {path} cannot be read as JSON of the notebook format 4: {error!r}."
+        ) from error
     prose = next((source for kind, source, _, _ in cells if kind == "markdown"), "")
     prose = re.sub(r"\*\*|\*|`|\[([^\]]*)\]\([^)]*\)", r"\1", prose)
     heading = re.search(r"^#\s+(.+)$", prose, re.MULTILINE)
@@ -213,8 +204,7 @@ def execution_order(notebooks: Iterable[Notebook]) -> graphlib.TopologicalSorter
     for name, others in after.items():
         for other in set(others) - after.keys():
             raise UsageError(
-                f"The notebook {name} is to run after {other!r}, and there is no such notebook in its folder."
-                f"{nearest(other, after)} Put it there, or take it out of the metadata (`after`) of {name}."
+                f"The notebook {name} is to run after {other!r}: no such notebook.{nearest(other, after)}"
             )
     order = graphlib.TopologicalSorter(after)
     try:
@@ -256,17 +246,9 @@ class Context:
         # The generated data set is that of the checkout where one works in it, else of the current folder.
         generated = generated_data() if Path.cwd().is_relative_to(home()) else Path("data") / "generated"
         self.path = generated if data is None else data
-        self.out, self.runs, self.state, self.parameters = (
-            out,
-            out / "runs",
-            State(out),
-            dict(parameters or {}),
-        )
-        self.profile, self.seed, self.deterministic = (
-            choose(PROFILES, profile, what="profile"),
-            seed,
-            deterministic,
-        )
+        self.out, self.runs, self.state = out, out / "runs", State(out)
+        self.parameters, self.profile = dict(parameters or {}), choose(PROFILES, profile, what="profile")
+        self.seed, self.deterministic = seed, deterministic
         Parameter("seed", "int", 0, "").convert(seed if isinstance(seed, int) else repr(seed))
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not generated.exists()
@@ -334,13 +316,8 @@ class Context:
             reason = "it reads frames, and this data set holds one vector a video"
         elif "two modalities" in notebook.about.needs and len(modalities) < 2:
             reason = f"it fuses modalities, and this data set has one only ({', '.join(modalities)})"
-        inputs = {
-            "source": notebook.digest,
-            "data": self.data_digest,
-            "values": values,
-            "software": software(),
-        }
-        return Plan(notebook, values, inputs, reason)
+        inputs = {"source": notebook.digest, "data": self.data_digest, "values": values}
+        return Plan(notebook, values, inputs | {"software": software()}, reason)
 
     def changes(self, plan: Plan) -> list[str]:
         """Why a notebook would be executed again; empty where nothing changed."""

@@ -162,7 +162,6 @@ def test_a_terminal_shows_a_bar_and_a_broken_pipe_ends_no_report(monkeypatch, tm
     monkeypatch.setattr("sys.stderr", terminal)
     lines = []
     progress = Progress(lines.append, [Plan])
-    progress.begin(Plan)
     progress.line("01-a", "epoch 3 of 12" + "." * 80)
     progress.cell("01-a")
     progress.ending("interrupted")
