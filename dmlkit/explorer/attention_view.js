@@ -35,7 +35,7 @@ export function decode(packed) {
   return found;
 }
 
-/** Evidence of a video encoded without some frames, laid back upon all its frames. */
+/** Evidence of a video encoded without some frames, expanded to all its frames. */
 export function expand(original, part) {
   const n = original.count, c = original.classes.length, there = new Set(part.times);
   const kept = Array.from(original.times.keys()).filter((t) => there.has(original.times[t]));
@@ -175,7 +175,7 @@ class SvgPainter extends Painter {
   document(width, height, title) {
     const body = this.parts.splice(0).join("");
     this.add("title", {}, title);
-    // Asked of the browser: an address in a script would look as if the page fetched something.
+    // Read from the browser: an address in the script would look as if the page fetched something.
     const space = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
     return `<svg xmlns="${space}" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${this.family.replace(/["&<>]/g, "'")}">${this.parts.pop()}${body}</svg>`;
   }
@@ -186,7 +186,7 @@ class SvgPainter extends Painter {
 const HEAD = 19, GAP = 9, AXIS = 34, EDGE = 6, VOID = 24;
 const HEIGHT = { weights: 96, signed: 46, signal: 34, truth: 9, words: 18 };
 
-/** Which rows there are, from top to bottom, and where: a plain list that the painters and the hands share. */
+/** Which rows there are, from top to bottom, and where: a plain list that painters and input handlers share. */
 function layout(view, width) {
   const rows = [], lead = view.lead;
   const many = view.shown.length > 1, narrow = width < 560;
@@ -352,7 +352,7 @@ function paintAxis(painter, view, lay, colors) {
   painter.text((lay.left + lay.right) / 2, lay.bottom + 30, "time in the video (s)", colors.ink, { size: 11, anchor: "middle" });
 }
 
-/** What belongs to the chosen frame: its line, and each row's value there. The only thing a move draws anew. */
+/** What belongs to the chosen frame: its line, and each row's value there. The only thing that moving redraws. */
 function paintCursor(painter, view, lay, colors) {
   if (!view.lead) return;
   const { at } = view.lead, f = view.state.frame, x = (at[f] + at[f + 1]) / 2;
@@ -446,7 +446,7 @@ class View {
       this.data, this.notes);
   }
 
-  /** Draw anew when the width or the theme changes. */
+  /** Redraw when the width or the theme changes. */
   watch() {
     this.sized = new ResizeObserver(() => this.invalidate("size")); this.sized.observe(this.slider);
     this.themed = new MutationObserver(() => this.invalidate("theme"));
@@ -483,7 +483,7 @@ class View {
     if (this.menu?.all < 2) this.order.node.hidden = true;
   }
 
-  /** Show a video from its beginning: nothing masked, the frame that weighs most. */
+  /** Show a video from its beginning: nothing masked, the frame with the highest weight. */
   setVideo(id, state = {}) {
     const packed = this.scene.videos.find((video) => video.id === id);
     this.runs = (packed?.runs ?? []).map(decode).map((base, k) => ({ name: base.run, letter: String.fromCharCode(65 + k), base, now: base, result: null }));
@@ -504,7 +504,7 @@ class View {
     this.invalidate("weights"); this.invalidate("size");
   }
 
-  /** Take a state over without telling it back: what a kernel or a page asks for. */
+  /** Apply a state that a kernel or a page sets, without sending it back. */
   apply(state) {
     const plain = (value) => JSON.stringify(value instanceof Set ? [...value] : value), moved = new Set();
     for (const [name, value] of Object.entries(state)) {
@@ -523,7 +523,7 @@ class View {
     if (moved.size) this.invalidate("weights");
   }
 
-  /** A hand changed something: take it over, tell the kernel. */
+  /** The user changed something: apply it and send it to the kernel. */
   change(patch) {
     if (patch.video !== undefined) { this.setVideo(patch.video); patch = this.state; } else this.apply(patch);
     this.hooks.changed?.(Object.fromEntries(Object.keys(patch).map((name) => [name, this.state[name] instanceof Set ? [...this.state[name]].sort((a, b) => a - b) : this.state[name]])));
@@ -563,7 +563,7 @@ class View {
   }
 
   setLink(link, text) { if (this.link !== "none" && this.link !== "fixed" && link !== this.link) { this.link = link; if (link !== "live") this.waiting = false; this.setStatus(text ?? ""); if (link === "live") this.encode(); this.invalidate("weights"); } }
-  /** What a callback raised: a line of its own, so that nothing else overwrites it. */
+  /** An exception of a callback: a line of its own, so that nothing else overwrites it. */
   showProblem(text) { setText(this.problem, text ?? ""); }
   setStatus(text) { setText(this.status, text); this.status.classList.toggle("loud", Boolean(text)); }
   setTool(tool) { this.tool = tool; this.tools[tool].checked = true; this.slider.dataset.tool = tool; }
@@ -634,7 +634,7 @@ class View {
     if (dirty.weights && !this.data.hidden) this.showData(true);
   }
 
-  /** A canvas made ready: it keeps its picture until this very frame paints the next. */
+  /** A cleared canvas of the right size; it is only cleared in the frame that paints it. */
   painter(canvas, until = null) {
     const ratio = Math.min(3, devicePixelRatio || 1), { width, height } = this.lay, w = Math.round(width * ratio), h = Math.round(height * ratio);
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; canvas.style.width = `${width}px`; canvas.style.height = `${height}px`; this.slider.style.height = `${height}px`; }
@@ -701,7 +701,7 @@ class View {
     return facts;
   }
 
-  /** Sentences, and what a linear classifier adds up. Elements stay where they are: a drag changes their text alone. */
+  /** Facts, and the sums of a linear classifier. Elements are kept: a drag changes only their text. */
   showWords(runs) {
     const facts = runs.flatMap((run) => this.factsOf(run)), rows = this.state.classes.flatMap((label) => runs.filter((run) => run.now.contributions && run.result.known && run.now.classes.includes(label)).map((run) => this.sum(run, label)));
     if (facts.length !== this.sentences?.length || rows.length !== this.sums?.length) {
@@ -885,7 +885,7 @@ async function download(view, kind) {
 
 // ------------------------------------------------------------------------------------------------ entry points
 
-/** Draw a scene into an element. `hooks`: changed(patch), remove(video, frames) → evidence a run, state. */
+/** Draw a scene into an element. `hooks`: changed(patch), remove(video, frames) → evidence a run, open(video), menu(order, label), state. */
 export function show(el, scene, hooks = {}) {
   return new View(el, scene, hooks);
 }
@@ -921,7 +921,7 @@ function render({ model, el, hooks = {} }) {
     view.setLink("disconnected", "Disconnected: the kernel is gone. Masking, temperature and the rest still work; removing frames and other videos need a kernel.");
     if (pending) { clearTimeout(pending.silent); pending.reject(new Error(view.status.textContent)); pending = null; }
   };
-  // What code sets is newer than what a hand did and the kernel has not heard of yet.
+  // What Python sets is newer than changes in the browser that the kernel has not received yet.
   const onScene = () => { unsent = {}; view.setScene(model.get("scene"), modelState()); };
   const onState = STATE.map((name) => [`change:${name}`, () => { if (mine) return; delete unsent[name]; view.apply({ [name]: model.get(name) }); }]);
   const onMessage = (message) => {

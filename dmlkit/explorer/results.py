@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import pandas as pd
 from IPython.display import DisplayHandle
 
 from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.explorer.saved_view import paragraphs, picture
 from dmlkit.metrics import average_precision_by_class, top_k_pairs
 from dmlkit.runs import Run, list_runs
 from dmlkit.text import readable, shorten
@@ -25,6 +25,7 @@ ORDERS = {
     "most videos": lambda table: -table["videos"],
     "name": lambda table: table["name"].str.casefold(),
 }
+CURVES = {"loss": "training loss", "tuning_gap": "GAP@20 on the tuning split"}
 
 
 class ResultsExplorer:
@@ -114,6 +115,8 @@ class ResultsExplorer:
         return found
 
     def _show_runs(self) -> None:
+        from dmlkit.plots import learning_curves
+
         chosen = {name: self.choices[name] for name in self.runs}
         kept = _same_data(chosen)
         titles = [run.title for run in kept.values()]
@@ -128,7 +131,8 @@ class ResultsExplorer:
         notes = [] if kept else ["Choose one run or more (with Ctrl or Shift held)."]
         if foreign := [run.title for name, run in chosen.items() if name not in kept]:
             notes.append(f"On other data than the first, and so not compared: {', '.join(foreign)}.")
-        self._curves.value = "".join(map(_paragraph, notes)) + (self._picture() if kept else "")
+        plot = learning_curves(self._chosen) if kept else None
+        self._curves.value = paragraphs(*notes) + (picture(plot.png(), plot.alt) if plot else "")
         self._show_classes()
         before = self.video
         self._video.options = [(self._label(name), name) for name in self._rows.index[: self.max_videos]]
@@ -146,16 +150,9 @@ class ResultsExplorer:
             table[title] = average_precision_by_class(run.predictions.scores[self._rows[title]], labels)
         return table[table["videos"] > 0].rename_axis("class")
 
-    def _picture(self) -> str:
-        from dmlkit.plots import learning_curves, nothing
-
-        plot = learning_curves(self._chosen) or nothing("No epochs.", title="Learning curves")
-        png, alt = base64.b64encode(plot.png()).decode("ascii"), html.escape(plot.alt)
-        return f'<img src="data:image/png;base64,{png}" alt="{alt}" style="max-width: 100%">'
-
     def _show_classes(self) -> None:
         if self.precision.empty:
-            self._classes.value = _paragraph("The chosen runs have no videos in common.")
+            self._classes.value = paragraphs("The chosen runs have no videos in common.")
             return
         order = ORDERS[self._order.value](self.precision).sort_values(kind="stable").index
         table, runs = self.precision.loc[order[: self.max_rows]].copy(), list(self._chosen)
@@ -187,9 +184,9 @@ class ResultsExplorer:
         parts = [
             self._curves.value,
             self._classes.value,
-            _paragraph(video),
+            paragraphs(video),
             self._tops.value,
-            _paragraph(hint),
+            paragraphs(hint),
         ]
         plain = f"{len(self.choices)} runs; chosen: {', '.join(self._chosen) or 'none'}; video {self.video}"
         return {**self.widget._repr_mimebundle_(), "text/html": "".join(parts), "text/plain": plain}
@@ -231,10 +228,9 @@ class LiveCurve:
         @styled
         def draw() -> Plot:
             figure, axes = canvas(1, 2, width=9.0, height=2.6, title=f"Training, epoch {last['epoch']}")
-            names = {"loss": "training loss", "tuning_gap": "GAP@20 on the tuning split"}
-            for ax, (column, name) in zip(axes, names.items(), strict=True):
+            for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
                 ax.plot(history[column], marker="o", markersize=4)
-                ax.set(title=name, xlabel="epoch")
+                ax.set(title=CURVES[column], xlabel="epoch")
                 ax.xaxis.get_major_locator().set_params(integer=True)
             return Plot(figure, "")
 
@@ -258,7 +254,3 @@ def _table(table: pd.DataFrame, bars: list[str], *, caption: str) -> str:
     style = table.style.format(precision=3, escape="html").set_caption(html.escape(shorten(caption, 120)))
     style = style.format_index(lambda name: shorten(name, 60), escape="html", axis=1)
     return style.bar(subset=bars, vmin=0, vmax=1, color="#8ab8e6", height=60).to_html()
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>" if text else ""

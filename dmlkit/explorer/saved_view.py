@@ -28,7 +28,7 @@ def saved_view(explorer) -> dict[str, object]:
     title = f"{source.title} on {source.data}. {source.videos[explorer.video]}"
     if not explorer.evidence:
         problem = explorer.scene["videos"][0]["runs"][0]["problem"]
-        return {"text/html": _paragraphs(title, problem), "text/plain": f"{title}\n{problem}"}
+        return {"text/html": paragraphs(title, problem), "text/plain": f"{title}\n{problem}"}
     run = next((at for at, name in enumerate(source.runs) if name in explorer.shown), 0)
     evidence, settings = as_shown(explorer, run)
     others = [name for at, name in enumerate(source.runs) if at != run]
@@ -37,14 +37,13 @@ def saved_view(explorer) -> dict[str, object]:
     seconds = explorer.evidence[0].times[explorer.frame : explorer.frame + 1]
     frame = int(np.abs(evidence.times - seconds).argmin()) if len(seconds) and evidence.frames else None
     plot = still_picture(evidence, frame=frame, classes=explorer.classes, note=note)
-    png = base64.b64encode(plot.png()).decode("ascii")
-    picture = f'<img src="data:image/png;base64,{png}" alt="{html.escape(plot.alt)}" style="max-width: 100%">'
+    png = plot.png()
     lines = [title, *filter(None, [source.note, note])]
     hint = "Run this notebook in JupyterLab to mask and remove frames and to choose videos."
     return {
         MIME: _saved_scene(explorer),
-        "text/html": _paragraphs(*lines) + picture + _paragraphs(hint),
-        "image/png": png,
+        "text/html": paragraphs(*lines) + picture(png, plot.alt) + paragraphs(hint),
+        "image/png": base64.b64encode(png).decode("ascii"),
         "text/plain": "\n".join([*lines, plot.alt]),
     }
 
@@ -190,5 +189,12 @@ def _saved_scene(explorer) -> dict:
     return saved | {"state": {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}}
 
 
-def _paragraphs(*lines: str) -> str:
-    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+def paragraphs(*lines: str) -> str:
+    """Texts as HTML."""
+    return "".join(f"<p>{html.escape(line)}</p>" for line in lines if line)
+
+
+def picture(png: bytes, alt: str) -> str:
+    """A picture as HTML."""
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" style="max-width: 100%">'
