@@ -14,7 +14,6 @@ from dmlkit.plots.data import class_name, class_title, runs_of_frames
 from dmlkit.plots.tables import Table, numbers
 from dmlkit.text import shorten
 
-FEW = 0.15  # of a video's frames: up to this share a label counts as an event
 ORDERS = {
     "attention": "attention",
     "contribution": "attention × contribution",
@@ -37,7 +36,12 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
         videos: How many.
     """
     truth, rows = dataset.truth(split), {}
-    chosen = _most_local(batch, truth)[:videos]
+    found = [
+        _local(truth.get(str(video), {}), n)
+        for video, n in zip(batch["id"], batch["num_frames"], strict=True)
+    ]
+    shortest = [min(map(len, local.values()), default=np.inf) for local in found]
+    chosen = np.argsort(shortest / batch["num_frames"], kind="stable")[:videos]
     height = 0.9 + 1.75 * len(chosen)
     figure, axes = style.canvas(len(chosen), 1, width=9.0, height=height, title=title, source=dataset)
     for ax, row in zip(axes, chosen, strict=True):
@@ -49,7 +53,7 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
             ax.plot(np.arange(frames), values, linewidth=1.4, label=shorten(name, 40), **line)
             rows[f"{name}, video {video}"] = {"highest": values.max(), "at second": f"{values.argmax()}"}
         ax.axhline(1 / frames, color="#777777", linewidth=0.9, linestyle=":", label="uniform weights")
-        local = _local(truth.get(video, {}), frames)
+        local = found[row]
         ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(local))), ylabel="weight")
         for place, (index, seconds) in enumerate(local.items()):
             name, color = class_title(dataset, index, 34), style.mark(place + 2).color
@@ -152,17 +156,6 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
     ax.set_yticklabels([f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()])
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
     ax.set_title("ground-truth frames: high is better", size=9.5)
-
-
-def _most_local(batch: Mapping[str, np.ndarray], truth: Mapping) -> list[int]:
-    """The rows of a batch, those with a label in few of their frames first."""
-    order = []
-    for row, video in enumerate(batch["id"]):
-        frames = int(batch["num_frames"][row])
-        local = _local(truth.get(str(video), {}), frames)
-        share = min((len(seconds) / frames for seconds in local.values()), default=1.0)
-        order.append((share > FEW, not local, len(local), share, row))
-    return [row for *_, row in sorted(order)]
 
 
 def _local(truth: Mapping[int, np.ndarray], frames: int) -> dict[int, np.ndarray]:

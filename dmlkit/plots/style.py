@@ -6,9 +6,9 @@ import functools
 import io
 import textwrap
 import warnings
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,12 +68,7 @@ class Plot:
         return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
-class Mark(NamedTuple):
-    """Colour, marker and line style of one curve."""
-
-    color: str
-    marker: str
-    line: str | tuple
+Mark = namedtuple("Mark", "color marker line")  # of one curve
 
 
 def mark(place: int) -> Mark:

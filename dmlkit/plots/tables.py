@@ -154,7 +154,7 @@ def data_summary(dataset, profile=None) -> Table:
         rows["frames per video"] = f"at most {profile.max_frames} ({profile.frame_choice})"
     generated = ["GENERATED DATA: no number measured on them says anything about real videos."]
     notes = [*(generated if dataset.generated else ()), *dataset.notes]
-    return _styled(_column(rows), with_data("The data", dataset), notes, texts=[0])
+    return _styled(pd.Series(rows).to_frame(""), with_data("The data", dataset), notes, texts=[0])
 
 
 def settings(profile) -> Table:
@@ -168,11 +168,7 @@ def settings(profile) -> Table:
         "epochs": f"at most {profile.epochs}, patience {profile.patience}",
         "model selection": "highest GAP@20 on the tuning split",
     }
-    return _styled(_column(rows), f"Training settings · profile {profile.name}", texts=[0])
-
-
-def _column(rows: Mapping[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({"": list(rows.values())}, index=list(rows), dtype=object)
+    return _styled(pd.Series(rows).to_frame(""), f"Training settings · profile {profile.name}", texts=[0])
 
 
 def _named(shown: pd.DataFrame, names: Iterable) -> pd.DataFrame:

@@ -20,7 +20,12 @@ def labels(axes):
 def test_functions_return_none_where_there_is_nothing_to_show(data):
     nothing = pd.DataFrame()
     assert plots.ladder([]) is plots.table([]) is plots.all_results([]) is plots.cost([]) is None
-    assert plots.learning_curves({}) is plots.learning_curves(None) is plots.by_kind({}, data) is None
+    assert (
+        plots.learning_curves({})
+        is plots.learning_curves(None)
+        is plots.by_kind({"none": None}, data)
+        is None
+    )
     assert plots.differences(plots.paired_differences({})) is plots.comparison(nothing) is None
     assert plots.frame_counts(None) is plots.fusions(nothing) is plots.numbers(nothing, title="t") is None
     assert plots.combiners(nothing) is plots.leave_one_out(nothing) is plots.agreement(nothing) is None
