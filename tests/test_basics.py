@@ -1,0 +1,73 @@
+"""Where things lie when nobody says, files written whole or not at all, names that steer no terminal."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dmlkit import paths
+from dmlkit.files import atomic_write
+from dmlkit.text import counted, date, duration, one_line, readable_size, shorten, without_controls
+
+
+def test_home_is_the_named_folder_else_the_checkout_else_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv(paths.SETTING, raising=False)
+    monkeypatch.chdir(tmp_path)
+    checkout = Path(__file__).parents[1]
+    assert paths.home() == checkout and paths.generated_data() == checkout / "data" / "generated"
+    monkeypatch.setattr(paths, "__file__", str(tmp_path / "site-packages" / "dmlkit" / "paths.py"))
+    assert paths.home() == tmp_path
+    monkeypatch.setenv(paths.SETTING, str(tmp_path / "home"))
+    assert paths.home() == tmp_path / "home"
+
+
+def test_a_report_is_called_by_its_data_and_profile(tmp_path, monkeypatch):
+    monkeypatch.setenv(paths.SETTING, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for data, name in {
+        None: "demo",
+        f"{tmp_path}/data/generated/": "demo",
+        f"{tmp_path}/data/generated/video": "video-demo",
+        f"{tmp_path}/other/generated": "generated-demo",
+        Path("yt8m"): "yt8m-demo",
+        "gs://bucket/yt8m/": "yt8m-demo",
+    }.items():
+        assert paths.report_name(data, "demo") == name
+        assert paths.default_runs(data, "demo") == tmp_path / "reports" / name / "runs"
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    path, synced, fsync = tmp_path / "index.html", [], os.fsync
+
+    def watched(opened):
+        fsync(opened)
+        synced.append(path.read_text())
+
+    path.write_text("former")
+    monkeypatch.setattr(os, "fsync", watched)
+    with atomic_write(path) as temporary:
+        temporary.write_text("whole")
+    assert synced[0] == "former" and path.read_text() == "whole"
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
+        temporary.write_text("ha")
+        1 / 0  # noqa: B018
+    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
+
+
+def test_numbers_sizes_and_times_as_people_read_them():
+    assert [counted(n, "class", "classes") for n in (0, 1, 2000)] == ["0 classes", "1 class", "2,000 classes"]
+    sizes = {7: "7 bytes", 1000: "1.0 kB", 7_800_000_000: "7.8 GB", 130_000_000: "130 MB", 1.53e12: "1.53 TB"}
+    assert {size: readable_size(size) for size in sizes} == sizes
+    times = {None: "", 0.04: "0.0 s", 9.94: "9.9 s", 48: "48 s", 252: "4 min 12 s", 7500: "2 h 05 min"}
+    assert {seconds: duration(seconds) for seconds in times} == times
+    assert date("2026-03-08T14:05:00+00:00") == "8 March 2026, 14:05 UTC"
+
+
+def test_nothing_that_steers_gets_through():
+    for control in ("\x1b[31m", "\n", "\r", "\x07", "\u202e", "\u200b", "\x9b", "\0"):
+        text = f"a  b{control}c"
+        for shown in (one_line(text), shorten(text), without_controls(text)):
+            assert shown.isprintable() and shown.startswith("a") and shown.endswith("c")
+        # A path may hold two blanks.
+        assert without_controls(text).startswith("a  b") and one_line(text).startswith("a b")
+    assert shorten("x" * 50, 10) == "x" * 9 + "…"
