@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import signal
 import threading
 import time
@@ -10,21 +9,11 @@ import time
 import pytest
 from bs4 import BeautifulSoup
 
-from dmlkit.errors import DataError, UsageError
 from dmlkit.report import pages
 from dmlkit.report.build import EXIT_CODES, Chapter, Progress, Report
 from dmlkit.runtime import Stop, stop_on_signals
 
 from .conftest import statuses  # isort: skip
-
-LOOKS = """\
-from pathlib import Path
-import dmlkit
-try:
-    print(dmlkit.load_run(Path(runs) / "lr-12345678").gap)
-except dmlkit.DataError:
-    print("none")
-"""
 
 
 def files(out):
@@ -54,25 +43,6 @@ def test_a_second_call_leaves_every_file_as_it_is_and_mends_what_is_missing(writ
     assert statuses(build(notebooks=["01"])[0]) == ["unchanged"]
     assert (out / "01-a.html").read_bytes() == before[out / "01-a.html"][1]
     assert "altered" not in (out / "index.html").read_text()
-
-
-def test_data_parameters_and_runs_decide_what_is_executed_again(
-    write_notebook, build, tmp_path, generated, leave_run
-):
-    write_notebook("01-own", "print(videos)", parameters="videos: int = 3  # v\n")
-    write_notebook("02-looks", LOOKS)
-    shutil.copytree(generated / "video", tmp_path / "data")
-    named = {"data": tmp_path / "data"}
-    assert statuses(build(**named)[0]) == ["executed", "executed"]
-    assert statuses(build(**named, parameters={"videos": "4"})[0]) == ["executed", "unchanged"]
-    assert statuses(build(**named)[0]) == ["executed", "unchanged"]
-    leave_run(tmp_path / "out" / "runs" / "lr-12345678")
-    assert statuses(build(**named)[0]) == ["unchanged", "executed"]
-    shutil.move(tmp_path / "data", tmp_path / "moved")
-    shutil.copytree(tmp_path / "moved", tmp_path / "data")  # other inodes and times, the same data
-    assert statuses(build(**named)[0]) == ["unchanged", "unchanged"]
-    (tmp_path / "data" / "note.txt").write_text("more")
-    assert statuses(build(**named, notebooks=["01"])[0]) == ["executed"]
 
 
 def test_notebooks_run_in_their_order_side_by_side_where_they_can(write_notebook, build, tmp_path):
@@ -121,16 +91,6 @@ def test_a_page_that_cannot_be_made_costs_its_chapter_only(write_notebook, build
     monkeypatch.undo()
     report, _ = build()
     assert statuses(report) == ["unchanged", "unchanged"] and (tmp_path / "out" / "01-a.html").exists()
-
-
-def test_a_wrong_call_leaves_no_folder(write_notebook, build, tmp_path):
-    write_notebook("01-a", "1 / 0")
-    for more in ({"seed": -1}, {"profile": "smok"}, {"parameters": {"a": 1}}, {"jobs": 0}):
-        with pytest.raises(UsageError):
-            build(**more)
-    with pytest.raises(DataError):
-        build(data=tmp_path / "nowhere", out=tmp_path / "new" / "out")
-    assert {path.name for path in tmp_path.iterdir()} == {"notebooks"}
 
 
 def chapter(**about):

@@ -41,47 +41,24 @@ def test_every_constraint_is_used_by_a_notebook_and_the_common_ones_are_in_all()
     assert all(set(COMMON) <= each for each in names)
 
 
-@pytest.mark.parametrize(
-    ("type", "default", "text", "value"),
-    [
-        ("int", 1, "12", 12),
-        ("float", 1.0, "1e-3", 0.001),
-        ("float", 1.0, 2, 2.0),
-        ("bool", True, "false", False),
-        ("bool", True, "yes", True),
-        ("str", "a", "1", "1"),
-        ("str", "", "", ""),
-        ("int | None", None, "None", None),
-        ("str | None", None, "logs", "logs"),
-        ("list[int]", [1], "1, 2,3", [1, 2, 3]),
-        ("tuple[str, ...]", ("a",), "a,b", ("a", "b")),
-        ("list[float]", [1.0], [0.5], [0.5]),
-    ],
-)
-def test_text_becomes_a_value_of_the_parameters_type(type, default, text, value):
-    assert Parameter("x", type, default, "").convert(text) == value
+def test_text_becomes_a_value_of_the_parameters_type():
+    for type, default, text, value in (
+        ("int", 1, "12", 12), ("float", 1.0, "1e-3", 0.001), ("float", 1.0, 2, 2.0), ("bool", True, "false", False),
+        ("bool", True, "yes", True), ("str", "a", "1", "1"), ("str", "", "", ""), ("int | None", None, "None", None),
+        ("str | None", None, "logs", "logs"), ("list[int]", [1], "1, 2,3", [1, 2, 3]),
+        ("tuple[str, ...]", ("a",), "a,b", ("a", "b")), ("list[float]", [1.0], [0.5], [0.5]),
+    ):  # fmt: skip
+        assert Parameter("x", type, default, "").convert(text) == value, type
 
 
-@pytest.mark.parametrize(
-    ("type", "value"),
-    [
-        ("int", "1.5"),
-        ("int", "many"),
-        ("int", True),
-        ("int", "none"),
-        ("float", "nan"),
-        ("float", "inf"),
-        ("bool", "maybe"),
-        ("bool", 2),
-        ("str", ""),
-        ("str", 5),
-        ("list[int]", "1,x"),
-    ],
-)
-def test_what_is_of_another_type_is_refused_by_name_and_value(type, value):
-    with pytest.raises(UsageError) as error:
-        Parameter("x", type, 1, "").convert(value)
-    assert f"The parameter 'x' takes {type}" in str(error.value) and repr(value) in str(error.value)
+def test_what_is_of_another_type_is_refused_by_name_and_value():
+    for type, value in (
+        ("int", "1.5"), ("int", "many"), ("int", True), ("int", "none"), ("float", "nan"), ("float", "inf"),
+        ("bool", "maybe"), ("bool", 2), ("str", ""), ("str", 5), ("list[int]", "1,x"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError) as error:
+            Parameter("x", type, 1, "").convert(value)
+        assert f"The parameter 'x' takes {type}" in str(error.value) and repr(value) in str(error.value)
 
 
 def test_ranges_and_choices_go_by_the_parameters_name():
@@ -95,24 +72,13 @@ def test_ranges_and_choices_go_by_the_parameters_name():
     assert Parameter("faithfulness_videos", "int", 5, "").values == "int, at least 2"
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "x = 3",
-        "x: int",
-        "x: int = 1 + y",
-        "x: dict = {}",
-        "x: object = 3",
-        "x: int = 'a'",
-        "videos: int = 0",
-        "print(1)",
-        "x: int = (",
-        "x: __import__('os') = 3",
-    ],
-)
-def test_a_cell_that_is_none_is_refused(source):
-    with pytest.raises(UsageError, match=r"cell of 05\.ipynb"):
-        read_parameters(source, where="the parameters cell of 05.ipynb")
+def test_a_cell_that_is_none_is_refused():
+    for source in (
+        "x = 3", "x: int", "x: int = 1 + y", "x: dict = {}", "x: object = 3", "x: int = 'a'", "videos: int = 0",
+        "print(1)", "x: int = (", "x: __import__('os') = 3",
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=r"cell of 05\.ipynb"):
+            read_parameters(source, where="the parameters cell of 05.ipynb")
 
 
 CELLS = {
@@ -121,18 +87,15 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
+def test_names_and_values_are_held_against_the_notebooks():
+    for given, message in (
         ({"vidoes": "3"}, "Did you mean 'videos'"),
         ({"seed": "3"}, "--seed"),
         ({"videos": "many"}, "01-a: The parameter 'videos'"),
         ({"deep": "perhaps"}, "02-b: The parameter 'deep'"),
-    ],
-)
-def test_names_and_values_are_held_against_the_notebooks(given, message):
-    with pytest.raises(UsageError, match=message):
-        check_parameters(given, CELLS)
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_parameters(given, CELLS)
     check_parameters({"videos": "7", "deep": "no"}, CELLS)
     assert values_for(CELLS["01-a"], {"videos": "7", "deep": "no"}, notebook="01-a") == {"videos": 7}
 
