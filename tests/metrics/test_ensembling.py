@@ -115,12 +115,8 @@ def test_ranks_by_hand_and_counted_one_by_one():
     scores = np.random.default_rng(0).integers(0, 6, (50, 17)).astype(np.float16)
     for video, got in zip(scores, ranks(scores), strict=True):
         assert got.tolist() == [(video > one).sum() + ((video == one).sum() + 1) / 2 for one in video]
-
-
-def test_rank_mean_by_hand():
     # Ranks 1, 2, 3 and 3, 1, 2: (1 + 1/3) / 2, (1/2 + 1) / 2, (1/3 + 1/2) / 2.
-    first, second = np.array([[0.9, 0.8, 0.1]]), np.array([[0.1, 0.3, 0.2]])
-    got = combine([first, second], HALF, by="rank_mean")
+    got = combine([np.array([[0.9, 0.8, 0.1]]), np.array([[0.1, 0.3, 0.2]])], HALF, by="rank_mean")
     np.testing.assert_allclose(got, [[2 / 3, 3 / 4, 5 / 12]], rtol=1e-6)
 
 
@@ -151,15 +147,6 @@ def test_stacking_by_hand():
     assert np.isfinite(ends).all() and ends[0, 0] < 1e-6 and ends[0, 1] > 0.999
 
 
-def test_stacking_finds_the_numbers_that_made_the_labels():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (2, 4000, 10))
-    labels = rng.random((4000, 10)) < sigmoid(1.5 * logits[0] - 0.5 * logits[1] - 0.7)
-    weights = optimize_weights([(list(sigmoid(logits)), labels)], by="stacking")
-    np.testing.assert_allclose(weights.members, [1.5, -0.5], atol=0.06)
-    assert weights.bias == pytest.approx(-0.7, abs=0.06)
-
-
 def test_stacking_minimizes_its_loss():
     scores, labels = sample(1)
     inputs = np.stack([np.log(s / (1 - s)) for s in (member.astype(float) for member in scores)])
@@ -173,7 +160,7 @@ def test_stacking_minimizes_its_loss():
     np.testing.assert_allclose([*weights.members, weights.bias], expected, atol=1e-4)
 
 
-def test_optimized_by_hand():
+def test_algorithm_2_and_optimized_by_hand():
     # Member 0 ranks the two right pairs 1st and 3rd (GAP 5/6), member 1 2nd and 3rd (7/12), member 2 is no help: the
     # mean of the first two ranks them 1st and 2nd.
     labels = np.array([[1, 0, 0, 1]])
@@ -181,6 +168,10 @@ def test_optimized_by_hand():
     weights, combined = both([np.array([member]) for member in members], labels, "optimized")
     np.testing.assert_allclose(weights.members, [0.5, 0.5, 0])
     assert global_average_precision(combined, labels) == 1
+    scores, labels = sample(10, classes=300)
+    gaps = np.array([global_average_precision(member, labels) for member in scores])
+    weights = optimize_weights([(scores, labels)], by="algorithm_2")
+    np.testing.assert_allclose(weights.members, gaps / gaps.sum(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -205,13 +196,6 @@ def test_optimized_is_near_the_best_of_all_shares():
     (good, bad), labels = sample(4, models=2, noise=(0.5, 9.0))
     assert optimize_weights([([bad, good, good], labels)], by="optimized").members[0] < 0.1
     assert optimize_weights([([good, good], labels)], by="optimized").members.tolist() == [1, 0]
-
-
-def test_algorithm_2_weighs_by_the_gap_over_all_classes():
-    scores, labels = sample(10, classes=300)
-    gaps = np.array([global_average_precision(member, labels) for member in scores])
-    weights = optimize_weights([(scores, labels)], by="algorithm_2")
-    np.testing.assert_allclose(weights.members, gaps / gaps.sum(), rtol=1e-12)
 
 
 @every_combiner

@@ -91,8 +91,7 @@ def test_a_refused_update_adds_nothing():
     assert gap.result() == 1.0
 
 
-@pytest.mark.parametrize("shape", [(1, 5), (40, 3), (25, 64), (300, 150)])
-@pytest.mark.parametrize("levels", [1, 7, None])
+@pytest.mark.parametrize(("shape", "levels"), [((1, 5), 1), ((40, 3), 7), ((25, 64), None), ((300, 150), 7)])
 def test_all_metrics_of_parts_are_those_of_the_whole(shape, levels):
     scores, labels = some(*shape, levels=levels)
     expected = measure(scores.astype(np.float32), labels)
@@ -100,12 +99,8 @@ def test_all_metrics_of_parts_are_those_of_the_whole(shape, levels):
         assert in_parts(scores, labels, size).result() == expected
     order = np.random.default_rng(1).permutation(shape[0])
     assert in_parts(scores[order], labels[order], 9).result() == expected
-
-
-def test_the_interval_is_that_of_all_videos_in_their_order():
-    scores, labels = some(80, 30)
-    expected = gap_interval(scores.astype(np.float32), labels, resamples=50, seed=3)
-    assert in_parts(scores, labels, 11).gap_interval(resamples=50, seed=3) == expected
+    expected = gap_interval(scores.astype(np.float32), labels, resamples=10, seed=3)
+    assert in_parts(scores, labels, 11).gap_interval(resamples=10, seed=3) == expected
 
 
 def test_map_is_scikit_learns_from_end_to_end_of_the_scale():
