@@ -18,8 +18,7 @@ def logits(scores):
     return np.log(scores) - np.log1p(-scores)
 
 
-@pytest.mark.parametrize("encoder", ["bi_gru", "transformer"])
-@pytest.mark.parametrize("fusion_stage", ["early", "late"])
+@pytest.mark.parametrize(("fusion_stage", "encoder"), [("early", "bi_gru"), ("late", "transformer")])
 def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batch_of, randomize):
     model, batch = randomize(make(encoder=encoder, fusion_stage=fusion_stage)), batch_of()
     probe = AttentionProbe(model)
