@@ -48,10 +48,7 @@ class Video(NamedTuple):
 
 
 def first_frames(num_frames: int, count: int, *, seed: tuple[int, ...]) -> slice | np.ndarray:
-    """The first ``count`` frames, as the starter code does.
-
-    Paper: §Task and data, up to 360 s in the data and 300 in common use.
-    """
+    """The first ``count`` frames, as the starter code does. Paper: §Task and data, 300 s in common use."""
     return slice(0, count)
 
 
@@ -61,10 +58,7 @@ def uniform_frames(num_frames: int, count: int, *, seed: tuple[int, ...]) -> sli
 
 
 def random_frames(num_frames: int, count: int, *, seed: tuple[int, ...]) -> slice | np.ndarray:
-    """``count`` different frames sampled at random, in their order of time.
-
-    Paper: §Future work, training on randomly sampled frames.
-    """
+    """``count`` different frames sampled at random, in their order of time. Paper: §Future work."""
     return np.sort(np.random.default_rng(seed).choice(num_frames, count, replace=False))
 
 
@@ -202,18 +196,28 @@ class RecordParser:
         if self.labelled:
             self._check_labels(labels)
         for feature in self._numeric:
-            if (
-                feature.coding == "float"
-                and feature.name in values
-                and not np.isfinite(values[feature.name]).all()
-            ):
+            array = values.get(feature.name) if feature.coding == "float" else None
+            if array is not None and not np.isfinite(array).all():
                 raise InvalidRecord(
                     f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out.",
                     kind="not finite",
                 )
         num_frames = 0
         if self.level == "frame":
-            num_frames = self._common_length(values)
+            values = {name: matrix for name, matrix in values.items() if len(matrix)}
+            lengths = {name: len(matrix) for name, matrix in values.items()}
+            if not lengths:
+                names = ", ".join(feature.key for feature in self._numeric)
+                raise InvalidRecord(
+                    f"the video has no frames of {names}. Leave the record out.", kind="frames"
+                )
+            num_frames = max(lengths.values())
+            if min(lengths.values()) < num_frames:
+                listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+                raise InvalidRecord(
+                    f"the modalities differ in their number of frames ({listed}). Cut them to one length.",
+                    kind="frames",
+                )
             most = self.sampler.max_frames
             if self.sampler.share < 1 or (most is not None and num_frames > most):
                 selected = self.sampler.select(num_frames, video_id)
@@ -247,22 +251,6 @@ class RecordParser:
                     f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave it out.",
                     kind="label",
                 )
-
-    def _common_length(self, matrices: dict[str, np.ndarray]) -> int:
-        """How many frames the video has; modalities without frames are dropped."""
-        for name in [name for name, matrix in matrices.items() if not len(matrix)]:
-            del matrices[name]
-        lengths = {name: len(matrix) for name, matrix in matrices.items()}
-        if not lengths:
-            names = ", ".join(feature.key for feature in self._numeric)
-            raise InvalidRecord(f"the video has no frames of {names}. Leave the record out.", kind="frames")
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise InvalidRecord(
-                f"the modalities differ in their number of frames ({listed}). Cut them to one length.",
-                kind="frames",
-            )
-        return next(iter(lengths.values()))
 
     def _split_frames(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
         """A sequence example's context, and the frames of each modality it has, (T, D) each."""
