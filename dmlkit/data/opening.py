@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dmlkit.data.dataset import Dataset
@@ -289,10 +289,9 @@ def modality_name(key: str) -> str:
 
 def _recognize(shards: Sequence[str]) -> Layout:
     """The layout of the first records of some shards; raises `DataError` where they have none."""
+    records = first_records(shards, SAMPLED_RECORDS)
     try:
-        parsed = [parse_record(data) for data in first_records(shards, SAMPLED_RECORDS)]
-    except DataError:
-        raise
+        parsed = [parse_record(data) for data in records]
     except Exception:  # protobuf's own, of another class in each of its implementations
         raise DataError(
             f"{shards[0]} holds records that are neither tf.train.Example nor tf.train.SequenceExample. "
@@ -302,22 +301,16 @@ def _recognize(shards: Sequence[str]) -> Layout:
     if layout is None:
         raise DataError(f"The first records of {shards[0]} hold no features. Is this a folder of features?")
     if not layout.labelled and any("labels" in each.context.feature for each in parsed):
-        # The first videos are of no class; their split has labels if any other video has.
-        return Layout(layout.level, layout.features, _any_labels(shards), layout.texts)
+        # The first videos are of no class; their split has labels if another video of the first shard with any has.
+        record = None
+        for shard in shards:
+            for record in scan_records(shard):
+                with suppress(Exception):  # a damaged record is reported when it is read
+                    if not record.error and read_context(parse_record(record.data).context)[1]:
+                        return replace(layout, labelled=True)
+            if record:
+                break
     return layout
-
-
-def _any_labels(shards: Sequence[str]) -> bool:
-    """Whether a video has a label, of those in the first shard that holds any videos."""
-    record = None
-    for shard in shards:
-        for record in scan_records(shard):
-            with suppress(Exception):  # a damaged record is reported when it is read
-                if not record.error and read_context(parse_record(record.data).context)[1]:
-                    return True
-        if record:
-            break
-    return False
 
 
 def _level_and_features(

@@ -151,10 +151,8 @@ def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None
     Records are numbered as in `scan_records`; raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
-    with (
-        _readable(path),
-        open_file(path, buffering=0) as file,
-    ):  # read-ahead would be thrown away with each seek
+    # Unbuffered: read-ahead would be thrown away with each seek.
+    with _readable(path), open_file(path, buffering=0) as file:
         size, offset = file_size(path), 0
         while offset < size:
             file.seek(offset)

@@ -461,12 +461,7 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
     partial.mkdir()
     try:
         _write(partial, settings)
-        try:
-            partial.rename(out)
-        except OSError:
-            # Another process may have made the same data set meanwhile; then its folder is as good as ours.
-            if not _is_finished(out, settings):
-                raise
+        partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
