@@ -16,14 +16,9 @@ from scipy.special import expit, softmax
 
 from dmlkit.errors import DataError, UsageError, nearest
 
-FORMAT = 2
-"""The version of the JSON that `Evidence.to_json` and `scene` write."""
-
-MAX_CLASSES = 20
-"""How many classes an evidence includes unless they are chosen."""
-
-SUM_TOLERANCE = 1e-3
-"""How far from 1 the sum of the weights may be: a softmax in single precision over thousands of frames is closer."""
+FORMAT = 2  # of the JSON that `scene` writes
+MAX_CLASSES = 20  # included unless they are chosen
+SUM_TOLERANCE = 1e-3  # a softmax in single precision over thousands of frames sums closer to 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,9 +148,6 @@ def reweight(
     Returns:
         (frames,) float64 with a sum of 1; None where no kept frame has any weight.
 
-    Raises:
-        UsageError: A frame that does not exist.
-
     Paper: §Attention, α_t.
     """
     with np.errstate(divide="ignore"):  # without logits log α_t serves, which differs by a constant
@@ -196,12 +188,7 @@ def scene(
 ) -> dict:
     """What the view draws, in a notebook as in a saved page: a dict that `json` can write.
 
-    Args:
-        videos: Id → the evidence of each run, the runs in one order; or why the video cannot be read.
-        title, data, generated, note: Shown with the view.
-        labels: Id → the video's name in menus; the id where it has none.
-        runs: The runs' names, for videos that cannot be read.
-        live: Whether a kernel can encode a video again.
+    `videos` maps ids to the evidence of each run, or to why the video cannot be read; `labels` to names in menus.
     """
     entries = []
     for name, evidence in videos.items():

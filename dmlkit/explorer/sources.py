@@ -1,8 +1,4 @@
-"""Trained models on one split of a data set, as the attention explorer asks them.
-
-Every source has `title`, `data`, `generated`, `note`, `can_remove`, `runs` (the models' names), `videos` (id → name in
-menus), `scope` (which videos these are), `class_counts`, `evidence()` and `class_numbers()`.
-"""
+"""Trained models on one split of a data set, as the attention explorer asks them."""
 
 from __future__ import annotations
 
@@ -337,8 +333,5 @@ class ExploredModel:
 
 def _models_with_attention() -> str:
     experiments = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
-    names = [each.name for each in experiments if each.pooling == "attention"]
-    return (
-        f"Only the pooling 'attention' weighs frames, with any encoder of frame-level data ({', '.join(ENCODERS)}). "
-        f"These experiments have it: {', '.join(names)}."
-    )
+    names = ", ".join(each.name for each in experiments if each.pooling == "attention")
+    return f"Only the pooling 'attention' weighs frames, with any of {', '.join(ENCODERS)}. Experiments: {names}."

@@ -44,7 +44,6 @@ def explore(
 
     Raises:
         UsageError: A model without attention, other data, an unknown video or class.
-        DataError: The run or its data are missing.
     """
     from dmlkit.explorer.sources import ModelSource  # loads TensorFlow
 
@@ -125,11 +124,10 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     def scores_by_run(self) -> dict[str, dict[str, float] | None]:
         """Run → `scores`, also of runs that are not shown."""
-        found = {}
-        for run, name in enumerate(self.source.runs):
-            scores = self.state_of(run)[1]
-            names = () if scores is None else self.evidence[run].names
-            found[name] = None if scores is None else dict(zip(names, scores.tolist(), strict=True))
+        found = dict.fromkeys(self.source.runs)
+        for evidence, (run, name) in zip(self.evidence, enumerate(found), strict=False):
+            if (scores := self.state_of(run)[1]) is not None:
+                found[name] = dict(zip(evidence.names, scores.tolist(), strict=True))
         return found
 
     def reset(self) -> None:
@@ -158,7 +156,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         # Frames are numbered as the first run read them; another may have read others of the same video.
         lead = np.abs(self.evidence[0].times[None, :] - encoded.times[:, None]).argmin(axis=1)
         masked = np.isin(lead, self.masked)
-        settings = {"top": self.top, "temperature": self.temperature, "uniform": self.uniform}
+        settings = {name: getattr(self, name) for name in ("top", "temperature", "uniform")}
         weights = reweight(encoded, masked=masked, **settings)
         if weights is None:
             return None, None
@@ -289,10 +287,9 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     @traitlets.validate("video")
     def _check_video(self, proposal) -> str:
-        name, source = proposal["value"], self.source
-        if not isinstance(name, str) or name not in source.videos:
-            hint = nearest(name, source.videos)
-            raise UsageError(f"There is no video {name!r} among {source.scope}.{hint}")
+        name, videos = proposal["value"], self.source.videos
+        if not isinstance(name, str) or name not in videos:
+            raise UsageError(f"There is no video {name!r} among {self.source.scope}.{nearest(name, videos)}")
         return name
 
     @traitlets.validate("frame", "masked", "removed")
