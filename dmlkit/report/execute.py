@@ -52,13 +52,8 @@ NO_SPACE = re.compile(
 # What TensorFlow prints at every start.
 CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
 # The variables by which the libraries of a kernel learn how many threads to use.
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
+THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL")]
+THREADS += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
 
 logger.setLevel(logging.CRITICAL)  # what papermill would log, the report shows itself
 

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import re
-import struct
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +20,9 @@ from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from dmlkit.errors import DmlkitError
 from dmlkit.experiments import ABLATIONS, beyond_for, ladder_for
@@ -31,17 +33,10 @@ from dmlkit.text import date, duration
 TEMPLATES = Path(__file__).parent / "templates"
 FRONT = ("results.json", "index.html")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-POLICY = {
-    "default-src": "'none'",
-    "img-src": "data:",
-    "media-src": "data:",
-    "style-src": "'unsafe-inline'",
-    "base-uri": "'none'",
-    "form-action": "'none'",
-}
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'"
 # The richest form of an output that a page without scripts can show.
 SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
-MAX_TEXT, MAX_ROWS = 60_000, 500  # of one output; the executed notebook holds all of it
+MAX_TEXT = 60_000  # characters of one output; the executed notebook holds all of it
 # What HTML has no place for, or UTF-8 cannot hold.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 OUTSIDE_CSS = re.compile(r"""@import[^;]*;?|url\(\s*(?!['"]?(?:data:|#))[^)]*\)?""", re.IGNORECASE)
@@ -59,15 +54,6 @@ for (const data of document.querySelectorAll("script.dmlkit-scene")) {
   try { show(data.previousElementSibling, JSON.parse(data.textContent)); } catch (error) { console.error(error); }
 }
 """
-SPLITS = {"train": "training", "tuning": "tuning", "validate": "validation", "test": "test"}
-# How a notebook ended → what the index page says of it.
-ENDINGS = {
-    "kernel died": "lost its kernel",
-    "time limit": "ran out of time",
-    "data": "stopped at damaged data",
-    "cell": "stopped at an error",
-    "page": "was executed, but its page could not be made",
-}
 
 
 def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
@@ -205,21 +191,15 @@ def render_index(summary: Mapping, report) -> str:
         exit=report.exit,
         incomplete=report.ended or counts["interrupted"],
         entries=entries,
-        endings=ENDINGS,
         counted=", ".join(f"{count} {status}" for status, count in counts.items()),
         best=best,
         map_classes=next((row["map_classes"] for row in rows if row["map_classes"]), None),
         plot=plot and {"data": base64.b64encode(plot.png()).decode(), "alt": plot.alt},
-        splits={
-            SPLITS.get(name, name): (count, data["read"].get(name)) for name, count in data["videos"].items()
-        },
     )
 
 
 @cache
 def _templates():
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     settings = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
     environment = Environment(loader=FileSystemLoader(TEMPLATES), **settings)
     environment.filters |= {"duration": duration, "date": date}
@@ -234,8 +214,6 @@ def render_page(template: str, *, views: Sequence = (), **values: object) -> str
         views: The attention views on it: with them the page holds our module.
         values: What the template names.
     """
-    from markupsafe import Markup
-
     style, script, policy = (TEMPLATES / "style.css").read_text(encoding="utf-8"), "", POLICY
     if views:
         from dmlkit.explorer.saved_view import MODULE, STYLE
@@ -243,10 +221,12 @@ def render_page(template: str, *, views: Sequence = (), **values: object) -> str
         style += STYLE.read_text(encoding="utf-8")
         script = MODULE.read_text(encoding="utf-8") + START
         hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        policy = POLICY | {"script-src": f"'sha256-{hashed}'"}
-    # Style and script are our own files.
-    ours = {"style": Markup(style), "script": Markup(script)}
-    ours["policy"] = "; ".join(f"{what} {allowed}" for what, allowed in policy.items())
+        policy += f"; script-src 'sha256-{hashed}'"
+    ours = {
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": Markup(policy),
+    }  # our own files and words
     return UNPRINTABLE.sub("", _templates().get_template(template).render(**ours, **values))
 
 
@@ -261,7 +241,6 @@ def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), 
     """
     import nbformat
     from bs4 import BeautifulSoup
-    from markupsafe import Markup
 
     content, views = nbformat.read(notebook, as_version=4), []
     content.metadata.pop("widgets", None)
@@ -410,15 +389,6 @@ def _finish(soup, title: str, pages: Collection[str]) -> None:
             level = max(2, min(int(heading.name[1]), level + 1))
             heading.name = f"h{level}"
     for table in soup.find_all("table"):
-        rows = table.select("tbody tr")
-        for row in rows[MAX_ROWS:]:
-            row.decompose()
-        if len(rows) > MAX_ROWS:
-            note = soup.new_tag("p", attrs={"class": "left-out"})
-            note.string = (
-                f"The first {MAX_ROWS:,} of {len(rows):,} rows; the executed notebook holds all of them."
-            )
-            table.insert_after(note)
         if not table.find_parent(class_="scroll") and not table.find_parent("table"):
             caption = " ".join(table.caption.get_text(" ").split())[:120] if table.caption else "Table"
             region = {"class": "scroll", "role": "region", "aria-label": caption}
@@ -427,7 +397,6 @@ def _finish(soup, title: str, pages: Collection[str]) -> None:
         wide["tabindex"] = "0"
     for picture in soup.find_all("img"):
         picture["alt"] = str(picture.get("alt", "")).strip() or "A picture without a description."
-        picture.attrs |= _size(picture)
     for link in soup.find_all("a", href=True):
         # A link between notebooks leads to the page; one into the repository becomes plain text.
         name = link["href"].strip().split("#")[0].removesuffix(".ipynb")
@@ -435,13 +404,3 @@ def _finish(soup, title: str, pages: Collection[str]) -> None:
             link["href"] = f"{name}.html"
         elif not link["href"].strip().startswith(("#", "http://", "https://", "mailto:")):
             link.unwrap()
-
-
-def _size(picture) -> dict:
-    """The size of a PNG picture in pixels, so that a page does not move while it is read."""
-    kind, _, data = str(picture.get("src", "")).partition(";base64,")
-    head = base64.b64decode(data[:32]) if kind == "data:image/png" and len(data) >= 32 else b""
-    if head[12:16] != b"IHDR" or "picture" not in picture.get("class", []):
-        return {}
-    width, height = struct.unpack(">II", head[16:24])
-    return {"width": str(width), "height": str(height)} | ({"class": "picture small"} if width < 640 else {})
