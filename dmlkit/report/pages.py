@@ -33,7 +33,8 @@ from dmlkit.text import date, duration
 TEMPLATES = Path(__file__).parent / "templates"
 FRONT = ("results.json", "index.html")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'"
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+POLICY += "base-uri 'none'; form-action 'none'"
 # The richest form of an output that a page without scripts can show.
 SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
 MAX_TEXT = 60_000  # characters of one output; the executed notebook holds all of it
