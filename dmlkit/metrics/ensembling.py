@@ -260,18 +260,25 @@ def _forward_selection(tuning: Shortlist) -> Weights:
 def _logistic_regression(tuning: Shortlist) -> Weights:
     """A weight for each member's logits and one bias, shared by all classes, by penalized logistic regression.
 
-    The classes outside the shortlist are left out of the loss. Weights may be negative and need not add up to 1;
-    the penalty of one unit shares them among equal members and keeps those of a faultless member finite. Weights for
-    each class would be far too many: most classes have a handful of labels in a tuning split.
+    The classes outside the shortlist are left out of the loss. Weights may be negative and need not add up to 1; the
+    penalty, half the squared distance from equal weights, shares them among equal members and keeps those of a
+    faultless member finite. (scikit-learn penalizes the distance from 0, which shrinks a small tuning split's scores.)
     """
-    from sklearn.linear_model import LogisticRegression
+    from scipy.optimize import minimize
+    from scipy.special import expit
 
+    members = len(tuning.scores)
     inputs = np.stack([logits(scores.astype(float)).ravel() for scores in tuning.scores], axis=1)
-    correct = tuning.correct.ravel()
-    if correct.all() or not correct.any():  # nothing to separate
-        return _equal(tuning)
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10, max_iter=100).fit(inputs, correct)
-    return Weights(model.coef_[0], float(model.intercept_[0]))
+    inputs = np.column_stack([inputs, np.ones(len(inputs))])
+    correct, prior = tuning.correct.ravel(), np.append(np.full(members, 1 / members), 0.0)
+
+    def penalized_cross_entropy(weights):
+        outputs, distance = inputs @ weights, weights - prior
+        loss = np.logaddexp(0, outputs).sum() - outputs[correct].sum() + distance @ distance / 2
+        return loss, inputs.T @ (expit(outputs) - correct) + distance
+
+    *weights, bias = minimize(penalized_cross_entropy, prior, jac=True, method="BFGS", tol=1e-6).x
+    return Weights(np.array(weights), float(bias))
 
 
 def _mean(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:

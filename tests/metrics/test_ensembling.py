@@ -153,7 +153,8 @@ def test_stacking_minimizes_its_loss():
 
     def loss(numbers):
         logits = np.tensordot(numbers[:-1], inputs, axes=1) + numbers[-1]
-        return (np.logaddexp(0, logits) - labels * logits).sum() + (numbers[:-1] ** 2).sum() / 2
+        entropy = (np.logaddexp(0, logits) - labels * logits).sum()
+        return entropy + ((numbers[:-1] - 1 / 3) ** 2).sum() / 2 + numbers[-1] ** 2 / 2
 
     weights = optimize_weights([(scores, labels)], by="stacking")
     expected = minimize(loss, np.zeros(4), method="Nelder-Mead", options={"xatol": 1e-7, "maxiter": 4000}).x
