@@ -2,23 +2,17 @@
 
     python tests/benchmarks/bench_training_step.py
 
-Beside ours stands what one would write by hand with stock Keras layers: `Masking`, then two times
-`Bidirectional(LSTM or GRU)`, then a sigmoid, of the same sizes, on the same batch, with the same loss. And
-beside both the machine's own matrix-product rate, measured here too, on a product of the recurrence's own
-size and on a large one.
-
-Floating-point operations of a step, only the matrix products counted: forward, a layer's direction has
-2 · B · T · gates · units · (inputs + units) with 4 gates for an LSTM and 3 for a GRU, the classifier
-2 · B · 2 units · classes; backward costs twice that again (one product for the inputs' gradient, one for the
-weights'), so a step is three times forward.
-Ratios are medians of the turns' ratios, rates go by the median turn.
+The rivals do the same on the same batch: stock Keras layers as one would write them by hand (`Masking`, twice
+`Bidirectional(LSTM or GRU)`, a sigmoid), and, where torch is installed, `torch.nn.LSTM` and `GRU` with two bidirectional
+layers. Forward, backward and update with Adam. All take turns, so that a busy moment hits all of them; ratios are medians
+of the turns' ratios, a rival's seconds by ours.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -26,44 +20,41 @@ from dmlkit.runtime import quiet_startup
 
 with quiet_startup():
     import keras
-    import tensorflow as tf
 
 from dmlkit.models import build, cross_entropy
 
-GATES = {"bi_lstm": 4, "bi_gru": 3}
 STOCK = {"bi_lstm": keras.layers.LSTM, "bi_gru": keras.layers.GRU}
 SIZES = (
     {"videos": 128, "frames": 40, "size": 80, "units": 64, "classes": 24},
     {"videos": 64, "frames": 60, "size": 1152, "units": 256, "classes": 3862},
 )
-REPEATS = 7
+TURNS, WARM_UP = 7, 2
 
 
 def main() -> None:
     """Print a line for each size and encoder."""
     for sizes in SIZES:
         print(", ".join(f"{count} {name}" for name, count in sizes.items()))
-        large = _product_rate(1024, 1024, 1024)
-        step = _product_rate(sizes["videos"], sizes["units"], 4 * sizes["units"])
-        print(f"  matrix products: {large:.0f} GFLOP/s large, {step:.0f} at the recurrence's size")
-        inputs, labels = _batch(**sizes)
-        for encoder in GATES:
-            ours, stock = _in_turns(
-                _step_of(_ours(encoder, **sizes), inputs, labels),
-                _step_of(_stock(encoder, **sizes), inputs["frames"], labels),
-            )
-            seconds = statistics.median(ours)
-            ratio = statistics.median(theirs / own for own, theirs in zip(ours, stock, strict=True))
-            rate = _operations(encoder, **sizes) / seconds / 1e9
-            print(
-                f"  {encoder}: ours {seconds * 1e3:.0f} ms, stock {statistics.median(stock) * 1e3:.0f} ms, "
-                f"stock / ours {ratio:.2f}; {rate:.0f} GFLOP/s, {rate / large:.2f} of the large product's "
-                f"rate, {rate / step:.2f} of the small one's"
-            )
+        inputs, labels = batch_of(**sizes)
+        for encoder in STOCK:
+            ours, stock = ours_of(encoder, **sizes), stock_of(encoder, **sizes)
+            steps = {
+                "ours": lambda model=ours: model.train_on_batch(inputs, labels),
+                "stock": lambda model=stock: model.train_on_batch(inputs["frames"], labels),
+            }
+            if importlib.util.find_spec("torch"):
+                steps["torch"] = torch_step(encoder, inputs["frames"], labels, **sizes)
+            seconds = in_turns(steps)
+            own = seconds.pop("ours")
+            print(f"  {encoder}: ours {statistics.median(own) * 1e3:.0f} ms", end="")
+            for name, each in seconds.items():
+                ratio = statistics.median(theirs / mine for mine, theirs in zip(own, each, strict=True))
+                print(f"; {name} {statistics.median(each) * 1e3:.0f} ms, {name} / ours {ratio:.2f}", end="")
+            print()
 
 
-def _batch(*, videos, frames, size, units, classes):
-    """Videos of a quarter to all of the frames, the padding zero, three labels each."""
+def batch_of(*, videos, frames, size, units, classes):
+    """Videos of a quarter to all of the frames, zeros as padding, three labels each."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(videos, frames, size)).astype(np.float32)
     num_frames = rng.integers(frames // 4, frames + 1, videos).astype(np.int32)
@@ -74,22 +65,18 @@ def _batch(*, videos, frames, size, units, classes):
     return {"frames": values, "num_frames": num_frames}, labels
 
 
-def _ours(encoder, *, videos, frames, size, units, classes):
+def ours_of(encoder, *, videos, frames, size, units, classes):
+    """This package's model."""
     model = build(
-        features={"frames": (size, "float")},
-        level="frame",
-        num_classes=classes,
-        normalization="none",
-        encoder=encoder,
-        units=units,
-        layers=2,
-        l2=0.0,
-    )
+        features={"frames": (size, "float")}, level="frame", num_classes=classes, normalization="none",
+        encoder=encoder, units=units, layers=2, l2=0.0,
+    )  # fmt: skip
     model.compile("adam", cross_entropy, jit_compile=False)
     return model
 
 
-def _stock(encoder, *, videos, frames, size, units, classes):
+def stock_of(encoder, *, videos, frames, size, units, classes):
+    """The same of stock Keras layers."""
     layer = STOCK[encoder]
     model = keras.Sequential(
         [
@@ -104,44 +91,35 @@ def _stock(encoder, *, videos, frames, size, units, classes):
     return model
 
 
-def _operations(encoder, *, videos, frames, size, units, classes):
-    """Floating-point operations of one training step; the formula is at the head of this file."""
-    recurrent = 2 * sum(
-        2 * videos * frames * GATES[encoder] * units * (each + units) for each in (size, 2 * units)
-    )
-    return 3 * (recurrent + 2 * videos * 2 * units * classes)
+def torch_step(encoder, values, labels, *, videos, frames, size, units, classes):
+    """A step of the same in torch, on all frames: padding costs it as much as frames do."""
+    import torch
+
+    kind = {"bi_lstm": torch.nn.LSTM, "bi_gru": torch.nn.GRU}[encoder]
+    layers = kind(size, units, num_layers=2, bidirectional=True, batch_first=True)
+    classifier = torch.nn.Linear(2 * units, classes)
+    optimizer = torch.optim.Adam([*layers.parameters(), *classifier.parameters()])
+    values, labels = torch.from_numpy(values), torch.from_numpy(labels)
+
+    def step():
+        optimizer.zero_grad()
+        states, _ = layers(values)
+        logits = classifier(states[:, -1] + states[:, 0])
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, labels).backward()
+        optimizer.step()
+
+    return step
 
 
-def _product_rate(rows: int, inner: int, columns: int) -> float:
-    """GFLOP/s of float32 products of (rows, inner) with (inner, columns), many in one graph."""
-    left, right = tf.random.normal((rows, inner)), tf.random.normal((inner, columns))
-    repeats = max(1, round(2e9 / (2 * rows * inner * columns)))
-
-    @tf.function(jit_compile=False)
-    def products():
-        total = tf.zeros((rows, columns))
-        for _ in tf.range(repeats):
-            # The sum keeps the products in the loop: unused, the graph would drop them.
-            total += tf.matmul(left, right)
-        return total
-
-    (seconds,) = _in_turns(lambda: products().numpy())
-    return repeats * 2 * rows * inner * columns / statistics.median(seconds) / 1e9
-
-
-def _step_of(model, inputs, labels):
-    return lambda: model.train_on_batch(inputs, labels)
-
-
-def _in_turns(*runs: Callable[[], object]) -> list[list[float]]:
-    """Seconds of each run's repeats, taken in turns so that a busy moment hits all of them alike."""
-    seconds = [[] for _ in runs]
-    for turn in range(REPEATS + 2):
-        for run, each in zip(runs, seconds, strict=True):
+def in_turns(steps):
+    """Name → seconds of each turn after the first ones, which trace and warm up."""
+    seconds = {name: [] for name in steps}
+    for turn in range(TURNS + WARM_UP):
+        for name, step in steps.items():
             start = time.perf_counter()
-            run()
-            if turn >= 2:  # the first ones trace and warm up
-                each.append(time.perf_counter() - start)
+            step()
+            if turn >= WARM_UP:
+                seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
