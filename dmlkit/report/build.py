@@ -178,13 +178,13 @@ def build_report(
         titles |= {chapter.name: chapter.title for chapter in others}
         chapters = []
         limits = {"seconds": seconds, "threads": threads, "stop": stop}
-        for chapter in _execute_all(
-            plans, there, context, jobs=jobs, force=force, progress=progress, **limits
-        ):
-            # The page as soon as the notebook has ended; its neighbours are those expected.
-            chapters.append(write_page(chapter, context, sorted(titles.items())))
-            progress.done(chapters[-1])
-            context.state.save()
+        ended = _execute_all(plans, there, context, jobs=jobs, force=force, progress=progress, **limits)
+        with closing(ended):  # whatever breaks off here leaves no kernel
+            for chapter in ended:
+                # The page as soon as the notebook has ended; its neighbours are those expected.
+                chapters.append(write_page(chapter, context, sorted(titles.items())))
+                progress.done(chapters[-1])
+                context.state.save()
         chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
         pages = [(chapter.name, chapter.title) for chapter in chapters if chapter.html]
         chapters = [write_page(chapter, context, pages) for chapter in chapters]
@@ -193,8 +193,8 @@ def build_report(
         }:
             took = round(time.monotonic() - began, 1)
             context.state.call = {"started": started, "seconds": took, "threads": threads}
-        ended = stop.reason if stop.reason in EXIT_CODES else None
-        report = Report(out, tuple(chapters), context.state.call["seconds"], ended)
+        asked = stop.reason if stop.reason in EXIT_CODES else None
+        report = Report(out, tuple(chapters), context.state.call["seconds"], asked)
         write_front(report, context)
         context.state.save()
     for chapter in chapters:
