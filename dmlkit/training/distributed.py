@@ -25,7 +25,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -179,6 +179,8 @@ def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skip
     Raises:
         UsageError: The training split has fewer shards than there are workers, or a batch fewer videos.
     """
+    if workers == 1:
+        return dataset, profile
     if profile.batch_size < workers:
         raise UsageError(
             f"A batch of {profile.batch_size} videos cannot be divided among {workers} workers. "
@@ -407,7 +409,12 @@ class Distribution:
     # Model and training loop
 
     @contextmanager
-    def _replicated_variables(self) -> Iterator[None]:
+    def scope(self) -> Iterator[None]:
+        """Around the building of the model and its optimizer."""
+        if self.strategy is None:
+            yield
+            return
+
         def own_seeds(create, **settings):
             if SEED in (settings.get("name") or ""):
                 # Each device counts on by itself; read outside of a step, it is the first device's.
@@ -417,10 +424,6 @@ class Distribution:
 
         with self.strategy.scope(), tf.variable_creator_scope(own_seeds):
             yield
-
-    def scope(self) -> AbstractContextManager:
-        """Around the building of the model and its optimizer."""
-        return nullcontext() if self.strategy is None else self._replicated_variables()
 
     def compile(self, learner: keras.Model, profile: Profile, *, learning_rate, xla: bool):
         """Give what is fitted its optimizer.
@@ -492,14 +495,6 @@ class Distribution:
                 callbacks.on_train_batch_end(batch, {"loss": total / max(seen, 1.0)})
         finally:
             callbacks.on_train_end()
-
-    # Data
-
-    def share(self, dataset, profile: Profile, *, skipped: Skipped) -> tuple:
-        """The data set and the profile by which this worker reads its part."""
-        if self.workers == 1:
-            return dataset, profile
-        return divide(dataset, profile, index=self.index, workers=self.workers, skipped=skipped)
 
     def batches(self, videos: int, batch_size: int) -> int:
         """Batches an epoch: as many as the worker with the most needs; the others go on without videos."""

@@ -29,7 +29,7 @@ from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
 from dmlkit.runs import CHECKPOINTS, Run, load_run
 from dmlkit.runtime import make_deterministic
-from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError
+from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
     Teacher,
     fit_kernel_ridge,
@@ -295,8 +295,9 @@ class Trainer:
                     f"Its labelled splits are: {', '.join(sorted(dataset.labelled)) or 'none'}."
                 )
         # This worker's shards, its share of the batch and of the caps.
+        place = {"index": distribution.index, "workers": distribution.workers}
         self.own_dataset, self.own_profile = distribution.each(
-            lambda: distribution.share(dataset, self.profile, skipped=self.skipped)
+            lambda: divide(dataset, self.profile, **place, skipped=self.skipped)
         )
         self.own_videos = distribution.each(self._count_videos)
         self.videos = dict(zip(SPLITS, distribution.sum(*self.own_videos.values()), strict=True))

@@ -194,16 +194,6 @@ def test_teachers_are_followed_and_named(generated, trained, tmp_path):
     assert not np.array_equal(run.predictions.scores, trained["lr"].predictions.scores)
 
 
-def test_tensorboard_and_on_epoch_follow_the_history(generated, tmp_path):
-    rows = []
-    run = dmlkit.train(
-        "lr", data=generated, out=tmp_path / "run", profile="smoke", progress="silent",
-        tensorboard=tmp_path / "logs", on_epoch=rows.append,
-    )  # fmt: skip
-    assert list((tmp_path / "logs" / "run").glob("events.out.tfevents.*"))
-    assert [row["tuning_gap"] for row in rows] == pytest.approx(list(run.history["tuning_gap"]))
-
-
 def test_several_workers_need_to_be_named(generated, tmp_path, command, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     settings = ("train", "lr", "--data", generated, "--profile", "smoke", "--out", tmp_path / "run")

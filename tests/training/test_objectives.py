@@ -51,15 +51,12 @@ def test_the_papers_staircase():
     assert rates(schedule, [3_906, 3_907, 46_000_000 / 1024]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_shares_of_the_budget_keep_the_staircases_shape():
+def test_shares_of_the_budget_keep_the_staircases_shape_and_the_cosine_warms_up():
     profile = replace(DEMO, epochs=10, batch_size=1, learning_rate=1.0)
     schedule = learning_rate_schedule(profile, videos=100)
     # Half of 1,000 examples at the full rate, then a step every 25.
     assert rates(schedule, [499, 500, 1000]) == pytest.approx([1.0, 0.95, 0.95**21])
-
-
-def test_the_cosine_warms_up_and_falls():
-    profile = replace(DEMO, epochs=10, batch_size=10, learning_rate=2.0, warm_up=0.2, schedule="cosine")
+    profile = replace(profile, batch_size=10, learning_rate=2.0, warm_up=0.2, schedule="cosine")
     schedule = learning_rate_schedule(profile, videos=95)  # 10 steps an epoch, the last a short one
     assert rates(schedule, [0, 10, 20, 60, 100]) == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0], abs=1e-6)
 
@@ -150,13 +147,9 @@ def entropy(labels, scores):
     return -(labels * np.log(scores) + (1 - labels) * np.log(1 - scores)).sum(-1).mean()
 
 
-def test_a_profile_without_augmentations_fits_the_model_itself():
-    model = small_model()
-    assert learner_for(model, SMOKE, seed=0) is model
-
-
 def test_smoothed_labels_reach_the_loss():
     model, inputs = small_model(), batch()
+    assert learner_for(model, SMOKE, seed=0) is model
     expected = entropy(np.asarray(smooth_labels(LABELS, 0.2)), model(inputs))
     assert loss_of(model, replace(SMOKE, label_smoothing=0.2), inputs) == pytest.approx(expected, rel=1e-5)
 
@@ -259,14 +252,19 @@ def batches(features, labels):
     return [{"rgb": features[at : at + 8], "labels": labels[at : at + 8]} for at in range(0, len(labels), 8)]
 
 
-@pytest.mark.parametrize(("centres", "used"), [(64, 50), (32, 32)], ids=["surplus centres", "too few"])
+@pytest.mark.parametrize(
+    ("centres", "used"),
+    [(64, 50), (32, 32), (600, 600)],
+    ids=["surplus centres", "too few", "blocks of rows"],
+)
 def test_the_solution_is_scikit_learns(centres, used):
-    features, labels = videos(60)
+    learnt = max(used, 50)
+    features, labels = videos(learnt + 10)
     model = kernel_machine(units=centres)
-    error = fit_kernel_ridge(model, batches(features[:50], labels[:50]), ridge=0.01)
+    error = fit_kernel_ridge(model, batches(features[:learnt], labels[:learnt]), ridge=0.01)
     reference = KernelRidge(alpha=0.01, kernel="rbf", gamma=GAMMA / SIZE).fit(features[:used], labels[:used])
-    expected = 1 / (1 + np.exp(5 - 10 * reference.predict(features[50:])))
-    np.testing.assert_allclose(model({"rgb": features[50:]}), expected, atol=1e-3)
+    expected = 1 / (1 + np.exp(5 - 10 * reference.predict(features[learnt:])))
+    np.testing.assert_allclose(model({"rgb": features[learnt:]}), expected, atol=2e-3)
     residuals = labels[:used] - reference.predict(features[:used])
     assert error == pytest.approx(np.mean(np.sum(residuals**2, axis=1)), rel=1e-2)
 
@@ -283,14 +281,6 @@ def test_frames_are_averaged_and_normalized_before_the_kernel():
     fit_kernel_ridge(of_means, [{"rgb": means, "labels": labels}], ridge=0.01)
     scores = of_frames({"rgb": frames, "num_frames": counts})
     np.testing.assert_allclose(scores, of_means({"rgb": means}), atol=1e-3)
-
-
-def test_a_large_system_is_solved_in_blocks_of_rows():
-    features, labels = videos(600)
-    model = kernel_machine(units=600)
-    fit_kernel_ridge(model, batches(features, labels), ridge=0.5)
-    reference = KernelRidge(alpha=0.5, kernel="rbf", gamma=GAMMA / SIZE).fit(features, labels)
-    np.testing.assert_allclose(model.layers[-1].kernel, 10 * reference.dual_coef_, atol=2e-3)
 
 
 @pytest.mark.parametrize("ridge", [-1.5, np.nan], ids=["not positive definite", "not a number"])
