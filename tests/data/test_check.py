@@ -20,14 +20,13 @@ from dmlkit.errors import DataError, UsageError
 RGB, AUDIO, CLASSES = 6, 4, 5
 
 
-def frame_record(number=0, labels=(1,), frames=3, **other):
-    matrices = {"rgb": np.full((frames, RGB), 7, np.uint8), "audio": np.full((frames, AUDIO), 8, np.uint8)}
+def frame_record(number=0, labels=(1,), frames=3, coding=np.uint8, **other):
+    matrices = {"rgb": np.full((frames, RGB), 7, coding), "audio": np.full((frames, AUDIO), 8, coding)}
     return serialize_frames(video_id=f"v{number}", labels=labels, frames={**matrices, **other})
 
 
-def float_record(number=0, labels=(1,), frames=2, **other):
-    matrices = {"rgb": np.full((frames, RGB), number / 8), "audio": np.full((frames, AUDIO), -number / 8)}
-    return serialize_frames(video_id=f"v{number}", labels=labels, frames={**matrices, **other})
+def float_record(number=0, **other):
+    return frame_record(number, coding=np.float32, **other)
 
 
 def video_record(number=0, labels=(1,), **other):
@@ -74,7 +73,6 @@ def places(report):
     return [(Path(fault["shard"]).name, fault["record"], fault["byte"], fault["kind"]) for fault in listed]
 
 
-NAN = np.array([1.0] * (RGB - 1) + [np.nan])
 CONTENT = [
     (frame_record, lambda: frame_record(77, labels=[0, CLASSES]), "label", f"label {CLASSES}"),
     (video_record, lambda: video_record(77, labels=[-1]), "label", "label -1"),
@@ -84,18 +82,10 @@ CONTENT = [
     (float_record, lambda: frame_record(77), "coding", "floats"),
     (frame_record, lambda: frame_record(77, rgb=np.ones((2, RGB), np.uint8)), "frames", "rgb 2, audio 3"),
     (frame_record, lambda: frame_record(77, frames=0), "frames", "no frames"),
-    (video_record, lambda: video_record(77, mean_rgb=NAN), "not finite", "NaN"),
-    (float_record, lambda: float_record(77, rgb=np.full((2, RGB), np.inf)), "not finite", "infinite"),
+    (video_record, lambda: video_record(77, mean_rgb=np.full(RGB, np.nan)), "not finite", "NaN"),
     (frame_record, lambda: b"\xff\xff\xff", "not a record", "SequenceExample"),
-    (video_record, lambda: b"\xff\xff\xff", "not a record", "tf.train.Example"),
-    (frame_record, lambda: video_record(77), "level", "a video-level record among frame"),
-    (video_record, lambda: frame_record(77), "level", "a frame-level record among video"),
-    (
-        video_record,
-        lambda: serialize_video(video_id="only", labels=[1], features={}),
-        "no features",
-        "none of mean_rgb, mean_audio",
-    ),
+    (frame_record, lambda: video_record(77), "frames", "no frames"),
+    (video_record, lambda: frame_record(77), "no features", "none of mean_rgb, mean_audio"),
 ]
 
 
@@ -173,11 +163,7 @@ def test_counts_of_dataset_toml(tmp_path):
     toml = (tmp_path / "dataset.toml").read_text().partition("[counts]")[0]
     (tmp_path / "dataset.toml").write_text("records_per_shard = 3\n" + toml)
     write_shard(shards[0], [frame_record(number) for number in range(2)])
-    write_shard(shards[1], [frame_record(10 + number) for number in range(4)])
-    assert [each[::3] for each in places(check(tmp_path))] == [
-        ("train0.tfrecord", "count"),
-        ("train1.tfrecord", "count"),
-    ]
+    assert places(check(tmp_path)) == [("train0.tfrecord", 2, shards[0].stat().st_size, "count")]
 
 
 def test_what_cannot_be_read_and_what_is_no_shard(tmp_path):
@@ -187,8 +173,7 @@ def test_what_cannot_be_read_and_what_is_no_shard(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "train0.tfrecord").write_bytes(b"not a shard at all, but some text")
     report = check(tmp_path / "b")
-    assert report.sets[0]["level"] is None and "no TFRecord" in report.text()
-    assert "only checksums were verified" in report.text()
+    assert report.sets[0]["level"] is None and "only checksums" in report.text()
     for shard in write_set(tmp_path / "c", video_record):
         damage(shard, 0)
     report = check(tmp_path / "c")  # the layout comes from the records behind
@@ -211,40 +196,30 @@ def test_the_record_counts_what_is_there(tmp_path):
     write_shard(shards[0], [frame_record(50 + n, labels=range(n % 3), frames=n) for n in lengths])
     silent = {"audio": np.zeros((0, AUDIO), np.uint8)}
     write_shard(shards[1], [frame_record(1, labels=[4, 4]), frame_record(2, **silent)])
-    write_shard(tmp_path / "test0.tfrecord", [])
     (record,) = check(tmp_path).to_record()["sets"]
-    assert (record["records"], record["good_records"], record["shards"], record["empty_shards"]) == (
-        6,
-        6,
-        3,
-        1,
-    )
+    assert (record["records"], record["good_records"], record["shards"]) == (6, 6, 2)
     values = np.array([*lengths, 3, 3])
-    assert record["frames"]["median"] == np.median(values) and record["frames"]["mean"] == values.mean()
-    assert (record["frames"]["min"], record["frames"]["max"]) == (1, 30)
-    assert (
-        sum(each["videos"] for each in record["frames"]["bins"]) == 6 and len(record["frames"]["bins"]) <= 10
-    )
+    assert record["frames"] == {"min": 1, "median": 3, "mean": values.mean(), "max": 30}
+    assert record["labels"] == {"min": 1, "median": 1, "mean": 1.25, "max": 2}
     assert record["splits"]["train"] == {"shards": 2, "records": 6, "without_labels": 2}
-    assert record["missing"] == {"audio": 1} and record["classes"]["occur"] == 3
-    assert record["classes"]["commonest"][0] == {"class": 0, "name": "first", "videos": 2}
+    assert record["missing"] == {"audio": 1} and record["classes"] == {0: 2, 1: 2, 4: 1}
     text = check(tmp_path).text()
     assert "frames a video  1 to 30, median 3, mean 7.0" in text and "read as silence" in text
 
 
-@pytest.mark.parametrize(
-    ("key", "size", "id_key", "release"),
-    [("rgb", 1024, "id", "YouTube-8M 2018"), ("audio_embedding", 128, "video_id", "AudioSet")],
-)
-def test_releases_single_shards_and_hostile_names(tmp_path, key, size, id_key, release):
-    frames = {key: np.zeros((2, size), np.uint8)}
-    records = [serialize_frames(video_id="\x1b[2J", labels=[1], frames=frames, id_key=id_key)] * 2
-    write_shard(tmp_path / "train0.tfrecord", records)
-    write_shard(tmp_path / "train1.tfrecord", records[:1])
-    report = check([tmp_path / "train1.tfrecord", tmp_path / "train0.tfrecord"])
-    (each,) = report.sets  # put together: of one data set
-    assert each["release"] == release and each["faults"]["by_kind"] == {"duplicate id": 2}
-    assert "\x1b" not in report.text()
+def test_releases_single_shards_and_hostile_names(tmp_path):
+    for key, size, id_key, release in (
+        ("rgb", 1024, "id", "YouTube-8M 2018"),
+        ("audio_embedding", 128, "video_id", "AudioSet"),
+    ):
+        frames = {key: np.zeros((2, size), np.uint8)}
+        records = [serialize_frames(video_id="\x1b[2J", labels=[1], frames=frames, id_key=id_key)] * 2
+        write_shard(tmp_path / "train0.tfrecord", records)
+        write_shard(tmp_path / "train1.tfrecord", records[:1])
+        report = check([tmp_path / "train1.tfrecord", tmp_path / "train0.tfrecord"])
+        (each,) = report.sets  # put together: of one data set
+        assert each["release"] == release and each["faults"]["by_kind"] == {"duplicate id": 2}
+        assert "\x1b" not in report.text()
 
 
 def test_remote_shards(tmp_path):
@@ -296,13 +271,9 @@ def started(tmp_path, many):
         (tmp_path / "sitecustomize.py").write_text(HOOK.format(what=what))
         path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
         command = [sys.executable, "-m", "dmlkit.cli", "data", "check", str(many), "--jobs", "2"]
-        pipes = {
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "text": True,
-            "start_new_session": True,
-        }
-        processes.append(subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, **pipes))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        environment = os.environ | {"PYTHONPATH": path}
+        processes.append(subprocess.Popen(command, env=environment, start_new_session=True, **pipes))
         return processes[-1]
 
     yield start
