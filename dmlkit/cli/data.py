@@ -130,7 +130,7 @@ def download(partition, out, **options) -> None:
     from dmlkit.data.download import download as fetch
 
     try:
-        done = fetch(partition, out, **options)
+        done = fetch(partition, out, progress=True, **options)
     except IncompleteDownload as incomplete:
         if len(incomplete.missing) > LISTED:  # the message names these few
             for name, reason in incomplete.missing.items():
@@ -139,6 +139,8 @@ def download(partition, out, **options) -> None:
     except KeyboardInterrupt:
         click.echo("dmlkit: interrupted; the same command continues where it stopped.", err=True)
         sys.exit(130)
+    for note in done.notes:
+        click.echo(note)
     click.echo(
         f"Complete and verified in {done.path}: {counted(done.files, 'file')}, {done.fetched:,} of them new."
     )

@@ -14,10 +14,9 @@ import types
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import pooch
 import pytest
 
-from dmlkit.data.download import MIRRORS, IncompleteDownload, download
+from dmlkit.data.download import MIRRORS, PLANS, Client, IncompleteDownload, download
 from dmlkit.errors import DataError, UsageError
 from dmlkit.files import file_lock
 
@@ -32,9 +31,7 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append((self.command, self.path))
         body = self.server.files.get(self.path)
-        faults = self.server.faults.get((self.command, self.path)) or self.server.faults.get(
-            ("ANY", self.path), []
-        )
+        faults = self.server.faults.get(self.path) if self.command == "GET" else None
         fault, *options = (faults.pop(0) if len(faults) > 1 else faults[0]) if faults else ("nothing",)
         with suppress(OSError):  # a client that hangs up
             getattr(self, fault)(body, *options)
@@ -52,7 +49,6 @@ class Answer(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(data)
             self.server.sent += len(data)
-            time.sleep(self.server.pause)
 
     def nothing(self, body):
         self.head(404 if body is None else 200, len(body or b""))
@@ -74,14 +70,11 @@ class Answer(BaseHTTPRequestHandler):
     def status(self, body, code, where=None):
         self.head(code, Location=where)
 
-    def mute(self, body):
-        self.server.over.wait(20)
-        self.close_connection = True
-
     def stall(self, body):
         self.head(length=len(body))
         self.send(body[:1000])
-        self.mute(body)
+        self.server.over.wait(20)
+        self.close_connection = True
 
     def bomb(self, body):
         packed = gzip.compress(bytes(2**24))
@@ -103,7 +96,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answer)
         self.files, self.faults, self.asked, self.over = {}, {}, [], threading.Event()
-        self.sent, self.pause, self.url = 0, 0.0, f"http://127.0.0.1:{self.server_port}"
+        self.sent, self.url = 0, f"http://127.0.0.1:{self.server_port}"
 
     def lay_out(self, files, partition="2/video", split="train", plan=None):
         """Serve a split: its plan, and the files under their names on the server."""
@@ -160,15 +153,9 @@ def get(server, out, monkeypatch):
     """`download` from the server into `out`, with little patience."""
     monkeypatch.setattr("pooch.core.time", types.SimpleNamespace(sleep=lambda seconds: None))
 
-    def fetch(**options):
-        defaults = {
-            "splits": ["train"],
-            "mirror": server.url,
-            "retries": 2,
-            "timeout": 5,
-            "progress": "silent",
-        }
-        return download(options.pop("partition", "2/video"), out, **defaults | options)
+    def fetch(partition="2/video", **options):
+        defaults = {"splits": ["train"], "mirror": server.url, "retries": 2, "timeout": 5}
+        return download(partition, out, **defaults | options)
 
     return fetch
 
@@ -194,70 +181,49 @@ def test_every_file_is_fetched_verified_and_remembered(server, get, held, here, 
     assert not [path for path in out.iterdir() if path.is_dir()]
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
+def test_in_the_end_the_bytes_are_right(server, shards, here, get, held, out):
+    for faults in (
         [("cut",), ("nothing",)],
         [("wrong",), ("cut",), ("nothing",)],
-        [("stall",), ("nothing",)],
-        [("status", 503), ("nothing",)],
-        [("mute",), ("no_length",)],
-    ],
-    ids=lambda faults: faults[0][0],
-)
-def test_in_the_end_the_bytes_are_right(server, shards, here, get, held, faults):
-    server.faults["GET", TRAIN + "trainaa.tfrecord"] = [*faults]
-    assert get(timeout=1).fetched == 3 and held() == here
-    assert server.fetched().count("trainaa.tfrecord") == len(faults)
+        [("stall",), ("status", 503), ("nothing",)],
+        [("no_length",)],
+    ):
+        server.faults[TRAIN + "trainaa.tfrecord"], attempts = faults, len(faults)
+        (out / "train0000.tfrecord").unlink(missing_ok=True)
+        assert get(timeout=1).fetched >= 1 and held() == here
+        assert server.fetched().count("trainaa.tfrecord") == attempts
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason", "attempts"),
-    [
+def test_what_cannot_be_had_is_reported_and_leaves_nothing(server, get, held, here, out):
+    rest = {name: data for name, data in here.items() if name != "train0000.tfrecord"}
+    for fault, reason, attempts in (
         (("wrong",), "MD5", 3),
         (("cut",), "IncompleteRead", 3),
         (("status", 404), "404", 1),
         (("status", 500), "500", 3),
-        (("status", 302, "file:///etc/hostname"), "not followed", 1),
+        (("status", 302, "file:///etc/hostname"), "302", 1),
         (("bomb",), "compressed", 1),
-    ],
-)
-def test_what_cannot_be_had_is_reported_and_leaves_nothing(
-    server, get, held, here, out, fault, reason, attempts
-):
-    server.faults["GET", TRAIN + "trainaa.tfrecord"] = [fault]
-    with pytest.raises(IncompleteDownload, match=r"1 of 3 files .* same command") as error:
-        get()
-    assert (
-        list(error.value.missing) == ["train0000.tfrecord"]
-        and reason in error.value.missing["train0000.tfrecord"]
-    )
-    assert server.fetched().count("trainaa.tfrecord") == attempts
-    assert held() == {name: data for name, data in here.items() if name != "train0000.tfrecord"}
-    assert not [path for path in out.iterdir() if path.is_dir()]
+    ):
+        server.faults[TRAIN + "trainaa.tfrecord"] = [fault]
+        with pytest.raises(IncompleteDownload, match=r"1 of 3 files .* same command") as error:
+            get()
+        assert reason in error.value.missing.pop("train0000.tfrecord") and not error.value.missing
+        assert server.fetched().count("trainaa.tfrecord") == attempts
+        assert held() == rest and not [path for path in out.iterdir() if path.is_dir()]
     server.faults.clear()
     assert get().fetched == 1 and held() == here
 
 
 def test_nothing_endless_is_kept(server, shards, get, held, monkeypatch):
     monkeypatch.setattr("dmlkit.data.download.LARGEST_FILE", 4 << 20)
-    server.faults["GET", TRAIN + "trainaa.tfrecord"] = [("endless",)]
+    server.faults[TRAIN + "trainaa.tfrecord"] = [("endless",)]
     with pytest.raises(IncompleteDownload, match="more than 4,194,304 bytes"):
         get()
     assert len(held()) == 2 and server.sent < 2**26
-    monkeypatch.setattr("dmlkit.data.download.LARGEST_PLAN", 1 << 20)
-    server.faults["GET", "/2/download_plans/video_train.json"] = [("endless",)]
+    monkeypatch.setattr("dmlkit.data.download.LARGEST_TABLE", 1 << 20)
+    server.faults["/2/download_plans/video_train.json"] = [("endless",)]
     with pytest.raises(DataError, match=r"cannot be had: .*more than 1,048,576"):
         get()
-
-
-def test_a_server_that_is_down_is_not_tried_for_every_file(server, get):
-    server.lay_out({f"train{number}.tfrecord": b"x" for number in range(40)})
-    server.faults = {("GET", f"{TRAIN}train{number}.tfrecord"): [("status", 500)] for number in range(40)}
-    with pytest.raises(IncompleteDownload, match="40 of 40") as error:
-        get(jobs=1, retries=0)
-    reasons = list(error.value.missing.values())
-    assert 20 < sum("not tried" in reason for reason in reasons) < 33
 
 
 def test_files_fetched_by_other_means(server, get, held, here, out, shards, tmp_path):
@@ -272,10 +238,7 @@ def test_files_fetched_by_other_means(server, get, held, here, out, shards, tmp_
     (out / "train0026.tfrecord").unlink()
     (out / "train0026.tfrecord").symlink_to(target)
     get(replace=True)
-    assert (
-        held()["train0026.tfrecord"] == here["train0026.tfrecord"]
-        and not (out / "train0000.tfrecord").exists()
-    )
+    assert held()["train0026.tfrecord"] == here["train0026.tfrecord"] and "train0000.tfrecord" not in held()
     assert target.read_bytes() == b"not to be touched"
 
 
@@ -303,7 +266,7 @@ def test_splits_share_a_folder_and_levels_do_not(server, shards, get, held, out)
     server.files["/2/vocabulary.csv"] = b"Index,Name\n3861,last\n"
     done = get(splits=["validate", "train"])
     assert (done.files, done.notes) == (4, ()) and "vocabulary.csv" in held()
-    with pytest.raises(UsageError, match=r"holds 2/video"):
+    with pytest.raises(IncompleteDownload, match="not the plan's"):
         get(partition="2/frame")
     with pytest.raises(DataError, match=r"video_test\.json.*404"):
         get(splits=[])
@@ -314,13 +277,8 @@ def test_splits_share_a_folder_and_levels_do_not(server, shards, get, held, out)
 
 
 def test_a_plan_that_is_none(server, get, out, tmp_path):
-    names = [
-        "../train.tfrecord",
-        "/etc/train.tfrecord",
-        "trainaa.tfrecord.exe",
-        "validateaa.tfrecord",
-        ".tfrecord",
-    ]
+    names = ["../train.tfrecord", "/etc/train.tfrecord", "trainaa.tfrecord.exe", "trainaa.tfrecord\n"]
+    names += ["validateaa.tfrecord", ".tfrecord"]
     plans = [{name: "0" * 32} for name in names]
     plans += [{"trainaa.tfrecord": "0" * 31}, {"trainaa.tfrecord": None}, {}, ["trainaa.tfrecord"]]
     plans += [{"trainab.tfrecord": "0" * 32, "train0001.tfrecord": "0" * 32}]  # one file here
@@ -334,21 +292,22 @@ def test_a_plan_that_is_none(server, get, out, tmp_path):
 
 def test_the_disk_is_asked_first_and_may_be_full(server, shards, get, held, here, monkeypatch, capsys):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=800_000))
-    with pytest.raises(UsageError, match=r"do not fit: about 900 kB .*--any-size"):
-        get(progress="lines")
-    assert "3 to fetch (about 900 kB); 800 kB free" in capsys.readouterr().out
-    replaced = pooch.HTTPDownloader.__call__
+    with pytest.raises(
+        UsageError, match=r"do not fit: .* 3 to fetch \(about 900 kB\); 800 kB free\..*--any-size"
+    ):
+        get(progress=True)
+    assert "2/video train 1/1: 3 files, 0 of them in" in capsys.readouterr().out
+    fetch = Client.fetch
 
-    def full(self, url, *arguments):
+    def full(client, url, **options):
         if "trainaa" in url:
             raise OSError(28, "No space left on device")
-        return replaced(self, url, *arguments)
+        return fetch(client, url, **options)
 
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
-    with pytest.raises(UsageError, match="is full"):
+    monkeypatch.setattr(Client, "fetch", full)
+    with pytest.raises(UsageError, match=r"No space left on device\. The same command continues"):
         get(any_size=True, jobs=1)
-    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", replaced)
-    server.faults["HEAD", TRAIN + "trainaa.tfrecord"] = [("no_length",)]
+    monkeypatch.setattr(Client, "fetch", fetch)
     assert get(any_size=True).files == 3 and held() == here
 
 
@@ -362,7 +321,6 @@ def test_names_are_checked_before_anything_is_asked(server, get, out):
         ({"mirror": "mars"}, "Unknown mirror"),
         ({"mirror": "ftp://host/x"}, "Unknown mirror"),
         ({"mirror": "http://user:secret@host"}, "netrc"),
-        ({"jobs": 0}, "jobs=0"),
     ):
         with pytest.raises(UsageError, match=message):
             get(**options)
@@ -376,7 +334,7 @@ def test_one_download_a_folder(shards, get, out):
         pytest.raises(UsageError, match=r"process \d+ .* is downloading"),
     ):
         get()
-    assert all(url.startswith("https://") for mirror in MIRRORS.values() for url in filter(None, mirror))
+    assert all(url.startswith("https://") for url in (PLANS, *MIRRORS.values()))
 
 
 @pytest.fixture
@@ -398,7 +356,7 @@ def started(server, shards, out):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_it_continues(server, started, held, here, out, how):
-    server.faults["GET", TRAIN + "trainaa.tfrecord"] = [("stall",), ("nothing",)]
+    server.faults[TRAIN + "trainaa.tfrecord"] = [("stall",), ("nothing",)]
     process, end = started(), time.monotonic() + 30
     while time.monotonic() < end and not (out.exists() and len(held()) == 2):
         time.sleep(0.02)
