@@ -25,7 +25,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from dmlkit.errors import DmlkitError
-from dmlkit.experiments import ABLATIONS, beyond_for, ladder_for
+from dmlkit.experiments import ABLATIONS, beyond_for
 from dmlkit.report.cache import digest, file_digest, run_digests, software
 from dmlkit.report.plan import Context
 from dmlkit.text import date, duration
@@ -128,7 +128,7 @@ def summarize(context: Context, chapters: Sequence) -> dict:
     from dmlkit.runs import experiment_row  # imports pandas
     from dmlkit.training.provenance import describe_data, versions
 
-    dataset, level, caps, machines = context.dataset, context.data["level"], context.profile.caps, []
+    dataset, caps, machines = context.dataset, context.profile.caps, []
 
     def rows(experiments: Mapping, *, all: bool = False) -> list[dict]:
         found = []
@@ -142,9 +142,9 @@ def summarize(context: Context, chapters: Sequence) -> dict:
     read = {name: min(count, caps.get(name) or count) for name, count in videos.items() if name != "test"}
     return _plain(
         {
-            "ladder": rows(ladder_for(level), all=True),
+            "ladder": rows(context.ladder, all=True),
             "ablations": rows(ABLATIONS),
-            "beyond": rows(beyond_for(level)),
+            "beyond": rows(beyond_for(context.level)),
             "unreadable": "; ".join(context.damaged.values()) or None,
             "data": describe_data(dataset, videos=videos) | {"read": read},
             "generated": dataset.generated,

@@ -253,6 +253,8 @@ class Context:
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not generated.exists()
         self.data = GENERATED | {"path": str(self.path)} if self.missing else self._known()
+        self.level, self.modalities = self.data["level"], tuple(self.data["modalities"])
+        self.ladder = ladder_for(self.level)
         self.data_digest = "" if self.missing else self.state.data["digest"]
 
     def _known(self) -> dict:
@@ -294,8 +296,7 @@ class Context:
 
     def not_applicable_reason(self, experiment: AnyExperiment) -> str | None:
         """Why the data set cannot serve an experiment, or None."""
-        modalities = tuple(self.data["modalities"])
-        return not_applicable_reason(experiment, level=self.data["level"], modalities=modalities)
+        return not_applicable_reason(experiment, level=self.level, modalities=self.modalities)
 
     def plan(self, notebook: Notebook) -> Plan:
         """What is to be done for a notebook.
@@ -311,11 +312,10 @@ class Context:
             "deterministic": self.deterministic,
         }
         values, reason = values_for(notebook.parameters, given, notebook=notebook.name), None
-        modalities = self.data["modalities"]
-        if "frames" in notebook.about.needs and self.data["level"] != "frame":
+        if "frames" in notebook.about.needs and self.level != "frame":
             reason = "it reads frames, and this data set holds one vector a video"
-        elif "two modalities" in notebook.about.needs and len(modalities) < 2:
-            reason = f"it fuses modalities, and this data set has one only ({', '.join(modalities)})"
+        elif "two modalities" in notebook.about.needs and len(self.modalities) < 2:
+            reason = f"it fuses modalities, and this data set has one only ({', '.join(self.modalities)})"
         inputs = {"source": notebook.digest, "data": self.data_digest, "values": values}
         return Plan(notebook, values, inputs | {"software": software()}, reason)
 
@@ -337,37 +337,20 @@ def _relative(folder: Path, path: str | os.PathLike) -> str:
     return str(there) if os.path.commonpath([here, there]) == here.anchor else os.path.relpath(there, here)
 
 
-def _ladder(context: Context) -> dict[str, AnyExperiment]:
-    return ladder_for(context.data["level"])
-
-
 # What an entry of a notebook's metadata `trains` may say → the experiments, from the context, what the entry says, and
 # the names that are trained by then.
 KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperiment]]] = {
-    # the ladder's experiments of a chapter
-    "chapter": lambda context, name, _: [each for each in _ladder(context).values() if each.chapter == name],
-    # experiments by name
+    "chapter": lambda context, name, _: [each for each in context.ladder.values() if each.chapter == name],
     "experiments": lambda context, names, _: map(find, names),
-    # the ablations of a chapter
     "ablations": lambda context, chapter, _: ablations_for(chapter, context.profile),
-    # true: the fusions with other initializers and weights
-    "fusion_variants": lambda context, *_: fusion_variants(_ladder(context), context.profile).values(),
-    # true: every experiment of the ladder that is there, combined
-    "ensemble_of_all": lambda context, _, before: [OF_ALL] * (len(before & _ladder(context).keys()) > 1),
-    # true: one training's models at the ends of its cycles, combined
-    "checkpoints": lambda context, *_: [CHECKPOINTS[context.data["level"]]],
-    # true: the ladder's experiments that those beyond it are compared with
-    "baselines": lambda context, *_: baselines_for(
-        context.data["level"], modalities=tuple(context.data["modalities"])
-    ).values(),
-    # a group of experiments beyond the ladder
-    "beyond": lambda context, group, _: beyond_for(context.data["level"], group).values(),
-    # true: the best experiments that are there, combined; which they are is known then
+    "fusion_variants": lambda context, *_: fusion_variants(context.ladder, context.profile).values(),
+    "ensemble_of_all": lambda context, _, before: [OF_ALL] * (len(before & context.ladder.keys()) > 1),
+    "checkpoints": lambda context, *_: [CHECKPOINTS[context.level]],
+    "baselines": lambda context, *_: baselines_for(context.level, modalities=context.modalities).values(),
+    "beyond": lambda context, group, _: beyond_for(context.level, group).values(),
     "best_ensemble": lambda *_: [OF_BEST],
-    # true: the whole ladder, where none of it is there
-    "ladder": lambda context, _, before: (
-        [] if before & _ladder(context).keys() else _ladder(context).values()
-    ),
+    # where none of it is there
+    "ladder": lambda context, _, before: {} if before & context.ladder.keys() else context.ladder.values(),
 }
 
 
@@ -383,7 +366,7 @@ def experiments_of(plan: Plan, context: Context, before: Iterable[str] = ()) -> 
         In the order of training, an ensemble's members before it; without what the data set cannot serve.
     """
     values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
-    ladder = _ladder(context).items()
+    ladder = context.ladder.items()
     trained = {name for name, each in ladder if isinstance(each, Experiment) and context.run(each)}
     found: dict[str, AnyExperiment] = {}
     for entry in () if plan.reason else plan.notebook.about.trains:
@@ -398,9 +381,8 @@ def experiments_of(plan: Plan, context: Context, before: Iterable[str] = ()) -> 
 def _members(experiment: AnyExperiment) -> dict[str, AnyExperiment]:
     """What is trained before an experiment: an ensemble's members, a student's teachers, and theirs."""
     found: dict[str, AnyExperiment] = {}
-    for name in (
-        experiment.members if isinstance(experiment, Ensemble) else getattr(experiment, "teachers", ())
-    ):
+    combined = isinstance(experiment, Ensemble)
+    for name in experiment.members if combined else experiment.teachers:
         found |= _members(find(name)) | {name: find(name)}
     return found
 
@@ -412,21 +394,14 @@ def check_arguments(
     jobs: int = 1,
     time_limit: str | None = None,
 ) -> tuple[list[Notebook], list[Notebook], float | None]:
-    """Hold all that a report is asked for against what can be, before anything starts.
-
-    Args:
-        folder, names, parameters, jobs, time_limit: As for `build_report`.
-
-    Returns:
-        All notebooks of the folder, the chosen ones, and the seconds that a notebook may take (None: any).
+    """All notebooks of a folder, the chosen ones, and the seconds that each may take (None: any), all held against
+    what can be before anything starts; the arguments are those of `build_report`.
 
     Raises:
         UsageError: Something is unknown or not allowed, or the notebooks wait for each other.
     """
     if jobs < 1:
-        raise UsageError(
-            f"The number of jobs is how many notebooks run at a time, at least 1. Received: {jobs}."
-        )
+        raise UsageError(f"The number of jobs, the notebooks at a time, is at least 1. Received: {jobs}.")
     limit = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", time_limit or "", re.ASCII)
     if time_limit is not None and (not limit or not float(limit[1])):
         raise UsageError(
@@ -453,15 +428,7 @@ def describe_plan(
 ) -> str:
     """What `build_report` would do with the same arguments, in lines for a terminal; nothing is written.
 
-    Which experiments a notebook trains is read off its metadata.
-
-    Args:
-        out, data, notebooks, folder, parameters, force, jobs, time_limit: As for `build_report`.
-        conditions: `profile`, `seed` and `deterministic` as for `build_report`.
-
-    Raises:
-        UsageError: As `build_report` would raise it before a notebook runs.
-        DataError: The data set is missing or damaged.
+    Which experiments a notebook trains is read off its metadata. The arguments are those of `build_report`.
     """
     _, chosen, _ = check_arguments(folder, notebooks, parameters, jobs, time_limit)
     context = Context(data, out=Path(out), parameters=parameters, generate=False, **conditions)

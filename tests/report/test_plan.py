@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.experiments import find
+from dmlkit.experiments import find, ladder_for
 from dmlkit.profiles import PROFILES
 from dmlkit.report import describe_plan
 from dmlkit.report.plan import (
@@ -30,7 +30,9 @@ def names(notebooks):
 
 def context(level="frame", modalities=("rgb", "audio"), profile="demo"):
     """As much of a context as decides what is trained."""
-    found = SimpleNamespace(data={"level": level, "modalities": list(modalities)}, profile=PROFILES[profile])
+    found = SimpleNamespace(
+        level=level, modalities=modalities, profile=PROFILES[profile], ladder=ladder_for(level)
+    )
     found.not_applicable_reason = lambda experiment: Context.not_applicable_reason(found, experiment)
     found.run = lambda experiment: None
     return found
@@ -142,7 +144,7 @@ def test_a_data_set_that_cannot_serve_a_notebook_says_why(write_notebook, genera
     fuses = read_notebook(write_notebook("02-b", needs=["two modalities"]))
     made = Context(generated / "video", out=tmp_path / "out", profile="smoke")
     assert "one vector a video" in made.plan(frames).reason and made.plan(fuses).reason is None
-    made.data = {**made.data, "modalities": ["rgb"]}
+    made.modalities = ("rgb",)
     assert made.plan(fuses).reason == "it fuses modalities, and this data set has one only (rgb)"
 
 
