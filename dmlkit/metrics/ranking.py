@@ -299,17 +299,23 @@ def precision_at_equal_recall_rate(scores: ArrayLike, labels: ArrayLike) -> floa
     never counts a score of 0 as right; here such videos are left out, and only the order of scores matters.
     """
     scores, labels = check_scores_and_labels(scores, labels)
-    return perr_of_counts(correct_of_best(scores, labels), np.count_nonzero(labels.any(axis=1)))
+    pairs = top_pairs(scores, labels)
+    return perr_of_counts(correct_of_best(scores, labels, pairs), np.count_nonzero(pairs.true_labels))
 
 
-def correct_of_best(scores: np.ndarray, labels: np.ndarray) -> dict[int, int]:
+def correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) -> dict[int, int]:
     """Number of labels n → how many of the n best classes are true, over the videos of so many labels."""
-    counts, correct = count_labels(labels), {}
-    # Videos with equally many labels share one n; there are seldom more than a few dozen.
-    for n in np.unique(counts[counts > 0]).tolist():
-        videos = np.flatnonzero(counts == n)
-        best = top_k_classes(scores[videos], n)
-        correct[n] = int(np.count_nonzero(labels[videos[:, None], best]))
+    correct, k = {}, pairs.scores.shape[1]
+    # The classes ascend, so a stable sort leaves the lower of two equals in front.
+    order = np.argsort(-pairs.scores, axis=1, kind="stable")
+    running = np.cumsum(np.take_along_axis(pairs.correct, order, axis=1), axis=1)
+    for n in np.unique(pairs.true_labels[pairs.true_labels > 0]).tolist():
+        videos = np.flatnonzero(pairs.true_labels == n)
+        if n <= k:
+            correct[n] = int(running[videos, n - 1].sum())
+        else:
+            best = top_k_classes(scores[videos], n)
+            correct[n] = int(np.count_nonzero(labels[videos[:, None], best]))
     return correct
 
 

@@ -44,7 +44,11 @@ class GlobalAveragePrecision:
 
     def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
         """Add videos, (videos, classes); nothing where the shapes differ or a value is NaN (`ValueError`)."""
+        self._add(scores, labels)
+
+    def _add(self, scores: ArrayLike, labels: ArrayLike) -> TopPairs:
         self._parts.append(top_pairs(scores, labels, top_k=self.top_k))
+        return self._parts[-1]
 
     def merge(self, other: GlobalAveragePrecision) -> None:
         """Add all that another one has seen; the other stays as it is.
@@ -118,8 +122,8 @@ class RankingMetrics:
             )
         if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
             raise ValueError("`scores` must be numbers from 0 to 1.")
-        self._gap.update(scores, labels)
-        for n, correct in correct_of_best(scores, labels).items():
+        pairs = self._gap._add(scores, labels)
+        for n, correct in correct_of_best(scores, labels, pairs).items():
             self._correct_of_best[n] = self._correct_of_best.get(n, 0) + correct
         # A score as class · values + value; -0.0 would be a value of its own.
         codes = self._first_code + np.abs(halves).view(np.uint16)
