@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_training_step.py
 
 The rivals do the same on the same batch: stock Keras layers as one would write them by hand (`Masking`, twice
-`Bidirectional(LSTM or GRU)`, a sigmoid), and, where torch is installed, `torch.nn.LSTM` and `GRU` with two bidirectional
-layers. Forward, backward and update with Adam. All take turns, so that a busy moment hits all of them; ratios are medians
-of the turns' ratios, a rival's seconds by ours.
+`Bidirectional(LSTM or GRU)`, a sigmoid), and, where torch is installed, `torch.nn.LSTM` and `GRU` with two
+bidirectional layers. Forward, backward and update with Adam. All take turns, so that a busy moment hits all of them;
+ratios are medians of the turns' ratios, a rival's seconds by ours.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import statistics
 import time
+from functools import partial
 
 import numpy as np
 
@@ -39,8 +40,8 @@ def main() -> None:
         for encoder in STOCK:
             ours, stock = ours_of(encoder, **sizes), stock_of(encoder, **sizes)
             steps = {
-                "ours": lambda model=ours: model.train_on_batch(inputs, labels),
-                "stock": lambda model=stock: model.train_on_batch(inputs["frames"], labels),
+                "ours": partial(ours.train_on_batch, inputs, labels),
+                "stock": partial(stock.train_on_batch, inputs["frames"], labels),
             }
             if importlib.util.find_spec("torch"):
                 steps["torch"] = torch_step(encoder, inputs["frames"], labels, **sizes)
