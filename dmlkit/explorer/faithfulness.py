@@ -72,12 +72,12 @@ def faithfulness_study(
         return None
     if not isinstance(source, ModelSource):
         source = ModelSource(run_or_source, data, split=split, max_videos=videos)
-    curves, precisions = [], []
-    for seed, name in enumerate(list(source.videos)[:videos]):
-        video = _Video(source, name, question)
-        if video.frames > 1:
-            curves.append(video.curves(metrics.random_importance(video.frames, seeds=seeds, seed=seed)))
-        precisions.extend(video.precisions())
+    found = [
+        _study_video(source, name, question, seeds=seeds, seed=seed)
+        for seed, name in enumerate(list(source.videos)[:videos])
+    ]
+    curves = [each for each, _ in found if each]
+    precisions = [row for _, rows in found for row in rows]
     if not curves:
         raise UsageError(f"No video of {source.data} has two frames, so there is no order of frames to test.")
     labels, kinds = pd.DataFrame(precisions), {}
@@ -89,46 +89,41 @@ def faithfulness_study(
     return Faithfulness(_areas(curves), _mean_curves(curves), truth, *conditions)
 
 
-class _Video:
-    """One video: the importance of its frames by several criteria, and its scores without some of them."""
+def _study_video(source: ModelSource, name: str, question: str, **random) -> tuple[dict, list[dict]]:
+    """(order, curve) → shares, scores, area of one video; and for each label that a part of its frames made a row."""
+    (clip, *_), (parts, *_), _ = source.open_video(name)
+    model, kinds, frames = source.models[0], source.dataset.class_kinds, len(clip.frames)
+    methods = {"remove": partial(model.removed_scores, clip), "mask": partial(model.masked_scores, parts)}
+    score = methods[question]
+    weights, occlusion = (
+        parts.weights.astype(np.float64),
+        metrics.occlusion(score, frames),
+    )  # (frames, classes)
 
-    def __init__(self, source: ModelSource, name: str, question: str):
-        (self.clip, *_), (self.parts, *_), _ = source.open_video(name)
-        self.model, self.kinds = source.models[0], source.dataset.class_kinds
-        self.made, self.frames = source.ground_truth.get(name, {}), len(self.clip.frames)
-        removes = partial(self.model.removed_scores, self.clip), partial(self.model.masked_scores, self.parts)
-        self.scores = removes[question == "mask"]
-        self.occlusion = metrics.occlusion(self.scores, self.frames)  # (frames, classes)
+    def importance(label: int) -> dict[str, np.ndarray]:
+        found = {"attention": weights}
+        if model.linear:
+            found["contribution"] = weights * model.class_terms(parts, [label])["contributions"][:, 0]
+        return found | {"occlusion": occlusion[:, label]}
 
-    def importance(self, label: int) -> dict[str, np.ndarray]:
-        """Criterion → (frames,) importance for a class."""
-        found = {"attention": self.parts.weights.astype(np.float64)}
-        if self.model.linear:
-            terms = self.model.class_terms(self.parts, [label])["contributions"][:, 0]
-            found["contribution"] = found["attention"] * terms
-        return found | {"occlusion": self.occlusion[:, label]}
-
-    def curves(self, random: np.ndarray) -> dict[tuple[str, str], tuple]:
-        """(order, curve) → shares, scores, area, for the class that is scored highest."""
-        label = int(self.parts.scores.argmax())
-        orders = {name: [each] for name, each in self.importance(label).items()} | {"random": random}
-        requested: list[np.ndarray] = []
-        _curves(orders, lambda kept: requested.append(kept) or np.zeros(len(kept)))
-        # All choices of frames at once, each only once: a recurrent encoder takes many videos as fast as one.
-        rows = np.unique(np.concatenate(requested), axis=0)
-        scores = dict(zip(map(bytes, rows), self.scores(rows)[:, label].tolist(), strict=True))
-        return _curves(orders, lambda kept: np.array([scores[bytes(row)] for row in kept]))
-
-    def precisions(self) -> list[dict]:
-        """For each label that a part of the frames made: its kind, and each criterion's average precision."""
-        rows = []
-        for label, made in self.made.items():
-            right = np.isin(self.clip.frames, made)
-            if right.any() and not right.all():
-                importance = self.importance(label) | {"uniform": np.ones(self.frames)}
-                row = {name: metrics.ground_truth_precision(each, right) for name, each in importance.items()}
-                rows.append({"kind": self.kinds[label] if self.kinds else "all classes"} | row)
-        return rows
+    precisions = []
+    for label, made in source.ground_truth.get(name, {}).items():
+        right = np.isin(clip.frames, made)
+        if right.any() and not right.all():
+            criteria = importance(label) | {"uniform": np.ones(frames)}
+            row = {each: metrics.ground_truth_precision(values, right) for each, values in criteria.items()}
+            precisions.append({"kind": kinds[label] if kinds else "all classes"} | row)
+    if frames < 2:
+        return {}, precisions
+    label = int(parts.scores.argmax())
+    orders = {each: [values] for each, values in importance(label).items()}
+    orders["random"] = metrics.random_importance(frames, **random)
+    requested: list[np.ndarray] = []
+    _curves(orders, lambda kept: requested.append(kept) or np.zeros(len(kept)))
+    # All choices of frames at once, each only once: a recurrent encoder takes many videos as fast as one.
+    rows = np.unique(np.concatenate(requested), axis=0)
+    scores = dict(zip(map(bytes, rows), score(rows)[:, label].tolist(), strict=True))
+    return _curves(orders, lambda kept: np.array([scores[bytes(row)] for row in kept])), precisions
 
 
 def _curves(orders: dict, score: Callable[[np.ndarray], np.ndarray]) -> dict[tuple[str, str], tuple]:

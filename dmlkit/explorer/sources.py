@@ -164,15 +164,11 @@ class ModelSource:
                 label: np.isin(clip.frames, frames)
                 for label, frames in self.ground_truth.get(video, {}).items()
             }
-            try:
-                terms = model.class_terms(part, chosen)
-                evidence = Evidence(video=video, run=name, ground_truth=made, **arrays, **terms)
-            except DataError as error:
-                if not all(np.isfinite(row).all() for row in energy.values()):
-                    raise  # the video's own features are not finite
-                hint = "Its training has probably diverged: train it with a lower learning rate."
-                raise DataError(f"{error} {hint}") from error
-            found.append(evidence)
+            if not np.isfinite(part.weights).all() and all(np.isfinite(row).all() for row in energy.values()):
+                why = "its weights are not finite, so its training has diverged. Train it with a lower learning rate."
+                raise DataError(f"Video {video!r}, {name}: {why}")
+            terms = model.class_terms(part, chosen)
+            found.append(Evidence(video=video, run=name, ground_truth=made, **arrays, **terms))
         return tuple(found)
 
     def _open_video(self, video: str) -> tuple[list[Clip], list[AttentionParts], tuple[int, ...] | None]:
