@@ -14,9 +14,6 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-# Some file systems, mostly remote ones, know no such thing.
-UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
-
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -42,7 +39,8 @@ def _to_disk(path: Path, how: int) -> None:
     try:
         os.fsync(opened)
     except OSError as error:
-        if error.errno not in UNKNOWN:
+        # Some file systems, mostly remote ones, know no such thing.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
             raise
     finally:
         os.close(opened)

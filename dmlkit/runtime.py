@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 TF_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -41,25 +41,34 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def interrupts(handler: signal.Handlers) -> Iterator[None]:
-    """Have Ctrl-C handled so, and then as before.
+def signals_handled(handler: Callable | signal.Handlers, *numbers: int) -> Iterator[Callable[[], None]]:
+    """Have signals handled so, and then as before; gives a function that puts the former handlers back at once.
 
-    Only the main thread may say so, and what is ignored (nohup, a shell's background) stays ignored.
+    Only the main thread may do so, and what is ignored (nohup, a shell's background) stays ignored.
 
     Args:
-        handler: `signal.SIG_IGN` or `signal.SIG_DFL`.
+        handler: As for `signal.signal`.
+        numbers: The signals.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handler)
+    main = threading.current_thread() is threading.main_thread()
+    former = {number: signal.getsignal(number) for number in numbers if main}
+    former = {number: was for number, was in former.items() if was not in (signal.SIG_IGN, None)}
+
+    def restore() -> None:
+        for number, was in former.items():
+            signal.signal(number, was)
+
+    for number in former:
+        signal.signal(number, handler)
     try:
-        yield
+        yield restore
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
+
+
+def interrupts(handler: signal.Handlers) -> AbstractContextManager:
+    """Have Ctrl-C handled by `signal.SIG_IGN` or `signal.SIG_DFL`, and then as before."""
+    return signals_handled(handler, signal.SIGINT)
 
 
 class Stop:
@@ -76,32 +85,14 @@ class Stop:
 
 @contextmanager
 def stop_on_signals(stop: Stop) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks for the end, as `interrupted` or `terminated`; the second acts as before.
-
-    Args:
-        stop: Is asked.
-    """
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
-        yield
-        return
-    former = {number: signal.getsignal(number) for number in SIGNALS}
-    # What is ignored (nohup, a shell's background) stays ignored; what is not Python's cannot be put back.
-    former = {number: was for number, was in former.items() if was not in (signal.SIG_IGN, None)}
-
-    def give_way() -> None:
-        for number, was in former.items():
-            signal.signal(number, was)
+    """The first Ctrl-C or SIGTERM asks for the end, as `interrupted` or `terminated`; the second acts as before."""
 
     def ask(number: int, frame: object) -> None:
         give_way()
         stop.ask(SIGNALS[signal.Signals(number)])
 
-    for number in former:
-        signal.signal(number, ask)
-    try:
+    with signals_handled(ask, *SIGNALS) as give_way:
         yield
-    finally:
-        give_way()
 
 
 def make_deterministic() -> None:
