@@ -340,7 +340,9 @@ def _is_code(cell: NotebookNode) -> bool:
 
 def _failed_cell(cell: NotebookNode, place: int) -> Failure:
     """What was raised, shortened."""
-    error = next(output for output in cell.outputs if output.output_type == "error")
+    error = next((output for output in cell.outputs if output.output_type == "error"), None)
+    if error is None:
+        return Failure("cell", place, "The cell failed without saying how.")
     value = ANSI.sub("", error.evalue).strip()
     message = f"{error.ename}: {value[:1500]}{' ...' * (len(value) > 1500)}".removesuffix(": ")
     if NO_SPACE.search(value):
@@ -355,11 +357,12 @@ def _cause(code: int) -> str:
     if code >= 0:
         return f"The kernel's process ended itself with the exit code {code} while this cell ran."
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
-    hint = {
-        "SIGKILL": " The likely cause is memory: when it runs out, the operating system kills the process that takes "
-        "the most. Give a smaller profile or batch size, or close other programs.",
-        "SIGTERM": " Somebody, or something on this machine, asked it to end.",
-    }.get(name, " It crashed in native code: in a library or a driver, not in the cell's Python.")
+    hint = ""
+    if name == "SIGKILL":
+        hint = " The likely cause is memory: when it runs out, the operating system kills the process that takes the "
+        hint += "most. Give a smaller profile or batch size, or close other programs."
+    elif name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"):
+        hint = " It crashed in native code: in a library or a driver, not in the cell's Python."
     return f"The kernel was ended by {name} while this cell ran.{hint}"
 
 
