@@ -122,18 +122,14 @@ def test_runs_side_by_side_and_their_worst_mistakes(trained, dataset):
         dmlkit.explore([run] * 4, dataset)
 
 
-def test_callbacks_hear_of_changes(view):
+def test_callbacks_hear_of_changes_and_another_video_starts_afresh(view, dataset, batch):
     heard = []
     stop = view.on_change(lambda each: heard.append((each.frame, each.masked)))
     view.frame, view.masked = 2, [4]
     stop()
-    view.frame = 3
-    assert heard == [(2, ()), (2, (4,))]
-
-
-def test_another_video_starts_afresh_and_keeps_the_chosen_classes(view, dataset, batch):
-    view.classes, view.masked = [dataset.class_names[3]], [0]
+    view.classes = [dataset.class_names[3]]
     view.video = batch["id"][2]
+    assert heard == [(2, ()), (2, (4,))]
     assert view.masked == () and view.classes == (3,) and view.frame == view.weights.argmax()
 
 

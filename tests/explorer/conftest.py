@@ -78,12 +78,10 @@ Lab = namedtuple("Lab", "url token folder")
 def lab(browser, tmp_path_factory):
     """JupyterLab in folders of its own, on a port the system chose, with kernels that import this package."""
     home = tmp_path_factory.mktemp("lab")
-    files = {  # news would be fetched from outside; cells out of sight are rendered too
-        "config/labconfig/page_config.json": {
-            "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}
-        },
-        "settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
-    }
+    # News would be fetched from outside; cells out of sight are rendered too.
+    news, tracker = "@jupyterlab/apputils-extension:announcements", "@jupyterlab/notebook-extension/tracker"
+    files = {"config/labconfig/page_config.json": {"disabledExtensions": {news: True}}}
+    files |= {f"settings/{tracker}.jupyterlab-settings": {"windowingMode": "none"}}
     for name, content in files.items():
         (home / name).parent.mkdir(parents=True)
         (home / name).write_text(json.dumps(content))
