@@ -5,16 +5,13 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from dmlkit.metrics import (
-    TopPairs,
     average_precision_by_class,
     compare_classes,
     compare_gaps,
     gap_interval,
-    gap_interval_of_pairs,
     global_average_precision,
     mean_interval,
     resampled_gaps,
-    top_k_pairs,
     top_pairs,
 )
 
@@ -92,14 +89,6 @@ def test_an_interval_covers_what_a_large_population_has():
         low, high = gap_interval(scores[sample], labels[sample], level=0.9, resamples=200, seed=seed)
         held += low <= gap <= high
     assert held >= 46
-
-
-def test_pairs_are_enough():
-    # As from a file that holds the top 20 classes only: their scores, and whether each is a label.
-    scores, labels = population(np.random.default_rng(3), 40, levels=4)
-    classes, best = top_k_pairs(scores, 20)
-    pairs = TopPairs(best, np.take_along_axis(labels, classes, axis=1), labels.sum(axis=1))
-    assert gap_interval_of_pairs(pairs, resamples=30) == gap_interval(scores, labels, resamples=30)
 
 
 @pytest.mark.parametrize(("seeds_a", "seeds_b"), [((1,), (2,)), ((1, 2, 3), (4,)), ((1, 2), (3, 4, 5))])

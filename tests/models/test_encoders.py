@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from dmlkit.models import ENCODERS, VIDEO_ENCODERS, KernelFeatures
+from dmlkit.models import ENCODERS, VIDEO_ENCODERS
 from dmlkit.models.encoders import KERNEL_WIDTH
 from dmlkit.models.recurrent import PaperGRUCell, PeepholeLSTMCell
 
@@ -306,20 +306,3 @@ def test_three_layers_with_dropout_between_them_in_training_only(encoder):
     still = np.asarray(model([FRAMES, NUM_FRAMES], training=False)["last"])
     np.testing.assert_array_equal(model([FRAMES, NUM_FRAMES], training=False)["last"], still)
     assert not np.allclose(model([FRAMES, NUM_FRAMES], training=True)["last"], still)
-
-
-@pytest.mark.parametrize("encoder", VIDEO_ENCODERS)
-def test_video_encoders_take_features_without_frames(encoder):
-    features = keras.Input((SIZE,))
-    encoded = ENCODERS[encoder](features, None, units=UNITS, layers=2, dropout=0.0, name="encoder")
-    assert keras.Model(features, encoded.last)(FRAMES[:, 0]).shape[0] == 3
-
-
-def test_kernel_features_of_a_centre_itself_are_one():
-    layer = KernelFeatures(2)
-    layer.build((None, SIZE))
-    layer.centres.assign(FRAMES[0, :2])
-    got = np.asarray(layer(FRAMES[0, :2]))
-    distance = ((FRAMES[0, 0] - FRAMES[0, 1]) ** 2).mean()
-    near = np.exp(-KERNEL_WIDTH * distance)
-    np.testing.assert_allclose(got, [[1, near], [near, 1]], atol=1e-5)
