@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dmlkit.errors import UsageError
 from dmlkit.report.cache import locked_folder, read_stamp, write_stamp, writing
+from dmlkit.report.pages import write_front, write_page
 from dmlkit.report.plan import (
     Context,
     Notebook,
@@ -170,8 +171,6 @@ def build_report(
     jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans.values())))
     threads = max(1, cores() // jobs) if jobs > 1 else None
     progress = Progress(echo, list(plans.values()))
-    from dmlkit.report.pages import write_front, write_page
-
     with locked_folder(out), closing(progress), stop_on_signals(stop):
         others = [chapter for each in there if each.name not in plans and (chapter := _other(each, context))]
         titles = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
@@ -188,9 +187,8 @@ def build_report(
         chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
         pages = [(chapter.name, chapter.title) for chapter in chapters if chapter.html]
         chapters = [write_page(chapter, context, pages) for chapter in chapters]
-        if not context.state.call or {EXECUTED, FAILED, INTERRUPTED} & {
-            chapter.status for chapter in chapters
-        }:
+        ran = any(chapter.status in (EXECUTED, FAILED, INTERRUPTED) for chapter in chapters)
+        if ran or not context.state.call:
             took = round(time.monotonic() - began, 1)
             context.state.call = {"started": started, "seconds": took, "threads": threads}
         asked = stop.reason if stop.reason in EXIT_CODES else None
@@ -201,24 +199,15 @@ def build_report(
         if chapter.kind == "disk":
             raise UsageError(chapter.reason)
     counts = Counter(chapter.status for chapter in chapters)
-    progress.echo(
-        f"The report is in {report.index}: {', '.join(f'{n} {what}' for what, n in counts.items())}."
-    )
+    statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+    progress.echo(f"The report is in {report.index}: {statuses}.")
     if report.exit_code:
         progress.echo("Exit code {}: {}.".format(*report.exit))
     return report
 
 
 def _execute_all(
-    plans: Mapping[str, Plan],
-    there,
-    context: Context,
-    *,
-    jobs: int,
-    force: bool,
-    stop: Stop,
-    progress,
-    **limits,
+    plans: Mapping[str, Plan], there, context: Context, *, jobs, force, stop: Stop, progress, **limits
 ) -> Iterator[Chapter]:
     """Run notebooks, each in a thread and as soon as those it waits for have ended; each chapter as it ends."""
     order, ready, running, failed = execution_order(there), [], {}, []

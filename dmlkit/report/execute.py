@@ -44,6 +44,7 @@ TIME_LIMIT, INTERRUPTED = "time limit", "interrupted"
 RESUMES = "An experiment in training continues from its checkpoint when the report is called again."
 BANNER = "report-banner"  # tag of the cell that says how a notebook stopped
 LAST_LINES = 10
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # What an OSError says, and what TensorFlow makes of one.
 NO_SPACE = re.compile(
@@ -220,7 +221,7 @@ class Execution:
         """End the kernel at once; from any thread."""
         self.ended_by = self.ended_by or INTERRUPTED
         if self.kernel:
-            self.kernel.send(signal.SIGKILL)
+            self.kernel.send(KILL)
 
     def write(self, text: str) -> None:
         """Pass on what the kernel prints, line by line; papermill takes this for a file."""
@@ -294,7 +295,7 @@ class Engine(NBClientEngine):
         try:
             client.execute(cleanup_kc=True)
         finally:
-            execution.kernel.send(signal.SIGKILL)
+            execution.kernel.send(KILL)
             loop = ensure_event_loop()  # this thread's, in which nbclient may have left something waiting
             waiting = asyncio.all_tasks(loop)
             for task in waiting:
