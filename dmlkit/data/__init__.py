@@ -9,7 +9,7 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
     parsing, protos                 records → arrays; their protobuf messages, by hand and by the library
     records                         shards (TFRecord) → records, damage and all; files, local and remote
     schema                          modalities and their coding, dataset.toml, vocabularies
-    synthetic, oracle               the generated data set, and its upper bound
+    synthetic                       the generated data set
     download                        YouTube-8M from a server
     importing                       features computed elsewhere → shards
     check                           every record read: errors, counts
@@ -26,7 +26,6 @@ _HOMES = {
     "dataset": ("Dataset", "VideoReader", "read_contexts", "with_tuning"),
     "importing": ("import_features",),
     "opening": ("as_dataset", "open_dataset", "open_or_generate"),
-    "oracle": ("Oracle",),
     "parsing": ("FRAME_CHOICES", "frame_seed"),
     "protos": ("serialize_frames", "serialize_video"),
     "records": ("count_records", "write_shard"),

@@ -11,11 +11,11 @@ import sys
 
 import numpy as np
 import pytest
+from oracle import Oracle
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from dmlkit.data import (
-    Oracle,
     SyntheticSettings,
     dequantize,
     open_dataset,
