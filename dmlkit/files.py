@@ -65,7 +65,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    # An empty or plain file, a cut archive, a cut member: each is told by an exception of its own.
+    # An empty or plain file, a cut archive, a cut member: each raises another exception.
     except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UnreadableError(f"{path}: {error}") from error
 
