@@ -339,13 +339,22 @@ def measure(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20) -> dict[st
     Paper: §Measure.
     """
     scores, labels = check_scores_and_labels(scores, labels)
-    mean = mean_average_precision(scores, labels)
+    pairs = top_pairs(scores, labels, top_k=top_k)
+    correct = correct_of_best(scores, labels, pairs)
+    return summarize(pairs, correct, mean_average_precision(scores, labels))
+
+
+def summarize(pairs: TopPairs, correct: dict[int, int], mean: MeanAveragePrecision) -> dict[str, float | int]:
+    """What `measure` returns, from each video's pairs, `correct_of_best` and the mean average precision."""
+    # Pairs ascend by class, so of equal best scores the lowest class is found.
+    best = np.argmax(pairs.scores, axis=1)
+    hits = pairs.correct[np.arange(len(best)), best]
     return {
-        "gap": global_average_precision(scores, labels, top_k=top_k),
-        "hit_at_one": hit_at_one(scores, labels),
-        "perr": precision_at_equal_recall_rate(scores, labels),
+        "gap": gap_of_pairs(pairs),
+        "hit_at_one": float(np.mean(hits)) if len(best) else 0.0,
+        "perr": perr_of_counts(correct, np.count_nonzero(pairs.true_labels)),
         "map": mean.value,
         "map_classes": mean.classes_counted,
         "num_classes": mean.num_classes,
-        "videos": int(scores.shape[0]),
+        "videos": len(best),
     }

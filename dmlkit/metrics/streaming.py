@@ -13,8 +13,8 @@ from dmlkit.metrics.ranking import (
     correct_of_best,
     gap_of_pairs,
     mean_over_classes,
-    perr_of_counts,
     sum_of_steps,
+    summarize,
     top_pairs,
 )
 
@@ -132,19 +132,8 @@ class RankingMetrics:
 
     def result(self) -> dict[str, float | int]:
         """What `measure` returns, of all videos so far. Asking changes nothing."""
-        pairs, mean = self.pairs(), mean_over_classes(self._average_precision_by_class())
-        # Pairs ascend by class, so of equal best scores the lowest class is found.
-        best = np.argmax(pairs.scores, axis=1)
-        hits = pairs.correct[np.arange(len(best)), best]
-        return {
-            "gap": gap_of_pairs(pairs),
-            "hit_at_one": float(np.mean(hits)) if len(best) else 0.0,
-            "perr": perr_of_counts(self._correct_of_best, np.count_nonzero(pairs.true_labels)),
-            "map": mean.value,
-            "map_classes": mean.classes_counted,
-            "num_classes": mean.num_classes,
-            "videos": len(best),
-        }
+        mean = mean_over_classes(self._average_precision_by_class())
+        return summarize(self.pairs(), self._correct_of_best, mean)
 
     def pairs(self) -> TopPairs:
         """Every video's best pairs (score, correct), in the order in which the videos came."""
