@@ -63,9 +63,7 @@ class ArraySource:
     can_remove = generated = False
     note = None
 
-    def __init__(
-        self, videos: Mapping[str, Mapping], biases, class_names, run: str, data: str, normalize: bool
-    ):
+    def __init__(self, videos: Mapping, biases, class_names, run: str, data: str, normalize: bool):
         self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
         self.videos, self.class_counts = {name: name for name in videos}, {}
         self.scope = f"these {len(videos):,} videos"
@@ -143,13 +141,10 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
         lists = {name: rows for name, rows in arrays.items() if rows is not None} | {"weights": weights}
         for name, rows in lists.items():
             if isinstance(rows, Mapping) or len(rows) != len(weights):
-                raise UsageError(
-                    f"{name}: expected one for each of {len(weights)} videos. Received: {rows!r:.60}."
-                )
-        return {
-            f"video {k}": {**dict.fromkeys(arrays), **{n: rows[k] for n, rows in lists.items()}}
-            for k in number
-        }
+                many = f"expected one for each of {len(weights)} videos"
+                raise UsageError(f"{name}: {many}. Received: {rows!r:.60}.")
+        none = dict.fromkeys(arrays)
+        return {f"video {k}": none | {name: rows[k] for name, rows in lists.items()} for k in number}
     for name, given in arrays.items():
         if given is not None and (not isinstance(given, Mapping) or set(given) - set(weights)):
             raise UsageError(f"{name}: expected a dict by id, as the weights. Received: {given!r:.80}.")
@@ -175,9 +170,7 @@ def _check_logits(logits: np.ndarray, weights: np.ndarray, video: str) -> np.nda
         return logits  # `Evidence` reports wrong shapes and numbers that are not finite
     shares = np.exp(logits - logits.max())
     if (difference := float(np.abs(shares / shares.sum() - weights).max())) > SUM_TOLERANCE:
-        raise UsageError(
-            f"Video {video!r}: weights and softmax of the logits differ by up to {difference:.3g}."
-        )
+        raise UsageError(f"{video!r}: weights and softmax of the logits differ by up to {difference:.3g}.")
     return None if np.isneginf(logits).any() else logits
 
 

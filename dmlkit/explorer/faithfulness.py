@@ -72,10 +72,8 @@ def faithfulness_study(
         return None
     if not isinstance(source, ModelSource):
         source = ModelSource(run_or_source, data, split=split, max_videos=videos)
-    found = [
-        _study_video(source, name, question, seeds=seeds, seed=seed)
-        for seed, name in enumerate(list(source.videos)[:videos])
-    ]
+    names = enumerate(list(source.videos)[:videos])
+    found = [_study_video(source, name, question, seeds=seeds, seed=seed) for seed, name in names]
     curves = [each for each, _ in found if each]
     precisions = [row for _, rows in found for row in rows]
     if not curves:

@@ -181,15 +181,13 @@ class ResultsExplorer:
         """The widget where there is a kernel, and what is chosen now for every other reader."""
         video = "" if self.video is None else self._label(self.video)
         hint = "Run this notebook in JupyterLab to choose runs, classes and videos."
-        parts = [
-            self._curves.value,
-            self._classes.value,
-            paragraphs(video),
-            self._tops.value,
-            paragraphs(hint),
-        ]
+        shown = [self._curves.value, self._classes.value, paragraphs(video), self._tops.value]
         plain = f"{len(self.choices)} runs; chosen: {', '.join(self._chosen) or 'none'}; video {self.video}"
-        return {**self.widget._repr_mimebundle_(), "text/html": "".join(parts), "text/plain": plain}
+        return {
+            **self.widget._repr_mimebundle_(),
+            "text/html": "".join(shown) + paragraphs(hint),
+            "text/plain": plain,
+        }
 
 
 class LiveCurve:

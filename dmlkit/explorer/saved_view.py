@@ -104,14 +104,9 @@ def still_picture(
     @styled
     def draw() -> Plot:
         rows = 1 + len(drawn) + bool(evidence.energy)
-        figure, axes = canvas(
-            rows,
-            width=8.5,
-            height=1.4 + 1.3 * rows,
-            title=f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}",
-            sharex=True,
-            height_ratios=[1.5, *[1.0] * (rows - 1)],
-        )
+        title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
+        size = {"width": 8.5, "height": 1.4 + 1.3 * rows, "height_ratios": [1.5, *[1.0] * (rows - 1)]}
+        figure, axes = canvas(rows, title=title, sharex=True, **size)
         text = textwrap.wrap(shorten(scores, 330), 115) + textwrap.wrap(shorten(note, 330), 110)
         figure.supxlabel("\n".join(text), x=0.01, ha="left", size=9)
         if evidence.frames:
@@ -119,15 +114,12 @@ def still_picture(
             half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.5
             edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
             _draw_weights(axes[0], evidence, edges)
+            terms = (
+                evidence.weights[:, None] * evidence.contributions if evidence.linear else evidence.occlusion
+            )
+            what = "contribution to the logit" if evidence.linear else "occlusion (each frame masked alone)"
             for ax, at in zip(axes[1:], drawn, strict=False):
-                if evidence.linear:
-                    values, what = (
-                        evidence.weights * evidence.contributions[:, at],
-                        "contribution to the logit",
-                    )
-                else:
-                    values, what = evidence.occlusion[:, at], "occlusion (each frame masked alone)"
-                _draw_bars(ax, values, edges, color=DOWN)
+                _draw_bars(ax, terms[:, at], edges, color=DOWN)
                 ax.set_title(f"{named[at]}: {what}", size=9)
             _draw_signals(axes[-1], evidence)
             marked = frame is not None and 0 <= frame < evidence.frames

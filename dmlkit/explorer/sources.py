@@ -89,9 +89,8 @@ class ModelSource:
             return {name: name for name in self._position}
         short = [shorten(name) for name in self.class_names]
         texts = (", ".join(short[k] for k in np.flatnonzero(row)) or "no label" for row in self.labels)
-        return {
-            name: f"{shorten(name, 60)} · {text}" for name, text in zip(self._position, texts, strict=True)
-        }
+        pairs = zip(self._position, texts, strict=True)
+        return {name: f"{shorten(name, 60)} · {text}" for name, text in pairs}
 
     @cached_property
     def class_counts(self) -> dict[int, int]:
@@ -160,10 +159,8 @@ class ModelSource:
             arrays = {"times": clip.frames, "weights": part.weights, "logits": part.logits, "true": true}
             arrays |= {"classes": chosen, "names": [self.class_names[label] for label in chosen]}
             arrays |= {"energy": energy, "change": change, "scores": part.scores[chosen]}
-            made = {
-                label: np.isin(clip.frames, frames)
-                for label, frames in self.ground_truth.get(video, {}).items()
-            }
+            truth = self.ground_truth.get(video, {}).items()
+            made = {label: np.isin(clip.frames, frames) for label, frames in truth}
             if not np.isfinite(part.weights).all() and all(np.isfinite(row).all() for row in energy.values()):
                 why = "its weights are not finite, so its training has diverged. Train it with a lower learning rate."
                 raise DataError(f"Video {video!r}, {name}: {why}")
