@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -19,12 +20,10 @@ from dmlkit.data.records import HEADER_BYTES, is_header, read_records
 from dmlkit.errors import DataError, UsageError
 from dmlkit.text import shorten
 
-ID_NAMES, COUNT_NAMES = ("id", "video_id"), ("num_frames", "nframes")
+ID_NAMES = ("id", "video_id")
 # Arrays and columns that describe a video and are no modality.
-DESCRIPTIVE = {*ID_NAMES, *COUNT_NAMES, "ids", "labels", "num_labels", "offsets", "split"}
+DESCRIPTIVE = {*ID_NAMES, "ids", "labels", "num_frames", "split"}
 MAX_DEPTH = 3
-MAX_MODALITIES = 32  # with more folders than that, somebody has a folder for each video
-LARGEST_MESSAGE = 1 << 29
 PARQUET_ROWS = 64
 FRAMES, MEANS = "/feature/floats", "/context_feature/floats"
 MEDIAPIPE_IDS = ("example/id", "clip/media_id", *ID_NAMES, "clip/data_path")
@@ -34,36 +33,20 @@ _DAMAGED = (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, zip
 
 
 class ImportedVideo(NamedTuple):
-    """One video.
-
-    Attributes:
-        id: Its name.
-        labels: Its classes, numbers or names; None where the source has none.
-        features: Modality → (frames, size), or (size,) at video level.
-        split: The split that the source puts it in; None where it does not.
-        where: File and record, for messages.
-        ignored: What else the source holds.
-    """
+    """One video; `features` maps each modality to (frames, size), or (size,) at video level."""
 
     id: str
-    labels: Sequence[int] | Sequence[str] | None
+    labels: Sequence[int] | Sequence[str] | None  # None where the source has none
     features: Mapping[str, np.ndarray]
     split: str | None
-    where: str
-    ignored: tuple[str, ...] = ()
+    where: str  # file and record, for messages
+
+
+Reader = Callable[[Path, Sequence[str] | None], Iterator[ImportedVideo]]
 
 
 def read_sources(sources: Sequence[Path], wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
-    """The videos of all sources, one source after the other, files by name.
-
-    Args:
-        sources: Files and folders.
-        wanted: Modalities; None for all.
-
-    Raises:
-        DataError: A source is missing, of no known kind, or damaged.
-        UsageError: Several modalities are asked of a folder that holds one.
-    """
+    """The videos of all sources, one after the other, files by name; `wanted` are modalities, None for all."""
     path = sources[0] if sources else Path()
     try:
         # All are listed before the first is read, so that a mistyped name is reported at once.
@@ -76,73 +59,46 @@ def read_sources(sources: Sequence[Path], wanted: Sequence[str] | None) -> Itera
         raise DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
 
 
-Reader = Callable[[Path, Sequence[str] | None], Iterator[ImportedVideo]]
-
-
 def _expand(source: Path) -> list[tuple[Reader, Path]]:
     """The files (or folders read as a whole) of one source, each with its reader."""
-    kinds = f"{', '.join(READERS)}, <modality>/<id>.npy"
-    if not source.exists():
-        raise DataError(f"There is no {source}. Give files or folders of features.")
-    if source.suffix == ".npy" and source.is_file():
-        raise DataError(f"{source} is one array; give the folder that holds the .npy files, one a video.")
-    if source.is_file():
-        if source.suffix.lower() not in READERS:
-            raise DataError(f"{source} is of no kind that can be imported. There are: {kinds}.")
-        return [(READERS[source.suffix.lower()], source)]
-    found = [
-        (READERS[path.suffix.lower()], path)
-        for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in READERS
-        and path.is_file()
-        and len(inside := path.relative_to(source).parts) <= MAX_DEPTH + 1
-        and not any(part.startswith(".") for part in inside)
-    ]
-    if not _arrays(source) and not _array_folders(source):
-        if not found:
-            raise DataError(f"{source} holds nothing that can be imported. Files that can: {kinds}.")
-        return found
-    if found:
-        raise DataError(f"{source} holds .npy files and others ({found[0][1].name}). Give one kind.")
-    return [(read_npy, source)]
+    files = [source] if source.is_file() and source.suffix != ".npy" else _files(source, MAX_DEPTH + 1)
+    found = [(READERS[path.suffix.lower()], path) for path in files if path.suffix.lower() in READERS]
+    arrays = any(path.suffix == ".npy" for path in _files(source, 2))
+    if bool(found) == arrays:
+        held = "both .npy files and others" if found else "nothing that can be imported"
+        raise DataError(
+            f"{source} is or holds {held}. Give files ({', '.join(READERS)}), or a folder of them, or one of "
+            "<modality>/<id>.npy."
+        )
+    return found or [(read_npy, source)]
+
+
+def _files(folder: Path, depth: int) -> list[Path]:
+    """The files of a folder, down to a depth, hidden ones aside, by name."""
+    inside = {path: path.relative_to(folder).parts for path in sorted(folder.rglob("*")) if path.is_file()}
+    return [p for p, parts in inside.items() if len(parts) <= depth and not any(x[0] == "." for x in parts)]
 
 
 def read_npy(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
     """A folder of `.npy` files, one a video and modality."""
-    inner = _array_folders(path)
-    if _arrays(path):
-        if inner:
-            raise DataError(f"it holds both .npy files and folders of them ({inner[0]}). Give one kind.")
+    files = [file for file in _files(path, 2) if file.suffix == ".npy"]
+    folders = sorted({file.parent for file in files})
+    if folders == [path]:
         if wanted is not None and len(wanted) != 1:
-            raise UsageError(
-                f"{path} holds the .npy files of one modality, but --modalities names {len(wanted)}."
-            )
-        folders = {wanted[0] if wanted else "rgb": path}
+            raise UsageError(f"{path} is of one modality, but --modalities names {len(wanted)}.")
+        modalities = {path: wanted[0] if wanted else "rgb"}
+    elif path in folders:
+        raise DataError(f"it holds both .npy files and folders of them ({folders[1].name}). Give one kind.")
     else:
-        if len(inner) > MAX_MODALITIES and wanted is None:
-            raise DataError(
-                f"it holds {len(inner):,} folders of .npy files. Name the modalities (`--modalities`)."
-            )
-        chosen = _by_modality(name for name in inner if _is_wanted(name, wanted))
-        folders = {name: path / folder for name, folder in chosen.items()}
-        inner = [name for name in inner if name not in chosen.values()]
+        chosen = _by_modality({folder.name: folder for folder in folders}, wanted)
+        modalities = {folder: name for name, folder in chosen.items()}
     videos: dict[str, dict[str, Path]] = {}
-    for name, folder in folders.items():
-        for file in _arrays(folder):
-            videos.setdefault(file.stem, {})[name] = file
+    for file in files:
+        if file.parent in modalities:
+            videos.setdefault(file.stem, {})[modalities[file.parent]] = file
     for video in sorted(videos):
         features = {name: _load(file) for name, file in videos[video].items()}
-        file = next(iter(videos[video].values()))
-        yield ImportedVideo(video, None, features, None, str(file.relative_to(path)), tuple(inner))
-
-
-def _arrays(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.npy") if not path.name.startswith(".") and path.is_file()]
-
-
-def _array_folders(folder: Path) -> list[str]:
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_dir())
-    return sorted(entry.name for entry in entries if _arrays(entry))
+        yield ImportedVideo(video, None, features, None, f"{video}.npy")
 
 
 def _load(path: Path):
@@ -154,14 +110,9 @@ def _load(path: Path):
         with found as archive:
             return {name: np.asarray(archive[name]) for name in archive.files}
     except _DAMAGED as error:
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"{path.name} holds Python objects, which only a pickle could restore, and pickles are not read: they "
-                "can run code. Save plain arrays, e.g. np.savez(path, rgb=np.asarray(rgb, np.float32)); for videos of "
-                "different lengths one file a video, or all frames in one array with num_frames."
-            ) from error
         raise DataError(
-            f"{path.name} is damaged, or no array in numpy's format ({shorten(error, 120)}). Save it again."
+            f"{path.name} is damaged, or holds other than plain arrays ({shorten(error, 120)}). Pickles are not read: "
+            "they can run code. Save plain arrays; of videos of different lengths all frames in one, with num_frames."
         ) from error
 
 
@@ -170,90 +121,51 @@ def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
     arrays = _load(path)
     if not isinstance(arrays, dict):
         raise DataError("it is not an .npz archive. Save it with np.savez.")
-    ids = _first(arrays, ("ids", *ID_NAMES))
-    many = ids is not None and arrays[ids].ndim == 1
+    ids = next((arrays[name] for name in ("ids", *ID_NAMES) if name in arrays), np.array(path.stem))
     # A text or a single number describes a video; --modalities may insist.
-    chosen = {
-        name: array
-        for name, array in arrays.items()
-        if name not in DESCRIPTIVE
-        and _is_wanted(name, wanted)
-        and (wanted or (array.ndim and array.dtype.kind not in "USMm"))
-    }
+    others = {name: array for name, array in arrays.items() if name not in DESCRIPTIVE}
+    if not wanted:
+        others = {name: each for name, each in others.items() if each.ndim and each.dtype.kind not in "USMm"}
+    chosen = _by_modality(others, wanted)
     deepest = max((array.ndim for array in chosen.values()), default=0)
-    if not chosen or (deepest > 2 and not many):
-        held = ", ".join(f"{shorten(name)} {array.shape}" for name, array in arrays.items())
+    if not chosen or (deepest > 2 and ids.ndim == 0):
+        held = shorten(", ".join(f"{name} {array.shape}" for name, array in arrays.items()), 200) or "nothing"
         raise DataError(
-            "it holds no modality: of one video, an array (frames, size) or (size,). To hold many videos it needs "
-            f"`ids`. It holds: {held or 'nothing'}."
+            f"it holds no modality (frames, size) or (size,), or many videos without `ids`, but {held}."
         )
-    if many:
-        yield from _many_videos(arrays, chosen, arrays[ids])
+    labels, split = arrays.get("labels"), arrays.get("split")
+    if ids.ndim == 0:
+        # Beside frames, a row of numbers is something else: timestamps, a mean.
+        features = {name: array for name, array in chosen.items() if array.ndim == deepest}
+        yield _video(ids, labels, features, split, "")
         return
-    # Beside frames, a row of numbers is something else: timestamps, a mean.
-    chosen = {name: array for name, array in chosen.items() if array.ndim == deepest}
-    features = {name: chosen[key] for name, key in _by_modality(chosen).items()}
-    count, longest = _first(arrays, COUNT_NAMES), max(map(len, features.values()))
-    if count and deepest == 2 and arrays[count].tolist() not in (longest, [longest]):
-        raise DataError(f"{count} is {shorten(arrays[count])}, but there are {longest} frames. Correct it.")
-    name, ignored = (
-        arrays[ids] if ids else path.stem,
-        tuple(sorted(arrays.keys() - chosen.keys() - DESCRIPTIVE)),
-    )
-    yield _video(name, arrays.get("labels"), features, arrays.get("split"), "", ignored)
-
-
-def _many_videos(arrays: dict, chosen: dict, ids: np.ndarray) -> Iterator[ImportedVideo]:
-    def whole_numbers(name: str, size: int = len(ids)) -> np.ndarray:
-        array = arrays[name]
-        if array.dtype.kind not in "iu" or array.shape != (size,) or (array < 0).any():
-            received = f"{array.dtype} {array.shape}, the lowest {array.min(initial=0)}"
-            raise DataError(f"array {name} must be {size:,} whole numbers from 0. Received: {received}.")
-        return array.astype(np.int64)
-
-    count = _first(arrays, COUNT_NAMES)
-    lengths = whole_numbers(count) if count else None
-    if "offsets" in arrays:
-        offsets = whole_numbers("offsets", len(ids) + 1)
-        lengths = np.diff(offsets)
-        if offsets[0] or (lengths < 0).any():
-            raise DataError("array offsets must begin with 0 and never fall.")
-    features = {
-        name: _divide(chosen[key], lengths, len(ids), key) for name, key in _by_modality(chosen).items()
-    }
-    labels, splits = arrays.get("labels"), arrays.get("split")
-    if labels is not None and "num_labels" in arrays:
-        labels = _divide(labels, whole_numbers("num_labels"), len(ids), "labels")
-    elif labels is not None and labels.ndim == 2:
-        if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
-            raise DataError(f"array labels (N, classes) must hold 0 and 1 only. Received: {labels.dtype}.")
+    lengths = arrays.get("num_frames")
+    if any(values is not None and len(values) != len(ids) for values in (labels, split, lengths)):
+        raise DataError(f"labels, split and num_frames must hold one entry for each of the {len(ids):,} ids.")
+    if lengths is not None and (lengths.dtype.kind not in "iu" or lengths.min(initial=0) < 0):
+        raise DataError("array num_frames must hold whole numbers from 0.")
+    features = {name: _divide(array, lengths, len(ids), name) for name, array in chosen.items()}
+    if labels is not None and labels.ndim == 2:
+        if not np.isin(labels, (0, 1)).all():
+            raise DataError("array labels (N, classes) must hold 0 and 1 only.")
         labels = labels.astype(bool)
-    for values, name in ((labels, "labels"), (splits, "split")):
-        if values is not None and len(values) != len(ids):
-            raise DataError(f"array {name} must hold one entry for each of the {len(ids):,} ids.")
-    ignored = tuple(sorted(arrays.keys() - chosen.keys() - DESCRIPTIVE))
     for number, name in enumerate(ids):
         each = {modality: videos[number] for modality, videos in features.items()}
-        label, split = (None if values is None else values[number] for values in (labels, splits))
-        yield _video(name, label, each, split, f"video {number} (counted from 0)", ignored)
+        of_video = [None if values is None else values[number] for values in (labels, split)]
+        yield _video(name, of_video[0], each, of_video[1], f"video {number} (counted from 0)")
 
 
 def _divide(array: np.ndarray, lengths: np.ndarray | None, videos: int, name: str) -> Sequence[np.ndarray]:
     """An array of many videos, video by video."""
-    if (
-        array.ndim == 3
-        and len(array) == videos
-        and (lengths is None or lengths.max(initial=0) <= array.shape[1])
-    ):
-        return array if lengths is None else [each[:end] for each, end in zip(array, lengths, strict=True)]
-    if array.ndim in (1, 2) and lengths is not None and len(array) == lengths.sum():
-        return np.split(array, np.cumsum(lengths)[:-1])
-    if array.ndim == 2 and lengths is None and len(array) == videos:
+    if lengths is None and array.ndim in (2, 3) and len(array) == videos:
         return array
+    if lengths is not None and array.ndim == 2 and len(array) == lengths.sum():
+        return np.split(array, np.cumsum(lengths)[:-1])
+    if array.ndim == 3 and len(array) == videos and max(lengths, default=0) <= array.shape[1]:
+        return [each[:end] for each, end in zip(array, lengths, strict=True)]
     raise DataError(
         f"array {name} must be (N, frames, size), (frames of all videos, size) with num_frames, or (N, size) at video "
-        f"level, for N = {videos:,}{'' if lengths is None else f' with {lengths.sum():,} in all'}. Received: "
-        f"{array.shape}. Say which arrays are modalities (`--modalities`)."
+        f"level, for N = {videos:,}. Received: {array.shape}. Say which arrays are modalities (`--modalities`)."
     )
 
 
@@ -266,23 +178,20 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             schema = file.schema_arrow
-            key = _first(schema.names, ID_NAMES)
-            others = [name for name in schema.names if name not in (*ID_NAMES, "labels", "split")]
-            nested = [name for name in others if pa.types.is_nested(schema.field(name).type)]
-            chosen = [name for name in (others if wanted else nested) if _is_wanted(name, wanted)]
-            if key is None or not chosen:
-                columns = shorten(", ".join(f"{field.name} ({field.type})" for field in schema), 200)
+            key = next((name for name in ID_NAMES if name in schema.names), None)
+            others = [name for name in schema.names if name not in DESCRIPTIVE]
+            nested = {name: name for name in others if wanted or pa.types.is_nested(schema.field(name).type)}
+            modalities = _by_modality(nested, wanted)
+            if key is None or not modalities:
                 raise DataError(
                     "it needs the column `id`, and for each modality lists of lists of numbers (frames), or lists of "
-                    f"numbers (video level). Its columns: {columns or 'none'}."
+                    f"numbers (video level). Its columns: {shorten(', '.join(schema.names), 200) or 'none'}."
                 )
-            modalities, ignored = _by_modality(chosen), tuple(name for name in others if name not in chosen)
             described = [name for name in (key, "labels", "split") if name in schema.names]
-            for rows in file.iter_batches(PARQUET_ROWS, columns=[*described, *chosen]):
+            for rows in file.iter_batches(PARQUET_ROWS, columns=[*described, *modalities.values()]):
                 known = {name: rows.column(name).to_pylist() for name in described}
-                cells = {
-                    name: rows.column(key).to_numpy(zero_copy_only=False) for name, key in modalities.items()
-                }
+                arrays = {name: rows.column(each) for name, each in modalities.items()}
+                cells = {name: array.to_numpy(zero_copy_only=False) for name, array in arrays.items()}
                 for row in range(rows.num_rows):
                     where = f"row {number} (counted from 0)"
                     present = {name: column[row] for name, column in cells.items() if column[row] is not None}
@@ -290,8 +199,7 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
                     labels, split = (
                         known[name][row] if name in known else None for name in ("labels", "split")
                     )
-                    labels = None if labels is None else np.array(labels)
-                    yield _video(known[key][row], labels, features, split, where, ignored)
+                    yield _video(known[key][row], labels, features, split, where)
                     number += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"it cannot be read as parquet ({shorten(error, 200)}). Write it again.") from error
@@ -303,11 +211,9 @@ def _frames(rows, where: str) -> np.ndarray:
     if array.dtype != object:
         return array
     try:
-        return np.stack(array) if len(array) else np.empty((0, 0), np.float32)
+        return np.stack(array) if len(array) else np.empty((0, 1), np.float32)
     except ValueError as error:
-        raise DataError(
-            f"{where}: frames are missing or differ in their number of values ({error})."
-        ) from error
+        raise DataError(f"{where}: frames are missing or differ in their size ({error}).") from error
 
 
 def read_mediapipe(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
@@ -320,101 +226,79 @@ def read_mediapipe(path: Path, wanted: Sequence[str] | None) -> Iterator[Importe
     if framed:
         for number, record in enumerate(read_records(path)):
             yield _mediapipe_video(record, f"record {number} (counted from 0)", None, wanted)
-    elif path.stat().st_size > LARGEST_MESSAGE:
-        raise DataError("it is neither a TFRecord nor small enough to be one SequenceExample.")
     else:
         yield _mediapipe_video(path.read_bytes(), "", path.stem, wanted)
 
 
-def _mediapipe_video(
-    record: bytes, where: str, name: str | bytes | None, wanted: Sequence[str] | None
-) -> ImportedVideo:
+def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> ImportedVideo:
     place = f"{where}: " if where else ""
     try:
         example = SequenceExample.FromString(record)
     except Exception as error:
-        raise DataError(
-            f"{place}it is no SequenceExample, or it is damaged ({shorten(error, 80)})."
-        ) from error
+        raise DataError(f"{place}it is no SequenceExample, or damaged ({shorten(error, 80)}).") from error
     lists, context = example.feature_lists.feature_list, example.context.feature
     # Sorted: a message's keys have no order.
     frames = [key for key in sorted(lists) if key.endswith(FRAMES) and lists[key].feature]
     keys = frames or [key for key in sorted(context) if key.endswith(MEANS)]
-    names = {key.removesuffix(FRAMES).removesuffix(MEANS).lower(): key for key in keys}
-    if not names:
-        advice = f"It has: {shorten(', '.join(sorted((*lists, *context))), 200) or 'nothing'}."
-        if {"rgb", "audio", "audio_embedding", "mean_rgb", "mean_audio"} & {*lists, *context}:
-            advice = (
-                "This is YouTube-8M's own layout, which needs no import: give its folder to --data as it is."
-            )
-        raise DataError(f"{place}it has no features of MediaPipe's (<MODALITY>{FRAMES}). {advice}")
+    if not keys:
+        raise DataError(
+            f"{place}it has no features of MediaPipe's (<MODALITY>{FRAMES}), but "
+            f"{shorten(', '.join(sorted((*lists, *context))), 200) or 'nothing'}. YouTube-8M's own layout needs no "
+            "import: give its folder to --data as it is."
+        )
     features = {}
-    for modality, key in names.items():
-        if _is_wanted(modality, wanted) and frames:
+    for modality, key in _by_modality({key.partition("/")[0].lower(): key for key in keys}, wanted).items():
+        if frames:
             rows = np.empty(len(lists[key].feature), object)
             rows[:] = [np.array(frame.float_list.value, np.float32) for frame in lists[key].feature]
             features[modality] = _frames(rows, f"{place}{key}")
-        elif _is_wanted(modality, wanted):
+        else:
             features[modality] = np.array(context[key].float_list.value, np.float32)
     texts = {
         key: context[key].bytes_list.value for key in (*MEDIAPIPE_IDS, *MEDIAPIPE_LABELS) if key in context
     }
     key = next((key for key in MEDIAPIPE_IDS if texts.get(key)), None)
-    if key is None and name is None:
-        raise DataError(f"{place}it names no video: it has none of {', '.join(MEDIAPIPE_IDS)}.")
     if key is not None:
         name = texts[key][0].decode("utf-8", "replace")
-        name = (
-            PurePath(name.replace("\\", "/")).stem if key == "clip/data_path" else name
-        )  # a path of any system
+    elif name is None:
+        raise DataError(f"{place}it names no video: it has none of {', '.join(MEDIAPIPE_IDS)}.")
+    if key == "clip/data_path":  # of any system
+        name = PurePath(name.replace("\\", "/")).stem
     found = (context[key].int64_list.value or texts[key] for key in MEDIAPIPE_LABELS if key in context)
-    labels = next((np.array(values) for values in found if values), None)
-    ignored = tuple(name for name in names if name not in features)
-    return _video(name, labels, features, None, where, ignored)
+    return _video(name, next((list(values) for values in found if values), None), features, None, where)
 
 
-def _is_wanted(name: str, wanted: Sequence[str] | None) -> bool:
-    return wanted is None or name in wanted or modality_name(name) in wanted
+def _by_modality(found: Mapping[str, object], wanted: Iterable[str] | None) -> dict[str, object]:
+    """Those wanted under the modality's name: ``mean_rgb`` and ``rgb_embedding`` are both the modality rgb."""
+    names = {name: modality_name(name) for name in found}
+    if wanted is not None:
+        names = {name: modality for name, modality in names.items() if {name, modality} & {*wanted}}
+    modality, count = Counter(names.values()).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise DataError(
+            f"several of {shorten(', '.join(names))} are the modality {modality} (`--modalities`)."
+        )
+    return {modality: found[name] for name, modality in names.items()}
 
 
-def _by_modality(names: Iterable[str]) -> dict[str, str]:
-    """Modality → the array's name: ``mean_rgb`` and ``rgb_embedding`` are both the modality rgb."""
-    found: dict[str, str] = {}
-    for name in names:
-        if (other := found.setdefault(modality := modality_name(name), name)) != name:
-            raise DataError(
-                f"{other} and {shorten(name)} are both the modality {modality}. Name one (`--modalities`)."
-            )
-    return found
-
-
-def _first(names: Iterable[str], candidates: Sequence[str]) -> str | None:
-    return next((name for name in candidates if name in names), None)
-
-
-def _video(name, labels, features: dict, split, where: str, ignored: tuple[str, ...]) -> ImportedVideo:
+def _video(name, labels, features: dict, split, where: str) -> ImportedVideo:
     """A video out of what a source holds: numpy's, arrow's and protobuf's values."""
-    name, split, place = _plain(name), _plain(split), f"{where}: " if where else ""
-    if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
-        raise DataError(f"{place}the id must be a text or a whole number. Received: {shorten(repr(name))}.")
-    if split is not None and not isinstance(split, str):
-        raise DataError(f"{place}split must be a text. Received: {shorten(repr(split))}.")
+    name, split = (_plain(np.asarray(value)) if value is not None else None for value in (name, split))
+    place = f"{where}: " if where else ""
+    if isinstance(name, bool) or not isinstance(name, str | int) or not isinstance(split, str | None):
+        raise DataError(f"{place}the id must be a text or a whole number, split a text: {name!r}, {split!r}.")
     if labels is not None:
         values = np.atleast_1d(labels)
         hot = values.ndim == 1 and values.dtype.kind == "b"
         labels = np.flatnonzero(values).tolist() if hot else [_plain(value) for value in values]
-        if values.ndim > 1 or not all(isinstance(value, str | int) for value in labels):
-            received = f"{values.dtype} {values.shape}"
-            raise DataError(
-                f"{place}labels must be whole numbers, names, or true and false. Received: {received}."
-            )
-    return ImportedVideo(str(name), labels, features, split or None, where, ignored)
+        if not all(isinstance(value, str | int) for value in labels):
+            raise DataError(f"{place}labels must be whole numbers, names, or true and false: {values.dtype}.")
+    return ImportedVideo(str(name), labels, features, split or None, where)
 
 
-def _plain(value: object) -> object:
+def _plain(value) -> object:
     """A Python value out of an array or a record."""
-    if isinstance(value, np.generic | np.ndarray) and value.size == 1:
-        value = value.item()
+    value = value.item() if getattr(value, "size", 0) == 1 else value
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
