@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -30,24 +31,15 @@ from dmlkit.text import shorten
 
 HEADER = "VideoId,LabelConfidencePairs"
 MAX_PAIRS = 20
-KINDS = {
-    "header": f"the first line is not {HEADER}",
-    "format": "a line that is not an id, one comma, and pairs of class and score separated by single spaces",
-    "class": "a class that the data set does not have, or twice in one line",
-    "score": "a score that is no finite number",
-    "order": "a score above the one before it",
-    "duplicate id": "an id on more than one line",
-    "unknown id": "an id of no video of the split",
-    "missing id": "a video of the split that has no line",
-}
-# A line of twenty pairs has some 300 bytes; a much longer one is not read at once.
-_LONGEST_LINE = 1 << 16
 _CLASS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SCORE = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong: its line, counted from 1 (None: of no line), a key of `KINDS`, and what it is."""
+    """One thing that is wrong, and its line, counted from 1 (None: of no line).
+
+    Kinds: "header", "format", "class", "score", "order", "duplicate id", "unknown id", "missing id".
+    """
 
     line: int | None
     kind: str
@@ -55,7 +47,7 @@ class Fault(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line after the header: its number in the file, its id, the pairs that could be read, its own faults."""
+    """One line: its number in the file, its id (none for the header), the pairs that could be read, its faults."""
 
     number: int
     video: str
@@ -64,28 +56,16 @@ class Line(NamedTuple):
     faults: list[Fault]
 
 
-class Checked(NamedTuple):
-    """The number of videos of the split, and an iterator over all faults of the file, found as it is read."""
+def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, Iterator[Fault]]:
+    """Check a submission (`.gz` is decompressed) against a split, which needs no labels, of a data set or its path.
 
-    videos: int
-    faults: Iterator[Fault]
-
-
-def check(file: str | os.PathLike, *, data, split: str = "test") -> Checked:
-    """Check a submission against a split of a data set: line by line, and last the videos it lacks.
-
-    Args:
-        file: The path; one that ends in `.gz` is decompressed.
-        data: A data set, or the path of one.
-        split: It needs no labels. The ids of its videos are held in memory.
-
-    Raises:
-        UsageError: An unknown split.
-        DataError: The file or the data cannot be read.
+    Returns:
+        The number of videos of the split, and an iterator over the faults: line by line, and last the videos that the
+        file lacks.
     """
     dataset = as_dataset(data)
     ids = [video for video, _ in read_contexts(dataset, split)]
-    return Checked(len(ids), find_faults(file, ids=ids, num_classes=dataset.num_classes))
+    return len(ids), find_faults(file, ids=ids, num_classes=dataset.num_classes)
 
 
 def find_faults(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int) -> Iterator[Fault]:
@@ -98,9 +78,9 @@ def find_faults(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int
             yield Fault(line.number, "class", f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}")
         if not line.video:
             continue
-        found = lines if line.video in lines else unknown
         name = shorten(line.video, 60) or repr(line.video[:20])
-        if first := found.get(line.video):
+        found = lines if line.video in lines else unknown
+        if first := found.setdefault(line.video, 0):
             yield Fault(line.number, "duplicate id", f"{name} is on line {first} already")
             continue
         found[line.video] = line.number
@@ -111,19 +91,15 @@ def find_faults(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int
 
 
 def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
-    """GAP@20 of a submission and its interval, the same as of the scores it was written from.
+    """GAP@20 of a submission (`.gz` is decompressed) and its interval, the same as of the scores it was written from.
 
     Args:
-        file: The path; one that ends in `.gz` is decompressed.
+        file: The path.
         data: A data set, or the path of one.
         split: It must be labelled.
 
     Returns:
-        `gap`, `gap_interval` (low, high), `num_classes` and `videos`. Takes some 300 bytes of memory a video.
-
-    Raises:
-        UsageError: An unknown split.
-        DataError: The split has no labels, or the file cannot be read or has faults.
+        `gap`, `gap_interval` (low, high), `num_classes` and `videos`; raises DataError where the file has faults.
 
     Paper: §Measure.
     """
@@ -133,7 +109,7 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     if first := next(faults, None):
         more = sum(1 for _ in faults)
         raise DataError(
-            f"{os.fspath(file)}{f', line {first.line}' if first.line else ''}: {first.kind}: {first.what}"
+            f"{file}{f', line {first.line}' if first.line else ''}: {first.kind}: {first.what}"
             f"{f' ({more:,} more faults)' if more else ''}. `dmlkit submission check` lists every fault."
         )
     rows = {video: row for row, video in enumerate(labels)}
@@ -157,38 +133,27 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
 
 def read_lines(file: str | os.PathLike) -> Iterator[Line]:
     """Every line of a submission, the header first as a line without an id; raises DataError if it is unreadable."""
-    path, number = os.fspath(file), 0
+    path = os.fspath(file)
     try:
         with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as opened:
-            for number, raw in enumerate(iter(lambda: opened.readline(_LONGEST_LINE), b""), start=1):
-                if cut := len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
-                    while (rest := opened.readline(_LONGEST_LINE)) and not rest.endswith(b"\n"):
-                        pass
-                yield _header(raw) if number == 1 else _line(number, raw, cut)
-            if number == 0:
-                yield _header(b"")
+            header = opened.readline().removesuffix(b"\n")
+            what = f"must be {HEADER}, ending in LF alone, not {shorten(repr(header), 60)}"
+            yield Line(1, "", [], [], [] if header == HEADER.encode() else [Fault(1, "header", what)])
+            yield from (_read_line(number, raw) for number, raw in enumerate(opened, start=2))
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"The submission {path} cannot be read ({reason}). Give a file that `dmlkit predict` has written."
+            f"The submission {path} cannot be read ({reason}). Give one of `dmlkit predict`."
         ) from error
 
 
-def _header(raw: bytes) -> Line:
-    text = raw.removesuffix(b"\n").decode("utf-8", "replace")
-    what = f"must be {HEADER}, without a byte order mark, ending in LF alone, not {shorten(repr(text), 60)}"
-    return Line(1, "", [], [], [] if text == HEADER else [Fault(1, "header", what)])
-
-
-def _line(number: int, raw: bytes, cut: bool) -> Line:
+def _read_line(number: int, raw: bytes) -> Line:
     faults: list[Fault] = []
 
     def fault(kind: str, what: str) -> None:
         faults.append(Fault(number, kind, what))
 
     text = raw.removesuffix(b"\n").decode("utf-8", "replace")
-    if cut:
-        fault("format", f"has more than {_LONGEST_LINE:,} bytes; only those were checked")
     if text.endswith("\r") or "\ufffd" in text:
         fault("format", "ends in CR LF, not in LF alone" if text.endswith("\r") else "is not UTF-8")
     video, comma, pairs = text.rstrip("\r").partition(",")
@@ -197,9 +162,7 @@ def _line(number: int, raw: bytes, cut: bool) -> Line:
         return Line(number, video if comma else "", [], [], faults)
     words, classes, scores = pairs.split(), [], []
     if not words or len(words) % 2 or pairs != " ".join(words):
-        fault(
-            "format", f"has {len(words)} words; expected pairs of class and score with single spaces between"
-        )
+        fault("format", f"has {len(words)} words, not pairs of class and score with single spaces between")
     for label, score in zip(words[::2], words[1::2], strict=False):
         if not _CLASS.fullmatch(label):
             fault("class", f"{shorten(repr(label))} is not a class, a whole number from 0 on")
@@ -210,12 +173,10 @@ def _line(number: int, raw: bytes, cut: bool) -> Line:
             scores.append(float(score))
     if len(classes) > MAX_PAIRS:
         fault("format", f"has {len(classes)} pairs; at most {MAX_PAIRS} count")
-    if repeated := sorted({label for label in classes if classes.count(label) > 1}):
-        fault("class", f"class {shorten(repeated, 60)} is there more than once")
-    rising = next((place for place in range(1, len(scores)) if scores[place] > scores[place - 1]), None)
-    if rising:
-        place = f"class {classes[rising]} ({scores[rising]:g}) follows {scores[rising - 1]:g}"
-        fault("order", f"the highest score must come first; {place}")
+    if repeated := [label for label, count in Counter(classes).items() if count > 1]:
+        fault("class", f"class {shorten(sorted(repeated), 60)} is there more than once")
+    if scores != sorted(scores, reverse=True):
+        fault("order", "the highest score must come first, and none be above the one before it")
     return Line(number, video, classes, scores, faults)
 
 
@@ -223,9 +184,7 @@ def _line(number: int, raw: bytes, cut: bool) -> Line:
 def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
     """The file to write lines to; it takes the place of `out` once everything is in it.
 
-    Args:
-        out: A path; one that ends in `.gz` is compressed, the same bytes for the same lines. `-` is standard output,
-            to which lines go as they come.
+    One that ends in `.gz` is compressed, the same bytes for the same lines; `-` is standard output.
     """
     if os.fspath(out) == "-":
         yield sys.stdout.buffer
@@ -243,13 +202,8 @@ def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
 def submission_lines(ids: Sequence[str], top: TopK) -> bytes:
     """Lines of the submission, one a video.
 
-    Args:
-        ids: (videos,) text.
-        top: Each video's best classes, best first; scores at half precision, from 0 to 1. Written are the fewest
-            decimals that distinguish such a score from its neighbours: what is read is what was written.
-
-    Raises:
-        DataError: An id that the form cannot hold.
+    `top` holds each video's best classes, best first, their scores at half precision, from 0 to 1. Written are the
+    fewest decimals that distinguish such a score from its neighbours: what is read is what was written.
     """
     texts = _texts_of_halves()
     values = np.asarray(top.scores, np.float16).view(np.uint16).tolist()

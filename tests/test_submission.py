@@ -10,7 +10,6 @@ from dmlkit.errors import DataError, UsageError
 from dmlkit.metrics import gap_interval, global_average_precision, top_k_pairs
 from dmlkit.submission import (
     HEADER,
-    KINDS,
     check,
     evaluate,
     file_for,
@@ -29,7 +28,7 @@ def faults_of(folder, content, name="s.csv"):
     content = content if isinstance(content, bytes) else ("\n".join(content) + "\n").encode()
     (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     found = list(find_faults(folder / name, ids=IDS, num_classes=10))
-    assert all(fault.kind in KINDS and fault.what.isprintable() and len(fault.what) < 300 for fault in found)
+    assert all(fault.what.isprintable() and len(fault.what) < 300 for fault in found)
     return [(fault.line, fault.kind) for fault in found]
 
 
@@ -70,7 +69,7 @@ LINES = [
     (" bb,1 0.5", ["unknown id"]),
     ("b\x1b[31mb,1 0.5", ["unknown id"]),
     ("bb," + " ".join(f"{label} 0.5" for label in range(10)) + " 0 0.4" * 11, ["format", "class"]),
-    ("bb," + "1 0.5 " * 20_000, ["format", "format", "format", "class"]),
+    ("bb," + "1 0.5 " * 20_000, ["format", "format", "class"]),
 ]
 
 
@@ -119,8 +118,8 @@ def test_it_evaluates_as_the_scores_it_was_written_from(generated, truth, tmp_pa
         assert (found["videos"], found["num_classes"]) == (100, 24)
     found = evaluate(write(tmp_path / "s.csv", ids, scores, top_k=3), data=generated)
     assert found["gap"] == global_average_precision(scores.astype(np.float32), labels, top_k=3)
-    assert check(tmp_path / "s.csv", data=generated, split="validate").videos == 100
-    assert list(check(tmp_path / "s.csv", data=generated, split="validate").faults) == []
+    videos, faults = check(tmp_path / "s.csv", data=generated, split="validate")
+    assert videos == 100 and list(faults) == []
     write(tmp_path / "s.csv", ids[1:], scores[1:])
     with pytest.raises(
         DataError, match=rf"s\.csv: missing id: {ids[0]} has no line\. `dmlkit submission check`"

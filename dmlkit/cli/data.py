@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from pathlib import Path
 
 import click
 
+from dmlkit.cli.options import FOLDER, SEED, resumable
 from dmlkit.errors import DataError
 from dmlkit.text import counted
 
-FOLDER = click.Path(path_type=Path)
 # Text, so that an address that is none of a local file can be told from one.
 LOCAL = click.Path()
 AT_LEAST_ONE = click.IntRange(min=1)
+SPLIT = click.Choice(("train", "validate", "test"))
+SECONDS = click.FloatRange(0, min_open=True)
 
 
 def number(name: str, variable: str, default: int, text: str, *, least: int = 1):
@@ -48,9 +49,7 @@ def show(path) -> None:
 
 @data.command(short_help="Read every record; report faults and counts.")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "--jobs", type=AT_LEAST_ONE, metavar="N", help="Processes.  [default: as many as the shards are worth]"
-)
+@click.option("--jobs", type=AT_LEAST_ONE, metavar="N", help="Processes.  [default: as worth it]")
 @number("--faults", "faults", 20, "Show so many faults of a data set in full; all are counted.", least=0)
 @click.option("--json", "as_json", is_flag=True, help="Everything, every fault, for other programs.")
 def check(paths, jobs, faults, as_json) -> None:
@@ -76,36 +75,19 @@ def check(paths, jobs, faults, as_json) -> None:
 @click.argument("partition")
 @click.argument("out", type=FOLDER)
 @click.option(
-    "--split",
-    "splits",
-    multiple=True,
-    type=click.Choice(("train", "validate", "test")),
-    help="Only this split; may be given several times.",
+    "--split", "splits", multiple=True, type=SPLIT, help="Only this split; may be given several times."
 )
 @click.option(
-    "--shards",
-    default="1/1",
-    metavar="PART/PARTS",
-    help="A share of the shards: 1/100 is the first of a hundred shares, 2/100 the second.",
+    "--shards", default="1/1", metavar="PART/PARTS", help="A share: 1/100 is the first of a hundred."
 )
 @click.option("--mirror", default="us", metavar="NAME|URL", help="us, eu, asia, or https://host/folder.")
-@click.option(
-    "--plans", metavar="URL", help="Address of the lists of files, where they are not at the mirror."
-)
+@click.option("--plans", metavar="URL", help="Address of the lists of files, where not at the mirror.")
 @click.option("--jobs", default=4, type=click.IntRange(1, 64), metavar="N", help="Files at a time.")
 @click.option("--verify", is_flag=True, help="Hash every file anew, also those found right before.")
-@click.option(
-    "--replace", is_flag=True, help="Replace files under a shard's name that this command did not fetch."
-)
+@click.option("--replace", is_flag=True, help="Replace files of these names that this command did not fetch.")
 @click.option("--any-size", is_flag=True, help="Begin even where the disk is too small for all.")
 @number("--retries", "retries", 5, "Further attempts for each file.", least=0)
-@click.option(
-    "--timeout",
-    default=30.0,
-    type=click.FloatRange(0, min_open=True),
-    metavar="SECONDS",
-    help="Without an answer, before another attempt.",
-)
+@click.option("--timeout", default=30.0, type=SECONDS, help="Without an answer, before another attempt.")
 def download(partition, out, **options) -> None:
     """Fetch a PARTITION of YouTube-8M into the folder OUT; every file is verified by its MD5.
 
@@ -130,15 +112,13 @@ def download(partition, out, **options) -> None:
     from dmlkit.data.download import download as fetch
 
     try:
-        done = fetch(partition, out, progress=True, **options)
+        with resumable():
+            done = fetch(partition, out, progress=True, **options)
     except IncompleteDownload as incomplete:
         if len(incomplete.missing) > LISTED:  # the message names these few
             for name, reason in incomplete.missing.items():
                 click.echo(f"{name}: {reason}", err=True)
         raise
-    except KeyboardInterrupt:
-        click.echo("dmlkit: interrupted; the same command continues where it stopped.", err=True)
-        sys.exit(130)
     for note in done.notes:
         click.echo(note)
     click.echo(
@@ -159,38 +139,18 @@ class _WithFormats(click.Command):
 @data.command("import", cls=_WithFormats, short_help="Make a data set of your own features.")
 @click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
 @click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
-@click.option(
-    "--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split, text or several of them."
-)
+@click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split or text.")
 @click.option("--classes", type=LOCAL, metavar="FILE", help="Names: a vocabulary's CSV, or one a line.")
 @click.option("--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]")
 @click.option("--name", help="What reports call the data set.  [default: the folder's]")
 @click.option(
-    "--split",
-    default="train=0.8,tuning=0.1,validate=0.1",
-    metavar="SHARES",
-    help="Of the splits, by a hash of the id. What a source says of a video's `split` takes precedence.",
+    "--split", default="train=0.8,tuning=0.1,validate=0.1", metavar="SHARES", help="By a hash of the id."
 )
-@click.option(
-    "--level", metavar="LEVEL", help="frame, or video: the mean of the frames.  [default: as the arrays are]"
-)
-@click.option(
-    "--coding", metavar="CODING", help="byte, as YouTube-8M, or float.  [default: byte at frame level]"
-)
+@click.option("--level", metavar="LEVEL", help="frame, or video: their mean.  [default: as the arrays]")
+@click.option("--coding", metavar="CODING", help="byte, or float.  [default: byte at frame level]")
 @click.option("--modalities", metavar="A,B", help="Those to take.  [default: all]")
-@click.option(
-    "--missing",
-    default="refuse",
-    metavar="RULE",
-    help="For a video without a modality that others have: refuse, or silence.",
-)
-@number(
-    "--frames-apart",
-    "frames_apart",
-    2,
-    "Cut a video's modalities to the shortest where they differ by at most so many frames.",
-    least=0,
-)
+@click.option("--missing", default="refuse", metavar="RULE", help="A modality not there: refuse, or silence.")
+@number("--frames-apart", "frames_apart", 2, "Cut modalities that differ by at most so many frames.", least=0)
 @number("--records-per-shard", "records_per_shard", 256, "Videos a file.")
 def import_(sources: tuple[str, ...], out: str, modalities: str | None, **settings) -> None:
     """Make a data set of your own features, in YouTube-8M's layout, so that it can be trained and predicted on.
@@ -215,17 +175,13 @@ def import_(sources: tuple[str, ...], out: str, modalities: str | None, **settin
 
 @data.command(short_help="Generate a data set in YouTube-8M's format.")
 @click.argument("out", type=FOLDER)
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="The same bytes for the same seed."
-)
+@click.option("--seed", type=SEED, default=0, help="The same bytes for the same seed.")
 @click.option("--full", is_flag=True, help="1,024 + 128 dimensions and up to 300 frames.")
 @number("--train", "train", 2000, "Videos to train on.")
 @number("--validate", "validate", 1000, "Videos to validate on.")
 @number("--test", "test", 200, "Videos without labels.", least=0)
 @click.option(
-    "--text",
-    is_flag=True,
-    help="A third modality: titles and keywords, some of which name a class. Frames and labels stay the same.",
+    "--text", is_flag=True, help="A third modality: titles and keywords, some of which name a class."
 )
 def synthesize(out, full, **settings) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in documented kinds."""
@@ -254,11 +210,11 @@ def check_submission(file, data, split, as_json) -> None:
     """
     from dmlkit.submission import check as check_file
 
-    checked, counts = check_file(file, data=data, split=split), Counter()
+    (videos, faults), counts = check_file(file, data=data, split=split), Counter()
     if as_json:  # one object, its faults written as they are found: there may be millions
-        head = {"file": str(file), "split": split, "videos": checked.videos}
+        head = {"file": str(file), "split": split, "videos": videos}
         click.echo(json.dumps(head, indent=2)[:-2] + ',\n  "faults": [', nl=False)
-    for fault in checked.faults:
+    for fault in faults:
         if as_json:
             click.echo(("," if counts else "") + "\n    " + json.dumps(fault._asdict()), nl=False)
         else:
@@ -269,7 +225,7 @@ def check_submission(file, data, split, as_json) -> None:
             "],\n" + json.dumps({"counts": dict(counts.most_common()), "ok": not counts}, indent=2)[2:]
         )
     elif not counts:
-        click.echo(f"{file} is whole: a line for each of the {checked.videos:,} videos of '{split}'.")
+        click.echo(f"{file} is whole: a line for each of the {videos:,} videos of '{split}'.")
     else:
         click.echo(f"{counted(counts.total(), 'fault')} in {file}:")
         for kind, count in counts.most_common():

@@ -289,7 +289,7 @@ BAD_LABELS = [
     (["a,7"], {"classes": "Guitar\nCat"}, ("no class 7", "0 to 1")),
     (["a,7"], {"num_classes": 7}, ("no class 7", "0 to 6")),
     (["a,Cat"], {"classes": "Cat\nCat"}, ("'Cat'", "several classes")),
-    (["a,1", "b,Cat"], {}, ("no class 1", "0 to 0")),
+    (["a,1", "b,Cat"], {}, ("labels.csv", "'1'", "--classes FILE")),
     (["a,3.0", "b,4.0"], {}, ("'3.0'", "whole number")),
     (["a,1"], {}, ("b.npy, b (", "labels.csv): it has no labels")),
     (["a,1", "b,1,2"], {}, ("cannot be read as a table", "line 3")),
