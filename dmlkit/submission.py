@@ -15,7 +15,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -68,10 +68,9 @@ def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, I
     return len(ids), find_faults(file, ids=ids, num_classes=dataset.num_classes)
 
 
-def find_faults(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int) -> Iterator[Fault]:
+def find_faults(file: str | os.PathLike, *, ids: Collection[str], num_classes: int) -> Iterator[Fault]:
     """Every fault of a submission for the videos of these ids; raises DataError where it cannot be read."""
-    lines = dict.fromkeys(ids, 0)  # video → its first line, 0 where there is none
-    unknown: dict[str, int] = {}
+    known, lines = dict.fromkeys(ids), {}  # video → its first line
     for line in read_lines(file):
         yield from line.faults
         if outside := [label for label in line.classes if label >= num_classes]:
@@ -79,27 +78,20 @@ def find_faults(file: str | os.PathLike, *, ids: Iterable[str], num_classes: int
         if not line.video:
             continue
         name = shorten(line.video, 60) or repr(line.video[:20])
-        found = lines if line.video in lines else unknown
-        if first := found.setdefault(line.video, 0):
+        if (first := lines.setdefault(line.video, line.number)) != line.number:
             yield Fault(line.number, "duplicate id", f"{name} is on line {first} already")
-            continue
-        found[line.video] = line.number
-        if found is unknown:
+        elif line.video not in known:
             yield Fault(line.number, "unknown id", f"{name} is no video of this split")
-    for video in (video for video, number in lines.items() if not number):
+    for video in (video for video in known if video not in lines):
         yield Fault(None, "missing id", f"{shorten(video, 60) or repr(video[:20])} has no line")
 
 
 def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     """GAP@20 of a submission (`.gz` is decompressed) and its interval, the same as of the scores it was written from.
 
-    Args:
-        file: The path.
-        data: A data set, or the path of one.
-        split: It must be labelled.
-
     Returns:
-        `gap`, `gap_interval` (low, high), `num_classes` and `videos`; raises DataError where the file has faults.
+        `gap`, `gap_interval` (low, high), `num_classes` and `videos`. The split must be labelled, and the file without
+        faults; else `DataError`.
 
     Paper: §Measure.
     """
@@ -107,10 +99,9 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     labels = {video: set(classes) for video, classes in read_contexts(dataset, split, labelled=True)}
     faults = find_faults(file, ids=labels, num_classes=dataset.num_classes)
     if first := next(faults, None):
-        more = sum(1 for _ in faults)
+        place, more = f", line {first.line}" if first.line else "", sum(1 for _ in faults)
         raise DataError(
-            f"{file}{f', line {first.line}' if first.line else ''}: {first.kind}: {first.what}"
-            f"{f' ({more:,} more faults)' if more else ''}. `dmlkit submission check` lists every fault."
+            f"{file}{place}: {first.kind}: {first.what} ({more:,} more faults). `dmlkit submission check` lists all."
         )
     rows = {video: row for row, video in enumerate(labels)}
     # What a line lacks of 20 pairs ranks below all others and is never correct, so it changes nothing.
@@ -122,13 +113,9 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
             scores[row, :pairs] = line.scores
             correct[row, :pairs] = [label in labels[line.video] for label in line.classes]
     pairs = TopPairs(scores, correct, np.array([len(each) for each in labels.values()], np.int64))
-    interval = gap_interval_of_pairs(pairs)
-    return {
-        "gap": gap_of_pairs(pairs),
-        "gap_interval": [interval.low, interval.high],
-        "num_classes": dataset.num_classes,
-        "videos": len(rows),
-    }
+    gap, interval = gap_of_pairs(pairs), gap_interval_of_pairs(pairs)
+    figures = {"gap": gap, "gap_interval": [interval.low, interval.high]}
+    return figures | {"num_classes": dataset.num_classes, "videos": len(rows)}
 
 
 def read_lines(file: str | os.PathLike) -> Iterator[Line]:

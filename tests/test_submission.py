@@ -122,7 +122,8 @@ def test_it_evaluates_as_the_scores_it_was_written_from(generated, truth, tmp_pa
     assert videos == 100 and list(faults) == []
     write(tmp_path / "s.csv", ids[1:], scores[1:])
     with pytest.raises(
-        DataError, match=rf"s\.csv: missing id: {ids[0]} has no line\. `dmlkit submission check`"
+        DataError,
+        match=rf"s\.csv: missing id: {ids[0]} has no line \(0 more faults\)\. `dmlkit submission check`",
     ):
         evaluate(tmp_path / "s.csv", data=generated)
     for split, error in (("test", DataError), ("vlaidate", UsageError)):
