@@ -59,11 +59,6 @@ class Answer(BaseHTTPRequestHandler):
         self.send(body[:1000])
         self.close_connection = True
 
-    def no_length(self, body):
-        self.head(length=None)
-        self.send(body)
-        self.close_connection = True
-
     def wrong(self, body):
         self.nothing(b"x" + body[1:])
 
@@ -169,16 +164,12 @@ def held(out):
 def test_every_file_is_fetched_verified_and_remembered(server, get, held, here, out):
     assert get().fetched == 3 and held() == here and len(server.fetched()) == 3
     assert get().fetched == 0 and server.fetched() == []
-    damaged = out / "train0026.tfrecord"
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    assert get().fetched == 1 and held() == here and server.fetched() == ["trainaA.tfrecord"]
-    (found,) = (path for path in out.iterdir() if path.name == "train0000.tfrecord")
+    found = out / "train0000.tfrecord"
     before = found.stat()
     found.write_bytes(bytes([found.read_bytes()[0] ^ 1]) + found.read_bytes()[1:])
     os.utime(found, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert get().fetched == 0 and held() != here  # size and time are the same
     assert get(verify=True).fetched == 1 and held() == here
-    assert not [path for path in out.iterdir() if path.is_dir()]
 
 
 def test_in_the_end_the_bytes_are_right(server, shards, here, get, held, out):
@@ -186,7 +177,6 @@ def test_in_the_end_the_bytes_are_right(server, shards, here, get, held, out):
         [("cut",), ("nothing",)],
         [("wrong",), ("cut",), ("nothing",)],
         [("stall",), ("status", 503), ("nothing",)],
-        [("no_length",)],
     ):
         server.faults[TRAIN + "trainaa.tfrecord"], attempts = faults, len(faults)
         (out / "train0000.tfrecord").unlink(missing_ok=True)

@@ -53,13 +53,6 @@ def save_npz_each(folder, videos, labels):
         np.savez_compressed(folder / f"{name}.npz", labels=labels[name], **arrays)
 
 
-def save_npz_joined(folder, videos, labels):
-    lengths = [len(arrays["rgb"]) for arrays in videos.values()]
-    joined = {name: np.concatenate([arrays[name] for arrays in videos.values()]) for name in SIZES}
-    hot = np.array([[label in labels[name] for label in range(5)] for name in videos], int)
-    np.savez(folder / "all.npz", ids=list(videos), labels=hot, num_frames=lengths, **joined)
-
-
 def save_npz_padded(folder, videos, labels):
     lengths = [len(arrays["rgb"]) for arrays in videos.values()]
     padded = {}
@@ -147,31 +140,6 @@ def test_what_goes_in_comes_out(tmp_path, kind):
             assert sum(counts) == done.videos[split] and set(counts[:-1]) <= {8}
 
 
-@pytest.mark.parametrize("kind", ["npz_padded", "parquet", "mediapipe"])
-def test_floats_can_be_kept_and_what_is_clipped_is_counted(tmp_path, kind):
-    videos = make_videos()
-    videos["v000"]["rgb"][0, 0] = 1e6
-    (tmp_path / "bytes").mkdir()
-    done, _ = imported(tmp_path, kind, videos, coding="float")
-    for name, (arrays, _, _) in read_back(done.folder).items():
-        for modality, array in arrays.items():
-            assert array.dtype == np.float32 and (array == videos[name][modality]).all()
-    done, _ = imported(tmp_path / "bytes", kind, videos)
-    values = sum(len(arrays["rgb"]) for arrays in videos.values()) * SIZES["rgb"]
-    assert any(note.startswith(f"rgb: 1 of {values:,} values (") for note in done.notes)
-
-
-@pytest.mark.parametrize("kind", ["npz_each", "npy", "parquet"])
-def test_the_video_level_holds_floats(tmp_path, kind):
-    videos = make_videos(level="video")
-    done, _ = imported(tmp_path, kind, videos)
-    dataset = open_dataset(done.folder)
-    keys = [each.key for each in dataset.features.values()]
-    assert dataset.level == "video" and keys == ["mean_rgb", "mean_audio"]
-    for name, (arrays, _, _) in read_back(done.folder).items():
-        assert all((array == videos[name][modality]).all() for modality, array in arrays.items())
-
-
 def test_the_mean_of_frames(tmp_path):
     for dtype in (np.uint8, np.float16):
         folder, videos = tmp_path / np.dtype(dtype).name, make_videos(dtype=dtype)
@@ -198,37 +166,34 @@ def test_many_at_video_level_and_several_sources_and_the_same_bytes(tmp_path):
         sources.append(tmp_path / kind)
         sources[-1].mkdir()
         SAVED[kind](sources[-1], {name: videos[name] for name in some}, labels_for(videos))
-    contents = []
     for out in ("one", "two"):
-        import_features(sources, tmp_path / out, name="x")
-        assert read_back(tmp_path / out).keys() == videos.keys()
-        contents.append({path.name: path.read_bytes() for path in (tmp_path / out).iterdir()})
-    assert contents[0] == contents[1]
+        import_features(sources, tmp_path / out, name="x", coding="float")
+    for name, (found, _, _) in read_back(tmp_path / "one").items():
+        assert all((array == videos[name][key]).all() for key, array in found.items())
+    assert all(
+        path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+        for path in (tmp_path / "one").iterdir()
+    )
 
 
 TO_PREDICT = {"split": "test=1", "num_classes": 9}
 FRAMES = {"RGB": np.linspace(-1.5, 1.5, 12).reshape(3, 4), "AUDIO": np.linspace(-1, 1, 4).reshape(2, 2)}
 
 
-@pytest.mark.parametrize(
-    ("context", "name"),
-    [
-        ({"example/id": [b"e"], "clip/media_id": [b"m"]}, "e"),
-        ({"video_id": [b"v"], "clip/data_path": [b"p.mp4"]}, "v"),
-        ({"clip/data_path": [b"C:\\films\\my cat.v2.mp4"], "clip/start/timestamp": [0]}, "my cat.v2"),
-        ({}, "features"),
-    ],
-)
-def test_one_message_a_file_as_mediapipe_leaves_it(tmp_path, context, name):
-    (tmp_path / "features.tfrecord").write_bytes(message(context, FRAMES))
-    done = import_features(tmp_path / "features.tfrecord", tmp_path / "out", **TO_PREDICT)
-    ((video, (arrays, _, _)),) = read_back(tmp_path / "out").items()
-    assert video == name and any(
-        "Cut to the shortest of the modalities: 1 video" in note for note in done.notes
-    )
-    for modality, frames in FRAMES.items():
-        assert np.abs(dequantize(arrays[modality.lower()]) - frames[:2]).max() <= HALF_A_STEP
-    (tmp_path / "mean.pb").write_bytes(message(context, means={"RGB": [0.5, 3.0]}))
+def test_one_message_a_file_as_mediapipe_leaves_it(tmp_path):
+    for name, context in {
+        "e": {"example/id": [b"e"], "clip/media_id": [b"m"]},
+        "v": {"video_id": [b"v"], "clip/data_path": [b"p.mp4"]},
+        "my cat.v2": {"clip/data_path": [b"C:\\films\\my cat.v2.mp4"], "clip/start/timestamp": [0]},
+        "features": {},
+    }.items():
+        (tmp_path / "features.tfrecord").write_bytes(message(context, FRAMES))
+        done = import_features(tmp_path / "features.tfrecord", tmp_path / name, **TO_PREDICT)
+        ((video, (arrays, _, _)),) = read_back(tmp_path / name).items()
+        assert video == name and "Cut to the shortest of the modalities: 1 video." in done.notes
+        for modality, frames in FRAMES.items():
+            assert np.abs(dequantize(arrays[modality.lower()]) - frames[:2]).max() <= HALF_A_STEP
+    (tmp_path / "mean.pb").write_bytes(message(means={"RGB": [0.5, 3.0]}))
     import_features(tmp_path / "mean.pb", tmp_path / "means", **TO_PREDICT)
     assert open_dataset(tmp_path / "means").level == "video"
 
@@ -272,10 +237,10 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
     assert all(
         (each[0].keys(), each[1]) == ({"sound"}, [0, 1]) for each in read_back(tmp_path / "rows").values()
     )
-    for ending, content in (
-        ("csv", "Index,Name,Kind\n0,Guitar,short\n1,Cat,steady\n"),
-        ("txt", "Guitar\nCat\n"),
-    ):
+    for ending, content in {
+        "csv": "Index,Name,Kind\n0,Guitar,short\n1,Cat,steady\n",
+        "txt": "Guitar\nCat\n",
+    }.items():
         (tmp_path / f"names.{ending}").write_text(content)
         labels = table(tmp_path, *every(["Cat", "Guitar Cat", "1", "Cat;0"]))
         out = tmp_path / ending
@@ -318,15 +283,12 @@ def test_the_split_of_a_video(tmp_path, clips):
     # Else it depends on the id alone: more videos in another order leave those there in their splits.
     names, found = [f"video {number}" for number in range(400)], []
     for out, some in (("few", names[100:300]), ("many", names[::-1])):
-        np.savez(
-            tmp_path / f"{out}.npz", ids=some, rgb=np.ones((len(some), 3)), labels=np.zeros(len(some), int)
-        )
+        rgb, labels = np.ones((len(some), 3)), np.zeros(len(some), int)
+        np.savez(tmp_path / f"{out}.npz", ids=some, rgb=rgb, labels=labels)
         import_features(tmp_path / f"{out}.npz", tmp_path / out)
         found.append({name: each[2] for name, each in read_back(tmp_path / out).items()})
     assert found[0].items() <= found[1].items()
-    for split, share in {"train": 0.8, "tuning": 0.1, "validate": 0.1}.items():
-        observed = list(found[1].values()).count(split) / 400
-        assert abs(observed - share) < 4 * (share * (1 - share) / 400) ** 0.5
+    assert 290 < list(found[1].values()).count("train") < 350
     done = import_features(clips, tmp_path / "unlabelled", num_classes=20)
     assert done.videos == {"test": 10} and open_dataset(done.folder).num_classes == 20
     with pytest.raises(DataError, match="--num-classes or --classes"):
@@ -368,10 +330,8 @@ def refused(tmp_path):
 ONE_OF = [
     ({"rgb": np.ones((3, 5))}, "b.npz, b: rgb is (3, 5), in other videos (frames, 4)"),
     ({"rgb": np.float32([[1, 2, 3, 4], [1, np.nan, 3, 4]])}, "NaN or infinite values, first at [1, 1]"),
-    ({"rgb": np.float64([[1, 2, 3, 1e300]] * 3)}, "NaN or infinite values, first at [0, 3]"),
     ({"rgb": np.ones((0, 4)), "audio": np.ones((0, 2))}, "b.npz, b: there are no frames"),
     ({"audio": None}, "b.npz, b: it has rgb, but the videos before it rgb, audio"),
-    ({"text": np.ones((3, 2))}, "b.npz, b: it has rgb, audio, text, but"),
     ({"audio": np.ones((6, 2))}, "differ in their number of frames ({'rgb': 3, 'audio': 6})"),
     ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b: rgb, int64"),
     ({"rgb": np.ones((3, 2, 2))}, "b.npz: it holds no modality"),
@@ -422,7 +382,7 @@ def test_an_archive_of_many_whose_arrays_do_not_fit(tmp_path, refused):
 
 def test_sources_that_are_damaged_or_none(tmp_path, refused):
     videos = make_videos(5)
-    for kind, name in (("npz_joined", "all.npz"), ("parquet", "all.parquet"), ("mediapipe", "all.tfrecord")):
+    for kind, name in (("npz_padded", "all.npz"), ("parquet", "all.parquet"), ("mediapipe", "all.tfrecord")):
         SAVED[kind](tmp_path, videos, labels_for(videos))
         whole = (tmp_path / name).read_bytes()
         for cut in (whole[: len(whole) // 2], whole[:-1], b"", b"\xff" * 50):
