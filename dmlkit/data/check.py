@@ -38,7 +38,6 @@ from dmlkit.text import counted, one_line, readable_size
 # The layout is inferred from the first good records of so many shards, spread over all of them.
 SAMPLED_SHARDS, SAMPLED_RECORDS, SEARCHED_RECORDS = 16, 4, 64
 BYTES_PER_WORKER = 512 << 20  # with less to read, starting a worker process takes longer
-MAX_DUPLICATES_LISTED = 10_000
 # After these faults the number of records is unknown.
 _UNCOUNTABLE = {"length checksum", "cut off", "changed", "unreadable"}
 _IDS = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("record", "<u4"), ("byte", "<u8")])
@@ -94,8 +93,8 @@ class Report:
             * ``faults``: ``total``, ``by_kind`` and ``list`` of shard, record, byte, kind, what (record and byte are
               None where a file as a whole is meant; of repeated ids at most 10,000 are listed)
         """
-        seconds = round(self.seconds, 3)
-        return {"schema": 1, "whole": self.whole, "seconds": seconds, "sets": list(self.sets)}
+        sets, seconds = list(self.sets), round(self.seconds, 3)
+        return {"schema": 1, "whole": self.whole, "seconds": seconds, "sets": sets}
 
     def text(self, *, faults: int = 20) -> str:
         """The same for people, a paragraph a data set with at most `faults` of its faults."""
@@ -249,9 +248,9 @@ def check_shard(task: Task) -> tuple[Counter, list[Fault], np.ndarray]:
         fault("unreadable", str(error).removeprefix(f"{shard} "), None, None)
     records = counts["records"]
     if expected not in (None, records) and not any(("faults", kind) in counts for kind in _UNCOUNTABLE):
-        place = min(records, expected), counts["bytes"] if records < expected else None
+        byte = counts["bytes"] if records < expected else None
         what = f"{records} records, {expected} in dataset.toml. Fetch the shard again, or correct the file."
-        fault("count", what, *place)
+        fault("count", what, min(records, expected), byte)
     return counts, faults, np.array(ids, _IDS)
 
 
@@ -296,8 +295,7 @@ def _summarize(
     def select(name: str) -> dict:
         return {key[1]: count for key, count in sorted(total.items(), key=str) if key[0] == name and count}
 
-    by_kind, classes = select("faults"), select("classes")
-    listed = [fault._asdict() for fault in faults[:keep]]
+    by_kind, classes, listed = select("faults"), select("classes"), [each._asdict() for each in faults[:keep]]
     return known | {
         "whole": not by_kind,
         "num_classes": known["num_classes"] or max(classes, default=-1) + 1,
@@ -322,7 +320,7 @@ def _find_duplicates(shards: Sequence[str], ids: np.ndarray) -> tuple[int, list[
     repeated = np.flatnonzero(ranked[1:] == ranked[:-1]) + 1
     firsts = order[np.searchsorted(ranked, ranked[repeated])]
     faults = []
-    for pair in sorted(zip(order[repeated].tolist(), firsts.tolist(), strict=True))[:MAX_DUPLICATES_LISTED]:
+    for pair in sorted(zip(order[repeated].tolist(), firsts.tolist(), strict=True))[:10_000]:
         later, first = ((shards[shard], record, byte) for _, shard, record, byte in ids[list(pair)].tolist())
         what = f"the video's id is that of an earlier one, {locate(*first)}. Leave one of them out."
         faults.append(Fault(*later, "duplicate id", what))

@@ -39,7 +39,6 @@ LISTED = 20  # missing files that a message names
 LOCK, RECORD, PARTIAL = ".dmlkit-download.lock", ".dmlkit-download.json", ".dmlkit-download.partial"
 # Bounds on what a server may send; the real plans have 3,844 names in 227 kB, the real shards below 400 MB.
 LARGEST_TABLE, MOST_FILES, LARGEST_FILE = 16 << 20, 100_000, 4 << 30
-CHUNK = 1 << 20
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may succeed
 SAMPLED_SIZES = 32  # a plan has no sizes, so the server is asked for some
 
@@ -77,7 +76,7 @@ class Shard(NamedTuple):
 
 
 class FetchError(Exception):
-    """A file cannot be had: why."""
+    """Why a file cannot be had."""
 
 
 class IncompleteDownload(DataError):
@@ -214,8 +213,7 @@ def download(
                 with atomic_write(folder / RECORD) as temporary:
                     temporary.write_text(json.dumps(verified), encoding="utf-8")
     except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"{folder} cannot be written to: {reason}. The same command continues.") from error
+        raise UsageError(f"Writing to {folder} fails: {error}. The same command continues.") from error
     if missing:
         raise IncompleteDownload(missing, len(wanted), folder)
     return Downloaded(folder, len(wanted), fetched, notes)
@@ -248,7 +246,7 @@ class Client:
 
         def download(url: str, path: str, _: pooch.Pooch) -> None:
             with self._ask("GET", url) as response, open(path, "wb") as file:
-                for chunk in response.iter_content(CHUNK):
+                for chunk in response.iter_content(1 << 20):
                     file.write(chunk)
                     if file.tell() > most:
                         raise FetchError(f"the server sends more than {most:,} bytes")
@@ -259,8 +257,7 @@ class Client:
         try:
             return Path(files.fetch(name, downloader=download))
         except requests.RequestException as error:
-            attempts = counted(self._retries + 1, "time")
-            raise FetchError(f"the server failed {attempts}, the last: {shorten(error, 300)}") from error
+            raise FetchError(f"the server failed in every attempt: {shorten(error, 300)}") from error
         except ValueError as error:
             raise FetchError("what the server sends does not have the MD5 of the plan") from error
 

@@ -63,8 +63,6 @@ from dmlkit.text import counted, one_line, shorten
 SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"  # the split of videos without labels
 VOCABULARY = "vocabulary.csv"
-LIMIT = 2.0  # what lies outside is clipped when it is coded as bytes
-MUCH = 0.01  # a share of clipped values from which bytes are the wrong coding
 COLUMNS = ("id", "labels", "split", "text")  # of the table of labels
 ALIASES = {"video_id": "id", "VideoId": "id", "label": "labels", "class": "labels", "classes": "labels"}
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
@@ -399,7 +397,7 @@ class Importer:
         if not in_bytes:
             return array
         self.values[name] += array.size
-        self.clipped[name] += int(np.count_nonzero(np.abs(array) > LIMIT))
+        self.clipped[name] += int(np.count_nonzero(np.abs(array) > 2))
         return quantize(array)
 
     def _key(self, name: str) -> str:
@@ -416,7 +414,7 @@ class Importer:
         """What was done to the videos, one sentence each."""
         for name, clipped in (+self.clipped).items():
             values, share = self.values[name], clipped / self.values[name]
-            advice = " That is much: floats keep them (`--coding float`)." if share > MUCH else ""
+            advice = " That is much: floats keep them (`--coding float`)." if share > 0.01 else ""
             yield f"{name}: {clipped:,} of {values:,} values ({share:.3%}) were clipped to [-2, 2].{advice}"
         if self.cut:
             yield f"Cut to the shortest of the modalities: {counted(self.cut, 'video')}."

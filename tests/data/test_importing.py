@@ -8,7 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from dmlkit.data import dequantize, import_features, open_dataset, serialize_frames, write_shard
+from dmlkit.data import (
+    count_records,
+    dequantize,
+    import_features,
+    open_dataset,
+    serialize_frames,
+    write_shard,
+)
 from dmlkit.errors import DataError, UsageError
 
 SIZES = {"rgb": 12, "audio": 5}
@@ -65,15 +72,6 @@ def save_npz_padded(folder, videos, labels):
     np.savez(folder / "all.npz", ids=names, labels=hot, num_frames=lengths, **padded)
 
 
-def save_npy(folder, videos, labels):
-    for modality in SIZES:
-        (folder / "features" / modality).mkdir(parents=True)
-        for name, arrays in videos.items():
-            np.save(folder / "features" / modality / f"{name}.npy", arrays[modality])
-    lines = [f"{name},{' '.join(map(str, labels[name]))}" for name in videos]
-    (folder / "labels.csv").write_text("\n".join(["id,labels", *lines]) + "\n")
-
-
 def save_parquet(folder, videos, labels):
     columns = {"id": list(videos), "labels": [labels[name] for name in videos]}
     for modality in SIZES:
@@ -114,10 +112,7 @@ def imported(folder, kind, videos, **options):
     (folder / "source").mkdir()
     labels = labels_for(videos)
     SAVED[kind](folder / "source", videos, labels)
-    source = folder / "source"
-    if (source / "labels.csv").exists():
-        source, options["labels"] = source / "features", source / "labels.csv"
-    return import_features(source, folder / "out", **options), labels
+    return import_features(folder / "source", folder / "out", **options), labels
 
 
 @pytest.mark.parametrize("kind", SAVED)
@@ -136,20 +131,16 @@ def test_what_goes_in_comes_out(tmp_path, kind):
                 close = np.abs(dequantize(array) - expected).max() <= HALF_A_STEP
                 assert (array == expected).all() if dtype == np.uint8 else close
         for split, shards in open_dataset(done.folder).splits.items():
-            counts = [sum(1 for _ in tf.data.TFRecordDataset(shard)) for shard in shards]
+            counts = [count_records(shard) for shard in shards]
             assert sum(counts) == done.videos[split] and set(counts[:-1]) <= {8}
 
 
 def test_the_mean_of_frames(tmp_path):
-    for dtype in (np.uint8, np.float16):
-        folder, videos = tmp_path / np.dtype(dtype).name, make_videos(dtype=dtype)
-        folder.mkdir()
-        done, _ = imported(folder, "npz_each", videos, level="video")
-        for name, (arrays, _, _) in read_back(done.folder).items():
-            for modality, array in arrays.items():
-                values = videos[name][modality]
-                values = dequantize(values) if dtype == np.uint8 else values
-                np.testing.assert_allclose(array, values.astype(np.float64).mean(axis=0), atol=2e-6)
+    videos = make_videos(dtype=np.uint8)
+    done, _ = imported(tmp_path, "npz_each", videos, level="video")
+    for name, (arrays, _, _) in read_back(done.folder).items():
+        for modality, array in arrays.items():
+            np.testing.assert_allclose(array, dequantize(videos[name][modality]).mean(axis=0), atol=2e-6)
 
 
 def test_many_at_video_level_and_several_sources_and_the_same_bytes(tmp_path):
@@ -334,14 +325,10 @@ ONE_OF = [
     ({"audio": None}, "b.npz, b: it has rgb, but the videos before it rgb, audio"),
     ({"audio": np.ones((6, 2))}, "differ in their number of frames ({'rgb': 3, 'audio': 6})"),
     ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b: rgb, int64"),
-    ({"rgb": np.ones((3, 2, 2))}, "b.npz: it holds no modality"),
-    ({"rgb": np.ones(4), "audio": np.ones(2)}, "b.npz, b: rgb is (4,), in other videos (frames, 4)"),
     ({"labels": [-1]}, "b.npz, b: there is no class -1"),
     ({"labels": [0.5]}, "b.npz: labels must be whole numbers"),
-    ({"labels": ["Dog"]}, "no class 'Dog' in class indices. Give the names"),
     ({"id": 1.5}, "b.npz: the id must be a text"),
     ({"id": "a"}, "b.npz, a: a video of this id came before"),
-    ({"split": "vali"}, "Did you mean 'validate'?"),
     ({"mean_audio": np.ones((3, 2))}, "are the modality audio"),
     ({"2d": np.ones((3, 2))}, "2d, float64 (3, 2), cannot be a modality"),
     ({"rgb": np.array([[print]], object)}, "Pickles are not read"),
@@ -366,7 +353,6 @@ MANY = [
     ({"num_frames": [1, 3], "rgb": np.ones((5, 4))}, "Received: (5, 4)"),
     ({"num_frames": [1, 9], "rgb": np.ones((2, 5, 4))}, "Received: (2, 5, 4)"),
     ({"num_frames": [-1, 5], "rgb": np.ones((4, 4))}, "whole numbers from 0"),
-    ({"num_frames": [1.0, 4.0], "rgb": np.ones((5, 4))}, "whole numbers from 0"),
     ({"rgb": np.ones((2, 5, 4)), "labels": [1]}, "must hold one entry for each of the 2 ids"),
     ({"rgb": np.ones((2, 5, 4)), "labels": [[0, 2], [1, 0]]}, "must hold 0 and 1 only"),
     ({"labels": [1, 2]}, "holds no modality"),
@@ -407,22 +393,18 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
     (tmp_path / "clips" / "inner").mkdir()
     np.save(tmp_path / "clips" / "inner" / "x.npy", np.ones((2, 3)))
     assert "both .npy files and folders" in refused("clips")
-    (tmp_path / "x.mp4").write_bytes(b"")
-    assert "nothing that can be" in refused("x.mp4") and "nothing that can be" in refused("nowhere")
+    assert "nothing that can be" in refused("nowhere")
 
 
 def test_options_that_cannot_be_used(clips, refused, tmp_path):
-    for options in (
-        {"split": "train=0.5"},
-        {"split": "train=2,tuning=-1"},
-        {"split": "teach=1"},
+    wrong = [{"split": split} for split in ("train=0.5", "train=2,tuning=-1", "teach=1", "train")]
+    wrong += [
         {"level": "vdeo"},
         {"coding": "bytes"},
         {"level": "video", "coding": "byte"},
         {"missing": "ignore"},
-        {"records_per_shard": 0},
-        {"modalities": []},
-    ):
+    ]
+    for options in [*wrong, {"records_per_shard": 0}, {"modalities": []}]:
         refused("clips", error=UsageError, **options)
     with pytest.raises(UsageError, match="local"):
         import_features("gs://bucket/x.npz", tmp_path / "out")
