@@ -180,8 +180,8 @@ def download(
             if not wanted:
                 raise UsageError(f"Share {shards} of {partition} {'+'.join(splits)} holds no file.")
             notes = _fetch_vocabulary(client, files, partition, folder)
-            with suppress(OSError, ValueError):  # none yet, or damaged: the files are only read again
-                verified = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            with suppress(OSError, ValueError, TypeError):  # else the files are only read again
+                verified = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
             # A file fetched by hand has its name on the server.
             names = set(os.listdir(folder))
             present = {each: name for each in wanted for name in (each.remote, each.name) if name in names}
@@ -340,8 +340,7 @@ def _fetch_vocabulary(client: Client, source: str, partition: str, folder: Path)
             raise FetchError(f"it names {classes:,} classes of {about.classes:,}")
         os.replace(table, path)
     except (FetchError, DataError) as error:
-        reason = one_line(error).rstrip(".")
-        return (f"{url} could not be fetched: {reason}. Classes will be called by their numbers.",)
+        return (f"{url} could not be fetched, so classes are called by their numbers: {one_line(error)}",)
     return ()
 
 

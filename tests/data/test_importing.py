@@ -240,6 +240,20 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
         assert open_dataset(out).class_kinds == (("short", "steady") if ending == "csv" else None)
 
 
+@pytest.fixture
+def refused(tmp_path):
+    """A function that imports and gives the error's message; it checks that nothing is left."""
+
+    def refuse(*sources, error=DataError, **options):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(error) as caught:
+            import_features([tmp_path / source for source in sources], tmp_path / "out", **options)
+        assert sorted(tmp_path.rglob("*")) == before and str(caught.value).isprintable()
+        return str(caught.value)
+
+    return refuse
+
+
 BAD_LABELS = [
     (["a,Gitar"], {"classes": "Guitar\nCat"}, ("labels.csv", "'Gitar'", "Did you mean 'Guitar'")),
     (["a,7"], {"classes": "Guitar\nCat"}, ("no class 7", "0 to 1")),
@@ -254,14 +268,12 @@ BAD_LABELS = [
 ]
 
 
-def test_labels_that_cannot_be_used(tmp_path, clips):
+def test_labels_that_cannot_be_used(tmp_path, clips, refused):
     for rows, options, parts in BAD_LABELS:
-        if "classes" in options:
-            (tmp_path / "names.txt").write_text(options["classes"])
-            options = {"classes": tmp_path / "names.txt"}
-        with pytest.raises(DataError) as caught:
-            import_features(clips, tmp_path / "out", labels=table(tmp_path, *rows), **options)
-        assert all(part in str(caught.value) for part in parts) and not (tmp_path / "out").exists()
+        (tmp_path / "names.txt").write_text(options.get("classes", ""))
+        options = options | ({"classes": tmp_path / "names.txt"} if "classes" in options else {})
+        message = refused("clips", labels=table(tmp_path, *rows), **options)
+        assert all(part in message for part in parts), message
 
 
 def test_the_split_of_a_video(tmp_path, clips):
@@ -304,20 +316,6 @@ def test_texts_of_the_table_are_a_modality(tmp_path, clips):
         import_features(tmp_path / "both", tmp_path / "other", labels=labels, **THIRDS)
 
 
-@pytest.fixture
-def refused(tmp_path):
-    """A function that imports and gives the error's message; it checks that nothing is left."""
-
-    def refuse(*sources, error=DataError, **options):
-        before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(error) as caught:
-            import_features([tmp_path / source for source in sources], tmp_path / "out", **options)
-        assert sorted(tmp_path.rglob("*")) == before and str(caught.value).isprintable()
-        return str(caught.value)
-
-    return refuse
-
-
 ONE_OF = [
     ({"rgb": np.ones((3, 5))}, "b.npz, b: rgb is (3, 5), in other videos (frames, 4)"),
     ({"rgb": np.float32([[1, 2, 3, 4], [1, np.nan, 3, 4]])}, "NaN or infinite values, first at [1, 1]"),
@@ -335,20 +333,6 @@ ONE_OF = [
 ]
 
 
-def test_a_video_that_is_not_like_the_others(tmp_path, refused):
-    plain = {"rgb": np.ones((3, 4), np.float32), "audio": np.ones((3, 2), np.float32), "labels": [1]}
-    np.savez(tmp_path / "a.npz", **plain)
-    for differs, part in ONE_OF:
-        arrays = {key: value for key, value in (plain | differs).items() if value is not None}
-        np.savez(tmp_path / "b.npz", **arrays)
-        assert part in (found := refused("a.npz", "b.npz")), found
-    np.savez(tmp_path / "b.npz", rgb=plain["rgb"], labels=[1])
-    options = {"missing": "silence", "split": "train=1", "records_per_shard": 1}
-    np.savez(tmp_path / "c.npz", **plain)
-    done = import_features([tmp_path / f"{n}.npz" for n in "abc"], tmp_path / "silent", **options)
-    assert "audio is missing in 1 video, where it is read as silence." in done.notes
-
-
 MANY = [
     ({"num_frames": [1, 3], "rgb": np.ones((5, 4))}, "Received: (5, 4)"),
     ({"num_frames": [1, 9], "rgb": np.ones((2, 5, 4))}, "Received: (2, 5, 4)"),
@@ -360,10 +344,21 @@ MANY = [
 ]
 
 
-def test_an_archive_of_many_whose_arrays_do_not_fit(tmp_path, refused):
+def test_a_video_that_is_not_like_the_others(tmp_path, refused):
+    plain = {"rgb": np.ones((3, 4), np.float32), "audio": np.ones((3, 2), np.float32), "labels": [1]}
+    np.savez(tmp_path / "a.npz", **plain)
+    for differs, part in ONE_OF:
+        arrays = {key: value for key, value in (plain | differs).items() if value is not None}
+        np.savez(tmp_path / "b.npz", **arrays)
+        assert part in (found := refused("a.npz", "b.npz")), found
     for arrays, part in MANY:
         np.savez(tmp_path / "all.npz", ids=["x", "y"], **arrays)
         assert part in (found := refused("all.npz")) and "all.npz" in found, found
+    np.savez(tmp_path / "b.npz", rgb=plain["rgb"], labels=[1])
+    options = {"missing": "silence", "split": "train=1", "records_per_shard": 1}
+    np.savez(tmp_path / "c.npz", **plain)
+    done = import_features([tmp_path / f"{n}.npz" for n in "abc"], tmp_path / "silent", **options)
+    assert "audio is missing in 1 video, where it is read as silence." in done.notes
 
 
 def test_sources_that_are_damaged_or_none(tmp_path, refused):
@@ -375,9 +370,7 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
             (tmp_path / name).write_bytes(cut)
             assert name in refused(name, **TO_PREDICT)
     with zipfile.ZipFile(tmp_path / "shape.npz", "w") as archive:
-        text = (
-            b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 1024), }".ljust(117) + b"\n"
-        )
+        text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 99), }".ljust(117) + b"\n"
         archive.writestr("rgb.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
     assert "shape.npz" in refused("shape.npz", **TO_PREDICT)
     record = serialize_frames(video_id="v", labels=[1], frames={"rgb": np.ones((2, 3))})
@@ -398,12 +391,8 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
 
 def test_options_that_cannot_be_used(clips, refused, tmp_path):
     wrong = [{"split": split} for split in ("train=0.5", "train=2,tuning=-1", "teach=1", "train")]
-    wrong += [
-        {"level": "vdeo"},
-        {"coding": "bytes"},
-        {"level": "video", "coding": "byte"},
-        {"missing": "ignore"},
-    ]
+    wrong += [{"level": "vdeo"}, {"coding": "bytes"}, {"missing": "ignore"}]
+    wrong += [{"level": "video", "coding": "byte"}]
     for options in [*wrong, {"records_per_shard": 0}, {"modalities": []}]:
         refused("clips", error=UsageError, **options)
     with pytest.raises(UsageError, match="local"):
