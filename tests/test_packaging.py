@@ -21,6 +21,7 @@ GIVEN = {"jupyterlab", "keras", "tensorflow", "pandas", "matplotlib", "papermill
 PACKAGE_OF = {
     "google": "protobuf",
     "IPython": "ipython",
+    "bs4": "beautifulsoup4",
     "google_crc32c": "google-crc32c",
     "jupyter_client": "jupyter-client",
     "jupyter_core": "jupyter-core",
