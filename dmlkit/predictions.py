@@ -35,30 +35,31 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class TopScores:
-    """Each video's highest scores; the rest are 0.
-
-    Args:
-        classes: (videos, kept) int32, ascending.
-        scores: (videos, kept) float16.
-        num_classes: Number of classes.
-    """
+    """Each video's highest scores, (videos, kept) float16, of `classes`, int32 and ascending; the rest are 0."""
 
     classes: np.ndarray
     scores: np.ndarray
     num_classes: int
 
     @classmethod
-    def of(cls, scores: np.ndarray, kept: int) -> TopScores:
+    def of(cls, scores: np.ndarray | TopScores, kept: int) -> TopScores:
         """The highest `kept` of dense scores (videos, classes)."""
+        if isinstance(scores, TopScores):
+            return scores
         classes = np.sort(np.argpartition(-scores, kept - 1, axis=1)[:, :kept])
         return cls(classes.astype(np.int32), np.take_along_axis(scores, classes, axis=1), scores.shape[1])
 
     def __getitem__(self, rows) -> TopScores:
         return TopScores(self.classes[rows], self.scores[rows], self.num_classes)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(videos, classes)."""
+        return len(self.classes), self.num_classes
+
     def toarray(self) -> np.ndarray:
         """(videos, classes) float16."""
-        dense = np.zeros((len(self.classes), self.num_classes), np.float16)
+        dense = np.zeros(self.shape, np.float16)
         np.put_along_axis(dense, self.classes, self.scores, axis=1)
         return dense
 
@@ -105,21 +106,19 @@ class Predictions:
     @property
     def num_classes(self) -> int:
         """Number of classes each video is scored for."""
-        return self._scores.num_classes if isinstance(self._scores, TopScores) else self._scores.shape[1]
+        return self._scores.shape[1]
+
+    def _at(self, rows) -> tuple:
+        labels = None if self._labels is None else self._labels[rows]
+        return self.ids[rows], labels, self._scores[rows]
 
     def blocks(self) -> Iterator[Block]:
         """All videos in their order, some at a time, so that large splits need little memory."""
         for start in range(0, len(self.ids), BLOCK):
-            rows = slice(start, start + BLOCK)
-            labels = None if self._labels is None else _dense(self._labels[rows])
-            yield Block(self.ids[rows], labels, _dense(self._scores[rows]))
+            yield Block(*map(_dense, self._at(slice(start, start + BLOCK))))
 
     def in_order_of(self, ids: np.ndarray) -> Predictions | None:
-        """The same predictions with their videos in another order; None where they are of other videos.
-
-        Args:
-            ids: (videos,) text: the same ids, each once, in the order that is wanted.
-        """
+        """The same predictions with their videos in the order of `ids`; None where those are of other videos."""
         if np.array_equal(ids, self.ids):
             return self
         rows, order = np.argsort(self.ids), np.argsort(ids)
@@ -127,8 +126,7 @@ class Predictions:
             return None
         place = np.empty_like(rows)
         place[order] = rows
-        labels = None if self._labels is None else self._labels[place]
-        return Predictions(self.ids[place], labels, self._scores[place], self.kept)
+        return Predictions(*self._at(place), self.kept)
 
     def save(self, path: Path) -> None:
         """Write them as one `.npz`, whole or not at all. No pickles."""
@@ -138,18 +136,13 @@ class Predictions:
         if self.kept is None:
             arrays["scores"] = self.scores
         else:
-            dense = isinstance(self._scores, np.ndarray)
-            top = TopScores.of(self._scores, self.kept) if dense else self._scores
-            arrays["top_classes"], arrays["top_scores"] = top.classes, top.scores
+            top = TopScores.of(self._scores, self.kept)
+            arrays |= {"top_classes": top.classes, "top_scores": top.scores}
         write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
-        """Read what `save` wrote.
-
-        Raises:
-            DataError: The file is missing or damaged.
-        """
+        """Read what `save` wrote; a `DataError` where the file is missing or damaged."""
         try:
             return cls._from_arrays(read_arrays(path))
         except (UnreadableError, LookupError, TypeError, ValueError) as error:
@@ -162,16 +155,16 @@ class Predictions:
     @classmethod
     def _from_arrays(cls, arrays: dict[str, np.ndarray]) -> Predictions:
         shape = len(arrays["ids"]), int(arrays["num_classes"])
-        kept, labels = None, None
-        if "scores" in arrays:
-            scores = arrays["scores"]
-            fits = scores.shape == shape
-        else:
+        kept, labels, scores = None, None, arrays.get("scores")
+        if scores is None:
             scores = TopScores(arrays["top_classes"], arrays["top_scores"], shape[1])
             kept = scores.classes.shape[1]
-            fits = scores.classes.shape == scores.scores.shape == (shape[0], kept)
-            fits = fits and (not kept or 0 <= scores.classes.min() <= scores.classes.max() < shape[1])
-        if not fits:
+            if (
+                scores.classes.shape != scores.scores.shape
+                or not 0 <= scores.classes.min() <= scores.classes.max() < shape[1]
+            ):
+                raise ValueError("its classes do not fit its scores")
+        if scores.shape != shape:
             raise ValueError(f"its scores do not fit {shape[0]} videos of {shape[1]} classes")
         if "label_videos" in arrays:
             true = np.ones(len(arrays["label_videos"]), bool)
@@ -180,13 +173,9 @@ class Predictions:
 
 
 def concatenate(blocks: Iterable[Block], *, kept: int | None = None) -> Predictions:
-    """Blocks as one. Where they are too large in total, each video's highest `KEPT_CLASSES` scores are kept.
+    """Blocks as one, with each video's `kept` highest scores; where None, with all that are not too large in total.
 
     Blocks are cut as they come: no more than `LARGEST_DENSE` bytes are ever held dense.
-
-    Args:
-        blocks: At least one.
-        kept: How many scores to keep of each video, whatever the size; None keeps all that is not too large.
     """
     ids, labels, scores, held = [], [], [], 0
     for block in blocks:
@@ -197,14 +186,11 @@ def concatenate(blocks: Iterable[Block], *, kept: int | None = None) -> Predicti
         if kept is None and held > LARGEST_DENSE and block.scores.shape[1] > KEPT_CLASSES:
             kept = KEPT_CLASSES
         if kept is not None:
-            scores = [TopScores.of(each, kept) if isinstance(each, np.ndarray) else each for each in scores]
+            scores = [TopScores.of(each, kept) for each in scores]
     if kept is None:
-        scores = np.concatenate(scores)
+        together = np.concatenate(scores)
     else:
-        scores = TopScores(
-            np.concatenate([each.classes for each in scores]),
-            np.concatenate([each.scores for each in scores]),
-            scores[0].num_classes,
-        )
+        columns = ([getattr(each, name) for each in scores] for name in ("classes", "scores"))
+        together = TopScores(*map(np.concatenate, columns), scores[0].num_classes)
     sparse = None if labels[0] is None else csr_array(vstack(labels))
-    return Predictions(np.concatenate(ids), sparse, scores, kept)
+    return Predictions(np.concatenate(ids), sparse, together, kept)

@@ -8,9 +8,8 @@ of examples at the same learning rates; early stopping looks at the tuning split
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -22,7 +21,6 @@ from dmlkit.experiments import TRICKS, Experiment
 KEEP, REFIT = "keep", "refit"
 
 Count = Annotated[int, Field(ge=1)]
-Cap = Annotated[int, Field(ge=1)] | None
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -108,12 +106,12 @@ class Profile:
     checkpoints: Annotated[int, Field(ge=0)] = 0
     after_tuning: Literal["keep", "refit"] = KEEP
     ridge: NonNegative = 0.0
-    max_frames: Cap = 300
+    max_frames: Count | None = 300
     frame_choice: Literal["first", "uniform", "random"] = "first"
     frame_share: ShareAboveZero = 1.0
-    max_train_videos: Cap = None
-    max_tuning_videos: Cap = None
-    max_validate_videos: Cap = None
+    max_train_videos: Count | None = None
+    max_tuning_videos: Count | None = None
+    max_validate_videos: Count | None = None
 
     @model_validator(mode="wrap")
     @classmethod
@@ -126,31 +124,34 @@ class Profile:
     @model_validator(mode="after")
     def _check_combinations(self):
         if self.cycles > self.epochs or (self.cycles > 1 and self.schedule != "cyclic"):
-            raise UsageError(
-                "The profile's cycles belong to the schedule 'cyclic', and each takes at least one epoch. "
-                f"Received: cycles={self.cycles}, schedule={self.schedule!r}, epochs={self.epochs}."
-            )
+            self._refuse(
+                "The profile's cycles belong to the schedule 'cyclic', and each takes at least one epoch.",
+                "cycles", "schedule", "epochs",
+            )  # fmt: skip
         if self.checkpoints and self.after_tuning == REFIT:
-            raise UsageError(
+            self._refuse(
                 "Checkpoints belong to the training that tuning stops, and after_tuning='refit' replaces its model. "
-                f"Choose one. Received: checkpoints={self.checkpoints}, after_tuning={self.after_tuning!r}."
-            )
-        for name in STEP_FIELDS:
-            if self.ridge and (value := getattr(self, name)):
-                raise UsageError(
+                "Choose one.", "checkpoints", "after_tuning",
+            )  # fmt: skip
+        for name in STEP_FIELDS if self.ridge else ():
+            if getattr(self, name):
+                self._refuse(
                     f"With a ridge the model is solved for in closed form, without steps that {name} could change. "
-                    f"Leave one of them at 0. Received: ridge={self.ridge}, {name}={value}."
-                )
+                    "Leave one of them at 0.", "ridge", name,
+                )  # fmt: skip
         # A training that stops early must not leave fewer checkpoints than an ensemble counts on.
         earliest_stop = min(epoch for epoch in self.moments if epoch >= min(self.epochs, self.patience + 1))
         if self.checkpoints > (kept := sum(epoch <= earliest_stop for epoch in self.moments)):
-            raise UsageError(
+            self._refuse(
                 f"The profile's training may end after {earliest_stop} epochs, by when only {kept} checkpoints exist "
                 "(at the ends of cycles under a cyclic schedule, else after each epoch). Raise patience or cycles, or "
-                f"ask for fewer. Received: checkpoints={self.checkpoints}, cycles={self.cycles}, "
-                f"patience={self.patience}, epochs={self.epochs}."
-            )
+                "ask for fewer.", "checkpoints", "cycles", "patience", "epochs",
+            )  # fmt: skip
         return self
+
+    def _refuse(self, message: str, *names: str) -> None:
+        received = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        raise UsageError(f"{message} Received: {received}.")
 
     def to_record(self) -> dict:
         """Plain values for `run.json`."""
@@ -174,26 +175,20 @@ class Profile:
     @property
     def caps(self) -> dict[str, int | None]:
         """Split → the most videos read of it."""
-        return {
-            "train": self.max_train_videos,
-            "tuning": self.max_tuning_videos,
-            "validate": self.max_validate_videos,
-        }
+        return {split: getattr(self, f"max_{split}_videos") for split in ("train", "tuning", "validate")}
 
 
 def _explain(error: ValidationError) -> str:
     """The first fault: which field, what it may be, what was received."""
     fault = error.errors()[0]
-    name, received = str(fault["loc"][0]), fault["input"]
-    if fault["type"] == "unexpected_keyword_argument":
+    name, received, kind = str(fault["loc"][0]), fault["input"], fault["type"]
+    if kind == "unexpected_keyword_argument":
         return f"A profile has no field {name!r}.{nearest(name, Profile.__dataclass_fields__)}"
-    if fault["type"] == "missing" and len(fault["loc"]) == 1:
+    if kind == "missing" and len(fault["loc"]) == 1:
         return f"A profile needs a value for {name!r}."
     allowed = "two numbers" if name == "decay_examples" else fault["msg"].removeprefix("Input should be ")
-    hint = nearest(received, allowed.split("'")[1::2]) if fault["type"] == "literal_error" else ""
-    optional = (
-        ", or None for all" if fault["type"] == "greater_than_equal" and name.startswith("max_") else ""
-    )
+    hint = nearest(received, allowed.split("'")[1::2]) if kind == "literal_error" else ""
+    optional = ", or None for all" if name.startswith("max_") else ""
     return f"The profile's {name} must be {allowed}{optional}. Received: {name}={received!r}.{hint}"
 
 
@@ -249,30 +244,20 @@ RECIPES: dict[str, Profile] = {profile.name: profile for profile in (
 # fmt: on
 """The profiles of single experiments, which name them as `Experiment.recipe`; no ladder is compared under them."""
 
-SETTABLE = tuple(field.name for field in dataclasses.fields(Profile) if field.name not in ("name", "purpose"))
+SETTABLE = tuple(field.name for field in fields(Profile) if field.name not in ("name", "purpose"))
 """The fields that `dmlkit train --set` takes; a profile's name decides where its runs lie."""
 
 
 def as_profile(profile: str | Profile) -> Profile:
-    """The profile of this name, or the profile itself.
-
-    Raises:
-        UsageError: There is no profile of this name.
-    """
+    """The profile of this name, or the profile itself."""
     return choose(PROFILES | RECIPES, profile, what="profile") if isinstance(profile, str) else profile
 
 
 def profile_for(experiment: Experiment, profile: str | Profile | None) -> Profile:
-    """The conditions an experiment is trained under.
+    """The conditions an experiment is trained under: its trick changes the profile, whichever it is.
 
-    Args:
-        experiment: Its trick changes the profile, whichever it is.
-        profile: The one that is asked for; where None, the experiment's own recipe; where it has none, `demo`.
-
-    Raises:
-        UsageError: An unknown profile, or a trick that does not go together with it.
+    Where no profile is asked for, the experiment's own recipe; where it has none, `demo`.
     """
-    given = as_profile(profile or experiment.recipe or "demo")
-    if experiment.trick is None:
-        return given
-    return replace(given, **choose(TRICKS, experiment.trick, what="trick").changes)
+    base = as_profile(profile or experiment.recipe or "demo")
+    trick = experiment.trick
+    return base if trick is None else replace(base, **choose(TRICKS, trick, what="trick").changes)

@@ -40,12 +40,11 @@ WARNINGS = 5
 
 
 def _at(*path: str | int):
-    """A field that stands at this path of the record."""
     return Field(validation_alias=AliasPath(*path))
 
 
 class RunRow(BaseModel):
-    """What a run's record must hold, which are also the columns of a table of runs."""
+    """What a run's record must hold, and where; also the columns of a table of runs."""
 
     kind: str
     fingerprint: str
@@ -75,12 +74,7 @@ COLUMNS = [name for name in RunRow.model_fields if name not in ("kind", "fingerp
 
 
 class Run:
-    """One finished run, read from its folder.
-
-    Args:
-        path: The folder.
-        record: What `run.json` holds.
-    """
+    """One finished run: the folder `path`, and the `record` that its `run.json` holds."""
 
     def __init__(self, path: Path, record: dict):
         self.path = path
@@ -105,11 +99,7 @@ class Run:
 
     @property
     def experiment(self) -> Experiment:
-        """What was trained.
-
-        Raises:
-            UsageError: The run is an ensemble: nothing was trained.
-        """
+        """What was trained; a `UsageError` where the run is an ensemble."""
         if self.record["kind"] != "training":
             raise UsageError(f"{self.path} is an ensemble: it has members, not an experiment.")
         return Experiment.from_record(self.record["experiment"])
@@ -142,11 +132,7 @@ class Run:
 
     @cached_property
     def model(self):
-        """The trained keras model.
-
-        Raises:
-            DataError: The run has none (an ensemble), or it does not load.
-        """
+        """The trained keras model; a `DataError` where there is none (an ensemble) or it does not load."""
         from dmlkit.models import load_model
 
         file = self.path / "model.keras"
@@ -158,31 +144,22 @@ class Run:
 
 
 def read_record(path: Path) -> dict | None:
-    """What `path/run.json` holds, or None where there is no finished run.
-
-    Raises:
-        DataError: The file is there and cannot be read, or is not the record of a run.
-    """
+    """What `path/run.json` holds, None where there is no finished run; a `DataError` where it is no run's record."""
     if ACCESS_LOG in os.environ:
         with open(os.environ[ACCESS_LOG], "a", encoding="utf-8") as file:
             file.write(f"{path.resolve()}\n")
     try:
         record = json.loads((path / RECORD).read_text(encoding="utf-8"))
         RunRow.model_validate(record, strict=True)
+        return record
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise _damaged(path, "; ".join(faults[:3]) + more) from error
-    # Deeply nested brackets raise a RecursionError.
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, getattr(error, "strerror", None) or " ".join(str(error).split())) from error
-    return record
-
-
-def _damaged(path: Path, reason: str) -> DataError:
-    return DataError(
+        reason = "; ".join(faults[:3]) + (f" and {len(faults) - 3} more" if len(faults) > 3 else "")
+    except (OSError, ValueError, RecursionError) as error:  # deeply nested brackets recurse
+        reason = " ".join(str(error).split())
+    raise DataError(
         f"The record of this run cannot be read: {path / RECORD} ({reason}). Delete the folder and train it again."
     )
 
@@ -222,16 +199,15 @@ def find_runs(folder: str | os.PathLike) -> RunListing:
     """Every finished run below a folder, itself among them, and what is wrong with the others.
 
     Skips folders of unfinished work, whose names start with a dot or end in `.partial`, and the checkpoints within a
-    run, which belong to the run that is listed; they are listed where their own folder is named.
+    run, which are listed where their own folder is named.
     """
     listing, unreadable = RunListing([], []), []
     for here, folders, files in os.walk(folder, onerror=unreadable.append):
+        checkpoints = CHECKPOINTS if {RECORD, WHILE_TRAINING} & set(files) else None
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".")
-            and not name.endswith(".partial")
-            and not (name == CHECKPOINTS and {RECORD, WHILE_TRAINING} & set(files))
+            if not (name.startswith(".") or name.endswith(".partial") or name == checkpoints)
         )
         if RECORD in files:
             try:
@@ -254,10 +230,9 @@ def list_runs(folder: str | os.PathLike, *, stacklevel: int = 2) -> list[Run]:
 
 def summarize_errors(damaged: Sequence[DataError]) -> list[str]:
     """A line for each run that cannot be read; where there are many, the last line counts the rest."""
+    rest = len(damaged) - WARNINGS
     lines = [shorten(error, 500) for error in damaged[:WARNINGS]]
-    if len(damaged) > WARNINGS:
-        lines.append(f"{len(damaged) - WARNINGS:,} more cannot be read.")
-    return lines
+    return lines + [f"{rest:,} more cannot be read."] * (rest > 0)
 
 
 def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
@@ -277,10 +252,7 @@ def run_row(run: Run) -> dict:
 
 
 def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:
-    """Rows as a table whose texts are Python's own.
-
-    Arrow's texts, which pandas would choose, do not take the unpaired surrogates that names of folders may hold.
-    """
+    """Rows as a table whose texts are Python's own: Arrow's do not take the unpaired surrogates of names of folders."""
     table = {column: [row.get(column) for row in rows] for column in columns}
     return pd.DataFrame(
         {
@@ -300,10 +272,7 @@ ROW_COLUMNS = (
 def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | None) -> dict:
     """An experiment as a row of `results.json` and of the notebooks' tables; None where there is no run.
 
-    Args:
-        experiment: The experiment.
-        run: Its finished run, if there is one.
-        reason: Why the data set cannot serve it, if it cannot.
+    `reason` is why the data set cannot serve it, if it cannot.
     """
     metrics, record = (run.metrics, run.record) if run else ({}, {})
     seconds, epochs = record.get("seconds", {}), record.get("epochs")
@@ -312,6 +281,7 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
         reason = "the notebook 08-beyond trains it, with --beyond"
     # A refit took its time too.
     trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
+    training, scoring = seconds.get("training"), seconds.get("scoring")
     low, high = metrics.get("gap_interval", (None, None))
     return {name: metrics.get(name) for name in ROW_COLUMNS} | {
         "name": experiment.name,
@@ -321,15 +291,11 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
         "gap_low": low,
         "gap_high": high,
         "parameters": record.get("parameters"),
-        "training_seconds": seconds.get("training"),
+        "training_seconds": training,
         "epochs": epochs,
-        "seconds_an_epoch": _rate(seconds.get("training"), trained),
-        "videos_per_second": _rate(metrics.get("videos"), seconds.get("scoring")),
+        "seconds_an_epoch": round(training / trained, 3) if trained else None,
+        "videos_per_second": round(metrics["videos"] / scoring, 3) if scoring else None,
         "paper_gap": experiment.paper_gap,
         "experiment": experiment.to_record(),
         "run": None if run is None else run.path.name,
     }
-
-
-def _rate(amount: float | None, by: float | None) -> float | None:
-    return round(amount / by, 3) if amount is not None and by else None

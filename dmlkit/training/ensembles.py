@@ -35,9 +35,6 @@ from dmlkit.runs import Run, as_run
 from dmlkit.training.provenance import ensemble_fingerprint
 from dmlkit.training.state import existing_run, finish_run, make_folder
 
-TOP_K = 20
-RESAMPLES = 500
-
 RunOrPath = Run | str | os.PathLike
 
 
@@ -74,12 +71,17 @@ def ensemble(
     folder = Path(out)
     if finished := existing_run(folder, fingerprint=own_fingerprint, name=name):
         return finished
-    tuning = tuning_predictions(members)
-    weights = weights_of(tuning, by=by)
+    stored = tuning_predictions(members)
+    weights = weights_of(stored, by=by)
+    tuning = combined_predictions(stored, weights, by=by)
+    validation = combined_predictions([run.predictions for run in members], weights, by=by)
+    training: dict[str, float] = {}
+    for record in (run.record for run in members):
+        # Checkpoints share one training, which the last of them has whole.
+        one = record.get("checkpoint_of", record["fingerprint"])
+        training[one] = max(record["seconds"]["training"], training.get(one, 0.0))
+    scoring = sum(run.record["seconds"].get("scoring", 0.0) for run in members)
     first = members[0].record
-    combined = [
-        combined_predictions(each, weights, by=by) for each in (tuning, [run.predictions for run in members])
-    ]
     record = {
         "kind": "ensemble",
         "fingerprint": own_fingerprint,
@@ -93,22 +95,14 @@ def ensemble(
         **{key: first[key] for key in ("profile", "seed", "precision", "deterministic", "data")},
         "parameters": sum(run.record["parameters"] for run in members),
         "epochs": None,
-        "seconds": _seconds(members, combining=time.monotonic() - since),
+        "seconds": {
+            "training": round(sum(training.values()) + time.monotonic() - since, 3),
+            "scoring": round(scoring, 3),
+        },
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     make_folder(folder)
-    return finish_run(folder, record, tuning=combined[0], validation=combined[1])
-
-
-def _seconds(members: Sequence[Run], *, combining: float) -> dict[str, float]:
-    """The seconds that an ensemble took to train and takes to score with: the sums of its members'."""
-    training: dict[str, float] = {}
-    for run in members:
-        # Checkpoints share one training, which the last of them has whole.
-        one = run.record.get("checkpoint_of", run.record["fingerprint"])
-        training[one] = max(run.record["seconds"]["training"], training.get(one, 0.0))
-    scoring = sum(run.record["seconds"].get("scoring", 0.0) for run in members)
-    return {"training": round(sum(training.values()) + combining, 3), "scoring": round(scoring, 3)}
+    return finish_run(folder, record, tuning=tuning, validation=validation)
 
 
 def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
@@ -116,27 +110,19 @@ def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
     members = [as_run(run) for run in runs]
     if len(members) < 2:
         raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
-    first = members[0]
-    for run in members[1:]:
-        for key in ("fingerprint", "videos"):
-            if run.record["data"][key] != first.record["data"][key]:
-                raise UsageError(
-                    f"Runs on different data cannot be combined: {first.path} was scored on "
-                    f"{first.record['data']['name']} ({first.metrics['videos']:,} videos), {run.path} on "
-                    f"{run.record['data']['name']} ({run.metrics['videos']:,} videos)."
-                )
+    first, *others = members
+    for run in others:
+        if any(run.record["data"][key] != first.record["data"][key] for key in ("fingerprint", "videos")):
+            described = (
+                f"{each.path} was scored on {each.record['data']['name']} ({each.metrics['videos']:,} videos)"
+                for each in (first, run)
+            )
+            raise UsageError(f"Runs on different data cannot be combined: {', '.join(described)}.")
     return members
 
 
 def ensemble_members(run: RunOrPath | None) -> list[Run]:
-    """The runs that an ensemble's record names, opened; none where there is no ensemble.
-
-    Args:
-        run: The ensemble's run, or its folder.
-
-    Raises:
-        DataError: A member is missing.
-    """
+    """The runs that an ensemble's record names, opened; none where there is no ensemble."""
     if run is None:
         return []
     run = as_run(run)
@@ -196,16 +182,10 @@ def _top_pairs(members: Sequence[Predictions], weights: Weights, *, by: str) -> 
 
 
 def compare_combiners(runs: Sequence[RunOrPath]) -> pd.DataFrame:
-    """Every combiner of some runs beside the best of them alone: a row per combiner.
+    """The best of some runs alone, then every combiner of them in the order of `metrics.COMBINERS`.
 
-    A combiner is to be chosen by its GAP on the tuning split, like its weights.
-
-    Args:
-        runs: Runs, or their folders, on the same data.
-
-    Returns:
-        The best member first, then the combiners in the order of `metrics.COMBINERS`: tuning GAP, validation GAP, its
-        interval, and the weights in the order of the runs. No row for fewer than two runs.
+    Columns: tuning GAP (by which a combiner is to be chosen), validation GAP, its interval, the weights in the order of
+    the runs. No row for fewer than two runs.
 
     Paper: §Ensemble, Algorithm 2, which is the first combiner.
     """
@@ -226,16 +206,11 @@ def compare_combiners(runs: Sequence[RunOrPath]) -> pd.DataFrame:
 
 
 def leave_one_out(runs: Sequence[RunOrPath], *, by: str = ALGORITHM_2) -> pd.DataFrame:
-    """The contribution of each run to an ensemble of them: its GAP minus that of the others combined anew.
+    """The contribution of each run to an ensemble of them: its GAP minus that of the others combined.
 
-    Args:
-        runs: At least three runs, or their folders, on the same data.
-        by: The combiner, a name of `metrics.COMBINERS`.
-
-    Returns:
-        A row per run, under its title: its GAP alone on the tuning split, its contribution there (by which members are
-        to be chosen), its contribution on the validation split, and the 95 % interval of that, paired over videos. No
-        row for fewer than three.
+    A row per run, under its title: its GAP alone on the tuning split, its contribution there (by which members are to
+    be chosen), its contribution on the validation split, and the 95 % interval of that, paired over videos. No row for
+    fewer than three runs.
 
     Paper: §Ensemble, which adds models without measuring the contribution of each.
     """
@@ -248,33 +223,32 @@ def leave_one_out(runs: Sequence[RunOrPath], *, by: str = ALGORITHM_2) -> pd.Dat
     gaps, scored = [], []
     for left_out in (None, *range(len(members))):
         tuning, validation = (
-            [part for place, part in enumerate(parts) if place != left_out] for parts in splits
+            [each for place, each in enumerate(split) if place != left_out] for split in splits
         )
         weights = weights_of(tuning, by=by)
         scored.append(_top_pairs(validation, weights, by=by))
         gaps.append((gap_of_pairs(_top_pairs(tuning, weights, by=by)), gap_of_pairs(scored[-1])))
-    resampled = resampled_gaps(scored, resamples=RESAMPLES, seed=0)
-    rows = []
-    for place, run in enumerate(members, start=1):
-        gains = np.subtract(gaps[0], gaps[place])
-        rows.append((run.tuning_gap, *gains, *percentiles(resampled[0] - resampled[place], 0.95)))
+    resampled = resampled_gaps(scored, resamples=500, seed=0)
+    rows = [
+        (
+            run.tuning_gap,
+            *np.subtract(gaps[0], gaps[place]),
+            *percentiles(resampled[0] - resampled[place], 0.95),
+        )
+        for place, run in enumerate(members, start=1)
+    ]
     return pd.DataFrame(rows, index=_titles(members), columns=columns)
 
 
 def compare_members(runs: Sequence[RunOrPath]) -> pd.DataFrame:
     """How alike runs are: the share of a video's highest classes that two of them have in common, on the tuning split.
 
-    Args:
-        runs: Runs, or their folders, on the same data.
-
-    Returns:
-        A row and a column per run, under their titles; 1 on the diagonal. Empty for fewer than two runs.
-        `attrs["top_k"]` is the number of highest classes: 20, or a fifth of fewer than 100 classes, of which any two
-        models share most others.
+    A row and a column per run, under their titles; 1 on the diagonal; empty for fewer than two runs. `attrs["top_k"]`
+    is the number of highest classes: 20, or a fifth of fewer than 100 classes, of which any two models share most.
     """
     members = combinable(runs) if len(runs) > 1 else []
     shared = np.eye(len(members))
-    top_k = max(1, min(TOP_K, members[0].predictions.num_classes // 5)) if members else TOP_K
+    top_k = max(1, min(20, members[0].predictions.num_classes // 5)) if members else 20
     for first in range(len(members)):
         for other in range(first):
             tuning = tuning_predictions([members[first], members[other]])
@@ -290,12 +264,8 @@ def compare_members(runs: Sequence[RunOrPath]) -> pd.DataFrame:
 
 def _titles(runs: Sequence[Run]) -> list[str]:
     """The runs' titles made unique, by seeds and then by numbers."""
-    titles = [run.title for run in runs]
-    titles = [
-        f"{title}, seed {run.record['seed']}" if titles.count(title) > 1 else title
-        for run, title in zip(runs, titles, strict=True)
-    ]
-    return [
-        f"{title} ({titles[: place + 1].count(title)})" if titles.count(title) > 1 else title
-        for place, title in enumerate(titles)
-    ]
+    titles = pd.Series([run.title for run in runs], dtype=object)
+    seeds = pd.Series([f", seed {run.record['seed']}" for run in runs], dtype=object)
+    titles = titles.where(~titles.duplicated(keep=False), titles + seeds)
+    numbers = " (" + (titles.groupby(titles).cumcount() + 1).astype(str) + ")"
+    return titles.where(~titles.duplicated(keep=False), titles + numbers).tolist()

@@ -36,18 +36,12 @@ from dmlkit.training.ensembles import RunOrPath, combinable, tuning_predictions,
 # A batch's inputs take about this much memory, so that the overhead of each call is small.
 BATCH_BYTES = 16 << 20
 FEWEST, MOST = 64, 1024
-# Frames of a video, where all of them are read.
-ALL_FRAMES = 300
 # Weighted means of weighted means are one weighted mean.
 MEAN = COMBINERS[ALGORITHM_2].combine
 
 
 def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) -> Iterator[Block]:
-    """Score every batch of `dataset.batches(...)` by a function from a batch to scores (videos, classes).
-
-    Raises:
-        DataError: A shard is damaged, a score is not a number, or there is no video.
-    """
+    """Score every batch of `dataset.batches(...)` by a function from a batch to scores (videos, classes)."""
     empty = True
     for batch in batches:
         scores = np.asarray(score(batch))
@@ -71,15 +65,7 @@ def score_split(
     profile: str | Profile = "demo",
     on_fault: str | Skipped = RAISE,
 ) -> Predictions:
-    """A model's scores of one split of a data set.
-
-    Args:
-        model: A model of `build_model`.
-        dataset: What `open_dataset` gives.
-        split: `train`, `tuning`, `validate` or `test`.
-        profile: Batch size, frames read and cap on the videos.
-        on_fault: As for `Dataset.batches`.
-    """
+    """A model's scores of one split, with the frames read and the cap on the videos of a profile."""
     profile = as_profile(profile)
     batches = dataset.batches(
         split,
@@ -103,7 +89,7 @@ def scorer(model: keras.Model) -> Callable[[dict], np.ndarray]:
 
 def batch_size(dataset, max_frames: int | None, *, least: int = FEWEST) -> int:
     """Number of videos to score at once, many where a video is small; `least` is known to fit in memory."""
-    frames = (max_frames or ALL_FRAMES) if dataset.level == "frame" else 1
+    frames = (max_frames or 300) if dataset.level == "frame" else 1
     values = sum(each.size * (frames if each.in_frames else 1) for each in dataset.features.values())
     return max(least, FEWEST, min(MOST, BATCH_BYTES // (4 * values)))
 
@@ -126,16 +112,10 @@ class Member(NamedTuple):
 def members_of(runs: RunOrPath | Sequence[RunOrPath], *, by: str | None = None) -> list[Member]:
     """The trainings behind one run or several, with their weights.
 
-    Args:
-        runs: A run or its folder, or several. An ensemble's members, combiner and weights are those of its record.
-        by: How several are combined, a name of `metrics.COMBINERS`, with the weights that `ensemble` would compute
-            from their scores of the tuning split. Where None, they are weighted by their GAP there.
-
-    Raises:
-        UsageError: No run, an unknown combiner, one for a single run, or one for runs on different data.
-        DataError: A run is missing or damaged, or an ensemble's record does not name the runs it was made of.
+    An ensemble's members, combiner and weights are those of its record. Several runs are combined by `by` with the
+    weights that `ensemble` would compute; where None, they are weighted by their GAP on the tuning split.
     """
-    opened = [as_run(run) for run in ([runs] if isinstance(runs, Run | str | os.PathLike) else runs)]
+    opened = [as_run(run) for run in ([runs] if isinstance(runs, RunOrPath) else runs)]
     if not opened:
         raise UsageError("Name at least one run to score with.")
     if by is None:
@@ -151,7 +131,7 @@ def members_of(runs: RunOrPath | Sequence[RunOrPath], *, by: str | None = None) 
         weights = weights_of(tuning_predictions(combinable(opened)), by=by)
     pairs = [(run, float(weight)) for run, weight in zip(opened, weights.members, strict=True)]
     if COMBINERS[by].combine is MEAN:
-        return [member for run, weight in pairs for member in _expanded(run, weight, ())]
+        return [member for pair in pairs for member in _expanded(*pair, ())]
     return [Member(opened[0], 1.0, tuple(_whole(*pair, ()) for pair in pairs), by, weights.bias)]
 
 
@@ -162,30 +142,30 @@ def _whole(run: Run, weight: float, above: tuple[Path, ...]) -> Member:
 
 
 def _expanded(run: Run, weight: float, above: tuple[Path, ...]) -> list[Member]:
+    """A run's members; `above` are the ensembles that it is a member of."""
     if run.record["kind"] == "training":
         return [Member(run, weight)]
-    here = run.path.resolve()
     try:
         by, bias = run.record["by"], float(run.record["bias"])
-        named = [(each["name"], each["path"], float(each["weight"])) for each in run.record["members"]]
+        named = [
+            (each["name"], run.path / each["path"], float(each["weight"])) for each in run.record["members"]
+        ]
         is_mean = COMBINERS[by].combine is MEAN
     except (LookupError, TypeError, ValueError) as error:
         raise DataError(
             f"{run.path} is an ensemble whose record does not name its members or a known combiner ({error!r})."
         ) from error
-    members = []
+    members, above = [], (*above, run.path.resolve())
     for name, path, share in named:
-        path = run.path / path
         member = as_run(path)
         # Only a mean has shares: weights of `stacking` may be negative.
         valid = 0 <= share <= 1 if is_mean else isfinite(share) and isfinite(bias)
-        if member.name != name or path.resolve() in (here, *above) or not valid:
+        if member.name != name or path.resolve() in above or not valid:
             raise DataError(
                 f"{run.path} is an ensemble of {name!r} at {path}, but another run is there now. Combine its runs "
                 "again with `dmlkit ensemble`."
             )
-        seen = (*above, here)
-        members += _expanded(member, weight * share, seen) if is_mean else [_whole(member, share, seen)]
+        members += _expanded(member, weight * share, above) if is_mean else [_whole(member, share, above)]
     return members if is_mean else [Member(run, weight, tuple(members), by, bias)]
 
 
@@ -195,19 +175,15 @@ def trainings(members: Sequence[Member]) -> list[Run]:
 
 
 def check_fit(members: Sequence[Member], dataset) -> None:
-    """Refuse data that are not of the kind the runs were trained on.
-
-    Raises:
-        UsageError: Other features, classes or level.
-    """
+    """Refuse data of other features, classes or level than the runs were trained on."""
     received = {"features": {name: feature.size for name, feature in dataset.features.items()}}
     received |= {"num_classes": dataset.num_classes, "level": dataset.level}
     for run in trainings(members):
-        for key, expected in ((key, run.record["data"][key]) for key in received):
-            if expected != received[key]:
+        for key, value in received.items():
+            if (expected := run.record["data"][key]) != value:
                 raise UsageError(
                     f"{run.path} was trained on other {key.removeprefix('num_')} than {dataset.name} has. "
-                    f"Expected {expected}. Received: {received[key]}."
+                    f"Expected {expected}. Received: {value}."
                 )
 
 
@@ -221,12 +197,8 @@ def score_blocks(
 ) -> Iterator[Block]:
     """The scores of a split, some videos at a time; memory does not grow with their number.
 
-    Members are combined from their scores at half precision, as those are stored: an ensemble scores as it was
-    measured. Members that read the same frames share one reading.
-
-    Args:
-        members: From `members_of`, which fit the data (`check_fit`).
-        dataset, split, max_videos, on_fault: As for `evaluate`.
+    Members, which fit the data (`check_fit`), are combined from their scores at half precision, as those are stored:
+    an ensemble scores as it was measured. Members that read the same frames share one reading.
     """
     runs = trainings(members)
     profiles = [Profile.from_record(run.record["profile"]) for run in runs]
@@ -250,7 +222,9 @@ def score_blocks(
             (_score(each, following) for each in members), [each.weight for each in members]
         )
 
-    return score_batches(_in_parallel(readings), score)
+    # The same videos by each reading: its settings → its batch, with the ids and labels that all share.
+    batches = zip(*readings.values(), strict=True)
+    return score_batches((each[0] | dict(zip(readings, each, strict=True)) for each in batches), score)
 
 
 def _score(member: Member, scores: Iterator[np.ndarray]) -> np.ndarray:
@@ -258,13 +232,6 @@ def _score(member: Member, scores: Iterator[np.ndarray]) -> np.ndarray:
         return next(scores).astype(np.float16)
     weights = Weights(np.array([each.weight for each in member.below]), member.bias)
     return combine((_score(each, scores) for each in member.below), weights, by=member.by).astype(np.float16)
-
-
-def _in_parallel(readings: dict[tuple, Iterable[dict]]) -> Iterator[dict]:
-    """The same videos by each reading: its settings → its batch, with the ids and labels that all share."""
-    for batches in zip(*readings.values(), strict=True):
-        shared = {name: batches[0][name] for name in ("id", "labels") if name in batches[0]}
-        yield shared | dict(zip(readings, batches, strict=True))
 
 
 def evaluate(
@@ -294,7 +261,7 @@ def evaluate(
         UsageError: The data set's features or classes are not the run's.
         DataError: The split has no labels, or the data are damaged.
     """
-    members, dataset = _prepared(run, data, by)
+    members, dataset = _members_and_data(run, data, by)
     dataset.require_labels(split)
     metrics = RankingMetrics(dataset.num_classes)
     for block in score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault):
@@ -321,7 +288,7 @@ def predict(
         UsageError: The data set's features or classes are not the run's.
         DataError: The data are damaged.
     """
-    members, dataset = _prepared(run, data, by)
+    members, dataset = _members_and_data(run, data, by)
     return concatenate(score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault))
 
 
@@ -339,23 +306,26 @@ def submit(
     """Write each video's best classes as YouTube-8M's CSV, which has the GAP@20 of `evaluate`, in flat memory.
 
     Args:
-        run, data, by, on_fault: As for `evaluate`.
+        run, data, by, on_fault: As for `evaluate`; the split needs no labels.
         out: The file, which appears once it is complete; compressed where it ends in `.gz`; `-` for standard output.
-        split: The split; it needs no labels.
         top_k: Classes a video; YouTube-8M takes at most 20.
         names: Write class names, a line each, for reading; that is no submission.
 
     Returns:
         How many videos were written.
 
-    Raises:
-        UsageError: The data set's features or classes are not the run's, or the file cannot be written.
-        DataError: The data are damaged, or hold an id that the format cannot.
-
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
-    _check_writable(out)
-    members, dataset = _prepared(run, data, by)
+    path, reason = Path(out), None
+    if path.is_dir():
+        reason = "it is a folder. Name a file"
+    elif path.exists() and not path.is_file():  # replacing it by a file would take it away from all programs
+        reason = "it is a device or a pipe. Name a file, or - for standard output"
+    elif not path.parent.is_dir():
+        reason = f"there is no folder {path.parent}"
+    if reason and os.fspath(out) != "-":
+        raise UsageError(f"Predictions cannot be written to {out}: {reason}.")
+    members, dataset = _members_and_data(run, data, by)
     class_names, videos = readable(dataset.class_names), 0
     with file_for(out) as file:
         if not names:
@@ -367,20 +337,7 @@ def submit(
     return videos
 
 
-def _prepared(run, data, by: str | None) -> tuple[list[Member], object]:
+def _members_and_data(run, data, by: str | None) -> tuple[list[Member], object]:
     members, dataset = members_of(run, by=by), as_dataset(data)
     check_fit(members, dataset)
     return members, dataset
-
-
-def _check_writable(out: str | os.PathLike) -> None:
-    """Refuse a file that cannot be written, before anything is scored."""
-    path, reason = Path(out), None
-    if path.is_dir():
-        reason = "it is a folder. Name a file"
-    elif path.exists() and not path.is_file():  # replacing it by a file would take it away from all programs
-        reason = "it is a device or a pipe. Name a file, or - for standard output"
-    elif not path.parent.is_dir():
-        reason = f"there is no folder {path.parent}"
-    if reason and os.fspath(out) != "-":
-        raise UsageError(f"Predictions cannot be written to {out}: {reason}.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,26 +37,21 @@ from dmlkit.training.provenance import (
     training_fingerprint,
 )
 
-CHAPTERS = {each.chapter for each in EXPERIMENTS.values()}
-# Group of experiments → the singular, for a table of all.
-PARTS = {group: group.removesuffix("s") for group in GROUPS}
-
 
 class Study:
     """Trains experiments on one data set under one profile, and tabulates their results.
 
-    An experiment that was trained before, in this notebook or another, is read from `runs`, not trained again; one with
-    a recipe also from where `dmlkit train` leaves it. One that the data set cannot serve is named with the reason and
-    is no error. One that another process is training is waited for.
+    An experiment that was trained before is read from `runs`, not trained again; one with a recipe also from where
+    `dmlkit train` leaves it. One that the data set cannot serve is named with the reason and is no error. One that
+    another process is training is waited for.
 
     Args:
         data: A data set, or the path of one.
         profile: A `Profile`, or the name of one; the same for every experiment that has no recipe of its own.
         runs: The folder under which each run has its own; where None, that of the report of these data and this
             profile (`dmlkit.paths`).
-        seed: Of every training.
-        deterministic, progress: As for `train`.
-        tensorboard: As for `train`; a relative one lies beside the folder of runs, whatever the working folder.
+        seed, deterministic, progress: As for `train`.
+        tensorboard: As for `train`; a relative path is relative to the folder that holds `runs`.
     """
 
     def __init__(
@@ -93,13 +87,8 @@ class Study:
         Returns:
             Name → run, without those that this data set cannot serve (a printed line gives the reason).
         """
-        runs = {}
-        for experiment in map(_experiment, experiments):
-            if reason := self.not_applicable_reason(experiment):
-                print(f"{experiment.title}: not applicable here, because {reason}.")
-                continue
-            runs[experiment.name] = self._train(experiment, on_epoch, self.seed)
-        return runs
+        served = self.applicable({each.name: each for each in map(_experiment, experiments)})
+        return {name: self._train(each, on_epoch, self.seed) for name, each in served.items()}
 
     def train_chapter(self, chapter: str) -> dict[str, Run]:
         """Train the ladder's experiments of one chapter: `baselines`, `bi-lstm`, `bi-gru`, `fusion`, ..."""
@@ -115,20 +104,15 @@ class Study:
 
     def available(self, *experiments: str | AnyExperiment) -> dict[str, Run]:
         """Name → run of those experiments that are trained; nothing is trained."""
-        runs = {experiment.name: self.find(experiment) for experiment in map(_experiment, experiments)}
-        return {name: run for name, run in runs.items() if run}
+        return {run.name: run for run in map(self.find, experiments) if run}
 
     def applicable(self, experiments: Mapping[str, AnyExperiment]) -> dict[str, AnyExperiment]:
         """Those of some experiments that this data set can serve; a printed line per reason names the others."""
-        applicable, others = {}, {}
-        for name, experiment in experiments.items():
-            if reason := self.not_applicable_reason(experiment):
-                others.setdefault(reason, []).append(experiment.title)
-            else:
-                applicable[name] = experiment
-        for reason, titles in others.items():
-            print(f"Not applicable here, because {reason}: {'; '.join(titles)}.")
-        return applicable
+        reasons = {name: self.not_applicable_reason(each) for name, each in experiments.items()}
+        for reason in dict.fromkeys(filter(None, reasons.values())):
+            titles = "; ".join(each.title for name, each in experiments.items() if reasons[name] == reason)
+            print(f"Not applicable here, because {reason}: {titles}.")
+        return {name: each for name, each in experiments.items() if not reasons[name]}
 
     def not_applicable_reason(self, experiment: AnyExperiment) -> str | None:
         """Why this data set cannot serve an experiment, or None."""
@@ -141,11 +125,7 @@ class Study:
         return None if self.not_applicable_reason(experiment) else self._find(experiment, self.seed)
 
     def results(self, experiments: Mapping[str, AnyExperiment] | None = None) -> list[dict]:
-        """A row per experiment, as `results.json` holds it.
-
-        Args:
-            experiments: Name → experiment; the ladder's where None.
-        """
+        """A row per experiment (those of the ladder where None), as `results.json` holds it."""
         chosen = self.experiments if experiments is None else experiments
         return [
             experiment_row(each, self.find(each), self.not_applicable_reason(each))
@@ -153,15 +133,11 @@ class Study:
         ]
 
     def ladder(self, *chapters: str) -> pd.DataFrame:
-        """The ladder so far, a row per experiment; numbers are missing where there is no run.
-
-        Args:
-            chapters: The chapters whose experiments are looked for, and no others; all of them where none is named.
-        """
+        """A row per experiment of the ladder, of some chapters or of all; its numbers are missing without a run."""
         return self._table(_of_chapters(chapters, self.experiments))
 
     def ablations(self, *chapters: str) -> pd.DataFrame:
-        """The trained ablations beside the ladder; of some chapters, or of all."""
+        """The trained ablations of the ladder; of some chapters, or of all."""
         return self._table(_of_chapters(chapters, ABLATIONS), only_trained=True)
 
     def beyond(self, *groups: str) -> pd.DataFrame:
@@ -174,24 +150,30 @@ class Study:
         return to_frame(rows, columns=list(ROW_COLUMNS)).set_index("title")
 
     def _train(self, experiment: AnyExperiment, on_epoch, seed: int) -> Run:
-        if run := self._find_and_print(experiment, seed):
+        if run := self._find(experiment, seed, announce=True):
             return run
         with quiet_startup():  # TensorFlow is loaded by what trains, not by what looks for runs
             from dmlkit.training.ensembles import ensemble
-            from dmlkit.training.state import snapshots_of
+            from dmlkit.training.state import make_folder, snapshots_of
             from dmlkit.training.trainer import train
 
         needed = [self._train(each, on_epoch, own) for each, own in self._needed_by(experiment, seed)]
         folder = self._folder(experiment, self._fingerprint(experiment, seed))
-        with run_lock(folder, title=experiment.title):
-            if run := self._find_and_print(experiment, seed):  # by whoever held the lock before
+        make_folder(folder.parent)
+        with file_lock(
+            folder.with_name(f".{folder.name}.lock"),
+            taken=lambda holder: print(
+                f"{experiment.title}: being trained by {holder} elsewhere; waiting ...", flush=True
+            ),
+            wait=True,
+        ):
+            if run := self._find(experiment, seed, announce=True):  # left by who held the lock before
                 return run
             if isinstance(experiment, Ensemble):
-                best = experiment.member_runs == "best"
-                members = [each for run in needed for each in ([run] if best else snapshots_of(run))]
-                return ensemble(
-                    members, out=folder, name=experiment.name, title=experiment.title, by=experiment.by
-                )
+                if experiment.member_runs == "checkpoints":
+                    needed = [each for run in needed for each in snapshots_of(run)]
+                names = {"name": experiment.name, "title": experiment.title}
+                return ensemble(needed, out=folder, by=experiment.by, **names)
             print(f"{experiment.title}:" if seed == self.seed else f"{experiment.title}, seed {seed}:")
             return train(
                 experiment,
@@ -207,17 +189,15 @@ class Study:
                 **self.settings,
             )
 
-    def _find_and_print(self, experiment: AnyExperiment, seed: int) -> Run | None:
-        if run := self._find(experiment, seed):
-            print(f"{experiment.title}: already trained, GAP@20 {run.gap:.4f}")
-        return run
-
-    def _find(self, experiment: AnyExperiment, seed: int) -> Run | None:
+    def _find(self, experiment: AnyExperiment, seed: int, *, announce: bool = False) -> Run | None:
         fingerprint = self._fingerprint(experiment, seed)
         for folder in self._places(experiment, fingerprint):
             record = read_record(folder)
             if record and record["fingerprint"] == fingerprint:
-                return Run(folder, record)
+                run = Run(folder, record)
+                if announce:
+                    print(f"{experiment.title}: already trained, GAP@20 {run.gap:.4f}")
+                return run
         return None
 
     def _needed_by(self, experiment: AnyExperiment, seed: int) -> list[tuple[AnyExperiment, int]]:
@@ -227,32 +207,30 @@ class Study:
         return [(find(name), seed + further) for name in experiment.members for further in experiment.seeds]
 
     def _fingerprint(self, experiment: AnyExperiment, seed: int) -> str:
-        needed = [(each, self._fingerprint(each, own)) for each, own in self._needed_by(experiment, seed)]
-        if isinstance(experiment, Ensemble):
-            choose(MEMBER_RUNS, experiment.member_runs, what="choice of member runs")
-            if experiment.member_runs == "best":
-                members = [fingerprint for _, fingerprint in needed]
-            else:
-                members = [each for pair in needed for each in self._checkpoint_fingerprints(*pair)]
-            return ensemble_fingerprint(experiment.name, members, by=experiment.by)
-        return training_fingerprint(
-            experiment,
-            self.dataset,
-            profile=self._profile(experiment),
-            seed=seed,
-            precision=self.settings.get("precision", "float32"),
-            deterministic=self.deterministic,
-            teachers=[fingerprint for _, fingerprint in needed],
-        )
-
-    def _checkpoint_fingerprints(self, experiment: AnyExperiment, fingerprint: str) -> list[str]:
-        count = self._profile(experiment).checkpoints if isinstance(experiment, Experiment) else 0
-        if not count:
-            raise UsageError(
-                f"An ensemble of checkpoints needs a training that leaves some, and {experiment.name} leaves none: "
-                "its profile has checkpoints=0."
+        needed = self._needed_by(experiment, seed)
+        fingerprints = [self._fingerprint(*each) for each in needed]
+        if isinstance(experiment, Experiment):
+            return training_fingerprint(
+                experiment,
+                self.dataset,
+                profile=self._profile(experiment),
+                seed=seed,
+                precision=self.settings.get("precision", "float32"),
+                deterministic=self.deterministic,
+                teachers=fingerprints,
             )
-        return snapshot_fingerprints(fingerprint, count)
+        choose(MEMBER_RUNS, experiment.member_runs, what="choice of member runs")
+        if experiment.member_runs == "checkpoints":
+            trainings, fingerprints = fingerprints, []
+            for (member, _), training in zip(needed, trainings, strict=True):
+                count = self._profile(member).checkpoints if isinstance(member, Experiment) else 0
+                if not count:
+                    raise UsageError(
+                        "An ensemble of checkpoints needs a training that leaves some, and "
+                        f"{member.name} leaves none: its profile has checkpoints=0."
+                    )
+                fingerprints += snapshot_fingerprints(training, count)
+        return ensemble_fingerprint(experiment.name, fingerprints, by=experiment.by)
 
     def _profile(self, experiment: Experiment) -> Profile:
         return profile_for(experiment, experiment.recipe or self.profile)
@@ -281,25 +259,8 @@ def _first_training(experiment: AnyExperiment) -> Experiment:
 def _of_chapters(chapters: Sequence[str], experiments: Mapping[str, AnyExperiment]) -> list[AnyExperiment]:
     """The experiments of some chapters; all where none is named."""
     for chapter in chapters:
-        choose(dict.fromkeys(sorted(CHAPTERS)), chapter, what="chapter")
+        choose({each.chapter: each for each in EXPERIMENTS.values()}, chapter, what="chapter")
     return [each for each in experiments.values() if not chapters or each.chapter in chapters]
-
-
-@contextmanager
-def run_lock(folder: Path, *, title: str) -> Iterator[None]:
-    """Lock a run's folder, which need not exist, so that notebooks and reports do not train it at the same time."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"The runs cannot be written to {folder.parent}: {error.strerror or error}. Name another folder of runs."
-        ) from error
-    with file_lock(
-        folder.with_name(f".{folder.name}.lock"),
-        taken=lambda holder: print(f"{title}: being trained by {holder} elsewhere; waiting ...", flush=True),
-        wait=True,
-    ):
-        yield
 
 
 def train_ensemble(
@@ -322,14 +283,13 @@ def train_ensemble(
     Args:
         experiment: An `Ensemble`, an experiment with teachers, or the name of one.
         out: The run's folder, members or teachers below it in `members/`; where None, each has the folder in which
-            `train` leaves it, so that a member that was trained by itself is found there.
+            `train` leaves it.
         profile: As for `train`, for every member; where None, each member's own recipe, or `demo`.
         changes: Fields of the members' profiles to be changed.
         data, seed, deterministic, progress, tensorboard, settings: As for `train`, for every member.
 
     Raises:
-        UsageError: Unknown names, no ensemble, data that cannot serve a member, a strategy of several machines, or
-            folders that hold other runs.
+        UsageError: No ensemble, data that cannot serve a member, several machines, or folders that hold other runs.
     """
     experiment = _experiment(experiment)
     members = experiment.members if isinstance(experiment, Ensemble) else experiment.teachers
@@ -366,9 +326,8 @@ class _MemberStudy(Study):
 
     def _folder(self, experiment: AnyExperiment, fingerprint: str) -> Path:
         if self.out is None:
-            return default_run(
-                self.dataset, experiment, self._profile(_first_training(experiment)), fingerprint
-            )
+            profile = self._profile(_first_training(experiment))
+            return default_run(self.dataset, experiment, profile, fingerprint)
         return self.out if experiment == self.top else super()._folder(experiment, fingerprint)
 
     def _places(self, experiment: AnyExperiment, fingerprint: str) -> list[Path]:
@@ -376,14 +335,13 @@ class _MemberStudy(Study):
 
 
 def best_ensemble_members(study: Study, *, size: int = 5) -> Ensemble:
-    """An ensemble, not trained yet, of the experiments with the highest GAP on the tuning split, by optimized weights.
+    """An ensemble, not trained yet, of the at most `size` trained experiments with the highest GAP on the tuning split.
 
-    Recipes are left out: their conditions, and so perhaps their videos, are others. It has fewer than `size` members
-    where fewer experiments are trained.
+    Its weights are optimized. Recipes are left out: their conditions, and so perhaps their videos, are others.
     """
-    groups = [group for group in GROUPS if group != "recipes"]
-    candidates = study.experiments | beyond_for(study.dataset.level, *groups)
-    runs = study.available(*(each for each in candidates.values() if isinstance(each, Experiment)))
+    beyond = beyond_for(study.dataset.level, *(group for group in GROUPS if group != "recipes"))
+    candidates = (study.experiments | beyond).values()
+    runs = study.available(*(each for each in candidates if isinstance(each, Experiment)))
     ranked = sorted(runs.values(), key=lambda run: -run.tuning_gap)[:size]
     return Ensemble(
         name="ensemble-of-best",
@@ -397,21 +355,19 @@ def best_ensemble_members(study: Study, *, size: int = 5) -> Ensemble:
 def all_results(study: Study) -> pd.DataFrame:
     """The ladder and what is beyond it, as far as these data can serve it, and whatever else is trained.
 
-    Returns:
-        The columns of `study.ladder()`, and `part`: `ladder`, `ablation`, `ensemble`, or the group's singular.
+    The columns are those of `study.ladder()` and `part`: `ladder`, `ablation`, `ensemble`, or the group's singular.
     """
     level = study.dataset.level
     ladder = {name: each for name, each in ladder_for(level).items() if each.chapter != "beyond"}
-    trained = study.finished(*{each.chapter for each in ladder.values()})
-    members = tuple(name for name, run in trained.items() if run.record["kind"] == "training")
+    trained = study.available(*(each for each in ladder.values() if isinstance(each, Experiment)))
     combined = [
-        Ensemble(name="ensemble-of-all", title="Ensemble of the ladder", members=members),
+        Ensemble(name="ensemble-of-all", title="Ensemble of the ladder", members=tuple(trained)),
         best_ensemble_members(study),
     ]
     parts = {
         "ladder": ladder,
         "ablation": ABLATIONS | fusion_variants(study.experiments, study.profile),
-        **{PARTS[group]: beyond_for(level, group) for group in GROUPS},
+        **{group.removesuffix("s"): beyond_for(level, group) for group in GROUPS},
         "ensemble": {each.name: each for each in combined if len(each.members) > 1},
     }
     optional = ("ablation", "recipe", "ensemble")  # shown only where they are trained
