@@ -32,27 +32,13 @@ class DataError(DmlkitError):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """The hint `" Did you mean 'x'?"`, or an empty string where nothing is near.
-
-    Args:
-        name: What was asked for.
-        choices: What there is.
-    """
+    """The hint `" Did you mean 'x'?"`, or an empty string where nothing is near."""
     matches = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ""
 
 
 def choose(table: Mapping[str, T], name: str, *, what: str) -> T:
-    """Look a name up in a table one can see.
-
-    Args:
-        table: Name → value.
-        name: The name asked for.
-        what: What the table holds, in the singular, for the message.
-
-    Raises:
-        UsageError: The name is not in the table; the message lists the choices.
-    """
+    """Look a name up in a table one can see."""
     if name in table:
         return table[name]
     raise UsageError(

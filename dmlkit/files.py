@@ -17,11 +17,8 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Write to the path this gives; once that is done it takes the place of `path`, and after an error it is gone.
-
-    The bytes are on the disk before the name is, so that not even a loss of power leaves half a file. The ending
-    stays the file's own, for writers that go by it.
-    """
+    """Write to the path this gives: it takes the place of `path` once its bytes are on the disk, so that not even a
+    loss of power leaves half a file; after an error it is gone. The ending stays the file's own."""
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
@@ -57,11 +54,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read what `write_arrays` wrote.
-
-    Raises:
-        UnreadableError: Says what is wrong with the file.
-    """
+    """Read what `write_arrays` wrote."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
@@ -75,13 +68,8 @@ POLL = 0.5  # seconds between two looks at a lock that somebody else holds
 
 @contextmanager
 def file_lock(path: Path, *, taken: Callable[[str], None], wait: bool = False) -> Iterator[None]:
-    """Hold the lock at `path` for a while; the file stays, only the lock on it counts.
-
-    Args:
-        path: The lock file.
-        taken: Called with who holds it (`process 4711 on ants`) where it is not free; raise there to give up.
-        wait: Wait until it is free, after `taken` was called.
-    """
+    """Hold the lock at `path`. Where it is not free, `taken` gets who holds it (`process 4711 on ants`) and may raise;
+    then it is waited for if `wait`. The file stays, only the lock on it counts."""
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(blocking=False)

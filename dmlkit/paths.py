@@ -31,15 +31,7 @@ def generated_data() -> Path:
 
 
 def report_name(data: str | os.PathLike | None, profile: str) -> str:
-    """What the report of these data and this profile is called.
-
-    Args:
-        data: The folder of the data set, or its address; None for the generated one.
-        profile: The profile's name.
-
-    Returns:
-        `demo` for the generated data set, else `yt8m-demo`: the last part of the folder's name goes before.
-    """
+    """What the report of these data and this profile is called."""
     if data is None:
         return profile
     text = os.fspath(data)

@@ -15,12 +15,7 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 @contextmanager
 def quiet_startup() -> Iterator[None]:
-    """Around the first import of TensorFlow: what C++ writes to standard error meanwhile is dropped.
-
-    From then on its warnings of retracing are dropped too.
-
-    Python's exceptions are not concerned: a failed import is raised as ever.
-    """
+    """Around the first import of TensorFlow: what C++ writes to standard error meanwhile is dropped."""
     if os.environ.setdefault(TF_LOG_LEVEL, "3") == "0":
         yield
         return
@@ -42,14 +37,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def signals_handled(handler: Callable | signal.Handlers, *numbers: int) -> Iterator[Callable[[], None]]:
-    """Have signals handled so, and then as before; gives a function that puts the former handlers back at once.
-
-    Only the main thread may do so, and what is ignored (nohup, a shell's background) stays ignored.
-
-    Args:
-        handler: As for `signal.signal`.
-        numbers: The signals.
-    """
+    """Have signals handled so, and then as before; gives a function that puts the former handlers back at once."""
     main = threading.current_thread() is threading.main_thread()
     former = {number: signal.getsignal(number) for number in numbers if main}
     former = {number: was for number, was in former.items() if was not in (signal.SIG_IGN, None)}
@@ -96,11 +84,7 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
 
 
 def make_deterministic() -> None:
-    """Ask TensorFlow for operations whose result does not depend on scheduling.
-
-    For this process and for good: TensorFlow has no way back. The number of threads must be the same for
-    the same result.
-    """
+    """Ask TensorFlow for operations whose result does not depend on scheduling."""
     import tensorflow as tf
 
     tf.config.experimental.enable_op_determinism()

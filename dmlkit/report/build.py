@@ -51,19 +51,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Chapter:
-    """One notebook of a report and what became of it.
-
-    Args:
-        name, title, question: As the notebook has them.
-        status: `executed`, `unchanged`, `failed`, `interrupted`, `not run` or `not applicable`.
-        reason: Why it was not run or is not applicable, or how it failed.
-        seconds: How long it ran; None where it did not.
-        executed: When it began to run, in ISO 8601; None where it did not.
-        html: Its page; None where it did not run.
-        notebook: The executed notebook; None where it did not run.
-        kind: How it failed, a key of `EXIT_CODES`; None where it did not.
-        runs: The runs that it looked at → their digests.
-    """
+    """One notebook of a report and what became of it."""
 
     name: str
     title: str
@@ -87,14 +75,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report.
-
-    Args:
-        out: Its folder.
-        chapters: What became of each notebook, in order.
-        seconds: How long the last call took that executed anything.
-        ended: `interrupted` or `terminated` where somebody asked for the end; None otherwise.
-    """
+    """A finished report."""
 
     out: Path
     chapters: tuple[Chapter, ...]
@@ -331,12 +312,7 @@ def _now() -> str:
 
 
 class Progress:
-    """A line a notebook; in a terminal also a bar over all cells, beside it what a notebook printed last.
-
-    Args:
-        echo: Takes a line.
-        plans: The notebooks to come.
-    """
+    """A line a notebook; in a terminal also a bar over all cells, beside it what a notebook printed last."""
 
     def __init__(self, echo: Callable[[str], None], plans: Sequence[Plan]):
         self._echo, self.width = echo, max(len(plan.name) for plan in plans)

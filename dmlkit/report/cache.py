@@ -46,19 +46,7 @@ def file_digest(path: Path) -> str | None:
 
 
 def data_digest(folder: str | os.PathLike, *, without: Path) -> str | None:
-    """The digest of a folder of data, linked folders included: names, sizes, and contents of every file.
-
-    Files of up to 1 MiB and texts of up to 4 MiB are read whole; of larger ones 16 blocks of 4 KiB, spread evenly. A
-    change between the blocks of a file that keeps its size can escape; a reader of the records still notices, by
-    their checksums.
-
-    Args:
-        folder: The folder.
-        without: A folder whose files do not count: the report may lie among the data.
-
-    Returns:
-        None where the folder is missing or remote.
-    """
+    """The digest of a folder of data, linked folders included: names, sizes, and contents of every file."""
     root = Path(folder)
     if "://" in os.fspath(folder) or not root.is_dir():
         return None
@@ -99,12 +87,7 @@ def software() -> dict[str, str]:
 
 
 def accessed_runs(access_log: Path, runs: Path) -> dict[str, str | None]:
-    """The runs that a notebook looked at → their digests now.
-
-    Args:
-        access_log: Where the notebook's process noted them (`dmlkit.runs.ACCESS_LOG`).
-        runs: The report's folder of runs, whose runs go by their names; others by their paths.
-    """
+    """The runs that a notebook looked at → their digests now."""
     lines = access_log.read_text(encoding="utf-8").splitlines() if access_log.exists() else []
     paths = sorted(map(Path, set(lines)))
     return run_digests((path.name if path.parent == runs.resolve() else str(path) for path in paths), runs)
@@ -121,12 +104,7 @@ def run_digests(names: Iterable[str], runs: Path) -> dict[str, str | None]:
 
 
 def write_stamp(notebook: Path, stamp: Mapping) -> None:
-    """Write into an executed notebook what it was made of.
-
-    Args:
-        notebook: The file.
-        stamp: `inputs`, `runs`, `executed` and `seconds`.
-    """
+    """Write into an executed notebook what it was made of."""
     content = json.loads(notebook.read_text(encoding="utf-8"))
     content["metadata"].pop(METADATA, None)
     content["metadata"][METADATA] = dict(stamp) | {"content": digest(content)}
@@ -147,13 +125,7 @@ def read_stamp(notebook: Path) -> dict | None:
 
 
 def changes(notebook: Path, inputs: Mapping, runs: Path) -> list[str]:
-    """Why a notebook would be executed again; empty where nothing changed.
-
-    Args:
-        notebook: The executed notebook.
-        inputs: What it would be made of now: `source` and `data` (digests), `values` and `software`.
-        runs: The report's folder of runs.
-    """
+    """Why a notebook would be executed again; empty where nothing changed."""
     if not notebook.exists():
         return ["new"]
     if (stamp := read_stamp(notebook)) is None:
@@ -175,11 +147,7 @@ def changes(notebook: Path, inputs: Mapping, runs: Path) -> list[str]:
 
 
 class State:
-    """The report's own record, `.report.json`: what the last call left, so that the next need not look again.
-
-    Args:
-        out: The folder of the report.
-    """
+    """The report's own record, `.report.json`: what the last call left, so that the next need not look again."""
 
     def __init__(self, out: Path):
         self.out, self.file = out, out / ".report.json"
@@ -193,12 +161,7 @@ class State:
             (self.data, self.files, self.call), self._text = parts, text
 
     def up_to_date(self, name: str, of: str) -> bool:
-        """Whether a file of the report is as it was written, out of the same.
-
-        Args:
-            name: The file, in the report's folder.
-            of: The digest of all that it is made of.
-        """
+        """Whether a file of the report is as it was written, out of the same."""
         return self.files.get(name) == {"of": of, "file": file_digest(self.out / name)}
 
     def write(self, name: str, text: str, of: str) -> None:
@@ -218,11 +181,7 @@ class State:
 
 @contextmanager
 def locked_folder(out: Path) -> Iterator[None]:
-    """Make the folder of a report, and hold it for one process at a time.
-
-    Raises:
-        UsageError: It cannot be made or written to, or another process makes a report in it.
-    """
+    """Make the folder of a report, and hold it for one process at a time."""
 
     def refuse(holder: str) -> None:
         raise UsageError(
@@ -247,11 +206,7 @@ def locked_folder(out: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Around the writing of a report's files: a full disk is one paragraph.
-
-    Raises:
-        UsageError: Something could not be written.
-    """
+    """Around the writing of a report's files: a full disk is one paragraph."""
     try:
         yield
     except OSError as error:
@@ -262,11 +217,7 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def check_same_data(out: Path, data: str | os.PathLike) -> None:
-    """Hold a folder that nobody named against what is in it: two data sets' folders may have one name.
-
-    Raises:
-        UsageError: It holds the report of other data, which lie elsewhere.
-    """
+    """Hold a folder that nobody named against what is in it: two data sets' folders may have one name."""
     former = State(out).data
     if former.get("path") in (None, os.path.abspath(data)):
         return

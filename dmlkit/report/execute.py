@@ -61,13 +61,7 @@ logger.setLevel(logging.CRITICAL)  # what papermill would log, the report shows 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a notebook ended before its last cell.
-
-    Args:
-        kind: `cell`, `data`, `kernel died`, `time limit`, `interrupted` or `disk`.
-        cell: The position of the cell in the executed notebook.
-        message: What happened, in a line or a few.
-    """
+    """How a notebook ended before its last cell."""
 
     kind: str
     cell: int
@@ -104,19 +98,7 @@ class Kernel(AsyncKernelManager):
 
 
 class Execution:
-    """The execution of one notebook.
-
-    Args:
-        source: The notebook; it is only read.
-        target: Where the executed notebook goes, whole, when all is over; what a failed one got done is kept there.
-        values: Parameter → value.
-        run_folder: The folder of runs, of which it is noted which ones the notebook looks at.
-        stop: When it is asked, the kernel is ended.
-        threads: How many each library may use in the kernel; as many as it likes where None.
-        seconds: The time limit of the notebook; none where None.
-        on_line: Called with each line the notebook prints, from the executing thread.
-        on_cell: Called after each cell, from the executing thread.
-    """
+    """The execution of one notebook."""
 
     def __init__(
         self,
@@ -143,13 +125,7 @@ class Execution:
         self._moment = 0.0  # when it began, or its end was asked for
 
     def run(self) -> Failure | None:
-        """Execute the notebook and write it; no kernel is left when this returns.
-
-        Several threads may do so at once, while another one calls `watch` every now and then.
-
-        Returns:
-            How it failed, or None.
-        """
+        """Execute the notebook and write it; no kernel is left when this returns."""
         self._moment, error = time.monotonic(), None
         with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
             self.kernel = self._new_kernel(folder)

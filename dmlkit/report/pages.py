@@ -58,16 +58,7 @@ for (const data of document.querySelectorAll("script.dmlkit-scene")) {
 
 
 def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
-    """Write the page of a chapter that was executed, where it is not as it would be written.
-
-    Args:
-        chapter: A `build.Chapter`.
-        context: The data set and the conditions, which the page names.
-        pages: Name and title of every chapter that has a page, in order.
-
-    Returns:
-        The chapter; a failed one without a page where that could not be made.
-    """
+    """Write the page of a chapter that was executed, where it is not as it would be written."""
     if chapter.html is None:
         return chapter
     names = [name for name, _ in pages]
@@ -100,12 +91,7 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
 
 
 def write_front(report, context: Context) -> None:
-    """Write the index page and `results.json`, where they are not as they would be written.
-
-    Args:
-        report: A `build.Report`.
-        context: The data set and the conditions.
-    """
+    """Write the index page and `results.json`, where they are not as they would be written."""
     runs = sorted(path.name for path in context.runs.iterdir() if path.is_dir() and path.name[0] != ".")
     shown = [[chapter.to_record(), chapter.question, dict(chapter.runs)] for chapter in report.chapters]
     conditions = [context.profile.to_record(), context.seed, context.deterministic, context.data_digest]
@@ -119,12 +105,7 @@ def write_front(report, context: Context) -> None:
 
 
 def summarize(context: Context, chapters: Sequence) -> dict:
-    """What `results.json` holds: the ladder, the data and the conditions; None where there is no number.
-
-    Args:
-        context: The data set and the conditions.
-        chapters: What became of each notebook.
-    """
+    """What `results.json` holds: the ladder, the data and the conditions; None where there is no number."""
     from dmlkit.runs import experiment_row  # imports pandas
     from dmlkit.training.provenance import describe_data, versions
 
@@ -170,12 +151,7 @@ def _plain(value: object) -> object:
 
 
 def render_index(summary: Mapping, report) -> str:
-    """The index page: the ladder, the notebooks, the data and the conditions.
-
-    Args:
-        summary: What `results.json` holds.
-        report: A `build.Report`.
-    """
+    """The index page: the ladder, the notebooks, the data and the conditions."""
     entries = [chapter.to_record() | {"chapter": chapter} for chapter in report.chapters]
     counts = Counter(entry["status"] for entry in entries)
     rows, data = summary["ladder"], summary["data"]
@@ -208,13 +184,7 @@ def _templates():
 
 
 def render_page(template: str, *, views: Sequence = (), **values: object) -> str:
-    """A page from a template; every value is escaped but what is marked as HTML.
-
-    Args:
-        template: A file of `templates`.
-        views: The attention views on it: with them the page holds our module.
-        values: What the template names.
-    """
+    """A page from a template; every value is escaped but what is marked as HTML."""
     style, script, policy = (TEMPLATES / "style.css").read_text(encoding="utf-8"), "", POLICY
     if views:
         from dmlkit.explorer.saved_view import MODULE, STYLE
@@ -232,14 +202,7 @@ def render_page(template: str, *, views: Sequence = (), **values: object) -> str
 
 
 def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), **about) -> str:
-    """The page of an executed notebook.
-
-    Args:
-        notebook: The executed notebook.
-        title: Its title, which is the page's; its heading where the notebook has none of its own.
-        pages: The names of the report's notebooks: links to them are kept.
-        about: `data`, `generated`, `profile`, `footer`, and name and title of the `previous` and the `next` notebook.
-    """
+    """The page of an executed notebook."""
     import nbformat
     from bs4 import BeautifulSoup
 
@@ -291,10 +254,7 @@ def _exporter():
 
 
 def without_empty_sections(cells: Sequence) -> list:
-    """The cells of a notebook without those of its sections tagged `optional` that show no table or figure.
-
-    A section is a Markdown cell that begins with `## `, and all cells up to the next one.
-    """
+    """The cells of a notebook without those of its sections tagged `optional` that show no table or figure."""
     starts = [
         at for at, cell in enumerate(cells) if cell.cell_type == "markdown" and cell.source.startswith("## ")
     ]

@@ -50,15 +50,7 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameters cell.
-
-    Args:
-        name: The variable.
-        type: Its annotation: `str`, `int`, `float` or `bool`, `list[...]` or `tuple[..., ...]` of one of them, each
-            also `| None`.
-        default: The value in the cell.
-        help: The comment on its line.
-    """
+    """One line of a parameters cell."""
 
     name: str
     type: str
@@ -83,11 +75,7 @@ class Parameter:
         return self.type.replace(" | None", " or none") + bounds
 
     def convert(self, value: object) -> object:
-        """A value of this parameter's type, from text of a command line or from a typed value.
-
-        Raises:
-            UsageError: The value is not of the type, or not allowed.
-        """
+        """A value of this parameter's type, from text of a command line or from a typed value."""
         plain = value
         if isinstance(value, str) and self.type.endswith(" | None") and value.lower() == "none":
             plain = None
@@ -104,18 +92,7 @@ class Parameter:
 
 
 def read_parameters(source: str, *, where: str = "the parameters cell") -> tuple[Parameter, ...]:
-    """The parameters of a cell's source, in its order.
-
-    Papermill is not asked: its pattern of a line knows no `str | None`, and its import takes longer than a whole report
-    with nothing to do.
-
-    Args:
-        source: Lines of the form `epochs: int = 12  # passes over the training split`.
-        where: What to call the cell in a message.
-
-    Raises:
-        UsageError: A line is of another form, or its type or default is none that a command line could give.
-    """
+    """The parameters of a cell's source, in its order."""
     form = "`name: type = value  # help`, of the type str, int, float, bool, or list or tuple of them, or one | None"
     found: dict[str, Parameter] = {}
     line = None
@@ -138,11 +115,7 @@ def read_parameters(source: str, *, where: str = "the parameters cell") -> tuple
 def values_for(
     parameters: Iterable[Parameter], given: Mapping[str, object], *, notebook: str
 ) -> dict[str, object]:
-    """The values among `given` that a notebook has parameters for, each of its parameter's type.
-
-    Raises:
-        UsageError: A value is not allowed.
-    """
+    """The values among `given` that a notebook has parameters for, each of its parameter's type."""
     try:
         return {each.name: each.convert(given[each.name]) for each in parameters if each.name in given}
     except UsageError as error:
@@ -150,15 +123,7 @@ def values_for(
 
 
 def check_parameters(given: Mapping[str, object], notebooks: Mapping[str, Sequence[Parameter]]) -> None:
-    """Hold given parameters against those of the notebooks: names, types and allowed values.
-
-    Args:
-        given: Name → value.
-        notebooks: Notebook → its parameters, of the notebooks that are chosen.
-
-    Raises:
-        UsageError: A name is unknown or belongs to an option of the command, or a value is not allowed.
-    """
+    """Hold given parameters against those of the notebooks: names, types and allowed values."""
     known = sorted({each.name for parameters in notebooks.values() for each in parameters} - COMMON.keys())
     for name in given:
         if name in COMMON:
@@ -175,14 +140,7 @@ def check_parameters(given: Mapping[str, object], notebooks: Mapping[str, Sequen
 
 
 def read_parameter_file(path: Path) -> dict[str, object]:
-    """Values of parameters from a YAML file: a mapping of names to plain values or lists of them.
-
-    Every value stays the text that was written, since the parameter's type decides what it is, where YAML would make
-    `no` false and `1e-3` text; `null`, `~` and nothing are None.
-
-    Raises:
-        UsageError: The file is missing or no YAML, or holds something else.
-    """
+    """Values of parameters from a YAML file: a mapping of names to plain values or lists of them."""
     form = "It holds a mapping such as `videos: 5`, a line a parameter."
     try:
         content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader) or {}
@@ -199,11 +157,7 @@ def read_parameter_file(path: Path) -> dict[str, object]:
 
 
 def describe_parameters(notebooks: Mapping[str, Sequence[Parameter]]) -> str:
-    """All parameters of some notebooks in lines of at most 80 characters; what is the same in several stands once.
-
-    Args:
-        notebooks: Name → parameters.
-    """
+    """All parameters of some notebooks in lines of at most 80 characters; what is the same in several stands once."""
     places: dict[Parameter, list[str]] = {}
     for notebook, parameters in notebooks.items():
         for each in parameters:

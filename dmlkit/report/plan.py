@@ -48,16 +48,7 @@ OF_ALL, OF_BEST = (Ensemble(name=f"ensemble-of-{what}", title="", members=()) fo
 
 
 class Metadata(BaseModel, extra="forbid"):
-    """What a notebook's metadata say under `dmlkit`.
-
-    Args:
-        title: Its title; its first heading where there is none.
-        question: The one question it answers; the first sentence that asks where there is none.
-        needs: What a data set must have for it.
-        after: Names of the notebooks that must have ended before it starts.
-        trains: Which experiments it trains: entries of one of `KINDS` each, beside it `if` with the name of a
-            true-or-false parameter: `[{"chapter": "bi-gru"}, {"ablations": "bi-gru", "if": "ablations"}]`.
-    """
+    """What a notebook's metadata say under `dmlkit`."""
 
     title: str = ""
     question: str = ""
@@ -68,15 +59,7 @@ class Metadata(BaseModel, extra="forbid"):
 
 @dataclass(frozen=True)
 class Notebook:
-    """One notebook, as its file describes it.
-
-    Args:
-        path: The file.
-        title, question, about: Of its metadata.
-        parameters: What its parameters cell holds.
-        cells: How many of its cells hold code.
-        digest: Of its text and code; the same after an editor saved it again.
-    """
+    """One notebook, as its file describes it."""
 
     path: Path
     title: str
@@ -94,14 +77,7 @@ class Notebook:
 
 @dataclass(frozen=True)
 class Plan:
-    """A notebook that is to run, with its values; or the reason why it does not.
-
-    Args:
-        notebook: The notebook.
-        values: The value of each parameter that is given, by name.
-        inputs: All that its execution starts from (`cache.changes`).
-        reason: Why the data set cannot serve it; None where it can.
-    """
+    """A notebook that is to run, with its values; or the reason why it does not."""
 
     notebook: Notebook
     values: Mapping[str, object]
@@ -144,11 +120,7 @@ def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Not
 
 
 def read_notebook(path: Path) -> Notebook:
-    """Read how a notebook describes itself, by json alone: to import nbformat takes longer than all else.
-
-    Raises:
-        UsageError: The file is missing or is no notebook, or its parameters cell or its metadata cannot be read.
-    """
+    """Read how a notebook describes itself, by json alone: to import nbformat takes longer than all else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         about = Metadata.model_validate(content["metadata"].get("dmlkit", {}))
@@ -192,14 +164,7 @@ def read_notebook(path: Path) -> Notebook:
 
 
 def execution_order(notebooks: Iterable[Notebook]) -> graphlib.TopologicalSorter:
-    """The order of notebooks by what each one waits for, prepared.
-
-    Args:
-        notebooks: All notebooks of the folder: one that is not to run still passes on what it waits for.
-
-    Raises:
-        UsageError: A notebook waits for one that is not there, or for itself.
-    """
+    """The order of notebooks by what each one waits for, prepared."""
     after = {notebook.name: notebook.about.after for notebook in notebooks}
     for name, others in after.items():
         for other in set(others) - after.keys():
@@ -218,19 +183,7 @@ def execution_order(notebooks: Iterable[Notebook]) -> graphlib.TopologicalSorter
 
 
 class Context:
-    """The data set of a report, and the conditions.
-
-    Args:
-        data: The folder of the data set; None for the generated one, made where it is missing.
-        out: The folder of the report, whose files are no data.
-        profile, seed, deterministic: The conditions.
-        parameters: Values for the notebooks' own parameters.
-        generate: Whether to make the generated data set where it is missing; else it is planned for.
-
-    Raises:
-        UsageError: A condition is none.
-        DataError: The data set is missing or damaged.
-    """
+    """The data set of a report, and the conditions."""
 
     def __init__(
         self,
@@ -299,11 +252,7 @@ class Context:
         return not_applicable_reason(experiment, level=self.level, modalities=self.modalities)
 
     def plan(self, notebook: Notebook) -> Plan:
-        """What is to be done for a notebook.
-
-        Raises:
-            UsageError: A value is not allowed.
-        """
+        """What is to be done for a notebook."""
         given = self.parameters | {
             "data": _relative(self.out / "notebooks", self.data["path"]),
             "profile": self.profile.name,
@@ -355,16 +304,7 @@ KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperi
 
 
 def experiments_of(plan: Plan, context: Context, before: Iterable[str] = ()) -> dict[str, AnyExperiment]:
-    """The experiments that a notebook trains, or reads where they are trained already, by name.
-
-    Args:
-        plan: The notebook and its values.
-        context: The data set and the conditions decide which experiments there are.
-        before: The names of those that notebooks before it train.
-
-    Returns:
-        In the order of training, an ensemble's members before it; without what the data set cannot serve.
-    """
+    """The experiments that a notebook trains, or reads where they are trained already, by name."""
     values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
     ladder = context.ladder.items()
     trained = {name for name, each in ladder if isinstance(each, Experiment) and context.run(each)}
@@ -395,11 +335,7 @@ def check_arguments(
     time_limit: str | None = None,
 ) -> tuple[list[Notebook], list[Notebook], float | None]:
     """All notebooks of a folder, the chosen ones, and the seconds that each may take (None: any), all held against
-    what can be before anything starts; the arguments are those of `build_report`.
-
-    Raises:
-        UsageError: Something is unknown or not allowed, or the notebooks wait for each other.
-    """
+    what can be before anything starts; the arguments are those of `build_report`."""
     if jobs < 1:
         raise UsageError(f"The number of jobs, the notebooks at a time, is at least 1. Received: {jobs}.")
     limit = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", time_limit or "", re.ASCII)
@@ -426,10 +362,7 @@ def describe_plan(
     time_limit: str | None = None,
     **conditions,
 ) -> str:
-    """What `build_report` would do with the same arguments, in lines for a terminal; nothing is written.
-
-    Which experiments a notebook trains is read off its metadata. The arguments are those of `build_report`.
-    """
+    """What `build_report` would do with the same arguments, in lines for a terminal; nothing is written."""
     _, chosen, _ = check_arguments(folder, notebooks, parameters, jobs, time_limit)
     context = Context(data, out=Path(out), parameters=parameters, generate=False, **conditions)
     coming: dict[str, str] = {}  # experiment → the notebook that would train it

@@ -67,11 +67,7 @@ def statuses(report) -> list[str]:
 
 
 def outside_references(html: str) -> list[str]:
-    """Everything a page fetches that it does not hold itself, in the order of the page; links to click do not count.
-
-    Args:
-        html: The page.
-    """
+    """Everything a page fetches that it does not hold itself, in the order of the page; links to click do not count."""
     found = []
     for element in BeautifulSoup(html, "html.parser").find_all(True):
         fetching = [name for name in FETCHING if element.has_attr(name) and element.name not in ("a", "area")]
