@@ -3,11 +3,9 @@
 import ast
 import re
 import statistics
-import struct
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import papermill
 import pytest
 
@@ -124,41 +122,6 @@ def test_all_beyond_the_ladder_is_trained_on_request(generated, tmp_path, level)
     assert dmlkit.load_runs(tmp_path / "runs")["name"].nunique() >= 10
 
 
-ROWS = [
-    {
-        "name": name, "title": title, "status": status, "reason": reason, "gap": gap, "gap_low": low, "gap_high": high,
-        "map": gap, "hit_at_one": gap, "perr": gap, "parameters": 1234, "training_seconds": 61.25,
-        "videos_per_second": 500.0, "seconds_an_epoch": 8.0, "epochs": 3, "videos": 100, "paper_gap": 0.70727,
-    }
-    for name, title, status, reason, gap, low, high in (
-        ("lr", "Logistic regression", "trained", None, 0.41234, 0.38, 0.45),
-        ("lstm", "<b>LSTM</b>", "trained", None, 0.52345, 0.49, 0.56),
-        ("rnn", "Plain RNN", "not applicable", "it reads frames", None, None, None),
-    )
-]  # fmt: skip
-
-
-def test_figures_of_a_table_of_results_have_units_and_words_for_them(tmp_path):
-    for draw in (plots.ladder, plots.cost):
-        plot = draw(ROWS)
-        plot.save(tmp_path / "plot.png")
-        assert (tmp_path / "plot.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-        width, height = struct.unpack(">II", plot.png()[16:24])
-        assert width > 400 and height > 100
-        assert "LSTM" in plot.alt and "0.52" in plot.alt
-        labels = [text for axes in plot.figure.axes for text in (axes.get_xlabel(), axes.get_ylabel())]
-        assert any("GAP@20" in text for text in labels)
-
-
-def test_tables_hold_numbers_intervals_and_reasons_and_escape_text():
-    page = plots.table(ROWS, title="Results").to_html()
-    assert "0.4123" in page and "0.380 to 0.450" in page and "1,234" in page and "0.70727" in page
-    assert "not applicable: it reads frames" in page and "nan" not in page
-    assert "<b>LSTM" not in page
-    other = plots.numbers(pd.DataFrame({"a": [0.123456], "b": [1234]}), title="Numbers", digits=2).to_html()
-    assert "0.12" in other and "1,234" in other
-
-
 def test_figures_of_runs_and_data(generated, trained):
     dataset = dmlkit.open_dataset(generated)
     batch = next(iter(dataset.batches("validate", batch_size=16)))
@@ -172,12 +135,3 @@ def test_figures_of_runs_and_data(generated, trained):
     ):
         assert plot.png().startswith(b"\x89PNG") and "generated data" in plot.alt
         assert any(axes.get_xlabel() for axes in plot.figure.axes)
-
-
-def test_gap_by_kind_is_the_metric_on_those_classes(generated, trained):
-    dataset = dmlkit.open_dataset(generated)
-    frame = plots.gap_by_kind(trained, dataset)
-    kinds, scored = pd.Series(dataset.class_kinds), trained["lr"].predictions
-    classes = kinds.index[kinds == frame.columns[0]]
-    expected = dmlkit.global_average_precision(scored.scores[:, classes], scored.labels[:, classes])
-    assert frame.loc[trained["lr"].title].iloc[0] == pytest.approx(expected, abs=1e-6)

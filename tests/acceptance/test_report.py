@@ -248,10 +248,7 @@ def test_nothing_heavy_is_loaded_where_nothing_is_to_do(write, build, tmp_path, 
 @pytest.mark.timeout(1800)
 def test_the_whole_walk_twice_gives_the_same_results(command, generated, tmp_path):
     """Two fresh `dmlkit report --deterministic`: equal results and notebooks but for times; then nothing to do."""
-    try:
-        from dmlkit.report import strip_timestamps
-    except ImportError:
-        from dmlkit.report import without_times as strip_timestamps
+    from dmlkit.report import strip_timestamps
 
     times = {"started", "executed", "seconds", "training_seconds", "seconds_an_epoch", "videos_per_second"}
     results, notebooks = [], []

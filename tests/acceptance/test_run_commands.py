@@ -70,18 +70,11 @@ def test_experiments_are_listed_once_each(dmlkit):
 
 
 def test_fields_of_a_profile_can_be_set_and_nonsense_is_named(dmlkit, generated, tmp_path):
-    sets = [
-        "--set",
-        "max_frames=4",
-        "--set",
-        "epochs=1",
-        "--set",
-        "decay_examples=0.5,4000",
-        "--set",
-        "ema=0.5",
-    ]
+    fields = ("max_frames=4", "epochs=1", "decay_examples=0.5,4000", "ema=0.5")
+    sets = [each for field in fields for each in ("--set", field)]
     out = ("--data", generated / "video", "--profile", "smoke", "--out", tmp_path / "run")
-    assert dmlkit("train", "lr", *out, *sets).code == 0
+    assert dmlkit("train", "lr", *out, *sets, "--deterministic").code == 0
+    assert record(tmp_path / "run")["deterministic"] is True
     profile = record(tmp_path / "run")["profile"]
     assert (profile["max_frames"], profile["epochs"], profile["ema"]) == (4, 1, 0.5)
     assert profile["decay_examples"] == [0.5, 4000] and profile["units"] == 8

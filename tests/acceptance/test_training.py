@@ -101,30 +101,6 @@ def test_a_run_holds_what_was_trained_and_how_well(trained):
         assert run.gap == dmlkit.global_average_precision(scores, run.predictions.labels)
 
 
-def test_a_finished_run_is_not_trained_again_nor_overwritten(trained, generated, command):
-    run = trained["lr"]
-    before = (run.path / "run.json").stat().st_mtime_ns
-    assert dmlkit.train("lr", data=generated, out=run.path, profile="smoke").record == run.record
-    assert (run.path / "run.json").stat().st_mtime_ns == before
-    code, _, said = command(
-        "train", "lr", "--data", generated, "--out", run.path, "--profile", "smoke", "--seed", "1"
-    )
-    assert code == 2 and "another run" in said
-
-
-def test_set_changes_a_field_of_the_profile(generated, tmp_path, command):
-    settings = ("train", "lr", "--data", generated, "--profile", "smoke", "--out", tmp_path / "run")
-    code, _, said = command(*settings, "--set", "mixupp=0.4")
-    assert code == 2 and "mixup" in said
-    code, out, _ = command(
-        *settings, "--set", "mixup=0.4", "--set", "schedule=cosine", "--set", "epochs=1", "--deterministic"
-    )
-    assert code == 0 and "The run is in" in out
-    record = dmlkit.load_run(tmp_path / "run").record
-    assert (record["profile"]["mixup"], record["profile"]["schedule"], record["epochs"]) == (0.4, "cosine", 1)
-    assert record["deterministic"] is True
-
-
 def test_the_best_epoch_on_the_tuning_videos_is_kept_and_patience_ends(generated, tmp_path):
     # A learning rate so high that scores jump about.
     profile = dataclasses.replace(SMOKE, epochs=12, patience=2, learning_rate=0.5)

@@ -8,7 +8,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from dmlkit.data import (
     Feature,
@@ -68,20 +67,6 @@ def shuffled(dataset, **settings):
 
 
 # The order.
-
-
-def test_the_order_is_a_function_of_seed_and_epoch_alone(tmp_path):
-    dataset = write_folder(tmp_path)
-    plain = ids(dataset.batches("train", batch_size=7))
-    assert plain == [f"v{shard}-{number}" for shard in range(SHARDS) for number in range(EACH)]
-    before = shuffled(dataset, seed=1, epoch=2)
-    tf.random.set_seed(99)
-    np.random.seed(99)
-    assert shuffled(dataset, seed=1, epoch=2) == before
-    assert shuffled(dataset, seed=1, epoch=2, batch_size=3) == before
-    orders = [before, shuffled(dataset, seed=1, epoch=3), shuffled(dataset, seed=2, epoch=2), plain]
-    assert all(a != b for a, b in itertools.combinations(orders, 2))
-    assert all(sorted(order) == sorted(plain) for order in orders)
 
 
 def test_shuffling_in_small_windows_loses_nothing(tmp_path, monkeypatch):
@@ -381,23 +366,3 @@ def test_memory_does_not_grow_with_the_number_of_shards(tmp_path):
     # is tested too, as the first pass's own peak may hide some of it.
     assert many - few < 40_000
     assert kept - many > 20_000
-
-
-@pytest.mark.nightly
-def test_one_thread_each_and_determinism_do_not_deadlock(tmp_path):
-    write_folder(tmp_path)
-    program = textwrap.dedent(
-        """
-        import sys
-        import tensorflow as tf
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.experimental.enable_op_determinism()
-        from dmlkit.data import open_dataset
-        batches = open_dataset(sys.argv[1]).batches("train", batch_size=4, shuffle=True)
-        print(sum(len(labels) for _, labels in batches.as_tensorflow()))
-        """
-    )
-    command = [sys.executable, "-c", program, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == "60"

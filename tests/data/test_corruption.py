@@ -10,15 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dmlkit.data import (
-    Feature,
-    Skipped,
-    open_dataset,
-    serialize_frames,
-    serialize_video,
-    write_dataset_toml,
-    write_shard,
-)
+from dmlkit.data import Feature, Skipped, open_dataset, serialize_frames, serialize_video, write_dataset_toml
 from dmlkit.data.records import CONTENT_ERRORS, FOOTER_BYTES, HEADER_BYTES, frame_record
 from dmlkit.errors import DataError
 
@@ -184,20 +176,3 @@ def test_real_videos(real_data, name, split):
                 labels = sorted(set(entries["labels"].int64_list.value))
                 assert np.flatnonzero(batch["labels"][row]).tolist() == labels
     assert count == dataset.num_videos(split) and next(shards, None) is None
-
-
-def test_one_real_video_at_frame_level(tmp_path, real_data):
-    with np.load(real_data / "yt8m-frame-one-video" / "SjJ3.npz") as arrays:
-        real = dict(arrays)
-    matrices = {name: real[name] for name in ("rgb", "audio")}
-    record = serialize_frames(video_id="SjJ3", labels=np.atleast_1d(real["labels"]), frames=matrices)
-    for shard in range(3):
-        write_shard(tmp_path / f"train{shard}.tfrecord", [record])
-    dataset = open_dataset(tmp_path)
-    (batch,) = dataset.batches("train", batch_size=1)
-    assert dataset.num_classes == 3862 and batch["num_frames"] == [170]
-    assert np.flatnonzero(batch["labels"][0]).tolist() == [11]
-    for name, matrix in matrices.items():
-        np.testing.assert_array_equal(batch[name][0], matrix)
-    (uniform,) = dataset.batches("train", batch_size=1, frame_choice="uniform", max_frames=17)
-    np.testing.assert_array_equal(uniform["rgb"][0], matrices["rgb"][5::10])

@@ -6,9 +6,7 @@ import pandas as pd
 import pytest
 
 from dmlkit import plots
-from dmlkit.experiments import LADDER, VIDEO_LADDER
 from dmlkit.plots.ladder import pareto_front
-from dmlkit.text import shorten
 
 HOSTILE = ("<script>alert(1)</script>", "a $ b $", "x" * 300, "日本語のクラス", "line\nbreak\x00", "")
 
@@ -50,16 +48,6 @@ def test_learning_curves_mark_the_selected_epoch(runs, shown):
     assert len(loss.lines) == 8  # the ensemble has no epochs
     assert {line.get_xdata()[0] for line in gap.lines if line.get_fillstyle() == "none"} == {2}
     assert "nats" in loss.get_ylabel() and "tuning" in gap.get_ylabel()
-
-
-def test_marks_differ_with_and_without_colour_and_stay_the_same():
-    every = plots.style.marks([*LADDER, *VIDEO_LADDER, *(f"own {number}" for number in range(20))])
-    assert len(set(every)) == len({(each.marker, each.line) for each in every}) == len(every)
-    assert (
-        plots.style.marks(["attention", "lr"])[1]
-        == plots.style.marks(["lr"])[0]
-        != plots.style.marks(["lr", "lr"])[1]
-    )
 
 
 def test_the_pareto_front_is_that_of_the_definition():
@@ -188,22 +176,6 @@ def test_the_survey_counts_what_is_there(data, batch, shown):
     assert frequent["videos"].tolist() == [8, 8, 6] and frequent[
         "share of all labels"
     ].sum() == pytest.approx(1)
-
-
-def test_hostile_names_are_drawn(make, batch, shown):
-    data = make.data(names=[*HOSTILE, *HOSTILE][:10], kinds=(*HOSTILE, "a", "b", "c", "d"))
-    every = batch | {"labels": np.ones((8, 10), np.float32)}
-    shown(plots.video(every, data))
-    shown(plots.attention(dict.fromkeys(HOSTILE, batch["rgb"][..., 0] / 255), every, data))
-    runs = [make.run(name, title=text) for name, text in zip(("lr", "lstm", "own"), HOSTILE, strict=False)]
-    rows = [make.row(run) for run in runs]
-    for plot in (
-        plots.learning_curves(runs),
-        plots.by_kind(runs, data),
-        plots.ladder(rows, title=HOSTILE[2]),
-    ):
-        shown(plot)
-    assert shorten("a\nb\x00  c") == "a b c"
 
 
 def test_the_style_neither_leaks_nor_is_overridden(tmp_path):

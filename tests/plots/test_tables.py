@@ -64,10 +64,3 @@ def test_the_data_summary_says_what_is_generated_and_what_is_used(data, make):
     assert table.data.loc["videos, train"].item() == "30,000 (20,000 used by profile demo)"
     assert table.data.loc["modality rgb"].item() == "6 values per frame" and "test" not in repr(table)
     assert "GENERATED" not in repr(plots.data_summary(make.data(generated=False, level="video")))
-
-
-def test_settings_are_those_of_the_profile():
-    profile = dmlkit.PROFILES["demo"]
-    shown = plots.settings(profile).data[""].to_dict()
-    assert shown["epochs"] == f"at most {profile.epochs}, patience {profile.patience}"
-    assert str(profile.units) in shown["encoder"] and f"{profile.learning_rate:g}" in shown["optimizer"]

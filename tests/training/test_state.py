@@ -200,10 +200,11 @@ def test_a_folder_is_another_runs_or_a_file(smoke_runs, generated, tmp_path):
             train(generated, out)
 
 
-def test_a_fingerprint_tells_apart_whatever_decides_the_result(generated):
+def test_a_fingerprint_tells_apart_whatever_decides_the_result(generated, with_texts):
     dataset = dmlkit.open_dataset(generated)
     settings = {"profile": SMOKE, "seed": 0, "precision": "float32", "deterministic": False}
     found = [training_fingerprint(LR, dataset, **settings)]
+    found.append(training_fingerprint(LR, dmlkit.open_dataset(with_texts), **settings))
     assert found[0] == training_fingerprint(replace(LR), dmlkit.open_dataset(generated), **settings)
     for changes in (
         {"seed": 1}, {"precision": "mixed_bfloat16"}, {"deterministic": True}, {"teachers": ["a"]},

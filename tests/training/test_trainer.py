@@ -27,16 +27,19 @@ def train(data, out, profile=SMOKE, name="lr", **settings):
     return dmlkit.train(name, data=data, out=out, profile=profile, **{"progress": "silent"} | settings)
 
 
-def test_validation_videos_are_read_once_at_the_end(generated, tmp_path, monkeypatch):
+def test_each_epoch_has_its_order_and_validation_videos_are_read_once_at_the_end(
+    generated, tmp_path, monkeypatch
+):
     read, batches = [], Dataset.batches
 
     def watched(self, split, **settings):
-        read.append(split)
+        read.append((split, settings.get("epoch")))
         return batches(self, split, **settings)
 
     monkeypatch.setattr(Dataset, "batches", watched)
     train(generated, tmp_path / "run")
-    assert read == ["train", "tuning", "train", "tuning", "tuning", "validate"]
+    assert [split for split, _ in read] == ["train", "tuning", "train", "tuning", "tuning", "validate"]
+    assert [epoch for split, epoch in read if split == "train"] == [0, 1]  # another order in each
 
 
 def test_stored_predictions_are_the_validation_splits_and_the_models(smoke_runs, generated):
