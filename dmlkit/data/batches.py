@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
@@ -43,11 +43,8 @@ NAMED_IN_RECORD = 20  # skipped records that a run's record names; all are count
 class Skipped:
     """The corrupt records that were skipped, and how many may be.
 
-    One object goes through a whole training, in which the same record is met once an epoch and counted once.
-
-    Args:
-        most: How many records may be skipped; 0 stops at the first.
-        records: (shard, number of the record) → the byte where it begins, and the kind of error.
+    One object goes through a whole training, in which the same record is met once an epoch and counted once. `records`
+    is (shard, number of the record) → the byte where it begins, and the kind of error; `most` of 0 stops at the first.
     """
 
     most: int = 0
@@ -113,13 +110,7 @@ class Batches:
 
     Can be iterated any number of times, always with the same videos in the same order. A record that is skipped is not
     replaced: the batch it would have been in is smaller, and a batch of which nothing is left is not handed out.
-
-    Attributes:
-        root, split, shards: The data set's folder, and what is read of it.
-        parser: From records to arrays.
-        expected_counts: Shard → the records it should hold, of those of which that is known.
-        skipped: The records that were skipped.
-        repeats: A cache of how often each record comes, for all epochs.
+    `expected_counts` has the records a shard should hold, where known; `repeats` caches how often each record comes.
     """
 
     root: str
@@ -164,8 +155,7 @@ class Batches:
     def as_tensorflow(self) -> tf.data.Dataset:  # noqa: F821
         """The same batches for ``model.fit``: (inputs by name, with ``num_frames`` at frame level; labels).
 
-        Raises:
-            DataError: The split carries no labels.
+        Raises `DataError` where the split carries no labels.
         """
         if not self.parser.labelled:
             raise DataError(
@@ -175,11 +165,8 @@ class Batches:
 
         frames, inputs = self.parser.level == "frame", {}
         for feature in self.parser.features:
-            if frames and feature.in_frames:
-                dtype = tf.uint8 if feature.coding == "byte" else tf.float32
-                inputs[feature.name] = tf.TensorSpec((None, None, feature.size), dtype)
-            else:
-                inputs[feature.name] = tf.TensorSpec((None, feature.size), tf.float32)
+            shape = (None, None, feature.size) if frames and feature.in_frames else (None, feature.size)
+            inputs[feature.name] = tf.TensorSpec(shape, tf.uint8 if feature.coding == "byte" else tf.float32)
         if frames:
             inputs["num_frames"] = tf.TensorSpec((None,), tf.int32)
         labels = tf.TensorSpec((None, self.parser.num_classes), tf.float32)
@@ -198,10 +185,7 @@ class Batches:
 
     @contextmanager
     def reraise_data_errors(self) -> Iterator[None]:
-        """Around whatever consumes `as_tensorflow`: its errors that come from the data become `DataError`.
-
-        They name file and record. Errors that do not come from the data pass unchanged.
-        """
+        """Around whatever consumes `as_tensorflow`: errors that come from the data become the `DataError` they were."""
         self._errors.clear()
         try:
             yield
@@ -241,18 +225,14 @@ class Batches:
 def limit_shards(
     shards: Sequence[str], max_videos: int | None, *, skip_damaged: bool = False
 ) -> list[tuple[str, int | None]]:
-    """Which shards hold the first videos, and how many to take of each (None: all).
-
-    The same videos whatever the seed and the epoch, and only as many shards are counted as are needed.
-    """
-    if max_videos is None:
-        return [(shard, None) for shard in shards]
+    """Which shards hold the first videos, and how many to take of each (None: all); counts no more than are needed."""
     chosen, left = [], max_videos
     for shard in shards:
-        if left <= 0:
+        if left is not None and left <= 0:
             break
         chosen.append((shard, left))
-        left -= count_records(shard, skip_damaged=skip_damaged)
+        if left is not None:
+            left -= count_records(shard, skip_damaged=skip_damaged)
     return chosen
 
 
@@ -332,20 +312,16 @@ def repeats_by_shard(
 
     A corrupt record counts as one without classes: it is met when its turn comes.
     """
-    by_shard = {
-        shard: [_labels(parser, record) for record in islice(scan_records(shard), most)]
-        for shard, most in chosen
-    }
-    labels = [each for found in by_shard.values() for each in found]
+    labels: list[list[int]] = []
+    ends = []
+    for shard, most in chosen:
+        for record in islice(scan_records(shard), most):
+            labels.append([])
+            with suppress(InvalidRecord):
+                labels[-1] = sorted(set(parser.read_context(record.check())[1]))
+        ends.append(len(labels))
     repeats = expected_repeats(labels, num_classes=parser.num_classes, balance=balance)
-    return dict(zip(by_shard, _split_like(by_shard.values(), repeats), strict=True))
-
-
-def _labels(parser: RecordParser, record: Record) -> list[int]:
-    try:
-        return sorted(set(parser.read_context(record.check())[1]))
-    except InvalidRecord:
-        return []
+    return dict(zip((shard for shard, _ in chosen), np.split(repeats, ends[:-1]), strict=False))
 
 
 def sample_repeats(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -366,22 +342,11 @@ def _repeat(
     records: Iterator[Record], expected: Mapping[str, np.ndarray], rng: np.random.Generator
 ) -> Iterator[Record]:
     """Each record as many times as an epoch shows it; the records of each shard come in their order."""
-    if not expected:
-        return
-    sampled = sample_repeats(np.concatenate(list(expected.values())), rng)
-    left = {
-        shard: iter(each.tolist())
-        for shard, each in zip(expected, _split_like(expected.values(), sampled), strict=True)
-    }
+    sampled = iter(sample_repeats(np.concatenate([*expected.values(), []]), rng).tolist())
+    left = {shard: iter(list(islice(sampled, len(each)))) for shard, each in expected.items()}
     for found in records:
         # Records that a shard has gained since they were counted come once.
         yield from [found] * next(left[found.shard], 1)
-
-
-def _split_like(groups: Iterable[Sequence], values: np.ndarray) -> list[np.ndarray]:
-    """Values end to end, in pieces as long as these groups."""
-    ends = np.cumsum([len(group) for group in groups])
-    return np.split(values, ends[:-1]) if len(ends) else []
 
 
 def _keep_freed_memory() -> None:

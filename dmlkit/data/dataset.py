@@ -36,20 +36,16 @@ class Dataset:
     """A folder of shards, described. Made by `open_dataset`.
 
     Attributes:
-        path: The folder.
-        name: What reports call it.
+        path, name: The folder, and what reports call it.
         level: ``"video"`` or ``"frame"``.
         features: The modalities by name, in a fixed order.
-        num_classes: How many classes there are.
-        class_names: Their names, one a class.
+        num_classes, class_names: How many classes there are, and a name for each.
         splits: ``"train"``, ``"tuning"``, ``"validate"``, ``"test"`` (those there are) → shards, sorted.
         labelled: The splits whose records carry labels.
         notes: What was inferred or divided, one sentence each, for reports.
         generated: Whether the data were generated.
         class_kinds: A kind for each class, where the vocabulary has them.
-        records_per_shard: How many records every shard but a split's last holds, by dataset.toml.
-        truth_files: Split → the file of the frames that made each label.
-        counts: Shard → the records it holds, of those that dataset.toml counts.
+        records_per_shard, truth_files, counts: As in dataset.toml; shards by their full paths.
     """
 
     path: str
@@ -133,11 +129,7 @@ class Dataset:
     def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
         """The number of videos of a split, without reading them: as dataset.toml counts them, or by the headers.
 
-        Where `on_fault` is to skip corrupt records, they are counted nevertheless.
-
-        Raises:
-            UsageError: An unknown split or policy.
-            DataError: A shard is cut off or a header damaged, and `on_fault` is to raise.
+        Where `on_fault` is to skip corrupt records, they are counted nevertheless; else `DataError` names the first.
         """
         known, skip = self.expected_counts(split), Skipped.of(on_fault).most > 0
         counted = {} if skip else self._counted
@@ -178,9 +170,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """A digest of these data: equal after a move to another folder, different after most changes.
 
-        From the schema and, of every shard, its name, size and last four bytes (the checksum of its last record).
-        A change within earlier records that keeps a shard's size is not noticed here; a record that is no longer as
-        it was written is found when it is read, by its own checksum.
+        From the schema and, of every shard, its name, size and last four bytes (the checksum of its last record). A
+        change within earlier records that keeps a shard's size is not noticed here.
         """
         schema = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
         digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
@@ -258,9 +249,7 @@ class VideoReader:
     def read(self, index: int) -> dict[str, np.ndarray]:
         """A batch of one video, all its frames; `Dataset.batches` says what it holds.
 
-        Raises:
-            UsageError: The split has no such video.
-            DataError: The shard is gone, or the record damaged or not what the data set says.
+        Raises `UsageError` where the split has no such video, `DataError` where it cannot be read.
         """
         left = index
         for place, shard in enumerate(self._shards):

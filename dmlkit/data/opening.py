@@ -18,7 +18,6 @@ from pathlib import Path
 
 from dmlkit.data.dataset import Dataset
 from dmlkit.data.protos import ID_KEYS, SequenceExample, parse_record, read_context
-from dmlkit.data.protos import Feature as Message
 from dmlkit.data.records import first_records, list_shards, locate, match_shards, read_records, scan_records
 from dmlkit.data.schema import (
     DATASET_TOML,
@@ -35,6 +34,7 @@ from dmlkit.data.synthetic import synthesize
 from dmlkit.errors import DataError, UsageError
 from dmlkit.files import file_lock
 from dmlkit.paths import generated_data
+from dmlkit.text import counted
 
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3
@@ -65,12 +65,8 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
 
     Any other folder must be there: a mistyped path is an error, not a reason to write files.
 
-    Args:
-        path: The folder; where None, the generated one of `dmlkit.paths`, whatever the working folder.
-
-    Raises:
-        DataError: It is no data set.
-        UsageError: It cannot be generated there.
+    Without a path, it is the generated one of `dmlkit.paths`, whatever the working folder. Raises `DataError` where it
+    is no data set, `UsageError` where it cannot be generated.
     """
     path = generated_data() if path is None else path
     folder = Path(path)
@@ -111,8 +107,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     layouts = {split: _recognize(shards) for split, shards in found.items()}
     labelled = frozenset(split for split, layout in layouts.items() if layout.labelled)
     level, features = _level_and_features(root, settings, layouts.values())
-    vocabulary = vocabulary_of(root, settings)
-    num_classes = settings.num_classes
+    vocabulary, num_classes = vocabulary_of(root, settings), settings.num_classes
     if num_classes is None:
         num_classes, note = _count_classes(root, vocabulary, found, labelled, features)
         notes.append(note)
@@ -147,16 +142,16 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
 
 
 def find_splits(root: str, settings: DatasetSettings) -> dict[str, tuple[str, ...]]:
-    """Split → shards, by the patterns of dataset.toml or else by the shards' names.
-
-    Raises `DataError` where there are none, a pattern matches nothing, or a shard is in two splits.
-    """
+    """Split → shards, by the patterns of dataset.toml or else by the shards' names; `DataError` where that fails."""
     if not settings.splits:
         return group_by_split(list_shards(root), root)
-    found = {split: match_shards(root, patterns, split=split) for split, patterns in settings.splits.items()}
+    found: dict[str, tuple[str, ...]] = {}
     owners: dict[str, str] = {}
-    for split, shards in found.items():
-        for shard in shards:
+    for split, patterns in settings.splits.items():
+        where = f"which {DATASET_TOML} in {root} names for the split {split!r}. Put the shards there, or correct it."
+        matches = (match_shards(root, [each], f"No shards match {each!r}, {where}") for each in patterns)
+        found[split] = tuple(sorted(set().union(*matches)))
+        for shard in found[split]:
             if owners.setdefault(shard, split) != split:
                 raise DataError(
                     f"{shard} is in two splits, {owners[shard]!r} and {split!r}: a model would be measured on what it "
@@ -188,14 +183,7 @@ def shard_counts(
 def divide_splits(
     splits: Mapping[str, Sequence[str]], labelled: frozenset[str], root: str
 ) -> tuple[dict[str, tuple[str, ...]], frozenset[str], tuple[str, ...]]:
-    """Make the splits that training needs out of those there are.
-
-    Returns:
-        The splits, those with labels, and a note on everything that was divided.
-
-    Raises:
-        DataError: There are too few shards to divide.
-    """
+    """The splits that training needs, made of those there are; those with labels; a note on all that was divided."""
     found = {name: sorted(shards) for name, shards in splits.items()}
     notes: list[str] = []
     usable = [name for name in ("train", "validate") if name in labelled]
@@ -204,9 +192,8 @@ def divide_splits(
         shards = found.pop(only)
         if len(shards) < MIN_SHARDS:
             raise DataError(
-                f"{root} has only one split with labels ({only}) of {len(shards)} "
-                f"{'shard' if len(shards) == 1 else 'shards'}; dividing it into training, tuning and validation "
-                f"takes at least {MIN_SHARDS}. Add shards, or another split with labels."
+                f"{root} has only one split with labels ({only}), of {counted(len(shards), 'shard')}; dividing it into "
+                f"training, tuning and validation takes at least {MIN_SHARDS}. Add shards, or another such split."
             )
         for unlabelled in {"train", "validate"} & found.keys():
             del found[unlabelled]
@@ -261,21 +248,20 @@ def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
         texts.update({TEXT} & entries.keys())
         labelled = labelled or bool(read_context(parsed.context)[1])
         levels["frame" if lists else "video"] += 1
-        for key, values in lists.items():
-            first = values.feature[0] if values.feature else Message()
-            if first.bytes_list.value and first.bytes_list.value[0]:
-                seen[Feature(modality_name(key), len(first.bytes_list.value[0]), "byte", key)] += 1
-            elif first.float_list.value:
-                seen[Feature(modality_name(key), len(first.float_list.value), "float", key)] += 1
-        for key, entry in entries.items() if not lists else ():
-            # A single number is a time or a count.
-            if key not in (*ID_KEYS, "labels") and len(entry.float_list.value) > 1:
-                seen[Feature(modality_name(key), len(entry.float_list.value), "float", key)] += 1
+        if lists:
+            values = {key: each.feature[0] for key, each in lists.items() if each.feature}
+        else:
+            values = {key: each for key, each in entries.items() if key not in (*ID_KEYS, "labels")}
+        for key, each in values.items():
+            if lists and each.bytes_list.value and each.bytes_list.value[0]:
+                seen[Feature(modality_name(key), len(each.bytes_list.value[0]), "byte", key)] += 1
+            elif len(each.float_list.value) > (
+                not lists
+            ):  # in a context, a single number is a time or a count
+                seen[Feature(modality_name(key), len(each.float_list.value), "float", key)] += 1
     if not seen:
         return None
-    common: dict[str, Feature] = {}
-    for feature, _ in seen.most_common():
-        common.setdefault(feature.name, feature)
+    common = {feature.name: feature for feature, _ in reversed(seen.most_common())}
     # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
     features = sorted(common.values(), key=lambda each: (-each.size, each.name))
     level = levels.most_common(1)[0][0]
@@ -337,12 +323,13 @@ def _count_classes(
     features: Mapping[str, Feature],
 ) -> tuple[int, str]:
     if vocabulary:
-        count = vocabulary.num_classes
-        return count, f"The number of classes ({count}) is the vocabulary's."
+        return (
+            vocabulary.num_classes,
+            f"The number of classes ({vocabulary.num_classes}) is the vocabulary's.",
+        )
     first = parse_record(first_records(next(iter(found.values())), 1)[0])
     if known := release_of(first, features.values()):
-        release, count = known
-        return count, f"The records look like {release}'s, so there are {count} classes."
+        return known[1], "The records look like {}'s, so there are {} classes.".format(*known)
     if not labelled:
         raise DataError(
             f"{root} has neither labels nor a vocabulary, so its number of classes is unknown. Put the "
@@ -352,12 +339,11 @@ def _count_classes(
     for shard in (shard for split in labelled for shard in found[split]):
         for number, data in enumerate(read_records(shard)):
             try:
-                _, labels = read_context(parse_record(data).context)
+                highest = max(highest, *read_context(parse_record(data).context)[1], -1)
             except Exception as error:
                 raise DataError(
                     f"{locate(shard, number)}: not a tf.train.Example. The file is of another kind or damaged."
                 ) from error
-            highest = max(highest, *labels, -1)
     count = 1 + highest
     return count, f"The number of classes ({count}) is one more than the highest label in the shards."
 

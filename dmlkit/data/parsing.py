@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -29,18 +28,11 @@ ALIGNMENT = 64
 
 
 class Video(NamedTuple):
-    """One parsed record.
-
-    Attributes:
-        video_id: Empty where it has none.
-        labels: Its classes; empty where it has none.
-        num_frames: 0 at video level.
-        values: Those modalities that it has, by name: (T, D) of those in frames, (D,) of the others.
-    """
+    """One parsed record; of its modalities those that it has, by name: (T, D) in frames, (D,) of the others."""
 
     video_id: str
     labels: list[int]
-    num_frames: int
+    num_frames: int  # 0 at video level
     values: dict[str, np.ndarray]
 
 
@@ -72,12 +64,10 @@ def frame_seed(video_id: str, *, seed: int, epoch: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class FrameSampler:
-    """Which frames of a video a model is shown.
+    """Which frames of a video a model is shown. Paper: §Future work, training on randomly sampled frames.
 
     ``choice`` (of `FRAME_CHOICES`) and ``max_frames`` say which frames stay of a longer video, ``share`` how many of
     those are shown, at least one, sampled anew each epoch.
-
-    Paper: §Future work, training on randomly sampled frames.
     """
 
     choice: str = "first"
@@ -134,16 +124,7 @@ class RecordParser:
     """Serialized records of one level to arrays.
 
     A modality that a record lacks is silence (byte 127, or 0.0) for as many frames as the video has, or zeros at video
-    level, as early files lack ``mean_audio``; a text that it lacks is one without tokens.
-
-    Args:
-        level: ``"video"`` or ``"frame"``.
-        features: The modalities to read.
-        num_classes: C.
-        labelled: Whether the records carry labels.
-        sampler: Which frames are read.
-
-    Paper: §Task and data.
+    level, as early files lack ``mean_audio``; a text that it lacks is one without tokens. Paper: §Task and data.
     """
 
     level: str
@@ -157,36 +138,30 @@ class RecordParser:
         return self.stack([self.read(data) for data in records])
 
     def stack(self, videos: Sequence[Video]) -> dict[str, np.ndarray]:
-        """One batch, padded with zeros to its longest video.
-
-        Returns:
-            ``id`` (B,); each modality, (B, T, D) in uint8 or float32 where it is in frames, else (B, D) float32;
-            ``num_frames`` (B,) int32 at frame level; ``labels`` (B, C) float32 where labelled.
-        """
+        """One batch, padded with zeros to its longest video; `Dataset.batches` says what it holds."""
         batch: dict[str, np.ndarray] = {"id": np.array([video.video_id for video in videos])}
         frames = self.level == "frame"
         longest = max(video.num_frames for video in videos)
         for feature in self.features:
-            if frames and feature.in_frames:
-                dtype, missing = (np.uint8, ZERO_BYTE) if feature.coding == "byte" else (np.float32, 0.0)
-                array = _aligned_empty((len(videos), longest, feature.size), dtype)
-                for row, video in zip(array, videos, strict=True):
-                    row[: video.num_frames] = video.values.get(feature.name, missing)
+            byte, in_frames = feature.coding == "byte", frames and feature.in_frames
+            shape = (len(videos), longest, feature.size) if in_frames else (len(videos), feature.size)
+            array = batch[feature.name] = _aligned_empty(shape, np.uint8 if byte else np.float32)
+            missing = ZERO_BYTE if byte else 0.0
+            for row, video in zip(array, videos, strict=True):
+                values = video.values.get(feature.name, missing)
+                if in_frames:
+                    row[: video.num_frames] = values
                     row[video.num_frames :] = 0
-            else:
-                array = _aligned_empty((len(videos), feature.size), np.float32)
-                for row, video in zip(array, videos, strict=True):
-                    row[:] = video.values.get(feature.name, 0)
-            batch[feature.name] = array
+                else:
+                    row[:] = values
         if frames:
             batch["num_frames"] = _aligned_empty((len(videos),), np.int32)
             batch["num_frames"][:] = [video.num_frames for video in videos]
         if self.labelled:
-            batch["labels"] = _aligned_empty((len(videos), self.num_classes), np.float32)
-            batch["labels"].fill(0)
-            rows = np.repeat(np.arange(len(videos)), [len(video.labels) for video in videos])
-            columns = np.fromiter(chain.from_iterable(video.labels for video in videos), np.int64)
-            batch["labels"][rows, columns] = 1.0
+            labels = batch["labels"] = _aligned_empty((len(videos), self.num_classes), np.float32)
+            labels.fill(0)
+            for row, video in zip(labels, videos, strict=True):
+                row[video.labels] = 1
         return batch
 
     def read(self, data: bytes) -> Video:
@@ -265,32 +240,22 @@ class RecordParser:
             spans = {data[slice(*entry[1])]: entry.get(2, (0, 0)) for entry in entries}
         except Exception:
             # Not laid out as usual: whether it is valid, the protobuf library decides.
-            return self._split_frames_slowly(data)
+            return self._split_slowly(data)
         raw, matrices = np.frombuffer(data, dtype=np.uint8), {}
-        for feature, prefix in self._frame_prefixes:
+        for feature, prefix, payload in self._prefixes:
             if (span := spans.get(feature.key.encode())) is None:
                 continue
-            byte = feature.coding == "byte"
-            stride = len(prefix) + feature.size * (1 if byte else 4)
-            num_frames, rest = divmod(span[1] - span[0], stride)
+            num_frames, rest = divmod(span[1] - span[0], len(prefix) + payload)
             if rest:
-                return self._split_frames_slowly(data)
-            table = raw[slice(*span)].reshape(num_frames, stride)
-            if (table[:, : len(prefix)] != prefix).any():
-                return self._split_frames_slowly(data)
+                return self._split_slowly(data)
+            table = raw[slice(*span)].reshape(num_frames, len(prefix) + payload)
+            if (table[:, : len(prefix)] != np.frombuffer(prefix, np.uint8)).any():
+                return self._split_slowly(data)
             values = table[:, len(prefix) :]
-            matrices[feature.name] = values if byte else np.ascontiguousarray(values).view("<f4")
+            matrices[feature.name] = (
+                values if feature.coding == "byte" else np.ascontiguousarray(values).view("<f4")
+            )
         return context, matrices
-
-    def _split_frames_slowly(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
-        message = self._parse_message(data)
-        lists, matrices = message.feature_lists.feature_list, {}
-        for feature in self._numeric:
-            if feature.key in lists:
-                rows = [_frame_values(frame, feature) for frame in lists[feature.key].feature]
-                dtype = np.uint8 if feature.coding == "byte" else np.float32
-                matrices[feature.name] = np.array(rows, dtype).reshape(len(rows), feature.size)
-        return message.context, matrices
 
     def _split_video(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
         """An example's other features, and the values of each modality it has, (D,) each."""
@@ -304,28 +269,36 @@ class RecordParser:
                 stop = body + length
                 if stop > end:
                     raise ValueError("an entry that ends beyond the message")
-                for name, size, prefix in self._video_prefixes:
-                    if stop - body == len(prefix) + 4 * size and data.startswith(prefix, body):
-                        values[name] = np.frombuffer(data, "<f4", size, body + len(prefix))
+                for feature, prefix, payload in self._prefixes:
+                    if length == len(prefix) + payload and data.startswith(prefix, body):
+                        values[feature.name] = np.frombuffer(data, "<f4", feature.size, body + len(prefix))
                         break
                 else:
                     others.append(data[start:stop])
                 start = stop
             context = protos.Features.FromString(b"".join(others))
         except Exception:
-            return self._split_video_slowly(data)
+            return self._split_slowly(data)
         if any(feature.key in context.feature for feature in self._numeric):
-            return self._split_video_slowly(data)
+            return self._split_slowly(data)
         return context, {each.name: values[each.name] for each in self._numeric if each.name in values}
 
-    def _split_video_slowly(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
-        features = self._parse_message(data).features
-        values = {}
+    def _split_slowly(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+        """The same of a record of either level, by the protobuf library."""
+        message, values = self._parse_message(data), {}
+        if self.level == "video":
+            for feature in self._numeric:
+                if feature.key in message.features.feature:
+                    row = np.array(message.features.feature[feature.key].float_list.value, np.float32)
+                    values[feature.name] = _check_length(row, feature)
+            return message.features, values
+        lists = message.feature_lists.feature_list
         for feature in self._numeric:
-            if feature.key in features.feature:
-                row = np.array(features.feature[feature.key].float_list.value, np.float32)
-                values[feature.name] = _check_length(row, feature)
-        return features, values
+            if feature.key in lists:
+                rows = [_frame_values(frame, feature) for frame in lists[feature.key].feature]
+                dtype = np.uint8 if feature.coding == "byte" else np.float32
+                values[feature.name] = np.array(rows, dtype).reshape(len(rows), feature.size)
+        return message.context, values
 
     def _parse_message(self, data: bytes):
         kind = protos.SequenceExample if self.level == "frame" else protos.Example
@@ -338,29 +311,20 @@ class RecordParser:
             ) from error
 
     @cached_property
-    def _frame_prefixes(self) -> tuple[tuple[Feature, np.ndarray], ...]:
-        """Of each modality the constant bytes that lie before the values of a frame."""
-        # From the inside out: the value in its list, the list in its feature, the feature in its feature list.
-        return tuple(
-            (each, np.frombuffer(length_prefix((FIRST_TAG, tag, FIRST_TAG), each.size * width), np.uint8))
-            for each in self._numeric
-            for tag, width in [(FIRST_TAG, 1) if each.coding == "byte" else (SECOND_TAG, 4)]
-        )
-
-    @cached_property
-    def _video_prefixes(self) -> tuple[tuple[str, int, bytes], ...]:
-        """Of each modality its name, its size, and what lies before its values in an entry of the map."""
-        # From the inside out: the values in their list, the list in its feature, the feature in the entry.
-        tags = (FIRST_TAG, SECOND_TAG, SECOND_TAG)
-        return tuple(
-            (
-                each.name,
-                each.size,
-                length_prefix([FIRST_TAG], len(key)) + key + length_prefix(tags, 4 * each.size),
+    def _prefixes(self) -> tuple[tuple[Feature, bytes, int], ...]:
+        """Of each modality the constant bytes before the values of a frame (or a video), and the bytes of these."""
+        found = []
+        for each in self._numeric:
+            key, frames = each.key.encode(), self.level == "frame"
+            tag, payload = (
+                (FIRST_TAG, each.size) if frames and each.coding == "byte" else (SECOND_TAG, 4 * each.size)
             )
-            for each in self._numeric
-            for key in [each.key.encode()]
-        )
+            # From the inside out: the values in their list, that in its feature, the feature in its list or entry.
+            prefix = length_prefix((FIRST_TAG, tag, FIRST_TAG if frames else SECOND_TAG), payload)
+            found.append(
+                (each, prefix if frames else length_prefix([FIRST_TAG], len(key)) + key + prefix, payload)
+            )
+        return tuple(found)
 
     @cached_property
     def _numeric(self) -> tuple[Feature, ...]:

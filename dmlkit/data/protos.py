@@ -102,12 +102,9 @@ def serialize_video(
     Args:
         video_id: The video's name.
         labels: Its classes; None leaves the key out, as in test shards.
-        features: Key in the record (``mean_rgb``) → values, shape (size,).
+        features: Key in the record (``mean_rgb``) → values, shape (size,); `ValueError` for any other shape.
         texts: Key in the record (``text``) → texts: a title, keywords.
         id_key: ``"id"`` or ``"video_id"``, which differs between releases.
-
-    Raises:
-        ValueError: A feature is not one row of numbers.
     """
     record = Example()
     _set_context(record.features, video_id, labels, id_key, texts)
@@ -127,15 +124,11 @@ def serialize_frames(
     texts: Mapping[str, Sequence[str]] | None = None,
     id_key: str = "id",
 ) -> bytes:
-    """One frame-level record, a ``tf.train.SequenceExample``.
+    """One frame-level record, a ``tf.train.SequenceExample``; the other arguments are those of `serialize_video`.
 
     Args:
-        video_id, labels, texts, id_key: As of `serialize_video`; texts are part of the record's context.
-        frames: Key in the record (``rgb``) → array (time, size); uint8 is written as one string of bytes
-            a frame (YouTube-8M's way), anything else as floats.
-
-    Raises:
-        ValueError: A modality is not a matrix.
+        frames: Key in the record (``rgb``) → array (time, size), `ValueError` for any other shape; uint8 is written as
+            one string of bytes a frame (YouTube-8M's way), anything else as floats.
     """
     record = SequenceExample()
     _set_context(record.context, video_id, labels, id_key, texts)
@@ -211,19 +204,12 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
     raise ValueError("not a number")
 
 
-def varint(value: int) -> bytes:
-    """A number as it is written."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
 def length_prefix(tags: Sequence[bytes], payload: int) -> bytes:
     """The constant bytes before a payload of fixed size, nested in fields of these tags, the innermost first."""
     prefix = b""
     for tag in tags:
-        prefix = tag + varint(len(prefix) + payload) + prefix
+        length, varint = len(prefix) + payload, b""
+        while length >= 0x80:
+            varint, length = varint + bytes([length & 0x7F | 0x80]), length >> 7
+        prefix = tag + varint + bytes([length]) + prefix
     return prefix

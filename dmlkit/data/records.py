@@ -68,14 +68,9 @@ class InvalidRecord(ValueError):
 
 
 class Record(NamedTuple):
-    """One record as it lies in its shard.
+    """One record of a shard, by its number from 0 (a damaged stretch counts as one) and the byte where it begins.
 
-    Attributes:
-        shard: The file.
-        number: Of the record in its shard, from 0; a damaged stretch counts as one.
-        offset: Byte at which its header begins.
-        data: The serialized message; None where it cannot be told from the bytes around it.
-        error: None, or a key of `SHARD_ERRORS`.
+    `data` is None where it cannot be told from the bytes around it; `error` is None or a key of `SHARD_ERRORS`.
     """
 
     shard: str
@@ -117,7 +112,7 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
     looks intact by itself. Raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
-    with _readable(path), open_file(path) as file:
+    with _readable(path) as file:
         size, number, offset = file_size(path), 0, 0
         header = file.read(HEADER_BYTES)
         while offset < size:
@@ -128,16 +123,15 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
                 offset = _find_header(file, offset + 1, size)
                 file.seek(offset)
                 header = file.read(HEADER_BYTES)
-                number += 1
-                continue
-            data = file.read(length)
-            rest = file.read(FOOTER_BYTES + HEADER_BYTES)  # the footer, and the next header with it
-            if len(data) < length or len(rest) < FOOTER_BYTES:
-                break  # shorter by now than it was
-            damaged = masked_crc(data) != _CRC.unpack_from(rest)[0]
-            yield Record(path, number, offset, data, "record checksum" if damaged else None)
-            header = rest[FOOTER_BYTES:]
-            offset += HEADER_BYTES + length + FOOTER_BYTES
+            else:
+                data = file.read(length)
+                rest = file.read(FOOTER_BYTES + HEADER_BYTES)  # the footer, and the next header with it
+                if len(data) < length or len(rest) < FOOTER_BYTES:
+                    break  # shorter by now than it was
+                damaged = masked_crc(data) != _CRC.unpack_from(rest)[0]
+                yield Record(path, number, offset, data, "record checksum" if damaged else None)
+                header = rest[FOOTER_BYTES:]
+                offset += HEADER_BYTES + length + FOOTER_BYTES
             number += 1
         if offset < size or file_size(path) != size:
             yield Record(path, number, offset, None, "changed")
@@ -151,8 +145,7 @@ def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None
     Records are numbered as in `scan_records`; raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
-    # Unbuffered: read-ahead would be thrown away with each seek.
-    with _readable(path), open_file(path, buffering=0) as file:
+    with _readable(path, buffering=0) as file:  # read-ahead would be thrown away with each seek
         size, offset = file_size(path), 0
         while offset < size:
             file.seek(offset)
@@ -172,13 +165,12 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
 
 def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
     """One record, located by `scan_headers`; raises `DataError` where it is damaged or no longer there."""
-    with _readable(path), open_file(path, buffering=0) as file:
+    with _readable(path, buffering=0) as file:
         file.seek(offset + HEADER_BYTES)
-        read = file.read(length + FOOTER_BYTES)
-    if len(read) < length + FOOTER_BYTES:
+        data, footer = file.read(length), file.read(FOOTER_BYTES)
+    if len(footer) < FOOTER_BYTES:
         raise damage_error(path, number, offset, "changed")
-    data = read[:length]
-    if masked_crc(data) != _CRC.unpack_from(read, length)[0]:
+    if masked_crc(data) != _CRC.unpack(footer)[0]:
         raise damage_error(path, number, offset, "record checksum")
     return data
 
@@ -195,15 +187,11 @@ def first_records(shards: Sequence[str], count: int) -> list[bytes]:
 
 
 def count_records(path: str, *, skip_damaged: bool = False) -> int:
-    """The number of records of one shard, from their headers.
-
-    Raises `DataError` at a damaged one, or, with `skip_damaged`, counts a damaged stretch as one record.
-    """
+    """The number of records of one shard, from their headers; at a damaged one `DataError`, or it counts as one."""
     number = 0
-    for offset, _, error in scan_headers(path):
+    for number, (offset, _, error) in enumerate(scan_headers(path), start=1):
         if error and not skip_damaged:
-            raise damage_error(path, number, offset, error)
-        number += 1
+            raise damage_error(path, number - 1, offset, error)
     return number
 
 
@@ -249,10 +237,11 @@ def masked_crc(data: bytes) -> int:
 
 
 @contextmanager
-def _readable(path: str) -> Iterator[None]:
-    """Turn what goes wrong with a file as a whole into a `DataError`."""
+def _readable(path: str, *, buffering: int = READ_BYTES) -> Iterator:
+    """The file, opened; what goes wrong with it as a whole becomes a `DataError`."""
     try:
-        yield
+        with open_file(path, buffering=buffering) as file:
+            yield file
     except Exception as error:
         code = getattr(error, "error_code", None) if is_remote(path) else None  # TensorFlow's; 5 is NOT_FOUND
         if isinstance(error, FileNotFoundError) or code == 5:
@@ -275,10 +264,9 @@ def frame_record(data: bytes) -> bytes:
 
 
 def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> int:
-    """Write serialized records as one TFRecord file, local or remote; the file appears whole or not at all.
+    """Write serialized records as one TFRecord file, local or remote, and return their number.
 
-    Returns:
-        The number of records written.
+    The file appears whole or not at all; folders above it are made.
     """
     path, count = os.fspath(path), 0
     if folder := posixpath.dirname(path):
@@ -309,10 +297,9 @@ def _open_to_write(path: str) -> Iterator:
         with _gfile().GFile(partial, "wb") as file:
             yield file
         _gfile().rename(partial, path, overwrite=True)
-    except BaseException:
+    finally:
         if exists(partial):
             _gfile().remove(partial)
-        raise
 
 
 # Files and folders, local or remote: local ones without TensorFlow, whose import takes seconds.
@@ -356,38 +343,28 @@ def list_shards(root: str) -> tuple[str, ...]:
             f"There is no folder {root}. Give the folder of a data set: one with a dataset.toml or with "
             "*.tfrecord shards (`dmlkit data synthesize DIR` makes one)."
         )
-    found = {path for depth in range(MAX_DEPTH + 1) for path in _glob(root, "*/" * depth + f"*{SUFFIX}")}
+    return match_shards(
+        root,
+        ["*/" * depth + f"*{SUFFIX}" for depth in range(MAX_DEPTH + 1)],
+        f"No shards in {root}: neither a dataset.toml nor a single *{SUFFIX} file, down to {MAX_DEPTH} folders deep. "
+        "Give the folder that holds the shards.",
+    )
+
+
+def match_shards(root: str, patterns: Sequence[str], message: str) -> tuple[str, ...]:
+    """The files in a folder that match any of the patterns, sorted; `DataError` of this message if there are none."""
+    if is_remote(root):
+        found = {path for pattern in patterns for path in _gfile().glob(posixpath.join(root, pattern))}
+    else:
+        found = {path for each in patterns for path in glob.glob(posixpath.join(glob.escape(root), each))}
     if not found:
-        raise DataError(
-            f"No shards in {root}: neither a dataset.toml nor a single *{SUFFIX} file, down to {MAX_DEPTH} folders "
-            "deep. Give the folder that holds the shards."
-        )
-    return tuple(sorted(found))
-
-
-def match_shards(root: str, patterns: Sequence[str], *, split: str) -> tuple[str, ...]:
-    """The shards of one split, by the patterns of a dataset.toml, sorted; each pattern must match (`DataError`)."""
-    found: set[str] = set()
-    for pattern in patterns:
-        matches = _glob(root, pattern)
-        if not matches:
-            raise DataError(
-                f"No shards match {pattern!r}, which dataset.toml in {root} names for the split {split!r}. "
-                "Put the shards there, or correct the pattern."
-            )
-        found.update(matches)
+        raise DataError(message)
     return tuple(sorted(found))
 
 
 def relative_name(path: str, root: str) -> str:
     """The name of a shard within the data set's folder."""
     return path.removeprefix(root).lstrip("/") if is_remote(path) else posixpath.relpath(path, root)
-
-
-def _glob(root: str, pattern: str) -> list[str]:
-    if is_remote(root):
-        return _gfile().glob(posixpath.join(root, pattern))
-    return glob.glob(posixpath.join(glob.escape(root), pattern))
 
 
 def _gfile():

@@ -13,16 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dmlkit.data.records import exists, read_bytes, write_bytes
 from dmlkit.errors import DataError, nearest
@@ -31,8 +22,7 @@ from dmlkit.text import one_line, shorten
 LEVELS = ("video", "frame")
 SPLITS = ("train", "tuning", "validate", "test")
 TEXT = "text"
-NUMERIC_CODINGS = ("byte", "float")
-CODINGS = (*NUMERIC_CODINGS, TEXT)
+CODINGS = ("byte", "float", TEXT)
 TEXT_SIZE = 512  # default size of a bag of tokens: room for a title's words, not for a language's
 MAX_TEXT_SIZE = 1 << 20  # a bag takes this memory for every video
 DATASET_TOML = "dataset.toml"
@@ -44,13 +34,7 @@ ZERO_BYTE = 127  # decodes to -0.00003: what stands in for the frames of a missi
 
 
 def dequantize(quantized: np.ndarray) -> np.ndarray:
-    """Bytes to values between -1.9921875 and 2.0078125.
-
-    Args:
-        quantized: uint8, any shape.
-
-    Returns:
-        float32 of the same shape.
+    """Bytes (uint8, any shape) to values between -1.9921875 and 2.0078125 (float32, same shape).
 
     Paper: §Task and data, dequantisation of a byte q: q * 4/255 + 4/512 - 2.
     """
@@ -58,35 +42,22 @@ def dequantize(quantized: np.ndarray) -> np.ndarray:
 
 
 def quantize(values: np.ndarray) -> np.ndarray:
-    """Values to the nearest byte; what lies outside the coding's range is clipped to it.
+    """Values (any shape) to the nearest byte (uint8, same shape); those outside the coding's range are clipped.
 
-    Args:
-        values: Real numbers, any shape.
-
-    Returns:
-        uint8 of the same shape, with ``quantize(dequantize(q)) == q`` for every byte.
-
-    Raises:
-        ValueError: A value is NaN, which no byte can stand for.
+    ``quantize(dequantize(q)) == q`` for every byte. Raises `ValueError` for NaN, which no byte can stand for.
     """
     values = np.asarray(values, dtype=np.float64)
     if np.isnan(values).any():
-        raise ValueError(
-            f"`values` must be numbers to be coded as bytes. Received NaN in an array of {values.shape}."
-        )
+        raise ValueError(f"`values` must not hold NaN, which no byte codes. Received: shape {values.shape}.")
     return np.clip(np.rint((values - OFFSET) / SCALE), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One modality: its name, the length of its vector, how that is stored, and its key in the records.
+    """One modality: its name, the values a frame (or a video) has, how they are coded, and its key in the records.
 
-    Attributes:
-        name: ``"rgb"``, ``"audio"``, ...
-        size: Values a frame (or a video).
-        coding: ``"byte"`` (one byte a value, to be dequantised), ``"float"``, or ``"text"``: texts, read as a bag of
-            `size` hashed tokens, one a video at either level.
-        key: ``"mean_rgb"``, ``"audio_embedding"``, ...
+    Coded as ``"byte"`` (to be dequantised), ``"float"``, or ``"text"``: texts, read as a bag of `size` hashed tokens,
+    one a video at either level.
     """
 
     name: str
@@ -100,64 +71,44 @@ class Feature:
         return self.coding != TEXT
 
 
+Positive = Annotated[int, Field(gt=0)]
+Patterns = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
 class FeatureSettings(BaseModel):
     """A table ``[features.NAME]`` of dataset.toml; what it leaves out follows from the level."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    size: PositiveInt
+    size: Positive
     coding: Literal[CODINGS] | None = None
     key: str | None = None
 
-    @model_validator(mode="after")
-    def _check_size(self):
-        if self.coding == TEXT and self.size > MAX_TEXT_SIZE:
-            raise ValueError(f"the size of a bag of tokens may be at most {MAX_TEXT_SIZE:,}")
-        return self
-
-    def feature(self, name: str, level: str | None) -> Feature:
-        """The modality of this name in a data set of this level."""
-        coding = self.coding or ("float" if level == "video" else "byte")
-        prefix = "mean_" if level == "video" and coding != TEXT else ""
-        return Feature(name, self.size, coding, self.key or prefix + name)
-
-
-Patterns = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-
 
 class DatasetSettings(BaseModel):
-    """The entries of a dataset.toml. Everything it leaves out is read off the records.
-
-    Attributes:
-        name: What reports call the data set.
-        level: ``"video"`` or ``"frame"``.
-        num_classes: How many classes.
-        vocabulary: The file of class names.
-        generated: Whether the data were generated.
-        records_per_shard: How many records every shard but a split's last holds.
-        features: The modalities by name.
-        splits: Split → patterns of its shards.
-        truth: Split → the file of the frames that made each label.
-        counts: Shard, by its path in the folder → the records it holds, as `write_shard` returns: a file cut exactly
-            between two records is a valid shard, and nothing but such a number tells.
-    """
+    """The entries of a dataset.toml. Everything it leaves out is read off the records."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str | None = None
     level: Literal[LEVELS] | None = None
-    num_classes: PositiveInt | None = None
-    vocabulary: str | None = None
+    num_classes: Positive | None = None
+    vocabulary: str | None = None  # the file of class names
     generated: bool = False
-    records_per_shard: PositiveInt | None = None
+    records_per_shard: Positive | None = None  # in every shard but a split's last
     features: dict[str, FeatureSettings] = {}
-    splits: dict[Literal[SPLITS], Annotated[Patterns, Field(min_length=1)]] = {}
-    truth: dict[str, str] = {}
-    counts: dict[str, NonNegativeInt] = {}
+    splits: dict[Literal[SPLITS], Annotated[Patterns, Field(min_length=1)]] = {}  # patterns of the shards
+    truth: dict[str, str] = {}  # split → the file of the frames that made each label
+    # Shard, by its path in the folder → its records: all that tells of a file cut exactly between two records.
+    counts: dict[str, Annotated[int, Field(ge=0)]] = {}
 
     @model_validator(mode="after")
-    def _check_codings(self):
+    def _check_features(self):
         for name, feature in self.features.items():
             if self.level == "video" and feature.coding == "byte":
                 raise ValueError(f"[features.{name}] is byte-coded, but video-level records hold floats")
+            if feature.coding == TEXT and feature.size > MAX_TEXT_SIZE:
+                raise ValueError(
+                    f"[features.{name}].size may be at most {MAX_TEXT_SIZE:,} for a bag of tokens"
+                )
         return self
 
     def complete_features(self, inferred: Mapping[str, Feature]) -> dict[str, Feature]:
@@ -165,8 +116,12 @@ class DatasetSettings(BaseModel):
 
         A text in the records is never a modality by itself: data of two modalities would become data of three.
         """
-        declared = {name: each.feature(name, self.level) for name, each in self.features.items()}
-        texts_only = all(not feature.in_frames for feature in declared.values())
+        video, declared = self.level == "video", {}
+        for name, each in self.features.items():
+            coding = each.coding or ("float" if video else "byte")
+            key = each.key or ("mean_" if video and coding != TEXT else "") + name
+            declared[name] = Feature(name, each.size, coding, key)
+        texts_only = not any(feature.in_frames for feature in declared.values())
         return {**inferred, **declared} if texts_only else declared
 
 
@@ -179,7 +134,7 @@ def read_dataset_toml(root: str) -> DatasetSettings:
         return DatasetSettings(**tomllib.loads(read_bytes(path).decode()))
     except ValidationError as error:
         raise DataError(f"{path}: {_describe(error.errors()[0])}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is not valid TOML: {error}. Correct it there.") from None
 
 
@@ -191,8 +146,7 @@ def _describe(problem: dict) -> str:
         known = (FeatureSettings if table else DatasetSettings).model_fields
         return f"unknown entry {place!r}.{nearest(entry, known)} It may have: {', '.join(known)}."
     received = problem["input"]
-    choices = re.findall(r"'(\w+)'", str(problem.get("ctx", {}).get("expected", "")))
-    hint = nearest(str(received), choices) if choices else ""
+    hint = nearest(received, re.findall(r"'(\w+)'", str(problem.get("ctx", {}).get("expected", ""))))
     message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
     shown = "" if problem["type"] in ("missing", "value_error") else f" Received: {shorten(repr(received))}."
     return f"{place}: {message}.{shown}{hint} Correct it there."
@@ -275,39 +229,30 @@ def vocabulary_of(root: str, settings: DatasetSettings) -> Vocabulary | None:
 
 
 def read_vocabulary(path: str) -> Vocabulary:
-    """Read YouTube-8M's vocabulary (2018), its label names (2017), AudioSet's class labels, or our own.
-
-    Raises:
-        DataError: The file is missing, or not such a table.
-    """
+    """Read YouTube-8M's vocabulary (2018), its label names (2017), AudioSet's class labels, or our own."""
     if not exists(path):
         raise DataError(
             f"There is no vocabulary {path}. Put it there, or correct `vocabulary` in {DATASET_TOML}."
         )
-    table = read_bytes(path).decode("utf-8-sig", "replace")
-    rows = csv.DictReader(io.StringIO(table, newline=""))
+    rows = csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8-sig", "replace"), newline=""))
+    columns = rows.fieldnames or []
+    index = next((name for name in _INDEX_COLUMNS if name in columns), None)
+    label = next((name for name in _NAME_COLUMNS if name in columns), None)
+    if index is None or label is None:
+        raise DataError(
+            f"{path} is not a vocabulary: it needs a column of class numbers ({', '.join(_INDEX_COLUMNS)}) and one of "
+            f"names ({', '.join(_NAME_COLUMNS)}). Its columns are: {shorten(', '.join(columns), 200) or 'none'}."
+        )
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
-    try:
-        columns = rows.fieldnames or []
-        index = next((name for name in _INDEX_COLUMNS if name in columns), None)
-        label = next((name for name in _NAME_COLUMNS if name in columns), None)
-        if index is None or label is None:
+    for row in rows:
+        if not re.fullmatch(r"\s*\d{1,9}\s*", row[index] or ""):
             raise DataError(
-                f"{path} is not a vocabulary: it needs a column of class numbers ({', '.join(_INDEX_COLUMNS)}) and "
-                f"one of names ({', '.join(_NAME_COLUMNS)}). Its columns are: "
-                f"{shorten(', '.join(columns), 200) or 'none'}."
+                f"{path}, line {rows.line_num}: {shorten(row[index])!r} is not the number of a class. Correct it."
             )
-        for row in rows:
-            if not re.fullmatch(r"\s*\d{1,9}\s*", row[index] or ""):
-                raise DataError(
-                    f"{path}, line {rows.line_num}: {shorten(row[index])!r} is not the number of a class. Correct it."
-                )
-            names[int(row[index])] = one_line(row[label] or "")
-            if _KIND_COLUMN in columns:
-                kinds[int(row[index])] = one_line(row[_KIND_COLUMN] or "")
-    except csv.Error as error:
-        raise DataError(f"{path} is not a vocabulary: it is no CSV ({error}).") from error
+        names[int(row[index])] = one_line(row[label] or "")
+        if _KIND_COLUMN in columns:
+            kinds[int(row[index])] = one_line(row[_KIND_COLUMN] or "")
     if not names:
         raise DataError(f"The vocabulary {path} names no class. Remove it, or put the full file there.")
     return Vocabulary(names, kinds)

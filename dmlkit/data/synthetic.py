@@ -15,13 +15,12 @@ product, whose rounding depends on the library behind it).
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -111,10 +110,8 @@ FILLERS = (
     *("of", "for", "at", "from", "home", "world", "life", "top", "episode", "season", "review", "hd"),
     *("2012", "2013", "2014"),
 )
-TOPIC_PROBABILITY, STRAY_PROBABILITY = (
-    0.6,
-    0.02,
-)  # of a text naming the topic of a label, and of another class
+TOPIC_PROBABILITY = 0.6  # of a text naming the topic of a label
+STRAY_PROBABILITY = 0.02  # of one naming the topic of another class
 NO_TEXT_PROBABILITY = 0.1
 TITLE_PROBABILITY = 0.5  # of a topic standing in the title; else it is a keyword
 FILLER_COUNT = (3, 8)
@@ -173,21 +170,15 @@ def _proposal_probabilities() -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSettings:
-    """What a generated data set is a function of.
+    """What a generated data set is a function of; raises `UsageError` where the data would not be what kinds say.
 
     Attributes:
         seed: Of everything random; not negative.
-        train: Videos of the training split, in 20 shards (a tenth of them is the tuning split).
-        validate: Videos of the validation split.
-        test: Videos of the test split, which has no labels; 0 for none.
+        train, validate, test: Videos of the splits; a tenth of the training split's 20 shards is the tuning split, and
+            the test split, which may be empty, has no labels.
         sizes: Values a frame for ``"rgb"`` and ``"audio"``.
-        min_frames: Frames of the shortest video, at least 20; None for half of the longest.
-        max_frames: Frames of the longest video.
-        text: Whether videos have texts, a title and keywords, as a third modality. The frames and labels are the
-            same with them and without.
-
-    Raises:
-        UsageError: A value with which the data would not be what their kinds say.
+        min_frames, max_frames: Frames of the shortest video, at least 20 (None: half of the longest), and the longest.
+        text: Whether videos have texts as a third modality; frames and labels are the same with them and without.
     """
 
     seed: int = 0
@@ -204,22 +195,15 @@ class SyntheticSettings:
         object.__setattr__(self, "sizes", {name: int(self.sizes[name]) for name in sorted(self.sizes)})
         if self.min_frames is None:
             object.__setattr__(self, "min_frames", self.max_frames // 2)
+        problem = None
         if set(self.sizes) != set(DEMO_SIZES) or min(self.sizes.values()) < 16:
-            raise UsageError(
-                "The generated data have the modalities rgb and audio, of at least 16 values a frame "
-                f"(their patterns need the room). Received: sizes={self.sizes}."
-            )
-        if not 20 <= self.min_frames <= self.max_frames:
-            raise UsageError(
-                "The generated videos need at least 20 frames, so that a short event of 5 to 10 % lasts two: "
-                f"20 <= min_frames <= max_frames. Received: min_frames={self.min_frames}, "
-                f"max_frames={self.max_frames}."
-            )
-        if self.seed < 0 or self.train < 2 or self.validate < 1 or self.test < 0:
-            raise UsageError(
-                "`seed` and `test` must not be negative, `train` at least 2 (one is for tuning) and `validate` at "
-                f"least 1. Received: seed={self.seed}, train={self.train}, validate={self.validate}, test={self.test}."
-            )
+            problem = "`sizes` must be those of rgb and audio, at least 16 values a frame: their patterns need the room"
+        elif not 20 <= self.min_frames <= self.max_frames:
+            problem = "the videos need at least 20 frames, for short events to last two: 20 <= min_frames <= max_frames"
+        elif self.seed < 0 or self.train < 2 or self.validate < 1 or self.test < 0:
+            problem = "`seed` and `test` must not be negative, `train` at least 2 and `validate` at least 1"
+        if problem:
+            raise UsageError(f"No such data set can be generated: {problem}. Received: {self}.")
 
 
 class Stream:
@@ -397,14 +381,13 @@ def _gain(stream: Stream, kind: str) -> float:
 
 def half_lengths(time: int) -> range:
     """How many frames a half of TOGETHER or ORDER may last in a video of `time` frames."""
-    low, high = HALF_SHARE
-    return range(math.ceil(low * time), math.floor(high * time) + 1)
+    return range(math.ceil(HALF_SHARE[0] * time), math.floor(HALF_SHARE[1] * time) + 1)
 
 
 def event_lengths(time: int) -> range:
     """How many frames a short event may last in a video of `time` frames."""
-    low, high = EVENT_SHARE
-    return range(max(MIN_EVENT_FRAMES, math.ceil(low * time)), math.floor(high * time) + 1)
+    shortest = max(MIN_EVENT_FRAMES, math.ceil(EVENT_SHARE[0] * time))
+    return range(shortest, math.floor(EVENT_SHARE[1] * time) + 1)
 
 
 def _place(stream: Stream, time: int, lengths: range, pieces: int) -> list[range]:
@@ -453,12 +436,17 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
             f"A data set is generated into a local folder. Received: {out}. Copy it there afterwards."
         )
     out = Path(out)
-    if _is_finished(out, settings):
-        return out
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        found = read_settings(out)
+        if found == settings:
+            return out
+        what = f"a data set generated from other settings ({found})" if found else "something else"
+        raise UsageError(
+            f"{out} already holds {what}, and nothing is overwritten. Name another folder, or remove it first."
+        )
     partial = out.parent / f".{out.name}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial.mkdir(parents=True)
     try:
         _write(partial, settings)
         partial.rename(out)
@@ -476,33 +464,20 @@ def read_settings(folder: str | os.PathLike) -> SyntheticSettings | None:
     return SyntheticSettings(**record["settings"]) if record["version"] == VERSION else None
 
 
-def _is_finished(out: Path, settings: SyntheticSettings) -> bool:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    found = read_settings(out) if out.is_dir() else None
-    if found == settings:
-        return True
-    what = f"a data set generated from other settings ({found})" if found else "something else"
-    raise UsageError(
-        f"{out} already holds {what}, and nothing is overwritten. Name another folder, or remove it first."
-    )
-
-
 def _write(folder: Path, settings: SyntheticSettings) -> None:
     templates, labels = make_templates(settings), Counter()
-    counts: dict[str, int] = {}
-    splits = {"train": settings.train, "validate": settings.validate, "test": settings.test}
-    splits = {split: videos for split, videos in splits.items() if videos}
+    counts, truth_files = {}, {}
+    splits = {split: count for split in _SPLIT_STREAMS if (count := getattr(settings, split))}
     per_shard = -(-settings.train // _TRAIN_SHARDS)
-    truth_files = {}
     for split, total in splits.items():
         truth: dict[str, dict[int, list[int]]] = {}
         for shard, start in enumerate(range(0, total, per_shard)):
             numbers = range(start, min(start + per_shard, total))
             videos = [make_video(settings, templates, split=split, number=number) for number in numbers]
             name = f"{split}{shard:04d}.tfrecord"
-            _write_shards(folder, name, videos, labelled=split != "test")
-            counts[name] = len(videos)
+            for level in ("frame", "video"):
+                records = (_serialize(video, level, labelled=split != "test") for video in videos)
+                counts[name] = write_shard(folder / level / name, records)
             truth |= {each.id: {label: [*frames] for label, frames in each.truth.items()} for each in videos}
             if split == "train":
                 labels.update(label for video in videos for label in video.labels)
@@ -514,18 +489,18 @@ def _write(folder: Path, settings: SyntheticSettings) -> None:
         del written["text"]  # a data set without texts is to the byte what it was before there were any
     (folder / _SETTINGS).write_text(json.dumps({"version": VERSION, "settings": written}, indent=2) + "\n")
     # The dataset.toml that makes the folder a data set comes last.
-    for root, level in ((folder / "video", "video"), (folder, "frame")):
-        (root / _VOCABULARY).write_bytes(_vocabulary(labels))
-        frames = level == "frame"
+    for level, root, prefix in (("video", folder / "video", ""), ("frame", folder, "frame/")):
+        with (root / _VOCABULARY).open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "Kind"))
+            for index, (name, kind) in enumerate(zip(class_names(), CLASS_KINDS, strict=True)):
+                table.writerow((index, labels[index], f"/generated/{index:02d}", name, kind))
+        coding, mean = ("byte", "") if level == "frame" else ("float", "mean_")
         features = {
-            name: Feature(
-                name, settings.sizes[name], *(("byte", name) if frames else ("float", f"mean_{name}"))
-            )
-            for name in ("rgb", "audio")
+            name: Feature(name, settings.sizes[name], coding, mean + name) for name in ("rgb", "audio")
         }
         if settings.text:
             features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
-        prefix = "frame/" if frames else ""
         write_dataset_toml(
             str(root),
             name=f"generated data{' with texts' if settings.text else ''}, {level} level, seed {settings.seed}",
@@ -536,33 +511,19 @@ def _write(folder: Path, settings: SyntheticSettings) -> None:
             vocabulary=_VOCABULARY,
             generated=True,
             records_per_shard=per_shard,
-            truth=truth_files if frames else None,
+            truth=truth_files if level == "frame" else None,
             counts={prefix + name: count for name, count in counts.items()},
         )
 
 
-def _write_shards(folder: Path, name: str, videos: Iterable[Video], *, labelled: bool) -> None:
-    frame_level, video_level = [], []
-    for video in videos:
-        texts = {TEXT: video.texts} if video.texts else None
-        context = {"video_id": video.id, "labels": video.labels if labelled else None, "texts": texts}
-        frame_level.append(serialize_frames(**context, frames=video.frames))
-        # The mean of the dequantised frames; sums of bytes are exact in any order.
-        means = {
-            f"mean_{modality}": (frames.sum(axis=0, dtype=np.int64) / len(frames) * SCALE + OFFSET).astype(
-                np.float32
-            )
-            for modality, frames in video.frames.items()
-        }
-        video_level.append(serialize_video(**context, features=means))
-    write_shard(folder / "frame" / name, frame_level)
-    write_shard(folder / "video" / name, video_level)
-
-
-def _vocabulary(labels: Counter[int]) -> bytes:
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "Kind"))
-    for index, (name, kind) in enumerate(zip(class_names(), CLASS_KINDS, strict=True)):
-        table.writerow((index, labels[index], f"/generated/{index:02d}", name, kind))
-    return text.getvalue().encode()
+def _serialize(video: Video, level: str, *, labelled: bool) -> bytes:
+    texts = {TEXT: video.texts} if video.texts else None
+    context = {"video_id": video.id, "labels": video.labels if labelled else None, "texts": texts}
+    if level == "frame":
+        return serialize_frames(**context, frames=video.frames)
+    # The mean of the dequantised frames; sums of bytes are exact in any order.
+    means = {
+        f"mean_{name}": frames.sum(axis=0, dtype=np.int64) / len(frames) * SCALE + OFFSET
+        for name, frames in video.frames.items()
+    }
+    return serialize_video(**context, features=means)
