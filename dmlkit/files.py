@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Write to the path this gives: it takes the place of `path` once its bytes are on the disk, so that not even a
-    loss of power leaves half a file; after an error it is gone. The ending stays the file's own."""
+    loss of power leaves half a file; after an error it is gone. The ending stays the file's own.
+    """
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
@@ -69,7 +70,8 @@ POLL = 0.5  # seconds between two looks at a lock that somebody else holds
 @contextmanager
 def file_lock(path: Path, *, taken: Callable[[str], None], wait: bool = False) -> Iterator[None]:
     """Hold the lock at `path`. Where it is not free, `taken` gets who holds it (`process 4711 on ants`) and may raise;
-    then it is waited for if `wait`. The file stays, only the lock on it counts."""
+    then it is waited for if `wait`. The file stays, only the lock on it counts.
+    """
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(blocking=False)

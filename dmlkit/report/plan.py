@@ -335,7 +335,8 @@ def check_arguments(
     time_limit: str | None = None,
 ) -> tuple[list[Notebook], list[Notebook], float | None]:
     """All notebooks of a folder, the chosen ones, and the seconds that each may take (None: any), all held against
-    what can be before anything starts; the arguments are those of `build_report`."""
+    what can be before anything starts; the arguments are those of `build_report`.
+    """
     if jobs < 1:
         raise UsageError(f"The number of jobs, the notebooks at a time, is at least 1. Received: {jobs}.")
     limit = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", time_limit or "", re.ASCII)
