@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -44,7 +44,6 @@ EXIT_CODES = {
     "time limit": (6, "a notebook ran into its time limit"),
     "data": (3, "data were missing or damaged"),
     "cell": (4, "a cell failed, or a page could not be made"),
-    "page": (4, "a cell failed, or a page could not be made"),
     "disk": (2, "a notebook could not be written"),
 }
 
@@ -152,7 +151,7 @@ def build_report(
     jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans.values())))
     threads = max(1, cores() // jobs) if jobs > 1 else None
     progress = Progress(echo, list(plans.values()))
-    with locked_folder(out), closing(progress), stop_on_signals(stop):
+    with locked_folder(out), closing(progress.bar), stop_on_signals(stop):
         others = [chapter for each in there if each.name not in plans and (chapter := _other(each, context))]
         titles = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
         titles |= {chapter.name: chapter.title for chapter in others}
@@ -191,7 +190,9 @@ def _execute_all(
     plans: Mapping[str, Plan], there, context: Context, *, jobs, force, stop: Stop, progress, **limits
 ) -> Iterator[Chapter]:
     """Run notebooks, each in a thread and as soon as those it waits for have ended; each chapter as it ends."""
-    order, ready, running, failed = execution_order(there), [], {}, []
+    from dmlkit.report.execute import Execution  # imports papermill
+
+    order, ready, running, failed, announced = execution_order(there), [], {}, [], False
     with ThreadPoolExecutor(jobs) as executor:
         try:
             while order.is_active():
@@ -204,25 +205,30 @@ def _execute_all(
                         order.done(name)
                         yield chapter
                     else:
-                        execution = _execution(plan, context, stop=stop, progress=progress, **limits)
+                        name, values, hooks = plan.name, plan.values, limits | {"stop": stop}
+                        hooks |= {
+                            "on_line": partial(progress.line, name),
+                            "on_cell": partial(progress.cell, name),
+                        }
+                        target = context.executed(plan)
+                        execution = Execution(
+                            plan.notebook.path, target, values, run_folder=context.runs, **hooks
+                        )
                         running[executor.submit(execution.run)] = plan, execution, _now(), time.monotonic()
                     continue
                 done, _ = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
-                if stop.reason:
-                    progress.ending(stop.reason)
+                if stop.reason and not announced:
+                    announced = True
+                    progress.echo(f"Ending the notebooks ({stop.reason}); what they got done is kept ...")
                 for _, execution, *_ in running.values():
                     execution.watch()
                 for future in done:
                     plan, execution, executed, began = running.pop(future)
                     about = {"executed": executed, "seconds": round(time.monotonic() - began, 1)}
-                    try:
+                    with writing(context.out):  # an OSError: no room for temporary files, too many open ones
                         failure = future.result()
-                    except OSError as error:  # such as no room for temporary files, too many open ones
-                        raise UsageError(
-                            f"The notebook {plan.name} could not be executed: {error}."
-                        ) from error
-                    about |= {"runs": execution.runs, "notebook": execution.target}
-                    chapter = _ended(plan, context, failure, **about)
+                        about |= {"runs": execution.runs, "notebook": execution.target}
+                        chapter = _ended(plan, context, failure, **about)
                     failed += [plan] if chapter.status == FAILED else []
                     if chapter.kind == "disk":  # nor could the others be written
                         stop.ask("an executed notebook could not be written")
@@ -237,26 +243,11 @@ def _execute_all(
                     del running[future]
 
 
-def _execution(plan: Plan, context: Context, *, progress: Progress, **limits):
-    from dmlkit.report.execute import Execution  # imports papermill
-
-    return Execution(
-        plan.notebook.path,
-        context.executed(plan),
-        plan.values,
-        run_folder=context.runs,
-        on_line=lambda line: progress.line(plan.name, line),
-        on_cell=lambda: progress.cell(plan.name),
-        **limits,
-    )
-
-
 def _ended(plan: Plan, context: Context, failure, **about) -> Chapter:
     """The chapter of a notebook that was executed, and its stamp where nothing failed."""
     if failure is None:
-        with writing(context.out):
-            stamp = {name: about[name] for name in ("runs", "executed", "seconds")}
-            write_stamp(about["notebook"], stamp | {"inputs": plan.inputs})
+        stamp = {name: about[name] for name in ("runs", "executed", "seconds")}
+        write_stamp(about["notebook"], stamp | {"inputs": plan.inputs})
         return _chapter(plan, context, EXECUTED, **about)
     status = INTERRUPTED if failure.kind == "interrupted" else FAILED
     about = {} if failure.kind == "disk" else about
@@ -279,9 +270,8 @@ def _without_running(plan: Plan, context: Context, *, force: bool, stop: Stop, f
     for other in failed:
         for name in mine.keys() & experiments_of(other, context).keys():
             if context.run(mine[name]) is None:
-                return _chapter(
-                    plan, context, NOT_RUN, reason=f"it needs {name}, which {other.name} did not train"
-                )
+                reason = f"it needs {name}, which {other.name} did not train"
+                return _chapter(plan, context, NOT_RUN, reason=reason)
     return None
 
 
@@ -318,10 +308,12 @@ class Progress:
         self._echo, self.width = echo, max(len(plan.name) for plan in plans)
         # One more than a notebook has: the cell that gives its parameters their values.
         self.cells = {plan.name: 0 if plan.reason else plan.notebook.cells + 1 for plan in plans}
-        self.lock, self.announced = threading.RLock(), False
-        form = "{desc} {percentage:.0f}% {bar:20} {elapsed}{postfix}"
-        about = {"bar_format": form, "dynamic_ncols": True, "leave": False}
-        self.bar = tqdm(total=sum(self.cells.values()), disable=not sys.stderr.isatty(), **about)
+        form = {
+            "bar_format": "{percentage:.0f}% {bar:20} {elapsed} {desc}",
+            "dynamic_ncols": True,
+            "leave": False,
+        }
+        self.bar = tqdm(total=sum(self.cells.values()), disable=not sys.stderr.isatty(), **form)
 
     def echo(self, line: str) -> None:
         """Write a line above the bar; nothing more once that failed: a report outlives its pipe or terminal."""
@@ -334,31 +326,21 @@ class Progress:
             self._echo = None
             with suppress(
                 OSError, ValueError
-            ):  # else Python tries again at its end, and that fails the command
+            ):  # else Python fails the command when it tries again at its end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def line(self, name: str, line: str) -> None:
-        """A notebook printed a line. Called from the notebook's own thread."""
-        with self.lock:
-            self.bar.set_description(name, refresh=False)
-            self.bar.set_postfix_str(line[:60])
+        """A notebook printed a line. Called from the notebook's own thread, as `cell` is."""
+        self.bar.set_description_str(f"{name}  {line[:60]}")
 
     def cell(self, name: str) -> None:
-        """A cell of a notebook is done. Called from the notebook's own thread."""
-        with self.lock:
-            self.cells[name] -= 1
-            self.bar.update()
-
-    def ending(self, why: str) -> None:
-        """The notebooks are being ended."""
-        if not self.announced:
-            self.announced = True
-            self.echo(f"Ending the notebooks ({why}); what they got done is kept ...")
+        """A cell of a notebook is done."""
+        self.cells[name] -= 1
+        self.bar.update()
 
     def done(self, chapter: Chapter) -> None:
         """What became of a notebook: with the last lines of an error, and the file that holds the rest."""
-        with self.lock:
-            self.bar.update(max(0, self.cells[chapter.name]))
+        self.bar.update(max(0, self.cells[chapter.name]))
         line = f"{chapter.name:{self.width}}  {chapter.status}"
         # An unchanged one took its time in another call.
         line += f", {duration(chapter.seconds)}" if chapter.seconds and chapter.status != UNCHANGED else ""
@@ -366,7 +348,3 @@ class Progress:
         if chapter.kind:
             for text in (chapter.notebook, *chapter.reason.splitlines()[-LAST_LINES:]):
                 self.echo(f"  {text}")
-
-    def close(self) -> None:
-        """Nothing more comes."""
-        self.bar.close()

@@ -84,7 +84,7 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
         chapter.html.unlink(missing_ok=True)
         last = (str(error).strip().splitlines() or [""])[-1]
         message = f"Its page could not be made: {type(error).__name__}: {last}".removesuffix(": ")
-        failed = {"reason": chapter.reason or message, "kind": chapter.kind or "page"}
+        failed = {"reason": chapter.reason or message, "kind": chapter.kind or "cell"}
         return replace(chapter, status="failed", html=None, **failed)
     context.state.write(chapter.html.name, html, of)
     return chapter
@@ -193,11 +193,7 @@ def render_page(template: str, *, views: Sequence = (), **values: object) -> str
         script = MODULE.read_text(encoding="utf-8") + START
         hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         policy += f"; script-src 'sha256-{hashed}'"
-    ours = {
-        "style": Markup(style),
-        "script": Markup(script),
-        "policy": Markup(policy),
-    }  # our own files and words
+    ours = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}
     return UNPRINTABLE.sub("", _templates().get_template(template).render(**ours, **values))
 
 
@@ -240,12 +236,7 @@ def _exporter():
     from traitlets.config import Config
 
     return HTMLExporter(
-        config=Config(
-            {
-                "NbConvertBase": {"display_data_priority": SHOWN},
-                "HTMLExporter": {"exclude_anchor_links": True},
-            }
-        ),
+        config=Config({"NbConvertBase": {"display_data_priority": SHOWN}}),
         template_name="notebook_body",
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_anchor_links=True,
@@ -256,11 +247,11 @@ def _exporter():
 def without_empty_sections(cells: Sequence) -> list:
     """The cells of a notebook without those of its sections tagged `optional` that show no table or figure."""
     starts = [
-        at for at, cell in enumerate(cells) if cell.cell_type == "markdown" and cell.source.startswith("## ")
+        at for at, cell in enumerate(cells) if cell.source.startswith("## ") and cell.cell_type == "markdown"
     ]
-    sections = [cells[start:end] for start, end in pairwise([0, *starts, len(cells)])]
     kept = []
-    for section in sections:
+    for start, end in pairwise([0, *starts, len(cells)]):
+        section = cells[start:end]
         optional = section and "optional" in section[0].metadata.get("tags", ())
         shown = any(output.output_type != "stream" for cell in section for output in cell.get("outputs", ()))
         kept += section if shown or not optional else []
@@ -320,10 +311,10 @@ def _shown(output, views: list):
     data = output.get("data", {})
     for holder, name in ((output, "text"), (data, "text/plain")):
         if len(text := holder.get(name, "")) > MAX_TEXT:
-            words = (
-                f"… {len(text) - MAX_TEXT:,} characters are left out here; the executed notebook holds them …"
+            left_out = (
+                f"… {len(text) - MAX_TEXT:,} characters are left out; the executed notebook holds them …"
             )
-            holder[name] = f"{text[: MAX_TEXT * 2 // 3]}\n\n{words}\n\n{text[-MAX_TEXT // 3 :]}"
+            holder[name] = f"{text[: MAX_TEXT * 2 // 3]}\n\n{left_out}\n\n{text[-MAX_TEXT // 3 :]}"
     if MIME in data:
         views.append(data[MIME])
         place = f'<div class="dmlkit-place" data-view="{len(views) - 1}">{data.get("text/html", "")}</div>'
@@ -339,13 +330,10 @@ def _shown(output, views: list):
 
 def _finish(soup, title: str, pages: Collection[str]) -> None:
     """Headings in order below one h1, wide things that scroll by themselves, links that lead somewhere."""
-    headings, level = soup.find_all(["h1", "h2", "h3", "h4", "h5", "h6"]), 1
-    first = soup.h1
-    if first is None:
-        first = soup.new_tag("h1")
-        first.string = title
-        soup.insert(0, first)
-    for heading in headings:
+    if soup.h1 is None:
+        soup.insert(0, soup.new_tag("h1", string=title))
+    first, level = soup.h1, 1
+    for heading in soup.find_all(["h1", "h2", "h3", "h4", "h5", "h6"]):
         if heading is not first:
             level = max(2, min(int(heading.name[1]), level + 1))
             heading.name = f"h{level}"

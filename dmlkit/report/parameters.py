@@ -148,7 +148,7 @@ def read_parameter_file(path: Path) -> dict[str, object]:
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"][:1])) or "the file"
         raise UsageError(
-            f"The file of parameters {path}: {where} is no plain value or list of them. {form}"
+            f"In the file of parameters {path}, {where} is no plain value or list. {form}"
         ) from None
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         message = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -163,29 +163,19 @@ def describe_parameters(notebooks: Mapping[str, Sequence[Parameter]]) -> str:
         for each in parameters:
             plain = replace(each, default=as_text(each.default))  # a list cannot be a key
             places.setdefault(plain, []).append(notebook)
-    parts = {"Parameters of the notebooks, given by -p NAME VALUE or by --params FILE.yaml:": [], "The same in every "
-             "notebook, given by options:": []}  # fmt: skip
-    own, common = parts.values()
+    own = ["Parameters of the notebooks, given by -p NAME VALUE or by --params FILE.yaml:"]
+    common = ["The same in every notebook, given by options:"]
     for each, names in places.items():
         where = f"given by {COMMON[each.name]}" if each.name in COMMON else ", ".join(names)
         lines = [f"{each.name}: {each.values}; default {each.default}", each.help, f"[{where}]"]
-        (common if each.name in COMMON else own).append(wrapped(*filter(None, lines)))
-    return "\n\n".join(line for head, listed in parts.items() if listed for line in (head, *listed))
+        (common if each.name in COMMON else own).append(wrapped(*lines))
+    return "\n\n".join([*own, *common])
 
 
 def wrapped(*paragraphs: str) -> str:
     """Paragraphs in lines of at most 80 characters, but for longer words; all but the first line indented."""
-    return "\n".join(
-        textwrap.fill(
-            text,
-            80,
-            initial_indent="    " * (place > 0),
-            subsequent_indent="    " * (1 + (place > 0)),
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-        for place, text in enumerate(paragraphs)
-    )
+    wrap = textwrap.TextWrapper(76, break_on_hyphens=False, break_long_words=False).wrap
+    return "\n    ".join(line for text in paragraphs for line in wrap(text))
 
 
 def as_text(value: object) -> str:

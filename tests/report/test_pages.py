@@ -128,7 +128,7 @@ def test_a_page_is_readable(render):
     region = page.find("table").parent
     assert (region["aria-label"], region["tabindex"]) == ("A caption", "0")
     assert page.find("img", class_="picture")["alt"]
-    assert "5 characters are left out here" in page.get_text() and len(html) < 200_000
+    assert "5 characters are left out;" in page.get_text() and len(html) < 200_000
     assert [each.has_attr("open") for each in page.find_all("details", class_="code")][-1]
     assert "generated: d" in page.find(class_="kicker").get_text()
 
