@@ -100,11 +100,7 @@ class Cluster(BaseModel):
 
 
 def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
-    """The cluster that TF_CONFIG names.
-
-    Raises:
-        UsageError: TF_CONFIG is missing or invalid.
-    """
+    """The cluster that TF_CONFIG names."""
     text = environment.get(VARIABLE, "").strip()
     if not text:
         raise UsageError(
@@ -168,16 +164,10 @@ def check_distributable(learner: keras.Model, profile: Profile, *, replicas: int
 
 
 def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skipped) -> tuple:
-    """One worker's part of a data set: the shards in order, cut into as many blocks as there are workers.
+    """One worker's shards of a data set, in order, and its share of the batch and of the caps of the profile.
 
-    The workers' videos one after the other are those of the whole split in its order. A split of which a worker has
-    no shard is empty for it.
-
-    Returns:
-        The data set with the worker's shards alone, and the profile with its share of the batch and of the caps.
-
-    Raises:
-        UsageError: The training split has fewer shards than there are workers, or a batch fewer videos.
+    The workers' videos one after the other are those of the whole split. A split of which a worker has no shard is
+    empty for it.
     """
     if workers == 1:
         return dataset, profile
@@ -234,10 +224,8 @@ def _rows(values: tf.Tensor, place: slice) -> tf.Tensor:
 
 
 def read_pieces(examples, *, skip: int, pieces: int) -> Iterator[tuple[list[tuple], DataError | None]]:
-    """A worker's batches after the first `skip` in pieces for its devices; then empty ones, as others may have more.
-
-    Yields:
-        The pieces as (inputs, labels, (videos, frames)), and the error where the batch cannot be read.
+    """A worker's batches after the first `skip`: (inputs, labels, (videos, frames)) for each of its devices, and the
+    error where the batch cannot be read; then empty ones, as others may have more.
     """
     dataset = examples.as_tensorflow()
     nothing = tf.nest.map_structure(
@@ -301,11 +289,7 @@ class ReplicatedModel:
         self._scores = tf.function(self._score, input_signature=[[inputs] * self.devices], autograph=False)
 
     def train_step(self, pieces: Sequence[tuple], *, videos: int, frames: int) -> float:
-        """Take a step on a piece of `read_pieces` for each device, of so many videos and frames of all workers.
-
-        Returns:
-            The mean loss over all workers' videos.
-        """
+        """Take a step on a piece of `read_pieces` for each device; the mean loss over all workers' so many videos."""
         shares = [
             (inputs, labels, tf.constant([own[0] / videos, own[1] / max(frames, 1)], tf.float32))
             for inputs, labels, own in pieces
@@ -385,11 +369,6 @@ class Distribution:
 
     All workers call the same methods in the same order: a worker waits for others only in one of these methods or in a
     step, and a worker that fails tells the others first.
-
-    Args:
-        name: What the run's record calls it.
-        strategy: TensorFlow's; None for one device, on which Keras's own `fit` trains.
-        cluster: The workers; None for one process by itself.
     """
 
     def __init__(
@@ -426,14 +405,7 @@ class Distribution:
             yield
 
     def compile(self, learner: keras.Model, profile: Profile, *, learning_rate, xla: bool):
-        """Give what is fitted its optimizer.
-
-        Returns:
-            The `ReplicatedModel` of several devices, None for one.
-
-        Raises:
-            OneDeviceError: Several devices would compute something else than one.
-        """
+        """Give what is fitted its optimizer; the `ReplicatedModel` of several devices, None for one."""
         settings = {"learning_rate": learning_rate, "clipnorm": profile.clip_norm}
         if self.strategy is None:
             average = {"use_ema": True, "ema_momentum": profile.ema} if profile.ema else {}
@@ -450,19 +422,7 @@ class Distribution:
     def fit_epoch(
         self, learner: keras.Model, replicated, examples, state, *, batches: int, callbacks
     ) -> None:
-        """Train on what is left of an epoch.
-
-        Args:
-            learner, replicated: What `compile` was given and returned.
-            examples: The epoch's batches from its first.
-            state: The `TrainingState`, which says how many are done; the callbacks keep it up to date.
-            batches: In the whole epoch, the same for all workers.
-            callbacks: Keras callbacks.
-
-        Raises:
-            DataError: This worker or another met a record that cannot be read.
-            WorkerGoneError: Another worker has ended.
-        """
+        """Train on what is left of an epoch of so many batches; the callbacks keep `state` up to date."""
         if replicated is None:
             with examples.reraise_data_errors(), warnings.catch_warnings():
                 if examples.skipped.most:  # all records of a batch may be skipped, so that an epoch has fewer
@@ -660,11 +620,7 @@ def mirrored() -> Distribution:
 
 @functools.cache
 def multi_worker() -> Distribution:
-    """All workers of the cluster; waits until each is there.
-
-    Raises:
-        UsageError: TF_CONFIG is missing or invalid, the port is taken, or TensorFlow was used before.
-    """
+    """All workers of the cluster; waits until each is there."""
     cluster = read_cluster()
     own = cluster.addresses[cluster.index]
     name = f"worker {cluster.index} of {len(cluster.addresses)} ({own})"

@@ -150,25 +150,14 @@ def learning_rate_schedule(profile: Profile, *, videos: int):
 
 
 def smooth_labels(labels, share):
-    """Labels with a share of each video's mass spread evenly over all classes.
-
-    Args:
-        labels: (batch, classes).
-        share: ε: y becomes (1 - ε) y + ε mean(y), so that a video keeps as many labels as it had.
-    """
+    """ε = `share`: y (batch, classes) becomes (1 - ε) y + ε mean(y), so that a video keeps as many labels as it had."""
     return labels * (1.0 - share) + share * ops.mean(labels, axis=-1, keepdims=True)
 
 
 def mixup(inputs, partner, share):
-    """Blend each video with another one of its batch.
+    """Blend each video with its partner (batch,) of the batch, keeping its share λ (batch,) of itself.
 
-    Args:
-        inputs: The modalities by name, and `num_frames` at frame level.
-        partner: (batch,) int, the index of the other video.
-        share: (batch,) λ, the video's own share.
-
-    Returns:
-        The same entries. A frame that only one of the two has stays as it is; the blend has the longer one's frames.
+    A frame that only one of the two has stays as it is; the blend has the longer one's frames.
     """
     others = {name: ops.take(values, partner, axis=0) for name, values in inputs.items()}
     blend = {}
@@ -187,12 +176,7 @@ def mixup(inputs, partner, share):
 
 
 def drop_modalities(inputs, kept):
-    """Set dropped modalities to zero (byte 127 where features are quantized).
-
-    Args:
-        inputs: As for `mixup`.
-        kept: Modality → (batch,) bool. A video that would keep none keeps all.
-    """
+    """Set each modality to zero where it is not kept (batch,) bool; a video that would keep none keeps all."""
     none = ops.logical_not(ops.any(ops.stack(list(kept.values())), axis=0))
     result = dict(inputs)
     for name, keep in kept.items():
@@ -215,14 +199,7 @@ class Teacher(NamedTuple):
 
 
 class Learner(keras.Model):
-    """A model under training with augmentations and soft labels; the weights are the model's own.
-
-    Args:
-        model: A model of `dmlkit.models.build`.
-        profile: Its `label_smoothing`, `mixup`, `modality_dropout` and `teaching`.
-        teachers: The models whose weighted mean scores are the soft labels.
-        seed: Of the augmentations.
-    """
+    """A model under training with augmentations and the teachers' soft labels; the weights are the model's own."""
 
     def __init__(self, model: keras.Model, profile: Profile, *, teachers: Sequence[Teacher], seed: int):
         super().__init__(name=f"{model.name}_learner")
@@ -308,11 +285,7 @@ BLOCK = 512
 
 
 def kernel_layers(model: keras.Model) -> tuple[KernelFeatures, keras.layers.Dense]:
-    """The kernel and the last layer of a kernel machine.
-
-    Raises:
-        UsageError: The model is none.
-    """
+    """The kernel and the last layer of a kernel machine."""
     kernels = [layer for layer in model.layers if isinstance(layer, KernelFeatures)]
     last = model.layers[-1]
     fits = len(kernels) == 1 and isinstance(last, keras.layers.Dense) and len(model.output.shape) == 2
@@ -325,22 +298,11 @@ def kernel_layers(model: keras.Model) -> tuple[KernelFeatures, keras.layers.Dens
 
 
 def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: float) -> float:
-    """Set the centres and the last layer of a kernel machine in closed form: kernel ridge regression on the labels.
+    """Set centres and last layer of a kernel machine in closed form; the mean squared error, summed over the classes.
 
         score(x) = σ(b + Σ_i w_i exp(-γ |x - x_i|²)),   (K + λ I) w = s y,   b = -s / 2
 
-    Args:
-        model: A model of `build` with encoder `kernel` and classifier `logistic`.
-        examples: Batches of the training split, read twice; as many videos are used as the kernel has centres x_i.
-            Surplus centres get weight 0.
-        ridge: λ.
-
-    Returns:
-        The mean squared error on these videos, summed over the classes.
-
-    Raises:
-        UsageError: The model is no kernel machine.
-        DataError: The system cannot be solved: the ridge is too small, or a feature too large.
+    The x_i are the first training videos; surplus centres get weight 0. λ is `ridge`. `examples` are read twice.
     """
     kernel, last = kernel_layers(model)
     features = keras.Model(model.input, kernel.input)

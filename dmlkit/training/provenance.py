@@ -24,11 +24,7 @@ PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 
 
 def as_experiment(experiment: str | Experiment) -> Experiment:
-    """The experiment of this name, or the experiment itself.
-
-    Raises:
-        UsageError: It is an ensemble, which is not trained itself.
-    """
+    """The experiment of this name, or the experiment itself."""
     experiment = find(experiment) if isinstance(experiment, str) else experiment
     if isinstance(experiment, Ensemble):
         raise UsageError(
@@ -54,11 +50,7 @@ def training_fingerprint(
     deterministic: bool,
     teachers: Sequence[str] = (),
 ) -> str:
-    """The fingerprint of a training: everything that decides its result.
-
-    Args:
-        teachers: The fingerprints of the runs it is distilled from.
-    """
+    """The fingerprint of a training: everything that decides its result, its teachers' fingerprints among it."""
     return fingerprint(
         experiment=experiment.to_record(),
         profile=profile.to_record(),
@@ -77,12 +69,7 @@ def ensemble_fingerprint(name: str, members: Sequence[str], *, by: str = ALGORIT
 
 
 def snapshot_fingerprints(training: str, count: int) -> list[str]:
-    """The fingerprints of the snapshots a training leaves, known before it runs.
-
-    Args:
-        training: The training's own fingerprint.
-        count: How many snapshots its profile asks for.
-    """
+    """The fingerprints of the snapshots that the training of this fingerprint leaves, known before it runs."""
     return [fingerprint(checkpoint_of=training, place=place) for place in range(count)]
 
 
@@ -144,12 +131,7 @@ def git_commit() -> str | None:
 
 
 def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
-    """What data it was: enough to tell whether two runs may be compared.
-
-    Args:
-        dataset: The data set.
-        videos: Split → number of videos read of it.
-    """
+    """What data it was and how many videos of each split were read: whether two runs may be compared."""
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,

@@ -44,34 +44,19 @@ WEIGHTS = "weights.npz"
 
 @dataclass
 class TrainingState:
-    """How far a training has come; with the model's and the optimizer's variables, all that the next step depends on.
-
-    Args:
-        fingerprint: Of the training it belongs to.
-        epoch: Epochs done.
-        batches: Batches done of the epoch under way.
-        loss: Mean loss over those batches.
-        seconds: Spent so far.
-        history: A dict an epoch.
-        best_gap: Highest GAP on the tuning split so far.
-        best_epoch: The epoch that reached it, counted from 1; 0 before the first.
-        best_weights: The model's weights then.
-        metrics: The running means after `batches`; empty between epochs.
-        workers: Among how many the epoch under way is divided.
-        skipped: The corrupt records that were skipped.
-    """
+    """How far a training has come; with the learner's and the optimizer's variables, all the next step depends on."""
 
     fingerprint: str
-    epoch: int = 0
-    batches: int = 0
-    loss: float = 0.0
+    epoch: int = 0  # epochs done
+    batches: int = 0  # of the epoch under way
+    loss: float = 0.0  # the mean over these batches
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)
     best_gap: float = -1.0
-    best_epoch: int = 0
+    best_epoch: int = 0  # counted from 1; 0 before the first
     best_weights: list[np.ndarray] = field(default_factory=list)
-    metrics: list[np.ndarray] = field(default_factory=list)
-    workers: int = 1
+    metrics: list[np.ndarray] = field(default_factory=list)  # running means after `batches`
+    workers: int = 1  # among which the epoch under way is divided
     skipped: Skipped = field(default_factory=Skipped)
 
     def save(self, folder: Path, learner) -> None:
@@ -88,14 +73,7 @@ class TrainingState:
     def restore(
         cls, folder: Path, learner, *, fingerprint: str, workers: int, skipped: Skipped
     ) -> TrainingState:
-        """Set the variables to the checkpoint's, if there is one of this training.
-
-        Returns:
-            The checkpoint's state; a fresh one where there is none, or one of another training, or a damaged one.
-
-        Raises:
-            UsageError: It lies within an epoch that another number of workers had divided among them.
-        """
+        """The checkpoint's state and variables; a fresh state where none of this training is there or readable."""
         fresh = cls(fingerprint, workers=workers, skipped=skipped)
         variables = _variables(learner)
         try:
@@ -150,11 +128,7 @@ def averaged_weights(learner) -> Iterator[None]:
 
 
 def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
-    """The finished run in a folder if it is the one asked for, None where there is none.
-
-    Raises:
-        UsageError: The folder holds another run, or is a file.
-    """
+    """The finished run in a folder if it is the one asked for, None where there is none."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"The run cannot be written to {folder}: it is a file. Choose another folder.")
     record = read_record(folder)
@@ -269,11 +243,7 @@ def snapshot_record(record: dict, epoch: int, *, fingerprint: str, history: Sequ
 
 
 def snapshots_of(run: Run) -> list[Run]:
-    """The snapshots that one training left, the earliest first; none where its profile asks for none.
-
-    Raises:
-        DataError: One of them is missing or damaged.
-    """
+    """The snapshots that one training left, the earliest first; none where its profile asks for none."""
     if not (wanted := run.record["profile"].get("checkpoints", 0)):
         return []
     folder, fingerprint = run.path / CHECKPOINTS, run.record["fingerprint"]

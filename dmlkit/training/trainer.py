@@ -214,12 +214,7 @@ def build_model(
 def open_teachers(
     teachers: Sequence[Run | str | os.PathLike], dataset, *, experiment: Experiment
 ) -> list[Run]:
-    """The runs that the training of an experiment on a data set is distilled from, from runs or their folders.
-
-    Raises:
-        UsageError: The experiment has teachers and none are given, a teacher was trained on other data, or it is an
-            ensemble that is no weighted mean.
-    """
+    """The runs, given as such or by their folders, that a training on a data set is distilled from."""
     if experiment.teachers and not teachers:
         raise UsageError(
             f"{experiment.name} follows {', '.join(experiment.teachers)}, and no runs of them are given as teachers. "
@@ -311,14 +306,7 @@ class Trainer:
         return {split: min(count, caps[split] or count) for split, count in counts.items()}
 
     def build(self, *, fall_back: bool = False) -> None:
-        """Make the model, its learner and its optimizer, from the seed.
-
-        Args:
-            fall_back: Use one device, with a message, where several would not do this training as it is meant.
-
-        Raises:
-            OneDeviceError: They would not, and nobody asked to fall back.
-        """
+        """Make model, learner and optimizer, from the seed; on one device if several cannot (`fall_back`)."""
         try:
             return self._build()
         except OneDeviceError as error:
@@ -359,15 +347,7 @@ class Trainer:
     ) -> TrainingState:
         """Train from the checkpoint in the run's folder, or from the start; the model then has the selected weights.
 
-        Args:
-            on_epoch: Called by the chief after each epoch with its row of the history.
-            tensorboard: Folder of this run's event files.
-
-        Returns:
-            The state after the last epoch.
-
-        Raises:
-            DataError: The loss is not a number any more, or a record cannot be read.
+        `on_epoch` is called by the chief with each row of the history; `tensorboard` is the folder of the event files.
         """
         state = self._restore()
         with event_log(tensorboard, state.history) if tensorboard else nullcontext(lambda row: None) as log:
@@ -576,12 +556,10 @@ def _concatenate(pairs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndar
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keep the state up to date batch by batch, and save it within an epoch.
+    """Keep the state up to date batch by batch, and save it within an epoch, `every` so many seconds.
 
     It also undoes that `fit` ends by replacing the weights by their moving averages: the next epoch starts from the
     weights, whether or not the training was stopped in between.
-
-    Seconds between two checkpoints (`every`) are infinite for workers that write none.
     """
 
     def __init__(self, folder: Path, state: TrainingState, *, every: float):
@@ -625,8 +603,7 @@ class Checkpoint(keras.callbacks.Callback):
 class Reporter:
     """Shows progress: `bars` over the batches of each epoch, `lines`, one an epoch, or nothing (`silent`).
 
-    Args:
-        progress: One of these, or `auto`: bars in a terminal, lines elsewhere.
+    `auto` is bars in a terminal, lines elsewhere.
     """
 
     def __init__(self, progress: str):
@@ -666,9 +643,6 @@ def event_log(folder: Path, history: Sequence[dict]) -> Iterator[Callable[[dict]
 
     Event files in the folder, which is this run's own, are replaced, and a resumed training writes its earlier epochs
     again: TensorBoard would draw two files as one curve that runs back and forth.
-
-    Raises:
-        UsageError: The folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
