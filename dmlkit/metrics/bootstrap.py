@@ -29,14 +29,11 @@ class Interval(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """One metric under several seeds: `values` one a seed, their mean, lowest and highest.
-
-    `deviation`: the standard deviation of a sample (divided by seeds - 1); None of a single seed.
-    """
+    """One metric under several seeds: `values` one a seed, their mean, lowest and highest."""
 
     values: tuple[float, ...]
     mean: float
-    deviation: float | None
+    deviation: float | None  # of a sample (divided by seeds - 1); None of a single seed
     low: float
     high: float
 
@@ -48,31 +45,23 @@ class Spread(NamedTuple):
 
 
 class GapComparison(NamedTuple):
-    """GAP of A against GAP of B.
-
-    `difference`: mean of A minus mean of B; `interval`: its bootstrap interval; `a_ahead`: the share of resamples in
-    which A is higher, one without a difference counted half.
-    """
+    """GAP of A against GAP of B."""
 
     a: Spread
     b: Spread
-    difference: float
-    interval: Interval
-    a_ahead: float
+    difference: float  # mean of A minus mean of B
+    interval: Interval  # of the difference
+    a_ahead: float  # share of resamples in which A is higher, one without a difference counted half
 
 
 class ClassDifferences(NamedTuple):
-    """Average precision by class, the classes that A gains most first; equal ones by number.
-
-    `classes`, `videos`: each class's number and how many videos have it; `a`, `b`: its average precision, the
-    mean over seeds; `difference`: `a - b`.
-    """
+    """Average precision by class, the mean over seeds, the classes that A gains most first; equal ones by number."""
 
     classes: np.ndarray
-    videos: np.ndarray
+    videos: np.ndarray  # how many have the class
     a: np.ndarray
     b: np.ndarray
-    difference: np.ndarray
+    difference: np.ndarray  # a - b
 
 
 def gap_interval(
@@ -87,18 +76,10 @@ def gap_interval(
     """The percentile bootstrap interval of GAP@k over videos.
 
     Args:
-        scores, labels: (videos, classes); a label is true where it is not zero.
-        top_k: Pairs a video.
         level: The share of resamples inside, between 0 and 1.
         resamples: How many times as many videos are resampled, with replacement.
         seed: Resample r takes the videos of the r-th `integers(videos, size=videos)` of
             `np.random.default_rng(seed)`: the same seed gives the same interval.
-
-    Returns:
-        `Interval(low, high)`.
-
-    Raises:
-        ValueError: The shapes differ, a value is NaN, there is no video, or a setting is out of range.
     """
     pairs = top_pairs(scores, labels, top_k=top_k)
     return gap_interval_of_pairs(pairs, level=level, resamples=resamples, seed=seed)
@@ -114,21 +95,11 @@ def gap_interval_of_pairs(
 
 
 def compare_gaps(
-    a: Sequence[TopPairs],
-    b: Sequence[TopPairs],
-    *,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
+    a: Sequence[TopPairs], b: Sequence[TopPairs], *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> GapComparison:
     """How much higher the mean GAP of A's members is than that of B's, on the same videos, resampled together.
 
-    Args:
-        a, b: The top pairs of each member, all of the same videos in the same order.
-        level, resamples, seed: As in `gap_interval`.
-
-    Raises:
-        ValueError: A side has no member, the members differ in their videos, or a setting is out of range.
+    `a` and `b` hold the top pairs of each member; the settings are those of `gap_interval`.
     """
     _check_level(level)
     members = [*a, *b]
@@ -141,13 +112,8 @@ def compare_gaps(
     gaps = resampled_gaps(members, resamples=resamples, seed=seed)
     differences = gaps[: len(a)].mean(axis=0) - gaps[len(a) :].mean(axis=0)
     of_a, of_b = (Spread.of([gap_of_pairs(pairs) for pairs in side]) for side in (a, b))
-    return GapComparison(
-        of_a,
-        of_b,
-        difference=of_a.mean - of_b.mean,
-        interval=percentiles(differences, level),
-        a_ahead=float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
-    )
+    ahead = float(np.mean(differences > 0) + np.mean(differences == 0) / 2)
+    return GapComparison(of_a, of_b, of_a.mean - of_b.mean, percentiles(differences, level), ahead)
 
 
 def compare_classes(
@@ -159,9 +125,6 @@ def compare_classes(
         a, b: (classes,) of each member, from `average_precision_by_class` on the same videos.
         videos: (classes,) how many videos have each class.
         least: Classes of fewer videos are left out: their average precision is chance.
-
-    Raises:
-        ValueError: A side has no member, the shapes differ, or `least` is not a whole number of at least 1.
     """
     videos = np.asarray(videos)
     shapes = {np.shape(member) for member in (*a, *b)} | {videos.shape}
@@ -180,10 +143,7 @@ def compare_classes(
 def mean_interval(
     values: ArrayLike, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
-    """The percentile bootstrap interval of the mean of (videos,) values; those that are NaN are left out.
-
-    The settings and errors are those of `gap_interval`.
-    """
+    """As `gap_interval`, of the mean of (videos,) values; those that are NaN are left out."""
     _check_level(level)
     values = np.asarray(values, np.float64).ravel()
     values = values[~np.isnan(values)]
@@ -196,15 +156,7 @@ def mean_interval(
 
 
 def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) -> np.ndarray:
-    """GAP of videos resampled with replacement, the same samples for every system.
-
-    Args:
-        systems: The top pairs of each, of the same videos in the same order.
-        resamples, seed: As in `gap_interval`.
-
-    Returns:
-        (systems, resamples) float64.
-    """
+    """GAP of videos resampled as in `gap_interval`, the same samples for every system: (systems, resamples)."""
     counts = [pairs.scores.shape[0] for pairs in systems]
     if len(set(counts)) != 1:
         raise ValueError(f"`systems` must be one or more, of the same videos. Received: {counts} videos.")

@@ -33,15 +33,13 @@ from dmlkit.metrics.ranking import (
 )
 
 TOP_K = 20
-
-SHORTLIST_K = 2 * TOP_K
-"""Each member's classes on the shortlist: twice those GAP counts, as an average's best may be no member's best."""
-
-SELECTION_ROUNDS = 30
-"""Additions of the forward selection, so that a member's share can be as small as one in this many."""
-
-LOWEST, HIGHEST = 2.0**-24, 1 - 2.0**-12
-"""The limits of scores before the logit; at half precision all above is 1 and all below is 0."""
+SHORTLIST_K = (
+    2 * TOP_K
+)  # each member's classes: twice those GAP counts, as an average's best may be no member's best
+SELECTION_ROUNDS = (
+    30  # of the forward selection, so that a member's share can be as small as one in this many
+)
+LOWEST, HIGHEST = 2.0**-24, 1 - 2.0**-12  # of scores before the logit; at half precision 0 and 1 lie beyond
 
 
 class Weights(NamedTuple):
@@ -60,17 +58,11 @@ class Combiner(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shortlist:
-    """Of each video the classes among any member's highest.
+    """Of each video the classes among any member's highest, in the order of the classes."""
 
-    Args:
-        scores: (models, videos, classes kept) each member's, of the same classes, in the order of the classes.
-        correct: (videos, classes kept) bool: is the class one of the video's labels?
-        true_labels: (videos,) int: all labels of the video, also those that are not kept.
-    """
-
-    scores: np.ndarray
-    correct: np.ndarray
-    true_labels: np.ndarray
+    scores: np.ndarray  # (models, videos, classes kept)
+    correct: np.ndarray  # (videos, classes kept) bool: is the class one of the video's labels?
+    true_labels: np.ndarray  # (videos,) int: all labels of the video, also those that are not kept
 
     def gap(self, scores: np.ndarray) -> float:
         """GAP@20 of scores (videos, classes kept); a member's own is that over all classes."""
@@ -80,16 +72,7 @@ class Shortlist:
 
 
 def gap_weights(gaps: ArrayLike) -> np.ndarray:
-    """α_i = GAP_i / Σ GAP: each model's share.
-
-    Args:
-        gaps: (models,) each model's GAP on the tuning split, not on the split that is reported.
-
-    Returns:
-        (models,) float64, adding up to 1.
-
-    Raises:
-        ValueError: No model, a negative or non-finite GAP, or no GAP above 0.
+    """α_i = GAP_i / Σ GAP, (models,): each model's share, by its GAP on the tuning split, not on the reported one.
 
     Paper: §Ensemble, Algorithm 2 (weights).
     """
@@ -103,19 +86,12 @@ def gap_weights(gaps: ArrayLike) -> np.ndarray:
 
 
 def weighted_average(scores: Iterable[ArrayLike], weights: ArrayLike) -> np.ndarray:
-    """Σ_i α_i S_i: the ensemble's scores.
+    """Σ_i α_i S_i: the ensemble's scores, (videos, classes), in at least single precision.
 
     Args:
         scores: One array (videos, classes) for each model, all for the same videos in the same order. They
             are taken one at a time, so a generator that loads them keeps a single one in memory.
         weights: (models,), for example from `gap_weights`; they need not add up to 1.
-
-    Returns:
-        (videos, classes), in the widest of the members' precisions and single precision.
-
-    Raises:
-        ValueError: No model, more or fewer weights than models, a weight that is not finite, members of
-            different shapes, or a NaN.
 
     Paper: §Ensemble, Algorithm 2 (S = Σ_i α_i S_i). Differs from the paper: its line 4 prints "S_i ← GAP in
     model i"; read as model i's score for the class.
@@ -154,33 +130,17 @@ def optimize_weights(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]], *, 
     Args:
         parts: Some videos at a time: the members' scores, each (videos, classes), and the labels.
         by: A name of `COMBINERS`.
-
-    Raises:
-        UsageError: An unknown combiner.
-        ValueError: No video or no member, other shapes, a NaN, or scores the combiner cannot take.
     """
     return choose(COMBINERS, by, what="combiner").weigh(shortlist(parts))
 
 
 def combine(scores: Iterable[ArrayLike], weights: Weights, *, by: str) -> np.ndarray:
-    """The ensemble's scores.
-
-    Args:
-        scores: One array (videos, classes) for each member, all of the same videos in the same order.
-        weights: From `optimize_weights`, by the same combiner.
-        by: A name of `COMBINERS`.
-
-    Raises:
-        UsageError, ValueError: As `optimize_weights`; also more or fewer weights than members.
-    """
+    """The ensemble's scores from its members', as for `weighted_average`, and the weights that `by` has optimized."""
     return choose(COMBINERS, by, what="combiner").combine(scores, weights)
 
 
 def overlap(scores: ArrayLike, other: ArrayLike, *, top_k: int = TOP_K) -> float:
-    """How similar two models' (videos, classes) are: the mean share of classes in both of a video's top k.
-
-    Two that choose at random share top_k / classes. Other shapes, a NaN or no video raise a `ValueError`.
-    """
+    """The mean share of classes in both models' top k of a video; top_k / classes for two that choose at random."""
     scores, other = check_scores(scores), check_scores(other, name="other")
     if scores.shape != other.shape or not len(scores):
         raise ValueError(
@@ -219,13 +179,11 @@ def _shortlist_of_part(members: list[ArrayLike], labels: ArrayLike) -> tuple[np.
 
 
 def _by_gap(tuning: Shortlist) -> Weights:
-    """Paper: §Ensemble, Algorithm 2 (weights)."""
     return Weights(gap_weights([tuning.gap(scores) for scores in tuning.scores]))
 
 
 def _equal(tuning: Shortlist) -> Weights:
-    models = len(tuning.scores)
-    return Weights(np.full(models, 1 / models))
+    return Weights(np.full(len(tuning.scores), 1 / len(tuning.scores)))
 
 
 def _forward_selection(tuning: Shortlist) -> Weights:
@@ -304,7 +262,7 @@ def _rank_mean(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
     """The mean of 1 / rank, ranks among the classes of the video, the highest score being 1.
 
     Reciprocal, because GAP looks at each video's top: a mean of plain ranks would let one member's far end outweigh
-    another's first place. How confident a member is of one video against another is lost.
+    another's first place.
     """
     return weighted_average((1 / ranks(member) for member in scores), weights.members)
 

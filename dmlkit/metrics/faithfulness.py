@@ -21,25 +21,15 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 class Curve(NamedTuple):
-    """Scores while frames are deleted or inserted.
+    """Scores while frames are deleted or inserted."""
 
-    Attributes:
-        shares: (points,) share of the frames that are deleted (or inserted), from 0 to 1.
-        scores: (points,) or (points, classes).
-        area: Under the curve by the trapezoid rule; a float, or (classes,).
-    """
-
-    shares: np.ndarray
-    scores: np.ndarray
-    area: float | np.ndarray
+    shares: np.ndarray  # (points,) of the frames that are deleted (or inserted), from 0 to 1
+    scores: np.ndarray  # (points,) or (points, classes)
+    area: float | np.ndarray  # under the curve by the trapezoid rule; (classes,) for scores of several
 
 
 def occlusion(score: Score, frames: int) -> np.ndarray:
-    """The effect of each frame alone: the score less the score without the frame.
-
-    Returns:
-        (frames,) or (frames, classes); higher where the score needs the frame.
-    """
+    """The score less the score without each frame: (frames,) or (frames, classes), higher where it is needed."""
     all_kept = np.ones((1, frames), bool)
     scores = _evaluate(score, np.concatenate([all_kept, ~np.eye(frames, dtype=bool)]))
     return scores[0] - scores[1:]
@@ -52,18 +42,12 @@ def deletion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> C
         score: As described at the head of this file.
         importance: (frames,) the highest goes first; of equal ones the earlier.
         steps: At how many points between none and all frames to evaluate, at most.
-
-    Raises:
-        ValueError: Importance is no row of numbers, or `score` gives something else than a row for each row.
     """
     return _curve(score, importance, steps=steps, insert=False)
 
 
 def insertion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> Curve:
-    """The score while frames are inserted, the most important first; a high area means a good order.
-
-    The arguments and errors are those of `deletion_curve`.
-    """
+    """The score while frames are inserted, as `deletion_curve` deletes them; a high area means a good order."""
     return _curve(score, importance, steps=steps, insert=True)
 
 
@@ -76,17 +60,8 @@ def random_importance(frames: int, *, seeds: int = 5, seed: int = 0) -> np.ndarr
 def ground_truth_precision(weights: ArrayLike, ground_truth: ArrayLike) -> float:
     """Average precision of frames ranked by weight against the frames known to be relevant.
 
-    Frames of equal weight form one threshold, so that uniform weights get the share of the relevant frames.
-
-    Args:
-        weights: (frames,) any numbers.
-        ground_truth: (frames,) true where not zero.
-
-    Returns:
-        Between 0 and 1; NaN where no frame is relevant.
-
-    Raises:
-        ValueError: The shapes differ, or a weight is NaN.
+    Frames of equal weight form one threshold, so that uniform weights get the share of the relevant frames. NaN where
+    no frame is relevant (`ground_truth` (frames,), true where not zero).
     """
     weights, relevant = _check_importance(weights, name="weights"), np.asarray(ground_truth) != 0
     if relevant.shape != weights.shape:

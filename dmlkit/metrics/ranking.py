@@ -29,20 +29,11 @@ class TopK(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TopPairs:
-    """All that GAP needs of each video: k pairs (score, correct) and the number of its true labels.
+    """All that GAP needs of each video: k pairs (score, correct) and the number of its true labels."""
 
-    Args:
-        scores: (videos, k) float, in any order within a video.
-        correct: (videos, k) bool: is the class of that score one of the video's labels?
-        true_labels: (videos,) int: all true labels of the video, also those outside its k pairs.
-
-    Raises:
-        ValueError: The shapes do not fit, a score is NaN, or a video has more correct pairs than labels.
-    """
-
-    scores: np.ndarray
-    correct: np.ndarray
-    true_labels: np.ndarray
+    scores: np.ndarray  # (videos, k) float, in any order within a video
+    correct: np.ndarray  # (videos, k) bool: is the class of that score one of the video's labels?
+    true_labels: np.ndarray  # (videos,) int: all of the video, also those outside its k pairs
 
     def __post_init__(self) -> None:
         shapes = self.scores.shape, self.correct.shape, self.true_labels.shape
@@ -117,11 +108,13 @@ def count_labels(labels: np.ndarray) -> np.ndarray:
     return labels.view(np.uint8).sum(axis=1, dtype=np.uint32).astype(np.int64)
 
 
-def top_k_classes(scores: np.ndarray, k: int) -> np.ndarray:
-    """The k highest-scoring classes of every video, in the order of the classes: (videos, min(k, classes)) int.
+def _at_least_float32(scores: np.ndarray) -> np.ndarray:
+    """Half precision as single, which loses nothing and sorts many times faster; the rest as it is."""
+    return scores.astype(np.promote_types(scores.dtype, np.float32), copy=False)
 
-    `scores` are (videos, classes), without NaN.
-    """
+
+def top_k_classes(scores: np.ndarray, k: int) -> np.ndarray:
+    """The k highest-scoring classes of every video, in the order of the classes: (videos, min(k, classes)) int."""
     videos, num_classes = scores.shape
     if k >= num_classes:
         return np.tile(np.arange(num_classes), (videos, 1))
@@ -143,16 +136,8 @@ def top_k_classes(scores: np.ndarray, k: int) -> np.ndarray:
     return classes
 
 
-def _at_least_float32(scores: np.ndarray) -> np.ndarray:
-    """Half precision as single, which loses nothing and sorts many times faster; the rest as it is."""
-    return scores.astype(np.promote_types(scores.dtype, np.float32), copy=False)
-
-
 def top_k_pairs(scores: ArrayLike, k: int = 20) -> TopK:
-    """The k highest-scoring classes of every video with their scores, best first.
-
-    Returns:
-        `TopK(classes, scores)`, both (videos, min(k, classes)); of equal scores the lower class comes first.
+    """The k highest-scoring classes of every video with their scores, best first; of equal ones the lower class.
 
     Paper: §Ensemble, Algorithm 2 (sort, keep the top k of every video).
     """
@@ -167,8 +152,6 @@ def top_k_pairs(scores: ArrayLike, k: int = 20) -> TopK:
 def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20, name: str = "scores") -> TopPairs:
     """Every video's k best pairs (score, correct), which is all that GAP looks at.
 
-    `name` is the scores' name, for the message.
-
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
     scores, labels = check_scores_and_labels(scores, labels, name=name)
@@ -181,20 +164,13 @@ def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20, name: st
 
 
 def average_precision(ranked: np.ndarray, correct: np.ndarray, true_labels: int) -> float:
-    """Σ precision · Δrecall over the distinct scores of one pool of pairs.
+    """Σ precision · Δrecall over the distinct scores of one pool; the same bits for the same pairs, in any order.
 
-    Since only scores with a correct pair add to the sum, two look-ups for each of them are enough.
-
-    Args:
-        ranked: (pairs,) all scores, ascending.
-        correct: (correct pairs,) the scores of the pairs that are true, in any order.
-        true_labels: The denominator of recall.
-
-    Returns:
-        0.0 without a correct pair. The same bits for the same pairs, in any order.
+    `ranked` are all scores, ascending, `correct` those of the pairs that are true; `true_labels` divides recall.
 
     Paper: §Measure, GAP = Σ_i p(i) Δr(i).
     """
+    # Only scores with a correct pair add to the sum, so two look-ups for each of them are enough.
     if not correct.size:
         return 0.0
     thresholds, new = np.unique(correct, return_counts=True)
@@ -202,10 +178,7 @@ def average_precision(ranked: np.ndarray, correct: np.ndarray, true_labels: int)
 
 
 def sum_of_steps(new: np.ndarray, all_above: np.ndarray, true_labels: int) -> float:
-    """Σ precision · Δrecall, from the counts at each threshold, the lowest score first.
-
-    `new`: (thresholds,) correct pairs of that score; `all_above`: (thresholds,) pairs of that score or a higher one.
-    """
+    """Σ precision · Δrecall from counts at ascending thresholds: correct pairs at, all pairs at or above each."""
     correct_above = new.sum() - np.cumsum(new) + new
     return float(np.sum(correct_above / all_above * new) / true_labels)
 
@@ -213,13 +186,8 @@ def sum_of_steps(new: np.ndarray, all_above: np.ndarray, true_labels: int) -> fl
 def global_average_precision(scores: ArrayLike, labels: ArrayLike, top_k: int = 20) -> float:
     """GAP@k: the pairs of every video's k best classes, pooled, as one ranking.
 
-    Args:
-        scores, labels: (videos, classes). A video without labels adds wrong pairs.
-        top_k: Pairs a video; all classes where there are fewer.
-
-    Returns:
-        Between 0 and 1. The denominator of recall is the number of all true labels, not capped at `top_k`
-        a video; 0.0 where there is no true label at all.
+    The denominator of recall is the number of all true labels, not capped at `top_k` a video; a video without labels
+    adds wrong pairs. 0.0 where there is no true label at all.
 
     Paper: §Measure, GAP = Σ_i p(i) Δr(i). Differs from the paper: the starter code breaks ties at random with
     a fixed seed; here equal scores form one threshold, as in scikit-learn.
@@ -229,16 +197,12 @@ def global_average_precision(scores: ArrayLike, labels: ArrayLike, top_k: int = 
 
 def gap_of_pairs(pairs: TopPairs) -> float:
     """GAP of pairs already picked; see `global_average_precision`."""
-    return average_precision(
-        np.sort(pairs.scores, axis=None), pairs.scores[pairs.correct], int(pairs.true_labels.sum())
-    )
+    ranked, correct = np.sort(pairs.scores, axis=None), pairs.scores[pairs.correct]
+    return average_precision(ranked, correct, int(pairs.true_labels.sum()))
 
 
 def average_precision_by_class(scores: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """How well each class ranks its own videos before the others.
-
-    Returns:
-        (classes,) float64; NaN for a class that no video has.
+    """How well each class ranks its own videos before the others: (classes,), NaN for a class that no video has.
 
     Paper: §Measure (mAP). Differs from the paper: the starter code breaks ties at random; here equal scores
     form one threshold, so the figures are scikit-learn's `average_precision_score`.
@@ -246,10 +210,9 @@ def average_precision_by_class(scores: ArrayLike, labels: ArrayLike) -> np.ndarr
     scores, labels = check_scores_and_labels(scores, labels)
     result = np.full(scores.shape[1], np.nan)
     occurring = np.flatnonzero(labels.any(axis=0))
-    sortable = np.promote_types(scores.dtype, np.float32)  # half precision sorts many times slower
     for start in range(0, occurring.size, _BLOCK_CLASSES):
         classes = occurring[start : start + _BLOCK_CLASSES]
-        by_class = np.ascontiguousarray(scores[:, classes].T, dtype=sortable)
+        by_class = np.ascontiguousarray(_at_least_float32(scores[:, classes]).T)
         true = np.ascontiguousarray(labels[:, classes].T)
         ranked = np.sort(by_class, axis=1)
         for row, label in enumerate(classes):
@@ -259,10 +222,7 @@ def average_precision_by_class(scores: ArrayLike, labels: ArrayLike) -> np.ndarr
 
 
 def mean_average_precision(scores: ArrayLike, labels: ArrayLike) -> MeanAveragePrecision:
-    """The mean of the classes' average precisions, over the classes that occur.
-
-    Returns:
-        `MeanAveragePrecision(value, classes_counted, num_classes)`; a value of 0.0 where no class occurs.
+    """The mean of the classes' average precisions, over the classes that occur; 0.0 where none does.
 
     Paper: §Measure (mAP).
     """
@@ -277,10 +237,7 @@ def mean_over_classes(by_class: np.ndarray) -> MeanAveragePrecision:
 
 
 def hit_at_one(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The share of videos whose best class is one of their labels.
-
-    Returns:
-        Between 0 and 1, a video without labels being a miss; 0.0 without videos.
+    """The share of videos whose best class is one of their labels, a video without labels being a miss.
 
     Paper: §Measure (Hit@1).
     """
@@ -290,10 +247,7 @@ def hit_at_one(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def precision_at_equal_recall_rate(scores: ArrayLike, labels: ArrayLike) -> float:
-    """PERR: how many of a video's n best classes are true, n being the number of its labels.
-
-    Returns:
-        The mean over the videos that have labels, between 0 and 1; 0.0 where none has.
+    """PERR: the share of a video's n best classes that are true, n being the number of its labels; their mean.
 
     Paper: §Measure (PERR). Differs from the paper: the starter code counts a video without labels as 0 and
     never counts a score of 0 as right; here such videos are left out, and only the order of scores matters.
@@ -326,11 +280,7 @@ def perr_of_counts(correct: dict[int, int], labelled: int) -> float:
 
 
 def measure(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20) -> dict[str, float | int]:
-    """All metrics at once.
-
-    Args:
-        scores, labels: (videos, classes).
-        top_k: Pairs a video for GAP.
+    """All metrics at once, with GAP@top_k.
 
     Returns:
         `gap`, `hit_at_one`, `perr`, `map` (floats between 0 and 1), `map_classes` (the classes that occur,

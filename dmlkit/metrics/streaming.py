@@ -29,12 +29,6 @@ class GlobalAveragePrecision:
     (score, correct), five bytes each for scores of up to single precision, and its number of true labels; nothing
     else. It can be pickled, so that a worker can send it.
 
-    Args:
-        top_k: Pairs a video; all classes where there are fewer.
-
-    Raises:
-        ValueError: `top_k` is not a whole number of at least 1.
-
     Paper: §Measure. Differs from the paper: see `global_average_precision`.
     """
 
@@ -51,11 +45,7 @@ class GlobalAveragePrecision:
         return self._parts[-1]
 
     def merge(self, other: GlobalAveragePrecision) -> None:
-        """Add all that another one has seen; the other stays as it is.
-
-        Raises:
-            ValueError: The two keep different numbers of pairs a video.
-        """
+        """Add all that another one of the same `top_k` has seen; the other stays as it is."""
         if other.top_k != self.top_k:
             raise ValueError(
                 "Only metrics with the same `top_k` can be merged. "
@@ -66,11 +56,8 @@ class GlobalAveragePrecision:
     def pairs(self) -> TopPairs:
         """Every video's best pairs, in the order in which the videos came."""
         parts = self._parts or [top_pairs(np.empty((0, self.top_k)), np.empty((0, self.top_k)))]
-        return TopPairs(
-            scores=np.concatenate([pairs.scores for pairs in parts]),
-            correct=np.concatenate([pairs.correct for pairs in parts]),
-            true_labels=np.concatenate([pairs.true_labels for pairs in parts]),
-        )
+        columns = zip(*((each.scores, each.correct, each.true_labels) for each in parts), strict=True)
+        return TopPairs(*map(np.concatenate, columns))
 
     def result(self) -> float:
         """GAP@k of all videos so far; 0.0 where there is no true label. Asking changes nothing."""
@@ -85,13 +72,6 @@ class RankingMetrics:
     them, and which of them where it was true, is all that mAP needs: four bytes for each class and value (237 MB for
     3,862 classes, of which only those that occur are touched), 108 bytes a video and 4 bytes a true label.
 
-    Args:
-        num_classes: How many classes each video is scored for.
-        top_k: Pairs a video for GAP; all classes where there are fewer.
-
-    Raises:
-        ValueError: A number is not whole and at least 1.
-
     Paper: §Measure.
     """
 
@@ -104,15 +84,7 @@ class RankingMetrics:
         self._correct_of_best: dict[int, int] = {}
 
     def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
-        """Add videos. Nothing is added where an error is raised.
-
-        Args:
-            scores: (videos, classes) from 0 to 1; rounded to half precision.
-            labels: (videos, classes).
-
-        Raises:
-            ValueError: The shapes differ, or a score is NaN or not between 0 and 1.
-        """
+        """Add videos, scores from 0 to 1 rounded to half precision; nothing where a `ValueError` is raised."""
         halves = np.asarray(scores, np.float16)
         # Half precision as single loses nothing, and is searched many times faster.
         scores, labels = check_scores_and_labels(halves.astype(np.float32), labels)

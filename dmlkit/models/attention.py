@@ -34,33 +34,22 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
 
 @dataclass(frozen=True)
 class AttentionParts:
-    """What attention computes for one batch.
+    """What attention computes for one batch."""
 
-    Attributes:
-        scores: (batch, classes) the model's.
-        weights: (batch, time) α_t.
-        logits: (batch, time) u_tᵀ u_w, whose softmax over a video's frames is α_t; on padding anything.
-        states: (batch, time, size) h_t.
-    """
-
-    scores: np.ndarray
-    weights: np.ndarray
-    logits: np.ndarray
-    states: np.ndarray
+    scores: np.ndarray  # (batch, classes) the model's
+    weights: np.ndarray  # (batch, time) α_t
+    logits: (
+        np.ndarray
+    )  # (batch, time) u_tᵀ u_w, whose softmax over a video's frames is α_t; on padding anything
+    states: np.ndarray  # (batch, time, size) h_t
 
 
 class AttentionProbe:
     """A model with attention pooling whose parts can be read for any batch; its graphs are built once and kept.
 
-    Args:
-        model: A model of `build` (or `load_model`) with pooling "attention".
-
     Attributes:
         linear: Whether the classifier is logistic on the pooled states. Then a class's logit is exactly
             Σ_t α_t (w·h_t) + b.
-
-    Raises:
-        UsageError: The model has no attention.
 
     Paper: §Attention.
     """
@@ -80,14 +69,11 @@ class AttentionProbe:
         return AttentionParts(**{name: np.asarray(each, np.float32) for name, each in outputs.items()})
 
     def contributions(self, states: np.ndarray, classes: Sequence[int]) -> np.ndarray | None:
-        """w·h_t: each frame's contribution to each class's logit, before attention weighs it.
-
-        From states (..., size) to (..., classes); None where the classifier is not linear.
-        """
+        """w·h_t, what each frame adds to each logit before it is weighed: (..., classes); None if not linear."""
         return states @ self._kernel[:, list(classes)] if self.linear else None
 
     def biases(self, classes: Sequence[int]) -> np.ndarray | None:
-        """(classes,) b; None where the classifier is not linear."""
+        """(classes,) b; None if not linear."""
         return keras.ops.convert_to_numpy(self._classifier.bias)[list(classes)] if self.linear else None
 
     def classify(self, pooled: np.ndarray) -> np.ndarray:

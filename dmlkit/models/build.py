@@ -6,6 +6,7 @@ modalities (by name) → inputs → normalization → fusion → encoder → poo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -19,14 +20,9 @@ from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, TEXT, model_inputs, no
 from dmlkit.models.inputs import dropout as dropout_layer
 from dmlkit.models.poolings import POOLINGS
 
-LEVELS = ("video", "frame")
-"""What a video's features are: one vector, or one for each frame."""
-
-FUSION_STAGES = ("early", "late")
-"""Where the modalities meet: before the encoder, or after an encoder for each."""
-
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-"""The dtype policies a model may be built under."""
+LEVELS = ("video", "frame")  # a video's features are one vector, or one for each frame
+FUSION_STAGES = ("early", "late")  # the modalities meet before the encoder, or after an encoder for each
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")  # dtype policies
 
 RESERVED = (
     *("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts"),
@@ -73,7 +69,6 @@ def build(
         features: Modality → (size, coding), the coding "byte", "float" or "text". The modalities are put in the
             order of their names, so that the same data make the same model however they were listed.
         level: "frame" or "video".
-        num_classes: How many classes there are.
         normalization: A name in `NORMALIZATIONS`, applied to each modality that is no text.
         input_dropout: Rate on the normalized features.
         text_units: Size of a text's embedding.
@@ -85,8 +80,7 @@ def build(
         alignment_weight: Weight λ of the projections' distance in the loss.
         mapping_initializer: A name in `MAPPING_INITIALIZERS`.
         encoder: A name in `ENCODERS`; at video level one of `VIDEO_ENCODERS`.
-        units: Size of the encoder's layers (of each direction).
-        layers: How many layers are stacked in the encoder.
+        units, layers: Size of the encoder's layers (of each direction), and how many are stacked.
         dropout: Rate between the encoder's layers, and before the classifier.
         pooling: A name in `POOLINGS`; at video level it must stay "last", there being nothing to pool.
         classifier: A name in `CLASSIFIERS`, or in `FRAME_CLASSIFIERS`; with one of these, which pool their
@@ -94,8 +88,7 @@ def build(
         mixtures: Experts a class, for the classifiers "mixture_of_experts" and "chaining".
         l2: Weight of the classifier's squared weights in the loss.
         attention_units: Size of the attention's u_t; None takes the states' size.
-        heads: For the pooling "multi_head_attention".
-        clusters: For the poolings over clusters.
+        heads, clusters: For the pooling "multi_head_attention", and for those over clusters.
         pooled_units: Size of a linear layer after the pooling, to reduce a wide one; None for none.
         gate_pooled, gate_scores: Names in `GATES`: after the pooling, after the classifier.
         copies: How many models, alike but for their random initialization and dropout, are trained side by side;
@@ -118,27 +111,14 @@ def build(
     classify = choose(CLASSIFIERS | FRAME_CLASSIFIERS, classifier, what="classifier")
     pooled_gate = choose(GATES, gate_pooled, what="gate")
     scores_gate = choose(GATES, gate_scores, what="gate")
-    for choices, name, what in (
-        (LEVELS, level, "level"),
-        (FUSION_STAGES, fusion_stage, "fusion stage"),
-        (MAPPING_INITIALIZERS, mapping_initializer, "mapping initializer"),
-        (PRECISIONS, precision or PRECISIONS[0], "precision"),
-    ):
-        choose(dict.fromkeys(choices), name, what=what)
+    choose(MAPPING_INITIALIZERS, mapping_initializer, what="mapping initializer")
+    choose(dict.fromkeys(LEVELS), level, what="level")
+    choose(dict.fromkeys(FUSION_STAGES), fusion_stage, what="fusion stage")
+    choose(dict.fromkeys(PRECISIONS), precision or PRECISIONS[0], what="precision")
     _check_features(features, level=level)
-    _check_counts(
-        num_classes=num_classes,
-        text_units=text_units,
-        units=units,
-        layers=layers,
-        mixtures=mixtures,
-        fusion_units=fusion_units,
-        attention_units=attention_units,
-        heads=heads,
-        clusters=clusters,
-        pooled_units=pooled_units,
-        copies=copies,
-    )
+    _check_counts(num_classes=num_classes, text_units=text_units, units=units, layers=layers, heads=heads)
+    _check_counts(mixtures=mixtures, clusters=clusters, copies=copies)
+    _check_counts(fusion_units=fusion_units, attention_units=attention_units, pooled_units=pooled_units)
     for name, rate in {"dropout": dropout, "input_dropout": input_dropout}.items():
         if not 0 <= rate < 1:
             raise UsageError(f"Expected a rate of at least 0 and below 1. Received: {name}={rate!r}.")
@@ -147,33 +127,29 @@ def build(
             raise UsageError(f"Expected a weight of at least 0. Received: {name}={weight!r}.")
     by_frame = classifier in FRAME_CLASSIFIERS
     if level == "video":
-        _check_video_level(encoder=encoder, pooling=pooling, classifier=classifier)
-    if by_frame:
-        for name, value, nothing in (
-            ("pooling", pooling, "last"),
-            ("gate_pooled", gate_pooled, "none"),
-            ("pooled_units", pooled_units, None),
+        for part, name, verb, choices in (
+            ("encoder", encoder, "reads", VIDEO_ENCODERS),
+            ("pooling", pooling, "pools", ("last",)),
+            ("classifier", classifier, "scores", CLASSIFIERS),
         ):
+            if name not in choices:
+                raise UsageError(
+                    f"The {part} {name!r} {verb} frames, and at video level there are none. Use one of "
+                    f"{', '.join(choices)}, or a frame-level data set."
+                )
+    if by_frame:
+        given = {"pooling": pooling, "gate_pooled": gate_pooled, "pooled_units": pooled_units}
+        for (name, value), nothing in zip(given.items(), ("last", "none", None), strict=True):
             if value != nothing:
                 raise UsageError(
                     f"The classifier {classifier!r} scores each frame and pools the scores, so {name} must stay "
                     f"{nothing!r}. Received: {name}={value!r}."
                 )
 
-    def fuse(values, num_frames):
-        return fuse_by(
-            values,
-            num_frames,
-            units=fusion_units or units,
-            mapping_initializer=mapping_initializer,
-            alignment_weight=alignment_weight,
-        )
-
-    def encode(frames, num_frames, *, name):
-        return encode_by(frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
-
-    def pool(encoded, num_frames):
-        return pool_by(encoded, num_frames, attention_units=attention_units, heads=heads, clusters=clusters)
+    mapping = {"mapping_initializer": mapping_initializer, "alignment_weight": alignment_weight}
+    fuse = partial(fuse_by, units=fusion_units or units, **mapping)
+    encode = partial(encode_by, units=units, layers=layers, dropout=dropout)
+    pool = partial(pool_by, attention_units=attention_units, heads=heads, clusters=clusters)
 
     def encode_and_pool(values, num_frames):
         if fusion_stage == "early":
@@ -191,10 +167,8 @@ def build(
     def one_model(name):
         inputs = model_inputs(features, level=level)
         num_frames = inputs.get("num_frames")
-        values = normalized(
-            inputs, features, normalize=normalize, dropout_rate=input_dropout, text_units=text_units
-        )
-        pooled = encode_and_pool(values, num_frames)
+        settings = {"normalize": normalize, "dropout_rate": input_dropout, "text_units": text_units}
+        pooled = encode_and_pool(normalized(inputs, features, **settings), num_frames)
         if pooled_units:
             pooled = keras.layers.Dense(pooled_units, name="pooled")(pooled)
         pooled = dropout_layer(pooled_gate(pooled, name="pooled_gate"), dropout, name="dropout")
@@ -236,30 +210,10 @@ def _check_counts(**counts):
             raise UsageError(f"Expected a whole number of at least 1. Received: {name}={count!r}.")
 
 
-def _check_video_level(*, encoder, pooling, classifier):
-    if encoder not in VIDEO_ENCODERS:
-        raise UsageError(
-            f"The encoder {encoder!r} reads frames, and at video level there are none. Use one of "
-            f"{', '.join(VIDEO_ENCODERS)}, or a frame-level data set."
-        )
-    if pooling != "last":
-        raise UsageError(
-            f"The pooling {pooling!r} pools frames, and at video level there are none. Leave it at 'last', or "
-            f"use a frame-level data set."
-        )
-    if classifier in FRAME_CLASSIFIERS:
-        raise UsageError(
-            f"The classifier {classifier!r} scores frames, and at video level there are none. Use one of "
-            f"{', '.join(CLASSIFIERS)}, or a frame-level data set."
-        )
-
-
 def _mean_of_copies(copies: list[keras.Model], *, name: str) -> keras.Model:
     """A model of the same inputs whose scores are the mean of the copies' scores."""
-    inputs = {
-        name: keras.Input(each.shape[1:], dtype=each.dtype, name=name)
-        for name, each in copies[0].input.items()
-    }
+    taken = copies[0].input.items()
+    inputs = {name: keras.Input(each.shape[1:], dtype=each.dtype, name=name) for name, each in taken}
     scores = keras.layers.Average(dtype="float32", name="copies")([copy(inputs) for copy in copies])
     return keras.Model(inputs, scores, name=name)
 

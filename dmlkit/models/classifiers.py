@@ -8,9 +8,7 @@ probabilities:
     mixtures     experts a class, for the mixtures
     l2           weight of the kernels' squared weights in the loss (the biases are left out)
 
-A frame classifier is a function of (states, num_frames, *, num_classes, mixtures, l2): it scores each frame by
-itself, and pools the scores.
-
+A frame classifier takes (states, num_frames, *, ...) instead: it scores each frame by itself, and pools the scores.
 A gate is a function of (vector (batch, size), *, name) that returns a vector of the same size.
 """
 
@@ -24,11 +22,8 @@ from keras import ops
 from dmlkit.models.frames import SameShape, frame_mask, softmax_over_frames
 from dmlkit.models.inputs import MOMENTUM
 
-CHAIN_UNITS = 128
-"""Size of the projected first-stage scores that the second stage of a chain reads."""
-
-EPSILON = 1e-7
-"""The loss keeps scores this far from 0 and 1, so that no logarithm is infinite."""
+CHAIN_UNITS = 128  # of the projected first-stage scores that the second stage of a chain reads
+EPSILON = 1e-7  # the loss keeps scores this far from 0 and 1, so that no logarithm is infinite
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -54,8 +49,7 @@ def _dense(units, l2, *, name, bias=None, **settings):
 def _prior(num_classes):
     """The bias at which an untrained model expects one label a video.
 
-    From 0 it would expect half of all classes, and the first steps would teach nothing but that labels are
-    rare: thousands of classes drive the encoder's states into saturation, where they learn no more.
+    From 0 it would expect half of all classes: thousands of them drive the encoder's states into saturation.
     """
     return -math.log(max(num_classes - 1, 1))
 
@@ -71,14 +65,10 @@ def logistic(pooled, *, num_classes, mixtures, l2):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class Mixture(keras.layers.Layer):
-    """Mixes each class's experts by its gates.
+    """Mixes each class's experts by its gates: Σ_m softmax(gates)_m σ(experts)_m, (batch, classes).
 
-    Args:
-        mixtures: Experts a class.
-
-    Call arguments: `gates` (batch, classes * (mixtures + 1)) logits, `experts` (batch, classes * mixtures)
-    logits. Returns (batch, classes) probabilities Σ_m softmax(gates)_m σ(experts)_m; the last gate is that of
-    a dummy expert that always says no.
+    Call arguments: `gates` (batch, classes * (mixtures + 1)) and `experts` (batch, classes * mixtures), logits; the
+    last gate of a class is that of a dummy expert that always says no.
     """
 
     def __init__(self, mixtures, **keras_arguments):
@@ -90,12 +80,6 @@ class Mixture(keras.layers.Layer):
         shares = ops.softmax(ops.reshape(gates, (-1, classes, self.mixtures + 1)), axis=-1)
         scores = ops.sigmoid(ops.reshape(experts, (-1, classes, self.mixtures)))
         return ops.sum(shares[:, :, : self.mixtures] * scores, axis=-1)
-
-    def compute_output_shape(self, gates_shape, experts_shape):
-        return (experts_shape[0], experts_shape[1] // self.mixtures)
-
-    def get_config(self):
-        return {**super().get_config(), "mixtures": self.mixtures}
 
 
 def _experts(pooled, *, num_classes, mixtures, l2, prefix):
@@ -114,16 +98,10 @@ def mixture_of_experts(pooled, *, num_classes, mixtures, l2):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class LastStage(keras.layers.Layer):
-    """The second of two stages' scores; the first stay reachable as this layer's input (`training_model`).
-
-    Call arguments: `first`, `second` (batch, classes). Returns `second`.
-    """
+    """The second of two stages' scores; the first stay reachable as this layer's input (`training_model`)."""
 
     def call(self, first, second):
         return second
-
-    def compute_output_shape(self, first_shape, second_shape):
-        return second_shape
 
 
 def chaining(pooled, *, num_classes, mixtures, l2):
@@ -154,17 +132,14 @@ class ClassAttention(keras.layers.Layer):
 
         p_c = Σ_t softmax_t(attention)_tc σ(logits)_tc
 
-    Call arguments: `logits` and `attention` (batch, time, classes) logits, `num_frames` (batch,). Returns (batch,
-    classes) float32 probabilities, 0 for a video without frames.
+    Call arguments: `logits` and `attention` (batch, time, classes), `num_frames` (batch,). Returns (batch, classes)
+    float32, 0 for a video without frames.
     """
 
     def call(self, logits, attention, num_frames):
         mask = frame_mask(logits, num_frames)[:, :, None]
         scores = ops.where(mask, ops.sigmoid(ops.cast(logits, "float32")), 0.0)
         return ops.sum(softmax_over_frames(attention, num_frames) * scores, axis=1)
-
-    def compute_output_spec(self, logits, attention, num_frames):
-        return keras.KerasTensor((logits.shape[0], logits.shape[-1]), dtype="float32")
 
 
 def class_attention(states, num_frames, *, num_classes, mixtures, l2):
@@ -184,9 +159,7 @@ FRAME_CLASSIFIERS = {"class_attention": class_attention}
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class ContextGate(SameShape):
-    """Each entry weighted by a function of all of them: y = x ∘ σ(norm(W x)).
-
-    Call arguments: `vector` (batch, size). Returns (batch, size).
+    """Each entry of (batch, size) weighted by a function of all of them: y = x ∘ σ(norm(W x)).
 
     Paper: §Related work (Miech, Laptev, Sivic 2017, §3.2; `norm` is their code's batch normalization, in b's place).
     """

@@ -34,29 +34,21 @@ from dmlkit.models.inputs import dropout as dropout_layer
 from dmlkit.models.poolings import MeanPooling
 from dmlkit.models.recurrent import GRU, LSTM, SRU, PaperGRUCell, PeepholeLSTMCell
 
-KERNEL_SIZE = 5
-"""Frames in the window of a temporal convolution."""
-
-RESIDUAL_BLOCKS, RESIDUAL_KERNEL_SIZE = 2, 3
-"""Temporal ResNet blocks under a deep recurrent encoder, and the window of each of their convolutions, in frames."""
-
-ATTENTION_HEADS = 4
-"""Heads of the Transformer's self-attention."""
-
-LONGEST_WAVELENGTH = 10_000.0
-"""Of a Transformer's positions, in frames over 2π."""
-
-KERNEL_WIDTH = 0.3
-"""γ in exp(-γ d²), where d² is the mean over the features: about 2 for normalized ones, which are of variance 1."""
+KERNEL_SIZE = 5  # frames in the window of a temporal convolution
+RESIDUAL_BLOCKS, RESIDUAL_KERNEL_SIZE = (
+    2,
+    3,
+)  # under a deep recurrent encoder; frames in a convolution's window
+ATTENTION_HEADS = 4  # of the Transformer
+LONGEST_WAVELENGTH = 10_000.0  # of a Transformer's positions, in frames over 2π
+KERNEL_WIDTH = 0.3  # γ in exp(-γ d²), where d² is the mean over the features: about 2 for normalized ones
 
 
 class Encoded(NamedTuple):
-    """What an encoder passes to the pooling.
+    """What an encoder passes to the pooling: `states` (batch, time, size), at video level (batch, size), and `last`.
 
-    Attributes:
-        states: (batch, time, size), one state for each frame; (batch, size) at video level.
-        last: (batch, size), the state at the last valid frame; for a bidirectional encoder the forward state
-            there joined with the backward state at the first frame.
+    `last`, (batch, size), is the state at the last valid frame; for a bidirectional encoder the forward state there
+    joined with the backward state at the first frame.
     """
 
     states: keras.KerasTensor
@@ -64,9 +56,8 @@ class Encoded(NamedTuple):
 
 
 def _with_last(states, num_frames, *, name):
-    return Encoded(
-        states, states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
-    )
+    last = states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
+    return Encoded(states, last)
 
 
 # Stacks of layers
@@ -76,10 +67,9 @@ def stack(layer, frames, *, units, layers, dropout, name):
     """The states of the top one of `layers` layers."""
     if layers == 1:
         return layer(units, name=name)(frames)
-    states = frames
-    for i in range(1, layers + 1):
-        if i > 1:
-            states = dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
+    states = layer(units, name=f"{name}_1")(frames)
+    for i in range(2, layers + 1):
+        states = dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
         states = layer(units, name=f"{name}_{i}")(states)
     return states
 
@@ -114,11 +104,9 @@ def bidirectional(layer, frames, num_frames, *, units, layers, dropout, name):
     for i in range(1, layers + 1):
         if i > 1:
             states = dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
-        encoded = separate_directions(
-            layer, states, num_frames, units=units, layers=1, dropout=0.0, name=f"{name}_{i}"
-        )
-        states = encoded.states
-    return encoded
+        one = {"units": units, "layers": 1, "dropout": 0.0, "name": f"{name}_{i}"}
+        states, last = separate_directions(layer, states, num_frames, **one)
+    return Encoded(states, last)
 
 
 def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout, name):
@@ -130,9 +118,8 @@ def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout,
     states, ends = residual_blocks(frames, num_frames, units=2 * units, name=f"{name}_block"), []
     for i in range(1, layers + 1):
         below = states if i == 1 else dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
-        encoded = separate_directions(
-            layer, below, num_frames, units=units, layers=1, dropout=0.0, name=f"{name}_{i}"
-        )
+        one = {"units": units, "layers": 1, "dropout": 0.0, "name": f"{name}_{i}"}
+        encoded = separate_directions(layer, below, num_frames, **one)
         states = keras.layers.Add(name=f"{name}_add_{i}")([states, encoded.states])
         ends.append(encoded.last)
     return Encoded(states, keras.layers.Add(name=f"{name}_ends")(ends) if len(ends) > 1 else ends[0])
@@ -179,12 +166,7 @@ def dense(frames, num_frames, *, units, layers, dropout, name):
 
 
 def hidden(frames, num_frames, *, units, layers, dropout, name):
-    """Hidden layers max(0, norm(W x + b)) on each frame by itself (or on the video's features).
-
-    The norm is over a layer's units, so that a wide one can be trained at a high rate with heavy dropout.
-
-    Differs from the paper: it has none.
-    """
+    """As `dense`, max(0, norm(W x + b)), the norm over a layer's units: for wide layers with heavy dropout."""
 
     def layer(units, *, name):
         def apply(states):
@@ -199,15 +181,10 @@ def hidden(frames, num_frames, *, units, layers, dropout, name):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class KernelFeatures(keras.layers.Layer):
-    """A Gaussian kernel: exp(-γ mean((x - c)²)) for each centre c.
+    """A Gaussian kernel: exp(-γ mean((x - c)²)) for each of so many centres c, (..., size) → (..., centres) float32.
 
     The centres are not trained: they start at random, and become training videos when the model is solved for
     (`dmlkit.training`).
-
-    Args:
-        centres: How many there are.
-
-    Call arguments: `features` (..., size). Returns (..., centres) in float32.
     """
 
     def __init__(self, centres, **keras_arguments):
@@ -227,23 +204,14 @@ class KernelFeatures(keras.layers.Layer):
         # In float32: the difference of two large sums is lost in 16 bits.
         features = ops.cast(features, "float32")
         centres = ops.cast(self.centres, "float32")
-        squares = ops.sum(ops.square(features), axis=-1, keepdims=True) + ops.sum(
-            ops.square(centres), axis=-1
-        )
+        squares = ops.sum(ops.square(features), axis=-1, keepdims=True)
+        squares = squares + ops.sum(ops.square(centres), axis=-1)
         distances = squares - 2.0 * ops.matmul(features, ops.transpose(centres))
         return ops.exp(-KERNEL_WIDTH / centres.shape[-1] * ops.maximum(distances, 0.0))
 
-    def compute_output_shape(self, shape):
-        return (*shape[:-1], self.num_centres)
-
-    def get_config(self):
-        return {**super().get_config(), "centres": self.num_centres}
-
 
 def kernel(frames, num_frames, *, units, layers, dropout, name):
-    """Kernel features of the mean over the frames (or of the video's features), with `units` centres.
-
-    They are one vector a video, repeated for every frame.
+    """Kernel features of the mean over the frames (or of the video's features), repeated for every frame.
 
     Differs from the paper: it has none. Under a logistic classifier whose weights are solved for: kernel ridge
     regression.
@@ -295,23 +263,15 @@ def residual_blocks(frames, num_frames, *, units, name):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class AttentionMask(keras.layers.Layer):
-    """What self-attention may look at: (batch, 1, time) bool, the valid frames.
-
-    Call arguments: `frames` (batch, time, ...), `num_frames` (batch,).
-    """
+    """What self-attention may look at: (batch, 1, time) bool, the valid frames."""
 
     def call(self, frames, num_frames):
         return frame_mask(frames, num_frames)[:, None, :]
-
-    def compute_output_spec(self, frames, num_frames):
-        return keras.KerasTensor((frames.shape[0], 1, frames.shape[1]), dtype="bool")
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class Positions(SameShape):
     """Adds to each frame the sines and cosines of its position in time.
-
-    Call arguments: `frames` (batch, time, size). Returns the same shape.
 
     Paper: §Future work (Vaswani et al. 2017, §3.5).
     """
@@ -325,10 +285,7 @@ class Positions(SameShape):
 
 
 def transformer(frames, num_frames, *, units, layers, dropout, name):
-    """A Transformer's encoder, normalized before each part.
-
-    Paper: §Future work, the Transformer.
-    """
+    """A Transformer's encoder, normalized before each part. Paper: §Future work, the Transformer."""
     heads, mask = ATTENTION_HEADS, AttentionMask(name=f"{name}_mask")(frames, num_frames)
     states = Positions(name=f"{name}_positions")(keras.layers.Dense(units, name=f"{name}_in")(frames))
     for i in range(1, layers + 1):

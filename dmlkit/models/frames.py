@@ -6,7 +6,8 @@ backward pass reads every video reversed by its *own* length, so that its paddin
     frames      a b c . .        reversed naively      . . c b a     the states begin with padding: wrong
     num_frames  3                reversed by length    c b a . .     a forward pass over this is right
 
-So the layers can run on cuDNN, and the states after the last valid frame are never used.
+So the layers can run on cuDNN, and the states after the last valid frame are never used. Everywhere here `frames` (or
+`states`) are (batch, time, size), `num_frames` (batch,), and padding may hold anything.
 """
 
 from __future__ import annotations
@@ -16,20 +17,17 @@ from keras import ops
 
 
 def frame_mask(frames, num_frames):
-    """Which frames are valid: (batch, time) bool, from frames (batch, time, ...) and num_frames (batch,)."""
+    """Which frames are valid: (batch, time) bool."""
     return ops.arange(ops.shape(frames)[1])[None, :] < ops.cast(num_frames, "int32")[:, None]
 
 
 def zero_padding(frames, num_frames):
-    """(batch, time, size) frames with zeros on padding, which may hold anything, infinite numbers too."""
+    """The frames with zeros on padding, also where it is infinite."""
     return ops.where(frame_mask(frames, num_frames)[:, :, None], frames, 0.0)
 
 
 def softmax_over_frames(logits, num_frames):
-    """A softmax over each video's valid frames, in float32 and exactly 0 on padding.
-
-    `logits` are (batch, time) or (batch, time, n), with any values on padding.
-    """
+    """A softmax of (batch, time[, n]) logits over each video's valid frames, in float32 and exactly 0 on padding."""
     mask = frame_mask(logits, num_frames)
     if len(logits.shape) == 3:
         mask = mask[:, :, None]
@@ -38,10 +36,8 @@ def softmax_over_frames(logits, num_frames):
 
 
 def _gather_frames(frames, times):
-    """Frames by index: `frames` (batch, time, size), `times` (batch, n) → (batch * n, size).
-
-    Whole rows of the flattened frames are gathered: `take_along_axis` would move the values one at a time.
-    """
+    """Frames by index, `times` (batch, n): (batch * n, size)."""
+    # Whole rows of the flattened frames: `take_along_axis` would move the values one at a time.
     batch, time = ops.shape(frames)[0], ops.shape(frames)[1]
     starts = ops.arange(batch)[:, None] * time
     flat = ops.reshape(frames, (-1, frames.shape[-1]))
@@ -57,26 +53,16 @@ class SameShape(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class LastFrame(keras.layers.Layer):
-    """Each video's frame (or state) at its last valid frame.
-
-    Call arguments: `frames` (batch, time, size), `num_frames` (batch,). Returns (batch, size). A video
-    without frames gives its first, padded one.
-    """
+    """Each video's last valid frame, (batch, size); of a video without frames the first, padded one."""
 
     def call(self, frames, num_frames):
         last = ops.clip(ops.cast(num_frames, "int32"), 1, ops.shape(frames)[1]) - 1
         return _gather_frames(frames, last[:, None])
 
-    def compute_output_shape(self, shape):
-        return (shape[0], shape[2])
-
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class ReverseFrames(SameShape):
-    """Each video's frames in reverse order by its own length; padding stays where it is.
-
-    Call arguments: `frames` (batch, time, size), `num_frames` (batch,). Returns (batch, time, size).
-    """
+    """Each video's frames in reverse order by its own length; padding stays where it is."""
 
     def call(self, frames, num_frames):
         times = ops.arange(ops.shape(frames)[1])[None, :]
@@ -87,10 +73,7 @@ class ReverseFrames(SameShape):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class ZeroPadding(SameShape):
-    """Zeros on padding, so that a convolution reads the same beyond a video's end wherever its batch ends.
-
-    Call arguments: `frames` (batch, time, size), `num_frames` (batch,). Returns (batch, time, size).
-    """
+    """Zeros on padding, so that a convolution reads the same beyond a video's end wherever its batch ends."""
 
     def call(self, frames, num_frames):
         return zero_padding(frames, num_frames)
@@ -98,11 +81,7 @@ class ZeroPadding(SameShape):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class RepeatOverFrames(keras.layers.Layer):
-    """One vector a video, repeated for each of its frames.
-
-    Call arguments: `values` (batch, units); `frames` (batch, time, ...), of which only the shape is used. Returns
-    (batch, time, units).
-    """
+    """One vector a video (batch, units), repeated for each of the `frames`: (batch, time, units)."""
 
     def call(self, values, frames):
         return ops.repeat(values[:, None, :], ops.shape(frames)[1], axis=1)

@@ -30,16 +30,10 @@ Paper: §Fusion, "normal" is its N(0, 0.01). Differs from the paper: "glorot" sc
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class Alignment(keras.layers.Layer):
-    """Concatenates projections, and adds the L2 alignment loss: how far apart they lie.
+    """Concatenates n projections (batch, [time,] units), and adds the L2 alignment loss: how far apart they lie.
 
     The loss is weight · (mean over valid frames of the batch) Σ_{i<j} ‖z_i - z_j‖²; at video level the mean
     is over the videos.
-
-    Args:
-        weight: λ, at least 0.
-
-    Call arguments: `projections`, list of n (batch, [time,] units); `num_frames` (batch,) or None.
-    Returns (batch, [time,] n * units).
 
     Paper: §Fusion, f(x_1) ~ g(x_2).
     """
@@ -68,9 +62,6 @@ class Alignment(keras.layers.Layer):
     def compute_output_shape(self, projections_shape, num_frames_shape=None):
         return (*projections_shape[0][:-1], sum(shape[-1] for shape in projections_shape))
 
-    def get_config(self):
-        return {**super().get_config(), "weight": self.weight}
-
 
 def concat(features, num_frames, *, units, mapping_initializer, alignment_weight):
     """The features side by side: [x_1; ...; x_n]. A single modality is itself.
@@ -90,16 +81,12 @@ def shared_space(features, num_frames, *, units, mapping_initializer, alignment_
     # One matrix over the concatenated features is Σ_i W_i x_i; each W_i is its rows.
     joined = values[0] if len(values) == 1 else keras.layers.Concatenate(name="fusion")(values)
     initializer = choose(MAPPING_INITIALIZERS, mapping_initializer, what="mapping initializer")()
-    return keras.layers.Dense(
-        units, activation="tanh", kernel_initializer=initializer, name="fusion_shared_space"
-    )(joined)
+    settings = {"activation": "tanh", "kernel_initializer": initializer, "name": "fusion_shared_space"}
+    return keras.layers.Dense(units, **settings)(joined)
 
 
 def projection(features, num_frames, *, units, mapping_initializer, alignment_weight):
     """Each modality mapped to `units` dimensions, z_i = W_i x_i + b_i, aligned by a loss, and concatenated.
-
-    Raises:
-        UsageError: Fewer than two modalities: there is nothing to align.
 
     Paper: §Fusion, f(x_1) ~ g(x_2), close in L2 distance; over all pairs for more than two modalities.
     """

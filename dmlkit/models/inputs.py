@@ -16,9 +16,7 @@ from keras import ops
 
 from dmlkit.models.frames import RepeatOverFrames, SameShape, frame_mask
 
-MOMENTUM = 0.9
-"""Momentum of all running statistics. Keras's 0.99 lags behind in a training of few steps."""
-
+MOMENTUM = 0.9  # of all running statistics; Keras's 0.99 lags behind in a training of few steps
 TEXT = "text"
 CODINGS = ("byte", "float", TEXT)
 """What a modality's values are: one byte each, floating point, or a text's bag of tokens, one a video."""
@@ -27,8 +25,6 @@ CODINGS = ("byte", "float", TEXT)
 @keras.saving.register_keras_serializable(package="dmlkit")
 class Dequantize(SameShape):
     """Bytes to the numbers they stand for: q * 4/255 + 4/512 - 2, from -1.9921875 to 2.0078125.
-
-    Call arguments: `features` (..., size) uint8. Returns the same shape in the layer's compute dtype.
 
     Paper: §Data (the dequantisation of YouTube-8M's release).
     """
@@ -40,12 +36,7 @@ class Dequantize(SameShape):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class UnitLength(SameShape):
-    """Bags of tokens, each scaled to length 1; an empty one stays empty.
-
-    So a text's embedding is as long for ten tokens as for one.
-
-    Call arguments: `bag` (batch, size), not negative. Returns the same shape in the layer's compute dtype.
-    """
+    """Bags of tokens, each scaled to length 1; an empty one stays empty."""
 
     def call(self, bag):
         # In float32: a sum over thousands of tokens exceeds the precision of 16 bits.
@@ -60,8 +51,6 @@ class FramesBatchNormalization(keras.layers.BatchNormalization):
 
     With padding in them, a batch's longest video would change every other's scores. The mask stays inside
     this layer: passed on, it would rule out cuDNN for the recurrent layers.
-
-    Call arguments: `features` (batch, time, size), `num_frames` (batch,). Returns (batch, time, size).
     """
 
     def call(self, features, num_frames, training=None):
@@ -70,10 +59,7 @@ class FramesBatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class ScaleByVariance(keras.layers.BatchNormalization):
-    """Features, each times its running variance over valid frames, relative to the mean of all variances.
-
-    Call arguments: `features` (batch, [time,] size), `num_frames` (batch,) or None. Returns the same shape.
-    """
+    """Features, each times its running variance over valid frames, relative to the mean of all variances."""
 
     def call(self, features, num_frames=None, training=None):
         mask = None if num_frames is None else frame_mask(features, num_frames)
@@ -111,10 +97,7 @@ def variance(features, num_frames, *, name):
 
 
 NORMALIZATIONS = {"none": none, "layer": layer, "batch": batch, "variance": variance}
-"""Name → function of (features (batch, [time,] size), num_frames (batch,) or None, *, name) → the same shape.
-
-Texts are never normalized (see above).
-"""
+"""Name → function of (features (batch, [time,] size), num_frames (batch,) or None, *, name) → the same shape."""
 
 
 def dropout(values, rate, *, name):
@@ -141,19 +124,18 @@ def normalized(
     dropout_rate: float,
     text_units: int,
 ) -> dict[str, keras.KerasTensor]:
-    """Each of the `model_inputs` from what the records hold to normalized numbers, (batch, [time,] size_i).
-
-    `normalize` is one of `NORMALIZATIONS`, the dropout is on the result.
-    """
+    """Each of the `model_inputs` as numbers, normalized by one of `NORMALIZATIONS`, under dropout."""
     num_frames, values = inputs.get("num_frames"), {}
     for name, (_, coding) in sorted(features.items()):
         value = inputs[name]
         if coding == TEXT:
             # As Keras's own embeddings start, between -0.05 and 0.05.
-            embed = keras.layers.Dense(
-                text_units, use_bias=False, kernel_initializer="random_uniform", name=f"{name}_embedding"
-            )
-            value = embed(UnitLength(name=f"{name}_bag")(value))
+            settings = {
+                "use_bias": False,
+                "kernel_initializer": "random_uniform",
+                "name": f"{name}_embedding",
+            }
+            value = keras.layers.Dense(text_units, **settings)(UnitLength(name=f"{name}_bag")(value))
         else:
             if coding == "byte":
                 value = Dequantize(name=f"{name}_dequantize")(value)

@@ -19,26 +19,18 @@ from keras import ops
 from dmlkit.models.frames import frame_mask, softmax_over_frames, zero_padding
 from dmlkit.models.inputs import MOMENTUM, FramesBatchNormalization
 
-MIN_SPREAD = 1e-6
-"""A Fisher vector divides by the clusters' spread, so it is kept this far from 0."""
+MIN_SPREAD = 1e-6  # a Fisher vector divides by the clusters' spread, so it is kept this far from 0
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class MeanPooling(keras.layers.Layer):
-    """The mean over each video's valid frames.
-
-    Call arguments: `states` (batch, time, size), `num_frames` (batch,). Returns (batch, size), zeros for a
-    video without frames.
-    """
+    """The mean over each video's valid frames, (batch, size); zeros for a video without frames."""
 
     def call(self, states, num_frames):
         # In float32: a sum over hundreds of frames loses its last digits in 16 bits.
         total = ops.sum(ops.cast(zero_padding(states, num_frames), "float32"), axis=1)
         count = ops.sum(ops.cast(frame_mask(states, num_frames), "float32"), axis=1, keepdims=True)
         return ops.cast(total / ops.maximum(count, 1.0), self.compute_dtype)
-
-    def compute_output_shape(self, shape):
-        return (shape[0], shape[2])
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -47,15 +39,10 @@ class AttentionPooling(keras.layers.Layer):
 
         u_t = tanh(W_w h_t + b_w);  α_t = exp(u_tᵀ u_w) / Σ_t exp(u_tᵀ u_w);  s = Σ_t α_t h_t
 
-    Several heads have a u_w each, and s is their sums side by side.
-
-    Args:
-        units: Size of u_t; None takes the states' size.
-        heads: How many u_w there are.
-
-    Call arguments: `states` h_t (batch, time, size), `num_frames` (batch,). Returns s (batch, heads * size), α
-    (batch, time) float32, exactly 0 on padding and summing to 1 over each video's valid frames, and u_tᵀ u_w
-    (batch, time) float32, with any values on padding; these are (batch, time, heads) for several heads.
+    u_t has `units` dimensions, None taking the states' size. Several heads have a u_w each, and s is their sums side
+    by side. Returns s (batch, heads * size), α (batch, time) float32, exactly 0 on padding and summing to 1 over each
+    video's valid frames, and u_tᵀ u_w (batch, time) float32, with any values on padding; these are (batch, time,
+    heads) for several heads.
 
     Paper: §Attention; the matrices start from a Glorot normal distribution. It has one head.
     """
@@ -79,26 +66,12 @@ class AttentionPooling(keras.layers.Layer):
         pooled = ops.reshape(pooled, (-1, self.heads * states.shape[-1]))
         return (pooled, weights[:, :, 0], logits[:, :, 0]) if self.heads == 1 else (pooled, weights, logits)
 
-    def compute_output_spec(self, states, num_frames):
-        batch, time, size = states.shape
-        shape = (batch, time) if self.heads == 1 else (batch, time, self.heads)
-        return (
-            keras.KerasTensor((batch, self.heads * size), dtype=self.compute_dtype),
-            keras.KerasTensor(shape, dtype="float32"),
-            keras.KerasTensor(shape, dtype="float32"),
-        )
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units, "heads": self.heads}
-
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class FeatureAttentionPooling(keras.layers.Layer):
     """Attention with a weight of its own for each feature of the states.
 
         α_td = softmax_t(W h_t + b)_d;  s_d = Σ_t α_td h_td
-
-    Call arguments: `states` h_t (batch, time, size), `num_frames` (batch,). Returns (batch, size).
 
     Differs from the paper: feature-level attention is Yu et al.'s (2018, arXiv 1803.02353).
     """
@@ -112,20 +85,12 @@ class FeatureAttentionPooling(keras.layers.Layer):
         weights = softmax_over_frames(ops.matmul(states, self.kernel) + self.bias, num_frames)
         return ops.sum(ops.cast(weights, states.dtype) * zero_padding(states, num_frames), axis=1)
 
-    def compute_output_shape(self, shape):
-        return (shape[0], shape[-1])
-
 
 class _ClusterPooling(keras.layers.Layer):
-    """What the poolings over learned clusters share: a soft assignment, a_t = softmax(norm(W x_t)).
+    """What the poolings over K learned clusters share: a soft assignment, a_t = softmax(norm(W x_t)).
 
-    Padding is assigned to no cluster, and stays out of the normalization's statistics.
-
-    Args:
-        clusters: K.
-
-    Call arguments: `states` x_t (batch, time, size), `num_frames` (batch,). Returns float32, zeros for a video
-    without frames.
+    Padding is assigned to no cluster, and stays out of the normalization's statistics. Returns float32, zeros for a
+    video without frames.
 
     Paper: §Related work (Miech, Laptev, Sivic 2017, §3.1: the state-of-the-art row), after their published code.
     """
@@ -157,17 +122,6 @@ class _ClusterPooling(keras.layers.Layer):
         """a_tk (batch, time, clusters) and the states, both float32 and zero on padding."""
         assignment = ops.softmax(self._logits(states, num_frames, training), axis=-1)
         return zero_padding(assignment, num_frames), zero_padding(ops.cast(states, "float32"), num_frames)
-
-    def compute_output_spec(self, states, num_frames, training=None):
-        shape = (states.shape[0], self.output_size(states.shape[-1]))
-        return keras.KerasTensor(shape, dtype="float32")
-
-    def output_size(self, size):
-        """Size of the vector, for states of a size."""
-        return size * self.clusters
-
-    def get_config(self):
-        return {**super().get_config(), "clusters": self.clusters}
 
 
 def _unit(values, axis):
@@ -229,9 +183,6 @@ class NetFV(_ClusterPooling):
         second = (second - 2.0 * centres * first + count * ops.square(centres)) / ops.square(spread) - count
         return ops.concatenate([_flatten((first - count * centres) / spread), _flatten(second)], axis=-1)
 
-    def output_size(self, size):
-        return 2 * size * self.clusters
-
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class SoftBag(_ClusterPooling):
@@ -240,9 +191,6 @@ class SoftBag(_ClusterPooling):
     def call(self, states, num_frames, training=None):
         assignment, _ = self._assign(states, num_frames, training)
         return _unit(ops.sum(assignment, axis=1), axis=-1)
-
-    def output_size(self, size):
-        return self.clusters
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -255,9 +203,6 @@ class DeepBag(_ClusterPooling):
     def call(self, states, num_frames, training=None):
         # No detector's response is below 0, so zeros on padding never win.
         return ops.max(zero_padding(ops.relu(self._logits(states, num_frames, training)), num_frames), axis=1)
-
-    def output_size(self, size):
-        return self.clusters
 
 
 def last(encoded, num_frames, *, attention_units, heads, clusters):

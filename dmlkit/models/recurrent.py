@@ -18,16 +18,9 @@ from keras import ops
 
 
 def lstm_states(projected, recurrent_kernel, state, cell):
-    """An LSTM's states.
+    """An LSTM's states h_t (time, batch, units), from h_0 `state` and c_0 `cell` (batch, units).
 
-    Args:
-        projected: (time, batch, 4 * units) x_t W + b, the columns for i, f, c, o in this order.
-        recurrent_kernel: (units, 4 * units).
-        state: (batch, units) h_0.
-        cell: (batch, units) c_0.
-
-    Returns:
-        (time, batch, units) h_t.
+    `projected` (time, batch, 4 * units) is x_t W + b; its columns and the kernel's are for i, f, c, o in this order.
     """
 
     @ops.custom_gradient
@@ -46,15 +39,8 @@ def lstm_states(projected, recurrent_kernel, state, cell):
             upstream = arguments[0] if upstream is None else upstream
             i, f, g, o = ops.split(gates, 4, axis=-1)
             tanh_cells = ops.tanh(cells)
-            to_gates = ops.concatenate(
-                [
-                    g * i * (1 - i),
-                    _previous(cells, cell) * f * (1 - f),
-                    i * (1 - g * g),
-                    tanh_cells * o * (1 - o),
-                ],
-                axis=-1,
-            )
+            to_i, to_f = g * i * (1 - i), _previous(cells, cell) * f * (1 - f)
+            to_gates = ops.concatenate([to_i, to_f, i * (1 - g * g), tanh_cells * o * (1 - o)], axis=-1)
             to_cell = o * (1 - tanh_cells * tanh_cells)
             transposed = ops.transpose(kernel)
 
@@ -68,13 +54,10 @@ def lstm_states(projected, recurrent_kernel, state, cell):
                 return new, new
 
             zero, units = ops.zeros_like(state), state.shape[-1]
-            (d_state, d_cell, _), (_, _, d_projected) = ops.scan(
-                backward,
-                (zero, zero, ops.zeros_like(projected[0])),
-                # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
-                ops.concatenate([upstream, to_cell, f, to_gates], axis=-1),
-                reverse=True,
-            )
+            carried = (zero, zero, ops.zeros_like(projected[0]))
+            # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
+            factors = ops.concatenate([upstream, to_cell, f, to_gates], axis=-1)
+            (d_state, d_cell, _), (_, _, d_projected) = ops.scan(backward, carried, factors, reverse=True)
             return d_projected, _outer_sum(_previous(states, state), d_projected), d_state, d_cell
 
         return states, gradients
@@ -83,16 +66,9 @@ def lstm_states(projected, recurrent_kernel, state, cell):
 
 
 def gru_states(projected, recurrent_kernel, recurrent_bias, state):
-    """A GRU's states, the reset after the product.
+    """A GRU's states h_t (time, batch, units), the reset after the product, from h_0 `state` (batch, units).
 
-    Args:
-        projected: (time, batch, 3 * units) x_t W + b, the columns for z, r, h in this order.
-        recurrent_kernel: (units, 3 * units).
-        recurrent_bias: (3 * units,).
-        state: (batch, units) h_0.
-
-    Returns:
-        (time, batch, units) h_t.
+    `projected` (time, batch, 3 * units) is x_t W + b; its columns and the kernel's are for z, r, h in this order.
     """
 
     @ops.custom_gradient
@@ -129,9 +105,8 @@ def gru_states(projected, recurrent_kernel, recurrent_bias, state):
                 return new, new
 
             zero = ops.zeros_like(state)
-            (d_state, _), (_, dh) = ops.scan(
-                backward, (zero, zero), ops.concatenate([upstream, z, to_products], axis=-1), reverse=True
-            )
+            factors = ops.concatenate([upstream, z, to_products], axis=-1)
+            (d_state, _), (_, dh) = ops.scan(backward, (zero, zero), factors, reverse=True)
             d_products = ops.concatenate([dh, dh, dh], axis=-1) * to_products
             # The inputs' share of the candidate is not reset: there the factor r is missing.
             d_projected = ops.concatenate([d_products[..., : 2 * units], dh * to_candidate], axis=-1)
@@ -230,8 +205,9 @@ class _SizedLayer(keras.layers.Layer):
         self.units = self.output_size = units
         self.state_size = [units] * self.num_states
 
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
+    def _matrix(self, name, size, columns):
+        initializer = "orthogonal" if name == "recurrent_kernel" else "glorot_uniform"
+        return self.add_weight(shape=(size, columns), initializer=initializer, name=name)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -247,10 +223,6 @@ class PeepholeLSTMCell(_SizedLayer):
     W_ci, W_cf and W_co are diagonal and start at zero, so training begins at the standard LSTM; b_f starts
     at 1.
 
-    Args:
-        units: Size of the state and of the cell.
-
-    Call arguments: `inputs` (batch, size), `states` [h, c], each (batch, units). Returns h_t and [h_t, c_t].
     Weights: `kernel` (size, 4 * units), `recurrent_kernel` (units, 4 * units), `peephole` (3, units) with the
     rows W_ci, W_cf, W_co, and `bias` (4 * units,); the columns are for i, f, c, o in this order.
 
@@ -261,12 +233,8 @@ class PeepholeLSTMCell(_SizedLayer):
 
     def build(self, inputs_shape):
         units = self.units
-        self.kernel = self.add_weight(
-            shape=(inputs_shape[-1], 4 * units), initializer="glorot_uniform", name="kernel"
-        )
-        self.recurrent_kernel = self.add_weight(
-            shape=(units, 4 * units), initializer="orthogonal", name="recurrent_kernel"
-        )
+        self.kernel = self._matrix("kernel", inputs_shape[-1], 4 * units)
+        self.recurrent_kernel = self._matrix("recurrent_kernel", units, 4 * units)
         self.peephole = self.add_weight(shape=(3, units), initializer="zeros", name="peephole")
         self.bias = self.add_weight(shape=(4 * units,), initializer=_forget_bias_one, name="bias")
 
@@ -282,10 +250,8 @@ class PeepholeLSTMCell(_SizedLayer):
 
 
 def _forget_bias_one(shape, dtype=None):
-    units = shape[0] // 4
-    return ops.concatenate(
-        [ops.zeros((units,), dtype), ops.ones((units,), dtype), ops.zeros((2 * units,), dtype)]
-    )
+    zeros, ones = ops.zeros((shape[0] // 4,), dtype), ops.ones((shape[0] // 4,), dtype)
+    return ops.concatenate([zeros, ones, zeros, zeros])
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -297,23 +263,15 @@ class PaperGRUCell(_SizedLayer):
 
     Keras writes the same cell (`reset_after=False`, no bias) with z and 1 - z exchanged.
 
-    Args:
-        units: Size of the state.
-
-    Call arguments: `inputs` (batch, size), `states` [(batch, units)]. Returns the state twice, the second
-    time in a list. Weights: `kernel` (size, 3 * units) and `recurrent_kernel` (units, 3 * units), the columns
-    for r, z, ĥ in this order.
+    Weights: `kernel` (size, 3 * units) and `recurrent_kernel` (units, 3 * units), the columns for r, z, ĥ in this
+    order.
 
     Paper: §Bi-GRU.
     """
 
     def build(self, inputs_shape):
-        self.kernel = self.add_weight(
-            shape=(inputs_shape[-1], 3 * self.units), initializer="glorot_uniform", name="kernel"
-        )
-        self.recurrent_kernel = self.add_weight(
-            shape=(self.units, 3 * self.units), initializer="orthogonal", name="recurrent_kernel"
-        )
+        self.kernel = self._matrix("kernel", inputs_shape[-1], 3 * self.units)
+        self.recurrent_kernel = self._matrix("recurrent_kernel", self.units, 3 * self.units)
 
     def call(self, inputs, states):
         state, units = states[0], self.units
@@ -336,14 +294,8 @@ def sru_cells(candidates, sums, peephole, cell):
 
         d_{t-1} = (d_t) ∗ (f_t + v ∗ (c_{t-1} - x̃_t) ∗ f_t ∗ (1 - f_t))
 
-    Args:
-        candidates: (time, batch, units) x̃_t.
-        sums: (time, batch, units) W_f x_t + b_f.
-        peephole: (units,) v.
-        cell: (batch, units) c_0.
-
-    Returns:
-        (time, batch, units) c_t.
+    `candidates` x̃_t and `sums` W_f x_t + b_f are (time, batch, units) as the result, `peephole` v (units,), and `cell`
+    c_0 (batch, units).
     """
 
     @ops.custom_gradient
@@ -369,12 +321,9 @@ def sru_cells(candidates, sums, peephole, cell):
                 new = ops.concatenate([d_cell * step[..., units:], d_cell], axis=-1)
                 return new, new
 
-            (last, steps) = ops.scan(
-                backward,
-                ops.concatenate([ops.zeros_like(cell)] * 2, axis=-1),
-                ops.concatenate([upstream, forget + peephole * to_sums], axis=-1),
-                reverse=True,
-            )
+            carried = ops.concatenate([ops.zeros_like(cell)] * 2, axis=-1)
+            factors = ops.concatenate([upstream, forget + peephole * to_sums], axis=-1)
+            last, steps = ops.scan(backward, carried, factors, reverse=True)
             d_cells = steps[..., units:]
             d_sums = d_cells * to_sums
             return d_cells * (1 - forget), d_sums, ops.sum(d_sums * previous, axis=(0, 1)), last[..., :units]
@@ -395,34 +344,27 @@ class SRU(_SizedLayer):
     Where the frames are not of the layer's size, W_x x_t stands for the last x_t. v_f, v_r and the biases start
     at zero.
 
-    Args:
-        units: Size of the state and of the cell.
-
-    Call arguments: `frames` x_t (batch, time, size). Returns h_t (batch, time, units). Weights: `kernel` (size,
-    3 * units), with the projection (size, 4 * units), the columns for x̃, f, r, x in this order; `peephole` (2,
-    units) with the rows v_f, v_r; `bias` (2 * units,) for f, r.
+    Returns h_t (batch, time, units) of the frames x_t (batch, time, size). Weights: `kernel` (size, 3 * units), with
+    the projection (size, 4 * units), the columns for x̃, f, r, x in this order; `peephole` (2, units) with the rows
+    v_f, v_r; `bias` (2 * units,) for f, r.
 
     Paper: §Future work (Lei et al. 2018, §2 and the projection of their code).
     """
 
     def build(self, frames_shape):
         size, units = frames_shape[-1], self.units
-        blocks = 3 if size == units else 4
-        self.kernel = self.add_weight(
-            shape=(size, blocks * units), initializer="glorot_uniform", name="kernel"
-        )
+        self.kernel = self._matrix("kernel", size, (3 if size == units else 4) * units)
         self.peephole = self.add_weight(shape=(2, units), initializer="zeros", name="peephole")
         self.bias = self.add_weight(shape=(2 * units,), initializer="zeros", name="bias")
 
     def call(self, frames):
         units = self.units
         # All steps' products at once: none of them depends on a state.
-        products = ops.matmul(ops.transpose(frames, (1, 0, 2)), self.kernel)
+        frames = ops.transpose(frames, (1, 0, 2))
+        products = ops.matmul(frames, self.kernel)
         candidates = products[..., :units]
         sums = products[..., units : 3 * units] + self.bias
-        carried = (
-            ops.transpose(frames, (1, 0, 2)) if frames.shape[-1] == units else products[..., 3 * units :]
-        )
+        carried = frames if frames.shape[-1] == units else products[..., 3 * units :]
         first = ops.zeros_like(candidates[0])
         cells = sru_cells(candidates, sums[..., :units], self.peephole[0], first)
         reset = ops.sigmoid(sums[..., units:] + self.peephole[1] * _previous(cells, first))
