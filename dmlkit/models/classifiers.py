@@ -71,8 +71,8 @@ class Mixture(keras.layers.Layer):
     last gate of a class is that of a dummy expert that always says no.
     """
 
-    def __init__(self, mixtures, **keras_arguments):
-        super().__init__(**keras_arguments)
+    def __init__(self, mixtures, **kwargs):
+        super().__init__(**kwargs)
         self.mixtures = mixtures
 
     def call(self, gates, experts):
@@ -164,8 +164,8 @@ class ContextGate(SameShape):
     Paper: §Related work (Miech, Laptev, Sivic 2017, §3.2; `norm` is their code's batch normalization, in b's place).
     """
 
-    def __init__(self, **keras_arguments):
-        super().__init__(**keras_arguments)
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
         # Of this layer's precision, whatever policy is set in Keras when it is loaded.
         self.normalization = keras.layers.BatchNormalization(
             momentum=MOMENTUM, dtype=self.dtype_policy, name="normalization"

@@ -187,8 +187,8 @@ class KernelFeatures(keras.layers.Layer):
     (`dmlkit.training`).
     """
 
-    def __init__(self, centres, **keras_arguments):
-        super().__init__(**keras_arguments)
+    def __init__(self, centres, **kwargs):
+        super().__init__(**kwargs)
         self.num_centres = centres
 
     def build(self, features_shape):

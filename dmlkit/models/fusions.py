@@ -38,8 +38,8 @@ class Alignment(keras.layers.Layer):
     Paper: §Fusion, f(x_1) ~ g(x_2).
     """
 
-    def __init__(self, weight=1.0, **keras_arguments):
-        super().__init__(**keras_arguments)
+    def __init__(self, weight=1.0, **kwargs):
+        super().__init__(**kwargs)
         self.weight = weight
 
     def call(self, projections, num_frames=None):

@@ -47,8 +47,8 @@ class AttentionPooling(keras.layers.Layer):
     Paper: §Attention; the matrices start from a Glorot normal distribution. It has one head.
     """
 
-    def __init__(self, units=None, *, heads=1, **keras_arguments):
-        super().__init__(**keras_arguments)
+    def __init__(self, units=None, *, heads=1, **kwargs):
+        super().__init__(**kwargs)
         self.units = units
         self.heads = heads
 
@@ -95,8 +95,8 @@ class _ClusterPooling(keras.layers.Layer):
     Paper: §Related work (Miech, Laptev, Sivic 2017, §3.1: the state-of-the-art row), after their published code.
     """
 
-    def __init__(self, clusters, **keras_arguments):
-        super().__init__(**keras_arguments)
+    def __init__(self, clusters, **kwargs):
+        super().__init__(**kwargs)
         self.clusters = clusters
         # Of this layer's precision, whatever policy is set in Keras when it is loaded.
         self.normalization = FramesBatchNormalization(

@@ -200,8 +200,8 @@ class _SizedLayer(keras.layers.Layer):
 
     num_states = 1
 
-    def __init__(self, units, **keras_arguments):
-        super().__init__(**keras_arguments)
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
         self.units = self.output_size = units
         self.state_size = [units] * self.num_states
 

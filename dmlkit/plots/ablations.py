@@ -25,16 +25,13 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
     """GAP@20 of each run minus that of its baseline, on the same videos.
 
     A baseline is the experiment that differs by one change (`experiments.BASELINES`), where that is missing the
-    nearest one below it; an ensemble's is the best of its members; that of any other run is the run before it.
+    nearest one below it; an ensemble's is the best of its members; that of any other run is the run before it. There
+    is a row for each run whose baseline was scored on the same videos; `low` and `high` are the paired 95 % bootstrap
+    interval over videos, and `significant` is whether it excludes 0.
 
     Args:
         runs: Name → run, or runs, in the ladder's order.
         against: Runs that serve as baselines only; where None, the first of `runs` is one.
-
-    Returns:
-        A row a run whose baseline was scored on the same videos: `name`, `baseline`, `gap`, `baseline_gap`,
-        `difference`, `low`, `high` (paired 95 % bootstrap interval over videos), `significant` (it excludes 0),
-        `videos`, `seeds`.
 
     Differs from the paper: it states no intervals.
     """
@@ -114,11 +111,7 @@ def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -
 
 
 def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Name → classes: by kind where the data set states kinds, else in four groups of equal total frequency.
-
-    Args:
-        labels: (videos, classes) true labels of the split that is measured; a group without one is left out.
-    """
+    """Name → classes: by kind where there are kinds, else in quarters of the labels; only those that occur."""
     counts = labels.sum(axis=0)
     if dataset.class_kinds:
         kinds, known = np.asarray(dataset.class_kinds), [*KINDS, *dataset.class_kinds]
@@ -138,10 +131,7 @@ def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def gap_by_kind(runs, dataset) -> pd.DataFrame:
-    """GAP@20 of every run within each group of classes: a row a run scored on the same split, a column a group.
-
-    The first row is the GAP@20 of scores that are the same for every video: each class's frequency.
-    """
+    """GAP@20 of every run (a row) within each group of classes (a column); first, that of each class's frequency."""
     runs = as_runs(runs)
     if not runs:
         return pd.DataFrame()

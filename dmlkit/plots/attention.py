@@ -20,8 +20,7 @@ ORDERS = {
     "occlusion": "occlusion",
     "random": "random order",
     "uniform": "uniform weights",
-}
-"""Order of frames → its name in a legend. Its place is that of its mark."""
+}  # order of frames → its name in a legend; its place is that of its mark
 QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames' weights set to 0"}
 
 
@@ -36,10 +35,8 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
         videos: How many.
     """
     truth, rows = dataset.truth(split), {}
-    found = [
-        _local(truth.get(str(video), {}), n)
-        for video, n in zip(batch["id"], batch["num_frames"], strict=True)
-    ]
+    lengths = zip(batch["id"], batch["num_frames"], strict=True)
+    found = [_local(truth.get(str(video), {}), n) for video, n in lengths]
     shortest = [min(map(len, local.values()), default=np.inf) for local in found]
     chosen = np.argsort(shortest / batch["num_frames"], kind="stable")[:videos]
     height = 0.9 + 1.75 * len(chosen)
@@ -70,13 +67,10 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
 def attention_on_truth(weights: Mapping, batch: Mapping, dataset, *, split: str = "validate") -> pd.DataFrame:
     """Kind of class → the share of a video's frames that show a label, and the share of weight on them.
 
-    Uniform weights put the same share on these frames as their share of the video. Empty without ground truth.
-
-    Args:
-        weights, batch, dataset, split: As for `attention`.
+    Uniform weights put the same share on these frames as their share of the video. The arguments are those of
+    `attention`; empty without ground truth.
     """
-    truth = dataset.truth(split)
-    rows: dict[str, list] = {}
+    truth, rows = dataset.truth(split), {}
     for row, video in enumerate(batch["id"]):
         frames = int(batch["num_frames"][row])
         for index, seconds in truth.get(str(video), {}).items():

@@ -77,12 +77,8 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
 def video(batch: Mapping, dataset, *, kind=None, split="train", title="One video") -> style.Plot | None:
     """One video of a batch: each modality's features over time, with the frames that show each label where known.
 
-    Text features, of which a batch holds hashes only, are not drawn.
-
-    Args:
-        batch: A batch of `dataset.batches(...)`.
-        kind: Choose the video that has a label of this kind and the fewest others; the first where None.
-        split: The split the batch is from, whose ground truth is looked up.
+    It is the one that has a label of the `kind` and the fewest others, the first where that is None. `split`, whose
+    ground truth is looked up, is the batch's. Text features, of which a batch holds hashes only, are not drawn.
     """
     if not len(batch["id"]):
         return None

@@ -29,12 +29,7 @@ def combiner_title(name: str) -> str:
 
 @style.plotted
 def ensemble_members(run, members, *, title: str = "The ensemble and its members") -> style.Plot | None:
-    """GAP@20 of an ensemble and its members, with the weight of each.
-
-    Args:
-        run: The ensemble's run, or None.
-        members: Its members' runs, by name or as a list; others among them are left out.
-    """
+    """GAP@20 of an ensemble's run and its members', with the weight of each; other runs are left out."""
     # Members of several seeds share a name, and are in the record's order.
     weights: dict[str, list[float]] = {}
     for member in run.record["members"]:
@@ -46,14 +41,8 @@ def ensemble_members(run, members, *, title: str = "The ensemble and its members
 
 def _row(run, title: str) -> dict:
     low, high = run.metrics["gap_interval"]
-    return {
-        "name": run.name,
-        "title": title,
-        "status": "trained",
-        "gap": run.gap,
-        "gap_low": low,
-        "gap_high": high,
-    }
+    named = {"name": run.name, "title": title, "status": "trained"}
+    return named | {"gap": run.gap, "gap_low": low, "gap_high": high}
 
 
 @style.plotted
@@ -77,8 +66,7 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
     style.row_axis(axes[0], [combiner_title(name) for name in table.index])
     axes[0].set_xlabel("GAP@20 on the tuning split\n(◆: selected; dashed: best member)")
     axes[1].set_xlabel("GAP@20 on the validation split\n(line: 95 % CI)")
-    shown = table[[TUNING, VALIDATION, "from", "to"]].rename(index=combiner_title)
-    return style.finished(figure, shown)
+    return style.finished(figure, table[[TUNING, VALIDATION, "from", "to"]].rename(index=combiner_title))
 
 
 @style.plotted
@@ -92,8 +80,9 @@ def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "Leave one 
     style.points(axes, table["adds, validation"], places, table["from"], table["to"], label=label)
     look = {"color": style.COLORS[1], "fillstyle": "none", "label": "tuning split"}
     axes.plot(table["adds, tuning"], places, "D", **look)
-    names = [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()]
-    style.row_axis(axes, names)
+    style.row_axis(
+        axes, [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()]
+    )
     axes.margins(x=0.1)
     axes.set_xlabel("GAP@20 of the ensemble minus its GAP@20 without this member")
     figure.legend(loc="outside lower left", ncols=2)

@@ -28,11 +28,7 @@ TRAINING_COSTS = ("training_seconds", "parameters")
 
 @style.plotted
 def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") -> style.Plot | None:
-    """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason.
-
-    Args:
-        results: `study.ladder()`, `study.ablations()` or `study.results(...)`.
-    """
+    """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason."""
     rows = result_rows(results)
     right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
     figure, (axes,) = style.canvas(height=1.25 + 0.36 * len(rows), title=title, source=dataset)
@@ -62,10 +58,8 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
     runs = [run for run in as_runs(runs) if len(run.history)]
     if not runs:
         return None
-    figure, axes = style.canvas(
-        1, 2, width=9.4, height=max(3.4, 1.2 + 0.24 * len(runs)), title=title, source=runs[0]
-    )
-    rows = {}
+    rows, height = {}, max(3.4, 1.2 + 0.24 * len(runs))
+    figure, axes = style.canvas(1, 2, width=9.4, height=height, title=title, source=runs[0])
     for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
         history, label = run.history, shorten(run.title, 30)
         for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
@@ -74,10 +68,8 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
         best = history[history["epoch"] == run.record.get("best_epoch")]
         ring = {"markersize": 12, "fillstyle": "none", "color": look.color}
         axes[1].plot(best["epoch"], best["tuning_gap"], "o", **ring)
-        rows[run.title] = {
-            "last loss": history["loss"].iloc[-1],
-            "highest GAP@20": history["tuning_gap"].max(),
-        }
+        last, highest = history["loss"].iloc[-1], history["tuning_gap"].max()
+        rows[run.title] = {"last loss": last, "highest GAP@20": highest}
     axes[0].set(xlabel="epoch", ylabel="training loss (nats per video)")
     axes[1].set(xlabel="epoch", ylabel="GAP@20 on the tuning split")
     for ax in axes:
@@ -88,16 +80,10 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
 
 
 @style.plotted
-def cost(
-    results: Results, dataset=None, *, against=TRAINING_COSTS, title="GAP@20 against cost"
-) -> style.Plot | None:
-    """GAP@20 with its 95 % interval against two costs, and the Pareto front of each.
+def cost(results: Results, dataset=None, *, against=TRAINING_COSTS, title="GAP@20 against cost"):
+    """GAP@20 with its 95 % interval against two of `COSTS`, and the Pareto front of each.
 
     An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
-
-    Args:
-        results: `study.ladder()`, or what `training.all_results` returns.
-        against: Two of `COSTS`, on the horizontal axes.
     """
     rows = result_rows(results)
     rows["title"] = [short_title(row) for row in rows.to_dict("records")]
@@ -121,14 +107,16 @@ def cost(
     figure.legend(loc="outside lower center", ncols=len(groups))
     names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbers.items()]
     axes[1].text(1.05, 1.0, "\n".join(names), transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
-    shown = rows.loc[list(numbers)].set_index("title")[["gap", *against]]
-    return style.finished(figure, shown)
+    return style.finished(figure, rows.loc[list(numbers)].set_index("title")[["gap", *against]])
 
 
 def pareto_front(costs: pd.Series, gaps: pd.Series) -> list[int]:
     """Labels of the rows that no other equals or beats at the same cost or less, the cheapest first."""
-    known = pd.DataFrame({"cost": costs, "gap": gaps}).dropna()
-    known = known.sort_values(["cost", "gap"], ascending=[True, False], kind="stable")
+    known = (
+        pd.DataFrame({"cost": costs, "gap": gaps})
+        .dropna()
+        .sort_values(["cost", "gap"], ascending=[True, False], kind="stable")
+    )
     higher = known["gap"] > known["gap"].cummax().shift(fill_value=-np.inf)
     return list(known.index[higher])
 

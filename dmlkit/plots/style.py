@@ -36,12 +36,7 @@ _PLACES = {name: place for place, name in enumerate({**LADDER, **VIDEO_LADDER})}
 
 
 class Plot:
-    """A figure with its alternative text, shown as a picture where it is a cell's last line.
-
-    Args:
-        figure: The matplotlib figure. It belongs to no window, so nothing has to be closed.
-        alt: What the figure shows, for screen readers and for terminals.
-    """
+    """A figure with its alternative text, shown as a picture where it is a cell's last line."""
 
     def __init__(self, figure: Figure, alt: str):
         self.figure = figure
@@ -110,15 +105,7 @@ def plotted(draw: Callable) -> Callable:
 
 
 def canvas(rows=1, columns=1, *, title: str, source=None, width=8.0, height=4.0, **subplots) -> tuple:
-    """A figure with its title at the left, and the list of its axes, row by row.
-
-    Args:
-        rows, columns: Of axes.
-        title: Stands over the figure, with the name of the data.
-        source: The data set or a run on it; None where neither is known.
-        width, height: In inches.
-        subplots: As for matplotlib's `Figure.subplots`.
-    """
+    """A figure of (width, height) inches under its title `with_data`, and the list of its axes, row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(shorten(with_data(title, source), round(8.2 * width)), x=0.01, ha="left")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **subplots).flat)

@@ -61,11 +61,8 @@ def as_runs(runs) -> list:
 
 def result_rows(results: Results) -> pd.DataFrame:
     """The rows of `study.ladder()`, `study.ablations()` or `study.results()`: numbers as floats, titles as a column."""
-    columns = [*TEXTS, *NUMBERS]
-    if isinstance(results, pd.DataFrame):
-        frame = results.reset_index().reindex(columns=columns)
-    else:
-        frame = to_frame(results, columns=columns)
+    columns, is_frame = [*TEXTS, *NUMBERS], isinstance(results, pd.DataFrame)
+    frame = results.reset_index().reindex(columns=columns) if is_frame else to_frame(results, columns=columns)
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
     return frame
@@ -88,11 +85,7 @@ def absence(row: Mapping) -> str:
 
 
 def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table | None:
-    """Experiments with their metrics and cost, and the paper's figure in a column of its own.
-
-    Args:
-        results: `study.ladder()`, `study.ablations()` or `study.results(...)`.
-    """
+    """Experiments with their metrics and cost, and the paper's figure in a column of its own."""
     rows = result_rows(results)
     missing = {shorten(row["title"], 60): absence(row) for row in rows.to_dict("records")}
     notes = [f"{name}: {reason}." for name, reason in missing.items() if reason]
@@ -173,8 +166,7 @@ def settings(profile) -> Table:
 
 def _named(shown: pd.DataFrame, names: Iterable) -> pd.DataFrame:
     """The frame under unique one-line names, as a styler needs them."""
-    seen: dict[str, int] = {}
-    unique = []
+    seen, unique = {}, []
     for name in map(one_line, names):
         seen[name] = seen.get(name, 0) + 1
         unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
