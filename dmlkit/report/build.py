@@ -44,6 +44,7 @@ EXIT_CODES = {
     "time limit": (6, "a notebook ran into its time limit"),
     "data": (3, "data were missing or damaged"),
     "cell": (4, "a cell failed, or a page could not be made"),
+    "page": (4, "a cell failed, or a page could not be made"),
     "disk": (2, "a notebook could not be written"),
 }
 

@@ -166,17 +166,19 @@ class State:
 
     def write(self, name: str, text: str, of: str) -> None:
         """Write a file of the report, whole or not at all."""
-        with writing(self.out), atomic_write(self.out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        self._write(self.out / name, text)
         self.files[name] = {"of": of, "file": file_digest(self.out / name)}
 
     def save(self) -> None:
         """Write the record, whole or not at all; nothing where it says the same already."""
         text = json.dumps({"data": self.data, "files": self.files, "call": self.call}, indent=1)
         if text != self._text:
-            with writing(self.out), atomic_write(self.file) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            self._write(self.file, text)
             self._text = text
+
+    def _write(self, path: Path, text: str) -> None:
+        with writing(self.out), atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
@@ -184,18 +186,13 @@ def locked_folder(out: Path) -> Iterator[None]:
     """Make the folder of a report, and hold it for one process at a time."""
 
     def refuse(holder: str) -> None:
-        raise UsageError(
-            f"A report is being made in {out} by {holder}. Wait until it has ended, or name another folder with --out."
-        )
+        message = f"A report is being made in {out} by {holder}. Wait for its end, or name another folder with --out."
+        raise UsageError(message)
 
-    try:
+    with writing(out):
         for folder in (out / "notebooks", out / "runs"):
             folder.mkdir(parents=True, exist_ok=True)
         (out / ".lock").touch()
-    except OSError as error:
-        raise UsageError(
-            f"The report cannot be written to {out}: {error.strerror or error}. Name another folder with --out."
-        ) from error
     with file_lock(out / ".lock", taken=refuse):
         # What a killed report had begun to write.
         for path in [*out.iterdir(), *(out / "notebooks").iterdir()]:
@@ -206,13 +203,13 @@ def locked_folder(out: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Around the writing of a report's files: a full disk is one paragraph."""
+    """Around the writing of a report's files: a full disk or a folder that cannot be one is one paragraph."""
     try:
         yield
     except OSError as error:
         raise UsageError(
-            f"The report in {out} could not be written: {error.strerror or error}. What stood there before is whole. "
-            "Make room; the same command then continues where it stopped."
+            f"The report cannot be written to {out}: {error.strerror or error}. What stood there before is whole. Make "
+            "room, and the same command continues where it stopped; or name another folder with --out."
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
+import itertools
 import logging
 import os
 import re
@@ -47,9 +48,7 @@ LAST_LINES = 10
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # What an OSError says, and what TensorFlow makes of one.
-NO_SPACE = re.compile(
-    "|".join(re.escape(text) for code in DISK_FULL for text in (f"[Errno {code}]", os.strerror(code)))
-)
+NO_SPACE = re.compile("|".join(rf"\[Errno {code}\]|{re.escape(os.strerror(code))}" for code in DISK_FULL))
 # What TensorFlow prints at every start.
 CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
 # The variables by which the libraries of a kernel learn how many threads to use.
@@ -155,11 +154,11 @@ class Execution:
             with atomic_write(self.target) as path:
                 path.write_bytes(text)
         except OSError as problem:
+            before = f" Before that, the notebook had stopped: {failure.message}" if failure else ""
             message = (
-                f"{self.target} could not be written: {problem.strerror}. Make room, or name another folder"
+                f"{self.target} could not be written: {problem.strerror}. Make room, or name another folder."
             )
-            message += f". Before that, the notebook had stopped: {failure.message}" if failure else "."
-            return Failure("disk", 0, message)
+            return Failure("disk", 0, message + before)
         return failure
 
     def _new_kernel(self, folder: str) -> Kernel:
@@ -295,19 +294,13 @@ def _tagged(cell: NotebookNode, tag: str) -> bool:
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
     """Pieces of a stream as one, lines as a terminal leaves them; nbclient takes minutes to do so for 400 KB."""
     joined: list[NotebookNode] = []
-    for output in outputs:
-        if (
-            joined
-            and output.output_type == joined[-1].output_type == "stream"
-            and output.name == joined[-1].name
-        ):
-            joined[-1].text += output.text
-        else:
-            joined.append(output)
-    for output in joined:
-        if output.output_type == "stream":
-            lines = output.text.replace("\r\n", "\n").split("\n")
-            output.text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+    for name, pieces in itertools.groupby(outputs, lambda output: output.get("name")):  # None: not a stream
+        pieces = list(pieces)
+        if name:
+            lines = "".join(piece.text for piece in pieces).replace("\r\n", "\n").split("\n")
+            text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+            pieces = [nbformat.v4.new_output("stream", name=name, text=text)]
+        joined += pieces
     return joined
 
 
@@ -336,8 +329,7 @@ def _cause(code: int) -> str:
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
     hint = ""
     if name == "SIGKILL":
-        hint = " The likely cause is memory: when it runs out, the operating system kills the process that takes the "
-        hint += "most. Give a smaller profile or batch size, or close other programs."
+        hint = " Most likely memory ran out: give a smaller profile or batch size, or close other programs."
     elif name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"):
         hint = " It crashed in native code: in a library or a driver, not in the cell's Python."
     return f"The kernel was ended by {name} while this cell ran.{hint}"
@@ -377,7 +369,6 @@ def _mark_failure(notebook: NotebookNode, failure: Failure, executed: set[int]) 
     notebook.cells.insert(0, nbformat.v4.new_markdown_cell(text, id="stopped", metadata={"tags": [BANNER]}))
 
 
-TIMES = "times"  # the tag of cells whose outputs are measured seconds
 WIDGET = "application/vnd.jupyter.widget-view+json"
 # `4.2 s`, `1,234.5 s` as the library prints them, with the blanks that fill a column before them.
 DURATION = re.compile(r"[ \t]*(?<![\w.,])\d[\d,]*\.\d+ s\b")
@@ -386,14 +377,8 @@ DURATION = re.compile(r"[ \t]*(?<![\w.,])\d[\d,]*\.\d+ s\b")
 def strip_timestamps(notebook: NotebookNode) -> NotebookNode:
     """A copy of an executed notebook without its times, and without what is numbered anew at every execution.
 
-    Taken out are:
-
-    * of the notebook's metadata: `papermill` (times, paths, versions), `dmlkit_report` (inputs, date, seconds) and
-      `widgets` (the state of widgets, under random ids);
-    * of each cell's metadata: `papermill` and `execution` (times);
-    * the outputs of cells tagged `times`: figures and tables of measured seconds;
-    * the model id of each widget that is shown; the picture beside it stays;
-    * durations in what was printed or shown as text (`4.2 s`): they become `# s`.
+    Taken out are papermill's, the report's and the widgets' metadata, the outputs of cells tagged `times`, the model id
+    of each widget shown, and durations in text (`4.2 s`): they become `# s`.
 
     Args:
         notebook: As `nbformat.read` gives it; it stays as it is.
@@ -403,7 +388,7 @@ def strip_timestamps(notebook: NotebookNode) -> NotebookNode:
         for name in ("papermill", METADATA, "widgets", "execution"):
             holder.metadata.pop(name, None)
     for cell in notebook.cells:
-        if _tagged(cell, TIMES):
+        if _tagged(cell, "times"):  # measured seconds
             cell.outputs = []
         for output in cell.get("outputs", []):
             data = output.get("data", {})

@@ -84,7 +84,7 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
         chapter.html.unlink(missing_ok=True)
         last = (str(error).strip().splitlines() or [""])[-1]
         message = f"Its page could not be made: {type(error).__name__}: {last}".removesuffix(": ")
-        failed = {"reason": chapter.reason or message, "kind": chapter.kind or "cell"}
+        failed = {"reason": chapter.reason or message, "kind": chapter.kind or "page"}
         return replace(chapter, status="failed", html=None, **failed)
     context.state.write(chapter.html.name, html, of)
     return chapter

@@ -6,6 +6,7 @@ import graphlib
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,9 +134,7 @@ def read_notebook(path: Path) -> Notebook:
         where = ".".join(map(str, error.errors()[0]["loc"]))
         raise UsageError(f"The metadata of {path}, dmlkit.{where}: {error.errors()[0]['msg']}.") from None
     except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"The notebook {path} cannot be read as JSON of the notebook format 4: {error!r}."
-        ) from error
+        raise UsageError(f"The notebook {path} cannot be read as notebook format 4: {error!r}.") from error
     prose = next((source for kind, source, _, _ in cells if kind == "markdown"), "")
     prose = re.sub(r"\*\*|\*|`|\[([^\]]*)\]\([^)]*\)", r"\1", prose)
     heading = re.search(r"^#\s+(.+)$", prose, re.MULTILINE)
@@ -168,17 +167,13 @@ def execution_order(notebooks: Iterable[Notebook]) -> graphlib.TopologicalSorter
     after = {notebook.name: notebook.about.after for notebook in notebooks}
     for name, others in after.items():
         for other in set(others) - after.keys():
-            raise UsageError(
-                f"The notebook {name} is to run after {other!r}: no such notebook.{nearest(other, after)}"
-            )
+            raise UsageError(f"{name} is to run after {other!r}: no such notebook.{nearest(other, after)}")
     order = graphlib.TopologicalSorter(after)
     try:
         order.prepare()
     except graphlib.CycleError as error:
         cycle = " after ".join(reversed(error.args[1]))
-        raise UsageError(
-            f"These notebooks wait for each other, by `after` in their metadata: {cycle}."
-        ) from None
+        raise UsageError(f"Notebooks wait for each other, by `after` in their metadata: {cycle}.") from None
     return order
 
 
@@ -334,15 +329,13 @@ def check_arguments(
     jobs: int = 1,
     time_limit: str | None = None,
 ) -> tuple[list[Notebook], list[Notebook], float | None]:
-    """All notebooks of a folder, the chosen ones, and the seconds that each may take (None: any), all held against
-    what can be before anything starts; the arguments are those of `build_report`.
-    """
+    """All notebooks, the chosen ones and the seconds that each may take (None: any), checked before anything starts."""
     if jobs < 1:
         raise UsageError(f"The number of jobs, the notebooks at a time, is at least 1. Received: {jobs}.")
     limit = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", time_limit or "", re.ASCII)
     if time_limit is not None and (not limit or not float(limit[1])):
         raise UsageError(
-            f"A time limit is a number above 0 with its unit, s, m or h: 90s, 45m, 2h. Received: {time_limit!r}."
+            f"A time limit is above 0 and has a unit, as in 90s, 45m, 2h. Received: {time_limit!r}."
         )
     folder = notebooks_folder() if folder is None else Path(folder)
     there, chosen = find_notebooks(folder), find_notebooks(folder, names)
@@ -353,21 +346,24 @@ def check_arguments(
 
 def describe_plan(
     *,
-    out: str | Path,
-    data: str | Path | None = None,
-    notebooks: Sequence[str] | None = None,
-    folder: str | Path | None = None,
-    parameters: Mapping[str, object] | None = None,
-    force: bool = False,
-    jobs: int = 1,
-    time_limit: str | None = None,
+    out: Path,
+    data=None,
+    notebooks=None,
+    folder=None,
+    parameters=None,
+    force=False,
+    jobs=1,
+    time_limit=None,
     **conditions,
 ) -> str:
     """What `build_report` would do with the same arguments, in lines for a terminal; nothing is written."""
     _, chosen, _ = check_arguments(folder, notebooks, parameters, jobs, time_limit)
     context = Context(data, out=Path(out), parameters=parameters, generate=False, **conditions)
     coming: dict[str, str] = {}  # experiment → the notebook that would train it
-    parts, counts, trained = [], {"would be executed": 0, "unchanged": 0, "not applicable": 0}, set()
+    counts, trained = Counter(), set()
+    missing = " (not there yet: it would be generated)" * context.missing
+    parts = [f"The report in {out} would have: profile {context.profile.name}, seed {context.seed}"]
+    parts[0] += f"{', deterministic' * context.deterministic}\nData: {context.data['path']}{missing}"
     for plan in map(context.plan, chosen):
         experiments = experiments_of(plan, context, coming)
         there = [name for name, each in experiments.items() if context.run(each)]
@@ -377,8 +373,13 @@ def describe_plan(
         status = "not applicable" if plan.reason else "would be executed" if why else "unchanged"
         counts[status] += 1
         training = [name for name in experiments if why and name not in coming and name not in there]
+        values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
         lists = {
-            "parameters": [] if plan.reason else _values(plan),
+            "parameters": [
+                f"{name}={as_text(value)}"
+                for name, value in values.items()
+                if name not in COMMON and not plan.reason
+            ],
             "trains": training,
             "already trained": there,
             "trained before it": waits,
@@ -387,27 +388,7 @@ def describe_plan(
         trained |= set(there)
         head = f"{plan.name}  {status}: {plan.reason or '; '.join(why)}".removesuffix(": ")
         parts.append(wrapped(head, *(f"{what}: {', '.join(each)}" for what, each in lists.items() if each)))
-    deterministic = ", deterministic" if context.deterministic else ""
-    return "\n\n".join(
-        [
-            f"The report in {out} would have: profile {context.profile.name}, seed {context.seed}{deterministic}\n"
-            f"Data: {context.data['path']}{' (not there yet: it would be generated)' * context.missing}",
-            *parts,
-            *(wrapped(f"A run cannot be read: {error}") for error in context.damaged.values()),
-            wrapped(
-                f"Notebooks: {', '.join(f'{count} {status}' for status, count in counts.items() if count)}. "
-                f"Experiments: {len(coming)} would be trained, {len(trained)} trained already. Nothing was executed or "
-                "written."
-            ),
-        ]
-    )
-
-
-def _values(plan: Plan) -> list[str]:
-    shown = []
-    for each in plan.notebook.parameters:
-        if each.name not in COMMON:
-            value = plan.values.get(each.name, each.default)
-            default = f" (default {as_text(each.default)})" if value != each.default else ""
-            shown.append(f"{each.name}={as_text(value)}{default}")
-    return shown
+    parts += [wrapped(f"A run cannot be read: {error}") for error in context.damaged.values()]
+    ends = f"Notebooks: {', '.join(f'{count} {status}' for status, count in counts.items())}. "
+    ends += f"Experiments: {len(coming)} would be trained, {len(trained)} trained already. "
+    return "\n\n".join([*parts, wrapped(f"{ends}Nothing was executed or written.")])

