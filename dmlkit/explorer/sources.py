@@ -53,6 +53,19 @@ class ModelSource:
         self._scores, self._warm = lru_cache(self._all_scores), False
         self._record_ids, self.labels = self._list_videos()
         self._position = {name: at for at, name in enumerate(distinct(self._record_ids, what="video"))}
+        counts = np.zeros(0, int) if self.labels is None else self.labels.sum(axis=0)
+        # Class → number of videos, the most frequent first; id → class → the frames that made the label.
+        self.class_counts = {
+            k: int(counts[k]) for k in np.argsort(-counts, kind="stable").tolist() if counts[k]
+        }
+        self.ground_truth = self.dataset.truth(split)
+        total, most = self.dataset.num_videos(split), self._max_videos
+        few = f"the first {most:,} of {total:,} videos (set by max_videos={most})"
+        self.scope = few if total > most else f"these {total:,} videos"
+        foreign = [name for name, m in zip(self.runs, self.models, strict=True) if not m.trained_on_these]
+        notes = [f"Trained on other data than these: {', '.join(foreign)}."] * bool(foreign)
+        notes += [f"Videos to choose from: {few} of the split '{split}'."] * (total > most)
+        self.note = " ".join(notes) or None
 
     def _list_videos(self) -> tuple[list[str], np.ndarray | None]:
         """The videos' ids as the records have them, and (videos, classes) bool or None."""
@@ -67,22 +80,6 @@ class ModelSource:
         return ids, np.concatenate([b["labels"] > 0 for b in batches]) if "labels" in batches[0] else None
 
     @cached_property
-    def scope(self) -> str:
-        """Which videos can be chosen, for messages."""
-        total, most = self.dataset.num_videos(self.split), self._max_videos
-        few = f"the first {most:,} of {total:,} videos (set by max_videos={most})"
-        return few if total > most else f"these {total:,} videos"
-
-    @cached_property
-    def note(self) -> str | None:
-        """What else a reader should know; None where there is nothing."""
-        foreign = [name for name, m in zip(self.runs, self.models, strict=True) if not m.trained_on_these]
-        notes = [f"Trained on other data than these: {', '.join(foreign)}."] if foreign else []
-        if self.dataset.num_videos(self.split) > self._max_videos:
-            notes.append(f"Videos to choose from: {self.scope} of the split '{self.split}'.")
-        return " ".join(notes) or None
-
-    @cached_property
     def videos(self) -> dict[str, str]:
         """Id → the video's name in menus: its id and its labels."""
         if self.labels is None:
@@ -91,19 +88,6 @@ class ModelSource:
         texts = (", ".join(short[k] for k in np.flatnonzero(row)) or "no label" for row in self.labels)
         pairs = zip(self._position, texts, strict=True)
         return {name: f"{shorten(name, 60)} · {text}" for name, text in pairs}
-
-    @cached_property
-    def class_counts(self) -> dict[int, int]:
-        """Class → number of videos, the most frequent first; only those that occur."""
-        if self.labels is None:
-            return {}
-        counts = self.labels.sum(axis=0)
-        return {k: int(counts[k]) for k in np.argsort(-counts, kind="stable").tolist() if counts[k]}
-
-    @cached_property
-    def ground_truth(self) -> dict:
-        """Id → class → the frames that made the label; empty where this is not known."""
-        return self.dataset.truth(self.split)
 
     def videos_of(self, label: int | str) -> list[str]:
         """The ids of the videos of a class; a `UsageError` for an unknown one, or a split without labels."""
