@@ -4,7 +4,7 @@
 
 The plain loop is the measure as one writes it down: a heap picks each video's 20 best, one sorted list holds
 the pool. The second rival lets `argpartition` pick them, video by video, as YouTube-8M's starter code does.
-Both study pair by pair and so split the few equal scores there are: their figures differ in the eighth place.
+Both go pair by pair and so split the few equal scores there are: their figures differ in the eighth place.
 """
 
 import heapq

@@ -1,4 +1,4 @@
-"""What one epoch over YouTube-8M member_runs: this machine's reading, measured, times factors that are named.
+"""How long one epoch over YouTube-8M takes: this machine's reading, measured, times factors that are named.
 
     python tests/benchmarks/bench_scale.py [GPU videos/s] [network MB/s a machine] [storage MB/s in all]
 

@@ -3,7 +3,6 @@
 import itertools
 import subprocess
 import sys
-import textwrap
 from collections import Counter
 
 import numpy as np
@@ -97,20 +96,22 @@ def test_a_sample_of_frames_does_not_depend_on_the_order(tmp_path):
     np.testing.assert_array_equal(plain["rgb"], mixed["rgb"][rows])
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({name: 0}, name) for name in ("batch_size", "max_frames", "max_videos")]
-    + [({"frame_share": share}, "frame_share") for share in (0.0, 1.5, float("nan"))]
-    + [({"balance": 1.5}, "balance"), ({"balance": 0.5, "shuffle": False}, "only a shuffled order")]
-    + [({"frame_choice": "last"}, "first, uniform, random"), ({"seed": -1}, "seed"), ({"epoch": -1}, "epoch")]
-    + [
-        ({"on_fault": policy}, "'raise' or 'skip N'.*Received: ")
-        for policy in ("skip", "skip -1", "ignore", None)
-    ],
-)
-def test_settings_out_of_range_are_refused(generated, settings, message):
-    with pytest.raises(UsageError, match=message):
-        open_dataset(generated).batches("train", **{"batch_size": 2, "shuffle": True, **settings})
+def test_settings_out_of_range_are_refused(generated):
+    cases = [({name: 0}, name) for name in ("batch_size", "max_frames", "max_videos")]
+    cases += [({"frame_share": share}, "frame_share") for share in (0.0, 1.5, float("nan"))]
+    cases += [({"balance": 1.5}, "balance"), ({"balance": 0.5, "shuffle": False}, "only a shuffled order")]
+    cases += [
+        ({"frame_choice": "last"}, "first, uniform, random"),
+        ({"seed": -1}, "seed"),
+        ({"epoch": -1}, "epoch"),
+    ]
+    cases += [
+        ({"on_fault": each}, "'raise' or 'skip N'.*Received: ")
+        for each in ("skip", "skip -1", "ignore", None)
+    ]
+    for settings, message in cases:
+        with pytest.raises(UsageError, match=message):
+            open_dataset(generated).batches("train", **{"batch_size": 2, "shuffle": True, **settings})
 
 
 # Corrupt records.
@@ -328,37 +329,35 @@ def test_a_split_without_labels_cannot_be_fitted(generated):
         batches.as_tensorflow()
 
 
+PEAKS = """
+import dataclasses, pathlib, re, resource, sys
+from dmlkit.data import batches, open_dataset
+batches.SHUFFLE_BYTES = 4 << 20
+once = open_dataset(sys.argv[1])
+often = dataclasses.replace(once, splits={"train": once.splits["train"] * 6})
+status = pathlib.Path("/proc/self/status")
+def peak():
+    # Linux's rusage begins with the size of the process that started this one.
+    if status.exists():
+        return int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+read = lambda dataset: dataset.batches("train", batch_size=5, shuffle=True)
+counts, peaks = [], []
+for dataset in (once, often):
+    counts.append(sum(len(batch["id"]) for batch in read(dataset)))
+    peaks.append(peak())
+kept = list(read(once))
+print(*counts, *peaks, peak(), "tensorflow" in sys.modules)
+"""
+
+
 def test_memory_does_not_grow_with_the_number_of_shards(tmp_path):
     """Peak memory in a fresh process: after 62 shards, after 372, and after keeping the videos of 62 on purpose."""
     frames = {"rgb": np.random.default_rng(0).integers(0, 256, (250, 1024), dtype=np.uint8)}
     records = [serialize_frames(video_id=f"v{number}", labels=[0], frames=frames) for number in range(5)]
     for shard in range(85):
         write_shard(tmp_path / f"train{shard:03d}.tfrecord", records)
-    program = textwrap.dedent(
-        """
-        import dataclasses, pathlib, re, resource, sys
-        from dmlkit.data import batches, open_dataset
-        batches.SHUFFLE_BYTES = 4 << 20
-        once = open_dataset(sys.argv[1])
-        often = dataclasses.replace(once, splits={"train": once.splits["train"] * 6})
-        status = pathlib.Path("/proc/self/status")
-        def peak():
-            # Linux's rusage begins with the size of the process that started this one.
-            if status.exists():
-                return int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1])
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        read = lambda dataset: dataset.batches("train", batch_size=5, shuffle=True)
-        counts, peaks = [], []
-        for dataset in (once, often):
-            counts.append(sum(len(batch["id"]) for batch in read(dataset)))
-            peaks.append(peak())
-        kept = list(read(once))
-        print(*counts, *peaks, peak(), "tensorflow" in sys.modules)
-        """
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", PEAKS, tmp_path], capture_output=True, text=True, check=True)
     *numbers, tensorflow = done.stdout.split()
     once, often, few, many, kept = map(int, numbers)
     assert (once, often, tensorflow) == (310, 1860, "False")

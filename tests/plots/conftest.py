@@ -131,12 +131,8 @@ def study():
     """The outcome of a faithfulness study, as `dmlkit.explorer.faithfulness_study` returns it."""
     orders, curves = ("attention", "occlusion", "random"), ("deletion", "insertion")
     ends = {"": 0.0, "_low": -0.05, "_high": 0.05}
-    values = {
-        "deletion": 0.3,
-        "insertion": 0.8,
-        "deletion_against_random": -0.2,
-        "insertion_against_random": 0.2,
-    }
+    values = {"deletion": 0.3, "insertion": 0.8}
+    values |= {"deletion_against_random": -0.2, "insertion_against_random": 0.2}
     columns = {name + end: value + off for name, value in values.items() for end, off in ends.items()}
     areas = pd.DataFrame(columns, index=orders)
     areas.loc["random", [name for name in columns if "against" in name]] = np.nan

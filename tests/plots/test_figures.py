@@ -116,15 +116,6 @@ def test_ensemble_figures(runs, data, shown):
     assert "4 highest-scoring" in plot.figure.axes[1].get_ylabel() and plot.png()
 
 
-def test_attention_shows_videos_with_local_labels_first(data, batch, shown):
-    weights = {"a": np.full((8, 12), 1 / 12), "b": np.eye(8, 12)}
-    many = dict(batch, id=np.array(["other", *batch["id"][1:]]))
-    plot = shown(plots.attention(weights, many, data, videos=2))
-    assert [axes.get_title(loc="left").split(":")[0] for axes in plot.figure.axes] == ["video v1", "video v2"]
-    assert "at second 2" in plot.alt and "seconds 4 to 5" in plot.alt
-    assert "ground truth" in plot.figure.axes[-1].get_xlabel()
-
-
 def test_attention_shares_of_uniform_and_of_perfect_weights(data, batch):
     perfect = np.zeros((8, 12))
     perfect[:, 4:6] = 0.5
