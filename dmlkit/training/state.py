@@ -149,7 +149,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"The run's folder cannot be made: {folder} ({error.strerror}).") from error
+        raise UsageError(
+            f"The run's folder cannot be made: {folder} ({error.strerror}). Choose another folder."
+        ) from error
 
 
 def save_model(model, path: Path) -> None:

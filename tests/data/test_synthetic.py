@@ -1,6 +1,6 @@
 """The generated data are what they say: the same bytes for a seed, the stated counts, events and cancellations.
 
-And what can be recognized of a mean: only what means keep.
+And what can be recognized of them, by whom: all of it by the oracle, by a mean only what means keep.
 """
 
 import csv
@@ -11,10 +11,18 @@ import sys
 
 import numpy as np
 import pytest
+from oracle import Oracle
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
-from dmlkit.data import SyntheticSettings, dequantize, open_dataset, read_settings, synthesize, synthetic
+from dmlkit.data import (
+    SyntheticSettings,
+    dequantize,
+    open_dataset,
+    read_settings,
+    synthesize,
+    synthetic,
+)
 from dmlkit.data.parsing import token_index, tokens
 from dmlkit.data.schema import TEXT_SIZE
 from dmlkit.data.synthetic import (
@@ -54,6 +62,11 @@ def whole(default):
 @pytest.fixture(scope="module")
 def truth(default):
     return open_dataset(default).truth("train")
+
+
+@pytest.fixture(scope="module")
+def oracle_scores(default, whole):
+    return Oracle(read_settings(default)).scores(whole["validate"])
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +279,19 @@ def test_invalid_settings(tmp_path):
 # What can be recognized.
 
 
+def test_the_oracle_recognizes_every_kind(whole, oracle_scores):
+    batch = whole["validate"]
+    found = precisions(batch, oracle_scores)
+    for kind in synthetic.KINDS:
+        # A class has as few as 40 positives, so that single videos show.
+        assert found[classes_of(kind)].mean() >= 0.95 and found[classes_of(kind)].min() >= 0.93
+    # The scores are nearly probabilities.
+    assert oracle_scores.min() >= 0 and oracle_scores.max() <= 1
+    np.testing.assert_allclose(oracle_scores.sum(), batch["labels"].sum(), rtol=0.1)
+    for first, second in (*pairs_of(TOGETHER), *pairs_of(ORDER)):
+        assert (oracle_scores[:, first] + oracle_scores[:, second]).max() <= 1 + 1e-9
+
+
 def test_means_keep_what_is_steady_and_are_blind_to_together_and_order(whole, means_scores):
     """Blind: no better than scores dealt out at random, up to three standard deviations (four for each class)."""
     batch, random = whole["validate"], np.random.default_rng(0)
@@ -280,6 +306,28 @@ def test_means_keep_what_is_steady_and_are_blind_to_together_and_order(whole, me
         assert (np.abs(dealt.mean(axis=0) - frequency[classes]) < 0.03).all()
         assert (found[classes] < dealt.mean(axis=0) + 4 * dealt.std(axis=0)).all()
         assert found[classes].mean() < dealt.mean() + 3 * dealt.mean(axis=1).std()
+
+
+@pytest.mark.parametrize("replaced", ["rgb", "audio"])
+def test_neither_modality_alone_tells_together(replaced, default, whole, oracle_scores):
+    """With one modality replaced by another video's, even the oracle cannot tell a pair's classes apart."""
+    batch = {name: values[:500] for name, values in whole["validate"].items()}
+    # Videos of equal length exchange the modality, so that its padding stays where it was.
+    donors = np.arange(len(batch["id"]))
+    for length in np.unique(batch["num_frames"]):
+        same = np.flatnonzero(batch["num_frames"] == length)
+        donors[same] = np.roll(same, 1)
+    batch[replaced] = batch[replaced][donors]
+    blinded = Oracle(read_settings(default)).scores(batch)
+    for first, second in pairs_of(TOGETHER):
+        either = (batch["labels"][:, first] + batch["labels"][:, second]) > 0
+        true = batch["labels"][either, first]
+        right, guessed = (
+            np.mean((scores[either, first] > scores[either, second]) == true)
+            for scores in (oracle_scores[:500], blinded)
+        )
+        # Choosing one of two: the greater share of the pair, and three deviations of a coin.
+        assert right > 0.97 and guessed < max(true.mean(), 1 - true.mean()) + 1.5 / np.sqrt(either.sum())
 
 
 # Texts.
@@ -316,3 +364,22 @@ def test_frames_and_labels_are_the_same_with_texts_and_without(generated, with_t
         assert texts.keys() - plain.keys() == {"text"} and texts["text"].any()
         for name, values in plain.items():
             np.testing.assert_array_equal(texts[name], values)
+
+
+def test_the_oracle_reads_texts_by_bayes_rule(with_texts):
+    batch, oracle = (
+        next(iter(open_dataset(with_texts).batches("validate", batch_size=100))),
+        Oracle(read_settings(with_texts)),
+    )
+    frames_alone = oracle.scores({name: values for name, values in batch.items() if name != "text"})
+    silent = batch | {"text": np.zeros_like(batch["text"])}
+    np.testing.assert_array_equal(oracle.scores(silent), frames_alone)
+    # For one class: the odds of a label whose topic is named grow by as much as it is likelier so.
+    steady = classes_of(STEADY_VISUAL)[0]
+    silent["text"][:, token_index(synthetic.TOPICS[steady], TEXT_SIZE)] = 1
+    odds, before = (
+        scores[:, steady] / (1 - scores[:, steady]) for scores in (oracle.scores(silent), frames_alone)
+    )
+    unsure = (frames_alone[:, steady] > 0.001) & (frames_alone[:, steady] < 0.999)
+    ratio = synthetic.TOPIC_PROBABILITY / synthetic.STRAY_PROBABILITY
+    np.testing.assert_allclose(odds[unsure] / before[unsure], ratio, rtol=1e-6)
