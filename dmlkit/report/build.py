@@ -191,8 +191,6 @@ def _execute_all(
     plans: Mapping[str, Plan], there, context: Context, *, jobs, force, stop: Stop, progress, **limits
 ) -> Iterator[Chapter]:
     """Run notebooks, each in a thread and as soon as those it waits for have ended; each chapter as it ends."""
-    from dmlkit.report.execute import Execution  # imports papermill
-
     order, ready, running, failed, announced = execution_order(there), [], {}, [], False
     with ThreadPoolExecutor(jobs) as executor:
         try:
@@ -206,6 +204,8 @@ def _execute_all(
                         order.done(name)
                         yield chapter
                     else:
+                        from dmlkit.report.execute import Execution  # imports papermill and pandas
+
                         name, values, hooks = plan.name, plan.values, limits | {"stop": stop}
                         hooks |= {
                             "on_line": partial(progress.line, name),
