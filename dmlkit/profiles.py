@@ -67,7 +67,7 @@ class Profile:
         ridge: λ of the closed-form solution of a kernel machine; 0 where the optimizer trains the model.
             `STEP_FIELDS` must be 0 with it.
         max_frames, frame_choice: Frames of a video that are read, and which (`first`, `uniform`, `random`).
-        frame_share: Share of those frames that training samples, anew each epoch; scoring reads all of them.
+        frame_share: Share of those frames that training samples, again each epoch; scoring reads all of them.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the splits; None for no cap.
 
     Counts of examples given as floats below 1 are shares of the budget, so that a staircase made for millions of

@@ -177,7 +177,7 @@ def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    # The target of a link is written anew, and not the link.
+    # The target of a link is written again, and not the link.
     with atomic_write(Path(out).resolve()) as temporary, open(temporary, "wb") as file:
         if Path(out).suffix != ".gz":
             yield file

@@ -83,7 +83,7 @@ def check(paths, jobs, faults, as_json) -> None:
 @click.option("--mirror", default="us", metavar="NAME|URL", help="us, eu, asia, or https://host/folder.")
 @click.option("--plans", metavar="URL", help="Address of the lists of files, where not at the mirror.")
 @click.option("--jobs", default=4, type=click.IntRange(1, 64), metavar="N", help="Files at a time.")
-@click.option("--verify", is_flag=True, help="Hash every file anew, also those found right before.")
+@click.option("--verify", is_flag=True, help="Hash every file again, also those found right before.")
 @click.option("--replace", is_flag=True, help="Replace files of these names that this command did not fetch.")
 @click.option("--any-size", is_flag=True, help="Begin even where the disk is too small for all.")
 @number("--retries", "retries", 5, "Further attempts for each file.", least=0)

@@ -353,7 +353,7 @@ def _keep_freed_memory() -> None:
     """Have GNU's C library keep freed blocks of up to 32 MB, 256 MB in all, unless its user has configured it.
 
     Records and batches are hundreds of kilobytes to a few megabytes each. By default such blocks go back to the system
-    at once and come anew page by page, filled with zeros, which takes longer than reading: 100 instead of 35 ms of
+    at once and come again page by page, filled with zeros, which takes longer than reading: 100 instead of 35 ms of
     processor time for 73 MB of shards (2 cores). TensorFlow restores the defaults with each pipeline it makes.
     """
     trim_threshold, mmap_threshold = -1, -3  # parameters of `mallopt`

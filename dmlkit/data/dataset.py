@@ -96,7 +96,7 @@ class Dataset:
             frame_choice: ``"first"``, ``"uniform"`` or ``"random"``: which frames stay of a video longer than
                 ``max_frames``.
             max_frames: The most frames a video; None keeps all.
-            frame_share: How many of the frames that stay are shown, sampled anew each epoch; 1 shows all.
+            frame_share: How many of the frames that stay are shown, resampled each epoch; 1 shows all.
             max_videos: Only the first videos of the split, the same in every epoch and for every seed.
             on_fault: ``"raise"`` at the first corrupt record, or ``"skip N"``: skip at most N of them.
             balance: Where shuffled, how much more often videos of rare classes come than those of common ones, from

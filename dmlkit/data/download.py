@@ -129,7 +129,7 @@ def download(
         mirror: `us`, `eu`, `asia`, or the address of one's own.
         plans: Address of the plans, where they are not at the mirror.
         jobs: Files at a time.
-        verify: Hash every file anew, also those unchanged since they were last found right.
+        verify: Hash every file again, also those unchanged since they were last found right.
         replace: Replace files under a shard's name that were never right.
         any_size: Begin even where the files will not fit on the disk.
         retries: Further attempts for each file.

@@ -393,7 +393,7 @@ class Importer:
             array = array.astype(np.float32)
         if not np.isfinite(array).all():
             place = np.argwhere(~np.isfinite(array))[0].tolist()
-            raise DataError(f"{name} holds NaN or infinite values, first at {place}. Compute it anew.")
+            raise DataError(f"{name} holds NaN or infinite values, first at {place}. Compute it again.")
         if not in_bytes:
             return array
         self.values[name] += array.size

@@ -67,7 +67,7 @@ class FrameSampler:
     """Which frames of a video a model is shown. Paper: §Future work, training on randomly sampled frames.
 
     ``choice`` (of `FRAME_CHOICES`) and ``max_frames`` say which frames stay of a longer video, ``share`` how many of
-    those are shown, at least one, sampled anew each epoch.
+    those are shown, at least one, resampled each epoch.
     """
 
     choice: str = "first"
@@ -174,7 +174,7 @@ class RecordParser:
             array = values.get(feature.name) if feature.coding == "float" else None
             if array is not None and not np.isfinite(array).all():
                 raise InvalidRecord(
-                    f"{feature.key} holds NaN or infinite values. Compute the features anew, or leave the record out.",
+                    f"{feature.key} holds NaN or infinite values. Compute the features again, or leave the record out.",
                     kind="not finite",
                 )
         num_frames = 0

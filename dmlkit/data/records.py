@@ -246,7 +246,7 @@ def _readable(path: str, *, buffering: int = READ_BYTES) -> Iterator:
         code = getattr(error, "error_code", None) if is_remote(path) else None  # TensorFlow's; 5 is NOT_FOUND
         if isinstance(error, FileNotFoundError) or code == 5:
             raise DataError(
-                f"{path} is not there (any more). Put it back, or open the data set anew."
+                f"{path} is not there (any more). Put it back, or open the data set again."
             ) from error
         if isinstance(error, OSError) or code:
             why = getattr(error, "strerror", None) or error

@@ -57,7 +57,7 @@ class Trick:
 TRICKS: dict[str, Trick] = {
     # Half, so that it means the same for 20 frames as for 300; the sampled frames keep their order in time.
     "random-frames": Trick(
-        "half of the frames, sampled anew each epoch", changes={"frame_share": 0.5}, levels=("frame",)
+        "half of the frames, resampled each epoch", changes={"frame_share": 0.5}, levels=("frame",)
     ),
     "modality-dropout": Trick("modality dropout", changes={"modality_dropout": 0.2}),
     "label-smoothing": Trick("label smoothing", changes={"label_smoothing": 0.1}),

@@ -246,7 +246,7 @@ def training_model(model: keras.Model) -> keras.Model:
 def load_model(path: str | Path) -> keras.Model:
     """Load a `.keras` file that `model.save` wrote, in Keras's safe mode: no code in it is run.
 
-    The model is not compiled: it scores, and can be compiled anew for training.
+    The model is not compiled: it scores, and can be compiled again for training.
 
     Raises:
         DataError: There is no such file, or it cannot be read as a model.

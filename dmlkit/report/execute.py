@@ -375,7 +375,7 @@ DURATION = re.compile(r"[ \t]*(?<![\w.,])\d[\d,]*\.\d+ s\b")
 
 
 def strip_timestamps(notebook: NotebookNode) -> NotebookNode:
-    """A copy of an executed notebook without its times, and without what is numbered anew at every execution.
+    """A copy of an executed notebook without its times, and without what is numbered again at every execution.
 
     Taken out are papermill's, the report's and the widgets' metadata, the outputs of cells tagged `times`, the model id
     of each widget shown, and durations in text (`4.2 s`): they become `# s`.

@@ -409,7 +409,7 @@ class Distribution:
         settings = {"learning_rate": learning_rate, "clipnorm": profile.clip_norm}
         if self.strategy is None:
             average = {"use_ema": True, "ema_momentum": profile.ema} if profile.ema else {}
-            # XLA would compile every length of a batch anew; it is used only where asked for.
+            # XLA would compile every length of a batch again; it is used only where asked for.
             learner.compile(keras.optimizers.Adam(**settings, **average), loss=cross_entropy, jit_compile=xla)
             replicated = None
         else:

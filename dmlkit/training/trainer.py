@@ -102,7 +102,7 @@ def train(
         precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
         deterministic: Same numbers for the same seed and number of threads, a little slower. It holds for
             the rest of the process.
-        xla: Compile the step with XLA; every new length of a batch is compiled anew. On a GPU, XLA and cuDNN
+        xla: Compile the step with XLA; every new length of a batch is compiled again. On a GPU, XLA and cuDNN
             exclude each other.
         progress: `auto`, `bars`, `lines` or `silent`.
         checkpoint_seconds: Longest time between two checkpoints; one is written after each epoch anyway.
@@ -482,7 +482,7 @@ class Trainer:
         return scores
 
     def refit(self, state: TrainingState) -> TrainingState:
-        """Train anew on the training and tuning splits together, for as many epochs as the best one of `state` took.
+        """Train again on the training and tuning splits together, for as many epochs as the best one of `state` took.
 
         The tuning split decides as it does everywhere, before a model has seen it, and nothing is chosen afterwards.
         The model then has the weights of the last epoch.

@@ -190,7 +190,7 @@ def test_the_fast_path_reads_what_the_protobuf_library_reads(layout):
         except Exception:
             assert outcome(parser, record) in {*CONTENT_ERRORS} or len(outcome(parser, record)) == 40
             continue
-        # Written anew by the library, it has the usual layout; an unknown field at its end leads to the slow path.
+        # Written again by the library, it has the usual layout; an unknown field at its end leads to the slow path.
         again = parsed.SerializeToString(deterministic=True)
         assert outcome(parser, record) == outcome(parser, again) == outcome(parser, again + b"\x50\x07")
         compared += 1

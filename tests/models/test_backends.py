@@ -70,7 +70,7 @@ def if_installed(backend, *values, marks=()):
     return pytest.param(backend, *values, marks=[missing, *marks])
 
 
-# JAX compiles every shape anew: one model among the quick tests.
+# JAX compiles every shape again: one model among the quick tests.
 @only_here
 @pytest.mark.parametrize(
     ("backend", "names"),
@@ -111,7 +111,7 @@ def test_models_score_and_learn_the_same_elsewhere(backend, names, batch_of, ran
 @pytest.mark.nightly
 @pytest.mark.parametrize("backend", [if_installed("jax"), if_installed("torch")])
 def test_the_models_tests_pass_elsewhere(backend):
-    """Those that are quick where every shape is compiled anew. All of it: `KERAS_BACKEND=jax pytest tests/models`."""
+    """Those that are quick where every shape is compiled again. All of it: `KERAS_BACKEND=jax pytest tests/models`."""
     names = ("encoders", "fusions", "inputs", "poolings", "classifiers", "recurrent")
     files = [f"tests/models/test_{name}.py" for name in names]
     settings = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts="]
