@@ -4,11 +4,15 @@ All of it is made when first asked for, once a session.
 """
 
 import os
+import signal
 
 # Before anything imports TensorFlow, Keras or matplotlib.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# A shell's background job ignores Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
 
