@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.errors import DataError, UsageError, counted, nearest, shorten
 from dmlkit.metrics import (
     Interval,
     Spread,
@@ -23,7 +23,6 @@ from dmlkit.metrics import (
 )
 from dmlkit.predictions import Predictions
 from dmlkit.runs import RECORD, Run, RunListing, as_run, find_runs, summarize_errors
-from dmlkit.text import counted, shorten
 
 Named = Run | str | os.PathLike
 Runs = Named | Sequence[Named]

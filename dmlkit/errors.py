@@ -1,20 +1,21 @@
-"""The errors a user can cause, each one paragraph: what, where, what to do.
+"""Errors a user can cause, and the text of messages: names from data and records, numbers, times.
 
-`UsageError` ends a command with exit code 2, `DataError` with 3. Both are shown without a traceback
-unless `--debug` is given.
+An error is one paragraph: what, where, what to do. `UsageError` ends a command with exit code 2, `DataError` with 3;
+both are shown without a traceback unless `--debug` is given.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 class DmlkitError(Exception):
-    """What every error made for a reader's eyes derives from."""
+    """Base of the errors whose message is written for users."""
 
     exit_code = 1
 
@@ -26,7 +27,7 @@ class UsageError(DmlkitError):
 
 
 class DataError(DmlkitError):
-    """Data that are missing, damaged or not what the data set says."""
+    """Data that are missing, damaged or not as the data set describes them."""
 
     exit_code = 3
 
@@ -38,9 +39,62 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
 
 def choose(table: Mapping[str, T], name: str, *, what: str) -> T:
-    """Look a name up in a table one can see."""
+    """The entry of this name; a `UsageError` that lists the choices where there is none."""
     if name in table:
         return table[name]
-    raise UsageError(
-        f"Unknown {what} {name!r}.{nearest(name, table)} There are these choices of {what}: {', '.join(table)}."
-    )
+    raise UsageError(f"Unknown {what} {name!r}.{nearest(name, table)} Choices of {what}: {', '.join(table)}.")
+
+
+def without_controls(text: object) -> str:
+    """The text with a blank for every control or invisible character; blanks stay as they are, as in paths."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def one_line(text: object) -> str:
+    """The text on one line, without control or invisible characters."""
+    return " ".join(without_controls(text).split())
+
+
+def shorten(text: object, longest: int = 40) -> str:
+    """One printable line of at most `longest` characters."""
+    line = one_line(text)
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def readable(names: Sequence[str]) -> tuple[str, ...]:
+    """Class names on one line each, and a number for those that are empty."""
+    return tuple(one_line(name) or f"class {number}" for number, name in enumerate(names))
+
+
+def counted(count: int, what: str, several: str | None = None) -> str:
+    """`1 video`, `2,000 videos`; `several` where the plural is not the word with an s."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def readable_size(size: float) -> str:
+    """`7.8 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.2f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `48 s`, `4 min 12 s`, `2 h 05 min`; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def date(iso: str) -> str:
+    """A moment in ISO 8601 as `18 March 2026, 14:05 UTC`."""
+    when = datetime.fromisoformat(iso)
+    return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".strip()

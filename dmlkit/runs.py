@@ -23,11 +23,10 @@ from typing import NamedTuple
 import pandas as pd
 from pydantic import AliasPath, BaseModel, Field, FiniteFloat, ValidationError
 
-from dmlkit.errors import DataError, UsageError
+from dmlkit.errors import DataError, UsageError, shorten
 from dmlkit.experiments import AnyExperiment, Experiment
 from dmlkit.files import atomic_write
 from dmlkit.predictions import Predictions
-from dmlkit.text import shorten
 
 RECORD = "run.json"
 WHILE_TRAINING = "checkpoint.npz"

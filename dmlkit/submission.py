@@ -24,10 +24,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from dmlkit.data import as_dataset, read_contexts
-from dmlkit.errors import DataError
+from dmlkit.errors import DataError, shorten
 from dmlkit.files import atomic_write
 from dmlkit.metrics import TopK, TopPairs, gap_interval_of_pairs, gap_of_pairs
-from dmlkit.text import shorten
 
 HEADER = "VideoId,LabelConfidencePairs"
 MAX_PAIRS = 20

@@ -24,7 +24,7 @@ LAYERS = [
     {"predictions"},
     {"data", "models", "metrics", "experiments", "profiles"},
     {"paths", "files", "runtime"},
-    {"errors", "text"},
+    {"errors"},
 ]
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 SAME_LAYER = {("profiles", "experiments"), ("experiments", "profiles"), ("files", "runtime")}

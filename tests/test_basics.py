@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dmlkit import paths
+from dmlkit.errors import counted, date, duration, one_line, readable_size, shorten, without_controls
 from dmlkit.files import atomic_write
-from dmlkit.text import counted, date, duration, one_line, readable_size, shorten, without_controls
 
 
 def test_home_is_the_named_folder_else_the_checkout_else_the_working_folder(tmp_path, monkeypatch):

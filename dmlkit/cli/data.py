@@ -9,8 +9,7 @@ from collections import Counter
 import click
 
 from dmlkit.cli.options import FOLDER, SEED, resumable
-from dmlkit.errors import DataError
-from dmlkit.text import counted
+from dmlkit.errors import DataError, counted
 
 # Text, so that an address that is none of a local file can be told from one.
 LOCAL = click.Path()

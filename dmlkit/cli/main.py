@@ -14,8 +14,7 @@ import click
 from dmlkit.cli.data import data, submission
 from dmlkit.cli.report import report
 from dmlkit.cli.runs import compare, ensemble, evaluate, experiments, predict, runs, train
-from dmlkit.errors import DmlkitError
-from dmlkit.text import without_controls
+from dmlkit.errors import DmlkitError, without_controls
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

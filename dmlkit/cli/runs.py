@@ -21,8 +21,7 @@ from dmlkit.cli.options import (
     resumable,
     seed_option,
 )
-from dmlkit.errors import UsageError, choose, nearest
-from dmlkit.text import counted, shorten
+from dmlkit.errors import UsageError, choose, counted, nearest, shorten
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 AT_LEAST_1 = click.IntRange(min=1)

@@ -31,9 +31,8 @@ from dmlkit.data.parsing import RecordParser
 from dmlkit.data.protos import parse_record
 from dmlkit.data.records import InvalidRecord, exists, file_size, is_folder, locate, scan_records
 from dmlkit.data.schema import DATASET_TOML, find_vocabulary, read_dataset_toml, vocabulary_of
-from dmlkit.errors import DataError, UsageError
+from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size
 from dmlkit.runtime import cores, interrupts
-from dmlkit.text import counted, one_line, readable_size
 
 # The layout is inferred from the first good records of so many shards, spread over all of them.
 SAMPLED_SHARDS, SAMPLED_RECORDS, SEARCHED_RECORDS = 16, 4, 64

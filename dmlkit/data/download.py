@@ -30,9 +30,8 @@ from pydantic import Field, ValidationError, create_model
 from tqdm import tqdm
 
 from dmlkit.data.schema import read_vocabulary
-from dmlkit.errors import DataError, UsageError, choose, nearest
+from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, readable_size, shorten
 from dmlkit.files import atomic_write, file_lock
-from dmlkit.text import counted, one_line, readable_size, shorten
 
 SPLITS = ("train", "validate", "test")
 LISTED = 20  # missing files that a message names

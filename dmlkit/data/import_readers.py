@@ -17,8 +17,7 @@ import numpy as np
 from dmlkit.data.opening import modality_name
 from dmlkit.data.protos import SequenceExample
 from dmlkit.data.records import HEADER_BYTES, is_header, read_records
-from dmlkit.errors import DataError, UsageError
-from dmlkit.text import shorten
+from dmlkit.errors import DataError, UsageError, shorten
 
 ID_NAMES = ("id", "video_id")
 # Arrays and columns that describe a video and are no modality.

@@ -57,8 +57,7 @@ from dmlkit.data.schema import (
     read_vocabulary,
     write_dataset_toml,
 )
-from dmlkit.errors import DataError, UsageError, choose, nearest
-from dmlkit.text import counted, one_line, shorten
+from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
 
 SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"  # the split of videos without labels

@@ -31,10 +31,9 @@ from dmlkit.data.schema import (
     vocabulary_of,
 )
 from dmlkit.data.synthetic import synthesize
-from dmlkit.errors import DataError, UsageError
+from dmlkit.errors import DataError, UsageError, counted
 from dmlkit.files import file_lock
 from dmlkit.paths import generated_data
-from dmlkit.text import counted
 
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3

@@ -16,8 +16,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dmlkit.data.records import exists, read_bytes, write_bytes
-from dmlkit.errors import DataError, nearest
-from dmlkit.text import one_line, shorten
+from dmlkit.errors import DataError, nearest, one_line, shorten
 
 LEVELS = ("video", "frame")
 SPLITS = ("train", "tuning", "validate", "test")

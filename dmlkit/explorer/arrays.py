@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dmlkit.errors import DataError, UsageError
+from dmlkit.errors import DataError, UsageError, readable
 from dmlkit.explorer.evidence import (
     SUM_TOLERANCE,
     Evidence,
@@ -17,7 +17,6 @@ from dmlkit.explorer.evidence import (
     select_classes,
 )
 from dmlkit.explorer.widget import AttentionExplorer
-from dmlkit.text import readable
 
 
 def explore_arrays(

@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from IPython.display import DisplayHandle
 
-from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
 from dmlkit.explorer.saved_view import paragraphs, picture
 from dmlkit.metrics import average_precision_by_class, top_k_pairs
 from dmlkit.runs import Run, list_runs
-from dmlkit.text import readable, shorten
 
 # How classes can be ordered: name → sort key of the table of average precisions.
 ORDERS = {

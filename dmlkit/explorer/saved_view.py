@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dmlkit.errors import shorten
 from dmlkit.explorer.evidence import Evidence
-from dmlkit.text import shorten
 
 # The view itself: one JavaScript module without dependencies, and its style sheet.
 MODULE, STYLE = (Path(__file__).with_name(f"attention_view.{kind}") for kind in ("js", "css"))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dmlkit.data import FRAME_CHOICES, VideoReader, as_dataset, dequantize, frame_seed
-from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
 from dmlkit.experiments import EXPERIMENTS, Experiment
 from dmlkit.explorer.evidence import (
     Evidence,
@@ -23,7 +23,6 @@ from dmlkit.explorer.evidence import (
 from dmlkit.models import ENCODERS, AttentionParts, AttentionProbe
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
-from dmlkit.text import readable, shorten
 
 MAX_RUNS, CACHED_VIDEOS = 3, 8
 ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores

@@ -14,10 +14,9 @@ import numpy as np
 import traitlets
 from traitlets import Any, Dict, TraitType, Unicode
 
-from dmlkit.errors import DataError, DmlkitError, UsageError, nearest
+from dmlkit.errors import DataError, DmlkitError, UsageError, nearest, shorten
 from dmlkit.explorer.evidence import Evidence, as_list, class_scores, reweight, scene, whole_number
 from dmlkit.explorer.saved_view import MODULE, STYLE, saved_view
-from dmlkit.text import shorten
 
 DEFAULTS = {"masked": (), "removed": (), "temperature": 1.0, "top": None, "uniform": False}
 STATE = (*DEFAULTS, "frame", "classes", "shown")  # what browser and Python change

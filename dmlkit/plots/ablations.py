@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
 from dmlkit.data import KINDS
+from dmlkit.errors import shorten
 from dmlkit.experiments import baseline_of
 from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
 from dmlkit.plots.tables import Table, as_runs, numbers
-from dmlkit.text import shorten
 
 RESAMPLES = 500
 FREQUENCIES = "label frequencies alone"

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 import dmlkit.plots.style as style
+from dmlkit.errors import shorten
 from dmlkit.plots.data import class_name, class_title, runs_of_frames
 from dmlkit.plots.tables import Table, numbers
-from dmlkit.text import shorten
 
 ORDERS = {
     "attention": "attention",

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
-from dmlkit.text import shorten
+from dmlkit.errors import shorten
 
 
 class Survey(NamedTuple):

@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
+from dmlkit.errors import shorten
 from dmlkit.plots.ladder import ladder
 from dmlkit.plots.tables import as_runs
-from dmlkit.text import shorten
 
 COMBINER_TITLES = {
     "algorithm_2": "Algorithm 2 (the paper's)",

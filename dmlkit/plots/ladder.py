@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
+from dmlkit.errors import shorten
 from dmlkit.plots.tables import Results, absence, as_runs, result_rows, short_title
-from dmlkit.text import shorten
 
 VALIDATION_GAP = "GAP@20 on the validation split"
 

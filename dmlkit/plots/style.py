@@ -19,8 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
+from dmlkit.errors import one_line, shorten
 from dmlkit.experiments import LADDER, VIDEO_LADDER
-from dmlkit.text import one_line, shorten
 
 STYLE = Path(__file__).with_name("dmlkit.mplstyle")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from dmlkit.errors import one_line, shorten
 from dmlkit.experiments import baseline_of, find
 from dmlkit.plots.style import plotted, with_data
 from dmlkit.runs import to_frame
-from dmlkit.text import one_line, shorten
 
 Results = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
 PAPER = "paper's GAP@20 (its own data)"

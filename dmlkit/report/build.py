@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dmlkit.errors import UsageError
+from dmlkit.errors import UsageError, duration
 from dmlkit.report.cache import locked_folder, read_stamp, write_stamp, writing
 from dmlkit.report.pages import write_front, write_page
 from dmlkit.report.plan import (
@@ -28,7 +28,6 @@ from dmlkit.report.plan import (
     experiments_of,
 )
 from dmlkit.runtime import Stop, cores, stop_on_signals
-from dmlkit.text import duration
 
 TICK = 0.1  # seconds between two looks at what runs
 LAST_LINES = 12  # of an error, in the terminal

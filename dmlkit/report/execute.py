@@ -33,11 +33,11 @@ from papermill.log import logger
 from traitlets import Any, Dict, Unicode
 
 import dmlkit
+from dmlkit.errors import duration
 from dmlkit.files import atomic_write
 from dmlkit.report.cache import DISK_FULL, METADATA, accessed_runs
 from dmlkit.runs import ACCESS_LOG
 from dmlkit.runtime import Stop
-from dmlkit.text import duration
 
 START_TIMEOUT = 180  # seconds: a loaded machine is slow to start a kernel
 GRACE = 1.0  # seconds between interrupting a kernel and killing it; checkpoints are whole at any moment

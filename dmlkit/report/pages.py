@@ -24,11 +24,10 @@ from types import SimpleNamespace
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dmlkit.errors import DmlkitError
+from dmlkit.errors import DmlkitError, date, duration
 from dmlkit.experiments import ABLATIONS, beyond_for
 from dmlkit.report.cache import digest, file_digest, run_digests, software
 from dmlkit.report.plan import Context
-from dmlkit.text import date, duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 FRONT = ("results.json", "index.html")

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from dmlkit.data import RAISE, Skipped, as_dataset
-from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.errors import DataError, UsageError, choose, readable
 from dmlkit.experiments import ALGORITHM_2
 from dmlkit.metrics import (
     COMBINERS,
@@ -30,7 +30,6 @@ from dmlkit.predictions import Block, Predictions, concatenate
 from dmlkit.profiles import Profile, as_profile
 from dmlkit.runs import Run, as_run
 from dmlkit.submission import HEADER, file_for, lines_for_people, submission_lines
-from dmlkit.text import readable
 from dmlkit.training.ensembles import RunOrPath, combinable, tuning_predictions, weights_of
 
 # A batch's inputs take about this much memory, so that the overhead of each call is small.
