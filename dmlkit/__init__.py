@@ -19,36 +19,31 @@ A *data set* gives *batches*; a *model* turns a batch into *scores*; a *run* is 
 The names below are loaded when first used, so that `import dmlkit` and its metrics load no TensorFlow.
 """
 
-import importlib as _importlib
+from dmlkit.runtime import import_lazily
 
-_HOMES = {
-    "comparison": "compare",
-    "data": "open_dataset synthesize",
-    "errors": "DataError UsageError",
-    "experiments": "EXPERIMENTS LADDER Ensemble Experiment",
-    "explorer": "explore explore_arrays",
-    "metrics": "GlobalAveragePrecision gap_interval gap_weights global_average_precision mean_average_precision "
-    "weighted_average",
-    "models": "attention_weights load_model",
-    "profiles": "PROFILES Profile",
-    "runs": "load_run load_runs",
-    "training": "Study build_model ensemble evaluate predict train",
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-_SUBPACKAGES = {*_HOMES, "plots", "report", "submission"} - {"errors"}
-
-__all__ = sorted({*_HOME_OF, *_SUBPACKAGES})
-
-
-def __getattr__(name: str):
-    if name in _HOME_OF:
-        value = getattr(_importlib.import_module(f"dmlkit.{_HOME_OF[name]}"), name)
-        globals()[name] = value
-        return value
-    if name in _SUBPACKAGES:
-        return _importlib.import_module(f"dmlkit.{name}")
-    raise AttributeError(f"module 'dmlkit' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = import_lazily(
+    __name__,
+    {
+        "comparison": ["comparison", "compare"],
+        "data": ["data", "open_dataset", "synthesize"],
+        "errors": ["DataError", "UsageError"],
+        "experiments": ["experiments", "EXPERIMENTS", "LADDER", "Ensemble", "Experiment"],
+        "explorer": ["explorer", "explore", "explore_arrays"],
+        "metrics": [
+            "metrics",
+            "GlobalAveragePrecision",
+            "gap_interval",
+            "gap_weights",
+            "global_average_precision",
+            "mean_average_precision",
+            "weighted_average",
+        ],
+        "models": ["models", "attention_weights", "load_model"],
+        "plots": ["plots"],
+        "profiles": ["profiles", "PROFILES", "Profile"],
+        "report": ["report"],
+        "runs": ["runs", "load_run", "load_runs"],
+        "submission": ["submission"],
+        "training": ["training", "Study", "build_model", "ensemble", "evaluate", "predict", "train"],
+    },
+)

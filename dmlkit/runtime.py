@@ -1,12 +1,14 @@
-"""The process itself: TensorFlow's start-up output, Ctrl-C, determinism and the number of threads."""
+"""The process itself: imports at first use, TensorFlow's start-up output, Ctrl-C, determinism, threads."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 TF_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -33,6 +35,28 @@ def quiet_startup() -> Iterator[None]:
 
 def _is_news(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
+
+
+def import_lazily(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable, Callable, list[str]]:
+    """A package's `__getattr__`, `__dir__` and `__all__`, for names that are imported when first used.
+
+    Args:
+        package: The package's name.
+        homes: Module of the package → the names it offers; its own name among them stands for the module.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+    names = sorted(home_of)
+
+    def get(name: str) -> object:
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        with quiet_startup():
+            module = importlib.import_module(f"{package}.{home_of[name]}")
+        value = module if name == home_of[name] else getattr(module, name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get, lambda: names, names
 
 
 @contextmanager

@@ -15,43 +15,28 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
     check                           every record read: errors, counts
 """
 
-from __future__ import annotations
+from dmlkit.runtime import import_lazily
 
-import importlib
-
-from dmlkit.runtime import quiet_startup
-
-_HOMES = {
-    "batches": ("RAISE", "Batches", "Skipped", "limit_shards"),
-    "dataset": ("Dataset", "VideoReader", "read_contexts", "with_tuning"),
-    "importing": ("import_features",),
-    "opening": ("as_dataset", "open_dataset", "open_or_generate"),
-    "parsing": ("FRAME_CHOICES", "frame_seed"),
-    "protos": ("serialize_frames", "serialize_video"),
-    "records": ("count_records", "write_shard"),
-    "schema": ("Feature", "dequantize", "quantize", "write_dataset_toml"),
-    "synthetic": (
-        "DEMO_FRAMES",
-        "DEMO_SIZES",
-        "FULL_FRAMES",
-        "FULL_SIZES",
-        "KINDS",
-        "SyntheticSettings",
-        "read_settings",
-        "synthesize",
-    ),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name: str):
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with quiet_startup():
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+__getattr__, __dir__, __all__ = import_lazily(
+    __name__,
+    {
+        "batches": ["RAISE", "Batches", "Skipped", "limit_shards"],
+        "dataset": ["Dataset", "VideoReader", "read_contexts", "with_tuning"],
+        "importing": ["import_features"],
+        "opening": ["as_dataset", "open_dataset", "open_or_generate"],
+        "parsing": ["FRAME_CHOICES", "frame_seed"],
+        "protos": ["serialize_frames", "serialize_video"],
+        "records": ["count_records", "write_shard"],
+        "schema": ["Feature", "dequantize", "quantize", "write_dataset_toml"],
+        "synthetic": [
+            "DEMO_FRAMES",
+            "DEMO_SIZES",
+            "FULL_FRAMES",
+            "FULL_SIZES",
+            "KINDS",
+            "SyntheticSettings",
+            "read_settings",
+            "synthesize",
+        ],
+    },
+)

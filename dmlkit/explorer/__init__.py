@@ -12,23 +12,14 @@ The view itself is one JavaScript module, `attention_view.js`, which a report in
 loaded when first used: a view of plain arrays loads no TensorFlow.
 """
 
-from __future__ import annotations
+from dmlkit.runtime import import_lazily
 
-import importlib
-
-_HOMES = {
-    "AttentionExplorer": "widget",
-    "LiveCurve": "results",
-    "ResultsExplorer": "results",
-    "explore": "widget",
-    "explore_arrays": "arrays",
-    "faithfulness_study": "faithfulness",
-}
-
-__all__ = [*_HOMES]
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dmlkit.explorer' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"dmlkit.explorer.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = import_lazily(
+    __name__,
+    {
+        "arrays": ["explore_arrays"],
+        "faithfulness": ["faithfulness_study"],
+        "results": ["LiveCurve", "ResultsExplorer"],
+        "widget": ["AttentionExplorer", "explore"],
+    },
+)

@@ -10,28 +10,13 @@
 A report is a folder: `index.html`, `NN-*.html`, `results.json`, `notebooks/` (executed) and `runs/`.
 """
 
-from __future__ import annotations
+from dmlkit.runtime import import_lazily
 
-import importlib
-
-_HOMES = {
-    "Chapter": "build",
-    "Report": "build",
-    "build_report": "build",
-    "describe_plan": "plan",
-    "find_notebooks": "plan",
-    "notebooks_folder": "plan",
-    "strip_timestamps": "execute",
-}
-
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__, __all__ = import_lazily(
+    __name__,
+    {
+        "build": ["Chapter", "Report", "build_report"],
+        "execute": ["strip_timestamps"],
+        "plan": ["describe_plan", "find_notebooks", "notebooks_folder"],
+    },
+)

@@ -13,30 +13,21 @@ analyses         fusions and their projections, mappings resampled, fewer frames
 The names below are imported at first use: only what trains or scores loads TensorFlow.
 """
 
-from __future__ import annotations
+from dmlkit.runtime import import_lazily
 
-import importlib
-
-from dmlkit.runtime import quiet_startup
-
-_HOMES = {
-    "analyses": ("frame_study", "fusion_study", "mapping_resampling"),
-    "ensembles": ("compare_combiners", "compare_members", "ensemble", "ensemble_members", "leave_one_out"),
-    "prediction": ("evaluate", "predict", "score_split", "submit"),
-    "study": ("Study", "all_results", "best_ensemble_members", "train_ensemble"),
-    "trainer": ("build_model", "train"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name: str):
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with quiet_startup():
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = import_lazily(
+    __name__,
+    {
+        "analyses": ["frame_study", "fusion_study", "mapping_resampling"],
+        "ensembles": [
+            "compare_combiners",
+            "compare_members",
+            "ensemble",
+            "ensemble_members",
+            "leave_one_out",
+        ],
+        "prediction": ["evaluate", "predict", "score_split", "submit"],
+        "study": ["Study", "all_results", "best_ensemble_members", "train_ensemble"],
+        "trainer": ["build_model", "train"],
+    },
+)
