@@ -6,7 +6,7 @@ import pytest
 
 from dmlkit.data import FRAME_CHOICES
 from dmlkit.errors import UsageError
-from dmlkit.experiments import TRICK_ABLATIONS, TRICKS, find
+from dmlkit.experiments import TRICKS, find, trick_ablations
 from dmlkit.models import NORMALIZATIONS
 from dmlkit.profiles import PROFILES, RECIPES, SETTABLE, SMOKE, Profile, as_profile, profile_for
 from dmlkit.training.objectives import SCHEDULES
@@ -94,7 +94,7 @@ def test_checkpoints_are_no_more_than_the_earliest_stop_leaves():
 
 
 def test_a_trick_changes_its_fields_of_any_profile_and_a_recipe_is_the_default():
-    for experiment in TRICK_ABLATIONS.values():
+    for experiment in (trick_ablations("frame") | trick_ablations("video")).values():
         for profile in PROFILES.values():
             plain, changed = profile.to_record(), profile_for(experiment, profile).to_record()
             differing = {name: value for name, value in changed.items() if value != plain[name]}

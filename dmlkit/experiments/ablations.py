@@ -1,4 +1,4 @@
-"""Ablations: the paper's other readings beside the ladder, and training tricks, each alone on one base experiment.
+"""Ablations: other readings of the paper, and training tricks, each alone on one base experiment.
 
     dmlkit train attention-mixup --data DIR        frame level: `attention` with one trick
     dmlkit train hidden-concat-ema --data DIR      video level: `hidden-concat` with one trick
@@ -21,7 +21,11 @@ from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER
 
 # fmt: off
 ABLATIONS: dict[str, AnyExperiment] = by_name(
-    *(each.without_normalization() for each in list(LADDER.values())[:7]),
+    # As in the paper: the dequantized features as they are.
+    *(
+        each.variant("no-norm", "without input normalization", normalization="none")
+        for each in list(LADDER.values())[:7]
+    ),
     Experiment("rnn", "Plain RNN", "baselines", encoder="rnn"),
     Experiment("lstm-peephole", "LSTM with peepholes", "baselines", encoder="peephole_lstm"),
     Experiment("lstm-mean", "LSTM, mean of the states", "baselines", encoder="lstm", pooling="mean"),
@@ -39,19 +43,12 @@ ABLATIONS: dict[str, AnyExperiment] = by_name(
 
 @dataclass(frozen=True)
 class Trick:
-    """One change to how a model is trained.
+    """One change to how a model is trained: of fields of `Profile`, or of the experiments it is distilled from."""
 
-    Args:
-        title: Appended to the base's title.
-        changes: Fields of `Profile` and their values.
-        teachers: Level of the data → the names of experiments to distill from.
-        levels: Of the data that it can change anything for.
-    """
-
-    title: str
+    title: str  # appended to the base's title
     changes: Mapping[str, object] = field(default_factory=dict)
-    teachers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    levels: tuple[str, ...] = ("frame", "video")
+    teachers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # level of the data → experiments
+    levels: tuple[str, ...] = ("frame", "video")  # of data for which it makes a difference
 
 
 TRICKS: dict[str, Trick] = {
@@ -98,34 +95,28 @@ CHECKPOINTS: dict[str, Ensemble] = {
 def trick_ablations(level: str) -> dict[str, Experiment]:
     """Name → the base experiment of a level (`"frame"`, `"video"`) with one trick, in the order of `TRICKS`."""
     base = choose(BASES, level, what="level")
-    tricks = {name: trick for name, trick in TRICKS.items() if level in trick.levels}
     return by_name(
         *(
             base.variant(
                 name, trick.title, chapter="beyond", trick=name, teachers=trick.teachers.get(level, ())
             )
-            for name, trick in tricks.items()
+            for name, trick in TRICKS.items()
+            if level in trick.levels
         )
     )
 
 
-TRICK_ABLATIONS: dict[str, Experiment] = trick_ablations("frame") | trick_ablations("video")
-"""Every trick alone, on the base of each level."""
-
-# Chapter → the ablations that every profile trains; those of `FULL_PROFILES` train all of a chapter's.
-ALWAYS: dict[str, tuple[str, ...]] = {
-    "baselines": ("lr-no-norm",),
-    "bi-gru": ("bi-gru-concat-no-norm",),
-    "attention": ("attention-bi-lstm",),
-}
-FULL_PROFILES = ("full", "paper")
+FULL_PROFILES = ("full", "paper")  # train all ablations
+ALWAYS = ("lr-no-norm", "bi-gru-concat-no-norm", "attention-bi-lstm")  # trained under the others too
 
 
 def ablations_for(chapter: str, profile) -> list[AnyExperiment]:
     """The ablations of a chapter: all of them under the profiles `full` and `paper`, else few or none."""
-    if profile.name in FULL_PROFILES:
-        return [each for each in ABLATIONS.values() if each.chapter == chapter]
-    return [ABLATIONS[name] for name in ALWAYS.get(chapter, ())]
+    return [
+        each
+        for each in ABLATIONS.values()
+        if each.chapter == chapter and (profile.name in FULL_PROFILES or each.name in ALWAYS)
+    ]
 
 
 def fusion_variants(ladder: Mapping[str, AnyExperiment], profile) -> dict[str, Experiment]:

@@ -25,8 +25,8 @@ class Experiment:
         units, layers, normalization: Instead of the profile's.
         recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), used where none is asked for.
         trick: What it changes in the profile it is trained under, a name in `dmlkit.experiments.TRICKS`.
-        teachers: The names of experiments that are trained first, and whose mean scores it learns from beside the
-            labels.
+        teachers: The names of experiments that are trained first, and whose mean scores it learns from in addition
+            to the labels.
         paper_gap: GAP@20 the paper reports for it, on the paper's data.
 
     Paper: §Our Method; Table 1.
@@ -61,10 +61,6 @@ class Experiment:
         """The same with some fields changed, its name and title extended."""
         names = {"name": f"{self.name}-{name}", "title": f"{self.title}, {title}", "paper_gap": None}
         return replace(self, **names, **changes)
-
-    def without_normalization(self) -> Experiment:
-        """The same on the dequantized features as they are, as in the paper."""
-        return self.variant("no-norm", "without input normalization", normalization="none")
 
     def to_record(self) -> dict:
         """Plain values for `run.json`."""

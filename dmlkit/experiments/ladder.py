@@ -28,13 +28,11 @@ LADDER: dict[str, AnyExperiment] = by_name(
         classifier="mixture_of_experts", gate_scores="context", paper_gap=0.84967
     ),
 )
-# fmt: on
 
 # One vector a video has no sequence to encode and nothing to pool; a hidden layer takes their place. The few units of
 # a profile's recurrent encoder would be a bottleneck for thousands of classes, and a dense layer is cheap.
 _HIDDEN = {"chapter": "fusion", "encoder": "dense", "layers": 1, "units": 512}
 
-# fmt: off
 VIDEO_LADDER: dict[str, AnyExperiment] = by_name(
     LADDER["lr"],
     Experiment("mixture-of-experts", "Mixture of experts", "baselines", classifier="mixture_of_experts"),

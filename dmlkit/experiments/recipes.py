@@ -10,14 +10,13 @@ A recipe is a model and its own training conditions together (`Experiment.recipe
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dmlkit.experiments.experiment import AnyExperiment, Ensemble, Experiment, by_name
 from dmlkit.experiments.ladder import LADDER
 
 # The poolings of Miech et al. over the frames as they are, gated as theirs, under a mixture of experts.
-_GATES = {"gate_pooled": "context", "gate_scores": "context"}
-_GATED = {"classifier": "mixture_of_experts", "pooled_units": 256, **_GATES}
+_GATED = {
+    "classifier": "mixture_of_experts", "pooled_units": 256, "gate_pooled": "context", "gate_scores": "context"
+}  # fmt: skip
 
 
 def _later(name: str, title: str, **choices) -> Experiment:
@@ -46,22 +45,14 @@ RECIPES: dict[str, AnyExperiment] = by_name(
         chapter="beyond"
     ),
 )
-# fmt: on
 
 # With λ = 1 both modalities can only express what they share; with a hundredth of it they need not.
 FUSIONS: dict[str, Experiment] = by_name(
-    replace(
-        LADDER["bi-gru-projection"],
-        name="bi-gru-projection-loose",
-        title="Bi-GRU, projection, weakly aligned",
-        chapter="beyond",
-        alignment_weight=0.01,
-        mapping_initializer="glorot",
-        paper_gap=None,
+    LADDER["bi-gru-projection"].variant(
+        "loose", "weakly aligned", chapter="beyond", alignment_weight=0.01, mapping_initializer="glorot"
     )
 )
 
-# fmt: off
 POOLINGS: dict[str, Experiment] = by_name(
     _later("netvlad", "NetVLAD", pooling="netvlad", pooled_units=256),
     LADDER["netvlad-gated"],
@@ -74,10 +65,8 @@ POOLINGS: dict[str, Experiment] = by_name(
         "multi-head-attention", "Bi-GRU, attention by four heads", encoder="bi_gru", pooling="multi_head_attention"
     ),
 )
-# fmt: on
 
 _RESIDUAL = "seven layers with short-cuts over temporal ResNet blocks"
-# fmt: off
 ENCODERS: dict[str, Experiment] = by_name(
     _later("sru", "Bidirectional SRU", encoder="sru"),
     _later("deep-bi-lstm", f"Bi-LSTM, {_RESIDUAL}", encoder="deep_bi_lstm", layers=7),
@@ -88,9 +77,7 @@ ENCODERS: dict[str, Experiment] = by_name(
     ),
     _later("transformer", "Transformer", encoder="transformer", pooling="attention"),
 )
-# fmt: on
 
-# fmt: off
 CLASSIFIERS: dict[str, Experiment] = by_name(
     _later(
         "experts-gated", "Mixture of experts, gated", pooling="mean", classifier="mixture_of_experts",
