@@ -116,7 +116,7 @@ def test_imports_run_from_one_layer_to_the_layers_below_it():
 def test_no_import_cycle_not_even_a_lazy_one():
     graph = {}
     for module, names in IMPORTS.items():
-        if module == "dmlkit":
+        if module == "dmlkit" or module.endswith(".__main__"):  # nothing imports the latter
             continue
         graph[module] = names & MODULES.keys() - {module, "dmlkit"}
         if module != (package := module.rpartition(".")[0]) and package in MODULES and package != "dmlkit":

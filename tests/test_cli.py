@@ -11,7 +11,7 @@ import pytest
 # Runs the command line and prints which heavy libraries it loaded.
 LIGHT = """\
 import sys
-from dmlkit.cli.main import main
+from dmlkit.cli import main
 sys.argv = ["dmlkit", *sys.argv[1:]]
 try:
     main()
@@ -102,7 +102,7 @@ def test_a_reader_who_leaves_early_is_no_error(leave_run, tmp_path):
 @pytest.fixture
 def command(capsys, monkeypatch):
     """The command line in this process: its exit code, and what it printed."""
-    from dmlkit.cli.main import main
+    from dmlkit.cli import main
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["dmlkit", *map(str, arguments)])

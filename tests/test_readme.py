@@ -40,7 +40,7 @@ COMMANDS = sorted(set(re.findall(r"(?:^    \.venv/bin/|`)dmlkit ([a-z][^`#\n]*)"
 
 
 def test_each_command_and_its_options_exist():
-    from dmlkit.cli.main import app
+    from dmlkit.cli import app
 
     assert len(COMMANDS) > 20
     for line in COMMANDS:

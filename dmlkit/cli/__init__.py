@@ -1,12 +1,57 @@
-"""The command line: thin, and the heavy libraries are imported by the command that needs them.
+"""The command line: all commands of `dmlkit`, and how they end.
 
-main      all commands, and what their errors and exit codes are
 report    `dmlkit report`
-runs      train, measure, predict, combine, compare and list runs
-data      look at, check, generate, download and import data sets; submissions
-options   what several commands share
+data      inspect, check, generate, download and import data sets; submissions
+runs      train, evaluate, predict, combine, compare and list runs; options that several commands share
+
+Each command imports the heavy libraries it needs, after names are checked. An error made for the user is one paragraph
+and an exit code: 2 usage, 3 data; `--debug` shows the traceback instead. Ctrl-C ends every command with 130.
 """
 
-from dmlkit.cli.main import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import os
+import sys
+
+import click
+
+from dmlkit.cli import data, report, runs
+from dmlkit.errors import DmlkitError, without_controls
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="dmlkit")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+def app(debug: bool) -> None:
+    """Multimodal video classification in notebooks: from logistic regression to attention and ensembles."""
+    # `main` reads --debug wherever it stands; here it is only listed.
+
+
+for command in (report.report, *runs.COMMANDS, *data.COMMANDS):
+    app.add_command(command)
+
+
+def main() -> None:
+    """Run the command line, and turn errors made for the user into one paragraph and an exit code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        # What a command returns is no exit code, and here None; --help and --version return one.
+        sys.exit(app(arguments, prog_name="dmlkit", standalone_mode=False) or 0)
+    except DmlkitError as error:
+        if len(arguments) < len(sys.argv) - 1:
+            raise
+        # What it quotes may come from anywhere: nothing in it steers the terminal or makes a second paragraph.
+        click.echo(f"dmlkit: {without_controls(error)}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("dmlkit: interrupted.", err=True)
+        sys.exit(130)
+    finally:
+        # Where nobody reads any more (`dmlkit runs | head -1`), Python would complain when it ends.
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

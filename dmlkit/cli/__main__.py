@@ -1,5 +1,5 @@
 """`python -m dmlkit.cli`."""
 
-from dmlkit.cli.main import main
+from dmlkit.cli import main
 
 main()

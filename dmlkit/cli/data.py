@@ -8,31 +8,29 @@ from collections import Counter
 
 import click
 
-from dmlkit.cli.options import FOLDER, SEED, resumable
+from dmlkit.cli.runs import AT_LEAST_ONE, FOLDER, SEED, data_option, resumable
 from dmlkit.errors import DataError, counted
 
 # Text, so that an address that is none of a local file can be told from one.
 LOCAL = click.Path()
-AT_LEAST_ONE = click.IntRange(min=1)
 SPLIT = click.Choice(("train", "validate", "test"))
 SECONDS = click.FloatRange(0, min_open=True)
 
 
 def number(name: str, variable: str, default: int, text: str, *, least: int = 1):
     """An option that takes a whole number."""
-    kind = click.IntRange(min=least)
-    return click.option(name, variable, type=kind, default=default, metavar="N", help=text)
+    return click.option(name, variable, type=click.IntRange(least), default=default, metavar="N", help=text)
 
 
-@click.group(context_settings={"show_default": True})
+@click.group()
 def data() -> None:
     """Look at data sets, check that they are whole, generate one, fetch one, import your own."""
 
 
-@data.command(short_help="Say what a data set holds, without reading it all.")
+@data.command(short_help="Show what a data set holds, without reading it all.")
 @click.argument("path")
 def show(path) -> None:
-    """Say what the data set at PATH holds, and what was inferred from its shards."""
+    """Show what the data set at PATH holds, and what was inferred from its shards."""
     from dmlkit.data import open_dataset
 
     dataset = open_dataset(path)
@@ -73,12 +71,8 @@ def check(paths, jobs, faults, as_json) -> None:
 @data.command(short_help="Fetch YouTube-8M, or a share of it; each file is verified by its MD5.")
 @click.argument("partition")
 @click.argument("out", type=FOLDER)
-@click.option(
-    "--split", "splits", multiple=True, type=SPLIT, help="Only this split; may be given several times."
-)
-@click.option(
-    "--shards", default="1/1", metavar="PART/PARTS", help="A share: 1/100 is the first of a hundred."
-)
+@click.option("--split", "splits", multiple=True, type=SPLIT, help="Only this split; repeatable.")
+@click.option("--shards", default="1/1", metavar="PART/PARTS", help="1/100 is the first of a hundred parts.")
 @click.option("--mirror", default="us", metavar="NAME|URL", help="us, eu, asia, or https://host/folder.")
 @click.option("--plans", metavar="URL", help="Address of the lists of files, where not at the mirror.")
 @click.option("--jobs", default=4, type=click.IntRange(1, 64), metavar="N", help="Files at a time.")
@@ -179,9 +173,7 @@ def import_(sources: tuple[str, ...], out: str, modalities: str | None, **settin
 @number("--train", "train", 2000, "Videos to train on.")
 @number("--validate", "validate", 1000, "Videos to validate on.")
 @number("--test", "test", 200, "Videos without labels.", least=0)
-@click.option(
-    "--text", is_flag=True, help="A third modality: titles and keywords, some of which name a class."
-)
+@click.option("--text", is_flag=True, help="A third modality: titles and keywords; some name a class.")
 def synthesize(out, full, **settings) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in documented kinds."""
     from dmlkit.data import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
@@ -197,9 +189,9 @@ def submission() -> None:
     """Look at files of predictions in YouTube-8M's form."""
 
 
-@submission.command("check", context_settings={"show_default": True})
+@submission.command("check")
 @click.argument("file", type=FOLDER)
-@click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
+@data_option
 @click.option("--split", default="test", help="Split of the data set that it belongs to.")
 @click.option("--json", "as_json", is_flag=True, help="For other programs.")
 def check_submission(file, data, split, as_json) -> None:
@@ -209,20 +201,16 @@ def check_submission(file, data, split, as_json) -> None:
     """
     from dmlkit.submission import check as check_file
 
-    (videos, faults), counts = check_file(file, data=data, split=split), Counter()
-    if as_json:  # one object, its faults written as they are found: there may be millions
-        head = {"file": str(file), "split": split, "videos": videos}
-        click.echo(json.dumps(head, indent=2)[:-2] + ',\n  "faults": [', nl=False)
+    (videos, faults), counts, found = check_file(file, data=data, split=split), Counter(), []
     for fault in faults:
-        if as_json:
-            click.echo(("," if counts else "") + "\n    " + json.dumps(fault._asdict()), nl=False)
-        else:
-            click.echo(f"{'' if fault.line is None else f'line {fault.line}: '}{fault.kind}: {fault.what}")
         counts[fault.kind] += 1
+        if as_json:
+            found.append(fault._asdict())
+        else:  # as they are found: there may be millions
+            click.echo(f"{'' if fault.line is None else f'line {fault.line}: '}{fault.kind}: {fault.what}")
     if as_json:
-        click.echo(
-            "],\n" + json.dumps({"counts": dict(counts.most_common()), "ok": not counts}, indent=2)[2:]
-        )
+        record = {"file": str(file), "split": split, "videos": videos, "faults": found}
+        click.echo(json.dumps(record | {"counts": dict(counts.most_common()), "ok": not counts}, indent=2))
     elif not counts:
         click.echo(f"{file} is whole: a line for each of the {videos:,} videos of '{split}'.")
     else:
@@ -231,3 +219,6 @@ def check_submission(file, data, split, as_json) -> None:
             click.echo(f"  {count:>9,}  {kind}")
     if counts:
         sys.exit(DataError.exit_code)
+
+
+COMMANDS = (data, submission)

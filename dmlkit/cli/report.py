@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dmlkit.cli.options import FOLDER, deterministic_option, profile_option, resumable, seed_option
+from dmlkit.cli.runs import FOLDER, deterministic_option, profile_option, resumable, seed_option
 from dmlkit.errors import UsageError
 from dmlkit.paths import report_name
 
@@ -20,14 +20,10 @@ from dmlkit.paths import report_name
     "-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter."
 )
 @click.option("--params", type=FOLDER, metavar="FILE.yaml", help="Parameters from a file; -p wins over it.")
-@click.option(
-    "--notebook", multiple=True, metavar="NAME", help="Only this notebook; may be given several times."
-)
+@click.option("--notebook", multiple=True, metavar="NAME", help="Only this notebook; repeatable.")
 @click.option("--beyond", is_flag=True, help="Also train what is beyond the ladder: -p beyond true.")
 @click.option("--force", is_flag=True, help="Execute notebooks even where nothing changed.")
-@click.option(
-    "--jobs", default=1, show_default=True, help="Notebooks at a time, each with its share of the cores."
-)
+@click.option("--jobs", default=1, help="Notebooks at a time, each with its share of the cores.")
 @click.option("--time-limit", metavar="TIME", help="How long a notebook may take: 90s, 45m, 2h.")
 @seed_option
 @deterministic_option

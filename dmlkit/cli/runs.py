@@ -1,4 +1,4 @@
-"""`dmlkit train`, `evaluate`, `predict`, `ensemble`, `compare`, `runs` and `experiments`.
+"""`dmlkit train`, `evaluate`, `predict`, `ensemble`, `compare`, `runs` and `experiments`, and options that are shared.
 
 Names and values are checked before the libraries that train are imported.
 """
@@ -7,32 +7,47 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from dmlkit.cli.options import (
-    FOLDER,
-    data_option,
-    deterministic_option,
-    on_fault_option,
-    resumable,
-    seed_option,
-)
 from dmlkit.errors import UsageError, choose, counted, nearest, shorten
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-AT_LEAST_1 = click.IntRange(min=1)
-STRATEGIES = ("auto", "mirrored", "multi-worker")
+FOLDER = click.Path(path_type=Path)
+AT_LEAST_ONE = click.IntRange(min=1)
+# What numpy, Keras and TensorFlow all take.
+SEED = click.IntRange(0, 2**32 - 1)
+PRECISION = click.Choice(("float32", "mixed_bfloat16", "mixed_float16"))
+
+# Data may lie on a remote file system (gs://...), whose paths pathlib would mangle: they stay text.
+data_option = click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
+profile_option = click.option("--profile", default="demo", help="Sizes and budget: smoke, demo, full, paper.")
+seed_option = click.option("--seed", type=SEED, default=0, help="Of weights, order and dropout.")
+deterministic_option = click.option(
+    "--deterministic", is_flag=True, help="The same numbers for the same seed and number of threads."
+)
+on_fault_option = click.option(
+    "--on-fault", default="raise", metavar="POLICY", help="At corrupt records: raise, or 'skip N' at most."
+)
 SEVERAL = (
     "Several RUNS score together, each weighted by its GAP on the tuning split, as `dmlkit ensemble` does; --by names "
     "another combiner, whose weights come from the tuning split. An ensemble on disk scores by its own combiner."
 )
-by_option = click.option(
-    "--by", metavar="NAME", help="Combiner of several RUNS; see `dmlkit ensemble --help`."
-)
+by_option = click.option("--by", metavar="NAME", help="Combiner of RUNS; see `dmlkit ensemble --help`.")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Around what Ctrl-C interrupts without loss: the message says so, and the exit code is 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("dmlkit: interrupted; the same command continues where it stopped.", err=True)
+        sys.exit(130)
 
 
 @click.command()
@@ -43,20 +58,15 @@ by_option = click.option(
 @seed_option
 @deterministic_option
 @click.option(
-    "--set",
-    "given",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Another value for a field of the profile: --set mixup=0.4; may be given several times.",
+    "--set", "given", multiple=True, metavar="FIELD=VALUE", help="Change the profile: mixup=0.4; repeatable."
 )
-@click.option("--precision", type=click.Choice(PRECISIONS), default=PRECISIONS[0], show_default=True)
+@click.option("--precision", type=PRECISION, default="float32")
 @click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
 @click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Folder for TensorBoard's logs.")
 @click.option(
     "--strategy",
-    type=click.Choice(STRATEGIES),
-    default=STRATEGIES[0],
-    show_default=True,
+    type=click.Choice(("auto", "mirrored", "multi-worker")),
+    default="auto",
     help="One device or this machine's GPUs (auto), its GPUs (mirrored), the machines of TF_CONFIG (multi-worker).",
 )
 @on_fault_option
@@ -73,8 +83,6 @@ def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
     chosen = find(experiment)
     changes = _read_settings(given)
     _check_settings(chosen, profile, changes)
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"The run cannot be written to {out}: it is a file. Choose another folder.")
     Skipped.of(on_fault)
     with resumable():
         from dmlkit import training
@@ -139,12 +147,11 @@ def _echo_run(run, what: str) -> None:
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Folder of the ensemble.")
-@click.option("--name", default="ensemble", show_default=True, help="Its name.")
+@click.option("--name", default="ensemble", help="Its name.")
 @click.option(
     "--by",
     metavar="NAME",
     default="algorithm_2",
-    show_default=True,
     help="The combiner: algorithm_2 (weighted by GAP, the paper's), uniform, majority (votes for each video's 20 "
     "highest classes), rank_mean (of a video's classes), optimized (weights of the highest GAP), stacking (logistic "
     "regression on the scores).",
@@ -162,9 +169,9 @@ def ensemble(runs, out, name, by) -> None:
 @click.command(epilog=SEVERAL)
 @click.argument("runs", nargs=-1, type=FOLDER)
 @data_option
-@click.option("--split", default="validate", show_default=True, help="Split of the data set, with labels.")
+@click.option("--split", default="validate", help="Split of the data set, with labels.")
 @click.option("--submission", type=FOLDER, metavar="FILE", help="A file of `dmlkit predict` instead of RUNS.")
-@click.option("--max-videos", type=AT_LEAST_1, help="Only the first videos of the split.")
+@click.option("--max-videos", type=AT_LEAST_ONE, help="Only the first videos of the split.")
 @by_option
 @on_fault_option
 def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
@@ -180,28 +187,25 @@ def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
         return
     if not runs:
         raise UsageError("Name a run to measure, or a file of predictions by --submission FILE.")
-    skipped = _check_scoring(runs, by, on_fault)
-    from dmlkit import training
+    with _scoring(runs, by, on_fault) as skipped:
+        from dmlkit.training import evaluate as evaluate_runs
 
-    metrics = training.evaluate(runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped)
-    click.echo(
-        f"{_gap_lines(metrics, split)}\n"
-        f"mAP     {metrics['map']:.4f}  over the {metrics['map_classes']:,} of {metrics['num_classes']:,} classes "
-        f"that occur\nHit@1   {metrics['hit_at_one']:.4f}\nPERR    {metrics['perr']:.4f}"
-    )
-    _echo_skipped(skipped)
+        metrics = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped)
+        classes = f"{metrics['map_classes']:,} of {metrics['num_classes']:,} classes that occur"
+        click.echo(_gap_lines(metrics, split))
+        click.echo(f"mAP     {metrics['map']:.4f}  over the {classes}")
+        click.echo(f"Hit@1   {metrics['hit_at_one']:.4f}\nPERR    {metrics['perr']:.4f}")
 
 
 def _gap_lines(metrics: Mapping, split: str) -> str:
-    low, high = metrics["gap_interval"]
-    gap = f"GAP@20  {metrics['gap']:.4f}  (95 % interval {low:.4f} to {high:.4f})"
-    return f"{metrics['videos']:,} videos of '{split}'\n{gap}"
+    interval = "95 % interval {:.4f} to {:.4f}".format(*metrics["gap_interval"])
+    return f"{metrics['videos']:,} videos of '{split}'\nGAP@20  {metrics['gap']:.4f}  ({interval})"
 
 
 @click.command(epilog=SEVERAL)
 @click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @data_option
-@click.option("--split", default="test", show_default=True, help="Split of the data set.")
+@click.option("--split", default="test", help="Split of the data set.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, allow_dash=True),
@@ -209,25 +213,24 @@ def _gap_lines(metrics: Mapping, split: str) -> str:
     metavar="FILE",
     help="Written whole or not at all; compressed where its name ends in .gz; - for standard output.",
 )
-@click.option("--top-k", type=AT_LEAST_1, default=20, show_default=True, help="Classes a video, at most 20.")
+@click.option("--top-k", type=AT_LEAST_ONE, default=20, help="Classes a video, at most 20.")
 @click.option("--names", is_flag=True, help="Class names, a line each, for reading. That is no submission.")
 @by_option
 @on_fault_option
-def predict(runs, data, split, out, top_k, names, by, on_fault) -> None:
+def predict(runs, data, split, out, by, on_fault, **form) -> None:
     """Write the predictions of RUNS for a split of a data set, in YouTube-8M's format for submissions."""
-    skipped = _check_scoring(runs, by, on_fault)
-    from dmlkit import training
+    with _scoring(runs, by, on_fault) as skipped:
+        from dmlkit.training import submit
 
-    settings = {"split": split, "top_k": top_k, "names": names, "by": by, "on_fault": skipped}
-    videos = training.submit(runs, data=data, out=out, **settings)
-    to_stdout = str(out) == "-"
-    written = "written" if to_stdout else f"are in {out}"
-    click.echo(f"{counted(videos, 'video')} of '{split}' {written}.", err=to_stdout)
-    _echo_skipped(skipped)
+        videos = submit(runs, data=data, out=out, split=split, by=by, on_fault=skipped, **form)
+        to_stdout = str(out) == "-"
+        written = "written" if to_stdout else f"are in {out}"
+        click.echo(f"{counted(videos, 'video')} of '{split}' {written}.", err=to_stdout)
 
 
-def _check_scoring(runs, by: str | None, on_fault: str):
-    """Refuse an unknown policy, combiner or run before TensorFlow is loaded; the policy, which counts what it skips."""
+@contextmanager
+def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
+    """Refuse an unknown policy, combiner or run before TensorFlow is loaded; report the records left out at the end."""
     from dmlkit.data import Skipped
     from dmlkit.metrics import COMBINERS
     from dmlkit.runs import load_run
@@ -237,17 +240,12 @@ def _check_scoring(runs, by: str | None, on_fault: str):
         choose(COMBINERS, by, what="combiner")
     for run in runs:
         load_run(run)
-    return skipped
-
-
-def _echo_skipped(skipped) -> None:
+    yield skipped
     if skipped.records:
         (shard, number), (byte, fault) = next(iter(skipped.records.items()))
-        click.echo(
-            f"dmlkit: {counted(len(skipped.records), 'faulty record')} left out, the first: {shard}, record {number}, "
-            f"byte {byte} ({fault}).",
-            err=True,
-        )
+        first = f"{shard}, record {number}, byte {byte} ({fault})"
+        count = counted(len(skipped.records), "corrupt record")
+        click.echo(f"dmlkit: {count} left out, the first: {first}.", err=True)
 
 
 @click.command()
@@ -265,15 +263,12 @@ def runs(folder, experiment, profile, as_json) -> None:
     for line in summarize_errors(listing.damaged):
         click.echo(f"dmlkit: {line}", err=True)
     rows = [run_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in listing.runs]
-    for column, name, what in (
-        ("name", experiment, "of the experiment"),
-        ("profile", profile, "under the profile"),
-    ):
-        values = sorted({shorten(row[column]) for row in rows})
-        if name is not None and rows:
-            rows = [row for row in rows if row[column] == name]
+    for column, wanted in (("name", experiment), ("profile", profile)):
+        if wanted is not None and rows:
+            hint = nearest(wanted, {shorten(row[column]) for row in rows})
+            rows = [row for row in rows if row[column] == wanted]
             if not rows:
-                raise UsageError(f"There are no runs {what} {name!r} below {folder}.{nearest(name, values)}")
+                raise UsageError(f"There are no runs with the {column} {wanted!r} below {folder}.{hint}")
     rows.sort(key=lambda row: -row["gap"])
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -311,18 +306,11 @@ def _run_table(rows: Sequence[dict]) -> str:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=FOLDER, metavar="A B")
-@click.option(
-    "--runs",
-    "folder",
-    type=FOLDER,
-    default=Path("reports"),
-    show_default=True,
-    help="Where the runs of an experiment lie that is given by its name.",
-)
+@click.option("--runs", "folder", type=FOLDER, default=Path("reports"), help="Folder of runs given by name.")
 @click.option("--profile", metavar="NAME", help="Only the runs of names under this profile.")
 @click.option("--data", metavar="DIR", help="The data set of the runs: classes are shown by their names.")
-@click.option("--classes", default=5, show_default=True, type=click.IntRange(min=0), help="Shown each way.")
-@click.option("--resamples", default=1000, show_default=True, type=AT_LEAST_1, help="Of the bootstrap.")
+@click.option("--classes", default=5, type=click.IntRange(min=0), help="Shown each way.")
+@click.option("--resamples", default=1000, type=AT_LEAST_ONE, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, every class, for other programs.")
 def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     """Compare run A with run B on the videos both have scored.
@@ -331,17 +319,16 @@ def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     one run, or of several runs of one experiment with different seeds. More than two (seed-*) are grouped by
     experiment and profile, which must make two sides. Several seeds of a side are pooled.
     """
-    from dmlkit.comparison import compare as compare_sides
-    from dmlkit.comparison import two_sides
+    from dmlkit import comparison
     from dmlkit.data import open_dataset
     from dmlkit.experiments import EXPERIMENTS
 
-    a, b, notes = two_sides(paths, folder=folder, known=EXPERIMENTS, profile=profile)
+    a, b, notes = comparison.two_sides(paths, folder=folder, known=EXPERIMENTS, profile=profile)
     for note in notes:
         click.echo(f"dmlkit: {note}", err=True)
     dataset = None if data is None else open_dataset(data)
-    comparison = compare_sides(a, b, dataset=dataset, resamples=resamples)
-    click.echo(json.dumps(comparison.to_record(), indent=2) if as_json else comparison.text(classes=classes))
+    found = comparison.compare(a, b, dataset=dataset, resamples=resamples)
+    click.echo(json.dumps(found.to_record(), indent=2) if as_json else found.text(classes=classes))
 
 
 @click.command()
@@ -362,3 +349,6 @@ def experiments() -> None:
             if name not in seen:
                 click.echo(f"  {name:31} {experiment.title}")
         seen |= table.keys()
+
+
+COMMANDS = (train, evaluate, predict, ensemble, runs, compare, experiments)

@@ -32,7 +32,7 @@ def command(capsys, monkeypatch):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["dmlkit", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            getattr(main, "main", main)()  # a function, or the module that holds it
+            main()
         printed = capsys.readouterr()
         return end.value.code or 0, printed.out, printed.err
 
