@@ -22,6 +22,7 @@ from dmlkit.data.records import (
     InvalidRecord,
     Record,
     count_records,
+    record_error,
     relative_name,
     scan_headers,
     scan_records,
@@ -218,7 +219,7 @@ class Batches:
             try:
                 yield self.parser.read(record.check())
             except InvalidRecord as invalid:
-                name, error = relative_name(record.shard, self.root), record.located(invalid)
+                name, error = relative_name(record.shard, self.root), record_error(*record[:3], invalid)
                 self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)
 
 

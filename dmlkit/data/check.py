@@ -26,11 +26,25 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from dmlkit.data.opening import find_splits, group_by_split, infer_layout, release_of, shard_counts
+from dmlkit.data.opening import find_splits, group_by_split, shard_counts
 from dmlkit.data.parsing import RecordParser
-from dmlkit.data.protos import parse_record
-from dmlkit.data.records import InvalidRecord, exists, file_size, is_folder, locate, scan_records
-from dmlkit.data.schema import DATASET_TOML, find_vocabulary, read_dataset_toml, vocabulary_of
+from dmlkit.data.records import (
+    InvalidRecord,
+    exists,
+    file_size,
+    is_folder,
+    locate,
+    parse_record,
+    scan_records,
+)
+from dmlkit.data.schema import (
+    DATASET_TOML,
+    find_vocabulary,
+    infer_layout,
+    read_dataset_toml,
+    release_of,
+    vocabulary_of,
+)
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size
 from dmlkit.runtime import cores, interrupts
 
@@ -356,7 +370,7 @@ def _inspect(root: str, shards: list[str] | None, keep: int | None) -> tuple[dic
     sampled = every[:: max(1, len(every) // SAMPLED_SHARDS)]
     records = [record for shard in sampled for record in islice(_good_records(shard), SAMPLED_RECORDS)]
     layout = infer_layout(records)
-    release, classes = (layout and release_of(records[0], layout.features.values())) or (None, None)
+    release, classes = (layout and release_of(layout.id_key, layout.features.values())) or (None, None)
     vocabulary = vocabulary_of(root, declared)
     classes = declared.num_classes or (vocabulary.num_classes if vocabulary else classes)
     features = declared.complete_features(layout.features if layout else {})
@@ -364,12 +378,10 @@ def _inspect(root: str, shards: list[str] | None, keep: int | None) -> tuple[dic
     parser = None
     if features and level:
         parser = RecordParser(level, tuple(features.values()), classes or sys.maxsize, labelled=True)
-    each = declared.records_per_shard if shards is None else None  # what every shard but a split's last holds
-    tasks = {split: [] for split in splits}
-    for split, names in splits.items():
-        for shard in names:
-            expected = counts.get(shard, None if shard == names[-1] else each)
-            tasks[split].append(Task(shard, parser, expected, keep))
+    tasks = {
+        split: [Task(shard, parser, counts.get(shard), keep) for shard in names]
+        for split, names in splits.items()
+    }
     known = {
         "path": root,
         "name": declared.name or posixpath.basename(root) or root,

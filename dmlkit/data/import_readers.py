@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.opening import modality_name
-from dmlkit.data.protos import SequenceExample
-from dmlkit.data.records import HEADER_BYTES, is_header, read_records
+from dmlkit.data.records import HEADER_BYTES, SequenceExample, is_header, read_records
+from dmlkit.data.schema import modality_name
 from dmlkit.errors import DataError, UsageError, shorten
 
 ID_NAMES = ("id", "video_id")

@@ -45,8 +45,7 @@ from tqdm import tqdm
 
 from dmlkit.data.import_readers import ImportedVideo, read_sources
 from dmlkit.data.opening import open_dataset
-from dmlkit.data.protos import serialize_frames, serialize_video
-from dmlkit.data.records import frame_record, is_remote
+from dmlkit.data.records import frame_record, is_remote, serialize_frames, serialize_video
 from dmlkit.data.schema import (
     SPLITS,
     TEXT,

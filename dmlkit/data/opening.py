@@ -1,4 +1,4 @@
-"""Opening a folder: the entries of its dataset.toml, and what the records tell where it says nothing.
+"""Data sets: opening a folder by its dataset.toml or by what its records hold, and the ways to read it.
 
 Three splits for three uses: training, tuning, validation. Early stopping, learning rates and ensemble weights see only
 the tuning split; the validation split is scored once. Whole shards are moved, never records, so that nothing need be
@@ -7,18 +7,40 @@ read to divide a data set.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import posixpath
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
-from dmlkit.data.dataset import Dataset
-from dmlkit.data.protos import ID_KEYS, SequenceExample, parse_record, read_context
-from dmlkit.data.records import first_records, list_shards, locate, match_shards, read_records, scan_records
+import numpy as np
+
+from dmlkit.data.batches import RAISE, Batches, Skipped
+from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
+from dmlkit.data.records import (
+    FOOTER_BYTES,
+    InvalidRecord,
+    count_records,
+    file_size,
+    first_records,
+    list_shards,
+    match_shards,
+    open_file,
+    parse_record,
+    read_bytes,
+    read_context,
+    read_record_at,
+    record_error,
+    relative_name,
+    scan_headers,
+    scan_records,
+)
 from dmlkit.data.schema import (
     DATASET_TOML,
     SPLITS,
@@ -26,25 +48,20 @@ from dmlkit.data.schema import (
     TEXT_SIZE,
     DatasetSettings,
     Feature,
+    Layout,
     Vocabulary,
+    infer_layout,
     read_dataset_toml,
+    release_of,
     vocabulary_of,
 )
 from dmlkit.data.synthetic import synthesize
-from dmlkit.errors import DataError, UsageError, counted
+from dmlkit.errors import DataError, UsageError, choose, counted, nearest
 from dmlkit.files import file_lock
 from dmlkit.paths import generated_data
 
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3
-# Releases without a vocabulary of their own: key in the records, its size, the id's key → name, classes.
-RELEASES = {
-    ("mean_rgb", 1024, "video_id"): ("YouTube-8M 2017", 4716),
-    ("rgb", 1024, "video_id"): ("YouTube-8M 2017", 4716),
-    ("mean_rgb", 1024, "id"): ("YouTube-8M 2018", 3862),
-    ("rgb", 1024, "id"): ("YouTube-8M 2018", 3862),
-    ("audio_embedding", 128, "video_id"): ("AudioSet", 527),
-}
 # Split → what the names of its files or folders match; tried in this order.
 _SPLIT_NAMES = {
     "tuning": re.compile(r"tun(e|ing)", re.IGNORECASE),
@@ -52,6 +69,245 @@ _SPLIT_NAMES = {
     "validate": re.compile(r"valid|eval|(^|[^a-z])val([^a-z]|$)", re.IGNORECASE),
     "test": re.compile(r"test", re.IGNORECASE),
 }
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of shards, described. Made by `open_dataset`.
+
+    Attributes:
+        path, name: The folder, and what reports call it.
+        level: ``"video"`` or ``"frame"``.
+        features: The modalities by name, in a fixed order.
+        num_classes, class_names: How many classes there are, and a name for each.
+        splits: ``"train"``, ``"tuning"``, ``"validate"``, ``"test"`` (those there are) → shards, sorted.
+        labelled: The splits whose records carry labels.
+        notes: What was inferred or divided, one sentence each, for reports.
+        generated: Whether the data were generated.
+        class_kinds: A kind for each class, where the vocabulary has them.
+        truth_files: Split → the file of the frames that made each label, as in dataset.toml.
+        counts: Shard → the records it should hold, of the shards of which dataset.toml declares it.
+    """
+
+    path: str
+    name: str
+    level: str
+    features: dict[str, Feature]
+    num_classes: int
+    class_names: tuple[str, ...] = field(repr=False)  # thousands of them, as of the shards
+    splits: dict[str, tuple[str, ...]] = field(repr=False)
+    labelled: frozenset[str]
+    notes: tuple[str, ...] = ()
+    generated: bool = False
+    class_kinds: tuple[str, ...] | None = field(default=None, repr=False)
+    truth_files: dict[str, str] = field(default_factory=dict, repr=False)
+    counts: dict[str, int] = field(default_factory=dict, repr=False)
+    _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
+
+    def batches(
+        self,
+        split: str,
+        *,
+        batch_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
+        frame_choice: str = "first",
+        max_frames: int | None = None,
+        frame_share: float = 1.0,
+        max_videos: int | None = None,
+        on_fault: str | Skipped = RAISE,
+        balance: float = 0.0,
+    ) -> Batches:
+        """One epoch of a split, as dicts of numpy arrays.
+
+        ``"id"`` (B,) str; each modality by name: (B, T, D) uint8 (byte coding) or float32, zeros after a video's
+        last frame, T the batch's longest video (frame level), or (B, D) float32 (video level; texts at both, as
+        bags of 0 and 1); ``"num_frames"`` (B,) int32 (frame level); ``"labels"`` (B, num_classes) float32 of 0 and 1
+        (where the split has labels).
+
+        Args:
+            split: One of the data set's splits.
+            batch_size: Videos a batch; the last one may have fewer.
+            shuffle: False: shards sorted, records in order. True: an order that is a function of seed and epoch.
+            seed: For the order and for random frames.
+            epoch: Counted from 0.
+            frame_choice: ``"first"``, ``"uniform"`` or ``"random"``: which frames stay of a video longer than
+                ``max_frames``.
+            max_frames: The most frames a video; None keeps all.
+            frame_share: How many of the frames that stay are shown, resampled each epoch; 1 shows all.
+            max_videos: Only the first videos of the split, the same in every epoch and for every seed.
+            on_fault: ``"raise"`` at the first corrupt record, or ``"skip N"``: skip at most N of them.
+            balance: Where shuffled, how much more often videos of rare classes come than those of common ones, from
+                0, each once, to 1, each class about as often as any other; as many as there are come in any case.
+
+        Raises:
+            UsageError: An unknown split, frame choice or policy, or a number out of range.
+
+        Paper: §Future work, training on randomly sampled frames (``frame_choice="random"``, ``frame_share``).
+        Differs from the paper: padded to the longest video of the batch, not to 300 frames.
+        """
+        shards = self._shards(split)
+        choose(FRAME_CHOICES, frame_choice, what="frame choice")
+        return Batches(
+            root=self.path,
+            split=split,
+            shards=shards,
+            parser=self.parser(split, FrameSampler(frame_choice, max_frames, frame_share, seed, epoch)),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            epoch=epoch,
+            max_videos=max_videos,
+            balance=balance,
+            skipped=Skipped.of(on_fault),
+            expected_counts=self.counts,
+            repeats=self._repeats,
+        )
+
+    def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
+        """The number of videos of a split, without reading them: as dataset.toml counts them, or by the headers.
+
+        Where `on_fault` is to skip corrupt records, they are counted nevertheless; else `DataError` names the first.
+        """
+        skip = Skipped.of(on_fault).most > 0
+        counted = {} if skip else self._counted
+        for shard in self._shards(split):
+            if shard not in self.counts and shard not in counted:
+                counted[shard] = count_records(shard, skip_damaged=skip)
+        return sum((counted | self.counts)[shard] for shard in self._shards(split))
+
+    def require_labels(self, split: str) -> None:
+        """Refuse, by a `DataError`, a split on which nothing can be trained or measured."""
+        self._shards(split)
+        if split not in self.labelled:
+            raise DataError(
+                f"The split {split!r} of {self.path} carries no labels, so nothing can be trained or measured on it. "
+                f"Splits with labels: {', '.join(each for each in SPLITS if each in self.labelled) or 'none'}."
+            )
+
+    def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
+        """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.
+
+        The training split's file holds the tuning split's videos, too. Empty for data that come without such a file.
+        """
+        self._shards(split)
+        name = self.truth_files.get(split) or (self.truth_files.get("train") if split == "tuning" else None)
+        videos = json.loads(read_bytes(posixpath.join(self.path, name))) if name else {}
+        return {
+            video_id: {int(label): np.array(frames, dtype=np.int64) for label, frames in classes.items()}
+            for video_id, classes in videos.items()
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of these data: equal after a move to another folder, different after most changes.
+
+        From the schema and, of every shard, its name, size and last four bytes (the checksum of its last record). A
+        change within earlier records that keeps a shard's size is not noticed here.
+        """
+        schema = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
+        digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
+        for split, shards in sorted(self.splits.items()):
+            for shard in shards:
+                size = file_size(shard)
+                digest.update(f"{split} {relative_name(shard, self.path)} {size} ".encode())
+                with open_file(shard) as file:
+                    file.seek(max(0, size - FOOTER_BYTES))
+                    digest.update(file.read(FOOTER_BYTES))
+        return digest.hexdigest()
+
+    def parser(self, split: str, sampler: FrameSampler | None = None) -> RecordParser:
+        """What turns the records of a split into arrays."""
+        features = tuple(self.features.values())
+        return RecordParser(
+            self.level, features, self.num_classes, split in self.labelled, sampler or FrameSampler()
+        )
+
+    def _shards(self, split: str) -> tuple[str, ...]:
+        if split not in self.splits:
+            raise UsageError(
+                f"{self.path} has no split {split!r}.{nearest(split, self.splits)} "
+                f"Its splits are: {', '.join(self.splits)}."
+            )
+        return self.splits[split]
+
+
+def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> Iterator[tuple[str, list[int]]]:
+    """Each video's id and classes, in the order of unshuffled `Dataset.batches`, without features and TensorFlow.
+
+    Raises `DataError` where a record is invalid, or the split must be `labelled` and is not.
+    """
+    dataset.num_videos(split)  # finds a shard that ends too early
+    if labelled:
+        dataset.require_labels(split)
+    yield from _contexts_of(dataset.splits[split], dataset.parser(split), dataset.counts)
+
+
+def _contexts_of(
+    shards: Iterable[str], parser: RecordParser, counts: Mapping[str, int]
+) -> Iterator[tuple[str, list[int]]]:
+    for shard in shards:
+        for record in scan_records(shard, expected_count=counts.get(shard)):
+            try:
+                yield parser.read_context(record.check())
+            except InvalidRecord as invalid:
+                raise record_error(*record[:3], invalid) from invalid
+
+
+def with_tuning(dataset: Dataset) -> Dataset:
+    """The same data with the tuning split as part of the training split, for training once more after tuning.
+
+    The tuning shards come first, so that a cap on the training videos leaves none of them out.
+    """
+    others = {split: shards for split, shards in dataset.splits.items() if split not in ("tuning", "train")}
+    return replace(
+        dataset,
+        splits={"train": dataset.splits["tuning"] + dataset.splits["train"], **others},
+        labelled=dataset.labelled - {"tuning"},
+    )
+
+
+class VideoReader:
+    """Single videos of a split by their index in the order of unshuffled `Dataset.batches`.
+
+    A shard's headers are scanned once, when the first of its videos is asked for; nothing before a video is read.
+    """
+
+    def __init__(self, dataset: Dataset, split: str):
+        dataset.num_videos(split)  # finds a shard that ends too early
+        self._shards = dataset.splits[split]
+        self._spans: list[np.ndarray] = []  # of each shard scanned so far: (records, 2) offset and length
+        self._parser = dataset.parser(split)
+
+    def read(self, index: int) -> dict[str, np.ndarray]:
+        """A batch of one video, all its frames; `Dataset.batches` describes it.
+
+        Raises `UsageError` where the split has no such video, `DataError` where it cannot be read.
+        """
+        left = index
+        for place, shard in enumerate(self._shards):
+            if place == len(self._spans):
+                spans = []
+                for number, (offset, length, error) in enumerate(scan_headers(shard)):
+                    if error:
+                        raise record_error(shard, number, offset, error)
+                    spans.append((offset, length))
+                self._spans.append(np.array(spans, np.int64).reshape(-1, 2))
+            if 0 <= left < len(self._spans[place]):
+                break
+            left -= len(self._spans[place])
+        else:
+            raise UsageError(f"The split holds {index - left} videos, from 0. Received: index={index}.")
+        offset, length = self._spans[place][left].tolist()
+        try:
+            return self._parser.parse([read_record_at(shard, left, offset, length)])
+        except InvalidRecord as invalid:
+            raise record_error(shard, left, offset, invalid) from invalid
+
+
+# Opening.
 
 
 def as_dataset(data: str | os.PathLike | Dataset) -> Dataset:
@@ -101,26 +357,49 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         DataError: There is no such folder, no shards in it, or they are damaged or of no known layout.
     """
     root = os.fspath(path).rstrip("/") or "/"
-    settings, notes = read_dataset_toml(root), []
+    settings = read_dataset_toml(root)
     found = find_splits(root, settings)
     layouts = {split: _recognize(shards) for split, shards in found.items()}
     labelled = frozenset(split for split, layout in layouts.items() if layout.labelled)
-    level, features = _level_and_features(root, settings, layouts.values())
-    vocabulary, num_classes = vocabulary_of(root, settings), settings.num_classes
+    levels = {layout.level for layout in layouts.values()} | ({settings.level} - {None})
+    if len(levels) > 1:
+        why = f"{DATASET_TOML} declares {settings.level}" if settings.level else "the splits differ"
+        raise DataError(
+            f"{root} mixes frame-level and video-level records ({why}). Open the folder of one level, or name "
+            f"its shards in {DATASET_TOML}."
+        )
+    (level,) = levels
+    inferred: dict[str, Feature] = {}
+    for layout in layouts.values():
+        inferred = layout.features | inferred
+    features = settings.complete_features(inferred)
+    vocabulary, num_classes, notes = vocabulary_of(root, settings), settings.num_classes, []
     if num_classes is None:
-        num_classes, note = _count_classes(root, vocabulary, found, labelled, features)
-        notes.append(note)
-    texts = {key for layout in layouts.values() for key in layout.texts}
-    if unused := sorted(texts - {feature.key for feature in features.values()}):
+        shards = [shard for split in labelled for shard in found[split]]
+        if vocabulary:
+            num_classes, source = vocabulary.num_classes, "the vocabulary's"
+        elif release := release_of(next(iter(layouts.values())).id_key, features.values()):
+            num_classes, source = release[1], f"that of {release[0]}, which the records look like"
+        elif shards:
+            parser = RecordParser(level, tuple(features.values()), sys.maxsize, labelled=True)
+            classes = (label for _, labels in _contexts_of(shards, parser, {}) for label in labels)
+            num_classes = 1 + max(classes, default=-1)
+            source = "one more than the highest label in the shards"
+        else:
+            raise DataError(
+                f"{root} has neither labels nor a vocabulary, so its number of classes is unknown. Put the "
+                f"vocabulary.csv there, or a {DATASET_TOML} with num_classes."
+            )
+        notes.append(f"The number of classes ({num_classes}) is {source}.")
+    used = {feature.key for feature in features.values()}
+    if TEXT not in used and any(layout.has_text for layout in layouts.values()):
         notes.append(
-            f"The records carry {', '.join(unused)}, which is not used: `[features.{unused[0]}]` with "
-            f'`size = {TEXT_SIZE}` and `coding = "{TEXT}"` in {DATASET_TOML} makes it a modality.'
+            f"The records carry {TEXT}, which is not used: `[features.{TEXT}]` with `size = {TEXT_SIZE}` and "
+            f'`coding = "{TEXT}"` in {DATASET_TOML} makes it a modality.'
         )
     counts, missing = shard_counts(root, settings, found)
     if missing:
-        notes.append(
-            f"{DATASET_TOML} counts {len(missing)} more shards, {missing[0]} among them, which are missing."
-        )
+        notes.append(f"{len(missing)} of the shards that {DATASET_TOML} counts are missing, as {missing[0]}.")
     splits, labelled, divided = divide_splits(found, labelled, root)
     return Dataset(
         path=root,
@@ -134,7 +413,6 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         notes=(*notes, *divided),
         generated=settings.generated,
         class_kinds=vocabulary.class_kinds(num_classes) if vocabulary else None,
-        records_per_shard=settings.records_per_shard,
         truth_files=settings.truth,
         counts=counts,
     )
@@ -170,21 +448,22 @@ def group_by_split(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...
 
 
 def shard_counts(
-    root: str, settings: DatasetSettings, found: Mapping[str, Iterable[str]]
+    root: str, settings: DatasetSettings, found: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, int], list[str]]:
-    """The counts of dataset.toml by the paths of the shards found, and the paths it counts of missing shards."""
-    counts = {posixpath.join(root, shard): count for shard, count in settings.counts.items()}
+    """Shard → the records it should hold, where dataset.toml declares it, and the shards it counts that are missing."""
     there = {shard for shards in found.values() for shard in shards}
-    kept = {shard: count for shard, count in counts.items() if shard in there}
-    return kept, sorted(counts.keys() - kept.keys())
+    counts = {}
+    if settings.records_per_shard is not None:
+        counts = {shard: settings.records_per_shard for shards in found.values() for shard in shards[:-1]}
+    counts |= {posixpath.join(root, shard): count for shard, count in settings.counts.items()}
+    return {shard: count for shard, count in counts.items() if shard in there}, sorted(counts.keys() - there)
 
 
 def divide_splits(
     splits: Mapping[str, Sequence[str]], labelled: frozenset[str], root: str
 ) -> tuple[dict[str, tuple[str, ...]], frozenset[str], tuple[str, ...]]:
     """The splits that training needs, made of those there are; those with labels; a note on all that was divided."""
-    found = {name: sorted(shards) for name, shards in splits.items()}
-    notes: list[str] = []
+    found, notes = {name: sorted(shards) for name, shards in splits.items()}, []
     usable = [name for name in ("train", "validate") if name in labelled]
     if len(usable) == 1:
         (only,) = usable
@@ -226,128 +505,24 @@ def _take_every(shards: Sequence[str], step: int) -> tuple[list[str], list[str]]
     return [shard for shard in shards if shard not in set(taken)], list(taken)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """What some records tell: level, modalities by name, whether any record had labels, the keys of texts."""
-
-    level: str
-    features: dict[str, Feature]
-    labelled: bool
-    texts: tuple[str, ...] = ()
-
-
-def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
-    """What most of some records (`parse_record`) tell; None where they hold no features."""
-    seen: Counter[Feature] = Counter()
-    levels: Counter[str] = Counter()
-    labelled, texts = False, set()
-    for parsed in records:
-        entries, lists = parsed.context.feature, parsed.feature_lists.feature_list
-        # No text is a modality unless dataset.toml says so.
-        texts.update({TEXT} & entries.keys())
-        labelled = labelled or bool(read_context(parsed.context)[1])
-        levels["frame" if lists else "video"] += 1
-        if lists:
-            values = {key: each.feature[0] for key, each in lists.items() if each.feature}
-        else:
-            values = {key: each for key, each in entries.items() if key not in (*ID_KEYS, "labels")}
-        for key, each in values.items():
-            if lists and each.bytes_list.value and each.bytes_list.value[0]:
-                seen[Feature(modality_name(key), len(each.bytes_list.value[0]), "byte", key)] += 1
-            elif len(each.float_list.value) > (
-                not lists
-            ):  # in a context, a single number is a time or a count
-                seen[Feature(modality_name(key), len(each.float_list.value), "float", key)] += 1
-    if not seen:
-        return None
-    common = {feature.name: feature for feature, _ in reversed(seen.most_common())}
-    # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
-    features = sorted(common.values(), key=lambda each: (-each.size, each.name))
-    level = levels.most_common(1)[0][0]
-    return Layout(level, {feature.name: feature for feature in features}, labelled, tuple(sorted(texts)))
-
-
-def modality_name(key: str) -> str:
-    """The name of a modality, from its key in the records: ``mean_rgb`` → rgb, ``audio_embedding`` → audio."""
-    return key.removeprefix("mean_").removesuffix("_embedding")
-
-
 def _recognize(shards: Sequence[str]) -> Layout:
     """The layout of the first records of some shards; raises `DataError` where they have none."""
     records = first_records(shards, SAMPLED_RECORDS)
+    shard = records[0].shard
     try:
-        parsed = [parse_record(data) for data in records]
+        parsed = [parse_record(record.data) for record in records]
     except Exception:  # protobuf's own, of another class in each of its implementations
         raise DataError(
-            f"{shards[0]} holds records that are neither tf.train.Example nor tf.train.SequenceExample. "
+            f"{shard} holds records that are neither tf.train.Example nor tf.train.SequenceExample. "
             "dmlkit reads YouTube-8M's and AudioSet's layouts."
         ) from None
     layout = infer_layout(parsed)
     if layout is None:
-        raise DataError(f"The first records of {shards[0]} hold no features. Is this a folder of features?")
+        raise DataError(f"The first records of {shard} hold no features. Is this a folder of features?")
     if not layout.labelled and any("labels" in each.context.feature for each in parsed):
-        # The first videos are of no class; their split has labels if another video of the first shard with any has.
-        record = None
-        for shard in shards:
-            for record in scan_records(shard):
-                with suppress(Exception):  # a damaged record is reported when it is read
-                    if not record.error and read_context(parse_record(record.data).context)[1]:
-                        return replace(layout, labelled=True)
-            if record:
-                break
+        # The first videos are of no class; their split has labels if another video of the shard has any.
+        for record in scan_records(shard):
+            with suppress(Exception):  # a damaged record is reported when it is read
+                if read_context(parse_record(record.check()).context)[1]:
+                    return replace(layout, labelled=True)
     return layout
-
-
-def _level_and_features(
-    root: str, settings: DatasetSettings, layouts: Iterable[Layout]
-) -> tuple[str, dict[str, Feature]]:
-    levels, features = {settings.level} - {None}, {}
-    for layout in layouts:
-        levels.add(layout.level)
-        features |= {name: feature for name, feature in layout.features.items() if name not in features}
-    if len(levels) > 1:
-        why = f"{DATASET_TOML} says {settings.level}" if settings.level else "the splits differ"
-        raise DataError(
-            f"{root} mixes frame-level and video-level records ({why}). Open the folder of one level, or name "
-            f"its shards in {DATASET_TOML}."
-        )
-    return levels.pop(), settings.complete_features(features)
-
-
-def _count_classes(
-    root: str,
-    vocabulary: Vocabulary | None,
-    found: Mapping[str, Sequence[str]],
-    labelled: frozenset[str],
-    features: Mapping[str, Feature],
-) -> tuple[int, str]:
-    if vocabulary:
-        return (
-            vocabulary.num_classes,
-            f"The number of classes ({vocabulary.num_classes}) is the vocabulary's.",
-        )
-    first = parse_record(first_records(next(iter(found.values())), 1)[0])
-    if known := release_of(first, features.values()):
-        return known[1], "The records look like {}'s, so there are {} classes.".format(*known)
-    if not labelled:
-        raise DataError(
-            f"{root} has neither labels nor a vocabulary, so its number of classes is unknown. Put the "
-            f"vocabulary.csv there, or a {DATASET_TOML} with num_classes."
-        )
-    highest = -1
-    for shard in (shard for split in labelled for shard in found[split]):
-        for number, data in enumerate(read_records(shard)):
-            try:
-                highest = max(highest, *read_context(parse_record(data).context)[1], -1)
-            except Exception as error:
-                raise DataError(
-                    f"{locate(shard, number)}: not a tf.train.Example. The file is of another kind or damaged."
-                ) from error
-    count = 1 + highest
-    return count, f"The number of classes ({count}) is one more than the highest label in the shards."
-
-
-def release_of(record: SequenceExample, features: Iterable[Feature]) -> tuple[str, int] | None:
-    """The release that a data set's features and one of its records look like, and its number of classes."""
-    id_key = "video_id" if "video_id" in record.context.feature else "id"
-    return next((known for each in features if (known := RELEASES.get((each.key, each.size, id_key)))), None)

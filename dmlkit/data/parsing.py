@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-import dmlkit.data.protos as protos
-from dmlkit.data.protos import FIRST_TAG, SECOND_TAG, length_prefix, read_varint, unique_fields, wire_fields
-from dmlkit.data.records import InvalidRecord
+from dmlkit.data.records import Example, Features, InvalidRecord, SequenceExample, read_context
 from dmlkit.data.schema import ZERO_BYTE, Feature
 
 # TensorFlow copies arrays that do not begin at a multiple of so many bytes.
 ALIGNMENT = 64
+MAX_VARINT_BYTES = 10  # a number of 64 bits, seven in a byte
+# The tags of protobuf's fields 1 and 2 where they hold bytes.
+FIRST_TAG, SECOND_TAG = b"\x0a", b"\x12"
 
 
 class Video(NamedTuple):
@@ -90,23 +91,22 @@ class FrameSampler:
         return np.arange(num_frames)[kept][random_frames(most, math.ceil(self.share * most), seed=seed)]
 
 
-# A video's texts (its title, its keywords) as a bag of tokens: which of them occur, each at an index that is its hash.
-# No vocabulary is kept: an index is the token's CRC-32 modulo the bag's size, the same in every process. Two tokens may
-# share an index, the more often the smaller the bag. How often a token occurs makes no difference.
+# A video's texts (its title, its keywords) as a bag of tokens: which of them occur, not how often. No vocabulary is
+# kept: a token's index is its hash, which two tokens may share, the more often the smaller the bag.
 
-# Letters and digits of any script. Scripts without spaces between words (Chinese, Thai) give a token a phrase; those
-# that write vowels as marks (Devanagari) are divided at them.
+# Letters and digits of any script. Scripts without spaces between words (Chinese, Thai) give one token per phrase;
+# those that write vowels as marks (Devanagari) are divided at them.
 _TOKEN = re.compile(r"[^\W_]+")
 
 
-def tokens(text: str) -> Iterator[str]:
+def tokens(text: str) -> list[str]:
     """Its words, case-folded: ``"My BEST_cats"`` → my, best, cats."""
     # A combining accent is no letter and would divide the word.
-    return (match.group() for match in _TOKEN.finditer(unicodedata.normalize("NFKC", text.casefold())))
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text.casefold()))
 
 
 def token_index(token: str, size: int) -> int:
-    """A token's index in a bag of this size."""
+    """A token's index in a bag of this size: its CRC-32, the same in every process."""
     return zlib.crc32(token.encode()) % size
 
 
@@ -165,78 +165,69 @@ class RecordParser:
         return batch
 
     def read(self, data: bytes) -> Video:
-        """One record; raises `InvalidRecord` where it is not what the data set says."""
+        """One record; raises `InvalidRecord` where it does not match the data set's description."""
         context, values = self._split_frames(data) if self.level == "frame" else self._split_video(data)
-        video_id, labels = protos.read_context(context)
+        video_id, labels = read_context(context)
         if self.labelled:
             self._check_labels(labels)
         for feature in self._numeric:
             array = values.get(feature.name) if feature.coding == "float" else None
             if array is not None and not np.isfinite(array).all():
-                raise InvalidRecord(
-                    f"{feature.key} holds NaN or infinite values. Compute the features again, or leave the record out.",
-                    kind="not finite",
-                )
+                message = f"{feature.key} holds NaN or infinite values. Compute them again, or leave the record out."
+                raise InvalidRecord(message, kind="not finite")
         num_frames = 0
         if self.level == "frame":
             values = {name: matrix for name, matrix in values.items() if len(matrix)}
             lengths = {name: len(matrix) for name, matrix in values.items()}
             if not lengths:
                 names = ", ".join(feature.key for feature in self._numeric)
-                raise InvalidRecord(
-                    f"the video has no frames of {names}. Leave the record out.", kind="frames"
-                )
+                raise InvalidRecord(f"the video has no frames of {names}. Leave it out.", kind="frames")
             num_frames = max(lengths.values())
             if min(lengths.values()) < num_frames:
                 listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-                raise InvalidRecord(
-                    f"the modalities differ in their number of frames ({listed}). Cut them to one length.",
-                    kind="frames",
+                message = (
+                    f"the modalities differ in their number of frames ({listed}). Cut them to one length."
                 )
+                raise InvalidRecord(message, kind="frames")
             most = self.sampler.max_frames
             if self.sampler.share < 1 or (most is not None and num_frames > most):
                 selected = self.sampler.select(num_frames, video_id)
                 values = {name: matrix[selected] for name, matrix in values.items()}
                 num_frames = len(next(iter(values.values())))
-        for feature in self._texts:
-            if feature.key in context.feature:
-                entry = context.feature[feature.key]
-                if entry.WhichOneof("kind") not in ("bytes_list", None):
-                    raise InvalidRecord(
-                        f"{feature.key} holds numbers, but the data set says that it is a text. Correct the coding "
-                        "in dataset.toml.",
-                        kind="coding",
-                    )
-                if entry.bytes_list.value:
-                    values[feature.name] = bag_of_tokens(entry.bytes_list.value, feature.size)
+        for feature in self.features:
+            if feature.in_frames:
+                continue
+            entry = context.feature.get(feature.key)
+            if entry and entry.WhichOneof("kind") not in ("bytes_list", None):
+                message = f"{feature.key} holds numbers, not texts. Correct the coding in dataset.toml."
+                raise InvalidRecord(message, kind="coding")
+            if entry and entry.bytes_list.value:
+                values[feature.name] = bag_of_tokens(entry.bytes_list.value, feature.size)
         return Video(video_id, labels, num_frames, values)
 
     def read_context(self, data: bytes) -> tuple[str, list[int]]:
         """One record's id and classes, without its values; raises `InvalidRecord`."""
         message = self._parse_message(data)
-        video_id, labels = protos.read_context(message.context if self.level == "frame" else message.features)
+        video_id, labels = read_context(message.context if self.level == "frame" else message.features)
         self._check_labels(labels)
         return video_id, labels
 
     def _check_labels(self, labels: list[int]) -> None:
         for label in labels:
             if not 0 <= label < self.num_classes:
-                raise InvalidRecord(
+                message = (
                     f"label {label} is outside the data set's {self.num_classes} classes (0 to "
-                    f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave it out.",
-                    kind="label",
+                    f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave it out."
                 )
+                raise InvalidRecord(message, kind="label")
 
-    def _split_frames(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+    def _split_frames(self, data: bytes) -> tuple[Features, dict[str, np.ndarray]]:
         """A sequence example's context, and the frames of each modality it has, (T, D) each."""
         try:
             fields = unique_fields(wire_fields(data, 0, len(data)))
-            context = protos.Features.FromString(data[slice(*fields.get(1, (0, 0)))])
-            entries = [
-                unique_fields(wire_fields(data, *span))
-                for number, span in wire_fields(data, *fields.get(2, (0, 0)))
-                if number == 1
-            ]
+            context = Features.FromString(data[slice(*fields.get(1, (0, 0)))])
+            lists = [span for number, span in wire_fields(data, *fields.get(2, (0, 0))) if number == 1]
+            entries = [unique_fields(wire_fields(data, *span)) for span in lists]
             spans = {data[slice(*entry[1])]: entry.get(2, (0, 0)) for entry in entries}
         except Exception:
             # Not laid out as usual: whether it is valid, the protobuf library decides.
@@ -251,13 +242,13 @@ class RecordParser:
             table = raw[slice(*span)].reshape(num_frames, len(prefix) + payload)
             if (table[:, : len(prefix)] != np.frombuffer(prefix, np.uint8)).any():
                 return self._split_slowly(data)
-            values = table[:, len(prefix) :]
-            matrices[feature.name] = (
-                values if feature.coding == "byte" else np.ascontiguousarray(values).view("<f4")
-            )
+            frames = table[:, len(prefix) :]
+            if feature.coding == "float":
+                frames = np.ascontiguousarray(frames).view("<f4")
+            matrices[feature.name] = frames
         return context, matrices
 
-    def _split_video(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+    def _split_video(self, data: bytes) -> tuple[Features, dict[str, np.ndarray]]:
         """An example's other features, and the values of each modality it has, (D,) each."""
         try:
             start, end = unique_fields(wire_fields(data, 0, len(data)))[1]
@@ -276,14 +267,14 @@ class RecordParser:
                 else:
                     others.append(data[start:stop])
                 start = stop
-            context = protos.Features.FromString(b"".join(others))
+            context = Features.FromString(b"".join(others))
         except Exception:
             return self._split_slowly(data)
         if any(feature.key in context.feature for feature in self._numeric):
             return self._split_slowly(data)
         return context, {each.name: values[each.name] for each in self._numeric if each.name in values}
 
-    def _split_slowly(self, data: bytes) -> tuple[protos.Features, dict[str, np.ndarray]]:
+    def _split_slowly(self, data: bytes) -> tuple[Features, dict[str, np.ndarray]]:
         """The same of a record of either level, by the protobuf library."""
         message, values = self._parse_message(data), {}
         if self.level == "video":
@@ -301,48 +292,40 @@ class RecordParser:
         return message.context, values
 
     def _parse_message(self, data: bytes):
-        kind = protos.SequenceExample if self.level == "frame" else protos.Example
+        kind = SequenceExample if self.level == "frame" else Example
         try:
             return kind.FromString(data)
         except Exception as error:  # protobuf's own, of another class in each of its implementations
-            raise InvalidRecord(
-                f"not a tf.train.{kind.DESCRIPTOR.name}. The file is of another kind or damaged.",
-                kind="not a record",
-            ) from error
+            message = f"not a tf.train.{kind.DESCRIPTOR.name}. The file is of another kind or damaged."
+            raise InvalidRecord(message, kind="not a record") from error
 
     @cached_property
     def _prefixes(self) -> tuple[tuple[Feature, bytes, int], ...]:
         """Of each modality the constant bytes before the values of a frame (or a video), and the bytes of these."""
-        found = []
+        found, frames = [], self.level == "frame"
         for each in self._numeric:
-            key, frames = each.key.encode(), self.level == "frame"
-            tag, payload = (
-                (FIRST_TAG, each.size) if frames and each.coding == "byte" else (SECOND_TAG, 4 * each.size)
-            )
+            key, byte = each.key.encode(), frames and each.coding == "byte"
+            tag, payload = (FIRST_TAG, each.size) if byte else (SECOND_TAG, 4 * each.size)
             # From the inside out: the values in their list, that in its feature, the feature in its list or entry.
             prefix = length_prefix((FIRST_TAG, tag, FIRST_TAG if frames else SECOND_TAG), payload)
-            found.append(
-                (each, prefix if frames else length_prefix([FIRST_TAG], len(key)) + key + prefix, payload)
-            )
+            if not frames:
+                prefix = length_prefix([FIRST_TAG], len(key)) + key + prefix
+            found.append((each, prefix, payload))
         return tuple(found)
 
     @cached_property
     def _numeric(self) -> tuple[Feature, ...]:
         return tuple(feature for feature in self.features if feature.in_frames)
 
-    @cached_property
-    def _texts(self) -> tuple[Feature, ...]:
-        return tuple(feature for feature in self.features if not feature.in_frames)
 
-
-def _frame_values(frame: protos.Feature, feature: Feature) -> np.ndarray:
+def _frame_values(frame, feature: Feature) -> np.ndarray:
     byte = feature.coding == "byte"
     if frame.WhichOneof("kind") != ("bytes_list" if byte else "float_list"):
-        raise InvalidRecord(
-            f"the frames of {feature.key} are not written as {'bytes' if byte else 'floats'}, as the data set says. "
-            "Correct the coding in dataset.toml.",
-            kind="coding",
+        coding = "bytes" if byte else "floats"
+        message = (
+            f"the frames of {feature.key} are not written as {coding}. Correct the coding in dataset.toml."
         )
+        raise InvalidRecord(message, kind="coding")
     if byte:
         return _check_length(np.frombuffer(b"".join(frame.bytes_list.value), np.uint8), feature)
     return _check_length(np.array(frame.float_list.value, np.float32), feature)
@@ -350,11 +333,11 @@ def _frame_values(frame: protos.Feature, feature: Feature) -> np.ndarray:
 
 def _check_length(values: np.ndarray, feature: Feature) -> np.ndarray:
     if len(values) != feature.size:
-        raise InvalidRecord(
-            f"{feature.key} has {len(values)} values, but the data set's {feature.name} has {feature.size}. "
-            "Correct the size in dataset.toml, or keep shards of other dimensions in a folder of their own.",
-            kind="size",
+        message = (
+            f"{feature.key} has {len(values)} values, but the data set's {feature.name} has {feature.size}. Correct "
+            "the size in dataset.toml, or keep shards of other dimensions in a folder of their own."
         )
+        raise InvalidRecord(message, kind="size")
     return values
 
 
@@ -365,3 +348,52 @@ def _aligned_empty(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.nda
     buffer = np.empty(size + ALIGNMENT, np.uint8)
     begin = -buffer.ctypes.data % ALIGNMENT
     return buffer[begin : begin + size].view(dtype).reshape(shape)
+
+
+# The wire format, as far as it takes to find features in a record without a message object for each.
+
+
+def wire_fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Number and (start, end) of each field of a message of byte fields; ValueError or IndexError for any other."""
+    while start < end:
+        tag, start = read_varint(data, start)
+        length, start = read_varint(data, start)
+        if tag & 7 != 2 or start + length > end:
+            raise ValueError("not a message of byte fields")
+        yield tag >> 3, (start, start + length)
+        start += length
+
+
+def unique_fields(fields: Iterator[tuple[int, tuple[int, int]]]) -> dict[int, tuple[int, int]]:
+    """Fields by number; ValueError where one comes twice: what that means is left to the protobuf library."""
+    listed = list(fields)
+    by_number = dict(listed)
+    if len(by_number) < len(listed):
+        raise ValueError("a field comes twice")
+    return by_number
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """A number, and the place after it; ValueError or IndexError where there is none."""
+    byte = data[position]
+    if byte < 0x80:
+        return byte, position + 1
+    value = shift = 0
+    for place in range(position, position + MAX_VARINT_BYTES):
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, place + 1
+        shift += 7
+    raise ValueError("not a number")
+
+
+def length_prefix(tags: Sequence[bytes], payload: int) -> bytes:
+    """The constant bytes before a payload of fixed size, nested in fields of these tags, the innermost first."""
+    prefix = b""
+    for tag in tags:
+        length, varint = len(prefix) + payload, b""
+        while length >= 0x80:
+            varint, length = varint + bytes([length & 0x7F | 0x80]), length >> 7
+        prefix = tag + varint + bytes([length]) + prefix
+    return prefix

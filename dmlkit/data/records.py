@@ -1,8 +1,10 @@
-"""Shards as files of records: the one TFRecord reader here, which names record and byte and goes on after damage.
+"""Shards and their records: TFRecord files, read on after damage, and the protobuf messages in them.
 
 A record lies between a header (its length in 8 bytes, little endian, and their checksum in 4) and a footer (the
 record's checksum in 4). Checksums are CRC-32C, rotated and shifted as TFRecord does. Local files are read by plain
-`open`; what holds ``://`` (``gs://``, ``hdfs://``, ``ram://``) goes through ``tf.io.gfile``.
+`open`; what holds ``://`` (``gs://``, ``hdfs://``, ``ram://``) goes through ``tf.io.gfile``. The messages,
+``tf.train.Example`` and ``tf.train.SequenceExample``, are defined here once more, because importing TensorFlow takes
+seconds and hundreds of megabytes in every process.
 
 Differs from ``tf.data.TFRecordDataset``: that names neither record nor byte, and ends at the first damaged record.
 """
@@ -13,13 +15,16 @@ import glob
 import os
 import posixpath
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessages
 from google_crc32c import value as crc32c
 
 from dmlkit.errors import DataError
@@ -34,33 +39,22 @@ _CRC = struct.Struct("<I")
 _CRC_SHIFT = 0xA282EAD8
 
 _FETCH_AGAIN = "Fetch the file again, or move it out of the data set."
-# What can be wrong with a shard around its records: kind → description, and what to do.
+# What can be wrong with a shard around its records, and what to do.
 SHARD_ERRORS = {
-    "length checksum": ("the shard is damaged, the checksum of the record's length is wrong", _FETCH_AGAIN),
-    "record checksum": ("the shard is damaged, its checksum is wrong", _FETCH_AGAIN),
-    "cut off": ("the shard is damaged, the file ends within the record", _FETCH_AGAIN),
-    "changed": (
-        "the file grew or shrank while it was read",
-        "Read it again once nothing writes to it any more.",
-    ),
-    "count": (
-        "the shard ends here, but dataset.toml counts another number of records in it",
-        "Fetch the file again, or correct dataset.toml.",
-    ),
+    "length checksum": f"the shard is damaged, the checksum of the record's length is wrong. {_FETCH_AGAIN}",
+    "record checksum": f"the shard is damaged, its checksum is wrong. {_FETCH_AGAIN}",
+    "cut off": f"the shard is damaged, the file ends within the record. {_FETCH_AGAIN}",
+    "changed": "the file grew or shrank while it was read. Read it again once nothing writes to it any more.",
+    "count": "the shard ends here, but dataset.toml counts another number of records in it. Fetch the file again, or "
+    "correct dataset.toml.",
 }
-# What can be wrong with an intact record's content: kind → description.
-CONTENT_ERRORS = {
-    "not a record": "cannot be parsed as the protobuf message it should be",
-    "label": "a label outside the data set's classes",
-    "not finite": "NaN or infinite values",
-    "size": "a feature of another size",
-    "coding": "bytes where floats should be, or the reverse",
-    "frames": "no frames, or modalities of different lengths",
-}
+# What can be wrong with an intact record's content.
+CONTENT_ERRORS = ("not a record", "label", "not finite", "size", "coding", "frames")
+ID_KEYS = ("id", "video_id")
 
 
 class InvalidRecord(ValueError):
-    """A record is not what the data set says: what, and what to do. Its `kind` is a key of the tables above."""
+    """A record is not what the data set's description requires; `kind` is one of the errors above."""
 
     def __init__(self, message: str, *, kind: str):
         super().__init__(message)
@@ -82,12 +76,8 @@ class Record(NamedTuple):
     def check(self) -> bytes:
         """The record's data; raises `InvalidRecord` where the shard is damaged."""
         if self.error:
-            raise InvalidRecord("{}. {}".format(*SHARD_ERRORS[self.error]), kind=self.error)
+            raise InvalidRecord(SHARD_ERRORS[self.error], kind=self.error)
         return self.data
-
-    def located(self, problem: object) -> DataError:
-        """The error of a problem with this record, which names file, record and byte."""
-        return DataError(f"{locate(self.shard, self.number, self.offset)}: {problem}")
 
 
 def locate(shard: str, number: int, offset: int | None = None) -> str:
@@ -95,9 +85,9 @@ def locate(shard: str, number: int, offset: int | None = None) -> str:
     return f"{shard}, record {number} (counted from 0)" + ("" if offset is None else f", byte {offset}")
 
 
-def damage_error(shard: str, number: int, offset: int, kind: str) -> DataError:
-    """The error of a damaged shard; `kind` is a key of `SHARD_ERRORS`."""
-    return DataError("{}: {}. {}".format(locate(shard, number, offset), *SHARD_ERRORS[kind]))
+def record_error(shard: str, number: int, offset: int, problem: object) -> DataError:
+    """The error of a record, which names file, record and byte; `problem` is a key of `SHARD_ERRORS` or a sentence."""
+    return DataError(f"{locate(shard, number, offset)}: {SHARD_ERRORS.get(problem, problem)}")
 
 
 # Reading.
@@ -159,7 +149,7 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
     """The records of a shard; raises `DataError` at the first damage, naming file, record and byte."""
     for record in scan_records(path):
         if record.error:
-            raise damage_error(*record[:3], record.error)
+            raise record_error(*record[:3], record.error)
         yield record.data
 
 
@@ -169,20 +159,20 @@ def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
         file.seek(offset + HEADER_BYTES)
         data, footer = file.read(length), file.read(FOOTER_BYTES)
     if len(footer) < FOOTER_BYTES:
-        raise damage_error(path, number, offset, "changed")
+        raise record_error(path, number, offset, "changed")
     if masked_crc(data) != _CRC.unpack(footer)[0]:
-        raise damage_error(path, number, offset, "record checksum")
+        raise record_error(path, number, offset, "record checksum")
     return data
 
 
-def first_records(shards: Sequence[str], count: int) -> list[bytes]:
+def first_records(shards: Sequence[str], count: int) -> list[Record]:
     """The intact ones among the first records of the first shard that has any; raises `DataError` if there are none."""
     for shard in shards:
         found = list(islice(scan_records(shard), count))
-        if intact := [record.data for record in found if not record.error]:
+        if intact := [record for record in found if not record.error]:
             return intact
         if found:
-            raise damage_error(*found[0][:3], found[0].error)
+            raise record_error(*found[0][:3], found[0].error)
     raise DataError(f"The shards hold no records: {shards[0]} and the {len(shards) - 1} after it are empty.")
 
 
@@ -191,7 +181,7 @@ def count_records(path: str, *, skip_damaged: bool = False) -> int:
     number = 0
     for number, (offset, _, error) in enumerate(scan_headers(path), start=1):
         if error and not skip_damaged:
-            raise damage_error(path, number - 1, offset, error)
+            raise record_error(path, number - 1, offset, error)
     return number
 
 
@@ -246,7 +236,7 @@ def _readable(path: str, *, buffering: int = READ_BYTES) -> Iterator:
         code = getattr(error, "error_code", None) if is_remote(path) else None  # TensorFlow's; 5 is NOT_FOUND
         if isinstance(error, FileNotFoundError) or code == 5:
             raise DataError(
-                f"{path} is not there (any more). Put it back, or open the data set again."
+                f"{path} is not there (any more). Put it back, or open the data again."
             ) from error
         if isinstance(error, OSError) or code:
             why = getattr(error, "strerror", None) or error
@@ -271,21 +261,16 @@ def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> int:
     path, count = os.fspath(path), 0
     if folder := posixpath.dirname(path):
         _gfile().makedirs(folder) if is_remote(path) else os.makedirs(folder, exist_ok=True)
-    with _open_to_write(path) as file:
+    with open_to_write(path) as file:
         for data in records:
             file.write(frame_record(data))
             count += 1
     return count
 
 
-def write_bytes(path: str, data: bytes) -> None:
-    """Write a small file; it appears whole or not at all."""
-    with _open_to_write(path) as file:
-        file.write(data)
-
-
 @contextmanager
-def _open_to_write(path: str) -> Iterator:
+def open_to_write(path: str) -> Iterator:
+    """A new file, opened to write bytes; it appears whole or not at all."""
     if not is_remote(path):
         with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
             yield file
@@ -300,6 +285,150 @@ def _open_to_write(path: str) -> Iterator:
     finally:
         if exists(partial):
             _gfile().remove(partial)
+
+
+# Messages. They are described in a pool of their own, so that TensorFlow's can live in the same process.
+
+_PACKAGE = "dmlkit"
+# Message → its fields, numbered from 1: name, type; "[]" before a type means repeated, "{}" a map from strings to it,
+# "?" that only one of the message's fields is set.
+_MESSAGES = {
+    "BytesList": {"value": "[]bytes"},
+    "FloatList": {"value": "[]float"},
+    "Int64List": {"value": "[]int64"},
+    "Feature": {"bytes_list": "?BytesList", "float_list": "?FloatList", "int64_list": "?Int64List"},
+    "Features": {"feature": "{}Feature"},
+    "FeatureList": {"feature": "[]Feature"},
+    "FeatureLists": {"feature_list": "{}FeatureList"},
+    "Example": {"features": "Features"},
+    "SequenceExample": {"context": "Features", "feature_lists": "FeatureLists"},
+}
+
+
+def _add_field(message: DescriptorProto, name: str, number: int, kind: str) -> None:
+    field = message.field.add(name=name, number=number, label=FieldDescriptorProto.LABEL_OPTIONAL)
+    if kind.startswith("?"):
+        field.oneof_index = 0
+    if kind.startswith("{}"):
+        # A map is a list of pairs, each a message of its own.
+        pair = message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
+        pair.options.map_entry = True
+        _add_field(pair, "key", 1, "string")
+        _add_field(pair, "value", 2, kind[2:])
+        kind = f"[]{message.name}.{pair.name}"
+    if kind.startswith("[]"):
+        field.label = FieldDescriptorProto.LABEL_REPEATED
+    kind = kind.lstrip("[]?")
+    if kind in ("bytes", "string", "float", "int64"):
+        field.type = getattr(FieldDescriptorProto, f"TYPE_{kind.upper()}")
+    else:
+        field.type, field.type_name = FieldDescriptorProto.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+
+
+def _message_classes() -> dict[str, type]:
+    file = FileDescriptorProto(name="dmlkit/messages.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        if any(kind.startswith("?") for kind in fields.values()):
+            message.oneof_decl.add(name="kind")
+        for number, (field, kind) in enumerate(fields.items(), start=1):
+            _add_field(message, field, number, kind)
+    return GetMessages([file], DescriptorPool())
+
+
+_classes = _message_classes()
+Feature, Features = _classes[f"{_PACKAGE}.Feature"], _classes[f"{_PACKAGE}.Features"]
+Example, SequenceExample = _classes[f"{_PACKAGE}.Example"], _classes[f"{_PACKAGE}.SequenceExample"]
+
+
+def parse_record(data: bytes) -> SequenceExample:
+    """A record of either level: an example reads as a sequence example whose context holds everything."""
+    return SequenceExample.FromString(data)
+
+
+def read_context(features: Features) -> tuple[str, list[int]]:
+    """A video's name and classes, of an example's features or a sequence example's context; empty where absent."""
+    entries, video_id = features.feature, ""
+    for key in ID_KEYS:
+        if key in entries and (names := entries[key].bytes_list.value):
+            video_id = names[0].decode("utf-8", "replace")
+            break
+    return video_id, list(entries["labels"].int64_list.value) if "labels" in entries else []
+
+
+# Serialized, the same video always gives the same bytes.
+
+
+def serialize_video(
+    *,
+    video_id: str,
+    labels: Sequence[int] | None,
+    features: Mapping[str, np.ndarray],
+    texts: Mapping[str, Sequence[str]] | None = None,
+    id_key: str = "id",
+) -> bytes:
+    """One video-level record, a ``tf.train.Example``.
+
+    Args:
+        video_id: The video's name.
+        labels: Its classes; None leaves the key out, as in test shards.
+        features: Key in the record (``mean_rgb``) → values, shape (size,); `ValueError` for any other shape.
+        texts: Key in the record (``text``) → texts: a title, keywords.
+        id_key: ``"id"`` or ``"video_id"``, which differs between releases.
+    """
+    record = Example()
+    _set_context(record.features, video_id, labels, texts, id_key)
+    for key, values in features.items():
+        values = np.asarray(values, dtype=np.float32)
+        if values.ndim != 1:
+            raise ValueError(f"`features[{key!r}]` must have shape (size,). Received: {values.shape}.")
+        _set_values(record.features.feature[key], values)
+    return record.SerializeToString(deterministic=True)
+
+
+def serialize_frames(
+    *, frames: Mapping[str, np.ndarray], video_id: str, labels: Sequence[int] | None, texts=None, id_key="id"
+) -> bytes:
+    """One frame-level record, a ``tf.train.SequenceExample``; the other arguments are those of `serialize_video`.
+
+    Args:
+        frames: Key in the record (``rgb``) → array (time, size), `ValueError` for any other shape; uint8 is written as
+            one string of bytes a frame (YouTube-8M's way), anything else as floats.
+    """
+    record = SequenceExample()
+    _set_context(record.context, video_id, labels, texts, id_key)
+    for key, matrix in frames.items():
+        matrix = np.asarray(matrix)
+        if matrix.ndim != 2:
+            raise ValueError(f"`frames[{key!r}]` must have shape (time, size). Received: {matrix.shape}.")
+        feature_list = record.feature_lists.feature_list[key].feature
+        for row in matrix:
+            _set_values(feature_list.add(), row)
+    return record.SerializeToString(deterministic=True)
+
+
+def _set_context(context: Features, video_id, labels, texts, id_key) -> None:
+    entries = context.feature
+    entries[id_key].bytes_list.value.append(video_id.encode())
+    if labels is not None:
+        # Also an empty list is set: a video of no class is not the same as one whose classes are not known.
+        entries["labels"].int64_list.SetInParent()
+        entries["labels"].int64_list.value.extend(int(label) for label in labels)
+    for key, values in (texts or {}).items():
+        entries[key].bytes_list.value.extend(text.encode("utf-8", "replace") for text in values)
+
+
+def _set_values(feature: Feature, row: np.ndarray) -> None:
+    """One frame's values, or a video's: bytes as one string, anything else as floats."""
+    if row.dtype == np.uint8:
+        feature.bytes_list.value.append(row.tobytes())
+        return
+    feature.float_list.SetInParent()
+    if len(row):
+        # Packed floats are written as one string of bytes is, so nothing need become a Python number.
+        packed = Feature()
+        packed.bytes_list.value.append(np.asarray(row, dtype="<f4").tobytes())
+        feature.float_list.MergeFromString(packed.bytes_list.SerializeToString())
 
 
 # Files and folders, local or remote: local ones without TensorFlow, whose import takes seconds.
@@ -338,16 +467,12 @@ def read_bytes(path: str) -> bytes:
 
 def list_shards(root: str) -> tuple[str, ...]:
     """All ``*.tfrecord`` in a folder and at most three folders deep, sorted; raises `DataError` if there are none."""
+    advice = "Give the folder of a data set, or make one (`dmlkit data synthesize DIR`)."
     if not is_folder(root):
-        raise DataError(
-            f"There is no folder {root}. Give the folder of a data set: one with a dataset.toml or with "
-            "*.tfrecord shards (`dmlkit data synthesize DIR` makes one)."
-        )
+        raise DataError(f"There is no folder {root}. {advice}")
+    patterns = ["*/" * depth + f"*{SUFFIX}" for depth in range(MAX_DEPTH + 1)]
     return match_shards(
-        root,
-        ["*/" * depth + f"*{SUFFIX}" for depth in range(MAX_DEPTH + 1)],
-        f"No shards in {root}: neither a dataset.toml nor a single *{SUFFIX} file, down to {MAX_DEPTH} folders deep. "
-        "Give the folder that holds the shards.",
+        root, patterns, f"No shards in {root}: no *{SUFFIX}, down to {MAX_DEPTH} folders. {advice}"
     )
 
 

@@ -1,4 +1,6 @@
-"""What a data set is made of: modalities and how they are coded, splits, class names, and its dataset.toml."""
+"""What a data set is made of: modalities and how they are coded, splits, class names; dataset.toml, which declares all
+that, and the layout of the records, by which it is inferred.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +10,19 @@ import json
 import posixpath
 import re
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dmlkit.data.records import exists, read_bytes, write_bytes
+from dmlkit.data.records import ID_KEYS, SequenceExample, exists, open_to_write, read_bytes, read_context
 from dmlkit.errors import DataError, nearest, one_line, shorten
 
-LEVELS = ("video", "frame")
 SPLITS = ("train", "tuning", "validate", "test")
 TEXT = "text"
-CODINGS = ("byte", "float", TEXT)
 TEXT_SIZE = 512  # default size of a bag of tokens: room for a title's words, not for a language's
 MAX_TEXT_SIZE = 1 << 20  # a bag takes this memory for every video
 DATASET_TOML = "dataset.toml"
@@ -29,7 +30,16 @@ DATASET_TOML = "dataset.toml"
 # YouTube-8M's byte coding.
 SCALE = 4.0 / 255.0
 OFFSET = 4.0 / 512.0 - 2.0
-ZERO_BYTE = 127  # decodes to -0.00003: what stands in for the frames of a missing modality
+ZERO_BYTE = 127  # decodes to -0.00003: the value of a missing modality's frames
+
+# Releases without a vocabulary of their own: key in the records, its size, the id's key → name, classes.
+RELEASES = {
+    ("mean_rgb", 1024, "video_id"): ("YouTube-8M 2017", 4716),
+    ("rgb", 1024, "video_id"): ("YouTube-8M 2017", 4716),
+    ("mean_rgb", 1024, "id"): ("YouTube-8M 2018", 3862),
+    ("rgb", 1024, "id"): ("YouTube-8M 2018", 3862),
+    ("audio_embedding", 128, "video_id"): ("AudioSet", 527),
+}
 
 
 def dequantize(quantized: np.ndarray) -> np.ndarray:
@@ -79,7 +89,7 @@ class FeatureSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     size: Positive
-    coding: Literal[CODINGS] | None = None
+    coding: Literal["byte", "float", TEXT] | None = None
     key: str | None = None
 
 
@@ -88,7 +98,7 @@ class DatasetSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str | None = None
-    level: Literal[LEVELS] | None = None
+    level: Literal["video", "frame"] | None = None
     num_classes: Positive | None = None
     vocabulary: str | None = None  # the file of class names
     generated: bool = False
@@ -105,13 +115,11 @@ class DatasetSettings(BaseModel):
             if self.level == "video" and feature.coding == "byte":
                 raise ValueError(f"[features.{name}] is byte-coded, but video-level records hold floats")
             if feature.coding == TEXT and feature.size > MAX_TEXT_SIZE:
-                raise ValueError(
-                    f"[features.{name}].size may be at most {MAX_TEXT_SIZE:,} for a bag of tokens"
-                )
+                raise ValueError(f"[features.{name}].size may be at most {MAX_TEXT_SIZE:,} for a text")
         return self
 
     def complete_features(self, inferred: Mapping[str, Feature]) -> dict[str, Feature]:
-        """The data set's modalities: those declared; where only texts are, beside those inferred from the records.
+        """The data set's modalities: those declared; if only texts are, also those inferred from the records.
 
         A text in the records is never a modality by itself: data of two modalities would become data of three.
         """
@@ -152,18 +160,12 @@ def _describe(problem: dict) -> str:
 
 
 def write_dataset_toml(folder: str, *, features: Mapping[str, Feature], **entries) -> str:
-    """Write a folder's dataset.toml; the file appears whole or not at all.
+    """Write a folder's dataset.toml and return its path; the file appears whole or not at all.
 
     Args:
         folder: The data set's folder; all names in the file are relative to it.
         features: The modalities by name.
-        entries: The other attributes of `DatasetSettings`; None leaves one out.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        ValueError: An entry is unknown or invalid.
+        entries: The other attributes of `DatasetSettings`; None leaves one out, `ValueError` for any other.
     """
     tables = {
         each.name: {"size": each.size, "coding": each.coding, "key": each.key} for each in features.values()
@@ -176,7 +178,8 @@ def write_dataset_toml(folder: str, *, features: Mapping[str, Feature], **entrie
     for name, table in nested.items():
         lines += ["", f"[{name}]", *(f"{_key(key)} = {_toml(value)}" for key, value in table.items())]
     path = posixpath.join(str(folder), DATASET_TOML)
-    write_bytes(path, ("\n".join(lines) + "\n").encode())
+    with open_to_write(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())
     return path
 
 
@@ -230,9 +233,7 @@ def vocabulary_of(root: str, settings: DatasetSettings) -> Vocabulary | None:
 def read_vocabulary(path: str) -> Vocabulary:
     """Read YouTube-8M's vocabulary (2018), its label names (2017), AudioSet's class labels, or our own."""
     if not exists(path):
-        raise DataError(
-            f"There is no vocabulary {path}. Put it there, or correct `vocabulary` in {DATASET_TOML}."
-        )
+        raise DataError(f"There is no vocabulary {path}. Add it, or correct `vocabulary` in {DATASET_TOML}.")
     rows = csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8-sig", "replace"), newline=""))
     columns = rows.fieldnames or []
     index = next((name for name in _INDEX_COLUMNS if name in columns), None)
@@ -246,12 +247,63 @@ def read_vocabulary(path: str) -> Vocabulary:
     kinds: dict[int, str] = {}
     for row in rows:
         if not re.fullmatch(r"\s*\d{1,9}\s*", row[index] or ""):
-            raise DataError(
-                f"{path}, line {rows.line_num}: {shorten(row[index])!r} is not the number of a class. Correct it."
-            )
+            number = shorten(row[index])
+            raise DataError(f"{path}, line {rows.line_num}: {number!r} is no class number. Correct it.")
         names[int(row[index])] = one_line(row[label] or "")
         if _KIND_COLUMN in columns:
             kinds[int(row[index])] = one_line(row[_KIND_COLUMN] or "")
     if not names:
         raise DataError(f"The vocabulary {path} names no class. Remove it, or put the full file there.")
     return Vocabulary(names, kinds)
+
+
+# The layout of records.
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of some records: level, modalities, whether any had labels, and texts; the key of their ids."""
+
+    level: str
+    features: dict[str, Feature]
+    labelled: bool
+    has_text: bool
+    id_key: str
+
+
+def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
+    """The layout of most of some records (`parse_record`); None where they hold no features."""
+    seen: Counter[Feature] = Counter()
+    levels: Counter[str] = Counter()
+    labelled = has_text = False
+    id_key = "id"
+    for record in records:
+        context, lists = record.context.feature, record.feature_lists.feature_list
+        labelled = labelled or bool(read_context(record.context)[1])
+        has_text = has_text or TEXT in context
+        id_key = next((key for key in ID_KEYS if key in context), id_key)
+        levels["frame" if lists else "video"] += 1
+        values = {key: each.feature[0] for key, each in lists.items() if each.feature} if lists else context
+        for key in sorted(values.keys() - {*ID_KEYS, "labels"}):
+            floats, strings = values[key].float_list.value, values[key].bytes_list.value
+            if lists and strings and strings[0]:
+                seen[Feature(modality_name(key), len(strings[0]), "byte", key)] += 1
+            elif len(floats) > (0 if lists else 1):  # in a context, a single number is a time or a count
+                seen[Feature(modality_name(key), len(floats), "float", key)] += 1
+    if not seen:
+        return None
+    common = {feature.name: feature for feature, _ in reversed(seen.most_common())}
+    # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
+    features = sorted(common.values(), key=lambda each: (-each.size, each.name))
+    level = levels.most_common(1)[0][0]
+    return Layout(level, {feature.name: feature for feature in features}, labelled, has_text, id_key)
+
+
+def modality_name(key: str) -> str:
+    """The name of a modality, from its key in the records: ``mean_rgb`` → rgb, ``audio_embedding`` → audio."""
+    return key.removeprefix("mean_").removesuffix("_embedding")
+
+
+def release_of(id_key: str, features: Iterable[Feature]) -> tuple[str, int] | None:
+    """The release that a data set's features and the key of its ids belong to, and its number of classes."""
+    return next((known for each in features if (known := RELEASES.get((each.key, each.size, id_key)))), None)

@@ -27,8 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.data.protos import serialize_frames, serialize_video
-from dmlkit.data.records import write_shard
+from dmlkit.data.records import serialize_frames, serialize_video, write_shard
 from dmlkit.data.schema import (
     DATASET_TOML,
     OFFSET,
