@@ -9,19 +9,19 @@ from __future__ import annotations
 import base64
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit, softmax
 
-from dmlkit.errors import DataError, UsageError, nearest
+from dmlkit.errors import DataError, UsageError
 
 FORMAT = 2  # of the JSON that `scene` writes
 MAX_CLASSES = 20  # included unless they are chosen
 SUM_TOLERANCE = 1e-3  # a softmax in single precision over thousands of frames sums closer to 1
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Evidence:
     """One video as one model sees it.
 
@@ -70,14 +70,13 @@ class Evidence:
         shapes |= {"contributions": frames + count, "occlusion": frames + count}
         for name, shape in shapes.items():
             if getattr(self, name) is not None:
-                self._set(name, self._array(name, getattr(self, name), shape))
+                setattr(self, name, self._array(name, getattr(self, name), shape))
         for name in ("energy", "change", "ground_truth"):
             rows = getattr(self, name).items()
-            self._set(name, {key: self._array(f"{name} {key}", row, frames) for key, row in rows})
-        self._set("ground_truth", {int(label): row != 0 for label, row in self.ground_truth.items()})
-        self._set("classes", tuple(int(label) for label in self.classes))
-        self._set("names", tuple(str(name) for name in self.names))
-        self._set("true", None if self.true is None else tuple(int(label) for label in self.true))
+            setattr(self, name, {key: self._array(f"{name} {key}", row, frames) for key, row in rows})
+        self.ground_truth = {int(label): row != 0 for label, row in self.ground_truth.items()}
+        self.classes, self.names = tuple(map(int, self.classes)), tuple(map(str, self.names))
+        self.true = None if self.true is None else tuple(map(int, self.true))
         total = float(self.weights.sum(dtype=np.float64))
         if len(self.names) != count[0]:
             raise self._error(f"expected one name for each of {count[0]} classes. Received: {self.names}.")
@@ -101,12 +100,8 @@ class Evidence:
 
     def to_json(self) -> dict:
         """A dict that `json` can write: arrays in base64, the rest as lists."""
-        record = {each.name: getattr(self, each.name) for each in fields(self)}
         made = {str(label): np.flatnonzero(row).tolist() for label, row in self.ground_truth.items()}
-        return _pack(record | {"ground_truth": made})
-
-    def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)  # frozen for everybody else
+        return _pack(vars(self) | {"ground_truth": made})
 
     def _error(self, message: str) -> DataError:
         return DataError(f"Video {self.video!r}, {self.run}: {message}")
@@ -129,8 +124,8 @@ def select_classes(scores: np.ndarray, true: Sequence[int] | None) -> list[int]:
     """The classes included by default: the true ones and the highest of (classes,) scores, highest first."""
     required = [label for label in true or () if label < len(scores)][:MAX_CLASSES]
     ranked = np.argsort(-scores, kind="stable").tolist()
-    chosen = set(list(dict.fromkeys([*required, *ranked]))[:MAX_CLASSES])
-    return [label for label in ranked if label in chosen]
+    chosen = list(dict.fromkeys([*required, *ranked]))[:MAX_CLASSES]
+    return sorted(chosen, key=ranked.index)
 
 
 def reweight(
@@ -217,21 +212,6 @@ def as_list(value, name: str) -> list:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise UsageError(f"{name}: expected a list. Received: {value!r:.80}.")
     return list(value)
-
-
-def class_numbers(classes, names: Sequence[str], *, argument: str, data: str) -> tuple[int, ...]:
-    """Classes by number or name as numbers, each once; any number where there are no names."""
-    found = []
-    for each in as_list(classes, argument):
-        if isinstance(each, str):
-            label = names.index(each) if each in names else -1
-        else:
-            label = whole_number(each, f"{argument}, names or numbers of classes")
-        if label < 0 or (names and label >= len(names)):
-            hint = nearest(each, names) if isinstance(each, str) else ""
-            raise UsageError(f"{argument}: {data} has no class {each!r} among its {len(names)}.{hint}")
-        found.append(label)
-    return tuple(dict.fromkeys(found))
 
 
 def distinct(names: Sequence[str], *, what: str) -> list[str]:

@@ -1,9 +1,13 @@
-"""Trained models on one split of a data set, as the attention explorer asks them."""
+"""What the attention explorer can show: trained models on one split of a data set, or plain arrays.
+
+Keras and TensorFlow are loaded with the first model; plain arrays need neither.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -13,14 +17,15 @@ from dmlkit.data import FRAME_CHOICES, VideoReader, as_dataset, dequantize, fram
 from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
 from dmlkit.experiments import EXPERIMENTS, Experiment
 from dmlkit.explorer.evidence import (
+    SUM_TOLERANCE,
     Evidence,
-    class_numbers,
+    as_list,
+    class_scores,
     distinct,
     frame_mask,
     select_classes,
     whole_number,
 )
-from dmlkit.models import ENCODERS, AttentionParts, AttentionProbe
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
 
@@ -29,7 +34,27 @@ ROWS = 64  # videos encoded at once when frames are removed: more are not faster
 MIN_PROBABILITY = 1e-4  # stored scores may be 0 for true labels: their cross-entropy is bounded
 
 
-class ModelSource:
+class Source:
+    """Videos and what is known of them, under names of `runs` and `data`, with `class_names`."""
+
+    def class_numbers(self, classes: Sequence[int | str], argument: str = "classes") -> tuple[int, ...]:
+        """Classes by number or name as numbers, each once; a `UsageError` where there is no such class."""
+        names, found = self.class_names, []
+        for each in as_list(classes, argument):
+            if isinstance(each, str):
+                label = names.index(each) if each in names else -1
+            else:
+                label = whole_number(each, f"{argument}, names or numbers of classes")
+            if label < 0 or (names and label >= len(names)):
+                hint = nearest(each, names) if isinstance(each, str) else ""
+                raise UsageError(
+                    f"{argument}: {self.data} has no class {each!r} among its {len(names)}.{hint}"
+                )
+            found.append(label)
+        return tuple(dict.fromkeys(found))
+
+
+class ModelSource(Source):
     """Up to three trained models on one split of a data set: the arguments are those of `explore`."""
 
     can_remove = True
@@ -48,22 +73,21 @@ class ModelSource:
         self.title = f"Attention of {' and '.join(self.runs)}"
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
         self.class_names = readable(self.dataset.class_names)
-        self.open_video = lru_cache(maxsize=CACHED_VIDEOS)(self._open_video)
-        self._scores, self._warm = lru_cache(self._all_scores), False
-        self._record_ids, self.labels = self._list_videos()
-        self._position = {name: at for at, name in enumerate(distinct(self._record_ids, what="video"))}
+        self.open_video, self._warm = lru_cache(maxsize=CACHED_VIDEOS)(self._open_video), False
+        ids, self.labels = self._list_videos()
+        self._position = {name: at for at, name in enumerate(distinct(ids, what="video"))}
         counts = np.zeros(0, int) if self.labels is None else self.labels.sum(axis=0)
-        # Class → number of videos, the most frequent first; id → class → the frames that made the label.
-        self.class_counts = {
-            k: int(counts[k]) for k in np.argsort(-counts, kind="stable").tolist() if counts[k]
-        }
+        frequent = np.argsort(-counts, kind="stable").tolist()
+        self.class_counts = {label: int(counts[label]) for label in frequent if counts[label]}
         self.ground_truth = self.dataset.truth(split)
-        total, most = self.dataset.num_videos(split), self._max_videos
-        few = f"the first {most:,} of {total:,} videos (set by max_videos={most})"
-        self.scope = few if total > most else f"these {total:,} videos"
-        foreign = [name for name, m in zip(self.runs, self.models, strict=True) if not m.trained_on_these]
-        notes = [f"Trained on other data than these: {', '.join(foreign)}."] * bool(foreign)
-        notes += [f"Videos to choose from: {few} of the split '{split}'."] * (total > most)
+        total, notes = self.dataset.num_videos(split), []
+        self.scope = f"these {total:,} videos"
+        foreign = [run for run, each in zip(self.runs, self.models, strict=True) if not each.trained_on_these]
+        if foreign:
+            notes.append(f"Trained on other data than these: {', '.join(foreign)}.")
+        if total > max_videos:
+            self.scope = f"the first {max_videos:,} of {total:,} videos (set by max_videos={max_videos})"
+            notes.append(f"Videos to choose from: {self.scope} of the split '{split}'.")
         self.note = " ".join(notes) or None
 
     def _list_videos(self) -> tuple[list[str], np.ndarray | None]:
@@ -93,12 +117,12 @@ class ModelSource:
         column = self._need_labels()[:, self.class_numbers([label])[0]]
         return [name for name, has_it in zip(self._position, column, strict=True) if has_it]
 
-    def worst(self, *, run: int = 0, limit: int = 50) -> dict[str, str]:
+    def worst(self, *, limit: int = 50) -> dict[str, str]:
         """The videos of the highest cross-entropy, id → lowest score of a true class and highest of any other.
 
-        A run's stored predictions serve where it has them; else the model scores every video once.
+        The first run's stored predictions serve where it has them; else its model scores every video once.
         """
-        labels, scores, ids = self._need_labels(), self._scores(run), list(self._position)
+        labels, scores, ids = self._need_labels(), self._scores, list(self._position)
         losses = np.empty(len(scores))
         for start in range(0, len(scores), 1024):  # thousands of classes would be held several times over
             some = slice(start, start + 1024)
@@ -128,57 +152,57 @@ class ModelSource:
             DataError: The video cannot be read, or a model's weights are not finite.
         """
         clips, parts, true = self.open_video(video)
-        chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
-        chosen = chosen if classes is None else list(self.class_numbers(classes))
+        if classes is None:
+            chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
+        else:
+            chosen = list(self.class_numbers(classes))
+        names = [self.class_names[label] for label in chosen]
         seconds = clips[0].frames[frame_mask(removed, len(clips[0].frames))]
         found = []
-        for name, model, clip, part in zip(self.runs, self.models, clips, parts, strict=True):
+        for run, model, clip, part in zip(self.runs, self.models, clips, parts, strict=True):
             if len(seconds):
                 clip = clip.without(seconds)
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
             energy, change = clip.signals(self.dataset)
-            arrays = {"times": clip.frames, "weights": part.weights, "logits": part.logits, "true": true}
-            arrays |= {"classes": chosen, "names": [self.class_names[label] for label in chosen]}
-            arrays |= {"energy": energy, "change": change, "scores": part.scores[chosen]}
-            truth = self.ground_truth.get(video, {}).items()
-            made = {label: np.isin(clip.frames, frames) for label, frames in truth}
             if not np.isfinite(part.weights).all() and all(np.isfinite(row).all() for row in energy.values()):
                 why = "its weights are not finite, so its training has diverged. Train it with a lower learning rate."
-                raise DataError(f"Video {video!r}, {name}: {why}")
-            terms = model.class_terms(part, chosen)
-            found.append(Evidence(video=video, run=name, ground_truth=made, **arrays, **terms))
+                raise DataError(f"Video {video!r}, {run}: {why}")
+            truth = self.ground_truth.get(video, {}).items()
+            arrays = {"times": clip.frames, "weights": part.weights, "logits": part.logits}
+            arrays |= {"scores": part.scores[chosen], "energy": energy, "change": change, "true": true}
+            arrays |= {"ground_truth": {label: np.isin(clip.frames, frames) for label, frames in truth}}
+            arrays |= model.class_terms(part, chosen)
+            found.append(Evidence(video=video, run=run, classes=chosen, names=names, **arrays))
         return tuple(found)
 
-    def _open_video(self, video: str) -> tuple[list[Clip], list[AttentionParts], tuple[int, ...] | None]:
-        """The frames each model reads of a video, what it computes, and the true labels (None where not known)."""
+    def _open_video(self, video: str) -> tuple:
+        """The clip that each model reads of a video, what it computes, and the true labels (None: not known)."""
         if video not in self._position:
             hint = nearest(video, self._position)
             raise UsageError(f"There is no video {video!r} among {self.scope}.{hint}")
         batch = self._reader.read(self._position[video])
         clips = [model.clip(batch) for model in self.models]
         pairs = list(zip(self.models, clips, strict=True))
-        for model, clip in () if self._warm else pairs:
-            model.warm_up(clip)
-        self._warm = True
+        if not self._warm:
+            for model, clip in pairs:
+                model.warm_up(clip)
+            self._warm = True
         true = tuple(np.flatnonzero(batch["labels"][0]).tolist()) if "labels" in batch else None
         return clips, [model.parts(clip) for model, clip in pairs], true
-
-    def class_numbers(self, classes: Sequence[int | str]) -> tuple[int, ...]:
-        """Classes by number or name as numbers, each once; a `UsageError` where there is no such class."""
-        return class_numbers(classes, self.class_names, argument="classes", data=self.data)
 
     def _need_labels(self) -> np.ndarray:
         if self.labels is None:
             raise UsageError(f"The '{self.split}' split of {self.dataset.name} has no labels.")
         return self.labels
 
-    def _all_scores(self, run: int) -> np.ndarray:
-        count, stored = len(self._record_ids), self.models[run].stored_predictions(self.split)
-        if stored is not None and stored.ids[:count].tolist() == self._record_ids:
-            return stored.scores[:count]
-        return self.models[run].predict(self.split, count)
+    @cached_property
+    def _scores(self) -> np.ndarray:
+        """(videos, classes) the first model's scores."""
+        model, count = self.models[0], len(self._position)
+        stored = model.stored_predictions(self.split)
+        return model.predict(self.split, count) if stored is None else stored.scores[:count]
 
 
 class Clip(NamedTuple):
@@ -209,6 +233,8 @@ class ExploredModel:
     """A run (or its path, or a keras model) with attention on a data set it fits."""
 
     def __init__(self, run_or_model, dataset):
+        from dmlkit.models import AttentionProbe
+
         run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
         if not isinstance(run, Run) and not hasattr(run, "layers"):
             raise UsageError(f"expected a run, the path of one, or a keras model. Received: {run!r:.80}.")
@@ -267,12 +293,12 @@ class ExploredModel:
         for rows in () if self.linear else (1, 2):
             self._probe.classify(np.zeros((rows, states.shape[2]), np.float32))
 
-    def parts(self, clip: Clip) -> AttentionParts:
-        """Scores (classes,), weights and logits (n,), states (n, size) of one video."""
+    def parts(self, clip: Clip):
+        """`AttentionParts` of one video: scores (classes,), weights and logits (n,), states (n, size)."""
         found = self._parts(clip, np.ones((1, len(clip.frames)), bool))
-        return AttentionParts(found.scores[0], found.weights[0], found.logits[0], found.states[0])
+        return replace(found, **{name: each[0] for name, each in vars(found).items()})
 
-    def class_terms(self, parts: AttentionParts, classes: Sequence[int]) -> dict[str, np.ndarray]:
+    def class_terms(self, parts, classes: Sequence[int]) -> dict[str, np.ndarray]:
         """How each frame acts on some classes: `contributions` (n, classes) and `biases`, or `occlusion`."""
         if self.linear:
             contributions = self._probe.contributions(parts.states, classes)
@@ -280,7 +306,7 @@ class ExploredModel:
         without = self.masked_scores(parts, ~np.eye(len(parts.weights), dtype=bool))
         return {"occlusion": parts.scores[list(classes)] - without[:, list(classes)]}
 
-    def masked_scores(self, parts: AttentionParts, kept: np.ndarray) -> np.ndarray:
+    def masked_scores(self, parts, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores where only the frames of `kept` (rows, n) have weights; the states stay."""
         scores = np.empty((len(kept), len(parts.scores)), np.float32)
         for start in range(0, len(kept), 512):
@@ -298,8 +324,8 @@ class ExploredModel:
             scores[rows] = self._parts(clip, kept[rows]).scores
         return scores
 
-    def _parts(self, clip: Clip, kept: np.ndarray) -> AttentionParts:
-        """The video once for each row, the frames kept moved to the front."""
+    def _parts(self, clip: Clip, kept: np.ndarray):
+        """`AttentionParts` of the video once for each row, the frames kept moved to the front."""
         lengths = kept.sum(axis=1).astype(np.int32)
         order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(lengths.max()))]
         rows, features = len(kept), clip.features.items()
@@ -308,6 +334,141 @@ class ExploredModel:
 
 
 def _models_with_attention() -> str:
+    from dmlkit.models import ENCODERS
+
     experiments = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
     names = ", ".join(each.name for each in experiments if each.pooling == "attention")
     return f"Only the pooling 'attention' weighs frames, with any of {', '.join(ENCODERS)}. Experiments: {names}."
+
+
+class ArraySource(Source):
+    """Videos given as plain arrays: the arguments are those of `explore_arrays`, `arrays` the optional ones by name."""
+
+    can_remove = generated = False
+    note = None
+
+    def __init__(
+        self, weights, arrays: Mapping, *, biases, class_names, run: str, data: str, normalize: bool
+    ):
+        self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
+        self._biases, self._given_names, self._normalize = biases, class_names, normalize
+        videos = _by_video(weights, arrays)
+        self.videos, self.class_counts = {name: name for name in videos}, {}
+        self.scope = f"these {len(videos):,} videos"
+        self._evidence = {name: self._make(name, **each) for name, each in videos.items()}
+
+    def evidence(
+        self, video: str, *, classes: Sequence[int | str] | None = None, removed=()
+    ) -> tuple[Evidence]:
+        """The evidence of a video, as `ModelSource.evidence` gives it; frames cannot be removed."""
+        if len(removed):
+            raise UsageError("Removing frames takes a model that encodes the video again. Mask them instead.")
+        full = self._evidence[video]
+        default = select_classes(full.scores, full.true)
+        chosen = default if classes is None else list(self.class_numbers(classes))
+        if unknown := set(chosen) - set(full.classes):
+            raise UsageError(f"{video!r} has {len(full.classes)} classes. Received: class {min(unknown)}.")
+        arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "occlusion")}
+        columns = {name: None if array is None else array[..., chosen] for name, array in arrays.items()}
+        return (replace(full, classes=chosen, names=[full.names[label] for label in chosen], **columns),)
+
+    def _make(self, video, *, ground_truth, true, times, energy, change, **arrays) -> Evidence:
+        """One video with all its classes."""
+        arrays = {name: _numbers(array, name) for name, array in arrays.items() if array is not None}
+        weights, scores, biases = arrays["weights"], arrays.get("scores"), self._biases
+        linear, total = "contributions" in arrays, float(weights.sum())
+        if self._normalize and np.isfinite(total) and total > 0:
+            arrays["weights"] = weights = weights / total
+        elif weights.size and abs(total - 1) > SUM_TOLERANCE and weights.min() >= 0:
+            received = f"Received: a sum of {total:g}; normalize=True divides by it."
+            raise DataError(f"Video {video!r}: the weights must sum to 1. {received}")
+        if linear and (scores is not None or "occlusion" in arrays):
+            raise UsageError("Contributions determine the scores: give them, or scores and occlusion.")
+        if not linear and (biases is not None or (scores is None and "occlusion" in arrays)):
+            raise UsageError("biases need contributions, and occlusion needs scores.")
+        if scores is not None and ((scores < 0) | (scores > 1)).any():
+            raise DataError(f"scores: expected probabilities between 0 and 1. Received: {scores}.")
+        times = np.arange(weights.size) if times is None else _numbers(times, "times")
+        if (np.diff(times) <= 0).any():
+            raise DataError(f"times: expected ascending seconds. Received: {times}.")
+        if "logits" in arrays:
+            arrays["logits"] = _check_logits(arrays["logits"], weights, video)
+        shape = np.shape(arrays.get("contributions", scores))
+        count = shape[-1] if shape else 0
+        names = (
+            [f"class {label}" for label in range(count)] if self._given_names is None else self._given_names
+        )
+        self.class_names = distinct(readable(names), what="class")
+        if linear:
+            arrays["biases"] = np.zeros(count) if biases is None else biases
+        evidence = Evidence(
+            video=video,
+            run=self.runs[0],
+            classes=range(count),
+            names=self.class_names if count else (),
+            times=times,
+            true=None if true is None else self.class_numbers(true, "true"),
+            ground_truth=self._check_ground_truth(ground_truth or {}),
+            energy=_by_modality(energy),
+            change=_by_modality(change),
+            **{"scores": np.zeros(count)} | arrays,
+        )
+        scores = class_scores(evidence, evidence.weights.astype(np.float64))
+        return evidence if scores is None else replace(evidence, scores=scores)
+
+    def _check_ground_truth(self, ground_truth) -> dict[int, np.ndarray]:
+        if not isinstance(ground_truth, Mapping):
+            raise UsageError(f"ground_truth: expected a dict by class. Received: {ground_truth!r:.80}.")
+        if not all(np.isin(row, (0, 1)).all() for row in ground_truth.values()):
+            raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
+        return {self.class_numbers([label], "ground_truth")[0]: row for label, row in ground_truth.items()}
+
+
+def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
+    """Id → the arrays of one video, out of dicts by id, lists, or one video's own."""
+    listed = hasattr(weights, "__len__") and not isinstance(weights, str | bytes)
+    if not listed or getattr(weights, "ndim", 1) == 0:
+        raise UsageError(f"weights: expected numbers, or those of several videos. Received: {weights!r:.80}.")
+    if not isinstance(weights, Mapping):
+        if len(weights) == 0 or np.ndim(weights[0]) == 0:
+            return {"video": {"weights": weights, **arrays}}
+        for name, rows in arrays.items():
+            if rows is not None and (isinstance(rows, Mapping) or len(rows) != len(weights)):
+                many = f"expected one for each of {len(weights)} videos"
+                raise UsageError(f"{name}: {many}. Received: {rows!r:.60}.")
+        ids = [f"video {number}" for number in range(len(weights))]
+        given = {name: rows for name, rows in arrays.items() if rows is not None}
+        arrays = arrays | {name: dict(zip(ids, rows, strict=True)) for name, rows in given.items()}
+        weights = dict(zip(ids, weights, strict=True))
+    for name, rows in arrays.items():
+        if rows is not None and (not isinstance(rows, Mapping) or set(rows) - set(weights)):
+            raise UsageError(f"{name}: expected a dict by id, as the weights. Received: {rows!r:.80}.")
+    if len(set(map(str, weights))) < len(weights):
+        raise UsageError(f"weights: expected ids that differ as text. Received: {list(weights)}.")
+    rows = {"weights": weights, **{name: each or {} for name, each in arrays.items()}}
+    return {str(video): {name: each.get(video) for name, each in rows.items()} for video in weights}
+
+
+def _numbers(values, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+        if array.size and array.dtype.kind not in "biuf":
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
+    return array.astype(np.float64)
+
+
+def _check_logits(logits: np.ndarray, weights: np.ndarray, video: str) -> np.ndarray | None:
+    """The logits, if they are those of the weights; None where some are −∞, as the weights say the same."""
+    if logits.shape != weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
+        return logits  # `Evidence` reports wrong shapes and numbers that are not finite
+    shares = np.exp(logits - logits.max())
+    if (difference := float(np.abs(shares / shares.sum() - weights).max())) > SUM_TOLERANCE:
+        raise UsageError(f"{video!r}: weights and softmax of the logits differ by up to {difference:.3g}.")
+    return None if np.isneginf(logits).any() else logits
+
+
+def _by_modality(values) -> dict[str, np.ndarray]:
+    rows = values if isinstance(values, Mapping) else {} if values is None else {"features": values}
+    return {str(key): _numbers(row, "energy and change") for key, row in rows.items()}

@@ -1,6 +1,6 @@
 """The attention explorer: which frames of a video a model attends to, and what its scores become without them.
 
-One anywidget holds the state: what the browser changes and what Python sets pass the same traits and validators.
+What the browser changes and what Python sets pass the same traits and validators of one anywidget.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from numbers import Real
 
 import anywidget
 import numpy as np
-import traitlets
-from traitlets import Any, Dict, TraitType, Unicode
+from traitlets import Any, Dict, TraitType, Unicode, observe, validate
 
 from dmlkit.errors import DataError, DmlkitError, UsageError, nearest, shorten
 from dmlkit.explorer.evidence import Evidence, as_list, class_scores, reweight, scene, whole_number
-from dmlkit.explorer.saved_view import MODULE, STYLE, saved_view
+from dmlkit.explorer.saved_view import DRAWN_CLASSES, MODULE, STYLE, saved_view
+from dmlkit.explorer.sources import ArraySource, ModelSource
 
 DEFAULTS = {"masked": (), "removed": (), "temperature": 1.0, "top": None, "uniform": False}
 STATE = (*DEFAULTS, "frame", "classes", "shown")  # what browser and Python change
 
-DRAWN_CLASSES, WORST_VIDEOS = 3, 50
+WORST_VIDEOS = 50
 MENU_VIDEOS = 200  # thousands are slow in every browser; the id of any other video can be typed
 
 
@@ -44,9 +44,45 @@ def explore(
     Raises:
         UsageError: A model without attention, other data, an unknown video or class.
     """
-    from dmlkit.explorer.sources import ModelSource  # loads TensorFlow
-
     source = ModelSource(run_or_model, data, split=split, max_videos=max_videos)
+    return AttentionExplorer(source, video=video, classes=classes, keep=keep)
+
+
+def explore_arrays(
+    weights, *, contributions=None, biases=None, logits=None, scores=None, occlusion=None,
+    class_names: Sequence[str] | None = None, times=None, energy=None, change=None, ground_truth=None, true=None,
+    run: str = "weights", data: str = "arrays", normalize: bool = False,
+    video: str | None = None, classes: Sequence[int | str] | None = None, keep: int = 3,
+) -> AttentionExplorer:  # fmt: skip
+    """See attention weights, and what else is known of the frames, in the view of `explore`, without TensorFlow.
+
+    One video is given as plain arrays; several as a list (or an array with one more axis, or a dict by id), and then
+    the other arrays, except `biases` and `class_names`, are given in the same form, with None for unknown ones.
+
+    Args:
+        weights: (frames,) not negative, a sum of 1.
+        contributions: (frames, classes) w_k·h_t.
+        biases: (classes,) b_k, the same for all videos; zeros where not given.
+        logits: (frames,) of which `weights` is the softmax; −∞ where the weight is 0 is allowed.
+        scores: (classes,) probabilities, where there are no contributions to compute them from.
+        occlusion: (frames, classes) the scores minus those without the frame.
+        class_names: One name for each class.
+        times: (frames,) seconds, ascending; 0, 1, 2, … where not given.
+        energy, change: (frames,), or a dict of such by modality.
+        ground_truth: Class (number or name) → (frames,) bool, the frames that made the label.
+        true: The classes that are true, by number or name.
+        run, data: The names of the model and of the data.
+        normalize: Divide the weights by their sum.
+        video, classes, keep: As for `explore`.
+
+    Raises:
+        UsageError: Arguments that contradict each other, an unknown class or video.
+        DataError: Arrays of a wrong shape, numbers that are not finite, weights that are no weights.
+    """
+    arrays = {"contributions": contributions, "logits": logits, "scores": scores, "occlusion": occlusion}
+    arrays |= {"times": times, "energy": energy, "change": change, "ground_truth": ground_truth, "true": true}
+    names = {"class_names": class_names, "run": run, "data": data}
+    source = ArraySource(weights, arrays, biases=biases, normalize=normalize, **names)
     return AttentionExplorer(source, video=video, classes=classes, keep=keep)
 
 
@@ -124,9 +160,9 @@ class AttentionExplorer(anywidget.AnyWidget):
     def scores_by_run(self) -> dict[str, dict[str, float] | None]:
         """Run → `scores`, also of runs that are not shown."""
         found = dict.fromkeys(self.source.runs)
-        for evidence, (run, name) in zip(self.evidence, enumerate(found), strict=False):
+        for run, evidence in enumerate(self.evidence):
             if (scores := self.state_of(run)[1]) is not None:
-                found[name] = dict(zip(evidence.names, scores.tolist(), strict=True))
+                found[evidence.run] = dict(zip(evidence.names, scores.tolist(), strict=True))
         return found
 
     def reset(self) -> None:
@@ -279,19 +315,19 @@ class AttentionExplorer(anywidget.AnyWidget):
                     return  # a message of the browser is handled, so nobody could catch it
                 raise
 
-    @traitlets.observe("video")
+    @observe("video")
     def _video_changed(self, change) -> None:
         if not self._busy and (problem := self._open(change.new)):
             raise problem  # the view shows it as well
 
-    @traitlets.validate("video")
+    @validate("video")
     def _check_video(self, proposal) -> str:
         name, videos = proposal["value"], self.source.videos
         if not isinstance(name, str) or name not in videos:
             raise UsageError(f"There is no video {name!r} among {self.source.scope}.{nearest(name, videos)}")
         return name
 
-    @traitlets.validate("frame", "masked", "removed")
+    @validate("frame", "masked", "removed")
     def _check_frames(self, proposal):
         name, value = proposal["trait"].name, proposal["value"]
         several = [value] if name == "frame" else as_list(value, name)
@@ -302,7 +338,7 @@ class AttentionExplorer(anywidget.AnyWidget):
             self.encoded(frames)  # raises where they cannot be removed
         return frames[0] if name == "frame" else tuple(frames)
 
-    @traitlets.validate("temperature", "top", "uniform", "shown")
+    @validate("temperature", "top", "uniform", "shown")
     def _check_setting(self, proposal):
         name, value = proposal["trait"].name, proposal["value"]
         truth = isinstance(value, bool | np.bool_)
@@ -319,7 +355,7 @@ class AttentionExplorer(anywidget.AnyWidget):
             raise UsageError(f"temperature: expected a number above 0. Received: temperature={value!r:.80}.")
         return bool(value) if truth else float(value)
 
-    @traitlets.validate("classes")
+    @validate("classes")
     def _check_classes(self, proposal) -> tuple[int, ...]:
         numbers = self.source.class_numbers(proposal["value"])
         if not self._busy and not (self.evidence and set(numbers) <= set(self.evidence[0].classes)):
