@@ -1,7 +1,6 @@
 """Metrics of scores, bootstrap intervals and ensembles, on numpy (stacking and ranks load scikit-learn and scipy).
 
-    ranking       GAP@k, mAP, Hit@1, PERR; each video's k highest-scoring classes
-    streaming     the same over videos that come in parts
+    ranking       GAP@k, mAP, Hit@1, PERR, of all videos or in parts; each video's k highest-scoring classes
     bootstrap     intervals over videos; two systems compared on the same videos, several seeds of each
     ensembling    Algorithm 2 and the other ways to weight and combine models
     faithfulness  whether weights on frames show what a score rests on
@@ -43,7 +42,9 @@ from dmlkit.metrics.faithfulness import (
     random_importance,
 )
 from dmlkit.metrics.ranking import (
+    GlobalAveragePrecision,
     MeanAveragePrecision,
+    RankingMetrics,
     TopK,
     TopPairs,
     average_precision_by_class,
@@ -56,4 +57,3 @@ from dmlkit.metrics.ranking import (
     top_k_pairs,
     top_pairs,
 )
-from dmlkit.metrics.streaming import GlobalAveragePrecision, RankingMetrics

@@ -20,6 +20,8 @@ from numpy.typing import ArrayLike
 
 from dmlkit.metrics.ranking import TopPairs, check_count, gap_of_pairs, sum_of_steps, top_pairs
 
+_BLOCK_RESAMPLES = 8  # counted at once, so that each pair is looked up once for all of them
+
 
 class Interval(NamedTuple):
     """From `low` to `high`."""
@@ -164,11 +166,13 @@ def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) ->
     if videos == 0:
         raise ValueError("An interval needs at least one video. Received: 0 videos.")
     gaps = np.empty((len(systems), check_count(resamples, name="resamples")))
-    ranked = [_RankedPairs(pairs) for pairs in systems]
+    counted = [_PairCounts(pairs) for pairs in systems]
     rng = np.random.default_rng(seed)
-    for resample in range(gaps.shape[1]):
-        weights = np.bincount(rng.integers(videos, size=videos), minlength=videos)
-        gaps[:, resample] = [system.gap(weights) for system in ranked]
+    for start in range(0, gaps.shape[1], _BLOCK_RESAMPLES):
+        block = gaps[:, start : start + _BLOCK_RESAMPLES]
+        samples = (rng.integers(videos, size=videos) for _ in range(block.shape[1]))
+        weights = np.stack([np.bincount(sample, minlength=videos) for sample in samples], axis=1)
+        block[:] = [system.gaps(weights) for system in counted]
     return gaps
 
 
@@ -183,34 +187,36 @@ def _check_level(level: float) -> None:
         raise ValueError(f"`level` must lie between 0 and 1, both excluded. Received: level={level!r}.")
 
 
-class _RankedPairs:
-    """Pooled pairs in ascending order of score, ready to be counted under any weights of the videos."""
+class _PairCounts:
+    """How many pairs each video has at each score, ready to be summed under any weights of the videos."""
 
     def __init__(self, pairs: TopPairs):
-        order = np.argsort(pairs.scores, axis=None)
-        correct = np.flatnonzero(pairs.correct.ravel()[order])
-        scores = pairs.scores.ravel()[order]
-        video = order // pairs.scores.shape[1]
+        videos, k = pairs.scores.shape
         self.true_labels = pairs.true_labels
+        scores, correct, video = pairs.scores.ravel(), pairs.correct.ravel(), np.repeat(np.arange(videos), k)
         # Only scores with a correct pair are thresholds that count, and no pair below the lowest of them does.
-        thresholds, self.first_of_correct = np.unique(scores[correct], return_index=True)
-        self.video_of_correct = video[correct]
-        first = np.searchsorted(scores, thresholds, side="left")
-        lowest = first[0] if first.size else scores.size
-        self.video, self.first_of_all = video[lowest:], first - lowest
-        # Allocated once: new memory for each resample would take longer than filling it.
-        self._weights = np.empty(self.video.size, np.int64)
+        thresholds = np.unique(scores[correct])
+        threshold = np.searchsorted(thresholds, scores, side="right") - 1
+        counted = threshold >= 0
+        shape = (thresholds.size, videos)
+        self.pairs = _count_matrix(threshold[counted], video[counted], shape)
+        self.correct_pairs = _count_matrix(threshold[correct], video[correct], shape)
 
-    def gap(self, weights: np.ndarray) -> float:
-        """GAP with video v counted `weights[v]` times; `average_precision`, weighted."""
-        if not self.video.size:
-            return 0.0
-        new = np.add.reduceat(weights[self.video_of_correct], self.first_of_correct)
-        # All indices are valid; "clip" only lets numpy write straight into `out`.
-        np.take(weights, self.video, out=self._weights, mode="clip")
-        between = np.add.reduceat(self._weights, self.first_of_all)
-        all_above = np.cumsum(between[::-1])[::-1]
+    def gaps(self, weights: np.ndarray) -> list[float]:
+        """GAP with video v counted `weights[v, r]` times, for each r; `average_precision`, weighted."""
+        weights = weights.astype(np.int32)
+        columns = (self.correct_pairs @ weights).T, (self.pairs @ weights).T, weights.T
+        return [self._gap(*each) for each in zip(*map(np.ascontiguousarray, columns), strict=True)]
+
+    def _gap(self, new: np.ndarray, between: np.ndarray, weights: np.ndarray) -> float:
         present = np.flatnonzero(new)
         if not present.size:
             return 0.0
+        all_above = np.cumsum(between[::-1])[::-1]
         return sum_of_steps(new[present], all_above[present], int(weights @ self.true_labels))
+
+
+def _count_matrix(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]):
+    from scipy.sparse import csr_array
+
+    return csr_array((np.ones(rows.size, np.int32), (rows, columns)), shape=shape)

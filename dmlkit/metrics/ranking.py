@@ -1,9 +1,10 @@
-"""Metrics of a ranking: GAP@k, mAP, Hit@1 and PERR.
+"""Metrics of a ranking: GAP@k, mAP, Hit@1 and PERR, of all videos at once or of videos that come in parts.
 
-Every function takes `scores` (videos, classes), larger = more likely, and multi-hot `labels` (videos, classes); any
-label that is not zero is true. Other shapes, a NaN, or a `top_k` that is no whole number of at least 1 raise a
-`ValueError`. Pairs with equal scores form one threshold, as in scikit-learn, and of equal scores at the k-th place the
-lower class is taken, so that no result depends on the order of videos, shards or workers.
+Each metric is a function; `GlobalAveragePrecision` and `RankingMetrics` give the same bits for batches, shards and
+workers, and keep no scores. All take `scores` (videos, classes), larger = more likely, and multi-hot `labels` (videos,
+classes); any label that is not zero is true. Other shapes, a NaN, or a `top_k` that is no whole number of at least 1
+raise a `ValueError`. Pairs with equal scores form one threshold, as in scikit-learn, and of equal scores at the k-th
+place the lower class is taken, so that no result depends on the order of videos, shards or workers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from numpy.typing import ArrayLike
 
 # Scores in a block of videos: enough to hide numpy's cost per call, few enough for the processor's cache.
 _BLOCK_SCORES = 1 << 19
+# As whole numbers, half-precision values from 0 to 1 keep their order; so many there are, 1.0 the last.
+_HALVES = int(np.float16(1).view(np.uint16)) + 1
+# Videos held before their scores are counted class by class: enough for a class's counts to stay in the cache.
+_HELD_VIDEOS = 4096
 # Columns are copied into rows before they are sorted; a block this wide keeps the copies in the cache.
 _BLOCK_CLASSES = 64
 
@@ -201,6 +206,47 @@ def gap_of_pairs(pairs: TopPairs) -> float:
     return average_precision(ranked, correct, int(pairs.true_labels.sum()))
 
 
+class GlobalAveragePrecision:
+    """GAP@k over videos that come in parts: `update` with each part, `merge` workers, ask for the `result`.
+
+    Exact: any order and any grouping of the same videos gives the same result. It keeps each video's `top_k` pairs
+    (score, correct), five bytes each for scores of up to single precision, and its number of true labels; nothing
+    else. It can be pickled, so that a worker can send it.
+
+    Paper: §Measure. Differs from the paper: see `global_average_precision`.
+    """
+
+    def __init__(self, top_k: int = 20):
+        self.top_k = check_count(top_k, name="top_k")
+        self._parts: list[TopPairs] = []
+
+    def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
+        """Add videos, (videos, classes); nothing where the shapes differ or a value is NaN (`ValueError`)."""
+        self._parts.append(top_pairs(scores, labels, top_k=self.top_k))
+
+    def merge(self, other: GlobalAveragePrecision) -> None:
+        """Add all that another one of the same `top_k` has seen; the other stays as it is."""
+        if other.top_k != self.top_k:
+            raise ValueError(
+                "Only metrics with the same `top_k` can be merged. "
+                f"Received: top_k={self.top_k}, other.top_k={other.top_k}."
+            )
+        self._parts += tuple(other._parts)
+
+    def pairs(self) -> TopPairs:
+        """Every video's best pairs, in the order in which the videos came."""
+        parts = self._parts or [top_pairs(np.empty((0, self.top_k)), np.empty((0, self.top_k)))]
+        return TopPairs(
+            scores=np.concatenate([part.scores for part in parts]),
+            correct=np.concatenate([part.correct for part in parts]),
+            true_labels=np.concatenate([part.true_labels for part in parts]),
+        )
+
+    def result(self) -> float:
+        """GAP@k of all videos so far; 0.0 where there is no true label. Asking changes nothing."""
+        return gap_of_pairs(self.pairs())
+
+
 def average_precision_by_class(scores: ArrayLike, labels: ArrayLike) -> np.ndarray:
     """How well each class ranks its own videos before the others: (classes,), NaN for a class that no video has.
 
@@ -226,10 +272,10 @@ def mean_average_precision(scores: ArrayLike, labels: ArrayLike) -> MeanAverageP
 
     Paper: §Measure (mAP).
     """
-    return mean_over_classes(average_precision_by_class(scores, labels))
+    return _mean_over_classes(average_precision_by_class(scores, labels))
 
 
-def mean_over_classes(by_class: np.ndarray) -> MeanAveragePrecision:
+def _mean_over_classes(by_class: np.ndarray) -> MeanAveragePrecision:
     """The mAP of (classes,) average precisions, NaN for those that do not occur."""
     counted = by_class[~np.isnan(by_class)]
     value = float(counted.mean()) if counted.size else 0.0
@@ -254,10 +300,10 @@ def precision_at_equal_recall_rate(scores: ArrayLike, labels: ArrayLike) -> floa
     """
     scores, labels = check_scores_and_labels(scores, labels)
     pairs = top_pairs(scores, labels)
-    return perr_of_counts(correct_of_best(scores, labels, pairs), np.count_nonzero(pairs.true_labels))
+    return _perr_of_counts(_correct_of_best(scores, labels, pairs), np.count_nonzero(pairs.true_labels))
 
 
-def correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) -> dict[int, int]:
+def _correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) -> dict[int, int]:
     """Number of labels n → how many of the n best classes are true, over the videos of so many labels."""
     correct, k = {}, pairs.scores.shape[1]
     # The classes ascend, so a stable sort leaves the lower of two equals in front.
@@ -273,7 +319,7 @@ def correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) -> 
     return correct
 
 
-def perr_of_counts(correct: dict[int, int], labelled: int) -> float:
+def _perr_of_counts(correct: dict[int, int], labelled: int) -> float:
     """PERR from what `correct_of_best` gives, and the number of videos with labels."""
     total = sum(correct[n] / n for n in sorted(correct))
     return float(total / labelled) if labelled else 0.0
@@ -290,11 +336,13 @@ def measure(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20) -> dict[st
     """
     scores, labels = check_scores_and_labels(scores, labels)
     pairs = top_pairs(scores, labels, top_k=top_k)
-    correct = correct_of_best(scores, labels, pairs)
-    return summarize(pairs, correct, mean_average_precision(scores, labels))
+    correct = _correct_of_best(scores, labels, pairs)
+    return _summarize(pairs, correct, mean_average_precision(scores, labels))
 
 
-def summarize(pairs: TopPairs, correct: dict[int, int], mean: MeanAveragePrecision) -> dict[str, float | int]:
+def _summarize(
+    pairs: TopPairs, correct: dict[int, int], mean: MeanAveragePrecision
+) -> dict[str, float | int]:
     """What `measure` returns, from each video's pairs, `correct_of_best` and the mean average precision."""
     # Pairs ascend by class, so of equal best scores the lowest class is found.
     best = np.argmax(pairs.scores, axis=1)
@@ -302,9 +350,84 @@ def summarize(pairs: TopPairs, correct: dict[int, int], mean: MeanAveragePrecisi
     return {
         "gap": gap_of_pairs(pairs),
         "hit_at_one": float(np.mean(hits)) if len(best) else 0.0,
-        "perr": perr_of_counts(correct, np.count_nonzero(pairs.true_labels)),
+        "perr": _perr_of_counts(correct, np.count_nonzero(pairs.true_labels)),
         "map": mean.value,
         "map_classes": mean.classes_counted,
         "num_classes": mean.num_classes,
         "videos": len(best),
     }
+
+
+class RankingMetrics:
+    """`measure` over videos that come in parts: `update` with each part, then ask for the `result`.
+
+    Exact: the same bits as `measure` of the same scores at half precision, in any order and any grouping. Memory
+    does not grow with the scores. Half precision has 15,361 values from 0 to 1, and how often each class had each of
+    them, and which of them where it was true, is all that mAP needs: four bytes for each class and value and 8 kB a
+    class to collect videos (237 MB and 32 MB for 3,862 classes, the values that occur and no others being touched),
+    108 bytes a video and 4 bytes a true label.
+
+    Paper: §Measure.
+    """
+
+    def __init__(self, num_classes: int, *, top_k: int = 20):
+        self.num_classes = check_count(num_classes, name="num_classes")
+        self._gap = GlobalAveragePrecision(min(check_count(top_k, name="top_k"), num_classes))
+        self._counts = np.zeros((num_classes, _HALVES), np.uint32)
+        # Class by class, so that a class's counts stay in the cache while its videos are counted.
+        self._held = np.empty((num_classes, _HELD_VIDEOS), np.uint16)
+        self._num_held = 0
+        self._true_codes = [np.empty(0, np.uint32)]
+        self._correct_of_best: dict[int, int] = {}
+
+    def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
+        """Add videos, scores from 0 to 1 rounded to half precision; nothing where a `ValueError` is raised."""
+        halves = np.asarray(scores, np.float16)
+        # Half precision as single loses nothing, and is searched many times faster.
+        scores, labels = check_scores_and_labels(halves.astype(np.float32), labels)
+        if scores.shape[1] != self.num_classes:
+            raise ValueError(
+                f"`scores` must have the shape (videos, {self.num_classes}). Received: {scores.shape}."
+            )
+        if scores.size and not (scores.min() >= 0 and scores.max() <= 1):
+            raise ValueError("`scores` must be numbers from 0 to 1.")
+        self._gap.update(scores, labels)
+        for n, correct in _correct_of_best(scores, labels, self._gap._parts[-1]).items():
+            self._correct_of_best[n] = self._correct_of_best.get(n, 0) + correct
+        values = np.abs(halves).view(np.uint16)  # -0.0 would be a value of its own
+        videos, classes = np.divmod(np.flatnonzero(labels), self.num_classes)
+        # A class and a value in one number, which sorts by class.
+        self._true_codes.append(classes.astype(np.uint32) * np.uint32(_HALVES) + values[videos, classes])
+        while len(values):
+            held = values[: _HELD_VIDEOS - self._num_held]
+            self._held[:, self._num_held : self._num_held + len(held)] = held.T
+            self._num_held += len(held)
+            values = values[len(held) :]
+            if self._num_held == _HELD_VIDEOS:
+                self._count_held()
+
+    def _count_held(self) -> None:
+        for counts, values in zip(self._counts, self._held[:, : self._num_held], strict=True):
+            np.add.at(counts, values, np.uint32(1))
+        self._num_held = 0
+
+    def pairs(self) -> TopPairs:
+        """Every video's best pairs (score, correct), in the order in which the videos came."""
+        return self._gap.pairs()
+
+    def result(self) -> dict[str, float | int]:
+        """What `measure` returns, of all videos so far. Asking changes nothing."""
+        return _summarize(self.pairs(), self._correct_of_best, _mean_over_classes(self._precision_by_class()))
+
+    def _precision_by_class(self) -> np.ndarray:
+        self._count_held()
+        result = np.full(self.num_classes, np.nan)
+        true = np.sort(np.concatenate(self._true_codes))
+        occurring, sizes = np.unique(true // _HALVES, return_counts=True)
+        values = np.split((true % _HALVES).astype(np.intp), np.cumsum(sizes)[:-1])
+        for label, correct in zip(occurring, values, strict=False):  # without any label: one empty part
+            thresholds, new = np.unique(correct, return_counts=True)
+            between = np.add.reduceat(self._counts[label], thresholds, dtype=np.int64)
+            all_above = np.cumsum(between[::-1])[::-1]
+            result[label] = sum_of_steps(new, all_above, correct.size)
+        return result

@@ -2,7 +2,7 @@
 
     modalities (by name) → inputs → normalization → fusion → encoder → pooling → gate → classifier → gate → scores
 
-`build` takes plain values and puts a model together; `frames` holds what is done about padding. A new fusion,
+`build` takes plain values and puts a model together; `inputs` holds what is done about padding. A new fusion,
 encoder, pooling or classifier is one function in its file and one line in the table at that file's end.
 Only `keras.ops` is used, so that any of Keras's backends can run the models: set KERAS_BACKEND to jax, torch or
 tensorflow before Python starts (training itself, `dmlkit.training`, is on TensorFlow). Keras infers the layers' output
@@ -18,7 +18,6 @@ from dmlkit.models.attention import AttentionParts, AttentionProbe, attention_we
 from dmlkit.models.build import FUSION_STAGES, PRECISIONS, build, load_model, training_model
 from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, cross_entropy
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, KernelFeatures
-from dmlkit.models.frames import frame_mask
 from dmlkit.models.fusions import FUSIONS, MAPPING_INITIALIZERS
-from dmlkit.models.inputs import NORMALIZATIONS
+from dmlkit.models.inputs import NORMALIZATIONS, frame_mask
 from dmlkit.models.poolings import POOLINGS

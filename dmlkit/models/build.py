@@ -14,9 +14,8 @@ import keras
 from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, LastStage
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, Encoded
-from dmlkit.models.frames import LastFrame
 from dmlkit.models.fusions import FUSIONS, MAPPING_INITIALIZERS
-from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, TEXT, model_inputs, normalized
+from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, TEXT, LastFrame, model_inputs, normalized
 from dmlkit.models.inputs import dropout as dropout_layer
 from dmlkit.models.poolings import POOLINGS
 

@@ -19,8 +19,7 @@ import math
 import keras
 from keras import ops
 
-from dmlkit.models.frames import SameShape, frame_mask, softmax_over_frames
-from dmlkit.models.inputs import MOMENTUM
+from dmlkit.models.inputs import MOMENTUM, SameShape, frame_mask, softmax_over_frames
 
 CHAIN_UNITS = 128  # of the projected first-stage scores that the second stage of a chain reads
 EPSILON = 1e-7  # the loss keeps scores this far from 0 and 1, so that no logarithm is infinite

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import keras
 from keras import ops
 
-from dmlkit.models.frames import (
+from dmlkit.models.inputs import (
     LastFrame,
     RepeatOverFrames,
     ReverseFrames,

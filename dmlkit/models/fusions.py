@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from dmlkit.errors import UsageError, choose
-from dmlkit.models.frames import frame_mask
+from dmlkit.models.inputs import frame_mask
 
 MAPPING_INITIALIZERS = {
     "normal": lambda: keras.initializers.RandomNormal(mean=0.0, stddev=0.01),

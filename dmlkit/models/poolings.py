@@ -16,8 +16,13 @@ import math
 import keras
 from keras import ops
 
-from dmlkit.models.frames import frame_mask, softmax_over_frames, zero_padding
-from dmlkit.models.inputs import MOMENTUM, FramesBatchNormalization
+from dmlkit.models.inputs import (
+    MOMENTUM,
+    FramesBatchNormalization,
+    frame_mask,
+    softmax_over_frames,
+    zero_padding,
+)
 
 MIN_SPREAD = 1e-6  # a Fisher vector divides by the clusters' spread, so it is kept this far from 0
 

@@ -22,6 +22,7 @@ from dmlkit.metrics import (
     RankingMetrics,
     Weights,
     combine,
+    gap_interval_of_pairs,
     gap_weights,
     top_k_pairs,
     weighted_average,
@@ -265,7 +266,7 @@ def evaluate(
     metrics = RankingMetrics(dataset.num_classes)
     for block in score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault):
         metrics.update(block.scores, block.labels)
-    return metrics.result() | {"gap_interval": list(metrics.gap_interval())}
+    return metrics.result() | {"gap_interval": list(gap_interval_of_pairs(metrics.pairs()))}
 
 
 def predict(

@@ -22,7 +22,7 @@ import numpy as np
 from dmlkit.data import Skipped
 from dmlkit.errors import DataError, UsageError
 from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
-from dmlkit.metrics import GlobalAveragePrecision, RankingMetrics
+from dmlkit.metrics import GlobalAveragePrecision, RankingMetrics, gap_interval_of_pairs
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import (
@@ -173,7 +173,7 @@ def finish_run(folder: Path, record: dict, *, tuning: Predictions, validation: P
         tuning_gap.update(block.scores, block.labels)
     for block in validation.blocks():
         metrics.update(block.scores, block.labels)
-    interval = metrics.gap_interval()
+    interval = gap_interval_of_pairs(metrics.pairs())
     record = record | {
         "tuning": {"gap": tuning_gap.result()},
         "metrics": metrics.result() | {"gap_interval": [interval.low, interval.high]},

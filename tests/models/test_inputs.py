@@ -6,8 +6,7 @@ import pytest
 
 from dmlkit.errors import UsageError
 from dmlkit.models import FUSIONS, NORMALIZATIONS, build, frame_mask
-from dmlkit.models.frames import LastFrame, RepeatOverFrames, ReverseFrames
-from dmlkit.models.inputs import Dequantize, UnitLength
+from dmlkit.models.inputs import Dequantize, LastFrame, RepeatOverFrames, ReverseFrames, UnitLength
 
 FRAMES = np.array([[[1.0], [2.0], [3.0], [0.0]], [[5.0], [0.0], [0.0], [0.0]]], np.float32)
 NUM_FRAMES = np.array([3, 1], np.int32)

@@ -6,7 +6,7 @@ import pytest
 
 from dmlkit.models import POOLINGS
 from dmlkit.models.encoders import Encoded
-from dmlkit.models.frames import LastFrame
+from dmlkit.models.inputs import LastFrame
 from dmlkit.models.poolings import MIN_SPREAD, AttentionPooling
 
 STATES = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
