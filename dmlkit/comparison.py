@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,13 @@ from dmlkit.metrics import (
     top_pairs,
 )
 from dmlkit.predictions import Predictions
-from dmlkit.runs import RECORD, Run, RunListing, as_run, find_runs, summarize_errors
+from dmlkit.runs import RECORD, Run, as_run, find_runs, summarize_errors
 
 Named = Run | str | os.PathLike
 Runs = Named | Sequence[Named]
 
 # Descriptions of an experiment or a profile, which do not change what is trained.
-_DESCRIPTIONS = ("title", "chapter", "paper_gap", "purpose")
+DESCRIPTIONS = ("title", "chapter", "paper_gap", "purpose")
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,15 @@ class Side:
         }
 
     def __str__(self) -> str:
-        text = f"{shorten(self.title, 60)} ({shorten(self.name)}), profile {shorten(self.profile)}: "
-        text += f"GAP@20 {self.gaps.mean:.4f}"
-        if len(self.seeds) == 1:
-            return f"{text}, seed {self.seeds[0]}"
-        of_seeds = ", ".join(
-            f"{seed}: {gap:.4f}" for seed, gap in zip(self.seeds, self.gaps.values, strict=True)
-        )
-        return f"{text}, mean of {len(self.seeds)} seeds ({of_seeds}; standard deviation {self.gaps.deviation:.4f})"
+        runs = zip(self.seeds, self.gaps.values, strict=True)
+        of_seeds = ", ".join(f"{seed}: {gap:.4f}" for seed, gap in runs)
+        seeds = f"seed {self.seeds[0]}"
+        if len(self.seeds) > 1:
+            seeds = (
+                f"mean of {len(self.seeds)} seeds ({of_seeds}; standard deviation {self.gaps.deviation:.4f})"
+            )
+        experiment = f"{shorten(self.title, 60)} ({shorten(self.name)}), profile {shorten(self.profile)}"
+        return f"{experiment}: GAP@20 {self.gaps.mean:.4f}, {seeds}"
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,18 @@ class Comparison:
 
     def table(self) -> pd.DataFrame:
         """The comparison as one row: both GAPs, seeds, the difference with its interval, and the number of videos."""
-        columns = ["A", "B", "GAP@20 of A", "GAP@20 of B", "A − B", "from", "to", "seeds", "videos"]
-        titles, gaps = zip(
-            *((shorten(side.title, 60), side.gaps.mean) for side in (self.a, self.b)), strict=True
-        )
-        seeds = f"{len(self.a.seeds)} and {len(self.b.seeds)}"
-        row = (*titles, *gaps, self.difference, *self.interval, seeds, self.videos)
-        return pd.DataFrame([row], columns=columns)
+        row = {
+            "A": shorten(self.a.title, 60),
+            "B": shorten(self.b.title, 60),
+            "GAP@20 of A": self.a.gaps.mean,
+            "GAP@20 of B": self.b.gaps.mean,
+            "A − B": self.difference,
+            "from": self.interval.low,
+            "to": self.interval.high,
+            "seeds": f"{len(self.a.seeds)} and {len(self.b.seeds)}",
+            "videos": self.videos,
+        }
+        return pd.DataFrame([row])
 
     def class_table(self, most: int = 5) -> pd.DataFrame:
         """Average precision of the classes that A gains most and loses most, at most so many each way."""
@@ -155,12 +162,9 @@ class Comparison:
         data = f"{_data(**self.data)}{', generated' if self.data['generated'] else ''}"
         lines = [f"A      {self.a}", f"B      {self.b}", f"data   {data}", f"A − B  {self.summary()}"]
         if classes > 0:
+            higher, lower = (len(some(len(self.classes))) for some in (self.gained, self.lost))
             number = f"{len(self.classes):,} classes of at least {self.least} videos"
-            ahead = f"A higher in {len(self.gained(len(self.classes))):,}"
-            lines += [
-                "",
-                f"Average precision of {number}: {ahead}, lower in {len(self.lost(len(self.classes))):,}",
-            ]
+            lines += ["", f"Average precision of {number}: A higher in {higher:,}, lower in {lower:,}"]
             if len(table := self.class_table(classes)):
                 signed = {"A − B": "{:+.4f}".format}
                 lines.append(table.to_string(index=False, float_format="{:.4f}".format, formatters=signed))
@@ -168,16 +172,8 @@ class Comparison:
 
     def to_record(self) -> dict:
         """Plain values, for JSON."""
-        plain = ("videos", "difference", "excludes_zero", "a_ahead", "level", "resamples", "seed", "least")
-        return {
-            "a": self.a.to_record(),
-            "b": self.b.to_record(),
-            "data": self.data,
-            **{name: getattr(self, name) for name in plain},
-            "interval": list(self.interval),
-            "classes": [asdict(change) for change in self.classes],
-            "notes": list(self.notes),
-        }
+        sides = {"a": self.a.to_record(), "b": self.b.to_record()}
+        return asdict(self) | sides | {"excludes_zero": self.excludes_zero}
 
     def __repr__(self) -> str:
         return self.text()
@@ -222,14 +218,12 @@ def compare(
     """
     runs_a, notes_a = _open_side(a, side="A")
     runs_b, notes_b = _open_side(b, side="B")
-    first = runs_a[0]
-    data = first.record["data"]
-    for run in (*runs_a, *runs_b):
-        if (other := run.record["data"])["fingerprint"] != data["fingerprint"]:
-            raise UsageError(
-                f"Runs on different data cannot be compared: {first.path} is of {_data(**data)}, {run.path} of "
-                f"{_data(**other)}."
-            )
+    data, other = runs_a[0].record["data"], runs_b[0].record["data"]
+    if data["fingerprint"] != other["fingerprint"]:
+        raise UsageError(
+            f"Runs on different data cannot be compared: {runs_a[0].path} is of {_data(**data)}, {runs_b[0].path} of "
+            f"{_data(**other)}."
+        )
     if dataset is not None and dataset.fingerprint != data["fingerprint"]:
         raise UsageError(
             f"The runs are of {_data(**data)}, and {_data(dataset.name, dataset.fingerprint)} is other data: its "
@@ -240,7 +234,9 @@ def compare(
     split = len(runs_a)
     gaps = compare_gaps(pairs[:split], pairs[split:], level=level, resamples=resamples, seed=seed)
     by_class = compare_classes(precisions[:split], precisions[split:], class_sizes, least=least)
-    names = {} if dataset is None else dict(enumerate(dataset.class_names))
+    names = (
+        [f"class {number}" for number in range(len(class_sizes))] if dataset is None else dataset.class_names
+    )
     return Comparison(
         a=_side(runs_a, gaps.a),
         b=_side(runs_b, gaps.b),
@@ -254,18 +250,11 @@ def compare(
         seed=seed,
         least=least,
         classes=tuple(
-            ClassChange(
-                int(number), str(names.get(number, f"class {number}")), int(videos), *map(float, values)
-            )
-            for number, videos, *values in zip(*by_class, strict=True)
+            ClassChange(number, str(names[number]), *values)
+            for number, *values in zip(*(column.tolist() for column in by_class), strict=True)
         ),
         notes=(*notes_a, *notes_b, *_caveats(runs_a, runs_b, kept)),
     )
-
-
-def _side(runs: list[Run], gaps: Spread) -> Side:
-    seeds, paths = [run.record["seed"] for run in runs], [str(run.path) for run in runs]
-    return Side(runs[0].name, runs[0].title, _profile(runs[0]), tuple(seeds), tuple(paths), gaps)
 
 
 def _data(name: str, fingerprint: str, **_) -> str:
@@ -276,25 +265,9 @@ def _profile(run: Run) -> str:
     return run.record["profile"]["name"]
 
 
-def _caveats(a: list[Run], b: list[Run], kept: Iterable[int | None]) -> list[str]:
-    notes = []
-    of_a, of_b = _settings(a[0]), _settings(b[0])
-    differing = [
-        f"{key.removeprefix('profile.')} {shorten(of_a.get(key))} and {shorten(of_b.get(key))}"
-        for key in {**of_a, **of_b}
-        if key.startswith(("profile.", "precision")) and of_a.get(key) != of_b.get(key)
-    ]
-    if differing:
-        more = f" and {len(differing) - 6} more" if len(differing) > 6 else ""
-        notes.append(f"A and B were trained under different conditions: {', '.join(differing[:6])}{more}.")
-    if shared := {run.path.resolve() for run in a} & {run.path.resolve() for run in b}:
-        notes.append(f"A run is on both sides: {shorten(sorted(shared)[0], 200)}.")
-    if fewest := min((each for each in kept if each is not None), default=None):
-        notes.append(
-            f"Of some runs only each video's {fewest:,} highest scores were kept; the others count as 0 in average "
-            "precision by class."
-        )
-    return notes
+def _side(runs: list[Run], gaps: Spread) -> Side:
+    seeds, paths = [run.record["seed"] for run in runs], [str(run.path) for run in runs]
+    return Side(runs[0].name, runs[0].title, _profile(runs[0]), tuple(seeds), tuple(paths), gaps)
 
 
 def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int | None]], np.ndarray]:
@@ -320,39 +293,48 @@ def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int 
                 f"{run.path} on {len(predictions.ids):,}; only one of them has {shorten(other)!r}. Profiles may "
                 "cap the number of validation videos; train both under one."
             )
-        if aligned.num_classes != first.num_classes:
-            raise UsageError(
-                f"Runs of different classes cannot be compared: {runs[0].path} has {first.num_classes:,} classes, "
-                f"{run.path} {aligned.num_classes:,}."
-            )
         if not np.array_equal(aligned.labels, first.labels):
-            row, label = np.argwhere(aligned.labels != first.labels)[0]
             raise UsageError(
-                f"Runs on different labels cannot be compared: those of {runs[0].path} and {run.path} differ, first "
-                f"for the video {shorten(first.ids[row])!r}, class {label}."
+                f"Runs on different labels cannot be compared: those of {runs[0].path} and {run.path} differ. Train "
+                "both on the same data."
             )
         precision = average_precision_by_class(aligned.scores, aligned.labels)
         measured.append((top_pairs(aligned.scores, aligned.labels), precision, aligned.kept))
     return measured, first.labels.sum(axis=0)
 
 
-def _settings(run: Run) -> dict:
-    """All that decides what is trained, apart from the data and the seed: key → plain value."""
-    plain = {
-        f"{part}.{key}": value
-        for part in ("experiment", "profile")
-        for key, value in run.record[part].items()
-    }
-    plain |= {"kind": run.record["kind"], "precision": run.record.get("precision")}
-    return {key: value for key, value in plain.items() if key.split(".")[-1] not in _DESCRIPTIONS}
+def _caveats(a: list[Run], b: list[Run], kept: Iterable[int | None]) -> list[str]:
+    notes = []
+    of_a, of_b = (run.record["profile"] | {"precision": run.record.get("precision")} for run in (a[0], b[0]))
+    differing = [
+        f"{key} {shorten(of_a.get(key))} and {shorten(of_b.get(key))}"
+        for key in {**of_a, **of_b}
+        if key not in DESCRIPTIONS and of_a.get(key) != of_b.get(key)
+    ]
+    if differing:
+        conditions = shorten(", ".join(differing), 300)
+        notes.append(f"A and B were trained under different conditions: {conditions}.")
+    if shared := {run.path.resolve() for run in a} & {run.path.resolve() for run in b}:
+        notes.append(f"A run is on both sides: {shorten(sorted(shared)[0], 200)}.")
+    if fewest := min((each for each in kept if each is not None), default=None):
+        notes.append(
+            f"Of some runs only each video's {fewest:,} highest scores were kept; the others count as 0 in average "
+            "precision by class."
+        )
+    return notes
 
 
 def _grouped(runs: Iterable[Run]) -> list[list[Run]]:
     """Runs that differ in their seeds alone, together, in order of appearance."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        key = json.dumps([_settings(run), run.record["data"]["fingerprint"]], sort_keys=True)
-        groups.setdefault(key, []).append(run)
+        record = run.record
+        settings = record["experiment"] | {
+            f"profile.{key}": value for key, value in record["profile"].items()
+        }
+        trained = {key: value for key, value in settings.items() if key.split(".")[-1] not in DESCRIPTIONS}
+        conditions = record["data"]["fingerprint"], record["kind"], record.get("precision")
+        groups.setdefault(json.dumps([trained, conditions], sort_keys=True), []).append(run)
     return list(groups.values())
 
 
@@ -362,32 +344,28 @@ def _listed(groups: Sequence[list[Run]]) -> str:
         f"{shorten(runs[0].record['data']['name'], 60)} ({counted(len(runs), 'run')}, {shorten(runs[0].path, 400)})"
         for runs in groups[:6]
     ]
-    return "; ".join(listed) + (f"; and {len(groups) - 6} more" if len(groups) > 6 else "")
+    return "; ".join(listed) + "; …" * (len(groups) > 6)
 
 
-def _open(named: Iterable[Named]) -> tuple[list[Run], list[str]]:
-    """The runs of what was named, and a note for each that was left out because it cannot be read."""
+def _open(named: Runs) -> tuple[list[Run], list[str]]:
+    """The runs of what is named, and a note for each that was left out because it cannot be read."""
     runs, notes = [], []
-    for each in named:
+    for each in [named] if isinstance(named, Named) else named:
         if isinstance(each, Run) or (Path(each) / RECORD).exists():
             runs.append(as_run(each))
             continue
-        listing = find_runs(each) if Path(each).is_dir() else RunListing([], [])
-        if not listing.runs:
-            reason = (
-                shorten(listing.damaged[0], 400)
-                if listing.damaged
-                else "`dmlkit runs` lists the runs there are."
-            )
+        found, damaged = find_runs(each) if Path(each).is_dir() else ([], [])
+        if not found:
+            reason = shorten(damaged[0], 400) if damaged else "`dmlkit runs` lists the runs there are."
             raise UsageError(f"There is no finished run at {each}, nor below it. {reason}")
-        runs += listing.runs
-        notes += [f"Left out: {line}" for line in summarize_errors(listing.damaged)]
+        runs += found
+        notes += [f"Left out: {line}" for line in summarize_errors(damaged)]
     return runs, notes
 
 
 def _open_side(named: Runs, *, side: str) -> tuple[list[Run], list[str]]:
     """The runs of one side by seed, and notes on those left out."""
-    runs, notes = _open([named] if isinstance(named, Named) else named)
+    runs, notes = _open(named)
     if not runs:
         raise UsageError(f"Side {side} names no run. Name the folder of one, or one that holds several.")
     if len(groups := _grouped(runs)) > 1:
@@ -395,47 +373,56 @@ def _open_side(named: Runs, *, side: str) -> tuple[list[Run], list[str]]:
             f"Side {side} mixes runs that differ in more than their seeds: {_listed(groups)}. Name the runs of one of "
             "them; of an experiment's name, choose with --profile NAME or a narrower --runs FOLDER."
         )
-    by_seed: dict[int, Run] = {}
-    for run in runs:
-        if (other := by_seed.setdefault(run.record["seed"], run)) is not run:
+    runs.sort(key=lambda run: run.record["seed"])
+    for run, following in pairwise(runs):
+        if (seed := run.record["seed"]) == following.record["seed"]:
             raise UsageError(
-                f"Side {side} holds the seed {run.record['seed']} twice: {other.path} and {run.path}. Name one of them."
+                f"Side {side} holds the seed {seed} twice: {run.path} and {following.path}. Name one of them."
             )
-    return [by_seed[seed] for seed in sorted(by_seed)], notes
+    return runs, notes
 
 
 def two_sides(
     named: Sequence[Path], *, folder: Path, known: Collection[str], profile: str | None = None
 ) -> tuple[Runs, Runs, list[str]]:
-    """The sides that a command line names.
+    """The sides that a command line names, and a note for each run that was left out.
 
-    Args:
-        named: Paths, and names of experiments, each of which means all its finished runs. What exists on disk is a
-            path. Two are the two sides; more, as a shell's globs leave them, are grouped by what was trained.
-        folder: The folder below which the runs of a name lie.
-        known: The names of experiments, which may have no run yet.
-        profile: Only the runs of names under this profile.
-
-    Returns:
-        The sides as `compare` takes them, and a note for each run that was left out.
-
-    Raises:
-        UsageError: A name is unknown or has no finished run; there is a profile and no name; or the runs do not make
-            two sides.
+    `named` are paths, and names of `known` experiments, each of which means all its finished runs below `folder` (under
+    `profile`). What exists on disk is a path. More than two, as a shell's globs leave them, are grouped by what was
+    trained.
     """
-    names = [each for each in named if not os.path.lexists(each) and each.name == str(each)]
+    names = {each for each in named if not os.path.lexists(each) and each.name == str(each)}
     if profile is not None and named and not names:
         raise UsageError(
             "--profile chooses among the runs of an experiment that is given by its name, and only paths are named "
             "here. Name the paths of the runs under that profile."
         )
-    listing = find_runs(folder) if names and folder.is_dir() else RunListing([], [])
-    notes = [f"Left out: {line}" for line in summarize_errors(listing.damaged)]
-    sides: list[Runs] = [
-        _runs_of(str(each), listing.runs, folder, known, profile) if each in names else each for each in named
-    ]
+    runs, damaged = find_runs(folder) if names and folder.is_dir() else ([], [])
+    notes = [f"Left out: {line}" for line in summarize_errors(damaged)]
+    trained = sorted({shorten(run.name) for run in runs})
+    sides: list[Runs] = []
+    for each in named:
+        if each not in names:
+            sides.append([each])
+            continue
+        of_name = [run for run in runs if run.name == str(each)]
+        if not of_name and str(each) not in known:
+            raise UsageError(
+                f"{str(each)!r} is neither a path nor the name of an experiment."
+                f"{nearest(str(each), [*trained, *known])} `dmlkit runs {folder}` lists the runs there are."
+            )
+        chosen = [run for run in of_name if profile in (None, _profile(run))]
+        if not chosen:
+            profiles = sorted({shorten(_profile(run)) for run in of_name})
+            under = f" under the profile {profile!r}" if profile else ""
+            there = f"under: {', '.join(profiles)}" if profiles else f"of: {', '.join(trained) or 'nothing'}"
+            raise UsageError(
+                f"There is no finished run of {each}{under} below {folder}.{nearest(profile, profiles)} There are runs "
+                f"{there}. Name their folder with --runs, or train it with `dmlkit train`."
+            )
+        sides.append(chosen)
     if len(sides) > 2:
-        runs, more = _open(run for side in sides for run in (side if isinstance(side, list) else [side]))
+        runs, more = _open([run for side in sides for run in side])
         sides, notes = _grouped(runs), notes + more
     if len(sides) != 2:
         raise UsageError(
@@ -443,26 +430,3 @@ def two_sides(
             f"{len(sides)}{f' ({_listed(sides)})' if len(named) > 2 else ''}."
         )
     return sides[0], sides[1], notes
-
-
-def _runs_of(
-    name: str, runs: Sequence[Run], folder: Path, known: Collection[str], profile: str | None
-) -> list[Run]:
-    """The runs of one experiment, under one profile where it is named."""
-    of_name = [run for run in runs if run.name == name]
-    chosen = [run for run in of_name if profile in (None, _profile(run))]
-    trained = sorted({shorten(run.name) for run in runs})
-    if not of_name and name not in known:
-        raise UsageError(
-            f"{name!r} is neither a path nor the name of an experiment.{nearest(name, [*trained, *known])} "
-            f"`dmlkit runs {folder}` lists the runs there are."
-        )
-    if not chosen:
-        profiles = sorted({shorten(_profile(run)) for run in of_name})
-        under = f" under the profile {profile!r}" if profile else ""
-        there = f"of: {', '.join(trained) or 'nothing'}" if not profiles else f"under: {', '.join(profiles)}"
-        raise UsageError(
-            f"There is no finished run of {name}{under} below {folder}.{nearest(profile, profiles)} There are runs "
-            f"{there}. Name their folder with --runs, or train it with `dmlkit train`."
-        )
-    return chosen

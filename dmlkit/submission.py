@@ -46,7 +46,7 @@ class Fault(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line: its number in the file, its id (none for the header), the pairs that could be read, its faults."""
+    """One line: its number in the file, its id (none for the header), its pairs (none if malformed), its faults."""
 
     number: int
     video: str
@@ -74,15 +74,15 @@ def find_faults(file: str | os.PathLike, *, ids: Collection[str], num_classes: i
         yield from line.faults
         if outside := [label for label in line.classes if label >= num_classes]:
             yield Fault(line.number, "class", f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}")
-        if not line.video:
-            continue
-        name = shorten(line.video, 60) or repr(line.video[:20])
-        if (first := lines.setdefault(line.video, line.number)) != line.number:
-            yield Fault(line.number, "duplicate id", f"{name} is on line {first} already")
-        elif line.video not in known:
-            yield Fault(line.number, "unknown id", f"{name} is no video of this split")
-    for video in (video for video in known if video not in lines):
-        yield Fault(None, "missing id", f"{shorten(video, 60) or repr(video[:20])} has no line")
+        if line.video:
+            name, first = shorten(repr(line.video), 60), lines.setdefault(line.video, line.number)
+            if first != line.number:
+                yield Fault(line.number, "duplicate id", f"{name} is on line {first} already")
+            elif line.video not in known:
+                yield Fault(line.number, "unknown id", f"{name} is no video of this split")
+    for video in known:
+        if video not in lines:
+            yield Fault(None, "missing id", f"{shorten(repr(video), 60)} has no line")
 
 
 def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
@@ -134,36 +134,34 @@ def read_lines(file: str | os.PathLike) -> Iterator[Line]:
 
 
 def _read_line(number: int, raw: bytes) -> Line:
-    faults: list[Fault] = []
-
-    def fault(kind: str, what: str) -> None:
-        faults.append(Fault(number, kind, what))
-
     text = raw.removesuffix(b"\n").decode("utf-8", "replace")
-    if text.endswith("\r") or "\ufffd" in text:
-        fault("format", "ends in CR LF, not in LF alone" if text.endswith("\r") else "is not UTF-8")
-    video, comma, pairs = text.rstrip("\r").partition(",")
-    if not video or not comma or "," in pairs:
-        fault("format", f"must be an id, one comma, and pairs; it is {shorten(repr(text), 60)}")
-        return Line(number, video if comma else "", [], [], faults)
-    words, classes, scores = pairs.split(), [], []
-    if not words or len(words) % 2 or pairs != " ".join(words):
-        fault("format", f"has {len(words)} words, not pairs of class and score with single spaces between")
-    for label, score in zip(words[::2], words[1::2], strict=False):
+    video, comma, pairs = text.partition(",")
+    words = pairs.split(" ")
+    well_formed = video and len(words) % 2 == 0 and all(words)
+    if not well_formed or any(wrong in text for wrong in ("\r", "\ufffd")) or "," in pairs:
+        what = (
+            "must be UTF-8: an id, one comma, and pairs of class and score with single spaces, ending in LF alone; it "
+            f"is {shorten(repr(text), 60)}"
+        )
+        return Line(number, video if comma else "", [], [], [Fault(number, "format", what)])
+    faults, classes, scores = [], [], []
+    for label, score in zip(words[::2], words[1::2], strict=True):
         if not _CLASS.fullmatch(label):
-            fault("class", f"{shorten(repr(label))} is not a class, a whole number from 0 on")
+            faults.append(("class", f"{shorten(repr(label))} is not a class, a whole number from 0 on"))
         elif not _SCORE.fullmatch(score) or not math.isfinite(float(score)):
-            fault("score", f"the score of class {label} is no finite number: {shorten(repr(score))}")
+            faults.append(
+                ("score", f"the score of class {label} is no finite number: {shorten(repr(score))}")
+            )
         else:
             classes.append(int(label))
             scores.append(float(score))
     if len(classes) > MAX_PAIRS:
-        fault("format", f"has {len(classes)} pairs; at most {MAX_PAIRS} count")
+        faults.append(("format", f"has {len(classes)} pairs; at most {MAX_PAIRS} count"))
     if repeated := [label for label, count in Counter(classes).items() if count > 1]:
-        fault("class", f"class {shorten(sorted(repeated), 60)} is there more than once")
+        faults.append(("class", f"repeats {shorten(sorted(repeated), 60)}"))
     if scores != sorted(scores, reverse=True):
-        fault("order", "the highest score must come first, and none be above the one before it")
-    return Line(number, video, classes, scores, faults)
+        faults.append(("order", "the highest score must come first, and none be above the one before it"))
+    return Line(number, video, classes, scores, [Fault(number, *each) for each in faults])
 
 
 @contextmanager

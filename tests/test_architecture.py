@@ -41,36 +41,11 @@ HEAVY = {
 }
 
 PUBLIC = [
-    "open_dataset",
-    "synthesize",
-    "Experiment",
-    "Ensemble",
-    "LADDER",
-    "EXPERIMENTS",
-    "build_model",
-    "train",
-    "evaluate",
-    "predict",
-    "ensemble",
-    "compare",
-    "load_run",
-    "load_runs",
-    "load_model",
-    "attention_weights",
-    "explore",
-    "explore_arrays",
-    "Study",
-    "PROFILES",
-    "Profile",
-    "global_average_precision",
-    "GlobalAveragePrecision",
-    "mean_average_precision",
-    "gap_interval",
-    "gap_weights",
-    "weighted_average",
-    "DataError",
-    "UsageError",
-]
+    "open_dataset", "synthesize", "Experiment", "Ensemble", "LADDER", "EXPERIMENTS", "build_model", "train", "evaluate",
+    "predict", "ensemble", "compare", "load_run", "load_runs", "load_model", "attention_weights", "explore",
+    "explore_arrays", "Study", "PROFILES", "Profile", "global_average_precision", "GlobalAveragePrecision",
+    "mean_average_precision", "gap_interval", "gap_weights", "weighted_average", "DataError", "UsageError",
+]  # fmt: skip
 
 
 def module_of(path: Path) -> str:

@@ -1,7 +1,5 @@
 """Stored scores: round trips, the cut to the highest, and damaged files."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
@@ -25,8 +23,9 @@ def blocks_of(whole, rows=7):
         yield Block(whole.ids[some], None if whole.labels is None else whole.labels[some], whole.scores[some])
 
 
-@pytest.mark.parametrize("kept", [None, 4, 30])
-@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize(
+    ("kept", "labelled"), [(None, True), (4, True), (30, True), (None, False), (4, False)]
+)
 def test_in_any_form_it_is_one_content(tmp_path, monkeypatch, kept, labelled):
     """Put together of blocks, read from disk, in another order; whole and in blocks."""
     monkeypatch.setattr(predictions, "BLOCK", 11)
@@ -47,10 +46,9 @@ def test_in_any_form_it_is_one_content(tmp_path, monkeypatch, kept, labelled):
             np.testing.assert_array_equal(np.concatenate([part.scores for part in parts]), expected[rows])
             assert list(ordered.ids) == list(whole.ids[rows])
             if labelled:
+                labels = np.concatenate([part.labels for part in parts])
                 np.testing.assert_array_equal(ordered.labels, whole.labels[rows])
-                np.testing.assert_array_equal(
-                    np.concatenate([part.labels for part in parts]), whole.labels[rows]
-                )
+                np.testing.assert_array_equal(labels, whole.labels[rows])
             else:
                 assert ordered.labels is None and parts[0].labels is None
 
@@ -62,38 +60,30 @@ def test_other_videos_have_no_common_order():
         assert whole.in_order_of(ids) is None
 
 
-def test_no_more_than_the_limit_is_ever_held_whole(monkeypatch):
-    monkeypatch.setattr(predictions, "LARGEST_DENSE", 1 << 20)
-    scores = np.random.default_rng(0).random((500, 2000)).astype(np.float16)
-
-    def blocks():
-        for start in range(20):
-            ids = np.array([f"{start}-{i}" for i in range(500)])
-            yield Block(ids, np.zeros(scores.shape, bool), scores)
-
-    tracemalloc.start()
-    gathered = concatenate(blocks())
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert gathered.kept == 100 and len(gathered.ids) == 10_000
-    assert peak < 25e6 < 10_000 * 2000 * 2
+def test_scores_of_a_large_split_are_cut_to_the_highest_of_each_video(monkeypatch):
+    whole = sample(videos=40, classes=120)
+    monkeypatch.setattr(predictions, "LARGEST_DENSE", whole.scores.nbytes)
+    assert concatenate(blocks_of(whole)).kept is None
+    monkeypatch.setattr(predictions, "LARGEST_DENSE", whole.scores.nbytes - 1)
+    cut = concatenate(blocks_of(whole))
+    assert cut.kept == 100 and (np.count_nonzero(cut.scores, axis=1) <= 100).all()
+    np.testing.assert_array_equal(np.sort(cut.scores)[:, -100:], np.sort(whole.scores)[:, -100:])
 
 
-IDS = np.array(["a", "b"])
+IDS = {"ids": np.array(["a", "b"]), "num_classes": np.array(3)}
 FOREIGN = [
     {"weights": np.ones(3)},
-    {"ids": IDS, "num_classes": np.array(3), "scores": np.zeros((2, 4))},
-    {"ids": IDS, "num_classes": np.array(3), "scores": np.zeros((2, 3)), "label_videos": np.array([7]),
-     "label_classes": np.array([0])},
-    {"ids": IDS, "num_classes": np.array([1, 2]), "scores": np.zeros((2, 3))},
-    {"ids": IDS, "num_classes": np.array(3), "top_classes": np.array([[3], [0]]), "top_scores": np.ones((2, 1))},
-    {"ids": IDS, "num_classes": np.array(3), "top_classes": np.array([[0]]), "top_scores": np.ones((1, 1))},
-]  # fmt: skip
+    IDS | {"scores": np.zeros((2, 4))},
+    IDS | {"scores": np.zeros((2, 3)), "label_videos": np.array([7]), "label_classes": np.array([0])},
+    IDS | {"top_classes": np.array([[3], [0]]), "top_scores": np.ones((2, 1))},
+    IDS | {"top_classes": np.array([[0]]), "top_scores": np.ones((1, 1))},
+]
 
 
 def test_damaged_and_foreign_files_are_named(tmp_path):
     file = tmp_path / "p.npz"
-    for content in (b"", b"PK\x03\x04", b"nonsense"):
+    sample().save(file)
+    for content in (b"", b"nonsense", file.read_bytes()[:-100]):
         file.write_bytes(content)
         with pytest.raises(DataError, match=r"p\.npz"):
             Predictions.load(file)
