@@ -20,36 +20,19 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, starmap
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from dmlkit.data.opening import find_splits, group_by_split, shard_counts
+import dmlkit.data.schema as schema
+from dmlkit.data.opening import find_splits, group_by_split, recognize, shard_counts
 from dmlkit.data.parsing import RecordParser
-from dmlkit.data.records import (
-    InvalidRecord,
-    exists,
-    file_size,
-    is_folder,
-    locate,
-    parse_record,
-    scan_records,
-)
-from dmlkit.data.schema import (
-    DATASET_TOML,
-    find_vocabulary,
-    infer_layout,
-    read_dataset_toml,
-    release_of,
-    vocabulary_of,
-)
+from dmlkit.data.records import InvalidRecord, exists, file_size, is_folder, locate, scan_records
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size
 from dmlkit.runtime import cores, interrupts
 
-# The layout is inferred from the first good records of so many shards, spread over all of them.
-SAMPLED_SHARDS, SAMPLED_RECORDS, SEARCHED_RECORDS = 16, 4, 64
 BYTES_PER_WORKER = 512 << 20  # with less to read, starting a worker process takes longer
 # After these faults the number of records is unknown.
 _UNCOUNTABLE = {"length checksum", "cut off", "changed", "unreadable"}
@@ -67,15 +50,6 @@ class Fault(NamedTuple):
     byte: int | None
     kind: str
     what: str
-
-
-class Task(NamedTuple):
-    """One shard to check: its records' parser and number (None: unknown), how many faults to keep (None: all)."""
-
-    shard: str
-    parser: RecordParser | None
-    count: int | None
-    keep: int | None
 
 
 @dataclass(frozen=True)
@@ -112,21 +86,22 @@ class Report:
     def text(self, *, faults: int = 20) -> str:
         """The same for people, a paragraph a data set with at most `faults` of its faults."""
         lines = [line for each in self.sets for line in (*_describe(each, faults), "")]
-        read = sum(each["bytes"] for each in self.sets)
+        read = readable_size(sum(each["bytes"] for each in self.sets))
         found = sum(each["faults"]["total"] for each in self.sets)
         result = f"Damaged: {counted(found, 'fault')}." if found else "Whole: no faults."
-        return "\n".join([*lines, f"{result} Read {readable_size(read)} in {self.seconds:.1f} s."])
+        return "\n".join([*lines, f"{result} Read {read} in {self.seconds:.1f} s."])
 
 
 def _describe(record: dict, faults: int) -> Iterator[str]:
-    """The lines of one data set."""
     yield one_line(f"{record['name']}, {record['path']}")
     if record["level"] is None:
         yield "  layout          unknown: no good record, so only checksums were verified"
     else:
-        features = [f"{one_line(f['name'])} {f['size']:,} ({f['coding']})" for f in record["features"]]
+        features = ", ".join(
+            f"{one_line(f['name'])} {f['size']:,} ({f['coding']})" for f in record["features"]
+        )
         yield f"  layout          {record['release'] or 'a layout of its own'}, {record['level']} level"
-        yield f"                  {', '.join(features)}; {counted(record['num_classes'], 'class', 'classes')}"
+        yield f"                  {features}; {counted(record['num_classes'], 'class', 'classes')}"
     for split, each in record["splits"].items():
         labels = f", {each['without_labels']:,} of them without labels" if each["without_labels"] else ""
         yield f"  {split:16}{each['records']:>10,} in {counted(each['shards'], 'shard')}{labels}"
@@ -140,9 +115,9 @@ def _describe(record: dict, faults: int) -> Iterator[str]:
     kinds = [f"{kind} ({count:,})" for kind, count in Counter(record["faults"]["by_kind"]).most_common()]
     yield f"  faults          {', '.join(kinds) or 'none'}"
     shown = record["faults"]["list"][:faults]
-    for fault in map(Fault._make, map(dict.values, shown)):
-        place = fault.shard if fault.record is None else locate(fault.shard, fault.record, fault.byte)
-        yield f"    {one_line(f'{place}: {fault.what}')}"
+    for fault in shown:
+        shard, number, byte, _, what = fault.values()
+        yield "    " + one_line(f"{shard if number is None else locate(shard, number, byte)}: {what}")
     if more := record["faults"]["total"] - len(shown):
         yield f"    and {more:,} more (--faults N shows more of them, --json all)"
 
@@ -180,22 +155,22 @@ def check(
             shards.append(path)
     if not found:
         raise UsageError("No path to check was given. Give the folder of a data set, or shards.")
-    targets = [_inspect(root, shards, keep) for root, shards in found.items()]
-    tasks = [task for _, splits, _ in targets for each in splits.values() for task in each]
+    targets = [_inspect(root, shards) for root, shards in found.items()]
+    tasks = [(*task, keep) for _, splits, _ in targets for each in splits.values() for task in each]
     if jobs is None:
-        total = sum(file_size(task.shard) for task in tasks if exists(task.shard))
+        total = sum(file_size(shard) for shard, *_ in tasks if exists(shard))
         jobs = min(cores(), 1 + total // BYTES_PER_WORKER)
     hidden = None if progress else True
     bar = tqdm(_outcomes(tasks, jobs), total=len(tasks), unit=" shards", leave=False, disable=hidden)
     outcomes = iter(bar)
-    records = tuple(_summarize(*target, outcomes, keep) for target in targets)
-    return Report(records, seconds=time.perf_counter() - begin)
+    sets = tuple(_summarize(*target, outcomes, keep) for target in targets)
+    return Report(sets, seconds=time.perf_counter() - begin)
 
 
-def _outcomes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple]:
-    """The outcome of each task, in their order."""
+def _outcomes(tasks: Sequence[tuple], jobs: int) -> Iterator[tuple]:
+    """What `check_shard` returns for each task, in their order."""
     if jobs == 1 or len(tasks) == 1:
-        yield from map(check_shard, tasks)
+        yield from starmap(check_shard, tasks)
         return
     others, done = multiprocessing.active_children(), 0
     # Not forked: TensorFlow may run threads in this process.
@@ -204,13 +179,13 @@ def _outcomes(tasks: Sequence[Task], jobs: int) -> Iterator[tuple]:
     try:
         # A terminal's Ctrl-C reaches every process; the workers leave it to this one.
         with interrupts(signal.SIG_IGN):
-            outcomes = executor.map(check_shard, tasks, chunksize=max(1, min(64, len(tasks) // (8 * jobs))))
+            outcomes = executor.map(check_shard, *zip(*tasks, strict=True))
         for outcome in outcomes:
             done += 1
             yield outcome
     except BrokenProcessPool as error:
         raise DataError(
-            f"A worker process died near {tasks[min(done, len(tasks) - 1)].shard}, perhaps for lack of memory. Check "
+            f"A worker process died near {tasks[min(done, len(tasks) - 1)][0]}, perhaps for lack of memory. Check "
             'again with --jobs 1 (in a program, call check() below `if __name__ == "__main__":`).'
         ) from error
     finally:
@@ -229,12 +204,13 @@ def _watch_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def check_shard(task: Task) -> tuple[Counter, list[Fault], np.ndarray]:
-    """Read a shard to its end: counts, the first faults in full, hash and place of each good record's id.
+def check_shard(
+    shard: str, parser: RecordParser | None, expected: int | None, keep: int | None
+) -> tuple[Counter, list[Fault], np.ndarray]:
+    """Read a shard of so many records (None: unknown) to its end: counts, its first faults, its videos' ids, hashed.
 
     Counted are "records", "good", "bytes", ("frames", n): videos of n frames, ("classes", c): videos of class c, ...
     """
-    shard, parser, expected, keep = task
     counts, faults, ids = Counter(), [], []
 
     def fault(kind: str, what: str, record: int | None, byte: int | None) -> None:
@@ -285,38 +261,42 @@ def _count(data: bytes, parser: RecordParser, counts: Counter) -> str:
 
 
 def _summarize(
-    known: dict, tasks: dict[str, list[Task]], missing: list[str], outcomes: Iterator[tuple], keep: int | None
+    description: dict,
+    splits: dict[str, list],
+    missing: list[str],
+    outcomes: Iterator[tuple],
+    keep: int | None,
 ) -> dict:
     """Add a data set's outcomes up; of each shard only its faults and ids stay in memory."""
-    total, splits, faults, ids, shards = Counter(), {}, [], [np.empty(0, _IDS)], []
-    for split, each in tasks.items():
+    total, by_split, faults, ids, shards = Counter(), {}, [], [np.empty(0, _IDS)], []
+    for split, tasks in splits.items():
         counts = Counter()
-        for task, (counted_here, found, hashes) in zip(each, islice(outcomes, len(each)), strict=True):
-            counts.update(counted_here)
+        for (shard, *_), (of_shard, found, hashes) in zip(tasks, islice(outcomes, len(tasks)), strict=True):
+            counts.update(of_shard)
             faults += found
             hashes["shard"] = len(shards)
             ids.append(hashes)
-            shards.append(task.shard)
+            shards.append(shard)
         total.update(counts)
         without = counts["labels", 0]
-        splits[split] = {"shards": len(each), "records": counts["records"], "without_labels": without}
-    duplicates, listed = _find_duplicates(shards, np.concatenate(ids))
+        by_split[split] = {"shards": len(tasks), "records": counts["records"], "without_labels": without}
+    total["faults", "duplicate id"], duplicates = _find_duplicates(shards, np.concatenate(ids))
+    total["faults", "missing shard"] = len(missing)
     what = "dataset.toml counts this shard, but it is not there"
-    faults += [*listed, *(Fault(shard, None, None, "missing shard", what) for shard in missing)]
-    total["faults", "duplicate id"], total["faults", "missing shard"] = duplicates, len(missing)
+    faults += [*duplicates, *(Fault(shard, None, None, "missing shard", what) for shard in missing)]
 
     def select(name: str) -> dict:
         return {key[1]: count for key, count in sorted(total.items(), key=str) if key[0] == name and count}
 
     by_kind, classes, listed = select("faults"), select("classes"), [each._asdict() for each in faults[:keep]]
-    return known | {
+    return description | {
         "whole": not by_kind,
-        "num_classes": known["num_classes"] or max(classes, default=-1) + 1,
+        "num_classes": description["num_classes"] or max(classes, default=-1) + 1,
         "shards": len(shards),
         "bytes": total["bytes"],
         "records": total["records"],
         "good_records": total["good"],
-        "splits": splits,
+        "splits": by_split,
         "frames": _distribution(select("frames")),
         "labels": _distribution(select("labels")),
         "without_id": total["without_id"],
@@ -328,14 +308,14 @@ def _summarize(
 
 def _find_duplicates(shards: Sequence[str], ids: np.ndarray) -> tuple[int, list[Fault]]:
     """How many videos repeat the id of an earlier one, and the first of them in full."""
-    order = np.argsort(ids["hash"], kind="stable")
-    ranked = ids["hash"][order]
-    repeated = np.flatnonzero(ranked[1:] == ranked[:-1]) + 1
-    firsts = order[np.searchsorted(ranked, ranked[repeated])]
-    faults = []
-    for pair in sorted(zip(order[repeated].tolist(), firsts.tolist(), strict=True))[:10_000]:
-        later, first = ((shards[shard], record, byte) for _, shard, record, byte in ids[list(pair)].tolist())
-        what = f"the video's id is that of an earlier one, {locate(*first)}. Leave one of them out."
+    _, first, inverse = np.unique(ids["hash"], return_index=True, return_inverse=True)
+    earliest = first[inverse]
+    repeated, faults = np.flatnonzero(earliest != np.arange(len(ids))), []
+    for pair in zip(ids[repeated[:10_000]], ids[earliest[repeated[:10_000]]], strict=True):
+        later, original = (
+            (shards[shard], record, byte) for _, shard, record, byte in map(np.void.item, pair)
+        )
+        what = f"the video's id is that of an earlier one, {locate(*original)}. Leave one of them out."
         faults.append(Fault(*later, "duplicate id", what))
     return len(repeated), faults
 
@@ -352,50 +332,41 @@ def _dataset_folder(shard: str) -> str:
     """The nearest of some folders above a shard that has a description or vocabulary; else the one it lies in."""
     folder = posixpath.dirname(shard)
     for _ in range(4):
-        if exists(posixpath.join(folder, DATASET_TOML)) or find_vocabulary(folder):
+        if exists(posixpath.join(folder, schema.DATASET_TOML)) or schema.find_vocabulary(folder):
             return folder
         folder = posixpath.dirname(folder)
     return posixpath.dirname(shard)
 
 
-def _inspect(root: str, shards: list[str] | None, keep: int | None) -> tuple[dict, dict, list[str]]:
-    """What is known of a data set, the tasks of each split, and shards that only dataset.toml knows.
-
-    Takes what `open_dataset` refuses: too few shards, damaged first records.
+def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[tuple]], list[str]]:
+    """The description of a data set, or of some shards of one, also such as `open_dataset` refuses; of each split its
+    shards with their parser and number of records (None: unknown); missing shards that dataset.toml counts.
     """
-    declared = read_dataset_toml(root)
-    splits = find_splits(root, declared) if shards is None else group_by_split(sorted(set(shards)), root)
-    counts, missing = shard_counts(root, declared, splits)
-    every = [shard for each in splits.values() for shard in each]
-    sampled = every[:: max(1, len(every) // SAMPLED_SHARDS)]
-    records = [record for shard in sampled for record in islice(_good_records(shard), SAMPLED_RECORDS)]
-    layout = infer_layout(records)
-    release, classes = (layout and release_of(layout.id_key, layout.features.values())) or (None, None)
-    vocabulary = vocabulary_of(root, declared)
-    classes = declared.num_classes or (vocabulary.num_classes if vocabulary else classes)
-    features = declared.complete_features(layout.features if layout else {})
-    level = declared.level or (layout.level if layout else None)
-    parser = None
+    settings = schema.read_dataset_toml(root)
+    splits = find_splits(root, settings) if shards is None else group_by_split(sorted(set(shards)), root)
+    counts, missing = shard_counts(root, settings, splits)
+    features, level, release, num_classes = {}, settings.level, None, None
+    for names in splits.values():
+        for shard in names:
+            with suppress(DataError):  # what is wrong with it is reported when it is checked
+                layout = recognize([shard])
+                features, level = layout.features | features, level or layout.level
+                release, num_classes = schema.release_of(layout.id_key, features.values()) or (None, None)
+                break
+    vocabulary = schema.vocabulary_of(root, settings)
+    num_classes = settings.num_classes or (vocabulary.num_classes if vocabulary else num_classes)
+    features, parser = settings.complete_features(features), None
     if features and level:
-        parser = RecordParser(level, tuple(features.values()), classes or sys.maxsize, labelled=True)
-    tasks = {
-        split: [Task(shard, parser, counts.get(shard), keep) for shard in names]
-        for split, names in splits.items()
-    }
-    known = {
+        parser = RecordParser(level, tuple(features.values()), num_classes or sys.maxsize, labelled=True)
+    description = {
         "path": root,
-        "name": declared.name or posixpath.basename(root) or root,
+        "name": settings.name or posixpath.basename(root) or root,
         "level": parser and level,
-        "release": "generated data" if declared.generated else release,
+        "release": "generated data" if settings.generated else release,
         "features": [asdict(feature) for feature in features.values()],
-        "num_classes": classes,
+        "num_classes": num_classes,
     }
-    return known, tasks, missing if shards is None else []
-
-
-def _good_records(shard: str) -> Iterator:
-    """The intact ones among the first records; what is wrong with the others is reported when the shard is checked."""
-    with suppress(DataError):
-        for record in islice(scan_records(shard), SEARCHED_RECORDS):
-            with suppress(Exception):  # damaged, or another kind of file
-                yield parse_record(record.check())
+    tasks = {
+        split: [(shard, parser, counts.get(shard)) for shard in names] for split, names in splits.items()
+    }
+    return description, tasks, missing if shards is None else []

@@ -35,7 +35,6 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -43,24 +42,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+import dmlkit.data.schema as schema
 from dmlkit.data.import_readers import ImportedVideo, read_sources
 from dmlkit.data.opening import open_dataset
-from dmlkit.data.records import frame_record, is_remote, serialize_frames, serialize_video
-from dmlkit.data.schema import (
-    SPLITS,
-    TEXT,
-    TEXT_SIZE,
-    Feature,
-    dequantize,
-    quantize,
-    read_vocabulary,
-    write_dataset_toml,
-)
+from dmlkit.data.records import frame_record, is_remote, new_folder, serialize_frames, serialize_video
+from dmlkit.data.schema import SPLITS, TEXT, TEXT_SIZE, Feature, dequantize, quantize
 from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
 
 SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"  # the split of videos without labels
-VOCABULARY = "vocabulary.csv"
+VOCABULARY = schema.VOCABULARIES[0]
 COLUMNS = ("id", "labels", "split", "text")  # of the table of labels
 ALIASES = {"video_id": "id", "VideoId": "id", "label": "labels", "class": "labels", "classes": "labels"}
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
@@ -137,7 +128,7 @@ def import_features(
     importer = Importer(
         known, table, labels, parse_shares(split), records_per_shard, level, coding, missing, frames_apart
     )
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         videos = read_sources([Path(source) for source in sources], modalities)
         for video in tqdm(videos, unit=" videos", disable=None if progress else True):
             importer.add(video, folder)
@@ -151,7 +142,7 @@ def import_features(
             with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows([("Index", "Name"), *known.names.items()])
         videos = {split: importer.splits[split] for split in SPLITS if split in importer.splits}
-        write_dataset_toml(
+        schema.write_dataset_toml(
             str(folder),
             name=name or one_line(out.absolute().name),
             level=importer.level,
@@ -165,9 +156,9 @@ def import_features(
             open_dataset(folder)
         except DataError as error:
             raise DataError(
-                f"No data set to train on can be made of these videos: {str(error).replace(str(folder), str(out))} "
-                f"Fewer records a shard (`--records-per-shard`, now {records_per_shard}) give more of them; to predict "
-                "only, use `--split test=1`."
+                f"These videos make no data set to train on: {str(error).replace(str(folder), str(out))} Fewer records "
+                f"a shard (`--records-per-shard`, now {records_per_shard}) make more shards; to predict only, use "
+                "`--split test=1`."
             ) from error
     return Import(out, videos, tuple(importer.notes()))
 
@@ -183,9 +174,9 @@ def read_labels(path: Path) -> dict[str, dict[str, list[str]]]:
     table = table.rename(columns=ALIASES)
     columns = [name for name in COLUMNS if list(table.columns).count(name) == 1]
     if "id" not in columns or len(columns) < 2:
+        named = shorten(", ".join(table.columns), 80)
         raise DataError(
-            f"{path} needs a first line that names its columns, each once: id, and labels, split, text or several of "
-            f"them. It names: {shorten(', '.join(table.columns), 80)}."
+            f"{path} needs columns, each once: id, and any of labels, split, text. It names: {named}."
         )
     videos = table["id"].str.strip()
     if (videos == "").any():
@@ -243,7 +234,7 @@ class Classes:
 def find_classes(path, num_classes: int | None, labels: Mapping[str, Iterable[str]], source) -> Classes:
     """The class names: from a vocabulary's table, from one name a line, or from the labels, alphabetically."""
     if path is not None and Path(path).suffix.lower() == ".csv":
-        names = read_vocabulary(str(path)).names
+        names = schema.read_vocabulary(str(path)).names
     elif path is not None:
         try:
             lines = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
@@ -256,8 +247,8 @@ def find_classes(path, num_classes: int | None, labels: Mapping[str, Iterable[st
         names = dict(enumerate(sorted(piece for piece in pieces if not _INDEX.fullmatch(piece))))
         if wrong := [piece for piece in sorted(pieces) if names and _NUMBER_LIKE.fullmatch(piece)]:
             raise DataError(
-                f"{source}: the label {shorten(wrong[0])!r} is neither a name among names nor a whole number "
-                "from 0 among numbers. Write all as one or the other, or give the names (`--classes FILE`)."
+                f"{source}: the label {shorten(wrong[0])!r} is neither a name among names nor a whole number among "
+                "numbers. Write all as one or the other, or give the names (`--classes FILE`)."
             )
     named, source = max(names, default=-1) + 1, path or source
     if path is not None and not names:
@@ -275,8 +266,9 @@ def parse_shares(text: str) -> dict[str, float]:
         choose(dict.fromkeys(SPLITS), name, what="split")
         shares[name] = float(share) if re.fullmatch(r"[0-9]*\.?[0-9]+", share, re.ASCII) else 0.0
     if min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        received = shorten(text)
         raise UsageError(
-            f"--split: expected shares above 0 that add up to 1, as in {SHARES}. Received: {shorten(text)!r}."
+            f"--split: expected shares above 0 that add up to 1, as {SHARES}. Received: {received!r}."
         )
     return {name: shares[name] for name in SPLITS if name in shares}
 
@@ -349,8 +341,8 @@ class Importer:
             if not (numbers and array.ndim in (1, 2) and array.shape[-1] and _MODALITY.fullmatch(name)):
                 raise DataError(
                     f"{shorten(name)}, {array.dtype} {array.shape}, cannot be a modality: expected (frames, size) or "
-                    "(size,) of uint8 (YouTube-8M's bytes) or floats, under a name of letters, digits and _ other than "
-                    "id, labels, num_frames. Save it so, or name the modalities (`--modalities`)."
+                    "(size,) of uint8 or floats, under a name of letters, digits and _ other than id, labels, "
+                    "num_frames. Save it so, or name the modalities (`--modalities`)."
                 )
         arrays = {name: array for name, array in features.items() if len(array)}
         if not arrays:
@@ -358,8 +350,8 @@ class Importer:
         self.level = self.level or ("frame" if any(array.ndim == 2 for array in arrays.values()) else "video")
         if self.missing == "refuse" and self.sizes and arrays.keys() != self.sizes.keys():
             raise DataError(
-                f"it has {', '.join(arrays)}, but the videos before it {', '.join(self.sizes)}. Import the modalities "
-                "that all have (`--modalities`), or read what is missing as silence (`--missing silence`)."
+                f"it has {', '.join(arrays)}, but the videos before it {', '.join(self.sizes)}. Import what all have "
+                "(`--modalities`), or read what is missing as silence (`--missing silence`)."
             )
         for name, array in arrays.items():
             size = self.sizes.setdefault(name, array.shape[-1])
@@ -425,18 +417,3 @@ class Importer:
             yield f"{self.source} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
         if self.classes.num_classes is None:
             yield f"The number of classes ({self.classes.count}) is one more than the highest label."
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, which takes its place once it is finished; a full disk and the like are UsageErrors."""
-    partial = out.absolute().parent / f".{out.absolute().name}.{os.getpid()}.partial"
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        partial.rename(out)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"{out} cannot be written: {reason}. Nothing is left of it.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -21,26 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+import dmlkit.data.records as records
 from dmlkit.data.batches import RAISE, Batches, Skipped
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
-from dmlkit.data.records import (
-    FOOTER_BYTES,
-    InvalidRecord,
-    count_records,
-    file_size,
-    first_records,
-    list_shards,
-    match_shards,
-    open_file,
-    parse_record,
-    read_bytes,
-    read_context,
-    read_record_at,
-    record_error,
-    relative_name,
-    scan_headers,
-    scan_records,
-)
 from dmlkit.data.schema import (
     DATASET_TOML,
     SPLITS,
@@ -175,7 +158,7 @@ class Dataset:
         counted = {} if skip else self._counted
         for shard in self._shards(split):
             if shard not in self.counts and shard not in counted:
-                counted[shard] = count_records(shard, skip_damaged=skip)
+                counted[shard] = records.count_records(shard, skip_damaged=skip)
         return sum((counted | self.counts)[shard] for shard in self._shards(split))
 
     def require_labels(self, split: str) -> None:
@@ -194,7 +177,7 @@ class Dataset:
         """
         self._shards(split)
         name = self.truth_files.get(split) or (self.truth_files.get("train") if split == "tuning" else None)
-        videos = json.loads(read_bytes(posixpath.join(self.path, name))) if name else {}
+        videos = json.loads(records.read_bytes(posixpath.join(self.path, name))) if name else {}
         return {
             video_id: {int(label): np.array(frames, dtype=np.int64) for label, frames in classes.items()}
             for video_id, classes in videos.items()
@@ -211,11 +194,11 @@ class Dataset:
         digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
-                size = file_size(shard)
-                digest.update(f"{split} {relative_name(shard, self.path)} {size} ".encode())
-                with open_file(shard) as file:
-                    file.seek(max(0, size - FOOTER_BYTES))
-                    digest.update(file.read(FOOTER_BYTES))
+                size = records.file_size(shard)
+                digest.update(f"{split} {records.relative_name(shard, self.path)} {size} ".encode())
+                with records.open_file(shard) as file:
+                    file.seek(max(0, size - records.FOOTER_BYTES))
+                    digest.update(file.read(records.FOOTER_BYTES))
         return digest.hexdigest()
 
     def parser(self, split: str, sampler: FrameSampler | None = None) -> RecordParser:
@@ -249,11 +232,11 @@ def _contexts_of(
     shards: Iterable[str], parser: RecordParser, counts: Mapping[str, int]
 ) -> Iterator[tuple[str, list[int]]]:
     for shard in shards:
-        for record in scan_records(shard, expected_count=counts.get(shard)):
+        for record in records.scan_records(shard, expected_count=counts.get(shard)):
             try:
                 yield parser.read_context(record.check())
-            except InvalidRecord as invalid:
-                raise record_error(*record[:3], invalid) from invalid
+            except records.InvalidRecord as invalid:
+                raise records.record_error(*record[:3], invalid) from invalid
 
 
 def with_tuning(dataset: Dataset) -> Dataset:
@@ -290,9 +273,9 @@ class VideoReader:
         for place, shard in enumerate(self._shards):
             if place == len(self._spans):
                 spans = []
-                for number, (offset, length, error) in enumerate(scan_headers(shard)):
+                for number, (offset, length, error) in enumerate(records.scan_headers(shard)):
                     if error:
-                        raise record_error(shard, number, offset, error)
+                        raise records.record_error(shard, number, offset, error)
                     spans.append((offset, length))
                 self._spans.append(np.array(spans, np.int64).reshape(-1, 2))
             if 0 <= left < len(self._spans[place]):
@@ -302,9 +285,9 @@ class VideoReader:
             raise UsageError(f"The split holds {index - left} videos, from 0. Received: index={index}.")
         offset, length = self._spans[place][left].tolist()
         try:
-            return self._parser.parse([read_record_at(shard, left, offset, length)])
-        except InvalidRecord as invalid:
-            raise record_error(shard, left, offset, invalid) from invalid
+            return self._parser.parse([records.read_record_at(shard, left, offset, length)])
+        except records.InvalidRecord as invalid:
+            raise records.record_error(shard, left, offset, invalid) from invalid
 
 
 # Opening.
@@ -359,7 +342,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     root = os.fspath(path).rstrip("/") or "/"
     settings = read_dataset_toml(root)
     found = find_splits(root, settings)
-    layouts = {split: _recognize(shards) for split, shards in found.items()}
+    layouts = {split: recognize(shards) for split, shards in found.items()}
     labelled = frozenset(split for split, layout in layouts.items() if layout.labelled)
     levels = {layout.level for layout in layouts.values()} | ({settings.level} - {None})
     if len(levels) > 1:
@@ -421,12 +404,14 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
 def find_splits(root: str, settings: DatasetSettings) -> dict[str, tuple[str, ...]]:
     """Split → shards, by the patterns of dataset.toml or else by the shards' names; `DataError` where that fails."""
     if not settings.splits:
-        return group_by_split(list_shards(root), root)
+        return group_by_split(records.list_shards(root), root)
     found: dict[str, tuple[str, ...]] = {}
     owners: dict[str, str] = {}
     for split, patterns in settings.splits.items():
         where = f"which {DATASET_TOML} in {root} names for the split {split!r}. Put the shards there, or correct it."
-        matches = (match_shards(root, [each], f"No shards match {each!r}, {where}") for each in patterns)
+        matches = (
+            records.match_shards(root, [each], f"No shards match {each!r}, {where}") for each in patterns
+        )
         found[split] = tuple(sorted(set().union(*matches)))
         for shard in found[split]:
             if owners.setdefault(shard, split) != split:
@@ -505,12 +490,12 @@ def _take_every(shards: Sequence[str], step: int) -> tuple[list[str], list[str]]
     return [shard for shard in shards if shard not in set(taken)], list(taken)
 
 
-def _recognize(shards: Sequence[str]) -> Layout:
+def recognize(shards: Sequence[str]) -> Layout:
     """The layout of the first records of some shards; raises `DataError` where they have none."""
-    records = first_records(shards, SAMPLED_RECORDS)
-    shard = records[0].shard
+    first = records.first_records(shards, SAMPLED_RECORDS)
+    shard = first[0].shard
     try:
-        parsed = [parse_record(record.data) for record in records]
+        parsed = [records.parse_record(record.data) for record in first]
     except Exception:  # protobuf's own, of another class in each of its implementations
         raise DataError(
             f"{shard} holds records that are neither tf.train.Example nor tf.train.SequenceExample. "
@@ -521,8 +506,8 @@ def _recognize(shards: Sequence[str]) -> Layout:
         raise DataError(f"The first records of {shard} hold no features. Is this a folder of features?")
     if not layout.labelled and any("labels" in each.context.feature for each in parsed):
         # The first videos are of no class; their split has labels if another video of the shard has any.
-        for record in scan_records(shard):
+        for record in records.scan_records(shard):
             with suppress(Exception):  # a damaged record is reported when it is read
-                if read_context(parse_record(record.check()).context)[1]:
+                if records.read_context(records.parse_record(record.check()).context)[1]:
                     return replace(layout, labelled=True)
     return layout

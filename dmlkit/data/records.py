@@ -14,6 +14,7 @@ from __future__ import annotations
 import glob
 import os
 import posixpath
+import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessages
 from google_crc32c import value as crc32c
 
-from dmlkit.errors import DataError
+from dmlkit.errors import DataError, UsageError
 from dmlkit.files import atomic_write
 
 SUFFIX = ".tfrecord"
@@ -285,6 +286,24 @@ def open_to_write(path: str) -> Iterator:
     finally:
         if exists(partial):
             _gfile().remove(partial)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A hidden local folder, which takes the place of `out` once it is finished and is removed after an error."""
+    out = out.absolute()
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an earlier process of this number
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(out)
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written: {error.strerror or error}. Nothing is left of it."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 # Messages. They are described in a pool of their own, so that TensorFlow's can live in the same process.

@@ -6,10 +6,10 @@ OUT/vocabulary.csv                                         the classes' names, c
 OUT/truth-train.json, OUT/truth-validate.json              video id → class → the frames that made the label
 OUT/generated.json                                         the settings it is a function of
 
-Frozen: models are compared on these data, so a change of a constant here changes what every earlier figure meant. Who
-changes one raises `VERSION` and gives tests/data/test_synthetic.py its new checksum. The bytes are a function of the
-settings alone, on every machine: random numbers come from `Stream`, and all arithmetic is elementwise (no matrix
-product, whose rounding depends on the library behind it).
+Frozen: models are compared on these data, so a change of a constant here changes what every earlier figure meant. It
+takes a new `VERSION` and a new checksum in tests/data/test_synthetic.py. The bytes are a function of the settings
+alone, on every machine: random numbers come from `Stream`, and all arithmetic is elementwise (no matrix product, whose
+rounding depends on the library behind it).
 """
 
 from __future__ import annotations
@@ -18,26 +18,18 @@ import csv
 import json
 import math
 import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.records import serialize_frames, serialize_video, write_shard
-from dmlkit.data.schema import (
-    DATASET_TOML,
-    OFFSET,
-    SCALE,
-    TEXT,
-    TEXT_SIZE,
-    Feature,
-    quantize,
-    write_dataset_toml,
-)
+import dmlkit.data.schema as schema
+from dmlkit.data.records import is_remote, new_folder, serialize_frames, serialize_video, write_shard
+from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature, quantize
 from dmlkit.errors import UsageError
 
 VERSION = 1
@@ -48,7 +40,7 @@ TOGETHER = "together"
 SHORT_EVENT = "short event"
 ORDER = "order"
 
-# Kind → what makes its label. Shown by reports beside the kinds' scores.
+# Kind → what makes its label, as reports show it.
 KINDS = {
     STEADY_VISUAL: "a visual pattern in every frame; the mean over frames keeps it",
     STEADY_AUDIO: "an audio pattern in every frame; the mean over frames keeps it",
@@ -70,8 +62,8 @@ NUM_CLASSES = len(CLASS_KINDS)
 # Label k occurs with a probability proportional to 1 / (k + ZIPF_SHIFT), k from 1.
 ZIPF_SHIFT = 3
 LABELS_PER_VIDEO = 3.0
-# The kinds of which the mean over frames holds something. Every video has a label among these: asking for a label of
-# any kind would make the others likelier in videos that show none of these, which a mean could tell.
+# The kinds that the mean over frames shows. Every video has a label among these: requiring a label of any kind would
+# make the others likelier in videos that show none of these, which a mean could tell.
 KINDS_IN_MEANS = (STEADY_VISUAL, STEADY_AUDIO, SHORT_EVENT)
 
 # A frame is a video's own offset + autoregressive noise + the patterns of its labels. Deviations per dimension.
@@ -79,8 +71,7 @@ OFFSET_DEVIATION = 0.25
 NOISE_DEVIATION = 0.33
 NOISE_CARRY = 0.6  # the share of a frame's noise that goes on into the next frame
 
-# The L2 norm of a kind's pattern: the norm, not the amplitude per dimension, is what a matched filter sees, so that
-# small and full dimensions are equally hard.
+# The L2 norm of a kind's pattern, which is what a matched filter sees: small and full dimensions are equally hard.
 NORMS = {STEADY_VISUAL: 1.15, STEADY_AUDIO: 1.25, TOGETHER: 2.3, SHORT_EVENT: 4.5, ORDER: 2.0}
 GAINS = (0.8, 1.2)  # each occurrence is weaker or stronger
 
@@ -95,9 +86,8 @@ DEMO_FRAMES = 40
 FULL_SIZES = {"rgb": 1024, "audio": 128}  # YouTube-8M's own
 FULL_FRAMES = 300
 
-# Texts, where the data set is to have them. Every class has a topic, one word; a video's texts name the topic of each
-# of its labels now and then, some other topic rarely, and contain filler words. In a bag of `TEXT_SIZE` no two of
-# these words share an index.
+# Texts, where the data set has them. Every class has a topic, one word; a video's texts often name the topics of its
+# labels, rarely another topic, and contain filler words. In a bag of `TEXT_SIZE` no two of these words share an index.
 TOPICS = (
     *("river", "guitar", "kitchen", "harbour", "rocket", "garden", "violin", "tractor"),
     *("glacier", "carnival", "lantern", "falcon", "bakery", "canyon", "orchard", "subway"),
@@ -116,7 +106,7 @@ TITLE_PROBABILITY = 0.5  # of a topic standing in the title; else it is a keywor
 FILLER_COUNT = (3, 8)
 
 # First words of the random streams: templates, then the videos of each split. A video's texts have a stream of their
-# own, one word longer than the video's, so that its frames are the same with texts and without.
+# own, so that its frames are the same with texts and without.
 _TEMPLATE_STREAM = 0
 _SPLIT_STREAMS = {"train": 1, "validate": 2, "test": 3}
 _TEXT_STREAM = 1
@@ -155,10 +145,8 @@ def probabilities() -> tuple[float, ...]:
 
 @cache
 def _proposal_probabilities() -> tuple[float, ...]:
-    """How often each label is to be sampled, if labels are sampled again until one is of KINDS_IN_MEANS.
-
-    Those kinds' labels are sampled less often by the share of samples that are kept, so that in the end all labels
-    occur as `probabilities` says.
+    """How often each label is sampled, so that all occur as in `probabilities` although a video's labels of
+    KINDS_IN_MEANS are sampled again until there is one.
     """
     chances = list(zip(CLASS_KINDS, probabilities(), strict=True))
     kept = 1.0
@@ -169,7 +157,7 @@ def _proposal_probabilities() -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticSettings:
-    """What a generated data set is a function of; raises `UsageError` where the data would not be what kinds say.
+    """What a generated data set is a function of; raises `UsageError` where the classes' kinds would not hold.
 
     Attributes:
         seed: Of everything random; not negative.
@@ -206,11 +194,7 @@ class SyntheticSettings:
 
 
 class Stream:
-    """Random numbers from PCG64's raw 64-bit words.
-
-    numpy promises to keep that raw stream, but not what its `Generator` derives from it: a new numpy may return other
-    normal numbers for the same seed.
-    """
+    """Random numbers from PCG64's raw 64-bit words, which numpy keeps in all versions, unlike its `Generator`'s."""
 
     def __init__(self, *words: int):
         self._words = np.random.PCG64(np.random.SeedSequence(words)).random_raw
@@ -241,16 +225,14 @@ class Stream:
         return (total.astype(np.float32) - np.float32(131070)) * np.float32(math.sqrt(3) / 65536)
 
 
-@dataclass(frozen=True)
-class Templates:
+class Templates(NamedTuple):
     """The patterns behind the classes, class → unit vector; both classes of a pair have the same."""
 
     visual: Mapping[int, np.ndarray]
     audio: Mapping[int, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Video:
+class Video(NamedTuple):
     """A generated video: modality → uint8 (time, size); class → the frames that made the label; its texts, if any."""
 
     id: str
@@ -274,10 +256,7 @@ def make_templates(settings: SyntheticSettings) -> Templates:
 
 
 def _patterns(stream: Stream, count: int, size: int) -> np.ndarray:
-    """Nearly orthogonal patterns of ±1 / sqrt(size), shape (count, size).
-
-    Rows of a Hadamard matrix (orthogonal where size is a power of two), with their columns shuffled and negated.
-    """
+    """Nearly orthogonal patterns of ±1 / sqrt(size), (count, size): a Hadamard matrix's rows, columns shuffled."""
     order = 1 << (size - 1).bit_length()
     columns = stream.permutation(order)[:size]
     signs = np.array([stream.sign() for _ in range(size)])
@@ -425,14 +404,14 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
         The folder.
 
     Raises:
-        UsageError: Invalid settings, or a folder that holds something else.
+        UsageError: Invalid settings, or a folder that holds something else or cannot be written.
 
-    Differs from the paper: its data are YouTube-8M's; these are generated, and say so in their name.
+    Differs from the paper: its data are YouTube-8M's; these are generated, as their name states.
     """
     settings = SyntheticSettings(**settings)
-    if "://" in os.fspath(out):
+    if is_remote(os.fspath(out)):
         raise UsageError(
-            f"A data set is generated into a local folder. Received: {out}. Copy it there afterwards."
+            f"Data are generated into a local folder. Received: {out}. Copy them there afterwards."
         )
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -441,23 +420,17 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
             return out
         what = f"a data set generated from other settings ({found})" if found else "something else"
         raise UsageError(
-            f"{out} already holds {what}, and nothing is overwritten. Name another folder, or remove it first."
+            f"{out} already holds {what}, and nothing is overwritten. Name another, or remove it."
         )
-    partial = out.parent / f".{out.name}.{os.getpid()}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        _write(partial, settings)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with new_folder(out) as folder:
+        _write(folder, settings)
     return out
 
 
 def read_settings(folder: str | os.PathLike) -> SyntheticSettings | None:
     """The settings a finished generated data set was made from; None if the folder is not one of this version."""
     folder = Path(folder)
-    if not (folder / DATASET_TOML).is_file() or not (folder / _SETTINGS).is_file():
+    if not (folder / schema.DATASET_TOML).is_file() or not (folder / _SETTINGS).is_file():
         return None
     record = json.loads((folder / _SETTINGS).read_text())
     return SyntheticSettings(**record["settings"]) if record["version"] == VERSION else None
@@ -500,7 +473,7 @@ def _write(folder: Path, settings: SyntheticSettings) -> None:
         }
         if settings.text:
             features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
-        write_dataset_toml(
+        schema.write_dataset_toml(
             str(root),
             name=f"generated data{' with texts' if settings.text else ''}, {level} level, seed {settings.seed}",
             level=level,
@@ -522,7 +495,7 @@ def _serialize(video: Video, level: str, *, labelled: bool) -> bytes:
         return serialize_frames(**context, frames=video.frames)
     # The mean of the dequantised frames; sums of bytes are exact in any order.
     means = {
-        f"mean_{name}": frames.sum(axis=0, dtype=np.int64) / len(frames) * SCALE + OFFSET
+        f"mean_{name}": frames.sum(axis=0, dtype=np.int64) / len(frames) * schema.SCALE + schema.OFFSET
         for name, frames in video.frames.items()
     }
     return serialize_video(**context, features=means)

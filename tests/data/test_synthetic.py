@@ -245,7 +245,7 @@ def test_what_is_there_is_left_or_refused(tmp_path):
 
 def test_an_interrupted_generation_leaves_nothing_and_a_killed_one_no_data_set(tmp_path, monkeypatch):
     program = (
-        "import os, sys, dmlkit.data.synthetic as s; s.write_dataset_toml = lambda *a, **k: os._exit(9); "
+        "import os, sys, dmlkit.data.synthetic as s; s.schema.write_dataset_toml = lambda *a, **k: os._exit(9); "
     )
     program += "s.synthesize(sys.argv[1], train=40, validate=20, test=4)"
     killed = subprocess.run([sys.executable, "-c", program, tmp_path / "d"], capture_output=True)
@@ -255,7 +255,7 @@ def test_an_interrupted_generation_leaves_nothing_and_a_killed_one_no_data_set(t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(synthetic, "write_dataset_toml", interrupted)
+        patch.setattr(synthetic.schema, "write_dataset_toml", interrupted)
         synthesize(tmp_path / "e", **SMALL)
     assert not [path for path in tmp_path.iterdir() if "e" in path.suffixes or path.name == "e"]
     (tmp_path / "d").mkdir()  # an empty folder is taken
