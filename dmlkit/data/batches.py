@@ -1,7 +1,6 @@
 """Records in an epoch's order to padded batches, and the way into ``model.fit``.
 
-Memory stays flat however many shards there are: a few open files, about `SHUFFLE_BYTES` of records to shuffle, and the
-batches on their way.
+Memory is that of a few open files, about `SHUFFLE_BYTES` of records to shuffle, and a few batches.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ from dmlkit.data.records import (
 from dmlkit.errors import DataError, UsageError
 
 SHUFFLE_BYTES = 64 << 20
-# No window holds more records than this: tiny records are shuffled well enough, and the start stays quick.
-MAX_WINDOW = 16_384
-OPEN_SHARDS = 16  # shards read side by side when shuffling
+MAX_WINDOW = 16_384  # records to shuffle: enough of tiny ones, and the start stays quick
+OPEN_SHARDS = 16  # shards read in turn when shuffling
 BATCHES_AHEAD = 2  # batches ready for `fit`
 SAMPLED_LENGTHS = 16  # records whose length is looked at to choose a window
 
@@ -44,8 +42,8 @@ NAMED_IN_RECORD = 20  # skipped records that a run's record names; all are count
 class Skipped:
     """The corrupt records that were skipped, and how many may be.
 
-    One object goes through a whole training, in which the same record is met once an epoch and counted once. `records`
-    is (shard, number of the record) → the byte where it begins, and the kind of error; `most` of 0 stops at the first.
+    One object serves a whole training, in which a record is met once an epoch and counted once. `records` is (shard,
+    number of the record) → the byte where it begins, and the kind of error; `most` of 0 stops at the first.
     """
 
     most: int = 0
@@ -61,8 +59,7 @@ class Skipped:
         match = re.fullmatch(r"\s*skip\s+(\d{1,15})\s*", on_fault) if isinstance(on_fault, str) else None
         if not match:
             raise UsageError(
-                "`on_fault` must be 'raise' or 'skip N', where N is the number of records that may be skipped, such "
-                f"as 'skip 100'. Received: {on_fault!r}."
+                f"`on_fault` must be 'raise' or 'skip N', as 'skip 100'. Received: {on_fault!r}."
             )
         return cls(int(match[1]))
 
@@ -72,15 +69,14 @@ class Skipped:
         return f"skip {self.most}" if self.most else RAISE
 
     def add(self, shard: str, number: int, offset: int, *, kind: str, error: DataError) -> None:
-        """Count a corrupt record by its place and kind; raises `error`, or one that says so, if it is one too many."""
+        """Count a corrupt record by its place and kind; raises `DataError` if it is one too many."""
         if (shard, number) in self.records:
             return
         if not self.most:
             raise error
         if len(self.records) >= self.most:
             raise DataError(
-                f"{error} It is one too many: as many corrupt records as `on_fault` ({self.policy}) allows were "
-                "skipped before it."
+                f"{error} It is one too many: `on_fault` ({self.policy}) allows no more."
             ) from error
         self.records[shard, number] = (offset, kind)
 
@@ -95,23 +91,19 @@ class Skipped:
 
     def to_record(self) -> dict:
         """What a run's record keeps of it."""
-        return {
-            "records": len(self.records),
-            "by_fault": dict(Counter(kind for _, kind in self.records.values()).most_common()),
-            "first": [
-                {"shard": shard, "record": number, "byte": offset, "fault": kind}
-                for shard, number, offset, kind in self.to_rows()[:NAMED_IN_RECORD]
-            ],
-        }
+        names = ("shard", "record", "byte", "fault")
+        first = [dict(zip(names, row, strict=True)) for row in self.to_rows()[:NAMED_IN_RECORD]]
+        by_fault = dict(Counter(kind for _, kind in self.records.values()).most_common())
+        return {"records": len(self.records), "by_fault": by_fault, "first": first}
 
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of one epoch of a split; made by `Dataset.batches`, whose docstring says what they hold.
+    """The batches of one epoch of a split; made by `Dataset.batches`, which describes them.
 
     Can be iterated any number of times, always with the same videos in the same order. A record that is skipped is not
-    replaced: the batch it would have been in is smaller, and a batch of which nothing is left is not handed out.
-    `expected_counts` has the records a shard should hold, where known; `repeats` caches how often each record comes.
+    replaced: its batch is smaller, and left out if nothing remains of it. `expected_counts` has the number of records
+    of shards, where known; `repeats` caches how often each record comes.
     """
 
     root: str
@@ -137,14 +129,12 @@ class Batches:
             if value is not None and value < least:
                 raise UsageError(f"`{name}` must be at least {least}. Received: {name}={value}.")
         if not 0 <= self.balance <= 1 or (self.balance and not self.shuffle):
+            received = f"Received: balance={self.balance}, shuffle={self.shuffle}."
             raise UsageError(
-                "`balance` must lie between 0 and 1, and only a shuffled order can be balanced. "
-                f"Received: balance={self.balance}, shuffle={self.shuffle}."
+                f"`balance` must be from 0 to 1, and only a shuffled order is balanced. {received}"
             )
         if not 0 < sampler.share <= 1:
-            raise UsageError(
-                f"`frame_share` must be above 0 and at most 1. Received: frame_share={sampler.share}."
-            )
+            raise UsageError(f"`frame_share` must be above 0 and at most 1. Received: {sampler.share}.")
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield one dict of numpy arrays a batch; raises `DataError` that names file, record and byte."""
@@ -159,9 +149,7 @@ class Batches:
         Raises `DataError` where the split carries no labels.
         """
         if not self.parser.labelled:
-            raise DataError(
-                f"The split {self.split!r} of {self.root} carries no labels, so nothing can be fitted to it."
-            )
+            raise DataError(f"The split {self.split!r} of {self.root} has no labels to fit a model to.")
         import tensorflow as tf
 
         frames, inputs = self.parser.level == "frame", {}
@@ -196,7 +184,6 @@ class Batches:
             raise
 
     def _records(self) -> Iterator[Record]:
-        """Serialized records in the order of this epoch."""
         _keep_freed_memory()
         chosen = limit_shards(self.shards, self.max_videos, skip_damaged=self.skipped.most > 0)
         if not self.shuffle:
@@ -214,7 +201,6 @@ class Batches:
         return _shuffle(records, min(MAX_WINDOW, max(1, SHUFFLE_BYTES // mean_length)), rng)
 
     def _valid(self, records: Sequence[Record]) -> Iterator[Video]:
-        """The videos of the records that can be read; the others are skipped, or raise."""
         for record in records:
             try:
                 yield self.parser.read(record.check())
@@ -235,9 +221,6 @@ def limit_shards(
         if left is not None:
             left -= count_records(shard, skip_damaged=skip_damaged)
     return chosen
-
-
-# The order in which the records of a split come: shard after shard, or shuffled as a function of seed and epoch.
 
 
 def _in_order(
@@ -270,8 +253,7 @@ def _interleave(
 def _shuffle(records: Iterator[Record], window: int, rng: np.random.Generator) -> Iterator[Record]:
     """Each record changes places with a random one of the last ``window``.
 
-    Not by ``tf.data``, whose order also depends on TensorFlow's global seed: a resumed training could see another
-    order than the one it resumes.
+    Not by ``tf.data``, whose order also depends on TensorFlow's global seed: a resumed training could see another.
     """
     buffer: list[Record] = list(islice(records, window))
     places: list[int] = []
@@ -283,9 +265,6 @@ def _shuffle(records: Iterator[Record], window: int, rng: np.random.Generator) -
         buffer[place] = record
     for place in rng.permutation(len(buffer)):
         yield buffer[place]
-
-
-# Class-balanced sampling: videos of rare classes more often, those of common ones less often.
 
 
 def expected_repeats(labels: Sequence[Sequence[int]], *, num_classes: int, balance: float) -> np.ndarray:
@@ -309,16 +288,12 @@ def expected_repeats(labels: Sequence[Sequence[int]], *, num_classes: int, balan
 def repeats_by_shard(
     parser: RecordParser, chosen: Sequence[tuple[str, int | None]], balance: float
 ) -> dict[str, np.ndarray]:
-    """`expected_repeats` of the records of each shard, of which so many are taken (None: all); reads them all.
-
-    A corrupt record counts as one without classes: it is met when its turn comes.
-    """
-    labels: list[list[int]] = []
-    ends = []
+    """`expected_repeats` of the records of each shard, of which so many are taken (None: all); reads them all."""
+    labels, ends = [], []
     for shard, most in chosen:
         for record in islice(scan_records(shard), most):
             labels.append([])
-            with suppress(InvalidRecord):
+            with suppress(InvalidRecord):  # counts as one without classes; reported when its turn comes
                 labels[-1] = sorted(set(parser.read_context(record.check())[1]))
         ends.append(len(labels))
     repeats = expected_repeats(labels, num_classes=parser.num_classes, balance=balance)
@@ -353,9 +328,8 @@ def _repeat(
 def _keep_freed_memory() -> None:
     """Have GNU's C library keep freed blocks of up to 32 MB, 256 MB in all, unless its user has configured it.
 
-    Records and batches are hundreds of kilobytes to a few megabytes each. By default such blocks go back to the system
-    at once and come again page by page, filled with zeros, which takes longer than reading: 100 instead of 35 ms of
-    processor time for 73 MB of shards (2 cores). TensorFlow restores the defaults with each pipeline it makes.
+    By default, blocks of the size of records and batches go back to the system at once and come again page by page,
+    filled with zeros, which takes longer than reading. TensorFlow restores the defaults with each pipeline it makes.
     """
     trim_threshold, mmap_threshold = -1, -3  # parameters of `mallopt`
     if {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"} & os.environ.keys():

@@ -144,7 +144,7 @@ def download(
     part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
         raise UsageError(
-            f"{shorten(shards)!r} is not a share of the shards, as 1/100, the first of a hundred of about one size."
+            f"{shorten(shards)!r} is not a share of the shards, as 1/100: the first of a hundred."
         )
     files = _check_address(mirror)
     plans = _check_address(plans) if plans else PLANS if mirror in MIRRORS else files
@@ -193,10 +193,8 @@ def download(
             if progress:
                 print(f"{partition} {'+'.join(splits)} {shards}: {summary}", flush=True)
             if size and size > free and not any_size:
-                raise UsageError(
-                    f"The files do not fit: {summary} Make room, fetch a share of them (--shards 1/100), or as many as "
-                    "fit with --any-size."
-                )
+                advice = "Make room, fetch a share (--shards 1/100), or as many as fit (--any-size)."
+                raise UsageError(f"The files do not fit: {summary} {advice}")
             executor = ThreadPoolExecutor(jobs)
             try:
                 futures = {executor.submit(provide, shard): shard.name for shard in wanted}
@@ -363,7 +361,6 @@ def _check_address(mirror: str) -> str:
     if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", mirror):
         raise UsageError(
             f"Unknown mirror {shorten(mirror, 200)!r}.{nearest(mirror, MIRRORS)} There are: {', '.join(MIRRORS)}; or "
-            "the address of one's own, https://host/folder, with the folders of the releases (2/frame/train, "
-            "2/download_plans) below it. A user's name and password belong in ~/.netrc."
+            "give the https://host/folder above 2/frame/train and 2/download_plans (user and password in ~/.netrc)."
         )
     return mirror.rstrip("/")

@@ -65,8 +65,7 @@ def _expand(source: Path) -> list[tuple[Reader, Path]]:
     if bool(found) == arrays:
         held = "both .npy files and others" if found else "nothing that can be imported"
         raise DataError(
-            f"{source} is or holds {held}. Give files ({', '.join(READERS)}), or a folder of them, or one of "
-            "<modality>/<id>.npy."
+            f"{source} is or holds {held}. Give files ({', '.join(READERS)}), a folder of them, or one of .npy."
         )
     return found or [(read_npy, source)]
 
@@ -109,8 +108,8 @@ def _load(path: Path):
             return {name: np.asarray(archive[name]) for name in archive.files}
     except _DAMAGED as error:
         raise DataError(
-            f"{path.name} is damaged, or holds other than plain arrays ({shorten(error, 120)}). Pickles are not read: "
-            "they can run code. Save plain arrays; of videos of different lengths all frames in one, with num_frames."
+            f"{path.name} is damaged, or holds other than plain arrays ({shorten(error, 120)}). Pickles are not read. "
+            "Save plain arrays; of videos of different lengths all frames in one, with num_frames."
         ) from error
 
 
@@ -129,7 +128,7 @@ def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
     if not chosen or (deepest > 2 and ids.ndim == 0):
         held = shorten(", ".join(f"{name} {array.shape}" for name, array in arrays.items()), 200) or "nothing"
         raise DataError(
-            f"it holds no modality (frames, size) or (size,), or many videos without `ids`, but {held}."
+            f"it holds no modality (frames, size) or (size,), or no `ids` of many videos, but {held}."
         )
     labels, split = arrays.get("labels"), arrays.get("split")
     if ids.ndim == 0:
@@ -239,10 +238,10 @@ def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> Imp
     frames = [key for key in sorted(lists) if key.endswith(FRAMES) and lists[key].feature]
     keys = frames or [key for key in sorted(context) if key.endswith(MEANS)]
     if not keys:
+        held = shorten(", ".join(sorted((*lists, *context))), 200)
         raise DataError(
-            f"{place}it has no features of MediaPipe's (<MODALITY>{FRAMES}), but "
-            f"{shorten(', '.join(sorted((*lists, *context))), 200) or 'nothing'}. YouTube-8M's own layout needs no "
-            "import: give its folder to --data as it is."
+            f"{place}it has no features of MediaPipe's (<MODALITY>{FRAMES}), but {held or 'nothing'}. YouTube-8M's own "
+            "layout needs no import: give its folder to --data as it is."
         )
     features = {}
     for modality, key in _by_modality({key.partition("/")[0].lower(): key for key in keys}, wanted).items():
@@ -273,9 +272,8 @@ def _by_modality(found: Mapping[str, object], wanted: Iterable[str] | None) -> d
         names = {name: modality for name, modality in names.items() if {name, modality} & {*wanted}}
     modality, count = Counter(names.values()).most_common(1)[0] if names else ("", 0)
     if count > 1:
-        raise DataError(
-            f"several of {shorten(', '.join(names))} are the modality {modality} (`--modalities`)."
-        )
+        listed = shorten(", ".join(names))
+        raise DataError(f"several of {listed} are the modality {modality} (`--modalities`).")
     return {modality: found[name] for name, modality in names.items()}
 
 

@@ -156,9 +156,8 @@ def import_features(
             open_dataset(folder)
         except DataError as error:
             raise DataError(
-                f"These videos make no data set to train on: {str(error).replace(str(folder), str(out))} Fewer records "
-                f"a shard (`--records-per-shard`, now {records_per_shard}) make more shards; to predict only, use "
-                "`--split test=1`."
+                f"{str(error).replace(str(folder), str(out))} Fewer videos a shard (`--records-per-shard`, now "
+                f"{records_per_shard}) make more shards; to predict only, use `--split test=1`."
             ) from error
     return Import(out, videos, tuple(importer.notes()))
 
@@ -175,9 +174,7 @@ def read_labels(path: Path) -> dict[str, dict[str, list[str]]]:
     columns = [name for name in COLUMNS if list(table.columns).count(name) == 1]
     if "id" not in columns or len(columns) < 2:
         named = shorten(", ".join(table.columns), 80)
-        raise DataError(
-            f"{path} needs columns, each once: id, and any of labels, split, text. It names: {named}."
-        )
+        raise DataError(f"{path} needs the columns id and any of labels, split, text, each once: {named}.")
     videos = table["id"].str.strip()
     if (videos == "").any():
         raise DataError(f"{path}, row {int((videos == '').argmax()) + 1} below the first line has no id.")
@@ -266,9 +263,8 @@ def parse_shares(text: str) -> dict[str, float]:
         choose(dict.fromkeys(SPLITS), name, what="split")
         shares[name] = float(share) if re.fullmatch(r"[0-9]*\.?[0-9]+", share, re.ASCII) else 0.0
     if min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-        received = shorten(text)
         raise UsageError(
-            f"--split: expected shares above 0 that add up to 1, as {SHARES}. Received: {received!r}."
+            f"--split: expected shares above 0 that add up to 1, as {SHARES}: {shorten(text)!r}."
         )
     return {name: shares[name] for name in SPLITS if name in shares}
 
@@ -341,8 +337,7 @@ class Importer:
             if not (numbers and array.ndim in (1, 2) and array.shape[-1] and _MODALITY.fullmatch(name)):
                 raise DataError(
                     f"{shorten(name)}, {array.dtype} {array.shape}, cannot be a modality: expected (frames, size) or "
-                    "(size,) of uint8 or floats, under a name of letters, digits and _ other than id, labels, "
-                    "num_frames. Save it so, or name the modalities (`--modalities`)."
+                    "(size,) of uint8 or floats, under a name of letters, digits and _ (`--modalities`)."
                 )
         arrays = {name: array for name, array in features.items() if len(array)}
         if not arrays:
@@ -357,9 +352,7 @@ class Importer:
             size = self.sizes.setdefault(name, array.shape[-1])
             if array.shape[-1] != size or (self.level == "frame" and array.ndim == 1):
                 expected = f"(frames, {size})" if self.level == "frame" else f"({size},)"
-                raise DataError(
-                    f"{name} is {array.shape}, in other videos {expected}. Separate them (`--level`)."
-                )
+                raise DataError(f"{name} is {array.shape}, in other videos {expected} (`--level`).")
         if self.level == "frame":
             lengths = {name: len(array) for name, array in arrays.items()}
             shortest, longest = min(lengths.values()), max(lengths.values())

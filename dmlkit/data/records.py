@@ -35,8 +35,7 @@ SUFFIX = ".tfrecord"
 MAX_DEPTH = 3  # folders below the data set's own in which shards are looked for
 HEADER_BYTES, FOOTER_BYTES = 12, 4
 READ_BYTES = 1 << 20  # one read of a file
-_LENGTH_AND_CRC = struct.Struct("<QI")
-_CRC = struct.Struct("<I")
+_LENGTH_AND_CRC, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _CRC_SHIFT = 0xA282EAD8
 
 _FETCH_AGAIN = "Fetch the file again, or move it out of the data set."
@@ -97,10 +96,9 @@ def record_error(shard: str, number: int, offset: int, problem: object) -> DataE
 def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) -> Iterator[Record]:
     """Every record of a shard, the damaged ones too, and last what is wrong with the file as a whole.
 
-    After a record whose checksum is wrong comes the next one; after a length that is wrong or reaches beyond the file's
-    end, the next 12 bytes that are a header by their own checksum. No memory is taken for a length beyond the file.
-    `expected_count` is how many records there should be, where that is known: a file cut exactly between two records
-    looks intact by itself. Raises `DataError` where the file is missing or cannot be read.
+    After a length that is wrong or reaches beyond the file's end comes the next header that is right by its own
+    checksum. `expected_count` is the number of records, where it is known: a file cut exactly between two records looks
+    intact by itself. Raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
     with _readable(path) as file:
@@ -131,10 +129,7 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
 
 
 def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
-    """Offset and length of each record, and None or what is wrong with its header, without reading the records.
-
-    Records are numbered as in `scan_records`; raises `DataError` where the file is missing or cannot be read.
-    """
+    """Offset and length of each record of `scan_records`, and None or what is wrong with its header."""
     path = os.fspath(path)
     with _readable(path, buffering=0) as file:  # read-ahead would be thrown away with each seek
         size, offset = file_size(path), 0
@@ -142,8 +137,8 @@ def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None
             file.seek(offset)
             length, error = _parse_header(file.read(HEADER_BYTES), size - offset)
             yield offset, length, error
-            next_offset = offset + HEADER_BYTES + length + FOOTER_BYTES
-            offset = _find_header(file, offset + 1, size) if error else next_offset
+            end = offset + HEADER_BYTES + length + FOOTER_BYTES
+            offset = _find_header(file, offset + 1, size) if error else end
 
 
 def read_records(path: str | os.PathLike) -> Iterator[bytes]:
@@ -204,8 +199,8 @@ def _find_header(file, start: int, size: int) -> int:
         places = len(block) - HEADER_BYTES + 1
         if places < 1:
             break
-        # Every eight bytes as a number, and the four behind them. Nearly all are far too long, and zeros are no
-        # header; only of the others is the checksum computed.
+        # Every eight bytes as a length, and the four after them. Nearly all are far too long, and zeros are no header;
+        # only of the others is the checksum computed.
         lengths = np.ndarray((places,), "<u8", block, strides=(1,))
         checksums = np.ndarray((places,), "<u4", block, offset=8, strides=(1,))
         limit = size - HEADER_BYTES - FOOTER_BYTES - start
@@ -234,18 +229,13 @@ def _readable(path: str, *, buffering: int = READ_BYTES) -> Iterator:
         with open_file(path, buffering=buffering) as file:
             yield file
     except Exception as error:
-        code = getattr(error, "error_code", None) if is_remote(path) else None  # TensorFlow's; 5 is NOT_FOUND
+        code = getattr(error, "error_code", None)  # TensorFlow's; 5 is NOT_FOUND
         if isinstance(error, FileNotFoundError) or code == 5:
-            raise DataError(
-                f"{path} is not there (any more). Put it back, or open the data again."
-            ) from error
+            raise DataError(f"{path} is not there (any more). Put it back.") from error
         if isinstance(error, OSError) or code:
             why = getattr(error, "strerror", None) or error
             raise DataError(f"{path} cannot be read ({why}). {_FETCH_AGAIN}") from error
         raise
-
-
-# Writing.
 
 
 def frame_record(data: bytes) -> bytes:
@@ -255,10 +245,7 @@ def frame_record(data: bytes) -> bytes:
 
 
 def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> int:
-    """Write serialized records as one TFRecord file, local or remote, and return their number.
-
-    The file appears whole or not at all; folders above it are made.
-    """
+    """Write serialized records as a shard, which appears whole or not at all, and return their number."""
     path, count = os.fspath(path), 0
     if folder := posixpath.dirname(path):
         _gfile().makedirs(folder) if is_remote(path) else os.makedirs(folder, exist_ok=True)
@@ -299,18 +286,14 @@ def new_folder(out: Path) -> Iterator[Path]:
         yield partial
         partial.rename(out)
     except OSError as error:
-        raise UsageError(
-            f"{out} cannot be written: {error.strerror or error}. Nothing is left of it."
-        ) from error
+        raise UsageError(f"{out} cannot be written: {error.strerror or error}. It was removed.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-# Messages. They are described in a pool of their own, so that TensorFlow's can live in the same process.
-
-_PACKAGE = "dmlkit"
 # Message → its fields, numbered from 1: name, type; "[]" before a type means repeated, "{}" a map from strings to it,
-# "?" that only one of the message's fields is set.
+# "?" that only one of the message's fields is set. A pool of their own keeps them apart from TensorFlow's.
+_PACKAGE = "dmlkit"
 _MESSAGES = {
     "BytesList": {"value": "[]bytes"},
     "FloatList": {"value": "[]float"},
@@ -367,15 +350,10 @@ def parse_record(data: bytes) -> SequenceExample:
 
 def read_context(features: Features) -> tuple[str, list[int]]:
     """A video's name and classes, of an example's features or a sequence example's context; empty where absent."""
-    entries, video_id = features.feature, ""
-    for key in ID_KEYS:
-        if key in entries and (names := entries[key].bytes_list.value):
-            video_id = names[0].decode("utf-8", "replace")
-            break
-    return video_id, list(entries["labels"].int64_list.value) if "labels" in entries else []
-
-
-# Serialized, the same video always gives the same bytes.
+    entries = features.feature
+    names = [name for key in ID_KEYS if key in entries for name in entries[key].bytes_list.value[:1]]
+    labels = list(entries["labels"].int64_list.value) if "labels" in entries else []
+    return names[0].decode("utf-8", "replace") if names else "", labels
 
 
 def serialize_video(
@@ -386,7 +364,7 @@ def serialize_video(
     texts: Mapping[str, Sequence[str]] | None = None,
     id_key: str = "id",
 ) -> bytes:
-    """One video-level record, a ``tf.train.Example``.
+    """One video-level record, a ``tf.train.Example``; the same video gives the same bytes.
 
     Args:
         video_id: The video's name.
@@ -398,10 +376,9 @@ def serialize_video(
     record = Example()
     _set_context(record.features, video_id, labels, texts, id_key)
     for key, values in features.items():
-        values = np.asarray(values, dtype=np.float32)
-        if values.ndim != 1:
-            raise ValueError(f"`features[{key!r}]` must have shape (size,). Received: {values.shape}.")
-        _set_values(record.features.feature[key], values)
+        if np.ndim(values) != 1:
+            raise ValueError(f"`features[{key!r}]` must have shape (size,). Received: {np.shape(values)}.")
+        _set_values(record.features.feature[key], np.asarray(values, np.float32))
     return record.SerializeToString(deterministic=True)
 
 
@@ -417,12 +394,11 @@ def serialize_frames(
     record = SequenceExample()
     _set_context(record.context, video_id, labels, texts, id_key)
     for key, matrix in frames.items():
-        matrix = np.asarray(matrix)
-        if matrix.ndim != 2:
-            raise ValueError(f"`frames[{key!r}]` must have shape (time, size). Received: {matrix.shape}.")
-        feature_list = record.feature_lists.feature_list[key].feature
-        for row in matrix:
-            _set_values(feature_list.add(), row)
+        if np.ndim(matrix) != 2:
+            raise ValueError(f"`frames[{key!r}]` must have shape (time, size). Received: {np.shape(matrix)}.")
+        rows = record.feature_lists.feature_list[key].feature
+        for row in np.asarray(matrix):
+            _set_values(rows.add(), row)
     return record.SerializeToString(deterministic=True)
 
 

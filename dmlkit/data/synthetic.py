@@ -410,18 +410,14 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
     """
     settings = SyntheticSettings(**settings)
     if is_remote(os.fspath(out)):
-        raise UsageError(
-            f"Data are generated into a local folder. Received: {out}. Copy them there afterwards."
-        )
+        raise UsageError(f"Data are generated in a local folder. Received: {out}. Copy them there later.")
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         found = read_settings(out)
         if found == settings:
             return out
         what = f"a data set generated from other settings ({found})" if found else "something else"
-        raise UsageError(
-            f"{out} already holds {what}, and nothing is overwritten. Name another, or remove it."
-        )
+        raise UsageError(f"{out} already holds {what}; nothing is overwritten. Name another folder.")
     with new_folder(out) as folder:
         _write(folder, settings)
     return out
