@@ -5,6 +5,7 @@ All of it is made when first asked for, once a session.
 
 import os
 import signal
+import threading
 
 # Before anything imports TensorFlow, Keras or matplotlib.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -43,6 +44,18 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("DMLKIT_REAL_DATA does not name a folder of real data sets")
     return Path(folder)
+
+
+@pytest.fixture
+def server():
+    """YouTube-8M's layout on loopback."""
+    from loopback import Server
+
+    with Server() as served:
+        threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()
+        yield served
+        served.over.set()
+        served.shutdown()
 
 
 @pytest.fixture(scope="session")

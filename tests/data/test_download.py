@@ -1,18 +1,13 @@
-"""`download` from a server on this machine that cuts, lies, stalls and sends wrong bytes when it is told to."""
+"""`download` from a server on this machine that cuts, stalls and sends wrong bytes."""
 
-import gzip
 import hashlib
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 import types
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -21,77 +16,6 @@ from dmlkit.errors import DataError, UsageError
 from dmlkit.files import file_lock
 
 TRAIN = "/2/video/train/"
-
-
-class Answer(BaseHTTPRequestHandler):
-    """One request; `server.faults` says what happens to the next ones for a path, the last of them to all others."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.asked.append((self.command, self.path))
-        faults = self.server.faults.get(self.path, [None]) if self.command == "GET" else [None]
-        fault = faults.pop(0) if len(faults) > 1 else faults[0]
-        body = self.server.files.get(self.path)
-        self.send_response(fault if isinstance(fault, int) else 404 if body is None else 200)
-        body = b"" if isinstance(fault, int) or body is None else body
-        body = {"wrong": b"x" + body[1:], "bomb": gzip.compress(bytes(2**20))}.get(fault, body)
-        headers = {"Content-Length": len(body), "Location": "file:///etc/hostname"}
-        if fault == "bomb":
-            headers["Content-Encoding"] = "gzip"
-        if fault == "endless":
-            del headers["Content-Length"]
-        for name, value in headers.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        with suppress(OSError):  # a client that hangs up
-            if self.command == "GET":
-                self.wfile.write(body[:1000] if fault in ("cut", "stall") else body)
-            while fault == "endless" and not self.server.over.is_set() and self.server.sent < 2**28:
-                self.server.sent += self.wfile.write(bytes(65536))
-        if fault == "stall":
-            self.server.over.wait(20)
-        self.close_connection = fault is not None
-
-    do_HEAD = do_GET
-
-    def log_message(self, *arguments):
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.files, self.faults, self.asked, self.over = {}, {}, [], threading.Event()
-        self.sent, self.url = 0, f"http://127.0.0.1:{self.server_port}"
-
-    def lay_out(self, files, partition="2/video", split="train", plan=None):
-        """Serve a split: its plan, and the files under their names on the server."""
-        release, level = partition.split("/")
-        plan = plan or {"files": {name: hashlib.md5(data).hexdigest() for name, data in files.items()}}
-        text = plan if isinstance(plan, bytes) else json.dumps(plan).encode()
-        self.files[f"/{release}/download_plans/{level}_{split}.json"] = text
-        self.files |= {f"/{partition}/{split}/{name}": data for name, data in files.items()}
-
-    def fetched(self):
-        """The shards asked for since the last time."""
-        names = [path.rpartition("/")[2] for method, path in self.asked if method == "GET" and TRAIN in path]
-        self.asked.clear()
-        return sorted(names)
-
-    def handle_error(self, request, client_address):
-        pass
-
-
-@pytest.fixture
-def server():
-    with Server() as served:
-        threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()
-        yield served
-        served.over.set()
-        served.shutdown()
 
 
 # Names on the server → names here: the index of the last two letters among all pairs of a-z, A-Z, 0-9.
@@ -146,21 +70,12 @@ def test_every_file_is_fetched_verified_and_remembered(server, get, held, here, 
     assert get(verify=True).fetched == 1 and held() == here
 
 
-def test_in_the_end_the_bytes_are_right(server, shards, here, get, held, out):
-    for faults in (["cut", None], ["wrong", "cut", None], ["stall", 503, None]):
-        server.faults[TRAIN + "trainaa.tfrecord"], attempts = faults, len(faults)
-        (out / "train0000.tfrecord").unlink(missing_ok=True)
-        assert get(timeout=1).fetched >= 1 and held() == here
-        assert server.fetched().count("trainaa.tfrecord") == attempts
-
-
-def test_what_cannot_be_had_is_reported_and_leaves_nothing(server, get, held, here, out, monkeypatch):
+def test_what_cannot_be_fetched_is_reported_and_leaves_nothing(server, get, held, here, out, monkeypatch):
     monkeypatch.setattr("dmlkit.data.download.LARGEST_FILE", 4 << 20)
     rest = {name: data for name, data in here.items() if name != "train0000.tfrecord"}
     for fault, reason, attempts in (
         ("wrong", "MD5", 3),
         ("cut", "IncompleteRead", 3),
-        (404, "404", 1),
         (500, "500", 3),
         (302, "302", 1),
         ("bomb", "compressed", 1),
@@ -172,8 +87,8 @@ def test_what_cannot_be_had_is_reported_and_leaves_nothing(server, get, held, he
         assert reason in error.value.missing.pop("train0000.tfrecord") and not error.value.missing
         assert server.fetched().count("trainaa.tfrecord") == attempts and server.sent < 2**26
         assert held() == rest and not [path for path in out.iterdir() if path.is_dir()]
-    server.faults.clear()
-    assert get().fetched == 1 and held() == here
+    server.faults[TRAIN + "trainaa.tfrecord"] = ["stall", 503, "wrong", None]
+    assert get(timeout=1, retries=3).fetched == 1 and held() == here
 
 
 def test_files_fetched_by_other_means(server, get, held, here, out, shards, tmp_path):
@@ -226,10 +141,8 @@ def test_splits_share_a_folder_and_levels_do_not(server, shards, get, held, out)
 
 
 def test_a_plan_that_is_none(server, get, out, tmp_path):
-    names = ["../train.tfrecord", "/etc/train.tfrecord", "trainaa.tfrecord.exe", "trainaa.tfrecord\n"]
-    names += ["validateaa.tfrecord", ".tfrecord"]
-    plans = [{name: "0" * 32} for name in names]
-    plans += [{"trainaa.tfrecord": "0" * 31}, {"trainaa.tfrecord": None}, {}, ["trainaa.tfrecord"]]
+    names = ["../train.tfrecord", "trainaa.tfrecord\n", "validateaa.tfrecord"]
+    plans = [*({name: "0" * 32} for name in names), {"trainaa.tfrecord": "0" * 31}, {}, ["trainaa.tfrecord"]]
     plans += [{"trainab.tfrecord": "0" * 32, "train0001.tfrecord": "0" * 32}]  # one file here
     for plan in [*({"files": files} for files in plans), b"<html>not found</html>", b"[" * 100_000]:
         server.lay_out({}, plan=plan)
@@ -264,14 +177,12 @@ def test_names_are_checked_before_anything_is_asked(server, get, out):
         ({"partition": "2/video/train", "splits": ["test"]}, "is the split 'train'"),
         ({"splits": ["tset"]}, "Did you mean 'test'"),
         ({"shards": "0/3"}, "is not a share"),
-        ({"shards": "half"}, "is not a share"),
-        ({"mirror": "mars"}, "Unknown mirror"),
         ({"mirror": "ftp://host/x"}, "Unknown mirror"),
         ({"mirror": "http://user:secret@host"}, "netrc"),
     ):
         with pytest.raises(UsageError, match=message):
             get(**options)
-    assert not server.asked and not out.exists()
+    assert not server.requests and not out.exists()
 
 
 def test_one_download_a_folder(shards, get, out):
@@ -284,7 +195,7 @@ def test_one_download_a_folder(shards, get, out):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_it_continues(server, shards, held, here, out, how):
+def test_a_stopped_download_continues(server, shards, held, here, out, how):
     def started():
         command = [sys.executable, "-m", "dmlkit.cli", "data", "download", "2/video/train", str(out)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -295,12 +206,12 @@ def test_stopped_it_continues(server, shards, held, here, out, how):
     while time.monotonic() < end and not (out.exists() and len(held()) == 2):
         time.sleep(0.02)
     process.send_signal(how)
-    _, said = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=20)
     assert process.returncode == (130 if how == signal.SIGINT else -9)
-    assert how == signal.SIGKILL or said.strip().endswith("the same command continues where it stopped.")
+    assert how == signal.SIGKILL or errors.strip().endswith("the same command continues where it stopped.")
     server.fetched()
     process = started()
-    printed, said = process.communicate(timeout=60)
-    assert (process.returncode, said) == (0, "") and held() == here
+    printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "") and held() == here
     assert printed.splitlines()[-1] == f"Complete and verified in {out}: 3 files, 1 of them new."
     assert server.fetched() == ["trainaa.tfrecord"] and not [path for path in out.iterdir() if path.is_dir()]

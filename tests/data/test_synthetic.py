@@ -244,9 +244,7 @@ def test_what_is_there_is_left_or_refused(tmp_path):
 
 
 def test_an_interrupted_generation_leaves_nothing_and_a_killed_one_no_data_set(tmp_path, monkeypatch):
-    program = (
-        "import os, sys, dmlkit.data.synthetic as s; s.schema.write_dataset_toml = lambda *a, **k: os._exit(9); "
-    )
+    program = "import os, sys, dmlkit.data.synthetic as s; s.schema.write_dataset_toml = lambda *a, **k: os._exit(9); "
     program += "s.synthesize(sys.argv[1], train=40, validate=20, test=4)"
     killed = subprocess.run([sys.executable, "-c", program, tmp_path / "d"], capture_output=True)
     assert killed.returncode == 9 and not (tmp_path / "d").exists()
