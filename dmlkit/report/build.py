@@ -6,9 +6,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -19,17 +19,10 @@ from tqdm import tqdm
 from dmlkit.errors import UsageError, duration
 from dmlkit.report.cache import locked_folder, read_stamp, write_stamp, writing
 from dmlkit.report.pages import write_front, write_page
-from dmlkit.report.plan import (
-    Context,
-    Notebook,
-    Plan,
-    check_arguments,
-    execution_order,
-    experiments_of,
-)
+from dmlkit.report.plan import Context, Notebook, Plan, check_arguments, execution_order, experiments_of
 from dmlkit.runtime import Stop, cores, stop_on_signals
 
-TICK = 0.1  # seconds between two looks at what runs
+TICK = 0.1  # seconds between two checks of what runs
 LAST_LINES = 12  # of an error, in the terminal
 EXECUTED, UNCHANGED, FAILED = "executed", "unchanged", "failed"
 NOT_RUN, NOT_APPLICABLE, INTERRUPTED = "not run", "not applicable", "interrupted"
@@ -66,10 +59,9 @@ class Chapter:
 
     def to_record(self) -> dict:
         """Plain values for `results.json`: whatever call executed it, it is executed; the page by its name."""
-        names = ("name", "title", "reason", "executed", "seconds")
+        record = {name: getattr(self, name) for name in ("name", "title", "reason", "executed", "seconds")}
         status = EXECUTED if self.status == UNCHANGED else self.status
-        page = {"status": status, "html": self.html.name if self.html else None}
-        return {name: getattr(self, name) for name in names} | page
+        return record | {"status": status, "html": self.html and self.html.name}
 
 
 @dataclass(frozen=True)
@@ -142,21 +134,21 @@ def build_report(
             other, or a folder that cannot be written or in which another report is made at the moment.
         DataError: The data set is missing or damaged.
     """
-    began, started, out, stop = time.monotonic(), _now(), Path(out), Stop()
+    began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
+    out, stop = Path(out), Stop()
     there, chosen, seconds = check_arguments(folder, notebooks, parameters, jobs, time_limit)
-    conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
-    # Before the folder is made: data that are missing leave none.
-    context = Context(data, out=out, parameters=parameters, **conditions)
+    context = Context(  # before the folder is made: data that are missing leave none
+        data, out=out, parameters=parameters, profile=profile, seed=seed, deterministic=deterministic
+    )
     plans = {notebook.name: context.plan(notebook) for notebook in chosen}
-    jobs = max(1, min(jobs, sum(plan.reason is None for plan in plans.values())))
-    threads = max(1, cores() // jobs) if jobs > 1 else None
-    progress = Progress(echo, list(plans.values()))
+    titles = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
+    jobs = max(1, min(jobs, len(titles)))
+    limits = {"seconds": seconds, "threads": max(1, cores() // jobs) if jobs > 1 else None, "stop": stop}
+    progress = Progress(echo, plans.values())
     with locked_folder(out), closing(progress.bar), stop_on_signals(stop):
         others = [chapter for each in there if each.name not in plans and (chapter := _other(each, context))]
-        titles = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
         titles |= {chapter.name: chapter.title for chapter in others}
-        chapters = []
-        limits = {"seconds": seconds, "threads": threads, "stop": stop}
+        chapters = others.copy()
         ended = _execute_all(plans, there, context, jobs=jobs, force=force, progress=progress, **limits)
         with closing(ended):  # whatever breaks off here leaves no kernel
             for chapter in ended:
@@ -164,13 +156,13 @@ def build_report(
                 chapters.append(write_page(chapter, context, sorted(titles.items())))
                 progress.done(chapters[-1])
                 context.state.save()
-        chapters = sorted([*chapters, *others], key=lambda chapter: chapter.name)
+        chapters.sort(key=lambda chapter: chapter.name)
         pages = [(chapter.name, chapter.title) for chapter in chapters if chapter.html]
         chapters = [write_page(chapter, context, pages) for chapter in chapters]
         ran = any(chapter.status in (EXECUTED, FAILED, INTERRUPTED) for chapter in chapters)
         if ran or not context.state.call:
             took = round(time.monotonic() - began, 1)
-            context.state.call = {"started": started, "seconds": took, "threads": threads}
+            context.state.call = {"started": started, "seconds": took, "threads": limits["threads"]}
         asked = stop.reason if stop.reason in EXIT_CODES else None
         report = Report(out, tuple(chapters), context.state.call["seconds"], asked)
         write_front(report, context)
@@ -203,32 +195,19 @@ def _execute_all(
                         order.done(name)
                         yield chapter
                     else:
-                        from dmlkit.report.execute import Execution  # imports papermill and pandas
-
-                        name, values, hooks = plan.name, plan.values, limits | {"stop": stop}
-                        hooks |= {
-                            "on_line": partial(progress.line, name),
-                            "on_cell": partial(progress.cell, name),
-                        }
-                        target = context.executed(plan)
-                        execution = Execution(
-                            plan.notebook.path, target, values, run_folder=context.runs, **hooks
-                        )
-                        running[executor.submit(execution.run)] = plan, execution, _now(), time.monotonic()
+                        execution = _execution(plan, context, progress, stop=stop, **limits)
+                        running[executor.submit(execution.run)] = plan, execution
                     continue
                 done, _ = wait(running, timeout=TICK, return_when=FIRST_COMPLETED)
                 if stop.reason and not announced:
                     announced = True
                     progress.echo(f"Ending the notebooks ({stop.reason}); what they got done is kept ...")
-                for _, execution, *_ in running.values():
+                for _, execution in running.values():
                     execution.watch()
                 for future in done:
-                    plan, execution, executed, began = running.pop(future)
-                    about = {"executed": executed, "seconds": round(time.monotonic() - began, 1)}
+                    plan, execution = running.pop(future)
                     with writing(context.out):  # an OSError: no room for temporary files, too many open ones
-                        failure = future.result()
-                        about |= {"runs": execution.runs, "notebook": execution.target}
-                        chapter = _ended(plan, context, failure, **about)
+                        chapter = _ended(plan, context, execution, failure=future.result())
                     failed += [plan] if chapter.status == FAILED else []
                     if chapter.kind == "disk":  # nor could the others be written
                         stop.ask("an executed notebook could not be written")
@@ -237,20 +216,28 @@ def _execute_all(
         finally:
             # Empty but after a second Ctrl-C, or where the report itself broke: no kernel is left.
             while running:
-                for _, execution, *_ in running.values():
+                for _, execution in running.values():
                     execution.kill()
                 for future in wait(running, timeout=TICK).done:
                     del running[future]
 
 
-def _ended(plan: Plan, context: Context, failure, **about) -> Chapter:
+def _execution(plan: Plan, context: Context, progress: Progress, **limits):
+    from dmlkit.report.execute import Execution  # imports papermill and pandas
+
+    hooks = {"on_line": partial(progress.line, plan.name), "on_cell": partial(progress.cell, plan.name)}
+    target = context.executed(plan)
+    return Execution(plan.notebook.path, target, plan.values, run_folder=context.runs, **hooks, **limits)
+
+
+def _ended(plan: Plan, context: Context, execution, failure) -> Chapter:
     """The chapter of a notebook that was executed, and its stamp where nothing failed."""
+    about = {"runs": execution.runs, "executed": execution.started, "seconds": execution.duration}
     if failure is None:
-        stamp = {name: about[name] for name in ("runs", "executed", "seconds")}
-        write_stamp(about["notebook"], stamp | {"inputs": plan.inputs})
-        return _chapter(plan, context, EXECUTED, **about)
+        write_stamp(execution.target, about | {"inputs": plan.inputs})
+        return _chapter(plan, context, EXECUTED, notebook=execution.target, **about)
+    about = {} if failure.kind == "disk" else about | {"notebook": execution.target}
     status = INTERRUPTED if failure.kind == "interrupted" else FAILED
-    about = {} if failure.kind == "disk" else about
     return _chapter(plan, context, status, reason=failure.message, kind=failure.kind, **about)
 
 
@@ -263,8 +250,9 @@ def _without_running(plan: Plan, context: Context, *, force: bool, stop: Stop, f
     if not force and (chapter := _unchanged(plan, context)):
         return chapter
     if stop.reason:
-        reason = f"the report ended before its turn came ({stop.reason})"
-        return _chapter(plan, context, NOT_RUN, reason=reason)
+        return _chapter(
+            plan, context, NOT_RUN, reason=f"the report ended before its turn came ({stop.reason})"
+        )
     # An experiment that a failed notebook should have trained is not trained in another one.
     mine = experiments_of(plan, context) if failed else {}
     for other in failed:
@@ -297,36 +285,26 @@ def _chapter(plan: Plan, context: Context, status: str, *, notebook: Path | None
     return Chapter(plan.name, plan.notebook.title, plan.notebook.question, status, notebook=notebook, **about)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 class Progress:
-    """A line a notebook; in a terminal also a bar over all cells, beside it what a notebook printed last."""
+    """A line a notebook; in a terminal also a bar over all cells, with what a notebook printed last."""
 
-    def __init__(self, echo: Callable[[str], None], plans: Sequence[Plan]):
+    def __init__(self, echo: Callable[[str], None], plans: Collection[Plan]):
         self._echo, self.width = echo, max(len(plan.name) for plan in plans)
         # One more than a notebook has: the cell that gives its parameters their values.
         self.cells = {plan.name: 0 if plan.reason else plan.notebook.cells + 1 for plan in plans}
-        form = {
-            "bar_format": "{percentage:.0f}% {bar:20} {elapsed} {desc}",
-            "dynamic_ncols": True,
-            "leave": False,
-        }
-        self.bar = tqdm(total=sum(self.cells.values()), disable=not sys.stderr.isatty(), **form)
+        form = {"bar_format": "{percentage:.0f}% {bar:20} {elapsed} {desc}", "dynamic_ncols": True}
+        self.bar = tqdm(total=sum(self.cells.values()), disable=not sys.stderr.isatty(), leave=False, **form)
 
     def echo(self, line: str) -> None:
         """Write a line above the bar; nothing more once that failed: a report outlives its pipe or terminal."""
         try:
             if self._echo:
-                with nullcontext() if self.bar.disable else tqdm.external_write_mode(file=sys.stderr):
+                with tqdm.external_write_mode(file=sys.stderr):
                     self._echo(line)
                     sys.stdout.flush()
         except (OSError, ValueError):  # a ValueError where the file was closed
             self._echo = None
-            with suppress(
-                OSError, ValueError
-            ):  # else Python fails the command when it tries again at its end
+            with suppress(OSError, ValueError):  # else Python fails the command when it flushes at its end
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def line(self, name: str, line: str) -> None:

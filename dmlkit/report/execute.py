@@ -1,4 +1,4 @@
-"""One notebook through papermill: watched, ended on request, written down with an honest account of how it ended."""
+"""One notebook through papermill: watched, ended on request, and written with a record of how it ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
@@ -45,6 +46,7 @@ TIME_LIMIT, INTERRUPTED = "time limit", "interrupted"
 RESUMES = "An experiment in training continues from its checkpoint when the report is called again."
 BANNER = "report-banner"  # tag of the cell that says how a notebook stopped
 LAST_LINES = 10
+CRASHES = ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE")
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # What an OSError says, and what TensorFlow makes of one.
@@ -96,41 +98,40 @@ class Kernel(AsyncKernelManager):
                 os.killpg(self.process.pid, number) if os.name == "posix" else self.process.kill()
 
 
+@dataclass
 class Execution:
     """The execution of one notebook."""
 
-    def __init__(
-        self,
-        source: Path,
-        target: Path,
-        values: Mapping[str, object],
-        *,
-        run_folder: Path = Path("runs"),
-        stop: Stop | None = None,
-        threads: int | None = None,
-        seconds: float | None = None,
-        on_line: Callable[[str], None] = lambda line: None,
-        on_cell: Callable[[], None] = lambda: None,
-    ):
-        self.source, self.target, self.values, self.run_folder = source, target, dict(values), run_folder
-        self.stop, self.threads, self.seconds = stop or Stop(), threads, seconds
-        self.on_line, self.on_cell = on_line, on_cell
+    source: Path
+    target: Path
+    values: Mapping[str, object]
+    run_folder: Path = Path("runs")
+    stop: Stop = field(default_factory=Stop)
+    threads: int | None = None
+    seconds: float | None = None
+    on_line: Callable[[str], None] = lambda line: None
+    on_cell: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
         self.notebook: NotebookNode | None = None  # as far as it got
         self.kernel: Kernel | None = None
-        self.runs: dict[str, str | None] = {}  # those it looked at → their digests
-        self.executed: set[int] = set()  # cells whose end the kernel reported, well or not
+        self.runs: dict[str, str | None] = {}  # those it read → their digests
+        self.executed: set[int] = set()  # cells whose end the kernel reported
         self.answered = False  # whether the kernel ever did
         self.ended_by: str | None = None  # by us: TIME_LIMIT or INTERRUPTED
-        self._moment = 0.0  # when it began, or its end was asked for
+        self.started = ""  # ISO 8601
+        self.duration = 0.0  # seconds that it took
+        self._moment = 0.0  # when it began, or was asked to end
 
     def run(self) -> Failure | None:
         """Execute the notebook and write it; no kernel is left when this returns."""
-        self._moment, error = time.monotonic(), None
+        began, error = time.monotonic(), None
+        self._moment, self.started = began, datetime.now(UTC).isoformat(timespec="seconds")
         with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
             self.kernel = self._new_kernel(folder)
             # No paths: papermill would change the working folder of the whole process.
             arguments = {"input_path": nbformat.read(self.source, as_version=4), "output_path": None}
-            arguments |= {"parameters": self.values, "kernel_name": "python3", "language": "python"}
+            arguments |= {"parameters": dict(self.values), "kernel_name": "python3", "language": "python"}
             arguments |= {"engine_name": "dmlkit", "progress_bar": False, "autosave_cell_every": 0}
             try:
                 # An empty context: jupyter_core keeps the event loop in it, and another thread may run that one.
@@ -143,9 +144,10 @@ class Execution:
                 raise error
             self.runs = accessed_runs(Path(folder) / "runs", self.run_folder)
             # Papermill's own error cells carry styling and random ids; our banner takes their place.
-            own = [cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")]
-            self.notebook.cells = own
-            failure = self._failure(own, error)
+            cells = [cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")]
+            self.notebook.cells = cells
+            failure = self._failure(cells, error)
+        self.duration = round(time.monotonic() - began, 1)
         if failure:
             _mark_failure(self.notebook, failure, self.executed)
         try:
@@ -154,11 +156,9 @@ class Execution:
             with atomic_write(self.target) as path:
                 path.write_bytes(text)
         except OSError as problem:
-            before = f" Before that, the notebook had stopped: {failure.message}" if failure else ""
-            message = (
-                f"{self.target} could not be written: {problem.strerror}. Make room, or name another folder."
-            )
-            return Failure("disk", 0, message + before)
+            why = f"{problem.strerror}. Make room, or name another folder."
+            why += f" Before that, the notebook had stopped: {failure.message}" if failure else ""
+            return Failure("disk", 0, f"{self.target} could not be written: {why}")
         return failure
 
     def _new_kernel(self, folder: str) -> Kernel:
@@ -309,10 +309,10 @@ def _is_code(cell: NotebookNode) -> bool:
 
 
 def _failed_cell(cell: NotebookNode, place: int) -> Failure:
-    """What was raised, shortened."""
+    """What a cell raised, shortened."""
     error = next((output for output in cell.outputs if output.output_type == "error"), None)
     if error is None:
-        return Failure("cell", place, "The cell failed without saying how.")
+        return Failure("cell", place, "The cell failed without an error message.")
     value = ANSI.sub("", error.evalue).strip()
     message = f"{error.ename}: {value[:1500]}{' ...' * (len(value) > 1500)}".removesuffix(": ")
     if NO_SPACE.search(value):
@@ -327,11 +327,12 @@ def _cause(code: int) -> str:
     if code >= 0:
         return f"The kernel's process ended itself with the exit code {code} while this cell ran."
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
-    hint = ""
     if name == "SIGKILL":
         hint = " Most likely memory ran out: give a smaller profile or batch size, or close other programs."
-    elif name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"):
-        hint = " It crashed in native code: in a library or a driver, not in the cell's Python."
+    else:
+        hint = " It crashed in native code: in a library or a driver, not in the cell's Python." * (
+            name in CRASHES
+        )
     return f"The kernel was ended by {name} while this cell ran.{hint}"
 
 
@@ -346,23 +347,18 @@ def _last_lines(log: Path) -> str:
 
 
 def _mark_failure(notebook: NotebookNode, failure: Failure, executed: set[int]) -> None:
-    """Note of every cell whether it was completed, failed or not run, and put a banner on top."""
+    """Record of every cell whether it was completed, failed or not run, and put a banner on top."""
+    at, stopped = failure.cell, notebook.cells[failure.cell]
+    status, where = "completed", "after its last cell."
+    if stopped.metadata.papermill.exception or (_is_code(stopped) and at not in executed):
+        status, where = "failed", f"at the cell `{stopped.id}`; what follows that cell was not run."
+        if not stopped.metadata.papermill.start_time:
+            status = "not run"
+            where = f"before the cell `{stopped.id}`; that cell and what follows it were not run."
     for place, cell in enumerate(notebook.cells):
-        about = cell.metadata.papermill
-        unfinished = _is_code(cell) and place not in executed
-        if about.exception or (unfinished and place == failure.cell and about.start_time):
-            about.status, about.exception = "failed", True
-        elif unfinished or place > failure.cell:
-            about.status, about.exception = "not run", None
-        else:
-            about.status = "completed"
+        mine = status if place == at else "completed" if place < at else "not run"
+        cell.metadata.papermill |= {"status": mine, "exception": mine == "failed" or None}
     notebook.metadata.papermill["exception"] = True
-    cell = notebook.cells[failure.cell]
-    where = {
-        "failed": f"at the cell `{cell.id}`; what follows that cell was not run.",
-        "not run": f"before the cell `{cell.id}`; that cell and what follows it were not run.",
-        "completed": "after its last cell.",
-    }[cell.metadata.papermill.status]
     # A code block shows the message as it is, whatever it holds.
     fence = "`" * 6
     text = f"**This notebook stopped** {where}\n\n{fence}text\n{failure.message}\n{fence}"
