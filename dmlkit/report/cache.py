@@ -1,6 +1,6 @@
-"""What a report depends on, as digests, and what an earlier call left: whatever did not change is not made again.
+"""What a report depends on, as digests, and what an earlier call left: what did not change is not made again.
 
-Times of files decide nothing: a clock may jump, and a copy has times of its own. TensorFlow is never imported here.
+Modification times are not used: a clock may jump, and a copy has times of its own.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from dmlkit.files import atomic_write, file_lock
 from dmlkit.report.parameters import as_text
 from dmlkit.training.provenance import versions
 
-WHOLE = 1 << 20  # bytes; larger files are sampled
+WHOLE = 1 << 20  # bytes; of larger files blocks are read
 BLOCK, BLOCKS = 4096, 16  # the last block holds the checksum of a TFRecord's last record
-TEXT, MAX_TEXT = {".toml", ".csv", ".json", ".txt"}, 1 << 22  # read whole: they say what the records mean
+TEXT, MAX_TEXT = {".toml", ".csv", ".json", ".txt"}, 1 << 22  # these describe the records, and are read whole
 METADATA = "dmlkit_report"  # key of an executed notebook's metadata
-# What belongs to a finished run. Checkpoints and locks come and go, and change nothing.
-RECORD, RUN_FILES = "run.json", ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
+# What belongs to a finished run, beside its record. Checkpoints and locks come and go.
+RUN_FILES = ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -51,30 +51,30 @@ def data_digest(folder: str | os.PathLike, *, without: Path) -> str | None:
     if "://" in os.fspath(folder) or not root.is_dir():
         return None
     found, seen = [], {root.resolve(), *root.resolve().parents, without.resolve()}
-    for place, folders, names in os.walk(root, followlinks=True):
-        here = Path(place)
+    for here, folders, names in os.walk(root, followlinks=True):
         # A link may lead back to where it lies.
-        entered = [name for name in folders if name[0] != "." and (here / name).resolve() not in seen]
-        seen |= {(here / name).resolve() for name in entered}
-        folders[:] = sorted(entered)
-        found += [_contents(here / name, root) for name in names if name[0] != "."]
+        entered = {name: Path(here, name).resolve() for name in sorted(folders) if name[0] != "."}
+        folders[:] = [name for name, place in entered.items() if place not in seen]
+        seen |= {*entered.values()}
+        paths = [Path(here, name) for name in names if name[0] != "."]
+        found += [[os.fsencode(path.relative_to(root)).hex(), *_contents(path)] for path in paths]
     return digest(sorted(found))
 
 
-def _contents(path: Path, root: Path) -> list:
-    name = os.fsencode(path.relative_to(root)).hex()
+def _contents(path: Path) -> tuple[int, str]:
+    """The size of a file, and the digest of its bytes or of blocks of them."""
     try:
         size = path.stat().st_size
+        if size <= (MAX_TEXT if path.suffix in TEXT else WHOLE):
+            return size, digest(path.read_bytes())
         with open(path, "rb") as file:
-            if size <= (MAX_TEXT if path.suffix in TEXT else WHOLE):
-                return [name, size, digest(file.read())]
             blocks = []
             for block in range(BLOCKS):
                 file.seek(block * (size - BLOCK) // (BLOCKS - 1))
                 blocks.append(file.read(BLOCK))
-            return [name, size, digest(b"".join(blocks))]
+            return size, digest(b"".join(blocks))
     except OSError as error:  # opening the data set will report it
-        return [name, 0, str(error.errno)]
+        return 0, str(error.errno)
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def software() -> dict[str, str]:
 
 
 def accessed_runs(access_log: Path, runs: Path) -> dict[str, str | None]:
-    """The runs that a notebook looked at → their digests now."""
+    """The runs that a notebook read → their digests now."""
     lines = access_log.read_text(encoding="utf-8").splitlines() if access_log.exists() else []
     paths = sorted(map(Path, set(lines)))
     return run_digests((path.name if path.parent == runs.resolve() else str(path) for path in paths), runs)
@@ -98,7 +98,7 @@ def run_digests(names: Iterable[str], runs: Path) -> dict[str, str | None]:
     digests: dict[str, str | None] = {}
     for name in names:
         files = [runs / name / file for file in RUN_FILES]
-        record = file_digest(runs / name / RECORD)
+        record = file_digest(runs / name / "run.json")
         digests[name] = record and digest([record, [file.exists() and file.stat().st_size for file in files]])
     return digests
 
@@ -147,18 +147,16 @@ def changes(notebook: Path, inputs: Mapping, runs: Path) -> list[str]:
 
 
 class State:
-    """The report's own record, `.report.json`: what the last call left, so that the next need not look again."""
+    """The report's own record, `.report.json`: what the last call left, for the next one."""
 
     def __init__(self, out: Path):
         self.out, self.file = out, out / ".report.json"
         self.data: dict = {}  # what is known of the data set, and the digests under which it holds
         self.files: dict = {}  # page → the digest of what it was made of, and its own
         self.call: dict = {}  # when the last call was that executed something, and how long it took
-        self._text = ""
         with suppress(OSError, ValueError, TypeError, LookupError):
-            text = self.file.read_text(encoding="utf-8")
-            parts = [dict(json.loads(text)[name]) for name in ("data", "files", "call")]
-            (self.data, self.files, self.call), self._text = parts, text
+            record = json.loads(self.file.read_text(encoding="utf-8"))
+            self.data, self.files, self.call = (dict(record[name]) for name in ("data", "files", "call"))
 
     def up_to_date(self, name: str, of: str) -> bool:
         """Whether a file of the report is as it was written, out of the same."""
@@ -166,24 +164,21 @@ class State:
 
     def write(self, name: str, text: str, of: str) -> None:
         """Write a file of the report, whole or not at all."""
-        self._write(self.out / name, text)
+        with writing(self.out), atomic_write(self.out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
         self.files[name] = {"of": of, "file": file_digest(self.out / name)}
 
     def save(self) -> None:
-        """Write the record, whole or not at all; nothing where it says the same already."""
+        """Write the record, whole or not at all; nothing where it is the same already."""
         text = json.dumps({"data": self.data, "files": self.files, "call": self.call}, indent=1)
-        if text != self._text:
-            self._write(self.file, text)
-            self._text = text
-
-    def _write(self, path: Path, text: str) -> None:
-        with writing(self.out), atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        if file_digest(self.file) != digest(text.encode()):
+            with writing(self.out), atomic_write(self.file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def locked_folder(out: Path) -> Iterator[None]:
-    """Make the folder of a report, and hold it for one process at a time."""
+    """Make the folder of a report, and lock it for one process at a time."""
 
     def refuse(holder: str) -> None:
         message = f"A report is being made in {out} by {holder}. Wait for its end, or name another folder with --out."
@@ -203,7 +198,7 @@ def locked_folder(out: Path) -> Iterator[None]:
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Around the writing of a report's files: a full disk or a folder that cannot be one is one paragraph."""
+    """Around the writing of a report's files: a full disk or an impossible folder is a UsageError."""
     try:
         yield
     except OSError as error:
@@ -214,12 +209,12 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def check_same_data(out: Path, data: str | os.PathLike) -> None:
-    """Hold a folder that nobody named against what is in it: two data sets' folders may have one name."""
+    """Refuse a default folder that holds the report of other data: two data sets' folders may have one name."""
     former = State(out).data
     if former.get("path") in (None, os.path.abspath(data)):
         return
     found = data_digest(data, without=out)
-    # The same data may have been moved; those that are missing opening will report.
+    # The same data may have been moved; missing data are reported when they are opened.
     if ("://" in os.fspath(data) or found) and found != former["digest"]:
         raise UsageError(
             f"{out} holds the report of other data, {former['path']}, and would be overwritten with that of {data}. "

@@ -1,8 +1,8 @@
 """From executed notebooks to pages that ask for nothing outside, the index page and `results.json`.
 
-nbconvert turns a notebook into HTML under the template `templates/notebook_body`. What its cells show is cleaned by nh3
-and stands behind a Content-Security-Policy that lets a page run and fetch nothing; our own module of the attention view
-is allowed by its hash.
+nbconvert turns a notebook into HTML with the template `templates/notebook_body`. What its cells show is sanitized by
+nh3, and a Content-Security-Policy lets a page run and fetch nothing; our module of the attention view is allowed by its
+hash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -22,9 +21,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dmlkit.errors import DmlkitError, date, duration
+from dmlkit.errors import date, duration
 from dmlkit.experiments import ABLATIONS, beyond_for
 from dmlkit.report.cache import digest, file_digest, run_digests, software
 from dmlkit.report.plan import Context
@@ -60,15 +60,14 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
     """Write the page of a chapter that was executed, where it is not as it would be written."""
     if chapter.html is None:
         return chapter
-    names = [name for name, _ in pages]
-    at, data, profile = names.index(chapter.name), context.data, context.profile.name
+    names, data, profile = [name for name, _ in pages], context.data, context.profile.name
+    at, when = names.index(chapter.name), f"{date(chapter.executed)} in {duration(chapter.seconds)}"
     about = {
         "title": chapter.title,
         "data": data["name"],
         "generated": data["generated"],
         "profile": profile,
-        "footer": f"Executed on {date(chapter.executed)} in {duration(chapter.seconds)}, on {data['name']}, under the "
-        f"profile {profile}.",
+        "footer": f"Executed on {when}, on {data['name']}, under the profile {profile}.",
         "previous": pages[at - 1] if at else None,
         "next": pages[at + 1] if at + 1 < len(pages) else None,
     }
@@ -77,8 +76,6 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
         return chapter
     try:
         html = render_notebook(chapter.notebook, pages=names, **about)
-    except DmlkitError:
-        raise
     except Exception as error:  # of one notebook, which must not cost the others their report
         chapter.html.unlink(missing_ok=True)
         last = (str(error).strip().splitlines() or [""])[-1]
@@ -98,8 +95,7 @@ def write_front(report, context: Context) -> None:
     of = digest([*inputs, context.state.call, report.exit, report.ended])
     if not all(context.state.up_to_date(name, of) for name in FRONT):
         summary = summarize(context, report.chapters)
-        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-        context.state.write("results.json", f"{text}\n", of)
+        context.state.write("results.json", f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", of)
         context.state.write("index.html", render_index(summary, report), of)
 
 
@@ -110,57 +106,43 @@ def summarize(context: Context, chapters: Sequence) -> dict:
 
     dataset, caps, machines = context.dataset, context.profile.caps, []
 
-    def rows(experiments: Mapping, *, all: bool = False) -> list[dict]:
-        found = []
-        for each in experiments.values():
-            run = context.run(each)
-            machines.extend([run.record["hardware"]] if run and "hardware" in run.record else [])
-            found.append(experiment_row(each, run, context.not_applicable_reason(each)))
-        return [row for row in found if all or row["status"] == "trained"]
+    def rows(experiments: Mapping) -> list[dict]:
+        runs = {each.name: context.run(each) for each in experiments.values()}
+        machines.extend(run.record["hardware"] for run in runs.values() if run and "hardware" in run.record)
+        reasons = {each.name: context.not_applicable_reason(each) for each in experiments.values()}
+        return [experiment_row(each, runs[each.name], reasons[each.name]) for each in experiments.values()]
 
     videos = {split: dataset.num_videos(split) for split in dataset.splits}
     read = {name: min(count, caps.get(name) or count) for name, count in videos.items() if name != "test"}
-    return _plain(
-        {
-            "ladder": rows(context.ladder, all=True),
-            "ablations": rows(ABLATIONS),
-            "beyond": rows(beyond_for(context.level)),
-            "unreadable": "; ".join(context.damaged.values()) or None,
-            "data": describe_data(dataset, videos=videos) | {"read": read},
-            "generated": dataset.generated,
-            "profile": context.profile.to_record(),
-            "seed": context.seed,
-            "deterministic": context.deterministic,
-            "versions": versions(),
-            # As the trainings recorded it: what they computed on only they know.
-            "hardware": machines[0] if machines else None,
-            **context.state.call,
-            "chapters": [chapter.to_record() for chapter in chapters],
-        }
-    )
-
-
-def _plain(value: object) -> object:
-    """The same without what JSON has no word for: NaN and infinities become None."""
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    summary = {
+        "ladder": rows(context.ladder),
+        "ablations": [row for row in rows(ABLATIONS) if row["status"] == "trained"],
+        "beyond": [row for row in rows(beyond_for(context.level)) if row["status"] == "trained"],
+        "unreadable": "; ".join(context.damaged.values()) or None,
+        "data": describe_data(dataset, videos=videos) | {"read": read},
+        "generated": dataset.generated,
+        "profile": context.profile.to_record(),
+        "seed": context.seed,
+        "deterministic": context.deterministic,
+        "versions": versions(),
+        "hardware": machines[0] if machines else None,  # as the trainings recorded it
+        **context.state.call,
+        "chapters": [chapter.to_record() for chapter in chapters],
+    }
+    # JSON has no word for NaN and infinities.
+    return json.loads(json.dumps(summary), parse_constant=lambda name: None)
 
 
 def render_index(summary: Mapping, report) -> str:
     """The index page: the ladder, the notebooks, the data and the conditions."""
     entries = [chapter.to_record() | {"chapter": chapter} for chapter in report.chapters]
-    counts = Counter(entry["status"] for entry in entries)
-    rows, data = summary["ladder"], summary["data"]
+    counts, rows = Counter(entry["status"] for entry in entries), summary["ladder"]
     best, plot = max((row["gap"] for row in rows if row["gap"] is not None), default=None), None
     if best is not None:
         from dmlkit.plots import ladder  # imports matplotlib
 
-        # A picture that is passed on must still say what data it was.
-        named = SimpleNamespace(name=data["name"], generated=data["generated"])
-        plot = ladder(list(rows), named, title="GAP@20 of each experiment of the ladder")
+        dataset = SimpleNamespace(name=summary["data"]["name"], generated=summary["generated"])
+        plot = ladder(rows, dataset, title="GAP@20 of each experiment of the ladder")
     return render_page(
         "index.html.j2",
         **summary,
@@ -215,18 +197,11 @@ def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), 
         if place := soup.find("div", class_="dmlkit-place", attrs={"data-view": str(number)}):
             # Data, which our module draws as text.
             script = soup.new_tag("script", attrs={"type": "application/json", "class": "dmlkit-scene"})
-            script.string = as_json(view)
+            script.string = htmlsafe_json_dumps(view)
             place.insert_after(script)
-    body = Markup(str(soup))  # cleaned by the exporter's template
-    return render_page(
-        "notebook.html.j2", views=views, body=body, title=title, **{"previous": None, "next": None} | about
-    )
-
-
-def as_json(value: object) -> str:
-    """JSON that no browser takes for markup, whatever its strings hold."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    body = Markup(str(soup))  # sanitized by the exporter's template
+    about = {"previous": None, "next": None} | about
+    return render_page("notebook.html.j2", views=views, body=body, title=title, **about)
 
 
 @cache
@@ -245,9 +220,8 @@ def _exporter():
 
 def without_empty_sections(cells: Sequence) -> list:
     """The cells of a notebook without those of its sections tagged `optional` that show no table or figure."""
-    starts = [
-        at for at, cell in enumerate(cells) if cell.source.startswith("## ") and cell.cell_type == "markdown"
-    ]
+    titles = [cell.cell_type == "markdown" and cell.source.startswith("## ") for cell in cells]
+    starts = [place for place, title in enumerate(titles) if title]
     kept = []
     for start, end in pairwise([0, *starts, len(cells)]):
         section = cells[start:end]
@@ -277,13 +251,12 @@ def cleaned(html: str) -> str:
     """Markup without what runs, fetches or sends; only links to be clicked lead elsewhere."""
     import nh3
 
-    attributes = {tag: set(names) for tag, names in nh3.ALLOWED_ATTRIBUTES.items()}
+    everywhere = {"align", "class", "dir", "id", "lang", "role", "scope", "style", "tabindex", "title"}
+    of_math = {"accent", "display", "fence", "mathvariant", "stretchy", "width", "xmlns"}
+    media = {"controls", "src"}
+    attributes = nh3.ALLOWED_ATTRIBUTES | {"*": everywhere} | dict.fromkeys(MATHML, of_math)
     attributes |= {"a": {"href"}, "img": {"alt", "height", "src", "width"}, "details": {"open"}}
-    attributes["*"] = {"align", "class", "dir", "id", "lang", "role", "scope", "style", "tabindex", "title"}
-    for tag in ("audio", "video"):
-        attributes[tag] = {"controls", "src"}
-    for tag in MATHML:
-        attributes[tag] = {"accent", "display", "fence", "mathvariant", "stretchy", "width", "xmlns"}
+    attributes |= {"audio": media, "video": media}
     safe = nh3.clean(
         OUTSIDE_CSS.sub("", html),
         tags=nh3.ALLOWED_TAGS - {"area", "map"} | {"audio", "details", "style", "summary", "video"} | MATHML,
@@ -309,10 +282,8 @@ def _shown(output, views: list):
 
     data = output.get("data", {})
     for holder, name in ((output, "text"), (data, "text/plain")):
-        if len(text := holder.get(name, "")) > MAX_TEXT:
-            left_out = (
-                f"… {len(text) - MAX_TEXT:,} characters are left out; the executed notebook holds them …"
-            )
+        if (excess := len(text := holder.get(name, "")) - MAX_TEXT) > 0:
+            left_out = f"… {excess:,} characters are left out; the executed notebook holds them …"
             holder[name] = f"{text[: MAX_TEXT * 2 // 3]}\n\n{left_out}\n\n{text[-MAX_TEXT // 3 :]}"
     if MIME in data:
         views.append(data[MIME])
@@ -339,8 +310,8 @@ def _finish(soup, title: str, pages: Collection[str]) -> None:
     for table in soup.find_all("table"):
         if not table.find_parent(class_="scroll") and not table.find_parent("table"):
             caption = " ".join(table.caption.get_text(" ").split())[:120] if table.caption else "Table"
-            region = {"class": "scroll", "role": "region", "aria-label": caption}
-            table.wrap(soup.new_tag("div", attrs=region))
+            attributes = {"class": "scroll", "role": "region", "aria-label": caption}
+            table.wrap(soup.new_tag("div", attrs=attributes))
     for wide in [*soup.find_all(class_="scroll"), *soup.find_all(["figure", "pre"])]:
         wide["tabindex"] = "0"
     for picture in soup.find_all("img"):
