@@ -136,7 +136,7 @@ def build_report(
     """
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     out, stop = Path(out), Stop()
-    there, chosen, seconds = check_arguments(folder, notebooks, parameters, jobs, time_limit)
+    there, chosen, seconds = check_arguments(folder, notebooks, parameters or {}, jobs, time_limit)
     context = Context(  # before the folder is made: data that are missing leave none
         data, out=out, parameters=parameters, profile=profile, seed=seed, deterministic=deterministic
     )

@@ -64,10 +64,10 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
     at, when = names.index(chapter.name), f"{date(chapter.executed)} in {duration(chapter.seconds)}"
     about = {
         "title": chapter.title,
-        "data": data["name"],
-        "generated": data["generated"],
+        "data": data.name,
+        "generated": data.generated,
         "profile": profile,
-        "footer": f"Executed on {when}, on {data['name']}, under the profile {profile}.",
+        "footer": f"Executed on {when}, on {data.name}, under the profile {profile}.",
         "previous": pages[at - 1] if at else None,
         "next": pages[at + 1] if at + 1 < len(pages) else None,
     }
@@ -104,7 +104,7 @@ def summarize(context: Context, chapters: Sequence) -> dict:
     from dmlkit.runs import experiment_row  # imports pandas
     from dmlkit.training.provenance import describe_data, versions
 
-    dataset, caps, machines = context.dataset, context.profile.caps, []
+    dataset, caps, machines = context.data, context.profile.caps, []
 
     def rows(experiments: Mapping) -> list[dict]:
         runs = {each.name: context.run(each) for each in experiments.values()}

@@ -11,10 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from dmlkit.data.opening import open_or_generate
 from dmlkit.errors import DataError, UsageError, choose, nearest
 from dmlkit.experiments import (
     CHECKPOINTS,
@@ -43,16 +45,15 @@ from dmlkit.report.parameters import (
 )
 
 # What is known of the generated data set before it is there.
-GENERATED = {"name": "generated", "level": "frame", "generated": True, "modalities": ["rgb", "audio"]}
+GENERATED = SimpleNamespace(name="generated", level="frame", generated=True, features=("rgb", "audio"))
 # They combine what is there, known then; nothing is trained for them.
 OF_ALL, OF_BEST = (Ensemble(name=f"ensemble-of-{what}", title="", members=()) for what in ("all", "best"))
 
 
 class Metadata(BaseModel, extra="forbid"):
-    """What a notebook's metadata say under `dmlkit`."""
+    """A notebook's metadata under `dmlkit`."""
 
     title: str = ""
-    question: str = ""
     needs: tuple[Literal["frames", "two modalities"], ...] = ()
     after: tuple[str, ...] = ()
     trains: tuple[dict[str, object], ...] = ()
@@ -114,9 +115,8 @@ def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Not
     wanted = there if names is None else [name.removesuffix(".ipynb") for name in names]
     for name in wanted:
         if name not in forms:
-            raise UsageError(
-                f"There is no notebook {name!r}.{nearest(name, there)} There are: {', '.join(there)}."
-            )
+            hint = f"{nearest(name, there)} There are: {', '.join(there)}."
+            raise UsageError(f"There is no notebook {name!r}.{hint}")
     return [read_notebook(there[name]) for name in sorted({forms[name] for name in wanted})]
 
 
@@ -135,7 +135,7 @@ def read_notebook(path: Path) -> Notebook:
         raise UsageError(f"The metadata of {path}, dmlkit.{where}: {error.errors()[0]['msg']}.") from None
     except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise UsageError(f"The notebook {path} cannot be read as notebook format 4: {error!r}.") from error
-    prose = next((source for kind, source, _, _ in cells if kind == "markdown"), "")
+    prose = next((source for kind, source, *_ in cells if kind == "markdown"), "")
     prose = re.sub(r"\*\*|\*|`|\[([^\]]*)\]\([^)]*\)", r"\1", prose)
     heading = re.search(r"^#\s+(.+)$", prose, re.MULTILINE)
     question = re.search(r"[^.!?:#\s][^.!?:]*\?", prose[heading.end() :] if heading else prose)
@@ -145,16 +145,14 @@ def read_notebook(path: Path) -> Notebook:
     for entry in about.trains:
         kinds = [name for name in entry if name != "if"]
         if len(kinds) != 1:
-            raise UsageError(
-                f"An entry of `trains` in {path.name} has not one kind but {len(kinds)}: {entry}."
-            )
+            raise UsageError(f"An entry of `trains` in {path.name} has {len(kinds)} kinds, not one: {entry}.")
         choose(KINDS, kinds[0], what=f"kind of training in {path.name}")
         if "if" in entry:
             choose(switches, entry["if"], what=f"true-or-false parameter in {path.name}")
     return Notebook(
         path=path,
         title=about.title or (heading[1] if heading else path.stem),
-        question=about.question or (" ".join(question[0].split()) if question else ""),
+        question=" ".join(question[0].split()) if question else "",
         about=about,
         parameters=parameters,
         cells=sum(kind == "code" for kind, *_ in cells),
@@ -182,7 +180,7 @@ class Context:
 
     def __init__(
         self,
-        data: str | os.PathLike | None,
+        data: str | os.PathLike | None = None,
         *,
         out: Path,
         profile: str = "demo",
@@ -200,29 +198,15 @@ class Context:
         Parameter("seed", "int", 0, "").convert(seed if isinstance(seed, int) else repr(seed))
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not generated.exists()
-        self.data = GENERATED | {"path": str(self.path)} if self.missing else self._known()
-        self.level, self.modalities = self.data["level"], tuple(self.data["modalities"])
+        self.data, self.data_digest = GENERATED, ""
+        if not self.missing:
+            # From before it is opened, so that a change meanwhile is seen next time; from after where it is made.
+            found = data_digest(self.path, without=out)
+            self.data = open_or_generate(self.path)
+            self.data_digest = found or data_digest(self.path, without=out) or self.data.fingerprint
+            self.state.data = {"path": os.path.abspath(self.path), "digest": self.data_digest}
+        self.level, self.modalities = self.data.level, tuple(self.data.features)
         self.ladder = ladder_for(self.level)
-        self.data_digest = "" if self.missing else self.state.data["digest"]
-
-    def _known(self) -> dict:
-        """What plans and pages need to know of the data set, from the last call where nothing changed since."""
-        former, found = self.state.data, data_digest(self.path, without=self.out)
-        holds = {"path": os.path.abspath(self.path), "files": software()["files"]}
-        if not found or former.get("digest") != found or former.get("holds") != holds:
-            known = {name: getattr(self.dataset, name) for name in ("path", "name", "level", "generated")}
-            known["modalities"] = list(self.dataset.features)
-            # From before it was opened, so that a change meanwhile is seen next time; from after where it was made.
-            found = found or data_digest(self.path, without=self.out) or self.dataset.fingerprint
-            self.state.data = {"path": holds["path"], "holds": holds, "digest": found, "known": known}
-        return self.state.data["known"]
-
-    @cached_property
-    def dataset(self):
-        """The data set itself."""
-        from dmlkit.data import open_or_generate
-
-        return open_or_generate(self.path)
 
     @cached_property
     def study(self):
@@ -230,7 +214,7 @@ class Context:
         from dmlkit.training.study import Study  # imports pandas
 
         conditions = {"profile": self.profile, "seed": self.seed, "deterministic": self.deterministic}
-        return Study(self.dataset, runs=self.runs, **conditions)
+        return Study(self.data, runs=self.runs, **conditions)
 
     def run(self, experiment: AnyExperiment):
         """The finished run of an experiment under these conditions, or None; a damaged one is noted in `damaged`."""
@@ -249,7 +233,7 @@ class Context:
     def plan(self, notebook: Notebook) -> Plan:
         """What is to be done for a notebook."""
         given = self.parameters | {
-            "data": _relative(self.out / "notebooks", self.data["path"]),
+            "data": _relative(self.out / "notebooks", self.path),
             "profile": self.profile.name,
             "runs": _relative(self.out / "notebooks", self.runs),
             "seed": self.seed,
@@ -281,8 +265,8 @@ def _relative(folder: Path, path: str | os.PathLike) -> str:
     return str(there) if os.path.commonpath([here, there]) == here.anchor else os.path.relpath(there, here)
 
 
-# What an entry of a notebook's metadata `trains` may say → the experiments, from the context, what the entry says, and
-# the names that are trained by then.
+# Kind of an entry in a notebook's metadata `trains` → the experiments, from the context, the entry's value and the names
+# that are trained by then.
 KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperiment]]] = {
     "chapter": lambda context, name, _: [each for each in context.ladder.values() if each.chapter == name],
     "experiments": lambda context, names, _: map(find, names),
@@ -323,47 +307,39 @@ def _members(experiment: AnyExperiment) -> dict[str, AnyExperiment]:
 
 
 def check_arguments(
-    folder: str | Path | None,
-    names: Sequence[str] | None,
-    parameters: Mapping[str, object] | None,
-    jobs: int = 1,
-    time_limit: str | None = None,
+    folder: Path | None, names: Sequence | None, parameters: Mapping, jobs: int = 1, limit: str | None = None
 ) -> tuple[list[Notebook], list[Notebook], float | None]:
     """All notebooks, the chosen ones and the seconds that each may take (None: any), checked before anything starts."""
     if jobs < 1:
         raise UsageError(f"The number of jobs, the notebooks at a time, is at least 1. Received: {jobs}.")
-    limit = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", time_limit or "", re.ASCII)
-    if time_limit is not None and (not limit or not float(limit[1])):
-        raise UsageError(
-            f"A time limit is above 0 and has a unit, as in 90s, 45m, 2h. Received: {time_limit!r}."
-        )
+    seconds = None
+    if limit is not None:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", limit, re.ASCII)
+        seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0
+        if not seconds:
+            raise UsageError(
+                f"A time limit is above 0 and has a unit, as in 90s, 45m, 2h. Received: {limit!r}."
+            )
     folder = notebooks_folder() if folder is None else Path(folder)
     there, chosen = find_notebooks(folder), find_notebooks(folder, names)
     execution_order(there)
-    check_parameters(parameters or {}, {notebook.name: notebook.parameters for notebook in chosen})
-    return there, chosen, float(limit[1]) * {"s": 1, "m": 60, "h": 3600}[limit[2]] if limit else None
+    check_parameters(parameters, {notebook.name: notebook.parameters for notebook in chosen})
+    return there, chosen, seconds
 
 
 def describe_plan(
-    *,
-    out: Path,
-    data=None,
-    notebooks=None,
-    folder=None,
-    parameters=None,
-    force=False,
-    jobs=1,
-    time_limit=None,
-    **conditions,
+    *, out, notebooks=None, folder=None, parameters=None, jobs=1, time_limit=None, force=False, **context
 ) -> str:
     """What `build_report` would do with the same arguments, in lines for a terminal; nothing is written."""
-    _, chosen, _ = check_arguments(folder, notebooks, parameters, jobs, time_limit)
-    context = Context(data, out=Path(out), parameters=parameters, generate=False, **conditions)
+    _, chosen, _ = check_arguments(folder, notebooks, parameters or {}, jobs, time_limit)
+    context = Context(out=Path(out), parameters=parameters, generate=False, **context)
     coming: dict[str, str] = {}  # experiment → the notebook that would train it
     counts, trained = Counter(), set()
     missing = " (not there yet: it would be generated)" * context.missing
-    parts = [f"The report in {out} would have: profile {context.profile.name}, seed {context.seed}"]
-    parts[0] += f"{', deterministic' * context.deterministic}\nData: {context.data['path']}{missing}"
+    conditions = (
+        f"profile {context.profile.name}, seed {context.seed}{', deterministic' * context.deterministic}"
+    )
+    parts = [f"The report in {out} would have: {conditions}\nData: {context.path}{missing}"]
     for plan in map(context.plan, chosen):
         experiments = experiments_of(plan, context, coming)
         there = [name for name, each in experiments.items() if context.run(each)]
@@ -374,12 +350,9 @@ def describe_plan(
         counts[status] += 1
         training = [name for name in experiments if why and name not in coming and name not in there]
         values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
+        own = {} if plan.reason else {name: value for name, value in values.items() if name not in COMMON}
         lists = {
-            "parameters": [
-                f"{name}={as_text(value)}"
-                for name, value in values.items()
-                if name not in COMMON and not plan.reason
-            ],
+            "parameters": [f"{name}={as_text(value)}" for name, value in own.items()],
             "trains": training,
             "already trained": there,
             "trained before it": waits,

@@ -164,15 +164,15 @@ def context(generated, tmp_path):
     (tmp_path / "runs").mkdir()
     context = Context(generated, out=tmp_path, profile="smoke")
     context.state.call = {"started": "2026-03-08T14:05:00+00:00", "seconds": 61.0, "threads": 1}
-    context.dataset.__dict__["name"] = SCRIPT
-    context.dataset.__dict__["notes"] = (SCRIPT,)
+    context.data.__dict__["name"] = SCRIPT
+    context.data.__dict__["notes"] = (SCRIPT,)
     return context
 
 
 def test_results_hold_the_runs_of_these_conditions(context, leave_run):
     leave_run(context.runs / "lr-00000000", name="lr")  # of other conditions
     run = leave_lr(context.study, leave_run, parameters=77, hardware={"cores": 2})
-    damaged = Study(context.dataset, profile="smoke", runs=context.runs)
+    damaged = Study(context.data, profile="smoke", runs=context.runs)
     folder = damaged._folder(find("lstm"), damaged._fingerprint(find("lstm"), 0))
     folder.mkdir()
     (folder / "run.json").write_text("{")

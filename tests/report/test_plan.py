@@ -72,7 +72,7 @@ def test_what_is_no_notebook_or_has_wrong_metadata_is_refused(write_notebook, tm
     for about, message in (
         ({"needs": ["wings"]}, "needs"),
         ({"anything": 1}, "anything"),
-        ({"trains": [{"chapter": "a", "beyond": "b"}]}, "not one kind but 2"),
+        ({"trains": [{"chapter": "a", "beyond": "b"}]}, "has 2 kinds, not one"),
         ({"trains": [{"chaptr": "a"}]}, "Did you mean 'chapter'"),
         ({"trains": [{"chapter": "a", "if": "sed"}]}, "true-or-false"),
     ):
@@ -101,10 +101,10 @@ def test_notebooks_wait_for_others_and_not_in_a_circle(write_notebook, tmp_path)
 def test_a_time_limit_has_a_unit(write_notebook, tmp_path):
     write_notebook("01-a")
     for limit, seconds in (("90s", 90), ("45m", 2700), ("1.5h", 5400)):
-        assert check_arguments(tmp_path / "notebooks", None, {}, time_limit=limit)[2] == seconds
+        assert check_arguments(tmp_path / "notebooks", None, {}, limit=limit)[2] == seconds
     for limit in ("0s", "5", "x", "-1s", ""):
         with pytest.raises(UsageError, match="90s, 45m, 2h"):
-            check_arguments(tmp_path / "notebooks", None, {}, time_limit=limit)
+            check_arguments(tmp_path / "notebooks", None, {}, limit=limit)
 
 
 def test_what_a_notebook_trains_follows_from_its_metadata(write_notebook):
