@@ -1,18 +1,15 @@
 """The notebooks' parameters: read from each parameters cell, validated by pydantic, listed for a terminal.
 
-A parameters cell holds lines of the form `videos: int = 3  # videos that are shown`, as papermill has it. Name, type,
-default and help stand there, as `papermill.inspect_notebook` finds them; which values are allowed stands in
-`CONSTRAINTS`, by name.
+A parameters cell holds lines of the form `videos: int = 3  # videos that are shown`, with name, type, default and help,
+as `papermill.inspect_notebook` reads them; `CONSTRAINTS` holds the allowed values, by name.
 """
 
 from __future__ import annotations
 
 import ast
-import io
 import textwrap
-import tokenize
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,7 +52,7 @@ class Parameter:
     name: str
     type: str
     default: object
-    help: str
+    help: str = ""
 
     @cached_property
     def _adapter(self) -> TypeAdapter:
@@ -85,29 +82,25 @@ class Parameter:
             return self._adapter.validate_python(plain, strict=isinstance(plain, int | float))
         except ValidationError as error:
             hint = nearest(str(value), self._adapter.json_schema().get("enum", ()))
-            raise UsageError(
-                f"The parameter {self.name!r} takes {self.values}. Received: {value!r}. "
-                f"{error.errors()[0]['msg']}.{hint}"
-            ) from None
+            message = f"The parameter {self.name!r} takes {self.values}. Received: {value!r}."
+            raise UsageError(f"{message} {error.errors()[0]['msg']}.{hint}") from None
 
 
 def read_parameters(source: str, *, where: str = "the parameters cell") -> tuple[Parameter, ...]:
     """The parameters of a cell's source, in its order."""
     form = "`name: type = value  # help`, of the type str, int, float, bool, or list or tuple of them, or one | None"
     found: dict[str, Parameter] = {}
-    line = None
+    node, lines = None, source.encode().splitlines()
     try:
-        tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-        comments = {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
-        for line in ast.parse(source).body:
-            name, default = line.target.id, ast.literal_eval(line.value)
-            help = comments.get(line.end_lineno, "").lstrip("# ").rstrip()
-            found[name] = Parameter(name, ast.unparse(line.annotation), default, help)
+        for node in ast.parse(source).body:
+            name, default = node.target.id, ast.literal_eval(node.value)
+            help = lines[node.end_lineno - 1][node.end_col_offset :].decode().strip("# ")
+            found[name] = Parameter(name, ast.unparse(node.annotation), default, help)
             found[name].convert(default)
     except UsageError as error:
         raise UsageError(f"A default in {where} is not allowed. {error}") from None
     except Exception as error:
-        what = ast.unparse(line) if line else error
+        what = ast.unparse(node) if node else error
         raise UsageError(f"A line of {where} is not of the form {form}: {what}") from error
     return tuple(found.values())
 
@@ -127,14 +120,10 @@ def check_parameters(given: Mapping[str, object], notebooks: Mapping[str, Sequen
     known = sorted({each.name for parameters in notebooks.values() for each in parameters} - COMMON.keys())
     for name in given:
         if name in COMMON:
-            raise UsageError(
-                f"The parameter {name!r} is the same in all notebooks: give it by {COMMON[name]}."
-            )
+            raise UsageError(f"The parameter {name!r} is common to all notebooks: give it by {COMMON[name]}.")
         if name not in known:
-            raise UsageError(
-                f"None of the notebooks {', '.join(notebooks)} has a parameter {name!r}.{nearest(name, known)} "
-                f"There are: {', '.join(known) or 'none'}."
-            )
+            hint = f"{nearest(name, known)} There are: {', '.join(known) or 'none'}."
+            raise UsageError(f"None of the notebooks {', '.join(notebooks)} has a parameter {name!r}.{hint}")
     for notebook, parameters in notebooks.items():
         values_for(parameters, given, notebook=notebook)
 
@@ -147,28 +136,26 @@ def read_parameter_file(path: Path) -> dict[str, object]:
         values = TypeAdapter(dict[str, str | list[str]]).validate_python(content)
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"][:1])) or "the file"
-        raise UsageError(
-            f"In the file of parameters {path}, {where} is no plain value or list. {form}"
-        ) from None
+        message = f"In the file of parameters {path}, {where} is no plain value or list. {form}"
+        raise UsageError(message) from None
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        message = getattr(error, "strerror", None) or " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise UsageError(f"The file of parameters {path} cannot be read: {message}. {form}") from error
     return {name: None if value in ("", "~", "null") else value for name, value in values.items()}
 
 
 def describe_parameters(notebooks: Mapping[str, Sequence[Parameter]]) -> str:
     """All parameters of some notebooks in lines of at most 80 characters; what is the same in several stands once."""
-    places: dict[Parameter, list[str]] = {}
+    places: dict[tuple, list[str]] = {}
     for notebook, parameters in notebooks.items():
         for each in parameters:
-            plain = replace(each, default=as_text(each.default))  # a list cannot be a key
-            places.setdefault(plain, []).append(notebook)
+            line = f"{each.name}: {each.values}; default {as_text(each.default)}"
+            places.setdefault((each.name, line, each.help), []).append(notebook)
     own = ["Parameters of the notebooks, given by -p NAME VALUE or by --params FILE.yaml:"]
     common = ["The same in every notebook, given by options:"]
-    for each, names in places.items():
-        where = f"given by {COMMON[each.name]}" if each.name in COMMON else ", ".join(names)
-        lines = [f"{each.name}: {each.values}; default {each.default}", each.help, f"[{where}]"]
-        (common if each.name in COMMON else own).append(wrapped(*lines))
+    for (name, *lines), names in places.items():
+        where = f"given by {COMMON[name]}" if name in COMMON else ", ".join(names)
+        (common if name in COMMON else own).append(wrapped(*lines, f"[{where}]"))
     return "\n\n".join([*own, *common])
 
 

@@ -195,7 +195,7 @@ class Context:
         self.out, self.runs, self.state = out, out / "runs", State(out)
         self.parameters, self.profile = dict(parameters or {}), choose(PROFILES, profile, what="profile")
         self.seed, self.deterministic = seed, deterministic
-        Parameter("seed", "int", 0, "").convert(seed if isinstance(seed, int) else repr(seed))
+        Parameter("seed", "int", 0).convert(seed if isinstance(seed, int) else repr(seed))
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not generated.exists()
         self.data, self.data_digest = GENERATED, ""
@@ -265,8 +265,8 @@ def _relative(folder: Path, path: str | os.PathLike) -> str:
     return str(there) if os.path.commonpath([here, there]) == here.anchor else os.path.relpath(there, here)
 
 
-# Kind of an entry in a notebook's metadata `trains` → the experiments, from the context, the entry's value and the names
-# that are trained by then.
+# Kind of an entry in a notebook's metadata `trains` → the experiments, from the context, the entry's value and the
+# names that are trained by then.
 KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperiment]]] = {
     "chapter": lambda context, name, _: [each for each in context.ladder.values() if each.chapter == name],
     "experiments": lambda context, names, _: map(find, names),
