@@ -11,7 +11,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dmlkit.experiments import find
 
-FETCHING = ("src", "srcset", "poster", "href", "xlink:href", "data")
 PARAMETERS = """\
 data: str | None = None  # folder of the data set
 profile: str = "demo"  # the conditions
@@ -55,30 +54,22 @@ def build(tmp_path, generated):
     return go
 
 
-@pytest.fixture
-def results(tmp_path):
-    """What `tmp_path/out/results.json` holds."""
-    return lambda: json.loads((tmp_path / "out" / "results.json").read_text(), parse_constant=pytest.fail)
-
-
 def statuses(report) -> list[str]:
     """What became of each chapter."""
     return [chapter.status for chapter in report.chapters]
 
 
 def outside_references(html: str) -> list[str]:
-    """Everything a page fetches that it does not hold itself, in the order of the page; links to click do not count."""
+    """Everything that a page fetches from elsewhere; links to click do not count."""
     found = []
     for element in BeautifulSoup(html, "html.parser").find_all(True):
-        fetching = [name for name in FETCHING if element.has_attr(name) and element.name not in ("a", "area")]
-        found += [element[name] for name in fetching]
-        styles = [str(element.get("style", ""))] + [element.get_text()] * (element.name == "style")
-        found += [
-            each for style in styles for each in re.findall(r"""@import|url\(\s*['"]?(?!data:|#)""", style)
-        ]
-        # What is no code fetches nothing, whatever its strings say.
-        runs = element.name == "script" and element.get("type") != "application/json"
-        found += [text for text in [element.get_text()] if runs and "://" in text]
+        if element.name not in ("a", "area"):
+            names = ("src", "srcset", "poster", "href", "xlink:href", "data")
+            found += [element[name] for name in names if element.has_attr(name)]
+        style = str(element.get("style", "")) + element.get_text() * (element.name == "style")
+        found += re.findall(r"""@import|url\(\s*['"]?(?!data:|#)""", style)
+        if element.name == "script" and element.get("type") != "application/json":
+            found += re.findall(r"\w+://\S*", element.get_text())
     return [address for address in found if not address.startswith(("data:", "#"))]
 
 

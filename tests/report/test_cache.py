@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+import dmlkit
 from dmlkit.errors import UsageError
 from dmlkit.report.cache import (
     BLOCK,
@@ -27,14 +28,13 @@ from dmlkit.report.cache import (
 def data(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / "dataset.toml").write_text("a = 1")
     (folder / "small.tfrecord").write_bytes(b"0123")
     (folder / "large.tfrecord").write_bytes(bytes(WHOLE + 10 * BLOCK))
     return folder
 
 
-def test_a_data_set_is_told_by_names_sizes_and_contents_and_by_no_clock(data, tmp_path):
-    out = tmp_path / "data" / "report"
+def test_data_are_identified_by_names_sizes_and_contents_and_by_no_clock(data, tmp_path):
+    out = data / "report"
     before = data_digest(data, without=out)
     out.mkdir()
     (out / "index.html").write_text("of the report")
@@ -43,25 +43,20 @@ def test_a_data_set_is_told_by_names_sizes_and_contents_and_by_no_clock(data, tm
         os.utime(path, (0, 0))
     shutil.copytree(data, tmp_path / "copy")
     (tmp_path / "link").symlink_to(data)
-    for place in (data, tmp_path / "link"):
-        assert data_digest(place, without=out) == before
+    assert data_digest(data, without=out) == data_digest(tmp_path / "link", without=out) == before
     assert data_digest(tmp_path / "copy", without=tmp_path / "copy" / "report") == before
-
-    def changed(path, content):
-        former = path.read_bytes() if path.exists() else None
-        path.write_bytes(content)
-        assert data_digest(data, without=out) != before
-        path.unlink() if former is None else path.write_bytes(former)
-        assert data_digest(data, without=out) == before
-
-    changed(data / "small.tfrecord", b"0124")
-    changed(data / "new.tfrecord", b"")
     large = bytearray((data / "large.tfrecord").read_bytes())
-    large[-1] = 1
-    changed(data / "large.tfrecord", bytes(large))
-    changed(data / "large.tfrecord", bytes(len(large) + 1))
+    for name, content in (
+        ("small.tfrecord", b"0124"),
+        ("new.tfrecord", b""),
+        ("large.tfrecord", bytes(large[:-1]) + b"1"),
+        ("large.tfrecord", bytes(len(large) + 1)),
+    ):
+        shutil.copytree(data, tmp_path / "changed", dirs_exist_ok=True)
+        (tmp_path / "changed" / name).write_bytes(content)
+        assert data_digest(tmp_path / "changed", without=tmp_path / "changed" / "report") != before
+        shutil.rmtree(tmp_path / "changed")
     assert data_digest("gs://bucket/data", without=out) is None
-    assert data_digest(tmp_path / "nowhere", without=out) is None
 
 
 def test_runs_count_by_their_records_and_the_sizes_of_their_files(tmp_path):
@@ -73,29 +68,30 @@ def test_runs_count_by_their_records_and_the_sizes_of_their_files(tmp_path):
     seen = accessed_runs(log, runs)
     assert set(seen) == {"lr-1", "lstm-2", str(tmp_path / "elsewhere")}
     assert seen["lr-1"] and seen["lstm-2"] is None
-    assert accessed_runs(tmp_path / "none", runs) == {}
     (runs / "lr-1" / "checkpoint.npz").write_bytes(b"1")
     assert run_digests(["lr-1"], runs)["lr-1"] == seen["lr-1"]
     (runs / "lr-1" / "model.keras").write_bytes(b"1")
     assert run_digests(["lr-1"], runs)["lr-1"] != seen["lr-1"]
 
 
-@pytest.fixture
-def stamped(tmp_path):
-    """An executed notebook, and what it was made of."""
+def test_every_file_of_the_package_counts(tmp_path, monkeypatch):
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "view.js").write_text("1")
+    monkeypatch.setattr(dmlkit, "__file__", str(tmp_path / "__init__.py"))
+    before = software.__wrapped__()
+    (tmp_path / "view.js").write_text("2")
+    assert software.__wrapped__() != before
+    assert {"python", "keras", "tensorflow"} <= before.keys()
+
+
+def test_every_change_is_named_and_an_altered_notebook_is_made_again(tmp_path):
     notebook = tmp_path / "01-a.ipynb"
     notebook.write_text(json.dumps({"cells": [], "metadata": {}}))
-    inputs = {"source": "a", "data": "b", "values": {"seed": 1, "shown": (1, 2)}, "software": software()}
-    stamp = {"inputs": inputs, "runs": {"lr-1": None}, "executed": "2026-03-08T14:05:00", "seconds": 1.5}
-    write_stamp(notebook, stamp)
-    return notebook, inputs
-
-
-def test_every_change_is_named(stamped, tmp_path):
-    notebook, inputs = stamped
+    packages = software()
+    inputs = {"source": "a", "data": "b", "values": {"seed": 1, "shown": (1, 2)}, "software": packages}
+    write_stamp(notebook, {"inputs": inputs, "runs": {"lr-1": None}, "executed": "", "seconds": 1.5})
     assert changes(notebook, inputs, tmp_path) == []
     assert changes(tmp_path / "02-b.ipynb", inputs, tmp_path) == ["new"]
-    packages = inputs["software"]
     for changed, message in (
         ({"source": "other"}, "the source changed"),
         ({"data": "other"}, "the data changed"),
@@ -108,10 +104,6 @@ def test_every_change_is_named(stamped, tmp_path):
     (tmp_path / "lr-1").mkdir()
     (tmp_path / "lr-1" / "run.json").write_text("{}")
     assert changes(notebook, inputs, tmp_path) == ["the run lr-1 is there now"]
-
-
-def test_an_altered_or_damaged_notebook_bears_no_stamp(stamped, tmp_path):
-    notebook, inputs = stamped
     text = notebook.read_text()
     for altered in (text.replace('"cells": []', '"cells": [1]'), text[:-20], "[]", '{"metadata": {}}'):
         notebook.write_text(altered)
@@ -119,17 +111,17 @@ def test_an_altered_or_damaged_notebook_bears_no_stamp(stamped, tmp_path):
         assert changes(notebook, inputs, tmp_path) == ["it was not finished, or was altered since"]
 
 
-def test_the_record_of_a_report_survives_nothing_but_its_own_form(tmp_path):
+def test_files_of_a_report_are_written_whole_and_remembered(tmp_path):
     state = State(tmp_path)
     state.write("a.html", "a", "of")
     state.call = {"seconds": 1}
     state.save()
-    moment = (tmp_path / ".report.json").stat().st_mtime_ns
     again = State(tmp_path)
     assert again.up_to_date("a.html", "of") and again.call == {"seconds": 1}
-    again.save()
-    assert (tmp_path / ".report.json").stat().st_mtime_ns == moment
     assert not again.up_to_date("a.html", "other") and not again.up_to_date("b.html", "of")
+    with pytest.raises(UnicodeEncodeError):
+        state.write("a.html", "half of it, and then \ud800", "of")
+    assert (tmp_path / "a.html").read_text() == "a"
     (tmp_path / "a.html").write_text("b")
     assert not again.up_to_date("a.html", "of")
     for content in ("", '{"data": 1}'):
@@ -137,7 +129,7 @@ def test_the_record_of_a_report_survives_nothing_but_its_own_form(tmp_path):
         assert State(tmp_path).files == {}
 
 
-def test_a_folder_is_held_by_one_and_left_clean(tmp_path):
+def test_a_folder_is_locked_cleaned_and_not_taken_from_other_data(data, tmp_path):
     out = tmp_path / "new" / "out"
     with locked_folder(out):
         (out / "notebooks" / ".123.01-a.ipynb").touch()
@@ -150,14 +142,10 @@ def test_a_folder_is_held_by_one_and_left_clean(tmp_path):
     (tmp_path / "file").write_text("something else")
     with pytest.raises(UsageError, match="cannot be written"), locked_folder(tmp_path / "file"):
         pass
-
-
-def test_a_folder_that_nobody_named_is_not_taken_from_other_data(data, tmp_path):
-    state = State(tmp_path)
-    state.data = {"path": str(tmp_path / "gone"), "digest": data_digest(data, without=tmp_path)}
+    state = State(out)
+    state.data = {"path": str(tmp_path / "gone"), "digest": data_digest(data, without=out)}
     state.save()
-    check_same_data(tmp_path, data)  # the same, moved
-    check_same_data(tmp_path, tmp_path / "nowhere")
+    check_same_data(out, data)  # the same, moved
     (data / "more").touch()
     with pytest.raises(UsageError, match=f"{tmp_path / 'gone'}.*{data}.*--out"):
-        check_same_data(tmp_path, data)
+        check_same_data(out, data)

@@ -24,7 +24,7 @@ while True:
 
 @pytest.fixture
 def run_all(write_notebook, tmp_path):
-    """Execute notebooks side by side, each of four cells around one; how each ended, and what it looks like."""
+    """Execute notebooks in parallel, each of four cells around one; how each ended, and what it looks like."""
 
     def go(codes: dict[str, str], *, stop_at: float | None = None, **more):
         (tmp_path / "out").mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def run_all(write_notebook, tmp_path):
 
 
 def check_marked(notebook, failure):
-    """Nothing is called completed that was not; what was printed is kept; the banner stands on top."""
+    """No cell is called completed that was not; what was printed is kept; the banner is on top."""
     cells = {cell.id: cell for cell in notebook.cells}
     status = {name: cell.metadata.get("papermill", {}).get("status") for name, cell in cells.items()}
     assert notebook.cells[0].id == "stopped" and failure.message in notebook.cells[0].source
@@ -62,13 +62,11 @@ def check_marked(notebook, failure):
     assert notebook.metadata.papermill.exception is True
 
 
-def test_values_streams_threads_and_surroundings(run_all, monkeypatch, tmp_path):
-    """What a kernel is given, and what is left of what it prints."""
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "hostile"))
+def test_values_streams_threads_and_environment_of_a_kernel(run_all, tmp_path):
     lines, cells = [], []
     code = (
         "import sys, os, subprocess\nfor n in range(3): print(n, end='\\r')\nprint('done'); print(seed)\n"
-        "print(os.getcwd(), sys.executable, os.environ['OMP_NUM_THREADS'], sys.path[0])\n"
+        "print(os.getcwd(), sys.executable, os.environ['OMP_NUM_THREADS'])\n"
         "open(os.environ['DMLKIT_RUN_ACCESS_LOG'], 'a').write('/x\\n')"
     )
     ended = run_all({"plain": code}, threads=3, on_line=lines.append, on_cell=lambda: cells.append(1))
@@ -76,13 +74,10 @@ def test_values_streams_threads_and_surroundings(run_all, monkeypatch, tmp_path)
     assert failure is None
     text = notebook.cells[-3].outputs[0].text.splitlines()
     assert text[:2] == ["done", "4"]
-    folder, interpreter, threads, _ = text[2].split()
-    assert (folder, interpreter, threads) == (str(tmp_path / "out"), sys.executable, "3")
-    assert folder not in sys.path
+    assert text[2].split() == [str(tmp_path / "out"), sys.executable, "3"]
     assert "before" in lines and len(cells) == 5
     assert execution.runs == {"/x": None}
     assert execution.kernel.process.poll() is not None
-    assert notebook.metadata.papermill.input_path == "00-plain.ipynb"
     ids = [cell.id for cell in notebook.cells]
     assert ids == ["ask", "parameters", "injected-parameters", "cell-0", "cell-1", "cell-2", "cell-3"]
 
@@ -92,11 +87,7 @@ def test_a_failure_is_reported_by_its_error_or_signal_and_log(run_all):
     codes = {
         "os.kill(os.getpid(), signal.SIGKILL)": ["kernel died", "SIGKILL", "memory"],
         "import ctypes; ctypes.string_at(0)": ["kernel died", "SIGSEGV", "native code", "Fatal Python error"],
-        "os.write(2, b'Check failed: a < b\\n'); os.abort()": [
-            "kernel died",
-            "SIGABRT",
-            "Check failed: a < b",
-        ],
+        "os.write(2, b'Check failed: a\\n'); os.abort()": ["kernel died", "SIGABRT", "Check failed: a"],
         "os._exit(3)": ["kernel died", "exit code 3"],
         "sys.exit(0)": ["cell", "SystemExit"],
         "raise OSError(28, 'No space left on device')": ["cell", "disk is full"],
@@ -122,9 +113,8 @@ def test_a_time_limit_and_a_stop_end_even_a_cell_that_will_not(run_all):
 
 
 def test_a_kernel_that_cannot_start_reports_its_log(run_all, monkeypatch, tmp_path):
-    (tmp_path / "hostile").mkdir()
-    (tmp_path / "hostile" / "zmq.py").write_text("raise ImportError('no such zmq')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "hostile"))
+    (tmp_path / "zmq.py").write_text("raise ImportError('no such zmq')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     ((failure, _, _),) = run_all({"any": "1"}).values()
     assert failure.kind == "kernel died"
     assert "did not start" in failure.message and "no such zmq" in failure.message
@@ -145,12 +135,11 @@ def test_a_notebook_that_cannot_be_written_is_a_full_disk(run_all, monkeypatch, 
 def test_what_two_executions_may_differ_in_is_taken_out():
     def executed(seconds, model):
         widget = {"application/vnd.jupyter.widget-view+json": {"model_id": model}, "text/plain": "View"}
-        printed = new_output("stream", text=f"lr:  {seconds} s, GAP 0.1234\n")
-        outputs = [printed, new_output("display_data", widget)]
+        outputs = [new_output("stream", text=f"lr:  {seconds} s, GAP 0.1234\n")]
+        first = new_code_cell("1", outputs=[*outputs, new_output("display_data", widget)], id="a")
+        first.metadata = {"papermill": {"duration": seconds}, "execution": {}, "kept": 1}
         timed = new_code_cell("2", outputs=[new_output("stream", text=str(seconds))], id="b")
         timed.metadata = {"tags": ["times"]}
-        first = new_code_cell("1", outputs=outputs, id="a")
-        first.metadata = {"papermill": {"duration": seconds}, "execution": {}, "kept": 1}
         about = {"papermill": {}, "dmlkit_report": {"seconds": seconds}, "widgets": {model: 1}, "dmlkit": {}}
         return new_notebook(cells=[first, timed], metadata=about)
 

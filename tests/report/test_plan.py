@@ -1,45 +1,23 @@
 """Which notebooks run, in which order, training what; and the dry run, which writes nothing."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.experiments import find, ladder_for
-from dmlkit.profiles import PROFILES
+from dmlkit.experiments import find
 from dmlkit.report import describe_plan
 from dmlkit.report.plan import (
-    KINDS,
     Context,
     check_arguments,
     execution_order,
     experiments_of,
     find_notebooks,
-    notebooks_folder,
     read_notebook,
 )
 from dmlkit.training import Study
 
 from .conftest import leave_lr  # isort: skip
-
-
-def names(notebooks):
-    return [notebook.name for notebook in notebooks]
-
-
-def context(level="frame", modalities=("rgb", "audio"), profile="demo"):
-    """As much of a context as decides what is trained."""
-    about = {"profile": PROFILES[profile], "ladder": ladder_for(level)}
-    found = SimpleNamespace(level=level, modalities=modalities, **about)
-    found.not_applicable_reason = lambda experiment: Context.not_applicable_reason(found, experiment)
-    found.run = lambda experiment: None
-    return found
-
-
-def trained(path, context, before=(), **values):
-    plan = SimpleNamespace(notebook=read_notebook(path), values=values, reason=None)
-    return list(experiments_of(plan, context, before))
 
 
 def test_a_notebook_describes_itself(write_notebook):
@@ -60,15 +38,15 @@ def test_notebooks_go_by_name_number_or_both(write_notebook, tmp_path):
     for name in ("02-b", "01-a", "explore"):
         write_notebook(name, "1")
     folder = tmp_path / "notebooks"
-    assert names(find_notebooks(folder)) == ["01-a", "02-b"]
-    assert names(find_notebooks(folder, ["02", "a", "02-b.ipynb"])) == ["01-a", "02-b"]
+    for names in (None, ["02", "a", "02-b.ipynb"]):
+        assert [notebook.name for notebook in find_notebooks(folder, names)] == ["01-a", "02-b"]
     with pytest.raises(UsageError, match="Did you mean '02-b'"):
         find_notebooks(folder, ["02-c"])
     with pytest.raises(UsageError, match="no notebooks"):
         find_notebooks(tmp_path)
 
 
-def test_what_is_no_notebook_or_has_wrong_metadata_is_refused(write_notebook, tmp_path):
+def test_what_is_no_notebook_or_has_wrong_metadata_is_refused(write_notebook):
     for about, message in (
         ({"needs": ["wings"]}, "needs"),
         ({"anything": 1}, "anything"),
@@ -77,8 +55,7 @@ def test_what_is_no_notebook_or_has_wrong_metadata_is_refused(write_notebook, tm
         ({"trains": [{"chapter": "a", "if": "sed"}]}, "true-or-false"),
     ):
         with pytest.raises(UsageError, match=message):
-            read_notebook(write_notebook("01-a", **about))
-    path = tmp_path / "01-a.ipynb"
+            read_notebook(path := write_notebook("01-a", **about))
     for content in ("", "[]", '{"metadata": {}, "cells": [{}]}'):
         path.write_text(content)
         with pytest.raises(UsageError, match="cannot be read"):
@@ -87,15 +64,10 @@ def test_what_is_no_notebook_or_has_wrong_metadata_is_refused(write_notebook, tm
 
 def test_notebooks_wait_for_others_and_not_in_a_circle(write_notebook, tmp_path):
     write_notebook("01-a", after=["02-b"])
-    write_notebook("02-b")
-    order = execution_order(find_notebooks(tmp_path / "notebooks"))
-    assert order.get_ready() == ("02-b",)
-    write_notebook("02-b", after=["01-a"])
-    with pytest.raises(UsageError, match="wait for each other"):
-        execution_order(find_notebooks(tmp_path / "notebooks"))
-    write_notebook("02-b", after=["03-c"])
-    with pytest.raises(UsageError, match="no such notebook"):
-        execution_order(find_notebooks(tmp_path / "notebooks"))
+    for after, message in ((["01-a"], "wait for each other"), (["03-c"], "no such notebook")):
+        write_notebook("02-b", after=after)
+        with pytest.raises(UsageError, match=message):
+            execution_order(find_notebooks(tmp_path / "notebooks"))
 
 
 def test_a_time_limit_has_a_unit(write_notebook, tmp_path):
@@ -107,44 +79,37 @@ def test_a_time_limit_has_a_unit(write_notebook, tmp_path):
             check_arguments(tmp_path / "notebooks", None, {}, limit=limit)
 
 
-def test_what_a_notebook_trains_follows_from_its_metadata(write_notebook):
-    def said(trains, level="frame", before=(), **more):
-        path = write_notebook("01-a", parameters="deep: bool = True  # d\n", trains=trains)
-        return trained(path, context(level), before, **more)
+def test_what_a_notebook_trains_follows_from_its_metadata(write_notebook, generated, tmp_path):
+    def trained(entry, data=generated, before=(), **values):
+        path = write_notebook("01-a", parameters="deep: bool = True  # d\n", trains=[entry])
+        context = Context(data, out=tmp_path / "out", parameters=values)
+        return list(experiments_of(context.plan(read_notebook(path)), context, before))
 
-    assert said([{"chapter": "baselines"}]) == ["lr", "lstm"]
-    assert said([{"chapter": "baselines", "if": "deep"}], deep=False) == []
-    assert said([{"ablations": "baselines"}]) == ["lr-no-norm"]
-    assert said([{"experiments": ["ensemble-lr-lstm"]}]) == ["lr", "lstm", "ensemble-lr-lstm"]
-    assert said([{"experiments": ["attention"]}], level="video") == []
-    assert "bi-gru-projection-glorot" in said([{"fusion_variants": True}])
-    assert said([{"ensemble_of_all": True}]) == []
-    assert said([{"ensemble_of_all": True}], before=["lr", "lstm"]) == ["ensemble-of-all"]
-    assert "attention" in said([{"ladder": True}]) and said([{"ladder": True}], before=["lr"]) == []
-    assert {"netvlad", "netvlad-gated"} < set(said([{"beyond": "poolings"}]))
-    assert said([{"best_ensemble": True}]) == ["ensemble-of-best"]
-    assert said([{"checkpoints": True}]) and said([{"baselines": True}])
-    notebooks = map(read_notebook, notebooks_folder().glob("*.ipynb"))
-    kinds = {kind for notebook in notebooks for entry in notebook.about.trains for kind in entry}
-    assert kinds == {*KINDS, "if"}
+    assert trained({"chapter": "baselines"}) == ["lr", "lstm"]
+    assert trained({"chapter": "baselines", "if": "deep"}, deep=False) == []
+    assert trained({"ablations": "baselines"}) == ["lr-no-norm"]
+    assert trained({"experiments": ["ensemble-lr-lstm"]}) == ["lr", "lstm", "ensemble-lr-lstm"]
+    assert trained({"experiments": ["attention"]}, data=generated / "video") == []
+    assert "bi-gru-projection-glorot" in trained({"fusion_variants": True})
+    assert trained({"ensemble_of_all": True}) == []
+    assert trained({"ensemble_of_all": True}, before=["lr", "lstm"]) == ["ensemble-of-all"]
+    assert "attention" in trained({"ladder": True}) and trained({"ladder": True}, before=["lr"]) == []
+    assert {"netvlad", "netvlad-gated"} < set(trained({"beyond": "poolings"}))
+    assert trained({"best_ensemble": True}) == ["ensemble-of-best"]
+    assert trained({"checkpoints": True}) and trained({"baselines": True})
 
 
-def test_a_data_set_that_cannot_serve_a_notebook_says_why(write_notebook, generated, tmp_path):
-    frames = read_notebook(write_notebook("01-a", needs=["frames"]))
-    fuses = read_notebook(write_notebook("02-b", needs=["two modalities"]))
-    made = Context(generated / "video", out=tmp_path / "out", profile="smoke")
-    assert "one vector a video" in made.plan(frames).reason and made.plan(fuses).reason is None
-    made.modalities = ("rgb",)
-    assert made.plan(fuses).reason == "it fuses modalities, and this data set has one only (rgb)"
-
-
-def test_values_are_the_conditions_with_paths_that_may_move_together(write_notebook, generated, tmp_path):
+def test_a_plan_has_values_with_paths_that_may_move_together(write_notebook, generated, tmp_path):
     notebook = read_notebook(write_notebook("01-a", parameters="videos: int = 3  # v\n"))
-    made = Context(generated, out=tmp_path / "out", seed=3, parameters={"videos": "7", "other": 1})
-    values = made.plan(notebook).values
+    context = Context(generated, out=tmp_path / "out", seed=3, parameters={"videos": "7", "other": 1})
+    values = context.plan(notebook).values
     assert values["videos"] == 7 and values["seed"] == 3 and "other" not in values
     assert values["runs"] == "../runs"
     assert (tmp_path / "out" / "notebooks" / values["data"]).resolve() == generated.resolve()
+    fuses = read_notebook(write_notebook("02-b", needs=["two modalities"]))
+    assert context.plan(fuses).reason is None
+    context.modalities = ("rgb",)
+    assert context.plan(fuses).reason == "it fuses modalities, and this data set has one only (rgb)"
     for seed in (-1, 2**32, True, "1"):
         with pytest.raises(UsageError, match="4294967295"):
             Context(generated, out=tmp_path / "out", seed=seed)
