@@ -102,7 +102,7 @@ def write_front(report, context: Context) -> None:
 def summarize(context: Context, chapters: Sequence) -> dict:
     """What `results.json` holds: the ladder, the data and the conditions; None where there is no number."""
     from dmlkit.runs import experiment_row  # imports pandas
-    from dmlkit.training.provenance import describe_data, versions
+    from dmlkit.training.state import describe_data, versions
 
     dataset, caps, machines = context.data, context.profile.caps, []
 

@@ -1,14 +1,12 @@
 """Training: an experiment and data in, a run on disk out; runs scored, combined and studied.
 
-provenance       what identifies a training, before it runs
 trainer          one training: settings → data → model → fit → score → save
-state            its checkpoint, its snapshots, the run it leaves
+state            what identifies it; its checkpoint, its snapshots, the run it leaves
 objectives       learning rates, augmentations, soft labels; kernel ridge regression
 distributed      one device, several GPUs, several machines
 prediction       scores of a split by a model, a run or several runs
 ensembles        runs combined from their stored scores
-study            many experiments on one data set
-analyses         fusions and their projections, mappings resampled, fewer frames
+study            many experiments on one data set, tables of their results, analyses of their runs
 
 The names below are imported at first use: only what trains or scores loads TensorFlow.
 """
@@ -18,7 +16,6 @@ from dmlkit.runtime import import_lazily
 __getattr__, __dir__, __all__ = import_lazily(
     __name__,
     {
-        "analyses": ["frame_study", "fusion_study", "mapping_resampling"],
         "ensembles": [
             "compare_combiners",
             "compare_members",
@@ -27,7 +24,15 @@ __getattr__, __dir__, __all__ = import_lazily(
             "leave_one_out",
         ],
         "prediction": ["evaluate", "predict", "score_split", "submit"],
-        "study": ["Study", "all_results", "best_ensemble_members", "train_ensemble"],
+        "study": [
+            "Study",
+            "all_results",
+            "best_ensemble_members",
+            "frame_study",
+            "fusion_study",
+            "mapping_resampling",
+            "train_ensemble",
+        ],
         "trainer": ["build_model", "train"],
     },
 )

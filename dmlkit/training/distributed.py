@@ -15,10 +15,7 @@ Keras 3's own `fit` does not train over several workers (keras #20585); the loop
 from __future__ import annotations
 
 import functools
-import io
-import itertools
 import json
-import math
 import os
 import signal
 import time
@@ -33,7 +30,7 @@ from typing import Annotated, Literal, TypeVar
 import keras
 import numpy as np
 import tensorflow as tf
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from dmlkit.data import Skipped, count_records, limit_shards
 from dmlkit.errors import DataError, DmlkitError, UsageError
@@ -51,14 +48,8 @@ VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}'
 
 
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not (host and port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError(f"must be host:port, not {text!r}")
-    return text
-
-
-Address = Annotated[str, AfterValidator(_address)]
+# host:port
+Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
 
 
 class _Jobs(BaseModel, extra="forbid"):
@@ -110,54 +101,52 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     try:
         return Cluster.model_validate_json(text)
     except ValidationError as error:
-        found = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
-        problems = "; ".join(" ".join(each).strip() for each in found)
-    raise UsageError(f"The environment variable {VARIABLE} cannot be used: {problems}. An example: {EXAMPLE}")
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}" for each in error.errors())
+        raise UsageError(
+            f"The environment variable {VARIABLE} cannot be used: {problems.strip()}. An example: {EXAMPLE}"
+        ) from None
 
 
 # --- What several devices cannot do ---
 
 
 class WorkerGoneError(DmlkitError):
-    """Another worker ended, so that nothing can be added up any more. The exit code 75 says: try again."""
+    """Another worker ended, so that nothing can be added up any more. The exit code 75 means: try again."""
 
     exit_code = 75
 
 
 class OneDeviceError(UsageError):
-    """A training that only one device performs as it is meant: the reason as a clause, and what to use instead."""
+    """A training that only one device performs as it is meant: the reason as a clause."""
 
-    def __init__(self, reason: str, *, instead: str):
+    def __init__(self, reason: str):
         super().__init__(
-            f"This training is for one device alone: {reason}. {instead}, or --strategy auto in an environment without "
-            "TF_CONFIG, which takes one device."
+            f"This training is for one device alone: {reason}. Use other settings, or --strategy auto in an "
+            "environment without TF_CONFIG, which takes one device."
         )
         self.reason = reason
 
 
 def check_distributable(learner: keras.Model, profile: Profile, *, replicas: int) -> None:
     """Raise an `OneDeviceError` for what several devices would compute differently from one."""
-    layers = list(learner._flatten_layers())  # nested ones too: a gate normalizes
     several = replicas > 1
-    batch_normalization = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
-    float16 = any(layer.compute_dtype == "float16" for layer in layers)
-    techniques = " and ".join(learner.techniques) if isinstance(learner, Learner) else ""
-    without = "Use an experiment and a profile without"
-    gates = f"{without} gates or clusters, with the normalization 'layer'"
-    for refused, reason, instead in (
-        (several and profile.after_tuning == REFIT, "several devices do not refit (after_tuning)", without),
-        (several and profile.ridge, "several devices do not solve kernel ridge regression (ridge)", without),
-        (techniques, f"several devices do not support {techniques}", without),
-        (profile.ema, "several devices keep no averaged weights (ema)", without),
-        (
-            several and batch_normalization,
-            "batch normalization would take each device's own statistics",
-            gates,
+    layers = list(learner._flatten_layers())  # nested ones too: a gate normalizes
+    normalizes = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    techniques = learner.techniques if isinstance(learner, Learner) else []
+    reasons = {
+        "several devices do not refit (after_tuning)": several and profile.after_tuning == REFIT,
+        "several devices do not solve kernel ridge regression (ridge)": several and profile.ridge,
+        f"several devices do not support {' and '.join(techniques)}": techniques,
+        "several devices keep no averaged weights (ema)": profile.ema,
+        "batch normalization, which gates and clusters have too, would take each device's own statistics; the "
+        "normalization 'layer' does not": several and normalizes,
+        "mixed_float16 scales the loss by what one device sees; mixed_bfloat16 does not": any(
+            layer.compute_dtype == "float16" for layer in layers
         ),
-        (float16, "mixed_float16 scales the loss by what one device sees", "Use mixed_bfloat16"),
-    ):
-        if refused:
-            raise OneDeviceError(reason, instead=instead)
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise OneDeviceError(reason)
 
 
 # --- Dividing shards and batches ---
@@ -183,12 +172,11 @@ def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skip
         shards = limit_shards(dataset.splits[split], cap, skip_damaged=skip)
         if split == "train" and len(shards) < workers:
             raise UsageError(
-                f"The training split of {dataset.name} is read from {len(shards)} shards"
-                f"{'' if cap is None else f' (the profile takes {cap:,} videos)'}, which cannot be divided among "
-                f"{workers} workers. Use at most as many workers as there are shards, or write smaller shards."
+                f"The training split of {dataset.name} is read from {len(shards)} shards (max_train_videos={cap}), "
+                f"which cannot be divided among {workers} workers. Use at most as many workers as there are shards, or "
+                "write smaller shards."
             )
-        first, last = (len(shards) * place // workers for place in (index, index + 1))
-        own = shards[first:last]
+        own = shards[len(shards) * index // workers : len(shards) * (index + 1) // workers]
         splits[split] = tuple(shard for shard, _ in own)
         own_cap = None
         if cap is not None and own:
@@ -203,16 +191,13 @@ def share_of(total: int, index: int, parts: int) -> int:
     return total // parts + (index < total % parts)
 
 
-def slices(rows: int, pieces: int) -> list[slice]:
-    """A batch of so many videos in pieces as equal as can be; pieces may be empty."""
-    ends = np.cumsum([0] + [share_of(rows, place, pieces) for place in range(pieces)]).tolist()
-    return list(itertools.starmap(slice, itertools.pairwise(ends)))
-
-
 def split_inputs(inputs: Mapping, pieces: int) -> Iterator[tuple[slice, dict]]:
-    """A batch's inputs in pieces, each with its place in the batch."""
-    for place in slices(next(iter(inputs.values())).shape[0], pieces):
-        yield place, {name: _rows(value, place) for name, value in inputs.items()}
+    """A batch's inputs in pieces as equal as can be, each with its place in the batch; pieces may be empty."""
+    rows, start = next(iter(inputs.values())).shape[0], 0
+    for index in range(pieces):
+        place = slice(start, start + share_of(rows, index, pieces))
+        yield place, {name: _rows(values, place) for name, values in inputs.items()}
+        start = place.stop
 
 
 def _rows(values: tf.Tensor, place: slice) -> tf.Tensor:
@@ -350,7 +335,7 @@ class ReplicatedModel:
 
 # Any number that TensorFlow's strategies do not use: they count from 1.
 GROUP = 7_700_001
-ERROR_KINDS = {kind.__name__: kind for kind in (UsageError, DataError, DmlkitError)}
+ERRORS = {kind.exit_code: kind for kind in (UsageError, DataError)}
 # What TensorFlow raises where a peer is gone; of another kind are errors of the step itself.
 GONE = (
     tf.errors.UnavailableError,
@@ -368,7 +353,7 @@ class Distribution:
     """Where a training runs. One device is a worker with one replica; every method below is then trivial.
 
     All workers call the same methods in the same order: a worker waits for others only in one of these methods or in a
-    step, and a worker that fails tells the others first.
+    step, and a worker that fails reports it to the others first.
     """
 
     def __init__(
@@ -456,31 +441,14 @@ class Distribution:
         finally:
             callbacks.on_train_end()
 
-    def batches(self, videos: int, batch_size: int) -> int:
-        """Batches an epoch: as many as the worker with the most needs; the others go on without videos."""
-        own = np.array([math.ceil(videos / batch_size)], dtype=np.int64)
-        return int(self._exchange(own).max())
-
     # Communication
 
-    def gather(self, arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-        """Every worker's arrays by name, in the workers' order; the same list on each."""
-        if self.workers == 1:
-            return [dict(arrays)]
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **arrays)
-        own = np.frombuffer(file.getvalue() + bytes(-file.tell() % 8), dtype=np.int64)
-        lengths = self._exchange(np.array([own.size])).ravel()
-        padded = self._exchange(np.pad(own, (0, int(lengths.max()) - own.size)))
-        found = []
-        for words, length in zip(padded, lengths.tolist(), strict=True):
-            with np.load(io.BytesIO(words[:length].tobytes()), allow_pickle=False) as file:
-                found.append(dict(file))
-        return found
-
-    def gather_json(self, value) -> list:
-        """Every worker's plain value, in the workers' order."""
-        return [json.loads(str(each["json"])) for each in self.gather({"json": np.array(json.dumps(value))})]
+    def gather(self, value) -> list:
+        """Every worker's plain value, in the workers' order; the same list on each."""
+        text = json.dumps(value).encode()
+        longest = int(self._exchange(np.array([len(text)])).max())
+        padded = text.ljust(-(-longest // 8) * 8)  # JSON may end in spaces
+        return [json.loads(words.tobytes()) for words in self._exchange(np.frombuffer(padded, np.int64))]
 
     def sum(self, *numbers: int) -> list[int]:
         """Each of some whole numbers, added up over the workers."""
@@ -502,22 +470,23 @@ class Distribution:
     def fail_together(self, problem: DmlkitError | None) -> None:
         """Go on where nobody has a problem; where somebody has, raise it everywhere."""
         if self.workers > 1 and self.sum(problem is not None) != [0]:
-            kinds = [kind for kind, error in ERROR_KINDS.items() if isinstance(problem, error)]
-            for index, (others, message) in enumerate(self.gather_json((kinds, str(problem)))):
+            code = None if problem is None else problem.exit_code
+            for index, (others, message) in enumerate(self.gather((code, str(problem)))):
                 if others and problem is None:
-                    raise ERROR_KINDS[others[0]](f"{self.label(index)} ended: {message}")
+                    kind = ERRORS.get(others, DmlkitError)
+                    raise kind(f"{self.label(index)} ended: {message}")
         if problem is not None:
             raise problem
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """Raise a `UsageError` where a worker's facts (name for users → plain value) are not the chief's."""
-        everyone = self.gather_json(dict(facts))
-        for index, each in enumerate(everyone):
-            for name, value in everyone[0].items():
-                if each[name] != value:
+        chiefs, *others = self.gather(dict(facts))
+        for index, theirs in enumerate(others, start=1):
+            for name, value in chiefs.items():
+                if theirs[name] != value:
                     raise UsageError(
                         f"The workers were not started for the same training: {self.label(index)} has another {name} "
-                        f"than {self.label(0)}. Theirs: {each[name]}. The chief's: {value}. Start all workers by the "
+                        f"than {self.label(0)}. Theirs: {theirs[name]}. The chief's: {value}. Start all workers by the "
                         "same command."
                     )
 
@@ -525,15 +494,15 @@ class Distribution:
         """Raise a `UsageError` where a worker does not see the chief's folder, which holds everyone's checkpoints."""
         if self.workers == 1:
             return
-        file = folder / f".{self.gather_json(uuid.uuid4().hex)[0]}.shared"
+        file = folder / f".{self.gather(uuid.uuid4().hex)[0]}.shared"
 
         def wait_for_it() -> None:
             deadline = time.monotonic() + SHARED_SECONDS
             while not file.exists():
                 if time.monotonic() > deadline:
                     raise UsageError(
-                        f"The folder of the run, {folder}, is not shared with the chief: a file it wrote there is not "
-                        "visible. Give all workers one folder on a shared file system; checkpoints are in it."
+                        f"The folder of the run, {folder}, is not shared with the chief. Give all workers one folder "
+                        "on a shared file system; checkpoints are in it."
                     )
                 time.sleep(0.2)
 
@@ -545,7 +514,7 @@ class Distribution:
         """Make the records that any worker skipped known to all; a `DataError` where they are too many together."""
         if self.workers == 1 or not skipped.most:
             return
-        for rows in self.gather_json(skipped.to_rows()):
+        for rows in self.gather(skipped.to_rows()):
             skipped.add_rows(rows)
         if len(skipped.records) > skipped.most:
             raise DataError(
@@ -625,21 +594,16 @@ def multi_worker() -> Distribution:
     own = cluster.addresses[cluster.index]
     name = f"worker {cluster.index} of {len(cluster.addresses)} ({own})"
     others = ", ".join(address for address in cluster.addresses if address != own)
-    line = f"{name}{', the chief' if cluster.index == 0 else ''}{f': waiting for {others}' if others else ''}"
     try:
         # TensorFlow's waiting does not let Python see Ctrl-C: here it ends the process at once.
         with interrupts(signal.SIG_DFL):
-            print(line, flush=True)
+            print(f"{name}{f': waiting for {others}' if others else ''}", flush=True)
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:
+    except (RuntimeError, tf.errors.OpError) as error:
         raise UsageError(
-            "Training over several workers must be the first thing that a process does with TensorFlow. Start it by "
-            f"`dmlkit train ... --strategy multi-worker`, or in a fresh Python. (TensorFlow: {error})"
-        ) from error
-    except tf.errors.OpError as error:
-        raise UsageError(
-            f"{name} did not connect to the others: {error.message.splitlines()[0]}. Is its port taken, by a worker of "
-            "an earlier training? Start all workers within the same hour, with the same cluster in TF_CONFIG."
+            f"{name} did not connect to the others: {str(error).splitlines()[0]}. Start all workers within the same "
+            "hour, with the same cluster in TF_CONFIG, on free ports, and as the first thing that the process does "
+            "with TensorFlow: by `dmlkit train ... --strategy multi-worker`, or in a fresh Python."
         ) from error
     return Distribution("multi-worker", strategy, cluster)
 

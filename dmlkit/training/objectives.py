@@ -7,7 +7,7 @@ holds it, and a resumed training draws what an undisturbed one would.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -277,11 +277,9 @@ def learner_for(
 
 # --- Kernel ridge regression ---
 
+# s below. Any keeps the ranking; this one makes scores about as confident as a trained layer's, for ensembles.
 STEEPNESS = 10.0
-"""s below. Any keeps the ranking; this one makes scores about as confident as a trained layer's, for ensembles."""
-
-BLOCK = 512
-"""Rows of the kernel matrix that are computed at once."""
+BLOCK = 512  # rows of the kernel matrix that are computed at once
 
 
 def kernel_layers(model: keras.Model) -> tuple[KernelFeatures, keras.layers.Dense]:
@@ -306,10 +304,9 @@ def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: 
     """
     kernel, last = kernel_layers(model)
     features = keras.Model(model.input, kernel.input)
-    for _ in _kernel_inputs(examples, features, training=True, videos=kernel.num_centres):
-        pass  # updates the running statistics of the normalization
-    batches = _kernel_inputs(examples, features, training=False, videos=kernel.num_centres)
-    videos, labels = (np.concatenate(arrays)[: kernel.num_centres] for arrays in zip(*batches, strict=True))
+    most = kernel.num_centres
+    _kernel_inputs(examples, features, most, training=True)  # for the running statistics of the normalization
+    videos, labels = _kernel_inputs(examples, features, most, training=False)
     count = len(videos)
     centres = np.zeros(kernel.centres.shape, np.float32)
     centres[:count] = videos
@@ -324,13 +321,11 @@ def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: 
     try:
         factor = scipy.linalg.cho_factor(matrix.T, lower=True, overwrite_a=True)
         solution = scipy.linalg.cho_solve(factor, labels.astype(np.float64), overwrite_b=True)
-    except (np.linalg.LinAlgError, ValueError):
-        solution = np.array(np.nan)
-    if not np.isfinite(solution).all():
+    except (np.linalg.LinAlgError, ValueError) as error:
         raise DataError(
-            f"The kernel's system of {count:,} videos has no finite solution under ridge={ridge}. "
+            f"The kernel's system of {count:,} videos has no finite solution under ridge={ridge} ({error}). "
             "Choose a larger one."
-        )
+        ) from error
     solution = solution.astype(np.float32)
     weights = np.zeros(last.kernel.shape, np.float32)
     weights[:count] = STEEPNESS * solution
@@ -340,12 +335,14 @@ def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: 
     return ridge**2 * float(np.vdot(solution, solution)) / count
 
 
-def _kernel_inputs(examples, features, *, training: bool, videos: int) -> Iterator[tuple]:
-    """The kernel's inputs and the labels of the first so many videos, batch by batch."""
-    read = 0
+def _kernel_inputs(examples, features: keras.Model, most: int, *, training: bool) -> tuple:
+    """The kernel's inputs and the labels of the first `most` videos."""
+    videos, labels, read = [], [], 0
     for batch in examples:
-        values = features({name: batch[name] for name in features.input}, training=training)
-        yield np.asarray(values, np.float32), np.asarray(batch["labels"], bool)
-        read += len(batch["labels"])
-        if read >= videos:
-            return
+        inputs = {name: batch[name] for name in features.input}
+        videos.append(np.asarray(features(inputs, training=training), np.float32))
+        labels.append(np.asarray(batch["labels"], bool))
+        read += len(labels[-1])
+        if read >= most:
+            break
+    return np.concatenate(videos)[:most], np.concatenate(labels)[:most]

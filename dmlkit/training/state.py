@@ -1,19 +1,25 @@
-"""What a training keeps on disk: its checkpoint while it runs, its snapshots, and the run it leaves.
+"""What identifies a training, and what it keeps on disk: its checkpoint, its snapshots, the run it leaves.
 
 RUN/checkpoint.npz          where a killed training resumes: every variable, the position in the data, the best weights
 RUN/refitting/              the checkpoint of a refit
 RUN/checkpoints/EPOCH/      snapshots of one training: weights.npz while it runs, then each a run of its own
 RUN/run.json                written last: from then on the run is finished
 
-Nothing here loads Keras at import: ensembles are runs too, and a report looks for runs.
+Nothing here loads TensorFlow or Keras at import: ensembles are runs too, and a report plans by fingerprints.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import importlib.metadata
 import json
+import platform
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,23 +27,65 @@ import numpy as np
 
 from dmlkit.data import Skipped
 from dmlkit.errors import DataError, UsageError
+from dmlkit.experiments import ALGORITHM_2, Experiment
 from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
 from dmlkit.metrics import GlobalAveragePrecision, RankingMetrics, gap_interval_of_pairs
+from dmlkit.paths import default_runs
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
-from dmlkit.runs import (
-    CHECKPOINTS,
-    WHILE_TRAINING,
-    Run,
-    find_runs,
-    load_run,
-    read_record,
-    write_record,
-)
-from dmlkit.training.provenance import git_commit, hardware, versions
+from dmlkit.runs import CHECKPOINTS, WHILE_TRAINING, Run, find_runs, load_run, read_record, write_record
+from dmlkit.runtime import cores, threads
 
+PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 REFITTING = "refitting"
 WEIGHTS = "weights.npz"
+
+# --- Fingerprints ---
+
+
+def fingerprint(**values) -> str:
+    """Sixteen hexadecimal digits, the same for the same plain values and different for others."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def training_fingerprint(
+    experiment: Experiment,
+    dataset,
+    *,
+    profile: Profile,
+    seed: int,
+    precision: str,
+    deterministic: bool,
+    teachers: Sequence[str] = (),
+) -> str:
+    """The fingerprint of a training: everything that decides its result, its teachers' fingerprints among it."""
+    return fingerprint(
+        experiment=experiment.to_record(),
+        profile=profile.to_record(),
+        data=dataset.fingerprint,
+        seed=seed,
+        precision=precision,
+        deterministic=deterministic,
+        teachers=list(teachers),
+        version=version_of("dmlkit"),
+    )
+
+
+def ensemble_fingerprint(name: str, members: Sequence[str], *, by: str = ALGORITHM_2) -> str:
+    """The fingerprint of an ensemble: its name, its members' fingerprints in their order, and the combiner."""
+    return fingerprint(ensemble=name, members=list(members), by=by, version=version_of("dmlkit"))
+
+
+def snapshot_fingerprints(training: str, count: int) -> list[str]:
+    """The fingerprints of the snapshots that the training of this fingerprint leaves, known before it runs."""
+    return [fingerprint(checkpoint_of=training, place=place) for place in range(count)]
+
+
+def default_run(dataset, experiment, profile: Profile, fingerprint: str) -> Path:
+    """The folder of a run where none is given: below the runs of the report of these data and this profile."""
+    return default_runs(dataset.path, profile.name) / f"{experiment.name}-{fingerprint[:8]}"
+
 
 # --- The checkpoint ---
 
@@ -129,8 +177,6 @@ def averaged_weights(learner) -> Iterator[None]:
 
 def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
     """The finished run in a folder if it is the one asked for, None where there is none."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"The run cannot be written to {folder}: it is a file. Choose another folder.")
     record = read_record(folder)
     if record is None:
         return None
@@ -145,12 +191,12 @@ def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a run; a `UsageError` where it cannot be made."""
+    """Make a folder; a `UsageError` where it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"The run's folder cannot be made: {folder} ({error.strerror}). Choose another folder."
+            f"The folder {folder} cannot be made ({error.strerror}). Choose another folder."
         ) from error
 
 
@@ -183,12 +229,72 @@ def finish_run(folder: Path, record: dict, *, tuning: Predictions, validation: P
         "hardware": hardware(),
     }
     write_record(folder, record)
-    # With it goes what a killed training had begun to write (`dmlkit.files.atomic_write`).
+    # With it goes what a killed training had begun to write, and what workers have handed to the chief.
     for pattern in (WHILE_TRAINING, ".[0-9]*", f"{CHECKPOINTS}/*/{WEIGHTS}"):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
     shutil.rmtree(folder / REFITTING, ignore_errors=True)
     return load_run(folder)
+
+
+def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
+    """What data it was and how many videos of each split were read: whether two runs may be compared."""
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "level": dataset.level,
+        "features": {name: feature.size for name, feature in dataset.features.items()},
+        "num_classes": dataset.num_classes,
+        "generated": dataset.generated,
+        "videos": dict(videos),
+        "notes": list(dataset.notes),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide the numbers."""
+    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
+
+
+@functools.cache
+def version_of(package: str) -> str:
+    """The installed version of a package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed as a package"
+
+
+def hardware() -> dict:
+    """The processor, the cores and threads this process may use, and the devices Keras computes on."""
+    import keras
+
+    found = None
+    with suppress(OSError):
+        found = re.search(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return {
+        "processor": found[1] if found else platform.processor() or platform.machine(),
+        "cores": cores(),
+        "threads": threads(),
+        "devices": keras.distribution.list_devices(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout this package runs from, with a note where files differ from it; else None."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + (" and changes" if git("status", "--porcelain", "dmlkit") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 # --- Snapshots: models of several epochs of one training, an ensemble at the price of one training ---
@@ -203,12 +309,7 @@ def snapshot_epochs(profile: Profile, *, epochs: int) -> tuple[int, ...]:
 
 
 def save_snapshot(folder: Path, weights: Sequence[np.ndarray], profile: Profile, *, epoch: int) -> None:
-    """Keep the weights after an epoch (counted from 1) if it is one to keep; delete those that are not any more.
-
-    A training that is killed between this and its next checkpoint comes by here again, and keeps the same.
-    """
-    if not profile.checkpoints:
-        return
+    """Keep the weights after an epoch (counted from 1) if it is one to keep; delete those that are not any more."""
     kept = snapshot_epochs(profile, epochs=epoch)
     if epoch in kept:
         here = folder / CHECKPOINTS / str(epoch)
@@ -223,7 +324,7 @@ def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
     """The weights that `save_snapshot` kept; a `DataError` where they cannot be read."""
     try:
         return _numbered(read_arrays(folder / CHECKPOINTS / str(epoch) / WEIGHTS), "weight")
-    except (UnreadableError, KeyError) as error:
+    except UnreadableError as error:
         raise DataError(
             f"The snapshot of epoch {epoch} cannot be read ({error}). Delete {folder} and train again."
         ) from error
@@ -248,12 +349,11 @@ def snapshots_of(run: Run) -> list[Run]:
     """The snapshots that one training left, the earliest first; none where its profile asks for none."""
     if not (wanted := run.record["profile"].get("checkpoints", 0)):
         return []
-    folder, fingerprint = run.path / CHECKPOINTS, run.record["fingerprint"]
-    found = find_runs(folder).runs if folder.is_dir() else []
-    snapshots = [each for each in found if each.record.get("checkpoint_of") == fingerprint]
+    found = find_runs(run.path / CHECKPOINTS).runs
+    snapshots = [each for each in found if each.record.get("checkpoint_of") == run.record["fingerprint"]]
     if len(snapshots) != wanted:
         raise DataError(
-            f"{run.path} should hold {wanted} snapshots, and {len(snapshots)} can be read in {folder}. Delete the run "
-            "and train it again."
+            f"{run.path} should hold {wanted} snapshots, and {len(snapshots)} can be read in its folder {CHECKPOINTS}. "
+            "Delete the run and train it again."
         )
     return sorted(snapshots, key=lambda each: each.record["epochs"])

@@ -1,15 +1,21 @@
-"""A study: experiments trained on one data set under one profile, and tables of their results."""
+"""A study: experiments trained on one data set under one profile, tables of their results, analyses of their runs.
+
+Nothing here loads TensorFlow or Keras at import: a report looks for runs.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from dmlkit.data import as_dataset
+from dmlkit.data import FRAME_CHOICES, as_dataset
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import (
     ABLATIONS,
@@ -26,14 +32,19 @@ from dmlkit.experiments import (
     not_applicable_reason,
 )
 from dmlkit.files import file_lock
+from dmlkit.metrics import gap_interval, global_average_precision
 from dmlkit.paths import default_runs
 from dmlkit.profiles import Profile, as_profile, profile_for
 from dmlkit.runs import ROW_COLUMNS, Run, experiment_row, read_record, to_frame
 from dmlkit.runtime import quiet_startup
-from dmlkit.training.provenance import (
+from dmlkit.training.ensembles import ensemble
+from dmlkit.training.state import (
     default_run,
     ensemble_fingerprint,
+    existing_run,
+    make_folder,
     snapshot_fingerprints,
+    snapshots_of,
     training_fingerprint,
 )
 
@@ -152,13 +163,11 @@ class Study:
     def _train(self, experiment: AnyExperiment, on_epoch, seed: int) -> Run:
         if run := self._find(experiment, seed, announce=True):
             return run
-        with quiet_startup():  # TensorFlow is loaded by what trains, not by what looks for runs
-            from dmlkit.training.ensembles import ensemble
-            from dmlkit.training.state import make_folder, snapshots_of
-            from dmlkit.training.trainer import train
+        with quiet_startup():
+            from dmlkit.training.trainer import train  # loads TensorFlow
 
         needed = [self._train(each, on_epoch, own) for each, own in self._needed_by(experiment, seed)]
-        folder = self._folder(experiment, self._fingerprint(experiment, seed))
+        folder, *_ = self._places(experiment, self._fingerprint(experiment, seed))
         make_folder(folder.parent)
         with file_lock(
             folder.with_name(f".{folder.name}.lock"),
@@ -172,8 +181,9 @@ class Study:
             if isinstance(experiment, Ensemble):
                 if experiment.member_runs == "checkpoints":
                     needed = [each for run in needed for each in snapshots_of(run)]
-                names = {"name": experiment.name, "title": experiment.title}
-                return ensemble(needed, out=folder, by=experiment.by, **names)
+                return ensemble(
+                    needed, out=folder, by=experiment.by, name=experiment.name, title=experiment.title
+                )
             print(f"{experiment.title}:" if seed == self.seed else f"{experiment.title}, seed {seed}:")
             return train(
                 experiment,
@@ -235,14 +245,12 @@ class Study:
     def _profile(self, experiment: Experiment) -> Profile:
         return profile_for(experiment, experiment.recipe or self.profile)
 
-    def _folder(self, experiment: AnyExperiment, fingerprint: str) -> Path:
-        # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
-        return self.runs / f"{experiment.name}-{fingerprint[:8]}"
-
     def _places(self, experiment: AnyExperiment, fingerprint: str) -> list[Path]:
-        """Where an experiment's run may lie: where this study leaves it; a recipe's also where `dmlkit train` does."""
-        folder, recipe = self._folder(experiment, fingerprint), _first_training(experiment).recipe
-        return [folder, *([default_runs(self.dataset.path, recipe) / folder.name] if recipe else [])]
+        """The folder in which an experiment's run is left, and where else it may lie."""
+        # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
+        name, recipe = f"{experiment.name}-{fingerprint[:8]}", _first_training(experiment).recipe
+        # A recipe's run may lie where `dmlkit train` leaves it.
+        return [self.runs / name, *([default_runs(self.dataset.path, recipe) / name] if recipe else [])]
 
 
 def _experiment(named: str | AnyExperiment) -> AnyExperiment:
@@ -300,38 +308,35 @@ def train_ensemble(
             f"{experiment.name} needs runs of {', '.join(members)} and is trained on one machine. On several, train "
             "each of those by itself, then combine ensembles with `dmlkit ensemble`."
         )
-    out = None if out is None else Path(out)
-    conditions = {"seed": seed, "deterministic": deterministic, "progress": progress}
-    study = _MemberStudy(data, experiment, out=out, asked=profile, changes=changes or {}, **conditions)
+    study = _MemberStudy(
+        data,
+        runs=None if out is None else Path(out) / "members",
+        seed=seed,
+        deterministic=deterministic,
+        progress=progress,
+    )
+    study.top, study.out, study.asked, study.changes = experiment, out, profile, changes or {}
     study.tensorboard, study.settings = tensorboard, settings
     if reason := study.not_applicable_reason(experiment):
         raise UsageError(f"{experiment.name} cannot be trained on {study.dataset.name}: {reason}.")
     if out is not None:  # refuse a folder of another run before hours of training, not after
-        with quiet_startup():
-            from dmlkit.training.state import existing_run
-        existing_run(out, fingerprint=study._fingerprint(experiment, seed), name=experiment.name)
+        fingerprint = study._fingerprint(experiment, seed)
+        existing_run(Path(out), fingerprint=fingerprint, name=experiment.name)
     return study.train(experiment)[experiment.name]
 
 
 class _MemberStudy(Study):
-    """A study whose runs lie in the default folders of `train`, or all below one folder."""
-
-    def __init__(self, data, top: AnyExperiment, *, out: Path | None, asked, changes: Mapping, **conditions):
-        super().__init__(data, runs=None if out is None else out / "members", **conditions)
-        self.top, self.out, self.asked, self.changes = top, out, asked, dict(changes)
+    """The study of `train_ensemble`: its profile replaces recipes too, and each run has one folder."""
 
     def _profile(self, experiment: Experiment) -> Profile:
         # An experiment's own trick has the last word.
         return profile_for(experiment, replace(profile_for(experiment, self.asked), **self.changes))
 
-    def _folder(self, experiment: AnyExperiment, fingerprint: str) -> Path:
+    def _places(self, experiment: AnyExperiment, fingerprint: str) -> list[Path]:
         if self.out is None:
             profile = self._profile(_first_training(experiment))
-            return default_run(self.dataset, experiment, profile, fingerprint)
-        return self.out if experiment == self.top else super()._folder(experiment, fingerprint)
-
-    def _places(self, experiment: AnyExperiment, fingerprint: str) -> list[Path]:
-        return [self._folder(experiment, fingerprint)]
+            return [default_run(self.dataset, experiment, profile, fingerprint)]
+        return [Path(self.out)] if experiment == self.top else super()._places(experiment, fingerprint)[:1]
 
 
 def best_ensemble_members(study: Study, *, size: int = 5) -> Ensemble:
@@ -378,3 +383,130 @@ def all_results(study: Study) -> pd.DataFrame:
         if row["status"] == "trained" or (row["status"] == "not trained" and part not in optional)
     }
     return to_frame(list(rows.values()), columns=[*ROW_COLUMNS, "part"]).set_index("title")
+
+
+# --- Analyses of trained runs ---
+
+
+def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The scores of fusions, and how well their projections of the videos of a batch are aligned; a row per run.
+
+    `loss` is that of the last epoch. Of projections alone: `distance` (mean ‖z_1 - z_2‖² over valid frames), `length`
+    (mean ‖z_1‖² + ‖z_2‖²) and `relative_distance`: 0 where the projections are equal, 1 where they are orthogonal.
+    """
+    rows = []
+    for run in runs.values():
+        experiment = run.experiment
+        projects = experiment.fusion == "projection"
+        distance, norm = projection_distance(run.model, batch) if projects else (np.nan, np.nan)
+        low, high = run.metrics["gap_interval"]
+        rows.append(
+            {
+                "title": run.title,
+                "fusion": experiment.fusion,
+                "initializer": "none" if experiment.fusion == "concat" else experiment.mapping_initializer,
+                "alignment_weight": experiment.alignment_weight if projects else np.nan,
+                "gap": run.gap,
+                "gap_low": low,
+                "gap_high": high,
+                "loss": float(run.history["loss"].iloc[-1]),
+                "distance": distance,
+                "length": norm,
+                "relative_distance": distance / norm if norm else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def projection_distance(model, batch: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    """The means over valid frames (videos, at video level) of Σ_{i<j} ‖z_i - z_j‖² and of Σ_{i<j} (‖z_i‖² + ‖z_j‖²).
+
+    Paper: §Fusion, f(x_1) ~ g(x_2).
+    """
+    import keras
+
+    layers = [layer for layer in model.layers if layer.name.startswith("fusion_projection_")]
+    inputs = {tensor.name: batch[tensor.name] for tensor in model.inputs}
+    outputs = keras.Model(model.input, [layer.output for layer in layers])(inputs, training=False)
+    projections = [keras.ops.convert_to_numpy(output).astype(np.float64) for output in outputs]
+    if "num_frames" in batch:
+        valid = np.arange(projections[0].shape[1]) < np.asarray(batch["num_frames"])[:, None]
+        projections = [projection[valid] for projection in projections]
+    pairs = list(itertools.combinations(projections, 2))
+    distance = sum(np.square(a - b).sum(axis=-1).mean() for a, b in pairs)
+    norm = sum((np.square(a).sum(axis=-1) + np.square(b).sum(axis=-1)).mean() for a, b in pairs)
+    return float(distance), float(norm)
+
+
+def mapping_resampling(runs: Mapping[str, Run], dataset, *, seed: int = 0) -> pd.DataFrame:
+    """GAP@20 of mapped fusions `as trained`, with a `resampled mapping`, and with `permuted videos`; a row per run.
+
+    Resampled from N(0, 0.01) is what a mapping is where it is left out of the checkpoint, or sampled at every step
+    instead of once; the training loss does not show it. With permuted videos each has the scores of another one.
+
+    Paper: §Experiments (its low results of the mapped fusions, 0.011 and 0.017); §Fusion, the initializer.
+    """
+    from dmlkit.training.prediction import score_split
+
+    columns = ["as trained", "resampled mapping", "permuted videos"]
+    rows = {}
+    for run in runs.values():
+        if run.experiment.fusion == "concat":
+            continue
+        model = Run(run.path, run.record).model  # a fresh one: the run keeps its own
+        rng = np.random.default_rng(seed)
+        for layer in model.layers:
+            if layer.name.startswith("fusion"):  # matrices map; vectors are biases
+                weights = layer.get_weights()
+                layer.set_weights([rng.normal(0.0, 0.01, w.shape) if w.ndim == 2 else w for w in weights])
+        profile, stored = Profile.from_record(run.record["profile"]), run.predictions
+        resampled = score_split(model, dataset, "validate", profile=profile)
+        order = np.random.default_rng(seed).permutation(len(stored.ids))
+        rows[run.title] = (
+            run.gap,
+            global_average_precision(resampled.scores, resampled.labels),
+            global_average_precision(stored.scores[order], stored.labels),
+        )
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("title")
+
+
+def frame_study(
+    run: Run | None, dataset, *, counts: Sequence[int | None] = (10, 20, 40, None), split: str = "tuning"
+) -> pd.DataFrame:
+    """Score a split with fewer frames, chosen in each way there is; nothing is trained again.
+
+    A row for each choice and count (`frames`; None is "all"); empty without a run on frames. The number of frames is a
+    setting, so the tuning split is used. Seconds are of reading and scoring, without what Keras does once for a shape.
+
+    Paper: §Future work (training on randomly sampled frames). Differs from the paper: the frames are sampled when a
+    model is used; `Profile.frame_share` samples them in training.
+    """
+    columns = ["frames", "choice", "gap", "gap_low", "gap_high", "seconds", "videos"]
+    if run is None or dataset.level != "frame":
+        return pd.DataFrame(columns=columns)
+    from dmlkit.training.prediction import score_split
+
+    profile = Profile.from_record(run.record["profile"])
+
+    def measure(count: int | None, choice: str) -> tuple:
+        since = time.monotonic()
+        settings = replace(profile, max_frames=count, frame_choice=choice)
+        predictions = score_split(run.model, dataset, split, profile=settings)
+        seconds = round(time.monotonic() - since, 3)
+        scores, labels = predictions.scores.astype(np.float32), predictions.labels
+        interval = gap_interval(scores, labels, resamples=300)
+        return global_average_precision(scores, labels), *interval, seconds, len(scores)
+
+    # Keras stops compiling for new shapes after several sizes and lengths of batches.
+    few = max(profile.batch_size, 64) + 1
+    for count in counts:
+        caps = dict.fromkeys(("max_train_videos", "max_tuning_videos", "max_validate_videos"), few)
+        score_split(run.model, dataset, split, profile=replace(profile, max_frames=count, **caps))
+    # All frames are the same frames whichever way they are chosen.
+    every = measure(None, "first") if None in counts else ()
+    rows = [
+        (count or "all", choice, *(measure(count, choice) if count else every))
+        for choice in FRAME_CHOICES
+        for count in counts
+    ]
+    return pd.DataFrame(rows, columns=columns).astype({"frames": str})

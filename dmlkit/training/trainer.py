@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from dmlkit.data import RAISE, Skipped, as_dataset, with_tuning
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.experiments import Experiment, not_applicable_reason
-from dmlkit.metrics import TopPairs, gap_of_pairs, global_average_precision, top_pairs
+from dmlkit.experiments import Ensemble, Experiment, find, not_applicable_reason
+from dmlkit.metrics import global_average_precision
 from dmlkit.models import build
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
-from dmlkit.runs import CHECKPOINTS, Run, load_run
+from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run
 from dmlkit.runtime import make_deterministic
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
@@ -38,18 +38,12 @@ from dmlkit.training.objectives import (
     learning_rate_schedule,
 )
 from dmlkit.training.prediction import members_of, score_split
-from dmlkit.training.provenance import (
-    as_experiment,
-    default_run,
-    describe_data,
-    snapshot_fingerprints,
-    training_fingerprint,
-    version_of,
-)
 from dmlkit.training.state import (
     REFITTING,
     TrainingState,
     averaged_weights,
+    default_run,
+    describe_data,
     existing_run,
     finish_run,
     make_folder,
@@ -57,10 +51,12 @@ from dmlkit.training.state import (
     save_model,
     save_snapshot,
     snapshot_epochs,
+    snapshot_fingerprints,
     snapshot_record,
+    training_fingerprint,
+    version_of,
 )
 
-PAIRS = ("scores", "correct", "true_labels")
 MODEL_FIELDS = (
     "fusion", "fusion_stage", "alignment_weight", "mapping_initializer", "encoder", "classifier", "gate_pooled",
     "gate_scores", "heads", "clusters", "pooled_units", "copies",
@@ -211,6 +207,17 @@ def build_model(
     )
 
 
+def as_experiment(experiment: str | Experiment) -> Experiment:
+    """The experiment of this name, or the experiment itself."""
+    experiment = find(experiment) if isinstance(experiment, str) else experiment
+    if isinstance(experiment, Ensemble):
+        raise UsageError(
+            f"{experiment.name} is an ensemble of {', '.join(experiment.members)}: train those, then use "
+            "`dmlkit ensemble`."
+        )
+    return experiment
+
+
 def open_teachers(
     teachers: Sequence[Run | str | os.PathLike], dataset, *, experiment: Experiment
 ) -> list[Run]:
@@ -220,7 +227,7 @@ def open_teachers(
             f"{experiment.name} follows {', '.join(experiment.teachers)}, and no runs of them are given as teachers. "
             f"`Study.train` and `dmlkit train {experiment.name}` train them first."
         )
-    runs = [teacher if isinstance(teacher, Run) else load_run(teacher) for teacher in teachers]
+    runs = [as_run(teacher) for teacher in teachers]
     for run in runs:
         if run.record["data"]["fingerprint"] != dataset.fingerprint:
             raise UsageError(
@@ -238,26 +245,11 @@ def open_teachers(
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """One training, from its first epoch or its checkpoint to its last, wherever `distribution` says that it runs.
+    """One training, from its first epoch or its checkpoint to its last, on one device or on all of its `distribution`.
 
-    Args:
-        experiment, dataset, profile: What is trained, on which videos and how; of all workers together.
-        distribution: Where it runs.
-        folder, fingerprint: The run's.
-        teachers: From `open_teachers`.
-        skipped: What happens at a corrupt record, and which were met.
-        reporter: Shows progress.
-        seed, precision, deterministic, xla, checkpoint_seconds: As for `train`.
-
-    Attributes:
-        videos, own_videos: Split → number of videos of all workers, and of this one.
-        epochs, select: How many epochs at most, and whether the tuning split selects one of them; in a refit the last
-            one's weights are kept.
-        model, learner: From `build`: the model that is scored and kept, and what is fitted, a `Learner` of the same
-            weights or the model itself.
-
-    Raises:
-        DataError: A split is missing, unlabelled or empty.
+    `build` makes `model`, which is scored and kept, and `learner`, which is fitted: a `Learner` of the same weights, or
+    the model itself. `videos` counts the videos of each split on all workers, `own_videos` on this one. In a refit no
+    epoch is selected: the last one's weights are kept.
 
     Paper: §Optimization.
     """
@@ -294,16 +286,15 @@ class Trainer:
         self.own_dataset, self.own_profile = distribution.each(
             lambda: divide(dataset, self.profile, **place, skipped=self.skipped)
         )
-        self.own_videos = distribution.each(self._count_videos)
+        self.own_videos = distribution.each(
+            lambda: {split: self.own_dataset.num_videos(split, on_fault=self.skipped) for split in SPLITS}
+        )
+        for split, cap in self.own_profile.caps.items():
+            self.own_videos[split] = min(self.own_videos[split], cap or self.own_videos[split])
         self.videos = dict(zip(SPLITS, distribution.sum(*self.own_videos.values()), strict=True))
         for split, count in self.videos.items():
             if not count:
                 raise DataError(f"The '{split}' split of {dataset.name} holds no videos.")
-
-    def _count_videos(self) -> dict[str, int]:
-        counts = {split: self.own_dataset.num_videos(split, on_fault=self.skipped) for split in SPLITS}
-        caps = self.own_profile.caps
-        return {split: min(count, caps[split] or count) for split, count in counts.items()}
 
     def build(self, *, fall_back: bool = False) -> None:
         """Make model, learner and optimizer, from the seed; on one device if several cannot (`fall_back`)."""
@@ -349,19 +340,6 @@ class Trainer:
 
         `on_epoch` is called by the chief with each row of the history; `tensorboard` is the folder of the event files.
         """
-        state = self._restore()
-        with event_log(tensorboard, state.history) if tensorboard else nullcontext(lambda row: None) as log:
-            while not self._ended(state):
-                row = self._epoch(state)
-                if self.distribution.chief:
-                    state.save(self.folder, self.learner)
-                    self.reporter.epoch(row, epochs=self.epochs)
-                    for callback in (log, on_epoch) if on_epoch else (log,):
-                        callback(row)
-        self.model.set_weights(state.best_weights)
-        return state
-
-    def _restore(self) -> TrainingState:
         distribution = self.distribution
         distribution.by_chief(lambda: make_folder(self.folder))
         distribution.check_shared(self.folder)
@@ -369,6 +347,15 @@ class Trainer:
         state = distribution.each(lambda: TrainingState.restore(self.folder, self.learner, **own))
         if self.replicated:
             self.replicated.spread_seeds(first=distribution.index * self.replicated.devices)
+        with event_log(tensorboard, state.history) if tensorboard else nullcontext() as log:
+            while not self._ended(state):
+                row = self._epoch(state)
+                if distribution.chief:
+                    state.save(self.folder, self.learner)
+                    self.reporter.epoch(row, epochs=self.epochs)
+                    for callback in filter(None, (log, on_epoch)):
+                        callback(row)
+        self.model.set_weights(state.best_weights)
         return state
 
     def _ended(self, state: TrainingState) -> bool:
@@ -384,7 +371,6 @@ class Trainer:
         self._fit_epoch(state, checkpoint)
         state.epoch += 1
         tuning = self._evaluate(state)
-        self.distribution.share_skipped(self.skipped)
         checkpoint.count_seconds()
         row = {
             "epoch": state.epoch,
@@ -417,7 +403,8 @@ class Trainer:
         if profile.ridge:
             state.loss = fit_kernel_ridge(self.model, examples, ridge=profile.ridge)
             return
-        batches = self.distribution.batches(self.own_videos["train"], profile.batch_size)
+        # As many as the worker with the most needs; the others continue without videos.
+        batches = max(self.distribution.gather(math.ceil(self.own_videos["train"] / profile.batch_size)))
         # A training that was killed between the last batch and the tuning split has nothing left to fit.
         if state.batches < batches:
             bar = self.reporter.bar(f"{name} {state.epoch + 1}/{self.epochs}", batches, done=state.batches)
@@ -437,28 +424,17 @@ class Trainer:
             if not self.select:
                 state.best_epoch, state.best_weights = state.epoch, weights
                 return {}
-            gap = self._gap(self.distribution.each(lambda: self._own_scores("tuning")))
+            scores = self.scores("tuning")
+        # Of the whole split, which the chief alone holds.
+        gap = self.distribution.by_chief(
+            lambda: global_average_precision(scores.scores.astype(np.float32), scores.labels)
+        )
+        gap = self.distribution.gather(gap)[0]
         if gap > state.best_gap:
             state.best_gap, state.best_epoch, state.best_weights = gap, state.epoch, weights
         if self.distribution.chief:
             save_snapshot(self.folder, weights, self.profile, epoch=state.epoch)
         return {"tuning_gap": gap}
-
-    def _own_scores(self, split: str) -> Predictions:
-        if self.own_dataset.splits[split]:
-            model, settings = self.replicated or self.model, {"on_fault": self.skipped}
-            return score_split(model, self.own_dataset, split, profile=self.own_profile, **settings)
-        none = np.zeros((0, self.dataset.num_classes))
-        return Predictions(ids=np.zeros(0, np.str_), labels=none.astype(bool), scores=none.astype(np.float16))
-
-    def _gap(self, own: Predictions) -> float:
-        """GAP over all workers' videos: their highest pairs as one ranking."""
-        if self.distribution.workers == 1:
-            return global_average_precision(own.scores.astype(np.float32), own.labels)
-        none = np.zeros((0, own.num_classes), np.float32)
-        blocks = [(none, none)] + [(block.scores.astype(np.float32), block.labels) for block in own.blocks()]
-        own_pairs = _concatenate([vars(top_pairs(*block)) for block in blocks])
-        return gap_of_pairs(TopPairs(**_concatenate(self.distribution.gather(own_pairs))))
 
     def scores(self, split: str) -> Predictions:
         """The model's scores of a whole split, for the chief; the other workers keep their own.
@@ -466,16 +442,22 @@ class Trainer:
         They go through the run's folder, which all workers share: they are too many to send.
         """
         distribution = self.distribution
-        scores = distribution.each(lambda: self._own_scores(split))
+
+        def score() -> Predictions:
+            if self.own_dataset.splits[split]:
+                model, settings = self.replicated or self.model, {"on_fault": self.skipped}
+                return score_split(model, self.own_dataset, split, profile=self.own_profile, **settings)
+            none = np.zeros((0, self.dataset.num_classes))
+            return Predictions(
+                ids=np.zeros(0, np.str_), labels=none.astype(bool), scores=none.astype(np.float16)
+            )
+
+        def join() -> Predictions:  # one after another, which is the order of the split's shards
+            return concatenate(block for file in files for block in Predictions.load(file).blocks())
+
+        scores = distribution.each(score)
         if distribution.workers > 1:
-            files = [self.folder / f".{split}-{index}.npz" for index in range(distribution.workers)]
-
-            def join() -> Predictions:  # one after another, which is the order of the split's shards
-                parts = [Predictions.load(file) for file in files]
-                for file in files:
-                    file.unlink()
-                return concatenate(block for part in parts for block in part.blocks())
-
+            files = [self.folder / f".{index}.{split}.npz" for index in range(distribution.workers)]
             distribution.each(lambda: scores.save(files[distribution.index]))
             scores = distribution.by_chief(join) or scores
         distribution.share_skipped(self.skipped)
@@ -551,12 +533,8 @@ class Trainer:
         distribution.by_chief(lambda: leave(self.folder, record, tuning, validation))
 
 
-def _concatenate(pairs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([each[name] for each in pairs]) for name in PAIRS}
-
-
 class Checkpoint(keras.callbacks.Callback):
-    """Keep the state up to date batch by batch, and save it within an epoch, `every` so many seconds.
+    """Keeps the state up to date batch by batch, and saves it within an epoch, `every` so many seconds.
 
     It also undoes that `fit` ends by replacing the weights by their moving averages: the next epoch starts from the
     weights, whether or not the training was stopped in between.
@@ -644,28 +622,19 @@ def event_log(folder: Path, history: Sequence[dict]) -> Iterator[Callable[[dict]
     Event files in the folder, which is this run's own, are replaced, and a resumed training writes its earlier epochs
     again: TensorBoard would draw two files as one curve that runs back and forth.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for earlier in folder.glob("events.out.tfevents.*"):
-            earlier.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"TensorBoard's logs cannot be written to {folder}: {error.strerror or error}. Name another folder."
-        ) from error
-    writer = tf.summary.create_file_writer(str(folder))
+    make_folder(folder)
+    for earlier in folder.glob("events.out.tfevents.*"):
+        earlier.unlink()
     metadata = tf.compat.v1.SummaryMetadata()
     metadata.plugin_data.plugin_name = "scalars"
+    with tf.summary.create_file_writer(str(folder)).as_default() as writer:
 
-    def write(row: dict) -> None:
-        with writer.as_default():
+        def write(row: dict) -> None:
             for name in ("loss", "tuning_gap", "learning_rate"):
                 value = tf.constant(row[name], "float32")
                 tf.summary.write(name, value, step=row["epoch"], metadata=metadata)
-        writer.flush()
+            writer.flush()
 
-    try:
         for row in history:
             write(row)
         yield write
-    finally:
-        writer.close()

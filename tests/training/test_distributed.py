@@ -22,7 +22,6 @@ from dmlkit.training.distributed import (
     check_distributable,
     divide,
     read_cluster,
-    slices,
     split_inputs,
 )
 from dmlkit.training.objectives import learner_for
@@ -54,8 +53,7 @@ def test_the_chief_is_the_first_worker(environment, addresses, index):
         ({}, "it is not set here"),
         ({"TF_CONFIG": "{"}, "Invalid JSON"),
         ({"TF_CONFIG": '{"cluster": {}}'}, "task Field required"),
-        (config({"worker": ["a"]}), "cluster.worker.0 .* host:port, not 'a'"),
-        (config({"worker": ["a:70000"]}), "host:port, not 'a:70000'"),
+        (config({"worker": ["a"]}), "cluster.worker.0 .* String should match"),
         (config({"worker": [7]}), "cluster.worker.0"),
         (config({"worker": ["a:1", "a:1"]}), "the same address"),
         (config({"worker": ["a:1"], "chief": ["b:1", "c:1"]}), "cluster.chief"),
@@ -109,7 +107,7 @@ def test_more_workers_than_shards_or_videos_are_refused(generated):
     shards = len(dataset.splits["train"])
     for profile, workers, message in (
         (SMOKE, shards + 1, f"from {shards} shards .* {shards + 1} workers"),
-        (replace(SMOKE, max_train_videos=15), 3, r"from 2 shards \(the profile takes 15 videos\)"),
+        (replace(SMOKE, max_train_videos=15), 3, r"from 2 shards \(max_train_videos=15\)"),
         (replace(SMOKE, batch_size=2), 3, "batch of 2 videos"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -120,7 +118,7 @@ def test_a_batch_is_cut_into_pieces_as_equal_as_can_be():
     import tensorflow as tf
 
     for rows, pieces in ((7, 3), (2, 3), (0, 2), (6, 3)):
-        places = slices(rows, pieces)
+        places = [place for place, _ in split_inputs({"rgb": tf.zeros((rows, 2))}, pieces)]
         assert [row for place in places for row in range(rows)[place]] == list(range(rows))
         lengths = [place.stop - place.start for place in places]
         assert len(places) == pieces and max(lengths) - min(lengths) <= 1

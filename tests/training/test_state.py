@@ -16,8 +16,13 @@ from dmlkit.metrics import global_average_precision
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import SMOKE
 from dmlkit.runs import WHILE_TRAINING, find_runs
-from dmlkit.training.provenance import snapshot_fingerprints, training_fingerprint
-from dmlkit.training.state import TrainingState, snapshot_epochs, snapshots_of
+from dmlkit.training.state import (
+    TrainingState,
+    snapshot_epochs,
+    snapshot_fingerprints,
+    snapshots_of,
+    training_fingerprint,
+)
 
 CYCLES = replace(SMOKE, epochs=4, patience=4, schedule="cyclic", cycles=2, checkpoints=2)
 

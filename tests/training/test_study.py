@@ -28,7 +28,7 @@ from dmlkit.training import (
     score_split,
     train_ensemble,
 )
-from dmlkit.training.analyses import projection_distance
+from dmlkit.training.study import projection_distance
 
 TINY = replace(SMOKE, max_train_videos=60, max_tuning_videos=20, max_validate_videos=40)
 
@@ -130,7 +130,7 @@ def test_the_default_folder_of_runs_is_that_of_the_report(generated, tmp_path, m
     monkeypatch.setenv("DMLKIT_HOME", str(tmp_path))
     assert Study(generated / "video", profile="smoke").runs == tmp_path / "reports" / "video-smoke" / "runs"
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(UsageError, match="folder cannot be made"):
+    with pytest.raises(UsageError, match="cannot be made"):
         study_on(generated / "video", tmp_path).train("lr")
 
 
