@@ -218,17 +218,16 @@ def read_pieces(examples, *, skip: int, pieces: int) -> Iterator[tuple[list[tupl
         dataset.element_spec,
     )
 
-    def batches() -> Iterator[tuple]:
+    def read() -> Iterator[tuple]:
         with examples.reraise_data_errors():
             yield from dataset.skip(skip)
 
-    iterator = batches()
+    batches = read()
     while True:
-        batch, problem = nothing, None
         try:
-            batch = next(iterator, nothing)
+            batch, problem = next(batches, nothing), None
         except DataError as error:
-            problem = error
+            batch, problem = nothing, error
         found = []
         for place, inputs in split_inputs(batch[0], pieces):
             videos = place.stop - place.start
@@ -524,8 +523,6 @@ class Distribution:
 
     def label(self, index: int) -> str:
         """A worker's name in messages: `worker 1 (host1:12345)`."""
-        if self.cluster is None:
-            return "this process"
         return f"worker {index} ({self.cluster.addresses[index]})" + (", the chief" if index == 0 else "")
 
     @contextmanager
@@ -536,13 +533,11 @@ class Distribution:
         except GONE as error:
             if self.workers == 1:
                 raise
-            lines = str(error.message).splitlines()
-            first = next((line for line in lines if "abort" in line or "unhealthy" in line), lines[0])
             raise WorkerGoneError(
-                f"{self.label(self.index)} cannot go on: another worker has ended or cannot be reached any more. Its "
-                "own output tells why. TensorFlow cannot take a worker back within a training: start all workers "
-                "again by the same commands, and the training resumes from its last checkpoint. "
-                f"(TensorFlow: {first.strip()[:200]})"
+                f"{self.label(self.index)} cannot go on: another worker has ended or cannot be reached any more; see "
+                "its own output. TensorFlow cannot take a worker back within a training: start all workers again by "
+                "the same commands, and the training resumes from its last checkpoint. "
+                f"(TensorFlow: {' '.join(error.message.split())[:200]})"
             ) from error
 
     def _exchange(self, own: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import ALGORITHM_2, Ensemble
 from dmlkit.metrics import (
     COMBINERS,
@@ -32,8 +32,7 @@ from dmlkit.metrics import (
 )
 from dmlkit.predictions import Block, Predictions, concatenate
 from dmlkit.runs import Run, as_run
-from dmlkit.training.provenance import ensemble_fingerprint
-from dmlkit.training.state import existing_run, finish_run, make_folder
+from dmlkit.training.state import ensemble_fingerprint, existing_run, finish_run, make_folder
 
 RunOrPath = Run | str | os.PathLike
 
@@ -131,12 +130,6 @@ def ensemble_members(run: RunOrPath | None) -> list[Run]:
 
 def tuning_predictions(members: Sequence[Run]) -> list[Predictions]:
     """Each run's scores of the tuning split; a `DataError` where a run does not hold them."""
-    for run in members:
-        if not (run.path / "tuning.npz").exists():
-            raise DataError(
-                f"{run.path} lacks tuning.npz, its scores of the tuning split, from which weights are computed. "
-                "Train it again, or score with it alone."
-            )
     return [Predictions.load(run.path / "tuning.npz") for run in members]
 
 

@@ -200,18 +200,15 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def save_model(model, path: Path) -> None:
-    """Write the model without its optimizer, whole or not at all."""
-    import keras
-
-    plain = keras.Model.from_config(model.get_config())
-    plain.set_weights(model.get_weights())
-    with atomic_write(path) as temporary:
-        plain.save(temporary)
-
-
-def finish_run(folder: Path, record: dict, *, tuning: Predictions, validation: Predictions) -> Run:
-    """Write the predictions, measure them, and write the record last: from then on the run is finished."""
+def finish_run(
+    folder: Path, record: dict, *, tuning: Predictions, validation: Predictions, model=None
+) -> Run:
+    """Write model and predictions, measure them, and write the record last: from then on the run is finished."""
+    if model is not None:
+        plain = type(model).from_config(model.get_config())  # without the optimizer
+        plain.set_weights(model.get_weights())
+        with atomic_write(folder / "model.keras") as temporary:
+            plain.save(temporary)
     tuning.save(folder / "tuning.npz")
     validation.save(folder / "predictions.npz")
     tuning_gap, metrics = GlobalAveragePrecision(), RankingMetrics(validation.num_classes)
@@ -330,19 +327,24 @@ def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
         ) from error
 
 
-def snapshot_record(record: dict, epoch: int, *, fingerprint: str, history: Sequence[Mapping]) -> dict:
-    """The record of a snapshot, from its training's."""
-    experiment = record["experiment"]
-    name, title = f"{experiment['name']}-epoch-{epoch}", f"{experiment['title']}, epoch {epoch}"
-    seconds = sum(row["seconds"] for row in history[:epoch])  # snapshots share one training
-    return record | {
-        "fingerprint": fingerprint,
-        "experiment": experiment | {"name": name, "title": title, "paper_gap": None},
-        "epochs": epoch,
-        "best_epoch": epoch,
-        "checkpoint_of": record["fingerprint"],
-        "seconds": record["seconds"] | {"training": round(seconds, 3)},
-    }
+def snapshot_records(record: dict, profile: Profile, *, history: Sequence[Mapping]) -> list[dict]:
+    """The records of the snapshots that a training left, from its own record and history."""
+    experiment, records = record["experiment"], []
+    epochs = snapshot_epochs(profile, epochs=record["epochs"])
+    fingerprints = snapshot_fingerprints(record["fingerprint"], len(epochs))
+    for epoch, own_fingerprint in zip(epochs, fingerprints, strict=True):
+        name, title = f"{experiment['name']}-epoch-{epoch}", f"{experiment['title']}, epoch {epoch}"
+        seconds = sum(row["seconds"] for row in history[:epoch])  # snapshots share one training
+        own = {
+            "fingerprint": own_fingerprint,
+            "experiment": experiment | {"name": name, "title": title, "paper_gap": None},
+            "epochs": epoch,
+            "best_epoch": epoch,
+            "checkpoint_of": record["fingerprint"],
+            "seconds": record["seconds"] | {"training": round(seconds, 3)},
+        }
+        records.append(record | own)
+    return records
 
 
 def snapshots_of(run: Run) -> list[Run]:

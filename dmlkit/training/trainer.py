@@ -48,11 +48,8 @@ from dmlkit.training.state import (
     finish_run,
     make_folder,
     read_snapshot,
-    save_model,
     save_snapshot,
-    snapshot_epochs,
-    snapshot_fingerprints,
-    snapshot_record,
+    snapshot_records,
     training_fingerprint,
     version_of,
 )
@@ -494,7 +491,7 @@ class Trainer:
         scoring_seconds: float,
     ) -> None:
         """Leave the snapshots as runs of their own, then the run of the model's present weights."""
-        weights, distribution, history = self.model.get_weights(), self.distribution, state.history
+        weights, distribution = self.model.get_weights(), self.distribution
         seconds = state.seconds + (refit.seconds if refit else 0.0)
         videos = self.videos["train"] + self.videos["tuning"]
         teachers = [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in self.teachers]
@@ -516,21 +513,19 @@ class Trainer:
             "started": self.started.isoformat(timespec="seconds"),
         } | ({"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {})
 
-        def leave(folder: Path, record: dict, tuning: Predictions, validation: Predictions) -> None:
-            save_model(self.model, folder / "model.keras")
-            finish_run(folder, record, tuning=tuning, validation=validation)
+        def finish(folder: Path, record: dict, tuning: Predictions, validation: Predictions) -> None:
+            scores = {"tuning": tuning, "validation": validation}
+            distribution.by_chief(lambda: finish_run(folder, record, **scores, model=self.model))
 
-        epochs = snapshot_epochs(self.profile, epochs=state.epoch)
-        fingerprints = snapshot_fingerprints(self.fingerprint, len(epochs))
-        for epoch, fingerprint in zip(epochs, fingerprints, strict=True):
+        for own in snapshot_records(record, self.profile, history=state.history):
+            epoch = own["epochs"]
             self.model.set_weights(distribution.each(partial(read_snapshot, self.folder, epoch)))
-            own = snapshot_record(record, epoch, fingerprint=fingerprint, history=history)
-            scores = [self.scores(split) for split in ("tuning", "validate")]
-            distribution.by_chief(partial(leave, self.folder / CHECKPOINTS / str(epoch), own, *scores))
+            scores = self.scores("tuning"), self.scores("validate")
+            finish(self.folder / CHECKPOINTS / str(epoch), own, *scores)
         self.model.set_weights(weights)
-        history_file, table = self.folder / "history.csv", pd.DataFrame(list(history))
-        distribution.by_chief(lambda: table.to_csv(history_file, index=False))
-        distribution.by_chief(lambda: leave(self.folder, record, tuning, validation))
+        if distribution.chief:
+            pd.DataFrame(state.history).to_csv(self.folder / "history.csv", index=False)
+        finish(self.folder, record, tuning, validation)
 
 
 class Checkpoint(keras.callbacks.Callback):
