@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import keras
@@ -23,7 +23,6 @@ from dmlkit.profiles import Profile
 # --- Learning rate schedules ---
 
 
-@keras.saving.register_keras_serializable(package="dmlkit")
 @dataclass(kw_only=True, eq=False)
 class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
     """Multiply the learning rate by `decay` every `first` examples and, once converged, every `then` examples.
@@ -55,12 +54,7 @@ class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
         steps = ops.floor(before / self.first) + ops.floor(after / self.then)
         return self.learning_rate * ops.power(self.decay, steps)
 
-    def get_config(self) -> dict:
-        """The arguments, for saving."""
-        return asdict(self)
 
-
-@keras.saving.register_keras_serializable(package="dmlkit")
 @dataclass(kw_only=True, eq=False)
 class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
     """From `learning_rate` to 0 along half a cosine, restarted in each further cycle.
@@ -89,10 +83,6 @@ class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
         cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.minimum(progress, 1.0)))
         warm_up = ops.minimum(step / self.warm_up, 1.0) if self.warm_up else 1.0
         return self.learning_rate * cosine * warm_up
-
-    def get_config(self) -> dict:
-        """The arguments, for saving."""
-        return asdict(self)
 
 
 def staircase(profile: Profile, *, videos: int) -> TwoStageStaircase:

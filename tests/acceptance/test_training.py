@@ -199,6 +199,20 @@ def test_two_workers_train_as_one_process_does(generated, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
+def test_a_corrupt_record_of_one_worker_ends_both_with_its_name(generated, tmp_path):
+    damaged = shutil.copytree(generated, tmp_path / "damaged")
+    shard = dmlkit.open_dataset(damaged).splits["train"][-1]
+    with open(shard, "r+b") as file:
+        file.seek(40)
+        file.write(b"\xff\xfe")
+    workers = start_workers(damaged, tmp_path / "run", name="lr", profile={"batch_size": 15})
+    for worker in workers:
+        printed = worker.communicate()[0]
+        assert worker.returncode == 3 and f"{shard}, record 0" in printed and "Traceback" not in printed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
 def test_where_a_worker_dies_the_other_ends_with_75_and_both_go_on(generated, tmp_path):
     profile = {"batch_size": 10, "epochs": 3, "patience": 3}
     chief, other = start_workers(generated, tmp_path / "run", name="lr", profile=profile)

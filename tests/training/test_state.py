@@ -24,23 +24,21 @@ from dmlkit.training.state import (
     training_fingerprint,
 )
 
-CYCLES = replace(SMOKE, epochs=4, patience=4, schedule="cyclic", cycles=2, checkpoints=2)
-
-
 LR = LADDER["lr"]
+SAVE = "dmlkit.training.state.TrainingState.save"
 
 
-def train(data, out, profile=SMOKE, name="lr", **settings):
+def train(data, out, profile=SMOKE, experiment=LR, **settings):
     settings = {"progress": "silent", "checkpoint_seconds": 0} | settings
-    return dmlkit.train(name, data=data, out=out, profile=profile, **settings)
+    return dmlkit.train(experiment, data=data, out=out, profile=profile, **settings)
 
 
 class Killed(BaseException):
     pass
 
 
-def kill_before(monkeypatch, name, call):
-    """Have the nth call of a function raise instead."""
+def train_and_kill(monkeypatch, name, call, *arguments, **settings):
+    """A training that ends in the nth call of a function."""
     owner, _, attribute = name.rpartition(".")
     owner = pkgutil.resolve_name(owner)
     function, left = getattr(owner, attribute), [call]
@@ -51,15 +49,16 @@ def kill_before(monkeypatch, name, call):
             raise Killed
         return function(*arguments, **settings)
 
-    monkeypatch.setattr(owner, attribute, counting)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(owner, attribute, counting)
+        train(*arguments, **settings)
 
 
 def assert_same_run(one, other):
     names = [{str(path.relative_to(run.path)) for path in run.path.rglob("*")} for run in (one, other)]
     assert names[0] == names[1]
-    assert one.history.drop(columns="seconds").to_numpy() == pytest.approx(
-        other.history.drop(columns="seconds").to_numpy(), abs=1e-6
-    )
+    histories = [run.history.drop(columns="seconds").to_numpy() for run in (one, other)]
+    assert histories[0] == pytest.approx(histories[1], abs=1e-6)
     for first, second in zip([one, *snapshots_of(one)], [other, *snapshots_of(other)], strict=True):
         assert first.record["fingerprint"] == second.record["fingerprint"]
         for mine, theirs in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
@@ -71,14 +70,11 @@ def assert_same_run(one, other):
 
 # In the order in which one training meets them.
 MOMENTS = [
-    (
-        "dmlkit.training.state.TrainingState.save",
-        5,
-    ),  # within the first epoch, a step after the last checkpoint
+    (SAVE, 5),  # within the first epoch, a step after the last checkpoint
     ("dmlkit.training.trainer.score_split", 1),  # all batches done, the tuning split not scored
     ("os.replace", 3),  # within the second epoch, a checkpoint written and not in its place
     ("dmlkit.training.trainer.global_average_precision", 2),  # the tuning split scored, nothing noted
-    ("dmlkit.training.trainer.save_model", 3),  # of the run
+    ("dmlkit.training.trainer.finish_run", 3),  # the snapshots finished, the run not
     ("dmlkit.predictions.Predictions.save", 6),
     ("dmlkit.training.state.write_record", 3),
 ]
@@ -93,39 +89,29 @@ def test_killed_at_one_moment_after_another_it_ends_with_the_same_run(generated,
     experiment = replace(LR, copies=2)
     straight = train(generated, tmp_path / "straight", profile, experiment)
     for moment in MOMENTS:
-        with monkeypatch.context() as patched, pytest.raises(Killed):
-            kill_before(patched, *moment)
-            train(generated, tmp_path / "killed", profile, experiment)
+        train_and_kill(monkeypatch, *moment, generated, tmp_path / "killed", profile, experiment)
     assert_same_run(train(generated, tmp_path / "killed", profile, experiment), straight)
 
 
-REFIT = replace(
-    SMOKE, epochs=2, input_dropout=0.3, max_train_videos=None, learning_rate=0.02, after_tuning="refit"
-)
-
-
 def test_a_refit_killed_before_and_within_resumes(generated, tmp_path, monkeypatch, capsys):
+    profile = replace(SMOKE, input_dropout=0.3, max_train_videos=None, after_tuning="refit")
     settings = {
-        "profile": REFIT,
+        "profile": profile,
         "checkpoint_seconds": 600,
-    }  # a checkpoint an epoch: two, then those of the refit
+    }  # a checkpoint an epoch, then those of the refit
     straight = train(generated, tmp_path / "straight", **settings)
     for call in (3, 2):
-        with monkeypatch.context() as patched, pytest.raises(Killed):
-            kill_before(patched, "dmlkit.training.state.TrainingState.save", call)
-            train(generated, tmp_path / "killed", **settings)
+        train_and_kill(monkeypatch, SAVE, call, generated, tmp_path / "killed", **settings)
     run = train(generated, tmp_path / "killed", progress="lines", **settings)
     assert capsys.readouterr().out.startswith("refitting") and run.record["refit"]["videos"] == 200
     assert_same_run(run, straight)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut short", None])
+@pytest.mark.parametrize("content", [b"not an archive", b"PK\x03\x04 cut short", None])
 def test_a_damaged_checkpoint_or_another_trainings_is_not_used(content, generated, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     if content is None:
-        with monkeypatch.context() as patched, pytest.raises(Killed):
-            kill_before(patched, "dmlkit.training.state.TrainingState.save", 4)
-            train(generated, tmp_path / "run", seed=1)
+        train_and_kill(monkeypatch, SAVE, 4, generated, tmp_path / "run", seed=1)
     else:
         (tmp_path / "run" / WHILE_TRAINING).write_bytes(content)
     assert list(train(generated, tmp_path / "run").history["epoch"]) == [1, 2]
@@ -146,54 +132,34 @@ def test_an_epoch_under_way_is_resumed_by_as_many_workers(tmp_path):
     assert TrainingState.restore(tmp_path, model, fingerprint="y", workers=2, skipped=Skipped()).epoch == 0
 
 
-# Snapshots
-
-
-@pytest.mark.parametrize(
-    ("changes", "epochs", "kept"),
-    [
-        ({}, 12, ()),
-        ({"checkpoints": 3}, 12, (10, 11, 12)),
-        ({"checkpoints": 3}, 2, (1, 2)),
-        ({"checkpoints": 3, "schedule": "cosine"}, 7, (5, 6, 7)),
-        ({"checkpoints": 3, "schedule": "cyclic", "cycles": 4}, 12, (6, 9, 12)),
-        ({"checkpoints": 3, "schedule": "cyclic", "cycles": 4}, 8, (3, 6)),
-    ],
-)
-def test_snapshots_are_of_the_last_epochs_or_cycles(changes, epochs, kept):
-    assert snapshot_epochs(replace(SMOKE, epochs=12, patience=12, **changes), epochs=epochs) == kept
-
-
 def test_snapshots_are_runs_of_the_models_after_their_epochs(generated, tmp_path):
-    run = train(generated / "video", tmp_path / "lr", CYCLES)
+    twelve = replace(SMOKE, epochs=12, patience=12)
+    cycles = replace(twelve, checkpoints=3, schedule="cyclic", cycles=4)
+    assert snapshot_epochs(twelve, epochs=12) == ()
+    assert snapshot_epochs(replace(twelve, checkpoints=3), epochs=7) == (5, 6, 7)
+    assert [snapshot_epochs(cycles, epochs=epochs) for epochs in (8, 12)] == [(3, 6), (6, 9, 12)]
+
+    data, profile = generated / "video", replace(cycles, epochs=4, cycles=2, checkpoints=2)
+    run = train(data, tmp_path / "lr", profile)
     snapshots = snapshots_of(run)
     assert [each.name for each in snapshots] == ["lr-epoch-2", "lr-epoch-4"]
-    assert [each.record["fingerprint"] for each in snapshots] == snapshot_fingerprints(
-        run.record["fingerprint"], 2
-    )
-    history = run.history.set_index("epoch")
+    expected = snapshot_fingerprints(run.record["fingerprint"], 2)
+    assert [each.record["fingerprint"] for each in snapshots] == expected
     for each in snapshots:
         tuning = Predictions.load(each.path / "tuning.npz")
         gap = global_average_precision(tuning.scores.astype("f4"), tuning.labels)
-        assert each.tuning_gap == history["tuning_gap"][each.record["epochs"]] == pytest.approx(gap)
-        assert dmlkit.evaluate(each.path, data=generated / "video")["gap"] == pytest.approx(
-            each.gap, abs=1e-3
-        )
+        assert each.tuning_gap == run.history["tuning_gap"][each.record["epochs"] - 1] == pytest.approx(gap)
+        assert dmlkit.evaluate(each.path, data=data)["gap"] == pytest.approx(each.gap, abs=1e-3)
         assert not (each.path / "weights.npz").exists()
     best = next(each for each in snapshots if each.record["epochs"] == run.record["best_epoch"])
     np.testing.assert_array_equal(best.predictions.scores, run.predictions.scores)
-    # They change nothing about the training, cost no further one, and are listed only where they are named.
-    plain = train(generated / "video", tmp_path / "plain", replace(CYCLES, checkpoints=0))
+    # They change nothing about the training, and are listed only where their folder is named.
+    plain = train(data, tmp_path / "plain", replace(profile, checkpoints=0))
     assert list(plain.history["tuning_gap"]) == list(run.history["tuning_gap"]) and snapshots_of(plain) == []
-    together = dmlkit.ensemble(snapshots, out=tmp_path / "together")
-    assert together.record["seconds"]["training"] < sum(run.history["seconds"]) + 30
     assert [each.name for each in find_runs(run.path).runs] == ["lr"]
     shutil.rmtree(run.path / "checkpoints" / "2")
     with pytest.raises(DataError, match="should hold 2 snapshots, and 1 can"):
         snapshots_of(dmlkit.load_run(run.path))
-
-
-# Folders and fingerprints
 
 
 def test_a_folder_is_another_runs_or_a_file(smoke_runs, generated, tmp_path):
@@ -201,7 +167,7 @@ def test_a_folder_is_another_runs_or_a_file(smoke_runs, generated, tmp_path):
         train(generated, smoke_runs["lr"].path, seed=1)
     (tmp_path / "file").write_text("something else")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(UsageError, match=r"is a file|cannot be made"):
+        with pytest.raises(UsageError, match="cannot be made"):
             train(generated, out)
 
 

@@ -1,6 +1,5 @@
 """Studies: experiments that apply, those that do not, their tables, named ensembles, and analyses of runs."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,8 +15,10 @@ import dmlkit
 from dmlkit.data import open_dataset
 from dmlkit.errors import UsageError
 from dmlkit.experiments import CHECKPOINTS, EXPERIMENTS, LADDER, VIDEO_LADDER, Ensemble, Experiment, find
+from dmlkit.files import file_lock
 from dmlkit.metrics import global_average_precision
 from dmlkit.profiles import RECIPES, SMOKE
+from dmlkit.runs import write_record
 from dmlkit.training import (
     Study,
     all_results,
@@ -45,20 +46,13 @@ def names(folder):
 def pretend(smoke_runs, generated, tmp_path):
     """A function that leaves a run of an experiment: `lr`'s, under its name, with a GAP on the tuning split."""
 
-    def leave(name, *, tuning=0.1, gap=0.2):
-        study = study_on(generated, tmp_path)
-        experiment = EXPERIMENTS[name]
+    def leave(name, *, tuning=0.1):
+        study, experiment = study_on(generated, tmp_path), EXPERIMENTS[name]
         fingerprint = study._fingerprint(experiment, study.seed)
-        folder = study._folder(experiment, fingerprint)
-        shutil.copytree(smoke_runs["lr"].path, folder)
-        record = json.loads((folder / "run.json").read_text())
-        record |= {
-            "fingerprint": fingerprint,
-            "experiment": experiment.to_record(),
-            "tuning": {"gap": tuning},
-        }
-        record["metrics"]["gap"] = gap
-        (folder / "run.json").write_text(json.dumps(record))
+        folder, *_ = study._places(experiment, fingerprint)
+        record = smoke_runs["lr"].record | {"fingerprint": fingerprint, "tuning": {"gap": tuning}}
+        folder.mkdir(parents=True)
+        write_record(folder, record | {"experiment": experiment.to_record()})
         return study
 
     return leave
@@ -79,39 +73,27 @@ def test_an_ensemble_trains_its_members_first_and_everything_is_read_the_second_
     assert [name for name, status in rows.items() if status == "trained"] == ["lr", "hidden-concat"]
     assert study.ladder().loc["Logistic regression", "gap"] == study.find("lr").gap
     assert study_on(generated / "video", tmp_path, seed=1).find("lr") is None
-    # The combiner is part of what an ensemble is.
-    other = study.train(replace(pair, by="uniform"))["both"]
-    assert other.path != run.path == study.find(pair).path
+    assert study.find(replace(pair, by="uniform")) is None
 
 
 def test_what_data_cannot_serve_is_named_and_is_no_error(generated, tmp_path, capsys):
     study = study_on(generated / "video", tmp_path)
     assert study.train("lstm", "attention") == {} == study.train_chapter("bi-gru")
     assert capsys.readouterr().out.endswith("one vector a video: LSTM; Bi-GRU, attention.\n")
-    assert list(study.applicable({name: find(name) for name in ("chaining", "class-attention")})) == [
-        "chaining"
-    ]
-    assert capsys.readouterr().out == (
-        "Not applicable here, because it weighs frames, and this data set holds one vector a video: "
-        "Hidden layers, class-wise attention.\n"
-    )
+    served = study.applicable({name: find(name) for name in ("chaining", "class-attention")})
+    assert list(served) == ["chaining"]
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not applicable here, because it weighs frames, ")
+    assert printed.endswith(": Hidden layers, class-wise attention.\n")
 
 
-def test_a_chapter_reads_its_own_runs_and_no_others(smoke_runs, generated, tmp_path, monkeypatch):
+def test_a_chapter_reads_its_own_runs_and_no_others(smoke_runs, generated, tmp_path):
     study = study_on(generated, tmp_path, profile="smoke", runs=smoke_runs["lr"].path.parent)
-    assert list(study.finished("baselines", "fusion")) == ["lr"] and list(study.finished()) == [
-        "lr",
-        "attention",
-    ]
+    assert list(study.finished("baselines", "fusion")) == ["lr"]
+    assert list(study.finished()) == ["lr", "attention"]
     assert list(study.ladder()["name"]) == list(LADDER) and study.ablations("baselines").empty
-    for look in (study.finished, study.ladder, study.ablations):
-        with pytest.raises(UsageError, match="Did you mean 'baselines'"):
-            look("baseline")
-    monkeypatch.setenv("DMLKIT_RUN_ACCESS_LOG", str(tmp_path / "log"))
-    assert list(study.ladder("baselines", "bi-lstm")["name"]) == ["lr", "lstm", "bi-lstm"]
-    study.ablations("attention")
-    seen = {line.rsplit("/", 1)[1].rsplit("-", 1)[0] for line in (tmp_path / "log").read_text().split()}
-    assert seen == {"lr", "lstm", "bi-lstm", "attention-no-norm", "attention-bi-lstm"}
+    with pytest.raises(UsageError, match="Did you mean 'baselines'"):
+        study.ladder("baseline")
 
 
 def test_looking_for_runs_loads_no_tensorflow(generated, tmp_path):
@@ -134,52 +116,29 @@ def test_the_default_folder_of_runs_is_that_of_the_report(generated, tmp_path, m
         study_on(generated / "video", tmp_path).train("lr")
 
 
-# Stands for a notebook elsewhere: it holds the run's lock, and puts the finished run in its place before it lets go.
-HOLD = """
-import shutil, sys
-from pathlib import Path
-from dmlkit.files import file_lock
-lock, made, folder = map(Path, sys.argv[1:])
-with file_lock(lock, taken=print):
-    print("held", flush=True)
-    sys.stdin.readline()
-    shutil.copytree(made, folder)
-"""
-
-
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_run_that_another_process_trains_is_waited_for(smoke_runs, generated, tmp_path, capsys, killed):
-    study, made = study_on(generated, tmp_path, profile="smoke"), smoke_runs["lr"]
+def test_a_run_that_another_process_trains_is_waited_for(smoke_runs, generated, tmp_path, capsys):
+    study, made, found = study_on(generated, tmp_path, profile="smoke"), smoke_runs["lr"], []
     folder = study.runs / made.path.name
     folder.parent.mkdir()
-    command = [sys.executable, "-c", HOLD, folder.with_name(f".{folder.name}.lock"), made.path, folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "held\n"
-        if killed:  # its lock is free then
-            other.kill()
-            other.wait()
-        found = []
+    with file_lock(folder.with_name(f".{folder.name}.lock"), taken=print):
         waiting = threading.Thread(target=lambda: found.append(study.train("lr")["lr"]))
         waiting.start()
-        if not killed:
-            waiting.join(1.5)
-            assert waiting.is_alive() and not found
-            other.communicate("done\n")
-        waiting.join(60)
-    printed = capsys.readouterr().out
-    assert (found[0].record == made.record) != killed, "it was trained twice, or not at all"
-    assert (f"being trained by process {other.pid} on" in printed) != killed
+        waiting.join(2)
+        assert waiting.is_alive() and not found
+        shutil.copytree(made.path, folder)
+    waiting.join(60)
+    assert found[0].record == made.record
+    assert f"being trained by process {os.getpid()} on" in capsys.readouterr().out
 
 
 def test_tables_of_what_is_beyond_the_ladder(pretend):
-    pretend("lr", tuning=0.3, gap=0.1)
-    pretend("lstm", tuning=0.1, gap=0.9)
+    pretend("lr", tuning=0.3)
+    pretend("lstm", tuning=0.1)
     pretend("lr-no-norm", tuning=0.9)
     pretend("audioset-best", tuning=0.9)  # a recipe, whose conditions are its own
-    study = pretend("netvlad", tuning=0.2, gap=0.1)
-    assert best_ensemble_members(study, size=2).members == ("lr", "netvlad")
-    best = best_ensemble_members(study)
-    assert (best.members, best.by) == (("lr", "netvlad", "lstm"), "optimized")
+    study = pretend("netvlad", tuning=0.2)
+    best = best_ensemble_members(study, size=2)
+    assert (best.members, best.by) == (("lr", "netvlad"), "optimized")
     rows = all_results(study).reset_index()
     assert rows["name"].is_unique and set(rows["status"]) == {"trained", "not trained"}
     parts = rows.set_index("name")["part"]
@@ -205,10 +164,9 @@ def test_a_recipe_is_found_where_its_command_leaves_it(pretend, generated, tmp_p
 def test_members_of_a_named_ensemble_have_their_recipes_and_seeds(generated, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DMLKIT_HOME", str(tmp_path))
     for name, units in (("one", 4), ("other", 6)):
-        monkeypatch.setitem(
-            RECIPES, f"recipe-{name}", replace(TINY, name=f"recipe-{name}", units=units, epochs=1)
-        )
-        own = replace(find("hidden-concat"), name=name, title=name, units=None, recipe=f"recipe-{name}")
+        profile = replace(TINY, name=f"recipe-{name}", units=units, epochs=1)
+        monkeypatch.setitem(RECIPES, profile.name, profile)
+        own = replace(find("hidden-concat"), name=name, title=name, units=None, recipe=profile.name)
         monkeypatch.setitem(EXPERIMENTS, name, own)
     four = Ensemble("four", "Four", ("one", "other"), seeds=(0, 7), by="optimized")
     settings = {"data": generated / "video", "seed": 3, "progress": "silent"}
@@ -249,23 +207,18 @@ def test_the_checkpoints_of_one_training_are_an_ensemble(generated, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("level", ["frame", "video"])
-def test_distances_of_projections_are_those_of_the_equations(level):
+def test_distances_of_projections_are_those_of_the_equations():
     model = dmlkit.models.build(
-        features={"rgb": (4, "float"), "audio": (3, "float")}, level=level, num_classes=2, units=5, layers=1,
-        fusion="projection", encoder="bi_gru" if level == "frame" else "none", normalization="none",
+        features={"rgb": (4, "float"), "audio": (3, "float")}, level="frame", num_classes=2, units=5, layers=1,
+        fusion="projection", encoder="bi_gru", normalization="none",
     )  # fmt: skip
-    rng, sizes, frames = np.random.default_rng(0), {"rgb": 4, "audio": 3}, (6,) if level == "frame" else ()
-    batch = {name: rng.normal(size=(2, *frames, size)).astype(np.float32) for name, size in sizes.items()}
-    valid = dict(batch)
-    if frames:
-        batch["num_frames"] = np.array([6, 2], np.int32)
-        valid = {name: np.concatenate([each[0], each[1, :2]]) for name, each in valid.items()}
-    z = []
-    for name, size in sizes.items():
-        kernel, bias = rng.normal(size=(size, 5)), rng.normal(size=5)
+    rng, z = np.random.default_rng(0), []
+    batch = {name: rng.normal(size=(2, 6, size)).astype("f4") for name, size in (("rgb", 4), ("audio", 3))}
+    for name, values in batch.items():
+        kernel, bias = rng.normal(size=(values.shape[-1], 5)), rng.normal(size=5)
         model.get_layer(f"fusion_projection_{name}").set_weights([kernel, bias])
-        z.append(valid[name] @ kernel + bias)
+        z.append(np.concatenate([values[0], values[1, :2]]) @ kernel + bias)
+    batch["num_frames"] = np.array([6, 2], np.int32)
     squares = [(each**2).sum(axis=1).mean() for each in (z[0] - z[1], *z)]
     assert projection_distance(model, batch) == pytest.approx((squares[0], squares[1] + squares[2]), rel=1e-5)
 
@@ -275,12 +228,8 @@ def test_fusions_and_their_mappings(generated, tmp_path):
     own = Experiment("own", "Own", "fusion", fusion="projection", alignment_weight=0.0)
     runs = study_on(dataset, tmp_path).train("lr", own)
     table = fusion_study(runs, next(iter(dataset.batches("train", batch_size=32)))).set_index("title")
-    assert (
-        table.loc["Logistic regression", "initializer"] == "none"
-        and table.loc["Own", "gap"] == runs["own"].gap
-    )
-    assert table.loc["Logistic regression", ["alignment_weight", "distance", "length"]].isna().all()
-    row = table.loc["Own"]
+    lr, row = table.loc["Logistic regression"], table.loc["Own"]
+    assert lr["initializer"] == "none" and np.isnan(lr["distance"])
     assert row["relative_distance"] == pytest.approx(row["distance"] / row["length"])
     before = [weight.copy() for weight in runs["own"].model.get_weights()]
     resampled = mapping_resampling(runs, dataset, seed=5)
@@ -288,9 +237,8 @@ def test_fusions_and_their_mappings(generated, tmp_path):
     model, rng = keras.saving.load_model(runs["own"].path / "model.keras"), np.random.default_rng(5)
     for layer in model.layers:
         if "fusion" in layer.name:
-            layer.set_weights(
-                [rng.normal(0, 0.01, w.shape) if w.ndim == 2 else w for w in layer.get_weights()]
-            )
+            weights = layer.get_weights()
+            layer.set_weights([rng.normal(0, 0.01, w.shape) if w.ndim == 2 else w for w in weights])
     batch = next(iter(dataset.batches("validate", batch_size=40)))
     scores = model.predict_on_batch({name: batch[name] for name in ("audio", "rgb")})
     expected = global_average_precision(scores, batch["labels"])
@@ -306,13 +254,10 @@ def test_fewer_frames_chosen_in_each_way(smoke_runs, generated):
     assert table["choice"].tolist() == ["first", "first", "uniform", "uniform", "random", "random"]
     assert ((table["gap_low"] <= table["gap"]) & (table["gap"] <= table["gap_high"])).all()
     assert (table["videos"] == 20).all() and table.loc[table["frames"] == "all", "gap"].nunique() == 1
-    few = score_split(
-        run.model, dataset, "tuning", profile=replace(SMOKE, frame_choice="uniform", max_frames=5)
-    )
-    expected = global_average_precision(few.scores, few.labels)
-    assert table.set_index(["frames", "choice"]).loc[("5", "uniform"), "gap"] == pytest.approx(
-        expected, abs=1e-4
-    )
+    profile = replace(SMOKE, frame_choice="uniform", max_frames=5)
+    few = score_split(run.model, dataset, "tuning", profile=profile)
+    gaps = table.set_index(["frames", "choice"])["gap"]
+    assert gaps["5", "uniform"] == pytest.approx(global_average_precision(few.scores, few.labels), abs=1e-4)
     assert frame_study(None, dataset).empty and frame_study(run, open_dataset(generated / "video")).empty
 
 
