@@ -17,24 +17,26 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import dmlkit
+from dmlkit.metrics import gap_interval, measure
+from dmlkit.predictions import Predictions
+from dmlkit.runs import load_run, write_record
 
 
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory) -> Path:
     """A generated data set: 200 videos to train, 100 to validate, 20 without labels. Not to be changed."""
-    from dmlkit.data.synthetic import synthesize
-
-    return synthesize(tmp_path_factory.mktemp("data") / "generated", train=200, validate=100, test=20)
+    return dmlkit.synthesize(tmp_path_factory.mktemp("data") / "generated", train=200, validate=100, test=20)
 
 
 @pytest.fixture(scope="session")
 def with_texts(tmp_path_factory) -> Path:
     """The videos of `generated`, with texts. Not to be changed."""
-    from dmlkit.data.synthetic import synthesize
-
     folder = tmp_path_factory.mktemp("data") / "with-texts"
-    return synthesize(folder, train=200, validate=100, test=20, text=True)
+    return dmlkit.synthesize(folder, train=200, validate=100, test=20, text=True)
 
 
 @pytest.fixture(scope="session")
@@ -61,35 +63,20 @@ def server():
 @pytest.fixture(scope="session")
 def smoke_runs(generated, tmp_path_factory) -> dict:
     """Name → run of `lr` and `attention`, trained on `generated` under the smoke profile. Not to be changed."""
-    from dmlkit.training import Study
-
-    study = Study(
-        generated, profile="smoke", runs=tmp_path_factory.mktemp("smoke") / "runs", progress="silent"
-    )
-    return study.train("lr", "attention")
+    runs = tmp_path_factory.mktemp("runs")
+    return {
+        name: dmlkit.train(name, data=generated, out=runs / name, profile="smoke", progress="silent")
+        for name in ("lr", "attention")
+    }
 
 
 @pytest.fixture(scope="session")
 def leave_run():
     """A function that leaves the folder of a run nobody trained: made-up scores, measured and recorded as real ones."""
-    import numpy as np
-
-    from dmlkit.metrics import gap_interval, measure
-    from dmlkit.predictions import Predictions
-    from dmlkit.runs import load_run, write_record
 
     def leave(
-        path,
-        name="lr",
-        *,
-        seed=0,
-        quality=0.5,
-        profile="smoke",
-        units=8,
-        data="made up",
-        videos=80,
-        order=None,
-    ):
+        path, name="lr", *, seed=0, quality=0.5, profile="smoke", units=8, data="made up", videos=80, order=None
+    ):  # fmt: skip
         labels = np.random.default_rng(1007).random((videos, 10)) < 0.2
         noise = np.random.default_rng([seed, len(name)]).random(labels.shape)
         scores = ((labels * quality + noise) / 2).astype(np.float16)

@@ -19,7 +19,7 @@ def copied(generated, tmp_path):
     return shutil.copytree(generated, tmp_path / "data")
 
 
-def test_synthesize_gives_the_same_bytes_and_show_says_what_is_there(command, tmp_path):
+def test_synthesize_gives_the_same_bytes_and_show_describes_them(command, tmp_path):
     counts = ["--train", 60, "--validate", 20, "--test", 5]
     for name in ("a", "b"):
         code, out, _ = command("data", "synthesize", tmp_path / name, "--seed", 3, *counts)
@@ -90,10 +90,8 @@ def as_npz(made, folder):
 def as_parquet(made, folder):
     import pandas as pd
 
-    rows = [
-        {"id": video} | {name: list(map(list, a)) for name, a in each.items()} for video, each in made.items()
-    ]
-    pd.DataFrame(rows).to_parquet(folder / "all.parquet")
+    frames = {name: [list(map(list, each[name])) for each in made.values()] for name in ("rgb", "audio")}
+    pd.DataFrame({"id": list(made)} | frames).to_parquet(folder / "all.parquet")
 
 
 def as_mediapipe(made, folder):
@@ -117,9 +115,8 @@ def test_import_of_each_format(command, tmp_path, write):
     rows = [f"{video},{'Dog;Musical keyboard' if n % 2 else 'Cat'}\n" for n, video in enumerate(made)]
     (tmp_path / "labels.csv").write_text("id,labels\n" + "".join(rows))
     out = tmp_path / "mine"
-    code, text, err = command(
-        "data", "import", tmp_path / "clips", "--labels", tmp_path / "labels.csv", "--out", out
-    )
+    arguments = (tmp_path / "clips", "--labels", tmp_path / "labels.csv", "--out", out)
+    code, text, err = command("data", "import", *arguments)
     assert code == 0 and "40 videos" in text, err
     assert command("data", "check", out)[0] == 0
     dataset, found = open_dataset(out), {}
@@ -195,21 +192,14 @@ def test_a_plan_cannot_name_a_path(command, fetch, server, tmp_path):
 
 
 def test_submission_check_lists_every_fault_with_its_line(command, generated, tmp_path):
-    ids = [
-        video
-        for batch in open_dataset(generated).batches("test", batch_size=9)
-        for video in batch["id"].tolist()
-    ]
+    batches = open_dataset(generated).batches("test", batch_size=9)
+    ids = [video for batch in batches for video in batch["id"].tolist()]
     lines = ["VideoId,LabelConfidencePairs", *(f"{video},3 0.9 1 0.25" for video in ids)]
     (tmp_path / "s.csv").write_text("\n".join(lines) + "\n")
     check = ["submission", "check", tmp_path / "s.csv", "--data", generated]
     assert command(*check)[0] == 0
-    lines[2], lines[4], lines[6], lines[8] = (
-        lines[1],
-        f"{ids[3]},99 0.5",
-        f"{ids[5]},1 0.1 2 0.9",
-        f"{ids[7]},1 nan",
-    )
+    lines[2], lines[4] = lines[1], f"{ids[3]},99 0.5"
+    lines[6], lines[8] = f"{ids[5]},1 0.1 2 0.9", f"{ids[7]},1 nan"
     (tmp_path / "s.csv").write_text("\n".join([*lines, "nobody,1 0.5"]) + "\n")
     code, out, _ = command(*check, "--json")
     found = {(fault["line"], fault["kind"]) for fault in json.loads(out)["faults"]}

@@ -26,12 +26,12 @@ def feature(values):
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
-def context_of(number, labelled=True):
-    context = {"id": feature([f"v{number}".encode()]), "text": feature([b"Cats and DOGS"])}
-    return context | ({"labels": feature([number % CLASSES])} if labelled else {})
+def context_of(number):
+    values = {"id": [f"v{number}".encode()], "text": [b"Cats and DOGS"], "labels": [number % CLASSES]}
+    return {key: feature(each) for key, each in values.items()}
 
 
-def frame_record(number, labelled=True):
+def frame_record(number):
     """A video of 1 to 5 frames whose bytes are its number + 1."""
     time, value = 1 + number % 5, (number + 1) % 256
     lists = {
@@ -39,16 +39,14 @@ def frame_record(number, labelled=True):
         for name, size in {"rgb": 8, "audio": 3}.items()
     }
     return tf.train.SequenceExample(
-        context=tf.train.Features(feature=context_of(number, labelled)),
+        context=tf.train.Features(feature=context_of(number)),
         feature_lists=tf.train.FeatureLists(feature_list=lists),
     ).SerializeToString()
 
 
 def video_record(number):
-    entries = context_of(number) | {
-        "mean_rgb": feature([float(number)] * 8),
-        "mean_audio": feature([0.5] * 3),
-    }
+    means = {"mean_rgb": feature([float(number)] * 8), "mean_audio": feature([0.5] * 3)}
+    entries = context_of(number) | means
     return tf.train.Example(features=tf.train.Features(feature=entries)).SerializeToString()
 
 
@@ -75,7 +73,7 @@ def names(dataset, split):
 
 
 @pytest.mark.parametrize("make", [frame_record, video_record])
-def test_a_bare_folder_describes_itself(tmp_path, make):
+def test_a_folder_without_a_description_describes_itself(tmp_path, make):
     write(tmp_path, [f"train{i:02}" for i in range(20)] + ["validate0"], make)
     (tmp_path / "vocabulary.csv").write_text('Index,Name\n0,"Speech, male"\n5,Guitar\n')
     dataset = dmlkit.open_dataset(tmp_path)
@@ -117,7 +115,7 @@ validate = ["b*.tfrecord"]
 """
 
 
-def test_dataset_toml_says_it_all(tmp_path):
+def test_dataset_toml_describes_it_all(tmp_path):
     write(tmp_path, ["a0", "a1", "a2", "b0"])
     (tmp_path / "dataset.toml").write_text(DATASET_TOML)
     dataset = dmlkit.open_dataset(tmp_path)
@@ -150,10 +148,8 @@ def test_the_order_is_a_function_of_seed_and_epoch(tmp_path):
     dataset = dmlkit.open_dataset(write(tmp_path, [f"train{i}" for i in range(6)] + ["validate"]))
     read = {"batch_size": 3, "shuffle": True}
     plain = ids(dataset.batches("train", batch_size=3))
-    orders = [
-        ids(dataset.batches("train", **read, seed=seed, epoch=epoch))
-        for seed, epoch in ((0, 0), (0, 1), (1, 0))
-    ]
+    seeds = ({"seed": 0, "epoch": 0}, {"seed": 0, "epoch": 1}, {"seed": 1, "epoch": 0})
+    orders = [ids(dataset.batches("train", **read, **each)) for each in seeds]
     assert ids(dataset.batches("train", **read)) == orders[0]
     assert ids(dataset.batches("train", batch_size=5, shuffle=True)) == orders[0]
     assert all(a != b for a, b in itertools.combinations([plain, *orders], 2))
@@ -220,11 +216,8 @@ def test_reading_takes_no_tensorflow_and_finds_the_generated_data_itself(tmp_pat
 
 def test_real_shards_are_opened_without_a_description(real_data):
     video = dmlkit.open_dataset(real_data / "yt8m-2018-video")
-    assert (video.level, video.num_classes, {f.size for f in video.features.values()}) == (
-        "video",
-        3862,
-        {1024, 128},
-    )
+    assert (video.level, video.num_classes) == ("video", 3862)
+    assert {feature.size for feature in video.features.values()} == {1024, 128}
     clips = dmlkit.open_dataset(real_data / "audioset-frame")
     assert (clips.level, clips.num_classes, clips.features["audio"].coding) == ("frame", 527, "byte")
     assert sum(counts(clips).values()) == 22_160

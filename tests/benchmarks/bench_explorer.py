@@ -1,4 +1,4 @@
-"""How fast the attention view is under the hand, from a file and in a real JupyterLab; prints, asserts no time.
+"""Latency of the attention view, from a file and in a real JupyterLab; prints figures and asserts nothing.
 
     python tests/benchmarks/bench_explorer.py
 
@@ -30,8 +30,8 @@ CELLS = (
     "view = dmlkit.explore(models, data)\nview",
 )
 
-# Told is what each step cost the page's thread: the handlers, and from the beginning of the next animation frame until
-# behind its painting and layout; and how often the picture was found empty.
+# Returns what each step cost the page's thread (the handlers, and the next animation frame to the end of its painting and
+# layout), and how often the picture was found empty.
 STEPS_JS = """async ([selector, kind, steps]) => {
     const view = document.querySelector(selector), slider = view.querySelector('.strips');
     const canvas = slider.querySelector('canvas'), channel = new MessageChannel();
@@ -39,7 +39,7 @@ STEPS_JS = """async ([selector, kind, steps]) => {
     const key = (name, shiftKey) =>
         slider.dispatchEvent(new KeyboardEvent('keydown', {key: name, shiftKey, bubbles: true}));
     const slide = value => { input.value = value; input.dispatchEvent(new Event('input', {bubbles: true})); };
-    const hands = {
+    const inputs = {
         scrub: step => key(step % 60 < 30 ? 'ArrowRight' : 'ArrowLeft', false),
         mask: () => key('ArrowRight', true),
         temperature: step => slide((step % 90) / 50 - 0.9),
@@ -51,14 +51,14 @@ STEPS_JS = """async ([selector, kind, steps]) => {
     slider.focus();
     for (let step = 0; step < steps; step++) {
         await new Promise(requestAnimationFrame);
-        // Asked for before the view asks, so that it runs before the view paints, in the same frame.
+        // Requested before the view's own request, so that it runs before the view paints, in the same frame.
         const painted = new Promise(done => requestAnimationFrame(() => {
             const begun = performance.now();
             channel.port1.onmessage = () => done(performance.now() - begun);
             channel.port2.postMessage(0);
         }));
         const start = performance.now();
-        hands[kind](step);
+        inputs[kind](step);
         const handled = performance.now() - start;
         costs.push(handled + await painted);
         if (step % 10 === 0 && !row().some(x => x)) blank++;
@@ -93,49 +93,42 @@ SWITCH_JS = """place => new Promise(done => {
 })"""
 
 
-def _say(what: str, values) -> None:
-    values = np.asarray(values)
-    print(
-        f"{what}: median {np.median(values):.1f} ms, 95 % {np.percentile(values, 95):.1f}, worst {values.max():.1f}"
-    )
+def print_times(what: str, values) -> None:
+    median, high, worst = np.percentile(values, [50, 95, 100])
+    print(f"{what}: median {median:.1f} ms, 95 % {high:.1f}, worst {worst:.1f}")
 
 
-def _steps(page, where: str) -> None:
-    for kind, name in (
-        ("scrub", "scrub step"),
-        ("temperature", "temperature move"),
-        ("top", "top-frames move"),
-        ("mask", "mask step"),
-    ):
+def print_steps(page, where: str) -> None:
+    names = {
+        "scrub": "scrub step",
+        "temperature": "temperature move",
+        "top": "top-frames move",
+        "mask": "mask step",
+    }
+    for kind, name in names.items():
         found = page.evaluate(STEPS_JS, [".dmlkit-av", kind, STEPS])
-        _say(f"{where}, {name}", found["costs"])
+        print_times(f"{where}, {name}", found["costs"])
         print(f"    found empty between updates: {found['blank']} of {STEPS // 10} times")
 
 
-def _scene() -> dict:
+def test_from_a_file(browser, sample_evidence, tmp_path):
     from dmlkit.explorer.evidence import scene
-
-    spec = importlib.util.spec_from_file_location("shared", TESTS / "explorer" / "conftest.py")
-    shared = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(shared)
-    runs = [
-        shared._sample_evidence(frames=FRAMES, classes=CLASSES, seed=seed, run=f"run {seed}", video="v")
-        for seed in range(3)
-    ]
-    print(f"bytes a video and run: {max(len(json.dumps(each.to_json())) for each in runs):,}")
-    return scene({"v": runs}, title="Three runs", data="made up", generated=True)
-
-
-def test_from_a_file(browser, tmp_path):
     from dmlkit.explorer.saved_view import MIME
     from dmlkit.report.pages import render_notebook
 
-    outputs = [new_output("display_data", data={MIME: _scene(), "text/html": "still"})]
-    nbformat.write(new_notebook(cells=[new_code_cell("explore", outputs=outputs)]), tmp_path / "n.ipynb")
-    html = render_notebook(
-        tmp_path / "n.ipynb", title="n", data="d", generated=True, profile="smoke", footer=""
-    )
-    (tmp_path / "n.html").write_text(html)
+    runs = [
+        sample_evidence(frames=FRAMES, classes=CLASSES, seed=seed, run=f"run {seed}", video="v")
+        for seed in range(3)
+    ]
+    print(f"bytes a video and run: {max(len(json.dumps(each.to_json())) for each in runs):,}")
+    data = {
+        MIME: scene({"v": runs}, title="Three runs", data="made up", generated=True),
+        "text/html": "still",
+    }
+    cell = new_code_cell("explore", outputs=[new_output("display_data", data=data)])
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "n.ipynb")
+    footer = {"title": "n", "data": "d", "generated": True, "profile": "smoke", "footer": ""}
+    (tmp_path / "n.html").write_text(render_notebook(tmp_path / "n.ipynb", **footer))
     paints = []
     with browser.page(width=1280, picture=tmp_path / "end.png") as page:
         page.add_init_script(FIRST_PAINT_JS)
@@ -143,8 +136,8 @@ def test_from_a_file(browser, tmp_path):
             page.goto((tmp_path / "n.html").as_uri())
             page.wait_for_function("window.drawn > 0")
             paints.append(page.evaluate("window.drawn - window.there"))
-        _say("file, first paint after the data are there", paints)
-        _steps(page, "file")
+        print_times("file, first paint after the data are there", paints)
+        print_steps(page, "file")
     print(f"requests outside: {len(browser.outside)}")
 
 
@@ -158,32 +151,16 @@ def test_in_jupyterlab(lab, browser, tmp_path):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator('li[data-command="runmenu:run-all"]').click()
         page.locator(".dmlkit-av .here:not(:empty)").wait_for()
-        _steps(page, "JupyterLab")
-        waits = []
-        for place in range(1, 12):
-            waits.append(page.evaluate(SWITCH_JS, place))
-        print(
-            "JupyterLab, three runs, switch video, hand to picture:",
-            ", ".join(f"{each:.0f}" for each in waits),
-            "ms",
-        )
-        _say("    the same after the first two", waits[2:])
+        print_steps(page, "JupyterLab")
+        waits = [page.evaluate(SWITCH_JS, place) for place in range(1, 12)]
+        print_times("JupyterLab, three runs, switch video, input to picture, after the first two", waits[2:])
     print(f"requests outside: {len(browser.outside)}")
 
 
 if __name__ == "__main__":
+    # The browser and JupyterLab are fixtures of the explorer's tests.
     spec = importlib.util.spec_from_file_location("explorer_conftest", TESTS / "explorer" / "conftest.py")
-    shared = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(shared)
-    arguments = [
-        __file__,
-        "-q",
-        "-s",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        "addopts=--import-mode=importlib",
-        "-o",
-        "timeout=900",
-    ]
-    sys.exit(pytest.main([*arguments, *sys.argv[1:]], plugins=[shared]))
+    fixtures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fixtures)
+    options = "-q -s -p no:cacheprovider -o addopts=--import-mode=importlib -o timeout=900".split()
+    sys.exit(pytest.main([__file__, *options, *sys.argv[1:]], plugins=[fixtures]))

@@ -13,20 +13,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import statistics
-import time
 
 os.environ.setdefault("KERAS_BACKEND", "torch" if importlib.util.find_spec("torch") else "jax")
 
 import keras
 import numpy as np
+from common import CLASSES, TRAINING_VIDEOS, in_turns, torch_step
 
 from dmlkit.models import build, cross_entropy
-
-TRAINING_VIDEOS = 3_888_919
-"""Of YouTube-8M's release of 2018, the one that can be downloaded."""
-
-CELLS = {"bi_lstm": "LSTM", "bi_gru": "GRU"}
 
 
 def main() -> None:
@@ -37,7 +31,7 @@ def main() -> None:
         print(f"There is no GPU that Keras's {backend} backend sees: nothing was measured.")
         return
     print(f"Keras {keras.__version__} on {backend}; {vars(sizes)}")
-    for cell in CELLS:
+    for cell in ("bi_lstm", "bi_gru"):
         for precision in ("float32", "mixed_bfloat16"):
             best = {}
             for videos in sizes.videos:
@@ -46,8 +40,8 @@ def main() -> None:
                 except Exception as error:  # out of memory has another type in each backend
                     print(f"{cell} {precision} batch {videos}: {type(error).__name__}: {str(error)[:120]}")
                     continue
-                told = ", ".join(f"{name} {rate:,.1f} videos/s" for name, rate in rates.items())
-                print(f"{cell} {precision} batch {videos}: {told}", flush=True)
+                of_each = ", ".join(f"{name} {rate:,.1f} videos/s" for name, rate in rates.items())
+                print(f"{cell} {precision} batch {videos}: {of_each}", flush=True)
                 best = {name: max(rate, best.get(name, 0)) for name, rate in rates.items()}
             for name, rate in best.items():
                 hours = TRAINING_VIDEOS / rate / 3600
@@ -62,7 +56,7 @@ def _arguments():
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--inputs", type=int, default=1152)
     parser.add_argument("--units", type=int, default=1024)
-    parser.add_argument("--classes", type=int, default=3862)
+    parser.add_argument("--classes", type=int, default=CLASSES)
     parser.add_argument("--steps", type=int, default=5, help="measured steps, after two to warm up")
     parser.add_argument("--cpu", action="store_true", help="measure where no GPU is, too")
     return parser.parse_args()
@@ -83,22 +77,18 @@ def _has_gpu(backend) -> bool:
 
 
 def _rates(cell, precision, videos, sizes, backend):
-    """Videos/s by what was measured, in turns."""
+    """Name of what was measured → videos/s."""
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(videos, sizes.frames, sizes.inputs)).astype(np.float32)
     num_frames = np.full(videos, sizes.frames, np.int32)
     labels = (rng.random((videos, sizes.classes)) < 3 / sizes.classes).astype(np.float32)
     steps = {f"dmlkit on {backend}": _our_step(cell, precision, frames, num_frames, labels, sizes)}
     if backend == "torch":
-        steps["plain torch.nn"] = _torch_step(cell, precision, frames, labels, sizes)
-    seconds = {name: [] for name in steps}
-    for turn in range(sizes.steps + 2):
-        for name, step in steps.items():
-            since = time.perf_counter()
-            step()
-            if turn >= 2:
-                seconds[name].append(time.perf_counter() - since)
-    return {name: videos / statistics.median(each) for name, each in seconds.items()}
+        steps["plain torch.nn"] = torch_step(
+            cell, frames, labels, units=sizes.units, attention=True, bfloat16=precision != "float32"
+        )
+    seconds = in_turns(steps, rounds=sizes.steps, warm_up=2)
+    return {name: videos / np.median(each) for name, each in seconds.items()}
 
 
 def _our_step(cell, precision, frames, num_frames, labels, sizes):
@@ -123,38 +113,6 @@ def _our_step(cell, precision, frames, num_frames, labels, sizes):
     targets = keras.ops.convert_to_tensor(labels)
     # The loss comes back as a number, so the step is over when it returns.
     return lambda: float(model.train_on_batch(batch, targets))
-
-
-def _torch_step(cell, precision, frames, labels, sizes):
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    layers = getattr(torch.nn, CELLS[cell])(
-        sizes.inputs, sizes.units, num_layers=2, bidirectional=True, batch_first=True
-    ).to(device)
-    attention = torch.nn.Sequential(
-        torch.nn.Linear(2 * sizes.units, 2 * sizes.units),
-        torch.nn.Tanh(),
-        torch.nn.Linear(2 * sizes.units, 1, bias=False),
-    ).to(device)
-    classifier = torch.nn.Linear(2 * sizes.units, sizes.classes).to(device)
-    parameters = [each for part in (layers, attention, classifier) for each in part.parameters()]
-    optimizer = torch.optim.Adam(parameters)
-    values, targets = (torch.from_numpy(each).to(device) for each in (frames, labels))
-    sixteen = torch.autocast(device, torch.bfloat16, enabled=precision != "float32")
-
-    def step():
-        optimizer.zero_grad()
-        with sixteen:
-            states, _ = layers(values)
-            weights = torch.softmax(attention(states).float(), dim=1)
-            logits = classifier((weights.to(states.dtype) * states).sum(1))
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), targets)
-        (loss * sizes.classes).backward()
-        optimizer.step()
-        return loss.item() if device == "cpu" else (torch.cuda.synchronize(), loss.item())[1]
-
-    return step
 
 
 if __name__ == "__main__":

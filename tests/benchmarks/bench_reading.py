@@ -1,12 +1,11 @@
-"""Reading frame-level shards against two rivals, in one process; prints ratios and asserts nothing.
+"""Reading frame-level shards against two baselines, in one process; prints ratios and asserts nothing.
 
     python tests/benchmarks/bench_reading.py [videos] [batch size]
 
-The first rival reads as YouTube-8M's starter code does: one record at a time, frames to floats, dequantised,
-modalities side by side, padded to 300, then batched; once as it stands, once with as many records side by side
-as ``tf.data`` likes. The second only reads: the records of the same shards through ``TFRecordDataset``,
-unparsed. Frames are 1024 + 128 bytes, 120 to 300 a video; the shards lie in a temporary folder and so in the
-machine's page cache. The pipeline of ``as_tensorflow`` is made once, as `train` makes it once an epoch.
+The first baseline reads as YouTube-8M's starter code does: one record at a time, dequantized, modalities concatenated,
+padded to 300 frames, then batched; sequentially, and with as many records in parallel as ``tf.data`` likes. The second
+only reads: the records of the same shards through ``TFRecordDataset``, unparsed. Shards are in the page cache. The
+pipeline of ``as_tensorflow`` is made once, as `train` makes it once an epoch.
 
 Where DMLKIT_REAL_DATA names real data, their folders are read too: AudioSet's 4,070 tiny shards and YouTube-8M's
 video level.
@@ -15,9 +14,10 @@ video level.
 import os
 import sys
 import tempfile
-import time
+from functools import partial
 
 import numpy as np
+from common import CLASSES, SIZES, in_turns
 
 from dmlkit.runtime import quiet_startup
 
@@ -26,11 +26,8 @@ with quiet_startup():
 
 from dmlkit.data import Feature, open_dataset, serialize_frames, write_dataset_toml, write_shard
 
-SIZES = {"rgb": 1024, "audio": 128}
-CLASSES = 3862
 SHARDS = 8
-# The other shards train.
-SPLITS = {0: "validate", 1: "tuning"}
+SPLITS = {0: "validate", 1: "tuning"}  # the other shards train
 PADDED = 300
 
 
@@ -73,9 +70,8 @@ def one_at_a_time(shards, batch_size, parallel=None):
             matrix = tf.reshape(tf.cast(tf.io.decode_raw(lists[name], tf.uint8), tf.float32), [-1, size])
             matrix = (matrix * (4 / 255) + (4 / 512 - 2))[:PADDED]
             num_frames = tf.shape(matrix)[0]
-            matrices.append(
-                tf.ensure_shape(tf.pad(matrix, [[0, PADDED - num_frames], [0, 0]]), [PADDED, size])
-            )
+            padded = tf.pad(matrix, [[0, PADDED - num_frames], [0, 0]])
+            matrices.append(tf.ensure_shape(padded, [PADDED, size]))
         classes = context["labels"].values
         labels = tf.scatter_nd(classes[:, None], tf.ones_like(classes, tf.float32), [CLASSES])
         return context["id"], tf.concat(matrices, 1), labels, num_frames
@@ -89,42 +85,27 @@ def unparsed(shards):
     return sum(1 for _ in tf.data.TFRecordDataset(shards).as_numpy_iterator())
 
 
-def into_fit(pipeline):
-    """The same batches on the way into ``model.fit``."""
-    return sum(len(labels) for _, labels in pipeline)
+def videos_of(batches) -> int:
+    """Read all batches, of `Dataset.batches` or of its TensorFlow pipeline."""
+    return sum(len(batch["id"] if isinstance(batch, dict) else batch[1]) for batch in batches)
 
 
-def real(name, batch_size=128, rounds=5):
+def read_real(name, rounds=5):
     """A line on a folder of real data, all its splits with labels."""
     dataset = open_dataset(os.path.join(os.environ["DMLKIT_REAL_DATA"], name))
-    splits = sorted(dataset.labelled)
-    shards = [shard for split in splits for shard in dataset.splits[split]]
+    shards = [shard for split in sorted(dataset.labelled) for shard in dataset.splits[split]]
 
     def read(**settings):
-        return sum(
-            len(batch["id"])
-            for split in splits
-            for batch in dataset.batches(split, batch_size=batch_size, **settings)
-        )
+        splits = sorted(dataset.labelled)
+        return sum(videos_of(dataset.batches(split, batch_size=128, **settings)) for split in splits)
 
-    seconds = in_turns([read, lambda: read(shuffle=True), lambda: unparsed(shards)], rounds)
-    plain, shuffled, raw = np.median(seconds, axis=1)
+    readers = {"plain": read, "shuffled": partial(read, shuffle=True), "raw": partial(unparsed, shards)}
+    seconds = in_turns(readers, rounds, warm_up=1)
+    plain, shuffled, raw = (np.median(each) for each in seconds.values())
     print(
         f"{name}: {len(shards):,} shards, {read():,} videos in {plain:.2f} s, shuffled in {shuffled:.2f} s; "
-        f"{np.median(seconds[2] / seconds[0]):.2f} x the rate of raw records, unparsed ({raw:.2f} s)"
+        f"{np.median(seconds['raw'] / seconds['plain']):.2f} x the rate of raw records, unparsed ({raw:.2f} s)"
     )
-
-
-def in_turns(readers, rounds):
-    """Seconds (readers, rounds); all of them in every round, so that a busy spell hits all."""
-    seconds = np.empty((len(readers), rounds))
-    for turn in range(-1, rounds):
-        for i, reader in enumerate(readers):
-            begin = time.perf_counter()
-            reader()
-            if turn >= 0:
-                seconds[i, turn] = time.perf_counter() - begin
-    return seconds
 
 
 def main(videos=800, batch_size=32, rounds=9):
@@ -135,32 +116,32 @@ def main(videos=800, batch_size=32, rounds=9):
         shards = list(dataset.splits["train"])
         megabytes = sum(os.path.getsize(shard) for shard in shards) / 1e6
         batches = dataset.batches("train", batch_size=batch_size)
-        shuffled = dataset.batches("train", batch_size=batch_size, shuffle=True)
-        pipeline = batches.as_tensorflow()
         readers = {
-            "batches()": lambda: sum(len(batch["id"]) for batch in batches),
-            "batches(shuffle=True)": lambda: sum(len(batch["id"]) for batch in shuffled),
-            "batches().as_tensorflow()": lambda: into_fit(pipeline),
-            "one record at a time": lambda: one_at_a_time(shards, batch_size),
-            "the same, in parallel": lambda: one_at_a_time(shards, batch_size, tf.data.AUTOTUNE),
-            "raw records, unparsed": lambda: unparsed(shards),
+            "batches()": partial(videos_of, batches),
+            "batches(shuffle=True)": partial(
+                videos_of, dataset.batches("train", batch_size=batch_size, shuffle=True)
+            ),
+            "batches().as_tensorflow()": partial(videos_of, batches.as_tensorflow()),
+            "one record at a time": partial(one_at_a_time, shards, batch_size),
+            "the same, in parallel": partial(one_at_a_time, shards, batch_size, tf.data.AUTOTUNE),
+            "raw records, unparsed": partial(unparsed, shards),
         }
-        seconds = in_turns(list(readers.values()), rounds)
+        seconds = in_turns(readers, rounds, warm_up=1)
         print(
             f"Reading {dataset.num_videos('train')} videos of 120 to {PADDED} frames, {megabytes:.0f} MB, "
             f"batches of {batch_size}; medians of {rounds} rounds"
         )
         print(f"{'':28}{'seconds':>9}{'MB/s':>8}{'x one at a time':>17}{'x parallel':>12}{'x raw rate':>12}")
-        alone, parallel, raw = seconds[-3:]
-        for name, taken in zip(readers, seconds, strict=True):
+        baselines = list(seconds.values())[-3:]
+        for name, taken in seconds.items():
+            ratios = [np.median(each / taken) for each in baselines]
             median = np.median(taken)
             print(
-                f"{name:28}{median:9.3f}{megabytes / median:8.0f}{np.median(alone / taken):17.2f}"
-                f"{np.median(parallel / taken):12.2f}{np.median(raw / taken):12.2f}"
+                f"{name:28}{median:9.3f}{megabytes / median:8.0f}{ratios[0]:17.2f}{ratios[1]:12.2f}{ratios[2]:12.2f}"
             )
     if os.environ.get("DMLKIT_REAL_DATA"):
         for name in ("audioset-frame", "yt8m-2018-video"):
-            real(name)
+            read_real(name)
 
 
 if __name__ == "__main__":

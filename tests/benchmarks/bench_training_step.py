@@ -2,20 +2,18 @@
 
     python tests/benchmarks/bench_training_step.py
 
-The rivals do the same on the same batch: stock Keras layers as one would write them by hand (`Masking`, twice
-`Bidirectional(LSTM or GRU)`, a sigmoid), and, where torch is installed, `torch.nn.LSTM` and `GRU` with two
-bidirectional layers. Forward, backward and update with Adam. All take turns, so that a busy moment hits all of them;
-ratios are medians of the turns' ratios, a rival's seconds by ours.
+Baselines on the same batch: stock Keras layers (`Masking`, twice `Bidirectional(LSTM or GRU)`, a sigmoid) and, where
+torch is installed, two bidirectional layers of `torch.nn`. Forward, backward and update with Adam. Ratios are medians
+of the rounds' ratios, a baseline's seconds by ours.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import statistics
-import time
 from functools import partial
 
 import numpy as np
+from common import in_turns, torch_step
 
 from dmlkit.runtime import quiet_startup
 
@@ -29,7 +27,6 @@ SIZES = (
     {"videos": 128, "frames": 40, "size": 80, "units": 64, "classes": 24},
     {"videos": 64, "frames": 60, "size": 1152, "units": 256, "classes": 3862},
 )
-TURNS, WARM_UP = 7, 2
 
 
 def main() -> None:
@@ -38,19 +35,20 @@ def main() -> None:
         print(", ".join(f"{count} {name}" for name, count in sizes.items()))
         inputs, labels = batch_of(**sizes)
         for encoder in STOCK:
-            ours, stock = ours_of(encoder, **sizes), stock_of(encoder, **sizes)
             steps = {
-                "ours": partial(ours.train_on_batch, inputs, labels),
-                "stock": partial(stock.train_on_batch, inputs["frames"], labels),
+                "ours": partial(ours_of(encoder, **sizes).train_on_batch, inputs, labels),
+                "stock": partial(stock_of(encoder, **sizes).train_on_batch, inputs["frames"], labels),
             }
             if importlib.util.find_spec("torch"):
-                steps["torch"] = torch_step(encoder, inputs["frames"], labels, **sizes)
-            seconds = in_turns(steps)
+                steps["torch"] = torch_step(
+                    encoder, inputs["frames"], labels, units=sizes["units"], attention=False
+                )
+            seconds = in_turns(steps, rounds=7, warm_up=2)
             own = seconds.pop("ours")
-            print(f"  {encoder}: ours {statistics.median(own) * 1e3:.0f} ms", end="")
+            print(f"  {encoder}: ours {np.median(own) * 1e3:.0f} ms", end="")
             for name, each in seconds.items():
-                ratio = statistics.median(theirs / mine for mine, theirs in zip(own, each, strict=True))
-                print(f"; {name} {statistics.median(each) * 1e3:.0f} ms, {name} / ours {ratio:.2f}", end="")
+                ratio = np.median(each / own)
+                print(f"; {name} {np.median(each) * 1e3:.0f} ms, {name} / ours {ratio:.2f}", end="")
             print()
 
 
@@ -90,38 +88,6 @@ def stock_of(encoder, *, videos, frames, size, units, classes):
     )
     model.compile("adam", cross_entropy, jit_compile=False)
     return model
-
-
-def torch_step(encoder, values, labels, *, videos, frames, size, units, classes):
-    """A step of the same in torch, on all frames: padding costs it as much as frames do."""
-    import torch
-
-    kind = {"bi_lstm": torch.nn.LSTM, "bi_gru": torch.nn.GRU}[encoder]
-    layers = kind(size, units, num_layers=2, bidirectional=True, batch_first=True)
-    classifier = torch.nn.Linear(2 * units, classes)
-    optimizer = torch.optim.Adam([*layers.parameters(), *classifier.parameters()])
-    values, labels = torch.from_numpy(values), torch.from_numpy(labels)
-
-    def step():
-        optimizer.zero_grad()
-        states, _ = layers(values)
-        logits = classifier(states[:, -1] + states[:, 0])
-        torch.nn.functional.binary_cross_entropy_with_logits(logits, labels).backward()
-        optimizer.step()
-
-    return step
-
-
-def in_turns(steps):
-    """Name → seconds of each turn after the first ones, which trace and warm up."""
-    seconds = {name: [] for name in steps}
-    for turn in range(TURNS + WARM_UP):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if turn >= WARM_UP:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 if __name__ == "__main__":
