@@ -1,4 +1,4 @@
-"""What a stranger installs: one lock for make and conda, declared dependencies, a wheel that holds its notebooks."""
+"""What users install: one lock for make and conda, declared dependencies, a wheel that holds its notebooks."""
 
 import ast
 import importlib
@@ -16,19 +16,12 @@ PINS = [
     for line in (ROOT / "requirements.txt").read_text().splitlines()
     if line.strip() and not line.startswith("#")
 ]
-GIVEN = {"jupyterlab", "keras", "tensorflow", "pandas", "matplotlib", "papermill", "ipywidgets"}
+REQUIRED = {"jupyterlab", "keras", "tensorflow", "pandas", "matplotlib", "papermill", "ipywidgets"}
 # Import name → package, where they differ.
 PACKAGE_OF = {
-    "google": "protobuf",
-    "IPython": "ipython",
-    "bs4": "beautifulsoup4",
-    "google_crc32c": "google-crc32c",
-    "jupyter_client": "jupyter-client",
-    "jupyter_core": "jupyter-core",
-    "sklearn": "scikit-learn",
-    "yaml": "pyyaml",
+    "google": "protobuf", "IPython": "ipython", "bs4": "beautifulsoup4", "sklearn": "scikit-learn", "yaml": "pyyaml",
     "zmq": "pyzmq",
-}
+}  # fmt: skip
 
 
 def names(requirements) -> set[str]:
@@ -37,7 +30,7 @@ def names(requirements) -> set[str]:
 
 def test_dependencies_are_declared_locked_and_free_of_addresses():
     declared = names(PROJECT["project"]["dependencies"])
-    assert declared >= GIVEN
+    assert declared >= REQUIRED
     assert declared | names(PROJECT["dependency-groups"]["dev"]) <= names(PINS)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in PINS)
     imported = set()
@@ -47,7 +40,8 @@ def test_dependencies_are_declared_locked_and_free_of_addresses():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split(".")[0])
-    ours = {PACKAGE_OF.get(name, name) for name in imported - sys.stdlib_module_names - {"dmlkit"}}
+    third_party = imported - sys.stdlib_module_names - {"dmlkit"}
+    ours = names(PACKAGE_OF.get(name, name) for name in third_party)
     assert ours <= declared
 
 
@@ -69,11 +63,8 @@ def test_what_benchmarks_import_of_ours_is_there():
 
 
 def test_an_installed_wheel_finds_its_notebooks_styles_and_scripts(tmp_path):
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
-        check=True,
-        capture_output=True,
-    )
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         held = set(wheel.namelist())
         wheel.extractall(tmp_path / "site")
@@ -88,29 +79,19 @@ def test_an_installed_wheel_finds_its_notebooks_styles_and_scripts(tmp_path):
         "print(*sorted(path.name for path in dmlkit.report.notebooks_folder().glob('*.ipynb')))"
     )
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "", "HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    where, found = done.stdout.splitlines()
+    command = [sys.executable, "-c", code]
+    printed = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
+    where, found = printed.splitlines()
     assert where.startswith(str(tmp_path)) and found.split() == notebooks
 
 
-def test_without_a_python_we_serve_make_says_so_in_one_line(tmp_path):
+def test_without_a_supported_python_make_fails_with_one_line(tmp_path):
     for name in ("bash", "make", "sed", "rm", "echo", "touch"):
         found = next(folder / name for folder in (Path("/bin"), Path("/usr/bin")) if (folder / name).exists())
         (tmp_path / name).symlink_to(found)
     for name in ("Makefile", "requirements.txt", "pyproject.toml"):
         (tmp_path / name).write_text((ROOT / name).read_text())
-    done = subprocess.run(
-        ["/usr/bin/make", "-C", str(tmp_path), "venv"],
-        env={"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    make = ["/usr/bin/make", "-C", str(tmp_path), "venv"]
+    done = subprocess.run(make, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode != 0
     assert "dmlkit needs Python 3.11, 3.12 or 3.13 on the PATH" in done.stderr.splitlines()[0]

@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 
 import click
 import keras
@@ -17,16 +18,14 @@ PAGES = README + "".join(page.read_text(encoding="utf-8") for page in sorted((RO
 SECTIONS = re.findall(r"^\| §(.+?) \| `(.+?)` \| (\d\d-\S+) \|$", README, re.MULTILINE)
 
 
-def test_each_symbol_exists_and_says_where_the_paper_has_it():
+def test_each_symbol_exists_and_names_its_section_of_the_paper():
     assert len(SECTIONS) >= 12
     for _, symbol, notebook in SECTIONS:
         path, _, key = symbol.partition("[")
-        module, _, name = path.rpartition(".")
-        value = getattr(__import__(module, fromlist=[name]), name)
-        if key:
-            value = value[key.strip('"]')]
+        value = resolve_name(path)
+        value = value[key.strip('"]')] if key else value
         if callable(value):
-            assert "Paper:" in value.__doc__, f"{symbol} does not say which section it is"
+            assert "Paper:" in value.__doc__, f"{symbol} does not name its section"
         assert (ROOT / "notebooks" / f"{notebook}.ipynb").exists()
 
 
@@ -62,17 +61,15 @@ def test_the_dataset_toml_it_shows_is_one():
 
 
 def test_a_fusion_is_added_in_one_place(monkeypatch, generated):
-    """The README's example, run as it stands but for the table, which it shows whole."""
-    code = next(
-        block for block in re.findall(r"```python\n(.+?)```", README, re.DOTALL) if "FUSIONS" in block
-    )
+    """The README's example, run as it is, and the experiment that the text below it names."""
+    blocks = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
+    code = next(block for block in blocks if "FUSIONS" in block)
     names = vars(fusions) | {"keras": keras}
     exec(code, names)
     assert {"concat", "shared_space", "projection"} < set(names["FUSIONS"])
     monkeypatch.setitem(fusions.FUSIONS, "product", names["FUSIONS"]["product"])
-    experiment = eval(
-        re.search(r"`dmlkit\.(Experiment\(.+?\))`", README)[1], {"Experiment": dmlkit.Experiment}
-    )
+    shown = re.search(r"`(dmlkit\.Experiment\(.+?\))`", README)[1]
+    experiment = eval(shown, {"dmlkit": dmlkit})
     model = dmlkit.build_model(experiment, dmlkit.open_dataset(generated), profile="smoke")
     assert model.output_shape == (None, 24)
 

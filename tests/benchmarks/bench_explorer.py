@@ -30,8 +30,8 @@ CELLS = (
     "view = dmlkit.explore(models, data)\nview",
 )
 
-# Returns what each step cost the page's thread (the handlers, and the next animation frame to the end of its painting and
-# layout), and how often the picture was found empty.
+# Returns what each step cost the page's thread (the handlers, and the next animation frame to the end of its painting
+# and layout), and how often the picture was found empty.
 STEPS_JS = """async ([selector, kind, steps]) => {
     const view = document.querySelector(selector), slider = view.querySelector('.strips');
     const canvas = slider.querySelector('canvas'), channel = new MessageChannel();
@@ -162,5 +162,5 @@ if __name__ == "__main__":
     spec = importlib.util.spec_from_file_location("explorer_conftest", TESTS / "explorer" / "conftest.py")
     fixtures = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fixtures)
-    options = "-q -s -p no:cacheprovider -o addopts=--import-mode=importlib -o timeout=900".split()
+    options = ["-qs", "-pno:cacheprovider", "-oaddopts=--import-mode=importlib", "-otimeout=900"]
     sys.exit(pytest.main([__file__, *options, *sys.argv[1:]], plugins=[fixtures]))

@@ -36,15 +36,11 @@ def write_data(folder, videos):
     rng = np.random.default_rng(0)
     frames = {name: rng.integers(0, 256, (PADDED, size), dtype=np.uint8) for name, size in SIZES.items()}
     for shard in range(SHARDS):
-        lengths = rng.integers(120, PADDED + 1, videos // SHARDS)
-        records = (
-            serialize_frames(
-                video_id=f"{shard}-{number}",
-                labels=rng.choice(CLASSES, 3, replace=False),
-                frames={name: matrix[:length] for name, matrix in frames.items()},
-            )
-            for number, length in enumerate(lengths)
-        )
+        records = []
+        for number, length in enumerate(rng.integers(120, PADDED + 1, videos // SHARDS)):
+            cut = {name: matrix[:length] for name, matrix in frames.items()}
+            labels = rng.choice(CLASSES, 3, replace=False)
+            records.append(serialize_frames(video_id=f"{shard}-{number}", labels=labels, frames=cut))
         write_shard(os.path.join(folder, f"{SPLITS.get(shard, 'train')}{shard}.tfrecord"), records)
     write_dataset_toml(
         folder,

@@ -20,8 +20,6 @@ from dmlkit.data import open_dataset
 # YouTube-8M 2018, frame level: videos and bytes of all splits.
 ALL_VIDEOS = TRAINING_VIDEOS + 1_112_356 + 1_133_323
 ALL_BYTES = 1.53e12
-# The paper's release.
-BYTES_2017, SHARDS = 1.71e12, 3_844
 
 # Of the paper's encoder: two layers of 1,024 cells in each of two directions, over 1,152 features; a multiply and
 # an addition are two operations, and the backward pass costs twice the forward pass.
@@ -55,10 +53,10 @@ def main(gpu=None, network=NETWORK_MB, storage=STORAGE_MB):
     print(f"one GPU: {gpu:,.0f} videos/s = {gpu * megabytes / TRAINING_VIDEOS:,.0f} MB/s (assumed or given)")
     print(f"reading, one process of this machine: {read:,.0f} MB/s (measured)")
     print(f"network: {network:,.0f} MB/s into each machine of {GPUS_A_MACHINE} GPUs (assumed or given)")
-    print(f"storage: {storage:,.0f} MB/s in all (assumed or given)\n")
-    print(
-        f"{'GPUs':>5}{'machines':>10}{'compute h':>11}{'reading h':>11}{'network h':>11}{'storage h':>11}  slowest"
-    )
+    print(f"storage: {storage:,.0f} MB/s in all (assumed or given)")
+    print(f"the 1.71 TB of 2017's release, once through one process: {1.71e6 / read / 3600:.1f} h\n")
+    print("hours of an epoch")
+    print(f"{'GPUs':>5}{'machines':>10}{'compute':>11}{'reading':>11}{'network':>11}{'storage':>11}  slowest")
     for gpus in GPUS:
         machines = -(-gpus // GPUS_A_MACHINE)
         hours = {
@@ -69,8 +67,6 @@ def main(gpu=None, network=NETWORK_MB, storage=STORAGE_MB):
         }
         slowest = max(hours, key=hours.get)
         print(f"{gpus:5}{machines:10}" + "".join(f"{each:11.2f}" for each in hours.values()) + f"  {slowest}")
-    whole = BYTES_2017 / 1e6 / read / 3600
-    print(f"\n2017's release, {BYTES_2017 / 1e12} TB in all, once through one process: {whole:.1f} h")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ import importlib.util
 from functools import partial
 
 import numpy as np
-from common import in_turns, torch_step
+from common import in_turns, our_step, torch_step
 
 from dmlkit.runtime import quiet_startup
 
 with quiet_startup():
     import keras
 
-from dmlkit.models import build, cross_entropy
+from dmlkit.models import cross_entropy
 
 STOCK = {"bi_lstm": keras.layers.LSTM, "bi_gru": keras.layers.GRU}
 SIZES = (
@@ -35,14 +35,13 @@ def main() -> None:
         print(", ".join(f"{count} {name}" for name, count in sizes.items()))
         inputs, labels = batch_of(**sizes)
         for encoder in STOCK:
+            settings = {"units": sizes["units"], "attention": False}
             steps = {
-                "ours": partial(ours_of(encoder, **sizes).train_on_batch, inputs, labels),
+                "ours": our_step(encoder, inputs, labels, **settings),
                 "stock": partial(stock_of(encoder, **sizes).train_on_batch, inputs["frames"], labels),
             }
             if importlib.util.find_spec("torch"):
-                steps["torch"] = torch_step(
-                    encoder, inputs["frames"], labels, units=sizes["units"], attention=False
-                )
+                steps["torch"] = torch_step(encoder, inputs["frames"], labels, **settings)
             seconds = in_turns(steps, rounds=7, warm_up=2)
             own = seconds.pop("ours")
             print(f"  {encoder}: ours {np.median(own) * 1e3:.0f} ms", end="")
@@ -64,28 +63,16 @@ def batch_of(*, videos, frames, size, units, classes):
     return {"frames": values, "num_frames": num_frames}, labels
 
 
-def ours_of(encoder, *, videos, frames, size, units, classes):
-    """This package's model."""
-    model = build(
-        features={"frames": (size, "float")}, level="frame", num_classes=classes, normalization="none",
-        encoder=encoder, units=units, layers=2, l2=0.0,
-    )  # fmt: skip
-    model.compile("adam", cross_entropy, jit_compile=False)
-    return model
-
-
 def stock_of(encoder, *, videos, frames, size, units, classes):
     """The same of stock Keras layers."""
-    layer = STOCK[encoder]
-    model = keras.Sequential(
-        [
-            keras.Input((None, size)),
-            keras.layers.Masking(),
-            keras.layers.Bidirectional(layer(units, return_sequences=True)),
-            keras.layers.Bidirectional(layer(units)),
-            keras.layers.Dense(classes, activation="sigmoid"),
-        ]
-    )
+    layers = [
+        keras.Input((None, size)),
+        keras.layers.Masking(),
+        keras.layers.Bidirectional(STOCK[encoder](units, return_sequences=True)),
+        keras.layers.Bidirectional(STOCK[encoder](units)),
+        keras.layers.Dense(classes, activation="sigmoid"),
+    ]
+    model = keras.Sequential(layers)
     model.compile("adam", cross_entropy, jit_compile=False)
     return model
 
