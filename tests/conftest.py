@@ -5,6 +5,7 @@ All of it is made when first asked for, once a session.
 
 import os
 import signal
+import sys
 import threading
 
 # Before anything imports TensorFlow, Keras or matplotlib.
@@ -104,3 +105,63 @@ def leave_run():
         return load_run(path)
 
     return leave
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """The command line in this process: its exit code, and what it printed to stdout and to stderr."""
+    from dmlkit.cli import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dmlkit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return end.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+PARAMETERS = """\
+data: str | None = None  # folder of the data set
+profile: str = "demo"  # the conditions
+runs: str | None = None  # folder of the runs
+seed: int = 0  # of weights and order
+deterministic: bool = False  # the same numbers for the same seed
+"""
+
+
+@pytest.fixture
+def write_notebook(tmp_path):
+    """Write `tmp_path/notebooks/NAME.ipynb` out of code; text that starts with `# ` is Markdown."""
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+    def write(name: str, *sources: str, parameters: str = "", **about) -> Path:
+        cells = [new_markdown_cell(f"# The {name} chapter\n\nA lead. Does it **run**?", id="ask")]
+        source = PARAMETERS + parameters
+        cells.append(new_code_cell(source, metadata={"tags": ["parameters"]}, id="parameters"))
+        for place, source in enumerate(sources):
+            make = new_markdown_cell if source.startswith("# ") else new_code_cell
+            cells.append(make(source, id=f"cell-{place}"))
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(new_notebook(cells=cells, metadata={"dmlkit": about}), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def build(tmp_path, generated):
+    """Make a report of `tmp_path/notebooks` in `tmp_path/out`: it, and the lines of progress."""
+
+    def go(**more):
+        from dmlkit.report import build_report
+
+        lines = []
+        named = {"data": generated, "profile": "smoke", "out": tmp_path / "out"}
+        report = build_report(**named | {"folder": tmp_path / "notebooks"} | more, echo=lines.append)
+        return report, lines
+
+    return go

@@ -97,17 +97,3 @@ def test_a_reader_who_leaves_early_is_no_error(leave_run, tmp_path):
     process.stdout.close()
     process.wait(timeout=60)
     assert process.stderr.read() == ""
-
-
-@pytest.fixture
-def command(capsys, monkeypatch):
-    """The command line in this process: its exit code, and what it printed."""
-    from dmlkit.cli import main
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dmlkit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run

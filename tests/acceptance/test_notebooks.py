@@ -3,6 +3,7 @@
 import ast
 import re
 import statistics
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -11,9 +12,11 @@ import pytest
 
 import dmlkit
 from dmlkit import plots
+from dmlkit.data import KINDS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-NOTEBOOKS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
+PATHS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
+NOTEBOOKS = {name: nbformat.read(path, as_version=4) for name, path in PATHS.items()}
 CORE = {
     "data": ("str | None", "None"),
     "profile": ("str", "'demo'"),
@@ -22,10 +25,20 @@ CORE = {
     "deterministic": ("bool", "False"),
 }
 SWITCHES = {"ablations", "fusion_ablations", "fewer_frames"}  # off: quicker
+# Of a section tagged `optional`, a report shows what has a figure or table in it.
+TAGS = {"parameters", "times", "optional"}
+# Words of an earlier vocabulary.
+BANNED = (
+    "rung", "walk", "riddle", "side question", "closeness", "what came out", "what we saw", "by hand", "planted",
+)  # fmt: skip
 
 
-def code(notebook) -> list[str]:
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+def tags(cell) -> set[str]:
+    return {*cell.metadata.get("tags", ())}
+
+
+def sources(name, kind="code") -> list[str]:
+    return [cell.source for cell in NOTEBOOKS[name].cells if cell.cell_type == kind]
 
 
 def test_nine_chapters_and_two_explorers():
@@ -36,47 +49,85 @@ def test_nine_chapters_and_two_explorers():
 
 
 def test_files_hold_no_outputs_and_no_definitions_and_short_cells():
-    for name, path in NOTEBOOKS.items():
-        notebook = nbformat.read(path, as_version=4)
+    for name, notebook in NOTEBOOKS.items():
         nbformat.validate(notebook)
         assert notebook.metadata.kernelspec.name == "python3", name
-        assert notebook.cells[0].source.startswith("# ") and "?" in notebook.cells[0].source, name
+        assert {*notebook.metadata} == {"dmlkit", "kernelspec", "language_info"}, name
+        ids = [cell.id for cell in notebook.cells]
+        assert len(set(ids)) == len(ids) and ids[:4] == ["question", "parameters", "imports", "data"], name
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells), name
-        lines = [len(source.splitlines()) for source in code(notebook)]
+        assert all(tags(cell) <= TAGS for cell in notebook.cells), name
+        lines = [len(source.splitlines()) for source in sources(name)]
         assert statistics.median(lines) <= 5 and max(lines) <= 15, name
-        for node in (node for source in code(notebook) for node in ast.walk(ast.parse(source))):
+        for node in (node for source in sources(name) for node in ast.walk(ast.parse(source))):
             assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.For | ast.While | ast.Try), name
 
 
-def test_names_used_are_public():
-    for name, path in NOTEBOOKS.items():
-        source = "\n".join(code(nbformat.read(path, as_version=4)))
+def test_sections():
+    for name, notebook in NOTEBOOKS.items():
+        question, *prose = sources(name, "markdown")
+        assert re.match(rf"# {re.escape(notebook.metadata.dmlkit.title)}\n\n\*\*[^*]+\?\*\*\n", question), (
+            name
+        )
+        headings = re.findall(r"^## (.+)$", "\n".join(prose), re.MULTILINE)
+        assert len(set(headings)) == len(headings), name
+        assert {"Takeaways", "Interactive explorer"} & {*headings}, name
+        if name[0] == "0" and name != "00-data":
+            assert headings.index("Results") < headings.index("Takeaways") and "Paper: §" in question, name
+        for cell, following in pairwise(notebook.cells):
+            if "optional" in tags(cell):
+                assert cell.source.startswith("## ") and following.cell_type == "code", name
+
+
+def test_plain_technical_english_that_opens_offline():
+    for name in NOTEBOOKS:
+        prose = "\n".join(sources(name, "markdown"))
+        for word in BANNED:
+            assert not re.search(rf"\b{word}s?\b", prose, re.IGNORECASE), (name, word)
+        assert "http" not in prose and "![" not in prose and "<img" not in prose, name
+        assert prose.count("$$") % 2 == 0 and prose.replace("$$", "").count("$") % 2 == 0, name
+        # Numbers to four digits are the paper's, and their paragraph says so; others belong in tables and figures.
+        for paragraph in prose.split("\n\n"):
+            assert not re.search(r"\b0\.\d{3,}", paragraph) or "paper" in paragraph.lower(), paragraph
+        links = re.findall(r"`(\d\d-[a-z-]+|explore-[a-z]+)(?:\.ipynb)?`", prose)
+        assert {*links} <= {*NOTEBOOKS}, name
+
+
+def test_names_used_are_public_and_metadata_match_the_code():
+    for name, notebook in NOTEBOOKS.items():
+        source = "\n".join(sources(name))
         assert set(re.findall(r"\bdmlkit\.(\w+)", source)) <= {*dir(dmlkit), "training"}, name
         assert set(re.findall(r"\bplots\.(\w+)", source)) <= {*plots.__all__}, name
+        assert set(re.findall(r'kind="(.+?)"', source)) <= {*KINDS}, name
+        about = notebook.metadata.dmlkit
+        assert {*about} == {"title", "needs", "after", "trains"} and {*about.after} <= {*NOTEBOOKS}, name
+        for entry in about.trains:
+            assert {*entry.get("experiments", ())} <= {*dmlkit.EXPERIMENTS}, name
+        trains = re.search(r"study\.train(_chapter)?\(", source)
+        assert bool(trains) == bool(about.trains), name
+    assert {each.chapter for each in dmlkit.LADDER.values()} <= {name[3:] for name in NOTEBOOKS}
 
 
 def parameters_of(name) -> dict[str, tuple[str, str]]:
     """Parameter → type and default, as written in the parameters cell; every line is commented."""
-    cells = nbformat.read(NOTEBOOKS[name], as_version=4).cells
-    (cell,) = (cell for cell in cells if "parameters" in cell.metadata.get("tags", ()))
+    (cell,) = (cell for cell in NOTEBOOKS[name].cells if "parameters" in tags(cell))
     assert all(len(line.partition("  # ")[2]) > 8 for line in cell.source.splitlines()), name
     nodes = ast.parse(cell.source).body
     return {node.target.id: (ast.unparse(node.annotation), ast.unparse(node.value)) for node in nodes}
 
 
 def test_parameters_are_typed_and_commented_and_the_same_in_all():
-    for name, path in NOTEBOOKS.items():
+    for name in NOTEBOOKS:
         parameters = parameters_of(name)
         assert 5 <= len(parameters) <= 12, name
         assert {key: parameters[key] for key in CORE} == CORE, name
-        assert {"profile", "seed"} <= papermill.inspect_notebook(path).keys(), name
 
 
 def execute(name, folder, **parameters):
     """Run a notebook under the profile smoke; gives the executed one."""
     parameters |= dict.fromkeys(SWITCHES & parameters_of(name).keys(), False)
     return papermill.execute_notebook(
-        NOTEBOOKS[name], folder / f"{name}.ipynb", {"profile": "smoke", **parameters}, cwd=folder,
+        PATHS[name], folder / f"{name}.ipynb", {"profile": "smoke", **parameters}, cwd=folder,
         progress_bar=False, log_output=False,
     )  # fmt: skip
 

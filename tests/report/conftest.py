@@ -1,57 +1,11 @@
-"""Small notebooks to make reports of."""
+"""What the tests of a report look at."""
 
 import json
 import re
-from pathlib import Path
 
-import nbformat
-import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from dmlkit.experiments import find
-
-PARAMETERS = """\
-data: str | None = None  # folder of the data set
-profile: str = "demo"  # the conditions
-runs: str | None = None  # folder of the runs
-seed: int = 0  # of weights and order
-deterministic: bool = False  # the same numbers for the same seed
-"""
-
-
-@pytest.fixture
-def write_notebook(tmp_path):
-    """Write `tmp_path/notebooks/NAME.ipynb` out of code; text that starts with `# ` is Markdown."""
-
-    def write(name: str, *sources: str, parameters: str = "", **about) -> Path:
-        cells = [new_markdown_cell(f"# The {name} chapter\n\nA lead. Does it **run**?", id="ask")]
-        source = PARAMETERS + parameters
-        cells.append(new_code_cell(source, metadata={"tags": ["parameters"]}, id="parameters"))
-        for place, source in enumerate(sources):
-            make = new_markdown_cell if source.startswith("# ") else new_code_cell
-            cells.append(make(source, id=f"cell-{place}"))
-        path = tmp_path / "notebooks" / f"{name}.ipynb"
-        path.parent.mkdir(exist_ok=True)
-        nbformat.write(new_notebook(cells=cells, metadata={"dmlkit": about}), path)
-        return path
-
-    return write
-
-
-@pytest.fixture
-def build(tmp_path, generated):
-    """Make a report of `tmp_path/notebooks` in `tmp_path/out`: it, and the lines of progress."""
-
-    def go(**more):
-        from dmlkit.report import build_report
-
-        lines = []
-        named = {"data": generated, "profile": "smoke", "out": tmp_path / "out"}
-        report = build_report(**named | {"folder": tmp_path / "notebooks"} | more, echo=lines.append)
-        return report, lines
-
-    return go
 
 
 def statuses(report) -> list[str]:
