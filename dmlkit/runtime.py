@@ -1,16 +1,19 @@
-"""The process itself: imports at first use, TensorFlow's start-up output, Ctrl-C, determinism, threads."""
+"""The process itself: imports at first use, TensorFlow's start-up output, Ctrl-C, determinism, threads, versions."""
 
 from __future__ import annotations
 
-import importlib
+import functools
+import importlib.metadata
 import logging
 import os
+import platform
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 TF_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
@@ -128,3 +131,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decide the numbers."""
+    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
+
+
+@functools.cache
+def version_of(package: str) -> str:
+    """The installed version of a package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed as a package"

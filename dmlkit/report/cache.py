@@ -19,6 +19,7 @@ import dmlkit
 from dmlkit.errors import UsageError
 from dmlkit.files import atomic_write, file_lock
 from dmlkit.report.parameters import as_text
+from dmlkit.runtime import versions
 
 WHOLE = 1 << 20  # bytes; of larger files blocks are read
 BLOCK, BLOCKS = 4096, 16  # the last block holds the checksum of a TFRecord's last record
@@ -79,8 +80,6 @@ def _contents(path: Path) -> tuple[int, str]:
 @functools.cache
 def software() -> dict[str, str]:
     """Python, the packages that decide the numbers, and this package to the byte (the notebooks count one by one)."""
-    from dmlkit.training.state import versions  # imports pandas
-
     root = Path(dmlkit.__file__).parent
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     counted = [path for path in files if not {"__pycache__", "notebooks"} & set(path.parts)]

@@ -28,6 +28,7 @@ from dmlkit.errors import date, duration
 from dmlkit.experiments import ABLATIONS, beyond_for
 from dmlkit.report.cache import digest, file_digest, run_digests, software
 from dmlkit.report.plan import Context
+from dmlkit.runtime import versions
 
 TEMPLATES = Path(__file__).parent / "templates"
 FRONT = ("results.json", "index.html")
@@ -102,7 +103,7 @@ def write_front(report, context: Context) -> None:
 def summarize(context: Context, chapters: Sequence) -> dict:
     """What `results.json` holds: the ladder, the data and the conditions; None where there is no number."""
     from dmlkit.runs import experiment_row  # imports pandas
-    from dmlkit.training.state import describe_data, versions
+    from dmlkit.training.state import describe_data
 
     dataset, caps, machines = context.data, context.profile.caps, []
 

@@ -10,9 +10,7 @@ Nothing here loads TensorFlow or Keras at import: ensembles are runs too, and a 
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.metadata
 import json
 import platform
 import re
@@ -34,9 +32,8 @@ from dmlkit.paths import default_runs
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import CHECKPOINTS, WHILE_TRAINING, Run, find_runs, load_run, read_record, write_record
-from dmlkit.runtime import cores, threads
+from dmlkit.runtime import cores, threads, version_of, versions
 
-PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 REFITTING = "refitting"
 WEIGHTS = "weights.npz"
 
@@ -246,20 +243,6 @@ def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
         "videos": dict(videos),
         "notes": list(dataset.notes),
     }
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages that decide the numbers."""
-    return {"python": platform.python_version()} | {name: version_of(name) for name in PACKAGES}
-
-
-@functools.cache
-def version_of(package: str) -> str:
-    """The installed version of a package."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed as a package"
 
 
 def hardware() -> dict:

@@ -28,7 +28,7 @@ from dmlkit.models import build
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
 from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run
-from dmlkit.runtime import make_deterministic
+from dmlkit.runtime import make_deterministic, version_of
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
     Teacher,
@@ -51,7 +51,6 @@ from dmlkit.training.state import (
     save_snapshot,
     snapshot_records,
     training_fingerprint,
-    version_of,
 )
 
 MODEL_FIELDS = (
