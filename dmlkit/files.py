@@ -17,31 +17,22 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Write to the path this gives: it takes the place of `path` once its bytes are on the disk, so that not even a
-    loss of power leaves half a file; after an error it is gone. The ending stays the file's own.
+    """Write to the temporary path this yields, of the same suffix. It replaces `path` once its bytes are on the disk,
+    so that not even a loss of power leaves half a file; after an error it is deleted.
     """
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
-        _to_disk(temporary, os.O_RDWR)
+        with open(temporary, "r+b") as file:
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:
+                # Some file systems, mostly remote ones, cannot.
+                if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                    raise
         os.replace(temporary, path)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            with suppress(OSError):  # the file is whole all the same
-                _to_disk(path.parent, os.O_RDONLY)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path, how: int) -> None:
-    opened = os.open(path, how)
-    try:
-        os.fsync(opened)
-    except OSError as error:
-        # Some file systems, mostly remote ones, know no such thing.
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(opened)
 
 
 class UnreadableError(Exception):
@@ -49,7 +40,7 @@ class UnreadableError(Exception):
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the arrays beside the path, then put them in its place."""
+    """Write the arrays as one `.npz`, whole or not at all."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -64,13 +55,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise UnreadableError(f"{path}: {error}") from error
 
 
-POLL = 0.5  # seconds between two looks at a lock that somebody else holds
+POLL = 0.5  # seconds between two tries of a lock that another process holds
 
 
 @contextmanager
 def file_lock(path: Path, *, taken: Callable[[str], None], wait: bool = False) -> Iterator[None]:
-    """Hold the lock at `path`. Where it is not free, `taken` gets who holds it (`process 4711 on ants`) and may raise;
-    then it is waited for if `wait`. The file stays, only the lock on it counts.
+    """Hold the lock at `path`; its file stays. Where another process holds it, `taken` is called with that process
+    (`process 4711 on ants`) and may raise; then the lock is waited for if `wait`.
     """
     lock = FileLock(path, thread_local=False)
     try:
@@ -81,7 +72,7 @@ def file_lock(path: Path, *, taken: Callable[[str], None], wait: bool = False) -
             raise
         lock.acquire(poll_interval=POLL)
     try:
-        with suppress(OSError):  # a courtesy to whoever asks next; a full disk must not cost the lock
+        with suppress(OSError):  # only for messages; a full disk must not cost the lock
             _owner(path).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
@@ -90,7 +81,7 @@ def file_lock(path: Path, *, taken: Callable[[str], None], wait: bool = False) -
 
 
 def holder(path: Path) -> str:
-    """Who holds a lock, as its holder wrote it down."""
+    """The process that holds a lock, as it wrote it down."""
     try:
         return _owner(path).read_text(encoding="utf-8") or "another process"
     except OSError:
@@ -98,5 +89,5 @@ def holder(path: Path) -> str:
 
 
 def _owner(path: Path) -> Path:
-    # On Windows a locked file cannot be read, so the name stands beside it.
+    # On Windows a locked file cannot be read, so the holder is written to another.
     return path.with_name(f"{path.name}.holder")

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from dmlkit.errors import UsageError, choose, nearest
 from dmlkit.experiments import TRICKS, Experiment
 
-KEEP, REFIT = "keep", "refit"
+REFIT = "refit"
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -26,9 +26,6 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 ShareAboveZero = Annotated[float, Field(gt=0, le=1)]
 ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
-
-# Properties of the optimizer's steps, of which a closed-form solution has none.
-STEP_FIELDS = ("label_smoothing", "mixup", "modality_dropout", "ema")
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -46,8 +43,7 @@ class Profile:
         patience: Epochs without a better GAP on the tuning split before training ends.
         learning_rate: Adam's initial learning rate.
         schedule: Learning rate schedule: `staircase` (the paper's), `cosine` or `cyclic`.
-        cycles: Number of cosine cycles over the budget (`cyclic` only). Each cycle ends with an epoch (`cycle_ends`);
-            where the epochs cannot be divided evenly, the later cycles are longer.
+        cycles: Number of cosine cycles over the budget (`cyclic` only), each of whole epochs (`cycle_ends`).
         warm_up: Share of the budget in which a cosine schedule rises.
         decay: Factor of each step of the staircase.
         decay_examples: Examples between two steps, before and after the loss has nearly converged.
@@ -55,17 +51,14 @@ class Profile:
         clip_norm: Largest norm of each variable's gradient.
         label_smoothing: Share of each video's labels that is spread over all classes.
         mixup: α of the Beta(α, α) by which two videos and their labels are blended; 0 for none.
-        class_balance: How much more often videos of rare classes are sampled, from 0 (uniform) to 1 (each class about
-            as often as any other).
+        class_balance: Sampling of videos by class, from 0 (uniform) to 1 (each class about as often as any other).
         modality_dropout: Share of each modality's videos that are shown without it.
         ema: Decay per step of an exponential moving average of the weights, which is scored and kept; 0 for none.
         teaching: Weight of the teachers' scores against the labels, where there are teachers (distillation).
-        checkpoints: How many epochs' models are kept as runs of their own: at the ends of the last cycles under a
-            cyclic schedule, else of the last epochs; 0 for none.
+        checkpoints: How many epochs' models are kept as runs of their own: the last of `moments`.
         after_tuning: `keep` the best epoch's model, or `refit`: train as many epochs again on the training and tuning
             splits together and keep the last; the tuning scores stay those of the model that had not seen that split.
         ridge: λ of the closed-form solution of a kernel machine; 0 where the optimizer trains the model.
-            `STEP_FIELDS` must be 0 with it.
         max_frames, frame_choice: Frames of a video that are read, and which (`first`, `uniform`, `random`).
         frame_share: Share of those frames that training samples, again each epoch; scoring reads all of them.
         max_train_videos, max_tuning_videos, max_validate_videos: Caps on the splits; None for no cap.
@@ -104,7 +97,7 @@ class Profile:
     ema: ShareBelowOne = 0.0
     teaching: Share = 0.5
     checkpoints: Annotated[int, Field(ge=0)] = 0
-    after_tuning: Literal["keep", "refit"] = KEEP
+    after_tuning: Literal["keep", "refit"] = "keep"
     ridge: NonNegative = 0.0
     max_frames: Count | None = 300
     frame_choice: Literal["first", "uniform", "random"] = "first"
@@ -123,35 +116,38 @@ class Profile:
 
     @model_validator(mode="after")
     def _check_combinations(self):
+        def refuse(message: str, *names: str) -> None:
+            received = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+            raise UsageError(f"{message} Received: {received}.")
+
         if self.cycles > self.epochs or (self.cycles > 1 and self.schedule != "cyclic"):
-            self._refuse(
-                "The profile's cycles belong to the schedule 'cyclic', and each takes at least one epoch.",
-                "cycles", "schedule", "epochs",
-            )  # fmt: skip
+            message = (
+                "The profile's cycles belong to the schedule 'cyclic', and each takes at least one epoch."
+            )
+            refuse(message, "cycles", "schedule", "epochs")
         if self.checkpoints and self.after_tuning == REFIT:
-            self._refuse(
-                "Checkpoints belong to the training that tuning stops, and after_tuning='refit' replaces its model. "
-                "Choose one.", "checkpoints", "after_tuning",
-            )  # fmt: skip
-        for name in STEP_FIELDS if self.ridge else ():
-            if getattr(self, name):
-                self._refuse(
-                    f"With a ridge the model is solved for in closed form, without steps that {name} could change. "
-                    "Leave one of them at 0.", "ridge", name,
-                )  # fmt: skip
+            message = (
+                "Checkpoints are of the training that tuning stops, whose model a refit replaces. Choose one."
+            )
+            refuse(message, "checkpoints", "after_tuning")
+        # A closed-form solution has no steps of an optimizer.
+        for name in ("label_smoothing", "mixup", "modality_dropout", "ema"):
+            if self.ridge and getattr(self, name):
+                refuse(
+                    f"With a ridge there are no training steps that {name} could change: choose one.",
+                    "ridge",
+                    name,
+                )
         # A training that stops early must not leave fewer checkpoints than an ensemble counts on.
         earliest_stop = min(epoch for epoch in self.moments if epoch >= min(self.epochs, self.patience + 1))
         if self.checkpoints > (kept := sum(epoch <= earliest_stop for epoch in self.moments)):
-            self._refuse(
+            message = (
                 f"The profile's training may end after {earliest_stop} epochs, by when only {kept} checkpoints exist "
                 "(at the ends of cycles under a cyclic schedule, else after each epoch). Raise patience or cycles, or "
-                "ask for fewer.", "checkpoints", "cycles", "patience", "epochs",
-            )  # fmt: skip
+                "ask for fewer."
+            )
+            refuse(message, "checkpoints", "cycles", "patience", "epochs")
         return self
-
-    def _refuse(self, message: str, *names: str) -> None:
-        received = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        raise UsageError(f"{message} Received: {received}.")
 
     def to_record(self) -> dict:
         """Plain values for `run.json`."""
@@ -179,7 +175,7 @@ class Profile:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first fault: which field, what it may be, what was received."""
+    """The first error: which field, what it may be, what was received."""
     fault = error.errors()[0]
     name, received, kind = str(fault["loc"][0]), fault["input"], fault["type"]
     if kind == "unexpected_keyword_argument":
@@ -213,35 +209,33 @@ PAPER = Profile(
     units=1024, batch_size=1024, epochs=5, patience=2, learning_rate=0.001,
     decay_examples=(4_000_000, 40_000), converged_after=0.9,
 )
+YT8M_BEST = Profile(
+    name="yt8m-best", purpose="one model on thousands of video-level videos: wide, two dropouts, 12 epochs, refitted",
+    units=1024, layers=1, normalization="variance", dropout=0.5, input_dropout=0.25, batch_size=128, epochs=12,
+    patience=12, learning_rate=0.001, schedule="cosine", warm_up=0.08, clip_norm=100.0, after_tuning=REFIT,
+)
+YT8M_KERNEL = Profile(
+    name="yt8m-kernel", purpose="kernel ridge regression on up to 16,000 video-level videos, solved for and refitted",
+    units=16_000, layers=1, normalization="variance", batch_size=128, epochs=1, patience=1, after_tuning=REFIT,
+    ridge=0.02,
+)
+AUDIOSET_BEST = Profile(
+    name="audioset-best", purpose="one model on thousands of clips of frames: a wide layer, mixup, 8 epochs",
+    units=1024, layers=1, dropout=0.5, batch_size=128, epochs=8, patience=8, learning_rate=0.0015,
+    schedule="cosine", warm_up=0.1, mixup=0.4,
+)
+AUDIOSET_KERNEL = Profile(
+    name="audioset-kernel", purpose="kernel ridge regression on the means of up to 16,000 clips of frames, solved for",
+    units=16_000, layers=1, batch_size=128, epochs=1, patience=1, ridge=0.05,
+)
+# fmt: on
+
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in (SMOKE, DEMO, FULL, PAPER)}
 """The profiles under which whole ladders are compared."""
 
-RECIPES: dict[str, Profile] = {profile.name: profile for profile in (
-    Profile(
-        name="yt8m-best",
-        purpose="one model on thousands of video-level videos: wide, two dropouts, 12 epochs, refitted",
-        units=1024, layers=1, normalization="variance", dropout=0.5, input_dropout=0.25, batch_size=128, epochs=12,
-        patience=12, learning_rate=0.001, schedule="cosine", warm_up=0.08, clip_norm=100.0, after_tuning=REFIT,
-    ),
-    Profile(
-        name="yt8m-kernel",
-        purpose="kernel ridge regression on up to 16,000 video-level videos, solved for and refitted",
-        units=16_000, layers=1, normalization="variance", batch_size=128, epochs=1, patience=1, after_tuning=REFIT,
-        ridge=0.02,
-    ),
-    Profile(
-        name="audioset-best",
-        purpose="one model on thousands of clips of frames: a wide layer, mixup, 8 epochs",
-        units=1024, layers=1, dropout=0.5, batch_size=128, epochs=8, patience=8, learning_rate=0.0015,
-        schedule="cosine", warm_up=0.1, mixup=0.4,
-    ),
-    Profile(
-        name="audioset-kernel",
-        purpose="kernel ridge regression on the means of up to 16,000 clips of frames, solved for",
-        units=16_000, layers=1, batch_size=128, epochs=1, patience=1, ridge=0.05,
-    ),
-)}
-# fmt: on
+RECIPES: dict[str, Profile] = {
+    profile.name: profile for profile in (YT8M_BEST, YT8M_KERNEL, AUDIOSET_BEST, AUDIOSET_KERNEL)
+}
 """The profiles of single experiments, which name them as `Experiment.recipe`; no ladder is compared under them."""
 
 SETTABLE = tuple(field.name for field in fields(Profile) if field.name not in ("name", "purpose"))

@@ -31,11 +31,10 @@ from dmlkit.predictions import Predictions
 RECORD = "run.json"
 WHILE_TRAINING = "checkpoint.npz"
 CHECKPOINTS = "checkpoints"
-# Environment variable with the path of a file that takes the path of every run this process looks for, a line each:
-# a report learns so which notebooks to execute again when a run changes.
+# Environment variable: the file to which the path of every run this process looks for is appended, so that a report
+# knows which notebooks to execute again when a run changes.
 ACCESS_LOG = "DMLKIT_RUN_ACCESS_LOG"
-# So many damaged runs are named one by one.
-WARNINGS = 5
+WARNINGS = 5  # so many damaged runs are named one by one
 
 
 def _at(*path: str | int):
@@ -155,7 +154,8 @@ def read_record(path: Path) -> dict | None:
         return None
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
-        reason = "; ".join(faults[:3]) + (f" and {len(faults) - 3} more" if len(faults) > 3 else "")
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        reason = "; ".join(faults[:3]) + more
     except (OSError, ValueError, RecursionError) as error:  # deeply nested brackets recurse
         reason = " ".join(str(error).split())
     raise DataError(
@@ -202,20 +202,18 @@ def find_runs(folder: str | os.PathLike) -> RunListing:
     """
     listing, unreadable = RunListing([], []), []
     for here, folders, files in os.walk(folder, onerror=unreadable.append):
-        checkpoints = CHECKPOINTS if {RECORD, WHILE_TRAINING} & set(files) else None
+        if {RECORD, WHILE_TRAINING} & set(files):
+            folders[:] = [name for name in folders if name != CHECKPOINTS]
         folders[:] = sorted(
-            name
-            for name in folders
-            if not (name.startswith(".") or name.endswith(".partial") or name == checkpoints)
+            name for name in folders if not name.startswith(".") and not name.endswith(".partial")
         )
         if RECORD in files:
             try:
                 listing.runs.append(load_run(here))
             except DataError as error:
                 listing.damaged.append(error)
-    listing.damaged.extend(
-        DataError(f"This folder cannot be read: {error.filename} ({error.strerror}).") for error in unreadable
-    )
+    for error in unreadable:
+        listing.damaged.append(DataError(f"This folder cannot be read: {error.filename} ({error.strerror})."))
     return listing
 
 
@@ -229,9 +227,9 @@ def list_runs(folder: str | os.PathLike, *, stacklevel: int = 2) -> list[Run]:
 
 def summarize_errors(damaged: Sequence[DataError]) -> list[str]:
     """A line for each run that cannot be read; where there are many, the last line counts the rest."""
-    rest = len(damaged) - WARNINGS
     lines = [shorten(error, 500) for error in damaged[:WARNINGS]]
-    return lines + [f"{rest:,} more cannot be read."] * (rest > 0)
+    rest = len(damaged) - len(lines)
+    return [*lines, f"{rest:,} more cannot be read."] if rest else lines
 
 
 def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
@@ -252,13 +250,12 @@ def run_row(run: Run) -> dict:
 
 def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:
     """Rows as a table whose texts are Python's own: Arrow's do not take the unpaired surrogates of names of folders."""
-    table = {column: [row.get(column) for row in rows] for column in columns}
-    return pd.DataFrame(
-        {
-            column: pd.Series(values, dtype=object if any(isinstance(each, str) for each in values) else None)
-            for column, values in table.items()
-        }
-    )
+    table = {}
+    for column in columns:
+        values = [row.get(column) for row in rows]
+        has_text = any(isinstance(each, str) for each in values)
+        table[column] = pd.Series(values, dtype=object if has_text else None)
+    return pd.DataFrame(table)
 
 
 ROW_COLUMNS = (
@@ -273,28 +270,31 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
 
     `reason` is why the data set cannot serve it, if it cannot.
     """
-    metrics, record = (run.metrics, run.record) if run else ({}, {})
-    seconds, epochs = record.get("seconds", {}), record.get("epochs")
     status = "trained" if run else "not applicable" if reason else "not trained"
     if status == "not trained" and experiment.chapter == "beyond":
         reason = "the notebook 08-beyond trains it, with --beyond"
-    # A refit took its time too.
-    trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
-    training, scoring = seconds.get("training"), seconds.get("scoring")
-    low, high = metrics.get("gap_interval", (None, None))
-    return {name: metrics.get(name) for name in ROW_COLUMNS} | {
+    row = {
         "name": experiment.name,
         "title": experiment.title,
         "status": status,
         "reason": reason,
-        "gap_low": low,
-        "gap_high": high,
-        "parameters": record.get("parameters"),
-        "training_seconds": training,
-        "epochs": epochs,
-        "seconds_an_epoch": round(training / trained, 3) if trained else None,
-        "videos_per_second": round(metrics["videos"] / scoring, 3) if scoring else None,
         "paper_gap": experiment.paper_gap,
         "experiment": experiment.to_record(),
-        "run": None if run is None else run.path.name,
     }
+    if run:
+        record = run.record
+        epochs, seconds = record["epochs"], record["seconds"]
+        # A refit took its time too.
+        trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
+        scoring = seconds.get("scoring")
+        row |= run.metrics | {
+            "gap_low": run.metrics["gap_interval"][0],
+            "gap_high": run.metrics["gap_interval"][1],
+            "parameters": record["parameters"],
+            "training_seconds": seconds["training"],
+            "epochs": epochs,
+            "seconds_an_epoch": round(seconds["training"] / trained, 3) if trained else None,
+            "videos_per_second": round(run.metrics["videos"] / scoring, 3) if scoring else None,
+            "run": run.path.name,
+        }
+    return {column: row.get(column) for column in ROW_COLUMNS}

@@ -11,17 +11,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
-TF_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 @contextmanager
 def quiet_startup() -> Iterator[None]:
     """Around the first import of TensorFlow: what C++ writes to standard error meanwhile is dropped."""
-    if os.environ.setdefault(TF_LOG_LEVEL, "3") == "0":
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
         return
     logging.getLogger("tensorflow").addFilter(_is_news)
@@ -63,39 +62,28 @@ def import_lazily(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Cal
 
 
 @contextmanager
-def signals_handled(handler: Callable | signal.Handlers, *numbers: int) -> Iterator[Callable[[], None]]:
-    """Have signals handled so, and then as before; gives a function that puts the former handlers back at once."""
+def signals_handled(handler: Callable | signal.Handlers, *numbers: int) -> Iterator[None]:
+    """Have signals handled so, and then as before; ignored ones stay ignored. Only the main thread may do so."""
     main = threading.current_thread() is threading.main_thread()
     former = {number: signal.getsignal(number) for number in numbers if main}
     former = {number: was for number, was in former.items() if was not in (signal.SIG_IGN, None)}
-
-    def restore() -> None:
-        for number, was in former.items():
-            signal.signal(number, was)
-
     for number in former:
         signal.signal(number, handler)
     try:
-        yield restore
+        yield
     finally:
-        restore()
-
-
-def interrupts(handler: signal.Handlers) -> AbstractContextManager:
-    """Have Ctrl-C handled by `signal.SIG_IGN` or `signal.SIG_DFL`, and then as before."""
-    return signals_handled(handler, signal.SIGINT)
+        for number, was in former.items():
+            signal.signal(number, was)
 
 
 class Stop:
     """A request to end, made from any thread or within a signal handler; the first reason counts."""
 
-    def __init__(self) -> None:
-        self.reason: str | None = None
+    reason: str | None = None
 
     def ask(self, reason: str = "interrupted") -> None:
         """Ask for the end. No lock is taken: a signal handler would wait for its own thread for ever."""
-        if self.reason is None:
-            self.reason = reason
+        self.reason = self.reason or reason
 
 
 @contextmanager
@@ -103,10 +91,11 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM asks for the end, as `interrupted` or `terminated`; the second acts as before."""
 
     def ask(number: int, frame: object) -> None:
-        give_way()
-        stop.ask(SIGNALS[signal.Signals(number)])
+        former_handlers.close()
+        stop.ask(SIGNALS[number])
 
-    with signals_handled(ask, *SIGNALS) as give_way:
+    with ExitStack() as former_handlers:
+        former_handlers.enter_context(signals_handled(ask, *SIGNALS))
         yield
 
 
@@ -121,9 +110,9 @@ def threads() -> int:
     """How many threads share an operation: as set in TensorFlow or its environment, else the cores of this process."""
     import tensorflow as tf
 
-    asked = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    set_to = tf.config.threading.get_intra_op_parallelism_threads() or (int(asked) if asked.isdigit() else 0)
-    return set_to or cores()
+    configured = tf.config.threading.get_intra_op_parallelism_threads()
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return configured or (int(variable) if variable.isdigit() else 0) or cores()
 
 
 def cores() -> int:

@@ -31,7 +31,7 @@ from dmlkit.data.opening import find_splits, group_by_split, recognize, shard_co
 from dmlkit.data.parsing import RecordParser
 from dmlkit.data.records import InvalidRecord, exists, file_size, is_folder, locate, scan_records
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size
-from dmlkit.runtime import cores, interrupts
+from dmlkit.runtime import cores, signals_handled
 
 BYTES_PER_WORKER = 512 << 20  # with less to read, starting a worker process takes longer
 # After these faults the number of records is unknown.
@@ -178,7 +178,7 @@ def _outcomes(tasks: Sequence[tuple], jobs: int) -> Iterator[tuple]:
     executor = ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_watch_parent)
     try:
         # A terminal's Ctrl-C reaches every process; the workers leave it to this one.
-        with interrupts(signal.SIG_IGN):
+        with signals_handled(signal.SIG_IGN, signal.SIGINT):
             outcomes = executor.map(check_shard, *zip(*tasks, strict=True))
         for outcome in outcomes:
             done += 1

@@ -36,7 +36,7 @@ from dmlkit.data import Skipped, count_records, limit_shards
 from dmlkit.errors import DataError, DmlkitError, UsageError
 from dmlkit.models import cross_entropy
 from dmlkit.profiles import REFIT, Profile
-from dmlkit.runtime import interrupts
+from dmlkit.runtime import signals_handled
 from dmlkit.training.objectives import Learner
 
 T = TypeVar("T")
@@ -591,7 +591,7 @@ def multi_worker() -> Distribution:
     others = ", ".join(address for address in cluster.addresses if address != own)
     try:
         # TensorFlow's waiting does not let Python see Ctrl-C: here it ends the process at once.
-        with interrupts(signal.SIG_DFL):
+        with signals_handled(signal.SIG_DFL, signal.SIGINT):
             print(f"{name}{f': waiting for {others}' if others else ''}", flush=True)
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
