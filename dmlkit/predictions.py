@@ -7,7 +7,6 @@ it measure the same numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -33,39 +32,18 @@ class Block(NamedTuple):
     scores: np.ndarray
 
 
-@dataclass(frozen=True)
-class TopScores:
-    """Each video's highest scores, (videos, kept) float16, of `classes`, int32 and ascending; the rest are 0."""
-
-    classes: np.ndarray
-    scores: np.ndarray
-    num_classes: int
-
-    @classmethod
-    def of(cls, scores: np.ndarray | TopScores, kept: int) -> TopScores:
-        """The highest `kept` of dense scores (videos, classes)."""
-        if isinstance(scores, TopScores):
-            return scores
-        classes = np.sort(np.argpartition(-scores, kept - 1, axis=1)[:, :kept])
-        return cls(classes.astype(np.int32), np.take_along_axis(scores, classes, axis=1), scores.shape[1])
-
-    def __getitem__(self, rows) -> TopScores:
-        return TopScores(self.classes[rows], self.scores[rows], self.num_classes)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(videos, classes)."""
-        return len(self.classes), self.num_classes
-
-    def toarray(self) -> np.ndarray:
-        """(videos, classes) float16."""
-        dense = np.zeros(self.shape, np.float16)
-        np.put_along_axis(dense, self.classes, self.scores, axis=1)
-        return dense
+def _highest(scores: np.ndarray | csr_array, kept: int) -> csr_array:
+    """Dense scores (videos, classes) with the highest `kept` of each video alone; sparse ones as they are."""
+    if isinstance(scores, csr_array):
+        return scores
+    classes = np.sort(np.argpartition(-scores, kept - 1, axis=1)[:, :kept])
+    return _sparse(classes, np.take_along_axis(scores, classes, axis=1), scores.shape)
 
 
-def _dense(values):
-    return values.toarray() if isinstance(values, csr_array | TopScores) else values
+def _sparse(classes: np.ndarray, scores: np.ndarray, shape: tuple[int, int]) -> csr_array:
+    """Scores (videos, kept) of as many classes each, ascending, by their bits: scipy has no half precision."""
+    bits = scores.astype(np.float16).view(np.uint16)
+    return csr_array((bits.ravel(), classes.ravel(), np.arange(shape[0] + 1) * classes.shape[1]), shape=shape)
 
 
 class Predictions:
@@ -85,7 +63,7 @@ class Predictions:
         self,
         ids: np.ndarray,
         labels: np.ndarray | csr_array | None,
-        scores: np.ndarray | TopScores,
+        scores: np.ndarray | csr_array,
         kept: int | None = None,
     ):
         self.ids = ids
@@ -96,26 +74,32 @@ class Predictions:
     @cached_property
     def labels(self) -> np.ndarray | None:
         """(videos, classes) bool, or None where the split has no labels."""
-        return _dense(self._labels)
+        return self._labels.toarray() if isinstance(self._labels, csr_array) else self._labels
 
     @cached_property
     def scores(self) -> np.ndarray:
         """(videos, classes) float16."""
-        return _dense(self._scores)
+        if not isinstance(self._scores, csr_array):
+            return self._scores
+        videos = np.repeat(np.arange(len(self.ids)), np.diff(self._scores.indptr))
+        dense = np.zeros(self._scores.shape, np.float16)
+        dense[videos, self._scores.indices] = self._scores.data.view(np.float16)
+        return dense
 
     @property
     def num_classes(self) -> int:
         """Number of classes each video is scored for."""
         return self._scores.shape[1]
 
-    def _at(self, rows) -> tuple:
+    def _rows(self, rows: slice | np.ndarray) -> Predictions:
         labels = None if self._labels is None else self._labels[rows]
-        return self.ids[rows], labels, self._scores[rows]
+        return Predictions(self.ids[rows], labels, self._scores[rows], self.kept)
 
     def blocks(self) -> Iterator[Block]:
         """All videos in their order, some at a time, so that large splits need little memory."""
         for start in range(0, len(self.ids), BLOCK):
-            yield Block(*map(_dense, self._at(slice(start, start + BLOCK))))
+            part = self._rows(slice(start, start + BLOCK))
+            yield Block(part.ids, part.labels, part.scores)
 
     def in_order_of(self, ids: np.ndarray) -> Predictions | None:
         """The same predictions with their videos in the order of `ids`; None where those are of other videos."""
@@ -126,7 +110,7 @@ class Predictions:
             return None
         place = np.empty_like(rows)
         place[order] = rows
-        return Predictions(*self._at(place), self.kept)
+        return self._rows(place)
 
     def save(self, path: Path) -> None:
         """Write them as one `.npz`, whole or not at all. No pickles."""
@@ -136,8 +120,9 @@ class Predictions:
         if self.kept is None:
             arrays["scores"] = self.scores
         else:
-            top = TopScores.of(self._scores, self.kept)
-            arrays |= {"top_classes": top.classes, "top_scores": top.scores}
+            top, shape = _highest(self._scores, self.kept), (len(self.ids), self.kept)
+            arrays["top_classes"] = top.indices.reshape(shape).astype(np.int32)
+            arrays["top_scores"] = top.data.reshape(shape).view(np.float16)
         write_arrays(path, arrays)
 
     @classmethod
@@ -157,13 +142,9 @@ class Predictions:
         shape = len(arrays["ids"]), int(arrays["num_classes"])
         kept, labels, scores = None, None, arrays.get("scores")
         if scores is None:
-            scores = TopScores(arrays["top_classes"], arrays["top_scores"], shape[1])
-            kept = scores.classes.shape[1]
-            if (
-                scores.classes.shape != scores.scores.shape
-                or not 0 <= scores.classes.min() <= scores.classes.max() < shape[1]
-            ):
-                raise ValueError("its classes do not fit its scores")
+            kept = arrays["top_classes"].shape[1]
+            scores = _sparse(arrays["top_classes"], arrays["top_scores"], shape)
+            scores.check_format()
         if scores.shape != shape:
             raise ValueError(f"its scores do not fit {shape[0]} videos of {shape[1]} classes")
         if "label_videos" in arrays:
@@ -186,11 +167,7 @@ def concatenate(blocks: Iterable[Block], *, kept: int | None = None) -> Predicti
         if kept is None and held > LARGEST_DENSE and block.scores.shape[1] > KEPT_CLASSES:
             kept = KEPT_CLASSES
         if kept is not None:
-            scores = [TopScores.of(each, kept) for each in scores]
-    if kept is None:
-        together = np.concatenate(scores)
-    else:
-        columns = ([getattr(each, name) for each in scores] for name in ("classes", "scores"))
-        together = TopScores(*map(np.concatenate, columns), scores[0].num_classes)
+            scores = [_highest(each, kept) for each in scores]
+    together = np.concatenate(scores) if kept is None else csr_array(vstack(scores))
     sparse = None if labels[0] is None else csr_array(vstack(labels))
     return Predictions(np.concatenate(ids), sparse, together, kept)
