@@ -2,7 +2,7 @@
 #
 #   make report     execute the notebooks and render the report   (ARGS="--data DIR --profile demo ...")
 #   make test       the tests of a pull request, under 5 minutes  (ARGS="-k fusion")
-#   make test-slow  one of each that takes minutes: a whole walk, a killed report, two workers, a full disk, a browser
+#   make test-slow  one of each that takes minutes: a full study, a killed report, two workers, a full disk, a browser
 #   make test-nightly  the rest of what takes minutes
 #   make lab        JupyterLab on the notebooks
 #   make bench      measurements, as ratios within one process
