@@ -1,6 +1,6 @@
-"""Where things lie when nobody says: the same place whatever the working folder.
+"""Default folders of data, runs and reports, the same whatever the working folder.
 
-Home is the folder that `DMLKIT_HOME` names, else the checkout this package lies in, else the current folder.
+Home is the folder that `DMLKIT_HOME` names, else the checkout that holds this package, else the current folder.
 
   HOME/data/generated        the generated data set
   HOME/reports/NAME/runs     the runs of the report called NAME
@@ -16,7 +16,7 @@ SETTING = "DMLKIT_HOME"
 
 
 def home() -> Path:
-    """The folder below which data and reports lie."""
+    """The folder that holds data and reports."""
     if named := os.environ.get(SETTING):
         return Path(named).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[1]
@@ -31,7 +31,7 @@ def generated_data() -> Path:
 
 
 def report_name(data: str | os.PathLike | None, profile: str) -> str:
-    """What the report of these data and this profile is called."""
+    """The name of the report of these data and this profile."""
     if data is None:
         return profile
     text = os.fspath(data)

@@ -176,13 +176,13 @@ class Profile:
 
 def _explain(error: ValidationError) -> str:
     """The first error: which field, what it may be, what was received."""
-    fault = error.errors()[0]
-    name, received, kind = str(fault["loc"][0]), fault["input"], fault["type"]
+    first = error.errors()[0]
+    name, received, kind = str(first["loc"][0]), first["input"], first["type"]
     if kind == "unexpected_keyword_argument":
         return f"A profile has no field {name!r}.{nearest(name, Profile.__dataclass_fields__)}"
-    if kind == "missing" and len(fault["loc"]) == 1:
+    if kind == "missing" and len(first["loc"]) == 1:
         return f"A profile needs a value for {name!r}."
-    allowed = "two numbers" if name == "decay_examples" else fault["msg"].removeprefix("Input should be ")
+    allowed = "two numbers" if name == "decay_examples" else first["msg"].removeprefix("Input should be ")
     hint = nearest(received, allowed.split("'")[1::2]) if kind == "literal_error" else ""
     optional = ", or None for all" if name.startswith("max_") else ""
     return f"The profile's {name} must be {allowed}{optional}. Received: {name}={received!r}.{hint}"
@@ -239,7 +239,7 @@ RECIPES: dict[str, Profile] = {
 """The profiles of single experiments, which name them as `Experiment.recipe`; no ladder is compared under them."""
 
 SETTABLE = tuple(field.name for field in fields(Profile) if field.name not in ("name", "purpose"))
-"""The fields that `dmlkit train --set` takes; a profile's name decides where its runs lie."""
+"""The fields that `dmlkit train --set` takes; a profile's name decides the folder of its runs."""
 
 
 def as_profile(profile: str | Profile) -> Profile:

@@ -153,9 +153,9 @@ def read_record(path: Path) -> dict | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        reason = "; ".join(faults[:3]) + more
+        errors = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
+        more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
+        reason = "; ".join(errors[:3]) + more
     except (OSError, ValueError, RecursionError) as error:  # deeply nested brackets recurse
         reason = " ".join(str(error).split())
     raise DataError(

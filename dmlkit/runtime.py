@@ -44,7 +44,7 @@ def import_lazily(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Cal
 
     Args:
         package: The package's name.
-        homes: Module of the package → the names it offers; its own name among them stands for the module.
+        homes: Module of the package → the names it offers; its own name among them means the module.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
     names = sorted(home_of)

@@ -1,13 +1,14 @@
-"""Where things lie when nobody says, files written whole or not at all, names that steer no terminal."""
+"""Default folders, files written whole or not at all, locks, names without control characters."""
 
 import os
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 from dmlkit import paths
 from dmlkit.errors import counted, date, duration, one_line, readable_size, shorten, without_controls
-from dmlkit.files import atomic_write
+from dmlkit.files import atomic_write, file_lock
 
 
 def test_home_is_the_named_folder_else_the_checkout_else_the_working_folder(tmp_path, monkeypatch):
@@ -53,7 +54,17 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
 
 
-def test_numbers_sizes_and_times_as_people_read_them():
+def test_a_lock_is_held_once_at_a_time_and_names_its_holder(tmp_path):
+    holders = []
+    with file_lock(tmp_path / "lock", taken=holders.append):
+        with pytest.raises(Timeout), file_lock(tmp_path / "lock", taken=holders.append):
+            pass
+        assert len(holders) == 1 and f"process {os.getpid()} on " in holders[0]
+    with file_lock(tmp_path / "lock", taken=holders.append):
+        assert len(holders) == 1
+
+
+def test_numbers_sizes_and_times_are_readable():
     assert [counted(n, "class", "classes") for n in (0, 1, 2000)] == ["0 classes", "1 class", "2,000 classes"]
     sizes = {7: "7 bytes", 1000: "1.0 kB", 7_800_000_000: "7.8 GB", 130_000_000: "130 MB", 1.53e12: "1.53 TB"}
     assert {size: readable_size(size) for size in sizes} == sizes
@@ -62,7 +73,7 @@ def test_numbers_sizes_and_times_as_people_read_them():
     assert date("2026-03-08T14:05:00+00:00") == "8 March 2026, 14:05 UTC"
 
 
-def test_nothing_that_steers_gets_through():
+def test_no_control_character_gets_through():
     for control in ("\x1b[31m", "\n", "\r", "\x07", "\u202e", "\u200b", "\x9b", "\0"):
         text = f"a  b{control}c"
         for shown in (one_line(text), shorten(text), without_controls(text)):

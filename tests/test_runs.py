@@ -19,70 +19,54 @@ from dmlkit.runs import (
     read_record,
 )
 
-RECORD = {
-    "kind": "training",
-    "fingerprint": "0123456789abcdef",
-    "experiment": {"name": "lr", "title": "Logistic regression"},
-    "profile": {"name": "smoke"},
-    "seed": 0,
-    "data": {"name": "made up", "fingerprint": "f" * 64, "generated": True},
-    "parameters": 1234,
-    "epochs": 3,
-    "seconds": {"training": 1.5, "scoring": 0.5},
-    "started": "2026-01-01T00:00:00+00:00",
-    "tuning": {"gap": 0.5},
-    "metrics": {
-        "gap": 0.5, "gap_interval": [0.4, 0.6], "map": 0.3, "hit_at_one": 0.7, "perr": 0.6, "videos": 100
-    },
-}  # fmt: skip
+
+@pytest.fixture(scope="module")
+def record(leave_run, tmp_path_factory) -> dict:
+    return leave_run(tmp_path_factory.mktemp("run") / "lr").record
 
 
-def write(folder, record=RECORD):
+def write(folder, content):
     folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps(record) if isinstance(record, dict) else record
+    content = json.dumps(content) if isinstance(content, dict) else content
     (folder / "run.json").write_bytes(content.encode() if isinstance(content, str) else content)
     return folder
 
 
-def with_metrics(**changed):
-    return json.dumps(RECORD | {"metrics": RECORD["metrics"] | changed})
+def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, record):
+    def with_metrics(**changed):
+        return record | {"metrics": record["metrics"] | changed}
+
+    write(tmp_path / "whole", record)
+    for content, message in (
+        (json.dumps(record)[:200], ""),
+        (b"\x93NUMPY\x00\xff\xfe", ""),
+        ("[1, 2]", "dictionary"),
+        ("[" * 100_000, "recursion"),
+        ({"name": "my run", "config": {}}, "and 18 more"),
+        (record | {"experiment": {"name": 5, "title": "x"}}, "experiment.name"),
+        (with_metrics(gap=float("nan")), "metrics.gap: Input should be a finite number"),
+        (with_metrics(gap_interval=[0.4]), "metrics.gap_interval.1"),
+        (record | {"seed": True}, "seed: Input should be a valid integer"),
+    ):
+        folder = write(tmp_path / "damaged", content)
+        with pytest.warns(UserWarning) as warned:
+            table = dmlkit.load_runs(tmp_path)
+        assert table["path"].tolist() == [str(tmp_path / "whole")]
+        (warning,) = (str(each.message) for each in warned)
+        assert str(folder / "run.json") in warning and message in warning and "\n" not in warning
+        assert len(warning) <= 500
+        with pytest.raises(DataError, match=r"damaged/run\.json"):
+            load_run(folder)
 
 
-DAMAGED = {
-    "truncated": (json.dumps(RECORD)[:200], ""),
-    "binary": (b"\x93NUMPY\x00\xff\xfe", ""),
-    "a list": ("[1, 2]", "dictionary"),
-    "brackets": ("[" * 100_000, "recursion"),
-    "another's": ('{"name": "my run", "config": {}}', "and 18 more"),
-    "a number as name": (json.dumps(RECORD | {"experiment": {"name": 5, "title": "x"}}), "experiment.name"),
-    "no number": (with_metrics(gap=float("nan")), "metrics.gap: Input should be a finite number"),
-    "half an interval": (with_metrics(gap_interval=[0.4]), "metrics.gap_interval.1"),
-    "true as seed": (json.dumps(RECORD | {"seed": True}), "seed: Input should be a valid integer"),
-}
-
-
-@pytest.mark.parametrize("what", DAMAGED)
-def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, what):
-    text, message = DAMAGED[what]
-    write(tmp_path / "whole")
-    folder = write(tmp_path / "damaged", text)
-    with pytest.warns(UserWarning) as warned:
-        table = dmlkit.load_runs(tmp_path)
-    assert table["path"].tolist() == [str(tmp_path / "whole")]
-    (warning,) = (str(each.message) for each in warned)
-    assert str(folder / "run.json") in warning and message in warning and "\n" not in warning
-    assert len(warning) <= 500
-    with pytest.raises(DataError, match=r"damaged/run\.json"):
-        load_run(folder)
-
-
-def test_runs_at_any_depth_the_highest_first(tmp_path):
+def test_runs_at_any_depth_the_highest_first(tmp_path, record):
     for folder, gap in (("a", 0.2), ("deep/er/b", 0.9), (".", 0.5)):
-        write(tmp_path / folder, with_metrics(gap=gap))
+        write(tmp_path / folder, record | {"metrics": record["metrics"] | {"gap": gap}})
     table = dmlkit.load_runs(tmp_path)
     assert list(table) == [*COLUMNS, "path"] and table["gap"].tolist() == [0.9, 0.5, 0.2]
     assert table["path"].tolist() == [str(tmp_path / "deep/er/b"), str(tmp_path), str(tmp_path / "a")]
-    assert table.loc[0, ["name", "profile", "gap_high", "seconds"]].tolist() == ["lr", "smoke", 0.6, 1.5]
+    high = record["metrics"]["gap_interval"][1]
+    assert table.loc[0, ["name", "profile", "gap_high", "seconds"]].tolist() == ["lr", "smoke", high, 1.5]
     (tmp_path / "empty").mkdir()
     none = dmlkit.load_runs(tmp_path / "empty")
     assert none.empty and list(none) == list(table)
@@ -90,16 +74,16 @@ def test_runs_at_any_depth_the_highest_first(tmp_path):
         assert dmlkit.load_runs(tmp_path / "nowhere").empty
 
 
-def test_hidden_and_unfinished_folders_and_links_are_skipped(tmp_path):
+def test_hidden_and_unfinished_folders_and_links_are_skipped(tmp_path, record):
     for name in (".hidden/a", "b.partial", ".ipynb_checkpoints", "deep/.trash/c"):
-        write(tmp_path / name)
-    whole = write(tmp_path / "whole")
+        write(tmp_path / name, record)
+    whole = write(tmp_path / "whole", record)
     (whole / "up").symlink_to(tmp_path, target_is_directory=True)
     assert [run.path for run in find_runs(tmp_path).runs] == [whole]
     assert len(list_runs(tmp_path / ".hidden")) == 1  # unless it is named itself
     # The checkpoints of a run are listed only where their own folder is named.
-    write(whole / "checkpoints" / "2")
-    write(tmp_path / "checkpoints" / "mine")
+    write(whole / "checkpoints" / "2", record)
+    write(tmp_path / "checkpoints" / "mine", record)
     assert len(list_runs(tmp_path)) == 2 and len(list_runs(whole / "checkpoints")) == 1
 
 
@@ -111,21 +95,22 @@ def test_many_damaged_runs_stay_readable(tmp_path):
     assert len(warned) == WARNINGS + 1 and str(warned[-1].message) == "37 more cannot be read."
 
 
-def test_every_access_is_logged(tmp_path, monkeypatch):
+def test_every_access_is_logged(tmp_path, monkeypatch, record):
     monkeypatch.setenv(ACCESS_LOG, str(tmp_path / "log"))
-    write(tmp_path / "runs" / "a")
+    write(tmp_path / "runs" / "a", record)
     assert read_record(tmp_path / "runs" / "b") is None
     dmlkit.load_runs(tmp_path / "runs")
     logged = (tmp_path / "log").read_text().splitlines()
     assert logged == [str(tmp_path / "runs" / name) for name in ("b", "a")]
 
 
-def test_an_experiment_as_a_row(tmp_path):
-    run = load_run(write(tmp_path / "lr", RECORD | {"refit": {"epochs": 2}}))
-    row = experiment_row(LADDER["lr"], run, None)
+def test_an_experiment_as_a_row(tmp_path, record):
+    timed = record | {"refit": {"epochs": 2}, "seconds": {"training": 1.5, "scoring": 0.5}}
+    row = experiment_row(LADDER["lr"], load_run(write(tmp_path / "lr", timed)), None)
     assert tuple(row) == ROW_COLUMNS and row["status"] == "trained" and row["run"] == "lr"
-    assert row["gap_low"] == 0.4 and row["paper_gap"] == 0.70727 and row["map_classes"] is None
-    assert row["seconds_an_epoch"] == 1.5 / 5 and row["videos_per_second"] == 200
+    assert [row["gap_low"], row["gap_high"]] == record["metrics"]["gap_interval"]
+    assert row["gap"] == record["metrics"]["gap"] and row["paper_gap"] == 0.70727
+    assert row["seconds_an_epoch"] == 1.5 / 5 and row["videos_per_second"] == 160
     missing = experiment_row(LADDER["lstm"], None, None)
     assert (missing["status"], missing["gap"], missing["reason"]) == ("not trained", None, None)
     assert "--beyond" in experiment_row(LADDER["netvlad-gated"], None, None)["reason"]

@@ -4,8 +4,8 @@
 
 Two bidirectional layers of 1,024 units over 300 frames of 1,152 features, attention, 3,862 classes: forward,
 backward and update, for each batch size, in float32 and mixed bfloat16. With the torch backend a plain
-`torch.nn.LSTM` / `GRU` model of the same shape is measured in the same process, in turns. Inputs lie on the device
-already: what is measured is computing, not reading. Where no GPU is, the script says so and ends; `--cpu` goes on.
+`torch.nn.LSTM` / `GRU` model of the same shape is measured in the same process, in turns. Inputs are on the device
+already: computing is measured, not reading. Without a GPU the script ends with a message; `--cpu` measures anyway.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def in_turns(functions: dict[str, Callable], rounds: int, warm_up: int = 0) -> d
 def our_step(
     cell: str, inputs: dict, labels, *, units: int, attention: bool, bfloat16: bool = False
 ) -> Callable:
-    """A step of two bidirectional layers of this package, on inputs that lie on the device already."""
+    """A step of two bidirectional layers of this package, on inputs that are on the device already."""
     import keras
 
     from dmlkit.models import build, cross_entropy
