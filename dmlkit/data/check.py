@@ -179,19 +179,19 @@ def _outcomes(tasks: Sequence[tuple], jobs: int) -> Iterator[tuple]:
     try:
         # A terminal's Ctrl-C reaches every process; the workers leave it to this one.
         with signals_handled(signal.SIG_IGN, signal.SIGINT):
-            outcomes = executor.map(check_shard, *zip(*tasks, strict=True))
-        for outcome in outcomes:
+            futures = [executor.submit(check_shard, *task) for task in tasks]
+        for future in futures:
+            yield future.result()
             done += 1
-            yield outcome
     except BrokenProcessPool as error:
         raise DataError(
-            f"A worker process died near {tasks[min(done, len(tasks) - 1)][0]}, perhaps for lack of memory. Check "
-            'again with --jobs 1 (in a program, call check() below `if __name__ == "__main__":`).'
+            f"A worker process died near {tasks[done][0]}, perhaps for lack of memory. Check again with --jobs 1 (in a "
+            'program, call check() below `if __name__ == "__main__":`).'
         ) from error
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - set(others):
             child.kill()
+        executor.shutdown(wait=False)
 
 
 def _watch_parent() -> None:

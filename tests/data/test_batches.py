@@ -1,8 +1,6 @@
 """The order of an epoch, what is skipped, balanced sampling, and the way into `fit`."""
 
 import itertools
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -77,13 +75,13 @@ def test_shuffling_in_small_windows_loses_nothing(tmp_path, monkeypatch):
     assert found == ids(batches) and sorted(found) == sorted(ids(dataset.batches("train", batch_size=4)))
 
 
-@pytest.mark.parametrize("max_videos", [1, 12, 60, 99])
-def test_a_cap_keeps_the_same_videos_in_every_epoch(tmp_path, max_videos):
+def test_a_cap_keeps_the_same_videos_in_every_epoch(tmp_path):
     dataset = write_folder(tmp_path)
-    plain = ids(dataset.batches("train", batch_size=4, max_videos=max_videos))
-    assert plain == ids(dataset.batches("train", batch_size=4))[:max_videos]
-    for epoch in range(2):
-        assert sorted(shuffled(dataset, epoch=epoch, max_videos=max_videos)) == sorted(plain)
+    for max_videos in (1, 12, 99):
+        plain = ids(dataset.batches("train", batch_size=4, max_videos=max_videos))
+        assert plain == ids(dataset.batches("train", batch_size=4))[:max_videos]
+        for epoch in range(2):
+            assert sorted(shuffled(dataset, epoch=epoch, max_videos=max_videos)) == sorted(plain)
     shards = dataset.splits["train"]
     assert limit_shards([*shards[:2], "missing"], 12) == [(shards[0], 12), (shards[1], 2)]
 
@@ -97,19 +95,16 @@ def test_a_sample_of_frames_does_not_depend_on_the_order(tmp_path):
 
 
 def test_settings_out_of_range_are_refused(generated):
-    cases = [({name: 0}, name) for name in ("batch_size", "max_frames", "max_videos")]
-    cases += [({"frame_share": share}, "frame_share") for share in (0.0, 1.5, float("nan"))]
-    cases += [({"balance": 1.5}, "balance"), ({"balance": 0.5, "shuffle": False}, "only a shuffled order")]
-    cases += [
-        ({"frame_choice": "last"}, "first, uniform, random"),
-        ({"seed": -1}, "seed"),
+    for settings, message in (
+        ({"batch_size": 0}, "batch_size"),
+        ({"max_frames": 0}, "max_frames"),
         ({"epoch": -1}, "epoch"),
-    ]
-    cases += [
-        ({"on_fault": each}, "'raise' or 'skip N'.*Received: ")
-        for each in ("skip", "skip -1", "ignore", None)
-    ]
-    for settings, message in cases:
+        ({"frame_share": float("nan")}, "frame_share"),
+        ({"balance": 0.5, "shuffle": False}, "only a shuffled order"),
+        ({"frame_choice": "last"}, "first, uniform, random"),
+        ({"on_fault": "skip -1"}, "'raise' or 'skip N'.*Received: "),
+        ({"on_fault": None}, "'raise' or 'skip N'.*Received: "),
+    ):
         with pytest.raises(UsageError, match=message):
             open_dataset(generated).batches("train", **{"batch_size": 2, "shuffle": True, **settings})
 
@@ -118,7 +113,7 @@ def test_settings_out_of_range_are_refused(generated):
 
 
 def damage(folder, make):
-    """An error of each of four kinds, in four shards: where they are."""
+    """Damage four shards, each in another way: (shard, record) → its byte and the kind of error."""
     errors = {}
 
     def change(shard, number, edit, kind):
@@ -143,8 +138,7 @@ def damage(folder, make):
 LOST = {"v0-3", "v1-0", "v2-7", "v4-9"}
 
 
-@pytest.mark.parametrize("make", [frame_level, video_level])
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("make", "shuffle"), [(frame_level, False), (video_level, True)])
 def test_the_others_come_as_they_would_have(tmp_path, make, shuffle):
     dataset = write_folder(tmp_path, make)
     settings = {"batch_size": 8, "shuffle": shuffle, "seed": 2, "epoch": 1}
@@ -177,11 +171,8 @@ def test_one_too_many_stops_and_names_it(tmp_path):
     write_shard(tmp_path / "validate.tfrecord", [frame_level("t"), frame_level("u", labels=[CLASSES])])
     with pytest.raises(DataError, match=r"validate\.tfrecord, record 1 .*one too many"):
         list(dataset.batches("validate", batch_size=8, on_fault=skipped))
-    # A cap counts corrupt records.
-    capped = dataset.batches("train", batch_size=8, max_videos=25, on_fault="skip 9")
-    assert len(ids(capped)) == 25 - len(
-        LOST & {f"v{shard}-{number}" for shard in (0, 1, 2) for number in range(5)}
-    )
+    # A cap counts corrupt records: v0-3 and v1-0 are among the first 25.
+    assert len(ids(dataset.batches("train", batch_size=8, max_videos=25, on_fault="skip 9"))) == 23
 
 
 def test_a_missing_shard_is_never_skipped(tmp_path):
@@ -192,11 +183,10 @@ def test_a_missing_shard_is_never_skipped(tmp_path):
             list(dataset.batches("train", batch_size=8, shuffle=shuffle, on_fault="skip 100"))
 
 
-def test_what_a_runs_record_keeps_of_it(tmp_path):
+def test_skipped_records_go_into_a_runs_record_and_a_checkpoint(tmp_path):
     dataset = write_folder(tmp_path)
     errors = damage(tmp_path, frame_level)
     batches = dataset.batches("train", batch_size=8, on_fault=" skip  99 ")
-    assert batches.skipped.to_record() == {"records": 0, "by_fault": {}, "first": []}
     list(batches)
     record = batches.skipped.to_record()
     assert record["records"] == 4 and set(record["by_fault"].values()) == {1}
@@ -207,14 +197,12 @@ def test_what_a_runs_record_keeps_of_it(tmp_path):
     again = Skipped.of(batches.skipped.policy)
     for _ in range(2):
         again.add_rows(batches.skipped.to_rows())
-    assert again == batches.skipped
+    assert again == batches.skipped and Skipped.of("raise") == Skipped.of("skip 0")
     again.add_rows(("other", number, 0, "label") for number in range(50))
     assert len(again.to_record()["first"]) == NAMED_IN_RECORD and again.to_record()["records"] == 54
-    assert Skipped.of("raise") == Skipped.of("skip 0") and Skipped().policy == "raise"
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("kept", [9, 1, 11])
+@pytest.mark.parametrize(("kept", "shuffle"), [(9, False), (9, True), (11, False)])
 def test_a_shard_of_another_length_is_found_by_its_count(tmp_path, kept, shuffle):
     dataset = write_folder(tmp_path, counts={"train0.tfrecord": EACH})
     path = tmp_path / "train0.tfrecord"
@@ -242,17 +230,12 @@ def test_a_shard_of_another_length_is_found_by_its_count(tmp_path, kept, shuffle
 
 def test_expected_repeats():
     labels = [[0], [0], [0, 1], [], [0]]
-    # n = 4 and 1: 1/4, 1/4, (1/4 + 1)/2, 1/4, whose mean is 11/32; the one without classes comes once.
-    shares = np.array([1 / 4, 1 / 4, 5 / 8, 1 / 4]) / (11 / 32)
-    got = expected_repeats(labels, num_classes=3, balance=1.0)
-    np.testing.assert_allclose(got, [*shares[:3], 1.0, shares[3]])
+    # Classes 0 and 1 have 4 and 1 videos; the video without classes comes once.
+    for balance, rareness in ((1.0, [1 / 4, 1 / 4, 5 / 8, 1 / 4]), (0.5, [1 / 2, 1 / 2, 3 / 4, 1 / 2])):
+        expected = np.insert(rareness / np.mean(rareness), 3, 1.0)
+        np.testing.assert_allclose(expected_repeats(labels, num_classes=3, balance=balance), expected)
     np.testing.assert_allclose(expected_repeats(labels, num_classes=3, balance=0.0), 1.0)
-    roots = np.array([1 / 2, 1 / 2, 3 / 4, 1 / 2]) / (9 / 16)
-    np.testing.assert_allclose(
-        expected_repeats(labels, num_classes=3, balance=0.5), [*roots[:3], 1, roots[3]]
-    )
     np.testing.assert_array_equal(expected_repeats([[], []], num_classes=3, balance=1.0), 1.0)
-    assert expected_repeats([], num_classes=3, balance=1.0).shape == (0,)
 
 
 def test_sampled_repeats_are_whole_and_as_many_as_there_are():
@@ -263,10 +246,6 @@ def test_sampled_repeats_are_whole_and_as_many_as_there_are():
     assert (repeats.sum(1) == 300).all()
     assert (repeats >= np.floor(expected)).all() and (repeats <= np.floor(expected) + 1).all()
     np.testing.assert_allclose(repeats.mean(0), expected, atol=0.06)
-    assert (
-        sample_repeats(np.ones(4), rng).tolist() == [1] * 4
-        and sample_repeats(np.empty(0), rng).tolist() == []
-    )
 
 
 def test_rare_classes_come_as_often_as_expected(tmp_path):
@@ -283,12 +262,8 @@ def test_rare_classes_come_as_often_as_expected(tmp_path):
         assert count / 100 == pytest.approx(5 if name.endswith("4") else 5 / 9, rel=0.35)
     assert shuffled(dataset, balance=1.0) == shuffled(open_dataset(tmp_path), balance=1.0)
     assert set(shuffled(dataset, balance=1.0, max_videos=10)) <= {f"v0-{number}" for number in range(EACH)}
-    assert sorted(shuffled(dataset, balance=0.0)) == sorted(seen)
     damage(tmp_path, video_level)
-    found = set().union(
-        *(shuffled(dataset, balance=0.5, epoch=epoch, on_fault="skip 4") for epoch in range(9))
-    )
-    assert not found & LOST and len(found) > 40
+    assert not LOST & set(shuffled(dataset, balance=0.5, on_fault="skip 4"))
 
 
 # Into `fit`.
@@ -317,9 +292,6 @@ def test_fit_gets_what_is_left_or_an_error_that_names_the_record(tmp_path):
     batches = dataset.batches("train", batch_size=8, shuffle=True, on_fault="skip 3")
     with pytest.raises(DataError, match=r"one too many: .*\(skip 3\)"), batches.reraise_data_errors():
         list(batches.as_tensorflow())
-    with pytest.raises(ZeroDivisionError), batches.reraise_data_errors():
-        for _ in dataset.batches("validate", batch_size=8).as_tensorflow():
-            raise ZeroDivisionError
 
 
 def test_a_split_without_labels_cannot_be_fitted(generated):
@@ -327,41 +299,3 @@ def test_a_split_without_labels_cannot_be_fitted(generated):
     assert "labels" not in next(iter(batches))
     with pytest.raises(DataError, match=r"'test'.*no labels"):
         batches.as_tensorflow()
-
-
-PEAKS = """
-import dataclasses, pathlib, re, resource, sys
-from dmlkit.data import batches, open_dataset
-batches.SHUFFLE_BYTES = 4 << 20
-once = open_dataset(sys.argv[1])
-often = dataclasses.replace(once, splits={"train": once.splits["train"] * 6})
-status = pathlib.Path("/proc/self/status")
-def peak():
-    # Linux's rusage begins with the size of the process that started this one.
-    if status.exists():
-        return int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-read = lambda dataset: dataset.batches("train", batch_size=5, shuffle=True)
-counts, peaks = [], []
-for dataset in (once, often):
-    counts.append(sum(len(batch["id"]) for batch in read(dataset)))
-    peaks.append(peak())
-kept = list(read(once))
-print(*counts, *peaks, peak(), "tensorflow" in sys.modules)
-"""
-
-
-def test_memory_does_not_grow_with_the_number_of_shards(tmp_path):
-    """Peak memory in a fresh process: after 62 shards, after 372, and after keeping the videos of 62 on purpose."""
-    frames = {"rgb": np.random.default_rng(0).integers(0, 256, (250, 1024), dtype=np.uint8)}
-    records = [serialize_frames(video_id=f"v{number}", labels=[0], frames=frames) for number in range(5)]
-    for shard in range(85):
-        write_shard(tmp_path / f"train{shard:03d}.tfrecord", records)
-    done = subprocess.run([sys.executable, "-c", PEAKS, tmp_path], capture_output=True, text=True, check=True)
-    *numbers, tensorflow = done.stdout.split()
-    once, often, few, many, kept = map(int, numbers)
-    assert (once, often, tensorflow) == (310, 1860, "False")
-    # Kilobytes. 1,550 videos more are 400 MB more, and nothing of them stays. That keeping 79 MB would have shown
-    # is tested too, as the first pass's own peak may hide some of it.
-    assert many - few < 40_000
-    assert kept - many > 20_000

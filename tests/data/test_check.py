@@ -24,10 +24,6 @@ def frame_record(number=0, labels=(1,), frames=3, coding=np.uint8, **other):
     return serialize_frames(video_id=f"v{number}", labels=labels, frames={**matrices, **other})
 
 
-def float_record(number=0, **other):
-    return frame_record(number, coding=np.float32, **other)
-
-
 def video_record(number=0, labels=(1,), **other):
     features = {"mean_rgb": np.full(RGB, number / 8), "mean_audio": np.ones(AUDIO), **other}
     return serialize_video(video_id=f"v{number}", labels=labels, features=features)
@@ -41,7 +37,7 @@ def write_set(folder, make, *, shards=3, each=4, declared=False):
     if not declared:
         (Path(folder) / "vocabulary.csv").write_text(f"Index,Name\n0,first\n{CLASSES - 1},last\n")
         return paths
-    video, coding = make is video_record, "byte" if make is frame_record else "float"
+    video, coding = make is video_record, "float" if make is video_record else "byte"
     sizes = {"rgb": RGB, "audio": AUDIO}
     write_dataset_toml(
         str(folder),
@@ -74,16 +70,11 @@ def places(report):
 
 CONTENT = [
     (frame_record, lambda: frame_record(77, labels=[0, CLASSES]), "label", f"label {CLASSES}"),
-    (video_record, lambda: video_record(77, labels=[-1]), "label", "label -1"),
-    (frame_record, lambda: frame_record(77, rgb=np.ones((3, RGB - 1), np.uint8)), "size", "rgb"),
     (video_record, lambda: video_record(77, mean_rgb=np.ones(RGB + 1)), "size", "mean_rgb"),
-    (frame_record, lambda: float_record(77), "coding", "bytes"),
-    (float_record, lambda: frame_record(77), "coding", "floats"),
-    (frame_record, lambda: frame_record(77, rgb=np.ones((2, RGB), np.uint8)), "frames", "rgb 2, audio 3"),
-    (frame_record, lambda: frame_record(77, frames=0), "frames", "no frames"),
+    (frame_record, lambda: frame_record(77, coding=np.float32), "coding", "bytes"),
+    (frame_record, lambda: video_record(77), "frames", "no frames"),
     (video_record, lambda: video_record(77, mean_rgb=np.full(RGB, np.nan)), "not finite", "NaN"),
     (frame_record, lambda: b"\xff\xff\xff", "not a record", "SequenceExample"),
-    (frame_record, lambda: video_record(77), "frames", "no frames"),
     (video_record, lambda: frame_record(77), "no features", "none of mean_rgb, mean_audio"),
 ]
 
@@ -203,16 +194,6 @@ def test_releases_single_shards_and_hostile_names(tmp_path):
         assert "\x1b" not in report.text()
 
 
-def test_remote_shards(tmp_path):
-    tf = pytest.importorskip("tensorflow")
-    shards = write_set(tmp_path, frame_record)
-    damage(shards[1], 20)
-    for path in (*shards, tmp_path / "vocabulary.csv"):
-        tf.io.gfile.copy(str(path), f"ram://checked/set/{path.name}")
-    far, near = check("ram://checked/set"), check(tmp_path)
-    assert places(far) == places(near) and far.sets[0]["good_records"] == 11
-
-
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     """Many shards, some damaged: more than one worker is given at a time."""
@@ -245,7 +226,7 @@ sys.addaudithook(at)
 
 @pytest.fixture
 def started(tmp_path, many):
-    """`dmlkit data check --jobs 2` in a group of its own, in which opening one shard does what it says."""
+    """A function that starts `dmlkit data check --jobs 2`, in which opening one shard runs some code."""
     processes = []
 
     def start(what):
@@ -264,17 +245,17 @@ def started(tmp_path, many):
         process.communicate()
 
 
-def until(sight, seconds=60):
+def until(condition, seconds=60):
     end = time.monotonic() + seconds
-    while not sight() and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:
         time.sleep(0.05)
-    return sight()
+    return condition()
 
 
 def test_a_worker_that_dies_ends_the_check_with_advice(started):
     process = started("__import__('multiprocessing').parent_process() and os.kill(os.getpid(), 9)")
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 3 and "train00" in said and "--jobs 1" in said
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 3 and "train00" in errors and "--jobs 1" in errors
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -285,18 +266,15 @@ def test_no_worker_outlives_the_command(started, tmp_path, how):
             return False
         return True
 
-    mark, worker = tmp_path / "mark", "__import__('multiprocessing').parent_process()"
-    process = started(
-        f"{worker} and (os.path.exists({str(mark)!r}) or os.mkdir({str(mark)!r}), time.sleep(600))"
-    )
-    assert until(mark.exists)
+    marker, worker = tmp_path / "marker", "__import__('multiprocessing').parent_process()"
+    process = started(f"{worker} and (os.makedirs({str(marker)!r}, exist_ok=True), time.sleep(600))")
+    assert until(marker.exists)
     os.killpg(process.pid, how) if how == signal.SIGINT else process.send_signal(how)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert until(group_is_gone, 20)
-    assert how == signal.SIGKILL or (process.returncode, said.strip()) == (130, "dmlkit: interrupted.")
+    assert how == signal.SIGKILL or (process.returncode, errors.strip()) == (130, "dmlkit: interrupted.")
 
 
-@pytest.mark.parametrize(("name", "videos"), [("yt8m-2017-video", 1201), ("audioset-frame", 22160)])
-def test_real_shards_are_whole(real_data, name, videos):
-    report = check(real_data / name)
-    assert report.whole and report.sets[0]["good_records"] == videos
+def test_real_shards_are_whole(real_data):
+    report = check(real_data / "yt8m-2017-video")
+    assert report.whole and report.sets[0]["good_records"] == 1201

