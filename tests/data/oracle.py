@@ -12,8 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 import dmlkit.data.synthetic as synthetic
-from dmlkit.data.parsing import token_index
-from dmlkit.data.schema import TEXT, dequantize
+from dmlkit.data.schema import dequantize
 from dmlkit.data.synthetic import (
     NOISE_DEVIATION,
     NORMS,
@@ -28,32 +27,17 @@ from dmlkit.data.synthetic import (
 class Oracle:
     """Scores the frames of generated videos by the patterns that made them.
 
-    Args:
-        settings: Of the data set, as `read_settings` gives them.
-
-    Differs from the paper: a bound that only generated data can have.
+    `settings` are the data set's, as `read_settings` gives them.
     """
 
     def __init__(self, settings: synthetic.SyntheticSettings):
         self._templates = synthetic.make_templates(settings)
 
     def scores(self, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Scores for a batch of whole videos, as `Dataset.batches` gives it.
-
-        Args:
-            batch: ``"rgb"`` and ``"audio"``, uint8 (videos, time, size), and ``"num_frames"`` (videos,); ``"text"``
-                (videos, size) where the data have texts.
-
-        Returns:
-            float64, (videos, NUM_CLASSES), between 0 and 1.
-        """
+        """Scores between 0 and 1 for a batch of whole videos, float64 (videos, NUM_CLASSES)."""
         rgb, audio = dequantize(batch["rgb"]), dequantize(batch["audio"])
-        evidence = np.stack(
-            [self._evidence(rgb[i, :time], audio[i, :time]) for i, time in enumerate(batch["num_frames"])]
-        )
-        if TEXT in batch:
-            evidence += _text_evidence(batch[TEXT])
-        return _posterior(evidence)
+        lengths = enumerate(batch["num_frames"])
+        return _posterior(np.stack([self._evidence(rgb[i, :time], audio[i, :time]) for i, time in lengths]))
 
     def _evidence(self, rgb: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """One video: (time, rgb size) and (time, audio size) → (NUM_CLASSES,) log likelihood ratios."""
@@ -71,19 +55,9 @@ class Oracle:
             evidence[first] = _halves(visual[first], sound[first], TOGETHER)
             evidence[second] = _halves(visual[first], -sound[first], TOGETHER)
         for first, second in synthetic.pairs_of(ORDER):
-            evidence[first], evidence[second] = (
-                _halves(visual[first], None, ORDER),
-                _halves(-visual[first], None, ORDER),
-            )
+            evidence[first] = _halves(visual[first], None, ORDER)
+            evidence[second] = _halves(-visual[first], None, ORDER)
         return evidence
-
-
-def _text_evidence(bags: np.ndarray) -> np.ndarray:
-    """Evidence of texts: (videos, size) → (videos, NUM_CLASSES); 0 where there is no text."""
-    named_as_label, stray = synthetic.TOPIC_PROBABILITY, synthetic.STRAY_PROBABILITY
-    named = bags[:, [token_index(topic, bags.shape[1]) for topic in synthetic.TOPICS]] > 0
-    evidence = np.where(named, math.log(named_as_label / stray), math.log((1 - named_as_label) / (1 - stray)))
-    return np.where(bags.any(axis=1, keepdims=True), evidence, 0.0)
 
 
 def _posterior(evidence: np.ndarray) -> np.ndarray:

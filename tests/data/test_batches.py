@@ -269,9 +269,8 @@ def test_rare_classes_come_as_often_as_expected(tmp_path):
 # Into `fit`.
 
 
-@pytest.mark.parametrize("make", [frame_level, video_level])
-def test_tensors_for_fit_are_the_same_batches(tmp_path, make):
-    batches = write_folder(tmp_path, make).batches("train", batch_size=8, shuffle=True, seed=3)
+def test_tensors_for_fit_are_the_same_batches(tmp_path):
+    batches = write_folder(tmp_path, video_level).batches("train", batch_size=8, shuffle=True, seed=3)
     with batches.reraise_data_errors():
         pairs = list(batches.as_tensorflow().as_numpy_iterator())
     for batch, (inputs, labels) in zip(batches, pairs, strict=True):
@@ -292,10 +291,3 @@ def test_fit_gets_what_is_left_or_an_error_that_names_the_record(tmp_path):
     batches = dataset.batches("train", batch_size=8, shuffle=True, on_fault="skip 3")
     with pytest.raises(DataError, match=r"one too many: .*\(skip 3\)"), batches.reraise_data_errors():
         list(batches.as_tensorflow())
-
-
-def test_a_split_without_labels_cannot_be_fitted(generated):
-    batches = open_dataset(generated).batches("test", batch_size=2)
-    assert "labels" not in next(iter(batches))
-    with pytest.raises(DataError, match=r"'test'.*no labels"):
-        batches.as_tensorflow()

@@ -92,11 +92,7 @@ def test_a_batch_is_padded_to_its_longest_video():
             assert not batch[name][row, 2 + row :].any()
         assert np.flatnonzero(batch["labels"][row]).tolist() == [row, 8]
     floats = LAYOUTS["floats"][1].parse([float_record(1)])["motion"]
-    np.testing.assert_array_equal(
-        floats[0], np.random.default_rng(1).standard_normal((2, 8)).astype(np.float32)
-    )
-    means = LAYOUTS["means"][1].parse([mean_record(1)])
-    assert list(means) == ["id", "rgb", "audio", "labels"] and means["rgb"].dtype == np.float32
+    np.testing.assert_array_equal(floats[0], np.float32(np.random.default_rng(1).standard_normal((2, 8))))
 
 
 def test_absent_modalities_are_silence_or_zeros():
@@ -249,7 +245,6 @@ def test_an_index_is_the_tokens_crc_whatever_the_bytes():
     np.testing.assert_array_equal(
         bag_of_tokens(["caf\xe9 river".encode("latin-1"), b"\xff\xfe\x00"], 97), bag("caf", "river")
     )
-    np.testing.assert_array_equal(bag_of_tokens([b"spam " * 100], 97), bag("spam"))
 
 
 def test_texts_become_a_bag_a_video():

@@ -6,8 +6,8 @@ And what can be recognized of them, by whom: all of it by the oracle, by a mean 
 import csv
 import hashlib
 import json
-import subprocess
-import sys
+import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,14 +17,11 @@ from sklearn.metrics import average_precision_score
 
 from dmlkit.data import (
     SyntheticSettings,
-    dequantize,
     open_dataset,
     read_settings,
     synthesize,
     synthetic,
 )
-from dmlkit.data.parsing import token_index, tokens
-from dmlkit.data.schema import TEXT_SIZE
 from dmlkit.data.synthetic import (
     ORDER,
     SHORT_EVENT,
@@ -60,11 +57,6 @@ def whole(default):
 
 
 @pytest.fixture(scope="module")
-def truth(default):
-    return open_dataset(default).truth("train")
-
-
-@pytest.fixture(scope="module")
 def oracle_scores(default, whole):
     return Oracle(read_settings(default)).scores(whole["validate"])
 
@@ -82,10 +74,6 @@ def means_scores(default):
     return np.stack(columns, axis=1)
 
 
-def files_of(folder):
-    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
 def digest(folder):
     total = hashlib.sha256()
     for file in sorted(folder.rglob("*.tfrecord")):
@@ -99,37 +87,31 @@ def precisions(batch, scores):
 
 
 def test_the_bytes_are_a_function_of_the_seed(tmp_path):
-    program = "import sys; from dmlkit.data import synthesize; synthesize(sys.argv[1], train=40, validate=20, test=4)"
-    subprocess.run([sys.executable, "-c", program, tmp_path / "a"], check=True, capture_output=True)
-    here = synthesize(tmp_path / "b", **SMALL)
-    assert digest(here) == DIGEST and files_of(tmp_path / "a") == files_of(here)
-    assert digest(synthesize(tmp_path / "c", seed=1, **SMALL)) != DIGEST
+    here = synthesize(tmp_path / "a", **SMALL)
+    assert digest(here) == DIGEST != digest(synthesize(tmp_path / "b", seed=1, **SMALL))
     assert "text" not in (here / "dataset.toml").read_text() + (here / "generated.json").read_text()
     texts = [make_texts(Stream(0, 1, number, 1), [number % 24]) for number in range(50)]
     assert hashlib.sha256(json.dumps(texts).encode()).hexdigest() == TEXTS_DIGEST
     few, many = SyntheticSettings(train=20), SyntheticSettings(train=2000, validate=7)
     one, same = (make_video(each, make_templates(each), split="train", number=11) for each in (few, many))
-    assert one.labels == same.labels
-    np.testing.assert_array_equal(one.frames["rgb"], same.frames["rgb"])
+    assert one.labels == same.labels and (one.frames["rgb"] == same.frames["rgb"]).all()
 
 
 def test_the_folder_is_laid_out_as_promised(default, whole):
     for level, keys in (("frame", ["rgb", "audio"]), ("video", ["mean_rgb", "mean_audio"])):
         names = [shard.name for shard in (default / level).glob("*.tfrecord")]
-        assert [sum(name.startswith(split) for name in names) for split in ("train", "validate", "test")] == [
-            20,
-            10,
-            2,
-        ]
+        assert Counter(re.match("[a-z]+", name)[0] for name in names) == {
+            "train": 20,
+            "validate": 10,
+            "test": 2,
+        }
         dataset = open_dataset(default if level == "frame" else default / "video")
         assert dataset.level == level and dataset.generated and "generated" in dataset.name
         assert [feature.key for feature in dataset.features.values()] == keys
         counts = {split: dataset.num_videos(split) for split in dataset.splits}
         assert counts == {"train": 1800, "tuning": 200, "validate": 1000, "test": 200}
-        assert (
-            dataset.labelled == {"train", "tuning", "validate"}
-            and dataset.class_kinds == synthetic.CLASS_KINDS
-        )
+        assert dataset.labelled == {"train", "tuning", "validate"}
+        assert dataset.class_kinds == synthetic.CLASS_KINDS
         kinds = zip(dataset.class_names, dataset.class_kinds, strict=True)
         assert len(set(dataset.class_names)) == 24 and all(name.startswith(kind) for name, kind in kinds)
     assert read_settings(default) == SyntheticSettings()
@@ -156,19 +138,6 @@ def test_labels_fall_like_zipf_three_a_video_and_pairs_exclude_one_another(defau
         assert not (labels[:, first] * labels[:, second]).any()
 
 
-def test_frames_are_seldom_clipped_and_successive_ones_correlated(whole):
-    batch = whole["train"]
-    for modality in ("rgb", "audio"):
-        valid = np.arange(batch[modality].shape[1]) < batch["num_frames"][:, None]
-        frames, values = batch[modality][valid], dequantize(batch[modality])
-        assert np.mean((frames == 0) | (frames == 255)) < 0.003 and abs(dequantize(frames).mean()) < 0.01
-        assert (
-            0.6
-            < np.corrcoef(values[:, :-1][valid[:, 1:]].ravel(), values[:, 1:][valid[:, 1:]].ravel())[0, 1]
-            < 0.9
-        )
-
-
 def test_truth_names_the_frames_of_every_label(default, whole):
     truth, batch, starts = open_dataset(default).truth("validate"), whole["validate"], []
     assert len(truth) == 1000
@@ -186,39 +155,6 @@ def test_truth_names_the_frames_of_every_label(default, whole):
             else:
                 assert len(frames) % 2 == 0 and 0.4 - 1e-9 <= share <= 0.6 + 1e-9
     assert min(starts) < 0.05 and max(starts) > 0.85, "events are anywhere in a video"
-
-
-def test_events_and_opposite_halves_are_where_the_truth_says(default, whole, truth):
-    templates, batch = make_templates(read_settings(default)), whole["train"]
-    rgb, audio = dequantize(batch["rgb"]), dequantize(batch["audio"])
-    for label in classes_of(SHORT_EVENT):
-        inside, outside = [], []
-        for at in np.flatnonzero(batch["labels"][:, label]):
-            track = rgb[at, : batch["num_frames"][at]] @ templates.visual[label]
-            named = np.isin(np.arange(len(track)), truth[batch["id"][at]][label])
-            inside.append(track[named].mean())
-            outside.append(track[~named].mean())
-        assert abs(np.mean(inside) - synthetic.NORMS[SHORT_EVENT]) < 0.3 and abs(np.mean(outside)) < 0.15
-    # Together: the product of the signs is the label; each sign by itself is a coin toss.
-    for pair in pairs_of(TOGETHER):
-        for label, product in zip(pair, (1, -1), strict=True):
-            signs = []
-            for at in np.flatnonzero(batch["labels"][:, label]):
-                first, second = np.split(truth[batch["id"][at]][label], 2)
-                tracks = rgb[at] @ templates.visual[label], audio[at] @ templates.audio[label]
-                signs.append([np.sign(track[first].mean() - track[second].mean()) for track in tracks])
-            visual, sound = np.array(signs).T
-            assert np.mean(visual * sound == product) > 0.99 and abs(visual.mean()) < 4 / np.sqrt(len(visual))
-
-
-def test_templates_are_nearly_orthogonal_and_unit_long():
-    for sizes in ({"rgb": 64, "audio": 16}, {"rgb": 100, "audio": 20}, {"rgb": 1024, "audio": 128}):
-        templates = make_templates(SyntheticSettings(sizes=sizes))
-        for patterns, count in ((templates.visual, 15), (templates.audio, 7)):
-            distinct = np.unique(np.stack(list(patterns.values())), axis=0)
-            products = distinct @ distinct.T
-            np.testing.assert_allclose(np.diag(products), 1, atol=1e-5)
-            assert len(distinct) == count and np.abs(products - np.diag(np.diag(products))).max() < 0.5
 
 
 # The folder: whole or not at all, and nothing that is there is lost.
@@ -243,31 +179,21 @@ def test_what_is_there_is_left_or_refused(tmp_path):
         synthesize("gs://bucket/generated")
 
 
-def test_an_interrupted_generation_leaves_nothing_and_a_killed_one_no_data_set(tmp_path, monkeypatch):
-    program = "import os, sys, dmlkit.data.synthetic as s; s.schema.write_dataset_toml = lambda *a, **k: os._exit(9); "
-    program += "s.synthesize(sys.argv[1], train=40, validate=20, test=4)"
-    killed = subprocess.run([sys.executable, "-c", program, tmp_path / "d"], capture_output=True)
-    assert killed.returncode == 9 and not (tmp_path / "d").exists()
-
+def test_an_interrupted_generation_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(synthetic.schema, "write_dataset_toml", interrupted)
-        synthesize(tmp_path / "e", **SMALL)
-    assert not [path for path in tmp_path.iterdir() if "e" in path.suffixes or path.name == "e"]
+        synthesize(tmp_path / "d", **SMALL)
+    assert not list(tmp_path.iterdir())
     (tmp_path / "d").mkdir()  # an empty folder is taken
     assert (synthesize(tmp_path / "d", **SMALL) / "dataset.toml").is_file()
 
 
 def test_invalid_settings(tmp_path):
     invalid = {"rgb and audio": {"sizes": {"rgb": 64}}, "at least 16": {"sizes": {"rgb": 64, "audio": 8}}}
-    invalid |= {"at least 20 frames": {"min_frames": 10}, "min_frames <= max_frames": {"min_frames": 41}}
-    invalid |= {
-        "must not be negative": {"seed": -1},
-        "`train` at least 2": {"train": 1},
-        "1. Rec": {"validate": 0},
-    }
+    invalid |= {"at least 20 frames": {"min_frames": 10}, "must not be negative": {"seed": -1}}
     for message, settings in invalid.items():
         with pytest.raises(UsageError, match=message):
             synthesize(tmp_path / "d", **settings)
@@ -306,16 +232,15 @@ def test_means_keep_what_is_steady_and_are_blind_to_together_and_order(whole, me
         assert found[classes].mean() < dealt.mean() + 3 * dealt.mean(axis=1).std()
 
 
-@pytest.mark.parametrize("replaced", ["rgb", "audio"])
-def test_neither_modality_alone_tells_together(replaced, default, whole, oracle_scores):
-    """With one modality replaced by another video's, even the oracle cannot tell a pair's classes apart."""
+def test_neither_modality_alone_tells_together(default, whole, oracle_scores):
+    """With the audio of another video, even the oracle cannot tell a pair's classes apart."""
     batch = {name: values[:500] for name, values in whole["validate"].items()}
     # Videos of equal length exchange the modality, so that its padding stays where it was.
     donors = np.arange(len(batch["id"]))
     for length in np.unique(batch["num_frames"]):
         same = np.flatnonzero(batch["num_frames"] == length)
         donors[same] = np.roll(same, 1)
-    batch[replaced] = batch[replaced][donors]
+    batch["audio"] = batch["audio"][donors]
     blinded = Oracle(read_settings(default)).scores(batch)
     for first, second in pairs_of(TOGETHER):
         either = (batch["labels"][:, first] + batch["labels"][:, second]) > 0
@@ -331,27 +256,6 @@ def test_neither_modality_alone_tells_together(replaced, default, whole, oracle_
 # Texts.
 
 
-def test_topics_are_named_as_often_as_stated():
-    found = [
-        [token for text in make_texts(Stream(0, 1, number, 1), [3, 17]) for token in tokens(text)]
-        for number in range(4000)
-    ]
-    named = [words for words in found if words]
-    assert 1 - len(named) / len(found) == pytest.approx(
-        synthetic.NO_TEXT_PROBABILITY, abs=4 * 0.3 / np.sqrt(4000)
-    )
-    for index, topic in enumerate(synthetic.TOPICS):
-        share = synthetic.TOPIC_PROBABILITY if index in (3, 17) else synthetic.STRAY_PROBABILITY
-        spread = 4 * np.sqrt(share * (1 - share) / len(named))
-        assert np.mean([topic in words for words in named]) == pytest.approx(share, abs=spread)
-    fillers = [sum(word in synthetic.FILLERS for word in words) for words in named]
-    assert (min(fillers), max(fillers)) == synthetic.FILLER_COUNT
-    known = {*synthetic.TOPICS, *synthetic.FILLERS}
-    assert set().union(*named) <= known and len({token_index(word, TEXT_SIZE) for word in known}) == len(
-        known
-    )
-
-
 @pytest.mark.parametrize("level", ["", "video"])
 def test_frames_and_labels_are_the_same_with_texts_and_without(generated, with_texts, level):
     for split in ("train", "test"):
@@ -362,22 +266,3 @@ def test_frames_and_labels_are_the_same_with_texts_and_without(generated, with_t
         assert texts.keys() - plain.keys() == {"text"} and texts["text"].any()
         for name, values in plain.items():
             np.testing.assert_array_equal(texts[name], values)
-
-
-def test_the_oracle_reads_texts_by_bayes_rule(with_texts):
-    batch, oracle = (
-        next(iter(open_dataset(with_texts).batches("validate", batch_size=100))),
-        Oracle(read_settings(with_texts)),
-    )
-    frames_alone = oracle.scores({name: values for name, values in batch.items() if name != "text"})
-    silent = batch | {"text": np.zeros_like(batch["text"])}
-    np.testing.assert_array_equal(oracle.scores(silent), frames_alone)
-    # For one class: the odds of a label whose topic is named grow by as much as it is likelier so.
-    steady = classes_of(STEADY_VISUAL)[0]
-    silent["text"][:, token_index(synthetic.TOPICS[steady], TEXT_SIZE)] = 1
-    odds, before = (
-        scores[:, steady] / (1 - scores[:, steady]) for scores in (oracle.scores(silent), frames_alone)
-    )
-    unsure = (frames_alone[:, steady] > 0.001) & (frames_alone[:, steady] < 0.999)
-    ratio = synthetic.TOPIC_PROBABILITY / synthetic.STRAY_PROBABILITY
-    np.testing.assert_allclose(odds[unsure] / before[unsure], ratio, rtol=1e-6)
