@@ -337,13 +337,12 @@ def _cause(code: int) -> str:
 
 
 def _last_lines(log: Path) -> str:
-    """The last lines of a log, from Python's own report of a crash on where there is one."""
+    """The last lines of a log; where Python reports a crash, those around the report's beginning."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     lines = [line for line in text.splitlines() if line.strip() and not CHATTER.match(line)]
-    crash = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
-    # What native code printed of itself stands before Python's report.
-    shown = slice(-LAST_LINES, None) if crash is None else slice(max(crash - 3, 0), crash + LAST_LINES)
-    return "".join(f"\n{line}" for line in lines[shown])
+    crashes = [place for place, line in enumerate(lines) if line.startswith("Fatal Python error")]
+    first = max(crashes[0] - 3, 0) if crashes else max(len(lines) - LAST_LINES, 0)
+    return "".join(f"\n{line}" for line in lines[first : first + LAST_LINES])
 
 
 def _mark_failure(notebook: NotebookNode, failure: Failure, executed: set[int]) -> None:

@@ -91,8 +91,7 @@ def write_front(report, context: Context) -> None:
     """Write the index page and `results.json`, where they are not as they would be written."""
     runs = sorted(path.name for path in context.runs.iterdir() if path.is_dir() and path.name[0] != ".")
     shown = [[chapter.to_record(), chapter.question, dict(chapter.runs)] for chapter in report.chapters]
-    conditions = [context.profile.to_record(), context.seed, context.deterministic, context.data_digest]
-    inputs = [shown, conditions, run_digests(runs, context.runs), software()]
+    inputs = [shown, context.conditions, context.data_digest, run_digests(runs, context.runs), software()]
     of = digest([*inputs, context.state.call, report.exit, report.ended])
     if not all(context.state.up_to_date(name, of) for name in FRONT):
         summary = summarize(context, report.chapters)
@@ -107,24 +106,25 @@ def summarize(context: Context, chapters: Sequence) -> dict:
 
     dataset, caps, machines = context.data, context.profile.caps, []
 
-    def rows(experiments: Mapping) -> list[dict]:
-        runs = {each.name: context.run(each) for each in experiments.values()}
-        machines.extend(run.record["hardware"] for run in runs.values() if run and "hardware" in run.record)
-        reasons = {each.name: context.not_applicable_reason(each) for each in experiments.values()}
-        return [experiment_row(each, runs[each.name], reasons[each.name]) for each in experiments.values()]
+    def row_of(experiment) -> dict:
+        run = context.run(experiment)
+        machines.extend([run.record["hardware"]] if run and "hardware" in run.record else [])
+        return experiment_row(experiment, run, context.not_applicable_reason(experiment))
+
+    def trained(experiments: Mapping) -> list[dict]:
+        return [row for row in map(row_of, experiments.values()) if row["status"] == "trained"]
 
     videos = {split: dataset.num_videos(split) for split in dataset.splits}
     read = {name: min(count, caps.get(name) or count) for name, count in videos.items() if name != "test"}
     summary = {
-        "ladder": rows(context.ladder),
-        "ablations": [row for row in rows(ABLATIONS) if row["status"] == "trained"],
-        "beyond": [row for row in rows(beyond_for(context.level)) if row["status"] == "trained"],
+        "ladder": [row_of(experiment) for experiment in context.ladder.values()],
+        "ablations": trained(ABLATIONS),
+        "beyond": trained(beyond_for(context.level)),
         "unreadable": "; ".join(context.damaged.values()) or None,
         "data": describe_data(dataset, videos=videos) | {"read": read},
         "generated": dataset.generated,
+        **context.conditions,
         "profile": context.profile.to_record(),
-        "seed": context.seed,
-        "deterministic": context.deterministic,
         "versions": versions(),
         "hardware": machines[0] if machines else None,  # as the trainings recorded it
         **context.state.call,

@@ -63,6 +63,7 @@ class Metadata(BaseModel, extra="forbid"):
 class Notebook:
     """One notebook, as its file describes it."""
 
+    name: str  # `05-attention`
     path: Path
     title: str
     question: str
@@ -71,25 +72,16 @@ class Notebook:
     cells: int
     digest: str
 
-    @property
-    def name(self) -> str:
-        """`05-attention`."""
-        return self.path.stem
-
 
 @dataclass(frozen=True)
 class Plan:
     """A notebook that is to run, with its values; or the reason why it does not."""
 
+    name: str
     notebook: Notebook
     values: Mapping[str, object]
     inputs: Mapping[str, object]
-    reason: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The notebook's name."""
-        return self.notebook.name
+    reason: str | None
 
 
 def notebooks_folder() -> Path:
@@ -150,6 +142,7 @@ def read_notebook(path: Path) -> Notebook:
         if "if" in entry:
             choose(switches, entry["if"], what=f"true-or-false parameter in {path.name}")
     return Notebook(
+        name=path.stem,
         path=path,
         title=about.title or (heading[1] if heading else path.stem),
         question=" ".join(question[0].split()) if question else "",
@@ -194,7 +187,7 @@ class Context:
         self.path = generated if data is None else data
         self.out, self.runs, self.state = out, out / "runs", State(out)
         self.parameters, self.profile = dict(parameters or {}), choose(PROFILES, profile, what="profile")
-        self.seed, self.deterministic = seed, deterministic
+        self.conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
         Parameter("seed", "int", 0).convert(seed if isinstance(seed, int) else repr(seed))
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not generated.exists()
@@ -213,8 +206,7 @@ class Context:
         """The study whose runs the notebooks leave."""
         from dmlkit.training.study import Study  # imports pandas
 
-        conditions = {"profile": self.profile, "seed": self.seed, "deterministic": self.deterministic}
-        return Study(self.data, runs=self.runs, **conditions)
+        return Study(self.data, runs=self.runs, **self.conditions)
 
     def run(self, experiment: AnyExperiment):
         """The finished run of an experiment under these conditions, or None; a damaged one is noted in `damaged`."""
@@ -232,20 +224,16 @@ class Context:
 
     def plan(self, notebook: Notebook) -> Plan:
         """What is to be done for a notebook."""
-        given = self.parameters | {
-            "data": _relative(self.out / "notebooks", self.path),
-            "profile": self.profile.name,
-            "runs": _relative(self.out / "notebooks", self.runs),
-            "seed": self.seed,
-            "deterministic": self.deterministic,
-        }
+        paths = {"data": self.path, "runs": self.runs}
+        paths = {name: _relative(self.out / "notebooks", path) for name, path in paths.items()}
+        given = self.parameters | paths | self.conditions
         values, reason = values_for(notebook.parameters, given, notebook=notebook.name), None
         if "frames" in notebook.about.needs and self.level != "frame":
             reason = "it reads frames, and this data set holds one vector a video"
         elif "two modalities" in notebook.about.needs and len(self.modalities) < 2:
             reason = f"it fuses modalities, and this data set has one only ({', '.join(self.modalities)})"
         inputs = {"source": notebook.digest, "data": self.data_digest, "values": values}
-        return Plan(notebook, values, inputs | {"software": software()}, reason)
+        return Plan(notebook.name, notebook, values, inputs | {"software": software()}, reason)
 
     def changes(self, plan: Plan) -> list[str]:
         """Why a notebook would be executed again; empty where nothing changed."""
@@ -335,10 +323,9 @@ def describe_plan(
     context = Context(out=Path(out), parameters=parameters, generate=False, **context)
     coming: dict[str, str] = {}  # experiment → the notebook that would train it
     counts, trained = Counter(), set()
+    conditions = "profile {profile}, seed {seed}".format(**context.conditions)
+    conditions += ", deterministic" * context.conditions["deterministic"]
     missing = " (not there yet: it would be generated)" * context.missing
-    conditions = (
-        f"profile {context.profile.name}, seed {context.seed}{', deterministic' * context.deterministic}"
-    )
     parts = [f"The report in {out} would have: {conditions}\nData: {context.path}{missing}"]
     for plan in map(context.plan, chosen):
         experiments = experiments_of(plan, context, coming)

@@ -132,7 +132,7 @@ def test_a_dry_run_names_reasons_and_experiments_and_writes_nothing(
     build()
     study = Study(generated, profile="smoke", runs=tmp_path / "out" / "runs")
     leave_lr(study, leave_run)
-    damaged = study._folder(find("lstm"), study._fingerprint(find("lstm"), 0))
+    damaged = study.runs / f"lstm-{study._fingerprint(find('lstm'), 0)[:8]}"
     damaged.mkdir()
     (damaged / "run.json").write_text("{")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
