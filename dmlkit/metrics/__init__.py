@@ -1,4 +1,4 @@
-"""Metrics of scores, bootstrap intervals and ensembles, on numpy (stacking and ranks load scikit-learn and scipy).
+"""Metrics of scores, bootstrap intervals and ensembles, on numpy (and scipy, loaded on first use).
 
     ranking       GAP@k, mAP, Hit@1, PERR, of all videos or in parts; each video's k highest-scoring classes
     bootstrap     intervals over videos; two systems compared on the same videos, several seeds of each
@@ -10,8 +10,6 @@ classes); any label that is not zero is true. Nothing here loads Keras, TensorFl
 """
 
 from dmlkit.metrics.bootstrap import (
-    ClassDifferences,
-    GapComparison,
     Interval,
     Spread,
     compare_classes,
@@ -33,8 +31,6 @@ from dmlkit.metrics.ensembling import (
     weighted_average,
 )
 from dmlkit.metrics.faithfulness import (
-    Curve,
-    Score,
     deletion_curve,
     ground_truth_precision,
     insertion_curve,
@@ -43,7 +39,6 @@ from dmlkit.metrics.faithfulness import (
 )
 from dmlkit.metrics.ranking import (
     GlobalAveragePrecision,
-    MeanAveragePrecision,
     RankingMetrics,
     TopK,
     TopPairs,

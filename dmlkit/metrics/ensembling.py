@@ -33,12 +33,8 @@ from dmlkit.metrics.ranking import (
 )
 
 TOP_K = 20
-SHORTLIST_K = (
-    2 * TOP_K
-)  # each member's classes: twice those GAP counts, as an average's best may be no member's best
-SELECTION_ROUNDS = (
-    30  # of the forward selection, so that a member's share can be as small as one in this many
-)
+SHORTLIST_K = 2 * TOP_K  # classes of each member: an average's best may be no member's best
+SELECTION_ROUNDS = 30  # of the forward selection: the smallest share of a member is one in this many
 LOWEST, HIGHEST = 2.0**-24, 1 - 2.0**-12  # of scores before the logit; at half precision 0 and 1 lie beyond
 
 
@@ -125,12 +121,7 @@ def weighted_average(scores: Iterable[ArrayLike], weights: ArrayLike) -> np.ndar
 
 
 def optimize_weights(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]], *, by: str) -> Weights:
-    """The members' weights, from the tuning split.
-
-    Args:
-        parts: Some videos at a time: the members' scores, each (videos, classes), and the labels.
-        by: A name of `COMBINERS`.
-    """
+    """The members' weights by a name of `COMBINERS`, from the tuning split; `parts` as for `shortlist`."""
     return choose(COMBINERS, by, what="combiner").weigh(shortlist(parts))
 
 
@@ -153,7 +144,7 @@ def overlap(scores: ArrayLike, other: ArrayLike, *, top_k: int = TOP_K) -> float
 
 
 def shortlist(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]]) -> Shortlist:
-    """The shortlist of the tuning split, from some videos at a time; see `optimize_weights`."""
+    """The shortlist of the tuning split, from the members' scores and labels of some videos at a time."""
     kept = [_shortlist_of_part(list(members), labels) for members, labels in parts]
     if not kept:
         raise ValueError("`parts` must hold at least one part of the videos. Received: none.")
@@ -162,8 +153,6 @@ def shortlist(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]]) -> Shortli
 
 
 def _shortlist_of_part(members: list[ArrayLike], labels: ArrayLike) -> tuple[np.ndarray, ...]:
-    if not members:
-        raise ValueError("An ensemble has at least one member. Received: none.")
     members = [
         check_scores_and_labels(scores, labels, name=f"scores[{i}]")[0].astype(np.float32)
         for i, scores in enumerate(members)
@@ -259,20 +248,15 @@ def _majority(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
 
 
 def _rank_mean(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
-    """The mean of 1 / rank, ranks among the classes of the video, the highest score being 1.
+    """The mean of 1 / rank among the video's classes, the highest score being 1; equal ones share their mean rank.
 
     Reciprocal, because GAP looks at each video's top: a mean of plain ranks would let one member's far end outweigh
     another's first place.
     """
-    return weighted_average((1 / ranks(member) for member in scores), weights.members)
-
-
-def ranks(scores: ArrayLike) -> np.ndarray:
-    """(videos, classes) float32: 1 for a video's highest score; equal scores share the mean of their ranks."""
     from scipy.stats import rankdata
 
-    scores = check_scores(scores)
-    return rankdata(-scores, axis=1).astype(np.float32) if len(scores) else scores.astype(np.float32)
+    ranks = (rankdata(-check_scores(member), axis=1).astype(np.float32) for member in scores)
+    return weighted_average((1 / each for each in ranks), weights.members)
 
 
 def _stacked(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:

@@ -31,7 +31,7 @@ class Curve(NamedTuple):
 def occlusion(score: Score, frames: int) -> np.ndarray:
     """The score less the score without each frame: (frames,) or (frames, classes), higher where it is needed."""
     all_kept = np.ones((1, frames), bool)
-    scores = _evaluate(score, np.concatenate([all_kept, ~np.eye(frames, dtype=bool)]))
+    scores = np.asarray(score(np.concatenate([all_kept, ~np.eye(frames, dtype=bool)])), np.float64)
     return scores[0] - scores[1:]
 
 
@@ -63,44 +63,19 @@ def ground_truth_precision(weights: ArrayLike, ground_truth: ArrayLike) -> float
     Frames of equal weight form one threshold, so that uniform weights get the share of the relevant frames. NaN where
     no frame is relevant (`ground_truth` (frames,), true where not zero).
     """
-    weights, relevant = _check_importance(weights, name="weights"), np.asarray(ground_truth) != 0
-    if relevant.shape != weights.shape:
-        raise ValueError(
-            f"`weights` and `ground_truth` must share one shape (frames,). Received: weights={weights.shape}, "
-            f"ground_truth={relevant.shape}."
-        )
+    weights, relevant = np.asarray(weights, np.float64), np.asarray(ground_truth) != 0
     if not relevant.any():
         return float("nan")
     return average_precision(np.sort(weights), weights[relevant], int(relevant.sum()))
 
 
 def _curve(score: Score, importance: ArrayLike, *, steps: int, insert: bool) -> Curve:
-    importance = _check_importance(importance, name="importance")
+    importance = np.asarray(importance, np.float64)
     frames = len(importance)
-    if not frames:
-        raise ValueError("A curve needs at least one frame. Received: importance of 0 frames.")
     counts = np.unique(np.round(np.linspace(0, frames, check_count(steps, name="steps") + 1)).astype(int))
     rank = np.empty(frames, int)
     rank[np.argsort(-importance, kind="stable")] = np.arange(frames)
     first = rank[None, :] < counts[:, None]
-    scores, shares = _evaluate(score, first if insert else ~first), counts / frames
+    scores, shares = np.asarray(score(first if insert else ~first), np.float64), counts / frames
     area = np.trapezoid(scores, shares, axis=0)
     return Curve(shares, scores, float(area) if scores.ndim == 1 else area)
-
-
-def _check_importance(values: ArrayLike, *, name: str) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or np.isnan(values).any():
-        raise ValueError(
-            f"`{name}` must be numbers of the shape (frames,), none of them NaN. Received: shape {values.shape}."
-        )
-    return values
-
-
-def _evaluate(score: Score, kept: np.ndarray) -> np.ndarray:
-    scores = np.asarray(score(kept), np.float64)
-    if scores.ndim not in (1, 2) or len(scores) != len(kept):
-        raise ValueError(
-            f"`score` must give a score (or a row of them) for each of {len(kept)} rows. Received: {scores.shape}."
-        )
-    return scores

@@ -38,18 +38,15 @@ class AttentionParts:
 
     scores: np.ndarray  # (batch, classes) the model's
     weights: np.ndarray  # (batch, time) α_t
-    logits: (
-        np.ndarray
-    )  # (batch, time) u_tᵀ u_w, whose softmax over a video's frames is α_t; on padding anything
+    logits: np.ndarray  # (batch, time) u_tᵀ u_w, of which α_t is the softmax over a video's frames
     states: np.ndarray  # (batch, time, size) h_t
 
 
 class AttentionProbe:
     """A model with attention pooling whose parts can be read for any batch; its graphs are built once and kept.
 
-    Attributes:
-        linear: Whether the classifier is logistic on the pooled states. Then a class's logit is exactly
-            Σ_t α_t (w·h_t) + b.
+    `linear` is True where the classifier is logistic on the pooled states: a class's logit is then exactly
+    Σ_t α_t (w·h_t) + b.
 
     Paper: §Attention.
     """
@@ -69,7 +66,7 @@ class AttentionProbe:
         return AttentionParts(**{name: np.asarray(each, np.float32) for name, each in outputs.items()})
 
     def contributions(self, states: np.ndarray, classes: Sequence[int]) -> np.ndarray | None:
-        """w·h_t, what each frame adds to each logit before it is weighed: (..., classes); None if not linear."""
+        """w·h_t, what each frame adds to each logit before it is weighted: (..., classes); None if not linear."""
         return states @ self._kernel[:, list(classes)] if self.linear else None
 
     def biases(self, classes: Sequence[int]) -> np.ndarray | None:

@@ -15,8 +15,15 @@ from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, LastStage
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, Encoded
 from dmlkit.models.fusions import FUSIONS, MAPPING_INITIALIZERS
-from dmlkit.models.inputs import CODINGS, NORMALIZATIONS, TEXT, LastFrame, model_inputs, normalized
-from dmlkit.models.inputs import dropout as dropout_layer
+from dmlkit.models.inputs import (
+    CODINGS,
+    NORMALIZATIONS,
+    TEXT,
+    LastFrame,
+    dropout_layer,
+    model_inputs,
+    normalized,
+)
 from dmlkit.models.poolings import POOLINGS
 
 LEVELS = ("video", "frame")  # a video's features are one vector, or one for each frame
@@ -65,8 +72,7 @@ def build(
     """Build a model of the ladder.
 
     Args:
-        features: Modality → (size, coding), the coding "byte", "float" or "text". The modalities are put in the
-            order of their names, so that the same data make the same model however they were listed.
+        features: Modality → (size, coding), the coding "byte", "float" or "text"; put in the order of their names.
         level: "frame" or "video".
         normalization: A name in `NORMALIZATIONS`, applied to each modality that is no text.
         input_dropout: Rate on the normalized features.
@@ -90,8 +96,8 @@ def build(
         heads, clusters: For the pooling "multi_head_attention", and for those over clusters.
         pooled_units: Size of a linear layer after the pooling, to reduce a wide one; None for none.
         gate_pooled, gate_scores: Names in `GATES`: after the pooling, after the classifier.
-        copies: How many models, alike but for their random initialization and dropout, are trained side by side;
-            the scores are the mean of theirs (see `training_model`).
+        copies: How many models, with random initializations and dropout of their own, are trained together; the
+            scores are the mean of theirs (see `training_model`).
         precision: A name in `PRECISIONS`; None takes the policy that is set in Keras.
 
     Returns:
@@ -116,34 +122,28 @@ def build(
     choose(dict.fromkeys(PRECISIONS), precision or PRECISIONS[0], what="precision")
     _check_features(features, level=level)
     _check_counts(num_classes=num_classes, text_units=text_units, units=units, layers=layers, heads=heads)
-    _check_counts(mixtures=mixtures, clusters=clusters, copies=copies)
-    _check_counts(fusion_units=fusion_units, attention_units=attention_units, pooled_units=pooled_units)
+    _check_counts(mixtures=mixtures, clusters=clusters, copies=copies, fusion_units=fusion_units)
+    _check_counts(attention_units=attention_units, pooled_units=pooled_units)
     for name, rate in {"dropout": dropout, "input_dropout": input_dropout}.items():
         if not 0 <= rate < 1:
             raise UsageError(f"Expected a rate of at least 0 and below 1. Received: {name}={rate!r}.")
     for name, weight in {"alignment_weight": alignment_weight, "l2": l2}.items():
         if not weight >= 0:
             raise UsageError(f"Expected a weight of at least 0. Received: {name}={weight!r}.")
+    by_video = {"encoder": VIDEO_ENCODERS, "pooling": ("last",), "classifier": CLASSIFIERS}
+    names = {"encoder": encoder, "pooling": pooling, "classifier": classifier}
+    for part, choices in by_video.items() if level == "video" else ():
+        if names[part] not in choices:
+            raise UsageError(
+                f"The {part} {names[part]!r} needs frames, and at video level there are none. Use one of "
+                f"{', '.join(choices)}, or a frame-level data set."
+            )
     by_frame = classifier in FRAME_CLASSIFIERS
-    if level == "video":
-        for part, name, verb, choices in (
-            ("encoder", encoder, "reads", VIDEO_ENCODERS),
-            ("pooling", pooling, "pools", ("last",)),
-            ("classifier", classifier, "scores", CLASSIFIERS),
-        ):
-            if name not in choices:
-                raise UsageError(
-                    f"The {part} {name!r} {verb} frames, and at video level there are none. Use one of "
-                    f"{', '.join(choices)}, or a frame-level data set."
-                )
-    if by_frame:
-        given = {"pooling": pooling, "gate_pooled": gate_pooled, "pooled_units": pooled_units}
-        for (name, value), nothing in zip(given.items(), ("last", "none", None), strict=True):
-            if value != nothing:
-                raise UsageError(
-                    f"The classifier {classifier!r} scores each frame and pools the scores, so {name} must stay "
-                    f"{nothing!r}. Received: {name}={value!r}."
-                )
+    if by_frame and (pooling, gate_pooled, pooled_units) != ("last", "none", None):
+        raise UsageError(
+            f"The classifier {classifier!r} scores each frame and pools the scores, so pooling must stay 'last', "
+            f"gate_pooled 'none' and pooled_units None. Received: {pooling=}, {gate_pooled=}, {pooled_units=}."
+        )
 
     mapping = {"mapping_initializer": mapping_initializer, "alignment_weight": alignment_weight}
     fuse = partial(fuse_by, units=fusion_units or units, **mapping)
@@ -210,23 +210,19 @@ def _check_counts(**counts):
 
 
 def _mean_of_copies(copies: list[keras.Model], *, name: str) -> keras.Model:
-    """A model of the same inputs whose scores are the mean of the copies' scores."""
-    taken = copies[0].input.items()
-    inputs = {name: keras.Input(each.shape[1:], dtype=each.dtype, name=name) for name, each in taken}
+    templates = copies[0].input.items()
+    inputs = {name: keras.Input(each.shape[1:], dtype=each.dtype, name=name) for name, each in templates}
     scores = keras.layers.Average(dtype="float32", name="copies")([copy(inputs) for copy in copies])
     return keras.Model(inputs, scores, name=name)
 
 
 def training_model(model: keras.Model) -> keras.Model:
-    """A model of `build` as it is trained: with the scores of every copy and stage, each to follow the labels.
+    """A model of `build` as it is trained, with the scores of every copy and stage, each to follow the labels.
 
-    Returns:
-        The model itself where it has neither copies nor stages (`chaining`), else one of the same weights whose
-        scores are (batch, copies * stages, classes).
+    The model itself where it has neither copies nor stages (`chaining`), else one of the same weights whose scores
+    are (batch, copies * stages, classes).
     """
-    copies = [model.output]
-    if "copies" in {layer.name for layer in model.layers}:
-        copies = model.get_layer("copies").input
+    copies = next((layer.input for layer in model.layers if layer.name == "copies"), [model.output])
     scores = []
     for output in copies:
         copy = model if output is model.output else output._keras_history.operation
@@ -243,12 +239,9 @@ def training_model(model: keras.Model) -> keras.Model:
 
 
 def load_model(path: str | Path) -> keras.Model:
-    """Load a `.keras` file that `model.save` wrote, in Keras's safe mode: no code in it is run.
+    """Load a `.keras` file that `model.save` wrote, in Keras's safe mode, which runs no code of the file.
 
-    The model is not compiled: it scores, and can be compiled again for training.
-
-    Raises:
-        DataError: There is no such file, or it cannot be read as a model.
+    The model is not compiled. A `DataError` is raised where there is no such file, or it cannot be read as a model.
     """
     if not Path(path).is_file():
         raise DataError(f"There is no model at {path}. A finished run's folder holds one.")

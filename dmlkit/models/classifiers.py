@@ -12,8 +12,6 @@ A frame classifier takes (states, num_frames, *, ...) instead: it scores each fr
 A gate is a function of (vector (batch, size), *, name) that returns a vector of the same size.
 """
 
-from __future__ import annotations
-
 import math
 
 import keras
@@ -67,7 +65,7 @@ class Mixture(keras.layers.Layer):
     """Mixes each class's experts by its gates: Σ_m softmax(gates)_m σ(experts)_m, (batch, classes).
 
     Call arguments: `gates` (batch, classes * (mixtures + 1)) and `experts` (batch, classes * mixtures), logits; the
-    last gate of a class is that of a dummy expert that always says no.
+    last gate of a class is that of a dummy expert whose score is always 0.
     """
 
     def __init__(self, mixtures, **kwargs):
@@ -81,18 +79,14 @@ class Mixture(keras.layers.Layer):
         return ops.sum(shares[:, :, : self.mixtures] * scores, axis=-1)
 
 
-def _experts(pooled, *, num_classes, mixtures, l2, prefix):
-    gates = _dense(num_classes * (mixtures + 1), l2, name=f"{prefix}gates", use_bias=False)(pooled)
-    experts = _dense(num_classes * mixtures, l2, name=f"{prefix}experts", bias=_prior(num_classes))(pooled)
-    return Mixture(mixtures, dtype="float32", name=f"{prefix}scores")(gates, experts)
-
-
-def mixture_of_experts(pooled, *, num_classes, mixtures, l2):
+def mixture_of_experts(pooled, *, num_classes, mixtures, l2, prefix=""):
     """For each class `mixtures` logistic experts and a dummy, mixed by a softmax gate of the same input.
 
     Differs from the paper: it is YouTube-8M's starter code's (`MoeModel`; its gates have no bias).
     """
-    return _experts(pooled, num_classes=num_classes, mixtures=mixtures, l2=l2, prefix="")
+    gates = _dense(num_classes * (mixtures + 1), l2, name=f"{prefix}gates", use_bias=False)(pooled)
+    experts = _dense(num_classes * mixtures, l2, name=f"{prefix}experts", bias=_prior(num_classes))(pooled)
+    return Mixture(mixtures, dtype="float32", name=f"{prefix}scores")(gates, experts)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -104,7 +98,7 @@ class LastStage(keras.layers.Layer):
 
 
 def chaining(pooled, *, num_classes, mixtures, l2):
-    """Two mixtures of experts, the second of which reads the first one's scores beside the vector.
+    """Two mixtures of experts, the second of which reads the vector and the first one's scores.
 
         y1 = experts(s);  z = max(0, W y1 + b), of length 1;  y = experts([s; z])
 
@@ -114,11 +108,12 @@ def chaining(pooled, *, num_classes, mixtures, l2):
     weigh the same, and theirs gives the earlier ones 0.05 to 0.1 of the whole.
     """
     sizes = {"num_classes": num_classes, "mixtures": mixtures, "l2": l2}
-    first = _experts(pooled, prefix="first_", **sizes)
+    first = mixture_of_experts(pooled, prefix="first_", **sizes)
     hidden = _dense(CHAIN_UNITS, 0, name="chained_projection", activation="relu")(first)
     hidden = keras.layers.UnitNormalization(dtype="float32", name="chained_length")(hidden)
     both = keras.layers.Concatenate(dtype="float32", name="chained")([pooled, hidden])
-    return LastStage(dtype="float32", name="scores")(first, _experts(both, prefix="second_", **sizes))
+    second = mixture_of_experts(both, prefix="second_", **sizes)
+    return LastStage(dtype="float32", name="scores")(first, second)
 
 
 CLASSIFIERS = {"logistic": logistic, "mixture_of_experts": mixture_of_experts, "chaining": chaining}
@@ -179,15 +174,10 @@ class ContextGate(SameShape):
         return vector * ops.cast(ops.sigmoid(logits), vector.dtype)
 
 
-def no_gate(vector, *, name):
-    """The vector as it is."""
-    return vector
-
-
 def context(vector, *, name):
     """Context gating; see `ContextGate`. Scores stay scores: a gate lies between 0 and 1."""
     return ContextGate(dtype="float32" if vector.dtype == "float32" else None, name=name)(vector)
 
 
-GATES = {"none": no_gate, "context": context}
+GATES = {"none": lambda vector, *, name: vector, "context": context}
 """Name → function as described at the head of this file."""

@@ -9,12 +9,10 @@ An encoder is a function of (frames, num_frames, *, units, layers, dropout, name
     dropout     rate between the stacked layers
     name        prefix of its layers' names
 
-The recurrent layers are Keras's with the settings cuDNN asks for (and a faster loop without it), except those of the
-paper's equations, `peephole_lstm` and `paper_gru`. A recurrent encoder is a layer, a function of (units, *, name), and
-how its layers are stacked: `one_direction`, `bidirectional`, `separate_directions` or `shortcut_bidirectional`.
+Most encoders are a layer, a function of (units, *, name), and how it is stacked: `one_direction`, `bidirectional`,
+`separate_directions` or `shortcut_bidirectional`. The recurrent layers are Keras's with the settings cuDNN requires
+(and a faster loop without it), except the paper's equations, `peephole_lstm` and `paper_gru`.
 """
-
-from __future__ import annotations
 
 from functools import partial
 from typing import NamedTuple
@@ -28,17 +26,15 @@ from dmlkit.models.inputs import (
     ReverseFrames,
     SameShape,
     ZeroPadding,
+    dropout_layer,
     frame_mask,
 )
-from dmlkit.models.inputs import dropout as dropout_layer
 from dmlkit.models.poolings import MeanPooling
 from dmlkit.models.recurrent import GRU, LSTM, SRU, PaperGRUCell, PeepholeLSTMCell
 
 KERNEL_SIZE = 5  # frames in the window of a temporal convolution
-RESIDUAL_BLOCKS, RESIDUAL_KERNEL_SIZE = (
-    2,
-    3,
-)  # under a deep recurrent encoder; frames in a convolution's window
+RESIDUAL_BLOCKS = 2  # under a deep recurrent encoder
+RESIDUAL_KERNEL_SIZE = 3  # frames in the window of their convolutions
 ATTENTION_HEADS = 4  # of the Transformer
 LONGEST_WAVELENGTH = 10_000.0  # of a Transformer's positions, in frames over 2π
 KERNEL_WIDTH = 0.3  # γ in exp(-γ d²), where d² is the mean over the features: about 2 for normalized ones
@@ -47,8 +43,8 @@ KERNEL_WIDTH = 0.3  # γ in exp(-γ d²), where d² is the mean over the feature
 class Encoded(NamedTuple):
     """What an encoder passes to the pooling: `states` (batch, time, size), at video level (batch, size), and `last`.
 
-    `last`, (batch, size), is the state at the last valid frame; for a bidirectional encoder the forward state there
-    joined with the backward state at the first frame.
+    `last`, (batch, size), is the state at the last valid frame, for a bidirectional encoder joined with the backward
+    state at the first frame.
     """
 
     states: keras.KerasTensor
@@ -58,9 +54,6 @@ class Encoded(NamedTuple):
 def _with_last(states, num_frames, *, name):
     last = states if num_frames is None else LastFrame(name=f"{name}_last")(states, num_frames)
     return Encoded(states, last)
-
-
-# Stacks of layers
 
 
 def stack(layer, frames, *, units, layers, dropout, name):
@@ -125,9 +118,6 @@ def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout,
     return Encoded(states, keras.layers.Add(name=f"{name}_ends")(ends) if len(ends) > 1 else ends[0])
 
 
-# Recurrent layers
-
-
 # s_t = tanh(U x_t + W s_{t-1} + b). Paper: §RNN; its softmax is the classifier here, a multi-label sigmoid.
 rnn_layer = partial(keras.layers.SimpleRNN, return_sequences=True)
 
@@ -137,46 +127,30 @@ lstm_layer = partial(LSTM, return_sequences=True, unit_forget_bias=True)
 # Paper: §Bi-GRU, but with a bias, and the reset after the product, as cuDNN has it.
 gru_layer = partial(GRU, return_sequences=True, reset_after=True)
 
-
-def peephole_lstm_layer(units, *, name):
-    """The paper's LSTM. Paper: §LSTM, the equations of i_t, f_t, c_t, o_t and h_t."""
-    return keras.layers.RNN(PeepholeLSTMCell(units, name="cell"), return_sequences=True, name=name)
-
-
-def paper_gru_layer(units, *, name):
-    """The paper's GRU. Paper: §Bi-GRU, the equations of r_t, z_t, ĥ_t and h_t; its y_t is the classifier."""
-    return keras.layers.RNN(PaperGRUCell(units, name="cell"), return_sequences=True, name=name)
+# Hidden layers max(0, W x + b) on each frame by itself (or on the video's features). Differs from the paper: it has
+# none; the fusions of video-level data need one to differ from one another.
+dense_layer = partial(keras.layers.Dense, activation="relu")
 
 
-# Encoders without recurrence
+def cell_layer(cell, units, *, name):
+    """A layer of one of the paper's cells. Paper: §LSTM and §Bi-GRU, the equations; their y_t is the classifier."""
+    return keras.layers.RNN(cell(units, name="cell"), return_sequences=True, name=name)
+
+
+def normalized_layer(units, *, name):
+    """max(0, norm(W x + b)), the norm over the layer's units: for wide layers with heavy dropout."""
+
+    def apply(states):
+        states = keras.layers.Dense(units, name=name)(states)
+        states = keras.layers.LayerNormalization(name=f"{name}_normalization")(states)
+        return keras.layers.ReLU(name=f"{name}_relu")(states)
+
+    return apply
 
 
 def none(frames, num_frames, *, units, layers, dropout, name):
     """The frames as they are."""
     return _with_last(frames, num_frames, name=name)
-
-
-def dense(frames, num_frames, *, units, layers, dropout, name):
-    """Hidden layers max(0, W x + b) on each frame by itself (or on the video's features).
-
-    Differs from the paper: it has none; the fusions of video-level data need one to differ from one another.
-    """
-    layer = partial(keras.layers.Dense, activation="relu")
-    return one_direction(layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
-
-
-def hidden(frames, num_frames, *, units, layers, dropout, name):
-    """As `dense`, max(0, norm(W x + b)), the norm over a layer's units: for wide layers with heavy dropout."""
-
-    def layer(units, *, name):
-        def apply(states):
-            states = keras.layers.Dense(units, name=name)(states)
-            states = keras.layers.LayerNormalization(name=f"{name}_normalization")(states)
-            return keras.layers.ReLU(name=f"{name}_relu")(states)
-
-        return apply
-
-    return one_direction(layer, frames, num_frames, units=units, layers=layers, dropout=dropout, name=name)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -192,13 +166,9 @@ class KernelFeatures(keras.layers.Layer):
         self.num_centres = centres
 
     def build(self, features_shape):
-        self.centres = self.add_weight(
-            shape=(self.num_centres, features_shape[-1]),
-            initializer=keras.initializers.RandomNormal(stddev=1.0),
-            trainable=False,
-            autocast=False,
-            name="centres",
-        )
+        initializer = keras.initializers.RandomNormal(stddev=1.0)
+        settings = {"trainable": False, "autocast": False, "name": "centres"}
+        self.centres = self.add_weight((self.num_centres, features_shape[-1]), initializer, **settings)
 
     def call(self, features):
         # In float32: the difference of two large sums is lost in 16 bits.
@@ -271,10 +241,7 @@ class AttentionMask(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class Positions(SameShape):
-    """Adds to each frame the sines and cosines of its position in time.
-
-    Paper: §Future work (Vaswani et al. 2017, §3.5).
-    """
+    """Adds the sines and cosines of its position to each frame. Paper: §Future work (Vaswani et al. 2017, §3.5)."""
 
     def call(self, frames):
         time, size = ops.shape(frames)[1], frames.shape[-1]
@@ -304,16 +271,16 @@ def transformer(frames, num_frames, *, units, layers, dropout, name):
 
 ENCODERS = {
     "none": none,
-    "dense": dense,
-    "hidden": hidden,
+    "dense": partial(one_direction, dense_layer),
+    "hidden": partial(one_direction, normalized_layer),
     "kernel": kernel,
     "rnn": partial(one_direction, rnn_layer),
     "lstm": partial(one_direction, lstm_layer),
-    "peephole_lstm": partial(one_direction, peephole_lstm_layer),
+    "peephole_lstm": partial(one_direction, partial(cell_layer, PeepholeLSTMCell)),
     "bi_lstm": partial(bidirectional, lstm_layer),
     "bi_lstm_separate": partial(separate_directions, lstm_layer),
     "bi_gru": partial(bidirectional, gru_layer),
-    "paper_gru": partial(bidirectional, paper_gru_layer),
+    "paper_gru": partial(bidirectional, partial(cell_layer, PaperGRUCell)),
     "temporal_convolutions": temporal_convolutions,
     "transformer": transformer,
     "sru": partial(bidirectional, SRU),

@@ -10,12 +10,12 @@ tensor, (batch, [time,] size):
     alignment_weight     weight λ of the projections' distance in the loss
 """
 
-from __future__ import annotations
+from itertools import combinations
 
 import keras
 from keras import ops
 
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import UsageError
 from dmlkit.models.inputs import frame_mask
 
 MAPPING_INITIALIZERS = {
@@ -44,12 +44,8 @@ class Alignment(keras.layers.Layer):
 
     def call(self, projections, num_frames=None):
         # In float32: a sum over thousands of frames exceeds the precision of 16 bits.
-        numbers = [ops.cast(projection, "float32") for projection in projections]
-        distance = sum(
-            ops.sum(ops.square(first - second), axis=-1)
-            for i, first in enumerate(numbers)
-            for second in numbers[i + 1 :]
-        )
+        pairs = combinations([ops.cast(projection, "float32") for projection in projections], 2)
+        distance = sum(ops.sum(ops.square(first - second), axis=-1) for first, second in pairs)
         if num_frames is None:
             mean = ops.mean(distance)
         else:
@@ -64,10 +60,14 @@ class Alignment(keras.layers.Layer):
 
 
 def concat(features, num_frames, *, units, mapping_initializer, alignment_weight):
-    """The features side by side: [x_1; ...; x_n]. A single modality is itself.
+    """The features concatenated: [x_1; ...; x_n]. A single modality is itself.
 
     Paper: §Fusion, x_m = [x_1; x_2; ...; x_n].
     """
+    return _joined(features)
+
+
+def _joined(features):
     values = list(features.values())
     return values[0] if len(values) == 1 else keras.layers.Concatenate(name="fusion")(values)
 
@@ -77,12 +77,12 @@ def shared_space(features, num_frames, *, units, mapping_initializer, alignment_
 
     Paper: §Fusion, x_m = f(x_1, ..., x_n). Differs from the paper: it leaves f open; tanh is this reading's.
     """
-    values = list(features.values())
     # One matrix over the concatenated features is Σ_i W_i x_i; each W_i is its rows.
-    joined = values[0] if len(values) == 1 else keras.layers.Concatenate(name="fusion")(values)
-    initializer = choose(MAPPING_INITIALIZERS, mapping_initializer, what="mapping initializer")()
-    settings = {"activation": "tanh", "kernel_initializer": initializer, "name": "fusion_shared_space"}
-    return keras.layers.Dense(units, **settings)(joined)
+    initializer = MAPPING_INITIALIZERS[mapping_initializer]()
+    mapping = keras.layers.Dense(
+        units, activation="tanh", kernel_initializer=initializer, name="fusion_shared_space"
+    )
+    return mapping(_joined(features))
 
 
 def projection(features, num_frames, *, units, mapping_initializer, alignment_weight):
@@ -95,7 +95,7 @@ def projection(features, num_frames, *, units, mapping_initializer, alignment_we
             f"The fusion 'projection' aligns modalities, so it needs at least two. Received: "
             f"{', '.join(features)}. Use the fusion 'concat' or 'shared_space' for a single modality."
         )
-    initializer = choose(MAPPING_INITIALIZERS, mapping_initializer, what="mapping initializer")
+    initializer = MAPPING_INITIALIZERS[mapping_initializer]
     projections = [
         keras.layers.Dense(units, kernel_initializer=initializer(), name=f"fusion_projection_{name}")(feature)
         for name, feature in features.items()

@@ -14,10 +14,6 @@ identify it from the first step on, and a model would learn its training videos 
 text is repeated for every frame, so fusions, encoders and poolings need not know about texts.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-
 import keras
 from keras import ops
 
@@ -103,10 +99,7 @@ class RepeatOverFrames(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class Dequantize(SameShape):
-    """Bytes to the numbers they stand for: q * 4/255 + 4/512 - 2, from -1.9921875 to 2.0078125.
-
-    Paper: §Data (the dequantisation of YouTube-8M's release).
-    """
+    """Bytes to the numbers they stand for: q * 4/255 + 4/512 - 2, from -1.9921875 to 2.0078125. Paper: §Data."""
 
     def call(self, features):
         numbers = ops.cast(features, "float32") * (4.0 / 255.0) + (4.0 / 512.0 - 2.0)
@@ -138,7 +131,7 @@ class FramesBatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class ScaleByVariance(keras.layers.BatchNormalization):
-    """Features, each times its running variance over valid frames, relative to the mean of all variances."""
+    """Each feature times its running variance over valid frames, relative to the mean of all variances."""
 
     def call(self, features, num_frames=None, training=None):
         mask = None if num_frames is None else frame_mask(features, num_frames)
@@ -146,11 +139,6 @@ class ScaleByVariance(keras.layers.BatchNormalization):
         variances = ops.cast(self.moving_variance, "float32")
         share = variances / (ops.mean(variances) + self.epsilon)
         return ops.cast(ops.cast(features, "float32") * share, self.compute_dtype)
-
-
-def none(features, num_frames, *, name):
-    """The dequantised features as they are, as in the paper; the others differ from it."""
-    return features
 
 
 def layer(features, num_frames, *, name):
@@ -175,16 +163,21 @@ def variance(features, num_frames, *, name):
     return keras.layers.LayerNormalization(name=name)(ScaleByVariance(**settings)(features, num_frames))
 
 
-NORMALIZATIONS = {"none": none, "layer": layer, "batch": batch, "variance": variance}
+NORMALIZATIONS = {
+    "none": lambda features, num_frames, *, name: features,  # as in the paper; the others differ from it
+    "layer": layer,
+    "batch": batch,
+    "variance": variance,
+}
 """Name → function of (features (batch, [time,] size), num_frames (batch,) or None, *, name) → the same shape."""
 
 
-def dropout(values, rate, *, name):
+def dropout_layer(values, rate, *, name):
     """The values under dropout; themselves where the rate is 0."""
     return keras.layers.Dropout(rate, name=name)(values) if rate else values
 
 
-def model_inputs(features: Mapping[str, tuple[int, str]], *, level: str) -> dict[str, keras.KerasTensor]:
+def model_inputs(features, *, level):
     """A model's inputs by name, the modalities in the order of their names, and `num_frames` at frame level."""
     inputs = {}
     for name, (size, coding) in sorted(features.items()):
@@ -195,31 +188,21 @@ def model_inputs(features: Mapping[str, tuple[int, str]], *, level: str) -> dict
     return inputs
 
 
-def normalized(
-    inputs: Mapping[str, keras.KerasTensor],
-    features: Mapping[str, tuple[int, str]],
-    *,
-    normalize: Callable,
-    dropout_rate: float,
-    text_units: int,
-) -> dict[str, keras.KerasTensor]:
-    """Each of the `model_inputs` as numbers, normalized by one of `NORMALIZATIONS`, under dropout."""
+def normalized(inputs, features, *, normalize, dropout_rate, text_units):
+    """Each of the `model_inputs` as numbers, normalized by one of `NORMALIZATIONS`, under dropout: name → tensor."""
     num_frames, values = inputs.get("num_frames"), {}
     for name, (_, coding) in sorted(features.items()):
         value = inputs[name]
         if coding == TEXT:
-            # As Keras's own embeddings start, between -0.05 and 0.05.
-            settings = {
-                "use_bias": False,
-                "kernel_initializer": "random_uniform",
-                "name": f"{name}_embedding",
-            }
-            value = keras.layers.Dense(text_units, **settings)(UnitLength(name=f"{name}_bag")(value))
+            value = UnitLength(name=f"{name}_bag")(value)
+            # The initializer of Keras's own embeddings, between -0.05 and 0.05.
+            embedding = {"kernel_initializer": "random_uniform", "name": f"{name}_embedding"}
+            value = keras.layers.Dense(text_units, use_bias=False, **embedding)(value)
         else:
             if coding == "byte":
                 value = Dequantize(name=f"{name}_dequantize")(value)
             value = normalize(value, num_frames, name=f"{name}_normalization")
-        value = dropout(value, dropout_rate, name=f"{name}_dropout")
+        value = dropout_layer(value, dropout_rate, name=f"{name}_dropout")
         if coding == TEXT and num_frames is not None:
             frames = next(inputs[other] for other in sorted(features) if features[other][1] != TEXT)
             value = RepeatOverFrames(name=f"{name}_over_frames")(value, frames)

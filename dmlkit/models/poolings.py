@@ -9,9 +9,8 @@ A pooling is a function of (encoded, num_frames, *, attention_units, heads, clus
     clusters         how many clusters there are, for the poolings over clusters
 """
 
-from __future__ import annotations
-
 import math
+from functools import partial
 
 import keras
 from keras import ops
@@ -44,10 +43,9 @@ class AttentionPooling(keras.layers.Layer):
 
         u_t = tanh(W_w h_t + b_w);  α_t = exp(u_tᵀ u_w) / Σ_t exp(u_tᵀ u_w);  s = Σ_t α_t h_t
 
-    u_t has `units` dimensions, None taking the states' size. Several heads have a u_w each, and s is their sums side
-    by side. Returns s (batch, heads * size), α (batch, time) float32, exactly 0 on padding and summing to 1 over each
-    video's valid frames, and u_tᵀ u_w (batch, time) float32, with any values on padding; these are (batch, time,
-    heads) for several heads.
+    u_t has `units` dimensions, None taking the states' size. Several heads have a u_w each, and s is their sums
+    concatenated. Returns s (batch, heads * size), α (batch, time) float32, exactly 0 on padding, and u_tᵀ u_w (batch,
+    time) float32, with any values on padding; for several heads, α and u_tᵀ u_w are (batch, time, heads).
 
     Paper: §Attention; the matrices start from a Glorot normal distribution. It has one head.
     """
@@ -129,10 +127,6 @@ class _ClusterPooling(keras.layers.Layer):
         return zero_padding(assignment, num_frames), zero_padding(ops.cast(states, "float32"), num_frames)
 
 
-def _unit(values, axis):
-    return ops.normalize(values, axis=axis, order=2)
-
-
 def _sum_by_cluster(assignment, states):
     """Σ_t a_tk x_t, (batch, size, clusters)."""
     return ops.matmul(ops.transpose(states, (0, 2, 1)), assignment)
@@ -140,8 +134,8 @@ def _sum_by_cluster(assignment, states):
 
 def _flatten(values):
     """Each cluster's vector to length 1, then the whole: (batch, size, clusters) → (batch, size * clusters)."""
-    within = _unit(values, axis=1)
-    return _unit(ops.reshape(within, (-1, values.shape[1] * values.shape[2])), axis=-1)
+    within = ops.normalize(values, axis=1, order=2)
+    return ops.normalize(ops.reshape(within, (-1, values.shape[1] * values.shape[2])), axis=-1, order=2)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -195,7 +189,7 @@ class SoftBag(_ClusterPooling):
 
     def call(self, states, num_frames, training=None):
         assignment, _ = self._assign(states, num_frames, training)
-        return _unit(ops.sum(assignment, axis=1), axis=-1)
+        return ops.normalize(ops.sum(assignment, axis=1), axis=-1, order=2)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -211,10 +205,7 @@ class DeepBag(_ClusterPooling):
 
 
 def last(encoded, num_frames, *, attention_units, heads, clusters):
-    """The state at the end of the video; see `Encoded.last`.
-
-    Paper: §LSTM, §Bi-LSTM.
-    """
+    """The state at the end of the video; see `Encoded.last`. Paper: §LSTM, §Bi-LSTM."""
     return encoded.last
 
 
@@ -224,10 +215,7 @@ def mean(encoded, num_frames, *, attention_units, heads, clusters):
 
 
 def attention(encoded, num_frames, *, attention_units, heads, clusters):
-    """Attention over the valid frames; `dmlkit.attention_weights` gives its weights.
-
-    Paper: §Attention.
-    """
+    """Attention over the valid frames; `dmlkit.attention_weights` gives its weights. Paper: §Attention."""
     pooled, _, _ = AttentionPooling(attention_units, name="attention")(encoded.states, num_frames)
     return pooled
 
@@ -243,11 +231,9 @@ def feature_attention(encoded, num_frames, *, attention_units, heads, clusters):
     return FeatureAttentionPooling(name="feature_attention")(encoded.states, num_frames)
 
 
-def _over_clusters(layer):
-    def pooling(encoded, num_frames, *, attention_units, heads, clusters):
-        return layer(clusters, name="clusters")(encoded.states, num_frames)
-
-    return pooling
+def over_clusters(layer, encoded, num_frames, *, attention_units, heads, clusters):
+    """A pooling by one of the layers over clusters."""
+    return layer(clusters, name="clusters")(encoded.states, num_frames)
 
 
 POOLINGS = {
@@ -256,10 +242,10 @@ POOLINGS = {
     "attention": attention,
     "multi_head_attention": multi_head_attention,
     "feature_attention": feature_attention,
-    "netvlad": _over_clusters(NetVLAD),
-    "netrvlad": _over_clusters(NetRVLAD),
-    "netfv": _over_clusters(NetFV),
-    "soft_bag": _over_clusters(SoftBag),
-    "deep_bag": _over_clusters(DeepBag),
+    "netvlad": partial(over_clusters, NetVLAD),
+    "netrvlad": partial(over_clusters, NetRVLAD),
+    "netfv": partial(over_clusters, NetFV),
+    "soft_bag": partial(over_clusters, SoftBag),
+    "deep_bag": partial(over_clusters, DeepBag),
 }
 """Name → function as described at the head of this file."""

@@ -11,110 +11,102 @@ keeps what depends on the step before:
     after      dR = [state_0 ... state_{T-1}]ᵀ [δ_1 ... δ_T]       one product
 """
 
-from __future__ import annotations
-
 import keras
 from keras import ops
 
 
+@ops.custom_gradient
 def lstm_states(projected, recurrent_kernel, state, cell):
     """An LSTM's states h_t (time, batch, units), from h_0 `state` and c_0 `cell` (batch, units).
 
     `projected` (time, batch, 4 * units) is x_t W + b; its columns and the kernel's are for i, f, c, o in this order.
     """
 
-    @ops.custom_gradient
-    def run(projected, kernel, state, cell):
-        def forward(carried, projected_t):
-            h, c, _ = carried
-            i, f, g, o = ops.split(projected_t + ops.matmul(h, kernel), 4, axis=-1)
-            i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
-            c = f * c + i * g
-            new = (o * ops.tanh(c), c, ops.concatenate([i, f, g, o], axis=-1))
+    def forward(carried, projected_t):
+        h, c, _ = carried
+        i, f, g, o = ops.split(projected_t + ops.matmul(h, recurrent_kernel), 4, axis=-1)
+        i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
+        c = f * c + i * g
+        new = (o * ops.tanh(c), c, ops.concatenate([i, f, g, o], axis=-1))
+        return new, new
+
+    _, (states, cells, gates) = ops.scan(forward, (state, cell, ops.zeros_like(projected[0])), projected)
+
+    def gradients(*arguments, upstream=None):
+        upstream = arguments[0] if upstream is None else upstream
+        i, f, g, o = ops.split(gates, 4, axis=-1)
+        tanh_cells = ops.tanh(cells)
+        to_i, to_f = g * i * (1 - i), _previous(cells, cell) * f * (1 - f)
+        to_gates = ops.concatenate([to_i, to_f, i * (1 - g * g), tanh_cells * o * (1 - o)], axis=-1)
+        to_cell = o * (1 - tanh_cells * tanh_cells)
+        transposed = ops.transpose(recurrent_kernel)
+
+        def backward(carried, factors):
+            dh, dc, _ = carried
+            upstream_t, to_cell_t, f_t, to_gates_t = _split(factors, units, 3)
+            dh = dh + upstream_t
+            dc = dc + dh * to_cell_t
+            dz = ops.concatenate([dc, dc, dc, dh], axis=-1) * to_gates_t
+            new = (ops.matmul(dz, transposed), dc * f_t, dz)
             return new, new
 
-        _, (states, cells, gates) = ops.scan(forward, (state, cell, ops.zeros_like(projected[0])), projected)
+        zero, units = ops.zeros_like(state), state.shape[-1]
+        carried = (zero, zero, ops.zeros_like(projected[0]))
+        # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
+        factors = ops.concatenate([upstream, to_cell, f, to_gates], axis=-1)
+        (d_state, d_cell, _), (_, _, d_projected) = ops.scan(backward, carried, factors, reverse=True)
+        return d_projected, _outer_sum(_previous(states, state), d_projected), d_state, d_cell
 
-        def gradients(*arguments, upstream=None):
-            upstream = arguments[0] if upstream is None else upstream
-            i, f, g, o = ops.split(gates, 4, axis=-1)
-            tanh_cells = ops.tanh(cells)
-            to_i, to_f = g * i * (1 - i), _previous(cells, cell) * f * (1 - f)
-            to_gates = ops.concatenate([to_i, to_f, i * (1 - g * g), tanh_cells * o * (1 - o)], axis=-1)
-            to_cell = o * (1 - tanh_cells * tanh_cells)
-            transposed = ops.transpose(kernel)
-
-            def backward(carried, factors):
-                dh, dc, _ = carried
-                upstream_t, to_cell_t, f_t, to_gates_t = _split(factors, units, 3)
-                dh = dh + upstream_t
-                dc = dc + dh * to_cell_t
-                dz = ops.concatenate([dc, dc, dc, dh], axis=-1) * to_gates_t
-                new = (ops.matmul(dz, transposed), dc * f_t, dz)
-                return new, new
-
-            zero, units = ops.zeros_like(state), state.shape[-1]
-            carried = (zero, zero, ops.zeros_like(projected[0]))
-            # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
-            factors = ops.concatenate([upstream, to_cell, f, to_gates], axis=-1)
-            (d_state, d_cell, _), (_, _, d_projected) = ops.scan(backward, carried, factors, reverse=True)
-            return d_projected, _outer_sum(_previous(states, state), d_projected), d_state, d_cell
-
-        return states, gradients
-
-    return run(projected, recurrent_kernel, state, cell)
+    return states, gradients
 
 
+@ops.custom_gradient
 def gru_states(projected, recurrent_kernel, recurrent_bias, state):
     """A GRU's states h_t (time, batch, units), the reset after the product, from h_0 `state` (batch, units).
 
     `projected` (time, batch, 3 * units) is x_t W + b; its columns and the kernel's are for z, r, h in this order.
     """
 
-    @ops.custom_gradient
-    def run(projected, kernel, bias, state):
-        def forward(carried, projected_t):
-            h, _ = carried
-            x_z, x_r, x_h = ops.split(projected_t, 3, axis=-1)
-            h_z, h_r, h_h = ops.split(ops.matmul(h, kernel) + bias, 3, axis=-1)
-            z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
-            candidate = ops.tanh(x_h + r * h_h)
-            h = z * h + (1 - z) * candidate
-            new = (h, ops.concatenate([z, r, candidate, h_h], axis=-1))
+    def forward(carried, projected_t):
+        h, _ = carried
+        x_z, x_r, x_h = ops.split(projected_t, 3, axis=-1)
+        h_z, h_r, h_h = ops.split(ops.matmul(h, recurrent_kernel) + recurrent_bias, 3, axis=-1)
+        z, r = ops.sigmoid(x_z + h_z), ops.sigmoid(x_r + h_r)
+        candidate = ops.tanh(x_h + r * h_h)
+        h = z * h + (1 - z) * candidate
+        new = (h, ops.concatenate([z, r, candidate, h_h], axis=-1))
+        return new, new
+
+    units = state.shape[-1]
+    _, (states, gates) = ops.scan(forward, (state, ops.concatenate([state] * 4, axis=-1)), projected)
+
+    def gradients(*arguments, upstream=None):
+        upstream = arguments[0] if upstream is None else upstream
+        z, r, candidate, h_h = ops.split(gates, 4, axis=-1)
+        previous = _previous(states, state)
+        to_candidate = (1 - z) * (1 - candidate * candidate)
+        to_update = (previous - candidate) * z * (1 - z)
+        to_reset = to_candidate * h_h * r * (1 - r)
+        to_products = ops.concatenate([to_update, to_reset, to_candidate * r], axis=-1)
+        transposed = ops.transpose(recurrent_kernel)
+
+        def backward(carried, factors):
+            dh, _ = carried
+            upstream_t, z_t, to_products_t = _split(factors, units, 2)
+            dh = dh + upstream_t
+            products = ops.concatenate([dh, dh, dh], axis=-1) * to_products_t
+            new = (ops.matmul(products, transposed) + dh * z_t, dh)
             return new, new
 
-        units = state.shape[-1]
-        _, (states, gates) = ops.scan(forward, (state, ops.concatenate([state] * 4, axis=-1)), projected)
+        zero = ops.zeros_like(state)
+        factors = ops.concatenate([upstream, z, to_products], axis=-1)
+        (d_state, _), (_, dh) = ops.scan(backward, (zero, zero), factors, reverse=True)
+        d_products = ops.concatenate([dh, dh, dh], axis=-1) * to_products
+        # The inputs' share of the candidate is not reset: there the factor r is missing.
+        d_projected = ops.concatenate([d_products[..., : 2 * units], dh * to_candidate], axis=-1)
+        return d_projected, _outer_sum(previous, d_products), ops.sum(d_products, axis=(0, 1)), d_state
 
-        def gradients(*arguments, upstream=None):
-            upstream = arguments[0] if upstream is None else upstream
-            z, r, candidate, h_h = ops.split(gates, 4, axis=-1)
-            previous = _previous(states, state)
-            to_candidate = (1 - z) * (1 - candidate * candidate)
-            to_update = (previous - candidate) * z * (1 - z)
-            to_reset = to_candidate * h_h * r * (1 - r)
-            to_products = ops.concatenate([to_update, to_reset, to_candidate * r], axis=-1)
-            transposed = ops.transpose(kernel)
-
-            def backward(carried, factors):
-                dh, _ = carried
-                upstream_t, z_t, to_products_t = _split(factors, units, 2)
-                dh = dh + upstream_t
-                products = ops.concatenate([dh, dh, dh], axis=-1) * to_products_t
-                new = (ops.matmul(products, transposed) + dh * z_t, dh)
-                return new, new
-
-            zero = ops.zeros_like(state)
-            factors = ops.concatenate([upstream, z, to_products], axis=-1)
-            (d_state, _), (_, dh) = ops.scan(backward, (zero, zero), factors, reverse=True)
-            d_products = ops.concatenate([dh, dh, dh], axis=-1) * to_products
-            # The inputs' share of the candidate is not reset: there the factor r is missing.
-            d_projected = ops.concatenate([d_products[..., : 2 * units], dh * to_candidate], axis=-1)
-            return d_projected, _outer_sum(previous, d_products), ops.sum(d_products, axis=(0, 1)), d_state
-
-        return states, gradients
-
-    return run(projected, recurrent_kernel, recurrent_bias, state)
+    return states, gradients
 
 
 def _split(joined, units, count):
@@ -161,10 +153,7 @@ class _FastLoop(keras.layers.RNN):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class LSTM(keras.layers.LSTM, _FastLoop):
-    """`keras.layers.LSTM`, faster without cuDNN; see the head of this file.
-
-    Paper: §LSTM. Differs from the paper: without its peephole connections, which cuDNN does not know.
-    """
+    """`keras.layers.LSTM`, faster without cuDNN. Paper: §LSTM, without the peepholes, which cuDNN does not know."""
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         # JAX's cuDNN operation has no 16-bit form, and fails only when it is compiled, too late for Keras to fall back.
@@ -179,10 +168,7 @@ class LSTM(keras.layers.LSTM, _FastLoop):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class GRU(keras.layers.GRU, _FastLoop):
-    """`keras.layers.GRU`, faster without cuDNN; see the head of this file.
-
-    Paper: §Bi-GRU. Differs from the paper: with a bias, and the reset after the product, as cuDNN has it.
-    """
+    """`keras.layers.GRU`, faster without cuDNN. Paper: §Bi-GRU, with a bias and the reset after the product."""
 
     def _states(self, inputs, state):
         input_bias, recurrent_bias = self.cell.bias[0], self.cell.bias[1]
@@ -220,11 +206,8 @@ class PeepholeLSTMCell(_SizedLayer):
         o_t = σ(W_xo x_t + W_ho h_{t-1} + W_co c_t + b_o)
         h_t = o_t ∗ tanh(c_t)
 
-    W_ci, W_cf and W_co are diagonal and start at zero, so training begins at the standard LSTM; b_f starts
-    at 1.
-
-    Weights: `kernel` (size, 4 * units), `recurrent_kernel` (units, 4 * units), `peephole` (3, units) with the
-    rows W_ci, W_cf, W_co, and `bias` (4 * units,); the columns are for i, f, c, o in this order.
+    W_ci, W_cf and W_co are diagonal, the rows of `peephole`, and start at zero, so training begins at the standard
+    LSTM; b_f starts at 1. The columns of `kernel`, `recurrent_kernel` and `bias` are for i, f, c, o in this order.
 
     Paper: §LSTM.
     """
@@ -261,10 +244,8 @@ class PaperGRUCell(_SizedLayer):
         r_t = σ(W_r [h_{t-1}, x_t]);  z_t = σ(W_z [h_{t-1}, x_t])
         ĥ_t = tanh(W_ĥ [r_t ∗ h_{t-1}, x_t]);  h_t = (1 - z_t) ∗ h_{t-1} + z_t ∗ ĥ_t
 
-    Keras writes the same cell (`reset_after=False`, no bias) with z and 1 - z exchanged.
-
-    Weights: `kernel` (size, 3 * units) and `recurrent_kernel` (units, 3 * units), the columns for r, z, ĥ in this
-    order.
+    Keras writes the same cell (`reset_after=False`, no bias) with z and 1 - z exchanged. The columns of `kernel` and
+    `recurrent_kernel` are for r, z, ĥ in this order.
 
     Paper: §Bi-GRU.
     """
@@ -285,52 +266,44 @@ class PaperGRUCell(_SizedLayer):
         return new_state, [new_state]
 
 
+@ops.custom_gradient
 def sru_cells(candidates, sums, peephole, cell):
-    """An SRU's cells: the one part of it that depends on the step before.
+    """An SRU's cells (time, batch, units): the one part of it that depends on the step before.
 
         f_t = σ(sums_t + v ∗ c_{t-1});  c_t = f_t ∗ c_{t-1} + (1 - f_t) ∗ x̃_t
+        d_{t-1} = d_t ∗ (f_t + v ∗ (c_{t-1} - x̃_t) ∗ f_t ∗ (1 - f_t))
 
-    The gradient goes back along the same line, its factors made before:
-
-        d_{t-1} = (d_t) ∗ (f_t + v ∗ (c_{t-1} - x̃_t) ∗ f_t ∗ (1 - f_t))
-
-    `candidates` x̃_t and `sums` W_f x_t + b_f are (time, batch, units) as the result, `peephole` v (units,), and `cell`
-    c_0 (batch, units).
+    `candidates` x̃_t and `sums` W_f x_t + b_f are (time, batch, units), `peephole` v (units,), c_0 (batch, units).
     """
+    units = cell.shape[-1]
 
-    @ops.custom_gradient
-    def run(candidates, sums, peephole, cell):
-        units = cell.shape[-1]
+    def forward(c, step):
+        forget = ops.sigmoid(step[..., units:] + peephole * c)
+        c = forget * c + (1 - forget) * step[..., :units]
+        return c, c
 
-        def forward(c, step):
-            forget = ops.sigmoid(step[..., units:] + peephole * c)
-            c = forget * c + (1 - forget) * step[..., :units]
-            return c, c
+    # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
+    _, cells = ops.scan(forward, cell, ops.concatenate([candidates, sums], axis=-1))
 
-        # One tensor: with several, Keras's scan on TensorFlow fails on an unknown number of steps.
-        _, cells = ops.scan(forward, cell, ops.concatenate([candidates, sums], axis=-1))
+    def gradients(*arguments, upstream=None):
+        upstream = arguments[0] if upstream is None else upstream
+        previous = _previous(cells, cell)
+        forget = ops.sigmoid(sums + peephole * previous)
+        to_sums = (previous - candidates) * forget * (1 - forget)
 
-        def gradients(*arguments, upstream=None):
-            upstream = arguments[0] if upstream is None else upstream
-            previous = _previous(cells, cell)
-            forget = ops.sigmoid(sums + peephole * previous)
-            to_sums = (previous - candidates) * forget * (1 - forget)
+        def backward(carried, step):
+            d_cell = carried[..., :units] + step[..., :units]
+            new = ops.concatenate([d_cell * step[..., units:], d_cell], axis=-1)
+            return new, new
 
-            def backward(carried, step):
-                d_cell = carried[..., :units] + step[..., :units]
-                new = ops.concatenate([d_cell * step[..., units:], d_cell], axis=-1)
-                return new, new
+        carried = ops.concatenate([ops.zeros_like(cell)] * 2, axis=-1)
+        factors = ops.concatenate([upstream, forget + peephole * to_sums], axis=-1)
+        last, steps = ops.scan(backward, carried, factors, reverse=True)
+        d_cells = steps[..., units:]
+        d_sums = d_cells * to_sums
+        return d_cells * (1 - forget), d_sums, ops.sum(d_sums * previous, axis=(0, 1)), last[..., :units]
 
-            carried = ops.concatenate([ops.zeros_like(cell)] * 2, axis=-1)
-            factors = ops.concatenate([upstream, forget + peephole * to_sums], axis=-1)
-            last, steps = ops.scan(backward, carried, factors, reverse=True)
-            d_cells = steps[..., units:]
-            d_sums = d_cells * to_sums
-            return d_cells * (1 - forget), d_sums, ops.sum(d_sums * previous, axis=(0, 1)), last[..., :units]
-
-        return cells, gradients
-
-    return run(candidates, sums, peephole, cell)
+    return cells, gradients
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -344,9 +317,7 @@ class SRU(_SizedLayer):
     Where the frames are not of the layer's size, W_x x_t stands for the last x_t. v_f, v_r and the biases start
     at zero.
 
-    Returns h_t (batch, time, units) of the frames x_t (batch, time, size). Weights: `kernel` (size, 3 * units), with
-    the projection (size, 4 * units), the columns for x̃, f, r, x in this order; `peephole` (2, units) with the rows
-    v_f, v_r; `bias` (2 * units,) for f, r.
+    The columns of `kernel` are for x̃, f, r and, with the projection, x; the rows of `peephole` are v_f, v_r.
 
     Paper: §Future work (Lei et al. 2018, §2 and the projection of their code).
     """

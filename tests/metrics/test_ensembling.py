@@ -16,7 +16,6 @@ from dmlkit.metrics import (
     top_k_pairs,
     weighted_average,
 )
-from dmlkit.metrics.ensembling import ranks
 
 every_combiner = pytest.mark.parametrize("by", COMBINERS)
 HALF = Weights(np.array([0.5, 0.5]))
@@ -31,11 +30,8 @@ def sample(seed, *, models=3, videos=60, classes=40, noise=(1.0, 1.5, 3.0)):
     rng = np.random.default_rng(seed)
     truth = rng.normal(-3, 2, (videos, classes))
     labels = rng.random((videos, classes)) < sigmoid(truth)
-    scores = [
-        sigmoid(truth + rng.normal(0, noise[i % len(noise)], truth.shape)).astype(np.float16)
-        for i in range(models)
-    ]
-    return scores, labels
+    noisy = [truth + rng.normal(0, noise[i % len(noise)], truth.shape) for i in range(models)]
+    return [sigmoid(each).astype(np.float16) for each in noisy], labels
 
 
 def both(scores, labels, by):
@@ -51,103 +47,69 @@ def test_algorithm_2_by_hand():
     scores = weighted_average([np.array([[0.2, 0.6, 0.2]]), np.array([[0.8, 0.2, 0.8]])], weights)
     np.testing.assert_allclose(scores, [[0.35, 0.5, 0.35]], rtol=0, atol=1e-15)
     assert top_k_pairs(scores, k=2).classes.tolist() == [[1, 0]]
-    assert gap_weights((0.5, 0.0)).tolist() == [1.0, 0.0]
+    # The weights of runs are their GAPs on the tuning split, of all classes.
+    scores, labels = sample(10, classes=300)
+    gaps = np.array([global_average_precision(member, labels) for member in scores])
+    weights = optimize_weights([(scores, labels)], by="algorithm_2")
+    np.testing.assert_allclose(weights.members, gaps / gaps.sum(), rtol=1e-12)
 
 
-def test_any_number_of_members_of_any_precision():
-    rng = np.random.default_rng(1)
-    for models in (1, 2, 9):
-        members, weights = rng.random((models, 6, 11)), rng.random(models)
-        expected, before = np.einsum("i,ivc->vc", weights, members), members.copy()
-        for scores in (members, list(members), (member for member in members)):
-            np.testing.assert_allclose(weighted_average(scores, weights), expected, rtol=0, atol=1e-12)
-        halves = weighted_average(members.astype(np.float16), weights)
-        assert halves.dtype == np.float32
-        np.testing.assert_allclose(halves, expected, atol=0.005)
-        np.testing.assert_array_equal(members, before)
+def test_a_weighted_average_of_members_of_any_precision_loaded_one_by_one():
+    members, weights = np.random.default_rng(1).random((9, 6, 11)), np.linspace(0.1, 0.9, 9)
+    expected = np.einsum("i,ivc->vc", weights, members)
+    got = weighted_average((member for member in members), weights)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+    halves = weighted_average(members.astype(np.float16), weights)
+    assert halves.dtype == np.float32
+    np.testing.assert_allclose(halves, expected, atol=0.005)
 
 
-@pytest.mark.parametrize(
-    ("call", "match"),
-    [
-        (lambda a: gap_weights([]), "at least one"),
-        (lambda a: gap_weights([[0.5, 0.5]]), "at least one"),
-        (lambda a: gap_weights([0.5, -0.1]), "not negative"),
-        (lambda a: gap_weights([0.5, float("nan")]), "finite"),
-        (lambda a: gap_weights([0.0, 0.0]), "not all 0"),
-        (lambda a: weighted_average([a, a], [1.0]), "1 weights for more models"),
-        (lambda a: weighted_average([a, a], [1.0, 1.0, 1.0]), "3 weights for 2 models"),
-        (lambda a: weighted_average([], [1.0]), "1 weights for 0 models"),
-        (lambda a: weighted_average([], []), "at least one"),
-        (lambda a: weighted_average([a], [float("nan")]), "finite"),
-        (lambda a: weighted_average([a, a[:, :1]], [0.5, 0.5]), r"\[0\]=\(2, 3\), scores\[1\]=\(2, 1\)"),
-        (lambda a: weighted_average([a[0]], [1.0]), r"`scores\[0\]` must have the shape"),
-        (lambda a: weighted_average([a, a * np.nan], [0.5, 0.5]), r"`scores\[1\]` must not contain NaN"),
-        (lambda a: optimize_weights([], by="optimized"), "at least one part"),
-        (lambda a: optimize_weights([([], a)], by="optimized"), "at least one member"),
-        (lambda a: optimize_weights([([a, a[:, :1]], a)], by="optimized"), r"scores\[1\]"),
-        (lambda a: optimize_weights([([a - 1], a + 1)], by="stacking"), r"from 0 to 1\. Received: .* -1"),
-        (lambda a: overlap(a, a[:1]), "share one shape"),
-        (lambda a: overlap(a[:0], a[:0]), "at least one video"),
-    ],
-)
-def test_what_cannot_be_combined(call, match):
-    with pytest.raises(ValueError, match=match):
-        call(np.zeros((2, 3)))
-
-
-def test_unknown_combiners_and_wrong_weights():
-    scores, labels = sample(11)
+def test_what_cannot_be_combined_is_named():
+    a = np.zeros((2, 3))
+    for call, match in (
+        (lambda: gap_weights([]), "at least one"),
+        (lambda: gap_weights([0.5, -0.1]), "not negative"),
+        (lambda: gap_weights([0.0, 0.0]), "not all 0"),
+        (lambda: weighted_average([a, a], [1.0]), "1 weights for more models"),
+        (lambda: weighted_average([a, a], [1.0, 1.0, 1.0]), "3 weights for 2 models"),
+        (lambda: weighted_average([a], [float("nan")]), "finite"),
+        (lambda: weighted_average([a, a[:, :1]], [0.5, 0.5]), r"\[0\]=\(2, 3\), scores\[1\]=\(2, 1\)"),
+        (lambda: optimize_weights([], by="optimized"), "at least one part"),
+        (lambda: optimize_weights([([a - 1], a + 1)], by="stacking"), r"from 0 to 1\. Received: .* -1"),
+        (lambda: overlap(a, a[:1]), "share one shape"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
     with pytest.raises(UsageError, match="Did you mean 'majority'"):
-        combine(scores, HALF, by="majorty")
-    with pytest.raises(UsageError, match="combiner"):
-        optimize_weights([(scores, labels)], by="best")
-    for by in COMBINERS:
-        with pytest.raises(ValueError, match="one number for each model"):
-            combine(scores, HALF, by=by)
+        combine([a, a], HALF, by="majorty")
 
 
-def test_ranks_by_hand_and_counted_one_by_one():
-    scores = np.array([[0.1, 0.9, 0.5, 0.5], [0.2, 0.2, 0.2, 0.2], [4.0, 3.0, 2.0, 1.0]])
-    # Two share places 2 and 3; all share 1 to 4.
-    assert ranks(scores).tolist() == [[4, 1, 2.5, 2.5], [2.5, 2.5, 2.5, 2.5], [1, 2, 3, 4]]
-    assert ranks(scores[:0]).shape == (0, 4)
+def test_rank_mean_by_hand():
+    # Ranks 1, 2, 3 and 3, 1.5, 1.5: (1 + 1/3) / 2, (1/2 + 2/3) / 2, (1/3 + 2/3) / 2.
+    got = combine([np.array([[0.9, 0.8, 0.1]]), np.array([[0.1, 0.3, 0.3]])], HALF, by="rank_mean")
+    np.testing.assert_allclose(got, [[2 / 3, 7 / 12, 1 / 2]], rtol=1e-6)
     scores = np.random.default_rng(0).integers(0, 6, (50, 17)).astype(np.float16)
-    for video, got in zip(scores, ranks(scores), strict=True):
-        assert got.tolist() == [(video > one).sum() + ((video == one).sum() + 1) / 2 for one in video]
-    # Ranks 1, 2, 3 and 3, 1, 2: (1 + 1/3) / 2, (1/2 + 1) / 2, (1/3 + 1/2) / 2.
-    got = combine([np.array([[0.9, 0.8, 0.1]]), np.array([[0.1, 0.3, 0.2]])], HALF, by="rank_mean")
-    np.testing.assert_allclose(got, [[2 / 3, 3 / 4, 5 / 12]], rtol=1e-6)
+    for video, got in zip(scores, combine([scores], Weights(np.ones(1)), by="rank_mean"), strict=True):
+        ranks = [(video > one).sum() + ((video == one).sum() + 1) / 2 for one in video]
+        np.testing.assert_allclose(got, 1 / np.array(ranks), rtol=1e-6)
 
 
 def test_majority_by_hand():
     # 22 classes. The first member has 0..19 among its highest, the second 2..21: both vote for 2..19.
     first, second = np.linspace(0.9, 0.1, 22)[None], np.linspace(0.1, 0.8, 22)[None]
     got = combine([first, second], HALF, by="majority")[0]
-    order = np.argsort(-got, kind="stable").tolist()
     # With both votes the mean decides, which the first member's steeper line makes higher for low classes.
-    assert order == [*range(2, 20), 0, 1, 20, 21]
+    assert np.argsort(-got, kind="stable").tolist() == [*range(2, 20), 0, 1, 20, 21]
     np.testing.assert_allclose(got[0], (1 + np.sqrt((0.9 + 0.1) / 2)) / 3, rtol=1e-6)
-    # A vote outweighs any score, and votes leave small means distinct at half precision.
-    first = np.full((1, 30), 0.001)
-    first[0, :20] = 0.002
-    second = first.copy()
-    second[0, 25], second[0, 19] = 1.0, 0.0
-    got = combine([first, second], HALF, by="majority")[0]
-    assert got[:19].min() > got[25] > got[19]
+    # Votes leave small means distinct at half precision.
     means = np.linspace(0.001, 0.02, 20, dtype=np.float16)[None]
     assert len(np.unique(combine([means, means], HALF, by="majority").astype(np.float16))) == 20
 
 
-def test_stacking_by_hand():
+def test_stacking_by_hand_and_minimizes_its_loss():
     first, second = sigmoid(np.array([[1.0, -2.0]])), sigmoid(np.array([[0.5, 3.0]]))
     got = combine([first, second], Weights(np.array([2.0, -1.0]), 0.25), by="stacking")
     np.testing.assert_allclose(got, sigmoid(np.array([[1.75, -6.75]])), rtol=1e-9)
-    ends = combine([np.array([[0.0, 1.0]])], Weights(np.array([1.0])), by="stacking")
-    assert np.isfinite(ends).all() and ends[0, 0] < 1e-6 and ends[0, 1] > 0.999
-
-
-def test_stacking_minimizes_its_loss():
     scores, labels = sample(1)
     inputs = np.stack([np.log(s / (1 - s)) for s in (member.astype(float) for member in scores)])
 
@@ -161,7 +123,7 @@ def test_stacking_minimizes_its_loss():
     np.testing.assert_allclose([*weights.members, weights.bias], expected, atol=1e-4)
 
 
-def test_algorithm_2_and_optimized_by_hand():
+def test_optimized_by_hand_and_near_the_best_of_all_shares():
     # Member 0 ranks the two right pairs 1st and 3rd (GAP 5/6), member 1 2nd and 3rd (7/12), member 2 is no help: the
     # mean of the first two ranks them 1st and 2nd.
     labels = np.array([[1, 0, 0, 1]])
@@ -169,22 +131,6 @@ def test_algorithm_2_and_optimized_by_hand():
     weights, combined = both([np.array([member]) for member in members], labels, "optimized")
     np.testing.assert_allclose(weights.members, [0.5, 0.5, 0])
     assert global_average_precision(combined, labels) == 1
-    scores, labels = sample(10, classes=300)
-    gaps = np.array([global_average_precision(member, labels) for member in scores])
-    weights = optimize_weights([(scores, labels)], by="algorithm_2")
-    np.testing.assert_allclose(weights.members, gaps / gaps.sum(), rtol=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_optimized_is_never_below_the_best_member(seed):
-    scores, labels = sample(seed, models=4, noise=(0.8, 4, 6, 8))
-    weights, combined = both(scores, labels, "optimized")
-    best = max(global_average_precision(member, labels) for member in scores)
-    assert global_average_precision(combined.astype(np.float16), labels) >= best
-    assert weights.members.sum() == pytest.approx(1) and (weights.members >= 0).all()
-
-
-def test_optimized_is_near_the_best_of_all_shares():
     (first, second), labels = sample(3, models=2, noise=(1.0, 1.6), videos=300)
     gaps = [
         global_average_precision(share * first.astype(float) + (1 - share) * second.astype(float), labels)
@@ -193,21 +139,16 @@ def test_optimized_is_near_the_best_of_all_shares():
     _, combined = both([first, second], labels, "optimized")
     assert global_average_precision(combined, labels) > max(gaps) - 0.002
     assert max(gaps) > max(gaps[0], gaps[-1]) + 0.005
-    # Of equals the better, of the same the earlier.
-    (good, bad), labels = sample(4, models=2, noise=(0.5, 9.0))
-    assert optimize_weights([([bad, good, good], labels)], by="optimized").members[0] < 0.1
-    assert optimize_weights([([good, good], labels)], by="optimized").members.tolist() == [1, 0]
+    # Of the same members the earlier.
+    assert optimize_weights([([first, first], labels)], by="optimized").members.tolist() == [1, 0]
 
 
 @every_combiner
 def test_one_member_keeps_its_order_and_equal_ones_are_as_one(by):
     (scores, *_), labels = sample(5)
-    weights, one = both([scores], labels, by)
+    _, one = both([scores], labels, by)
     order = np.argsort(-scores.astype(float), axis=1, kind="stable")[:, :20]
     np.testing.assert_array_equal(np.argsort(-one, axis=1, kind="stable")[:, :20], order)
-    if by in ("algorithm_2", "uniform", "optimized"):
-        assert weights.members.tolist() == [1]
-        np.testing.assert_array_equal(one, scores)
     _, three = both([scores] * 3, labels, by)
     gaps = [global_average_precision(each, labels) for each in (one, three)]
     assert gaps[0] == pytest.approx(gaps[1], abs=0.002)
@@ -223,8 +164,9 @@ def test_neither_the_order_of_members_nor_parts_of_the_videos_change_anything(by
     np.testing.assert_allclose(again, combined, atol=1e-5)
     parts = [([member[rows] for member in scores], labels[rows]) for rows in (slice(0, 7), slice(7, 60))]
     in_parts = optimize_weights(iter(parts), by=by)
-    np.testing.assert_allclose(in_parts.members, weights.members, rtol=1e-9)
-    assert in_parts.bias == pytest.approx(weights.bias, abs=1e-9)
+    np.testing.assert_allclose(
+        [*in_parts.members, in_parts.bias], [*weights.members, weights.bias], atol=1e-9
+    )
     pieces = [combine(members, weights, by=by) for members, _ in parts]
     np.testing.assert_array_equal(np.concatenate(pieces), combined)
     np.testing.assert_array_equal(scores, before)
@@ -233,22 +175,14 @@ def test_neither_the_order_of_members_nor_parts_of_the_videos_change_anything(by
 @every_combiner
 @pytest.mark.filterwarnings("error")
 def test_degenerate_members_leave_everything_finite(by):
-    """A member that scores all alike, one that is there twice, one without a fault, and no label or only labels."""
+    """A member that scores all alike, one that is there twice, one without a fault, and only labels."""
     (good, other, _), labels = sample(8)
     cases = [[good, np.full_like(good, value)] for value in (0.0, 0.5, 1.0)]
-    cases += [[good, other, good], [good] * 4, [labels.astype(np.float16), good], [labels * 1.0] * 2]
+    cases += [[good, other, good], [labels.astype(np.float16), good], [labels * 1.0] * 2]
     for members in cases:
-        weights, combined = both(members, labels, by)
-        assert np.isfinite([*weights.members, weights.bias]).all() and np.isfinite(combined).all()
-    twice = optimize_weights([([good, other, good], labels)], by=by).members
-    if by != "optimized":  # it tries them one after another, and rounding separates them
-        assert twice[0] == pytest.approx(twice[2])
-    _, combined = both([good, np.full_like(good, 0.5)], labels, by)
-    if by not in ("majority", "rank_mean"):  # half precision ties what a constant vote stands beside
-        alone = global_average_precision(good.astype(np.float32), labels)
-        assert global_average_precision(combined, labels) == pytest.approx(alone, abs=2e-3)
-    _, combined = both([good, other], np.ones_like(labels), by)
-    assert np.isfinite(combined).all()
+        for truth in (labels, np.ones_like(labels)):
+            weights, combined = both(members, truth, by)
+            assert np.isfinite([*weights.members, weights.bias]).all() and np.isfinite(combined).all()
 
 
 def test_overlap_by_hand():
@@ -256,7 +190,4 @@ def test_overlap_by_hand():
     first = np.array([[0.9, 0.8, 0.1, 0.0], [0.0, 0.1, 0.8, 0.9]])
     other = np.array([[0.1, 0.8, 0.9, 0.0], [0.0, 0.1, 0.9, 0.8]])
     assert overlap(first, other, top_k=2) == 0.75 == overlap(other, first, top_k=2)
-    assert overlap(first, first, top_k=1) == 1 and overlap(first, other, top_k=1) == 0
     assert overlap(first, other) == 1  # four classes are all among the 20 highest
-    chance = overlap(*np.random.default_rng(0).random((2, 2000, 100)))
-    assert chance == pytest.approx(0.2, abs=0.01)
