@@ -1,10 +1,5 @@
 """Whole models: every line of every table, alone and in chosen pairs, under any padding, saved, in 16 bits."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -14,13 +9,10 @@ from dmlkit.models import (
     CLASSIFIERS,
     ENCODERS,
     FRAME_CLASSIFIERS,
-    FUSION_STAGES,
     FUSIONS,
     GATES,
-    MAPPING_INITIALIZERS,
     NORMALIZATIONS,
     POOLINGS,
-    PRECISIONS,
     VIDEO_ENCODERS,
     build,
     cross_entropy,
@@ -28,7 +20,6 @@ from dmlkit.models import (
     training_model,
 )
 
-ROOT = Path(__file__).parents[2]
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 FLOATS = {"rgb": (4, "float"), "audio": (3, "float")}
 LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1]], np.float32)
@@ -95,7 +86,8 @@ def test_the_table_holds_every_line_of_every_table():
 
 
 @pytest.mark.parametrize("parts", TABLE, ids=lambda parts: "-".join(map(str, parts.values())))
-def test_padding_changes_nothing_in_scores_losses_or_gradients(parts, batch_of, repad, randomize):
+def test_padding_and_saving_change_nothing(parts, batch_of, repad, randomize, tmp_path):
+    """Neither in the scores nor in the loss, gradients and running statistics of a training step."""
     model, batch = randomize(make(**parts)), batch_of()
     scores, loss, moved = step(model, batch)
     other_scores, other_loss, other_moved = step(model, repad(batch, time=8))
@@ -107,6 +99,8 @@ def test_padding_changes_nothing_in_scores_losses_or_gradients(parts, batch_of, 
     alone = {name: values[1:2, :2] for name, values in batch.items() if name != "num_frames"}
     alone["num_frames"] = batch["num_frames"][1:2]
     np.testing.assert_allclose(np.asarray(model(alone))[0], np.asarray(model(batch))[1], atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(load_model(tmp_path / "model.keras")(batch), model(batch), atol=1e-6)
 
 
 def test_every_valid_frame_counts(batch_of, randomize):
@@ -118,36 +112,6 @@ def test_every_valid_frame_counts(batch_of, randomize):
             changed = {**batch, "audio": batch["audio"].copy()}
             changed["audio"][0, frame] = [3.0, -3.0, 1.0]
             assert np.abs(np.asarray(model(changed)) - scores).max() > 1e-6, (encoder, frame)
-
-
-LOAD_AND_SCORE = """
-import sys
-from pathlib import Path
-import keras, numpy as np
-from dmlkit.models import load_model
-folder = Path(sys.argv[1])
-batch = dict(np.load(folder / "batch.npz"))
-for path in sorted(folder.glob("*.keras")):
-    np.save(path.with_suffix(".npy"), keras.ops.convert_to_numpy(load_model(path)(batch)))
-"""
-
-
-def test_models_load_in_a_fresh_process_and_score_the_same(tmp_path, batch_of, randomize):
-    batch, scores = batch_of(), {}
-    np.savez(tmp_path / "batch.npz", **batch)
-    more = [{"encoder": "peephole_lstm", "pooling": "netrvlad", "precision": "mixed_bfloat16"}]
-    more += [{"copies": 2, "classifier": "chaining", "encoder": "hidden"}]
-    for i, parts in enumerate([*PAIRS[2:], *more]):
-        model = randomize(make(dropout=0.1, **parts))
-        model.save(tmp_path / f"{i}.keras")
-        scores[i] = np.asarray(model(batch))
-    # Beside what is there: another backend may lie on a path of its own.
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-c", LOAD_AND_SCORE, str(tmp_path)]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    for i, expected in scores.items():
-        np.testing.assert_allclose(np.load(tmp_path / f"{i}.npy"), expected, atol=1e-6)
 
 
 def test_missing_and_damaged_models_are_named(tmp_path):
@@ -172,9 +136,6 @@ def test_16_bits_are_near_32(batch_of, randomize):
         scores = np.asarray(mixed(batch_of()))
         assert scores.dtype == np.float32
         np.testing.assert_allclose(scores, full(batch_of()), atol=0.03, err_msg=encoder)
-        if encoder in ("bi_gru", "transformer"):
-            losses = [step(model, batch_of())[1] for model in (full, mixed)]
-            assert losses[1] == pytest.approx(losses[0], rel=0.03)
 
 
 def test_inputs_and_the_order_of_modalities(batch_of):
@@ -183,12 +144,8 @@ def test_inputs_and_the_order_of_modalities(batch_of):
         keras.utils.set_random_seed(0)
         models.append(make(features=features))
     np.testing.assert_array_equal(models[0](batch_of()), models[1](batch_of()))
-    assert {name: each.dtype for name, each in models[0].input.items()} == {
-        "audio": "float32",
-        "rgb": "uint8",
-        "num_frames": "int32",
-    }
-    assert make(fusion="shared_space").get_layer("fusion_shared_space").units == 3
+    dtypes = {name: each.dtype for name, each in models[0].input.items()}
+    assert dtypes == {"audio": "float32", "rgb": "uint8", "num_frames": "int32"}
     assert make(fusion="shared_space", fusion_units=7).get_layer("fusion_shared_space").units == 7
 
 
@@ -202,16 +159,6 @@ def test_logistic_regression_at_video_level_is_one_matrix(randomize):
     for name, table in {"encoder": VIDEO_ENCODERS, "fusion": FUSIONS, "classifier": CLASSIFIERS}.items():
         for each in table:
             assert make(features=FLOATS, **{**parts, name: each})(batch).shape == (5, 3)
-
-
-def test_every_trainable_weight_gets_a_gradient(batch_of):
-    parts = {"fusion": "projection", "classifier": "chaining", "gate_pooled": "context"}
-    model = training_model(make(**parts))
-    model.compile(keras.optimizers.SGD(1.0), "binary_crossentropy", jit_compile=False)
-    before = [np.asarray(weight) for weight in model.trainable_weights]
-    model.train_on_batch(batch_of(), np.stack([LABELS, LABELS], axis=1))
-    for weight, old in zip(model.trainable_weights, before, strict=True):
-        assert np.abs(np.asarray(weight) - old).max() > 0, weight.path
 
 
 @pytest.mark.parametrize("copies", [1, 2])
@@ -233,47 +180,27 @@ def test_copies_and_stages_are_trained_each_by_itself(classifier, copies, batch_
         assert {id(weight) for weight in trained.weights} == {id(weight) for weight in model.weights}
 
 
-def test_unknown_names_list_the_choices():
-    for part, (name, choices) in {
-        "normalization": ("layers", NORMALIZATIONS),
-        "fusion": ("sharedspace", FUSIONS),
-        "encoder": ("bi-gru", ENCODERS),
-        "pooling": ("atention", POOLINGS),
-        "classifier": ("logistics", CLASSIFIERS),
-        "gate_pooled": ("contex", GATES),
-        "gate_scores": ("contex", GATES),
-        "fusion_stage": ("erly", FUSION_STAGES),
-        "mapping_initializer": ("norml", MAPPING_INITIALIZERS),
-        "precision": ("bfloat16", PRECISIONS),
-        "level": ("frames", ("video", "frame")),
-    }.items():
-        with pytest.raises(UsageError, match=f"{name}.*Did you mean.*{', '.join(choices)}"):
-            make(**{part: name})
-
-
 VIDEO = {"features": FLOATS, "level": "video", "encoder": "none", "pooling": "last"}
+BY_FRAME = {"classifier": "class_attention", "pooling": "last"}
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        *(({**VIDEO, "encoder": name}, f"'{name}' reads frames") for name in ("bi_gru", "transformer")),
-        ({**VIDEO, "pooling": "mean"}, "'mean' pools frames"),
-        ({**VIDEO, "classifier": "class_attention"}, "'class_attention' scores frames"),
-        ({"classifier": "class_attention"}, "pooling must stay 'last'"),
-        *(
-            ({"classifier": "class_attention", "pooling": "last", **part}, f"{next(iter(part))} must stay")
-            for part in ({"gate_pooled": "context"}, {"pooled_units": 4})
-        ),
-        *(({name: 0}, f"Received: {name}=0") for name in ("units", "layers", "heads", "clusters", "copies")),
-        *(({name: -1}, f"Received: {name}=-1") for name in ("mixtures", "num_classes", "attention_units")),
+        ({"encoder": "bi-gru"}, "bi-gru.*Did you mean 'bi_gru'.*none, dense, hidden"),
+        ({"fusion_stage": "erly"}, "Did you mean 'early'"),
+        ({"mapping_initializer": "norml"}, "Did you mean 'normal'"),
+        ({"precision": "bfloat16"}, "Did you mean 'mixed_bfloat16'"),
+        ({**VIDEO, "encoder": "bi_gru"}, "'bi_gru' needs frames"),
+        ({**VIDEO, "pooling": "mean"}, "'mean' needs frames"),
+        ({**VIDEO, "classifier": "class_attention"}, "'class_attention' needs frames"),
+        ({**BY_FRAME, "pooling": "attention"}, "pooling must stay 'last'.*pooling='attention'"),
+        ({**BY_FRAME, "gate_pooled": "context"}, "gate_pooled='context'"),
+        ({**BY_FRAME, "pooled_units": 4}, "pooled_units=4"),
+        ({"copies": 0}, "whole number of at least 1. Received: copies=0"),
+        ({"attention_units": -1}, "Received: attention_units=-1"),
         ({"units": 2.5}, r"Received: units=2\.5"),
-        ({"fusion_units": 0}, "Received: fusion_units=0"),
-        ({"pooled_units": 0}, "Received: pooled_units=0"),
-        ({"text_units": 0}, "Received: text_units=0"),
         ({"dropout": 1.0}, "Received: dropout=1"),
-        ({"input_dropout": -0.1}, "Received: input_dropout=-0.1"),
-        ({"alignment_weight": -1.0}, "Received: alignment_weight=-1"),
         ({"l2": float("nan")}, "Received: l2=nan"),
         ({"features": {}}, "at least one modality"),
         ({"features": {"rgb": (4, "bytes")}}, "Did you mean 'byte'"),

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from dmlkit.models import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, cross_entropy
-from dmlkit.models.classifiers import CHAIN_UNITS
 
 POOLED = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
 
@@ -51,19 +50,12 @@ def test_mixture_of_experts_and_chaining_by_their_equations(mixtures, randomize)
     np.testing.assert_allclose(model(POOLED), expected, atol=1e-5)
 
     model = randomize(make("chaining", mixtures=mixtures))
-    stages = {
-        stage: [
-            *model.get_layer(f"{stage}_gates").get_weights(),
-            *model.get_layer(f"{stage}_experts").get_weights(),
-        ]
-        for stage in ("first", "second")
-    }
-    kernel, bias = model.get_layer("chained_projection").get_weights()
-    assert kernel.shape == (3, CHAIN_UNITS)
+    names = ("first_gates", "first_experts", "second_gates", "second_experts", "chained_projection")
+    gates, first, other_gates, second, (kernel, bias) = (model.get_layer(n).get_weights() for n in names)
     for got, s in zip(np.asarray(model(POOLED)), POOLED, strict=True):
-        hidden = np.maximum(experts(s, *stages["first"], mixtures=mixtures) @ kernel + bias, 0.0)
+        hidden = np.maximum(experts(s, *gates, *first, mixtures=mixtures) @ kernel + bias, 0.0)
         both = np.concatenate([s, hidden / np.linalg.norm(hidden)])
-        np.testing.assert_allclose(got, experts(both, *stages["second"], mixtures=mixtures), atol=1e-5)
+        np.testing.assert_allclose(got, experts(both, *other_gates, *second, mixtures=mixtures), atol=1e-5)
 
 
 def test_class_attention_by_its_equations(randomize):
@@ -84,14 +76,6 @@ def test_an_untrained_model_expects_one_label_a_video():
         np.testing.assert_allclose(scores.sum(1), share, rtol=1e-4)
 
 
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_every_classifier_gives_probabilities(classifier, randomize):
-    for num_classes in (1, 7):
-        scores = np.asarray(randomize(make(classifier, num_classes=num_classes), scale=3.0)(POOLED))
-        assert scores.shape == (5, num_classes) and scores.dtype == np.float32
-        assert ((scores >= 0) & (scores <= 1)).all()
-
-
 def test_a_context_gate_weighs_each_entry_by_all(randomize):
     vector = keras.Input((6,))
     assert GATES["none"](vector, name="gate") is vector
@@ -100,8 +84,6 @@ def test_a_context_gate_weighs_each_entry_by_all(randomize):
     scale, shift, mean, variance = (np.asarray(weight) for weight in layer.normalization.weights)
     gate = (POOLED @ np.asarray(layer.kernel) - mean) / np.sqrt(variance + 1e-3) * scale + shift
     np.testing.assert_allclose(model(POOLED), POOLED * sigmoid(gate), atol=1e-5)
-    scores = np.asarray(model(sigmoid(POOLED)))
-    assert ((scores >= 0) & (scores <= 1)).all()
 
 
 def test_cross_entropy_by_hand_and_saturated():
@@ -109,14 +91,5 @@ def test_cross_entropy_by_hand_and_saturated():
     scores = np.array([[0.5, 0.25, 0.1], [0.2, 0.9, 0.5]], np.float32)
     expected = -(np.log([0.5, 0.75, 0.9]).sum() + np.log([0.8, 0.9, 0.5]).sum()) / 2
     assert float(cross_entropy(labels, scores)) == pytest.approx(expected, rel=1e-6)
-    assert float(cross_entropy(labels, labels)) == pytest.approx(0.0, abs=1e-5)
     assert float(cross_entropy(labels, 1 - labels)) == pytest.approx(-3 * np.log(1e-7), rel=0.02)
     assert keras.losses.get(keras.losses.serialize(cross_entropy)) is cross_entropy
-
-
-def test_keras_averages_the_loss_over_videos_not_batches():
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, activation="sigmoid")])
-    model.compile("sgd", loss=cross_entropy, jit_compile=False)
-    labels = np.random.default_rng(0).integers(0, 2, (5, 3))
-    expected = float(cross_entropy(labels, model(POOLED)))
-    assert model.evaluate(POOLED, labels, batch_size=4, verbose=0) == pytest.approx(expected, rel=1e-5)
