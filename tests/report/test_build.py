@@ -91,32 +91,15 @@ def test_the_worst_that_happened_decides_the_exit_code(tmp_path):
     assert code(None) == 0 and code("cell", ended="terminated") == 143
 
 
-class Terminal(io.StringIO):
-    """Text that takes itself for a terminal."""
+def test_a_broken_pipe_ends_no_report(monkeypatch):
+    def broken(line):
+        raise BrokenPipeError
 
-    def isatty(self):
-        return True
-
-
-def test_a_terminal_shows_a_bar_and_a_broken_pipe_ends_no_report(monkeypatch, tmp_path):
     class Plan:
         name, reason = "01-a", None
         notebook = type("Notebook", (), {"cells": 1})
 
-    monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    lines = []
-    progress = Progress(lines.append, [Plan])
-    progress.line("01-a", "epoch 3 of 12" + "." * 80)
-    progress.cell("01-a")
-    failed = Chapter("01-a", "A", "?", "failed", "a\nb", 75.0, kind="cell", notebook=tmp_path / "01-a.ipynb")
-    progress.done(failed)
-    assert "epoch 3 of 12" in terminal.getvalue() and "100%" in terminal.getvalue()
-    assert lines == ["01-a  failed, 1 min 15 s", f"  {tmp_path / '01-a.ipynb'}", "  a", "  b"]
-
-    def broken(line):
-        raise BrokenPipeError
-
-    progress = Progress(broken, [Plan])
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO()))
+    progress = Progress(broken, [Plan])
     progress.echo("a")
     progress.echo("b")

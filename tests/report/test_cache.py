@@ -45,17 +45,12 @@ def test_data_are_identified_by_names_sizes_and_contents_and_by_no_clock(data, t
     (tmp_path / "link").symlink_to(data)
     assert data_digest(data, without=out) == data_digest(tmp_path / "link", without=out) == before
     assert data_digest(tmp_path / "copy", without=tmp_path / "copy" / "report") == before
-    large = bytearray((data / "large.tfrecord").read_bytes())
-    for name, content in (
-        ("small.tfrecord", b"0124"),
-        ("new.tfrecord", b""),
-        ("large.tfrecord", bytes(large[:-1]) + b"1"),
-        ("large.tfrecord", bytes(len(large) + 1)),
-    ):
-        shutil.copytree(data, tmp_path / "changed", dirs_exist_ok=True)
-        (tmp_path / "changed" / name).write_bytes(content)
-        assert data_digest(tmp_path / "changed", without=tmp_path / "changed" / "report") != before
-        shutil.rmtree(tmp_path / "changed")
+    large = bytes(WHOLE + 10 * BLOCK)
+    changed = {"small": b"0124", "new": b"", "large": large[:-1] + b"1"}
+    for name, content in changed.items():
+        shutil.copytree(data, tmp_path / name)
+        (tmp_path / name / f"{name}.tfrecord").write_bytes(content)
+        assert data_digest(tmp_path / name, without=tmp_path / name / "report") != before
     assert data_digest("gs://bucket/data", without=out) is None
 
 
@@ -64,12 +59,11 @@ def test_runs_count_by_their_records_and_the_sizes_of_their_files(tmp_path):
     (runs / "lr-1").mkdir(parents=True)
     (runs / "lr-1" / "run.json").write_text("{}")
     log = tmp_path / "log"
-    log.write_text(f"{runs / 'lr-1'}\n{runs / 'lstm-2'}\n{runs / 'lr-1'}\n{tmp_path / 'elsewhere'}\n")
+    log.write_text(f"{runs / 'lr-1'}\n{runs / 'lstm-2'}\n{tmp_path / 'elsewhere'}\n")
     seen = accessed_runs(log, runs)
-    assert set(seen) == {"lr-1", "lstm-2", str(tmp_path / "elsewhere")}
-    assert seen["lr-1"] and seen["lstm-2"] is None
+    assert set(seen) == {"lr-1", "lstm-2", str(tmp_path / "elsewhere")} and seen["lstm-2"] is None
     (runs / "lr-1" / "checkpoint.npz").write_bytes(b"1")
-    assert run_digests(["lr-1"], runs)["lr-1"] == seen["lr-1"]
+    assert run_digests(["lr-1"], runs)["lr-1"] == seen["lr-1"] is not None
     (runs / "lr-1" / "model.keras").write_bytes(b"1")
     assert run_digests(["lr-1"], runs)["lr-1"] != seen["lr-1"]
 

