@@ -143,6 +143,7 @@ def test_names_of_classes_and_titles_break_neither_terminal_nor_page(a_and_b):
     a.record["experiment"]["title"] = "<b>bold\x1b[2J\n" + "x" * 300
     write_record(a.path, a.record)
     found = dmlkit.compare(a.path, b, dataset=dataset, resamples=5)
+    assert all(change.name == names[change.number] for change in found.classes)
     text, page = found.text(classes=10), found._repr_html_()
     assert "name 5" in text and "n" * 43 + "…" in text and "x" * 61 not in text
     assert "\x1b" not in text + page + repr(found)
