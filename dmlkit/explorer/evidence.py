@@ -4,8 +4,6 @@ Needs numpy and scipy only, so that arrays of one's own can be explored without 
 as they travel to the browser: `attention_view.js` computes the same functions from the same bits.
 """
 
-from __future__ import annotations
-
 import base64
 import operator
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,46 +21,35 @@ SUM_TOLERANCE = 1e-3  # a softmax in single precision over thousands of frames s
 
 @dataclass(kw_only=True, eq=False)
 class Evidence:
-    """One video as one model sees it.
+    """One video as one model sees it; a `DataError` where the arrays are not finite or do not fit together.
 
-    Args:
-        video, run: The video's id and the model's name.
-        times: (frames,) seconds from the start of the video.
-        weights: (frames,) attention weights α_t, a sum of 1.
-        logits: (frames,) e_t before the softmax; None where only the weights are known.
-        classes, names: The classes included, the same for runs side by side.
-        scores: (classes,) probabilities.
-        contributions: (frames, classes) w_k·h_t, so that a class's logit is Σ_t α_t (w_k·h_t) + b_k; None where the
-            classifier is not linear.
-        biases: (classes,) b_k; None without contributions.
-        occlusion: (frames, classes) the score minus the score with this frame alone masked; None where contributions
-            give it exactly.
-        true: The video's labels, also those not included; None where they are not known.
-        ground_truth: Class → (frames,) whether the frame made that label; empty where this is not known.
-        energy: Modality → (frames,) norm of the features.
-        change: Modality → (frames,) distance to the previous frame; 0 for the first.
-
-    Raises:
-        DataError: An array has a wrong shape or is not finite; weights are negative or do not sum to 1.
-
-    Paper: §Attention.
+    Runs side by side include the same classes. Paper: §Attention.
     """
 
     video: str
     run: str
-    times: np.ndarray
-    weights: np.ndarray
-    logits: np.ndarray | None = None
-    classes: tuple[int, ...] = ()
-    names: tuple[str, ...] = ()
-    scores: np.ndarray = ()
+    times: np.ndarray  # (frames,) seconds from the start of the video
+    weights: np.ndarray  # (frames,) attention weights α_t, a sum of 1
+    logits: np.ndarray | None = None  # (frames,) e_t, whose softmax are the weights; None where not known
+    classes: tuple[int, ...] = ()  # those included
+    names: tuple[str, ...] = ()  # of `classes`
+    scores: np.ndarray = ()  # (classes,) probabilities
+    # (frames, classes) w_k·h_t and (classes,) b_k, so that a class's logit is Σ_t α_t (w_k·h_t) + b_k; None where the
+    # classifier is not linear.
     contributions: np.ndarray | None = None
     biases: np.ndarray | None = None
+    # (frames, classes) the score minus the score with this frame alone masked; None where contributions give it.
     occlusion: np.ndarray | None = None
-    true: tuple[int, ...] | None = None
-    ground_truth: Mapping[int, np.ndarray] = field(default_factory=dict)
-    energy: Mapping[str, np.ndarray] = field(default_factory=dict)
-    change: Mapping[str, np.ndarray] = field(default_factory=dict)
+    true: tuple[int, ...] | None = None  # the labels, also those not included; None where they are not known
+    ground_truth: Mapping[int, np.ndarray] = field(
+        default_factory=dict
+    )  # class → (frames,) which made the label
+    energy: Mapping[str, np.ndarray] = field(
+        default_factory=dict
+    )  # modality → (frames,) norm of the features
+    change: Mapping[str, np.ndarray] = field(
+        default_factory=dict
+    )  # … distance to the previous frame, first 0
 
     def __post_init__(self):
         frames, count = (np.size(self.weights),), (len(self.classes),)
@@ -80,13 +67,16 @@ class Evidence:
         total = float(self.weights.sum(dtype=np.float64))
         if len(self.names) != count[0]:
             raise self._error(f"expected one name for each of {count[0]} classes. Received: {self.names}.")
-        if (self.contributions is None) != (self.biases is None):
-            raise self._error("contributions and biases must be given together.")
         if (self.weights < 0).any():
             at = int(self.weights.argmin())
             raise self._error(f"weights cannot be negative. Received: {self.weights[at]:g} at frame {at}.")
         if frames[0] and abs(total - 1) > SUM_TOLERANCE:
-            raise self._error(f"the weights must sum to 1. Received: a sum of {total:g}.")
+            hint = "`explore_arrays` divides by it with normalize=True."
+            raise self._error(f"the weights must sum to 1. Received: a sum of {total:g}. {hint}")
+        if (np.diff(self.times) <= 0).any():
+            raise self._error(f"times must be ascending seconds. Received: {self.times}.")
+        if (np.abs(self.scores - 0.5) > 0.5 + SUM_TOLERANCE).any():
+            raise self._error(f"scores must be probabilities between 0 and 1. Received: {self.scores}.")
 
     @property
     def frames(self) -> int:
@@ -107,12 +97,14 @@ class Evidence:
         return DataError(f"Video {self.video!r}, {self.run}: {message}")
 
     def _array(self, name: str, values, shape: tuple[int, ...]) -> np.ndarray:
-        values = np.asarray(values, np.float32)
+        try:
+            values = np.asarray(values, np.float32)
+        except ValueError:
+            raise self._error(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
         if values.shape != shape:
-            raise self._error(
-                f"{name} must have the shape {shape}, as there are {np.size(self.weights)} weights and "
-                f"{len(self.classes)} classes. Received: {values.shape}."
-            )
+            given = f"{np.size(self.weights)} weights and {len(self.classes)} classes"
+            message = f"{name} must have the shape {shape}, as there are {given}."
+            raise self._error(f"{message} Received: {values.shape}.")
         if not np.isfinite(values).all():
             bad = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
             at = bad[0] if len(bad) == 1 else bad
@@ -131,19 +123,10 @@ def select_classes(scores: np.ndarray, true: Sequence[int] | None) -> list[int]:
 def reweight(
     evidence: Evidence, *, masked=(), top: int | None = None, temperature: float = 1.0, uniform: bool = False
 ) -> np.ndarray | None:
-    """The attention weights with some frames masked, renormalised over the others.
+    """(frames,) the attention weights α_t without the masked frames, a sum of 1; None where no frame has a weight left.
 
-    Args:
-        evidence: The video.
-        masked: Frames whose weight becomes 0, by number or as (frames,) bool.
-        top: Keep only so many of the others, those with the highest logits; of equal ones the earlier.
-        temperature: Divides the logits: above 1 the weights become more even, below 1 more concentrated.
-        uniform: The same weight for every kept frame instead.
-
-    Returns:
-        (frames,) float64 with a sum of 1; None where no kept frame has any weight.
-
-    Paper: §Attention, α_t.
+    `masked` holds numbers of frames or (frames,) bool. Of the others the `top` with the highest logits are kept, of
+    equal ones the earlier. The logits are divided by `temperature`, or every kept frame has the same weight.
     """
     with np.errstate(divide="ignore"):  # without logits log α_t serves, which differs by a constant
         logits = np.log(evidence.weights, dtype=np.float64) if evidence.logits is None else evidence.logits
@@ -178,22 +161,21 @@ def frame_mask(frames, count: int) -> np.ndarray:
     return np.isin(np.arange(count), frames)
 
 
-def scene(
-    videos: Mapping, *, title: str, data: str, generated: bool, labels=None, runs=(), live=False, note=None
-) -> dict:
+def scene(videos: Mapping, source, *, live: bool = False, note: str | None = None) -> dict:
     """What the view draws, in a notebook as in a saved page: a dict that `json` can write.
 
-    `videos` maps ids to the evidence of each run, or to why the video cannot be read; `labels` to names in menus.
+    `videos` maps ids to the evidence of each of the source's runs, or to why the video cannot be read.
     """
     entries = []
     for name, evidence in videos.items():
         if isinstance(evidence, Exception):
-            records = [{"run": run, "video": name, "problem": str(evidence)} for run in runs]
+            records = [{"run": run, "video": name, "problem": str(evidence)} for run in source.runs]
         else:
             records = [each.to_json() for each in evidence]
-        entries.append({"id": name, "label": (labels or {}).get(name, name), "runs": records})
-    head = {"format": FORMAT, "title": title, "data": data, "generated": generated}
-    return {**head, "videos": entries, "live": live, "note": note}
+        entries.append({"id": name, "label": source.videos.get(name, name), "runs": records})
+    about = {name: getattr(source, name) for name in ("title", "data", "generated")}
+    notes = " ".join(filter(None, [source.note, note])) or None
+    return {"format": FORMAT, **about, "videos": entries, "live": live, "note": notes}
 
 
 def whole_number(value, name: str, *, least: int | None = None) -> int:

@@ -1,7 +1,5 @@
 """Is attention faithful? Scores while frames are removed in several orders, and frames known to have made a label."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -59,9 +57,6 @@ def faithfulness_study(
         question: "remove" encodes the video again without the frames; "mask" sets their weights to 0.
         seeds: Random orders a video.
 
-    Returns:
-        The results; None without a run.
-
     Raises:
         UsageError: An unknown question, a run without attention, or no video with two frames.
         DataError: The run or the data cannot be read.
@@ -75,11 +70,10 @@ def faithfulness_study(
     names = enumerate(list(source.videos)[:videos])
     found = [_study_video(source, name, question, seeds=seeds, seed=seed) for seed, name in names]
     curves = [each for each, _ in found if each]
-    precisions = [row for _, rows in found for row in rows]
     if not curves:
         raise UsageError(f"No video of {source.data} has two frames, so there is no order of frames to test.")
-    labels, kinds = pd.DataFrame(precisions), {}
-    if precisions:
+    labels, kinds = pd.DataFrame([row for _, rows in found for row in rows]), {}
+    if len(labels):
         for kind, rows in [*labels.groupby("kind", sort=False), ("all", labels)]:
             kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns="kind"))
     truth = pd.DataFrame.from_dict(kinds, orient="index").rename_axis("kind")
@@ -92,11 +86,8 @@ def _study_video(source: ModelSource, name: str, question: str, **random) -> tup
     (clip, *_), (parts, *_), _ = source.open_video(name)
     model, kinds, frames = source.models[0], source.dataset.class_kinds, len(clip.frames)
     methods = {"remove": partial(model.removed_scores, clip), "mask": partial(model.masked_scores, parts)}
-    score = methods[question]
-    weights, occlusion = (
-        parts.weights.astype(np.float64),
-        metrics.occlusion(score, frames),
-    )  # (frames, classes)
+    score, weights = methods[question], parts.weights.astype(np.float64)
+    occlusion = metrics.occlusion(score, frames)  # (frames, classes)
 
     def importance(label: int) -> dict[str, np.ndarray]:
         found = {"attention": weights}

@@ -1,7 +1,5 @@
 """Runs side by side as a widget, and the curve of a training while it runs."""
 
-from __future__ import annotations
-
 import html
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +12,9 @@ from IPython.display import DisplayHandle
 
 from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
 from dmlkit.explorer.saved_view import paragraphs, picture
-from dmlkit.metrics import average_precision_by_class, top_k_pairs
+from dmlkit.metrics import average_precision_by_class
+from dmlkit.plots.ladder import learning_curves
+from dmlkit.plots.style import Plot, canvas, plotted
 from dmlkit.runs import Run, list_runs
 
 # How classes can be ordered: name → sort key of the table of average precisions.
@@ -106,16 +106,15 @@ class ResultsExplorer:
         for title, run in list(self._chosen.items())[: 2 if self.video else 0]:
             row = self._rows.at[self.video, title]
             scores, true = run.predictions.scores[row].astype(np.float32), run.predictions.labels[row] != 0
-            order = top_k_pairs(scores[None], scores.size).classes[0]
+            order = np.argsort(-scores, kind="stable")
             names = np.array(self._names(run), object)[order]
-            table = pd.DataFrame({"class": order, "name": names, "score": scores[order], "true": true[order]})
-            table.index = pd.RangeIndex(1, len(order) + 1, name="rank")
+            ranks = pd.RangeIndex(1, len(order) + 1, name="rank")
+            columns = {"class": order, "name": names, "score": scores[order], "true": true[order]}
+            table = pd.DataFrame(columns, index=ranks)
             found[title] = table[(table.index <= self.top_k) | table["true"]].copy()
         return found
 
     def _show_runs(self) -> None:
-        from dmlkit.plots import learning_curves
-
         chosen = {name: self.choices[name] for name in self.runs}
         kept = _same_data(chosen)
         titles = [run.title for run in kept.values()]
@@ -130,7 +129,7 @@ class ResultsExplorer:
         notes = [] if kept else ["Choose one run or more (with Ctrl or Shift held)."]
         if foreign := [run.title for name, run in chosen.items() if name not in kept]:
             notes.append(f"On other data than the first, and so not compared: {', '.join(foreign)}.")
-        plot = learning_curves(self._chosen) if kept else None
+        plot = learning_curves(self._chosen)
         self._curves.value = paragraphs(*notes) + (picture(plot.png(), plot.alt) if plot else "")
         self._show_classes()
         before = self.video
@@ -182,11 +181,8 @@ class ResultsExplorer:
         hint = "Run this notebook in JupyterLab to choose runs, classes and videos."
         shown = [self._curves.value, self._classes.value, paragraphs(video), self._tops.value]
         plain = f"{len(self.choices)} runs; chosen: {', '.join(self._chosen) or 'none'}; video {self.video}"
-        return {
-            **self.widget._repr_mimebundle_(),
-            "text/html": "".join(shown) + paragraphs(hint),
-            "text/plain": plain,
-        }
+        texts = {"text/html": "".join(shown) + paragraphs(hint), "text/plain": plain}
+        return self.widget._repr_mimebundle_() | texts
 
 
 class LiveCurve:
@@ -200,11 +196,7 @@ class LiveCurve:
         self._display: DisplayHandle | None = None
 
     def __call__(self, row: Mapping[str, float]) -> None:
-        """Take the row of the history of the epoch that has just finished.
-
-        Args:
-            row: With `epoch`, `loss` and `tuning_gap`. An epoch that does not follow the last starts a new curve.
-        """
+        """Add an epoch's `epoch`, `loss` and `tuning_gap`; one that does not follow the last starts a new curve."""
         if self.rows and row["epoch"] <= self.rows[-1]["epoch"]:
             self.rows, self._display = [], None
         self.rows.append(dict(row))
@@ -216,23 +208,22 @@ class LiveCurve:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
         """The picture so far."""
-        from dmlkit.plots.style import Plot, canvas, styled
-
         if not self.rows:
             return {"text/plain": "No epoch has finished yet."}
-        last, history = self.rows[-1], pd.DataFrame(self.rows).set_index("epoch")
-
-        @styled
-        def draw() -> Plot:
-            figure, axes = canvas(1, 2, width=9.0, height=2.6, title=f"Training, epoch {last['epoch']}")
-            for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
-                ax.plot(history[column], marker="o", markersize=4)
-                ax.set(title=CURVES[column], xlabel="epoch")
-                ax.xaxis.get_major_locator().set_params(integer=True)
-            return Plot(figure, "")
-
+        last = self.rows[-1]
         plain = f"epoch {last['epoch']}: loss {last['loss']:.3f}, tuning GAP@20 {last['tuning_gap']:.4f}"
-        return {"image/png": draw().png(), "text/plain": plain}
+        return {"image/png": _draw_epochs(self.rows).png(), "text/plain": plain}
+
+
+@plotted
+def _draw_epochs(rows: list[dict]) -> Plot:
+    history = pd.DataFrame(rows).set_index("epoch")
+    figure, axes = canvas(f"Training, epoch {history.index[-1]}", None, 1, 2, width=9.0, height=2.6)
+    for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
+        ax.plot(history[column], marker="o", markersize=4)
+        ax.set(title=CURVES[column], xlabel="epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    return Plot(figure, "")
 
 
 def _data_of(run: Run) -> str:

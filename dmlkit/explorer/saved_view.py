@@ -1,7 +1,5 @@
 """What a notebook keeps of the attention explorer for readers without a kernel: the scene, a picture, text."""
 
-from __future__ import annotations
-
 import base64
 import html
 import textwrap
@@ -13,12 +11,14 @@ import numpy as np
 
 from dmlkit.errors import shorten
 from dmlkit.explorer.evidence import Evidence
+from dmlkit.plots.style import Plot, canvas, plotted
 
 # The view itself: one JavaScript module without dependencies, and its style sheet.
 MODULE, STYLE = (Path(__file__).with_name(f"attention_view.{kind}") for kind in ("js", "css"))
 # A scene, from which a report draws the same view without a kernel.
 MIME = "application/vnd.dmlkit.attention+json"
 UP, DOWN, TRUTH = "#1c6fb8", "#b8480c", "#7a3f98"
+LEGEND = {"ncols": 4, "fontsize": 8, "frameon": True, "framealpha": 0.85, "edgecolor": "none"}
 DRAWN_CLASSES, LISTED_CLASSES, MAX_BARS = 3, 8, 600
 
 
@@ -78,57 +78,44 @@ def describe_changes(explorer) -> str:
     return ", ".join(changes)
 
 
+@plotted
 def still_picture(
-    evidence: Evidence, *, frame: int | None = None, classes: Sequence[int] | None = None, note: str = ""
-):
-    """Weights over time, what each frame adds to some classes, and the features' energy, as a `Plot`.
-
-    `frame` is marked; `classes` are the true ones and those of the highest scores unless they are given.
-    """
-    from dmlkit.plots.style import Plot, canvas, styled
-
+    evidence: Evidence, *, classes: Sequence[int], frame: int | None = None, note: str = ""
+) -> Plot:
+    """Weights over time, what each frame adds to some classes, and the features' energy; `frame` is marked."""
     ranked = np.argsort(-evidence.scores, kind="stable").tolist()
     true = [at for at in ranked if evidence.classes[at] in (evidence.true or ())]
-    drawn = list(dict.fromkeys([*true, *ranked]))
-    if classes is not None:
-        drawn = [evidence.classes.index(label) for label in classes if label in evidence.classes]
+    drawn = [evidence.classes.index(label) for label in classes if label in evidence.classes]
     drawn = drawn[:DRAWN_CLASSES] if evidence.linear or evidence.occlusion is not None else []
     scores = enumerate(zip(evidence.names, evidence.scores, strict=True))
     named = [f"{shorten(name)} {score:.3f}{' ✓' * (at in true)}" for at, (name, score) in scores]
-    alt = f"{evidence.run} on video {evidence.video}: {evidence.frames} frames"
-    if evidence.frames:
-        top = int(evidence.weights.argmax())
-        alt += f", highest weight {evidence.weights[top]:.3f} at frame {top + 1} ({evidence.times[top]:g} s)"
     scores = f"scores (✓ true label): {', '.join(named[at] for at in ranked[:LISTED_CLASSES]) or 'not known'}"
 
-    @styled
-    def draw() -> Plot:
-        rows = 1 + len(drawn) + bool(evidence.energy)
-        title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
-        size = {"width": 8.5, "height": 1.4 + 1.3 * rows, "height_ratios": [1.5, *[1.0] * (rows - 1)]}
-        figure, axes = canvas(rows, title=title, sharex=True, **size)
-        text = textwrap.wrap(shorten(scores, 330), 115) + textwrap.wrap(shorten(note, 330), 110)
-        figure.supxlabel("\n".join(text), x=0.01, ha="left", size=9)
-        if evidence.frames:
-            times = evidence.times.astype(np.float64)
-            half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.5
-            edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
-            _draw_weights(axes[0], evidence, edges)
-            terms = (
-                evidence.weights[:, None] * evidence.contributions if evidence.linear else evidence.occlusion
-            )
-            what = "contribution to the logit" if evidence.linear else "occlusion (each frame masked alone)"
-            for ax, at in zip(axes[1:], drawn, strict=False):
-                _draw_bars(ax, terms[:, at], edges, color=DOWN)
-                ax.set_title(f"{named[at]}: {what}", size=9)
-            _draw_signals(axes[-1], evidence)
-            marked = frame is not None and 0 <= frame < evidence.frames
-            for ax in axes if marked else ():
-                ax.axvline(times[frame], color="black", linewidth=1.2, linestyle=(0, (1, 1.5)))
-            axes[-1].set(xlabel="seconds" + "; dotted: the selected frame" * marked, xlim=edges[[0, -1]])
-        return Plot(figure, f"{note} {alt}; {scores}.".strip())
-
-    return draw()
+    rows = 1 + len(drawn) + bool(evidence.energy)
+    title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
+    size = {"width": 8.5, "height": 1.4 + 1.3 * rows, "height_ratios": [1.5, *[1.0] * (rows - 1)]}
+    figure, axes = canvas(title, None, rows, sharex=True, **size)
+    text = textwrap.wrap(shorten(scores, 330), 115) + textwrap.wrap(shorten(note, 330), 110)
+    figure.supxlabel("\n".join(text), x=0.01, ha="left", size=9)
+    alt = f"{note} {evidence.run} on video {evidence.video}: {evidence.frames} frames".strip()
+    if evidence.frames:
+        top, times = int(evidence.weights.argmax()), evidence.times.astype(np.float64)
+        alt += f", highest weight {evidence.weights[top]:.3f} at frame {top + 1} ({times[top]:g} s)"
+        half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.5
+        edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
+        _draw_weights(axes[0], evidence, edges)
+        linear = evidence.linear
+        terms = evidence.weights[:, None] * evidence.contributions if linear else evidence.occlusion
+        what = "contribution to the logit" if linear else "occlusion (each frame masked alone)"
+        for ax, at in zip(axes[1:], drawn, strict=False):
+            _draw_bars(ax, terms[:, at], edges, color=DOWN)
+            ax.set_title(f"{named[at]}: {what}", size=9)
+        _draw_signals(axes[-1], evidence)
+        marked = frame is not None
+        for ax in axes if marked else ():
+            ax.axvline(times[frame], color="black", linewidth=1.2, linestyle=(0, (1, 1.5)))
+        axes[-1].set(xlabel="seconds" + "; dotted: the selected frame" * marked, xlim=edges[[0, -1]])
+    return Plot(figure, f"{alt}; {scores}.")
 
 
 def _draw_bars(ax, values: np.ndarray, edges: np.ndarray, *, color: str) -> None:
@@ -153,7 +140,7 @@ def _draw_weights(ax, evidence: Evidence, edges: np.ndarray) -> None:
         name = f"ground truth: {shorten(names.get(label, label), 24)}"
         ax.plot(evidence.times[made], height, "|s^"[row], color=TRUTH, markersize=6, label=name)
     ax.set(ylabel="weight", ylim=(0, evidence.weights.max() * (1.1 + 0.2 * len(truth))))
-    ax.legend(ncols=4, fontsize=8, loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
+    ax.legend(loc="upper right", **LEGEND)
 
 
 def _draw_signals(ax, evidence: Evidence) -> None:
@@ -164,7 +151,7 @@ def _draw_signals(ax, evidence: Evidence) -> None:
                 ax.plot(evidence.times, share, color=color, linestyle=line, label=f"{name}: {what}")
     if evidence.energy:
         ax.set_title("features, each relative to its maximum", size=9)
-        ax.legend(ncols=4, fontsize=8, loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")
+        ax.legend(loc="lower right", **LEGEND)
 
 
 def _saved_scene(explorer) -> dict:

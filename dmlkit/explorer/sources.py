@@ -3,8 +3,6 @@
 Keras and TensorFlow are loaded with the first model; plain arrays need neither.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +10,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from dmlkit.data import FRAME_CHOICES, VideoReader, as_dataset, dequantize, frame_seed
 from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
@@ -29,7 +28,7 @@ from dmlkit.explorer.evidence import (
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
 
-MAX_RUNS, CACHED_VIDEOS = 3, 8
+MAX_RUNS = 3
 ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores
 MIN_PROBABILITY = 1e-4  # stored scores may be 0 for true labels: their cross-entropy is bounded
 
@@ -47,9 +46,8 @@ class Source:
                 label = whole_number(each, f"{argument}, names or numbers of classes")
             if label < 0 or (names and label >= len(names)):
                 hint = nearest(each, names) if isinstance(each, str) else ""
-                raise UsageError(
-                    f"{argument}: {self.data} has no class {each!r} among its {len(names)}.{hint}"
-                )
+                missing = f"{self.data} has no class {each!r} among its {len(names)}"
+                raise UsageError(f"{argument}: {missing}.{hint}")
             found.append(label)
         return tuple(dict.fromkeys(found))
 
@@ -73,7 +71,7 @@ class ModelSource(Source):
         self.title = f"Attention of {' and '.join(self.runs)}"
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
         self.class_names = readable(self.dataset.class_names)
-        self.open_video, self._warm = lru_cache(maxsize=CACHED_VIDEOS)(self._open_video), False
+        self.open_video, self._warm = lru_cache(maxsize=8)(self._open_video), False
         ids, self.labels = self._list_videos()
         self._position = {name: at for at, name in enumerate(distinct(ids, what="video"))}
         counts = np.zeros(0, int) if self.labels is None else self.labels.sum(axis=0)
@@ -123,11 +121,8 @@ class ModelSource(Source):
         The first run's stored predictions serve where it has them; else its model scores every video once.
         """
         labels, scores, ids = self._need_labels(), self._scores, list(self._position)
-        losses = np.empty(len(scores))
-        for start in range(0, len(scores), 1024):  # thousands of classes would be held several times over
-            some = slice(start, start + 1024)
-            right = np.where(labels[some], scores[some], 1 - scores[some].astype(np.float32))
-            losses[some] = -np.log(np.clip(right, MIN_PROBABILITY, 1)).sum(axis=1)
+        right = np.where(labels, scores, 1 - scores.astype(np.float32))
+        losses = -np.log(np.clip(right, MIN_PROBABILITY, 1)).sum(axis=1)
         found = {}
         for row in np.argsort(-losses, kind="stable")[:limit].tolist():
             own, true = scores[row].astype(np.float32), labels[row]
@@ -137,31 +132,22 @@ class ModelSource(Source):
             found[ids[row]] = "; ".join(texts)
         return found
 
-    def evidence(
-        self, video: str, *, classes: Sequence[int | str] | None = None, removed: Sequence[int] = ()
-    ) -> tuple[Evidence, ...]:
-        """What each model computes for a video.
+    def evidence(self, video: str, *, classes=(), removed: Sequence[int] = ()) -> tuple[Evidence, ...]:
+        """What each model computes for a video without the `removed` frames, as the first run numbers them.
 
-        Args:
-            video: Its id.
-            classes: Which classes to include; None: the true ones and those that any model scores highest.
-            removed: Frames, by their number in the first run's evidence, taken out before the video is encoded.
-
-        Raises:
-            UsageError: An unknown video, class or frame, or no frame left.
-            DataError: The video cannot be read, or a model's weights are not finite.
+        It includes `classes`, the true ones and those that any model scores highest.
         """
         clips, parts, true = self.open_video(video)
-        if classes is None:
-            chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
-        else:
-            chosen = list(self.class_numbers(classes))
+        chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
+        chosen = list(dict.fromkeys([*chosen, *self.class_numbers(classes)]))
         names = [self.class_names[label] for label in chosen]
         seconds = clips[0].frames[frame_mask(removed, len(clips[0].frames))]
         found = []
         for run, model, clip, part in zip(self.runs, self.models, clips, parts, strict=True):
             if len(seconds):
-                clip = clip.without(seconds)
+                kept = ~np.isin(clip.frames, seconds)
+                features = {k: each[kept] if each.ndim == 2 else each for k, each in clip.features.items()}
+                clip = Clip(clip.frames[kept], features)
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
@@ -211,12 +197,6 @@ class Clip(NamedTuple):
     frames: np.ndarray
     features: dict[str, np.ndarray]
 
-    def without(self, seconds: np.ndarray) -> Clip:
-        """The clip without some of its frames."""
-        kept = ~np.isin(self.frames, seconds)
-        features = {name: each[kept] if each.ndim == 2 else each for name, each in self.features.items()}
-        return Clip(self.frames[kept], features)
-
     def signals(self, dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Each modality's norm frame by frame, and its distance to the previous frame."""
         energy, change = {}, {}
@@ -233,26 +213,25 @@ class ExploredModel:
     """A run (or its path, or a keras model) with attention on a data set it fits."""
 
     def __init__(self, run_or_model, dataset):
-        from dmlkit.models import AttentionProbe
+        from dmlkit.models import ENCODERS, AttentionProbe
 
         run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
         if not isinstance(run, Run) and not hasattr(run, "layers"):
             raise UsageError(f"expected a run, the path of one, or a keras model. Received: {run!r:.80}.")
         if dataset.level != "frame":
             raise UsageError(f"Attention needs frame-level data; {dataset.name} holds one vector a video.")
-        self._dataset, self._choice, self._max_frames, self.trained_on_these = dataset, "first", None, True
-        self.run, model = (run, None) if isinstance(run, Run) else (None, run)
-        if self.run:
-            pooling = run.experiment.pooling if run.record["kind"] == "training" else "that of an ensemble"
-            if pooling != "attention":
-                why = f"{run.name} has no attention, its pooling is {pooling}."
-                raise UsageError(f"{why} {_models_with_attention()}")
-            profile, model = run.record["profile"], run.model
-            self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
-            self.trained_on_these = run.record["data"]["fingerprint"] == dataset.fingerprint
-        self.title = shorten(run.title if self.run else model.name, 80)
+        self._dataset, self.run = dataset, run if isinstance(run, Run) else None
+        model = run.model if self.run else run
         if "attention" not in {layer.name for layer in model.layers}:
-            raise UsageError(f"The model '{self.title}' has no attention. {_models_with_attention()}")
+            some = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
+            experiments = ", ".join(each.name for each in some if each.pooling == "attention")
+            encoders = ", ".join(ENCODERS)
+            need = f"Only the pooling 'attention' weighs frames, with any of {encoders}. Experiments: {experiments}."
+            raise UsageError(f"The model {run.name} has no attention. {need}")
+        profile = run.record["profile"] if self.run else {"frame_choice": "first", "max_frames": None}
+        self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
+        self.trained_on_these = not self.run or run.record["data"]["fingerprint"] == dataset.fingerprint
+        self.title = shorten(run.title if self.run else model.name, 80)
         reads = {name: each.shape[-1] for name, each in model.input.items() if name != "num_frames"}
         holds = {name: feature.size for name, feature in dataset.features.items()}
         if reads != holds or model.output_shape[-1] != dataset.num_classes:
@@ -308,12 +287,9 @@ class ExploredModel:
 
     def masked_scores(self, parts, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores where only the frames of `kept` (rows, n) have weights; the states stay."""
-        scores = np.empty((len(kept), len(parts.scores)), np.float32)
-        for start in range(0, len(kept), 512):
-            shares = np.exp(parts.logits.astype(np.float64) - parts.logits.max()) * kept[start : start + 512]
-            weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-            scores[start : start + 512] = self._probe.classify((weights @ parts.states).astype(np.float32))
-        return scores
+        shares = np.exp(parts.logits.astype(np.float64) - parts.logits.max()) * kept
+        weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
+        return self._probe.classify((weights @ parts.states).astype(np.float32))
 
     def removed_scores(self, clip: Clip, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores of the video encoded with only the frames of `kept` (rows, n)."""
@@ -333,23 +309,13 @@ class ExploredModel:
         return self._probe.parts(inputs | {"num_frames": lengths})
 
 
-def _models_with_attention() -> str:
-    from dmlkit.models import ENCODERS
-
-    experiments = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
-    names = ", ".join(each.name for each in experiments if each.pooling == "attention")
-    return f"Only the pooling 'attention' weighs frames, with any of {', '.join(ENCODERS)}. Experiments: {names}."
-
-
 class ArraySource(Source):
     """Videos given as plain arrays: the arguments are those of `explore_arrays`, `arrays` the optional ones by name."""
 
     can_remove = generated = False
     note = None
 
-    def __init__(
-        self, weights, arrays: Mapping, *, biases, class_names, run: str, data: str, normalize: bool
-    ):
+    def __init__(self, weights, arrays: Mapping, *, biases, class_names, run: str, data: str, normalize):
         self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
         self._biases, self._given_names, self._normalize = biases, class_names, normalize
         videos = _by_video(weights, arrays)
@@ -357,71 +323,56 @@ class ArraySource(Source):
         self.scope = f"these {len(videos):,} videos"
         self._evidence = {name: self._make(name, **each) for name, each in videos.items()}
 
-    def evidence(
-        self, video: str, *, classes: Sequence[int | str] | None = None, removed=()
-    ) -> tuple[Evidence]:
+    def evidence(self, video: str, *, classes=(), removed: Sequence[int] = ()) -> tuple[Evidence]:
         """The evidence of a video, as `ModelSource.evidence` gives it; frames cannot be removed."""
         if len(removed):
             raise UsageError("Removing frames takes a model that encodes the video again. Mask them instead.")
         full = self._evidence[video]
-        default = select_classes(full.scores, full.true)
-        chosen = default if classes is None else list(self.class_numbers(classes))
+        chosen = list(dict.fromkeys([*select_classes(full.scores, full.true), *self.class_numbers(classes)]))
         if unknown := set(chosen) - set(full.classes):
             raise UsageError(f"{video!r} has {len(full.classes)} classes. Received: class {min(unknown)}.")
         arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "occlusion")}
         columns = {name: None if array is None else array[..., chosen] for name, array in arrays.items()}
         return (replace(full, classes=chosen, names=[full.names[label] for label in chosen], **columns),)
 
-    def _make(self, video, *, ground_truth, true, times, energy, change, **arrays) -> Evidence:
-        """One video with all its classes."""
-        arrays = {name: _numbers(array, name) for name, array in arrays.items() if array is not None}
-        weights, scores, biases = arrays["weights"], arrays.get("scores"), self._biases
-        linear, total = "contributions" in arrays, float(weights.sum())
-        if self._normalize and np.isfinite(total) and total > 0:
-            arrays["weights"] = weights = weights / total
-        elif weights.size and abs(total - 1) > SUM_TOLERANCE and weights.min() >= 0:
-            received = f"Received: a sum of {total:g}; normalize=True divides by it."
-            raise DataError(f"Video {video!r}: the weights must sum to 1. {received}")
-        if linear and (scores is not None or "occlusion" in arrays):
+    def _make(self, video, *, weights, logits, times, ground_truth, true, energy, change, **arrays):
+        """One video with all its classes; `arrays` are contributions, scores and occlusion."""
+        linear, scores, biases = arrays["contributions"] is not None, arrays["scores"], self._biases
+        occluded = arrays["occlusion"] is not None
+        if linear and (scores is not None or occluded):
             raise UsageError("Contributions determine the scores: give them, or scores and occlusion.")
-        if not linear and (biases is not None or (scores is None and "occlusion" in arrays)):
+        if not linear and (biases is not None or (scores is None and occluded)):
             raise UsageError("biases need contributions, and occlusion needs scores.")
-        if scores is not None and ((scores < 0) | (scores > 1)).any():
-            raise DataError(f"scores: expected probabilities between 0 and 1. Received: {scores}.")
-        times = np.arange(weights.size) if times is None else _numbers(times, "times")
-        if (np.diff(times) <= 0).any():
-            raise DataError(f"times: expected ascending seconds. Received: {times}.")
-        if "logits" in arrays:
-            arrays["logits"] = _check_logits(arrays["logits"], weights, video)
-        shape = np.shape(arrays.get("contributions", scores))
-        count = shape[-1] if shape else 0
-        names = (
-            [f"class {label}" for label in range(count)] if self._given_names is None else self._given_names
-        )
+        if not isinstance(ground_truth or {}, Mapping):
+            raise UsageError(f"ground_truth: expected a dict by class. Received: {ground_truth!r:.80}.")
+        if not all(np.isin(row, (0, 1)).all() for row in (ground_truth or {}).values()):
+            raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
+        if self._normalize and (total := np.sum(weights)):
+            weights = np.divide(weights, total)
+        count = (0, *np.shape(arrays["contributions"] if linear else scores))[-1]
+        names = [""] * count if self._given_names is None else self._given_names  # class 0, class 1, …
         self.class_names = distinct(readable(names), what="class")
+        truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in (ground_truth or {}).items()}
+        arrays["scores"] = np.zeros(count) if scores is None else scores
         if linear:
             arrays["biases"] = np.zeros(count) if biases is None else biases
         evidence = Evidence(
             video=video,
             run=self.runs[0],
+            times=np.arange(np.size(weights)) if times is None else times,
+            weights=weights,
             classes=range(count),
             names=self.class_names if count else (),
-            times=times,
             true=None if true is None else self.class_numbers(true, "true"),
-            ground_truth=self._check_ground_truth(ground_truth or {}),
+            ground_truth=truth,
             energy=_by_modality(energy),
             change=_by_modality(change),
-            **{"scores": np.zeros(count)} | arrays,
+            **arrays,
         )
+        if logits is not None:
+            evidence = replace(evidence, logits=_check_logits(np.asarray(logits, np.float64), evidence))
         scores = class_scores(evidence, evidence.weights.astype(np.float64))
         return evidence if scores is None else replace(evidence, scores=scores)
-
-    def _check_ground_truth(self, ground_truth) -> dict[int, np.ndarray]:
-        if not isinstance(ground_truth, Mapping):
-            raise UsageError(f"ground_truth: expected a dict by class. Received: {ground_truth!r:.80}.")
-        if not all(np.isin(row, (0, 1)).all() for row in ground_truth.values()):
-            raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
-        return {self.class_numbers([label], "ground_truth")[0]: row for label, row in ground_truth.items()}
 
 
 def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
@@ -449,26 +400,17 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
     return {str(video): {name: each.get(video) for name, each in rows.items()} for video in weights}
 
 
-def _numbers(values, name: str) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-        if array.size and array.dtype.kind not in "biuf":
-            raise ValueError
-    except ValueError:
-        raise UsageError(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
-    return array.astype(np.float64)
-
-
-def _check_logits(logits: np.ndarray, weights: np.ndarray, video: str) -> np.ndarray | None:
+def _check_logits(logits: np.ndarray, evidence: Evidence) -> np.ndarray | None:
     """The logits, if they are those of the weights; None where some are −∞, as the weights say the same."""
-    if logits.shape != weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
+    if logits.shape != evidence.weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
         return logits  # `Evidence` reports wrong shapes and numbers that are not finite
-    shares = np.exp(logits - logits.max())
-    if (difference := float(np.abs(shares / shares.sum() - weights).max())) > SUM_TOLERANCE:
-        raise UsageError(f"{video!r}: weights and softmax of the logits differ by up to {difference:.3g}.")
+    difference = float(np.abs(softmax(logits) - evidence.weights).max())
+    if difference > SUM_TOLERANCE:
+        what = "weights and softmax of the logits differ by up to"
+        raise UsageError(f"{evidence.video!r}: {what} {difference:.3g}.")
     return None if np.isneginf(logits).any() else logits
 
 
-def _by_modality(values) -> dict[str, np.ndarray]:
+def _by_modality(values) -> dict:
     rows = values if isinstance(values, Mapping) else {} if values is None else {"features": values}
-    return {str(key): _numbers(row, "energy and change") for key, row in rows.items()}
+    return {str(name): row for name, row in rows.items()}

@@ -20,8 +20,6 @@ from dmlkit.explorer.sources import ArraySource, ModelSource
 
 DEFAULTS = {"masked": (), "removed": (), "temperature": 1.0, "top": None, "uniform": False}
 STATE = (*DEFAULTS, "frame", "classes", "shown")  # what browser and Python change
-
-WORST_VIDEOS = 50
 MENU_VIDEOS = 200  # thousands are slow in every browser; the id of any other video can be typed
 
 
@@ -129,7 +127,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         self.evidence: tuple[Evidence, ...] = ()
         self.callbacks: list[Callable] = []
         self.chosen_classes = None if classes is None else source.class_numbers(classes)
-        self._encoded, self._busy = None, True
+        self._encoded, self._busy = (None, ()), True
         super().__init__()
         self.shown = source.runs
         self.video = next(iter(source.videos)) if video is None else video
@@ -173,12 +171,10 @@ class AttentionExplorer(anywidget.AnyWidget):
         self._changed()
 
     def on_change(self, callback: Callable[[AttentionExplorer], object]) -> Callable[[], None]:
-        """Call a function with this explorer after each change, by Python or in the browser.
+        """Call a function with this explorer after each change, by Python or in the browser, until it is stopped.
 
-        An exception it raises is shown in the view, and raised by the statement that made the change.
-
-        Returns:
-            A function that stops it.
+        Returns a function that stops it. An exception of the callback is shown in the view, and raised by the
+        statement that made the change.
         """
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
@@ -207,7 +203,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         if not removed:
             return self.evidence
         key = (self.video, removed, classes := self.evidence[0].classes)
-        if self._encoded is None or self._encoded[0] != key:
+        if self._encoded[0] != key:
             self._encoded = key, self.source.evidence(self.video, classes=classes, removed=removed)
         return self._encoded[1]
 
@@ -215,27 +211,18 @@ class AttentionExplorer(anywidget.AnyWidget):
         """Some videos as the browser draws them; those that cannot be read with the reason."""
         videos = {}
         for name in names:
+            shown = self.evidence if name == self.video else ()
             try:
-                videos[name] = self.evidence if name == self.video and self.evidence else self._find(name)
+                videos[name] = shown or self.source.evidence(name, classes=self.chosen_classes or ())
             except DmlkitError as error:
                 videos[name] = error
-        source = self.source
-        notes = " ".join(filter(None, [source.note, note])) or None
-        head = {name: getattr(source, name) for name in ("title", "data", "generated", "runs")}
-        return scene(videos, labels=source.videos, live=live, note=notes, **head)
-
-    def _find(self, name: str, more: Sequence[int] = ()) -> tuple[Evidence, ...]:
-        """A video's evidence, which also includes the chosen classes and `more`."""
-        found, wanted = self.source.evidence(name), (*(self.chosen_classes or ()), *more)
-        if set(wanted) <= set(found[0].classes):
-            return found
-        return self.source.evidence(name, classes=list(dict.fromkeys([*found[0].classes, *wanted])))
+        return scene(videos, self.source, live=live, note=note)
 
     def _open(self, name: str) -> DataError | None:
         """Show a video with all its frames; returns why it cannot be read."""
         self.evidence, problem, classes = (), None, self.chosen_classes
         try:
-            self.evidence = self._find(name)
+            self.evidence = self.source.evidence(name, classes=classes or ())
         except DataError as error:
             problem = error
         if classes is None and self.evidence:
@@ -259,7 +246,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         classes = [[k, f"{shorten(source.class_names[k], 60)} ({n})"] for k, n in source.class_counts.items()]
         label = classes[0][0] if label is None and classes else label
         if order == "worst":
-            worst = source.worst(limit=WORST_VIDEOS)
+            worst = source.worst(limit=50)
             videos, total = [[name, f"{name}: {text}"] for name, text in worst.items()], len(worst)
         else:
             ids = source.videos_of(label) if order == "class" else list(source.videos)
@@ -359,7 +346,7 @@ class AttentionExplorer(anywidget.AnyWidget):
     def _check_classes(self, proposal) -> tuple[int, ...]:
         numbers = self.source.class_numbers(proposal["value"])
         if not self._busy and not (self.evidence and set(numbers) <= set(self.evidence[0].classes)):
-            self.evidence = self._find(self.video, numbers)
+            self.evidence = self.source.evidence(self.video, classes=(*(self.chosen_classes or ()), *numbers))
             self.scene = self.scene_of([self.video], live=self.source.can_remove)
         return numbers
 

@@ -1,7 +1,5 @@
 """Attention over a video's frames beside the ground truth, and whether it is faithful to the scores."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import SimpleNamespace
 
@@ -11,16 +9,14 @@ from matplotlib.axes import Axes
 
 import dmlkit.plots.style as style
 from dmlkit.errors import shorten
-from dmlkit.plots.data import class_name, class_title, runs_of_frames
+from dmlkit.plots.data import class_title, runs_of_frames
 from dmlkit.plots.tables import Table, numbers
 
+# Order of frames → its name in a legend; its place is that of its mark.
 ORDERS = {
-    "attention": "attention",
-    "contribution": "attention × contribution",
-    "occlusion": "occlusion",
-    "random": "random order",
-    "uniform": "uniform weights",
-}  # order of frames → its name in a legend; its place is that of its mark
+    "attention": "attention", "contribution": "attention × contribution", "occlusion": "occlusion",
+    "random": "random order", "uniform": "uniform weights",
+}  # fmt: skip
 QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames' weights set to 0"}
 
 
@@ -39,25 +35,23 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
     found = [_local(truth.get(str(video), {}), n) for video, n in lengths]
     shortest = [min(map(len, local.values()), default=np.inf) for local in found]
     chosen = np.argsort(shortest / batch["num_frames"], kind="stable")[:videos]
-    height = 0.9 + 1.75 * len(chosen)
-    figure, axes = style.canvas(len(chosen), 1, width=9.0, height=height, title=title, source=dataset)
+    figure, axes = style.canvas(title, dataset, len(chosen), width=9.0, height=0.9 + 1.75 * len(chosen))
     for ax, row in zip(axes, chosen, strict=True):
         frames, video = int(batch["num_frames"][row]), str(batch["id"][row])
         top = max(float(each[row, :frames].max()) for each in weights.values())
         for place, (name, each) in enumerate(weights.items()):
-            look, values = style.mark(place), each[row, :frames]
-            line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": 3}
-            ax.plot(np.arange(frames), values, linewidth=1.4, label=shorten(name, 40), **line)
+            values, look = each[row, :frames], {"markersize": 3, "linewidth": 1.4, **style.mark(place)}
+            ax.plot(np.arange(frames), values, label=shorten(name, 40), **look)
             rows[f"{name}, video {video}"] = {"highest": values.max(), "at second": f"{values.argmax()}"}
         ax.axhline(1 / frames, color="#777777", linewidth=0.9, linestyle=":", label="uniform weights")
         local = found[row]
         ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(local))), ylabel="weight")
         for place, (index, seconds) in enumerate(local.items()):
-            name, color = class_title(dataset, index, 34), style.mark(place + 2).color
+            name, color = class_title(dataset, index), style.mark(place + 2)["color"]
             _mark_seconds(ax, seconds, top * (1.18 + 0.24 * place), color=color, name=name)
             rows[f"{name} in video {video}"] = {"seconds": f"{seconds.min()} to {seconds.max()}"}
         labels = np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
-        names = ", ".join(class_name(dataset, index, 26) for index in labels)
+        names = ", ".join(shorten(dataset.class_names[index], 26) for index in labels)
         ax.set_title(shorten(f"video {shorten(video, 24)}: {names or 'no label known'}", 120), size=9.5)
     axes[-1].set_xlabel("time (s)" + ("; shaded: seconds that show a label (ground truth)" if truth else ""))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
@@ -89,17 +83,16 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Pl
     """Deletion and insertion curves, and precision on ground-truth frames (`explorer.faithfulness_study`)."""
     truth, data = study.ground_truth, SimpleNamespace(name=study.data, generated=study.generated)
     panels, title = 3 if len(truth) else 2, f"{title} · {study.run}"
-    figure, axes = style.canvas(1, panels, width=0.6 + 4.2 * panels, height=3.9, title=title, source=data)
+    figure, axes = style.canvas(title, data, 1, panels, width=0.6 + 4.2 * panels, height=3.9)
     kinds = (("deletion", "low", "removed"), ("insertion", "high", "kept"))
     for ax, (curve, better, done) in zip(axes, kinds, strict=False):
         curves = study.curves[study.curves["curve"] == curve]
         for place, (order, name) in enumerate(ORDERS.items()):
             rows, look = curves[curves["order"] == order], style.mark(place)
             if not rows.empty:
-                band = {"color": look.color, "alpha": 0.15, "linewidth": 0}
+                band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
                 ax.fill_between(rows["share"], rows["low"], rows["high"], **band)
-                line = {"color": look.color, "linestyle": look.line, "marker": look.marker, "markersize": 4}
-                ax.plot(rows["share"], rows["score"], label=name, **line)
+                ax.plot(rows["share"], rows["score"], label=name, markersize=4, **look)
         ax.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), xlabel=f"share of frames {done}")
         ax.set_title(f"{curve}: {better} is better", size=9.5)
     axes[0].set_ylabel("score of the highest class (band: 95 % CI)")
@@ -139,15 +132,14 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
     height = 0.8 / len(orders)
     for row, order in enumerate(orders):
         places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
-        off = [truth[order] - truth[f"{order}_low"], truth[f"{order}_high"] - truth[order]]
-        look = {"color": style.mark([*ORDERS].index(order)).color, "hatch": style.HATCHES[row]}
-        bars = {"height": height * 0.9, "xerr": np.clip(off, 0, None), "error_kw": {"elinewidth": 1}}
+        ends = style.interval_lengths(truth[order], truth[f"{order}_low"], truth[f"{order}_high"])
+        look = {"color": style.mark([*ORDERS].index(order))["color"], "hatch": style.HATCHES[row]}
+        bars = {"height": height * 0.9, "xerr": ends, "error_kw": {"elinewidth": 1}}
         # A curve of the same order has the legend entry already.
         label = ORDERS[order] if order == "uniform" else None
         ax.barh(places, truth[order], alpha=0.85, edgecolor="white", label=label, **look, **bars)
-    style.row_axis(ax, [""] * len(truth))
     labels = truth["labels"].astype(int)
-    ax.set_yticklabels([f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()])
+    style.row_axis(ax, [f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()])
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
     ax.set_title("ground-truth frames: high is better", size=9.5)
 

@@ -1,7 +1,5 @@
 """The data: one video over time, and the distribution of labels and frames."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
-from dmlkit.errors import shorten
+from dmlkit.errors import one_line, shorten
 
 
 class Survey(NamedTuple):
@@ -39,7 +37,7 @@ def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:
     """The most frequent classes: name, kind where the data set states kinds, videos, and the share of all labels."""
     order = np.argsort(-counted.videos_of_class, kind="stable")[:rows]
     videos = counted.videos_of_class[order]
-    columns = {"class": [class_name(dataset, index, 1000) for index in order]}
+    columns = {"class": [one_line(dataset.class_names[index]) for index in order]}
     if dataset.class_kinds:
         columns["kind"] = [dataset.class_kinds[index] for index in order]
     columns |= {"videos": videos, "share of all labels": videos / max(1, counted.videos_of_class.sum())}
@@ -53,7 +51,7 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
         return None
     frames = counted.frames_of_video
     columns = 3 if len(frames) else 2
-    figure, axes = style.canvas(1, columns, width=3.2 * columns, height=3.2, title=title, source=dataset)
+    figure, axes = style.canvas(title, dataset, 1, columns, width=3.2 * columns, height=3.2)
     seen = np.sort(counted.videos_of_class[counted.videos_of_class > 0])[::-1]
     axes[0].loglog(np.arange(1, len(seen) + 1), seen, marker="o", markersize=4 if len(seen) < 100 else 0)
     style.plain_log(axes[0].xaxis)
@@ -84,15 +82,14 @@ def video(batch: Mapping, dataset, *, kind=None, split="train", title="One video
         return None
     row = _clearest(batch, dataset, kind)
     video, labels = str(batch["id"][row]), np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
-    names = {index: class_title(dataset, index, 34) for index in labels}
+    names = {index: class_title(dataset, index) for index in labels}
     features = {name: batch[name][row] for name, each in dataset.features.items() if each.in_frames}
     frames = int(batch["num_frames"][row]) if "num_frames" in batch else None
     truth = dataset.truth(split).get(video, {}) if frames else {}
     tracks = {index: truth[index] for index in labels if index in truth}
     ratios = [0.32 * len(tracks)] * bool(tracks) + [1.1] * len(features)
     size = {"width": 9.0, "height": 1.2 + 1.15 * sum(ratios), "height_ratios": ratios, "sharex": bool(frames)}
-    title = f"{title}: {shorten(video, 24)}"
-    figure, axes = style.canvas(len(ratios), 1, title=title, source=dataset, **size)
+    figure, axes = style.canvas(f"{title}: {shorten(video, 24)}", dataset, len(ratios), **size)
     for ax, (modality, values) in zip(axes[-len(features) :], features.items(), strict=True):
         ax.set_ylabel(f"{modality}\n({values.shape[-1]} dims)")
         if frames:
@@ -112,17 +109,10 @@ def video(batch: Mapping, dataset, *, kind=None, split="train", title="One video
     return style.finished(figure, pd.DataFrame({"label": counts}, index=list(names.values()), dtype=object))
 
 
-def class_name(dataset, index: int, longest: int = 30) -> str:
-    """A class's name in one short line."""
-    return shorten(dataset.class_names[index], longest)
-
-
-def class_title(dataset, index: int, longest: int = 30) -> str:
+def class_title(dataset, index: int) -> str:
     """A class's name, and its kind in brackets where there are kinds and the name does not begin with it."""
-    name, kind = (
-        class_name(dataset, index, longest),
-        dataset.class_kinds[index] if dataset.class_kinds else "",
-    )
+    name = shorten(dataset.class_names[index], 34)
+    kind = dataset.class_kinds[index] if dataset.class_kinds else ""
     return name if name.startswith(kind) else f"{name} ({shorten(kind, 20)})"
 
 
@@ -136,7 +126,7 @@ def _tracks(ax: Axes, tracks: Mapping[int, np.ndarray], names: Mapping[int, str]
     for place, seconds in enumerate(tracks.values()):
         ax.broken_barh(
             [(first - 0.5, last - first + 1) for first, last in runs_of_frames(seconds)], (place + 0.15, 0.7),
-            facecolor=style.mark(place).color, hatch=style.HATCHES[place % len(style.HATCHES)], alpha=0.55,
+            facecolor=style.mark(place)["color"], hatch=style.HATCHES[place % len(style.HATCHES)], alpha=0.55,
         )  # fmt: skip
     ax.set_yticks(np.arange(len(tracks)) + 0.5, [shorten(names[index], 40) for index in tracks])
     ax.yaxis.tick_right()

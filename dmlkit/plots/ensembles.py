@@ -1,7 +1,5 @@
 """Ensembles: their members, the ways to combine them, what each member adds, and how similar they are."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
@@ -49,13 +47,13 @@ def _row(run, title: str) -> dict:
 def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combine") -> style.Plot | None:
     """GAP@20 of each combiner on the tuning split, which selects one, and on the validation split."""
     selected = 1 + int(np.argmax(table[TUNING].to_numpy()[1:]))  # the first row is the best member
-    height = 1.6 + 0.4 * len(table)
-    figure, axes = style.canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
+    size = {"width": 9.4, "height": 1.6 + 0.4 * len(table)}
+    figure, axes = style.canvas(title, dataset, 1, 2, sharey=True, **size)
     for place, row in enumerate(table.to_dict("records")):
         look = {"marker": "s" if place == 0 else "D" if place == selected else "o"}
         look["color"] = style.COLORS[1] if place == selected else style.COLORS[0]
-        style.points(axes[0], [row[TUNING]], [place], [np.nan], [np.nan], **look)
-        style.points(axes[1], [row[VALIDATION]], [place], [row["from"]], [row["to"]], **look)
+        style.points(axes[0], row[TUNING], place, np.nan, np.nan, **look)
+        style.points(axes[1], row[VALIDATION], place, row["from"], row["to"], **look)
         style.number_above(axes[0], row[TUNING], place)
         style.number_above(axes[1], row[VALIDATION], place)
     for ax, column in zip(axes, (TUNING, VALIDATION), strict=True):
@@ -63,7 +61,7 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
         ax.margins(x=0.15)
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.grid(False, axis="y")
-    style.row_axis(axes[0], [combiner_title(name) for name in table.index])
+    style.row_axis(axes[0], [shorten(combiner_title(name), 46) for name in table.index])
     axes[0].set_xlabel("GAP@20 on the tuning split\n(◆: selected; dashed: best member)")
     axes[1].set_xlabel("GAP@20 on the validation split\n(line: 95 % CI)")
     return style.finished(figure, table[[TUNING, VALIDATION, "from", "to"]].rename(index=combiner_title))
@@ -74,15 +72,14 @@ def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "Leave one 
     """The ensemble's GAP@20 minus its GAP@20 without each member."""
     places = range(len(table))
     table = table.sort_values("adds, tuning", ascending=False, kind="stable")
-    figure, (axes,) = style.canvas(height=1.55 + 0.38 * len(table), title=title, source=dataset)
+    figure, (axes,) = style.canvas(title, dataset, height=1.55 + 0.38 * len(table))
     axes.axvline(0, color=style.GREY, linestyle="--", linewidth=1.1)
     label = "validation split (line: paired 95 % CI)"
     style.points(axes, table["adds, validation"], places, table["from"], table["to"], label=label)
     look = {"color": style.COLORS[1], "fillstyle": "none", "label": "tuning split"}
     axes.plot(table["adds, tuning"], places, "D", **look)
-    style.row_axis(
-        axes, [f"{shorten(name, 32)} (alone {alone:.3f})" for name, alone in table["alone"].items()]
-    )
+    alone = table["alone"].items()
+    style.row_axis(axes, [f"{shorten(name, 32)} (alone {gap:.3f})" for name, gap in alone])
     axes.margins(x=0.1)
     axes.set_xlabel("GAP@20 of the ensemble minus its GAP@20 without this member")
     figure.legend(loc="outside lower left", ncols=2)
@@ -96,7 +93,7 @@ def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Agreement") ->
     shares = table.mask(np.eye(len(table), dtype=bool))
     low, high = np.nanmin(shares), np.nanmax(shares)
     size = {"width": 4.6 + 0.62 * len(table), "height": 2.6 + 0.48 * len(table)}
-    figure, (axes,) = style.canvas(title=title, source=dataset, **size)
+    figure, (axes,) = style.canvas(title, dataset, **size)
     # Two members share one value, and a scale needs two.
     image = style.heat_map(axes, shares, cmap="cividis", low=low, high=max(high, low + 0.01), digits=2)
     axes.set_facecolor("#F2F2F2")

@@ -1,6 +1,6 @@
-"""Experiments side by side: GAP@20, learning curves, and GAP@20 against cost."""
+"""Experiments side by side: GAP@20, learning curves, cost, paired differences, kinds of classes, and two ablations."""
 
-from __future__ import annotations
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
+from dmlkit.data import KINDS
 from dmlkit.errors import shorten
-from dmlkit.plots.tables import Results, absence, as_runs, result_rows, short_title
+from dmlkit.experiments import baseline_of
+from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
+from dmlkit.plots.tables import Results, Table, absence, as_runs, numbers, result_rows
 
 VALIDATION_GAP = "GAP@20 on the validation split"
 
@@ -23,7 +26,7 @@ COSTS = {
     "parameters": "parameters",
     "scoring_seconds": "time to score 1,000 videos (s)",
 }
-TRAINING_COSTS = ("training_seconds", "parameters")
+FREQUENCIES = "label frequencies alone"
 
 
 @style.plotted
@@ -31,7 +34,7 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
     """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason."""
     rows = result_rows(results)
     right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
-    figure, (axes,) = style.canvas(height=1.25 + 0.36 * len(rows), title=title, source=dataset)
+    figure, (axes,) = style.canvas(title, dataset, height=1.25 + 0.36 * len(rows))
     for place, row in enumerate(rows.to_dict("records")):
         if np.isnan(row["gap"]):
             reason = shorten(absence(row) or "no run", 88)
@@ -40,16 +43,14 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
         ensemble = isinstance(row["experiment"], dict) and "members" in row["experiment"]
         look = {"color": "#E9C46A", "hatch": "//"} if ensemble else {"color": "#56B4E9"}
         axes.barh(place, row["gap"], height=0.62, edgecolor="#333333", linewidth=0.8, **look)
-        low, high = row["gap_low"], row["gap_high"]
-        style.points(axes, [row["gap"]], [place], [low], [high], marker="|", color="black")
-        end = np.nanmax([row["gap"], high])
+        style.points(axes, row["gap"], place, row["gap_low"], row["gap_high"], marker="|", color="black")
+        end = np.nanmax([row["gap"], row["gap_high"]])
         axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
-    style.row_axis(axes, list(rows["title"]), longest=44)
+    style.row_axis(axes, [shorten(title, 44) for title in rows["title"]])
     axes.set_xlim(0, 1.12 * right)
     axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI over videos")
-    status = [absence(row) or None for row in rows.to_dict("records")]
-    shown = rows.set_index("title")[["gap", "gap_low", "gap_high"]].assign(status=status)
-    return style.finished(figure, shown)
+    rows["status"] = [absence(row) or None for row in rows.to_dict("records")]
+    return style.finished(figure, rows.set_index("title")[["gap", "gap_low", "gap_high", "status"]])
 
 
 @style.plotted
@@ -58,21 +59,19 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
     runs = [run for run in as_runs(runs) if len(run.history)]
     if not runs:
         return None
-    rows, height = {}, max(3.4, 1.2 + 0.24 * len(runs))
-    figure, axes = style.canvas(1, 2, width=9.4, height=height, title=title, source=runs[0])
+    rows = {}
+    figure, axes = style.canvas(title, runs[0], 1, 2, width=9.4, height=max(3.4, 1.2 + 0.24 * len(runs)))
     for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
-        history, label = run.history, shorten(run.title, 30)
+        history = run.history
         for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
-            line = {"color": look.color, "marker": look.marker, "linestyle": look.line, "label": label}
-            ax.plot(history["epoch"], history[column], markersize=5, **line)
+            ax.plot(history["epoch"], history[column], markersize=5, label=shorten(run.title, 30), **look)
         best = history[history["epoch"] == run.record.get("best_epoch")]
-        ring = {"markersize": 12, "fillstyle": "none", "color": look.color}
+        ring = {"markersize": 12, "fillstyle": "none", "color": look["color"]}
         axes[1].plot(best["epoch"], best["tuning_gap"], "o", **ring)
         last, highest = history["loss"].iloc[-1], history["tuning_gap"].max()
         rows[run.title] = {"last loss": last, "highest GAP@20": highest}
-    axes[0].set(xlabel="epoch", ylabel="training loss (nats per video)")
-    axes[1].set(xlabel="epoch", ylabel="GAP@20 on the tuning split")
-    for ax in axes:
+    for ax, label in zip(axes, ("training loss (nats per video)", "GAP@20 on the tuning split"), strict=True):
+        ax.set(xlabel="epoch", ylabel=label)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(runs) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
@@ -80,13 +79,14 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
 
 
 @style.plotted
-def cost(results: Results, dataset=None, *, against=TRAINING_COSTS, title="GAP@20 against cost"):
+def cost(
+    results: Results, dataset=None, *, against=("training_seconds", "parameters"), title="GAP@20 against cost"
+):
     """GAP@20 with its 95 % interval against two of `COSTS`, and the Pareto front of each.
 
     An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
     """
-    rows = result_rows(results)
-    rows["title"] = [short_title(row) for row in rows.to_dict("records")]
+    rows = result_rows(results, short_titles=True)
     rows["scoring_seconds"] = 1000 / rows["videos_per_second"]
     rows["part"] = rows["part"].where(rows["part"].isin(list(GROUPS)), "ladder")
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, ignore_index=True, kind="stable")
@@ -94,34 +94,31 @@ def cost(results: Results, dataset=None, *, against=TRAINING_COSTS, title="GAP@2
         return None
     fronts = [pareto_front(rows[column], rows["gap"]) for column in against]
     numbered = rows.index if len(rows) <= 12 else sorted({*fronts[0], *fronts[1]})
-    numbers = {at: number for number, at in enumerate(numbered, start=1)}
-    height = max(4.2, 1.9 + 0.24 * len(numbers))
-    figure, axes = style.canvas(1, 2, width=9.4, height=height, title=title, source=dataset, sharey=True)
+    numbering = {at: number for number, at in enumerate(numbered, start=1)}
+    size = {"width": 9.4, "height": max(4.2, 1.9 + 0.24 * len(numbering))}
+    figure, axes = style.canvas(title, dataset, 1, 2, sharey=True, **size)
     for ax, column, front in zip(axes, against, fronts, strict=True):
-        _scatter(ax, rows, column, front, numbers)
+        _scatter(ax, rows, column, front, numbering)
     axes[0].set_ylabel(VALIDATION_GAP)
     groups = [group for group in GROUPS if group in set(rows["part"])]
     for group in groups:
         look = style.mark(GROUPS[group])
-        axes[0].plot([], [], look.marker, color=look.color, markeredgecolor="black", label=group)
+        axes[0].plot([], [], look["marker"], color=look["color"], markeredgecolor="black", label=group)
     figure.legend(loc="outside lower center", ncols=len(groups))
-    names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbers.items()]
-    axes[1].text(1.05, 1.0, "\n".join(names), transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
-    return style.finished(figure, rows.loc[list(numbers)].set_index("title")[["gap", *against]])
+    names = "\n".join(f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbering.items())
+    axes[1].text(1.05, 1.0, names, transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
+    return style.finished(figure, rows.loc[list(numbering)].set_index("title")[["gap", *against]])
 
 
 def pareto_front(costs: pd.Series, gaps: pd.Series) -> list[int]:
     """Labels of the rows that no other equals or beats at the same cost or less, the cheapest first."""
-    known = (
-        pd.DataFrame({"cost": costs, "gap": gaps})
-        .dropna()
-        .sort_values(["cost", "gap"], ascending=[True, False], kind="stable")
-    )
+    known = pd.DataFrame({"cost": costs, "gap": gaps}).dropna()
+    known = known.sort_values(["cost", "gap"], ascending=[True, False], kind="stable")
     higher = known["gap"] > known["gap"].cummax().shift(fill_value=-np.inf)
     return list(known.index[higher])
 
 
-def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], numbers: dict[int, int]) -> None:
+def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], numbering: dict[int, int]) -> None:
     ax.set_xlabel(COSTS[column])
     known = rows.dropna(subset=[column])
     if known.empty:
@@ -133,11 +130,193 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
     ax.vlines(values, known["gap_low"], known["gap_high"], color="#999999", linewidth=1, zorder=1)
     for at, value in values.items():
         gap, look = rows["gap"][at], style.mark(GROUPS[rows["part"][at]])
-        ax.plot(value, gap, look.marker, color=look.color, markersize=8, markeredgecolor="black")
-        if at in numbers:
+        ax.plot(value, gap, look["marker"], color=look["color"], markersize=8, markeredgecolor="black")
+        if at in numbering:
             weight = "bold" if at in front else "normal"
             where = {"xytext": (-4, 6), "textcoords": "offset points", "ha": "right"}
-            ax.annotate(str(numbers[at]), (value, gap), weight=weight, size=9.5, **where)
+            ax.annotate(str(numbering[at]), (value, gap), weight=weight, size=9.5, **where)
     ax.set_xscale("log")
     ax.margins(x=0.12, y=0.12)
     style.plain_log(ax.xaxis)
+
+
+def paired_differences(runs, against=None) -> pd.DataFrame:
+    """GAP@20 of each run minus that of its baseline, on the same videos.
+
+    A baseline is the experiment that differs by one change (`experiments.BASELINES`), where that is missing the
+    nearest one below it; an ensemble's is the best of its members; that of any other run is the run before it. There
+    is a row for each run whose baseline was scored on the same videos; `low` and `high` are the paired 95 % bootstrap
+    interval over videos, and `significant` is whether it excludes 0.
+
+    Args:
+        runs: Name → run, or runs, in the ladder's order.
+        against: Runs that serve as baselines only; where None, the first of `runs` is one.
+
+    Differs from the paper: it states no intervals.
+    """
+    runs, rows = as_runs(runs), []
+    pool, runs = (runs[:1], runs[1:]) if against is None else (as_runs(against), runs)
+    pool = [run for run in pool if run.name not in {each.name for each in runs}]
+    for run in runs:
+        baseline, scored = _baseline(run, pool, fixed=against is not None), run.predictions
+        pool.append(run)
+        other = baseline and baseline.predictions.in_order_of(scored.ids)
+        if not other or not np.array_equal(other.labels, scored.labels):
+            continue
+        sides = ([top_pairs(each.scores, other.labels)] for each in (scored, other))
+        compared = compare_gaps(*sides, resamples=500)
+        low, high = compared.interval
+        trick = run.record["experiment"].get("trick")
+        rows.append({
+            "name": run.title.removeprefix(f"{baseline.title}, ") if trick else run.title,
+            "baseline": baseline.title, "gap": run.gap, "baseline_gap": baseline.gap, "difference": compared.difference,
+            "low": low, "high": high, "significant": low > 0 or high < 0, "videos": len(other.ids),
+            "seeds": " / ".join(str(each.record.get("seed", "–")) for each in (run, baseline)),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _baseline(run, earlier: list, *, fixed: bool):
+    """The run among the earlier ones that this one is compared with; None where there is none."""
+    by_name = {each.name: each for each in earlier}
+    members = [by_name[each["name"]] for each in run.record.get("members", ()) if each["name"] in by_name]
+    if members:
+        return max(members, key=lambda each: each.gap)
+    name = first = baseline_of(run.name)
+    while name and name not in by_name:
+        name = baseline_of(name)
+    if name:
+        return by_name[name]
+    return earlier[-1] if earlier and not (fixed and first) else None
+
+
+@style.plotted
+def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differences") -> style.Plot | None:
+    """`paired_differences` as a forest plot; filled and bold where the interval excludes 0."""
+    figure, (axes,) = style.canvas(title, dataset, height=1.35 + 0.52 * len(rows))
+    left, right = min(0, rows["low"].min()), max(0, rows["high"].max())
+    span = max(right - left, 1e-4)
+    axes.axvline(0, color="#333333", linewidth=1.2)
+    for place, row in enumerate(rows.to_dict("records")):
+        face, weight = (style.COLORS[0], "bold") if row["significant"] else ("white", "normal")
+        style.points(axes, row["difference"], place, row["low"], row["high"], markerfacecolor=face)
+        value, interval = f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}"
+        axes.text(right + 0.06 * span, place - 0.16, value, va="center", weight=weight)
+        axes.text(right + 0.06 * span, place + 0.22, interval, va="center", size=8)
+    wrapped = rows[["name", "baseline"]].map(lambda text: textwrap.fill(shorten(text, 120), 41))
+    style.row_axis(axes, [f"{name}\nagainst {baseline}" for name, baseline in wrapped.to_numpy()])
+    axes.set_xlim(left - 0.05 * span, right + 0.4 * span)
+    note = "line: paired 95 % CI; filled, bold: it excludes 0"
+    axes.set_xlabel(f"difference in GAP@20, validation split\n({note})")
+    return style.finished(figure, rows.set_index("name")[["baseline", "difference", "low", "high"]])
+
+
+@style.plotted
+def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -> Table | None:
+    """`paired_differences` as a table: both values, the difference with its 95 % interval, videos and seeds."""
+    rows = rows.set_index("name")
+    headings = {"gap": "GAP@20", "baseline": "baseline", "baseline_gap": "baseline's GAP@20"}
+    shown = rows[[*headings]].rename(columns=headings)
+    shown["difference"] = rows["difference"].map("{:+.4f}".format)
+    shown["95 % CI"] = rows["low"].map("{:+.4f} to ".format) + rows["high"].map("{:+.4f}".format)
+    shown["CI excludes 0"] = np.where(rows["significant"], "yes", "no")
+    shown[["videos (n)", "seeds"]] = rows[["videos", "seeds"]]
+    return numbers(shown, dataset, title=title)
+
+
+def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Name → classes: by kind where there are kinds, else in quarters of the labels; only those that occur."""
+    counts, groups = labels.sum(axis=0), {}
+    if dataset.class_kinds:
+        kinds = np.asarray(dataset.class_kinds)
+        for kind in dict.fromkeys([*KINDS, *dataset.class_kinds]):
+            groups[kind] = np.flatnonzero(kinds == kind)
+    else:
+        order = np.argsort(-counts, kind="stable")
+        order = order[counts[order] > 0]
+        # The share of labels before a class decides, so that the most frequent one opens the first quarter.
+        before = (np.cumsum(counts[order]) - counts[order]) / max(1, counts.sum())
+        for place, name in enumerate(("most frequent", "second", "third", "rarest")):
+            classes = order[np.minimum((before * 4).astype(int), 3) == place]
+            size = f"{len(classes):,} class{'es' * (len(classes) != 1)}"
+            groups[f"{name} quarter of the labels ({size})"] = classes
+    return {name: classes for name, classes in groups.items() if counts[classes].sum()}
+
+
+def gap_by_kind(runs, dataset) -> pd.DataFrame:
+    """GAP@20 of every run (a row) within each group of classes (a column); first, that of each class's frequency."""
+    runs = as_runs(runs)
+    if not runs:
+        return pd.DataFrame()
+    labels = runs[0].predictions.labels
+    constant = np.broadcast_to(labels.mean(axis=0, dtype=np.float32), labels.shape)
+    scored = [(constant, labels), *((run.predictions.scores, run.predictions.labels) for run in runs)]
+    columns = {
+        name: [global_average_precision(scores[:, classes], truth[:, classes]) for scores, truth in scored]
+        for name, classes in class_groups(dataset, labels).items()
+    }
+    return pd.DataFrame(columns, index=[FREQUENCIES, *(run.title for run in runs)])
+
+
+@style.plotted
+def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> style.Plot | None:
+    """GAP@20 of every run within each group of classes, as a heat map."""
+    frame = gap_by_kind(runs, dataset)
+    if frame.empty:
+        return None
+    figure, (axes,) = style.canvas(title, dataset, height=1.7 + 0.36 * len(frame))
+    style.heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3)
+    axes.set_xticks(range(frame.shape[1]), [textwrap.fill(shorten(name, 60), 18) for name in frame.columns])
+    axes.xaxis.tick_top()
+    axes.axhline(0.5, color="white", linewidth=3)
+    axes.set_xlabel("GAP@20 on the validation split, restricted to the classes of each column")
+    return style.finished(figure, frame, digits=3)
+
+
+@style.plotted
+def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames") -> style.Plot | None:
+    """GAP@20 and time against the number of frames read, for each way of choosing them (`training.frame_study`)."""
+    counts, choices = list(dict.fromkeys(study["frames"])), list(dict.fromkeys(study["choice"]))
+    figure, axes = style.canvas(title, dataset, 1, 2, width=9.0, height=3.6)
+    for number, choice in enumerate(choices):
+        rows, look = study[study["choice"] == choice], style.mark(number)
+        # Shifted a little, so that intervals do not overlap.
+        x = rows["frames"].map(counts.index) + 0.09 * (number - (len(choices) - 1) / 2)
+        ends = style.interval_lengths(rows["gap"], rows["gap_low"], rows["gap_high"])
+        axes[0].errorbar(x, rows["gap"], yerr=ends, capsize=3, label=choice, **look)
+        axes[1].plot(x, rows["seconds"], **look)
+    axes[0].set_ylabel("GAP@20 on the tuning split (bar: 95 % CI)")
+    axes[1].set(ylabel=f"seconds to read and score {study['videos'].iloc[0]:,} videos", ylim=(0, None))
+    for ax in axes:
+        ax.set_xticks(range(len(counts)), [str(count) for count in counts])
+        ax.set_xlabel("frames per video, at most")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", title="frames chosen")
+    shown = study.set_axis(study["choice"] + " " + study["frames"].astype(str), axis=0)
+    return style.finished(figure, shown[["gap", "gap_low", "gap_high", "seconds"]])
+
+
+@style.plotted
+def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusion variants") -> style.Plot | None:
+    """GAP@20 of fusions and variants, and how far their projections lie apart (`training.fusion_study`)."""
+    names, size = list(dict.fromkeys(study["fusion"])), {"width": 9.4, "height": 1.5 + 0.38 * len(study)}
+    figure, axes = style.canvas(title, dataset, 1, 2, sharey=True, **size)
+    for place, row in enumerate(study.to_dict("records")):
+        look, distance = style.mark(names.index(row["fusion"])), row["relative_distance"]
+        marker = {"marker": look["marker"], "color": look["color"]}
+        style.points(axes[0], row["gap"], place, row["gap_low"], row["gap_high"], **marker)
+        style.number_above(axes[0], row["gap"], place)
+        if np.isnan(distance):
+            axes[1].text(0.01, place, "no projections", va="center", color=style.GREY, size=9)
+        else:
+            axes[1].barh(place, distance, height=0.5, color=look["color"], edgecolor="black", linewidth=0.7)
+            axes[1].text(distance + 0.02, place, f"{distance:.2f}", va="center", size=9)
+    style.row_axis(axes[0], [shorten(title, 46) for title in study["title"]])
+    axes[0].margins(x=0.15)
+    axes[0].xaxis.set_major_locator(MaxNLocator(5))
+    axes[0].set_xlabel("GAP@20 on the validation split (line: 95 % CI)")
+    axes[1].set_xlim(0, max(1.2, 1.15 * study["relative_distance"].max()))
+    axes[1].set_xlabel("relative distance of the projections\n(0: identical, 1: orthogonal on average)")
+    axes[1].grid(False, axis="y")
+    return style.finished(
+        figure, study.set_index("title")[["gap", "gap_low", "gap_high", "relative_distance"]]
+    )

@@ -1,12 +1,8 @@
-"""The style of every figure: `Plot`, the canvas, and the colour, marker and line of each experiment."""
-
-from __future__ import annotations
+"""The style of every figure: `Plot`, the canvas, parts of axes, and the colour, marker and line of each experiment."""
 
 import functools
 import io
-import textwrap
 import warnings
-from collections import namedtuple
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -63,15 +59,13 @@ class Plot:
         return {"image/png": self.png(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
-Mark = namedtuple("Mark", "color marker line")  # of one curve
+def mark(place: int) -> dict:
+    """The colour, marker and line style of the curve at a place of the cycle, as `Axes.plot` takes them."""
+    cycles = {"color": COLORS, "marker": MARKERS, "linestyle": LINES}
+    return {name: values[place % len(values)] for name, values in cycles.items()}
 
 
-def mark(place: int) -> Mark:
-    """The mark at a place of the cycle."""
-    return Mark(COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)], LINES[place % len(LINES)])
-
-
-def marks(names: Sequence[str]) -> list[Mark]:
+def marks(names: Sequence[str]) -> list[dict]:
     """A mark for each experiment, the same in every figure; those outside the ladder, or repeated, take unused ones."""
     places = [None if name in names[:at] else _PLACES.get(name) for at, name in enumerate(names)]
     for at, place in enumerate(places):
@@ -82,42 +76,24 @@ def marks(names: Sequence[str]) -> list[Mark]:
     return [mark(place) for place in places]
 
 
-def styled(draw: Callable) -> Callable:
-    """Draw under the project's style, whatever the notebook has set."""
-
-    @functools.wraps(draw)
-    def drawn(*args, **kwargs):
-        with style.context(STYLE):
-            return draw(*args, **kwargs)
-
-    return drawn
-
-
 def plotted(draw: Callable) -> Callable:
-    """As `styled`, and None where the first argument is None or empty: there is nothing to show."""
+    """Draw in the project's style, whatever the notebook has set; None where the first argument is None or empty."""
 
     @functools.wraps(draw)
     def drawn(subject, *args, **kwargs):
-        empty = subject is None or (hasattr(subject, "__len__") and not len(subject))
-        return None if empty else styled(draw)(subject, *args, **kwargs)
+        if subject is None or (hasattr(subject, "__len__") and not len(subject)):
+            return None
+        with style.context(STYLE):
+            return draw(subject, *args, **kwargs)
 
     return drawn
 
 
-def canvas(rows=1, columns=1, *, title: str, source=None, width=8.0, height=4.0, **subplots) -> tuple:
+def canvas(title: str, source, rows=1, columns=1, *, width=8.0, height=4.0, **subplots) -> tuple:
     """A figure of (width, height) inches under its title `with_data`, and the list of its axes, row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(shorten(with_data(title, source), round(8.2 * width)), x=0.01, ha="left")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **subplots).flat)
-
-
-@styled
-def nothing(reason: str, *, title: str = "Nothing to show") -> Plot:
-    """A figure that states in one sentence why there is nothing to draw."""
-    figure = Figure(figsize=(8.0, 0.9))
-    figure.text(0.012, 0.8, shorten(title, 88), va="center", size=12, weight="bold")
-    figure.text(0.012, 0.38, textwrap.fill(shorten(reason, 300), 110), va="center", style="italic")
-    return Plot(figure, f"{title}: {reason}")
 
 
 def with_data(title: str, source) -> str:
@@ -131,30 +107,32 @@ def with_data(title: str, source) -> str:
 def finished(figure: Figure, frame: pd.DataFrame | dict, *, digits: int = 4) -> Plot:
     """The plot of a figure whose alternative text is its title and the numbers it is drawn from, row by row."""
     frame, rows = pd.DataFrame.from_dict(frame, orient="index") if isinstance(frame, dict) else frame, []
-    for name, *values in frame.itertuples(name=None):
-        cells = (
-            f"{column} {value:,.{digits}f}" if isinstance(value, float) else f"{column} {value}"
-            for column, value in zip(frame.columns, values, strict=True)
-            if not pd.isna(value)
-        )
+    for name, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        known = {column: value for column, value in row.items() if not pd.isna(value)}
+        cells = [f"{k} {v:,.{digits}f}" if isinstance(v, float) else f"{k} {v}" for k, v in known.items()]
         rows.append(f"{name}: {', '.join(cells)}")
     return Plot(figure, f"{figure.get_suptitle()}. {'; '.join(rows)}.")
 
 
-def row_axis(axes: Axes, names: Sequence[str], *, longest: int = 46) -> None:
-    """One row for each name, the first at the top."""
-    axes.set_yticks(range(len(names)), [shorten(name, longest) for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.65)
+def row_axis(axes: Axes, labels: Sequence[str]) -> None:
+    """One row for each label, the first at the top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.65)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
 
 
 def points(axes: Axes, values, places, low, high, *, marker: str = "o", color=COLORS[0], **look) -> None:
-    """Values with horizontal 95 % intervals, one a row; NaN ends draw no interval."""
-    values, low, high = (np.asarray(each, float) for each in (values, low, high))
-    off = np.clip([values - low, high - values], 0, None)
-    look = {"markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.9, **look}
-    axes.errorbar(values, places, xerr=off, fmt=marker, color=color, ecolor=color, capsize=4, **look)
+    """One value or several, each in its row, with horizontal 95 % intervals; NaN ends draw no interval."""
+    look = {"markersize": 8, "markeredgecolor": "black", "markeredgewidth": 0.9, "capsize": 4, **look}
+    ends = interval_lengths(values, low, high)
+    axes.errorbar(values, places, xerr=ends, fmt=marker, color=color, ecolor=color, **look)
+
+
+def interval_lengths(values, low, high) -> np.ndarray:
+    """(2, values) how far intervals reach below and above their values, as matplotlib's error bars take it."""
+    values, low, high = (np.atleast_1d(each).astype(float) for each in (values, low, high))
+    return np.clip([values - low, high - values], 0, None)
 
 
 def number_above(axes: Axes, value: float, place: float) -> None:

@@ -1,7 +1,5 @@
 """Tables for notebooks: readable numbers, with text that cannot break the page."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import partial
 from html import escape
@@ -24,9 +22,9 @@ COLUMNS = {
     "videos_per_second": ("videos/s", "{:,.0f}"), "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
 }  # fmt: skip
 NUMBERS = [name for name in COLUMNS if name not in ("part", "interval")] + ["gap_low", "gap_high"]
-ENDS = {"gap_low": "CI low", "gap_high": "CI high", "from": "CI low", "to": "CI high"}
-HEADINGS = {"gap": "GAP@20", "map": "mAP", **ENDS}
-TEXTS = ("name", "title", "status", "reason", "experiment", "part")
+HEADINGS = {
+    "gap": "GAP@20", "map": "mAP", "gap_low": "CI low", "gap_high": "CI high", "from": "CI low", "to": "CI high",
+}  # fmt: skip
 
 _STYLES = [
     {"selector": "th, td", "props": "padding: 0.25em 0.5em; vertical-align: top;"},
@@ -59,16 +57,19 @@ def as_runs(runs) -> list:
     return [run for run in runs if run is not None]
 
 
-def result_rows(results: Results) -> pd.DataFrame:
+def result_rows(results: Results, *, short_titles: bool = False) -> pd.DataFrame:
     """The rows of `study.ladder()`, `study.ablations()` or `study.results()`: numbers as floats, titles as a column."""
-    columns, is_frame = [*TEXTS, *NUMBERS], isinstance(results, pd.DataFrame)
+    columns = ["name", "title", "status", "reason", "experiment", "part", *NUMBERS]
+    is_frame = isinstance(results, pd.DataFrame)
     frame = results.reset_index().reindex(columns=columns) if is_frame else to_frame(results, columns=columns)
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    if short_titles:
+        frame["title"] = [_short_title(row) for row in frame.to_dict("records")]
     return frame
 
 
-def short_title(row: Mapping) -> str:
+def _short_title(row: Mapping) -> str:
     """A row's title; of a training trick, the trick first and its baseline in brackets."""
     experiment = row["experiment"]
     if not isinstance(experiment, Mapping) or not experiment.get("trick"):
@@ -87,16 +88,15 @@ def absence(row: Mapping) -> str:
 def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table | None:
     """Experiments with their metrics and cost, and the paper's figure in a column of its own."""
     rows = result_rows(results)
-    missing = {shorten(row["title"], 60): absence(row) for row in rows.to_dict("records")}
-    notes = [f"{name}: {reason}." for name, reason in missing.items() if reason]
+    records = rows.to_dict("records")
+    notes = [f"{shorten(row['title'], 60)}: {absence(row)}." for row in records if absence(row)]
     columns = ("gap", "interval", "map", "hit_at_one", "perr", "parameters", "training_seconds", "paper_gap")
     return _results(rows, columns, with_data(title, dataset), notes)
 
 
 def all_results(results: Results, dataset=None, *, title: str = "All experiments") -> Table | None:
     """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed."""
-    rows = result_rows(results)
-    rows["title"] = [short_title(row) for row in rows.to_dict("records")]
+    rows = result_rows(results, short_titles=True)
     missing = [shorten(name, 60) for name in rows["title"][rows["gap"].isna()]]
     notes = [f"Not trained: {'; '.join(missing)}."] if missing else []
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
@@ -110,11 +110,8 @@ def all_results(results: Results, dataset=None, *, title: str = "All experiments
 def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look) -> Table | None:
     if rows.empty:
         return None
-    ends = zip(rows["gap_low"], rows["gap_high"], strict=True)
-    rows = rows.assign(
-        part=rows["part"].fillna("ladder"),
-        interval=["–" if np.isnan(low) else f"{low:.3f} to {high:.3f}" for low, high in ends],
-    )
+    interval = rows["gap_low"].map("{:.3f} to ".format) + rows["gap_high"].map("{:.3f}".format)
+    rows = rows.assign(part=rows["part"].fillna("ladder"), interval=interval.where(rows["gap_low"].notna()))
     shown = {}
     for column in columns:
         heading, pattern = COLUMNS[column]

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -121,10 +122,9 @@ def test_from_a_file(browser, sample_evidence, tmp_path):
         for seed in range(3)
     ]
     print(f"bytes a video and run: {max(len(json.dumps(each.to_json())) for each in runs):,}")
-    data = {
-        MIME: scene({"v": runs}, title="Three runs", data="made up", generated=True),
-        "text/html": "still",
-    }
+    about = {"title": "Three runs", "data": "made up", "generated": True, "runs": [each.run for each in runs]}
+    source = SimpleNamespace(**about, videos={}, note=None)
+    data = {MIME: scene({"v": runs}, source), "text/html": "still"}
     cell = new_code_cell("explore", outputs=[new_output("display_data", data=data)])
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "n.ipynb")
     footer = {"title": "n", "data": "d", "generated": True, "profile": "smoke", "footer": ""}
