@@ -19,14 +19,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-OPTIONS += ["--disable-component-update", "--disable-sync"]
+# Nothing but this machine can be reached.
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
 TIMEOUT = 240  # on two busy cores JupyterLab's first page alone can take a minute
 
 
@@ -64,8 +58,7 @@ def browser():
     if executable is None:
         pytest.skip(f"no Chromium on the PATH ({', '.join(BROWSERS)})")
     with playwright.sync_playwright() as driver:
-        rules = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
-        arguments = {"executable_path": executable, "args": [*OPTIONS, rules]}
+        arguments = {"executable_path": executable, "args": OPTIONS}
         chromium = driver.chromium.launch(**arguments, timeout=TIMEOUT * 1000)
         yield Browser(chromium)
         chromium.close()
@@ -85,26 +78,20 @@ def lab(browser, tmp_path_factory):
     for name, content in files.items():
         (home / name).parent.mkdir(parents=True)
         (home / name).write_text(json.dumps(content))
-    folders = {
-        "HOME": "",
-        "IPYTHONDIR": "ipython",
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-    }
-    folders |= {"JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings"}
+    folders = {"HOME": "", "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings"}
+    folders |= {f"JUPYTER_{name.upper()}_DIR": name for name in ("config", "data", "runtime")}
     folders |= {"JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
     environment = os.environ | {name: str(home / folder) for name, folder in folders.items()}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
     command += [
-        f"--ServerApp.root_dir={home}",
         "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.root_dir={home}",
         "--LabApp.extension_manager=readonly",
     ]
     with (home / "log").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
+        streams = {"stdout": log, "stderr": log}
+        server = subprocess.Popen(command, cwd=home, env=environment, start_new_session=True, **streams)
     try:
         yield _wait_for(server, home)
     finally:
@@ -148,9 +135,6 @@ def _sample_evidence(*, frames=12, classes=3, seed=0, linear=True, **changes):
     logits = rng.normal(size=frames).astype(np.float32)
     weights = np.exp(logits) / max(np.exp(logits).sum(), 1e-9)
     contributions, biases = rng.normal(size=(frames, classes)), rng.normal(size=classes) - 2
-    terms = (
-        {"contributions": contributions, "biases": biases} if linear else {"occlusion": 0.05 * contributions}
-    )
     made = (index >= frames // 3) & (index < frames // 2)
     settings = {
         "video": f"video{seed:04d}",
@@ -164,4 +148,6 @@ def _sample_evidence(*, frames=12, classes=3, seed=0, linear=True, **changes):
     settings |= {"ground_truth": {0: made} if classes else {}}
     settings |= {"energy": {name: rng.uniform(1, 3, frames) for name in ("rgb", "audio")}}
     settings |= {"change": {name: rng.uniform(0, 1, frames) for name in ("rgb", "audio")}}
+    linear_terms = {"contributions": contributions, "biases": biases}
+    terms = linear_terms if linear else {"occlusion": 0.05 * contributions}
     return Evidence(**settings | terms | changes)

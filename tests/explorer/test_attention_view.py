@@ -5,6 +5,7 @@ import io
 import re
 import xml.dom.minidom
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from dmlkit.errors import DataError
 from dmlkit.explorer.evidence import class_scores, reweight, scene
 from dmlkit.explorer.saved_view import MODULE, STYLE
 
+SOURCE = SimpleNamespace(
+    title="Attention of it", data="made up", generated=True, runs=["r"], videos={}, note=None
+)
 EVIL = '<img src=x onerror="window.hit=1"></script><b>bold</b> & “class”'
 
 WEIGH = """async ([module, evidence, states]) => {
@@ -44,16 +48,10 @@ START = """async ([module, style, scene, live]) => {
     window.listening = () => Object.values(listeners).flat().length;
 }"""
 MENU = {
-    "order": "order",
-    "label": 2,
-    "orders": [["order", "in order"], ["class", "of a class"]],
-    "total": 250,
-}
-MENU |= {
-    "classes": [[2, "cat (9)"], [5, "dog (3)"]],
-    "videos": [["video0000", "first"], ["w", "second"]],
-    "all": 250,
-}
+    "order": "order", "orders": [["order", "in order"], ["class", "of a class"]],
+    "label": 2, "classes": [[2, "cat (9)"], [5, "dog (3)"]],
+    "videos": [["video0000", "first"], ["w", "second"]], "total": 250, "all": 250,
+}  # fmt: skip
 
 
 class View:
@@ -100,8 +98,8 @@ def opened(browser):
     contexts, errors = [], []
 
     def open_scene(*runs, live=None, width=1200, theme="light") -> View:
-        head = {"title": "Attention of it", "data": "made up", "generated": True, "live": bool(live)}
-        content = scene({runs[0].video: runs, "broken": DataError("weights holds nan")}, **head, runs=["r"])
+        videos = {runs[0].video: runs, "broken": DataError("weights holds nan")}
+        content = scene(videos, SOURCE, live=bool(live))
         size = {"width": width, "height": 900}
         contexts.append(browser.chromium.new_context(viewport=size, color_scheme=theme, offline=True))
         page = contexts[-1].new_page()
@@ -136,10 +134,9 @@ def test_the_arithmetic_is_pythons(browser, sample_evidence):
                 np.testing.assert_allclose(scores, class_scores(evidence, expected), atol=1e-6)
                 positive = expected[expected > 0]
                 assert entropy == pytest.approx(-(positive * np.log(positive)).sum(), abs=1e-6)
-    nonlinear = page.evaluate(
-        WEIGH, [MODULE.read_text("utf-8"), sample_evidence(linear=False).to_json(), states[:2]]
-    )
-    assert nonlinear[0][2] is not None and nonlinear[1][2] is None
+    nonlinear = sample_evidence(linear=False).to_json()
+    found = page.evaluate(WEIGH, [MODULE.read_text("utf-8"), nonlinear, states[:2]])
+    assert found[0][2] is not None and found[1][2] is None
     page.close()
 
 
@@ -151,9 +148,8 @@ def test_a_walk_through_a_saved_page(opened, sample_evidence):
     cells = view.root.locator(".sums tbody tr").first.locator("td").all_inner_texts()
     total, bias, logit = (float(cell.replace("−", "-")) for cell in cells)
     assert total + bias == pytest.approx(logit, abs=0.011)
-    assert logit == pytest.approx(
-        evidence.weights @ evidence.contributions[:, 0] + evidence.biases[0], abs=0.006
-    )
+    expected = evidence.weights @ evidence.contributions[:, 0] + evidence.biases[0]
+    assert logit == pytest.approx(expected, abs=0.006)
     view.press("Home", "Space", "Shift+ArrowRight", "Shift+ArrowRight")
     view.root.locator("input[value=mask]").check()
     view.drag(0.975, 0.88)
@@ -167,28 +163,24 @@ def test_a_walk_through_a_saved_page(opened, sample_evidence):
     assert {row["changed"] for row in rows} == {"temperature 2.00; top 9 kept; 6 frames masked"}
     assert "'=cmd() share" in rows[0]  # no formula for a spreadsheet
     for before, after in zip(evidence.scores, class_scores(evidence, expected), strict=True):
-        view.expect(
-            "scores", f"{before:.3f} → {after:.3f}" if abs(before - after) > 6e-4 else f"{before:.3f}"
-        )
+        changed = f" → {after:.3f}" if abs(before - after) > 6e-4 else ""
+        view.expect("scores", f"{before:.3f}{changed}")
     png, drawing = view.saved("PNG"), xml.dom.minidom.parseString(view.saved("SVG"))
     assert png.startswith(b"\x89PNG") and int.from_bytes(png[16:20], "big") == 1920
-    assert "Changed: temperature 2.00" in "".join(
-        n.firstChild.data for n in drawing.getElementsByTagName("text")
-    )
+    texts = [each.firstChild.data for each in drawing.getElementsByTagName("text")]
+    assert "Changed: temperature 2.00" in "".join(texts)
     assert view.root.get_by_role("radio", name="remove").is_disabled()
     view.root.get_by_role("button", name="Reset").click()
     view.expect("most", "Nothing is changed")
-    assert (
-        view.page.evaluate("window.hit") is None and not view.root.locator("img, script, .scores b").count()
-    )
+    assert view.page.evaluate("window.hit") is None
+    assert not view.root.locator("img, script, .scores b").count()
 
 
 def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     whole = sample_evidence()
-    keep = lambda frames: {n: getattr(whole, n)[frames] for n in ("times", "logits", "contributions")}  # noqa: E731
-    part = sample_evidence(
-        frames=8, ground_truth={}, energy={}, change={}, scores=[0.9, 0.8, 0.7], **keep(range(4, 12))
-    )
+    kept = {name: getattr(whole, name)[4:] for name in ("times", "logits", "contributions")}
+    unknown = {"ground_truth": {}, "energy": {}, "change": {}}
+    part = sample_evidence(frames=8, scores=[0.9, 0.8, 0.7], **kept, **unknown)
     view = opened(whole, live=MENU)
     view.root.get_by_role("radio", name="remove").check()
     view.press("Home", "Space", *["Shift+ArrowRight"] * 3)

@@ -60,9 +60,8 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         expect(most).to_contain_text("2 frames removed")
         expect(view.locator(".words")).to_contain_text("8 of 10 frames kept")
         expect(view.locator(".scores")).not_to_have_class("scores stale")
-        printed = run_cell(
-            page, "print(view.removed, *(f'{score:.3f}' for score in view.scores.values()))"
-        ).split()
+        code = "print(view.removed, *(f'{score:.3f}' for score in view.scores.values()))"
+        printed = run_cell(page, code).split()
         shown = [text.split("→")[-1].strip() for text in view.locator(".scores td").all_text_contents()]
         assert printed[:2] == ["(0,", "1)"] and sorted(shown) == sorted(printed[2:])
 

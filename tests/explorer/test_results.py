@@ -20,27 +20,25 @@ def folder(smoke_runs):
 def test_precision_and_top_classes_are_those_of_the_predictions(smoke_runs, folder, dataset):
     explorer = ResultsExplorer(folder, dataset)
     best = sorted(smoke_runs.values(), key=lambda run: -run.gap)
-    assert explorer.runs == tuple(run.path.name for run in best)
+    assert [*explorer.choices] == [*explorer.runs] == [run.path.name for run in best]
     for run in smoke_runs.values():
         labels, scores = run.predictions.labels, run.predictions.scores.astype(np.float32)
         for label, row in explorer.precision.iterrows():
             expected = average_precision_score(labels[:, label], scores[:, label])
             assert row[run.title] == pytest.approx(expected)
             assert row["name"] == dataset.class_names[label] and row["videos"] == labels[:, label].sum()
-
     run = smoke_runs["lr"]
     explorer.video = run.predictions.ids[7]
+    assert list(explorer.top) == [run.title for run in best]
     table, scores = explorer.top[run.title], run.predictions.scores[7].astype(float)
     assert table["class"].tolist()[:20] == np.argsort(-scores, kind="stable")[:20].tolist()
     assert set(table["class"][table["true"]]) == set(np.flatnonzero(run.predictions.labels[7]))
-    assert list(explorer.top) == [explorer.choices[name].title for name in explorer.runs]
 
 
 def test_choosing_runs_orders_and_videos(smoke_runs, folder, dataset):
     explorer = ResultsExplorer(folder, dataset)
     explorer.runs = [smoke_runs["lr"].path.name]
-    assert list(explorer.precision.columns) == ["name", "videos", smoke_runs["lr"].title]
-    assert list(explorer.top) == [smoke_runs["lr"].title]
+    assert list(explorer.precision.columns) == ["name", "videos", *explorer.top]
     explorer.runs = []
     assert explorer.top == {} and explorer.video is None and "Choose one run" in explorer._curves.value
     explorer.runs = [run.path.name for run in smoke_runs.values()]

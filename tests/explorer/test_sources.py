@@ -1,4 +1,4 @@
-"""Evidence of models: it is the models' own, frames are really removed, and what cannot be shown is explained."""
+"""Evidence of models is the models' own, that of plain arrays is computed; what cannot be shown is explained."""
 
 import shutil
 
@@ -8,9 +8,13 @@ import pytest
 import dmlkit
 from dmlkit.data import dequantize, open_dataset
 from dmlkit.errors import DataError, UsageError
+from dmlkit.explorer import explore_arrays
 from dmlkit.explorer.evidence import MAX_CLASSES, class_scores, reweight
 from dmlkit.explorer.sources import ModelSource
 from dmlkit.models import attention_weights, build
+
+WEIGHTS = np.array([0.1, 0.2, 0.7])
+CONTRIBUTIONS = np.array([[1.0, -1.0], [0.0, 2.0], [3.0, 0.0]])
 
 
 def model_for(dataset, **parts):
@@ -43,11 +47,8 @@ def batch(dataset):
 
 
 def test_weights_and_scores_are_the_models(source, model, batch, dataset):
-    weights, scores, truth = (
-        attention_weights(model, batch),
-        scores_of(model, batch),
-        dataset.truth("validate"),
-    )
+    weights, scores = attention_weights(model, batch), scores_of(model, batch)
+    truth = dataset.truth("validate")
     for row, (name, frames) in enumerate(zip(batch["id"].tolist(), batch["num_frames"], strict=True)):
         (found,) = source.evidence(name)
         np.testing.assert_allclose(found.weights, weights[row, :frames], atol=1e-6)
@@ -59,29 +60,11 @@ def test_weights_and_scores_are_the_models(source, model, batch, dataset):
         assert set(found.true) == set(np.flatnonzero(batch["labels"][row])) <= set(found.classes)
         made = {label: np.flatnonzero(row).tolist() for label, row in found.ground_truth.items()}
         assert made == {label: frames.tolist() for label, frames in truth[name].items()}
-        assert found.names[0] == dataset.class_names[found.classes[0]]
-    values = dequantize(batch["rgb"][row, :frames]) if batch["rgb"].dtype == np.uint8 else batch["rgb"][row]
+        assert found.names == tuple(dataset.class_names[label] for label in found.classes)
+    values = dequantize(batch["rgb"][row, :frames])
     np.testing.assert_allclose(found.energy["rgb"][3], np.linalg.norm(values[3]), rtol=1e-5)
     np.testing.assert_allclose(found.change["rgb"][3], np.linalg.norm(values[3] - values[2]), rtol=1e-5)
     assert found.change["rgb"][0] == 0
-
-
-def test_removing_encodes_the_video_again(source, model, batch):
-    name, frames = batch["id"][1], int(batch["num_frames"][1])
-    removed = [0, 4, frames - 1]
-    (before,), (after,) = source.evidence(name), source.evidence(name, removed=removed)
-    left = np.delete(np.arange(frames), removed)
-    shorter = {key: batch[key][1:2, left] for key in ("rgb", "audio")}
-    shorter["num_frames"] = np.array([len(left)], np.int32)
-    np.testing.assert_allclose(after.weights, attention_weights(model, shorter)[0], atol=1e-6)
-    np.testing.assert_allclose(after.scores, scores_of(model, shorter)[0, list(before.classes)], atol=1e-6)
-    assert after.classes == before.classes and after.times.tolist() == left.tolist()
-    # Masking is another operation: the other frames' states were computed with the masked ones.
-    assert np.abs(class_scores(before, reweight(before, masked=removed)) - after.scores).max() > 1e-4
-    with pytest.raises(UsageError, match=r"No frame of .* is left"):
-        source.evidence(name, removed=range(frames))
-    with pytest.raises(UsageError, match=f"frames 0 to {frames - 1}"):
-        source.evidence(name, removed=[frames])
 
 
 def test_a_mixture_of_experts_has_occlusion(dataset, batch):
@@ -98,24 +81,11 @@ def test_videos_and_classes_by_name_and_number(source, dataset, batch):
     assert dataset.class_names[label] in source.videos[first]
     assert first in source.videos_of(label) == source.videos_of(dataset.class_names[label])
     assert source.class_counts[label] == len(source.videos_of(label))
-    assert source.evidence(first, classes=[3, dataset.class_names[1], 3])[0].classes == (3, 1)
+    rare = next(k for k in range(dataset.num_classes) if k not in source.evidence(first)[0].classes)
+    assert source.evidence(first, classes=[rare, label])[0].classes[MAX_CLASSES:] == (rare,)
     for wrong, message in (([f"{dataset.class_names[1]}x"], "Did you mean"), ([99], "no class 99")):
         with pytest.raises(UsageError, match=message):
             source.evidence(first, classes=wrong)
-    with pytest.raises(UsageError, match=f"no video '{first}0'.*Did you mean '{first}'"):
-        source.evidence(f"{first}0")
-
-
-def test_the_worst_mistakes_come_from_stored_or_new_scores(smoke_runs, source, dataset, monkeypatch):
-    of_run = ModelSource(smoke_runs["attention"], dataset)
-    with monkeypatch.context() as patch:
-        patch.setattr(type(of_run.models[0]), "predict", lambda *_: pytest.fail("the model was asked"))
-        worst = of_run.worst(limit=5)
-    stored = smoke_runs["attention"].predictions
-    scores = stored.scores.astype(float).clip(1e-4, 1 - 1e-4)
-    losses = -np.where(stored.labels, np.log(scores), np.log(1 - scores)).sum(axis=1)
-    assert list(worst) == stored.ids[np.argsort(-losses)[:5]].tolist()
-    assert "(true) 0." in next(iter(worst.values())) and len(source.worst(limit=3)) == 3
 
 
 def test_runs_side_by_side_include_the_same_classes(model, dataset, smoke_runs):
@@ -128,62 +98,116 @@ def test_runs_side_by_side_include_the_same_classes(model, dataset, smoke_runs):
     assert 9 not in first.times and 9 not in second.times
 
 
-def test_a_text_stays_whatever_frames_are_removed(with_texts):
+def test_removed_frames_are_encoded_without_and_texts_stay(with_texts):
     dataset = open_dataset(with_texts)
     model = model_for(dataset, text_units=4)
-    source = ModelSource(model, dataset)
-    batch = next(iter(dataset.batches("validate", batch_size=20)))
+    source, batch = ModelSource(model, dataset), next(iter(dataset.batches("validate", batch_size=20)))
     row = int(np.flatnonzero(batch["text"].any(axis=1))[0])
-    kept = np.setdiff1d(np.arange(batch["num_frames"][row]), [0, 2])
+    video, frames = batch["id"][row], int(batch["num_frames"][row])
+    kept = np.setdiff1d(np.arange(frames), [0, 2])
     shorter = {name: batch[name][row : row + 1, kept] for name in ("rgb", "audio")}
     shorter |= {"text": batch["text"][row : row + 1], "num_frames": np.array([len(kept)], np.int32)}
-    (found,) = source.evidence(batch["id"][row], removed=[0, 2])
-    np.testing.assert_allclose(found.scores, scores_of(model, shorter)[0, list(found.classes)], atol=1e-6)
-    assert list(found.energy) == ["rgb", "audio"]
+    (before,), (after,) = source.evidence(video), source.evidence(video, removed=[0, 2])
+    np.testing.assert_allclose(after.weights, attention_weights(model, shorter)[0], atol=1e-6)
+    np.testing.assert_allclose(after.scores, scores_of(model, shorter)[0, list(after.classes)], atol=1e-6)
+    assert after.classes == before.classes and after.times.tolist() == kept.tolist()
+    assert list(after.energy) == ["rgb", "audio"]
+    # Masking is another operation: the other frames' states were computed with the masked ones.
+    assert np.abs(class_scores(before, reweight(before, masked=[0, 2])) - after.scores).max() > 1e-4
+    for removed, message in (
+        (range(frames), "No frame of .* is left"),
+        ([frames], f"frames 0 to {frames - 1}"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            source.evidence(video, removed=removed)
 
 
-def test_runs_and_data_that_are_missing(smoke_runs, generated, tmp_path):
-    run = smoke_runs["attention"]
-    with pytest.raises(DataError, match="gone"):
-        ModelSource(run, tmp_path / "gone")
-    with pytest.raises(DataError, match="no finished run"):
-        ModelSource(str(tmp_path / "run"), generated)
-    source = ModelSource(run, shutil.copytree(generated, tmp_path / "copy"))
-    source.evidence(next(iter(source.videos)))
+def test_models_and_data_that_cannot_be_shown(smoke_runs, model, dataset, generated, tmp_path):
+    run, data = smoke_runs["attention"], shutil.copytree(generated, tmp_path / "copy")
+    source, folder = ModelSource(run, data), shutil.copytree(run.path, tmp_path / "run")
     for shard in source.dataset.splits["validate"]:
         shutil.os.remove(shard)
-    with pytest.raises(DataError, match=r"tfrecord"):
-        source.evidence(list(source.videos)[60])
-    folder = shutil.copytree(run.path, tmp_path / "run")
     (folder / "model.keras").unlink()
-    with pytest.raises(DataError, match=r"model\.keras"):
-        ModelSource(folder, generated)
-
-
-def test_other_models_and_data_are_refused_or_named(smoke_runs, model, dataset, tmp_path):
-    with pytest.raises(UsageError, match=r"lr has no attention.*'attention'.*bi_gru.*attention-bi-lstm"):
-        ModelSource(smoke_runs["lr"], dataset)
-    with pytest.raises(UsageError, match=r"has no attention. Only the pooling 'attention'"):
-        ModelSource(model_for(dataset, pooling="mean"), dataset)
-    with pytest.raises(UsageError, match="Between 1 and 3 runs"):
-        ModelSource([model] * 4, dataset)
-    other = dmlkit.synthesize(tmp_path / "other", train=20, validate=10, test=0, seed=5)
-    assert "other data than these: Bi-GRU, attention" in ModelSource(smoke_runs["attention"], other).note
+    diverged = model_for(dataset)
+    weight = diverged.get_layer("attention").context
+    weight.assign(np.full(weight.shape, np.nan))
+    unlabelled = ModelSource(diverged, dataset, split="test")
     wide = build(features={"rgb": (7, "byte")}, level="frame", num_classes=3, pooling="attention", units=2)
-    with pytest.raises(UsageError, match=r"other data: it reads rgb \(7\) and scores 3.*audio"):
-        ModelSource(wide, dataset)
-    for run, data in ((None, dataset), (3, dataset), ({"a": 1}, dataset), (model, None)):
-        with pytest.raises(UsageError, match=r"expected a (run|data set).*Received"):
-            ModelSource(run, data)
+    cases = [
+        (DataError, "no finished run", lambda: ModelSource(str(tmp_path / "nothing"), generated)),
+        (DataError, "tfrecord", lambda: source.evidence(list(source.videos)[60])),
+        (DataError, r"model\.keras", lambda: ModelSource(folder, generated)),
+        (DataError, "not finite.*diverged", lambda: unlabelled.evidence(next(iter(unlabelled.videos)))),
+        (UsageError, "'test' split .* no labels", unlabelled.worst),
+        (
+            UsageError,
+            "lr has no attention.*bi_gru.*attention-bi-lstm",
+            lambda: ModelSource(smoke_runs["lr"], dataset),
+        ),
+        (UsageError, "Between 1 and 3 runs", lambda: ModelSource([model] * 4, dataset)),
+        (UsageError, r"it reads rgb \(7\) and scores 3.*audio", lambda: ModelSource(wide, dataset)),
+        (UsageError, "expected a run.*Received", lambda: ModelSource({"a": 1}, dataset)),
+        (UsageError, "expected a data set.*Received", lambda: ModelSource(model, None)),
+    ]
+    for error, message, call in cases:
+        with pytest.raises(error, match=message):
+            call()
+    other = dmlkit.synthesize(tmp_path / "other", train=20, validate=10, test=0, seed=5)
+    assert "other data than these: Bi-GRU, attention" in ModelSource(run, other).note
     assert "the first 7 of 100 videos" in ModelSource(model, dataset, max_videos=7).note
 
 
-def test_a_model_that_diverged_and_a_split_without_labels(dataset):
-    model = model_for(dataset)
-    weight = model.get_layer("attention").context
-    weight.assign(np.full(weight.shape, np.nan))
-    source = ModelSource(model, dataset, split="test")
-    with pytest.raises(DataError, match=r"not finite.*diverged"):
-        source.evidence(next(iter(source.videos)))
-    with pytest.raises(UsageError, match=r"'test' split .* no labels"):
-        source.worst()
+def test_scores_of_arrays_are_the_weighted_sum():
+    settings = {
+        "biases": [0.5, -0.5],
+        "class_names": ["a", "a"],
+        "true": ["a (2)"],
+        "logits": [1, 1, -np.inf],
+    }
+    (found,) = explore_arrays([0.5, 0.5, 0], contributions=CONTRIBUTIONS, **settings).evidence
+    expected = 1 / (1 + np.exp(-([0.5, 0.5, 0] @ CONTRIBUTIONS + [0.5, -0.5])))
+    np.testing.assert_allclose(dict(zip(found.classes, found.scores, strict=True))[0], expected[0], atol=1e-6)
+    assert set(found.names) == {"a", "a (2)"} and found.true == (1,)
+    assert found.logits is None and found.weights[2] == 0  # log α_t says the same
+    (found,) = explore_arrays([1, 3], normalize=True).evidence
+    assert found.weights.tolist() == [0.25, 0.75] and found.classes == () and found.true is None
+    occlusion = CONTRIBUTIONS / 10
+    view = explore_arrays(WEIGHTS, scores=[0.9, 0.2], occlusion=occlusion, ground_truth={0: [0, 0, 1]})
+    np.testing.assert_allclose(view.evidence[0].occlusion, occlusion, atol=1e-6)
+    assert view.evidence[0].ground_truth[0].tolist() == [False, False, True]
+    view.masked = [0]
+    assert view.scores is None and view.weights[0] == 0
+
+
+def test_arrays_of_several_videos_of_any_length():
+    lists = {"contributions": [CONTRIBUTIONS, [[4.0, 5.0]]], "times": [[3, 4, 5], None]}
+    view = explore_arrays([WEIGHTS, [1.0]], **lists)
+    assert list(view.source.videos) == ["video 0", "video 1"] and view.evidence[0].times.tolist() == [3, 4, 5]
+    view.video = "video 1"
+    assert view.evidence[0].contributions.tolist() == [[5.0, 4.0]]  # the higher score first
+    view = explore_arrays({"x": WEIGHTS, "y": [1.0]}, energy={"x": [1, 2, 3]}, video="y")
+    assert view.evidence[0].energy == {}
+    view.video = "x"
+    assert view.evidence[0].energy["features"].tolist() == [1, 2, 3]
+    assert len(explore_arrays(np.full((4, 2), 0.5), scores=np.full((4, 3), 0.5)).source.videos) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "weights", "settings"),
+    [
+        (DataError, "sum to 1. Received: a sum of 2.*normalize=True", [1, 1], {}),
+        (UsageError, "biases need contributions", WEIGHTS, {"biases": [1]}),
+        (UsageError, "or scores and occlusion", WEIGHTS, {"contributions": CONTRIBUTIONS, "scores": [1, 1]}),
+        (UsageError, "softmax of the logits differ", WEIGHTS, {"logits": [0, 0, 0]}),
+        (UsageError, "true: .* class 'z'", WEIGHTS, {"true": ["z"], "scores": [1]}),
+        (UsageError, "times: expected one for each of 2", [[1.0], [1.0]], {"times": [1, 2, 3]}),
+        (UsageError, "times: expected a dict by id", {"a": [1.0]}, {"times": [[0]]}),
+        (DataError, "expected an array of numbers", [0.5, "x"], {}),
+        (UsageError, "differ as text", {1: [1.0], "1": [1.0]}, {}),
+        (UsageError, "expected a dict by class", WEIGHTS, {"ground_truth": [True, False, True]}),
+        (DataError, "expected booleans", WEIGHTS, {"ground_truth": {0: [0, 2, 1]}}),
+    ],
+)
+def test_arrays_that_do_not_fit_together(error, message, weights, settings):
+    with pytest.raises(error, match=message):
+        explore_arrays(weights, **settings)

@@ -78,16 +78,9 @@ def fake_row(run, **changed):
     } | changed  # fmt: skip
 
 
-NAMES = [
-    "lr",
-    "lstm",
-    "bi-lstm",
-    "bi-gru-concat",
-    "bi-gru-shared-space",
-    "bi-gru-projection",
-    "attention",
-    "own",
-]
+NAMES = (
+    "lr", "lstm", "bi-lstm", "bi-gru-concat", "bi-gru-shared-space", "bi-gru-projection", "attention", "own",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +93,8 @@ def runs():
 @pytest.fixture(scope="session")
 def rows(runs):
     """The ladder of the nine runs, with a row that is not applicable and one that is not trained."""
-    absent = dict.fromkeys(
-        ["gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters", "experiment"]
-    )
+    numbers = ("gap", "gap_low", "gap_high", "map", "hit_at_one", "perr", "parameters")
+    absent = dict.fromkeys([*numbers, "experiment"])
     more = {"rnn": ("not applicable", "it reads frames"), "sota": ("not trained", None)}
     return [fake_row(run) for run in runs.values()] + [
         fake_row(runs["lr"], name=name, title=name, status=status, reason=reason, **absent)

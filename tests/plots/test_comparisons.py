@@ -5,7 +5,7 @@ import pytest
 
 from dmlkit import plots
 from dmlkit.metrics import global_average_precision
-from dmlkit.plots.ablations import FREQUENCIES, class_groups
+from dmlkit.plots.ladder import FREQUENCIES, class_groups
 from dmlkit.predictions import Predictions
 
 
@@ -35,33 +35,27 @@ def test_differences_and_intervals_are_those_of_a_paired_bootstrap(runs):
 
 
 def test_the_nearest_available_baseline_serves(make):
-    assert pairs(plots.paired_differences([make.run("lr"), make.run("bi-gru-projection")])) == [
-        ("bi-gru-projection", "lr")
-    ]
+    rows = plots.paired_differences([make.run("lr"), make.run("bi-gru-projection")])
+    assert pairs(rows) == [("bi-gru-projection", "lr")]
     assert pairs(plots.paired_differences([make.run("own"), make.run("attention")])) == [("attention", "own")]
     tricked = make.run("attention-mixup", title="Bi-GRU, attention, mixup", seed=1, trick="mixup")
     base = make.run("attention", title="Bi-GRU, attention")
-    assert pairs(plots.paired_differences([tricked], [make.run("lr"), base])) == [
-        ("mixup", "Bi-GRU, attention")
-    ]
+    rows = plots.paired_differences([tricked], [make.run("lr"), base])
+    assert pairs(rows) == [("mixup", "Bi-GRU, attention")]
     # Given baselines: only those, and those among the runs themselves.
     some = [make.run("netvlad"), make.run("transformer", seed=1), make.run("netvlad-gated")]
-    assert pairs(plots.paired_differences(some, [make.run("attention", seed=2)])) == [
-        ("transformer", "attention"), ("netvlad-gated", "netvlad")
-    ]  # fmt: skip
+    rows = plots.paired_differences(some, [make.run("attention", seed=2)])
+    assert pairs(rows) == [("transformer", "attention"), ("netvlad-gated", "netvlad")]
 
 
 def test_the_order_of_videos_does_not_matter_and_other_videos_are_not_compared(make):
     lr, lstm = make.run("lr"), make.run("lstm", quality=0.9)
-    straight = plots.paired_differences([lr, lstm])
-    kept = lstm.predictions
-    lstm.__dict__["predictions"] = Predictions(
-        ids=kept.ids[::-1], labels=kept.labels[::-1], scores=kept.scores[::-1]
-    )
-    turned = plots.paired_differences([lr, lstm])
-    assert turned["difference"][0] == pytest.approx(straight["difference"][0], abs=1e-9)
-    other = Predictions(ids=np.char.add(kept.ids, "x"), labels=kept.labels, scores=kept.scores)
-    lstm.__dict__["predictions"] = other
+    in_order, kept = plots.paired_differences([lr, lstm]), lstm.predictions
+    ids, labels, scores = kept.ids, kept.labels, kept.scores
+    lstm.__dict__["predictions"] = Predictions(ids=ids[::-1], labels=labels[::-1], scores=scores[::-1])
+    reversed_ = plots.paired_differences([lr, lstm])
+    assert reversed_["difference"][0] == pytest.approx(in_order["difference"][0], abs=1e-9)
+    lstm.__dict__["predictions"] = Predictions(ids=np.char.add(ids, "x"), labels=labels, scores=scores)
     assert plots.paired_differences([lr, lstm]).empty
 
 
