@@ -34,13 +34,11 @@ from dmlkit.errors import DataError, UsageError, counted, one_line, readable_siz
 from dmlkit.runtime import cores, signals_handled
 
 BYTES_PER_WORKER = 512 << 20  # with less to read, starting a worker process takes longer
-# After these faults the number of records is unknown.
-_UNCOUNTABLE = {"length checksum", "cut off", "changed", "unreadable"}
 _IDS = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("record", "<u4"), ("byte", "<u8")])
 
 
 class Fault(NamedTuple):
-    """What is wrong with a record of a shard, or with the shard as a whole (`record` and `byte` are None).
+    """What is wrong with a record of a shard, or with the whole shard (`record` and `byte` are None).
 
     Kinds: `SHARD_ERRORS`, `CONTENT_ERRORS`, "unreadable", "missing shard", "no features", "duplicate id".
     """
@@ -213,19 +211,19 @@ def check_shard(
     """
     counts, faults, ids = Counter(), [], []
 
-    def fault(kind: str, what: str, record: int | None, byte: int | None) -> None:
+    def add_fault(record: int | None, byte: int | None, kind: str, what: object) -> None:
         counts["faults", kind] += 1
         if keep is None or len(faults) < keep:
-            faults.append(Fault(shard, record, byte, kind, what))
+            faults.append(Fault(shard, record, byte, kind, str(what)))
 
     try:
-        for record in scan_records(shard):
-            counts["records"] += 1
+        for record in scan_records(shard, expected_count=expected):
+            counts["records"] += record.error not in ("changed", "count")  # which end the shard
             try:
                 data = record.check()
                 video_id = _count(data, parser, counts) if parser else ""
             except InvalidRecord as problem:
-                fault(problem.kind, str(problem), record.number, record.offset)
+                add_fault(record.number, record.offset, problem.kind, problem)
                 continue
             counts["good"] += 1
             if video_id:
@@ -234,12 +232,7 @@ def check_shard(
                 ids.append((int.from_bytes(digest, "little"), 0, record.number, record.offset))
         counts["bytes"] = file_size(shard)
     except DataError as error:
-        fault("unreadable", str(error).removeprefix(f"{shard} "), None, None)
-    records = counts["records"]
-    if expected not in (None, records) and not any(("faults", kind) in counts for kind in _UNCOUNTABLE):
-        byte = counts["bytes"] if records < expected else None
-        what = f"{records} records, {expected} in dataset.toml. Fetch the shard again, or correct the file."
-        fault("count", what, min(records, expected), byte)
+        add_fault(None, None, "unreadable", str(error).removeprefix(f"{shard} "))
     return counts, faults, np.array(ids, _IDS)
 
 
@@ -330,12 +323,11 @@ def _distribution(counts: dict[int, int]) -> dict | None:
 
 def _dataset_folder(shard: str) -> str:
     """The nearest of some folders above a shard that has a description or vocabulary; else the one it lies in."""
-    folder = posixpath.dirname(shard)
-    for _ in range(4):
-        if exists(posixpath.join(folder, schema.DATASET_TOML)) or schema.find_vocabulary(folder):
-            return folder
-        folder = posixpath.dirname(folder)
-    return posixpath.dirname(shard)
+    folders = [posixpath.dirname(shard)]
+    for _ in range(3):
+        folders.append(posixpath.dirname(folders[-1]))
+    described = (each for each in folders if exists(posixpath.join(each, schema.DATASET_TOML)))
+    return next(described, None) or next(filter(schema.find_vocabulary, folders), folders[0])
 
 
 def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[tuple]], list[str]]:

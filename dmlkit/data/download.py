@@ -83,12 +83,10 @@ class IncompleteDownload(DataError):
 
     def __init__(self, missing: Mapping[str, str], files: int, folder: Path):
         self.missing = dict(missing)
-        listed = "; ".join(f"{name} ({reason})" for name, reason in list(self.missing.items())[:LISTED])
+        listed = "; ".join(f"{name} ({reason})" for name, reason in list(missing.items())[:LISTED])
         more = f"; and {len(missing) - LISTED:,} more" if len(missing) > LISTED else ""
-        super().__init__(
-            f"{len(missing):,} of {files:,} files are missing or wrong in {folder}: {listed}{more}. The same command "
-            "fetches only these."
-        )
+        count = f"{len(missing):,} of {files:,} files are missing or wrong in {folder}"
+        super().__init__(f"{count}: {listed}{more}. The same command fetches only these.")
 
 
 @dataclass(frozen=True)
@@ -149,6 +147,7 @@ def download(
     files = _check_address(mirror)
     plans = _check_address(plans) if plans else PLANS if mirror in MIRRORS else files
     folder, missing, fetched = Path(out), {}, 0
+    client = Client(folder / PARTIAL, timeout, retries)
     # Name → MD5, size and modification time of each file that was right when last read.
     verified: dict[str, list] = {}
 
@@ -171,11 +170,9 @@ def download(
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / LOCK, taken=in_use), Client(folder / PARTIAL, timeout, retries) as client:
-            planned = [
-                each for split in splits for each in _read_plan(client, plans, files, partition, split)
-            ]
-            wanted = [shard for shard in planned if shard.number % parts == part - 1]
+        with file_lock(folder / LOCK, taken=in_use), client:
+            planned = [_read_plan(client, plans, files, partition, split) for split in splits]
+            wanted = [shard for each in planned for shard in each if shard.number % parts == part - 1]
             if not wanted:
                 raise UsageError(f"Share {shards} of {partition} {'+'.join(splits)} holds no file.")
             notes = _fetch_vocabulary(client, files, partition, folder)
@@ -224,9 +221,8 @@ class Client:
         self._cancelled, self._responses = threading.Event(), WeakSet()
         pooch.get_logger().setLevel("WARNING")
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)  # left by a kill
-        return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -268,10 +264,8 @@ class Client:
 
     def _ask(self, method: str, url: str) -> requests.Response:
         """An answer whose body has not been read yet."""
-        headers = {"Accept-Encoding": "identity"}
-        response = requests.request(
-            method, url, stream=True, headers=headers, timeout=self._timeout, allow_redirects=False
-        )
+        options = {"stream": True, "timeout": self._timeout, "allow_redirects": False}
+        response = requests.request(method, url, headers={"Accept-Encoding": "identity"}, **options)
         self._responses.add(response)
         status = f"the server answers {response.status_code} {shorten(response.reason or '', 40)}"
         if self._cancelled.is_set():

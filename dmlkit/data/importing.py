@@ -298,10 +298,12 @@ class Importer:
             table = f" ({self.source})" if self.table else ""
             raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
         common = {"video_id": video.id, "labels": labels, "texts": texts}
-        if self.level == "frame":
-            record = serialize_frames(**common, frames=arrays)
-        else:
-            record = serialize_video(**common, features=arrays)
+        frames = self.level == "frame"
+        record = (
+            serialize_frames(frames=arrays, **common)
+            if frames
+            else serialize_video(features=arrays, **common)
+        )
         shard = f"{split}{self.splits[split] // self.records_per_shard:05d}.tfrecord"
         with (folder / shard).open("ab") as file:
             file.write(frame_record(record))

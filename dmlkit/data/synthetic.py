@@ -283,7 +283,7 @@ def make_video(settings: SyntheticSettings, templates: Templates, *, split: str,
             event = kind == SHORT_EVENT
             truth[index] = _place(stream, time, event_lengths(time), 1)[0] if event else range(time)
             frames, patterns = (audio, templates.audio) if kind == STEADY_AUDIO else (rgb, templates.visual)
-            _add(frames, truth[index], patterns[index], _gain(stream, kind))
+            _add(frames, truth[index], patterns[index], NORMS[kind] * stream.uniform(*GAINS))
     for pair in pairs_of(TOGETHER):
         tracks = ((rgb, templates.visual[pair[0]]), (audio, templates.audio[pair[0]]))
         for index, product in zip(pair, (1, -1), strict=True):
@@ -342,7 +342,7 @@ def _add_halves(
     """A pattern in each track (frames, pattern), negated at half-time, so that the mean over the frames cancels."""
     time = len(tracks[0][0])
     first, second = _place(stream, time, half_lengths(time), 2)
-    gain = (stream.sign() if random_sign else 1) * _gain(stream, kind)
+    gain = (stream.sign() if random_sign else 1) * NORMS[kind] * stream.uniform(*GAINS)
     for (frames, pattern), sign in zip(tracks, signs, strict=True):
         _add(frames, first, pattern, sign * gain)
         _add(frames, second, pattern, -sign * gain)
@@ -351,10 +351,6 @@ def _add_halves(
 
 def _add(frames: np.ndarray, span: range, pattern: np.ndarray, gain: float) -> None:
     frames[span.start : span.stop] += np.float32(gain) * pattern
-
-
-def _gain(stream: Stream, kind: str) -> float:
-    return NORMS[kind] * stream.uniform(*GAINS)
 
 
 def half_lengths(time: int) -> range:
