@@ -58,9 +58,7 @@ class Skipped:
             return cls()
         match = re.fullmatch(r"\s*skip\s+(\d{1,15})\s*", on_fault) if isinstance(on_fault, str) else None
         if not match:
-            raise UsageError(
-                f"`on_fault` must be 'raise' or 'skip N', as 'skip 100'. Received: {on_fault!r}."
-            )
+            raise UsageError(f"`on_fault` must be 'raise' or 'skip N', as 'skip 9'. Received: {on_fault!r}.")
         return cls(int(match[1]))
 
     @property
@@ -75,9 +73,7 @@ class Skipped:
         if not self.most:
             raise error
         if len(self.records) >= self.most:
-            raise DataError(
-                f"{error} It is one too many: `on_fault` ({self.policy}) allows no more."
-            ) from error
+            raise DataError(f"{error} It is one too many: `on_fault` is {self.policy!r}.") from error
         self.records[shard, number] = (offset, kind)
 
     def to_rows(self) -> list[list]:
@@ -130,9 +126,7 @@ class Batches:
                 raise UsageError(f"`{name}` must be at least {least}. Received: {name}={value}.")
         if not 0 <= self.balance <= 1 or (self.balance and not self.shuffle):
             received = f"Received: balance={self.balance}, shuffle={self.shuffle}."
-            raise UsageError(
-                f"`balance` must be from 0 to 1, and only a shuffled order is balanced. {received}"
-            )
+            raise UsageError(f"`balance` must be from 0 to 1; only a shuffled order is balanced. {received}")
         if not 0 < sampler.share <= 1:
             raise UsageError(f"`frame_share` must be above 0 and at most 1. Received: {sampler.share}.")
 

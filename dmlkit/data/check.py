@@ -95,11 +95,9 @@ def _describe(record: dict, faults: int) -> Iterator[str]:
     if record["level"] is None:
         yield "  layout          unknown: no good record, so only checksums were verified"
     else:
-        features = ", ".join(
-            f"{one_line(f['name'])} {f['size']:,} ({f['coding']})" for f in record["features"]
-        )
+        names = (f"{one_line(f['name'])} {f['size']:,} ({f['coding']})" for f in record["features"])
         yield f"  layout          {record['release'] or 'a layout of its own'}, {record['level']} level"
-        yield f"                  {features}; {counted(record['num_classes'], 'class', 'classes')}"
+        yield f"                  {', '.join(names)}; {counted(record['num_classes'], 'class', 'classes')}"
     for split, each in record["splits"].items():
         labels = f", {each['without_labels']:,} of them without labels" if each["without_labels"] else ""
         yield f"  {split:16}{each['records']:>10,} in {counted(each['shards'], 'shard')}{labels}"
@@ -301,14 +299,12 @@ def _summarize(
 
 def _find_duplicates(shards: Sequence[str], ids: np.ndarray) -> tuple[int, list[Fault]]:
     """How many videos repeat the id of an earlier one, and the first of them in full."""
-    _, first, inverse = np.unique(ids["hash"], return_index=True, return_inverse=True)
-    earliest = first[inverse]
+    _, starts, inverse = np.unique(ids["hash"], return_index=True, return_inverse=True)
+    earliest = starts[inverse]
     repeated, faults = np.flatnonzero(earliest != np.arange(len(ids))), []
     for pair in zip(ids[repeated[:10_000]], ids[earliest[repeated[:10_000]]], strict=True):
-        later, original = (
-            (shards[shard], record, byte) for _, shard, record, byte in map(np.void.item, pair)
-        )
-        what = f"the video's id is that of an earlier one, {locate(*original)}. Leave one of them out."
+        later, first = ((shards[shard], record, byte) for _, shard, record, byte in map(np.void.item, pair))
+        what = f"the video's id is that of an earlier one, {locate(*first)}. Leave one of them out."
         faults.append(Fault(*later, "duplicate id", what))
     return len(repeated), faults
 
@@ -358,7 +354,5 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
         "features": [asdict(feature) for feature in features.values()],
         "num_classes": num_classes,
     }
-    tasks = {
-        split: [(shard, parser, counts.get(shard)) for shard in names] for split, names in splits.items()
-    }
+    tasks = {name: [(shard, parser, counts.get(shard)) for shard in each] for name, each in splits.items()}
     return description, tasks, missing if shards is None else []

@@ -141,9 +141,7 @@ def download(
     match = re.fullmatch(r"([0-9]{1,6})[/,]([0-9]{1,6})", shards, re.ASCII)
     part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
-        raise UsageError(
-            f"{shorten(shards)!r} is not a share of the shards, as 1/100: the first of a hundred."
-        )
+        raise UsageError(f"{shorten(shards)!r} is not a share of the shards, as 1/100, the first of 100.")
     files = _check_address(mirror)
     plans = _check_address(plans) if plans else PLANS if mirror in MIRRORS else files
     folder, missing, fetched = Path(out), {}, 0

@@ -64,8 +64,9 @@ def _expand(source: Path) -> list[tuple[Reader, Path]]:
     arrays = any(path.suffix == ".npy" for path in _files(source, 2))
     if bool(found) == arrays:
         held = "both .npy files and others" if found else "nothing that can be imported"
+        known = ", ".join(READERS)
         raise DataError(
-            f"{source} is or holds {held}. Give files ({', '.join(READERS)}), a folder of them, or one of .npy."
+            f"{source} is or holds {held}. Give files ({known}), a folder of them, or one of .npy."
         )
     return found or [(read_npy, source)]
 
@@ -127,9 +128,7 @@ def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
     deepest = max((array.ndim for array in chosen.values()), default=0)
     if not chosen or (deepest > 2 and ids.ndim == 0):
         held = shorten(", ".join(f"{name} {array.shape}" for name, array in arrays.items()), 200) or "nothing"
-        raise DataError(
-            f"it holds no modality (frames, size) or (size,), or no `ids` of many videos, but {held}."
-        )
+        raise DataError(f"it holds no modality (frames, size) or (size,), or no ids of many videos: {held}.")
     labels, split = arrays.get("labels"), arrays.get("split")
     if ids.ndim == 0:
         # Beside frames, a row of numbers is something else: timestamps, a mean.
@@ -194,7 +193,7 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
                     present = {name: column[row] for name, column in cells.items() if column[row] is not None}
                     features = {name: _frames(cell, f"{where}, {name}") for name, cell in present.items()}
                     labels, split = (
-                        known[name][row] if name in known else None for name in ("labels", "split")
+                        known[each][row] if each in known else None for each in ("labels", "split")
                     )
                     yield _video(known[key][row], labels, features, split, where)
                     number += 1
@@ -251,9 +250,8 @@ def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> Imp
             features[modality] = _frames(rows, f"{place}{key}")
         else:
             features[modality] = np.array(context[key].float_list.value, np.float32)
-    texts = {
-        key: context[key].bytes_list.value for key in (*MEDIAPIPE_IDS, *MEDIAPIPE_LABELS) if key in context
-    }
+    described = [key for key in (*MEDIAPIPE_IDS, *MEDIAPIPE_LABELS) if key in context]
+    texts = {key: context[key].bytes_list.value for key in described}
     key = next((key for key in MEDIAPIPE_IDS if texts.get(key)), None)
     if key is not None:
         name = texts[key][0].decode("utf-8", "replace")

@@ -125,9 +125,8 @@ def import_features(
         raise UsageError(f"Out of range: {records_per_shard=} or {modalities=}.")
     table = read_labels(Path(labels)) if labels is not None else {}
     known = find_classes(classes, num_classes, table.get("labels", {}), labels)
-    importer = Importer(
-        known, table, labels, parse_shares(split), records_per_shard, level, coding, missing, frames_apart
-    )
+    rules = (records_per_shard, level, coding, missing, frames_apart)
+    importer = Importer(known, table, labels, parse_shares(split), *rules)
     with new_folder(out) as folder:
         videos = read_sources([Path(source) for source in sources], modalities)
         for video in tqdm(videos, unit=" videos", disable=None if progress else True):
@@ -263,9 +262,7 @@ def parse_shares(text: str) -> dict[str, float]:
         choose(dict.fromkeys(SPLITS), name, what="split")
         shares[name] = float(share) if re.fullmatch(r"[0-9]*\.?[0-9]+", share, re.ASCII) else 0.0
     if min(shares.values()) <= 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-        raise UsageError(
-            f"--split: expected shares above 0 that add up to 1, as {SHARES}: {shorten(text)!r}."
-        )
+        raise UsageError(f"--split: expected shares above 0 that sum to 1, as {SHARES}: {shorten(text)!r}.")
     return {name: shares[name] for name in SPLITS if name in shares}
 
 

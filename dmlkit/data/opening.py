@@ -166,9 +166,7 @@ class Dataset:
         self._shards(split)
         if split not in self.labelled:
             others = ", ".join(each for each in SPLITS if each in self.labelled) or "none"
-            raise DataError(
-                f"The split {split!r} of {self.path} carries no labels. Splits that do: {others}."
-            )
+            raise DataError(f"The split {split!r} of {self.path} carries no labels. Others do: {others}.")
 
     def truth(self, split: str) -> dict[str, dict[int, np.ndarray]]:
         """For generated data, the frames that made each label: video id → class → frame numbers, int64, sorted.
@@ -204,9 +202,8 @@ class Dataset:
     def parser(self, split: str, sampler: FrameSampler | None = None) -> RecordParser:
         """What turns the records of a split into arrays."""
         features = tuple(self.features.values())
-        return RecordParser(
-            self.level, features, self.num_classes, split in self.labelled, sampler or FrameSampler()
-        )
+        sampler, labelled = sampler or FrameSampler(), split in self.labelled
+        return RecordParser(self.level, features, self.num_classes, labelled, sampler)
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:
@@ -452,21 +449,15 @@ def divide_splits(
             notes.append(f"The shards of the split {unlabelled!r} carry no labels and are not used.")
         found["train"], found["validate"] = _take_every(shards, 5)
         which = f"{'every fifth' if len(shards) >= 5 else 'the last'} of its {len(shards)} shards validates"
-        notes.append(
-            f"Only the split {only!r} carries labels: {which} ({len(found['validate'])}), the others train."
-        )
+        notes.append(f"Only the split {only!r} carries labels: {which} ({len(found['validate'])}).")
     if usable:
         if "tuning" not in labelled:
             shards = found["train"]
             if len(shards) < 2:
                 advice = f"Write two or more, or name tuning shards in {DATASET_TOML}."
-                raise DataError(
-                    f"{root} has a single training shard, which cannot be divided for tuning. {advice}"
-                )
+                raise DataError(f"{root} has a single training shard, none to spare for tuning. {advice}")
             found["train"], found["tuning"] = _take_every(shards, 10)
-            which = (
-                f"{'Every tenth' if len(shards) >= 10 else 'The last'} of the {len(shards)} training shards"
-            )
+            which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
             notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
         labelled = frozenset(labelled & found.keys() | {"train", "tuning", "validate"})
     return {name: tuple(found[name]) for name in SPLITS if name in found}, labelled, tuple(notes)

@@ -185,9 +185,7 @@ class RecordParser:
             num_frames = max(lengths.values())
             if min(lengths.values()) < num_frames:
                 listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-                message = (
-                    f"the modalities differ in their number of frames ({listed}). Cut them to one length."
-                )
+                message = f"the modalities differ in their number of frames ({listed}). Cut them to one."
                 raise InvalidRecord(message, kind="frames")
             most = self.sampler.max_frames
             if self.sampler.share < 1 or (most is not None and num_frames > most):
@@ -322,9 +320,7 @@ def _frame_values(frame, feature: Feature) -> np.ndarray:
     byte = feature.coding == "byte"
     if frame.WhichOneof("kind") != ("bytes_list" if byte else "float_list"):
         coding = "bytes" if byte else "floats"
-        message = (
-            f"the frames of {feature.key} are not written as {coding}. Correct the coding in dataset.toml."
-        )
+        message = f"the frames of {feature.key} are not written as {coding}. Correct dataset.toml."
         raise InvalidRecord(message, kind="coding")
     if byte:
         return _check_length(np.frombuffer(b"".join(frame.bytes_list.value), np.uint8), feature)

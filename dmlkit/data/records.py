@@ -467,7 +467,7 @@ def list_shards(root: str) -> tuple[str, ...]:
         raise DataError(f"There is no folder {root}. {advice}")
     patterns = ["*/" * depth + f"*{SUFFIX}" for depth in range(MAX_DEPTH + 1)]
     return match_shards(
-        root, patterns, f"No shards in {root}: no *{SUFFIX}, down to {MAX_DEPTH} folders. {advice}"
+        root, patterns, f"No shards (*{SUFFIX}) in {root}, {MAX_DEPTH} folders deep. {advice}"
     )
 
 

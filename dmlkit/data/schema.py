@@ -168,7 +168,7 @@ def write_dataset_toml(folder: str, *, features: Mapping[str, Feature], **entrie
         entries: The other attributes of `DatasetSettings`; None leaves one out, `ValueError` for any other.
     """
     tables = {
-        each.name: {"size": each.size, "coding": each.coding, "key": each.key} for each in features.values()
+        name: {"size": each.size, "coding": each.coding, "key": each.key} for name, each in features.items()
     }
     entries = {key: value for key, value in entries.items() if value is not None}
     settings = DatasetSettings(features=tables, **entries).model_dump(exclude_defaults=True)

@@ -460,9 +460,7 @@ def _write(folder: Path, settings: SyntheticSettings) -> None:
             for index, (name, kind) in enumerate(zip(class_names(), CLASS_KINDS, strict=True)):
                 table.writerow((index, labels[index], f"/generated/{index:02d}", name, kind))
         coding, mean = ("byte", "") if level == "frame" else ("float", "mean_")
-        features = {
-            name: Feature(name, settings.sizes[name], coding, mean + name) for name in ("rgb", "audio")
-        }
+        features = {name: Feature(name, settings.sizes[name], coding, mean + name) for name in DEMO_SIZES}
         if settings.text:
             features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
         schema.write_dataset_toml(

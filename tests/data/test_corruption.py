@@ -25,16 +25,13 @@ def frames(number, rng):
 
 def means(number, rng):
     features = {"mean_rgb": rng.standard_normal(16), "mean_audio": rng.standard_normal(8)}
-    return serialize_video(
-        video_id=f"id{number:09}", labels=[number, 8], features=features, id_key="video_id"
-    )
+    return serialize_video(video_id=f"id{number}", labels=[number, 8], features=features, id_key="video_id")
 
 
 def audioset(number, rng):
     """With the times of the clip, which AudioSet's records hold as floats; the frames are floats, too."""
-    record = serialize_frames(
-        video_id=f"{number}", labels=[number], frames={"audio": rng.standard_normal((2, 8))}
-    )
+    matrices = {"audio": rng.standard_normal((2, 8))}
+    record = serialize_frames(video_id=f"{number}", labels=[number], frames=matrices)
     example = tf.train.SequenceExample.FromString(record)
     example.context.feature["start_time_seconds"].float_list.value.append(30.0)
     return example.SerializeToString(deterministic=True)
@@ -60,9 +57,7 @@ class Shard:
         coding, prefix = "byte" if layout == "frames" else "float", "mean_" if layout == "means" else ""
         sizes = {"rgb": 16, "audio": 8} if layout != "audioset" else {"audio": 8}
         features = {name: Feature(name, size, coding, prefix + name) for name, size in sizes.items()}
-        write_dataset_toml(
-            folder, name=layout, level=level, features=features, num_classes=CLASSES, splits=splits
-        )
+        write_dataset_toml(folder, level=level, features=features, num_classes=CLASSES, splits=splits)
         self.dataset = open_dataset(folder)
         self.intact, _ = self.read(self.whole)
         assert len(self.intact) == RECORDS
@@ -139,9 +134,8 @@ def test_no_corruption_goes_unnoticed(tmp_path, layout):
 @pytest.mark.parametrize(("name", "split"), [("yt8m-2018-video", "tuning"), ("yt8m-2017-video", "test")])
 def test_real_videos(real_data, name, split):
     dataset, count = open_dataset(real_data / name), 0
-    messages = map(
-        tf.train.Example.FromString, tf.data.TFRecordDataset(dataset.splits[split]).as_numpy_iterator()
-    )
+    records = tf.data.TFRecordDataset(dataset.splits[split]).as_numpy_iterator()
+    messages = map(tf.train.Example.FromString, records)
     for batch in dataset.batches(split, batch_size=100):
         assert ("labels" in batch) == (split != "test")
         for row, message in zip(range(len(batch["id"])), messages, strict=False):

@@ -44,9 +44,7 @@ def names_in(dataset):
 
 
 def ids(dataset, split, **settings):
-    return list(
-        chain.from_iterable(batch["id"] for batch in dataset.batches(split, batch_size=16, **settings))
-    )
+    return list(chain.from_iterable(each["id"] for each in dataset.batches(split, batch_size=16, **settings)))
 
 
 def test_the_smallest_folders_that_can_be_divided(tmp_path):

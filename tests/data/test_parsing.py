@@ -25,9 +25,8 @@ def frames_of(number):
 
 
 def byte_record(number, **changes):
-    return serialize_frames(
-        video_id=f"v{number}", labels=[number % CLASSES, 8], frames=frames_of(number) | changes
-    )
+    frames = frames_of(number) | changes
+    return serialize_frames(video_id=f"v{number}", labels=[number % CLASSES, 8], frames=frames)
 
 
 def float_record(number, **changes):
@@ -209,9 +208,8 @@ def test_a_share_is_of_the_frames_that_stay():
 
 
 def test_frames_are_cut_in_all_modalities_alike():
-    parser = RecordParser(
-        "frame", BYTES, CLASSES, labelled=True, sampler=FrameSampler("random", 2, seed=3, epoch=1)
-    )
+    sampler = FrameSampler("random", 2, seed=3, epoch=1)
+    parser = RecordParser("frame", BYTES, CLASSES, labelled=True, sampler=sampler)
     batch = parser.parse([byte_record(2), byte_record(0)])
     joined = np.concatenate([frames_of(2)["rgb"], frames_of(2)["audio"]], axis=1).tolist()
     got = np.concatenate([batch["rgb"][0], batch["audio"][0]], axis=1).tolist()
@@ -254,9 +252,7 @@ def test_texts_become_a_bag_a_video():
         ("frame", BYTES[:1], serialize_frames, {"frames": {"rgb": frames_of(0)["rgb"]}}),
         ("video", MEANS[:1], serialize_video, {"features": {"mean_rgb": np.ones(16)}}),
     ):
-        parser = RecordParser(
-            level, (*numeric, TEXT), CLASSES, labelled=True, sampler=FrameSampler("random", 1)
-        )
+        parser = RecordParser(level, (*numeric, TEXT), CLASSES, labelled=True)
         records = [
             write(video_id="v", labels=[0], texts={"text": each} if each else None, **values)
             for each in texts
