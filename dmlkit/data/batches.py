@@ -73,7 +73,7 @@ class Skipped:
         if not self.most:
             raise error
         if len(self.records) >= self.most:
-            raise DataError(f"{error} It is one too many: `on_fault` is {self.policy!r}.") from error
+            raise DataError(f"{error} It is one too many: `on_fault` is ({self.policy}).") from error
         self.records[shard, number] = (offset, kind)
 
     def to_rows(self) -> list[list]:

@@ -80,19 +80,17 @@ def save_parquet(folder, videos, labels):
     pq.write_table(pa.table(columns), folder / "all.parquet", row_group_size=13)
 
 
-def message(context=(), features=(), means=()):
-    """MediaPipe's SequenceExample: keys of the context → values, modality → frames, modality → one row."""
+def message(context, features):
+    """MediaPipe's SequenceExample: keys of the context → values, modality → frames."""
     example = tf.train.SequenceExample()
-    for key, values in dict(context).items():
+    for key, values in context.items():
         feature = example.context.feature[key]
         kind = feature.bytes_list if isinstance(values[0], bytes) else feature.int64_list
         kind.value.extend(values)
-    for name, matrix in dict(features).items():
+    for name, matrix in features.items():
         frames = example.feature_lists.feature_list[f"{name.upper()}/feature/floats"].feature
         for row in matrix:
             frames.add().float_list.value.extend(row)
-    for name, row in dict(means).items():
-        example.context.feature[f"{name.upper()}/context_feature/floats"].float_list.value.extend(row)
     return example.SerializeToString()
 
 
@@ -140,28 +138,6 @@ def test_the_mean_of_frames(tmp_path):
             np.testing.assert_allclose(array, dequantize(videos[name][modality]).mean(axis=0), atol=2e-6)
 
 
-def test_many_at_video_level(tmp_path):
-    videos = make_videos(level="video")
-    arrays = {f"mean_{name}": np.array([video[name] for video in videos.values()]) for name in SIZES}
-    np.savez(tmp_path / "all.npz", id=list(videos), labels=np.arange(40) % 4, **arrays)
-    import_features(tmp_path / "all.npz", tmp_path / "out")
-    for number, (name, (found, classes, _)) in enumerate(sorted(read_back(tmp_path / "out").items())):
-        assert classes == [number % 4] and all((found[key] == videos[name][key]).all() for key in SIZES)
-
-
-def test_several_sources_give_the_same_bytes(tmp_path):
-    videos, sources = make_videos(), [tmp_path / "parquet", tmp_path / "npz_each"]
-    for source, names in zip(sources, (list(videos)[:11], list(videos)[11:]), strict=True):
-        source.mkdir()
-        SAVED[source.name](source, {name: videos[name] for name in names}, labels_for(videos))
-    for out in ("one", "two"):
-        import_features(sources, tmp_path / out, name="x", coding="float")
-    for name, (found, _, _) in read_back(tmp_path / "one").items():
-        assert all((array == videos[name][key]).all() for key, array in found.items())
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-
-
 TO_PREDICT = {"split": "test=1", "num_classes": 9}
 FRAMES = {"RGB": np.linspace(-1.5, 1.5, 12).reshape(3, 4), "AUDIO": np.linspace(-1, 1, 4).reshape(2, 2)}
 
@@ -178,9 +154,6 @@ def test_one_message_a_file_as_mediapipe_leaves_it(tmp_path):
         assert video == name and "Cut to the shortest of the modalities: 1 video." in done.notes
         for modality, frames in FRAMES.items():
             assert np.abs(dequantize(arrays[modality.lower()]) - frames[:2]).max() <= HALF_A_STEP
-    (tmp_path / "mean.pb").write_bytes(message(means={"RGB": [0.5, 3.0]}))
-    import_features(tmp_path / "mean.pb", tmp_path / "means", **TO_PREDICT)
-    assert open_dataset(tmp_path / "means").level == "video"
 
 
 ALL = "abcdefghij"
@@ -216,16 +189,12 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
     assert open_dataset(done.folder).class_names == ("Bow, violin", "Concert", "Guitar", "Musical keyboard")
     assert [back[name][1] for name in "abc"] == [[3], [1, 2], [0]]
     assert any("labels.csv names 1 video not there: x1." in note for note in done.notes)
-    for ending, content in {
-        "csv": "Index,Name,Kind\n0,Guitar,short\n1,Cat,steady\n",
-        "txt": "Guitar\nCat\n",
-    }.items():
+    labels = table(tmp_path, *every(["Cat", "Guitar Cat", "1", "Cat;0"]))
+    for ending, content in (("csv", "Index,Name\n0,Guitar\n1,Cat\n"), ("txt", "Guitar\nCat\n")):
         (tmp_path / f"names.{ending}").write_text(content)
-        labels = table(tmp_path, *every(["Cat", "Guitar Cat", "1", "Cat;0"]))
         out = tmp_path / ending
         import_features(clips, out, labels=labels, classes=tmp_path / f"names.{ending}", **THIRDS)
         assert [read_back(out)[name][1] for name in "abcd"] == [[1], [0, 1], [1], [0, 1]]
-        assert open_dataset(out).class_kinds == (("short", "steady") if ending == "csv" else None)
 
 
 @pytest.fixture

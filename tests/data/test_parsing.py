@@ -198,15 +198,6 @@ def test_random_frames_reach_every_frame_equally(num_frames, sampler, expected):
     assert abs(counts - expected).max() < 110  # deviation 19 to 22
 
 
-def test_a_share_is_of_the_frames_that_stay():
-    assert len(FrameSampler(max_frames=4, share=0.5).select(8, "v")) == 2
-    assert max(FrameSampler(max_frames=4, share=0.5).select(8, "v")) < 4
-    evenly = FrameSampler("uniform", 4, 0.75).select(8, "v")
-    assert len(evenly) == 3 and set(evenly.tolist()) < {1, 3, 5, 7}
-    for share, count in ((0.01, 1), (0.5, 6), (0.99, 11)):
-        assert len(FrameSampler(share=share).select(11, "v")) == count
-
-
 def test_frames_are_cut_in_all_modalities_alike():
     sampler = FrameSampler("random", 2, seed=3, epoch=1)
     parser = RecordParser("frame", BYTES, CLASSES, labelled=True, sampler=sampler)

@@ -83,40 +83,6 @@ def test_a_shard_appears_whole_or_not_at_all(tmp_path):
     assert list((tmp_path / "a").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [0, 3, len(LENGTHS) - 1])
-def test_after_a_damaged_length_comes_the_next_record(tmp_path, number):
-    data = random_records()
-    begin = offsets(data)[number]
-    for byte in (0, 7, 11):
-        path = write(tmp_path / "a.tfrecord", data)
-        flip(path, begin + byte)
-        found = list(scan_records(path))
-        assert [record.data for record in found] == [*data[:number], None, *data[number + 1 :]]
-        expected = [(n, offset, None) for n, offset in enumerate(offsets(data)[:-1])]
-        expected[number] = (number, begin, "length checksum")
-        assert [(record.number, record.offset, record.error) for record in found] == expected
-        assert [(offset, error) for offset, _, error in scan_headers(path)] == [each[1:] for each in expected]
-    message = rf"record {number} \(counted from 0\), byte {begin}: .*length"
-    with pytest.raises(DataError, match=message):
-        list(read_records(path))
-    with pytest.raises(DataError, match=message):
-        count_records(str(path))
-    assert count_records(str(path), skip_damaged=True) == len(data)
-
-
-def test_after_a_damaged_record_comes_the_next(tmp_path):
-    data = random_records()
-    path, begins = write(tmp_path / "a.tfrecord", data), offsets(data)
-    flip(path, begins[3] + HEADER_BYTES + 5)  # the record itself
-    flip(path, begins[6] - 1)  # the checksum of record 5
-    assert [number for number, _, error in scanned(path) if error == "record checksum"] == [3, 5]
-    assert {error for _, _, error in scanned(path)} == {None, "record checksum"}
-    with pytest.raises(DataError, match=r"record 3 \(counted from 0\), byte 56: .* its checksum"):
-        list(read_records(path))
-    with pytest.raises(DataError, match=r"record 5 \(counted from 0\), byte \d+: the shard is damaged"):
-        read_record_at(str(path), 5, begins[5], LENGTHS[5])
-
-
 def test_a_file_cut_anywhere(tmp_path):
     data = random_records([30, 0, 50])
     whole, path, ends = b"".join(map(frame_record, data)), tmp_path / "a.tfrecord", offsets(data)
