@@ -19,7 +19,7 @@ from tqdm import tqdm
 from dmlkit.errors import UsageError, duration
 from dmlkit.report.cache import locked_folder, read_stamp, write_stamp, writing
 from dmlkit.report.pages import write_front, write_page
-from dmlkit.report.plan import Context, Notebook, Plan, check_arguments, execution_order, experiments_of
+from dmlkit.report.plan import Context, Plan, check_arguments, execution_order, experiments_of
 from dmlkit.runtime import Stop, cores, stop_on_signals
 
 TICK = 0.1  # seconds between two checks of what runs
@@ -146,9 +146,13 @@ def build_report(
     limits = {"seconds": seconds, "threads": max(1, cores() // jobs) if jobs > 1 else None, "stop": stop}
     progress = Progress(echo, plans.values())
     with locked_folder(out), closing(progress.bar), stop_on_signals(stop):
-        others = [chapter for each in there if each.name not in plans and (chapter := _other(each, context))]
-        titles |= {chapter.name: chapter.title for chapter in others}
-        chapters = others.copy()
+        chapters = []
+        for notebook in there:
+            if notebook.name not in plans:
+                with suppress(UsageError):  # meant for the chosen notebooks, a value need not suit the others
+                    chapters.append(_unchanged(context.plan(notebook), context))
+        chapters = [chapter for chapter in chapters if chapter]
+        titles |= {chapter.name: chapter.title for chapter in chapters}
         ended = _execute_all(plans, there, context, jobs=jobs, force=force, progress=progress, **limits)
         with closing(ended):  # whatever breaks off here leaves no kernel
             for chapter in ended:
@@ -167,9 +171,6 @@ def build_report(
         report = Report(out, tuple(chapters), context.state.call["seconds"], asked)
         write_front(report, context)
         context.state.save()
-    for chapter in chapters:
-        if chapter.kind == "disk":
-            raise UsageError(chapter.reason)
     counts = Counter(chapter.status for chapter in chapters)
     statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
     progress.echo(f"The report is in {report.index}: {statuses}.")
@@ -265,19 +266,11 @@ def _without_running(plan: Plan, context: Context, *, force: bool, stop: Stop, f
 
 def _unchanged(plan: Plan, context: Context) -> Chapter | None:
     """The chapter as an earlier call left it, where executing it again would change nothing."""
-    if context.changes(plan):
+    if plan.reason or context.changes(plan):
         return None
     target = context.executed(plan)
     about = {name: read_stamp(target)[name] for name in ("executed", "seconds", "runs")}
     return _chapter(plan, context, UNCHANGED, notebook=target, **about)
-
-
-def _other(notebook: Notebook, context: Context) -> Chapter | None:
-    """The chapter of a notebook that is not chosen, where an earlier call left it as it would be now."""
-    with suppress(UsageError):  # meant for the chosen notebooks, a value need not suit the others
-        plan = context.plan(notebook)
-        return None if plan.reason else _unchanged(plan, context)
-    return None
 
 
 def _chapter(plan: Plan, context: Context, status: str, *, notebook: Path | None = None, **about) -> Chapter:

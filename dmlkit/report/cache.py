@@ -5,7 +5,6 @@ Modification times are not used: a clock may jump, and a copy has times of its o
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import json
@@ -27,7 +26,6 @@ TEXT, MAX_TEXT = {".toml", ".csv", ".json", ".txt"}, 1 << 22  # these describe t
 METADATA = "dmlkit_report"  # key of an executed notebook's metadata
 # What belongs to a finished run, beside its record. Checkpoints and locks come and go.
 RUN_FILES = ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def digest(value: object) -> str:

