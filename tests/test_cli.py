@@ -29,7 +29,6 @@ def start(*arguments, code=None, **settings):
 def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
     for arguments in (
         ["--help"],
-        ["report", "--help"],
         ["report", "--help-parameters"],
         ["report", "--profile", "papr"],
         ["train", "atention", "--data", "x", "--out", "y"],
@@ -43,7 +42,6 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
     ("arguments", "code", "words"),
     [
         (["train", "atention", "--data", "x", "--out", "y"], 2, "Did you mean 'attention'"),
-        (["runs", "no/such/folder"], 2, "no/such/folder"),
         (["report", "-p", "beyond", "no", "--beyond"], 2, "given twice"),
         (["report", "-p", "videos", "3", "--notebook", "04"], 2, "04-fusion has a parameter 'videos'"),
         (["data", "show", "/nowhere"], 3, "There is no folder /nowhere"),

@@ -48,7 +48,6 @@ RESUMES = "An experiment in training continues from its checkpoint when the repo
 BANNER = "report-banner"  # tag of the cell that says how a notebook stopped
 LAST_LINES = 10
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-CRASHES = ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE")
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # What TensorFlow prints at every start.
@@ -323,12 +322,11 @@ def _cause(code: int) -> str:
     if code >= 0:
         return f"The kernel's process ended itself with the exit code {code} while this cell ran."
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
+    hint = ""
     if name == "SIGKILL":
         hint = " Most likely memory ran out: give a smaller profile or batch size, or close other programs."
-    else:
-        hint = " It crashed in native code: in a library or a driver, not in the cell's Python." * (
-            name in CRASHES
-        )
+    elif name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"):
+        hint = " It crashed in native code: in a library or a driver, not in the cell's Python."
     return f"The kernel was ended by {name} while this cell ran.{hint}"
 
 

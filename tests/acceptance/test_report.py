@@ -48,8 +48,7 @@ def test_a_wrong_call_ends_with_2_before_anything_starts(command, tmp_path):
     ):
         code, _, said = command("report", "--out", out, *arguments)
         assert (code, message in said, out.exists()) == (2, True, False), (arguments, said)
-    assert command("report", "--out", out, "--data", tmp_path / "nowhere")[0] == 3
-    assert not out.exists()
+    assert command("report", "--out", out, "--data", tmp_path / "nowhere")[0] == 3 and not out.exists()
 
 
 def test_parameters_are_listed_with_type_default_range_and_help(command):
@@ -83,7 +82,6 @@ def test_a_report_is_executed_notebooks_pages_and_results(write_notebook, build,
     assert [row["status"] for row in results["ladder"]] == ["not trained"] * 9
     assert (results["profile"]["name"], results["seed"], results["generated"]) == ("smoke", 4, True)
     assert {"versions", "hardware", "chapters", "data"} < set(results)
-    assert "generated" in page(report.index).get_text()
     for path in (tmp_path / "out").glob("*.html"):
         html = path.read_text(encoding="utf-8")
         policy = page(path).find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
