@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array, vstack
@@ -22,14 +21,6 @@ BLOCK = 4096
 # Above this many bytes each video's scores are cut to its highest `KEPT_CLASSES`.
 LARGEST_DENSE = 256 * 2**20
 KEPT_CLASSES = 100
-
-
-class Block(NamedTuple):
-    """Some consecutive videos: `ids`, `labels` (None without) and `scores`, as in `Predictions`."""
-
-    ids: np.ndarray
-    labels: np.ndarray | None
-    scores: np.ndarray
 
 
 def _highest(scores: np.ndarray | csr_array, kept: int) -> csr_array:
@@ -95,11 +86,10 @@ class Predictions:
         labels = None if self._labels is None else self._labels[rows]
         return Predictions(self.ids[rows], labels, self._scores[rows], self.kept)
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Predictions]:
         """All videos in their order, some at a time, so that large splits need little memory."""
         for start in range(0, len(self.ids), BLOCK):
-            part = self._rows(slice(start, start + BLOCK))
-            yield Block(part.ids, part.labels, part.scores)
+            yield self._rows(slice(start, start + BLOCK))
 
     def in_order_of(self, ids: np.ndarray) -> Predictions | None:
         """The same predictions with their videos in the order of `ids`; None where those are of other videos."""
@@ -153,7 +143,7 @@ class Predictions:
         return cls(arrays["ids"], labels, scores, kept)
 
 
-def concatenate(blocks: Iterable[Block], *, kept: int | None = None) -> Predictions:
+def concatenate(blocks: Iterable[Predictions], *, kept: int | None = None) -> Predictions:
     """Blocks as one, with each video's `kept` highest scores; where None, with all that are not too large in total.
 
     Blocks are cut as they come: no more than `LARGEST_DENSE` bytes are ever held dense.

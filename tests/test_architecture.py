@@ -1,16 +1,20 @@
 """The structure: one-way imports without cycles, heavy libraries where they belong, a closed public face."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
 import dmlkit
 
 PACKAGE = Path(dmlkit.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if "notebooks" not in path.relative_to(PACKAGE).parts]
 
 # Each line may import from the lines below it, and within a package from its siblings.
@@ -38,6 +42,15 @@ HEAVY = {
     "papermill": {"report"},
     "anywidget": {"explorer"},
     "ipywidgets": {"explorer"},
+}
+
+# Import name → package, where they differ.
+PACKAGE_OF = {
+    "google": "protobuf",
+    "bs4": "beautifulsoup4",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
 }
 
 PUBLIC = [
@@ -107,6 +120,20 @@ def test_heavy_libraries_stay_where_they_belong():
         if area(module) not in HEAVY[name]
     ]
     assert not wrong
+
+
+def test_imported_packages_are_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.match(r"[A-Za-z0-9._-]+", each)[0].lower() for each in project["dependencies"]}
+    imported = {name.split(".")[0] for names in IMPORTS.values() for name in names}
+    ours = imported - sys.stdlib_module_names - {"dmlkit"}
+    assert {PACKAGE_OF.get(name, name).lower().replace("_", "-") for name in ours} <= declared
+
+
+def test_what_benchmarks_import_of_ours_is_there():
+    for path in (ROOT / "tests" / "benchmarks").glob("*.py"):
+        for name in imports(path):
+            assert not name.startswith("dmlkit") or resolve_name(name)
 
 
 def test_the_public_face_is_closed_and_documented():

@@ -1,7 +1,5 @@
 """What users install: one lock for make and conda, declared dependencies, a wheel that holds its notebooks."""
 
-import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -17,11 +15,6 @@ PINS = [
     if line.strip() and not line.startswith("#")
 ]
 REQUIRED = {"jupyterlab", "keras", "tensorflow", "pandas", "matplotlib", "papermill", "ipywidgets"}
-# Import name → package, where they differ.
-PACKAGE_OF = {
-    "google": "protobuf", "IPython": "ipython", "bs4": "beautifulsoup4", "sklearn": "scikit-learn", "yaml": "pyyaml",
-    "zmq": "pyzmq",
-}  # fmt: skip
 
 
 def names(requirements) -> set[str]:
@@ -33,16 +26,6 @@ def test_dependencies_are_declared_locked_and_free_of_addresses():
     assert declared >= REQUIRED
     assert declared | names(PROJECT["dependency-groups"]["dev"]) <= names(PINS)
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", pin) for pin in PINS)
-    imported = set()
-    for path in (ROOT / "dmlkit").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported.add(node.module.split(".")[0])
-    third_party = imported - sys.stdlib_module_names - {"dmlkit"}
-    ours = names(PACKAGE_OF.get(name, name) for name in third_party)
-    assert ours <= declared
 
 
 def test_conda_users_get_the_same_lock():
@@ -51,15 +34,6 @@ def test_conda_users_get_the_same_lock():
     assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14"
     assert re.findall(r"^  - (\S+)", text, re.MULTILINE)[1:] == [f"python={version}", "pip", "pip:"]
     assert re.search(r"^\s+- pip:\n\s+- -r requirements\.txt\n\s+- -e \.$", text, re.MULTILINE)
-
-
-def test_what_benchmarks_import_of_ours_is_there():
-    for path in (ROOT / "tests" / "benchmarks").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith("dmlkit"):
-                module = importlib.import_module(node.module)
-                missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
-                assert not missing, f"{path.name}: {node.module} has no {missing}"
 
 
 def test_an_installed_wheel_finds_its_notebooks_styles_and_scripts(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from dmlkit import predictions
 from dmlkit.errors import DataError
-from dmlkit.predictions import Block, Predictions, concatenate
+from dmlkit.predictions import Predictions, concatenate
 
 
 def sample(videos=30, classes=30, labelled=True):
@@ -20,7 +20,8 @@ def sample(videos=30, classes=30, labelled=True):
 def blocks_of(whole, rows=7):
     for start in range(0, len(whole.ids), rows):
         some = slice(start, start + rows)
-        yield Block(whole.ids[some], None if whole.labels is None else whole.labels[some], whole.scores[some])
+        labels = None if whole.labels is None else whole.labels[some]
+        yield Predictions(whole.ids[some], labels, whole.scores[some])
 
 
 @pytest.mark.parametrize(

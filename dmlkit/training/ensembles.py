@@ -30,7 +30,7 @@ from dmlkit.metrics import (
     shortlist,
     top_pairs,
 )
-from dmlkit.predictions import Block, Predictions, concatenate
+from dmlkit.predictions import Predictions, concatenate
 from dmlkit.runs import Run, as_run
 from dmlkit.training.state import ensemble_fingerprint, existing_run, finish_run, make_folder
 
@@ -143,15 +143,17 @@ def combined_predictions(members: Sequence[Predictions], weights: Weights, *, by
     # Where members kept their highest scores only, at most those of all of them together are above 0.
     kept = sum(each.kept or 0 for each in members)
     blocks = (
-        blocks[0]._replace(
-            scores=combine((block.scores for block in blocks), weights, by=by).astype(np.float16)
+        Predictions(
+            blocks[0].ids,
+            blocks[0].labels,
+            combine((block.scores for block in blocks), weights, by=by).astype(np.float16),
         )
         for blocks in _aligned_blocks(members)
     )
     return concatenate(blocks, kept=min(kept, members[0].num_classes) if kept else None)
 
 
-def _aligned_blocks(members: Sequence[Predictions]) -> Iterator[tuple[Block, ...]]:
+def _aligned_blocks(members: Sequence[Predictions]) -> Iterator[tuple[Predictions, ...]]:
     """Each member's blocks of the same videos, in the order of the first member."""
     aligned = [each.in_order_of(members[0].ids) for each in members]
     if any(each is None for each in aligned):

@@ -27,7 +27,7 @@ from dmlkit.metrics import (
     top_k_pairs,
     weighted_average,
 )
-from dmlkit.predictions import Block, Predictions, concatenate
+from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import Profile, as_profile
 from dmlkit.runs import Run, as_run
 from dmlkit.submission import HEADER, file_for, lines_for_people, submission_lines
@@ -40,7 +40,7 @@ FEWEST, MOST = 64, 1024
 MEAN = COMBINERS[ALGORITHM_2].combine
 
 
-def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) -> Iterator[Block]:
+def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) -> Iterator[Predictions]:
     """Score every batch of `dataset.batches(...)` by a function from a batch to scores (videos, classes)."""
     empty = True
     for batch in batches:
@@ -51,7 +51,7 @@ def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) 
                 "Train with a lower learning rate."
             )
         labels = np.asarray(batch["labels"]) > 0 if "labels" in batch else None
-        yield Block(np.asarray(batch["id"], np.str_), labels, scores.astype(np.float16))
+        yield Predictions(np.asarray(batch["id"], np.str_), labels, scores.astype(np.float16))
         empty = False
     if empty:
         raise DataError("There are no videos to score. `dmlkit data show DIR` shows the data set's splits.")
@@ -194,7 +194,7 @@ def score_blocks(
     *,
     max_videos: int | None = None,
     on_fault: str | Skipped = RAISE,
-) -> Iterator[Block]:
+) -> Iterator[Predictions]:
     """The scores of a split, some videos at a time; memory does not grow with their number.
 
     Members, which fit the data (`check_fit`), are combined from their scores at half precision, as those are stored:
