@@ -71,11 +71,7 @@ def test_frames_that_made_a_label_are_ranked_by_weight(dataset):
     assert everything["labels"] == len(found) == study.ground_truth["labels"][:-1].sum()
 
 
-def test_a_mixture_of_experts_and_no_run(dataset, faithful):
-    study = faithfulness_study(
-        model_for(dataset, classifier="mixture_of_experts"), dataset, videos=3, seeds=2
-    )
-    assert list(study.areas.index) == ["attention", "occlusion", "random"]
+def test_no_run_and_an_unknown_question(dataset, faithful):
     assert faithfulness_study(None) is None
     with pytest.raises(UsageError, match=r"Unknown question 'delete'.*remove, mask"):
         faithfulness_study(faithful, dataset, question="delete")

@@ -92,18 +92,23 @@ def test_errors_of_callbacks_are_shown_and_raised(view):
 
 def test_wrong_values_are_refused_and_change_nothing(view):
     wrong = {
-        "frame": ["a", 0.5, 10, -1], "masked": ["01", 3, [10]], "removed": [[0, 99], range(10)], "uniform": ["no", 1],
-        "top": ["x", True, 0], "temperature": [0, None, float("nan")], "shown": ["x", ["x"]], "video": ["no", None],
-        "classes": ["a", [0.5], [99], ["short evnt 1"]],
-    }  # fmt: skip
-    for name, values in wrong.items():
-        for value in values:
-            before = getattr(view, name)
-            with pytest.raises(UsageError, match=r"Received|There is no|has no class|No frame"):
-                setattr(view, name, value)
-            assert getattr(view, name) == before
-    with pytest.raises(UsageError, match="keep"):
-        explore_arrays([1.0], keep=0)
+        "frame": ["a", 0.5, 10, -1],
+        "masked": ["01", 3, [10]],
+        "removed": [[0, 99], range(10)],
+        "top": ["x", True, 0],
+    }
+    wrong |= {
+        "temperature": [0, None, np.nan],
+        "uniform": ["no", 1],
+        "shown": ["x", ["x"]],
+        "video": ["no", None],
+    }
+    wrong |= {"classes": ["a", [0.5], [99], ["short evnt 1"]]}
+    for name, value in [(name, value) for name, values in wrong.items() for value in values]:
+        before = getattr(view, name)
+        with pytest.raises(UsageError, match=r"Received|There is no|has no class|No frame"):
+            setattr(view, name, value)
+        assert getattr(view, name) == before
     with pytest.raises(DataError, match="no videos"):
         explore_arrays({})
 
@@ -141,16 +146,13 @@ def test_a_notebook_keeps_chosen_classes_and_text_as_text(view, dataset):
     assert "<script" not in page and page.count("&lt;script&gt;") > 4
 
 
-def test_what_is_drawn_is_what_was_set(view, source):
+def test_what_is_drawn_is_what_was_set(view):
     assert as_shown(view, 0) == (view.evidence[0], "")
-    for name, frames in (("masked", [int(view.evidence[0].weights.argmax())]), ("removed", [0, 3])):
-        view.reset()
-        setattr(view, name, frames)
-        evidence, text = as_shown(view, 0)
-        kept = np.setdiff1d(np.arange(10), view.removed)
-        np.testing.assert_allclose(evidence.weights, view.weights[kept], atol=1e-6)
-        np.testing.assert_allclose(evidence.scores, list(view.scores.values()), atol=1e-6)
-        assert text == f"Settings: {len(frames)} frame{'s' * (len(frames) > 1)} {name}."
+    view.removed = [0, 3]
+    evidence, text = as_shown(view, 0)
+    np.testing.assert_allclose(evidence.weights, np.delete(view.weights, [0, 3]), atol=1e-6)
+    np.testing.assert_allclose(evidence.scores, list(view.scores.values()), atol=1e-6)
+    assert text == "Settings: 2 frames removed."
     assert "2 removed frames, which are restored here" in view._repr_mimebundle_()[MIME]["note"]
     view.masked = range(view.frames)
     assert "no frame is left" in as_shown(view, 0)[1]

@@ -67,6 +67,8 @@ def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
     assert [text.get_weight() for text in axes.texts] == ["bold", "normal", "normal", "normal"]
     filled = [line.get_markerfacecolor() != "white" for line in axes.lines if line.get_marker() == "o"]
     assert filled == [True, False]
+    drawn = [axes.collections[place].get_segments()[0][:, 0] for place in range(2)]
+    np.testing.assert_allclose(drawn, rows[["low", "high"]])
     table = plots.comparison(rows, data)
     assert table.data["CI excludes 0"].tolist() == ["yes", "no"]
     assert table.data["95 % CI"].iloc[0] == f"{rows['low'][0]:+.4f} to {rows['high'][0]:+.4f}"
