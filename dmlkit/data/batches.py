@@ -37,6 +37,8 @@ SAMPLED_LENGTHS = 16  # records whose length is looked at to choose a window
 RAISE = "raise"
 NAMED_IN_RECORD = 20  # skipped records that a run's record names; all are counted
 
+Chosen = Sequence[tuple[str, int | None]]  # shards, and how many of the records of each (None: all)
+
 
 @dataclass
 class Skipped:
@@ -73,7 +75,7 @@ class Skipped:
         if not self.most:
             raise error
         if len(self.records) >= self.most:
-            raise DataError(f"{error} It is one too many: `on_fault` is ({self.policy}).") from error
+            raise DataError(f"{error} It is one too many: `on_fault` ({self.policy}).") from error
         self.records[shard, number] = (offset, kind)
 
     def to_rows(self) -> list[list]:
@@ -203,10 +205,8 @@ class Batches:
                 self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)
 
 
-def limit_shards(
-    shards: Sequence[str], max_videos: int | None, *, skip_damaged: bool = False
-) -> list[tuple[str, int | None]]:
-    """Which shards hold the first videos, and how many to take of each (None: all); counts no more than are needed."""
+def limit_shards(shards: Sequence[str], max_videos: int | None, *, skip_damaged: bool = False) -> Chosen:
+    """Which shards hold the first videos, and how many to take of each; counts no more than are needed."""
     chosen, left = [], max_videos
     for shard in shards:
         if left is not None and left <= 0:
@@ -217,19 +217,15 @@ def limit_shards(
     return chosen
 
 
-def _in_order(
-    shards: Sequence[tuple[str, int | None]], expected_counts: Mapping[str, int]
-) -> Iterator[Record]:
-    """Shard after shard, so many records of each (None: all)."""
+def _in_order(shards: Chosen, expected_counts: Mapping[str, int]) -> Iterator[Record]:
+    """Shard after shard, so many records of each."""
     for shard, count in shards:
         yield from islice(scan_records(shard, expected_count=expected_counts.get(shard)), count)
 
 
-def _interleave(
-    shards: Sequence[tuple[str, int | None]], rng: np.random.Generator, expected_counts: Mapping[str, int]
-) -> Iterator[Record]:
+def _interleave(shards: Chosen, rng: np.random.Generator, counts: Mapping[str, int]) -> Iterator[Record]:
     """Shards in random order, `OPEN_SHARDS` open at a time, a record of each in turn."""
-    waiting = (_in_order([shards[i]], expected_counts) for i in rng.permutation(len(shards)))
+    waiting = (_in_order([shards[i]], counts) for i in rng.permutation(len(shards)))
     reading = list(islice(waiting, OPEN_SHARDS))
     while reading:
         remaining = []
@@ -245,10 +241,7 @@ def _interleave(
 
 
 def _shuffle(records: Iterator[Record], window: int, rng: np.random.Generator) -> Iterator[Record]:
-    """Each record changes places with a random one of the last ``window``.
-
-    Not by ``tf.data``, whose order also depends on TensorFlow's global seed: a resumed training could see another.
-    """
+    """Each record changes places with a random one of the last ``window``, whatever TensorFlow's global seed."""
     buffer: list[Record] = list(islice(records, window))
     places: list[int] = []
     for record in records:
@@ -264,9 +257,8 @@ def _shuffle(records: Iterator[Record], window: int, rng: np.random.Generator) -
 def expected_repeats(labels: Sequence[Sequence[int]], *, num_classes: int, balance: float) -> np.ndarray:
     """How often each video is shown in an epoch, on average: (videos,) float64.
 
-    In proportion to the mean over its classes of n_c^-balance, n_c being how many videos have the class; all together
-    as often as there are videos. One without classes is shown once. A balance of 0 shows each once, 1 each class about
-    as often as any other.
+    In proportion to the mean over its classes of n_c^-balance, n_c being how many videos have the class; in all as
+    often as there are videos. One without classes is shown once.
     """
     counts = np.array([len(each) for each in labels], np.int64)
     owners = np.repeat(np.arange(len(labels)), counts)
@@ -279,10 +271,8 @@ def expected_repeats(labels: Sequence[Sequence[int]], *, num_classes: int, balan
     return repeats
 
 
-def repeats_by_shard(
-    parser: RecordParser, chosen: Sequence[tuple[str, int | None]], balance: float
-) -> dict[str, np.ndarray]:
-    """`expected_repeats` of the records of each shard, of which so many are taken (None: all); reads them all."""
+def repeats_by_shard(parser: RecordParser, chosen: Chosen, balance: float) -> dict[str, np.ndarray]:
+    """`expected_repeats` of the chosen records of each shard; reads them all."""
     labels, ends = [], []
     for shard, most in chosen:
         for record in islice(scan_records(shard), most):
@@ -295,10 +285,9 @@ def repeats_by_shard(
 
 
 def sample_repeats(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How often each video is shown in one epoch, int64: w times is ⌊w⌋ times or once more, and w on average.
+    """How often each video is shown in one epoch, int64: ⌊w⌋ times or once more, w on average; in all len(expected).
 
-    All together it is as often as there are videos, which is the sum of w: the expectations are laid end to end in a
-    random order, and each video is shown once for every whole number, shifted by one random fraction, in its stretch.
+    The expectations are laid end to end in random order; a video is shown once for every whole number in its stretch.
     """
     order = rng.permutation(len(expected))
     ends = np.cumsum(expected[order])
@@ -308,9 +297,7 @@ def sample_repeats(expected: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return repeats
 
 
-def _repeat(
-    records: Iterator[Record], expected: Mapping[str, np.ndarray], rng: np.random.Generator
-) -> Iterator[Record]:
+def _repeat(records: Iterator[Record], expected: Mapping, rng: np.random.Generator) -> Iterator[Record]:
     """Each record as many times as an epoch shows it; the records of each shard come in their order."""
     sampled = iter(sample_repeats(np.concatenate([*expected.values(), []]), rng).tolist())
     left = {shard: iter(list(islice(sampled, len(each)))) for shard, each in expected.items()}

@@ -200,13 +200,8 @@ def _watch_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def check_shard(
-    shard: str, parser: RecordParser | None, expected: int | None, keep: int | None
-) -> tuple[Counter, list[Fault], np.ndarray]:
-    """Read a shard of so many records (None: unknown) to its end: counts, its first faults, its videos' ids, hashed.
-
-    Counted are "records", "good", "bytes", ("frames", n): videos of n frames, ("classes", c): videos of class c, ...
-    """
+def check_shard(shard: str, parser: RecordParser | None, expected: int | None, keep: int | None) -> tuple:
+    """Read a shard of so many records (None: unknown): counts (as ("frames", n)), its first faults, its hashed ids."""
     counts, faults, ids = Counter(), [], []
 
     def add_fault(record: int | None, byte: int | None, kind: str, what: object) -> None:

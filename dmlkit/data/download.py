@@ -278,15 +278,13 @@ class Client:
 
 
 def _state(path: Path, shard: Shard) -> list:
-    found = path.stat()
-    return [shard.md5, found.st_size, found.st_mtime_ns]
+    return [shard.md5, path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _read_plan(client: Client, plans: str, source: str, partition: str, split: str) -> list[Shard]:
     """The files of a split, sorted by their names here, of a plan `{"files": {"trainaB.tfrecord": "<MD5>", ...}}`.
 
-    On a file system that ignores case, `trainaB` and `trainAb` are one file, so they are numbered here, as the
-    official downloader does. What has separators, drives or hides itself is no name.
+    They are numbered here, as on a file system that ignores case `trainaB` and `trainAb` are one file.
     """
     release, level = partition.split("/")
     url = f"{plans}/{release}/download_plans/{level}_{split}.json"

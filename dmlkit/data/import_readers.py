@@ -65,9 +65,7 @@ def _expand(source: Path) -> list[tuple[Reader, Path]]:
     if bool(found) == arrays:
         held = "both .npy files and others" if found else "nothing that can be imported"
         known = ", ".join(READERS)
-        raise DataError(
-            f"{source} is or holds {held}. Give files ({known}), a folder of them, or one of .npy."
-        )
+        raise DataError(f"{source} is or holds {held}. Give {known}, a folder of them, or one of .npy files.")
     return found or [(read_npy, source)]
 
 
@@ -213,10 +211,7 @@ def _frames(rows, where: str) -> np.ndarray:
 
 
 def read_mediapipe(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
-    """SequenceExamples of MediaPipe's MediaSequence.
-
-    MediaPipe's YouTube-8M graph leaves one serialized message in a file, not a TFRecord, whatever the file is called.
-    """
+    """SequenceExamples of MediaPipe's MediaSequence: a TFRecord, or one bare message whatever the file is called."""
     with path.open("rb") as file:
         framed = is_header(file.read(HEADER_BYTES))
     if framed:
@@ -265,9 +260,8 @@ def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> Imp
 
 def _by_modality(found: Mapping[str, object], wanted: Iterable[str] | None) -> dict[str, object]:
     """Those wanted under the modality's name: ``mean_rgb`` and ``rgb_embedding`` are both the modality rgb."""
-    names = {name: modality_name(name) for name in found}
-    if wanted is not None:
-        names = {name: modality for name, modality in names.items() if {name, modality} & {*wanted}}
+    pairs = ((name, modality_name(name)) for name in found)
+    names = {name: modality for name, modality in pairs if wanted is None or {name, modality} & {*wanted}}
     modality, count = Counter(names.values()).most_common(1)[0] if names else ("", 0)
     if count > 1:
         listed = shorten(", ".join(names))

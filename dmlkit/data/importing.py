@@ -111,8 +111,10 @@ def import_features(
         DataError: A source is missing or damaged, or a video is not like the others; names file and record.
     """
     sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    if remote := next((path for path in map(os.fspath, (*sources, out)) if is_remote(path)), None):
-        raise UsageError(f"Features are imported from local files into a local folder. Received: {remote}.")
+    if remote := [path for path in map(os.fspath, (*sources, out)) if is_remote(path)]:
+        raise UsageError(
+            f"Features are imported from local files into a local folder. Received: {remote[0]}."
+        )
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not empty, and nothing is overwritten. Name another folder.")

@@ -43,6 +43,7 @@ from dmlkit.errors import DataError, UsageError, choose, counted, nearest
 from dmlkit.files import file_lock
 from dmlkit.paths import generated_data
 
+Splits = Mapping[str, Sequence[str]]  # split → shards
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3
 # Split → what the names of its files or folders match; tried in this order.
@@ -223,9 +224,7 @@ def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> It
     yield from _contexts_of(dataset.splits[split], dataset.parser(split), dataset.counts)
 
 
-def _contexts_of(
-    shards: Iterable[str], parser: RecordParser, counts: Mapping[str, int]
-) -> Iterator[tuple[str, list[int]]]:
+def _contexts_of(shards: Iterable[str], parser: RecordParser, counts: Mapping) -> Iterator[tuple[str, list]]:
     for shard in shards:
         for record in records.scan_records(shard, expected_count=counts.get(shard)):
             try:
@@ -248,10 +247,7 @@ def with_tuning(dataset: Dataset) -> Dataset:
 
 
 class VideoReader:
-    """Single videos of a split by their index in the order of unshuffled `Dataset.batches`.
-
-    A shard's headers are scanned once, when the first of its videos is asked for; nothing before a video is read.
-    """
+    """Single videos of a split by their index in the order of unshuffled `Dataset.batches`, found by the headers."""
 
     def __init__(self, dataset: Dataset, split: str):
         dataset.num_videos(split)  # finds a shard that ends too early
@@ -418,9 +414,7 @@ def group_by_split(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...
     return {split: tuple(each) for split, each in found.items()}
 
 
-def shard_counts(
-    root: str, settings: DatasetSettings, found: Mapping[str, Sequence[str]]
-) -> tuple[dict[str, int], list[str]]:
+def shard_counts(root: str, settings: DatasetSettings, found: Splits) -> tuple[dict[str, int], list[str]]:
     """Shard → the records it should hold, where dataset.toml declares it, and the shards it counts that are missing."""
     there = {shard for shards in found.values() for shard in shards}
     counts = {}
@@ -431,8 +425,8 @@ def shard_counts(
 
 
 def divide_splits(
-    splits: Mapping[str, Sequence[str]], labelled: frozenset[str], root: str
-) -> tuple[dict[str, tuple[str, ...]], frozenset[str], tuple[str, ...]]:
+    splits: Splits, labelled: frozenset[str], root: str
+) -> tuple[dict, frozenset[str], list[str]]:
     """The splits that training needs, made of those there are; those with labels; a note on all that was divided."""
     found, notes = {name: sorted(shards) for name, shards in splits.items()}, []
     usable = [name for name in ("train", "validate") if name in labelled]
@@ -460,7 +454,7 @@ def divide_splits(
             which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
             notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
         labelled = frozenset(labelled & found.keys() | {"train", "tuning", "validate"})
-    return {name: tuple(found[name]) for name in SPLITS if name in found}, labelled, tuple(notes)
+    return {name: tuple(found[name]) for name in SPLITS if name in found}, labelled, notes
 
 
 def _take_every(shards: Sequence[str], step: int) -> tuple[list[str], list[str]]:

@@ -62,10 +62,7 @@ class InvalidRecord(ValueError):
 
 
 class Record(NamedTuple):
-    """One record of a shard, by its number from 0 (a damaged stretch counts as one) and the byte where it begins.
-
-    `data` is None where it cannot be told from the bytes around it; `error` is None or a key of `SHARD_ERRORS`.
-    """
+    """One record (or damaged stretch) of a shard: number from 0, first byte, data if found, key of `SHARD_ERRORS`."""
 
     shard: str
     number: int
@@ -466,9 +463,7 @@ def list_shards(root: str) -> tuple[str, ...]:
     if not is_folder(root):
         raise DataError(f"There is no folder {root}. {advice}")
     patterns = ["*/" * depth + f"*{SUFFIX}" for depth in range(MAX_DEPTH + 1)]
-    return match_shards(
-        root, patterns, f"No shards (*{SUFFIX}) in {root}, {MAX_DEPTH} folders deep. {advice}"
-    )
+    return match_shards(root, patterns, f"No shards (*{SUFFIX}) in {root}, {MAX_DEPTH} levels deep. {advice}")
 
 
 def match_shards(root: str, patterns: Sequence[str], message: str) -> tuple[str, ...]:

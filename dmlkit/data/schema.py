@@ -167,9 +167,7 @@ def write_dataset_toml(folder: str, *, features: Mapping[str, Feature], **entrie
         features: The modalities by name.
         entries: The other attributes of `DatasetSettings`; None leaves one out, `ValueError` for any other.
     """
-    tables = {
-        name: {"size": each.size, "coding": each.coding, "key": each.key} for name, each in features.items()
-    }
+    tables = {name: {"size": f.size, "coding": f.coding, "key": f.key} for name, f in features.items()}
     entries = {key: value for key, value in entries.items() if value is not None}
     settings = DatasetSettings(features=tables, **entries).model_dump(exclude_defaults=True)
     nested = {f"features.{_key(name)}": table for name, table in settings.pop("features").items()}

@@ -145,9 +145,7 @@ def probabilities() -> tuple[float, ...]:
 
 @cache
 def _proposal_probabilities() -> tuple[float, ...]:
-    """How often each label is sampled, so that all occur as in `probabilities` although a video's labels of
-    KINDS_IN_MEANS are sampled again until there is one.
-    """
+    """Those by which labels are sampled, KINDS_IN_MEANS until there is one, so that all occur as `probabilities`."""
     chances = list(zip(CLASS_KINDS, probabilities(), strict=True))
     kept = 1.0
     for _ in range(200):
@@ -386,7 +384,7 @@ def make_texts(stream: Stream, labels: Sequence[int]) -> list[str]:
 
 
 def synthesize(out: str | os.PathLike, **settings) -> Path:
-    """Generate a data set in YouTube-8M's format whose classes come in known kinds (`KINDS`).
+    """Generate a data set in YouTube-8M's format whose classes come in known kinds (`KINDS`); returns its folder.
 
     The same settings give the same bytes. The folder appears when it is finished; one that is already there with
     the same settings is left as it is. Full dimensions: ``sizes=FULL_SIZES, max_frames=FULL_FRAMES``.
@@ -395,9 +393,6 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
         out: The folder to make. It holds the frame level, its folder ``video`` the video level.
         settings: The attributes of `SyntheticSettings`: `seed`, `train`, `validate`, `test`, `sizes`, `min_frames`,
             `max_frames`, `text`.
-
-    Returns:
-        The folder.
 
     Raises:
         UsageError: Invalid settings, or a folder that holds something else or cannot be written.
