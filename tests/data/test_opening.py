@@ -208,6 +208,10 @@ def test_the_fingerprint_is_that_of_the_data(tmp_path):
     assert here != open_dataset(tmp_path / "there" / "moved").fingerprint
     (tmp_path / "here" / "vocabulary.csv").write_text("Index,Name\n2,x\n")
     assert here != open_dataset(tmp_path / "here").fingerprint
+    (tmp_path / "here" / "vocabulary.csv").unlink()
+    assert here == open_dataset(tmp_path / "here").fingerprint
+    write_shard(tmp_path / "here" / "b.tfrecord", [video(3)])  # the last record as before, the first one lost
+    assert here != open_dataset(tmp_path / "here").fingerprint
 
 
 # Single videos, contexts, training and tuning as one.
