@@ -245,7 +245,7 @@ def _shuffle(records: Iterator[Record], window: int, rng: np.random.Generator) -
     buffer: list[Record] = list(islice(records, window))
     places: list[int] = []
     for record in records:
-        # Drawn many at a time, as a single draw costs more than all else here.
+        # Sampled many at a time: single calls would cost more than all else here.
         places = places or rng.integers(window, size=1024).tolist()
         place = places.pop()
         yield buffer[place]

@@ -70,7 +70,7 @@ class Report:
 
             * ``path``, ``name``, ``whole``; ``level`` (None where no record shows it), ``release`` (None for a layout
               of one's own), ``features`` (name, size, coding, key), ``num_classes``
-            * ``shards``, ``bytes``, ``records`` (all that can be told apart), ``good_records``
+            * ``shards``, ``bytes``, ``records`` (all that can be separated), ``good_records``
             * ``splits``: name → shards, records, without_labels
             * ``frames`` a video, and ``labels`` a video that has any: min, median, mean, max; None without any
             * ``without_id``: videos; ``missing``: modality → videos that lack it

@@ -39,7 +39,7 @@ LOCK, RECORD, PARTIAL = ".dmlkit-download.lock", ".dmlkit-download.json", ".dmlk
 # Bounds on what a server may send; the real plans have 3,844 names in 227 kB, the real shards below 400 MB.
 LARGEST_TABLE, MOST_FILES, LARGEST_FILE = 16 << 20, 100_000, 4 << 30
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may succeed
-SAMPLED_SIZES = 32  # a plan has no sizes, so the server is asked for some
+SAMPLED_SIZES = 32  # a plan has no sizes: some are requested from the server
 
 
 class Partition(NamedTuple):
@@ -134,7 +134,7 @@ def download(
         progress: Print what is to be fetched, and show a progress bar on a terminal.
 
     Raises:
-        UsageError: Something asked for does not exist, or the folder is in use, too small or cannot be written to.
+        UsageError: A name does not exist, or the folder is in use, too small or cannot be written to.
         DataError: The plan cannot be had or is none; `IncompleteDownload`: files are missing or wrong.
     """
     partition, splits = _find_partition(partition, splits)
@@ -253,7 +253,7 @@ class Client:
             raise FetchError("what the server sends does not have the MD5 of the plan") from error
 
     def total_size(self, urls: Sequence[str]) -> int | None:
-        """About how many bytes some files have, by the sizes of a few; None where the server does not say."""
+        """About how many bytes some files have, by the sizes of a few; None where the server does not send them."""
         sizes = []
         for url in urls[:: -(-len(urls) // SAMPLED_SIZES) or 1]:
             with suppress(FetchError, KeyError, ValueError, requests.RequestException):
@@ -273,7 +273,7 @@ class Client:
         if response.status_code != 200:  # a redirection, too
             raise FetchError(status)
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise FetchError("the server sends it compressed, though asked not to")
+            raise FetchError("the server sends it compressed, against the request")
         return response
 
 
@@ -336,7 +336,7 @@ def _find_partition(name: str, splits: Sequence[str]) -> tuple[str, tuple[str, .
     head, _, tail = name.rpartition("/")
     if tail in SPLITS and head in PARTITIONS:
         if set(splits) - {tail}:
-            raise UsageError(f"{name} is the split {tail!r}, but {', '.join(splits)} was asked for as well.")
+            raise UsageError(f"{name} is the split {tail!r}, but {', '.join(splits)} was given as well.")
         name, splits = head, (tail,)
     choose(PARTITIONS, name, what="partition")
     for split in splits:

@@ -129,7 +129,7 @@ def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
         raise DataError(f"it holds no modality (frames, size) or (size,), or no ids of many videos: {held}.")
     labels, split = arrays.get("labels"), arrays.get("split")
     if ids.ndim == 0:
-        # Beside frames, a row of numbers is something else: timestamps, a mean.
+        # Among frames, a row of numbers is something else: timestamps, a mean.
         features = {name: array for name, array in chosen.items() if array.ndim == deepest}
         yield _video(ids, labels, features, split, "")
         return

@@ -2,15 +2,15 @@
 
 What a source may be (several may be given; of a folder, every such file in it, down to 3 folders deep):
 
-FILE.npz, one video: an array for each modality, (frames, size), or (size,) at video level. Beside them, where
+FILE.npz, one video: an array for each modality, (frames, size), or (size,) at video level. With them, where
 there are any: `id` (else the file's name), `labels`, `split`.
 
 FILE.npz, many videos: `ids` (N,). Each modality (frames of all videos, size) with `num_frames` (N,); or
 (N, frames, size), of which `num_frames` are kept; or (N, size) at video level. Where there are any: `labels` (N,), or
 (N, classes) of 0 and 1; `split` (N,).
 
-FOLDER/<modality>/<id>.npy, (frames, size) or (size,); FOLDER/<id>.npy for one modality, called rgb or as
-`--modalities` says.
+FOLDER/<modality>/<id>.npy, (frames, size) or (size,); FOLDER/<id>.npy for one modality, called rgb or by
+`--modalities`.
 
 FILE.parquet: columns `id`, `labels` (a list, or one), `split`, and one for each modality: a list of lists a video,
 or a list at video level. Damage is certain to be found only where the table was written with page checksums.
@@ -96,7 +96,7 @@ def import_features(
         classes: The class names: a vocabulary's table, or one name a line. None: names in `labels`, alphabetically.
         num_classes: None for those named, or one more than the highest label.
         name: What reports call the data set; None for the folder's name.
-        split: Shares of the splits, by a hash of each video's id. What the sources or `labels` say of a video takes
+        split: Shares of the splits, by a hash of each video's id. A split in the sources or `labels` takes
             precedence; videos without labels are in ``"test"``.
         level: ``"frame"``, or ``"video"`` for the mean of the frames; None for what the first video is.
         coding: ``"byte"`` as YouTube-8M, or ``"float"``; None for bytes at frame level and floats at video level.

@@ -67,8 +67,8 @@ def frame_seed(video_id: str, *, seed: int, epoch: int) -> tuple[int, int, int]:
 class FrameSampler:
     """Which frames of a video a model is shown. Paper: §Future work, training on randomly sampled frames.
 
-    ``choice`` (of `FRAME_CHOICES`) and ``max_frames`` say which frames stay of a longer video, ``share`` how many of
-    those are shown, at least one, resampled each epoch.
+    ``choice`` (of `FRAME_CHOICES`) and ``max_frames`` define which frames stay of a longer video, ``share`` how many
+    of those are shown, at least one, resampled each epoch.
     """
 
     choice: str = "first"
@@ -138,7 +138,7 @@ class RecordParser:
         return self.stack([self.read(data) for data in records])
 
     def stack(self, videos: Sequence[Video]) -> dict[str, np.ndarray]:
-        """One batch, padded with zeros to its longest video; `Dataset.batches` says what it holds."""
+        """One batch, padded with zeros to its longest video; `Dataset.batches` describes it."""
         batch: dict[str, np.ndarray] = {"id": np.array([video.video_id for video in videos])}
         frames = self.level == "frame"
         longest = max(video.num_frames for video in videos)

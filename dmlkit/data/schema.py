@@ -106,7 +106,7 @@ class DatasetSettings(BaseModel):
     features: dict[str, FeatureSettings] = {}
     splits: dict[Literal[SPLITS], Annotated[Patterns, Field(min_length=1)]] = {}  # patterns of the shards
     truth: dict[str, str] = {}  # split → the file of the frames that made each label
-    # Shard, by its path in the folder → its records: all that tells of a file cut exactly between two records.
+    # Shard, by its path in the folder → its records: the only sign of a file cut exactly between two records.
     counts: dict[str, Annotated[int, Field(ge=0)]] = {}
 
     @model_validator(mode="after")
@@ -146,7 +146,7 @@ def read_dataset_toml(root: str) -> DatasetSettings:
 
 
 def _describe(problem: dict) -> str:
-    """One of pydantic's errors as a sentence that says where, what is expected and what was received."""
+    """One of pydantic's errors as a sentence: where, what is expected and what was received."""
     *table, entry = map(str, problem["loc"] or ("the file",))
     place = shorten(".".join((*table, entry)).removesuffix(".[key]"), 80)
     if problem["type"] == "extra_forbidden":

@@ -63,7 +63,7 @@ NUM_CLASSES = len(CLASS_KINDS)
 ZIPF_SHIFT = 3
 LABELS_PER_VIDEO = 3.0
 # The kinds that the mean over frames shows. Every video has a label among these: requiring a label of any kind would
-# make the others likelier in videos that show none of these, which a mean could tell.
+# make the others likelier in videos that show none of these, which a mean would show.
 KINDS_IN_MEANS = (STEADY_VISUAL, STEADY_AUDIO, SHORT_EVENT)
 
 # A frame is a video's own offset + autoregressive noise + the patterns of its labels. Deviations per dimension.
@@ -126,7 +126,7 @@ def pairs_of(kind: str) -> list[tuple[int, int]]:
 
 
 def class_names() -> list[str]:
-    """A name for each class that says its kind: ``"steady visual 3"``, ``"order 1: A then B"``."""
+    """A name for each class, with its kind: ``"steady visual 3"``, ``"order 1: A then B"``."""
     endings = {TOGETHER: (": same sign", ": opposite sign"), ORDER: (": A then B", ": B then A")}
     names = {}
     for kind in KINDS:

@@ -111,7 +111,7 @@ def test_counts_of_dataset_toml(tmp_path):
         ("train1.tfrecord", 5, shards[1].stat().st_size, "count"),
         ("train2.tfrecord", None, None, "missing shard"),
     ]
-    # A damaged stretch may have been any number of records: nothing is said of the count then.
+    # A damaged stretch may have been any number of records, so the count is no fault.
     damage(shards[0], 0)
     assert places(check(shards[0])) == [("train0.tfrecord", 0, 0, "length checksum")]
     toml = (tmp_path / "dataset.toml").read_text().partition("[counts]")[0]

@@ -1,4 +1,4 @@
-"""Opening folders: what dataset.toml says, what names and records tell, what is divided; single videos and contexts."""
+"""Opening folders by dataset.toml, names and records; divided splits; single videos and contexts."""
 
 import os
 import subprocess

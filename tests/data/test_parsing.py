@@ -109,7 +109,7 @@ def of_frames(labels=(0,), frames=None):
     return serialize_frames(video_id="", labels=labels, frames=frames_of(0) if frames is None else frames)
 
 
-# What is wrong → layout, record, what the message says.
+# Error → layout, record, part of the message.
 INVALID = {
     "label too high": ("bytes", of_frames([9]), "0 to 8"),
     "label below zero": ("means", serialize_video(video_id="", labels=[-1], features={}), "label -1"),
@@ -151,7 +151,7 @@ def outcome(parser, record):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_fast_path_reads_what_the_protobuf_library_reads(layout):
-    """Of hostile records too: where TensorFlow's messages can be parsed, both say the same or both refuse."""
+    """Of hostile records too: where TensorFlow's messages can be parsed, both read the same or both refuse."""
     make, parser = LAYOUTS[layout]
     kind = tf.train.Example if parser.level == "video" else tf.train.SequenceExample
     rng, compared = np.random.default_rng(4), 0

@@ -94,7 +94,7 @@ def test_a_file_cut_anywhere(tmp_path):
             expected.append((complete, ends[complete], "cut off"))
         assert scanned(path) == expected
         assert [(offset, error) for offset, _, error in scan_headers(path)] == [each[1:] for each in expected]
-        # Between two records only a count tells.
+        # Between two records only a count shows it.
         assert (scanned(path, expected_count=3)[-1][2] == "count") == (length in ends)
 
 

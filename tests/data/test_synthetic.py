@@ -1,4 +1,4 @@
-"""The generated data are what they say: the same bytes for a seed, the stated counts, events and cancellations.
+"""The generated data are as documented: the same bytes for a seed, the stated counts, events and cancellations.
 
 And what can be recognized of them, by whom: all of it by the oracle, by a mean only what means keep.
 """
@@ -115,7 +115,7 @@ def test_the_folder_is_laid_out_as_promised(default, whole):
         kinds = zip(dataset.class_names, dataset.class_kinds, strict=True)
         assert len(set(dataset.class_names)) == 24 and all(name.startswith(kind) for name, kind in kinds)
     assert read_settings(default) == SyntheticSettings()
-    assert list(default.parent.iterdir()) == [default], "no leftovers beside it"
+    assert list(default.parent.iterdir()) == [default], "nothing else is left"
     for split in dataset.splits:
         video = next(iter(dataset.batches(split, batch_size=5000)))
         assert list(video["id"]) == list(whole[split]["id"]) and ("labels" in video) == (split != "test")
