@@ -24,7 +24,7 @@ from dmlkit.errors import DmlkitError, without_controls
 @click.option("--debug", is_flag=True, help="Show the traceback of an error; may stand anywhere.")
 def app(debug: bool) -> None:
     """Multimodal video classification in notebooks: from logistic regression to attention and ensembles."""
-    # `main` reads --debug wherever it stands; here it is only listed.
+    # `main` reads --debug at any place; here it is only listed.
 
 
 for command in (report.report, *runs.COMMANDS, *data.COMMANDS):

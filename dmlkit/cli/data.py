@@ -11,7 +11,7 @@ import click
 from dmlkit.cli.runs import AT_LEAST_ONE, FOLDER, SEED, data_option, resumable
 from dmlkit.errors import DataError, counted
 
-# Text, so that an address that is none of a local file can be told from one.
+# Text, so that an address can be distinguished from a local file.
 LOCAL = click.Path()
 SPLIT = click.Choice(("train", "validate", "test"))
 SECONDS = click.FloatRange(0, min_open=True)

@@ -24,7 +24,7 @@ SEED = click.IntRange(0, 2**32 - 1)
 PRECISION = click.Choice(("float32", "mixed_bfloat16", "mixed_float16"))
 
 # Data may lie on a remote file system (gs://...), whose paths pathlib would mangle: they stay text.
-data_option = click.option("--data", required=True, help="Folder of the data set, or of bare shards.")
+data_option = click.option("--data", required=True, help="Folder of the data set, or of shards alone.")
 profile_option = click.option("--profile", default="demo", help="Sizes and budget: smoke, demo, full, paper.")
 seed_option = click.option("--seed", type=SEED, default=0, help="Of weights, order and dropout.")
 deterministic_option = click.option(
@@ -42,7 +42,7 @@ by_option = click.option("--by", metavar="NAME", help="Combiner of RUNS; see `dm
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Around what Ctrl-C interrupts without loss: the message says so, and the exit code is 130."""
+    """Around what Ctrl-C interrupts without loss: with that message and the exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -131,7 +131,7 @@ def _check_settings(experiment, profile: str | None, changes: Mapping[str, objec
     for name in changes:
         if own.get(name) is not None:
             raise UsageError(
-                f"{experiment.name} has {name}={own[name]} of its own, whatever the profile says: --set {name} would "
+                f"{experiment.name} has {name}={own[name]} of its own, whatever the profile has: --set {name} would "
                 "change nothing. Set it on another experiment."
             )
     replace(as_profile(profile or experiment.recipe or "demo"), **changes, **tricks)

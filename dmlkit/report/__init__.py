@@ -3,7 +3,7 @@
     parameters   of the notebooks: read, validated by pydantic, listed
     plan         which notebooks run, in which order, with which values, training what; the dry run
     cache        what changed since the last call, as digests
-    build        the report: order, side by side, progress, exit codes
+    build        the report: order, parallel execution, progress, exit codes
     execute      one notebook through papermill, and how it ended
     pages        one executed notebook → one page; the index page; results.json
 

@@ -1,4 +1,4 @@
-"""The report: notebooks executed in their order, some side by side, and rendered with an index page."""
+"""The report: notebooks executed in their order, some in parallel, and rendered with an index page."""
 
 from __future__ import annotations
 

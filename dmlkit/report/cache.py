@@ -24,7 +24,7 @@ WHOLE = 1 << 20  # bytes; of larger files blocks are read
 BLOCK, BLOCKS = 4096, 16  # the last block holds the checksum of a TFRecord's last record
 TEXT, MAX_TEXT = {".toml", ".csv", ".json", ".txt"}, 1 << 22  # these describe the records, and are read whole
 METADATA = "dmlkit_report"  # key of an executed notebook's metadata
-# What belongs to a finished run, beside its record. Checkpoints and locks come and go.
+# What belongs to a finished run, in addition to its record. Checkpoints and locks come and go.
 RUN_FILES = ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
 
 

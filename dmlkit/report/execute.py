@@ -45,7 +45,7 @@ START_TIMEOUT = 180  # seconds: a loaded machine is slow to start a kernel
 GRACE = 1.0  # seconds between interrupting a kernel and killing it; checkpoints are whole at any moment
 TIME_LIMIT, INTERRUPTED = "time limit", "interrupted"
 RESUMES = "An experiment in training continues from its checkpoint when the report is called again."
-BANNER = "report-banner"  # tag of the cell that says how a notebook stopped
+BANNER = "report-banner"  # tag of the cell that shows how a notebook stopped
 LAST_LINES = 10
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
@@ -84,7 +84,7 @@ class Kernel(AsyncKernelManager):
         return KernelSpec(argv=start, display_name="Python (dmlkit)", language="python")
 
     async def start_kernel(self, **options: object) -> None:
-        """Start it, with what it prints beside its notebook in a log instead of the terminal."""
+        """Start it, with what its process prints in a log instead of the terminal."""
         with open(f"{self.folder}/kernel.log", "ab") as log:
             await super().start_kernel(stdout=log, stderr=log, env=os.environ | self.variables, **options)
         self.process = self.provisioner.process

@@ -145,7 +145,7 @@ def read_parameter_file(path: Path) -> dict[str, object]:
 
 
 def describe_parameters(notebooks: Mapping[str, Sequence[Parameter]]) -> str:
-    """All parameters of some notebooks in lines of at most 80 characters; what is the same in several stands once."""
+    """All parameters of some notebooks in lines of at most 80 characters; each is listed once."""
     places: dict[tuple, list[str]] = {}
     for notebook, parameters in notebooks.items():
         for each in parameters:
