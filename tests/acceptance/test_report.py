@@ -142,6 +142,7 @@ def test_the_command_passes_its_options_on_and_ends_with_the_exit_code_of_the_re
         "--out",
         tmp_path / "out",
     ]
+    assert command("report", *options, "--dry-run")[0] == 0 and not (tmp_path / "out").exists()
     code, out, _ = command("report", *options)
     assert code == 4 and "ZeroDivisionError" in out
     assert "deterministic True 4" in (tmp_path / "out" / "01-fails.html").read_text()
