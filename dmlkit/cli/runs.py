@@ -19,8 +19,7 @@ from dmlkit.errors import UsageError, choose, counted, nearest, shorten
 
 FOLDER = click.Path(path_type=Path)
 AT_LEAST_ONE = click.IntRange(min=1)
-# What numpy, Keras and TensorFlow all take.
-SEED = click.IntRange(0, 2**32 - 1)
+SEED = click.IntRange(0, 2**32 - 1)  # what numpy, Keras and TensorFlow all take
 PRECISION = click.Choice(("float32", "mixed_bfloat16", "mixed_float16"))
 
 # Data may lie on a remote file system (gs://...), whose paths pathlib would mangle: they stay text.

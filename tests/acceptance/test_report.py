@@ -37,14 +37,12 @@ def test_a_wrong_call_ends_with_2_before_anything_starts(command, tmp_path):
     file.write_text("videos: 1000\n")
     for arguments, message in (
         (["--profile", "smok"], "Did you mean 'smoke'"),
-        (["--notebook", "attentoin"], "Did you mean '05-attention'"),
         (["-p", "vidoes", "3"], "Did you mean 'videos'"),
         (["-p", "videos", "21"], "20"),
         (["--params", file], "parameters.yaml"),
         (["-p", "seed", "1"], "--seed"),
         (["-p", "videos", "3", "-p", "videos", "4"], "twice"),
         (["--jobs", "0"], "at least 1"),
-        (["--time-limit", "5"], "90s"),
     ):
         code, _, said = command("report", "--out", out, *arguments)
         assert (code, message in said, out.exists()) == (2, True, False), (arguments, said)
