@@ -150,7 +150,7 @@ def test_the_public_face_is_closed_and_documented():
 
 def test_metrics_and_the_report_parent_load_no_tensorflow():
     code = (
-        "import sys, numpy as np, dmlkit, dmlkit.cli, dmlkit.report, dmlkit.data\n"
+        "import sys, numpy as np, dmlkit, dmlkit.cli, dmlkit.report, dmlkit.data, dmlkit.training.study\n"
         "gap = dmlkit.global_average_precision(np.array([[.9, .1]]), np.array([[1, 0]]))\n"
         "dmlkit.weighted_average([np.ones((1, 2))], dmlkit.gap_weights([gap]))\n"
         "print(gap, sorted({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"

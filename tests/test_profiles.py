@@ -9,15 +9,10 @@ from dmlkit.errors import UsageError
 from dmlkit.experiments import TRICKS, find, trick_ablations
 from dmlkit.models import NORMALIZATIONS
 from dmlkit.profiles import PROFILES, RECIPES, SETTABLE, SMOKE, Profile, as_profile, profile_for
-from dmlkit.training.objectives import SCHEDULES
 
 
 def test_the_names_a_field_takes_are_those_of_the_tables():
-    for field, table in (
-        ("normalization", NORMALIZATIONS),
-        ("schedule", SCHEDULES),
-        ("frame_choice", FRAME_CHOICES),
-    ):
+    for field, table in (("normalization", NORMALIZATIONS), ("frame_choice", FRAME_CHOICES)):
         for name in table:
             assert getattr(replace(SMOKE, **{field: name}), field) == name
         first = next(iter(table))

@@ -19,10 +19,9 @@ import json
 import os
 import signal
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -37,7 +36,8 @@ from dmlkit.errors import DataError, DmlkitError, UsageError
 from dmlkit.models import cross_entropy
 from dmlkit.profiles import REFIT, Profile
 from dmlkit.runtime import signals_handled
-from dmlkit.training.objectives import Learner
+from dmlkit.training.objectives import AveragingAdam, Learner
+from dmlkit.training.state import make_folder
 
 T = TypeVar("T")
 SPLITS = ("train", "tuning", "validate")
@@ -48,15 +48,6 @@ VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}'
 
 
-# host:port
-Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
-
-
-class _Jobs(BaseModel, extra="forbid"):
-    chief: list[Address] = Field([], max_length=1)
-    worker: list[Address] = []
-
-
 class _Task(BaseModel):
     type: Literal["chief", "worker"]
     index: StrictInt = Field(ge=0)
@@ -65,28 +56,28 @@ class _Task(BaseModel):
 class Cluster(BaseModel):
     """The workers of a training, as the environment variable TF_CONFIG names them, and which one this process is."""
 
-    cluster: _Jobs
+    cluster: dict[
+        Literal["chief", "worker"], list[Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]]
+    ]  # host:port
     task: _Task
 
     @property
-    def addresses(self) -> tuple[str, ...]:
+    def addresses(self) -> list[str]:
         """`host:port` of each worker; the first is the chief, as for TensorFlow."""
-        return (*self.cluster.chief, *self.cluster.worker)
+        return self.cluster.get("chief", []) + self.cluster.get("worker", [])
 
     @property
     def index(self) -> int:
         """This process's place among the addresses."""
-        return self.task.index + (len(self.cluster.chief) if self.task.type == "worker" else 0)
+        return self.task.index + (len(self.cluster.get("chief", [])) if self.task.type == "worker" else 0)
 
     @model_validator(mode="after")
     def _check(self):
-        count = len(getattr(self.cluster, self.task.type))
+        count = len(self.cluster.get(self.task.type, []))
+        if self.task.index >= count:
+            raise ValueError(f"task.index is {self.task.index}, and cluster.{self.task.type} has {count}")
         if len(set(self.addresses)) < len(self.addresses):
             raise ValueError("two workers have the same address")
-        if self.task.index >= count:
-            raise ValueError(
-                f"task.index is {self.task.index}, and cluster.{self.task.type} has {count} (counted from 0)"
-            )
         return self
 
 
@@ -131,16 +122,15 @@ def check_distributable(learner: keras.Model, profile: Profile, *, replicas: int
     """Raise an `OneDeviceError` for what several devices would compute differently from one."""
     several = replicas > 1
     layers = list(learner._flatten_layers())  # nested ones too: a gate normalizes
-    normalizes = any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
     techniques = learner.techniques if isinstance(learner, Learner) else []
     reasons = {
         "several devices do not refit (after_tuning)": several and profile.after_tuning == REFIT,
         "several devices do not solve kernel ridge regression (ridge)": several and profile.ridge,
         f"several devices do not support {' and '.join(techniques)}": techniques,
         "several devices keep no averaged weights (ema)": profile.ema,
-        "batch normalization, which gates and clusters have too, would take each device's own statistics; the "
-        "normalization 'layer' does not": several and normalizes,
-        "mixed_float16 scales the loss by what one device sees; mixed_bfloat16 does not": any(
+        "batch normalization, of gates and clusters too, takes each device's own statistics": several
+        and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers),
+        "mixed_float16, unlike mixed_bfloat16, scales the loss by what one device sees": any(
             layer.compute_dtype == "float16" for layer in layers
         ),
     }
@@ -345,7 +335,7 @@ GONE = (
     tf.errors.InternalError,
 )
 # How long a shared file system may take to show one machine what another wrote.
-SHARED_SECONDS = 20
+SHARED_SECONDS = 60
 
 
 class Distribution:
@@ -364,10 +354,6 @@ class Distribution:
         self.chief = self.index == 0
         self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         self._exchanges = 0
-
-    def to_record(self) -> dict:
-        """For the run's record."""
-        return {"name": self.name, "workers": self.workers, "replicas": self.replicas}
 
     # Model and training loop
 
@@ -394,7 +380,7 @@ class Distribution:
         if self.strategy is None:
             average = {"use_ema": True, "ema_momentum": profile.ema} if profile.ema else {}
             # XLA would compile every length of a batch again; it is used only where asked for.
-            learner.compile(keras.optimizers.Adam(**settings, **average), loss=cross_entropy, jit_compile=xla)
+            learner.compile(AveragingAdam(**settings, **average), loss=cross_entropy, jit_compile=xla)
             replicated = None
         else:
             check_distributable(learner, profile, replicas=self.replicas)
@@ -472,8 +458,7 @@ class Distribution:
             code = None if problem is None else problem.exit_code
             for index, (others, message) in enumerate(self.gather((code, str(problem)))):
                 if others and problem is None:
-                    kind = ERRORS.get(others, DmlkitError)
-                    raise kind(f"{self.label(index)} ended: {message}")
+                    raise ERRORS.get(others, DmlkitError)(f"{self.label(index)} ended: {message}")
         if problem is not None:
             raise problem
 
@@ -484,20 +469,16 @@ class Distribution:
             for name, value in chiefs.items():
                 if theirs[name] != value:
                     raise UsageError(
-                        f"The workers were not started for the same training: {self.label(index)} has another {name} "
-                        f"than {self.label(0)}. Theirs: {theirs[name]}. The chief's: {value}. Start all workers by the "
-                        "same command."
+                        f"The workers were not started by the same command: {self.label(index)} has another {name} "
+                        f"than {self.label(0)}. Expected: {value}. Received: {theirs[name]}."
                     )
 
-    def check_shared(self, folder: Path) -> None:
-        """Raise a `UsageError` where a worker does not see the chief's folder, which holds everyone's checkpoints."""
-        if self.workers == 1:
-            return
-        file = folder / f".{self.gather(uuid.uuid4().hex)[0]}.shared"
+    def make_shared(self, folder: Path) -> None:
+        """Make the folder of everyone's checkpoints; a `UsageError` where a worker does not see what the chief made."""
 
         def wait_for_it() -> None:
             deadline = time.monotonic() + SHARED_SECONDS
-            while not file.exists():
+            while not folder.is_dir():
                 if time.monotonic() > deadline:
                     raise UsageError(
                         f"The folder of the run, {folder}, is not shared with the chief. Give all workers one folder "
@@ -505,9 +486,8 @@ class Distribution:
                     )
                 time.sleep(0.2)
 
-        self.by_chief(file.touch)
+        self.by_chief(lambda: make_folder(folder))
         self.each(wait_for_it)
-        self.by_chief(lambda: file.unlink(missing_ok=True))
 
     def share_skipped(self, skipped: Skipped) -> None:
         """Make the records that any worker skipped known to all; a `DataError` where they are too many together."""
@@ -534,10 +514,9 @@ class Distribution:
             if self.workers == 1:
                 raise
             raise WorkerGoneError(
-                f"{self.label(self.index)} cannot go on: another worker has ended or cannot be reached any more; see "
-                "its own output. TensorFlow cannot take a worker back within a training: start all workers again by "
-                "the same commands, and the training resumes from its last checkpoint. "
-                f"(TensorFlow: {' '.join(error.message.split())[:200]})"
+                f"{self.label(self.index)} ends: another worker has ended or cannot be reached any more; see its own "
+                "output. Start all workers again by the same commands, and the training resumes from its last "
+                f"checkpoint. (TensorFlow: {' '.join(error.message.split())[:200]})"
             ) from error
 
     def _exchange(self, own: np.ndarray) -> np.ndarray:
@@ -563,10 +542,9 @@ ONE_DEVICE = Distribution("one device")
 
 def auto() -> Distribution:
     """One device; all GPUs of this machine where there are several (where they cannot be used: see `train`)."""
-    try:
+    workers = 1
+    with suppress(UsageError):
         workers = len(read_cluster().addresses)
-    except UsageError:
-        workers = 0
     if workers > 1:
         raise UsageError(
             f"The environment variable {VARIABLE} names {workers} workers. Use strategy 'multi-worker' to train on all "
@@ -586,13 +564,11 @@ def mirrored() -> Distribution:
 def multi_worker() -> Distribution:
     """All workers of the cluster; waits until each is there."""
     cluster = read_cluster()
-    own = cluster.addresses[cluster.index]
-    name = f"worker {cluster.index} of {len(cluster.addresses)} ({own})"
-    others = ", ".join(address for address in cluster.addresses if address != own)
+    name = f"worker {cluster.index} of {len(cluster.addresses)} ({cluster.addresses[cluster.index]})"
     try:
         # TensorFlow's waiting does not let Python see Ctrl-C: here it ends the process at once.
         with signals_handled(signal.SIG_DFL, signal.SIGINT):
-            print(f"{name}{f': waiting for {others}' if others else ''}", flush=True)
+            print(f"{name} waits for the others", flush=True)
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, tf.errors.OpError) as error:
         raise UsageError(

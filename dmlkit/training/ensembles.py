@@ -18,6 +18,7 @@ from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import ALGORITHM_2, Ensemble
 from dmlkit.metrics import (
     COMBINERS,
+    GlobalAveragePrecision,
     TopPairs,
     Weights,
     combine,
@@ -28,7 +29,6 @@ from dmlkit.metrics import (
     percentiles,
     resampled_gaps,
     shortlist,
-    top_pairs,
 )
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.runs import Run, as_run
@@ -168,12 +168,10 @@ def _scores_and_labels(members: Sequence[Predictions]) -> Iterator[tuple[list[np
 
 def _top_pairs(members: Sequence[Predictions], weights: Weights, *, by: str) -> TopPairs:
     """The top pairs of an ensemble, of scores as they would be stored."""
-    pairs = [
-        top_pairs(combine(scores, weights, by=by).astype(np.float16), labels)
-        for scores, labels in _scores_and_labels(members)
-    ]
-    keys = ("scores", "correct", "true_labels")
-    return TopPairs(*(np.concatenate([getattr(each, key) for each in pairs]) for key in keys))
+    gap = GlobalAveragePrecision()
+    for scores, labels in _scores_and_labels(members):
+        gap.update(combine(scores, weights, by=by).astype(np.float16), labels)
+    return gap.pairs()
 
 
 def compare_combiners(runs: Sequence[RunOrPath]) -> pd.DataFrame:

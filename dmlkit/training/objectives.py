@@ -1,4 +1,4 @@
-"""What a training minimizes and how: learning rates, augmentations, soft labels; kernel ridge regression.
+"""What a training minimizes and how: optimizer, learning rates, augmentations, soft labels; kernel ridge regression.
 
 Everything random happens within the training step, by a seed generator whose state is a Keras variable: a checkpoint
 holds it, and a resumed training draws what an undisturbed one would.
@@ -7,7 +7,8 @@ holds it, and a resumed training draws what an undisturbed one would.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 import scipy.linalg
 from keras import ops
 
-from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.errors import DataError, UsageError
 from dmlkit.models import KernelFeatures, frame_mask, training_model
 from dmlkit.profiles import Profile
 
@@ -85,15 +86,29 @@ class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
         return self.learning_rate * cosine * warm_up
 
 
-def staircase(profile: Profile, *, videos: int) -> TwoStageStaircase:
-    """The paper's schedule; shares of the budget (numbers up to 1) become examples."""
-    budget = videos * profile.epochs
+def learning_rate_schedule(profile: Profile, *, videos: int):
+    """The schedule a profile names, for a number of training videos.
+
+    `staircase` is the paper's; its shares of the budget (numbers up to 1) become examples. `cosine` rises linearly from
+    0, then falls to 0 along half a cosine; `cyclic` are `Profile.cycles` cosines of whole epochs.
+    """
+    rate, epochs = profile.learning_rate, profile.epochs
+    steps = math.ceil(videos / profile.batch_size)  # of an epoch
+    if profile.schedule == "cosine":
+        warm_up = max(1, round(profile.warm_up * (steps * epochs)))
+        decay = max(1, steps * epochs - warm_up)
+        return keras.optimizers.schedules.CosineDecay(0.0, decay, warmup_target=rate, warmup_steps=warm_up)
+    if profile.schedule == "cyclic":
+        warm_up = round(profile.warm_up * steps * epochs)
+        return CosineCycles(
+            learning_rate=rate, ends=[epoch * steps for epoch in profile.cycle_ends], warm_up=warm_up
+        )
     first, then, converged_after = (
-        max(1.0, count * budget if count <= 1 else count)
+        max(1.0, count * (videos * epochs) if count <= 1 else count)
         for count in (*profile.decay_examples, profile.converged_after)
     )
     return TwoStageStaircase(
-        learning_rate=profile.learning_rate,
+        learning_rate=rate,
         decay=profile.decay,
         first=first,
         then=then,
@@ -102,38 +117,33 @@ def staircase(profile: Profile, *, videos: int) -> TwoStageStaircase:
     )
 
 
-def cosine(profile: Profile, *, videos: int) -> keras.optimizers.schedules.CosineDecay:
-    """Linear warm-up from 0 to the profile's learning rate, then half a cosine to 0 at the end of the budget.
+# --- Averaged weights ---
 
-    Differs from the paper, which has the staircase.
+
+class AveragingAdam(keras.optimizers.Adam):
+    """Adam whose moving averages do not replace the weights when `fit` ends: the next epoch starts from the weights."""
+
+    def finalize_variable_values(self, var_list):
+        """Leave the weights as they are, whether or not the training was stopped in between."""
+
+
+@contextmanager
+def averaged_weights(learner: keras.Model) -> Iterator[None]:
+    """Within, the weights are their exponential moving averages, where the optimizer keeps any.
+
+    The statistics of a batch normalization are averages by themselves, and stay what they are.
     """
-    steps = math.ceil(videos / profile.batch_size) * profile.epochs
-    warm_up = max(1, round(profile.warm_up * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=profile.learning_rate,
-        warmup_steps=warm_up,
-        decay_steps=max(1, steps - warm_up),
-    )
-
-
-def cyclic(profile: Profile, *, videos: int) -> CosineCycles:
-    """`Profile.cycles` cosines of whole epochs (`Profile.cycle_ends`); the warm-up is a share of the whole budget."""
-    steps = math.ceil(videos / profile.batch_size)
-    return CosineCycles(
-        learning_rate=profile.learning_rate,
-        ends=[epoch * steps for epoch in profile.cycle_ends],
-        warm_up=round(profile.warm_up * steps * profile.epochs),
-    )
-
-
-SCHEDULES = {"staircase": staircase, "cosine": cosine, "cyclic": cyclic}
-"""Name → function of (profile, *, videos) that returns a Keras schedule."""
-
-
-def learning_rate_schedule(profile: Profile, *, videos: int):
-    """The schedule a profile names, for a number of training videos."""
-    return choose(SCHEDULES, profile.schedule, what="schedule")(profile, videos=videos)
+    if not learner.optimizer.use_ema:
+        yield
+        return
+    variables = learner.trainable_variables
+    weights = [np.array(variable) for variable in variables]
+    keras.optimizers.Adam.finalize_variable_values(learner.optimizer, variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, weights, strict=True):
+            variable.assign(value)
 
 
 # --- Augmentations and soft labels ---
@@ -260,9 +270,9 @@ def learner_for(
 ) -> keras.Model:
     """What a training under this profile fits: a `Learner` where it needs one, else the model itself."""
     augmented = profile.label_smoothing or profile.mixup or profile.modality_dropout
-    if not augmented and not teachers and training_model(model) is model:
-        return model
-    return Learner(model, profile, teachers=teachers, seed=seed)
+    if augmented or teachers or training_model(model) is not model:
+        return Learner(model, profile, teachers=teachers, seed=seed)
+    return model
 
 
 # --- Kernel ridge regression ---

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +35,6 @@ from dmlkit.training.ensembles import RunOrPath, combinable, tuning_predictions,
 # A batch's inputs take about this much memory, so that the overhead of each call is small.
 BATCH_BYTES = 16 << 20
 FEWEST, MOST = 64, 1024
-# Weighted means of weighted means are one weighted mean.
 MEAN = COMBINERS[ALGORITHM_2].combine
 
 
@@ -129,62 +127,44 @@ def members_of(runs: RunOrPath | Sequence[RunOrPath], *, by: str | None = None) 
                 "scores by the combiner it was made with."
             )
         weights = weights_of(tuning_predictions(combinable(opened)), by=by)
-    pairs = [(run, float(weight)) for run, weight in zip(opened, weights.members, strict=True)]
+    members = [_member(run, float(weight), ()) for run, weight in zip(opened, weights.members, strict=True)]
     if COMBINERS[by].combine is MEAN:
-        return [member for pair in pairs for member in _expanded(*pair, ())]
-    return [Member(opened[0], 1.0, tuple(_whole(*pair, ()) for pair in pairs), by, weights.bias)]
+        return _flat(members)
+    return [Member(opened[0], 1.0, tuple(members), by, weights.bias)]
 
 
-def _whole(run: Run, weight: float, above: tuple[Path, ...]) -> Member:
-    """A run as one member, also where it is a mean of others: votes, ranks and logits are of its scores, not theirs."""
-    members = _expanded(run, 1.0, above)
-    return members[0]._replace(weight=weight) if len(members) == 1 else Member(run, weight, tuple(members))
-
-
-def _expanded(run: Run, weight: float, above: tuple[Path, ...]) -> list[Member]:
-    """A run's members; `above` are the ensembles that it is a member of."""
+def _member(run: Run, weight: float, above: tuple[Path, ...]) -> Member:
+    """A run, with its members where it is an ensemble; `above` are the ensembles that it is a member of."""
     if run.record["kind"] == "training":
-        return [Member(run, weight)]
-    try:
-        by, bias = run.record["by"], float(run.record["bias"])
-        named = [
-            (each["name"], run.path / each["path"], float(each["weight"])) for each in run.record["members"]
-        ]
-        is_mean = COMBINERS[by].combine is MEAN
-    except (LookupError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{run.path} is an ensemble whose record does not name its members or a known combiner ({error!r})."
-        ) from error
-    members, above = [], (*above, run.path.resolve())
-    for name, path, share in named:
+        return Member(run, weight)
+    by, members, above = run.record["by"], [], (*above, run.path.resolve())
+    for each in run.record["members"]:
+        path = run.path / each["path"]
         member = as_run(path)
-        # Only a mean has shares: weights of `stacking` may be negative.
-        valid = 0 <= share <= 1 if is_mean else isfinite(share) and isfinite(bias)
-        if member.name != name or path.resolve() in above or not valid:
+        if member.name != each["name"] or path.resolve() in above:
             raise DataError(
-                f"{run.path} is an ensemble of {name!r} at {path}, but another run is there now. Combine its runs "
-                "again with `dmlkit ensemble`."
+                f"{run.path} is an ensemble of {each['name']!r} at {path}, but another run is there now. Combine its "
+                "runs again with `dmlkit ensemble`."
             )
-        members += _expanded(member, weight * share, above) if is_mean else [_whole(member, share, above)]
-    return members if is_mean else [Member(run, weight, tuple(members), by, bias)]
+        members.append(_member(member, each["weight"], above))
+    is_mean = choose(COMBINERS, by, what="combiner").combine is MEAN
+    return Member(run, weight, tuple(_flat(members) if is_mean else members), by, run.record["bias"])
+
+
+def _flat(members: Sequence[Member]) -> list[Member]:
+    """The members of a mean, those that are means themselves replaced by theirs: a mean of means is one mean."""
+    found = []
+    for member in members:
+        if member.below and COMBINERS[member.by].combine is MEAN:
+            found += [each._replace(weight=member.weight * each.weight) for each in member.below]
+        else:
+            found.append(member)
+    return found
 
 
 def trainings(members: Sequence[Member]) -> list[Run]:
     """Those whose models score, depth first."""
     return [run for member in members for run in (trainings(member.below) if member.below else [member.run])]
-
-
-def check_fit(members: Sequence[Member], dataset) -> None:
-    """Refuse data of other features, classes or level than the runs were trained on."""
-    received = {"features": {name: feature.size for name, feature in dataset.features.items()}}
-    received |= {"num_classes": dataset.num_classes, "level": dataset.level}
-    for run in trainings(members):
-        for key, value in received.items():
-            if (expected := run.record["data"][key]) != value:
-                raise UsageError(
-                    f"{run.path} was trained on other {key.removeprefix('num_')} than {dataset.name} has. "
-                    f"Expected {expected}. Received: {value}."
-                )
 
 
 def score_blocks(
@@ -197,7 +177,7 @@ def score_blocks(
 ) -> Iterator[Predictions]:
     """The scores of a split, some videos at a time; memory does not grow with their number.
 
-    Members, which fit the data (`check_fit`), are combined from their scores at half precision, as those are stored:
+    Members are combined from their scores at half precision, as those are stored:
     an ensemble scores as it was measured. Members that read the same frames share one reading.
     """
     runs = trainings(members)
@@ -338,6 +318,15 @@ def submit(
 
 
 def _members_and_data(run, data, by: str | None) -> tuple[list[Member], object]:
+    """The members of runs, and data of the features, classes and level that they were trained on."""
     members, dataset = members_of(run, by=by), as_dataset(data)
-    check_fit(members, dataset)
+    received = {"features": {name: feature.size for name, feature in dataset.features.items()}}
+    received |= {"num_classes": dataset.num_classes, "level": dataset.level}
+    for training in trainings(members):
+        for key, value in received.items():
+            if (expected := training.record["data"][key]) != value:
+                raise UsageError(
+                    f"{training.path} was trained on other {key.removeprefix('num_')} than {dataset.name} has. "
+                    f"Expected {expected}. Received: {value}."
+                )
     return members, dataset

@@ -16,8 +16,8 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,25 +150,6 @@ def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
     return [arrays[f"{name}_{i}"] for i in range(sum(each.startswith(f"{name}_") for each in arrays))]
 
 
-@contextmanager
-def averaged_weights(learner) -> Iterator[None]:
-    """Within, the weights are their exponential moving averages, where the optimizer keeps any.
-
-    The statistics of a batch normalization are averages by themselves, and stay what they are.
-    """
-    if not learner.optimizer.use_ema:
-        yield
-        return
-    variables = learner.trainable_variables
-    weights = [np.array(variable) for variable in variables]
-    learner.optimizer.finalize_variable_values(variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
-
-
 # --- The run's folder ---
 
 
@@ -179,10 +160,9 @@ def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
         return None
     if record["fingerprint"] != fingerprint:
         raise UsageError(
-            f"{folder} already holds another run ({record['experiment']['name']}, profile "
-            f"{record['profile']['name']}, seed {record['seed']}, data {record['data']['name']}) than {name} as "
-            "asked for now: another experiment, profile, seed, version or other data. Choose another folder, or "
-            "delete this one."
+            f"{folder} already holds another run than {name} as asked for now: {record['experiment']['name']}, profile "
+            f"{record['profile']['name']}, seed {record['seed']}, data {record['data']['name']}, or another version or "
+            "other settings of these. Choose another folder, or delete this one."
         )
     return Run(folder, record)
 
@@ -192,9 +172,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"The folder {folder} cannot be made ({error.strerror}). Choose another folder."
-        ) from error
+        raise UsageError(f"The folder {folder} cannot be made ({error.strerror}). Choose another.") from error
 
 
 def finish_run(
@@ -266,15 +244,19 @@ def git_commit() -> str | None:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
+    command = [
+        "git",
+        "-C",
+        folder,
+        "describe",
+        "--always",
+        "--exclude=*",
+        "--abbrev=40",
+        "--dirty= and changes",
+    ]
+    with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + (" and changes" if git("status", "--porcelain", "dmlkit") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return None
 
 
 # --- Snapshots: models of several epochs of one training, an ensemble at the price of one training ---
@@ -301,13 +283,8 @@ def save_snapshot(folder: Path, weights: Sequence[np.ndarray], profile: Profile,
 
 
 def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
-    """The weights that `save_snapshot` kept; a `DataError` where they cannot be read."""
-    try:
-        return _numbered(read_arrays(folder / CHECKPOINTS / str(epoch) / WEIGHTS), "weight")
-    except UnreadableError as error:
-        raise DataError(
-            f"The snapshot of epoch {epoch} cannot be read ({error}). Delete {folder} and train again."
-        ) from error
+    """The weights that `save_snapshot` kept."""
+    return _numbered(read_arrays(folder / CHECKPOINTS / str(epoch) / WEIGHTS), "weight")
 
 
 def snapshot_records(record: dict, profile: Profile, *, history: Sequence[Mapping]) -> list[dict]:

@@ -169,21 +169,18 @@ class Study:
         needed = [self._train(each, on_epoch, own) for each, own in self._needed_by(experiment, seed)]
         folder, *_ = self._places(experiment, self._fingerprint(experiment, seed))
         make_folder(folder.parent)
-        with file_lock(
-            folder.with_name(f".{folder.name}.lock"),
-            taken=lambda holder: print(
-                f"{experiment.title}: being trained by {holder} elsewhere; waiting ...", flush=True
-            ),
-            wait=True,
-        ):
+
+        def announce(holder: str) -> None:
+            print(f"{experiment.title}: being trained by {holder} elsewhere; waiting ...", flush=True)
+
+        with file_lock(folder.with_name(f".{folder.name}.lock"), taken=announce, wait=True):
             if run := self._find(experiment, seed, announce=True):  # left by who held the lock before
                 return run
             if isinstance(experiment, Ensemble):
                 if experiment.member_runs == "checkpoints":
                     needed = [each for run in needed for each in snapshots_of(run)]
-                return ensemble(
-                    needed, out=folder, by=experiment.by, name=experiment.name, title=experiment.title
-                )
+                names = {"name": experiment.name, "title": experiment.title}
+                return ensemble(needed, out=folder, by=experiment.by, **names)
             print(f"{experiment.title}:" if seed == self.seed else f"{experiment.title}, seed {seed}:")
             return train(
                 experiment,
@@ -308,20 +305,14 @@ def train_ensemble(
             f"{experiment.name} needs runs of {', '.join(members)} and is trained on one machine. On several, train "
             "each of those by itself, then combine ensembles with `dmlkit ensemble`."
         )
-    study = _MemberStudy(
-        data,
-        runs=None if out is None else Path(out) / "members",
-        seed=seed,
-        deterministic=deterministic,
-        progress=progress,
-    )
+    conditions = {"seed": seed, "deterministic": deterministic, "progress": progress}
+    study = _MemberStudy(data, runs=None if out is None else Path(out) / "members", **conditions)
     study.top, study.out, study.asked, study.changes = experiment, out, profile, changes or {}
     study.tensorboard, study.settings = tensorboard, settings
     if reason := study.not_applicable_reason(experiment):
         raise UsageError(f"{experiment.name} cannot be trained on {study.dataset.name}: {reason}.")
     if out is not None:  # refuse a folder of another run before hours of training, not after
-        fingerprint = study._fingerprint(experiment, seed)
-        existing_run(Path(out), fingerprint=fingerprint, name=experiment.name)
+        existing_run(Path(out), fingerprint=study._fingerprint(experiment, seed), name=experiment.name)
     return study.train(experiment)[experiment.name]
 
 
@@ -396,10 +387,9 @@ def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd
     """
     rows = []
     for run in runs.values():
-        experiment = run.experiment
+        experiment, (low, high) = run.experiment, run.metrics["gap_interval"]
         projects = experiment.fusion == "projection"
-        distance, norm = projection_distance(run.model, batch) if projects else (np.nan, np.nan)
-        low, high = run.metrics["gap_interval"]
+        distance, length = projection_distance(run.model, batch) if projects else (np.nan, np.nan)
         rows.append(
             {
                 "title": run.title,
@@ -411,8 +401,8 @@ def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd
                 "gap_high": high,
                 "loss": float(run.history["loss"].iloc[-1]),
                 "distance": distance,
-                "length": norm,
-                "relative_distance": distance / norm if norm else np.nan,
+                "length": length,
+                "relative_distance": distance / length if length else np.nan,
             }
         )
     return pd.DataFrame(rows)

@@ -32,6 +32,7 @@ from dmlkit.runtime import make_deterministic, version_of
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
     Teacher,
+    averaged_weights,
     fit_kernel_ridge,
     kernel_layers,
     learner_for,
@@ -41,7 +42,6 @@ from dmlkit.training.prediction import members_of, score_split
 from dmlkit.training.state import (
     REFITTING,
     TrainingState,
-    averaged_weights,
     default_run,
     describe_data,
     existing_run,
@@ -230,12 +230,11 @@ def open_teachers(
                 f"{run.path} cannot teach on {dataset.name}: it was trained on other data "
                 f"({run.record['data']['name']}), perhaps on the very videos that are to be scored."
             )
-        for member in members_of(run):
-            if member.below:
-                raise UsageError(
-                    f"{run.path} cannot teach: it combines its members by '{member.by}', which is no weighted mean of "
-                    "their scores. Name its members, or an ensemble by 'algorithm_2', 'uniform' or 'optimized'."
-                )
+        if bys := [member.by for member in members_of(run) if member.below]:
+            raise UsageError(
+                f"{run.path} cannot teach: it combines its members by {bys[0]!r}, which is no weighted mean of their "
+                "scores. Name its members, or an ensemble by 'algorithm_2', 'uniform' or 'optimized'."
+            )
     return runs
 
 
@@ -294,16 +293,17 @@ class Trainer:
 
     def build(self, *, fall_back: bool = False) -> None:
         """Make model, learner and optimizer, from the seed; on one device if several cannot (`fall_back`)."""
+        reason = None
         try:
-            return self._build()
+            self._build()
         except OneDeviceError as error:
             if not fall_back:
                 raise
             reason = error.reason
-        # Not within `except`, whose traceback would hold the model on all devices.
-        self.reporter.line(f"Trained on one of {self.distribution.replicas} devices: {reason}.")
-        self.distribution = ONE_DEVICE
-        return self._build()
+        if reason:  # not within `except`, whose traceback would hold the model on all devices
+            self.reporter.line(f"Trained on one of {self.distribution.replicas} devices: {reason}.")
+            self.distribution = ONE_DEVICE
+            self._build()
 
     def _build(self) -> None:
         profile = self.profile
@@ -325,9 +325,8 @@ class Trainer:
             ]
             self.learner = learner_for(self.model, profile, seed=self.seed, teachers=teachers)
             schedule = learning_rate_schedule(profile, videos=self.videos["train"])
-            self.replicated = self.distribution.compile(
-                self.learner, profile, learning_rate=schedule, xla=self.xla
-            )
+            settings = {"learning_rate": schedule, "xla": self.xla}
+            self.replicated = self.distribution.compile(self.learner, profile, **settings)
 
     def fit(
         self, *, on_epoch: Callable[[dict], None] | None = None, tensorboard: Path | None = None
@@ -337,8 +336,7 @@ class Trainer:
         `on_epoch` is called by the chief with each row of the history; `tensorboard` is the folder of the event files.
         """
         distribution = self.distribution
-        distribution.by_chief(lambda: make_folder(self.folder))
-        distribution.check_shared(self.folder)
+        distribution.make_shared(self.folder)
         own = {"fingerprint": self.fingerprint, "workers": distribution.workers, "skipped": self.skipped}
         state = distribution.each(lambda: TrainingState.restore(self.folder, self.learner, **own))
         if self.replicated:
@@ -366,17 +364,16 @@ class Trainer:
         checkpoint = Checkpoint(self.folder, state, every=self.checkpoint_seconds)
         self._fit_epoch(state, checkpoint)
         state.epoch += 1
-        tuning = self._evaluate(state)
-        checkpoint.count_seconds()
         row = {
             "epoch": state.epoch,
             "examples": state.epoch * self.videos["train"],
             "loss": state.loss,
-            **tuning,
+            **self._evaluate(state),
             # A closed form has none.
             "learning_rate": 0.0 if self.profile.ridge else float(self.learner.optimizer.learning_rate),
             "seconds": round(time.monotonic() - since, 3),
         }
+        state.seconds = time.monotonic() - checkpoint.since
         state.history.append(row)
         state.batches, state.loss, state.metrics = 0, 0.0, []
         return row
@@ -404,9 +401,8 @@ class Trainer:
         # A training that was killed between the last batch and the tuning split has nothing left to fit.
         if state.batches < batches:
             bar = self.reporter.bar(f"{name} {state.epoch + 1}/{self.epochs}", batches, done=state.batches)
-            self.distribution.fit_epoch(
-                self.learner, self.replicated, examples, state, batches=batches, callbacks=[checkpoint, *bar]
-            )
+            settings = {"batches": batches, "callbacks": [checkpoint, *bar]}
+            self.distribution.fit_epoch(self.learner, self.replicated, examples, state, **settings)
         if not math.isfinite(state.loss):
             raise DataError(
                 f"The loss of {name} is not a number after epoch {state.epoch + 1}: training has diverged. "
@@ -421,11 +417,11 @@ class Trainer:
                 state.best_epoch, state.best_weights = state.epoch, weights
                 return {}
             scores = self.scores("tuning")
-        # Of the whole split, which the chief alone holds.
-        gap = self.distribution.by_chief(
-            lambda: global_average_precision(scores.scores.astype(np.float32), scores.labels)
-        )
-        gap = self.distribution.gather(gap)[0]
+
+        def measure() -> float:  # of the whole split, which the chief alone holds
+            return global_average_precision(scores.scores.astype(np.float32), scores.labels)
+
+        gap = self.distribution.gather(self.distribution.by_chief(measure))[0]
         if gap > state.best_gap:
             state.best_gap, state.best_epoch, state.best_weights = gap, state.epoch, weights
         if self.distribution.chief:
@@ -491,9 +487,9 @@ class Trainer:
     ) -> None:
         """Leave the snapshots as runs of their own, then the run of the model's present weights."""
         weights, distribution = self.model.get_weights(), self.distribution
-        seconds = state.seconds + (refit.seconds if refit else 0.0)
         videos = self.videos["train"] + self.videos["tuning"]
-        teachers = [{"name": run.name, "fingerprint": run.record["fingerprint"]} for run in self.teachers]
+        refitted = {"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {}
+        seconds = state.seconds + (refit.seconds if refit else 0.0)
         record = {
             "kind": "training",
             "fingerprint": self.fingerprint,
@@ -502,15 +498,22 @@ class Trainer:
             "seed": self.seed,
             "precision": self.precision,
             "deterministic": self.deterministic,
-            "strategy": distribution.to_record(),
-            "teachers": teachers,
+            "strategy": {
+                "name": distribution.name,
+                "workers": distribution.workers,
+                "replicas": distribution.replicas,
+            },
+            "teachers": [
+                {"name": run.name, "fingerprint": run.record["fingerprint"]} for run in self.teachers
+            ],
             "data": describe_data(self.dataset, videos=self.videos) | {"skipped": self.skipped.to_record()},
             "parameters": self.model.count_params(),
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,
             "seconds": {"training": round(seconds, 3), "scoring": round(scoring_seconds, 3)},
             "started": self.started.isoformat(timespec="seconds"),
-        } | ({"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {})
+            **refitted,
+        }
 
         def finish(folder: Path, record: dict, tuning: Predictions, validation: Predictions) -> None:
             scores = {"tuning": tuning, "validation": validation}
@@ -528,23 +531,14 @@ class Trainer:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the state up to date batch by batch, and saves it within an epoch, `every` so many seconds.
-
-    It also undoes that `fit` ends by replacing the weights by their moving averages: the next epoch starts from the
-    weights, whether or not the training was stopped in between.
-    """
+    """Keeps the state up to date batch by batch, and saves it within an epoch, `every` so many seconds."""
 
     def __init__(self, folder: Path, state: TrainingState, *, every: float):
         super().__init__()
         self.folder, self.state, self.every = folder, state, every
         self.before = state.batches
-        self.saved = self.counted = time.monotonic()
-
-    def count_seconds(self) -> None:
-        """Add the time since the last call to the state's."""
-        now = time.monotonic()
-        self.state.seconds += now - self.counted
-        self.counted = now
+        self.saved = time.monotonic()
+        self.since = self.saved - state.seconds
 
     def on_epoch_begin(self, epoch, logs=None):
         """Keras's running mean of the loss restarts with each `fit`; a resumed epoch's goes on."""
@@ -556,20 +550,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.state.batches = self.before + batch + 1
         self.state.loss = float(logs["loss"])
         if time.monotonic() - self.saved >= self.every:
-            self.count_seconds()
+            self.state.seconds = time.monotonic() - self.since
             self.state.save(self.folder, self.model)
             self.saved = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Keep the weights, before `fit` replaces them."""
-        if self.model.optimizer.use_ema:
-            self.weights = [np.array(variable) for variable in self.model.trainable_variables]
-
-    def on_train_end(self, logs=None):
-        """Put them back."""
-        if self.model.optimizer.use_ema:
-            for variable, value in zip(self.model.trainable_variables, self.weights, strict=True):
-                variable.assign(value)
 
 
 class Reporter:

@@ -23,7 +23,6 @@ from dmlkit.training.distributed import (
     divide,
     mirrored,
     read_cluster,
-    split_inputs,
 )
 from dmlkit.training.objectives import learner_for
 
@@ -43,10 +42,9 @@ def test_tf_config_names_the_workers_the_chief_first_or_what_is_wrong(generated,
         (config(chief, type="chief"), ("c:3", "a:1", "b:2"), 0),
     ):
         cluster = read_cluster(environment)
-        assert (cluster.addresses, cluster.index) == (addresses, index)
+        assert (tuple(cluster.addresses), cluster.index) == (addresses, index)
     for environment, message in (
         ({}, "it is not set here"),
-        ({"TF_CONFIG": "{"}, "Invalid JSON"),
         (config({"worker": ["a"]}), "cluster.worker.0"),
         (config({"worker": ["a:1", "a:1"]}), "the same address"),
         (config({"worker": ["a:1"], "ps": ["b:1"]}), "cluster.ps"),
@@ -101,21 +99,6 @@ def test_more_workers_than_shards_or_videos_are_refused(generated):
             divide(dataset, profile, index=0, workers=workers, skipped=Skipped())
 
 
-def test_a_batch_is_cut_into_pieces_as_equal_as_can_be():
-    import tensorflow as tf
-
-    for rows, pieces in ((7, 3), (2, 3), (0, 2), (6, 3)):
-        inputs = {"rgb": tf.zeros((rows, 4, 2), tf.uint8), "num_frames": tf.fill((rows,), 4)}
-        found = list(split_inputs(inputs, pieces))
-        assert [row for place, _ in found for row in range(rows)[place]] == list(range(rows))
-        lengths = [place.stop - place.start for place, _ in found]
-        assert len(found) == pieces and max(lengths) - min(lengths) <= 1
-        # No layer takes an empty batch: a dummy row of one frame stands for none.
-        assert [len(piece["rgb"]) for _, piece in found] == [max(length, 1) for length in lengths]
-        if not lengths[-1]:
-            assert found[-1][1]["num_frames"].numpy().tolist() == [1]
-
-
 @pytest.mark.parametrize(
     ("parts", "profile", "message"),
     [
@@ -127,7 +110,6 @@ def test_a_batch_is_cut_into_pieces_as_equal_as_can_be():
         ({"copies": 2}, {}, "support copies"),
         ({}, {"ema": 0.9}, "averaged weights"),
         ({}, {"after_tuning": "refit"}, "do not refit"),
-        ({}, {"ridge": 0.1}, "kernel ridge"),
         ({"gate_scores": "context"}, {}, "each device's own statistics"),
         ({"precision": "mixed_float16"}, {}, "mixed_float16"),
     ],
@@ -188,18 +170,10 @@ def train_on_two_devices(cases, data, out) -> list:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def check_equal(result):
-    assert result["difference"] < 1e-5
-    assert result["losses"][0] == pytest.approx(result["losses"][1], abs=1e-4)
-    assert result["gaps"][0] == pytest.approx(result["gaps"][1], abs=1e-3)
-    assert result["replicas"] == [1, 2]
-
-
 def test_two_devices_train_as_one(generated, tmp_path):
     # Losses of scores, of layers and of weights; a batch of 179 leaves one video for two devices.
     profile = {"batch_size": 179, "epochs": 2, "patience": 2, "clip_norm": 0.05}
-    (result,) = train_on_two_devices([("frame", PROJECTION, profile, {})], generated, tmp_path)
-    check_equal(result)
+    assert_equal(train_on_two_devices([("frame", PROJECTION, profile, {})], generated, tmp_path))
 
 
 @pytest.mark.nightly
@@ -211,11 +185,13 @@ def test_two_devices_train_other_models_as_one(generated, tmp_path):
         ("frame", {"encoder": "bi_gru", "pooling": "attention"}, small, {}),
         ("frame", PROJECTION, small, {"xla": True}),
         ("frame", PROJECTION, small, {"deterministic": True}),
-        ("frame", {"encoder": "dense", "pooling": "mean"}, {"dropout": 0.5}, {}),
     ]
-    *equal, dropout = train_on_two_devices(cases, generated, tmp_path)
-    for result in equal:
-        check_equal(result)
-    # Each device drops other values: the loss is another, and still of the same kind.
-    assert dropout["difference"] > 1e-5
-    assert dropout["losses"][0] == pytest.approx(dropout["losses"][1], rel=0.1)
+    assert_equal(train_on_two_devices(cases, generated, tmp_path))
+
+
+def assert_equal(results):
+    for result in results:
+        assert result["difference"] < 1e-5
+        assert result["losses"][0] == pytest.approx(result["losses"][1], abs=1e-4)
+        assert result["gaps"][0] == pytest.approx(result["gaps"][1], abs=1e-3)
+        assert result["replicas"] == [1, 2]

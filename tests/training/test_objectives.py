@@ -12,7 +12,6 @@ import dmlkit
 from dmlkit.errors import DataError, UsageError
 from dmlkit.models import build, cross_entropy, training_model
 from dmlkit.profiles import DEMO, PAPER, SMOKE
-from dmlkit.training.distributed import ONE_DEVICE
 from dmlkit.training.objectives import (
     Teacher,
     drop_modalities,
@@ -23,7 +22,6 @@ from dmlkit.training.objectives import (
     mixup,
     smooth_labels,
 )
-from dmlkit.training.state import averaged_weights
 
 LABELS = np.array([[1, 1, 0, 0], [0, 0, 1, 0]], np.float32)
 
@@ -86,13 +84,11 @@ def test_mixup_blends_frames_that_both_videos_have():
 
 
 def test_a_dropped_modality_is_zero_and_one_is_always_kept():
-    kept = {"rgb": [False, False], "audio": [True, False], "text": [True, False]}
-    dropped = drop_modalities(frames(), {name: np.array(values) for name, values in kept.items()})
-    rgb = np.asarray(dropped["rgb"])
-    assert (rgb[0] == 127).all() and np.array_equal(rgb[1], frames()["rgb"][1])
-    assert abs(float(dmlkit.data.dequantize(np.uint8(127)))) < 1e-4
-    for name in ("audio", "text"):
-        assert np.array_equal(dropped[name], frames()[name])
+    kept = {"rgb": np.array([False, False]), "audio": np.array([True, False])}
+    dropped = {name: np.asarray(values) for name, values in drop_modalities(frames(), kept).items()}
+    assert (dropped["rgb"][0] == 127).all() and abs(dmlkit.data.dequantize(np.uint8(127))) < 1e-4
+    assert np.array_equal(dropped["rgb"][1], frames()["rgb"][1])
+    assert np.array_equal(dropped["audio"], frames()["audio"])
 
 
 # What reaches the loss
@@ -185,19 +181,6 @@ def test_modalities_are_dropped_at_their_rate():
     assert not (rgb & audio).any()
 
 
-def test_averaged_weights_are_moving_averages_and_then_the_weights_again():
-    model, inputs, average = small_model(), batch(), None
-    ONE_DEVICE.compile(model, replace(SMOKE, ema=0.9), learning_rate=0.5, xla=False)
-    for _ in range(4):
-        model.train_on_batch(inputs, LABELS)
-        now = model.get_weights()[0]
-        average = now if average is None else 0.9 * average + 0.1 * now
-    with averaged_weights(model):
-        np.testing.assert_allclose(model.get_weights()[0], average, atol=1e-5)
-    np.testing.assert_array_equal(model.get_weights()[0], now)
-    assert np.abs(average - now).max() > 1e-3
-
-
 # Kernel ridge regression
 
 SIZE, GAMMA = 6, 0.3
@@ -218,11 +201,8 @@ def batches(features, labels):
     return [{"rgb": features[at : at + 8], "labels": labels[at : at + 8]} for at in range(0, len(labels), 8)]
 
 
-@pytest.mark.parametrize(
-    ("centres", "used"),
-    [(64, 50), (32, 32), (600, 600)],
-    ids=["surplus centres", "too few", "blocks of rows"],
-)
+# Surplus centres, too few, and several blocks of rows.
+@pytest.mark.parametrize(("centres", "used"), [(64, 50), (32, 32), (600, 600)])
 def test_the_solution_is_scikit_learns(centres, used):
     learnt = max(used, 50)
     features, labels = videos(learnt + 10)

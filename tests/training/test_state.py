@@ -107,7 +107,7 @@ def test_a_refit_killed_before_and_within_resumes(generated, tmp_path, monkeypat
     assert_same_run(run, straight)
 
 
-@pytest.mark.parametrize("content", [b"not an archive", b"PK\x03\x04 cut short", None])
+@pytest.mark.parametrize("content", [b"PK\x03\x04 cut short", None])
 def test_a_damaged_checkpoint_or_another_trainings_is_not_used(content, generated, tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     if content is None:

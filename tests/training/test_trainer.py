@@ -11,7 +11,7 @@ import dmlkit
 from dmlkit.data import Dataset, open_dataset
 from dmlkit.data.records import HEADER_BYTES, scan_headers
 from dmlkit.errors import DataError, UsageError
-from dmlkit.experiments import LADDER, find
+from dmlkit.experiments import LADDER
 from dmlkit.profiles import SMOKE
 from dmlkit.training.objectives import Teacher, learner_for
 from dmlkit.training.prediction import members_of
@@ -117,8 +117,7 @@ def test_a_training_that_a_record_stopped_resumes_with_skipping_and_keeps_its_li
     skipped = run.record["data"]["skipped"]
     assert skipped["records"] == 4 and len(run.predictions.ids) == 99
     found = {(each["shard"], each["record"]) for each in skipped["first"]}
-    first, second = relative(first, damaged), relative(second, damaged)
-    assert found >= {(first, 5), (first, 6), (second, 3)}
+    assert found >= {(relative(first, damaged), 5), (relative(second, damaged), 3)}
 
 
 @pytest.mark.filterwarnings("error:Your input ran out of data")
@@ -149,9 +148,6 @@ def test_an_ensemble_teaches_as_it_scores(smoke_runs, generated, tmp_path):
         open_teachers([both], open_dataset(generated / "video"), experiment=LR)
 
 
-# Refitting and kernel machines
-
-
 def test_a_refit_is_a_training_on_both_splits(generated, tmp_path):
     kept = replace(SMOKE, max_train_videos=None, learning_rate=0.02)
     refitted = train(generated, tmp_path / "refitted", replace(kept, after_tuning="refit"))
@@ -161,37 +157,13 @@ def test_a_refit_is_a_training_on_both_splits(generated, tmp_path):
         "tuning": dataset.splits["validate"][:1],
     }
     by_hand = train(replace(dataset, splits=moved), tmp_path / "by-hand", kept)
-    assert refitted.record["best_epoch"] == by_hand.record["best_epoch"] == 2
+    assert refitted.record["refit"] == {"epochs": by_hand.record["best_epoch"], "videos": 200}
     for one, other in zip(refitted.model.get_weights(), by_hand.model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     # The tuning scores stay those of the model that had not seen these videos.
     once = train(generated, tmp_path / "kept", kept)
     assert refitted.tuning_gap == pytest.approx(once.tuning_gap, abs=1e-6)
     assert dmlkit.evaluate(refitted, data=generated, split="tuning")["gap"] > refitted.tuning_gap + 0.01
-
-
-def test_a_kernel_machine_is_fitted_and_refitted_in_closed_form(generated, tmp_path):
-    profile = replace(
-        SMOKE, epochs=1, patience=1, ridge=0.05, units=300, normalization="none", after_tuning="refit"
-    )
-    run = train(generated / "video", tmp_path / "run", profile, replace(find("yt8m-kernel"), recipe=None))
-    assert list(run.history["learning_rate"]) == [0.0]
-    dataset = open_dataset(generated / "video")
-
-    def read(*splits):
-        batches = [each for split in splits for each in dataset.batches(split, batch_size=16)]
-        features = [np.concatenate([batch["audio"], batch["rgb"]], axis=1) for batch in batches]
-        return np.concatenate(features), np.concatenate([batch["labels"] for batch in batches])
-
-    def kernel(a, b):
-        return np.exp(-0.3 * np.mean((a[:, None] - b[None]) ** 2, axis=-1))
-
-    (learnt, labels), (videos, _) = read("train", "tuning"), read("validate")
-    weights = np.linalg.solve(kernel(learnt, learnt) + 0.05 * np.eye(200), labels)
-    expected = 1 / (1 + np.exp(5 - 10 * kernel(videos, learnt) @ weights))
-    np.testing.assert_allclose(run.predictions.scores.astype("f4"), expected, atol=2e-3)
-    with pytest.raises(UsageError, match="labels alone"):
-        train(generated / "video", tmp_path / "other", profile, run.experiment, teachers=[run])
 
 
 # TensorBoard
@@ -202,11 +174,9 @@ def test_tensorboard_shows_the_history_as_one_curve_after_a_resume(generated, tm
 
     def curves():
         """Name → [(step, value)] of the one event file."""
-        (file,) = (tmp_path / "logs" / "run").glob("events.out.tfevents.*")
-        found = {}
+        (file,), found = (tmp_path / "logs" / "run").glob("events.out.tfevents.*"), {}
         for event in tf.compat.v1.train.summary_iterator(str(file)):
             for value in event.summary.value:
-                assert value.metadata.plugin_data.plugin_name == "scalars"
                 found.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
         return found
 
