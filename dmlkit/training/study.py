@@ -80,11 +80,10 @@ class Study:
         self.profile = as_profile(profile)
         self.runs = default_runs(self.dataset.path, self.profile.name) if runs is None else Path(runs)
         self.seed = seed
-        self.deterministic = deterministic
-        self.progress = progress
-        self.tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
         self.experiments = ladder_for(self.dataset.level)
-        self.settings: dict[str, object] = {}  # further ones of `train`
+        tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
+        # Further arguments of `train`.
+        self.settings = {"deterministic": deterministic, "progress": progress, "tensorboard": tensorboard}
 
     def train(
         self, *experiments: str | AnyExperiment, on_epoch: Callable[[dict], None] | None = None
@@ -188,10 +187,7 @@ class Study:
                 out=folder,
                 profile=self._profile(experiment),
                 seed=seed,
-                deterministic=self.deterministic,
-                progress=self.progress,
                 on_epoch=on_epoch,
-                tensorboard=self.tensorboard,
                 teachers=needed,
                 **self.settings,
             )
@@ -223,7 +219,7 @@ class Study:
                 profile=self._profile(experiment),
                 seed=seed,
                 precision=self.settings.get("precision", "float32"),
-                deterministic=self.deterministic,
+                deterministic=self.settings["deterministic"],
                 teachers=fingerprints,
             )
         choose(MEMBER_RUNS, experiment.member_runs, what="choice of member runs")
@@ -276,9 +272,6 @@ def train_ensemble(
     profile: str | Profile | None = None,
     changes: Mapping[str, object] | None = None,
     seed: int = 0,
-    deterministic: bool = False,
-    progress: str = "auto",
-    tensorboard: str | os.PathLike | None = None,
     **settings,
 ) -> Run:
     """Train an ensemble's missing members and combine them, or an experiment's missing teachers and the experiment.
@@ -291,7 +284,7 @@ def train_ensemble(
             `train` leaves it.
         profile: As for `train`, for every member; where None, each member's own recipe, or `demo`.
         changes: Fields of the members' profiles to be changed.
-        data, seed, deterministic, progress, tensorboard, settings: As for `train`, for every member.
+        data, seed, settings: As for `train`, for every member.
 
     Raises:
         UsageError: No ensemble, data that cannot serve a member, several machines, or folders that hold other runs.
@@ -305,10 +298,9 @@ def train_ensemble(
             f"{experiment.name} needs runs of {', '.join(members)} and is trained on one machine. On several, train "
             "each of those by itself, then combine ensembles with `dmlkit ensemble`."
         )
-    conditions = {"seed": seed, "deterministic": deterministic, "progress": progress}
-    study = _MemberStudy(data, runs=None if out is None else Path(out) / "members", **conditions)
+    study = _MemberStudy(data, runs=None if out is None else Path(out) / "members", seed=seed)
     study.top, study.out, study.asked, study.changes = experiment, out, profile, changes or {}
-    study.tensorboard, study.settings = tensorboard, settings
+    study.settings |= settings
     if reason := study.not_applicable_reason(experiment):
         raise UsageError(f"{experiment.name} cannot be trained on {study.dataset.name}: {reason}.")
     if out is not None:  # refuse a folder of another run before hours of training, not after

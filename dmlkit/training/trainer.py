@@ -498,11 +498,7 @@ class Trainer:
             "seed": self.seed,
             "precision": self.precision,
             "deterministic": self.deterministic,
-            "strategy": {
-                "name": distribution.name,
-                "workers": distribution.workers,
-                "replicas": distribution.replicas,
-            },
+            "strategy": {key: getattr(distribution, key) for key in ("name", "workers", "replicas")},
             "teachers": [
                 {"name": run.name, "fingerprint": run.record["fingerprint"]} for run in self.teachers
             ],
