@@ -65,10 +65,7 @@ def server():
 def smoke_runs(generated, tmp_path_factory) -> dict:
     """Name → run of `lr` and `attention`, trained on `generated` under the smoke profile. Not to be changed."""
     runs = tmp_path_factory.mktemp("runs")
-    return {
-        name: dmlkit.train(name, data=generated, out=runs / name, profile="smoke", progress="silent")
-        for name in ("lr", "attention")
-    }
+    return dmlkit.Study(generated, profile="smoke", runs=runs, progress="silent").train("lr", "attention")
 
 
 @pytest.fixture(scope="session")
