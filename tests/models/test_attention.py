@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dmlkit.errors import UsageError
-from dmlkit.models import AttentionProbe, attention_weights, build, load_model
+from dmlkit.models import AttentionProbe, attention_weights, build
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 
@@ -19,8 +19,8 @@ def logits(scores):
 
 
 @pytest.mark.parametrize(("fusion_stage", "encoder"), [("early", "bi_gru"), ("late", "transformer")])
-def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batch_of, randomize):
-    model, batch = randomize(make(encoder=encoder, fusion_stage=fusion_stage)), batch_of()
+def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batch, randomize):
+    model = randomize(make(encoder=encoder, fusion_stage=fusion_stage))
     probe = AttentionProbe(model)
     parts = probe.parts({**batch, "id": np.array(["a", "b", "c"]), "labels": np.zeros((3, 3))})
     assert probe.linear
@@ -28,6 +28,7 @@ def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batc
     sums = np.einsum("bt,btc->bc", parts.weights, contributions) + biases
     np.testing.assert_allclose(sums, logits(np.asarray(model(batch)))[:, [2, 0]], rtol=0, atol=1e-5)
     np.testing.assert_allclose(parts.scores, model(batch), atol=1e-6)
+    np.testing.assert_array_equal(attention_weights(model, batch), parts.weights)
     for frames, weights, each in zip((5, 2, 1), parts.weights, parts.logits, strict=True):
         shares = np.exp(each[:frames] - each[:frames].max())
         np.testing.assert_allclose(weights[:frames], shares / shares.sum(), atol=1e-6)
@@ -36,10 +37,10 @@ def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batc
 
 
 @pytest.mark.parametrize("parts", [{}, {"classifier": "mixture_of_experts"}, {"gate_pooled": "context"}])
-def test_the_classifier_alone_scores_the_pooled_states(parts, batch_of, randomize):
+def test_the_classifier_alone_scores_the_pooled_states(parts, batch, randomize):
     model = randomize(make(**parts))
     probe = AttentionProbe(model)
-    read = probe.parts(batch_of())
+    read = probe.parts(batch)
     scores = probe.classify(np.einsum("bt,bts->bs", read.weights, read.states))
     np.testing.assert_allclose(scores, read.scores, atol=1e-6)
     assert probe.linear == (not parts)
@@ -47,17 +48,9 @@ def test_the_classifier_alone_scores_the_pooled_states(parts, batch_of, randomiz
         assert probe.contributions(read.states, [0]) is None and probe.biases([0]) is None
 
 
-def test_weights_are_the_same_after_loading(batch_of, randomize, tmp_path):
-    model, batch = randomize(make()), batch_of()
-    model.save(tmp_path / "model.keras")
-    weights = attention_weights(model, batch)
-    assert isinstance(weights, np.ndarray) and weights.dtype == np.float32 and weights.shape == (3, 5)
-    np.testing.assert_array_equal(attention_weights(load_model(tmp_path / "model.keras"), batch), weights)
-
-
-def test_wrong_models_and_batches_are_refused(batch_of):
-    for read in (AttentionProbe, lambda model: attention_weights(model, batch_of())):
+def test_wrong_models_and_batches_are_refused(batch):
+    for read in (AttentionProbe, lambda model: attention_weights(model, batch)):
         with pytest.raises(UsageError, match="need a model with pooling 'attention'"):
             read(make("last"))
     with pytest.raises(UsageError, match=r"lacks audio, num_frames.*Received: rgb"):
-        attention_weights(make(), {"rgb": batch_of()["rgb"]})
+        attention_weights(make(), {"rgb": batch["rgb"]})

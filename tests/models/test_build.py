@@ -22,6 +22,7 @@ from dmlkit.models import (
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 FLOATS = {"rgb": (4, "float"), "audio": (3, "float")}
+VIDEO = {"features": FLOATS, "level": "video", "encoder": "none", "pooling": "last"}
 LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1]], np.float32)
 
 # Every encoder in a model of the ladder, every other part of a table somewhere ...
@@ -86,11 +87,11 @@ def test_the_table_holds_every_line_of_every_table():
 
 
 @pytest.mark.parametrize("parts", TABLE, ids=lambda parts: "-".join(map(str, parts.values())))
-def test_padding_and_saving_change_nothing(parts, batch_of, repad, randomize, tmp_path):
+def test_padding_and_saving_change_nothing(parts, batch, repadded, randomize, tmp_path):
     """Neither in the scores nor in the loss, gradients and running statistics of a training step."""
-    model, batch = randomize(make(**parts)), batch_of()
+    model = randomize(make(**parts))
     scores, loss, moved = step(model, batch)
-    other_scores, other_loss, other_moved = step(model, repad(batch, time=8))
+    other_scores, other_loss, other_moved = step(model, repadded)
     np.testing.assert_allclose(other_scores, scores, atol=1e-5)
     np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
     assert max(np.abs(gradient).max() for gradient in moved) > 1e-3
@@ -103,17 +104,6 @@ def test_padding_and_saving_change_nothing(parts, batch_of, repad, randomize, tm
     np.testing.assert_allclose(load_model(tmp_path / "model.keras")(batch), model(batch), atol=1e-6)
 
 
-def test_every_valid_frame_counts(batch_of, randomize):
-    """The test above would also pass on models that look at nothing."""
-    for encoder in set(ENCODERS) - set(VIDEO_ENCODERS):
-        model, batch = randomize(make(encoder=encoder, pooling="last", layers=2)), batch_of(num_frames=(5,))
-        scores = np.asarray(model(batch))
-        for frame in range(5):
-            changed = {**batch, "audio": batch["audio"].copy()}
-            changed["audio"][0, frame] = [3.0, -3.0, 1.0]
-            assert np.abs(np.asarray(model(changed)) - scores).max() > 1e-6, (encoder, frame)
-
-
 def test_missing_and_damaged_models_are_named(tmp_path):
     path = tmp_path / "model.keras"
     with pytest.raises(DataError, match=r"There is no model at .*model\.keras"):
@@ -124,7 +114,7 @@ def test_missing_and_damaged_models_are_named(tmp_path):
         load_model(path)
 
 
-def test_16_bits_are_near_32(batch_of, randomize):
+def test_16_bits_are_near_32(batch, randomize):
     policy = keras.config.dtype_policy()
     for encoder in ENCODERS:
         parts = {"encoder": encoder, "fusion": "projection"}
@@ -133,46 +123,42 @@ def test_16_bits_are_near_32(batch_of, randomize):
         mixed.set_weights(full.get_weights())
         assert mixed.get_layer("fusion_projection_rgb").compute_dtype == "bfloat16"
         assert {weight.dtype for weight in mixed.trainable_weights} == {"float32"}
-        scores = np.asarray(mixed(batch_of()))
+        scores = np.asarray(mixed(batch))
         assert scores.dtype == np.float32
-        np.testing.assert_allclose(scores, full(batch_of()), atol=0.03, err_msg=encoder)
+        np.testing.assert_allclose(scores, full(batch), atol=0.03, err_msg=encoder)
 
 
-def test_inputs_and_the_order_of_modalities(batch_of):
+def test_inputs_and_the_order_of_modalities(batch):
     models = []
     for features in (FEATURES, dict(reversed(FEATURES.items()))):
         keras.utils.set_random_seed(0)
         models.append(make(features=features))
-    np.testing.assert_array_equal(models[0](batch_of()), models[1](batch_of()))
+    np.testing.assert_array_equal(models[0](batch), models[1](batch))
     dtypes = {name: each.dtype for name, each in models[0].input.items()}
     assert dtypes == {"audio": "float32", "rgb": "uint8", "num_frames": "int32"}
     assert make(fusion="shared_space", fusion_units=7).get_layer("fusion_shared_space").units == 7
 
 
 def test_logistic_regression_at_video_level_is_one_matrix(randomize):
-    parts = {"level": "video", "normalization": "none", "encoder": "none", "pooling": "last"}
-    model, rng = randomize(make(features=FLOATS, **parts)), np.random.default_rng(0)
+    model, rng = randomize(make(**VIDEO, normalization="none")), np.random.default_rng(0)
     batch = {name: rng.normal(size=(5, size)).astype(np.float32) for name, (size, _) in FLOATS.items()}
     kernel, bias = model.get_weights()
     logits = np.concatenate([batch["audio"], batch["rgb"]], axis=1) @ kernel + bias
     np.testing.assert_allclose(model(batch), 1 / (1 + np.exp(-logits)), atol=1e-6)
     for name, table in {"encoder": VIDEO_ENCODERS, "fusion": FUSIONS, "classifier": CLASSIFIERS}.items():
         for each in table:
-            assert make(features=FLOATS, **{**parts, name: each})(batch).shape == (5, 3)
+            assert make(**{**VIDEO, name: each})(batch).shape == (5, 3)
 
 
-@pytest.mark.parametrize("copies", [1, 2])
-@pytest.mark.parametrize("classifier", ["logistic", "chaining"])
-def test_copies_and_stages_are_trained_each_by_itself(classifier, copies, batch_of, tmp_path):
+@pytest.mark.parametrize(("classifier", "copies"), [("logistic", 2), ("chaining", 1), ("chaining", 2)])
+def test_copies_and_stages_are_trained_each_by_itself(classifier, copies, batch, tmp_path):
     parts = {"encoder": "hidden", "pooling": "mean", "gate_scores": "context", "classifier": classifier}
-    built, batch, stages = make(**parts, copies=copies), batch_of(), 2 if classifier == "chaining" else 1
+    built, stages = make(**parts, copies=copies), 2 if classifier == "chaining" else 1
     assert built.count_params() == copies * make(**parts).count_params()
+    assert (training_model(built) is built) == (copies * stages == 1)
     built.save(tmp_path / "model.keras")
     for model in (built, load_model(tmp_path / "model.keras")):
         trained = training_model(model)
-        if copies * stages == 1:
-            assert trained is model
-            continue
         scores = np.asarray(trained(batch))
         assert scores.shape == (3, copies * stages, 3)
         np.testing.assert_allclose(model(batch), scores[:, stages - 1 :: stages].mean(1), atol=1e-6)
@@ -180,7 +166,6 @@ def test_copies_and_stages_are_trained_each_by_itself(classifier, copies, batch_
         assert {id(weight) for weight in trained.weights} == {id(weight) for weight in model.weights}
 
 
-VIDEO = {"features": FLOATS, "level": "video", "encoder": "none", "pooling": "last"}
 BY_FRAME = {"classifier": "class_attention", "pooling": "last"}
 
 
@@ -188,22 +173,15 @@ BY_FRAME = {"classifier": "class_attention", "pooling": "last"}
     ("parts", "message"),
     [
         ({"encoder": "bi-gru"}, "bi-gru.*Did you mean 'bi_gru'.*none, dense, hidden"),
-        ({"fusion_stage": "erly"}, "Did you mean 'early'"),
         ({"mapping_initializer": "norml"}, "Did you mean 'normal'"),
-        ({"precision": "bfloat16"}, "Did you mean 'mixed_bfloat16'"),
         ({**VIDEO, "encoder": "bi_gru"}, "'bi_gru' needs frames"),
-        ({**VIDEO, "pooling": "mean"}, "'mean' needs frames"),
-        ({**VIDEO, "classifier": "class_attention"}, "'class_attention' needs frames"),
         ({**BY_FRAME, "pooling": "attention"}, "pooling must stay 'last'.*pooling='attention'"),
-        ({**BY_FRAME, "gate_pooled": "context"}, "gate_pooled='context'"),
         ({**BY_FRAME, "pooled_units": 4}, "pooled_units=4"),
         ({"copies": 0}, "whole number of at least 1. Received: copies=0"),
-        ({"attention_units": -1}, "Received: attention_units=-1"),
         ({"units": 2.5}, r"Received: units=2\.5"),
         ({"dropout": 1.0}, "Received: dropout=1"),
         ({"l2": float("nan")}, "Received: l2=nan"),
         ({"features": {}}, "at least one modality"),
-        ({"features": {"rgb": (4, "bytes")}}, "Did you mean 'byte'"),
         ({"features": {"rgb": (0, "byte")}}, "size of the modality 'rgb'=0"),
         ({"features": {"num_frames": (4, "byte")}}, "cannot be the name"),
         ({"features": {"mean/rgb": (4, "byte")}}, "cannot be the name"),

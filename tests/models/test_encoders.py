@@ -1,4 +1,4 @@
-"""Every encoder against its equations, written once more in plain numpy, video by video and without padding."""
+"""Encoders against their equations in plain numpy, video by video and without padding (SRU: `test_recurrent`)."""
 
 from functools import partial
 
@@ -18,13 +18,12 @@ def sigmoid(x):
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def rnn(x, weights):
-    kernel, recurrent, bias = weights
-    state, states = np.zeros(UNITS), []
-    for x_t in x:
-        state = np.tanh(x_t @ kernel + state @ recurrent + bias)
-        states.append(state)
-    return np.stack(states)
+def stock(layer, x, weights):
+    """Keras's own layer, with the same weights."""
+    layer = layer(UNITS, return_sequences=True)
+    layer.build((1, *x.shape))
+    layer.set_weights(weights)
+    return np.asarray(layer(x[None].astype(np.float32)))[0]
 
 
 def peephole_lstm(x, weights):
@@ -43,24 +42,6 @@ def peephole_lstm(x, weights):
     return np.stack(states)
 
 
-def lstm(x, weights):
-    kernel, recurrent, bias = weights
-    return peephole_lstm(x, [kernel, recurrent, np.zeros((3, UNITS)), bias])
-
-
-def gru(x, weights):
-    """Keras's: the reset after the product, two biases, and z the share of the old state."""
-    kernel, recurrent, (bias, recurrent_bias) = weights
-    h, states = np.zeros(UNITS), []
-    for x_t in x:
-        x_z, x_r, x_h = np.split(x_t @ kernel + bias, 3)
-        h_z, h_r, h_h = np.split(h @ recurrent + recurrent_bias, 3)
-        z, r = sigmoid(x_z + h_z), sigmoid(x_r + h_r)
-        h = z * h + (1 - z) * np.tanh(x_h + r * h_h)
-        states.append(h)
-    return np.stack(states)
-
-
 def paper_gru(x, weights):
     """The paper's, letter by letter: each W works on [h_{t-1}, x_t]."""
     kernel, recurrent = weights
@@ -72,20 +53,6 @@ def paper_gru(x, weights):
         candidate = np.tanh(np.concatenate([r * h, x_t]) @ w_h)
         h = (1 - z) * h + z * candidate
         states.append(h)
-    return np.stack(states)
-
-
-def sru(x, weights):
-    """Step by step; where the sizes differ, x goes through a projection of its own."""
-    kernel, (v_f, v_r), bias = weights
-    w, w_f, w_r, *projection = np.split(kernel, kernel.shape[1] // UNITS, axis=1)
-    b_f, b_r = np.split(bias, 2)
-    c, states = np.zeros(UNITS), []
-    for x_t in x:
-        f = sigmoid(x_t @ w_f + v_f * c + b_f)
-        r = sigmoid(x_t @ w_r + v_r * c + b_r)
-        c = f * c + (1 - f) * (x_t @ w)
-        states.append(r * c + (1 - r) * (x_t @ projection[0] if projection else x_t))
     return np.stack(states)
 
 
@@ -124,11 +91,10 @@ def layer_norm(x, weights):
     return gain * x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-3) + shift
 
 
-def convolve(x, weights):
-    """Each frame with the one before and the one after it; beyond the video there are zeros."""
-    (before, here, after), bias = weights
-    wide = np.concatenate([np.zeros((1, x.shape[1])), x, np.zeros((1, x.shape[1]))])
-    return wide[:-2] @ before + wide[1:-1] @ here + wide[2:] @ after + bias
+def convolve(x, taps, bias, *, reach):
+    """Each frame with those before and after it, `reach` frames apart; beyond the video there are zeros."""
+    wide = np.pad(x, ((len(taps) // 2 * reach,) * 2, (0, 0)))
+    return bias + sum(wide[tap * reach :][: len(x)] @ weight for tap, weight in enumerate(taps))
 
 
 def deep(cell, model, x):
@@ -139,7 +105,7 @@ def deep(cell, model, x):
         for part in ("first", "second"):
             name = f"encoder_block_{i}_{part}"
             branch = np.maximum(layer_norm(branch, weights_of(model, f"{name}_normalization")), 0)
-            branch = convolve(branch, weights_of(model, name))
+            branch = convolve(branch, *weights_of(model, name), reach=1)
         x = x + branch
     states, first_last = both_directions(cell, model, x, 1)
     x = x + states
@@ -168,19 +134,11 @@ def kernel_features(model, x):
 
 
 def temporal_convolutions(model, x):
-    """Five frames at once, the second layer every other one; beyond the video there are zeros."""
     kernel, bias = weights_of(model, "encoder_in")
     x = x @ kernel + bias
     for i in (1, 2):
-        taps, bias = weights_of(model, f"encoder_{i}")
         branch = layer_norm(x, weights_of(model, f"encoder_normalization_{i}"))
-        out = np.tile(bias, (len(x), 1))
-        for t in range(len(x)):
-            for tap, weight in enumerate(taps):
-                source = t + (tap - 2) * 2 ** (i - 1)
-                if 0 <= source < len(x):
-                    out[t] += branch[source] @ weight
-        x = x + np.maximum(out, 0)
+        x = x + np.maximum(convolve(branch, *weights_of(model, f"encoder_{i}"), reach=i), 0)
     return x, x[-1]
 
 
@@ -192,34 +150,29 @@ def transformer(model, x):
     for i in (1, 2):
         branch = layer_norm(x, weights_of(model, f"encoder_normalization_{i}"))
         *pairs, w_o, b_o = weights_of(model, f"encoder_{i}")
-        q, k, v = (
-            np.einsum("ts,shd->htd", branch, w) + b[:, None]
-            for w, b in zip(pairs[::2], pairs[1::2], strict=True)
-        )
+        q, k, v = (np.einsum("ts,shd->htd", branch, pairs[i]) + pairs[i + 1][:, None] for i in (0, 2, 4))
         shares = np.exp(np.einsum("htd,hsd->hts", q, k) / np.sqrt(q.shape[-1]))
         heads = np.einsum("hts,hsd->htd", shares / shares.sum(-1, keepdims=True), v)
         x = x + np.einsum("htd,hdu->tu", heads, w_o) + b_o
         branch = layer_norm(x, weights_of(model, f"encoder_wide_normalization_{i}"))
-        (wide, b_wide), (narrow, b_narrow) = (
-            weights_of(model, f"encoder_{name}_{i}") for name in ("wide", "narrow")
-        )
-        x = x + np.maximum(branch @ wide + b_wide, 0) @ narrow + b_narrow
+        narrow, bias = weights_of(model, f"encoder_narrow_{i}")
+        x = x + dense(branch, weights_of(model, f"encoder_wide_{i}")) @ narrow + bias
     return x, x[-1]
 
 
+lstm, gru = partial(stock, keras.layers.LSTM), partial(stock, keras.layers.GRU)
 REFERENCES = {
     "none": lambda model, x: (x, x[-1]),
     "dense": partial(one_direction, dense),
     "hidden": hidden,
     "kernel": kernel_features,
-    "rnn": partial(one_direction, rnn),
+    "rnn": partial(one_direction, partial(stock, keras.layers.SimpleRNN)),
     "lstm": partial(one_direction, lstm),
     "peephole_lstm": partial(one_direction, peephole_lstm),
     "bi_lstm": partial(bidirectional, lstm),
     "bi_lstm_separate": partial(separate, lstm),
     "bi_gru": partial(bidirectional, gru),
     "paper_gru": partial(bidirectional, paper_gru),
-    "sru": partial(bidirectional, sru),
     "deep_bi_lstm": partial(deep, lstm),
     "deep_bi_gru": partial(deep, gru),
     "temporal_convolutions": temporal_convolutions,
@@ -234,7 +187,7 @@ def make(encoder, **settings):
     return keras.Model([frames, num_frames], {"states": encoded.states, "last": encoded.last})
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", REFERENCES)
 def test_states_follow_the_equations(encoder, randomize):
     model = randomize(make(encoder), scale=0.7)
     got = model([FRAMES, NUM_FRAMES])
@@ -251,7 +204,7 @@ def test_forget_biases_start_at_one(encoder):
     assert biases and all(bias.tolist() == expected for bias in biases)
 
 
-@pytest.mark.parametrize("encoder", ["hidden", "bi_lstm_separate", "sru", "deep_bi_gru", "transformer"])
+@pytest.mark.parametrize("encoder", ["hidden", "bi_lstm_separate", "deep_bi_gru", "transformer"])
 def test_dropout_between_layers_acts_in_training_only(encoder):
     model = make(encoder, layers=3, dropout=0.5)
     still = np.asarray(model([FRAMES, NUM_FRAMES], training=False)["last"])
