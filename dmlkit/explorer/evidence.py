@@ -71,8 +71,7 @@ class Evidence:
             at = int(self.weights.argmin())
             raise self._error(f"weights cannot be negative. Received: {self.weights[at]:g} at frame {at}.")
         if frames[0] and abs(total - 1) > SUM_TOLERANCE:
-            hint = "`explore_arrays` divides by it with normalize=True."
-            raise self._error(f"the weights must sum to 1. Received: a sum of {total:g}. {hint}")
+            raise self._error(f"the weights must sum to 1. Received: a sum of {total:g}; see normalize=True.")
         if (np.diff(self.times) <= 0).any():
             raise self._error(f"times must be ascending seconds. Received: {self.times}.")
         if (np.abs(self.scores - 0.5) > 0.5 + SUM_TOLERANCE).any():
@@ -102,9 +101,10 @@ class Evidence:
         except ValueError:
             raise self._error(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
         if values.shape != shape:
-            given = f"{np.size(self.weights)} weights and {len(self.classes)} classes"
-            message = f"{name} must have the shape {shape}, as there are {given}."
-            raise self._error(f"{message} Received: {values.shape}.")
+            given = (
+                f"{np.size(self.weights)} weights and {len(self.classes)} classes. Received: {values.shape}."
+            )
+            raise self._error(f"{name} must have the shape {shape}, as there are {given}")
         if not np.isfinite(values).all():
             bad = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
             at = bad[0] if len(bad) == 1 else bad

@@ -108,9 +108,8 @@ class ResultsExplorer:
             scores, true = run.predictions.scores[row].astype(np.float32), run.predictions.labels[row] != 0
             order = np.argsort(-scores, kind="stable")
             names = np.array(self._names(run), object)[order]
-            ranks = pd.RangeIndex(1, len(order) + 1, name="rank")
             columns = {"class": order, "name": names, "score": scores[order], "true": true[order]}
-            table = pd.DataFrame(columns, index=ranks)
+            table = pd.DataFrame(columns, index=pd.RangeIndex(1, len(order) + 1, name="rank"))
             found[title] = table[(table.index <= self.top_k) | table["true"]].copy()
         return found
 

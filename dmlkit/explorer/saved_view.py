@@ -90,7 +90,6 @@ def still_picture(
     scores = enumerate(zip(evidence.names, evidence.scores, strict=True))
     named = [f"{shorten(name)} {score:.3f}{' ✓' * (at in true)}" for at, (name, score) in scores]
     scores = f"scores (✓ true label): {', '.join(named[at] for at in ranked[:LISTED_CLASSES]) or 'not known'}"
-
     rows = 1 + len(drawn) + bool(evidence.energy)
     title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
     size = {"width": 8.5, "height": 1.4 + 1.3 * rows, "height_ratios": [1.5, *[1.0] * (rows - 1)]}

@@ -107,8 +107,9 @@ class ModelSource(Source):
             return {name: name for name in self._position}
         short = [shorten(name) for name in self.class_names]
         texts = (", ".join(short[k] for k in np.flatnonzero(row)) or "no label" for row in self.labels)
-        pairs = zip(self._position, texts, strict=True)
-        return {name: f"{shorten(name, 60)} · {text}" for name, text in pairs}
+        return {
+            name: f"{shorten(name, 60)} · {text}" for name, text in zip(self._position, texts, strict=True)
+        }
 
     def videos_of(self, label: int | str) -> list[str]:
         """The ids of the videos of a class; a `UsageError` for an unknown one, or a split without labels."""
@@ -313,14 +314,13 @@ class ArraySource(Source):
     """Videos given as plain arrays: the arguments are those of `explore_arrays`, `arrays` the optional ones by name."""
 
     can_remove = generated = False
-    note = None
 
-    def __init__(self, weights, arrays: Mapping, *, biases, class_names, run: str, data: str, normalize):
+    def __init__(self, weights, arrays: Mapping, biases, class_names, run: str, data: str, normalize: bool):
         self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
         self._biases, self._given_names, self._normalize = biases, class_names, normalize
         videos = _by_video(weights, arrays)
         self.videos, self.class_counts = {name: name for name in videos}, {}
-        self.scope = f"these {len(videos):,} videos"
+        self.scope, self.note = f"these {len(videos):,} videos", None
         self._evidence = {name: self._make(name, **each) for name, each in videos.items()}
 
     def evidence(self, video: str, *, classes=(), removed: Sequence[int] = ()) -> tuple[Evidence]:
@@ -406,8 +406,7 @@ def _check_logits(logits: np.ndarray, evidence: Evidence) -> np.ndarray | None:
         return logits  # `Evidence` reports wrong shapes and numbers that are not finite
     difference = float(np.abs(softmax(logits) - evidence.weights).max())
     if difference > SUM_TOLERANCE:
-        what = "weights and softmax of the logits differ by up to"
-        raise UsageError(f"{evidence.video!r}: {what} {difference:.3g}.")
+        raise UsageError(f"{evidence.video!r}: weights and softmax of the logits differ by {difference:.3g}.")
     return None if np.isneginf(logits).any() else logits
 
 

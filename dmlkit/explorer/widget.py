@@ -79,8 +79,7 @@ def explore_arrays(
     """
     arrays = {"contributions": contributions, "logits": logits, "scores": scores, "occlusion": occlusion}
     arrays |= {"times": times, "energy": energy, "change": change, "ground_truth": ground_truth, "true": true}
-    names = {"class_names": class_names, "run": run, "data": data}
-    source = ArraySource(weights, arrays, biases=biases, normalize=normalize, **names)
+    source = ArraySource(weights, arrays, biases, class_names, run, data, normalize)
     return AttentionExplorer(source, video=video, classes=classes, keep=keep)
 
 

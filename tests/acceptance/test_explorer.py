@@ -55,8 +55,10 @@ def parts(view, run: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return array(saved["weights"]), array(saved["contributions"]), array(saved["biases"])
 
 
-def model_scores(run, batch, dataset) -> np.ndarray:
-    return run.model.predict_on_batch({name: batch[name] for name in run.model.input})
+def model_scores(run, batch, dataset) -> dict[str, float]:
+    """Class → the score of the batch's first video."""
+    scores = run.model.predict_on_batch({name: batch[name] for name in run.model.input})[0]
+    return dict(zip(dataset.class_names, scores, strict=True))
 
 
 def test_one_line_shows_the_models_own_weights_and_scores(trained, generated, dataset, batch):
@@ -64,7 +66,7 @@ def test_one_line_shows_the_models_own_weights_and_scores(trained, generated, da
     view = dmlkit.explore(str(run.path), generated)  # paths do as well as objects
     assert view.video == batch["id"][0] and view.frame == view.weights.argmax()
     np.testing.assert_allclose(view.weights, dmlkit.attention_weights(run.model, batch)[0], atol=1e-6)
-    expected = dict(zip(dataset.class_names, model_scores(run, batch, dataset)[0], strict=True))
+    expected = model_scores(run, batch, dataset)
     assert all(score == pytest.approx(expected[name], abs=1e-6) for name, score in view.scores.items())
 
 
@@ -100,7 +102,7 @@ def test_removed_frames_are_encoded_without(view, trained, dataset, batch):
     shorter = {name: batch[name][:1, left] for name in ("rgb", "audio")}
     shorter["num_frames"] = np.array([8], np.int32)
     run = trained["attention"]
-    expected = dict(zip(dataset.class_names, model_scores(run, shorter, dataset)[0], strict=True))
+    expected = model_scores(run, shorter, dataset)
     np.testing.assert_allclose(view.weights[left], dmlkit.attention_weights(run.model, shorter)[0], atol=1e-6)
     assert view.weights[0] == view.weights[4] == 0
     assert all(score == pytest.approx(expected[name], abs=1e-6) for name, score in view.scores.items())
@@ -168,10 +170,8 @@ def test_results_of_runs_side_by_side(trained, dataset):
     results, run = ResultsExplorer(trained["lr"].path.parent, dataset), trained["lr"]
     assert len(results.runs) == 2 and results.video in run.predictions.ids
     label, row = next(results.precision.iterrows())
-    expected = average_precision_score(
-        run.predictions.labels[:, label], run.predictions.scores[:, label].astype(float)
-    )
-    assert row[run.title] == pytest.approx(expected, abs=1e-6)
+    labels, scores = run.predictions.labels[:, label], run.predictions.scores[:, label].astype(float)
+    assert row[run.title] == pytest.approx(average_precision_score(labels, scores), abs=1e-6)
     results.runs = results.runs[:1]
     assert len(results.top) == 1 and "Average precision" in results._repr_mimebundle_()["text/html"]
 

@@ -123,11 +123,14 @@ def study():
     """The outcome of a faithfulness study, as `dmlkit.explorer.faithfulness_study` returns it."""
     orders, curves = ("attention", "occlusion", "random"), ("deletion", "insertion")
     ends = {"": 0.0, "_low": -0.05, "_high": 0.05}
-    values = {"deletion": 0.3, "insertion": 0.8}
-    values |= {"deletion_against_random": -0.2, "insertion_against_random": 0.2}
+    values = {
+        "deletion": 0.3,
+        "insertion": 0.8,
+        "deletion_against_random": -0.2,
+        "insertion_against_random": 0.2,
+    }
     columns = {name + end: value + off for name, value in values.items() for end, off in ends.items()}
     areas = pd.DataFrame(columns, index=orders)
-    areas.loc["random", [name for name in columns if "against" in name]] = np.nan
     points = [(*each, 0.5, 0.4, 0.6) for each in itertools.product(orders, curves, np.linspace(0, 1, 3))]
     truth = {f"{order}{end}": 0.2 + off for order in ("attention", "uniform") for end, off in ends.items()}
     return SimpleNamespace(
