@@ -104,8 +104,6 @@ def test_classes_are_scikit_learns_and_sorted_by_difference():
         )
         assert got.videos[i] == videos[label]
         np.testing.assert_allclose((got.a[i], got.b[i], got.difference[i]), (of_a, of_b, of_a - of_b))
-    same = np.array([0.5, 0.5, 0.25, np.nan])
-    assert compare_classes([same], [same], [9, 9, 9, 0]).classes.tolist() == [0, 1, 2]
 
 
 def test_the_interval_of_a_mean_holds_it():
@@ -120,8 +118,6 @@ def test_wrong_arguments_are_refused():
     for level in (0, 1, 95, float("nan")):
         with pytest.raises(ValueError, match="`level` must lie between 0 and 1"):
             gap_interval(scores, LABELS, level=level, resamples=2)
-    with pytest.raises(ValueError, match="`resamples` must be a whole number"):
-        gap_interval(scores, LABELS, resamples=0)
     with pytest.raises(ValueError, match="at least one video"):
         gap_interval(np.zeros((0, 3)), np.zeros((0, 3)))
     with pytest.raises(ValueError, match="same videos, in the same order"):

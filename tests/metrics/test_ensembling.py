@@ -72,7 +72,6 @@ def test_what_cannot_be_combined_is_named():
         (lambda: gap_weights([0.0, 0.0]), "not all 0"),
         (lambda: weighted_average([a, a], [1.0]), "1 weights for more models"),
         (lambda: weighted_average([a, a], [1.0, 1.0, 1.0]), "3 weights for 2 models"),
-        (lambda: weighted_average([a], [float("nan")]), "finite"),
         (lambda: weighted_average([a, a[:, :1]], [0.5, 0.5]), r"\[0\]=\(2, 3\), scores\[1\]=\(2, 1\)"),
         (lambda: optimize_weights([], by="optimized"), "at least one part"),
         (lambda: optimize_weights([([a - 1], a + 1)], by="stacking"), r"from 0 to 1\. Received: .* -1"),

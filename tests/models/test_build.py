@@ -30,12 +30,10 @@ ONE_AT_A_TIME = [
     *({"encoder": name} for name in ENCODERS),
     {"pooling": "netrvlad"},
     {"fusion": "shared_space"},
-    {"fusion": "shared_space", "fusion_stage": "late"},
     {"fusion": "projection", "fusion_stage": "late"},
 ]
 # ... and the pairs that experiments use, or that meet in a special way.
 PAIRS = [
-    {"encoder": "lstm", "pooling": "last"},
     {"encoder": "bi_lstm", "pooling": "last", "layers": 2},
     {"encoder": "bi_lstm_separate", "pooling": "last", "layers": 2},
     {"encoder": "bi_gru", "pooling": "last", "fusion": "projection", "fusion_stage": "late"},
@@ -43,7 +41,6 @@ PAIRS = [
     {"encoder": "deep_bi_gru", "pooling": "last", "layers": 2, "fusion": "shared_space"},
     {"encoder": "temporal_convolutions", "pooling": "last", "layers": 2, "fusion_stage": "late"},
     {"encoder": "transformer", "pooling": "mean", "classifier": "mixture_of_experts"},
-    {"encoder": "sru", "pooling": "netvlad", "pooled_units": 4},
     {"encoder": "kernel", "pooling": "last", "normalization": "batch"},
     {"encoder": "none", "pooling": "mean", "fusion": "projection", "normalization": "none"},
     {"encoder": "none", "pooling": "netvlad", "pooled_units": 4, "gate_pooled": "context"},
