@@ -120,11 +120,12 @@ class Shard:
             assert videos[:number] + videos[number + 1 :] == self.without(number)
 
 
+@pytest.mark.parametrize("times", [40, pytest.param(4000, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_no_corruption_goes_unnoticed(tmp_path, layout):
-    shard, rng = Shard(tmp_path, layout), np.random.default_rng(1)
+def test_no_corruption_goes_unnoticed(tmp_path, layout, times):
+    shard, rng = Shard(tmp_path, layout), np.random.default_rng(times)
     for corrupt in (shard.flip, shard.cut, shard.rewrite):
-        for _ in range(40):
+        for _ in range(times):
             corrupt(rng)
 
 

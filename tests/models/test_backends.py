@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
-from dmlkit.models import build
+from dmlkit.models import build, cross_entropy
 
 ROOT = Path(__file__).parents[2]
 MODELS = {
@@ -22,32 +23,41 @@ MODELS = {
         "precision": "mixed_bfloat16",
     },
 }
+LABELS = np.array([[1, 0, 0], [0, 1, 1], [1, 0, 1]], np.float32)
 SCORE = """
 import sys
 sys.modules["tensorflow"] = None  # from here on, importing it is an error
 from pathlib import Path
 import keras
 import numpy as np
-from dmlkit.models import load_model
+from dmlkit.models import cross_entropy, load_model
 
 folder = Path(sys.argv[1])
-batch = dict(np.load(folder / "batch.npz"))
+batch, labels = dict(np.load(folder / "batch.npz")), np.load(folder / "labels.npy")
 for path in folder.glob("*.keras"):
-    np.save(path.with_suffix(".npy"), keras.ops.convert_to_numpy(load_model(path)(batch)))
+    model = load_model(path)
+    np.save(path.with_suffix(".npy"), keras.ops.convert_to_numpy(model(batch)))
+    if path.stem == "gru":
+        model.compile(keras.optimizers.SGD(0.05), cross_entropy)
+        np.save(folder / "losses", [float(model.train_on_batch(batch, labels)) for _ in range(2)])
 print(keras.backend.backend())
 """
 
 
 @pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
-def test_models_load_and_score_the_same_elsewhere(backend, batch, randomize, tmp_path):
+def test_models_score_and_learn_the_same_elsewhere(backend, batch, randomize, tmp_path):
     pytest.importorskip(backend)
     scores = {}
     np.savez(tmp_path / "batch.npz", **batch)
+    np.save(tmp_path / "labels.npy", LABELS)
     features = {"rgb": (4, "byte"), "audio": (3, "float")}
     for name, parts in MODELS.items():
         model = randomize(build(features=features, level="frame", num_classes=3, units=3, layers=1, **parts))
         model.save(tmp_path / f"{name}.keras")
         scores[name] = np.asarray(model(batch))
+        if name == "gru":
+            model.compile(keras.optimizers.SGD(0.05), cross_entropy)
+            losses = [float(model.train_on_batch(batch, LABELS)) for _ in range(2)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
     command = [sys.executable, "-c", SCORE, str(tmp_path)]
@@ -57,3 +67,6 @@ def test_models_load_and_score_the_same_elsewhere(backend, batch, randomize, tmp
     for name, expected in scores.items():
         tolerance = 0.02 if "precision" in MODELS[name] else 1e-5
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, atol=tolerance)
+    # The second loss is after a step: equal only if the gradients are.
+    np.testing.assert_allclose(np.load(tmp_path / "losses.npy"), losses, rtol=1e-4)
+    assert losses[1] < losses[0]

@@ -1,4 +1,4 @@
-"""A report killed at random moments, and in a real browser with the network off."""
+"""A report killed at random moments, on a full disk, and in a real browser with the network off."""
 
 import json
 import os
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from dmlkit.report.execute import Execution
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -97,6 +99,22 @@ def test_killed_at_any_moment_it_ends_with_the_same_metrics(write_notebook, gene
     assert not bearing(mark) and not [path for path in other.rglob(".*") if path.name[1:2].isdigit()]
 
 
+def test_on_a_full_disk_the_earlier_notebook_stays(write_notebook, tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk may be mounted here; test_execute.py has a simulated one")
+    try:
+        target = folder / "01-first.ipynb"
+        target.write_text("of an earlier report")
+        failure = Execution(write_notebook("01-first", "print('x' * 400_000)"), target, {}).run()
+        assert failure.kind == "disk" and "No space left on device" in failure.message
+        assert target.read_text() == "of an earlier report" and list(folder.iterdir()) == [target]
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
 def test_pages_in_a_browser_ask_for_nothing_and_read_well(write_notebook, build, tmp_path):
     playwright = pytest.importorskip("playwright.sync_api")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
@@ -120,10 +138,8 @@ def test_pages_in_a_browser_ask_for_nothing_and_read_well(write_notebook, build,
             page.on("console", lambda message, printed=printed: printed.append(message.text))
             for path in pages:
                 page.goto(path.as_uri())
-                assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), (
-                    path.name,
-                    width,
-                )
+                fits = page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+                assert fits, (path.name, width)
                 found = axe.run(page).response["violations"]
                 grave = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
                 assert not grave, (path.name, width, grave)
