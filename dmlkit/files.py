@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from dmlkit.errors import DataError
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -35,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-class UnreadableError(Exception):
+class UnreadableError(DataError):
     """The file is missing, damaged, or holds what only a pickle can."""
 
 
@@ -52,7 +54,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(file)
     # An empty or plain file, a cut archive, a cut member: each raises another exception.
     except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UnreadableError(f"{path}: {error}") from error
+        raise UnreadableError(f"{path} is missing or damaged ({error})") from error
 
 
 POLL = 0.5  # seconds between two tries of a lock that another process holds

@@ -41,6 +41,14 @@ def _at(*path: str | int):
     return Field(validation_alias=AliasPath(*path))
 
 
+class MemberRow(BaseModel):
+    """What an ensemble's record must hold of each member."""
+
+    name: str
+    path: str
+    weight: FiniteFloat
+
+
 class RunRow(BaseModel):
     """What a run's record must hold, and where; also the columns of a table of runs."""
 
@@ -65,10 +73,12 @@ class RunRow(BaseModel):
     generated: bool = _at("data", "generated")
     videos: int = _at("metrics", "videos")
     started: str
+    members: list[MemberRow] = []  # of an ensemble
 
 
 # Columns of `load_runs`.
-COLUMNS = [name for name in RunRow.model_fields if name not in ("kind", "fingerprint", "data_fingerprint")]
+HIDDEN = ("kind", "fingerprint", "data_fingerprint", "members")
+COLUMNS = [name for name in RunRow.model_fields if name not in HIDDEN]
 
 
 class Run:

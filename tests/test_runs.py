@@ -47,6 +47,7 @@ def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, recor
         (with_metrics(gap=float("nan")), "metrics.gap: Input should be a finite number"),
         (with_metrics(gap_interval=[0.4]), "metrics.gap_interval.1"),
         (record | {"seed": True}, "seed: Input should be a valid integer"),
+        (record | {"members": [{"name": "lr", "path": "../lr"}]}, "members.0.weight: Field required"),
     ):
         folder = write(tmp_path / "damaged", content)
         with pytest.warns(UserWarning) as warned:
