@@ -1,4 +1,4 @@
-"""The explorers as a user has them: `dmlkit.explore`, `explore_arrays`, results, live curve, faithfulness."""
+"""The explorers as a user has them: `dmlkit.explore`, `explore_arrays`, live curve."""
 
 import base64
 import json
@@ -7,10 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score
 
 import dmlkit
-from dmlkit.explorer import LiveCurve, ResultsExplorer, faithfulness_study
+from dmlkit.explorer import LiveCurve
 
 SCENE = "application/vnd.dmlkit.attention+json"
 NO_TENSORFLOW = """
@@ -36,8 +35,8 @@ def batch(dataset):
 
 
 @pytest.fixture
-def view(trained, dataset):
-    return dmlkit.explore(trained["attention"], dataset)
+def view(smoke_runs, dataset):
+    return dmlkit.explore(smoke_runs["attention"], dataset)
 
 
 def sigmoid(logits):
@@ -49,24 +48,19 @@ def array(packed) -> np.ndarray:
     return np.frombuffer(base64.b64decode(packed["f32"]), "<f4").reshape(packed["shape"]).astype(float)
 
 
-def parts(view, run: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def parts(view) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, contributions and biases of the shown video, out of what a saved page would hold."""
-    saved = view._repr_mimebundle_()[SCENE]["videos"][0]["runs"][run]
+    saved = view._repr_mimebundle_()[SCENE]["videos"][0]["runs"][0]
     return array(saved["weights"]), array(saved["contributions"]), array(saved["biases"])
 
 
-def model_scores(run, batch, dataset) -> dict[str, float]:
-    """Class → the score of the batch's first video."""
-    scores = run.model.predict_on_batch({name: batch[name] for name in run.model.input})[0]
-    return dict(zip(dataset.class_names, scores, strict=True))
-
-
-def test_one_line_shows_the_models_own_weights_and_scores(trained, generated, dataset, batch):
-    run = trained["attention"]
+def test_one_line_shows_the_models_own_weights_and_scores(smoke_runs, generated, dataset, batch):
+    run = smoke_runs["attention"]
     view = dmlkit.explore(str(run.path), generated)  # paths do as well as objects
     assert view.video == batch["id"][0] and view.frame == view.weights.argmax()
     np.testing.assert_allclose(view.weights, dmlkit.attention_weights(run.model, batch)[0], atol=1e-6)
-    expected = model_scores(run, batch, dataset)
+    scores = run.model.predict_on_batch({name: batch[name] for name in run.model.input})[0]
+    expected = dict(zip(dataset.class_names, scores, strict=True))
     assert all(score == pytest.approx(expected[name], abs=1e-6) for name, score in view.scores.items())
 
 
@@ -92,24 +86,14 @@ def test_masking_temperature_top_and_uniform_weights(view):
     assert np.flatnonzero(view.weights).tolist() == sorted(highest.tolist()) and view.weights.max() == 1 / 3
     view.reset()
     assert view.masked == () and view.temperature == 1 and view.top is None and not view.uniform
+    view.removed = [0, 4]
+    assert view.weights[0] == view.weights[4] == 0 and view.weights.sum() == pytest.approx(1)
     view.masked = range(10)
     assert view.weights is None and view.scores is None
 
 
-def test_removed_frames_are_encoded_without(view, trained, dataset, batch):
-    view.removed = [0, 4]
-    left = np.delete(np.arange(10), [0, 4])
-    shorter = {name: batch[name][:1, left] for name in ("rgb", "audio")}
-    shorter["num_frames"] = np.array([8], np.int32)
-    run = trained["attention"]
-    expected = model_scores(run, shorter, dataset)
-    np.testing.assert_allclose(view.weights[left], dmlkit.attention_weights(run.model, shorter)[0], atol=1e-6)
-    assert view.weights[0] == view.weights[4] == 0
-    assert all(score == pytest.approx(expected[name], abs=1e-6) for name, score in view.scores.items())
-
-
-def test_runs_side_by_side_and_their_worst_mistakes(trained, dataset):
-    run = trained["attention"]
+def test_runs_side_by_side_and_their_worst_mistakes(smoke_runs, dataset):
+    run = smoke_runs["attention"]
     view = dmlkit.explore([run, run.model], dataset, classes=[0])
     first, second = view.scores_by_run()
     assert first == run.title and view.shown == (first, second)
@@ -119,19 +103,8 @@ def test_runs_side_by_side_and_their_worst_mistakes(trained, dataset):
     assert list(view.source.worst(limit=3)) == run.predictions.ids[np.argsort(-losses)[:3]].tolist()
 
 
-def test_callbacks_hear_of_changes_and_another_video_starts_afresh(view, dataset, batch):
-    heard = []
-    stop = view.on_change(lambda each: heard.append((each.frame, each.masked)))
-    view.frame, view.masked = 2, [4]
-    stop()
-    view.classes = [dataset.class_names[3]]
-    view.video = batch["id"][2]
-    assert heard == [(2, ()), (2, (4,))]
-    assert view.masked == () and view.classes == (3,) and view.frame == view.weights.argmax()
-
-
-def test_a_saved_view_needs_no_kernel(trained, dataset):
-    view = dmlkit.explore(trained["attention"], dataset, keep=2)
+def test_a_saved_view_needs_no_kernel(smoke_runs, dataset):
+    view = dmlkit.explore(smoke_runs["attention"], dataset, keep=2)
     view.masked = [1]
     bundle = view._repr_mimebundle_()
     scene = json.loads(json.dumps(bundle[SCENE], allow_nan=False))
@@ -148,13 +121,12 @@ def test_plain_arrays_need_neither_a_model_nor_tensorflow():
     assert float(done.stdout) == pytest.approx(sigmoid(1 / 3), abs=1e-6)
 
 
-def test_what_cannot_be_explored_is_explained(view, trained, dataset, generated):
-    run, usage, data = trained["attention"], dmlkit.UsageError, dmlkit.DataError
+def test_what_cannot_be_explored_is_explained(view, smoke_runs, dataset, generated):
+    run, usage, data = smoke_runs["attention"], dmlkit.UsageError, dmlkit.DataError
     cases = [
-        (usage, "attention", lambda: dmlkit.explore(trained["lr"], dataset)),
+        (usage, "attention", lambda: dmlkit.explore(smoke_runs["lr"], dataset)),
         (data, "nowhere", lambda: dmlkit.explore(run, generated / "nowhere")),
         (usage, "Did you mean", lambda: dmlkit.explore(run, dataset, video=view.video[:-1])),
-        (data, "sum", lambda: dmlkit.explore_arrays([0.5, 0.9])),
         (data, "3 weights", lambda: dmlkit.explore_arrays([0.5, 0.3, 0.2], contributions=np.eye(2))),
         (usage, "model", lambda: setattr(dmlkit.explore_arrays([0.5, 0.5]), "removed", [0])),
         (usage, "3", lambda: dmlkit.explore([run] * 4, dataset)),
@@ -166,26 +138,8 @@ def test_what_cannot_be_explored_is_explained(view, trained, dataset, generated)
     assert view.masked == ()
 
 
-def test_results_of_runs_side_by_side(trained, dataset):
-    results, run = ResultsExplorer(trained["lr"].path.parent, dataset), trained["lr"]
-    assert len(results.runs) == 2 and results.video in run.predictions.ids
-    label, row = next(results.precision.iterrows())
-    labels, scores = run.predictions.labels[:, label], run.predictions.scores[:, label].astype(float)
-    assert row[run.title] == pytest.approx(average_precision_score(labels, scores), abs=1e-6)
-    results.runs = results.runs[:1]
-    assert len(results.top) == 1 and "Average precision" in results._repr_mimebundle_()["text/html"]
-
-
 def test_a_curve_grows_while_a_run_trains(generated, tmp_path):
     curve, settings = LiveCurve(), {"profile": "smoke", "progress": "silent"}
     dmlkit.train("lr", data=generated, out=tmp_path / "lr", on_epoch=curve, **settings)
     assert [row["epoch"] for row in curve.rows] == [1, 2]
     assert curve._repr_mimebundle_()["image/png"].startswith(b"\x89PNG")
-
-
-def test_faithfulness_compares_attention_with_random_orders(trained, dataset):
-    study = faithfulness_study(trained["attention"], dataset, videos=3, seeds=2)
-    assert study.videos == 3
-    assert set(study.areas.index) == {"attention", "contribution", "occlusion", "random"}
-    differences = ["deletion_against_random", "insertion_against_random"]
-    assert np.isfinite(study.areas.loc["attention", differences]).all()

@@ -58,16 +58,6 @@ def test_parameters_are_listed_with_type_default_range_and_help(command):
     assert "videos:" not in command("report", "--help-parameters", "--notebook", "01")[1]
 
 
-def test_a_dry_run_lists_what_would_be_done_and_writes_nothing(command, generated, tmp_path):
-    options = ["report", "--data", generated, "--profile", "smoke", "--out", tmp_path / "out", "--dry-run"]
-    code, out, _ = command(*options, "-p", "videos", "5")
-    assert code == 0
-    for words in ("01-baselines", "would be executed", "lr", "videos=5", "bi-gru-concat", "attention"):
-        assert words in out
-    assert "not applicable" in command(*options, "--data", generated / "video")[1]
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_report_is_executed_notebooks_pages_and_results(write_notebook, build, tmp_path):
     write_notebook("01-first", "print(profile, seed, videos)", f"print({HOSTILE!r})", parameters=VIDEOS)
     shows = f"from IPython.display import HTML, Markdown\ndisplay(HTML({HOSTILE!r}), Markdown({HOSTILE!r}))"
@@ -129,17 +119,8 @@ def test_the_command_passes_its_options_on_and_ends_with_the_exit_code_of_the_re
 ):
     write_notebook("01-fails", "print('deterministic', deterministic, seed)", "1 / 0")
     monkeypatch.setattr("dmlkit.report.plan.notebooks_folder", lambda: tmp_path / "notebooks")
-    options = [
-        "--data",
-        generated,
-        "--profile",
-        "smoke",
-        "--seed",
-        4,
-        "--deterministic",
-        "--out",
-        tmp_path / "out",
-    ]
+    options = ["--data", generated, "--profile", "smoke", "--seed", 4, "--deterministic"]
+    options += ["--out", tmp_path / "out"]
     assert command("report", *options, "--dry-run")[0] == 0 and not (tmp_path / "out").exists()
     code, out, _ = command("report", *options)
     assert code == 4 and "ZeroDivisionError" in out

@@ -24,9 +24,9 @@ def dmlkit(command):
 
 
 @pytest.fixture
-def folders(trained) -> dict[str, Path]:
+def folders(smoke_runs) -> dict[str, Path]:
     """Name → folder of the trained runs."""
-    return {name: run.path for name, run in trained.items()}
+    return {name: run.path for name, run in smoke_runs.items()}
 
 
 def record(folder: Path) -> dict:
@@ -164,7 +164,7 @@ def test_predictions_are_a_submission_that_measures_as_its_run(dmlkit, folders, 
     one_paragraph(ended, 2, "--submission")
 
 
-def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated, leave_run, tmp_path):
+def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated):
     a, b = folders["attention"], folders["lr"]
     ended = dmlkit("compare", a, b, "--data", generated, "--resamples", "200")
     difference = record(a)["metrics"]["gap"] - record(b)["metrics"]["gap"]
@@ -175,8 +175,6 @@ def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated, le
     swapped = json.loads(dmlkit("compare", b, a, "--resamples", "200", "--json").out)
     assert swapped["interval"] == pytest.approx([-end for end in reversed(found["interval"])])
     assert library.compare(a, b, resamples=200).difference == found["difference"]
-    other = leave_run(tmp_path / "other", data="other")
-    one_paragraph(dmlkit("compare", a, other.path), 2, "different data", "other")
     one_paragraph(dmlkit("compare", a), 2, "two sides")
 
 
@@ -191,9 +189,7 @@ def test_a_name_stands_for_all_seeds_of_an_experiment(dmlkit, leave_run, tmp_pat
     paths = [tmp_path / f"attention-{seed}" for seed in range(3)]
     assert json.loads(dmlkit("compare", *paths, tmp_path / "lr-0", *where, "--json").out) == found
     one_paragraph(dmlkit("compare", "atention", "lr", *where), 2, "Did you mean 'attention'")
-    one_paragraph(dmlkit("compare", "lstm", "lr", *where), 2, "lstm", str(tmp_path), "--runs")
     leave_run(tmp_path / "attention-9", "attention", seed=9, profile="demo")
-    one_paragraph(dmlkit("compare", "attention", "lr", *where), 2, "mixes", "profile demo", "--profile")
     ended = dmlkit("compare", "attention", "lr", *where, "--profile", "smoke", "--json")
     assert json.loads(ended.out)["difference"] == found["difference"]
 
@@ -212,6 +208,3 @@ def test_runs_are_listed_best_first_and_damaged_ones_are_named(dmlkit, leave_run
     assert rows[0]["gap"] >= rows[1]["gap"] and rows[0]["gap_low"] <= rows[0]["gap"] <= rows[0]["gap_high"]
     one_paragraph(dmlkit("runs", tmp_path / "nowhere"), 2, "nowhere")
     assert "Did you mean 'good'" in dmlkit("runs", tmp_path, "--experiment", "goood").err
-    with pytest.warns(UserWarning, match="broken/run"):
-        table = library.load_runs(tmp_path)
-    assert table["gap"].is_monotonic_decreasing and len(table) == 3

@@ -68,6 +68,8 @@ def test_every_file_is_fetched_verified_and_remembered(server, get, held, here, 
     os.utime(found, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert get().fetched == 0 and held() != here  # size and time are the same
     assert get(verify=True).fetched == 1 and held() == here
+    found.write_bytes(found.read_bytes()[:-1])
+    assert get().fetched == 1 and held() == here
 
 
 def test_what_cannot_be_fetched_is_reported_and_leaves_nothing(server, get, held, here, out, monkeypatch):
@@ -85,7 +87,11 @@ def test_what_cannot_be_fetched_is_reported_and_leaves_nothing(server, get, held
         with pytest.raises(IncompleteDownload, match=r"1 of 3 files .* same command") as error:
             get()
         assert reason in error.value.missing.pop("train0000.tfrecord") and not error.value.missing
-        assert server.fetched().count("trainaa.tfrecord") == attempts and server.sent < 2**26
+        assert (
+            error.value.exit_code == 3
+            and server.fetched().count("trainaa.tfrecord") == attempts
+            and server.sent < 2**26
+        )
         assert held() == rest and not [path for path in out.iterdir() if path.is_dir()]
     server.faults[TRAIN + "trainaa.tfrecord"] = ["stall", 503, "wrong", None]
     assert get(timeout=1, retries=3).fetched == 1 and held() == here
@@ -175,6 +181,7 @@ def test_names_are_checked_before_anything_is_asked(server, get, out):
     for options, message in (
         ({"partition": "2/vido"}, "Did you mean '2/video'"),
         ({"splits": ["tset"]}, "Did you mean 'test'"),
+        ({"shards": "0/9"}, "0/9"),
         ({"mirror": "ftp://host/x"}, "Unknown mirror"),
         ({"mirror": "http://user:secret@host"}, "netrc"),
     ):

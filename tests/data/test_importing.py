@@ -70,6 +70,14 @@ def save_npz_padded(folder, videos, labels):
     np.savez(folder / "all.npz", ids=names, labels=hot, num_frames=lengths, **padded)
 
 
+def save_npz_joined(folder, videos, labels):
+    """One video after the other, as `num_frames` divides them."""
+    joined = {name: np.concatenate([arrays[name] for arrays in videos.values()]) for name in SIZES}
+    hot = np.array([[label in labels[name] for label in range(5)] for name in videos])
+    lengths = [len(arrays["rgb"]) for arrays in videos.values()]
+    np.savez(folder / "all.npz", ids=[*videos], labels=hot, num_frames=lengths, **joined)
+
+
 def save_parquet(folder, videos, labels):
     columns = {"id": list(videos), "labels": [labels[name] for name in videos]}
     for modality in SIZES:
@@ -218,7 +226,6 @@ BAD_LABELS = [
     (["a,1", "b,Cat"], {}, ("labels.csv", "'1'", "--classes FILE")),
     (["a,1"], {}, ("b.npy, b (", "labels.csv): it has no labels")),
     (["a,1", "b,1,2"], {}, ("cannot be read as a table", "line 3")),
-    ([",1"], {}, ("row 1", "no id")),
 ]
 
 
@@ -271,15 +278,12 @@ ONE_OF = [
     ({"rgb": np.ones((0, 4)), "audio": np.ones((0, 2))}, "b.npz, b: there are no frames"),
     ({"audio": None}, "b.npz, b: it has rgb, but the videos before it rgb, audio"),
     ({"audio": np.ones((6, 2))}, "differ in their number of frames ({'rgb': 3, 'audio': 6})"),
-    ({"rgb": np.ones((3, 4), np.int64)}, "b.npz, b: rgb, int64"),
-    ({"labels": [0.5]}, "b.npz: labels must be whole numbers"),
     ({"id": "a"}, "b.npz, a: a video of this id came before"),
     ({"mean_audio": np.ones((3, 2))}, "are the modality audio"),
     ({"rgb": np.array([[print]], object)}, "Pickles are not read"),
 ]
 MANY = [
     ({"num_frames": [1, 3], "rgb": np.ones((5, 4))}, "Received: (5, 4)"),
-    ({"num_frames": [-1, 5], "rgb": np.ones((4, 4))}, "whole numbers from 0"),
     ({"rgb": np.ones((2, 5, 4)), "labels": [1]}, "must hold one entry for each of the 2 ids"),
     ({"labels": [1, 2]}, "holds no modality"),
 ]
@@ -320,17 +324,11 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
     (tmp_path / "clips" / "inner").mkdir()
     np.save(tmp_path / "clips" / "inner" / "x.npy", np.ones((2, 3)))
     assert "both .npy files and folders" in refused("clips")
-    assert "nothing that can be" in refused("nowhere")
 
 
 def test_options_that_cannot_be_used(clips, refused, tmp_path):
-    wrong = [{"split": "train=0.5"}, {"split": "teach=1"}, {"level": "vdeo"}, {"missing": "ignore"}]
-    for options in [
-        *wrong,
-        {"level": "video", "coding": "byte"},
-        {"records_per_shard": 0},
-        {"modalities": []},
-    ]:
+    wrong = [{"split": "train=0.5"}, {"split": "teach=1"}, {"level": "vdeo"}, {"records_per_shard": 0}]
+    for options in [*wrong, {"level": "video", "coding": "byte"}]:
         refused("clips", error=UsageError, **options)
     with pytest.raises(UsageError, match="local"):
         import_features("gs://bucket/x.npz", tmp_path / "out")

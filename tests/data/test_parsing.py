@@ -1,6 +1,5 @@
 """Records to arrays, against TensorFlow's own messages: both levels, unusual layouts, frames, texts, hostile bytes."""
 
-import hashlib
 from dataclasses import replace
 from itertools import pairwise
 
@@ -133,20 +132,13 @@ def test_errors_of_a_record_are_described():
         assert caught.value.kind in CONTENT_ERRORS and case.startswith(caught.value.kind)
 
 
-def digest(batch):
-    whole = hashlib.sha1()
-    for name, values in batch.items():
-        assert values.dtype != np.float32 or np.isfinite(values).all()
-        whole.update(f"{name} {values.dtype} {values.shape} {values.tolist()}".encode())
-    return whole.hexdigest()
-
-
 def outcome(parser, record):
-    """A digest of what is read, or the kind of error."""
+    """All that is read, or the kind of error."""
     try:
-        return digest(parser.parse([record]))
+        batch = parser.parse([record])
     except InvalidRecord as invalid:
         return invalid.kind
+    return {name: (values.dtype, values.shape, values.tolist()) for name, values in batch.items()}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -162,7 +154,8 @@ def test_the_fast_path_reads_what_the_protobuf_library_reads(layout):
         try:
             parsed = kind.FromString(record)
         except Exception:
-            assert outcome(parser, record) in CONTENT_ERRORS or len(outcome(parser, record)) == 40
+            read = outcome(parser, record)
+            assert isinstance(read, dict) or read in CONTENT_ERRORS
             continue
         # Written again by the library, it has the usual layout; an unknown field at its end leads to the slow path.
         again = parsed.SerializeToString(deterministic=True)

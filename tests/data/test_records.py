@@ -41,12 +41,6 @@ def scanned(path, **settings):
     return [(record.number, record.offset, record.error) for record in scan_records(path, **settings)]
 
 
-def flip(path, byte):
-    data = bytearray(path.read_bytes())
-    data[byte] ^= 0x10
-    path.write_bytes(data)
-
-
 def test_what_tensorflow_wrote_is_read(tmp_path):
     data, path = random_records(), tmp_path / "a.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:
