@@ -146,7 +146,8 @@ class Run:
         file = self.path / "model.keras"
         if not file.exists():
             raise DataError(
-                f"{self.path} holds no model.keras: {self.name} is an ensemble or was not finished."
+                f"{self.path} holds no model.keras: {self.name} is an ensemble, whose members have the models, or its "
+                "file was deleted. Name a run that was trained."
             )
         return load_model(file)
 

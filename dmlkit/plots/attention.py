@@ -1,4 +1,4 @@
-"""Attention over a video's frames beside the ground truth, and whether it is faithful to the scores."""
+"""Attention over a video's frames with the ground truth, and whether it is faithful to the scores."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace

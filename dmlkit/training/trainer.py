@@ -108,8 +108,8 @@ def train(
             together, the folder is shared, and the first, the chief, writes the run and shows progress.
         on_fault: `raise` at the first corrupt record, or `skip N`: skip at most N different ones over the whole
             training; the run's record names them. It can be changed when a training is resumed.
-        teachers: Runs on the same data, or their folders, whose mean scores are followed beside the labels
-            (distillation; `Profile.teaching` says how closely). An ensemble teaches as it scores.
+        teachers: Runs on the same data, or their folders, whose mean scores are learned in addition to the labels
+            (distillation; `Profile.teaching` sets their share). An ensemble teaches as it scores.
 
     Returns:
         The finished run.
