@@ -1,4 +1,4 @@
-"""`dmlkit data ...` and `dmlkit submission check` as they are typed: options, what is printed, exit codes."""
+"""`dmlkit data ...` as it is typed: options, what is printed, exit codes."""
 
 import filecmp
 import json
@@ -82,18 +82,3 @@ def test_import_counts_what_it_clips_and_leaves_nothing_after_a_fault(command, t
     np.savez(tmp_path / "all.npz", **arrays | {"rgb": np.full((6, 4), np.nan)})
     code, _, err = command(*import_to, tmp_path / "nan")
     assert code == 3 and "all.npz, video 0" in err and "NaN" in err and not (tmp_path / "nan").exists()
-
-
-def test_submission_check_lists_every_fault_with_its_line(command, generated, tmp_path):
-    batches = open_dataset(generated).batches("test", batch_size=9)
-    ids = [video for batch in batches for video in batch["id"].tolist()]
-    lines = ["VideoId,LabelConfidencePairs", *(f"{video},3 0.9 1 0.25" for video in ids)]
-    (tmp_path / "s.csv").write_text("\n".join(lines) + "\n")
-    check = ["submission", "check", tmp_path / "s.csv", "--data", generated]
-    assert command(*check)[0] == 0
-    lines[2], lines[4] = lines[1], f"{ids[3]},99 0.5"
-    (tmp_path / "s.csv").write_text("\n".join(lines) + "\n")
-    code, out, _ = command(*check, "--json")
-    found = {(fault["line"], fault["kind"]) for fault in json.loads(out)["faults"]}
-    assert code == 3 and found == {(3, "duplicate id"), (5, "class"), (None, "missing id")}
-    assert command("evaluate", "--submission", tmp_path / "s.csv", "--data", generated)[0] == 3

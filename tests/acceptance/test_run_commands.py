@@ -149,7 +149,8 @@ def test_predictions_are_a_submission_that_measures_as_its_run(dmlkit, folders, 
     lines = file.read_text().splitlines()
     assert lines[0] == "VideoId,LabelConfidencePairs" and len(lines) == 101
     assert {len(line.split(",")[1].split()) for line in lines[1:]} == {40}
-    assert dmlkit("submission", "check", file, "--data", generated, "--split", "validate").code == 0
+    check = ("submission", "check", file, "--data", generated, "--split", "validate")
+    assert dmlkit(*check).code == 0
     of_file = dmlkit("evaluate", "--submission", file, "--data", generated).out
     of_runs = dmlkit("evaluate", *folders.values(), "--data", generated).out
     assert of_runs.startswith(of_file.rstrip("\n"))
@@ -162,6 +163,11 @@ def test_predictions_are_a_submission_that_measures_as_its_run(dmlkit, folders, 
     one_paragraph(ended, 2, str(tmp_path))
     ended = dmlkit("evaluate", folders["lr"], "--submission", file, "--data", generated)
     one_paragraph(ended, 2, "--submission")
+    file.write_text("\n".join([*lines[:2], lines[1], *lines[3:]]) + "\n")
+    ended = dmlkit(*check, "--json")
+    found = [(fault["line"], fault["kind"]) for fault in json.loads(ended.out)["faults"]]
+    assert ended.code == 3 and sorted(found, key=str) == [(3, "duplicate id"), (None, "missing id")]
+    assert dmlkit("evaluate", "--submission", file, "--data", generated).code == 3
 
 
 def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated):

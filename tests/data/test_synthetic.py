@@ -15,13 +15,7 @@ from oracle import Oracle
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
-from dmlkit.data import (
-    SyntheticSettings,
-    open_dataset,
-    read_settings,
-    synthesize,
-    synthetic,
-)
+from dmlkit.data import SyntheticSettings, open_dataset, read_settings, synthesize, synthetic
 from dmlkit.data.synthetic import (
     ORDER,
     SHORT_EVENT,
@@ -54,11 +48,6 @@ def whole(default):
     """Split → all its videos as one batch."""
     dataset = open_dataset(default)
     return {split: next(iter(dataset.batches(split, batch_size=5000))) for split in dataset.splits}
-
-
-@pytest.fixture(scope="module")
-def oracle_scores(default, whole):
-    return Oracle(read_settings(default)).scores(whole["validate"])
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +88,8 @@ def test_the_bytes_are_a_function_of_the_seed(tmp_path):
 
 def test_the_folder_is_laid_out_as_promised(default, whole):
     for level, keys in (("frame", ["rgb", "audio"]), ("video", ["mean_rgb", "mean_audio"])):
-        names = [shard.name for shard in (default / level).glob("*.tfrecord")]
-        assert Counter(re.match("[a-z]+", name)[0] for name in names) == {
-            "train": 20,
-            "validate": 10,
-            "test": 2,
-        }
+        shards = Counter(re.match("[a-z]+", path.name)[0] for path in (default / level).glob("*.tfrecord"))
+        assert shards == {"train": 20, "validate": 10, "test": 2}
         dataset = open_dataset(default if level == "frame" else default / "video")
         assert dataset.level == level and dataset.generated and "generated" in dataset.name
         assert [feature.key for feature in dataset.features.values()] == keys
@@ -199,17 +184,18 @@ def test_invalid_settings(tmp_path):
 # What can be recognized.
 
 
-def test_the_oracle_recognizes_every_kind(whole, oracle_scores):
+def test_the_oracle_recognizes_every_kind(default, whole):
     batch = whole["validate"]
-    found = precisions(batch, oracle_scores)
+    scores = Oracle(read_settings(default)).scores(batch)
+    found = precisions(batch, scores)
     for kind in synthetic.KINDS:
         # A class has as few as 40 positives, so that single videos show.
         assert found[classes_of(kind)].mean() >= 0.95 and found[classes_of(kind)].min() >= 0.93
     # The scores are nearly probabilities.
-    assert oracle_scores.min() >= 0 and oracle_scores.max() <= 1
-    np.testing.assert_allclose(oracle_scores.sum(), batch["labels"].sum(), rtol=0.1)
+    assert scores.min() >= 0 and scores.max() <= 1
+    np.testing.assert_allclose(scores.sum(), batch["labels"].sum(), rtol=0.1)
     for first, second in (*pairs_of(TOGETHER), *pairs_of(ORDER)):
-        assert (oracle_scores[:, first] + oracle_scores[:, second]).max() <= 1 + 1e-9
+        assert (scores[:, first] + scores[:, second]).max() <= 1 + 1e-9
 
 
 def test_means_keep_what_is_steady_and_are_blind_to_together_and_order(whole, means_scores):
