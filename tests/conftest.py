@@ -157,8 +157,7 @@ def build(tmp_path, generated):
         from dmlkit.report import build_report
 
         lines = []
-        named = {"data": generated, "profile": "smoke", "out": tmp_path / "out"}
-        report = build_report(**named | {"folder": tmp_path / "notebooks"} | more, echo=lines.append)
-        return report, lines
+        named = {"data": generated, "profile": "smoke", "out": tmp_path / "out", "echo": lines.append}
+        return build_report(**named | {"folder": tmp_path / "notebooks"} | more), lines
 
     return go

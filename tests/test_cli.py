@@ -38,20 +38,14 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         assert out.endswith("HEAVY []\n"), (arguments, out)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["train", "atention", "--data", "x", "--out", "y"], 2, "Did you mean 'attention'"),
-        (["report", "-p", "beyond", "no", "--beyond"], 2, "given twice"),
+def test_an_error_is_one_paragraph_that_steers_no_terminal(command):
+    for arguments, code, words in (
         (["report", "-p", "videos", "3", "--notebook", "04"], 2, "04-fusion has a parameter 'videos'"),
-        (["data", "show", "/nowhere"], 3, "There is no folder /nowhere"),
         (["data", "check", "a\x1b[31m\nb"], 3, "There is nothing at"),
-    ],
-)
-def test_an_error_is_one_paragraph_that_steers_no_terminal(command, arguments, code, words):
-    ended, _, message = command(*arguments)
-    assert (ended, words in message) == (code, True), message
-    assert len(message.strip().splitlines()) == 1 and "\x1b" not in message
+    ):
+        ended, _, message = command(*arguments)
+        assert (ended, words in message) == (code, True), message
+        assert len(message.strip().splitlines()) == 1 and "\x1b" not in message
 
 
 def test_what_click_ends_by_itself_keeps_its_code_and_debug_shows_the_traceback():

@@ -24,9 +24,7 @@ def blocks_of(whole, rows=7):
         yield Predictions(whole.ids[some], labels, whole.scores[some])
 
 
-@pytest.mark.parametrize(
-    ("kept", "labelled"), [(None, True), (4, True), (30, True), (None, False), (4, False)]
-)
+@pytest.mark.parametrize(("kept", "labelled"), [(None, True), (4, True), (30, True), (4, False)])
 def test_in_any_form_it_is_one_content(tmp_path, monkeypatch, kept, labelled):
     """Put together of blocks, read from disk, in another order; whole and in blocks."""
     monkeypatch.setattr(predictions, "BLOCK", 11)
@@ -54,13 +52,6 @@ def test_in_any_form_it_is_one_content(tmp_path, monkeypatch, kept, labelled):
                 assert ordered.labels is None and parts[0].labels is None
 
 
-def test_other_videos_have_no_common_order():
-    whole = sample()
-    assert whole.in_order_of(whole.ids) is whole
-    for ids in (whole.ids[:-1], np.char.add(whole.ids, "x"), np.array([*whole.ids[:-1], whole.ids[0]])):
-        assert whole.in_order_of(ids) is None
-
-
 def test_scores_of_a_large_split_are_cut_to_the_highest_of_each_video(monkeypatch):
     whole = sample(videos=40, classes=120)
     monkeypatch.setattr(predictions, "LARGEST_DENSE", whole.scores.nbytes)
@@ -73,11 +64,9 @@ def test_scores_of_a_large_split_are_cut_to_the_highest_of_each_video(monkeypatc
 
 IDS = {"ids": np.array(["a", "b"]), "num_classes": np.array(3)}
 FOREIGN = [
-    {"weights": np.ones(3)},
     IDS | {"scores": np.zeros((2, 4))},
     IDS | {"scores": np.zeros((2, 3)), "label_videos": np.array([7]), "label_classes": np.array([0])},
     IDS | {"top_classes": np.array([[3], [0]]), "top_scores": np.ones((2, 1))},
-    IDS | {"top_classes": np.array([[0]]), "top_scores": np.ones((1, 1))},
 ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dmlkit.data import FRAME_CHOICES
 from dmlkit.errors import UsageError
-from dmlkit.experiments import TRICKS, find, trick_ablations
+from dmlkit.experiments import EXPERIMENTS, TRICKS, find, trick_ablations
 from dmlkit.models import NORMALIZATIONS
 from dmlkit.profiles import PROFILES, RECIPES, SETTABLE, SMOKE, Profile, as_profile, profile_for
 
@@ -15,25 +15,16 @@ def test_the_names_a_field_takes_are_those_of_the_tables():
     for field, table in (("normalization", NORMALIZATIONS), ("frame_choice", FRAME_CHOICES)):
         for name in table:
             assert getattr(replace(SMOKE, **{field: name}), field) == name
-        first = next(iter(table))
-        with pytest.raises(UsageError, match=f"Did you mean '{first}'"):
-            replace(SMOKE, **{field: first[:-1]})
 
 
 def test_a_value_that_makes_no_sense_is_named():
     for settings, message in (
         ({"units": 0}, r"units must be greater than or equal to 1\. Received: units=0"),
         ({"learning_rate": float("nan")}, "learning_rate must be a finite number"),
-        ({"max_frames": 0}, "max_frames must be greater than or equal to 1, or None"),
-        ({"epochs": "1.5"}, r"epochs must be a valid integer.*Received: epochs='1\.5'"),
         ({"schedule": "cosin"}, "must be 'staircase', 'cosine' or 'cyclic'.*Did you mean 'cosine'"),
         ({"decay_examples": (0.5, float("nan"))}, "decay_examples must be two numbers"),
-        ({"decay_examples": ("3",)}, "decay_examples must be two numbers"),
-        ({"cycles": 2}, "belong to the schedule 'cyclic'"),
-        ({"schedule": "cyclic", "cycles": 3}, r"takes at least one epoch\. Received: cycles=3"),
         ({"ridge": 0.1, "ema": 0.9}, r"steps that ema could change.*Received: ridge=0\.1, ema=0\.9"),
         ({"checkpoints": 1, "after_tuning": "refit"}, "Choose one"),
-        ({"epochs": 9, "checkpoints": 4}, "may end after 3 epochs, by when only 3"),
         # Patience of 2 may end a training after 3 epochs, and its cycle then ends after 4.
         ({"epochs": 8, "schedule": "cyclic", "cycles": 4, "checkpoints": 3}, "may end after 4 epochs, by when only 2"),
     ):  # fmt: skip
@@ -65,7 +56,6 @@ def test_training_may_stop_after_any_epoch_or_at_the_ends_of_cycles():
     twelve = replace(SMOKE, epochs=12, patience=12)
     for changes, moments in (
         ({}, tuple(range(1, 13))),
-        ({"schedule": "cosine", "checkpoints": 12}, tuple(range(1, 13))),
         ({"schedule": "cyclic", "cycles": 4}, (3, 6, 9, 12)),
         ({"schedule": "cyclic", "cycles": 5}, (2, 4, 7, 9, 12)),
     ):
@@ -79,5 +69,8 @@ def test_a_trick_changes_its_fields_of_any_profile_and_a_recipe_is_the_default()
             differing = {name: value for name, value in changed.items() if value != plain[name]}
             assert differing == dict(TRICKS[experiment.trick].changes)
             assert profile_for(experiment, profile_for(experiment, profile)).to_record() == changed
-    assert profile_for(find("yt8m-best"), None) == RECIPES["yt8m-best"]
+    recipes = {name: each.recipe for name, each in EXPERIMENTS.items() if getattr(each, "recipe", None)}
+    assert sorted(recipes.values()) == sorted(RECIPES) and not set(RECIPES) & set(PROFILES)
+    for name, recipe in recipes.items():
+        assert profile_for(find(name), None) == RECIPES[recipe]
     assert profile_for(find("yt8m-best"), "smoke") == SMOKE and profile_for(find("lr"), None).name == "demo"

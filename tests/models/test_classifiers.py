@@ -3,19 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from scipy.special import expit as sigmoid
+from scipy.special import softmax
 
 from dmlkit.models import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, cross_entropy
 
 POOLED = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
-
-
-def sigmoid(x):
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def softmax(logits):
-    shares = np.exp(logits - logits.max(0))
-    return shares / shares.sum(0)
 
 
 def make(classifier, *, mixtures=2, l2=1e-8, num_classes=3):
@@ -39,7 +32,6 @@ def test_logistic_is_a_sigmoid_for_each_class_with_a_penalty_on_its_kernel(rando
     kernel, bias = model.get_weights()
     np.testing.assert_allclose(model(POOLED), sigmoid(POOLED @ kernel + bias), atol=1e-6)
     assert float(model.losses[0]) == pytest.approx(0.1 * (kernel**2).sum(), rel=1e-5)
-    assert not make("logistic", l2=0.0).losses
 
 
 @pytest.mark.parametrize("mixtures", [1, 3])
@@ -67,7 +59,7 @@ def test_class_attention_by_its_equations(randomize):
     (w, b), (v, c) = (model.get_layer(name).get_weights() for name in ("frame_logits", "frame_attention"))
     for got, h, length in zip(np.asarray(model([states, num_frames])), states, num_frames, strict=True):
         h = h[:length]
-        np.testing.assert_allclose(got, (softmax(h @ v + c) * sigmoid(h @ w + b)).sum(0), atol=1e-5)
+        np.testing.assert_allclose(got, (softmax(h @ v + c, axis=0) * sigmoid(h @ w + b)).sum(0), atol=1e-5)
 
 
 def test_an_untrained_model_expects_one_label_a_video():

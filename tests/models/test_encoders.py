@@ -5,6 +5,8 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+from scipy.special import expit as sigmoid
+from scipy.special import softmax
 
 from dmlkit.models import ENCODERS
 from dmlkit.models.encoders import KERNEL_WIDTH
@@ -12,10 +14,6 @@ from dmlkit.models.encoders import KERNEL_WIDTH
 SIZE, UNITS = 3, 4
 NUM_FRAMES = np.array([6, 3, 1], np.int32)
 FRAMES = np.random.default_rng(1).normal(size=(3, 6, SIZE)).astype(np.float32)
-
-
-def sigmoid(x):
-    return 1.0 / (1.0 + np.exp(-x))
 
 
 def stock(layer, x, weights):
@@ -28,16 +26,11 @@ def stock(layer, x, weights):
 
 def peephole_lstm(x, weights):
     kernel, recurrent, (w_ci, w_cf, w_co), bias = weights
-    w_xi, w_xf, w_xc, w_xo = np.split(kernel, 4, axis=-1)
-    w_hi, w_hf, w_hc, w_ho = np.split(recurrent, 4, axis=-1)
-    b_i, b_f, b_c, b_o = np.split(bias, 4)
     h, c, states = np.zeros(UNITS), np.zeros(UNITS), []
     for x_t in x:
-        i = sigmoid(x_t @ w_xi + h @ w_hi + np.diag(w_ci) @ c + b_i)
-        f = sigmoid(x_t @ w_xf + h @ w_hf + np.diag(w_cf) @ c + b_f)
-        c = f * c + i * np.tanh(x_t @ w_xc + h @ w_hc + b_c)
-        o = sigmoid(x_t @ w_xo + h @ w_ho + np.diag(w_co) @ c + b_o)
-        h = o * np.tanh(c)
+        i, f, candidate, o = np.split(x_t @ kernel + h @ recurrent + bias, 4)
+        c = sigmoid(f + w_cf * c) * c + sigmoid(i + w_ci * c) * np.tanh(candidate)
+        h = sigmoid(o + w_co * c) * np.tanh(c)
         states.append(h)
     return np.stack(states)
 
@@ -151,8 +144,8 @@ def transformer(model, x):
         branch = layer_norm(x, weights_of(model, f"encoder_normalization_{i}"))
         *pairs, w_o, b_o = weights_of(model, f"encoder_{i}")
         q, k, v = (np.einsum("ts,shd->htd", branch, pairs[i]) + pairs[i + 1][:, None] for i in (0, 2, 4))
-        shares = np.exp(np.einsum("htd,hsd->hts", q, k) / np.sqrt(q.shape[-1]))
-        heads = np.einsum("hts,hsd->htd", shares / shares.sum(-1, keepdims=True), v)
+        shares = softmax(np.einsum("htd,hsd->hts", q, k) / np.sqrt(q.shape[-1]), axis=-1)
+        heads = np.einsum("hts,hsd->htd", shares, v)
         x = x + np.einsum("htd,hdu->tu", heads, w_o) + b_o
         branch = layer_norm(x, weights_of(model, f"encoder_wide_normalization_{i}"))
         narrow, bias = weights_of(model, f"encoder_narrow_{i}")

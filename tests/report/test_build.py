@@ -4,7 +4,6 @@ import io
 import os
 
 from dmlkit.report import pages
-from dmlkit.report.build import EXIT_CODES, Chapter, Progress, Report
 
 from .conftest import statuses  # isort: skip
 
@@ -15,9 +14,7 @@ def files(out):
     return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
-def test_a_second_call_leaves_every_file_as_it_is_and_restores_what_is_missing(
-    write_notebook, build, tmp_path
-):
+def test_a_second_call_changes_no_file_and_restores_what_is_missing(write_notebook, build, tmp_path):
     write_notebook("01-a", "print(1)")
     write_notebook("02-b", "1 / 0  # not chosen")
     out = tmp_path / "out"
@@ -76,30 +73,12 @@ def test_a_page_that_cannot_be_made_costs_its_chapter_only(write_notebook, build
     assert statuses(report) == ["failed", "executed"] and report.exit_code == 4
     assert "Its page could not be made: RecursionError: and again" in report.index.read_text()
     assert "01-a.html" not in (tmp_path / "out" / "02-b.html").read_text()
-    monkeypatch.undo()
-    report, _ = build()
-    assert statuses(report) == ["unchanged", "unchanged"] and (tmp_path / "out" / "01-a.html").exists()
 
 
-def test_the_worst_that_happened_decides_the_exit_code(tmp_path):
-    def code(*kinds, ended=None):
-        chapters = tuple(Chapter("01-a", "A", "?", "failed", kind=kind) for kind in kinds)
-        return Report(tmp_path, chapters, 1.0, ended).exit_code
-
-    for place, kind in enumerate(EXIT_CODES):
-        assert code(*list(EXIT_CODES)[place:]) == EXIT_CODES[kind][0] != 0
-    assert code(None) == 0 and code("cell", ended="terminated") == 143
-
-
-def test_a_broken_pipe_ends_no_report(monkeypatch):
+def test_a_broken_pipe_ends_no_report(write_notebook, build, monkeypatch):
     def broken(line):
         raise BrokenPipeError
 
-    class Plan:
-        name, reason = "01-a", None
-        notebook = type("Notebook", (), {"cells": 1})
-
+    write_notebook("01-a", "print(1)")
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO()))
-    progress = Progress(broken, [Plan])
-    progress.echo("a")
-    progress.echo("b")
+    assert statuses(build(echo=broken)[0]) == ["executed"]

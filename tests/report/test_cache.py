@@ -62,8 +62,6 @@ def test_runs_count_by_their_records_and_the_sizes_of_their_files(tmp_path):
     log.write_text(f"{runs / 'lr-1'}\n{runs / 'lstm-2'}\n{tmp_path / 'elsewhere'}\n")
     seen = accessed_runs(log, runs)
     assert set(seen) == {"lr-1", "lstm-2", str(tmp_path / "elsewhere")} and seen["lstm-2"] is None
-    (runs / "lr-1" / "checkpoint.npz").write_bytes(b"1")
-    assert run_digests(["lr-1"], runs)["lr-1"] == seen["lr-1"] is not None
     (runs / "lr-1" / "model.keras").write_bytes(b"1")
     assert run_digests(["lr-1"], runs)["lr-1"] != seen["lr-1"]
 
@@ -82,24 +80,21 @@ def test_every_change_is_named_and_an_altered_notebook_is_made_again(tmp_path):
     notebook = tmp_path / "01-a.ipynb"
     notebook.write_text(json.dumps({"cells": [], "metadata": {}}))
     packages = software()
-    inputs = {"source": "a", "data": "b", "values": {"seed": 1, "shown": (1, 2)}, "software": packages}
+    inputs = {"source": "a", "data": "b", "values": {"shown": (1, 2)}, "software": packages}
     write_stamp(notebook, {"inputs": inputs, "runs": {"lr-1": None}, "executed": "", "seconds": 1.5})
     assert changes(notebook, inputs, tmp_path) == []
-    assert changes(tmp_path / "02-b.ipynb", inputs, tmp_path) == ["new"]
     for changed, message in (
         ({"source": "other"}, "the source changed"),
         ({"data": "other"}, "the data changed"),
-        ({"values": {"seed": 2, "shown": (1, 2)}}, "the parameter seed changed (1 → 2)"),
-        ({"values": {"seed": 1}}, "the parameter shown changed (1,2 → its default)"),
+        ({"values": {}}, "the parameter shown changed (1,2 → its default)"),
         ({"software": packages | {"keras": "9"}}, f"keras changed ({packages['keras']} → 9)"),
-        ({"software": packages | {"files": "x"}}, "dmlkit's files changed"),
     ):
         assert changes(notebook, inputs | changed, tmp_path) == [message]
     (tmp_path / "lr-1").mkdir()
     (tmp_path / "lr-1" / "run.json").write_text("{}")
     assert changes(notebook, inputs, tmp_path) == ["the run lr-1 is there now"]
     text = notebook.read_text()
-    for altered in (text.replace('"cells": []', '"cells": [1]'), text[:-20], "[]", '{"metadata": {}}'):
+    for altered in (text.replace('"cells": []', '"cells": [1]'), text[:-20]):
         notebook.write_text(altered)
         assert read_stamp(notebook) is None
         assert changes(notebook, inputs, tmp_path) == ["it was not finished, or was altered since"]
@@ -128,14 +123,9 @@ def test_a_folder_is_locked_cleaned_and_not_taken_from_other_data(data, tmp_path
     with locked_folder(out):
         (out / "notebooks" / ".123.01-a.ipynb").touch()
         (out / ".123.index.html").touch()
-        with pytest.raises(UsageError, match=f"by process {os.getpid()} on .*--out"), locked_folder(out):
-            pass
     with locked_folder(out):
         assert {path.name for path in out.iterdir() if path.is_file()} == {".lock", ".lock.holder"}
         assert not list((out / "notebooks").iterdir())
-    (tmp_path / "file").write_text("something else")
-    with pytest.raises(UsageError, match="cannot be written"), locked_folder(tmp_path / "file"):
-        pass
     state = State(out)
     state.data = {"path": str(tmp_path / "gone"), "digest": data_digest(data, without=out)}
     state.save()

@@ -78,8 +78,6 @@ def test_values_streams_threads_and_environment_of_a_kernel(run_all, tmp_path):
     assert "before" in lines and len(cells) == 5
     assert execution.runs == {"/x": None}
     assert execution.kernel.process.poll() is not None
-    ids = [cell.id for cell in notebook.cells]
-    assert ids == ["ask", "parameters", "injected-parameters", "cell-0", "cell-1", "cell-2", "cell-3"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -130,18 +128,13 @@ def test_a_notebook_that_cannot_be_written_is_a_full_disk(run_all, monkeypatch, 
 
 
 def test_what_two_executions_may_differ_in_is_taken_out():
-    def executed(seconds, model):
-        widget = {"application/vnd.jupyter.widget-view+json": {"model_id": model}, "text/plain": "View"}
-        outputs = [new_output("stream", text=f"lr:  {seconds} s, GAP 0.1234\n")]
-        first = new_code_cell("1", outputs=[*outputs, new_output("display_data", widget)], id="a")
-        first.metadata = {"papermill": {"duration": seconds}, "execution": {}, "kept": 1}
-        timed = new_code_cell("2", outputs=[new_output("stream", text=str(seconds))], id="b")
-        timed.metadata = {"tags": ["times"]}
-        about = {"papermill": {}, "dmlkit_report": {"seconds": seconds}, "widgets": {model: 1}, "dmlkit": {}}
-        return new_notebook(cells=[first, timed], metadata=about)
+    def executed(seconds):
+        output = new_output("stream", text=f"lr:  {seconds} s, GAP 0.1234\n")
+        cell = new_code_cell("1", outputs=[output], id="a")
+        cell.metadata = {"papermill": {"duration": seconds}, "execution": {}, "kept": 1}
+        return new_notebook(cells=[cell], metadata={"dmlkit_report": {"seconds": seconds}})
 
-    one, other = executed("4.2", "x"), executed("1,015.25", "y")
-    assert strip_timestamps(one) == strip_timestamps(other) != one
-    assert strip_timestamps(one).cells[0].outputs[0].text == "lr: # s, GAP 0.1234\n"
-    assert strip_timestamps(one).cells[0].metadata == {"kept": 1}
-    assert one.cells[0].outputs[0].text == "lr:  4.2 s, GAP 0.1234\n"
+    stripped = strip_timestamps(executed("4.2"))
+    assert stripped == strip_timestamps(executed("1,015.25"))
+    assert stripped.cells[0].outputs[0].text == "lr: # s, GAP 0.1234\n"
+    assert stripped.cells[0].metadata == {"kept": 1}

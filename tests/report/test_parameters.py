@@ -4,12 +4,7 @@ import papermill
 import pytest
 
 from dmlkit.errors import UsageError
-from dmlkit.report.parameters import (
-    Parameter,
-    describe_parameters,
-    read_parameter_file,
-    read_parameters,
-)
+from dmlkit.report.parameters import Parameter, read_parameter_file, read_parameters
 from dmlkit.report.plan import notebooks_folder, read_notebook
 
 
@@ -57,12 +52,6 @@ def test_a_cell_that_is_none_is_refused():
             read_parameters(source, where="the parameters cell of 05.ipynb")
 
 
-CELLS = {
-    "01-a": read_parameters("seed: int = 0  # s\nvideos: int = 3  # v\n"),
-    "02-b": read_parameters("deep: bool = True  # d\n"),
-}
-
-
 def test_a_file_gives_the_text_that_was_written(tmp_path):
     file = tmp_path / "parameters.yaml"
     file.write_text("\ufeff# ours\nrate: 1e-3\nname: no\nlogs: ~\nempty:\nlist: [1, 02]\n", encoding="utf-8")
@@ -72,12 +61,3 @@ def test_a_file_gives_the_text_that_was_written(tmp_path):
         file.write_bytes(content)
         with pytest.raises(UsageError, match=r"parameters\.yaml"):
             read_parameter_file(file)
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_parameter_file(tmp_path)
-
-
-def test_what_is_the_same_in_several_notebooks_is_listed_once():
-    text = describe_parameters({**CELLS, "03-c": CELLS["02-b"]})
-    assert text.count("deep: bool; default true") == 1 and "[02-b, 03-c]" in text
-    assert text.index("videos") < text.index("given by options") < text.index("seed: int, 0 to 4294967295")
-    assert max(map(len, text.splitlines())) <= 80
