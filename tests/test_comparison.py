@@ -1,11 +1,13 @@
 """Two sides compared: what may be on one side, what may not be compared, and the result."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import dmlkit
+from dmlkit.comparison import two_sides
 from dmlkit.errors import DataError, UsageError
 from dmlkit.metrics import average_precision_by_class
 from dmlkit.predictions import Predictions
@@ -129,3 +131,14 @@ def test_names_of_classes_and_titles_break_neither_terminal_nor_page(a_and_b):
     assert "<script>" not in page and "<b>" not in page and max(map(len, text.splitlines())) <= 150
     with pytest.raises(UsageError, match="other data"):
         dmlkit.compare(a, b, dataset=SimpleNamespace(name="else", fingerprint="e" * 64, class_names=names))
+
+
+def test_a_side_without_runs_is_explained(leave_run, tmp_path):
+    for name in ("lr", "b"):
+        leave_run(tmp_path / name, name)
+    for first, profile, message in (
+        ("lr", "smok", "under the profile 'smok'.* Did you mean 'smoke'"),
+        ("lstm", None, "no finished run of lstm below .* There are runs of: b, lr. .* --runs"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            two_sides([Path(first), tmp_path / "b"], folder=tmp_path, known=["lr", "lstm"], profile=profile)

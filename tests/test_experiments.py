@@ -14,7 +14,6 @@ from dmlkit.experiments import (
     TRICKS,
     VIDEO_LADDER,
     Experiment,
-    ablations_for,
     baseline_of,
     baselines_for,
     beyond_for,
@@ -102,15 +101,6 @@ def test_what_data_cannot_serve_and_why():
         (find("yt8m-ensemble"), "video", BOTH, None),
     ):  # fmt: skip
         assert not_applicable_reason(experiment, level=level, modalities=modalities) == reason
-
-
-def test_small_profiles_train_few_ablations_and_the_full_ones_all():
-    chapters = {each.chapter for each in ABLATIONS.values()}
-    few, every = (
-        [each.name for chapter in chapters for each in ablations_for(chapter, PROFILES[profile])]
-        for profile in ("demo", "full")
-    )
-    assert set(few) < set(every) and sorted(every) == sorted(ABLATIONS)
 
 
 @pytest.mark.parametrize("ladder", [LADDER, VIDEO_LADDER], ids=LEVELS)

@@ -46,6 +46,14 @@ def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, recor
             load_run(folder)
 
 
+def test_runs_at_any_depth_the_highest_first(tmp_path, record):
+    for folder, gap in (("a", 0.2), ("deep/er/b", 0.9), (".", 0.5)):
+        write(tmp_path / folder, record | {"metrics": record["metrics"] | {"gap": gap}})
+    table = dmlkit.load_runs(tmp_path)
+    assert table["gap"].tolist() == [0.9, 0.5, 0.2]
+    assert table["path"].tolist() == [str(tmp_path / "deep/er/b"), str(tmp_path), str(tmp_path / "a")]
+
+
 def test_hidden_and_unfinished_folders_and_links_are_skipped(tmp_path, record):
     for name in (".hidden/a", "b.partial", ".ipynb_checkpoints", "deep/.trash/c"):
         write(tmp_path / name, record)

@@ -41,6 +41,6 @@ def test_the_classifier_alone_scores_the_pooled_states(parts, batch, randomize):
 
 def test_wrong_models_and_batches_are_refused(batch):
     with pytest.raises(UsageError, match="need a model with pooling 'attention'"):
-        AttentionProbe(make("last"))
+        attention_weights(make("last"), batch)
     with pytest.raises(UsageError, match=r"lacks audio, num_frames.*Received: rgb"):
         attention_weights(make(), {"rgb": batch["rgb"]})

@@ -92,8 +92,10 @@ def test_padding_and_saving_change_nothing(parts, batch, repadded, randomize, tm
     np.testing.assert_allclose(load_model(tmp_path / "model.keras")(batch), model(batch), atol=1e-6)
 
 
-def test_a_damaged_model_is_named(tmp_path):
+def test_missing_and_damaged_models_are_named(tmp_path):
     path = tmp_path / "model.keras"
+    with pytest.raises(DataError, match=r"There is no model at .*model\.keras"):
+        load_model(path)
     make(encoder="none").save(path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(DataError, match=r"model\.keras cannot be read as a model"):

@@ -12,13 +12,11 @@ from dmlkit.report.cache import (
     BLOCK,
     WHOLE,
     State,
-    accessed_runs,
     changes,
     check_same_data,
     data_digest,
     locked_folder,
     read_stamp,
-    run_digests,
     software,
     write_stamp,
 )
@@ -52,18 +50,6 @@ def test_data_are_identified_by_names_sizes_and_contents_and_by_no_clock(data, t
         (tmp_path / name / f"{name}.tfrecord").write_bytes(content)
         assert data_digest(tmp_path / name, without=tmp_path / name / "report") != before
     assert data_digest("gs://bucket/data", without=out) is None
-
-
-def test_runs_count_by_their_records_and_the_sizes_of_their_files(tmp_path):
-    runs = tmp_path / "runs"
-    (runs / "lr-1").mkdir(parents=True)
-    (runs / "lr-1" / "run.json").write_text("{}")
-    log = tmp_path / "log"
-    log.write_text(f"{runs / 'lr-1'}\n{runs / 'lstm-2'}\n{tmp_path / 'elsewhere'}\n")
-    seen = accessed_runs(log, runs)
-    assert set(seen) == {"lr-1", "lstm-2", str(tmp_path / "elsewhere")} and seen["lstm-2"] is None
-    (runs / "lr-1" / "model.keras").write_bytes(b"1")
-    assert run_digests(["lr-1"], runs)["lr-1"] != seen["lr-1"]
 
 
 def test_every_file_of_the_package_counts(tmp_path, monkeypatch):

@@ -89,7 +89,9 @@ def test_what_a_notebook_trains_follows_from_its_metadata(write_notebook, genera
     assert "bi-gru-projection-glorot" in trained({"fusion_variants": True})
     assert trained({"ensemble_of_all": True}, before=["lr", "lstm"]) == ["ensemble-of-all"]
     assert "attention" in trained({"ladder": True}) and trained({"ladder": True}, before=["lr"]) == []
+    assert {"netvlad", "netvlad-gated"} < set(trained({"beyond": "poolings"}))
     assert trained({"best_ensemble": True}) == ["ensemble-of-best"]
+    assert trained({"checkpoints": True}) and trained({"baselines": True})
 
 
 def test_a_plan_has_values_with_paths_that_may_move_together(write_notebook, generated, tmp_path):
