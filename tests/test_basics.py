@@ -28,7 +28,6 @@ def test_a_report_is_called_by_its_data_and_profile(tmp_path, monkeypatch):
     for data, name in {
         None: "demo",
         f"{tmp_path}/data/generated/": "demo",
-        f"{tmp_path}/other/generated": "generated-demo",
         Path("yt8m"): "yt8m-demo",
         "gs://bucket/yt8m/": "yt8m-demo",
     }.items():

@@ -17,6 +17,7 @@ from dmlkit.report.cache import (
     data_digest,
     locked_folder,
     read_stamp,
+    run_digests,
     software,
     write_stamp,
 )
@@ -79,6 +80,9 @@ def test_every_change_is_named_and_an_altered_notebook_is_made_again(tmp_path):
     (tmp_path / "lr-1").mkdir()
     (tmp_path / "lr-1" / "run.json").write_text("{}")
     assert changes(notebook, inputs, tmp_path) == ["the run lr-1 is there now"]
+    write_stamp(notebook, {"inputs": inputs, "runs": run_digests(["lr-1"], tmp_path), "executed": ""})
+    (tmp_path / "lr-1" / "model.keras").write_bytes(b"1")
+    assert changes(notebook, inputs, tmp_path) == ["the run lr-1 changed"]
     text = notebook.read_text()
     for altered in (text.replace('"cells": []', '"cells": [1]'), text[:-20]):
         notebook.write_text(altered)
