@@ -23,7 +23,7 @@ CELLS = (
     "import time, dmlkit\n"
     "from dmlkit.data import FULL_SIZES, synthesize\n"
     "from dmlkit.models import build\n"
-    "data = dmlkit.open_dataset(synthesize('data', train=20, validate=20, test=0, sizes=FULL_SIZES, min_frames=300, "
+    "data = dmlkit.open_dataset(synthesize('videos', train=20, validate=20, test=0, sizes=FULL_SIZES, min_frames=300, "
     "max_frames=300))\n"
     "features = {each.name: (each.size, each.coding) for each in data.features.values()}\n"
     "models = [build(features=features, level='frame', num_classes=data.num_classes, encoder=encoder, units=64, "
