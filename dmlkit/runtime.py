@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import platform
@@ -59,6 +60,26 @@ def import_lazily(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Cal
         return value
 
     return get, lambda: names, names
+
+
+def import_with(name: str, follower: str) -> None:
+    """Import the module `follower` as soon as the module `name` has been imported, now or later."""
+    if name in sys.modules:
+        importlib.import_module(follower)
+        return
+
+    class Finder:
+        def find_spec(self, fullname: str, path: object, target: object = None):
+            if fullname != name:
+                return None
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            if spec is not None:
+                execute = spec.loader.exec_module
+                spec.loader.exec_module = lambda module: (execute(module), importlib.import_module(follower))
+            return spec
+
+    sys.meta_path.insert(0, Finder())
 
 
 @contextmanager

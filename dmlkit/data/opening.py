@@ -46,12 +46,17 @@ from dmlkit.paths import generated_data
 Splits = Mapping[str, Sequence[str]]  # split → shards
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3
-# Split → what the names of its files or folders match; tried in this order.
+# Split → words in the names of its files or folders, in any case; tried in this order. A word begins and ends where
+# letters do ("latest" is no test), but for the two letters or digits that number YouTube-8M's shards ("trainZp").
+_SPLIT_WORDS = {
+    "tuning": "tune|tuning",
+    "train": "train|training",
+    "validate": "val|valid|validate|validation|eval|evaluate|evaluation|dev",
+    "test": "test|testing",
+}
 _SPLIT_NAMES = {
-    "tuning": re.compile(r"tun(e|ing)", re.IGNORECASE),
-    "train": re.compile(r"train", re.IGNORECASE),
-    "validate": re.compile(r"valid|eval|(^|[^a-z])val([^a-z]|$)", re.IGNORECASE),
-    "test": re.compile(r"test", re.IGNORECASE),
+    split: re.compile(rf"(?<![a-z])({words}|{split}[a-z0-9]{{2}}$)(?![a-z])", re.IGNORECASE)
+    for split, words in _SPLIT_WORDS.items()
 }
 
 

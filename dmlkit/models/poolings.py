@@ -65,6 +65,8 @@ class AttentionPooling(keras.layers.Layer):
         hidden = ops.tanh(ops.matmul(states, self.kernel) + self.bias)
         logits = ops.cast(ops.matmul(hidden, self.context), "float32")
         weights = softmax_over_frames(logits, num_frames)
+        # A weight of 0 leaves out what is finite alone.
+        states = zero_padding(states, num_frames)
         pooled = ops.matmul(ops.transpose(ops.cast(weights, states.dtype), (0, 2, 1)), states)
         pooled = ops.reshape(pooled, (-1, self.heads * states.shape[-1]))
         return (pooled, weights[:, :, 0], logits[:, :, 0]) if self.heads == 1 else (pooled, weights, logits)

@@ -133,12 +133,14 @@ def averaged_weights(learner: keras.Model) -> Iterator[None]:
 
     The statistics of a batch normalization are averages by themselves, and stay what they are.
     """
-    if not learner.optimizer.use_ema:
+    # Under mixed_float16 Keras wraps the optimizer, to scale the loss.
+    optimizer = getattr(learner.optimizer, "inner_optimizer", learner.optimizer)
+    if not optimizer.use_ema:
         yield
         return
     variables = learner.trainable_variables
     weights = [np.array(variable) for variable in variables]
-    keras.optimizers.Adam.finalize_variable_values(learner.optimizer, variables)
+    keras.optimizers.Adam.finalize_variable_values(optimizer, variables)
     try:
         yield
     finally:

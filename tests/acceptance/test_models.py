@@ -59,10 +59,10 @@ def test_every_experiment_builds_learns_saves_and_loads(part, frames, tmp_path):
 IN_JAX = """
 import sys
 sys.modules["tensorflow"] = None  # from here on, importing it is an error
-import keras, numpy as np, dmlkit
+import dmlkit, keras, numpy as np
 run, inputs, out = dmlkit.load_run(sys.argv[1]), dict(np.load(sys.argv[2])), sys.argv[3]
-model = run.model
-np.savez(out, scores=np.asarray(model(inputs)), weights=dmlkit.attention_weights(model, inputs))
+model = keras.models.load_model(run.path / "model.keras")  # Keras knows the layers, though it came after
+np.savez(out, scores=np.asarray(model(inputs)), weights=dmlkit.attention_weights(run.model, inputs))
 print(keras.backend.backend())
 """
 

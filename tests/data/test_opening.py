@@ -54,9 +54,9 @@ def test_the_smallest_folders_that_can_be_divided(tmp_path):
 
 
 NAMES = {
-    "train": ["bal_train/Ab", "unbal_train/x/y", "valuable"],
-    "validate": ["eval/zz", "frame/validate/part-01", "val/0"],
-    "test": ["train/test01"],
+    "train": ["bal_train/Ab", "trainZp", "unbal_train/x/y", "valuable", "latest0", "medieval", "detrained"],
+    "validate": ["eval/zz", "frame/validate/part-01", "VAL/0", "valid_1", "Dev-2"],
+    "test": ["train/test01", "train/testB4"],
     "tuning": ["tuning/3"],
 }
 

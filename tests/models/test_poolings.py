@@ -84,8 +84,7 @@ def test_poolings_follow_their_equations_whatever_is_on_padding(randomize):
             np.testing.assert_allclose(got[video], expected, atol=1e-4, err_msg=pooling)
         without_frames = np.asarray(model([STATES, np.array([5, 0, 1], np.int32)]))
         assert np.isfinite(without_frames).all(), pooling
-        if pooling not in ("attention", "multi_head_attention"):  # they weigh states by 0, which are finite
-            assert np.isfinite(np.asarray(model([padded, NUM_FRAMES]))).all(), pooling
+        assert np.isfinite(np.asarray(model([padded, NUM_FRAMES]))).all(), pooling
 
 
 def test_attentions_weights_also_of_large_states():

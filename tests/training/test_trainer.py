@@ -66,9 +66,10 @@ def test_what_cannot_be_trained_leaves_nothing(generated, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_moving_averages_are_scored_and_change_nothing_about_the_training(generated, tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_moving_averages_are_scored_and_change_nothing_about_the_training(generated, tmp_path, precision):
     plain, averaged = (
-        train(generated, tmp_path / name, replace(TEN, ema=ema)) for name, ema in (("plain", 0), ("ema", 0.9))
+        train(generated, tmp_path / str(ema), replace(TEN, ema=ema), precision=precision) for ema in (0, 0.9)
     )
     assert list(averaged.history["loss"]) == pytest.approx(list(plain.history["loss"]), rel=1e-5)
     pairs = zip(plain.model.get_weights(), averaged.model.get_weights(), strict=True)
