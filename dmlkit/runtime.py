@@ -64,7 +64,7 @@ def import_lazily(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Cal
 
 def import_with(name: str, follower: str) -> None:
     """Import the module `follower` as soon as the module `name` has been imported, now or later."""
-    if name in sys.modules:
+    if sys.modules.get(name):
         importlib.import_module(follower)
         return
 
