@@ -29,7 +29,15 @@ from tqdm import tqdm
 import dmlkit.data.schema as schema
 from dmlkit.data.opening import find_splits, group_by_split, recognize, shard_counts
 from dmlkit.data.parsing import RecordParser
-from dmlkit.data.records import InvalidRecord, exists, file_size, is_folder, locate, scan_records
+from dmlkit.data.records import (
+    InvalidRecord,
+    exists,
+    file_size,
+    is_folder,
+    locate,
+    readable_path,
+    scan_records,
+)
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size
 from dmlkit.runtime import cores, signals_handled
 
@@ -142,9 +150,9 @@ def check(
         raise UsageError(f"`jobs` must be at least 1. Received: jobs={jobs}.")
     begin = time.perf_counter()
     found: dict[str, list[str] | None] = {}  # data set → its shards, None for all
-    for path in map(os.fspath, [paths] if isinstance(paths, str | os.PathLike) else paths):
+    for path in map(readable_path, [paths] if isinstance(paths, str | os.PathLike) else paths):
         if is_folder(path):
-            found[path.rstrip("/") or "/"] = None
+            found[path] = None
         elif not exists(path):
             raise DataError(f"There is nothing at {path}. Give the folder of a data set, or a shard.")
         elif (shards := found.setdefault(_dataset_folder(path), [])) is not None:

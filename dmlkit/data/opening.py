@@ -300,7 +300,7 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     Without a path, it is the generated one of `dmlkit.paths`, whatever the working folder. Raises `DataError` where it
     is no data set, `UsageError` where it cannot be generated.
     """
-    path = generated_data() if path is None else path
+    path = generated_data() if path is None else records.readable_path(path)
     folder = Path(path)
     if folder.name == "generated" and "://" not in os.fspath(path) and not folder.exists():
         try:
@@ -331,7 +331,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     Raises:
         DataError: There is no such folder, no shards in it, or they are damaged or of no known layout.
     """
-    root = os.fspath(path).rstrip("/") or "/"
+    root = records.readable_path(path)
     settings = read_dataset_toml(root)
     found = find_splits(root, settings)
     layouts = {split: recognize(shards) for split, shards in found.items()}

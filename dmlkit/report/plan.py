@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from dmlkit.data.opening import open_or_generate
+from dmlkit.data.records import readable_path
 from dmlkit.errors import DataError, UsageError, choose, nearest
 from dmlkit.experiments import (
     CHECKPOINTS,
@@ -184,7 +185,7 @@ class Context:
     ):
         # The generated data set is that of the checkout where one works in it, else of the current folder.
         generated = generated_data() if Path.cwd().is_relative_to(home()) else Path("data") / "generated"
-        self.path = generated if data is None else data
+        self.path = generated if data is None else readable_path(data)
         self.out, self.runs, self.state = out, out / "runs", State(out)
         self.parameters, self.profile = dict(parameters or {}), choose(PROFILES, profile, what="profile")
         self.conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}

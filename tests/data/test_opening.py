@@ -21,6 +21,7 @@ from dmlkit.data import (
     write_dataset_toml,
     write_shard,
 )
+from dmlkit.data.check import check
 from dmlkit.data.opening import group_by_split
 from dmlkit.errors import DataError, UsageError
 
@@ -174,9 +175,18 @@ def test_mistakes_in_a_dataset_toml(tmp_path):
         assert "\n" not in str(caught.value) and ".toml" in str(caught.value)
 
 
-def test_folders_that_cannot_be_opened(tmp_path):
-    with pytest.raises(DataError, match="no folder"):
-        open_dataset(tmp_path / "missing")
+def test_folders_that_cannot_be_opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path, error, message in (
+        (" ", UsageError, "is empty"),
+        ("~/missing/", DataError, f"no folder {tmp_path}/missing\\."),
+        ("tape://tapes/7", DataError, "cannot be reached: .*'tape'.* Check the address"),
+    ):
+        for use in (open_dataset, open_or_generate):
+            with pytest.raises(error, match=message):
+                use(path)
+        with pytest.raises(error, match=message.replace("no folder", "nothing at")):
+            check(path)
     write_shard(tmp_path / "train0.tfrecord", [])
     with pytest.raises(DataError, match="hold no records"):
         open_dataset(tmp_path)
