@@ -346,7 +346,7 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
                 break
     vocabulary = schema.vocabulary_of(root, settings)
     num_classes = settings.num_classes or (vocabulary.num_classes if vocabulary else num_classes)
-    features, parser = settings.complete_features(features), None
+    features, parser = settings.complete_features(features, root=root), None
     if features and level:
         parser = RecordParser(level, tuple(features.values()), num_classes or sys.maxsize, labelled=True)
     description = {

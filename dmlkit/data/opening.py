@@ -345,7 +345,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     inferred: dict[str, Feature] = {}
     for layout in layouts.values():
         inferred = layout.features | inferred
-    features = settings.complete_features(inferred)
+    features = settings.complete_features(inferred, root=root)
     vocabulary, num_classes, notes = vocabulary_of(root, settings), settings.num_classes, []
     if num_classes is None:
         shards = [shard for split in labelled for shard in found[split]]

@@ -118,16 +118,28 @@ class DatasetSettings(BaseModel):
                 raise ValueError(f"[features.{name}].size may be at most {MAX_TEXT_SIZE:,} for a text")
         return self
 
-    def complete_features(self, inferred: Mapping[str, Feature]) -> dict[str, Feature]:
+    def complete_features(self, inferred: Mapping[str, Feature], *, root: str) -> dict[str, Feature]:
         """The data set's modalities: those declared; if only texts are, also those inferred from the records.
 
-        A text in the records is never a modality by itself: data of two modalities would become data of three.
+        A text in the records is never a modality by itself: data of two modalities would become data of three. Raises
+        `DataError` where the records have a declared modality under another key.
         """
         video, declared = self.level == "video", {}
         for name, each in self.features.items():
             coding = each.coding or ("float" if video else "byte")
             key = each.key or ("mean_" if video and coding != TEXT else "") + name
             declared[name] = Feature(name, each.size, coding, key)
+        keys = {feature.key for feature in inferred.values()}
+        unused = [
+            each for each in inferred.values() if each.key not in {own.key for own in declared.values()}
+        ]
+        for name, each in declared.items():
+            found = [other for other in unused if other.size == each.size]
+            if each.in_frames and each.key not in keys and found:
+                raise DataError(
+                    f"{root}/{DATASET_TOML}: [features.{name}] is read from the key {each.key!r}, which the records do "
+                    f'not have. They have {found[0].key!r}, of the same size: add `key = "{found[0].key}"` there.'
+                )
         texts_only = not any(feature.in_frames for feature in declared.values())
         return {**inferred, **declared} if texts_only else declared
 

@@ -163,6 +163,7 @@ MISTAKES = {
     "[counts]\n'a0.tfrecord' = -1": r"counts\.a0\.tfrecord: .*Received: -1",
     "vocabulary = 'gone.csv'": "no vocabulary",
     "level = 'frame'": "mixes",
+    f"level = 'video'\n[features.rgb]\nsize = {RGB}\nkey = 'rgb'": 'do not have.*add `key = "mean_rgb"`',
 }
 
 
