@@ -300,9 +300,9 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     Without a path, it is the generated one of `dmlkit.paths`, whatever the working folder. Raises `DataError` where it
     is no data set, `UsageError` where it cannot be generated.
     """
-    path = generated_data() if path is None else records.readable_path(path)
+    path = records.readable_path(generated_data() if path is None else path)
     folder = Path(path)
-    if folder.name == "generated" and "://" not in os.fspath(path) and not folder.exists():
+    if folder.name == "generated" and not records.is_remote(path) and not folder.exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Of notebooks that start together, one generates it, and the others wait.

@@ -432,28 +432,25 @@ def is_remote(path: str) -> bool:
 
 
 def readable_path(path: str | os.PathLike) -> str:
-    """A path of data as it is used: without a last slash, ``~`` as the home folder.
-
-    Raises `UsageError` where it is empty, `DataError` where it is an address that cannot be reached.
-    """
+    """A path of data as it is used: without a last slash, ``~`` as the home folder; `UsageError` where it is empty."""
     text = os.path.expanduser(os.fspath(path))
     if not text.strip():
         raise UsageError("The path of the data is empty. Name a folder, or a dot for the one you are in.")
-    if is_remote(text):
-        try:
-            _gfile().exists(text)
-        except Exception as error:  # TensorFlow's own, of another class for each service and each reason
-            reason = str(error).splitlines()[0]
-            raise DataError(
-                f"{text} cannot be reached: {reason}. Check the address, the network and your rights, or copy the data "
-                "to this machine."
-            ) from error
     return text.rstrip("/") or "/"
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file or folder."""
-    return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
+    """Whether there is such a file or folder; `DataError` where it is an address that cannot be reached."""
+    if not is_remote(path):
+        return os.path.exists(path)
+    try:
+        return _gfile().exists(path)
+    except Exception as error:  # TensorFlow's own, of another class for each service and each reason
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{path} cannot be reached: {reason}. Check the address, the network and your rights, or copy the data to "
+            "this machine."
+        ) from error
 
 
 def is_folder(path: str) -> bool:

@@ -88,7 +88,7 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     Args:
         source: A `ModelSource` or an `ArraySource`.
-        video: The id of the first video; None takes the first. If it cannot be read, the view says why.
+        video: The id of the first video; None takes the first. If it cannot be read, the view shows why.
         classes: The classes drawn, by number or name; None takes the true ones, then the highest scores.
         keep: How many videos a saved page includes, the chosen one first.
 
