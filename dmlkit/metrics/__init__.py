@@ -10,6 +10,7 @@ classes); any label that is not zero is true. Nothing here loads Keras, TensorFl
 """
 
 from dmlkit.metrics.bootstrap import (
+    FEWEST_FOR_A_TEST,
     Interval,
     Spread,
     compare_classes,

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from dmlkit.metrics.ranking import TopPairs, check_count, gap_of_pairs, sum_of_steps, top_pairs
 
+FEWEST_FOR_A_TEST = 100  # scored videos; of fewer an interval may be shown, but no test is claimed
 _BLOCK_RESAMPLES = 8  # counted at once, so that each pair is looked up once for all of them
 
 
