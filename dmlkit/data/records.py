@@ -16,6 +16,7 @@ import os
 import posixpath
 import shutil
 import struct
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -80,6 +81,13 @@ class Record(NamedTuple):
 def locate(shard: str, number: int, offset: int | None = None) -> str:
     """The location of a record, for messages: file, record and byte."""
     return f"{shard}, record {number} (counted from 0)" + ("" if offset is None else f", byte {offset}")
+
+
+def is_writable_id(video: str) -> bool:
+    """Whether a file of predictions can hold the id of a video: not an empty one, nor one with a control character, a
+    line break or half a surrogate pair. One with a comma or a quotation mark is quoted there.
+    """
+    return bool(video) and all(unicodedata.category(c) not in ("Cc", "Cs", "Zl", "Zp") for c in video)
 
 
 def record_error(shard: str, number: int, offset: int, problem: object) -> DataError:
