@@ -49,6 +49,22 @@ class MemberRow(BaseModel):
     weight: FiniteFloat
 
 
+class FeatureRow(BaseModel):
+    """What a run's record must hold of each modality it was trained on."""
+
+    size: int
+    coding: str
+
+
+class DataRow(BaseModel):
+    """What a run's record must hold of the data it was trained on, against which other data are held."""
+
+    level: str
+    features: dict[str, FeatureRow]
+    num_classes: int
+    class_names: list[str] | None  # null where the data have no vocabulary
+
+
 class RunRow(BaseModel):
     """What a run's record must hold, and where; also the columns of a table of runs."""
 
@@ -71,13 +87,14 @@ class RunRow(BaseModel):
     data: str = _at("data", "name")
     data_fingerprint: str = _at("data", "fingerprint")
     generated: bool = _at("data", "generated")
+    trained_on: DataRow = _at("data")
     videos: int = _at("metrics", "videos")
     started: str
     members: list[MemberRow] = []  # of an ensemble
 
 
 # Columns of `load_runs`.
-HIDDEN = ("kind", "fingerprint", "data_fingerprint", "members")
+HIDDEN = ("kind", "fingerprint", "data_fingerprint", "trained_on", "members")
 COLUMNS = [name for name in RunRow.model_fields if name not in HIDDEN]
 
 

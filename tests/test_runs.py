@@ -25,13 +25,15 @@ def write(folder, content):
 def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, record):
     write(tmp_path / "whole", record)
     no_number = record["metrics"] | {"gap": float("nan")}
+    unnamed = {key: value for key, value in record["data"].items() if key != "class_names"}
     for content, message in (
         (json.dumps(record)[:200], ""),
         (b"\x93NUMPY\x00\xff\xfe", ""),
         ("[" * 100_000, "recursion"),
-        ({"name": "my run", "config": {}}, "and 18 more"),
+        ({"name": "my run", "config": {}}, "and 19 more"),
         (record | {"experiment": {"name": 5, "title": "x"}}, "experiment.name"),
         (record | {"metrics": no_number}, "metrics.gap: Input should be a finite number"),
+        (record | {"data": unnamed}, "data.class_names: Field required"),
         (record | {"seed": True}, "seed: Input should be a valid integer"),
         (record | {"members": [{"name": "lr", "path": "../lr"}]}, "members.0.weight: Field required"),
     ):

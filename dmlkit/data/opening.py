@@ -69,6 +69,7 @@ class Dataset:
         level: ``"video"`` or ``"frame"``.
         features: The modalities by name, in a fixed order.
         num_classes, class_names: How many classes there are, and a name for each.
+        named: Whether these names are a vocabulary's; else they are the numbers of the classes.
         splits: ``"train"``, ``"tuning"``, ``"validate"``, ``"test"`` (those there are) → shards, sorted.
         labelled: The splits whose records carry labels.
         notes: What was inferred or divided, one sentence each, for reports.
@@ -86,6 +87,7 @@ class Dataset:
     class_names: tuple[str, ...] = field(repr=False)  # thousands of them, as of the shards
     splits: dict[str, tuple[str, ...]] = field(repr=False)
     labelled: frozenset[str]
+    named: bool = True
     notes: tuple[str, ...] = ()
     generated: bool = False
     class_kinds: tuple[str, ...] | None = field(default=None, repr=False)
@@ -381,6 +383,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
         class_names=(vocabulary or Vocabulary({}, {})).class_names(num_classes),
         splits=splits,
         labelled=labelled,
+        named=vocabulary is not None,
         notes=(*notes, *divided),
         generated=settings.generated,
         class_kinds=vocabulary.class_kinds(num_classes) if vocabulary else None,

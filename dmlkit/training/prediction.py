@@ -320,7 +320,9 @@ def submit(
 def _members_and_data(run, data, by: str | None) -> tuple[list[Member], object]:
     """The members of runs, and data of the features, classes and level that they were trained on."""
     members, dataset = members_of(run, by=by), as_dataset(data)
-    received = {"features": {name: feature.size for name, feature in dataset.features.items()}}
+    received = {
+        "features": {name: {"size": f.size, "coding": f.coding} for name, f in dataset.features.items()}
+    }
     received |= {"num_classes": dataset.num_classes, "level": dataset.level}
     for training in trainings(members):
         for key, value in received.items():

@@ -210,13 +210,17 @@ def finish_run(
 
 
 def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
-    """What data it was and how many videos of each split were read: whether two runs may be compared."""
+    """What data a run was trained on, and how many videos of each split were read.
+
+    Class names are null where the data have no vocabulary: the numbers of classes are all that is known of them.
+    """
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
         "level": dataset.level,
-        "features": {name: feature.size for name, feature in dataset.features.items()},
+        "features": {name: {"size": f.size, "coding": f.coding} for name, f in dataset.features.items()},
         "num_classes": dataset.num_classes,
+        "class_names": list(dataset.class_names) if dataset.named else None,
         "generated": dataset.generated,
         "videos": dict(videos),
         "notes": list(dataset.notes),

@@ -48,7 +48,8 @@ def test_progress_is_a_line_an_epoch_or_a_bar(generated, with_texts, tmp_path, c
     assert [line[:9] for line in lines] == ["epoch  1/", "epoch  2/"]
     assert f"tuning GAP {run.history['tuning_gap'][1]:.4f}" in lines[1]
     run = train(with_texts, tmp_path / "bars", progress="bars", precision="mixed_bfloat16")
-    assert run.record["data"]["features"] == {"rgb": 64, "audio": 16, "text": 512}
+    features = {name: (each["size"], each["coding"]) for name, each in run.record["data"]["features"].items()}
+    assert features == {"rgb": (64, "byte"), "audio": (16, "byte"), "text": (512, "text")}
     assert np.isfinite(run.predictions.scores).all() and run.record["precision"] == "mixed_bfloat16"
     shown = capsys.readouterr()
     assert "lr 2/2" in shown.err and "epoch  2/2" in shown.out + shown.err
