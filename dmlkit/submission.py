@@ -8,11 +8,13 @@ A line a video: its id and at most 20 classes, each with its score, the highest 
 
 from __future__ import annotations
 
+import csv
 import gzip
 import math
 import os
 import re
 import sys
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -24,7 +26,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from dmlkit.data import as_dataset, read_contexts
-from dmlkit.errors import DataError, shorten
+from dmlkit.data.records import is_writable_id
+from dmlkit.errors import DataError, counted, shorten
 from dmlkit.files import atomic_write
 from dmlkit.metrics import TopK, TopPairs, gap_interval_of_pairs, gap_of_pairs
 
@@ -37,18 +40,20 @@ _SCORE = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 class Fault(NamedTuple):
     """One thing that is wrong, and its line, counted from 1 (None: of no line).
 
-    Kinds: "header", "format", "class", "score", "order", "duplicate id", "unknown id", "missing id".
+    Kinds: "header", "format", "class", "score", "order", "duplicate id", "unknown id", "missing id". What it means may
+    be `clear` all the same, as with another end of line: then `evaluate` measures it.
     """
 
     line: int | None
     kind: str
     what: str
+    clear: bool = False
 
 
 class Line(NamedTuple):
     """One line: its number in the file, its id (none for the header), its pairs (none if malformed), its faults."""
 
-    number: int
+    number: int | None
     video: str
     classes: list[int]
     scores: list[float]
@@ -56,7 +61,7 @@ class Line(NamedTuple):
 
 
 def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, Iterator[Fault]]:
-    """Check a submission (`.gz` is decompressed) against a split, which needs no labels, of a data set or its path.
+    """Check a submission (compressed by gzip or not) against a split, which needs no labels, of a data set or its path.
 
     Returns:
         The number of videos of the split, and an iterator over the faults: line by line, and last the videos that the
@@ -69,82 +74,143 @@ def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, I
 
 def find_faults(file: str | os.PathLike, *, ids: Collection[str], num_classes: int) -> Iterator[Fault]:
     """Every fault of a submission for the videos of these ids; raises DataError where it cannot be read."""
-    known, lines = dict.fromkeys(ids), {}  # video → its first line
-    for line in read_lines(file):
+    for line in match_lines(file, ids=ids, num_classes=num_classes):
         yield from line.faults
+
+
+def match_lines(file: str | os.PathLike, *, ids: Collection[str], num_classes: int) -> Iterator[Line]:
+    """The lines of a submission, each with the id that the data have for its video; last one for each missing video."""
+    known, lines = dict.fromkeys(ids), {}  # video → its first line
+    similar: dict[str, list[str]] = {}
+    for line in read_lines(file):
+        video, faults = line.video, line.faults
         if outside := [label for label in line.classes if label >= num_classes]:
-            yield Fault(line.number, "class", f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}")
-        if line.video:
-            name, first = shorten(repr(line.video), 60), lines.setdefault(line.video, line.number)
+            faults.append(
+                Fault(line.number, "class", f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}")
+            )
+        if video and video not in known:
+            if not similar:
+                for each in known:
+                    similar.setdefault(_normal(each), []).append(each)
+            if len(found := similar.get(_normal(video), ())) == 1:
+                (video,) = found
+                faults.append(Fault(line.number, "format", SIMILAR_ID, clear=True))
+        if video:
+            name, first = shorten(repr(video), 60), lines.setdefault(video, line.number)
             if first != line.number:
-                yield Fault(line.number, "duplicate id", f"{name} is on line {first} already")
-            elif line.video not in known:
-                yield Fault(line.number, "unknown id", f"{name} is no video of this split")
+                faults.append(Fault(line.number, "duplicate id", f"{name} is on line {first} already"))
+            elif video not in known:
+                faults.append(Fault(line.number, "unknown id", f"{name} is no video of this split"))
+        yield line._replace(video=video)
     for video in known:
         if video not in lines:
-            yield Fault(None, "missing id", f"{shorten(repr(video), 60)} has no line")
+            what = f"{shorten(repr(video), 60)} has no line"
+            yield Line(None, video, [], [], [Fault(None, "missing id", what)])
+
+
+def _normal(video: str) -> str:
+    """What ids have in common that people take for the same."""
+    return unicodedata.normalize("NFC", video.strip(" \t"))
 
 
 def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
-    """GAP@20 of a submission (`.gz` is decompressed) and its interval, the same as of the scores it was written from.
+    """GAP@20 of a submission (compressed or not) and its interval, the same as of the scores it was written from.
 
     Returns:
-        `gap`, `gap_interval` (low, high), `num_classes` and `videos`. The split must be labelled, and the file without
+        `gap`, `gap_interval` (low, high), `num_classes` and `videos`; `notes`, a sentence for each way in which lines
+        are not in the form, though what they mean is clear. The split must be labelled, and the file without other
         faults; else `DataError`.
 
     Paper: §Measure.
     """
     dataset = as_dataset(data)
     labels = {video: set(classes) for video, classes in read_contexts(dataset, split, labelled=True)}
-    faults = find_faults(file, ids=labels, num_classes=dataset.num_classes)
-    if first := next(faults, None):
-        place, more = f", line {first.line}" if first.line else "", sum(1 for _ in faults)
-        raise DataError(
-            f"{file}{place}: {first.kind}: {first.what} ({more:,} more faults). `dmlkit submission check` lists all."
-        )
     rows = {video: row for row, video in enumerate(labels)}
     # What a line lacks of 20 pairs ranks below all others and is never correct, so it changes nothing.
     scores = np.full((len(rows), MAX_PAIRS), -np.inf, np.float64)
     correct = np.zeros(scores.shape, bool)
-    for line in read_lines(file):
-        if line.video:
+    first, count, clear = None, 0, {}  # the first unclear fault and their number; what is clear → its lines
+    for line in match_lines(file, ids=labels, num_classes=dataset.num_classes):
+        for fault in line.faults:
+            if fault.clear:
+                clear.setdefault(fault.what, []).append(fault.line)
+            else:
+                first, count = first or fault, count + 1
+        if not count and line.video:
             row, pairs = rows[line.video], len(line.classes)
             scores[row, :pairs] = line.scores
             correct[row, :pairs] = [label in labels[line.video] for label in line.classes]
+    if first:
+        place = f", line {first.line}" if first.line else ""
+        raise DataError(
+            f"{file}{place}: {first.kind}: {first.what} ({count - 1:,} more faults). `dmlkit submission check` lists "
+            "all."
+        )
     pairs = TopPairs(scores, correct, np.array([len(each) for each in labels.values()], np.int64))
     gap, interval = gap_of_pairs(pairs), gap_interval_of_pairs(pairs)
     figures = {"gap": gap, "gap_interval": [interval.low, interval.high]}
-    return figures | {"num_classes": dataset.num_classes, "videos": len(rows)}
+    notes = [
+        f"{file}, {counted(len(lines), 'line')}, the first line {lines[0]}: {what}. Measured all the same."
+        for what, lines in clear.items()
+    ]
+    return figures | {"num_classes": dataset.num_classes, "videos": len(rows), "notes": notes}
 
 
 def read_lines(file: str | os.PathLike) -> Iterator[Line]:
     """Every line of a submission, the header first as a line without an id; raises DataError if it is unreadable."""
     path = os.fspath(file)
     try:
-        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as opened:
+        with open(path, "rb") as plain:
+            zipped = plain.peek(2)[:2] == b"\x1f\x8b"
+            opened = gzip.GzipFile(fileobj=plain) if zipped else plain
             header = opened.readline().removesuffix(b"\n")
-            what = f"must be {HEADER}, ending in LF alone, not {shorten(repr(header), 60)}"
-            yield Line(1, "", [], [], [] if header == HEADER.encode() else [Fault(1, "header", what)])
+            what = f"the header must be {HEADER}, ending in LF alone, not {shorten(repr(header), 60)}"
+            words = [
+                word.strip(' "\t\r').lower() for word in header.decode("utf-8-sig", "replace").split(",")
+            ]
+            fault = Fault(1, "header", what, clear=words == HEADER.lower().split(","))
+            yield Line(1, "", [], [], [] if header == HEADER.encode() else [fault])
             yield from (_read_line(number, raw) for number, raw in enumerate(opened, start=2))
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"The submission {path} cannot be read ({reason}). Give one of `dmlkit predict`."
         ) from error
 
 
+CRLF = "ends in CR and LF; the form has LF alone"
+QUOTES = "has quotation marks where the form has none, or lacks some"
+BLANKS = "has blanks beside the single ones of the form"
+EMPTY = "is empty"
+UNSORTED = "the highest score must come first, and none be above the one before it"
+SIMILAR_ID = "the id is that of a video but for its Unicode normal form or blanks around it"
+
+
 def _read_line(number: int, raw: bytes) -> Line:
-    text = raw.removesuffix(b"\n").decode("utf-8", "replace")
-    video, comma, pairs = text.partition(",")
+    content = raw.removesuffix(b"\n")
+    body = content.removesuffix(b"\r")
+    faults = [("format", CRLF, True)] if body != content else []
+    if not body.strip(b" \t"):
+        return Line(number, "", [], [], [Fault(number, "format", EMPTY, clear=True)])
+    try:
+        text = body.decode()
+        video, pairs = next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
+    except (ValueError, csv.Error):
+        text = body.decode("utf-8", "replace")
+        video, pairs = text.partition(",")[0] if "," in text else "", ""
     words = pairs.split(" ")
-    well_formed = video and len(words) % 2 == 0 and all(words)
-    if not well_formed or any(wrong in text for wrong in ("\r", "\ufffd")) or "," in pairs:
+    if "" in words or "\t" in pairs:
+        words = pairs.replace("\t", " ").split()
+        faults.append(("format", BLANKS, True))
+    if not video or not words or len(words) % 2:
         what = (
             "must be UTF-8: an id, one comma, and pairs of class and score with single spaces, ending in LF alone; it "
-            f"is {shorten(repr(text), 60)}"
+            f"is {shorten(repr(text), 60)}. An id with a comma is quoted"
         )
-        return Line(number, video if comma else "", [], [], [Fault(number, "format", what)])
-    faults, classes, scores = [], [], []
+        return Line(number, video.strip('" \t'), [], [], [Fault(number, "format", what)])
+    if '"' in text and not text.startswith(f"{_quoted(video)},{words[0]}"):
+        faults.append(("format", QUOTES, True))
+    classes, scores = [], []
     for label, score in zip(words[::2], words[1::2], strict=True):
         if not _CLASS.fullmatch(label):
             faults.append(("class", f"{shorten(repr(label))} is not a class, a whole number from 0 on"))
@@ -160,8 +226,14 @@ def _read_line(number: int, raw: bytes) -> Line:
     if repeated := [label for label, count in Counter(classes).items() if count > 1]:
         faults.append(("class", f"repeats {shorten(sorted(repeated), 60)}"))
     if scores != sorted(scores, reverse=True):
-        faults.append(("order", "the highest score must come first, and none be above the one before it"))
+        faults.append(("order", UNSORTED, True))
     return Line(number, video, classes, scores, [Fault(number, *each) for each in faults])
+
+
+def _quoted(video: str) -> str:
+    """An id as a cell of a CSV file (RFC 4180), quoted where a comma, a quotation mark or blanks around it need it."""
+    needs = "," in video or '"' in video or video != video.strip()
+    return '"' + video.replace('"', '""') + '"' if needs else video
 
 
 @contextmanager
@@ -193,13 +265,13 @@ def submission_lines(ids: Sequence[str], top: TopK) -> bytes:
     values = np.asarray(top.scores, np.float16).view(np.uint16).tolist()
     lines = []
     for video, classes, scores in zip(ids, top.classes.tolist(), values, strict=True):
-        if not video or not video.isprintable() or video != video.strip() or {",", '"'} & {*video}:
+        if not is_writable_id(video):
             raise DataError(
-                f"The video id {shorten(repr(video))} cannot be part of a submission: it is empty, or holds a comma, a "
-                "quotation mark or an unprintable character. Give the videos other ids."
+                f"The video id {shorten(repr(video))} cannot be part of a submission: it is empty, or holds a control "
+                "character or a line break. Give the videos other ids."
             )
         pairs = " ".join([f"{label} {texts[score]}" for label, score in zip(classes, scores, strict=True)])
-        lines.append(f"{video},{pairs}\n")
+        lines.append(f"{_quoted(video)},{pairs}\n")
     return "".join(lines).encode()
 
 

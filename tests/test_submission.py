@@ -1,15 +1,19 @@
 """Submissions: written, checked line by line, and evaluated as the scores they were written from."""
 
 import gzip
+import re
+from unicodedata import normalize
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from dmlkit.data import open_dataset
+from dmlkit.data import open_dataset, serialize_video, write_shard
 from dmlkit.errors import DataError
 from dmlkit.metrics import gap_interval, global_average_precision, top_k_pairs
 from dmlkit.submission import (
     HEADER,
+    check,
     evaluate,
     file_for,
     find_faults,
@@ -44,7 +48,7 @@ LINES = {
     ",1 0.5": ["format"],
     "bb,1 0.5 2": ["format"],
     "bb,1 0.5\r": ["format"],
-    "bb," + "1 0.5 " * 20_000: ["format"],
+    "bb," + "1 0.5 " * 20_000: ["format", "format", "class"],
     "bb,\u0661 0.5": ["class"],
     "bb,1 0x1p-1": ["score"],
     "bb,1 0.4 2 0.5 3 0.6": ["order"],
@@ -63,14 +67,14 @@ def test_a_wrong_line_is_reported_with_its_number(tmp_path):
     for header in (b"VideoId;Pairs", b"\xef\xbb\xbf" + HEADER.encode(), b""):
         content = b"\n".join([header, *(line.encode() for line in WHOLE[1:])])
         assert faults_of(tmp_path, content) == [(1, "header")]
+    assert faults_of(tmp_path, [*WHOLE[:2], '"bb,1 0.5', *WHOLE[3:]]) == [(3, "format")]
     assert (2, "format") in faults_of(tmp_path, HEADER.encode() + b"\naa,1 0.5\xff")
 
 
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress("\n".join(WHOLE * 999).encode())[:-20])
-    (tmp_path / "no.csv.gz").write_bytes(b"no gzip")
-    for name in ("cut.csv.gz", "no.csv.gz", "missing.csv"):
-        with pytest.raises(DataError, match=rf"{name} cannot be read \(.+\)"):
+    for name in ("cut.csv.gz", "missing.csv", "nul\0.csv", "."):
+        with pytest.raises(DataError, match=rf"{re.escape(name.strip('.'))} cannot be read \(.+\)"):
             list(read_lines(tmp_path / name))
 
 
@@ -98,6 +102,75 @@ def test_it_evaluates_as_the_scores_it_was_written_from(generated, tmp_path):
         evaluate(tmp_path / "s.csv", data=generated, split="test")
 
 
+def other_case(lines):
+    return [b'videoid , "LabelConfidencePairs"', *lines[1:]]
+
+
+def unsorted(lines):
+    def turned(line):
+        video, pairs = line.split(b",")
+        return video + b"," + b" ".join(pairs.split(b" ")[offset] for offset in PAIRWISE)
+
+    return [lines[0], *map(turned, lines[1:])]
+
+
+PAIRWISE = [place + offset for place in range(38, -2, -2) for offset in (0, 1)]
+# How a clean file may have been changed on its way: whether its header was, how many lines were, what is noted.
+CHANGES = {
+    "CR": (lambda lines: [line + b"\r" for line in lines], 1, 100, "CR and LF"),
+    "BOM": (lambda lines: [b"\xef\xbb\xbf" + lines[0], *lines[1:]], 1, 0, "header"),
+    "header": (other_case, 1, 0, "header"),
+    "quotes": (
+        lambda lines: [b'"' + line.replace(b",", b'","') + b'"' for line in lines],
+        1,
+        100,
+        "quotation",
+    ),
+    "blanks": (lambda lines: [line.replace(b" ", b"  ") + b" \t" for line in lines], 1, 100, "blanks"),
+    "around": (
+        lambda lines: [lines[0], *(line.replace(b",", b" ,") for line in lines[1:])],
+        0,
+        100,
+        "blanks",
+    ),
+    "unsorted": (unsorted, 0, 100, "highest score"),
+    "NFD": (lambda lines: [normalize("NFD", line.decode()).encode() for line in lines], 0, 50, "Unicode"),
+    "empty": (lambda lines: [*lines, b"", b" "], 0, 2, "empty"),
+}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """A data set half of whose ids have an accent, the lines of a submission for it, and its GAP."""
+    folder, rng = tmp_path_factory.mktemp("clean"), np.random.default_rng(3)
+    labels = rng.random((100, 24)) < 0.2
+    labels[:, 0] = True
+    ids = [f"v{row}\u00e9" if row % 2 else f"v{row:02}" for row in range(100)]
+    vector = {"mean_rgb": np.zeros(4, np.float32)}
+    records = [
+        serialize_video(video_id=video, labels=np.flatnonzero(row).tolist(), features=vector)
+        for video, row in zip(ids, labels, strict=True)
+    ]
+    for split in ("train", "tuning", "validate"):
+        write_shard(folder / f"{split}.tfrecord", records)
+    scores = (np.round(rng.random(labels.shape) * 50) / 50 * 0.7 + labels * 0.3).astype(np.float16)
+    lines = write(folder / "s.csv", ids, scores).read_bytes().splitlines()
+    return folder, lines, global_average_precision(scores.astype(np.float32), labels)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_clear_is_measured_alike_and_noted(change, clean, tmp_path):
+    folder, lines, gap = clean
+    alter, headers, changed, what = CHANGES[change]
+    (tmp_path / "s.csv").write_bytes(b"\n".join(alter(lines)) + b"\n")
+    found = evaluate(tmp_path / "s.csv", data=folder)
+    assert found["gap"] == gap
+    assert len(found["notes"]) == headers + (changed > 0) and what in found["notes"][-1]
+    assert f"{changed or 1} line" in found["notes"][-1]
+    faults = list(check(tmp_path / "s.csv", data=folder, split="validate")[1])
+    assert len(faults) == headers + changed and all(fault.clear for fault in faults)
+
+
 def test_every_score_is_read_as_it_was_written_and_ids_break_no_line(tmp_path):
     halves = np.arange(np.float16(1).view(np.uint16) + 1, dtype=np.uint16).view(np.float16)[::7]
     halves = np.sort(halves)[::-1][: len(halves) // 20 * 20].reshape(-1, 20)
@@ -106,7 +179,11 @@ def test_every_score_is_read_as_it_was_written_and_ids_break_no_line(tmp_path):
     read = [line.scores for line in read_lines(tmp_path / "s.csv") if line.video]
     assert (np.array(read, np.float16) == halves).all()
     top = top_k_pairs(halves[:1], 2)
+    named = ["a,b", 'a"b', '"', " a ", "ne\u0301", "\u5f71\u3000\u7247", "\U0001f469\u200d\U0001f467", ","]
+    write(tmp_path / "s.csv", named, halves[: len(named)])
+    assert [line.video for line in read_lines(tmp_path / "s.csv") if not line.faults][1:] == named
+    assert pd.read_csv(tmp_path / "s.csv")["VideoId"].tolist() == named
     assert b"\x1b" not in lines_for_people(["v\x1b"], top, [f"class {number}" for number in range(20)])
-    for bad in ("", "a,b", 'a"b', "a\nb", " a"):
+    for bad in ("", "a\nb", "a\x85", "a\u2028b", "\ud800"):
         with pytest.raises(DataError, match="cannot be part of a submission"):
             submission_lines([bad], top)

@@ -197,13 +197,18 @@ def submission() -> None:
 def check_submission(file, data, split, as_json) -> None:
     """Check FILE against a split of a data set, and show every fault with its line.
 
+    A fault by which a line is not in the form, though what it means is clear (another end of line, needless quotation
+    marks or blanks, pairs in another order), is one too; `dmlkit evaluate --submission` measures such a file.
+
     Ends with 0 where there is none, else with 3.
     """
     from dmlkit.submission import check as check_file
 
     (videos, faults), counts, found = check_file(file, data=data, split=split), Counter(), []
+    unclear = 0
     for fault in faults:
         counts[fault.kind] += 1
+        unclear += not fault.clear
         if as_json:
             found.append(fault._asdict())
         else:  # as they are found: there may be millions
@@ -217,6 +222,10 @@ def check_submission(file, data, split, as_json) -> None:
         click.echo(f"{counted(counts.total(), 'fault')} in {file}:")
         for kind, count in counts.most_common():
             click.echo(f"  {count:>9,}  {kind}")
+        if not unclear:
+            click.echo(
+                "What is meant is clear all the same: `dmlkit evaluate --submission` measures the file."
+            )
     if counts:
         sys.exit(DataError.exit_code)
 

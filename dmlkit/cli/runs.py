@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from dmlkit.errors import UsageError, choose, counted, nearest, shorten
+from dmlkit.errors import UsageError, choose, counted, nearest, shorten, without_controls
 
 FOLDER = click.Path(path_type=Path)
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -182,7 +182,10 @@ def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
             )
         from dmlkit.submission import evaluate as evaluate_file
 
-        click.echo(_gap_lines(evaluate_file(submission, data=data, split=split), split))
+        figures = evaluate_file(submission, data=data, split=split)
+        for note in figures["notes"]:
+            click.echo(f"dmlkit: {without_controls(note)}", err=True)
+        click.echo(_gap_lines(figures, split))
         return
     if not runs:
         raise UsageError("Name a run to measure, or a file of predictions by --submission FILE.")
