@@ -19,10 +19,10 @@ A *data set* gives *batches*; a *model* turns a batch into *scores*; a *run* is 
 The names below are loaded when first used, so that `import dmlkit` and its metrics load no TensorFlow.
 """
 
-from dmlkit.runtime import import_lazily, import_with
+from dmlkit.runtime import import_lazily, import_with_keras
 
 # `keras.models.load_model` finds the layers of a run's model once they are registered.
-import_with("keras", "dmlkit.models")
+import_with_keras("dmlkit.models")
 
 __getattr__, __dir__, __all__ = import_lazily(
     __name__,

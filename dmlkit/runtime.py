@@ -1,10 +1,11 @@
-"""The process itself: imports at first use, TensorFlow's start-up output, Ctrl-C, determinism, threads, versions."""
+"""The process itself: imports at first use, Keras's settings, TensorFlow's start-up, Ctrl-C, threads, versions."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
 import importlib.util
+import json
 import logging
 import os
 import platform
@@ -13,6 +14,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+
+from dmlkit.errors import UsageError, shorten
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -62,24 +65,108 @@ def import_lazily(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Cal
     return get, lambda: names, names
 
 
-def import_with(name: str, follower: str) -> None:
-    """Import the module `follower` as soon as the module `name` has been imported, now or later."""
-    if sys.modules.get(name):
+def import_with_keras(follower: str) -> None:
+    """Import the module `follower` as soon as Keras has been imported, now or later.
+
+    Settings under which it cannot be are then a `UsageError`.
+    """
+    if sys.modules.get("keras"):
         importlib.import_module(follower)
         return
 
     class Finder:
         def find_spec(self, fullname: str, path: object, target: object = None):
-            if fullname != name:
+            if fullname != "keras":
                 return None
             sys.meta_path.remove(self)
-            spec = importlib.util.find_spec(name)
+            spec = importlib.util.find_spec("keras")
             if spec is not None:
                 execute = spec.loader.exec_module
-                spec.loader.exec_module = lambda module: (execute(module), importlib.import_module(follower))
+                spec.loader.exec_module = lambda module: self.execute(execute, module)
             return spec
 
+        def execute(self, execute: Callable, module: object) -> None:
+            try:
+                check_keras()
+                execute(module)
+                if module.config.backend() == "jax":
+                    module.ops.zeros(
+                        ()
+                    )  # else a device that is not there is found out when a model is loaded
+            except Exception as error:
+                sys.meta_path.insert(0, self)  # for another attempt
+                if isinstance(error, UsageError):
+                    raise
+                raise UsageError(
+                    f"Keras cannot be imported ({type(error).__name__}: {shorten(error, 300)}). Set KERAS_BACKEND="
+                    "tensorflow where another backend is named, or install what is missing."
+                ) from error
+            importlib.import_module(follower)
+
     sys.meta_path.insert(0, Finder())
+
+
+# Setting of Keras → the values it may have, and what to do where it has another one.
+_KERAS: dict[str, tuple[tuple, str]] = {
+    "backend": (("tensorflow", "jax", "torch"), "Set KERAS_BACKEND=tensorflow; jax and torch score, too"),
+    "floatx": (("float32",), 'Make it "float32"; --precision mixed_float16 trains in 16 bits'),
+    "epsilon": ((1e-7,), "Make it 1e-07: with another one layers compute other numbers"),
+    "image_data_format": (("channels_last", "channels_first"), 'Make it "channels_last"'),
+    "max_epochs": ((None,), "Take it away: it ends every training early"),
+    "max_steps_per_epoch": ((None,), "Take it away: it ends every epoch early"),
+}
+_VARIABLES = {f"KERAS_{name.upper()}": name for name in ("backend", "max_epochs", "max_steps_per_epoch")}
+
+
+def check_keras(*, training: bool = False) -> None:
+    """Raise `UsageError` for settings under which Keras does not start, or computes other than models expect.
+
+    Before it is imported, they are those it will read: variables of the environment, and its file keras.json. A
+    `training` takes place on TensorFlow alone.
+    """
+    settings = {"backend": ("tensorflow", "its own default")} | _keras_settings()
+    for name, (value, place) in settings.items():
+        choices, remedy = _KERAS.get(name, ((value,), ""))
+        if value not in choices:
+            raise UsageError(
+                f"Keras's setting {name} is {shorten(repr(value))}, by {place}, and dmlkit does not run so. {remedy}."
+            )
+    backend, place = settings["backend"]
+    if importlib.util.find_spec(backend) is None:
+        raise UsageError(
+            f"Keras's setting backend is {backend!r}, by {place}, and that package is not installed. Set "
+            f"KERAS_BACKEND=tensorflow, or install {backend}."
+        )
+    if training and backend != "tensorflow":
+        raise UsageError(
+            f"Training runs on TensorFlow, and Keras's setting backend is {backend!r}, by {place}. Set "
+            "KERAS_BACKEND=tensorflow to train; evaluate, predict and explore run on jax and torch, too."
+        )
+
+
+def _keras_settings() -> dict[str, tuple[object, str]]:
+    """Setting of Keras → its value, and where that comes from."""
+    folder = "~" if os.access(os.path.expanduser("~"), os.W_OK) else "/tmp"  # as Keras does
+    file = os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", f"{folder}/.keras"), "keras.json"))
+    settings = {}
+    try:
+        if os.path.exists(file):
+            with open(file, encoding="utf-8") as opened:
+                settings = {name: (value, f"the file {file}") for name, value in json.load(opened).items()}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"The settings of Keras in {file} cannot be read ({shorten(error, 200)}). Correct the file or delete it: "
+            "Keras then writes its own."
+        ) from None
+    for variable, name in _VARIABLES.items():
+        if value := os.environ.get(variable):
+            settings[name] = value, f"the environment variable {variable}"
+    if config := getattr(sys.modules.get("keras"), "config", None):  # imported: some may have been set since
+        for name in _KERAS:
+            value = getattr(config, name)()
+            if value != settings.get(name, (None,))[0]:
+                settings[name] = value, "keras.config"
+    return settings
 
 
 @contextmanager

@@ -1,14 +1,25 @@
 """Default folders, files written whole or not at all, locks, names without control characters."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 from filelock import Timeout
 
-from dmlkit import paths
-from dmlkit.errors import counted, date, duration, one_line, readable_size, shorten, without_controls
+from dmlkit import paths, runtime
+from dmlkit.errors import (
+    UsageError,
+    counted,
+    date,
+    duration,
+    one_line,
+    readable_size,
+    shorten,
+    without_controls,
+)
 from dmlkit.files import atomic_write, file_lock
+from dmlkit.runtime import check_keras
 
 
 def test_home_is_the_named_folder_else_the_checkout_else_the_working_folder(tmp_path, monkeypatch):
@@ -33,6 +44,52 @@ def test_a_report_is_called_by_its_data_and_profile(tmp_path, monkeypatch):
     }.items():
         assert paths.report_name(data, "demo") == name
         assert paths.default_runs(data, "demo") == tmp_path / "reports" / name / "runs"
+
+
+KERAS_SETTINGS = {
+    "KERAS_BACKEND=theano": "environment variable KERAS_BACKEND",
+    "KERAS_BACKEND=not_installed": "KERAS_BACKEND=tensorflow",
+    "KERAS_MAX_STEPS_PER_EPOCH=3": "environment variable KERAS_MAX_STEPS_PER_EPOCH",
+    '{"floatx": "float16"}': 'Make it "float32"; --precision mixed_float16',
+    '{"floatx": "bfloat16"}': "floatx is 'bfloat16'",
+    '{"epsilon": 0.001}': "Make it 1e-07",
+    '{"image_data_format": 3}': "channels_last",
+    '{"backend": ["jax"]}': "KERAS_BACKEND=tensorflow",
+    "{": "cannot be read",
+    "[1]": "cannot be read",
+}
+
+
+@pytest.mark.parametrize("setting", KERAS_SETTINGS)
+def test_settings_of_keras_that_change_numbers_or_stop_it_are_refused(
+    setting, tmp_path, monkeypatch, command
+):
+    monkeypatch.delitem(sys.modules, "keras", raising=False)  # as before its import
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    name, equals, value = setting.partition("=")
+    if equals:
+        monkeypatch.setenv(name, value)
+        monkeypatch.setitem(
+            runtime._KERAS, "backend", (("tensorflow", "not_installed"), "Set KERAS_BACKEND=tensorflow")
+        )
+    else:
+        (tmp_path / "keras.json").write_text(setting)
+    code, out, err = command("train", "lr", "--data", tmp_path / "missing")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert KERAS_SETTINGS[setting] in err and (equals or str(tmp_path / "keras.json") in err)
+
+
+def test_what_keras_was_set_to_later_counts_too(monkeypatch, tmp_path):
+    import keras
+
+    from dmlkit.models import load_model
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    check_keras(training=True)
+    monkeypatch.setattr(keras.config, "floatx", lambda: "float16")
+    with pytest.raises(UsageError, match=r"floatx is 'float16', by keras\.config"):
+        load_model(tmp_path / "model.keras")
 
 
 def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):

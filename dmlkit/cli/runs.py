@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from dmlkit.errors import UsageError, choose, counted, nearest, shorten, without_controls
+from dmlkit.runtime import check_keras
 
 FOLDER = click.Path(path_type=Path)
 AT_LEAST_ONE = click.IntRange(min=1)
@@ -83,6 +84,7 @@ def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
     changes = _read_settings(given)
     _check_settings(chosen, profile, changes)
     Skipped.of(on_fault)
+    check_keras(training=True)
     with resumable():
         from dmlkit import training
 

@@ -25,6 +25,7 @@ from dmlkit.models.inputs import (
     normalized,
 )
 from dmlkit.models.poolings import POOLINGS
+from dmlkit.runtime import check_keras
 
 LEVELS = ("video", "frame")  # a video's features are one vector, or one for each frame
 FUSION_STAGES = ("early", "late")  # the modalities meet before the encoder, or after an encoder for each
@@ -119,7 +120,9 @@ def build(
     choose(MAPPING_INITIALIZERS, mapping_initializer, what="mapping initializer")
     choose(dict.fromkeys(LEVELS), level, what="level")
     choose(dict.fromkeys(FUSION_STAGES), fusion_stage, what="fusion stage")
-    choose(dict.fromkeys(PRECISIONS), precision or PRECISIONS[0], what="precision")
+    policy = keras.config.dtype_policy()
+    choose(dict.fromkeys(PRECISIONS), precision or policy.name, what="precision")
+    check_keras()
     _check_features(features, level=level)
     _check_counts(num_classes=num_classes, text_units=text_units, units=units, layers=layers, heads=heads)
     _check_counts(mixtures=mixtures, clusters=clusters, copies=copies, fusion_units=fusion_units)
@@ -175,7 +178,6 @@ def build(
         scores = classify(pooled, *frames, num_classes=num_classes, mixtures=mixtures, l2=l2)
         return keras.Model(inputs, scores_gate(scores, name="scores_gate"), name=name)
 
-    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or policy)
     try:
         if copies == 1:
@@ -243,6 +245,7 @@ def load_model(path: str | Path) -> keras.Model:
 
     The model is not compiled. A `DataError` is raised where there is no such file, or it cannot be read as a model.
     """
+    check_keras()
     if not Path(path).is_file():
         raise DataError(f"There is no model at {path}. A finished run's folder holds one.")
     try:

@@ -44,6 +44,7 @@ from dmlkit.report.parameters import (
     values_for,
     wrapped,
 )
+from dmlkit.runtime import check_keras
 
 # What is known of the generated data set before it is there.
 GENERATED = SimpleNamespace(name="generated", level="frame", generated=True, features=("rgb", "audio"))
@@ -299,6 +300,7 @@ def check_arguments(
     folder: Path | None, names: Sequence | None, parameters: Mapping, jobs: int = 1, limit: str | None = None
 ) -> tuple[list[Notebook], list[Notebook], float | None]:
     """All notebooks, the chosen ones and the seconds that each may take (None: any), checked before anything starts."""
+    check_keras(training=True)
     if jobs < 1:
         raise UsageError(f"The number of jobs, the notebooks at a time, is at least 1. Received: {jobs}.")
     seconds = None

@@ -36,7 +36,7 @@ from dmlkit.metrics import gap_interval, global_average_precision
 from dmlkit.paths import default_runs
 from dmlkit.profiles import Profile, as_profile, profile_for
 from dmlkit.runs import ROW_COLUMNS, Run, experiment_row, read_record, to_frame
-from dmlkit.runtime import quiet_startup
+from dmlkit.runtime import check_keras, quiet_startup
 from dmlkit.training.ensembles import ensemble
 from dmlkit.training.state import (
     default_run,
@@ -289,6 +289,7 @@ def train_ensemble(
     Raises:
         UsageError: No ensemble, data that cannot serve a member, several machines, or folders that hold other runs.
     """
+    check_keras(training=True)
     experiment = _experiment(experiment)
     members = experiment.members if isinstance(experiment, Ensemble) else experiment.teachers
     if not members:

@@ -28,7 +28,7 @@ from dmlkit.models import build
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
 from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run
-from dmlkit.runtime import make_deterministic, version_of
+from dmlkit.runtime import check_keras, make_deterministic, version_of
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
     Teacher,
@@ -121,6 +121,7 @@ def train(
 
     Paper: §Optimization, Algorithm 1.
     """
+    check_keras(training=True)
     # Settings. Several workers must find each other before TensorFlow is used for anything else.
     experiment = as_experiment(experiment)
     profile, skipped, reporter = profile_for(experiment, profile), Skipped.of(on_fault), Reporter(progress)

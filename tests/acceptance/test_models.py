@@ -59,26 +59,50 @@ def test_every_experiment_builds_learns_saves_and_loads(part, frames, tmp_path):
 IN_JAX = """
 import sys
 sys.modules["tensorflow"] = None  # from here on, importing it is an error
-import dmlkit, keras, numpy as np
+import dmlkit.cli, keras, numpy as np
 run, inputs, out = dmlkit.load_run(sys.argv[1]), dict(np.load(sys.argv[2])), sys.argv[3]
 model = keras.models.load_model(run.path / "model.keras")  # Keras knows the layers, though it came after
-np.savez(out, scores=np.asarray(model(inputs)), weights=dmlkit.attention_weights(run.model, inputs))
+gap = dmlkit.evaluate(run, data=sys.argv[4])["gap"]
+np.savez(out, scores=np.asarray(model(inputs)), weights=dmlkit.attention_weights(run.model, inputs), gap=gap)
 print(keras.backend.backend())
+sys.argv = ["dmlkit", "train", "lr", "--data", "no/such/data"]
+dmlkit.cli.main()
 """
 
 
-def test_jax_opens_what_tensorflow_trained(smoke_runs, frames, tmp_path):
+def test_jax_scores_what_tensorflow_trained_and_trains_nothing(smoke_runs, generated, frames, tmp_path):
     pytest.importorskip("jax")
     _, inputs, _ = frames
     run = smoke_runs["attention"]
     np.savez(tmp_path / "inputs.npz", **inputs)
     done = subprocess.run(
-        [sys.executable, "-c", IN_JAX, run.path, tmp_path / "inputs.npz", tmp_path / "out.npz"],
+        [sys.executable, "-c", IN_JAX, run.path, tmp_path / "inputs.npz", tmp_path / "out.npz", generated],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
     )
-    assert done.stdout.splitlines()[-1:] == ["jax"], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["jax"] and done.returncode == 2, done.stderr
+    assert "'jax', by the environment variable KERAS_BACKEND. Set KERAS_BACKEND=tensorflow" in done.stderr
     found = np.load(tmp_path / "out.npz")
     np.testing.assert_allclose(found["scores"], np.asarray(run.model(inputs)), atol=1e-5)
+    assert found["gap"] == pytest.approx(run.gap, abs=1e-5)
     np.testing.assert_allclose(found["weights"], dmlkit.attention_weights(run.model, inputs), atol=1e-5)
+
+
+EXPLORE = """
+import sys, dmlkit
+try:
+    dmlkit.explore(sys.argv[1], data=sys.argv[2])
+except dmlkit.UsageError as error:
+    print(error)
+"""
+
+
+def test_a_backend_that_is_not_there_is_one_paragraph_from_python_too(smoke_runs, generated):
+    done = subprocess.run(
+        [sys.executable, "-c", EXPLORE, smoke_runs["lr"].path, generated],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "KERAS_BACKEND": "theano"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("Keras's setting backend is 'theano', by the environment"), done.stderr
