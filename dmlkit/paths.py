@@ -1,6 +1,7 @@
-"""Default folders of data, runs and reports, the same whatever the working folder.
+"""Default folders of data, runs and reports, the same for every command and notebook, whatever the working folder.
 
-Home is the folder that `DMLKIT_HOME` names, else the checkout that holds this package, else the current folder.
+Home is the folder that `DMLKIT_HOME` names, else the checkout that holds this package, else the current folder. A path
+that is given is relative to the current folder, as usual.
 
   HOME/data/generated        the generated data set
   HOME/reports/NAME/runs     the runs of the report called NAME
@@ -30,12 +31,22 @@ def generated_data() -> Path:
     return home() / "data" / "generated"
 
 
+def reports() -> Path:
+    """The folder of the reports."""
+    return home() / "reports"
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Whether a path is an address (`gs://...`), which TensorFlow knows and pathlib would mangle."""
+    return "://" in os.fspath(path)
+
+
 def report_name(data: str | os.PathLike | None, profile: str) -> str:
     """The name of the report of these data and this profile."""
     if data is None:
         return profile
-    text = os.fspath(data)
-    if "://" in text:
+    text = os.path.expanduser(os.fspath(data))
+    if is_remote(text):
         return f"{posixpath.basename(text.rstrip('/'))}-{profile}"
     folder = Path(os.path.abspath(text))
     return profile if folder.resolve() == generated_data().resolve() else f"{folder.name}-{profile}"
@@ -43,4 +54,4 @@ def report_name(data: str | os.PathLike | None, profile: str) -> str:
 
 def default_runs(data: str | os.PathLike | None, profile: str) -> Path:
     """The folder of the runs of that report."""
-    return home() / "reports" / report_name(data, profile) / "runs"
+    return reports() / report_name(data, profile) / "runs"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
 from dmlkit.cli.runs import FOLDER, deterministic_option, profile_option, resumable, seed_option
 from dmlkit.errors import UsageError
-from dmlkit.paths import report_name
+from dmlkit.paths import report_name, reports
 
 
 @click.command()
 @click.option("--data", help="Folder of the data set; the generated one where none is named.")
 @profile_option
-@click.option("--out", type=FOLDER, help="Folder of the report; below reports/ where none is named.")
+@click.option("--out", type=FOLDER, help="Folder of the report; by default below HOME/reports.")
 @click.option(
     "-p", "--parameter", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook's parameter."
 )
@@ -30,7 +29,10 @@ from dmlkit.paths import report_name
 @click.option("--help-parameters", is_flag=True, help="List the notebooks' parameters, and end.")
 @click.option("--dry-run", is_flag=True, help="Show what would be executed and trained; do none of it.")
 def report(parameter, params, notebook, beyond, help_parameters, dry_run, **options) -> None:
-    """Execute the notebooks on a data set, and render them with an index page."""
+    """Execute the notebooks on a data set, and render them with an index page.
+
+    HOME is the folder that DMLKIT_HOME names, else the checkout, else the current folder.
+    """
     from dmlkit.report import build_report, cache, describe_plan, parameters, plan
 
     names = notebook or None
@@ -50,7 +52,7 @@ def report(parameter, params, notebook, beyond, help_parameters, dry_run, **opti
         raise UsageError(f"{params}: {error}" if params else str(error)) from None
     options |= {"parameters": from_file | by_hand, "notebooks": names}
     if options["out"] is None:
-        options["out"] = Path("reports") / report_name(options["data"], options["profile"])
+        options["out"] = reports() / report_name(options["data"], options["profile"])
         if options["data"] is not None:
             cache.check_same_data(options["out"], options["data"])
     if dry_run:

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from dmlkit.errors import UsageError, choose, counted, nearest, shorten, without_controls
+from dmlkit.paths import reports
 from dmlkit.runtime import check_keras
 
 FOLDER = click.Path(path_type=Path)
@@ -253,12 +254,16 @@ def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
 
 
 @click.command()
-@click.argument("folder", type=FOLDER, default=Path("reports"))
+@click.argument("folder", type=FOLDER, required=False)
 @click.option("--experiment", metavar="NAME", help="Only the runs of this experiment.")
 @click.option("--profile", metavar="NAME", help="Only the runs under this profile.")
 @click.option("--json", "as_json", is_flag=True, help="Every column, for other programs.")
 def runs(folder, experiment, profile, as_json) -> None:
-    """List the runs below a FOLDER (reports), data set by data set, the highest GAP first."""
+    """List the runs below a FOLDER, by default HOME/reports, data set by data set, the highest GAP first.
+
+    HOME is the folder that DMLKIT_HOME names, else the checkout, else the current folder.
+    """
+    folder = folder or reports()
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}. Name the folder under which the runs are.")
     from dmlkit.runs import find_runs, run_row, summarize_errors
@@ -310,7 +315,7 @@ def _run_table(rows: Sequence[dict]) -> str:
 
 @click.command()
 @click.argument("paths", nargs=-1, type=FOLDER, metavar="A B")
-@click.option("--runs", "folder", type=FOLDER, default=Path("reports"), help="Folder of runs given by name.")
+@click.option("--runs", "folder", type=FOLDER, help="Of runs given by name.  [default: HOME/reports]")
 @click.option("--profile", metavar="NAME", help="Only the runs of names under this profile.")
 @click.option("--data", metavar="DIR", help="The data set of the runs: classes are shown by their names.")
 @click.option("--classes", default=5, type=click.IntRange(min=0), help="Shown each way.")
@@ -327,6 +332,7 @@ def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     from dmlkit.data import open_dataset
     from dmlkit.experiments import EXPERIMENTS
 
+    folder = folder or reports()
     a, b, notes = comparison.two_sides(paths, folder=folder, known=EXPERIMENTS, profile=profile)
     for note in notes:
         click.echo(f"dmlkit: {note}", err=True)

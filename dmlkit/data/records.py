@@ -31,6 +31,7 @@ from google_crc32c import value as crc32c
 
 from dmlkit.errors import DataError, UsageError
 from dmlkit.files import atomic_write
+from dmlkit.paths import is_remote
 
 SUFFIX = ".tfrecord"
 MAX_DEPTH = 3  # folders below the data set's own in which shards are looked for
@@ -432,11 +433,6 @@ def _set_values(feature: Feature, row: np.ndarray) -> None:
 
 
 # Files and folders, local or remote: local ones without TensorFlow, whose import takes seconds.
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is an address that only ``tf.io.gfile`` knows."""
-    return "://" in path
 
 
 def readable_path(path: str | os.PathLike) -> str:

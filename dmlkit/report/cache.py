@@ -17,6 +17,7 @@ from pathlib import Path
 import dmlkit
 from dmlkit.errors import UsageError
 from dmlkit.files import atomic_write, file_lock
+from dmlkit.paths import is_remote
 from dmlkit.report.parameters import as_text
 from dmlkit.runtime import versions
 
@@ -46,7 +47,7 @@ def file_digest(path: Path) -> str | None:
 def data_digest(folder: str | os.PathLike, *, without: Path) -> str | None:
     """The digest of a folder of data, linked folders included: names, sizes, and contents of every file."""
     root = Path(folder)
-    if "://" in os.fspath(folder) or not root.is_dir():
+    if is_remote(folder) or not root.is_dir():
         return None
     found, seen = [], {root.resolve(), *root.resolve().parents, without.resolve()}
     for here, folders, names in os.walk(root, followlinks=True):
@@ -213,7 +214,7 @@ def check_same_data(out: Path, data: str | os.PathLike) -> None:
         return
     found = data_digest(data, without=out)
     # The same data may have been moved; missing data are reported when they are opened.
-    if ("://" in os.fspath(data) or found) and found != former["digest"]:
+    if (is_remote(data) or found) and found != former["digest"]:
         raise UsageError(
             f"{out} holds the report of other data, {former['path']}, and would be overwritten with that of {data}. "
             "Name another folder with --out; this one too, if you mean it."

@@ -32,7 +32,7 @@ from dmlkit.experiments import (
     ladder_for,
     not_applicable_reason,
 )
-from dmlkit.paths import generated_data, home
+from dmlkit.paths import generated_data, is_remote
 from dmlkit.profiles import PROFILES
 from dmlkit.report.cache import State, changes, data_digest, digest, software
 from dmlkit.report.parameters import (
@@ -184,15 +184,13 @@ class Context:
         parameters: Mapping[str, object] | None = None,
         generate: bool = True,
     ):
-        # The generated data set is that of the checkout where one works in it, else of the current folder.
-        generated = generated_data() if Path.cwd().is_relative_to(home()) else Path("data") / "generated"
-        self.path = generated if data is None else readable_path(data)
+        self.path = generated_data() if data is None else readable_path(data)
         self.out, self.runs, self.state = out, out / "runs", State(out)
         self.parameters, self.profile = dict(parameters or {}), choose(PROFILES, profile, what="profile")
         self.conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
         Parameter("seed", "int", 0).convert(seed if isinstance(seed, int) else repr(seed))
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
-        self.missing = data is None and not generate and not generated.exists()
+        self.missing = data is None and not generate and not self.path.exists()
         self.data, self.data_digest = GENERATED, ""
         if not self.missing:
             # From before it is opened, so that a change meanwhile is seen next time; from after where it is made.
@@ -248,10 +246,9 @@ class Context:
 
 def _relative(folder: Path, path: str | os.PathLike) -> str:
     """A path as a notebook in `folder` finds it: relative where the two are neighbours, so that both may move."""
-    text = os.fspath(path)
-    if "://" in text:
-        return text
-    here, there = folder.resolve(), Path(text).resolve()
+    if is_remote(path):
+        return os.fspath(path)
+    here, there = folder.resolve(), Path(path).resolve()
     return str(there) if os.path.commonpath([here, there]) == here.anchor else os.path.relpath(there, here)
 
 

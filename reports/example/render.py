@@ -9,13 +9,12 @@ import re
 from pathlib import Path
 
 import dmlkit
-from dmlkit import plots
+from dmlkit import paths, plots
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-REPORT = ROOT / "reports" / "demo"
+REPORT = paths.reports() / "demo"
 
-study = dmlkit.Study(ROOT / "data" / "generated", profile="demo", runs=REPORT / "runs")
+study = dmlkit.Study(paths.generated_data(), profile="demo", runs=REPORT / "runs")
 plots.ladder(study.ladder(), study.dataset).save(HERE / "ladder.png")
 page = (REPORT / "05-attention.html").read_text(encoding="utf-8")
 (HERE / "05-attention.html").write_text(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dmlkit as library
+from dmlkit import paths
 
 COMBINERS = ("algorithm_2", "uniform", "majority", "rank_mean", "optimized", "stacking")
 
@@ -52,6 +53,27 @@ def test_a_run_is_not_trained_twice(dmlkit, folders, generated):
     assert ended.code == 0 and f"The run is in {folder}" in ended.out
     assert (folder / "run.json").stat().st_mtime_ns == before
     one_paragraph(dmlkit(*again, "--profile", "smoke", "--seed", "1"), 2, str(folder), "another run")
+
+
+def test_home_is_the_same_for_every_command_wherever_one_works(
+    dmlkit, generated, leave_run, tmp_path, monkeypatch
+):
+    home, work = tmp_path / "home", tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("DMLKIT_HOME", str(home))
+    one_paragraph(dmlkit("runs"), 2, f"There is no folder {home}/reports")
+    one_paragraph(dmlkit("compare", "lr", "lstm"), 2, f"below {home}/reports")
+    runs = paths.default_runs(None, "demo")
+    for name in ("lr", "lstm"):
+        leave_run(runs / f"{name}-0", name)
+    listed, compared = dmlkit("runs"), dmlkit("compare", "lr", "lstm")
+    assert f"below {home}/reports/demo/runs" in listed.out and (listed.code, compared.code) == (0, 0)
+    planned = dmlkit("report", "--data", generated, "--profile", "smoke", "--dry-run")
+    assert f"The report in {home}/reports/generated-smoke would" in planned.out
+    assert f"{home}/data/generated (not there yet" in dmlkit("report", "--dry-run").out
+    one_paragraph(dmlkit("runs", "reports"), 2, "There is no folder reports")
+    assert not list(work.iterdir())
 
 
 def test_experiments_are_listed_once_each(dmlkit):
