@@ -14,6 +14,7 @@ import pandas as pd
 
 from dmlkit.errors import DataError, UsageError, counted, nearest, shorten
 from dmlkit.metrics import (
+    GapComparison,
     Interval,
     Spread,
     TopPairs,
@@ -92,8 +93,8 @@ class Comparison:
         data: `name`, `generated` and `fingerprint` of the data both were scored on.
         videos: Number of validation videos.
         difference: Mean GAP@20 of A minus that of B.
-        interval: The paired bootstrap interval of the difference over videos; every run has the same resamples.
-        a_ahead: The share of resamples in which A is higher; a tie counts half.
+        interval: Of the difference: over videos and seeds where both sides have several seeds, else over videos, for
+            these seeds (`metrics.compare_gaps`); every run has the same resamples.
         level, resamples, seed: Of the interval.
         least: Classes of fewer videos are not in `classes`.
         classes: In the order of their differences, A's largest gain first.
@@ -106,7 +107,6 @@ class Comparison:
     videos: int
     difference: float
     interval: Interval
-    a_ahead: float
     level: float
     resamples: int
     seed: int
@@ -115,9 +115,14 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
-    def excludes_zero(self) -> bool:
-        """Whether the whole interval lies on one side of 0."""
-        return self.interval.low > 0 or self.interval.high < 0
+    def gaps(self) -> GapComparison:
+        """The numbers alone, with what the interval is over and the result of the test."""
+        return GapComparison(self.a.gaps, self.b.gaps, self.difference, self.interval, self.videos)
+
+    @property
+    def excludes_zero(self) -> bool | None:
+        """Whether the whole interval lies on one side of 0; None of too few videos for a test."""
+        return self.gaps.excludes_zero
 
     def gained(self, most: int = 5) -> list[ClassChange]:
         """The classes in which A is furthest ahead of B, at most so many."""
@@ -128,7 +133,7 @@ class Comparison:
         return [change for change in self.classes[::-1][: max(0, most)] if change.difference < 0]
 
     def table(self) -> pd.DataFrame:
-        """The comparison as one row: both GAPs, seeds, the difference with its interval, and the number of videos."""
+        """The comparison as one row: both GAPs, the difference with its interval and test, seeds and videos."""
         row = {
             "A": shorten(self.a.title, 60),
             "B": shorten(self.b.title, 60),
@@ -137,6 +142,8 @@ class Comparison:
             "A − B": self.difference,
             "from": self.interval.low,
             "to": self.interval.high,
+            "interval": self.gaps.over,
+            "result": self.gaps.verdict,
             "seeds": f"{len(self.a.seeds)} and {len(self.b.seeds)}",
             "videos": self.videos,
         }
@@ -149,17 +156,15 @@ class Comparison:
         return pd.DataFrame(rows, columns=["class", "A", "B", "A − B", "videos"])
 
     def summary(self) -> str:
-        """The difference with its interval, in one line."""
-        level, (low, high) = f"{100 * self.level:g} %", self.interval
-        significance = "significant" if self.excludes_zero else f"not significant ({level} CI includes 0)"
-        return (
-            f"{self.difference:+.4f}, {level} CI {low:+.4f} to {high:+.4f}, {significance}; paired bootstrap over "
-            f"{self.videos:,} videos, {self.resamples:,} resamples"
-        )
+        """The difference with its interval and the result of the test, in one line."""
+        gaps, (low, high) = self.gaps, self.interval
+        interval = f"{100 * self.level:g} % CI {gaps.over} {low:+.4f} to {high:+.4f}"
+        return f"{self.difference:+.4f}, {interval}, {gaps.verdict}"
 
     def text(self, *, classes: int = 5) -> str:
         """The comparison for a terminal, with at most so many classes each way."""
         data = f"{_data(**self.data)}{', generated' if self.data['generated'] else ''}"
+        data += f"; {self.videos:,} videos, {self.resamples:,} paired resamples"
         lines = [f"A      {self.a}", f"B      {self.b}", f"data   {data}", f"A − B  {self.summary()}"]
         if classes > 0:
             higher, lower = (len(some(len(self.classes))) for some in (self.gained, self.lost))
@@ -173,7 +178,8 @@ class Comparison:
     def to_record(self) -> dict:
         """Plain values, for JSON."""
         sides = {"a": self.a.to_record(), "b": self.b.to_record()}
-        return asdict(self) | sides | {"excludes_zero": self.excludes_zero}
+        tested = ("over", "excludes_zero", "significant", "verdict")
+        return asdict(self) | sides | {key: getattr(self.gaps, key) for key in tested}
 
     def __repr__(self) -> str:
         return self.text()
@@ -244,7 +250,6 @@ def compare(
         videos=len(pairs[0].true_labels),
         difference=gaps.difference,
         interval=Interval(*gaps.interval),
-        a_ahead=gaps.a_ahead,
         level=level,
         resamples=resamples,
         seed=seed,

@@ -20,12 +20,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from pydantic import AliasPath, BaseModel, Field, FiniteFloat, ValidationError
 
 from dmlkit.errors import DataError, UsageError, shorten
 from dmlkit.experiments import AnyExperiment, Experiment
 from dmlkit.files import atomic_write
+from dmlkit.metrics import over_seeds
 from dmlkit.predictions import Predictions
 
 RECORD = "run.json"
@@ -99,11 +101,15 @@ COLUMNS = [name for name in RunRow.model_fields if name not in HIDDEN]
 
 
 class Run:
-    """One finished run: the folder `path`, and the `record` that its `run.json` holds."""
+    """One finished run: the folder `path`, and the `record` that its `run.json` holds.
+
+    `siblings` are the runs of the same experiment under further seeds where a `Study` has several.
+    """
 
     def __init__(self, path: Path, record: dict):
         self.path = path
         self.record = record
+        self.siblings: tuple[Run, ...] = ()
 
     def __repr__(self) -> str:
         low, high = self.metrics["gap_interval"]
@@ -291,12 +297,16 @@ ROW_COLUMNS = (
     "parameters", "training_seconds", "epochs", "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
     "experiment", "run",
 )  # fmt: skip
+# Of several seeds: the lowest and highest GAP, and how many there are.
+SEED_COLUMNS = ("gap_min", "gap_max", "seeds")
+MEANS = ("gap", "map", "hit_at_one", "perr", "training_seconds", "seconds_an_epoch", "videos_per_second")
 
 
 def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | None) -> dict:
     """An experiment as a row of `results.json` and of the notebooks' tables; None where there is no run.
 
-    `reason` is why the data set cannot serve it, if it cannot.
+    `reason` is why the data set cannot serve it, if it cannot. With `siblings`, metrics and times are means over the
+    seeds, and the interval is over videos and seeds.
     """
     status = "trained" if run else "not applicable" if reason else "not trained"
     if status == "not trained" and experiment.chapter == "beyond":
@@ -325,4 +335,14 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
             "videos_per_second": round(run.metrics["videos"] / scoring, 3) if scoring else None,
             "run": run.path.name,
         }
-    return {column: row.get(column) for column in ROW_COLUMNS}
+    if not (run and run.siblings):
+        return {column: row.get(column) for column in ROW_COLUMNS}
+    rows = [row, *(experiment_row(experiment, each, reason) for each in run.siblings)]
+    gaps = [each["gap"] for each in rows]
+    # A seed's interval is 3.92 deviations wide over videos; nearly all of that the seeds have in common.
+    variance = np.mean([((each["gap_high"] - each["gap_low"]) / 3.92) ** 2 for each in rows])
+    low, high = over_seeds([gaps], variance, videos=row["videos"])
+    row |= {name: float(np.mean([each[name] for each in rows])) for name in MEANS if row[name] is not None}
+    row |= {"gap_low": max(low, 0.0), "gap_high": min(high, 1.0)}
+    row |= {"gap_min": min(gaps), "gap_max": max(gaps), "seeds": len(gaps)}
+    return {column: row.get(column) for column in (*ROW_COLUMNS, *SEED_COLUMNS)}

@@ -9,14 +9,17 @@ import pytest
 import dmlkit
 from dmlkit.comparison import two_sides
 from dmlkit.errors import DataError, UsageError
-from dmlkit.metrics import average_precision_by_class
+from dmlkit.metrics import average_precision_by_class, compare_gaps, top_pairs
 from dmlkit.predictions import Predictions
 from dmlkit.runs import write_record
 
 
 @pytest.fixture
 def a_and_b(leave_run, tmp_path):
-    return leave_run(tmp_path / "a", quality=0.6), leave_run(tmp_path / "b", "b", quality=0.3)
+    runs = (("a", "lr", 0.6), ("b", "b", 0.3))
+    return tuple(
+        leave_run(tmp_path / folder, name, quality=quality, videos=120) for folder, name, quality in runs
+    )
 
 
 def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_path):
@@ -24,15 +27,16 @@ def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_pa
     found = dmlkit.compare(a, b.path, resamples=100)
     labels, rng = a.predictions.labels, np.random.default_rng(0)
     scores = [run.predictions.scores.astype(np.float32) for run in (a, b)]
-    resamples = [rng.integers(80, size=80) for _ in range(100)]
+    resamples = [rng.integers(120, size=120) for _ in range(100)]
     of_a, of_b = (
         np.array([dmlkit.global_average_precision(each[rows], labels[rows]) for rows in resamples])
         for each in scores
     )
     np.testing.assert_allclose(found.interval, np.quantile(of_a - of_b, [0.025, 0.975]), atol=1e-12)
     assert found.difference == pytest.approx(a.gap - b.gap, abs=1e-12) and found.difference > 0
-    assert found.excludes_zero and found.a_ahead == 1.0 and found.videos == 80
-    assert ", significant;" in str(found) and f"{found.difference:+.4f}" in str(found)
+    assert found.excludes_zero and found.videos == 120
+    assert "95 % CI over videos, for this seed +" in str(found)
+    assert ", significant over videos (one seed)\n" in str(found) and f"{found.difference:+.4f}" in str(found)
     by_class = [average_precision_by_class(run.predictions.scores, labels) for run in (a, b)]
     assert {change.number for change in found.classes} == set(np.flatnonzero(labels.sum(axis=0) >= 5))
     for change in found.classes:
@@ -41,7 +45,7 @@ def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_pa
     back = dmlkit.compare(b, a, resamples=100)
     assert [change.number for change in found.gained(3)] == [change.number for change in back.lost(3)]
     assert found.gained(3)[0].difference > found.gained(3)[2].difference > 0 > back.lost(1)[0].difference
-    shuffled = leave_run(tmp_path / "shuffled", "b", quality=0.3, order=rng.permutation(80))
+    shuffled = leave_run(tmp_path / "shuffled", "b", quality=0.3, order=rng.permutation(120), videos=120)
     other = dmlkit.compare(a, shuffled, resamples=100)
     assert (found.interval, found.classes) == (other.interval, other.classes)
 
@@ -55,6 +59,21 @@ def test_several_seeds_are_pooled_with_their_spread(leave_run, tmp_path):
     assert found.difference == pytest.approx(np.mean(gaps) - bad.gap, abs=1e-12)
     assert f"standard deviation {np.std(gaps, ddof=1):.4f}" in str(found) and "seed 0" in str(found)
     assert dmlkit.compare([run.path for run in runs], [bad], resamples=50) == found
+    assert found.excludes_zero is None and "too few videos for a test (80 < 100)" in str(found)
+    assert "over videos, for these seeds" in str(found)
+    worse = [leave_run(tmp_path / "worse" / f"{seed}", "bad", seed=seed, quality=0.3) for seed in (0, 1)]
+    both = dmlkit.compare(runs, worse, resamples=50)
+    sides = [
+        [top_pairs(run.predictions.scores, run.predictions.labels) for run in side] for side in (runs, worse)
+    ]
+    assert (
+        both.interval == compare_gaps(*sides, resamples=50).interval
+        and both.to_record()["excludes_zero"] is None
+    )
+    assert (
+        "95 % CI over videos and seeds" in str(both)
+        and both.table()["interval"][0] == "over videos and seeds"
+    )
     # A damaged seed is left out, and one that was named is an error.
     (runs[0].path / "run.json").write_text('{"kind": "trai')
     found = dmlkit.compare(tmp_path / "good", bad, resamples=5)
@@ -66,9 +85,9 @@ def test_several_seeds_are_pooled_with_their_spread(leave_run, tmp_path):
 def test_notes_say_what_a_reader_must_know(leave_run, a_and_b, tmp_path):
     a, b = a_and_b
     same = dmlkit.compare(a, a, resamples=20)
-    assert (same.difference, same.interval, same.a_ahead) == (0.0, (0.0, 0.0), 0.5)
-    assert "not significant (95 % CI includes 0)" in str(same) and "both sides" in same.notes[0]
-    other = leave_run(tmp_path / "other", profile="demo", units=64, seed=1)
+    assert (same.difference, same.interval) == (0.0, (0.0, 0.0))
+    assert "not significant (the interval includes 0)" in str(same) and "both sides" in same.notes[0]
+    other = leave_run(tmp_path / "other", profile="demo", units=64, seed=1, videos=120)
     (note,) = dmlkit.compare(a, other, resamples=2).notes
     assert "name smoke and demo" in note and "units 8 and 64" in note
     cut = np.where(b.predictions.scores >= 0.4, b.predictions.scores, 0)
@@ -80,8 +99,11 @@ def test_notes_say_what_a_reader_must_know(leave_run, a_and_b, tmp_path):
 def test_what_cannot_be_compared_is_refused(leave_run, a_and_b, tmp_path):
     a, b = a_and_b
     for other, message in (
-        (leave_run(tmp_path / "two", data="two"), r"different data .* made up \(fingerprint .* two \(fing"),
-        (leave_run(tmp_path / "few", videos=79), r"on 80 videos, .* on 79; only one of them has 'v079'"),
+        (
+            leave_run(tmp_path / "two", data="two", videos=120),
+            r"different data .* made up \(fingerprint .* two \(fing",
+        ),
+        (leave_run(tmp_path / "few"), r"on 120 videos, .* on 80; only one of them has 'v080'"),
     ):
         with pytest.raises(UsageError, match=message):
             dmlkit.compare(a, other)

@@ -25,6 +25,7 @@ from dmlkit.paths import report_name, reports
 @click.option("--jobs", default=1, help="Notebooks at a time, each with its share of the cores.")
 @click.option("--time-limit", metavar="TIME", help="How long a notebook may take: 90s, 45m, 2h.")
 @seed_option
+@click.option("--seeds", default=1, help="How many seeds, from --seed on, the ladder is trained under.")
 @deterministic_option
 @click.option("--help-parameters", is_flag=True, help="List the notebooks' parameters, and end.")
 @click.option("--dry-run", is_flag=True, help="Show what would be executed and trained; do none of it.")

@@ -203,7 +203,9 @@ def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
 
 
 def _gap_lines(metrics: Mapping, split: str) -> str:
-    interval = "95 % interval {:.4f} to {:.4f}".format(*metrics["gap_interval"])
+    from dmlkit.metrics import FOR_THIS_SEED
+
+    interval = f"95 % interval {FOR_THIS_SEED}: " + "{:.4f} to {:.4f}".format(*metrics["gap_interval"])
     return f"{metrics['videos']:,} videos of '{split}'\nGAP@20  {metrics['gap']:.4f}  ({interval})"
 
 
@@ -309,7 +311,8 @@ def _run_table(rows: Sequence[dict]) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-    heading = f"{shorten(rows[0]['data'], 60)}, {rows[0]['videos']:,} videos, below {shorten(below, 4096)}"
+    heading = f"{shorten(rows[0]['data'], 60)}, {rows[0]['videos']:,} videos, below {shorten(below, 4096)}; intervals"
+    heading += " are over videos, for this seed"
     return "\n".join([heading, *lines])
 
 
@@ -326,7 +329,8 @@ def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
 
     A and B are names of experiments (attention), which mean all their finished runs below --runs, or folders: of
     one run, or of several runs of one experiment with different seeds. More than two (seed-*) are grouped by
-    experiment and profile, which must make two sides. Several seeds of a side are pooled.
+    experiment and profile, which must make two sides. Where both have several seeds, the interval of the difference
+    is over videos and seeds, else over videos, for these seeds.
     """
     from dmlkit import comparison
     from dmlkit.data import open_dataset

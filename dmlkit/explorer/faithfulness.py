@@ -75,7 +75,7 @@ def faithfulness_study(
     labels, kinds = pd.DataFrame([row for _, rows in found for row in rows]), {}
     if len(labels):
         for kind, rows in [*labels.groupby("kind", sort=False), ("all", labels)]:
-            kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns="kind"))
+            kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns=["kind", "video"]), rows["video"])
     truth = pd.DataFrame.from_dict(kinds, orient="index").rename_axis("kind")
     conditions = (len(curves), source.runs[0], source.data, source.generated, question)
     return Faithfulness(_areas(curves), _mean_curves(curves), truth, *conditions)
@@ -101,7 +101,7 @@ def _study_video(source: ModelSource, name: str, question: str, **random) -> tup
         if right.any() and not right.all():
             criteria = importance(label) | {"uniform": np.ones(frames)}
             row = {each: metrics.ground_truth_precision(values, right) for each, values in criteria.items()}
-            precisions.append({"kind": kinds[label] if kinds else "all classes"} | row)
+            precisions.append({"kind": kinds[label] if kinds else "all classes", "video": name} | row)
     if frames < 2:
         return {}, precisions
     label = int(parts.scores.argmax())
@@ -148,10 +148,10 @@ def _mean_curves(curves: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["order", "curve", "share", "score", "low", "high"])
 
 
-def _means(table: pd.DataFrame) -> dict[str, float]:
-    """Each column's mean, with the ends of its interval as `_low` and `_high`."""
+def _means(table: pd.DataFrame, videos=None) -> dict[str, float]:
+    """Each column's mean, with the ends of its interval over videos as `_low` and `_high`."""
     found = {}
     for name, values in table.items():
-        low, high = metrics.mean_interval(values.to_numpy())
+        low, high = metrics.mean_interval(values.to_numpy(), videos=videos)
         found |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
     return found

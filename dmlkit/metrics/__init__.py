@@ -1,7 +1,7 @@
 """Metrics of scores, bootstrap intervals and ensembles, on numpy (and scipy, loaded on first use).
 
     ranking       GAP@k, mAP, Hit@1, PERR, of all videos or in parts; each video's k highest-scoring classes
-    bootstrap     intervals over videos; two systems compared on the same videos, several seeds of each
+    bootstrap     intervals over videos, and over seeds where there are several; two systems on the same videos
     ensembling    Algorithm 2 and the other ways to weight and combine models
     faithfulness  whether weights on frames show what a score rests on
 
@@ -11,6 +11,8 @@ classes); any label that is not zero is true. Nothing here loads Keras, TensorFl
 
 from dmlkit.metrics.bootstrap import (
     FEWEST_FOR_A_TEST,
+    FOR_THIS_SEED,
+    GapComparison,
     Interval,
     Spread,
     compare_classes,
@@ -18,8 +20,10 @@ from dmlkit.metrics.bootstrap import (
     gap_interval,
     gap_interval_of_pairs,
     mean_interval,
+    over_seeds,
     percentiles,
     resampled_gaps,
+    too_few,
 )
 from dmlkit.metrics.ensembling import (
     COMBINERS,

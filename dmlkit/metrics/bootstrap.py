@@ -4,14 +4,19 @@ Resampling videos changes no score, only how often each pair counts. So the pool
 resample is two weighted sums by score over them, equal to GAP of the videos literally resampled.
 
 A system may be trained under several seeds: its GAP is then the mean over these members. Videos are resampled for all
-members of both systems at once, so that what hard videos do to every member cancels in the difference. The interval
-covers other videos; other seeds are covered by the spread of the members, and only there.
+members of both systems at once, so that what hard videos do to every member cancels in the difference. With one seed on
+a side the interval is over videos, for this seed: how far systems vary with the seed differs too much between them (a
+kernel machine hardly does) for the other side's deviation to be borrowed. With several on every side it is over videos
+and seeds (`over_seeds`), as in the analysis of several readers of the same cases with readers nested in treatments:
+Obuchowski and Rockette 1995, Hillis 2007. Seeds of the two sides count as independent, which is too wide where one side
+contains the other, as an ensemble its member.
 
 Differs from the paper: it states no intervals and trains every model once.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +26,7 @@ from numpy.typing import ArrayLike
 from dmlkit.metrics.ranking import TopPairs, check_count, gap_of_pairs, sum_of_steps, top_pairs
 
 FEWEST_FOR_A_TEST = 100  # scored videos; of fewer an interval may be shown, but no test is claimed
+FOR_THIS_SEED = "over videos, for this seed"  # what an interval is over where nothing was trained twice
 _BLOCK_RESAMPLES = 8  # counted at once, so that each pair is looked up once for all of them
 
 
@@ -54,7 +60,51 @@ class GapComparison(NamedTuple):
     b: Spread
     difference: float  # mean of A minus mean of B
     interval: Interval  # of the difference
-    a_ahead: float  # share of resamples in which A is higher, one without a difference counted half
+    videos: int
+
+    @property
+    def over(self) -> str:
+        """What the interval is over."""
+        if self.a.deviation is not None and self.b.deviation is not None:
+            return "over videos and seeds"
+        single = len(self.a.values) == len(self.b.values) == 1
+        return FOR_THIS_SEED if single else "over videos, for these seeds"
+
+    @property
+    def seed_bound(self) -> float | None:
+        """What seeds alone exceed once in 20 times, where the deviation of just one side is known; else None.
+
+        That is Student's t · s √(1/K + 1), with the deviation s of the side that has K seeds taken for both.
+        """
+        known = [side for side in (self.a, self.b) if side.deviation is not None]
+        if len(known) != 1:
+            return None
+        seeds = len(known[0].values)
+        return _student(0.95, seeds - 1) * known[0].deviation * math.sqrt(1 / seeds + 1)
+
+    @property
+    def excludes_zero(self) -> bool | None:
+        """Whether the whole interval lies on one side of 0; None of fewer than `FEWEST_FOR_A_TEST` videos."""
+        if self.videos < FEWEST_FOR_A_TEST:
+            return None
+        return self.interval.low > 0 or self.interval.high < 0
+
+    @property
+    def significant(self) -> bool | None:
+        """As `excludes_zero`, and of one seed against several only beyond `seed_bound`."""
+        return self.excludes_zero and abs(self.difference) > (self.seed_bound or 0)
+
+    @property
+    def verdict(self) -> str:
+        """The result of the test in words."""
+        if self.excludes_zero is None:
+            return too_few(self.videos)
+        if not self.excludes_zero:
+            return "not significant (the interval includes 0)"
+        if not self.significant:
+            return f"no verdict (seeds alone may differ by {self.seed_bound:.4f})"
+        of_seeds = {"over videos and seeds": "", FOR_THIS_SEED: " over videos (one seed)"}
+        return f"significant{of_seeds.get(self.over, ' over videos (these seeds)')}"
 
 
 class ClassDifferences(NamedTuple):
@@ -101,16 +151,56 @@ def compare_gaps(
 ) -> GapComparison:
     """How much higher the mean GAP of A's members is than that of B's, on the same videos, resampled together.
 
-    `a` and `b` hold the top pairs of each member; the settings are those of `gap_interval`.
+    `a` and `b` hold the top pairs of each member, one a seed; the settings are those of `gap_interval`. The interval is
+    `over_seeds` where both have several seeds, else the percentiles of the resampled differences.
     """
     members = [*a, *b]
     if any(not np.array_equal(pairs.true_labels, members[0].true_labels) for pairs in members):
         raise ValueError("The members must have scored the same videos, in the same order.")
     gaps = resampled_gaps(members, resamples=resamples, seed=seed)
-    differences = gaps[: len(a)].mean(axis=0) - gaps[len(a) :].mean(axis=0)
+    sides, videos = (gaps[: len(a)], gaps[len(a) :]), len(members[0].true_labels)
     of_a, of_b = (Spread.of([gap_of_pairs(pairs) for pairs in side]) for side in (a, b))
-    ahead = float(np.mean(differences > 0) + np.mean(differences == 0) / 2)
-    return GapComparison(of_a, of_b, of_a.mean - of_b.mean, percentiles(differences, level), ahead)
+    differences = sides[0].mean(axis=0) - sides[1].mean(axis=0)
+    if len(a) > 1 and len(b) > 1:
+        # What videos do to one member alone is in its GAP, and so in the deviation over members, already.
+        alone = [np.var(side - side.mean(axis=0), axis=1).sum() / (len(side) - 1) for side in sides]
+        variance = np.var(differences) - alone[0] / len(a) - alone[1] / len(b)
+        interval = over_seeds([of_a.values, of_b.values], variance, videos=videos, level=level)
+    else:
+        interval = percentiles(differences, level)
+    return GapComparison(of_a, of_b, of_a.mean - of_b.mean, interval, videos)
+
+
+def over_seeds(
+    systems: Sequence[Sequence[float]], variance: float, *, videos: int, level: float = 0.95
+) -> Interval:
+    """The interval over videos and seeds of a system's mean, or of the first system's mean minus the second's.
+
+    The half-width is Student's t · √(variance + Σ s²/K), where s is the deviation of a system over its K seeds; the
+    degrees of freedom follow Welch and Satterthwaite.
+
+    Args:
+        systems: Of one or two systems the value under each of at least two seeds.
+        variance: Of the mean, or the difference, over samples of the videos: what all members have in common. Nothing
+            where an estimate is negative.
+        videos: How many there are.
+        level: The share of intervals that hold the true value.
+    """
+    parts = [(max(float(variance), 0.0), max(videos - 1, 1))]
+    parts += [(float(np.var(values, ddof=1)) / len(values), len(values) - 1) for values in systems]
+    total = sum(part for part, _ in parts)
+    center = float(np.mean(systems[0])) - (float(np.mean(systems[1])) if len(systems) > 1 else 0.0)
+    if not total:
+        return Interval(center, center)
+    freedom = total**2 / sum(part**2 / each for part, each in parts)
+    half = _student(level, freedom) * math.sqrt(total)
+    return Interval(center - half, center + half)
+
+
+def too_few(videos: int) -> str:
+    """Why no test is claimed of fewer than `FEWEST_FOR_A_TEST` videos; empty of more."""
+    few = videos < FEWEST_FOR_A_TEST
+    return f"too few videos for a test ({videos:,} < {FEWEST_FOR_A_TEST})" if few else ""
 
 
 def compare_classes(
@@ -132,15 +222,26 @@ def compare_classes(
 
 
 def mean_interval(
-    values: ArrayLike, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+    values: ArrayLike,
+    *,
+    videos: ArrayLike | None = None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> Interval:
-    """As `gap_interval`, of the mean of (videos,) values; those that are NaN are left out."""
+    """As `gap_interval`, of the mean of values; those that are NaN are left out.
+
+    `videos` names each value's video where several share one: videos are resampled, with all their values.
+    """
     values = np.asarray(values, np.float64).ravel()
-    values = values[~np.isnan(values)]
+    known = ~np.isnan(values)
+    videos = np.arange(values.size) if videos is None else np.asarray(videos)
+    _, video = np.unique(videos[known], return_inverse=True)
+    counts, sums = np.bincount(video), np.bincount(video, values[known])
     rng = np.random.default_rng(seed)
     samples = range(check_count(resamples, name="resamples"))
-    means = np.array([values[rng.integers(values.size, size=values.size)].mean() for _ in samples])
-    return percentiles(means, level)
+    chosen = (rng.integers(counts.size, size=counts.size) for _ in samples)
+    return percentiles(np.array([sums[each].sum() / counts[each].sum() for each in chosen]), level)
 
 
 def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) -> np.ndarray:
@@ -161,10 +262,22 @@ def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) ->
 
 def percentiles(values: np.ndarray, level: float) -> Interval:
     """The middle `level` of the values."""
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1, both excluded. Received: level={level!r}.")
+    _check_level(level)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"`level` must lie between 0 and 1, both excluded. Received: level={level!r}.")
+
+
+def _student(level: float, freedom: float) -> float:
+    """How many deviations from 0 the middle `level` of Student's t ends."""
+    from scipy.special import stdtrit
+
+    _check_level(level)
+    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 class _PairCounts:

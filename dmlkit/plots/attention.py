@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 import dmlkit.plots.style as style
 from dmlkit.errors import shorten
+from dmlkit.metrics import FOR_THIS_SEED, too_few
 from dmlkit.plots.data import class_title, runs_of_frames
 from dmlkit.plots.tables import Table, numbers
 
@@ -95,7 +96,7 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Pl
                 ax.plot(rows["share"], rows["score"], label=name, markersize=4, **look)
         ax.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), xlabel=f"share of frames {done}")
         ax.set_title(f"{curve}: {better} is better", size=9.5)
-    axes[0].set_ylabel("score of the highest class (band: 95 % CI)")
+    axes[0].set_ylabel(f"score of the highest class\n(band: 95 % CI {FOR_THIS_SEED})")
     if len(truth):
         _precision_bars(axes[2], truth)
     entries = [dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True)) for ax in (axes[0], axes[-1])]
@@ -116,7 +117,9 @@ def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of att
         against = f"{curve}_against_random"
         shown[f"{curve} − random"] = [_with_interval(areas, order, against, "+") for order in orders]
     shown["precision on ground truth"] = [_with_interval(truth, "all", order) for order in orders]
-    return numbers(shown, dataset, title=f"{title}: {study.videos:,} videos, {QUESTIONS[study.question]}")
+    title = f"{title}: {study.videos:,} videos, {QUESTIONS[study.question]}; 95 % CI {FOR_THIS_SEED}"
+    few = too_few(study.videos)
+    return numbers(shown, dataset, title=f"{title}; {few}" if few else title)
 
 
 def _with_interval(table: pd.DataFrame, row: str, column: str, sign: str = "") -> str:

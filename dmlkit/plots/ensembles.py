@@ -6,6 +6,7 @@ from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
 from dmlkit.errors import shorten
+from dmlkit.metrics import FOR_THIS_SEED
 from dmlkit.plots.ladder import ladder
 from dmlkit.plots.tables import as_runs
 
@@ -63,7 +64,7 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
         ax.grid(False, axis="y")
     style.row_axis(axes[0], [shorten(combiner_title(name), 46) for name in table.index])
     axes[0].set_xlabel("GAP@20 on the tuning split\n(◆: selected; dashed: best member)")
-    axes[1].set_xlabel("GAP@20 on the validation split\n(line: 95 % CI)")
+    axes[1].set_xlabel(f"GAP@20 on the validation split\n(line: 95 % CI {FOR_THIS_SEED})")
     return style.finished(figure, table[[TUNING, VALIDATION, "from", "to"]].rename(index=combiner_title))
 
 
@@ -74,7 +75,7 @@ def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "Leave one 
     table = table.sort_values("adds, tuning", ascending=False, kind="stable")
     figure, (axes,) = style.canvas(title, dataset, height=1.55 + 0.38 * len(table))
     axes.axvline(0, color=style.GREY, linestyle="--", linewidth=1.1)
-    label = "validation split (line: paired 95 % CI)"
+    label = f"validation split (line: paired 95 % CI {FOR_THIS_SEED})"
     style.points(axes, table["adds, validation"], places, table["from"], table["to"], label=label)
     look = {"color": style.COLORS[1], "fillstyle": "none", "label": "tuning split"}
     axes.plot(table["adds, tuning"], places, "D", **look)

@@ -11,8 +11,18 @@ import dmlkit.plots.style as style
 from dmlkit.data import KINDS
 from dmlkit.errors import shorten
 from dmlkit.experiments import baseline_of
-from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
-from dmlkit.plots.tables import Results, Table, absence, as_runs, numbers, result_rows
+from dmlkit.metrics import FOR_THIS_SEED, compare_gaps, global_average_precision, too_few, top_pairs
+from dmlkit.plots.data import survey
+from dmlkit.plots.tables import (
+    Results,
+    Table,
+    absence,
+    as_runs,
+    intervals_over,
+    numbers,
+    of_seed,
+    result_rows,
+)
 
 VALIDATION_GAP = "GAP@20 on the validation split"
 
@@ -31,7 +41,10 @@ FREQUENCIES = "label frequencies alone"
 
 @style.plotted
 def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") -> style.Plot | None:
-    """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason."""
+    """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason.
+
+    Of several seeds the mean is shown, with a point for the lowest and one for the highest.
+    """
     rows = result_rows(results)
     right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
     figure, (axes,) = style.canvas(title, dataset, height=1.25 + 0.36 * len(rows))
@@ -46,11 +59,15 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
         style.points(axes, row["gap"], place, row["gap_low"], row["gap_high"], marker="|", color="black")
         end = np.nanmax([row["gap"], row["gap_high"]])
         axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
+        axes.plot([row["gap_min"], row["gap_max"]], [place, place], "k.", markersize=5)
     style.row_axis(axes, [shorten(title, 44) for title in rows["title"]])
     axes.set_xlim(0, 1.12 * right)
-    axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI over videos")
+    several = bool(rows["seeds"].notna().any())
+    points = "\npoints: lowest and highest seed" if several else ""
+    axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI {intervals_over(rows)}{points}")
     rows["status"] = [absence(row) or None for row in rows.to_dict("records")]
-    return style.finished(figure, rows.set_index("title")[["gap", "gap_low", "gap_high", "status"]])
+    shown = ["gap", "gap_low", "gap_high", *["gap_min", "gap_max", "seeds"] * several, "status"]
+    return style.finished(figure, rows.set_index("title")[shown])
 
 
 @style.plotted
@@ -60,7 +77,8 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
     if not runs:
         return None
     rows = {}
-    figure, axes = style.canvas(title, runs[0], 1, 2, width=9.4, height=max(3.4, 1.2 + 0.24 * len(runs)))
+    size = {"width": 9.4, "height": max(3.4, 1.2 + 0.24 * len(runs))}
+    figure, axes = style.canvas(of_seed(title, runs), runs[0], 1, 2, **size)
     for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
         history = run.history
         for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
@@ -99,7 +117,7 @@ def cost(
     figure, axes = style.canvas(title, dataset, 1, 2, sharey=True, **size)
     for ax, column, front in zip(axes, against, fronts, strict=True):
         _scatter(ax, rows, column, front, numbering)
-    axes[0].set_ylabel(VALIDATION_GAP)
+    axes[0].set_ylabel(f"{VALIDATION_GAP}\n(line: 95 % CI {intervals_over(rows)})")
     groups = [group for group in GROUPS if group in set(rows["part"])]
     for group in groups:
         look = style.mark(GROUPS[group])
@@ -145,8 +163,10 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
 
     A baseline is the experiment that differs by one change (`experiments.BASELINES`), where that is missing the
     nearest one below it; an ensemble's is the best of its members; that of any other run is the run before it. There
-    is a row for each run whose baseline was scored on the same videos; `low` and `high` are the paired 95 % bootstrap
-    interval over videos, and `significant` is whether it excludes 0.
+    is a row for each run whose baseline was scored on the same videos. Runs under further seeds (`Run.siblings`) count
+    into their mean. `low` and `high` are the paired 95 % interval, `over` is what it is over, `significant` the result
+    of the test (None of too few videos) and `verdict` the same in words; `seed_bound` is what seeds alone may make of
+    the difference where one side has a single seed and the other several (`metrics.GapComparison`).
 
     Args:
         runs: Name → run, or runs, in the ladder's order.
@@ -163,15 +183,20 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
         other = baseline and baseline.predictions.in_order_of(scored.ids)
         if not other or not np.array_equal(other.labels, scored.labels):
             continue
-        sides = ([top_pairs(each.scores, other.labels)] for each in (scored, other))
-        compared = compare_gaps(*sides, resamples=500)
-        low, high = compared.interval
+        sides = [[each, *each.siblings] for each in (run, baseline)]
+        pairs = [
+            [top_pairs(each.predictions.in_order_of(scored.ids).scores, scored.labels) for each in side]
+            for side in sides
+        ]
+        compared = compare_gaps(*pairs, resamples=500)
         trick = run.record["experiment"].get("trick")
+        seeds = (", ".join(str(each.record.get("seed", "–")) for each in side) for side in sides)
         rows.append({
             "name": run.title.removeprefix(f"{baseline.title}, ") if trick else run.title,
-            "baseline": baseline.title, "gap": run.gap, "baseline_gap": baseline.gap, "difference": compared.difference,
-            "low": low, "high": high, "significant": low > 0 or high < 0, "videos": len(other.ids),
-            "seeds": " / ".join(str(each.record.get("seed", "–")) for each in (run, baseline)),
+            "baseline": baseline.title, "gap": compared.a.mean, "baseline_gap": compared.b.mean,
+            "difference": compared.difference, "low": compared.interval.low, "high": compared.interval.high,
+            "over": compared.over, "significant": compared.significant, "verdict": compared.verdict,
+            "seed_bound": compared.seed_bound, "videos": compared.videos, "seeds": " / ".join(seeds),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -192,7 +217,7 @@ def _baseline(run, earlier: list, *, fixed: bool):
 
 @style.plotted
 def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differences") -> style.Plot | None:
-    """`paired_differences` as a forest plot; filled and bold where the interval excludes 0."""
+    """`paired_differences` as a forest plot; filled and bold where a difference is significant."""
     figure, (axes,) = style.canvas(title, dataset, height=1.35 + 0.52 * len(rows))
     left, right = min(0, rows["low"].min()), max(0, rows["high"].max())
     span = max(right - left, 1e-4)
@@ -206,20 +231,24 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
     wrapped = rows[["name", "baseline"]].map(lambda text: textwrap.fill(shorten(text, 120), 41))
     style.row_axis(axes, [f"{name}\nagainst {baseline}" for name, baseline in wrapped.to_numpy()])
     axes.set_xlim(left - 0.05 * span, right + 0.4 * span)
-    note = "line: paired 95 % CI; filled, bold: it excludes 0"
+    note = f"line: paired 95 % CI {intervals_over(rows)}; filled, bold: significant"
+    note += "".join(f";\n{too_few(videos)}" for videos in [rows["videos"].min()] if too_few(videos))
     axes.set_xlabel(f"difference in GAP@20, validation split\n({note})")
     return style.finished(figure, rows.set_index("name")[["baseline", "difference", "low", "high"]])
 
 
 @style.plotted
 def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -> Table | None:
-    """`paired_differences` as a table: both values, the difference with its 95 % interval, videos and seeds."""
+    """`paired_differences` as a table: both values, the difference with its 95 % interval and test, videos, seeds."""
     rows = rows.set_index("name")
     headings = {"gap": "GAP@20", "baseline": "baseline", "baseline_gap": "baseline's GAP@20"}
     shown = rows[[*headings]].rename(columns=headings)
     shown["difference"] = rows["difference"].map("{:+.4f}".format)
-    shown["95 % CI"] = rows["low"].map("{:+.4f} to ".format) + rows["high"].map("{:+.4f}".format)
-    shown["CI excludes 0"] = np.where(rows["significant"], "yes", "no")
+    interval = rows["low"].map("{:+.4f} to ".format) + rows["high"].map("{:+.4f}".format)
+    shown[f"95 % CI {intervals_over(rows)}"] = interval
+    shown["result"] = rows["verdict"]
+    if rows["seed_bound"].notna().any():
+        shown["seeds alone"] = rows["seed_bound"].map("±{:.4f}".format, na_action="ignore").fillna("–")
     shown[["videos (n)", "seeds"]] = rows[["videos", "seeds"]]
     return numbers(shown, dataset, title=title)
 
@@ -244,12 +273,15 @@ def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def gap_by_kind(runs, dataset) -> pd.DataFrame:
-    """GAP@20 of every run (a row) within each group of classes (a column); first, that of each class's frequency."""
+    """GAP@20 of every run (a row) within each group of classes (a column); first, that of each class's frequency.
+
+    The frequencies are those of the training split (of 20,000 videos at most), which is what a model could know.
+    """
     runs = as_runs(runs)
     if not runs:
         return pd.DataFrame()
     labels = runs[0].predictions.labels
-    constant = np.broadcast_to(labels.mean(axis=0, dtype=np.float32), labels.shape)
+    constant = np.broadcast_to(survey(dataset).videos_of_class.astype(np.float32), labels.shape)
     scored = [(constant, labels), *((run.predictions.scores, run.predictions.labels) for run in runs)]
     columns = {
         name: [global_average_precision(scores[:, classes], truth[:, classes]) for scores, truth in scored]
@@ -264,7 +296,7 @@ def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> style.P
     frame = gap_by_kind(runs, dataset)
     if frame.empty:
         return None
-    figure, (axes,) = style.canvas(title, dataset, height=1.7 + 0.36 * len(frame))
+    figure, (axes,) = style.canvas(of_seed(title, runs), dataset, height=1.7 + 0.36 * len(frame))
     style.heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3)
     axes.set_xticks(range(frame.shape[1]), [textwrap.fill(shorten(name, 60), 18) for name in frame.columns])
     axes.xaxis.tick_top()
@@ -285,7 +317,7 @@ def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frame
         ends = style.interval_lengths(rows["gap"], rows["gap_low"], rows["gap_high"])
         axes[0].errorbar(x, rows["gap"], yerr=ends, capsize=3, label=choice, **look)
         axes[1].plot(x, rows["seconds"], **look)
-    axes[0].set_ylabel("GAP@20 on the tuning split (bar: 95 % CI)")
+    axes[0].set_ylabel(f"GAP@20 on the tuning split\n(bar: 95 % CI {FOR_THIS_SEED})")
     axes[1].set(ylabel=f"seconds to read and score {study['videos'].iloc[0]:,} videos", ylim=(0, None))
     for ax in axes:
         ax.set_xticks(range(len(counts)), [str(count) for count in counts])
@@ -313,7 +345,7 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusion variants"
     style.row_axis(axes[0], [shorten(title, 46) for title in study["title"]])
     axes[0].margins(x=0.15)
     axes[0].xaxis.set_major_locator(MaxNLocator(5))
-    axes[0].set_xlabel("GAP@20 on the validation split (line: 95 % CI)")
+    axes[0].set_xlabel(f"{VALIDATION_GAP}\n(line: 95 % CI {FOR_THIS_SEED})")
     axes[1].set_xlim(0, max(1.2, 1.15 * study["relative_distance"].max()))
     axes[1].set_xlabel("relative distance of the projections\n(0: identical, 1: orthogonal on average)")
     axes[1].grid(False, axis="y")

@@ -10,20 +10,25 @@ from pandas.io.formats.style import Styler
 
 from dmlkit.errors import one_line, shorten
 from dmlkit.experiments import baseline_of, find
+from dmlkit.metrics import FOR_THIS_SEED, too_few
 from dmlkit.plots.style import plotted, with_data
 from dmlkit.runs import to_frame
 
 Results = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
 PAPER = "paper's GAP@20 (its own data)"
 COLUMNS = {
-    "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"), "map": ("mAP", "{:.4f}"),
+    "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"),
+    "range": ("lowest to highest seed", "{}"), "map": ("mAP", "{:.4f}"),
     "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
     "training_seconds": ("training", "{:,.1f} s"), "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
     "videos_per_second": ("videos/s", "{:,.0f}"), "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
 }  # fmt: skip
-NUMBERS = [name for name in COLUMNS if name not in ("part", "interval")] + ["gap_low", "gap_high"]
+NUMBERS = [name for name in COLUMNS if name not in ("part", "interval", "range")]
+NUMBERS += ["gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
 HEADINGS = {
-    "gap": "GAP@20", "map": "mAP", "gap_low": "CI low", "gap_high": "CI high", "from": "CI low", "to": "CI high",
+    "gap": "GAP@20", "map": "mAP",
+    "gap_low": f"CI low, {FOR_THIS_SEED}", "gap_high": f"CI high, {FOR_THIS_SEED}",
+    "from": f"CI low, {FOR_THIS_SEED}", "to": f"CI high, {FOR_THIS_SEED}",
 }  # fmt: skip
 
 _STYLES = [
@@ -64,6 +69,8 @@ def result_rows(results: Results, *, short_titles: bool = False) -> pd.DataFrame
     frame = results.reset_index().reindex(columns=columns) if is_frame else to_frame(results, columns=columns)
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
+    over = np.where(frame["seeds"] > 1, "over videos and seeds", FOR_THIS_SEED)
+    frame["over"] = pd.Series(over, dtype=object).where(frame["gap"].notna())
     if short_titles:
         frame["title"] = [_short_title(row) for row in frame.to_dict("records")]
     return frame
@@ -76,6 +83,18 @@ def _short_title(row: Mapping) -> str:
         return row["title"]
     base = find(baseline_of(row["name"])).title
     return f"{row['title'].removeprefix(f'{base}, ')} ({base})"
+
+
+def intervals_over(rows: pd.DataFrame) -> str:
+    """What the intervals of some rows are over, from their column `over`."""
+    kinds = list(dict.fromkeys(rows["over"].dropna())) or [FOR_THIS_SEED]
+    return kinds[0] if len(kinds) == 1 else "over videos, and over seeds where there are several"
+
+
+def of_seed(title: str, runs) -> str:
+    """The title of what shows one seed's runs alone where there are several seeds."""
+    several = [run for run in as_runs(runs) if run.siblings]
+    return f"{title}, seed {several[0].record['seed']}" if several else title
 
 
 def absence(row: Mapping) -> str:
@@ -110,11 +129,21 @@ def all_results(results: Results, dataset=None, *, title: str = "All experiments
 def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look) -> Table | None:
     if rows.empty:
         return None
+    few, several = too_few(rows["videos"].min()), bool(rows["seeds"].notna().any())
+    notes = [*notes, *[f"{few.capitalize()}."] * bool(few), *["Means over the seeds."] * several]
+    columns = [each for name in columns for each in [name, *["range"] * (several and name == "gap")]]
     interval = rows["gap_low"].map("{:.3f} to ".format) + rows["gap_high"].map("{:.3f}".format)
-    rows = rows.assign(part=rows["part"].fillna("ladder"), interval=interval.where(rows["gap_low"].notna()))
+    span = rows["gap_min"].map("{:.4f} to ".format) + rows["gap_max"].map("{:.4f}".format)
+    span += rows["seeds"].map(" (of {:.0f})".format)
+    rows = rows.assign(
+        part=rows["part"].fillna("ladder"),
+        interval=interval.where(rows["gap_low"].notna()),
+        range=span.where(rows["seeds"].notna()),
+    )
     shown = {}
     for column in columns:
         heading, pattern = COLUMNS[column]
+        heading += f" {intervals_over(rows)}" if column == "interval" else ""
         shown[heading] = ["–" if pd.isna(value) else pattern.format(value) for value in rows[column]]
     return _styled(_named(pd.DataFrame(shown), rows["title"]), caption, notes, **look)
 

@@ -97,6 +97,7 @@ def build_report(
     profile: str = "demo",
     parameters: Mapping[str, object] | None = None,
     seed: int = 0,
+    seeds: int = 1,
     deterministic: bool = False,
     notebooks: Sequence[str] | None = None,
     folder: str | Path | None = None,
@@ -117,6 +118,7 @@ def build_report(
         profile: The conditions, a name in `PROFILES`.
         parameters: Values for the notebooks' own parameters, typed or as text.
         seed: Of every training.
+        seeds: Under how many seeds, `seed` and those after it, the ladder is trained.
         deterministic: The same numbers for the same seed and number of threads.
         notebooks: Names of some of the notebooks; all where None. The others stay in the report where they are as they
             would be executed now.
@@ -137,9 +139,9 @@ def build_report(
     began, started = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     out, stop = Path(out), Stop()
     there, chosen, seconds = check_arguments(folder, notebooks, parameters or {}, jobs, time_limit)
-    context = Context(  # before the folder is made: data that are missing leave none
-        data, out=out, parameters=parameters, profile=profile, seed=seed, deterministic=deterministic
-    )
+    conditions = {"profile": profile, "seed": seed, "seeds": seeds, "deterministic": deterministic}
+    # Before the folder is made: data that are missing leave none.
+    context = Context(data, out=out, parameters=parameters, **conditions)
     plans = {notebook.name: context.plan(notebook) for notebook in chosen}
     titles = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
     jobs = max(1, min(jobs, len(titles)))

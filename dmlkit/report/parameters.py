@@ -24,6 +24,7 @@ from dmlkit.profiles import PROFILES
 CONSTRAINTS: dict[str, object] = {
     "profile": Literal[tuple(PROFILES)],
     "seed": Annotated[int, Field(ge=0, le=2**32 - 1)],  # what numpy, Keras and TensorFlow all take
+    "seeds": Annotated[int, Field(ge=1, le=20)],
     "videos": Annotated[int, Field(ge=1, le=20)],
     "faithfulness_videos": Annotated[int, Field(ge=2)],
 }
@@ -33,6 +34,7 @@ COMMON = {
     "profile": "--profile",
     "runs": "--out, the folder of the report",
     "seed": "--seed",
+    "seeds": "--seeds",
     "deterministic": "--deterministic",
 }
 TYPES = {

@@ -180,6 +180,7 @@ class Context:
         out: Path,
         profile: str = "demo",
         seed: int = 0,
+        seeds: int = 1,
         deterministic: bool = False,
         parameters: Mapping[str, object] | None = None,
         generate: bool = True,
@@ -188,7 +189,10 @@ class Context:
         self.out, self.runs, self.state = out, out / "runs", State(out)
         self.parameters, self.profile = dict(parameters or {}), choose(PROFILES, profile, what="profile")
         self.conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
-        Parameter("seed", "int", 0).convert(seed if isinstance(seed, int) else repr(seed))
+        self.conditions |= {"seeds": seeds} if seeds != 1 else {}
+        Parameter("seeds", "int", 1).convert(seeds)
+        for each in (seed, seed + seeds - 1 if isinstance(seed, int) else seed):
+            Parameter("seed", "int", 0).convert(each if isinstance(each, int) else repr(each))
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not self.path.exists()
         self.data, self.data_digest = GENERATED, ""
@@ -208,15 +212,20 @@ class Context:
 
         return Study(self.data, runs=self.runs, **self.conditions)
 
-    def run(self, experiment: AnyExperiment):
-        """The finished run of an experiment under these conditions, or None; a damaged one is noted in `damaged`."""
+    def run(self, experiment: AnyExperiment, *, partly: bool = False):
+        """The run of an experiment under these conditions, finished under every seed, or (`partly`) the first; or None.
+
+        A damaged one is noted in `damaged`.
+        """
         if self.missing or experiment in (OF_ALL, OF_BEST):
             return None
         try:
-            return self.study.find(experiment)
+            run = self.study.find(experiment)
         except DataError as error:
             self.damaged[experiment.name] = str(error)
             return None
+        complete = run and len(run.siblings) == len(self.study.further_seeds(experiment))
+        return run if complete or partly else None
 
     def not_applicable_reason(self, experiment: AnyExperiment) -> str | None:
         """Why the data set cannot serve an experiment, or None."""
@@ -324,6 +333,7 @@ def describe_plan(
     coming: dict[str, str] = {}  # experiment → the notebook that would train it
     counts, trained = Counter(), set()
     conditions = "profile {profile}, seed {seed}".format(**context.conditions)
+    conditions += ", {seeds} seeds".format(**context.conditions) if "seeds" in context.conditions else ""
     conditions += ", deterministic" * context.conditions["deterministic"]
     missing = " (not there yet: it would be generated)" * context.missing
     parts = [f"The report in {out} would have: {conditions}\nData: {context.path}{missing}"]

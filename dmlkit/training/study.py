@@ -35,7 +35,7 @@ from dmlkit.files import file_lock
 from dmlkit.metrics import gap_interval, global_average_precision
 from dmlkit.paths import default_runs
 from dmlkit.profiles import Profile, as_profile, profile_for
-from dmlkit.runs import ROW_COLUMNS, Run, experiment_row, read_record, to_frame
+from dmlkit.runs import ROW_COLUMNS, SEED_COLUMNS, Run, experiment_row, read_record, to_frame
 from dmlkit.runtime import check_keras, quiet_startup
 from dmlkit.training.ensembles import ensemble
 from dmlkit.training.state import (
@@ -62,6 +62,8 @@ class Study:
         runs: The folder under which each run has its own; where None, that of the report of these data and this
             profile (`dmlkit.paths`).
         seed, deterministic, progress: As for `train`.
+        seeds: Under how many seeds, `seed` and those after it, what is not beyond the ladder is trained. Runs are those
+            of the first, with the others as their `siblings`; tables hold means and intervals over all.
         tensorboard: As for `train`; a relative path is relative to the folder that holds `runs`.
     """
 
@@ -72,14 +74,17 @@ class Study:
         profile: str | Profile = "demo",
         runs: str | os.PathLike | None = None,
         seed: int = 0,
+        seeds: int = 1,
         deterministic: bool = False,
         progress: str = "auto",
         tensorboard: str | os.PathLike | None = None,
     ):
+        if seeds < 1:
+            raise UsageError(f"A study has at least one seed. Received: seeds={seeds}.")
         self.dataset = as_dataset(data)
         self.profile = as_profile(profile)
         self.runs = default_runs(self.dataset.path, self.profile.name) if runs is None else Path(runs)
-        self.seed = seed
+        self.seed, self.seeds = seed, seeds
         self.experiments = ladder_for(self.dataset.level)
         tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
         # Further arguments of `train`.
@@ -98,7 +103,12 @@ class Study:
             Name → run, without those that this data set cannot serve (a printed line gives the reason).
         """
         served = self.applicable({each.name: each for each in map(_experiment, experiments)})
-        return {name: self._train(each, on_epoch, self.seed) for name, each in served.items()}
+        runs = {name: self._train(each, on_epoch, self.seed) for name, each in served.items()}
+        for name, each in served.items():
+            runs[name].siblings = tuple(
+                self._train(each, on_epoch, seed) for seed in self.further_seeds(each)
+            )
+        return runs
 
     def train_chapter(self, chapter: str) -> dict[str, Run]:
         """Train the ladder's experiments of one chapter: `baselines`, `bi-lstm`, `bi-gru`, `fusion`, ..."""
@@ -132,7 +142,15 @@ class Study:
     def find(self, experiment: str | AnyExperiment) -> Run | None:
         """The finished run of an experiment under these conditions, or None."""
         experiment = _experiment(experiment)
-        return None if self.not_applicable_reason(experiment) else self._find(experiment, self.seed)
+        run = None if self.not_applicable_reason(experiment) else self._find(experiment, self.seed)
+        if run:
+            siblings = (self._find(experiment, seed) for seed in self.further_seeds(experiment))
+            run.siblings = tuple(filter(None, siblings))
+        return run
+
+    def further_seeds(self, experiment: AnyExperiment) -> range:
+        """The seeds after the first under which an experiment is trained: none beyond the ladder."""
+        return range(self.seed + 1, self.seed + (1 if experiment.chapter == "beyond" else self.seeds))
 
     def results(self, experiments: Mapping[str, AnyExperiment] | None = None) -> list[dict]:
         """A row per experiment (those of the ladder where None), as `results.json` holds it."""
@@ -141,6 +159,11 @@ class Study:
             experiment_row(each, self.find(each), self.not_applicable_reason(each))
             for each in chosen.values()
         ]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the tables; of several seeds also the lowest and highest GAP and the number of seeds."""
+        return (*ROW_COLUMNS, *(SEED_COLUMNS if self.seeds > 1 else ()))
 
     def ladder(self, *chapters: str) -> pd.DataFrame:
         """A row per experiment of the ladder, of some chapters or of all; its numbers are missing without a run."""
@@ -157,7 +180,7 @@ class Study:
     def _table(self, experiments, *, only_trained: bool = False) -> pd.DataFrame:
         rows = self.results({each.name: each for each in experiments})
         rows = [row for row in rows if not only_trained or row["status"] == "trained"]
-        return to_frame(rows, columns=list(ROW_COLUMNS)).set_index("title")
+        return to_frame(rows, columns=self.columns).set_index("title")
 
     def _train(self, experiment: AnyExperiment, on_epoch, seed: int) -> Run:
         if run := self._find(experiment, seed, announce=True):
@@ -180,7 +203,7 @@ class Study:
                     needed = [each for run in needed for each in snapshots_of(run)]
                 names = {"name": experiment.name, "title": experiment.title}
                 return ensemble(needed, out=folder, by=experiment.by, **names)
-            print(f"{experiment.title}:" if seed == self.seed else f"{experiment.title}, seed {seed}:")
+            print(f"{self._named(experiment, seed)}:")
             return train(
                 experiment,
                 data=self.dataset,
@@ -199,9 +222,12 @@ class Study:
             if record and record["fingerprint"] == fingerprint:
                 run = Run(folder, record)
                 if announce:
-                    print(f"{experiment.title}: already trained, GAP@20 {run.gap:.4f}")
+                    print(f"{self._named(experiment, seed)}: already trained, GAP@20 {run.gap:.4f}")
                 return run
         return None
+
+    def _named(self, experiment: AnyExperiment, seed: int) -> str:
+        return experiment.title if seed == self.seed else f"{experiment.title}, seed {seed}"
 
     def _needed_by(self, experiment: AnyExperiment, seed: int) -> list[tuple[AnyExperiment, int]]:
         """An ensemble's members or an experiment's teachers, and the seed of each."""
@@ -366,7 +392,7 @@ def all_results(study: Study) -> pd.DataFrame:
         for row in study.results(experiments)
         if row["status"] == "trained" or (row["status"] == "not trained" and part not in optional)
     }
-    return to_frame(list(rows.values()), columns=[*ROW_COLUMNS, "part"]).set_index("title")
+    return to_frame(list(rows.values()), columns=[*study.columns, "part"]).set_index("title")
 
 
 # --- Analyses of trained runs ---

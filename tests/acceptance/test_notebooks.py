@@ -22,6 +22,7 @@ CORE = {
     "profile": ("str", "'demo'"),
     "runs": ("str | None", "None"),
     "seed": ("int", "0"),
+    "seeds": ("int", "1"),
     "deterministic": ("bool", "False"),
 }
 SWITCHES = {"ablations", "fusion_ablations", "fewer_frames"}  # off: quicker
@@ -115,7 +116,7 @@ def parameters_of(name) -> dict[str, tuple[str, str]]:
 def test_parameters_are_typed_and_commented_and_the_same_in_all():
     for name in NOTEBOOKS:
         parameters = parameters_of(name)
-        assert 5 <= len(parameters) <= 12, name
+        assert 6 <= len(parameters) <= 12, name
         assert {key: parameters[key] for key in CORE} == CORE, name
 
 

@@ -41,6 +41,7 @@ def test_a_wrong_call_ends_with_2_before_anything_starts(command, tmp_path):
         (["-p", "videos", "21"], "20"),
         (["--params", file], "parameters.yaml"),
         (["-p", "seed", "1"], "--seed"),
+        (["--seeds", "21"], "1 to 20"),
         (["-p", "videos", "3", "-p", "videos", "4"], "twice"),
         (["--jobs", "0"], "at least 1"),
     ):

@@ -208,18 +208,25 @@ def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated):
 
 def test_a_name_stands_for_all_seeds_of_an_experiment(dmlkit, leave_run, tmp_path):
     for seed in range(3):
-        leave_run(tmp_path / f"attention-{seed}", "attention", seed=seed, quality=0.6)
-    leave_run(tmp_path / "lr-0", "lr", quality=0.3)
+        leave_run(tmp_path / f"attention-{seed}", "attention", seed=seed, quality=0.6, videos=120)
+    leave_run(tmp_path / "lr-0", "lr", quality=0.3, videos=120)
     where = ("--runs", tmp_path, "--resamples", "20")
     found = json.loads(dmlkit("compare", "attention", "lr", *where, "--json").out)
     assert [run["seed"] for run in found["a"]["runs"]] == [0, 1, 2] and found["excludes_zero"]
+    assert found["over"] == "over videos, for these seeds"  # lr has one
     assert found["a"]["gap_mean"] == pytest.approx(np.mean([run["gap"] for run in found["a"]["runs"]]))
     paths = [tmp_path / f"attention-{seed}" for seed in range(3)]
     assert json.loads(dmlkit("compare", *paths, tmp_path / "lr-0", *where, "--json").out) == found
     one_paragraph(dmlkit("compare", "atention", "lr", *where), 2, "Did you mean 'attention'")
-    leave_run(tmp_path / "attention-9", "attention", seed=9, profile="demo")
+    leave_run(tmp_path / "attention-9", "attention", seed=9, profile="demo", videos=120)
     ended = dmlkit("compare", "attention", "lr", *where, "--profile", "smoke", "--json")
     assert json.loads(ended.out)["difference"] == found["difference"]
+    leave_run(tmp_path / "lr-1", "lr", seed=1, quality=0.3, videos=120)
+    both = dmlkit("compare", "attention", "lr", *where, "--profile", "smoke").out
+    assert "95 % CI over videos and seeds" in both and ", significant\n" in both
+    few = [leave_run(tmp_path / "few" / name, name, videos=20) for name in ("lr", "lstm")]
+    found = json.loads(dmlkit("compare", *(run.path for run in few), "--json").out)
+    assert (found["significant"], found["verdict"]) == (None, "too few videos for a test (20 < 100)")
 
 
 def test_runs_are_listed_best_first_and_damaged_ones_are_named(dmlkit, leave_run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from dmlkit.errors import UsageError
 from dmlkit.explorer.faithfulness import faithfulness_study
 from dmlkit.explorer.sources import ModelSource
-from dmlkit.metrics import average_precision_by_class
+from dmlkit.metrics import average_precision_by_class, mean_interval
 from dmlkit.models import attention_weights, build
 
 
@@ -58,6 +58,7 @@ def test_frames_that_made_a_label_are_ranked_by_weight(dataset):
     study = faithfulness_study(model, dataset, videos=12, seeds=2)
     batch = next(iter(dataset.batches("validate", batch_size=12)))
     weights, truth, found, shares = attention_weights(model, batch), dataset.truth("validate"), [], []
+    videos = []
     for row, name in enumerate(batch["id"]):
         frames = batch["num_frames"][row]
         for made in truth[name].values():
@@ -65,9 +66,13 @@ def test_frames_that_made_a_label_are_ranked_by_weight(dataset):
             if not right.all():
                 found.append(average_precision_by_class(weights[row, :frames, None], right[:, None])[0])
                 shares.append(right.mean())
+                videos.append(name)
     everything = study.ground_truth.loc["all"]
     assert everything["attention"] == pytest.approx(np.mean(found), abs=1e-6)
     assert everything["uniform"] == pytest.approx(np.mean(shares))
+    assert len(set(videos)) < len(videos)  # several labels share a video, which is resampled
+    ends = everything[["attention_low", "attention_high"]].tolist()
+    assert ends == pytest.approx(list(mean_interval(found, videos=videos)), abs=1e-6)
     assert everything["labels"] == len(found) == study.ground_truth["labels"][:-1].sum()
 
 

@@ -1,16 +1,23 @@
 """Bootstrap intervals and comparisons: equal to resampling the videos literally and measuring by definition."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from dmlkit.metrics import (
+    GapComparison,
+    Interval,
+    Spread,
     average_precision_by_class,
     compare_classes,
     compare_gaps,
     gap_interval,
     global_average_precision,
     mean_interval,
+    resampled_gaps,
     top_pairs,
 )
 
@@ -69,18 +76,88 @@ def test_a_comparison_equals_videos_literally_resampled(seeds_a, seeds_b):
     assert got.difference == pytest.approx(np.mean(gaps[0]) - np.mean(gaps[1]), abs=1e-15)
     deviation = pytest.approx(np.std(gaps[1], ddof=1), abs=1e-15) if len(seeds_b) > 1 else None
     assert got.b.deviation == deviation
-    of_a, of_b = (
-        np.mean([literal_gaps(each, LABELS, resamples=30, seed=5) for each in side], axis=0)
-        for side in (a, b)
+    drawn = [np.array([literal_gaps(each, LABELS, resamples=30, seed=5) for each in side]) for side in (a, b)]
+    if len(seeds_a) == 1:
+        ends = np.quantile(drawn[0][0] - drawn[1][0], [0.1, 0.9])
+        assert got.over == "over videos, for this seed"
+    else:
+        # Covariances between different members, of one side and across: what videos do to all of them.
+        covariance = np.cov(np.concatenate(drawn), bias=True)
+        other = covariance[2:, 2:][~np.eye(3, dtype=bool)].mean()
+        videos = max(0, covariance[0, 1] + other - 2 * covariance[:2, 2:].mean())
+        parts = np.array([videos, np.var(gaps[0], ddof=1) / 2, np.var(gaps[1], ddof=1) / 3])
+        freedom = parts.sum() ** 2 / np.sum(parts**2 / [39, 1, 2])
+        half = stats.t.ppf(0.9, freedom) * np.sqrt(parts.sum())
+        ends = [got.difference - half, got.difference + half]
+        assert got.over == "over videos and seeds"
+    np.testing.assert_allclose(got.interval, ends, rtol=0, atol=1e-12)
+    assert got.excludes_zero is None and got.verdict == "too few videos for a test (40 < 100)"
+    assert got._replace(videos=100).excludes_zero is bool(ends[0] > 0)
+
+
+def components(rng, seeds, *, videos, seed, alone):
+    """Members' GAPs and 100 resamples: what videos do to the system, to a member alone, and what seeds do."""
+    gaps = rng.normal(0, videos) + rng.normal(0, seed, seeds) + rng.normal(0, alone, seeds)
+    return gaps, rng.normal(0, videos, 100) + rng.normal(0, alone, (seeds, 100))
+
+
+@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 5)])
+@pytest.mark.parametrize("seed", [0.0004, 0.001, 0.008])
+@pytest.mark.parametrize("videos", [0, 0.001, 0.005])
+def test_the_interval_over_videos_and_seeds_holds_95_percent(seeds, seed, videos, monkeypatch):
+    # GAP of a member and its resamples are normal; that of pairs is simulated below.
+    rng, alone, covered = np.random.default_rng(15), max(videos / 5, 0.0003), []
+    monkeypatch.setattr("dmlkit.metrics.bootstrap.gap_of_pairs", lambda pairs: pairs.gap)
+    monkeypatch.setattr(
+        "dmlkit.metrics.bootstrap.resampled_gaps",
+        lambda members, **_: np.array([each.resampled for each in members]),
     )
-    np.testing.assert_allclose(got.interval, np.quantile(of_a - of_b, [0.1, 0.9]), rtol=0, atol=1e-12)
-    assert got.a_ahead == np.mean(of_a > of_b)
+    for _ in range(400):
+        sides = []
+        for count in seeds:
+            drawn = zip(*components(rng, count, videos=videos, seed=seed, alone=alone), strict=True)
+            sides.append([SimpleNamespace(true_labels=np.zeros(1000), gap=g, resampled=r) for g, r in drawn])
+        low, high = compare_gaps(*sides).interval
+        covered.append(low <= 0 <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
+
+
+def test_three_seeds_of_one_system_differ_from_three_others_in_5_percent():
+    # Real pairs: each video is hard or easy for all, each seed knows some classes better, and the rest is chance.
+    rng, covered, naive = np.random.default_rng(6), [], []
+    for _ in range(160):
+        labels = rng.random((150, 8)) < 0.3
+        hard, members = rng.normal(0, 0.3, (150, 1)), []
+        for _ in range(6):
+            knows = 1.2 + rng.normal(0, 0.12, 8)
+            scores = labels * knows + hard + rng.normal(0, 0.8, labels.shape)
+            members.append(top_pairs(scores.astype(np.float32), labels))
+        found = compare_gaps(members[:3], members[3:], resamples=30)
+        covered.append(not found.excludes_zero)
+        gaps = resampled_gaps(members, resamples=30, seed=0)
+        low, high = np.quantile(gaps[:3].mean(axis=0) - gaps[3:].mean(axis=0), [0.025, 0.975])
+        naive.append(low <= 0 <= high)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.03) and np.mean(naive) < 0.85
+
+
+def test_one_seed_against_several_is_significant_only_beyond_what_seeds_do():
+    spread, one = Spread.of([0.90, 0.91, 0.92]), Spread.of([0.95])
+    bound = float(stats.t.ppf(0.975, 2) * 0.01 * np.sqrt(4 / 3))
+    for difference, significant in ((bound * 1.01, True), (bound * 0.99, False)):
+        for a, b in ((one, spread), (spread, one)):
+            found = GapComparison(a, b, difference, Interval(difference - 0.01, difference + 0.01), 100)
+            assert found.excludes_zero and found.significant is significant
+            assert found.over == "over videos, for these seeds"
+            assert found.verdict.startswith("significant over videos" if significant else "no verdict (seeds")
+    assert found.seed_bound == pytest.approx(bound)
+    alone = found._replace(a=one, b=one)
+    assert (alone.seed_bound, alone.verdict) == (None, "significant over videos (one seed)")
 
 
 def test_equal_systems_do_not_differ_and_pairing_narrows_the_interval():
     pairs = pairs_of(system(LABELS, noise=0.6, seeds=[1]))
     got = compare_gaps(pairs, pairs, resamples=20)
-    assert (got.difference, got.interval, got.a_ahead) == (0.0, (0.0, 0.0), 0.5)
+    assert (got.difference, got.interval) == (0.0, (0.0, 0.0))
     labels = np.tile(LABELS, (10, 1))
     (better,) = system(labels, noise=0.5, seeds=[5])
     worse = better + 0.3 * np.random.default_rng(6).normal(size=better.shape)
@@ -111,6 +188,21 @@ def test_the_interval_of_a_mean_holds_it():
     low, high = mean_interval([*values, np.nan])
     assert low < values.mean() < high
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.15)
+
+
+def test_values_of_one_video_are_resampled_together():
+    rng = np.random.default_rng(1)
+    videos = rng.integers(10, 40, size=200)
+    values = rng.normal(size=40)[videos] + rng.normal(size=200)
+    by_video = [values[videos == each] for each in np.unique(videos)]
+    interval = mean_interval(values, videos=videos.astype(str), resamples=50, seed=7)
+    rng, means = np.random.default_rng(7), []
+    for _ in range(50):
+        drawn = rng.integers(len(by_video), size=len(by_video))
+        means.append(np.concatenate([by_video[each] for each in drawn]).mean())
+    np.testing.assert_allclose(interval, np.quantile(means, [0.025, 0.975]), atol=1e-12)
+    alone = mean_interval(values, resamples=50, seed=7)
+    assert interval.high - interval.low > 1.5 * (alone.high - alone.low)
 
 
 def test_wrong_arguments_are_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dmlkit import plots
-from dmlkit.metrics import global_average_precision
+from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
 from dmlkit.plots.ladder import FREQUENCIES, class_groups
 from dmlkit.predictions import Predictions
 
@@ -70,9 +70,41 @@ def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
     drawn = [axes.collections[place].get_segments()[0][:, 0] for place in range(2)]
     np.testing.assert_allclose(drawn, rows[["low", "high"]])
     table = plots.comparison(rows, data)
-    assert table.data["CI excludes 0"].tolist() == ["yes", "no"]
-    assert table.data["95 % CI"].iloc[0] == f"{rows['low'][0]:+.4f} to {rows['high'][0]:+.4f}"
+    assert table.data["result"].tolist() == [
+        "significant over videos (one seed)", "not significant (the interval includes 0)"
+    ]  # fmt: skip
+    interval = f"{rows['low'][0]:+.4f} to {rows['high'][0]:+.4f}"
+    assert table.data["95 % CI over videos, for this seed"].iloc[0] == interval
     assert "generated data" in table.heading
+    assert axes.get_xlabel().endswith("95 % CI over videos, for this seed; filled, bold: significant)")
+    for run in some:
+        kept = run.predictions
+        run.__dict__["predictions"] = Predictions(kept.ids[:99], kept.labels[:99], kept.scores[:99])
+    rows = plots.paired_differences(some)
+    plot = shown(plots.differences(rows, data))
+    assert "too few videos for a test (99 < 100)" in plot.figure.axes[0].get_xlabel()
+    assert {text.get_weight() for text in plot.figure.axes[0].texts} == {"normal"}
+    assert set(plots.comparison(rows, data).data["result"]) == {"too few videos for a test (99 < 100)"}
+
+
+def test_several_seeds_of_a_run_are_compared_over_videos_and_seeds(make, data):
+    sides = [
+        [make.run(name, quality=q, seed=seed) for seed in range(4, 7)]
+        for name, q in (("lr", 0.2), ("lstm", 0.9))
+    ]
+    for first, *others in sides:
+        first.siblings = tuple(others)
+    lr, lstm = ([top_pairs(run.predictions.scores, run.predictions.labels) for run in side] for side in sides)
+    expected = compare_gaps(lstm, lr, resamples=500)
+    (row,) = plots.paired_differences([sides[0][0], sides[1][0]]).to_dict("records")
+    assert (row["low"], row["high"]) == expected.interval and row["verdict"] == "significant"
+    assert row["gap"] == expected.a.mean and row["seeds"] == "4, 5, 6 / 4, 5, 6"
+    # One seed of an idea against several of its baseline: what seeds alone do is beside it.
+    sides[1][0].siblings = ()
+    rows = plots.paired_differences([sides[1][0]], [sides[0][0]])
+    table = plots.comparison(rows, data).data
+    assert table["seeds alone"].iloc[0] == f"±{compare_gaps(lstm[:1], lr).seed_bound:.4f}"
+    assert table["95 % CI over videos, for these seeds"].notna().all()
 
 
 def test_classes_are_grouped_by_kind_or_by_quarters_of_the_labels(data, make, runs):
@@ -97,7 +129,8 @@ def test_gap_by_kind_is_the_metric_on_some_classes(runs, data, shown):
         classes = [index for index, each in enumerate(data.class_kinds) if each == kind]
         expected = global_average_precision(scored.scores[:, classes], scored.labels[:, classes])
         assert frame.loc["attention", kind] == pytest.approx(expected, abs=1e-9)
-        constant = np.broadcast_to(scored.labels.mean(axis=0), scored.labels.shape)[:, classes]
+        # The training split's frequencies, which the validation split's own may not improve.
+        constant = np.broadcast_to([8, 0, 0, 8, 0, 6, 0, 0, 0, 0], scored.labels.shape)[:, classes]
         expected = global_average_precision(constant, scored.labels[:, classes])
         assert frame.loc[FREQUENCIES, kind] == pytest.approx(expected, abs=1e-6)
     plot = shown(plots.by_kind(runs, data))

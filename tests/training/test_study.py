@@ -9,14 +9,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import dmlkit
+from dmlkit import plots
 from dmlkit.data import open_dataset
 from dmlkit.errors import UsageError
 from dmlkit.experiments import CHECKPOINTS, EXPERIMENTS, LADDER, VIDEO_LADDER, Ensemble, Experiment, find
 from dmlkit.files import file_lock
 from dmlkit.metrics import global_average_precision
 from dmlkit.profiles import RECIPES, SMOKE
+from dmlkit.report.pages import summarize
+from dmlkit.report.plan import Context
 from dmlkit.runs import write_record
 from dmlkit.training import (
     Study,
@@ -71,6 +75,39 @@ def test_an_ensemble_trains_its_members_and_is_read_the_second_time(generated, t
     assert study.ladder().loc["Logistic regression", "gap"] == study.find("lr").gap
     assert study_on(generated / "video", tmp_path, seed=1).find("lr") is None
     assert study.find(replace(pair, by="uniform")) is None
+
+
+def test_several_seeds_are_trained_and_tabled_together(generated, tmp_path):
+    pair = Ensemble("both", "Both", ("lr", "hidden-concat"))
+    beyond = Experiment("own", "Own", "beyond")
+    study = study_on(generated / "video", tmp_path, seed=3, seeds=2)
+    trained = study.train(pair, beyond)
+    assert names(tmp_path / "runs") == ["both", "both", "hidden-concat", "hidden-concat", "lr", "lr", "own"]
+    assert [run.record["seed"] for run in (trained["both"], *trained["both"].siblings)] == [3, 4]
+    first, second = (study_on(generated / "video", tmp_path, seed=seed).find("lr") for seed in (3, 4))
+    found = study.find("lr")
+    assert (found.record, found.siblings[0].record) == (first.record, second.record)
+    row, gaps = study.ladder().loc["Logistic regression"], [first.gap, second.gap]
+    assert (row["gap"], row["gap_min"], row["gap_max"]) == (np.mean(gaps), min(gaps), max(gaps))
+    widths = [np.subtract(*run.metrics["gap_interval"]) / 3.92 for run in (first, second)]
+    parts = np.array([np.mean(np.square(widths)), np.var(gaps, ddof=1) / 2])
+    half = stats.t.ppf(0.975, parts.sum() ** 2 / np.sum(parts**2 / [39, 1])) * np.sqrt(parts.sum())
+    ends = np.clip([row["gap"] - half, row["gap"] + half], 0, 1)
+    assert [row["gap_low"], row["gap_high"]] == pytest.approx(list(ends)) and row["seeds"] == 2
+    assert study.find("mixture-of-experts") is None and "seeds" not in study_on(generated, tmp_path).ladder()
+    table = plots.table(study.ladder(), study.dataset).data.loc["Logistic regression"]
+    assert table["lowest to highest seed"] == f"{min(gaps):.4f} to {max(gaps):.4f} (of 2)"
+    assert "lowest and highest seed" in plots.ladder(study.ladder()).figure.axes[0].get_xlabel()
+    # A report needs both seeds, and shows the first where it is alone.
+    conditions = {"out": tmp_path, "profile": "smoke", "seed": 3}
+    context = Context(generated / "video", **conditions, seeds=2)
+    context.study = study
+    assert context.run(find("lr")) and summarize(context, [])["seeds"] == 2
+    study.seeds = 3
+    assert context.run(find("lr")) is None and context.run(find("lr"), partly=True).path == first.path
+    assert "seeds" not in Context(generated / "video", **conditions).conditions
+    with pytest.raises(UsageError, match="seeds=0"):
+        study_on(generated, tmp_path, seeds=0)
 
 
 def test_what_data_cannot_serve_is_named_and_is_no_error(generated, tmp_path, capsys):
