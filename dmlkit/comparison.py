@@ -24,7 +24,7 @@ from dmlkit.metrics import (
     top_pairs,
 )
 from dmlkit.predictions import Predictions
-from dmlkit.runs import RECORD, Run, as_run, find_runs, summarize_errors
+from dmlkit.runs import RECORD, Run, as_run, find_runs, shared_class_names, summarize_errors
 
 Named = Run | str | os.PathLike
 Runs = Named | Sequence[Named]
@@ -206,7 +206,7 @@ def compare(
     Args:
         a, b: A run, the folder of one, a folder that holds several runs of one experiment with different seeds, or a
             list of these.
-        dataset: The data set, for the names of classes.
+        dataset: The data set, for the names of classes where the runs were trained without a vocabulary.
         level: The share of resamples inside the interval.
         resamples: Number of bootstrap resamples of the videos.
         seed: Of the bootstrap.
@@ -217,7 +217,7 @@ def compare(
 
     Raises:
         UsageError: A side has no run, mixes experiments or profiles or holds a seed twice; the runs are of different
-            data, videos or labels; `dataset` is another.
+            data, classes, videos or labels; `dataset` is another.
         DataError: A run's record or scores are damaged.
 
     Differs from the paper: it trains every model once and states no intervals.
@@ -235,14 +235,16 @@ def compare(
             f"The runs are of {_data(**data)}, and {_data(dataset.name, dataset.fingerprint)} is other data: its "
             "class names do not apply."
         )
+    listed = [(run.path, run.class_names) for run in [*runs_a, *runs_b]]
+    if dataset is not None and dataset.named:
+        listed.append((dataset.path, dataset.class_names))
+    names = shared_class_names(listed)
     measured, class_sizes = _measure([*runs_a, *runs_b])
     pairs, precisions, kept = zip(*measured, strict=True)
     split = len(runs_a)
     gaps = compare_gaps(pairs[:split], pairs[split:], level=level, resamples=resamples, seed=seed)
     by_class = compare_classes(precisions[:split], precisions[split:], class_sizes, least=least)
-    names = (
-        [f"class {number}" for number in range(len(class_sizes))] if dataset is None else dataset.class_names
-    )
+    names = names or [f"class {number}" for number in range(len(class_sizes))]
     return Comparison(
         a=_side(runs_a, gaps.a),
         b=_side(runs_b, gaps.b),

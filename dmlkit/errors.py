@@ -7,8 +7,11 @@ both are shown without a traceback unless `--debug` is given.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from itertools import zip_longest
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -64,6 +67,20 @@ def shorten(text: object, longest: int = 40) -> str:
 def readable(names: Sequence[str]) -> tuple[str, ...]:
     """Class names on one line each, and a number for those that are empty."""
     return tuple(one_line(name) or f"class {number}" for number, name in enumerate(names))
+
+
+def renamed(names: Sequence[str] | None, others: Sequence[str] | None) -> str | None:
+    """The first class that has another name in a second list; None where they agree (in NFC), or one is not known."""
+    if names is None or others is None:
+        return None
+    lists = (map(partial(unicodedata.normalize, "NFC"), each) for each in (names, others))
+    pairs = enumerate(zip_longest(*lists, fillvalue="no class"))
+    differing = [(number, *pair) for number, pair in pairs if pair[0] != pair[1]]
+    if not differing:
+        return None
+    number, name, other = differing[0]
+    more = f" (and {len(differing) - 1:,} more)" if len(differing) > 1 else ""
+    return f"class {number} was {shorten(repr(name))} and is {shorten(repr(other))}{more}"
 
 
 def counted(count: int, what: str, several: str | None = None) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from pydantic import AliasPath, BaseModel, Field, FiniteFloat, ValidationError
 
-from dmlkit.errors import DataError, UsageError, shorten
+from dmlkit.errors import DataError, UsageError, renamed, shorten
 from dmlkit.experiments import AnyExperiment, Experiment
 from dmlkit.files import atomic_write
 from dmlkit.metrics import over_seeds
@@ -136,6 +136,11 @@ class Run:
         return Experiment.from_record(self.record["experiment"])
 
     @property
+    def class_names(self) -> list[str] | None:
+        """The names of the classes it was trained on, in order; None where its data had no vocabulary."""
+        return self.record["data"]["class_names"]
+
+    @property
     def metrics(self) -> dict:
         """GAP@20 with its interval, Hit@1, PERR, mAP on the validation split."""
         return self.record["metrics"]
@@ -219,6 +224,22 @@ def load_run(path: str | os.PathLike) -> Run:
 def as_run(run: Run | str | os.PathLike) -> Run:
     """The run itself, or that of a folder (`load_run`)."""
     return run if isinstance(run, Run) else load_run(run)
+
+
+def shared_class_names(named: Iterable[tuple[object, Sequence[str] | None]]) -> Sequence[str] | None:
+    """The class names of runs (or a data set) on the same records, given with their paths; None where none has any.
+
+    Raises `UsageError` where they differ, as after a change of the vocabulary between two trainings.
+    """
+    first = names = None
+    for path, others in named:
+        if difference := renamed(names, others):
+            raise UsageError(
+                f"{first} and {path} have the same records under other class names: from the one to the other, "
+                f"{difference}. Restore the vocabulary, or train with the new one."
+            )
+        first, names = (first, names) if names else (path, others)
+    return names
 
 
 class RunListing(NamedTuple):

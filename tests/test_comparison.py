@@ -142,7 +142,9 @@ def test_a_side_is_one_experiment_with_one_run_a_seed(leave_run, tmp_path):
 def test_names_of_classes_and_titles_break_neither_terminal_nor_page(a_and_b):
     a, b = a_and_b
     names = ["evil \x1b[31m<script>alert(1)</script>", "n" * 300, *(f"name {n}" for n in range(2, 10))]
-    dataset = SimpleNamespace(name="made up", fingerprint="made up" * 8, class_names=names)
+    dataset = SimpleNamespace(
+        named=True, path="data", name="made up", fingerprint="made up" * 8, class_names=names
+    )
     a.record["experiment"]["title"] = "<b>bold\x1b[2J\n" + "x" * 300
     write_record(a.path, a.record)
     found = dmlkit.compare(a.path, b, dataset=dataset, resamples=5)
@@ -152,7 +154,13 @@ def test_names_of_classes_and_titles_break_neither_terminal_nor_page(a_and_b):
     assert "\x1b" not in text + page + repr(found)
     assert "<script>" not in page and "<b>" not in page and max(map(len, text.splitlines())) <= 150
     with pytest.raises(UsageError, match="other data"):
-        dmlkit.compare(a, b, dataset=SimpleNamespace(name="else", fingerprint="e" * 64, class_names=names))
+        dmlkit.compare(
+            a,
+            b,
+            dataset=SimpleNamespace(
+                named=True, path="data", name="else", fingerprint="e" * 64, class_names=names
+            ),
+        )
 
 
 def test_a_side_without_runs_is_explained(leave_run, tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -237,7 +238,7 @@ def predict(runs, data, split, out, by, on_fault, **form) -> None:
 
 @contextmanager
 def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
-    """Refuse an unknown policy, combiner or run before TensorFlow is loaded; report the records left out at the end."""
+    """Refuse an unknown policy, combiner or run before TensorFlow is loaded; report what is converted or left out."""
     from dmlkit.data import Skipped
     from dmlkit.metrics import COMBINERS
     from dmlkit.runs import load_run
@@ -247,7 +248,12 @@ def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
         choose(COMBINERS, by, what="combiner")
     for run in runs:
         load_run(run)
-    yield skipped
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", module="dmlkit")
+        warnings.showwarning = lambda message, *_: click.echo(
+            f"dmlkit: {without_controls(message)}", err=True
+        )
+        yield skipped
     if skipped.records:
         (shard, number), (byte, fault) = next(iter(skipped.records.items()))
         first = f"{shard}, record {number}, byte {byte} ({fault})"

@@ -3,6 +3,7 @@
 `open_dataset` reads a folder's description or infers it from the records; `Dataset.batches` returns padded numpy
 batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for remote folders. Top to bottom:
 
+    matching                        a data set for a model: codings converted, classes matched, or refused
     opening                         a folder: its dataset.toml, its splits → a data set, and the ways to read it
     batches                         an epoch's order, corrupt records, balance, the way into `fit`
     parsing                         records → arrays
@@ -16,6 +17,7 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
 
 from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
 from dmlkit.data.importing import import_features
+from dmlkit.data.matching import Match, match, open_for
 from dmlkit.data.opening import (
     Dataset,
     VideoReader,

@@ -320,7 +320,7 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     return open_dataset(path)
 
 
-def open_dataset(path: str | os.PathLike) -> Dataset:
+def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> Dataset:
     """Open a folder of shards, with or without a dataset.toml.
 
     Where there is none, level, modalities and their sizes are those of the first records, splits follow from the names
@@ -329,6 +329,7 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
 
     Args:
         path: The folder, local or anything ``tf.io.gfile`` knows.
+        num_classes: How many classes there are, as of a run, where neither labels nor a vocabulary show it.
 
     Raises:
         DataError: There is no such folder, no shards in it, or they are damaged or of no known layout.
@@ -348,11 +349,14 @@ def open_dataset(path: str | os.PathLike) -> Dataset:
     for layout in layouts.values():
         inferred = layout.features | inferred
     features = settings.complete_features(inferred, root=root)
-    vocabulary, num_classes, notes = vocabulary_of(root, settings), settings.num_classes, []
+    vocabulary, given, notes = vocabulary_of(root, settings), num_classes, []
+    num_classes = settings.num_classes
     if num_classes is None:
         shards = [shard for split in labelled for shard in found[split]]
         if vocabulary:
             num_classes, source = vocabulary.num_classes, "the vocabulary's"
+        elif given and not labelled:
+            num_classes, source = given, "the one asked for, as there are no labels"
         elif release := release_of(next(iter(layouts.values())).id_key, features.values()):
             num_classes, source = release[1], f"that of {release[0]}, which the records look like"
         elif shards:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import DisplayHandle
 
-from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
+from dmlkit.errors import DataError, UsageError, nearest, readable, renamed, shorten
 from dmlkit.explorer.saved_view import paragraphs, picture
 from dmlkit.metrics import average_precision_by_class
 from dmlkit.plots.ladder import learning_curves
@@ -50,13 +50,16 @@ class ResultsExplorer:
 
     def __init__(self, runs_folder: str | os.PathLike, dataset=None, *, videos=200, rows=20, top_k=20):
         folder = Path(runs_folder)
-        found = [run for run in list_runs(folder) if dataset is None or _data_of(run) == dataset.fingerprint]
+        named = dataset.class_names if dataset is not None and dataset.named else None
+        found = [
+            run for run in list_runs(folder) if dataset is None or _is_on(run, dataset.fingerprint, named)
+        ]
         if not found:
             on = "" if dataset is None else f" on {dataset.name}"
             raise DataError(f"There is no finished run{on} below {folder}. `dmlkit train` trains one.")
         found.sort(key=lambda run: -run.gap)
         self.choices = {run.path.relative_to(folder).as_posix(): run for run in found}
-        self.class_names = None if dataset is None else readable(dataset.class_names)
+        self.class_names = None if dataset is None else dataset.class_names
         self.max_videos, self.max_rows, self.top_k = videos, rows, top_k
         wide, best = widgets.Layout(width="100%", max_width="60em"), _same_data(self.choices)
         runs = self.choices.items()
@@ -167,7 +170,7 @@ class ResultsExplorer:
         self._tops.value = f'<div style="{style}">{"".join(tables)}</div>'
 
     def _names(self, run: Run) -> Sequence[str]:
-        return self.class_names or [f"class {number}" for number in range(run.predictions.scores.shape[1])]
+        return readable(run.class_names or self.class_names or [""] * run.predictions.num_classes)
 
     def _label(self, video: str) -> str:
         title, run = next(iter(self._chosen.items()))
@@ -225,14 +228,19 @@ def _draw_epochs(rows: list[dict]) -> Plot:
     return Plot(figure, "")
 
 
-def _data_of(run: Run) -> str:
-    return run.record["data"]["fingerprint"]
+def _is_on(run: Run, fingerprint: str, names: Sequence[str] | None) -> bool:
+    """Whether a run is of the data with this fingerprint, and its classes have these names, as far as known."""
+    return run.record["data"]["fingerprint"] == fingerprint and not renamed(names, run.class_names)
 
 
 def _same_data(runs: Mapping[str, Run]) -> dict[str, Run]:
     """The runs on the same data as the first."""
     first = next(iter(runs.values()), None)
-    return {name: run for name, run in runs.items() if _data_of(run) == _data_of(first)}
+    return {
+        name: run
+        for name, run in runs.items()
+        if _is_on(run, first.record["data"]["fingerprint"], first.class_names)
+    }
 
 
 def _table(table: pd.DataFrame, bars: list[str], *, caption: str) -> str:

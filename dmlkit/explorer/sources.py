@@ -4,6 +4,7 @@ Keras and TensorFlow are loaded with the first model; plain arrays need neither.
 """
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -12,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from dmlkit.data import FRAME_CHOICES, VideoReader, as_dataset, dequantize, frame_seed
+from dmlkit.data import FRAME_CHOICES, Match, VideoReader, dequantize, frame_seed, open_for
+from dmlkit.data.schema import TEXT
 from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
 from dmlkit.experiments import EXPERIMENTS, Experiment
 from dmlkit.explorer.evidence import (
@@ -63,10 +65,13 @@ class ModelSource(Source):
             raise UsageError(f"Between 1 and {MAX_RUNS} runs fit side by side. Received: {len(several)}.")
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
-        self.dataset, self.split = as_dataset(data), split
+        several = [_open(each) for each in several]
+        self.dataset, matches = open_for(data, map(_trained_on, several))
+        self.split = split
         self._max_videos = whole_number(max_videos, "max_videos", least=1)
         self._reader = VideoReader(self.dataset, split)
-        self.models = [ExploredModel(each, self.dataset) for each in several]
+        pairs = zip(several, matches, strict=True)
+        self.models = [ExploredModel(each, self.dataset, matched) for each, matched in pairs]
         self.runs = distinct([each.title for each in self.models], what="run")
         self.title = f"Attention of {' and '.join(self.runs)}"
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
@@ -86,6 +91,7 @@ class ModelSource(Source):
         if total > max_videos:
             self.scope = f"the first {max_videos:,} of {total:,} videos (set by max_videos={max_videos})"
             notes.append(f"Videos to choose from: {self.scope} of the split '{split}'.")
+        notes += dict.fromkeys(note for each in matches for note in each.notes)
         self.note = " ".join(notes) or None
 
     def _list_videos(self) -> tuple[list[str], np.ndarray | None]:
@@ -152,7 +158,7 @@ class ModelSource(Source):
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
-            energy, change = clip.signals(self.dataset)
+            energy, change = clip.signals()
             if not np.isfinite(part.weights).all() and all(np.isfinite(row).all() for row in energy.values()):
                 why = "its weights are not finite, so its training has diverged. Train it with a lower learning rate."
                 raise DataError(f"Video {video!r}, {run}: {why}")
@@ -198,50 +204,64 @@ class Clip(NamedTuple):
     frames: np.ndarray
     features: dict[str, np.ndarray]
 
-    def signals(self, dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def signals(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Each modality's norm frame by frame, and its distance to the previous frame."""
         energy, change = {}, {}
         for name, values in self.features.items():
             if values.ndim == 2:
-                byte = dataset.features[name].coding == "byte"
-                values = dequantize(values) if byte else values.astype(np.float32)
+                values = dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
                 energy[name] = np.linalg.norm(values, axis=1)
                 change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
         return energy, change
 
 
+def _open(run_or_model):
+    """A run, given as such or by its path, or a keras model; a `UsageError` where it has no attention."""
+    from dmlkit.models import ENCODERS
+
+    run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
+    if not isinstance(run, Run) and not hasattr(run, "layers"):
+        raise UsageError(f"expected a run, the path of one, or a keras model. Received: {run!r:.80}.")
+    model = run.model if isinstance(run, Run) else run
+    if "attention" not in {layer.name for layer in model.layers}:
+        some = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
+        experiments = ", ".join(each.name for each in some if each.pooling == "attention")
+        encoders = ", ".join(ENCODERS)
+        need = (
+            f"Only the pooling 'attention' weighs frames, with any of {encoders}. Experiments: {experiments}."
+        )
+        raise UsageError(f"The model {run.name} has no attention. {need}")
+    return run
+
+
+def _trained_on(run_or_model) -> tuple[object, Mapping]:
+    """What messages call it, and what it was trained on: of a keras model as far as its inputs and outputs show it."""
+    if isinstance(run_or_model, Run):
+        return run_or_model.path, run_or_model.record["data"]
+    features = {}
+    for name, each in run_or_model.input.items():
+        if name != "num_frames":
+            coding = TEXT if len(each.shape) == 2 else "byte" if each.dtype == "uint8" else "float"
+            features[name] = {"size": each.shape[-1], "coding": coding}
+    known = {"level": "frame", "features": features, "num_classes": run_or_model.output_shape[-1]}
+    return run_or_model.name, known | {"class_names": None, "fingerprint": None}
+
+
 class ExploredModel:
-    """A run (or its path, or a keras model) with attention on a data set it fits."""
+    """A run or a keras model with attention, and how a data set is read for it."""
 
-    def __init__(self, run_or_model, dataset):
-        from dmlkit.models import ENCODERS, AttentionProbe
+    def __init__(self, run_or_model, dataset, matched: Match):
+        from dmlkit.models import AttentionProbe
 
-        run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
-        if not isinstance(run, Run) and not hasattr(run, "layers"):
-            raise UsageError(f"expected a run, the path of one, or a keras model. Received: {run!r:.80}.")
-        if dataset.level != "frame":
-            raise UsageError(f"Attention needs frame-level data; {dataset.name} holds one vector a video.")
-        self._dataset, self.run = dataset, run if isinstance(run, Run) else None
-        model = run.model if self.run else run
-        if "attention" not in {layer.name for layer in model.layers}:
-            some = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
-            experiments = ", ".join(each.name for each in some if each.pooling == "attention")
-            encoders = ", ".join(ENCODERS)
-            need = f"Only the pooling 'attention' weighs frames, with any of {encoders}. Experiments: {experiments}."
-            raise UsageError(f"The model {run.name} has no attention. {need}")
-        profile = run.record["profile"] if self.run else {"frame_choice": "first", "max_frames": None}
+        self._dataset, self._match = dataset, matched
+        self.run = run_or_model if isinstance(run_or_model, Run) else None
+        model = self.run.model if self.run else run_or_model
+        profile = self.run.record["profile"] if self.run else {"frame_choice": "first", "max_frames": None}
         self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
-        self.trained_on_these = not self.run or run.record["data"]["fingerprint"] == dataset.fingerprint
-        self.title = shorten(run.title if self.run else model.name, 80)
-        reads = {name: each.shape[-1] for name, each in model.input.items() if name != "num_frames"}
-        holds = {name: feature.size for name, feature in dataset.features.items()}
-        if reads != holds or model.output_shape[-1] != dataset.num_classes:
-            reads, holds = (", ".join(f"{k} ({v})" for k, v in each.items()) for each in (reads, holds))
-            raise UsageError(
-                f"The model was made for other data: it reads {reads} and scores {model.output_shape[-1]} classes, and "
-                f"{dataset.name} holds {holds} and {dataset.num_classes} classes. Open the data it was trained on."
-            )
-        self._probe = AttentionProbe(model)
+        self.trained_on_these = not self.run or self.run.record["data"]["fingerprint"] == dataset.fingerprint
+        self.title = shorten(self.run.title if self.run else model.name, 80)
+        self._modalities = [name for name in dataset.features if name in model.input]
+        self._probe = AttentionProbe(model, columns=matched.columns)
         self.linear = self._probe.linear
 
     def stored_predictions(self, split: str) -> Predictions | None:
@@ -252,18 +272,24 @@ class ExploredModel:
         """(videos, classes) scores of the first videos of a split."""
         settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
         batches = self._dataset.batches(split, batch_size=ROWS, **settings)
-        return np.concatenate([self._probe.parts(batch).scores for batch in batches])
+        return np.concatenate([self._probe.parts(self._inputs(batch)).scores for batch in batches])
 
     def clip(self, batch: dict[str, np.ndarray]) -> Clip:
         """The frames it reads of a batch of one video with all its frames."""
-        length = int(batch["num_frames"][0])
+        batch, length = self._inputs(batch), int(batch["num_frames"][0])
         frames = np.arange(length)
         if self._max_frames is not None and length > self._max_frames:
             seed = frame_seed(str(batch["id"][0]), seed=0, epoch=0)
             frames = frames[FRAME_CHOICES[self._choice](length, self._max_frames, seed=seed)]
-        modalities = self._dataset.features.items()
-        features = {k: batch[k][0, frames] if each.in_frames else batch[k][0] for k, each in modalities}
-        return Clip(frames, features)
+        first = {name: batch[name][0] for name in self._modalities}
+        return Clip(frames, {name: each[frames] if each.ndim == 2 else each for name, each in first.items()})
+
+    def _inputs(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A batch as the model reads it; each is judged by itself, as single videos are looked at."""
+        matched = replace(self._match, values=Counter(), clipped=Counter())
+        batch = matched.inputs(batch)
+        matched.check_clipped()
+        return batch
 
     def warm_up(self, clip: Clip) -> None:
         """Trace the graphs: Keras does so for the first shape it meets, and for all others at the second."""

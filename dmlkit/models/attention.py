@@ -24,7 +24,7 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
         (batch, time) float32: exactly 0 on padding, a sum of 1 over each video's frames.
 
     Raises:
-        UsageError: The model has no attention, or the batch lacks one of its inputs.
+        UsageError: The model has no attention, or the batch lacks one of its inputs or has it in another coding.
 
     Paper: §Attention, α_t.
     """
@@ -46,14 +46,15 @@ class AttentionProbe:
     """A model with attention pooling whose parts can be read for any batch; its graphs are built once and kept.
 
     `linear` is True where the classifier is logistic on the pooled states: a class's logit is then exactly
-    Σ_t α_t (w·h_t) + b.
+    Σ_t α_t (w·h_t) + b. `columns` are the model's classes that are read, in the order by which they are numbered here;
+    None for all.
 
     Paper: §Attention.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, *, columns: Sequence[int] | None = None):
         attention = _attention_layer(model)
-        self.model = model
+        self.model, self._columns = model, slice(None) if columns is None else columns
         self._pooled, weights, logits = attention.output
         outputs = {"scores": model.output, "weights": weights, "logits": logits, "states": attention.input[0]}
         self._parts = _compiled(keras.Model(model.input, outputs))
@@ -63,6 +64,7 @@ class AttentionProbe:
     def parts(self, inputs: Mapping[str, np.ndarray]) -> AttentionParts:
         """Scores, weights, logits and states of one batch; `inputs` as for `attention_weights`."""
         outputs = _predict(self._parts, inputs)
+        outputs["scores"] = outputs["scores"][:, self._columns]
         return AttentionParts(**{name: np.asarray(each, np.float32) for name, each in outputs.items()})
 
     def contributions(self, states: np.ndarray, classes: Sequence[int]) -> np.ndarray | None:
@@ -71,15 +73,17 @@ class AttentionProbe:
 
     def biases(self, classes: Sequence[int]) -> np.ndarray | None:
         """(classes,) b; None if not linear."""
-        return keras.ops.convert_to_numpy(self._classifier.bias)[list(classes)] if self.linear else None
+        if not self.linear:
+            return None
+        return keras.ops.convert_to_numpy(self._classifier.bias)[self._columns][list(classes)]
 
     def classify(self, pooled: np.ndarray) -> np.ndarray:
         """The classifier alone: (batch, size) pooled states → (batch, classes) scores."""
-        return np.asarray(self._head.predict_on_batch(pooled))
+        return np.asarray(self._head.predict_on_batch(pooled))[:, self._columns]
 
     @cached_property
     def _kernel(self) -> np.ndarray:
-        return keras.ops.convert_to_numpy(self._classifier.kernel)
+        return keras.ops.convert_to_numpy(self._classifier.kernel)[:, self._columns]
 
     @cached_property
     def _head(self) -> keras.Model:
@@ -119,4 +123,11 @@ def _predict(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, 
             f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(names)}. "
             f"Received: {', '.join(inputs)}."
         )
+    for name, expected in model.input.items():
+        # Keras would cast floats to bytes, and bytes to floats, whatever they stand for.
+        if (expected.dtype == "uint8") != ((found := np.asarray(inputs[name]).dtype) == np.uint8):
+            raise UsageError(
+                f"The model reads {name} as {expected.dtype}, and the batch holds {found}. Convert it by "
+                "`dmlkit.data.quantize` (to bytes) or `dmlkit.data.dequantize` (to floats)."
+            )
     return model.predict_on_batch({name: inputs[name] for name in names})

@@ -31,7 +31,7 @@ from dmlkit.metrics import (
     shortlist,
 )
 from dmlkit.predictions import Predictions, concatenate
-from dmlkit.runs import Run, as_run
+from dmlkit.runs import Run, as_run, shared_class_names
 from dmlkit.training.state import ensemble_fingerprint, existing_run, finish_run, make_folder
 
 RunOrPath = Run | str | os.PathLike
@@ -105,7 +105,7 @@ def ensemble(
 
 
 def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
-    """The runs, opened; a `UsageError` where there are fewer than two, or they are on different data."""
+    """The runs, opened; a `UsageError` where there are fewer than two, or they are on different data or classes."""
     members = [as_run(run) for run in runs]
     if len(members) < 2:
         raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
@@ -117,6 +117,7 @@ def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
                 for each in (first, run)
             )
             raise UsageError(f"Runs on different data cannot be combined: {', '.join(described)}.")
+    shared_class_names((run.path, run.class_names) for run in members)
     return members
 
 

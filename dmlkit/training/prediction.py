@@ -6,6 +6,7 @@ Paper: §Ensemble, Algorithm 2.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from dmlkit.data import RAISE, Skipped, as_dataset
+from dmlkit.data import RAISE, Match, Skipped, match, open_for
 from dmlkit.errors import DataError, UsageError, choose, readable
 from dmlkit.experiments import ALGORITHM_2
 from dmlkit.metrics import (
@@ -62,8 +63,12 @@ def score_split(
     *,
     profile: str | Profile = "demo",
     on_fault: str | Skipped = RAISE,
+    matched: Match | None = None,
 ) -> Predictions:
-    """A model's scores of one split, with the frames read and the cap on the videos of a profile."""
+    """A model's scores of one split, with the frames read and the cap on the videos of a profile.
+
+    `matched` is how the data set is read for the model; None where the model was built for it.
+    """
     profile = as_profile(profile)
     batches = dataset.batches(
         split,
@@ -73,16 +78,24 @@ def score_split(
         max_videos=profile.caps.get(split),
         on_fault=on_fault,
     )
-    return concatenate(score_batches(batches, scorer(model)))
+    scores = concatenate(score_batches(batches, scorer(model, matched)))
+    _warn(matched.check_clipped() if matched else ())
+    return scores
 
 
-def scorer(model: keras.Model) -> Callable[[dict], np.ndarray]:
-    """A function from a batch to the model's scores."""
+def scorer(model: keras.Model, matched: Match | None = None) -> Callable[[dict], np.ndarray]:
+    """A function from a batch to the model's scores, of a data set that is matched to the model."""
     if isinstance(model, keras.Model) and not model.compiled:
         # Keras would have XLA compile a loaded model again for every length of a batch.
         model.jit_compile = False
     names = [tensor.name for tensor in model.inputs]
-    return lambda batch: model.predict_on_batch({name: batch[name] for name in names})
+
+    def score(batch: dict) -> np.ndarray:
+        inputs = batch if matched is None else matched.inputs(batch)
+        scores = model.predict_on_batch({name: inputs[name] for name in names})
+        return scores if matched is None else matched.scores(scores)
+
+    return score
 
 
 def batch_size(dataset, max_frames: int | None, *, least: int = FEWEST) -> int:
@@ -174,13 +187,16 @@ def score_blocks(
     *,
     max_videos: int | None = None,
     on_fault: str | Skipped = RAISE,
+    matches: Sequence[Match] | None = None,
 ) -> Iterator[Predictions]:
     """The scores of a split, some videos at a time; memory does not grow with their number.
 
     Members are combined from their scores at half precision, as those are stored:
-    an ensemble scores as it was measured. Members that read the same frames share one reading.
+    an ensemble scores as it was measured. Members that read the same frames share one reading. `matches` are how the
+    data set is read for each of the `trainings`.
     """
     runs = trainings(members)
+    matches = matches or [match(dataset, run.record["data"], model=run.path) for run in runs]
     profiles = [Profile.from_record(run.record["profile"]) for run in runs]
     settings = [(profile.frame_choice, profile.max_frames) for profile in profiles]
     size = min(batch_size(dataset, frames) for _, frames in settings)
@@ -189,7 +205,7 @@ def score_blocks(
         (choice, frames): dataset.batches(split, frame_choice=choice, max_frames=frames, **common)
         for choice, frames in settings
     }
-    scorers = [scorer(run.model) for run in runs]
+    scorers = [scorer(run.model, each) for run, each in zip(runs, matches, strict=True)]
 
     def score(batches: dict) -> np.ndarray:
         scores = [each(batches[own]) for each, own in zip(scorers, settings, strict=True)]
@@ -204,7 +220,14 @@ def score_blocks(
 
     # The same videos by each reading: its settings → its batch, with the ids and labels that all share.
     batches = zip(*readings.values(), strict=True)
-    return score_batches((each[0] | dict(zip(readings, each, strict=True)) for each in batches), score)
+
+    def blocks() -> Iterator[Predictions]:
+        yield from score_batches(
+            (each[0] | dict(zip(readings, each, strict=True)) for each in batches), score
+        )
+        _warn(note for each in matches for note in each.check_clipped())
+
+    return blocks()
 
 
 def _score(member: Member, scores: Iterator[np.ndarray]) -> np.ndarray:
@@ -227,7 +250,8 @@ def evaluate(
 
     Args:
         run: A run, or its folder; an ensemble scores with its members, several runs as an ensemble of them.
-        data: A data set, or the path of one, with the features the run was trained on.
+        data: A data set, or the path of one, with the features the run was trained on. Another coding is converted,
+            classes are matched by name; a warning says so.
         split: The split; it must be labelled.
         max_videos: Only the first videos of the split; all of them where None, also where the run's profile caps the
             split while training.
@@ -238,13 +262,14 @@ def evaluate(
         GAP@20 with its interval, Hit@1, PERR, mAP, and the numbers of classes and videos they were measured on.
 
     Raises:
-        UsageError: The data set's features or classes are not the run's.
-        DataError: The split has no labels, or the data are damaged.
+        UsageError: The data set's features are not the run's, or it has classes that the run does not know.
+        DataError: The split has no labels, the data are damaged, or more than 1 % of values do not fit the run's bytes.
     """
-    members, dataset = _members_and_data(run, data, by)
+    members, dataset, matches = _members_and_data(run, data, by)
     dataset.require_labels(split)
     metrics = RankingMetrics(dataset.num_classes)
-    for block in score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault):
+    settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
+    for block in score_blocks(members, dataset, split, **settings):
         metrics.update(block.scores, block.labels)
     return metrics.result() | {"gap_interval": list(gap_interval_of_pairs(metrics.pairs()))}
 
@@ -268,8 +293,9 @@ def predict(
         UsageError: The data set's features or classes are not the run's.
         DataError: The data are damaged.
     """
-    members, dataset = _members_and_data(run, data, by)
-    return concatenate(score_blocks(members, dataset, split, max_videos=max_videos, on_fault=on_fault))
+    members, dataset, matches = _members_and_data(run, data, by)
+    settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
+    return concatenate(score_blocks(members, dataset, split, **settings))
 
 
 def submit(
@@ -305,30 +331,27 @@ def submit(
         reason = f"there is no folder {path.parent}"
     if reason and os.fspath(out) != "-":
         raise UsageError(f"Predictions cannot be written to {out}: {reason}.")
-    members, dataset = _members_and_data(run, data, by)
+    members, dataset, matches = _members_and_data(run, data, by)
     class_names, videos = readable(dataset.class_names), 0
     with file_for(out) as file:
         if not names:
             file.write(f"{HEADER}\n".encode())
-        for block in score_blocks(members, dataset, split, on_fault=on_fault):
+        for block in score_blocks(members, dataset, split, on_fault=on_fault, matches=matches):
             top, ids = top_k_pairs(block.scores.astype(np.float32), top_k), block.ids.tolist()
             file.write(lines_for_people(ids, top, class_names) if names else submission_lines(ids, top))
             videos += len(ids)
     return videos
 
 
-def _members_and_data(run, data, by: str | None) -> tuple[list[Member], object]:
-    """The members of runs, and data of the features, classes and level that they were trained on."""
-    members, dataset = members_of(run, by=by), as_dataset(data)
-    received = {
-        "features": {name: {"size": f.size, "coding": f.coding} for name, f in dataset.features.items()}
-    }
-    received |= {"num_classes": dataset.num_classes, "level": dataset.level}
-    for training in trainings(members):
-        for key, value in received.items():
-            if (expected := training.record["data"][key]) != value:
-                raise UsageError(
-                    f"{training.path} was trained on other {key.removeprefix('num_')} than {dataset.name} has. "
-                    f"Expected {expected}. Received: {value}."
-                )
-    return members, dataset
+def _members_and_data(run, data, by: str | None) -> tuple[list[Member], object, list[Match]]:
+    """The members of runs, the data, and how these are read for each of the trainings; a warning for each note."""
+    members = members_of(run, by=by)
+    models = [(each.path, each.record["data"]) for each in trainings(members)]
+    dataset, matches = open_for(data, models)
+    _warn(note for each in matches for note in each.notes)
+    return members, dataset, matches
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in dict.fromkeys(notes):
+        warnings.warn(note, stacklevel=4)

@@ -61,6 +61,7 @@ def training_fingerprint(
         experiment=experiment.to_record(),
         profile=profile.to_record(),
         data=dataset.fingerprint,
+        class_names=dataset.class_names if dataset.named else None,
         seed=seed,
         precision=precision,
         deterministic=deterministic,
@@ -161,8 +162,8 @@ def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
     if record["fingerprint"] != fingerprint:
         raise UsageError(
             f"{folder} already holds another run than {name} as asked for now: {record['experiment']['name']}, profile "
-            f"{record['profile']['name']}, seed {record['seed']}, data {record['data']['name']}, or another version or "
-            "other settings of these. Choose another folder, or delete this one."
+            f"{record['profile']['name']}, seed {record['seed']}, data {record['data']['name']}, or other "
+            "names of its classes, another version or other settings. Choose another folder, or delete this one."
         )
     return Run(folder, record)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dmlkit.data import FRAME_CHOICES, as_dataset
+from dmlkit.data import FRAME_CHOICES, as_dataset, match
 from dmlkit.errors import UsageError, choose
 from dmlkit.experiments import (
     ABLATIONS,
@@ -469,7 +469,8 @@ def mapping_resampling(runs: Mapping[str, Run], dataset, *, seed: int = 0) -> pd
                 weights = layer.get_weights()
                 layer.set_weights([rng.normal(0.0, 0.01, w.shape) if w.ndim == 2 else w for w in weights])
         profile, stored = Profile.from_record(run.record["profile"]), run.predictions
-        resampled = score_split(model, dataset, "validate", profile=profile)
+        matched = match(dataset, run.record["data"], model=run.path)
+        resampled = score_split(model, dataset, "validate", profile=profile, matched=matched)
         order = np.random.default_rng(seed).permutation(len(stored.ids))
         rows[run.title] = (
             run.gap,
@@ -496,11 +497,12 @@ def frame_study(
     from dmlkit.training.prediction import score_split
 
     profile = Profile.from_record(run.record["profile"])
+    matched = match(dataset, run.record["data"], model=run.path)
 
     def measure(count: int | None, choice: str) -> tuple:
         since = time.monotonic()
         settings = replace(profile, max_frames=count, frame_choice=choice)
-        predictions = score_split(run.model, dataset, split, profile=settings)
+        predictions = score_split(run.model, dataset, split, profile=settings, matched=matched)
         seconds = round(time.monotonic() - since, 3)
         scores, labels = predictions.scores.astype(np.float32), predictions.labels
         interval = gap_interval(scores, labels, resamples=300)
@@ -510,7 +512,8 @@ def frame_study(
     few = max(profile.batch_size, 64) + 1
     for count in counts:
         caps = dict.fromkeys(("max_train_videos", "max_tuning_videos", "max_validate_videos"), few)
-        score_split(run.model, dataset, split, profile=replace(profile, max_frames=count, **caps))
+        settings = replace(profile, max_frames=count, **caps)
+        score_split(run.model, dataset, split, profile=settings, matched=matched)
     # All frames are the same frames whichever way they are chosen.
     every = measure(None, "first") if None in counts else ()
     rows = [

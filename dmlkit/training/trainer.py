@@ -27,7 +27,7 @@ from dmlkit.metrics import global_average_precision
 from dmlkit.models import build
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
-from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run
+from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run, shared_class_names
 from dmlkit.runtime import check_keras, make_deterministic, version_of
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
@@ -231,6 +231,9 @@ def open_teachers(
                 f"{run.path} cannot teach on {dataset.name}: it was trained on other data "
                 f"({run.record['data']['name']}), perhaps on the very videos that are to be scored."
             )
+        shared_class_names(
+            [(run.path, run.class_names), (dataset.path, dataset.class_names if dataset.named else None)]
+        )
         if bys := [member.by for member in members_of(run) if member.below]:
             raise UsageError(
                 f"{run.path} cannot teach: it combines its members by {bys[0]!r}, which is no weighted mean of their "

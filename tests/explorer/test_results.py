@@ -68,9 +68,14 @@ def test_runs_on_other_data_are_not_compared(folder, smoke_runs, tmp_path, datas
         ResultsExplorer(tmp_path / "empty", dataset)
 
 
-def test_a_saved_page_keeps_what_was_chosen_as_text(folder, dataset):
-    names = tuple(f"<script>alert('x')</script>{number}" for number in range(dataset.num_classes))
-    explorer = ResultsExplorer(folder, replace(dataset, class_names=names))
+def test_a_saved_page_keeps_what_was_chosen_as_text(folder, dataset, tmp_path):
+    names = [f"<script>alert('x')</script>{number}" for number in range(dataset.num_classes)]
+    for file in shutil.copytree(folder, tmp_path / "runs").glob("*/run.json"):
+        record = json.loads(file.read_text())
+        file.write_text(json.dumps(record | {"data": record["data"] | {"class_names": names}}))
+    with pytest.raises(DataError, match="no finished run"):  # the same records under other names
+        ResultsExplorer(tmp_path / "runs", dataset)
+    explorer = ResultsExplorer(tmp_path / "runs", replace(dataset, named=False))
     bundle = explorer._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.widget.model_id
     assert "Average precision by class" in bundle["text/html"] and "<img" in bundle["text/html"]

@@ -134,7 +134,7 @@ def test_models_and_data_that_cannot_be_shown(smoke_runs, model, dataset, genera
         (DataError, "tfrecord", lambda: source.evidence(list(source.videos)[60])),
         (DataError, "not finite.*diverged", lambda: unlabelled.evidence(next(iter(unlabelled.videos)))),
         (UsageError, "'test' split .* no labels", unlabelled.worst),
-        (UsageError, r"it reads rgb \(7\) and scores 3.*audio", lambda: ModelSource(wide, dataset)),
+        (UsageError, r"it reads the modalities rgb \(7 .*audio", lambda: ModelSource(wide, dataset)),
         (UsageError, "expected a run.*Received", lambda: ModelSource({"a": 1}, dataset)),
     ]
     for error, message, call in cases:

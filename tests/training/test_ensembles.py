@@ -158,7 +158,7 @@ def test_scores_that_are_no_numbers_and_data_of_another_kind_are_refused(copies,
         with pytest.raises(DataError, match="not numbers from video"):
             scores_of(members, generated)
     with pytest.raises(UsageError, match="other classes than"):
-        dmlkit.evaluate(copies, data=replace(open_dataset(generated), num_classes=25))
+        dmlkit.evaluate(copies, data=replace(open_dataset(generated), num_classes=25, named=False))
 
 
 def test_a_run_measures_and_predicts_as_it_did_when_it_was_trained(smoke_runs, generated):

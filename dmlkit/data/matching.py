@@ -1,0 +1,193 @@
+"""A data set held against what a model was trained on: codings converted, classes matched by name, the rest refused.
+
+What a model was trained on is the `data` of its run's record: `level`; `features`, modality → `size` and `coding`;
+`num_classes`; `class_names`, None where they are not known; `fingerprint`, None where it is not known.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from dmlkit.data.opening import Dataset, open_dataset
+from dmlkit.data.schema import TEXT, dequantize, quantize
+from dmlkit.errors import DataError, UsageError, counted, renamed, shorten
+
+MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
+FAR_TOO_MANY = 0.1  # clipped so far: nothing that follows brings them below the former
+TRAIN = "or train a run on these data"
+
+
+@dataclass(eq=False)
+class Match:
+    """How a data set is read for one model. Made by `match`.
+
+    Attributes:
+        model, data: What messages call the two.
+        codings: Modality → the coding to which its values are converted, where the model reads another one.
+        columns: The model's classes in the data set's order; None where they are the same.
+        notes: What is converted, matched or left aside, one sentence each.
+        values, clipped: Modality → its values that were converted to bytes, and those of them that were clipped.
+    """
+
+    model: str
+    data: str
+    codings: dict[str, str]
+    columns: list[int] | None
+    notes: tuple[str, ...]
+    values: Counter = field(default_factory=Counter)
+    clipped: Counter = field(default_factory=Counter)
+
+    def inputs(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A batch of `Dataset.batches` in the codings that the model reads; counts the values that are clipped."""
+        converted = {}
+        for name, coding in self.codings.items():
+            values = batch[name]
+            if coding == "byte":
+                frames = batch["num_frames"].sum() if values.ndim == 3 else len(values)
+                self.values[name] += int(frames) * values.shape[-1]
+                self.clipped[name] += int(np.count_nonzero(np.abs(values) > 2))
+            converted[name] = quantize(values) if coding == "byte" else dequantize(values)
+        self.check_clipped(FAR_TOO_MANY)
+        return {**batch, **converted}
+
+    def scores(self, scores: np.ndarray) -> np.ndarray:
+        """The model's scores (videos, its classes) as (videos, the data set's classes)."""
+        return scores if self.columns is None else scores[:, self.columns]
+
+    def check_clipped(self, most: float = MOST_CLIPPED) -> list[str]:
+        """A sentence for each modality of which values were clipped; a `DataError` if more than a share of them."""
+        notes = []
+        for name, clipped in (+self.clipped).items():
+            share = clipped / self.values[name]
+            note = (
+                f"{name}: {clipped:,} of {self.values[name]:,} values ({share:.3%}) were clipped to [-2, 2]"
+            )
+            if share > most:
+                raise DataError(
+                    f"{self.data}, {note}, to read them as the bytes that {self.model} was trained on. Likely causes: "
+                    "bytes from 0 to 255 held as floats (import them as uint8), or features that are not scaled as "
+                    f"those it was trained on. Import them as those were, {TRAIN}."
+                )
+            notes.append(f"{note}, to read them as the bytes that {self.model} was trained on.")
+        return notes
+
+
+def open_for(
+    data: str | os.PathLike | Dataset, models: Iterable[tuple[object, Mapping]]
+) -> tuple[Dataset, list[Match]]:
+    """Open data for models, given as their names and what each was trained on, and match them.
+
+    Data without labels and class names take those of the first model. Raises `UsageError` as `match` does.
+    """
+    models = [(str(model), trained_on) for model, trained_on in models]
+    first, trained_on = models[0]
+    dataset, names, notes = data, trained_on["class_names"], ()
+    if isinstance(data, str | os.PathLike):
+        dataset = open_dataset(data, num_classes=trained_on["num_classes"])
+    if names and not (dataset.named or dataset.labelled) and dataset.num_classes == len(names):
+        dataset = replace(dataset, class_names=tuple(names), named=True)
+        notes = (f"{dataset.name} has neither labels nor class names: they are those of {first}.",)
+    matches = [match(dataset, trained_on, model=model) for model, trained_on in models]
+    return dataset, [replace(each, notes=notes + each.notes) for each in matches]
+
+
+def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
+    """How a data set is read for a model, by what that was trained on.
+
+    Bytes become the values they stand for, exactly; floats become bytes by the model's own coding, `quantize`; a
+    modality that the model does not read is left aside. Where both name their classes, these are matched by name: the
+    data set's may be a part of the model's, in any order.
+
+    Raises:
+        UsageError: The level, a modality, its size, or a class is not one the model knows; names what differs.
+    """
+    model, notes = str(model), []
+    does_not_fit = f"{model} does not fit {dataset.name}"
+    if dataset.level != (level := trained_on["level"]):
+        raise UsageError(
+            f"{does_not_fit}: it was trained on {level}-level records, and these are {dataset.level}-level. Open the "
+            f"{level}-level records of these videos, {TRAIN}."
+        )
+    reads = {name: (each["size"], each["coding"]) for name, each in trained_on["features"].items()}
+    holds = {name: (each.size, each.coding) for name, each in dataset.features.items()}
+    codings = {}
+    for name, (size, coding) in reads.items():
+        found = holds.get(name)
+        if found is None or size != found[0] or (coding != found[1] and TEXT in (coding, found[1])):
+            listed = [
+                ", ".join(f"{k} ({v[0]:,} values, {v[1]})" for k, v in e.items()) for e in (reads, holds)
+            ]
+            raise UsageError(
+                f"{does_not_fit}: it reads the modalities {listed[0]}, and the data hold {listed[1]}. Import these "
+                f"videos with the features it was trained on, under the same names (`dmlkit data import`), {TRAIN}."
+            )
+        if coding != found[1]:
+            codings[name] = coding
+            notes.append(f"{name} is held as {found[1]} and read as {coding}, as {model} was trained.")
+    if aside := [name for name in holds if name not in reads]:
+        notes.append(f"{', '.join(aside)}: left aside, as {model} was trained without.")
+    columns, more = _match_classes(dataset, trained_on, model)
+    return Match(model, dataset.name, codings, columns, (*notes, *more))
+
+
+def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[list[int] | None, list[str]]:
+    """The model's class for each of the data set's (None: the same), and notes."""
+    names, known = dataset.class_names if dataset.named else None, trained_on["class_names"]
+    other = f"{model} was trained on other classes than {dataset.name} has"
+    if names is None or known is None:
+        if dataset.num_classes != trained_on["num_classes"]:
+            raise UsageError(
+                f"{other}: {trained_on['num_classes']:,}, and here {dataset.num_classes:,}. Number them as that run "
+                f"does (`dmlkit data import --classes RUN`), {TRAIN}."
+            )
+        if dataset.fingerprint == trained_on["fingerprint"]:
+            return None, []
+        unknown = " and ".join(who for who, has in ((dataset.name, names), (model, known)) if has is None)
+        return None, [
+            f"Classes are taken to be the same by their numbers, as no names are known of {unknown}."
+        ]
+    if not (difference := renamed(known, names)):
+        return None, []
+    if dataset.fingerprint == trained_on["fingerprint"]:
+        raise UsageError(
+            f"{other}: on the same records, {difference}. The vocabulary of {dataset.path} was changed since. "
+            f"Restore it, {TRAIN}."
+        )
+    places, columns, unknown = {_key(name): place for place, name in enumerate(known)}, [], []
+    ambiguous = _ambiguous(known) | _ambiguous(names)
+    for number, name in enumerate(map(_key, names)):
+        # A name that several classes have, or that only stands for a missing one, says nothing about its place.
+        same = number < len(known) and _key(known[number]) == name
+        columns.append(number if same else places.get(name, -1) if name not in ambiguous else -1)
+        if columns[-1] < 0:
+            why = ", a name that may mean several" if name in places else ""
+            unknown.append(f"{shorten(repr(names[number]))} (class {number}{why})")
+    if unknown:
+        more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
+        raise UsageError(
+            f"{other}: it does not know {', '.join(unknown[:3])}{more}. If a class has another name there, correct the "
+            f"vocabulary of {dataset.path}; else import the videos of the run's classes alone (`dmlkit data import "
+            f"--classes RUN`), {TRAIN}."
+        )
+    if columns == list(range(len(known))):
+        return None, []
+    part = f"{len(columns):,} of {counted(len(known), 'class', 'classes')}"
+    order = "" if columns == sorted(columns) else ", in another order"
+    return columns, [f"Classes are matched by name: {part} of {model}{order}."]
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _ambiguous(names: Sequence[str]) -> set[str]:
+    """Names that do not tell a class from all others: repeated ones, and those that only number it."""
+    counts = Counter(map(_key, names))
+    return {name for name, count in counts.items() if count > 1 or re.fullmatch(r"class \d+", name)}
