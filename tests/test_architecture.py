@@ -31,7 +31,12 @@ LAYERS = [
     {"errors"},
 ]
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}
-SAME_LAYER = {("profiles", "experiments"), ("experiments", "profiles"), ("files", "runtime")}
+SAME_LAYER = {
+    ("profiles", "experiments"),
+    ("experiments", "profiles"),
+    ("files", "runtime"),
+    ("data", "metrics"),
+}
 
 # Where a heavy library may be imported at all.
 HEAVY = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 
 import click
 
 from dmlkit.cli.runs import AT_LEAST_ONE, FOLDER, SEED, data_option, resumable
-from dmlkit.errors import DataError, counted
+from dmlkit.errors import DataError, UsageError, counted
 
 # Text, so that an address can be distinguished from a local file.
 LOCAL = click.Path()
@@ -133,7 +134,7 @@ class _WithFormats(click.Command):
 @click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
 @click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
 @click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split or text.")
-@click.option("--classes", type=LOCAL, metavar="FILE", help="Names: a vocabulary's CSV, or one a line.")
+@click.option("--classes", metavar="RUN|DATASET|FILE", help="Classes as there; FILE: vocabulary, or names.")
 @click.option("--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]")
 @click.option("--name", help="What reports call the data set.  [default: the folder's]")
 @click.option(
@@ -141,25 +142,35 @@ class _WithFormats(click.Command):
 )
 @click.option("--level", metavar="LEVEL", help="frame, or video: their mean.  [default: as the arrays]")
 @click.option("--coding", metavar="CODING", help="byte, or float.  [default: byte at frame level]")
+@click.option("--allow-clipping", is_flag=True, help="Clip to [-2, 2] also more than 1 % of the values.")
 @click.option("--modalities", metavar="A,B", help="Those to take.  [default: all]")
 @click.option("--missing", default="refuse", metavar="RULE", help="A modality not there: refuse, or silence.")
 @number("--frames-apart", "frames_apart", 2, "Cut modalities that differ by at most so many frames.", least=0)
 @number("--records-per-shard", "records_per_shard", 256, "Videos a file.")
-def import_(sources: tuple[str, ...], out: str, modalities: str | None, **settings) -> None:
+def import_(sources, out, modalities, classes, num_classes, **settings) -> None:
     """Make a data set of your own features, in YouTube-8M's layout, so that it can be trained and predicted on.
 
     \b
     dmlkit data import features.npz --out mine
     dmlkit data import folder/ --labels labels.csv --out mine
-    dmlkit data import clips/ --split test=1 --num-classes 3862 --out mine
+    dmlkit data import clips/ --split test=1 --classes runs/attention --out mine
 
-    The last only to predict on. What a SOURCE may be is listed below. Where something is wrong with one, nothing is
-    written, and it ends with 3; with 2 where it was called wrongly.
+    The last only to predict on, with a run's classes as they are numbered there. What a SOURCE may be is listed
+    below. Where something is wrong with one, nothing is written, and it ends with 3; with 2 where it was called
+    wrongly.
     """  # noqa: D301
     from dmlkit.data import import_features
+    from dmlkit.runs import RECORD, load_run
 
+    if classes and (run := Path(classes).expanduser() / RECORD).is_file():
+        learned = load_run(run.parent).record["data"]
+        if num_classes not in (None, learned["num_classes"]):
+            found = learned["num_classes"]
+            raise UsageError(f"{classes} has {found} classes, --num-classes is {num_classes}. Leave it out.")
+        classes, num_classes = learned["class_names"] or (), learned["num_classes"]
     names = None if modalities is None else [name.strip() for name in modalities.split(",")]
-    done = import_features(sources, out, modalities=names, progress=True, **settings)
+    settings |= {"modalities": names, "classes": classes, "num_classes": num_classes}
+    done = import_features(sources, out, progress=True, **settings)
     splits = ", ".join(f"{split} {count:,}" for split, count in done.videos.items())
     click.echo(f"The data set is in {done.folder}: {counted(sum(done.videos.values()), 'video')} ({splits}).")
     for note in done.notes:

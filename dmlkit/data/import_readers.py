@@ -5,26 +5,39 @@ Each yields one `ImportedVideo` after another. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import os
+import re
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
 
+from dmlkit.data.opening import split_of
 from dmlkit.data.records import HEADER_BYTES, SequenceExample, is_header, read_records
 from dmlkit.data.schema import modality_name
-from dmlkit.errors import DataError, UsageError, shorten
+from dmlkit.errors import DataError, UsageError, counted, one_line, shorten
 
-ID_NAMES = ("id", "video_id")
-# Arrays and columns that describe a video and are no modality.
-DESCRIPTIVE = {*ID_NAMES, "ids", "labels", "num_frames", "split"}
+# Arrays and columns that describe a video and are no modality; and other names of them, in sources and in tables.
+DESCRIPTIVE = {"id", "ids", "labels", "num_frames", "split"}
+ALIASES = {
+    **dict.fromkeys(("video_id", "videoid"), "id"),
+    **dict.fromkeys(("label", "class", "classes"), "labels"),
+    **dict.fromkeys(("subset", "partition"), "split"),
+}
+# Words in names of files that are modalities: clip0_rgb.npy and clip0_flow.npy are of one video.
+COMMON = {
+    "rgb", "flow", "optflow", "opticalflow", "audio", "video", "visual", "image", "depth", "pose", "skeleton", "mel",
+    "mfcc", "spectrogram", "vggish", "i3d", "c3d", "s3d", "r21d", "resnet", "inception", "slowfast",
+}  # fmt: skip
 MAX_DEPTH = 3
 PARQUET_ROWS = 64
 FRAMES, MEANS = "/feature/floats", "/context_feature/floats"
-MEDIAPIPE_IDS = ("example/id", "clip/media_id", *ID_NAMES, "clip/data_path")
+MEDIAPIPE_IDS = ("example/id", "clip/media_id", "id", "video_id", "clip/data_path")
 MEDIAPIPE_LABELS = ("clip/label/index", "labels", "clip/label/string")
 # What numpy raises for a file that is cut, altered, of another format or larger than memory.
 _DAMAGED = (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -38,63 +51,181 @@ class ImportedVideo(NamedTuple):
     features: Mapping[str, np.ndarray]
     split: str | None
     where: str  # file and record, for messages
+    named: str | None = None  # the split that the names of its file and folders state
 
 
 Reader = Callable[[Path, Sequence[str] | None], Iterator[ImportedVideo]]
 
 
-def read_sources(sources: Sequence[Path], wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
-    """The videos of all sources, one after the other, files by name; `wanted` are modalities, None for all."""
+def plain_text(text: str) -> str:
+    """A text as it is compared: on one line and in NFC (macOS has the names of files in NFD)."""
+    return unicodedata.normalize("NFC", one_line(text))
+
+
+def meaning(name: str) -> str:
+    """What an array or a column is, by its name: ``" Video_ID"`` is the id."""
+    known = ALIASES.get(name.strip().lower(), name.strip().lower())
+    return known if known in DESCRIPTIVE else name.strip()
+
+
+def canonical(names: Iterable[str]) -> dict[str, str]:
+    """What arrays or columns are → their names."""
+    found: dict[str, str] = {}
+    for name in names:
+        if (known := meaning(name)) in found:
+            raise DataError(f"{found[known]!r} and {name!r} are both {known}. Rename or remove one.")
+        found[known] = name
+    return found
+
+
+def read_sources(
+    sources: Sequence[Path], wanted: Sequence[str] | None, used: Container[str], aside: Counter
+) -> Iterator[ImportedVideo]:
+    """The videos of all sources, one after the other, files by name; `wanted` are modalities, None for all.
+
+    Splits are read off the names of folders, and of files of many videos, below where the paths of the sources part.
+    Files that are left aside are counted by kind in `aside`, but for those `used` otherwise.
+    """
     path = sources[0] if sources else Path()
     try:
         # All are listed before the first is read, so that a mistyped name is reported at once.
-        for read, path in [pair for source in sources for pair in _expand(source)]:
+        found = [pair for source in sources for pair in _expand(source, used, aside)]
+        if _modalities_of([path.stem for read, path in found if read is not read_npy], ()):
+            raise DataError(
+                "there is a file a modality. Save a video's modalities in one file, or .npy in folders."
+            )
+        root = os.path.commonpath(map(os.path.abspath, sources)) if sources else ""
+        for read, path in found:
+            inside = PurePath(os.path.relpath(path, root))
+            names = inside.parts if path.is_dir() else (*inside.parts[:-1], inside.stem)
             for video in read(path, wanted):
-                yield video._replace(where=f"{path}, {video.where}" if video.where else str(path))
+                many = path.is_dir() or video.where  # else the file's name is the video's
+                named = video.named or _split_in(names if many else names[:-1])
+                where = f"{path}, {video.where}" if video.where else str(path)
+                yield video._replace(where=where, named=named)
     except DataError as error:
         raise DataError(f"{path}: {error}".replace(f"{path}: {path}", str(path))) from error
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
 
 
-def _expand(source: Path) -> list[tuple[Reader, Path]]:
+def _split_in(names: Sequence[str]) -> str | None:
+    """The split that the innermost of some folders states."""
+    return next(filter(None, map(split_of, reversed(names))), None)
+
+
+def _expand(source: Path, used: Container[str], aside: Counter) -> list[tuple[Reader, Path]]:
     """The files (or folders read as a whole) of one source, each with its reader."""
-    files = [source] if source.is_file() and source.suffix != ".npy" else _files(source, MAX_DEPTH + 1)
-    found = [(READERS[path.suffix.lower()], path) for path in files if path.suffix.lower() in READERS]
-    arrays = any(path.suffix == ".npy" for path in _files(source, 2))
-    if bool(found) == arrays:
+    files = [source] if source.is_file() and source.suffix != ".npy" else _files(source)
+    # Shards may be numbered after the ending: x.tfrecord-00000-of-00003.
+    endings = {path: re.sub(r"-\d+-of-\d+$", "", path.suffix.lower()) for path in files}
+    found = [(READERS[ending], path) for path, ending in endings.items() if ending in READERS]
+    if bool(found) == (".npy" in endings.values()):
         held = "both .npy files and others" if found else "nothing that can be imported"
         known = ", ".join(READERS)
         raise DataError(f"{source} is or holds {held}. Give {known}, a folder of them, or one of .npy files.")
+    for path in {*source.rglob("*")} - {
+        path for path, ending in endings.items() if ending in (*READERS, ".npy")
+    }:
+        if path.is_file() and os.path.abspath(path) not in used:
+            hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
+            aside["hidden" if hidden else path.suffix or "without ending"] += 1
     return found or [(read_npy, source)]
 
 
-def _files(folder: Path, depth: int) -> list[Path]:
-    """The files of a folder, down to a depth, hidden ones aside, by name."""
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder, `MAX_DEPTH` folders deep, hidden ones aside, by name."""
     inside = {path: path.relative_to(folder).parts for path in sorted(folder.rglob("*")) if path.is_file()}
-    return [p for p, parts in inside.items() if len(parts) <= depth and not any(x[0] == "." for x in parts)]
+    shown = {path: parts for path, parts in inside.items() if not any(part[0] == "." for part in parts)}
+    return [path for path, parts in shown.items() if len(parts) <= MAX_DEPTH + 1]
 
 
 def read_npy(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
-    """A folder of `.npy` files, one a video and modality."""
-    files = [file for file in _files(path, 2) if file.suffix == ".npy"]
-    folders = sorted({file.parent for file in files})
-    if folders == [path]:
-        if wanted is not None and len(wanted) != 1:
+    """A folder of `.npy` files, one a video and modality; folders may be splits, too."""
+    inside = {
+        file: file.relative_to(path).parts[:-1] for file in _files(path) if file.suffix.lower() == ".npy"
+    }
+    kinds = {file: [name for name in names if not split_of(name)] for file, names in inside.items()}
+    stems = {file: plain_text(file.stem) for file in inside}
+    if max(map(len, kinds.values())) == 0:
+        of_stem = _modalities_of(stems.values(), wanted or ())
+        if not of_stem and wanted is None:
+            _refuse_unclear(stems.values())
+        if not of_stem and wanted is not None and len(wanted) != 1:
             raise UsageError(f"{path} is of one modality, but --modalities names {len(wanted)}.")
-        modalities = {path: wanted[0] if wanted else "rgb"}
-    elif path in folders:
-        raise DataError(f"it holds both .npy files and folders of them ({folders[1].name}). Give one kind.")
+        of_stem = of_stem or {stem: (stem, wanted[0] if wanted else "rgb") for stem in stems.values()}
+        found = {file: of_stem[stem] for file, stem in stems.items() if stem in of_stem}
+        chosen = _by_modality({modality: modality for _, modality in of_stem.values()}, wanted)
+    elif min(map(len, kinds.values())) == 0:
+        folder = next(names[0] for names in kinds.values() if names)
+        raise DataError(f"it holds both .npy files and folders of them ({folder}). Give one kind.")
+    elif deep := next((names for names in kinds.values() if len(names) > 1), None):
+        raise DataError(
+            f"a folder in it is no modality ({'/'.join(deep)}). Give the folder of the modalities."
+        )
     else:
-        chosen = _by_modality({folder.name: folder for folder in folders}, wanted)
-        modalities = {folder: name for name, folder in chosen.items()}
+        found = {file: (stem, kinds[file][0]) for file, stem in stems.items()}
+        chosen = _by_modality({modality: modality for _, modality in found.values()}, wanted)
+        parts = {file: _part(stem, {folder}) for file, (stem, folder) in found.items()}
+        if len(chosen) > 1 and all(parts.values()):  # rgb/clip0_rgb.npy
+            found = {file: (parts[file][0], folder) for file, (_, folder) in found.items()}
+    names = {folder: modality for modality, folder in chosen.items()}
     videos: dict[str, dict[str, Path]] = {}
-    for file in files:
-        if file.parent in modalities:
-            videos.setdefault(file.stem, {})[modalities[file.parent]] = file
+    for file, (video, folder) in found.items():
+        if folder in names:
+            other = videos.setdefault(video, {}).get(names[folder]) or next(
+                iter(videos[video].values()), file
+            )
+            if names[folder] in videos[video] or _split_in(inside[file]) != _split_in(inside[other]):
+                raise DataError(
+                    f"{file} and {other} are of one video, {video}. Give each video an id of its own."
+                )
+            videos[video][names[folder]] = file
+    if len(chosen) > 1 and max(map(len, videos.values())) == 1:
+        raise DataError(
+            f"no name of a file is in two of the folders {shorten(', '.join(names))}. Of modalities, give a video's "
+            "files one name; of classes, put the files into one folder and the classes into a table (`--labels`)."
+        )
     for video in sorted(videos):
         features = {name: _load(file) for name, file in videos[video].items()}
-        yield ImportedVideo(video, None, features, None, f"{video}.npy")
+        first = next(iter(videos[video].values()))
+        yield ImportedVideo(video, None, features, None, first.name, _split_in(inside[first]))
+
+
+def _modalities_of(stems: Iterable[str], wanted: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Name of a file → id and modality, where names have words for modalities (clip0_rgb, clip0_flow); else empty."""
+    stems = list(stems)
+    found = {stem: part for stem in stems if (part := _part(stem, {*COMMON, *wanted}))}
+    if max(Counter(video for video, _ in found.values()).values(), default=0) > 1:
+        if len(wanted) < 2 and (other := next((stem for stem in stems if stem not in found), None)):
+            raise DataError(f"{min(found)} names a modality, {other} none. Give a folder a modality.")
+        return found
+    return {}
+
+
+def _refuse_unclear(stems: Iterable[str]) -> None:
+    """Refuse names as clip0_left, clip0_right, clip1_left, clip1_right: two videos, or four?"""
+    parts = [part for stem in stems if (part := stem.replace("-", "_").replace(".", "_").rpartition("_"))[0]]
+    videos, words = {video for video, _, _ in parts}, {word for _, _, word in parts}
+    numbered = all(word[-1:].isdigit() for word in words)
+    if min(len(videos), len(words)) > 1 and not numbered and len(parts) == len(videos) * len(words):
+        raise DataError(
+            f"its names are {counted(len(videos), 'video')} × {shorten(', '.join(sorted(words)))}. Where these are "
+            f"modalities, name them (`--modalities {','.join(sorted(words))}`); where each file is a video, name the "
+            "one modality (`--modalities rgb`)."
+        )
+
+
+def _part(stem: str, words: Iterable[str]) -> tuple[str, str] | None:
+    """The id and the modality in the name of a file: the last, the first or another word of it is a modality."""
+    pieces = re.split(r"([_.\-]+)", stem)  # words at even places
+    known, last = {word.lower() for word in words}, len(pieces) - 1
+    for place in (last, *range(0, last, 2)):
+        if last and pieces[place].lower() in known:
+            rest = "".join(pieces[: place - 1] + pieces[place + 1 :] if place else pieces[2:])
+            video = re.sub(r"[_.\-]+(feats?|features?|embeddings?)$", "", rest, flags=re.IGNORECASE)
+            return video, pieces[place].lower()
+    return None
 
 
 def _load(path: Path):
@@ -117,7 +248,8 @@ def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
     arrays = _load(path)
     if not isinstance(arrays, dict):
         raise DataError("it is not an .npz archive. Save it with np.savez.")
-    ids = next((arrays[name] for name in ("ids", *ID_NAMES) if name in arrays), np.array(path.stem))
+    arrays = {known: arrays[name] for known, name in canonical(arrays).items()}
+    ids = next((arrays[name] for name in ("ids", "id") if name in arrays), np.array(path.stem))
     # A text or a single number describes a video; --modalities may insist.
     others = {name: array for name, array in arrays.items() if name not in DESCRIPTIVE}
     if not wanted:
@@ -172,8 +304,9 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             schema = file.schema_arrow
-            key = next((name for name in ID_NAMES if name in schema.names), None)
-            others = [name for name in schema.names if name not in DESCRIPTIVE]
+            columns = canonical(schema.names)
+            key = columns.get("id", columns.get("ids"))
+            others = [name for known, name in columns.items() if known not in DESCRIPTIVE]
             nested = {name: name for name in others if wanted or pa.types.is_nested(schema.field(name).type)}
             modalities = _by_modality(nested, wanted)
             if key is None or not modalities:
@@ -181,7 +314,7 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
                     "it needs the column `id`, and for each modality lists of lists of numbers (frames), or lists of "
                     f"numbers (video level). Its columns: {shorten(', '.join(schema.names), 200) or 'none'}."
                 )
-            described = [name for name in (key, "labels", "split") if name in schema.names]
+            described = [key, *(columns[each] for each in ("labels", "split") if each in columns)]
             for rows in file.iter_batches(PARQUET_ROWS, columns=[*described, *modalities.values()]):
                 known = {name: rows.column(name).to_pylist() for name in described}
                 arrays = {name: rows.column(each) for name, each in modalities.items()}
@@ -190,9 +323,8 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
                     where = f"row {number} (counted from 0)"
                     present = {name: column[row] for name, column in cells.items() if column[row] is not None}
                     features = {name: _frames(cell, f"{where}, {name}") for name, cell in present.items()}
-                    labels, split = (
-                        known[each][row] if each in known else None for each in ("labels", "split")
-                    )
+                    about = (columns.get(each) for each in ("labels", "split"))
+                    labels, split = (known[name][row] if name else None for name in about)
                     yield _video(known[key][row], labels, features, split, where)
                     number += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

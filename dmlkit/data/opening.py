@@ -416,13 +416,24 @@ def find_splits(root: str, settings: DatasetSettings) -> dict[str, tuple[str, ..
     return found
 
 
+def split_of(name: str, *, alone: bool = False) -> str | None:
+    """The split that the name of a file or folder states: ``"split=Test"`` → test; `alone`: that is no more than it.
+
+    Of hive's names ``key=value``, only a key that means splits makes the value one.
+    """
+    key, equals, _ = name.lower().rpartition("=")
+    if equals and key not in ("split", "subset", "partition", "set"):
+        return None
+    matches = ((split, pattern.search(name)) for split, pattern in _SPLIT_NAMES.items())
+    return next((split for split, match in matches if match and not (alone and match[0] != name)), None)
+
+
 def group_by_split(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...]]:
     """Split → shards, by the name of each, or else of the nearest folder above it that has one; else ``"train"``."""
     found: dict[str, list[str]] = {}
     for shard in shards:
         names = reversed(posixpath.splitext(shard.removeprefix(root).strip("/"))[0].split("/"))
-        matches = (split for name in names for split, pattern in _SPLIT_NAMES.items() if pattern.search(name))
-        found.setdefault(next(matches, "train"), []).append(shard)
+        found.setdefault(next(filter(None, map(split_of, names)), "train"), []).append(shard)
     return {split: tuple(each) for split, each in found.items()}
 
 

@@ -257,8 +257,20 @@ def test_the_split_of_a_video(tmp_path, clips):
     assert done.videos == {"test": 10} and open_dataset(done.folder).num_classes == 20
     with pytest.raises(DataError, match="--num-classes or --classes"):
         import_features(clips, tmp_path / "out")
-    labels = table(tmp_path, *every(["0"]))
-    with pytest.raises(DataError, match=r"/out has only one split.* of 1 shard;.*--records-per-shard"):
+    # What is of one split alone is written in shards enough to be divided, in an order of its own.
+    done = import_features(
+        clips, tmp_path / "one", labels=table(tmp_path, *every(["0"])), split="train=1", records_per_shard=3
+    )
+    assert done.videos == {"train": 10} and "every fifth of its 10 shards validates (2)" in " ".join(
+        done.notes
+    )
+    dataset, back = open_dataset(done.folder), read_back(done.folder)
+    assert {split: dataset.num_videos(split) for split in dataset.splits} == {
+        "train": 7, "tuning": 1, "validate": 2
+    } and back.keys() == set(ALL)  # fmt: skip
+    assert [*back] != sorted(back) and all((arrays["rgb"] == 191).all() for arrays, _, _ in back.values())
+    labels = table(tmp_path, "a,0,", "b,1,", *(f"{name},,test" for name in ALL[2:]), header="id,labels,split")
+    with pytest.raises(DataError, match=r"/out has only one split.* of 2 shards;.* Import more videos"):
         import_features(clips, tmp_path / "out", labels=labels, split="train=1")
 
 
