@@ -27,15 +27,13 @@ import numpy as np
 from tqdm import tqdm
 
 import dmlkit.data.schema as schema
-from dmlkit.data.opening import find_splits, group_by_split, recognize, shard_counts
+from dmlkit.data.opening import find_dataset, find_splits, open_shards, recognize, shard_counts
 from dmlkit.data.parsing import RecordParser
 from dmlkit.data.records import (
     InvalidRecord,
     exists,
     file_size,
-    is_folder,
     locate,
-    readable_path,
     scan_records,
 )
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size
@@ -48,7 +46,8 @@ _IDS = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("record", "<u4"), ("byte", 
 class Fault(NamedTuple):
     """What is wrong with a record of a shard, or with the whole shard (`record` and `byte` are None).
 
-    Kinds: `SHARD_ERRORS`, `CONTENT_ERRORS`, "unreadable", "missing shard", "no features", "duplicate id".
+    Kinds: `SHARD_ERRORS`, `CONTENT_ERRORS`, "unreadable", "missing shard", "duplicate id", "refused" (by
+    `open_dataset`).
     """
 
     shard: str
@@ -76,8 +75,8 @@ class Report:
         Returns:
             ``schema`` (1), ``whole``, ``seconds`` and ``sets``, one entry a data set:
 
-            * ``path``, ``name``, ``whole``; ``level`` (None where no record shows it), ``release`` (None for a layout
-              of one's own), ``features`` (name, size, coding, key), ``num_classes``
+            * ``path``, ``name``, ``whole``; ``notes``, those of `open_dataset`; ``level`` (None where no record shows
+              it), ``release`` (None for a layout of one's own), ``features`` (name, size, coding, key), ``num_classes``
             * ``shards``, ``bytes``, ``records`` (all that can be separated), ``good_records``
             * ``splits``: name → shards, records, without_labels
             * ``frames`` a video, and ``labels`` a video that has any: min, median, mean, max; None without any
@@ -116,6 +115,8 @@ def _describe(record: dict, faults: int) -> Iterator[str]:
     yield f"  classes         {len(record['classes']):,} of {record['num_classes']:,} occur"
     for modality, videos in record["missing"].items():
         yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as silence, or no words"
+    for note in record["notes"]:
+        yield f"  note            {one_line(note)}"
     kinds = [f"{kind} ({count:,})" for kind, count in Counter(record["faults"]["by_kind"]).most_common()]
     yield f"  faults          {', '.join(kinds) or 'none'}"
     shown = record["faults"]["list"][:faults]
@@ -150,17 +151,16 @@ def check(
         raise UsageError(f"`jobs` must be at least 1. Received: jobs={jobs}.")
     begin = time.perf_counter()
     found: dict[str, list[str] | None] = {}  # data set → its shards, None for all
-    for path in map(readable_path, [paths] if isinstance(paths, str | os.PathLike) else paths):
-        if is_folder(path):
-            found[path] = None
-        elif not exists(path):
-            raise DataError(f"There is nothing at {path}. Give the folder of a data set, or a shard.")
-        elif (shards := found.setdefault(_dataset_folder(path), [])) is not None:
-            shards.append(path)
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        root, chosen = find_dataset(path)
+        if chosen is None:
+            found[root] = None
+        elif (shards := found.setdefault(root, [])) is not None:
+            shards += chosen
     if not found:
         raise UsageError("No path to check was given. Give the folder of a data set, or shards.")
     targets = [_inspect(root, shards) for root, shards in found.items()]
-    tasks = [(*task, keep) for _, splits, _ in targets for each in splits.values() for task in each]
+    tasks = [(*task, keep) for _, splits, *_ in targets for each in splits.values() for task in each]
     if jobs is None:
         total = sum(file_size(shard) for shard, *_ in tasks if exists(shard))
         jobs = min(cores(), 1 + total // BYTES_PER_WORKER)
@@ -240,9 +240,6 @@ def check_shard(shard: str, parser: RecordParser | None, expected: int | None, k
 def _count(data: bytes, parser: RecordParser, counts: Counter) -> str:
     """Count what a record holds; its video's id, or `InvalidRecord`."""
     video = parser.read(data)
-    if not video.values:
-        keys = ", ".join(feature.key for feature in parser.features)
-        raise InvalidRecord(f"the video has none of {keys}. Leave the record out.", kind="no features")
     classes = set(video.labels)
     counts["labels", len(classes)] += 1
     counts["without_id"] += not video.video_id
@@ -258,6 +255,7 @@ def _summarize(
     description: dict,
     splits: dict[str, list],
     missing: list[str],
+    refusal: str,
     outcomes: Iterator[tuple],
     keep: int | None,
 ) -> dict:
@@ -278,6 +276,10 @@ def _summarize(
     total["faults", "missing shard"] = len(missing)
     what = "dataset.toml counts this shard, but it is not there"
     faults += [*duplicates, *(Fault(shard, None, None, "missing shard", what) for shard in missing)]
+    # What opening refuses because of a shard's fault is in the list already.
+    if refusal and not any(refusal.startswith(fault.shard) for fault in faults):
+        total["faults", "refused"] = 1
+        faults.insert(0, Fault(description["path"], None, None, "refused", refusal))
 
     def select(name: str) -> dict:
         return {key[1]: count for key, count in sorted(total.items(), key=str) if key[0] == name and count}
@@ -320,42 +322,44 @@ def _distribution(counts: dict[int, int]) -> dict | None:
     return {name: figure(values).item() for name, figure in figures.items()} if values.size else None
 
 
-def _dataset_folder(shard: str) -> str:
-    """The nearest of some folders above a shard that has a description or vocabulary; else the one it lies in."""
-    folders = [posixpath.dirname(shard)]
-    for _ in range(3):
-        folders.append(posixpath.dirname(folders[-1]))
-    described = (each for each in folders if exists(posixpath.join(each, schema.DATASET_TOML)))
-    return next(described, None) or next(filter(schema.find_vocabulary, folders), folders[0])
-
-
-def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[tuple]], list[str]]:
+def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[tuple]], list[str], str]:
     """The description of a data set, or of some shards of one, also such as `open_dataset` refuses; of each split its
-    shards with their parser and number of records (None: unknown); missing shards that dataset.toml counts.
+    shards with their parser and number of records (None: unknown); missing shards that dataset.toml counts; why it is
+    refused, or an empty text.
     """
-    settings = schema.read_dataset_toml(root)
-    splits = find_splits(root, settings) if shards is None else group_by_split(sorted(set(shards)), root)
+    settings, refusal = schema.read_dataset_toml(root), ""
+    splits, notes = find_splits(root, settings, shards)
+    try:
+        notes = open_shards(root, shards, count_classes=False).notes
+    except DataError as error:
+        refusal = str(error)
     counts, missing = shard_counts(root, settings, splits)
-    features, level, release, num_classes = {}, settings.level, None, None
+    features, level, release, id_key = {}, settings.level, None, None
     for names in splits.values():
         for shard in names:
             with suppress(DataError):  # what is wrong with it is reported when it is checked
                 layout = recognize([shard])
                 features, level = layout.features | features, level or layout.level
-                release, num_classes = schema.release_of(layout.id_key, features.values()) or (None, None)
+                id_key = layout.id_key
+                release = schema.release_of(id_key, features.values())
                 break
-    vocabulary = schema.vocabulary_of(root, settings)
-    num_classes = settings.num_classes or (vocabulary.num_classes if vocabulary else num_classes)
-    features, parser = settings.complete_features(features, root=root), None
+    vocabulary = None
+    with suppress(DataError):
+        vocabulary, _ = schema.vocabulary_of(root, settings, release)
+        features = settings.complete_features(features, root=root)
+    num_classes = settings.num_classes or (vocabulary.num_classes if vocabulary else release and release[1])
+    parser = None
     if features and level:
-        parser = RecordParser(level, tuple(features.values()), num_classes or sys.maxsize, labelled=True)
+        classes, id_key = num_classes or sys.maxsize, release and id_key
+        parser = RecordParser(level, tuple(features.values()), classes, labelled=True, id_key=id_key)
     description = {
         "path": root,
         "name": settings.name or posixpath.basename(root) or root,
         "level": parser and level,
-        "release": "generated data" if settings.generated else release,
+        "release": "generated data" if settings.generated else release and release[0],
+        "notes": list(notes),
         "features": [asdict(feature) for feature in features.values()],
         "num_classes": num_classes,
     }
     tasks = {name: [(shard, parser, counts.get(shard)) for shard in each] for name, each in splits.items()}
-    return description, tasks, missing if shards is None else []
+    return description, tasks, missing if shards is None else [], refusal

@@ -12,7 +12,9 @@ import json
 import os
 import posixpath
 import re
+import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -33,6 +35,7 @@ from dmlkit.data.schema import (
     Feature,
     Layout,
     Vocabulary,
+    find_vocabularies,
     infer_layout,
     read_dataset_toml,
     release_of,
@@ -46,6 +49,8 @@ from dmlkit.paths import generated_data
 Splits = Mapping[str, Sequence[str]]  # split → shards
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3
+MAX_KINDS = 64  # of names in a folder, of each of which three shards are looked at
+CHECKSUM_BYTES = 8  # at the end of a shard, compressed or not
 # Split → words in the names of its files or folders, in any case; tried in this order. A word begins and ends where
 # letters do ("latest" is no test), but for the two letters or digits that number YouTube-8M's shards ("trainZp").
 _SPLIT_WORDS = {
@@ -62,7 +67,7 @@ _SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of shards, described. Made by `open_dataset`.
+    """A folder of shards, or some of them, described. Made by `open_dataset`.
 
     Attributes:
         path, name: The folder, and what reports call it.
@@ -77,6 +82,7 @@ class Dataset:
         class_kinds: A kind for each class, where the vocabulary has them.
         truth_files: Split → the file of the frames that made each label, as in dataset.toml.
         counts: Shard → the records it should hold, of the shards of which dataset.toml declares it.
+        id_key: The key of the records' ids, where it shows their release.
     """
 
     path: str
@@ -93,6 +99,7 @@ class Dataset:
     class_kinds: tuple[str, ...] | None = field(default=None, repr=False)
     truth_files: dict[str, str] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict, repr=False)
+    id_key: str | None = field(default=None, repr=False)
     _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
 
@@ -193,25 +200,24 @@ class Dataset:
     def fingerprint(self) -> str:
         """A digest of these data: equal after a move to another folder, different after most changes.
 
-        From the schema and, of every shard, its name, size and last four bytes (the checksum of its last record). A
-        change within earlier records that keeps a shard's size is not noticed here.
+        From the schema and, of every shard, its name, size and last eight bytes (a checksum is among them). A change
+        within earlier records that keeps a shard's size is not noticed here.
         """
         schema = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
         digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
-                size = records.file_size(shard)
-                digest.update(f"{split} {records.relative_name(shard, self.path)} {size} ".encode())
-                with records.open_file(shard) as file:
-                    file.seek(max(0, size - records.FOOTER_BYTES))
-                    digest.update(file.read(records.FOOTER_BYTES))
+                with records.opened(shard) as (file, size):
+                    digest.update(f"{split} {records.relative_name(shard, self.path)} {size} ".encode())
+                    file.seek(max(0, size - CHECKSUM_BYTES))
+                    digest.update(file.read(CHECKSUM_BYTES))
         return digest.hexdigest()
 
     def parser(self, split: str, sampler: FrameSampler | None = None) -> RecordParser:
         """What turns the records of a split into arrays."""
         features = tuple(self.features.values())
         sampler, labelled = sampler or FrameSampler(), split in self.labelled
-        return RecordParser(self.level, features, self.num_classes, labelled, sampler)
+        return RecordParser(self.level, features, self.num_classes, labelled, sampler, self.id_key)
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:
@@ -304,7 +310,7 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     """
     path = records.readable_path(generated_data() if path is None else path)
     folder = Path(path)
-    if folder.name == "generated" and not records.is_remote(path) and not folder.exists():
+    if folder.name == "generated" and not records.is_remote(path) and not records.exists(path):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Of notebooks that start together, one generates it, and the others wait.
@@ -321,53 +327,68 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
 
 
 def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> Dataset:
-    """Open a folder of shards, with or without a dataset.toml.
+    """Open a folder of shards, or some of them, with or without a dataset.toml.
 
     Where there is none, level, modalities and their sizes are those of the first records, splits follow from the names
     of files and folders, classes from the vocabulary. Where only one split has labels, every fifth of its shards
     validates; where there is no tuning split, every tenth training shard becomes one. `Dataset.notes` lists all that.
 
     Args:
-        path: The folder, local or anything ``tf.io.gfile`` knows.
+        path: The folder, local or anything ``tf.io.gfile`` knows; or a single shard, or a pattern of shards
+            (``data/train*.tfrecord``), to which the dataset.toml of their folder applies.
         num_classes: How many classes there are, as of a run, where neither labels nor a vocabulary show it.
 
     Raises:
-        DataError: There is no such folder, no shards in it, or they are damaged or of no known layout.
+        DataError: There is no such folder, no shards in it, or they are damaged, of no known layout, or of two levels
+            or releases.
     """
-    root = records.readable_path(path)
+    return open_shards(*find_dataset(path), num_classes=num_classes)
+
+
+def open_shards(
+    root: str, chosen: Sequence[str] | None, *, num_classes: int | None = None, count_classes: bool = True
+) -> Dataset:
+    """`open_dataset` of what `find_dataset` found. Where only the labels show how many classes there are, they are
+    counted, which reads every record, or `num_classes` stays 0.
+    """
     settings = read_dataset_toml(root)
-    found = find_splits(root, settings)
+    found, notes = find_splits(root, settings, chosen)
+    refuse_mixtures(root, found)
     layouts = {split: recognize(shards) for split, shards in found.items()}
     labelled = frozenset(split for split, layout in layouts.items() if layout.labelled)
-    levels = {layout.level for layout in layouts.values()} | ({settings.level} - {None})
-    if len(levels) > 1:
-        why = f"{DATASET_TOML} declares {settings.level}" if settings.level else "the splits differ"
-        advice = f"Open the folder of one level, or name its shards in {DATASET_TOML}."
-        raise DataError(f"{root} mixes frame-level and video-level records ({why}). {advice}")
-    (level,) = levels
+    level = next(iter(layouts.values())).level
+    if settings.level not in (None, level):
+        raise DataError(
+            f"{root} holds {level}-level records, but {DATASET_TOML} there declares {settings.level}: it mixes levels. "
+            "Correct it there."
+        )
     inferred: dict[str, Feature] = {}
     for layout in layouts.values():
         inferred = layout.features | inferred
     features = settings.complete_features(inferred, root=root)
-    vocabulary, given, notes = vocabulary_of(root, settings), num_classes, []
-    num_classes = settings.num_classes
+    id_key = next(iter(layouts.values())).id_key
+    release = release_of(id_key, features.values())
+    vocabulary, told = vocabulary_of(root, settings, release)
+    given, num_classes, notes = num_classes, settings.num_classes, [*notes, *told]
     if num_classes is None:
         shards = [shard for split in labelled for shard in found[split]]
         if vocabulary:
             num_classes, source = vocabulary.num_classes, "the vocabulary's"
         elif given and not labelled:
             num_classes, source = given, "the one asked for, as there are no labels"
-        elif release := release_of(next(iter(layouts.values())).id_key, features.values()):
+        elif release:
             num_classes, source = release[1], f"that of {release[0]}, which the records look like"
         elif shards:
             parser = RecordParser(level, tuple(features.values()), sys.maxsize, labelled=True)
+            shards = shards if count_classes else []
             classes = (label for _, labels in _contexts_of(shards, parser, {}) for label in labels)
             num_classes = 1 + max(classes, default=-1)
             source = "one more than the highest label in the shards"
         else:
             advice = f"Put the vocabulary.csv there, or a {DATASET_TOML} with num_classes."
             raise DataError(f"{root} has no labels, so its number of classes is unknown. {advice}")
-        notes.append(f"The number of classes ({num_classes}) is {source}.")
+        if num_classes:
+            notes.append(f"The number of classes ({num_classes}) is {source}.")
     used = {feature.key for feature in features.values()}
     if TEXT not in used and any(layout.has_text for layout in layouts.values()):
         notes.append(
@@ -377,7 +398,12 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
     counts, missing = shard_counts(root, settings, found)
     if missing:
         notes.append(f"{len(missing)} of the shards that {DATASET_TOML} counts are missing, as {missing[0]}.")
-    splits, labelled, divided = divide_splits(found, labelled, root)
+    try:
+        found, labelled, divided = divide_splits(found, labelled, root)
+    except DataError as few:
+        if chosen is None:
+            raise
+        divided = [f"Nothing can be trained on these shards alone: {few}"]
     return Dataset(
         path=root,
         name=settings.name or posixpath.basename(root),
@@ -385,7 +411,7 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
         features=features,
         num_classes=num_classes,
         class_names=(vocabulary or Vocabulary({}, {})).class_names(num_classes),
-        splits=splits,
+        splits=found,
         labelled=labelled,
         named=vocabulary is not None,
         notes=(*notes, *divided),
@@ -393,19 +419,56 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
         class_kinds=vocabulary.class_kinds(num_classes) if vocabulary else None,
         truth_files=settings.truth,
         counts=counts,
+        id_key=release and id_key,
     )
 
 
-def find_splits(root: str, settings: DatasetSettings) -> dict[str, tuple[str, ...]]:
-    """Split → shards, by the patterns of dataset.toml or else by the shards' names."""
-    if not settings.splits:
-        return group_by_split(records.list_shards(root), root)
-    found, owners = {}, {}
+def find_dataset(path: str | os.PathLike) -> tuple[str, list[str] | None]:
+    """The folder of the data set that a path means, and the shards of it: None where it is the folder itself.
+
+    Raises `DataError` where there is nothing at the path.
+    """
+    path = records.readable_path(path)
+    if records.is_folder(path):
+        return path, None
+    if not records.is_remote(path):
+        path = os.path.abspath(path)
+    if records.exists(path) or os.path.islink(path):
+        shards = [path]
+    else:
+        # What else a pattern may match, as a vocabulary, is no shard.
+        shards = [each for each in records.match_shards("", path) if records.is_shard(each)]
+    if not shards:
+        advice = "Give the folder of a data set, or shards, or make one (`dmlkit data synthesize DIR`)."
+        raise DataError(f"There is nothing at {path}. {advice}")
+    folders = [_common_folder(shards)]
+    for _ in range(records.MAX_DEPTH):
+        folders.append(posixpath.dirname(folders[-1]))
+    described = (each for each in folders if records.exists(posixpath.join(each, DATASET_TOML)))
+    return next(described, None) or next(filter(find_vocabularies, folders), folders[0]), shards
+
+
+def _common_folder(shards: Sequence[str]) -> str:
+    folder = posixpath.dirname(shards[0])
+    while not all(shard.startswith(folder.rstrip("/") + "/") for shard in shards):
+        folder = posixpath.dirname(folder)
+    return folder
+
+
+def find_splits(
+    root: str, settings: DatasetSettings, chosen: Sequence[str] | None = None
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Split → shards (of those chosen), by the patterns of dataset.toml or else by the shards' names; and notes."""
+    found, owners, notes = {}, {}, ()
     for split, patterns in settings.splits.items():
-        where = f"which {DATASET_TOML} in {root} names for the split {split!r}. Put the shards there, or correct it."
         shards = set()
         for each in patterns:
-            shards.update(records.match_shards(root, [each], f"No shards match {each!r}, {where}"))
+            if not (matches := records.match_shards(root, each)):
+                raise DataError(
+                    f"No shards match {each!r}, which {DATASET_TOML} in {root} names for the split {split!r}. Put the "
+                    "shards there, or correct it."
+                )
+            shards.update(matches)
         found[split] = tuple(sorted(shards))
         for shard in found[split]:
             if owners.setdefault(shard, split) != split:
@@ -413,7 +476,21 @@ def find_splits(root: str, settings: DatasetSettings) -> dict[str, tuple[str, ..
                     f"{shard} is in two splits, {owners[shard]!r} and {split!r}: a model would be measured on what it "
                     f"was trained on. Make the patterns in {root}/{DATASET_TOML} match different shards."
                 )
-    return found
+    if chosen is not None:
+        found = group_by_split(sorted(set(chosen)), root, owners)
+    elif not found:
+        shards, notes = records.find_shards(root)
+        found = group_by_split(shards, root)
+    empty = {shard for shards in found.values() for shard in shards if records.is_empty(shard)}
+    if empty and not (settings.counts or settings.records_per_shard):  # where these do not miss the records
+        notes = (*notes, f"Left aside, shards without records: {len(empty):,} ({min(empty)}).")
+        left = {split: tuple(each for each in shards if each not in empty) for split, shards in found.items()}
+        found = {split: shards for split, shards in left.items() if shards}
+        if not found:
+            raise DataError(
+                f"The shards hold no records: {min(empty)} and the {len(empty) - 1} others are empty."
+            )
+    return found, notes
 
 
 def split_of(name: str, *, alone: bool = False) -> str | None:
@@ -428,13 +505,64 @@ def split_of(name: str, *, alone: bool = False) -> str | None:
     return next((split for split, match in matches if match and not (alone and match[0] != name)), None)
 
 
-def group_by_split(shards: Iterable[str], root: str) -> dict[str, tuple[str, ...]]:
-    """Split → shards, by the name of each, or else of the nearest folder above it that has one; else ``"train"``."""
+def group_by_split(
+    shards: Iterable[str], root: str, owners: Mapping[str, str] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Split → shards: of each that of `owners`, or by its name, or else by that of the nearest folder above it that has
+    one; else ``"train"``.
+    """
     found: dict[str, list[str]] = {}
     for shard in shards:
-        names = reversed(posixpath.splitext(shard.removeprefix(root).strip("/"))[0].split("/"))
-        found.setdefault(next(filter(None, map(split_of, names)), "train"), []).append(shard)
+        names = reversed(records.shard_stem(shard.removeprefix(root)).strip("/").split("/"))
+        stated = (owners or {}).get(shard) or next(filter(None, map(split_of, names)), "train")
+        found.setdefault(stated, []).append(shard)
     return {split: tuple(each) for split, each in found.items()}
+
+
+def _samples(shards: Iterable[str]) -> list[str]:
+    """Of every folder of some shards the first, the middle and the last; of each kind of name, where these are few."""
+    kinds, folders = defaultdict(list), defaultdict(list)
+    for shard in shards:
+        folder, name = posixpath.split(records.shard_stem(shard))
+        # Shards are numbered in digits, those of YouTube-8M also in two letters.
+        kinds[folder, re.sub(r"\d+", "", name[:-2])].append(shard)
+        folders[folder].append(shard)
+    groups = kinds if len(kinds) <= MAX_KINDS else folders
+    return sorted({each[place] for each in groups.values() for place in (0, len(each) // 2, -1)})
+
+
+def refuse_mixtures(root: str, found: Splits) -> None:
+    """Raise `DataError` where some shards' first records are of two levels or releases, naming the way to each."""
+    levels, releases = defaultdict(list), defaultdict(list)
+    for shard in _samples(shard for shards in found.values() for shard in shards):
+        first = next(records.scan_records(shard), None)
+        with suppress(Exception):  # what is wrong with a record is reported when it is read
+            layout = infer_layout([records.parse_record(first.check())])
+            levels[f"{layout.level}-level"].append(shard)
+            releases[release_of(layout.id_key, layout.features.values())[0]].append(shard)
+    for groups, why in ((levels, ""), (releases, ", whose class numbers mean other classes")):
+        if len(groups) > 1:
+            examples = ", ".join(f"{shards[0]} is {kind}" for kind, shards in sorted(groups.items()))
+            ways = [_way_to(kind, groups) for kind in sorted(groups)]
+            advice = (
+                f"Open one of them: {', '.join(ways)}." if all(ways) else "Move one into a folder of its own."
+            )
+            raise DataError(
+                f"{root} mixes {' and '.join(sorted(groups))} records{why} ({examples}). {advice} Or name the shards "
+                f"of one in {DATASET_TOML}."
+            )
+
+
+def _way_to(kind: str, groups: Mapping[str, Sequence[str]]) -> str | None:
+    """A folder or pattern that takes the shards of one kind alone, as an option; None where there is none."""
+    own, others = groups[kind], [each for other in groups if other != kind for each in groups[other]]
+    folder = _common_folder(own)
+    if any(each.startswith(f"{folder}/") for each in others):
+        start = os.path.commonprefix(own).rstrip("0123456789")  # noqa: RUF071, the start of their names, too
+        if start == f"{folder}/" or any(each.startswith(start) for each in others):
+            return None
+        folder = f"{start}*"
+    return f"`--data {shlex.quote(folder)}`"
 
 
 def shard_counts(root: str, settings: DatasetSettings, found: Splits) -> tuple[dict[str, int], list[str]]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.records import Example, Features, InvalidRecord, SequenceExample, read_context
+from dmlkit.data.records import ID_KEYS, Example, Features, InvalidRecord, SequenceExample, read_context
 from dmlkit.data.schema import ZERO_BYTE, Feature
 
 # TensorFlow copies arrays that do not begin at a multiple of so many bytes.
@@ -132,6 +132,7 @@ class RecordParser:
     num_classes: int
     labelled: bool
     sampler: FrameSampler = FrameSampler()
+    id_key: str | None = None  # where it shows the release, whose class numbers are not those of another
 
     def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
         """Records to one batch: `read` and `stack`."""
@@ -167,6 +168,7 @@ class RecordParser:
     def read(self, data: bytes) -> Video:
         """One record; raises `InvalidRecord` where it does not match the data set's description."""
         context, values = self._split_frames(data) if self.level == "frame" else self._split_video(data)
+        self._check_release(context)
         video_id, labels = read_context(context)
         if self.labelled:
             self._check_labels(labels)
@@ -176,6 +178,9 @@ class RecordParser:
                 message = f"{feature.key} holds NaN or infinite values. Compute them again, or leave the record out."
                 raise InvalidRecord(message, kind="not finite")
         num_frames = 0
+        if self._numeric and not values and self.level == "video":
+            names = ", ".join(feature.key for feature in self._numeric)
+            raise InvalidRecord(f"the video has none of {names}. Leave the record out.", kind="no features")
         if self.level == "frame":
             values = {name: matrix for name, matrix in values.items() if len(matrix)}
             lengths = {name: len(matrix) for name, matrix in values.items()}
@@ -206,9 +211,20 @@ class RecordParser:
     def read_context(self, data: bytes) -> tuple[str, list[int]]:
         """One record's id and classes, without its values; raises `InvalidRecord`."""
         message = self._parse_message(data)
-        video_id, labels = read_context(message.context if self.level == "frame" else message.features)
+        context = message.context if self.level == "frame" else message.features
+        self._check_release(context)
+        video_id, labels = read_context(context)
         self._check_labels(labels)
         return video_id, labels
+
+    def _check_release(self, context: Features) -> None:
+        if self.id_key is not None and self.id_key not in context.feature:
+            for key in context.feature.keys() & {*ID_KEYS}:
+                message = (
+                    f"the video's id has the key {key!r}, not {self.id_key!r}, as in another release, whose class "
+                    "numbers mean other classes. Keep each release in a folder of its own."
+                )
+                raise InvalidRecord(message, kind="release")
 
     def _check_labels(self, labels: list[int]) -> None:
         for label in labels:

@@ -4,7 +4,8 @@ A record lies between a header (its length in 8 bytes, little endian, and their 
 record's checksum in 4). Checksums are CRC-32C, rotated and shifted as TFRecord does. Local files are read by plain
 `open`; what holds ``://`` (``gs://``, ``hdfs://``, ``ram://``) goes through ``tf.io.gfile``. The messages,
 ``tf.train.Example`` and ``tf.train.SequenceExample``, are defined here once more, because importing TensorFlow takes
-seconds and hundreds of megabytes in every process.
+seconds and hundreds of megabytes in every process. A shard may be compressed as a whole, by GZIP or ZLIB, whatever its
+name; offsets are then those of the decompressed bytes.
 
 Differs from ``tf.data.TFRecordDataset``: that names neither record nor byte, and ends at the first damaged record.
 """
@@ -12,13 +13,18 @@ Differs from ``tf.data.TFRecordDataset``: that names neither record nor byte, an
 from __future__ import annotations
 
 import glob
+import math
 import os
 import posixpath
+import re
 import shutil
+import stat
 import struct
 import unicodedata
+import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -29,14 +35,24 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessages
 from google_crc32c import value as crc32c
 
-from dmlkit.errors import DataError, UsageError
+from dmlkit.errors import DataError, UsageError, shorten
 from dmlkit.files import atomic_write
 from dmlkit.paths import is_remote
 
 SUFFIX = ".tfrecord"
+# The end of a shard's name: x.tfrecord, x.tfrecords.gz, x.tfrecord-00000-of-00003, x-00000-of-00003, part-r-00000.
+_SHARD_SUFFIX = re.compile(
+    r"(\.(tfrecords?|tfrec)([-_.]?\d+)?(-of-\d+)?|-\d+-of-\d+|^part(-[rm])?-\d+(-[\w-]+)?(\.c\d+)?)"
+    r"(\.(gz|gzip|zlib|z))?$",
+    re.IGNORECASE,
+)
+# Of the system, of notebooks, of other programs at work.
+_ASIDE = re.compile(r"\..*|__MACOSX|_temporary|lost\+found")
 MAX_DEPTH = 3  # folders below the data set's own in which shards are looked for
 HEADER_BYTES, FOOTER_BYTES = 12, 4
 READ_BYTES = 1 << 20  # one read of a file
+EMPTY_BYTES = 64  # more than a compressed file without content takes
+INFLATED_BYTES = 1 << 16  # decompressed at a time: so much may be lost before the place of damage
 _LENGTH_AND_CRC, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _CRC_SHIFT = 0xA282EAD8
 
@@ -46,13 +62,29 @@ SHARD_ERRORS = {
     "length checksum": f"the shard is damaged, the checksum of the record's length is wrong. {_FETCH_AGAIN}",
     "record checksum": f"the shard is damaged, its checksum is wrong. {_FETCH_AGAIN}",
     "cut off": f"the shard is damaged, the file ends within the record. {_FETCH_AGAIN}",
+    "compression": "the shard is damaged, it cannot be decompressed from here on (damaged, or the file ends too "
+    f"early). {_FETCH_AGAIN}",
     "changed": "the file grew or shrank while it was read. Read it again once nothing writes to it any more.",
     "count": "the shard ends here, but dataset.toml counts another number of records in it. Fetch the file again, or "
     "correct dataset.toml.",
 }
 # What can be wrong with an intact record's content.
-CONTENT_ERRORS = ("not a record", "label", "not finite", "size", "coding", "frames")
+CONTENT_ERRORS = ("not a record", "label", "not finite", "size", "coding", "frames", "no features", "release")
 ID_KEYS = ("id", "video_id")
+
+# How files begin that lie among shards and are none; what they are, and what to do.
+_OTHER_KINDS = {
+    rb"version https://git-lfs": "a Git LFS pointer, not the shard. Run `git lfs pull` in its repository.",
+    rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|body|\?xml|!--|error)": "a web page, not a shard: the download failed "
+    "(a login, a wrong address). Fetch the file itself.",
+    rb"PK\x03\x04.{26,80}?\.npy|\x93NUMPY|PAR1": "of NumPy or parquet. Let its name end in .npz, .npy or .parquet, and "
+    "make shards of it by `dmlkit data import`.",
+    rb"\x89HDF|ARROW1|Obj\x01": "of HDF5, Arrow or Avro. Save it as .npz or parquet, then `dmlkit data import` that.",
+    rb"PK\x03\x04|\xfd7zXZ|BZh\d|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|\x04\x22\x4d\x18|.{257}ustar": "an archive. "
+    "Unpack it (of compressed shards, those by GZIP and ZLIB are read as they are).",
+}
+GZIP = b"\x1f\x8b\x08"
+MAX_MESSAGE_BYTES = 1 << 28  # of a file that may be one message
 
 
 class InvalidRecord(ValueError):
@@ -107,29 +139,36 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
     intact by itself. Raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
-    with _readable(path) as file:
-        size, number, offset = file_size(path), 0, 0
+    with _open_shard(path) as (file, size, stored_size):
+        number, offset = 0, 0
         header = file.read(HEADER_BYTES)
-        while offset < size:
+        while header and offset < size:
             length, error = _parse_header(header, size - offset)
-            if error:
-                yield Record(path, number, offset, None, error)
-                expected_count = None  # the stretch may have been any number of records
-                offset = _find_header(file, offset + 1, size)
-                file.seek(offset)
-                header = file.read(HEADER_BYTES)
-            else:
+            if not error:
                 data = file.read(length)
                 rest = file.read(FOOTER_BYTES + HEADER_BYTES)  # the footer, and the next header with it
-                if len(data) < length or len(rest) < FOOTER_BYTES:
+                if len(data) == length and len(rest) >= FOOTER_BYTES:
+                    damaged = masked_crc(data) != _CRC.unpack_from(rest)[0]
+                    yield Record(path, number, offset, data, "record checksum" if damaged else None)
+                    header = rest[FOOTER_BYTES:]
+                    offset += HEADER_BYTES + length + FOOTER_BYTES
+                    number += 1
+                    continue
+                if size < math.inf:
                     break  # shorter by now than it was
-                damaged = masked_crc(data) != _CRC.unpack_from(rest)[0]
-                yield Record(path, number, offset, data, "record checksum" if damaged else None)
-                header = rest[FOOTER_BYTES:]
-                offset += HEADER_BYTES + length + FOOTER_BYTES
+                error = "cut off"
+            if error == "cut off" and getattr(file, "damaged", False):
+                break
+            yield Record(path, number, offset, None, error)
+            expected_count = None  # the stretch may have been any number of records
+            offset = _find_header(file, offset + 1, size)
+            file.seek(offset)
+            header = file.read(HEADER_BYTES)
             number += 1
-        if offset < size or file_size(path) != size:
+        if file_size(path) != stored_size or offset < size < math.inf:
             yield Record(path, number, offset, None, "changed")
+        elif getattr(file, "damaged", False):
+            yield Record(path, number, offset, None, "compression")
         elif expected_count not in (None, number):
             yield Record(path, number, offset, None, "count")
 
@@ -137,14 +176,17 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
 def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
     """Offset and length of each record of `scan_records`, and None or what is wrong with its header."""
     path = os.fspath(path)
-    with _readable(path, buffering=0) as file:  # read-ahead would be thrown away with each seek
-        size, offset = file_size(path), 0
-        while offset < size:
+    with _open_shard(path, buffering=0) as (file, size, _):  # read-ahead would be thrown away with each seek
+        offset = 0
+        while offset < size < math.inf:
             file.seek(offset)
             length, error = _parse_header(file.read(HEADER_BYTES), size - offset)
             yield offset, length, error
             end = offset + HEADER_BYTES + length + FOOTER_BYTES
             offset = _find_header(file, offset + 1, size) if error else end
+    if size == math.inf:  # nothing of a compressed shard can be skipped
+        for _, _, offset, data, error in scan_records(path):
+            yield offset, len(data or b""), None if data is not None else error
 
 
 def read_records(path: str | os.PathLike) -> Iterator[bytes]:
@@ -157,7 +199,7 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
 
 def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
     """One record, located by `scan_headers`; raises `DataError` where it is damaged or no longer there."""
-    with _readable(path, buffering=0) as file:
+    with _open_shard(path, buffering=0) as (file, *_):
         file.seek(offset + HEADER_BYTES)
         data, footer = file.read(length), file.read(FOOTER_BYTES)
     if len(footer) < FOOTER_BYTES:
@@ -197,14 +239,11 @@ def _parse_header(header: bytes, remaining: int) -> tuple[int, str | None]:
     return (length, None) if length <= remaining - HEADER_BYTES - FOOTER_BYTES else (0, "cut off")
 
 
-def _find_header(file, start: int, size: int) -> int:
-    """The next byte from `start` on where the header of a record within the file begins; `size` if there is none."""
-    while start + HEADER_BYTES + FOOTER_BYTES <= size:
-        file.seek(start)
-        block = file.read(READ_BYTES)
-        places = len(block) - HEADER_BYTES + 1
-        if places < 1:
-            break
+def _find_header(file, start: int, size: float) -> int:
+    """The next byte from `start` on where the header of a record within the file begins; its end if there is none."""
+    file.seek(start)
+    block = file.read(READ_BYTES)
+    while (places := len(block) - HEADER_BYTES + 1) > 0:
         # Every eight bytes as a length, and the four after them. Nearly all are far too long, and zeros are no header;
         # only of the others is the checksum computed.
         lengths = np.ndarray((places,), "<u8", block, strides=(1,))
@@ -214,7 +253,8 @@ def _find_header(file, start: int, size: int) -> int:
             if int(lengths[place]) <= limit - place and is_header(block[place : place + HEADER_BYTES]):
                 return start + place
         start += places
-    return size
+        block = block[places:] + file.read(READ_BYTES)
+    return min(size, start + len(block))
 
 
 def is_header(header: bytes) -> bool:
@@ -229,19 +269,123 @@ def masked_crc(data: bytes) -> int:
 
 
 @contextmanager
-def _readable(path: str, *, buffering: int = READ_BYTES) -> Iterator:
-    """The file, opened; what goes wrong with it as a whole becomes a `DataError`."""
+def opened(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
+    """The file, opened, and its bytes; what goes wrong with it as a whole becomes a `DataError`."""
     try:
+        if not is_remote(path):
+            mode = os.stat(path).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for ever
+                raise DataError(f"{path} is a pipe or device, not a file. Move it out of the data set.")
         with open_file(path, buffering=buffering) as file:
-            yield file
+            yield file, file_size(path)
     except Exception as error:
         code = getattr(error, "error_code", None)  # TensorFlow's; 5 is NOT_FOUND
         if isinstance(error, FileNotFoundError) or code == 5:
-            raise DataError(f"{path} is not there (any more). Put it back.") from error
+            link = " is a link to a file that" if os.path.islink(path) else ""
+            raise DataError(f"{path}{link} is not there (any more). Put it back, or move it out.") from error
         if isinstance(error, OSError) or code:
             why = getattr(error, "strerror", None) or error
-            raise DataError(f"{path} cannot be read ({why}). {_FETCH_AGAIN}") from error
+            denied = isinstance(error, PermissionError)
+            advice = "Get the right to read it (`chmod u+r`), or move it out." if denied else _FETCH_AGAIN
+            raise DataError(f"{path} cannot be read ({why}). {advice}") from error
         raise
+
+
+@contextmanager
+def _open_shard(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
+    """A shard, opened: its (decompressed) bytes, how many they are (infinite: not known), and those of the file.
+
+    Raises `DataError` where it cannot be read, or is a file of another kind.
+    """
+    with opened(path, buffering=buffering) as (stored, stored_size):
+        file, size, head = stored, stored_size, stored.read(HEADER_BYTES)
+        if not is_header(head):
+            inflated = _Inflated(stored)
+            begin = inflated.read(HEADER_BYTES)
+            # A damaged length, too, may look like compressed bytes.
+            if is_header(begin) or (head.startswith(GZIP) if begin else not inflated.damaged):
+                file, size = inflated, math.inf
+            _refuse_other_kinds(path, file)
+        file.seek(0)
+        yield file, size, stored_size
+
+
+class _Inflated:
+    """A GZIP or ZLIB file as its decompressed bytes, which end where it is damaged; what lies far back is read anew."""
+
+    def __init__(self, stored):
+        self._stored = stored
+        self._restart()
+
+    def _restart(self) -> None:
+        self._stored.seek(0)
+        self._inflate = zlib.decompressobj(wbits=47)  # either of the two
+        self._kept = bytearray()  # decompressed bytes
+        self._begin = self._position = 0  # where they begin, and where the next read does
+        self.damaged = False
+
+    def read(self, count: int) -> bytes:
+        """The next bytes: fewer only at the end."""
+        end = self._position + count
+        while self._begin + len(self._kept) < end and self._grow():
+            pass
+        place = self._position - self._begin
+        data = bytes(memoryview(self._kept)[place : place + count])
+        self._position += len(data)
+        if place > 4 * READ_BYTES:
+            del self._kept[: place - 2 * READ_BYTES]
+            self._begin += place - 2 * READ_BYTES
+        return data
+
+    def seek(self, position: int) -> None:
+        """Go to a byte, at most to the end."""
+        if position < self._begin:
+            self._restart()
+        while self._position < position and self.read(min(READ_BYTES, position - self._position)):
+            pass
+        self._position = min(self._position, position)
+
+    def _grow(self) -> bool:
+        inflate = self._inflate
+        packed = inflate.unconsumed_tail or inflate.unused_data or self._stored.read(INFLATED_BYTES)
+        try:
+            if inflate.eof:  # another member may follow, after zeros, which may fill a block
+                packed = packed.lstrip(b"\0") or self._stored.read(INFLATED_BYTES)
+                if not packed:
+                    return False
+                self._inflate = inflate = zlib.decompressobj(wbits=47)
+            inflated = inflate.decompress(packed, INFLATED_BYTES)
+        except zlib.error:
+            packed = inflated = b""
+        self._kept += inflated
+        self.damaged = not packed and not inflated
+        return not self.damaged
+
+
+def _refuse_other_kinds(path: str, file) -> None:
+    """Raise `DataError` where a file that does not begin as a shard is known to be of another kind."""
+    file.seek(0)
+    head = file.read(512)
+    for begin, what in _OTHER_KINDS.items():
+        if re.match(begin, head, re.DOTALL | re.IGNORECASE):
+            raise DataError(f"{path} is {what}")
+    if len(head) >= HEADER_BYTES and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        raise DataError(f"{path} is text ({shorten(head.decode())!r}), not a shard. {_FETCH_AGAIN}")
+    file.seek(0)
+    try:
+        # A context or feature lists come first.
+        message = parse_record(file.read(MAX_MESSAGE_BYTES) if head[:1] in (b"\x0a", b"\x12") else b"")
+    except Exception:  # protobuf's own, of another class in each of its implementations
+        return
+    if keys := [*message.feature_lists.feature_list, *message.context.feature]:
+        advice = (
+            f'`dmlkit.data.write_shard("NAME.tfrecord", [open("{path}", "rb").read()])` makes a shard of it.'
+        )
+        if any(key.endswith("feature/floats") for key in keys):  # MediaPipe's
+            advice = f"`dmlkit data import {path} --out DIR` makes shards of it."
+        raise DataError(
+            f"{path} is a tf.train.Example or SequenceExample by itself, not in a TFRecord. {advice}"
+        )
 
 
 def frame_record(data: bytes) -> bytes:
@@ -444,13 +588,16 @@ def readable_path(path: str | os.PathLike) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file or folder; `DataError` where it is an address that cannot be reached."""
-    if not is_remote(path):
-        return os.path.exists(path)
+    """Whether there is such a file or folder; `DataError` where that cannot be known: no network, no permission."""
     try:
-        return _gfile().exists(path)
+        if is_remote(path):
+            return _gfile().exists(path)
+        os.stat(path)
+        return True
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
     except Exception as error:  # TensorFlow's own, of another class for each service and each reason
-        reason = str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise DataError(
             f"{path} cannot be reached: {reason}. Check the address, the network and your rights, or copy the data to "
             "this machine."
@@ -467,6 +614,13 @@ def file_size(path: str) -> int:
     return _gfile().stat(path).length if is_remote(path) else os.stat(path).st_size
 
 
+def is_empty(path: str) -> bool:
+    """Whether a local shard holds nothing at all; a remote one is not asked, which takes a connection."""
+    with suppress(OSError, DataError):  # reported when it is read
+        return not is_remote(path) and file_size(path) <= EMPTY_BYTES and not [*scan_records(path)]
+    return False
+
+
 def open_file(path: str, *, buffering: int = READ_BYTES):
     """The file, opened to read bytes."""
     return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb", buffering=buffering)
@@ -474,28 +628,80 @@ def open_file(path: str, *, buffering: int = READ_BYTES):
 
 def read_bytes(path: str) -> bytes:
     """A small file's bytes."""
-    with open_file(path) as file:
+    with opened(path) as (file, _):
         return file.read()
 
 
-def list_shards(root: str) -> tuple[str, ...]:
-    """All ``*.tfrecord`` in a folder and at most three folders deep, sorted; raises `DataError` if there are none."""
-    advice = "Give the folder of a data set, or make one (`dmlkit data synthesize DIR`)."
-    if not is_folder(root):
-        raise DataError(f"There is no folder {root}. {advice}")
-    patterns = ["*/" * depth + f"*{SUFFIX}" for depth in range(MAX_DEPTH + 1)]
-    return match_shards(root, patterns, f"No shards (*{SUFFIX}) in {root}, {MAX_DEPTH} levels deep. {advice}")
+def is_shard(path: str) -> bool:
+    """Whether a file's name is one that shards have."""
+    return bool(_SHARD_SUFFIX.search(posixpath.basename(path)))
 
 
-def match_shards(root: str, patterns: Sequence[str], message: str) -> tuple[str, ...]:
-    """The files in a folder that match any of the patterns, sorted; `DataError` of this message if there are none."""
-    if is_remote(root):
-        found = {path for pattern in patterns for path in _gfile().glob(posixpath.join(root, pattern))}
-    else:
-        found = {path for each in patterns for path in glob.glob(posixpath.join(glob.escape(root), each))}
-    if not found:
-        raise DataError(message)
-    return tuple(sorted(found))
+def shard_stem(path: str) -> str:
+    """A shard's path without what all shards' names end in."""
+    folder, name = posixpath.split(path)
+    return posixpath.join(folder, _SHARD_SUFFIX.sub("", name))
+
+
+def find_shards(root: str) -> tuple[list[str], list[str]]:
+    """The shards in a folder and at most three folders deep, by their names, sorted; a note on each kind of what was
+    left aside. Raises `DataError` if there are none.
+    """
+    shards, aside = [], defaultdict(list)
+    for path in _remote_files(root) if is_remote(root) else _local_files(root, aside):
+        hidden = any(map(_ASIDE.fullmatch, relative_name(path, root).split("/")))
+        if is_shard(path):
+            (aside["shards that are hidden or in hidden folders"] if hidden else shards).append(path)
+        elif "tfrec" in posixpath.basename(path).lower() and not hidden:
+            aside["files whose names are not those of shards"].append(path)
+    found = [(kind, len(paths), relative_name(min(paths), root)) for kind, paths in aside.items()]
+    notes = [f"Left aside, {kind}: {count:,} ({first})." for kind, count, first in found]
+    if not shards:
+        advice = "Give the folder of a data set, or make one (`dmlkit data synthesize DIR`)."
+        nothing = f"No shards (*{SUFFIX}) in {root}, {MAX_DEPTH} levels deep."
+        raise DataError(" ".join([nothing, *notes, advice]))
+    return sorted(shards), notes
+
+
+def _local_files(root: str, aside: dict[str, list]) -> Iterator[str]:
+    """Every file to `MAX_DEPTH`; folders that are not searched are added to `aside`."""
+    seen, unreadable = set(), []
+    for folder, below, names in os.walk(root, onerror=unreadable.append, followlinks=True):
+        below.sort()  # of two links to a folder the first is followed
+        paths = [posixpath.join(folder, name) for name in below]
+        if (place := os.path.realpath(folder)) in seen:
+            aside["links to folders that are there already"].append(folder)
+            names = below[:] = []
+        elif below and folder.removeprefix(root).count("/") == MAX_DEPTH:
+            aside[f"folders deeper than {MAX_DEPTH} levels"] += paths
+            below.clear()
+        elif is_shard(folder) and not (below or names):
+            aside["folders named like shards that hold nothing"].append(folder)
+        seen.add(place)
+        yield from (posixpath.join(folder, name) for name in names)
+    for error in unreadable:
+        if error.filename == root:
+            raise DataError(f"{root} cannot be read ({error.strerror}). Get the right to list it.") from error
+        aside["folders that cannot be read"].append(error.filename)
+
+
+def _remote_files(root: str) -> set[str]:
+    patterns = [posixpath.join(root, "*/" * depth + "*") for depth in range(MAX_DEPTH + 1)]
+    paths = {path.rstrip("/") for pattern in patterns for path in _gfile().glob(pattern)}
+    return paths - {posixpath.dirname(path) for path in paths}
+
+
+def match_paths(root: str, *patterns: str) -> list[str]:
+    """What matches any of the patterns in a folder, sorted."""
+    remote = is_remote(root or patterns[0])
+    base, find = (root, _gfile().glob) if remote else (glob.escape(root), glob.glob)
+    return sorted({path for each in patterns for path in find(posixpath.join(base, each))})
+
+
+def match_shards(root: str, pattern: str) -> list[str]:
+    """The files that match a pattern in a folder, and the shards in folders that do, as Spark leaves them."""
+    found = match_paths(root, pattern)
+    return [shard for path in found for shard in (find_shards(path)[0] if is_folder(path) else [path])]
 
 
 def relative_name(path: str, root: str) -> str:

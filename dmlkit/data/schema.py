@@ -18,7 +18,15 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dmlkit.data.records import ID_KEYS, SequenceExample, exists, open_to_write, read_bytes, read_context
+from dmlkit.data.records import (
+    ID_KEYS,
+    SequenceExample,
+    exists,
+    match_paths,
+    open_to_write,
+    read_bytes,
+    read_context,
+)
 from dmlkit.errors import DataError, nearest, one_line, shorten
 
 SPLITS = ("train", "tuning", "validate", "test")
@@ -202,7 +210,8 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-VOCABULARIES = ("vocabulary.csv", "label_names.csv", "class_labels_indices.csv")
+VOCABULARIES = ("vocabulary.csv", "label_names.csv", "label_names_2018.csv", "class_labels_indices.csv")
+_LIKE_VOCABULARIES = ("*vocabulary*.csv", "label_names*.csv", "class_labels*.csv")
 _INDEX_COLUMNS = ("Index", "index", "label_id")
 _NAME_COLUMNS = ("Name", "name", "display_name", "label_name")
 _KIND_COLUMN = "Kind"
@@ -229,15 +238,42 @@ class Vocabulary:
         return tuple(self.kinds.get(index, "") for index in range(num_classes)) if self.kinds else None
 
 
-def find_vocabulary(root: str) -> str | None:
-    """The path of the first known vocabulary file in a folder."""
-    return next((path for name in VOCABULARIES if exists(path := posixpath.join(root, name))), None)
+def find_vocabularies(root: str) -> list[str]:
+    """The paths of vocabulary files in a folder by their usual names, the best known first."""
+    known = [posixpath.join(root, name) for name in VOCABULARIES]
+    found = match_paths(root, *_LIKE_VOCABULARIES)
+    return [path for path in known if path in found] + [path for path in found if path not in known]
 
 
-def vocabulary_of(root: str, settings: DatasetSettings) -> Vocabulary | None:
-    """The vocabulary of a data set: the file that its dataset.toml names, else a known one in its folder, else None."""
-    path = posixpath.join(root, settings.vocabulary) if settings.vocabulary else find_vocabulary(root)
-    return read_vocabulary(path) if path else None
+def vocabulary_of(
+    root: str, settings: DatasetSettings, release: tuple[str, int] | None
+) -> tuple[Vocabulary | None, list[str]]:
+    """The vocabulary of a data set: the file that its dataset.toml names, else one in its folder, else None; and notes.
+
+    Of several in the folder it is the one of as many classes as the data set. Raises `DataError` where that leaves none
+    or several, or a vocabulary is that of another release than the records.
+    """
+    paths = [posixpath.join(root, settings.vocabulary)] if settings.vocabulary else find_vocabularies(root)
+    found = {path: read_vocabulary(path) for path in paths}
+    expected = settings.num_classes or (release and release[1])
+    listed = ", ".join(f"{posixpath.basename(path)} ({each.num_classes:,})" for path, each in found.items())
+    if len(found) > 1:
+        found = {path: each for path, each in found.items() if expected in (None, each.num_classes)}
+        if len({each.num_classes for each in found.values()}) != 1:
+            raise DataError(
+                f"{root} has several vocabularies, {listed}, and the number of classes does not show which is meant. "
+                f'Leave one there, or name it in {DATASET_TOML}: `vocabulary = "FILE"`.'
+            )
+    for path, vocabulary in found.items():
+        others = {name for name, count in RELEASES.values() if count == vocabulary.num_classes}
+        if release and others and release[0] not in others and vocabulary.num_classes != settings.num_classes:
+            raise DataError(
+                f"{path} names {vocabulary.num_classes:,} classes, those of {others.pop()}, but the records are of "
+                f"{release[0]}, which has {release[1]:,}. Put the vocabulary of that release there."
+            )
+        chosen = f"Class names come from {posixpath.basename(path)}, one of several: {listed}."
+        return vocabulary, [chosen] * (len(paths) > 1)
+    return None, []
 
 
 def read_vocabulary(path: str) -> Vocabulary:

@@ -91,10 +91,19 @@ def test_vocabularies(tmp_path):
     table = 'index,mid,display_name\n0,/m/1,"Male speech, man"\n2,/m/2,\n'
     (tmp_path / "class_labels_indices.csv").write_text(table)
     assert open_dataset(tmp_path).class_names == ("Male speech, man", "class 1", "class 2")
+    (tmp_path / "class_labels_indices.csv").rename(tmp_path / "label_names_2018.csv")
+    assert open_dataset(tmp_path).num_classes == 3
     (tmp_path / "vocabulary.csv").write_text(
         "\ufeffIndex,Name,Kind\n1,B,order\n0,A\x1b[0m,x\n", encoding="utf-8"
     )
+    with pytest.raises(
+        DataError, match=r"several vocabularies, vocabulary.csv \(2\), label_names_2018.csv \(3\)"
+    ):
+        open_dataset(tmp_path)
+    assert not check(tmp_path).whole
+    (tmp_path / "dataset.toml").write_text("num_classes = 2")
     dataset = open_dataset(tmp_path)
+    assert any("come from vocabulary.csv, one of several" in note for note in dataset.notes)
     assert dataset.class_names == ("A [0m", "B") and dataset.class_kinds == ("x", "order")
     broken = {"a,b\n1,2\n": "needs a column", "Index,Name\nx,y\n": "line 2", "Index,Name\n": "no class"}
     for table, message in broken.items():
@@ -180,13 +189,13 @@ def test_folders_that_cannot_be_opened(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for path, error, message in (
         (" ", UsageError, "is empty"),
-        ("~/missing/", DataError, f"no folder {tmp_path}/missing\\."),
+        ("~/missing/", DataError, f"nothing at {tmp_path}/missing\\."),
         ("tape://tapes/7", DataError, "cannot be reached: .*'tape'.* Check the address"),
     ):
         for use in (open_dataset, open_or_generate):
             with pytest.raises(error, match=message):
                 use(path)
-        with pytest.raises(error, match=message.replace("no folder", "nothing at")):
+        with pytest.raises(error, match=message):
             check(path)
     write_shard(tmp_path / "train0.tfrecord", [])
     with pytest.raises(DataError, match="hold no records"):

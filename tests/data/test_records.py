@@ -94,9 +94,8 @@ def test_a_file_cut_anywhere(tmp_path):
 
 def test_no_shard_at_all_and_headers_far_behind_damage(tmp_path):
     path, record = tmp_path / "a.tfrecord", frame_record(random_records([100])[0])
-    for content in (b"<html>404, there is no such shard</html>" * 1000, bytes(3_000_000)):
-        path.write_bytes(content)
-        assert scanned(path) == [(0, 0, "length checksum")]
+    path.write_bytes(bytes(3_000_000))
+    assert scanned(path) == [(0, 0, "length checksum")]
     # Further than one read, and right across the border of two.
     for gap in (1 << 20, (1 << 20) - 5, (1 << 20) - 12, 3_000_001):
         for filler in (b"\x01", b"\x00"):
