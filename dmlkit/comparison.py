@@ -305,7 +305,7 @@ def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int 
                 f"Runs on different labels cannot be compared: those of {runs[0].path} and {run.path} differ. Train "
                 "both on the same data."
             )
-        precision = average_precision_by_class(aligned.scores, aligned.labels)
+        precision = average_precision_by_class(aligned.kept_scores, aligned.labels)
         measured.append((top_pairs(aligned.scores, aligned.labels), precision, aligned.kept))
     return measured, first.labels.sum(axis=0)
 
@@ -325,8 +325,8 @@ def _caveats(a: list[Run], b: list[Run], kept: Iterable[int | None]) -> list[str
         notes.append(f"A run is on both sides: {shorten(sorted(shared)[0], 200)}.")
     if fewest := min((each for each in kept if each is not None), default=None):
         notes.append(
-            f"Of some runs only each video's {fewest:,} highest scores were kept; the others count as 0 in average "
-            "precision by class."
+            f"Of some runs only each video's {fewest:,} highest scores were kept; the others come last in average "
+            "precision by class, and in ensembles count as just below the lowest kept."
         )
     return notes
 

@@ -46,7 +46,7 @@ class Predictions:
     Args:
         ids: (videos,) text.
         labels: (videos, classes) bool, dense or sparse, or None where the split has no labels.
-        scores: (videos, classes) float16; classes that were not kept score 0.
+        scores: (videos, classes) float16, dense, or the highest of each video alone.
         kept: None where every class was kept, else how many per video.
     """
 
@@ -69,12 +69,41 @@ class Predictions:
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """(videos, classes) float16."""
+        """(videos, classes) float16; a class that was not kept has the most it can have.
+
+        That is the next number below the video's lowest kept score: the kept ones stay before it. (0 would be certainty
+        that the class is absent, which an ensemble with a negative weight turns into its best class.)
+        """
         if not isinstance(self._scores, csr_array):
             return self._scores
-        videos = np.repeat(np.arange(len(self.ids)), np.diff(self._scores.indptr))
-        dense = np.zeros(self._scores.shape, np.float16)
-        dense[videos, self._scores.indices] = self._scores.data.view(np.float16)
+        lowest = self._scores.data.view(np.float16).reshape(len(self.ids), self.kept).min(axis=1)
+        return self._dense(np.nextafter(lowest, np.float16(0))[:, None])
+
+    @property
+    def kept_scores(self) -> np.ndarray:
+        """(videos, classes) float16, 0 where a class was not kept: behind all kept scores of all videos.
+
+        For average precision by class, which compares a class's scores between videos.
+        """
+        return self._dense(np.float16(0)) if isinstance(self._scores, csr_array) else self._scores
+
+    @property
+    def is_kept(self) -> np.ndarray:
+        """(videos, classes) bool: the classes whose scores are known."""
+        known = np.zeros(self._scores.shape, bool)
+        known[self._places()] = True
+        return known
+
+    def _places(self) -> tuple:
+        """The places of the kept scores, in their order."""
+        if not isinstance(self._scores, csr_array):
+            return (...,)
+        return np.repeat(np.arange(len(self.ids)), np.diff(self._scores.indptr)), self._scores.indices
+
+    def _dense(self, missing: np.ndarray) -> np.ndarray:
+        dense = np.empty(self._scores.shape, np.float16)
+        dense[:] = missing
+        dense[self._places()] = self._scores.data.view(np.float16)
         return dense
 
     @property

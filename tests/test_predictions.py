@@ -32,7 +32,7 @@ def test_in_any_form_it_is_one_content(tmp_path, monkeypatch, kept, labelled):
     one = concatenate(blocks_of(whole), kept=kept)
     expected = whole.scores.copy()
     for row in expected if kept else ():
-        row[np.argsort(-row)[kept:]] = 0
+        row[np.argsort(-row)[kept:]] = np.nextafter(np.sort(row)[-kept], np.float16(0))
     one.save(tmp_path / "p.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]
     order = np.random.default_rng(0).permutation(30)
@@ -58,7 +58,13 @@ def test_scores_of_a_large_split_are_cut_to_the_highest_of_each_video(monkeypatc
     assert concatenate(blocks_of(whole)).kept is None
     monkeypatch.setattr(predictions, "LARGEST_DENSE", whole.scores.nbytes - 1)
     cut = concatenate(blocks_of(whole))
-    assert cut.kept == 100 and (np.count_nonzero(cut.scores, axis=1) <= 100).all()
+    assert cut.kept == 100 and (np.count_nonzero(cut.kept_scores, axis=1) <= 100).all()
+    np.testing.assert_array_equal(cut.is_kept, cut.kept_scores > 0)
+    # What was not kept is just below what was, and not above what it is.
+    lowest = np.where(cut.is_kept, cut.scores, np.float16(1)).min(axis=1, keepdims=True)
+    assert (
+        np.where(cut.is_kept, 0, cut.scores < lowest).sum() == 40 * 20 and (cut.scores >= whole.scores).all()
+    )
     np.testing.assert_array_equal(np.sort(cut.scores)[:, -100:], np.sort(whole.scores)[:, -100:])
 
 

@@ -147,7 +147,7 @@ class ResultsExplorer:
         labels = run.predictions.labels[self._rows[title]]
         table = pd.DataFrame({"name": self._names(run), "videos": (labels != 0).sum(axis=0)})
         for title, run in self._chosen.items():
-            table[title] = average_precision_by_class(run.predictions.scores[self._rows[title]], labels)
+            table[title] = average_precision_by_class(run.predictions.kept_scores[self._rows[title]], labels)
         return table[table["videos"] > 0].rename_axis("class")
 
     def _show_classes(self) -> None:

@@ -141,17 +141,24 @@ def weights_of(tuning: Sequence[Predictions], *, by: str) -> Weights:
 
 def combined_predictions(members: Sequence[Predictions], weights: Weights, *, by: str) -> Predictions:
     """The ensemble's predictions of one split from its members', some videos at a time."""
-    # Where members kept their highest scores only, at most those of all of them together are above 0.
+    # Where members kept their highest scores only, at most those of all of them together are known.
     kept = sum(each.kept or 0 for each in members)
     blocks = (
-        Predictions(
-            blocks[0].ids,
-            blocks[0].labels,
-            combine((block.scores for block in blocks), weights, by=by).astype(np.float16),
-        )
+        Predictions(blocks[0].ids, blocks[0].labels, _combined(blocks, weights, by=by))
         for blocks in _aligned_blocks(members)
     )
     return concatenate(blocks, kept=min(kept, members[0].num_classes) if kept else None)
+
+
+def _combined(blocks: Sequence[Predictions], weights: Weights, *, by: str) -> np.ndarray:
+    """The members' scores of the same videos combined, as they are stored: (videos, classes) float16.
+
+    A class that no member kept, of which nothing is known, comes behind all that any member kept.
+    """
+    scores = combine((block.scores for block in blocks), weights, by=by).astype(np.float16)
+    known = np.logical_or.reduce([block.is_kept for block in blocks])
+    lowest = scores.min(axis=1, initial=np.inf, where=known, keepdims=True)
+    return np.where(known, scores, np.minimum(scores, lowest))
 
 
 def _aligned_blocks(members: Sequence[Predictions]) -> Iterator[tuple[Predictions, ...]]:
@@ -170,8 +177,8 @@ def _scores_and_labels(members: Sequence[Predictions]) -> Iterator[tuple[list[np
 def _top_pairs(members: Sequence[Predictions], weights: Weights, *, by: str) -> TopPairs:
     """The top pairs of an ensemble, of scores as they would be stored."""
     gap = GlobalAveragePrecision()
-    for scores, labels in _scores_and_labels(members):
-        gap.update(combine(scores, weights, by=by).astype(np.float16), labels)
+    for blocks in _aligned_blocks(members):
+        gap.update(_combined(blocks, weights, by=by), blocks[0].labels)
     return gap.pairs()
 
 

@@ -191,7 +191,7 @@ def finish_run(
     for block in tuning.blocks():
         tuning_gap.update(block.scores, block.labels)
     for block in validation.blocks():
-        metrics.update(block.scores, block.labels)
+        metrics.update(block.kept_scores, block.labels)
     interval = gap_interval_of_pairs(metrics.pairs())
     record = record | {
         "tuning": {"gap": tuning_gap.result()},

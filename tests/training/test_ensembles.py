@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 
 import dmlkit
+from dmlkit import predictions
 from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
-from dmlkit.metrics import COMBINERS, combine, global_average_precision, optimize_weights, overlap
+from dmlkit.metrics import COMBINERS, Weights, combine, global_average_precision, optimize_weights, overlap
 from dmlkit.predictions import Predictions
-from dmlkit.training import compare_combiners, compare_members, ensemble_members, leave_one_out, submit
+from dmlkit.training import (
+    compare_combiners,
+    compare_members,
+    ensemble_members,
+    ensembles,
+    leave_one_out,
+    submit,
+)
 from dmlkit.training.prediction import Member, members_of, score_blocks
 
 
@@ -87,6 +95,32 @@ def test_members_are_matched_by_video(copies, tmp_path):
             Predictions(part.ids, part.labels, part.scores, kept=10).save(path / file)
     run = dmlkit.ensemble(copies, out=tmp_path / "kept")
     assert stored(run).kept == 20 and 0 < run.gap <= 1
+
+
+@pytest.mark.parametrize("fitted", [(2.79, -1.3), (1.26, -0.26), None])
+def test_scores_that_were_not_kept_do_not_decide(copies, tmp_path, monkeypatch, fitted):
+    """Stacked with any weights, the highest 100 of 1,000 classes measure as all of them do."""
+    rng, every = np.random.default_rng(0), []
+    labels, shared = rng.random((300, 1000)) < 0.003, rng.normal(size=(300, 1000))
+    for path, noise in zip(copies, (0.2, 0.4), strict=True):
+        logits = 6.5 * labels - 8 + 2 * shared + noise * rng.normal(size=shared.shape)
+        every.append((1 / (1 + np.exp(-logits))).astype(np.float16))
+        whole = Predictions(np.arange(300).astype(str), labels, every[-1])
+        monkeypatch.setattr(predictions, "LARGEST_DENSE", whole.scores.nbytes - 1)
+        for file in ("predictions.npz", "tuning.npz"):
+            predictions.concatenate(whole.blocks()).save(path / file)
+    weights = optimize_weights([(every, labels)], by="stacking")
+    if fitted:
+        weights = Weights(np.array(fitted))
+        monkeypatch.setattr(ensembles, "optimize_weights", lambda parts, by: weights)
+    run = dmlkit.ensemble(copies, out=tmp_path / "both", by="stacking")
+    assert [each["weight"] for each in run.record["members"]] == pytest.approx(weights.members, abs=0.01)
+    expected = global_average_precision(combine(every, weights, by="stacking").astype(np.float16), labels)
+    assert expected > 0.5 and run.gap == pytest.approx(expected, abs=1e-3)
+    # No class that neither member kept is among the best.
+    known = stored(dmlkit.load_run(copies[0])).is_kept | stored(dmlkit.load_run(copies[1])).is_kept
+    top = np.argsort(-run.predictions.scores, axis=1, kind="stable")[:, :20]
+    assert np.take_along_axis(known, top, axis=1).all() and run.predictions.kept == 200
 
 
 def test_what_cannot_be_combined(copies, tmp_path):
