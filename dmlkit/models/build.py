@@ -218,15 +218,19 @@ def _mean_of_copies(copies: list[keras.Model], *, name: str) -> keras.Model:
     return keras.Model(inputs, scores, name=name)
 
 
+def copies_of(model: keras.Model) -> list:
+    """The scores of each copy that a model of `build` is the mean of; its own where it has no copies."""
+    return next((layer.input for layer in model.layers if layer.name == "copies"), [model.output])
+
+
 def training_model(model: keras.Model) -> keras.Model:
     """A model of `build` as it is trained, with the scores of every copy and stage, each to follow the labels.
 
     The model itself where it has neither copies nor stages (`chaining`), else one of the same weights whose scores
     are (batch, copies * stages, classes).
     """
-    copies = next((layer.input for layer in model.layers if layer.name == "copies"), [model.output])
     scores = []
-    for output in copies:
+    for output in copies_of(model):
         copy = model if output is model.output else output._keras_history.operation
         first_stages = [layer.input[0] for layer in copy.layers if isinstance(layer, LastStage)]
         if first_stages and copy is not model:

@@ -102,12 +102,13 @@ def chaining(pooled, *, num_classes, mixtures, l2):
 
         y1 = experts(s);  z = max(0, W y1 + b), of length 1;  y = experts([s; z])
 
-    The first one's scores are trained to follow the labels too: `dmlkit.models.training_model`.
+    The first one's scores are trained to follow the labels too: `dmlkit.models.training_model`. The loss is the mean of
+    both stages' losses, each of a cross-entropy and the penalty of its weights.
 
     Paper: §Related work (Wang, Zhang, Wu 2017, "Chaining", of two stages). Differs from theirs: both stages' losses
     weigh the same, and theirs gives the earlier ones 0.05 to 0.1 of the whole.
     """
-    sizes = {"num_classes": num_classes, "mixtures": mixtures, "l2": l2}
+    sizes = {"num_classes": num_classes, "mixtures": mixtures, "l2": l2 / 2}
     first = mixture_of_experts(pooled, prefix="first_", **sizes)
     hidden = _dense(CHAIN_UNITS, 0, name="chained_projection", activation="relu")(first)
     hidden = keras.layers.UnitNormalization(dtype="float32", name="chained_length")(hidden)

@@ -18,7 +18,7 @@ import scipy.linalg
 from keras import ops
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.models import KernelFeatures, frame_mask, training_model
+from dmlkit.models import KernelFeatures, copies_of, frame_mask, training_model
 from dmlkit.profiles import Profile
 
 # --- Learning rate schedules ---
@@ -205,7 +205,7 @@ class Learner(keras.Model):
 
     def __init__(self, model: keras.Model, profile: Profile, *, teachers: Sequence[Teacher], seed: int):
         super().__init__(name=f"{model.name}_learner")
-        self.student = training_model(model)
+        self.student, self.copies = training_model(model), len(copies_of(model))
         self.profile = profile
         self.teachers = list(teachers)
         for teacher in self.teachers:
@@ -214,10 +214,18 @@ class Learner(keras.Model):
         self.built = True
 
     @property
+    def losses(self) -> list:
+        """What the student's layers add to the loss and the penalties of its weights, as means over the copies.
+
+        So is the cross-entropy: n equal copies have the loss, in all its parts, that one has.
+        """
+        return [loss / self.copies for loss in self.student.losses]
+
+    @property
     def techniques(self) -> list[str]:
         """What it does beyond a plain training step, by the names of experiments and profiles."""
         used = {
-            "copies": len(self.student.output.shape) == 3,
+            "copies": len(self.student.output.shape) == 3,  # or stages
             "teachers": self.teachers,
             "mixup": self.profile.mixup,
             "label_smoothing": self.profile.label_smoothing,

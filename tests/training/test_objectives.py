@@ -130,6 +130,27 @@ def test_each_copy_and_each_stage_has_a_loss_of_its_own():
     assert loss_of(model, SMOKE, inputs) == pytest.approx(entropy(LABELS[:, None, :], scores), rel=1e-5)
 
 
+def test_any_number_of_copies_has_the_loss_of_one_and_stages_have_their_mean():
+    parts = {"fusion": "projection", "alignment_weight": 3.0, "mapping_initializer": "glorot", "l2": 0.5}
+    one, inputs = small_model(**parts), batch()
+    alone = loss_of(one, SMOKE, inputs)
+    assert alone > entropy(LABELS, one(inputs)) + 1  # of the projections, and of the weights
+    for count in (1, 2, 4):
+        model = small_model(**parts, copies=count)
+        model.set_weights(one.get_weights() * count)
+        for profile in (SMOKE, replace(SMOKE, modality_dropout=1e-9)):
+            assert loss_of(model, profile, inputs) == pytest.approx(alone, rel=1e-6)
+    # A teacher's projections are no part of the loss.
+    teachers = [Teacher(small_model(**parts), 1.0)]
+    assert loss_of(one, replace(SMOKE, teaching=0.0), inputs, teachers) == pytest.approx(alone, rel=1e-6)
+    model = small_model(classifier="chaining", l2=0.5, copies=2)
+    kernels = [each for each in model.trainable_weights if each.regularizer]
+    assert len(kernels) == 8  # of gates and experts, in two stages of two copies
+    penalty = 0.5 * sum(np.square(kernel).sum() for kernel in kernels) / 4
+    expected = entropy(LABELS[:, None, :], training_model(model)(inputs)) + penalty
+    assert loss_of(model, SMOKE, inputs) == pytest.approx(expected, rel=1e-5)
+
+
 def test_teachers_are_followed_by_their_shares_and_not_trained():
     model, inputs = small_model(), batch()
     teachers = [small_model(), small_model()]
