@@ -4,7 +4,7 @@ A replica is one device of one worker. Each sees its share of the batch, and wha
 whole batch is put together from the shares:
 
     loss            each replica's sum over its videos, divided by the number of all replicas' videos
-    added losses    means over frames (the L2 alignment loss), weighted by the replica's share of all frames
+    added losses    means (the L2 alignment loss) over frames or videos, weighted by the replica's share of all of them
     penalties       of the weights: the same everywhere, so each replica adds its part
     gradients       summed over the replicas, and *then* clipped
     dropout         each replica draws by its own seed
@@ -308,9 +308,12 @@ class ReplicatedModel:
             scores = self.model(inputs, training=True)
             variables = self.model.trainable_variables
             penalties = [each.regularizer(each) for each in variables if each.regularizer]
-            # Keras lists what layers added before the penalties of the weights.
-            added = self.model.losses[: len(self.model.losses) - len(penalties)]
-            loss = cross_entropy(labels, scores) * shares[0] + total(added) * shares[1]
+            loss = cross_entropy(labels, scores) * shares[0]
+            for layer in self.model._flatten_layers():
+                if (
+                    added := layer._get_own_losses()
+                ):  # means over frames, or videos where frames are pooled by then
+                    loss += total(added) * shares[0 if len(layer.output.shape) == 2 else 1]
             loss += total(penalties) / float(self.strategy.num_replicas_in_sync)
         return loss, tape.gradient(loss, variables)
 

@@ -65,7 +65,7 @@ class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         learning_rate: The learning rate at the start of each cycle.
         ends: The steps of the optimizer at which the cycles end.
-        warm_up: Steps of linear warm-up in the first cycle.
+        warm_up: Steps of linear warm-up in the first cycle; the first of them learns at 1 / `warm_up` of the rate.
 
     Differs from the paper, which has the staircase: Loshchilov and Hutter, SGDR (2017).
     """
@@ -82,22 +82,23 @@ class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
         cycle = ops.sum(ops.cast(step >= ends[:-1], "int32"))
         progress = (step - ops.take(starts, cycle)) / (ops.take(ends, cycle) - ops.take(starts, cycle))
         cosine = 0.5 * (1.0 + ops.cos(math.pi * ops.minimum(progress, 1.0)))
-        warm_up = ops.minimum(step / self.warm_up, 1.0) if self.warm_up else 1.0
+        warm_up = ops.minimum((step + 1.0) / self.warm_up, 1.0) if self.warm_up else 1.0
         return self.learning_rate * cosine * warm_up
 
 
 def learning_rate_schedule(profile: Profile, *, videos: int):
     """The schedule a profile names, for a number of training videos.
 
-    `staircase` is the paper's; its shares of the budget (numbers up to 1) become examples. `cosine` rises linearly from
-    0, then falls to 0 along half a cosine; `cyclic` are `Profile.cycles` cosines of whole epochs.
+    `staircase` is the paper's; its shares of the budget (numbers up to 1) become examples. `cosine` rises linearly
+    from the first step on, then falls to 0 along half a cosine; `cyclic` are `Profile.cycles` cosines of whole epochs.
     """
     rate, epochs = profile.learning_rate, profile.epochs
     steps = math.ceil(videos / profile.batch_size)  # of an epoch
     if profile.schedule == "cosine":
+        # So many steps from the first one on, which would learn nothing from a rise that begins at 0.
         warm_up = max(1, round(profile.warm_up * (steps * epochs)))
-        decay = max(1, steps * epochs - warm_up)
-        return keras.optimizers.schedules.CosineDecay(0.0, decay, warmup_target=rate, warmup_steps=warm_up)
+        rise = {"warmup_target": rate, "warmup_steps": warm_up - 1}
+        return keras.optimizers.schedules.CosineDecay(rate / warm_up, steps * epochs - warm_up + 1, **rise)
     if profile.schedule == "cyclic":
         warm_up = round(profile.warm_up * steps * epochs)
         return CosineCycles(

@@ -159,12 +159,15 @@ for number, (level, experiment, profile, settings) in enumerate(cases):
     }))
 """
 PROJECTION = {"fusion": "projection", "encoder": "none", "pooling": "mean", "alignment_weight": 2.0}
+LATE = PROJECTION | {"fusion_stage": "late", "pooling": "last", "mapping_initializer": "glorot"}
 
 
 def test_two_devices_train_as_one(generated, tmp_path):
     cases = [
         # Losses of scores, of layers and of weights; a batch of 179 leaves one video for two devices.
         ("frame", PROJECTION, {"batch_size": 179, "epochs": 2, "patience": 2, "clip_norm": 0.05}, {}),
+        # Last states are aligned video by video, whatever the videos' lengths.
+        ("frame", LATE, {"batch_size": 20, "max_frames": None, "epochs": 1}, {}),
         ("video", {"pooling": "last", "classifier": "mixture_of_experts"}, {"batch_size": 7}, {"xla": True}),
     ]
     command = [sys.executable, "-c", DEVICES, str(generated), str(tmp_path), json.dumps(cases)]

@@ -47,14 +47,18 @@ def test_the_papers_staircase_and_shares_of_the_budget_that_keep_its_shape():
 def test_the_cosine_warms_up_and_its_cycles_end_with_epochs():
     profile = replace(DEMO, epochs=10, batch_size=10, learning_rate=2.0, warm_up=0.2, schedule="cosine")
     schedule = learning_rate_schedule(profile, videos=95)  # 10 steps an epoch, the last a short one
-    assert rates(schedule, [0, 10, 20, 60, 100]) == pytest.approx([0.0, 1.0, 2.0, 1.0, 0.0], abs=1e-6)
+    falling = [1 + math.cos(math.pi * step / 81) for step in range(82)]  # to 0 after the last step
+    expected = [(step + 1) / 20 * 2.0 for step in range(20)] + falling[1:]
+    assert rates(schedule, range(101)) == pytest.approx(expected, abs=1e-5)
+    for warm_up, first in ((0.0, 2.0), (0.01, 2.0), (0.02, 1.0)):
+        assert rates(learning_rate_schedule(replace(profile, warm_up=warm_up), videos=95), [0]) == [first]
     profile = replace(profile, schedule="cyclic", warm_up=0.0)
     unequal = learning_rate_schedule(replace(profile, epochs=5, cycles=2), videos=95)  # 2 epochs, then 3
     expected = [1 + math.cos(math.pi * step / 20) for step in range(20)]
     expected += [1 + math.cos(math.pi * step / 30) for step in range(30)]
     assert rates(unequal, [*range(50), 50, 70]) == pytest.approx([*expected, 0.0, 0.0], abs=1e-5)
     warmed = learning_rate_schedule(replace(profile, epochs=5, cycles=2, warm_up=0.1), videos=95)
-    expected[:5] = [step / 5 * rate for step, rate in enumerate(expected[:5])]
+    expected[:5] = [(step + 1) / 5 * rate for step, rate in enumerate(expected[:5])]
     assert rates(warmed, range(50)) == pytest.approx(expected, abs=1e-5)
 
 
