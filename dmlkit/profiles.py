@@ -51,7 +51,8 @@ class Profile:
         clip_norm: Largest norm of each variable's gradient.
         label_smoothing: Share of each video's labels that is spread over all classes.
         mixup: α of the Beta(α, α) by which two videos and their labels are blended; 0 for none.
-        class_balance: Sampling of videos by class, from 0 (uniform) to 1 (each class about as often as any other).
+        class_balance: Sampling of videos in proportion to the mean over their classes of (videos of the class) to the
+            power of -`class_balance`, from 0 (uniform) to 1 (where videos have one class each, classes equally often).
         modality_dropout: Share of each modality's videos that are shown without it.
         ema: Decay per step of an exponential moving average of the weights, which is scored and kept; 0 for none.
         teaching: Weight of the teachers' scores against the labels, where there are teachers (distillation).
@@ -61,7 +62,8 @@ class Profile:
         ridge: λ of the closed-form solution of a kernel machine; 0 where the optimizer trains the model.
         max_frames, frame_choice: Frames of a video that are read, and which (`first`, `uniform`, `random`).
         frame_share: Share of those frames that training samples, again each epoch; scoring reads all of them.
-        max_train_videos, max_tuning_videos, max_validate_videos: Caps on the splits; None for no cap.
+        max_train_videos, max_tuning_videos, max_validate_videos: Caps on the splits: the videos of a fixed sample of
+            their shards, whatever the seed; None for no cap.
 
     Counts of examples given as floats below 1 are shares of the budget, so that a staircase made for millions of
     videos keeps its shape on thousands.

@@ -174,7 +174,9 @@ def ensemble(runs, out, name, by) -> None:
 @data_option
 @click.option("--split", default="validate", help="Split of the data set, with labels.")
 @click.option("--submission", type=FOLDER, metavar="FILE", help="A file of `dmlkit predict` instead of RUNS.")
-@click.option("--max-videos", type=AT_LEAST_ONE, help="Only the first videos of the split.")
+@click.option(
+    "--max-videos", type=AT_LEAST_ONE, help="At most so many videos, of a fixed sample of the split's shards."
+)
 @by_option
 @on_fault_option
 def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:

@@ -22,6 +22,7 @@ from dmlkit.data.opening import (
     Dataset,
     VideoReader,
     as_dataset,
+    capped,
     open_dataset,
     open_or_generate,
     read_contexts,

@@ -6,6 +6,7 @@ Memory is that of a few open files, about `SHUFFLE_BYTES` of records to shuffle,
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import re
 from collections import Counter
@@ -38,6 +39,7 @@ RAISE = "raise"
 NAMED_IN_RECORD = 20  # skipped records that a run's record names; all are counted
 
 Chosen = Sequence[tuple[str, int | None]]  # shards, and how many of the records of each (None: all)
+SAMPLE = "the sample of shards that a cap keeps"  # its seed: the same for every training, epoch and machine
 
 
 @dataclass
@@ -101,7 +103,7 @@ class Batches:
 
     Can be iterated any number of times, always with the same videos in the same order. A record that is skipped is not
     replaced: its batch is smaller, and left out if nothing remains of it. `expected_counts` has the number of records
-    of shards, where known; `repeats` caches how often each record comes.
+    of shards, where known, and `limits` the most that are read; `repeats` caches how often each record comes.
     """
 
     root: str
@@ -116,6 +118,7 @@ class Batches:
     balance: float = 0.0
     skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
     expected_counts: Mapping[str, int] = field(default_factory=dict, repr=False)
+    limits: Mapping[str, int] = field(default_factory=dict, repr=False)
     repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
     _errors: list[DataError] = field(default_factory=list, repr=False, compare=False)
 
@@ -181,7 +184,13 @@ class Batches:
 
     def _records(self) -> Iterator[Record]:
         _keep_freed_memory()
-        chosen = limit_shards(self.shards, self.max_videos, skip_damaged=self.skipped.most > 0)
+        chosen = limit_shards(
+            self.shards,
+            self.max_videos,
+            root=self.root,
+            limits=self.limits,
+            skip_damaged=self.skipped.most > 0,
+        )
         if not self.shuffle:
             return _in_order(chosen, self.expected_counts)
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -205,16 +214,34 @@ class Batches:
                 self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)
 
 
-def limit_shards(shards: Sequence[str], max_videos: int | None, *, skip_damaged: bool = False) -> Chosen:
-    """Which shards hold the first videos, and how many to take of each; counts no more than are needed."""
-    chosen, left = [], max_videos
-    for shard in shards:
-        if left is not None and left <= 0:
+def limit_shards(
+    shards: Sequence[str],
+    max_videos: int | None,
+    *,
+    root: str = "",
+    limits: Mapping[str, int] | None = None,
+    skip_damaged: bool = False,
+) -> Chosen:
+    """A sample of the shards that holds so many videos, in their order, and the most to take of each.
+
+    Shards that were written one after the other hold videos that are alike, so the first ones would stand for
+    themselves alone. The sample is a function of the shards' names in `root`: a larger one holds a smaller one, and of
+    some of the chosen shards all are chosen. `limits` are earlier such limits. Counts no more shards than are needed.
+    """
+    limits = limits or {}
+    if max_videos is None:
+        return [(shard, limits.get(shard)) for shard in shards]
+    chosen, left = {}, max_videos
+    for shard in sorted(shards, key=lambda shard: _place_in_sample(relative_name(shard, root))):
+        if left <= 0:
             break
-        chosen.append((shard, left))
-        if left is not None:
-            left -= count_records(shard, skip_damaged=skip_damaged)
-    return chosen
+        chosen[shard] = most = min(left, limits.get(shard, left))
+        left -= min(most, count_records(shard, skip_damaged=skip_damaged))
+    return [(shard, chosen[shard]) for shard in shards if shard in chosen]
+
+
+def _place_in_sample(name: str) -> bytes:
+    return hashlib.sha256(f"{SAMPLE}/{name}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _in_order(shards: Chosen, expected_counts: Mapping[str, int]) -> Iterator[Record]:

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import dmlkit.data.records as records
-from dmlkit.data.batches import RAISE, Batches, Skipped
+from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
 from dmlkit.data.schema import (
     DATASET_TOML,
@@ -83,6 +83,7 @@ class Dataset:
         truth_files: Split → the file of the frames that made each label, as in dataset.toml.
         counts: Shard → the records it should hold, of the shards of which dataset.toml declares it.
         id_key: The key of the records' ids, where it shows their release.
+        limits: Shard → the most records that are read of it, of the shards of a capped split that are not read whole.
     """
 
     path: str
@@ -100,6 +101,7 @@ class Dataset:
     truth_files: dict[str, str] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict, repr=False)
     id_key: str | None = field(default=None, repr=False)
+    limits: dict[str, int] = field(default_factory=dict, repr=False)
     _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
 
@@ -135,10 +137,13 @@ class Dataset:
                 ``max_frames``.
             max_frames: The most frames a video; None keeps all.
             frame_share: How many of the frames that stay are shown, resampled each epoch; 1 shows all.
-            max_videos: Only the first videos of the split, the same in every epoch and for every seed.
+            max_videos: At most so many videos: a fixed sample of the split's shards, the same in every epoch and for
+                every seed, in the order of the shards. A larger sample holds a smaller one.
             on_fault: ``"raise"`` at the first corrupt record, or ``"skip N"``: skip at most N of them.
-            balance: Where shuffled, how much more often videos of rare classes come than those of common ones, from
-                0, each once, to 1, each class about as often as any other; as many as there are come in any case.
+            balance: Where shuffled, from 0 to 1, how much more often videos of rare classes come than those of common
+                ones: in proportion to the mean over their classes of n_c^-balance, where n_c videos have class c. As
+                many come as there are. With one class a video, balance 1 shows each class equally often; with several
+                it does not, as the common classes come with the rare ones.
 
         Raises:
             UsageError: An unknown split, frame choice or policy, or a number out of range.
@@ -160,11 +165,12 @@ class Dataset:
             balance=balance,
             skipped=Skipped.of(on_fault),
             expected_counts=self.counts,
+            limits=self.limits,
             repeats=self._repeats,
         )
 
     def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
-        """The number of videos of a split, without reading them: as dataset.toml counts them, or by the headers.
+        """The number of videos that are read of a split, as dataset.toml counts them, or by the headers.
 
         Where `on_fault` is to skip corrupt records, they are counted nevertheless; else `DataError` names the first.
         """
@@ -174,7 +180,7 @@ class Dataset:
             if shard not in known:
                 known[shard] = records.count_records(shard, skip_damaged=skip)
         self._counted.update({} if skip else known)
-        return sum(known[shard] for shard in self._shards(split))
+        return sum(min(known[shard], self.limits.get(shard, known[shard])) for shard in self._shards(split))
 
     def require_labels(self, split: str) -> None:
         """Raise `DataError` for a split on which nothing can be trained or measured."""
@@ -246,10 +252,22 @@ def _contexts_of(shards: Iterable[str], parser: RecordParser, counts: Mapping) -
                 raise records.record_error(*record[:3], invalid) from invalid
 
 
+def capped(dataset: Dataset, caps: Mapping[str, int | None], *, on_fault: str | Skipped = RAISE) -> Dataset:
+    """The same data, of which at most so many videos a split are read: those of `Dataset.batches(max_videos=…)`."""
+    splits, limits = dict(dataset.splits), dict(dataset.limits)
+    for split, cap in caps.items():
+        settings = {"root": dataset.path, "limits": dataset.limits}
+        skip = Skipped.of(on_fault).most > 0
+        chosen = limit_shards(dataset.splits[split], cap, skip_damaged=skip, **settings)
+        splits[split] = tuple(shard for shard, _ in chosen)
+        limits |= {shard: most for shard, most in chosen if most is not None}
+    return replace(dataset, splits=splits, limits=limits)
+
+
 def with_tuning(dataset: Dataset) -> Dataset:
     """The same data with the tuning split as part of the training split, for training once more after tuning.
 
-    The tuning shards come first, so that a cap on the training videos leaves none of them out.
+    Where the splits are `capped`, the training split is made of the videos of either that are read.
     """
     others = {split: shards for split, shards in dataset.splits.items() if split not in ("tuning", "train")}
     return replace(
@@ -260,11 +278,13 @@ def with_tuning(dataset: Dataset) -> Dataset:
 
 
 class VideoReader:
-    """Single videos of a split by their index in the order of unshuffled `Dataset.batches`, found by the headers."""
+    """Single videos of a split by their index in unshuffled `Dataset.batches(max_videos=…)`, found by the headers."""
 
-    def __init__(self, dataset: Dataset, split: str):
+    def __init__(self, dataset: Dataset, split: str, *, max_videos: int | None = None):
         dataset.num_videos(split)  # finds a shard that ends too early
-        self._shards = dataset.splits[split]
+        self._chosen = limit_shards(
+            dataset.splits[split], max_videos, root=dataset.path, limits=dataset.limits
+        )
         self._spans: list[np.ndarray] = []  # of each shard scanned so far: (records, 2) offset and length
         self._parser = dataset.parser(split)
 
@@ -274,14 +294,14 @@ class VideoReader:
         Raises `UsageError` where the split has no such video, `DataError` where it cannot be read.
         """
         left = index
-        for place, shard in enumerate(self._shards):
+        for place, (shard, most) in enumerate(self._chosen):
             if place == len(self._spans):
                 spans = []
                 for number, (offset, length, error) in enumerate(records.scan_headers(shard)):
                     if error:
                         raise records.record_error(shard, number, offset, error)
                     spans.append((offset, length))
-                self._spans.append(np.array(spans, np.int64).reshape(-1, 2))
+                self._spans.append(np.array(spans[:most], np.int64).reshape(-1, 2))
             if 0 <= left < len(self._spans[place]):
                 break
             left -= len(self._spans[place])

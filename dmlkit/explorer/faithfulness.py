@@ -52,7 +52,7 @@ def faithfulness_study(
         run_or_source: A `Run` with attention, the path of one, a keras model, or a `ModelSource`, of which the first
             run is studied; None where the data set has no such run.
         data: The data set or its path; not needed with a source.
-        videos: The split's first videos, at most. A video of one frame is left out.
+        videos: How many of the split's videos, at most. A video of one frame is left out.
         split: The split; a source has its own.
         question: "remove" encodes the video again without the frames; "mask" sets their weights to 0.
         seeds: Random orders a video.

@@ -69,7 +69,6 @@ class ModelSource(Source):
         self.dataset, matches = open_for(data, map(_trained_on, several))
         self.split = split
         self._max_videos = whole_number(max_videos, "max_videos", least=1)
-        self._reader = VideoReader(self.dataset, split)
         pairs = zip(several, matches, strict=True)
         self.models = [ExploredModel(each, self.dataset, matched) for each, matched in pairs]
         self.runs = distinct([each.title for each in self.models], what="run")
@@ -77,19 +76,28 @@ class ModelSource(Source):
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
         self.class_names = readable(self.dataset.class_names)
         self.open_video, self._warm = lru_cache(maxsize=8)(self._open_video), False
-        ids, self.labels = self._list_videos()
-        self._position = {name: at for at, name in enumerate(distinct(ids, what="video"))}
+        self._ids, self.labels = self._list_videos()
+        self._position = {name: at for at, name in enumerate(distinct(self._ids, what="video"))}
+        # Videos are found by their places among those that were scored, or that are listed.
+        first = self.models[0]
+        cap = (
+            first.run.record["profile"]["max_validate_videos"]
+            if first.stored_predictions(split)
+            else max_videos
+        )
+        self._reader = VideoReader(self.dataset, split, max_videos=cap)
         counts = np.zeros(0, int) if self.labels is None else self.labels.sum(axis=0)
         frequent = np.argsort(-counts, kind="stable").tolist()
         self.class_counts = {label: int(counts[label]) for label in frequent if counts[label]}
         self.ground_truth = self.dataset.truth(split)
-        total, notes = self.dataset.num_videos(split), []
+        count, total, notes = len(self._position), self.dataset.num_videos(split), []
         self.scope = f"these {total:,} videos"
         foreign = [run for run, each in zip(self.runs, self.models, strict=True) if not each.trained_on_these]
         if foreign:
             notes.append(f"Trained on other data than these: {', '.join(foreign)}.")
-        if total > max_videos:
-            self.scope = f"the first {max_videos:,} of {total:,} videos (set by max_videos={max_videos})"
+        if total > count:
+            why = f"set by max_videos={max_videos}" if count == max_videos else "those that were scored"
+            self.scope = f"{count:,} of {total:,} videos ({why})"
             notes.append(f"Videos to choose from: {self.scope} of the split '{split}'.")
         notes += dict.fromkeys(note for each in matches for note in each.notes)
         self.note = " ".join(notes) or None
@@ -175,7 +183,7 @@ class ModelSource(Source):
         if video not in self._position:
             hint = nearest(video, self._position)
             raise UsageError(f"There is no video {video!r} among {self.scope}.{hint}")
-        batch = self._reader.read(self._position[video])
+        batch = self._read(self._position[video])
         clips = [model.clip(batch) for model in self.models]
         pairs = list(zip(self.models, clips, strict=True))
         if not self._warm:
@@ -184,6 +192,23 @@ class ModelSource(Source):
             self._warm = True
         true = tuple(np.flatnonzero(batch["labels"][0]).tolist()) if "labels" in batch else None
         return clips, [model.parts(clip) for model, clip in pairs], true
+
+    def _read(self, place: int) -> dict[str, np.ndarray]:
+        """The video at a place; further on by as many as a training skipped, of which it stored no scores."""
+        run = self.models[0].run
+        skipped = run.record["data"]["skipped"]["records"] if run else 0
+        for index in range(place, place + skipped + 1):
+            try:
+                batch = self._reader.read(index)
+            except DataError:
+                if index == place + skipped:
+                    raise
+                continue
+            if batch["id"][0] == self._ids[place]:
+                return batch
+        raise DataError(
+            f"Video {self._ids[place]!r} is not where the run read it: its scores are of other videos."
+        )
 
     def _need_labels(self) -> np.ndarray:
         if self.labels is None:

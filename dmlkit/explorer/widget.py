@@ -37,7 +37,7 @@ def explore(
         split: The split whose videos can be chosen.
         classes: The classes drawn, by number or name.
         keep: How many videos a saved page includes.
-        max_videos: How many of the split's first videos can be chosen.
+        max_videos: How many of the split's videos can be chosen, at most.
 
     Raises:
         UsageError: A model without attention, other data, an unknown video or class.

@@ -167,7 +167,11 @@ def data_summary(dataset, profile=None) -> Table:
     for split in ("train", "tuning", "validate", "test"):
         if split in dataset.splits:
             videos, cap = dataset.num_videos(split), caps.get(split)
-            used = f" ({cap:,} used by profile {profile.name})" if cap is not None and cap < videos else ""
+            used = (
+                f" ({cap:,} used by profile {profile.name}, of a sample of shards)"
+                if cap is not None and cap < videos
+                else ""
+            )
             rows[f"videos, {split}"] = f"{videos:,}{used}"
     if profile is not None and dataset.level == "frame" and profile.max_frames:
         rows["frames per video"] = f"at most {profile.max_frames} ({profile.frame_choice})"

@@ -31,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
-from dmlkit.data import Skipped, count_records, limit_shards
+from dmlkit.data import Skipped, capped
 from dmlkit.errors import DataError, DmlkitError, UsageError
 from dmlkit.models import cross_entropy
 from dmlkit.profiles import REFIT, Profile
@@ -143,11 +143,14 @@ def check_distributable(learner: keras.Model, profile: Profile, *, replicas: int
 
 
 def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skipped) -> tuple:
-    """One worker's shards of a data set, in order, and its share of the batch and of the caps of the profile.
+    """One worker's shards of a data set under the caps of the profile, in order, and its share of the batch.
 
-    The workers' videos one after the other are those of the whole split. A split of which a worker has no shard is
-    empty for it.
+    The workers' videos one after the other are those of the whole capped split. A split of which a worker has no shard
+    is empty for it.
     """
+    caps = profile.caps
+    dataset = capped(dataset, caps, on_fault=skipped)
+    profile = replace(profile, **{f"max_{split}_videos": None for split in SPLITS})
     if workers == 1:
         return dataset, profile
     if profile.batch_size < workers:
@@ -155,25 +158,19 @@ def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skip
             f"A batch of {profile.batch_size} videos cannot be divided among {workers} workers. "
             "Choose a larger batch or fewer workers."
         )
-    splits, caps = dict(dataset.splits), {}
-    skip = skipped.most > 0
+    splits = dict(dataset.splits)
     for split in SPLITS:
-        cap = profile.caps[split]
-        shards = limit_shards(dataset.splits[split], cap, skip_damaged=skip)
+        shards = splits[split]
         if split == "train" and len(shards) < workers:
             raise UsageError(
-                f"The training split of {dataset.name} is read from {len(shards)} shards (max_train_videos={cap}), "
+                f"The training split of {dataset.name} is read from {len(shards)} shards "
+                f"(max_train_videos={caps[split]}), "
                 f"which cannot be divided among {workers} workers. Use at most as many workers as there are shards, or "
                 "write smaller shards."
             )
-        own = shards[len(shards) * index // workers : len(shards) * (index + 1) // workers]
-        splits[split] = tuple(shard for shard, _ in own)
-        own_cap = None
-        if cap is not None and own:
-            own_cap = sum(min(most, count_records(shard, skip_damaged=skip)) for shard, most in own)
-        caps[f"max_{split}_videos"] = own_cap
+        splits[split] = shards[len(shards) * index // workers : len(shards) * (index + 1) // workers]
     batch_size = share_of(profile.batch_size, index, workers)
-    return replace(dataset, splits=splits), replace(profile, batch_size=batch_size, **caps)
+    return replace(dataset, splits=splits), replace(profile, batch_size=batch_size)
 
 
 def share_of(total: int, index: int, parts: int) -> int:

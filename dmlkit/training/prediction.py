@@ -253,8 +253,8 @@ def evaluate(
         data: A data set, or the path of one, with the features the run was trained on. Another coding is converted,
             classes are matched by name; a warning says so.
         split: The split; it must be labelled.
-        max_videos: Only the first videos of the split; all of them where None, also where the run's profile caps the
-            split while training.
+        max_videos: At most so many videos of the split, of the sample of its shards that a profile's cap takes; all of
+            them where None, also where the run's profile caps the split while training.
         by: How several runs are combined, as for `ensemble`; where None, by Algorithm 2.
         on_fault: As for `Dataset.batches`.
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -280,7 +280,7 @@ class Trainer:
                     f"{dataset.name} has no labelled '{split}' split, and training needs one. "
                     f"Its labelled splits are: {', '.join(sorted(dataset.labelled)) or 'none'}."
                 )
-        # This worker's shards, its share of the batch and of the caps.
+        # This worker's share of the batch and of the shards, of which no more than the caps are read.
         place = {"index": distribution.index, "workers": distribution.workers}
         self.own_dataset, self.own_profile = distribution.each(
             lambda: divide(dataset, self.profile, **place, skipped=self.skipped)
@@ -288,8 +288,6 @@ class Trainer:
         self.own_videos = distribution.each(
             lambda: {split: self.own_dataset.num_videos(split, on_fault=self.skipped) for split in SPLITS}
         )
-        for split, cap in self.own_profile.caps.items():
-            self.own_videos[split] = min(self.own_videos[split], cap or self.own_videos[split])
         self.videos = dict(zip(SPLITS, distribution.sum(*self.own_videos.values()), strict=True))
         for split, count in self.videos.items():
             if not count:
@@ -393,7 +391,6 @@ class Trainer:
             frame_choice=profile.frame_choice,
             max_frames=profile.max_frames,
             frame_share=profile.frame_share,
-            max_videos=profile.max_train_videos,
             on_fault=self.skipped,
             balance=profile.class_balance,
         )
@@ -460,7 +457,7 @@ class Trainer:
         return scores
 
     def refit(self, state: TrainingState) -> TrainingState:
-        """Train again on the training and tuning splits together, for as many epochs as the best one of `state` took.
+        """Train again on the training and tuning videos together, for as many epochs as the best one of `state` took.
 
         The tuning split decides as it does everywhere, before a model has seen it, and nothing is chosen afterwards.
         The model then has the weights of the last epoch.
@@ -472,8 +469,6 @@ class Trainer:
         again = copy.copy(self)
         again.select, again.epochs, again.folder = False, epochs, self.folder / REFITTING
         again.own_dataset = with_tuning(self.own_dataset)
-        cap = None if self.profile.max_train_videos is None else videos
-        again.own_profile = replace(self.own_profile, max_train_videos=cap)
         again.videos = again.own_videos = self.videos | {"train": videos}
         again.build()
         refit_state = again.fit()

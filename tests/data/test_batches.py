@@ -1,6 +1,7 @@
 """The order of an epoch, what is skipped, balanced sampling, and the way into `fit`."""
 
 import itertools
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from dmlkit.data import (
     Feature,
     Skipped,
+    capped,
     limit_shards,
     open_dataset,
     read_contexts,
@@ -77,13 +79,30 @@ def test_shuffling_in_small_windows_loses_nothing(tmp_path, monkeypatch):
 
 def test_a_cap_keeps_the_same_videos_in_every_epoch(tmp_path):
     dataset = write_folder(tmp_path)
-    for max_videos in (1, 12, 99):
+    every, smaller = ids(dataset.batches("train", batch_size=4)), set()
+    moved = open_dataset(shutil.copytree(tmp_path, tmp_path.with_name("moved")))
+    for max_videos in (1, 12, 33, 99):
         plain = ids(dataset.batches("train", batch_size=4, max_videos=max_videos))
-        assert plain == ids(dataset.batches("train", batch_size=4))[:max_videos]
-        for epoch in range(2):
-            assert sorted(shuffled(dataset, epoch=epoch, max_videos=max_videos)) == sorted(plain)
-    shards = dataset.splits["train"]
-    assert limit_shards([*shards[:2], "missing"], 12) == [(shards[0], 12), (shards[1], 2)]
+        assert plain == [name for name in every if name in set(plain)] and len(plain) == min(60, max_videos)
+        assert smaller <= set(plain) and plain == ids(
+            moved.batches("train", batch_size=9, max_videos=max_videos)
+        )
+        smaller = set(plain)
+        for seed, epoch in ((0, 0), (0, 1), (7, 1)):
+            assert sorted(shuffled(dataset, seed=seed, epoch=epoch, max_videos=max_videos)) == sorted(plain)
+    again = capped(capped(dataset, {"train": 25}), {"train": 25})
+    assert ids(again.batches("train", batch_size=4)) == ids(
+        dataset.batches("train", batch_size=4, max_videos=25)
+    )
+    assert again.num_videos("train") == 25 and len(again.splits["train"]) == 3
+
+
+def test_a_cap_takes_shards_from_everywhere(monkeypatch):
+    monkeypatch.setattr(chapter, "count_records", lambda shard, **_: 1000)
+    shards = [f"/data/train{number:04}.tfrecord" for number in range(3844)]
+    places = [shards.index(shard) for shard, _ in limit_shards(shards, 100_000, root="/data")]
+    assert len(places) == 100 and places == sorted(places)
+    assert np.mean(places) == pytest.approx(3843 / 2, abs=3 * 3844 / np.sqrt(12 * 100))
 
 
 def test_a_sample_of_frames_does_not_depend_on_the_order(tmp_path):
@@ -157,6 +176,7 @@ def test_the_others_come_as_they_would_have(tmp_path, make, shuffle):
 
 def test_one_too_many_stops_and_names_it(tmp_path):
     dataset = write_folder(tmp_path)
+    before = ids(dataset.batches("train", batch_size=8, max_videos=25))
     damage(tmp_path, frame_level)
     message = r"train2\.tfrecord, record 7 \(counted from 0\), byte \d+: label 5 .*one too many: .*\(skip 2\)"
     with pytest.raises(DataError, match=message):
@@ -168,8 +188,9 @@ def test_one_too_many_stops_and_names_it(tmp_path):
     write_shard(tmp_path / "validate.tfrecord", [frame_level("t"), frame_level("u", labels=[CLASSES])])
     with pytest.raises(DataError, match=r"validate\.tfrecord, record 1 .*one too many"):
         list(dataset.batches("validate", batch_size=8, on_fault=skipped))
-    # A cap counts corrupt records: v0-3 and v1-0 are among the first 25.
-    assert len(ids(dataset.batches("train", batch_size=8, max_videos=25, on_fault="skip 9"))) == 23
+    # A cap counts corrupt records.
+    kept = ids(dataset.batches("train", batch_size=8, max_videos=25, on_fault="skip 9"))
+    assert kept == [name for name in before if name not in LOST] and len(kept) == 22
 
 
 def test_a_missing_shard_is_never_skipped(tmp_path):
@@ -225,6 +246,7 @@ def test_rare_classes_come_as_often_as_expected(tmp_path):
     for name, count in seen.items():  # each class half of the time
         assert count / 100 == pytest.approx(5 if name.endswith("4") else 5 / 9, rel=0.35)
     assert shuffled(dataset, balance=1.0) == shuffled(open_dataset(tmp_path), balance=1.0)
-    assert set(shuffled(dataset, balance=1.0, max_videos=10)) <= {f"v0-{number}" for number in range(EACH)}
+    ten = ids(dataset.batches("train", batch_size=9, max_videos=EACH))
+    assert set(shuffled(dataset, balance=1.0, max_videos=EACH)) <= set(ten)
     damage(tmp_path, video_level)
     assert not LOST & set(shuffled(dataset, balance=0.5, on_fault="skip 4"))

@@ -12,6 +12,7 @@ import pytest
 from dmlkit.data import (
     Feature,
     VideoReader,
+    capped,
     open_dataset,
     open_or_generate,
     read_contexts,
@@ -256,8 +257,10 @@ def test_training_and_tuning_as_one(generated):
     assert sorted(ids(joined, "train")) == both and joined.num_videos("train") == len(set(both)) == 200
     with pytest.raises(UsageError, match="no split 'tuning'"):
         joined.num_videos("tuning")
-    capped = ids(joined, "train", max_videos=60)
-    assert set(ids(dataset, "tuning")) < set(capped) and len(capped) == 60
+    caps = {"train": 44, "tuning": 15}
+    joined = with_tuning(capped(dataset, caps))
+    read = [name for split in caps for name in ids(dataset, split, max_videos=caps[split])]
+    assert sorted(ids(joined, "train")) == sorted(read) and joined.num_videos("train") == 59
 
 
 # The generated data set, made where it is missing: once, and nowhere else.

@@ -194,7 +194,7 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     view.answer(1, part)
     view.expect("scores", "→ 0.900")
     view.page.wait_for_function("state.removed.length === 4 && saved > 0")
-    view.expect("hint", "first 2 of 250 videos")
+    view.expect("hint", "2 of 250 videos")
     view.root.get_by_label("Videos").select_option("class")
     view.root.get_by_label("Id of a video").fill("x")
     view.root.get_by_label("Id of a video").press("Enter")

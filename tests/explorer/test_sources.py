@@ -1,17 +1,20 @@
 """Evidence of models is the models' own, that of plain arrays is computed; what cannot be shown is explained."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.data import dequantize, open_dataset
+from dmlkit.data import dequantize, limit_shards, open_dataset
+from dmlkit.data.records import scan_headers
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer import explore_arrays
 from dmlkit.explorer.evidence import MAX_CLASSES, class_scores, reweight
 from dmlkit.explorer.sources import ModelSource
 from dmlkit.models import attention_weights, build
+from dmlkit.profiles import PROFILES
 
 WEIGHTS = np.array([0.1, 0.2, 0.7])
 CONTRIBUTIONS = np.array([[1.0, -1.0], [0.0, 2.0], [3.0, 0.0]])
@@ -142,7 +145,30 @@ def test_models_and_data_that_cannot_be_shown(smoke_runs, model, dataset, genera
             call()
     other = dmlkit.synthesize(tmp_path / "other", train=20, validate=10, test=0, seed=5)
     assert "other data than these: Bi-GRU, attention" in ModelSource(run, other).note
-    assert "the first 7 of 100 videos" in ModelSource(model, dataset, max_videos=7).note
+    few = ModelSource(model, dataset, max_videos=7)
+    assert "Videos to choose from: 7 of 100 videos (set by max_videos=7)" in few.note
+    for video in few.videos:
+        assert few.evidence(video)[0].true == tuple(np.flatnonzero(few.labels[few._position[video]]))
+
+
+def test_videos_that_a_run_scored_are_those_that_are_shown(generated, tmp_path):
+    """A cap takes some shards, and of skipped records nothing was stored."""
+    data = open_dataset(shutil.copytree(generated, tmp_path / "data"))
+    profile = replace(PROFILES["smoke"], max_train_videos=30, epochs=1, max_validate_videos=33)
+    shard, _ = limit_shards(data.splits["validate"], 33, root=data.path)[0]
+    offset, _, _ = list(scan_headers(shard))[2]
+    with open(shard, "r+b") as file:
+        file.seek(offset + 40)
+        file.write(b"damage")
+    settings = {"profile": profile, "on_fault": "skip 1", "progress": "silent"}
+    run = dmlkit.train("attention", data=data, out=tmp_path / "run", **settings)
+    stored, source = run.predictions, ModelSource(run, data)
+    assert list(source.videos) == stored.ids.tolist() and len(stored.ids) == 32
+    for row in (0, 1, 2, 9, 31):
+        (found,) = source.evidence(str(stored.ids[row]))
+        np.testing.assert_allclose(found.scores, stored.scores[row, list(found.classes)], atol=1e-3)
+        assert sorted(found.true) == np.flatnonzero(stored.labels[row]).tolist()
+    assert "32 of 100 videos (those that were scored)" in source.note
 
 
 def test_scores_of_arrays_are_the_weighted_sum():

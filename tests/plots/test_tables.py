@@ -59,6 +59,9 @@ def test_the_data_summary_says_what_is_generated_and_what_is_used(data, make):
     profile = dmlkit.PROFILES["demo"]
     table = plots.data_summary(data, profile)
     assert "GENERATED DATA" in table.heading and "Every fifth shard validates." in table.heading
-    assert table.data.loc["videos, train"].item() == "30,000 (20,000 used by profile demo)"
+    assert (
+        table.data.loc["videos, train"].item()
+        == "30,000 (20,000 used by profile demo, of a sample of shards)"
+    )
     assert table.data.loc["modality rgb"].item() == "6 values per frame" and "test" not in repr(table)
     assert "GENERATED" not in repr(plots.data_summary(make.data(generated=False, level="video")))

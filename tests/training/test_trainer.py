@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.data import Dataset, open_dataset
+from dmlkit.data import Batches, Dataset, open_dataset
 from dmlkit.data.records import HEADER_BYTES, scan_headers
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import LADDER
@@ -154,6 +154,25 @@ def test_a_refit_is_a_training_on_both_splits(generated, tmp_path):
     once = train(generated, tmp_path / "kept", kept)
     assert refitted.tuning_gap == pytest.approx(once.tuning_gap, abs=1e-6)
     assert dmlkit.evaluate(refitted, data=generated, split="tuning")["gap"] > refitted.tuning_gap + 0.01
+
+
+@pytest.mark.parametrize("most", [12, 155])
+def test_a_refit_reads_the_videos_that_were_fitted_and_that_judged(generated, tmp_path, monkeypatch, most):
+    read, batches = [], Batches.__iter__
+
+    def watched(self):
+        read.append((self.split, set()))
+        for batch in batches(self):
+            read[-1][1].update(batch["id"].tolist())
+            yield batch
+
+    monkeypatch.setattr(Batches, "__iter__", watched)
+    profile = replace(SMOKE, epochs=1, max_train_videos=most, max_tuning_videos=15, after_tuning="refit")
+    run = train(generated, tmp_path / "run", profile)
+    (fitted, judged, _, refitted, _) = (ids for _, ids in read)
+    assert [split for split, _ in read] == ["train", "tuning", "tuning", "train", "validate"]
+    assert (len(fitted), len(judged)) == (most, 15) and refitted == fitted | judged
+    assert run.record["refit"]["videos"] == len(refitted) == run.history["examples"].iloc[-1] + 15
 
 
 def test_tensorboard_shows_the_history_as_one_curve_after_a_resume(generated, tmp_path):
