@@ -294,7 +294,7 @@ class ExploredModel:
         return self.run.predictions if self.run and split == "validate" and self.trained_on_these else None
 
     def predict(self, split: str, videos: int) -> np.ndarray:
-        """(videos, classes) scores of the first videos of a split."""
+        """(videos, classes) scores of at most so many videos of a split."""
         settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
         batches = self._dataset.batches(split, batch_size=ROWS, **settings)
         return np.concatenate([self._probe.parts(self._inputs(batch)).scores for batch in batches])
