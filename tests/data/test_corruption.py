@@ -1,16 +1,20 @@
-"""Flipped bytes, cut files and hostile records over a shard of each layout; and real shards.
+"""Flipped bytes, cut files and hostile records over shards of each layout, generated and real ones.
 
-Every record is read as before or reported with its place, and all other records are read as before. The real shards
-(YouTube-8M, AudioSet) lie in the folder that DMLKIT_REAL_DATA names; their cases are skipped elsewhere.
+Every record is read as before, which is more than that its scores are, or reported with its place, and all other
+records are read as before. The real shards (YouTube-8M, AudioSet) lie in the folder that DMLKIT_REAL_DATA names; their
+cases are skipped elsewhere.
 """
 
+import gzip
 import hashlib
+from itertools import islice
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from dmlkit.data import Feature, Skipped, open_dataset, serialize_frames, serialize_video, write_dataset_toml
+from dmlkit.data.check import check
 from dmlkit.data.records import CONTENT_ERRORS, FOOTER_BYTES, HEADER_BYTES, frame_record
 from dmlkit.errors import DataError
 
@@ -40,27 +44,49 @@ def audioset(number, rng):
 LAYOUTS = {"frames": (frames, "frame"), "means": (means, "video"), "audioset": (audioset, "frame")}
 
 
-class Shard:
-    """A shard of one layout in a folder of its own."""
+def generated_shard(folder, layout):
+    make, level = LAYOUTS[layout]
+    rng = np.random.default_rng(0)
+    records = [make(number, rng) for number in range(RECORDS)]
+    coding, prefix = "byte" if layout == "frames" else "float", "mean_" if layout == "means" else ""
+    sizes = {"rgb": 16, "audio": 8} if layout != "audioset" else {"audio": 8}
+    features = {name: Feature(name, size, coding, prefix + name) for name, size in sizes.items()}
+    return Shard(folder, records, level=level, features=features, num_classes=CLASSES)
 
-    def __init__(self, folder, layout):
-        make, level = LAYOUTS[layout]
-        rng = np.random.default_rng(0)
-        self.records = [make(number, rng) for number in range(RECORDS)]
-        self.whole = b"".join(map(frame_record, self.records))
-        self.ends = np.cumsum([HEADER_BYTES + len(record) + FOOTER_BYTES for record in self.records]).tolist()
+
+REAL = ("yt8m-2018-video", "yt8m-2017-video", "audioset-frame", "yt8m-frame-one-video")
+
+
+def real_shard(folder, real_data, name):
+    """The first records of a data set; the one real video with both modalities in frames is written as such."""
+    if name == "yt8m-frame-one-video":
+        arrays = np.load(real_data / name / "SjJ3.npz")
+        matrices = {each: arrays[each] for each in ("rgb", "audio")}
+        record = serialize_frames(video_id=str(arrays["id"]), labels=arrays["labels"], frames=matrices)
+        features = {each: Feature(each, matrix.shape[1], "byte", each) for each, matrix in matrices.items()}
+        return Shard(folder, [record], level="frame", features=features, num_classes=3862)
+    dataset = open_dataset(real_data / name)
+    records = tf.data.TFRecordDataset(dataset.splits["train"]).as_numpy_iterator()
+    about = {"level": dataset.level, "features": dataset.features, "num_classes": dataset.num_classes}
+    return Shard(folder, list(islice(records, 12)), **about)
+
+
+class Shard:
+    """A shard of some records in a folder of its own, whose dataset.toml counts them."""
+
+    def __init__(self, folder, records, **about):
+        self.records = records
+        self.whole = b"".join(map(frame_record, records))
+        self.ends = np.cumsum([HEADER_BYTES + len(record) + FOOTER_BYTES for record in records]).tolist()
         self.begins = [0, *self.ends[:-1]]
         self.path = folder / "train.tfrecord"
         for split in ("train", "tuning", "validate"):
             (folder / f"{split}.tfrecord").write_bytes(self.whole)
         splits = {split: [f"{split}.tfrecord"] for split in ("train", "tuning", "validate")}
-        coding, prefix = "byte" if layout == "frames" else "float", "mean_" if layout == "means" else ""
-        sizes = {"rgb": 16, "audio": 8} if layout != "audioset" else {"audio": 8}
-        features = {name: Feature(name, size, coding, prefix + name) for name, size in sizes.items()}
-        write_dataset_toml(folder, level=level, features=features, num_classes=CLASSES, splits=splits)
+        write_dataset_toml(folder, splits=splits, **about)
         self.dataset = open_dataset(folder)
         self.intact, _ = self.read(self.whole)
-        assert len(self.intact) == RECORDS
+        assert len(self.intact) == len(records)
 
     def read(self, data):
         """A digest of each video that is read, and the errors: number of the record → byte, kind."""
@@ -98,7 +124,7 @@ class Shard:
 
     def rewrite(self, rng):
         """One to three bytes of a record changed, removed or inserted, and the checksums made right again."""
-        number = int(rng.integers(RECORDS))
+        number = int(rng.integers(len(self.records)))
         record = bytearray(self.records[number])
         for _ in range(rng.integers(1, 4)):
             place = int(rng.integers(len(record)))
@@ -120,11 +146,57 @@ class Shard:
             assert videos[:number] + videos[number + 1 :] == self.without(number)
 
 
+    def overwrite(self, rng):
+        """A stretch of zeros, of noise, or of another place of the file; or some bytes more or fewer."""
+        data, length = bytearray(self.whole), int(rng.integers(1, 4097))
+        begin, other = rng.integers(len(data), size=2).tolist()
+        match rng.integers(5):
+            case 0:
+                data[begin : begin + length] = bytes(len(data[begin : begin + length]))
+            case 1:
+                data[begin : begin + length] = rng.bytes(len(data[begin : begin + length]))
+            case 2:
+                data[begin : begin + length] = self.whole[other : other + length]
+            case 3:
+                data[begin:begin] = rng.bytes(length)
+            case 4:
+                del data[begin : begin + length]
+        self.reported_or_whole(bytes(data))
+
+    def compressed(self, rng):
+        """The same, a flip or a cut within a compressed shard, whose records nobody can find again after it."""
+        data = bytearray(gzip.compress(self.whole, 1))
+        place = int(rng.integers(len(data)))
+        if rng.integers(2):
+            data[place] ^= int(rng.integers(1, 256))
+        else:
+            del data[place:]
+        self.reported_or_whole(bytes(data))
+
+    def reported_or_whole(self, data):
+        """Whatever is read is as before, and where anything is not read, reading and check report it."""
+        videos, errors = self.read(data)
+        assert set(videos) <= set(self.intact)
+        report = check(self.path)
+        # A stretch may copy whole records over others: only their ids show it.
+        assert errors or videos == self.intact or report.sets[0]["faults"]["by_kind"]["duplicate id"]
+        assert report.whole == (videos == self.intact and not errors)
+
+
 @pytest.mark.parametrize("times", [40, pytest.param(4000, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_no_corruption_goes_unnoticed(tmp_path, layout, times):
-    shard, rng = Shard(tmp_path, layout), np.random.default_rng(times)
-    for corrupt in (shard.flip, shard.cut, shard.rewrite):
+    shard, rng = generated_shard(tmp_path, layout), np.random.default_rng(times)
+    for corrupt in (shard.flip, shard.cut, shard.rewrite, shard.overwrite, shard.compressed):
+        for _ in range(times):
+            corrupt(rng)
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(500, marks=pytest.mark.nightly)])  # 10,000 in all
+@pytest.mark.parametrize("name", REAL)
+def test_no_corruption_of_real_shards_goes_unnoticed(tmp_path, real_data, name, times):
+    shard, rng = real_shard(tmp_path, real_data, name), np.random.default_rng(times)
+    for corrupt in (shard.flip, shard.cut, shard.rewrite, shard.overwrite, shard.compressed):
         for _ in range(times):
             corrupt(rng)
 
