@@ -145,7 +145,6 @@ class Shard:
         else:
             assert videos[:number] + videos[number + 1 :] == self.without(number)
 
-
     def overwrite(self, rng):
         """A stretch of zeros, of noise, or of another place of the file; or some bytes more or fewer."""
         data, length = bytearray(self.whole), int(rng.integers(1, 4097))
