@@ -60,7 +60,7 @@ from dmlkit.data.records import (
     serialize_frames,
     serialize_video,
 )
-from dmlkit.data.schema import SPLITS, TEXT, TEXT_SIZE, Feature, dequantize, quantize
+from dmlkit.data.schema import SPLITS, TEXT, TEXT_SIZE, Feature, count_clipped, dequantize, quantize
 from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
 from dmlkit.metrics import FEWEST_FOR_A_TEST
 
@@ -670,7 +670,7 @@ class Importer:
         self.ranges[name] = min(ends), max(ends)
         if in_bytes:
             self.values[name] += array.size
-            self.clipped[name] += int(np.count_nonzero(np.abs(array) > 2))
+            self.clipped[name] += count_clipped(array)
         if self.present[name] == EARLY:  # not all of them, where most are wrong
             self._check_range(name, 0.5)
         return quantize(array) if in_bytes else array

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dmlkit.data.opening import Dataset, open_dataset
-from dmlkit.data.schema import TEXT, dequantize, quantize
+from dmlkit.data.schema import TEXT, count_clipped, dequantize, quantize
 from dmlkit.errors import DataError, UsageError, counted, renamed, shorten
 
 MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
@@ -52,7 +52,7 @@ class Match:
             if coding == "byte":
                 frames = batch["num_frames"].sum() if values.ndim == 3 else len(values)
                 self.values[name] += int(frames) * values.shape[-1]
-                self.clipped[name] += int(np.count_nonzero(np.abs(values) > 2))
+                self.clipped[name] += count_clipped(values)
             converted[name] = quantize(values) if coding == "byte" else dequantize(values)
         self.check_clipped(FAR_TOO_MANY)
         return {**batch, **converted}

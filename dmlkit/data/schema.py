@@ -69,6 +69,12 @@ def quantize(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((values - OFFSET) / SCALE), 0, 255).astype(np.uint8)
 
 
+def count_clipped(values: np.ndarray) -> int:
+    """How many values `quantize` clips: those more than half a step outside the range of bytes, -1.992 to 2.008."""
+    places = (np.asarray(values, np.float64) - OFFSET) / SCALE
+    return int(np.count_nonzero((places < -0.5 - 1e-4) | (places > 255.5 + 1e-4)))
+
+
 @dataclass(frozen=True)
 class Feature:
     """One modality: its name, the values a frame (or a video) has, how they are coded, and its key in the records.
