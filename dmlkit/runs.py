@@ -114,8 +114,8 @@ class Run:
     def __repr__(self) -> str:
         low, high = self.metrics["gap_interval"]
         return (
-            f"Run({self.name}: GAP@20 {self.gap:.4f} [{low:.4f}, {high:.4f}] on "
-            f"{self.metrics['videos']:,} videos of {self.record['data']['name']})"
+            f"Run({self.name}: GAP@20 {self.gap:.4f} [{low:.4f}, {high:.4f}] over "
+            f"{self.metrics['videos']:,} videos of {self.record['data']['name']}, for this seed)"
         )
 
     @property

@@ -66,6 +66,7 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
     points = "\npoints: lowest and highest seed" if several else ""
     axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI {intervals_over(rows)}{points}")
     rows["status"] = [absence(row) or None for row in rows.to_dict("records")]
+    rows["seeds"] = rows["seeds"].astype("Int64")
     shown = ["gap", "gap_low", "gap_high", *["gap_min", "gap_max", "seeds"] * several, "status"]
     return style.finished(figure, rows.set_index("title")[shown])
 
