@@ -315,12 +315,11 @@ def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame
 
 ROW_COLUMNS = (
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
-    "parameters", "training_seconds", "epochs", "seconds_an_epoch", "videos_per_second", "videos", "paper_gap",
-    "experiment", "run",
+    "parameters", "training_seconds", "epochs", "seconds_an_epoch", "videos", "paper_gap", "experiment", "run",
 )  # fmt: skip
 # Of several seeds: the lowest and highest GAP, and how many there are.
 SEED_COLUMNS = ("gap_min", "gap_max", "seeds")
-MEANS = ("gap", "map", "hit_at_one", "perr", "training_seconds", "seconds_an_epoch", "videos_per_second")
+MEANS = ("gap", "map", "hit_at_one", "perr", "training_seconds", "seconds_an_epoch")
 
 
 def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | None) -> dict:
@@ -342,18 +341,15 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
     }
     if run:
         record = run.record
-        epochs, seconds = record["epochs"], record["seconds"]
-        # A refit took its time too.
-        trained = epochs and epochs + record.get("refit", {}).get("epochs", 0)
-        scoring = seconds.get("scoring")
+        # The first epoch compiles; the median of several others is what an epoch takes.
+        warm = run.history["seconds"][1:] if "seconds" in run.history else ()
         row |= run.metrics | {
             "gap_low": run.metrics["gap_interval"][0],
             "gap_high": run.metrics["gap_interval"][1],
             "parameters": record["parameters"],
-            "training_seconds": seconds["training"],
-            "epochs": epochs,
-            "seconds_an_epoch": round(seconds["training"] / trained, 3) if trained else None,
-            "videos_per_second": round(run.metrics["videos"] / scoring, 3) if scoring else None,
+            "training_seconds": record["seconds"]["training"],
+            "epochs": record["epochs"],
+            "seconds_an_epoch": round(float(np.median(warm)), 3) if len(warm) > 2 else None,
             "run": run.path.name,
         }
     if not (run and run.siblings):
@@ -363,7 +359,11 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
     # A seed's interval is 3.92 deviations wide over videos; nearly all of that the seeds have in common.
     variance = np.mean([((each["gap_high"] - each["gap_low"]) / 3.92) ** 2 for each in rows])
     low, high = over_seeds([gaps], variance, videos=row["videos"])
-    row |= {name: float(np.mean([each[name] for each in rows])) for name in MEANS if row[name] is not None}
+    row |= {
+        name: float(np.mean([each[name] for each in rows]))
+        for name in MEANS
+        if None not in [each[name] for each in rows]
+    }
     row |= {"gap_low": max(low, 0.0), "gap_high": min(high, 1.0)}
     row |= {"gap_min": min(gaps), "gap_max": max(gaps), "seeds": len(gaps)}
     return {column: row.get(column) for column in (*ROW_COLUMNS, *SEED_COLUMNS)}

@@ -72,10 +72,15 @@ def test_hidden_and_unfinished_folders_and_links_are_skipped(tmp_path, record):
 
 
 def test_an_experiment_as_a_row(tmp_path, record):
-    timed = record | {"refit": {"epochs": 2}, "seconds": {"training": 1.5, "scoring": 0.5}}
-    row = experiment_row(LADDER["lr"], load_run(write(tmp_path / "lr", timed)), None)
+    folder = write(tmp_path / "lr", record)
+    (folder / "history.csv").write_text("epoch,seconds\n1,9.5\n2,2.0\n3,7.0\n4,2.5\n")
+    row = experiment_row(LADDER["lr"], load_run(folder), None)
     assert (row["status"], row["gap"], row["paper_gap"]) == ("trained", record["metrics"]["gap"], 0.70727)
     assert [row["gap_low"], row["gap_high"]] == record["metrics"]["gap_interval"]
-    assert row["seconds_an_epoch"] == 1.5 / 5 and row["videos_per_second"] == 160
+    assert (
+        row["seconds_an_epoch"] == 2.5 and row["training_seconds"] == 1.5
+    )  # without the first, which compiles
+    (folder / "history.csv").write_text("epoch,seconds\n1,9.5\n2,2.0\n3,7.0\n")
+    assert experiment_row(LADDER["lr"], load_run(folder), None)["seconds_an_epoch"] is None  # too few
     missing = experiment_row(LADDER["lstm"], None, None)
     assert (missing["status"], missing["gap"]) == ("not trained", None)

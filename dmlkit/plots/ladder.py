@@ -32,9 +32,8 @@ GROUPS = {
     "recipe": 5, "ensemble": 7,
 }  # fmt: skip
 COSTS = {
-    "training_seconds": "training time (s)",
+    "training_seconds": "time that the training took, once (s)",
     "parameters": "parameters",
-    "scoring_seconds": "time to score 1,000 videos (s)",
 }
 FREQUENCIES = "label frequencies alone"
 
@@ -106,7 +105,6 @@ def cost(
     An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
     """
     rows = result_rows(results, short_titles=True)
-    rows["scoring_seconds"] = 1000 / rows["videos_per_second"]
     rows["part"] = rows["part"].where(rows["part"].isin(list(GROUPS)), "ladder")
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, ignore_index=True, kind="stable")
     if rows.empty:
@@ -308,24 +306,21 @@ def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> style.P
 
 @style.plotted
 def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames") -> style.Plot | None:
-    """GAP@20 and time against the number of frames read, for each way of choosing them (`training.frame_study`)."""
+    """GAP@20 against the number of frames read, for each way of choosing them (`training.frame_study`)."""
     counts, choices = list(dict.fromkeys(study["frames"])), list(dict.fromkeys(study["choice"]))
-    figure, axes = style.canvas(title, dataset, 1, 2, width=9.0, height=3.6)
+    figure, (axes,) = style.canvas(title, dataset, width=7.4, height=3.6)
     for number, choice in enumerate(choices):
         rows, look = study[study["choice"] == choice], style.mark(number)
         # Shifted a little, so that intervals do not overlap.
         x = rows["frames"].map(counts.index) + 0.09 * (number - (len(choices) - 1) / 2)
         ends = style.interval_lengths(rows["gap"], rows["gap_low"], rows["gap_high"])
-        axes[0].errorbar(x, rows["gap"], yerr=ends, capsize=3, label=choice, **look)
-        axes[1].plot(x, rows["seconds"], **look)
-    axes[0].set_ylabel(f"GAP@20 on the tuning split\n(bar: 95 % CI {FOR_THIS_SEED})")
-    axes[1].set(ylabel=f"seconds to read and score {study['videos'].iloc[0]:,} videos", ylim=(0, None))
-    for ax in axes:
-        ax.set_xticks(range(len(counts)), [str(count) for count in counts])
-        ax.set_xlabel("frames per video, at most")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", title="frames chosen")
+        axes.errorbar(x, rows["gap"], yerr=ends, capsize=3, label=choice, **look)
+    axes.set_ylabel(f"GAP@20 on the tuning split\n(bar: 95 % CI {FOR_THIS_SEED})")
+    axes.set_xticks(range(len(counts)), [str(count) for count in counts])
+    axes.set_xlabel("frames per video, at most")
+    figure.legend(loc="outside right center", title="frames chosen")
     shown = study.set_axis(study["choice"] + " " + study["frames"].astype(str), axis=0)
-    return style.finished(figure, shown[["gap", "gap_low", "gap_high", "seconds"]])
+    return style.finished(figure, shown[["gap", "gap_low", "gap_high"]])
 
 
 @style.plotted

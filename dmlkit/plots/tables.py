@@ -21,7 +21,7 @@ COLUMNS = {
     "range": ("lowest to highest seed", "{}"), "map": ("mAP", "{:.4f}"),
     "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
     "training_seconds": ("training", "{:,.1f} s"), "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
-    "videos_per_second": ("videos/s", "{:,.0f}"), "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
+    "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
 }  # fmt: skip
 NUMBERS = [name for name in COLUMNS if name not in ("part", "interval", "range")]
 NUMBERS += ["gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
@@ -121,8 +121,7 @@ def all_results(results: Results, dataset=None, *, title: str = "All experiments
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
     if rows["videos"].nunique() > 1:  # a recipe's own settings may lift the caps
         notes.append("The validation videos differ (last column): compare only rows with the same number.")
-    speed = ("seconds_an_epoch", "videos_per_second", "videos")
-    columns = ("part", "gap", "interval", "map", "parameters", *speed)
+    columns = ("part", "gap", "interval", "map", "parameters", "seconds_an_epoch", "videos")
     return _results(rows, columns, with_data(title, dataset), notes, texts=[0], longest=38)
 
 

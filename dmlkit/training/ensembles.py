@@ -79,7 +79,6 @@ def ensemble(
         # Checkpoints share one training, which the last of them has whole.
         one = record.get("checkpoint_of", record["fingerprint"])
         training[one] = max(record["seconds"]["training"], training.get(one, 0.0))
-    scoring = sum(run.record["seconds"].get("scoring", 0.0) for run in members)
     first = members[0].record
     record = {
         "kind": "ensemble",
@@ -94,10 +93,7 @@ def ensemble(
         **{key: first[key] for key in ("profile", "seed", "precision", "deterministic", "data")},
         "parameters": sum(run.record["parameters"] for run in members),
         "epochs": None,
-        "seconds": {
-            "training": round(sum(training.values()) + time.monotonic() - since, 3),
-            "scoring": round(scoring, 3),
-        },
+        "seconds": {"training": round(sum(training.values()) + time.monotonic() - since, 3)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     make_folder(folder)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -486,12 +485,12 @@ def frame_study(
     """Score a split with fewer frames, chosen in each way there is; nothing is trained again.
 
     A row for each choice and count (`frames`; None is "all"); empty without a run on frames. The number of frames is a
-    setting, so the tuning split is used. Seconds are of reading and scoring, without what Keras does once for a shape.
+    setting, so the tuning split is used.
 
     Paper: §Future work (training on randomly sampled frames). Differs from the paper: the frames are sampled when a
     model is used; `Profile.frame_share` samples them in training.
     """
-    columns = ["frames", "choice", "gap", "gap_low", "gap_high", "seconds", "videos"]
+    columns = ["frames", "choice", "gap", "gap_low", "gap_high", "videos"]
     if run is None or dataset.level != "frame":
         return pd.DataFrame(columns=columns)
     from dmlkit.training.prediction import score_split
@@ -500,20 +499,12 @@ def frame_study(
     matched = match(dataset, run.record["data"], model=run.path)
 
     def measure(count: int | None, choice: str) -> tuple:
-        since = time.monotonic()
         settings = replace(profile, max_frames=count, frame_choice=choice)
         predictions = score_split(run.model, dataset, split, profile=settings, matched=matched)
-        seconds = round(time.monotonic() - since, 3)
         scores, labels = predictions.scores.astype(np.float32), predictions.labels
         interval = gap_interval(scores, labels, resamples=300)
-        return global_average_precision(scores, labels), *interval, seconds, len(scores)
+        return global_average_precision(scores, labels), *interval, len(scores)
 
-    # Keras stops compiling for new shapes after several sizes and lengths of batches.
-    few = max(profile.batch_size, 64) + 1
-    for count in counts:
-        caps = dict.fromkeys(("max_train_videos", "max_tuning_videos", "max_validate_videos"), few)
-        settings = replace(profile, max_frames=count, **caps)
-        score_split(run.model, dataset, split, profile=settings, matched=matched)
     # All frames are the same frames whichever way they are chosen.
     every = measure(None, "first") if None in counts else ()
     rows = [

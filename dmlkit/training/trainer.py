@@ -157,11 +157,10 @@ def train(
     # Score: the tuning videos by who has not been fitted to them.
     tuning = trainer.scores("tuning")
     refit = trainer.refit(state) if profile.after_tuning == REFIT else None
-    since = time.monotonic()  # the graph is traced by now: validation videos take what any videos take
     validation = trainer.scores("validate")
 
     # Save.
-    trainer.save(state, refit, tuning=tuning, validation=validation, scoring_seconds=time.monotonic() - since)
+    trainer.save(state, refit, tuning=tuning, validation=validation)
     return load_run(folder)
 
 
@@ -482,7 +481,6 @@ class Trainer:
         *,
         tuning: Predictions,
         validation: Predictions,
-        scoring_seconds: float,
     ) -> None:
         """Leave the snapshots as runs of their own, then the run of the model's present weights."""
         weights, distribution = self.model.get_weights(), self.distribution
@@ -505,7 +503,7 @@ class Trainer:
             "parameters": self.model.count_params(),
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,
-            "seconds": {"training": round(seconds, 3), "scoring": round(scoring_seconds, 3)},
+            "seconds": {"training": round(seconds, 3)},
             "started": self.started.isoformat(timespec="seconds"),
             **refitted,
         }

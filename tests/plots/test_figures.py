@@ -60,11 +60,15 @@ def test_the_pareto_front_is_that_of_the_definition():
 def test_cost_numbers_all_of_few_and_the_front_of_many(rows, data, shown):
     plot = shown(plots.cost(rows, data))
     assert "9  lr" in plot.figure.axes[1].texts[-1].get_text()
-    assert [axes.get_xlabel() for axes in plot.figure.axes] == ["training time (s)", "parameters"]
-    seconds = [
-        rows[place % 8] | {"training_seconds": place + 1.0, "gap": (place % 3 + 1) / 4} for place in range(20)
+    assert [axes.get_xlabel() for axes in plot.figure.axes] == [
+        "time that the training took, once (s)",
+        "parameters",
     ]
-    plot = shown(plots.cost(seconds, data, against=("training_seconds", "scoring_seconds")))
+    seconds = [
+        rows[place % 8] | {"training_seconds": place + 1.0, "gap": (place % 3 + 1) / 4, "parameters": np.nan}
+        for place in range(20)
+    ]
+    plot = shown(plots.cost(seconds, data))
     assert [text.get_text() for text in plot.figure.axes[0].texts] == ["1", "2", "3"]  # the higher GAP first
     assert "not measured" in plot.figure.axes[1].texts[0].get_text()
     assert plots.cost(rows[-2:]) is plots.all_results(rows[-2:]) is None  # nothing trained
@@ -72,9 +76,9 @@ def test_cost_numbers_all_of_few_and_the_front_of_many(rows, data, shown):
 
 def test_frame_counts_and_fusions(data, shown):
     study = pd.DataFrame(
-        [(count, choice, gap, gap - 0.02, gap + 0.05, 1.5, 1000)
+        [(count, choice, gap, gap - 0.02, gap + 0.05, 1000)
          for choice in ("first", "random") for count, gap in (("10", 0.4), ("all", 0.6))],
-        columns=["frames", "choice", "gap", "gap_low", "gap_high", "seconds", "videos"],
+        columns=["frames", "choice", "gap", "gap_low", "gap_high", "videos"],
     )  # fmt: skip
     plot = shown(plots.frame_counts(study, data))
     assert [tick.get_text() for tick in plot.figure.axes[0].get_xticklabels()] == ["10", "all"]
