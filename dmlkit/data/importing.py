@@ -9,8 +9,8 @@ FILE.npz, many videos: `ids` (N,). Each modality (frames of all videos, size) wi
 (N, frames, size), of which `num_frames` are kept; or (N, size) at video level. Where there are any: `labels` (N,), or
 (N, classes) of 0 and 1; `split` (N,).
 
-FOLDER/<modality>/<id>.npy, (frames, size) or (size,); FOLDER/<id>.npy for one modality, called rgb or by
-`--modalities`.
+FOLDER/<modality>/<id>.npy, (frames, size) or (size,); FOLDER/<id>_rgb.npy and <id>_flow.npy, for modalities of
+usual names or of `--modalities`; FOLDER/<id>.npy for one modality, called rgb or by `--modalities`.
 
 FILE.parquet: columns `id`, `labels` (a list, or one), `split`, and one for each modality: a list of lists a video,
 or a list at video level. Damage is certain to be found only where the table was written with page checksums.
@@ -20,9 +20,17 @@ YouTube-8M graph leaves them. `RGB/feature/floats` is the modality rgb, `AUDIO/f
 (`.../context_feature/floats` at video level); the id is `example/id`, `clip/media_id`, or the name of the video
 file in `clip/data_path`; the labels are `clip/label/index`, or `clip/label/string`.
 
-Values: uint8 is taken for YouTube-8M's bytes and kept as it is; floats are coded as such bytes (values outside
-[-2, 2] are clipped and counted), or kept with `--coding float`. Labels are class indices, or names with
-`--classes`. Pickles are never read.
+Splits: of the table of labels; else of the source; else of the words train, tuning, val, dev, eval or test in the
+names of folders in the source (also of sources, where there are several) and of files of many videos; else by
+`--split`.
+
+Labels: class indices, or names, which the table of labels or `--classes` gives. Several in a cell are separated by
+semicolons or bars, or are a list (`["Dog", "Cat"]`, `[0 1]`); by commas where these are not in the names. Or the
+table has a column of 0 and 1 for each class.
+
+Values: uint8 is taken for YouTube-8M's bytes and kept as it is; floats are coded as such bytes, or kept with
+`--coding float`. Values outside [-2, 2] are clipped and counted; where they are more than 1 % they are refused, but
+for `--allow-clipping`. Pickles are never read.
 """
 
 from __future__ import annotations
@@ -39,7 +47,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,15 +79,12 @@ COLUMNS = ("id", "labels", "split", "text")  # of the table of labels
 MOST_CLIPPED = 0.01  # of a modality's values
 EARLY = 16  # videos after which a modality that is mostly out of range is refused
 FEW_SHARDS = 10  # of a split that opening has to divide
-_SEPARATORS = (
-    ",",
-    "/",
-    "+",
-    " ",
-)  # of names in a cell, where the names show it; semicolons and bars always are
+# Of names in a cell, where the names show it; semicolons and bars always separate.
+_SEPARATORS = (",", "/", "+", "&", " ")
 _HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
-_INDEX, _NUMBER_LIKE = re.compile(r"[0-9]{1,9}", re.ASCII), re.compile(r"[-+.]?[0-9][0-9.eE+-]*", re.ASCII)
+_INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
+_NUMBER_LIKE = re.compile(r"[-+.]?[0-9][0-9.eE+-]*|(?i:nan|null|<na>)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -187,9 +192,7 @@ def import_features(
                 f"{str(error).replace(str(folder), str(out))} Import more videos, or to predict only use "
                 "`--split test=1`."
             ) from error
-        sizes = {
-            split: dataset.num_videos(split) for split in ("tuning", "validate") if split in dataset.splits
-        }
+        sizes = {each: dataset.num_videos(each) for each in ("tuning", "validate") if each in dataset.splits}
     notes = [*importer.notes(), *dataset.notes]
     if aside:
         kinds = ", ".join(f"{counted(count, 'file')} ({kind})" for kind, count in sorted(aside.items()))
@@ -224,10 +227,8 @@ def read_labels(path: Path) -> Table:
         options = {"header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
         table = pd.read_csv(path, sep=delimiter, encoding="utf-8-sig", **options).fillna("")
     except (OSError, ValueError, csv.Error) as error:  # pandas' own errors are ValueErrors
-        advice = "Save it as UTF-8, with quotes around cells that hold the separator"
-        raise DataError(
-            f"{path} cannot be read as a table of labels: {shorten(error, 120)}. {advice}."
-        ) from error
+        advice = "Save it as UTF-8, with quotes around cells that hold a separator."
+        raise DataError(f"{path} cannot be read as a table: {shorten(error, 120)}. {advice}") from error
     table = table.loc[:, (table != "").any()]
     try:
         names = [TEXT if name.lower() == TEXT else plain_text(name) for name in canonical(table.iloc[0])]
@@ -235,28 +236,25 @@ def read_labels(path: Path) -> Table:
         raise DataError(f"{path}: {error}") from None
     table = table.iloc[1:].set_axis(names, axis="columns")
     others = [name for name in names if name not in COLUMNS]
-    hot = [name for name in others if name and table[name].str.strip().str.lower().isin(_HOT).all()]
-    if "labels" in names or len(hot) < 2 or "id" not in names:
-        hot = []
-    else:
-        ones = table[hot].apply(lambda column: column.str.strip().str.lower().map(_HOT)).to_numpy(bool)
+    bits = {name: table[name].str.strip().str.lower().map(_HOT) for name in others if "labels" not in names}
+    hot = [name for name, column in bits.items() if column.notna().all()]
+    hot = hot if len(hot) > 1 else []
+    if hot:
         numbers = [int(name) if all(map(_INDEX.fullmatch, hot)) else name for name in hot]
-        table["labels"] = [json.dumps([numbers[i] for i in np.flatnonzero(row)]) for row in ones]
+        rows = zip(*(bits[name] for name in hot), strict=True)
+        table["labels"] = [json.dumps([*compress(numbers, row)]) for row in rows]
     columns = [name for name in COLUMNS if name in table.columns]
     if "id" not in columns or len(columns) < 2:
-        named = shorten(", ".join(names), 80)
-        raise DataError(
-            f"{path} needs the column id and any of labels, split, text, or two or more of 0 and 1: {named}."
-        )
+        wanted = "the column id, and labels, split or text, or two columns or more of 0 and 1"
+        raise DataError(f"{path} needs {wanted}. It has {shorten(', '.join(names), 80)}.")
     videos = table["id"].map(plain_text)
     if (videos == "").any():
+        number = int((videos == "").to_numpy().argmax()) + 1
+        raise DataError(f"{path}, row {number} below the first line has no id.")
+    first = videos[table["id"].str.strip().drop_duplicates().index]
+    if (twice := first[first.duplicated()]).any():
         raise DataError(
-            f"{path}, row {int((videos == '').to_numpy().argmax()) + 1} below the first line has no id."
-        )
-    if videos.nunique() < (written := table["id"].str.strip()).nunique():
-        twice = videos[written.drop_duplicates().index].loc[lambda ids: ids.duplicated()].iloc[0]
-        raise DataError(
-            f"{path}: the id {shorten(twice)!r} is written in two ways (Unicode, blanks). Correct one."
+            f"{path}: {shorten(twice.iloc[0])!r} is written in two ways (Unicode, blanks). Use one."
         )
     groups = table.groupby(videos.to_numpy())
     cells = {name: {video: _distinct(cells) for video, cells in groups[name]} for name in columns}
@@ -273,14 +271,12 @@ class Classes:
     `source` is what names them, `file` the vocabulary's table, where there is one.
     """
 
-    def __init__(
-        self, names: Mapping[int, str], num_classes: int | None, source: object, file: str | None = None
-    ):
+    def __init__(self, names: Mapping[int, str], num_classes: int | None, source, file: str | None = None):
         self.names = {index: plain_text(name) for index, name in names.items()}
         self.num_classes, self.source, self.file, self._highest = num_classes, source, file, -1
         self._indices = {name: index for index, name in self.names.items()}
         self._repeated = {name for name, count in Counter(self.names.values()).items() if count > 1}
-        self._pairs: set[tuple[int, ...]] = set()
+        self._pairs: set[tuple[int, ...]] = set()  # what two labels the videos have, where they are 0 and 1
         self.example: tuple[str, list] | None = None  # a cell of several labels, and these
 
     @property
@@ -311,20 +307,20 @@ class Classes:
         """Raise `DataError` where all labels seen were 0 and 1 in either order: vectors over two classes."""
         if self._pairs == {(0, 1), (1, 0)}:
             raise DataError(
-                "The labels of every video are 0, 1 or 1, 0: class numbers, or vectors over two classes? Give each "
-                "video the number of its class."
+                "The labels of all videos look like vectors over two classes. Give class numbers."
             )
 
     def split(self, cell: str) -> list[int | str]:
         """The labels in a cell: a name, a list of JSON's, Python's or numpy's, or labels between semicolons or bars.
 
-        Between these, numbers are also separated by commas and blanks; and names by commas, blanks, slashes or plus
-        signs, where all that is between them are names.
+        Between these, numbers are also separated by commas and blanks; and names by commas, slashes, plus signs,
+        ampersands or blanks, where all that is between them are names.
         """
-        listed = None if cell in self._indices else listed_labels(cell)
-        if listed is not None:
+        if cell in self._indices:
+            return [cell]
+        if (listed := listed_labels(cell)) is not None:
             return listed
-        pieces = [cell] if cell in self._indices else filter(None, map(str.strip, re.split(r"[;|]", cell)))
+        pieces = filter(None, map(str.strip, re.split(r"[;|]", cell)))
         return [label for piece in pieces for label in self._divide(piece)]
 
     def _divide(self, piece: str) -> list[str]:
@@ -332,18 +328,15 @@ class Classes:
         if piece in self._indices or all(map(_INDEX.fullmatch, numbers)):
             return [piece] if piece in self._indices else numbers
         for separator in _SEPARATORS:
-            words, found = piece.split(separator), []
+            words, found = [word for word in piece.split(separator) if word.strip()], []
             while words:  # the longest name first: it may hold the separator
-                ends = range(len(words), 0, -1)
-                names = {end: separator.join(words[:end]).strip() for end in ends}
-                end = next(
-                    (end for end in ends if names[end] in self._indices or _INDEX.fullmatch(names[end])), 0
-                )
-                if not end and (words[0].strip() or (len(words) == 1 and not found)):
+                names = [separator.join(words[:end]).strip() for end in range(len(words), 0, -1)]
+                name = next((each for each in names if each in self._indices or _INDEX.fullmatch(each)), None)
+                if name is None:
                     break
-                found += [names[end]] if end else []
-                words = words[end or 1 :]
-            else:
+                found.append(name)
+                words = words[len(names) - names.index(name) :]
+            if found and not words:
                 return found
         words = [word.strip() for word in piece.split(",")]
         return words if any(word in self._indices for word in words) else [piece]
@@ -368,9 +361,7 @@ def listed_labels(cell: str) -> list[int | str] | None:
 
     True and false are whether the video is of each class. Nothing is evaluated.
     """
-    called = re.fullmatch(
-        r"(?:np\.|numpy\.)?(?:array|set|frozenset|list|tuple)\((.*?)(?:, dtype=.*)?\)", cell
-    )
+    called = re.fullmatch(r"(?:array|set|frozenset)\((.*?)(?:, dtype=.*)?\)", cell)
     cell = (called[1].strip() or "[]") if called else cell
     if not re.fullmatch(r"\[.*\]|\{.*\}|\(.*\)", cell):
         return None
@@ -383,12 +374,12 @@ def listed_labels(cell: str) -> list[int | str] | None:
         if cell[0] == "(":
             return None  # a name in brackets
         inside = cell[1:-1].strip()
-        values = [each.strip(" '\"") for each in (inside.split(",") if "," in inside else inside.split())]
+        values = [
+            each.strip(" '\"") for each in inside.split("," if re.search(r"[^\d\s.]", inside) else None)
+        ]
     values = [values] if isinstance(values, str | int) else values
     if (isinstance(values, dict) and values) or not all(isinstance(each, str | int) for each in values):
-        raise DataError(
-            f"{shorten(cell)!r} is no list of class numbers or names. Separate them by semicolons."
-        )
+        raise DataError(f"{shorten(cell)!r} is no list of class numbers or names. Use semicolons.")
     if "..." in values:
         raise DataError(f"{shorten(cell)!r} was shortened when it was printed. Write all of it.")
     if values and all(isinstance(each, bool) for each in values):
@@ -457,21 +448,20 @@ def _divided(names: set[str], sure: set[str], several: bool, source) -> set[str]
     """
     for separator in _SEPARATORS:
         lists = {name: [*map(str.strip, name.split(separator))] for name in names if separator in name}
-        alone, words = (
-            (names - lists.keys()) | sure,
-            {word for each in lists.values() for word in each if word},
+        alone, places = (
+            names - lists.keys(),
+            Counter(word for each in lists.values() for word in {*each} if word),
         )
-        places = Counter(word for each in lists.values() for word in {*each})
-        if separator == "," and lists and not several:
-            if ", " in " ".join(lists) and not all(word in alone or places[word] > 1 for word in words):
-                example = next(iter(sorted(lists)))
+        known = places.keys() <= alone | sure
+        if separator == "," and lists and not (known or several):
+            elsewhere = alone | sure | {word for word, count in places.items() if count > 1}
+            known = ", " not in "\n".join(lists) or places.keys() <= elsewhere
+            if not known:
                 raise DataError(
-                    f"{source}: {shorten(example)!r} may be one class or several. Separate labels by semicolons, or "
+                    f"{source}: {shorten(min(lists))!r} may be one class or several. Separate labels by semicolons, or "
                     "give the names of the classes (`--classes FILE`)."
                 )
-            names = (names - lists.keys()) | words
-        elif words <= alone:
-            names = (names - lists.keys()) | words
+        names = alone | places.keys() if known else names
     return names
 
 
@@ -479,9 +469,7 @@ def find_split(text: str) -> str:
     """The split that a text names, as ``"Validation"`` or ``"val"``; raises `DataError` where it is none."""
     if split := split_of(text.strip(), alone=True):
         return split
-    raise DataError(
-        f"there is no split {shorten(text)!r}.{nearest(text, SPLITS)} Known: {', '.join(SPLITS)}."
-    )
+    raise DataError(f"there is no split {shorten(text)!r}.{nearest(text, SPLITS)} Known: {SPLITS}.")
 
 
 def parse_shares(text: str) -> dict[str, float]:
@@ -517,10 +505,8 @@ class Importer:
         self.ids, self.sizes, self.cut = set(), {}, 0
         # Videos whose split names of folders state, and those for which another source states another; unlabelled.
         self.named, self.overruled, self.unlabelled = 0, 0, 0
-        self.fractions, self.ranges = (
-            set(),
-            {},
-        )  # modalities of other than bytes' numbers; lowest and highest values
+        # Modalities that hold other numbers than bytes do; of each its lowest and highest value.
+        self.fractions, self.ranges = set(), {}
         self.counts, self.splits = Counter(), Counter()  # records by shard, videos by split
         # By modality: values coded as bytes, those of them that were clipped, videos that have it.
         self.values, self.clipped, self.present = Counter(), Counter(), Counter()
@@ -611,12 +597,13 @@ class Importer:
         for name, array in features.items():
             if array.dtype.kind in "iu" and array.dtype != np.uint8 and array.size:
                 low, high = int(array.min()), int(array.max())
-                advice = (
-                    "`array.astype(np.float32)`, with `--coding float` where they are not between -2 and 2"
+                fits = "YouTube-8M's bytes as `array.astype(np.uint8)`, others as " * (
+                    low >= 0 and high <= 255
                 )
-                if low >= 0 and high <= 255:
-                    advice = f"bytes as YouTube-8M's by `array.astype(np.uint8)`, other numbers by {advice}"
-                raise DataError(f"{shorten(name)} holds {array.dtype}, from {low} to {high}. Save {advice}.")
+                raise DataError(
+                    f"{shorten(name)} holds {array.dtype}, from {low} to {high}. Save {fits}"
+                    "`array.astype(np.float32)`, for `--coding float` where they are beyond [-2, 2]."
+                )
             numbers = array.dtype == np.uint8 or array.dtype.kind == "f"
             if not (numbers and array.ndim in (1, 2) and array.shape[-1] and _MODALITY.fullmatch(name)):
                 raise DataError(
@@ -651,11 +638,9 @@ class Importer:
         return {self._key(name): self._code(name, array) for name, array in arrays.items()}
 
     def _code(self, name: str, array: np.ndarray) -> np.ndarray:
-        if (
-            name not in self.fractions
-            and not ((array >= 0) & (array <= 255) & (np.rint(array) == array)).all()
-        ):
-            self.fractions.add(name)
+        if name not in self.fractions:  # the first values of another kind settle it
+            whole = ((array >= 0) & (array <= 255) & (np.rint(array) == array)).all()
+            self.fractions |= set() if whole else {name}
         if self.level == "video" and array.ndim == 2:
             array = (dequantize(array) if array.dtype == np.uint8 else array).mean(axis=0, dtype=np.float64)
         in_bytes = self.level == "frame" and self.coding != "float"
@@ -680,13 +665,15 @@ class Importer:
         (low, high), share = self.ranges[name], self.clipped[name] / max(1, self.values[name])
         whole = name not in self.fractions and self.coding != "float" and high > 2
         if not self.allow_clipping and (share > most or whole):
-            clipped = f"{self.clipped[name]:,} of {self.values[name]:,} values ({share:.1%}) would be clipped"
+            clipped = (
+                f": {self.clipped[name]:,} of {self.values[name]:,} values ({share:.1%}) would be clipped"
+            )
             cause = "They may be activations that were not whitened as YouTube-8M's: scale them"
             if whole:
                 cause = "All are whole: save bytes as YouTube-8M's as such (`array.astype(np.uint8)`), scale others"
             raise DataError(
-                f"{name} is from {low:g} to {high:g}, outside the [-2, 2] of YouTube-8M's bytes: {clipped}. {cause}, "
-                "keep them (`--coding float`), or accept this (`--allow-clipping`)."
+                f"{name} is from {low:g} to {high:g}, beyond the [-2, 2] of YouTube-8M's coding"
+                f"{clipped * bool(share)}. {cause}, keep them (`--coding float`), or accept it (`--allow-clipping`)."
             )
 
     def _key(self, name: str) -> str:
@@ -712,7 +699,7 @@ class Importer:
             yield f"The names of folders or files state the split of {counted(self.named, 'video')}."
         if self.overruled:
             winner = self.source if "split" in self.table else "what is inside the files"
-            yield f"Another split than its name states: {counted(self.overruled, 'video')}, of which {winner} decides."
+            yield f"Of {counted(self.overruled, 'video')} several splits are stated; that of {winner} is taken."
         if self.unlabelled:
             yield f"Without labels: {counted(self.unlabelled, 'video')}, in the split {UNLABELLED}."
         for name, clipped in (+self.clipped).items():

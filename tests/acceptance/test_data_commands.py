@@ -179,7 +179,7 @@ def test_import_a_tables_split_decides_and_names_of_videos_state_none(command, t
     found = {video: split for video, (split, _) in contents(tmp_path / "out").items()}
     more = {"t0": "validate", "x1": "validate", "test_drive": "train", "clip_dev1": "train"}
     assert code == 0 and found == SPLIT_OF | more
-    assert "Another split than its name states: 2 videos, of which" in out
+    assert "Of 2 videos several splits are stated; that of" in out
     assert "Left aside: 1 file (.txt), 1 file (hidden)." in out
     np.save(tmp_path / "in" / "TEST" / "t1.npy", np.ones((2, 3), np.float32))  # the same video in two splits
     code, _, err = command("data", "import", tmp_path / "in", *options[:3], tmp_path / "twice")
