@@ -133,7 +133,7 @@ LAYOUTS = {
     ),
     "one each": (
         lambda root: [
-            [np.savez(folder / f"{video}.npz", rgb=np.ones((2, 3))) for video in videos]
+            [np.savez(folder / f"{video} test.npz", id=video, rgb=np.ones((2, 3))) for video in videos]
             for split, videos in STATED.items()
             if not (folder := root / f"my {split} set").mkdir(parents=True)
         ],
