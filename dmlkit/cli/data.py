@@ -33,14 +33,19 @@ def data() -> None:
 def show(path) -> None:
     """Show what the data set at PATH holds, and what was inferred from its shards."""
     from dmlkit.data import open_dataset
+    from dmlkit.metrics import FEWEST_FOR_A_TEST
 
     dataset = open_dataset(path)
     features = ", ".join(f"{name} {each.size:,} ({each.coding})" for name, each in dataset.features.items())
     click.echo(f"{dataset.name}: {dataset.level} level, {features}, {dataset.num_classes:,} classes")
     for split, shards in dataset.splits.items():
         labels = "" if split in dataset.labelled else ", without labels"
-        videos = counted(dataset.num_videos(split), "video")
-        click.echo(f"  {split:9} {videos:>16} in {counted(len(shards), 'shard')}{labels}")
+        videos = dataset.num_videos(split)
+        few = split in ("tuning", "validate") and videos < FEWEST_FOR_A_TEST
+        warning = f"; fewer than {FEWEST_FOR_A_TEST} videos: intervals and tests say nothing" * few
+        click.echo(
+            f"  {split:9} {counted(videos, 'video'):>16} in {counted(len(shards), 'shard')}{labels}{warning}"
+        )
     for note in dataset.notes:
         click.echo(f"  {note}")
 

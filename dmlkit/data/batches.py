@@ -44,14 +44,16 @@ SAMPLE = "the sample of shards that a cap keeps"  # its seed: the same for every
 
 @dataclass
 class Skipped:
-    """The corrupt records that were skipped, and how many may be.
+    """The corrupt records that were skipped, and how many may be; and the videos cut to their shortest modality.
 
     One object serves a whole training, in which a record is met once an epoch and counted once. `records` is (shard,
-    number of the record) → the byte where it begins, and the kind of error; `most` of 0 stops at the first.
+    number of the record) → the byte where it begins, and the kind of error; `most` of 0 stops at the first. `cut` is
+    shard → a bit for each record.
     """
 
     most: int = 0
     records: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+    cut: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, on_fault: str | Skipped) -> Skipped:
@@ -81,20 +83,26 @@ class Skipped:
         self.records[shard, number] = (offset, kind)
 
     def to_rows(self) -> list[list]:
-        """Every skipped record as plain values, for a checkpoint."""
-        return [[*place, *error] for place, error in self.records.items()]
+        """Every skipped record as plain values, for a checkpoint; of each shard one row for those cut."""
+        cut = [[shard, None, f"{bits:x}", "cut"] for shard, bits in self.cut.items()]
+        return [[*place, *error] for place, error in self.records.items()] + cut
 
     def add_rows(self, rows: Iterable[Sequence]) -> None:
         """Count the `to_rows` of this training before it was killed, or of another worker."""
         for shard, number, offset, kind in rows:
-            self.records.setdefault((shard, number), (offset, kind))
+            if number is None:
+                self.cut[shard] |= int(offset, 16)
+            else:
+                self.records.setdefault((shard, number), (offset, kind))
 
     def to_record(self) -> dict:
         """What a run's record keeps of it."""
         names = ("shard", "record", "byte", "fault")
-        first = [dict(zip(names, row, strict=True)) for row in self.to_rows()[:NAMED_IN_RECORD]]
+        rows = islice(self.records.items(), NAMED_IN_RECORD)
+        first = [dict(zip(names, (*place, *error), strict=True)) for place, error in rows]
         by_fault = dict(Counter(kind for _, kind in self.records.values()).most_common())
-        return {"records": len(self.records), "by_fault": by_fault, "first": first}
+        cut = sum(bits.bit_count() for bits in self.cut.values())
+        return {"records": len(self.records), "by_fault": by_fault, "first": first, "cut": cut}
 
 
 @dataclass(frozen=True)
@@ -208,7 +216,10 @@ class Batches:
     def _valid(self, records: Sequence[Record]) -> Iterator[Video]:
         for record in records:
             try:
-                yield self.parser.read(record.check())
+                video = self.parser.read(record.check())
+                if video.cut:
+                    self.skipped.cut[relative_name(record.shard, self.root)] |= 1 << record.number
+                yield video
             except InvalidRecord as invalid:
                 name, error = relative_name(record.shard, self.root), record_error(*record[:3], invalid)
                 self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice, starmap
 from typing import NamedTuple
 
@@ -33,10 +33,12 @@ from dmlkit.data.records import (
     InvalidRecord,
     exists,
     file_size,
+    is_writable_id,
     locate,
     scan_records,
 )
-from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size
+from dmlkit.data.schema import FRAMES_APART
+from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size, shorten
 from dmlkit.runtime import cores, signals_handled
 
 BYTES_PER_WORKER = 512 << 20  # with less to read, starting a worker process takes longer
@@ -46,7 +48,7 @@ _IDS = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("record", "<u4"), ("byte", 
 class Fault(NamedTuple):
     """What is wrong with a record of a shard, or with the whole shard (`record` and `byte` are None).
 
-    Kinds: `SHARD_ERRORS`, `CONTENT_ERRORS`, "unreadable", "missing shard", "duplicate id", "refused" (by
+    Kinds: `SHARD_ERRORS`, `CONTENT_ERRORS`, "id", "unreadable", "missing shard", "duplicate id", "refused" (by
     `open_dataset`).
     """
 
@@ -80,7 +82,7 @@ class Report:
             * ``shards``, ``bytes``, ``records`` (all that can be separated), ``good_records``
             * ``splits``: name → shards, records, without_labels
             * ``frames`` a video, and ``labels`` a video that has any: min, median, mean, max; None without any
-            * ``without_id``: videos; ``missing``: modality → videos that lack it
+            * ``missing``: modality → videos that lack it; ``cut``: videos cut to the shortest of their modalities
             * ``classes``: those that occur, each with its number of videos
             * ``faults``: ``total``, ``by_kind`` and ``list`` of shard, record, byte, kind, what (record and byte are
               None where a file as a whole is meant; of repeated ids at most 10,000 are listed)
@@ -115,8 +117,9 @@ def _describe(record: dict, faults: int) -> Iterator[str]:
     yield f"  classes         {len(record['classes']):,} of {record['num_classes']:,} occur"
     for modality, videos in record["missing"].items():
         yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as silence, or no words"
-    for note in record["notes"]:
-        yield f"  note            {one_line(note)}"
+    if record["cut"]:
+        yield f"  cut             {counted(record['cut'], 'video')} to the shortest modality, by at most {FRAMES_APART}"
+    yield from (f"  note            {one_line(note)}" for note in record["notes"])
     kinds = [f"{kind} ({count:,})" for kind, count in Counter(record["faults"]["by_kind"]).most_common()]
     yield f"  faults          {', '.join(kinds) or 'none'}"
     shown = record["faults"]["list"][:faults]
@@ -240,11 +243,15 @@ def check_shard(shard: str, parser: RecordParser | None, expected: int | None, k
 def _count(data: bytes, parser: RecordParser, counts: Counter) -> str:
     """Count what a record holds; its video's id, or `InvalidRecord`."""
     video = parser.read(data)
-    classes = set(video.labels)
-    counts["labels", len(classes)] += 1
-    counts["without_id"] += not video.video_id
+    if not is_writable_id(video.video_id):
+        what = (
+            f"no file of predictions can hold the id {shorten(repr(video.video_id))}. Give the video another."
+        )
+        raise InvalidRecord(what, kind="id")
+    counts["labels", len(video.labels)] += 1
     counts["frames", video.num_frames] += 1
-    for label in classes:
+    counts["cut"] += video.cut
+    for label in video.labels:
         counts["classes", label] += 1
     if len(video.values) < len(parser.features):
         counts.update(("missing", each.name) for each in parser.features if each.name not in video.values)
@@ -260,12 +267,13 @@ def _summarize(
     keep: int | None,
 ) -> dict:
     """Add a data set's outcomes up; of each shard only its faults and ids stay in memory."""
-    total, by_split, faults, ids, shards = Counter(), {}, [], [np.empty(0, _IDS)], []
+    total, by_split, faults, ids, shards, faulty = Counter(), {}, [], [np.empty(0, _IDS)], [], set()
     for split, tasks in splits.items():
         counts = Counter()
         for (shard, *_), (of_shard, found, hashes) in zip(tasks, islice(outcomes, len(tasks)), strict=True):
             counts.update(of_shard)
             faults += found
+            faulty.update(shard for key in of_shard if key[0] == "faults")
             hashes["shard"] = len(shards)
             ids.append(hashes)
             shards.append(shard)
@@ -295,8 +303,8 @@ def _summarize(
         "splits": by_split,
         "frames": _distribution(select("frames")),
         "labels": _distribution(select("labels")),
-        "without_id": total["without_id"],
         "missing": select("missing"),
+        "cut": total["cut"],
         "classes": dict(sorted(classes.items())),
         "faults": {"total": sum(by_kind.values()), "by_kind": by_kind, "list": listed},
     }
@@ -334,24 +342,30 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
     except DataError as error:
         refusal = str(error)
     counts, missing = shard_counts(root, settings, splits)
-    features, level, release, id_key = {}, settings.level, None, None
+    features, level, release, id_key, layouts = {}, settings.level, None, None, []
     for names in splits.values():
         for shard in names:
             with suppress(DataError):  # what is wrong with it is reported when it is checked
-                layout = recognize([shard])
+                layouts.append(layout := recognize([shard]))
                 features, level = layout.features | features, level or layout.level
                 id_key = layout.id_key
                 release = schema.release_of(id_key, features.values())
                 break
-    vocabulary = None
+    vocabulary = context = None
     with suppress(DataError):
         vocabulary, _ = schema.vocabulary_of(root, settings, release)
         features = settings.complete_features(features, root=root)
-    num_classes = settings.num_classes or (vocabulary.num_classes if vocabulary else release and release[1])
+        context = schema.infer_context(root, layouts, vocabulary, settings.num_classes)
+    num_classes = settings.num_classes or (
+        vocabulary.num_classes if vocabulary else context and context.vector
+    )
+    num_classes = num_classes or (release and release[1])
     parser = None
     if features and level:
         classes, id_key = num_classes or sys.maxsize, release and id_key
-        parser = RecordParser(level, tuple(features.values()), classes, labelled=True, id_key=id_key)
+        parser = RecordParser(level, tuple(features.values()), classes, context is not None, id_key=id_key)
+        if context:  # or else it is not known how labels are written, which is why the data set is refused
+            parser = replace(parser, context=context)
     description = {
         "path": root,
         "name": settings.name or posixpath.basename(root) or root,

@@ -109,7 +109,7 @@ def import_features(
     coding: str | None = None,
     modalities: Sequence[str] | None = None,
     missing: str = "refuse",
-    frames_apart: int = 2,
+    frames_apart: int = schema.FRAMES_APART,
     allow_clipping: bool = False,
     records_per_shard: int = 256,
     progress: bool = False,
@@ -590,7 +590,7 @@ class Importer:
             place = int.from_bytes(hashlib.sha256(video.id.encode()).digest()[:7], "big") / 2**56
             ends = np.cumsum([*self.shares.values()])[:-1]
             split = [*self.shares][int(np.searchsorted(ends, place, side="right"))]
-        return split, self.classes.indices(labels), texts
+        return split, sorted(self.classes.indices(labels)), texts
 
     def _encode(self, features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Key in the record → the array to write, uint8 or float32."""

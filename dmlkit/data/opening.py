@@ -28,21 +28,27 @@ from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
 from dmlkit.data.schema import (
     DATASET_TOML,
+    KINDS,
     SPLITS,
     TEXT,
     TEXT_SIZE,
+    USUAL_CONTEXT,
+    ContextCoding,
     DatasetSettings,
     Feature,
     Layout,
     Vocabulary,
     find_vocabularies,
+    infer_context,
     infer_layout,
+    label_entries,
+    label_keys,
     read_dataset_toml,
     release_of,
     vocabulary_of,
 )
 from dmlkit.data.synthetic import synthesize
-from dmlkit.errors import DataError, UsageError, choose, counted, nearest
+from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
 from dmlkit.files import file_lock
 from dmlkit.paths import generated_data
 
@@ -84,6 +90,7 @@ class Dataset:
         counts: Shard → the records it should hold, of the shards of which dataset.toml declares it.
         id_key: The key of the records' ids, where it shows their release.
         limits: Shard → the most records that are read of it, of the shards of a capped split that are not read whole.
+        context: How the records hold ids and labels.
     """
 
     path: str
@@ -102,6 +109,7 @@ class Dataset:
     counts: dict[str, int] = field(default_factory=dict, repr=False)
     id_key: str | None = field(default=None, repr=False)
     limits: dict[str, int] = field(default_factory=dict, repr=False)
+    context: ContextCoding = field(default=USUAL_CONTEXT, repr=False)
     _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
 
@@ -210,6 +218,7 @@ class Dataset:
         within earlier records that keeps a shard's size is not noticed here.
         """
         schema = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
+        schema += [vars(self.context)] if self.context.names else []  # which decide the classes
         digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
@@ -223,7 +232,9 @@ class Dataset:
         """What turns the records of a split into arrays."""
         features = tuple(self.features.values())
         sampler, labelled = sampler or FrameSampler(), split in self.labelled
-        return RecordParser(self.level, features, self.num_classes, labelled, sampler, self.id_key)
+        return RecordParser(
+            self.level, features, self.num_classes, labelled, sampler, self.id_key, self.context
+        )
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:
@@ -375,7 +386,6 @@ def open_shards(
     found, notes = find_splits(root, settings, chosen)
     refuse_mixtures(root, found)
     layouts = {split: recognize(shards) for split, shards in found.items()}
-    labelled = frozenset(split for split, layout in layouts.items() if layout.labelled)
     level = next(iter(layouts.values())).level
     if settings.level not in (None, level):
         raise DataError(
@@ -383,23 +393,35 @@ def open_shards(
             "Correct it there."
         )
     inferred: dict[str, Feature] = {}
-    for layout in layouts.values():
+    declared = {each.key for each in settings.complete_features({}, root=root).values() if each.in_frames}
+    for split, layout in layouts.items():
         inferred = layout.features | inferred
+        for key, problem in layout.problems.items():
+            if not declared or key in declared:
+                raise DataError(f"{found[split][0]}: in its first records, {problem}")
     features = settings.complete_features(inferred, root=root)
     id_key = next(iter(layouts.values())).id_key
     release = release_of(id_key, features.values())
     vocabulary, told = vocabulary_of(root, settings, release)
     given, num_classes, notes = num_classes, settings.num_classes, [*notes, *told]
+    context = infer_context(root, [*layouts.values()], vocabulary, num_classes)
+    labelled = frozenset(
+        split
+        for split, each in layouts.items()
+        if any(context.label_key in entries for entries in each.labels)
+    )
     if num_classes is None:
         shards = [shard for split in labelled for shard in found[split]]
         if vocabulary:
             num_classes, source = vocabulary.num_classes, "the vocabulary's"
         elif given and not labelled:
             num_classes, source = given, "the one asked for, as there are no labels"
+        elif context.vector:
+            num_classes, source = context.vector, "the length of the labels"
         elif release:
             num_classes, source = release[1], f"that of {release[0]}, which the records look like"
         elif shards:
-            parser = RecordParser(level, tuple(features.values()), sys.maxsize, labelled=True)
+            parser = RecordParser(level, tuple(features.values()), sys.maxsize, True, context=context)
             shards = shards if count_classes else []
             classes = (label for _, labels in _contexts_of(shards, parser, {}) for label in labels)
             num_classes = 1 + max(classes, default=-1)
@@ -409,7 +431,16 @@ def open_shards(
             raise DataError(f"{root} has no labels, so its number of classes is unknown. {advice}")
         if num_classes:
             notes.append(f"The number of classes ({num_classes}) is {source}.")
-    used = {feature.key for feature in features.values()}
+    notes += context.notes()
+    if (kinds := {layout.id_kind for layout in layouts.values()}) != {"bytes_list"}:
+        ids = "whole numbers (int64), read as decimal texts" if "int64_list" in kinds else "missing"
+        notes.append(f"The ids of videos are {ids}.")
+    used, left = {feature.key for feature in features.values()} | {context.label_key}, {}
+    for layout in layouts.values():
+        left |= {feature.key: feature.coding for feature in layout.features.values()} | layout.left
+        left |= {key: KINDS[kind] for each in layout.labels for key, (kind, _) in each.items()}
+    if unread := [f"{one_line(key)} ({kind})" for key, kind in sorted(left.items()) if key not in used]:
+        notes.append(f"Left aside of the records: {shorten(', '.join(unread), 300)}.")
     if TEXT not in used and any(layout.has_text for layout in layouts.values()):
         notes.append(
             f"The records carry {TEXT}, which is not used: `[features.{TEXT}]` with `size = {TEXT_SIZE}` and "
@@ -440,6 +471,7 @@ def open_shards(
         truth_files=settings.truth,
         counts=counts,
         id_key=release and id_key,
+        context=context,
     )
 
 
@@ -645,11 +677,15 @@ def recognize(shards: Sequence[str]) -> Layout:
         raise DataError(f"The records of {shard} are {kinds}.") from None
     layout = infer_layout(parsed)
     if layout is None:
-        raise DataError(f"The first records of {shard} hold no features. Is this a folder of features?")
-    if not layout.labelled and any("labels" in each.context.feature for each in parsed):
+        keys = {key for each in parsed for key in (*each.context.feature, *each.feature_lists.feature_list)}
+        found = shorten(", ".join(sorted(keys)) or "none", 200)
+        raise DataError(
+            f"The first records of {shard} hold no features (their keys: {found}). Is it one of features?"
+        )
+    if not layout.labelled and any(label_keys(each.context) for each in parsed):
         # The first videos are of no class; their split has labels if another video of the shard has any.
         for record in records.scan_records(shard):
             with suppress(Exception):  # a damaged record is reported when it is read
-                if records.read_context(records.parse_record(record.check()).context)[1]:
-                    return replace(layout, labelled=True)
+                if entries := label_entries(records.parse_record(record.check()).context):
+                    return replace(layout, labels=(entries,))
     return layout

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.records import ID_KEYS, Example, Features, InvalidRecord, SequenceExample, read_context
-from dmlkit.data.schema import ZERO_BYTE, Feature
+from dmlkit.data.records import ID_KEYS, Example, Features, InvalidRecord, SequenceExample
+from dmlkit.data.schema import FRAMES_APART, KINDS, USUAL_CONTEXT, ZERO_BYTE, ContextCoding, Feature
+from dmlkit.errors import shorten
 
 # TensorFlow copies arrays that do not begin at a multiple of so many bytes.
 ALIGNMENT = 64
@@ -32,9 +33,12 @@ class Video(NamedTuple):
     """One parsed record; of its modalities those that it has, by name: (T, D) in frames, (D,) of the others."""
 
     video_id: str
-    labels: list[int]
+    labels: list[int]  # none where the split has none
     num_frames: int  # 0 at video level
     values: dict[str, np.ndarray]
+    cut: bool = (
+        False  # whether its modalities differed in their number of frames, and were cut to the shortest
+    )
 
 
 # Which frames of a video a model reads.
@@ -133,6 +137,7 @@ class RecordParser:
     labelled: bool
     sampler: FrameSampler = FrameSampler()
     id_key: str | None = None  # where it shows the release, whose class numbers are not those of another
+    context: ContextCoding = USUAL_CONTEXT
 
     def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
         """Records to one batch: `read` and `stack`."""
@@ -169,29 +174,28 @@ class RecordParser:
         """One record; raises `InvalidRecord` where it does not match the data set's description."""
         context, values = self._split_frames(data) if self.level == "frame" else self._split_video(data)
         self._check_release(context)
-        video_id, labels = read_context(context)
-        if self.labelled:
-            self._check_labels(labels)
+        video_id, labels = self.context.read_id(context), self._labels(context)
         for feature in self._numeric:
             array = values.get(feature.name) if feature.coding == "float" else None
             if array is not None and not np.isfinite(array).all():
                 message = f"{feature.key} holds NaN or infinite values. Compute them again, or leave the record out."
                 raise InvalidRecord(message, kind="not finite")
-        num_frames = 0
-        if self._numeric and not values and self.level == "video":
-            names = ", ".join(feature.key for feature in self._numeric)
-            raise InvalidRecord(f"the video has none of {names}. Leave the record out.", kind="no features")
+        num_frames, cut = 0, False
         if self.level == "frame":
             values = {name: matrix for name, matrix in values.items() if len(matrix)}
             lengths = {name: len(matrix) for name, matrix in values.items()}
             if not lengths:
-                names = ", ".join(feature.key for feature in self._numeric)
-                raise InvalidRecord(f"the video has no frames of {names}. Leave it out.", kind="frames")
-            num_frames = max(lengths.values())
-            if min(lengths.values()) < num_frames:
-                listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-                message = f"the modalities differ in their number of frames ({listed}). Cut them to one."
-                raise InvalidRecord(message, kind="frames")
+                raise self._without_values(data)
+            num_frames = min(lengths.values())
+            if apart := max(lengths.values()) - num_frames:
+                if apart > FRAMES_APART:
+                    listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+                    raise InvalidRecord(
+                        f"the modalities differ in their number of frames ({listed}), by more than {FRAMES_APART}. "
+                        "Extract them at one rate, or cut them to one length.",
+                        kind="frames",
+                    )
+                values, cut = {name: matrix[:num_frames] for name, matrix in values.items()}, True
             most = self.sampler.max_frames
             if self.sampler.share < 1 or (most is not None and num_frames > most):
                 selected = self.sampler.select(num_frames, video_id)
@@ -206,16 +210,16 @@ class RecordParser:
                 raise InvalidRecord(message, kind="coding")
             if entry and entry.bytes_list.value:
                 values[feature.name] = bag_of_tokens(entry.bytes_list.value, feature.size)
-        return Video(video_id, labels, num_frames, values)
+        if not values:
+            raise self._without_values(data)
+        return Video(video_id, labels, num_frames, values, cut)
 
     def read_context(self, data: bytes) -> tuple[str, list[int]]:
         """One record's id and classes, without its values; raises `InvalidRecord`."""
         message = self._parse_message(data)
         context = message.context if self.level == "frame" else message.features
         self._check_release(context)
-        video_id, labels = read_context(context)
-        self._check_labels(labels)
-        return video_id, labels
+        return self.context.read_id(context), self._labels(context)
 
     def _check_release(self, context: Features) -> None:
         if self.id_key is not None and self.id_key not in context.feature:
@@ -226,7 +230,9 @@ class RecordParser:
                 )
                 raise InvalidRecord(message, kind="release")
 
-    def _check_labels(self, labels: list[int]) -> None:
+    def _labels(self, context: Features) -> list[int]:
+        """The classes of a video of a split with labels."""
+        labels = self.context.read_labels(context) if self.labelled else []
         for label in labels:
             if not 0 <= label < self.num_classes:
                 message = (
@@ -234,6 +240,24 @@ class RecordParser:
                     f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave it out."
                 )
                 raise InvalidRecord(message, kind="label")
+        return labels
+
+    def _without_values(self, data: bytes) -> InvalidRecord:
+        """The error of a record without any modality."""
+        record = self._parse_message(data, SequenceExample)
+        lists, entries = record.feature_lists.feature_list, record.context.feature
+        other = (
+            lists
+            if self.level == "video"
+            else any(len(each.float_list.value) > 1 for each in entries.values())
+        )
+        if other and not (lists and self.level == "frame"):
+            message = f"the record is not of {self.level} level. Keep each level in a folder of its own."
+            return InvalidRecord(message, kind="level")
+        names = ", ".join(feature.key for feature in self.features)
+        keys = shorten(", ".join(sorted(lists or entries)) or "none", 80)
+        what, kind = ("no frames of", "frames") if self.level == "frame" else ("none of", "no features")
+        return InvalidRecord(f"the video has {what} {names} (its keys: {keys}). Leave it out.", kind=kind)
 
     def _split_frames(self, data: bytes) -> tuple[Features, dict[str, np.ndarray]]:
         """A sequence example's context, and the frames of each modality it has, (T, D) each."""
@@ -294,19 +318,18 @@ class RecordParser:
         if self.level == "video":
             for feature in self._numeric:
                 if feature.key in message.features.feature:
-                    row = np.array(message.features.feature[feature.key].float_list.value, np.float32)
-                    values[feature.name] = _check_length(row, feature)
+                    values[feature.name] = _values(message.features.feature[feature.key], feature)
             return message.features, values
         lists = message.feature_lists.feature_list
         for feature in self._numeric:
             if feature.key in lists:
-                rows = [_frame_values(frame, feature) for frame in lists[feature.key].feature]
+                rows = [_values(frame, feature) for frame in lists[feature.key].feature]
                 dtype = np.uint8 if feature.coding == "byte" else np.float32
                 values[feature.name] = np.array(rows, dtype).reshape(len(rows), feature.size)
         return message.context, values
 
-    def _parse_message(self, data: bytes):
-        kind = SequenceExample if self.level == "frame" else Example
+    def _parse_message(self, data: bytes, kind: type | None = None):
+        kind = kind or (SequenceExample if self.level == "frame" else Example)
         try:
             return kind.FromString(data)
         except Exception as error:  # protobuf's own, of another class in each of its implementations
@@ -332,15 +355,19 @@ class RecordParser:
         return tuple(feature for feature in self.features if feature.in_frames)
 
 
-def _frame_values(frame, feature: Feature) -> np.ndarray:
-    byte = feature.coding == "byte"
-    if frame.WhichOneof("kind") != ("bytes_list" if byte else "float_list"):
+def _values(entry, feature: Feature) -> np.ndarray:
+    """The values of a frame, or of a video."""
+    byte, found = feature.coding == "byte", entry.WhichOneof("kind")
+    if found != ("bytes_list" if byte else "float_list"):
         coding = "bytes" if byte else "floats"
-        message = f"the frames of {feature.key} are not written as {coding}. Correct dataset.toml."
+        message = (
+            f"{feature.key} is not written as {coding}, but as {KINDS[found]}. Write it so, keep such records in "
+            "a folder of their own, or correct the coding in dataset.toml."
+        )
         raise InvalidRecord(message, kind="coding")
     if byte:
-        return _check_length(np.frombuffer(b"".join(frame.bytes_list.value), np.uint8), feature)
-    return _check_length(np.array(frame.float_list.value, np.float32), feature)
+        return _check_length(np.frombuffer(b"".join(entry.bytes_list.value), np.uint8), feature)
+    return _check_length(np.array(entry.float_list.value, np.float32), feature)
 
 
 def _check_length(values: np.ndarray, feature: Feature) -> np.ndarray:
@@ -349,6 +376,12 @@ def _check_length(values: np.ndarray, feature: Feature) -> np.ndarray:
             f"{feature.key} has {len(values)} values, but the data set's {feature.name} has {feature.size}. Correct "
             "the size in dataset.toml, or keep shards of other dimensions in a folder of their own."
         )
+        if feature.coding == "byte" and len(values) in (2 * feature.size, 4 * feature.size, 8 * feature.size):
+            message = (
+                f"{feature.key} has {len(values)} bytes, {len(values) // feature.size} for each of the data set's "
+                f"{feature.size} values: numbers by tobytes(), as float32? Write lists of floats, with "
+                '`coding = "float"` in dataset.toml.'
+            )
         raise InvalidRecord(message, kind="size")
     return values
 

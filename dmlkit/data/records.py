@@ -69,7 +69,17 @@ SHARD_ERRORS = {
     "correct dataset.toml.",
 }
 # What can be wrong with an intact record's content.
-CONTENT_ERRORS = ("not a record", "label", "not finite", "size", "coding", "frames", "no features", "release")
+CONTENT_ERRORS = (
+    "not a record",
+    "level",
+    "label",
+    "not finite",
+    "size",
+    "coding",
+    "frames",
+    "no features",
+    "release",
+)
 ID_KEYS = ("id", "video_id")
 
 # How files begin that lie among shards and are none; what they are, and what to do.
@@ -496,14 +506,6 @@ Example, SequenceExample = _classes[f"{_PACKAGE}.Example"], _classes[f"{_PACKAGE
 def parse_record(data: bytes) -> SequenceExample:
     """A record of either level: an example reads as a sequence example whose context holds everything."""
     return SequenceExample.FromString(data)
-
-
-def read_context(features: Features) -> tuple[str, list[int]]:
-    """A video's name and classes, of an example's features or a sequence example's context; empty where absent."""
-    entries = features.feature
-    names = [name for key in ID_KEYS if key in entries for name in entries[key].bytes_list.value[:1]]
-    labels = list(entries["labels"].int64_list.value) if "labels" in entries else []
-    return names[0].decode("utf-8", "replace") if names else "", labels
 
 
 def serialize_video(

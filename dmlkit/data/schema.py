@@ -10,9 +10,10 @@ import json
 import posixpath
 import re
 import tomllib
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
@@ -20,12 +21,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dmlkit.data.records import (
     ID_KEYS,
+    Features,
+    InvalidRecord,
     SequenceExample,
     exists,
     match_paths,
     open_to_write,
     read_bytes,
-    read_context,
 )
 from dmlkit.errors import DataError, nearest, one_line, shorten
 
@@ -34,6 +36,7 @@ TEXT = "text"
 TEXT_SIZE = 512  # default size of a bag of tokens: room for a title's words, not for a language's
 MAX_TEXT_SIZE = 1 << 20  # a bag takes this memory for every video
 DATASET_TOML = "dataset.toml"
+FRAMES_APART = 2  # extractors of two modalities may differ by so many frames in a video, at its end
 
 # YouTube-8M's byte coding.
 SCALE = 4.0 / 255.0
@@ -311,44 +314,318 @@ def read_vocabulary(path: str) -> Vocabulary:
 
 # The layout of records.
 
+# Keys that may be those of classes and ids where the records have none of YouTube-8M's: `image/class/label`, `VideoId`.
+_LABEL_KEY = re.compile(
+    r"(.*[/_ -])?(labels?|class(es)?|categor(y|ies)|targets?)"
+    r"([/_ -]?(index|indices|idx|ids?|number|names?|strings?|text|one_?hot))?",
+    re.IGNORECASE,
+)
+_ID_KEY = re.compile(
+    r"((example|video|clip)/)?((video|clip|youtube|yt|media|example|sample|file)?[_ -]?(id|name|key)|video|clip)",
+    re.IGNORECASE,
+)
+KINDS = {
+    "bytes_list": "byte strings",
+    "float_list": "floats",
+    "int64_list": "whole numbers (int64)",
+    None: "nothing",
+}
+# Types whose values `tobytes()` writes → the fewest values that show it, and the magnitudes of values other than 0.
+_TYPES = {
+    "float32": (16, 1e-6, 1e5),
+    "float64": (8, 1e-6, 1e5),
+    "float16": (256, 1e-4, 1e3),
+    "int64": (8, 1, 255),
+    "int32": (16, 1, 255),
+}
+
+
+@dataclass(frozen=True)
+class ContextCoding:
+    """How records hold the id and the classes of their video; the default is YouTube-8M's.
+
+    Attributes:
+        id_keys: The keys under which an id is looked for, in this order.
+        label_key, kind: The key of the labels, and the list that they are written in.
+        vector: The length of labels that are vectors of 0 and 1; 0 where they are classes.
+        pairs: Whether all that were seen are 0, 1, and so might be both.
+        names: Class name → class, for labels that are texts.
+    """
+
+    id_keys: tuple[str, ...] = ID_KEYS
+    label_key: str = "labels"
+    kind: str = "int64_list"
+    vector: int = 0
+    pairs: bool = False
+    names: Mapping[str, int] = field(default_factory=dict, repr=False)
+
+    def read_id(self, features: Features) -> str:
+        """A video's id: a text, or a whole number as decimal text; empty where there is neither."""
+        for key in self.id_keys:
+            if key in features.feature:
+                entry = features.feature[key]
+                for value in (*entry.bytes_list.value[:1], *entry.int64_list.value[:1]):
+                    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return ""
+
+    def read_labels(self, features: Features) -> list[int]:
+        """A video's classes, none twice; raises `InvalidRecord` where its labels are not written as others are."""
+        entry = features.feature.get(self.label_key)
+        labels = list(getattr(entry, self.kind).value) if entry else []
+        if not labels:
+            for key, (kind, _) in label_entries(features).items():
+                if key == self.label_key or kind == self.kind != "bytes_list":
+                    what = f"{KINDS[kind]} under {key!r}, those of others {KINDS[self.kind]} under {self.label_key!r}"
+                    raise InvalidRecord(
+                        f"its labels are {what}. Write all as int64 under 'labels'.", kind="label"
+                    )
+            return []
+        labels = labels if self.kind == "int64_list" else class_numbers(labels, self.names)
+        if self.vector:
+            if len(labels) != self.vector or not {0, 1}.issuperset(labels):
+                message = f"its labels {shorten(labels)} are no vector of {self.vector} zeros and ones, as others are."
+                raise InvalidRecord(f"{message} Write all so, or all as class numbers.", kind="label")
+            return [label for label, value in enumerate(labels) if value]
+        if len(set(labels)) < len(labels) or (self.pairs and labels == [1, 0]):
+            raise InvalidRecord(
+                f"its labels {shorten(labels)} repeat, or may be a vector of 0 and 1. Write the numbers of its classes, "
+                "each once and in their order.",
+                kind="label",
+            )
+        return labels
+
+    def notes(self) -> Iterator[str]:
+        """What differs from YouTube-8M's, one sentence each."""
+        if other := [key for key in self.id_keys if key not in ID_KEYS]:
+            yield f"Ids are those under {', '.join(map(repr, other))}."
+        read = f"vectors of {self.vector} zeros and ones" if self.vector else "class numbers"
+        read += " or names" if self.kind == "bytes_list" else ""
+        if (self.label_key, self.kind, self.vector) != ("labels", "int64_list", 0):
+            yield f"Labels are the {KINDS[self.kind]} under {self.label_key!r}, read as {read}."
+
+
+USUAL_CONTEXT = ContextCoding()
+
+
+def class_numbers(values: Sequence[float] | Sequence[bytes], names: Mapping[str, int]) -> list[int]:
+    """Classes of labels that are floats or texts: names, decimal numbers, or several of them in one text.
+
+    Raises `InvalidRecord` where one is not known.
+    """
+    if not isinstance(values[0], bytes):
+        if all(value.is_integer() for value in values):
+            return [int(value) for value in values]
+        what = f"its labels are floats that are no class numbers, {shorten(values)}"
+        raise InvalidRecord(f"{what}. Write the numbers of its classes as int64.", kind="label")
+    texts = [_normal(value.decode("utf-8", "replace")) for value in values]
+    parts = [part.strip(" '\"") for text in texts for part in re.split("[,;|]", text.strip("[](){}"))]
+    if all(re.fullmatch(r"[0-9 ]*", part) for part in parts):
+        parts = " ".join(parts).split()
+    for found in (texts, parts):
+        numbers = [int(each) for each in found if re.fullmatch("[0-9]{1,9}", each)]
+        classes = [names[each] for each in found if each in names]
+        # A number that is also the name of another class is neither.
+        if max(len(numbers), len(classes)) == len(found) and (
+            numbers == classes or not (numbers and classes)
+        ):
+            return numbers or classes
+    what = (
+        f"its labels are texts that are neither class numbers nor names of the vocabulary, {shorten(texts)}"
+    )
+    raise InvalidRecord(
+        f"{what}. Write class numbers (int64), or all names into a vocabulary.csv.", kind="label"
+    )
+
+
+def _normal(text: str) -> str:
+    return one_line(unicodedata.normalize("NFC", text))
+
+
+def label_keys(context: Features) -> list[str]:
+    """The key of a video's labels, or else those that may be it."""
+    return (
+        ["labels"] if "labels" in context.feature else sorted(filter(_LABEL_KEY.fullmatch, context.feature))
+    )
+
+
+def label_entries(context: Features) -> dict[str, tuple[str, list]]:
+    """Key → kind and values of what are, or may be, a video's labels; without those that are empty."""
+    found = {
+        key: (context.feature[key], context.feature[key].WhichOneof("kind")) for key in label_keys(context)
+    }
+    found = {key: (kind, list(getattr(each, kind).value)) for key, (each, kind) in found.items() if kind}
+    return {key: (kind, values) for key, (kind, values) in found.items() if values}
+
+
+def infer_context(
+    root: str, layouts: Sequence[Layout], vocabulary: Vocabulary | None, num_classes: int | None
+) -> ContextCoding:
+    """How a data set's records, of these layouts, hold ids and classes; `DataError` where that is not certain."""
+    id_keys = tuple(dict.fromkeys([*ID_KEYS, *(layout.id_key for layout in layouts)]))
+    found: dict[tuple[str, str], list] = {}
+    for key, (kind, values) in (
+        entry for each in layouts for record in each.labels for entry in record.items()
+    ):
+        found.setdefault((key, kind), []).append(values)
+    # Of a text beside labels, or beside numbers, nobody knows whether it names the same classes.
+    certain = [each for each in found if "labels" in each or "bytes_list" not in each]
+    ways = certain or [*found]
+    if not ways:
+        return ContextCoding(id_keys)
+    if len(ways) > 1:
+        listed = ", ".join(f"{KINDS[kind]} under {key!r}" for key, kind in sorted(ways))
+        raise DataError(f"{root}: the records hold labels as {listed}. Write all as int64 under 'labels'.")
+    (key, kind), rows, names = ways[0], found[ways[0]], {}
+    if vocabulary and kind == "bytes_list":
+        names = {_normal(name): label for label, name in vocabulary.names.items()}
+        counts = Counter(map(_normal, vocabulary.names.values()))
+        names = {name: label for name, label in names.items() if name and counts[name] == 1}
+    known, error = [], None
+    for row in rows:
+        try:
+            known.append(row if kind == "int64_list" else class_numbers(row, names))
+        except InvalidRecord as invalid:
+            error = invalid
+    if not known:
+        raise DataError(f"{root}: the key {key!r} of the first records: {error}")
+    # A list of classes holds none twice: of 0 and 1 at most both. Two of them may be either, if there are two classes.
+    (length, *others) = {*map(len, known)}
+    vector = not others and length > 1 and all({0, 1}.issuperset(row) for row in known)
+    if kind == "bytes_list":  # of names, none is 0 or 1
+        vector = vector and not any(re.search(rb"[^\s0-9,;|(){}\[\]]", text) for row in rows for text in row)
+    num_classes = num_classes or (vocabulary.num_classes if vocabulary else None)
+    pairs = length == 2 and vector and all(row == [0, 1] for row in known)
+    vector = vector and not pairs and (length > 2 or num_classes in (None, 2))
+    if vector and num_classes not in (None, length):
+        raise DataError(
+            f"{root}: the labels are vectors of {length} zeros and ones, but there are {num_classes} classes. Correct "
+            f"num_classes in {DATASET_TOML}, or the vocabulary."
+        )
+    return ContextCoding(id_keys, key, kind, length if vector else 0, pairs, names)
+
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of some records: level, modalities, whether any had labels, and texts; the key of their ids."""
+    """The layout of some records.
+
+    Attributes:
+        level, features: ``"video"`` or ``"frame"``, and the modalities by name.
+        labels: The `label_entries` of each record that has any.
+        has_text: Whether any has a text.
+        id_key, id_kind: The key of their ids, and the list that these are written in; None where there are none.
+        left: Key → kind of what is no modality, class or id, and holds more than one value.
+        problems: Key → what would be misread as a modality, a sentence.
+    """
 
     level: str
     features: dict[str, Feature]
-    labelled: bool
+    labels: tuple[dict, ...]
     has_text: bool
     id_key: str
+    id_kind: str | None
+    left: dict[str, str]
+    problems: dict[str, str]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any of the records has labels."""
+        return bool(self.labels)
 
 
 def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
     """The layout of most of some records (`parse_record`); None where they hold no features."""
     seen: Counter[Feature] = Counter()
     levels: Counter[str] = Counter()
-    labelled = has_text = False
-    id_key = "id"
+    strings: dict[
+        tuple[str, int, bool], list[bytes]
+    ] = {}  # key, bytes a frame, whether in frames → those written
+    left, problems, labels = {}, {}, []
+    has_text, id_key, id_kind = False, "id", None
     for record in records:
         context, lists = record.context.feature, record.feature_lists.feature_list
-        labelled = labelled or bool(read_context(record.context)[1])
+        labels += filter(None, [label_entries(record.context)])
         has_text = has_text or TEXT in context
-        id_key = next((key for key in ID_KEYS if key in context), id_key)
+        single = {key for key, e in context.items() if len(e.bytes_list.value) + len(e.int64_list.value) == 1}
+        near = [key for key in single if _ID_KEY.fullmatch(key)]
+        ids = [key for key in ID_KEYS if key in context] or (near if len(near) == 1 else [])
+        if ids:
+            id_key, id_kind = ids[0], context[ids[0]].WhichOneof("kind")
         levels["frame" if lists else "video"] += 1
-        values = {key: each.feature[0] for key, each in lists.items() if each.feature} if lists else context
-        for key in sorted(values.keys() - {*ID_KEYS, "labels"}):
-            floats, strings = values[key].float_list.value, values[key].bytes_list.value
-            if lists and strings and strings[0]:
-                seen[Feature(modality_name(key), len(strings[0]), "byte", key)] += 1
-            elif len(floats) > (0 if lists else 1):  # in a context, a single number is a time or a count
-                seen[Feature(modality_name(key), len(floats), "float", key)] += 1
-    if not seen:
+        rows = {(key, True): each.feature for key, each in lists.items() if each.feature}
+        rows |= {(key, False): [each] for key, each in context.items() if key not in (*ids, *ID_KEYS, TEXT)}
+        for (key, framed), frames in sorted(rows.items()):
+            kind, named = frames[0].WhichOneof("kind"), _LABEL_KEY.fullmatch(key)
+            values = getattr(frames[0], kind).value if kind else ()
+            size = len(b"".join(values)) if kind == "bytes_list" else len(values)
+            if size <= (not framed) or (
+                named and not framed
+            ):  # in a context, a single number is a time or a count
+                continue
+            if kind == "float_list" and framed >= bool(lists) and not named:
+                seen[Feature(modality_name(key), size, "float", key)] += 1
+            elif kind == "bytes_list" and framed and not named:
+                seen[Feature(modality_name(key), size, "byte", key)] += 1
+            elif (
+                kind == "int64_list" and size > 1 and (framed or (not lists and _is_usual(key))) and not named
+            ):
+                problems[key] = _problem(key, KINDS[kind], framed)
+            else:
+                left[key] = KINDS[kind]
+            if kind == "bytes_list" and framed >= bool(lists):
+                strings.setdefault((key, size, framed), []).extend(
+                    b"".join(each.bytes_list.value) for each in frames
+                )
+    for (key, _, framed), written in strings.items():
+        found = type_of_bytes(b"".join(written))
+        if found or (not framed and _is_usual(key)):
+            problems[key] = _problem(
+                key, f"the bytes of {found} values" if found else KINDS["bytes_list"], framed
+            )
+    seen = Counter({feature: count for feature, count in seen.items() if feature.key not in problems})
+    if not seen and not problems:
         return None
     common = {feature.name: feature for feature, _ in reversed(seen.most_common())}
     # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
-    features = sorted(common.values(), key=lambda each: (-each.size, each.name))
-    level = levels.most_common(1)[0][0]
-    return Layout(level, {feature.name: feature for feature in features}, labelled, has_text, id_key)
+    features = {each.name: each for each in sorted(common.values(), key=lambda each: (-each.size, each.name))}
+    return Layout(
+        levels.most_common(1)[0][0], features, tuple(labels), has_text, id_key, id_kind, left, problems
+    )
+
+
+def _is_usual(key: str) -> bool:
+    return key in ("rgb", "audio") or modality_name(key) != key
+
+
+def _problem(key: str, found: str, framed: bool) -> str:
+    expected = (
+        "a string of bytes (YouTube-8M's coding) or a list of floats a frame"
+        if framed
+        else "a list of floats"
+    )
+    return (
+        f"the key {key!r} holds {found}, where {expected} is expected. Write it so (`dmlkit.data.serialize_frames` and "
+        f"`serialize_video` do), or declare in {DATASET_TOML} the modalities to read, without this one."
+    )
+
+
+def type_of_bytes(data: bytes) -> str | None:
+    """The type of the numbers whose memory these bytes are; None for bytes that are values themselves.
+
+    Read as numbers nearly all are of usual magnitudes, and one byte further on they are not.
+    """
+    for name, (fewest, low, high) in _TYPES.items():
+        if len(data) % np.dtype(name).itemsize == 0:
+            usual = []
+            for start in (0, 1):
+                with np.errstate(all="ignore"):
+                    values = np.abs(
+                        np.roll(np.frombuffer(data, np.uint8), start).view(name).astype(np.float64)
+                    )
+                values = values[values != 0]
+                usual.append(len(values) >= fewest and ((values >= low) & (values <= high)).mean() > 0.97)
+            if usual == [True, False]:
+                return name
+    return None
 
 
 def modality_name(key: str) -> str:

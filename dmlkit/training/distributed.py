@@ -491,7 +491,7 @@ class Distribution:
 
     def share_skipped(self, skipped: Skipped) -> None:
         """Make the records that any worker skipped known to all; a `DataError` where they are too many together."""
-        if self.workers == 1 or not skipped.most:
+        if self.workers == 1:
             return
         for rows in self.gather(skipped.to_rows()):
             skipped.add_rows(rows)

@@ -5,6 +5,7 @@ Shards are written by TensorFlow and read back.
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import dmlkit
+from dmlkit.data import read_contexts
 
 CLASSES = 6
 
@@ -152,6 +154,149 @@ def test_reading_takes_no_tensorflow_and_finds_the_generated_data_itself(tmp_pat
     environment = os.environ | {"DMLKIT_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["4", "False"], done.stderr
+
+
+# Records that are not quite YouTube-8M's: read as what they are, and so noted, or refused; `data check` agrees.
+
+VOCABULARY = "Index,Name\n0,Cat\n1,Dog\n2,Bird\n3,Caf\u00e9\n"
+NAMES = ("Cat", "Dog", "Bird", "Cafe\u0301")
+
+
+def record_of(level, frames=None, **context):
+    """A record; by default of 2 or 3 random frames of 8 bytes, or 8 floats."""
+    rng = np.random.default_rng(len(str(context)))
+    entries = {key: feature(values) for key, values in context.items() if values}
+    if level == "video":
+        entries["mean_rgb"] = feature(frames or rng.standard_normal(8).tolist())
+        return tf.train.Example(features=tf.train.Features(feature=entries)).SerializeToString()
+    frames = frames or [[rng.integers(70, 180, 8, np.uint8).tobytes()] for _ in range(rng.integers(2, 4))]
+    lists = {"rgb": tf.train.FeatureList(feature=[feature(frame) for frame in frames])}
+    return tf.train.SequenceExample(
+        context=tf.train.Features(feature=entries), feature_lists=tf.train.FeatureLists(feature_list=lists)
+    ).SerializeToString()
+
+
+def write_records(folder, make, level="frame", vocabulary=None, toml=None):
+    """18 records of what `make` gives for each number beside `id` and `labels`."""
+    usual = {number: {"id": [f"v{number}".encode()], "labels": [number % 4]} for number in range(18)}
+    shards = ["train0", "train1", "validate0"]
+    write(folder, shards, lambda n: record_of(**{"level": level} | usual[n] | make(n)), each=6)
+    if vocabulary:
+        (folder / "vocabulary.csv").write_text(vocabulary)
+    if toml:
+        (folder / "dataset.toml").write_text(toml)
+    return folder
+
+
+def one_hot(number, kind=int, classes=4):
+    return [kind(label == number % classes) for label in range(classes)]
+
+
+# What is written of video n, whose class is n % 4 → its part of the notes.
+TAKEN = {
+    "vectors": (lambda n: {"labels": one_hot(n)}, "vectors of 4 zeros and ones"),
+    "float vectors": (lambda n: {"labels": one_hot(n, float)}, "floats under 'labels'.*vectors of 4"),
+    "text vectors": (lambda n: {"labels": [str(one_hot(n)).encode()]}, "byte strings under.*vectors of 4"),
+    "floats": (lambda n: {"labels": [float(n % 4)]}, "floats under 'labels', read as class numbers"),
+    "texts": (lambda n: {"labels": [b"%d" % (n % 4)]}, "byte strings under 'labels'"),
+    "names": (lambda n: {"labels": [NAMES[n % 4].encode()]}, "class numbers or names"),
+    "a name in a list": (lambda n: {"labels": [f"['{NAMES[n % 4]}']".encode()]}, "class numbers or names"),
+    "another key": (lambda n: {"labels": None, "label": [n % 4]}, "under 'label', read"),
+    "index and text": (
+        lambda n: {"labels": None, "label/index": [n % 4], "label/string": [b"x"]},
+        "'label/index'.*Left aside.*label/string",
+    ),
+    "numbers as ids": (lambda n: {"id": [n]}, "whole numbers \\(int64\\), read as decimal texts"),
+    "another id": (lambda n: {"id": None, "VideoId": [b"v%d" % n]}, "Ids are those under 'VideoId'"),
+    "more": (lambda n: {"title": [b"A Title"], "times": [1, 2]}, "Left aside.*times .*int64.*title"),
+}
+
+
+@pytest.mark.parametrize("level", ["frame", "video"])
+@pytest.mark.parametrize("case", TAKEN)
+def test_what_is_unambiguous_is_read_and_noted(tmp_path, command, case, level):
+    make, note = TAKEN[case]
+    write_records(tmp_path, make, level, VOCABULARY if "name" in case else None)
+    dataset = dmlkit.open_dataset(tmp_path)
+    assert dataset.num_classes == 4 and re.search(note, " ".join(dataset.notes))
+    (batch,) = dataset.batches("validate", batch_size=6)
+    np.testing.assert_array_equal(batch["labels"], np.eye(4)[np.arange(12, 18) % 4])
+    expected = [str(n) if "numbers" in case else f"v{n}" for n in range(12, 18)]
+    assert batch["id"].tolist() == expected == [video for video, _ in read_contexts(dataset, "validate")]
+    for word in ("check", "show"):
+        code, out, _ = command("data", word, tmp_path)
+        assert code == 0 and re.search(note, " ".join(out.split()))
+    assert "fewer than 100 videos: intervals and tests say nothing" in out
+
+
+def in_record(number, change):
+    return lambda n: change if n == number else {}
+
+
+def memory(dtype):
+    rng = np.random.default_rng(0)
+    return lambda n: {"frames": [[rng.standard_normal(8).astype(dtype).tobytes()] for _ in range(8)]}
+
+
+# Of frames: what is written → level, and the parts of the message: key, type, remedy; last a dataset.toml.
+DECLARED = "num_classes = 4\n[features.rgb]\nsize = 8\n"
+REFUSED = {
+    "vectors of another length": (lambda n: {"labels": one_hot(n, classes=5)}, "5 zeros and ones.*4 classes"),
+    "one vector": (in_record(17, {"labels": [0, 1, 0, 0]}), "record 5.*repeat.*each once"),
+    "a pair in another order": (
+        lambda n: {"labels": [0, 1] if n < 17 else [1, 0]},
+        r"\[1, 0\].*may be a vector",
+        "num_classes = 2",
+    ),
+    "no vector": (lambda n: {"labels": one_hot(n) if n < 17 else [3]}, r"\[3\]|repeat"),
+    "names not known": (lambda n: {"labels": [b"Horse"]}, "'labels'.*Horse.*vocabulary.csv"),
+    "a name not known": (lambda n: {"labels": [b"Horse" if n == 14 else b"Cat"]}, "record 2.*Horse"),
+    "soft labels": (lambda n: {"labels": [0.3, 0.7]}, "'labels'.*floats.*0.3.*int64"),
+    "one record of floats": (in_record(14, {"labels": [1.0]}), "floats under 'labels'.*int64"),
+    "one record of another key": (in_record(17, {"labels": None, "label": [1]}), "under 'label'.*Write all"),
+    "two keys": (lambda n: {"labels": None, "label": [1], "class": [2]}, "'class'.*'label'.*under 'labels'"),
+    "float32": (memory("<f4"), "'rgb' holds the bytes of float32.*floats.*serialize_frames"),
+    "float32 of a declared size": (memory("<f4"), "rgb.* bytes.*float32", DECLARED),
+    "float64": (memory("<f8"), "'rgb' holds the bytes of float64"),
+    "float16": (memory("<f2"), "'rgb' holds the bytes of float16"),
+    "one record of float32": (
+        in_record(17, {"frames": [[np.zeros(8, "<f4").tobytes()]]}),
+        "32 bytes, 4 for each.*8 values.*tobytes",
+    ),
+    "whole numbers": (lambda n: {"frames": [[1, 2, 3]] * 2}, "'rgb' holds whole numbers.*string of bytes"),
+    "float32, video": (
+        lambda n: {"level": "video", "frames": [b"\x00\x00\x80\x3f" * 8]},
+        "'mean_rgb'.*floats",
+    ),
+    "another level": (in_record(17, {"level": "video"}), "not of frame level.*folder of its own"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_is_refused_by_opening_or_reading_and_by_check(tmp_path, command, case):
+    make, message, *toml = REFUSED[case]
+    write_records(tmp_path, make, vocabulary=None if toml else VOCABULARY, toml=toml[0] if toml else None)
+    with pytest.raises(dmlkit.DataError, match=message) as caught:
+        list(dmlkit.open_dataset(tmp_path).batches("validate", batch_size=6))
+    assert "\n" not in str(caught.value)
+    code, out, _ = command("data", "check", tmp_path)
+    assert code == 3 and re.search(message.replace("record 2", "").replace("record 5", ""), out)
+
+
+def test_check_refuses_what_opening_does_and_ids_that_cannot_be_written(tmp_path, command):
+    write(tmp_path / "two", ["a", "b"], video_record)
+    code, out, _ = command("data", "check", tmp_path / "two")
+    assert code == 3 and "refused (1)" in out and "at least 3" in out
+    write_records(tmp_path / "ids", lambda n: {"id": [b'a,"%d' % n if n else b"a\n"]})
+    code, out, _ = command("data", "check", tmp_path / "ids")
+    assert code == 3 and "id (1)" in out and "train0.tfrecord, record 0" in out
+    write_records(tmp_path / "none", lambda n: {"id": None})
+    assert "ids of videos are missing" in command("data", "show", tmp_path / "none")[1]
+    assert "id (18)" in command("data", "check", tmp_path / "none")[1]
+    write(tmp_path / "test", ["test0"], lambda n: record_of("video", id=[b"%d" % n]))
+    assert "number of classes is unknown" in command("data", "check", tmp_path / "test")[1]
+    (tmp_path / "test" / "vocabulary.csv").write_text(VOCABULARY)
+    assert command("data", "check", tmp_path / "test")[0] == 0
 
 
 def test_real_shards_are_opened_without_a_description(real_data):

@@ -1,6 +1,7 @@
 """The order of an epoch, what is skipped, balanced sampling, and the way into `fit`."""
 
 import itertools
+import json
 import shutil
 from collections import Counter
 
@@ -75,6 +76,26 @@ def test_shuffling_in_small_windows_loses_nothing(tmp_path, monkeypatch):
     batches = dataset.batches("train", batch_size=4, shuffle=True, seed=1)
     found = ids(batches)
     assert found == ids(batches) and sorted(found) == sorted(ids(dataset.batches("train", batch_size=4)))
+
+
+def test_videos_cut_to_their_shortest_modality_are_counted_once_each(tmp_path):
+    for split, apart in (("train0", 0), ("train1", 1), ("train2", 2), ("validate", 2)):
+        frames = [
+            {"rgb": np.ones((4, 6), np.uint8), "audio": np.ones((4 - apart * n % 3, 3), np.uint8)}
+            for n in range(3)
+        ]
+        records = [
+            serialize_frames(video_id=f"{split}{n}", labels=[n], frames=each) for n, each in enumerate(frames)
+        ]
+        write_shard(tmp_path / f"{split}.tfrecord", records)
+    dataset, skipped = open_dataset(tmp_path), Skipped()
+    for epoch in range(2):
+        for split, shuffle in (("train", True), ("validate", False)):
+            list(dataset.batches(split, batch_size=2, shuffle=shuffle, epoch=epoch, on_fault=skipped))
+    again = Skipped()
+    again.add_rows(json.loads(json.dumps(skipped.to_rows())))
+    again.add_rows(skipped.to_rows())
+    assert skipped.to_record() == again.to_record() == {"records": 0, "by_fault": {}, "first": [], "cut": 4}
 
 
 def test_a_cap_keeps_the_same_videos_in_every_epoch(tmp_path):

@@ -67,9 +67,9 @@ def places(report):
 CONTENT = [
     (frame_record, lambda: frame_record(77, labels=[0, CLASSES]), "label", f"label {CLASSES}"),
     (video_record, lambda: video_record(77, mean_rgb=np.ones(RGB + 1)), "size", "mean_rgb"),
-    (frame_record, lambda: video_record(77), "frames", "no frames"),
+    (frame_record, lambda: video_record(77), "level", "not of frame level"),
     (frame_record, lambda: b"\xff\xff\xff", "not a record", "SequenceExample"),
-    (video_record, lambda: frame_record(77), "no features", "none of mean_rgb, mean_audio"),
+    (video_record, lambda: frame_record(77), "level", "not of video level"),
 ]
 
 
@@ -137,17 +137,24 @@ def test_the_record_counts_what_is_there(tmp_path):
     shards = write_set(tmp_path, frame_record, shards=2)
     lengths = [1, 2, 3, 30]
     write_shard(shards[0], [frame_record(50 + n, labels=range(n % 3), frames=n) for n in lengths])
+    shorter = frame_record(3, audio=np.ones((2, AUDIO), np.uint8))
     silent = {"audio": np.zeros((0, AUDIO), np.uint8)}
-    write_shard(shards[1], [frame_record(1, labels=[4, 4]), frame_record(2, **silent)])
+    write_shard(shards[1], [frame_record(1, labels=[4]), frame_record(2, **silent), shorter])
     (record,) = check(tmp_path).to_record()["sets"]
-    assert (record["records"], record["good_records"], record["shards"]) == (6, 6, 2)
-    values = np.array([*lengths, 3, 3])
+    assert (record["records"], record["good_records"], record["shards"]) == (7, 7, 2)
+    values = np.array([*lengths, 3, 3, 2])
     assert record["frames"] == {"min": 1, "median": 3, "mean": values.mean(), "max": 30}
-    assert record["labels"] == {"min": 1, "median": 1, "mean": 1.25, "max": 2}
-    assert record["splits"]["train"] == {"shards": 2, "records": 6, "without_labels": 2}
-    assert record["missing"] == {"audio": 1} and record["classes"] == {0: 2, 1: 2, 4: 1}
+    assert record["labels"] == {"min": 1, "median": 1, "mean": 1.2, "max": 2}
+    assert record["splits"]["train"] == {"shards": 2, "records": 7, "without_labels": 2}
+    assert (
+        record["missing"] == {"audio": 1} and record["classes"] == {0: 2, 1: 3, 4: 1} and record["cut"] == 1
+    )
     text = check(tmp_path).text()
-    assert "frames a video  1 to 30, median 3, mean 7.0" in text and "read as silence" in text
+    assert (
+        "frames a video  1 to 30, median 3, mean 6.3" in text
+        and "1 video to the shortest" in text
+        and "read as silence" in text
+    )
 
 
 @pytest.fixture(scope="module")
