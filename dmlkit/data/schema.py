@@ -388,7 +388,7 @@ class ContextCoding:
             return [label for label, value in enumerate(labels) if value]
         if len(set(labels)) < len(labels) or (self.pairs and labels == [1, 0]):
             raise InvalidRecord(
-                f"its labels {shorten(labels)} repeat, or may be a vector of 0 and 1. Write the numbers of its classes, "
+                f"its labels {shorten(labels)} repeat, or may be a vector of 0 and 1. Write the numbers of classes, "
                 "each once and in their order.",
                 kind="label",
             )
