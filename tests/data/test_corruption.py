@@ -83,7 +83,7 @@ class Shard:
         for split in ("train", "tuning", "validate"):
             (folder / f"{split}.tfrecord").write_bytes(self.whole)
         splits = {split: [f"{split}.tfrecord"] for split in ("train", "tuning", "validate")}
-        write_dataset_toml(folder, splits=splits, **about)
+        write_dataset_toml(folder, splits=splits, counts={self.path.name: len(records)}, **about)
         self.dataset = open_dataset(folder)
         self.intact, _ = self.read(self.whole)
         assert len(self.intact) == len(records)
@@ -119,8 +119,8 @@ class Shard:
         """What is whole is read, and the record that is not is reported."""
         length = int(rng.integers(len(self.whole)))
         number = int(np.searchsorted(self.ends, length, side="right"))
-        errors = {} if length in self.begins else {number: (self.begins[number], "cut off")}
-        assert self.read(self.whole[:length]) == (self.intact[:number], errors)
+        kind = "count" if length in self.begins else "cut off"
+        assert self.read(self.whole[:length]) == (self.intact[:number], {number: (self.begins[number], kind)})
 
     def rewrite(self, rng):
         """One to three bytes of a record changed, removed or inserted, and the checksums made right again."""
