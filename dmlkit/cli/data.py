@@ -59,7 +59,8 @@ def check(paths, jobs, faults, as_json) -> None:
     """Read every record of the data sets, or single shards, at PATH...: checksums, contents, counts.
 
     Reports what is wrong with which record of which file, at which byte; which layout and release it is; how many
-    frames and labels a video has, and which classes occur. Memory: 24 bytes a video, to find repeated ids.
+    frames and labels a video has, and which classes occur; what was converted, cut or left aside; and why the data set
+    cannot be opened, or an id not be written with predictions. Memory: 24 bytes a video, to find repeated ids.
 
     A file cut exactly between two records looks whole. It is found where dataset.toml counts the records of each shard
     (data sets made by synthesize and import do), or by the hashes of `dmlkit data download --verify`.

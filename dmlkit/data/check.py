@@ -244,9 +244,7 @@ def _count(data: bytes, parser: RecordParser, counts: Counter) -> str:
     """Count what a record holds; its video's id, or `InvalidRecord`."""
     video = parser.read(data)
     if not is_writable_id(video.video_id):
-        what = (
-            f"no file of predictions can hold the id {shorten(repr(video.video_id))}. Give the video another."
-        )
+        what = f"no file of predictions can hold the id {shorten(repr(video.video_id))}. Give it another."
         raise InvalidRecord(what, kind="id")
     counts["labels", len(video.labels)] += 1
     counts["frames", video.num_frames] += 1
@@ -285,7 +283,7 @@ def _summarize(
     what = "dataset.toml counts this shard, but it is not there"
     faults += [*duplicates, *(Fault(shard, None, None, "missing shard", what) for shard in missing)]
     # What opening refuses because of a shard's fault is in the list already.
-    if refusal and not any(refusal.startswith(fault.shard) for fault in faults):
+    if refusal and not any(map(refusal.startswith, (*faulty, *missing))):
         total["faults", "refused"] = 1
         faults.insert(0, Fault(description["path"], None, None, "refused", refusal))
 
@@ -356,10 +354,8 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
         vocabulary, _ = schema.vocabulary_of(root, settings, release)
         features = settings.complete_features(features, root=root)
         context = schema.infer_context(root, layouts, vocabulary, settings.num_classes)
-    num_classes = settings.num_classes or (
-        vocabulary.num_classes if vocabulary else context and context.vector
-    )
-    num_classes = num_classes or (release and release[1])
+    num_classes = settings.num_classes or (vocabulary and vocabulary.num_classes)
+    num_classes = num_classes or (context and context.vector) or (release and release[1])
     parser = None
     if features and level:
         classes, id_key = num_classes or sys.maxsize, release and id_key

@@ -682,7 +682,7 @@ def recognize(shards: Sequence[str]) -> Layout:
         raise DataError(
             f"The first records of {shard} hold no features (their keys: {found}). Is it one of features?"
         )
-    if not layout.labelled and any(label_keys(each.context) for each in parsed):
+    if not layout.labels and any(label_keys(each.context) for each in parsed):
         # The first videos are of no class; their split has labels if another video of the shard has any.
         for record in records.scan_records(shard):
             with suppress(Exception):  # a damaged record is reported when it is read

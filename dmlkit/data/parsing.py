@@ -36,9 +36,7 @@ class Video(NamedTuple):
     labels: list[int]  # none where the split has none
     num_frames: int  # 0 at video level
     values: dict[str, np.ndarray]
-    cut: bool = (
-        False  # whether its modalities differed in their number of frames, and were cut to the shortest
-    )
+    cut: bool = False  # whether its modalities were cut to the shortest
 
 
 # Which frames of a video a model reads.
@@ -181,11 +179,11 @@ class RecordParser:
                 message = f"{feature.key} holds NaN or infinite values. Compute them again, or leave the record out."
                 raise InvalidRecord(message, kind="not finite")
         num_frames, cut = 0, False
+        values = {name: array for name, array in values.items() if len(array)}
+        if not values:
+            raise self._without_values(data)
         if self.level == "frame":
-            values = {name: matrix for name, matrix in values.items() if len(matrix)}
             lengths = {name: len(matrix) for name, matrix in values.items()}
-            if not lengths:
-                raise self._without_values(data)
             num_frames = min(lengths.values())
             if apart := max(lengths.values()) - num_frames:
                 if apart > FRAMES_APART:
@@ -210,8 +208,6 @@ class RecordParser:
                 raise InvalidRecord(message, kind="coding")
             if entry and entry.bytes_list.value:
                 values[feature.name] = bag_of_tokens(entry.bytes_list.value, feature.size)
-        if not values:
-            raise self._without_values(data)
         return Video(video_id, labels, num_frames, values, cut)
 
     def read_context(self, data: bytes) -> tuple[str, list[int]]:
@@ -246,12 +242,8 @@ class RecordParser:
         """The error of a record without any modality."""
         record = self._parse_message(data, SequenceExample)
         lists, entries = record.feature_lists.feature_list, record.context.feature
-        other = (
-            lists
-            if self.level == "video"
-            else any(len(each.float_list.value) > 1 for each in entries.values())
-        )
-        if other and not (lists and self.level == "frame"):
+        level = "frame" if lists else "video"
+        if level != self.level and (lists or any(len(e.float_list.value) > 1 for e in entries.values())):
             message = f"the record is not of {self.level} level. Keep each level in a folder of its own."
             return InvalidRecord(message, kind="level")
         names = ", ".join(feature.key for feature in self.features)

@@ -324,12 +324,7 @@ _ID_KEY = re.compile(
     r"((example|video|clip)/)?((video|clip|youtube|yt|media|example|sample|file)?[_ -]?(id|name|key)|video|clip)",
     re.IGNORECASE,
 )
-KINDS = {
-    "bytes_list": "byte strings",
-    "float_list": "floats",
-    "int64_list": "whole numbers (int64)",
-    None: "nothing",
-}
+KINDS = {"bytes_list": "byte strings", "float_list": "floats", "int64_list": "int64 numbers", None: "nothing"}
 # Types whose values `tobytes()` writes → the fewest values that show it, and the magnitudes of values other than 0.
 _TYPES = {
     "float32": (16, 1e-6, 1e5),
@@ -338,6 +333,7 @@ _TYPES = {
     "int64": (8, 1, 255),
     "int32": (16, 1, 255),
 }
+_SAMPLED_FRAMES = 16  # of each sampled record, to find such types
 
 
 @dataclass(frozen=True)
@@ -375,23 +371,21 @@ class ContextCoding:
         if not labels:
             for key, (kind, _) in label_entries(features).items():
                 if key == self.label_key or kind == self.kind != "bytes_list":
-                    what = f"{KINDS[kind]} under {key!r}, those of others {KINDS[self.kind]} under {self.label_key!r}"
-                    raise InvalidRecord(
-                        f"its labels are {what}. Write all as int64 under 'labels'.", kind="label"
+                    usual = f"{KINDS[self.kind]} under {self.label_key!r}"
+                    raise _label_error(
+                        f"are {KINDS[kind]} under {key!r}, those of others {usual}. Write all alike"
                     )
             return []
         labels = labels if self.kind == "int64_list" else class_numbers(labels, self.names)
         if self.vector:
             if len(labels) != self.vector or not {0, 1}.issuperset(labels):
-                message = f"its labels {shorten(labels)} are no vector of {self.vector} zeros and ones, as others are."
-                raise InvalidRecord(f"{message} Write all so, or all as class numbers.", kind="label")
+                raise _label_error(
+                    f"are no vector of {self.vector} zeros and ones, as others are: {shorten(labels)}"
+                )
             return [label for label, value in enumerate(labels) if value]
         if len(set(labels)) < len(labels) or (self.pairs and labels == [1, 0]):
-            raise InvalidRecord(
-                f"its labels {shorten(labels)} repeat, or may be a vector of 0 and 1. Write the numbers of classes, "
-                "each once and in their order.",
-                kind="label",
-            )
+            what = f"{shorten(labels)} repeat, or may be a vector of 0 and 1"
+            raise _label_error(f"{what}. Write the numbers of classes, each once and in their order")
         return labels
 
     def notes(self) -> Iterator[str]:
@@ -407,6 +401,10 @@ class ContextCoding:
 USUAL_CONTEXT = ContextCoding()
 
 
+def _label_error(what: str) -> InvalidRecord:
+    return InvalidRecord(f"its labels {what}.", kind="label")
+
+
 def class_numbers(values: Sequence[float] | Sequence[bytes], names: Mapping[str, int]) -> list[int]:
     """Classes of labels that are floats or texts: names, decimal numbers, or several of them in one text.
 
@@ -415,8 +413,7 @@ def class_numbers(values: Sequence[float] | Sequence[bytes], names: Mapping[str,
     if not isinstance(values[0], bytes):
         if all(value.is_integer() for value in values):
             return [int(value) for value in values]
-        what = f"its labels are floats that are no class numbers, {shorten(values)}"
-        raise InvalidRecord(f"{what}. Write the numbers of its classes as int64.", kind="label")
+        raise _label_error(f"are floats that are no class numbers, {shorten(values)}. Write these, as int64")
     texts = [_normal(value.decode("utf-8", "replace")) for value in values]
     parts = [part.strip(" '\"") for text in texts for part in re.split("[,;|]", text.strip("[](){}"))]
     if all(re.fullmatch(r"[0-9 ]*", part) for part in parts):
@@ -424,37 +421,30 @@ def class_numbers(values: Sequence[float] | Sequence[bytes], names: Mapping[str,
     for found in (texts, parts):
         numbers = [int(each) for each in found if re.fullmatch("[0-9]{1,9}", each)]
         classes = [names[each] for each in found if each in names]
-        # A number that is also the name of another class is neither.
-        if max(len(numbers), len(classes)) == len(found) and (
-            numbers == classes or not (numbers and classes)
-        ):
-            return numbers or classes
-    what = (
-        f"its labels are texts that are neither class numbers nor names of the vocabulary, {shorten(texts)}"
-    )
-    raise InvalidRecord(
-        f"{what}. Write class numbers (int64), or all names into a vocabulary.csv.", kind="label"
-    )
+        if len(found) in (len(numbers), len(classes)) and (numbers == classes or not (numbers and classes)):
+            return numbers or classes  # but a number that is also the name of another class is neither
+    what = f"are texts, neither class numbers nor names of the vocabulary: {shorten(texts)}"
+    raise _label_error(f"{what}. Write class numbers (int64), or all names into a vocabulary.csv")
 
 
 def _normal(text: str) -> str:
     return one_line(unicodedata.normalize("NFC", text))
 
 
+def _values_of(entry) -> tuple[str | None, Sequence]:
+    kind = entry.WhichOneof("kind")
+    return kind, getattr(entry, kind).value if kind else ()
+
+
 def label_keys(context: Features) -> list[str]:
     """The key of a video's labels, or else those that may be it."""
-    return (
-        ["labels"] if "labels" in context.feature else sorted(filter(_LABEL_KEY.fullmatch, context.feature))
-    )
+    return ["labels"] if "labels" in context.feature else [*filter(_LABEL_KEY.fullmatch, context.feature)]
 
 
 def label_entries(context: Features) -> dict[str, tuple[str, list]]:
     """Key → kind and values of what are, or may be, a video's labels; without those that are empty."""
-    found = {
-        key: (context.feature[key], context.feature[key].WhichOneof("kind")) for key in label_keys(context)
-    }
-    found = {key: (kind, list(getattr(each, kind).value)) for key, (each, kind) in found.items() if kind}
-    return {key: (kind, values) for key, (kind, values) in found.items() if values}
+    found = {key: _values_of(context.feature[key]) for key in sorted(label_keys(context))}
+    return {key: (kind, list(values)) for key, (kind, values) in found.items() if values}
 
 
 def infer_context(
@@ -462,46 +452,46 @@ def infer_context(
 ) -> ContextCoding:
     """How a data set's records, of these layouts, hold ids and classes; `DataError` where that is not certain."""
     id_keys = tuple(dict.fromkeys([*ID_KEYS, *(layout.id_key for layout in layouts)]))
-    found: dict[tuple[str, str], list] = {}
-    for key, (kind, values) in (
-        entry for each in layouts for record in each.labels for entry in record.items()
-    ):
-        found.setdefault((key, kind), []).append(values)
+    ways: dict[tuple[str, str], list] = {}
+    for record in (record for layout in layouts for record in layout.labels):
+        for key, (kind, values) in record.items():
+            ways.setdefault((key, kind), []).append(values)
     # Of a text beside labels, or beside numbers, nobody knows whether it names the same classes.
-    certain = [each for each in found if "labels" in each or "bytes_list" not in each]
-    ways = certain or [*found]
-    if not ways:
-        return ContextCoding(id_keys)
+    certain = {way: rows for way, rows in ways.items() if "labels" in way or "bytes_list" not in way}
+    ways = certain or ways
     if len(ways) > 1:
         listed = ", ".join(f"{KINDS[kind]} under {key!r}" for key, kind in sorted(ways))
         raise DataError(f"{root}: the records hold labels as {listed}. Write all as int64 under 'labels'.")
-    (key, kind), rows, names = ways[0], found[ways[0]], {}
-    if vocabulary and kind == "bytes_list":
-        names = {_normal(name): label for label, name in vocabulary.names.items()}
-        counts = Counter(map(_normal, vocabulary.names.values()))
-        names = {name: label for name, label in names.items() if name and counts[name] == 1}
-    known, error = [], None
-    for row in rows:
-        try:
-            known.append(row if kind == "int64_list" else class_numbers(row, names))
-        except InvalidRecord as invalid:
-            error = invalid
-    if not known:
-        raise DataError(f"{root}: the key {key!r} of the first records: {error}")
-    # A list of classes holds none twice: of 0 and 1 at most both. Two of them may be either, if there are two classes.
-    (length, *others) = {*map(len, known)}
-    vector = not others and length > 1 and all({0, 1}.issuperset(row) for row in known)
-    if kind == "bytes_list":  # of names, none is 0 or 1
-        vector = vector and not any(re.search(rb"[^\s0-9,;|(){}\[\]]", text) for row in rows for text in row)
-    num_classes = num_classes or (vocabulary.num_classes if vocabulary else None)
-    pairs = length == 2 and vector and all(row == [0, 1] for row in known)
-    vector = vector and not pairs and (length > 2 or num_classes in (None, 2))
-    if vector and num_classes not in (None, length):
-        raise DataError(
-            f"{root}: the labels are vectors of {length} zeros and ones, but there are {num_classes} classes. Correct "
-            f"num_classes in {DATASET_TOML}, or the vocabulary."
-        )
-    return ContextCoding(id_keys, key, kind, length if vector else 0, pairs, names)
+    for (key, kind), rows in ways.items():
+        names, known, error = {}, [], None
+        if vocabulary and kind == "bytes_list":
+            counts = Counter(map(_normal, vocabulary.names.values()))
+            found = {_normal(name): label for label, name in vocabulary.names.items()}
+            names = {name: label for name, label in found.items() if name and counts[name] == 1}
+        for row in rows:
+            try:
+                known.append(row if kind == "int64_list" else class_numbers(row, names))
+            except InvalidRecord as invalid:
+                error = invalid
+        if not known:
+            raise DataError(f"{root}: of the first records, the key {key!r}: {error}")
+        # A list of classes holds none twice: of 0 and 1 at most both. So two may be either, if there are two classes.
+        num_classes = num_classes or (vocabulary.num_classes if vocabulary else None)
+        (length, *others) = {*map(len, known)}
+        vector = not others and length > 1 and all({0, 1}.issuperset(row) for row in known)
+        if kind == "bytes_list":  # of names, none is 0 or 1
+            vector = vector and not any(
+                re.search(rb"[^\s0-9,;|(){}\[\]]", text) for row in rows for text in row
+            )
+        pairs = vector and all(row == [0, 1] for row in known)
+        vector = vector and not pairs and (length > 2 or num_classes in (None, 2))
+        if vector and num_classes not in (None, length):
+            raise DataError(
+                f"{root}: the labels are vectors of {length} zeros and ones, but there are {num_classes} classes. "
+                f"Correct num_classes in {DATASET_TOML}, or the vocabulary."
+            )
+        return ContextCoding(id_keys, key, kind, length if vector else 0, pairs, names)
+    return ContextCoding(id_keys)
 
 
 @dataclass(frozen=True)
@@ -526,86 +516,62 @@ class Layout:
     left: dict[str, str]
     problems: dict[str, str]
 
-    @property
-    def labelled(self) -> bool:
-        """Whether any of the records has labels."""
-        return bool(self.labels)
-
 
 def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
     """The layout of most of some records (`parse_record`); None where they hold no features."""
     seen: Counter[Feature] = Counter()
     levels: Counter[str] = Counter()
-    strings: dict[
-        tuple[str, int, bool], list[bytes]
-    ] = {}  # key, bytes a frame, whether in frames → those written
+    written: dict[tuple[str, bool, int], bytes] = {}  # key, whether in frames, bytes a frame → some of them
     left, problems, labels = {}, {}, []
     has_text, id_key, id_kind = False, "id", None
     for record in records:
         context, lists = record.context.feature, record.feature_lists.feature_list
         labels += filter(None, [label_entries(record.context)])
         has_text = has_text or TEXT in context
-        single = {key for key, e in context.items() if len(e.bytes_list.value) + len(e.int64_list.value) == 1}
-        near = [key for key in single if _ID_KEY.fullmatch(key)]
+        near = [key for key, each in context.items() if _ID_KEY.fullmatch(key) and _is_id(each)]
         ids = [key for key in ID_KEYS if key in context] or (near if len(near) == 1 else [])
-        if ids:
-            id_key, id_kind = ids[0], context[ids[0]].WhichOneof("kind")
+        id_key, id_kind = (ids[0], _values_of(context[ids[0]])[0]) if ids else (id_key, id_kind)
         levels["frame" if lists else "video"] += 1
-        rows = {(key, True): each.feature for key, each in lists.items() if each.feature}
-        rows |= {(key, False): [each] for key, each in context.items() if key not in (*ids, *ID_KEYS, TEXT)}
-        for (key, framed), frames in sorted(rows.items()):
-            kind, named = frames[0].WhichOneof("kind"), _LABEL_KEY.fullmatch(key)
-            values = getattr(frames[0], kind).value if kind else ()
+        entries = {(key, True): each.feature for key, each in lists.items() if each.feature}
+        entries |= {
+            (key, False): [each] for key, each in context.items() if key not in (*ids, *ID_KEYS, TEXT)
+        }
+        for (key, framed), frames in sorted(entries.items()):
+            kind, values = _values_of(frames[0])
             size = len(b"".join(values)) if kind == "bytes_list" else len(values)
-            if size <= (not framed) or (
-                named and not framed
-            ):  # in a context, a single number is a time or a count
+            is_label, usual = _LABEL_KEY.fullmatch(key), key in ("rgb", "audio") or modality_name(key) != key
+            if size <= (not framed) or (is_label and not framed):
+                continue  # in a context, a single number is a time or a count
+            left[key] = KINDS[kind]
+            if is_label or framed < bool(lists):
                 continue
-            if kind == "float_list" and framed >= bool(lists) and not named:
-                seen[Feature(modality_name(key), size, "float", key)] += 1
-            elif kind == "bytes_list" and framed and not named:
-                seen[Feature(modality_name(key), size, "byte", key)] += 1
-            elif (
-                kind == "int64_list" and size > 1 and (framed or (not lists and _is_usual(key))) and not named
-            ):
-                problems[key] = _problem(key, KINDS[kind], framed)
-            else:
-                left[key] = KINDS[kind]
-            if kind == "bytes_list" and framed >= bool(lists):
-                strings.setdefault((key, size, framed), []).extend(
-                    b"".join(each.bytes_list.value) for each in frames
-                )
-    for (key, _, framed), written in strings.items():
-        found = type_of_bytes(b"".join(written))
-        if found or (not framed and _is_usual(key)):
-            problems[key] = _problem(
-                key, f"the bytes of {found} values" if found else KINDS["bytes_list"], framed
-            )
+            if kind == "float_list" or (kind == "bytes_list" and framed):
+                seen[Feature(modality_name(key), size, "byte" if kind == "bytes_list" else "float", key)] += 1
+            elif usual or (framed and kind == "int64_list" and size > 1):
+                problems[key] = KINDS[kind]
+            if kind == "bytes_list":
+                found = [each for frame in frames[:_SAMPLED_FRAMES] for each in frame.bytes_list.value]
+                written[key, framed, size] = b"".join([written.get((key, framed, size), b""), *found])
+    types = {key: type_of_bytes(data) for (key, *_), data in written.items()}
+    problems |= {key: f"the memory of {name} values, as bytes" for key, name in types.items() if name}
     seen = Counter({feature: count for feature, count in seen.items() if feature.key not in problems})
     if not seen and not problems:
         return None
+    level = levels.most_common(1)[0][0]
+    expected = "a list of floats" if level == "video" else "a string of bytes or a list of floats a frame"
+    problems = {
+        key: f"the key {key!r} holds {found}, where {expected} is expected. Write it so (`serialize_frames` and "
+        f"`serialize_video` of dmlkit.data do), or declare in {DATASET_TOML} the modalities to read, without this one."
+        for key, found in problems.items()
+    }
     common = {feature.name: feature for feature, _ in reversed(seen.most_common())}
     # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
     features = {each.name: each for each in sorted(common.values(), key=lambda each: (-each.size, each.name))}
-    return Layout(
-        levels.most_common(1)[0][0], features, tuple(labels), has_text, id_key, id_kind, left, problems
-    )
+    return Layout(level, features, tuple(labels), has_text, id_key, id_kind, left, problems)
 
 
-def _is_usual(key: str) -> bool:
-    return key in ("rgb", "audio") or modality_name(key) != key
-
-
-def _problem(key: str, found: str, framed: bool) -> str:
-    expected = (
-        "a string of bytes (YouTube-8M's coding) or a list of floats a frame"
-        if framed
-        else "a list of floats"
-    )
-    return (
-        f"the key {key!r} holds {found}, where {expected} is expected. Write it so (`dmlkit.data.serialize_frames` and "
-        f"`serialize_video` do), or declare in {DATASET_TOML} the modalities to read, without this one."
-    )
+def _is_id(entry) -> bool:
+    return len(entry.bytes_list.value) + len(entry.int64_list.value) == 1
 
 
 def type_of_bytes(data: bytes) -> str | None:
@@ -613,19 +579,19 @@ def type_of_bytes(data: bytes) -> str | None:
 
     Read as numbers nearly all are of usual magnitudes, and one byte further on they are not.
     """
-    for name, (fewest, low, high) in _TYPES.items():
-        if len(data) % np.dtype(name).itemsize == 0:
-            usual = []
-            for start in (0, 1):
-                with np.errstate(all="ignore"):
-                    values = np.abs(
-                        np.roll(np.frombuffer(data, np.uint8), start).view(name).astype(np.float64)
-                    )
-                values = values[values != 0]
-                usual.append(len(values) >= fewest and ((values >= low) & (values <= high)).mean() > 0.97)
-            if usual == [True, False]:
-                return name
+    raw = np.frombuffer(data, np.uint8)
+    for name, limits in _TYPES.items():
+        readings = [np.roll(raw, by).view(name) for by in (0, 1) if len(raw) % np.dtype(name).itemsize == 0]
+        if [_are_usual(values, *limits) for values in readings] == [True, False]:
+            return name
     return None
+
+
+def _are_usual(values: np.ndarray, fewest: int, low: float, high: float) -> bool:
+    with np.errstate(all="ignore"):
+        sizes = np.abs(values.astype(np.float64))
+    sizes = sizes[sizes != 0]
+    return len(sizes) >= fewest and ((sizes >= low) & (sizes <= high)).mean() > 0.97
 
 
 def modality_name(key: str) -> str:
