@@ -328,7 +328,7 @@ def _run_table(rows: Sequence[dict]) -> str:
 @click.argument("paths", nargs=-1, type=FOLDER, metavar="A B")
 @click.option("--runs", "folder", type=FOLDER, help="Of runs given by name.  [default: HOME/reports]")
 @click.option("--profile", metavar="NAME", help="Only the runs of names under this profile.")
-@click.option("--data", metavar="DIR", help="The data set of the runs: classes are shown by their names.")
+@click.option("--data", metavar="DIR", help="The data set of the runs, for class names if those have none.")
 @click.option("--classes", default=5, type=click.IntRange(min=0), help="Shown each way.")
 @click.option("--resamples", default=1000, type=AT_LEAST_ONE, help="Of the bootstrap.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, every class, for other programs.")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dmlkit.data.opening import Dataset, open_dataset
-from dmlkit.data.schema import TEXT, count_clipped, dequantize, quantize
+from dmlkit.data.schema import DATASET_TOML, TEXT, count_clipped, dequantize, quantize
 from dmlkit.errors import DataError, UsageError, counted, renamed, shorten
 
 MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
@@ -144,8 +144,9 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
     if names is None or known is None:
         if dataset.num_classes != trained_on["num_classes"]:
             raise UsageError(
-                f"{other}: {trained_on['num_classes']:,}, and here {dataset.num_classes:,}. Number them as that run "
-                f"does (`dmlkit data import --classes RUN`), {TRAIN}."
+                f"{other}: {trained_on['num_classes']:,}, and here {dataset.num_classes:,}. If they are the same, put "
+                f"the vocabulary it was trained with into {dataset.path}, or num_classes into its {DATASET_TOML}; else "
+                f"number them as that run does (`dmlkit data import --classes RUN`), {TRAIN}."
             )
         if dataset.fingerprint == trained_on["fingerprint"]:
             return None, []

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.data import dequantize, import_features, open_dataset
+from dmlkit.data import dequantize, import_features, match, open_dataset
+from dmlkit.metrics import global_average_precision
 from dmlkit.profiles import as_profile
 
 CLASSES = ("car", "cat", "dog")
@@ -110,7 +111,8 @@ def test_a_run_scores_the_same_clips_alike_in_either_coding(runs, make, command,
     code, out, err = command("evaluate", run.path, "--data", data)
     assert code == 0 and f"GAP@20  {run.gap:.4f}" in out and err.startswith(f"dmlkit: {note}")
     # Together with a run in the data's own coding: each reads its own.
-    both = dmlkit.predict([run, runs[other]], data=data)
+    with pytest.warns(UserWarning, match=note):
+        both = dmlkit.predict([run, runs[other]], data=data)
     weights = dmlkit.gap_weights([run.tuning_gap, runs[other].tuning_gap])
     scores = [own.scores, dmlkit.predict(runs[other], data=data).scores]
     np.testing.assert_allclose(both.scores, dmlkit.weighted_average(scores, weights), atol=1e-3)
@@ -140,3 +142,135 @@ def test_values_that_no_byte_codes_are_counted_and_too_many_refused(runs, make, 
     with pytest.raises(dmlkit.DataError, match="0 to 255"):
         view.video = "v101"
     assert view.evidence == ()
+
+
+def test_classes_in_another_order_or_fewer_of_them_are_matched_by_name(runs, make, command, tmp_path):
+    run, order = runs["byte"], ("dog", "car", "cat")
+    columns, own = [CLASSES.index(name) for name in order], dmlkit.evaluate(runs["byte"], data=make("byte"))
+    stored = run.predictions
+    with pytest.warns(UserWarning, match="matched by name: 3 of 3 classes .*, in another order"):
+        found = dmlkit.predict(run, data=make("permuted", order))
+    np.testing.assert_array_equal(found.scores, dmlkit.predict(run, data=make("byte")).scores[:, columns])
+    np.testing.assert_array_equal(found.labels, stored.labels[:, columns])
+    code, out, err = command("evaluate", run.path, "--data", make("permuted", order))
+    assert code == 0 and f"GAP@20  {own['gap']:.4f}" in out and f"mAP     {own['map']:.4f}" in out
+    assert err.count("dmlkit: ") == 1
+    with pytest.warns(UserWarning, match="matched by name: 2 of 3 classes"):
+        part = dmlkit.evaluate(run, data=make("part", ("dog", "cat")))
+    scores, labels = (each[:, [2, 1]] for each in (stored.scores, stored.labels))
+    assert part["num_classes"] == 2 and part["gap"] == pytest.approx(
+        global_average_precision(scores, labels), abs=1e-3
+    )
+    # A submission is in the numbers of the data, and measures as the run does.
+    csv_file = tmp_path / "s.csv"
+    permuted = ("--data", make("permuted", order), "--split", "validate")
+    assert command("predict", run.path, *permuted, "--out", csv_file)[0] == 0
+    assert out.startswith(command("evaluate", "--submission", csv_file, *permuted)[1].rstrip("\n"))
+    # The explorer: the same weights, and each class under its name what it is on the run's own data.
+    views = [dmlkit.explore(run, make(name), video="v103") for name in ("byte", "permuted")]
+    assert views[0].scores == pytest.approx(views[1].scores) and views[1].source.class_names == order
+    parts = [
+        dict(zip(view.evidence[0].names, view.evidence[0].contributions.T, strict=True)) for view in views
+    ]
+    for name in CLASSES:
+        np.testing.assert_allclose(parts[0][name], parts[1][name])
+    true = [{view.source.class_names[label] for label in view.evidence[0].true} for view in views]
+    assert true[0] == true[1] and len(true[0]) < 3
+    for view in views:
+        view.masked = [0]
+    assert views[0].scores == pytest.approx(views[1].scores)
+    assert list(views[0].source.worst(limit=5)) == list(views[1].source.worst(limit=5))
+
+
+def test_runs_that_number_their_classes_otherwise_score_together_by_name(
+    runs, make, clips, with_names, unlabelled
+):
+    run, other = runs["byte"], with_names("cat", "dog", "car")
+    data = make("backwards", values=clips[0][:, ::-1])
+    scores = dmlkit.predict(run, data=data).scores
+    expected = (scores + scores[:, [2, 0, 1]].astype(np.float32)) / 2  # its car is the third
+    with pytest.warns(UserWarning, match="in another order"):
+        both = dmlkit.predict([run, other], data=data)
+    np.testing.assert_allclose(both.scores, expected, atol=1e-3)
+    # Without labels and names, the data take those of the first.
+    scores = dmlkit.predict(run, data=make("byte")).scores
+    with pytest.warns(UserWarning, match="in another order"), pytest.warns(match=f"those of {other}"):
+        both = dmlkit.predict([other, run], data=unlabelled, split="test")
+    np.testing.assert_allclose(both.scores, (scores + scores[:, [1, 2, 0]].astype(np.float32)) / 2, atol=1e-3)
+
+
+def test_unlabelled_data_take_the_names_of_the_run(runs, make, unlabelled, command):
+    run = runs["byte"].path
+    code, out, err = command("predict", run, "--data", unlabelled, "--names", "--out", "-")
+    assert code == 0 and f"they are those of {run}" in err and "100 videos of 'test' written" in err
+    assert (
+        out
+        == command("predict", run, "--data", make("byte"), "--split", "validate", "--names", "--out", "-")[1]
+    )
+    assert {line.split()[2] for line in out.splitlines() if line.startswith("  ")} == set(CLASSES)
+    view = dmlkit.explore(run, unlabelled, split="test")
+    assert view.source.class_names == CLASSES and "they are those of" in view.source.note
+    (unlabelled / "vocabulary.csv").write_text("Index,Name\n0,car\n1,cat\n")
+    found = command("predict", run, "--data", unlabelled, "--names", "--out", "-")
+    assert "2 of 3 classes" in found[2] and " dog" not in found[1]
+
+
+def test_modalities_are_left_aside_or_missed(smoke_runs, with_texts, make, command, tmp_path):
+    for run in smoke_runs.values():
+        with pytest.warns(UserWarning, match="text: left aside"):
+            found = dmlkit.predict(run, data=with_texts)
+        np.testing.assert_allclose(found.scores, run.predictions.scores, atol=1e-3)
+    assert "text: left aside" in dmlkit.explore(smoke_runs["attention"], with_texts).source.note
+    ended = command("evaluate", smoke_runs["lr"].path, "--data", make("byte"))
+    refused(ended, 2, "rgb (64 values, byte), audio (16 values, byte)", "rgb (8 values, byte)")
+
+
+def test_classes_that_the_run_does_not_know_are_refused_wherever_it_is_opened(
+    runs, make, clips, with_names, command, tmp_path
+):
+    run, bus, out = runs["byte"].path, ("bus", "cat", "dog"), tmp_path / "out"
+    names = {"classes": bus, "renamed": {"car": "bus"}}
+    other, same = make("bus", values=clips[0][:, ::-1], **names), make("renamed", **names)
+    for data, parts in (
+        (other, ("'bus' (class 0)", "--classes RUN")),
+        (same, ("the same records, class 0 was 'car' and is 'bus'",)),
+    ):
+        refused(command("evaluate", run, "--data", data), 2, *parts)
+        refused(command("predict", run, "--data", data, "--split", "validate", "--out", out), 2, *parts)
+        with pytest.raises(dmlkit.UsageError, match="other classes than"):
+            dmlkit.explore(run, data)
+    renamed = with_names(*bus)
+    refused(
+        command("ensemble", run, renamed, "--out", out), 2, str(renamed), "class 0 was 'car' and is 'bus'"
+    )
+    refused(command("compare", run, renamed), 2, str(renamed), "class 0 was 'car' and is 'bus'")
+    refused(command("compare", run, run, "--data", same), 2, str(same), "class 0 was 'car' and is 'bus'")
+    with pytest.raises(dmlkit.UsageError, match="class 0 was 'car' and is 'bus'"):
+        dmlkit.train("lr", data=same, teachers=[run], out=out, **SETTINGS)
+    with pytest.raises(dmlkit.UsageError, match="other names of its classes"):
+        dmlkit.train("attention", data=same, out=run, **SETTINGS)
+    assert not out.exists()
+    found = json.loads(command("compare", run, with_names(*CLASSES), "--json")[1])
+    assert [each["name"] for each in sorted(found["classes"], key=lambda each: each["number"])] == list(
+        CLASSES
+    )
+
+
+def test_names_that_say_nothing_must_stand_where_the_run_has_them(runs, make):
+    dataset, trained_on = open_dataset(make("byte")), runs["byte"].record["data"] | {"fingerprint": ""}
+
+    def columns(names, known):
+        data = replace(dataset, class_names=tuple(names), num_classes=len(names))
+        expected = trained_on | {"class_names": list(known), "num_classes": len(known)}
+        return match(data, expected, model="run").columns
+
+    assert columns("dcba", "abcd") == [3, 2, 1, 0] and columns("bd", "abcd") == [1, 3]
+    assert columns("caab"[:3], "caab") == [0, 1, 2] and columns("baac", "caab") == [3, 1, 2, 0]
+    assert columns(["e\u0301", "a"], ["a", "\xe9"]) == [1, 0]  # é, composed or not
+    assert columns(["b", "class 1", "a"], ["a", "class 1", "b"]) == [2, 1, 0]
+    for names, known in (("aabc", "caab"), (["class 1", "a"], ["a", "class 1"]), (["class 0", "b"], "ab")):
+        with pytest.raises(dmlkit.UsageError, match="does not know"):
+            columns(names, known)
+    assert (
+        match(replace(dataset, named=False), trained_on, model="run").notes[0].startswith("Classes are taken")
+    )
