@@ -46,7 +46,7 @@ def test_faithful_attention_beats_random_orders(study, faithful, dataset):
         assert curves["deletion", order, 0.0] == pytest.approx(curves["insertion", order, 1.0], abs=1e-6)
         assert curves["deletion", order, 1.0] == pytest.approx(0.5, abs=1e-6)  # its bias is 0
     # Its frames do not depend on each other, so that masking is removing.
-    masked = faithfulness_study(ModelSource(faithful, dataset), videos=12, question="mask")
+    masked = faithfulness_study(ModelSource(faithful, dataset, max_videos=12), question="mask")
     np.testing.assert_allclose(masked.areas["deletion"], areas["deletion"], atol=1e-4)
 
 
@@ -56,7 +56,7 @@ def test_frames_that_made_a_label_are_ranked_by_weight(dataset):
     reads = np.random.default_rng(0).normal(0, 0.05, model.get_layer("attention").get_weights()[0].shape)
     model.get_layer("attention").set_weights([reads, np.zeros(1), np.full((1, 1), 3.0)])
     study = faithfulness_study(model, dataset, videos=12, seeds=2)
-    batch = next(iter(dataset.batches("validate", batch_size=12)))
+    batch = next(iter(dataset.batches("validate", batch_size=12, max_videos=12)))
     weights, truth, found, shares = attention_weights(model, batch), dataset.truth("validate"), [], []
     videos = []
     for row, name in enumerate(batch["id"]):
