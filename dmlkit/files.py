@@ -33,6 +33,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
                 if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
                     raise
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)  # for messages
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,6 +56,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
+    except PermissionError:  # it may be whole
+        raise
     # An empty or plain file, a cut archive, a cut member: each raises another exception.
     except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UnreadableError(f"{path} is missing or damaged ({error})") from error

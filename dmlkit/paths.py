@@ -19,7 +19,7 @@ SETTING = "DMLKIT_HOME"
 def home() -> Path:
     """The folder that holds data and reports."""
     if named := os.environ.get(SETTING):
-        return Path(named).expanduser().resolve()
+        return Path(os.path.realpath(os.path.expanduser(named)))
     checkout = Path(__file__).resolve().parents[1]
     if (checkout / "pyproject.toml").is_file() and (checkout / "notebooks").is_dir():
         return checkout
@@ -48,8 +48,8 @@ def report_name(data: str | os.PathLike | None, profile: str) -> str:
     text = os.path.expanduser(os.fspath(data))
     if is_remote(text):
         return f"{posixpath.basename(text.rstrip('/'))}-{profile}"
-    folder = Path(os.path.abspath(text))
-    return profile if folder.resolve() == generated_data().resolve() else f"{folder.name}-{profile}"
+    is_generated = os.path.realpath(text) == os.path.realpath(generated_data())
+    return profile if is_generated else f"{os.path.basename(os.path.abspath(text))}-{profile}"
 
 
 def default_runs(data: str | os.PathLike | None, profile: str) -> Path:

@@ -18,11 +18,11 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import AliasPath, BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import AliasPath, BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 from dmlkit.errors import DataError, UsageError, renamed, shorten
 from dmlkit.experiments import AnyExperiment, Experiment
@@ -70,7 +70,7 @@ class DataRow(BaseModel):
 class RunRow(BaseModel):
     """What a run's record must hold, and where; also the columns of a table of runs."""
 
-    kind: str
+    kind: Literal["training", "ensemble"]
     fingerprint: str
     name: str = _at("experiment", "name")
     title: str = _at("experiment", "title")
@@ -92,11 +92,19 @@ class RunRow(BaseModel):
     trained_on: DataRow = _at("data")
     videos: int = _at("metrics", "videos")
     started: str
-    members: list[MemberRow] = []  # of an ensemble
+    members: list[MemberRow] = []  # of an ensemble, as the two that follow
+    by: str | None = None
+    bias: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _check_ensemble(self):
+        if self.kind == "ensemble" and (not self.members or self.by is None or self.bias is None):
+            raise ValueError("an ensemble has members, by and bias")
+        return self
 
 
 # Columns of `load_runs`.
-HIDDEN = ("kind", "fingerprint", "data_fingerprint", "trained_on", "members")
+HIDDEN = ("kind", "fingerprint", "data_fingerprint", "trained_on", "members", "by", "bias")
 COLUMNS = [name for name in RunRow.model_fields if name not in HIDDEN]
 
 
@@ -180,13 +188,27 @@ class Run:
         return load_model(file)
 
 
+class _Record(dict):
+    """An object of a run's record; where it lacks a key that is asked for, the error names the record."""
+
+    def __init__(self, values: Mapping, path: Path):
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, key: str):
+        raise DataError(
+            f"The record of this run has no {key!r}: {self.path}. Delete the folder and train it again."
+        )
+
+
 def read_record(path: Path) -> dict | None:
     """What `path/run.json` holds, None where there is no finished run; a `DataError` where it is no run's record."""
     if ACCESS_LOG in os.environ:
         with open(os.environ[ACCESS_LOG], "a", encoding="utf-8") as file:
             file.write(f"{path.resolve()}\n")
     try:
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+        text = (path / RECORD).read_text(encoding="utf-8")
+        record = json.loads(text, object_hook=lambda values: _Record(values, path / RECORD))
         RunRow.model_validate(record, strict=True)
         return record
     except (FileNotFoundError, NotADirectoryError):
@@ -195,7 +217,11 @@ def read_record(path: Path) -> dict | None:
         errors = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
         more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
         reason = "; ".join(errors[:3]) + more
-    except (OSError, ValueError, RecursionError) as error:  # deeply nested brackets recurse
+    except OSError as error:
+        raise DataError(
+            f"The record of a run cannot be read: {path / RECORD} ({error.strerror}). Check the path and your rights."
+        ) from error
+    except (ValueError, RecursionError) as error:  # deeply nested brackets recurse
         reason = " ".join(str(error).split())
     raise DataError(
         f"The record of this run cannot be read: {path / RECORD} ({reason}). Delete the folder and train it again."

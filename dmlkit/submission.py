@@ -247,7 +247,7 @@ def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     # The target of a link is written again, and not the link.
-    with atomic_write(Path(out).resolve()) as temporary, open(temporary, "wb") as file:
+    with atomic_write(Path(os.path.realpath(out))) as temporary, open(temporary, "wb") as file:
         if Path(out).suffix != ".gz":
             yield file
             return

@@ -48,6 +48,44 @@ def test_an_error_is_one_paragraph_that_steers_no_terminal(command):
         assert len(message.strip().splitlines()) == 1 and "\x1b" not in message
 
 
+def test_paths_and_names_that_cannot_be_are_one_paragraph(command, leave_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").write_text("")
+    for name in ("a", "b"):
+        leave_run(tmp_path / name)
+    for name, odd in {"list": "[1]", "odd": '"kind": "odd"', "no members": '"kind": "ensemble"'}.items():
+        record = leave_run(tmp_path / name).path / "run.json"
+        record.write_text(odd if odd == "[1]" else record.read_text().replace('"kind": "training"', odd))
+    for arguments, code, words in (
+        *((["ensemble", "a", "b", "--out", odd], 2, "--out takes a path") for odd in ("", " ", "x\0y")),
+        (["ensemble", "a", "b", "--out", "x"], 3, "has no 'videos'"),
+        *(
+            (["ensemble", "a", "b", "--out", "x", "--name", odd], 2, "The name of an")
+            for odd in ("", "\udcff", "a\nb")
+        ),
+        *(
+            (["evaluate", odd, "--data", "x"], 3, f"{odd}/run.json")
+            for odd in ("list", "odd", "no members", "loop")
+        ),
+        *((["data", "synthesize", odd], 2, odd) for odd in ("file/x", "n" * 300)),
+        (["runs", "file"], 2, "There is no folder file"),
+        (["train", "lr", "--data", "x", "--profile", ""], 2, "Unknown profile ''"),
+        (["train", "lr", "--data", "~/no/such/data"], 3, os.path.expanduser("~/no/such/data")),
+    ):
+        ended, out, message = command(*arguments)
+        found = (ended, out, words in message, len(message.splitlines()))
+        assert found == (code, "", True, 1), (arguments, message)
+    assert len(list(tmp_path.iterdir())) == 7  # nothing was made
+
+
+def test_names_are_shown_in_any_encoding_of_the_terminal(leave_run, tmp_path):
+    leave_run(tmp_path / "\u5f71")
+    process = start("runs", tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    out, message = process.communicate(timeout=60)
+    assert (process.returncode, message, "\\u5f71" in out) == (0, "", True), (out, message)
+
+
 def test_what_click_ends_by_itself_keeps_its_code_and_debug_shows_the_traceback():
     codes = {("--version",): 0, ("train", "--help"): 0, ("nosuch",): 2, ("report", "--jobs", "x"): 2, (): 2}
     debugged = {("--debug", "runs", "no/such"): 1, ("runs", "no/such", "--debug"): 1}

@@ -16,7 +16,7 @@ import sys
 import click
 
 from dmlkit.cli import data, report, runs
-from dmlkit.errors import DmlkitError, without_controls
+from dmlkit.errors import DmlkitError, UsageError, without_controls
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -34,15 +34,25 @@ for command in (report.report, *runs.COMMANDS, *data.COMMANDS):
 def main() -> None:
     """Run the command line, and turn errors made for the user into one paragraph and an exit code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    for stream in (sys.stdout, sys.stderr):  # names from data and paths need not suit the terminal's encoding
+        stream.reconfigure(errors="backslashreplace")
     try:
         # What a command returns is no exit code, and here None; --help and --version return one.
         sys.exit(app(arguments, prog_name="dmlkit", standalone_mode=False) or 0)
     except DmlkitError as error:
-        if len(arguments) < len(sys.argv) - 1:
+        if debug:
             raise
         # What it quotes may come from anywhere: nothing in it steers the terminal or makes a second paragraph.
         click.echo(f"dmlkit: {without_controls(error)}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # of a path that cannot be, a full disk, missing rights
+        if debug:
+            raise
+        place = f"{error.filename}: " * bool(error.filename)
+        message = f"{place}{error.strerror or error}. Check the path, your rights and the room on the disk."
+        click.echo(f"dmlkit: {without_controls(message)} `--debug` shows where it happened.", err=True)
+        sys.exit(UsageError.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

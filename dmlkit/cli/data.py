@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from dmlkit.cli.runs import AT_LEAST_ONE, FOLDER, SEED, data_option, resumable
+from dmlkit.cli.runs import AT_LEAST_ONE, FOLDER, SEED, PathType, data_option, resumable
 from dmlkit.errors import DataError, UsageError, counted
 
 # Text, so that an address can be distinguished from a local file.
-LOCAL = click.Path()
+LOCAL = PathType(readable=False)
 SPLIT = click.Choice(("train", "validate", "test"))
 SECONDS = click.FloatRange(0, min_open=True)
 

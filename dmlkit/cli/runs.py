@@ -20,7 +20,20 @@ from dmlkit.errors import UsageError, choose, counted, nearest, shorten, without
 from dmlkit.paths import reports
 from dmlkit.runtime import check_keras
 
-FOLDER = click.Path(path_type=Path)
+
+class PathType(click.Path):
+    """A path of this machine: `~` is the home folder. Empty ones, as unset variables leave them, are refused."""
+
+    def convert(self, value, param, ctx):
+        """The path, as `path_type` has it."""
+        text = os.path.expanduser(value)
+        if not text.strip() or "\0" in text:
+            name = param.opts[0] if param.param_type_name == "option" else param.human_readable_name
+            raise UsageError(f"{name} takes a path, neither empty nor with a NUL in it. Received: {text!r}.")
+        return super().convert(text, param, ctx)
+
+
+FOLDER = PathType(path_type=Path, readable=False)
 AT_LEAST_ONE = click.IntRange(min=1)
 SEED = click.IntRange(0, 2**32 - 1)  # what numpy, Keras and TensorFlow all take
 PRECISION = click.Choice(("float32", "mixed_bfloat16", "mixed_float16"))
@@ -83,6 +96,8 @@ def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
     from dmlkit.profiles import as_profile
 
     chosen = find(experiment)
+    if profile is not None:  # an empty one is none of the names
+        as_profile(profile)
     changes = _read_settings(given)
     _check_settings(chosen, profile, changes)
     Skipped.of(on_fault)
@@ -218,7 +233,7 @@ def _gap_lines(metrics: Mapping, split: str) -> str:
 @click.option("--split", default="test", help="Split of the data set.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=PathType(path_type=Path, readable=False, allow_dash=True),
     required=True,
     metavar="FILE",
     help="Written whole or not at all; compressed where its name ends in .gz; - for standard output.",

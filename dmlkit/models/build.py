@@ -250,8 +250,13 @@ def load_model(path: str | Path) -> keras.Model:
     The model is not compiled. A `DataError` is raised where there is no such file, or it cannot be read as a model.
     """
     check_keras()
-    if not Path(path).is_file():
-        raise DataError(f"There is no model at {path}. A finished run's folder holds one.")
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"There is no model at {path} to be read ({error.strerror}). A finished run's folder holds one."
+        ) from error
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, h5py and zipfile each raise their own

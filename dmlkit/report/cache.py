@@ -49,7 +49,7 @@ def data_digest(folder: str | os.PathLike, *, without: Path) -> str | None:
     root = Path(folder)
     if is_remote(folder) or not root.is_dir():
         return None
-    found, seen = [], {root.resolve(), *root.resolve().parents, without.resolve()}
+    found, seen = [], {root.resolve(), *root.resolve().parents, Path(os.path.realpath(without))}
     for here, folders, names in os.walk(root, followlinks=True):
         # A link may lead back to where it lies.
         entered = {name: Path(here, name).resolve() for name in sorted(folders) if name[0] != "."}

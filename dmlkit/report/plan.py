@@ -257,7 +257,7 @@ def _relative(folder: Path, path: str | os.PathLike) -> str:
     """A path as a notebook in `folder` finds it: relative where the two are neighbours, so that both may move."""
     if is_remote(path):
         return os.fspath(path)
-    here, there = folder.resolve(), Path(path).resolve()
+    here, there = (Path(os.path.realpath(each)) for each in (folder, path))
     return str(there) if os.path.commonpath([here, there]) == here.anchor else os.path.relpath(there, here)
 
 

@@ -64,6 +64,8 @@ def ensemble(
     """
     since = time.monotonic()
     choose(COMBINERS, by, what="combiner")
+    if not name.strip() or not name.isprintable():
+        raise UsageError(f"The name of an ensemble is printable and not empty. Received: {name!r}.")
     members = combinable(runs)
     experiment = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members), by=by)
     own_fingerprint = ensemble_fingerprint(name, [run.record["fingerprint"] for run in members], by=by)

@@ -597,7 +597,7 @@ def event_log(folder: Path, history: Sequence[dict]) -> Iterator[Callable[[dict]
         earlier.unlink()
     metadata = tf.compat.v1.SummaryMetadata()
     metadata.plugin_data.plugin_name = "scalars"
-    with tf.summary.create_file_writer(str(folder)).as_default() as writer:
+    with tf.summary.create_file_writer(os.fsencode(folder)).as_default() as writer:
 
         def write(row: dict) -> None:
             for name in ("loss", "tuning_gap", "learning_rate"):
