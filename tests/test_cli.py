@@ -81,7 +81,7 @@ def test_paths_and_names_that_cannot_be_are_one_paragraph(command, leave_run, tm
 
 def test_names_are_shown_in_any_encoding_of_the_terminal(leave_run, tmp_path):
     leave_run(tmp_path / "\u5f71")
-    process = start("runs", tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    process = start("runs", tmp_path, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
     out, message = process.communicate(timeout=60)
     assert (process.returncode, message, "\\u5f71" in out) == (0, "", True), (out, message)
 
