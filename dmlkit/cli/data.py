@@ -31,7 +31,10 @@ def data() -> None:
 @data.command(short_help="Show what a data set holds, without reading it all.")
 @click.argument("path")
 def show(path) -> None:
-    """Show what the data set at PATH holds, and what was inferred from its shards."""
+    """Show what the data set at PATH holds, what was inferred from its shards, and what is left aside.
+
+    PATH is a folder of shards, one shard, or a pattern in quotes ("data/train*.tfrecord").
+    """
     from dmlkit.data import open_dataset
     from dmlkit.metrics import FEWEST_FOR_A_TEST
 
@@ -56,7 +59,7 @@ def show(path) -> None:
 @number("--faults", "faults", 20, "Show so many faults of a data set in full; all are counted.", least=0)
 @click.option("--json", "as_json", is_flag=True, help="Everything, every fault, for other programs.")
 def check(paths, jobs, faults, as_json) -> None:
-    """Read every record of the data sets, or single shards, at PATH...: checksums, contents, counts.
+    """Read every record of the data sets, or shards, at PATH... (as of `show`): checksums, contents, counts.
 
     Reports what is wrong with which record of which file, at which byte; which layout and release it is; how many
     frames and labels a video has, and which classes occur; what was converted, cut or left aside; and why the data set

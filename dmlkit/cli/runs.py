@@ -39,7 +39,7 @@ SEED = click.IntRange(0, 2**32 - 1)  # what numpy, Keras and TensorFlow all take
 PRECISION = click.Choice(("float32", "mixed_bfloat16", "mixed_float16"))
 
 # Data may lie on a remote file system (gs://...), whose paths pathlib would mangle: they stay text.
-data_option = click.option("--data", required=True, help="Folder of the data set, or of shards alone.")
+data_option = click.option("--data", required=True, help="Folder of shards; or shards, also as a pattern.")
 profile_option = click.option("--profile", default="demo", help="Sizes and budget: smoke, demo, full, paper.")
 seed_option = click.option("--seed", type=SEED, default=0, help="Of weights, order and dropout.")
 deterministic_option = click.option(

@@ -56,6 +56,7 @@ Splits = Mapping[str, Sequence[str]]  # split → shards
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3
 MAX_KINDS = 64  # of names in a folder, of each of which three shards are looked at
+ADVICE = "Give the folder of a data set, or shards, or make one (`dmlkit data synthesize DIR`)."
 CHECKSUM_BYTES = 8  # at the end of a shard, compressed or not
 # Split → words in the names of its files or folders, in any case; tried in this order. A word begins and ends where
 # letters do ("latest" is no test), but for the two letters or digits that number YouTube-8M's shards ("trainZp").
@@ -388,10 +389,8 @@ def open_shards(
     layouts = {split: recognize(shards) for split, shards in found.items()}
     level = next(iter(layouts.values())).level
     if settings.level not in (None, level):
-        raise DataError(
-            f"{root} holds {level}-level records, but {DATASET_TOML} there declares {settings.level}: it mixes levels. "
-            "Correct it there."
-        )
+        declared = f"{DATASET_TOML} there declares {settings.level}"
+        raise DataError(f"{root} holds {level}-level records, but {declared}. Correct it there.")
     inferred: dict[str, Feature] = {}
     declared = {each.key for each in settings.complete_features({}, root=root).values() if each.in_frames}
     for split, layout in layouts.items():
@@ -489,10 +488,9 @@ def find_dataset(path: str | os.PathLike) -> tuple[str, list[str] | None]:
         shards = [path]
     else:
         # What else a pattern may match, as a vocabulary, is no shard.
-        shards = [each for each in records.match_shards("", path) if records.is_shard(each)]
+        shards = [each for each in records.match_shards("", path) if records.SHARD_SUFFIX.search(each)]
     if not shards:
-        advice = "Give the folder of a data set, or shards, or make one (`dmlkit data synthesize DIR`)."
-        raise DataError(f"There is nothing at {path}. {advice}")
+        raise DataError(f"There is nothing at {path}. {ADVICE}")
     folders = [_common_folder(shards)]
     for _ in range(records.MAX_DEPTH):
         folders.append(posixpath.dirname(folders[-1]))
@@ -516,10 +514,8 @@ def find_splits(
         shards = set()
         for each in patterns:
             if not (matches := records.match_shards(root, each)):
-                raise DataError(
-                    f"No shards match {each!r}, which {DATASET_TOML} in {root} names for the split {split!r}. Put the "
-                    "shards there, or correct it."
-                )
+                where = f"which {DATASET_TOML} in {root} names for the split {split!r}"
+                raise DataError(f"No shards match {each!r}, {where}. Put the shards there, or correct it.")
             shards.update(matches)
         found[split] = tuple(sorted(shards))
         for shard in found[split]:
@@ -532,6 +528,9 @@ def find_splits(
         found = group_by_split(sorted(set(chosen)), root, owners)
     elif not found:
         shards, notes = records.find_shards(root)
+        if not shards:
+            nothing = f"No shards (*.tfrecord) in {root}, {records.MAX_DEPTH} levels deep."
+            raise DataError(" ".join([nothing, *notes, ADVICE]))
         found = group_by_split(shards, root)
     empty = {shard for shards in found.values() for shard in shards if records.is_empty(shard)}
     if empty and not (settings.counts or settings.records_per_shard):  # where these do not miss the records
@@ -539,9 +538,7 @@ def find_splits(
         left = {split: tuple(each for each in shards if each not in empty) for split, shards in found.items()}
         found = {split: shards for split, shards in left.items() if shards}
         if not found:
-            raise DataError(
-                f"The shards hold no records: {min(empty)} and the {len(empty) - 1} others are empty."
-            )
+            raise DataError(f"The shards hold no records: {min(empty)} and the others are empty.")
     return found, notes
 
 
@@ -565,7 +562,7 @@ def group_by_split(
     """
     found: dict[str, list[str]] = {}
     for shard in shards:
-        names = reversed(records.shard_stem(shard.removeprefix(root)).strip("/").split("/"))
+        names = reversed(records.SHARD_SUFFIX.sub("", shard.removeprefix(root)).strip("/").split("/"))
         stated = (owners or {}).get(shard) or next(filter(None, map(split_of, names)), "train")
         found.setdefault(stated, []).append(shard)
     return {split: tuple(each) for split, each in found.items()}
@@ -575,7 +572,7 @@ def _samples(shards: Iterable[str]) -> list[str]:
     """Of every folder of some shards the first, the middle and the last; of each kind of name, where these are few."""
     kinds, folders = defaultdict(list), defaultdict(list)
     for shard in shards:
-        folder, name = posixpath.split(records.shard_stem(shard))
+        folder, name = posixpath.split(records.SHARD_SUFFIX.sub("", shard))
         # Shards are numbered in digits, those of YouTube-8M also in two letters.
         kinds[folder, re.sub(r"\d+", "", name[:-2])].append(shard)
         folders[folder].append(shard)
@@ -593,14 +590,12 @@ def refuse_mixtures(root: str, found: Splits) -> None:
             levels[f"{layout.level}-level"].append(shard)
             releases[release_of(layout.id_key, layout.features.values())[0]].append(shard)
     for groups, why in ((levels, ""), (releases, ", whose class numbers mean other classes")):
-        if len(groups) > 1:
-            examples = ", ".join(f"{shards[0]} is {kind}" for kind, shards in sorted(groups.items()))
-            ways = [_way_to(kind, groups) for kind in sorted(groups)]
-            advice = (
-                f"Open one of them: {', '.join(ways)}." if all(ways) else "Move one into a folder of its own."
-            )
+        if len(kinds := sorted(groups)) > 1:
+            ways = [_way_to(kind, groups) for kind in kinds]
+            places = [f"{way or groups[kind][0]} is {kind}" for kind, way in zip(kinds, ways, strict=True)]
+            advice = "Use one of them" if all(ways) else "Move one into a folder of its own"
             raise DataError(
-                f"{root} mixes {' and '.join(sorted(groups))} records{why} ({examples}). {advice} Or name the shards "
+                f"{root} mixes {' and '.join(kinds)} records{why}: {', '.join(places)}. {advice}, or name the shards "
                 f"of one in {DATASET_TOML}."
             )
 

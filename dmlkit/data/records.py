@@ -13,7 +13,6 @@ Differs from ``tf.data.TFRecordDataset``: that names neither record nor byte, an
 from __future__ import annotations
 
 import glob
-import math
 import os
 import posixpath
 import re
@@ -39,19 +38,20 @@ from dmlkit.errors import DataError, UsageError, shorten
 from dmlkit.files import atomic_write
 from dmlkit.paths import is_remote
 
-SUFFIX = ".tfrecord"
-# The end of a shard's name: x.tfrecord, x.tfrecords.gz, x.tfrecord-00000-of-00003, x-00000-of-00003, part-r-00000.
-_SHARD_SUFFIX = re.compile(
-    r"(\.(tfrecords?|tfrec)([-_.]?\d+)?(-of-\d+)?|-\d+-of-\d+|^part(-[rm])?-\d+(-[\w-]+)?(\.c\d+)?)"
+# The end of a shard's path: x.tfrecord, x.tfrecords.gz, x.tfrecord-00000-of-00003, x-00000-of-00003, part-r-00000.
+SHARD_SUFFIX = re.compile(
+    r"(\.(tfrecords?|tfrec)([-_.]?\d+)?(-of-\d+)?|-\d+-of-\d+|(?<![^/])part(-[rm])?-\d+(-[\w-]+)?(\.c\d+)?)"
     r"(\.(gz|gzip|zlib|z))?$",
     re.IGNORECASE,
 )
 # Of the system, of notebooks, of other programs at work.
 _ASIDE = re.compile(r"\..*|__MACOSX|_temporary|lost\+found")
+_SUMS = (".crc", ".md5", ".sha256", ".index")
 MAX_DEPTH = 3  # folders below the data set's own in which shards are looked for
 HEADER_BYTES, FOOTER_BYTES = 12, 4
 READ_BYTES = 1 << 20  # one read of a file
 EMPTY_BYTES = 64  # more than a compressed file without content takes
+MOST_INFLATION = 1032  # by which deflate's bytes grow
 INFLATED_BYTES = 1 << 16  # decompressed at a time: so much may be lost before the place of damage
 _LENGTH_AND_CRC, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _CRC_SHIFT = 0xA282EAD8
@@ -149,7 +149,7 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
     intact by itself. Raises `DataError` where the file is missing or cannot be read.
     """
     path = os.fspath(path)
-    with _open_shard(path) as (file, size, stored_size):
+    with _open_shard(path) as (file, size, file_bytes):
         number, offset = 0, 0
         header = file.read(HEADER_BYTES)
         while header and offset < size:
@@ -164,7 +164,7 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
                     offset += HEADER_BYTES + length + FOOTER_BYTES
                     number += 1
                     continue
-                if size < math.inf:
+                if file_bytes == size:
                     break  # shorter by now than it was
                 error = "cut off"
             if error == "cut off" and getattr(file, "damaged", False):
@@ -175,7 +175,7 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
             file.seek(offset)
             header = file.read(HEADER_BYTES)
             number += 1
-        if file_size(path) != stored_size or offset < size < math.inf:
+        if file_size(path) != file_bytes or offset < size == file_bytes:
             yield Record(path, number, offset, None, "changed")
         elif getattr(file, "damaged", False):
             yield Record(path, number, offset, None, "compression")
@@ -186,15 +186,19 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
 def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
     """Offset and length of each record of `scan_records`, and None or what is wrong with its header."""
     path = os.fspath(path)
-    with _open_shard(path, buffering=0) as (file, size, _):  # read-ahead would be thrown away with each seek
+    with _open_shard(path, buffering=0) as (
+        file,
+        size,
+        file_bytes,
+    ):  # read-ahead would be thrown away with each seek
         offset = 0
-        while offset < size < math.inf:
+        while offset < size == file_bytes:
             file.seek(offset)
             length, error = _parse_header(file.read(HEADER_BYTES), size - offset)
             yield offset, length, error
             end = offset + HEADER_BYTES + length + FOOTER_BYTES
             offset = _find_header(file, offset + 1, size) if error else end
-    if size == math.inf:  # nothing of a compressed shard can be skipped
+    if size != file_bytes:  # nothing of a compressed shard can be skipped
         for _, _, offset, data, error in scan_records(path):
             yield offset, len(data or b""), None if data is not None else error
 
@@ -249,7 +253,7 @@ def _parse_header(header: bytes, remaining: int) -> tuple[int, str | None]:
     return (length, None) if length <= remaining - HEADER_BYTES - FOOTER_BYTES else (0, "cut off")
 
 
-def _find_header(file, start: int, size: float) -> int:
+def _find_header(file, start: int, size: int) -> int:
     """The next byte from `start` on where the header of a record within the file begins; its end if there is none."""
     file.seek(start)
     block = file.read(READ_BYTES)
@@ -303,25 +307,25 @@ def opened(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
 
 @contextmanager
 def _open_shard(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
-    """A shard, opened: its (decompressed) bytes, how many they are (infinite: not known), and those of the file.
+    """A shard, opened: its bytes, decompressed; how many they are, of a compressed one at most; and those of the file.
 
     Raises `DataError` where it cannot be read, or is a file of another kind.
     """
-    with opened(path, buffering=buffering) as (stored, stored_size):
-        file, size, head = stored, stored_size, stored.read(HEADER_BYTES)
+    with opened(path, buffering=buffering) as (stored, file_bytes):
+        file, size, head = stored, file_bytes, stored.read(HEADER_BYTES)
         if not is_header(head):
             inflated = _Inflated(stored)
             begin = inflated.read(HEADER_BYTES)
             # A damaged length, too, may look like compressed bytes.
             if is_header(begin) or (head.startswith(GZIP) if begin else not inflated.damaged):
-                file, size = inflated, math.inf
+                file, size = inflated, MOST_INFLATION * file_bytes
             _refuse_other_kinds(path, file)
         file.seek(0)
-        yield file, size, stored_size
+        yield file, size, file_bytes
 
 
 class _Inflated:
-    """A GZIP or ZLIB file as its decompressed bytes, which end where it is damaged; what lies far back is read anew."""
+    """A GZIP or ZLIB file as its decompressed bytes, which end where it is damaged."""
 
     def __init__(self, stored):
         self._stored = stored
@@ -330,44 +334,38 @@ class _Inflated:
     def _restart(self) -> None:
         self._stored.seek(0)
         self._inflate = zlib.decompressobj(wbits=47)  # either of the two
-        self._kept = bytearray()  # decompressed bytes
-        self._begin = self._position = 0  # where they begin, and where the next read does
+        self._ahead, self._position = bytearray(), 0  # decompressed bytes, and where they begin
         self.damaged = False
 
     def read(self, count: int) -> bytes:
         """The next bytes: fewer only at the end."""
-        end = self._position + count
-        while self._begin + len(self._kept) < end and self._grow():
+        while len(self._ahead) < count and self._grow():
             pass
-        place = self._position - self._begin
-        data = bytes(memoryview(self._kept)[place : place + count])
+        data = bytes(memoryview(self._ahead)[:count])
+        del self._ahead[:count]
         self._position += len(data)
-        if place > 4 * READ_BYTES:
-            del self._kept[: place - 2 * READ_BYTES]
-            self._begin += place - 2 * READ_BYTES
         return data
 
     def seek(self, position: int) -> None:
-        """Go to a byte, at most to the end."""
-        if position < self._begin:
+        """Go to a byte, at most to the end; back means to decompress anew."""
+        if position < self._position:
             self._restart()
         while self._position < position and self.read(min(READ_BYTES, position - self._position)):
             pass
-        self._position = min(self._position, position)
 
     def _grow(self) -> bool:
         inflate = self._inflate
         packed = inflate.unconsumed_tail or inflate.unused_data or self._stored.read(INFLATED_BYTES)
         try:
-            if inflate.eof:  # another member may follow, after zeros, which may fill a block
-                packed = packed.lstrip(b"\0") or self._stored.read(INFLATED_BYTES)
-                if not packed:
-                    return False
+            if inflate.eof:  # another member may follow, after zeros
+                while not (packed := packed.lstrip(b"\0")):
+                    if not (packed := self._stored.read(INFLATED_BYTES)):
+                        return False
                 self._inflate = inflate = zlib.decompressobj(wbits=47)
             inflated = inflate.decompress(packed, INFLATED_BYTES)
         except zlib.error:
             packed = inflated = b""
-        self._kept += inflated
+        self._ahead += inflated
         self.damaged = not packed and not inflated
         return not self.damaged
 
@@ -634,35 +632,28 @@ def read_bytes(path: str) -> bytes:
         return file.read()
 
 
-def is_shard(path: str) -> bool:
-    """Whether a file's name is one that shards have."""
-    return bool(_SHARD_SUFFIX.search(posixpath.basename(path)))
-
-
-def shard_stem(path: str) -> str:
-    """A shard's path without what all shards' names end in."""
-    folder, name = posixpath.split(path)
-    return posixpath.join(folder, _SHARD_SUFFIX.sub("", name))
-
-
 def find_shards(root: str) -> tuple[list[str], list[str]]:
     """The shards in a folder and at most three folders deep, by their names, sorted; a note on each kind of what was
-    left aside. Raises `DataError` if there are none.
+    left aside.
     """
     shards, aside = [], defaultdict(list)
-    for path in _remote_files(root) if is_remote(root) else _local_files(root, aside):
-        hidden = any(map(_ASIDE.fullmatch, relative_name(path, root).split("/")))
-        if is_shard(path):
+    if is_remote(root):
+        found = match_paths(root, *("*/" * depth + "*" for depth in range(MAX_DEPTH + 1)))
+        files = {path.rstrip("/") for path in found} - {posixpath.dirname(path.rstrip("/")) for path in found}
+    else:
+        files = _local_files(root, aside)
+    for path in files:
+        hidden = _is_hidden(path, root)
+        if SHARD_SUFFIX.search(path):
             (aside["shards that are hidden or in hidden folders"] if hidden else shards).append(path)
-        elif "tfrec" in posixpath.basename(path).lower() and not hidden:
+        elif "tfrec" in posixpath.basename(path).lower() and not hidden and not path.endswith(_SUMS):
             aside["files whose names are not those of shards"].append(path)
     found = [(kind, len(paths), relative_name(min(paths), root)) for kind, paths in aside.items()]
-    notes = [f"Left aside, {kind}: {count:,} ({first})." for kind, count, first in found]
-    if not shards:
-        advice = "Give the folder of a data set, or make one (`dmlkit data synthesize DIR`)."
-        nothing = f"No shards (*{SUFFIX}) in {root}, {MAX_DEPTH} levels deep."
-        raise DataError(" ".join([nothing, *notes, advice]))
-    return sorted(shards), notes
+    return sorted(shards), [f"Left aside, {kind}: {count:,} ({first})." for kind, count, first in found]
+
+
+def _is_hidden(path: str, root: str) -> bool:
+    return any(map(_ASIDE.fullmatch, relative_name(path, root).split("/")))
 
 
 def _local_files(root: str, aside: dict[str, list]) -> Iterator[str]:
@@ -670,14 +661,14 @@ def _local_files(root: str, aside: dict[str, list]) -> Iterator[str]:
     seen, unreadable = set(), []
     for folder, below, names in os.walk(root, onerror=unreadable.append, followlinks=True):
         below.sort()  # of two links to a folder the first is followed
-        paths = [posixpath.join(folder, name) for name in below]
         if (place := os.path.realpath(folder)) in seen:
             aside["links to folders that are there already"].append(folder)
             names = below[:] = []
         elif below and folder.removeprefix(root).count("/") == MAX_DEPTH:
-            aside[f"folders deeper than {MAX_DEPTH} levels"] += paths
+            if not _is_hidden(folder, root):
+                aside[f"folders deeper than {MAX_DEPTH} levels"] += [f"{folder}/{name}" for name in below]
             below.clear()
-        elif is_shard(folder) and not (below or names):
+        elif SHARD_SUFFIX.search(folder) and not (below or names):
             aside["folders named like shards that hold nothing"].append(folder)
         seen.add(place)
         yield from (posixpath.join(folder, name) for name in names)
@@ -685,12 +676,6 @@ def _local_files(root: str, aside: dict[str, list]) -> Iterator[str]:
         if error.filename == root:
             raise DataError(f"{root} cannot be read ({error.strerror}). Get the right to list it.") from error
         aside["folders that cannot be read"].append(error.filename)
-
-
-def _remote_files(root: str) -> set[str]:
-    patterns = [posixpath.join(root, "*/" * depth + "*") for depth in range(MAX_DEPTH + 1)]
-    paths = {path.rstrip("/") for pattern in patterns for path in _gfile().glob(pattern)}
-    return paths - {posixpath.dirname(path) for path in paths}
 
 
 def match_paths(root: str, *patterns: str) -> list[str]:

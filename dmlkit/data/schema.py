@@ -263,25 +263,27 @@ def vocabulary_of(
     or several, or a vocabulary is that of another release than the records.
     """
     paths = [posixpath.join(root, settings.vocabulary)] if settings.vocabulary else find_vocabularies(root)
-    found = {path: read_vocabulary(path) for path in paths}
+    found = [(path, read_vocabulary(path)) for path in paths]
+    listed = ", ".join(f"{posixpath.basename(path)} ({each.num_classes:,})" for path, each in found)
     expected = settings.num_classes or (release and release[1])
-    listed = ", ".join(f"{posixpath.basename(path)} ({each.num_classes:,})" for path, each in found.items())
-    if len(found) > 1:
-        found = {path: each for path, each in found.items() if expected in (None, each.num_classes)}
-        if len({each.num_classes for each in found.values()}) != 1:
+    fitting = [each for each in found if len(found) == 1 or expected in (None, each[1].num_classes)]
+    if found and len({each.num_classes for _, each in fitting}) != 1:
+        raise DataError(
+            f"{root} has several vocabularies, {listed}, and the number of classes does not show which is meant. Leave "
+            f'one there, or name it in {DATASET_TOML}: `vocabulary = "FILE"`.'
+        )
+    for path, vocabulary in fitting:
+        count, others = (
+            vocabulary.num_classes,
+            [name for name, size in RELEASES.values() if size == vocabulary.num_classes],
+        )
+        if release and others and release[0] not in others and count != settings.num_classes:
             raise DataError(
-                f"{root} has several vocabularies, {listed}, and the number of classes does not show which is meant. "
-                f'Leave one there, or name it in {DATASET_TOML}: `vocabulary = "FILE"`.'
+                f"{path} names {count:,} classes, those of {others[0]}, but the records are of {release[0]}, which has "
+                f"{release[1]:,}. Put the vocabulary of that release there."
             )
-    for path, vocabulary in found.items():
-        others = {name for name, count in RELEASES.values() if count == vocabulary.num_classes}
-        if release and others and release[0] not in others and vocabulary.num_classes != settings.num_classes:
-            raise DataError(
-                f"{path} names {vocabulary.num_classes:,} classes, those of {others.pop()}, but the records are of "
-                f"{release[0]}, which has {release[1]:,}. Put the vocabulary of that release there."
-            )
-        chosen = f"Class names come from {posixpath.basename(path)}, one of several: {listed}."
-        return vocabulary, [chosen] * (len(paths) > 1)
+        note = f"Class names come from {posixpath.basename(path)}, one of several: {listed}."
+        return vocabulary, [note] * (len(found) > 1)
     return None, []
 
 

@@ -64,6 +64,8 @@ def _contents(path: Path) -> tuple[int, str]:
     """The size of a file, and the digest of its bytes or of blocks of them."""
     try:
         size = path.stat().st_size
+        if not path.is_file():  # opening a pipe would wait for ever
+            return size, "no file"
         if size <= (MAX_TEXT if path.suffix in TEXT else WHOLE):
             return size, digest(path.read_bytes())
         with open(path, "rb") as file:

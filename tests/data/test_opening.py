@@ -172,7 +172,7 @@ MISTAKES = {
     "[splits]\ntrain = ['a*']\nvalidate = ['a0*']": "in two splits",
     "[counts]\n'a0.tfrecord' = -1": r"counts\.a0\.tfrecord: .*Received: -1",
     "vocabulary = 'gone.csv'": "no vocabulary",
-    "level = 'frame'": "mixes",
+    "level = 'frame'": "there declares frame",
     f"level = 'video'\n[features.rgb]\nsize = {RGB}\nkey = 'rgb'": 'do not have.*add `key = "mean_rgb"`',
 }
 

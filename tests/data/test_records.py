@@ -1,6 +1,9 @@
 """Shards against TensorFlow's own reader and writer, and everything that can be wrong with a file."""
 
+import gzip
 import os
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -131,3 +134,78 @@ def test_a_shard_that_changes_while_it_is_read(tmp_path):
         list(reading)
     with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
         list(scan_records(tmp_path))
+
+
+# Compressed as a whole.
+
+PACKED = {"GZIP": gzip.compress, "ZLIB": zlib.compress}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_what_tensorflow_compressed_is_read(tmp_path, kind):
+    data, path, plain = (
+        random_records(),
+        tmp_path / "a.tfrecord",
+        write(tmp_path / "b.tfrecord", random_records()),
+    )
+    with tf.io.TFRecordWriter(str(path), options=kind) as writer:
+        for each in data:
+            writer.write(each)
+    assert path.read_bytes()[:1] != plain.read_bytes()[:1]
+    assert list(scan_records(path)) == [record._replace(shard=str(path)) for record in scan_records(plain)]
+    headers = list(scan_headers(path))
+    assert headers == list(scan_headers(plain)) and count_records(str(path)) == len(data)
+    assert [read_record_at(str(path), n, *header[:2]) for n, header in enumerate(headers)] == data
+    # Damage within, whose checksums the compression does not see; and a length that reaches beyond the end.
+    damaged = bytearray(plain.read_bytes())
+    for byte in (offsets(data)[3] + 40, offsets(data)[5] + 2, offsets(data)[6] + 1):
+        damaged[byte] ^= 1
+    far = (2**48).to_bytes(8, "little")
+    damaged += far + masked_crc(far).to_bytes(4, "little") + bytes(40) + frame_record(b"last")
+    plain.write_bytes(damaged)
+    path.write_bytes(PACKED[kind](damaged))
+    assert list(scan_records(path)) == [record._replace(shard=str(path)) for record in scan_records(plain)]
+    assert list(scan_headers(path)) == list(scan_headers(plain)) and scanned(path)[-2][2] == "cut off"
+
+
+def test_members_padding_and_nothing(tmp_path):
+    data, path = random_records(), tmp_path / "a.tfrecord"
+    members = [gzip.compress(b"".join(map(frame_record, each))) for each in (data[:3], [], data[3:])]
+    path.write_bytes(members[0] + members[1] + bytes(200_000) + members[2] + bytes(512))
+    assert list(read_records(path)) == data
+    path.write_bytes(members[0] + b"what is this")
+    assert scanned(path)[3:] == [(3, offsets(data)[3], "compression")]
+    for empty in (b"", members[1], zlib.compress(b"")):
+        path.write_bytes(empty)
+        assert list(scan_records(path)) == []
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_no_damage_to_a_compressed_shard_goes_unnoticed(tmp_path, kind):
+    data, path = random_records([30, 0, 500, 70]), tmp_path / "a.tfrecord"
+    whole = PACKED[kind](b"".join(map(frame_record, data)), 0)  # stored, so that most flips are of content
+    cuts = [whole[:length] for length in range(1, len(whole), 5)]
+    flips = {
+        n: whole[:n] + bytes([whole[n] ^ 0x15]) + whole[n + 1 :]
+        for n in [*range(16), *range(16, len(whole), 5)]
+    }
+    for place, content in [*enumerate(cuts, start=-len(cuts)), *flips.items()]:
+        path.write_bytes(content)
+        found = list(scan_records(path))
+        intact = [record.data for record in found if not record.error]
+        assert intact == [each for each in data if each in intact]
+        # Gzip's header holds a time and a system, which are no content.
+        harmless = kind == "GZIP" and 4 <= place < 10
+        assert (found[-1].error is None and intact == data) == harmless, place
+        assert harmless or any(record.error for record in found)
+
+
+def test_compressed_shards_are_read_in_little_memory(tmp_path):
+    path, record = tmp_path / "a.tfrecord", frame_record(bytes(200_000))
+    path.write_bytes(gzip.compress(record * 300, 1))
+    tracemalloc.start()
+    assert sum(len(each) for each in read_records(path)) == 60_000_000
+    read_record_at(str(path), 290, 290 * len(record), 200_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 << 20
