@@ -271,6 +271,8 @@ def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
             f"dmlkit: {without_controls(message)}", err=True
         )
         yield skipped
+    if cut := skipped.to_record()["cut"]:
+        click.echo(f"dmlkit: {counted(cut, 'video')} cut to the shortest modality.", err=True)
     if skipped.records:
         (shard, number), (byte, fault) = next(iter(skipped.records.items()))
         first = f"{shard}, record {number}, byte {byte} ({fault})"

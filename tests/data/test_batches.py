@@ -95,6 +95,7 @@ def test_videos_cut_to_their_shortest_modality_are_counted_once_each(tmp_path):
     again = Skipped()
     again.add_rows(json.loads(json.dumps(skipped.to_rows())))
     again.add_rows(skipped.to_rows())
+    assert again.cut == skipped.cut
     assert skipped.to_record() == again.to_record() == {"records": 0, "by_fault": {}, "first": [], "cut": 4}
 
 
