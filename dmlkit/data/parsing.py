@@ -179,7 +179,8 @@ class RecordParser:
                 message = f"{feature.key} holds NaN or infinite values. Compute them again, or leave the record out."
                 raise InvalidRecord(message, kind="not finite")
         num_frames, cut = 0, False
-        values = {name: array for name, array in values.items() if len(array)}
+        if self.level == "frame":
+            values = {name: matrix for name, matrix in values.items() if len(matrix)}
         if not values:
             raise self._without_values(data)
         if self.level == "frame":

@@ -362,8 +362,10 @@ class ContextCoding:
         for key in self.id_keys:
             if key in features.feature:
                 entry = features.feature[key]
-                for value in (*entry.bytes_list.value[:1], *entry.int64_list.value[:1]):
-                    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+                if texts := entry.bytes_list.value:
+                    return texts[0].decode("utf-8", "replace")
+                if numbers := entry.int64_list.value:
+                    return str(numbers[0])
         return ""
 
     def read_labels(self, features: Features) -> list[int]:
