@@ -17,10 +17,10 @@ import numpy as np
 
 from dmlkit.data.opening import Dataset, open_dataset
 from dmlkit.data.schema import DATASET_TOML, TEXT, count_clipped, dequantize, quantize
-from dmlkit.errors import DataError, UsageError, counted, renamed, shorten
+from dmlkit.errors import DataError, UsageError, renamed, shorten
 
 MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
-FAR_TOO_MANY = 0.1  # clipped so far: nothing that follows brings them below the former
+FAR_TOO_MANY = 0.1  # of the values read so far: the rest need not be read
 TRAIN = "or train a run on these data"
 
 
@@ -75,7 +75,7 @@ class Match:
                     "bytes from 0 to 255 held as floats (import them as uint8), or features that are not scaled as "
                     f"those it was trained on. Import them as those were, {TRAIN}."
                 )
-            notes.append(f"{note}, to read them as the bytes that {self.model} was trained on.")
+            notes.append(f"{note}, to read them as bytes, as in training.")
         return notes
 
 
@@ -130,9 +130,9 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
             )
         if coding != found[1]:
             codings[name] = coding
-            notes.append(f"{name} is held as {found[1]} and read as {coding}, as {model} was trained.")
+            notes.append(f"{name} is held as {found[1]} and read as {coding}, as in training.")
     if aside := [name for name in holds if name not in reads]:
-        notes.append(f"{', '.join(aside)}: left aside, as {model} was trained without.")
+        notes.append(f"{', '.join(aside)}: left aside, as in training.")
     columns, more = _match_classes(dataset, trained_on, model)
     return Match(model, dataset.name, codings, columns, (*notes, *more))
 
@@ -179,9 +179,10 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
         )
     if columns == list(range(len(known))):
         return None, []
-    part = f"{len(columns):,} of {counted(len(known), 'class', 'classes')}"
     order = "" if columns == sorted(columns) else ", in another order"
-    return columns, [f"Classes are matched by name: {part} of {model}{order}."]
+    return columns, [
+        f"Classes are matched by name: {len(columns):,} of the {len(known):,} of the training{order}."
+    ]
 
 
 def _key(name: str) -> str:

@@ -4,6 +4,7 @@ Keras and TensorFlow are loaded with the first model; plain arrays need neither.
 """
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -313,7 +314,8 @@ class ExploredModel:
         """A batch as the model reads it; each is judged by itself, as single videos are looked at."""
         matched = replace(self._match, values=Counter(), clipped=Counter())
         batch = matched.inputs(batch)
-        matched.check_clipped()
+        for note in matched.check_clipped():
+            warnings.warn(note, stacklevel=2)
         return batch
 
     def warm_up(self, clip: Clip) -> None:

@@ -148,14 +148,14 @@ def test_classes_in_another_order_or_fewer_of_them_are_matched_by_name(runs, mak
     run, order = runs["byte"], ("dog", "car", "cat")
     columns, own = [CLASSES.index(name) for name in order], dmlkit.evaluate(runs["byte"], data=make("byte"))
     stored = run.predictions
-    with pytest.warns(UserWarning, match="matched by name: 3 of 3 classes .*, in another order"):
+    with pytest.warns(UserWarning, match="matched by name: 3 of the 3 .*, in another order"):
         found = dmlkit.predict(run, data=make("permuted", order))
     np.testing.assert_array_equal(found.scores, dmlkit.predict(run, data=make("byte")).scores[:, columns])
     np.testing.assert_array_equal(found.labels, stored.labels[:, columns])
     code, out, err = command("evaluate", run.path, "--data", make("permuted", order))
     assert code == 0 and f"GAP@20  {own['gap']:.4f}" in out and f"mAP     {own['map']:.4f}" in out
     assert err.count("dmlkit: ") == 1
-    with pytest.warns(UserWarning, match="matched by name: 2 of 3 classes"):
+    with pytest.warns(UserWarning, match="matched by name: 2 of the 3"):
         part = dmlkit.evaluate(run, data=make("part", ("dog", "cat")))
     scores, labels = (each[:, [2, 1]] for each in (stored.scores, stored.labels))
     assert part["num_classes"] == 2 and part["gap"] == pytest.approx(
@@ -212,7 +212,7 @@ def test_unlabelled_data_take_the_names_of_the_run(runs, make, unlabelled, comma
     assert view.source.class_names == CLASSES and "they are those of" in view.source.note
     (unlabelled / "vocabulary.csv").write_text("Index,Name\n0,car\n1,cat\n")
     found = command("predict", run, "--data", unlabelled, "--names", "--out", "-")
-    assert "2 of 3 classes" in found[2] and " dog" not in found[1]
+    assert "2 of the 3" in found[2] and " dog" not in found[1]
 
 
 def test_modalities_are_left_aside_or_missed(smoke_runs, with_texts, make, command, tmp_path):
