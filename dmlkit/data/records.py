@@ -286,12 +286,12 @@ def masked_crc(data: bytes) -> int:
 def opened(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
     """The file, opened, and its bytes; what goes wrong with it as a whole becomes a `DataError`."""
     try:
-        if not is_remote(path):
-            mode = os.stat(path).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for ever
-                raise DataError(f"{path} is a pipe or device, not a file. Move it out of the data set.")
+        about = None if is_remote(path) else os.stat(path)
+        if about and not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            # Opening a pipe would wait for ever.
+            raise DataError(f"{path} is a pipe or device, not a file. Move it out of the data set.")
         with open_file(path, buffering=buffering) as file:
-            yield file, file_size(path)
+            yield file, about.st_size if about else file_size(path)
     except Exception as error:
         code = getattr(error, "error_code", None)  # TensorFlow's; 5 is NOT_FOUND
         if isinstance(error, FileNotFoundError) or code == 5:

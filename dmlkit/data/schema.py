@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import posixpath
 import re
 import tomllib
@@ -30,6 +31,7 @@ from dmlkit.data.records import (
     read_bytes,
 )
 from dmlkit.errors import DataError, nearest, one_line, shorten
+from dmlkit.paths import is_remote
 
 SPLITS = ("train", "tuning", "validate", "test")
 TEXT = "text"
@@ -220,7 +222,7 @@ def _toml(value: object) -> str:
 
 
 VOCABULARIES = ("vocabulary.csv", "label_names.csv", "label_names_2018.csv", "class_labels_indices.csv")
-_LIKE_VOCABULARIES = ("*vocabulary*.csv", "label_names*.csv", "class_labels*.csv")
+_LIKE_VOCABULARIES = ("*vocabulary.csv", "label_names*.csv", "class_labels*.csv")
 _INDEX_COLUMNS = ("Index", "index", "label_id")
 _NAME_COLUMNS = ("Name", "name", "display_name", "label_name")
 _KIND_COLUMN = "Kind"
@@ -257,33 +259,35 @@ def find_vocabularies(root: str) -> list[str]:
 def vocabulary_of(
     root: str, settings: DatasetSettings, release: tuple[str, int] | None
 ) -> tuple[Vocabulary | None, list[str]]:
-    """The vocabulary of a data set: the file that its dataset.toml names, else one in its folder, else None; and notes.
+    """The vocabulary of a data set: the file that its dataset.toml names, else one in its folder, else that of its
+    release in a folder above (as Kaggle lays it out), else None; and notes.
 
-    Of several in the folder it is the one of as many classes as the data set. Raises `DataError` where that leaves none
-    or several, or a vocabulary is that of another release than the records.
+    Of several it is the one of as many classes as the data set. Raises `DataError` where that leaves none or several,
+    or a vocabulary is that of another release than the records.
     """
     paths = [posixpath.join(root, settings.vocabulary)] if settings.vocabulary else find_vocabularies(root)
-    found = [(path, read_vocabulary(path)) for path in paths]
-    listed = ", ".join(f"{posixpath.basename(path)} ({each.num_classes:,})" for path, each in found)
-    expected = settings.num_classes or (release and release[1])
-    fitting = [each for each in found if len(found) == 1 or expected in (None, each[1].num_classes)]
-    if found and len({each.num_classes for _, each in fitting}) != 1:
+    above = release is not None and not paths and not is_remote(root)
+    if above:
+        folders = (os.path.abspath(f"{root}/{up}") for up in ("..", "../..", "../../.."))
+        paths = next(filter(None, map(find_vocabularies, folders)), [])
+    found = {path: read_vocabulary(path) for path in paths}
+    listed = ", ".join(f"{posixpath.basename(path)} ({each.num_classes:,})" for path, each in found.items())
+    alone, expected = len(found) == 1 and not above, settings.num_classes or (release and release[1])
+    fitting = [(path, each) for path, each in found.items() if alone or expected in (None, each.num_classes)]
+    if found and not above and len({each.num_classes for _, each in fitting}) != 1:
         raise DataError(
             f"{root} has several vocabularies, {listed}, and the number of classes does not show which is meant. Leave "
             f'one there, or name it in {DATASET_TOML}: `vocabulary = "FILE"`.'
         )
     for path, vocabulary in fitting:
-        count, others = (
-            vocabulary.num_classes,
-            [name for name, size in RELEASES.values() if size == vocabulary.num_classes],
-        )
+        count = vocabulary.num_classes
+        others = [name for name, size in RELEASES.values() if size == count]
         if release and others and release[0] not in others and count != settings.num_classes:
             raise DataError(
                 f"{path} names {count:,} classes, those of {others[0]}, but the records are of {release[0]}, which has "
                 f"{release[1]:,}. Put the vocabulary of that release there."
             )
-        note = f"Class names come from {posixpath.basename(path)}, one of several: {listed}."
-        return vocabulary, [note] * (len(found) > 1)
+        return vocabulary, [] if alone else [f"Class names come from {path}, of {listed}."]
     return None, []
 
 

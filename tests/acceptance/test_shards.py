@@ -225,7 +225,12 @@ def test_two_releases_are_never_read_as_one(command, tmp_path, real_data):
     shutil.copy(real_data / "yt8m-2018-video" / "vocabulary.csv", tmp_path / "names" / "label_names_2018.csv")
     dataset = open_dataset(tmp_path / "names")
     assert dataset.num_classes == 3862 and dataset.class_names[0] == "Game"
-    assert any("come from label_names_2018.csv" in note for note in dataset.notes)
+    assert any("names/label_names_2018.csv, of label_names.csv (4,716)" in note for note in dataset.notes)
+    (tmp_path / "names" / "label_names.csv").unlink()
+    (tmp_path / "names" / "video").mkdir()
+    for shard in (tmp_path / "names").glob("*.tfrecord"):
+        shard.rename(tmp_path / "names" / "video" / shard.name)
+    assert open_dataset(tmp_path / "names" / "video").class_names[0] == "Game"  # Kaggle's layout
 
 
 def test_what_cannot_be_read_is_one_paragraph(command, tmp_path, monkeypatch):

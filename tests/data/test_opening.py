@@ -104,7 +104,9 @@ def test_vocabularies(tmp_path):
     assert not check(tmp_path).whole
     (tmp_path / "dataset.toml").write_text("num_classes = 2")
     dataset = open_dataset(tmp_path)
-    assert any("come from vocabulary.csv, one of several" in note for note in dataset.notes)
+    assert any(
+        "vocabulary.csv, of vocabulary.csv (2), label_names_2018.csv (3)" in note for note in dataset.notes
+    )
     assert dataset.class_names == ("A [0m", "B") and dataset.class_kinds == ("x", "order")
     broken = {"a,b\n1,2\n": "needs a column", "Index,Name\nx,y\n": "line 2", "Index,Name\n": "no class"}
     for table, message in broken.items():
