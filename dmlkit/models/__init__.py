@@ -19,5 +19,5 @@ from dmlkit.models.build import FUSION_STAGES, PRECISIONS, build, copies_of, loa
 from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, cross_entropy
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, KernelFeatures
 from dmlkit.models.fusions import FUSIONS, MAPPING_INITIALIZERS
-from dmlkit.models.inputs import NORMALIZATIONS, frame_mask
+from dmlkit.models.inputs import NORMALIZATIONS, check_codings, frame_mask
 from dmlkit.models.poolings import POOLINGS

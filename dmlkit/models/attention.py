@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from dmlkit.errors import UsageError
+from dmlkit.models.inputs import check_codings
 
 
 def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -123,11 +124,5 @@ def _predict(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, 
             f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(names)}. "
             f"Received: {', '.join(inputs)}."
         )
-    for name, expected in model.input.items():
-        # Keras would cast floats to bytes, and bytes to floats, whatever they stand for.
-        if (expected.dtype == "uint8") != ((found := np.asarray(inputs[name]).dtype) == np.uint8):
-            raise UsageError(
-                f"The model reads {name} as {expected.dtype}, and the batch holds {found}. Convert it by "
-                "`dmlkit.data.quantize` (to bytes) or `dmlkit.data.dequantize` (to floats)."
-            )
+    check_codings(model, inputs)
     return model.predict_on_batch({name: inputs[name] for name in names})

@@ -15,7 +15,10 @@ text is repeated for every frame, so fusions, encoders and poolings need not kno
 """
 
 import keras
+import numpy as np
 from keras import ops
+
+from dmlkit.errors import UsageError
 
 MOMENTUM = 0.9  # of all running statistics; Keras's 0.99 lags behind in a training of few steps
 TEXT = "text"
@@ -186,6 +189,18 @@ def model_inputs(features, *, level):
     if level == "frame":
         inputs["num_frames"] = keras.Input((), dtype="int32", name="num_frames")
     return inputs
+
+
+def check_codings(model, batch):
+    """Raise `UsageError` where a model reads bytes and a batch (name → array) holds floats, or the other way round."""
+    for each in model.inputs:
+        # Keras would cast the one to the other, whatever they stand for.
+        found = np.asarray(batch[each.name]).dtype
+        if (each.dtype == "uint8") != (found == np.uint8):
+            raise UsageError(
+                f"The model reads {each.name} as {each.dtype}, and the batch holds {found}. Convert it by "
+                "`dmlkit.data.quantize` (to bytes) or `dmlkit.data.dequantize` (to floats)."
+            )
 
 
 def normalized(inputs, features, *, normalize, dropout_rate, text_units):

@@ -27,6 +27,7 @@ from dmlkit.metrics import (
     top_k_pairs,
     weighted_average,
 )
+from dmlkit.models import check_codings
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import Profile, as_profile
 from dmlkit.runs import Run, as_run
@@ -92,6 +93,7 @@ def scorer(model: keras.Model, matched: Match | None = None) -> Callable[[dict],
 
     def score(batch: dict) -> np.ndarray:
         inputs = batch if matched is None else matched.inputs(batch)
+        check_codings(model, inputs)
         scores = model.predict_on_batch({name: inputs[name] for name in names})
         return scores if matched is None else matched.scores(scores)
 

@@ -118,6 +118,11 @@ def test_a_run_scores_the_same_clips_alike_in_either_coding(runs, make, command,
     np.testing.assert_allclose(both.scores, dmlkit.weighted_average(scores, weights), atol=1e-3)
     view, expected = (dmlkit.explore(run, each) for each in (data, make(trained)))
     assert note in view.source.note and expected.source.note is None
+    batch = next(iter(open_dataset(data).batches("validate", batch_size=2)))
+    with pytest.raises(dmlkit.UsageError, match="Convert it by"):
+        dmlkit.attention_weights(run.model, batch)
+    with pytest.raises(dmlkit.UsageError, match="Convert it by"):
+        dmlkit.training.score_split(run.model, open_dataset(data), "validate")
     bare = dmlkit.explore(run.model, data)
     for shown in (view, bare):
         np.testing.assert_array_equal(shown.weights, expected.weights)
