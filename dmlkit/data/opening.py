@@ -224,7 +224,8 @@ class Dataset:
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
                 with records.opened(shard) as (file, size):
-                    digest.update(f"{split} {records.relative_name(shard, self.path)} {size} ".encode())
+                    name = f"{split} {records.relative_name(shard, self.path)} {size} "
+                    digest.update(name.encode("utf-8", "surrogateescape"))
                     file.seek(max(0, size - CHECKSUM_BYTES))
                     digest.update(file.read(CHECKSUM_BYTES))
         return digest.hexdigest()
@@ -446,7 +447,7 @@ def open_shards(
             f'`coding = "{TEXT}"` in {DATASET_TOML} makes it a modality.'
         )
     counts, missing = shard_counts(root, settings, found)
-    if missing:
+    if missing and chosen is None:
         notes.append(f"{len(missing)} of the shards that {DATASET_TOML} counts are missing, as {missing[0]}.")
     try:
         found, labelled, divided = divide_splits(found, labelled, root)

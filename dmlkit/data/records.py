@@ -90,8 +90,8 @@ _OTHER_KINDS = {
     rb"PK\x03\x04.{26,80}?\.npy|\x93NUMPY|PAR1": "of NumPy or parquet. Let its name end in .npz, .npy or .parquet, and "
     "make shards of it by `dmlkit data import`.",
     rb"\x89HDF|ARROW1|Obj\x01": "of HDF5, Arrow or Avro. Save it as .npz or parquet, then `dmlkit data import` that.",
-    rb"PK\x03\x04|\xfd7zXZ|BZh\d|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|\x04\x22\x4d\x18|.{257}ustar": "an archive. "
-    "Unpack it (of compressed shards, those by GZIP and ZLIB are read as they are).",
+    rb"PK\x03\x04|\xfd7zXZ|BZh\d|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|\x04\x22\x4d\x18|\xff\x06\0\0sNa|.{257}ustar": "an "
+    "archive. Unpack it (of compressed shards, those by GZIP and ZLIB are read as they are).",
 }
 GZIP = b"\x1f\x8b\x08"
 MAX_MESSAGE_BYTES = 1 << 28  # of a file that may be one message
@@ -377,8 +377,14 @@ def _refuse_other_kinds(path: str, file) -> None:
     for begin, what in _OTHER_KINDS.items():
         if re.match(begin, head, re.DOTALL | re.IGNORECASE):
             raise DataError(f"{path} is {what}")
-    if len(head) >= HEADER_BYTES and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        raise DataError(f"{path} is text ({shorten(head.decode())!r}), not a shard. {_FETCH_AGAIN}")
+    text = head.decode("utf-8", "replace")
+    text = text[:-1] if len(head) == 512 else text  # within a character
+    if (
+        len(head) >= HEADER_BYTES
+        and "\ufffd" not in text
+        and all(c.isprintable() or c in "\t\n\r" for c in text)
+    ):
+        raise DataError(f"{path} is text ({shorten(text)!r}), not a shard. {_FETCH_AGAIN}")
     file.seek(0)
     try:
         # A context or feature lists come first.
@@ -648,6 +654,8 @@ def find_shards(root: str) -> tuple[list[str], list[str]]:
             (aside["shards that are hidden or in hidden folders"] if hidden else shards).append(path)
         elif "tfrec" in posixpath.basename(path).lower() and not hidden and not path.endswith(_SUMS):
             aside["files whose names are not those of shards"].append(path)
+        elif path.endswith((".npz", ".npy", ".parquet")) and not hidden:
+            aside["files for `dmlkit data import`"].append(path)
     found = [(kind, len(paths), relative_name(min(paths), root)) for kind, paths in aside.items()]
     return sorted(shards), [f"Left aside, {kind}: {count:,} ({first})." for kind, count, first in found]
 

@@ -83,7 +83,7 @@ def other_kinds():
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n", "git lfs pull"),
         (b"\n<!DOCTYPE html><title>404</title>" * 40, "is a web page"),
         (gzip.compress(b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>"), "is a web page"),
-        (b"404: Not Found", "is text ('404: Not Found')"),
+        ("404: 没有找到".encode(), "is text ('404: 没有找到')"),
         (mediapipe.SerializeToString(), "dmlkit data import {} --out DIR"),
         (means(1), 'write_shard("NAME.tfrecord", [open("{}", "rb").read()])'),
         (arrays.getvalue(), ".npz"),
@@ -114,6 +114,7 @@ NAMES = {
 ASIDE = {
     "shards that are hidden or in hidden folders: 3": ["__MACOSX/._x.tfrecord", "a/.x.tfrecord", ".nb/x.tfrecord"],
     "files whose names are not those of shards: 2": ["x.tfrecord.bak", "x.tfrecord.part"],
+    "files for `dmlkit data import`: 1": ["x.npz"],
     "folders deeper than 3 levels: 1": ["1/2/3/4/x.tfrecord", ".nb/2/3/4/x.tfrecord"],
 }  # fmt: skip
 
@@ -136,11 +137,15 @@ def test_shards_by_every_usual_name(command, tmp_path):
     for arguments in (["data", "show", tmp_path], ["data", "check", tmp_path]):
         code, out, _ = command(*arguments)
         assert code == 0 and all(note in out for note in told), out
+    (tmp_path / "train.tfrecords").rename(tmp_path / "train\udce9.tfrecords")  # no UTF-8
+    assert len(open_dataset(tmp_path).fingerprint) == 64
 
 
 def test_single_shards_and_patterns(command, tmp_path):
     write(tmp_path, "a0.tfrecord", "a1.tfrecord", "a2.tfrecord", "b0.tfrecord")
-    (tmp_path / "dataset.toml").write_text('[splits]\ntrain = "a[01]*"\ntuning = "a2*"\nvalidate = "b*"\n')
+    (tmp_path / "dataset.toml").write_text(
+        '[splits]\ntrain = "a[01]*"\ntuning = "a2*"\nvalidate = "b*"\n[counts]\n"a2.tfrecord" = 2\n'
+    )
     (tmp_path / "vocabulary.csv").write_text("Index,Name\n0,x\n4,y\n")
     for path, expected in {
         "a1.tfrecord": {"train": ["v2", "v3"]},
@@ -148,6 +153,7 @@ def test_single_shards_and_patterns(command, tmp_path):
         "*": {split: ids(open_dataset(tmp_path), split) for split in ("train", "tuning", "validate")},
     }.items():
         dataset = open_dataset(tmp_path / path)
+        assert not any("missing" in note for note in dataset.notes)
         assert {split: ids(dataset, split) for split in dataset.splits} == expected
         assert dataset.class_names[::4] == ("x", "y") and command("data", "check", tmp_path / path)[0] == 0
     (tmp_path / "one").mkdir()
