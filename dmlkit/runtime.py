@@ -89,10 +89,8 @@ def import_with_keras(follower: str) -> None:
             try:
                 check_keras()
                 execute(module)
-                if module.config.backend() == "jax":
-                    module.ops.zeros(
-                        ()
-                    )  # else a device that is not there is found out when a model is loaded
+                if module.config.backend() == "jax":  # a device that is not there shows here
+                    module.ops.zeros(())
             except Exception as error:
                 sys.meta_path.insert(0, self)  # for another attempt
                 if isinstance(error, UsageError):

@@ -85,9 +85,8 @@ def match_lines(file: str | os.PathLike, *, ids: Collection[str], num_classes: i
     for line in read_lines(file):
         video, faults = line.video, line.faults
         if outside := [label for label in line.classes if label >= num_classes]:
-            faults.append(
-                Fault(line.number, "class", f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}")
-            )
+            what = f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}"
+            faults.append(Fault(line.number, "class", what))
         if video and video not in known:
             if not similar:
                 for each in known:
@@ -124,7 +123,13 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     Paper: §Measure.
     """
     dataset = as_dataset(data)
-    labels = {video: set(classes) for video, classes in read_contexts(dataset, split, labelled=True)}
+    videos = [(video, set(classes)) for video, classes in read_contexts(dataset, split, labelled=True)]
+    labels = dict(videos)
+    if len(labels) < len(videos):
+        raise DataError(
+            f"{len(videos):,} videos of {split!r} in {dataset.name} share {len(labels):,} ids, so a submission does "
+            "not tell them apart. `dmlkit data check` names them; measure a run (`dmlkit evaluate RUN`)."
+        )
     rows = {video: row for row, video in enumerate(labels)}
     # What a line lacks of 20 pairs ranks below all others and is never correct, so it changes nothing.
     scores = np.full((len(rows), MAX_PAIRS), -np.inf, np.float64)
@@ -165,10 +170,8 @@ def read_lines(file: str | os.PathLike) -> Iterator[Line]:
             opened = gzip.GzipFile(fileobj=plain) if zipped else plain
             header = opened.readline().removesuffix(b"\n")
             what = f"the header must be {HEADER}, ending in LF alone, not {shorten(repr(header), 60)}"
-            words = [
-                word.strip(' "\t\r').lower() for word in header.decode("utf-8-sig", "replace").split(",")
-            ]
-            fault = Fault(1, "header", what, clear=words == HEADER.lower().split(","))
+            bare = re.sub('[ "\t\r]', "", header.decode("utf-8-sig", "replace")).lower()
+            fault = Fault(1, "header", what, clear=bare == HEADER.lower())
             yield Line(1, "", [], [], [] if header == HEADER.encode() else [fault])
             yield from (_read_line(number, raw) for number, raw in enumerate(opened, start=2))
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -171,6 +171,17 @@ def test_what_is_clear_is_measured_alike_and_noted(change, clean, tmp_path):
     assert len(faults) == headers + changed and all(fault.clear for fault in faults)
 
 
+def test_videos_of_one_id_cannot_be_measured_by_it(clean, tmp_path):
+    records = [
+        serialize_video(video_id=video, labels=[1], features={"mean_rgb": np.zeros(4, np.float32)})
+        for video in ("aa", "bb", "aa")
+    ]
+    for split in ("train", "tuning", "validate"):
+        write_shard(tmp_path / f"{split}.tfrecord", records)
+    with pytest.raises(DataError, match="3 videos of 'validate' in .* share 2 ids"):
+        evaluate(clean[0] / "s.csv", data=tmp_path)
+
+
 def test_every_score_is_read_as_it_was_written_and_ids_break_no_line(tmp_path):
     halves = np.arange(np.float16(1).view(np.uint16) + 1, dtype=np.uint16).view(np.float16)[::7]
     halves = np.sort(halves)[::-1][: len(halves) // 20 * 20].reshape(-1, 20)

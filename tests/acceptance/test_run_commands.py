@@ -185,6 +185,11 @@ def test_predictions_are_a_submission_that_measures_as_its_run(dmlkit, folders, 
     one_paragraph(ended, 2, str(tmp_path))
     ended = dmlkit("evaluate", folders["lr"], "--submission", file, "--data", generated)
     one_paragraph(ended, 2, "--submission")
+    file.write_bytes("\r\n".join(lines).encode())
+    ended = dmlkit("evaluate", "--submission", file, "--data", generated)
+    assert (ended.code, ended.out) == (0, of_file)
+    assert len(ended.err.splitlines()) == 2 and "99 lines, the first line 2: ends in CR and LF" in ended.err
+    assert "measures the file" in dmlkit(*check).out
     file.write_text("\n".join([*lines[:2], lines[1], *lines[3:]]) + "\n")
     ended = dmlkit(*check, "--json")
     found = [(fault["line"], fault["kind"]) for fault in json.loads(ended.out)["faults"]]
