@@ -178,7 +178,7 @@ def test_videos_of_one_id_cannot_be_measured_by_it(clean, tmp_path):
     ]
     for split in ("train", "tuning", "validate"):
         write_shard(tmp_path / f"{split}.tfrecord", records)
-    with pytest.raises(DataError, match="3 videos of 'validate' in .* share 2 ids"):
+    with pytest.raises(DataError, match=r"3 videos of 'validate' in .* share 2 ids"):
         evaluate(clean[0] / "s.csv", data=tmp_path)
 
 
