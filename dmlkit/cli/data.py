@@ -143,7 +143,9 @@ class _WithFormats(click.Command):
 @click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
 @click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
 @click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split or text.")
-@click.option("--classes", metavar="RUN|DATASET|FILE", help="Classes as there; FILE: vocabulary, or names.")
+@click.option(
+    "--classes", type=LOCAL, metavar="RUN|DATASET|FILE", help="Classes as there; FILE: vocabulary, or names."
+)
 @click.option("--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]")
 @click.option("--name", help="What reports call the data set.  [default: the folder's]")
 @click.option(
