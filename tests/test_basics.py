@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
-from dmlkit import paths, runtime
+from dmlkit import paths, runtime, training
 from dmlkit.errors import (
     UsageError,
     counted,
@@ -87,6 +87,13 @@ def test_what_keras_was_set_to_later_counts_too(monkeypatch, tmp_path):
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     check_keras(training=True)
+    for train, name in ((training.train, "lr"), (training.train_ensemble, "ensemble-lr-lstm")):
+        with monkeypatch.context() as patched:
+            patched.setattr(keras.config, "backend", lambda: "tensorflow2")
+            patched.setitem(runtime._KERAS, "backend", (("tensorflow2",), ""))
+            patched.setattr(runtime.importlib.util, "find_spec", lambda name: name)
+            with pytest.raises(UsageError, match=r"backend is 'tensorflow2', by keras\.config.* to train"):
+                train(name, data=tmp_path / "missing")
     monkeypatch.setattr(keras.config, "floatx", lambda: "float16")
     with pytest.raises(UsageError, match=r"floatx is 'float16', by keras\.config"):
         load_model(tmp_path / "model.keras")
