@@ -11,7 +11,8 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
     schema                          modalities and their coding, dataset.toml, vocabularies, the layout of records
     synthetic                       the generated data set
     download                        YouTube-8M from a server
-    importing, import_readers       features computed elsewhere → shards
+    importing                       features computed elsewhere → shards
+    import_labels, import_readers   their labels and classes; their formats
     check                           every record read: errors, counts
 """
 

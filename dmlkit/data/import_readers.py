@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,11 +24,12 @@ from dmlkit.data.schema import modality_name
 from dmlkit.errors import DataError, UsageError, counted, one_line, shorten
 
 # Arrays and columns that describe a video and are no modality; and other names of them, in sources and in tables.
-DESCRIPTIVE = {"id", "ids", "labels", "num_frames", "split"}
+DESCRIPTIVE = {"id", "labels", "num_frames", "split"}
 ALIASES = {
-    **dict.fromkeys(("video_id", "videoid"), "id"),
-    **dict.fromkeys(("label", "class", "classes"), "labels"),
+    **dict.fromkeys(("ids", "video_id", "videoid", "clip_id", "youtube_id"), "id"),
+    **dict.fromkeys(("label", "class", "classes", "class_name", "label_name"), "labels"),
     **dict.fromkeys(("subset", "partition"), "split"),
+    **dict.fromkeys(("lengths", "n_frames"), "num_frames"),
 }
 # Words in names of files that are modalities: clip0_rgb.npy and clip0_flow.npy are of one video.
 COMMON = {
@@ -54,7 +56,7 @@ class ImportedVideo(NamedTuple):
     named: str | None = None  # the split that the names of its file and folders state
 
 
-Reader = Callable[[Path, Sequence[str] | None], Iterator[ImportedVideo]]
+Reader = Callable[[Path, Sequence[str] | None, Counter], Iterator[ImportedVideo]]
 
 
 def plain_text(text: str) -> str:
@@ -62,19 +64,19 @@ def plain_text(text: str) -> str:
     return unicodedata.normalize("NFC", one_line(text))
 
 
-def meaning(name: str) -> str:
-    """What an array or a column is, by its name: ``" Video_ID"`` is the id."""
-    known = ALIASES.get(name.strip().lower(), name.strip().lower())
-    return known if known in DESCRIPTIVE else name.strip()
-
-
-def canonical(names: Iterable[str]) -> dict[str, str]:
-    """What arrays or columns are → their names."""
+def canonical(names: Iterable[str], others: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """What arrays or columns are → their names: ``" Video ID"`` is the id; of `others` where nothing else is it."""
+    names = [name.strip() for name in names]
+    keys = [re.sub("[ -]", "_", name.lower()) for name in names]
+    known = [
+        ALIASES.get(key, key if key in DESCRIPTIVE else name) for key, name in zip(keys, names, strict=True)
+    ]
     found: dict[str, str] = {}
-    for name in names:
-        if (known := meaning(name)) in found:
-            raise DataError(f"{found[known]!r} and {name!r} are both {known}. Rename or remove one.")
-        found[known] = name
+    for kind, key, name in zip(known, keys, names, strict=True):
+        kind = others[key] if others.get(key, kind) not in known else kind
+        if kind in found:
+            raise DataError(f"{found[kind]!r} and {name!r} are both {kind}. Rename or remove one.")
+        found[kind] = name
     return found
 
 
@@ -84,13 +86,13 @@ def read_sources(
     """The videos of all sources, one after the other, files by name; `wanted` are modalities, None for all.
 
     Splits are read off the names of folders, and of files of many videos, below where the paths of the sources part.
-    Files that are left aside are counted by kind in `aside`, but for those `used` otherwise.
+    What is left aside is counted by kind in `aside`, but for files `used` otherwise.
     """
     path = sources[0] if sources else Path()
     try:
         # All are listed before the first is read, so that a mistyped name is reported at once.
         found = [pair for source in sources for pair in _expand(source, used, aside)]
-        if _modalities_of([path.stem for read, path in found if read is not read_npy], ()):
+        if _modalities_of({path: path.stem for read, path in found if read is not read_npy}, ()):
             raise DataError(
                 "there is a file a modality. Save a video's modalities in one file, or .npy in folders."
             )
@@ -98,10 +100,12 @@ def read_sources(
         for read, path in found:
             inside = PurePath(os.path.relpath(path, root))
             names = inside.parts if path.is_dir() else (*inside.parts[:-1], inside.stem)
-            for video in read(path, wanted):
+            for video in read(path, wanted, aside):
                 many = path.is_dir() or video.where  # else the file's name is the video's
                 named = video.named or _split_in(names if many else names[:-1])
-                where = f"{path}, {video.where}" if video.where else str(path)
+                where = (
+                    str(path / video.where) if path.is_dir() else f"{path}, {video.where}".removesuffix(", ")
+                )
                 yield video._replace(where=where, named=named)
     except DataError as error:
         raise DataError(f"{path}: {error}".replace(f"{path}: {path}", str(path))) from error
@@ -114,118 +118,132 @@ def _split_in(names: Sequence[str]) -> str | None:
     return next(filter(None, map(split_of, reversed(names))), None)
 
 
+def _files(source: Path) -> dict[Path, tuple[str, str]]:
+    """The files of a source, by name → their ending, and what they are where they are left aside."""
+    found = {}
+    for path in [source] if source.is_file() else sorted(filter(Path.is_file, source.rglob("*"))):
+        inside = path.relative_to(source).parts
+        # Shards may be numbered after the ending: x.tfrecord-00000-of-00003.
+        ending = re.sub(r"-\d+-of-\d+$", "", path.suffix.lower())
+        unfit = len(inside) > MAX_DEPTH + 1 or (
+            ending not in READERS and (ending != ".npy" or path == source)
+        )
+        hidden = any(name[0] == "." for name in inside)
+        found[path] = (
+            ending,
+            "hidden files" if hidden else f"files {path.suffix or 'without ending'}" if unfit else "",
+        )
+    return found
+
+
 def _expand(source: Path, used: Container[str], aside: Counter) -> list[tuple[Reader, Path]]:
     """The files (or folders read as a whole) of one source, each with its reader."""
-    files = [source] if source.is_file() and source.suffix != ".npy" else _files(source)
-    # Shards may be numbered after the ending: x.tfrecord-00000-of-00003.
-    endings = {path: re.sub(r"-\d+-of-\d+$", "", path.suffix.lower()) for path in files}
+    files = _files(source)
+    aside.update(kind for path, (_, kind) in files.items() if kind and os.path.abspath(path) not in used)
+    endings = {path: ending for path, (ending, kind) in files.items() if not kind}
     found = [(READERS[ending], path) for path, ending in endings.items() if ending in READERS]
     if bool(found) == (".npy" in endings.values()):
         held = "both .npy files and others" if found else "nothing that can be imported"
         known = ", ".join(READERS)
         raise DataError(f"{source} is or holds {held}. Give {known}, a folder of them, or one of .npy files.")
-    for path in {*source.rglob("*")} - {
-        path for path, ending in endings.items() if ending in (*READERS, ".npy")
-    }:
-        if path.is_file() and os.path.abspath(path) not in used:
-            hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-            aside["hidden" if hidden else path.suffix or "without ending"] += 1
     return found or [(read_npy, source)]
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder, `MAX_DEPTH` folders deep, hidden ones aside, by name."""
-    inside = {path: path.relative_to(folder).parts for path in sorted(folder.rglob("*")) if path.is_file()}
-    shown = {path: parts for path, parts in inside.items() if not any(part[0] == "." for part in parts)}
-    return [path for path, parts in shown.items() if len(parts) <= MAX_DEPTH + 1]
-
-
-def read_npy(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+def read_npy(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
     """A folder of `.npy` files, one a video and modality; folders may be splits, too."""
-    inside = {
-        file: file.relative_to(path).parts[:-1] for file in _files(path) if file.suffix.lower() == ".npy"
-    }
-    kinds = {file: [name for name in names if not split_of(name)] for file, names in inside.items()}
-    stems = {file: plain_text(file.stem) for file in inside}
-    if max(map(len, kinds.values())) == 0:
-        of_stem = _modalities_of(stems.values(), wanted or ())
-        if not of_stem and wanted is None:
-            _refuse_unclear(stems.values())
-        if not of_stem and wanted is not None and len(wanted) != 1:
-            raise UsageError(f"{path} is of one modality, but --modalities names {len(wanted)}.")
-        of_stem = of_stem or {stem: (stem, wanted[0] if wanted else "rgb") for stem in stems.values()}
-        found = {file: of_stem[stem] for file, stem in stems.items() if stem in of_stem}
-        chosen = _by_modality({modality: modality for _, modality in of_stem.values()}, wanted)
-    elif min(map(len, kinds.values())) == 0:
-        folder = next(names[0] for names in kinds.values() if names)
-        raise DataError(f"it holds both .npy files and folders of them ({folder}). Give one kind.")
-    elif deep := next((names for names in kinds.values() if len(names) > 1), None):
-        raise DataError(
-            f"a folder in it is no modality ({'/'.join(deep)}). Give the folder of the modalities."
-        )
-    else:
-        found = {file: (stem, kinds[file][0]) for file, stem in stems.items()}
-        chosen = _by_modality({modality: modality for _, modality in found.values()}, wanted)
-        parts = {file: _part(stem, {folder}) for file, (stem, folder) in found.items()}
-        if len(chosen) > 1 and all(parts.values()):  # rgb/clip0_rgb.npy
-            found = {file: (parts[file][0], folder) for file, (_, folder) in found.items()}
+    files = [file for file, (ending, kind) in _files(path).items() if ending == ".npy" and not kind]
+    inside = {file: file.relative_to(path).parts[:-1] for file in files}
+    found = _layout(inside, wanted)
+    chosen = _by_modality({folder: folder for _, folder in found.values()}, wanted)
     names = {folder: modality for modality, folder in chosen.items()}
     videos: dict[str, dict[str, Path]] = {}
     for file, (video, folder) in found.items():
         if folder in names:
-            other = videos.setdefault(video, {}).get(names[folder]) or next(
-                iter(videos[video].values()), file
-            )
-            if names[folder] in videos[video] or _split_in(inside[file]) != _split_in(inside[other]):
+            others = videos.setdefault(video, {})
+            other = others.get(names[folder]) or next(iter(others.values()), file)
+            if names[folder] in others or _split_in(inside[file]) != _split_in(inside[other]):
                 raise DataError(
-                    f"{file} and {other} are of one video, {video}. Give each video an id of its own."
+                    f"{file} and {other} are of one video, {video}. Give each video an id of its own, and each "
+                    "modality and each split a folder of its own."
                 )
-            videos[video][names[folder]] = file
-    if len(chosen) > 1 and max(map(len, videos.values())) == 1:
+            others[names[folder]] = file
+    fullest = max(videos.values(), key=len, default={})
+    alike = len({_load(file).shape[-1:] for file in fullest.values()}) == 1
+    if len(chosen) > 1 and alike and (len(fullest) == 1 or not (wanted or COMMON & {*chosen})):
         raise DataError(
-            f"no name of a file is in two of the folders {shorten(', '.join(names))}. Of modalities, give a video's "
-            "files one name; of classes, put the files into one folder and the classes into a table (`--labels`)."
+            f"are the folders {shorten(', '.join(names))} modalities? If so, give a video's files one name, and name "
+            f"them (`--modalities {shorten(','.join(names))}`). Of classes, put the files into one folder, and the "
+            "classes into a table (`--labels`)."
         )
-    for video in sorted(videos):
-        features = {name: _load(file) for name, file in videos[video].items()}
-        first = next(iter(videos[video].values()))
-        yield ImportedVideo(video, None, features, None, first.name, _split_in(inside[first]))
+    for video, of_video in sorted(videos.items()):
+        features = {name: _load(file) for name, file in of_video.items()}
+        first = next(iter(of_video.values()))
+        yield ImportedVideo(
+            video, None, features, None, str(first.relative_to(path)), _split_in(inside[first])
+        )
 
 
-def _modalities_of(stems: Iterable[str], wanted: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Name of a file → id and modality, where names have words for modalities (clip0_rgb, clip0_flow); else empty."""
-    stems = list(stems)
-    found = {stem: part for stem in stems if (part := _part(stem, {*COMMON, *wanted}))}
-    if max(Counter(video for video, _ in found.values()).values(), default=0) > 1:
-        if len(wanted) < 2 and (other := next((stem for stem in stems if stem not in found), None)):
-            raise DataError(f"{min(found)} names a modality, {other} none. Give a folder a modality.")
+def _layout(
+    inside: Mapping[Path, Sequence[str]], wanted: Sequence[str] | None
+) -> dict[Path, tuple[str, str]]:
+    """File → id and modality, which is its folder in the source or in its name; `inside` are a file's folders."""
+    stems = {file: plain_text(file.stem) for file in inside}
+    folders = {file: [name for name in names if not split_of(name)] for file, names in inside.items()}
+    if all(len(names) == 1 for names in folders.values()):
+        parts = {file: _part(stem, folders[file]) for file, stem in stems.items()}
+        both = all(parts.values()) and len({*map(str, folders.values())}) > 1  # rgb/clip0_rgb.npy
+        return {file: (parts[file][0] if both else stem, *folders[file]) for file, stem in stems.items()}
+    if any(folders.values()):
+        other = next(file for file, names in folders.items() if len(names) != 1)
+        raise DataError(
+            f"{other} is not in one folder of a modality, as others are. Give each modality a folder."
+        )
+    if found := _modalities_of(stems, wanted or ()):
         return found
-    return {}
+    if wanted is None:
+        _refuse_unclear(stems.values())
+    elif len(wanted) != 1:
+        raise UsageError(f"The files are of one modality, but --modalities names {len(wanted)}.")
+    return {file: (stem, wanted[0] if wanted else "rgb") for file, stem in stems.items()}
+
+
+def _modalities_of(stems: Mapping[Path, str], wanted: Sequence[str]) -> dict[Path, tuple[str, str]]:
+    """File → id and modality, where names have words for modalities (clip0_rgb, clip0_flow); else empty."""
+    found = {file: part for file, stem in stems.items() if (part := _part(stem, {*COMMON, *wanted}))}
+    if max(Counter(video for video, _ in found.values()).values(), default=0) < 2:
+        return {}
+    if len(wanted) < 2 and (other := stems.keys() - found.keys()):
+        raise DataError(
+            f"{min(found).name} names a modality, {min(other).name} none. Give a folder a modality."
+        )
+    return found
 
 
 def _refuse_unclear(stems: Iterable[str]) -> None:
     """Refuse names as clip0_left, clip0_right, clip1_left, clip1_right: two videos, or four?"""
-    parts = [part for stem in stems if (part := stem.replace("-", "_").replace(".", "_").rpartition("_"))[0]]
-    videos, words = {video for video, _, _ in parts}, {word for _, _, word in parts}
-    numbered = all(word[-1:].isdigit() for word in words)
+    parts = [match.groups() for stem in stems if (match := re.fullmatch(r"(.+)[\W_]([^\W_]+)\W?", stem))]
+    videos, words = {video for video, _ in parts}, sorted({word for _, word in parts})
+    numbered = all(word[-1].isdigit() for word in words)
     if min(len(videos), len(words)) > 1 and not numbered and len(parts) == len(videos) * len(words):
         raise DataError(
-            f"its names are {counted(len(videos), 'video')} × {shorten(', '.join(sorted(words)))}. Where these are "
-            f"modalities, name them (`--modalities {','.join(sorted(words))}`); where each file is a video, name the "
-            "one modality (`--modalities rgb`)."
+            f"its names are {counted(len(videos), 'video')} × {shorten(', '.join(words))}. Where these are modalities, "
+            f"name them (`--modalities {','.join(words)}`); where each file is a video, name the one modality "
+            "(`--modalities rgb`)."
         )
 
 
 def _part(stem: str, words: Iterable[str]) -> tuple[str, str] | None:
-    """The id and the modality in the name of a file: the last, the first or another word of it is a modality."""
-    pieces = re.split(r"([_.\-]+)", stem)  # words at even places
-    known, last = {word.lower() for word in words}, len(pieces) - 1
-    for place in (last, *range(0, last, 2)):
-        if last and pieces[place].lower() in known:
-            rest = "".join(pieces[: place - 1] + pieces[place + 1 :] if place else pieces[2:])
-            video = re.sub(r"[_.\-]+(feats?|features?|embeddings?)$", "", rest, flags=re.IGNORECASE)
-            return video, pieces[place].lower()
-    return None
+    """The id and the modality in the name of a file, of some words: the one that ends it, else the first."""
+    stem = re.sub(r"[\W_]+(feat|feature|embedding)s?$|^features?[\W_]+", "", stem, flags=re.IGNORECASE)
+    known = "|".join(map(re.escape, words))
+    found = [*re.finditer(rf"(?<![a-z])({known})(?![a-z0-9])", stem, re.IGNORECASE)]
+    if not found:
+        return None
+    word = found[0] if stem[found[-1].end() :].strip(")]") else found[-1]
+    before, after = stem[: word.start()], stem[word.end() :].lstrip(")]")
+    # One separator: an id may end with another.
+    video = re.sub(r"[\W_]$", "", before) + after if before else re.sub(r"^[\W_]", "", after)
+    return (video, word[0].lower()) if video else None
 
 
 def _load(path: Path):
@@ -243,27 +261,33 @@ def _load(path: Path):
         ) from error
 
 
-def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+def read_npz(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
     """An archive of one video, or of many."""
     arrays = _load(path)
     if not isinstance(arrays, dict):
         raise DataError("it is not an .npz archive. Save it with np.savez.")
     arrays = {known: arrays[name] for known, name in canonical(arrays).items()}
-    ids = next((arrays[name] for name in ("ids", "id") if name in arrays), np.array(path.stem))
+    ids = arrays.get("id", np.array(path.stem))
     # A text or a single number describes a video; --modalities may insist.
     others = {name: array for name, array in arrays.items() if name not in DESCRIPTIVE}
-    if not wanted:
-        others = {name: each for name, each in others.items() if each.ndim and each.dtype.kind not in "USMm"}
-    chosen = _by_modality(others, wanted)
+    able = {
+        name: each for name, each in others.items() if wanted or (each.ndim and each.dtype.kind not in "USMm")
+    }
+    chosen = _by_modality(able, wanted)
     deepest = max((array.ndim for array in chosen.values()), default=0)
+    if ids.ndim == 0:  # among frames, a row of numbers is something else: timestamps, a mean
+        chosen = {name: array for name, array in chosen.items() if array.ndim == deepest}
+    aside.update(
+        f"array {name}"
+        for name, array in others.items()
+        if not any(array is each for each in chosen.values())
+    )
     if not chosen or (deepest > 2 and ids.ndim == 0):
         held = shorten(", ".join(f"{name} {array.shape}" for name, array in arrays.items()), 200) or "nothing"
         raise DataError(f"it holds no modality (frames, size) or (size,), or no ids of many videos: {held}.")
     labels, split = arrays.get("labels"), arrays.get("split")
     if ids.ndim == 0:
-        # Among frames, a row of numbers is something else: timestamps, a mean.
-        features = {name: array for name, array in chosen.items() if array.ndim == deepest}
-        yield _video(ids, labels, features, split, "")
+        yield _video(ids, labels, chosen, split, "")
         return
     lengths = arrays.get("num_frames")
     if any(values is not None and len(values) != len(ids) for values in (labels, split, lengths)):
@@ -272,8 +296,8 @@ def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
         raise DataError("array num_frames must hold whole numbers from 0.")
     features = {name: _divide(array, lengths, len(ids), name) for name, array in chosen.items()}
     if labels is not None and labels.ndim == 2:
-        if not np.isin(labels, (0, 1)).all():
-            raise DataError("array labels (N, classes) must hold 0 and 1 only.")
+        if labels.shape[1] < 2 or labels.dtype.kind not in "buif" or not np.isin(labels, (0, 1)).all():
+            raise DataError("array labels must be (N,), or (N, classes) of 0 and 1 for two classes or more.")
         labels = labels.astype(bool)
     for number, name in enumerate(ids):
         each = {modality: videos[number] for modality, videos in features.items()}
@@ -284,6 +308,10 @@ def read_npz(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo
 def _divide(array: np.ndarray, lengths: np.ndarray | None, videos: int, name: str) -> Sequence[np.ndarray]:
     """An array of many videos, video by video."""
     if lengths is None and array.ndim in (2, 3) and len(array) == videos:
+        if array.ndim == 3 and array.shape[1] > 1 and not array[:, -1].any(axis=1).all():
+            raise DataError(
+                f"array {name} ends in zeros for some videos. Give num_frames (N,): which frames are not padding."
+            )
         return array
     if lengths is not None and array.ndim == 2 and len(array) == lengths.sum():
         return np.split(array, np.cumsum(lengths)[:-1])
@@ -295,7 +323,7 @@ def _divide(array: np.ndarray, lengths: np.ndarray | None, videos: int, name: st
     )
 
 
-def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+def read_parquet(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
     """A table, a row a video; one row group is in memory at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -305,10 +333,12 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             columns = canonical(schema.names)
-            key = columns.get("id", columns.get("ids"))
+            key = columns.get("id")
             others = [name for known, name in columns.items() if known not in DESCRIPTIVE]
-            nested = {name: name for name in others if wanted or pa.types.is_nested(schema.field(name).type)}
-            modalities = _by_modality(nested, wanted)
+            able = [each for each in others if wanted or pa.types.is_nested(schema.field(each).type)]
+            able = [each for each in able if not pa.types.is_struct(schema.field(each).type)]
+            modalities = _by_modality({name: name for name in able}, wanted)
+            aside.update(f"column {name}" for name in others if name not in modalities.values())
             if key is None or not modalities:
                 raise DataError(
                     "it needs the column `id`, and for each modality lists of lists of numbers (frames), or lists of "
@@ -333,16 +363,20 @@ def read_parquet(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedV
 
 def _frames(rows, where: str) -> np.ndarray:
     """(frames, size) of a list of frames, (size,) of numbers."""
-    array = np.asarray(rows)
-    if array.dtype != object:
-        return array
     try:
-        return np.stack(array) if len(array) else np.empty((0, 1), np.float32)
-    except ValueError as error:
+        array = np.asarray(rows)
+        return (
+            array
+            if array.dtype != object
+            else np.stack(array)
+            if len(array)
+            else np.empty((0, 1), np.float32)
+        )
+    except (ValueError, TypeError) as error:
         raise DataError(f"{where}: frames are missing or differ in their size ({error}).") from error
 
 
-def read_mediapipe(path: Path, wanted: Sequence[str] | None) -> Iterator[ImportedVideo]:
+def read_mediapipe(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
     """SequenceExamples of MediaPipe's MediaSequence: a TFRecord, or one bare message whatever the file is called."""
     with path.open("rb") as file:
         framed = is_header(file.read(HEADER_BYTES))
@@ -409,8 +443,7 @@ def _video(name, labels, features: dict, split, where: str) -> ImportedVideo:
         raise DataError(f"{place}the id must be a text or a whole number, split a text: {name!r}, {split!r}.")
     if labels is not None:
         values = np.atleast_1d(labels)
-        hot = values.ndim == 1 and values.dtype.kind == "b"
-        labels = np.flatnonzero(values).tolist() if hot else [_plain(value) for value in values]
+        labels = [_plain(value) for value in values]
         if not all(isinstance(value, str | int) for value in labels):
             raise DataError(f"{place}labels must be whole numbers, names, or true and false: {values.dtype}.")
     return ImportedVideo(str(name), labels, features, split or None, where)

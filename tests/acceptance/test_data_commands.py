@@ -180,7 +180,7 @@ def test_import_a_tables_split_decides_and_names_of_videos_state_none(command, t
     more = {"t0": "validate", "x1": "validate", "test_drive": "train", "clip_dev1": "train"}
     assert code == 0 and found == SPLIT_OF | more
     assert "Of 2 videos several splits are stated; that of" in out
-    assert "Left aside: 1 file (.txt), 1 file (hidden)." in out
+    assert "Left aside: files .txt (1), hidden files (1)." in out
     np.save(tmp_path / "in" / "TEST" / "t1.npy", np.ones((2, 3), np.float32))  # the same video in two splits
     code, _, err = command("data", "import", tmp_path / "in", *options[:3], tmp_path / "twice")
     assert code == 3 and "are of one video, t1" in err and not (tmp_path / "twice").exists()
@@ -254,7 +254,12 @@ def test_import_of_labels_that_may_mean_two_things(command, tmp_path):
     for cells, part in (
         (["[0, 1, 1, 0]", "[1, 0, 0, 0]", "[0, 0, 0, 1]", "[0, 0, 1, 0]"], "vector of 0 and 1"),
         (["[0, 1]", "[1, 0]", "[1, 0]", "[0, 1]"], "vectors over two classes"),
-        (["[0 1 ... 8]", "0", "1", "2"], "was shortened"),
+        (["[0 1 ... 8]", "0", "1", "2"], "or not all of it"),
+        (["Dog 0.9 Cat 0.8", "Dog 0.9", "Cat 1.0", "Cat"], "neither a name among names"),
+        (["NA", "Cat", "Dog", "Cat"], "neither a name among names"),
+        (["0010", "0100", "1000", "0001"], "a row of 0 and 1"),
+        (["Dog Cat", "Cat", "Dog", "Dog"], "may be one class or several"),
+        (["Dog/Cat", "Cat", "Dog", "Dog"], "may be one class or several"),
         (["Cat", "1", "Dog", "Cat"], "neither a name among names"),
     ):
         code, _, err = run(*cells)
@@ -346,7 +351,7 @@ def test_import_of_one_folder_with_a_file_for_each_modality(command, tmp_path):
         assert code == 0 and f"{videos} videos" in out
     np.save(tmp_path / "0" / "other.npy", np.ones((2, 3), np.float32))
     code, _, err = command("data", "import", tmp_path / "0", *to, tmp_path / "mixed")
-    assert code == 3 and "other none" in err
+    assert code == 3 and "other.npy none" in err
 
 
 def test_import_compares_ids_in_one_form_of_unicode(command, tmp_path):
@@ -398,3 +403,73 @@ def test_import_counts_what_it_clips_and_leaves_nothing_after_a_fault(command, t
     np.savez(tmp_path / "all.npz", **arrays | {"rgb": np.full((6, 4), np.nan)})
     code, _, err = command(*import_to, tmp_path / "nan")
     assert code == 3 and "all.npz, video 0" in err and "NaN" in err and not (tmp_path / "nan").exists()
+
+
+TABLES = {  # cells of the videos a, b, c, after a header → their splits and labels, or a part of the error
+    "filename,Tags": (["clips/a.mp4,Dog", "clips\\b.avi,Cat", "c.npy,Dog"], ["Dog", "Cat", "Dog"]),
+    ",id,name,category": (["1,a,x,Dog", "2,b,y,Cat", "3,c,z,Dog"], ["Dog", "Cat", "Dog"]),
+    "id;Dauer;label": (["a;1,5;Dog", "b;2,5;Cat", "c;0,5;Dog"], ["Dog", "Cat", "Dog"]),
+    "id,Dog,Cat,fold": (["a,True,False,3", "b,FALSE,TRUE,1", "c,1.0,0.0,2"], ["Dog", "Cat", "Dog"]),
+    "id,labels,phase": (["a,0,Train", "b,1,VALID", "c,0,tune"], ["train", "validate", "tuning"]),
+    "id,labels": (
+        ['a,"[True False]"', 'b,"[false, true]"', "c,[True False]"],
+        ["class 0", "class 1", "class 0"],
+    ),
+    "id,labels,is_test": (["a,0,0", "b,1,0", "c,0,1"], "is_test seems to state splits"),
+    "id,Dog,Cat,is_test": (["a,0,1,0", "b,1,0,0", "c,0,1,1"], "is_test seems to state splits"),
+    "id,Dog,Cat,Bird": (["a,0,1,0", "b,1,0,", "c,0,1,1"], "Bird holds ''"),
+    "id,Dog,Cat": (["a,0.9,1", "b,1,0", "c,0,1"], "Dog holds '0.9'"),
+    "id,label,class": (["a,0,Dog", "b,1,Cat", "c,0,Dog"], "'label' and 'class' are both labels"),
+    "VideoId,LabelConfidencePairs": (["a,1 0.9", "b,2 0.7", "c,1 0.5"], "it needs the column"),
+}
+
+
+@pytest.mark.parametrize("header", TABLES)
+def test_import_of_tables_as_people_have_them(command, tmp_path, header):
+    rows, expected = TABLES[header]
+    pack(tmp_path / "all.npz", ["a", "b", "c"])
+    (tmp_path / "labels.csv").write_text("\n".join([header, *rows]))
+    options = ["--labels", tmp_path / "labels.csv", "--out", tmp_path / "out", "--split", "train=1"]
+    code, _, err = command("data", "import", tmp_path / "all.npz", *options)
+    if isinstance(expected, str):
+        assert code == 3 and expected in err and not (tmp_path / "out").exists(), err
+    else:
+        assert code == 0, err
+        found = contents(tmp_path / "out")
+        assert [
+            found[video][0] if header.endswith("phase") else found[video][1][0] for video in "abc"
+        ] == expected
+
+
+ARRAYS = {  # arrays of two videos, which are tiled; options; the labels of both, or a part of the error
+    "one of many": ({"labels": np.eye(3)[[2, 0]]}, [], [[2], [0]]),
+    "true and false": (
+        {"labels": np.eye(5)[[2, 0]] > 0},
+        ["--num-classes", 4],
+        "of 5 classes, but there are 4",
+    ),
+    "one column": ({"labels": np.array([[0], [1]])}, [], "two classes or more"),
+    "padded labels": ({"labels": np.array([[0, 3], [1, -1]])}, [], "of 0 and 1"),
+    "bytes / 255": ({"rgb": np.arange(256).reshape(2, 8, 16) / np.float32(255)}, [], "np.rint(255 * array)"),
+    "means of bytes": ({"rgb": np.linspace(90, 160.5, 8).reshape(2, 4)}, [], "dmlkit.data.dequantize"),
+    "padded frames": ({"rgb": np.array([[[1.0], [1]], [[1], [0]]])}, [], "Give num_frames"),
+    "lengths": ({"rgb": np.array([[[1.0], [1]], [[1], [0]]]), "lengths": [2, 1]}, [], [[0], [1]]),
+    "integers": ({"rgb": np.array([[[-128], [127]]] * 2, np.int8)}, [], "cannot be a modality"),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_import_of_arrays_as_people_have_them(command, tmp_path, case):
+    arrays, options, expected = ARRAYS[case]
+    arrays = {"labels": [0, 1], "rgb": np.full((2, 1, 2), 0.3)} | arrays
+    np.savez(
+        tmp_path / "all.npz", ids=[*"abcdefgh"], **{k: np.concatenate([v] * 4) for k, v in arrays.items()}
+    )
+    command_line = ["data", "import", tmp_path / "all.npz", "--out", tmp_path / "out", "--split", "train=1"]
+    code, _, err = command(*command_line, *options)
+    if isinstance(expected, str):
+        assert code == 3 and expected in err and not (tmp_path / "out").exists(), err
+    else:
+        assert code == 0, err
+        found = contents(tmp_path / "out")
+        assert [found[video][1] for video in "ab"] == [[f"class {n}" for n in each] for each in expected]

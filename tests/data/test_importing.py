@@ -197,7 +197,7 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
     assert open_dataset(done.folder).class_names == ("Bow, violin", "Concert", "Guitar", "Musical keyboard")
     assert [back[name][1] for name in "abc"] == [[3], [1, 2], [0]]
     assert any("labels.csv names 1 video not there: x1." in note for note in done.notes)
-    labels = table(tmp_path, *every(["Cat", "Guitar Cat", "1", "Cat;0"]))
+    labels = table(tmp_path, *every(["Cat", '"Guitar,Cat"', "1", "Cat;0"]))
     for ending, content in (("csv", "Index,Name\n0,Guitar\n1,Cat\n"), ("txt", "Guitar\nCat\n")):
         (tmp_path / f"names.{ending}").write_text(content)
         out = tmp_path / ending
@@ -335,7 +335,7 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
     assert "--modalities names 2" in refused("clips", error=UsageError, modalities=["a", "b"])
     (tmp_path / "clips" / "inner").mkdir()
     np.save(tmp_path / "clips" / "inner" / "x.npy", np.ones((2, 3)))
-    assert "both .npy files and folders" in refused("clips")
+    assert "x.npy is not in one folder of a modality" in refused("clips")
 
 
 def test_options_that_cannot_be_used(clips, refused, tmp_path):
