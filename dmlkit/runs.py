@@ -341,11 +341,11 @@ def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame
 
 ROW_COLUMNS = (
     "name", "title", "status", "reason", "gap", "gap_low", "gap_high", "map", "map_classes", "hit_at_one", "perr",
-    "parameters", "training_seconds", "epochs", "seconds_an_epoch", "videos", "paper_gap", "experiment", "run",
+    "parameters", "epochs", "seconds_an_epoch", "videos", "paper_gap", "experiment", "run",
 )  # fmt: skip
 # Of several seeds: the lowest and highest GAP, and how many there are.
 SEED_COLUMNS = ("gap_min", "gap_max", "seeds")
-MEANS = ("gap", "map", "hit_at_one", "perr", "training_seconds", "seconds_an_epoch")
+MEANS = ("gap", "map", "hit_at_one", "perr", "seconds_an_epoch")
 
 
 def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | None) -> dict:
@@ -373,7 +373,6 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
             "gap_low": run.metrics["gap_interval"][0],
             "gap_high": run.metrics["gap_interval"][1],
             "parameters": record["parameters"],
-            "training_seconds": record["seconds"]["training"],
             "epochs": record["epochs"],
             "seconds_an_epoch": round(float(np.median(warm)), 3) if len(warm) > 2 else None,
             "run": run.path.name,

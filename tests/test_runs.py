@@ -77,9 +77,7 @@ def test_an_experiment_as_a_row(tmp_path, record):
     row = experiment_row(LADDER["lr"], load_run(folder), None)
     assert (row["status"], row["gap"], row["paper_gap"]) == ("trained", record["metrics"]["gap"], 0.70727)
     assert [row["gap_low"], row["gap_high"]] == record["metrics"]["gap_interval"]
-    assert (
-        row["seconds_an_epoch"] == 2.5 and row["training_seconds"] == 1.5
-    )  # without the first, which compiles
+    assert row["seconds_an_epoch"] == 2.5  # without the first, which compiles
     (folder / "history.csv").write_text("epoch,seconds\n1,9.5\n2,2.0\n3,7.0\n")
     assert experiment_row(LADDER["lr"], load_run(folder), None)["seconds_an_epoch"] is None  # too few
     missing = experiment_row(LADDER["lstm"], None, None)

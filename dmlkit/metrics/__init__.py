@@ -12,6 +12,7 @@ classes); any label that is not zero is true. Nothing here loads Keras, TensorFl
 from dmlkit.metrics.bootstrap import (
     FEWEST_FOR_A_TEST,
     FOR_THIS_SEED,
+    OVER_SEEDS,
     GapComparison,
     Interval,
     Spread,

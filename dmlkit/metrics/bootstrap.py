@@ -26,7 +26,8 @@ from numpy.typing import ArrayLike
 from dmlkit.metrics.ranking import TopPairs, check_count, gap_of_pairs, sum_of_steps, top_pairs
 
 FEWEST_FOR_A_TEST = 100  # scored videos; of fewer an interval may be shown, but no test is claimed
-FOR_THIS_SEED = "over videos, for this seed"  # what an interval is over where nothing was trained twice
+# What an interval is over: where nothing was trained twice, and where each side has several seeds.
+FOR_THIS_SEED, OVER_SEEDS = "over videos, for this seed", "over videos and seeds"
 _BLOCK_RESAMPLES = 8  # counted at once, so that each pair is looked up once for all of them
 
 
@@ -66,7 +67,7 @@ class GapComparison(NamedTuple):
     def over(self) -> str:
         """What the interval is over."""
         if self.a.deviation is not None and self.b.deviation is not None:
-            return "over videos and seeds"
+            return OVER_SEEDS
         single = len(self.a.values) == len(self.b.values) == 1
         return FOR_THIS_SEED if single else "over videos, for these seeds"
 
@@ -91,8 +92,10 @@ class GapComparison(NamedTuple):
 
     @property
     def significant(self) -> bool | None:
-        """As `excludes_zero`, and of one seed against several only beyond `seed_bound`."""
-        return self.excludes_zero and abs(self.difference) > (self.seed_bound or 0)
+        """Whether A and B differ; None where nothing is claimed: of few videos, or of one seed a side."""
+        if not self.excludes_zero:
+            return self.excludes_zero
+        return None if self.over == FOR_THIS_SEED else abs(self.difference) > (self.seed_bound or 0)
 
     @property
     def verdict(self) -> str:
@@ -101,10 +104,11 @@ class GapComparison(NamedTuple):
             return too_few(self.videos)
         if not self.excludes_zero:
             return "not significant (the interval includes 0)"
+        if self.significant is None:
+            return "no verdict (one seed a side: others may differ)"
         if not self.significant:
             return f"no verdict (seeds alone may differ by {self.seed_bound:.4f})"
-        of_seeds = {"over videos and seeds": "", FOR_THIS_SEED: " over videos (one seed)"}
-        return f"significant{of_seeds.get(self.over, ' over videos (these seeds)')}"
+        return "significant" if self.seed_bound is None else "significant over videos (these seeds)"
 
 
 class ClassDifferences(NamedTuple):
@@ -176,8 +180,9 @@ def over_seeds(
 ) -> Interval:
     """The interval over videos and seeds of a system's mean, or of the first system's mean minus the second's.
 
-    The half-width is Student's t · √(variance + Σ s²/K), where s is the deviation of a system over its K seeds; the
-    degrees of freedom follow Welch and Satterthwaite.
+    The half-width is Student's t · √(variance + Σ s²/K), where s is the deviation of a system over its K seeds and the
+    degrees of freedom follow Welch and Satterthwaite; never less than t · √(Σ s²/K), with the seeds' own. (Two seeds
+    that happen to be close would otherwise pass the videos' many degrees of freedom on to the deviation of the seeds.)
 
     Args:
         systems: Of one or two systems the value under each of at least two seeds.
@@ -186,15 +191,20 @@ def over_seeds(
         videos: How many there are.
         level: The share of intervals that hold the true value.
     """
-    parts = [(max(float(variance), 0.0), max(videos - 1, 1))]
-    parts += [(float(np.var(values, ddof=1)) / len(values), len(values) - 1) for values in systems]
-    total = sum(part for part, _ in parts)
+    seeds = [(float(np.var(values, ddof=1)) / len(values), len(values) - 1) for values in systems]
+    common = (max(float(variance), 0.0), max(videos - 1, 1))
     center = float(np.mean(systems[0])) - (float(np.mean(systems[1])) if len(systems) > 1 else 0.0)
-    if not total:
-        return Interval(center, center)
-    freedom = total**2 / sum(part**2 / each for part, each in parts)
-    half = _student(level, freedom) * math.sqrt(total)
+    half = max(_half_width([common, *seeds], level), _half_width(seeds, level))
     return Interval(center - half, center + half)
+
+
+def _half_width(parts: Sequence[tuple[float, int]], level: float) -> float:
+    """Student's t · √(Σ variance), of independent parts: their variances, each with its degrees of freedom."""
+    total = sum(variance for variance, _ in parts)
+    if not total:
+        return 0.0
+    freedom = total**2 / sum(variance**2 / each for variance, each in parts)
+    return _student(level, freedom) * math.sqrt(total)
 
 
 def too_few(videos: int) -> str:

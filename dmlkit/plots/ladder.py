@@ -31,10 +31,7 @@ GROUPS = {
     "ladder": 0, "ablation": 6, "fusion": 8, "pooling": 1, "encoder": 2, "classifier": 3, "trick": 4,
     "recipe": 5, "ensemble": 7,
 }  # fmt: skip
-COSTS = {
-    "training_seconds": "time that the training took, once (s)",
-    "parameters": "parameters",
-}
+COSTS = {"seconds_an_epoch": "seconds an epoch (median after the first)", "parameters": "parameters"}
 FREQUENCIES = "label frequencies alone"
 
 
@@ -97,24 +94,23 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
 
 
 @style.plotted
-def cost(
-    results: Results, dataset=None, *, against=("training_seconds", "parameters"), title="GAP@20 against cost"
-):
-    """GAP@20 with its 95 % interval against two of `COSTS`, and the Pareto front of each.
+def cost(results: Results, dataset=None, *, title: str = "GAP@20 against cost") -> style.Plot | None:
+    """GAP@20 with its 95 % interval against each of `COSTS`, and the Pareto front of each.
 
-    An ensemble costs what its members cost. Of more than a dozen experiments only those on a front are numbered.
+    An ensemble has its members' parameters, and no epochs. Of more than a dozen experiments only those on a front are
+    numbered.
     """
     rows = result_rows(results, short_titles=True)
     rows["part"] = rows["part"].where(rows["part"].isin(list(GROUPS)), "ladder")
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, ignore_index=True, kind="stable")
     if rows.empty:
         return None
-    fronts = [pareto_front(rows[column], rows["gap"]) for column in against]
+    fronts = [pareto_front(rows[column], rows["gap"]) for column in COSTS]
     numbered = rows.index if len(rows) <= 12 else sorted({*fronts[0], *fronts[1]})
     numbering = {at: number for number, at in enumerate(numbered, start=1)}
     size = {"width": 9.4, "height": max(4.2, 1.9 + 0.24 * len(numbering))}
     figure, axes = style.canvas(title, dataset, 1, 2, sharey=True, **size)
-    for ax, column, front in zip(axes, against, fronts, strict=True):
+    for ax, column, front in zip(axes, COSTS, fronts, strict=True):
         _scatter(ax, rows, column, front, numbering)
     axes[0].set_ylabel(f"{VALIDATION_GAP}\n(line: 95 % CI {intervals_over(rows)})")
     groups = [group for group in GROUPS if group in set(rows["part"])]
@@ -124,7 +120,7 @@ def cost(
     figure.legend(loc="outside lower center", ncols=len(groups))
     names = "\n".join(f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbering.items())
     axes[1].text(1.05, 1.0, names, transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
-    return style.finished(figure, rows.loc[list(numbering)].set_index("title")[["gap", *against]])
+    return style.finished(figure, rows.loc[list(numbering)].set_index("title")[["gap", *COSTS]])
 
 
 def pareto_front(costs: pd.Series, gaps: pd.Series) -> list[int]:
@@ -139,7 +135,14 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
     ax.set_xlabel(COSTS[column])
     known = rows.dropna(subset=[column])
     if known.empty:
-        ax.text(0.5, 0.5, "not measured in these runs", ha="center", color=style.GREY, transform=ax.transAxes)
+        ax.text(
+            0.5,
+            0.5,
+            "not measured: fewer than four epochs",
+            ha="center",
+            color=style.GREY,
+            transform=ax.transAxes,
+        )
         ax.set_xticks([])
         return
     values = known[column].clip(lower=1e-3)
@@ -164,7 +167,7 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
     nearest one below it; an ensemble's is the best of its members; that of any other run is the run before it. There
     is a row for each run whose baseline was scored on the same videos. Runs under further seeds (`Run.siblings`) count
     into their mean. `low` and `high` are the paired 95 % interval, `over` is what it is over, `significant` the result
-    of the test (None of too few videos) and `verdict` the same in words; `seed_bound` is what seeds alone may make of
+    of the test (None where there is none) and `verdict` the same in words; `seed_bound` is what seeds alone may make of
     the difference where one side has a single seed and the other several (`metrics.GapComparison`).
 
     Args:
@@ -230,8 +233,9 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
     wrapped = rows[["name", "baseline"]].map(lambda text: textwrap.fill(shorten(text, 120), 41))
     style.row_axis(axes, [f"{name}\nagainst {baseline}" for name, baseline in wrapped.to_numpy()])
     axes.set_xlim(left - 0.05 * span, right + 0.4 * span)
-    note = f"line: paired 95 % CI {intervals_over(rows)}; filled, bold: significant"
-    note += "".join(f";\n{too_few(videos)}" for videos in [rows["videos"].min()] if too_few(videos))
+    of_one_seed = "one seed a side: no test" if (rows["over"] == FOR_THIS_SEED).all() else ""
+    test = too_few(rows["videos"].min()) or of_one_seed or "filled, bold: significant"
+    note = f"line: paired 95 % CI {intervals_over(rows)}; {test}"
     axes.set_xlabel(f"difference in GAP@20, validation split\n({note})")
     return style.finished(figure, rows.set_index("name")[["baseline", "difference", "low", "high"]])
 

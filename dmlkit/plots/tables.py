@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 
 from dmlkit.errors import one_line, shorten
 from dmlkit.experiments import baseline_of, find
-from dmlkit.metrics import FOR_THIS_SEED, too_few
+from dmlkit.metrics import FOR_THIS_SEED, OVER_SEEDS, too_few
 from dmlkit.plots.style import plotted, with_data
 from dmlkit.runs import to_frame
 
@@ -20,7 +20,7 @@ COLUMNS = {
     "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"),
     "range": ("lowest to highest seed", "{}"), "map": ("mAP", "{:.4f}"),
     "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
-    "training_seconds": ("training", "{:,.1f} s"), "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
+    "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
     "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
 }  # fmt: skip
 NUMBERS = [name for name in COLUMNS if name not in ("part", "interval", "range")]
@@ -69,7 +69,7 @@ def result_rows(results: Results, *, short_titles: bool = False) -> pd.DataFrame
     frame = results.reset_index().reindex(columns=columns) if is_frame else to_frame(results, columns=columns)
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
-    over = np.where(frame["seeds"] > 1, "over videos and seeds", FOR_THIS_SEED)
+    over = np.where(frame["seeds"] > 1, OVER_SEEDS, FOR_THIS_SEED)
     frame["over"] = pd.Series(over, dtype=object).where(frame["gap"].notna())
     if short_titles:
         frame["title"] = [_short_title(row) for row in frame.to_dict("records")]
@@ -88,7 +88,8 @@ def _short_title(row: Mapping) -> str:
 def intervals_over(rows: pd.DataFrame) -> str:
     """What the intervals of some rows are over, from their column `over`."""
     kinds = list(dict.fromkeys(rows["over"].dropna())) or [FOR_THIS_SEED]
-    return kinds[0] if len(kinds) == 1 else "over videos, and over seeds where there are several"
+    seeds = "and over seeds where there are several" if OVER_SEEDS in kinds else "for these seeds"
+    return kinds[0] if len(kinds) == 1 else f"over videos, {seeds}"
 
 
 def of_seed(title: str, runs) -> str:
@@ -109,7 +110,7 @@ def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table
     rows = result_rows(results)
     records = rows.to_dict("records")
     notes = [f"{shorten(row['title'], 60)}: {absence(row)}." for row in records if absence(row)]
-    columns = ("gap", "interval", "map", "hit_at_one", "perr", "parameters", "training_seconds", "paper_gap")
+    columns = ("gap", "interval", "map", "hit_at_one", "perr", "parameters", "seconds_an_epoch", "paper_gap")
     return _results(rows, columns, with_data(title, dataset), notes)
 
 

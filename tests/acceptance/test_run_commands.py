@@ -226,7 +226,8 @@ def test_a_name_stands_for_all_seeds_of_an_experiment(dmlkit, leave_run, tmp_pat
     leave_run(tmp_path / "attention-9", "attention", seed=9, profile="demo", videos=120)
     ended = dmlkit("compare", "attention", "lr", *where, "--profile", "smoke", "--json")
     assert json.loads(ended.out)["difference"] == found["difference"]
-    leave_run(tmp_path / "lr-1", "lr", seed=1, quality=0.3, videos=120)
+    for seed in (1, 2):
+        leave_run(tmp_path / f"lr-{seed}", "lr", seed=seed, quality=0.3, videos=120)
     both = dmlkit("compare", "attention", "lr", *where, "--profile", "smoke").out
     assert "95 % CI over videos and seeds" in both and ", significant\n" in both
     few = [leave_run(tmp_path / "few" / name, name, videos=20) for name in ("lr", "lstm")]

@@ -86,8 +86,10 @@ def test_a_comparison_equals_videos_literally_resampled(seeds_a, seeds_b):
         other = covariance[2:, 2:][~np.eye(3, dtype=bool)].mean()
         videos = max(0, covariance[0, 1] + other - 2 * covariance[:2, 2:].mean())
         parts = np.array([videos, np.var(gaps[0], ddof=1) / 2, np.var(gaps[1], ddof=1) / 3])
-        freedom = parts.sum() ** 2 / np.sum(parts**2 / [39, 1, 2])
-        half = stats.t.ppf(0.9, freedom) * np.sqrt(parts.sum())
+        half = max(
+            stats.t.ppf(0.9, own.sum() ** 2 / np.sum(own**2 / freedom)) * np.sqrt(own.sum())
+            for own, freedom in ((parts, [39, 1, 2]), (parts[1:], [1, 2]))
+        )
         ends = [got.difference - half, got.difference + half]
         assert got.over == "over videos and seeds"
     np.testing.assert_allclose(got.interval, ends, rtol=0, atol=1e-12)
@@ -101,12 +103,12 @@ def components(rng, seeds, *, videos, seed, alone):
     return gaps, rng.normal(0, videos, 100) + rng.normal(0, alone, (seeds, 100))
 
 
-@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 5)])
-@pytest.mark.parametrize("seed", [0.0004, 0.001, 0.008])
-@pytest.mark.parametrize("videos", [0, 0.001, 0.005])
+@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (3, 5)])
+@pytest.mark.parametrize("seed", [(0.0004, 0.0004), (0.001, 0.001), (0.008, 0.008), (0.008, 0)])
+@pytest.mark.parametrize("videos", [0.0003, 0.003])
 def test_the_interval_over_videos_and_seeds_holds_95_percent(seeds, seed, videos, monkeypatch):
     # GAP of a member and its resamples are normal; that of pairs is simulated below.
-    rng, alone, covered = np.random.default_rng(15), max(videos / 5, 0.0003), []
+    rng, covered = np.random.default_rng(15), []
     monkeypatch.setattr("dmlkit.metrics.bootstrap.gap_of_pairs", lambda pairs: pairs.gap)
     monkeypatch.setattr(
         "dmlkit.metrics.bootstrap.resampled_gaps",
@@ -114,12 +116,13 @@ def test_the_interval_over_videos_and_seeds_holds_95_percent(seeds, seed, videos
     )
     for _ in range(400):
         sides = []
-        for count in seeds:
-            drawn = zip(*components(rng, count, videos=videos, seed=seed, alone=alone), strict=True)
+        for count, own in zip(seeds, seed, strict=True):
+            # What seeds do does not vary from video to video; videos do one part to a member alone.
+            drawn = zip(*components(rng, count, videos=videos, seed=own, alone=own / 4), strict=True)
             sides.append([SimpleNamespace(true_labels=np.zeros(1000), gap=g, resampled=r) for g, r in drawn])
         low, high = compare_gaps(*sides).interval
         covered.append(low <= 0 <= high)
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
+    assert 0.92 <= np.mean(covered) <= (0.98 if min(seeds) > 2 else 0.99)  # of two seeds, rather too wide
 
 
 def test_three_seeds_of_one_system_differ_from_three_others_in_5_percent():
@@ -151,7 +154,8 @@ def test_one_seed_against_several_is_significant_only_beyond_what_seeds_do():
             assert found.verdict.startswith("significant over videos" if significant else "no verdict (seeds")
     assert found.seed_bound == pytest.approx(bound)
     alone = found._replace(a=one, b=one)
-    assert (alone.seed_bound, alone.verdict) == (None, "significant over videos (one seed)")
+    assert alone.excludes_zero and (alone.seed_bound, alone.significant) == (None, None)
+    assert alone.verdict == "no verdict (one seed a side: others may differ)"
 
 
 def test_equal_systems_do_not_differ_and_pairing_narrows_the_interval():

@@ -74,7 +74,7 @@ def fake_row(run, **changed):
     return {
         "name": run.name, "title": run.title, "status": "trained", "reason": None, "gap": run.gap, "gap_low": low,
         "gap_high": high, "map": 0.5, "hit_at_one": 0.6, "perr": 0.7, "parameters": 1_234_567,
-        "training_seconds": 61.25, "videos": VIDEOS, "paper_gap": 0.70727, "experiment": run.record["experiment"],
+        "seconds_an_epoch": 61.25, "videos": VIDEOS, "paper_gap": 0.70727, "experiment": run.record["experiment"],
     } | changed  # fmt: skip
 
 

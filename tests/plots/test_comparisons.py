@@ -61,6 +61,10 @@ def test_the_order_of_videos_does_not_matter_and_other_videos_are_not_compared(m
 
 def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
     some = [make.run("lr"), make.run("lstm", quality=0.9), make.run("bi-lstm", quality=0.9, seed=1)]
+    axes = shown(plots.differences(plots.paired_differences(some), data)).figure.axes[0]
+    assert {text.get_weight() for text in axes.texts} == {"normal"}
+    assert axes.get_xlabel().endswith("95 % CI over videos, for this seed; one seed a side: no test)")
+    some[0].siblings = (make.run("lr", seed=2),)
     rows = plots.paired_differences(some)
     plot = shown(plots.differences(rows, data))
     axes = plot.figure.axes[0]
@@ -71,13 +75,13 @@ def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
     np.testing.assert_allclose(drawn, rows[["low", "high"]])
     table = plots.comparison(rows, data)
     assert table.data["result"].tolist() == [
-        "significant over videos (one seed)", "not significant (the interval includes 0)"
+        "significant over videos (these seeds)", "not significant (the interval includes 0)"
     ]  # fmt: skip
     interval = f"{rows['low'][0]:+.4f} to {rows['high'][0]:+.4f}"
-    assert table.data["95 % CI over videos, for this seed"].iloc[0] == interval
+    assert table.data["95 % CI over videos, for these seeds"].iloc[0] == interval
     assert "generated data" in table.heading
-    assert axes.get_xlabel().endswith("95 % CI over videos, for this seed; filled, bold: significant)")
-    for run in some:
+    assert axes.get_xlabel().endswith("; filled, bold: significant)")
+    for run in [*some, *some[0].siblings]:
         kept = run.predictions
         run.__dict__["predictions"] = Predictions(kept.ids[:99], kept.labels[:99], kept.scores[:99])
     rows = plots.paired_differences(some)

@@ -18,7 +18,7 @@ def test_metrics_intervals_and_cost(rows, data):
         "0.6000",
         "0.7000",
         "1,234,567",
-        "61.2 s",
+        "61.2",
         "0.70727",
     ]
     assert table.data.loc["lr"].tolist() == expected and table.data.columns[-1] == PAPER
