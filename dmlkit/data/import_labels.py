@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import compress
 from pathlib import Path
@@ -21,7 +21,7 @@ from dmlkit.data.import_readers import canonical, plain_text
 from dmlkit.data.opening import open_dataset, split_of
 from dmlkit.data.records import is_folder, readable_path
 from dmlkit.data.schema import SPLITS, TEXT
-from dmlkit.errors import DataError, UsageError, nearest, shorten
+from dmlkit.errors import DataError, UsageError, counted, nearest, shorten
 
 COLUMNS = ("id", "labels", "split", TEXT)  # of the table
 # Names of columns that are the id, the labels or the text where no column is called so.
@@ -33,22 +33,22 @@ OTHER_NAMES = {
 _HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 _INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
 # Other numbers than indices, also within a text ("Dog 0.9"), and missing values are no names.
-_NO_NAME = re.compile(
-    r"[-+.]?\d[\d.eE+-]*|(?i:nan|null|<na>|#?n/?a)|(.*[\s:=])?-?\d*\.\d+([\s:=].*)?", re.ASCII
-)
+_NO_NAME = re.compile(r"[-+.]?\d[\d.e+-]*|nan|null|<na>|#?n/?a|(.*[\s:=])?-?\d*\.\d+([\s:=].*)?", re.I | re.A)
 _FILE = re.compile(r".*[/\\]|\.(mp4|m4v|avi|mkv|mov|webm|wmv|flv|mpe?g|wav|npy|npz)$", re.IGNORECASE)
 
 
 class Table(NamedTuple):
     """A CSV about videos: those of `COLUMNS` that it has → id → the distinct cells of that video.
 
-    `classes` are the names of its columns of 0 and 1, `aside` those of the columns that are not used. `stems` are the
-    ids without folders and endings of files (``"clips/v1.mp4"``: v1) → the ids, where one alone has each.
+    `classes` are the names of its columns of 0 and 1, `aside` those of the columns that are not used, `called` those
+    that are `COLUMNS` under other names. `stems` are the ids without folders and endings of files
+    (``"clips/v1.mp4"``: v1) → the ids, where one alone has each.
     """
 
     cells: Mapping[str, Mapping[str, list[str]]]
     classes: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
     stems: Mapping[str, str] = {}
 
     def find(self, video: str, modalities: Iterable[str]) -> str:
@@ -58,6 +58,16 @@ class Table(NamedTuple):
         stem = _FILE.sub("", video)
         stems = (stem, *(re.sub(f"[_.-]{name}$", "", stem) for name in modalities))
         return next((self.stems[each] for each in stems if each in self.stems), video)
+
+    def notes(self, found: Collection[str], ids: Collection[str]) -> Iterator[str]:
+        """What the table has otherwise than the videos, of which it has `found` and which have `ids`."""
+        known = {*self.cells.get("id", ())}
+        if self.called:
+            yield f"has {shorten(', '.join(self.called), 80)}."
+        if other := known.intersection(found).difference(ids):
+            yield f"has {counted(len(other), 'id')} with other folders or endings of files, as {shorten(min(other))}."
+        if unused := sorted(known.difference(found)):
+            yield f"names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
 
 
 def read_labels(path: Path) -> Table:
@@ -84,7 +94,9 @@ def _table(table) -> Table:
     names = canonical([plain_text(name) or "(no name)" for name in table.iloc[0]], OTHER_NAMES)
     table = table.iloc[1:].set_axis([*names], axis="columns")
     if "split" not in names:
-        table = table.rename(columns=dict.fromkeys(_stating_splits(table), "split"))
+        stating = _stating_splits(table)
+        table = table.rename(columns=stating)
+        names |= {known: name for name, known in stating.items()}
     others = [name for name in table if name not in COLUMNS]
     hot = table[[]] if "labels" in names else _hot_columns(table[others])
     columns = [name for name in COLUMNS if name in table]
@@ -94,36 +106,27 @@ def _table(table) -> Table:
     videos = table["id"].map(plain_text).to_numpy()
     if (empty := videos == "").any():
         raise DataError(f"row {int(empty.argmax()) + 1} below the first line has no id.")
-    forms = table["id"].groupby(videos).nunique()
-    if (forms > 1).any():
-        raise DataError(f"{shorten(forms.idxmax())!r} is written in two ways (Unicode, blanks). Use one.")
-    cells = {
-        name: {
-            video: [*filter(None, dict.fromkeys(map(plain_text, each)))]
-            for video, each in column.groupby(videos)
-        }
-        for name, column in table[columns].items()
-    }
+    cells = {name: table[name].map(plain_text).groupby(videos).unique() for name in columns}
+    cells = {name: {video: [*filter(None, each)] for video, each in cells[name].items()} for name in columns}
     if len(hot.columns):
         of_video = hot.groupby(videos).any()
         rows = zip(of_video.index, of_video.to_numpy(), strict=True)
         cells["labels"] = {video: [*compress(hot.columns, row)] for video, row in rows}
     count = Counter(stems := [_FILE.sub("", video) for video in cells["id"]])
     stems = {stem: video for stem, video in zip(stems, cells["id"], strict=True) if count[stem] == 1}
-    return Table(cells, (*hot.columns,), tuple(name for name in others if name not in hot), stems)
+    called = [f"{names[each]} as {each}" for each in columns if names.get(each, each).lower() != each]
+    return Table(cells, (*hot,), tuple(name for name in others if name not in hot), (*called,), stems)
 
 
-def _stating_splits(table) -> list[str]:
-    """The one column of a table, if any, whose cells are all splits, whatever it is called."""
+def _stating_splits(table) -> dict[str, str]:
+    """The one column of a table, if any, whose cells are all splits, whatever it is called → split."""
     cells = {name: {*table[name].str.lower()} - {""} for name in table if name not in COLUMNS}
-    found = [
-        name for name, each in cells.items() if each and all(split_of(cell, alone=True) for cell in each)
-    ]
-    flags = [name for name, each in cells.items() if split_of(name) and each <= {*_HOT}]
-    if flags or len(found) > 1:
-        column, known = (flags or found)[0], ", ".join(SPLITS)
-        raise DataError(f"the column {column} seems to state splits. Write one column `split`, of {known}.")
-    return found
+    splits = {name: {split_of(cell, alone=True) for cell in each} for name, each in cells.items()}
+    found = [name for name, each in splits.items() if each and None not in each]
+    if flags := [name for name, each in cells.items() if split_of(name) and each <= {*_HOT}] or found[1:]:
+        wanted = f"Write one column `split`, of {', '.join(SPLITS)}."
+        raise DataError(f"the column {flags[0]} seems to state splits. {wanted}")
+    return dict.fromkeys(found, "split")
 
 
 def _hot_columns(table):
@@ -175,9 +178,7 @@ class Classes:
         if pieces and all(isinstance(piece, bool) for piece in pieces):
             self.num_classes = self.num_classes or len(pieces)
             if len(pieces) != self.num_classes:
-                raise DataError(
-                    f"true and false are of {len(pieces)} classes, but there are {self.num_classes}."
-                )
+                raise DataError(f"true and false are of {len(pieces)} classes, not of {self.num_classes}.")
             pieces = [*compress(range(len(pieces)), pieces)]
         classes = [self._index(piece) for piece in pieces]
         if {*map(str, pieces)} <= {"0", "1"}:
@@ -196,6 +197,21 @@ class Classes:
             raise DataError(
                 "the labels of all videos look like vectors over two classes. Give class numbers."
             )
+
+    def notes(self) -> Iterator[str]:
+        """How many classes there are, their first names, and what is unusual about them."""
+        names = [*self.names.values()]
+        listed = f": {shorten(', '.join(names[:20]), 100)}" if names else ", by their numbers"
+        highest = ", up to the highest label" if self.num_classes is None else ""
+        yield f"{counted(self.count, 'class', 'classes')}{listed}{highest}."
+        if self.used and (unseen := self.count - len(self.used)):
+            yield f"Of no video here: {counted(unseen, 'class', 'classes')}."
+        alike = Counter(map(str.casefold, names))
+        if same := [name for name in names if name and alike[name.casefold()] > 1]:
+            yield f"Names of classes that differ in capitals alone: {shorten(', '.join(same), 80)}."
+        if self.example:
+            cell, pieces = self.example
+            yield f"Several labels in a cell: {shorten(cell)!r} is {shorten(' and '.join(map(repr, pieces)), 80)}."
 
     def split(self, cell: str) -> list[int | str | bool]:
         """The labels in a cell: a name; a list of JSON's, Python's or numpy's; or labels between semicolons or bars.
@@ -245,39 +261,30 @@ def _numbers(piece: str) -> list[str] | None:
 
 
 def listed_labels(cell: str) -> list[int | str | bool] | None:
-    """The labels of a cell written as a list: JSON's, Python's, numpy's, or without quotes; None where it is none.
+    """The labels of a cell written as a list of JSON's, Python's or numpy's; None where it is none.
 
     True and false are whether the video is of each class. Nothing is evaluated. Raises `DataError` for other lists.
     """
-    called = re.fullmatch(r"(?:array|set|frozenset)\((.*?)(?:, dtype=.*)?\)", cell)
+    called = re.fullmatch(r"(?:array|tensor|set|frozenset)\((.*?)(?:, dtype=.*)?\)", cell)
     cell = (called[1].strip() or "[]") if called else cell
     if not re.fullmatch(r"\[.*\]|\{.*\}|\(.*\)", cell):
         return None
-    texts = re.sub(r"""(?<=['"])\s+(?=['"])""", ", ", cell)  # numpy's; Python joins texts side by side
+    cell = re.sub(r"np\.\w+\((.*?)\)", r"\1", cell)  # [np.int64(0), np.int64(1)]
+    quoted, values = re.search("['\"]", cell), None
+    commas = re.sub(
+        r"""(?<=['"])\s+(?=['"])""" if quoted else r"(?<=\w)\s+(?=\w)", ", ", cell
+    )  # numpy has none
     for read in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            values = read(texts)
+            values = read(commas)
             break
-    else:
-        if cell[0] == "(":
-            return None  # a name in brackets
-        words = [word.strip(" '\"") for word in cell[1:-1].split("," if "," in cell else None)]
-        values = [{"True": True, "False": False}.get(word, word) for word in words]
-        if (
-            "," not in cell
-            and len(words) > 1
-            and not all(re.fullmatch("True|False|[0-9]+", word) for word in words)
-        ):
-            values.append(None)  # one name, or several?
-    values = [values] if isinstance(values, str | int) else values
-    if (
-        (isinstance(values, dict) and values)
-        or "..." in values
-        or not all(isinstance(each, str | int) for each in values)
-    ):
-        raise DataError(
-            f"{shorten(cell)!r} is no list of class numbers or names, or not all of it. Use semicolons."
-        )
+    if values is None and cell[0] == "(":
+        return None  # a name in brackets
+    values = (
+        [values] if isinstance(values, str | int | None) or (isinstance(values, dict) and values) else values
+    )
+    if not all(isinstance(each, str | int) and each != "..." for each in values):
+        raise DataError(f"{shorten(cell)!r} is no whole list of class numbers or names. Use semicolons.")
     return [plain_text(each) if isinstance(each, str) else each for each in values]
 
 
@@ -342,20 +349,25 @@ def _names_in(cells: Iterable[str]) -> set[str]:
 def _divided(names: set[str], sure: set[str], several: bool) -> set[str]:
     """The names in some texts, several of them between commas, where that is clear; `sure` are the names in lists.
 
-    It is clear where no comma is followed by a blank, or each part is also a name of its own or part of another text.
-    Raises `DataError` where it is not, and where the parts between blanks, slashes, plus signs or ampersands are such,
-    unless `several` shows that another separator is used.
+    It is clear where no comma is followed by a blank, or each part is also a text of its own or part of another.
+    Raises `DataError` where it is not, and where parts between other signs, or words, are such; `several` shows that
+    another separator is used.
     """
-    for separator in (",", " ", "/", "+", "&"):
-        parts = {name: {*map(str.strip, name.split(separator))} - {""} for name in names if separator in name}
-        places = Counter(part for each in parts.values() for part in each)
-        alone, commas = (names - parts.keys()) | sure, separator == ","
-        known = bool(parts) and all(part in alone or count > 1 for part, count in places.items())
-        if commas and not several and (known or ", " not in "".join(parts)):
-            names = (names - parts.keys()) | places.keys()
-        elif parts and (known or not several if commas else known and not several):
+    for separator in (",", r"[^\w\s]| and ", r"\s"):
+        parts = {name: {*map(str.strip, re.split(separator, name))} - {""} for name in names}
+        combined = {name: each for name, each in parts.items() if len(each) > 1}
+        alone = sure.union(*(each for each in parts.values() if len(each) == 1))
+        places = Counter(part for each in combined.values() for part in each)
+        clear = all(part in alone or count > 1 for part, count in places.items())
+        unclear = clear or any(each <= alone for each in combined.values())
+        if separator == "," and not several:
+            if clear or ", " not in "".join(combined):
+                names = (names - combined.keys()) | places.keys()
+                continue
+            unclear = True
+        if combined and unclear and (separator == "," or not several):
             remedy = "Separate labels by semicolons, or give the names of the classes (`--classes FILE`)."
-            raise DataError(f"{shorten(min(parts))!r} may be one class or several. {remedy}")
+            raise DataError(f"{shorten(min(combined))!r} may be one class or several. {remedy}")
     return names
 
 

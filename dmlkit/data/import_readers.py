@@ -11,7 +11,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -64,16 +64,14 @@ def plain_text(text: str) -> str:
     return unicodedata.normalize("NFC", one_line(text))
 
 
-def canonical(names: Iterable[str], others: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+def canonical(names: Collection[str], others: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
     """What arrays or columns are → their names: ``" Video ID"`` is the id; of `others` where nothing else is it."""
-    names = [name.strip() for name in names]
-    keys = [re.sub("[ -]", "_", name.lower()) for name in names]
-    known = [
-        ALIASES.get(key, key if key in DESCRIPTIVE else name) for key, name in zip(keys, names, strict=True)
-    ]
+    keys = {name: re.sub("[ -]", "_", name.strip().lower()) for name in names}
+    sure = {name: ALIASES.get(key, key if key in DESCRIPTIVE else name.strip()) for name, key in keys.items()}
     found: dict[str, str] = {}
-    for kind, key, name in zip(known, keys, names, strict=True):
-        kind = others[key] if others.get(key, kind) not in known else kind
+    for name in names:
+        kind = others.get(keys[name], sure[name])
+        kind = sure[name] if kind in sure.values() else kind
         if kind in found:
             raise DataError(f"{found[kind]!r} and {name!r} are both {kind}. Rename or remove one.")
         found[kind] = name
@@ -93,9 +91,7 @@ def read_sources(
         # All are listed before the first is read, so that a mistyped name is reported at once.
         found = [pair for source in sources for pair in _expand(source, used, aside)]
         if _modalities_of({path: path.stem for read, path in found if read is not read_npy}, ()):
-            raise DataError(
-                "there is a file a modality. Save a video's modalities in one file, or .npy in folders."
-            )
+            raise DataError("there is a file a modality. Save those of a video in one, or .npy in folders.")
         root = os.path.commonpath(map(os.path.abspath, sources)) if sources else ""
         for read, path in found:
             inside = PurePath(os.path.relpath(path, root))
@@ -103,10 +99,8 @@ def read_sources(
             for video in read(path, wanted, aside):
                 many = path.is_dir() or video.where  # else the file's name is the video's
                 named = video.named or _split_in(names if many else names[:-1])
-                where = (
-                    str(path / video.where) if path.is_dir() else f"{path}, {video.where}".removesuffix(", ")
-                )
-                yield video._replace(where=where, named=named)
+                where = [video.where] if path.is_dir() else filter(None, [str(path), video.where])
+                yield video._replace(where=", ".join(where), named=named)
     except DataError as error:
         raise DataError(f"{path}: {error}".replace(f"{path}: {path}", str(path))) from error
     except OSError as error:
@@ -118,75 +112,69 @@ def _split_in(names: Sequence[str]) -> str | None:
     return next(filter(None, map(split_of, reversed(names))), None)
 
 
-def _files(source: Path) -> dict[Path, tuple[str, str]]:
-    """The files of a source, by name → their ending, and what they are where they are left aside."""
+def _files(source: Path) -> dict[Path, str]:
+    """The files of a source that can be read, by name → their ending."""
     found = {}
     for path in [source] if source.is_file() else sorted(filter(Path.is_file, source.rglob("*"))):
-        inside = path.relative_to(source).parts
         # Shards may be numbered after the ending: x.tfrecord-00000-of-00003.
         ending = re.sub(r"-\d+-of-\d+$", "", path.suffix.lower())
-        unfit = len(inside) > MAX_DEPTH + 1 or (
-            ending not in READERS and (ending != ".npy" or path == source)
-        )
-        hidden = any(name[0] == "." for name in inside)
-        found[path] = (
-            ending,
-            "hidden files" if hidden else f"files {path.suffix or 'without ending'}" if unfit else "",
-        )
+        inside = path.relative_to(source).parts
+        shown = len(inside) <= MAX_DEPTH + 1 and not any(name[0] == "." for name in inside)
+        if shown and (ending in READERS or (ending == ".npy" and path != source)):
+            found[path] = ending
     return found
 
 
 def _expand(source: Path, used: Container[str], aside: Counter) -> list[tuple[Reader, Path]]:
     """The files (or folders read as a whole) of one source, each with its reader."""
     files = _files(source)
-    aside.update(kind for path, (_, kind) in files.items() if kind and os.path.abspath(path) not in used)
-    endings = {path: ending for path, (ending, kind) in files.items() if not kind}
-    found = [(READERS[ending], path) for path, ending in endings.items() if ending in READERS]
-    if bool(found) == (".npy" in endings.values()):
+    found = [(READERS[ending], path) for path, ending in files.items() if ending in READERS]
+    if bool(found) == (".npy" in files.values()):
         held = "both .npy files and others" if found else "nothing that can be imported"
         known = ", ".join(READERS)
         raise DataError(f"{source} is or holds {held}. Give {known}, a folder of them, or one of .npy files.")
+    for path in {*source.rglob("*")} - files.keys():
+        if path.is_file() and os.path.abspath(path) not in used:
+            hidden = any(name[0] == "." for name in path.relative_to(source).parts)
+            aside["hidden files" if hidden else f"files {path.suffix or 'without ending'}"] += 1
     return found or [(read_npy, source)]
 
 
 def read_npy(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
     """A folder of `.npy` files, one a video and modality; folders may be splits, too."""
-    files = [file for file, (ending, kind) in _files(path).items() if ending == ".npy" and not kind]
-    inside = {file: file.relative_to(path).parts[:-1] for file in files}
+    inside = {file: file.relative_to(path).parts[:-1] for file in _files(path)}
     found = _layout(inside, wanted)
-    chosen = _by_modality({folder: folder for _, folder in found.values()}, wanted)
-    names = {folder: modality for modality, folder in chosen.items()}
+    chosen = _by_modality(dict.fromkeys(name for _, name in found.values()), wanted)
+    names = {name: modality for modality, name in chosen.items()}
     videos: dict[str, dict[str, Path]] = {}
-    for file, (video, folder) in found.items():
-        if folder in names:
+    for file, (video, name) in found.items():
+        if name in names:
             others = videos.setdefault(video, {})
-            other = others.get(names[folder]) or next(iter(others.values()), file)
-            if names[folder] in others or _split_in(inside[file]) != _split_in(inside[other]):
-                raise DataError(
-                    f"{file} and {other} are of one video, {video}. Give each video an id of its own, and each "
-                    "modality and each split a folder of its own."
+            other = others.get(names[name]) or next(iter(others.values()), file)
+            if names[name] in others or _split_in(inside[file]) != _split_in(inside[other]):
+                remedy = (
+                    "Give each video an id of its own, and each modality and each split a folder of its own."
                 )
-            others[names[folder]] = file
+                raise DataError(f"{file} and {other} are of one video, {video}. {remedy}")
+            others[names[name]] = file
     fullest = max(videos.values(), key=len, default={})
     alike = len({_load(file).shape[-1:] for file in fullest.values()}) == 1
-    if len(chosen) > 1 and alike and (len(fullest) == 1 or not (wanted or COMMON & {*chosen})):
+    if len(names) > 1 and alike and (len(fullest) == 1 or not (wanted or COMMON & chosen.keys())):
         raise DataError(
             f"are the folders {shorten(', '.join(names))} modalities? If so, give a video's files one name, and name "
             f"them (`--modalities {shorten(','.join(names))}`). Of classes, put the files into one folder, and the "
             "classes into a table (`--labels`)."
         )
     for video, of_video in sorted(videos.items()):
-        features = {name: _load(file) for name, file in of_video.items()}
+        features = {modality: _load(file) for modality, file in of_video.items()}
         first = next(iter(of_video.values()))
-        yield ImportedVideo(
-            video, None, features, None, str(first.relative_to(path)), _split_in(inside[first])
-        )
+        yield ImportedVideo(video, None, features, None, str(first), _split_in(inside[first]))
 
 
 def _layout(
     inside: Mapping[Path, Sequence[str]], wanted: Sequence[str] | None
 ) -> dict[Path, tuple[str, str]]:
-    """File → id and modality, which is its folder in the source or in its name; `inside` are a file's folders."""
+    """File → id and modality, which a folder or the file's name is; `inside` are a file's folders in the source."""
     stems = {file: plain_text(file.stem) for file in inside}
     folders = {file: [name for name in names if not split_of(name)] for file, names in inside.items()}
     if all(len(names) == 1 for names in folders.values()):
@@ -195,9 +183,7 @@ def _layout(
         return {file: (parts[file][0] if both else stem, *folders[file]) for file, stem in stems.items()}
     if any(folders.values()):
         other = next(file for file, names in folders.items() if len(names) != 1)
-        raise DataError(
-            f"{other} is not in one folder of a modality, as others are. Give each modality a folder."
-        )
+        raise DataError(f"{other} is not in one folder of a modality, as others are. Give each modality one.")
     if found := _modalities_of(stems, wanted or ()):
         return found
     if wanted is None:
@@ -219,12 +205,13 @@ def _modalities_of(stems: Mapping[Path, str], wanted: Sequence[str]) -> dict[Pat
     return found
 
 
-def _refuse_unclear(stems: Iterable[str]) -> None:
+def _refuse_unclear(stems: Collection[str]) -> None:
     """Refuse names as clip0_left, clip0_right, clip1_left, clip1_right: two videos, or four?"""
     parts = [match.groups() for stem in stems if (match := re.fullmatch(r"(.+)[\W_]([^\W_]+)\W?", stem))]
-    videos, words = {video for video, _ in parts}, sorted({word for _, word in parts})
+    videos, words = Counter(video for video, _ in parts), sorted({word for _, word in parts})
+    whole = [video for video, count in videos.items() if count == len(words)]
     numbered = all(word[-1].isdigit() for word in words)
-    if min(len(videos), len(words)) > 1 and not numbered and len(parts) == len(videos) * len(words):
+    if len(words) > 1 and not numbered and len(whole) > max(1, len(videos) / 2) and len(parts) == len(stems):
         raise DataError(
             f"its names are {counted(len(videos), 'video')} × {shorten(', '.join(words))}. Where these are modalities, "
             f"name them (`--modalities {','.join(words)}`); where each file is a video, name the one modality "
@@ -267,20 +254,15 @@ def read_npz(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterat
     if not isinstance(arrays, dict):
         raise DataError("it is not an .npz archive. Save it with np.savez.")
     arrays = {known: arrays[name] for known, name in canonical(arrays).items()}
-    ids = arrays.get("id", np.array(path.stem))
+    ids, others = arrays.get("id", np.array(path.stem)), [name for name in arrays if name not in DESCRIPTIVE]
     # A text or a single number describes a video; --modalities may insist.
-    others = {name: array for name, array in arrays.items() if name not in DESCRIPTIVE}
-    able = {
-        name: each for name, each in others.items() if wanted or (each.ndim and each.dtype.kind not in "USMm")
-    }
-    chosen = _by_modality(able, wanted)
+    fit = [name for name in others if wanted or (arrays[name].ndim and arrays[name].dtype.kind not in "USMm")]
+    chosen = {modality: arrays[name] for modality, name in _by_modality(fit, wanted).items()}
     deepest = max((array.ndim for array in chosen.values()), default=0)
     if ids.ndim == 0:  # among frames, a row of numbers is something else: timestamps, a mean
-        chosen = {name: array for name, array in chosen.items() if array.ndim == deepest}
+        chosen = {modality: array for modality, array in chosen.items() if array.ndim == deepest}
     aside.update(
-        f"array {name}"
-        for name, array in others.items()
-        if not any(array is each for each in chosen.values())
+        f"array {name}" for name in others if not any(arrays[name] is each for each in chosen.values())
     )
     if not chosen or (deepest > 2 and ids.ndim == 0):
         held = shorten(", ".join(f"{name} {array.shape}" for name, array in arrays.items()), 200) or "nothing"
@@ -310,7 +292,7 @@ def _divide(array: np.ndarray, lengths: np.ndarray | None, videos: int, name: st
     if lengths is None and array.ndim in (2, 3) and len(array) == videos:
         if array.ndim == 3 and array.shape[1] > 1 and not array[:, -1].any(axis=1).all():
             raise DataError(
-                f"array {name} ends in zeros for some videos. Give num_frames (N,): which frames are not padding."
+                f"array {name} ends in zeros for some videos. Give num_frames (N,), how many are frames."
             )
         return array
     if lengths is not None and array.ndim == 2 and len(array) == lengths.sum():
@@ -333,29 +315,30 @@ def read_parquet(path: Path, wanted: Sequence[str] | None, aside: Counter) -> It
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             columns = canonical(schema.names)
-            key = columns.get("id")
-            others = [name for known, name in columns.items() if known not in DESCRIPTIVE]
-            able = [each for each in others if wanted or pa.types.is_nested(schema.field(each).type)]
-            able = [each for each in able if not pa.types.is_struct(schema.field(each).type)]
-            modalities = _by_modality({name: name for name in able}, wanted)
+            others = {
+                name: schema.field(name).type for known, name in columns.items() if known not in DESCRIPTIVE
+            }
+            structs = {name for name, kind in others.items() if pa.types.is_struct(kind)}
+            fit = [name for name, kind in others.items() if wanted or pa.types.is_nested(kind)]
+            modalities = _by_modality([name for name in fit if name not in structs], wanted)
             aside.update(f"column {name}" for name in others if name not in modalities.values())
-            if key is None or not modalities:
+            if "id" not in columns or not modalities:
                 raise DataError(
                     "it needs the column `id`, and for each modality lists of lists of numbers (frames), or lists of "
                     f"numbers (video level). Its columns: {shorten(', '.join(schema.names), 200) or 'none'}."
                 )
-            described = [key, *(columns[each] for each in ("labels", "split") if each in columns)]
-            for rows in file.iter_batches(PARQUET_ROWS, columns=[*described, *modalities.values()]):
-                known = {name: rows.column(name).to_pylist() for name in described}
-                arrays = {name: rows.column(each) for name, each in modalities.items()}
-                cells = {name: array.to_numpy(zero_copy_only=False) for name, array in arrays.items()}
+            described = {each: columns[each] for each in ("id", "labels", "split") if each in columns}
+            for rows in file.iter_batches(PARQUET_ROWS, columns=[*described.values(), *modalities.values()]):
+                known = {each: rows.column(name).to_pylist() for each, name in described.items()}
+                arrays = [rows.column(name).to_numpy(zero_copy_only=False) for name in modalities.values()]
                 for row in range(rows.num_rows):
                     where = f"row {number} (counted from 0)"
-                    present = {name: column[row] for name, column in cells.items() if column[row] is not None}
-                    features = {name: _frames(cell, f"{where}, {name}") for name, cell in present.items()}
-                    about = (columns.get(each) for each in ("labels", "split"))
-                    labels, split = (known[name][row] if name else None for name in about)
-                    yield _video(known[key][row], labels, features, split, where)
+                    cells = zip(modalities, (array[row] for array in arrays), strict=True)
+                    features = {
+                        name: _frames(cell, f"{where}, {name}") for name, cell in cells if cell is not None
+                    }
+                    about = {each: cells[row] for each, cells in known.items()}
+                    yield _video(about["id"], about.get("labels"), features, about.get("split"), where)
                     number += 1
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"it cannot be read as parquet ({shorten(error, 200)}). Write it again.") from error
@@ -365,13 +348,9 @@ def _frames(rows, where: str) -> np.ndarray:
     """(frames, size) of a list of frames, (size,) of numbers."""
     try:
         array = np.asarray(rows)
-        return (
-            array
-            if array.dtype != object
-            else np.stack(array)
-            if len(array)
-            else np.empty((0, 1), np.float32)
-        )
+        if array.dtype == object:
+            array = np.stack(array) if len(array) else np.empty((0, 1), np.float32)
+        return array
     except (ValueError, TypeError) as error:
         raise DataError(f"{where}: frames are missing or differ in their size ({error}).") from error
 
@@ -404,7 +383,9 @@ def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> Imp
             "layout needs no import: give its folder to --data as it is."
         )
     features = {}
-    for modality, key in _by_modality({key.partition("/")[0].lower(): key for key in keys}, wanted).items():
+    keys = {key.partition("/")[0].lower(): key for key in keys}
+    for modality, name_ in _by_modality(keys, wanted).items():
+        key = keys[name_]
         if frames:
             rows = np.empty(len(lists[key].feature), object)
             rows[:] = [np.array(frame.float_list.value, np.float32) for frame in lists[key].feature]
@@ -424,15 +405,18 @@ def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> Imp
     return _video(name, next((list(values) for values in found if values), None), features, None, where)
 
 
-def _by_modality(found: Mapping[str, object], wanted: Iterable[str] | None) -> dict[str, object]:
-    """Those wanted under the modality's name: ``mean_rgb`` and ``rgb_embedding`` are both the modality rgb."""
-    pairs = ((name, modality_name(name)) for name in found)
-    names = {name: modality for name, modality in pairs if wanted is None or {name, modality} & {*wanted}}
-    modality, count = Counter(names.values()).most_common(1)[0] if names else ("", 0)
-    if count > 1:
-        listed = shorten(", ".join(names))
-        raise DataError(f"several of {listed} are the modality {modality} (`--modalities`).")
-    return {modality: found[name] for name, modality in names.items()}
+def _by_modality(names: Iterable[str], wanted: Iterable[str] | None) -> dict[str, str]:
+    """Modality → name, of those wanted: ``mean_rgb`` and ``rgb_embedding`` are both the modality rgb."""
+    found: dict[str, str] = {}
+    for name in names:
+        modality = modality_name(name)
+        if wanted is None or {name, modality} & {*wanted}:
+            if modality in found:
+                raise DataError(
+                    f"{found[modality]} and {name} are both the modality {modality} (`--modalities`)."
+                )
+            found[modality] = name
+    return found
 
 
 def _video(name, labels, features: dict, split, where: str) -> ImportedVideo:
@@ -443,7 +427,7 @@ def _video(name, labels, features: dict, split, where: str) -> ImportedVideo:
         raise DataError(f"{place}the id must be a text or a whole number, split a text: {name!r}, {split!r}.")
     if labels is not None:
         values = np.atleast_1d(labels)
-        labels = [_plain(value) for value in values]
+        labels = [_plain(value) for value in values.tolist()]
         if not all(isinstance(value, str | int) for value in labels):
             raise DataError(f"{place}labels must be whole numbers, names, or true and false: {values.dtype}.")
     return ImportedVideo(str(name), labels, features, split or None, where)

@@ -6,31 +6,31 @@ FILE.npz, one video: an array for each modality, (frames, size), or (size,) at v
 there are any: `id` (else the file's name), `labels`, `split`.
 
 FILE.npz, many videos: `ids` (N,). Each modality (frames of all videos, size) with `num_frames` (N,); or
-(N, frames, size), of which `num_frames` are kept; or (N, size) at video level. Where there are any: `labels` (N,), or
-(N, classes) of 0 and 1; `split` (N,).
+(N, frames, size), of which `num_frames` are kept; or (N, size) at video level. Where there are any: `labels`
+(N,), or (N, classes) of 0 and 1; `split` (N,).
 
 FOLDER/<modality>/<id>.npy, (frames, size) or (size,); FOLDER/<id>_rgb.npy and <id>_flow.npy, for modalities of
 usual names or of `--modalities`; FOLDER/<id>.npy for one modality, called rgb or by `--modalities`.
 
-FILE.parquet: columns `id`, `labels` (a list, or one), `split`, and one for each modality: a list of lists a video,
-or a list at video level. Damage is certain to be found only where the table was written with page checksums.
+FILE.parquet: columns `id`, `labels` (a list, or one), `split`, and one for each modality: a list of lists a
+video, or a list at video level. Damage is sure to be found only where the table has page checksums.
 
-FILE.tfrecord, FILE.pb: SequenceExamples of MediaPipe's MediaSequence, many to a TFRecord or one to a file, as its
-YouTube-8M graph leaves them. `RGB/feature/floats` is the modality rgb, `AUDIO/feature/floats` audio, and so on
-(`.../context_feature/floats` at video level); the id is `example/id`, `clip/media_id`, or the name of the video
-file in `clip/data_path`; the labels are `clip/label/index`, or `clip/label/string`.
+FILE.tfrecord, FILE.pb: SequenceExamples of MediaPipe's MediaSequence, many to a TFRecord or one to a file, as
+its YouTube-8M graph leaves them. `RGB/feature/floats` is the modality rgb, and so on (at video level
+`.../context_feature/floats`); the id is `example/id`, `clip/media_id`, or the name of the video file in
+`clip/data_path`; the labels are `clip/label/index`, or `clip/label/string`.
 
-Splits: of the table of labels; else of the source; else of the words train, tuning, val, dev, eval or test in the
-names of folders in the source (also of sources, where there are several) and of files of many videos; else by
-`--split`.
+Splits: of the table of labels; else of the source; else of the words train, tuning, val, dev, eval or test in
+the names of folders in the source (also of sources, where there are several) and of files of many videos; else
+by `--split`.
 
-Labels: class indices, or names, which the table of labels or `--classes` gives. Several in a cell are separated by
-semicolons or bars, or are a list (`["Dog", "Cat"]`, `[0 1]`); by commas where these are not in the names. Or the
-table has a column of 0 and 1 for each class. Its ids may have folders and endings of files: `clips/v1.mp4` is v1.
+Labels: class indices, or names, which the table of labels or `--classes` gives. Several in a cell are separated
+by semicolons or bars, or are a list (`["Dog", "Cat"]`, `[0 1]`); by commas where these are not in the names. Or
+the table has a column of 0 and 1 for each class. Its ids may have folders and endings of files.
 
 Values: uint8 is taken for YouTube-8M's bytes and kept as it is; floats are coded as such bytes, or kept with
-`--coding float`. Values outside [-2, 2] are clipped and counted; where they are more than 1 % they are refused, but
-for `--allow-clipping`. Pickles are never read.
+`--coding float`. Those outside [-2, 2] are clipped and counted. More than 1 % of them, or values that look like
+bytes of another type, are refused, but for `--allow-clipping`. Pickles are never read.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class Modality:
         self.videos += 1
         if (array.dtype == np.uint8) != self.from_bytes:
             raise DataError(
-                f"{self.name} is {array.dtype}, in other videos not: bytes or floats. Save all alike."
+                f"{self.name} is {array.dtype}, not like the videos before. Save all as one type."
             )
         if self.from_bytes and self.to_bytes:
             return array
@@ -256,37 +256,33 @@ class Modality:
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
         self.whole = self.whole and bool((np.rint(values) == values).all())
         if self.parts:
-            rest = np.abs(255 * values - np.rint(255 * values)).max()
-            self.parts = (
-                bool(rest < max(1e-3, 128 * np.finfo(array.dtype).eps)) and self.low >= 0 and self.high <= 1
-            )
+            apart = np.abs(255 * values - np.rint(255 * values)).max()
+            near = bool(apart < max(1e-3, 128 * np.finfo(array.dtype).eps))
+            self.parts = near and self.low >= 0 and self.high <= 1
         return values
 
     def check(self, most: float = MOST_CLIPPED) -> None:
         """Raise `DataError` where more than a share of the values is clipped, or all look like bytes."""
         share = self.clipped / max(1, self.values)
+        if self.unchecked:
+            return
         if self.whole and self.low >= 0 and 2 < self.high <= 255:
-            cause = (
-                "All are whole: save YouTube-8M's bytes as such (`array.astype(np.uint8)`), or scale others"
-            )
+            cause = "All are whole: save YouTube-8M's bytes as such (`array.astype(np.uint8)`), scale others"
         elif self.parts and not self.whole and self.values >= ENOUGH:
-            cause = "All are 255ths: save YouTube-8M's bytes (`np.rint(255 * array).astype(np.uint8)`), or scale others"
-        elif not self.to_bytes and self.low >= 0 and 64 < self.high <= 255:
             cause = (
-                "They may be means of bytes: decode these first (`dmlkit.data.dequantize`), or scale others"
+                "All are 255ths: save bytes as such (`np.rint(255 * array).astype(np.uint8)`), scale others"
             )
+        elif not self.to_bytes and self.low >= 0 and 64 < self.high <= 255:
+            cause = "They may be means of bytes: decode bytes first (`dmlkit.data.dequantize`), scale others"
         elif share > most:
             cause = "They may be activations that were not whitened as YouTube-8M's: scale them"
         else:
             return
-        if not self.unchecked:
-            clipped = (
-                f": {self.clipped:,} of {self.values:,} values ({share:.1%}) would be clipped to [-2, 2]"
-            )
-            raise DataError(
-                f"{self.name} is from {self.low:g} to {self.high:g}{clipped * bool(share)}. {cause}, keep them "
-                "(`--coding float`), or accept it (`--allow-clipping`)."
-            )
+        clipped = f": {self.clipped:,} of {self.values:,} values ({share:.1%}) would be clipped" * bool(share)
+        raise DataError(
+            f"{self.name} is from {self.low:g} to {self.high:g}{clipped}. {cause}, keep "
+            "them (`--coding float`), or accept it (`--allow-clipping`)."
+        )
 
 
 @dataclass
@@ -321,11 +317,11 @@ class Importer:
         except DataError as problem:
             table = f" ({self.source})" if self.source else ""
             raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
-        common = {"video_id": video.id, "labels": labels, "texts": texts}
-        if self.level == "frame":
-            record = serialize_frames(frames=arrays, **common)
-        else:
-            record = serialize_video(features=arrays, **common)
+        about = {"video_id": video.id, "labels": labels, "texts": texts}
+        frames = self.level == "frame"
+        record = (
+            serialize_frames(frames=arrays, **about) if frames else serialize_video(features=arrays, **about)
+        )
         self._append(folder, f"{split}{self.splits[split] // self.records_per_shard:05d}.tfrecord", record)
         self.splits[split] += 1
 
@@ -339,8 +335,9 @@ class Importer:
         if not self.splits:
             raise DataError("there are no videos. Nothing was written.")
         if not self.classes.count:
-            remedy = "Name a column `labels`, give a table (`--labels`), or to predict only --num-classes or --classes"
-            raise DataError(f"no video has a label. {remedy}.")
+            raise DataError(
+                "no video has labels (`--labels`). To predict only, give --num-classes or --classes."
+            )
         if 0 < self.unlabelled < self.splits[UNLABELLED]:
             raise DataError(
                 f"of the {self.splits[UNLABELLED]:,} videos in the split {UNLABELLED}, {self.unlabelled:,} have no "
@@ -353,13 +350,11 @@ class Importer:
         shards = sorted(shard for shard in self.counts if shard.startswith(split))
         if 0 < len(shards) < FEW_SHARDS and not {"train", "tuning", "validate"} <= self.splits.keys():
             turns = iter(np.random.default_rng(0).permutation(self.splits[split]) % FEW_SHARDS)
-            for shard in shards:
-                del self.counts[shard]
-                (folder / shard).rename(folder / f".{shard}")
-            for shard in shards:
-                for record in read_records(folder / f".{shard}"):
+            for path in [(folder / shard).rename(folder / f".{shard}") for shard in shards]:
+                del self.counts[path.name[1:]]
+                for record in read_records(path):
                     self._append(folder, f"{split}{next(turns):05d}.tfrecord", record)
-                (folder / f".{shard}").unlink()
+                path.unlink()
 
     def _describe(self, video: ImportedVideo) -> tuple[str, list[int] | None, dict | None]:
         """Split, classes and texts of a video."""
@@ -380,7 +375,7 @@ class Importer:
         if labels is None and split != UNLABELLED and (split or "labels" in self.table.cells):
             hint = nearest(video.id, islice(self.table.cells.get("labels", {}), 10_000))
             raise DataError(
-                f"it has no labels. Give some (an empty cell: none), or the split {UNLABELLED}.{hint}"
+                f"it has no labels. Give some (or an empty cell), or the split {UNLABELLED}.{hint}"
             )
         if TEXT in cells and TEXT in video.features:
             raise DataError("text is a column of the table and a modality of the sources (`--modalities`).")
@@ -418,13 +413,8 @@ class Importer:
         frames, floats = self.level == "frame", self.coding == "float"
         for name, array in arrays.items():
             if name not in self.modalities:
-                how = (
-                    array.dtype == np.uint8,
-                    frames and not floats,
-                    self.averaged,
-                    floats or self.allow_clipping,
-                )
-                self.modalities[name] = Modality(name, array.shape[-1], *how)
+                how = (frames and not floats, self.averaged, floats or self.allow_clipping)
+                self.modalities[name] = Modality(name, array.shape[-1], array.dtype == np.uint8, *how)
             size = self.modalities[name].size
             if array.shape[-1] != size or (array.ndim != 1 + frames and not self.averaged):
                 expected = f"(frames, {size})" if frames else f"({size},)"
@@ -446,34 +436,20 @@ class Importer:
 
     def features(self) -> dict[str, Feature]:
         """The modalities, largest first, as dataset.toml has them."""
-        order = sorted(self.modalities.values(), key=lambda each: (-each.size, each.name))
-        features = [
-            Feature(each.name, each.size, "byte" if each.to_bytes else "float", self._key(each.name))
-            for each in order
-        ]
-        texts = [Feature(TEXT, TEXT_SIZE, TEXT, TEXT)] if TEXT in self.table.cells else []
-        return {feature.name: feature for feature in (*features, *texts)}
+        features = {}
+        for each in sorted(self.modalities.values(), key=lambda each: (-each.size, each.name)):
+            coding = "byte" if each.to_bytes else "float"
+            features[each.name] = Feature(each.name, each.size, coding, self._key(each.name))
+        return features | ({TEXT: Feature(TEXT, TEXT_SIZE, TEXT, TEXT)} if TEXT in self.table.cells else {})
 
     def notes(self) -> Iterator[str]:
         """What was done to the videos, one sentence each."""
-        classes, names, cells = self.classes, [*self.classes.names.values()], self.table.cells
-        listed = f": {shorten(', '.join(names[:20]), 100)}" if names else ", by their numbers"
-        yield f"{counted(classes.count, 'class', 'classes')}{listed}."
-        if classes.num_classes is None:
-            yield f"The number of classes ({classes.count}) is one more than the highest label."
-        if classes.used and (unseen := classes.count - len(classes.used)):
-            yield f"Of no video here: {counted(unseen, 'class', 'classes')}."
-        alike = Counter(map(str.casefold, names))
-        if same := [name for name in names if name and alike[name.casefold()] > 1]:
-            yield f"Names of classes that differ in capitals alone: {shorten(', '.join(same), 80)}."
-        if classes.example:
-            cell, pieces = classes.example
-            yield f"Several labels in a cell: {shorten(cell)!r} is {shorten(' and '.join(map(repr, pieces)), 80)}."
+        yield from self.classes.notes()
         yield f"The modalities: {', '.join(f'{each.name} ({each.size:,})' for each in self.modalities.values())}."
         if self.named:
             yield f"The names of folders or files state the split of {counted(self.named, 'video')}."
         if self.overruled:
-            winner = self.source if "split" in cells else "what is inside the files"
+            winner = self.source if "split" in self.table.cells else "what is inside the files"
             yield f"Of {counted(self.overruled, 'video')} several splits are stated; that of {winner} is taken."
         if self.unlabelled:
             yield f"Without labels: {counted(self.unlabelled, 'video')}, in the split {UNLABELLED}."
@@ -485,11 +461,7 @@ class Importer:
                 yield f"{each.name} is missing in {counted(lacking, 'video')}, where it is read as silence."
         if self.cut:
             yield f"Cut to the shortest of the modalities: {counted(self.cut, 'video')}."
-        if TEXT in cells:
+        if TEXT in self.table.cells:
             yield f"Texts are the modality {TEXT}, hashed to {TEXT_SIZE} places (`size` in dataset.toml)."
-        known = cells.get("id", {}).keys()
-        if other := (self.listed & known) - self.ids:
-            example = shorten(min(other))
-            yield f"{self.source} has {counted(len(other), 'id')} of other folders or endings of files, as {example}."
-        if unused := sorted(known - self.listed):
-            yield f"{self.source} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
+        for note in self.table.notes(self.listed, self.ids):
+            yield f"{self.source} {note}"

@@ -70,14 +70,6 @@ def save_npz_padded(folder, videos, labels):
     np.savez(folder / "all.npz", ids=names, labels=hot, num_frames=lengths, **padded)
 
 
-def save_npz_joined(folder, videos, labels):
-    """One video after the other, as `num_frames` divides them."""
-    joined = {name: np.concatenate([arrays[name] for arrays in videos.values()]) for name in SIZES}
-    hot = np.array([[label in labels[name] for label in range(5)] for name in videos])
-    lengths = [len(arrays["rgb"]) for arrays in videos.values()]
-    np.savez(folder / "all.npz", ids=[*videos], labels=hot, num_frames=lengths, **joined)
-
-
 def save_parquet(folder, videos, labels):
     columns = {"id": list(videos), "labels": [labels[name] for name in videos]}
     for modality in SIZES:
@@ -190,7 +182,7 @@ def test_labels_as_indices_and_as_names(tmp_path, clips):
     labels = table(tmp_path, *every(["3", "0 2", "1;4", "4; 0", ""]))
     done = import_features(clips, tmp_path / "indices", labels=labels, **THIRDS)
     assert [read_back(done.folder)[name][1] for name in "abcde"] == [[3], [0, 2], [1, 4], [0, 4], []]
-    assert "The number of classes (5) is one more than the highest label." in done.notes
+    assert "5 classes, by their numbers, up to the highest label." in done.notes
     labels = table(tmp_path, *every(["Musical keyboard", "Guitar;Concert", '"Bow, violin"']), "x1,Guitar")
     done = import_features(clips, tmp_path / "names", labels=labels, **THIRDS)
     back = read_back(done.folder)
@@ -286,12 +278,13 @@ def test_texts_of_the_table_are_a_modality(tmp_path, clips):
 
 
 ONE_OF = [
+    ({"rgb": np.ones((3, 4), np.uint8)}, "b.npz, b: rgb is uint8, not like the videos before"),
     ({"rgb": np.ones((3, 5))}, "b.npz, b: rgb is (3, 5), in other videos (frames, 4)"),
     ({"rgb": np.ones((0, 4)), "audio": np.ones((0, 2))}, "b.npz, b: there are no frames"),
     ({"audio": None}, "b.npz, b: it has rgb, but the videos before it rgb, audio"),
     ({"audio": np.ones((6, 2))}, "differ in their number of frames ({'rgb': 3, 'audio': 6})"),
     ({"id": "a"}, "b.npz, a: a video of this id came before"),
-    ({"mean_audio": np.ones((3, 2))}, "are the modality audio"),
+    ({"mean_audio": np.ones((3, 2))}, "are both the modality audio"),
     ({"rgb": np.array([[print]], object)}, "Pickles are not read"),
 ]
 MANY = [
@@ -332,10 +325,12 @@ def test_sources_that_are_damaged_or_none(tmp_path, refused):
     (tmp_path / "clips").mkdir()
     assert "nothing that can be imported" in refused("clips")
     np.save(tmp_path / "clips" / "x.npy", np.ones((2, 3)))
+    np.save(tmp_path / "clips" / "w.npy", np.ones(3))  # a video's mean is not the mean of another's frames
+    assert "x.npy, x: rgb is (2, 3), in other videos (3,)" in refused("clips")
     assert "--modalities names 2" in refused("clips", error=UsageError, modalities=["a", "b"])
     (tmp_path / "clips" / "inner").mkdir()
     np.save(tmp_path / "clips" / "inner" / "x.npy", np.ones((2, 3)))
-    assert "x.npy is not in one folder of a modality" in refused("clips")
+    assert "w.npy is not in one folder of a modality" in refused("clips")
 
 
 def test_options_that_cannot_be_used(clips, refused, tmp_path):
