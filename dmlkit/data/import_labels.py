@@ -120,7 +120,8 @@ def _table(table) -> Table:
 
 def _stating_splits(table) -> dict[str, str]:
     """The one column of a table, if any, whose cells are all splits, whatever it is called → split."""
-    cells = {name: {*table[name].str.lower()} - {""} for name in table if name not in COLUMNS}
+    others = [name for name in table if name not in COLUMNS]
+    cells = {name: {*map(str.lower, table[name].unique())} - {""} for name in others}
     splits = {name: {split_of(cell, alone=True) for cell in each} for name, each in cells.items()}
     found = [name for name, each in splits.items() if each and None not in each]
     if flags := [name for name, each in cells.items() if split_of(name) and each <= {*_HOT}] or found[1:]:
@@ -133,7 +134,10 @@ def _hot_columns(table):
     """The columns of 0 and 1, one a class, as booleans, where there are two or more."""
     import pandas as pd
 
-    bits = {name: column.str.lower().map(_HOT) for name, column in table.items()}
+    known = {
+        name: {each: _HOT.get(each.lower()) for each in column.unique()} for name, column in table.items()
+    }
+    bits = {name: table[name].map(known[name]) for name in table}
     hot = [name for name, column in bits.items() if column.notna().all()]
     for name in table.columns.difference(hot) if len(table.columns) > 1 else ():
         wrong = table[name][bits[name].isna()]
