@@ -11,14 +11,12 @@ import multiprocessing
 import os
 import posixpath
 import signal
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, starmap
 from typing import NamedTuple
@@ -26,8 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-import dmlkit.data.schema as schema
-from dmlkit.data.opening import find_dataset, find_splits, open_shards, recognize, shard_counts
+from dmlkit.data.opening import describe, divided, find_dataset, find_splits, shard_counts
 from dmlkit.data.parsing import RecordParser
 from dmlkit.data.records import (
     InvalidRecord,
@@ -37,7 +34,7 @@ from dmlkit.data.records import (
     locate,
     scan_records,
 )
-from dmlkit.data.schema import FRAMES_APART
+from dmlkit.data.schema import FRAMES_APART, MAX_CLASSES, read_dataset_toml, release_of
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size, shorten
 from dmlkit.runtime import cores, signals_handled
 
@@ -102,7 +99,7 @@ class Report:
 def _describe(record: dict, faults: int) -> Iterator[str]:
     yield one_line(f"{record['name']}, {record['path']}")
     if record["level"] is None:
-        yield "  layout          unknown: no good record, so only checksums were verified"
+        yield "  layout          unknown, so only checksums were verified"
     else:
         names = (f"{one_line(f['name'])} {f['size']:,} ({f['coding']})" for f in record["features"])
         yield f"  layout          {record['release'] or 'a layout of its own'}, {record['level']} level"
@@ -333,43 +330,31 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
     shards with their parser and number of records (None: unknown); missing shards that dataset.toml counts; why it is
     refused, or an empty text.
     """
-    settings, refusal = schema.read_dataset_toml(root), ""
+    settings, errors, dataset = read_dataset_toml(root), [], None
     splits, notes = find_splits(root, settings, shards)
-    try:
-        notes = open_shards(root, shards, count_classes=False).notes
-    except DataError as error:
-        refusal = str(error)
     counts, missing = shard_counts(root, settings, splits)
-    features, level, release, id_key, layouts = {}, settings.level, None, None, []
-    for names in splits.values():
-        for shard in names:
-            with suppress(DataError):  # what is wrong with it is reported when it is checked
-                layouts.append(layout := recognize([shard]))
-                features, level = layout.features | features, level or layout.level
-                id_key = layout.id_key
-                release = schema.release_of(id_key, features.values())
-                break
-    vocabulary = context = None
-    with suppress(DataError):
-        vocabulary, _ = schema.vocabulary_of(root, settings, release)
-        features = settings.complete_features(features, root=root)
-        context = schema.infer_context(root, layouts, vocabulary, settings.num_classes)
-    num_classes = settings.num_classes or (vocabulary and vocabulary.num_classes)
-    num_classes = num_classes or (context and context.vector) or (release and release[1])
-    parser = None
-    if features and level:
-        classes, id_key = num_classes or sys.maxsize, release and id_key
-        parser = RecordParser(level, tuple(features.values()), classes, context is not None, id_key=id_key)
-        if context:  # or else it is not known how labels are written, which is why the data set is refused
-            parser = replace(parser, context=context)
+    try:
+        dataset = describe(root, settings, splits, notes, count_classes=False, on_error=errors.append)
+        notes = divided(dataset, partly=shards is not None).notes
+    except DataError as error:
+        errors.append(error)
+    parsers, release = dict.fromkeys(splits), None
+    if dataset:
+        # Labels are counted, and compared with what the vocabulary or dataset.toml name, if they do.
+        known = replace(dataset, num_classes=dataset.num_classes or MAX_CLASSES)
+        parsers = {split: known.parser(split) for split in splits}
+        release = release_of(dataset.id_key, dataset.features.values())
     description = {
         "path": root,
         "name": settings.name or posixpath.basename(root) or root,
-        "level": parser and level,
+        "level": dataset and dataset.level,
         "release": "generated data" if settings.generated else release and release[0],
         "notes": list(notes),
-        "features": [asdict(feature) for feature in features.values()],
-        "num_classes": num_classes,
+        "features": [asdict(feature) for feature in dataset.features.values()] if dataset else [],
+        "num_classes": dataset and dataset.num_classes,
     }
-    tasks = {name: [(shard, parser, counts.get(shard)) for shard in each] for name, each in splits.items()}
-    return description, tasks, missing if shards is None else [], refusal
+    tasks = {
+        split: [(shard, parsers[split], counts.get(shard)) for shard in each]
+        for split, each in splits.items()
+    }
+    return description, tasks, missing if shards is None else [], "".join(map(str, errors[:1]))

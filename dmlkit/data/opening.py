@@ -13,13 +13,13 @@ import os
 import posixpath
 import re
 import shlex
-import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
 from dmlkit.data.schema import (
     DATASET_TOML,
     KINDS,
+    MAX_CLASSES,
     SPLITS,
     TEXT,
     TEXT_SIZE,
@@ -375,43 +376,60 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
         DataError: There is no such folder, no shards in it, or they are damaged, of no known layout, or of two levels
             or releases.
     """
-    return open_shards(*find_dataset(path), num_classes=num_classes)
-
-
-def open_shards(
-    root: str, chosen: Sequence[str] | None, *, num_classes: int | None = None, count_classes: bool = True
-) -> Dataset:
-    """`open_dataset` of what `find_dataset` found. Where only the labels show how many classes there are, they are
-    counted, which reads every record, or `num_classes` stays 0.
-    """
+    root, chosen = find_dataset(path)
     settings = read_dataset_toml(root)
     found, notes = find_splits(root, settings, chosen)
-    refuse_mixtures(root, found)
-    layouts = {split: recognize(shards) for split, shards in found.items()}
-    level = next(iter(layouts.values())).level
+    return divided(describe(root, settings, found, notes, num_classes=num_classes), partly=chosen is not None)
+
+
+def _raise(error: DataError) -> None:
+    raise error
+
+
+def describe(
+    root: str,
+    settings: DatasetSettings,
+    found: Splits,
+    notes: Iterable[str] = (),
+    *,
+    num_classes: int | None = None,
+    count_classes: bool = True,
+    on_error: Callable[[DataError], None] = _raise,
+) -> Dataset:
+    """The data set of these splits, not yet `divided`: what dataset.toml declares, and else the first records of some
+    shards show.
+
+    Where only the labels show how many classes there are, they are counted, which reads every record, or `num_classes`
+    stays 0. `on_error` is given the error where some splits cannot be recognised, or they are mixed.
+    """
+    samples, notes = survey(found, on_error), list(notes)
+    refuse_mixtures(root, samples, on_error)
+    level, id_key = samples[0].layout.level, samples[0].layout.id_key
+    layouts = [each.layout for each in samples]
     if settings.level not in (None, level):
         declared = f"{DATASET_TOML} there declares {settings.level}"
         raise DataError(f"{root} holds {level}-level records, but {declared}. Correct it there.")
     inferred: dict[str, Feature] = {}
     declared = {each.key for each in settings.complete_features({}, root=root).values() if each.in_frames}
-    for split, layout in layouts.items():
-        inferred = layout.features | inferred
-        for key, problem in layout.problems.items():
+    for sample in samples:
+        inferred = sample.layout.features | inferred
+        for key, problem in sample.layout.problems.items():
             if not declared or key in declared:
-                raise DataError(f"{found[split][0]}: in its first records, {problem}")
+                raise DataError(f"{sample.shard}: in its first records, {problem}")
+    # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
+    inferred = {
+        each.name: each for each in sorted(inferred.values(), key=lambda each: (-each.size, each.name))
+    }
     features = settings.complete_features(inferred, root=root)
-    id_key = next(iter(layouts.values())).id_key
     release = release_of(id_key, features.values())
     vocabulary, told = vocabulary_of(root, settings, release)
     given, num_classes, notes = num_classes, settings.num_classes, [*notes, *told]
-    context = infer_context(root, [*layouts.values()], vocabulary, num_classes)
+    context = infer_context(root, layouts, vocabulary, num_classes)
     labelled = frozenset(
-        split
-        for split, each in layouts.items()
-        if any(context.label_key in entries for entries in each.labels)
+        each.split for each in samples if any(context.label_key in entries for entries in each.layout.labels)
     )
     if num_classes is None:
-        shards = [shard for split in labelled for shard in found[split]]
+        shards = [shard for split in found if split in labelled for shard in found[split]]
         if vocabulary:
             num_classes, source = vocabulary.num_classes, "the vocabulary's"
         elif given and not labelled:
@@ -421,40 +439,45 @@ def open_shards(
         elif release:
             num_classes, source = release[1], f"that of {release[0]}, which the records look like"
         elif shards:
-            parser = RecordParser(level, tuple(features.values()), sys.maxsize, True, context=context)
+            parser = RecordParser(level, tuple(features.values()), MAX_CLASSES, True, context=context)
             shards = shards if count_classes else []
-            classes = (label for _, labels in _contexts_of(shards, parser, {}) for label in labels)
+            classes = {label for _, labels in _contexts_of(shards, parser, {}) for label in labels}
             num_classes = 1 + max(classes, default=-1)
             source = "one more than the highest label in the shards"
+            source += "" if 0 in classes else "; no video is of class 0 (are they numbered from 1?)"
         else:
             advice = f"Put the vocabulary.csv there, or a {DATASET_TOML} with num_classes."
             raise DataError(f"{root} has no labels, so its number of classes is unknown. {advice}")
         if num_classes:
             notes.append(f"The number of classes ({num_classes}) is {source}.")
+    if vocabulary and (unnamed := [each for each in range(num_classes) if not vocabulary.names.get(each)]):
+        notes.append(f"The vocabulary has no name for {len(unnamed):,} of the classes, as {unnamed[0]}.")
+    if vocabulary and vocabulary.num_classes > num_classes:
+        notes.append(f"The vocabulary names {vocabulary.num_classes:,} classes, of which the first are used.")
     notes += context.notes()
-    if (kinds := {layout.id_kind for layout in layouts.values()}) != {"bytes_list"}:
+    if without := sum(
+        each.layout.count - len(each.layout.labels) for each in samples if each.split in labelled
+    ):
+        looked = sum(each.layout.count for each in samples if each.split in labelled)
+        notes.append(f"Of {looked} records looked at, {without} have no labels: read as videos of no class.")
+    if (kinds := {each.id_kind for each in layouts}) != {"bytes_list"}:
         ids = "whole numbers (int64), read as decimal texts" if "int64_list" in kinds else "missing"
         notes.append(f"The ids of videos are {ids}.")
     used, left = {feature.key for feature in features.values()} | {context.label_key}, {}
-    for layout in layouts.values():
+    keys = frozenset().union(*(each.keys for each in layouts))
+    for layout in layouts:
         left |= {feature.key: feature.coding for feature in layout.features.values()} | layout.left
         left |= {key: KINDS[kind] for each in layout.labels for key, (kind, _) in each.items()}
     if unread := [f"{one_line(key)} ({kind})" for key, kind in sorted(left.items()) if key not in used]:
         notes.append(f"Left aside of the records: {shorten(', '.join(unread), 300)}.")
-    if TEXT not in used and any(layout.has_text for layout in layouts.values()):
+    if TEXT in keys - used:
         notes.append(
             f"The records carry {TEXT}, which is not used: `[features.{TEXT}]` with `size = {TEXT_SIZE}` and "
             f'`coding = "{TEXT}"` in {DATASET_TOML} makes it a modality.'
         )
-    counts, missing = shard_counts(root, settings, found)
-    if missing and chosen is None:
-        notes.append(f"{len(missing)} of the shards that {DATASET_TOML} counts are missing, as {missing[0]}.")
-    try:
-        found, labelled, divided = divide_splits(found, labelled, root)
-    except DataError as few:
-        if chosen is None:
-            raise
-        divided = [f"Nothing can be trained on these shards alone: {few}"]
+    if absent := [one_line(each.key) for each in features.values() if each.key not in keys]:
+        notes.append(f"No record that was looked at has {', '.join(absent)}: read as silence, or no words.")
+    counts, _ = shard_counts(root, settings, found)
     return Dataset(
         path=root,
         name=settings.name or posixpath.basename(root),
@@ -462,12 +485,12 @@ def open_shards(
         features=features,
         num_classes=num_classes,
         class_names=(vocabulary or Vocabulary({}, {})).class_names(num_classes),
-        splits=found,
+        splits=dict(found),
         labelled=labelled,
         named=vocabulary is not None,
-        notes=(*notes, *divided),
+        notes=tuple(notes),
         generated=settings.generated,
-        class_kinds=vocabulary.class_kinds(num_classes) if vocabulary else None,
+        class_kinds=vocabulary and vocabulary.class_kinds(num_classes),
         truth_files=settings.truth,
         counts=counts,
         id_key=release and id_key,
@@ -488,8 +511,13 @@ def find_dataset(path: str | os.PathLike) -> tuple[str, list[str] | None]:
     if records.exists(path) or os.path.islink(path):
         shards = [path]
     else:
-        # What else a pattern may match, as a vocabulary, is no shard.
-        shards = [each for each in records.match_shards("", path) if records.SHARD_SUFFIX.search(each)]
+        # A pattern in a folder, whose own name may hold brackets.
+        root = "" if records.is_remote(path) else posixpath.dirname(path)
+        while root and not os.path.isdir(root):
+            root = posixpath.dirname(root)
+        matches = records.match_shards(root, path.removeprefix(root).lstrip("/"))
+        # What else it may match, as a vocabulary, is no shard, if any of them is named like one.
+        shards = [*filter(records.SHARD_SUFFIX.search, matches)] or matches
     if not shards:
         raise DataError(f"There is nothing at {path}. {ADVICE}")
     folders = [_common_folder(shards)]
@@ -540,7 +568,21 @@ def find_splits(
         found = {split: shards for split, shards in left.items() if shards}
         if not found:
             raise DataError(f"The shards hold no records: {min(empty)} and the others are empty.")
+    if chosen is None:
+        notes = (*notes, *_missing_shards(root, settings, found))
     return found, notes
+
+
+def _missing_shards(root: str, settings: DatasetSettings, found: Splits) -> Iterator[str]:
+    """A note on shards that dataset.toml counts, or that the names of others number, and that are not there."""
+    if missing := shard_counts(root, settings, found)[1]:
+        yield f"{len(missing)} of the shards that {DATASET_TOML} counts are missing, as {missing[0]}."
+    series = Counter()
+    for match in (re.search(r"^(.*)-\d+-of-(\d+)", shard) for shards in found.values() for shard in shards):
+        series.update([match.groups()] if match else [])
+    for (name, total), count in series.items():
+        if count < int(total):
+            yield f"Of the {int(total):,} shards {name}-…-of-{total} only {count:,} are there."
 
 
 def split_of(name: str, *, alone: bool = False) -> str | None:
@@ -581,24 +623,51 @@ def _samples(shards: Iterable[str]) -> list[str]:
     return sorted({each[place] for each in groups.values() for place in (0, len(each) // 2, -1)})
 
 
-def refuse_mixtures(root: str, found: Splits) -> None:
-    """Raise `DataError` where some shards' first records are of two levels or releases, naming the way to each."""
+class Sample(NamedTuple):
+    """A shard that was looked at, of a split, and the layout of its first records."""
+
+    split: str
+    shard: str
+    layout: Layout
+
+
+def survey(found: Splits, on_error: Callable[[DataError], None]) -> list[Sample]:
+    """Some shards of every folder and split, recognised; `on_error` is given the error of a split without any that can
+    be, and raised where there is none at all.
+    """
+    samples, errors = [], []
+    for split, shards in found.items():
+        known, failed = len(samples), []
+        for shard in _samples(shards):
+            try:
+                samples.append(Sample(split, shard, recognize(shard)))
+            except DataError as error:  # reported when it is read
+                failed.append(error)
+        if len(samples) == known:
+            errors += failed[:1]
+    for error in errors:
+        on_error(error) if samples else _raise(error)
+    return samples
+
+
+def refuse_mixtures(root: str, samples: Iterable[Sample], on_error: Callable[[DataError], None]) -> None:
+    """Give `on_error` the error of shards of two levels or releases, which names the way to each."""
     levels, releases = defaultdict(list), defaultdict(list)
-    for shard in _samples(shard for shards in found.values() for shard in shards):
-        first = next(records.scan_records(shard), None)
-        with suppress(Exception):  # what is wrong with a record is reported when it is read
-            layout = infer_layout([records.parse_record(first.check())])
-            levels[f"{layout.level}-level"].append(shard)
-            releases[release_of(layout.id_key, layout.features.values())[0]].append(shard)
+    for _, shard, layout in samples:
+        levels[f"{layout.level}-level"].append(shard)
+        if release := release_of(layout.id_key, layout.features.values()):
+            releases[release[0]].append(shard)
     for groups, why in ((levels, ""), (releases, ", whose class numbers mean other classes")):
         if len(kinds := sorted(groups)) > 1:
             ways = [_way_to(kind, groups) for kind in kinds]
             places = [f"{way or groups[kind][0]} is {kind}" for kind, way in zip(kinds, ways, strict=True)]
             advice = "Use one of them" if all(ways) else "Move one into a folder of its own"
-            raise DataError(
+            error = DataError(
                 f"{root} mixes {' and '.join(kinds)} records{why}: {', '.join(places)}. {advice}, or name the shards "
                 f"of one in {DATASET_TOML}."
             )
+            on_error(error)
+            return
 
 
 def _way_to(kind: str, groups: Mapping[str, Sequence[str]]) -> str | None:
@@ -623,37 +692,48 @@ def shard_counts(root: str, settings: DatasetSettings, found: Splits) -> tuple[d
     return {shard: count for shard, count in counts.items() if shard in there}, sorted(counts.keys() - there)
 
 
-def divide_splits(
-    splits: Splits, labelled: frozenset[str], root: str
-) -> tuple[dict, frozenset[str], list[str]]:
-    """The splits that training needs, made of those there are; those with labels; a note on all that was divided."""
-    found, notes = {name: sorted(shards) for name, shards in splits.items()}, []
+def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
+    """The same data in the splits that training needs, made of those there are; a note on all that was divided.
+
+    Raises `DataError` where there are too few shards; of some chosen shards (`partly`) that is no more than a note.
+    """
+    found, notes = {name: list(shards) for name, shards in dataset.splits.items()}, []
+    root, labelled = dataset.path, dataset.labelled
     usable = [name for name in ("train", "validate") if name in labelled]
+    if len(usable) == 1 and len(found[usable[0]]) < MIN_SHARDS:
+        few = (
+            f"{root} has only one split with labels ({usable[0]}), of {counted(len(found[usable[0]]), 'shard')}; "
+            f"dividing it into training, tuning and validation takes at least {MIN_SHARDS}. Add shards, or another "
+            "such split."
+        )
+    elif len(usable) == 2 and "tuning" not in labelled and len(found["train"]) < 2:
+        advice = f"Write two or more, or name tuning shards in {DATASET_TOML}."
+        few = f"{root} has a single training shard, none to spare for tuning. {advice}"
+    else:
+        few = ""
+    if few and not partly:
+        raise DataError(few)
+    if few:
+        return replace(
+            dataset, notes=(*dataset.notes, f"Nothing can be trained on these shards alone: {few}")
+        )
+    for unlabelled in ({"train", "tuning", "validate"} & found.keys()) - labelled if usable else ():
+        del found[unlabelled]
+        notes.append(f"The shards of the split {unlabelled!r} carry no labels and are not used.")
     if len(usable) == 1:
-        (only,) = usable
-        shards = found.pop(only)
-        if len(shards) < MIN_SHARDS:
-            raise DataError(
-                f"{root} has only one split with labels ({only}), of {counted(len(shards), 'shard')}; dividing it into "
-                f"training, tuning and validation takes at least {MIN_SHARDS}. Add shards, or another such split."
-            )
-        for unlabelled in {"train", "validate"} & found.keys():
-            del found[unlabelled]
-            notes.append(f"The shards of the split {unlabelled!r} carry no labels and are not used.")
+        shards = found.pop(usable[0])
         found["train"], found["validate"] = _take_every(shards, 5)
         which = f"{'every fifth' if len(shards) >= 5 else 'the last'} of its {len(shards)} shards validates"
-        notes.append(f"Only the split {only!r} carries labels: {which} ({len(found['validate'])}).")
+        notes.append(f"Only the split {usable[0]!r} carries labels: {which} ({len(found['validate'])}).")
+    if usable and "tuning" not in found:
+        shards = found["train"]
+        found["train"], found["tuning"] = _take_every(shards, 10)
+        which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
+        notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
     if usable:
-        if "tuning" not in labelled:
-            shards = found["train"]
-            if len(shards) < 2:
-                advice = f"Write two or more, or name tuning shards in {DATASET_TOML}."
-                raise DataError(f"{root} has a single training shard, none to spare for tuning. {advice}")
-            found["train"], found["tuning"] = _take_every(shards, 10)
-            which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
-            notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
         labelled = frozenset(labelled & found.keys() | {"train", "tuning", "validate"})
-    return {name: tuple(found[name]) for name in SPLITS if name in found}, labelled, notes
+    splits = {name: tuple(found[name]) for name in SPLITS if name in found}
+    return replace(dataset, splits=splits, labelled=labelled, notes=(*dataset.notes, *notes))
 
 
 def _take_every(shards: Sequence[str], step: int) -> tuple[list[str], list[str]]:
@@ -662,12 +742,12 @@ def _take_every(shards: Sequence[str], step: int) -> tuple[list[str], list[str]]
     return [shard for shard in shards if shard not in set(taken)], list(taken)
 
 
-def recognize(shards: Sequence[str]) -> Layout:
-    """The layout of the first records of some shards; raises `DataError` where they have none."""
-    first = records.first_records(shards, SAMPLED_RECORDS)
-    shard = first[0].shard
+def recognize(shard: str) -> Layout:
+    """The layout of the first records of a shard; raises `DataError` where it has none."""
     try:
-        parsed = [records.parse_record(record.data) for record in first]
+        parsed = [*map(records.parse_record, records.first_records(shard, SAMPLED_RECORDS))]
+    except DataError:
+        raise
     except Exception:  # protobuf's own, of another class in each of its implementations
         kinds = "neither tf.train.Example nor tf.train.SequenceExample, YouTube-8M's and AudioSet's layouts"
         raise DataError(f"The records of {shard} are {kinds}.") from None

@@ -229,12 +229,17 @@ class RecordParser:
 
     def _labels(self, context: Features) -> list[int]:
         """The classes of a video of a split with labels."""
-        labels = self.context.read_labels(context) if self.labelled else []
+        if not self.labelled:
+            if self.context.has_labels(context):
+                message = "the record has labels, the first records of its split have none. Label all of it, or none."
+                raise InvalidRecord(message, kind="label")
+            return []
+        labels = self.context.read_labels(context)
         for label in labels:
             if not 0 <= label < self.num_classes:
                 message = (
-                    f"label {label} is outside the data set's {self.num_classes} classes (0 to "
-                    f"{self.num_classes - 1}). Correct num_classes or the vocabulary in dataset.toml, or leave it out."
+                    f"label {label} is none of the data set's classes, 0 to {self.num_classes - 1:,}. Correct it, or "
+                    "the vocabulary, or num_classes in dataset.toml."
                 )
                 raise InvalidRecord(message, kind="label")
         return labels
@@ -366,8 +371,8 @@ def _values(entry, feature: Feature) -> np.ndarray:
 def _check_length(values: np.ndarray, feature: Feature) -> np.ndarray:
     if len(values) != feature.size:
         message = (
-            f"{feature.key} has {len(values)} values, but the data set's {feature.name} has {feature.size}. Correct "
-            "the size in dataset.toml, or keep shards of other dimensions in a folder of their own."
+            f"{feature.key} has {len(values)} values, but the data set's {feature.name} has {feature.size}. Write "
+            "all alike, or declare in dataset.toml the modalities to read, each with its size."
         )
         if feature.coding == "byte" and len(values) in (2 * feature.size, 4 * feature.size, 8 * feature.size):
             message = (

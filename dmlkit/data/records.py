@@ -40,7 +40,7 @@ from dmlkit.paths import is_remote
 
 # The end of a shard's path: x.tfrecord, x.tfrecords.gz, x.tfrecord-00000-of-00003, x-00000-of-00003, part-r-00000.
 SHARD_SUFFIX = re.compile(
-    r"(\.(tfrecords?|tfrec)([-_.]?\d+)?(-of-\d+)?|-\d+-of-\d+|(?<![^/])part(-[rm])?-\d+(-[\w-]+)?(\.c\d+)?)"
+    r"(\.(tfrecords?|tfrec|tfr|records?)([-_.]?\d+)?(-of-\d+)?|-\d+-of-\d+|(?<![^/])part(-[rm])?-\d+(-[\w-]+)?(\.c\d+)?)"
     r"(\.(gz|gzip|zlib|z))?$",
     re.IGNORECASE,
 )
@@ -223,15 +223,12 @@ def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
     return data
 
 
-def first_records(shards: Sequence[str], count: int) -> list[Record]:
-    """The intact ones among the first records of the first shard that has any; raises `DataError` if there are none."""
-    for shard in shards:
-        found = list(islice(scan_records(shard), count))
-        if intact := [record for record in found if not record.error]:
-            return intact
-        if found:
-            raise record_error(*found[0][:3], found[0].error)
-    raise DataError(f"The shards hold no records: {shards[0]} and the {len(shards) - 1} after it are empty.")
+def first_records(shard: str, count: int) -> list[bytes]:
+    """The intact ones among the first records of a shard; raises `DataError` if there are none."""
+    found = list(islice(scan_records(shard), count))
+    if intact := [record.data for record in found if not record.error]:
+        return intact
+    raise record_error(*found[0][:3], found[0].error) if found else DataError(f"{shard} holds no records.")
 
 
 def count_records(path: str, *, skip_damaged: bool = False) -> int:
@@ -319,6 +316,8 @@ def _open_shard(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
             # A damaged length, too, may look like compressed bytes.
             if is_header(begin) or (head.startswith(GZIP) if begin else not inflated.damaged):
                 file, size = inflated, MOST_INFLATION * file_bytes
+                if begin.startswith(GZIP):
+                    raise DataError(f"{path} was compressed twice. Decompress it once (`gunzip`).")
             _refuse_other_kinds(path, file)
         file.seek(0)
         yield file, size, file_bytes
@@ -379,11 +378,7 @@ def _refuse_other_kinds(path: str, file) -> None:
             raise DataError(f"{path} is {what}")
     text = head.decode("utf-8", "replace")
     text = text[:-1] if len(head) == 512 else text  # within a character
-    if (
-        len(head) >= HEADER_BYTES
-        and "\ufffd" not in text
-        and all(c.isprintable() or c in "\t\n\r" for c in text)
-    ):
+    if len(head) >= 4 and "\ufffd" not in text and all(c.isprintable() or c in "\t\n\r" for c in text):
         raise DataError(f"{path} is text ({shorten(text)!r}), not a shard. {_FETCH_AGAIN}")
     file.seek(0)
     try:

@@ -37,6 +37,7 @@ SPLITS = ("train", "tuning", "validate", "test")
 TEXT = "text"
 TEXT_SIZE = 512  # default size of a bag of tokens: room for a title's words, not for a language's
 MAX_TEXT_SIZE = 1 << 20  # a bag takes this memory for every video
+MAX_CLASSES = 1_000_000  # a name each is kept
 DATASET_TOML = "dataset.toml"
 FRAMES_APART = 2  # extractors of two modalities may differ by so many frames in a video, at its end
 
@@ -118,7 +119,7 @@ class DatasetSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     name: str | None = None
     level: Literal["video", "frame"] | None = None
-    num_classes: Positive | None = None
+    num_classes: Annotated[int, Field(gt=0, le=MAX_CLASSES)] | None = None
     vocabulary: str | None = None  # the file of class names
     generated: bool = False
     records_per_shard: Positive | None = None  # in every shard but a split's last
@@ -223,9 +224,12 @@ def _toml(value: object) -> str:
 
 VOCABULARIES = ("vocabulary.csv", "label_names.csv", "label_names_2018.csv", "class_labels_indices.csv")
 _LIKE_VOCABULARIES = ("*vocabulary.csv", "label_names*.csv", "class_labels*.csv")
-_INDEX_COLUMNS = ("Index", "index", "label_id")
-_NAME_COLUMNS = ("Name", "name", "display_name", "label_name")
-_KIND_COLUMN = "Kind"
+# Columns of a vocabulary, in any case.
+_INDEX_COLUMNS, _NAME_COLUMNS, _KIND_COLUMN = (
+    ("index", "label_id"),
+    ("name", "display_name", "label_name"),
+    "kind",
+)
 
 
 @dataclass(frozen=True)
@@ -295,24 +299,39 @@ def read_vocabulary(path: str) -> Vocabulary:
     """Read YouTube-8M's vocabulary (2018), its label names (2017), AudioSet's class labels, or our own."""
     if not exists(path):
         raise DataError(f"There is no vocabulary {path}. Add it, or correct `vocabulary` in {DATASET_TOML}.")
-    rows = csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8-sig", "replace"), newline=""))
-    columns = rows.fieldnames or []
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        columns = rows.fieldnames = [column.strip().lower() for column in rows.fieldnames or ()]
+        table = [(rows.line_num, row) for row in rows]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no CSV in UTF-8: {error}. Save it as such.") from None
     index = next((name for name in _INDEX_COLUMNS if name in columns), None)
     label = next((name for name in _NAME_COLUMNS if name in columns), None)
     if index is None or label is None:
         raise DataError(
-            f"{path} is not a vocabulary: it needs a column of class numbers ({', '.join(_INDEX_COLUMNS)}) and one of "
-            f"names ({', '.join(_NAME_COLUMNS)}). Its columns are: {shorten(', '.join(columns), 200) or 'none'}."
+            f"{path} is not a vocabulary: its first line must name a column of class numbers "
+            f"({', '.join(_INDEX_COLUMNS)}) and one of names ({', '.join(_NAME_COLUMNS)}). It names: "
+            f"{shorten(', '.join(columns), 200) or 'none'}."
         )
     names: dict[int, str] = {}
     kinds: dict[int, str] = {}
-    for row in rows:
-        if not re.fullmatch(r"\s*\d{1,9}\s*", row[index] or ""):
-            number = shorten(row[index])
-            raise DataError(f"{path}, line {rows.line_num}: {number!r} is no class number. Correct it.")
-        names[int(row[index])] = one_line(row[label] or "")
+    for line, row in table:
+        number = int(row[index]) if re.fullmatch(r"\s*\d{1,6}\s*", row[index] or "") else None
+        if number is None or number in names or any(row.get(None, ())):
+            what = (
+                f"{shorten(row[index])!r} is no class number"
+                if number is None
+                else f"class {number} comes twice"
+            )
+            what = (
+                "more cells than columns (a comma takes quotation marks)" if any(row.get(None, ())) else what
+            )
+            raise DataError(f"{path}, line {line}: {what}. Correct it.")
+        names[number] = one_line(row[label] or "")
         if _KIND_COLUMN in columns:
-            kinds[int(row[index])] = one_line(row[_KIND_COLUMN] or "")
+            kinds[number] = one_line(row[_KIND_COLUMN] or "")
     if not names:
         raise DataError(f"The vocabulary {path} names no class. Remove it, or put the full file there.")
     return Vocabulary(names, kinds)
@@ -338,7 +357,10 @@ _TYPES = {
     "float16": (256, 1e-4, 1e3),
     "int64": (8, 1, 255),
     "int32": (16, 1, 255),
+    "int16": (256, 1, 255),
+    ">f4": (16, 1e-6, 1e5),
 }
+_IMAGE = re.compile(rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF")
 _SAMPLED_FRAMES = 16  # of each sampled record, to find such types
 
 
@@ -350,7 +372,7 @@ class ContextCoding:
         id_keys: The keys under which an id is looked for, in this order.
         label_key, kind: The key of the labels, and the list that they are written in.
         vector: The length of labels that are vectors of 0 and 1; 0 where they are classes.
-        pairs: Whether all that were seen are 0, 1, and so might be both.
+        pairs: Whether all that were seen are 0 or 1, so that 1, 0 might be either.
         names: Class name → class, for labels that are texts.
     """
 
@@ -377,12 +399,11 @@ class ContextCoding:
         entry = features.feature.get(self.label_key)
         labels = list(getattr(entry, self.kind).value) if entry else []
         if not labels:
-            for key, (kind, _) in label_entries(features).items():
-                if key == self.label_key or kind == self.kind != "bytes_list":
-                    usual = f"{KINDS[self.kind]} under {self.label_key!r}"
-                    raise _label_error(
-                        f"are {KINDS[kind]} under {key!r}, those of others {usual}. Write all alike"
-                    )
+            for key, kind in self._other_labels(features):
+                usual = f"{KINDS[self.kind]} under {self.label_key!r}"
+                raise _label_error(
+                    f"are {KINDS[kind]} under {key!r}, those of others {usual}. Write all alike"
+                )
             return []
         labels = labels if self.kind == "int64_list" else class_numbers(labels, self.names)
         if self.vector:
@@ -393,8 +414,19 @@ class ContextCoding:
             return [label for label, value in enumerate(labels) if value]
         if len(set(labels)) < len(labels) or (self.pairs and labels == [1, 0]):
             what = f"{shorten(labels)} repeat, or may be a vector of 0 and 1"
+            what = f"{shorten(labels)} hold {min(labels)}, which is no class" if min(labels) < 0 else what
             raise _label_error(f"{what}. Write the numbers of classes, each once and in their order")
         return labels
+
+    def has_labels(self, features: Features) -> bool:
+        """Whether there are labels, though perhaps not written as others are."""
+        return any(self._other_labels(features))
+
+    def _other_labels(self, features: Features) -> Iterator[tuple[str, str]]:
+        """Key and list of what is not empty and under the key of the labels, or numbers as they are."""
+        for key, (kind, _) in label_entries(features).items():
+            if key == self.label_key or kind == self.kind != "bytes_list":
+                yield key, kind
 
     def notes(self) -> Iterator[str]:
         """What differs from YouTube-8M's, one sentence each."""
@@ -491,8 +523,13 @@ def infer_context(
             vector = vector and not any(
                 re.search(rb"[^\s0-9,;|(){}\[\]]", text) for row in rows for text in row
             )
-        pairs = vector and all(row == [0, 1] for row in known)
-        vector = vector and not pairs and (length > 2 or num_classes in (None, 2))
+        vector = vector and any(row != [0, 1] for row in known) and (length > 2 or num_classes in (None, 2))
+        pairs = not vector and num_classes in (None, 2) and all({0, 1}.issuperset(row) for row in known)
+        if vocabulary and not vector and 0 not in vocabulary.names and any(0 in row for row in known):
+            raise DataError(
+                f"{root}: records have class 0, which the vocabulary does not name. Number its classes from 0, as the "
+                "records do."
+            )
         if vector and num_classes not in (None, length):
             raise DataError(
                 f"{root}: the labels are vectors of {length} zeros and ones, but there are {num_classes} classes. "
@@ -508,8 +545,9 @@ class Layout:
 
     Attributes:
         level, features: ``"video"`` or ``"frame"``, and the modalities by name.
+        count: How many records they are.
         labels: The `label_entries` of each record that has any.
-        has_text: Whether any has a text.
+        keys: All their keys.
         id_key, id_kind: The key of their ids, and the list that these are written in; None where there are none.
         left: Key → kind of what is no modality, class or id, and holds more than one value.
         problems: Key → what would be misread as a modality, a sentence.
@@ -517,8 +555,9 @@ class Layout:
 
     level: str
     features: dict[str, Feature]
+    count: int
     labels: tuple[dict, ...]
-    has_text: bool
+    keys: frozenset[str]
     id_key: str
     id_kind: str | None
     left: dict[str, str]
@@ -529,13 +568,13 @@ def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
     """The layout of most of some records (`parse_record`); None where they hold no features."""
     seen: Counter[Feature] = Counter()
     levels: Counter[str] = Counter()
-    written: dict[tuple[str, bool, int], bytes] = {}  # key, whether in frames, bytes a frame → some of them
+    written: dict[tuple[str, bool, int], list] = {}  # key, whether usual, bytes a frame → some frames
     left, problems, labels = {}, {}, []
-    has_text, id_key, id_kind = False, "id", None
+    keys, id_key, id_kind = set(), "id", None
     for record in records:
         context, lists = record.context.feature, record.feature_lists.feature_list
         labels += filter(None, [label_entries(record.context)])
-        has_text = has_text or TEXT in context
+        keys |= {*context, *lists}
         near = [key for key, each in context.items() if _ID_KEY.fullmatch(key) and _is_id(each)]
         ids = [key for key in ID_KEYS if key in context] or (near if len(near) == 1 else [])
         id_key, id_kind = (ids[0], _values_of(context[ids[0]])[0]) if ids else (id_key, id_kind)
@@ -559,10 +598,21 @@ def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
                 problems[key] = KINDS[kind]
             if kind == "bytes_list":
                 found = [each for frame in frames[:_SAMPLED_FRAMES] for each in frame.bytes_list.value]
-                written[key, framed, size] = b"".join([written.get((key, framed, size), b""), *found])
-    types = {key: type_of_bytes(data) for (key, *_), data in written.items()}
-    problems |= {key: f"the memory of {name} values, as bytes" for key, name in types.items() if name}
-    seen = Counter({feature: count for feature, count in seen.items() if feature.key not in problems})
+                written.setdefault((key, usual, size), []).extend(found)
+    none = set()  # what is no modality though it looks like one
+    for (key, usual, _), found in written.items():
+        data, name = b"".join(found), None
+        if all(map(_IMAGE.match, found)):
+            what = "encoded images"
+        elif not usual and data.isascii() and data.decode().isprintable():
+            what = "texts"
+        elif name := type_of_bytes(data):
+            what = f"the memory of {np.dtype(name).name} values, as bytes"
+        else:
+            continue
+        none.add(key)
+        (problems if usual or name else left)[key] = what
+    seen = Counter({each: count for each, count in seen.items() if each.key not in none})
     if not seen and not problems:
         return None
     level = levels.most_common(1)[0][0]
@@ -572,10 +622,10 @@ def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
         f"`serialize_video` of dmlkit.data do), or declare in {DATASET_TOML} the modalities to read, without this one."
         for key, found in problems.items()
     }
-    common = {feature.name: feature for feature, _ in reversed(seen.most_common())}
-    # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
-    features = {each.name: each for each in sorted(common.values(), key=lambda each: (-each.size, each.name))}
-    return Layout(level, features, tuple(labels), has_text, id_key, id_kind, left, problems)
+    features = {feature.name: feature for feature, _ in reversed(seen.most_common())}
+    return Layout(
+        level, features, levels.total(), tuple(labels), frozenset(keys), id_key, id_kind, left, problems
+    )
 
 
 def _is_id(entry) -> bool:

@@ -162,15 +162,18 @@ VOCABULARY = "Index,Name\n0,Cat\n1,Dog\n2,Bird\n3,Caf\u00e9\n"
 NAMES = ("Cat", "Dog", "Bird", "Cafe\u0301")
 
 
-def record_of(level, frames=None, **context):
+def record_of(level, frames=None, lists=None, **context):
     """A record; by default of 2 or 3 random frames of 8 bytes, or 8 floats."""
     rng = np.random.default_rng(len(str(context)))
     entries = {key: feature(values) for key, values in context.items() if values}
+    lists = {key: feature(values) for key, values in (lists or {}).items()}
     if level == "video":
+        entries |= lists
         entries["mean_rgb"] = feature(frames or rng.standard_normal(8).tolist())
         return tf.train.Example(features=tf.train.Features(feature=entries)).SerializeToString()
     frames = frames or [[rng.integers(70, 180, 8, np.uint8).tobytes()] for _ in range(rng.integers(2, 4))]
-    lists = {"rgb": tf.train.FeatureList(feature=[feature(frame) for frame in frames])}
+    lists = {key: tf.train.FeatureList(feature=[each] * 3) for key, each in lists.items()}
+    lists["rgb"] = tf.train.FeatureList(feature=[feature(frame) for frame in frames])
     return tf.train.SequenceExample(
         context=tf.train.Features(feature=entries), feature_lists=tf.train.FeatureLists(feature_list=lists)
     ).SerializeToString()
@@ -209,6 +212,11 @@ TAKEN = {
     "numbers as ids": (lambda n: {"id": [n]}, "whole numbers \\(int64\\), read as decimal texts"),
     "another id": (lambda n: {"id": None, "VideoId": [b"v%d" % n]}, "Ids are those under 'VideoId'"),
     "more": (lambda n: {"title": [b"A Title"], "times": [1, 2]}, "Left aside.*times .*int64.*title"),
+    "images": (
+        lambda n: {"lists": {"jpg": [b"\xff\xd8\xff" + bytes(9)]}},
+        "Left aside.*jpg \\(encoded images",
+    ),
+    "captions": (lambda n: {"lists": {"caption": [b"A title of 17 .."]}}, "Left aside.*caption \\(texts"),
 }
 
 
@@ -252,6 +260,14 @@ REFUSED = {
     "names not known": (lambda n: {"labels": [b"Horse"]}, "'labels'.*Horse.*vocabulary.csv"),
     "a name not known": (lambda n: {"labels": [b"Horse" if n == 14 else b"Cat"]}, "record 2.*Horse"),
     "soft labels": (lambda n: {"labels": [0.3, 0.7]}, "'labels'.*floats.*0.3.*int64"),
+    "padding": (lambda n: {"labels": [n % 4, -1, -1]}, r"-1, which is no class"),
+    "a number too high": (
+        in_record(17, {"labels": [2**40]}),
+        "1099511627776 is none of",
+        "[features.rgb]\nsize = 8",
+    ),
+    "numbered from 1": (lambda n: {"labels": [1 + n % 4]}, "4 is none of the data set's classes, 0 to 3"),
+    "images": (lambda n: {"frames": [[b"\x89PNG" + bytes(9)]]}, "'rgb' holds encoded images"),
     "one record of floats": (in_record(14, {"labels": [1.0]}), "floats under 'labels'.*int64"),
     "one record of another key": (in_record(17, {"labels": None, "label": [1]}), "under 'label'.*Write all"),
     "two keys": (lambda n: {"labels": None, "label": [1], "class": [2]}, "'class'.*'label'.*under 'labels'"),

@@ -15,6 +15,7 @@ import tensorflow as tf
 from dmlkit import DataError, open_dataset
 from dmlkit.data import VideoReader, serialize_frames, serialize_video, write_shard
 from dmlkit.data.check import check
+from dmlkit.data.records import frame_record
 
 
 def means(number, size=6, **more):
@@ -89,6 +90,8 @@ def other_kinds():
         (arrays.getvalue(), ".npz"),
         (archive.getvalue(), "is an archive"),
         (b"\xfd7zXZ\x00 and so on", "Unpack it"),
+        (gzip.compress(gzip.compress(frame_record(means(1)))), "compressed twice"),
+        (b"404\n", "is text ('404')"),
         (b"PAR1 and so on", "parquet"),
     ]
 
@@ -106,7 +109,7 @@ def test_files_of_other_kinds_are_named_with_their_remedy(command, tmp_path):
 
 
 NAMES = {
-    "train": ["x-train.tfrecord-00000-of-00002", "train.tfrecords", "train/part-00000.gz", "A.tfrec", "b.TFRecord"],
+    "train": ["x-train.tfrecord-00000-of-00003", "train.tfrecords", "train/part-00000.gz", "A.tfrec", "b.record"],
     "tuning": ["tuning-00000-of-00001"],
     "validate": ["valid.tfrecord/part-r-00000", "Validation-00000-of-00001.tfrecord.gz", "validateZp.tfrecord.gz"],
     "test": ["test-00000-of-00002.tfrecord", "split=test/part-00001-3b-c000.gz", "test.tfrecord-00001-of-00002"],
@@ -132,6 +135,7 @@ def test_shards_by_every_usual_name(command, tmp_path):
     (tmp_path / "x.tfrecord").mkdir()
     (tmp_path / "z").symlink_to(tmp_path)
     told = [f"Left aside, {kind} (" for kind in ASIDE]
+    told += [f"Of the 3 shards {tmp_path}/x-train.tfrecord-…-of-00003 only 1 are there"]
     told += ["shards without records: 1 (", "hold nothing: 1 (x.tfrecord)", "there already: 1 (z)"]
     assert open_dataset(tmp_path).splits == dataset.splits
     for arguments in (["data", "show", tmp_path], ["data", "check", tmp_path]):
@@ -156,6 +160,9 @@ def test_single_shards_and_patterns(command, tmp_path):
         assert not any("missing" in note for note in dataset.notes)
         assert {split: ids(dataset, split) for split in dataset.splits} == expected
         assert dataset.class_names[::4] == ("x", "y") and command("data", "check", tmp_path / path)[0] == 0
+    (tmp_path / "d[1]").mkdir()
+    shutil.copy(tmp_path / "a1.tfrecord", tmp_path / "d[1]" / "x.bin")
+    assert ids(open_dataset(tmp_path / "d[1]" / "*.bin"), "train") == ["v2", "v3"]
     (tmp_path / "one").mkdir()
     shutil.move(tmp_path / "a1.tfrecord", tmp_path / "one" / "x.tfrecord")
     code, out, _ = command("data", "show", tmp_path / "one" / "x.tf*")

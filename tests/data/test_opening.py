@@ -75,6 +75,14 @@ def test_a_split_has_labels_though_its_first_videos_have_none(tmp_path, labels, 
     videos = [*(video(number, []) for number in range(40)), video(40, labels)]
     write_shard(tmp_path / "test0.tfrecord", videos)
     assert ("test" in open_dataset(tmp_path).labelled) == labelled
+    write_shard(tmp_path / "test0.tfrecord", [*(video(60 + number, None) for number in range(40)), video(40)])
+    with pytest.raises(DataError, match=r"record 40 .*has labels, the first records of its split have none"):
+        ids(open_dataset(tmp_path), "test")
+    assert check(tmp_path).sets[0]["faults"]["by_kind"] == {"label": 1}
+    write_shard(tmp_path / "test1.tfrecord", [video(number) for number in range(50, 54)])
+    dataset = open_dataset(tmp_path)
+    assert "Of 26 records looked at, 16 have no labels: read as videos of no class." in dataset.notes
+    assert "test" in dataset.labelled and check(tmp_path).whole
 
 
 def test_known_releases_without_a_vocabulary(tmp_path):
@@ -85,6 +93,19 @@ def test_known_releases_without_a_vocabulary(tmp_path):
             write_shard(tmp_path / release / f"train{shard}.tfrecord", [record])
         dataset = open_dataset(tmp_path / release)
         assert dataset.num_classes == classes and any(release in note for note in dataset.notes)
+
+
+BROKEN = {
+    b"a,b\n1,2\n": "must name a column",
+    b"Index,Name\nx,y\n": "line 2: 'x' is no class number",
+    b"Index,Name\n0,A\n-1,B\n": "line 3: '-1' is no class number",
+    b"Index,Name\n0,A\n99999999,B\n": "'99999999' is no class number",
+    b"Index,Name\n0,A\n1,B\n1,C\n": "line 4: class 1 comes twice",
+    b"Index,Name\n0,A, a\n1,B\n": "line 2: more cells.*quotation marks",
+    b'Index,Name\n0,"A\n1,B\n': "no CSV in UTF-8",
+    b"Index,Name\n0,A\xe9\n": "no CSV in UTF-8",
+    b"Index,Name\n": "no class",
+}
 
 
 def test_vocabularies(tmp_path):
@@ -108,9 +129,12 @@ def test_vocabularies(tmp_path):
         "vocabulary.csv, of vocabulary.csv (2), label_names_2018.csv (3)" in note for note in dataset.notes
     )
     assert dataset.class_names == ("A [0m", "B") and dataset.class_kinds == ("x", "order")
-    broken = {"a,b\n1,2\n": "needs a column", "Index,Name\nx,y\n": "line 2", "Index,Name\n": "no class"}
-    for table, message in broken.items():
-        (tmp_path / "vocabulary.csv").write_text(table)
+    (tmp_path / "label_names_2018.csv").unlink()
+    for table in (b" INDEX ; name \r\n1;B\r\n0; A\r\n", b"index\tname\n0\tA\n\n1\tB\n"):
+        (tmp_path / "vocabulary.csv").write_bytes(table)
+        assert open_dataset(tmp_path).class_names == ("A", "B")
+    for table, message in BROKEN.items():
+        (tmp_path / "vocabulary.csv").write_bytes(table)
         with pytest.raises(DataError, match=message):
             open_dataset(tmp_path)
 
@@ -221,6 +245,9 @@ def test_the_fingerprint_is_that_of_the_data(tmp_path):
     # Same sizes, one other label in the last record.
     write_shards(tmp_path / "there" / "moved", ["a", "b", "c"], labels=(0,))
     (tmp_path / "there" / "moved" / "vocabulary.csv").write_text("Index,Name\n1,x\n")
+    with pytest.raises(DataError, match="class 0, which the vocabulary does not name"):
+        open_dataset(tmp_path / "there" / "moved")
+    (tmp_path / "there" / "moved" / "vocabulary.csv").write_text("Index,Name\n0,x\n1,x\n")
     assert here != open_dataset(tmp_path / "there" / "moved").fingerprint
     (tmp_path / "here" / "vocabulary.csv").write_text("Index,Name\n2,x\n")
     assert here != open_dataset(tmp_path / "here").fingerprint
