@@ -140,12 +140,13 @@ def weights_of(tuning: Sequence[Predictions], *, by: str) -> Weights:
 def combined_predictions(members: Sequence[Predictions], weights: Weights, *, by: str) -> Predictions:
     """The ensemble's predictions of one split from its members', some videos at a time."""
     # Where members kept their highest scores only, at most those of all of them together are known.
-    kept = sum(each.kept or 0 for each in members)
+    fewest, classes = _fewest_kept(members), members[0].num_classes
+    kept = min(fewest * len(members), classes) if fewest < classes else None
     blocks = (
         Predictions(blocks[0].ids, blocks[0].labels, _combined(blocks, weights, by=by))
         for blocks in _aligned_blocks(members)
     )
-    return concatenate(blocks, kept=min(kept, members[0].num_classes) if kept else None)
+    return concatenate(blocks, kept=kept)
 
 
 def _combined(blocks: Sequence[Predictions], weights: Weights, *, by: str) -> np.ndarray:
@@ -160,11 +161,23 @@ def _combined(blocks: Sequence[Predictions], weights: Weights, *, by: str) -> np
 
 
 def _aligned_blocks(members: Sequence[Predictions]) -> Iterator[tuple[Predictions, ...]]:
-    """Each member's blocks of the same videos, in the order of the first member."""
+    """Each member's blocks of the same videos, in the order of the first member.
+
+    All are cut to as many scores: beside a member whose low scores are not known, those of another do not decide.
+    """
     aligned = [each.in_order_of(members[0].ids) for each in members]
     if any(each is None for each in aligned):
         raise UsageError("The runs scored different videos, so their scores cannot be combined.")
-    return zip(*(each.blocks() for each in aligned), strict=True)
+    fewest = _fewest_kept(aligned)
+    for blocks in zip(*(each.blocks() for each in aligned), strict=True):
+        yield tuple(
+            block if (block.kept or block.num_classes) == fewest else concatenate([block], kept=fewest)
+            for block in blocks
+        )
+
+
+def _fewest_kept(members: Sequence[Predictions]) -> int:
+    return min(each.kept or each.num_classes for each in members)
 
 
 def _scores_and_labels(members: Sequence[Predictions]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:

@@ -121,6 +121,11 @@ def test_scores_that_were_not_kept_do_not_decide(copies, tmp_path, monkeypatch, 
     known = stored(dmlkit.load_run(copies[0])).is_kept | stored(dmlkit.load_run(copies[1])).is_kept
     top = np.argsort(-run.predictions.scores, axis=1, kind="stable")[:, :20]
     assert np.take_along_axis(known, top, axis=1).all() and run.predictions.kept == 200
+    # Nor do the low scores of a member that kept all of them.
+    for file in ("predictions.npz", "tuning.npz"):
+        whole.save(copies[1] / file)
+    mixed = dmlkit.ensemble(copies, out=tmp_path / "mixed", by="stacking")
+    assert mixed.gap == pytest.approx(run.gap, abs=1e-3) and mixed.predictions.kept == 200
 
 
 def test_what_cannot_be_combined(copies, tmp_path):
