@@ -48,6 +48,7 @@ class MemberRow(BaseModel):
 
     name: str
     path: str
+    fingerprint: str
     weight: FiniteFloat
 
 
@@ -56,15 +57,23 @@ class FeatureRow(BaseModel):
 
     size: int
     coding: str
+    mean: FiniteFloat = 0.0  # of its values, but for texts
+    deviation: FiniteFloat = 0.0
 
 
 class DataRow(BaseModel):
     """What a run's record must hold of the data it was trained on, against which other data are held."""
 
     level: str
-    features: dict[str, FeatureRow]
+    features: dict[str, FeatureRow] = Field(min_length=1)
     num_classes: int
     class_names: list[str] | None  # null where the data have no vocabulary
+
+    @model_validator(mode="after")
+    def _check_names(self):
+        if self.class_names is not None and len(self.class_names) != self.num_classes:
+            raise ValueError("there is a name for each class")
+        return self
 
 
 class RunRow(BaseModel):
@@ -167,7 +176,10 @@ class Run:
     def history(self) -> pd.DataFrame:
         """A row per epoch: loss, learning rate, GAP on the tuning split, seconds. Empty for ensembles."""
         file = self.path / "history.csv"
-        return pd.read_csv(file) if file.exists() else pd.DataFrame()
+        try:
+            return pd.read_csv(file) if file.exists() else pd.DataFrame()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file} cannot be read ({shorten(error, 200)}). Train the run again.") from error
 
     @cached_property
     def predictions(self) -> Predictions:

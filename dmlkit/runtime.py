@@ -80,6 +80,9 @@ def import_with_keras(follower: str) -> None:
                 return None
             sys.meta_path.remove(self)
             spec = importlib.util.find_spec("keras")
+            sys.meta_path.insert(
+                0, self
+            )  # TensorFlow, for one, looks whether there is Keras long before it imports it
             if spec is not None:
                 execute = spec.loader.exec_module
                 spec.loader.exec_module = lambda module: self.execute(execute, module)
@@ -91,14 +94,14 @@ def import_with_keras(follower: str) -> None:
                 execute(module)
                 if module.config.backend() == "jax":  # a device that is not there shows here
                     module.ops.zeros(())
+            except UsageError:
+                raise
             except Exception as error:
-                sys.meta_path.insert(0, self)  # for another attempt
-                if isinstance(error, UsageError):
-                    raise
                 raise UsageError(
                     f"Keras cannot be imported ({type(error).__name__}: {shorten(error, 300)}). Set KERAS_BACKEND="
-                    "tensorflow where another backend is named, or install what is missing."
+                    "tensorflow where another backend is named, correct keras.json, or install what is missing."
                 ) from error
+            sys.meta_path.remove(self)
             importlib.import_module(follower)
 
     sys.meta_path.insert(0, Finder())

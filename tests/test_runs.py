@@ -34,8 +34,9 @@ def test_a_damaged_record_is_one_warning_that_names_file_and_key(tmp_path, recor
         (record | {"experiment": {"name": 5, "title": "x"}}, "experiment.name"),
         (record | {"metrics": no_number}, "metrics.gap: Input should be a finite number"),
         (record | {"data": unnamed}, "data.class_names: Field required"),
+        (record | {"data": record["data"] | {"class_names": ["a"]}}, "a name for each class"),
         (record | {"seed": True}, "seed: Input should be a valid integer"),
-        (record | {"members": [{"name": "lr", "path": "../lr"}]}, "members.0.weight: Field required"),
+        (record | {"members": [{"name": "lr", "path": "../lr"}]}, "members.0.fingerprint: Field required"),
     ):
         folder = write(tmp_path / "damaged", content)
         with pytest.warns(UserWarning) as warned:

@@ -1,7 +1,8 @@
 """A data set held against what a model was trained on: codings converted, classes matched by name, the rest refused.
 
-What a model was trained on is the `data` of its run's record: `level`; `features`, modality → `size` and `coding`;
-`num_classes`; `class_names`, None where they are not known; `fingerprint`, None where it is not known.
+What a model was trained on is the `data` of its run's record: `level`; `features`, modality → `size`, `coding` and, but
+for texts, `mean` and `deviation` of its values; `num_classes`; `class_names`, None where they are not known;
+`fingerprint`, None where it is not known.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from dmlkit.errors import DataError, UsageError, renamed, shorten
 
 MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
 FAR_TOO_MANY = 0.1  # of the values read so far: the rest need not be read
+WIDER, APART = (
+    4,
+    3,
+)  # so many times wider or narrower values, or deviations between means, are of another scale
 TRAIN = "or train a run on these data"
 
 
@@ -33,7 +38,9 @@ class Match:
         codings: Modality → the coding to which its values are converted, where the model reads another one.
         columns: The model's classes in the data set's order; None where they are the same.
         notes: What is converted, matched or left aside, one sentence each.
+        scales: Modality → mean and standard deviation of its values in training, where they are known.
         values, clipped: Modality → its values that were converted to bytes, and those of them that were clipped.
+        odd: A sentence for each modality of another scale in the first batch; None before it.
     """
 
     model: str
@@ -41,11 +48,15 @@ class Match:
     codings: dict[str, str]
     columns: list[int] | None
     notes: tuple[str, ...]
-    values: Counter = field(default_factory=Counter)
-    clipped: Counter = field(default_factory=Counter)
+    scales: Mapping[str, tuple[float, float]]
+    values: Counter = field(default_factory=Counter, init=False)
+    clipped: Counter = field(default_factory=Counter, init=False)
+    odd: list[str] | None = field(default=None, init=False)
 
     def inputs(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A batch of `Dataset.batches` in the codings that the model reads; counts the values that are clipped."""
+        if self.odd is None:
+            self.odd = [note for name in self.scales if (note := self._other_scale(name, batch))]
         converted = {}
         for name, coding in self.codings.items():
             values = batch[name]
@@ -54,16 +65,30 @@ class Match:
                 self.values[name] += int(frames) * values.shape[-1]
                 self.clipped[name] += count_clipped(values)
             converted[name] = quantize(values) if coding == "byte" else dequantize(values)
-        self.check_clipped(FAR_TOO_MANY)
+        self.check_values(FAR_TOO_MANY)
         return {**batch, **converted}
+
+    def _other_scale(self, name: str, batch: Mapping[str, np.ndarray]) -> str | None:
+        (trained_mean, trained), (mean, deviation) = self.scales[name], scale_of(batch, name)
+        as_wide = trained <= WIDER * deviation and deviation <= WIDER * trained
+        if as_wide and abs(mean - trained_mean) <= APART * trained:
+            return None
+        return (
+            f"{self.data}, {name}: values {mean:.3g} ± {deviation:.3g} (mean and standard deviation of a sample), but "
+            f"{trained_mean:.3g} ± {trained:.3g} where {self.model} was trained. If they are scaled or normalized "
+            "otherwise, its scores mean nothing: import them as those were."
+        )
 
     def scores(self, scores: np.ndarray) -> np.ndarray:
         """The model's scores (videos, its classes) as (videos, the data set's classes)."""
         return scores if self.columns is None else scores[:, self.columns]
 
-    def check_clipped(self, most: float = MOST_CLIPPED) -> list[str]:
-        """A sentence for each modality of which values were clipped; a `DataError` if more than a share of them."""
-        notes = []
+    def check_values(self, most: float = MOST_CLIPPED) -> list[str]:
+        """A sentence for each modality of another scale, or of which values were clipped.
+
+        Raises `DataError` if more than a share of them were clipped.
+        """
+        notes = [*(self.odd or ())]
         for name, clipped in (+self.clipped).items():
             share = clipped / self.values[name]
             note = (
@@ -77,6 +102,16 @@ class Match:
                 )
             notes.append(f"{note}, to read them as bytes, as in training.")
         return notes
+
+
+def scale_of(batch: Mapping[str, np.ndarray], name: str) -> tuple[float, float]:
+    """Mean and standard deviation of a modality's values in a batch, of every tenth frame."""
+    values = batch[name]
+    if values.ndim == 3:
+        places = np.arange(0, values.shape[1], 10)
+        values = values[:, places][places < batch["num_frames"][:, None]]
+    values = dequantize(values) if values.dtype == np.uint8 else values
+    return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
 
 
 def open_for(
@@ -134,7 +169,8 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
     if aside := [name for name in holds if name not in reads]:
         notes.append(f"{', '.join(aside)}: left aside, as in training.")
     columns, more = _match_classes(dataset, trained_on, model)
-    return Match(model, dataset.name, codings, columns, (*notes, *more))
+    scales = {k: (v["mean"], v["deviation"]) for k, v in trained_on["features"].items() if "mean" in v}
+    return Match(model, dataset.name, codings, columns, (*notes, *more), scales)
 
 
 def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[list[int] | None, list[str]]:

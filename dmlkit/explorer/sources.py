@@ -5,7 +5,6 @@ Keras and TensorFlow are loaded with the first model; plain arrays need neither.
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -312,9 +311,9 @@ class ExploredModel:
 
     def _inputs(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A batch as the model reads it; each is judged by itself, as single videos are looked at."""
-        matched = replace(self._match, values=Counter(), clipped=Counter())
+        matched = replace(self._match)
         batch = matched.inputs(batch)
-        for note in matched.check_clipped():
+        for note in matched.check_values():
             warnings.warn(note, stacklevel=2)
         return batch
 

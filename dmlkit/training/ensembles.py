@@ -89,7 +89,12 @@ def ensemble(
         "by": by,
         "bias": weights.bias,
         "members": [
-            {"name": run.name, "path": os.path.relpath(run.path, folder), "weight": float(weight)}
+            {
+                "name": run.name,
+                "path": os.path.relpath(run.path, folder),
+                "fingerprint": run.record["fingerprint"],
+                "weight": float(weight),
+            }
             for run, weight in zip(members, weights.members, strict=True)
         ],
         **{key: first[key] for key in ("profile", "seed", "precision", "deterministic", "data")},

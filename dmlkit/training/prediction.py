@@ -79,13 +79,17 @@ def score_split(
         max_videos=profile.caps.get(split),
         on_fault=on_fault,
     )
-    scores = concatenate(score_batches(batches, scorer(model, matched)))
-    _warn(matched.check_clipped() if matched else ())
+    score = scorer(model, matched)
+    if matched:
+        scores = concatenate(score_batches(batches, lambda batch: matched.scores(score(batch))))
+    else:
+        scores = concatenate(score_batches(batches, score))
+    _warn(matched.check_values() if matched else ())
     return scores
 
 
 def scorer(model: keras.Model, matched: Match | None = None) -> Callable[[dict], np.ndarray]:
-    """A function from a batch to the model's scores, of a data set that is matched to the model."""
+    """A function from a batch, of a data set that is matched to the model, to the scores of the model's classes."""
     if isinstance(model, keras.Model) and not model.compiled:
         # Keras would have XLA compile a loaded model again for every length of a batch.
         model.jit_compile = False
@@ -94,8 +98,7 @@ def scorer(model: keras.Model, matched: Match | None = None) -> Callable[[dict],
     def score(batch: dict) -> np.ndarray:
         inputs = batch if matched is None else matched.inputs(batch)
         check_codings(model, inputs)
-        scores = model.predict_on_batch({name: inputs[name] for name in names})
-        return scores if matched is None else matched.scores(scores)
+        return model.predict_on_batch({name: inputs[name] for name in names})
 
     return score
 
@@ -156,7 +159,7 @@ def _member(run: Run, weight: float, above: tuple[Path, ...]) -> Member:
     for each in run.record["members"]:
         path = run.path / each["path"]
         member = as_run(path)
-        if member.name != each["name"] or path.resolve() in above:
+        if member.record["fingerprint"] != each["fingerprint"] or path.resolve() in above:
             raise DataError(
                 f"{run.path} is an ensemble of {each['name']!r} at {path}, but another run is there now. Combine its "
                 "runs again with `dmlkit ensemble`."
@@ -212,12 +215,13 @@ def score_blocks(
     def score(batches: dict) -> np.ndarray:
         scores = [each(batches[own]) for each, own in zip(scorers, settings, strict=True)]
         if len(scores) == 1:
-            return scores[0]
+            return matches[0].scores(scores[0])
         if not all(np.isfinite(each).all() for each in scores):
             return np.full_like(scores[0], np.nan)
-        following = iter(scores)
+        following = zip(scores, matches, strict=True)
+        own = (_score(each, following) for each in members)
         return weighted_average(
-            (_score(each, following) for each in members), [each.weight for each in members]
+            (matched.scores(each) for each, matched in own), [each.weight for each in members]
         )
 
     # The same videos by each reading: its settings → its batch, with the ids and labels that all share.
@@ -227,16 +231,19 @@ def score_blocks(
         yield from score_batches(
             (each[0] | dict(zip(readings, each, strict=True)) for each in batches), score
         )
-        _warn(note for each in matches for note in each.check_clipped())
+        _warn(note for each in matches for note in each.check_values())
 
     return blocks()
 
 
-def _score(member: Member, scores: Iterator[np.ndarray]) -> np.ndarray:
+def _score(member: Member, found: Iterator[tuple[np.ndarray, Match]]) -> tuple[np.ndarray, Match]:
+    """A member's scores of its own classes, among which alone ranks and votes are its own, and how they are matched."""
     if not member.below:
-        return next(scores).astype(np.float16)
+        scores, matched = next(found)
+        return scores.astype(np.float16), matched
+    below = [_score(each, found) for each in member.below]
     weights = Weights(np.array([each.weight for each in member.below]), member.bias)
-    return combine((_score(each, scores) for each in member.below), weights, by=member.by).astype(np.float16)
+    return combine((each for each, _ in below), weights, by=member.by).astype(np.float16), below[0][1]
 
 
 def evaluate(

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.data import Skipped
+from dmlkit.data import Skipped, scale_of
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import ALGORITHM_2, Experiment
 from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
@@ -210,16 +210,20 @@ def finish_run(
     return load_run(folder)
 
 
-def describe_data(dataset, *, videos: Mapping[str, int]) -> dict:
-    """What data a run was trained on, and how many videos of each split were read.
+def describe_data(dataset, *, videos: Mapping[str, int], sample: Mapping | None = None) -> dict:
+    """What data a run was trained on, how many videos of each split were read, and the scale of a batch of them.
 
     Class names are null where the data have no vocabulary: the numbers of classes are all that is known of them.
     """
+    features = {name: {"size": f.size, "coding": f.coding} for name, f in dataset.features.items()}
+    for name, each in dataset.features.items() if sample else ():
+        if each.in_frames:
+            features[name] |= dict(zip(("mean", "deviation"), scale_of(sample, name), strict=True))
     return {
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
         "level": dataset.level,
-        "features": {name: {"size": f.size, "coding": f.coding} for name, f in dataset.features.items()},
+        "features": features,
         "num_classes": dataset.num_classes,
         "class_names": list(dataset.class_names) if dataset.named else None,
         "generated": dataset.generated,

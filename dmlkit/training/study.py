@@ -433,6 +433,9 @@ def projection_distance(model, batch: Mapping[str, np.ndarray]) -> tuple[float, 
     """
     import keras
 
+    from dmlkit.models import check_codings
+
+    check_codings(model, batch)
     layers = [layer for layer in model.layers if layer.name.startswith("fusion_projection_")]
     inputs = {tensor.name: batch[tensor.name] for tensor in model.inputs}
     outputs = keras.Model(model.input, [layer.output for layer in layers])(inputs, training=False)

@@ -487,6 +487,8 @@ class Trainer:
         videos = self.videos["train"] + self.videos["tuning"]
         refitted = {"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {}
         seconds = state.seconds + (refit.seconds if refit else 0.0)
+        settings = {"batch_size": 64, "max_frames": self.profile.max_frames, "on_fault": self.skipped}
+        batch = next(iter(self.own_dataset.batches("train", **settings)))
         record = {
             "kind": "training",
             "fingerprint": self.fingerprint,
@@ -499,7 +501,8 @@ class Trainer:
             "teachers": [
                 {"name": run.name, "fingerprint": run.record["fingerprint"]} for run in self.teachers
             ],
-            "data": describe_data(self.dataset, videos=self.videos) | {"skipped": self.skipped.to_record()},
+            "data": describe_data(self.dataset, videos=self.videos, sample=batch)
+            | {"skipped": self.skipped.to_record()},
             "parameters": self.model.count_params(),
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,

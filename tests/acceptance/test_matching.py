@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -147,6 +148,25 @@ def test_values_that_no_byte_codes_are_counted_and_too_many_refused(runs, make, 
     with pytest.raises(dmlkit.DataError, match="0 to 255"):
         view.video = "v101"
     assert view.evidence == ()
+
+
+def test_values_of_another_scale_are_named(runs, make, clips, command):
+    for name, values in {"wide": dequantize(clips[0]) * 10, "far": dequantize(clips[0]) + 3}.items():
+        data = make(name, coding="float", values=values)
+        code, _, err = command("evaluate", runs["float"].path, "--data", data)
+        found = re.search(rf"{name}, rgb: values (\S+) ± (\S+) \(mean", err).groups()
+        assert code == 0 and float(found[0]) == pytest.approx(values[100:].mean(), rel=0.1)
+        assert float(found[1]) == pytest.approx(values[100:].std(), rel=0.1)
+        view = dmlkit.explore(runs["float"], data)
+        with pytest.warns(UserWarning, match="scaled or normalized"):
+            view.video = "v101"
+
+
+def test_an_ensemble_ranks_among_its_own_classes(runs, make, with_names, tmp_path):
+    run = dmlkit.ensemble([runs["byte"], with_names(*CLASSES)], out=tmp_path / "both", by="rank_mean")
+    with pytest.warns(UserWarning, match="matched by name"):
+        part = dmlkit.predict(run, data=make("part", ("dog", "cat")))
+    np.testing.assert_array_equal(part.scores, run.predictions.scores[:, [2, 1]])
 
 
 def test_classes_in_another_order_or_fewer_of_them_are_matched_by_name(runs, make, command, tmp_path):

@@ -59,7 +59,9 @@ def test_every_experiment_builds_learns_saves_and_loads(part, frames, tmp_path):
 IN_JAX = """
 import sys
 sys.modules["tensorflow"] = None  # from here on, importing it is an error
-import dmlkit.cli, keras, numpy as np
+import dmlkit.cli, importlib.util
+importlib.util.find_spec("keras")  # TensorFlow looks for it so, before tf.keras imports it
+import keras, numpy as np
 run, inputs, out = dmlkit.load_run(sys.argv[1]), dict(np.load(sys.argv[2])), sys.argv[3]
 model = keras.models.load_model(run.path / "model.keras")  # Keras knows the layers, though it came after
 gap = dmlkit.evaluate(run, data=sys.argv[4])["gap"]
