@@ -216,6 +216,8 @@ def normalized(inputs, features, *, normalize, dropout_rate, text_units):
         else:
             if coding == "byte":
                 value = Dequantize(name=f"{name}_dequantize")(value)
+            elif num_frames is not None:  # what is infinite there would reach the gradients, masked or not
+                value = ZeroPadding(name=f"{name}_zero_padding")(value, num_frames)
             value = normalize(value, num_frames, name=f"{name}_normalization")
         value = dropout_layer(value, dropout_rate, name=f"{name}_dropout")
         if coding == TEXT and num_frames is not None:

@@ -19,13 +19,14 @@ def batch():
 
 @pytest.fixture
 def repadded(batch):
-    """The same videos padded to 8 frames, with other values in the padding."""
+    """The same videos padded to 8 frames, with other values in the padding, the last of them infinite."""
     rng = np.random.default_rng(1)
     padded = {
         "num_frames": batch["num_frames"],
         "rgb": rng.integers(0, 256, (3, 8, 4)).astype(np.uint8),
         "audio": rng.normal(scale=50.0, size=(3, 8, 3)).astype(np.float32),
     }
+    padded["audio"][:, -1] = np.inf
     for video, length in enumerate(NUM_FRAMES):
         for name in ("rgb", "audio"):
             padded[name][video, :length] = batch[name][video, :length]
