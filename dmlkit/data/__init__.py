@@ -7,8 +7,10 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
     opening                         a folder: its dataset.toml, its splits → a data set, and the ways to read it
     batches                         an epoch's order, corrupt records, balance, the way into `fit`
     parsing                         records → arrays
-    records                         shards (TFRecord) → records, damage and all; their messages; files, local and remote
-    schema                          modalities and their coding, dataset.toml, vocabularies, the layout of records
+    layout                          what the first records show: ids, classes, modalities, level, release
+    records                         shards (TFRecord) → records, damage and all; their messages
+    schema                          modalities and their coding, dataset.toml, vocabularies
+    storage                         files and folders, local and remote; shards by their names
     synthetic                       the generated data set
     download                        YouTube-8M from a server
     importing                       features computed elsewhere → shards

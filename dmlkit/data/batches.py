@@ -23,10 +23,10 @@ from dmlkit.data.records import (
     Record,
     count_records,
     record_error,
-    relative_name,
     scan_headers,
     scan_records,
 )
+from dmlkit.data.storage import relative_name
 from dmlkit.errors import DataError, UsageError
 
 SHUFFLE_BYTES = 64 << 20

@@ -28,13 +28,12 @@ from dmlkit.data.opening import describe, divided, find_dataset, find_splits, sh
 from dmlkit.data.parsing import RecordParser
 from dmlkit.data.records import (
     InvalidRecord,
-    exists,
-    file_size,
     is_writable_id,
     locate,
     scan_records,
 )
 from dmlkit.data.schema import FRAMES_APART, MAX_CLASSES, read_dataset_toml, release_of
+from dmlkit.data.storage import exists, file_size
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size, shorten
 from dmlkit.runtime import cores, signals_handled
 

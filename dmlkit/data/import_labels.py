@@ -19,8 +19,8 @@ from typing import NamedTuple
 import dmlkit.data.schema as schema
 from dmlkit.data.import_readers import canonical, plain_text
 from dmlkit.data.opening import open_dataset, split_of
-from dmlkit.data.records import is_folder, readable_path
 from dmlkit.data.schema import SPLITS, TEXT
+from dmlkit.data.storage import is_folder, readable_path
 from dmlkit.errors import DataError, UsageError, counted, nearest, shorten
 
 COLUMNS = ("id", "labels", "split", TEXT)  # of the table

@@ -53,17 +53,9 @@ import dmlkit.data.schema as schema
 from dmlkit.data.import_labels import Classes, Table, find_classes, find_split, read_labels
 from dmlkit.data.import_readers import ImportedVideo, plain_text, read_sources
 from dmlkit.data.opening import open_dataset, split_of
-from dmlkit.data.records import (
-    frame_record,
-    is_remote,
-    new_folder,
-    read_bytes,
-    read_records,
-    readable_path,
-    serialize_frames,
-    serialize_video,
-)
+from dmlkit.data.records import frame_record, read_records, serialize_frames, serialize_video
 from dmlkit.data.schema import SPLITS, TEXT, TEXT_SIZE, Feature, count_clipped, dequantize, quantize
+from dmlkit.data.storage import is_remote, new_folder, read_bytes, readable_path
 from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
 from dmlkit.metrics import FEWEST_FOR_A_TEST
 

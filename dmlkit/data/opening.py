@@ -12,38 +12,37 @@ import json
 import os
 import posixpath
 import re
-import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 import dmlkit.data.records as records
+import dmlkit.data.storage as storage
 from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
+from dmlkit.data.layout import (
+    KINDS,
+    USUAL_CONTEXT,
+    ContextCoding,
+    common_folder,
+    infer_context,
+    refuse_mixtures,
+    survey,
+    throw,
+)
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
 from dmlkit.data.schema import (
     DATASET_TOML,
-    KINDS,
     MAX_CLASSES,
     SPLITS,
     TEXT,
     TEXT_SIZE,
-    USUAL_CONTEXT,
-    ContextCoding,
     DatasetSettings,
     Feature,
-    Layout,
-    Vocabulary,
     find_vocabularies,
-    infer_context,
-    infer_layout,
-    label_entries,
-    label_keys,
     read_dataset_toml,
     release_of,
     vocabulary_of,
@@ -51,7 +50,7 @@ from dmlkit.data.schema import (
 from dmlkit.data.synthetic import synthesize
 from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
 from dmlkit.files import file_lock
-from dmlkit.paths import generated_data
+from dmlkit.paths import generated_data, is_remote
 
 Splits = Mapping[str, Sequence[str]]  # split → shards
 SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
@@ -206,7 +205,7 @@ class Dataset:
         """
         self._shards(split)
         name = self.truth_files.get(split) or (self.truth_files.get("train") if split == "tuning" else None)
-        videos = json.loads(records.read_bytes(posixpath.join(self.path, name))) if name else {}
+        videos = json.loads(storage.read_bytes(posixpath.join(self.path, name))) if name else {}
         return {
             video_id: {int(label): np.array(frames, dtype=np.int64) for label, frames in classes.items()}
             for video_id, classes in videos.items()
@@ -224,8 +223,8 @@ class Dataset:
         digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
-                with records.opened(shard) as (file, size):
-                    name = f"{split} {records.relative_name(shard, self.path)} {size} "
+                with storage.opened(shard) as (file, size):
+                    name = f"{split} {storage.relative_name(shard, self.path)} {size} "
                     digest.update(name.encode("utf-8", "surrogateescape"))
                     file.seek(max(0, size - CHECKSUM_BYTES))
                     digest.update(file.read(CHECKSUM_BYTES))
@@ -342,9 +341,9 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     Without a path, it is the generated one of `dmlkit.paths`, whatever the working folder. Raises `DataError` where it
     is no data set, `UsageError` where it cannot be generated.
     """
-    path = records.readable_path(generated_data() if path is None else path)
+    path = storage.readable_path(generated_data() if path is None else path)
     folder = Path(path)
-    if folder.name == "generated" and not records.is_remote(path) and not records.exists(path):
+    if folder.name == "generated" and not is_remote(path) and not storage.exists(path):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             # Of notebooks that start together, one generates it, and the others wait.
@@ -382,10 +381,6 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
     return divided(describe(root, settings, found, notes, num_classes=num_classes), partly=chosen is not None)
 
 
-def _raise(error: DataError) -> None:
-    raise error
-
-
 def describe(
     root: str,
     settings: DatasetSettings,
@@ -394,7 +389,7 @@ def describe(
     *,
     num_classes: int | None = None,
     count_classes: bool = True,
-    on_error: Callable[[DataError], None] = _raise,
+    on_error: Callable[[DataError], None] = throw,
 ) -> Dataset:
     """The data set of these splits, not yet `divided`: what dataset.toml declares, and else the first records of some
     shards show.
@@ -409,18 +404,16 @@ def describe(
     if settings.level not in (None, level):
         declared = f"{DATASET_TOML} there declares {settings.level}"
         raise DataError(f"{root} holds {level}-level records, but {declared}. Correct it there.")
-    inferred: dict[str, Feature] = {}
     declared = {each.key for each in settings.complete_features({}, root=root).values() if each.in_frames}
+    seen: dict[str, Feature] = {}
     for sample in samples:
-        inferred = sample.layout.features | inferred
+        seen = sample.layout.features | seen
         for key, problem in sample.layout.problems.items():
             if not declared or key in declared:
                 raise DataError(f"{sample.shard}: in its first records, {problem}")
     # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
-    inferred = {
-        each.name: each for each in sorted(inferred.values(), key=lambda each: (-each.size, each.name))
-    }
-    features = settings.complete_features(inferred, root=root)
+    inferred = sorted(seen.values(), key=lambda each: (-each.size, each.name))
+    features = settings.complete_features({each.name: each for each in inferred}, root=root)
     release = release_of(id_key, features.values())
     vocabulary, told = vocabulary_of(root, settings, release)
     given, num_classes, notes = num_classes, settings.num_classes, [*notes, *told]
@@ -450,26 +443,26 @@ def describe(
             raise DataError(f"{root} has no labels, so its number of classes is unknown. {advice}")
         if num_classes:
             notes.append(f"The number of classes ({num_classes}) is {source}.")
-    if vocabulary and (unnamed := [each for each in range(num_classes) if not vocabulary.names.get(each)]):
-        notes.append(f"The vocabulary has no name for {len(unnamed):,} of the classes, as {unnamed[0]}.")
-    if vocabulary and vocabulary.num_classes > num_classes:
-        notes.append(f"The vocabulary names {vocabulary.num_classes:,} classes, of which the first are used.")
+    names, kinds = (vocabulary.names, vocabulary.kinds) if vocabulary else ({}, {})
+    if vocabulary and (named := sum(map(bool, names.values()))) != num_classes:
+        notes.append(f"The vocabulary names {named:,} classes, the data set has {num_classes:,}.")
     notes += context.notes()
-    if without := sum(
-        each.layout.count - len(each.layout.labels) for each in samples if each.split in labelled
-    ):
-        looked = sum(each.layout.count for each in samples if each.split in labelled)
-        notes.append(f"Of {looked} records looked at, {without} have no labels: read as videos of no class.")
-    if (kinds := {each.id_kind for each in layouts}) != {"bytes_list"}:
-        ids = "whole numbers (int64), read as decimal texts" if "int64_list" in kinds else "missing"
+    known = [each.layout for each in samples if each.split in labelled]
+    looked, have = sum(each.count for each in known), sum(len(each.labels) for each in known)
+    if have < looked:
+        notes.append(
+            f"Of {looked} records looked at, {looked - have} have no labels: read as videos of no class."
+        )
+    if (ways := {each.id_kind for each in layouts}) != {"bytes_list"}:
+        ids = "whole numbers (int64), read as decimal texts" if "int64_list" in ways else "missing"
         notes.append(f"The ids of videos are {ids}.")
     used, left = {feature.key for feature in features.values()} | {context.label_key}, {}
     keys = frozenset().union(*(each.keys for each in layouts))
     for layout in layouts:
         left |= {feature.key: feature.coding for feature in layout.features.values()} | layout.left
         left |= {key: KINDS[kind] for each in layout.labels for key, (kind, _) in each.items()}
-    if unread := [f"{one_line(key)} ({kind})" for key, kind in sorted(left.items()) if key not in used]:
-        notes.append(f"Left aside of the records: {shorten(', '.join(unread), 300)}.")
+    if unread := ", ".join(f"{one_line(key)} ({left[key]})" for key in sorted(left.keys() - used)):
+        notes.append(f"Left aside of the records: {shorten(unread, 300)}.")
     if TEXT in keys - used:
         notes.append(
             f"The records carry {TEXT}, which is not used: `[features.{TEXT}]` with `size = {TEXT_SIZE}` and "
@@ -477,22 +470,21 @@ def describe(
         )
     if absent := [one_line(each.key) for each in features.values() if each.key not in keys]:
         notes.append(f"No record that was looked at has {', '.join(absent)}: read as silence, or no words.")
-    counts, _ = shard_counts(root, settings, found)
     return Dataset(
         path=root,
         name=settings.name or posixpath.basename(root),
         level=level,
         features=features,
         num_classes=num_classes,
-        class_names=(vocabulary or Vocabulary({}, {})).class_names(num_classes),
+        class_names=tuple(names.get(each) or f"class {each}" for each in range(num_classes)),
         splits=dict(found),
         labelled=labelled,
         named=vocabulary is not None,
         notes=tuple(notes),
         generated=settings.generated,
-        class_kinds=vocabulary and vocabulary.class_kinds(num_classes),
+        class_kinds=tuple(kinds.get(each, "") for each in range(num_classes)) if kinds else None,
         truth_files=settings.truth,
-        counts=counts,
+        counts=shard_counts(root, settings, found)[0],
         id_key=release and id_key,
         context=context,
     )
@@ -503,35 +495,28 @@ def find_dataset(path: str | os.PathLike) -> tuple[str, list[str] | None]:
 
     Raises `DataError` where there is nothing at the path.
     """
-    path = records.readable_path(path)
-    if records.is_folder(path):
+    path = storage.readable_path(path)
+    if storage.is_folder(path):
         return path, None
-    if not records.is_remote(path):
+    if not is_remote(path):
         path = os.path.abspath(path)
-    if records.exists(path) or os.path.islink(path):
+    if storage.exists(path) or os.path.islink(path):
         shards = [path]
     else:
         # A pattern in a folder, whose own name may hold brackets.
-        root = "" if records.is_remote(path) else posixpath.dirname(path)
+        root = "" if is_remote(path) else posixpath.dirname(path)
         while root and not os.path.isdir(root):
             root = posixpath.dirname(root)
-        matches = records.match_shards(root, path.removeprefix(root).lstrip("/"))
+        matches = storage.match_shards(root, path.removeprefix(root).lstrip("/"))
         # What else it may match, as a vocabulary, is no shard, if any of them is named like one.
-        shards = [*filter(records.SHARD_SUFFIX.search, matches)] or matches
+        shards = [*filter(storage.SHARD_SUFFIX.search, matches)] or matches
     if not shards:
         raise DataError(f"There is nothing at {path}. {ADVICE}")
-    folders = [_common_folder(shards)]
-    for _ in range(records.MAX_DEPTH):
+    folders = [common_folder(shards)]
+    for _ in range(storage.MAX_DEPTH):
         folders.append(posixpath.dirname(folders[-1]))
-    described = (each for each in folders if records.exists(posixpath.join(each, DATASET_TOML)))
+    described = (each for each in folders if storage.exists(posixpath.join(each, DATASET_TOML)))
     return next(described, None) or next(filter(find_vocabularies, folders), folders[0]), shards
-
-
-def _common_folder(shards: Sequence[str]) -> str:
-    folder = posixpath.dirname(shards[0])
-    while not all(shard.startswith(folder.rstrip("/") + "/") for shard in shards):
-        folder = posixpath.dirname(folder)
-    return folder
 
 
 def find_splits(
@@ -542,7 +527,7 @@ def find_splits(
     for split, patterns in settings.splits.items():
         shards = set()
         for each in patterns:
-            if not (matches := records.match_shards(root, each)):
+            if not (matches := storage.match_shards(root, each)):
                 where = f"which {DATASET_TOML} in {root} names for the split {split!r}"
                 raise DataError(f"No shards match {each!r}, {where}. Put the shards there, or correct it.")
             shards.update(matches)
@@ -556,11 +541,13 @@ def find_splits(
     if chosen is not None:
         found = group_by_split(sorted(set(chosen)), root, owners)
     elif not found:
-        shards, notes = records.find_shards(root)
+        shards, notes = storage.find_shards(root)
         if not shards:
-            nothing = f"No shards (*.tfrecord) in {root}, {records.MAX_DEPTH} levels deep."
+            nothing = f"No shards (*.tfrecord) in {root}, {storage.MAX_DEPTH} levels deep."
             raise DataError(" ".join([nothing, *notes, ADVICE]))
         found = group_by_split(shards, root)
+    if chosen is None:
+        notes = (*notes, *_missing_shards(root, settings, found))
     empty = {shard for shards in found.values() for shard in shards if records.is_empty(shard)}
     if empty and not (settings.counts or settings.records_per_shard):  # where these do not miss the records
         notes = (*notes, f"Left aside, shards without records: {len(empty):,} ({min(empty)}).")
@@ -568,8 +555,6 @@ def find_splits(
         found = {split: shards for split, shards in left.items() if shards}
         if not found:
             raise DataError(f"The shards hold no records: {min(empty)} and the others are empty.")
-    if chosen is None:
-        notes = (*notes, *_missing_shards(root, settings, found))
     return found, notes
 
 
@@ -577,10 +562,8 @@ def _missing_shards(root: str, settings: DatasetSettings, found: Splits) -> Iter
     """A note on shards that dataset.toml counts, or that the names of others number, and that are not there."""
     if missing := shard_counts(root, settings, found)[1]:
         yield f"{len(missing)} of the shards that {DATASET_TOML} counts are missing, as {missing[0]}."
-    series = Counter()
-    for match in (re.search(r"^(.*)-\d+-of-(\d+)", shard) for shards in found.values() for shard in shards):
-        series.update([match.groups()] if match else [])
-    for (name, total), count in series.items():
+    names = (re.search(r"^(.*)-\d+-of-(\d+)", shard) for shards in found.values() for shard in shards)
+    for (name, total), count in Counter(match.groups() for match in names if match).items():
         if count < int(total):
             yield f"Of the {int(total):,} shards {name}-…-of-{total} only {count:,} are there."
 
@@ -605,81 +588,10 @@ def group_by_split(
     """
     found: dict[str, list[str]] = {}
     for shard in shards:
-        names = reversed(records.SHARD_SUFFIX.sub("", shard.removeprefix(root)).strip("/").split("/"))
+        names = reversed(storage.SHARD_SUFFIX.sub("", shard.removeprefix(root)).strip("/").split("/"))
         stated = (owners or {}).get(shard) or next(filter(None, map(split_of, names)), "train")
         found.setdefault(stated, []).append(shard)
     return {split: tuple(each) for split, each in found.items()}
-
-
-def _samples(shards: Iterable[str]) -> list[str]:
-    """Of every folder of some shards the first, the middle and the last; of each kind of name, where these are few."""
-    kinds, folders = defaultdict(list), defaultdict(list)
-    for shard in shards:
-        folder, name = posixpath.split(records.SHARD_SUFFIX.sub("", shard))
-        # Shards are numbered in digits, those of YouTube-8M also in two letters.
-        kinds[folder, re.sub(r"\d+", "", name[:-2])].append(shard)
-        folders[folder].append(shard)
-    groups = kinds if len(kinds) <= MAX_KINDS else folders
-    return sorted({each[place] for each in groups.values() for place in (0, len(each) // 2, -1)})
-
-
-class Sample(NamedTuple):
-    """A shard that was looked at, of a split, and the layout of its first records."""
-
-    split: str
-    shard: str
-    layout: Layout
-
-
-def survey(found: Splits, on_error: Callable[[DataError], None]) -> list[Sample]:
-    """Some shards of every folder and split, recognised; `on_error` is given the error of a split without any that can
-    be, and raised where there is none at all.
-    """
-    samples, errors = [], []
-    for split, shards in found.items():
-        known, failed = len(samples), []
-        for shard in _samples(shards):
-            try:
-                samples.append(Sample(split, shard, recognize(shard)))
-            except DataError as error:  # reported when it is read
-                failed.append(error)
-        if len(samples) == known:
-            errors += failed[:1]
-    for error in errors:
-        on_error(error) if samples else _raise(error)
-    return samples
-
-
-def refuse_mixtures(root: str, samples: Iterable[Sample], on_error: Callable[[DataError], None]) -> None:
-    """Give `on_error` the error of shards of two levels or releases, which names the way to each."""
-    levels, releases = defaultdict(list), defaultdict(list)
-    for _, shard, layout in samples:
-        levels[f"{layout.level}-level"].append(shard)
-        if release := release_of(layout.id_key, layout.features.values()):
-            releases[release[0]].append(shard)
-    for groups, why in ((levels, ""), (releases, ", whose class numbers mean other classes")):
-        if len(kinds := sorted(groups)) > 1:
-            ways = [_way_to(kind, groups) for kind in kinds]
-            places = [f"{way or groups[kind][0]} is {kind}" for kind, way in zip(kinds, ways, strict=True)]
-            advice = "Use one of them" if all(ways) else "Move one into a folder of its own"
-            error = DataError(
-                f"{root} mixes {' and '.join(kinds)} records{why}: {', '.join(places)}. {advice}, or name the shards "
-                f"of one in {DATASET_TOML}."
-            )
-            on_error(error)
-            return
-
-
-def _way_to(kind: str, groups: Mapping[str, Sequence[str]]) -> str | None:
-    """A folder or pattern that takes the shards of one kind alone, as an option; None where there is none."""
-    own, others = groups[kind], [each for other in groups if other != kind for each in groups[other]]
-    folder = _common_folder(own)
-    if any(each.startswith(f"{folder}/") for each in others):
-        start = os.path.commonprefix(own).rstrip("0123456789")  # noqa: RUF071, the start of their names, too
-        if start == f"{folder}/" or any(each.startswith(start) for each in others):
-            return None
-        folder = f"{start}*"
-    return f"`--data {shlex.quote(folder)}`"
 
 
 def shard_counts(root: str, settings: DatasetSettings, found: Splits) -> tuple[dict[str, int], list[str]]:
@@ -697,9 +609,8 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
 
     Raises `DataError` where there are too few shards; of some chosen shards (`partly`) that is no more than a note.
     """
-    found, notes = {name: list(shards) for name, shards in dataset.splits.items()}, []
-    root, labelled = dataset.path, dataset.labelled
-    usable = [name for name in ("train", "validate") if name in labelled]
+    found, root, labelled, notes = dict(dataset.splits), dataset.path, dataset.labelled, []
+    usable, few = [name for name in ("train", "validate") if name in labelled], None
     if len(usable) == 1 and len(found[usable[0]]) < MIN_SHARDS:
         few = (
             f"{root} has only one split with labels ({usable[0]}), of {counted(len(found[usable[0]]), 'shard')}; "
@@ -709,17 +620,18 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
     elif len(usable) == 2 and "tuning" not in labelled and len(found["train"]) < 2:
         advice = f"Write two or more, or name tuning shards in {DATASET_TOML}."
         few = f"{root} has a single training shard, none to spare for tuning. {advice}"
-    else:
-        few = ""
     if few and not partly:
         raise DataError(few)
-    if few:
+    if few or not usable:
+        notes = [f"Nothing can be trained on these shards alone: {few}"] if few else []
         return replace(
-            dataset, notes=(*dataset.notes, f"Nothing can be trained on these shards alone: {few}")
+            dataset,
+            splits={name: found[name] for name in SPLITS if name in found},
+            notes=(*dataset.notes, *notes),
         )
-    for unlabelled in ({"train", "tuning", "validate"} & found.keys()) - labelled if usable else ():
-        del found[unlabelled]
-        notes.append(f"The shards of the split {unlabelled!r} carry no labels and are not used.")
+    for unused in ({*SPLITS[:3]} & found.keys()) - labelled:
+        del found[unused]
+        notes.append(f"The shards of the split {unused!r} carry no labels and are not used.")
     if len(usable) == 1:
         shards = found.pop(usable[0])
         found["train"], found["validate"] = _take_every(shards, 5)
@@ -730,38 +642,12 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
         found["train"], found["tuning"] = _take_every(shards, 10)
         which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
         notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
-    if usable:
-        labelled = frozenset(labelled & found.keys() | {"train", "tuning", "validate"})
-    splits = {name: tuple(found[name]) for name in SPLITS if name in found}
+    labelled = labelled & found.keys() | {*SPLITS[:3]} if usable else labelled
+    splits = {name: found[name] for name in SPLITS if name in found}
     return replace(dataset, splits=splits, labelled=labelled, notes=(*dataset.notes, *notes))
 
 
-def _take_every(shards: Sequence[str], step: int) -> tuple[list[str], list[str]]:
+def _take_every(shards: Sequence[str], step: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The shards that stay, and every ``step``-th of them (the last one where there are fewer)."""
     taken = shards[step - 1 :: step] or shards[-1:]
-    return [shard for shard in shards if shard not in set(taken)], list(taken)
-
-
-def recognize(shard: str) -> Layout:
-    """The layout of the first records of a shard; raises `DataError` where it has none."""
-    try:
-        parsed = [*map(records.parse_record, records.first_records(shard, SAMPLED_RECORDS))]
-    except DataError:
-        raise
-    except Exception:  # protobuf's own, of another class in each of its implementations
-        kinds = "neither tf.train.Example nor tf.train.SequenceExample, YouTube-8M's and AudioSet's layouts"
-        raise DataError(f"The records of {shard} are {kinds}.") from None
-    layout = infer_layout(parsed)
-    if layout is None:
-        keys = {key for each in parsed for key in (*each.context.feature, *each.feature_lists.feature_list)}
-        found = shorten(", ".join(sorted(keys)) or "none", 200)
-        raise DataError(
-            f"The first records of {shard} hold no features (their keys: {found}). Is it one of features?"
-        )
-    if not layout.labels and any(label_keys(each.context) for each in parsed):
-        # The first videos are of no class; their split has labels if another video of the shard has any.
-        for record in records.scan_records(shard):
-            with suppress(Exception):  # a damaged record is reported when it is read
-                if entries := label_entries(records.parse_record(record.check()).context):
-                    return replace(layout, labels=(entries,))
-    return layout
+    return tuple(shard for shard in shards if shard not in taken), tuple(taken)

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dmlkit.data.layout import KINDS, USUAL_CONTEXT, ContextCoding
 from dmlkit.data.records import ID_KEYS, Example, Features, InvalidRecord, SequenceExample
-from dmlkit.data.schema import FRAMES_APART, KINDS, USUAL_CONTEXT, ZERO_BYTE, ContextCoding, Feature
+from dmlkit.data.schema import FRAMES_APART, ZERO_BYTE, Feature
 from dmlkit.errors import shorten
 
 # TensorFlow copies arrays that do not begin at a multiple of so many bytes.
@@ -230,7 +231,7 @@ class RecordParser:
     def _labels(self, context: Features) -> list[int]:
         """The classes of a video of a split with labels."""
         if not self.labelled:
-            if self.context.has_labels(context):
+            if self.context.other_labels(context):
                 message = "the record has labels, the first records of its split have none. Label all of it, or none."
                 raise InvalidRecord(message, kind="label")
             return []
@@ -363,25 +364,14 @@ def _values(entry, feature: Feature) -> np.ndarray:
             "a folder of their own, or correct the coding in dataset.toml."
         )
         raise InvalidRecord(message, kind="coding")
-    if byte:
-        return _check_length(np.frombuffer(b"".join(entry.bytes_list.value), np.uint8), feature)
-    return _check_length(np.array(entry.float_list.value, np.float32), feature)
-
-
-def _check_length(values: np.ndarray, feature: Feature) -> np.ndarray:
-    if len(values) != feature.size:
+    data = np.frombuffer(b"".join(entry.bytes_list.value), np.uint8) if byte else entry.float_list.value
+    if len(data) != feature.size:
         message = (
-            f"{feature.key} has {len(values)} values, but the data set's {feature.name} has {feature.size}. Write "
-            "all alike, or declare in dataset.toml the modalities to read, each with its size."
+            f"{feature.key} has {len(data)} values, but the data set's {feature.name} has {feature.size}. Write all "
+            "alike, or declare in dataset.toml the modalities to read, each with its size."
         )
-        if feature.coding == "byte" and len(values) in (2 * feature.size, 4 * feature.size, 8 * feature.size):
-            message = (
-                f"{feature.key} has {len(values)} bytes, {len(values) // feature.size} for each of the data set's "
-                f"{feature.size} values: numbers by tobytes(), as float32? Write lists of floats, with "
-                '`coding = "float"` in dataset.toml.'
-            )
         raise InvalidRecord(message, kind="size")
-    return values
+    return np.array(data, np.uint8 if byte else np.float32)
 
 
 def _aligned_empty(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarray:

@@ -1,31 +1,25 @@
 """Shards and their records: TFRecord files, read on after damage, and the protobuf messages in them.
 
 A record lies between a header (its length in 8 bytes, little endian, and their checksum in 4) and a footer (the
-record's checksum in 4). Checksums are CRC-32C, rotated and shifted as TFRecord does. Local files are read by plain
-`open`; what holds ``://`` (``gs://``, ``hdfs://``, ``ram://``) goes through ``tf.io.gfile``. The messages,
-``tf.train.Example`` and ``tf.train.SequenceExample``, are defined here once more, because importing TensorFlow takes
-seconds and hundreds of megabytes in every process. A shard may be compressed as a whole, by GZIP or ZLIB, whatever its
-name; offsets are then those of the decompressed bytes.
+record's checksum in 4). Checksums are CRC-32C, rotated and shifted as TFRecord does. The messages, ``tf.train.Example``
+and ``tf.train.SequenceExample``, are defined here once more, because importing TensorFlow takes seconds and hundreds of
+megabytes in every process. A shard may be compressed as a whole, by GZIP or ZLIB, whatever its name; offsets are then
+those of the decompressed bytes.
 
 Differs from ``tf.data.TFRecordDataset``: that names neither record nor byte, and ends at the first damaged record.
 """
 
 from __future__ import annotations
 
-import glob
 import os
-import posixpath
 import re
-import shutil
-import stat
 import struct
 import unicodedata
 import zlib
-from collections import defaultdict
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -34,51 +28,32 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessages
 from google_crc32c import value as crc32c
 
-from dmlkit.errors import DataError, UsageError, shorten
-from dmlkit.files import atomic_write
+from dmlkit.data.storage import FETCH_AGAIN, READ_BYTES, file_size, open_to_write, opened
+from dmlkit.errors import DataError, shorten
 from dmlkit.paths import is_remote
 
-# The end of a shard's path: x.tfrecord, x.tfrecords.gz, x.tfrecord-00000-of-00003, x-00000-of-00003, part-r-00000.
-SHARD_SUFFIX = re.compile(
-    r"(\.(tfrecords?|tfrec|tfr|records?)([-_.]?\d+)?(-of-\d+)?|-\d+-of-\d+|(?<![^/])part(-[rm])?-\d+(-[\w-]+)?(\.c\d+)?)"
-    r"(\.(gz|gzip|zlib|z))?$",
-    re.IGNORECASE,
-)
-# Of the system, of notebooks, of other programs at work.
-_ASIDE = re.compile(r"\..*|__MACOSX|_temporary|lost\+found")
-_SUMS = (".crc", ".md5", ".sha256", ".index")
-MAX_DEPTH = 3  # folders below the data set's own in which shards are looked for
 HEADER_BYTES, FOOTER_BYTES = 12, 4
-READ_BYTES = 1 << 20  # one read of a file
 EMPTY_BYTES = 64  # more than a compressed file without content takes
 MOST_INFLATION = 1032  # by which deflate's bytes grow
 INFLATED_BYTES = 1 << 16  # decompressed at a time: so much may be lost before the place of damage
 _LENGTH_AND_CRC, _CRC = struct.Struct("<QI"), struct.Struct("<I")
 _CRC_SHIFT = 0xA282EAD8
 
-_FETCH_AGAIN = "Fetch the file again, or move it out of the data set."
 # What can be wrong with a shard around its records, and what to do.
 SHARD_ERRORS = {
-    "length checksum": f"the shard is damaged, the checksum of the record's length is wrong. {_FETCH_AGAIN}",
-    "record checksum": f"the shard is damaged, its checksum is wrong. {_FETCH_AGAIN}",
-    "cut off": f"the shard is damaged, the file ends within the record. {_FETCH_AGAIN}",
+    "length checksum": f"the shard is damaged, the checksum of the record's length is wrong. {FETCH_AGAIN}",
+    "record checksum": f"the shard is damaged, its checksum is wrong. {FETCH_AGAIN}",
+    "cut off": f"the shard is damaged, the file ends within the record. {FETCH_AGAIN}",
     "compression": "the shard is damaged, it cannot be decompressed from here on (damaged, or the file ends too "
-    f"early). {_FETCH_AGAIN}",
+    f"early). {FETCH_AGAIN}",
     "changed": "the file grew or shrank while it was read. Read it again once nothing writes to it any more.",
     "count": "the shard ends here, but dataset.toml counts another number of records in it. Fetch the file again, or "
     "correct dataset.toml.",
 }
 # What can be wrong with an intact record's content.
 CONTENT_ERRORS = (
-    "not a record",
-    "level",
-    "label",
-    "not finite",
-    "size",
-    "coding",
-    "frames",
-    "no features",
-    "release",
+    *("not a record", "level", "release", "label"),
+    *("no features", "frames", "size", "coding", "not finite"),
 )
 ID_KEYS = ("id", "video_id")
 
@@ -186,11 +161,8 @@ def scan_records(path: str | os.PathLike, *, expected_count: int | None = None) 
 def scan_headers(path: str | os.PathLike) -> Iterator[tuple[int, int, str | None]]:
     """Offset and length of each record of `scan_records`, and None or what is wrong with its header."""
     path = os.fspath(path)
-    with _open_shard(path, buffering=0) as (
-        file,
-        size,
-        file_bytes,
-    ):  # read-ahead would be thrown away with each seek
+    # Read-ahead would be thrown away with each seek.
+    with _open_shard(path, buffering=0) as (file, size, file_bytes):
         offset = 0
         while offset < size == file_bytes:
             file.seek(offset)
@@ -229,6 +201,13 @@ def first_records(shard: str, count: int) -> list[bytes]:
     if intact := [record.data for record in found if not record.error]:
         return intact
     raise record_error(*found[0][:3], found[0].error) if found else DataError(f"{shard} holds no records.")
+
+
+def is_empty(path: str) -> bool:
+    """Whether a local shard holds nothing at all; a remote one is not asked, which takes a connection."""
+    with suppress(OSError, DataError):  # reported when it is read
+        return not is_remote(path) and file_size(path) <= EMPTY_BYTES and not [*scan_records(path)]
+    return False
 
 
 def count_records(path: str, *, skip_damaged: bool = False) -> int:
@@ -277,29 +256,6 @@ def masked_crc(data: bytes) -> int:
     """The CRC-32C of some bytes as TFRecord writes it."""
     checksum = crc32c(data)
     return ((checksum >> 15 | checksum << 17) + _CRC_SHIFT) & 0xFFFFFFFF
-
-
-@contextmanager
-def opened(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
-    """The file, opened, and its bytes; what goes wrong with it as a whole becomes a `DataError`."""
-    try:
-        about = None if is_remote(path) else os.stat(path)
-        if about and not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-            # Opening a pipe would wait for ever.
-            raise DataError(f"{path} is a pipe or device, not a file. Move it out of the data set.")
-        with open_file(path, buffering=buffering) as file:
-            yield file, about.st_size if about else file_size(path)
-    except Exception as error:
-        code = getattr(error, "error_code", None)  # TensorFlow's; 5 is NOT_FOUND
-        if isinstance(error, FileNotFoundError) or code == 5:
-            link = " is a link to a file that" if os.path.islink(path) else ""
-            raise DataError(f"{path}{link} is not there (any more). Put it back, or move it out.") from error
-        if isinstance(error, OSError) or code:
-            why = getattr(error, "strerror", None) or error
-            denied = isinstance(error, PermissionError)
-            advice = "Get the right to read it (`chmod u+r`), or move it out." if denied else _FETCH_AGAIN
-            raise DataError(f"{path} cannot be read ({why}). {advice}") from error
-        raise
 
 
 @contextmanager
@@ -376,22 +332,21 @@ def _refuse_other_kinds(path: str, file) -> None:
     for begin, what in _OTHER_KINDS.items():
         if re.match(begin, head, re.DOTALL | re.IGNORECASE):
             raise DataError(f"{path} is {what}")
-    text = head.decode("utf-8", "replace")
-    text = text[:-1] if len(head) == 512 else text  # within a character
-    if len(head) >= 4 and "\ufffd" not in text and all(c.isprintable() or c in "\t\n\r" for c in text):
-        raise DataError(f"{path} is text ({shorten(text)!r}), not a shard. {_FETCH_AGAIN}")
-    file.seek(0)
-    try:
-        # A context or feature lists come first.
-        message = parse_record(file.read(MAX_MESSAGE_BYTES) if head[:1] in (b"\x0a", b"\x12") else b"")
-    except Exception:  # protobuf's own, of another class in each of its implementations
-        return
-    if keys := [*message.feature_lists.feature_list, *message.context.feature]:
+    with suppress(UnicodeDecodeError):
+        text = getincrementaldecoder("utf-8")().decode(head)  # may end within a character
+        if len(text) > 3 and all(c.isprintable() or c in "\t\n\r" for c in text):
+            raise DataError(f"{path} is text ({shorten(text)!r}), not a shard. {FETCH_AGAIN}")
+    keys, rest = [], file.read(MAX_MESSAGE_BYTES) if head[:1] in (b"\x0a", b"\x12") else b""
+    with suppress(Exception):  # protobuf's own, of another class in each of its implementations
+        message = parse_record(head + rest)
+        keys = [*message.feature_lists.feature_list, *message.context.feature]
+    if any(key.endswith("feature/floats") for key in keys):  # MediaPipe's
+        advice = f"`dmlkit data import {path} --out DIR` makes shards of it."
+    else:
         advice = (
             f'`dmlkit.data.write_shard("NAME.tfrecord", [open("{path}", "rb").read()])` makes a shard of it.'
         )
-        if any(key.endswith("feature/floats") for key in keys):  # MediaPipe's
-            advice = f"`dmlkit data import {path} --out DIR` makes shards of it."
+    if keys:
         raise DataError(
             f"{path} is a tf.train.Example or SequenceExample by itself, not in a TFRecord. {advice}"
         )
@@ -405,49 +360,12 @@ def frame_record(data: bytes) -> bytes:
 
 def write_shard(path: str | os.PathLike, records: Iterable[bytes]) -> int:
     """Write serialized records as a shard, which appears whole or not at all, and return their number."""
-    path, count = os.fspath(path), 0
-    if folder := posixpath.dirname(path):
-        _gfile().makedirs(folder) if is_remote(path) else os.makedirs(folder, exist_ok=True)
-    with open_to_write(path) as file:
+    count = 0
+    with open_to_write(os.fspath(path)) as file:
         for data in records:
             file.write(frame_record(data))
             count += 1
     return count
-
-
-@contextmanager
-def open_to_write(path: str) -> Iterator:
-    """A new file, opened to write bytes; it appears whole or not at all."""
-    if not is_remote(path):
-        with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
-            yield file
-        return
-    folder, name = posixpath.split(path)
-    # The name does not end in .tfrecord, so that nobody who lists the folder meanwhile takes it for a shard.
-    partial = posixpath.join(folder, f".{name}.{os.getpid()}.partial")
-    try:
-        with _gfile().GFile(partial, "wb") as file:
-            yield file
-        _gfile().rename(partial, path, overwrite=True)
-    finally:
-        if exists(partial):
-            _gfile().remove(partial)
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A hidden local folder, which takes the place of `out` once it is finished and is removed after an error."""
-    out = out.absolute()
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of an earlier process of this number
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        partial.rename(out)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror or error}. It was removed.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 # Message → its fields, numbered from 1: name, type; "[]" before a type means repeated, "{}" a map from strings to it,
@@ -575,134 +493,3 @@ def _set_values(feature: Feature, row: np.ndarray) -> None:
         packed = Feature()
         packed.bytes_list.value.append(np.asarray(row, dtype="<f4").tobytes())
         feature.float_list.MergeFromString(packed.bytes_list.SerializeToString())
-
-
-# Files and folders, local or remote: local ones without TensorFlow, whose import takes seconds.
-
-
-def readable_path(path: str | os.PathLike) -> str:
-    """A path of data as it is used: without a last slash, ``~`` as the home folder; `UsageError` where it is empty."""
-    text = os.path.expanduser(os.fspath(path))
-    if not text.strip():
-        raise UsageError("The path of the data is empty. Name a folder, or a dot for the one you are in.")
-    return text.rstrip("/") or "/"
-
-
-def exists(path: str) -> bool:
-    """Whether there is such a file or folder; `DataError` where that cannot be known: no network, no permission."""
-    try:
-        if is_remote(path):
-            return _gfile().exists(path)
-        os.stat(path)
-        return True
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-    except Exception as error:  # TensorFlow's own, of another class for each service and each reason
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise DataError(
-            f"{path} cannot be reached: {reason}. Check the address, the network and your rights, or copy the data to "
-            "this machine."
-        ) from error
-
-
-def is_folder(path: str) -> bool:
-    """Whether there is such a folder."""
-    return _gfile().isdir(path) if is_remote(path) else os.path.isdir(path)
-
-
-def file_size(path: str) -> int:
-    """The bytes of a file."""
-    return _gfile().stat(path).length if is_remote(path) else os.stat(path).st_size
-
-
-def is_empty(path: str) -> bool:
-    """Whether a local shard holds nothing at all; a remote one is not asked, which takes a connection."""
-    with suppress(OSError, DataError):  # reported when it is read
-        return not is_remote(path) and file_size(path) <= EMPTY_BYTES and not [*scan_records(path)]
-    return False
-
-
-def open_file(path: str, *, buffering: int = READ_BYTES):
-    """The file, opened to read bytes."""
-    return _gfile().GFile(path, "rb") if is_remote(path) else open(path, "rb", buffering=buffering)
-
-
-def read_bytes(path: str) -> bytes:
-    """A small file's bytes."""
-    with opened(path) as (file, _):
-        return file.read()
-
-
-def find_shards(root: str) -> tuple[list[str], list[str]]:
-    """The shards in a folder and at most three folders deep, by their names, sorted; a note on each kind of what was
-    left aside.
-    """
-    shards, aside = [], defaultdict(list)
-    if is_remote(root):
-        found = match_paths(root, *("*/" * depth + "*" for depth in range(MAX_DEPTH + 1)))
-        files = {path.rstrip("/") for path in found} - {posixpath.dirname(path.rstrip("/")) for path in found}
-    else:
-        files = _local_files(root, aside)
-    for path in files:
-        hidden = _is_hidden(path, root)
-        if SHARD_SUFFIX.search(path):
-            (aside["shards that are hidden or in hidden folders"] if hidden else shards).append(path)
-        elif "tfrec" in posixpath.basename(path).lower() and not hidden and not path.endswith(_SUMS):
-            aside["files whose names are not those of shards"].append(path)
-        elif path.endswith((".npz", ".npy", ".parquet")) and not hidden:
-            aside["files for `dmlkit data import`"].append(path)
-    found = [(kind, len(paths), relative_name(min(paths), root)) for kind, paths in aside.items()]
-    return sorted(shards), [f"Left aside, {kind}: {count:,} ({first})." for kind, count, first in found]
-
-
-def _is_hidden(path: str, root: str) -> bool:
-    return any(map(_ASIDE.fullmatch, relative_name(path, root).split("/")))
-
-
-def _local_files(root: str, aside: dict[str, list]) -> Iterator[str]:
-    """Every file to `MAX_DEPTH`; folders that are not searched are added to `aside`."""
-    seen, unreadable = set(), []
-    for folder, below, names in os.walk(root, onerror=unreadable.append, followlinks=True):
-        below.sort()  # of two links to a folder the first is followed
-        if (place := os.path.realpath(folder)) in seen:
-            aside["links to folders that are there already"].append(folder)
-            names = below[:] = []
-        elif below and folder.removeprefix(root).count("/") == MAX_DEPTH:
-            if not _is_hidden(folder, root):
-                aside[f"folders deeper than {MAX_DEPTH} levels"] += [f"{folder}/{name}" for name in below]
-            below.clear()
-        elif SHARD_SUFFIX.search(folder) and not (below or names):
-            aside["folders named like shards that hold nothing"].append(folder)
-        seen.add(place)
-        yield from (posixpath.join(folder, name) for name in names)
-    for error in unreadable:
-        if error.filename == root:
-            raise DataError(f"{root} cannot be read ({error.strerror}). Get the right to list it.") from error
-        aside["folders that cannot be read"].append(error.filename)
-
-
-def match_paths(root: str, *patterns: str) -> list[str]:
-    """What matches any of the patterns in a folder, sorted."""
-    remote = is_remote(root or patterns[0])
-    base, find = (root, _gfile().glob) if remote else (glob.escape(root), glob.glob)
-    return sorted({path for each in patterns for path in find(posixpath.join(base, each))})
-
-
-def match_shards(root: str, pattern: str) -> list[str]:
-    """The files that match a pattern in a folder, and the shards in folders that do, as Spark leaves them."""
-    found = match_paths(root, pattern)
-    return [shard for path in found for shard in (find_shards(path)[0] if is_folder(path) else [path])]
-
-
-def relative_name(path: str, root: str) -> str:
-    """The name of a shard within the data set's folder."""
-    return path.removeprefix(root).lstrip("/") if is_remote(path) else posixpath.relpath(path, root)
-
-
-def _gfile():
-    from dmlkit.runtime import quiet_startup
-
-    with quiet_startup():
-        import tensorflow as tf
-
-        return tf.io.gfile

@@ -28,9 +28,11 @@ from typing import NamedTuple
 import numpy as np
 
 import dmlkit.data.schema as schema
-from dmlkit.data.records import is_remote, new_folder, serialize_frames, serialize_video, write_shard
+from dmlkit.data.records import serialize_frames, serialize_video, write_shard
 from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature, quantize
+from dmlkit.data.storage import new_folder
 from dmlkit.errors import UsageError
+from dmlkit.paths import is_remote
 
 VERSION = 1
 
@@ -400,7 +402,7 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
     Differs from the paper: its data are YouTube-8M's; these are generated, as their name states.
     """
     settings = SyntheticSettings(**settings)
-    if is_remote(os.fspath(out)):
+    if is_remote(out):
         raise UsageError(f"Data are generated in a local folder. Received: {out}. Copy them there later.")
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from dmlkit.data.opening import open_or_generate
-from dmlkit.data.records import readable_path
+from dmlkit.data.storage import readable_path
 from dmlkit.errors import DataError, UsageError, choose, nearest
 from dmlkit.experiments import (
     CHECKPOINTS,

@@ -132,11 +132,10 @@ def test_shards_by_every_usual_name(command, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "train-00001-of-00002.tfrecord").write_bytes(b"")  # TensorFlow leaves such
-    (tmp_path / "x.tfrecord").mkdir()
     (tmp_path / "z").symlink_to(tmp_path)
     told = [f"Left aside, {kind} (" for kind in ASIDE]
     told += [f"Of the 3 shards {tmp_path}/x-train.tfrecord-…-of-00003 only 1 are there"]
-    told += ["shards without records: 1 (", "hold nothing: 1 (x.tfrecord)", "there already: 1 (z)"]
+    told += ["shards without records: 1 (", "there already: 1 (z)"]
     assert open_dataset(tmp_path).splits == dataset.splits
     for arguments in (["data", "show", tmp_path], ["data", "check", tmp_path]):
         code, out, _ = command(*arguments)

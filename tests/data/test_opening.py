@@ -101,7 +101,7 @@ BROKEN = {
     b"Index,Name\n0,A\n-1,B\n": "line 3: '-1' is no class number",
     b"Index,Name\n0,A\n99999999,B\n": "'99999999' is no class number",
     b"Index,Name\n0,A\n1,B\n1,C\n": "line 4: class 1 comes twice",
-    b"Index,Name\n0,A, a\n1,B\n": "line 2: more cells.*quotation marks",
+    b"Index,Name\n0,A, a\n1,B\n": "line 2: there are more cells.*quotation marks",
     b'Index,Name\n0,"A\n1,B\n': "no CSV in UTF-8",
     b"Index,Name\n0,A\xe9\n": "no CSV in UTF-8",
     b"Index,Name\n": "no class",

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from dmlkit.data import Feature, dequantize, quantize, serialize_frames, serialize_video
+from dmlkit.data.layout import type_of_bytes
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser, bag_of_tokens, token_index, tokens
 from dmlkit.data.records import CONTENT_ERRORS, InvalidRecord
-from dmlkit.data.schema import type_of_bytes
 
 CLASSES = 9
 BYTES = (Feature("rgb", 16, "byte", "rgb"), Feature("audio", 8, "byte", "audio"))
