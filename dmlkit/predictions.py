@@ -77,7 +77,7 @@ class Predictions:
         if not isinstance(self._scores, csr_array):
             return self._scores
         lowest = self._scores.data.view(np.float16).reshape(len(self.ids), self.kept).min(axis=1)
-        return self._dense(np.nextafter(lowest, np.float16(0))[:, None])
+        return self._with(np.nextafter(lowest, np.float16(0))[:, None])
 
     @property
     def kept_scores(self) -> np.ndarray:
@@ -85,25 +85,21 @@ class Predictions:
 
         For average precision by class, which compares a class's scores between videos.
         """
-        return self._dense(np.float16(0)) if isinstance(self._scores, csr_array) else self._scores
+        return self._with(0)
 
     @property
     def is_kept(self) -> np.ndarray:
         """(videos, classes) bool: the classes whose scores are known."""
-        known = np.zeros(self._scores.shape, bool)
-        known[self._places()] = True
-        return known
+        return ~np.isnan(self._with(np.nan))
 
-    def _places(self) -> tuple:
-        """The places of the kept scores, in their order."""
+    def _with(self, missing: np.ndarray | float) -> np.ndarray:
+        """The scores, with this where a class was not kept."""
         if not isinstance(self._scores, csr_array):
-            return (...,)
-        return np.repeat(np.arange(len(self.ids)), np.diff(self._scores.indptr)), self._scores.indices
-
-    def _dense(self, missing: np.ndarray) -> np.ndarray:
+            return self._scores
         dense = np.empty(self._scores.shape, np.float16)
         dense[:] = missing
-        dense[self._places()] = self._scores.data.view(np.float16)
+        videos = np.repeat(np.arange(len(self.ids)), np.diff(self._scores.indptr))
+        dense[videos, self._scores.indices] = self._scores.data.view(np.float16)
         return dense
 
     @property

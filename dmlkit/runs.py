@@ -396,11 +396,8 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
     # A seed's interval is 3.92 deviations wide over videos; nearly all of that the seeds have in common.
     variance = np.mean([((each["gap_high"] - each["gap_low"]) / 3.92) ** 2 for each in rows])
     low, high = over_seeds([gaps], variance, videos=row["videos"])
-    row |= {
-        name: float(np.mean([each[name] for each in rows]))
-        for name in MEANS
-        if None not in [each[name] for each in rows]
-    }
+    values = {name: [each[name] for each in rows] for name in MEANS}
+    row |= {name: float(np.mean(each)) for name, each in values.items() if None not in each}
     row |= {"gap_low": max(low, 0.0), "gap_high": min(high, 1.0)}
     row |= {"gap_min": min(gaps), "gap_max": max(gaps), "seeds": len(gaps)}
     return {column: row.get(column) for column in (*ROW_COLUMNS, *SEED_COLUMNS)}

@@ -210,7 +210,7 @@ def _half_width(parts: Sequence[tuple[float, int]], level: float) -> float:
 def too_few(videos: int) -> str:
     """Why no test is claimed of fewer than `FEWEST_FOR_A_TEST` videos; empty of more."""
     few = videos < FEWEST_FOR_A_TEST
-    return f"too few videos for a test ({videos:,} < {FEWEST_FOR_A_TEST})" if few else ""
+    return f"too few videos for a test ({videos:,.0f} < {FEWEST_FOR_A_TEST})" if few else ""
 
 
 def compare_classes(
@@ -244,14 +244,13 @@ def mean_interval(
     `videos` names each value's video where several share one: videos are resampled, with all their values.
     """
     values = np.asarray(values, np.float64).ravel()
-    known = ~np.isnan(values)
-    videos = np.arange(values.size) if videos is None else np.asarray(videos)
+    known, videos = ~np.isnan(values), np.arange(values.size) if videos is None else np.asarray(videos)
     _, video = np.unique(videos[known], return_inverse=True)
     counts, sums = np.bincount(video), np.bincount(video, values[known])
     rng = np.random.default_rng(seed)
-    samples = range(check_count(resamples, name="resamples"))
-    chosen = (rng.integers(counts.size, size=counts.size) for _ in samples)
-    return percentiles(np.array([sums[each].sum() / counts[each].sum() for each in chosen]), level)
+    shape = (check_count(resamples, name="resamples"), counts.size)
+    chosen = rng.integers(counts.size, size=shape)
+    return percentiles(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), level)
 
 
 def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) -> np.ndarray:

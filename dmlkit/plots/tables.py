@@ -18,7 +18,7 @@ Results = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they ar
 PAPER = "paper's GAP@20 (its own data)"
 COLUMNS = {
     "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"),
-    "range": ("lowest to highest seed", "{}"), "map": ("mAP", "{:.4f}"),
+    "range": ("seeds", "{}"), "map": ("mAP", "{:.4f}"),
     "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
     "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
     "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
@@ -26,9 +26,7 @@ COLUMNS = {
 NUMBERS = [name for name in COLUMNS if name not in ("part", "interval", "range")]
 NUMBERS += ["gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
 HEADINGS = {
-    "gap": "GAP@20", "map": "mAP",
-    "gap_low": f"CI low, {FOR_THIS_SEED}", "gap_high": f"CI high, {FOR_THIS_SEED}",
-    "from": f"CI low, {FOR_THIS_SEED}", "to": f"CI high, {FOR_THIS_SEED}",
+    "gap": "GAP@20", "map": "mAP", "gap_low": "CI low", "gap_high": "CI high", "from": "CI low", "to": "CI high",
 }  # fmt: skip
 
 _STYLES = [
@@ -110,7 +108,8 @@ def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table
     rows = result_rows(results)
     records = rows.to_dict("records")
     notes = [f"{shorten(row['title'], 60)}: {absence(row)}." for row in records if absence(row)]
-    columns = ("gap", "interval", "map", "hit_at_one", "perr", "parameters", "seconds_an_epoch", "paper_gap")
+    sizes = ("parameters", "seconds_an_epoch", "paper_gap")
+    columns = ("gap", "range", "interval", "map", "hit_at_one", "perr", *sizes)
     return _results(rows, columns, with_data(title, dataset), notes)
 
 
@@ -122,28 +121,28 @@ def all_results(results: Results, dataset=None, *, title: str = "All experiments
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
     if rows["videos"].nunique() > 1:  # a recipe's own settings may lift the caps
         notes.append("The validation videos differ (last column): compare only rows with the same number.")
-    columns = ("part", "gap", "interval", "map", "parameters", "seconds_an_epoch", "videos")
+    columns = ("part", "gap", "range", "interval", "map", "parameters", "seconds_an_epoch", "videos")
     return _results(rows, columns, with_data(title, dataset), notes, texts=[0], longest=38)
 
 
 def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look) -> Table | None:
     if rows.empty:
         return None
-    few, several = too_few(rows["videos"].min()), bool(rows["seeds"].notna().any())
-    notes = [*notes, *[f"{few.capitalize()}."] * bool(few), *["Means over the seeds."] * several]
-    columns = [each for name in columns for each in [name, *["range"] * (several and name == "gap")]]
+    several = bool(rows["seeds"].notna().any())
+    notes = [*notes, f"95 % CI {intervals_over(rows)}."]
+    notes += ["Means over the seeds, with the lowest and the highest."] if several else []
+    notes += [f"{few.capitalize()}."] if (few := too_few(rows["videos"].min())) else []
     interval = rows["gap_low"].map("{:.3f} to ".format) + rows["gap_high"].map("{:.3f}".format)
-    span = rows["gap_min"].map("{:.4f} to ".format) + rows["gap_max"].map("{:.4f}".format)
-    span += rows["seeds"].map(" (of {:.0f})".format)
+    seeds = rows["gap_min"].map("{:.4f} to ".format) + rows["gap_max"].map("{:.4f}".format)
     rows = rows.assign(
         part=rows["part"].fillna("ladder"),
         interval=interval.where(rows["gap_low"].notna()),
-        range=span.where(rows["seeds"].notna()),
+        range=(seeds + rows["seeds"].map(" (of {:.0f})".format)).where(rows["seeds"].notna()),
     )
     shown = {}
-    for column in columns:
-        heading, pattern = COLUMNS[column]
-        heading += f" {intervals_over(rows)}" if column == "interval" else ""
+    for heading, pattern, column in [
+        (*COLUMNS[each], each) for each in columns if several or each != "range"
+    ]:
         shown[heading] = ["–" if pd.isna(value) else pattern.format(value) for value in rows[column]]
     return _styled(_named(pd.DataFrame(shown), rows["title"]), caption, notes, **look)
 
@@ -154,7 +153,8 @@ def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -
     shown = frame.apply(lambda column: column.map(lambda value: _cell(value, digits)).astype(object))
     shown.columns = [HEADINGS.get(name, str(name).replace("_", " ")) for name in frame.columns]
     texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
-    return _styled(_named(shown, frame.index), with_data(title, dataset), texts=texts)
+    notes = [f"95 % CI {FOR_THIS_SEED}."] if "CI low" in shown else []
+    return _styled(_named(shown, frame.index), with_data(title, dataset), notes, texts=texts)
 
 
 def data_summary(dataset, profile=None) -> Table:
@@ -167,11 +167,8 @@ def data_summary(dataset, profile=None) -> Table:
     for split in ("train", "tuning", "validate", "test"):
         if split in dataset.splits:
             videos, cap = dataset.num_videos(split), caps.get(split)
-            used = (
-                f" ({cap:,} used by profile {profile.name}, of a sample of shards)"
-                if cap is not None and cap < videos
-                else ""
-            )
+            capped = cap is not None and cap < videos
+            used = f" ({cap:,}, of a sample of shards, used by profile {profile.name})" if capped else ""
             rows[f"videos, {split}"] = f"{videos:,}{used}"
     if profile is not None and dataset.level == "frame" and profile.max_frames:
         rows["frames per video"] = f"at most {profile.max_frames} ({profile.frame_choice})"

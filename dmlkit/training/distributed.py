@@ -307,9 +307,7 @@ class ReplicatedModel:
             penalties = [each.regularizer(each) for each in variables if each.regularizer]
             loss = cross_entropy(labels, scores) * shares[0]
             for layer in self.model._flatten_layers():
-                if (
-                    added := layer._get_own_losses()
-                ):  # means over frames, or videos where frames are pooled by then
+                if added := layer._get_own_losses():  # means over frames, or videos if pooled by then
                     loss += total(added) * shares[0 if len(layer.output.shape) == 2 else 1]
             loss += total(penalties) / float(self.strategy.num_replicas_in_sync)
         return loss, tape.gradient(loss, variables)

@@ -569,10 +569,14 @@ class Reporter:
             print(text, flush=True)
 
     def epoch(self, row: dict, *, epochs: int) -> None:
-        """Show `epoch  3/12  loss 5.123  tuning GAP 0.6120  rate 0.0030  4.2 s`; no GAP in a refit."""
+        """Show `epoch  3/12  loss 5.123  tuning GAP 0.6120  rate 0.0030  4.2 s`; no GAP in a refit.
+
+        Nor the seconds of the first epoch, which compiles.
+        """
         gap = f"tuning GAP {row['tuning_gap']:.4f}  " if "tuning_gap" in row else ""
+        seconds = f"  {row['seconds']:.1f} s" if row["epoch"] > 1 else ""
         start = f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.3f}  {gap}"
-        self.line(f"{start}rate {row['learning_rate']:.4f}  {row['seconds']:.1f} s")
+        self.line(f"{start}rate {row['learning_rate']:.4f}{seconds}")
 
     def bar(self, title: str, batches: int, *, done: int) -> list[keras.callbacks.Callback]:
         """The callbacks that show a bar over an epoch's batches, of which some are done."""

