@@ -123,23 +123,15 @@ class Profile:
             raise UsageError(f"{message} Received: {received}.")
 
         if self.cycles > self.epochs or (self.cycles > 1 and self.schedule != "cyclic"):
-            message = (
-                "The profile's cycles belong to the schedule 'cyclic', and each takes at least one epoch."
-            )
+            message = "Cycles belong to the schedule 'cyclic', and each takes at least one epoch."
             refuse(message, "cycles", "schedule", "epochs")
         if self.checkpoints and self.after_tuning == REFIT:
-            message = (
-                "Checkpoints are of the training that tuning stops, whose model a refit replaces. Choose one."
-            )
+            message = "Checkpoints are of the training before a refit, which replaces its model. Choose one."
             refuse(message, "checkpoints", "after_tuning")
         # A closed-form solution has no steps of an optimizer.
         for name in ("label_smoothing", "mixup", "modality_dropout", "ema"):
             if self.ridge and getattr(self, name):
-                refuse(
-                    f"With a ridge there are no training steps that {name} could change: choose one.",
-                    "ridge",
-                    name,
-                )
+                refuse(f"A ridge has no training steps that {name} could change: choose one.", "ridge", name)
         # A training that stops early must not leave fewer checkpoints than an ensemble counts on.
         earliest_stop = min(epoch for epoch in self.moments if epoch >= min(self.epochs, self.patience + 1))
         if self.checkpoints > (kept := sum(epoch <= earliest_stop for epoch in self.moments)):

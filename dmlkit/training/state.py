@@ -253,16 +253,8 @@ def git_commit() -> str | None:
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
-    command = [
-        "git",
-        "-C",
-        folder,
-        "describe",
-        "--always",
-        "--exclude=*",
-        "--abbrev=40",
-        "--dirty= and changes",
-    ]
+    options = ["--always", "--exclude=*", "--abbrev=40", "--dirty= and changes"]
+    command = ["git", "-C", folder, "describe", *options]
     with suppress(OSError, subprocess.SubprocessError):
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     return None

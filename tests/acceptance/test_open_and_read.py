@@ -273,7 +273,10 @@ REFUSED = {
     "float32 of a declared size": (memory("<f4"), "rgb.*(float32.*bytes|bytes.*float32)", DECLARED),
     "float64": (memory("<f8"), "'rgb' holds the memory of float64"),
     "float16": (memory("<f2"), "'rgb' holds the memory of float16"),
-    "one record of float32": (in_record(17, {"frames": [[bytes(32)]]}), "32 values.*rgb has 8.*Write all alike"),
+    "one record of float32": (
+        in_record(17, {"frames": [[bytes(32)]]}),
+        "32 values.*rgb has 8.*Write all alike",
+    ),
     "whole numbers": (lambda n: {"frames": [[1, 2, 3]] * 2}, "'rgb' holds int64.*string of bytes"),
     "float32, video": (
         lambda n: {"level": "video", "frames": [b"\x00\x00\x80\x3f" * 8]},

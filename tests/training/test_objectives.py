@@ -127,13 +127,6 @@ def test_smoothed_labels_keep_their_number_and_reach_the_loss():
     assert loss_of(model, replace(SMOKE, label_smoothing=0.2), inputs) == pytest.approx(expected, rel=1e-5)
 
 
-def test_each_copy_and_each_stage_has_a_loss_of_its_own():
-    model, inputs = small_model(classifier="chaining", copies=2), batch()
-    scores = np.asarray(training_model(model)(inputs))
-    assert scores.shape == (2, 4, 4)
-    assert loss_of(model, SMOKE, inputs) == pytest.approx(entropy(LABELS[:, None, :], scores), rel=1e-5)
-
-
 def test_any_number_of_copies_has_the_loss_of_one_and_stages_have_their_mean():
     parts = {"fusion": "projection", "alignment_weight": 3.0, "mapping_initializer": "glorot", "l2": 0.5}
     one, inputs = small_model(**parts), batch()
@@ -151,7 +144,9 @@ def test_any_number_of_copies_has_the_loss_of_one_and_stages_have_their_mean():
     kernels = [each for each in model.trainable_weights if each.regularizer]
     assert len(kernels) == 8  # of gates and experts, in two stages of two copies
     penalty = 0.5 * sum(np.square(kernel).sum() for kernel in kernels) / 4
-    expected = entropy(LABELS[:, None, :], training_model(model)(inputs)) + penalty
+    scores = np.asarray(training_model(model)(inputs))  # of each copy's stages, which have a loss each
+    assert scores.shape == (2, 4, 4)
+    expected = entropy(LABELS[:, None, :], scores) + penalty
     assert loss_of(model, SMOKE, inputs) == pytest.approx(expected, rel=1e-5)
 
 
@@ -173,9 +168,7 @@ def test_mixed_videos_have_mixed_labels():
     # Two kinds of videos, and a model whose first logit shows the share of the first kind in a blend.
     model = small_model()
     kernel = np.zeros((5, 4), np.float32)
-    kernel[2, 0] = (
-        20.0  # modalities are concatenated in the order of their names: two of audio, then rgb's first
-    )
+    kernel[2, 0] = 20.0  # of rgb's first value, after two of audio, in the order of their names
     model.set_weights([kernel, np.array([-10.0, 0, 0, 0], np.float32)])
     inputs = {"rgb": np.zeros((64, 3), np.float32), "audio": np.zeros((64, 2), np.float32)}
     inputs["rgb"][::2, 0] = 1.0
