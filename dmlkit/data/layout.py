@@ -11,20 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np
 
-from dmlkit.data.records import (
-    ID_KEYS,
-    Features,
-    InvalidRecord,
-    SequenceExample,
-    first_records,
-    parse_record,
-    scan_records,
-)
-from dmlkit.data.schema import DATASET_TOML, TEXT, Feature, Vocabulary, modality_name, release_of
+import dmlkit.data.records as records
+from dmlkit.data.records import ID_KEYS, Features, InvalidRecord, SequenceExample
+from dmlkit.data.schema import DATASET_TOML, TEXT, TEXT_SIZE, Feature, Vocabulary, modality_name, release_of
 from dmlkit.data.storage import SHARD_SUFFIX
 from dmlkit.errors import DataError, one_line, shorten
 
@@ -159,7 +152,12 @@ def _values_of(entry) -> tuple[str | None, Sequence]:
 
 def label_keys(context: Features) -> list[str]:
     """The key of a video's labels, or else those that may be it."""
-    return ["labels"] if "labels" in context.feature else [*filter(_LABEL_KEY.fullmatch, context.feature)]
+    return ["labels"] if "labels" in context.feature else [*filter(_is_label, context.feature)]
+
+
+@lru_cache(1024)
+def _is_label(key: str) -> bool:
+    return _LABEL_KEY.fullmatch(key) is not None
 
 
 def label_entries(context: Features) -> dict[str, tuple[str, list]]:
@@ -220,7 +218,7 @@ def infer_context(
 
 @dataclass(frozen=True)
 class Layout:
-    """The layout of some records.
+    """The layout of the first records of a shard of a split.
 
     Attributes:
         level, features: ``"video"`` or ``"frame"``, and the modalities by name.
@@ -232,6 +230,8 @@ class Layout:
         problems: Key → what would be misread as a modality, a sentence.
     """
 
+    split: str
+    shard: str
     level: str
     features: dict[str, Feature]
     count: int
@@ -243,13 +243,13 @@ class Layout:
     problems: dict[str, str]
 
 
-def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
-    """The layout of most of some records (`parse_record`); None where they hold no features."""
+def infer_layout(parsed: Iterable[SequenceExample], split: str, shard: str) -> Layout:
+    """The layout of most of some records; raises `DataError` where they hold no features."""
     seen: Counter[Feature] = Counter()
     levels: Counter[str] = Counter()
     left, problems, labels, written = {}, {}, [], {}  # the last: key → some frames that are bytes
     keys, id_key, id_kind = set(), "id", None
-    for record in records:
+    for record in parsed:
         context, lists = record.context.feature, record.feature_lists.feature_list
         labels += filter(None, [label_entries(record.context)])
         keys |= {*context, *lists}
@@ -261,14 +261,11 @@ def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
         entries += [(key, False, [context[key]]) for key in context if key not in (*ids, *ID_KEYS, TEXT)]
         for key, framed, frames in sorted(entries, key=lambda entry: entry[:2]):
             kind, values = _values_of(frames[0])
-            size, is_label = (
-                len(b"".join(values) if kind == "bytes_list" else values),
-                _LABEL_KEY.fullmatch(key),
-            )
-            if size <= (not framed) or (is_label and not framed):
+            size = len(b"".join(values) if kind == "bytes_list" else values)
+            if size <= (not framed) and not _is_label(key):
                 continue  # in a context, a single number is a time or a count
             left[key] = KINDS[kind]
-            if is_label or framed < bool(lists):
+            if _is_label(key) or framed < bool(lists):
                 continue
             if kind == "float_list" or (kind == "bytes_list" and framed):
                 seen[Feature(modality_name(key), size, "byte" if kind == "bytes_list" else "float", key)] += 1
@@ -282,7 +279,10 @@ def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
         (left if what == "texts" or not (_is_usual(key) or "memory" in what) else problems)[key] = what
     seen = Counter({each: count for each, count in seen.items() if each.key not in contents})
     if not seen and not problems:
-        return None
+        found = shorten(", ".join(sorted(keys)) or "none", 200)
+        raise DataError(
+            f"The first records of {shard} hold no features (their keys: {found}). Is it one of features?"
+        )
     level = levels.most_common(1)[0][0]
     expected = "a list of floats" if level == "video" else "a string of bytes or a list of floats a frame"
     advice = (
@@ -295,7 +295,7 @@ def infer_layout(records: Iterable[SequenceExample]) -> Layout | None:
     }
     features = {feature.name: feature for feature, _ in reversed(seen.most_common())}
     about = (tuple(labels), frozenset(keys), id_key, id_kind, left, problems)
-    return Layout(level, features, levels.total(), *about)
+    return Layout(split, shard, level, features, levels.total(), *about)
 
 
 def _is_id(entry) -> bool:
@@ -344,35 +344,27 @@ SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio 
 MAX_KINDS = 64  # of names in a folder, of each of which three shards are looked at
 
 
-class Sample(NamedTuple):
-    """A shard that was looked at, of a split, and the layout of its first records."""
-
-    split: str
-    shard: str
-    layout: Layout
-
-
 def throw(error: DataError) -> None:
     """Raise an error."""
     raise error
 
 
-def survey(splits: Mapping[str, Sequence[str]], on_error: Callable[[DataError], None]) -> list[Sample]:
+def survey(splits: Mapping[str, Sequence[str]], on_error: Callable[[DataError], None]) -> list[Layout]:
     """Some shards of every folder and split, recognised; `on_error` is given the error of a split of which none can be,
     which is raised where none can be at all.
     """
-    samples, errors = [], []
+    layouts, errors = [], []
     for split, shards in splits.items():
-        known, failed = len(samples), []
+        known, failed = len(layouts), []
         for shard in _sampled(shards):
             try:
-                samples.append(Sample(split, shard, recognize(shard)))
+                layouts.append(recognize(split, shard))
             except DataError as error:  # reported when it is read
                 failed.append(error)
-        errors += failed[:1] if len(samples) == known else []
+        errors += failed[:1] if len(layouts) == known else []
     for error in errors:
-        on_error(error) if samples else throw(error)
-    return samples
+        on_error(error) if layouts else throw(error)
+    return layouts
 
 
 def _sampled(shards: Iterable[str]) -> list[str]:
@@ -387,37 +379,33 @@ def _sampled(shards: Iterable[str]) -> list[str]:
     return sorted({each[place] for each in groups.values() for place in (0, len(each) // 2, -1)})
 
 
-def recognize(shard: str) -> Layout:
+def recognize(split: str, shard: str) -> Layout:
     """The layout of the first records of a shard; raises `DataError` where it has none."""
-    first = first_records(shard, SAMPLED_RECORDS)
+    first = records.first_records(shard, SAMPLED_RECORDS)
     try:
-        parsed = [*map(parse_record, first)]
+        parsed = [*map(records.parse_record, first)]
     except Exception:  # protobuf's own, of another class in each of its implementations
         kinds = "neither tf.train.Example nor tf.train.SequenceExample, YouTube-8M's and AudioSet's layouts"
-        raise DataError(f"The records of {shard} are {kinds}.") from None
-    layout = infer_layout(parsed)
-    if layout is None:
-        keys = {key for each in parsed for key in (*each.context.feature, *each.feature_lists.feature_list)}
-        found = shorten(", ".join(sorted(keys)) or "none", 200)
         raise DataError(
-            f"The first records of {shard} hold no features (their keys: {found}). Is it one of features?"
-        )
+            f"The records of {shard} are {kinds}. Write them as `serialize_frames` does."
+        ) from None
+    layout = infer_layout(parsed, split, shard)
     if not layout.labels and any(label_keys(each.context) for each in parsed):
         # The first videos are of no class; their split has labels if another video of the shard has any.
-        for record in scan_records(shard):
+        for record in records.scan_records(shard):
             with suppress(Exception):  # a damaged record is reported when it is read
-                if entries := label_entries(parse_record(record.check()).context):
+                if entries := label_entries(records.parse_record(record.check()).context):
                     return replace(layout, labels=(entries,))
     return layout
 
 
-def refuse_mixtures(root: str, samples: Iterable[Sample], on_error: Callable[[DataError], None]) -> None:
+def refuse_mixtures(root: str, layouts: Iterable[Layout], on_error: Callable[[DataError], None]) -> None:
     """Give `on_error` the error of shards of two levels or releases, which names the way to each."""
     levels, releases = defaultdict(list), defaultdict(list)
-    for _, shard, layout in samples:
-        levels[f"{layout.level}-level"].append(shard)
-        if release := release_of(layout.id_key, layout.features.values()):
-            releases[release[0]].append(shard)
+    for each in layouts:
+        levels[f"{each.level}-level"].append(each.shard)
+        if release := release_of(each.id_key, each.features.values()):
+            releases[release[0]].append(each.shard)
     for groups, why in ((levels, ""), (releases, ", whose class numbers mean other classes")):
         if len(kinds := sorted(groups)) < 2:
             continue
@@ -442,3 +430,34 @@ def _way_to(kind: str, groups: Mapping[str, Sequence[str]]) -> str | None:
         if not any(each.startswith(begin) for each in others):
             return f"`--data {shlex.quote(way)}`"
     return None
+
+
+def notes_on(
+    layouts: Sequence[Layout],
+    labelled: Iterable[str],
+    features: Mapping[str, Feature],
+    context: ContextCoding,
+) -> Iterator[str]:
+    """What is unusual about the records of a data set, one sentence each, and what is left aside of them."""
+    yield from context.notes()
+    known = [each for each in layouts if each.split in labelled]
+    looked, have = sum(each.count for each in known), sum(len(each.labels) for each in known)
+    if have < looked:
+        yield f"Of {looked} records looked at, {looked - have} have no labels: read as videos of no class."
+    if (ways := {each.id_kind for each in layouts}) != {"bytes_list"}:
+        ids = "whole numbers (int64), read as decimal texts" if "int64_list" in ways else "missing"
+        yield f"The ids of videos are {ids}."
+    used, left, keys = {each.key for each in features.values()} | {context.label_key}, {}, defaultdict(set)
+    for layout in layouts:
+        keys[layout.split] |= layout.keys
+        left |= layout.left
+    if unread := ", ".join(f"{one_line(key)} ({left[key]})" for key in sorted(left.keys() - used)):
+        yield f"Left aside of the records: {shorten(unread, 300)}."
+    if TEXT in set().union(*keys.values()) - used:
+        yield (
+            f"The records carry {TEXT}, which is not used: `[features.{TEXT}]` with `size = {TEXT_SIZE}` and "
+            f'`coding = "{TEXT}"` in {DATASET_TOML} makes it a modality.'
+        )
+    for split, there in keys.items():
+        if absent := [one_line(each.key) for each in features.values() if each.key not in there]:
+            yield f"No record looked at of the split {split!r} has {', '.join(absent)}: read as silence, or no words."

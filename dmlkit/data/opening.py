@@ -21,41 +21,28 @@ from pathlib import Path
 import numpy as np
 
 import dmlkit.data.records as records
+import dmlkit.data.schema as schema
 import dmlkit.data.storage as storage
 from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
 from dmlkit.data.layout import (
-    KINDS,
     USUAL_CONTEXT,
     ContextCoding,
     common_folder,
     infer_context,
+    notes_on,
     refuse_mixtures,
     survey,
     throw,
 )
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
-from dmlkit.data.schema import (
-    DATASET_TOML,
-    MAX_CLASSES,
-    SPLITS,
-    TEXT,
-    TEXT_SIZE,
-    DatasetSettings,
-    Feature,
-    find_vocabularies,
-    read_dataset_toml,
-    release_of,
-    vocabulary_of,
-)
+from dmlkit.data.schema import DATASET_TOML, SPLITS, DatasetSettings, Feature
 from dmlkit.data.synthetic import synthesize
-from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
+from dmlkit.errors import DataError, UsageError, choose, counted, nearest
 from dmlkit.files import file_lock
 from dmlkit.paths import generated_data, is_remote
 
 Splits = Mapping[str, Sequence[str]]  # split → shards
-SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio in some
 MIN_SHARDS = 3
-MAX_KINDS = 64  # of names in a folder, of each of which three shards are looked at
 ADVICE = "Give the folder of a data set, or shards, or make one (`dmlkit data synthesize DIR`)."
 CHECKSUM_BYTES = 8  # at the end of a shard, compressed or not
 # Split → words in the names of its files or folders, in any case; tried in this order. A word begins and ends where
@@ -376,7 +363,7 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
             or releases.
     """
     root, chosen = find_dataset(path)
-    settings = read_dataset_toml(root)
+    settings = schema.read_dataset_toml(root)
     found, notes = find_splits(root, settings, chosen)
     return divided(describe(root, settings, found, notes, num_classes=num_classes), partly=chosen is not None)
 
@@ -397,32 +384,35 @@ def describe(
     Where only the labels show how many classes there are, they are counted, which reads every record, or `num_classes`
     stays 0. `on_error` is given the error where some splits cannot be recognised, or they are mixed.
     """
-    samples, notes = survey(found, on_error), list(notes)
-    refuse_mixtures(root, samples, on_error)
-    level, id_key = samples[0].layout.level, samples[0].layout.id_key
-    layouts = [each.layout for each in samples]
+    layouts, notes = survey(found, on_error), list(notes)
+    refuse_mixtures(root, layouts, on_error)
+    level, id_key = layouts[0].level, layouts[0].id_key
     if settings.level not in (None, level):
         declared = f"{DATASET_TOML} there declares {settings.level}"
         raise DataError(f"{root} holds {level}-level records, but {declared}. Correct it there.")
     declared = {each.key for each in settings.complete_features({}, root=root).values() if each.in_frames}
     seen: dict[str, Feature] = {}
-    for sample in samples:
-        seen = sample.layout.features | seen
-        for key, problem in sample.layout.problems.items():
+    for layout in layouts:
+        for name, each in layout.features.items():
+            if (other := seen.setdefault(name, each)) != each and not declared:
+                ways = " and ".join(f"{a.size} values ({a.coding}) under {a.key!r}" for a in (other, each))
+                advice = f"Write all alike, or declare in {DATASET_TOML} the modalities to read."
+                on_error(DataError(f"{root}: {name} is {ways} (in {layout.shard}). {advice}"))
+        for key, problem in layout.problems.items():
             if not declared or key in declared:
-                raise DataError(f"{sample.shard}: in its first records, {problem}")
+                raise DataError(f"{layout.shard}: in its first records, {problem}")
     # Largest first, so that video comes before audio, and one order wherever a dict's own is arbitrary.
     inferred = sorted(seen.values(), key=lambda each: (-each.size, each.name))
     features = settings.complete_features({each.name: each for each in inferred}, root=root)
-    release = release_of(id_key, features.values())
-    vocabulary, told = vocabulary_of(root, settings, release)
+    release = schema.release_of(id_key, features.values())
+    vocabulary, told = schema.vocabulary_of(root, settings, release)
     given, num_classes, notes = num_classes, settings.num_classes, [*notes, *told]
     context = infer_context(root, layouts, vocabulary, num_classes)
-    labelled = frozenset(
-        each.split for each in samples if any(context.label_key in entries for entries in each.layout.labels)
-    )
+    key = context.label_key
+    labelled = frozenset(each.split for each in layouts if any(key in entries for entries in each.labels))
     if num_classes is None:
         shards = [shard for split in found if split in labelled for shard in found[split]]
+        source = "one more than the highest label in the shards"
         if vocabulary:
             num_classes, source = vocabulary.num_classes, "the vocabulary's"
         elif given and not labelled:
@@ -431,45 +421,21 @@ def describe(
             num_classes, source = context.vector, "the length of the labels"
         elif release:
             num_classes, source = release[1], f"that of {release[0]}, which the records look like"
-        elif shards:
-            parser = RecordParser(level, tuple(features.values()), MAX_CLASSES, True, context=context)
-            shards = shards if count_classes else []
-            classes = {label for _, labels in _contexts_of(shards, parser, {}) for label in labels}
-            num_classes = 1 + max(classes, default=-1)
-            source = "one more than the highest label in the shards"
-            source += "" if 0 in classes else "; no video is of class 0 (are they numbered from 1?)"
-        else:
+        elif not shards:
             advice = f"Put the vocabulary.csv there, or a {DATASET_TOML} with num_classes."
             raise DataError(f"{root} has no labels, so its number of classes is unknown. {advice}")
-        if num_classes:
-            notes.append(f"The number of classes ({num_classes}) is {source}.")
+        elif not count_classes:
+            num_classes = 0
+        else:
+            parser = RecordParser(level, tuple(features.values()), schema.MAX_CLASSES, True, context=context)
+            classes = {label for _, labels in _contexts_of(shards, parser, {}) for label in labels}
+            num_classes = 1 + max(classes)
+            source += "" if 0 in classes else "; no video is of class 0 (are they numbered from 1?)"
+        notes += [f"The number of classes ({num_classes}) is {source}."] if num_classes else []
     names, kinds = (vocabulary.names, vocabulary.kinds) if vocabulary else ({}, {})
     if vocabulary and (named := sum(map(bool, names.values()))) != num_classes:
         notes.append(f"The vocabulary names {named:,} classes, the data set has {num_classes:,}.")
-    notes += context.notes()
-    known = [each.layout for each in samples if each.split in labelled]
-    looked, have = sum(each.count for each in known), sum(len(each.labels) for each in known)
-    if have < looked:
-        notes.append(
-            f"Of {looked} records looked at, {looked - have} have no labels: read as videos of no class."
-        )
-    if (ways := {each.id_kind for each in layouts}) != {"bytes_list"}:
-        ids = "whole numbers (int64), read as decimal texts" if "int64_list" in ways else "missing"
-        notes.append(f"The ids of videos are {ids}.")
-    used, left = {feature.key for feature in features.values()} | {context.label_key}, {}
-    keys = frozenset().union(*(each.keys for each in layouts))
-    for layout in layouts:
-        left |= {feature.key: feature.coding for feature in layout.features.values()} | layout.left
-        left |= {key: KINDS[kind] for each in layout.labels for key, (kind, _) in each.items()}
-    if unread := ", ".join(f"{one_line(key)} ({left[key]})" for key in sorted(left.keys() - used)):
-        notes.append(f"Left aside of the records: {shorten(unread, 300)}.")
-    if TEXT in keys - used:
-        notes.append(
-            f"The records carry {TEXT}, which is not used: `[features.{TEXT}]` with `size = {TEXT_SIZE}` and "
-            f'`coding = "{TEXT}"` in {DATASET_TOML} makes it a modality.'
-        )
-    if absent := [one_line(each.key) for each in features.values() if each.key not in keys]:
-        notes.append(f"No record that was looked at has {', '.join(absent)}: read as silence, or no words.")
+    notes += notes_on(layouts, labelled, features, context)
     return Dataset(
         path=root,
         name=settings.name or posixpath.basename(root),
@@ -516,7 +482,7 @@ def find_dataset(path: str | os.PathLike) -> tuple[str, list[str] | None]:
     for _ in range(storage.MAX_DEPTH):
         folders.append(posixpath.dirname(folders[-1]))
     described = (each for each in folders if storage.exists(posixpath.join(each, DATASET_TOML)))
-    return next(described, None) or next(filter(find_vocabularies, folders), folders[0]), shards
+    return next(described, None) or next(filter(schema.find_vocabularies, folders), folders[0]), shards
 
 
 def find_splits(

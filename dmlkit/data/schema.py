@@ -159,7 +159,7 @@ def read_dataset_toml(root: str) -> DatasetSettings:
     if not exists(path):
         return DatasetSettings()
     try:
-        return DatasetSettings(**tomllib.loads(read_bytes(path).decode()))
+        return DatasetSettings(**tomllib.loads(read_bytes(path).decode("utf-8-sig")))
     except ValidationError as error:
         raise DataError(f"{path}: {_describe(error.errors()[0])}") from None
     except ValueError as error:

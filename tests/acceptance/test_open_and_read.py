@@ -214,6 +214,14 @@ TAKEN = {
         lambda n: {"lists": {"jpg": [b"\xff\xd8\xff" + bytes(9)]}},
         "Left aside.*jpg \\(encoded images",
     ),
+    "another label": (
+        lambda n: {"label": [0], "segment_labels": [1]},
+        "Left aside.*label .int64.*segment_labels",
+    ),
+    "a modality in a split": (
+        lambda n: {"lists": {"audio": [0.5, 1.5]} if n < 12 else None},
+        "No record looked at of the split 'validate' has (mean_)?audio: read as silence",
+    ),
     "captions": (lambda n: {"lists": {"caption": [b"A title of 17 .."]}}, "Left aside.*caption \\(texts"),
 }
 
@@ -265,6 +273,14 @@ REFUSED = {
         "[features.rgb]\nsize = 8",
     ),
     "numbered from 1": (lambda n: {"labels": [1 + n % 4]}, "4 is none of the data set's classes, 0 to 3"),
+    "another key in a split": (
+        lambda n: {"lists": {"audio" if n < 12 else "audio_embedding": [bytes([n, n + 99])]}},
+        "audio is 2 values .byte. under 'audio' and .* under 'audio_embedding' .*validate0.tfrecord",
+    ),
+    "another coding in a shard": (
+        lambda n: {"frames": [[0.5] * 8]} if 6 <= n < 12 else {},
+        "rgb is 8 values .byte. .* .float. under 'rgb' .*train1.tfrecord",
+    ),
     "images": (lambda n: {"frames": [[b"\x89PNG" + bytes(9)]]}, "'rgb' holds encoded images"),
     "one record of floats": (in_record(14, {"labels": [1.0]}), "floats under 'labels'.*int64"),
     "one record of another key": (in_record(17, {"labels": None, "label": [1]}), "under 'label'.*Write all"),
