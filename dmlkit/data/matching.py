@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,10 +22,8 @@ from dmlkit.errors import DataError, UsageError, renamed, shorten
 
 MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
 FAR_TOO_MANY = 0.1  # of the values read so far: the rest need not be read
-WIDER, APART = (
-    4,
-    3,
-)  # so many times wider or narrower values, or deviations between means, are of another scale
+# Values so many times wider or narrower, or means so many deviations apart, are of another scale.
+WIDER, APART = 4, 3
 TRAIN = "or train a run on these data"
 
 
@@ -177,6 +175,7 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
     """The model's class for each of the data set's (None: the same), and notes."""
     names, known = dataset.class_names if dataset.named else None, trained_on["class_names"]
     other = f"{model} was trained on other classes than {dataset.name} has"
+    same_records = dataset.fingerprint == trained_on["fingerprint"]
     if names is None or known is None:
         if dataset.num_classes != trained_on["num_classes"]:
             raise UsageError(
@@ -184,48 +183,35 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
                 f"the vocabulary it was trained with into {dataset.path}, or num_classes into its {DATASET_TOML}; else "
                 f"number them as that run does (`dmlkit data import --classes RUN`), {TRAIN}."
             )
-        if dataset.fingerprint == trained_on["fingerprint"]:
-            return None, []
         unknown = " and ".join(who for who, has in ((dataset.name, names), (model, known)) if has is None)
-        return None, [
-            f"Classes are taken to be the same by their numbers, as no names are known of {unknown}."
-        ]
+        guess = f"Classes are taken to be the same by their numbers, as no names are known of {unknown}."
+        return None, [] if same_records else [guess]
     if not (difference := renamed(known, names)):
         return None, []
-    if dataset.fingerprint == trained_on["fingerprint"]:
+    if same_records:
         raise UsageError(
             f"{other}: on the same records, {difference}. The vocabulary of {dataset.path} was changed since. "
             f"Restore it, {TRAIN}."
         )
-    places, columns, unknown = {_key(name): place for place, name in enumerate(known)}, [], []
-    ambiguous = _ambiguous(known) | _ambiguous(names)
-    for number, name in enumerate(map(_key, names)):
-        # A name that several classes have, or that only stands for a missing one, says nothing about its place.
-        same = number < len(known) and _key(known[number]) == name
-        columns.append(number if same else places.get(name, -1) if name not in ambiguous else -1)
-        if columns[-1] < 0:
-            why = ", a name that may mean several" if name in places else ""
-            unknown.append(f"{shorten(repr(names[number]))} (class {number}{why})")
-    if unknown:
+    known, names = ([unicodedata.normalize("NFC", each) for each in listed] for listed in (known, names))
+    # A name that several classes have, or that only stands for a missing one, tells no class from the others.
+    counts = [Counter(listed) for listed in (known, names)]
+    places = {
+        name: place
+        for place, name in enumerate(known)
+        if max(count[name] for count in counts) == 1 and not re.fullmatch(r"class \d+", name)
+    }
+    if unknown := [
+        f"{shorten(repr(name))} (class {n})" for n, name in enumerate(names) if name not in places
+    ]:
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
         raise UsageError(
-            f"{other}: it does not know {', '.join(unknown[:3])}{more}. If a class has another name there, correct the "
-            f"vocabulary of {dataset.path}; else import the videos of the run's classes alone (`dmlkit data import "
-            f"--classes RUN`), {TRAIN}."
+            f"{other}: it does not know, or not as one class, {', '.join(unknown[:3])}{more}. If a class has another "
+            f"name there, correct the vocabulary of {dataset.path}; else import the videos of the run's classes alone "
+            f"(`dmlkit data import --classes RUN`), {TRAIN}."
         )
-    if columns == list(range(len(known))):
-        return None, []
+    columns = [places[name] for name in names]
     order = "" if columns == sorted(columns) else ", in another order"
     return columns, [
         f"Classes are matched by name: {len(columns):,} of the {len(known):,} of the training{order}."
     ]
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _ambiguous(names: Sequence[str]) -> set[str]:
-    """Names that do not tell a class from all others: repeated ones, and those that only number it."""
-    counts = Counter(map(_key, names))
-    return {name for name, count in counts.items() if count > 1 or re.fullmatch(r"class \d+", name)}
