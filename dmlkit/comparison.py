@@ -273,8 +273,10 @@ def _profile(run: Run) -> str:
 
 
 def _side(runs: list[Run], gaps: Spread) -> Side:
-    seeds, paths = [run.record["seed"] for run in runs], [str(run.path) for run in runs]
-    return Side(runs[0].name, runs[0].title, _profile(runs[0]), tuple(seeds), tuple(paths), gaps)
+    seeds, paths = (
+        tuple(each) for each in zip(*((run.record["seed"], str(run.path)) for run in runs), strict=True)
+    )
+    return Side(runs[0].name, runs[0].title, _profile(runs[0]), seeds, paths, gaps)
 
 
 def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int | None]], np.ndarray]:
@@ -285,25 +287,22 @@ def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int 
     first, measured = None, []
     for run in runs:
         predictions = vars(run).get("predictions") or Predictions.load(run.path / "predictions.npz")
-        if predictions.labels is None:
-            raise DataError(
-                f"The scores of {run.path} have no labels, so they cannot be measured. Train it again."
-            )
-        if len(np.unique(predictions.ids)) != len(predictions.ids):
-            raise DataError(f"The scores of {run.path} hold a video twice. Train it again.")
+        twice = len(np.unique(predictions.ids)) != len(predictions.ids)
+        if twice or predictions.labels is None:
+            what = "hold a video twice" if twice else "have no labels"
+            raise DataError(f"The scores of {run.path} {what}, so they cannot be measured. Train it again.")
         first = first or predictions
         aligned = predictions.in_order_of(first.ids)
         if aligned is None:
             other = np.setxor1d(first.ids, predictions.ids)[0]
             raise UsageError(
-                f"Runs on different videos cannot be compared: {runs[0].path} was scored on {len(first.ids):,} videos, "
-                f"{run.path} on {len(predictions.ids):,}; only one of them has {shorten(other)!r}. Profiles may "
-                "cap the number of validation videos; train both under one."
+                f"Runs on different videos cannot be compared: {runs[0].path} was scored on {len(first.ids):,}, "
+                f"{run.path} on {len(predictions.ids):,}; only one has {shorten(other)!r}. Profiles may cap them: "
+                "train both under one."
             )
         if not np.array_equal(aligned.labels, first.labels):
             raise UsageError(
-                f"Runs on different labels cannot be compared: those of {runs[0].path} and {run.path} differ. Train "
-                "both on the same data."
+                f"The labels of {runs[0].path} and {run.path} differ: train both on the same data to compare them."
             )
         precision = average_precision_by_class(aligned.kept_scores, aligned.labels)
         measured.append((top_pairs(aligned.scores, aligned.labels), precision, aligned.kept))
@@ -347,9 +346,9 @@ def _grouped(runs: Iterable[Run]) -> list[list[Run]]:
 
 def _listed(groups: Sequence[list[Run]]) -> str:
     listed = [
-        f"{shorten(runs[0].name)}, profile {shorten(_profile(runs[0]))}, on "
-        f"{shorten(runs[0].record['data']['name'], 60)} ({counted(len(runs), 'run')}, {shorten(runs[0].path, 400)})"
-        for runs in groups[:6]
+        f"{shorten(run.name)}, profile {shorten(_profile(run))}, on {shorten(run.record['data']['name'], 60)} "
+        f"({counted(len(others) + 1, 'run')}, {shorten(run.path, 400)})"
+        for run, *others in groups[:6]
     ]
     return "; ".join(listed) + "; …" * (len(groups) > 6)
 
@@ -422,10 +421,9 @@ def two_sides(
         if not chosen:
             profiles = sorted({shorten(_profile(run)) for run in of_name})
             under = f" under the profile {profile!r}" if profile else ""
-            there = f"under: {', '.join(profiles)}" if profiles else f"of: {', '.join(trained) or 'nothing'}"
             raise UsageError(
                 f"There is no finished run of {each}{under} below {folder}.{nearest(profile, profiles)} There are runs "
-                f"{there}. Name their folder with --runs, or train it with `dmlkit train`."
+                f"of: {', '.join(profiles or trained) or 'nothing'}. Name their folder with --runs, or train it."
             )
         sides.append(chosen)
     if len(sides) > 2:

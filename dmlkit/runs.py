@@ -229,14 +229,11 @@ def read_record(path: Path) -> dict | None:
         errors = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
         more = f" and {len(errors) - 3} more" if len(errors) > 3 else ""
         reason = "; ".join(errors[:3]) + more
-    except OSError as error:
-        raise DataError(
-            f"The record of a run cannot be read: {path / RECORD} ({error.strerror}). Check the path and your rights."
-        ) from error
-    except (ValueError, RecursionError) as error:  # deeply nested brackets recurse
-        reason = " ".join(str(error).split())
+    except (OSError, ValueError, RecursionError) as error:  # deeply nested brackets recurse
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
     raise DataError(
-        f"The record of this run cannot be read: {path / RECORD} ({reason}). Delete the folder and train it again."
+        f"The record of this run cannot be read: {path / RECORD} ({reason}). If path and rights are right, delete the "
+        "folder and train it again."
     )
 
 
@@ -293,8 +290,12 @@ def find_runs(folder: str | os.PathLike) -> RunListing:
     Skips folders of unfinished work, whose names start with a dot or end in `.partial`, and the checkpoints within a
     run, which are listed where their own folder is named.
     """
-    listing, unreadable = RunListing([], []), []
-    for here, folders, files in os.walk(folder, onerror=unreadable.append):
+    listing = RunListing([], [])
+
+    def unreadable(error: OSError) -> None:
+        listing.damaged.append(DataError(f"This folder cannot be read: {error.filename} ({error.strerror})."))
+
+    for here, folders, files in os.walk(folder, onerror=unreadable):
         if {RECORD, WHILE_TRAINING} & set(files):
             folders[:] = [name for name in folders if name != CHECKPOINTS]
         folders[:] = sorted(
@@ -305,8 +306,6 @@ def find_runs(folder: str | os.PathLike) -> RunListing:
                 listing.runs.append(load_run(here))
             except DataError as error:
                 listing.damaged.append(error)
-    for error in unreadable:
-        listing.damaged.append(DataError(f"This folder cannot be read: {error.filename} ({error.strerror})."))
     return listing
 
 

@@ -80,9 +80,7 @@ def import_with_keras(follower: str) -> None:
                 return None
             sys.meta_path.remove(self)
             spec = importlib.util.find_spec("keras")
-            sys.meta_path.insert(
-                0, self
-            )  # TensorFlow, for one, looks whether there is Keras long before it imports it
+            sys.meta_path.insert(0, self)  # TensorFlow looks for Keras so, long before it imports it
             if spec is not None:
                 execute = spec.loader.exec_module
                 spec.loader.exec_module = lambda module: self.execute(execute, module)
@@ -107,14 +105,24 @@ def import_with_keras(follower: str) -> None:
     sys.meta_path.insert(0, Finder())
 
 
-# Setting of Keras → the values it may have, and what to do where it has another one.
+# Setting of Keras → the values it may have, what is wrong with others, and what to do.
+_TENSORFLOW = "KERAS_BACKEND=tensorflow"
 _KERAS: dict[str, tuple[tuple, str]] = {
-    "backend": (("tensorflow", "jax", "torch"), "Set KERAS_BACKEND=tensorflow; jax and torch score, too"),
-    "floatx": (("float32",), 'Make it "float32"; --precision mixed_float16 trains in 16 bits'),
-    "epsilon": ((1e-7,), "Make it 1e-07: with another one layers compute other numbers"),
-    "image_data_format": (("channels_last", "channels_first"), 'Make it "channels_last"'),
-    "max_epochs": ((None,), "Take it away: it ends every training early"),
-    "max_steps_per_epoch": ((None,), "Take it away: it ends every epoch early"),
+    "backend": (
+        ("tensorflow", "jax", "torch"),
+        f"dmlkit does not run so. Set {_TENSORFLOW}; jax and torch score, too",
+    ),
+    "floatx": (
+        ("float32",),
+        "models compute in float32. Make it that; --precision mixed_float16 trains in 16 bits",
+    ),
+    "epsilon": ((1e-7,), "layers would compute other numbers. Make it 1e-07"),
+    "image_data_format": (
+        ("channels_last", "channels_first"),
+        'Keras does not start so. Make it "channels_last"',
+    ),
+    "max_epochs": ((None,), "every training would end early. Take it away"),
+    "max_steps_per_epoch": ((None,), "every epoch would end early. Take it away"),
 }
 _VARIABLES = {f"KERAS_{name.upper()}": name for name in ("backend", "max_epochs", "max_steps_per_epoch")}
 
@@ -125,35 +133,26 @@ def check_keras(*, training: bool = False) -> None:
     Before it is imported, they are those it will read: variables of the environment, and its file keras.json. A
     `training` takes place on TensorFlow alone.
     """
-    settings = {"backend": ("tensorflow", "its own default")} | _keras_settings()
-    for name, (value, place) in settings.items():
-        choices, remedy = _KERAS.get(name, ((value,), ""))
+    for name, (value, place) in _keras_settings().items():
+        choices, problem = _KERAS.get(name, ((value,), ""))
+        if name == "backend" and value in choices:
+            if importlib.util.find_spec(value) is None:
+                choices, problem = (), f"that package is not installed. Set {_TENSORFLOW}, or install {value}"
+            elif training and value != "tensorflow":
+                choices, problem = (), f"training runs on TensorFlow. Set {_TENSORFLOW} to train"
         if value not in choices:
-            raise UsageError(
-                f"Keras's setting {name} is {shorten(repr(value))}, by {place}, and dmlkit does not run so. {remedy}."
-            )
-    backend, place = settings["backend"]
-    if importlib.util.find_spec(backend) is None:
-        raise UsageError(
-            f"Keras's setting backend is {backend!r}, by {place}, and that package is not installed. Set "
-            f"KERAS_BACKEND=tensorflow, or install {backend}."
-        )
-    if training and backend != "tensorflow":
-        raise UsageError(
-            f"Training runs on TensorFlow, and Keras's setting backend is {backend!r}, by {place}. Set "
-            "KERAS_BACKEND=tensorflow to train; evaluate, predict and explore run on jax and torch, too."
-        )
+            raise UsageError(f"Keras's setting {name} is {shorten(repr(value))}, by {place}, and {problem}.")
 
 
 def _keras_settings() -> dict[str, tuple[object, str]]:
     """Setting of Keras → its value, and where that comes from."""
     folder = "~" if os.access(os.path.expanduser("~"), os.W_OK) else "/tmp"  # as Keras does
     file = os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", f"{folder}/.keras"), "keras.json"))
-    settings = {}
+    settings: dict[str, tuple] = {"backend": ("tensorflow", "its own default")}
     try:
         if os.path.exists(file):
             with open(file, encoding="utf-8") as opened:
-                settings = {name: (value, f"the file {file}") for name, value in json.load(opened).items()}
+                settings |= {name: (value, f"the file {file}") for name, value in json.load(opened).items()}
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"The settings of Keras in {file} cannot be read ({shorten(error, 200)}). Correct the file or delete it: "

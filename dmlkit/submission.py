@@ -69,40 +69,36 @@ def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, I
     """
     dataset = as_dataset(data)
     ids = [video for video, _ in read_contexts(dataset, split)]
-    return len(ids), find_faults(file, ids=ids, num_classes=dataset.num_classes)
-
-
-def find_faults(file: str | os.PathLike, *, ids: Collection[str], num_classes: int) -> Iterator[Fault]:
-    """Every fault of a submission for the videos of these ids; raises DataError where it cannot be read."""
-    for line in match_lines(file, ids=ids, num_classes=num_classes):
-        yield from line.faults
+    lines = match_lines(file, ids=ids, num_classes=dataset.num_classes)
+    return len(ids), (fault for line in lines for fault in line.faults)
 
 
 def match_lines(file: str | os.PathLike, *, ids: Collection[str], num_classes: int) -> Iterator[Line]:
     """The lines of a submission, each with the id that the data have for its video; last one for each missing video."""
-    known, lines = dict.fromkeys(ids), {}  # video → its first line
+    first = dict.fromkeys(ids)  # video → its first line
     similar: dict[str, list[str]] = {}
     for line in read_lines(file):
         video, faults = line.video, line.faults
         if outside := [label for label in line.classes if label >= num_classes]:
             what = f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}"
             faults.append(Fault(line.number, "class", what))
-        if video and video not in known:
-            if not similar:
-                for each in known:
-                    similar.setdefault(_normal(each), []).append(each)
+        if video and video not in first:
+            for each in () if similar else first:
+                similar.setdefault(_normal(each), []).append(each)
             if len(found := similar.get(_normal(video), ())) == 1:
                 (video,) = found
-                faults.append(Fault(line.number, "format", SIMILAR_ID, clear=True))
-        if video:
-            name, first = shorten(repr(video), 60), lines.setdefault(video, line.number)
-            if first != line.number:
-                faults.append(Fault(line.number, "duplicate id", f"{name} is on line {first} already"))
-            elif video not in known:
-                faults.append(Fault(line.number, "unknown id", f"{name} is no video of this split"))
+                what = "the id is that of a video but for its Unicode normal form or blanks around it"
+                faults.append(Fault(line.number, "format", what, clear=True))
+        name = shorten(repr(video), 60)
+        if video and video not in first:
+            faults.append(Fault(line.number, "unknown id", f"{name} is no video of this split"))
+        elif video and first[video]:
+            faults.append(Fault(line.number, "duplicate id", f"{name} is on line {first[video]} already"))
+        elif video:
+            first[video] = line.number
         yield line._replace(video=video)
-    for video in known:
-        if video not in lines:
+    for video, number in first.items():
+        if number is None:
             what = f"{shorten(repr(video), 60)} has no line"
             yield Line(None, video, [], [], [Fault(None, "missing id", what)])
 
@@ -181,20 +177,12 @@ def read_lines(file: str | os.PathLike) -> Iterator[Line]:
         ) from error
 
 
-CRLF = "ends in CR and LF; the form has LF alone"
-QUOTES = "has quotation marks where the form has none, or lacks some"
-BLANKS = "has blanks beside the single ones of the form"
-EMPTY = "is empty"
-UNSORTED = "the highest score must come first, and none be above the one before it"
-SIMILAR_ID = "the id is that of a video but for its Unicode normal form or blanks around it"
-
-
 def _read_line(number: int, raw: bytes) -> Line:
     content = raw.removesuffix(b"\n")
     body = content.removesuffix(b"\r")
-    faults = [("format", CRLF, True)] if body != content else []
+    faults = [("format", "ends in CR and LF; the form has LF alone", True)] if body != content else []
     if not body.strip(b" \t"):
-        return Line(number, "", [], [], [Fault(number, "format", EMPTY, clear=True)])
+        return Line(number, "", [], [], [Fault(number, "format", "is empty", clear=True)])
     try:
         text = body.decode()
         video, pairs = next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
@@ -204,7 +192,7 @@ def _read_line(number: int, raw: bytes) -> Line:
     words = pairs.split(" ")
     if "" in words or "\t" in pairs:
         words = pairs.replace("\t", " ").split()
-        faults.append(("format", BLANKS, True))
+        faults.append(("format", "has blanks beside the single ones of the form", True))
     if not video or not words or len(words) % 2:
         what = (
             "must be UTF-8: an id, one comma, and pairs of class and score with single spaces, ending in LF alone; it "
@@ -212,15 +200,14 @@ def _read_line(number: int, raw: bytes) -> Line:
         )
         return Line(number, video.strip('" \t'), [], [], [Fault(number, "format", what)])
     if '"' in text and not text.startswith(f"{_quoted(video)},{words[0]}"):
-        faults.append(("format", QUOTES, True))
+        faults.append(("format", "has quotation marks where the form has none, or lacks some", True))
     classes, scores = [], []
     for label, score in zip(words[::2], words[1::2], strict=True):
         if not _CLASS.fullmatch(label):
             faults.append(("class", f"{shorten(repr(label))} is not a class, a whole number from 0 on"))
         elif not _SCORE.fullmatch(score) or not math.isfinite(float(score)):
-            faults.append(
-                ("score", f"the score of class {label} is no finite number: {shorten(repr(score))}")
-            )
+            what = f"the score of class {label} is no finite number: {shorten(repr(score))}"
+            faults.append(("score", what))
         else:
             classes.append(int(label))
             scores.append(float(score))
@@ -229,7 +216,9 @@ def _read_line(number: int, raw: bytes) -> Line:
     if repeated := [label for label, count in Counter(classes).items() if count > 1]:
         faults.append(("class", f"repeats {shorten(sorted(repeated), 60)}"))
     if scores != sorted(scores, reverse=True):
-        faults.append(("order", UNSORTED, True))
+        faults.append(
+            ("order", "the highest score must come first, and none be above the one before it", True)
+        )
     return Line(number, video, classes, scores, [Fault(number, *each) for each in faults])
 
 

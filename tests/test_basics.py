@@ -50,7 +50,7 @@ KERAS_SETTINGS = {
     "KERAS_BACKEND=theano": "environment variable KERAS_BACKEND",
     "KERAS_BACKEND=not_installed": "KERAS_BACKEND=tensorflow",
     "KERAS_MAX_STEPS_PER_EPOCH=3": "environment variable KERAS_MAX_STEPS_PER_EPOCH",
-    '{"floatx": "float16"}': 'Make it "float32"; --precision mixed_float16',
+    '{"floatx": "float16"}': "Make it that; --precision mixed_float16",
     '{"floatx": "bfloat16"}': "floatx is 'bfloat16'",
     '{"epsilon": 0.001}': "Make it 1e-07",
     '{"image_data_format": 3}': "channels_last",

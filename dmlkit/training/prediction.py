@@ -80,11 +80,10 @@ def score_split(
         on_fault=on_fault,
     )
     score = scorer(model, matched)
-    if matched:
-        scores = concatenate(score_batches(batches, lambda batch: matched.scores(score(batch))))
-    else:
-        scores = concatenate(score_batches(batches, score))
-    _warn(matched.check_values() if matched else ())
+    if matched is None:
+        return concatenate(score_batches(batches, score))
+    scores = concatenate(score_batches(batches, lambda batch: matched.scores(score(batch))))
+    _warn(matched.check_values())
     return scores
 
 
@@ -331,15 +330,12 @@ def submit(
 
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
-    path, reason = Path(out), None
-    if path.is_dir():
-        reason = "it is a folder. Name a file"
-    elif path.exists() and not path.is_file():  # replacing it by a file would take it away from all programs
-        reason = "it is a device or a pipe. Name a file, or - for standard output"
-    elif not path.parent.is_dir():
-        reason = f"there is no folder {path.parent}"
-    if reason and os.fspath(out) != "-":
-        raise UsageError(f"Predictions cannot be written to {out}: {reason}.")
+    path = Path(out)
+    if os.fspath(out) != "-" and ((path.exists() and not path.is_file()) or not path.parent.is_dir()):
+        # A device or a pipe, replaced by a file, would be taken away from all programs.
+        raise UsageError(
+            f"Predictions cannot be written to {out}. Name a file in a folder that exists, or - for standard output."
+        )
     members, dataset, matches = _members_and_data(run, data, by)
     class_names, videos = readable(dataset.class_names), 0
     with file_for(out) as file:
