@@ -226,8 +226,7 @@ def check_submission(file, data, split, as_json) -> None:
     """
     from dmlkit.submission import check as check_file
 
-    (videos, faults), counts, found = check_file(file, data=data, split=split), Counter(), []
-    unclear = 0
+    (videos, faults), counts, found, unclear = check_file(file, data=data, split=split), Counter(), [], 0
     for fault in faults:
         counts[fault.kind] += 1
         unclear += not fault.clear
@@ -245,9 +244,7 @@ def check_submission(file, data, split, as_json) -> None:
         for kind, count in counts.most_common():
             click.echo(f"  {count:>9,}  {kind}")
         if not unclear:
-            click.echo(
-                "What is meant is clear all the same: `dmlkit evaluate --submission` measures the file."
-            )
+            click.echo("All the same it is clear: `dmlkit evaluate --submission` measures the file.")
     if counts:
         sys.exit(DataError.exit_code)
 

@@ -205,7 +205,7 @@ def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
 
         figures = evaluate_file(submission, data=data, split=split)
         for note in figures["notes"]:
-            click.echo(f"dmlkit: {without_controls(note)}", err=True)
+            _note(note)
         click.echo(_gap_lines(figures, split))
         return
     if not runs:
@@ -267,17 +267,18 @@ def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
         load_run(run)
     with warnings.catch_warnings():
         warnings.filterwarnings("always", module="dmlkit")
-        warnings.showwarning = lambda message, *_: click.echo(
-            f"dmlkit: {without_controls(message)}", err=True
-        )
+        warnings.showwarning = lambda message, *_: _note(message)
         yield skipped
     if cut := skipped.to_record()["cut"]:
-        click.echo(f"dmlkit: {counted(cut, 'video')} cut to the shortest modality.", err=True)
+        _note(f"{counted(cut, 'video')} cut to the shortest modality.")
     if skipped.records:
         (shard, number), (byte, fault) = next(iter(skipped.records.items()))
-        first = f"{shard}, record {number}, byte {byte} ({fault})"
         count = counted(len(skipped.records), "corrupt record")
-        click.echo(f"dmlkit: {count} left out, the first: {first}.", err=True)
+        _note(f"{count} left out, the first: {shard}, record {number}, byte {byte} ({fault}).")
+
+
+def _note(message: object) -> None:
+    click.echo(f"dmlkit: {without_controls(message)}", err=True)
 
 
 @click.command()
@@ -297,7 +298,7 @@ def runs(folder, experiment, profile, as_json) -> None:
 
     listing = find_runs(folder)
     for line in summarize_errors(listing.damaged):
-        click.echo(f"dmlkit: {line}", err=True)
+        _note(line)
     rows = [run_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in listing.runs]
     for column, wanted in (("name", experiment), ("profile", profile)):
         if wanted is not None and rows:
@@ -364,7 +365,7 @@ def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     folder = folder or reports()
     a, b, notes = comparison.two_sides(paths, folder=folder, known=EXPERIMENTS, profile=profile)
     for note in notes:
-        click.echo(f"dmlkit: {note}", err=True)
+        _note(note)
     dataset = None if data is None else open_dataset(data)
     found = comparison.compare(a, b, dataset=dataset, resamples=resamples)
     click.echo(json.dumps(found.to_record(), indent=2) if as_json else found.text(classes=classes))

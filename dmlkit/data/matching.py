@@ -67,14 +67,13 @@ class Match:
         return {**batch, **converted}
 
     def _other_scale(self, name: str, batch: Mapping[str, np.ndarray]) -> str | None:
-        (trained_mean, trained), (mean, deviation) = self.scales[name], scale_of(batch, name)
-        as_wide = trained <= WIDER * deviation and deviation <= WIDER * trained
-        if as_wide and abs(mean - trained_mean) <= APART * trained:
+        (middle, width), (mean, deviation) = self.scales[name], scale_of(batch, name)
+        if max(width, deviation) <= WIDER * min(width, deviation) and abs(mean - middle) <= APART * width:
             return None
         return (
             f"{self.data}, {name}: values {mean:.3g} ± {deviation:.3g} (mean and standard deviation of a sample), but "
-            f"{trained_mean:.3g} ± {trained:.3g} where {self.model} was trained. If they are scaled or normalized "
-            "otherwise, its scores mean nothing: import them as those were."
+            f"{middle:.3g} ± {width:.3g} where {self.model} was trained. If they are scaled or normalized otherwise, "
+            "its scores mean nothing: import them as those were."
         )
 
     def scores(self, scores: np.ndarray) -> np.ndarray:
@@ -88,17 +87,15 @@ class Match:
         """
         notes = [*(self.odd or ())]
         for name, clipped in (+self.clipped).items():
-            share = clipped / self.values[name]
-            note = (
-                f"{name}: {clipped:,} of {self.values[name]:,} values ({share:.3%}) were clipped to [-2, 2]"
-            )
+            share = clipped / (count := self.values[name])
+            note = f"{name}: {clipped:,} of {count:,} values ({share:.3%}) were clipped to [-2, 2], to read them as "
             if share > most:
                 raise DataError(
-                    f"{self.data}, {note}, to read them as the bytes that {self.model} was trained on. Likely causes: "
-                    "bytes from 0 to 255 held as floats (import them as uint8), or features that are not scaled as "
-                    f"those it was trained on. Import them as those were, {TRAIN}."
+                    f"{self.data}, {note}the bytes that {self.model} was trained on. Likely causes: bytes from 0 to "
+                    "255 held as floats (import them as uint8), or features scaled otherwise. Import them as those it "
+                    f"was trained on, {TRAIN}."
                 )
-            notes.append(f"{note}, to read them as bytes, as in training.")
+            notes.append(f"{note}bytes, as in training.")
         return notes
 
 
@@ -141,7 +138,7 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
     Raises:
         UsageError: The level, a modality, its size, or a class is not one the model knows; names what differs.
     """
-    model, notes = str(model), []
+    model = str(model)
     does_not_fit = f"{model} does not fit {dataset.name}"
     if dataset.level != (level := trained_on["level"]):
         raise UsageError(
@@ -150,20 +147,19 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
         )
     reads = {name: (each["size"], each["coding"]) for name, each in trained_on["features"].items()}
     holds = {name: (each.size, each.coding) for name, each in dataset.features.items()}
-    codings = {}
-    for name, (size, coding) in reads.items():
-        found = holds.get(name)
-        if found is None or size != found[0] or (coding != found[1] and TEXT in (coding, found[1])):
-            listed = [
-                ", ".join(f"{k} ({v[0]:,} values, {v[1]})" for k, v in e.items()) for e in (reads, holds)
-            ]
-            raise UsageError(
-                f"{does_not_fit}: it reads the modalities {listed[0]}, and the data hold {listed[1]}. Import these "
-                f"videos with the features it was trained on, under the same names (`dmlkit data import`), {TRAIN}."
-            )
-        if coding != found[1]:
-            codings[name] = coding
-            notes.append(f"{name} is held as {found[1]} and read as {coding}, as in training.")
+    if any(
+        name not in holds or size != holds[name][0] or (coding == TEXT) != (holds[name][1] == TEXT)
+        for name, (size, coding) in reads.items()
+    ):
+        listed = [", ".join(f"{k} ({v[0]:,} values, {v[1]})" for k, v in e.items()) for e in (reads, holds)]
+        raise UsageError(
+            f"{does_not_fit}: it reads the modalities {listed[0]}, and the data hold {listed[1]}. Import these "
+            f"videos with the features it was trained on, under the same names (`dmlkit data import`), {TRAIN}."
+        )
+    codings = {name: coding for name, (_, coding) in reads.items() if coding != holds[name][1]}
+    notes = [
+        f"{k} is held as {holds[k][1]} and read as {coding}, as in training." for k, coding in codings.items()
+    ]
     if aside := [name for name in holds if name not in reads]:
         notes.append(f"{', '.join(aside)}: left aside, as in training.")
     columns, more = _match_classes(dataset, trained_on, model)

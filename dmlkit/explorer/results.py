@@ -51,9 +51,9 @@ class ResultsExplorer:
     def __init__(self, runs_folder: str | os.PathLike, dataset=None, *, videos=200, rows=20, top_k=20):
         folder = Path(runs_folder)
         named = dataset.class_names if dataset is not None and dataset.named else None
-        found = [
-            run for run in list_runs(folder) if dataset is None or _is_on(run, dataset.fingerprint, named)
-        ]
+        found = list_runs(folder)
+        if dataset is not None:
+            found = [run for run in found if _is_on(run, dataset.fingerprint, named)]
         if not found:
             on = "" if dataset is None else f" on {dataset.name}"
             raise DataError(f"There is no finished run{on} below {folder}. `dmlkit train` trains one.")
@@ -236,11 +236,8 @@ def _is_on(run: Run, fingerprint: str, names: Sequence[str] | None) -> bool:
 def _same_data(runs: Mapping[str, Run]) -> dict[str, Run]:
     """The runs on the same data as the first."""
     first = next(iter(runs.values()), None)
-    return {
-        name: run
-        for name, run in runs.items()
-        if _is_on(run, first.record["data"]["fingerprint"], first.class_names)
-    }
+    data = first and (first.record["data"]["fingerprint"], first.class_names)
+    return {name: run for name, run in runs.items() if _is_on(run, *data)}
 
 
 def _table(table: pd.DataFrame, bars: list[str], *, caption: str) -> str:

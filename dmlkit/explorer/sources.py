@@ -67,8 +67,7 @@ class ModelSource(Source):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
         several = [_open(each) for each in several]
         self.dataset, matches = open_for(data, map(_trained_on, several))
-        self.split = split
-        self._max_videos = whole_number(max_videos, "max_videos", least=1)
+        self.split, self._max_videos = split, whole_number(max_videos, "max_videos", least=1)
         pairs = zip(several, matches, strict=True)
         self.models = [ExploredModel(each, self.dataset, matched) for each, matched in pairs]
         self.runs = distinct([each.title for each in self.models], what="run")
@@ -79,12 +78,8 @@ class ModelSource(Source):
         self._ids, self.labels = self._list_videos()
         self._position = {name: at for at, name in enumerate(distinct(self._ids, what="video"))}
         # Videos are found by their places among those that were scored, or that are listed.
-        first = self.models[0]
-        cap = (
-            first.run.record["profile"]["max_validate_videos"]
-            if first.stored_predictions(split)
-            else max_videos
-        )
+        stored = self.models[0].stored_predictions(split) and self.models[0].run.record["profile"]
+        cap = stored["max_validate_videos"] if stored else max_videos
         self._reader = VideoReader(self.dataset, split, max_videos=cap)
         counts = np.zeros(0, int) if self.labels is None else self.labels.sum(axis=0)
         frequent = np.argsort(-counts, kind="stable").tolist()
@@ -206,9 +201,7 @@ class ModelSource(Source):
                 continue
             if batch["id"][0] == self._ids[place]:
                 return batch
-        raise DataError(
-            f"Video {self._ids[place]!r} is not where the run read it: its scores are of other videos."
-        )
+        raise DataError(f"Video {self._ids[place]!r} is not where the run read it. Train the run again.")
 
     def _need_labels(self) -> np.ndarray:
         if self.labels is None:
@@ -251,11 +244,10 @@ def _open(run_or_model):
     if "attention" not in {layer.name for layer in model.layers}:
         some = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
         experiments = ", ".join(each.name for each in some if each.pooling == "attention")
-        encoders = ", ".join(ENCODERS)
-        need = (
-            f"Only the pooling 'attention' weighs frames, with any of {encoders}. Experiments: {experiments}."
+        raise UsageError(
+            f"The model {run.name} has no attention. Only the pooling 'attention' weighs frames, with any of "
+            f"{', '.join(ENCODERS)}. Experiments: {experiments}."
         )
-        raise UsageError(f"The model {run.name} has no attention. {need}")
     return run
 
 

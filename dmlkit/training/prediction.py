@@ -144,26 +144,25 @@ def members_of(runs: RunOrPath | Sequence[RunOrPath], *, by: str | None = None) 
                 "scores by the combiner it was made with."
             )
         weights = weights_of(tuning_predictions(combinable(opened)), by=by)
-    members = [_member(run, float(weight), ()) for run, weight in zip(opened, weights.members, strict=True)]
+    members = [_member(run, float(weight)) for run, weight in zip(opened, weights.members, strict=True)]
     if COMBINERS[by].combine is MEAN:
         return _flat(members)
     return [Member(opened[0], 1.0, tuple(members), by, weights.bias)]
 
 
-def _member(run: Run, weight: float, above: tuple[Path, ...]) -> Member:
-    """A run, with its members where it is an ensemble; `above` are the ensembles that it is a member of."""
+def _member(run: Run, weight: float) -> Member:
+    """A run, with its members where it is an ensemble."""
     if run.record["kind"] == "training":
         return Member(run, weight)
-    by, members, above = run.record["by"], [], (*above, run.path.resolve())
+    by, members = run.record["by"], []
     for each in run.record["members"]:
-        path = run.path / each["path"]
-        member = as_run(path)
-        if member.record["fingerprint"] != each["fingerprint"] or path.resolve() in above:
+        member = as_run(run.path / each["path"])
+        if member.record["fingerprint"] != each["fingerprint"]:
             raise DataError(
-                f"{run.path} is an ensemble of {each['name']!r} at {path}, but another run is there now. Combine its "
-                "runs again with `dmlkit ensemble`."
+                f"{run.path} is an ensemble of {each['name']!r} at {member.path}, but another run is there now. "
+                "Combine its runs again with `dmlkit ensemble`."
             )
-        members.append(_member(member, each["weight"], above))
+        members.append(_member(member, each["weight"]))
     is_mean = choose(COMBINERS, by, what="combiner").combine is MEAN
     return Member(run, weight, tuple(_flat(members) if is_mean else members), by, run.record["bias"])
 

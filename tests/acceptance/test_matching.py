@@ -216,8 +216,8 @@ def test_unlabelled_data_take_the_names_of_the_run(run, make, generated, command
     code, out, err = command("predict", run.path, "--data", data, *people)
     assert code == 0 and f"they are those of {run.path}" in err and "100 videos of 'test' written" in err
     assert out == command("predict", run.path, "--data", generated, "--split", "validate", *people)[1]
-    view = dmlkit.explore(run, data, split="test")
-    assert view.source.class_names == tuple(run.class_names) and "they are those of" in view.source.note
+    source = dmlkit.explore(run, data, split="test").source
+    assert source.class_names == tuple(run.class_names) and "they are those of" in source.note
 
 
 def test_modalities_are_left_aside_or_missed(smoke_runs, with_texts, make, command):

@@ -115,10 +115,7 @@ def test_removed_frames_are_encoded_without_and_texts_stay(with_texts):
     assert list(after.energy) == ["rgb", "audio"]
     # Masking is another operation: the other frames' states were computed with the masked ones.
     assert np.abs(class_scores(before, reweight(before, masked=[0, 2])) - after.scores).max() > 1e-4
-    for removed, message in (
-        (range(frames), "No frame of .* is left"),
-        ([frames], f"frames 0 to {frames - 1}"),
-    ):
+    for removed, message in ((range(frames), "No frame of"), ([frames], f"frames 0 to {frames - 1}")):
         with pytest.raises(UsageError, match=message):
             source.evidence(video, removed=removed)
 

@@ -55,10 +55,7 @@ def test_requests_of_the_browser_are_answered(view, source):
     (answer,) = ask(view, **request)
     assert {name: answer[name] for name in request} == request | {"kind": "evidence"}
     assert answer["runs"][0]["weights"]["shape"] == [view.frames - 2]
-    for changes, text in (
-        ({"frames": list(range(10))}, "No frame"),
-        ({"video": "another"}, "no longer shown"),
-    ):
+    for changes, text in (({"frames": [*range(10)]}, "No frame"), ({"video": "another"}, "no longer shown")):
         (answer,) = ask(view, **request | changes)
         assert answer["kind"] == "failed" and text in answer["text"]
     assert ask(view, kind="menu", order="worst", label=None) == []
@@ -88,19 +85,9 @@ def test_errors_of_callbacks_are_shown_and_raised(view):
 
 
 def test_wrong_values_are_refused_and_change_nothing(view):
-    wrong = {
-        "frame": ["a", 0.5, 10, -1],
-        "masked": ["01", 3, [10]],
-        "removed": [[0, 99], range(10)],
-        "top": ["x", True, 0],
-    }
-    wrong |= {
-        "temperature": [0, None, np.nan],
-        "uniform": ["no", 1],
-        "shown": ["x", ["x"]],
-        "video": ["no", None],
-    }
-    wrong |= {"classes": ["a", [0.5], [99], ["short evnt 1"]]}
+    wrong = {"frame": ["a", 0.5, 10, -1], "masked": ["01", 3, [10]], "removed": [[0, 99], range(10)]}
+    wrong |= {"temperature": [0, None, np.nan], "uniform": ["no", 1], "shown": ["x", ["x"]], "top": ["x", 0]}
+    wrong |= {"video": ["no", None], "classes": ["a", [0.5], [99], ["short evnt 1"]]}
     for name, value in [(name, value) for name, values in wrong.items() for value in values]:
         before = getattr(view, name)
         with pytest.raises(UsageError, match=r"Received|There is no|has no class|No frame"):

@@ -173,8 +173,8 @@ def test_tables_are_of_what_each_ensemble_would_leave(smoke_runs, tmp_path):
 def test_an_ensemble_whose_members_are_not_there(copies, tmp_path):
     run = dmlkit.ensemble(copies, out=tmp_path / "both")
     lr, attention = run.record["members"]
-    for changes in ({"path": "../attention"}, {"path": ".", "fingerprint": run.record["fingerprint"]}):
-        change(run.path, members=[lr | changes, attention])
+    for path in ("../attention", "."):
+        change(run.path, members=[lr | {"path": path}, attention])
         with pytest.raises(DataError, match="another run is there now"):
             members_of(run.path)
 
