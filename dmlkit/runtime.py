@@ -139,7 +139,7 @@ def check_keras(*, training: bool = False) -> None:
             if importlib.util.find_spec(value) is None:
                 choices, problem = (), f"that package is not installed. Set {_TENSORFLOW}, or install {value}"
             elif training and value != "tensorflow":
-                choices, problem = (), f"training runs on TensorFlow. Set {_TENSORFLOW} to train"
+                choices, problem = (), f"training runs on TensorFlow alone. Set {_TENSORFLOW}"
         if value not in choices:
             raise UsageError(f"Keras's setting {name} is {shorten(repr(value))}, by {place}, and {problem}.")
 

@@ -333,7 +333,8 @@ def submit(
     if os.fspath(out) != "-" and ((path.exists() and not path.is_file()) or not path.parent.is_dir()):
         # A device or a pipe, replaced by a file, would be taken away from all programs.
         raise UsageError(
-            f"Predictions cannot be written to {out}. Name a file in a folder that exists, or - for standard output."
+            f"Predictions cannot be written to {out}, which is a folder, pipe or device, or in a folder that is not "
+            "there. Name a file in a folder that is, or - for standard output."
         )
     members, dataset, matches = _members_and_data(run, data, by)
     class_names, videos = readable(dataset.class_names), 0

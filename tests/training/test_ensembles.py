@@ -214,6 +214,6 @@ def test_a_run_measures_and_predicts_as_it_did_when_it_was_trained(smoke_runs, g
 
 def test_a_file_that_cannot_be_written_is_refused_before_scoring(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for out, reason in ((".", "a folder"), ("pipe", "a pipe"), ("no/file", "no folder")):
-        with pytest.raises(UsageError, match=reason):
+    for out in (".", "pipe", "no/file"):
+        with pytest.raises(UsageError, match="cannot be written to"):
             submit("no run", data="no data", out=tmp_path / out)
