@@ -105,22 +105,19 @@ def import_with_keras(follower: str) -> None:
     sys.meta_path.insert(0, Finder())
 
 
-# Setting of Keras → the values it may have, what is wrong with others, and what to do.
 _TENSORFLOW = "KERAS_BACKEND=tensorflow"
+# Setting of Keras → the values it may have, what is wrong with others, and what to do.
 _KERAS: dict[str, tuple[tuple, str]] = {
     "backend": (
         ("tensorflow", "jax", "torch"),
-        f"dmlkit does not run so. Set {_TENSORFLOW}; jax and torch score, too",
+        f"dmlkit runs on tensorflow, and scores on jax and torch. Set {_TENSORFLOW}",
     ),
     "floatx": (
         ("float32",),
-        "models compute in float32. Make it that; --precision mixed_float16 trains in 16 bits",
+        "models compute in float32. Set that; --precision mixed_float16 trains in 16 bits",
     ),
     "epsilon": ((1e-7,), "layers would compute other numbers. Make it 1e-07"),
-    "image_data_format": (
-        ("channels_last", "channels_first"),
-        'Keras does not start so. Make it "channels_last"',
-    ),
+    "image_data_format": (("channels_last", "channels_first"), 'Keras stops. Make it "channels_last"'),
     "max_epochs": ((None,), "every training would end early. Take it away"),
     "max_steps_per_epoch": ((None,), "every epoch would end early. Take it away"),
 }

@@ -50,7 +50,7 @@ KERAS_SETTINGS = {
     "KERAS_BACKEND=theano": "environment variable KERAS_BACKEND",
     "KERAS_BACKEND=not_installed": "KERAS_BACKEND=tensorflow",
     "KERAS_MAX_STEPS_PER_EPOCH=3": "environment variable KERAS_MAX_STEPS_PER_EPOCH",
-    '{"floatx": "float16"}': "Make it that; --precision mixed_float16",
+    '{"floatx": "float16"}': "Set that; --precision mixed_float16",
     '{"floatx": "bfloat16"}': "floatx is 'bfloat16'",
     '{"epsilon": 0.001}': "Make it 1e-07",
     '{"image_data_format": 3}': "channels_last",
@@ -92,7 +92,9 @@ def test_what_keras_was_set_to_later_counts_too(monkeypatch, tmp_path):
             patched.setattr(keras.config, "backend", lambda: "tensorflow2")
             patched.setitem(runtime._KERAS, "backend", (("tensorflow2",), ""))
             patched.setattr(runtime.importlib.util, "find_spec", lambda name: name)
-            with pytest.raises(UsageError, match=r"backend is 'tensorflow2', by keras\.config.* to train"):
+            with pytest.raises(
+                UsageError, match=r"backend is 'tensorflow2', by keras\.config.* TensorFlow alone"
+            ):
                 train(name, data=tmp_path / "missing")
     monkeypatch.setattr(keras.config, "floatx", lambda: "float16")
     with pytest.raises(UsageError, match=r"floatx is 'float16', by keras\.config"):
