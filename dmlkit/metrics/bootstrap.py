@@ -86,9 +86,8 @@ class GapComparison(NamedTuple):
     @property
     def excludes_zero(self) -> bool | None:
         """Whether the whole interval lies on one side of 0; None of fewer than `FEWEST_FOR_A_TEST` videos."""
-        if self.videos < FEWEST_FOR_A_TEST:
-            return None
-        return self.interval.low > 0 or self.interval.high < 0
+        low, high = self.interval
+        return None if self.videos < FEWEST_FOR_A_TEST else low > 0 or high < 0
 
     @property
     def significant(self) -> bool | None:

@@ -59,7 +59,7 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
     style.row_axis(axes, [shorten(title, 44) for title in rows["title"]])
     axes.set_xlim(0, 1.12 * right)
     several = bool(rows["seeds"].notna().any())
-    points = "\npoints: lowest and highest seed" if several else ""
+    points = "\npoints: lowest and highest seed" * several
     axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI {intervals_over(rows)}{points}")
     rows["status"] = [absence(row) or None for row in rows.to_dict("records")]
     rows["seeds"] = rows["seeds"].astype("Int64")
@@ -186,10 +186,8 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
         if not other or not np.array_equal(other.labels, scored.labels):
             continue
         sides = [[each, *each.siblings] for each in (run, baseline)]
-        pairs = [
-            [top_pairs(each.predictions.in_order_of(scored.ids).scores, scored.labels) for each in side]
-            for side in sides
-        ]
+        aligned = ((each.predictions.in_order_of(scored.ids) for each in side) for side in sides)
+        pairs = ([top_pairs(each.scores, scored.labels) for each in side] for side in aligned)
         compared = compare_gaps(*pairs, resamples=500)
         trick = run.record["experiment"].get("trick")
         seeds = (", ".join(str(each.record.get("seed", "–")) for each in side) for side in sides)

@@ -163,10 +163,9 @@ def divide(dataset, profile: Profile, *, index: int, workers: int, skipped: Skip
         shards = splits[split]
         if split == "train" and len(shards) < workers:
             raise UsageError(
-                f"The training split of {dataset.name} is read from {len(shards)} shards "
-                f"(max_train_videos={caps[split]}), "
-                f"which cannot be divided among {workers} workers. Use at most as many workers as there are shards, or "
-                "write smaller shards."
+                f"The training split of {dataset.name} is read from {len(shards)} shards (max_train_videos="
+                f"{caps[split]}), which cannot be divided among {workers} workers. Use at most as many workers as "
+                "there are shards, or write smaller shards."
             )
         splits[split] = shards[len(shards) * index // workers : len(shards) * (index + 1) // workers]
     batch_size = share_of(profile.batch_size, index, workers)

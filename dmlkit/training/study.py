@@ -84,6 +84,7 @@ class Study:
         self.profile = as_profile(profile)
         self.runs = default_runs(self.dataset.path, self.profile.name) if runs is None else Path(runs)
         self.seed, self.seeds = seed, seeds
+        self.columns = (*ROW_COLUMNS, *(SEED_COLUMNS if seeds > 1 else ()))  # of the tables
         self.experiments = ladder_for(self.dataset.level)
         tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
         # Further arguments of `train`.
@@ -158,11 +159,6 @@ class Study:
             experiment_row(each, self.find(each), self.not_applicable_reason(each))
             for each in chosen.values()
         ]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the tables; of several seeds also the lowest and highest GAP and the number of seeds."""
-        return (*ROW_COLUMNS, *(SEED_COLUMNS if self.seeds > 1 else ()))
 
     def ladder(self, *chapters: str) -> pd.DataFrame:
         """A row per experiment of the ladder, of some chapters or of all; its numbers are missing without a run."""
