@@ -488,7 +488,7 @@ class Trainer:
         refitted = {"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {}
         seconds = state.seconds + (refit.seconds if refit else 0.0)
         settings = {"batch_size": 64, "max_frames": self.profile.max_frames, "on_fault": self.skipped}
-        batch = next(iter(self.own_dataset.batches("train", **settings)))
+        batch = next(iter(self.own_dataset.batches("train", **settings)), None)
         record = {
             "kind": "training",
             "fingerprint": self.fingerprint,
