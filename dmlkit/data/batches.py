@@ -18,14 +18,7 @@ from itertools import chain, islice
 import numpy as np
 
 from dmlkit.data.parsing import RecordParser, Video
-from dmlkit.data.records import (
-    InvalidRecord,
-    Record,
-    count_records,
-    record_error,
-    scan_headers,
-    scan_records,
-)
+from dmlkit.data.records import InvalidRecord, Record, count_records, record_error, scan_headers, scan_records
 from dmlkit.data.storage import relative_name
 from dmlkit.errors import DataError, UsageError
 
@@ -192,13 +185,8 @@ class Batches:
 
     def _records(self) -> Iterator[Record]:
         _keep_freed_memory()
-        chosen = limit_shards(
-            self.shards,
-            self.max_videos,
-            root=self.root,
-            limits=self.limits,
-            skip_damaged=self.skipped.most > 0,
-        )
+        settings = {"root": self.root, "limits": self.limits, "skip_damaged": self.skipped.most > 0}
+        chosen = limit_shards(self.shards, self.max_videos, **settings)
         if not self.shuffle:
             return _in_order(chosen, self.expected_counts)
         rng = np.random.default_rng([self.seed, self.epoch])

@@ -26,12 +26,7 @@ from tqdm import tqdm
 
 from dmlkit.data.opening import describe, divided, find_dataset, find_splits, shard_counts
 from dmlkit.data.parsing import RecordParser
-from dmlkit.data.records import (
-    InvalidRecord,
-    is_writable_id,
-    locate,
-    scan_records,
-)
+from dmlkit.data.records import InvalidRecord, is_writable_id, locate, scan_records
 from dmlkit.data.schema import FRAMES_APART, MAX_CLASSES, read_dataset_toml, release_of
 from dmlkit.data.storage import exists, file_size
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size, shorten
@@ -166,7 +161,7 @@ def check(
     hidden = None if progress else True
     bar = tqdm(_outcomes(tasks, jobs), total=len(tasks), unit=" shards", leave=False, disable=hidden)
     outcomes = iter(bar)
-    sets = tuple(_summarize(*target, outcomes, keep) for target in targets)
+    sets = tuple(_summarize(target, outcomes, keep) for target in targets)
     return Report(sets, seconds=time.perf_counter() - begin)
 
 
@@ -252,15 +247,9 @@ def _count(data: bytes, parser: RecordParser, counts: Counter) -> str:
     return video.video_id
 
 
-def _summarize(
-    description: dict,
-    splits: dict[str, list],
-    missing: list[str],
-    refusal: str,
-    outcomes: Iterator[tuple],
-    keep: int | None,
-) -> dict:
-    """Add a data set's outcomes up; of each shard only its faults and ids stay in memory."""
+def _summarize(target: tuple, outcomes: Iterator[tuple], keep: int | None) -> dict:
+    """Add the outcomes of a data set (of `_inspect`) up; of each shard only its faults and ids stay in memory."""
+    description, splits, missing, refusal = target
     total, by_split, faults, ids, shards, faulty = Counter(), {}, [], [np.empty(0, _IDS)], [], set()
     for split, tasks in splits.items():
         counts = Counter()
@@ -352,8 +341,5 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
         "features": [asdict(feature) for feature in dataset.features.values()] if dataset else [],
         "num_classes": dataset and dataset.num_classes,
     }
-    tasks = {
-        split: [(shard, parsers[split], counts.get(shard)) for shard in each]
-        for split, each in splits.items()
-    }
+    tasks = {name: [(shard, parsers[name], counts.get(shard)) for shard in splits[name]] for name in splits}
     return description, tasks, missing if shards is None else [], "".join(map(str, errors[:1]))

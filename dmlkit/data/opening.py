@@ -219,11 +219,9 @@ class Dataset:
 
     def parser(self, split: str, sampler: FrameSampler | None = None) -> RecordParser:
         """What turns the records of a split into arrays."""
-        features = tuple(self.features.values())
-        sampler, labelled = sampler or FrameSampler(), split in self.labelled
-        return RecordParser(
-            self.level, features, self.num_classes, labelled, sampler, self.id_key, self.context
-        )
+        features, sampler = tuple(self.features.values()), sampler or FrameSampler()
+        about = (self.num_classes, split in self.labelled, sampler, self.id_key, self.context)
+        return RecordParser(self.level, features, *about)
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:
@@ -256,9 +254,12 @@ def capped(dataset: Dataset, caps: Mapping[str, int | None], *, on_fault: str | 
     """The same data, of which at most so many videos a split are read: those of `Dataset.batches(max_videos=…)`."""
     splits, limits = dict(dataset.splits), dict(dataset.limits)
     for split, cap in caps.items():
-        settings = {"root": dataset.path, "limits": dataset.limits}
-        skip = Skipped.of(on_fault).most > 0
-        chosen = limit_shards(dataset.splits[split], cap, skip_damaged=skip, **settings)
+        settings = {
+            "root": dataset.path,
+            "limits": dataset.limits,
+            "skip_damaged": Skipped.of(on_fault).most > 0,
+        }
+        chosen = limit_shards(dataset.splits[split], cap, **settings)
         splits[split] = tuple(shard for shard, _ in chosen)
         limits |= {shard: most for shard, most in chosen if most is not None}
     return replace(dataset, splits=splits, limits=limits)
@@ -282,9 +283,8 @@ class VideoReader:
 
     def __init__(self, dataset: Dataset, split: str, *, max_videos: int | None = None):
         dataset.num_videos(split)  # finds a shard that ends too early
-        self._chosen = limit_shards(
-            dataset.splits[split], max_videos, root=dataset.path, limits=dataset.limits
-        )
+        settings = {"root": dataset.path, "limits": dataset.limits}
+        self._chosen = limit_shards(dataset.splits[split], max_videos, **settings)
         self._spans: list[np.ndarray] = []  # of each shard scanned so far: (records, 2) offset and length
         self._parser = dataset.parser(split)
 

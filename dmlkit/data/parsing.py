@@ -190,20 +190,16 @@ class RecordParser:
             if apart := max(lengths.values()) - num_frames:
                 if apart > FRAMES_APART:
                     listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-                    raise InvalidRecord(
-                        f"the modalities differ in their number of frames ({listed}), by more than {FRAMES_APART}. "
-                        "Extract them at one rate, or cut them to one length.",
-                        kind="frames",
-                    )
+                    what = f"the modalities differ by more than {FRAMES_APART} in their number of frames ({listed})"
+                    advice = "Extract them at one rate, or cut them to one length."
+                    raise InvalidRecord(f"{what}. {advice}", kind="frames")
                 values, cut = {name: matrix[:num_frames] for name, matrix in values.items()}, True
             most = self.sampler.max_frames
             if self.sampler.share < 1 or (most is not None and num_frames > most):
                 selected = self.sampler.select(num_frames, video_id)
                 values = {name: matrix[selected] for name, matrix in values.items()}
                 num_frames = len(next(iter(values.values())))
-        for feature in self.features:
-            if feature.in_frames:
-                continue
+        for feature in (each for each in self.features if not each.in_frames):
             entry = context.feature.get(feature.key)
             if entry and entry.WhichOneof("kind") not in ("bytes_list", None):
                 message = f"{feature.key} holds numbers, not texts. Correct the coding in dataset.toml."
