@@ -102,9 +102,9 @@ class GapComparison(NamedTuple):
         if self.excludes_zero is None:
             return too_few(self.videos)
         if not self.excludes_zero:
-            return "not significant (the interval includes 0)"
+            return "not significant (CI includes 0)"
         if self.significant is None:
-            return "no verdict (one seed a side: others may differ)"
+            return "no verdict (one seed a side)"
         if not self.significant:
             return f"no verdict (seeds alone may differ by {self.seed_bound:.4f})"
         return "significant" if self.seed_bound is None else "significant over videos (these seeds)"

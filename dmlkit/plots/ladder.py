@@ -251,7 +251,8 @@ def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -
     if rows["seed_bound"].notna().any():
         shown["seeds alone"] = rows["seed_bound"].map("±{:.4f}".format, na_action="ignore").fillna("–")
     shown[["videos (n)", "seeds"]] = rows[["videos", "seeds"]]
-    return numbers(shown, dataset, title=title)
+    text = {"white-space": "normal", "text-align": "left", "min-width": "8em"}
+    return numbers(shown, dataset, title=title).set_properties(subset=["result"], **text)
 
 
 def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:

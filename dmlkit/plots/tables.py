@@ -20,7 +20,7 @@ COLUMNS = {
     "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"),
     "range": ("seeds", "{}"), "map": ("mAP", "{:.4f}"),
     "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
-    "seconds_an_epoch": ("seconds/epoch", "{:,.1f}"),
+    "seconds_an_epoch": ("seconds an epoch", "{:,.1f}"),
     "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
 }  # fmt: skip
 NUMBERS = [name for name in COLUMNS if name not in ("part", "interval", "range")]

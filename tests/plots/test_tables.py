@@ -30,7 +30,7 @@ def test_all_results_are_ranked_and_say_where_videos_differ(rows, make):
     )  # fmt: skip
     table = plots.all_results(pd.DataFrame([*rows, trick]).set_index("title"))
     assert table.data["GAP@20"].is_monotonic_decreasing
-    assert table.data.loc["mixup (Bi-GRU, attention)"][["group", "seconds/epoch", "videos"]].tolist() == [
+    assert table.data.loc["mixup (Bi-GRU, attention)"][["group", "seconds an epoch", "videos"]].tolist() == [
         "trick", "2.0", "77"
     ]  # fmt: skip
     assert "Not trained: rnn; sota." in table.heading and "validation videos differ" in table.heading
