@@ -251,8 +251,8 @@ def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -
     if rows["seed_bound"].notna().any():
         shown["seeds alone"] = rows["seed_bound"].map("±{:.4f}".format, na_action="ignore").fillna("–")
     shown[["videos (n)", "seeds"]] = rows[["videos", "seeds"]]
-    text = {"white-space": "normal", "text-align": "left", "min-width": "8em"}
-    return numbers(shown, dataset, title=title).set_properties(subset=["result"], **text)
+    text = [{"selector": "td", "props": "white-space: normal; min-width: 9em;"}]
+    return numbers(shown, dataset, title=title).set_table_styles({"result": text}, overwrite=False)
 
 
 def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
