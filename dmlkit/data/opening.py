@@ -587,7 +587,7 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
         advice = f"Write two or more, or name tuning shards in {DATASET_TOML}."
         few = f"{root} has a single training shard, none to spare for tuning. {advice}"
     if few and not partly:
-        raise DataError(few)
+        raise DataError(f"{few} To look at, evaluate or predict on them only, name the shards: '{root}/*'.")
     if few or not usable:
         notes = [f"Nothing can be trained on these shards alone: {few}"] if few else []
         return replace(
