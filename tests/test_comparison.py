@@ -31,7 +31,7 @@ def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_pa
     assert found.difference == pytest.approx(a.gap - b.gap, abs=1e-12) and found.difference > 0
     assert found.excludes_zero and found.videos == 120
     assert "95 % CI over videos, for this seed +" in str(found)
-    assert ", no verdict (one seed a side)\n" in str(found) and f"{found.difference:+.4f}" in str(found)
+    assert ", excludes 0 over videos (one seed)\n" in str(found) and f"{found.difference:+.4f}" in str(found)
     by_class = [average_precision_by_class(run.predictions.scores, labels) for run in (a, b)]
     assert {change.number for change in found.classes} == set(np.flatnonzero(labels.sum(axis=0) >= 5))
     for change in found.classes:

@@ -104,7 +104,7 @@ class GapComparison(NamedTuple):
         if not self.excludes_zero:
             return "not significant (CI includes 0)"
         if self.significant is None:
-            return "no verdict (one seed a side)"
+            return "excludes 0 over videos (one seed)"
         if not self.significant:
             return f"no verdict (seeds alone may differ by {self.seed_bound:.4f})"
         return "significant" if self.seed_bound is None else "significant over videos (these seeds)"

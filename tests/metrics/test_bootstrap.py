@@ -129,7 +129,7 @@ def test_one_seed_against_several_is_significant_only_beyond_what_seeds_do():
     assert found.seed_bound == pytest.approx(bound)
     alone = found._replace(a=one, b=one)
     assert alone.excludes_zero and (alone.seed_bound, alone.significant) == (None, None)
-    assert alone.verdict == "no verdict (one seed a side)"
+    assert alone.verdict == "excludes 0 over videos (one seed)"
 
 
 def test_equal_systems_do_not_differ_and_pairing_narrows_the_interval():
