@@ -8,6 +8,7 @@
 #   make bench      measurements, as ratios within one process
 #   make venv       only the virtual environment with the locked dependencies
 #   make example    the README's picture and page, out of the demo report
+#   make docs       the documentation as a site: build/docs/index.html
 #   make lint       ruff: format and rules, notebooks too
 #   make lock       pin the dependencies of pyproject.toml again
 
@@ -19,7 +20,7 @@ INSTALLED := $(VENV)/.installed
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 UV_VERSION := 0.13.8
 
-.PHONY: report test test-slow test-nightly lab bench example venv lint format lock clean
+.PHONY: report test test-slow test-nightly lab bench example docs venv lint format lock clean
 .DEFAULT_GOAL := report
 
 report: venv
@@ -42,6 +43,11 @@ bench: venv
 
 example: report
 	$(BIN)/python reports/example/render.py
+
+docs: venv
+	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation is in build/docs/index.html"
 
 lint: venv
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
