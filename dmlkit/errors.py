@@ -1,4 +1,4 @@
-"""Errors a user can cause, and the text of messages: names from data and records, numbers, times.
+"""Errors a user can cause, and the text of messages and of objects: names from data and records, numbers, times.
 
 An error is one paragraph: what, where, what to do. `UsageError` ends a command with exit code 2, `DataError` with 3;
 both are shown without a traceback unless `--debug` is given.
@@ -7,11 +7,14 @@ both are shown without a traceback unless `--debug` is given.
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from functools import partial
-from itertools import zip_longest
+from html import escape
+from itertools import chain, zip_longest
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -35,10 +38,32 @@ class DataError(DmlkitError):
     exit_code = 3
 
 
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """The hint `" Did you mean 'x'?"`, or an empty string where nothing is near."""
-    matches = difflib.get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
-    return f" Did you mean '{matches[0]}'?" if matches else ""
+def nearest(name: object, choices: Iterable[str], most: int = 1) -> str:
+    """The hint `" Did you mean 'x'?"`, of at most so many names; an empty string where nothing is near.
+
+    First those with the same words, these initials (`lr`: `learning_rate`), these first words, or words that begin so
+    in any place; then those spelled alike.
+    """
+    choices, asked = list(choices), _words(name)
+    by_meaning: list[list[str]] = [[], [], [], []]
+    for choice in choices if len("".join(asked)) > 1 else ():
+        words = _words(choice)
+        rules = (
+            "".join(words) == "".join(asked),
+            "".join(word[0] for word in words) == "".join(asked),
+            words[: len(asked)] == asked,
+            all(any(word.startswith(each) for word in words) for each in asked),
+        )
+        if True in rules:
+            by_meaning[rules.index(True)].append(choice)
+    spelled = difflib.get_close_matches(str(name), choices, n=most, cutoff=0.5)
+    by_meaning[3].sort(key=len)
+    quoted = [f"'{each}'" for each in dict.fromkeys(chain(*by_meaning, spelled))][:most]
+    return f" Did you mean {' or '.join(quoted)}?" if quoted else ""
+
+
+def _words(name: object) -> list[str]:
+    return re.findall(r"[^\W_]+", str(name).casefold())
 
 
 def choose(table: Mapping[str, T], name: str, *, what: str) -> T:
@@ -62,6 +87,23 @@ def shorten(text: object, longest: int = 40) -> str:
     """One printable line of at most `longest` characters."""
     line = one_line(text)
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def brief(instance) -> str:
+    """The `repr` of a dataclass, on one line, with the fields that are shown and do not have their default."""
+    shown = {each.name: getattr(instance, each.name) for each in fields(instance) if each.repr}
+    defaults = {each.name: each.default for each in fields(instance)}
+    changed = (f"{name}={value!r}" for name, value in shown.items() if value != defaults[name])
+    return f"{type(instance).__name__}({', '.join(changed)})"
+
+
+def html_card(title: object, rows: Mapping[str, object]) -> str:
+    """A small table for Jupyter, a row an entry that is not empty; title and values are escaped."""
+    style = ' style="text-align: left; padding: 0.25em 0.5em; font-weight: 400;"'
+    texts = {name: escape(shorten(value, 500)) for name, value in rows.items() if value not in (None, "")}
+    body = "".join(f"<tr><th{style}>{name}</th><td{style}>{text}</td></tr>" for name, text in texts.items())
+    caption = '<caption style="caption-side: top; text-align: left; font-weight: 600;">'
+    return f"<table>{caption}{escape(shorten(title, 200))}</caption>{body}</table>"
 
 
 def readable(names: Sequence[str]) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from dmlkit.errors import DataError
+from dmlkit.errors import DataError, counted
 from dmlkit.files import UnreadableError, read_arrays, write_arrays
+from dmlkit.metrics import RankingMetrics
 
 # Videos of a block; of 3,862 classes it takes 48 MB.
 BLOCK = 4096
@@ -61,6 +62,12 @@ class Predictions:
         self.kept = kept
         self._labels = labels
         self._scores = scores
+
+    def __repr__(self) -> str:
+        kept = f", the highest {self.kept} scores of each" if self.kept is not None else ""
+        labelled = "without labels" if self._labels is None else "with labels"
+        classes = counted(self.num_classes, "class", "classes")
+        return f"Predictions({counted(len(self.ids), 'video')} × {classes}, {labelled}{kept})"
 
     @cached_property
     def labels(self) -> np.ndarray | None:
@@ -115,6 +122,13 @@ class Predictions:
         """All videos in their order, some at a time, so that large splits need little memory."""
         for start in range(0, len(self.ids), BLOCK):
             yield self._rows(slice(start, start + BLOCK))
+
+    def measured(self) -> RankingMetrics:
+        """The metrics of labelled videos, some at a time; what was not kept is behind all that was."""
+        metrics = RankingMetrics(self.num_classes)
+        for block in self.blocks():
+            metrics.update(block.kept_scores, block.labels)
+        return metrics
 
     def in_order_of(self, ids: np.ndarray) -> Predictions | None:
         """The same predictions with their videos in the order of `ids`; None where those are of other videos."""

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from dmlkit.errors import UsageError, choose, nearest
+from dmlkit.errors import UsageError, brief, choose, nearest
 from dmlkit.experiments import TRICKS, Experiment
 
 REFIT = "refit"
@@ -107,6 +107,8 @@ class Profile:
     max_train_videos: Count | None = None
     max_tuning_videos: Count | None = None
     max_validate_videos: Count | None = None
+
+    __repr__ = brief
 
     @model_validator(mode="wrap")
     @classmethod
@@ -234,6 +236,21 @@ RECIPES: dict[str, Profile] = {
 
 SETTABLE = tuple(field.name for field in fields(Profile) if field.name not in ("name", "purpose"))
 """The fields that `dmlkit train --set` takes; a profile's name decides the folder of its runs."""
+
+
+def describe_settings(profile: Profile = DEMO) -> dict[str, tuple[str, str]]:
+    """Each of `SETTABLE` → the values it takes (type and range, or names), and the one a profile has, as texts."""
+    signs = {"minimum": ">= {}", "exclusiveMinimum": "> {}", "maximum": "<= {}", "exclusiveMaximum": "< {}"}
+    schema, described = TypeAdapter(Profile).json_schema()["properties"], {}
+    for name in SETTABLE:
+        kind, *optional = schema[name].get("anyOf", [schema[name]])
+        several = kind.get("prefixItems", [kind])  # of one type each
+        kind, value = several[0], getattr(profile, name)
+        limits = [sign.format(f"{kind[key]:g}") for key, sign in signs.items() if key in kind]
+        values = ", ".join(kind.get("enum") or [kind["type"], *limits]) + ", or none" * len(optional)
+        texts = map(str, value) if isinstance(value, tuple) else [str(value).lower()]
+        described[name] = f"{len(several)} × {values}" if len(several) > 1 else values, ",".join(texts)
+    return described
 
 
 def as_profile(profile: str | Profile) -> Profile:

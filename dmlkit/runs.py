@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 from pydantic import AliasPath, BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
-from dmlkit.errors import DataError, UsageError, renamed, shorten
+from dmlkit.errors import DataError, UsageError, html_card, readable, renamed, shorten
 from dmlkit.experiments import AnyExperiment, Experiment
 from dmlkit.files import atomic_write
-from dmlkit.metrics import over_seeds
+from dmlkit.metrics import RankingMetrics, over_seeds
 from dmlkit.predictions import Predictions
 
 RECORD = "run.json"
@@ -129,11 +129,18 @@ class Run:
         self.siblings: tuple[Run, ...] = ()
 
     def __repr__(self) -> str:
+        return f"Run({shorten(self.name)}: GAP@20 {self._score()})"
+
+    def _repr_html_(self) -> str:
+        row = run_row(self)
+        rows = {"GAP@20": self._score(), "mAP": f"{self.metrics['map']:.4f}"}
+        rows |= {name: row[name] for name in ("profile", "seed", "parameters", "epochs", "started", "path")}
+        return html_card(f"{self.title} ({self.name})", rows)
+
+    def _score(self) -> str:
         low, high = self.metrics["gap_interval"]
-        return (
-            f"Run({self.name}: GAP@20 {self.gap:.4f} [{low:.4f}, {high:.4f}] over "
-            f"{self.metrics['videos']:,} videos of {self.record['data']['name']}, for this seed)"
-        )
+        over = f"{self.metrics['videos']:,} videos of {shorten(self.record['data']['name'], 80)}"
+        return f"{self.gap:.4f} [{low:.4f}, {high:.4f}] over {over}, for this seed"
 
     @property
     def name(self) -> str:
@@ -185,6 +192,13 @@ class Run:
     def predictions(self) -> Predictions:
         """Ids, labels and scores of the validation split."""
         return Predictions.load(self.path / "predictions.npz")
+
+    def per_class(self) -> pd.DataFrame:
+        """How well each class is found in the validation split, a row a class, from the stored predictions.
+
+        The columns are those of `class_table`; the mean of `average_precision` is the run's mAP.
+        """
+        return class_table(self.predictions.measured(), self.class_names)
 
     @cached_property
     def model(self):
@@ -338,6 +352,14 @@ def load_runs(folder: str | os.PathLike) -> pd.DataFrame:
 def run_row(run: Run) -> dict:
     """A run as a row of `load_runs`: column → plain value."""
     return RunRow.model_validate(run.record).model_dump(include=set(COLUMNS)) | {"path": str(run.path)}
+
+
+def class_table(metrics: RankingMetrics, names: Sequence[str] | None) -> pd.DataFrame:
+    """A row a class: class (its number), name, videos (that have it), average_precision (NaN where none has it)."""
+    precision, videos = metrics.by_class()
+    names = readable(names or [""] * len(videos))
+    columns = {"class": range(len(videos)), "name": pd.Series(names, dtype=object), "videos": videos}
+    return pd.DataFrame(columns | {"average_precision": precision})
 
 
 def to_frame(rows: Sequence[Mapping], *, columns: Sequence[str]) -> pd.DataFrame:

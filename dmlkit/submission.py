@@ -27,7 +27,7 @@ import numpy as np
 
 from dmlkit.data import as_dataset, read_contexts
 from dmlkit.data.records import is_writable_id
-from dmlkit.errors import DataError, counted, shorten
+from dmlkit.errors import DataError, UsageError, counted, shorten
 from dmlkit.files import atomic_write
 from dmlkit.metrics import TopK, TopPairs, gap_interval_of_pairs, gap_of_pairs
 
@@ -232,12 +232,20 @@ def _quoted(video: str) -> str:
 def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
     """The file to write lines to; it takes the place of `out` once everything is in it.
 
-    One that ends in `.gz` is compressed, the same bytes for the same lines; `-` is standard output.
+    One that ends in `.gz` is compressed, the same bytes for the same lines; `-` is standard output. Raises
+    `UsageError` before anything is written where no file can be.
     """
     if os.fspath(out) == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    path = Path(out)
+    if (path.exists() and not path.is_file()) or not path.parent.is_dir():
+        # A device or a pipe, replaced by a file, would be taken away from all programs.
+        raise UsageError(
+            f"The file cannot be written to {out}, which is a folder, pipe or device, or in a folder that is not "
+            "there. Name a file in a folder that is, or - for standard output."
+        )
     # The target of a link is written again, and not the link.
     with atomic_write(Path(os.path.realpath(out))) as temporary, open(temporary, "wb") as file:
         if Path(out).suffix != ".gz":

@@ -1,6 +1,7 @@
 """Default folders, files written whole or not at all, locks, names without control characters."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from dmlkit.errors import (
     counted,
     date,
     duration,
+    html_card,
+    nearest,
     one_line,
     readable_size,
     shorten,
     without_controls,
 )
+from dmlkit.experiments import EXPERIMENTS
 from dmlkit.files import atomic_write, file_lock
+from dmlkit.profiles import SETTABLE
 from dmlkit.runtime import check_keras
 
 
@@ -127,6 +132,25 @@ def test_a_lock_is_held_once_at_a_time_and_names_its_holder(tmp_path):
         assert len(holders) == 1 and f"process {os.getpid()} on " in holders[0]
     with file_lock(tmp_path / "lock", taken=holders.append):
         assert len(holders) == 1
+
+
+def test_what_is_meant_is_suggested_before_what_is_spelled_alike():
+    asked = {
+        "lr": "learning_rate", "bs": "batch_size", "batchsize": "batch_size", "Batch-Size": "batch_size",
+        "frames": "max_frames", "mixpu": "mixup", "balance": "class_balance",
+    }  # fmt: skip
+    assert {name: nearest(name, SETTABLE) for name in asked} == {
+        k: f" Did you mean '{v}'?" for k, v in asked.items()
+    }
+    assert nearest("bi-gru", EXPERIMENTS) == " Did you mean 'bi-gru-concat'?"
+    assert nearest("cat", ["Category", "Cats"], 2) == " Did you mean 'Cats' or 'Category'?"
+    assert nearest("", SETTABLE) == nearest("zzzz", SETTABLE) == nearest("z", ["zebra crossing"]) == ""
+
+
+def test_a_card_escapes_what_it_shows_and_leaves_out_what_is_empty():
+    card = html_card("<b>\n&", {"seed": 0, "epochs": None, "notes": "", "path": "<script>"})
+    texts = re.findall(r">([^<>]+)<", card)
+    assert texts == ["&lt;b&gt; &amp;", "seed", "0", "path", "&lt;script&gt;"]
 
 
 def test_numbers_sizes_and_times_are_readable():

@@ -42,8 +42,10 @@ def test_the_papers_nine_rows_in_its_order():
     paper = [0.70727, 0.79903, 0.80597, 0.84022, 0.01106, 0.01684, 0.81415, 0.81891, 0.84967]
     assert [each.paper_gap for each in LADDER.values()] == paper
     assert all(name == each.name == find(name).name for name, each in EXPERIMENTS.items())
-    with pytest.raises(UsageError, match="Did you mean 'attention'"):
+    with pytest.raises(UsageError, match=r"Did you mean 'attention' or .* lists all 71") as error:
         find("atention")
+    assert "netvlad" not in str(error.value)
+    assert repr(Experiment("a", "A", "b", heads=2)) == "Experiment(name='a', title='A', chapter='b', heads=2)"
 
 
 def test_each_experiment_beyond_is_in_one_group():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from dmlkit import predictions
 from dmlkit.errors import DataError
@@ -74,6 +75,27 @@ FOREIGN = [
     IDS | {"scores": np.zeros((2, 3)), "label_videos": np.array([7]), "label_classes": np.array([0])},
     IDS | {"top_classes": np.array([[3], [0]]), "top_scores": np.ones((2, 1))},
 ]
+
+
+def test_classes_of_a_cut_split_are_measured_behind_what_was_kept(leave_run, tmp_path, monkeypatch):
+    """Against scikit-learn, a class that was not kept having a score of 0."""
+    monkeypatch.setattr(predictions, "BLOCK", 11)
+    run, whole = leave_run(tmp_path / "run"), sample(videos=40, classes=10)
+    whole.labels[:, 3] = False
+    names = run.record["data"]["class_names"] = ['a, "b"', *"bcdefghi", "\ud800"]
+    for kept in (None, 4):
+        run.predictions = cut = concatenate(blocks_of(whole), kept=kept)
+        scores = np.where(np.argsort(np.argsort(-whole.scores)) < (kept or 10), whole.scores, 0)
+        table = run.per_class()
+        assert list(table["class"]) == list(range(10)) and list(table["name"]) == [*names[:-1], "class 9"]
+        assert list(table["videos"]) == list(whole.labels.sum(axis=0)) and np.isnan(
+            table.average_precision[3]
+        )
+        for label in {*range(10)} - {3}:
+            expected = average_precision_score(whole.labels[:, label], scores[:, label])
+            assert table.average_precision[label] == pytest.approx(expected, abs=1e-12)
+        more = ", the highest 4 scores of each" * bool(kept)
+        assert repr(cut) == f"Predictions(40 videos × 10 classes, with labels{more})"
 
 
 def test_damaged_and_foreign_files_are_named(tmp_path):

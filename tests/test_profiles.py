@@ -8,13 +8,35 @@ from dmlkit.data import FRAME_CHOICES
 from dmlkit.errors import UsageError
 from dmlkit.experiments import EXPERIMENTS, TRICKS, find, trick_ablations
 from dmlkit.models import NORMALIZATIONS
-from dmlkit.profiles import PROFILES, RECIPES, SETTABLE, SMOKE, Profile, as_profile, profile_for
+from dmlkit.profiles import (
+    PROFILES,
+    RECIPES,
+    SETTABLE,
+    SMOKE,
+    Profile,
+    as_profile,
+    describe_settings,
+    profile_for,
+)
 
 
 def test_the_names_a_field_takes_are_those_of_the_tables():
     for field, table in (("normalization", NORMALIZATIONS), ("frame_choice", FRAME_CHOICES)):
         for name in table:
             assert getattr(replace(SMOKE, **{field: name}), field) == name
+
+
+def test_settings_are_described_by_what_a_profile_refuses():
+    described = describe_settings(SMOKE)
+    assert list(described) == list(SETTABLE)
+    assert described["units"] == ("integer, >= 1", "8")
+    assert described["ema"] == ("number, >= 0, < 1", "0.0") and described["decay"][0] == "number, > 0, <= 1"
+    assert described["max_tuning_videos"] == ("integer, >= 1, or none", "100")
+    assert described["decay_examples"] == ("2 × number, > 0", "0.5,0.025")
+    assert described["schedule"] == ("staircase, cosine, cyclic", "staircase")
+    smoke = replace(SMOKE, max_train_videos=None, epochs=8)
+    assert repr(smoke).startswith("Profile(name='smoke', purpose='seconds") and "epochs=8" in repr(smoke)
+    assert repr(smoke).endswith("max_frames=10, max_tuning_videos=100, max_validate_videos=200)")
 
 
 def test_a_value_that_makes_no_sense_is_named():

@@ -65,7 +65,21 @@ def resumable() -> Iterator[None]:
         sys.exit(130)
 
 
-@click.command()
+COMMON = ("epochs", "batch_size", "learning_rate")  # fields of --set that are options of their own
+
+
+class Training(click.Command):
+    """`dmlkit train`, whose help lists the fields of `--set`."""
+
+    def format_epilog(self, ctx, formatter):
+        """Each field, the values it takes, and the one that the profile has."""
+        from dmlkit.profiles import describe_settings
+
+        with formatter.section("Fields of --set, the values they take [in the profile demo]"):
+            formatter.write_dl([(name, f"{a}  [{b}]") for name, (a, b) in describe_settings().items()])
+
+
+@click.command(cls=Training)
 @click.argument("experiment")
 @data_option
 @click.option("--out", type=FOLDER, help="Folder of the run; by default below the runs of the data's report.")
@@ -75,6 +89,9 @@ def resumable() -> Iterator[None]:
 @click.option(
     "--set", "given", multiple=True, metavar="FIELD=VALUE", help="Change the profile: mixup=0.4; repeatable."
 )
+@click.option("--epochs", metavar="N", help="Most epochs: --set epochs=N.")
+@click.option("--batch-size", metavar="N", help="Videos a step: --set batch_size=N.")
+@click.option("--learning-rate", metavar="X", help="Of Adam, at first: --set learning_rate=X.")
 @click.option("--precision", type=PRECISION, default="float32")
 @click.option("--xla", is_flag=True, help="Compile the training step with XLA.")
 @click.option("--tensorboard", type=FOLDER, metavar="DIR", help="Folder for TensorBoard's logs.")
@@ -98,7 +115,10 @@ def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
     chosen = find(experiment)
     if profile is not None:  # an empty one is none of the names
         as_profile(profile)
-    changes = _read_settings(given)
+    named = {name: settings.pop(name) for name in COMMON}
+    changes = _read_settings(
+        [*given, *(f"{name}={value}" for name, value in named.items() if value is not None)]
+    )
     _check_settings(chosen, profile, changes)
     Skipped.of(on_fault)
     check_keras(training=True)
@@ -192,14 +212,21 @@ def ensemble(runs, out, name, by) -> None:
 @click.option(
     "--max-videos", type=AT_LEAST_ONE, help="At most so many videos, of a fixed sample of the split's shards."
 )
+@click.option(
+    "--per-class",
+    type=FOLDER,
+    metavar="FILE",
+    help="A file for class, name, videos and average precision as CSV; compressed where its name ends in .gz.",
+)
 @by_option
 @on_fault_option
-def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
+def evaluate(runs, data, split, submission, max_videos, per_class, by, on_fault) -> None:
     """Measure RUNS, or a submission, on a split of a data set."""
     if submission is not None:
-        if runs or max_videos or by or on_fault != "raise":
+        if runs or max_videos or per_class or by or on_fault != "raise":
             raise UsageError(
-                "--submission measures a file as it is: leave out RUNS, --max-videos, --by and --on-fault with it."
+                "--submission measures a file as it is: leave out RUNS, --max-videos, --per-class, --by and --on-fault "
+                "with it."
             )
         from dmlkit.submission import evaluate as evaluate_file
 
@@ -213,7 +240,9 @@ def evaluate(runs, data, split, submission, max_videos, by, on_fault) -> None:
     with _scoring(runs, by, on_fault) as skipped:
         from dmlkit.training import evaluate as evaluate_runs
 
-        metrics = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped)
+        metrics = evaluate_runs(
+            runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped, per_class=per_class
+        )
         classes = f"{metrics['map_classes']:,} of {metrics['num_classes']:,} classes that occur"
         click.echo(_gap_lines(metrics, split))
         click.echo(f"mAP     {metrics['map']:.4f}  over the {classes}")

@@ -20,7 +20,7 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
 
 from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
 from dmlkit.data.importing import import_features
-from dmlkit.data.matching import Match, match, open_for, scale_of
+from dmlkit.data.matching import Match, OneBatch, match, open_for, scale_of
 from dmlkit.data.opening import (
     Dataset,
     VideoReader,

@@ -20,7 +20,7 @@ import numpy as np
 from dmlkit.data.parsing import RecordParser, Video
 from dmlkit.data.records import InvalidRecord, Record, count_records, record_error, scan_headers, scan_records
 from dmlkit.data.storage import relative_name
-from dmlkit.errors import DataError, UsageError
+from dmlkit.errors import DataError, UsageError, brief
 
 SHUFFLE_BYTES = 64 << 20
 MAX_WINDOW = 16_384  # records to shuffle: enough of tiny ones, and the start stays quick
@@ -122,6 +122,8 @@ class Batches:
     limits: Mapping[str, int] = field(default_factory=dict, repr=False)
     repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
     _errors: list[DataError] = field(default_factory=list, repr=False, compare=False)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         sampler = self.parser.sampler

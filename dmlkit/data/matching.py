@@ -11,13 +11,14 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from dmlkit.data.opening import Dataset, open_dataset
-from dmlkit.data.schema import DATASET_TOML, TEXT, count_clipped, dequantize, quantize
+from dmlkit.data.parsing import FrameSampler, RecordParser, Video
+from dmlkit.data.schema import DATASET_TOML, TEXT, Feature, count_clipped, dequantize, quantize
 from dmlkit.errors import DataError, UsageError, renamed, shorten
 
 MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
@@ -99,6 +100,56 @@ class Match:
         return notes
 
 
+class OneBatch:
+    """Arrays as `Dataset.batches` gives them, in place of a data set that is scored. Other entries are ignored.
+
+    Its classes are those of the run whose record has `trained_on`. Raises `UsageError` where an array that the run
+    reads is not as it must be.
+    """
+
+    path = name = "the batch"
+    labelled = frozenset()
+
+    def __init__(self, batch: Mapping[str, np.ndarray], trained_on: Mapping):
+        if not isinstance(batch, Mapping):
+            raise UsageError(
+                "A batch is a dict of arrays, as `Dataset.batches` gives it; name data by `data=`."
+            )
+        self.num_classes, self.fingerprint = trained_on["num_classes"], trained_on["fingerprint"]
+        self.class_names, self.named = trained_on["class_names"], trained_on["class_names"] is not None
+        self.level, self.features = "frame" if "num_frames" in batch else "video", {}
+        self._arrays = {name: np.asarray(batch[name]) for name in trained_on["features"] if name in batch}
+        videos = max((len(each) for each in self._arrays.values() if each.ndim), default=0)
+        self._lengths = np.asarray(batch.get("num_frames", np.zeros(videos, int)))
+        self._ids = np.asarray(batch.get("id", range(videos))).astype(np.str_)
+        counted = self._lengths.shape == self._ids.shape == (videos,) and self._lengths.dtype.kind in "iu"
+        for name, array in self._arrays.items():
+            is_byte, is_text = array.dtype == np.uint8, trained_on["features"][name]["coding"] == TEXT
+            in_frames = self.level == "frame" and not is_text
+            fits = counted and array.ndim == 2 + in_frames and len(array) == videos > 0
+            if fits and in_frames:
+                fits = self._lengths.min() >= 1 and self._lengths.max() <= array.shape[1]
+            if not fits or not (is_byte or (array.dtype.kind == "f" and np.isfinite(array).all())):
+                raise UsageError(
+                    f"The batch's {name!r} must be uint8 or finite floats of shape (videos, values), or beside "
+                    "`num_frames`, which are 1 to T, of (videos, T, values); all arrays have as many videos, at least "
+                    f"1. Received: {array.dtype} of shape {array.shape}. `Dataset.batches` gives such arrays."
+                )
+            coding = TEXT if is_text else "byte" if is_byte else "float"
+            self.features[name] = Feature(name, array.shape[-1], coding, name)
+
+    def batches(self, split: str, *, frame_choice: str, max_frames: int | None, **_) -> Iterator[dict]:
+        """The videos as one batch; of those that are longer, the frames that stay."""
+        sampler, videos = FrameSampler(frame_choice, max_frames), []
+        for row, (name, length) in enumerate(zip(self._ids.tolist(), self._lengths.tolist(), strict=True)):
+            kept = np.arange(length)[sampler.select(length, name)]
+            arrays = self._arrays.items()
+            values = {key: each[row][kept] if each.ndim == 3 else each[row] for key, each in arrays}
+            videos.append(Video(name, [], len(kept), values))
+        parser = RecordParser(self.level, tuple(self.features.values()), self.num_classes, labelled=False)
+        yield parser.stack(videos)
+
+
 def scale_of(batch: Mapping[str, np.ndarray], name: str) -> tuple[float, float]:
     """Mean and standard deviation of a modality's values in a batch, of every tenth frame."""
     values = batch[name]
@@ -110,7 +161,7 @@ def scale_of(batch: Mapping[str, np.ndarray], name: str) -> tuple[float, float]:
 
 
 def open_for(
-    data: str | os.PathLike | Dataset, models: Iterable[tuple[object, Mapping]]
+    data: str | os.PathLike | Dataset | OneBatch, models: Iterable[tuple[object, Mapping]]
 ) -> tuple[Dataset, list[Match]]:
     """Open data for models, given as their names and what each was trained on, and match them.
 

@@ -37,7 +37,7 @@ from dmlkit.data.layout import (
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
 from dmlkit.data.schema import DATASET_TOML, SPLITS, DatasetSettings, Feature
 from dmlkit.data.synthetic import synthesize
-from dmlkit.errors import DataError, UsageError, choose, counted, nearest
+from dmlkit.errors import DataError, UsageError, choose, counted, html_card, nearest, shorten
 from dmlkit.files import file_lock
 from dmlkit.paths import generated_data, is_remote
 
@@ -100,6 +100,20 @@ class Dataset:
     context: ContextCoding = field(default=USUAL_CONTEXT, repr=False)
     _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Dataset({shorten(self.name, 80)}: {'; '.join(self._described().values())})"
+
+    def _repr_html_(self) -> str:
+        rows = self._described() | {"folder": self.path, "notes": " ".join(self.notes)}
+        return html_card(self.name, rows)
+
+    def _described(self) -> dict[str, str]:
+        features = ", ".join(f"{name} ({each.size:,}, {each.coding})" for name, each in self.features.items())
+        splits = ", ".join(f"{split} {counted(len(each), 'shard')}" for split, each in self.splits.items())
+        level = f"{self.level}-level" + ", generated" * self.generated
+        classes = counted(self.num_classes, "class", "classes")
+        return {"records": level, "classes": classes, "modalities": features, "splits": splits}
 
     def batches(
         self,

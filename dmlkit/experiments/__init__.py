@@ -10,7 +10,7 @@ Each experiment is one sentence *modalities → fusion → encoder → pooling �
 This file holds all of them by name and by group, each one's baseline, and which a data set can serve.
 """
 
-from dmlkit.errors import choose
+from dmlkit.errors import UsageError, choose, nearest
 from dmlkit.experiments.ablations import (
     ABLATIONS,
     CHECKPOINTS,
@@ -63,7 +63,10 @@ GROUPS = ("fusions", "poolings", "encoders", "classifiers", "tricks", "recipes")
 
 def find(name: str) -> AnyExperiment:
     """The experiment of this name; a `UsageError` that names the nearest where there is none."""
-    return choose(EXPERIMENTS, name, what="experiment")
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    hint = nearest(name, EXPERIMENTS, most=3)
+    raise UsageError(f"Unknown experiment {name!r}.{hint} `dmlkit experiments` lists all {len(EXPERIMENTS)}.")
 
 
 def not_applicable_reason(

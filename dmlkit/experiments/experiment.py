@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 
+from dmlkit.errors import brief
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -57,6 +59,8 @@ class Experiment:
     teachers: tuple[str, ...] = ()
     paper_gap: float | None = None
 
+    __repr__ = brief
+
     def variant(self, name: str, title: str, **changes) -> Experiment:
         """The same with some fields changed, its name and title extended."""
         names = {"name": f"{self.name}-{name}", "title": f"{self.title}, {title}", "paper_gap": None}
@@ -104,6 +108,8 @@ class Ensemble:
     member_runs: str = "best"
     chapter: str = "ensemble"
     paper_gap: float | None = None
+
+    __repr__ = brief
 
     def to_record(self) -> dict:
         """Plain values for `run.json`."""

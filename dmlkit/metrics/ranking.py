@@ -391,11 +391,12 @@ class RankingMetrics:
 
     def result(self) -> dict[str, float | int]:
         """What `measure` returns, of all videos so far. Asking changes nothing."""
-        return _summarize(self.pairs(), self._correct_of_best, _mean_over_classes(self._precision_by_class()))
+        return _summarize(self.pairs(), self._correct_of_best, _mean_over_classes(self.by_class()[0]))
 
-    def _precision_by_class(self) -> np.ndarray:
+    def by_class(self) -> tuple[np.ndarray, np.ndarray]:
+        """`average_precision_by_class` of all videos so far, and how many of them have each class: (classes,) each."""
         self._count_held()
-        result = np.full(self.num_classes, np.nan)
+        result, videos = np.full(self.num_classes, np.nan), np.zeros(self.num_classes, np.int64)
         true = np.sort(np.concatenate(self._true_codes))
         occurring, sizes = np.unique(true // _HALVES, return_counts=True)
         values = np.split((true % _HALVES).astype(np.intp), np.cumsum(sizes)[:-1])
@@ -403,5 +404,5 @@ class RankingMetrics:
             thresholds, new = np.unique(correct, return_counts=True)
             between = np.add.reduceat(self._counts[label], thresholds, dtype=np.int64)
             all_above = np.cumsum(between[::-1])[::-1]
-            result[label] = sum_of_steps(new, all_above, correct.size)
-        return result
+            result[label], videos[label] = sum_of_steps(new, all_above, correct.size), correct.size
+        return result, videos

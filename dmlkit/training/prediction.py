@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from dmlkit.data import RAISE, Match, Skipped, match, open_for
+from dmlkit.data import RAISE, Match, OneBatch, Skipped, match, open_for
 from dmlkit.errors import DataError, UsageError, choose, readable
 from dmlkit.experiments import ALGORITHM_2
 from dmlkit.metrics import (
@@ -30,7 +30,7 @@ from dmlkit.metrics import (
 from dmlkit.models import check_codings
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import Profile, as_profile
-from dmlkit.runs import Run, as_run
+from dmlkit.runs import Run, as_run, class_table
 from dmlkit.submission import HEADER, file_for, lines_for_people, submission_lines
 from dmlkit.training.ensembles import RunOrPath, combinable, tuning_predictions, weights_of
 
@@ -252,6 +252,7 @@ def evaluate(
     max_videos: int | None = None,
     by: str | None = None,
     on_fault: str | Skipped = RAISE,
+    per_class: str | os.PathLike | None = None,
 ) -> dict:
     """Score a split of a data set with a run's model, and measure. Memory does not grow with the number of videos.
 
@@ -264,6 +265,7 @@ def evaluate(
             them where None, also where the run's profile caps the split while training.
         by: How several runs are combined, as for `ensemble`; where None, by Algorithm 2.
         on_fault: As for `Dataset.batches`.
+        per_class: A file for `dmlkit.runs.class_table` as CSV; as for the `out` of `submit`.
 
     Returns:
         GAP@20 with its interval, Hit@1, PERR, mAP, and the numbers of classes and videos they were measured on.
@@ -272,37 +274,51 @@ def evaluate(
         UsageError: The data set's features are not the run's, or it has classes that the run does not know.
         DataError: The split has no labels, the data are damaged, or more than 1 % of values do not fit the run's bytes.
     """
-    members, dataset, matches = _members_and_data(run, data, by)
-    dataset.require_labels(split)
-    metrics = RankingMetrics(dataset.num_classes)
-    settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
-    for block in score_blocks(members, dataset, split, **settings):
-        metrics.update(block.scores, block.labels)
+    with nullcontext() if per_class is None else file_for(per_class) as file:
+        members, dataset, matches = _members_and_data(run, data, by)
+        dataset.require_labels(split)
+        metrics = RankingMetrics(dataset.num_classes)
+        settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
+        for block in score_blocks(members, dataset, split, **settings):
+            metrics.update(block.scores, block.labels)
+        if file:
+            file.write(class_table(metrics, dataset.class_names).to_csv(index=False).encode())
     return metrics.result() | {"gap_interval": list(gap_interval_of_pairs(metrics.pairs()))}
 
 
 def predict(
     run: RunOrPath | Sequence[RunOrPath],
+    batch: Mapping[str, np.ndarray] | None = None,
     *,
-    data,
+    data=None,
     split: str = "validate",
     max_videos: int | None = None,
     by: str | None = None,
     on_fault: str | Skipped = RAISE,
-) -> Predictions:
-    """A run's scores of a split of a data set. Of a large split each video's 100 highest are kept.
+) -> Predictions | np.ndarray:
+    """A run's scores of a split of a data set, of a large one each video's 100 highest; or those of one batch.
+
+    A batch is a dict of arrays, as `Dataset.batches` gives it; its ids and labels need not be there. Its scores are
+    (videos, classes) float16, in the order of the run's classes, and those that `data` would have: of videos longer
+    than the run reads, the frames are chosen as in training.
 
     Args:
+        batch: Instead of `data`; the other arguments but `by` do not apply.
         run, data, max_videos, by, on_fault: As for `evaluate`.
         split: The split; it needs no labels.
 
     Raises:
-        UsageError: The data set's features or classes are not the run's.
+        UsageError: The features or classes are not the run's, or there are both batch and data, or neither.
         DataError: The data are damaged.
     """
+    if (batch is None) == (data is None):
+        raise UsageError("`predict` takes a run and a batch, or a run and `data=`: one of the two.")
+    if batch is not None:
+        data = OneBatch(batch, trainings(members_of(run, by=by))[0].record["data"])
     members, dataset, matches = _members_and_data(run, data, by)
     settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
-    return concatenate(score_blocks(members, dataset, split, **settings))
+    scores = score_blocks(members, dataset, split, **settings)
+    return concatenate(scores) if batch is None else concatenate(scores).scores
 
 
 def submit(
@@ -329,16 +345,9 @@ def submit(
 
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
-    path = Path(out)
-    if os.fspath(out) != "-" and ((path.exists() and not path.is_file()) or not path.parent.is_dir()):
-        # A device or a pipe, replaced by a file, would be taken away from all programs.
-        raise UsageError(
-            f"Predictions cannot be written to {out}, which is a folder, pipe or device, or in a folder that is not "
-            "there. Name a file in a folder that is, or - for standard output."
-        )
-    members, dataset, matches = _members_and_data(run, data, by)
-    class_names, videos = readable(dataset.class_names), 0
     with file_for(out) as file:
+        members, dataset, matches = _members_and_data(run, data, by)
+        class_names, videos = readable(dataset.class_names), 0
         if not names:
             file.write(f"{HEADER}\n".encode())
         for block in score_blocks(members, dataset, split, on_fault=on_fault, matches=matches):

@@ -27,7 +27,7 @@ from dmlkit.data import Skipped, scale_of
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import ALGORITHM_2, Experiment
 from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
-from dmlkit.metrics import GlobalAveragePrecision, RankingMetrics, gap_interval_of_pairs
+from dmlkit.metrics import GlobalAveragePrecision, gap_interval_of_pairs
 from dmlkit.paths import default_runs
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
@@ -187,11 +187,9 @@ def finish_run(
             plain.save(temporary)
     tuning.save(folder / "tuning.npz")
     validation.save(folder / "predictions.npz")
-    tuning_gap, metrics = GlobalAveragePrecision(), RankingMetrics(validation.num_classes)
+    tuning_gap, metrics = GlobalAveragePrecision(), validation.measured()
     for block in tuning.blocks():
         tuning_gap.update(block.scores, block.labels)
-    for block in validation.blocks():
-        metrics.update(block.kept_scores, block.labels)
     interval = gap_interval_of_pairs(metrics.pairs())
     record = record | {
         "tuning": {"gap": tuning_gap.result()},

@@ -120,6 +120,40 @@ def test_a_run_scores_the_same_videos_alike_in_either_coding(run, twin, make, ge
     np.testing.assert_allclose(both.scores, run.predictions.scores, atol=1e-3)
 
 
+def test_a_batch_scores_as_the_data_it_is_of(smoke_runs, run, twin, generated):
+    """Also without ids and labels, in floats, as an ensemble, and of videos longer than the run reads."""
+    assert run.record["profile"]["max_frames"] == 10
+    dataset, members = open_dataset(generated), list(smoke_runs.values())
+    batch = next(iter(dataset.batches("validate", batch_size=30)))
+    arrays = {name: batch[name] for name in ("num_frames", "rgb", "audio")}
+    assert arrays["num_frames"].max() > 10
+    decoded = arrays | {name: dequantize(arrays[name]).astype(np.float64) for name in ("rgb", "audio")}
+    for runs, given in ((run, batch), (run, arrays), (members, batch), (twin, decoded)):
+        expected = dmlkit.predict(members if runs is members else run, data=generated).scores[:30]
+        np.testing.assert_allclose(dmlkit.predict(runs, given), expected, atol=1e-3)
+    with pytest.warns(UserWarning, match="rgb is held as float and read as byte"):
+        np.testing.assert_allclose(dmlkit.predict(run, decoded), run.predictions.scores[:30], atol=1e-3)
+    wrong = {
+        "'rgb' must be": {"rgb": batch["rgb"][:3]}, "uint8 or finite": {"rgb": batch["rgb"].astype(int)},
+        "1 to T": {"num_frames": batch["num_frames"] + 300}, "audio .3 values": {"audio": batch["audio"][..., :3]},
+        "finite": {"rgb": np.full(batch["rgb"].shape, np.nan)}, r"shape \(\)": {"rgb": 3},
+    }  # fmt: skip
+    for message, changes in wrong.items():
+        with pytest.raises(dmlkit.UsageError, match=message):
+            dmlkit.predict(run, arrays | changes)
+    for message, given in {
+        "dict of arrays": generated,
+        "frame-level records": {"rgb": batch["rgb"][:, 0]},
+    }.items():
+        with pytest.raises(dmlkit.UsageError, match=message):
+            dmlkit.predict(run, given)
+    with pytest.raises(dmlkit.UsageError, match="one of the two"):
+        dmlkit.predict(run, batch, data=generated)
+    text = f"{dataset!r}{dataset.batches('validate', batch_size=3)!r}{run!r}"
+    assert " at 0x" not in text and "shuffle" not in text and "\n" not in text
+    assert "frame-level, generated; 24 classes; rgb (64, byte), audio (16, byte); train 18 shards" in text
+
+
 def test_values_that_no_byte_codes_are_counted_and_too_many_refused(run, videos, make, command):
     def few(frames, number):
         values = dequantize(frames)

@@ -1,5 +1,6 @@
 """`dmlkit train`, `evaluate`, `predict`, `ensemble`, `compare`, `runs` and `experiments`, as they are typed."""
 
+import csv
 import json
 import re
 import shutil
@@ -93,6 +94,8 @@ def test_fields_of_a_profile_can_be_set_and_nonsense_is_named(dmlkit, generated,
     assert profile["decay_examples"] == [0.5, 4000] and profile["units"] == 8
     for name, value, *parts in (
         ("lr", "mixpu=0.4", "mixpu", "Did you mean 'mixup'"),
+        ("lr", "lr=0.1", "Did you mean 'learning_rate'"),
+        ("bi-gru", "epochs=1", "Did you mean 'bi-gru-concat' or", "`dmlkit experiments` lists all"),
         ("lr", "mixup", "FIELD=VALUE", "'mixup'"),
         ("lr", "epochs=1.5", "epochs", "1.5"),
         ("attention-mixup", "mixup=1", "mixup=0.4"),
@@ -100,6 +103,26 @@ def test_fields_of_a_profile_can_be_set_and_nonsense_is_named(dmlkit, generated,
     ):
         ended = dmlkit("train", name, "--data", "nowhere", "--set", value)
         one_paragraph(ended, 2, *parts)
+    train = ("train", "lr", "--data", "nowhere")
+    one_paragraph(dmlkit(*train, "--batch-size", "0.5"), 2, "batch_size must be", "'0.5'")
+    one_paragraph(dmlkit(*train, "--learning-rate", "0"), 2, "learning_rate must be greater than 0")
+    one_paragraph(dmlkit(*train, "--epochs", "2", "--set", "epochs=3"), 2, "epochs is set twice")
+    assert re.search(r"\n  warm_up +number, >= 0, < 1 +\[0\.05\]\n", dmlkit("train", "--help").out)
+
+
+def test_classes_are_measured_each(dmlkit, folders, generated, tmp_path):
+    file, run = tmp_path / "classes.csv", library.load_run(folders["attention"])
+    measure = ("evaluate", folders["attention"], "--data", generated, "--per-class")
+    assert dmlkit(*measure, file).code == 0
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    table = run.per_class()
+    assert list(rows[0]) == list(table) and [row["name"] for row in rows] == run.class_names
+    assert [int(row["videos"]) for row in rows] == list(run.predictions.labels.sum(axis=0))
+    found = [float(row["average_precision"] or "nan") for row in rows]
+    np.testing.assert_allclose(found, table["average_precision"], atol=2e-3)
+    assert np.nanmean(found) == pytest.approx(run.metrics["map"], abs=1e-3)
+    one_paragraph(dmlkit(*measure, tmp_path), 2, f"cannot be written to {tmp_path}")
 
 
 def test_names_that_are_unknown_are_usage_and_missing_data_are_data(dmlkit, folders, generated, tmp_path):
