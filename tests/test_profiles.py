@@ -28,9 +28,7 @@ def test_the_names_a_field_takes_are_those_of_the_tables():
 
 def test_settings_are_described_by_what_a_profile_refuses():
     described = describe_settings(SMOKE)
-    assert list(described) == list(SETTABLE)
-    assert described["units"] == ("integer, >= 1", "8")
-    assert described["ema"] == ("number, >= 0, < 1", "0.0") and described["decay"][0] == "number, > 0, <= 1"
+    assert list(described) == list(SETTABLE) and described["ema"] == ("number, >= 0, < 1", "0.0")
     assert described["max_tuning_videos"] == ("integer, >= 1, or none", "100")
     assert described["decay_examples"] == ("2 × number, > 0", "0.5,0.025")
     assert described["schedule"] == ("staircase, cosine, cyclic", "staircase")

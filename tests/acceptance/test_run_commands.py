@@ -226,6 +226,8 @@ def test_two_runs_are_compared_on_the_same_videos(dmlkit, folders, generated):
     assert ended.code == 0 and f"{difference:+.4f}" in ended.out and "100 videos" in ended.out
     found = json.loads(dmlkit("compare", a, b, "--resamples", "200", "--json").out)
     assert found["difference"] == pytest.approx(difference, abs=1e-9)
+    names = library.load_run(a).class_names  # without --data
+    assert found["classes"] and all(each["name"] == names[each["number"]] for each in found["classes"])
     assert found["interval"][0] < found["difference"] < found["interval"][1]
     swapped = json.loads(dmlkit("compare", b, a, "--resamples", "200", "--json").out)
     assert swapped["interval"] == pytest.approx([-end for end in reversed(found["interval"])])
