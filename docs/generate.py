@@ -92,7 +92,7 @@ def model(experiment) -> str:
 
 def commands(command: click.Command, name: str = "dmlkit", parent: click.Context | None = None) -> str:
     """The help of every command, a section each."""
-    context = click.Context(command, parent, name, terminal_width=100, **command.context_settings)
+    context = click.Context(command, parent, name, terminal_width=80, **command.context_settings)
     text = f"## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n\n"
     below = sorted(getattr(command, "commands", {}).items())
     return text + "".join(commands(each, each_name, context) for each_name, each in below)
