@@ -97,7 +97,7 @@ def test_the_quick_start_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.+?)```", README, re.DOTALL)
     names = {}
     exec(code, names)
-    assert names["predictions"].scores.shape == (100, 24)
+    assert names["scores"].shape == (8, 24)
     weights = names["weights"]
     assert weights.shape[0] == 8 and abs(weights.sum(axis=1) - 1).max() < 1e-3
     assert f"{names['run'].gap}" in capsys.readouterr().out
