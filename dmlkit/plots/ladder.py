@@ -192,6 +192,7 @@ def paired_differences(runs, against=None) -> pd.DataFrame:
         trick = run.record["experiment"].get("trick")
         seeds = (", ".join(str(each.record.get("seed", "–")) for each in side) for side in sides)
         rows.append({
+            "experiment": run.name, "against": baseline.name,
             "name": run.title.removeprefix(f"{baseline.title}, ") if trick else run.title,
             "baseline": baseline.title, "gap": compared.a.mean, "baseline_gap": compared.b.mean,
             "difference": compared.difference, "low": compared.interval.low, "high": compared.interval.high,

@@ -120,8 +120,8 @@ def build_report(
         seed: Of every training.
         seeds: Under how many seeds, `seed` and those after it, the ladder is trained.
         deterministic: The same numbers for the same seed and number of threads.
-        notebooks: Names of some of the notebooks; all where None. The others stay in the report where they are as they
-            would be executed now.
+        notebooks: Names of some of the notebooks; where None, all but those of which nothing is trained or to be
+            trained. The others stay in the report where they are as they would be executed now.
         folder: Where the notebooks are; those of this package where None.
         force: Execute the notebooks even where nothing changed.
         jobs: How many notebooks run at a time, each with its share of the threads.
@@ -143,6 +143,8 @@ def build_report(
     # Before the folder is made: data that are missing leave none.
     context = Context(data, out=out, parameters=parameters, **conditions)
     plans = {notebook.name: context.plan(notebook) for notebook in chosen}
+    options = {} if notebooks else {plan.name: context.omits(plan) for plan in plans.values()}
+    plans = {name: plan for name, plan in plans.items() if not options.get(name)}
     titles = {name: plan.notebook.title for name, plan in plans.items() if plan.reason is None}
     jobs = max(1, min(jobs, len(titles)))
     limits = {"seconds": seconds, "threads": max(1, cores() // jobs) if jobs > 1 else None, "stop": stop}
@@ -171,7 +173,8 @@ def build_report(
             context.state.call = {"started": started, "seconds": took, "threads": limits["threads"]}
         asked = stop.reason if stop.reason in EXIT_CODES else None
         report = Report(out, tuple(chapters), context.state.call["seconds"], asked)
-        write_front(report, context)
+        there = {chapter.name for chapter in chapters}
+        write_front(report, context, [each for each in options.items() if each[1] and each[0] not in there])
         context.state.save()
     counts = Counter(chapter.status for chapter in chapters)
     statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
@@ -284,7 +287,7 @@ class Progress:
     """A line a notebook; in a terminal also a bar over all cells, with what a notebook printed last."""
 
     def __init__(self, echo: Callable[[str], None], plans: Collection[Plan]):
-        self._echo, self.width = echo, max(len(plan.name) for plan in plans)
+        self._echo, self.width = echo, max((len(plan.name) for plan in plans), default=0)
         # One more than a notebook has: the cell that gives its parameters their values.
         self.cells = {plan.name: 0 if plan.reason else plan.notebook.cells + 1 for plan in plans}
         form = {"bar_format": "{percentage:.0f}% {bar:20} {elapsed} {desc}", "dynamic_ncols": True}

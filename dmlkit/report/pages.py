@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from html import unescape
@@ -24,8 +24,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dmlkit.errors import date, duration
-from dmlkit.experiments import ABLATIONS, beyond_for
+from dmlkit.errors import DmlkitError, date, duration
+from dmlkit.experiments import ABLATIONS, beyond_for, fusion_variants
 from dmlkit.report.cache import digest, file_digest, run_digests, software
 from dmlkit.report.plan import Context
 from dmlkit.runtime import versions
@@ -37,6 +37,8 @@ POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-
 POLICY += "base-uri 'none'; form-action 'none'"
 # The richest form of an output that a page without scripts can show.
 SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
+MOST_FINDINGS = 6  # steps of the ladder in the table that opens the index
+STEP = "{name} against {baseline} {difference:+.4f} ({low:+.4f} to {high:+.4f}), {parameters_ratio:.2g} × the size"
 MAX_TEXT = 60_000  # characters of one output; the executed notebook holds all of it
 # What HTML has no place for, or UTF-8 cannot hold.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
@@ -72,11 +74,11 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
         "previous": pages[at - 1] if at else None,
         "next": pages[at + 1] if at + 1 < len(pages) else None,
     }
-    of = digest([about, names, file_digest(chapter.notebook), software()])
+    of = digest([about, pages, file_digest(chapter.notebook), software()])
     if context.state.up_to_date(chapter.html.name, of):
         return chapter
     try:
-        html = render_notebook(chapter.notebook, pages=names, **about)
+        html = render_notebook(chapter.notebook, pages=dict(pages), **about)
     except Exception as error:  # of one notebook, which must not cost the others their report
         chapter.html.unlink(missing_ok=True)
         last = (str(error).strip().splitlines() or [""])[-1]
@@ -87,71 +89,148 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
     return chapter
 
 
-def write_front(report, context: Context) -> None:
-    """Write the index page and `results.json`, where they are not as they would be written."""
+def write_front(report, context: Context, left_out: Sequence[tuple[str, str]] = ()) -> None:
+    """Write the index and `results.json`, where they are not as they would be; `left_out`: notebooks, and options."""
     runs = sorted(path.name for path in context.runs.iterdir() if path.is_dir() and path.name[0] != ".")
     shown = [[chapter.to_record(), chapter.question, dict(chapter.runs)] for chapter in report.chapters]
+    notebooks = [file_digest(chapter.notebook) for chapter in report.chapters if chapter.notebook]
     inputs = [shown, context.conditions, context.data_digest, run_digests(runs, context.runs), software()]
+    inputs += [notebooks, left_out]
     of = digest([*inputs, context.state.call, report.exit, report.ended])
     if not all(context.state.up_to_date(name, of) for name in FRONT):
         summary = summarize(context, report.chapters)
+        summary["left_out"] = [*left_out, *sections_left_out(report.chapters)]
         context.state.write("results.json", f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", of)
         context.state.write("index.html", render_index(summary, report), of)
 
 
 def summarize(context: Context, chapters: Sequence) -> dict:
-    """What `results.json` holds: the ladder, the data and the conditions; None where there is no number."""
+    """What `results.json` holds: ladder, its steps, ensembles, data, conditions; None where there is no number."""
     from dmlkit.runs import experiment_row  # imports pandas
     from dmlkit.training.state import describe_data
 
-    dataset, caps, machines = context.data, context.profile.caps, []
+    dataset, caps, runs = context.data, context.profile.caps, {}
 
     def row_of(experiment) -> dict:
-        run = context.run(experiment, partly=True)
-        machines.extend([run.record["hardware"]] if run and "hardware" in run.record else [])
+        if run := context.run(experiment, partly=True):
+            runs[experiment.name] = run
         return experiment_row(experiment, run, context.not_applicable_reason(experiment))
 
     def trained(experiments: Mapping) -> list[dict]:
         return [row for row in map(row_of, experiments.values()) if row["status"] == "trained"]
 
+    rows = {"ladder": [row_of(each) for each in context.ladder.values()], "steps": [], "ensembles": []}
+    ladder_runs = dict(runs)
+    rows["ablations"] = trained(ABLATIONS | fusion_variants(context.ladder, context.profile))
+    rows["beyond"] = trained(beyond_for(context.level))
+    try:
+        rows["steps"] = _steps(ladder_runs, rows["ladder"], context)
+        rows["ensembles"] = _ensembles(ladder_runs, context)
+    except DmlkitError as error:  # scores that are missing or damaged cost what is computed from them
+        context.damaged["scores"] = str(error)
     videos = {split: dataset.num_videos(split) for split in dataset.splits}
     read = {name: min(count, caps.get(name) or count) for name, count in videos.items() if name != "test"}
     summary = {
-        "ladder": [row_of(experiment) for experiment in context.ladder.values()],
-        "ablations": trained(ABLATIONS),
-        "beyond": trained(beyond_for(context.level)),
+        **rows,
         "unreadable": "; ".join(context.damaged.values()) or None,
         "data": describe_data(dataset, videos=videos) | {"read": read},
         "generated": dataset.generated,
         **context.conditions,
         "profile": context.profile.to_record(),
         "versions": versions(),
-        "hardware": machines[0] if machines else None,  # as the trainings recorded it
+        # As the trainings recorded it.
+        "hardware": next((run.record["hardware"] for run in runs.values() if "hardware" in run.record), None),
         **context.state.call,
-        "chapters": [chapter.to_record() for chapter in chapters],
     }
+    summary["chapters"] = [
+        each.to_record() | {"answer": _answer(each.name[3:], summary)} for each in chapters
+    ]
     # JSON has no word for NaN and infinities.
     return json.loads(json.dumps(summary), parse_constant=lambda name: None)
 
 
+def _steps(runs: Mapping, ladder: Sequence[Mapping], context: Context) -> list[dict]:
+    """The ladder's paired differences, each with its notebook, its cost and how many times its baseline's that is."""
+    from dmlkit.plots import paired_differences  # imports matplotlib
+
+    rows, steps = {row["name"]: row for row in ladder}, paired_differences(runs).to_dict("records")
+    for step in steps:
+        step["chapter"] = context.ladder[step["experiment"]].chapter
+        for name in ("parameters", "seconds_an_epoch"):
+            step[name], before = (rows[step[side]][name] for side in ("experiment", "against"))
+            step[f"{name}_ratio"] = step[name] / before if step[name] and before else float("nan")
+    return steps
+
+
+def _ensembles(runs: Mapping, context: Context) -> list[dict]:
+    """Rows of the ensembles of 06 and 08 that are trained, and of the ladder's combined in every other way."""
+    from dmlkit.plots import combiner_title
+    from dmlkit.training import all_results, compare_combiners
+
+    found = all_results(context.study).reset_index()
+    rows = found[found["part"] == "ensemble"].to_dict("records")
+    for of_all in [row for row in rows if row["name"] == "ensemble-of-all"]:
+        members = [runs[name] for name in of_all["experiment"]["members"]]
+        # The first two are the best member, and Algorithm 2, which is the ensemble itself.
+        for by, row in compare_combiners(members)[2:].iterrows():
+            gap, low, high = row["validation GAP@20":"to"]
+            named = {"name": by, "title": f"{combiner_title(by)}, {len(members)} models"}
+            rows.append(named | {"gap": gap, "gap_low": low, "gap_high": high, "videos": of_all["videos"]})
+    return rows
+
+
+def _answer(chapter: str, summary: Mapping) -> str:
+    """What a notebook found, in a line: values with their 95 % intervals; empty where there is none."""
+    if chapter == "data":
+        videos, of = sum(summary["data"]["videos"].values()), summary["data"]
+        sizes = " + ".join(f"{each['size']:,} ({name})" for name, each in of["features"].items())
+        return f"{videos:,} videos, {of['num_classes']:,} classes; values per {of['level']}: {sizes}."
+    steps = [step for step in summary["steps"] if chapter in (step["chapter"], "results")]
+    if chapter == "results":
+        steps = sorted(steps, key=lambda step: -step["difference"])[:1]
+    parts = "; ".join(STEP.format(**step) for step in steps)
+    line = f"{'Largest step, ' * (chapter == 'results')}ΔGAP@20 (95 % CI): {parts}. " if parts else ""
+    of = {"results": "ladder", "ensemble": "ensembles", "beyond": "beyond"}.get(chapter)
+    best = _highest(summary[of] if of else ())
+    return f"{line}Highest GAP@20: {_valued(best)}." if best else line.strip()
+
+
+def _highest(rows: Iterable) -> Mapping | None:
+    return max((row for row in rows if row["gap"] is not None), key=lambda row: row["gap"], default=None)
+
+
+def _valued(row: Mapping) -> str:
+    return f"{row['title']}, {row['gap']:.4f} (95 % CI {row['gap_low']:.4f} to {row['gap_high']:.4f})"
+
+
 def render_index(summary: Mapping, report) -> str:
-    """The index page: the ladder, the notebooks, the data and the conditions."""
-    entries = [chapter.to_record() | {"chapter": chapter} for chapter in report.chapters]
-    counts, rows = Counter(entry["status"] for entry in entries), summary["ladder"]
-    best, plot = max((row["gap"] for row in rows if row["gap"] is not None), default=None), None
-    if best is not None:
-        from dmlkit.plots import ladder  # imports matplotlib
+    """The index page: what was found, the ladder, the notebooks, the data and the conditions."""
+    entries = [{**each, "chapter": of} for each, of in zip(summary["chapters"], report.chapters, strict=True)]
+    counts, rows, steps = Counter(entry["status"] for entry in entries), summary["ladder"], summary["steps"]
+    best, plot = _highest(rows), None
+    others = {"ablations": "an ablation", "beyond": "beyond the ladder", "ensembles": "an ensemble"}
+    everything = rows + [row | {"part": part} for name, part in others.items() for row in summary[name]]
+    # A recipe may be scored on other videos.
+    overall = best and _highest(row for row in everything if row["videos"] == best["videos"])
+    if steps:
+        import pandas as pd
+
+        from dmlkit.plots import differences
 
         dataset = SimpleNamespace(name=summary["data"]["name"], generated=summary["generated"])
-        plot = ladder(rows, dataset, title="GAP@20 of each experiment of the ladder")
+        plot = differences(pd.DataFrame(steps), dataset, title="Steps of the ladder")
+    largest = sorted(steps, key=lambda step: -abs(step["difference"]))[:MOST_FINDINGS]
     return render_page(
         "index.html.j2",
-        **summary,
+        **{"left_out": (), **summary},
+        findings=[step for step in steps if step in largest],
         exit=report.exit,
         incomplete=report.ended or counts["interrupted"],
         entries=entries,
+        pages={entry["name"]: entry["title"] for entry in entries if entry["html"]},
         counted=", ".join(f"{count} {status}" for status, count in counts.items()),
-        best=best,
+        best=best and _valued(best),
+        overall=overall and overall | {"value": _valued(overall)},
         map_classes=next((row["map_classes"] for row in rows if row["map_classes"]), None),
         plot=plot and {"data": base64.b64encode(plot.png()).decode(), "alt": plot.alt},
     )
@@ -179,8 +258,8 @@ def render_page(template: str, *, views: Sequence = (), **values: object) -> str
     return UNPRINTABLE.sub("", _templates().get_template(template).render(**ours, **values))
 
 
-def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), **about) -> str:
-    """The page of an executed notebook."""
+def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **about) -> str:
+    """The page of an executed notebook; `pages` are the names and titles of all."""
     import nbformat
     from bs4 import BeautifulSoup
 
@@ -193,7 +272,7 @@ def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), 
             cell.metadata["live"] = any(output.pop("live", False) for output in outputs)
             cell.outputs = [output for output in outputs if output.get("data", True)]
     soup = BeautifulSoup(_exporter().from_notebook_node(content)[0], "html.parser")
-    _finish(soup, title, pages)
+    sections = _finish(soup, title, pages)
     for number, view in enumerate(views):
         if place := soup.find("div", class_="dmlkit-place", attrs={"data-view": str(number)}):
             # Data, which our module draws as text.
@@ -201,7 +280,13 @@ def render_notebook(notebook: Path, *, title: str, pages: Collection[str] = (), 
             script.string = htmlsafe_json_dumps(view)
             place.insert_after(script)
     body = Markup(str(soup))  # sanitized by the exporter's template
-    about = {"previous": None, "next": None} | about
+    about = {
+        "previous": None,
+        "next": None,
+        "pages": pages,
+        "name": notebook.stem,
+        "sections": sections,
+    } | about
     return render_page("notebook.html.j2", views=views, body=body, title=title, **about)
 
 
@@ -221,15 +306,29 @@ def _exporter():
 
 def without_empty_sections(cells: Sequence) -> list:
     """The cells of a notebook without those of its sections tagged `optional` that show no table or figure."""
+    return [cell for section, empty in _sections(cells) if not empty for cell in section]
+
+
+def _sections(cells: Sequence) -> Iterator[tuple[Sequence, bool]]:
     titles = [cell.cell_type == "markdown" and cell.source.startswith("## ") for cell in cells]
     starts = [place for place, title in enumerate(titles) if title]
-    kept = []
     for start, end in pairwise([0, *starts, len(cells)]):
         section = cells[start:end]
         optional = section and "optional" in section[0].metadata.get("tags", ())
         shown = any(output.output_type != "stream" for cell in section for output in cell.get("outputs", ()))
-        kept += section if shown or not optional else []
-    return kept
+        yield section, bool(optional and not shown)
+
+
+def sections_left_out(chapters: Sequence) -> list[tuple[str, str]]:
+    """The empty sections of executed notebooks, each with the option that fills it (`made_by` of its first cell)."""
+    import nbformat
+
+    return [
+        (f"{chapter.name}, {section[0].source.splitlines()[0][3:]}", section[0].metadata["made_by"])
+        for chapter in chapters
+        for section, empty in _sections(nbformat.read(chapter.notebook, 4).cells if chapter.html else ())
+        if empty and "made_by" in section[0].metadata
+    ]
 
 
 def equations(html: str) -> str:
@@ -299,8 +398,8 @@ def _shown(output, views: list):
     return output
 
 
-def _finish(soup, title: str, pages: Collection[str]) -> None:
-    """Headings in order below one h1, wide things that scroll by themselves, links that lead somewhere."""
+def _finish(soup, title: str, pages: Collection[str]) -> list[tuple[str, str]]:
+    """Headings in order below one h1, wide things that scroll, links that lead somewhere; id and text of each h2."""
     if soup.h1 is None:
         soup.insert(0, soup.new_tag("h1", string=title))
     first, level = soup.h1, 1
@@ -324,3 +423,6 @@ def _finish(soup, title: str, pages: Collection[str]) -> None:
             link["href"] = f"{name}.html"
         elif not link["href"].strip().startswith(("#", "http://", "https://", "mailto:")):
             link.unwrap()
+    for number, heading in enumerate(soup.find_all("h2"), start=1):
+        heading["id"] = f"section-{number}"
+    return [(heading["id"], " ".join(heading.get_text().split())) for heading in soup.find_all("h2")]

@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -244,6 +244,17 @@ class Context:
         inputs = {"source": notebook.digest, "data": self.data_digest, "values": values}
         return Plan(notebook.name, notebook, values, inputs | {"software": software()}, reason)
 
+    def omits(self, plan: Plan) -> str | None:
+        """The option that trains what a notebook shows, where all of it is switched off and has no run; else None."""
+        values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
+        switches = [entry.get("if") for entry in plan.notebook.about.trains]
+        if plan.reason or not switches or any(values.get(switch, True) for switch in switches):
+            return None
+        on, own = replace(plan, values=values | dict.fromkeys(switches, True)), plan.name[3:]
+        if any(self.run(each) for each in experiments_of(on, self).values() if each.chapter == own):
+            return None
+        return "--beyond" if switches[0] == "beyond" else f"-p {switches[0]} true"
+
     def changes(self, plan: Plan) -> list[str]:
         """Why a notebook would be executed again; empty where nothing changed."""
         return changes(self.executed(plan), plan.inputs, self.runs)
@@ -338,6 +349,9 @@ def describe_plan(
     missing = " (not there yet: it would be generated)" * context.missing
     parts = [f"The report in {out} would have: {conditions}\nData: {context.path}{missing}"]
     for plan in map(context.plan, chosen):
+        if not notebooks and (option := context.omits(plan)):
+            parts.append(wrapped(f"{plan.name}  left out: nothing of it is trained; {option} trains it"))
+            continue
         experiments = experiments_of(plan, context, coming)
         there = [name for name, each in experiments.items() if context.run(each)]
         waits = [f"{name} (by {coming[name]})" for name in experiments if name in coming]

@@ -27,10 +27,10 @@ def outside_references(html: str) -> list[str]:
     return [address for address in found if not address.startswith(("data:", "#"))]
 
 
-def leave_lr(study, leave_run, **changes):
-    """The run of `lr` that a study finds, trained by nobody."""
-    fingerprint = study._fingerprint(find("lr"), study.seed)
-    run = leave_run(study.runs / f"lr-{fingerprint[:8]}", name="lr")
+def leave_lr(study, leave_run, name="lr", quality=0.5, **changes):
+    """The run of `lr`, or of another experiment, that a study finds, trained by nobody."""
+    fingerprint = study._fingerprint(find(name), study.seed)
+    run = leave_run(study.runs / f"{name}-{fingerprint[:8]}", name=name, quality=quality)
     record = run.record | {"fingerprint": fingerprint, **changes}
     (run.path / "run.json").write_text(json.dumps(record))
     return run

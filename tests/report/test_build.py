@@ -4,8 +4,9 @@ import io
 import os
 
 from dmlkit.report import pages
+from dmlkit.report.plan import Context
 
-from .conftest import statuses  # isort: skip
+from .conftest import leave_lr, statuses  # isort: skip
 
 
 def files(out):
@@ -82,3 +83,20 @@ def test_a_broken_pipe_ends_no_report(write_notebook, build, monkeypatch):
     write_notebook("01-a", "print(1)")
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO()))
     assert statuses(build(echo=broken)[0]) == ["executed"]
+
+
+def test_what_nothing_is_trained_for_is_left_out_and_listed(
+    write_notebook, build, tmp_path, leave_run, generated
+):
+    write_notebook("01-a", "print(1)")
+    about = {"parameters": "beyond: bool = False  # b\n", "trains": [{"beyond": "fusions", "if": "beyond"}]}
+    write_notebook("08-beyond", "print(2)", **about)
+    report, _ = build()
+    text = " ".join(report.index.read_text().split())
+    assert statuses(report) == ["executed"] and "<code>--beyond</code>: 08-beyond" in text
+    study = Context(generated, out=tmp_path / "out", profile="smoke").study
+    leave_lr(study, leave_run, "bi-gru-projection-loose")
+    report, _ = build()
+    assert statuses(report) == ["unchanged", "executed"] and "Left out" not in report.index.read_text()
+    assert statuses(build(out=tmp_path / "named", notebooks=["08"])[0]) == ["executed"]
+    assert statuses(build(out=tmp_path / "asked", parameters={"beyond": True})[0]) == ["executed"] * 2

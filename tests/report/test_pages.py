@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from dmlkit.experiments import find
 from dmlkit.explorer.saved_view import MIME, MODULE
 from dmlkit.report.build import Chapter, Report
 from dmlkit.report.pages import (
@@ -18,6 +19,7 @@ from dmlkit.report.pages import (
     equations,
     render_index,
     render_notebook,
+    sections_left_out,
     summarize,
 )
 from dmlkit.report.plan import Context
@@ -47,8 +49,8 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\3\x20\0\0\1\x2c").dec
 def render(tmp_path):
     def rendered(*cells, **about):
         nbformat.write(new_notebook(cells=list(cells)), tmp_path / "n.ipynb")
-        named = {"title": "N", "data": "d", "generated": True, "profile": "smoke", "footer": "f"} | about
-        html = render_notebook(tmp_path / "n.ipynb", **named)
+        named = {"title": "N", "data": "d", "generated": True, "profile": "smoke", "footer": "f"}
+        html = render_notebook(tmp_path / "n.ipynb", **{"pages": {}} | named | about)
         return html, BeautifulSoup(html, "html.parser")
 
     return rendered
@@ -106,11 +108,22 @@ def test_a_page_is_readable(render):
         new_markdown_cell("## Empty", metadata=optional),
         new_code_cell("left out", outputs=[new_output("stream", text="not applicable here")]),
     ]
-    _, page = render(*cells, pages=["01-a", "02-b"], previous=("01-a", "First"), next=("02-b", "Second"))
+    _, page = render(
+        *cells,
+        pages={"01-a": "First", "02-b": "Second", "n": "Here"},
+        previous=("01-a", "First"),
+        next=("02-b", "Second"),
+    )
     assert [heading.name for heading in page.find_all(["h1", "h2", "h3", "h4"])] == ["h1", "h2", "h3", "h2"]
     assert "shown alone" in page.get_text() and "Empty" not in page.get_text()
     links = {link.get_text(): link["href"] for link in page.find("main").find_all("a")}
     assert links == {"next": "02-b.html", "out": "https://a.example"}
+    contents = {link.get_text(): link["href"] for link in page.find("nav", class_="contents").find_all("a")}
+    assert (contents.pop("First"), contents.pop("Second")) == ("01-a.html", "02-b.html")
+    assert (
+        list(contents) == ["Two", "Full"] and page.find(attrs={"aria-current": "page"}).get_text() == "Here"
+    )
+    assert all(page.find("h2", id=target[1:]).get_text() == title for title, target in contents.items())
     steps = {link["rel"][0]: link["href"] for link in page.find("nav").find_all("a")}
     assert steps == {"prev": "01-a.html", "up": "index.html", "next": "02-b.html"}
     assert page.find("table").parent["aria-label"] == "A caption" and page.find("img")["alt"]
@@ -143,24 +156,57 @@ def test_results_and_index_show_the_runs_of_these_conditions(generated, tmp_path
     context.state.call = {"started": "2026-03-08T14:05:00+00:00", "seconds": 61.0, "threads": 1}
     leave_run(context.runs / "lr-00000000", name="lr")  # of other conditions
     run = leave_lr(context.study, leave_run, parameters=77, hardware={"cores": 2})
+    lstm = leave_lr(context.study, leave_run, "lstm", quality=0.7, parameters=154)
+    ablation = leave_lr(context.study, leave_run, "lr-no-norm", quality=0.9)
     ran = {"executed": "2026-03-08T14:05:00+00:00", "seconds": 200.0}
     chapters = (
-        Chapter("01-a", SCRIPT, SCRIPT, "unchanged", html=tmp_path / "01-a.html", **ran),
+        Chapter("01-baselines", SCRIPT, SCRIPT, "unchanged", html=tmp_path / "01-baselines.html", **ran),
         Chapter("02-b", SCRIPT, SCRIPT, "failed", f"{SCRIPT} reached", kind="time limit", **ran),
     )
     summary = summarize(context, chapters)
     json.dumps(summary, allow_nan=False)
     ladder = {row["name"]: row for row in summary["ladder"]}
     assert [ladder["lr"][name] for name in ("status", "parameters", "run")] == ["trained", 77, run.path.name]
-    assert ladder["lstm"]["status"] == "not trained"
+    assert ladder["bi-lstm"]["status"] == "not trained"
+    (step,) = summary["steps"]
+    assert step["difference"] == pytest.approx(lstm.gap - run.gap) and step["parameters_ratio"] == 2
     html = render_index(summary | {"hardware": None}, Report(tmp_path, chapters, 61.0))
     page = BeautifulSoup(html, "html.parser")
     assert "<script" not in html and page.get_text().count(SCRIPT) >= 5 and outside_references(html) == []
     text = " ".join(page.get_text().split())
     assert f"{SCRIPT} ran out of time." in text
     assert "exit code was 6: a notebook ran into its time limit" in text and "8 March 2026, 14:05" in text
-    assert page.find("tr", class_="best").th.get_text() and page.find("figure").img["alt"]
-    assert "These data are generated" in text
+    assert "These data are generated" in text and page.find("figure").img["alt"]
+    (found,) = page.find("table", class_="findings").tbody.find_all("tr")
+    change, interval = f"{lstm.gap - run.gap:+.4f}", f"{step['low']:+.4f} to {step['high']:+.4f}"
+    shown = [" ".join(cell.get_text(" ").split()) for cell in found.find_all(["th", "td"])]
+    few = "too few videos for a test (80 < 100)"
+    assert shown == ["LSTM against LR", change, f"{interval} {step['over']}", few, "154 parameters (× 2)"]
+    assert f"LSTM against LR {change} ({interval}), 2 × the size." in page.find(class_="answer").get_text()
+    # An ablation has the highest GAP@20: no row of the ladder is bold, and both are named.
+    best, ladders = page.find(id="best").strong.get_text(), f"of the ladder: LSTM, {lstm.gap:.4f}"
+    assert best.startswith(f"{find('lr-no-norm').title}, {ablation.gap:.4f}") and ladders in text
+    assert not page.find("tr", class_="best")
+    (ablation.path / "run.json").unlink()
+    summary = summarize(context, ()) | {"hardware": None}
+    page = BeautifulSoup(render_index(summary, Report(tmp_path, (), 61.0)), "html.parser")
+    assert page.find("tr", class_="best").th.get_text() == "LSTM" and "of the ladder:" not in page.get_text()
+    (lstm.path / "predictions.npz").write_bytes(b"damaged")
+    summary = summarize(context, ())
+    assert summary["steps"] == [] and "predictions.npz" in summary["unreadable"]
+
+
+def test_an_empty_section_is_listed_with_what_fills_it(tmp_path):
+    cells = [
+        new_markdown_cell("## Extra\n\ntext", metadata={"tags": ["optional"], "made_by": "--beyond"}),
+        new_code_cell("x", outputs=[new_output("stream", text="not applicable here")]),
+        new_markdown_cell("## Full", metadata={"tags": ["optional"], "made_by": "--beyond"}),
+        shown(1, text_plain="a table"),
+    ]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "06-a.ipynb")
+    about = {"html": tmp_path / "06-a.html", "notebook": tmp_path / "06-a.ipynb"}
+    chapters = [Chapter("06-a", "A", "", "executed", **about), Chapter("07-b", "B", "", "failed")]
+    assert sections_left_out(chapters) == [("06-a, Extra", "--beyond")]
 
 
 def test_equations_are_mathml_that_survives_sanitizing_and_code_is_left():
