@@ -174,8 +174,9 @@ def _ensembles(runs: Mapping, context: Context) -> list[dict]:
         # The first two are the best member, and Algorithm 2, which is the ensemble itself.
         for by, row in compare_combiners(members)[2:].iterrows():
             gap, low, high = row["validation GAP@20":"to"]
-            named = {"name": by, "title": f"{combiner_title(by)}, {len(members)} models"}
-            rows.append(named | {"gap": gap, "gap_low": low, "gap_high": high, "videos": of_all["videos"]})
+            title = f"{combiner_title(by)}, {len(members)} models" + ", one seed" * bool(members[0].siblings)
+            about = {"name": by, "title": title, "videos": of_all["videos"]}
+            rows.append(about | {"gap": gap, "gap_low": low, "gap_high": high})
     return rows
 
 
