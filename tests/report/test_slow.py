@@ -146,6 +146,6 @@ def test_pages_in_a_browser_ask_for_nothing_and_read_well(write_notebook, build,
             assert fetched == {path.as_uri() for path in pages}
             assert printed == [], "the policy had to hold something back"
             page.goto(pages[0].as_uri())
-            page.get_by_role("link", name="the next").click()
+            page.get_by_role("link", name="the next", exact=True).click()
             page.wait_for_url("**/02-second.html")
         browser.close()
