@@ -108,6 +108,7 @@ def test_an_interrupted_command_ends_with_one_line(tmp_path):
             end = os.open(record, os.O_WRONLY | os.O_NONBLOCK)
         except OSError:  # nobody reads yet
             time.sleep(0.02)
+    time.sleep(0.2)  # opened is not yet waiting
     process.send_signal(signal.SIGINT)
     _, message = process.communicate(timeout=30)
     os.close(end)
