@@ -83,6 +83,11 @@ def one_line(text: object) -> str:
     return " ".join(without_controls(text).split())
 
 
+def plain_text(text: object) -> str:
+    """A text as it is compared: on one line and in NFC (macOS has the names of files in NFD)."""
+    return unicodedata.normalize("NFC", one_line(text))
+
+
 def shorten(text: object, longest: int = 40) -> str:
     """One printable line of at most `longest` characters."""
     line = one_line(text)

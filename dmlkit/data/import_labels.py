@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dmlkit.data.schema as schema
-from dmlkit.data.import_readers import canonical, plain_text
+from dmlkit.data.import_readers import canonical
 from dmlkit.data.opening import open_dataset, split_of
 from dmlkit.data.schema import SPLITS, TEXT
 from dmlkit.data.storage import is_folder, readable_path
-from dmlkit.errors import DataError, UsageError, counted, nearest, shorten
+from dmlkit.errors import DataError, UsageError, counted, nearest, plain_text, shorten
 
 COLUMNS = ("id", "labels", "split", TEXT)  # of the table
 # Names of columns that are the id, the labels or the text where no column is called so.

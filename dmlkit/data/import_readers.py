@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 import zipfile
 import zlib
 from collections import Counter
@@ -21,7 +20,7 @@ import numpy as np
 from dmlkit.data.opening import split_of
 from dmlkit.data.records import HEADER_BYTES, SequenceExample, is_header, read_records
 from dmlkit.data.schema import modality_name
-from dmlkit.errors import DataError, UsageError, counted, one_line, shorten
+from dmlkit.errors import DataError, UsageError, counted, plain_text, shorten
 
 # Arrays and columns that describe a video and are no modality; and other names of them, in sources and in tables.
 DESCRIPTIVE = {"id", "labels", "num_frames", "split"}
@@ -57,11 +56,6 @@ class ImportedVideo(NamedTuple):
 
 
 Reader = Callable[[Path, Sequence[str] | None, Counter], Iterator[ImportedVideo]]
-
-
-def plain_text(text: str) -> str:
-    """A text as it is compared: on one line and in NFC (macOS has the names of files in NFD)."""
-    return unicodedata.normalize("NFC", one_line(text))
 
 
 def canonical(names: Collection[str], others: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:

@@ -51,18 +51,26 @@ from tqdm import tqdm
 
 import dmlkit.data.schema as schema
 from dmlkit.data.import_labels import Classes, Table, find_classes, find_split, read_labels
-from dmlkit.data.import_readers import ImportedVideo, plain_text, read_sources
+from dmlkit.data.import_readers import ImportedVideo, read_sources
 from dmlkit.data.opening import open_dataset, split_of
 from dmlkit.data.records import frame_record, read_records, serialize_frames, serialize_video
-from dmlkit.data.schema import SPLITS, TEXT, TEXT_SIZE, Feature, count_clipped, dequantize, quantize
+from dmlkit.data.schema import (
+    MOST_CLIPPED,
+    SPLITS,
+    TEXT,
+    TEXT_SIZE,
+    Feature,
+    count_clipped,
+    dequantize,
+    quantize,
+)
 from dmlkit.data.storage import is_remote, new_folder, read_bytes, readable_path
-from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, shorten
+from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, plain_text, shorten
 from dmlkit.metrics import FEWEST_FOR_A_TEST
 
 SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"  # the split of videos without labels
 VOCABULARY = schema.VOCABULARIES[0]
-MOST_CLIPPED = 0.01  # of a modality's values
 EARLY = 16  # videos after which a modality that is mostly out of range is refused
 ENOUGH = 256  # values of a modality that may show how they were made
 FEW_SHARDS = 10  # of a split that opening has to divide

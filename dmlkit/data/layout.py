@@ -6,7 +6,6 @@ import os
 import posixpath
 import re
 import shlex
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ import dmlkit.data.records as records
 from dmlkit.data.records import ID_KEYS, Features, InvalidRecord, SequenceExample
 from dmlkit.data.schema import DATASET_TOML, TEXT, TEXT_SIZE, Feature, Vocabulary, modality_name, release_of
 from dmlkit.data.storage import SHARD_SUFFIX
-from dmlkit.errors import DataError, one_line, shorten
+from dmlkit.errors import DataError, one_line, plain_text, shorten
 
 # Keys that may be those of classes and ids where the records have none of YouTube-8M's: `image/class/label`, `VideoId`.
 _LABEL_KEY = re.compile(
@@ -132,17 +131,13 @@ def class_numbers(values: Sequence[float] | Sequence[bytes], names: Mapping[str,
         if all(value.is_integer() for value in values):
             return [int(value) for value in values]
         raise _label_error(f"are floats that are no class numbers, {shorten(values)}. Write these, as int64")
-    texts = [_normal(value.decode("utf-8", "replace")) for value in values]
+    texts = [plain_text(value.decode("utf-8", "replace")) for value in values]
     numbers = [int(each) for each in texts if re.fullmatch("[0-9]{1,9}", each)]
     classes = [names[each] for each in texts if each in names]
     if len(texts) in (len(numbers), len(classes)) and (numbers == classes or not (numbers and classes)):
         return numbers or classes  # but a number that is also the name of another class is neither
     what = f"are texts, neither class numbers nor names of the vocabulary: {shorten(texts)}"
     raise _label_error(f"{what}. Write class numbers (int64), or all names into a vocabulary.csv")
-
-
-def _normal(text: str) -> str:
-    return one_line(unicodedata.normalize("NFC", text))
 
 
 def _values_of(entry) -> tuple[str | None, Sequence]:
@@ -175,7 +170,7 @@ def infer_context(
     for record in (record for layout in layouts for record in layout.labels):
         for key, (kind, values) in record.items():
             ways.setdefault((key, kind), []).append(values)
-    # Of a text beside labels, or beside numbers, nobody knows whether it names the same classes.
+    # Of a text next to labels, or to numbers, nobody knows whether it names the same classes.
     certain = {way: rows for way, rows in ways.items() if "labels" in way or "bytes_list" not in way}
     ways = certain or ways
     if len(ways) > 1:
@@ -184,8 +179,8 @@ def infer_context(
     for (key, kind), rows in ways.items():
         names, known, error = {}, [], None
         if vocabulary and kind == "bytes_list":
-            counts = Counter(map(_normal, vocabulary.names.values()))
-            found = {_normal(name): label for label, name in vocabulary.names.items()}
+            counts = Counter(map(plain_text, vocabulary.names.values()))
+            found = {plain_text(name): label for label, name in vocabulary.names.items()}
             names = {name: label for name, label in found.items() if name and counts[name] == 1}
         for row in rows:
             try:

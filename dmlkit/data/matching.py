@@ -18,10 +18,9 @@ import numpy as np
 
 from dmlkit.data.opening import Dataset, open_dataset
 from dmlkit.data.parsing import FrameSampler, RecordParser, Video
-from dmlkit.data.schema import DATASET_TOML, TEXT, Feature, count_clipped, dequantize, quantize
+from dmlkit.data.schema import DATASET_TOML, MOST_CLIPPED, TEXT, Feature, count_clipped, dequantize, quantize
 from dmlkit.errors import DataError, UsageError, renamed, shorten
 
-MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
 FAR_TOO_MANY = 0.1  # of the values read so far: the rest need not be read
 # Values so many times wider or narrower, or means so many deviations apart, are of another scale.
 WIDER, APART = 4, 3

@@ -419,8 +419,8 @@ def describe(
     inferred = sorted(seen.values(), key=lambda each: (-each.size, each.name))
     features = settings.complete_features({each.name: each for each in inferred}, root=root)
     release = schema.release_of(id_key, features.values())
-    vocabulary, told = schema.vocabulary_of(root, settings, release)
-    given, num_classes, notes = num_classes, settings.num_classes, [*notes, *told]
+    vocabulary, remarks = schema.vocabulary_of(root, settings, release)
+    given, num_classes, notes = num_classes, settings.num_classes, [*notes, *remarks]
     context = infer_context(root, layouts, vocabulary, num_classes)
     key = context.label_key
     labelled = frozenset(each.split for each in layouts if any(key in entries for entries in each.labels))

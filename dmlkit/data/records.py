@@ -302,7 +302,7 @@ class _Inflated:
         return data
 
     def seek(self, position: int) -> None:
-        """Go to a byte, at most to the end; back means to decompress anew."""
+        """Go to a byte, at most to the end; back means to decompress again."""
         if position < self._position:
             self._restart()
         while self._position < position and self.read(min(READ_BYTES, position - self._position)):

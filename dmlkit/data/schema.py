@@ -64,6 +64,9 @@ def quantize(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint((values - OFFSET) / SCALE), 0, 255).astype(np.uint8)
 
 
+MOST_CLIPPED = 0.01  # of the values converted to bytes; more are not values that this coding is for
+
+
 def count_clipped(values: np.ndarray) -> int:
     """How many values `quantize` clips: those more than half a step outside the range of bytes, -1.992 to 2.008."""
     places = (np.asarray(values, np.float64) - OFFSET) / SCALE
