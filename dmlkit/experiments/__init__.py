@@ -3,22 +3,12 @@
 Each experiment is one sentence *modalities → fusion → encoder → pooling → classifier*.
 
     experiment   `Experiment` and `Ensemble`
-    ladder       the paper's rows, on frames and where a video is one vector
-    ablations    other readings of the paper; training tricks, each alone
-    recipes      later systems, and the recipes of the best scores
+    ladder       all of them: the paper's rows, ablations, later systems, recipes, tricks
 
 This file holds all of them by name and by group, each one's baseline, and which a data set can serve.
 """
 
 from dmlkit.errors import UsageError, choose, nearest
-from dmlkit.experiments.ablations import (
-    ABLATIONS,
-    CHECKPOINTS,
-    TRICKS,
-    ablations_for,
-    fusion_variants,
-    trick_ablations,
-)
 from dmlkit.experiments.experiment import (
     ALGORITHM_2,
     MEMBER_RUNS,
@@ -27,8 +17,23 @@ from dmlkit.experiments.experiment import (
     Experiment,
     by_name,
 )
-from dmlkit.experiments.ladder import LADDER, VIDEO_LADDER, ladder_for
-from dmlkit.experiments.recipes import BEYOND, CLASSIFIERS, ENCODERS, FUSIONS, POOLINGS, RECIPES
+from dmlkit.experiments.ladder import (
+    ABLATIONS,
+    BEYOND,
+    CHECKPOINTS,
+    CLASSIFIERS,
+    ENCODERS,
+    FUSIONS,
+    LADDER,
+    POOLINGS,
+    RECIPES,
+    TRICKS,
+    VIDEO_LADDER,
+    ablations_for,
+    fusion_variants,
+    ladder_for,
+    trick_ablations,
+)
 
 EXPERIMENTS: dict[str, AnyExperiment] = by_name(
     *(LADDER | VIDEO_LADDER | ABLATIONS | BEYOND).values(),
