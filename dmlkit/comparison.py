@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +18,8 @@ from dmlkit.metrics import (
     Interval,
     Spread,
     TopPairs,
-    average_precision_by_class,
     compare_classes,
     compare_gaps,
-    top_pairs,
 )
 from dmlkit.predictions import Predictions
 from dmlkit.runs import RECORD, Run, as_run, find_runs, shared_class_names, summarize_errors
@@ -72,19 +70,7 @@ class Side:
         return f"{experiment}: GAP@20 {self.gaps.mean:.4f}, {seeds}"
 
 
-@dataclass(frozen=True)
-class ClassChange:
-    """Average precision of one class under both sides, the mean over seeds, and A's minus B's."""
-
-    number: int
-    name: str
-    videos: int
-    a: float
-    b: float
-    difference: float
-
-
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Comparison:
     """Two sides on the same videos.
 
@@ -97,7 +83,8 @@ class Comparison:
             these seeds (`metrics.compare_gaps`); every run has the same resamples.
         level, resamples, seed: Of the interval.
         least: Classes of fewer videos are not in `classes`.
-        classes: In the order of their differences, A's largest gain first.
+        classes: A row a class: its `number`, `name` and `videos`, average precision under `a` and `b`, the mean over
+            seeds, and the `difference`, by which it is sorted, A's largest gain first.
         notes: Caveats: other conditions, runs left out, scores cut to the highest.
     """
 
@@ -111,7 +98,7 @@ class Comparison:
     resamples: int
     seed: int
     least: int
-    classes: tuple[ClassChange, ...]
+    classes: pd.DataFrame
     notes: tuple[str, ...]
 
     @property
@@ -123,14 +110,6 @@ class Comparison:
     def excludes_zero(self) -> bool | None:
         """Whether the whole interval lies on one side of 0; None of too few videos for a test."""
         return self.gaps.excludes_zero
-
-    def gained(self, most: int = 5) -> list[ClassChange]:
-        """The classes in which A is furthest ahead of B, at most so many."""
-        return [change for change in self.classes[: max(0, most)] if change.difference > 0]
-
-    def lost(self, most: int = 5) -> list[ClassChange]:
-        """The classes in which A is furthest behind B, at most so many."""
-        return [change for change in self.classes[::-1][: max(0, most)] if change.difference < 0]
 
     def table(self) -> pd.DataFrame:
         """The comparison as one row: both GAPs, the difference with its interval and test, seeds and videos."""
@@ -151,9 +130,12 @@ class Comparison:
 
     def class_table(self, most: int = 5) -> pd.DataFrame:
         """Average precision of the classes that A gains most and loses most, at most so many each way."""
-        changes = [*self.gained(most), *self.lost(most)[::-1]]
-        rows = [(shorten(each.name, 44), each.a, each.b, each.difference, each.videos) for each in changes]
-        return pd.DataFrame(rows, columns=["class", "A", "B", "A − B", "videos"])
+        sign = np.sign(self.classes["difference"])
+        table = pd.concat([self.classes[sign > 0].head(most), self.classes[sign < 0].tail(most)])
+        columns = {"name": "class", "a": "A", "b": "B", "difference": "A − B", "videos": "videos"}
+        return table.assign(name=[shorten(name, 44) for name in table["name"]])[[*columns]].rename(
+            columns=columns
+        )
 
     def summary(self) -> str:
         """The difference with its interval and the result of the test, in one line."""
@@ -167,7 +149,7 @@ class Comparison:
         data += f"; {self.videos:,} videos, {self.resamples:,} paired resamples"
         lines = [f"A      {self.a}", f"B      {self.b}", f"data   {data}", f"A − B  {self.summary()}"]
         if classes > 0:
-            higher, lower = (len(some(len(self.classes))) for some in (self.gained, self.lost))
+            higher, lower = (self.classes["difference"] > 0).sum(), (self.classes["difference"] < 0).sum()
             number = f"{len(self.classes):,} classes of at least {self.least} videos"
             lines += ["", f"Average precision of {number}: A higher in {higher:,}, lower in {lower:,}"]
             if len(table := self.class_table(classes)):
@@ -179,7 +161,8 @@ class Comparison:
         """Plain values, for JSON."""
         sides = {"a": self.a.to_record(), "b": self.b.to_record()}
         tested = ("over", "excludes_zero", "significant", "verdict")
-        return asdict(self) | sides | {key: getattr(self.gaps, key) for key in tested}
+        plain = vars(self) | sides | {"classes": self.classes.to_dict("records")}
+        return plain | {key: getattr(self.gaps, key) for key in tested}
 
     def __repr__(self) -> str:
         return self.text()
@@ -245,6 +228,7 @@ def compare(
     gaps = compare_gaps(pairs[:split], pairs[split:], level=level, resamples=resamples, seed=seed)
     by_class = compare_classes(precisions[:split], precisions[split:], class_sizes, least=least)
     names = names or [f"class {number}" for number in range(len(class_sizes))]
+    of_class = pd.Series([str(names[number]) for number in by_class.number], dtype=object)
     return Comparison(
         a=_side(runs_a, gaps.a),
         b=_side(runs_b, gaps.b),
@@ -256,10 +240,7 @@ def compare(
         resamples=resamples,
         seed=seed,
         least=least,
-        classes=tuple(
-            ClassChange(number, str(names[number]), *values)
-            for number, *values in zip(*(column.tolist() for column in by_class), strict=True)
-        ),
+        classes=pd.DataFrame({"number": by_class.number, "name": of_class} | by_class._asdict()),
         notes=(*notes_a, *notes_b, *_caveats(runs_a, runs_b, kept)),
     )
 
@@ -304,9 +285,10 @@ def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int 
             raise UsageError(
                 f"The labels of {runs[0].path} and {run.path} differ: train both on the same data to compare them."
             )
-        precision = average_precision_by_class(aligned.kept_scores, aligned.labels)
-        measured.append((top_pairs(aligned.scores, aligned.labels), precision, aligned.kept))
-    return measured, first.labels.sum(axis=0)
+        metrics = aligned.measured()
+        precision, class_sizes = metrics.by_class()
+        measured.append((metrics.pairs(), precision, aligned.kept))
+    return measured, class_sizes
 
 
 def _caveats(a: list[Run], b: list[Run], kept: Iterable[int | None]) -> list[str]:

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import dmlkit
-from dmlkit.metrics import gap_interval, measure
+from dmlkit.metrics import gap_interval
 from dmlkit.predictions import Predictions
 from dmlkit.runs import load_run, write_record
 
@@ -81,8 +81,9 @@ def leave_run():
         ids = np.array([f"v{number:03}" for number in range(videos)])
         order = np.arange(videos) if order is None else order
         path.mkdir(parents=True)
-        Predictions(ids=ids[order], labels=labels[order], scores=scores[order]).save(path / "predictions.npz")
-        metrics = measure(scores, labels)
+        predictions = Predictions(ids=ids[order], labels=labels[order], scores=scores[order])
+        predictions.save(path / "predictions.npz")
+        metrics = predictions.measured().result()
         metrics["gap_interval"] = list(gap_interval(scores, labels, resamples=20))
         record = {
             "kind": "training",

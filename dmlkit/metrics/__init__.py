@@ -51,10 +51,7 @@ from dmlkit.metrics.ranking import (
     average_precision_by_class,
     gap_of_pairs,
     global_average_precision,
-    hit_at_one,
     mean_average_precision,
-    measure,
-    precision_at_equal_recall_rate,
     top_k_pairs,
     top_pairs,
 )

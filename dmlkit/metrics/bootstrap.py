@@ -113,7 +113,7 @@ class GapComparison(NamedTuple):
 class ClassDifferences(NamedTuple):
     """Average precision by class, the mean over seeds, the classes that A gains most first; equal ones by number."""
 
-    classes: np.ndarray
+    number: np.ndarray
     videos: np.ndarray  # how many have the class
     a: np.ndarray
     b: np.ndarray

@@ -1,10 +1,11 @@
 """Metrics of a ranking: GAP@k, mAP, Hit@1 and PERR, of all videos at once or of videos that come in parts.
 
-Each metric is a function; `GlobalAveragePrecision` and `RankingMetrics` give the same bits for batches, shards and
-workers, and keep no scores. All take `scores` (videos, classes), larger = more likely, and multi-hot `labels` (videos,
-classes); any label that is not zero is true. Other shapes, a NaN, or a `top_k` that is no whole number of at least 1
-raise a `ValueError`. Pairs with equal scores form one threshold, as in scikit-learn, and of equal scores at the k-th
-place the lower class is taken, so that no result depends on the order of videos, shards or workers.
+GAP and mAP are functions of all scores; `GlobalAveragePrecision` and `RankingMetrics`, which has all four, give the
+same bits for batches, shards and workers, and keep no scores. All take `scores` (videos, classes), larger = more
+likely, and multi-hot `labels` (videos, classes); any label that is not zero is true. Other shapes, a NaN, or a `top_k`
+that is no whole number of at least 1 raise a `ValueError`. Pairs with equal scores form one threshold, as in
+scikit-learn, and of equal scores at the k-th place the lower class is taken, so that no result depends on the order of
+videos, shards or workers.
 """
 
 from __future__ import annotations
@@ -261,27 +262,6 @@ def _mean_over_classes(by_class: np.ndarray) -> MeanAveragePrecision:
     return MeanAveragePrecision(value, int(counted.size), int(by_class.size))
 
 
-def hit_at_one(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The share of videos whose best class is one of their labels, a video without labels being a miss.
-
-    Paper: §Measure (Hit@1).
-    """
-    scores, labels = check_scores_and_labels(scores, labels)
-    best = np.argmax(scores, axis=1)
-    return float(np.mean(labels[np.arange(len(best)), best])) if len(best) else 0.0
-
-
-def precision_at_equal_recall_rate(scores: ArrayLike, labels: ArrayLike) -> float:
-    """PERR: the share of a video's n best classes that are true, n being the number of its labels; their mean.
-
-    Paper: §Measure (PERR). Differs from the paper: the starter code counts a video without labels as 0 and
-    never counts a score of 0 as right; here such videos are left out, and only the order of scores matters.
-    """
-    scores, labels = check_scores_and_labels(scores, labels)
-    pairs = top_pairs(scores, labels)
-    return _perr_of_counts(_correct_of_best(scores, labels, pairs), np.count_nonzero(pairs.true_labels))
-
-
 def _correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) -> dict[int, int]:
     """Number of labels n → how many of the n best classes are true, over the videos of so many labels."""
     correct, k = {}, pairs.scores.shape[1]
@@ -298,57 +278,21 @@ def _correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) ->
     return correct
 
 
-def _perr_of_counts(correct: dict[int, int], labelled: int) -> float:
-    total = sum(correct[n] / n for n in sorted(correct))
-    return float(total / labelled) if labelled else 0.0
-
-
-def measure(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20) -> dict[str, float | int]:
-    """All metrics at once, with GAP@top_k.
-
-    Returns:
-        `gap`, `hit_at_one`, `perr`, `map` (floats between 0 and 1), `map_classes` (the classes that occur,
-        over which `map` is the mean), `num_classes` and `videos` (ints).
-
-    Paper: §Measure.
-    """
-    scores, labels = check_scores_and_labels(scores, labels)
-    pairs = top_pairs(scores, labels, top_k=top_k)
-    correct = _correct_of_best(scores, labels, pairs)
-    return _summarize(pairs, correct, mean_average_precision(scores, labels))
-
-
-def _summarize(
-    pairs: TopPairs, correct: dict[int, int], mean: MeanAveragePrecision
-) -> dict[str, float | int]:
-    # Pairs ascend by class, so of equal best scores the lowest class is found.
-    best = np.argmax(pairs.scores, axis=1)
-    hits = pairs.correct[np.arange(len(best)), best]
-    return {
-        "gap": gap_of_pairs(pairs),
-        "hit_at_one": float(np.mean(hits)) if len(best) else 0.0,
-        "perr": _perr_of_counts(correct, np.count_nonzero(pairs.true_labels)),
-        "map": mean.value,
-        "map_classes": mean.classes_counted,
-        "num_classes": mean.num_classes,
-        "videos": len(best),
-    }
-
-
 class RankingMetrics:
-    """`measure` over videos that come in parts: `update` with each part, then ask for the `result`.
+    """GAP@20, Hit@1, PERR and mAP of videos that come in parts: `update` with each part, ask for the `result`.
 
-    Exact: the same bits as `measure` of the same scores at half precision, in any order and any grouping. Memory does
-    not grow with the scores: mAP needs how often each class had each of the 15,361 values that half precision has from
-    0 to 1, 4 bytes each (237 MB for 3,862 classes, of which only the values that occur are touched), and 4 bytes a true
-    label. Videos take 108 bytes each, and 8 kB a class are reserved to collect them.
+    Exact: the same bits for the same scores at half precision, in any order and any grouping. Memory does not grow with
+    the scores: mAP needs how often each class had each of the 15,361 values that half precision has from 0 to 1, 4
+    bytes each (237 MB for 3,862 classes, of which only the values that occur are touched), and 4 bytes a true label.
+    Videos take 108 bytes each, and 8 kB a class are reserved to collect them.
 
-    Paper: §Measure.
+    Paper: §Measure. Differs from the paper: the starter code counts a video without labels as 0 in PERR and never
+    counts a score of 0 as right; here such videos are left out, and only the order of scores matters.
     """
 
-    def __init__(self, num_classes: int, *, top_k: int = 20):
+    def __init__(self, num_classes: int):
         self.num_classes = check_count(num_classes, name="num_classes")
-        self._gap = GlobalAveragePrecision(min(check_count(top_k, name="top_k"), num_classes))
+        self._gap = GlobalAveragePrecision(min(20, num_classes))
         self._counts = np.zeros((num_classes, _HALVES), np.uint32)
         # Class by class, so that a class's counts stay in the cache while its videos are counted.
         self._held = np.empty((num_classes, _HELD_VIDEOS), np.uint16)
@@ -390,8 +334,26 @@ class RankingMetrics:
         return self._gap.pairs()
 
     def result(self) -> dict[str, float | int]:
-        """What `measure` returns, of all videos so far. Asking changes nothing."""
-        return _summarize(self.pairs(), self._correct_of_best, _mean_over_classes(self.by_class()[0]))
+        """All metrics of all videos so far. Asking changes nothing.
+
+        Returns:
+            `gap`; `hit_at_one`, the share of videos whose best class is one of their labels; `perr`, the mean share of
+            a labelled video's n best classes that are true, n being the number of its labels; `map`, and `map_classes`,
+            the classes that occur, over which it is the mean; `num_classes` and `videos`.
+        """
+        pairs, mean = self.pairs(), _mean_over_classes(self.by_class()[0])
+        # Pairs ascend by class, so of equal best scores the lowest class is found.
+        hits = pairs.correct[np.arange(len(pairs.correct)), np.argmax(pairs.scores, axis=1)]
+        labelled, correct = np.count_nonzero(pairs.true_labels), sorted(self._correct_of_best.items())
+        return {
+            "gap": gap_of_pairs(pairs),
+            "hit_at_one": float(np.mean(hits)) if len(hits) else 0.0,
+            "perr": float(sum(count / n for n, count in correct) / labelled) if labelled else 0.0,
+            "map": mean.value,
+            "map_classes": mean.classes_counted,
+            "num_classes": mean.num_classes,
+            "videos": len(hits),
+        }
 
     def by_class(self) -> tuple[np.ndarray, np.ndarray]:
         """`average_precision_by_class` of all videos so far, and how many of them have each class: (classes,) each."""

@@ -150,9 +150,9 @@ def test_classes_are_scikit_learns_and_sorted_by_difference():
     videos = LABELS.sum(axis=0)
     by_class = [[average_precision_by_class(each, LABELS) for each in side] for side in (a, b)]
     got = compare_classes(*by_class, videos, least=6)
-    assert set(got.classes) == set(np.flatnonzero(videos >= 6)) and 0 < len(got.classes) < 30
+    assert set(got.number) == set(np.flatnonzero(videos >= 6)) and 0 < len(got.number) < 30
     assert (np.diff(got.difference) <= 0).all()
-    for i, label in enumerate(got.classes):
+    for i, label in enumerate(got.number):
         of_a, of_b = (
             np.mean([average_precision_score(LABELS[:, label], each[:, label]) for each in side])
             for side in (a, b)

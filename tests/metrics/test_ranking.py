@@ -3,7 +3,6 @@
 Metrics of videos that come in parts have the same bits as those of all at once, in flat memory.
 """
 
-import json
 import pickle
 
 import numpy as np
@@ -17,10 +16,7 @@ from dmlkit.metrics import (
     gap_interval,
     gap_interval_of_pairs,
     global_average_precision,
-    hit_at_one,
     mean_average_precision,
-    measure,
-    precision_at_equal_recall_rate,
     top_k_pairs,
 )
 from dmlkit.metrics.ranking import _HELD_VIDEOS
@@ -124,34 +120,6 @@ def test_average_precision_is_scikit_learns_with_ties(dtype):
         np.testing.assert_array_equal(average_precision_by_class(scores[order], labels[order]), by_class)
 
 
-def test_hit_at_one_and_perr_match_a_loop_over_videos():
-    """A video without labels is a miss, and left out of PERR; more than 20 labels count too."""
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        scores, labels = random_case(rng)
-        hits, precisions = [], []
-        for row, true in zip(scores.tolist(), labels.tolist(), strict=True):
-            ranked = sorted(range(len(row)), key=lambda c, row=row: (-row[c], c))
-            hits.append(true[ranked[0]])
-            if any(true):
-                precisions.append(sum(true[c] for c in ranked[: sum(true)]) / sum(true))
-        assert hit_at_one(scores, labels) == pytest.approx(np.mean(hits), abs=1e-12)
-        assert precision_at_equal_recall_rate(scores, labels) == pytest.approx(np.mean(precisions), abs=1e-12)
-    for metric in (hit_at_one, precision_at_equal_recall_rate):
-        assert metric(np.ones((2, 3)), np.zeros((2, 3))) == metric(np.ones((0, 3)), np.zeros((0, 3))) == 0.0
-
-
-def test_measure_gathers_them_as_plain_numbers():
-    scores, labels = random_case(np.random.default_rng(1), videos=30, classes=25)
-    result = measure(scores, labels, top_k=5)
-    assert result["gap"] == global_average_precision(scores, labels, 5)
-    assert result["hit_at_one"] == hit_at_one(scores, labels)
-    assert result["perr"] == precision_at_equal_recall_rate(scores, labels)
-    mean = (result["map"], result["map_classes"], result["num_classes"])
-    assert mean == mean_average_precision(scores, labels)
-    assert json.loads(json.dumps(result)) == result and result["videos"] == 30
-
-
 @pytest.mark.parametrize("function", [global_average_precision, average_precision_by_class])
 def test_wrong_arguments_are_refused(function):
     for scores, labels, match in (
@@ -202,26 +170,41 @@ def test_merging_leaves_the_other_as_it_was_and_a_refused_update_adds_nothing():
         GlobalAveragePrecision(20).merge(GlobalAveragePrecision(10))
 
 
-@pytest.mark.parametrize(("shape", "levels"), [((1, 5), 1), ((40, 3), 7), ((25, 64), 900), ((300, 150), 7)])
-def test_all_metrics_of_parts_are_those_of_the_whole(shape, levels):
+@pytest.mark.parametrize("videos", [1, 30, 300])
+def test_all_metrics_of_any_parts_match_a_loop_over_videos(videos):
+    """A video without labels is a miss, and left out of PERR; more than 20 labels count too."""
     rng = np.random.default_rng(0)
-    scores, labels = random_case(rng, videos=shape[0], classes=shape[1], levels=levels, dtype=np.float16)
-    expected = measure(scores.astype(np.float32), labels)
-    for size in (1, 7, 1000) if shape[0] < 100 else (50,):
-        assert in_parts(scores, labels, size).result() == expected
-    order = rng.permutation(shape[0])
-    assert in_parts(scores[order], labels[order], 9).result() == expected
-    pairs = in_parts(scores, labels, 11).pairs()
-    interval = gap_interval(scores.astype(np.float32), labels, resamples=10, seed=3)
-    assert gap_interval_of_pairs(pairs, resamples=10, seed=3) == interval
+    for classes, levels in ((3, 7), (64, 900)):
+        scores, labels = random_case(rng, videos=videos, classes=classes, levels=levels, dtype=np.float16)
+        hits, precisions = [], []
+        for row, true in zip(scores.tolist(), labels.tolist(), strict=True):
+            ranked = sorted(range(classes), key=lambda c, row=row: (-row[c], c))
+            hits.append(true[ranked[0]])
+            precisions += [sum(true[c] for c in ranked[: sum(true)]) / sum(true)] if any(true) else []
+        found = in_parts(scores, labels, videos).result()
+        assert found["hit_at_one"] == np.mean(hits) and found["videos"] == videos
+        assert found["perr"] == pytest.approx(np.mean(precisions), abs=1e-12)
+        assert found["gap"] == global_average_precision(scores, labels)
+        assert tuple(found[key] for key in ("map", "map_classes", "num_classes")) == mean_average_precision(
+            scores, labels
+        )
+        order = rng.permutation(videos)
+        for size in (1, 7, 1000) if videos < 100 else (50,):
+            metrics = in_parts(scores[order], labels[order], size)
+            assert metrics.result() == metrics.result() == found
+        interval = gap_interval(scores, labels, resamples=10, seed=3)
+        pairs = in_parts(scores, labels, 11).pairs()
+        assert gap_interval_of_pairs(pairs, resamples=10, seed=3) == interval
 
 
 def test_metrics_of_more_videos_than_are_held_at_once():
-    scores, labels = random_case(np.random.default_rng(0), videos=2 * _HELD_VIDEOS + 99, classes=4, levels=99)
-    expected = measure(scores.astype(np.float16), labels)
-    for size in (3000, len(scores)):
-        metrics = in_parts(scores, labels, size)
-        assert metrics.result() == metrics.result() == expected
+    scores, labels = random_case(
+        np.random.default_rng(0), videos=2 * _HELD_VIDEOS + 99, classes=4, levels=99, dtype=np.float16
+    )
+    precision, videos = in_parts(scores, labels, 3000).by_class()
+    np.testing.assert_array_equal(precision, average_precision_by_class(scores, labels))
+    np.testing.assert_array_equal(videos, labels.sum(axis=0))
+    assert in_parts(scores, labels, 3000).result() == in_parts(scores, labels, len(scores)).result()
 
 
 def test_scores_reach_from_0_to_1_and_what_is_none_adds_nothing():
@@ -235,7 +218,9 @@ def test_scores_reach_from_0_to_1_and_what_is_none_adds_nothing():
     with pytest.raises(ValueError, match=r"4 classes. Received: \(2, 5\)"):
         metrics.update(np.ones((2, 5)), np.ones((2, 5)))
     assert metrics.result() == before
-    assert RankingMetrics(3).result() == measure(np.ones((0, 3)), np.ones((0, 3)))
+    none = {"gap": 0.0, "hit_at_one": 0.0, "perr": 0.0, "map": 0.0, "map_classes": 0, "num_classes": 3}
+    assert RankingMetrics(3).result() == none | {"videos": 0}
+    assert in_parts(np.ones((2, 3)), np.zeros((2, 3)), 2).result() == none | {"videos": 2}
 
 
 def test_memory_holds_the_best_pairs_of_each_video_and_no_scores():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dmlkit.metrics import gap_interval, measure
+from dmlkit.metrics import gap_interval
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run
 
@@ -47,7 +47,7 @@ class FakeData:
 def fake_run(name, *, title=None, quality=0.5, seed=0, members=None, generated=True, trick=None):
     noise = np.random.default_rng(seed).random(LABELS.shape)
     scores = (LABELS * quality + noise).astype(np.float16) / 2
-    metrics = measure(scores.astype(np.float32), LABELS)
+    metrics = Predictions(np.arange(len(LABELS)).astype(str), LABELS, scores).measured().result()
     metrics["gap_interval"] = list(gap_interval(scores.astype(np.float32), LABELS, resamples=50))
     record = {
         "kind": "ensemble" if members else "training",
