@@ -15,15 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dmlkit
+from dmlkit.data.opening import open_dataset
 from dmlkit.errors import UsageError
 from dmlkit.files import atomic_write, file_lock
-from dmlkit.paths import is_remote
 from dmlkit.report.parameters import as_text
 from dmlkit.runtime import versions
 
-WHOLE = 1 << 20  # bytes; of larger files blocks are read
-BLOCK, BLOCKS = 4096, 16  # the last block holds the checksum of a TFRecord's last record
-TEXT, MAX_TEXT = {".toml", ".csv", ".json", ".txt"}, 1 << 22  # these describe the records, and are read whole
 METADATA = "dmlkit_report"  # key of an executed notebook's metadata
 # What belongs to a finished run, in addition to its record. Checkpoints and locks come and go.
 RUN_FILES = ("history.csv", "model.keras", "predictions.npz", "tuning.npz")
@@ -44,38 +41,9 @@ def file_digest(path: Path) -> str | None:
         return None
 
 
-def data_digest(folder: str | os.PathLike, *, without: Path) -> str | None:
-    """The digest of a folder of data, linked folders included: names, sizes, and contents of every file."""
-    root = Path(folder)
-    if is_remote(folder) or not root.is_dir():
-        return None
-    found, seen = [], {root.resolve(), *root.resolve().parents, Path(os.path.realpath(without))}
-    for here, folders, names in os.walk(root, followlinks=True):
-        # A link may lead back to where it lies.
-        entered = {name: Path(here, name).resolve() for name in sorted(folders) if name[0] != "."}
-        folders[:] = [name for name, place in entered.items() if place not in seen]
-        seen |= {*entered.values()}
-        paths = [Path(here, name) for name in names if name[0] != "."]
-        found += [[os.fsencode(path.relative_to(root)).hex(), *_contents(path)] for path in paths]
-    return digest(sorted(found))
-
-
-def _contents(path: Path) -> tuple[int, str]:
-    """The size of a file, and the digest of its bytes or of blocks of them."""
-    try:
-        size = path.stat().st_size
-        if not path.is_file():  # opening a pipe would wait for ever
-            return size, "no file"
-        if size <= (MAX_TEXT if path.suffix in TEXT else WHOLE):
-            return size, digest(path.read_bytes())
-        with open(path, "rb") as file:
-            blocks = []
-            for block in range(BLOCKS):
-                file.seek(block * (size - BLOCK) // (BLOCKS - 1))
-                blocks.append(file.read(BLOCK))
-            return size, digest(b"".join(blocks))
-    except OSError as error:  # opening the data set will report it
-        return 0, str(error.errno)
+def data_digest(dataset) -> str:
+    """The digest of a data set: what decides the fingerprint of a run on it, the names of its classes among that."""
+    return digest([dataset.fingerprint, dataset.class_names if dataset.named else None])
 
 
 @functools.cache
@@ -214,9 +182,7 @@ def check_same_data(out: Path, data: str | os.PathLike) -> None:
     former = State(out).data
     if former.get("path") in (None, os.path.abspath(data)):
         return
-    found = data_digest(data, without=out)
-    # The same data may have been moved; missing data are reported when they are opened.
-    if (is_remote(data) or found) and found != former["digest"]:
+    if data_digest(open_dataset(data)) != former["digest"]:  # the same data may have been moved
         raise UsageError(
             f"{out} holds the report of other data, {former['path']}, and would be overwritten with that of {data}. "
             "Name another folder with --out; this one too, if you mean it."

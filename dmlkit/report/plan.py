@@ -197,10 +197,8 @@ class Context:
         self.missing = data is None and not generate and not self.path.exists()
         self.data, self.data_digest = GENERATED, ""
         if not self.missing:
-            # From before it is opened, so that a change meanwhile is seen next time; from after where it is made.
-            found = data_digest(self.path, without=out)
             self.data = open_or_generate(self.path)
-            self.data_digest = found or data_digest(self.path, without=out) or self.data.fingerprint
+            self.data_digest = data_digest(self.data)
             self.state.data = {"path": os.path.abspath(self.path), "digest": self.data_digest}
         self.level, self.modalities = self.data.level, tuple(self.data.features)
         self.ladder = ladder_for(self.level)
