@@ -18,7 +18,6 @@ from dmlkit.metrics import (
     Interval,
     Spread,
     TopPairs,
-    compare_classes,
     compare_gaps,
 )
 from dmlkit.predictions import Predictions
@@ -226,9 +225,11 @@ def compare(
     pairs, precisions, kept = zip(*measured, strict=True)
     split = len(runs_a)
     gaps = compare_gaps(pairs[:split], pairs[split:], level=level, resamples=resamples, seed=seed)
-    by_class = compare_classes(precisions[:split], precisions[split:], class_sizes, least=least)
     names = names or [f"class {number}" for number in range(len(class_sizes))]
-    of_class = pd.Series([str(names[number]) for number in by_class.number], dtype=object)
+    of_a, of_b = (np.mean(side, axis=0) for side in (precisions[:split], precisions[split:]))
+    columns = {"name": pd.Series(names, dtype=object), "videos": class_sizes, "a": of_a, "b": of_b}
+    by_class = pd.DataFrame({"number": range(len(names))} | columns | {"difference": of_a - of_b})
+    by_class = by_class[class_sizes >= least].sort_values("difference", ascending=False, kind="stable")
     return Comparison(
         a=_side(runs_a, gaps.a),
         b=_side(runs_b, gaps.b),
@@ -240,7 +241,7 @@ def compare(
         resamples=resamples,
         seed=seed,
         least=least,
-        classes=pd.DataFrame({"number": by_class.number, "name": of_class} | by_class._asdict()),
+        classes=by_class.reset_index(drop=True),
         notes=(*notes_a, *notes_b, *_caveats(runs_a, runs_b, kept)),
     )
 

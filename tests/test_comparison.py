@@ -62,6 +62,9 @@ def test_several_seeds_are_pooled_with_their_spread(leave_run, tmp_path):
     sides = [[top_pairs(each.scores, each.labels) for each in side] for side in scored]
     assert both.interval == compare_gaps(*sides, resamples=50).interval
     assert "95 % CI over videos and seeds" in str(both) and both.to_record()["excludes_zero"] is None
+    precisions = [[average_precision_by_class(each.scores, each.labels) for each in side] for side in scored]
+    expected = np.subtract(*(np.mean(side, axis=0) for side in precisions))
+    np.testing.assert_allclose(both.classes["difference"], expected[both.classes["number"]], rtol=1e-12)
     # A damaged seed is left out, and one that was named is an error.
     (runs[0].path / "run.json").write_text('{"kind": "trai')
     found = dmlkit.compare(tmp_path / "good", bad, resamples=5)

@@ -16,7 +16,6 @@ from dmlkit.metrics.bootstrap import (
     GapComparison,
     Interval,
     Spread,
-    compare_classes,
     compare_gaps,
     gap_interval,
     gap_interval_of_pairs,

@@ -110,16 +110,6 @@ class GapComparison(NamedTuple):
         return "significant" if self.seed_bound is None else "significant over videos (these seeds)"
 
 
-class ClassDifferences(NamedTuple):
-    """Average precision by class, the mean over seeds, the classes that A gains most first; equal ones by number."""
-
-    number: np.ndarray
-    videos: np.ndarray  # how many have the class
-    a: np.ndarray
-    b: np.ndarray
-    difference: np.ndarray  # a - b
-
-
 def gap_interval(
     scores: ArrayLike,
     labels: ArrayLike,
@@ -210,24 +200,6 @@ def too_few(videos: int) -> str:
     """Why no test is claimed of fewer than `FEWEST_FOR_A_TEST` videos; empty of more."""
     few = videos < FEWEST_FOR_A_TEST
     return f"too few videos for a test ({videos:,.0f} < {FEWEST_FOR_A_TEST})" if few else ""
-
-
-def compare_classes(
-    a: Sequence[ArrayLike], b: Sequence[ArrayLike], videos: ArrayLike, *, least: int = 5
-) -> ClassDifferences:
-    """In which classes A is ahead of B, and in which behind.
-
-    Args:
-        a, b: (classes,) of each member, from `average_precision_by_class` on the same videos.
-        videos: (classes,) how many videos have each class.
-        least: Classes of fewer videos are left out: their average precision is chance.
-    """
-    videos = np.asarray(videos)
-    classes = np.flatnonzero(videos >= least)
-    of_a, of_b = (np.mean([np.asarray(member)[classes] for member in side], axis=0) for side in (a, b))
-    order = np.argsort(of_b - of_a, kind="stable")
-    columns = (classes, videos[classes], of_a, of_b, of_a - of_b)
-    return ClassDifferences(*(column[order] for column in columns))
 
 
 def mean_interval(

@@ -5,14 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import average_precision_score
 
 from dmlkit.metrics import (
     GapComparison,
     Interval,
     Spread,
-    average_precision_by_class,
-    compare_classes,
     compare_gaps,
     gap_interval,
     global_average_precision,
@@ -143,22 +140,6 @@ def test_equal_systems_do_not_differ_and_pairing_narrows_the_interval():
     assert 0 < got.interval.low < got.difference < got.interval.high
     own = [gap_interval(scores, labels, resamples=300) for scores in (better, worse)]
     assert got.interval.high - got.interval.low < sum(high - low for low, high in own)
-
-
-def test_classes_are_scikit_learns_and_sorted_by_difference():
-    a, b = system(LABELS, noise=0.6, seeds=(1, 2)), system(LABELS, noise=0.9, seeds=(3, 4, 5))
-    videos = LABELS.sum(axis=0)
-    by_class = [[average_precision_by_class(each, LABELS) for each in side] for side in (a, b)]
-    got = compare_classes(*by_class, videos, least=6)
-    assert set(got.number) == set(np.flatnonzero(videos >= 6)) and 0 < len(got.number) < 30
-    assert (np.diff(got.difference) <= 0).all()
-    for i, label in enumerate(got.number):
-        of_a, of_b = (
-            np.mean([average_precision_score(LABELS[:, label], each[:, label]) for each in side])
-            for side in (a, b)
-        )
-        assert got.videos[i] == videos[label]
-        np.testing.assert_allclose((got.a[i], got.b[i], got.difference[i]), (of_a, of_b, of_a - of_b))
 
 
 def test_values_of_one_video_are_resampled_together():
