@@ -4,6 +4,7 @@ All of it is made when first asked for, once a session.
 """
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -170,3 +171,43 @@ def build(tmp_path, generated):
         return build_report(**named | {"folder": tmp_path / "notebooks"} | more), lines
 
     return go
+
+
+@pytest.fixture
+def read_in_browser():
+    """Opens pages offline in Chromium, wide and light, narrow and dark; then yields the first page in each window.
+
+    They fit their window, ask for nothing, break no policy, and axe finds nothing serious.
+    """
+    playwright = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH")
+
+    def read(paths):
+        with playwright.sync_playwright() as driver:
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            for width, scheme in ((1280, "light"), (390, "dark")):
+                window = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
+                context = browser.new_context(**window)
+                context.set_offline(True)
+                page, asked, printed = context.new_page(), [], []
+                page.on("request", lambda request, asked=asked: asked.append(request.url))
+                page.on("console", lambda message, printed=printed: printed.append(message.text))
+                for path in paths:
+                    page.goto(path.as_uri())
+                    fits = page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+                    assert fits, (path.name, width)
+                    found = axe.run(page).response["violations"]
+                    grave = [each for each in found if each["impact"] in ("serious", "critical")]
+                    shown = [(each["id"], each["nodes"][0]["html"][:120]) for each in grave]
+                    assert not shown, (path.name, width, shown)
+                fetched = {url.split("#")[0] for url in asked if not url.startswith("data:")}
+                assert fetched == {path.as_uri() for path in paths}
+                assert printed == [], "the policy had to hold something back"
+                page.goto(paths[0].as_uri())
+                yield page
+            browser.close()
+
+    return read

@@ -142,11 +142,28 @@ def summarize(context: Context, chapters: Sequence) -> dict:
         "hardware": next((run.record["hardware"] for run in runs.values() if "hardware" in run.record), None),
         **context.state.call,
     }
+    summary["highest"], summary["highest_of_ladder"] = _highest_rows(rows)
     summary["chapters"] = [
         each.to_record() | {"answer": _answer(each.name[3:], summary)} for each in chapters
     ]
     # JSON has no word for NaN and infinities.
     return json.loads(json.dumps(summary), parse_constant=lambda name: None)
+
+
+def _highest_rows(rows: Mapping) -> tuple[Mapping | None, Mapping | None]:
+    """The row with the highest GAP@20 of the report, whose `part` is None for the ladder's own, and of the ladder."""
+    parts = {
+        "ladder": None,
+        "ablations": "an ablation",
+        "beyond": "beyond the ladder",
+        "ensembles": "an ensemble",
+    }
+    of_ladder = _highest(rows["ladder"])
+    everything = [row | {"part": part} for name, part in parts.items() for row in rows[name]]
+    # A recipe may be scored on other videos.
+    return _highest(
+        row for row in everything if of_ladder and row["videos"] == of_ladder["videos"]
+    ), of_ladder
 
 
 def _steps(runs: Mapping, ladder: Sequence[Mapping], context: Context) -> list[dict]:
@@ -191,13 +208,15 @@ def _answer(chapter: str, summary: Mapping) -> str:
         steps = sorted(steps, key=lambda step: -step["difference"])[:1]
     parts = "; ".join(STEP.format(**step) for step in steps)
     line = f"{'Largest step, ' * (chapter == 'results')}ΔGAP@20 (95 % CI): {parts}. " if parts else ""
-    of = {"results": "ladder", "ensemble": "ensembles", "beyond": "beyond"}.get(chapter)
-    best = _highest(summary[of] if of else ())
+    rows = {"results": [summary["highest"]], "ensemble": summary["ensembles"], "beyond": summary["beyond"]}
+    best = _highest(rows.get(chapter, ()))
     return f"{line}Highest GAP@20: {_valued(best)}." if best else line.strip()
 
 
 def _highest(rows: Iterable) -> Mapping | None:
-    return max((row for row in rows if row["gap"] is not None), key=lambda row: row["gap"], default=None)
+    return max(
+        (row for row in rows if row and row["gap"] is not None), key=lambda row: row["gap"], default=None
+    )
 
 
 def _valued(row: Mapping) -> str:
@@ -208,11 +227,7 @@ def render_index(summary: Mapping, report) -> str:
     """The index page: what was found, the ladder, the notebooks, the data and the conditions."""
     entries = [{**each, "chapter": of} for each, of in zip(summary["chapters"], report.chapters, strict=True)]
     counts, rows, steps = Counter(entry["status"] for entry in entries), summary["ladder"], summary["steps"]
-    best, plot = _highest(rows), None
-    others = {"ablations": "an ablation", "beyond": "beyond the ladder", "ensembles": "an ensemble"}
-    everything = rows + [row | {"part": part} for name, part in others.items() for row in summary[name]]
-    # A recipe may be scored on other videos.
-    overall = best and _highest(row for row in everything if row["videos"] == best["videos"])
+    best, overall, plot = summary["highest_of_ladder"], summary["highest"], None
     if steps:
         import pandas as pd
 
@@ -272,6 +287,7 @@ def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **a
             outputs = [_shown(output, views) for output in cell.outputs]
             cell.metadata["live"] = any(output.pop("live", False) for output in outputs)
             cell.outputs = [output for output in outputs if output.get("data", True)]
+    content.cells = _joined(content.cells)
     soup = BeautifulSoup(_exporter().from_notebook_node(content)[0], "html.parser")
     sections = _finish(soup, title, pages)
     for number, view in enumerate(views):
@@ -289,6 +305,18 @@ def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **a
         "sections": sections,
     } | about
     return render_page("notebook.html.j2", views=views, body=body, title=title, **about)
+
+
+def _joined(cells: Sequence) -> list:
+    """The cells with code that shows nothing joined to the code before it that shows nothing either."""
+    joined = []
+    for cell in cells:
+        silent = cell.cell_type == "code" and not cell.outputs and not cell.metadata["live"]
+        if silent and joined and joined[-1].cell_type == "code" and not joined[-1].outputs:
+            joined[-1].source += f"\n\n{cell.source}"
+        else:
+            joined.append(cell)
+    return joined
 
 
 @cache
@@ -413,7 +441,10 @@ def _finish(soup, title: str, pages: Collection[str]) -> list[tuple[str, str]]:
             caption = " ".join(table.caption.get_text(" ").split())[:120] if table.caption else "Table"
             attributes = {"class": "scroll", "role": "region", "aria-label": caption}
             table.wrap(soup.new_tag("div", attrs=attributes))
-    for wide in [*soup.find_all(class_="scroll"), *soup.find_all(["figure", "pre"])]:
+    for blank in soup.find_all("th", class_="blank"):
+        blank.name = "td"
+    formulas = soup.find_all("math", attrs={"display": "block"})
+    for wide in [*soup.find_all(class_="scroll"), *soup.find_all(["figure", "pre"]), *formulas]:
         wide["tabindex"] = "0"
     for picture in soup.find_all("img"):
         picture["alt"] = str(picture.get("alt", "")).strip() or "A picture without a description."

@@ -200,8 +200,8 @@ def test_nothing_heavy_is_loaded_where_nothing_is_to_do(write_notebook, build, t
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_whole_ladder_twice_gives_the_same_results(command, generated, tmp_path):
-    """Two fresh `dmlkit report --deterministic`: equal results and notebooks but for times; then nothing to do."""
+def test_the_whole_ladder_twice_gives_the_same_results(command, generated, tmp_path, read_in_browser):
+    """Two fresh `dmlkit report --deterministic` are equal but for times, readable, and leave nothing to do."""
     from dmlkit.report import strip_timestamps
 
     times = {"started", "executed", "seconds", "seconds_an_epoch", "seconds_an_epoch_ratio"}
@@ -217,3 +217,5 @@ def test_the_whole_ladder_twice_gives_the_same_results(command, generated, tmp_p
     assert results[0] == results[1] and len(notebooks[0]) == 8
     assert notebooks[0] == notebooks[1]
     assert {row["status"] for row in results[0]["ladder"]} == {"trained", "not trained"}
+    pages = sorted((tmp_path / "one").glob("*.html"))
+    assert len(pages) == 9 and len(list(read_in_browser(pages))) == 2

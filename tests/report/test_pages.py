@@ -108,6 +108,7 @@ def test_a_page_is_readable(render):
         new_markdown_cell("## Empty", metadata=optional),
         new_code_cell("left out", outputs=[new_output("stream", text="not applicable here")]),
     ]
+    cells[:0] = [new_code_cell(f"{name} = 1", id=name) for name in ("one", "two")]
     _, page = render(
         *cells,
         pages={"01-a": "First", "02-b": "Second", "n": "Here"},
@@ -126,6 +127,10 @@ def test_a_page_is_readable(render):
     assert all(page.find("h2", id=target[1:]).get_text() == title for title, target in contents.items())
     steps = {link["rel"][0]: link["href"] for link in page.find("nav").find_all("a")}
     assert steps == {"prev": "01-a.html", "up": "index.html", "next": "02-b.html"}
+    codes = [
+        " ".join(code.find("pre").get_text().split()) for code in page.find_all("details", class_="code")
+    ]
+    assert codes == ["one = 1 two = 1", *["show()"] * 4]
     assert page.find("table").parent["aria-label"] == "A caption" and page.find("img")["alt"]
     assert "5 characters are left out;" in page.get_text()
 
@@ -176,6 +181,8 @@ def test_results_and_index_show_the_runs_of_these_conditions(generated, tmp_path
     text = " ".join(page.get_text().split())
     assert f"{SCRIPT} ran out of time." in text
     assert "exit code was 6: a notebook ran into its time limit" in text and "8 March 2026, 14:05" in text
+    steps = page.find("nav", class_="chapters").find_all("a")
+    assert [(link["rel"], link["href"]) for link in steps] == [(["next"], "01-baselines.html")]
     assert "These data are generated" in text and page.find("figure").img["alt"]
     (found,) = page.find("table", class_="findings").tbody.find_all("tr")
     change, interval = f"{lstm.gap - run.gap:+.4f}", f"{step['low']:+.4f} to {step['high']:+.4f}"
