@@ -1,4 +1,6 @@
-"""All experiments as values: the paper's ladder, other readings of it, later systems, recipes, and tricks.
+"""Experiments as values: the paper's ladder, other readings of it, later systems, recipes, and tricks.
+
+Each is one sentence *modalities → fusion → encoder → pooling → classifier*.
 
 A recipe is a model and its own training conditions together (`Experiment.recipe`), those of the best scores here. A
 trick is one change to how the base experiment of a level is trained: it changes fields of the profile, whichever it is,
@@ -11,11 +13,127 @@ tricks are from Zou et al. 2017 and later solutions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import partial
 
-from dmlkit.errors import choose
-from dmlkit.experiments.experiment import AnyExperiment, Ensemble, Experiment, by_name
+from dmlkit.errors import UsageError, brief, choose, nearest
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A model to train.
+
+    Sizes, input normalization, optimizer and budget belong to the profile, one setting for all experiments; a value
+    here that is not None overrides it on purpose.
+
+    Args:
+        name: Short name: the run's folder, the command line.
+        title: Name for tables and figures.
+        chapter: The notebook that trains it.
+        fusion, fusion_stage, encoder, pooling, classifier, gate_pooled, gate_scores: Names in the tables of
+            `dmlkit.models`.
+        alignment_weight: λ of the projection's L2 alignment loss.
+        mapping_initializer: Initializer of the fusion's mapping matrices.
+        heads, clusters, pooled_units, copies: See `dmlkit.models.build`.
+        units, layers, normalization: Instead of the profile's.
+        recipe: The name of a profile of its own (`dmlkit.profiles.RECIPES`), used where none is asked for.
+        trick: What it changes in the profile it is trained under, a name in `dmlkit.experiments.TRICKS`.
+        teachers: The names of experiments that are trained first, and whose mean scores it learns from in addition
+            to the labels.
+        paper_gap: GAP@20 the paper reports for it, on the paper's data.
+
+    Paper: §Our Method; Table 1.
+    """
+
+    name: str
+    title: str
+    chapter: str
+    _: KW_ONLY
+    fusion: str = "concat"
+    fusion_stage: str = "early"
+    encoder: str = "none"
+    pooling: str = "last"
+    classifier: str = "logistic"
+    alignment_weight: float = 1.0
+    mapping_initializer: str = "normal"
+    gate_pooled: str = "none"
+    gate_scores: str = "none"
+    heads: int = 4
+    clusters: int = 32
+    pooled_units: int | None = None
+    copies: int = 1
+    units: int | None = None
+    layers: int | None = None
+    normalization: str | None = None
+    recipe: str | None = None
+    trick: str | None = None
+    teachers: tuple[str, ...] = ()
+    paper_gap: float | None = None
+
+    __repr__ = brief
+
+    def variant(self, name: str, title: str, **changes) -> Experiment:
+        """The same with some fields changed, its name and title extended."""
+        names = {"name": f"{self.name}-{name}", "title": f"{self.title}, {title}", "paper_gap": None}
+        return replace(self, **names, **changes)
+
+    def to_record(self) -> dict:
+        """Plain values for `run.json`."""
+        return asdict(self) | {"teachers": list(self.teachers)}
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Experiment:
+        """The experiment that `to_record` wrote; unknown fields are an error."""
+        return cls(**{**record, "teachers": tuple(record.get("teachers", ()))})
+
+
+ALGORITHM_2 = "algorithm_2"
+"""The paper's combiner: the mean weighted by the GAP on the tuning split."""
+
+MEMBER_RUNS = {
+    "best": "the epoch of the highest GAP on the tuning split, which is the run itself",
+    "checkpoints": "the epochs that its profile keeps (`Profile.checkpoints`)",
+}
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Runs whose scores are combined by one of `metrics.COMBINERS`.
+
+    Args:
+        name, title, chapter, paper_gap: As for `Experiment`.
+        members: Names of experiments, which may be ensembles themselves.
+        by: The combiner.
+        seeds: Each member is trained under each of these, counted from the seed that is asked for.
+        member_runs: Which runs of each member's training are combined, a name in `MEMBER_RUNS`.
+
+    Paper: §Ensemble, Algorithm 2 (weighted by the GAP on the tuning split), which is the default.
+    """
+
+    name: str
+    title: str
+    members: tuple[str, ...]
+    _: KW_ONLY
+    by: str = ALGORITHM_2
+    seeds: tuple[int, ...] = (0,)
+    member_runs: str = "best"
+    chapter: str = "ensemble"
+    paper_gap: float | None = None
+
+    __repr__ = brief
+
+    def to_record(self) -> dict:
+        """Plain values for `run.json`."""
+        return asdict(self) | {"members": list(self.members), "seeds": list(self.seeds)}
+
+
+AnyExperiment = Experiment | Ensemble
+
+
+def by_name(*experiments: AnyExperiment) -> dict[str, AnyExperiment]:
+    """A table of experiments in their order."""
+    return {experiment.name: experiment for experiment in experiments}
+
 
 # --- The paper's ladder, on frames and where a video is one vector ---
 
@@ -261,3 +379,120 @@ def fusion_variants(ladder: Mapping[str, AnyExperiment], profile) -> dict[str, E
             for weight in weights
         ),
     )
+
+
+# --- All of them ---
+
+EXPERIMENTS: dict[str, AnyExperiment] = by_name(
+    *(LADDER | VIDEO_LADDER | ABLATIONS | BEYOND).values(),
+    *(trick_ablations("frame") | trick_ablations("video")).values(),
+    *CHECKPOINTS.values(),
+)
+
+# Experiment → the experiment of which it changes one thing, or the nearest to that. A fusion is compared with the
+# concatenation, a pooling of plain frames with their mean, a gated pooling with the gated NetVLAD. Where a baseline
+# was not trained, the baseline's own baseline serves.
+# fmt: off
+BASELINES = {
+    "lstm": "lr", "bi-lstm": "lstm", "bi-gru-concat": "bi-lstm", "bi-gru-shared-space": "bi-gru-concat",
+    "bi-gru-projection": "bi-gru-concat", "attention": "bi-gru-concat", "netvlad-gated": "netvlad",
+    "mixture-of-experts": "lr", "hidden-concat": "lr", "hidden-shared-space": "hidden-concat",
+    "hidden-projection": "hidden-concat", "rnn": "lstm", "lstm-peephole": "lstm", "lstm-mean": "lstm",
+    "lstm-experts": "lstm", "bi-lstm-separate": "bi-lstm", "bi-gru-exact": "bi-gru-concat",
+    "bi-gru-late": "bi-gru-concat", "attention-bi-lstm": "bi-lstm", "bi-gru-projection-loose": "bi-gru-concat",
+    "netvlad": "lr", "netrvlad-gated": "netvlad-gated", "netfv-gated": "netvlad-gated",
+    "soft-bag-gated": "netvlad-gated", "deep-bag": "lr", "feature-attention": "attention",
+    "multi-head-attention": "attention", "sru": "bi-gru-concat",
+    "deep-bi-lstm": "bi-lstm", "deep-bi-gru": "bi-gru-concat", "temporal-convolutions": "attention",
+    "transformer": "attention", "experts-gated": "mixture-of-experts", "chaining": "mixture-of-experts",
+    "class-attention": "lr", "yt8m-best": "hidden-concat", "yt8m-kernel": "lr", "audioset-kernel": "lr",
+    "audioset-best": "class-attention",
+}
+# fmt: on
+
+GROUPS = ("fusions", "poolings", "encoders", "classifiers", "tricks", "recipes")
+"""The groups of experiments beyond the ladder; nothing is compared with recipes, whose conditions are their own."""
+
+
+def find(name: str) -> AnyExperiment:
+    """The experiment of this name; a `UsageError` that names the nearest where there is none."""
+    if name in EXPERIMENTS:
+        return EXPERIMENTS[name]
+    hint = nearest(name, EXPERIMENTS, most=3)
+    raise UsageError(f"Unknown experiment {name!r}.{hint} `dmlkit experiments` lists all {len(EXPERIMENTS)}.")
+
+
+def not_applicable_reason(
+    experiment: AnyExperiment, *, level: str, modalities: tuple[str, ...]
+) -> str | None:
+    """Why data of a level (`"frame"` or `"video"`) and modalities cannot serve an experiment, or None."""
+    data = {"level": level, "modalities": modalities}
+    if isinstance(experiment, Ensemble):
+        reasons = (not_applicable_reason(find(name), **data) for name in experiment.members)
+        return next(filter(None, reasons), None)
+    for name in experiment.teachers:
+        if reason := not_applicable_reason(find(name), **data):
+            return f"its teacher {name} cannot be trained: {reason}"
+    changes = TRICKS[experiment.trick].changes if experiment.trick else {}
+    needs_frames = {
+        "reads": experiment.encoder not in ("none", "dense", "hidden", "kernel"),
+        "weighs": experiment.pooling not in ("last", "mean") or experiment.classifier == "class_attention",
+        "samples": "frame_share" in changes,
+    }
+    needs_modalities = {
+        "fuses": experiment.fusion != "concat" or experiment.fusion_stage == "late",
+        "drops": "modality_dropout" in changes,
+    }
+    for verb, needed in needs_frames.items():
+        if needed and level == "video":
+            return f"it {verb} frames, and this data set holds one vector a video"
+    for verb, needed in needs_modalities.items():
+        if needed and len(modalities) < 2:
+            return f"it {verb} modalities, and this data set has one only ({', '.join(modalities)})"
+    return None
+
+
+def beyond_for(level: str, *groups: str) -> dict[str, AnyExperiment]:
+    """The experiments beyond the ladder for data of a level, applicable or not; of some `GROUPS`, or of all."""
+    # Recipes are those made for the level: `audioset-kernel` could serve one vector a video too, but its settings are
+    # for means of frames.
+    of_level = "yt8m" if level == "video" else "audioset"
+    tables = {
+        "fusions": FUSIONS,
+        "poolings": POOLINGS,
+        "encoders": ENCODERS,
+        "classifiers": CLASSIFIERS,
+        "tricks": trick_ablations(level) | by_name(CHECKPOINTS[level]),
+        "recipes": {name: each for name, each in RECIPES.items() if name.startswith(of_level)},
+    }
+    return {
+        name: each
+        for group in groups or GROUPS
+        for name, each in choose(tables, group, what="group of experiments").items()
+    }
+
+
+def baselines_for(level: str, *, modalities: tuple[str, ...]) -> dict[str, AnyExperiment]:
+    """The ladder's experiments that those beyond it are compared with, in the ladder's order."""
+    ladder, beyond = ladder_for(level), beyond_for(level)
+    wanted = set()
+    for experiment in beyond.values():
+        if not_applicable_reason(experiment, level=level, modalities=modalities) is None:
+            name = baseline_of(experiment.name)
+            while name and name not in {**ladder, **beyond}:
+                name = baseline_of(name)
+            wanted.add(name)
+    return {name: each for name, each in ladder.items() if name in wanted and name not in beyond}
+
+
+def baseline_of(name: str) -> str | None:
+    """The experiment of which this one changes one thing; None for the first of a ladder and for unknown names."""
+    experiment = EXPERIMENTS.get(name)
+    if getattr(experiment, "member_runs", None) == "checkpoints":
+        return experiment.members[0]  # the end of the same training
+    if trick := getattr(experiment, "trick", None):
+        return name.removesuffix(f"-{trick}")
+    if name in BASELINES:
+        return BASELINES[name]
+    # A variant is named after its base: `lr-no-norm`, `bi-gru-projection-glorot`.
+    return max((each for each in EXPERIMENTS if name.startswith(f"{each}-")), key=len, default=None)
