@@ -51,6 +51,7 @@ from dmlkit.metrics.ranking import (
     gap_of_pairs,
     global_average_precision,
     mean_average_precision,
+    precision_recall_curve,
     top_k_pairs,
     top_pairs,
 )

@@ -190,6 +190,17 @@ def gap_of_pairs(pairs: TopPairs) -> float:
     return average_precision(ranked, correct, int(pairs.true_labels.sum()))
 
 
+def precision_recall_curve(pairs: TopPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall at each distinct score, the highest first; Σ precision · Δrecall is their GAP.
+
+    Recall is of all true labels: it ends below 1 where some are outside the k pairs, and is NaN where there is none.
+    """
+    order = np.argsort(-pairs.scores, axis=None, kind="stable")
+    ranked, correct = pairs.scores.ravel()[order], np.cumsum(pairs.correct.ravel()[order])
+    last = np.flatnonzero(np.diff(ranked, append=np.inf))  # of equal scores, which are one threshold
+    return correct[last] / (last + 1), correct[last] / (pairs.true_labels.sum() or np.nan)
+
+
 class GlobalAveragePrecision:
     """GAP@k over videos that come in parts: `update` with each part, `merge` workers, ask for the `result`.
 

@@ -19,18 +19,20 @@ class Survey(NamedTuple):
     videos_of_class: np.ndarray  # (classes,) videos that carry each label
     labels_of_video: np.ndarray  # (videos,)
     frames_of_video: np.ndarray  # (videos,); empty at video level
+    ids: np.ndarray  # (videos,) text
 
 
 def survey(dataset, split: str = "train", *, max_videos: int | None = 20_000) -> Survey:
     """Count labels and frames in one pass over a labelled split, of at most `max_videos`."""
     counts = np.zeros(dataset.num_classes, np.int64)
-    labels, frames = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    labels, frames, ids = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.str_)]
     for batch in dataset.batches(split, batch_size=512, max_videos=max_videos):
         counts += (batch["labels"] > 0).sum(axis=0)
         labels.append((batch["labels"] > 0).sum(axis=1))
+        ids.append(batch["id"])
         if "num_frames" in batch:
             frames.append(batch["num_frames"])
-    return Survey(split, counts, np.concatenate(labels), np.concatenate(frames))
+    return Survey(split, counts, *map(np.concatenate, (labels, frames, ids)))
 
 
 def most_frequent(counted: Survey, dataset, *, rows: int = 10) -> pd.DataFrame:

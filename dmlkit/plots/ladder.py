@@ -135,14 +135,8 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
     ax.set_xlabel(COSTS[column])
     known = rows.dropna(subset=[column])
     if known.empty:
-        ax.text(
-            0.5,
-            0.5,
-            "not measured: fewer than four epochs",
-            ha="center",
-            color=style.GREY,
-            transform=ax.transAxes,
-        )
+        reason = "not measured: fewer than four epochs"
+        ax.text(0.5, 0.5, reason, ha="center", color=style.GREY, transform=ax.transAxes)
         ax.set_xticks([])
         return
     values = known[column].clip(lower=1e-3)
@@ -256,10 +250,10 @@ def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -
     return numbers(shown, dataset, title=title).set_table_styles({"result": text}, overwrite=False)
 
 
-def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Name → classes: by kind where there are kinds, else in quarters of the labels; only those that occur."""
+def class_groups(dataset, labels: np.ndarray, *, by: str = "kind") -> dict[str, np.ndarray]:
+    """Name → classes that occur: by "kind" where there are kinds, else in quarters of the labels."""
     counts, groups = labels.sum(axis=0), {}
-    if dataset.class_kinds:
+    if by == "kind" and dataset.class_kinds:
         kinds = np.asarray(dataset.class_kinds)
         for kind in dict.fromkeys([*KINDS, *dataset.class_kinds]):
             groups[kind] = np.flatnonzero(kinds == kind)
@@ -275,8 +269,8 @@ def class_groups(dataset, labels: np.ndarray) -> dict[str, np.ndarray]:
     return {name: classes for name, classes in groups.items() if counts[classes].sum()}
 
 
-def gap_by_kind(runs, dataset) -> pd.DataFrame:
-    """GAP@20 of every run (a row) within each group of classes (a column); first, that of each class's frequency.
+def gap_by_kind(runs, dataset, *, by: str = "kind") -> pd.DataFrame:
+    """GAP@20 of every run (a row) within each of `class_groups` (a column); first, that of each class's frequency.
 
     The frequencies are those of the training split (of 20,000 videos at most), which is what a model could know.
     """
@@ -288,17 +282,19 @@ def gap_by_kind(runs, dataset) -> pd.DataFrame:
     scored = [(constant, labels), *((run.predictions.scores, run.predictions.labels) for run in runs)]
     columns = {
         name: [global_average_precision(scores[:, classes], truth[:, classes]) for scores, truth in scored]
-        for name, classes in class_groups(dataset, labels).items()
+        for name, classes in class_groups(dataset, labels, by=by).items()
     }
     return pd.DataFrame(columns, index=[FREQUENCIES, *(run.title for run in runs)])
 
 
 @style.plotted
-def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> style.Plot | None:
-    """GAP@20 of every run within each group of classes, as a heat map."""
-    frame = gap_by_kind(runs, dataset)
+def by_kind(runs, dataset, *, by: str = "kind", title: str | None = None) -> style.Plot | None:
+    """GAP@20 of every run within each of `class_groups`, as a heat map."""
+    frame = gap_by_kind(runs, dataset, by=by)
     if frame.empty:
         return None
+    kinds = by == "kind" and dataset.class_kinds
+    title = title or f"GAP@20 by {'kind of class' if kinds else 'label frequency'}"
     figure, (axes,) = style.canvas(of_seed(title, runs), dataset, height=1.7 + 0.36 * len(frame))
     style.heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3)
     axes.set_xticks(range(frame.shape[1]), [textwrap.fill(shorten(name, 60), 18) for name in frame.columns])
@@ -309,8 +305,10 @@ def by_kind(runs, dataset, *, title: str = "GAP@20 by kind of class") -> style.P
 
 
 @style.plotted
-def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames") -> style.Plot | None:
-    """GAP@20 against the number of frames read, for each way of choosing them (`training.frame_study`)."""
+def frame_counts(
+    study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames", split="tuning", by="frames chosen"
+) -> style.Plot | None:
+    """GAP@20 against the number of frames, a line for each `choice` (`training.frame_study`, `gap_by_frames`)."""
     counts, choices = list(dict.fromkeys(study["frames"])), list(dict.fromkeys(study["choice"]))
     figure, (axes,) = style.canvas(title, dataset, width=7.4, height=3.6)
     for number, choice in enumerate(choices):
@@ -319,10 +317,10 @@ def frame_counts(study: pd.DataFrame, dataset=None, *, title: str = "Fewer frame
         x = rows["frames"].map(counts.index) + 0.09 * (number - (len(choices) - 1) / 2)
         ends = style.interval_lengths(rows["gap"], rows["gap_low"], rows["gap_high"])
         axes.errorbar(x, rows["gap"], yerr=ends, capsize=3, label=choice, **look)
-    axes.set_ylabel(f"GAP@20 on the tuning split\n(bar: 95 % CI {FOR_THIS_SEED})")
+    axes.set_ylabel(f"GAP@20 on the {split} split\n(bar: 95 % CI {FOR_THIS_SEED})")
     axes.set_xticks(range(len(counts)), [str(count) for count in counts])
-    axes.set_xlabel("frames per video, at most")
-    figure.legend(loc="outside right center", title="frames chosen")
+    axes.set_xlabel("frames per video" + ", at most" * (split == "tuning"))
+    figure.legend(loc="outside right center", title=by)
     shown = study.set_axis(study["choice"] + " " + study["frames"].astype(str), axis=0)
     return style.finished(figure, shown[["gap", "gap_low", "gap_high"]])
 

@@ -30,7 +30,8 @@ HEADINGS = {
 }  # fmt: skip
 
 _STYLES = [
-    {"selector": "th, td", "props": "padding: 0.25em 0.5em; vertical-align: top;"},
+    {"selector": "th, td", "props": "padding: 0.25em 0.5em;"},
+    {"selector": "tbody > *", "props": "vertical-align: top;"},
     {"selector": "th", "props": "font-weight: 600;"},
     {"selector": "th.col_heading", "props": "text-align: right; vertical-align: bottom; max-width: 8em;"},
     {"selector": "th.row_heading", "props": "text-align: left; white-space: nowrap; font-weight: 400;"},
@@ -148,13 +149,20 @@ def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look
 
 
 @plotted
-def numbers(frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4) -> Table | None:
-    """Any table of numbers: floats with a fixed number of digits, whole numbers with thousands, text escaped."""
+def numbers(
+    frame: pd.DataFrame, dataset=None, *, title: str, digits: int = 4, searchable: bool = False
+) -> Table | None:
+    """Any table of numbers: floats with a fixed number of digits, whole numbers with thousands, text escaped.
+
+    In a report's page a searchable one has a search box, and is sorted by the headings of its columns.
+    """
     shown = frame.apply(lambda column: column.map(lambda value: _cell(value, digits)).astype(object))
     shown.columns = [HEADINGS.get(name, str(name).replace("_", " ")) for name in frame.columns]
     texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
     notes = [f"95 % CI {FOR_THIS_SEED}."] if "CI low" in shown else []
-    return _styled(_named(shown, frame.index), with_data(title, dataset), notes, texts=texts)
+    shown.columns.name = frame.index.name  # in the heading of the rows
+    look = {"texts": texts, "searchable": searchable}
+    return _styled(_named(shown, frame.index), with_data(title, dataset), notes, **look)
 
 
 def data_summary(dataset, profile=None) -> Table:
@@ -200,9 +208,9 @@ def _named(shown: pd.DataFrame, names: Iterable) -> pd.DataFrame:
     return shown.set_axis(unique, axis=0)
 
 
-def _styled(shown: pd.DataFrame, caption: str, notes=(), *, texts=(), longest: int = 60) -> Table:
+def _styled(shown, caption: str, notes=(), *, texts=(), longest: int = 60, searchable: bool = False) -> Table:
     caption, notes = one_line(caption), [one_line(note) for note in notes]
-    styler = Table(shown)
+    styler = Table(shown, cell_ids=False)
     styler.heading = "\n".join([caption, *notes])
     left = [f"td.col{place}, th.col_heading.col{place}" for place in texts]
     left = [{"selector": each, "props": "text-align: left;"} for each in left]
@@ -214,7 +222,7 @@ def _styled(shown: pd.DataFrame, caption: str, notes=(), *, texts=(), longest: i
         .format_index(_cut, axis=1)
         .set_caption(escape(caption) + "".join(f"<span>{escape(note)}</span>" for note in notes))
         .set_table_styles([*_STYLES, *left])
-        .set_table_attributes('class="dmlkit-table"')
+        .set_table_attributes('class="dmlkit-table"' + " data-searchable" * searchable)
         .set_uuid(f"dmlkit-{slug}")  # derived from the table: the same from one execution to the next
     )
 

@@ -1,8 +1,8 @@
 """From executed notebooks to pages that ask for nothing outside, the index page and `results.json`.
 
 nbconvert turns a notebook into HTML with the template `templates/notebook_body`. What its cells show is sanitized by
-nh3, and a Content-Security-Policy lets a page run and fetch nothing; our module of the attention view is allowed by its
-hash.
+nh3, and a Content-Security-Policy lets a page run and fetch nothing but our own scripts, of the attention view and of
+searchable tables, which are allowed by their hash.
 """
 
 from __future__ import annotations
@@ -260,17 +260,19 @@ def _templates():
     return environment
 
 
-def render_page(template: str, *, views: Sequence = (), **values: object) -> str:
+def render_page(template: str, *, views: Sequence = (), searchable: bool = False, **values: object) -> str:
     """A page from a template; every value is escaped but what is marked as HTML."""
-    style, script, policy = (TEMPLATES / "style.css").read_text(encoding="utf-8"), "", POLICY
+    style, policy = (TEMPLATES / "style.css").read_text(encoding="utf-8"), POLICY
+    scripts = [(TEMPLATES / "tables.js").read_text(encoding="utf-8")] if searchable else []
     if views:
         from dmlkit.explorer.saved_view import MODULE, STYLE
 
         style += STYLE.read_text(encoding="utf-8")
-        script = MODULE.read_text(encoding="utf-8") + START
-        hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        policy += f"; script-src 'sha256-{hashed}'"
-    ours = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}
+        scripts.append(MODULE.read_text(encoding="utf-8") + START)
+    if scripts:
+        hashes = (base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts)
+        policy += "; script-src " + " ".join(f"'sha256-{each}'" for each in hashes)
+    ours = {"style": Markup(style), "scripts": [Markup(each) for each in scripts], "policy": Markup(policy)}
     return UNPRINTABLE.sub("", _templates().get_template(template).render(**ours, **values))
 
 
@@ -304,6 +306,7 @@ def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **a
         "name": notebook.stem,
         "sections": sections,
     } | about
+    about["searchable"] = soup.find("table", attrs={"data-searchable": True}) is not None
     return render_page("notebook.html.j2", views=views, body=body, title=title, **about)
 
 

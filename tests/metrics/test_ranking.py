@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
+from sklearn.metrics import precision_recall_curve as sklearn_curve
 
 from dmlkit.metrics import (
     GlobalAveragePrecision,
@@ -17,7 +18,9 @@ from dmlkit.metrics import (
     gap_interval_of_pairs,
     global_average_precision,
     mean_average_precision,
+    precision_recall_curve,
     top_k_pairs,
+    top_pairs,
 )
 from dmlkit.metrics.ranking import _HELD_VIDEOS
 
@@ -233,3 +236,20 @@ def test_memory_holds_the_best_pairs_of_each_video_and_no_scores():
         sizes.append([len(pickle.dumps(each)) for each in (gap, metrics)])
     # 20 scores of 4 bytes, 20 booleans and a count a video.
     assert (np.diff(sizes, axis=0) < 1000 * (20 * 5 + 8) + 6000).all()
+
+
+@every_precision
+def test_the_area_under_the_precision_recall_curve_is_gap(dtype):
+    """Against scikit-learn, whose recall is of the true pairs it is given; many scores are equal."""
+    rng = np.random.default_rng(5)
+    scores, labels = rng.integers(0, 9, (40, 12)).astype(dtype) / 8, rng.random((40, 12)) < 0.2
+    for top_k in (3, 12):
+        pairs = top_pairs(scores, labels, top_k=top_k)
+        precision, recall = precision_recall_curve(pairs)
+        expected, of_given, _ = sklearn_curve(pairs.correct.ravel(), pairs.scores.ravel())
+        np.testing.assert_allclose(precision, expected[-2::-1])
+        np.testing.assert_allclose(recall, of_given[-2::-1] * pairs.correct.sum() / labels.sum())
+        area = np.sum(precision * np.diff(recall, prepend=0))
+        assert area == pytest.approx(global_average_precision(scores, labels, top_k))
+    assert recall[-1] == 1
+    assert np.isnan(precision_recall_curve(top_pairs(scores, labels & False))[1]).all()

@@ -1,12 +1,15 @@
-"""Paired differences are those of the metrics, and GAP@20 by kind of class against the metric itself."""
+"""Differences, groups, calibration and pairs of labels against the metrics themselves, scikit-learn and plain loops."""
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 
 from dmlkit import plots
-from dmlkit.metrics import compare_gaps, global_average_precision, top_pairs
+from dmlkit.metrics import compare_gaps, gap_interval, global_average_precision, top_pairs
+from dmlkit.plots.data import Survey
+from dmlkit.plots.evaluation import calibration_error
 from dmlkit.plots.ladder import FREQUENCIES, class_groups
-from dmlkit.predictions import Predictions
+from dmlkit.predictions import Predictions, concatenate
 
 
 def pairs(rows):
@@ -127,3 +130,77 @@ def test_gap_by_kind_is_the_metric_on_some_classes(runs, data, shown):
     texts = plot.figure.axes[0].texts
     assert len(texts) == frame.size and texts[-1].get_text() == f"{frame.iloc[-1, -1]:.3f}"
     assert {text.get_color() for text in texts} == {"black", "white"}
+
+
+def cut(run, kept=None, videos=120):
+    """The run with each video's `kept` highest scores alone, of its first videos."""
+    whole = run.predictions
+    block = Predictions(whole.ids[:videos], whole.labels[:videos], whole.scores[:videos])
+    run.__dict__["predictions"] = concatenate([block], kept=kept)
+    return run
+
+
+def test_label_frequencies_group_classes_that_have_kinds(runs, data, shown):
+    frame = plots.gap_by_kind({"lr": runs["lr"]}, data, by="frequency")
+    groups = class_groups(data, runs["lr"].predictions.labels, by="frequency")
+    assert list(frame) == list(groups) and "quarter of the labels" in next(iter(groups))
+    plot = shown(plots.by_kind(runs, data, by="frequency"))
+    assert plot.alt.startswith("GAP@20 by label frequency") and "by kind" in plots.by_kind(runs, data).alt
+
+
+@pytest.mark.parametrize("kept", [None, 4])
+def test_calibration_is_that_of_scikit_learn_over_the_kept_pairs(make, data, shown, kept, monkeypatch):
+    monkeypatch.setattr("dmlkit.predictions.BLOCK", 50)
+    run = cut(make.run("attention", quality=0.9), kept)
+    scored = run.predictions
+    scores, true = scored.scores[scored.is_kept].astype(float), scored.labels[scored.is_kept]
+    assert len(scores) == 120 * (kept or 10)
+    bins = plots.reliability(scored)
+    share, mean = calibration_curve(true, scores, n_bins=10)
+    np.testing.assert_allclose(bins["share true"], share)
+    np.testing.assert_allclose(bins["mean score"], mean)
+    assert bins["pairs"].sum() == len(scores)
+    in_bin = np.ceil(scores * 10)
+    error = sum(abs((scores - true)[in_bin == place].sum()) for place in np.unique(in_bin)) / len(scores)
+    assert calibration_error(bins) == pytest.approx(error)
+    plot = shown(plots.calibration(run, data))
+    label = plot.figure.axes[0].get_legend_handles_labels()[1][1]
+    assert f"ECE {error:.4f}" in label and ("each video's 4 highest" in label) == bool(kept)
+
+
+@pytest.mark.parametrize("kept", [None, 2])
+def test_pairs_of_labels_are_counted_as_by_hand(make, kept, monkeypatch):
+    monkeypatch.setattr("dmlkit.predictions.BLOCK", 50)
+    run = cut(make.run("attention", quality=0.3), kept)
+    run.record["data"]["class_names"] = names = list("abcdefghij")
+    confused, both, labels = {}, {}, run.predictions.labels
+    for video, scores in enumerate(run.predictions.kept_scores):
+        true = set(np.flatnonzero(labels[video]))
+        n = min(len(true), kept or 10)
+        best = set(sorted(range(10), key=lambda each: (-scores[each], each))[:n])
+        for a in true - best:
+            for b in best - true:
+                confused[a, b] = confused.get((a, b), 0) + 1
+            for b in [each for each in true - best if each > a]:
+                both[a, b] = both.get((a, b), 0) + 1
+    for table, expected in zip(plots.label_pairs(run), (confused, both), strict=True):
+        assert table["videos"].is_monotonic_decreasing and len(table) == len(expected) > 5
+        for first, second, *counts in table.itertuples(index=False):
+            a, b = names.index(first), names.index(second)
+            assert counts == [expected[a, b], labels[:, a].sum(), (labels[:, a] & labels[:, b]).sum()]
+
+
+def test_quarters_of_the_videos_by_frames_are_measured_each(make):
+    run, frames = cut(make.run("attention"), videos=100), np.arange(100) % 40 + 1
+    ids, scored = run.predictions.ids, run.predictions
+    shuffled = np.random.default_rng(0).permutation(100)[5:]  # five were not counted
+    rows = plots.gap_by_frames(run, Survey("validate", None, None, frames[shuffled], ids[shuffled]))
+    assert rows["videos"].sum() == 95 and len(rows) == 4
+    for row in rows.itertuples():
+        low, high = (int(end) for end in row.frames.split("\n")[0].split(" to "))
+        own = np.intersect1d(np.flatnonzero((frames >= low) & (frames <= high)), shuffled)
+        scores, labels = scored.scores[own].astype(np.float32), scored.labels[own]
+        assert row.videos == len(own) and row.gap == pytest.approx(global_average_precision(scores, labels))
+        assert (row.gap_low, row.gap_high) == pytest.approx(gap_interval(scores, labels, resamples=300))
+    none = Survey("validate", None, None, np.zeros(0, int), ids)
+    assert plots.frame_counts(plots.gap_by_frames(run, none)) is None

@@ -135,6 +135,10 @@ def test_a_page_is_readable(render):
     assert "5 characters are left out;" in page.get_text()
 
 
+def digest(script):
+    return base64.b64encode(hashlib.sha256(script.get_text().encode()).digest()).decode()
+
+
 def test_a_view_is_drawn_by_our_module_alone(render):
     scene = {"format": 1, "title": f"</script>{SCRIPT}<!--\u2028&"}
     data = {MIME: scene, WIDGET: {"model_id": "1"}, "text/html": f"<b>still</b>{SCRIPT}"}
@@ -142,13 +146,16 @@ def test_a_view_is_drawn_by_our_module_alone(render):
     fake = shown(5, text_html="<script type='application/json' class='dmlkit-scene'>{}</script>")
     html, page = render(cell, fake)
     (module,) = page.find_all("script", type="module")
-    digest = base64.b64encode(hashlib.sha256(module.get_text().encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy(page)
+    assert f"; script-src 'sha256-{digest(module)}'" in policy(page)
     assert module.get_text().startswith(MODULE.read_text(encoding="utf-8"))
     (data,) = page.find_all("script", type="application/json")
     assert json.loads(data.get_text()) == scene and not set("<>&\u2028") & set(data.get_text())
     assert page.find(class_="dmlkit-place").b.get_text() == "still"
     assert len(page.find_all("script")) == 2 and outside_references(html) == []
+    table = shown(6, text_html="<table data-searchable><thead><tr><th>a</th></tr></thead></table>")
+    _, page = render(cell, table)
+    both = [f"'sha256-{digest(each)}'" for each in page.find_all("script", type="module")]
+    assert len(both) == 2 and policy(page).endswith(f"; script-src {' '.join(both)}")
     widget = new_output("display_data", {WIDGET: {"model_id": "1"}, "text/plain": "VBox(children=())"})
     _, page = render(new_code_cell("w", outputs=[widget], id="w"))
     assert "Open the notebook in JupyterLab" in page.get_text() and "VBox" not in page.get_text()

@@ -124,3 +124,36 @@ def test_pages_in_a_browser_ask_for_nothing_and_read_well(write_notebook, build,
     for page in read_in_browser(sorted((tmp_path / "out").glob("*.html"))):
         page.get_by_role("link", name="the next", exact=True).click()
         page.wait_for_url("**/02-second.html")
+
+
+TABLE = """\
+import numpy as np, pandas as pd
+from dmlkit import plots
+names, videos = ["b10", "<i>a", "B9", "x" * 70 + "y"], [1000, 9, 20, 3]
+frame = pd.DataFrame({"name": names, "videos": videos, "score": [0.5, np.nan, 0.25, 1e-3]})
+plots.numbers(frame.rename_axis("class"), title="Classes", searchable=True)
+"""
+
+
+def test_a_searchable_table_sorts_by_keyboard_and_finds(write_notebook, build, tmp_path, read_in_browser):
+    write_notebook("01-table", TABLE)
+    assert build()[0].exit_code == 0
+
+    def classes(page):
+        return "".join(page.locator("tbody tr:visible th").all_inner_texts())
+
+    for page in read_in_browser([tmp_path / "out" / "01-table.html"]):
+        assert classes(page) == "0123" and page.get_by_text("4 of 4 rows").is_visible()
+        orders = {"videos": "3120 0213", "score": "3201 0231", "name": "1203 3021", "class": "0123 3210"}
+        for heading, order in orders.items():
+            for sort in ("ascending", "descending"):
+                page.get_by_role("button", name=heading).press("Enter")
+                by = page.locator("th[aria-sort]")
+                assert (by.inner_text(), by.get_attribute("aria-sort")) == (heading, sort)
+                assert classes(page) == order.split()[sort == "descending"]
+        for text, found in (("B", "20"), ("xxy", "3"), ("b 1,000", "0"), ("<i>", "1"), ("none", "")):
+            page.get_by_label("Search").fill(text)
+            assert classes(page) == found and page.get_by_text(f"{len(found)} of 4 rows").is_visible()
+        still = page.context.browser.new_context(java_script_enabled=False).new_page()
+        still.goto(page.url)
+        assert classes(still) == "0123" and still.get_by_role("button").count() == 0
