@@ -38,17 +38,7 @@ def test_names_are_checked_and_help_answers_before_anything_heavy_is_imported():
         assert out.endswith("HEAVY []\n"), (arguments, out)
 
 
-def test_an_error_is_one_paragraph_that_steers_no_terminal(command):
-    for arguments, code, words in (
-        (["report", "-p", "videos", "3", "--notebook", "04"], 2, "04-fusion has a parameter 'videos'"),
-        (["data", "check", "a\x1b[31m\nb"], 3, "There is nothing at"),
-    ):
-        ended, _, message = command(*arguments)
-        assert (ended, words in message) == (code, True), message
-        assert len(message.strip().splitlines()) == 1 and "\x1b" not in message
-
-
-def test_paths_and_names_that_cannot_be_are_one_paragraph(command, leave_run, tmp_path, monkeypatch):
+def test_what_cannot_be_is_one_paragraph_that_steers_no_terminal(command, leave_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").write_text("")
@@ -70,12 +60,14 @@ def test_paths_and_names_that_cannot_be_are_one_paragraph(command, leave_run, tm
         ),
         *((["data", "synthesize", odd], 2, odd) for odd in ("file/x", "n" * 300)),
         (["runs", "file"], 2, "There is no folder file"),
+        (["data", "check", "a\x1b[31m\nb"], 3, "There is nothing at"),
+        (["report", "-p", "videos", "3", "--notebook", "04"], 2, "04-fusion has a parameter 'videos'"),
         (["train", "lr", "--data", "x", "--profile", ""], 2, "Unknown profile ''"),
         (["train", "lr", "--data", "~/no/such/data"], 3, os.path.expanduser("~/no/such/data")),
     ):
         ended, out, message = command(*arguments)
-        found = (ended, out, words in message, len(message.splitlines()))
-        assert found == (code, "", True, 1), (arguments, message)
+        found = (ended, out, words in message, len(message.splitlines()), "\x1b" in message)
+        assert found == (code, "", True, 1, False), (arguments, message)
     assert len(list(tmp_path.iterdir())) == 7  # nothing was made
 
 

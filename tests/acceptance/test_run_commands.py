@@ -136,21 +136,6 @@ def test_names_that_are_unknown_are_usage_and_missing_data_are_data(dmlkit, fold
     assert dmlkit("train", "lr").code == 2 and dmlkit("nosuch").code == 2
 
 
-def test_runs_are_measured_alone_and_together(dmlkit, folders, generated):
-    for path in folders.values():
-        alone = gap_in(dmlkit("evaluate", path, "--data", generated).out)
-        assert alone == pytest.approx(record(path)["metrics"]["gap"], abs=1e-3)
-    together = dmlkit("evaluate", *folders.values(), "--data", generated)
-    assert together.code == 0 and "100 videos of 'validate'" in together.out and "mAP" in together.out
-    weights = library.gap_weights([library.load_run(path).tuning_gap for path in folders.values()])
-    runs = [library.load_run(path).predictions for path in folders.values()]
-    scores = library.weighted_average([run.scores for run in runs], weights)
-    expected = library.global_average_precision(scores, runs[0].labels)
-    assert gap_in(together.out) == pytest.approx(expected, abs=1e-3)
-    few = dmlkit("evaluate", folders["lr"], "--data", generated, "--split", "train", "--max-videos", "30")
-    assert "30 videos of 'train'" in few.out
-
-
 def test_an_ensemble_by_each_combiner_is_a_run(dmlkit, folders, generated, tmp_path):
     for by in COMBINERS:
         ended = dmlkit("ensemble", *folders.values(), "--by", by, "--out", tmp_path / by)
@@ -160,9 +145,19 @@ def test_an_ensemble_by_each_combiner_is_a_run(dmlkit, folders, generated, tmp_p
         measured = dmlkit("evaluate", tmp_path / by, "--data", generated)
         assert gap_in(measured.out) == pytest.approx(written["metrics"]["gap"], abs=2e-3)
         assert dmlkit("evaluate", *folders.values(), "--by", by, "--data", generated).out == measured.out
+    together, runs = (
+        dmlkit("evaluate", *folders.values(), "--data", generated),
+        map(library.load_run, folders.values()),
+    )
+    assert together.out.startswith("100 videos of 'validate'") and "\nmAP     0." in together.out
+    gaps, predictions = zip(*((run.tuning_gap, run.predictions) for run in runs), strict=True)
     weights = [member["weight"] for member in record(tmp_path / "algorithm_2")["members"]]
-    gaps = np.array([library.load_run(path).tuning_gap for path in folders.values()])
-    assert weights == pytest.approx(list(gaps / gaps.sum()))
+    assert weights == pytest.approx(np.array(gaps) / sum(gaps))
+    scores = library.weighted_average([each.scores for each in predictions], weights)
+    expected = library.global_average_precision(scores, predictions[0].labels)
+    assert gap_in(together.out) == pytest.approx(expected, abs=1e-3)
+    few = dmlkit("evaluate", folders["lr"], "--data", generated, "--split", "train", "--max-videos", "30")
+    assert "30 videos of 'train'" in few.out
     assert record(tmp_path / "optimized")["tuning"]["gap"] >= max(gaps)
     one_paragraph(dmlkit("ensemble", folders["lr"], "--out", tmp_path / "x"), 2, "two runs")
     ended = dmlkit("ensemble", *folders.values(), "--by", "staking", "--out", tmp_path / "x")

@@ -125,6 +125,7 @@ def test_a_notebook_that_cannot_be_written_is_a_full_disk(run_all, monkeypatch, 
     ((failure, _, _),) = run_all({"any": "int('ten')"}).values()
     assert failure.kind == "disk" and "No space left on device" in failure.message
     assert "Before that, the notebook had stopped: ValueError" in failure.message
+    assert (tmp_path / "out" / "any.ipynb").read_text().startswith('{"cells": []')  # the earlier one
 
 
 def test_what_two_executions_may_differ_in_is_taken_out():

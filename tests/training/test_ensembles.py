@@ -131,6 +131,12 @@ def test_scores_that_were_not_kept_do_not_decide(copies, tmp_path, monkeypatch, 
 def test_what_cannot_be_combined(copies, tmp_path):
     with pytest.raises(UsageError, match="'stacking' out"):
         members_of(copies[0], by="stacking")
+    run = dmlkit.ensemble(copies, out=tmp_path / "both")
+    lr, attention = run.record["members"]
+    for path in ("../attention", "."):
+        change(run.path, members=[lr | {"path": path}, attention])
+        with pytest.raises(DataError, match="another run is there now"):
+            members_of(run.path)
     (copies[0] / "tuning.npz").unlink()
     with pytest.raises(DataError, match=r"lr/tuning\.npz.* train it again"):
         members_of(copies, by="optimized")
@@ -168,15 +174,6 @@ def test_tables_are_of_what_each_ensemble_would_leave(smoke_runs, tmp_path):
     assert list(alike.index) == [f"{lr}, seed 0 (1)", attention, f"{lr}, seed 0 (2)"]
     for table in (compare_combiners(members[:1]), compare_members(members[:1]), leave_one_out(members)):
         assert table.empty
-
-
-def test_an_ensemble_whose_members_are_not_there(copies, tmp_path):
-    run = dmlkit.ensemble(copies, out=tmp_path / "both")
-    lr, attention = run.record["members"]
-    for path in ("../attention", "."):
-        change(run.path, members=[lr | {"path": path}, attention])
-        with pytest.raises(DataError, match="another run is there now"):
-            members_of(run.path)
 
 
 def test_members_that_read_other_frames_read_for_themselves(copies, smoke_runs, generated):
