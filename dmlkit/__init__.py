@@ -1,4 +1,4 @@
-"""dmlkit: the ladder of *Deep Multimodal Learning for Video Classification*, in notebooks.
+"""dmlkit: the ladder of *Deep Multimodal Learning: An Effective Method for Video Classification*, in notebooks.
 
 A *data set* gives *batches*; a *model* turns a batch into *scores*; a *run* is what one training leaves on disk; the
 *notebooks* compare runs in the paper's order; a *report* is those notebooks, executed.
@@ -8,6 +8,7 @@ A *data set* gives *batches*; a *model* turns a batch into *scores*; a *run* is 
     dmlkit.metrics      GAP@20, mAP, Hit@1, PERR, bootstrap intervals, ensembles, on numpy
     dmlkit.experiments  the paper's ladder as values, ablations, recipes
     dmlkit.profiles     the training settings under which experiments are compared
+    dmlkit.plugins      parts of models and experiments that users add
     dmlkit.training     train, evaluate, predict, combine; the study
     dmlkit.runs         what a training leaves on disk
     dmlkit.submission   predictions as YouTube-8M's CSV files

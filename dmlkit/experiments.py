@@ -17,6 +17,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from functools import partial
 
 from dmlkit.errors import UsageError, brief, choose, nearest
+from dmlkit.plugins import load_plugins, make_extensible
 
 
 @dataclass(frozen=True)
@@ -496,3 +497,7 @@ def baseline_of(name: str) -> str | None:
         return BASELINES[name]
     # A variant is named after its base: `lr-no-norm`, `bi-gru-projection-glorot`.
     return max((each for each in EXPERIMENTS if name.startswith(f"{each}-")), key=len, default=None)
+
+
+make_extensible("experiment", EXPERIMENTS)
+load_plugins()

@@ -28,6 +28,7 @@ from dmlkit.errors import DataError, UsageError, html_card, readable, renamed, s
 from dmlkit.experiments import AnyExperiment, Experiment
 from dmlkit.files import atomic_write
 from dmlkit.metrics import RankingMetrics, over_seeds
+from dmlkit.plugins import check_plugins
 from dmlkit.predictions import Predictions
 
 RECORD = "run.json"
@@ -101,6 +102,7 @@ class RunRow(BaseModel):
     trained_on: DataRow = _at("data")
     videos: int = _at("metrics", "videos")
     started: str
+    added: list[dict[str, str | None]] = []  # of a training: `plugins.added_parts`
     members: list[MemberRow] = []  # of an ensemble, as the two that follow
     by: str | None = None
     bias: FiniteFloat | None = None
@@ -113,7 +115,7 @@ class RunRow(BaseModel):
 
 
 # Columns of `load_runs`.
-HIDDEN = ("kind", "fingerprint", "data_fingerprint", "trained_on", "members", "by", "bias")
+HIDDEN = ("kind", "fingerprint", "data_fingerprint", "trained_on", "added", "members", "by", "bias")
 COLUMNS = [name for name in RunRow.model_fields if name not in HIDDEN]
 
 
@@ -211,6 +213,7 @@ class Run:
                 f"{self.path} holds no model.keras: {self.name} is an ensemble, whose members have the models, or its "
                 "file was deleted. Name a run that was trained."
             )
+        check_plugins(self.record.get("added", ()), run=self.path)
         return load_model(file)
 
 

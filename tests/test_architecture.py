@@ -27,7 +27,7 @@ LAYERS = [
     {"runs", "submission"},
     {"predictions"},
     {"data", "models", "metrics", "experiments", "profiles"},
-    {"paths", "files", "runtime"},
+    {"paths", "files", "runtime", "plugins"},
     {"errors"},
 ]
 LAYER = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -2,6 +2,7 @@
 runs as it stands, and what is generated is current.
 """
 
+import hashlib
 import re
 import runpy
 import shlex
@@ -9,7 +10,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import click
+import pytest
 
+import dmlkit
+from dmlkit import plugins
 from dmlkit.models import fusions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,14 +107,94 @@ def test_the_quick_start_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert f"{names['run'].gap}" in capsys.readouterr().out
 
 
-def test_a_fusion_is_added_as_the_guide_shows(generated, monkeypatch):
+def forget_plugins():
+    """The tables as a new process has them."""
+    plugins._loaded.clear()
+    for table in plugins._tables.values():
+        table.plugins.clear()
+        for name in table.entries.keys() - table.package.keys():
+            del table.entries[name]
+
+
+@pytest.fixture
+def guide(tmp_path, monkeypatch):
+    """The code of the guide, in a new working folder, which holds its first part as a plugin."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(plugins.VARIABLE, "")
     page = TEXTS[ROOT / "docs" / "how-to" / "add-a-fusion.md"]
     (code,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
-    monkeypatch.setitem(fusions.FUSIONS, "product", None)
+    Path("my_fusions.py").write_text(code.partition("\ndataset =")[0])
+    yield code
+    forget_plugins()
+
+
+def test_a_fusion_is_added_in_a_cell_and_as_a_plugin(guide, command, build, write_notebook, monkeypatch):
     names = {}
-    exec(code.replace('"DIR"', repr(str(generated))), names)
-    assert names["model"].output_shape == (None, 24)
+    exec(guide, names)
+    run = names["run"]
     assert fusions.FUSIONS["product"] is names["product"]
+    assert "multiply" in [layer.name.split("_")[0] for layer in run.model.layers]
+    assert names["comparison"].difference == pytest.approx(run.gap - names["baseline"].gap)
+
+    def dmlkit_with(*arguments):
+        forget_plugins()
+        monkeypatch.setenv(plugins.VARIABLE, "")
+        return command(*arguments)
+
+    plugin, out = ("--plugin", "my_fusions.py"), ("--profile", "smoke", "--out", "runs/product")
+    train, evaluate = ("train", "bi-gru-product", *out), ("evaluate", "runs/product")
+    train, evaluate = ((*each, "--data", "data/small") for each in (train, evaluate))
+    assert dmlkit_with(*train)[0] == 2
+    assert dmlkit_with(*plugin, *train)[0] == 0
+    record = dmlkit.load_run("runs/product").record
+    digest = hashlib.sha256(Path("my_fusions.py").read_bytes()).hexdigest()[:16]
+    expected = {"part": "fusion", "name": "product", "plugin": "my_fusions.py", "digest": digest}
+    assert record["added"] == [expected] and record["metrics"]["gap"] == run.gap
+    code, _, error = dmlkit_with(*evaluate)
+    assert code == 2 and "the plugin my_fusions.py, which is not loaded" in error
+    code, printed, error = dmlkit_with(*evaluate, *plugin)
+    assert code == 0 and f"{run.gap:.4f}" in printed and not error
+
+    # Kernels have it, too, wherever they work.
+    write_notebook("01-own", 'import dmlkit\nprint("It is:", dmlkit.EXPERIMENTS["bi-gru-product"].title)')
+    made, _ = build()
+    assert made.exit_code == 0 and "It is: Bi-GRU, product" in (made.out / "01-own.html").read_text()
+
+    # Another content: a note for a trained model, and another training.
+    with open("my_fusions.py", "a") as file:
+        file.write("# changed\n")
+    code, printed, error = dmlkit_with(*evaluate, *plugin)
+    assert code == 0 and f"{run.gap:.4f}" in printed and "content has changed since" in error
+    code, _, error = dmlkit_with(*train, *plugin)
+    assert code == 2 and "already holds another run" in error
+
+
+REGISTER = "from dmlkit.models import FUSIONS, POOLINGS\nimport dmlkit\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def broken(:", "line 3, cannot be executed (SyntaxError"),
+        ("1 / 0", "line 3, cannot be executed (ZeroDivisionError: division by zero)"),
+        ("FUSIONS['concat'] = print", "replaces the fusion 'concat'"),
+        ("FUSIONS['own'] = lambda features, num_frames: None", "unexpected keyword argument 'units'"),
+        ("POOLINGS['own'] = 3", "3 is not a callable object"),
+        ("dmlkit.EXPERIMENTS['own'] = dmlkit.LADDER['lr']", "EXPERIMENTS['own'] must be an Experiment"),
+        ("", "adds nothing to FUSIONS"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_named_with_what_is_wrong(guide, command, code, message):
+    Path("my_fusions.py").write_text(REGISTER.format(code))
+    ended, _, error = command("experiments", "--plugin", "my_fusions.py")
+    assert ended == (2 if code else 0)
+    assert str(Path("my_fusions.py").resolve()) in error and message in error and error.count("\n") == 1
+    assert fusions.FUSIONS["concat"] is fusions.concat
+
+
+def test_a_plugin_that_is_not_there_is_named(guide, command):
+    ended, _, error = command("experiments", "--plugin", "other.py")
+    assert ended == 2 and f"{Path.cwd() / 'other.py'} cannot be read (No such file or directory)" in error
 
 
 def test_the_example_is_a_page_of_today():

@@ -29,6 +29,8 @@ def app(debug: bool) -> None:
 
 for command in (report.report, *runs.COMMANDS, *data.COMMANDS):
     app.add_command(command)
+for command in (app, report.report, *runs.COMMANDS):
+    command.params.append(runs.plugin_option)
 
 
 def main() -> None:

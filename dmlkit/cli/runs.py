@@ -18,6 +18,7 @@ import click
 
 from dmlkit.errors import UsageError, choose, counted, nearest, shorten, without_controls
 from dmlkit.paths import reports
+from dmlkit.plugins import load_plugins, name_plugins
 from dmlkit.runtime import check_keras
 
 
@@ -51,6 +52,25 @@ on_fault_option = click.option(
 SEVERAL = (
     "Several RUNS score together, each weighted by its GAP on the tuning split, as `dmlkit ensemble` does; --by names "
     "another combiner, whose weights come from the tuning split. An ensemble on disk scores by its own combiner."
+)
+
+
+def _load_plugins(context: click.Context, option: click.Option, files: Sequence[Path]) -> None:
+    if files:
+        name_plugins(files)
+        with _warnings_noted():
+            load_plugins()
+
+
+plugin_option = click.Option(
+    ["--plugin"],
+    type=FOLDER,
+    multiple=True,
+    metavar="FILE",
+    help="Python file that adds fusions, encoders, poolings, classifiers or experiments; repeatable.",
+    callback=_load_plugins,
+    expose_value=False,
+    is_eager=True,
 )
 by_option = click.option("--by", metavar="NAME", help="Combiner of RUNS; see `dmlkit ensemble --help`.")
 
@@ -294,9 +314,7 @@ def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
         choose(COMBINERS, by, what="combiner")
     for run in runs:
         load_run(run)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", module="dmlkit")
-        warnings.showwarning = lambda message, *_: _note(message)
+    with _warnings_noted():
         yield skipped
     if cut := skipped.to_record()["cut"]:
         _note(f"{counted(cut, 'video')} cut to the shortest modality.")
@@ -304,6 +322,14 @@ def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
         (shard, number), (byte, fault) = next(iter(skipped.records.items()))
         count = counted(len(skipped.records), "corrupt record")
         _note(f"{count} left out, the first: {shard}, record {number}, byte {byte} ({fault}).")
+
+
+@contextmanager
+def _warnings_noted() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", module="dmlkit")
+        warnings.showwarning = lambda message, *_: _note(message)
+        yield
 
 
 def _note(message: object) -> None:
@@ -402,7 +428,7 @@ def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
 
 @click.command()
 def experiments() -> None:
-    """List the experiments that `dmlkit train` knows, and what each of them is."""
+    """List the experiments that `dmlkit train` takes, each with its title."""
     from dmlkit.experiments import ABLATIONS, BEYOND, EXPERIMENTS, LADDER, VIDEO_LADDER
 
     seen = set()
@@ -411,7 +437,7 @@ def experiments() -> None:
         "The ladder where a video is one vector": VIDEO_LADDER,
         "Ablations: other readings of the paper": ABLATIONS,
         "Beyond the ladder: later systems, and the recipes of the best scores": BEYOND,
-        "One experiment trained otherwise: each trick alone, and the checkpoints of one training": EXPERIMENTS,
+        "One change in training each, the checkpoints of one training, and experiments of plugins": EXPERIMENTS,
     }.items():
         click.echo(heading)
         for name, experiment in table.items():

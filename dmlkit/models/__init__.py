@@ -21,3 +21,11 @@ from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, KernelFeatures
 from dmlkit.models.fusions import FUSIONS, MAPPING_INITIALIZERS
 from dmlkit.models.inputs import NORMALIZATIONS, check_codings, frame_mask
 from dmlkit.models.poolings import POOLINGS
+from dmlkit.plugins import load_plugins, make_extensible
+
+make_extensible("fusion", FUSIONS)
+make_extensible("encoder", ENCODERS)
+make_extensible("pooling", POOLINGS)
+make_extensible("classifier", CLASSIFIERS)
+make_extensible("frame classifier", FRAME_CLASSIFIERS)
+load_plugins()

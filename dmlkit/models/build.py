@@ -262,5 +262,5 @@ def load_model(path: str | Path) -> keras.Model:
     except Exception as error:  # Keras, h5py and zipfile each raise their own
         raise DataError(
             f"{path} cannot be read as a model ({type(error).__name__}: {str(error).splitlines()[0]}). "
-            f"The file may be damaged, or written by another version; train the run again."
+            f"The file may be damaged, written by another version, or hold a layer of a plugin that is not loaded."
         ) from error

@@ -18,6 +18,7 @@ import dmlkit
 from dmlkit.data.opening import open_dataset
 from dmlkit.errors import UsageError
 from dmlkit.files import atomic_write, file_lock
+from dmlkit.plugins import loaded_plugins
 from dmlkit.report.parameters import as_text
 from dmlkit.runtime import versions
 
@@ -52,7 +53,12 @@ def software() -> dict[str, str]:
     root = Path(dmlkit.__file__).parent
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     counted = [path for path in files if not {"__pycache__", "notebooks"} & set(path.parts)]
-    return versions() | {"files": digest([[path.as_posix(), file_digest(root / path)] for path in counted])}
+    plugins = {f"plugin {name}": digest for name, digest in loaded_plugins().items()}
+    return (
+        versions()
+        | plugins
+        | {"files": digest([[path.as_posix(), file_digest(root / path)] for path in counted])}
+    )
 
 
 def accessed_runs(access_log: Path, runs: Path) -> dict[str, str | None]:

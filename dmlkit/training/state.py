@@ -29,6 +29,7 @@ from dmlkit.experiments import ALGORITHM_2, Experiment
 from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
 from dmlkit.metrics import GlobalAveragePrecision, gap_interval_of_pairs
 from dmlkit.paths import default_runs
+from dmlkit.plugins import added_parts
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import CHECKPOINTS, WHILE_TRAINING, Run, find_runs, load_run, read_record, write_record
@@ -57,8 +58,9 @@ def training_fingerprint(
     teachers: Sequence[str] = (),
 ) -> str:
     """The fingerprint of a training: everything that decides its result, its teachers' fingerprints among it."""
+    added = [part["digest"] for part in added_parts(experiment)]
     return fingerprint(
-        experiment=experiment.to_record(),
+        experiment=experiment.to_record() | ({"added": added} if added else {}),
         profile=profile.to_record(),
         data=dataset.fingerprint,
         class_names=dataset.class_names if dataset.named else None,
@@ -163,7 +165,7 @@ def existing_run(folder: Path, *, fingerprint: str, name: str) -> Run | None:
         raise UsageError(
             f"{folder} already holds another run than {name} as asked for now: {record['experiment']['name']}, profile "
             f"{record['profile']['name']}, seed {record['seed']}, data {record['data']['name']}, or other "
-            "names of its classes, another version or other settings. Choose another folder, or delete this one."
+            "class names, settings, parts or version. Choose another folder, or delete this one."
         )
     return Run(folder, record)
 

@@ -21,10 +21,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from dmlkit.data import RAISE, Skipped, as_dataset, with_tuning
-from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.errors import DataError, UsageError, choose, shorten
 from dmlkit.experiments import Ensemble, Experiment, find, not_applicable_reason
 from dmlkit.metrics import global_average_precision
 from dmlkit.models import build
+from dmlkit.plugins import added_parts, loaded_plugins
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
 from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run, shared_class_names
@@ -135,6 +136,7 @@ def train(
     fingerprint = training_fingerprint(experiment, dataset, profile=profile, teachers=sources, **settings)
     distribution.agree(
         {"version of dmlkit": version_of("dmlkit"), "experiment": experiment.to_record()}
+        | {"plugins": loaded_plugins()}
         | {"profile": profile.to_record(), "data set": dataset.fingerprint, "teachers": sources}
         | {**settings, "on_fault": skipped.policy}
     )
@@ -187,7 +189,8 @@ def build_model(
     profile = profile_for(experiment, profile)
     if reason := not_applicable_reason(experiment, level=dataset.level, modalities=tuple(dataset.features)):
         raise UsageError(f"{experiment.name} cannot be trained on {dataset.name}: {reason}.")
-    return build(
+    make = partial(
+        build,
         features={name: (feature.size, feature.coding) for name, feature in dataset.features.items()},
         level=dataset.level,
         num_classes=dataset.num_classes,
@@ -201,6 +204,13 @@ def build_model(
         precision=precision,
         **{name: getattr(experiment, name) for name in MODEL_FIELDS},
     )
+    try:
+        return make()
+    except Exception as error:
+        if isinstance(error, UsageError) or not added_parts(experiment):
+            raise
+        reason = f"{type(error).__name__}: {shorten(error, 500)}"
+        raise UsageError(f"The model of {experiment.name}, with parts of yours, fails: {reason}") from error
 
 
 def as_experiment(experiment: str | Experiment) -> Experiment:
@@ -493,6 +503,7 @@ class Trainer:
             "kind": "training",
             "fingerprint": self.fingerprint,
             "experiment": self.experiment.to_record(),
+            "added": added_parts(self.experiment),
             "profile": self.profile.to_record(),
             "seed": self.seed,
             "precision": self.precision,
