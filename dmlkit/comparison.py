@@ -26,6 +26,7 @@ from dmlkit.runs import RECORD, Run, as_run, find_runs, shared_class_names, summ
 Named = Run | str | os.PathLike
 Runs = Named | Sequence[Named]
 
+FEWEST = 5  # videos of a class: of fewer, average precision is mostly chance
 # Descriptions of an experiment or a profile, which do not change what is trained.
 DESCRIPTIONS = ("title", "chapter", "paper_gap", "purpose")
 
@@ -80,10 +81,9 @@ class Comparison:
         difference: Mean GAP@20 of A minus that of B.
         interval: Of the difference: over videos and seeds where both sides have several seeds, else over videos, for
             these seeds (`metrics.compare_gaps`); every run has the same resamples.
-        level, resamples, seed: Of the interval.
-        least: Classes of fewer videos are not in `classes`.
-        classes: A row a class: its `number`, `name` and `videos`, average precision under `a` and `b`, the mean over
-            seeds, and the `difference`, by which it is sorted, A's largest gain first.
+        resamples: Of the interval, which holds 95 % of them.
+        classes: A row a class of at least `FEWEST` videos: its `number`, `name` and `videos`, average precision under
+            `a` and `b`, the mean over seeds, and the `difference`, by which it is sorted, A's largest gain first.
         notes: Caveats: other conditions, runs left out, scores cut to the highest.
     """
 
@@ -93,10 +93,7 @@ class Comparison:
     videos: int
     difference: float
     interval: Interval
-    level: float
     resamples: int
-    seed: int
-    least: int
     classes: pd.DataFrame
     notes: tuple[str, ...]
 
@@ -139,7 +136,7 @@ class Comparison:
     def summary(self) -> str:
         """The difference with its interval and the result of the test, in one line."""
         gaps, (low, high) = self.gaps, self.interval
-        interval = f"{100 * self.level:g} % CI {gaps.over} {low:+.4f} to {high:+.4f}"
+        interval = f"95 % CI {gaps.over} {low:+.4f} to {high:+.4f}"
         return f"{self.difference:+.4f}, {interval}, {gaps.verdict}"
 
     def text(self, *, classes: int = 5) -> str:
@@ -149,7 +146,7 @@ class Comparison:
         lines = [f"A      {self.a}", f"B      {self.b}", f"data   {data}", f"A − B  {self.summary()}"]
         if classes > 0:
             higher, lower = (self.classes["difference"] > 0).sum(), (self.classes["difference"] < 0).sum()
-            number = f"{len(self.classes):,} classes of at least {self.least} videos"
+            number = f"{len(self.classes):,} classes of at least {FEWEST} videos"
             lines += ["", f"Average precision of {number}: A higher in {higher:,}, lower in {lower:,}"]
             if len(table := self.class_table(classes)):
                 signed = {"A − B": "{:+.4f}".format}
@@ -178,10 +175,7 @@ def compare(
     b: Runs,
     *,
     dataset=None,
-    level: float = 0.95,
     resamples: int = 1000,
-    seed: int = 0,
-    least: int = 5,
 ) -> Comparison:
     """The difference in GAP@20 of two experiments on the same videos, over several seeds where there are.
 
@@ -189,10 +183,7 @@ def compare(
         a, b: A run, the folder of one, a folder that holds several runs of one experiment with different seeds, or a
             list of these.
         dataset: The data set, for the names of classes where the runs were trained without a vocabulary.
-        level: The share of resamples inside the interval.
         resamples: Number of bootstrap resamples of the videos.
-        seed: Of the bootstrap.
-        least: Classes of fewer videos are left out, as their average precision is mostly chance.
 
     Returns:
         A `Comparison`: a table in a notebook, text in a terminal; `to_record()` gives plain values.
@@ -224,12 +215,12 @@ def compare(
     measured, class_sizes = _measure([*runs_a, *runs_b])
     pairs, precisions, kept = zip(*measured, strict=True)
     split = len(runs_a)
-    gaps = compare_gaps(pairs[:split], pairs[split:], level=level, resamples=resamples, seed=seed)
+    gaps = compare_gaps(pairs[:split], pairs[split:], resamples=resamples)
     names = names or [f"class {number}" for number in range(len(class_sizes))]
     of_a, of_b = (np.mean(side, axis=0) for side in (precisions[:split], precisions[split:]))
     columns = {"name": pd.Series(names, dtype=object), "videos": class_sizes, "a": of_a, "b": of_b}
     by_class = pd.DataFrame({"number": range(len(names))} | columns | {"difference": of_a - of_b})
-    by_class = by_class[class_sizes >= least].sort_values("difference", ascending=False, kind="stable")
+    by_class = by_class[class_sizes >= FEWEST].sort_values("difference", ascending=False, kind="stable")
     return Comparison(
         a=_side(runs_a, gaps.a),
         b=_side(runs_b, gaps.b),
@@ -237,10 +228,7 @@ def compare(
         videos=len(pairs[0].true_labels),
         difference=gaps.difference,
         interval=Interval(*gaps.interval),
-        level=level,
         resamples=resamples,
-        seed=seed,
-        least=least,
         classes=by_class.reset_index(drop=True),
         notes=(*notes_a, *notes_b, *_caveats(runs_a, runs_b, kept)),
     )

@@ -204,13 +204,6 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
         yield
 
 
-def make_deterministic() -> None:
-    """Ask TensorFlow for operations whose result does not depend on scheduling."""
-    import tensorflow as tf
-
-    tf.config.experimental.enable_op_determinism()
-
-
 def threads() -> int:
     """How many threads share an operation: as set in TensorFlow or its environment, else the cores of this process."""
     import tensorflow as tf

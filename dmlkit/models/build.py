@@ -50,7 +50,6 @@ def build(
     text_units: int = 64,
     fusion: str = "concat",
     fusion_stage: str = "early",
-    fusion_units: int | None = None,
     alignment_weight: float = 1.0,
     mapping_initializer: str = "normal",
     encoder: str = "bi_gru",
@@ -82,11 +81,10 @@ def build(
         fusion_stage: "early" fuses the features before one encoder, as the paper does; "late" gives each
             modality an encoder of its own and fuses their states frame by frame, before the pooling (with
             pooling "last": it fuses each encoder's last state).
-        fusion_units: Size of the shared space or of each projection; None takes `units`.
         alignment_weight: Weight λ of the projections' distance in the loss.
         mapping_initializer: A name in `MAPPING_INITIALIZERS`.
         encoder: A name in `ENCODERS`; at video level one of `VIDEO_ENCODERS`.
-        units, layers: Size of the encoder's layers (of each direction), and how many are stacked.
+        units, layers: Size of the encoder's layers (of each direction) and of the fusion's mapping; layers stacked.
         dropout: Rate between the encoder's layers, and before the classifier.
         pooling: A name in `POOLINGS`; at video level it must stay "last", there being nothing to pool.
         classifier: A name in `CLASSIFIERS`, or in `FRAME_CLASSIFIERS`; with one of these, which pool their
@@ -125,7 +123,7 @@ def build(
     check_keras()
     _check_features(features, level=level)
     _check_counts(num_classes=num_classes, text_units=text_units, units=units, layers=layers, heads=heads)
-    _check_counts(mixtures=mixtures, clusters=clusters, copies=copies, fusion_units=fusion_units)
+    _check_counts(mixtures=mixtures, clusters=clusters, copies=copies)
     _check_counts(attention_units=attention_units, pooled_units=pooled_units)
     for name, rate in {"dropout": dropout, "input_dropout": input_dropout}.items():
         if not 0 <= rate < 1:
@@ -149,7 +147,7 @@ def build(
         )
 
     mapping = {"mapping_initializer": mapping_initializer, "alignment_weight": alignment_weight}
-    fuse = partial(fuse_by, units=fusion_units or units, **mapping)
+    fuse = partial(fuse_by, units=units, **mapping)
     encode = partial(encode_by, units=units, layers=layers, dropout=dropout)
     pool = partial(pool_by, attention_units=attention_units, heads=heads, clusters=clusters)
 

@@ -29,7 +29,7 @@ from dmlkit.plugins import added_parts, loaded_plugins
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
 from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run, shared_class_names
-from dmlkit.runtime import check_keras, make_deterministic, version_of
+from dmlkit.runtime import check_keras, version_of
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
     Teacher,
@@ -319,7 +319,7 @@ class Trainer:
     def _build(self) -> None:
         profile = self.profile
         if self.deterministic:
-            make_deterministic()
+            tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(self.seed)
         with self.distribution.scope():
             self.model = build_model(self.experiment, self.dataset, profile=profile, precision=self.precision)
