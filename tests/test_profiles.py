@@ -72,15 +72,6 @@ def test_texts_of_numbers_are_numbers():
     assert set(SETTABLE) == {field.name for field in fields(Profile)} - {"name", "purpose"}
 
 
-def test_training_may_stop_after_any_epoch_or_at_the_ends_of_cycles():
-    twelve = replace(SMOKE, epochs=12, patience=12)
-    for changes, moments in (
-        ({}, tuple(range(1, 13))),
-        ({"schedule": "cyclic", "cycles": 5}, (2, 4, 7, 9, 12)),
-    ):
-        assert replace(twelve, **changes).moments == moments
-
-
 def test_a_trick_changes_its_fields_of_any_profile_and_a_recipe_is_the_default():
     for experiment in (trick_ablations("frame") | trick_ablations("video")).values():
         for profile in PROFILES.values():

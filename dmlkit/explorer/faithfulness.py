@@ -12,7 +12,7 @@ from dmlkit.errors import UsageError, choose
 from dmlkit.explorer.sources import ModelSource
 
 QUESTIONS = {"remove": "encoded again without the frames", "mask": "the frames' weights set to 0"}
-CURVES = {"deletion": metrics.deletion_curve, "insertion": metrics.insertion_curve}
+CURVES = {"deletion": metrics.deletion_curve, "insertion": partial(metrics.deletion_curve, insert=True)}
 STEPS = 10
 """At how many shares of the frames a curve is evaluated: clips of AudioSet have ten frames."""
 

@@ -38,7 +38,6 @@ from dmlkit.metrics.ensembling import (
 from dmlkit.metrics.faithfulness import (
     deletion_curve,
     ground_truth_precision,
-    insertion_curve,
     occlusion,
     random_importance,
 )

@@ -35,20 +35,24 @@ def occlusion(score: Score, frames: int) -> np.ndarray:
     return scores[0] - scores[1:]
 
 
-def deletion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> Curve:
+def deletion_curve(score: Score, importance: ArrayLike, *, insert: bool = False, steps: int = 20) -> Curve:
     """The score while frames are deleted, the most important first; a low area means a good order.
 
     Args:
         score: As described at the head of this file.
         importance: (frames,) the highest goes first; of equal ones the earlier.
+        insert: Begin without frames and insert them instead; a high area means a good order.
         steps: At how many points between none and all frames to evaluate, at most.
     """
-    return _curve(score, importance, steps=steps, insert=False)
-
-
-def insertion_curve(score: Score, importance: ArrayLike, *, steps: int = 20) -> Curve:
-    """The score while frames are inserted, as `deletion_curve` deletes them; a high area means a good order."""
-    return _curve(score, importance, steps=steps, insert=True)
+    importance = np.asarray(importance, np.float64)
+    frames = len(importance)
+    counts = np.unique(np.round(np.linspace(0, frames, check_count(steps, name="steps") + 1)).astype(int))
+    rank = np.empty(frames, int)
+    rank[np.argsort(-importance, kind="stable")] = np.arange(frames)
+    first = rank[None, :] < counts[:, None]
+    scores, shares = np.asarray(score(first if insert else ~first), np.float64), counts / frames
+    area = np.trapezoid(scores, shares, axis=0)
+    return Curve(shares, scores, float(area) if scores.ndim == 1 else area)
 
 
 def random_importance(frames: int, *, seeds: int = 5, seed: int = 0) -> np.ndarray:
@@ -67,15 +71,3 @@ def ground_truth_precision(weights: ArrayLike, ground_truth: ArrayLike) -> float
     if not relevant.any():
         return float("nan")
     return average_precision(np.sort(weights), weights[relevant], int(relevant.sum()))
-
-
-def _curve(score: Score, importance: ArrayLike, *, steps: int, insert: bool) -> Curve:
-    importance = np.asarray(importance, np.float64)
-    frames = len(importance)
-    counts = np.unique(np.round(np.linspace(0, frames, check_count(steps, name="steps") + 1)).astype(int))
-    rank = np.empty(frames, int)
-    rank[np.argsort(-importance, kind="stable")] = np.arange(frames)
-    first = rank[None, :] < counts[:, None]
-    scores, shares = np.asarray(score(first if insert else ~first), np.float64), counts / frames
-    area = np.trapezoid(scores, shares, axis=0)
-    return Curve(shares, scores, float(area) if scores.ndim == 1 else area)

@@ -125,17 +125,6 @@ def test_classes_are_measured_each(dmlkit, folders, generated, tmp_path):
     one_paragraph(dmlkit(*measure, tmp_path), 2, f"cannot be written to {tmp_path}")
 
 
-def test_names_that_are_unknown_are_usage_and_missing_data_are_data(dmlkit, folders, generated, tmp_path):
-    ended = dmlkit("train", "lr", "--data", generated, "--profile", "dmo")
-    one_paragraph(ended, 2, "'dmo'", "Did you mean 'demo'")
-    one_paragraph(dmlkit("train", "lr", "--data", tmp_path / "nowhere"), 3, "nowhere")
-    one_paragraph(dmlkit("evaluate", tmp_path / "nowhere", "--data", generated), 3, "nowhere")
-    ended = dmlkit("evaluate", folders["lr"], "--data", generated, "--on-fault", "skip")
-    one_paragraph(ended, 2, "skip")
-    one_paragraph(dmlkit("evaluate", folders["lr"], "--data", generated / "video"), 2, "level")
-    assert dmlkit("train", "lr").code == 2 and dmlkit("nosuch").code == 2
-
-
 def test_an_ensemble_by_each_combiner_is_a_run(dmlkit, folders, generated, tmp_path):
     for by in COMBINERS:
         ended = dmlkit("ensemble", *folders.values(), "--by", by, "--out", tmp_path / by)

@@ -132,11 +132,3 @@ def test_a_dry_run_names_reasons_and_experiments_and_writes_nothing(
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert "01-a  would be executed: the parameter videos changed" in text and "→ 5" in text
     assert "02-b  unchanged" in text and "already trained: lr" in text and "A run cannot be read" in text
-
-
-def test_the_generated_data_set_need_not_be_there_to_be_planned_for(monkeypatch, tmp_path):
-    monkeypatch.setenv("DMLKIT_HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    text = describe_plan(out=tmp_path / "out")
-    assert "not there yet: it would be generated" in text and "attention" in text
-    assert list(tmp_path.iterdir()) == []

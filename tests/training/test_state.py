@@ -107,13 +107,9 @@ def test_a_refit_killed_before_and_within_resumes(generated, tmp_path, monkeypat
     assert_same_run(run, straight)
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04 cut short", None])
-def test_a_damaged_checkpoint_or_another_trainings_is_not_used(content, generated, tmp_path, monkeypatch):
+def test_a_damaged_checkpoint_is_not_used(generated, tmp_path):
     (tmp_path / "run").mkdir()
-    if content is None:
-        train_and_kill(monkeypatch, SAVE, 4, generated, tmp_path / "run", seed=1)
-    else:
-        (tmp_path / "run" / WHILE_TRAINING).write_bytes(content)
+    (tmp_path / "run" / WHILE_TRAINING).write_bytes(b"PK\x03\x04 cut short")
     assert list(train(generated, tmp_path / "run").history["epoch"]) == [1, 2]
     assert not (tmp_path / "run" / WHILE_TRAINING).exists()
 
