@@ -44,9 +44,9 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
             values, look = each[row, :frames], {"markersize": 3, "linewidth": 1.4, **style.mark(place)}
             ax.plot(np.arange(frames), values, label=shorten(name, 40), **look)
             rows[f"{name}, video {video}"] = {"highest": values.max(), "at second": f"{values.argmax()}"}
-        ax.axhline(1 / frames, color="#777777", linewidth=0.9, linestyle=":", label="uniform weights")
+        ax.axhline(1 / frames, color=style.GREY, linewidth=0.9, linestyle=":", label="uniform weights")
         local = found[row]
-        ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.08 + 0.24 * len(local))), ylabel="weight")
+        ax.set(xlim=(-0.5, frames - 0.5), ylim=(0, top * (1.12 + 0.24 * len(local))), ylabel="weight")
         for place, (index, seconds) in enumerate(local.items()):
             name, color = class_title(dataset, index), style.mark(place + 2)["color"]
             _mark_seconds(ax, seconds, top * (1.18 + 0.24 * place), color=color, name=name)
@@ -137,12 +137,12 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
         places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
         ends = style.interval_lengths(truth[order], truth[f"{order}_low"], truth[f"{order}_high"])
         look = {"color": style.mark([*ORDERS].index(order))["color"], "hatch": style.HATCHES[row]}
-        bars = {"height": height * 0.9, "xerr": ends, "error_kw": {"elinewidth": 1}}
+        bars = {"height": height * 0.9, "xerr": ends, "error_kw": {"elinewidth": 1, "ecolor": style.INK}}
         # A curve of the same order has the legend entry already.
         label = ORDERS[order] if order == "uniform" else None
-        ax.barh(places, truth[order], alpha=0.85, edgecolor="white", label=label, **look, **bars)
+        ax.barh(places, truth[order], alpha=0.85, edgecolor=style.PAPER, label=label, **look, **bars)
     labels = truth["labels"].astype(int)
-    style.row_axis(ax, [f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()])
+    style.row_axis(ax, [f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()], half=0.4)
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
     ax.set_title("ground-truth frames: high is better", size=9.5)
 
@@ -154,11 +154,14 @@ def _local(truth: Mapping[int, np.ndarray], frames: int) -> dict[int, np.ndarray
 
 
 def _mark_seconds(ax: Axes, seconds: np.ndarray, height: float, *, color: str, name: str) -> None:
-    """Shade runs of seconds, draw bars above the curves, and write the name on the side that has room."""
+    """Shade runs of seconds, draw bars above the curves, and write the name where there is room."""
     for first, last in runs_of_frames(seconds):
         ax.axvspan(first - 0.5, last + 0.5, facecolor=color, alpha=0.13, linewidth=0)
         ax.plot([first - 0.4, last + 0.4], [height, height], color=color, linewidth=4, solid_capstyle="butt")
-    right = seconds.mean() < np.mean(ax.get_xlim())
-    place = (seconds.max() + 0.4, height) if right else (seconds.min() - 0.4, height)
+    right = int(seconds.mean() < np.mean(ax.get_xlim()))
+    ends = (seconds.min() - 0.4, seconds.max() + 0.4)
     look = {"textcoords": "offset points", "va": "center", "size": 8.5, "ha": "left" if right else "right"}
-    ax.annotate(name, place, (6 if right else -6, 0), **look)
+    if style.is_narrow():  # above its bar, towards the side that has room
+        ax.annotate(shorten(name, 30), (ends[1 - right], height), (0, 7), **look)
+    else:
+        ax.annotate(name, (ends[right], height), (6 if right else -6, 0), **look)

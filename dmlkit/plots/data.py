@@ -60,13 +60,13 @@ def data_survey(counted: Survey, dataset, *, title: str = "Labels and frames") -
     style.plain_log(axes[0].yaxis)
     axes[0].set(xlabel="class, by frequency rank", ylabel=f"videos in the {counted.split} split")
     sizes, videos = np.unique(counted.labels_of_video, return_counts=True)
-    axes[1].bar(sizes, videos, color=style.COLORS[2], edgecolor="#333333", linewidth=0.7)
+    axes[1].bar(sizes, videos, color=style.COLORS[2], edgecolor=style.INK, linewidth=0.7)
     axes[1].set(xlabel="labels per video", ylabel="videos", xlim=(sizes.min() - 0.6, sizes.max() + 0.6))
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     rows = {"videos per class": seen, "labels per video": counted.labels_of_video}
     if columns == 3:
         bins = np.arange(frames.min(), frames.max() + 2) - 0.5 if np.ptp(frames) < 60 else 40
-        axes[2].hist(frames, bins=bins, color=style.COLORS[1], edgecolor="#333333", linewidth=0.5)
+        axes[2].hist(frames, bins=bins, color=style.COLORS[1], edgecolor=style.INK, linewidth=0.5)
         axes[2].set(xlabel="frames per video (1 per second)", ylabel="videos")
         rows["frames per video"] = frames
     summary = pd.concat({name: pd.Series(values).describe() for name, values in rows.items()}, axis=1)
@@ -93,7 +93,7 @@ def video(batch: Mapping, dataset, *, kind=None, split="train", title="One video
     size = {"width": 9.0, "height": 1.2 + 1.15 * sum(ratios), "height_ratios": ratios, "sharex": bool(frames)}
     figure, axes = style.canvas(f"{title}: {shorten(video, 24)}", dataset, len(ratios), **size)
     for ax, (modality, values) in zip(axes[-len(features) :], features.items(), strict=True):
-        ax.set_ylabel(f"{modality}\n({values.shape[-1]} dims)")
+        ax.set_ylabel(f"{modality}\n({values.shape[-1]} values)")
         if frames:
             ax.imshow(values[:frames].T, aspect="auto", interpolation="nearest", origin="lower")
             ax.grid(False)
@@ -126,16 +126,13 @@ def runs_of_frames(frames: np.ndarray) -> list[tuple[int, int]]:
 
 def _tracks(ax: Axes, tracks: Mapping[int, np.ndarray], names: Mapping[int, str]) -> None:
     for place, seconds in enumerate(tracks.values()):
-        ax.broken_barh(
-            [(first - 0.5, last - first + 1) for first, last in runs_of_frames(seconds)], (place + 0.15, 0.7),
-            facecolor=style.mark(place)["color"], hatch=style.HATCHES[place % len(style.HATCHES)], alpha=0.55,
-        )  # fmt: skip
-    ax.set_yticks(np.arange(len(tracks)) + 0.5, [shorten(names[index], 40) for index in tracks])
+        runs = [(first - 0.5, last - first + 1) for first, last in runs_of_frames(seconds)]
+        color, hatch = style.mark(place)["color"], style.HATCHES[place % len(style.HATCHES)]
+        look = {"facecolor": color, "edgecolor": style.INK, "hatch": hatch, "linewidth": 0, "alpha": 0.55}
+        ax.broken_barh(runs, (place - 0.35, 0.7), **look)
     ax.yaxis.tick_right()
-    ax.set_ylim(len(tracks), 0)
     ax.set_ylabel("ground\ntruth")
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0)
+    style.row_axis(ax, [shorten(names[index], 40) for index in tracks], half=0.35)
     ax.spines[:].set_visible(False)
 
 

@@ -90,15 +90,14 @@ def leave_one_out(table: pd.DataFrame, dataset=None, *, title: str = "Leave one 
 @style.plotted
 def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Agreement") -> style.Plot | None:
     """The share of each video's highest-scoring classes that two members have in common."""
-    names = [shorten(name, 30) for name in table.index]
     shares = table.mask(np.eye(len(table), dtype=bool))
     low, high = np.nanmin(shares), np.nanmax(shares)
     size = {"width": 4.6 + 0.62 * len(table), "height": 2.6 + 0.48 * len(table)}
     figure, (axes,) = style.canvas(title, dataset, **size)
+    label = (
+        f"share of each video's {table.attrs.get('top_k', 20)} highest-scoring classes\nin common (0 to 1)"
+    )
     # Two members share one value, and a scale needs two.
-    image = style.heat_map(axes, shares, cmap="cividis", low=low, high=max(high, low + 0.01), digits=2)
-    axes.set_facecolor("#F2F2F2")
-    axes.set_xticks(range(len(names)), names, rotation=38, ha="right", rotation_mode="anchor")
-    label = f"share in common of each video's\n{table.attrs.get('top_k', 20)} highest-scoring classes"
-    figure.colorbar(image, ax=axes, label=label, shrink=0.9)
+    scale = {"low": low, "high": max(high, low + 0.01), "label": label}
+    style.heat_map(axes, shares, cmap="cividis", digits=2, **scale)
     return style.finished(figure, table, digits=2)

@@ -31,7 +31,7 @@ GROUPS = {
     "ladder": 0, "ablation": 6, "fusion": 8, "pooling": 1, "encoder": 2, "classifier": 3, "trick": 4,
     "recipe": 5, "ensemble": 7,
 }  # fmt: skip
-COSTS = {"seconds_an_epoch": "seconds an epoch (median after the first)", "parameters": "parameters"}
+COSTS = {"seconds_an_epoch": "seconds per epoch (median after the first)", "parameters": "parameters"}
 FREQUENCIES = "label frequencies alone"
 
 
@@ -50,12 +50,12 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
             axes.text(0.006 * right, place, reason, va="center", style="italic", color=style.GREY, size=9)
             continue
         ensemble = isinstance(row["experiment"], dict) and "members" in row["experiment"]
-        look = {"color": "#E9C46A", "hatch": "//"} if ensemble else {"color": "#56B4E9"}
-        axes.barh(place, row["gap"], height=0.62, edgecolor="#333333", linewidth=0.8, **look)
-        style.points(axes, row["gap"], place, row["gap_low"], row["gap_high"], marker="|", color="black")
+        look = {"color": style.COLORS[5], "hatch": "//"} if ensemble else {"color": style.COLORS[6]}
+        axes.barh(place, row["gap"], height=0.62, edgecolor=style.INK, linewidth=0.8, **look)
+        style.points(axes, row["gap"], place, row["gap_low"], row["gap_high"], marker="|", color=style.INK)
         end = np.nanmax([row["gap"], row["gap_high"]])
         axes.text(end + 0.012 * right, place, f"{row['gap']:.4f}", va="center")
-        axes.plot([row["gap_min"], row["gap_max"]], [place, place], "k.", markersize=5)
+        axes.plot([row["gap_min"], row["gap_max"]], [place, place], ".", color=style.INK, markersize=5)
     style.row_axis(axes, [shorten(title, 44) for title in rows["title"]])
     axes.set_xlim(0, 1.12 * right)
     several = bool(rows["seeds"].notna().any())
@@ -116,10 +116,10 @@ def cost(results: Results, dataset=None, *, title: str = "GAP@20 against cost") 
     groups = [group for group in GROUPS if group in set(rows["part"])]
     for group in groups:
         look = style.mark(GROUPS[group])
-        axes[0].plot([], [], look["marker"], color=look["color"], markeredgecolor="black", label=group)
+        axes[0].plot([], [], look["marker"], color=look["color"], markeredgecolor=style.INK, label=group)
     figure.legend(loc="outside lower center", ncols=len(groups))
-    names = "\n".join(f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbering.items())
-    axes[1].text(1.05, 1.0, names, transform=axes[1].transAxes, va="top", size=9, linespacing=1.55)
+    names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbering.items()]
+    style.lines_beside(axes[1], names)
     return style.finished(figure, rows.loc[list(numbering)].set_index("title")[["gap", *COSTS]])
 
 
@@ -140,14 +140,16 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
         ax.set_xticks([])
         return
     values = known[column].clip(lower=1e-3)
-    ax.step(values[front], rows["gap"][front], where="post", color="#333333", linewidth=1.1, zorder=1)
-    ax.vlines(values, known["gap_low"], known["gap_high"], color="#999999", linewidth=1, zorder=1)
+    ax.step(values[front], rows["gap"][front], where="post", color=style.INK, linewidth=1.1, zorder=1)
+    ax.vlines(values, known["gap_low"], known["gap_high"], color=style.GREY, linewidth=1, zorder=1)
     for at, value in values.items():
         gap, look = rows["gap"][at], style.mark(GROUPS[rows["part"][at]])
-        ax.plot(value, gap, look["marker"], color=look["color"], markersize=8, markeredgecolor="black")
+        ax.plot(value, gap, look["marker"], color=look["color"], markersize=8, markeredgecolor=style.INK)
         if at in numbering:
             weight = "bold" if at in front else "normal"
-            where = {"xytext": (-4, 6), "textcoords": "offset points", "ha": "right"}
+            # On either side by turns: the next lower one may be close below.
+            side, place = ("right", (-4, 6)) if numbering[at] % 2 else ("left", (4, 6))
+            where = {"xytext": place, "textcoords": "offset points", "ha": side}
             ax.annotate(str(numbering[at]), (value, gap), weight=weight, size=9.5, **where)
     ax.set_xscale("log")
     ax.margins(x=0.12, y=0.12)
@@ -216,9 +218,9 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
     figure, (axes,) = style.canvas(title, dataset, height=1.35 + 0.52 * len(rows))
     left, right = min(0, rows["low"].min()), max(0, rows["high"].max())
     span = max(right - left, 1e-4)
-    axes.axvline(0, color="#333333", linewidth=1.2)
+    axes.axvline(0, color=style.INK, linewidth=1.2)
     for place, row in enumerate(rows.to_dict("records")):
-        face, weight = (style.COLORS[0], "bold") if row["significant"] else ("white", "normal")
+        face, weight = (style.COLORS[0], "bold") if row["significant"] else (style.PAPER, "normal")
         style.points(axes, row["difference"], place, row["low"], row["high"], markerfacecolor=face)
         value, interval = f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}"
         axes.text(right + 0.06 * span, place - 0.16, value, va="center", weight=weight)
@@ -287,19 +289,17 @@ def gap_by_kind(runs, dataset, *, by: str = "kind") -> pd.DataFrame:
     return pd.DataFrame(columns, index=[FREQUENCIES, *(run.title for run in runs)])
 
 
-@style.plotted
 def by_kind(runs, dataset, *, by: str = "kind", title: str | None = None) -> style.Plot | None:
     """GAP@20 of every run within each of `class_groups`, as a heat map."""
-    frame = gap_by_kind(runs, dataset, by=by)
-    if frame.empty:
-        return None
     kinds = by == "kind" and dataset.class_kinds
     title = title or f"GAP@20 by {'kind of class' if kinds else 'label frequency'}"
-    figure, (axes,) = style.canvas(of_seed(title, runs), dataset, height=1.7 + 0.36 * len(frame))
-    style.heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3)
-    axes.set_xticks(range(frame.shape[1]), [textwrap.fill(shorten(name, 60), 18) for name in frame.columns])
-    axes.xaxis.tick_top()
-    axes.axhline(0.5, color="white", linewidth=3)
+    return _groups(gap_by_kind(runs, dataset, by=by), dataset, title=of_seed(title, runs))
+
+
+@style.plotted
+def _groups(frame: pd.DataFrame, dataset, *, title: str) -> style.Plot:
+    figure, (axes,) = style.canvas(title, dataset, height=1.7 + 0.36 * len(frame))
+    style.heat_map(axes, frame, cmap="Blues", low=0, high=1, digits=3, label="GAP@20 (0 to 1)")
     axes.set_xlabel("GAP@20 on the validation split, restricted to the classes of each column")
     return style.finished(figure, frame, digits=3)
 
@@ -338,7 +338,7 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusion variants"
         if np.isnan(distance):
             axes[1].text(0.01, place, "no projections", va="center", color=style.GREY, size=9)
         else:
-            axes[1].barh(place, distance, height=0.5, color=look["color"], edgecolor="black", linewidth=0.7)
+            axes[1].barh(place, distance, height=0.5, color=look["color"], edgecolor=style.INK, linewidth=0.7)
             axes[1].text(distance + 0.02, place, f"{distance:.2f}", va="center", size=9)
     style.row_axis(axes[0], [shorten(title, 46) for title in study["title"]])
     axes[0].margins(x=0.15)

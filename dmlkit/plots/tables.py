@@ -11,23 +11,17 @@ from pandas.io.formats.style import Styler
 from dmlkit.errors import one_line, shorten
 from dmlkit.experiments import baseline_of, find
 from dmlkit.metrics import FOR_THIS_SEED, OVER_SEEDS, too_few
-from dmlkit.plots.style import plotted, with_data
+from dmlkit.plots.style import heading, plotted, with_data
 from dmlkit.runs import to_frame
 
 Results = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
-PAPER = "paper's GAP@20 (its own data)"
-COLUMNS = {
-    "part": ("group", "{}"), "gap": ("GAP@20", "{:.4f}"), "interval": ("95 % CI", "{}"),
-    "range": ("seeds", "{}"), "map": ("mAP", "{:.4f}"),
-    "hit_at_one": ("Hit@1", "{:.4f}"), "perr": ("PERR", "{:.4f}"), "parameters": ("parameters", "{:,.0f}"),
-    "seconds_an_epoch": ("seconds an epoch", "{:,.1f}"),
-    "videos": ("videos", "{:,.0f}"), "paper_gap": (PAPER, "{:.5f}"),
+FORMATS = {
+    "part": "{}", "gap": "{:.4f}", "interval": "{}", "range": "{}", "map": "{:.4f}", "hit_at_one": "{:.4f}",
+    "perr": "{:.4f}", "parameters": "{:,.0f}", "seconds_an_epoch": "{:,.1f}", "videos": "{:,.0f}",
+    "paper_gap": "{:.5f}",
 }  # fmt: skip
-NUMBERS = [name for name in COLUMNS if name not in ("part", "interval", "range")]
+NUMBERS = [name for name in FORMATS if name not in ("part", "interval", "range")]
 NUMBERS += ["gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
-HEADINGS = {
-    "gap": "GAP@20", "map": "mAP", "gap_low": "CI low", "gap_high": "CI high", "from": "CI low", "to": "CI high",
-}  # fmt: skip
 
 _STYLES = [
     {"selector": "th, td", "props": "padding: 0.25em 0.5em;"},
@@ -141,10 +135,9 @@ def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look
         range=(seeds + rows["seeds"].map(" (of {:.0f})".format)).where(rows["seeds"].notna()),
     )
     shown = {}
-    for heading, pattern, column in [
-        (*COLUMNS[each], each) for each in columns if several or each != "range"
-    ]:
-        shown[heading] = ["–" if pd.isna(value) else pattern.format(value) for value in rows[column]]
+    for column in [each for each in columns if several or each != "range"]:
+        cells = ["–" if pd.isna(value) else FORMATS[column].format(value) for value in rows[column]]
+        shown[heading(column)] = cells
     return _styled(_named(pd.DataFrame(shown), rows["title"]), caption, notes, **look)
 
 
@@ -157,9 +150,9 @@ def numbers(
     In a report's page a searchable one has a search box, and is sorted by the headings of its columns.
     """
     shown = frame.apply(lambda column: column.map(lambda value: _cell(value, digits)).astype(object))
-    shown.columns = [HEADINGS.get(name, str(name).replace("_", " ")) for name in frame.columns]
+    shown.columns = [heading(name) for name in frame.columns]
     texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
-    notes = [f"95 % CI {FOR_THIS_SEED}."] if "CI low" in shown else []
+    notes = [f"95 % CI {FOR_THIS_SEED}."] if {"from", "gap_low"} & {*frame.columns} else []
     shown.columns.name = frame.index.name  # in the heading of the rows
     look = {"texts": texts, "searchable": searchable}
     return _styled(_named(shown, frame.index), with_data(title, dataset), notes, **look)

@@ -1,18 +1,22 @@
 """Runs that were never trained and data that were never written: real `Run` values with made-up scores."""
 
 import itertools
+import re
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dmlkit.metrics import gap_interval
+from dmlkit.plots.style import NARROW, NARROW_MIME
 from dmlkit.predictions import Predictions
 from dmlkit.runs import Run
 
 VIDEOS, CLASSES = 120, 10
+BACKGROUND = r'<g id="patch_1">\s*<path[^>]*style="(?!fill: none|opacity: 0)'  # of an SVG
 KINDS = ("steady visual", "steady audio", "together", "short event", "order") * 2
 LABELS = np.random.default_rng(1007).random((VIDEOS, CLASSES)) < 0.25
 
@@ -149,7 +153,28 @@ def shown():
         assert pictures["image/png"].startswith(b"\x89PNG")
         assert pictures["text/plain"] == about["image/png"]["alt"] == plot.alt == repr(plot)
         assert len(plot.alt) > 20 and "\n" not in plot.alt
-        assert all(axes.get_xlabel() for axes in plot.figure.axes[-1:] if axes.axison)
+        last = [axes for axes in plot.figure.axes if axes.get_subplotspec()][-1]
+        assert last.get_xlabel() or not last.axison
+        readable_on_a_phone(plot.narrow.figure)
+        for svg in (pictures["image/svg+xml"], pictures[NARROW_MIME]):
+            assert svg.startswith("<svg") and "@media (prefers-color-scheme:dark)" in svg
+            assert not re.search(BACKGROUND, svg) and not re.search("stroke: #(000000|333333|f{6})", svg)
         return plot
 
     return draw
+
+
+def readable_on_a_phone(figure):
+    """All text lies within a narrow canvas, and no two texts overlap."""
+    drawn = []
+    with patch("matplotlib.text.Text.draw", lambda text, renderer: drawn.append(text)):
+        figure.draw_without_rendering()
+    boxes = {text: text.get_window_extent() for text in drawn if text.get_text().strip()}
+    width, height = figure.bbox.size
+    assert width == 110 * NARROW
+    for text, box in boxes.items():
+        assert -1 <= box.x0 < box.x1 <= width + 1 and -1 <= box.y0 < box.y1 <= height + 1, text
+    for (one, first), (other, second) in itertools.combinations(boxes.items(), 2):
+        across = min(first.x1, second.x1) - max(first.x0, second.x0)
+        down = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert across < 2 or down < 2, f"{one} overlaps {other}"

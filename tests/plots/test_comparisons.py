@@ -9,6 +9,7 @@ from dmlkit.metrics import compare_gaps, gap_interval, global_average_precision,
 from dmlkit.plots.data import Survey
 from dmlkit.plots.evaluation import calibration_error
 from dmlkit.plots.ladder import FREQUENCIES, class_groups
+from dmlkit.plots.style import PAPER
 from dmlkit.predictions import Predictions, concatenate
 
 
@@ -60,7 +61,7 @@ def test_significance_shows_without_colour_and_in_the_table(make, data, shown):
     plot = shown(plots.differences(rows, data))
     axes = plot.figure.axes[0]
     assert [text.get_weight() for text in axes.texts] == ["bold", "normal", "normal", "normal"]
-    filled = [line.get_markerfacecolor() != "white" for line in axes.lines if line.get_marker() == "o"]
+    filled = [line.get_markerfacecolor() != PAPER for line in axes.lines if line.get_marker() == "o"]
     assert filled == [True, False]
     drawn = [axes.collections[place].get_segments()[0][:, 0] for place in range(2)]
     np.testing.assert_allclose(drawn, rows[["low", "high"]])

@@ -30,7 +30,7 @@ def test_ladder_draws_values_intervals_and_reasons(rows, data, shown):
     assert [bar.get_hatch() for bar in axes.patches] == [None] * 8 + ["//"]
     texts = [text.get_text() for text in axes.texts]
     assert texts[0] == f"{rows[0]['gap']:.4f}" and "not applicable: it reads frames" in texts
-    assert plot.alt.startswith(f"GAP · generated data. lr: gap {rows[0]['gap']:.4f}, gap_low ")
+    assert plot.alt.startswith(f"GAP · generated data. lr: GAP@20 {rows[0]['gap']:.4f}, CI low ")
 
 
 def test_learning_curves_mark_the_selected_epoch(runs, shown):
@@ -79,7 +79,7 @@ def test_frame_counts_and_fusions(data, shown):
     )  # fmt: skip
     plot = shown(plots.frame_counts(study, data))
     assert [tick.get_text() for tick in plot.figure.axes[0].get_xticklabels()] == ["10", "all"]
-    assert "random 10: gap 0.4000, gap_low 0.3800" in plot.alt
+    assert "random 10: GAP@20 0.4000, CI low 0.3800" in plot.alt
     study = pd.DataFrame(
         [("concat", "concat", 0.6, 0.5, 0.7, np.nan), ("projection", "projection", 0.4, 0.3, 0.5, 0.1)],
         columns=["title", "fusion", "gap", "gap_low", "gap_high", "relative_distance"],
@@ -134,7 +134,7 @@ def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
 def test_a_video_and_its_ground_truth(data, batch, shown, make):
     plot = shown(plots.video(batch, data))
     truth, rgb, audio = plot.figure.axes
-    assert len(truth.collections) == 2 and audio.get_xlabel() == "time (s)" and "6 dims" in rgb.get_ylabel()
+    assert len(truth.collections) == 2 and audio.get_xlabel() == "time (s)" and "6 values" in rgb.get_ylabel()
     assert rgb.images[0].get_array().shape == (6, 12) and "in 2 of 12 frames" in plot.alt
     assert "v2" in plots.video(batch, data, kind="steady visual", title="Video").alt or "v0" in plot.alt
     still = next(iter(make.data(level="video").batches("train", batch_size=8)))
@@ -156,10 +156,11 @@ def test_the_survey_counts_what_is_there(data, batch, shown):
 
 def test_the_style_neither_leaks_nor_is_overridden(runs, tmp_path):
     before, plot = dict(mpl.rcParams), plots.learning_curves(runs)
-    plain = plot.png()
+    plain, svg = plot.png(), plot.svg()
     assert dict(mpl.rcParams) == before
     with mpl.rc_context({"font.size": 30, "figure.facecolor": "black", "savefig.dpi": 20}):
-        assert plots.learning_curves(runs).png() == plain
-    plot.save(tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").read_bytes() == plain
-    assert plot.figure.get_facecolor() == (1, 1, 1, 1)  # legible on a dark page too
+        again = plots.learning_curves(runs)
+        assert (again.svg(), again.png()) == (svg, plain)
+    for name, content in (("plot.png", plain), ("plot.svg", svg.encode())):
+        plot.save(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == content

@@ -5,14 +5,14 @@ import pandas as pd
 
 import dmlkit
 from dmlkit import plots
-from dmlkit.plots.tables import PAPER
+from dmlkit.plots.style import PAPER_GAP
 
 
 def test_metrics_intervals_and_cost(rows, data):
     table, first = plots.table(rows, data, title="The ladder"), rows[0]
     interval = f"{first['gap_low']:.3f} to {first['gap_high']:.3f}"
     expected = [f"{first['gap']:.4f}", interval, "0.5000", "0.6000", "0.7000", "1,234,567", "61.2", "0.70727"]
-    assert table.data.loc["lr"].tolist() == expected and table.data.columns[-1] == PAPER
+    assert table.data.loc["lr"].tolist() == expected and table.data.columns[-1] == PAPER_GAP
     assert "rnn: not applicable: it reads frames." in table.heading and "sota: not trained." in table.heading
     few = plots.table([rows[0] | {"videos": 50}]).heading
     assert (
@@ -30,7 +30,7 @@ def test_all_results_are_ranked_and_say_where_videos_differ(rows, make):
     )  # fmt: skip
     table = plots.all_results(pd.DataFrame([*rows, trick]).set_index("title"))
     assert table.data["GAP@20"].is_monotonic_decreasing
-    assert table.data.loc["mixup (Bi-GRU, attention)"][["group", "seconds an epoch", "videos"]].tolist() == [
+    assert table.data.loc["mixup (Bi-GRU, attention)"][["group", "seconds per epoch", "videos"]].tolist() == [
         "trick", "2.0", "77"
     ]  # fmt: skip
     assert "Not trained: rnn; sota." in table.heading and "validation videos differ" in table.heading
