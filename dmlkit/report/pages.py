@@ -248,7 +248,7 @@ def render_index(summary: Mapping, report) -> str:
         best=best and _valued(best),
         overall=overall and overall | {"value": _valued(overall)},
         map_classes=next((row["map_classes"] for row in rows if row["map_classes"]), None),
-        plot=plot and {"data": base64.b64encode(plot.png()).decode(), "alt": plot.alt},
+        plot=plot and Markup(plot.markup()),
     )
 
 
@@ -388,10 +388,12 @@ def cleaned(html: str) -> str:
     media = {"controls", "src"}
     attributes = nh3.ALLOWED_ATTRIBUTES | {"*": everywhere} | dict.fromkeys(MATHML, of_math)
     attributes |= {"a": {"href"}, "img": {"alt", "height", "src", "width"}, "details": {"open"}}
-    attributes |= {"audio": media, "video": media}
+    attributes |= {"audio": media, "video": media, "source": {"media", "srcset"}}
     safe = nh3.clean(
         OUTSIDE_CSS.sub("", html),
-        tags=nh3.ALLOWED_TAGS - {"area", "map"} | {"audio", "details", "style", "summary", "video"} | MATHML,
+        tags=nh3.ALLOWED_TAGS - {"area", "map"}
+        | {"audio", "details", "picture", "source", "style", "summary", "video"}
+        | MATHML,
         clean_content_tags={"script"},
         attributes=attributes,
         attribute_filter=_attribute,
@@ -405,7 +407,8 @@ def cleaned(html: str) -> str:
 def _attribute(tag: str, name: str, value: str) -> str | None:
     """An attribute's value; None for what would be fetched, and for documents within an address."""
     inlined = value.strip().lower().startswith("data:")
-    return None if (name == "src" and not inlined) or (name == "href" and inlined) else value
+    refused = {"src": not inlined, "srcset": not inlined or len(value.split()) > 1, "href": inlined}
+    return None if refused.get(name) else value
 
 
 def _shown(output, views: list):
@@ -447,7 +450,7 @@ def _finish(soup, title: str, pages: Collection[str]) -> list[tuple[str, str]]:
     for blank in soup.find_all("th", class_="blank"):
         blank.name = "td"
     formulas = soup.find_all("math", attrs={"display": "block"})
-    for wide in [*soup.find_all(class_="scroll"), *soup.find_all(["figure", "pre"]), *formulas]:
+    for wide in [*soup.find_all(class_="scroll"), *soup.find_all("pre"), *formulas]:
         wide["tabindex"] = "0"
     for picture in soup.find_all("img"):
         picture["alt"] = str(picture.get("alt", "")).strip() or "A picture without a description."

@@ -3,12 +3,15 @@
 import base64
 import hashlib
 import json
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from dmlkit import plots
 from dmlkit.experiments import find
 from dmlkit.explorer.saved_view import MIME, MODULE
 from dmlkit.report.build import Chapter, Report
@@ -36,6 +39,7 @@ HOSTILE = [
     "<div style='background: url(http://x.example/a.png)' onclick='alert(5)'>x</div>",
     "<style>@import 'http://x.example/c.css'; p { background: url(\"d.png\") }</style>",
     "<video src='http://x.example/f.mp4' poster='http://x.example/g.png'></video>",
+    "<picture><source srcset='data:image/png;base64,x 1x, http://x.example/i.png 2x'><img src='i.png'></picture>",
     "<link rel=stylesheet href='http://x.example/h.css'><meta http-equiv=refresh content='0; url=/'>",
     "<form action='http://x.example'><input name=a></form><base href='http://x.example'>",
     "</title></style></svg><script>alert(6)</script><!--><img src=x onerror=alert(7)>-->",
@@ -59,6 +63,13 @@ def render(tmp_path):
 def shown(number, **data):
     data = {kind.replace("_", "/"): value for kind, value in data.items()}
     return new_code_cell("show()", outputs=[new_output("display_data", data)], id=f"c{number}")
+
+
+def survey_plot():
+    counts = plots.data.Survey(
+        "train", np.array([3, 1]), np.array([1, 1, 2]), np.zeros(0, int), np.zeros(0, str)
+    )
+    return plots.data_survey(counts, SimpleNamespace(name="<b>", generated=False))
 
 
 def policy(page):
@@ -135,6 +146,22 @@ def test_a_page_is_readable(render):
     assert "5 characters are left out;" in page.get_text()
 
 
+def test_a_figure_has_a_picture_for_the_window_and_a_phone(render):
+    plot = survey_plot()
+    data, about = plot._repr_mimebundle_()
+    cell = new_code_cell(
+        "show", outputs=[new_output("display_data", data | {"image/png": PNG}, metadata=about)], id="plot"
+    )
+    html, page = render(cell, shown(1, text_html=plot.markup()))
+    assert outside_references(html) == [] and not page.find_all(["svg", "style"])[1:]
+    for picture in page.find_all("picture", limit=2):
+        addresses = picture.source["srcset"], picture.img["src"]
+        drawn = [base64.b64decode(address.split("base64,")[1]).decode() for address in addresses]
+        assert drawn == [plot.narrow.svg(), plot.svg()] and picture.source["media"] == "(max-width: 40rem)"
+        assert picture.img["alt"] == plot.alt and picture.find_parent(class_="picture") is None
+    assert len(page.find_all("picture")) == 2
+
+
 def digest(script):
     return base64.b64encode(hashlib.sha256(script.get_text().encode()).digest()).decode()
 
@@ -190,7 +217,9 @@ def test_results_and_index_show_the_runs_of_these_conditions(generated, tmp_path
     assert "exit code was 6: a notebook ran into its time limit" in text and "8 March 2026, 14:05" in text
     steps = page.find("nav", class_="chapters").find_all("a")
     assert [(link["rel"], link["href"]) for link in steps] == [(["next"], "01-baselines.html")]
-    assert "These data are generated" in text and page.find("figure").img["alt"]
+    assert (
+        "These data are generated" in text and page.find("figure").picture.source and page.figure.img["alt"]
+    )
     (found,) = page.find("table", class_="findings").tbody.find_all("tr")
     change, interval = f"{lstm.gap - run.gap:+.4f}", f"{step['low']:+.4f} to {step['high']:+.4f}"
     shown = [" ".join(cell.get_text(" ").split()) for cell in found.find_all(["th", "td"])]
