@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dmlkit.errors import DataError, UsageError, counted, nearest, shorten
+from dmlkit.errors import DataError, UsageError, counted, html_card, nearest, shorten
 from dmlkit.metrics import (
     GapComparison,
     Interval,
@@ -107,43 +107,25 @@ class Comparison:
         """Whether the whole interval lies on one side of 0; None of too few videos for a test."""
         return self.gaps.excludes_zero
 
-    def table(self) -> pd.DataFrame:
-        """The comparison as one row: both GAPs, the difference with its interval and test, seeds and videos."""
-        row = {
-            "A": shorten(self.a.title, 60),
-            "B": shorten(self.b.title, 60),
-            "GAP@20 of A": self.a.gaps.mean,
-            "GAP@20 of B": self.b.gaps.mean,
-            "A − B": self.difference,
-            "from": self.interval.low,
-            "to": self.interval.high,
-            "interval": self.gaps.over,
-            "result": self.gaps.verdict,
-            "seeds": f"{len(self.a.seeds)} and {len(self.b.seeds)}",
-            "videos": self.videos,
-        }
-        return pd.DataFrame([row])
-
     def class_table(self, most: int = 5) -> pd.DataFrame:
         """Average precision of the classes that A gains most and loses most, at most so many each way."""
         sign = np.sign(self.classes["difference"])
         table = pd.concat([self.classes[sign > 0].head(most), self.classes[sign < 0].tail(most)])
+        table["name"] = [shorten(name, 44) for name in table["name"]]
         columns = {"name": "class", "a": "A", "b": "B", "difference": "A − B", "videos": "videos"}
-        return table.assign(name=[shorten(name, 44) for name in table["name"]])[[*columns]].rename(
-            columns=columns
-        )
+        return table[[*columns]].rename(columns=columns)
 
-    def summary(self) -> str:
-        """The difference with its interval and the result of the test, in one line."""
-        gaps, (low, high) = self.gaps, self.interval
-        interval = f"95 % CI {gaps.over} {low:+.4f} to {high:+.4f}"
-        return f"{self.difference:+.4f}, {interval}, {gaps.verdict}"
+    def rows(self) -> dict[str, str]:
+        """Both sides, the data, and the difference with its interval and the result of the test."""
+        data = f"{_data(**self.data)}{', generated' if self.data['generated'] else ''}"
+        data += f"; {self.videos:,} videos, {self.resamples:,} paired resamples"
+        interval = "95 % CI {} {:+.4f} to {:+.4f}".format(self.gaps.over, *self.interval)
+        difference = f"{self.difference:+.4f}, {interval}, {self.gaps.verdict}"
+        return {"A": str(self.a), "B": str(self.b), "data": data, "A − B": difference}
 
     def text(self, *, classes: int = 5) -> str:
         """The comparison for a terminal, with at most so many classes each way."""
-        data = f"{_data(**self.data)}{', generated' if self.data['generated'] else ''}"
-        data += f"; {self.videos:,} videos, {self.resamples:,} paired resamples"
-        lines = [f"A      {self.a}", f"B      {self.b}", f"data   {data}", f"A − B  {self.summary()}"]
+        lines = [f"{name:6} {value}" for name, value in self.rows().items()]
         if classes > 0:
             higher, lower = (self.classes["difference"] > 0).sum(), (self.classes["difference"] < 0).sum()
             number = f"{len(self.classes):,} classes of at least {FEWEST} videos"
@@ -164,10 +146,9 @@ class Comparison:
         return self.text()
 
     def _repr_html_(self) -> str:
+        card = html_card("Comparison", self.rows() | {"notes": " ".join(self.notes)})
         style = {"index": False, "border": 0, "classes": "dmlkit-table", "float_format": "{:.4f}".format}
-        notes = pd.DataFrame({"note": [shorten(note, 400) for note in self.notes]})
-        tables = [self.table(), self.class_table(), notes]
-        return "".join(table.to_html(**style) for table in tables if len(table))
+        return card + self.class_table().to_html(**style)
 
 
 def compare(
