@@ -33,41 +33,35 @@ DESCRIPTIONS = ("title", "chapter", "paper_gap", "purpose")
 
 @dataclass(frozen=True)
 class Side:
-    """One side: runs of one experiment under one profile, one per seed.
+    """One side: runs of one experiment under one profile, one per seed, and their GAP@20 on the validation split."""
 
-    Args:
-        name, title: The experiment's.
-        profile: The profile's name.
-        seeds, paths: Of the runs, in the same order as the values of `gaps`.
-        gaps: GAP@20 on the validation split under each seed, with its `mean`, `deviation`, `low` and `high`.
-    """
-
-    name: str
-    title: str
-    profile: str
-    seeds: tuple[int, ...]
-    paths: tuple[str, ...]
+    runs: tuple[Run, ...]
     gaps: Spread
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the runs."""
+        return tuple(run.record["seed"] for run in self.runs)
 
     def to_record(self) -> dict:
         """Plain values."""
-        runs = zip(self.seeds, self.gaps.values, self.paths, strict=True)
+        first, runs = self.runs[0], zip(self.runs, self.seeds, self.gaps.values, strict=True)
         return {
-            **{key: getattr(self, key) for key in ("name", "title", "profile")},
-            "runs": [{"seed": seed, "gap": gap, "path": path} for seed, gap, path in runs],
+            "name": first.name,
+            "title": first.title,
+            "profile": _profile(first),
+            "runs": [{"seed": seed, "gap": gap, "path": str(run.path)} for run, seed, gap in runs],
             **{f"gap_{key}": getattr(self.gaps, key) for key in ("mean", "deviation", "low", "high")},
         }
 
     def __str__(self) -> str:
-        runs = zip(self.seeds, self.gaps.values, strict=True)
-        of_seeds = ", ".join(f"{seed}: {gap:.4f}" for seed, gap in runs)
+        first, gaps = self.runs[0], self.gaps
         seeds = f"seed {self.seeds[0]}"
         if len(self.seeds) > 1:
-            seeds = (
-                f"mean of {len(self.seeds)} seeds ({of_seeds}; standard deviation {self.gaps.deviation:.4f})"
-            )
-        experiment = f"{shorten(self.title, 60)} ({shorten(self.name)}), profile {shorten(self.profile)}"
-        return f"{experiment}: GAP@20 {self.gaps.mean:.4f}, {seeds}"
+            values = ", ".join(map("{}: {:.4f}".format, self.seeds, gaps.values))
+            seeds = f"mean of {len(self.seeds)} seeds ({values}; standard deviation {gaps.deviation:.4f})"
+        experiment = f"{shorten(first.title, 60)} ({shorten(first.name)}), profile {shorten(_profile(first))}"
+        return f"{experiment}: GAP@20 {gaps.mean:.4f}, {seeds}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -203,8 +197,8 @@ def compare(
     by_class = pd.DataFrame({"number": range(len(names))} | columns | {"difference": of_a - of_b})
     by_class = by_class[class_sizes >= FEWEST].sort_values("difference", ascending=False, kind="stable")
     return Comparison(
-        a=_side(runs_a, gaps.a),
-        b=_side(runs_b, gaps.b),
+        a=Side(tuple(runs_a), gaps.a),
+        b=Side(tuple(runs_b), gaps.b),
         data={key: data[key] for key in ("name", "generated", "fingerprint")},
         videos=len(pairs[0].true_labels),
         difference=gaps.difference,
@@ -221,13 +215,6 @@ def _data(name: str, fingerprint: str, **_) -> str:
 
 def _profile(run: Run) -> str:
     return run.record["profile"]["name"]
-
-
-def _side(runs: list[Run], gaps: Spread) -> Side:
-    seeds, paths = (
-        tuple(each) for each in zip(*((run.record["seed"], str(run.path)) for run in runs), strict=True)
-    )
-    return Side(runs[0].name, runs[0].title, _profile(runs[0]), seeds, paths, gaps)
 
 
 def _measure(runs: Sequence[Run]) -> tuple[list[tuple[TopPairs, np.ndarray, int | None]], np.ndarray]:
