@@ -144,7 +144,7 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
     labels = truth["labels"].astype(int)
     style.row_axis(ax, [f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()], half=0.4)
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
-    ax.set_title("ground-truth frames: high is better", size=9.5)
+    ax.set_title("ground truth: high is better", size=9.5)
 
 
 def _local(truth: Mapping[int, np.ndarray], frames: int) -> dict[int, np.ndarray]:

@@ -30,7 +30,7 @@ from dmlkit.experiments import LADDER, VIDEO_LADDER
 STYLE = Path(__file__).with_name("dmlkit.mplstyle")
 # The SVG of the narrow layout in a notebook's output; only the report's pages read it.
 NARROW_MIME = "application/vnd.dmlkit.narrow-svg"
-NARROW = 3.6  # inches
+NARROW, WIDEST = 3.6, 8.5  # inches; JupyterLab cuts what is wider than a cell's output
 CHARACTERS = 46  # of a line of text in the narrow layout
 
 # Ink of text and outlines, of what is less important, of the grid, and of the page behind a figure.
@@ -48,7 +48,7 @@ THEME = f"<style>@media (prefers-color-scheme:dark){{{_RULES}}}</style>"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#C96FA1", INK, "#B58000", "#3A98D2", "#A0622D")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 LINES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5, 1, 1.5)))
-HATCHES = ("///", "...", "xx", "\\\\\\", "ooo")
+HATCHES = ("///", "---", "xx", "\\\\\\", "++")  # of lines: dots take 150 kB of SVG
 
 PAPER_GAP = "paper's GAP@20 (its own data)"
 # Column → what it is called in every table, figure and alternative text; of others, `_` becomes a space.
@@ -185,6 +185,7 @@ def plotted(draw: Callable) -> Callable:
 
 def canvas(title: str, source, rows=1, columns=1, *, width=8.0, height=4.0, **subplots) -> tuple:
     """A figure of (width, height) inches under its title `with_data`, and the list of its axes, row by row."""
+    width = min(width, WIDEST)
     kind, title = Figure, shorten(with_data(title, source), round(8.2 * width))
     if is_narrow():
         kind, title, width, height = _NarrowFigure, textwrap.fill(title, 34), NARROW, height * columns
@@ -207,6 +208,12 @@ def _fit(figure: Figure) -> None:
         axes.set_xlabel(_lines(axes.get_xlabel()))
         for text in axes.texts:
             text.set_text(_lines(text.get_text()))
+        names = [label.get_text() for label in axes.get_xticklabels()]  # empty where a formatter makes them
+        if (
+            len(names) * max((len(line) for name in names for line in name.split("\n")), default=0)
+            > CHARACTERS
+        ):
+            axes.tick_params(axis="x", labelrotation=90)
     if below := figure.get_supxlabel():
         figure.supxlabel(_lines(below, 1.1), x=0.01, ha="left", size=9)
     ratios = panels[0].get_gridspec().get_height_ratios()

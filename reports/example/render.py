@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 REPORT = paths.reports() / "demo"
 
 study = dmlkit.Study(paths.generated_data(), profile="demo", runs=REPORT / "runs")
-plots.ladder(study.ladder(), study.dataset).save(HERE / "ladder.png")
+plots.ladder(study.ladder(), study.dataset).save(HERE / "ladder.svg")
 page = (REPORT / "05-attention.html").read_text(encoding="utf-8")
 (HERE / "05-attention.html").write_text(
     re.sub(r"<nav.*?</nav>\n?", "", page, flags=re.DOTALL), encoding="utf-8"

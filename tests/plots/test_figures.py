@@ -1,12 +1,16 @@
 """Every figure from small tables: what it draws, its labels and alternative text; None where there is nothing."""
 
+import re
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from dmlkit import plots
 from dmlkit.plots.ladder import pareto_front
+from dmlkit.plots.style import COLORS, DARK, GREY, GRID, INK, PAPER, STYLE
 
 
 def labels(axes):
@@ -121,7 +125,7 @@ def test_attention_shares_of_uniform_and_of_perfect_weights(data, batch):
 def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
     plot = shown(plots.faithfulness(study))
     titles = [axes.get_title(loc="left").split(":")[0] for axes in plot.figure.axes]
-    assert titles == ["deletion", "insertion", "ground-truth frames"]
+    assert titles == ["deletion", "insertion", "ground truth"]
     names = [text.get_text() for text in plot.figure.legends[0].get_texts()]
     assert names == ["attention", "occlusion", "random order", "uniform weights"]
     table = plots.faithfulness_table(study)
@@ -152,6 +156,32 @@ def test_the_survey_counts_what_is_there(data, batch, shown):
     frequent = plots.most_frequent(counted, data, rows=3)
     assert frequent["videos"].tolist() == [8, 8, 6]
     assert frequent["share of all labels"].sum() == pytest.approx(1)
+
+
+def test_data_colours_are_visible_and_inks_change_on_light_and_dark_pages():
+    def contrast(*colors):
+        low, high = sorted(np.dot(linear(each), (0.2126, 0.7152, 0.0722)) for each in colors)
+        return (high + 0.05) / (low + 0.05)
+
+    def linear(color):  # WCAG 2.2, relative luminance
+        values = np.array(to_rgb(color))
+        return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+    assert set(COLORS) - set(DARK) == set(COLORS) - {INK} and len(set(COLORS)) == 8
+    for color in COLORS:
+        assert contrast(color, PAPER) >= 3 and contrast(color, "white") >= 3
+        assert contrast(DARK.get(color, color), DARK[PAPER]) >= 3
+    for ink in (INK, GREY):
+        assert contrast(ink, PAPER) >= 4.5 and contrast(DARK[ink], DARK[PAPER]) >= 4.5
+    used = mpl.rc_params_from_file(STYLE, use_default_template=False)
+    cycle = [each["color"] for each in used["axes.prop_cycle"]]
+    assert [f"#{color.upper()}" for color in cycle] == [color.upper() for color in COLORS]
+    inks = {
+        f"#{used[name]}"
+        for name in used
+        if name.endswith("color") and re.fullmatch("[0-9a-f]{6}", str(used[name]))
+    }
+    assert inks == {INK, GREY, GRID}
 
 
 def test_the_style_neither_leaks_nor_is_overridden(runs, tmp_path):
