@@ -72,30 +72,21 @@ def file_lock(path: Path, *, taken: Callable[[str], None], wait: bool = False) -
     (`process 4711 on ants`) and may raise; then the lock is waited for if `wait`.
     """
     lock = FileLock(path, thread_local=False)
+    # On Windows a locked file cannot be read, so the holder is written to another.
+    note, holder = path.with_name(f"{path.name}.holder"), ""
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        taken(holder(path))
+        with suppress(OSError):
+            holder = note.read_text(encoding="utf-8")
+        taken(holder or "another process")
         if not wait:
             raise
         lock.acquire(poll_interval=POLL)
     try:
         with suppress(OSError):  # only for messages; a full disk must not cost the lock
-            _owner(path).write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+            note.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        _owner(path).unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
         lock.release()
-
-
-def holder(path: Path) -> str:
-    """The process that holds a lock, as it wrote it down."""
-    try:
-        return _owner(path).read_text(encoding="utf-8") or "another process"
-    except OSError:
-        return "another process"
-
-
-def _owner(path: Path) -> Path:
-    # On Windows a locked file cannot be read, so the holder is written to another.
-    return path.with_name(f"{path.name}.holder")
