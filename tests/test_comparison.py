@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import dmlkit
+from dmlkit import comparison
 from dmlkit.comparison import two_sides
 from dmlkit.errors import DataError, UsageError
 from dmlkit.metrics import average_precision_by_class, compare_gaps, top_pairs
@@ -22,7 +23,8 @@ def a_and_b(leave_run, tmp_path):
     )
 
 
-def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_path):
+def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison, "FEWEST", 25)
     a, b = a_and_b
     found = dmlkit.compare(a, b.path, resamples=100)
     labels, rng = a.predictions.labels, np.random.default_rng(0)
@@ -33,7 +35,8 @@ def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_pa
     assert "95 % CI over videos, for this seed +" in str(found)
     assert ", excludes 0 over videos (one seed)\n" in str(found) and f"{found.difference:+.4f}" in str(found)
     by_class = [average_precision_by_class(run.predictions.scores, labels) for run in (a, b)]
-    assert set(found.classes["number"]) == set(np.flatnonzero(labels.sum(axis=0) >= 5))
+    assert set(found.classes["number"]) == set(np.flatnonzero(labels.sum(axis=0) >= 25))
+    assert 3 < len(found.classes) < 10
     for number, _, videos, *precisions, difference in found.classes.itertuples(index=False):
         assert precisions == [by_class[0][number], by_class[1][number]]
         assert difference == precisions[0] - precisions[1] and videos == labels[:, number].sum()
