@@ -102,13 +102,16 @@ def brief(instance) -> str:
     return f"{type(instance).__name__}({', '.join(changed)})"
 
 
-def html_card(title: object, rows: Mapping[str, object]) -> str:
-    """A small table for Jupyter, a row an entry that is not empty; title and values are escaped."""
-    style = ' style="text-align: left; padding: 0.25em 0.5em; font-weight: 400;"'
+def html_card(title: object, rows: Mapping[str, object], notes: Sequence[str] = ()) -> str:
+    """A small table for Jupyter, a row an entry that is not empty, over folded notes; all texts are escaped."""
+    style = ' style="text-align: left; padding: 0.25em 0.5em; font-weight: 400; white-space: normal;"'
     texts = {name: escape(shorten(value, 500)) for name, value in rows.items() if value not in (None, "")}
     body = "".join(f"<tr><th{style}>{name}</th><td{style}>{text}</td></tr>" for name, text in texts.items())
     caption = '<caption style="caption-side: top; text-align: left; font-weight: 600;">'
-    return f"<table>{caption}{escape(shorten(title, 200))}</caption>{body}</table>"
+    table = f"<table>{caption}{escape(shorten(title, 200))}</caption>{body}</table>"
+    listed = "".join(f"<li>{escape(shorten(note, 500))}</li>" for note in notes)
+    summary = f"<summary>{counted(len(notes), 'note')} on the data</summary>"
+    return f"{table}<details>{summary}<ul>{listed}</ul></details>" if notes else table
 
 
 def readable(names: Sequence[str]) -> tuple[str, ...]:

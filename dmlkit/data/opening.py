@@ -105,8 +105,7 @@ class Dataset:
         return f"Dataset({shorten(self.name, 80)}: {'; '.join(self._described().values())})"
 
     def _repr_html_(self) -> str:
-        rows = self._described() | {"folder": self.path, "notes": " ".join(self.notes)}
-        return html_card(self.name, rows)
+        return html_card(self.name, self._described() | {"folder": self.path}, self.notes)
 
     def _described(self) -> dict[str, str]:
         features = ", ".join(f"{name} ({each.size:,}, {each.coding})" for name, each in self.features.items())

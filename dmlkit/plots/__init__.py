@@ -21,4 +21,4 @@ from dmlkit.plots.ladder import (
     paired_differences,
 )
 from dmlkit.plots.style import Plot
-from dmlkit.plots.tables import Table, all_results, data_summary, numbers, settings, table
+from dmlkit.plots.tables import Table, all_results, data_card, model_diagram, numbers, table

@@ -1,5 +1,7 @@
 """Tables for notebooks: readable numbers, with text that cannot break the page."""
 
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
 from html import escape
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from dmlkit.errors import one_line, shorten
+from dmlkit.errors import html_card, one_line, shorten
 from dmlkit.experiments import baseline_of, find
 from dmlkit.metrics import FOR_THIS_SEED, OVER_SEEDS, too_few
 from dmlkit.plots.style import heading, plotted, with_data
@@ -22,6 +24,20 @@ FORMATS = {
 }  # fmt: skip
 NUMBERS = [name for name in FORMATS if name not in ("part", "interval", "range")]
 NUMBERS += ["gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
+# Names of layers of `dmlkit.models` → their stage, the first pattern that matches.
+_STAGES = {
+    r"fusion(_.+)?": "Fusion",
+    r"encoder(_.+)?_(last|ends)|last|mean|attention|heads|feature_attention|clusters|pooled(_gate)?": "Pooling",
+    r"encoder(_.+)?": "Encoder",
+    r".+_(bag|embedding|dequantize|zero_padding|normalization(_variance)?|dropout|over_frames)": "Inputs",
+    r"dropout|(.+_)?(gates|experts|scores)|chained.*|frame_(logits|attention)|scores_gate": "Classifier",
+}
+_MOVING = {
+    "InputLayer", "Dropout", "ReverseFrames", "ZeroPadding", "RepeatOverFrames", "Concatenate", "Add", "ReLU",
+    "LastStage", "AttentionMask",
+}  # fmt: skip
+_BOX = "border: 1px solid var(--jp-border-color1, currentColor); border-radius: 6px; padding: 0.3em 0.6em;"
+GENERATED = "GENERATED DATA: no number measured on them says anything about real videos."
 
 _STYLES = [
     {"selector": "th, td", "props": "padding: 0.25em 0.5em;"},
@@ -44,6 +60,19 @@ class Table(Styler):
         rows = [["", *self.columns]] if any(self.columns) else []
         rows += [list(row) for row in self.data.itertuples(name=None)]
         return "\n".join([self.heading, *(" | ".join(map(str, row)).strip() for row in rows)])
+
+
+class Card:
+    """HTML for notebooks and pages; plain text elsewhere."""
+
+    def __init__(self, html: str, text: str):
+        self._html, self._text = html, text
+
+    def _repr_html_(self) -> str:
+        return self._html
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 def as_runs(runs) -> list:
@@ -158,38 +187,101 @@ def numbers(
     return _styled(_named(shown, frame.index), with_data(title, dataset), notes, **look)
 
 
-def data_summary(dataset, profile=None) -> Table:
-    """What the data are: origin, level, modalities, classes, and videos in each split with the profile's caps."""
-    caps = {} if profile is None else profile.caps
-    rows = {"name": shorten(dataset.name, 60), "level": dataset.level, "classes": f"{dataset.num_classes:,}"}
-    for name, feature in dataset.features.items():
-        kind = "values per frame" if dataset.level == "frame" else "values per video"
-        rows[f"modality {name}"] = f"{feature.size:,} {kind if feature.in_frames else 'hashed tokens'}"
-    for split in ("train", "tuning", "validate", "test"):
-        if split in dataset.splits:
-            videos, cap = dataset.num_videos(split), caps.get(split)
-            capped = cap is not None and cap < videos
-            used = f" ({cap:,}, of a sample of shards, used by profile {profile.name})" if capped else ""
-            rows[f"videos, {split}"] = f"{videos:,}{used}"
-    if profile is not None and dataset.level == "frame" and profile.max_frames:
-        rows["frames per video"] = f"at most {profile.max_frames} ({profile.frame_choice})"
-    generated = ["GENERATED DATA: no number measured on them says anything about real videos."]
-    notes = [*(generated if dataset.generated else ()), *dataset.notes]
-    return _styled(pd.Series(rows).to_frame(""), with_data("The data", dataset), notes, texts=[0])
-
-
-def settings(profile) -> Table:
-    """The training settings that all experiments share, of a `Profile`."""
+def data_card(study, *, settings: bool = False) -> Card:
+    """Data, profile and seeds of a study, and the profile's `settings`; notes that name no shards are folded."""
+    dataset, profile = study.dataset, study.profile
+    videos = []
+    for split in dataset.splits:
+        count, cap = dataset.num_videos(split), profile.caps.get(split)
+        used = f" ({cap:,} used, of a sample of shards)" if cap is not None and cap < count else ""
+        videos.append(f"{split} {count:,}{used}")
+    features, per = dataset.features.items(), f"values per {dataset.level}"
+    sizes = (f"{name} {each.size:,} {per if each.in_frames else 'hashed tokens'}" for name, each in features)
+    limited = dataset.level == "frame" and profile.max_frames
+    frames = f"at most {profile.max_frames} frames per video ({profile.frame_choice})" if limited else ""
+    # What decides which videos are read, as splits that were inferred, must be seen.
+    of_shards = [note for note in dataset.notes if "shard" in note]
     rows = {
-        "input normalization": profile.normalization,
-        "encoder": f"{profile.layers} × {profile.units} units per direction",
-        "dropout": f"{profile.dropout:g}",
-        "optimizer": f"Adam, learning rate {profile.learning_rate:g}, {profile.schedule} schedule",
-        "batch size": f"{profile.batch_size:,} videos",
-        "epochs": f"at most {profile.epochs}, patience {profile.patience}",
-        "model selection": "highest GAP@20 on the tuning split",
+        "origin": GENERATED if dataset.generated else "",
+        "videos": ", ".join(videos),
+        "splits": " ".join(of_shards),
+        "features": ", ".join(filter(None, [f"{dataset.level} level: {next(sizes)}", *sizes, frames])),
+        "classes": f"{dataset.num_classes:,}",
+        "profile": f"{profile.name}, seed {study.seed}"
+        + f" and the {study.seeds - 1} after it" * (study.seeds > 1),
+        "settings": f"{profile.layers} × {profile.units} units per direction, {profile.normalization} normalization of "
+        f"the inputs, dropout {profile.dropout:g}; Adam, learning rate {profile.learning_rate:g} ({profile.schedule}), "
+        f"batches of {profile.batch_size:,} videos, at most {profile.epochs} epochs (patience {profile.patience}), the "
+        "one with the highest GAP@20 on the tuning split kept" * settings,
     }
-    return _styled(pd.Series(rows).to_frame(""), f"Training settings · profile {profile.name}", texts=[0])
+    others = [one_line(note) for note in dataset.notes if note not in of_shards]
+    lines = [shorten(dataset.name), *(f"{name}: {one_line(text)}" for name, text in rows.items() if text)]
+    return Card(html_card(dataset.name, rows, others), "\n".join([*lines, *others]))
+
+
+def model_diagram(model) -> Card:
+    """The stages of a model of `dmlkit.build_model` over the folded `model.summary()`.
+
+    Each stage has its layers, the shape of its output for one video and its number of parameters; one without layers,
+    as the fusion of a single modality, is left out.
+    """
+    copies, summary = [each for each in model.layers if hasattr(each, "layers")], []
+    stages = _stages(copies[0] if copies else model)
+    about = f"{model.count_params():,} parameters" + f", the mean of {len(copies)} such models" * bool(copies)
+    flex = '"display: flex; gap: 0.4em; flex-wrap: {}; align-items: {}; padding: 0; font-size: {};"'.format
+    boxes = [
+        f'<div style="{_BOX}">{"<br>".join([f"<strong>{stage}</strong>", *map(escape, lines)])}</div></li>'
+        for stage, lines in stages.items()
+    ]
+    item = f"<li style={flex('nowrap', 'center', '100%')}>"
+    listed = item + f'{item}<span aria-hidden="true">→</span>'.join(boxes)
+    model.summary(print_fn=summary.append, line_length=90)
+    folded = f"<details><summary>{about}: all layers</summary><pre>{escape(''.join(summary))}</pre></details>"
+    text = "\n".join([*(f"{stage}: {'; '.join(lines)}" for stage, lines in stages.items()), about])
+    return Card(f"<ol style={flex('wrap', 'stretch', '85%')}>{listed}</ol>{folded}", text)
+
+
+def _stages(model) -> dict[str, list[str]]:
+    """Stage → its layers, the shape of what it passes on and its parameters, in the order of the model."""
+    stage_of, layers, outputs = dict.fromkeys(model.input, "Inputs"), defaultdict(list), defaultdict(dict)
+    for layer in model.layers:
+        read = [each for node in layer._inbound_nodes for each in node.input_tensors if each.shape[1:]]
+        read = {each: stage_of.get(each._keras_history.operation.name) for each in read}
+        # A fusion of one's own may give its layers any names.
+        named = [stage for pattern, stage in _STAGES.items() if re.fullmatch(pattern, layer.name)]
+        named.append("Fusion" if {*read.values()} <= {"Inputs", "Fusion"} else "Other layers")
+        stage = stage_of.setdefault(layer.name, named[0])
+        layers[stage].append(layer)
+        for tensor, source in read.items():
+            if source not in (None, stage):
+                outputs[source][tensor] = None
+    outputs[stage] = model.outputs
+    shown = {stage: _counts(map(_in_words, own)) for stage, own in layers.items()}
+    modalities = [each for each in model.inputs if each.shape[1:]]
+    shown["Inputs"][:0] = [f"{each.name}: {_shape(each)}, {each.dtype}" for each in modalities]
+    for stage, lines in shown.items():
+        lines += [f"output: {each}" for each in _counts(map(_shape, outputs[stage]))]
+        if parameters := sum(layer.count_params() for layer in layers[stage]):
+            lines.append(f"{parameters:,} parameters")
+    return shown
+
+
+def _shape(tensor) -> str:
+    return "frames × " * (len(tensor.shape) > 2) + f"{tensor.shape[-1]:,}"
+
+
+def _in_words(layer) -> str:
+    """A layer's class, as `bidirectional GRU`; empty for those that only move or drop values."""
+    kind = type(layer.cell if type(layer).__name__ == "RNN" else layer).__name__
+    if (kind in _MOVING and layer.name != "fusion") or "_backward" in layer.name:
+        return ""
+    return "bidirectional " * ("_forward" in layer.name) + re.sub("(?<=[a-z])(?<!Net)(?=[A-Z])", " ", kind)
+
+
+def _counts(texts: Iterable[str]) -> list[str]:
+    """Each text once, as `2 × Dense` where it occurs twice."""
+    counts = {text: f"{count} × " * (count > 1) for text, count in Counter(filter(None, texts)).items()}
+    return [times + (f"({text})" if times and "×" in text else text) for text, times in counts.items()]
 
 
 def _named(shown: pd.DataFrame, names: Iterable) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def test_files_hold_no_outputs_and_no_definitions_and_short_cells():
     for name, notebook in NOTEBOOKS.items():
         nbformat.validate(notebook)
         ids = [cell.id for cell in notebook.cells]
-        assert len(set(ids)) == len(ids) and ids[:4] == ["question", "parameters", "imports", "data"], name
+        assert len(set(ids)) == len(ids) and ids[:3] == ["question", "parameters", "data"], name
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells), name
         assert all(tags(cell) <= TAGS for cell in notebook.cells), name
         lines = [len(source.splitlines()) for source in sources(name)]
