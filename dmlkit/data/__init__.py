@@ -14,7 +14,7 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
     synthetic                       the generated data set
     download                        YouTube-8M from a server
     importing                       features computed elsewhere → shards
-    import_labels, import_readers   their labels and classes; their formats
+    import_readers                  their formats, labels and classes
     check                           every record read: errors, counts
 """
 

@@ -1,26 +1,31 @@
-"""Readers of features computed elsewhere: `.npz`, folders of `.npy`, parquet, MediaPipe's sequence examples.
+"""Features and labels computed elsewhere: a reader a format, the table of labels, the classes.
 
-Each yields one `ImportedVideo` after another. Nothing is ever unpickled.
+Each reader yields one `ImportedVideo` after another. Nothing is ever unpickled or evaluated.
 """
 
 from __future__ import annotations
 
+import ast
+import csv
+import json
+import math
 import os
 import re
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, compress
 from pathlib import Path, PurePath
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.opening import split_of
+from dmlkit.data.opening import open_dataset, split_of
 from dmlkit.data.records import HEADER_BYTES, SequenceExample, is_header, read_records
-from dmlkit.data.schema import modality_name
-from dmlkit.errors import DataError, UsageError, counted, plain_text, shorten
+from dmlkit.data.schema import SPLITS, TEXT, modality_name, read_vocabulary
+from dmlkit.data.storage import is_folder, readable_path
+from dmlkit.errors import DataError, UsageError, counted, nearest, plain_text, shorten
 
 # Arrays and columns that describe a video and are no modality; and other names of them, in sources and in tables.
 DESCRIPTIVE = {"id", "labels", "num_frames", "split"}
@@ -29,6 +34,7 @@ ALIASES = {
     **dict.fromkeys(("label", "class", "classes", "class_name", "label_name"), "labels"),
     **dict.fromkeys(("subset", "partition"), "split"),
     **dict.fromkeys(("lengths", "n_frames"), "num_frames"),
+    TEXT: TEXT,
 }
 # Words in names of files that are modalities: clip0_rgb.npy and clip0_flow.npy are of one video.
 COMMON = {
@@ -58,14 +64,12 @@ class ImportedVideo(NamedTuple):
 Reader = Callable[[Path, Sequence[str] | None, Counter], Iterator[ImportedVideo]]
 
 
-def canonical(names: Collection[str], others: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-    """What arrays or columns are → their names: ``" Video ID"`` is the id; of `others` where nothing else is it."""
-    keys = {name: re.sub("[ -]", "_", name.strip().lower()) for name in names}
-    sure = {name: ALIASES.get(key, key if key in DESCRIPTIVE else name.strip()) for name, key in keys.items()}
+def canonical(names: Collection[str]) -> dict[str, str]:
+    """What arrays or columns are → their names: ``" Video ID"`` is the id."""
     found: dict[str, str] = {}
     for name in names:
-        kind = others.get(keys[name], sure[name])
-        kind = sure[name] if kind in sure.values() else kind
+        key = re.sub("[ -]", "_", name.strip().lower())
+        kind = ALIASES.get(key, key if key in DESCRIPTIVE else name.strip())
         if kind in found:
             raise DataError(f"{found[kind]!r} and {name!r} are both {kind}. Rename or remove one.")
         found[kind] = name
@@ -439,3 +443,304 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys((".parquet", ".pq"), read_parquet),
     **dict.fromkeys((".tfrecord", ".tfrecords", ".pb"), read_mediapipe),
 }
+
+
+# Labels.
+
+COLUMNS = ("id", "labels", "split", TEXT)  # of the table
+_HOT = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+_INDEX = re.compile(r"[0-9]{1,9}", re.ASCII)
+# Other numbers than indices, also within a text ("Dog 0.9"), and missing values are no names.
+_NO_NAME = re.compile(r"[-+.]?\d[\d.e+-]*|nan|null|<na>|#?n/?a|(.*[\s:=])?-?\d*\.\d+([\s:=].*)?", re.I | re.A)
+# One entry of a list: a text in quotation marks or a whole number, perhaps of numpy's: `np.int64(3)`.
+_ENTRY = re.compile(r"""(?:np\.\w+\()?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|-?\d+)\)?(?:[\s,]+|$)""")
+
+
+class Table(NamedTuple):
+    """A CSV about videos: those of `COLUMNS` that it has → id → the distinct cells of that video.
+
+    `classes` are the names of its columns of 0 and 1, `aside` those of the columns that are not used.
+    """
+
+    cells: Mapping[str, Mapping[str, list[str]]]
+    classes: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+
+
+def read_labels(path: Path) -> Table:
+    """Read a CSV about videos, separated by commas, semicolons, tabs or bars, as its first line shows."""
+    import pandas as pd
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+        options = {"header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
+        table = pd.read_csv(path, sep=max(",;\t|", key=first.count), encoding="utf-8-sig", **options)
+    except (OSError, ValueError, csv.Error) as error:  # pandas' own errors are ValueErrors
+        advice = "Save it as UTF-8, with quotes around cells that hold a separator."
+        raise DataError(f"{path} cannot be read as a table: {shorten(error, 120)}. {advice}") from error
+    table = table.fillna("").map(str.strip)
+    try:
+        return _table(table.loc[:, (table != "").any()])
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _table(table) -> Table:
+    """The table in a data frame of texts whose first row is its header."""
+    names = canonical([plain_text(name) or "(no name)" for name in table.iloc[0]])
+    table = table.iloc[1:].set_axis([*names], axis="columns")
+    others = [name for name in table if name not in COLUMNS]
+    for name in others if "split" not in names else ():
+        cells = {*map(str.lower, table[name])} - {""}
+        splits = {split_of(cell, alone=True) for cell in cells}
+        if (splits and None not in splits) or (split_of(name) and cells <= {*_HOT}):
+            wanted = f"Write one column `split`, of {', '.join(SPLITS)}."
+            raise DataError(f"the column {shorten(name)} seems to state splits. {wanted}")
+    hot = table[[]] if "labels" in names else _hot_columns(table[others])
+    columns = [name for name in COLUMNS if name in table]
+    if "id" not in columns or len(columns) + len(hot.columns) < 2:
+        wanted = "the column id, and labels, split or text, or two columns or more of 0 and 1"
+        raise DataError(f"it needs {wanted}. It has {shorten(', '.join(names), 80)}.")
+    videos = table["id"].map(plain_text).to_numpy()
+    if (empty := videos == "").any():
+        raise DataError(f"row {int(empty.argmax()) + 1} below the first line has no id.")
+    cells = {name: table[name].map(plain_text).groupby(videos).unique() for name in columns}
+    cells = {name: {video: [*filter(None, each)] for video, each in cells[name].items()} for name in columns}
+    if len(hot.columns):
+        of_video = hot.groupby(videos).any()
+        rows = zip(of_video.index, of_video.to_numpy(), strict=True)
+        cells["labels"] = {video: [*compress(hot.columns, row)] for video, row in rows}
+    return Table(cells, (*hot,), tuple(name for name in others if name not in hot))
+
+
+def _hot_columns(table):
+    """The columns of 0 and 1, one a class, as booleans, where there are two or more."""
+    import pandas as pd
+
+    known = {
+        name: {each: _HOT.get(each.lower()) for each in column.unique()} for name, column in table.items()
+    }
+    bits = {name: table[name].map(known[name]) for name in table}
+    hot = [name for name, column in bits.items() if column.notna().all()]
+    for name in table.columns.difference(hot) if len(table.columns) > 1 else ():
+        wrong = table[name][bits[name].isna()]
+        if (pd.to_numeric(wrong, errors="coerce").between(0, 1) | (wrong == "")).all():
+            example = f"{shorten(name)} holds {shorten(wrong.iloc[0])!r}"
+            raise DataError(f"{example}, a class's column 0 or 1 in every row. Correct or remove the column.")
+    return pd.DataFrame({name: bits[name].astype(bool) for name in hot if len(hot) > 1}, index=table.index)
+
+
+class Classes:
+    """The classes: index → name where there are names, and how many (None: as the labels show); `source` names them."""
+
+    def __init__(self, names: Mapping[int, str], num_classes: int | None, source):
+        self.names = {index: plain_text(name) for index, name in names.items()}
+        self.num_classes, self.source, self.used = num_classes, source, set()
+        self._indices = {name: index for index, name in self.names.items()}
+        self._repeated = {name for name, count in Counter(self.names.values()).items() if count > 1}
+        self._pairs: set[tuple[int, ...]] = set()  # what two labels the videos have, where they are 0 and 1
+
+    @property
+    def count(self) -> int:
+        """How many classes there are."""
+        return max(self.used, default=-1) + 1 if self.num_classes is None else self.num_classes
+
+    def indices(self, labels: Iterable[int | str]) -> list[int]:
+        """A video's classes, each once, of indices, texts (`split`), or true and false for each class.
+
+        A text is a name where there is such a class, else an index. Raises `DataError` for what is neither, and for
+        vectors of 0 and 1.
+        """
+        split = (self.split(plain_text(each)) if isinstance(each, str) else [each] for each in labels)
+        pieces = [*chain.from_iterable(split)]
+        if pieces and all(isinstance(piece, bool) for piece in pieces):
+            self.num_classes = self.num_classes or len(pieces)
+            if len(pieces) != self.num_classes:
+                raise DataError(f"true and false are of {len(pieces)} classes, not of {self.num_classes}.")
+            pieces = [*compress(range(len(pieces)), pieces)]
+        classes = [self._index(piece) for piece in pieces]
+        if {*map(str, pieces)} <= {"0", "1"}:
+            if len({*classes}) < len(classes):
+                raise DataError(
+                    f"labels {shorten(', '.join(map(str, pieces)))} repeat, as a vector of 0 and 1 does. Give the "
+                    "numbers of its ones (`np.flatnonzero`), or true and false (`.astype(bool)`)."
+                )
+            self._pairs.add(tuple(classes) if len(classes) == 2 else ())
+        self.used.update(classes)
+        return list(dict.fromkeys(classes))
+
+    def check(self) -> None:
+        """Raise `DataError` where all labels seen were 0 and 1 in either order: vectors over two classes."""
+        if self._pairs == {(0, 1), (1, 0)}:
+            raise DataError(
+                "the labels of all videos look like vectors over two classes. Give class numbers."
+            )
+
+    def notes(self) -> Iterator[str]:
+        """How many classes there are, and their first names."""
+        listed = (
+            f": {shorten(', '.join([*self.names.values()][:20]), 100)}"
+            if self.names
+            else ", by their numbers"
+        )
+        highest = ", up to the highest label" if self.num_classes is None else ""
+        yield f"{counted(self.count, 'class', 'classes')}{listed}{highest}."
+        if self.used and (unseen := self.count - len(self.used)):
+            yield f"Of no video here: {counted(unseen, 'class', 'classes')}."
+
+    def split(self, cell: str) -> list[int | str]:
+        """The labels in a cell: a name; a list of JSON's, Python's or numpy's; or labels between semicolons or bars.
+
+        Between these, commas and blanks separate numbers, and commas names, but for those within a name.
+        """
+        if cell in self._indices:
+            return [cell]
+        if (listed := listed_labels(cell)) is not None:
+            return listed
+        found: list[str] = []
+        for piece in _pieces(cell):
+            numbers = None if piece in self._indices else _numbers(piece)
+            words = piece.split(",") if numbers is None else []
+            while words:  # the longest name first
+                texts = [",".join(words[:end]).strip() for end in range(1, len(words) + 1)]
+                end = next((end for end in range(len(words), 1, -1) if texts[end - 1] in self._indices), 1)
+                found.append(texts[end - 1])
+                words = words[end:]
+            found += numbers or []
+        return [*filter(None, found)]
+
+    def _index(self, label: int | str) -> int:
+        if label in self._repeated:
+            raise DataError(f"{shorten(label)!r} may be several classes. Write class indices instead.")
+        index = self._indices.get(label)
+        if index is None and (isinstance(label, int) or _INDEX.fullmatch(label)):
+            index = int(label)
+        if index is None:
+            hint = nearest(label, self._indices) if self.names else " Give the names (`--classes FILE`)."
+            raise DataError(f"no class {shorten(label)!r} in {self.source or 'class indices'}.{hint}")
+        if index < 0 or index >= (self.num_classes or math.inf):
+            valid = "counted from 0" if self.num_classes is None else f"0 to {self.num_classes - 1}"
+            raise DataError(f"there is no class {index}, they are {valid}. Correct one of them.")
+        return index
+
+
+def _pieces(cell: str) -> list[str]:
+    """What is between the semicolons and bars of a cell."""
+    return [*filter(None, (piece.strip(", ") for piece in re.split("[;|]", cell)))]
+
+
+def _numbers(piece: str) -> list[str] | None:
+    """The class numbers between commas and blanks, where all are numbers."""
+    numbers = re.split(r"[,\s]+", piece)
+    return numbers if all(map(_INDEX.fullmatch, numbers)) else None
+
+
+def listed_labels(cell: str) -> list[int | str] | None:
+    """The labels of a cell written as a list of JSON's, Python's or numpy's; None where it is none.
+
+    Raises `DataError` for a list of anything but whole numbers and texts in quotation marks.
+    """
+    called = re.fullmatch(r"(?:array|tensor|set|frozenset)\((.*?)(?:, dtype=.*)?\)", cell)
+    cell = (called[1].strip() or "[]") if called else cell
+    if not re.fullmatch(r"\[.*\]|\{.*\}|\(.*\)", cell):
+        return None
+    labels, rest = [], cell[1:-1].strip()
+    try:
+        while rest:
+            entry = _ENTRY.match(rest)
+            read = json.loads if entry[1][0] == '"' else ast.literal_eval if entry[1][0] == "'" else int
+            labels.append(read(entry[1]))
+            rest = rest[entry.end() :]
+    except (TypeError, ValueError, SyntaxError) as error:
+        if cell[0] == "(":
+            return None  # a name in brackets
+        what = f"{shorten(cell)!r} is no whole list of class numbers or names. Use semicolons."
+        raise DataError(what) from error
+    return [plain_text(each) if isinstance(each, str) else each for each in labels]
+
+
+def find_classes(given, num_classes: int | None, table: Table, source) -> Classes:
+    """The classes of a vocabulary's table, a file of one name a line, a data set, or names; else those of `table`."""
+    path = readable_path(given) if isinstance(given, str | os.PathLike) else None
+    if given is not None and path is None:
+        names, source = given, "the classes given"
+    elif path is not None and is_folder(path):
+        dataset = open_dataset(path)
+        if num_classes not in (None, dataset.num_classes):
+            raise UsageError(f"{path} has {dataset.num_classes} classes, --num-classes is {num_classes}.")
+        names, num_classes = dataset.class_names if dataset.named else (), dataset.num_classes
+    elif path is not None and path.lower().endswith(".csv"):
+        names = read_vocabulary(path).names
+    elif path is not None:
+        try:
+            names = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read as text ({shorten(error)}).") from error
+        if not names:
+            raise DataError(f"{path} names no class. Give one name a line, class 0 first.")
+    else:
+        cells = {cell for cells in table.cells.get("labels", {}).values() for cell in cells}
+        try:
+            names = table.classes or sorted(_names_in(cells))
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from None
+    names = names if isinstance(names, Mapping) else dict(enumerate(names))
+    named, source = max(names, default=-1) + 1, path or source
+    if num_classes is not None and num_classes < max(named, 1):
+        raise UsageError(f"{source or 'Nothing'} names {named} classes, --num-classes is {num_classes}.")
+    return Classes(names, num_classes or named or None, source)
+
+
+def _names_in(cells: Iterable[str]) -> set[str]:
+    """The names in the cells of a table; none where all labels are numbers."""
+    listed = {cell: listed_labels(cell) for cell in cells}
+    sure = {str(label) for labels in listed.values() for label in labels or ()}
+    loose = {piece for cell, labels in listed.items() if labels is None for piece in _pieces(cell)}
+    numbers = {number for piece in sure | loose for number in _numbers(piece) or ()}
+    several = any(labels is not None or re.search("[;|]", cell) for cell, labels in listed.items())
+    names = (sure - numbers) | _divided({piece for piece in loose if not _numbers(piece)}, sure, several)
+    if wrong := [piece for piece in sorted(names | numbers) if names and _NO_NAME.fullmatch(piece)]:
+        raise DataError(
+            f"the label {shorten(wrong[0])!r} is neither a name among names nor a whole number among numbers. Write "
+            "all as one or the other, or give the names (`--classes FILE`)."
+        )
+    if all(re.fullmatch("[01]{2,}", number) for number in numbers) and min(numbers, default="1")[0] == "0":
+        raise DataError(
+            f"{min(numbers)!r} looks like a row of 0 and 1. Separate these, or give class numbers."
+        )
+    return names
+
+
+def _divided(names: set[str], sure: set[str], several: bool) -> set[str]:
+    """The names in some texts, several of them between commas, where that is clear; `sure` are the names in lists.
+
+    It is clear where no comma is followed by a blank, or each part is also a text of its own or part of another.
+    Raises `DataError` where it is not, and where parts between other signs, or words, are such; `several` shows that
+    another separator is used.
+    """
+    for separator in (",", r"[^\w\s]| and ", r"\s"):
+        parts = {name: {*map(str.strip, re.split(separator, name))} - {""} for name in names}
+        combined = {name: each for name, each in parts.items() if len(each) > 1}
+        alone = sure.union(*(each for each in parts.values() if len(each) == 1))
+        places = Counter(part for each in combined.values() for part in each)
+        clear = all(part in alone or count > 1 for part, count in places.items())
+        unclear = clear or any(each <= alone for each in combined.values())
+        if separator == "," and not several:
+            if clear or ", " not in "".join(combined):
+                names = (names - combined.keys()) | places.keys()
+                continue
+            unclear = True
+        if combined and unclear and (separator == "," or not several):
+            remedy = "Separate labels by semicolons, or give the names of the classes (`--classes FILE`)."
+            raise DataError(f"{shorten(min(combined))!r} may be one class or several. {remedy}")
+    return names
+
+
+def find_split(text: str) -> str:
+    """The split that a text names, as ``"Validation"`` or ``"val"``; raises `DataError` where it is none."""
+    if split := split_of(text.strip(), alone=True):
+        return split
+    raise DataError(
+        f"there is no split {shorten(text)!r}.{nearest(text, SPLITS)} Known: {', '.join(SPLITS)}."
+    )

@@ -26,7 +26,7 @@ by `--split`.
 
 Labels: class indices, or names, which the table of labels or `--classes` gives. Several in a cell are separated
 by semicolons or bars, or are a list (`["Dog", "Cat"]`, `[0 1]`); by commas where these are not in the names. Or
-the table has a column of 0 and 1 for each class. Its ids may have folders and endings of files.
+the table has a column of 0 and 1 for each class.
 
 Values: uint8 is taken for YouTube-8M's bytes and kept as it is; floats are coded as such bytes, or kept with
 `--coding float`. Those outside [-2, 2] are clipped and counted. More than 1 % of them, or values that look like
@@ -50,8 +50,15 @@ import numpy as np
 from tqdm import tqdm
 
 import dmlkit.data.schema as schema
-from dmlkit.data.import_labels import Classes, Table, find_classes, find_split, read_labels
-from dmlkit.data.import_readers import ImportedVideo, read_sources
+from dmlkit.data.import_readers import (
+    Classes,
+    ImportedVideo,
+    Table,
+    find_classes,
+    find_split,
+    read_labels,
+    read_sources,
+)
 from dmlkit.data.opening import open_dataset, split_of
 from dmlkit.data.records import frame_record, read_records, serialize_frames, serialize_video
 from dmlkit.data.schema import (
@@ -64,7 +71,7 @@ from dmlkit.data.schema import (
     dequantize,
     quantize,
 )
-from dmlkit.data.storage import is_remote, new_folder, read_bytes, readable_path
+from dmlkit.data.storage import is_remote, new_folder, readable_path
 from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, plain_text, shorten
 from dmlkit.metrics import FEWEST_FOR_A_TEST
 
@@ -152,7 +159,7 @@ def import_features(
     known = find_classes(classes, num_classes, table, labels)
     rules = (records_per_shard, level, coding, missing, frames_apart, allow_clipping)
     importer = Importer(known, table, labels, parse_shares(split), *rules)
-    used = {os.path.abspath(file) for file in (labels, known.file) if file}
+    used = {os.path.abspath(file) for file in (labels, classes) if isinstance(file, str | os.PathLike)}
     aside = Counter(f"column {shorten(column)}" for column in table.aside)
     with new_folder(out) as folder:
         videos = read_sources(sources, modalities, used, aside)
@@ -162,9 +169,7 @@ def import_features(
             importer.finish(folder)
         except DataError as error:
             raise DataError(f"{shorten(', '.join(map(str, sources)), 200)}: {error}") from None
-        if known.file is not None:
-            (folder / VOCABULARY).write_bytes(read_bytes(known.file))  # it may have further columns
-        elif known.names:
+        if known.names:
             with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows([("Index", "Name"), *known.names.items()])
         videos = {split: importer.splits[split] for split in SPLITS if split in importer.splits}
@@ -303,7 +308,7 @@ class Importer:
     def __post_init__(self) -> None:
         self.averaged = self.level == "video"
         self.modalities: dict[str, Modality] = {}
-        self.ids, self.listed = set(), set()  # of the videos, and how the table has them
+        self.ids = set()
         self.counts, self.splits = Counter(), Counter()  # records by shard, videos by split
         # Videos whose split names of folders state; for which several are stated; without labels; cut.
         self.named = self.overruled = self.unlabelled = self.cut = 0
@@ -362,9 +367,7 @@ class Importer:
             what = "a video of this id came before" if video.id else "its id is empty"
             raise DataError(f"{what}. Give every video an id of its own.")
         self.ids.add(video.id)
-        listed = self.table.find(video.id, video.features)
-        self.listed.add(listed)
-        cells = {name: column.get(listed) for name, column in self.table.cells.items()}
+        cells = {name: column.get(video.id) for name, column in self.table.cells.items()}
         labels, known = cells.get("labels", video.labels), {*map(find_split, cells.get("split") or [])}
         if len(known) > 1:
             raise DataError(f"it is in several splits: {', '.join(sorted(known))}. Give it one.")
@@ -372,10 +375,13 @@ class Importer:
         split = stated[0] if stated else None
         self.named += stated == [video.named]
         self.overruled += len({*stated}) > 1
-        if labels is None and split != UNLABELLED and (split or "labels" in self.table.cells):
-            hint = nearest(video.id, islice(self.table.cells.get("labels", {}), 10_000))
+        lacks = "labels" if labels is None and (split or "labels" in cells) else ""
+        if "id" in cells and cells["id"] is None and not split:
+            lacks = lacks or "row in the table"
+        if lacks and split != UNLABELLED:
+            hint = nearest(video.id, islice(self.table.cells.get("id", {}), 10_000))
             raise DataError(
-                f"it has no labels. Give some (or an empty cell), or the split {UNLABELLED}.{hint}"
+                f"it has no {lacks}. Add it (a cell may be empty), or the split {UNLABELLED}.{hint}"
             )
         if TEXT in cells and TEXT in video.features:
             raise DataError("text is a column of the table and a modality of the sources (`--modalities`).")
@@ -463,5 +469,5 @@ class Importer:
             yield f"Cut to the shortest of the modalities: {counted(self.cut, 'video')}."
         if TEXT in self.table.cells:
             yield f"Texts are the modality {TEXT}, hashed to {TEXT_SIZE} places (`size` in dataset.toml)."
-        for note in self.table.notes(self.listed, self.ids):
-            yield f"{self.source} {note}"
+        if unused := sorted({*self.table.cells.get("id", ())} - self.ids):
+            yield f"{self.source} names {counted(len(unused), 'video')} not there: {shorten(', '.join(unused))}."
