@@ -15,7 +15,6 @@ from dmlkit.errors import DataError, UsageError, counted
 # Text, so that an address can be distinguished from a local file.
 LOCAL = PathType(readable=False)
 SPLIT = click.Choice(("train", "validate", "test"))
-SECONDS = click.FloatRange(0, min_open=True)
 
 
 def number(name: str, variable: str, default: int, text: str, *, least: int = 1):
@@ -84,13 +83,9 @@ def check(paths, jobs, faults, as_json) -> None:
 @click.option("--split", "splits", multiple=True, type=SPLIT, help="Only this split; repeatable.")
 @click.option("--shards", default="1/1", metavar="PART/PARTS", help="1/100 is the first of a hundred parts.")
 @click.option("--mirror", default="us", metavar="NAME|URL", help="us, eu, asia, or https://host/folder.")
-@click.option("--plans", metavar="URL", help="Address of the lists of files, where not at the mirror.")
 @click.option("--jobs", default=4, type=click.IntRange(1, 64), metavar="N", help="Files at a time.")
 @click.option("--verify", is_flag=True, help="Hash every file again, also those found right before.")
 @click.option("--replace", is_flag=True, help="Replace files of these names that this command did not fetch.")
-@click.option("--any-size", is_flag=True, help="Begin even where the disk is too small for all.")
-@number("--retries", "retries", 5, "Further attempts for each file.", least=0)
-@click.option("--timeout", default=30.0, type=SECONDS, help="Without an answer, before another attempt.")
 def download(partition, out, **options) -> None:
     """Fetch a PARTITION of YouTube-8M into the folder OUT; every file is verified by its MD5.
 
@@ -100,7 +95,7 @@ def download(partition, out, **options) -> None:
     1/frame_level   2017, the paper's; 1.71 TB, withdrawn in 2018
     1/video_level   2017, the paper's; 31 GB, withdrawn in 2018
 
-    The first hundredth of the training frames, whose size is shown before it begins:
+    The first hundredth of the training frames, about 11 GB:
 
     \b
     dmlkit data download 2/frame yt8m --split train --shards 1/100
@@ -109,7 +104,7 @@ def download(partition, out, **options) -> None:
     files are those of YouTube-8M's own downloader, so that what that fetched is recognised.
 
     Ends with 0 where every file is there and right, 3 where any is missing or wrong (it lists them), 2 where it was
-    called wrongly or the disk is too small, 130 after Ctrl-C.
+    called wrongly or the disk is full, 130 after Ctrl-C.
     """  # noqa: D301
     from dmlkit.data.download import LISTED, IncompleteDownload
     from dmlkit.data.download import download as fetch
@@ -156,7 +151,6 @@ class _WithFormats(click.Command):
 @click.option("--allow-clipping", is_flag=True, help="Clip to [-2, 2] also more than 1 % of the values.")
 @click.option("--modalities", metavar="A,B", help="Those to take.  [default: all]")
 @click.option("--missing", default="refuse", metavar="RULE", help="A modality not there: refuse, or silence.")
-@number("--frames-apart", "frames_apart", 2, "Cut modalities that differ by at most so many frames.", least=0)
 @number("--records-per-shard", "records_per_shard", 256, "Videos a file.")
 def import_(sources, out, modalities, classes, num_classes, **settings) -> None:
     """Make a data set of your own features, in YouTube-8M's layout, so that it can be trained and predicted on.

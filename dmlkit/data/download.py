@@ -39,7 +39,7 @@ LOCK, RECORD, PARTIAL = ".dmlkit-download.lock", ".dmlkit-download.json", ".dmlk
 # Bounds on what a server may send; the real plans have 3,844 names in 227 kB, the real shards below 400 MB.
 LARGEST_TABLE, MOST_FILES, LARGEST_FILE = 16 << 20, 100_000, 4 << 30
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may succeed
-SAMPLED_SIZES = 32  # a plan has no sizes: some are requested from the server
+RETRIES, TIMEOUT = 5, 30.0  # further attempts for a file; seconds without an answer before another
 
 
 class Partition(NamedTuple):
@@ -106,46 +106,40 @@ def download(
     splits: Sequence[str] = (),
     shards: str = "1/1",
     mirror: str = "us",
-    plans: str | None = None,
     jobs: int = 4,
     verify: bool = False,
     replace: bool = False,
-    any_size: bool = False,
-    retries: int = 5,
-    timeout: float = 30.0,
     progress: bool = False,
 ) -> Downloaded:
     """Fetch shards of YouTube-8M, each verified by its MD5. The same call fetches what an earlier one left.
 
     Args:
-        partition: Release and level under the official downloader's names: `2/frame`, `2/video`, ... (`PARTITIONS`);
-            `2/frame/train` is one split of it.
+        partition: Release and level under the official downloader's names: `2/frame`, `2/video`, ... (`PARTITIONS`).
         out: Folder of the shards, which may hold some already, also such as the official downloader fetched.
         splits: `train`, `validate`, `test`; all three where none is named.
         shards: `1/100` is the first of a hundred shares of about one size, the same as the official downloader's.
-        mirror: `us`, `eu`, `asia`, or the address of one's own.
-        plans: Address of the plans, where they are not at the mirror.
+        mirror: `us`, `eu`, `asia`, or the address of one's own, plans and all.
         jobs: Files at a time.
         verify: Hash every file again, also those unchanged since they were last found right.
         replace: Replace files under a shard's name that were never right.
-        any_size: Begin even where the files will not fit on the disk.
-        retries: Further attempts for each file.
-        timeout: Seconds without an answer before another attempt.
         progress: Print what is to be fetched, and show a progress bar on a terminal.
 
     Raises:
-        UsageError: A name does not exist, or the folder is in use, too small or cannot be written to.
+        UsageError: A name does not exist, or the folder is in use, full or cannot be written to.
         DataError: The plan cannot be had or is none; `IncompleteDownload`: files are missing or wrong.
     """
-    partition, splits = _find_partition(partition, splits)
+    choose(PARTITIONS, partition, what="partition")
+    for split in splits:
+        choose(dict.fromkeys(SPLITS), split, what="split")
+    splits = [split for split in SPLITS if split in splits or not splits]
     match = re.fullmatch(r"([0-9]{1,6})[/,]([0-9]{1,6})", shards, re.ASCII)
     part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
         raise UsageError(f"{shorten(shards)!r} is not a share of the shards, as 1/100, the first of 100.")
     files = _check_address(mirror)
-    plans = _check_address(plans) if plans else PLANS if mirror in MIRRORS else files
+    plans = PLANS if mirror in MIRRORS else files
     folder, missing, fetched = Path(out), {}, 0
-    client = Client(folder / PARTIAL, timeout, retries)
+    client = Client(folder / PARTIAL)
     # Name → MD5, size and modification time of each file that was right when last read.
     verified: dict[str, list] = {}
 
@@ -179,17 +173,10 @@ def download(
             # A file fetched by hand has its name on the server.
             names = set(os.listdir(folder))
             present = {each: name for each in wanted for name in (each.remote, each.name) if name in names}
-            absent = [shard.url for shard in wanted if shard not in present]
-            size, free = client.total_size(absent), shutil.disk_usage(folder).free
-            summary = (
-                f"{counted(len(wanted), 'file')}, {len(present):,} of them in {folder}, {len(absent):,} to fetch "
-                f"({'unknown size' if size is None else 'about ' + readable_size(size)}); {readable_size(free)} free."
-            )
             if progress:
-                print(f"{partition} {'+'.join(splits)} {shards}: {summary}", flush=True)
-            if size and size > free and not any_size:
-                advice = "Make room, fetch a share (--shards 1/100), or as many as fit (--any-size)."
-                raise UsageError(f"The files do not fit: {summary} {advice}")
+                found, free = f"{len(present):,} of them in {folder}", shutil.disk_usage(folder).free
+                what = f"{counted(len(wanted), 'file')}, {found}; {readable_size(free)} free"
+                print(f"{partition} {'+'.join(splits)} {shards}: {what}.", flush=True)
             executor = ThreadPoolExecutor(jobs)
             try:
                 futures = {executor.submit(provide, shard): shard.name for shard in wanted}
@@ -214,8 +201,8 @@ def download(
 class Client:
     """Files from one server, by pooch, for several threads. They come into a folder of their own."""
 
-    def __init__(self, folder: Path, timeout: float, retries: int):
-        self._folder, self._timeout, self._retries = folder, timeout, retries
+    def __init__(self, folder: Path):
+        self._folder = folder
         self._cancelled, self._responses = threading.Event(), WeakSet()
         pooch.get_logger().setLevel("WARNING")
 
@@ -236,7 +223,7 @@ class Client:
         """A file of at most so many bytes, of this MD5 where one is given; raises FetchError."""
 
         def download(url: str, path: str, _: pooch.Pooch) -> None:
-            with self._ask("GET", url) as response, open(path, "wb") as file:
+            with self._ask(url) as response, open(path, "wb") as file:
                 for chunk in response.iter_content(1 << 20):
                     file.write(chunk)
                     if file.tell() > most:
@@ -244,7 +231,7 @@ class Client:
 
         name = url.rpartition("/")[2]
         options = {"registry": {name: md5 and f"md5:{md5}"}, "urls": {name: url}}
-        files = pooch.Pooch(self._folder, "", retry_if_failed=self._retries, **options)
+        files = pooch.Pooch(self._folder, "", retry_if_failed=RETRIES, **options)
         try:
             return Path(files.fetch(name, downloader=download))
         except requests.RequestException as error:
@@ -252,18 +239,10 @@ class Client:
         except ValueError as error:
             raise FetchError("what the server sends does not have the MD5 of the plan") from error
 
-    def total_size(self, urls: Sequence[str]) -> int | None:
-        """About how many bytes some files have, by the sizes of a few; None where the server does not send them."""
-        sizes = []
-        for url in urls[:: -(-len(urls) // SAMPLED_SIZES) or 1]:
-            with suppress(FetchError, KeyError, ValueError, requests.RequestException):
-                sizes.append(int(self._ask("HEAD", url).headers["Content-Length"]))
-        return sum(sizes) * len(urls) // len(sizes) if sizes else None if urls else 0
-
-    def _ask(self, method: str, url: str) -> requests.Response:
+    def _ask(self, url: str) -> requests.Response:
         """An answer whose body has not been read yet."""
-        options = {"stream": True, "timeout": self._timeout, "allow_redirects": False}
-        response = requests.request(method, url, headers={"Accept-Encoding": "identity"}, **options)
+        options = {"stream": True, "timeout": TIMEOUT, "allow_redirects": False}
+        response = requests.get(url, headers={"Accept-Encoding": "identity"}, **options)
         self._responses.add(response)
         status = f"the server answers {response.status_code} {shorten(response.reason or '', 40)}"
         if self._cancelled.is_set():
@@ -329,19 +308,6 @@ def _fetch_vocabulary(client: Client, source: str, partition: str, folder: Path)
     except (FetchError, DataError) as error:
         return (f"{url} could not be fetched, so classes are called by their numbers: {one_line(error)}",)
     return ()
-
-
-def _find_partition(name: str, splits: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Partition and splits: `2/frame` and splits, or `2/frame/train`."""
-    head, _, tail = name.rpartition("/")
-    if tail in SPLITS and head in PARTITIONS:
-        if set(splits) - {tail}:
-            raise UsageError(f"{name} is the split {tail!r}, but {', '.join(splits)} was given as well.")
-        name, splits = head, (tail,)
-    choose(PARTITIONS, name, what="partition")
-    for split in splits:
-        choose(dict.fromkeys(SPLITS), split, what="split")
-    return name, tuple(split for split in SPLITS if split in splits or not splits)
 
 
 def _check_address(mirror: str) -> str:

@@ -79,7 +79,6 @@ SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"  # the split of videos without labels
 VOCABULARY = schema.VOCABULARIES[0]
 EARLY = 16  # videos after which a modality that is mostly out of range is refused
-ENOUGH = 256  # values of a modality that may show how they were made
 FEW_SHARDS = 10  # of a split that opening has to divide
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
 
@@ -106,7 +105,6 @@ def import_features(
     coding: str | None = None,
     modalities: Sequence[str] | None = None,
     missing: str = "refuse",
-    frames_apart: int = schema.FRAMES_APART,
     allow_clipping: bool = False,
     records_per_shard: int = 256,
     progress: bool = False,
@@ -130,7 +128,6 @@ def import_features(
         coding: ``"byte"`` as YouTube-8M, or ``"float"``; None for bytes at frame level and floats at video level.
         modalities: Those to take; None for all there are.
         missing: ``"refuse"`` a video that lacks a modality, or read it as ``"silence"``.
-        frames_apart: How many frames a video's modalities may differ by; they are cut to the shortest.
         allow_clipping: Whether more than 1 % of a modality's values may be clipped to bytes, or look like bytes.
         records_per_shard: Videos a shard, at most.
         progress: Whether to show a progress bar on a terminal.
@@ -157,7 +154,7 @@ def import_features(
         raise UsageError(f"Out of range: {records_per_shard=} or {modalities=}.")
     table = read_labels(labels) if labels is not None else Table({})
     known = find_classes(classes, num_classes, table, labels)
-    rules = (records_per_shard, level, coding, missing, frames_apart, allow_clipping)
+    rules = (records_per_shard, level, coding, missing, allow_clipping)
     importer = Importer(known, table, labels, parse_shares(split), *rules)
     used = {os.path.abspath(file) for file in (labels, classes) if isinstance(file, str | os.PathLike)}
     aside = Counter(f"column {shorten(column)}" for column in table.aside)
@@ -232,7 +229,6 @@ class Modality:
     low: float = math.inf
     high: float = -math.inf
     whole: bool = True  # all values are whole numbers
-    parts: bool = True  # all are whole 255ths from 0 to 1
 
     def code(self, array: np.ndarray) -> np.ndarray:
         """The values to write, uint8 or float32, of a video's (frames, size) or (size,)."""
@@ -260,10 +256,6 @@ class Modality:
         self.values += values.size
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
         self.whole = self.whole and bool((np.rint(values) == values).all())
-        if self.parts:
-            apart = np.abs(255 * values - np.rint(255 * values)).max()
-            near = bool(apart < max(1e-3, 128 * np.finfo(array.dtype).eps))
-            self.parts = near and self.low >= 0 and self.high <= 1
         return values
 
     def check(self, most: float = MOST_CLIPPED) -> None:
@@ -273,10 +265,6 @@ class Modality:
             return
         if self.whole and self.low >= 0 and 2 < self.high <= 255:
             cause = "All are whole: save YouTube-8M's bytes as such (`array.astype(np.uint8)`), scale others"
-        elif self.parts and not self.whole and self.values >= ENOUGH:
-            cause = (
-                "All are 255ths: save bytes as such (`np.rint(255 * array).astype(np.uint8)`), scale others"
-            )
         elif not self.to_bytes and self.low >= 0 and 64 < self.high <= 255:
             cause = "They may be means of bytes: decode bytes first (`dmlkit.data.dequantize`), scale others"
         elif share > most:
@@ -302,7 +290,6 @@ class Importer:
     level: str | None
     coding: str | None
     missing: str
-    frames_apart: int
     allow_clipping: bool
 
     def __post_init__(self) -> None:
@@ -428,10 +415,10 @@ class Importer:
         if frames:
             lengths = {name: len(array) for name, array in arrays.items()}
             shortest, longest = min(lengths.values()), max(lengths.values())
-            if longest - shortest > self.frames_apart:
+            if longest - shortest > schema.FRAMES_APART:
                 raise DataError(
-                    f"the modalities differ in their number of frames ({lengths}), by more than {self.frames_apart}. "
-                    "Extract them at one rate, or let them be cut (`--frames-apart`)."
+                    f"the modalities differ in their number of frames ({lengths}), by more than {schema.FRAMES_APART}. "
+                    "Extract them at one rate, or cut them to one length."
                 )
             self.cut += longest > shortest
             arrays = {name: array[:shortest] for name, array in arrays.items()}
