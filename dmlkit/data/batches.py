@@ -115,7 +115,6 @@ class Batches:
     shuffle: bool = False
     seed: int = 0
     epoch: int = 0
-    max_videos: int | None = None
     balance: float = 0.0
     skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
     expected_counts: Mapping[str, int] = field(default_factory=dict, repr=False)
@@ -128,7 +127,7 @@ class Batches:
     def __post_init__(self) -> None:
         sampler = self.parser.sampler
         minimum = {"batch_size": (self.batch_size, 1), "seed": (self.seed, 0), "epoch": (self.epoch, 0)}
-        minimum |= {"max_frames": (sampler.max_frames, 1), "max_videos": (self.max_videos, 1)}
+        minimum |= {"max_frames": (sampler.max_frames, 1)}
         for name, (value, least) in minimum.items():
             if value is not None and value < least:
                 raise UsageError(f"`{name}` must be at least {least}. Received: {name}={value}.")
@@ -187,8 +186,7 @@ class Batches:
 
     def _records(self) -> Iterator[Record]:
         _keep_freed_memory()
-        settings = {"root": self.root, "limits": self.limits, "skip_damaged": self.skipped.most > 0}
-        chosen = limit_shards(self.shards, self.max_videos, **settings)
+        chosen = [(shard, self.limits.get(shard)) for shard in self.shards]
         if not self.shuffle:
             return _in_order(chosen, self.expected_counts)
         rng = np.random.default_rng([self.seed, self.epoch])
@@ -232,6 +230,8 @@ def limit_shards(
     limits = limits or {}
     if max_videos is None:
         return [(shard, limits.get(shard)) for shard in shards]
+    if max_videos < 1:
+        raise UsageError(f"`max_videos` must be at least 1. Received: max_videos={max_videos}.")
     chosen, left = {}, max_videos
     for shard in sorted(shards, key=lambda shard: _place_in_sample(relative_name(shard, root))):
         if left <= 0:

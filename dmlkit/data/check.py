@@ -318,14 +318,14 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
     shards with their parser and number of records (None: unknown); missing shards that dataset.toml counts; why it is
     refused, or an empty text.
     """
-    settings, errors, dataset = read_dataset_toml(root), [], None
+    settings, refusal, dataset = read_dataset_toml(root), "", None
     splits, notes = find_splits(root, settings, shards)
     counts, missing = shard_counts(root, settings, splits)
     try:
-        dataset = describe(root, settings, splits, notes, count_classes=False, on_error=errors.append)
+        dataset = describe(root, settings, splits, notes, count_classes=False)
         notes = divided(dataset, partly=shards is not None).notes
     except DataError as error:
-        errors.append(error)
+        refusal = str(error)
     parsers, release = dict.fromkeys(splits), None
     if dataset:
         # Labels are counted, and compared with what the vocabulary or dataset.toml name, if they do.
@@ -342,4 +342,4 @@ def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[
         "num_classes": dataset and dataset.num_classes,
     }
     tasks = {name: [(shard, parsers[name], counts.get(shard)) for shard in splits[name]] for name in splits}
-    return description, tasks, missing if shards is None else [], "".join(map(str, errors[:1]))
+    return description, tasks, missing if shards is None else [], refusal

@@ -7,7 +7,7 @@ import posixpath
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -339,16 +339,9 @@ SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio 
 MAX_KINDS = 64  # of names in a folder, of each of which three shards are looked at
 
 
-def throw(error: DataError) -> None:
-    """Raise an error."""
-    raise error
-
-
-def survey(splits: Mapping[str, Sequence[str]], on_error: Callable[[DataError], None]) -> list[Layout]:
-    """Some shards of every folder and split, recognised; `on_error` is given the error of a split of which none can be,
-    which is raised where none can be at all.
-    """
-    layouts, errors = [], []
+def survey(splits: Mapping[str, Sequence[str]]) -> list[Layout]:
+    """Some shards of every folder and split, recognised; the error of a split of which none can be is raised."""
+    layouts = []
     for split, shards in splits.items():
         known, failed = len(layouts), []
         for shard in _sampled(shards):
@@ -356,9 +349,8 @@ def survey(splits: Mapping[str, Sequence[str]], on_error: Callable[[DataError], 
                 layouts.append(recognize(split, shard))
             except DataError as error:  # reported when it is read
                 failed.append(error)
-        errors += failed[:1] if len(layouts) == known else []
-    for error in errors:
-        on_error(error) if layouts else throw(error)
+        if len(layouts) == known:
+            raise failed[0]
     return layouts
 
 
@@ -394,8 +386,8 @@ def recognize(split: str, shard: str) -> Layout:
     return layout
 
 
-def refuse_mixtures(root: str, layouts: Iterable[Layout], on_error: Callable[[DataError], None]) -> None:
-    """Give `on_error` the error of shards of two levels or releases, which names the way to each."""
+def refuse_mixtures(root: str, layouts: Iterable[Layout]) -> None:
+    """Raise `DataError` for shards of two levels or releases; it names the way to each."""
     levels, releases = defaultdict(list), defaultdict(list)
     for each in layouts:
         levels[f"{each.level}-level"].append(each.shard)
@@ -408,8 +400,7 @@ def refuse_mixtures(root: str, layouts: Iterable[Layout], on_error: Callable[[Da
         places = [f"{way or groups[kind][0]} is {kind}" for kind, way in zip(kinds, ways, strict=True)]
         advice = "Use one of them" if all(ways) else "Move one into a folder of its own"
         what = f"{root} mixes {' and '.join(kinds)} records{why}: {', '.join(places)}."
-        on_error(DataError(f"{what} {advice}, or name the shards of one in {DATASET_TOML}."))
-        break
+        raise DataError(f"{what} {advice}, or name the shards of one in {DATASET_TOML}.")
 
 
 def common_folder(shards: Sequence[str]) -> str:

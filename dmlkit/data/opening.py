@@ -13,7 +13,7 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,6 @@ from dmlkit.data.layout import (
     notes_on,
     refuse_mixtures,
     survey,
-    throw,
 )
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
 from dmlkit.data.schema import DATASET_TOML, SPLITS, DatasetSettings, Feature
@@ -161,20 +160,21 @@ class Dataset:
         Differs from the paper: padded to the longest video of the batch, not to 300 frames.
         """
         choose(FRAME_CHOICES, frame_choice, what="frame choice")
+        skipped = Skipped.of(on_fault)
+        read = capped(self, {split: max_videos}, on_fault=skipped)
         return Batches(
             root=self.path,
             split=split,
-            shards=self._shards(split),
+            shards=read.splits[split],
             parser=self.parser(split, FrameSampler(frame_choice, max_frames, frame_share, seed, epoch)),
             batch_size=batch_size,
             shuffle=shuffle,
             seed=seed,
             epoch=epoch,
-            max_videos=max_videos,
             balance=balance,
-            skipped=Skipped.of(on_fault),
+            skipped=skipped,
             expected_counts=self.counts,
-            limits=self.limits,
+            limits=read.limits,
             repeats=self._repeats,
         )
 
@@ -266,13 +266,10 @@ def _contexts_of(shards: Iterable[str], parser: RecordParser, counts: Mapping) -
 def capped(dataset: Dataset, caps: Mapping[str, int | None], *, on_fault: str | Skipped = RAISE) -> Dataset:
     """The same data, of which at most so many videos a split are read: those of `Dataset.batches(max_videos=…)`."""
     splits, limits = dict(dataset.splits), dict(dataset.limits)
+    skip = Skipped.of(on_fault).most > 0
     for split, cap in caps.items():
-        settings = {
-            "root": dataset.path,
-            "limits": dataset.limits,
-            "skip_damaged": Skipped.of(on_fault).most > 0,
-        }
-        chosen = limit_shards(dataset.splits[split], cap, **settings)
+        settings = {"root": dataset.path, "limits": dataset.limits, "skip_damaged": skip}
+        chosen = limit_shards(dataset._shards(split), cap, **settings)
         splits[split] = tuple(shard for shard, _ in chosen)
         limits |= {shard: most for shard, most in chosen if most is not None}
     return replace(dataset, splits=splits, limits=limits)
@@ -296,8 +293,8 @@ class VideoReader:
 
     def __init__(self, dataset: Dataset, split: str, *, max_videos: int | None = None):
         dataset.num_videos(split)  # finds a shard that ends too early
-        settings = {"root": dataset.path, "limits": dataset.limits}
-        self._chosen = limit_shards(dataset.splits[split], max_videos, **settings)
+        read = capped(dataset, {split: max_videos})
+        self._chosen = [(shard, read.limits.get(shard)) for shard in read.splits[split]]
         self._spans: list[np.ndarray] = []  # of each shard scanned so far: (records, 2) offset and length
         self._parser = dataset.parser(split)
 
@@ -389,16 +386,15 @@ def describe(
     *,
     num_classes: int | None = None,
     count_classes: bool = True,
-    on_error: Callable[[DataError], None] = throw,
 ) -> Dataset:
     """The data set of these splits, not yet `divided`: what dataset.toml declares, and else the first records of some
     shards show.
 
     Where only the labels show how many classes there are, they are counted, which reads every record, or `num_classes`
-    stays 0. `on_error` is given the error where some splits cannot be recognised, or they are mixed.
+    stays 0.
     """
-    layouts, notes = survey(found, on_error), list(notes)
-    refuse_mixtures(root, layouts, on_error)
+    layouts, notes = survey(found), list(notes)
+    refuse_mixtures(root, layouts)
     level, id_key = layouts[0].level, layouts[0].id_key
     if settings.level not in (None, level):
         declared = f"{DATASET_TOML} there declares {settings.level}"
@@ -410,7 +406,7 @@ def describe(
             if (other := seen.setdefault(name, each)) != each and not declared:
                 ways = " and ".join(f"{a.size} values ({a.coding}) under {a.key!r}" for a in (other, each))
                 advice = f"Write all alike, or declare in {DATASET_TOML} the modalities to read."
-                on_error(DataError(f"{root}: {name} is {ways} (in {layout.shard}). {advice}"))
+                raise DataError(f"{root}: {name} is {ways} (in {layout.shard}). {advice}")
         for key, problem in layout.problems.items():
             if not declared or key in declared:
                 raise DataError(f"{layout.shard}: in its first records, {problem}")

@@ -138,6 +138,7 @@ def test_a_sample_of_frames_does_not_depend_on_the_order(tmp_path):
 def test_settings_out_of_range_are_refused(generated):
     for settings, message in (
         ({"batch_size": 0}, "batch_size"),
+        ({"max_videos": 0}, "max_videos"),
         ({"frame_share": float("nan")}, "frame_share"),
         ({"balance": 0.5, "shuffle": False}, "only a shuffled order"),
         ({"frame_choice": "last"}, "first, uniform, random"),
