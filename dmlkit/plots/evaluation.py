@@ -28,10 +28,9 @@ def precision_recall(runs, dataset=None, *, title: str = "Precision and recall")
     figure, (axes,) = style.canvas(of_seed(title, runs), dataset, height=4.4)
     for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
         precision, recall = precision_recall_curve(top_pairs(run.predictions.scores, run.predictions.labels))
-        points = np.unique(np.linspace(0, len(recall) - 1, 400).astype(int))  # enough for a line
+        points = np.linspace(0, len(recall) - 1, 400).astype(int)  # enough for a line
         axes.plot(recall[points], precision[points], **look | {"marker": ""}, label=shorten(run.title, 34))
-        high = precision[recall >= 0.8].max(initial=0)
-        rows[run.title] = {"GAP@20, the area": run.gap, "precision at recall 0.8": high}
+        rows[run.title] = {"area (GAP@20)": run.gap}
     axes.set(xlabel="recall of all true labels", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
     figure.legend(loc="outside right upper")
     return style.finished(figure, rows)
@@ -42,39 +41,35 @@ def reliability(predictions: Predictions, *, bins: int = 10) -> pd.DataFrame:
 
     A score at an edge is in the bin below it. Pairs whose score was not kept are left out; so are empty bins.
     """
-    edges, counts = np.linspace(0, 1, bins + 1), np.zeros((3, bins))
+    edges, sums = np.linspace(0, 1, bins + 1), np.zeros((3, bins))
     for block in predictions.blocks():
-        kept = block.is_kept
-        scores, true = block.scores[kept].astype(np.float64), block.labels[kept]
+        scores, true = (each[block.is_kept].astype(float) for each in (block.scores, block.labels))
         place = np.searchsorted(edges[1:-1], scores)
-        counts += [np.bincount(place, weights, minlength=bins) for weights in (None, scores, true)]
-    pairs, score, true = counts
+        sums += [np.bincount(place, weights, minlength=bins) for weights in (None, scores, true)]
     names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
-    frame = pd.DataFrame({"pairs": pairs.astype(int), "mean score": score, "share true": true}, index=names)
-    frame = frame[frame["pairs"] > 0]
-    return frame.assign(**frame[["mean score", "share true"]].div(frame["pairs"], axis=0))
-
-
-def calibration_error(bins: pd.DataFrame) -> float:
-    """The expected calibration error of `reliability`: Σ over bins of share of pairs × |mean score - share true|."""
-    return float(np.average((bins["mean score"] - bins["share true"]).abs(), weights=bins["pairs"]))
+    frame = pd.DataFrame(sums.T, names, ["pairs", "mean score", "share true"]).query("pairs > 0")
+    return frame.div(frame["pairs"], axis=0).assign(pairs=frame["pairs"].astype(int))
 
 
 @style.plotted
 def calibration(runs, dataset=None, *, title: str = "Calibration") -> style.Plot | None:
-    """The reliability diagram of runs with their expected calibration error, and how many pairs each bin holds."""
+    """The `reliability` of runs as a diagram, with the expected calibration error and the pairs of each bin.
+
+    The error is the mean over the bins, weighted by their pairs, of |mean score - share true|.
+    """
     runs, rows = as_runs(runs), {}
     size = {"height": 5.2, "sharex": True, "height_ratios": (3, 1)}
     figure, axes = style.canvas(of_seed(title, runs), dataset, 2, **size)
     axes[0].plot([0, 1], [0, 1], color=style.GREY, linewidth=1, label="calibrated")
     for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
         bins, kept = reliability(run.predictions), run.predictions.kept
-        rows[run.title] = {"expected calibration error": calibration_error(bins)}
-        of = f",\nover each video's {kept} highest" if kept else ""
-        label = f"{shorten(run.title, 34)}\n(ECE {calibration_error(bins):.4f}{of})"
+        error = np.average((bins["mean score"] - bins["share true"]).abs(), weights=bins["pairs"])
+        over = f",\nover each video's {kept} highest" if kept else ""
+        label = f"{shorten(run.title, 34)}\n(ECE {error:.4f}{over})"
         axes[0].plot(bins["mean score"], bins["share true"], label=label, **look)
         axes[1].plot(bins["mean score"], bins["pairs"], **look)
-        rows[run.title] |= {f"true at {name}": share for name, share in bins["share true"].items()}
+        shares = {f"true at {name}": share for name, share in bins["share true"].items()}
+        rows[run.title] = {"expected calibration error": error} | shares
     axes[0].set(ylabel="share of true pairs")
     axes[1].set(xlabel="predicted probability (mean of a bin)", ylabel="pairs", yscale="log")
     style.plain_log(axes[1].yaxis)
