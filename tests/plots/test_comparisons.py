@@ -151,8 +151,9 @@ def test_label_frequencies_group_classes_that_have_kinds(runs, data, shown):
 @pytest.mark.parametrize("kept", [None, 4])
 def test_calibration_is_that_of_scikit_learn_over_the_kept_pairs(make, data, shown, kept, monkeypatch):
     monkeypatch.setattr("dmlkit.predictions.BLOCK", 50)
-    run = cut(make.run("attention", quality=0.9), kept)
-    scored = run.predictions
+    run = make.run("attention", quality=0.9)
+    run.predictions.scores[0] = 0.5  # an edge of the bins
+    scored = cut(run, kept).predictions
     scores, true = scored.scores[scored.is_kept].astype(float), scored.labels[scored.is_kept]
     assert len(scores) == 120 * (kept or 10)
     bins = plots.reliability(scored)
