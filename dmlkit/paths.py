@@ -37,7 +37,7 @@ def reports() -> Path:
 
 
 def is_remote(path: str | os.PathLike) -> bool:
-    """Whether a path is an address (`gs://...`), which TensorFlow knows and pathlib would mangle."""
+    """Whether a path is an address (`gs://...`), which TensorFlow opens and pathlib would mangle."""
     return "://" in os.fspath(path)
 
 

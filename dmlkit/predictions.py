@@ -1,6 +1,6 @@
-"""Ids, true labels and scores of every video of a split, stored so that no model is needed again.
+"""Ids, true labels and scores of every video of a split, stored for use without the model.
 
-Scores are held at half precision everywhere they are measured, so that a run, an ensemble of it and a comparison with
+Scores are measured at half precision everywhere, so that a run, an ensemble of it and a comparison with
 it measure the same numbers.
 """
 
@@ -160,7 +160,7 @@ class Predictions:
         try:
             return cls._from_arrays(read_arrays(path))
         except (UnreadableError, LookupError, TypeError, ValueError) as error:
-            # Foreign arrays show by a missing name or by a shape that does not fit.
+            # Another file's arrays lack a name or have other shapes.
             reason = error if isinstance(error, UnreadableError) else f"{path} holds something else, {error}"
             raise DataError(
                 f"The scores of this run cannot be read: {reason}. Delete the run's folder and train it again."

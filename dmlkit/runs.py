@@ -34,8 +34,8 @@ from dmlkit.predictions import Predictions
 RECORD = "run.json"
 WHILE_TRAINING = "checkpoint.npz"
 CHECKPOINTS = "checkpoints"
-# Environment variable: the file to which the path of every run this process looks for is appended, so that a report
-# knows which notebooks to execute again when a run changes.
+# Environment variable: the file to which the path of every run that is looked up is appended, so that a report
+# executes a notebook again when one of its runs changes.
 ACCESS_LOG = "DMLKIT_RUN_ACCESS_LOG"
 WARNINGS = 5  # so many damaged runs are named one by one
 
@@ -63,7 +63,7 @@ class FeatureRow(BaseModel):
 
 
 class DataRow(BaseModel):
-    """What a run's record must hold of the data it was trained on, against which other data are held."""
+    """What a run's record must hold of its training data, which other data are compared with."""
 
     level: str
     features: dict[str, FeatureRow] = Field(min_length=1)
@@ -196,7 +196,7 @@ class Run:
         return Predictions.load(self.path / "predictions.npz")
 
     def per_class(self) -> pd.DataFrame:
-        """How well each class is found in the validation split, a row a class, from the stored predictions.
+        """Average precision of each class on the validation split, a row per class, from the stored predictions.
 
         The columns are those of `class_table`; the mean of `average_precision` is the run's mAP.
         """
@@ -403,7 +403,7 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
     }
     if run:
         record = run.record
-        # The first epoch compiles; the median of several others is what an epoch takes.
+        # Without the first epoch, which compiles.
         warm = run.history["seconds"][1:] if "seconds" in run.history else ()
         row |= run.metrics | {
             "gap_low": run.metrics["gap_interval"][0],

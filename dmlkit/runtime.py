@@ -23,7 +23,7 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 @contextmanager
 def quiet_startup() -> Iterator[None]:
-    """Around the first import of TensorFlow: what C++ writes to standard error meanwhile is dropped."""
+    """Drop what C++ writes to standard error during the first import of TensorFlow."""
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
         return
@@ -168,7 +168,7 @@ def _keras_settings() -> dict[str, tuple[object, str]]:
 
 @contextmanager
 def signals_handled(handler: Callable | signal.Handlers, *numbers: int) -> Iterator[None]:
-    """Have signals handled so, and then as before; ignored ones stay ignored. Only the main thread may do so."""
+    """Handle signals by `handler`, then as before; ignored ones stay ignored. Does nothing outside the main thread."""
     main = threading.current_thread() is threading.main_thread()
     former = {number: signal.getsignal(number) for number in numbers if main}
     former = {number: was for number, was in former.items() if was not in (signal.SIG_IGN, None)}
@@ -182,18 +182,18 @@ def signals_handled(handler: Callable | signal.Handlers, *numbers: int) -> Itera
 
 
 class Stop:
-    """A request to end, made from any thread or within a signal handler; the first reason counts."""
+    """A request to stop, from any thread or a signal handler; the first reason counts."""
 
     reason: str | None = None
 
     def ask(self, reason: str = "interrupted") -> None:
-        """Ask for the end. No lock is taken: a signal handler would wait for its own thread for ever."""
+        """Request the stop. No lock is taken: a signal handler would wait for its own thread."""
         self.reason = self.reason or reason
 
 
 @contextmanager
 def stop_on_signals(stop: Stop) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks for the end, as `interrupted` or `terminated`; the second acts as before."""
+    """The first Ctrl-C or SIGTERM requests the stop, as `interrupted` or `terminated`; the second acts as before."""
 
     def ask(number: int, frame: object) -> None:
         former_handlers.close()

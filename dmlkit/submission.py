@@ -1,4 +1,4 @@
-"""YouTube-8M's form for predictions, a CSV file: write, check, evaluate. Needs neither a model nor TensorFlow.
+"""YouTube-8M's submission format, a CSV file: write, check, evaluate. Needs neither a model nor TensorFlow.
 
     VideoId,LabelConfidencePairs
     Vmm1,13 0.9727 4 0.8813 26 0.2054
@@ -104,7 +104,7 @@ def match_lines(file: str | os.PathLike, *, ids: Collection[str], num_classes: i
 
 
 def _normal(video: str) -> str:
-    """What ids have in common that people take for the same."""
+    """An id without the differences that are not visible."""
     return unicodedata.normalize("NFC", video.strip(" \t"))
 
 
@@ -123,11 +123,11 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     labels = dict(videos)
     if len(labels) < len(videos):
         raise DataError(
-            f"{len(videos):,} videos of {split!r} in {dataset.name} share {len(labels):,} ids, so a submission does "
-            "not tell them apart. `dmlkit data check` names them; measure a run (`dmlkit evaluate RUN`)."
+            f"{len(videos):,} videos of {split!r} in {dataset.name} share {len(labels):,} ids, so a submission is "
+            "ambiguous. `dmlkit data check` lists them; measure a run (`dmlkit evaluate RUN`)."
         )
     rows = {video: row for row, video in enumerate(labels)}
-    # What a line lacks of 20 pairs ranks below all others and is never correct, so it changes nothing.
+    # Missing pairs rank below all others and are never correct, so they do not change GAP.
     scores = np.full((len(rows), MAX_PAIRS), -np.inf, np.float64)
     correct = np.zeros(scores.shape, bool)
     first, count, clear = None, 0, {}  # the first unclear fault and their number; what is clear → its lines
@@ -192,7 +192,7 @@ def _read_line(number: int, raw: bytes) -> Line:
     words = pairs.split(" ")
     if "" in words or "\t" in pairs:
         words = pairs.replace("\t", " ").split()
-        faults.append(("format", "has blanks beside the single ones of the form", True))
+        faults.append(("format", "has blanks other than the single spaces between words", True))
     if not video or not words or len(words) % 2:
         what = (
             "must be UTF-8: an id, one comma, and pairs of class and score with single spaces, ending in LF alone; it "
@@ -200,13 +200,13 @@ def _read_line(number: int, raw: bytes) -> Line:
         )
         return Line(number, video.strip('" \t'), [], [], [Fault(number, "format", what)])
     if '"' in text and not text.startswith(f"{_quoted(video)},{words[0]}"):
-        faults.append(("format", "has quotation marks where the form has none, or lacks some", True))
+        faults.append(("format", "has quotation marks that the format does not need, or lacks some", True))
     classes, scores = [], []
     for label, score in zip(words[::2], words[1::2], strict=True):
         if not _CLASS.fullmatch(label):
             faults.append(("class", f"{shorten(repr(label))} is not a class, a whole number from 0 on"))
         elif not _SCORE.fullmatch(score) or not math.isfinite(float(score)):
-            what = f"the score of class {label} is no finite number: {shorten(repr(score))}"
+            what = f"the score of class {label} is not a finite number: {shorten(repr(score))}"
             faults.append(("score", what))
         else:
             classes.append(int(label))
@@ -216,9 +216,7 @@ def _read_line(number: int, raw: bytes) -> Line:
     if repeated := [label for label, count in Counter(classes).items() if count > 1]:
         faults.append(("class", f"repeats {shorten(sorted(repeated), 60)}"))
     if scores != sorted(scores, reverse=True):
-        faults.append(
-            ("order", "the highest score must come first, and none be above the one before it", True)
-        )
+        faults.append(("order", "scores must be in descending order", True))
     return Line(number, video, classes, scores, [Fault(number, *each) for each in faults])
 
 
@@ -241,7 +239,7 @@ def file_for(out: str | os.PathLike) -> Iterator[BinaryIO]:
         return
     path = Path(out)
     if (path.exists() and not path.is_file()) or not path.parent.is_dir():
-        # A device or a pipe, replaced by a file, would be taken away from all programs.
+        # A device or a pipe must not be replaced by a file.
         raise UsageError(
             f"The file cannot be written to {out}, which is a folder, pipe or device, or in a folder that is not "
             "there. Name a file in a folder that is, or - for standard output."

@@ -45,7 +45,7 @@ def main() -> None:
     except DmlkitError as error:
         if debug:
             raise
-        # What it quotes may come from anywhere: nothing in it steers the terminal or makes a second paragraph.
+        # Messages quote data: no control characters, no second paragraph.
         click.echo(f"dmlkit: {without_controls(error)}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:  # of a path that cannot be, a full disk, missing rights
@@ -62,7 +62,7 @@ def main() -> None:
         click.echo("dmlkit: interrupted.", err=True)
         sys.exit(130)
     finally:
-        # Where nobody reads any more (`dmlkit runs | head -1`), Python would complain when it ends.
+        # `dmlkit runs | head -1` closes the pipe, at which Python would print an error on exit.
         try:
             sys.stdout.flush()
         except BrokenPipeError:

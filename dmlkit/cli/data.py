@@ -24,7 +24,7 @@ def number(name: str, variable: str, default: int, text: str, *, least: int = 1)
 
 @click.group()
 def data() -> None:
-    """Look at data sets, check that they are whole, generate one, fetch one, import your own."""
+    """Show, check, generate, download and import data sets."""
 
 
 @data.command(short_help="Show what a data set holds, without reading it all.")
@@ -202,7 +202,7 @@ def synthesize(out, full, **settings) -> None:
 
 @click.group()
 def submission() -> None:
-    """Look at files of predictions in YouTube-8M's form."""
+    """Check files of predictions in YouTube-8M's submission format."""
 
 
 @submission.command("check")

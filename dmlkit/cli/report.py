@@ -59,6 +59,6 @@ def report(parameter, params, notebook, beyond, help_parameters, dry_run, **opti
     if dry_run:
         click.echo(describe_plan(**options))
         return
-    with resumable():  # before a notebook ran, or a second interruption: without ceremony
+    with resumable():  # before the first notebook, or a second interruption
         made = build_report(**options)
     sys.exit(made.exit_code)

@@ -130,9 +130,9 @@ class OneBatch:
                 fits = self._lengths.min() >= 1 and self._lengths.max() <= array.shape[1]
             if not fits or not (is_byte or (array.dtype.kind == "f" and np.isfinite(array).all())):
                 raise UsageError(
-                    f"The batch's {name!r} must be uint8 or finite floats of shape (videos, values), or beside "
-                    "`num_frames`, which are 1 to T, of (videos, T, values); all arrays have as many videos, at least "
-                    f"1. Received: {array.dtype} of shape {array.shape}. `Dataset.batches` gives such arrays."
+                    f"The batch's {name!r} must be uint8 or finite floats of shape (videos, values), or, with "
+                    "`num_frames` from 1 to T, (videos, T, values); all arrays hold the same number of videos, at "
+                    f"least 1. Received: {array.dtype} of shape {array.shape}. `Dataset.batches` gives such arrays."
                 )
             coding = TEXT if is_text else "byte" if is_byte else "float"
             self.features[name] = Feature(name, array.shape[-1], coding, name)

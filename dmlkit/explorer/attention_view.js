@@ -117,7 +117,7 @@ function fit(text, width, font) {
 
 const px = (x) => Math.round(x * 100) / 100;
 
-/** Rectangles, lines and text; a back end says how a path (as SVG writes it) and a text are drawn. */
+/** Rectangles, lines and text; subclasses draw a path (in SVG syntax) and a text. */
 class Painter {
   constructor(family) { this.family = family; }
   font(size, bold) { return `${bold ? 600 : 400} ${size}px ${this.family}`; }
@@ -300,7 +300,7 @@ function paintRows(painter, view, lay, colors, until = null) {
       }
     }
     if (row.kind === "signed") {
-      // Zero lies where the values ask for it: a class without negative ones has the whole height for the others.
+      // Zero is placed by the range of the values: a class without negative ones uses the whole height.
       const { high, low } = view.extent(row.label), scale = (row.height - 2) / Math.max(high - low, 1e-12), zero = row.top + 1 + (high - low > 0 ? high * scale : row.height - 2);
       const drawn = bars(view.valueOf(row), run.at, zero, scale);
       painter.rects(drawn.up, colors.up); painter.rects(drawn.down, colors.down);
@@ -360,7 +360,7 @@ function paintCursor(painter, view, lay, colors) {
   for (const row of lay.rows) {
     if (row.kind === "words") continue;
     const top = row.top - 1, base = row.top + row.height, middle = row.top + row.height / 2;
-    // Where no frame is left the row says so: no line through the words.
+    // Without frames the row shows a message: no line through its text.
     const line = row.kind === "weights" && !row.run.result.known ? [x, top, x, middle - VOID / 2, x, middle + VOID / 2, x, base] : [x, top, x, base];
     painter.lines(line, colors.ink, { width: 1.5 });
   }
@@ -834,7 +834,7 @@ function records(view) {
   return { head, rows };
 }
 
-// A cell that begins like a formula is kept as text by the tick that spreadsheets know.
+// A leading apostrophe keeps spreadsheets from reading a cell as a formula.
 const cell = (value) => (typeof value === "number" ? String(value) : `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`);
 // What was changed is a column, not a line above the head: programs read the file as it is.
 const csv = (view) => { const { head, rows } = records(view), changes = changesOf(view) || "nothing"; return [[...head, "changed"], ...rows.map((row) => [...row, changes])].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; };
@@ -894,7 +894,7 @@ const PATIENCE = 15000;
 const STATE = ["frame", "masked", "removed", "temperature", "top", "uniform", "classes", "shown"];
 
 function render({ model, el, hooks = {} }) {
-  // The views of one model hear all its messages: each takes only the answers to its own requests.
+  // All views of one model receive its messages: each takes only the answers to its own requests.
   const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   let number = 0, pending = null, mine = false, unsent = {}, timer = null;
   const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (name === "top" ? null : undefined)]));
@@ -935,7 +935,7 @@ function render({ model, el, hooks = {} }) {
   onProblem(); onMenu(); model.on("change:menu", onMenu);
   model.on("change:scene", onScene); model.on("change:problem", onProblem); model.on("msg:custom", onMessage); model.on("comm_live_update", lost); model.on("comm:close", lost);
   for (const [event, listener] of onState) model.on(event, listener);
-  // A kernel that dies of itself closes no comm: JupyterLab's manager, where there is one, tells its status.
+  // A kernel that dies of itself closes no comm: JupyterLab's manager, where there is one, reports its status.
   const kernel = model.widget_manager?.kernel, onStatus = (_, status) => { if (["dead", "restarting", "autorestarting", "terminating"].includes(status)) lost(); };
   const onConnection = (_, status) => { if (status === "disconnected") lost(); };
   kernel?.statusChanged?.connect(onStatus); kernel?.connectionStatusChanged?.connect(onConnection);

@@ -1,4 +1,4 @@
-"""What one model computed for one video, as plain arrays, and what masking frames does to it.
+"""What one model computed for one video, as plain arrays, and the effect of masking frames.
 
 Needs numpy and scipy only, so that arrays of one's own can be explored without a model. Arrays are single precision,
 as they travel to the browser: `attention_view.js` computes the same functions from the same bits.
@@ -162,7 +162,7 @@ def frame_mask(frames, count: int) -> np.ndarray:
 
 
 def scene(videos: Mapping, source, *, live: bool = False, note: str | None = None) -> dict:
-    """What the view draws, in a notebook as in a saved page: a dict that `json` can write.
+    """The content of the view, in a notebook and in a saved page, as a dict for JSON.
 
     `videos` maps ids to the evidence of each of the source's runs, or to why the video cannot be read.
     """

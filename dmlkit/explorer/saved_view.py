@@ -1,4 +1,4 @@
-"""What a notebook keeps of the attention explorer for readers without a kernel: the scene, a picture, text."""
+"""The attention explorer in a saved notebook, without a kernel: the scene, a picture, text."""
 
 import base64
 import html
@@ -66,7 +66,7 @@ def as_shown(explorer, run: int) -> tuple[Evidence, str]:
 
 
 def describe_changes(explorer) -> str:
-    """What differs from the model's own weights; "" where nothing does."""
+    """The changes to the model's own weights as text; "" without changes."""
     counts = {"masked": len(explorer.masked), "removed": len(explorer.removed)}
     changes = [f"{count} frame{'s' * (count > 1)} {what}" for what, count in counts.items() if count]
     if explorer.top is not None and explorer.top < explorer.frames:

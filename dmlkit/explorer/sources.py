@@ -1,4 +1,4 @@
-"""What the attention explorer can show: trained models on one split of a data set, or plain arrays.
+"""Sources of the attention explorer: trained models on one split of a data set, or plain arrays.
 
 Keras and TensorFlow are loaded with the first model; plain arrays need neither.
 """
@@ -252,7 +252,7 @@ def _open(run_or_model):
 
 
 def _trained_on(run_or_model) -> tuple[object, Mapping]:
-    """What messages call it, and what it was trained on: of a keras model as far as its inputs and outputs show it."""
+    """Its name in messages, and its training data; those of a Keras model as far as its inputs and outputs show."""
     if isinstance(run_or_model, Run):
         return run_or_model.path, run_or_model.record["data"]
     features = {}
@@ -302,7 +302,7 @@ class ExploredModel:
         return Clip(frames, {name: each[frames] if each.ndim == 2 else each for name, each in first.items()})
 
     def _inputs(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A batch as the model reads it; each is judged by itself, as single videos are looked at."""
+        """A batch as the model reads it; values are checked batch by batch."""
         matched = replace(self._match)
         batch = matched.inputs(batch)
         for note in matched.check_values():
@@ -445,7 +445,7 @@ def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
 
 
 def _check_logits(logits: np.ndarray, evidence: Evidence) -> np.ndarray | None:
-    """The logits, if they are those of the weights; None where some are −∞, as the weights say the same."""
+    """The logits, if they are those of the weights; None where some are −∞: the weights have all the information."""
     if logits.shape != evidence.weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
         return logits  # `Evidence` reports wrong shapes and numbers that are not finite
     difference = float(np.abs(softmax(logits) - evidence.weights).max())

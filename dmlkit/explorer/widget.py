@@ -114,7 +114,7 @@ class AttentionExplorer(anywidget.AnyWidget):
     scene, menu = Dict().tag(sync=True), Dict().tag(sync=True)
     problem = Unicode().tag(sync=True)
     video = TraitType()
-    # Of no type of traitlets: the validators below accept numpy's numbers as well, and raise a `UsageError`.
+    # Untyped: the validators below also accept numpy's numbers, and raise a `UsageError`.
     frame, temperature, uniform = (TraitType(value).tag(sync=True) for value in (0, 1.0, False))
     masked, removed, classes, shown = (TraitType(()).tag(sync=True) for _ in range(4))
     top = Any(None).tag(sync=True)
@@ -272,7 +272,7 @@ class AttentionExplorer(anywidget.AnyWidget):
             if kind != "remove":
                 self.problem = self.problem or answer["text"]  # a callback's stays
                 return
-        # Every view of this widget hears the answer: the request tells it whose it is.
+        # Every view of this widget receives the answer; the request identifies the one that sent it.
         self.send({**answer, **{name: message.get(name) for name in ("view", "number", "video", "frames")}})
 
     @contextmanager

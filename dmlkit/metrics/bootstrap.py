@@ -65,7 +65,7 @@ class GapComparison(NamedTuple):
 
     @property
     def over(self) -> str:
-        """What the interval is over."""
+        """The sources of variation that the interval covers."""
         if self.a.deviation is not None and self.b.deviation is not None:
             return OVER_SEEDS
         single = len(self.a.values) == len(self.b.values) == 1
@@ -73,7 +73,7 @@ class GapComparison(NamedTuple):
 
     @property
     def seed_bound(self) -> float | None:
-        """What seeds alone exceed once in 20 times, where the deviation of just one side is known; else None.
+        """The difference that seeds alone exceed once in 20 times, where one side's deviation is known; else None.
 
         That is Student's t · s √(1/K + 1), with the deviation s of the side that has K seeds taken for both.
         """
@@ -155,7 +155,7 @@ def compare_gaps(
     of_a, of_b = (Spread.of([gap_of_pairs(pairs) for pairs in side]) for side in (a, b))
     differences = sides[0].mean(axis=0) - sides[1].mean(axis=0)
     if len(a) > 1 and len(b) > 1:
-        # What videos do to one member alone is in its GAP, and so in the deviation over members, already.
+        # The videos' effect on a single member is part of the deviation over members already.
         alone = [np.var(side - side.mean(axis=0), axis=1).sum() / (len(side) - 1) for side in sides]
         variance = np.var(differences) - alone[0] / len(a) - alone[1] / len(b)
         interval = over_seeds([of_a.values, of_b.values], variance, videos=videos, level=level)
@@ -253,7 +253,7 @@ def _check_level(level: float) -> None:
 
 
 def _student(level: float, freedom: float) -> float:
-    """How many deviations from 0 the middle `level` of Student's t ends."""
+    """The half-width of the middle `level` of Student's t."""
     from scipy.special import stdtrit
 
     _check_level(level)

@@ -108,7 +108,7 @@ def weighted_average(scores: Iterable[ArrayLike], weights: ArrayLike) -> np.ndar
                 "The models' scores must share one shape (videos, classes). "
                 f"Received: scores[0]={average.shape}, scores[{models - 1}]={member.shape}."
             )
-        # A half-precision sum would lose what distinguishes close classes.
+        # In half precision, close classes would have the same sum.
         precision = np.promote_types(np.float32, member.dtype)
         share = member.astype(precision, copy=False) * precision.type(weights[models - 1])
         average = share if average is None else average + share
@@ -250,7 +250,7 @@ def _majority(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
 def _rank_mean(scores: Iterable[ArrayLike], weights: Weights) -> np.ndarray:
     """The mean of 1 / rank among the video's classes, the highest score being 1; equal ones share their mean rank.
 
-    Reciprocal, because GAP looks at each video's top: a mean of plain ranks would let one member's far end outweigh
+    Reciprocal, because GAP depends on each video's top: in a mean of plain ranks one member's lowest ranks outweigh
     another's first place.
     """
     from scipy.stats import rankdata

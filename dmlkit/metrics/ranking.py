@@ -139,7 +139,7 @@ def top_k_pairs(scores: ArrayLike, k: int = 20) -> TopK:
 
 
 def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20, name: str = "scores") -> TopPairs:
-    """Every video's k best pairs (score, correct), which is all that GAP looks at.
+    """Every video's k best pairs (score, correct), which determine GAP.
 
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
@@ -202,7 +202,7 @@ def precision_recall_curve(pairs: TopPairs) -> tuple[np.ndarray, np.ndarray]:
 
 
 class GlobalAveragePrecision:
-    """GAP@k over videos that come in parts: `update` with each part, `merge` workers, ask for the `result`.
+    """GAP@k over videos that come in parts: `update` with each part, `merge` workers, then `result`.
 
     Exact: any order and any grouping of the same videos gives the same result. It keeps each video's `top_k` pairs
     (score, correct), five bytes each for scores of up to single precision, and its number of true labels; nothing
@@ -235,12 +235,12 @@ class GlobalAveragePrecision:
         )
 
     def result(self) -> float:
-        """GAP@k of all videos so far; 0.0 where there is no true label. Asking changes nothing."""
+        """GAP@k of all videos so far; 0.0 where there is no true label."""
         return gap_of_pairs(self.pairs())
 
 
 def average_precision_by_class(scores: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """How well each class ranks its own videos before the others: (classes,), NaN for a class that no video has.
+    """Average precision of each class: (classes,), NaN for a class that no video has.
 
     Paper: §Measure (mAP). Differs from the paper: the starter code breaks ties at random; here equal scores
     form one threshold, so the figures are scikit-learn's `average_precision_score`.
@@ -290,7 +290,7 @@ def _correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) ->
 
 
 class RankingMetrics:
-    """GAP@20, Hit@1, PERR and mAP of videos that come in parts: `update` with each part, ask for the `result`.
+    """GAP@20, Hit@1, PERR and mAP of videos that come in parts: `update` with each part, then `result`.
 
     Exact: the same bits for the same scores at half precision, in any order and any grouping. Memory does not grow with
     the scores: mAP needs how often each class had each of the 15,361 values that half precision has from 0 to 1, 4
@@ -345,7 +345,7 @@ class RankingMetrics:
         return self._gap.pairs()
 
     def result(self) -> dict[str, float | int]:
-        """All metrics of all videos so far. Asking changes nothing.
+        """All metrics of all videos so far.
 
         Returns:
             `gap`; `hit_at_one`, the share of videos whose best class is one of their labels; `perr`, the mean share of

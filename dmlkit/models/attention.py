@@ -1,4 +1,4 @@
-"""Attention read out of a trained model: its weights, and how each frame's state makes the scores."""
+"""Attention of a trained model: its weights, and the contribution of each frame's state to the scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dmlkit.models.inputs import check_codings
 
 
 def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """How much each frame weighs in each video's vector.
+    """The attention weight of each frame of each video.
 
     Args:
         model: A model with pooling "attention".

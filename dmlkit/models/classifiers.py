@@ -161,7 +161,7 @@ class ContextGate(SameShape):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        # Of this layer's precision, whatever policy is set in Keras when it is loaded.
+        # In this layer's precision, independent of Keras's policy when it is loaded.
         self.normalization = keras.layers.BatchNormalization(
             momentum=MOMENTUM, dtype=self.dtype_policy, name="normalization"
         )

@@ -41,7 +41,7 @@ KERNEL_WIDTH = 0.3  # γ in exp(-γ d²), where d² is the mean over the feature
 
 
 class Encoded(NamedTuple):
-    """What an encoder passes to the pooling: `states` (batch, time, size), at video level (batch, size), and `last`.
+    """An encoder's output, for the pooling: `states` (batch, time, size), at video level (batch, size), and `last`.
 
     `last`, (batch, size), is the state at the last valid frame, for a bidirectional encoder joined with the backward
     state at the first frame.
@@ -121,7 +121,7 @@ def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout,
 # s_t = tanh(U x_t + W s_{t-1} + b). Paper: §RNN; its softmax is the classifier here, a multi-label sigmoid.
 rnn_layer = partial(keras.layers.SimpleRNN, return_sequences=True)
 
-# Forget bias 1. Paper: §LSTM, without its peephole connections, which cuDNN does not know.
+# Forget bias 1. Paper: §LSTM, without its peephole connections, which cuDNN does not implement.
 lstm_layer = partial(LSTM, return_sequences=True, unit_forget_bias=True)
 
 # Paper: §Bi-GRU, but with a bias, and the reset after the product, as cuDNN has it.
@@ -224,7 +224,7 @@ def residual_blocks(frames, num_frames, *, units, name):
         for layer in (f"{name}_{i}_first", f"{name}_{i}_second"):
             branch = keras.layers.LayerNormalization(name=f"{layer}_normalization")(branch)
             branch = keras.layers.ReLU(name=f"{layer}_relu")(branch)
-            # Before each convolution: the one before has written into the padding.
+            # Before each convolution, as the previous one writes into the padding.
             branch = ZeroPadding(name=f"{layer}_zero_padding")(branch, num_frames)
             branch = keras.layers.Conv1D(units, RESIDUAL_KERNEL_SIZE, padding="same", name=layer)(branch)
         states = keras.layers.Add(name=f"{name}_{i}_add")([states, branch])
@@ -233,7 +233,7 @@ def residual_blocks(frames, num_frames, *, units, name):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class AttentionMask(keras.layers.Layer):
-    """What self-attention may look at: (batch, 1, time) bool, the valid frames."""
+    """The mask of self-attention: (batch, 1, time) bool, the valid frames."""
 
     def call(self, frames, num_frames):
         return frame_mask(frames, num_frames)[:, None, :]

@@ -20,7 +20,7 @@ from keras import ops
 
 from dmlkit.errors import UsageError
 
-MOMENTUM = 0.9  # of all running statistics; Keras's 0.99 lags behind in a training of few steps
+MOMENTUM = 0.9  # of all running statistics; Keras's 0.99 is too slow for a training of few steps
 TEXT = "text"
 CODINGS = ("byte", "float", TEXT)
 """What a modality's values are: one byte each, floating point, or a text's bag of tokens, one a video."""
@@ -47,7 +47,7 @@ def softmax_over_frames(logits, num_frames):
 
 def _gather_frames(frames, times):
     """Frames by index, `times` (batch, n): (batch * n, size)."""
-    # Whole rows of the flattened frames: `take_along_axis` would move the values one at a time.
+    # Rows of the flattened frames: `take_along_axis` moves single values.
     batch, time = ops.shape(frames)[0], ops.shape(frames)[1]
     starts = ops.arange(batch)[:, None] * time
     flat = ops.reshape(frames, (-1, frames.shape[-1]))
@@ -159,8 +159,8 @@ def batch(features, num_frames, *, name):
 def variance(features, num_frames, *, name):
     """Each feature times its variance, then as `layer`: features of high variance gain weight.
 
-    Whitened features, as YouTube-8M's, are all about as wide, whether informative or hardly more than noise; what
-    width is left tells the two apart.
+    Whitened features, as YouTube-8M's, have nearly equal variances; what difference is left separates information
+    from noise.
     """
     settings = {"momentum": MOMENTUM, "center": False, "scale": False, "name": f"{name}_variance"}
     return keras.layers.LayerNormalization(name=name)(ScaleByVariance(**settings)(features, num_frames))
@@ -194,7 +194,7 @@ def model_inputs(features, *, level):
 def check_codings(model, batch):
     """Raise `UsageError` where a model reads bytes and a batch (name → array) holds floats, or the other way round."""
     for each in model.inputs:
-        # Keras would cast the one to the other, whatever they stand for.
+        # Keras would cast one to the other without regard to the coding.
         found = np.asarray(batch[each.name]).dtype
         if (each.dtype == "uint8") != (found == np.uint8):
             raise UsageError(

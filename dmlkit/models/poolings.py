@@ -23,7 +23,7 @@ from dmlkit.models.inputs import (
     zero_padding,
 )
 
-MIN_SPREAD = 1e-6  # a Fisher vector divides by the clusters' spread, so it is kept this far from 0
+MIN_SPREAD = 1e-6  # lower bound of the clusters' spread, by which a Fisher vector divides
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -39,7 +39,7 @@ class MeanPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class AttentionPooling(keras.layers.Layer):
-    """A mean weighted by each frame's relevance, as a learned vector u_w scores it.
+    """A mean weighted by each frame's relevance to a learned vector u_w.
 
         u_t = tanh(W_w h_t + b_w);  α_t = exp(u_tᵀ u_w) / Σ_t exp(u_tᵀ u_w);  s = Σ_t α_t h_t
 
@@ -92,7 +92,7 @@ class FeatureAttentionPooling(keras.layers.Layer):
 
 
 class _ClusterPooling(keras.layers.Layer):
-    """What the poolings over K learned clusters share: a soft assignment, a_t = softmax(norm(W x_t)).
+    """Base of the poolings over K learned clusters: a soft assignment, a_t = softmax(norm(W x_t)).
 
     Padding is assigned to no cluster, and stays out of the normalization's statistics. Returns float32, zeros for a
     video without frames.
@@ -103,7 +103,7 @@ class _ClusterPooling(keras.layers.Layer):
     def __init__(self, clusters, **kwargs):
         super().__init__(**kwargs)
         self.clusters = clusters
-        # Of this layer's precision, whatever policy is set in Keras when it is loaded.
+        # In this layer's precision, independent of Keras's policy when it is loaded.
         self.normalization = FramesBatchNormalization(
             momentum=MOMENTUM, dtype=self.dtype_policy, name="normalization"
         )
@@ -202,7 +202,7 @@ class DeepBag(_ClusterPooling):
     """
 
     def call(self, states, num_frames, training=None):
-        # No detector's response is below 0, so zeros on padding never win.
+        # Responses are not negative, so zeros on padding never exceed them.
         return ops.max(zero_padding(ops.relu(self._logits(states, num_frames, training)), num_frames), axis=1)
 
 

@@ -153,7 +153,7 @@ class _FastLoop(keras.layers.RNN):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class LSTM(keras.layers.LSTM, _FastLoop):
-    """`keras.layers.LSTM`, faster without cuDNN. Paper: §LSTM, without the peepholes, which cuDNN does not know."""
+    """`keras.layers.LSTM`, faster without cuDNN. Paper: §LSTM, without peepholes, which cuDNN lacks."""
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         # JAX's cuDNN operation has no 16-bit form, and fails only when it is compiled, too late for Keras to fall back.

@@ -256,7 +256,7 @@ def finished(figure: Figure, frame: pd.DataFrame | dict, *, digits: int = 4) -> 
 
 
 def heading(column: str) -> str:
-    """What a column is called where it is shown."""
+    """The heading of a column."""
     return HEADINGS.get(column, str(column).replace("_", " "))
 
 

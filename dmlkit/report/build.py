@@ -220,7 +220,7 @@ def _execute_all(
                     order.done(plan.name)
                     yield chapter
         finally:
-            # Empty but after a second Ctrl-C, or where the report itself broke: no kernel is left.
+            # After a second Ctrl-C or an error of the report itself: no kernel is left.
             while running:
                 for _, execution in running.values():
                     execution.kill()
@@ -248,7 +248,7 @@ def _ended(plan: Plan, context: Context, execution, failure) -> Chapter:
 
 
 def _without_running(plan: Plan, context: Context, *, force: bool, stop: Stop, failed) -> Chapter | None:
-    """What became of a notebook whose turn has come and that need not or cannot run; None where it is to run."""
+    """The chapter of a notebook that need not or cannot run; None where it is to run."""
     if plan.reason:
         for path in (context.executed(plan), context.out / f"{plan.name}.html"):
             path.unlink(missing_ok=True)  # from when it was applicable
@@ -315,10 +315,10 @@ class Progress:
         self.bar.update()
 
     def done(self, chapter: Chapter) -> None:
-        """What became of a notebook: with the last lines of an error, and the file that holds the rest."""
+        """Show how a notebook ended, with the last lines of an error and the file that holds all of it."""
         self.bar.update(max(0, self.cells[chapter.name]))
         line = f"{chapter.name:{self.width}}  {chapter.status}"
-        # An unchanged one took its time in another call.
+        # Not of an unchanged one, whose time was of another call.
         line += f", {duration(chapter.seconds)}" if chapter.seconds and chapter.status != UNCHANGED else ""
         self.echo(f"{line}: {chapter.reason}" if chapter.reason and not chapter.kind else line)
         if chapter.kind:

@@ -1,6 +1,6 @@
-"""What a report depends on, as digests, and what an earlier call left: what did not change is not made again.
+"""The inputs of a report as digests, and the state of the last call: only what changed is made again.
 
-Modification times are not used: a clock may jump, and a copy has times of its own.
+Modification times are not used: clocks change, and copies have other times.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def changes(notebook: Path, inputs: Mapping, runs: Path) -> list[str]:
 
 
 class State:
-    """The report's own record, `.report.json`: what the last call left, for the next one."""
+    """The report's record of the last call, `.report.json`, for the next one."""
 
     def __init__(self, out: Path):
         self.out, self.file = out, out / ".report.json"
@@ -164,7 +164,7 @@ def locked_folder(out: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
         (out / ".lock").touch()
     with file_lock(out / ".lock", taken=refuse):
-        # What a killed report had begun to write.
+        # Partial files of a killed report.
         for path in [*out.iterdir(), *(out / "notebooks").iterdir()]:
             if re.fullmatch(r"\.\d+\..+", path.name):
                 path.unlink()

@@ -50,9 +50,9 @@ LAST_LINES = 10
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-# What TensorFlow prints at every start.
+# Printed by TensorFlow at every start.
 CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
-# The variables by which the libraries of a kernel learn how many threads to use.
+# Environment variables for the number of threads of a kernel's libraries.
 THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL")]
 THREADS += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
 
@@ -93,7 +93,7 @@ class Kernel(AsyncKernelManager):
         """Send a signal to it and all it started; from any thread."""
         if self.process is not None:
             with suppress(ProcessLookupError, PermissionError):
-                # The group outlives its leader as long as it has members.
+                # The process group, which exists as long as one of its processes does.
                 os.killpg(self.process.pid, number) if os.name == "posix" else self.process.kill()
 
 
@@ -181,7 +181,7 @@ class Execution:
         return kernel
 
     def watch(self) -> None:
-        """Look whether the kernel is to be ended, and end it; from any thread."""
+        """End the kernel where that is due; from any thread."""
         elapsed = time.monotonic() - self._moment
         if self.ended_by:
             if not self.answered or elapsed > GRACE:
@@ -204,14 +204,14 @@ class Execution:
                 self.on_line(ANSI.sub("", line.strip()))
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: there is no buffer."""
 
     def kernel_ready(self, **_: object) -> None:
         """The kernel has answered."""
         self.answered = True
 
     def cell_begins(self, *, cell: NotebookNode, **_: object) -> None:
-        """A cell is about to be handed to the kernel: not after its end was asked for."""
+        """Before a cell is sent to the kernel: not once the kernel is to end."""
         if self.ended_by:
             cell.metadata.papermill.start_time = None  # it never began
             raise InterruptedError
@@ -222,7 +222,7 @@ class Execution:
         self.on_cell()
 
     def _failure(self, cells: list[NotebookNode], error: Exception | None) -> Failure | None:
-        """How an execution that has ended failed; None where every cell did what it should."""
+        """The failure of an execution that has ended; None where every cell succeeded."""
         raised = [place for place, cell in enumerate(cells) if cell.metadata.papermill.exception]
         left = [place for place, cell in enumerate(cells) if _is_code(cell) and place not in self.executed]
         if not cells or (error is None and not raised and not left):
@@ -308,7 +308,7 @@ def _is_code(cell: NotebookNode) -> bool:
 
 
 def _failed_cell(cell: NotebookNode, place: int) -> Failure:
-    """What a cell raised, shortened."""
+    """The exception of a cell, shortened."""
     error = next((output for output in cell.outputs if output.output_type == "error"), None)
     if error is None:
         return Failure("cell", place, "The cell failed without an error message.")

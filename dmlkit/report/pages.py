@@ -1,4 +1,4 @@
-"""From executed notebooks to pages that ask for nothing outside, the index page and `results.json`.
+"""From executed notebooks to self-contained pages, the index page and `results.json`.
 
 nbconvert turns a notebook into HTML with the template `templates/notebook_body`. What its cells show is sanitized by
 nh3, and a Content-Security-Policy lets a page run and fetch nothing but our own scripts, of the attention view and of
@@ -40,7 +40,7 @@ SHOWN = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown
 MOST_FINDINGS = 6  # steps of the ladder in the table that opens the index
 STEP = "{name} against {baseline} {difference:+.4f} ({low:+.4f} to {high:+.4f}), {parameters_ratio:.2g} × the size"
 MAX_TEXT = 60_000  # characters of one output; the executed notebook holds all of it
-# What HTML has no place for, or UTF-8 cannot hold.
+# Not allowed in HTML or UTF-8.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 OUTSIDE_CSS = re.compile(r"""@import[^;]*;?|url\(\s*(?!['"]?(?:data:|#))[^)]*\)?""", re.IGNORECASE)
 EQUATION = re.compile(
@@ -51,7 +51,7 @@ MATHML = {
     "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mstyle", "msub", "msup", "msubsup", "mfrac", "msqrt", "mroot",
     "mover", "munder", "munderover", "mtable", "mtr", "mtd", "mpadded", "mphantom",
 }  # fmt: skip
-# Behind the module: draw each view in its place; where that fails, the still picture stays.
+# After the module: draw each view; where that fails, the still picture stays.
 START = """
 for (const data of document.querySelectorAll("script.dmlkit-scene")) {
   try { show(data.previousElementSibling, JSON.parse(data.textContent)); } catch (error) { console.error(error); }
@@ -105,7 +105,7 @@ def write_front(report, context: Context, left_out: Sequence[tuple[str, str]] = 
 
 
 def summarize(context: Context, chapters: Sequence) -> dict:
-    """What `results.json` holds: ladder, its steps, ensembles, data, conditions; None where there is no number."""
+    """The content of `results.json`: ladder, its steps, ensembles, data, conditions; None where there is no number."""
     from dmlkit.runs import experiment_row  # imports pandas
     from dmlkit.training.state import describe_data
 
@@ -198,7 +198,7 @@ def _ensembles(runs: Mapping, context: Context) -> list[dict]:
 
 
 def _answer(chapter: str, summary: Mapping) -> str:
-    """What a notebook found, in a line: values with their 95 % intervals; empty where there is none."""
+    """The result of a notebook in a line: values with their 95 % intervals; empty where there is none."""
     if chapter == "data":
         videos, of = sum(summary["data"]["videos"].values()), summary["data"]
         sizes = " + ".join(f"{each['size']:,} ({name})" for name, each in of["features"].items())
@@ -427,7 +427,7 @@ def _shown(output, views: list):
     elif WIDGET in data:
         output["live"] = "JupyterLab" not in data.get("text/html", "")
         output["data"] = {kind: value for kind, value in data.items() if kind in SHOWN}
-        # A widget's repr, `VBox(children=(...))`, tells a reader nothing.
+        # Not a widget's repr, `VBox(children=(...))`.
         if list(output["data"]) == ["text/plain"] and re.match(r"\w+\(.*\)$", data["text/plain"], re.DOTALL):
             output["data"] = {}
     return output

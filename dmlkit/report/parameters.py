@@ -118,7 +118,7 @@ def values_for(
 
 
 def check_parameters(given: Mapping[str, object], notebooks: Mapping[str, Sequence[Parameter]]) -> None:
-    """Hold given parameters against those of the notebooks: names, types and allowed values."""
+    """Check given parameters against those of the notebooks: names, types and allowed values."""
     known = sorted({each.name for parameters in notebooks.values() for each in parameters} - COMMON.keys())
     for name in given:
         if name in COMMON:

@@ -46,9 +46,9 @@ from dmlkit.report.parameters import (
 )
 from dmlkit.runtime import check_keras
 
-# What is known of the generated data set before it is there.
+# The generated data set's properties, for a plan before it exists.
 GENERATED = SimpleNamespace(name="generated", level="frame", generated=True, features=("rgb", "audio"))
-# They combine what is there, known then; nothing is trained for them.
+# They combine the runs that exist then; nothing is trained for them.
 OF_ALL, OF_BEST = (Ensemble(name=f"ensemble-of-{what}", title="", members=()) for what in ("all", "best"))
 
 
@@ -303,7 +303,7 @@ def experiments_of(plan: Plan, context: Context, before: Iterable[str] = ()) -> 
 
 
 def _members(experiment: AnyExperiment) -> dict[str, AnyExperiment]:
-    """What is trained before an experiment: an ensemble's members, a student's teachers, and theirs."""
+    """The experiments trained before this one: an ensemble's members, a student's teachers, and theirs."""
     found: dict[str, AnyExperiment] = {}
     combined = isinstance(experiment, Ensemble)
     for name in experiment.members if combined else experiment.teachers:
@@ -336,7 +336,7 @@ def check_arguments(
 def describe_plan(
     *, out, notebooks=None, folder=None, parameters=None, jobs=1, time_limit=None, force=False, **context
 ) -> str:
-    """What `build_report` would do with the same arguments, in lines for a terminal; nothing is written."""
+    """The plan of `build_report` for the same arguments, in lines for a terminal; nothing is written."""
     _, chosen, _ = check_arguments(folder, notebooks, parameters or {}, jobs, time_limit)
     context = Context(out=Path(out), parameters=parameters, generate=False, **context)
     coming: dict[str, str] = {}  # experiment → the notebook that would train it

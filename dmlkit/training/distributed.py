@@ -98,17 +98,17 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
         ) from None
 
 
-# --- What several devices cannot do ---
+# --- Trainings that need one device ---
 
 
 class WorkerGoneError(DmlkitError):
-    """Another worker ended, so that nothing can be added up any more. The exit code 75 means: try again."""
+    """Another worker ended, so that no sum over workers is possible. Its exit code, 75, means: start again."""
 
     exit_code = 75
 
 
 class OneDeviceError(UsageError):
-    """A training that only one device performs as it is meant: the reason as a clause."""
+    """A training that is right on one device only; the message is the reason, as a clause."""
 
     def __init__(self, reason: str):
         super().__init__(
@@ -322,7 +322,7 @@ class ReplicatedModel:
 # Any number that TensorFlow's strategies do not use: they count from 1.
 GROUP = 7_700_001
 ERRORS = {kind.exit_code: kind for kind in (UsageError, DataError)}
-# What TensorFlow raises where a peer is gone; of another kind are errors of the step itself.
+# Raised by TensorFlow where a peer is gone; errors of the step itself are of other types.
 GONE = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -331,7 +331,7 @@ GONE = (
     tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
 )
-# How long a shared file system may take to show one machine what another wrote.
+# How long a shared file system may take until one machine sees another's files.
 SHARED_SECONDS = 60
 
 
@@ -363,7 +363,7 @@ class Distribution:
 
         def own_seeds(create, **settings):
             if SEED in (settings.get("name") or ""):
-                # Each device counts on by itself; read outside of a step, it is the first device's.
+                # Each device has its own counter; outside a step, the first device's is read.
                 settings |= {"synchronization": tf.VariableSynchronization.ON_READ}
                 settings |= {"aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
             return create(**settings)
@@ -372,11 +372,11 @@ class Distribution:
             yield
 
     def compile(self, learner: keras.Model, profile: Profile, *, learning_rate, xla: bool):
-        """Give what is fitted its optimizer; the `ReplicatedModel` of several devices, None for one."""
+        """Compile the learner; returns the `ReplicatedModel` of several devices, None for one."""
         settings = {"learning_rate": learning_rate, "clipnorm": profile.clip_norm}
         if self.strategy is None:
             average = {"use_ema": True, "ema_momentum": profile.ema} if profile.ema else {}
-            # XLA would compile every length of a batch again; it is used only where asked for.
+            # XLA compiles again for every length of a batch: off by default.
             learner.compile(AveragingAdam(**settings, **average), loss=cross_entropy, jit_compile=xla)
             replicated = None
         else:
@@ -450,7 +450,7 @@ class Distribution:
         return self.each(lambda: function() if self.chief else None)
 
     def fail_together(self, problem: DmlkitError | None) -> None:
-        """Go on where nobody has a problem; where somebody has, raise it everywhere."""
+        """Continue where no worker has a problem; else raise it on all of them."""
         if self.workers > 1 and self.sum(problem is not None) != [0]:
             code = None if problem is None else problem.exit_code
             for index, (others, message) in enumerate(self.gather((code, str(problem)))):
@@ -471,7 +471,7 @@ class Distribution:
                     )
 
     def make_shared(self, folder: Path) -> None:
-        """Make the folder of everyone's checkpoints; a `UsageError` where a worker does not see what the chief made."""
+        """Make the shared folder of checkpoints; a `UsageError` where a worker does not see the chief's files."""
 
         def wait_for_it() -> None:
             deadline = time.monotonic() + SHARED_SECONDS
@@ -487,7 +487,7 @@ class Distribution:
         self.each(wait_for_it)
 
     def share_skipped(self, skipped: Skipped) -> None:
-        """Make the records that any worker skipped known to all; a `DataError` where they are too many together."""
+        """Share the records that any worker skipped; a `DataError` where they are too many together."""
         if self.workers == 1:
             return
         for rows in self.gather(skipped.to_rows()):
@@ -522,7 +522,7 @@ class Distribution:
             return own[None]
         self._exchanges += 1
         with self.peers(), tf.device("CPU:0"):
-            # On the CPU whatever the devices are: these are few bytes, and no step waits meanwhile.
+            # Always on the CPU: these are few bytes, and no step waits for them.
             gathered = tf.raw_ops.CollectiveGatherV2(
                 input=tf.constant(own, tf.int64),
                 group_size=self.workers,
@@ -563,7 +563,7 @@ def multi_worker() -> Distribution:
     cluster = read_cluster()
     name = f"worker {cluster.index} of {len(cluster.addresses)} ({cluster.addresses[cluster.index]})"
     try:
-        # TensorFlow's waiting does not let Python see Ctrl-C: here it ends the process at once.
+        # While TensorFlow waits, Python does not receive Ctrl-C: let it end the process at once.
         with signals_handled(signal.SIG_DFL, signal.SIGINT):
             print(f"{name} waits for the others", flush=True)
             strategy = tf.distribute.MultiWorkerMirroredStrategy()

@@ -1,4 +1,4 @@
-"""Ensembles of finished runs from their stored scores, without models: left on disk, compared, taken apart.
+"""Ensembles of finished runs from their stored scores, without models: as runs, by combiner, member by member.
 
 Paper: §Ensemble, Algorithm 2, and the other combiners of `metrics.COMBINERS`.
 """
@@ -78,7 +78,7 @@ def ensemble(
     validation = combined_predictions([run.predictions for run in members], weights, by=by)
     training: dict[str, float] = {}
     for record in (run.record for run in members):
-        # Checkpoints share one training, which the last of them has whole.
+        # Checkpoints share one training, whose cost the last of them has.
         one = record.get("checkpoint_of", record["fingerprint"])
         training[one] = max(record["seconds"]["training"], training.get(one, 0.0))
     first = members[0].record
@@ -144,7 +144,7 @@ def weights_of(tuning: Sequence[Predictions], *, by: str) -> Weights:
 
 def combined_predictions(members: Sequence[Predictions], weights: Weights, *, by: str) -> Predictions:
     """The ensemble's predictions of one split from its members', some videos at a time."""
-    # Where members kept their highest scores only, at most those of all of them together are known.
+    # Members may have kept only their highest scores; their union is what the ensemble has.
     fewest, classes = _fewest_kept(members), members[0].num_classes
     kept = min(fewest * len(members), classes) if fewest < classes else None
     blocks = (
@@ -157,7 +157,7 @@ def combined_predictions(members: Sequence[Predictions], weights: Weights, *, by
 def _combined(blocks: Sequence[Predictions], weights: Weights, *, by: str) -> np.ndarray:
     """The members' scores of the same videos combined, as they are stored: (videos, classes) float16.
 
-    A class that no member kept, of which nothing is known, comes behind all that any member kept.
+    A class that no member kept ranks below all that any member kept.
     """
     scores = combine((block.scores for block in blocks), weights, by=by).astype(np.float16)
     known = np.logical_or.reduce([block.is_kept for block in blocks])
@@ -168,7 +168,7 @@ def _combined(blocks: Sequence[Predictions], weights: Weights, *, by: str) -> np
 def _aligned_blocks(members: Sequence[Predictions]) -> Iterator[tuple[Predictions, ...]]:
     """Each member's blocks of the same videos, in the order of the first member.
 
-    All are cut to as many scores: beside a member whose low scores are not known, those of another do not decide.
+    All are cut to as many scores as the member with the fewest has, so that each counts for the same classes.
     """
     aligned = [each.in_order_of(members[0].ids) for each in members]
     if any(each is None for each in aligned):
@@ -258,7 +258,7 @@ def leave_one_out(runs: Sequence[RunOrPath], *, by: str = ALGORITHM_2) -> pd.Dat
 
 
 def compare_members(runs: Sequence[RunOrPath]) -> pd.DataFrame:
-    """How alike runs are: the share of a video's highest classes that two of them have in common, on the tuning split.
+    """Overlap of runs: the share of a video's highest classes that two have in common, on the tuning split.
 
     A row and a column per run, under their titles; 1 on the diagonal; empty for fewer than two runs. `attrs["top_k"]`
     is the number of highest classes: 20, or a fifth of fewer than 100 classes, of which any two models share most.

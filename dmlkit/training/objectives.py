@@ -1,7 +1,7 @@
-"""What a training minimizes and how: optimizer, learning rates, augmentations, soft labels; kernel ridge regression.
+"""Loss, optimizer, learning rates, augmentations, soft labels; kernel ridge regression.
 
 Everything random happens within the training step, by a seed generator whose state is a Keras variable: a checkpoint
-holds it, and a resumed training draws what an undisturbed one would.
+holds it, and a resumed training samples as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def learning_rate_schedule(profile: Profile, *, videos: int):
     rate, epochs = profile.learning_rate, profile.epochs
     steps = math.ceil(videos / profile.batch_size)  # of an epoch
     if profile.schedule == "cosine":
-        # So many steps from the first one on, which would learn nothing from a rise that begins at 0.
+        # The rise starts above 0, so that the first step changes the weights.
         warm_up = max(1, round(profile.warm_up * (steps * epochs)))
         rise = {"warmup_target": rate, "warmup_steps": warm_up - 1}
         return keras.optimizers.schedules.CosineDecay(rate / warm_up, steps * epochs - warm_up + 1, **rise)
@@ -216,15 +216,15 @@ class Learner(keras.Model):
 
     @property
     def losses(self) -> list:
-        """What the student's layers add to the loss and the penalties of its weights, as means over the copies.
+        """The losses that the student's layers add and its weight penalties, as means over the copies.
 
-        So is the cross-entropy: n equal copies have the loss, in all its parts, that one has.
+        The cross-entropy is such a mean, too: n equal copies have the loss of one.
         """
         return [loss / self.copies for loss in self.student.losses]
 
     @property
     def techniques(self) -> list[str]:
-        """What it does beyond a plain training step, by the names of experiments and profiles."""
+        """The techniques beyond a plain training step, by their names in experiments and profiles."""
         used = {
             "copies": len(self.student.output.shape) == 3,  # or stages
             "teachers": self.teachers,
@@ -235,7 +235,7 @@ class Learner(keras.Model):
         return [name for name, value in used.items() if value]
 
     def call(self, inputs, training=False):
-        """The scores; in training a dict of them and of what the labels are made of."""
+        """The scores; in training a dict of the scores and of what changes the labels."""
         if not training:
             return self.student(inputs, training=False)
         targets = {}
@@ -279,7 +279,7 @@ class Learner(keras.Model):
 def learner_for(
     model: keras.Model, profile: Profile, *, seed: int, teachers: Sequence[Teacher] = ()
 ) -> keras.Model:
-    """What a training under this profile fits: a `Learner` where it needs one, else the model itself."""
+    """The model to fit under this profile: a `Learner` where it needs one, else the model itself."""
     augmented = profile.label_smoothing or profile.mixup or profile.modality_dropout
     if augmented or teachers or training_model(model) is not model:
         return Learner(model, profile, teachers=teachers, seed=seed)
@@ -288,7 +288,7 @@ def learner_for(
 
 # --- Kernel ridge regression ---
 
-# s below. Any keeps the ranking; this one makes scores about as confident as a trained layer's, for ensembles.
+# s below. It does not change the ranking; this value gives scores about as confident as a trained layer's.
 STEEPNESS = 10.0
 BLOCK = 512  # rows of the kernel matrix that are computed at once
 
@@ -323,7 +323,7 @@ def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: 
     centres[:count] = videos
     kernel.centres.assign(centres)
 
-    # In float64: a small ridge would drown in float32's rounding. In place: the matrix may be gigabytes.
+    # In float64: a small ridge is lost in float32's rounding. In place: the matrix may be gigabytes.
     matrix = np.empty((count, count), np.float64)
     for start in range(0, count, BLOCK):
         rows = slice(start, start + BLOCK)

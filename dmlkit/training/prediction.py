@@ -103,7 +103,7 @@ def scorer(model: keras.Model, matched: Match | None = None) -> Callable[[dict],
 
 
 def batch_size(dataset, max_frames: int | None, *, least: int = FEWEST) -> int:
-    """Number of videos to score at once, many where a video is small; `least` is known to fit in memory."""
+    """Number of videos to score at once, more for smaller videos, at least `least`."""
     frames = (max_frames or 300) if dataset.level == "frame" else 1
     values = sum(each.size * (frames if each.in_frames else 1) for each in dataset.features.values())
     return max(least, FEWEST, min(MOST, BATCH_BYTES // (4 * values)))
@@ -235,7 +235,7 @@ def score_blocks(
 
 
 def _score(member: Member, found: Iterator[tuple[np.ndarray, Match]]) -> tuple[np.ndarray, Match]:
-    """A member's scores of its own classes, among which alone ranks and votes are its own, and how they are matched."""
+    """A member's scores of the classes it was trained on, before they are matched, and the match."""
     if not member.below:
         scores, matched = next(found)
         return scores.astype(np.float16), matched
@@ -258,8 +258,8 @@ def evaluate(
 
     Args:
         run: A run, or its folder; an ensemble scores with its members, several runs as an ensemble of them.
-        data: A data set, or the path of one, with the features the run was trained on. Another coding is converted,
-            classes are matched by name; a warning says so.
+        data: A data set, or the path of one, with the features the run was trained on. Another coding is converted
+            and classes are matched by name, with a warning.
         split: The split; it must be labelled.
         max_videos: At most so many videos of the split, of the sample of its shards that a profile's cap takes; all of
             them where None, also where the run's profile caps the split while training.
@@ -271,7 +271,7 @@ def evaluate(
         GAP@20 with its interval, Hit@1, PERR, mAP, and the numbers of classes and videos they were measured on.
 
     Raises:
-        UsageError: The data set's features are not the run's, or it has classes that the run does not know.
+        UsageError: The data set's features are not the run's, or it has classes that the run was not trained on.
         DataError: The split has no labels, the data are damaged, or more than 1 % of values do not fit the run's bytes.
     """
     with nullcontext() if per_class is None else file_for(per_class) as file:

@@ -1,4 +1,4 @@
-"""What identifies a training, and what it keeps on disk: its checkpoint, its snapshots, the run it leaves.
+"""A training's fingerprint, its checkpoint, its snapshots, and the run it writes.
 
 RUN/checkpoint.npz          where a killed training resumes: every variable, the position in the data, the best weights
 RUN/refitting/              the checkpoint of a refit
@@ -211,9 +211,9 @@ def finish_run(
 
 
 def describe_data(dataset, *, videos: Mapping[str, int], sample: Mapping | None = None) -> dict:
-    """What data a run was trained on, how many videos of each split were read, and the scale of a batch of them.
+    """The data of a run, the number of videos read of each split, and the scale of a batch of them.
 
-    Class names are null where the data have no vocabulary: the numbers of classes are all that is known of them.
+    Class names are null where the data have no vocabulary.
     """
     features = {name: {"size": f.size, "coding": f.coding} for name, f in dataset.features.items()}
     for name, each in dataset.features.items() if sample else ():
@@ -272,7 +272,7 @@ def snapshot_epochs(profile: Profile, *, epochs: int) -> tuple[int, ...]:
 
 
 def save_snapshot(folder: Path, weights: Sequence[np.ndarray], profile: Profile, *, epoch: int) -> None:
-    """Keep the weights after an epoch (counted from 1) if it is one to keep; delete those that are not any more."""
+    """Keep the weights after an epoch (counted from 1) where it is a snapshot's; delete those no longer needed."""
     kept = snapshot_epochs(profile, epochs=epoch)
     if epoch in kept:
         here = folder / CHECKPOINTS / str(epoch)

@@ -263,7 +263,7 @@ class Study:
         """The folder in which an experiment's run is left, and where else it may lie."""
         # The fingerprint in the name lets other profiles, seeds and data share the folder of runs.
         name, recipe = f"{experiment.name}-{fingerprint[:8]}", _first_training(experiment).recipe
-        # A recipe's run may lie where `dmlkit train` leaves it.
+        # `dmlkit train` writes a recipe's run to another folder.
         return [self.runs / name, *([default_runs(self.dataset.path, recipe) / name] if recipe else [])]
 
 
@@ -334,7 +334,7 @@ class _MemberStudy(Study):
     """The study of `train_ensemble`: its profile replaces recipes too, and each run has one folder."""
 
     def _profile(self, experiment: Experiment) -> Profile:
-        # An experiment's own trick has the last word.
+        # An experiment's trick overrides the changes.
         return profile_for(experiment, replace(profile_for(experiment, self.asked), **self.changes))
 
     def _places(self, experiment: AnyExperiment, fingerprint: str) -> list[Path]:
@@ -504,7 +504,7 @@ def frame_study(
         interval = gap_interval(scores, labels, resamples=300)
         return global_average_precision(scores, labels), *interval, len(scores)
 
-    # All frames are the same frames whichever way they are chosen.
+    # All frames: the choice makes no difference.
     every = measure(None, "first") if None in counts else ()
     rows = [
         (count or "all", choice, *(measure(count, choice) if count else every))

@@ -156,7 +156,7 @@ def train(
     logs = Path(tensorboard) / folder.name if tensorboard and distribution.chief else None
     state = trainer.fit(on_epoch=on_epoch, tensorboard=logs)
 
-    # Score: the tuning videos by who has not been fitted to them.
+    # Score: the tuning split before a refit on it.
     tuning = trainer.scores("tuning")
     refit = trainer.refit(state) if profile.after_tuning == REFIT else None
     validation = trainer.scores("validate")
@@ -199,7 +199,7 @@ def build_model(
         layers=experiment.layers or profile.layers,
         dropout=profile.dropout,
         input_dropout=profile.input_dropout,
-        # One vector a video leaves nothing to pool.
+        # Video level: there are no frames to pool.
         pooling=experiment.pooling if dataset.level == "frame" else "last",
         precision=precision,
         **{name: getattr(experiment, name) for name in MODEL_FIELDS},
@@ -366,7 +366,7 @@ class Trainer:
     def _ended(self, state: TrainingState) -> bool:
         """Whether the budget is spent, or the tuning split has not improved for long enough."""
         waited = state.epoch - state.best_epoch >= self.profile.patience
-        # Within a cycle of the learning rate nobody knows yet what it comes to.
+        # Only the end of a cycle of the learning rate can be judged.
         return state.epoch >= self.epochs or (self.select and waited and state.epoch in self.profile.moments)
 
     def _epoch(self, state: TrainingState) -> dict:
@@ -406,9 +406,9 @@ class Trainer:
         if profile.ridge:
             state.loss = fit_kernel_ridge(self.model, examples, ridge=profile.ridge)
             return
-        # As many as the worker with the most needs; the others continue without videos.
+        # As many as the worker with the most videos needs; the others run empty batches.
         batches = max(self.distribution.gather(math.ceil(self.own_videos["train"] / profile.batch_size)))
-        # A training that was killed between the last batch and the tuning split has nothing left to fit.
+        # Killed between the last batch and the tuning split: nothing is left to fit.
         if state.batches < batches:
             bar = self.reporter.bar(f"{name} {state.epoch + 1}/{self.epochs}", batches, done=state.batches)
             settings = {"batches": batches, "callbacks": [checkpoint, *bar]}
@@ -420,7 +420,7 @@ class Trainer:
             )
 
     def _evaluate(self, state: TrainingState) -> dict[str, float]:
-        """GAP on the tuning split, for the history; the best weights are remembered. A refit measures nothing."""
+        """GAP on the tuning split, for the history; keeps the best weights. A refit measures nothing."""
         with averaged_weights(self.learner):
             weights = self.model.get_weights()
             if not self.select:
@@ -441,7 +441,7 @@ class Trainer:
     def scores(self, split: str) -> Predictions:
         """The model's scores of a whole split, for the chief; the other workers keep their own.
 
-        They go through the run's folder, which all workers share: they are too many to send.
+        They are too many to send and go through the run's folder, which all workers share.
         """
         distribution = self.distribution
 
@@ -468,7 +468,7 @@ class Trainer:
     def refit(self, state: TrainingState) -> TrainingState:
         """Train again on the training and tuning videos together, for as many epochs as the best one of `state` took.
 
-        The tuning split decides as it does everywhere, before a model has seen it, and nothing is chosen afterwards.
+        The number of epochs is chosen on the tuning split before a model is fitted to it; nothing is chosen afterwards.
         The model then has the weights of the last epoch.
         """
         videos, epochs = self.videos["train"] + self.videos["tuning"], state.best_epoch
@@ -492,7 +492,7 @@ class Trainer:
         tuning: Predictions,
         validation: Predictions,
     ) -> None:
-        """Leave the snapshots as runs of their own, then the run of the model's present weights."""
+        """Write each snapshot as a run, then the run of the model's present weights."""
         weights, distribution = self.model.get_weights(), self.distribution
         videos = self.videos["train"] + self.videos["tuning"]
         refitted = {"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {}
@@ -548,7 +548,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.since = self.saved - state.seconds
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Keras's running mean of the loss restarts with each `fit`; a resumed epoch's goes on."""
+        """Restore the running mean of the loss, which Keras resets with each `fit`."""
         for variable, value in zip(self.model.metrics_variables, self.state.metrics, strict=False):
             variable.assign(value)
 
@@ -608,7 +608,7 @@ def event_log(folder: Path, history: Sequence[dict]) -> Iterator[Callable[[dict]
     """A function that writes an epoch's row for TensorBoard (`tf.summary.scalar` would need the package tensorboard).
 
     Event files in the folder, which is this run's own, are replaced, and a resumed training writes its earlier epochs
-    again: TensorBoard would draw two files as one curve that runs back and forth.
+    again: TensorBoard would join two files into one curve.
     """
     make_folder(folder)
     for earlier in folder.glob("events.out.tfevents.*"):
