@@ -83,7 +83,7 @@ class Predictions:
         """
         if not isinstance(self._scores, csr_array):
             return self._scores
-        lowest = self._scores.data.view(np.float16).reshape(len(self.ids), self.kept).min(axis=1)
+        lowest = self.kept_pairs()[1].min(axis=1)
         return self._with(np.nextafter(lowest, np.float16(0))[:, None])
 
     @property
@@ -114,14 +114,22 @@ class Predictions:
         """Number of classes each video is scored for."""
         return self._scores.shape[1]
 
-    def _rows(self, rows: slice | np.ndarray) -> Predictions:
+    def kept_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each video's kept classes, ascending, and their scores: (videos, kept) int and float16, or of all classes."""
+        if not isinstance(self._scores, csr_array):
+            return np.broadcast_to(np.arange(self.num_classes), self._scores.shape), self._scores
+        shape = (len(self.ids), self.kept)
+        return self._scores.indices.reshape(shape), self._scores.data.view(np.float16).reshape(shape)
+
+    def take(self, rows: slice | np.ndarray) -> Predictions:
+        """The predictions of some videos, by their places."""
         labels = None if self._labels is None else self._labels[rows]
         return Predictions(self.ids[rows], labels, self._scores[rows], self.kept)
 
     def blocks(self) -> Iterator[Predictions]:
         """All videos in their order, some at a time, so that large splits need little memory."""
         for start in range(0, len(self.ids), BLOCK):
-            yield self._rows(slice(start, start + BLOCK))
+            yield self.take(slice(start, start + BLOCK))
 
     def measured(self) -> RankingMetrics:
         """The metrics of labelled videos, some at a time; what was not kept is behind all that was."""
@@ -139,7 +147,7 @@ class Predictions:
             return None
         place = np.empty_like(rows)
         place[order] = rows
-        return self._rows(place)
+        return self.take(place)
 
     def save(self, path: Path) -> None:
         """Write them as one `.npz`, whole or not at all. No pickles."""

@@ -3,6 +3,7 @@
 import html
 import os
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -10,11 +11,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import DisplayHandle
 
-from dmlkit.errors import DataError, UsageError, nearest, readable, renamed, shorten
-from dmlkit.explorer.saved_view import paragraphs, picture
-from dmlkit.metrics import average_precision_by_class
+from dmlkit.errors import DataError, UsageError, counted, nearest, readable, renamed, shorten
+from dmlkit.explorer.saved_view import paragraphs
+from dmlkit.metrics import average_precision_by_class, top_k_pairs
 from dmlkit.plots.ladder import learning_curves
-from dmlkit.plots.style import Plot, canvas, plotted
+from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, list_runs
 
 # How classes can be ordered: name → sort key of the table of average precisions.
@@ -24,31 +25,39 @@ ORDERS = {
     "most videos": lambda table: -table["videos"],
     "name": lambda table: table["name"].str.casefold(),
 }
-CURVES = {"loss": "training loss", "tuning_gap": "GAP@20 on the tuning split"}
+ALL, WITH, WITHOUT = "all videos", "videos labelled with the class", "videos not labelled with it"
+# Text has the colour of JupyterLab's theme, and bars are transparent.
+TABLES = """<style>.dmlkit-table { line-height: 1.4 } .dmlkit-table > div { max-height: 21em; overflow: auto }
+.dmlkit-table :is(th, td) { padding: 1px 6px; text-align: left } .dmlkit-table p { margin: 4px 0 }
+.dmlkit-table i { background: linear-gradient(90deg, #4a9ad466 var(--value), transparent 0); display: block;
+font-style: normal; min-width: 5em } .dmlkit-pair { display: flex; flex-wrap: wrap; gap: 8px 24px }
+.dmlkit-pair .dmlkit-table > div { max-height: none }</style>"""
+TOP_K = 20
+LISTED = 200  # so many videos are in the list at first
+EPSILON = 1e-7  # scores are kept so far from 0 and 1, as in the loss of a training
 
 
 class ResultsExplorer:
-    """Choose runs; see their training curves, average precision by class, and one video's top classes.
+    """Choose runs; see their training curves, average precision by class, and the videos on which they disagree.
 
-    It reads the runs' files: no model is loaded.
+    It reads the runs' files: no model is loaded. The first two chosen runs are A and B.
 
     Args:
         runs_folder: The folder of the runs, at any depth.
         dataset: Where given, its class names are shown, and only runs on it are offered.
-        videos: How many videos the menu offers; any other can be set from Python.
-        rows: Classes shown in the table of average precisions.
-        top_k: Classes shown of a video.
 
     Attributes:
         choices: Folder below `runs_folder` → run, the highest GAP first.
         precision: Average precision by class over the videos that all chosen runs scored: `name`, `videos`, and a
             column a run.
+        videos: The videos by id, in the chosen order: the largest absolute value first. A column for each order there
+            can be: `disagreement` of A and B, `losses` of A, the difference of both, that of the chosen class's scores.
 
     Raises:
         DataError: There is no finished run.
     """
 
-    def __init__(self, runs_folder: str | os.PathLike, dataset=None, *, videos=200, rows=20, top_k=20):
+    def __init__(self, runs_folder: str | os.PathLike, dataset=None):
         folder = Path(runs_folder)
         named = dataset.class_names if dataset is not None and dataset.named else None
         found = list_runs(folder)
@@ -60,21 +69,35 @@ class ResultsExplorer:
         found.sort(key=lambda run: -run.gap)
         self.choices = {run.path.relative_to(folder).as_posix(): run for run in found}
         self.class_names = None if dataset is None else dataset.class_names
-        self.max_videos, self.max_rows, self.top_k = videos, rows, top_k
-        wide, best = widgets.Layout(width="100%", max_width="60em"), _same_data(self.choices)
+        self._busy, self._number = False, None
         runs = self.choices.items()
         named = [(f"{shorten(run.title, 60)}, GAP@20 {run.gap:.4f} ({name})", name) for name, run in runs]
-        chosen = {"options": named, "value": list(best)[:2], "rows": min(8, len(named))}
-        self._runs = widgets.SelectMultiple(description="Runs", layout=wide, **chosen)
-        self._order = widgets.Dropdown(options=list(ORDERS), description="Order by", layout=wide)
-        self._video = widgets.Dropdown(description="Video", layout=wide)
-        self._curves, self._classes, self._tops = (widgets.HTML() for _ in range(3))
-        parts = [self._runs, self._curves, self._order, self._classes, self._video, self._tops]
+        chosen = {"options": named, "value": list(_same_data(self.choices))[:2], "rows": min(8, len(named))}
+        wide = {"layout": widgets.Layout(width="100%", max_width="60em")}
+        part = {"layout": widgets.Layout(width="auto", flex="1 1 17em")}
+        row = {"layout": widgets.Layout(flex_flow="row wrap", max_width="60em")}
+        self._runs = widgets.SelectMultiple(description="Runs", **chosen, **wide)
+        self._order = widgets.Dropdown(options=list(ORDERS), description="Order by", **part)
+        self._class = widgets.Combobox(description="Class", placeholder="a name or number", **part)
+        self._sort = widgets.Dropdown(description="Order by", **part)
+        self._show = widgets.Dropdown(options=[ALL, WITH, WITHOUT], description="Show", **part)
+        typed = {"placeholder": "id of a video", "continuous_update": False}
+        self._id = widgets.Text(description="Go to", **typed, **part)
+        steps = [widgets.Button(description=text) for text in ("Previous video", "Next video")]
+        self._video = widgets.Select(description="Videos", rows=9, **wide)
+        self._curves, self._classes, self._problem, self._count, self._tops = (
+            widgets.HTML() for _ in range(5)
+        )
+        parts = [self._runs, self._curves, widgets.Box([self._order, self._class], **row), self._classes]
+        parts += [widgets.Box([self._sort, self._show, self._id, *steps], **row), self._problem, self._count]
+        parts += [self._video, self._tops]
         self.widget = widgets.VBox(parts, layout=widgets.Layout(grid_gap="8px"))
-        self._show_runs()
-        self._runs.observe(lambda change: self._show_runs(), names="value")
-        self._order.observe(lambda change: self._show_classes(), names="value")
-        self._video.observe(lambda change: self._show_tops(), names="value")
+        self._update({"owner": self._runs})
+        for each in (self._runs, self._order, self._class, self._sort, self._show, self._video):
+            each.observe(self._update, names="value")
+        self._id.observe(lambda change: self._go_to(change["new"].strip()), names="value")
+        for button, by in zip(steps, (-1, 1), strict=True):
+            button.on_click(lambda button, by=by: self._step(by))
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -90,31 +113,59 @@ class ResultsExplorer:
 
     @property
     def video(self) -> str | None:
-        """The chosen video's id; None where the runs have none in common. Set it to choose another."""
+        """The chosen video's id; None where none is listed. Set it to choose another."""
         return self._video.value
 
     @video.setter
     def video(self, name: str) -> None:
-        if name not in self._rows.index:
-            hint = nearest(name, self._rows.index)
-            raise UsageError(f"The chosen runs did not all score a video {name!r}.{hint}")
+        if name not in self._measures.index:
+            hint = nearest(name, self._measures.index, 3)
+            raise UsageError(f"The chosen runs did not all score a video {shorten(name)!r}.{hint}")
+        if name not in self.videos.index:
+            self._show.value = ALL
         if name not in dict(self._video.options).values():
-            self._video.options = [*self._video.options, (self._label(name), name)]
+            self._video.options = [*self._video.options, (self._line(name), name)]
         self._video.value = name
 
     @property
     def top(self) -> dict[str, pd.DataFrame]:
-        """The chosen video's `class`, `name`, `score`, `true` by rank, for the first two runs; also true ones below."""
+        """The chosen video's `class`, `name`, `score`, `true` by rank, for the first two runs; also true ones below.
+
+        Of two runs, also the rank in the other. A class whose score was not kept has neither rank nor score.
+        """
         found = {}
-        for title, run in list(self._chosen.items())[: 2 if self.video else 0]:
-            row = self._rows.at[self.video, title]
-            scores, true = run.predictions.scores[row].astype(np.float32), run.predictions.labels[row] != 0
-            order = np.argsort(-scores, kind="stable")
-            names = np.array(self._names(run), object)[order]
-            columns = {"class": order, "name": names, "score": scores[order], "true": true[order]}
-            table = pd.DataFrame(columns, index=pd.RangeIndex(1, len(order) + 1, name="rank"))
-            found[title] = table[(table.index <= self.top_k) | table["true"]].copy()
-        return found
+        for title in list(self._scored)[: 2 if self.video else 0]:
+            scores, true = self._of_video(title, self.video)
+            table = pd.DataFrame({"class": scores.index, "name": self._names, "score": scores, "true": true})
+            found[title] = table.assign(rank=scores.rank(ascending=False, method="first").astype("Int64"))
+        if len(found) == 2:
+            a, b = found.values()
+            a["rank in B"], b["rank in A"] = b["rank"], a["rank"]
+        by_rank = {
+            title: table.sort_values("rank", kind="stable").set_index("rank")
+            for title, table in found.items()
+        }
+        return {
+            title: table[table["true"] | (table.index <= TOP_K)].copy() for title, table in by_rank.items()
+        }
+
+    def _update(self, change: Mapping) -> None:
+        """Show what follows from a choice, from the widget that has changed downwards; each may set those below."""
+        if self._busy:
+            return
+        self._busy, changed, number = True, change["owner"], self._number
+        try:
+            if changed is self._runs:
+                self._show_runs()
+            if changed in (self._runs, self._order, self._class):
+                self._show_classes()
+            if self._number != number:
+                self._show.value = WITH
+            if changed in (self._runs, self._sort, self._show) or self._number != number:
+                self._show_videos(self.video if changed is self._runs else None)
+            self._show_tops()
+        finally:
+            self._busy = False
 
     def _show_runs(self) -> None:
         chosen = {name: self.choices[name] for name in self.runs}
@@ -122,110 +173,207 @@ class ResultsExplorer:
         titles = [run.title for run in kept.values()]
         pairs = zip(titles, kept, strict=True)
         unique = [f"{title} ({name})" if titles.count(title) > 1 else title for title, name in pairs]
-        self._chosen = dict(zip(unique, kept.values(), strict=True))
-        # Video → its row in each run's predictions, for the videos that all of them scored.
-        ids = {title: run.predictions.ids.tolist() for title, run in self._chosen.items()}
-        rows = [pd.Series({v: row for row, v in enumerate(each)}, name=title) for title, each in ids.items()]
-        self._rows = pd.concat(rows, axis=1, join="inner") if rows else pd.DataFrame()
-        self.precision = self._measure()
-        notes = [] if kept else ["Choose one run or more (with Ctrl or Shift held)."]
-        if foreign := [run.title for name, run in chosen.items() if name not in kept]:
-            notes.append(f"On other data than the first, and so not compared: {', '.join(foreign)}.")
-        plot = learning_curves(self._chosen)
-        self._curves.value = paragraphs(*notes) + (picture(plot.png(), plot.alt) if plot else "")
-        self._show_classes()
-        before = self.video
-        self._video.options = [(self._label(name), name) for name in self._rows.index[: self.max_videos]]
-        if len(self._rows):
-            self.video = before if before in self._rows.index else self._rows.index[0]
-        self._show_tops()
+        # The videos that all of them scored, by id, and each run's predictions of these.
+        ids = [run.predictions.ids for run in kept.values()]
+        common = reduce(np.intersect1d, ids, ids[0]) if ids else np.empty(0, str)
+        scored = [_in_order(run.predictions, common) for run in kept.values()]
+        self._scored = dict(zip(unique, scored, strict=True))
+        labelled = all(each.take(slice(1)).labels is not None for each in scored)
+        self.precision, self._measures = (
+            pd.DataFrame(columns=["name", "videos", *unique]),
+            pd.DataFrame(index=pd.Index(common, dtype=object)),
+        )
+        if len(common):
+            run = next(iter(kept.values()))
+            self._names = readable(run.class_names or self.class_names or [""] * scored[0].num_classes)
+            if len(scored) > 1:
+                self._measures["disagreement of A and B"] = disagreement(*scored[:2])
+            if labelled:
+                self._measure(scored)
+        foreign = [run.title for name, run in chosen.items() if name not in kept]
+        notes = {
+            "; ".join(f"{chr(ord('A') + at)}: {title}" for at, title in enumerate(unique)): kept,
+            "No run is chosen. Choose one run, or several with Ctrl or Shift held.": not kept,
+            "Choose a second run to see where two disagree.": len(chosen) == 1,
+            f"On other data than the first, and so not compared: {', '.join(foreign)}.": foreign,
+            "These runs scored no video in common: there is nothing to compare.": kept and not len(common),
+            "The videos have no labels: there is no average precision, and no loss.": not labelled,
+        }
+        plot = learning_curves(kept)
+        shown = paragraphs(*(note for note, holds in notes.items() if holds))
+        self._curves.value = shown + (plot.markup() if plot else "")
 
-    def _measure(self) -> pd.DataFrame:
-        if self._rows.empty:
-            return pd.DataFrame(columns=["name", "videos", *self._chosen])
-        title, run = next(iter(self._chosen.items()))
-        labels = run.predictions.labels[self._rows[title]]
-        table = pd.DataFrame({"name": self._names(run), "videos": (labels != 0).sum(axis=0)})
-        for title, run in self._chosen.items():
-            table[title] = average_precision_by_class(run.predictions.kept_scores[self._rows[title]], labels)
-        return table[table["videos"] > 0].rename_axis("class")
+    def _measure(self, scored: Sequence[Predictions]) -> None:
+        """Average precision by class, and the losses of A and B."""
+        labels = scored[0].labels
+        table = pd.DataFrame({"name": self._names, "videos": labels.sum(axis=0)}).rename_axis("class")
+        for title, predictions in self._scored.items():
+            table[title] = average_precision_by_class(predictions.kept_scores, labels)
+        self.precision = table[table["videos"] > 0]
+        self._measures["loss of A"] = losses(scored[0])
+        if len(scored) > 1:
+            self._measures["loss of A − loss of B"] = self._measures["loss of A"] - losses(scored[1])
 
     def _show_classes(self) -> None:
-        if self.precision.empty:
-            self._classes.value = paragraphs("The chosen runs have no videos in common.")
-            return
-        order = ORDERS[self._order.value](self.precision).sort_values(kind="stable").index
-        table, runs = self.precision.loc[order[: self.max_rows]].copy(), list(self._chosen)
-        if len(runs) == 2:
-            table["difference"] = table[runs[1]] - table[runs[0]]
-        caption = f"Average precision by class over {len(self._rows):,} videos: {len(table)} of {len(order)} classes"
-        self._classes.value = _table(table, runs, caption=caption)
+        """The classes whose name or number is searched for, in their order; where it is one, that is chosen."""
+        table, text = self.precision, self._class.value.strip()
+        table = self.precision = table.loc[ORDERS[self._order.value](table).sort_values(kind="stable").index]
+        numbers = {f"{number}: {name}": number for number, name in table["name"].items()}
+        found = [numbers[each] for each in numbers if text.casefold() in each.casefold()]
+        found = [numbers[text]] if text in numbers else found
+        self._class.options, self._number = list(numbers), found[0] if text and len(found) == 1 else None
+        self._show.disabled = self._number is None
+        letters = {title: chr(ord("A") + at) for at, title in enumerate(self._scored)}
+        shown = table.loc[found].rename(columns=letters)
+        if len(letters) == 2:
+            shown["A − B"] = shown["A"] - shown["B"]
+        over = f"{counted(len(self._measures), 'video')}: {len(found):,} of {len(table):,} classes"
+        shown = _table(shown, list(letters.values()), caption=f"Average precision by class over {over}")
+        self._classes.value = shown if len(table) else ""
+
+    def _show_videos(self, chosen: str | None) -> None:
+        """The videos in their order; the first is chosen where `chosen` is not among them."""
+        table, number, scored = self._measures, self._number, list(self._scored.values())
+        if number is not None and len(scored) > 1:
+            a, b = (_of_class(each, number) for each in scored[:2])
+            table = table.assign(**{"score of A − score of B for the class": a - b})
+        if number is not None and self._show.value != ALL:
+            table = table[_of_class(scored[0], number, "labels") == (self._show.value == WITH)]
+        orders = [*table, "id"]
+        order = self._sort.value if self._sort.value in orders else orders[0]
+        self._sort.options, self._sort.value = orders, order
+        if order != "id":
+            table = table.sort_values(order, key=lambda values: -values.abs(), kind="stable")
+        self.videos, more = table, f"; the first {LISTED} are listed" if len(table) > LISTED else ""
+        self._count.value = paragraphs(f"{counted(len(table), 'video')}{more}" if len(scored) else "")
+        self._video.options = [(self._line(name), name) for name in table.index[:LISTED]]
+        if len(table):
+            self.video = chosen if chosen in table.index else table.index[0]
 
     def _show_tops(self) -> None:
         tables = []
-        for title, table in self.top.items():
+        for (title, table), letter in zip(self.top.items(), "AB", strict=False):
             table["true"] = np.where(table["true"], "✓", "")
-            tables.append(_table(table, ["score"], caption=f"{title}: top {self.top_k}"))
-        style = "display: flex; flex-wrap: wrap; gap: 8px 32px"
-        self._tops.value = f'<div style="{style}">{"".join(tables)}</div>'
+            tables.append(
+                _table(table.drop(columns="class"), ["score"], caption=f"{letter}: {title}, top {TOP_K}")
+            )
+        self._tops.value = f'<div class="dmlkit-pair">{"".join(tables)}</div>'
 
-    def _names(self, run: Run) -> Sequence[str]:
-        return readable(run.class_names or self.class_names or [""] * run.predictions.num_classes)
+    def _go_to(self, name: str) -> None:
+        """Choose the video whose id was typed, or say why there is none."""
+        self._problem.value = ""
+        try:
+            self.video = name
+        except UsageError as error:
+            self._problem.value = paragraphs(str(error))
 
-    def _label(self, video: str) -> str:
-        title, run = next(iter(self._chosen.items()))
-        true, names = run.predictions.labels[self._rows.at[video, title]].nonzero()[0], self._names(run)
-        return f"{shorten(video, 60)}: {', '.join(shorten(names[label]) for label in true)}"
+    def _step(self, by: int) -> None:
+        """Choose the video so many places further down the order, where there is one."""
+        at = self.videos.index.get_indexer([self.video])[0] + by
+        if 0 <= at < len(self.videos):
+            self.video = self.videos.index[at]
+
+    def _of_video(self, title: str, video: str) -> tuple[pd.Series, np.ndarray]:
+        """A run's scores of a video by class, NaN where they were not kept, and which classes are true."""
+        one = self._scored[title].take([self._measures.index.get_loc(video)])
+        scores = np.where(one.is_kept[0], one.scores[0].astype(np.float32), np.nan)
+        return pd.Series(scores), np.zeros(len(scores), bool) if one.labels is None else one.labels[0]
+
+    def _line(self, video: str) -> str:
+        """A video as it is listed: the value by which it is ordered, its id, and its true classes."""
+        true = np.flatnonzero(self._of_video(next(iter(self._scored)), video)[1])
+        order, signed = self._sort.value, "+" * ("−" in self._sort.value)
+        value = f"{self.videos.at[video, order]:{signed}.3f}  " if order in self.videos else ""
+        return f"{value}{shorten(video, 60)}: {', '.join(shorten(self._names[label]) for label in true)}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         """The widget where there is a kernel, and what is chosen now for every other reader."""
-        video = "" if self.video is None else self._label(self.video)
+        video = "" if self.video is None else f"By {self._sort.value}: {self._line(self.video)}"
         hint = "Run this notebook in JupyterLab to choose runs, classes and videos."
         shown = [self._curves.value, self._classes.value, paragraphs(video), self._tops.value]
-        plain = f"{len(self.choices)} runs; chosen: {', '.join(self._chosen) or 'none'}; video {self.video}"
+        plain = f"{len(self.choices)} runs; chosen: {', '.join(self._scored) or 'none'}; video {self.video}"
         texts = {"text/html": "".join(shown) + paragraphs(hint), "text/plain": plain}
         return self.widget._repr_mimebundle_() | texts
 
 
-class LiveCurve:
-    """Loss and GAP on the tuning split, epoch by epoch: `train(..., on_epoch=LiveCurve())`.
+def disagreement(a: Predictions, b: Predictions, top_k: int = TOP_K) -> np.ndarray:
+    """How far two runs' scores of the same videos lie apart: (videos,).
 
-    It shows itself after the first epoch and then redraws in place; the notebook keeps the last picture.
+    The mean absolute difference over the classes that either has among its `top_k` highest. A score that was not
+    kept is that of `Predictions.scores`: the most that it can be.
+    """
+    found = []
+    for blocks in zip(a.blocks(), b.blocks(), strict=True):
+        either = np.zeros((len(blocks[0].ids), a.num_classes), bool)
+        for block in blocks:
+            classes, scores = block.kept_pairs()
+            top = np.take_along_axis(classes, top_k_pairs(scores, top_k).classes, axis=1)
+            np.put_along_axis(either, top, True, axis=1)
+        videos, classes = np.nonzero(either)
+        one, other = (block.scores[videos, classes].astype(np.float32) for block in blocks)
+        found.append(np.bincount(videos, np.abs(one - other)) / np.bincount(videos))
+    return np.concatenate(found)
+
+
+def losses(predictions: Predictions) -> np.ndarray:
+    """The binary cross-entropy of each labelled video in nats, summed over the classes as in training: (videos,).
+
+    Of the classes whose scores were not kept the true ones count, with the most that their scores can be, and the
+    others do not: the loss in a split that was cut to the highest scores is a lower bound.
+    """
+    found = []
+    for block in predictions.blocks():
+        true = np.nonzero(block.labels)
+        loss = -np.log1p(-_clipped(block.kept_pairs()[1])).sum(axis=1, dtype=np.float64)
+        change = np.log1p(-_clipped(block.kept_scores[true])) - np.log(_clipped(block.scores[true]))
+        found.append(loss + np.bincount(true[0], change, minlength=len(loss)))
+    return np.concatenate(found)
+
+
+def _clipped(scores: np.ndarray) -> np.ndarray:
+    return np.clip(scores.astype(np.float32), EPSILON, 1 - EPSILON)
+
+
+def _of_class(predictions: Predictions, number: int, what: str = "scores") -> np.ndarray:
+    """The `scores` or `labels` of all videos for one class: (videos,) float."""
+    return np.concatenate([getattr(block, what)[:, number] for block in predictions.blocks()]).astype(float)
+
+
+def _in_order(predictions: Predictions, ids: np.ndarray) -> Predictions:
+    """The predictions of these videos, in this order."""
+    order = np.argsort(predictions.ids, kind="stable")
+    return predictions.take(order[np.searchsorted(predictions.ids, ids, sorter=order)])
+
+
+class LiveCurve:
+    """Losses and GAP@20 on the tuning split, epoch by epoch: `train(..., on_epoch=LiveCurve())`.
+
+    It takes its place where it is made, above what the training prints there, and redraws in it; the notebook keeps the
+    last picture.
     """
 
     def __init__(self):
         self.rows: list[dict] = []
-        self._display: DisplayHandle | None = None
+        self._display = DisplayHandle()
+        self._display.display(self)
 
     def __call__(self, row: Mapping[str, float]) -> None:
-        """Add an epoch's `epoch`, `loss` and `tuning_gap`; one that does not follow the last starts a new curve."""
+        """Add an epoch's row of the history; one that does not follow the last starts a new curve."""
         if self.rows and row["epoch"] <= self.rows[-1]["epoch"]:
-            self.rows, self._display = [], None
+            self.rows = []
         self.rows.append(dict(row))
-        if self._display is None:
-            self._display = DisplayHandle()
-            self._display.display(self)
-        else:
-            self._display.update(self)
+        self._display.update(self)
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, object]:
-        """The picture so far."""
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict | tuple[dict, dict]:
+        """The picture so far; nothing before the first epoch, and so where a run was trained before."""
         if not self.rows:
-            return {"text/plain": "No epoch has finished yet."}
-        last = self.rows[-1]
-        plain = f"epoch {last['epoch']}: loss {last['loss']:.3f}, tuning GAP@20 {last['tuning_gap']:.4f}"
-        return {"image/png": _draw_epochs(self.rows).png(), "text/plain": plain}
-
-
-@plotted
-def _draw_epochs(rows: list[dict]) -> Plot:
-    history = pd.DataFrame(rows).set_index("epoch")
-    figure, axes = canvas(f"Training, epoch {history.index[-1]}", None, 1, 2, width=9.0, height=2.6)
-    for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
-        ax.plot(history[column], marker="o", markersize=4)
-        ax.set(title=CURVES[column], xlabel="epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    return Plot(figure, "")
+            return {"text/html": "", "text/plain": ""}
+        last, best = self.rows[-1], max(self.rows, key=lambda row: row["tuning_gap"])
+        so_far = f"best so far epoch {best['epoch']}"
+        run = Run(Path(), {"experiment": {"name": "", "title": so_far}, "best_epoch": best["epoch"]})
+        run.record["data"] = {"name": so_far, "generated": False}
+        run.history = pd.DataFrame(self.rows)
+        return learning_curves(run, title=f"Training, epoch {last['epoch']}")._repr_mimebundle_()
 
 
 def _is_on(run: Run, fingerprint: str, names: Sequence[str] | None) -> bool:
@@ -240,9 +388,10 @@ def _same_data(runs: Mapping[str, Run]) -> dict[str, Run]:
     return {name: run for name, run in runs.items() if _is_on(run, *data)}
 
 
-def _table(table: pd.DataFrame, bars: list[str], *, caption: str) -> str:
-    """A table as HTML, with a bar behind each number between 0 and 1."""
-    table = table.assign(name=table["name"].map(lambda name: shorten(name, 60)))
-    style = table.style.format(precision=3, escape="html").set_caption(html.escape(shorten(caption, 120)))
-    style = style.format_index(lambda name: shorten(name, 60), escape="html", axis=1)
-    return style.bar(subset=bars, vmin=0, vmax=1, color="#8ab8e6", height=60).to_html()
+def _table(table: pd.DataFrame, bars: Sequence[str], *, caption: str) -> str:
+    """A table as HTML that scrolls where it is long, with a bar behind each number between 0 and 1."""
+    bar = lambda value: f'<i style="--value: {value:.1%}">{value:.3f}</i>'  # noqa: E731
+    shown = {"name": lambda name: html.escape(shorten(name, 60))} | dict.fromkeys(bars, bar)
+    settings = {"float_format": "{:.3f}".format, "na_rep": "not kept", "border": 0, "escape": False}
+    rows = table.reset_index().to_html(index=False, formatters=shown, **settings)
+    return f'<div class="dmlkit-table">{paragraphs(shorten(caption, 120))}{TABLES}<div>{rows}</div></div>'

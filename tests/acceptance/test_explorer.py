@@ -130,4 +130,4 @@ def test_a_curve_grows_while_a_run_trains(generated, tmp_path):
     curve, settings = LiveCurve(), {"profile": "smoke", "progress": "silent"}
     dmlkit.train("lr", data=generated, out=tmp_path / "lr", on_epoch=curve, **settings)
     assert [row["epoch"] for row in curve.rows] == [1, 2]
-    assert curve._repr_mimebundle_()["image/png"].startswith(b"\x89PNG")
+    assert curve._repr_mimebundle_()[0]["image/png"].startswith(b"\x89PNG")
