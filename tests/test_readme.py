@@ -203,15 +203,15 @@ TABLE = json.loads((ROOT / "docs" / "images" / "ladder.json").read_text(encoding
 
 
 def test_the_picture_its_numbers_and_what_the_pages_state_are_of_one_report():
-    picture = (ROOT / "docs" / "images" / "ladder.svg").read_text(encoding="utf-8")
-    shown = [html.unescape(text) for text in re.findall(r">([^<>]+)</text>", picture)]
-    assert [text for text in shown if re.fullmatch(r"0\.\d{4}", text)] == [
-        f"{row['gap']:.4f}" for row in TABLE["rows"]
-    ]
-    assert {row["title"] for row in TABLE["rows"]} <= {*shown}
+    for name in ("ladder.svg", "ladder-narrow.svg"):
+        picture = (ROOT / "docs" / "images" / name).read_text(encoding="utf-8")
+        shown = [html.unescape(text) for text in re.findall(r">([^<>]+)</text>", picture)]
+        gaps = [f"{row['gap']:.4f}" for row in TABLE["rows"]]
+        assert [text for text in shown if re.fullmatch(r"0\.\d{4}", text)] == gaps
+        assert {row["title"] for row in TABLE["rows"]} <= {*shown}
     stated = "; ".join(f"{row['title']} {row['gap']:.3f}" for row in TABLE["rows"])
     for page in (README, TEXTS[ROOT / "docs" / "index.md"]):
-        assert re.findall(r"!\[GAP@20 on the generated data set: (.+?)\]", page) == [stated]
+        assert page.count("GAP@20 on the generated data set: ") == 1 and f"data set: {stated}" in page
     assert TABLE["profile"] == json.loads(json.dumps(dmlkit.PROFILES["demo"].to_record()))
     assert [row["name"] for row in TABLE["rows"]] == [*dmlkit.LADDER][: len(TABLE["rows"])]
 

@@ -110,7 +110,7 @@ CHANGES = {
     "quotes": (lambda lines: [b'"%s"' % line.replace(b",", b'","') for line in lines], 101, "quotation"),
     "blanks": (lambda lines: [line.replace(b" ", b"  ") + b" \t" for line in lines], 101, "blanks"),
     "around": (lambda lines: [lines[0], *(line.replace(b",", b" ,") for line in lines[1:])], 100, "blanks"),
-    "unsorted": (backwards, 100, "highest score"),
+    "unsorted": (backwards, 100, "descending order"),
     "NFD": (lambda lines: [normalize("NFD", line.decode()).encode() for line in lines], 50, "Unicode"),
     "empty": (lambda lines: [*lines, b"", b" "], 2, "empty"),
 }

@@ -252,7 +252,7 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
     ]:
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
         raise UsageError(
-            f"{other}: it does not know, or not as one class, {', '.join(unknown[:3])}{more}. If a class has another "
+            f"{other}: its classes include none or several named {', '.join(unknown[:3])}{more}. If a class has another "
             f"name there, correct the vocabulary of {dataset.path}; else import the videos of the run's classes alone "
             f"(`dmlkit data import --classes RUN`), {TRAIN}."
         )

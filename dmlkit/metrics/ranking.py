@@ -215,6 +215,10 @@ class GlobalAveragePrecision:
         self.top_k = check_count(top_k, name="top_k")
         self._parts: list[TopPairs] = []
 
+    def __repr__(self) -> str:
+        videos = sum(len(part.true_labels) for part in self._parts)
+        return f"GlobalAveragePrecision(top_k={self.top_k}: {videos:,} videos)"
+
     def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
         """Add videos, (videos, classes); nothing where the shapes differ or a value is NaN (`ValueError`)."""
         self._parts.append(top_pairs(scores, labels, top_k=self.top_k))

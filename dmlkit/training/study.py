@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.data import FRAME_CHOICES, as_dataset, match
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import UsageError, choose, shorten
 from dmlkit.experiments import (
     ABLATIONS,
     EXPERIMENTS,
@@ -89,6 +89,9 @@ class Study:
         tensorboard = None if tensorboard is None else self.runs.parent / tensorboard
         # Further arguments of `train`.
         self.settings = {"deterministic": deterministic, "progress": progress, "tensorboard": tensorboard}
+
+    def __repr__(self) -> str:
+        return f"Study({shorten(self.dataset.name, 80)}, profile {self.profile.name}, seed {self.seed}, in {self.runs})"
 
     def train(
         self, *experiments: str | AnyExperiment, on_epoch: Callable[[dict], None] | None = None

@@ -19,6 +19,7 @@ results = json.loads((REPORT / "results.json").read_text(encoding="utf-8"))
 rows = [row for row in results["ladder"] if row["status"] == "trained"]
 picture = plots.ladder(rows, dmlkit.open_dataset(paths.generated_data()), title="The ladder")
 picture.save(ROOT / "docs" / "images" / "ladder.svg")
+picture.narrow.save(ROOT / "docs" / "images" / "ladder-narrow.svg")
 table = {
     "data": results["data"]["name"],
     "fingerprint": results["data"]["fingerprint"],
