@@ -65,10 +65,12 @@ def score_split(
     profile: str | Profile = "demo",
     on_fault: str | Skipped = RAISE,
     matched: Match | None = None,
+    observe: Callable[[dict, np.ndarray], None] = lambda batch, scores: None,
 ) -> Predictions:
     """A model's scores of one split, with the frames read and the cap on the videos of a profile.
 
-    `matched` is how the data set is read for the model; None where the model was built for it.
+    `matched` is how the data set is read for the model; None where the model was built for it. `observe` is called with
+    each batch and the model's scores of it, before these are rounded to half precision.
     """
     profile = as_profile(profile)
     batches = dataset.batches(
@@ -79,12 +81,16 @@ def score_split(
         max_videos=profile.caps.get(split),
         on_fault=on_fault,
     )
-    score = scorer(model, matched)
-    if matched is None:
-        return concatenate(score_batches(batches, score))
-    scores = concatenate(score_batches(batches, lambda batch: matched.scores(score(batch))))
-    _warn(matched.check_values())
-    return scores
+    model_scores = scorer(model, matched)
+
+    def score(batch: dict) -> np.ndarray:
+        scores = model_scores(batch)
+        observe(batch, scores)
+        return matched.scores(scores) if matched else scores
+
+    predictions = concatenate(score_batches(batches, score))
+    _warn(matched.check_values() if matched else ())
+    return predictions
 
 
 def scorer(model: keras.Model, matched: Match | None = None) -> Callable[[dict], np.ndarray]:

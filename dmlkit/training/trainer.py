@@ -24,7 +24,7 @@ from dmlkit.data import RAISE, Skipped, as_dataset, with_tuning
 from dmlkit.errors import DataError, UsageError, choose, shorten
 from dmlkit.experiments import Ensemble, Experiment, find, not_applicable_reason
 from dmlkit.metrics import global_average_precision
-from dmlkit.models import build
+from dmlkit.models import build, cross_entropy
 from dmlkit.plugins import added_parts, loaded_plugins
 from dmlkit.predictions import Predictions, concatenate
 from dmlkit.profiles import REFIT, Profile, profile_for
@@ -99,10 +99,10 @@ def train(
             exclude each other.
         progress: `auto`, `bars`, `lines` or `silent`.
         checkpoint_seconds: Longest time between two checkpoints; one is written after each epoch anyway.
-        on_epoch: Called after each epoch with its row of the history: `epoch`, `loss`, `tuning_gap`,
+        on_epoch: Called after each epoch with its row of the history: `epoch`, `loss`, `tuning_loss`, `tuning_gap`,
             `learning_rate`, `seconds`, `examples`.
-        tensorboard: Folder below which the run gets one of its own name with TensorBoard's logs: loss, GAP on the
-            tuning split and learning rate by epoch; None for none. They change nothing about the run.
+        tensorboard: Folder below which the run gets one of its own name with TensorBoard's logs: loss, loss and GAP
+            on the tuning split and learning rate by epoch; None for none. They change nothing about the run.
         strategy: `auto`: one device, or all GPUs of this machine where there are several and the training can use
             them. `mirrored`: all GPUs of this machine. `multi-worker`: all machines that the environment
             variable TF_CONFIG names, each of which runs the same call; the profile's batch is that of all of them
@@ -420,25 +420,31 @@ class Trainer:
             )
 
     def _evaluate(self, state: TrainingState) -> dict[str, float]:
-        """GAP on the tuning split, for the history; keeps the best weights. A refit measures nothing."""
+        """Loss and GAP on the tuning split, for the history; keeps the best weights. A refit measures nothing."""
+        sums = np.zeros(2)  # cross-entropy and number of this worker's videos
+
+        def add(batch: dict, scores: np.ndarray) -> None:
+            sums[:] += len(scores) * float(cross_entropy(batch["labels"], scores)), len(scores)
+
         with averaged_weights(self.learner):
             weights = self.model.get_weights()
             if not self.select:
                 state.best_epoch, state.best_weights = state.epoch, weights
                 return {}
-            scores = self.scores("tuning")
+            scores = self.scores("tuning", observe=add)
 
         def measure() -> float:  # of the whole split, which the chief alone holds
             return global_average_precision(scores.scores.astype(np.float32), scores.labels)
 
-        gap = self.distribution.gather(self.distribution.by_chief(measure))[0]
+        gathered = self.distribution.gather([self.distribution.by_chief(measure), *sums.tolist()])
+        gap, (loss, videos) = gathered[0][0], np.sum([own for _, *own in gathered], axis=0)
         if gap > state.best_gap:
             state.best_gap, state.best_epoch, state.best_weights = gap, state.epoch, weights
         if self.distribution.chief:
             save_snapshot(self.folder, weights, self.profile, epoch=state.epoch)
-        return {"tuning_gap": gap}
+        return {"tuning_loss": float(loss / videos), "tuning_gap": gap}
 
-    def scores(self, split: str) -> Predictions:
+    def scores(self, split: str, **settings) -> Predictions:
         """The model's scores of a whole split, for the chief; the other workers keep their own.
 
         They are too many to send and go through the run's folder, which all workers share.
@@ -447,12 +453,10 @@ class Trainer:
 
         def score() -> Predictions:
             if self.own_dataset.splits[split]:
-                model, settings = self.replicated or self.model, {"on_fault": self.skipped}
-                return score_split(model, self.own_dataset, split, profile=self.own_profile, **settings)
+                model, own = self.replicated or self.model, {"on_fault": self.skipped, **settings}
+                return score_split(model, self.own_dataset, split, profile=self.own_profile, **own)
             none = np.zeros((0, self.dataset.num_classes))
-            return Predictions(
-                ids=np.zeros(0, np.str_), labels=none.astype(bool), scores=none.astype(np.float16)
-            )
+            return Predictions(np.zeros(0, np.str_), none.astype(bool), none.astype(np.float16))
 
         def join() -> Predictions:  # one after another, which is the order of the split's shards
             return concatenate(block for file in files for block in Predictions.load(file).blocks())
@@ -618,7 +622,7 @@ def event_log(folder: Path, history: Sequence[dict]) -> Iterator[Callable[[dict]
     with tf.summary.create_file_writer(os.fsencode(folder)).as_default() as writer:
 
         def write(row: dict) -> None:
-            for name in ("loss", "tuning_gap", "learning_rate"):
+            for name in ("loss", "tuning_loss", "tuning_gap", "learning_rate"):
                 value = tf.constant(row[name], "float32")
                 tf.summary.write(name, value, step=row["epoch"], metadata=metadata)
             writer.flush()

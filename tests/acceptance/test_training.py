@@ -174,6 +174,7 @@ def test_two_workers_train_as_one_process_does(generated, tmp_path):
     for mine, theirs in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
     assert two.gap == pytest.approx(one.gap, abs=1e-4)
+    assert list(two.history["tuning_loss"]) == pytest.approx(list(one.history["tuning_loss"]), rel=1e-5)
     assert list(two.predictions.ids) == list(one.predictions.ids)
     assert two.record["strategy"] == {"name": "multi-worker", "workers": 2, "replicas": 2}
 

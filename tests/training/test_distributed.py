@@ -155,6 +155,7 @@ for number, (level, experiment, profile, settings) in enumerate(cases):
         "difference": max(float(np.abs(a - b).max()) for a, b in zip(*weights, strict=True)),
         "losses": [list(run.history["loss"]) for run in runs],
         "gaps": [list(run.history["tuning_gap"]) for run in runs],
+        "tuning": [list(run.history["tuning_loss"]) for run in runs],
         "replicas": [run.record["strategy"]["replicas"] for run in runs],
     }))
 """
@@ -178,4 +179,5 @@ def test_two_devices_train_as_one(generated, tmp_path):
         assert result["difference"] < 1e-5
         assert result["losses"][0] == pytest.approx(result["losses"][1], abs=1e-4)
         assert result["gaps"][0] == pytest.approx(result["gaps"][1], abs=1e-3)
+        assert result["tuning"][0] == pytest.approx(result["tuning"][1], abs=1e-4)
         assert result["replicas"] == [1, 2]

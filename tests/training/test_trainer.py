@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -76,6 +77,33 @@ def test_moving_averages_are_scored_and_change_nothing_about_the_training(genera
     assert list(averaged.history["loss"]) == pytest.approx(list(plain.history["loss"]), rel=1e-5)
     pairs = zip(plain.model.get_weights(), averaged.model.get_weights(), strict=True)
     assert max(np.abs(one - other).max() for one, other in pairs) > 1e-3
+
+
+@pytest.mark.parametrize("level", ["", "video"])
+def test_the_tuning_loss_is_the_cross_entropy_of_the_kept_weights_alone(
+    generated, tmp_path, monkeypatch, level
+):
+    monkeypatch.setattr(
+        "dmlkit.training.prediction.batch_size", lambda *_, **settings: 8
+    )  # the last batch has 4
+    # The training loss has other labels, teachers' and blended ones, two copies and penalties.
+    changed = {"ema": 0.9, "label_smoothing": 0.1, "mixup": 0.4, "class_balance": 0.5, "input_dropout": 0.3}
+    profile = replace(TEN, **changed)
+    rows = []
+    settings = {"experiment": replace(LR, copies=2), "on_epoch": rows.append}
+    run = train(generated / level, tmp_path / "run", profile, **settings)
+    summed, videos = 0.0, 0
+    for batch in open_dataset(generated / level).batches(
+        "tuning", batch_size=7, max_frames=profile.max_frames
+    ):
+        scores = run.model.predict_on_batch({each.name: batch[each.name] for each in run.model.inputs})
+        summed += (
+            float(keras.losses.BinaryCrossentropy(reduction="sum")(batch["labels"], scores)) * scores.shape[1]
+        )
+        videos += len(scores)
+    expected = pytest.approx(summed / videos, rel=2e-6)
+    assert videos == 20 and run.history["tuning_loss"][run.record["best_epoch"] - 1] == expected
+    assert [row["tuning_loss"] for row in rows] == pytest.approx(list(run.history["tuning_loss"]))
 
 
 @pytest.fixture
@@ -191,6 +219,6 @@ def test_tensorboard_shows_the_history_as_one_curve_after_a_resume(generated, tm
         train(generated, tmp_path / "run", tensorboard=tmp_path / "logs", on_epoch=interrupt)
     assert [step for step, _ in curves()["loss"]] == [1]
     run = train(generated, tmp_path / "run", tensorboard=tmp_path / "logs")
-    for name in ("loss", "tuning_gap", "learning_rate"):
+    for name in ("loss", "tuning_loss", "tuning_gap", "learning_rate"):
         history = run.history.set_index("epoch")[name]
         assert curves()[name] == [(step, pytest.approx(value, rel=1e-6)) for step, value in history.items()]
