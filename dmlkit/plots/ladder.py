@@ -5,6 +5,8 @@ import textwrap
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cbook import boxplot_stats
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
@@ -33,6 +35,11 @@ GROUPS = {
 }  # fmt: skip
 COSTS = {"seconds_an_epoch": "seconds per epoch (median after the first)", "parameters": "parameters"}
 FREQUENCIES = "label frequencies alone"
+CURVES = {
+    "training loss: all its terms, mean over the epoch": {"linestyle": "-"},
+    "tuning loss: cross-entropy, after the epoch": {"linestyle": "--", "linewidth": 1.2, "fillstyle": "none"},
+    "kept epoch": {"linestyle": "none", "marker": "o", "markersize": 10, "fillstyle": "none"},
+}
 
 
 @style.plotted
@@ -69,28 +76,52 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
 
 @style.plotted
 def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | None:
-    """The training loss and the tuning GAP@20 of every run by epoch; a ring marks the selected epoch."""
+    """Losses and tuning GAP@20 of every run by epoch, with the epoch whose weights were kept; outliers are cut off."""
     runs = [run for run in as_runs(runs) if len(run.history)]
     if not runs:
         return None
-    rows = {}
-    size = {"width": 9.4, "height": max(3.4, 1.2 + 0.24 * len(runs))}
+    rows, (training, tuning, kept) = {}, CURVES.values()
+    size = {"width": 9.4, "height": max(4.0, 2.0 + 0.24 * len(runs))}
     figure, axes = style.canvas(of_seed(title, runs), runs[0], 1, 2, **size)
     for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
-        history = run.history
-        for ax, column in zip(axes, ("loss", "tuning_gap"), strict=True):
-            ax.plot(history["epoch"], history[column], markersize=5, label=shorten(run.title, 30), **look)
-        best = history[history["epoch"] == run.record.get("best_epoch")]
-        ring = {"markersize": 12, "fillstyle": "none", "color": look["color"]}
-        axes[1].plot(best["epoch"], best["tuning_gap"], "o", **ring)
-        last, highest = history["loss"].iloc[-1], history["tuning_gap"].max()
-        rows[run.title] = {"last loss": last, "highest GAP@20": highest}
-    for ax, label in zip(axes, ("training loss (nats per video)", "GAP@20 on the tuning split"), strict=True):
+        history = run.history.set_index("epoch").reindex(columns=["loss", "tuning_loss", "tuning_gap"])
+        if run.record.get("profile", {}).get("ridge"):  # its training loss is a squared error
+            history["loss"] = np.nan
+        for ax, column, own in zip((axes[0], *axes), history, (training, tuning, training), strict=True):
+            ax.plot(history[column], label=shorten(run.title, 30), markersize=5, **look | own)
+            ax.plot(history[column].filter([run.record.get("best_epoch")]), **look | kept)
+        loss, tuning_loss, _ = history.iloc[-1]
+        rows[run.title] = {"last training loss": loss, "last tuning loss": tuning_loss}
+        rows[run.title]["highest GAP@20"] = history["tuning_gap"].max()
+    for ax, label in zip(axes, ("loss (nats per video)", "GAP@20 on the tuning split"), strict=True):
         ax.set(xlabel="epoch", ylabel=label)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        _cut_outliers(ax)
+    handles = [Line2D([], [], color=style.GREY, label=label, **look) for label, look in CURVES.items()]
+    figure.legend(handles=handles, loc="outside lower left")
     if len(runs) > 1:
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right upper")
     return style.finished(figure, rows)
+
+
+def _cut_outliers(ax: Axes) -> None:
+    """Limit a panel to where most values are; at its edge a triangle and the value where a curve is furthest beyond."""
+    curves = {line: pd.Series(line.get_ydata(), line.get_xdata()).dropna() for line in ax.lines}
+    values = np.concatenate([*curves.values()])
+    box = boxplot_stats(values[np.isfinite(values)], whis=4, autorange=True)[0]
+    if len(box["fliers"]):
+        margin = 0.06 * (box["whishi"] - box["whislo"])
+        ax.set_ylim(box["whislo"] - margin, box["whishi"] + margin)
+    (low, high), beyond = ax.set_ylim(ax.get_ylim()), {}
+    for line, curve in curves.items():
+        for edge, marker, distance in ((low, "v", low - curve), (high, "^", curve - high)):
+            if distance.gt(0).any():
+                place = distance.idxmax(), edge
+                ax.plot(*place, marker, color=line.get_color(), clip_on=False)
+                beyond.setdefault(place, []).append(curve[place[0]])
+    for place, values in beyond.items():
+        text = " to ".join(dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values))))
+        ax.annotate(text, place, (8, 0), textcoords="offset points", va="center", size=8.5)
 
 
 @style.plotted

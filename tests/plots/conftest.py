@@ -67,6 +67,7 @@ def fake_run(name, *, title=None, quality=0.5, seed=0, members=None, generated=T
         record["experiment"]["members"] = list(members)
     run = Run(Path("nowhere"), record)
     epochs = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5], "tuning_gap": [0.2, 0.4, 0.3]})
+    epochs["tuning_loss"] = [2.5, 2.1, 2.2]
     run.__dict__["history"] = pd.DataFrame() if members else epochs
     ids = np.array([f"v{row}" for row in range(VIDEOS)])
     run.__dict__["predictions"] = Predictions(ids=ids, labels=LABELS, scores=scores)

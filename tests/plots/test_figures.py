@@ -35,16 +35,43 @@ def test_ladder_draws_values_intervals_and_reasons(rows, data, shown):
     assert plot.alt.startswith(f"GAP · generated data. lr: GAP@20 {rows[0]['gap']:.4f}, CI low ")
 
 
-def test_learning_curves_mark_the_selected_epoch(runs, shown):
+def curves(axes, style):
+    lines = [line for line in axes.lines if line.get_linestyle() == style]
+    return {line.get_label(): tuple(line.get_ydata()) for line in lines}
+
+
+def test_learning_curves_mark_the_kept_epoch(runs, shown):
     plot = shown(plots.learning_curves(runs))
     loss, gap = plot.figure.axes
-    assert len(loss.lines) == 8  # the ensemble has no epochs
-    assert {line.get_xdata()[0] for line in gap.lines if line.get_fillstyle() == "none"} == {2}
+    names = [name for name in runs if name != "ensemble-lr-lstm"]  # which has no epochs
+    assert curves(loss, "-") == dict.fromkeys(names, (3.0, 2.0, 1.5))
+    assert curves(loss, "--") == dict.fromkeys(names, (2.5, 2.1, 2.2))
+    assert curves(gap, "-") == dict.fromkeys(names, (0.2, 0.4, 0.3))
+    rings = [line for ax in (loss, gap) for line in ax.lines if line.get_linestyle() == "None"]
+    rings = [line.get_xydata().tolist() for line in rings]
+    assert rings == [[[2, 2.0]], [[2, 2.1]]] * 8 + [[[2, 0.4]]] * 8
     assert "nats" in loss.get_ylabel() and "tuning" in gap.get_ylabel()
+    assert "last training loss 1.5000, last tuning loss 2.2000, highest GAP@20 0.4000" in plot.alt
     # An experiment looks the same in every figure.
-    colors = {line.get_label(): line.get_color() for line in loss.lines}
-    for line in shown(plots.learning_curves([runs["lstm"], runs["lr"]])).figure.axes[0].lines:
+    colors = {line.get_label(): line.get_color() for line in gap.lines}
+    for line in shown(plots.learning_curves([runs["lstm"], runs["lr"]])).figure.axes[1].lines[::2]:
         assert line.get_color() == colors[line.get_label()]
+
+
+def test_outliers_of_learning_curves_are_numbers_at_the_edge(runs, make, shown):
+    odd, long = make.run("odd"), [make.run(f"run {seed}", seed=seed) for seed in range(11)]
+    odd.__dict__["history"] = odd.history.assign(loss=[45.0, 4.0, 2.0], tuning_loss=[np.inf, np.nan, 2.0])
+    loss, gap = shown(plots.learning_curves([odd, *long])).figure.axes
+    low, high = loss.get_ylim()
+    assert low < 1.5 and 4.0 < high < 5.0
+    assert [line.get_xydata().tolist() for line in loss.lines if line.get_marker() == "^"][-2:] == [
+        [[1, high]]
+    ] * 2
+    assert [text.get_text() for text in loss.texts] == ["45 to inf"] and not gap.texts
+    # None of these stretches a panel: few values, one that is missing everywhere.
+    odd.__dict__["history"] = pd.DataFrame({"epoch": [1], "loss": [45.0], "tuning_gap": [0.1]})
+    loss, gap = shown(plots.learning_curves(odd)).figure.axes
+    assert not loss.texts and loss.get_ylim()[0] < 45 < loss.get_ylim()[1]
 
 
 def test_the_pareto_front_is_that_of_the_definition():
