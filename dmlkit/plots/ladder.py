@@ -36,8 +36,8 @@ GROUPS = {
 COSTS = {"seconds_an_epoch": "seconds per epoch (median after the first)", "parameters": "parameters"}
 FREQUENCIES = "label frequencies alone"
 CURVES = {
-    "training loss: all its terms, mean over the epoch": {"linestyle": "-"},
-    "tuning loss: cross-entropy, after the epoch": {"linestyle": "--", "linewidth": 1.2, "fillstyle": "none"},
+    "training loss": {"linestyle": "-"},
+    "tuning loss": {"linestyle": "--", "linewidth": 1.2, "fillstyle": "none"},
     "kept epoch": {"linestyle": "none", "marker": "o", "markersize": 10, "fillstyle": "none"},
 }
 
@@ -97,10 +97,10 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
         ax.set(xlabel="epoch", ylabel=label)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _cut_outliers(ax)
+    axes[0].set_xlabel("epoch\n(training: all terms, its mean;\ntuning: cross-entropy, at its end)")
     handles = [Line2D([], [], color=style.GREY, label=label, **look) for label, look in CURVES.items()]
-    figure.legend(handles=handles, loc="outside lower left")
-    if len(runs) > 1:
-        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right upper")
+    handles += axes[1].get_legend_handles_labels()[0] if len(runs) > 1 else []
+    figure.legend(handles=handles, loc="outside right upper")
     return style.finished(figure, rows)
 
 
