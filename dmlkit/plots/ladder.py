@@ -97,7 +97,7 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
         ax.set(xlabel="epoch", ylabel=label)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _cut_outliers(ax)
-    axes[0].set_xlabel("epoch\n(training: all terms, its mean;\ntuning: cross-entropy, at its end)")
+    axes[0].set_xlabel("epoch\n(training: mean over it, all terms;\ntuning: after it, cross-entropy)")
     handles = [Line2D([], [], color=style.GREY, label=label, **look) for label, look in CURVES.items()]
     handles += axes[1].get_legend_handles_labels()[0] if len(runs) > 1 else []
     figure.legend(handles=handles, loc="outside right upper")
