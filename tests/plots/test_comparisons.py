@@ -1,5 +1,8 @@
 """Differences, groups, calibration and pairs of labels against the metrics themselves, scikit-learn and plain loops."""
 
+import itertools
+from collections import Counter
+
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
@@ -126,6 +129,11 @@ def test_gap_by_kind_is_the_metric_on_some_classes(runs, data, shown):
         constant = np.broadcast_to([8, 0, 0, 8, 0, 6, 0, 0, 0, 0], scored.labels.shape)[:, classes]
         expected = global_average_precision(constant, scored.labels[:, classes])
         assert frame.loc[FREQUENCIES, kind] == pytest.approx(expected, abs=1e-6)
+    by_frequency = plots.by_kind(runs, data, by="frequency")
+    assert (
+        by_frequency.alt.startswith("GAP@20 by label frequency")
+        and "quarter of the labels (" in by_frequency.alt
+    )
     plot = shown(plots.by_kind(runs, data))
     texts = plot.figure.axes[0].texts
     assert len(texts) == frame.size and texts[-1].get_text() == f"{frame.iloc[-1, -1]:.3f}"
@@ -138,14 +146,6 @@ def cut(run, kept=None, videos=120):
     block = Predictions(whole.ids[:videos], whole.labels[:videos], whole.scores[:videos])
     run.__dict__["predictions"] = concatenate([block], kept=kept)
     return run
-
-
-def test_label_frequencies_group_classes_that_have_kinds(runs, data, shown):
-    frame = plots.gap_by_kind({"lr": runs["lr"]}, data, by="frequency")
-    groups = class_groups(data, runs["lr"].predictions.labels, by="frequency")
-    assert list(frame) == list(groups) and "quarter of the labels" in next(iter(groups))
-    plot = shown(plots.by_kind(runs, data, by="frequency"))
-    assert plot.alt.startswith("GAP@20 by label frequency") and "by kind" in plots.by_kind(runs, data).alt
 
 
 @pytest.mark.parametrize("kept", [None, 4])
@@ -163,7 +163,10 @@ def test_calibration_is_that_of_scikit_learn_over_the_kept_pairs(make, data, sho
     assert bins["pairs"].sum() == len(scores)
     in_bin = np.ceil(scores * 10)
     error = sum(abs((scores - true)[in_bin == place].sum()) for place in np.unique(in_bin)) / len(scores)
-    plot = shown(plots.calibration(run, data))
+    plot, curve = shown(plots.calibration(run, data)), shown(plots.precision_recall(run, data))
+    recall, precision = curve.figure.axes[0].lines[0].get_data()
+    gap = global_average_precision(scored.scores, scored.labels)
+    assert np.sum(np.diff(recall, prepend=0) * precision) == pytest.approx(gap, abs=0.01)
     label = plot.figure.axes[0].get_legend_handles_labels()[1][1]
     assert f"ECE {error:.4f}" in label and ("each video's 4 highest" in label) == bool(kept)
 
@@ -173,16 +176,13 @@ def test_pairs_of_labels_are_counted_as_by_hand(make, kept, monkeypatch):
     monkeypatch.setattr("dmlkit.predictions.BLOCK", 50)
     run = cut(make.run("attention", quality=0.3), kept)
     run.record["data"]["class_names"] = names = list("abcdefghij")
-    confused, both, labels = {}, {}, run.predictions.labels
+    confused, both, labels = Counter(), Counter(), run.predictions.labels
     for video, scores in enumerate(run.predictions.kept_scores):
         true = set(np.flatnonzero(labels[video]))
         n = min(len(true), kept or 10)
         best = set(sorted(range(10), key=lambda each: (-scores[each], each))[:n])
-        for a in true - best:
-            for b in best - true:
-                confused[a, b] = confused.get((a, b), 0) + 1
-            for b in [each for each in true - best if each > a]:
-                both[a, b] = both.get((a, b), 0) + 1
+        confused.update(itertools.product(true - best, best - true))
+        both.update(itertools.combinations(sorted(true - best), 2))
     for table, expected in zip(plots.label_pairs(run), (confused, both), strict=True):
         assert table["videos"].is_monotonic_decreasing and len(table) == len(expected) > 5
         for first, second, *counts in table.itertuples(index=False):

@@ -3,7 +3,7 @@ const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 const number = (text) => Number(text.replaceAll(",", ""));
 const absent = (text) => text === "–" || text === "";
 
-for (const table of document.querySelectorAll("table[data-searchable]:has(thead th)")) {
+for (const table of document.querySelectorAll("table[data-searchable]:has(thead th):has(tbody)")) {
   const body = table.tBodies[0], rows = [...body.rows], headings = [...table.tHead.rows].at(-1).cells;
   // A name that is too long for its cell is whole in its title.
   const texts = rows.map((row) => [row, ...row.querySelectorAll("[title]")]
