@@ -93,12 +93,12 @@ def label_pairs(run) -> tuple[pd.DataFrame, pd.DataFrame]:
         missed, wrong = labels - labels * best, best - labels * best
         products = (missed.T @ wrong, triu(missed.T @ missed, k=1), labels.T @ labels)
         counts = [total + product for total, product in zip(counts, products, strict=True)]
-    confused, both_missed, together = (csr_array(each) for each in counts)
+    confused, both_missed, together = counts[0].tocoo(), counts[1].tocoo(), counts[2].toarray()
     names = np.array(readable(run.class_names or [""] * predictions.num_classes), object)
 
     def table(pairs, other: str) -> pd.DataFrame:
-        a, b = pairs.nonzero()
-        rows = {"missed": names[a], other: names[b], "videos": pairs[a, b]}
+        a, b = pairs.coords
+        rows = {"missed": names[a], other: names[b], "videos": pairs.data}
         rows |= {"videos with the missed label": together[a, a], "videos with both": together[a, b]}
         rows = pd.DataFrame(rows).sort_values("videos", ascending=False, ignore_index=True, kind="stable")
         return rows.set_axis(pd.RangeIndex(1, len(rows) + 1, name="rank"))

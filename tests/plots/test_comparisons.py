@@ -188,6 +188,8 @@ def test_pairs_of_labels_are_counted_as_by_hand(make, kept, monkeypatch):
         for first, second, *counts in table.itertuples(index=False):
             a, b = names.index(first), names.index(second)
             assert counts == [expected[a, b], labels[:, a].sum(), (labels[:, a] & labels[:, b]).sum()]
+    run.__dict__["predictions"] = Predictions(run.predictions.ids, labels, labels.astype(np.float16))
+    assert [len(table) for table in plots.label_pairs(run)] == [0, 0]
 
 
 def test_quarters_of_the_videos_by_frames_are_measured_each(make):
