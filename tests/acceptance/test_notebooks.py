@@ -13,6 +13,7 @@ import pytest
 import dmlkit
 from dmlkit import plots
 from dmlkit.data import KINDS
+from dmlkit.report.pages import equations
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = {path.stem: path for path in sorted(FOLDER.glob("*.ipynb"))}
@@ -83,6 +84,7 @@ def test_plain_technical_english_that_opens_offline():
             assert not re.search(rf"\b{word}s?\b", prose, re.IGNORECASE), (name, word)
         assert "http" not in prose and "![" not in prose and "<img" not in prose, name
         assert prose.count("$$") % 2 == 0 and prose.replace("$$", "").count("$") % 2 == 0, name
+        assert "$" not in re.sub("`.*?`", "", equations(prose)), name
         # Numbers to four digits are the paper's, and their paragraph says so; others belong in tables and figures.
         for paragraph in prose.split("\n\n"):
             assert not re.search(r"\b0\.\d{3,}", paragraph) or "paper" in paragraph.lower(), paragraph
@@ -114,8 +116,11 @@ def parameters_of(name) -> dict[str, tuple[str, str]]:
 
 
 def test_parameters_are_typed_and_commented_and_the_same_in_all():
-    for name in NOTEBOOKS:
+    lines = {}
+    for name, notebook in NOTEBOOKS.items():
         parameters = parameters_of(name)
+        for line in notebook.cells[1].source.splitlines():
+            assert lines.setdefault(line.partition(":")[0], line) == line, name
         assert 6 <= len(parameters) <= 12, name
         assert {key: parameters[key] for key in CORE} == CORE, name
 
