@@ -44,7 +44,7 @@ def show(path) -> None:
         labels = "" if split in dataset.labelled else ", without labels"
         videos = dataset.num_videos(split)
         few = split in ("tuning", "validate") and videos < FEWEST_FOR_A_TEST
-        warning = f"; fewer than {FEWEST_FOR_A_TEST} videos: intervals and tests say nothing" * few
+        warning = f"; fewer than {FEWEST_FOR_A_TEST} videos: too few for intervals and tests" * few
         click.echo(
             f"  {split:9} {counted(videos, 'video'):>16} in {counted(len(shards), 'shard')}{labels}{warning}"
         )

@@ -89,7 +89,7 @@ class Skipped:
                 self.records.setdefault((shard, number), (offset, kind))
 
     def to_record(self) -> dict:
-        """What a run's record keeps of it."""
+        """Plain values for a run's record."""
         names = ("shard", "record", "byte", "fault")
         rows = islice(self.records.items(), NAMED_IN_RECORD)
         first = [dict(zip(names, (*place, *error), strict=True)) for place, error in rows]
@@ -175,7 +175,7 @@ class Batches:
 
     @contextmanager
     def reraise_data_errors(self) -> Iterator[None]:
-        """Around whatever consumes `as_tensorflow`: errors that come from the data become the `DataError` they were."""
+        """Around what consumes `as_tensorflow`: errors of the data are raised as the `DataError` they were."""
         self._errors.clear()
         try:
             yield

@@ -175,7 +175,7 @@ def _outcomes(tasks: Sequence[tuple], jobs: int) -> Iterator[tuple]:
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_watch_parent)
     try:
-        # A terminal's Ctrl-C reaches every process; the workers leave it to this one.
+        # A terminal's Ctrl-C reaches every process; only this one handles it.
         with signals_handled(signal.SIG_IGN, signal.SIGINT):
             futures = [executor.submit(check_shard, *task) for task in tasks]
         for future in futures:

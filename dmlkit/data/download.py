@@ -36,7 +36,7 @@ from dmlkit.files import atomic_write, file_lock
 SPLITS = ("train", "validate", "test")
 LISTED = 20  # missing files that a message names
 LOCK, RECORD, PARTIAL = ".dmlkit-download.lock", ".dmlkit-download.json", ".dmlkit-download.partial"
-# Bounds on what a server may send; the real plans have 3,844 names in 227 kB, the real shards below 400 MB.
+# Upper bounds of a server's answers; the real plans have 3,844 names in 227 kB, the real shards below 400 MB.
 LARGEST_TABLE, MOST_FILES, LARGEST_FILE = 16 << 20, 100_000, 4 << 30
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may succeed
 RETRIES, TIMEOUT = 5, 30.0  # further attempts for a file; seconds without an answer before another
@@ -61,7 +61,7 @@ MIRRORS = {name: f"https://storage.googleapis.com/{name}.data.yt8m.org" for name
 
 
 class Shard(NamedTuple):
-    """A file to have: its name on the server, its name here, its MD5, its address."""
+    """A file of the plan: its name on the server, its name here, its MD5, its address."""
 
     remote: str
     name: str
@@ -75,7 +75,7 @@ class Shard(NamedTuple):
 
 
 class FetchError(Exception):
-    """Why a file cannot be had."""
+    """The reason why a file cannot be fetched."""
 
 
 class IncompleteDownload(DataError):
@@ -147,13 +147,13 @@ def download(
         raise UsageError(f"{one_line(holder)} is downloading into {folder}. Wait for it, or end it.")
 
     def provide(shard: Shard) -> bool:
-        """See to it that the file is there and right; whether it was fetched."""
+        """Make sure that the file is there and right; returns whether it was fetched."""
         path, known = folder / present.get(shard, shard.name), verified.get(shard.name, [""])
         if path.is_file() and known == _state(path, shard) and not verify:
             return False
         fetched = not path.is_file() or pooch.file_hash(str(path), alg="md5") != shard.md5
         if fetched:
-            # A file that was right once is ours to replace. Any other may be somebody's work.
+            # Only a file that was right once is replaced.
             if shard in present and not replace and known[0] != shard.md5:
                 raise FetchError("the file there is not the plan's; move it away, or use --replace")
             os.replace(client.fetch(shard.url, most=LARGEST_FILE, md5=shard.md5), path)
@@ -213,7 +213,7 @@ class Client:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def cancel(self) -> None:
-        """End what other threads are waiting for."""
+        """End the downloads of other threads."""
         self._cancelled.set()
         for response in list(self._responses):
             with suppress(Exception):  # it ended by itself

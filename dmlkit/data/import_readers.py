@@ -46,7 +46,7 @@ PARQUET_ROWS = 64
 FRAMES, MEANS = "/feature/floats", "/context_feature/floats"
 MEDIAPIPE_IDS = ("example/id", "clip/media_id", "id", "video_id", "clip/data_path")
 MEDIAPIPE_LABELS = ("clip/label/index", "labels", "clip/label/string")
-# What numpy raises for a file that is cut, altered, of another format or larger than memory.
+# Raised by numpy for a file that is cut, altered, of another format or larger than memory.
 _DAMAGED = (OSError, ValueError, EOFError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
@@ -65,7 +65,7 @@ Reader = Callable[[Path, Sequence[str] | None, Counter], Iterator[ImportedVideo]
 
 
 def canonical(names: Collection[str]) -> dict[str, str]:
-    """What arrays or columns are → their names: ``" Video ID"`` is the id."""
+    """Standard name → the name here: ``" Video ID"`` is the id."""
     found: dict[str, str] = {}
     for name in names:
         key = re.sub("[ -]", "_", name.strip().lower())

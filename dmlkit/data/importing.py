@@ -323,7 +323,7 @@ class Importer:
         self.counts[shard] += 1
 
     def finish(self, folder: Path) -> None:
-        """Refuse what only all videos together show, and write a split that has to be divided in enough shards."""
+        """Checks over all videos; a split that is to be divided is written again in enough shards."""
         if not self.splits:
             raise DataError("there are no videos. Nothing was written.")
         if not self.classes.count:

@@ -303,7 +303,7 @@ def _is_usual(key: str) -> bool:
 
 
 def _contents(frames: Sequence[bytes], usual: bool) -> str | None:
-    """What byte strings are that look like byte-coded frames and are none."""
+    """The type of byte strings that look like byte-coded frames and are none."""
     data = b"".join(frames)
     if all(map(_IMAGE.match, frames)):
         return "encoded images"
@@ -378,7 +378,7 @@ def recognize(split: str, shard: str) -> Layout:
         ) from None
     layout = infer_layout(parsed, split, shard)
     if not layout.labels and any(label_keys(each.context) for each in parsed):
-        # The first videos are of no class; their split has labels if another video of the shard has any.
+        # The first videos have no class; their split is labelled if another video of the shard has a class.
         for record in records.scan_records(shard):
             with suppress(Exception):  # a damaged record is reported when it is read
                 if entries := label_entries(records.parse_record(record.check()).context):
@@ -424,7 +424,7 @@ def notes_on(
     features: Mapping[str, Feature],
     context: ContextCoding,
 ) -> Iterator[str]:
-    """What is unusual about the records of a data set, one sentence each, and what is left aside of them."""
+    """Notes on unusual records of a data set, and on what is ignored of them, one sentence each."""
     yield from context.notes()
     known = [each for each in layouts if each.split in labelled]
     looked, have = sum(each.count for each in known), sum(len(each.labels) for each in known)

@@ -1,4 +1,4 @@
-"""A data set held against what a model was trained on: codings converted, classes matched by name, the rest refused.
+"""A data set matched to a model's training data: codings converted, classes matched by name, the rest refused.
 
 What a model was trained on is the `data` of its run's record: `level`; `features`, modality → `size`, `coding` and, but
 for texts, `mean` and `deviation` of its values; `num_classes`; `class_names`, None where they are not known;
@@ -81,7 +81,7 @@ class Match:
         return scores if self.columns is None else scores[:, self.columns]
 
     def check_values(self, most: float = MOST_CLIPPED) -> list[str]:
-        """A sentence for each modality of another scale, or of which values were clipped.
+        """A sentence for each modality of another scale or with clipped values.
 
         Raises `DataError` if more than a share of them were clipped.
         """
@@ -179,7 +179,7 @@ def open_for(
 
 
 def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
-    """How a data set is read for a model, by what that was trained on.
+    """How a data set is read for a model, given the model's training data.
 
     Bytes become the values they stand for, exactly; floats become bytes by the model's own coding, `quantize`; a
     modality that the model does not read is left aside. Where both name their classes, these are matched by name: the
@@ -240,7 +240,7 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
             f"Restore it, {TRAIN}."
         )
     known, names = ([unicodedata.normalize("NFC", each) for each in listed] for listed in (known, names))
-    # A name that several classes have, or that only stands for a missing one, tells no class from the others.
+    # A name that several classes have, or that replaces a missing one, does not identify a class.
     counts = [Counter(listed) for listed in (known, names)]
     places = {
         name: place
@@ -252,9 +252,9 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
     ]:
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
         raise UsageError(
-            f"{other}: its classes include none or several named {', '.join(unknown[:3])}{more}. If a class has another "
-            f"name there, correct the vocabulary of {dataset.path}; else import the videos of the run's classes alone "
-            f"(`dmlkit data import --classes RUN`), {TRAIN}."
+            f"{other}: its classes include none or several named {', '.join(unknown[:3])}{more}. If a class has "
+            f"another name there, correct the vocabulary of {dataset.path}; else import videos of the run's classes "
+            f"alone (`dmlkit data import --classes RUN`), {TRAIN}."
         )
     columns = [places[name] for name in names]
     order = "" if columns == sorted(columns) else ", in another order"

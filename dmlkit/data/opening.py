@@ -192,7 +192,7 @@ class Dataset:
         return sum(min(known[shard], self.limits.get(shard, known[shard])) for shard in self._shards(split))
 
     def require_labels(self, split: str) -> None:
-        """Raise `DataError` for a split on which nothing can be trained or measured."""
+        """Raise `DataError` for a split that is missing or not labelled."""
         self._shards(split)
         if split not in self.labelled:
             others = ", ".join(each for each in SPLITS if each in self.labelled) or "none"
@@ -231,7 +231,7 @@ class Dataset:
         return digest.hexdigest()
 
     def parser(self, split: str, sampler: FrameSampler | None = None) -> RecordParser:
-        """What turns the records of a split into arrays."""
+        """The parser of the records of a split."""
         features, sampler = tuple(self.features.values()), sampler or FrameSampler()
         about = (self.num_classes, split in self.labelled, sampler, self.id_key, self.context)
         return RecordParser(self.level, features, *about)
@@ -483,7 +483,7 @@ def find_dataset(path: str | os.PathLike) -> tuple[str, list[str] | None]:
         while root and not os.path.isdir(root):
             root = posixpath.dirname(root)
         matches = storage.match_shards(root, path.removeprefix(root).lstrip("/"))
-        # What else it may match, as a vocabulary, is no shard, if any of them is named like one.
+        # If any of them is named like a shard, the others (a vocabulary) are none.
         shards = [*filter(storage.SHARD_SUFFIX.search, matches)] or matches
     if not shards:
         raise DataError(f"There is nothing at {path}. {ADVICE}")

@@ -40,7 +40,7 @@ class Video(NamedTuple):
     cut: bool = False  # whether its modalities were cut to the shortest
 
 
-# Which frames of a video a model reads.
+# Choice of the frames of a video that a model reads.
 
 
 def first_frames(num_frames: int, count: int, *, seed: tuple[int, ...]) -> slice | np.ndarray:
@@ -68,7 +68,7 @@ def frame_seed(video_id: str, *, seed: int, epoch: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class FrameSampler:
-    """Which frames of a video a model is shown. Paper: §Future work, training on randomly sampled frames.
+    """Selects the frames of a video that a model reads. Paper: §Future work, training on randomly sampled frames.
 
     ``choice`` (of `FRAME_CHOICES`) and ``max_frames`` define which frames stay of a longer video, ``share`` how many
     of those are shown, at least one, resampled each epoch.
@@ -85,7 +85,7 @@ class FrameSampler:
         most = num_frames if self.max_frames is None else min(num_frames, self.max_frames)
         seed = frame_seed(video_id, seed=self.seed, epoch=self.epoch)
         if self.share < 1 and self.choice == "random":
-            # Sampled at once: of two samples by one seed the second follows the first, and some frames come more often.
+            # Sampled at once: two samples with one seed would be dependent.
             return random_frames(num_frames, math.ceil(self.share * most), seed=seed)
         whole = most == num_frames
         kept = slice(0, most) if whole else FRAME_CHOICES[self.choice](num_frames, most, seed=seed)
@@ -263,7 +263,7 @@ class RecordParser:
             entries = [unique_fields(wire_fields(data, *span)) for span in lists]
             spans = {data[slice(*entry[1])]: entry.get(2, (0, 0)) for entry in entries}
         except Exception:
-            # Not laid out as usual: whether it is valid, the protobuf library decides.
+            # Another layout: the protobuf library parses or refuses it.
             return self._split_slowly(data)
         raw, matrices = np.frombuffer(data, dtype=np.uint8), {}
         for feature, prefix, payload in self._prefixes:
@@ -394,7 +394,7 @@ def wire_fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, tuple[
 
 
 def unique_fields(fields: Iterator[tuple[int, tuple[int, int]]]) -> dict[int, tuple[int, int]]:
-    """Fields by number; ValueError where one comes twice: what that means is left to the protobuf library."""
+    """Fields by number; ValueError where one comes twice, which is left to the protobuf library."""
     listed = list(fields)
     by_number = dict(listed)
     if len(by_number) < len(listed):

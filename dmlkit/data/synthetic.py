@@ -47,7 +47,7 @@ KINDS = {
     STEADY_VISUAL: "a visual pattern in every frame; the mean over frames keeps it",
     STEADY_AUDIO: "an audio pattern in every frame; the mean over frames keeps it",
     TOGETHER: "a visual and an audio pattern at the same moment, with equal or with opposite signs (an exclusive-or): "
-    "neither alone tells which, and over the frames both cancel",
+    "neither alone is informative, and both cancel over the frames",
     SHORT_EVENT: "a strong visual pattern during 5 to 10 % of the frames; the mean over frames dilutes it",
     ORDER: "two visual patterns, A then B or B then A, equally long and opposite: over the frames they cancel",
 }

@@ -37,7 +37,7 @@ _MOVING = {
     "LastStage", "AttentionMask",
 }  # fmt: skip
 _BOX = "border: 1px solid var(--jp-border-color1, currentColor); border-radius: 6px; padding: 0.3em 0.6em;"
-GENERATED = "GENERATED DATA: no number measured on them says anything about real videos."
+GENERATED = "GENERATED DATA: scores on them do not transfer to real videos."
 
 _STYLES = [
     {"selector": "th, td", "props": "padding: 0.25em 0.5em;"},

@@ -240,7 +240,7 @@ def test_what_is_unambiguous_is_read_and_noted(tmp_path, command, case, level):
     for word in ("check", "show"):
         code, out, _ = command("data", word, tmp_path)
         assert code == 0 and re.search(note, " ".join(out.split()))
-    assert "fewer than 100 videos: intervals and tests say nothing" in out
+    assert "fewer than 100 videos: too few for intervals and tests" in out
 
 
 def in_record(number, change):
