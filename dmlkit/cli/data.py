@@ -85,15 +85,12 @@ def check(paths, jobs, faults, as_json) -> None:
 @click.option("--mirror", default="us", metavar="NAME|URL", help="us, eu, asia, or https://host/folder.")
 @click.option("--jobs", default=4, type=click.IntRange(1, 64), metavar="N", help="Files at a time.")
 @click.option("--verify", is_flag=True, help="Hash every file again, also those found right before.")
-@click.option("--replace", is_flag=True, help="Replace files of these names that this command did not fetch.")
 def download(partition, out, **options) -> None:
-    """Fetch a PARTITION of YouTube-8M into the folder OUT; every file is verified by its MD5.
+    """Fetch a PARTITION of YouTube-8M (2018) into the folder OUT; every file is verified by its MD5.
 
     \b
-    2/frame         2018, a vector a second: 1.53 TB
-    2/video         2018, a vector a video: 31 GB
-    1/frame_level   2017, the paper's; 1.71 TB, withdrawn in 2018
-    1/video_level   2017, the paper's; 31 GB, withdrawn in 2018
+    2/frame   a vector a second: 1.53 TB
+    2/video   a vector a video: 31 GB
 
     The first hundredth of the training frames, about 11 GB:
 

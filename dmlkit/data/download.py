@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import posixpath
 import re
 import shutil
 import string
@@ -42,18 +41,11 @@ TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another a
 RETRIES, TIMEOUT = 5, 30.0  # further attempts for a file; seconds without an answer before another
 
 
-class Partition(NamedTuple):
-    """One level of one release: how many classes, the letters that end its shards' names, the file of class names."""
-
-    classes: int
-    letters: str
-    vocabulary: str
-
-
-_LETTERS = string.ascii_letters + string.digits
-_2018 = Partition(3862, _LETTERS, "2/vocabulary.csv")
-_2017 = Partition(4716, _LETTERS + "-_", "label_names.csv")
-PARTITIONS = {"2/frame": _2018, "2/video": _2018, "1/frame_level": _2017, "1/video_level": _2017}
+PARTITIONS = ("2/frame", "2/video")  # release and level; that of 2017 was withdrawn in 2018
+CLASSES, LETTERS = (
+    3862,
+    string.ascii_letters + string.digits,
+)  # of the release; two letters end a shard's name
 # https, unlike the official downloader: a hash is worth no more than the connection its plan came by.
 VOCABULARIES = "https://research.google.com/youtube8m/csv"
 PLANS = "https://storage.googleapis.com/data.yt8m.org"
@@ -108,27 +100,25 @@ def download(
     mirror: str = "us",
     jobs: int = 4,
     verify: bool = False,
-    replace: bool = False,
     progress: bool = False,
 ) -> Downloaded:
     """Fetch shards of YouTube-8M, each verified by its MD5. The same call fetches what an earlier one left.
 
     Args:
-        partition: Release and level under the official downloader's names: `2/frame`, `2/video`, ... (`PARTITIONS`).
+        partition: Release and level under the official downloader's names, `2/frame` or `2/video`.
         out: Folder of the shards, which may hold some already, also such as the official downloader fetched.
         splits: `train`, `validate`, `test`; all three where none is named.
         shards: `1/100` is the first of a hundred shares of about one size, the same as the official downloader's.
         mirror: `us`, `eu`, `asia`, or the address of one's own, plans and all.
         jobs: Files at a time.
         verify: Hash every file again, also those unchanged since they were last found right.
-        replace: Replace files under a shard's name that were never right.
         progress: Print what is to be fetched, and show a progress bar on a terminal.
 
     Raises:
         UsageError: A name does not exist, or the folder is in use, full or cannot be written to.
         DataError: The plan cannot be had or is none; `IncompleteDownload`: files are missing or wrong.
     """
-    choose(PARTITIONS, partition, what="partition")
+    choose(dict.fromkeys(PARTITIONS), partition, what="partition")
     for split in splits:
         choose(dict.fromkeys(SPLITS), split, what="split")
     splits = [split for split in SPLITS if split in splits or not splits]
@@ -154,8 +144,8 @@ def download(
         fetched = not path.is_file() or pooch.file_hash(str(path), alg="md5") != shard.md5
         if fetched:
             # Only a file that was right once is replaced.
-            if shard in present and not replace and known[0] != shard.md5:
-                raise FetchError("the file there is not the plan's; move it away, or use --replace")
+            if shard in present and known[0] != shard.md5:
+                raise FetchError("the file there is not the plan's; move it away")
             os.replace(client.fetch(shard.url, most=LARGEST_FILE, md5=shard.md5), path)
         verified[shard.name] = _state(path, shard)
         return fetched
@@ -280,7 +270,7 @@ def _read_plan(client: Client, plans: str, source: str, partition: str, split: s
             f"{url} is not a plan of YouTube-8M's downloader, names {split}*.tfrecord with MD5s under 'files': "
             f"{shorten(error.errors()[0]['msg'], 120)}, in {shorten(error.errors()[0]['input'], 60)!r}."
         ) from error
-    pairs = map("".join, product(PARTITIONS[partition].letters, repeat=2))
+    pairs = map("".join, product(LETTERS, repeat=2))
     numbers = {f"{split}{pair}.tfrecord": number for number, pair in enumerate(pairs)}
     found: dict[str, Shard] = {}
     for remote, digest in files.items():
@@ -293,17 +283,14 @@ def _read_plan(client: Client, plans: str, source: str, partition: str, split: s
 
 def _fetch_vocabulary(client: Client, source: str, partition: str, folder: Path) -> tuple[str, ...]:
     """Put the class names into the folder, unless they are there; or a note why not. No plan has their MD5."""
-    about, release = PARTITIONS[partition], partition.split("/")[0]
-    path = folder / posixpath.basename(about.vocabulary)
-    url = f"{source}/{release}/{path.name}"
-    if source in MIRRORS.values():
-        url = f"{VOCABULARIES}/{about.vocabulary}"
+    path = folder / "vocabulary.csv"
+    url = f"{VOCABULARIES if source in MIRRORS.values() else source}/{partition.split('/')[0]}/vocabulary.csv"
     if path.is_file():
         return ()
     try:
         table = client.fetch(url, most=LARGEST_TABLE)
-        if (classes := read_vocabulary(str(table)).num_classes) != about.classes:
-            raise FetchError(f"it names {classes:,} classes of {about.classes:,}")
+        if (classes := read_vocabulary(str(table)).num_classes) != CLASSES:
+            raise FetchError(f"it names {classes:,} classes of {CLASSES:,}")
         os.replace(table, path)
     except (FetchError, DataError) as error:
         return (f"{url} could not be fetched, so classes are called by their numbers: {one_line(error)}",)

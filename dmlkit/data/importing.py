@@ -265,8 +265,6 @@ class Modality:
             return
         if self.whole and self.low >= 0 and 2 < self.high <= 255:
             cause = "All are whole: save YouTube-8M's bytes as such (`array.astype(np.uint8)`), scale others"
-        elif not self.to_bytes and self.low >= 0 and 64 < self.high <= 255:
-            cause = "They may be means of bytes: decode bytes first (`dmlkit.data.dequantize`), scale others"
         elif share > most:
             cause = "They may be activations that were not whitened as YouTube-8M's: scale them"
         else:

@@ -397,7 +397,6 @@ ARRAYS = {  # arrays of two videos, which are tiled; options; the labels of both
         "of 5 classes, not of 4",
     ),
     "one column": ({"labels": np.array([[0], [1]])}, [], "two classes or more"),
-    "means of bytes": ({"rgb": np.linspace(90, 160.5, 8).reshape(2, 4)}, [], "dmlkit.data.dequantize"),
     "padded frames": ({"rgb": np.array([[[1.0], [1]], [[1], [0]]])}, [], "Give num_frames"),
     "lengths": ({"rgb": np.array([[[1.0], [1]], [[1], [0]]]), "lengths": [2, 1]}, [], [[0], [1]]),
     "NaN": ({"rgb": np.array([[[1.0], [np.nan]]] * 2)}, [], "first at [1, 0]"),

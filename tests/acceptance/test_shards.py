@@ -109,10 +109,19 @@ def test_files_of_other_kinds_are_named_with_their_remedy(command, tmp_path):
 
 
 NAMES = {
-    "train": ["x-train.tfrecord-00000-of-00003", "train.tfrecords", "train/part-00000.gz", "A.tfrec", "b.record"],
+    "train": [
+        "x-train.tfrecord-00000-of-00003", "train.tfrecords", "train/part-00000.gz", "A.tfrec", "b.record",
+        *(f"{name}.tfrecord" for name in "trainZp bal_train/Ab valuable latest0 medieval detrained".split()),
+    ],
     "tuning": ["tuning-00000-of-00001"],
-    "validate": ["valid.tfrecord/part-r-00000", "Validation-00000-of-00001.tfrecord.gz", "validateZp.tfrecord.gz"],
-    "test": ["test-00000-of-00002.tfrecord", "split=test/part-00001-3b-c000.gz", "test.tfrecord-00001-of-00002"],
+    "validate": [
+        "valid.tfrecord/part-r-00000", "Validation-00000-of-00001.tfrecord.gz", "validateZp.tfrecord.gz",
+        "eval/zz.tfrecord", "Dev-2.tfrecord",
+    ],
+    "test": [
+        "test-00000-of-00002.tfrecord", "split=test/part-00001-3b-c000.gz", "test.tfrecord-00001-of-00002",
+        "train/test01.tfrecord",
+    ],
 }  # fmt: skip
 ASIDE = {
     "shards that are hidden or in hidden folders: 3": ["__MACOSX/._x.tfrecord", "a/.x.tfrecord", ".nb/x.tfrecord"],
@@ -123,6 +132,7 @@ ASIDE = {
 
 
 def test_shards_by_every_usual_name(command, tmp_path):
+    tmp_path = tmp_path / "test set"  # the path above the data set states nothing
     write(tmp_path, *chain.from_iterable(NAMES.values()))
     dataset = open_dataset(tmp_path)
     expected = {split: {str(tmp_path / name) for name in names} for split, names in NAMES.items()}
@@ -197,7 +207,8 @@ def test_two_releases_are_never_read_as_one(command, tmp_path):
         names = [f"{key}/train{number}.tfrecord" for number in range(9)]
         write(tmp_path, *names, make=partial(means, size=1024, id_key=key))
         assert command("data", "check", tmp_path / key)[0] == 0
-        assert len(ids(open_dataset(tmp_path / key), "train")) == 14
+        dataset = open_dataset(tmp_path / key)
+        assert dataset.num_classes == (3862 if key == "id" else 4716) and len(ids(dataset, "train")) == 14
     refused(command, tmp_path, "YouTube-8M 2017 and YouTube-8M 2018", f"--data {tmp_path}/id")
     write_shard(tmp_path / "id" / "train5.tfrecord", [means(70, 1024), means(71, 1024, id_key="video_id")])
     message = r"train5.tfrecord, record 1 .*'video_id', not 'id'.*folder of its own"

@@ -68,8 +68,6 @@ CONTENT = [
     (frame_record, lambda: frame_record(77, labels=[0, CLASSES]), "label", f"label {CLASSES}"),
     (video_record, lambda: video_record(77, mean_rgb=np.ones(RGB + 1)), "size", "mean_rgb"),
     (frame_record, lambda: video_record(77), "level", "not of frame level"),
-    (frame_record, lambda: b"\xff\xff\xff", "not a record", "SequenceExample"),
-    (video_record, lambda: frame_record(77), "level", "not of video level"),
 ]
 
 

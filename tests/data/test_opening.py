@@ -23,7 +23,6 @@ from dmlkit.data import (
     write_shard,
 )
 from dmlkit.data.check import check
-from dmlkit.data.opening import group_by_split
 from dmlkit.errors import DataError, UsageError
 
 RGB, AUDIO = 6, 4
@@ -55,20 +54,6 @@ def test_the_smallest_folders_that_can_be_divided(tmp_path):
         open_dataset(tmp_path / "2")
 
 
-NAMES = {
-    "train": ["bal_train/Ab", "trainZp", "unbal_train/x/y", "valuable", "latest0", "medieval", "detrained"],
-    "validate": ["eval/zz", "frame/validate/part-01", "VAL/0", "valid_1", "Dev-2"],
-    "test": ["train/test01", "train/testB4"],
-    "tuning": ["tuning/3"],
-}
-
-
-def test_splits_from_names():
-    root = "/data/test set/train"
-    expected = {split: tuple(f"{root}/{name}.tfrecord" for name in names) for split, names in NAMES.items()}
-    assert group_by_split(sum(expected.values(), ()), root) == expected
-
-
 @pytest.mark.parametrize(("labels", "labelled"), [([2], True), ([], False)])
 def test_a_split_has_labels_though_its_first_videos_have_none(tmp_path, labels, labelled):
     write_shards(tmp_path, ["train0", "train1", "validate0"])
@@ -83,16 +68,6 @@ def test_a_split_has_labels_though_its_first_videos_have_none(tmp_path, labels, 
     dataset = open_dataset(tmp_path)
     assert "Of 26 records looked at, 16 have no labels: read as videos of no class." in dataset.notes
     assert "test" in dataset.labelled and check(tmp_path).whole
-
-
-def test_known_releases_without_a_vocabulary(tmp_path):
-    means = {"mean_rgb": np.ones(1024)}
-    for release, (id_key, classes) in {"2017": ("video_id", 4716), "2018": ("id", 3862)}.items():
-        record = serialize_video(video_id="a", labels=[0], features=means, id_key=id_key)
-        for shard in range(3):
-            write_shard(tmp_path / release / f"train{shard}.tfrecord", [record])
-        dataset = open_dataset(tmp_path / release)
-        assert dataset.num_classes == classes and any(release in note for note in dataset.notes)
 
 
 BROKEN = {
