@@ -27,10 +27,11 @@ ORDERS = {
 }
 ALL, WITH, WITHOUT = "all videos", "videos labelled with the class", "videos not labelled with it"
 # Text has the colour of JupyterLab's theme, and bars are transparent.
-TABLES = """<style>.dmlkit-table { line-height: 1.4 } .dmlkit-table > div { max-height: 21em; overflow: auto }
-.dmlkit-table :is(th, td) { padding: 1px 6px; text-align: left } .dmlkit-table p { margin: 4px 0 }
+TABLES = """<style>.dmlkit-table { font-size: 12px; line-height: 1.4 } .dmlkit-table p { margin: 4px 0 }
+.dmlkit-table > div { max-height: 21em; overflow: auto } .dmlkit-table td { padding: 1px 6px; text-align: left }
+.dmlkit-table th { padding: 1px 6px; text-align: left }
 .dmlkit-table i { background: linear-gradient(90deg, #4a9ad466 var(--value), transparent 0); display: block;
-font-style: normal; min-width: 5em } .dmlkit-pair { display: flex; flex-wrap: wrap; gap: 8px 24px }
+font-style: normal; min-width: 4em } .dmlkit-pair { display: flex; flex-wrap: wrap; gap: 8px 16px }
 .dmlkit-pair .dmlkit-table > div { max-height: none }</style>"""
 TOP_K = 20
 LISTED = 200  # so many videos are in the list at first
@@ -85,9 +86,8 @@ class ResultsExplorer:
         self._id = widgets.Text(description="Go to", **typed, **part)
         steps = [widgets.Button(description=text) for text in ("Previous video", "Next video")]
         self._video = widgets.Select(description="Videos", rows=9, **wide)
-        self._curves, self._classes, self._problem, self._count, self._tops = (
-            widgets.HTML() for _ in range(5)
-        )
+        texts = [widgets.HTML() for _ in range(5)]
+        self._curves, self._classes, self._problem, self._count, self._tops = texts
         parts = [self._runs, self._curves, widgets.Box([self._order, self._class], **row), self._classes]
         parts += [widgets.Box([self._sort, self._show, self._id, *steps], **row), self._problem, self._count]
         parts += [self._video, self._tops]
@@ -141,13 +141,10 @@ class ResultsExplorer:
         if len(found) == 2:
             a, b = found.values()
             a["rank in B"], b["rank in A"] = b["rank"], a["rank"]
-        by_rank = {
-            title: table.sort_values("rank", kind="stable").set_index("rank")
-            for title, table in found.items()
-        }
-        return {
-            title: table[table["true"] | (table.index <= TOP_K)].copy() for title, table in by_rank.items()
-        }
+        for title, table in found.items():
+            table = table.sort_values("rank", kind="stable").set_index("rank")
+            found[title] = table[table["true"] | (table.index <= TOP_K)].copy()
+        return found
 
     def _update(self, change: Mapping) -> None:
         """Show what follows from a choice, from the widget that has changed downwards; each may set those below."""
@@ -160,7 +157,7 @@ class ResultsExplorer:
             if changed in (self._runs, self._order, self._class):
                 self._show_classes()
             if self._number != number:
-                self._show.value = WITH
+                self._show.value = ALL if self._number is None else WITH
             if changed in (self._runs, self._sort, self._show) or self._number != number:
                 self._show_videos(self.video if changed is self._runs else None)
             self._show_tops()
@@ -171,18 +168,16 @@ class ResultsExplorer:
         chosen = {name: self.choices[name] for name in self.runs}
         kept = _same_data(chosen)
         titles = [run.title for run in kept.values()]
-        pairs = zip(titles, kept, strict=True)
-        unique = [f"{title} ({name})" if titles.count(title) > 1 else title for title, name in pairs]
+        taken, pairs = ["name", "videos", *titles], zip(titles, kept, strict=True)
+        unique = [f"{title} ({name})" if taken.count(title) > 1 else title for title, name in pairs]
         # The videos that all of them scored, by id, and each run's predictions of these.
         ids = [run.predictions.ids for run in kept.values()]
         common = reduce(np.intersect1d, ids, ids[0]) if ids else np.empty(0, str)
         scored = [_in_order(run.predictions, common) for run in kept.values()]
         self._scored = dict(zip(unique, scored, strict=True))
         labelled = all(each.take(slice(1)).labels is not None for each in scored)
-        self.precision, self._measures = (
-            pd.DataFrame(columns=["name", "videos", *unique]),
-            pd.DataFrame(index=pd.Index(common, dtype=object)),
-        )
+        self.precision = pd.DataFrame(columns=["name", "videos", *unique])
+        self._measures = pd.DataFrame(index=pd.Index(common, dtype=object))
         if len(common):
             run = next(iter(kept.values()))
             self._names = readable(run.class_names or self.class_names or [""] * scored[0].num_classes)
@@ -254,16 +249,15 @@ class ResultsExplorer:
         tables = []
         for (title, table), letter in zip(self.top.items(), "AB", strict=False):
             table["true"] = np.where(table["true"], "✓", "")
-            tables.append(
-                _table(table.drop(columns="class"), ["score"], caption=f"{letter}: {title}, top {TOP_K}")
-            )
+            caption = f"{letter}: {title}, top {TOP_K}"
+            tables.append(_table(table.drop(columns="class"), ["score"], caption=caption))
         self._tops.value = f'<div class="dmlkit-pair">{"".join(tables)}</div>'
 
     def _go_to(self, name: str) -> None:
         """Choose the video whose id was typed, or say why there is none."""
         self._problem.value = ""
         try:
-            self.video = name
+            self.video = name or self.video
         except UsageError as error:
             self._problem.value = paragraphs(str(error))
 
@@ -388,10 +382,15 @@ def _same_data(runs: Mapping[str, Run]) -> dict[str, Run]:
     return {name: run for name, run in runs.items() if _is_on(run, *data)}
 
 
+def _bar(value: float) -> str:
+    return "not kept" if np.isnan(value) else f'<i style="--value: {value:.1%}">{value:.3f}</i>'
+
+
 def _table(table: pd.DataFrame, bars: Sequence[str], *, caption: str) -> str:
     """A table as HTML that scrolls where it is long, with a bar behind each number between 0 and 1."""
-    bar = lambda value: f'<i style="--value: {value:.1%}">{value:.3f}</i>'  # noqa: E731
-    shown = {"name": lambda name: html.escape(shorten(name, 60))} | dict.fromkeys(bars, bar)
-    settings = {"float_format": "{:.3f}".format, "na_rep": "not kept", "border": 0, "escape": False}
-    rows = table.reset_index().to_html(index=False, formatters=shown, **settings)
+    shown = {"name": lambda name: html.escape(shorten(name, 60))} | dict.fromkeys(bars, _bar)
+    rows = table.reset_index()
+    rows = rows.assign(**rows.select_dtypes("Int64").astype(object).fillna("not kept"))
+    settings = {"float_format": "{:.3f}".format, "border": 0, "escape": False}
+    rows = rows.to_html(index=False, formatters=shown, **settings)
     return f'<div class="dmlkit-table">{paragraphs(shorten(caption, 120))}{TABLES}<div>{rows}</div></div>'

@@ -99,6 +99,10 @@ def test_videos_are_ordered_by_disagreement_loss_and_class(leave_run, tmp_path, 
     assert one["rank in B"].tolist() == ranks[one["class"]].tolist() != one.index.tolist()
     explorer._class.value = "nothing"
     assert explorer._show.disabled and "0 of 10" in explorer._classes.value and len(explorer.videos) == 80
+    for run in explorer.choices.values():
+        run.predictions = concatenate([run.predictions], kept=2)
+    explorer._update({"owner": explorer._runs})
+    assert ">not kept<" in explorer._tops.value and "NA" not in explorer._tops.value
 
 
 def test_scores_that_were_not_kept(monkeypatch):
