@@ -11,14 +11,14 @@ import numpy as np
 
 from dmlkit.errors import shorten
 from dmlkit.explorer.evidence import Evidence
-from dmlkit.plots.style import Plot, canvas, plotted
+from dmlkit.plots.style import COLORS, INK, PAPER, Plot, canvas, is_narrow, plotted
 
 # The view itself: one JavaScript module without dependencies, and its style sheet.
 MODULE, STYLE = (Path(__file__).with_name(f"attention_view.{kind}") for kind in ("js", "css"))
 # A scene, from which a report draws the same view without a kernel.
 MIME = "application/vnd.dmlkit.attention+json"
-UP, DOWN, TRUTH = "#1c6fb8", "#b8480c", "#7a3f98"
-LEGEND = {"ncols": 4, "fontsize": 8, "frameon": True, "framealpha": 0.85, "edgecolor": "none"}
+UP, DOWN, TRUTH = COLORS[0], COLORS[1], COLORS[3]
+LEGEND = {"fontsize": 8, "frameon": True, "framealpha": 0.85, "facecolor": PAPER, "edgecolor": "none"}
 DRAWN_CLASSES, LISTED_CLASSES, MAX_BARS = 3, 8, 600
 
 
@@ -37,13 +37,12 @@ def saved_view(explorer) -> dict[str, object]:
     seconds = explorer.evidence[0].times[explorer.frame : explorer.frame + 1]
     frame = int(np.abs(evidence.times - seconds).argmin()) if len(seconds) and evidence.frames else None
     plot = still_picture(evidence, frame=frame, classes=explorer.classes, note=note)
-    png = plot.png()
     lines = [title, *filter(None, [source.note, note])]
     hint = "Run this notebook in JupyterLab to mask and remove frames and to choose videos."
     return {
         MIME: _saved_scene(explorer),
-        "text/html": paragraphs(*lines) + picture(png, plot.alt) + paragraphs(hint),
-        "image/png": base64.b64encode(png).decode("ascii"),
+        "text/html": paragraphs(*lines) + plot.markup() + paragraphs(hint),
+        "image/png": base64.b64encode(plot.png()).decode("ascii"),
         "text/plain": "\n".join([*lines, plot.alt]),
     }
 
@@ -112,7 +111,7 @@ def still_picture(
         _draw_signals(axes[-1], evidence)
         marked = frame is not None
         for ax in axes if marked else ():
-            ax.axvline(times[frame], color="black", linewidth=1.2, linestyle=(0, (1, 1.5)))
+            ax.axvline(times[frame], color=INK, linewidth=1.2, linestyle=(0, (1, 1.5)))
         axes[-1].set(xlabel="seconds" + "; dotted: the selected frame" * marked, xlim=edges[[0, -1]])
     return Plot(figure, f"{alt}; {scores}.")
 
@@ -124,22 +123,22 @@ def _draw_bars(ax, values: np.ndarray, edges: np.ndarray, *, color: str) -> None
         starts = np.arange(0, len(values), group)
         high, low = np.maximum.reduceat(values, starts), np.minimum.reduceat(values, starts)
         values, edges = np.where(high >= -low, high, low), np.append(edges[starts], edges[-1])
-    edge = "white" if len(values) < 120 else color
+    edge = PAPER if len(values) < 120 else color
     ax.stairs(values, edges, fill=True, facecolor=color, edgecolor=edge, linewidth=0.4)
-    ax.axhline(0, color="#333333", linewidth=0.8)
+    ax.axhline(0, color=INK, linewidth=0.8)
 
 
 def _draw_weights(ax, evidence: Evidence, edges: np.ndarray) -> None:
     _draw_bars(ax, evidence.weights, edges, color=UP)
-    ax.axhline(1 / evidence.frames, color="#333333", linewidth=1, linestyle="--", label="uniform")
+    ax.axhline(1 / evidence.frames, color=INK, linewidth=1, linestyle="--", label="uniform")
     names = dict(zip(evidence.classes, evidence.names, strict=True))
     truth = [(k, made) for k, made in evidence.ground_truth.items() if 0 < made.mean() < 0.9][:DRAWN_CLASSES]
     for row, (label, made) in enumerate(truth):
         height = np.full(made.sum(), evidence.weights.max() * (1.14 + 0.2 * row))
         name = f"ground truth: {shorten(names.get(label, label), 24)}"
         ax.plot(evidence.times[made], height, "|s^"[row], color=TRUTH, markersize=6, label=name)
-    ax.set(ylabel="weight", ylim=(0, evidence.weights.max() * (1.1 + 0.2 * len(truth))))
-    ax.legend(loc="upper right", **LEGEND)
+    ax.set(ylabel="weight", ylim=(0, evidence.weights.max() * (1.1 + 0.2 * (len(truth) + is_narrow()))))
+    ax.legend(loc="upper right", ncols=2 if is_narrow() else 4, **LEGEND)
 
 
 def _draw_signals(ax, evidence: Evidence) -> None:
@@ -150,7 +149,7 @@ def _draw_signals(ax, evidence: Evidence) -> None:
                 ax.plot(evidence.times, share, color=color, linestyle=line, label=f"{name}: {what}")
     if evidence.energy:
         ax.set_title("features, each relative to its maximum", size=9)
-        ax.legend(loc="lower right", **LEGEND)
+        ax.legend(loc="lower right", ncols=2 if is_narrow() else 4, **LEGEND)
 
 
 def _saved_scene(explorer) -> dict:

@@ -43,6 +43,8 @@ _RULES = "".join(
 )
 THEME = f"<style>@media (prefers-color-scheme:dark){{{_RULES}}}</style>"
 
+PLATE = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}  # behind text that lines may cross
+
 # After Okabe and Ito, each with a contrast of 3:1 or more on light and on dark pages; markers, line styles and hatches
 # distinguish curves without colour.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#C96FA1", INK, "#B58000", "#3A98D2", "#A0622D")
@@ -139,6 +141,8 @@ class Plot:
 class _NarrowFigure(Figure):
     """A figure whose legends are below it, in as many columns as there is room for."""
 
+    side_by_side = 1  # how many of its panels are side by side in the wide layout
+
     def legend(self, *args, **options) -> Legend:
         options |= {"loc": "outside lower left", "ncols": 1}
         legend = super().legend(*args, **options)
@@ -186,12 +190,13 @@ def plotted(draw: Callable) -> Callable:
 
 def canvas(title: str, source, rows=1, columns=1, *, width=8.0, height=4.0, **subplots) -> tuple:
     """A figure of (width, height) inches under its title `with_data`, and the list of its axes, row by row."""
-    width = min(width, WIDEST)
+    width, side_by_side = min(width, WIDEST), columns
     kind, title = Figure, shorten(with_data(title, source), round(8.2 * width))
     if is_narrow():
         kind, title, width, height = _NarrowFigure, textwrap.fill(title, 34), NARROW, height * columns
         rows, columns = rows * columns, 1
     figure = kind(figsize=(width, height), layout="constrained")
+    figure.side_by_side = side_by_side
     figure.suptitle(title, x=0.01, ha="left")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **subplots).flat)
 
@@ -200,20 +205,19 @@ def _fit(figure: Figure) -> None:
     """Lay out a narrow figure: lines that fit, labels of vertical axes above them, every panel as high as it takes."""
     panels = [axes for axes in figure.axes if axes.get_subplotspec()]
     above = ""
-    for axes in panels:
-        # A panel that shares the vertical axis of the one before it has its label, too.
-        above = axes.get_ylabel() or above * bool(axes.get_yticks().size and not hasattr(axes, "inches"))
+    for place, axes in enumerate(panels):
+        # Side by side, the label at the left is of every panel in its row that has none.
+        shared = place % figure.side_by_side and axes.get_yticks().size
+        above = axes.get_ylabel() or (above if shared else "")
         titles = [axes.get_title(loc="left"), " ".join(above.split())]
         axes.set_title("\n".join(_lines(text, 0.85) for text in titles if text), size=9.5)
         axes.set_ylabel("")
         axes.set_xlabel(_lines(axes.get_xlabel()))
         for text in axes.texts:
             text.set_text(_lines(text.get_text()))
-        names = [label.get_text() for label in axes.get_xticklabels()]  # empty where a formatter makes them
-        if (
-            len(names) * max((len(line) for name in names for line in name.split("\n")), default=0)
-            > CHARACTERS
-        ):
+        # Empty where a formatter makes them.
+        names = [label.get_text().split("\n") for label in axes.get_xticklabels()]
+        if len(names) * max((len(line) for lines in names for line in lines), default=0) > CHARACTERS:
             axes.tick_params(axis="x", labelrotation=90)
     if below := figure.get_supxlabel():
         figure.supxlabel(_lines(below, 1.1), x=0.01, ha="left", size=9)
@@ -285,9 +289,8 @@ def _label_above(axes: Axes, labels: Sequence[str], up: float, down: float, *, l
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     where = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "va": "bottom", "size": 9}
-    plate = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}
     for place, label in enumerate(labels):
-        axes.annotate(label, (0, place), (1, 72 * above), bbox=plate, **where)
+        axes.annotate(label, (0, place), (1, 72 * above), bbox=PLATE, **where)
     top, bottom = -(above + text) / pitch, len(labels) - 1 + below / pitch
     axes.set_ylim(bottom, top)
     axes.inches = pitch * (bottom - top)
@@ -309,7 +312,9 @@ def interval_lengths(values, low, high) -> np.ndarray:
 def number_above(axes: Axes, value: float, place: float) -> None:
     """A value written above its point; in the narrow layout below it, where no label is."""
     side = {"xytext": (0, -7), "va": "top"} if is_narrow() else {"xytext": (0, 7)}
-    axes.annotate(f"{value:.4f}", (value, place), textcoords="offset points", ha="center", size=8.5, **side)
+    axes.annotate(
+        f"{value:.4f}", (value, place), textcoords="offset points", ha="center", size=8.5, bbox=PLATE, **side
+    )
 
 
 def lines_beside(axes: Axes, lines: Sequence[str]) -> None:

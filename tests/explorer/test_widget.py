@@ -157,3 +157,6 @@ def test_a_picture_of_any_evidence(sample_evidence):
     assert "highest weight 0.500 at frame 4322 (4321 s)" in plot.alt
     titles = " ".join(ax.get_title(loc="left") for ax in plot.figure.axes)
     assert "class 2" in titles and "class 0" not in titles
+    # On a phone a panel's vertical axis is not named after that of the panel above.
+    titles = [ax.get_title(loc="left").split("\n")[-1] for ax in plot.narrow.figure.axes]
+    assert titles[0] == "weight" and "weight" not in titles[1:]

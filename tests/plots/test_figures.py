@@ -151,6 +151,8 @@ def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
     plot = shown(plots.faithfulness(study))
     titles = [axes.get_title(loc="left").split(":")[0] for axes in plot.figure.axes]
     assert titles == ["deletion", "insertion", "ground truth"]
+    titles = [axes.get_title(loc="left") for axes in plot.narrow.figure.axes]
+    assert ["score of the highest class" in title for title in titles] == [True, True, False]
     names = [text.get_text() for text in plot.figure.legends[0].get_texts()]
     assert names == ["attention", "occlusion", "random order", "uniform weights"]
     table = plots.faithfulness_table(study)
