@@ -137,8 +137,10 @@ def _draw_weights(ax, evidence: Evidence, edges: np.ndarray) -> None:
         height = np.full(made.sum(), evidence.weights.max() * (1.14 + 0.2 * row))
         name = f"ground truth: {shorten(names.get(label, label), 24)}"
         ax.plot(evidence.times[made], height, "|s^"[row], color=TRUTH, markersize=6, label=name)
-    ax.set(ylabel="weight", ylim=(0, evidence.weights.max() * (1.1 + 0.2 * (len(truth) + is_narrow()))))
-    ax.legend(loc="upper right", ncols=2 if is_narrow() else 4, **LEGEND)
+    # Narrow, the legend is a column above all that is drawn.
+    columns, above = (1, 0.25 * (len(truth) + 1)) if is_narrow() else (4, 0)
+    ax.set(ylabel="weight", ylim=(0, evidence.weights.max() * (1.1 + 0.2 * len(truth) + above)))
+    ax.legend(loc="upper right", ncols=columns, **LEGEND)
 
 
 def _draw_signals(ax, evidence: Evidence) -> None:

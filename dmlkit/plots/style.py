@@ -228,6 +228,7 @@ def _fit(figure: Figure) -> None:
     ]
     panels[0].get_gridspec().set_height_ratios(heights)
     layout = figure.get_layout_engine()
+    figure.set_figheight(sum(heights) + 2 * len(panels) + 3)  # room for any text; what is too much goes again
     layout.execute(figure)
     drawn = figure.get_figheight() * sum(axes.get_position().height for axes in panels)
     figure.set_figheight(figure.get_figheight() + sum(heights) - drawn)
