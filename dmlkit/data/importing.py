@@ -60,7 +60,7 @@ from dmlkit.data.import_readers import (
     read_sources,
 )
 from dmlkit.data.opening import open_dataset, split_of
-from dmlkit.data.records import frame_record, read_records, serialize_frames, serialize_video
+from dmlkit.data.records import frame_record, serialize_frames, serialize_video
 from dmlkit.data.schema import (
     MOST_CLIPPED,
     SPLITS,
@@ -79,7 +79,9 @@ SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"  # the split of videos without labels
 VOCABULARY = schema.VOCABULARIES[0]
 EARLY = 16  # videos after which a modality that is mostly out of range is refused
-FEW_SHARDS = 10  # of a split that opening has to divide
+IN_TURN = (
+    10  # shards of a split that are written in turn: each has videos of all sources, for opening to divide
+)
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -163,7 +165,7 @@ def import_features(
         for video in tqdm(videos, unit=" videos", disable=None if progress else True):
             importer.add(video, folder)
         try:
-            importer.finish(folder)
+            importer.finish()
         except DataError as error:
             raise DataError(f"{shorten(', '.join(map(str, sources)), 200)}: {error}") from None
         if known.names:
@@ -312,16 +314,15 @@ class Importer:
         record = (
             serialize_frames(frames=arrays, **about) if frames else serialize_video(features=arrays, **about)
         )
-        self._append(folder, f"{split}{self.splits[split] // self.records_per_shard:05d}.tfrecord", record)
-        self.splits[split] += 1
-
-    def _append(self, folder: Path, shard: str, record: bytes) -> None:
+        begun, place = divmod(self.splits[split], IN_TURN * self.records_per_shard)
+        shard = f"{split}{begun * IN_TURN + place % IN_TURN:05d}.tfrecord"
         with (folder / shard).open("ab") as file:
             file.write(frame_record(record))
         self.counts[shard] += 1
+        self.splits[split] += 1
 
-    def finish(self, folder: Path) -> None:
-        """Checks over all videos; a split that is to be divided is written again in enough shards."""
+    def finish(self) -> None:
+        """Checks over all videos."""
         if not self.splits:
             raise DataError("there are no videos. Nothing was written.")
         if not self.classes.count:
@@ -336,15 +337,6 @@ class Importer:
         self.classes.check()
         for modality in self.modalities.values():
             modality.check()
-        split = "train" if "train" in self.splits else "validate"
-        shards = sorted(shard for shard in self.counts if shard.startswith(split))
-        if 0 < len(shards) < FEW_SHARDS and not {"train", "tuning", "validate"} <= self.splits.keys():
-            turns = iter(np.random.default_rng(0).permutation(self.splits[split]) % FEW_SHARDS)
-            for path in [(folder / shard).rename(folder / f".{shard}") for shard in shards]:
-                del self.counts[path.name[1:]]
-                for record in read_records(path):
-                    self._append(folder, f"{split}{next(turns):05d}.tfrecord", record)
-                path.unlink()
 
     def _describe(self, video: ImportedVideo) -> tuple[str, list[int] | None, dict | None]:
         """Split, classes and texts of a video."""

@@ -111,7 +111,7 @@ def test_files_of_other_kinds_are_named_with_their_remedy(command, tmp_path):
 NAMES = {
     "train": [
         "x-train.tfrecord-00000-of-00003", "train.tfrecords", "train/part-00000.gz", "A.tfrec", "b.record",
-        *(f"{name}.tfrecord" for name in "trainZp bal_train/Ab valuable latest0 medieval detrained".split()),
+        *(f"{name}.tfrecord" for name in ("trainZp", "bal_train/Ab", "valuable", "latest0", "medieval", "detrained")),
     ],
     "tuning": ["tuning-00000-of-00001"],
     "validate": [

@@ -115,7 +115,7 @@ def imported(folder, kind, videos, **options):
 def test_what_goes_in_comes_out(tmp_path, kind):
     dtype = np.float32 if kind == "mediapipe" else np.uint8  # MediaPipe has floats alone
     videos = make_videos(dtype=dtype)
-    done, labels = imported(tmp_path, kind, videos, records_per_shard=8)
+    done, labels = imported(tmp_path, kind, videos, records_per_shard=2)
     back = read_back(done.folder)
     assert back.keys() == videos.keys() and not any("clipped" in note for note in done.notes)
     for name, (arrays, classes, _) in back.items():
@@ -127,7 +127,7 @@ def test_what_goes_in_comes_out(tmp_path, kind):
             assert (array == expected).all() if dtype == np.uint8 else close
     for split, shards in open_dataset(done.folder).splits.items():
         counts = [count_records(shard) for shard in shards]
-        assert sum(counts) == done.videos[split] and set(counts[:-1]) <= {8}
+        assert sum(counts) == done.videos[split] and max(counts) <= 2
 
 
 def test_the_mean_of_frames(tmp_path):
