@@ -220,13 +220,14 @@ def data_card(study, *, settings: bool = False) -> Card:
 
 
 def model_diagram(model) -> Card:
-    """The stages of a model of `dmlkit.build_model` over the folded `model.summary()`.
+    """The stages of a model of `dmlkit.build_model` over the folded table of its layers.
 
     Each stage has its layers, the shape of its output for one video and its number of parameters; one without layers,
     as the fusion of a single modality, is left out.
     """
-    copies, summary = [each for each in model.layers if hasattr(each, "layers")], []
-    stages = _stages(copies[0] if copies else model)
+    copies = [each for each in model.layers if hasattr(each, "layers")]
+    shown = copies[0] if copies else model
+    stages = _stages(shown)
     about = f"{model.count_params():,} parameters" + f", the mean of {len(copies)} such models" * bool(copies)
     flex = '"display: flex; gap: 0.4em; flex-wrap: {}; align-items: {}; padding: 0; font-size: {};"'.format
     boxes = [
@@ -235,8 +236,15 @@ def model_diagram(model) -> Card:
     ]
     item = f"<li style={flex('nowrap', 'center', '100%')}>"
     listed = item + f'{item}<span aria-hidden="true">→</span>'.join(boxes)
-    model.summary(print_fn=summary.append, line_length=90)
-    folded = f"<details><summary>{about}: all layers</summary><pre>{escape(''.join(summary))}</pre></details>"
+    # Not `model.summary()`: it leaves an empty output in a notebook wherever its text goes.
+    rows = [(each.name, type(each).__name__, each.output, each.count_params()) for each in shown.layers]
+    layers = pd.DataFrame(rows, columns=["layer", "class", "output", "parameters"])
+    layers["output"] = layers["output"].map(
+        lambda each: getattr(each, "shape", None) or [one.shape for one in each]
+    )
+    folded = (
+        f"<details><summary>{about}: all layers</summary>{layers.to_html(index=False, border=0)}</details>"
+    )
     text = "\n".join([*(f"{stage}: {'; '.join(lines)}" for stage, lines in stages.items()), about])
     return Card(f"<ol style={flex('wrap', 'stretch', '85%')}>{listed}</ol>{folded}", text)
 
