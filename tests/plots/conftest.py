@@ -167,10 +167,14 @@ def shown():
 
 def readable_on_a_phone(figure):
     """All text lies within a narrow canvas, and no two texts overlap."""
-    drawn = []
-    with patch("matplotlib.text.Text.draw", lambda text, renderer: drawn.append(text)):
+    boxes = {}
+
+    def draw(text, renderer):  # at this figure's resolution, not at that of the last SVG
+        if text.get_text().strip():
+            boxes[text] = text.get_window_extent(renderer)
+
+    with patch("matplotlib.text.Text.draw", draw):
         figure.draw_without_rendering()
-    boxes = {text: text.get_window_extent() for text in drawn if text.get_text().strip()}
     width, height = figure.bbox.size
     assert width == 110 * NARROW
     for text, box in boxes.items():

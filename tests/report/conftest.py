@@ -24,7 +24,7 @@ def outside_references(html: str) -> list[str]:
         found += re.findall(r"""@import|url\(\s*['"]?(?!data:|#)""", style)
         if element.name == "script" and element.get("type") != "application/json":
             found += re.findall(r"\w+://\S*", element.get_text())
-    return [address for address in found if not address.startswith(("data:", "#"))]
+    return [each for each in found if not each.startswith(("data:", "#")) or "://" in each]
 
 
 def leave_lr(study, leave_run, name="lr", quality=0.5, **changes):
