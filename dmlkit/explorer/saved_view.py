@@ -171,9 +171,3 @@ def _saved_scene(explorer) -> dict:
 def paragraphs(*lines: str) -> str:
     """Texts as HTML."""
     return "".join(f"<p>{html.escape(line)}</p>" for line in lines if line)
-
-
-def picture(png: bytes, alt: str) -> str:
-    """A picture as HTML."""
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" style="max-width: 100%">'
