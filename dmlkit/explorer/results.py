@@ -2,9 +2,10 @@
 
 import html
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
+from string import ascii_uppercase
 
 import ipywidgets as widgets
 import numpy as np
@@ -59,45 +60,43 @@ class ResultsExplorer:
     """
 
     def __init__(self, runs_folder: str | os.PathLike, dataset=None):
-        folder = Path(runs_folder)
-        named = dataset.class_names if dataset is not None and dataset.named else None
-        found = list_runs(folder)
+        folder, found, on = Path(runs_folder), list_runs(runs_folder), ""
         if dataset is not None:
-            found = [run for run in found if _is_on(run, dataset.fingerprint, named)]
+            names, on = dataset.class_names if dataset.named else None, f" on {dataset.name}"
+            found = [run for run in found if _is_on(run, dataset.fingerprint, names)]
         if not found:
-            on = "" if dataset is None else f" on {dataset.name}"
             raise DataError(f"There is no finished run{on} below {folder}. `dmlkit train` trains one.")
         found.sort(key=lambda run: -run.gap)
         self.choices = {run.path.relative_to(folder).as_posix(): run for run in found}
         self.class_names = None if dataset is None else dataset.class_names
-        self._busy, self._number = False, None
+        self._busy, self._number, self._precisions = False, None, {}
         runs = self.choices.items()
-        named = [(f"{shorten(run.title, 60)}, GAP@20 {run.gap:.4f} ({name})", name) for name, run in runs]
-        chosen = {"options": named, "value": list(_same_data(self.choices))[:2], "rows": min(8, len(named))}
-        wide = {"layout": widgets.Layout(width="100%", max_width="60em")}
+        options = [(f"{shorten(run.title, 60)}, GAP@20 {run.gap:.4f} ({name})", name) for name, run in runs]
+        chosen = {"options": options, "value": list(_same_data(self.choices))[:2], "rows": min(8, len(runs))}
+        wide = widgets.Layout(width="100%", max_width="60em")
         part = {"layout": widgets.Layout(width="auto", flex="1 1 17em")}
-        row = {"layout": widgets.Layout(flex_flow="row wrap", max_width="60em")}
-        self._runs = widgets.SelectMultiple(description="Runs", **chosen, **wide)
+        row = widgets.Layout(flex_flow="row wrap", max_width="60em")
+        self._runs = widgets.SelectMultiple(description="Runs", layout=wide, **chosen)
         self._order = widgets.Dropdown(options=list(ORDERS), description="Order by", **part)
         self._class = widgets.Combobox(description="Class", placeholder="a name or number", **part)
         self._sort = widgets.Dropdown(description="Order by", **part)
         self._show = widgets.Dropdown(options=[ALL, WITH, WITHOUT], description="Show", **part)
         typed = {"placeholder": "id of a video", "continuous_update": False}
         self._id = widgets.Text(description="Go to", **typed, **part)
-        steps = [widgets.Button(description=text) for text in ("Previous video", "Next video")]
-        self._video = widgets.Select(description="Videos", rows=9, **wide)
-        texts = [widgets.HTML() for _ in range(5)]
+        back, forth = (widgets.Button(description=f"{text} video") for text in ("Previous", "Next"))
+        self._video = widgets.Select(description="Videos", rows=9, layout=wide)
+        texts = (widgets.HTML() for _ in range(5))
         self._curves, self._classes, self._problem, self._count, self._tops = texts
-        parts = [self._runs, self._curves, widgets.Box([self._order, self._class], **row), self._classes]
-        parts += [widgets.Box([self._sort, self._show, self._id, *steps], **row), self._problem, self._count]
-        parts += [self._video, self._tops]
+        parts = [self._runs, self._curves, widgets.Box([self._order, self._class], layout=row), self._classes]
+        parts += [widgets.Box([self._sort, self._show, self._id, back, forth], layout=row)]
+        parts += [self._problem, self._count, self._video, self._tops]
         self.widget = widgets.VBox(parts, layout=widgets.Layout(grid_gap="8px"))
         self._update({"owner": self._runs})
         for each in (self._runs, self._order, self._class, self._sort, self._show, self._video):
             each.observe(self._update, names="value")
         self._id.observe(lambda change: self._go_to(change["new"].strip()), names="value")
-        for button, by in zip(steps, (-1, 1), strict=True):
-            button.on_click(lambda button, by=by: self._step(by))
+        back.on_click(lambda _: self._step(-1))
+        forth.on_click(lambda _: self._step(1))
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -143,7 +142,7 @@ class ResultsExplorer:
             a["rank in B"], b["rank in A"] = b["rank"], a["rank"]
         for title, table in found.items():
             table = table.sort_values("rank", kind="stable").set_index("rank")
-            found[title] = table[table["true"] | (table.index <= TOP_K)].copy()
+            found[title] = table[table["true"] | (table.index <= TOP_K)]
         return found
 
     def _update(self, change: Mapping) -> None:
@@ -167,27 +166,39 @@ class ResultsExplorer:
     def _show_runs(self) -> None:
         chosen = {name: self.choices[name] for name in self.runs}
         kept = _same_data(chosen)
-        titles = [run.title for run in kept.values()]
-        taken, pairs = ["name", "videos", *titles], zip(titles, kept, strict=True)
-        unique = [f"{title} ({name})" if taken.count(title) > 1 else title for title, name in pairs]
-        # The videos that all of them scored, by id, and each run's predictions of these.
-        ids = [run.predictions.ids for run in kept.values()]
-        common = reduce(np.intersect1d, ids, ids[0]) if ids else np.empty(0, str)
-        scored = [_in_order(run.predictions, common) for run in kept.values()]
-        self._scored = dict(zip(unique, scored, strict=True))
+        taken = ["name", "videos", *(run.title for run in kept.values())]
+        common = reduce(np.intersect1d, [run.predictions.ids for run in kept.values()] or [np.empty(0, str)])
+        self._scored = {}
+        for name, run in kept.items():
+            title = f"{run.title} ({name})" if taken.count(run.title) > 1 else run.title
+            # The videos that all of them scored, by id.
+            ids, first = np.unique(run.predictions.ids, return_index=True)
+            self._scored[title] = run.predictions.take(first[np.isin(ids, common)])
+        scored = list(self._scored.values())
+        self._letters = dict(zip(self._scored, ascii_uppercase, strict=False))
         labelled = all(each.take(slice(1)).labels is not None for each in scored)
-        self.precision = pd.DataFrame(columns=["name", "videos", *unique])
-        self._measures = pd.DataFrame(index=pd.Index(common, dtype=object))
+        self.precision = pd.DataFrame(columns=["name", "videos", *self._scored])
+        self._measures = measures = pd.DataFrame(index=pd.Index(np.unique(common), dtype=object))
         if len(common):
-            run = next(iter(kept.values()))
-            self._names = readable(run.class_names or self.class_names or [""] * scored[0].num_classes)
+            names = next(iter(kept.values())).class_names or self.class_names
+            self._names = readable(names or [""] * scored[0].num_classes)
             if len(scored) > 1:
-                self._measures["disagreement of A and B"] = disagreement(*scored[:2])
+                measures["disagreement of A and B"] = disagreement(*scored[:2])
             if labelled:
-                self._measure(scored)
+                labels = scored[0].labels
+                table = pd.DataFrame({"name": self._names, "videos": labels.sum(axis=0)}).rename_axis("class")
+                for run, (title, predictions) in zip(kept.values(), self._scored.items(), strict=True):
+                    key = run.predictions, common.tobytes()  # of 3,862 classes it takes seconds
+                    if key not in self._precisions:
+                        self._precisions[key] = average_precision_by_class(predictions.kept_scores, labels)
+                    table[title] = self._precisions[key]
+                self.precision = table[table["videos"] > 0]
+                measures["loss of A"] = losses(scored[0])
+                if len(scored) > 1:
+                    measures["loss of A − loss of B"] = measures["loss of A"] - losses(scored[1])
         foreign = [run.title for name, run in chosen.items() if name not in kept]
         notes = {
-            "; ".join(f"{chr(ord('A') + at)}: {title}" for at, title in enumerate(unique)): kept,
+            "; ".join(f"{letter}: {title}" for title, letter in self._letters.items()): kept,
             "No run is chosen. Choose one run, or several with Ctrl or Shift held.": not kept,
             "Choose a second run to see where two disagree.": len(chosen) == 1,
             f"On other data than the first, and so not compared: {', '.join(foreign)}.": foreign,
@@ -198,17 +209,6 @@ class ResultsExplorer:
         shown = paragraphs(*(note for note, holds in notes.items() if holds))
         self._curves.value = shown + (plot.markup() if plot else "")
 
-    def _measure(self, scored: Sequence[Predictions]) -> None:
-        """Average precision by class, and the losses of A and B."""
-        labels = scored[0].labels
-        table = pd.DataFrame({"name": self._names, "videos": labels.sum(axis=0)}).rename_axis("class")
-        for title, predictions in self._scored.items():
-            table[title] = average_precision_by_class(predictions.kept_scores, labels)
-        self.precision = table[table["videos"] > 0]
-        self._measures["loss of A"] = losses(scored[0])
-        if len(scored) > 1:
-            self._measures["loss of A − loss of B"] = self._measures["loss of A"] - losses(scored[1])
-
     def _show_classes(self) -> None:
         """The classes whose name or number is searched for, in their order; where it is one, that is chosen."""
         table, text = self.precision, self._class.value.strip()
@@ -218,13 +218,12 @@ class ResultsExplorer:
         found = [numbers[text]] if text in numbers else found
         self._class.options, self._number = list(numbers), found[0] if text and len(found) == 1 else None
         self._show.disabled = self._number is None
-        letters = {title: chr(ord("A") + at) for at, title in enumerate(self._scored)}
-        shown = table.loc[found].rename(columns=letters)
-        if len(letters) == 2:
+        shown = table.loc[found].rename(columns=self._letters)
+        if len(self._letters) == 2:
             shown["A − B"] = shown["A"] - shown["B"]
         over = f"{counted(len(self._measures), 'video')}: {len(found):,} of {len(table):,} classes"
-        shown = _table(shown, list(letters.values()), caption=f"Average precision by class over {over}")
-        self._classes.value = shown if len(table) else ""
+        caption = f"Average precision by class over {over}"
+        self._classes.value = _table(shown, self._letters.values(), caption) if len(table) else ""
 
     def _show_videos(self, chosen: str | None) -> None:
         """The videos in their order; the first is chosen where `chosen` is not among them."""
@@ -246,11 +245,10 @@ class ResultsExplorer:
             self.video = chosen if chosen in table.index else table.index[0]
 
     def _show_tops(self) -> None:
-        tables = []
-        for (title, table), letter in zip(self.top.items(), "AB", strict=False):
-            table["true"] = np.where(table["true"], "✓", "")
-            caption = f"{letter}: {title}, top {TOP_K}"
-            tables.append(_table(table.drop(columns="class"), ["score"], caption=caption))
+        tables = [
+            _table(table.drop(columns="class"), ["score"], f"{self._letters[title]}: {title}, top {TOP_K}")
+            for title, table in self.top.items()
+        ]
         self._tops.value = f'<div class="dmlkit-pair">{"".join(tables)}</div>'
 
     def _go_to(self, name: str) -> None:
@@ -318,25 +316,16 @@ def losses(predictions: Predictions) -> np.ndarray:
     found = []
     for block in predictions.blocks():
         true = np.nonzero(block.labels)
-        loss = -np.log1p(-_clipped(block.kept_pairs()[1])).sum(axis=1, dtype=np.float64)
-        change = np.log1p(-_clipped(block.kept_scores[true])) - np.log(_clipped(block.scores[true]))
+        scores = (block.kept_pairs()[1], block.kept_scores[true], block.scores[true])
+        kept, absent, right = (np.clip(each.astype(np.float32), EPSILON, 1 - EPSILON) for each in scores)
+        loss, change = -np.log1p(-kept).sum(axis=1, dtype=np.float64), np.log1p(-absent) - np.log(right)
         found.append(loss + np.bincount(true[0], change, minlength=len(loss)))
     return np.concatenate(found)
-
-
-def _clipped(scores: np.ndarray) -> np.ndarray:
-    return np.clip(scores.astype(np.float32), EPSILON, 1 - EPSILON)
 
 
 def _of_class(predictions: Predictions, number: int, what: str = "scores") -> np.ndarray:
     """The `scores` or `labels` of all videos for one class: (videos,) float."""
     return np.concatenate([getattr(block, what)[:, number] for block in predictions.blocks()]).astype(float)
-
-
-def _in_order(predictions: Predictions, ids: np.ndarray) -> Predictions:
-    """The predictions of these videos, in this order."""
-    order = np.argsort(predictions.ids, kind="stable")
-    return predictions.take(order[np.searchsorted(predictions.ids, ids, sorter=order)])
 
 
 class LiveCurve:
@@ -382,15 +371,13 @@ def _same_data(runs: Mapping[str, Run]) -> dict[str, Run]:
     return {name: run for name, run in runs.items() if _is_on(run, *data)}
 
 
-def _bar(value: float) -> str:
-    return "not kept" if np.isnan(value) else f'<i style="--value: {value:.1%}">{value:.3f}</i>'
-
-
-def _table(table: pd.DataFrame, bars: Sequence[str], *, caption: str) -> str:
+def _table(table: pd.DataFrame, bars: Iterable[str], caption: str) -> str:
     """A table as HTML that scrolls where it is long, with a bar behind each number between 0 and 1."""
-    shown = {"name": lambda name: html.escape(shorten(name, 60))} | dict.fromkeys(bars, _bar)
+    bar = '<i style="--value: {0:.1%}">{0:.3f}</i>'.format
+    shown = dict.fromkeys(bars, lambda value: "not kept" if np.isnan(value) else bar(value))
+    shown |= {"name": lambda name: html.escape(shorten(name, 60)), "true": {True: "✓", False: ""}.get}
     rows = table.reset_index()
     rows = rows.assign(**rows.select_dtypes("Int64").astype(object).fillna("not kept"))
-    settings = {"float_format": "{:.3f}".format, "border": 0, "escape": False}
-    rows = rows.to_html(index=False, formatters=shown, **settings)
+    settings = {"float_format": "{:.3f}".format, "border": 0, "escape": False, "index": False}
+    rows = rows.to_html(formatters=shown, **settings)
     return f'<div class="dmlkit-table">{paragraphs(shorten(caption, 120))}{TABLES}<div>{rows}</div></div>'
