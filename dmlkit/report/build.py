@@ -238,11 +238,10 @@ def _execution(plan: Plan, context: Context, progress: Progress, **limits):
 
 def _ended(plan: Plan, context: Context, execution, failure) -> Chapter:
     """The chapter of a notebook that was executed, and its stamp where nothing failed."""
-    about = {"runs": execution.runs, "executed": execution.started, "seconds": execution.duration}
     if failure is None:
-        write_stamp(execution.target, about | {"inputs": plan.inputs})
-        return _chapter(plan, context, EXECUTED, notebook=execution.target, **about)
-    about = {} if failure.kind == "disk" else about | {"notebook": execution.target}
+        write_stamp(execution.target, execution.about | {"inputs": plan.inputs})
+        return _chapter(plan, context, EXECUTED, notebook=execution.target, **execution.about)
+    about = {} if failure.kind == "disk" else execution.about | {"notebook": execution.target}
     status = INTERRUPTED if failure.kind == "interrupted" else FAILED
     return _chapter(plan, context, status, reason=failure.message, kind=failure.kind, **about)
 

@@ -52,6 +52,13 @@ KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # Printed by TensorFlow at every start.
 CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
+HINTS = dict.fromkeys(
+    ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"),
+    " It crashed in native code: in a library or a driver, not in the cell's Python.",
+)
+HINTS["SIGKILL"] = (
+    " Most likely memory ran out: give a smaller profile or batch size, or close other programs."
+)
 # Environment variables for the number of threads of a kernel's libraries.
 THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL")]
 THREADS += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
@@ -111,21 +118,20 @@ class Execution:
     on_line: Callable[[str], None] = lambda line: None
     on_cell: Callable[[], None] = lambda: None
 
-    def __post_init__(self) -> None:
-        self.notebook: NotebookNode | None = None  # as far as it got
-        self.kernel: Kernel | None = None
-        self.runs: dict[str, str | None] = {}  # those it read → their digests
-        self.executed: set[int] = set()  # cells whose end the kernel reported
-        self.answered = False  # whether the kernel ever did
-        self.ended_by: str | None = None  # by us: TIME_LIMIT or INTERRUPTED
-        self.started = ""  # ISO 8601
-        self.duration = 0.0  # seconds that it took
-        self._moment = 0.0  # when it began, or was asked to end
+    notebook: NotebookNode | None = None  # as far as it got
+    kernel: Kernel | None = None
+    about: dict = field(
+        default_factory=dict
+    )  # when it was executed, the seconds, the runs it read → their digests
+    completed: set[int] = field(default_factory=set)  # cells whose end the kernel reported
+    answered: bool = False  # whether the kernel ever did
+    ended_by: str | None = None  # by us: TIME_LIMIT or INTERRUPTED
+    _moment: float = 0.0  # when it began, or was asked to end
 
     def run(self) -> Failure | None:
         """Execute the notebook and write it; no kernel is left when this returns."""
-        began, error = time.monotonic(), None
-        self._moment, self.started = began, datetime.now(UTC).isoformat(timespec="seconds")
+        began = self._moment = time.monotonic()
+        self.about["executed"], error = datetime.now(UTC).isoformat(timespec="seconds"), None
         with tempfile.TemporaryDirectory(prefix="dmlkit-", ignore_cleanup_errors=True) as folder:
             self.kernel = self._new_kernel(folder)
             # No paths: papermill would change the working folder of the whole process.
@@ -141,14 +147,14 @@ class Execution:
                 error = problem
             if self.notebook is None:
                 raise error
-            self.runs = accessed_runs(Path(folder) / "runs", self.run_folder)
+            self.about["runs"] = accessed_runs(Path(folder) / "runs", self.run_folder)
             # Papermill's own error cells carry styling and random ids; our banner takes their place.
             cells = [cell for cell in self.notebook.cells if not _tagged(cell, "papermill-error-cell-tag")]
             self.notebook.cells = cells
             failure = self._failure(cells, error)
-        self.duration = round(time.monotonic() - began, 1)
+        self.about["seconds"] = round(time.monotonic() - began, 1)
         if failure:
-            _mark_failure(self.notebook, failure, self.executed)
+            _mark_failure(self.notebook, failure, self.completed)
         try:
             # What no encoding has, half a surrogate pair in the name of a folder, is written as JSON writes it.
             text = (nbformat.writes(self.notebook) + "\n").encode("utf-8", errors="backslashreplace")
@@ -218,13 +224,13 @@ class Execution:
 
     def cell_executed(self, *, cell_index: int, **_: object) -> None:
         """The kernel has reported the end of a cell."""
-        self.executed.add(cell_index)
+        self.completed.add(cell_index)
         self.on_cell()
 
     def _failure(self, cells: list[NotebookNode], error: Exception | None) -> Failure | None:
         """The failure of an execution that has ended; None where every cell succeeded."""
         raised = [place for place, cell in enumerate(cells) if cell.metadata.papermill.exception]
-        left = [place for place, cell in enumerate(cells) if _is_code(cell) and place not in self.executed]
+        left = [place for place, cell in enumerate(cells) if _is_code(cell) and place not in self.completed]
         if not cells or (error is None and not raised and not left):
             return None
         place = [*raised, *left, len(cells) - 1][0]
@@ -322,12 +328,7 @@ def _cause(code: int) -> str:
     if code >= 0:
         return f"The kernel's process ended itself with the exit code {code} while this cell ran."
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
-    hint = ""
-    if name == "SIGKILL":
-        hint = " Most likely memory ran out: give a smaller profile or batch size, or close other programs."
-    elif name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"):
-        hint = " It crashed in native code: in a library or a driver, not in the cell's Python."
-    return f"The kernel was ended by {name} while this cell ran.{hint}"
+    return f"The kernel was ended by {name} while this cell ran.{HINTS.get(name, '')}"
 
 
 def _last_lines(log: Path) -> str:
@@ -339,15 +340,16 @@ def _last_lines(log: Path) -> str:
     return "".join(f"\n{line}" for line in lines[first : first + LAST_LINES])
 
 
-def _mark_failure(notebook: NotebookNode, failure: Failure, executed: set[int]) -> None:
+def _mark_failure(notebook: NotebookNode, failure: Failure, completed: set[int]) -> None:
     """Record of every cell whether it was completed, failed or not run, and put a banner on top."""
     at, stopped = failure.cell, notebook.cells[failure.cell]
-    status, where = "completed", "after its last cell."
-    if stopped.metadata.papermill.exception or (_is_code(stopped) and at not in executed):
-        status, where = "failed", f"at the cell `{stopped.id}`; what follows that cell was not run."
-        if not stopped.metadata.papermill.start_time:
-            status = "not run"
-            where = f"before the cell `{stopped.id}`; that cell and what follows it were not run."
+    name, papermills = f"the cell `{stopped.id}`", stopped.metadata.papermill
+    if not papermills.exception and (at in completed or not _is_code(stopped)):
+        status, where = "completed", "after its last cell."
+    elif papermills.start_time:
+        status, where = "failed", f"at {name}; what follows that cell was not run."
+    else:
+        status, where = "not run", f"before {name}; that cell and what follows it were not run."
     for place, cell in enumerate(notebook.cells):
         mine = status if place == at else "completed" if place < at else "not run"
         cell.metadata.papermill |= {"status": mine, "exception": mine == "failed" or None}

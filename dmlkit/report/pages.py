@@ -24,14 +24,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from dmlkit.errors import DmlkitError, date, duration
+from dmlkit.errors import DmlkitError, date, duration, shorten
 from dmlkit.experiments import ABLATIONS, beyond_for, fusion_variants
 from dmlkit.report.cache import digest, file_digest, run_digests, software
 from dmlkit.report.plan import Context
 from dmlkit.runtime import versions
 
 TEMPLATES = Path(__file__).parent / "templates"
-FRONT = ("results.json", "index.html")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
 POLICY += "base-uri 'none'; form-action 'none'"
@@ -63,17 +62,10 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
     """Write the page of a chapter that was executed, where it is not as it would be written."""
     if chapter.html is None:
         return chapter
-    names, data, profile = [name for name, _ in pages], context.data, context.profile.name
-    at, when = names.index(chapter.name), f"{date(chapter.executed)} in {duration(chapter.seconds)}"
-    about = {
-        "title": chapter.title,
-        "data": data.name,
-        "generated": data.generated,
-        "profile": profile,
-        "footer": f"Executed on {when}, on {data.name}, under the profile {profile}.",
-        "previous": pages[at - 1] if at else None,
-        "next": pages[at + 1] if at + 1 < len(pages) else None,
-    }
+    data, profile = context.data, context.profile.name
+    about = {"title": chapter.title, "data": data.name, "generated": data.generated, "profile": profile}
+    when = f"{date(chapter.executed)} in {duration(chapter.seconds)}"
+    about["footer"] = f"Executed on {when}, on {data.name}, under the profile {profile}."
     of = digest([about, pages, file_digest(chapter.notebook), software()])
     if context.state.up_to_date(chapter.html.name, of):
         return chapter
@@ -81,8 +73,7 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
         html = render_notebook(chapter.notebook, pages=dict(pages), **about)
     except Exception as error:  # of one notebook, which must not cost the others their report
         chapter.html.unlink(missing_ok=True)
-        last = (str(error).strip().splitlines() or [""])[-1]
-        message = f"Its page could not be made: {type(error).__name__}: {last}".removesuffix(": ")
+        message = f"Its page could not be made: {type(error).__name__}: {shorten(error, 500)}"
         failed = {"reason": chapter.reason or message, "kind": chapter.kind or "page"}
         return replace(chapter, status="failed", html=None, **failed)
     context.state.write(chapter.html.name, html, of)
@@ -92,12 +83,12 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
 def write_front(report, context: Context, left_out: Sequence[tuple[str, str]] = ()) -> None:
     """Write the index and `results.json`, where they are not as they would be; `left_out`: notebooks, and options."""
     runs = sorted(path.name for path in context.runs.iterdir() if path.is_dir() and path.name[0] != ".")
-    shown = [[chapter.to_record(), chapter.question, dict(chapter.runs)] for chapter in report.chapters]
-    notebooks = [file_digest(chapter.notebook) for chapter in report.chapters if chapter.notebook]
-    inputs = [shown, context.conditions, context.data_digest, run_digests(runs, context.runs), software()]
-    inputs += [notebooks, left_out]
+    inputs = [context.conditions, context.data_digest, run_digests(runs, context.runs), software(), left_out]
+    for chapter in report.chapters:
+        executed = chapter.notebook and file_digest(chapter.notebook)
+        inputs.append([chapter.to_record(), chapter.question, dict(chapter.runs), executed])
     of = digest([*inputs, context.state.call, report.exit, report.ended])
-    if not all(context.state.up_to_date(name, of) for name in FRONT):
+    if not all(context.state.up_to_date(name, of) for name in ("results.json", "index.html")):
         summary = summarize(context, report.chapters)
         summary["left_out"] = [*left_out, *sections_left_out(report.chapters)]
         context.state.write("results.json", f"{json.dumps(summary, indent=2, ensure_ascii=False)}\n", of)
@@ -119,12 +110,12 @@ def summarize(context: Context, chapters: Sequence) -> dict:
     def trained(experiments: Mapping) -> list[dict]:
         return [row for row in map(row_of, experiments.values()) if row["status"] == "trained"]
 
-    rows = {"ladder": [row_of(each) for each in context.ladder.values()], "steps": [], "ensembles": []}
-    ladder_runs = dict(runs)
+    rows = {"ladder": [row_of(each) for each in context.ladder.values()], "ensembles": []}
+    ladder_runs, steps = dict(runs), []
     rows["ablations"] = trained(ABLATIONS | fusion_variants(context.ladder, context.profile))
     rows["beyond"] = trained(beyond_for(context.level))
     try:
-        rows["steps"] = _steps(ladder_runs, rows["ladder"], context)
+        steps = _steps(ladder_runs, rows["ladder"], context)
         rows["ensembles"] = _ensembles(ladder_runs, context)
     except DmlkitError as error:  # scores that are missing or damaged cost what is computed from them
         context.damaged["scores"] = str(error)
@@ -132,6 +123,7 @@ def summarize(context: Context, chapters: Sequence) -> dict:
     read = {name: min(count, caps.get(name) or count) for name, count in videos.items() if name != "test"}
     summary = {
         **rows,
+        "steps": steps,
         "unreadable": "; ".join(context.damaged.values()) or None,
         "data": describe_data(dataset, videos=videos) | {"read": read},
         "generated": dataset.generated,
@@ -142,28 +134,16 @@ def summarize(context: Context, chapters: Sequence) -> dict:
         "hardware": next((run.record["hardware"] for run in runs.values() if "hardware" in run.record), None),
         **context.state.call,
     }
-    summary["highest"], summary["highest_of_ladder"] = _highest_rows(rows)
+    summary["highest_of_ladder"] = of_ladder = _highest(rows["ladder"])
+    everything = [row | {"part": part} for part in rows for row in rows[part]]
+    # A recipe may be scored on other videos.
+    videos = of_ladder and of_ladder["videos"]
+    summary["highest"] = _highest(row for row in everything if videos and row["videos"] == videos)
     summary["chapters"] = [
         each.to_record() | {"answer": _answer(each.name[3:], summary)} for each in chapters
     ]
     # JSON has no word for NaN and infinities.
     return json.loads(json.dumps(summary), parse_constant=lambda name: None)
-
-
-def _highest_rows(rows: Mapping) -> tuple[Mapping | None, Mapping | None]:
-    """The row with the highest GAP@20 of the report, whose `part` is None for the ladder's own, and of the ladder."""
-    parts = {
-        "ladder": None,
-        "ablations": "an ablation",
-        "beyond": "beyond the ladder",
-        "ensembles": "an ensemble",
-    }
-    of_ladder = _highest(rows["ladder"])
-    everything = [row | {"part": part} for name, part in parts.items() for row in rows[name]]
-    # A recipe may be scored on other videos.
-    return _highest(
-        row for row in everything if of_ladder and row["videos"] == of_ladder["videos"]
-    ), of_ladder
 
 
 def _steps(runs: Mapping, ladder: Sequence[Mapping], context: Context) -> list[dict]:
@@ -214,9 +194,8 @@ def _answer(chapter: str, summary: Mapping) -> str:
 
 
 def _highest(rows: Iterable) -> Mapping | None:
-    return max(
-        (row for row in rows if row and row["gap"] is not None), key=lambda row: row["gap"], default=None
-    )
+    measured = (row for row in rows if row and row["gap"] is not None)
+    return max(measured, key=lambda row: row["gap"], default=None)
 
 
 def _valued(row: Mapping) -> str:
@@ -283,7 +262,8 @@ def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **a
 
     content, views = nbformat.read(notebook, as_version=4), []
     content.metadata.pop("widgets", None)
-    content.cells = without_empty_sections(content.cells)
+    # Sections tagged `optional` that show no table or figure are left out.
+    content.cells = [cell for section, empty in _sections(content.cells) if not empty for cell in section]
     for cell in content.cells:
         if cell.cell_type == "code":
             outputs = [_shown(output, views) for output in cell.outputs]
@@ -298,16 +278,11 @@ def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **a
             script = soup.new_tag("script", attrs={"type": "application/json", "class": "dmlkit-scene"})
             script.string = htmlsafe_json_dumps(view)
             place.insert_after(script)
-    body = Markup(str(soup))  # sanitized by the exporter's template
-    about = {
-        "previous": None,
-        "next": None,
-        "pages": pages,
-        "name": notebook.stem,
-        "sections": sections,
-    } | about
+    steps, at = [None, *pages.items(), None, None], [*pages, notebook.stem].index(notebook.stem)
+    about |= {"previous": steps[at], "next": steps[at + 2], "name": notebook.stem, "title": title}
     about["searchable"] = soup.find("table", attrs={"data-searchable": True}) is not None
-    return render_page("notebook.html.j2", views=views, body=body, title=title, **about)
+    body = Markup(str(soup))  # sanitized by the exporter's template
+    return render_page("notebook.html.j2", views=views, body=body, pages=pages, sections=sections, **about)
 
 
 def _joined(cells: Sequence) -> list:
@@ -336,12 +311,8 @@ def _exporter():
     )
 
 
-def without_empty_sections(cells: Sequence) -> list:
-    """The cells of a notebook without those of its sections tagged `optional` that show no table or figure."""
-    return [cell for section, empty in _sections(cells) if not empty for cell in section]
-
-
 def _sections(cells: Sequence) -> Iterator[tuple[Sequence, bool]]:
+    """The cells of each section of a notebook, and whether it may be left out and shows no table or figure."""
     titles = [cell.cell_type == "markdown" and cell.source.startswith("## ") for cell in cells]
     starts = [place for place, title in enumerate(titles) if title]
     for start, end in pairwise([0, *starts, len(cells)]):

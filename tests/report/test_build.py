@@ -72,7 +72,7 @@ def test_a_page_that_cannot_be_made_costs_its_chapter_only(write_notebook, build
     write_notebook("02-b", "print(2)")
     report, _ = build()
     assert statuses(report) == ["failed", "executed"] and report.exit_code == 4
-    assert "Its page could not be made: RecursionError: and again" in report.index.read_text()
+    assert "Its page could not be made: RecursionError: once and again" in report.index.read_text()
     assert "01-a.html" not in (tmp_path / "out" / "02-b.html").read_text()
 
 

@@ -76,7 +76,7 @@ def test_values_streams_threads_and_environment_of_a_kernel(run_all, tmp_path):
     assert text[:2] == ["done", "4"]
     assert text[2].split() == [str(tmp_path / "out"), sys.executable, "3"]
     assert "before" in lines and len(cells) == 5
-    assert execution.runs == {"/x": None}
+    assert execution.about["runs"] == {"/x": None}
     assert execution.kernel.process.poll() is not None
 
 

@@ -84,7 +84,7 @@ def test_what_others_wrote_runs_and_fetches_nothing(render):
     error = new_output("error", ename=SCRIPT, evalue=SCRIPT, traceback=[SCRIPT])
     cells.append(new_code_cell(SCRIPT, outputs=[stream, error], id="last"))
     about = {name: f"{SCRIPT} {name}" for name in ("title", "data", "profile", "footer")}
-    html, page = render(*cells, **about, previous=("01-a", SCRIPT))
+    html, page = render(*cells, **about, pages={"01-a": SCRIPT, "n": "N"})
     assert outside_references(html) == []
     assert not page.find_all(["script", "iframe", "object", "form", "input", "svg"])
     for element in page.find_all(True):
@@ -122,9 +122,7 @@ def test_a_page_is_readable(render):
     cells[:0] = [new_code_cell(f"{name} = 1", id=name) for name in ("one", "two")]
     _, page = render(
         *cells,
-        pages={"01-a": "First", "02-b": "Second", "n": "Here"},
-        previous=("01-a", "First"),
-        next=("02-b", "Second"),
+        pages={"01-a": "First", "n": "Here", "02-b": "Second"},
     )
     assert [heading.name for heading in page.find_all(["h1", "h2", "h3", "h4"])] == ["h1", "h2", "h3", "h2"]
     assert "shown alone" in page.get_text() and "Empty" not in page.get_text()
