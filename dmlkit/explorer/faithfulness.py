@@ -1,6 +1,6 @@
 """Is attention faithful? Scores while frames are removed in several orders, and frames known to have made a label."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,11 +10,10 @@ import pandas as pd
 from dmlkit import metrics
 from dmlkit.errors import UsageError, choose
 from dmlkit.explorer.sources import ModelSource
+from dmlkit.plots.attention import QUESTIONS
 
-QUESTIONS = {"remove": "encoded again without the frames", "mask": "the frames' weights set to 0"}
 CURVES = {"deletion": metrics.deletion_curve, "insertion": partial(metrics.deletion_curve, insert=True)}
-STEPS = 10
-"""At how many shares of the frames a curve is evaluated: clips of AudioSet have ten frames."""
+STEPS = 10  # at how many shares of the frames a curve is evaluated: clips of AudioSet have ten frames
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ def faithfulness_study(
         DataError: The run or the data cannot be read.
     """
     choose(QUESTIONS, question, what="question")
-    source = run_or_source
-    if source is None:
+    if (source := run_or_source) is None:
         return None
     if not isinstance(source, ModelSource):
         source = ModelSource(run_or_source, data, split=split, max_videos=videos)
@@ -76,13 +74,24 @@ def faithfulness_study(
     if len(labels):
         for kind, rows in [*labels.groupby("kind", sort=False), ("all", labels)]:
             kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns=["kind", "video"]), rows["video"])
+    areas, rows, shares = {}, [], np.linspace(0, 1, STEPS + 1)
+    values = {key: np.stack([each[key] for each in curves]) for key in curves[0]}
+    for (order, curve), each in values.items():
+        columns = {curve: each[:, -1]}
+        if order != "random":
+            columns[f"{curve}_against_random"] = each[:, -1] - values["random", curve][:, -1]
+        areas.setdefault(order, {}).update(_means(columns))
+        means = [_means({"score": scores}).values() for scores in each.T[:-1]]
+        rows += [(order, curve, share, *mean) for share, mean in zip(shares, means, strict=True)]
+    areas = pd.DataFrame.from_dict(areas, orient="index").rename_axis("order")
     truth = pd.DataFrame.from_dict(kinds, orient="index").rename_axis("kind")
+    means = pd.DataFrame(rows, columns=["order", "curve", "share", "score", "low", "high"])
     conditions = (len(curves), source.runs[0], source.data, source.generated, question)
-    return Faithfulness(_areas(curves), _mean_curves(curves), truth, *conditions)
+    return Faithfulness(areas, means, truth, *conditions)
 
 
 def _study_video(source: ModelSource, name: str, question: str, **random) -> tuple[dict, list[dict]]:
-    """(order, curve) → shares, scores, area of one video; and for each label that a part of its frames made a row."""
+    """(order, curve) → scores at the shares and area of one video; a row for each label that a part of it made."""
     (clip, *_), (parts, *_), _ = source.open_video(name)
     model, kinds, frames = source.models[0], source.dataset.class_kinds, len(clip.frames)
     methods = {"remove": partial(model.removed_scores, clip), "mask": partial(model.masked_scores, parts)}
@@ -115,43 +124,21 @@ def _study_video(source: ModelSource, name: str, question: str, **random) -> tup
     return _curves(orders, lambda kept: np.array([scores[bytes(row)] for row in kept])), precisions
 
 
-def _curves(orders: dict, score: Callable[[np.ndarray], np.ndarray]) -> dict[tuple[str, str], tuple]:
-    found = {}
+def _curves(orders: dict, score: Callable[[np.ndarray], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
+    found, shares = {}, np.linspace(0, 1, STEPS + 1)
     for curve, compute in CURVES.items():
         for order, importances in orders.items():
             each = [compute(score, importance, steps=STEPS) for importance in importances]
-            scores, areas = [one.scores for one in each], [one.area for one in each]
-            found[order, curve] = each[0].shares, np.mean(scores, axis=0), np.mean(areas)
+            # Short videos have fewer shares; a curve is linear between them, as in its area.
+            scores = np.interp(shares, each[0].shares, np.mean([one.scores for one in each], axis=0))
+            found[order, curve] = np.append(scores, np.mean([one.area for one in each]))
     return found
 
 
-def _areas(curves: list[dict]) -> pd.DataFrame:
-    areas = pd.DataFrame([{key: found[2] for key, found in each.items()} for each in curves])
-    rows = {}
-    for order in dict.fromkeys(order for order, _ in curves[0]):
-        columns = {}
-        for curve in CURVES:
-            columns[curve] = areas[order, curve]
-            if order != "random":
-                columns[f"{curve}_against_random"] = areas[order, curve] - areas["random", curve]
-        rows[order] = _means(pd.DataFrame(columns))
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("order")
-
-
-def _mean_curves(curves: list[dict]) -> pd.DataFrame:
-    rows, shares = [], np.linspace(0, 1, STEPS + 1)
-    for order, curve in curves[0]:
-        # Short videos have fewer shares; a curve is linear between them, as in its area.
-        lines = np.array([np.interp(shares, *each[order, curve][:2]) for each in curves])
-        means = [_means(pd.DataFrame({"score": scores})).values() for scores in lines.T]
-        rows += [(order, curve, share, *mean) for share, mean in zip(shares, means, strict=True)]
-    return pd.DataFrame(rows, columns=["order", "curve", "share", "score", "low", "high"])
-
-
-def _means(table: pd.DataFrame, videos=None) -> dict[str, float]:
+def _means(table: Mapping[str, np.ndarray], videos=None) -> dict[str, float]:
     """Each column's mean, with the ends of its interval over videos as `_low` and `_high`."""
     found = {}
     for name, values in table.items():
-        low, high = metrics.mean_interval(values.to_numpy(), videos=videos)
-        found |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+        low, high = metrics.mean_interval(values, videos=videos)
+        found |= {name: float(pd.Series(values).mean()), f"{name}_low": low, f"{name}_high": high}
     return found
