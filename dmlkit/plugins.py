@@ -11,11 +11,13 @@ import hashlib
 import importlib
 import inspect
 import os
+import re
 import sys
 import traceback
 import types
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from dmlkit.errors import UsageError, shorten
@@ -39,21 +41,14 @@ def make_extensible(what: str, entries: dict) -> None:
     _tables[what] = _Table(entries, dict(entries), {})
 
 
-def name_plugins(files: Iterable[str | os.PathLike] = ()) -> list[str]:
-    """Add files to those that the environment variable names, as absolute paths; all of them are returned."""
+def load_plugins(files: Iterable[str | os.PathLike] = ()) -> None:
+    """Add files to those that the environment variable names, and execute each once; `UsageError` if one cannot be."""
     named = [*os.environ.get(VARIABLE, "").split(os.pathsep), *map(os.fspath, files)]
-    if paths := list(dict.fromkeys(os.path.abspath(each) for each in named if each)):
+    if paths := dict.fromkeys(os.path.abspath(each) for each in named if each):
         os.environ[VARIABLE] = os.pathsep.join(paths)
-    return paths
-
-
-def load_plugins() -> None:
-    """Execute the files that the environment variable names, each once; a `UsageError` for one that cannot be used."""
-    if not (files := name_plugins()):
-        return
-    for package in ("models", "experiments"):  # their tables are there before a plugin is executed
-        importlib.import_module(f"dmlkit.{package}")
-    for file in files:
+        for package in ("models", "experiments"):  # their tables are there before a plugin is executed
+            importlib.import_module(f"dmlkit.{package}")
+    for file in paths:
         if file not in _loaded:
             _loaded[file] = _load(file)
 
@@ -63,63 +58,56 @@ def loaded_plugins() -> dict[str, str]:
     return {os.path.basename(file): digest for file, digest in _loaded.items()}
 
 
-def _digest(source: bytes) -> str:
-    return hashlib.sha256(source).hexdigest()[:16]
-
-
 def _load(file: str) -> str:
     """Execute a plugin, check what it adds, and return its digest."""
-    try:
-        with open(file, "rb") as opened:
-            source = opened.read()
-    except OSError as error:
-        raise UsageError(f"The plugin {file} cannot be read ({error.strerror}). {NAMED}") from None
-    # Compiled here: Python's cache goes by times, and could execute another content than that of the digest.
-    name = f"dmlkit_plugin_{os.path.splitext(os.path.basename(file))[0]}"
+    before = {what: dict(table.entries) for what, table in _tables.items()}
+    name = f"dmlkit_plugin_{Path(file).stem}"
     module = sys.modules[name] = types.ModuleType(name)
     try:
+        source = Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"The plugin {file} cannot be read ({error.strerror}). {NAMED}") from None
+    try:
+        # Compiled here: Python's cache goes by times, and could execute another content than that of the digest.
         exec(compile(source, file, "exec"), vars(module))
     except (Exception, SystemExit) as error:
-        places = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
-        places.append((getattr(error, "filename", None), getattr(error, "lineno", None)))  # of a SyntaxError
-        lines = [line for path, line in places if path == file and line]
-        place = f", line {lines[-1]}," if lines else ""
-        reason = f"{type(error).__name__}: {shorten(getattr(error, 'msg', None) or error, 300)}"
-        raise UsageError(
-            f"The plugin {file}{place} cannot be executed ({reason}). Correct the file."
-        ) from error
-    added = 0
+        lines = re.findall(f'"{re.escape(file)}", (line [0-9]+)', traceback.format_exc())
+        place = f", {lines[-1]}," if lines else ""
+        reason = f"{type(error).__name__}: {shorten(error, 300)}"
+        raise UsageError(f"The plugin {file}{place} cannot be executed ({reason}). Correct it.") from error
+    digest = _digest(source)
     for what, table in _tables.items():
-        known = table.package | {name: entry for name, (entry, *_) in table.plugins.items()}
         for name, entry in table.entries.items():
-            if name in known and known[name] is not entry:
-                table.entries[name] = known[name]
+            if before[what].get(name, entry) is not entry:
+                table.entries[name] = before[what][name]
                 raise UsageError(f"The plugin {file} replaces the {what} {name!r}. Use another name.")
-            if name not in known:
+            if name not in before[what]:
                 _check(what, name, entry, like=next(iter(table.package.values())), file=file)
-                table.plugins[name] = entry, os.path.basename(file), _digest(source)
-                added += 1
-    if not added:
+                table.plugins[name] = entry, os.path.basename(file), digest
+    if all(before[what] == table.entries for what, table in _tables.items()):
         tables = "FUSIONS, ENCODERS, POOLINGS, CLASSIFIERS, FRAME_CLASSIFIERS or EXPERIMENTS"
         warnings.warn(f"The plugin {file} adds nothing to {tables}.", stacklevel=3)
-    return _digest(source)
+    return digest
 
 
-def _check(what: str, name: str, entry: object, *, like: object, file: str) -> None:
+def _check(what: str, name: str, entry: object, *, like: Callable, file: str) -> None:
     """Refuse an entry that cannot be called as the table's others are, or an experiment under another name."""
     if what == "experiment":
         if getattr(entry, "name", None) != name:
             raise UsageError(f"The plugin {file}: EXPERIMENTS[{name!r}] must be an Experiment of that name.")
         return
     signature = inspect.signature(like)
-    arguments = {each.name: each.kind is each.KEYWORD_ONLY for each in signature.parameters.values()}
-    positional = [each for each, by_keyword in arguments.items() if not by_keyword]
+    parameters = signature.parameters.values()
+    keywords = {each.name: None for each in parameters if each.kind is each.KEYWORD_ONLY}
     try:
-        inspect.signature(entry).bind(*positional, **{each: None for each in arguments if arguments[each]})
+        inspect.signature(entry).bind(*[None] * (len(parameters) - len(keywords)), **keywords)
     except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"The {what} {name!r} of the plugin {file} must be a function of {signature}: {error}."
-        ) from None
+        message = f"The {what} {name!r} of the plugin {file} must be a function of {signature}: {error}."
+        raise UsageError(message) from None
+
+
+def _digest(source: bytes) -> str:
+    return hashlib.sha256(source).hexdigest()[:16]
 
 
 def added_parts(experiment) -> list[dict]:

@@ -18,7 +18,7 @@ import click
 
 from dmlkit.errors import UsageError, choose, counted, nearest, shorten, without_controls
 from dmlkit.paths import reports
-from dmlkit.plugins import load_plugins, name_plugins
+from dmlkit.plugins import load_plugins
 from dmlkit.runtime import check_keras
 
 
@@ -57,9 +57,8 @@ SEVERAL = (
 
 def _load_plugins(context: click.Context, option: click.Option, files: Sequence[Path]) -> None:
     if files:
-        name_plugins(files)
         with _warnings_noted():
-            load_plugins()
+            load_plugins(files)
 
 
 plugin_option = click.Option(
