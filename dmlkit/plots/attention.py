@@ -42,7 +42,8 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
         top = max(float(each[row, :frames].max()) for each in weights.values())
         for place, (name, each) in enumerate(weights.items()):
             values, look = each[row, :frames], {"markersize": 3, "linewidth": 1.4, **style.mark(place)}
-            ax.plot(np.arange(frames), values, label=shorten(name, 40), **look)
+            # Each marker is an element of the SVG.
+            ax.plot(values, markevery=-(-frames // 12), label=shorten(name, 40), **look)
             rows[f"{name}, video {video}"] = {"highest": values.max(), "at second": f"{values.argmax()}"}
         ax.axhline(1 / frames, color=style.GREY, linewidth=0.9, linestyle=":", label="uniform weights")
         local = found[row]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -95,7 +96,10 @@ def video(batch: Mapping, dataset, *, kind=None, split="train", title="One video
     for ax, (modality, values) in zip(axes[-len(features) :], features.items(), strict=True):
         ax.set_ylabel(f"{modality}\n({values.shape[-1]} values)")
         if frames:
-            ax.imshow(values[:frames].T, aspect="auto", interpolation="nearest", origin="lower")
+            # As many values and shades as are seen at this height: pixels are most of the SVG.
+            shown = values[:frames, :: -(-values.shape[-1] // 48)].T
+            cmap = colormaps["cividis"].resampled(16)
+            ax.imshow(shown, cmap, aspect="auto", interpolation="none", origin="lower")
             ax.grid(False)
             ax.set_yticks([])
         else:

@@ -8,29 +8,29 @@ from scipy.sparse import csr_array, triu
 
 import dmlkit.plots.style as style
 from dmlkit.errors import readable, shorten
-from dmlkit.metrics import (
-    TopPairs,
-    gap_interval_of_pairs,
-    gap_of_pairs,
-    precision_recall_curve,
-    top_k_pairs,
-    top_pairs,
-)
+from dmlkit.metrics import gap_interval_of_pairs, gap_of_pairs, precision_recall_curve, top_k_pairs, top_pairs
 from dmlkit.plots.data import Survey
 from dmlkit.plots.tables import as_runs, of_seed
 from dmlkit.predictions import Predictions
 
 
-@style.plotted
 def precision_recall(runs, dataset=None, *, title: str = "Precision and recall") -> style.Plot | None:
     """The precision–recall curve of the pairs that GAP@20 ranks: each video's 20 highest scores, pooled."""
-    runs, rows = as_runs(runs), {}
-    figure, (axes,) = style.canvas(of_seed(title, runs), dataset, height=4.4)
-    for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
-        precision, recall = precision_recall_curve(top_pairs(run.predictions.scores, run.predictions.labels))
-        points = np.linspace(0, len(recall) - 1, 400).astype(int)  # enough for a line
-        axes.plot(recall[points], precision[points], **look | {"marker": ""}, label=shorten(run.title, 34))
-        rows[run.title] = {"area (GAP@20)": run.gap}
+    curves = []
+    for run in as_runs(runs):
+        curve = precision_recall_curve(top_pairs(run.predictions.scores, run.predictions.labels))
+        points = np.linspace(0, len(curve[0]) - 1, 400).astype(int)  # enough for a line
+        curves.append((run, *(values[points] for values in curve)))
+    return _precision_recall(curves, dataset, title=of_seed(title, runs))
+
+
+@style.plotted
+def _precision_recall(curves: list[tuple], dataset, *, title: str) -> style.Plot:
+    figure, (axes,) = style.canvas(title, dataset, height=4.4)
+    looks = style.marks([run.name for run, *_ in curves])
+    for (run, precision, recall), look in zip(curves, looks, strict=True):
+        axes.plot(recall, precision, **look | {"marker": ""}, label=shorten(run.title, 34))
+    rows = {run.title: {"area (GAP@20)": run.gap} for run, *_ in curves}
     axes.set(xlabel="recall of all true labels", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
     figure.legend(loc="outside right upper")
     return style.finished(figure, rows)
@@ -51,18 +51,22 @@ def reliability(predictions: Predictions, *, bins: int = 10) -> pd.DataFrame:
     return frame.div(frame["pairs"], axis=0).assign(pairs=frame["pairs"].astype(int))
 
 
-@style.plotted
 def calibration(runs, dataset=None, *, title: str = "Calibration") -> style.Plot | None:
     """The `reliability` of runs as a diagram, with the expected calibration error and the pairs of each bin.
 
     The error is the mean over the bins, weighted by their pairs, of |mean score - share true|.
     """
-    runs, rows = as_runs(runs), {}
-    size = {"height": 5.2, "sharex": True, "height_ratios": (3, 1)}
-    figure, axes = style.canvas(of_seed(title, runs), dataset, 2, **size)
+    curves = [(run, reliability(run.predictions)) for run in as_runs(runs)]
+    return _calibration(curves, dataset, title=of_seed(title, runs))
+
+
+@style.plotted
+def _calibration(curves: list[tuple], dataset, *, title: str) -> style.Plot:
+    size, rows = {"height": 5.2, "sharex": True, "height_ratios": (3, 1)}, {}
+    figure, axes = style.canvas(title, dataset, 2, **size)
     axes[0].plot([0, 1], [0, 1], color=style.GREY, linewidth=1, label="calibrated")
-    for run, look in zip(runs, style.marks([run.name for run in runs]), strict=True):
-        bins, kept = reliability(run.predictions), run.predictions.kept
+    for (run, bins), look in zip(curves, style.marks([run.name for run, _ in curves]), strict=True):
+        kept = run.predictions.kept
         error = np.average((bins["mean score"] - bins["share true"]).abs(), weights=bins["pairs"])
         over = f",\nover each video's {kept} highest" if kept else ""
         label = f"{shorten(run.title, 34)}\n(ECE {error:.4f}{over})"
@@ -115,11 +119,11 @@ def gap_by_frames(runs, counted: Survey) -> pd.DataFrame:
     counts, rows = pd.Series(counted.frames_of_video, counted.ids[: len(counted.frames_of_video)]), []
     counts = counts[~counts.index.duplicated(keep=False)]
     for run in as_runs(runs) if len(counts) else ():
-        pairs = top_pairs(run.predictions.scores, run.predictions.labels)
         frames = pd.Series(counts.reindex(run.predictions.ids).to_numpy()).dropna()
         edges = np.unique(frames.quantile([0.25, 0.5, 0.75]))
         for _, part in frames.groupby(np.searchsorted(edges, frames)):
-            own = TopPairs(*(each[part.index] for each in (pairs.scores, pairs.correct, pairs.true_labels)))
+            own = run.predictions.take(part.index)
+            own = top_pairs(own.scores, own.labels)
             name = f"{part.min():.0f} to {part.max():.0f}\n({len(part):,} videos)"
             interval = gap_interval_of_pairs(own, resamples=300)
             rows.append((name, run.title, gap_of_pairs(own), *interval, len(part)))

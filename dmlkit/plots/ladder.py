@@ -88,8 +88,9 @@ def learning_curves(runs, *, title: str = "Learning curves") -> style.Plot | Non
         if run.record.get("profile", {}).get("ridge"):  # its training loss is a squared error
             history["loss"] = np.nan
         for ax, column, own in zip((axes[0], *axes), history, (training, tuning, training), strict=True):
+            look["markevery"] = -(-len(history) // 12)  # each marker is an element of the SVG
             ax.plot(history[column], label=shorten(run.title, 30), markersize=5, **look | own)
-            ax.plot(history[column].filter([run.record.get("best_epoch")]), **look | kept)
+            ax.plot(history[column].filter([run.record.get("best_epoch")]), **look | kept | {"markevery": 1})
         loss, tuning_loss, _ = history.iloc[-1]
         rows[run.title] = {"last training loss": loss, "last tuning loss": tuning_loss}
         rows[run.title]["highest GAP@20"] = history["tuning_gap"].max()
