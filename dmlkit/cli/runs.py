@@ -363,37 +363,27 @@ def runs(folder, experiment, profile, as_json) -> None:
     rows.sort(key=lambda row: -row["gap"])
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-    elif rows:
-        # The GAPs of one data set cannot be compared with those of another.
-        groups: dict[tuple, list[dict]] = {}
-        for row in rows:
-            groups.setdefault((row["fingerprint"], row["videos"]), []).append(row)
-        click.echo("\n\n".join(map(_run_table, groups.values())))
-    else:
-        click.echo(f"There are no finished runs below {folder}.")
+        return
+    # The GAPs of one data set cannot be compared with those of another.
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["fingerprint"], row["videos"]), []).append(row)
+    tables = "\n\n".join(map(_run_table, groups.values()))
+    click.echo(tables or f"There are no finished runs below {folder}.")
 
 
 def _run_table(rows: Sequence[dict]) -> str:
     below = os.path.commonpath([os.path.dirname(row["path"]) for row in rows]) or os.curdir
     cells = [("experiment", "GAP@20", "95 % interval", "mAP", "seconds", "profile", "seed", "folder")]
-    cells += [
-        (
-            shorten(row["name"], 30),
-            f"{row['gap']:.4f}",
-            f"{row['gap_low']:.4f} {row['gap_high']:.4f}",
-            f"{row['map']:.4f}",
-            f"{row['seconds']:,.0f}",
-            shorten(row["profile"], 16),
-            str(row["seed"]),
-            shorten(os.path.relpath(row["path"], below), 4096),
-        )
-        for row in rows
-    ]
+    for row in rows:
+        scores = [f"{row['gap']:.4f}", "{gap_low:.4f} {gap_high:.4f}".format(**row), f"{row['map']:.4f}"]
+        conditions = [f"{row['seconds']:,.0f}", shorten(row["profile"], 16), str(row["seed"])]
+        path = shorten(os.path.relpath(row["path"], below), 4096)
+        cells.append((shorten(row["name"], 30), *scores, *conditions, path))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-    heading = f"{shorten(rows[0]['data'], 60)}, {rows[0]['videos']:,} videos, below {shorten(below, 4096)}; intervals"
-    heading += " are over videos, for this seed"
-    return "\n".join([heading, *lines])
+    heading = f"{shorten(rows[0]['data'], 60)}, {rows[0]['videos']:,} videos, below {shorten(below, 4096)}"
+    return "\n".join([f"{heading}; intervals are over videos, for this seed", *lines])
 
 
 @click.command()
@@ -438,10 +428,8 @@ def experiments() -> None:
         "Beyond the ladder: later systems, and the recipes of the best scores": BEYOND,
         "One change in training each, the checkpoints of one training, and experiments of plugins": EXPERIMENTS,
     }.items():
-        click.echo(heading)
-        for name, experiment in table.items():
-            if name not in seen:
-                click.echo(f"  {name:31} {experiment.title}")
+        new = [f"  {name:31} {each.title}" for name, each in table.items() if name not in seen]
+        click.echo("\n".join([heading, *new]))
         seen |= table.keys()
 
 
