@@ -51,17 +51,8 @@ class Predictions:
         kept: None where every class was kept, else how many per video.
     """
 
-    def __init__(
-        self,
-        ids: np.ndarray,
-        labels: np.ndarray | csr_array | None,
-        scores: np.ndarray | csr_array,
-        kept: int | None = None,
-    ):
-        self.ids = ids
-        self.kept = kept
-        self._labels = labels
-        self._scores = scores
+    def __init__(self, ids: np.ndarray, labels, scores, kept: int | None = None):
+        self.ids, self._labels, self._scores, self.kept = ids, labels, scores, kept
 
     def __repr__(self) -> str:
         kept = f", the highest {self.kept} scores of each" if self.kept is not None else ""
@@ -145,9 +136,7 @@ class Predictions:
         rows, order = np.argsort(self.ids), np.argsort(ids)
         if not np.array_equal(ids[order], self.ids[rows]):
             return None
-        place = np.empty_like(rows)
-        place[order] = rows
-        return self.take(place)
+        return self.take(rows[np.argsort(order)])
 
     def save(self, path: Path) -> None:
         """Write them as one `.npz`, whole or not at all. No pickles."""
@@ -165,28 +154,25 @@ class Predictions:
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read what `save` wrote; a `DataError` where the file is missing or damaged."""
+        labels = None
         try:
-            return cls._from_arrays(read_arrays(path))
+            arrays = read_arrays(path)
+            shape = len(arrays["ids"]), int(arrays["num_classes"])
+            if (scores := arrays.get("scores")) is None:
+                scores = _sparse(arrays["top_classes"], arrays["top_scores"], shape)
+                scores.check_format()
+            if scores.shape != shape:
+                raise ValueError(f"its scores do not fit {shape[0]} videos of {shape[1]} classes")
+            kept = None if "scores" in arrays else arrays["top_classes"].shape[1]
+            if "label_videos" in arrays:
+                true = np.ones(len(arrays["label_videos"]), bool)
+                labels = csr_array((true, (arrays["label_videos"], arrays["label_classes"])), shape=shape)
         except (UnreadableError, LookupError, TypeError, ValueError) as error:
             # Another file's arrays lack a name or have other shapes.
             reason = error if isinstance(error, UnreadableError) else f"{path} holds something else, {error}"
             raise DataError(
                 f"The scores of this run cannot be read: {reason}. Delete the run's folder and train it again."
             ) from error
-
-    @classmethod
-    def _from_arrays(cls, arrays: dict[str, np.ndarray]) -> Predictions:
-        shape = len(arrays["ids"]), int(arrays["num_classes"])
-        kept, labels, scores = None, None, arrays.get("scores")
-        if scores is None:
-            kept = arrays["top_classes"].shape[1]
-            scores = _sparse(arrays["top_classes"], arrays["top_scores"], shape)
-            scores.check_format()
-        if scores.shape != shape:
-            raise ValueError(f"its scores do not fit {shape[0]} videos of {shape[1]} classes")
-        if "label_videos" in arrays:
-            true = np.ones(len(arrays["label_videos"]), bool)
-            labels = csr_array((true, (arrays["label_videos"], arrays["label_classes"])), shape=shape)
         return cls(arrays["ids"], labels, scores, kept)
 
 

@@ -41,15 +41,11 @@ class Evidence:
     # (frames, classes) the score minus the score with this frame alone masked; None where contributions give it.
     occlusion: np.ndarray | None = None
     true: tuple[int, ...] | None = None  # the labels, also those not included; None where they are not known
-    ground_truth: Mapping[int, np.ndarray] = field(
-        default_factory=dict
-    )  # class → (frames,) which made the label
-    energy: Mapping[str, np.ndarray] = field(
-        default_factory=dict
-    )  # modality → (frames,) norm of the features
-    change: Mapping[str, np.ndarray] = field(
-        default_factory=dict
-    )  # … distance to the previous frame, first 0
+    # Class → (frames,) which made the label; modality → (frames,) norm of the features, and distance to the previous
+    # frame, first 0.
+    ground_truth: Mapping[int, np.ndarray] = field(default_factory=dict)
+    energy: Mapping[str, np.ndarray] = field(default_factory=dict)
+    change: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         frames, count = (np.size(self.weights),), (len(self.classes),)
@@ -101,10 +97,9 @@ class Evidence:
         except ValueError:
             raise self._error(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
         if values.shape != shape:
-            given = (
-                f"{np.size(self.weights)} weights and {len(self.classes)} classes. Received: {values.shape}."
-            )
-            raise self._error(f"{name} must have the shape {shape}, as there are {given}")
+            given = f"{np.size(self.weights)} weights and {len(self.classes)} classes"
+            message = f"must have the shape {shape}, as there are {given}. Received: {values.shape}."
+            raise self._error(f"{name} {message}")
         if not np.isfinite(values).all():
             bad = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
             at = bad[0] if len(bad) == 1 else bad
@@ -112,12 +107,12 @@ class Evidence:
         return values
 
 
-def select_classes(scores: np.ndarray, true: Sequence[int] | None) -> list[int]:
-    """The classes included by default: the true ones and the highest of (classes,) scores, highest first."""
+def select_classes(scores: np.ndarray, true: Sequence[int] | None, also: Iterable[int] = ()) -> list[int]:
+    """The classes included: the true ones and the highest of (classes,) scores, highest first; then those `also`."""
     required = [label for label in true or () if label < len(scores)][:MAX_CLASSES]
     ranked = np.argsort(-scores, kind="stable").tolist()
     chosen = list(dict.fromkeys([*required, *ranked]))[:MAX_CLASSES]
-    return sorted(chosen, key=ranked.index)
+    return list(dict.fromkeys([*sorted(chosen, key=ranked.index), *also]))
 
 
 def reweight(

@@ -48,8 +48,9 @@ class Source:
                 label = whole_number(each, f"{argument}, names or numbers of classes")
             if label < 0 or (names and label >= len(names)):
                 hint = nearest(each, names) if isinstance(each, str) else ""
-                missing = f"{self.data} has no class {each!r} among its {len(names)}"
-                raise UsageError(f"{argument}: {missing}.{hint}")
+                raise UsageError(
+                    f"{argument}: {self.data} has no class {each!r} among its {len(names)}.{hint}"
+                )
             found.append(label)
         return tuple(dict.fromkeys(found))
 
@@ -74,7 +75,7 @@ class ModelSource(Source):
         self.title = f"Attention of {' and '.join(self.runs)}"
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
         self.class_names = readable(self.dataset.class_names)
-        self.open_video, self._warm = lru_cache(maxsize=8)(self._open_video), False
+        self.open_video = lru_cache(maxsize=8)(self._open_video)
         self._ids, self.labels = self._list_videos()
         self._position = {name: at for at, name in enumerate(distinct(self._ids, what="video"))}
         # Videos are found by their places among those that were scored, or that are listed.
@@ -116,9 +117,8 @@ class ModelSource(Source):
             return {name: name for name in self._position}
         short = [shorten(name) for name in self.class_names]
         texts = (", ".join(short[k] for k in np.flatnonzero(row)) or "no label" for row in self.labels)
-        return {
-            name: f"{shorten(name, 60)} · {text}" for name, text in zip(self._position, texts, strict=True)
-        }
+        pairs = zip(self._position, texts, strict=True)
+        return {name: f"{shorten(name, 60)} · {text}" for name, text in pairs}
 
     def videos_of(self, label: int | str) -> list[str]:
         """The ids of the videos of a class; a `UsageError` for an unknown one, or a split without labels."""
@@ -148,8 +148,8 @@ class ModelSource(Source):
         It includes `classes`, the true ones and those that any model scores highest.
         """
         clips, parts, true = self.open_video(video)
-        chosen = select_classes(np.max([each.scores for each in parts], axis=0), true)
-        chosen = list(dict.fromkeys([*chosen, *self.class_numbers(classes)]))
+        highest = np.max([each.scores for each in parts], axis=0)
+        chosen = select_classes(highest, true, self.class_numbers(classes))
         names = [self.class_names[label] for label in chosen]
         seconds = clips[0].frames[frame_mask(removed, len(clips[0].frames))]
         found = []
@@ -176,15 +176,14 @@ class ModelSource(Source):
     def _open_video(self, video: str) -> tuple:
         """The clip that each model reads of a video, what it computes, and the true labels (None: not known)."""
         if video not in self._position:
-            hint = nearest(video, self._position)
-            raise UsageError(f"There is no video {video!r} among {self.scope}.{hint}")
+            raise UsageError(
+                f"There is no video {video!r} among {self.scope}.{nearest(video, self._position)}"
+            )
         batch = self._read(self._position[video])
         clips = [model.clip(batch) for model in self.models]
         pairs = list(zip(self.models, clips, strict=True))
-        if not self._warm:
-            for model, clip in pairs:
-                model.warm_up(clip)
-            self._warm = True
+        for model, clip in pairs if not self.open_video.cache_info().currsize else ():
+            model.warm_up(clip)
         true = tuple(np.flatnonzero(batch["labels"][0]).tolist()) if "labels" in batch else None
         return clips, [model.parts(clip) for model, clip in pairs], true
 
@@ -198,9 +197,9 @@ class ModelSource(Source):
             except DataError:
                 if index == place + skipped:
                     raise
-                continue
-            if batch["id"][0] == self._ids[place]:
-                return batch
+            else:
+                if batch["id"][0] == self._ids[place]:
+                    return batch
         raise DataError(f"Video {self._ids[place]!r} is not where the run read it. Train the run again.")
 
     def _need_labels(self) -> np.ndarray:
@@ -210,10 +209,7 @@ class ModelSource(Source):
 
     @cached_property
     def _scores(self) -> np.ndarray:
-        """(videos, classes) the first model's scores."""
-        model, count = self.models[0], len(self._position)
-        stored = model.stored_predictions(self.split)
-        return model.predict(self.split, count) if stored is None else stored.scores[:count]
+        return self.models[0].scores(self.split, len(self._position))
 
 
 class Clip(NamedTuple):
@@ -285,8 +281,10 @@ class ExploredModel:
         """The run's predictions on this split; None where it has none."""
         return self.run.predictions if self.run and split == "validate" and self.trained_on_these else None
 
-    def predict(self, split: str, videos: int) -> np.ndarray:
-        """(videos, classes) scores of at most so many videos of a split."""
+    def scores(self, split: str, videos: int) -> np.ndarray:
+        """(videos, classes) scores of at most so many videos of a split, those that were stored where there are any."""
+        if stored := self.stored_predictions(split):
+            return stored.scores[:videos]
         settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
         batches = self._dataset.batches(split, batch_size=ROWS, **settings)
         return np.concatenate([self._probe.parts(self._inputs(batch)).scores for batch in batches])
@@ -372,7 +370,7 @@ class ArraySource(Source):
         if len(removed):
             raise UsageError("Removing frames takes a model that encodes the video again. Mask them instead.")
         full = self._evidence[video]
-        chosen = list(dict.fromkeys([*select_classes(full.scores, full.true), *self.class_numbers(classes)]))
+        chosen = select_classes(full.scores, full.true, self.class_numbers(classes))
         if unknown := set(chosen) - set(full.classes):
             raise UsageError(f"{video!r} has {len(full.classes)} classes. Received: class {min(unknown)}.")
         arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "occlusion")}
@@ -381,77 +379,72 @@ class ArraySource(Source):
 
     def _make(self, video, *, weights, logits, times, ground_truth, true, energy, change, **arrays):
         """One video with all its classes; `arrays` are contributions, scores and occlusion."""
-        linear, scores, biases = arrays["contributions"] is not None, arrays["scores"], self._biases
-        occluded = arrays["occlusion"] is not None
+        linear, occluded = arrays["contributions"] is not None, arrays["occlusion"] is not None
+        scores, biases, ground_truth = arrays["scores"], self._biases, ground_truth or {}
         if linear and (scores is not None or occluded):
             raise UsageError("Contributions determine the scores: give them, or scores and occlusion.")
         if not linear and (biases is not None or (scores is None and occluded)):
             raise UsageError("biases need contributions, and occlusion needs scores.")
-        if not isinstance(ground_truth or {}, Mapping):
+        if not isinstance(ground_truth, Mapping):
             raise UsageError(f"ground_truth: expected a dict by class. Received: {ground_truth!r:.80}.")
-        if not all(np.isin(row, (0, 1)).all() for row in (ground_truth or {}).values()):
+        if not all(np.isin(row, (0, 1)).all() for row in ground_truth.values()):
             raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
         if self._normalize and (total := np.sum(weights)):
             weights = np.divide(weights, total)
         count = (0, *np.shape(arrays["contributions"] if linear else scores))[-1]
         names = [""] * count if self._given_names is None else self._given_names  # class 0, class 1, …
         self.class_names = distinct(readable(names), what="class")
-        truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in (ground_truth or {}).items()}
+        truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in ground_truth.items()}
         arrays["scores"] = np.zeros(count) if scores is None else scores
         if linear:
             arrays["biases"] = np.zeros(count) if biases is None else biases
-        evidence = Evidence(
-            video=video,
-            run=self.runs[0],
-            times=np.arange(np.size(weights)) if times is None else times,
-            weights=weights,
-            classes=range(count),
-            names=self.class_names if count else (),
-            true=None if true is None else self.class_numbers(true, "true"),
-            ground_truth=truth,
-            energy=_by_modality(energy),
-            change=_by_modality(change),
-            **arrays,
-        )
+        arrays |= {"times": np.arange(np.size(weights)) if times is None else times, "weights": weights}
+        arrays |= {"true": None if true is None else self.class_numbers(true, "true"), "ground_truth": truth}
+        arrays |= {"energy": _by_modality(energy), "change": _by_modality(change)}
+        names = self.class_names if count else ()
+        evidence = Evidence(video=video, run=self.runs[0], classes=range(count), names=names, **arrays)
         if logits is not None:
-            evidence = replace(evidence, logits=_check_logits(np.asarray(logits, np.float64), evidence))
+            logits = np.asarray(logits, np.float64)
+            # `Evidence` refuses wrong shapes and numbers that are not finite; but where a weight is 0, −∞ is its logit.
+            if logits.shape == evidence.weights.shape and np.isfinite(logits.max(initial=-np.inf)):
+                difference = float(np.abs(softmax(logits) - evidence.weights).max())
+                if difference > SUM_TOLERANCE:
+                    raise UsageError(
+                        f"{video!r}: weights and softmax of the logits differ by {difference:.3g}."
+                    )
+                logits = None if np.isneginf(logits).any() else logits
+            evidence = replace(evidence, logits=logits)
         scores = class_scores(evidence, evidence.weights.astype(np.float64))
         return evidence if scores is None else replace(evidence, scores=scores)
 
 
 def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
     """Id → the arrays of one video, out of dicts by id, lists, or one video's own."""
-    listed = hasattr(weights, "__len__") and not isinstance(weights, str | bytes)
-    if not listed or getattr(weights, "ndim", 1) == 0:
+    if (
+        not hasattr(weights, "__len__")
+        or isinstance(weights, str | bytes)
+        or getattr(weights, "ndim", 1) == 0
+    ):
         raise UsageError(f"weights: expected numbers, or those of several videos. Received: {weights!r:.80}.")
+    given = {name: rows for name, rows in arrays.items() if rows is not None}
     if not isinstance(weights, Mapping):
         if len(weights) == 0 or np.ndim(weights[0]) == 0:
             return {"video": {"weights": weights, **arrays}}
-        for name, rows in arrays.items():
-            if rows is not None and (isinstance(rows, Mapping) or len(rows) != len(weights)):
-                many = f"expected one for each of {len(weights)} videos"
-                raise UsageError(f"{name}: {many}. Received: {rows!r:.60}.")
         ids = [f"video {number}" for number in range(len(weights))]
-        given = {name: rows for name, rows in arrays.items() if rows is not None}
-        arrays = arrays | {name: dict(zip(ids, rows, strict=True)) for name, rows in given.items()}
+        for name, rows in given.items():
+            if isinstance(rows, Mapping) or len(rows) != len(ids):
+                raise UsageError(
+                    f"{name}: expected one for each of {len(ids)} videos. Received: {rows!r:.60}."
+                )
+            given[name] = dict(zip(ids, rows, strict=True))
         weights = dict(zip(ids, weights, strict=True))
-    for name, rows in arrays.items():
-        if rows is not None and (not isinstance(rows, Mapping) or set(rows) - set(weights)):
+    for name, rows in given.items():
+        if not isinstance(rows, Mapping) or set(rows) - set(weights):
             raise UsageError(f"{name}: expected a dict by id, as the weights. Received: {rows!r:.80}.")
     if len(set(map(str, weights))) < len(weights):
         raise UsageError(f"weights: expected ids that differ as text. Received: {list(weights)}.")
-    rows = {"weights": weights, **{name: each or {} for name, each in arrays.items()}}
-    return {str(video): {name: each.get(video) for name, each in rows.items()} for video in weights}
-
-
-def _check_logits(logits: np.ndarray, evidence: Evidence) -> np.ndarray | None:
-    """The logits, if they are those of the weights; None where some are −∞: the weights have all the information."""
-    if logits.shape != evidence.weights.shape or not np.isfinite(logits.max(initial=-np.inf)):
-        return logits  # `Evidence` reports wrong shapes and numbers that are not finite
-    difference = float(np.abs(softmax(logits) - evidence.weights).max())
-    if difference > SUM_TOLERANCE:
-        raise UsageError(f"{evidence.video!r}: weights and softmax of the logits differ by {difference:.3g}.")
-    return None if np.isneginf(logits).any() else logits
+    rows, names = given | {"weights": weights}, ["weights", *arrays]
+    return {str(video): {name: rows.get(name, {}).get(video) for name in names} for video in weights}
 
 
 def _by_modality(values) -> dict:
