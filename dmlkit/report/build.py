@@ -154,8 +154,7 @@ def build_report(
         for notebook in there:
             if notebook.name not in plans:
                 with suppress(UsageError):  # meant for the chosen notebooks, a value need not suit the others
-                    chapters.append(_unchanged(context.plan(notebook), context))
-        chapters = [chapter for chapter in chapters if chapter]
+                    chapters += filter(None, [_unchanged(context.plan(notebook), context)])
         titles |= {chapter.name: chapter.title for chapter in chapters}
         ended = _execute_all(plans, there, context, jobs=jobs, force=force, progress=progress, **limits)
         with closing(ended):  # whatever breaks off here leaves no kernel
@@ -255,9 +254,8 @@ def _without_running(plan: Plan, context: Context, *, force: bool, stop: Stop, f
     if not force and (chapter := _unchanged(plan, context)):
         return chapter
     if stop.reason:
-        return _chapter(
-            plan, context, NOT_RUN, reason=f"the report ended before its turn came ({stop.reason})"
-        )
+        reason = f"the report ended before its turn came ({stop.reason})"
+        return _chapter(plan, context, NOT_RUN, reason=reason)
     # An experiment that a failed notebook should have trained is not trained in another one.
     mine = experiments_of(plan, context) if failed else {}
     for other in failed:

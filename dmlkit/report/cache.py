@@ -53,12 +53,9 @@ def software() -> dict[str, str]:
     root = Path(dmlkit.__file__).parent
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     counted = [path for path in files if not {"__pycache__", "notebooks"} & set(path.parts)]
+    files = digest([[path.as_posix(), file_digest(root / path)] for path in counted])
     plugins = {f"plugin {name}": digest for name, digest in loaded_plugins().items()}
-    return (
-        versions()
-        | plugins
-        | {"files": digest([[path.as_posix(), file_digest(root / path)] for path in counted])}
-    )
+    return versions() | plugins | {"files": files}
 
 
 def accessed_runs(access_log: Path, runs: Path) -> dict[str, str | None]:
@@ -156,8 +153,8 @@ def locked_folder(out: Path) -> Iterator[None]:
     """Make the folder of a report, and lock it for one process at a time."""
 
     def refuse(holder: str) -> None:
-        message = f"A report is being made in {out} by {holder}. Wait for its end, or name another folder with --out."
-        raise UsageError(message)
+        message = "Wait for its end, or name another folder with --out."
+        raise UsageError(f"A report is being made in {out} by {holder}. {message}")
 
     with writing(out):
         for folder in (out / "notebooks", out / "runs"):

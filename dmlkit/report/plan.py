@@ -93,11 +93,7 @@ def notebooks_folder() -> Path:
 
 
 def find_notebooks(folder: Path, names: Sequence[str] | None = None) -> list[Notebook]:
-    """The numbered notebooks of a folder in their order, or some of them.
-
-    Args:
-        folder: Where they are.
-        names: `05-attention`, `attention` or `05`; all where None.
+    """The numbered notebooks of a folder in their order; of some names (`05-attention`, `attention` or `05`), or all.
 
     Raises:
         UsageError: A name is unknown, or a file is no notebook.
@@ -191,8 +187,8 @@ class Context:
         self.conditions = {"profile": profile, "seed": seed, "deterministic": deterministic}
         self.conditions |= {"seeds": seeds} if seeds != 1 else {}
         Parameter("seeds", "int", 1).convert(seeds)
-        for each in (seed, seed + seeds - 1 if isinstance(seed, int) else seed):
-            Parameter("seed", "int", 0).convert(each if isinstance(each, int) else repr(each))
+        for each in (seed, seed + seeds - 1) if isinstance(seed, int) else [repr(seed)]:
+            Parameter("seed", "int", 0).convert(each)
         self.damaged: dict[str, str] = {}  # experiment → why its run cannot be read
         self.missing = data is None and not generate and not self.path.exists()
         self.data, self.data_digest = GENERATED, ""
@@ -318,14 +314,10 @@ def check_arguments(
     check_keras(training=True)
     if jobs < 1:
         raise UsageError(f"The number of jobs, the notebooks at a time, is at least 1. Received: {jobs}.")
-    seconds = None
-    if limit is not None:
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", limit, re.ASCII)
-        seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0
-        if not seconds:
-            raise UsageError(
-                f"A time limit is above 0 and has a unit, as in 90s, 45m, 2h. Received: {limit!r}."
-            )
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", limit or "", re.ASCII)
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else None
+    if limit is not None and not seconds:
+        raise UsageError(f"A time limit is above 0 and has a unit, as in 90s, 45m, 2h. Received: {limit!r}.")
     folder = notebooks_folder() if folder is None else Path(folder)
     there, chosen = find_notebooks(folder), find_notebooks(folder, names)
     execution_order(there)
