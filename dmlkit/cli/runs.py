@@ -134,10 +134,8 @@ def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
     chosen = find(experiment)
     if profile is not None:  # an empty one is none of the names
         as_profile(profile)
-    named = {name: settings.pop(name) for name in COMMON}
-    changes = _read_settings(
-        [*given, *(f"{name}={value}" for name, value in named.items() if value is not None)]
-    )
+    named = {name: value for name in COMMON if (value := settings.pop(name)) is not None}
+    changes = _read_settings([*given, *map("=".join, named.items())])
     _check_settings(chosen, profile, changes)
     Skipped.of(on_fault)
     check_keras(training=True)

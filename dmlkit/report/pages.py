@@ -62,10 +62,9 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
     """Write the page of a chapter that was executed, where it is not as it would be written."""
     if chapter.html is None:
         return chapter
-    data, profile = context.data, context.profile.name
-    about = {"title": chapter.title, "data": data.name, "generated": data.generated, "profile": profile}
-    when = f"{date(chapter.executed)} in {duration(chapter.seconds)}"
-    about["footer"] = f"Executed on {when}, on {data.name}, under the profile {profile}."
+    about = {name: getattr(chapter, name) for name in ("title", "executed", "seconds")}
+    about |= {"data": context.data.name, "generated": context.data.generated}
+    about["profile"] = context.profile.name
     of = digest([about, pages, file_digest(chapter.notebook), software()])
     if context.state.up_to_date(chapter.html.name, of):
         return chapter

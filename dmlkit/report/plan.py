@@ -333,9 +333,7 @@ def describe_plan(
     context = Context(out=Path(out), parameters=parameters, generate=False, **context)
     coming: dict[str, str] = {}  # experiment → the notebook that would train it
     counts, trained = Counter(), set()
-    conditions = "profile {profile}, seed {seed}".format(**context.conditions)
-    conditions += ", {seeds} seeds".format(**context.conditions) if "seeds" in context.conditions else ""
-    conditions += ", deterministic" * context.conditions["deterministic"]
+    conditions = ", ".join(f"{name} {as_text(value)}" for name, value in context.conditions.items())
     missing = " (not there yet: it would be generated)" * context.missing
     parts = [f"The report in {out} would have: {conditions}\nData: {context.path}{missing}"]
     for plan in map(context.plan, chosen):

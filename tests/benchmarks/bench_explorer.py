@@ -127,8 +127,8 @@ def test_from_a_file(browser, sample_evidence, tmp_path):
     data = {MIME: scene({"v": runs}, source), "text/html": "still"}
     cell = new_code_cell("explore", outputs=[new_output("display_data", data=data)])
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "n.ipynb")
-    footer = {"title": "n", "data": "d", "generated": True, "profile": "smoke", "footer": ""}
-    (tmp_path / "n.html").write_text(render_notebook(tmp_path / "n.ipynb", **footer))
+    about = {"title": "n", "data": "d", "generated": True, "profile": "smoke", "executed": "2026-03-08T14:05"}
+    (tmp_path / "n.html").write_text(render_notebook(tmp_path / "n.ipynb", pages={}, seconds=1.0, **about))
     paints = []
     with browser.page(width=1280, picture=tmp_path / "end.png") as page:
         page.add_init_script(FIRST_PAINT_JS)

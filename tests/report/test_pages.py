@@ -29,6 +29,7 @@ from dmlkit.report.plan import Context
 
 from .conftest import leave_lr, outside_references  # isort: skip
 
+RAN = {"executed": "2026-03-08T14:05:00+00:00", "seconds": 200.0}
 SCRIPT = "<script>alert(1)</script>"
 HOSTILE = [
     SCRIPT,
@@ -53,7 +54,7 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\3\x20\0\0\1\x2c").dec
 def render(tmp_path):
     def rendered(*cells, **about):
         nbformat.write(new_notebook(cells=list(cells)), tmp_path / "n.ipynb")
-        named = {"title": "N", "data": "d", "generated": True, "profile": "smoke", "footer": "f"}
+        named = {"title": "N", "data": "d", "generated": True, "profile": "smoke", **RAN}
         html = render_notebook(tmp_path / "n.ipynb", **{"pages": {}} | named | about)
         return html, BeautifulSoup(html, "html.parser")
 
@@ -83,7 +84,7 @@ def test_what_others_wrote_runs_and_fetches_nothing(render):
     stream = new_output("stream", text="\x1b[31mred\x1b[0m\x00 \x1b]8;;http://x.example\x07" + HOSTILE[1])
     error = new_output("error", ename=SCRIPT, evalue=SCRIPT, traceback=[SCRIPT])
     cells.append(new_code_cell(SCRIPT, outputs=[stream, error], id="last"))
-    about = {name: f"{SCRIPT} {name}" for name in ("title", "data", "profile", "footer")}
+    about = {name: f"{SCRIPT} {name}" for name in ("title", "data", "profile")}
     html, page = render(*cells, **about, pages={"01-a": SCRIPT, "n": "N"})
     assert outside_references(html) == []
     assert not page.find_all(["script", "iframe", "object", "form", "input", "svg"])
@@ -195,10 +196,9 @@ def test_results_and_index_show_the_runs_of_these_conditions(generated, tmp_path
     run = leave_lr(context.study, leave_run, parameters=77, hardware={"cores": 2})
     lstm = leave_lr(context.study, leave_run, "lstm", quality=0.7, parameters=154)
     ablation = leave_lr(context.study, leave_run, "lr-no-norm", quality=0.9)
-    ran = {"executed": "2026-03-08T14:05:00+00:00", "seconds": 200.0}
     chapters = (
-        Chapter("01-baselines", SCRIPT, SCRIPT, "unchanged", html=tmp_path / "01-baselines.html", **ran),
-        Chapter("02-b", SCRIPT, SCRIPT, "failed", f"{SCRIPT} reached", kind="time limit", **ran),
+        Chapter("01-baselines", SCRIPT, SCRIPT, "unchanged", html=tmp_path / "01-baselines.html", **RAN),
+        Chapter("02-b", SCRIPT, SCRIPT, "failed", f"{SCRIPT} reached", kind="time limit", **RAN),
     )
     summary = summarize(context, chapters)
     json.dumps(summary, allow_nan=False)
