@@ -259,6 +259,8 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
         axes.text(right + 0.06 * span, place + 0.22, interval, va="center", size=8)
     wrapped = rows[["name", "baseline"]].map(lambda text: textwrap.fill(shorten(text, 120), 41))
     style.row_axis(axes, [f"{name}\nagainst {baseline}" for name, baseline in wrapped.to_numpy()])
+    # The numbers have the right of the panel to themselves.
+    axes.set_xticks([tick for tick in axes.get_xticks() if left - 0.05 * span <= tick <= right + 0.05 * span])
     axes.set_xlim(left - 0.05 * span, right + 0.4 * span)
     of_one_seed = "one seed a side: no test" if (rows["over"] == FOR_THIS_SEED).all() else ""
     test = too_few(rows["videos"].min()) or of_one_seed or "filled, bold: significant"

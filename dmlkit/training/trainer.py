@@ -591,7 +591,7 @@ class Reporter:
         gap = f"tuning GAP {row['tuning_gap']:.4f}  " if "tuning_gap" in row else ""
         seconds = f"  {row['seconds']:.1f} s" if row["epoch"] > 1 else ""
         start = f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.3f}  {gap}"
-        self.line(f"{start}rate {row['learning_rate']:.4f}{seconds}")
+        self.line(f"{start}learning rate {row['learning_rate']:.4f}{seconds}")
 
     def bar(self, title: str, batches: int, *, done: int) -> list[keras.callbacks.Callback]:
         """The callbacks that show a bar over an epoch's batches, of which some are done."""
