@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
-from dmlkit.errors import UsageError, nearest
+from dmlkit.errors import UsageError, nearest, one_line
 from dmlkit.profiles import PROFILES
 
 # Parameter → its type, narrowed to the values it may have, in every notebook that has it.
@@ -29,22 +29,10 @@ CONSTRAINTS: dict[str, object] = {
     "faithfulness_videos": Annotated[int, Field(ge=2)],
 }
 # The same in every notebook → which option of the command gives it.
-COMMON = {
-    "data": "--data",
-    "profile": "--profile",
-    "runs": "--out, the folder of the report",
-    "seed": "--seed",
-    "seeds": "--seeds",
-    "deterministic": "--deterministic",
-}
-TYPES = {
-    "str": Annotated[str, Field(min_length=1)],
-    "int": int,
-    "float": Annotated[float, Field(allow_inf_nan=False)],
-    "bool": bool,
-    "list": list,
-    "tuple": tuple,
-}
+COMMON = {name: f"--{name}" for name in ("data", "profile", "seed", "seeds", "deterministic")}
+COMMON["runs"] = "--out, the folder of the report"
+TYPES = {each.__name__: each for each in (int, bool, list, tuple)}
+TYPES |= {"str": Annotated[str, Field(min_length=1)], "float": Annotated[float, Field(allow_inf_nan=False)]}
 
 
 @dataclass(frozen=True)
@@ -137,12 +125,13 @@ def read_parameter_file(path: Path) -> dict[str, object]:
         content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader) or {}
         values = TypeAdapter(dict[str, str | list[str]]).validate_python(content)
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"][:1])) or "the file"
-        message = f"In the file of parameters {path}, {where} is no plain value or list. {form}"
-        raise UsageError(message) from None
+        where = (*error.errors()[0]["loc"], "the file")[0]
+        raise UsageError(
+            f"The file of parameters {path}: {where} is no plain value or list. {form}"
+        ) from None
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        message = " ".join(str(error).split())
-        raise UsageError(f"The file of parameters {path} cannot be read: {message}. {form}") from error
+        message = f"The file of parameters {path} cannot be read: {one_line(error)}. {form}"
+        raise UsageError(message) from error
     return {name: None if value in ("", "~", "null") else value for name, value in values.items()}
 
 
