@@ -150,8 +150,10 @@ def cost(results: Results, dataset=None, *, title: str = "GAP@20 against cost") 
         look = style.mark(GROUPS[group])
         axes[0].plot([], [], look["marker"], color=look["color"], markeredgecolor=style.INK, label=group)
     figure.legend(loc="outside lower center", ncols=len(groups))
-    names = [f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbering.items()]
-    style.lines_beside(axes[1], names)
+    names = "\n".join(f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbering.items())
+    where = ((0, 0), (0, -46)) if style.is_narrow() else ((1, 1), (14, 0))
+    look = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "size": 9}
+    axes[1].annotate(names, *where, linespacing=1.55, **look)
     return style.finished(figure, rows.loc[list(numbering)].set_index("title")[["gap", *COSTS]])
 
 

@@ -11,7 +11,7 @@ import io
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +76,8 @@ class Plot:
     """A figure with its alternative text, shown as a picture where it is a cell's last line."""
 
     def __init__(self, figure: Figure, alt: str):
-        self.figure = figure
-        self.alt = one_line(alt)
-        self._again: Callable[[], Plot] | None = None
+        self.figure, self.alt = figure, one_line(alt)
+        self._again: Callable[[], Plot] = lambda: self  # `plotted` draws it again
         FigureCanvasAgg(figure)
         if is_narrow():
             _fit(figure)
@@ -88,12 +87,10 @@ class Plot:
 
     @functools.cached_property
     def narrow(self) -> "Plot":
-        """The same drawn `NARROW` inches wide, panels below one another; itself where `plotted` did not draw it."""
-        before = _narrow.set(True)
-        try:
-            return self._again() if self._again else self
-        finally:
-            _narrow.reset(before)
+        """The same drawn `NARROW` inches wide, panels below one another."""
+        context = copy_context()
+        context.run(_narrow.set, True)
+        return context.run(self._again)
 
     def svg(self) -> str:
         """The figure as an SVG element: no background, text as text, inks that follow the reader's theme."""
@@ -167,8 +164,8 @@ def marks(names: Sequence[str]) -> list[dict]:
     for at, place in enumerate(places):
         if place is None:
             colors = {taken % len(COLORS) for taken in places if taken is not None}
-            free = [each for each in range(len(_PLACES), len(_PLACES) + 72) if each not in places]
-            places[at] = next((each for each in free if each % len(COLORS) not in colors), free[0])
+            free = (each for each in range(len(_PLACES), len(_PLACES) + 72) if each not in places)
+            places[at] = min(free, key=lambda each: each % len(COLORS) in colors)
     return [mark(place) for place in places]
 
 
@@ -254,9 +251,9 @@ def finished(figure: Figure, frame: pd.DataFrame | dict, *, digits: int = 4) -> 
     """The plot of a figure whose alternative text is its title and the numbers it is drawn from, row by row."""
     frame, rows = pd.DataFrame.from_dict(frame, orient="index") if isinstance(frame, dict) else frame, []
     for name, row in zip(frame.index, frame.to_dict("records"), strict=True):
-        known = {column: value for column, value in row.items() if not pd.isna(value)}
-        cells = [f"{v:,.{digits}f}" if isinstance(v, float) else str(v) for v in known.values()]
-        cells = [f"{heading(name)} {cell}" for name, cell in zip(known, cells, strict=True)]
+        known = {heading(column): value for column, value in row.items() if not pd.isna(value)}
+        formats = (f",.{digits}f" if isinstance(value, float) else "" for value in known.values())
+        cells = (f"{each} {known[each]:{form}}" for each, form in zip(known, formats, strict=True))
         rows.append(f"{name}: {', '.join(cells)}")
     return Plot(figure, f"{figure.get_suptitle()}. {'; '.join(rows)}.")
 
@@ -299,37 +296,34 @@ def _label_above(axes: Axes, labels: Sequence[str], up: float, down: float, *, l
 
 def points(axes: Axes, values, places, low, high, *, marker: str = "o", color=COLORS[0], **look) -> None:
     """One value or several, each in its row, with horizontal 95 % intervals; NaN ends draw no interval."""
-    look = {"markersize": 8, "markeredgecolor": INK, "markeredgewidth": 0.9, "capsize": 4, **look}
-    ends = interval_lengths(values, low, high)
-    axes.errorbar(values, places, xerr=ends, fmt=marker, color=color, ecolor=color, **look)
+    look = {
+        "markersize": 8,
+        "markeredgecolor": INK,
+        "markeredgewidth": 0.9,
+        "capsize": 4,
+        "color": color,
+        **look,
+    }
+    axes.errorbar(values, places, xerr=interval_lengths(values, low, high), fmt=marker, **look)
 
 
 def interval_lengths(values, low, high) -> np.ndarray:
     """(2, values) how far intervals reach below and above their values, as matplotlib's error bars take it."""
-    values, low, high = (np.atleast_1d(each).astype(float) for each in (values, low, high))
+    values, low, high = np.array([values, low, high], float).reshape(3, -1)
     return np.clip([values - low, high - values], 0, None)
 
 
 def number_above(axes: Axes, value: float, place: float) -> None:
     """A value written above its point; in the narrow layout below it, where no label is."""
+    look = {"textcoords": "offset points", "ha": "center", "size": 8.5, "bbox": PLATE}
     side = {"xytext": (0, -7), "va": "top"} if is_narrow() else {"xytext": (0, 7)}
-    axes.annotate(
-        f"{value:.4f}", (value, place), textcoords="offset points", ha="center", size=8.5, bbox=PLATE, **side
-    )
+    axes.annotate(f"{value:.4f}", (value, place), **look, **side)
 
 
-def lines_beside(axes: Axes, lines: Sequence[str]) -> None:
-    """Lines of text to the right of a panel; in the narrow layout below it."""
-    where = ((0, 0), (0, -46)) if is_narrow() else ((1, 1), (14, 0))
-    look = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "size": 9}
-    axes.annotate("\n".join(lines), *where, linespacing=1.55, **look)
-
-
-def heat_map(axes: Axes, frame: pd.DataFrame, *, cmap: str, low: float, high: float, digits: int, label: str):
-    """A frame as shades with its numbers, white on dark ones, and a colour bar with its label; NaN is left empty.
-
-    Returns the shades, one mesh.
-    """
+def heat_map(
+    axes: Axes, frame: pd.DataFrame, *, cmap: str, low: float, high: float, digits: int, label: str
+) -> None:
+    """A frame as shades with its numbers, white on dark ones, and a colour bar with its label; NaN is left empty."""
     narrow, (rows, columns) = is_narrow(), frame.shape
     names = [textwrap.fill(shorten(name, 50), 18) for name in frame.columns]
     values = frame.to_numpy(float)
@@ -337,16 +331,14 @@ def heat_map(axes: Axes, frame: pd.DataFrame, *, cmap: str, low: float, high: fl
     edges = np.ravel([(row - (0.12 if narrow else 0.5), row + 0.5) for row in range(rows)])
     gaps = np.full((2 * rows - 1, columns), np.nan)
     gaps[::2] = values
-    across = np.arange(columns + 1) - 0.5
-    mesh = axes.pcolormesh(
-        across, edges, gaps, cmap=cmap, vmin=low, vmax=high, edgecolor=PAPER, linewidth=0.6
-    )
+    look = {"cmap": cmap, "vmin": low, "vmax": high, "edgecolor": PAPER, "linewidth": 0.6}
+    mesh = axes.pcolormesh(np.arange(columns + 1) - 0.5, edges, gaps, **look)
     for (row, column), value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else f"{value:.{digits}f}"
         luminance = np.dot(mesh.to_rgba(value)[:3], (0.3, 0.59, 0.11))
         color = INK if np.isnan(value) else "black" if luminance > 0.5 else "white"
-        place = row + 0.19 * narrow
-        axes.text(column, place, text, ha="center", va="center", color=color, size=8.5 if narrow else 10)
+        look = {"ha": "center", "va": "center", "color": color, "size": 8.5 if narrow else 10}
+        axes.text(column, row + 0.19 * narrow, text, **look)
     if narrow:
         _label_above(axes, [shorten(name, 60) for name in frame.index], 0.12, 0.5)
     else:
@@ -357,11 +349,8 @@ def heat_map(axes: Axes, frame: pd.DataFrame, *, cmap: str, low: float, high: fl
     axes.tick_params(length=0)
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    bar = {"location": "bottom", "aspect": 30} if narrow else {"location": "right", "aspect": 30, "pad": 0.02}
-    axes.figure.colorbar(mesh, ax=axes, label=_lines(label) if narrow else label, **bar).outline.set_visible(
-        False
-    )
-    return mesh
+    look = {"location": "bottom", "label": _lines(label)} if narrow else {"pad": 0.02, "label": label}
+    axes.figure.colorbar(mesh, ax=axes, aspect=30, **look).outline.set_visible(False)
 
 
 def plain_log(axis: Axis) -> None:

@@ -89,10 +89,9 @@ def result_rows(results: Results, *, short_titles: bool = False) -> pd.DataFrame
     columns = ["name", "title", "status", "reason", "experiment", "part", *NUMBERS]
     is_frame = isinstance(results, pd.DataFrame)
     frame = results.reset_index().reindex(columns=columns) if is_frame else to_frame(results, columns=columns)
-    for name in NUMBERS:
-        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype(float)
-    over = np.where(frame["seeds"] > 1, OVER_SEEDS, FOR_THIS_SEED)
-    frame["over"] = pd.Series(over, dtype=object).where(frame["gap"].notna())
+    frame[NUMBERS] = frame[NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
+    over = frame["seeds"].gt(1).map({True: OVER_SEEDS, False: FOR_THIS_SEED})
+    frame["over"] = over.astype(object).where(frame["gap"].notna())
     if short_titles:
         frame["title"] = [_short_title(row) for row in frame.to_dict("records")]
     return frame
@@ -130,10 +129,9 @@ def absence(row: Mapping) -> str:
 def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table | None:
     """Experiments with their metrics and cost, and the paper's figure in a column of its own."""
     rows = result_rows(results)
-    records = rows.to_dict("records")
-    notes = [f"{shorten(row['title'], 60)}: {absence(row)}." for row in records if absence(row)]
-    sizes = ("parameters", "seconds_an_epoch", "paper_gap")
-    columns = ("gap", "range", "interval", "map", "hit_at_one", "perr", *sizes)
+    absent = ((row["title"], absence(row)) for row in rows.to_dict("records"))
+    notes = [f"{shorten(name, 60)}: {reason}." for name, reason in absent if reason]
+    columns = "gap range interval map hit_at_one perr parameters seconds_an_epoch paper_gap"
     return _results(rows, columns, with_data(title, dataset), notes)
 
 
@@ -141,21 +139,21 @@ def all_results(results: Results, dataset=None, *, title: str = "All experiments
     """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed."""
     rows = result_rows(results, short_titles=True)
     missing = [shorten(name, 60) for name in rows["title"][rows["gap"].isna()]]
-    notes = [f"Not trained: {'; '.join(missing)}."] if missing else []
+    notes = [f"Not trained: {'; '.join(missing)}."] * bool(missing)
     rows = rows.dropna(subset=["gap"]).sort_values("gap", ascending=False, kind="stable")
     if rows["videos"].nunique() > 1:  # a recipe's own settings may lift the caps
         notes.append("The validation videos differ (last column): compare only rows with the same number.")
-    columns = ("part", "gap", "range", "interval", "map", "parameters", "seconds_an_epoch", "videos")
+    columns = "part gap range interval map parameters seconds_an_epoch videos"
     return _results(rows, columns, with_data(title, dataset), notes, texts=[0], longest=38)
 
 
-def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look) -> Table | None:
+def _results(rows: pd.DataFrame, columns: str, caption: str, notes: list[str], **look) -> Table | None:
     if rows.empty:
         return None
-    several = bool(rows["seeds"].notna().any())
+    several, few = bool(rows["seeds"].notna().any()), too_few(rows["videos"].min())
     notes = [*notes, f"95 % CI {intervals_over(rows)}."]
-    notes += ["Means over the seeds, with the lowest and the highest."] if several else []
-    notes += [f"{few.capitalize()}."] if (few := too_few(rows["videos"].min())) else []
+    notes += ["Means over the seeds, with the lowest and the highest."] * several
+    notes += [f"{few.capitalize()}."] * bool(few)
     interval = rows["gap_low"].map("{:.3f} to ".format) + rows["gap_high"].map("{:.3f}".format)
     seeds = rows["gap_min"].map("{:.4f} to ".format) + rows["gap_max"].map("{:.4f}".format)
     rows = rows.assign(
@@ -163,11 +161,10 @@ def _results(rows: pd.DataFrame, columns, caption: str, notes: list[str], **look
         interval=interval.where(rows["gap_low"].notna()),
         range=(seeds + rows["seeds"].map(" (of {:.0f})".format)).where(rows["seeds"].notna()),
     )
-    shown = {}
-    for column in [each for each in columns if several or each != "range"]:
-        cells = ["–" if pd.isna(value) else FORMATS[column].format(value) for value in rows[column]]
-        shown[heading(column)] = cells
-    return _styled(_named(pd.DataFrame(shown), rows["title"]), caption, notes, **look)
+    shown = rows[[column for column in columns.split() if several or column != "range"]].astype(object)
+    for column in shown:
+        shown[column] = shown[column].map(FORMATS[column].format, na_action="ignore").fillna("–")
+    return _styled(_named(shown.rename(columns=heading), rows["title"]), caption, notes, **look)
 
 
 @plotted
@@ -179,10 +176,9 @@ def numbers(
     In a report's page a searchable one has a search box, and is sorted by the headings of its columns.
     """
     shown = frame.apply(lambda column: column.map(lambda value: _cell(value, digits)).astype(object))
-    shown.columns = [heading(name) for name in frame.columns]
+    shown.columns = pd.Index(map(heading, frame), name=frame.index.name)  # in the heading of the rows
     texts = [place for place in range(frame.shape[1]) if frame.iloc[:, place].map(type).eq(str).any()]
     notes = [f"95 % CI {FOR_THIS_SEED}."] if {"from", "gap_low"} & {*frame.columns} else []
-    shown.columns.name = frame.index.name  # in the heading of the rows
     look = {"texts": texts, "searchable": searchable}
     return _styled(_named(shown, frame.index), with_data(title, dataset), notes, **look)
 
@@ -195,17 +191,19 @@ def data_card(study, *, settings: bool = False) -> Card:
         count, cap = dataset.num_videos(split), profile.caps.get(split)
         used = f" ({cap:,} used, of a sample of shards)" if cap is not None and cap < count else ""
         videos.append(f"{split} {count:,}{used}")
-    features, per = dataset.features.items(), f"values per {dataset.level}"
-    sizes = (f"{name} {each.size:,} {per if each.in_frames else 'hashed tokens'}" for name, each in features)
-    limited = dataset.level == "frame" and profile.max_frames
-    frames = f"at most {profile.max_frames} frames per video ({profile.frame_choice})" if limited else ""
+    features = [f"{dataset.level} level: "]
+    for name, each in dataset.features.items():
+        what = f"values per {dataset.level}" if each.in_frames else "hashed tokens"
+        features.append(f"{name} {each.size:,} {what}")
+    if dataset.level == "frame" and profile.max_frames:
+        features.append(f"at most {profile.max_frames} frames per video ({profile.frame_choice})")
     # What decides which videos are read, as splits that were inferred, must be seen.
     of_shards = [note for note in dataset.notes if "shard" in note]
     rows = {
         "origin": GENERATED if dataset.generated else "",
         "videos": ", ".join(videos),
         "splits": " ".join(of_shards),
-        "features": ", ".join(filter(None, [f"{dataset.level} level: {next(sizes)}", *sizes, frames])),
+        "features": features[0] + ", ".join(features[1:]),
         "classes": f"{dataset.num_classes:,}",
         "profile": f"{profile.name}, seed {study.seed}"
         + f" and the {study.seeds - 1} after it" * (study.seeds > 1),
@@ -294,20 +292,18 @@ def _counts(texts: Iterable[str]) -> list[str]:
 
 def _named(shown: pd.DataFrame, names: Iterable) -> pd.DataFrame:
     """The frame under unique one-line names, as a styler needs them."""
-    seen, unique = {}, []
-    for name in map(one_line, names):
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return shown.set_axis(unique, axis=0)
+    names = pd.Series(map(one_line, names), dtype=object)
+    times = names.groupby(names).cumcount() + 1
+    return shown.set_axis(names.where(times == 1, names + times.map(" ({})".format)).tolist(), axis=0)
 
 
 def _styled(shown, caption: str, notes=(), *, texts=(), longest: int = 60, searchable: bool = False) -> Table:
     caption, notes = one_line(caption), [one_line(note) for note in notes]
     styler = Table(shown, cell_ids=False)
     styler.heading = "\n".join([caption, *notes])
-    left = [f"td.col{place}, th.col_heading.col{place}" for place in texts]
-    left = [{"selector": each, "props": "text-align: left;"} for each in left]
-    slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in caption.lower())
+    left = ", ".join(f"td.col{place}, th.col_heading.col{place}" for place in texts)
+    left = [{"selector": left, "props": "text-align: left;"}] if texts else []
+    slug = re.sub("[^a-z0-9]", "-", caption.lower())
     return (
         (styler.hide(axis=1) if list(shown) == [""] else styler)
         .format(_cut, na_rep="–")
