@@ -35,12 +35,7 @@ from dmlkit.metrics.ensembling import (
     shortlist,
     weighted_average,
 )
-from dmlkit.metrics.faithfulness import (
-    deletion_curve,
-    ground_truth_precision,
-    occlusion,
-    random_importance,
-)
+from dmlkit.metrics.faithfulness import deletion_curve, ground_truth_precision, occlusion, random_importance
 from dmlkit.metrics.ranking import (
     GlobalAveragePrecision,
     RankingMetrics,

@@ -66,10 +66,8 @@ class GapComparison(NamedTuple):
     @property
     def over(self) -> str:
         """The sources of variation that the interval covers."""
-        if self.a.deviation is not None and self.b.deviation is not None:
-            return OVER_SEEDS
-        single = len(self.a.values) == len(self.b.values) == 1
-        return FOR_THIS_SEED if single else "over videos, for these seeds"
+        several = sum(side.deviation is not None for side in (self.a, self.b))
+        return (FOR_THIS_SEED, "over videos, for these seeds", OVER_SEEDS)[several]
 
     @property
     def seed_bound(self) -> float | None:
@@ -135,8 +133,7 @@ def gap_interval_of_pairs(
     pairs: TopPairs, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> Interval:
     """`gap_interval` from each video's top pairs, without the scores of all classes; the arguments are its own."""
-    (gaps,) = resampled_gaps([pairs], resamples=resamples, seed=seed)
-    return percentiles(gaps, level)
+    return percentiles(resampled_gaps([pairs], resamples=resamples, seed=seed)[0], level)
 
 
 def compare_gaps(
@@ -218,9 +215,8 @@ def mean_interval(
     known, videos = ~np.isnan(values), np.arange(values.size) if videos is None else np.asarray(videos)
     _, video = np.unique(videos[known], return_inverse=True)
     counts, sums = np.bincount(video), np.bincount(video, values[known])
-    rng = np.random.default_rng(seed)
     shape = (check_count(resamples, name="resamples"), counts.size)
-    chosen = rng.integers(counts.size, size=shape)
+    chosen = np.random.default_rng(seed).integers(counts.size, size=shape)
     return percentiles(sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1), level)
 
 
@@ -230,13 +226,17 @@ def resampled_gaps(systems: Sequence[TopPairs], *, resamples: int, seed: int) ->
     if videos == 0:
         raise ValueError("An interval needs at least one video. Received: 0 videos.")
     gaps = np.empty((len(systems), check_count(resamples, name="resamples")))
-    counted = [_PairCounts(pairs) for pairs in systems]
-    rng = np.random.default_rng(seed)
+    counts, rng = [_pair_counts(pairs) for pairs in systems], np.random.default_rng(seed)
     for start in range(0, gaps.shape[1], _BLOCK_RESAMPLES):
         block = gaps[:, start : start + _BLOCK_RESAMPLES]
         samples = (rng.integers(videos, size=videos) for _ in range(block.shape[1]))
-        weights = np.stack([np.bincount(sample, minlength=videos) for sample in samples], axis=1)
-        block[:] = [system.gaps(weights) for system in counted]
+        # How often each video counts: (videos, resamples of the block).
+        weights = np.stack(
+            [np.bincount(sample, minlength=videos) for sample in samples], axis=1, dtype=np.int32
+        )
+        for row, own, pairs in zip(block, counts, systems, strict=True):
+            columns = [np.ascontiguousarray((each @ weights).T) for each in own]
+            row[:] = list(map(_gap_of_counts, *columns, pairs.true_labels @ weights))
     return gaps
 
 
@@ -260,36 +260,23 @@ def _student(level: float, freedom: float) -> float:
     return float(stdtrit(freedom, (1 + level) / 2))
 
 
-class _PairCounts:
-    """How many pairs each video has at each score, ready to be summed under any weights of the videos."""
-
-    def __init__(self, pairs: TopPairs):
-        videos, k = pairs.scores.shape
-        self.true_labels = pairs.true_labels
-        scores, correct, video = pairs.scores.ravel(), pairs.correct.ravel(), np.repeat(np.arange(videos), k)
-        # Only scores with a correct pair are thresholds that count, and no pair below the lowest of them does.
-        thresholds = np.unique(scores[correct])
-        threshold = np.searchsorted(thresholds, scores, side="right") - 1
-        counted = threshold >= 0
-        shape = (thresholds.size, videos)
-        self.pairs = _count_matrix(threshold[counted], video[counted], shape)
-        self.correct_pairs = _count_matrix(threshold[correct], video[correct], shape)
-
-    def gaps(self, weights: np.ndarray) -> list[float]:
-        """GAP with video v counted `weights[v, r]` times, for each r; `average_precision`, weighted."""
-        weights = weights.astype(np.int32)
-        columns = (self.correct_pairs @ weights).T, (self.pairs @ weights).T, weights.T
-        return [self._gap(*each) for each in zip(*map(np.ascontiguousarray, columns), strict=True)]
-
-    def _gap(self, new: np.ndarray, between: np.ndarray, weights: np.ndarray) -> float:
-        present = np.flatnonzero(new)
-        if not present.size:
-            return 0.0
-        all_above = np.cumsum(between[::-1])[::-1]
-        return sum_of_steps(new[present], all_above[present], int(weights @ self.true_labels))
-
-
-def _count_matrix(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]):
+def _pair_counts(pairs: TopPairs) -> list:
+    """How many correct pairs, and how many pairs, each video has at each score: sparse (scores, videos)."""
     from scipy.sparse import csr_array
 
-    return csr_array((np.ones(rows.size, np.int32), (rows, columns)), shape=shape)
+    scores, correct = pairs.scores.ravel(), pairs.correct.ravel()
+    # Only scores with a correct pair are thresholds that count, and no pair below the lowest of them does.
+    thresholds, videos = np.unique(scores[correct]), len(pairs.scores)
+    places = np.searchsorted(thresholds, scores, side="right") - 1
+    places = np.stack([places, np.repeat(np.arange(videos), pairs.scores.shape[1])])
+    counted = (places[:, correct], places[:, places[0] >= 0])
+    shape = (thresholds.size, videos)
+    return [csr_array((np.ones(each.shape[1], np.int32), tuple(each)), shape=shape) for each in counted]
+
+
+def _gap_of_counts(new: np.ndarray, between: np.ndarray, true_labels: int) -> float:
+    """`average_precision` from the numbers of correct pairs, and of pairs, at ascending scores."""
+    present = np.flatnonzero(new)
+    if not present.size:
+        return 0.0
+    return sum_of_steps(new[present], np.cumsum(between[::-1])[::-1][present], int(true_labels))

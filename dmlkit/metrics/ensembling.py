@@ -145,26 +145,23 @@ def overlap(scores: ArrayLike, other: ArrayLike, *, top_k: int = TOP_K) -> float
 
 def shortlist(parts: Iterable[tuple[Sequence[ArrayLike], ArrayLike]]) -> Shortlist:
     """The shortlist of the tuning split, from the members' scores and labels of some videos at a time."""
-    kept = [_shortlist_of_part(list(members), labels) for members, labels in parts]
+    kept = []
+    for members, labels in parts:
+        checked = [
+            check_scores_and_labels(each, labels, name=f"scores[{i}]") for i, each in enumerate(members)
+        ]
+        members, labels = [scores.astype(np.float32) for scores, _ in checked], checked[0][1]
+        # Every member's highest come first; what room is left goes to the highest of the others.
+        priority = np.maximum.reduce(members)
+        for scores in members:
+            np.put_along_axis(priority, top_k_classes(scores, SHORTLIST_K), np.inf, axis=1)
+        classes = top_k_classes(priority, SHORTLIST_K * len(members))
+        scores = np.stack([np.take_along_axis(scores, classes, axis=1) for scores in members])
+        kept.append((scores, np.take_along_axis(labels, classes, axis=1), count_labels(labels)))
     if not kept:
         raise ValueError("`parts` must hold at least one part of the videos. Received: none.")
     scores, correct, true_labels = zip(*kept, strict=True)
     return Shortlist(np.concatenate(scores, axis=1), np.concatenate(correct), np.concatenate(true_labels))
-
-
-def _shortlist_of_part(members: list[ArrayLike], labels: ArrayLike) -> tuple[np.ndarray, ...]:
-    members = [
-        check_scores_and_labels(scores, labels, name=f"scores[{i}]")[0].astype(np.float32)
-        for i, scores in enumerate(members)
-    ]
-    labels = np.asarray(labels) != 0
-    # Every member's highest come first; what room is left goes to the highest of the others.
-    priority = np.maximum.reduce(members)
-    for scores in members:
-        np.put_along_axis(priority, top_k_classes(scores, SHORTLIST_K), np.inf, axis=1)
-    classes = top_k_classes(priority, SHORTLIST_K * len(members))
-    scores = np.stack([np.take_along_axis(scores, classes, axis=1) for scores in members])
-    return scores, np.take_along_axis(labels, classes, axis=1), count_labels(labels)
 
 
 def _by_gap(tuning: Shortlist) -> Weights:

@@ -10,7 +10,6 @@ videos, shards or workers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +32,7 @@ class TopK(NamedTuple):
     scores: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class TopPairs:
+class TopPairs(NamedTuple):
     """All that GAP needs of each video: k pairs (score, correct) and the number of its true labels."""
 
     scores: np.ndarray  # (videos, k) float, in any order within a video
@@ -48,6 +46,12 @@ class MeanAveragePrecision(NamedTuple):
     value: float
     classes_counted: int
     num_classes: int
+
+    @classmethod
+    def of(cls, by_class: np.ndarray) -> MeanAveragePrecision:
+        """The mean of (classes,) average precisions, NaN for a class that does not occur."""
+        counted = by_class[~np.isnan(by_class)]
+        return cls(float(counted.mean()) if counted.size else 0.0, counted.size, by_class.size)
 
 
 def check_scores(scores: ArrayLike, *, name: str = "scores") -> np.ndarray:
@@ -77,9 +81,9 @@ def check_scores_and_labels(
             f"`{name}` and `labels` must share one shape (videos, classes). "
             f"Received: {name}={scores.shape}, labels={labels.shape}."
         )
-    if labels.dtype.kind == "f" and labels.size and np.isnan(np.min(labels)):
+    if labels.dtype.kind == "f" and (missing := np.count_nonzero(np.isnan(labels))):
         raise ValueError(
-            f"`labels` must not contain NaN. Received: NaN for {np.isnan(labels).sum()} of {labels.size} labels."
+            f"`labels` must not contain NaN. Received: NaN for {missing} of {labels.size} labels."
         )
     return scores, labels if labels.dtype == bool else labels != 0
 
@@ -132,10 +136,10 @@ def top_k_pairs(scores: ArrayLike, k: int = 20) -> TopK:
     """
     scores = check_scores(scores)
     classes = top_k_classes(scores, check_count(k, name="k"))
-    values = np.take_along_axis(scores, classes, axis=1)
     # The classes ascend, so a stable sort leaves the lower of two equals in front.
-    order = np.argsort(-values, axis=1, kind="stable")
-    return TopK(np.take_along_axis(classes, order, axis=1), np.take_along_axis(values, order, axis=1))
+    order = np.argsort(-np.take_along_axis(scores, classes, axis=1), axis=1, kind="stable")
+    best = np.take_along_axis(classes, order, axis=1)
+    return TopK(best, np.take_along_axis(scores, best, axis=1))
 
 
 def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20, name: str = "scores") -> TopPairs:
@@ -232,11 +236,7 @@ class GlobalAveragePrecision:
     def pairs(self) -> TopPairs:
         """Every video's best pairs, in the order in which the videos came."""
         parts = self._parts or [top_pairs(np.empty((0, self.top_k)), np.empty((0, self.top_k)))]
-        return TopPairs(
-            scores=np.concatenate([part.scores for part in parts]),
-            correct=np.concatenate([part.correct for part in parts]),
-            true_labels=np.concatenate([part.true_labels for part in parts]),
-        )
+        return TopPairs(*map(np.concatenate, zip(*parts, strict=True)))
 
     def result(self) -> float:
         """GAP@k of all videos so far; 0.0 where there is no true label."""
@@ -268,13 +268,7 @@ def mean_average_precision(scores: ArrayLike, labels: ArrayLike) -> MeanAverageP
 
     Paper: §Measure (mAP).
     """
-    return _mean_over_classes(average_precision_by_class(scores, labels))
-
-
-def _mean_over_classes(by_class: np.ndarray) -> MeanAveragePrecision:
-    counted = by_class[~np.isnan(by_class)]
-    value = float(counted.mean()) if counted.size else 0.0
-    return MeanAveragePrecision(value, int(counted.size), int(by_class.size))
+    return MeanAveragePrecision.of(average_precision_by_class(scores, labels))
 
 
 def _correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) -> dict[int, int]:
@@ -285,11 +279,8 @@ def _correct_of_best(scores: np.ndarray, labels: np.ndarray, pairs: TopPairs) ->
     running = np.cumsum(np.take_along_axis(pairs.correct, order, axis=1), axis=1)
     for n in np.unique(pairs.true_labels[pairs.true_labels > 0]).tolist():
         videos = np.flatnonzero(pairs.true_labels == n)
-        if n <= k:
-            correct[n] = int(running[videos, n - 1].sum())
-        else:
-            best = top_k_classes(scores[videos], n)
-            correct[n] = int(np.count_nonzero(labels[videos[:, None], best]))
+        own = labels[videos[:, None], top_k_classes(scores[videos], n)] if n > k else running[videos, n - 1]
+        correct[n] = int(own.sum())
     return correct
 
 
@@ -356,7 +347,7 @@ class RankingMetrics:
             a labelled video's n best classes that are true, n being the number of its labels; `map`, and `map_classes`,
             the classes that occur, over which it is the mean; `num_classes` and `videos`.
         """
-        pairs, mean = self.pairs(), _mean_over_classes(self.by_class()[0])
+        pairs, mean = self.pairs(), MeanAveragePrecision.of(self.by_class()[0])
         # Pairs ascend by class, so of equal best scores the lowest class is found.
         hits = pairs.correct[np.arange(len(pairs.correct)), np.argmax(pairs.scores, axis=1)]
         labelled, correct = np.count_nonzero(pairs.true_labels), sorted(self._correct_of_best.items())
