@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmlkit.errors import shorten
+from dmlkit.errors import counted, shorten
 from dmlkit.explorer.evidence import Evidence
 from dmlkit.plots.style import COLORS, INK, PAPER, Plot, canvas, is_narrow, plotted
 
@@ -39,8 +39,17 @@ def saved_view(explorer) -> dict[str, object]:
     plot = still_picture(evidence, frame=frame, classes=explorer.classes, note=note)
     lines = [title, *filter(None, [source.note, note])]
     hint = "Run this notebook in JupyterLab to mask and remove frames and to choose videos."
+    # The scene has the chosen video and those after it, with the view's settings.
+    ids, removed = list(source.videos), len(explorer.removed)
+    ids = (ids[ids.index(explorer.video) :] + ids)[: min(explorer.keep, len(ids))]
+    restored = f"Saved with {removed} removed frames, which are restored here: removing takes the model."
+    saved = explorer.scene_of(ids, live=False, note=restored if removed else None)
+    names = ["frame", "masked", "temperature", "top", "uniform", "shown"]
+    names += ["classes"] * (explorer.chosen_classes is not None)  # else each video shows its own
+    values = {name: getattr(explorer, name) for name in names}
+    saved["state"] = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
     return {
-        MIME: _saved_scene(explorer),
+        MIME: saved,
         "text/html": paragraphs(*lines) + plot.markup() + paragraphs(hint),
         "image/png": base64.b64encode(plot.png()).decode("ascii"),
         "text/plain": "\n".join([*lines, plot.alt]),
@@ -49,32 +58,27 @@ def saved_view(explorer) -> dict[str, object]:
 
 def as_shown(explorer, run: int) -> tuple[Evidence, str]:
     """Evidence with the weights and scores that the view shows of the run at a position, and what was changed."""
-    full, changes = explorer.evidence[run], describe_changes(explorer)
-    if not changes:
-        return full, ""
-    weights, scores = explorer.state_of(run)
-    if weights is None:
-        return full, f"With {changes} no frame is left; drawn are the model's own weights and scores."
-    encoded = explorer.encoded()[run]
-    weights = weights[np.isin(full.times, encoded.times)]
-    if scores is not None:
-        return replace(encoded, weights=weights, logits=None, scores=scores), f"Settings: {changes}."
-    unknown = {"contributions": None, "biases": None, "occlusion": None, "classes": (), "names": ()}
-    shown = replace(encoded, weights=weights, logits=None, scores=(), **unknown)
-    return shown, f"Settings: {changes}. The scores under them need the model."
-
-
-def describe_changes(explorer) -> str:
-    """The changes to the model's own weights as text; "" without changes."""
-    counts = {"masked": len(explorer.masked), "removed": len(explorer.removed)}
-    changes = [f"{count} frame{'s' * (count > 1)} {what}" for what, count in counts.items() if count]
+    full, frames = explorer.evidence[run], {"masked": explorer.masked, "removed": explorer.removed}
+    changes = [f"{counted(len(each), 'frame')} {what}" for what, each in frames.items() if each]
     if explorer.top is not None and explorer.top < explorer.frames:
         changes.append(f"top {explorer.top} kept")
     if explorer.uniform:
         changes.append("uniform weights")
     elif explorer.temperature != 1:
         changes.append(f"temperature {explorer.temperature:g}")
-    return ", ".join(changes)
+    if not changes:
+        return full, ""
+    changes = ", ".join(changes)
+    weights, scores = explorer.state_of(run)
+    if weights is None:
+        return full, f"With {changes} no frame is left; drawn are the model's own weights and scores."
+    encoded = explorer.encoded()[run]
+    drawn = {"weights": weights[np.isin(full.times, encoded.times)], "logits": None, "scores": scores}
+    if scores is not None:
+        return replace(encoded, **drawn), f"Settings: {changes}."
+    drawn |= dict.fromkeys(("contributions", "biases", "occlusion"))
+    drawn |= dict.fromkeys(("classes", "names", "scores"), ())
+    return replace(encoded, **drawn), f"Settings: {changes}. The scores under them need the model."
 
 
 @plotted
@@ -152,20 +156,6 @@ def _draw_signals(ax, evidence: Evidence) -> None:
     if evidence.energy:
         ax.set_title("features, each relative to its maximum", size=9)
         ax.legend(loc="lower right", ncols=2 if is_narrow() else 4, **LEGEND)
-
-
-def _saved_scene(explorer) -> dict:
-    """The chosen video and those after it, with the view's settings."""
-    ids = list(explorer.source.videos)
-    start = ids.index(explorer.video)
-    note = None
-    if explorer.removed:
-        note = f"Saved with {len(explorer.removed)} removed frames, which are restored here: removing takes the model."
-    saved = explorer.scene_of((ids[start:] + ids[:start])[: explorer.keep], live=False, note=note)
-    names = ["frame", "masked", "temperature", "top", "uniform", "shown"]
-    names += ["classes"] * (explorer.chosen_classes is not None)  # else each video shows its own
-    values = {name: getattr(explorer, name) for name in names}
-    return saved | {"state": {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}}
 
 
 def paragraphs(*lines: str) -> str:

@@ -243,15 +243,15 @@ class AttentionExplorer(anywidget.AnyWidget):
         if source.class_counts:
             orders |= {"class": "of a class", "worst": f"worst mistakes of {shorten(source.runs[0])}"}
         classes = [[k, f"{shorten(source.class_names[k], 60)} ({n})"] for k, n in source.class_counts.items()]
-        label = classes[0][0] if label is None and classes else label
+        if label is None and classes:
+            label = classes[0][0]
         if order == "worst":
-            worst = source.worst(limit=50)
-            videos, total = [[name, f"{name}: {text}"] for name, text in worst.items()], len(worst)
+            videos = [[name, f"{name}: {text}"] for name, text in source.worst(limit=50).items()]
         else:
-            ids = source.videos_of(label) if order == "class" else list(source.videos)
-            videos, total = [[name, source.videos[name]] for name in ids[:MENU_VIDEOS]], len(ids)
-        menu = {"order": order, "label": label, "videos": videos, "total": total, "all": len(source.videos)}
-        return menu | {"orders": list(orders.items()), "classes": classes}
+            ids = source.videos_of(label) if order == "class" else source.videos
+            videos = [[name, source.videos[name]] for name in ids]
+        menu = {"order": order, "label": label, "videos": videos[:MENU_VIDEOS], "total": len(videos)}
+        return menu | {"all": len(source.videos), "orders": list(orders.items()), "classes": classes}
 
     def _answer(self, _, message: dict, buffers) -> None:
         """Answer the browser: `open` a video, fill the `menu`, or `remove` frames, which waits also for an error."""
