@@ -24,20 +24,6 @@ LARGEST_DENSE = 256 * 2**20
 KEPT_CLASSES = 100
 
 
-def _highest(scores: np.ndarray | csr_array, kept: int) -> csr_array:
-    """Dense scores (videos, classes) with the highest `kept` of each video alone; sparse ones as they are."""
-    if isinstance(scores, csr_array):
-        return scores
-    classes = np.sort(np.argpartition(-scores, kept - 1, axis=1)[:, :kept])
-    return _sparse(classes, np.take_along_axis(scores, classes, axis=1), scores.shape)
-
-
-def _sparse(classes: np.ndarray, scores: np.ndarray, shape: tuple[int, int]) -> csr_array:
-    """Scores (videos, kept) of as many classes each, ascending, by their bits: scipy has no half precision."""
-    bits = scores.astype(np.float16).view(np.uint16)
-    return csr_array((bits.ravel(), classes.ravel(), np.arange(shape[0] + 1) * classes.shape[1]), shape=shape)
-
-
 class Predictions:
     """The scores of one split of a data set, in the order in which it is read.
 
@@ -47,12 +33,15 @@ class Predictions:
     Args:
         ids: (videos,) text.
         labels: (videos, classes) bool, dense or sparse, or None where the split has no labels.
-        scores: (videos, classes) float16, dense, or the highest of each video alone.
-        kept: None where every class was kept, else how many per video.
+        scores: (videos, classes) float16, or the highest of each video alone: (videos, kept).
+        top: (videos, kept) int, the classes of these, ascending; None where every class was kept.
+        num_classes: How many classes there are, where some were not kept.
     """
 
-    def __init__(self, ids: np.ndarray, labels, scores, kept: int | None = None):
-        self.ids, self._labels, self._scores, self.kept = ids, labels, scores, kept
+    def __init__(self, ids: np.ndarray, labels, scores: np.ndarray, top=None, num_classes: int | None = None):
+        self.ids, self._labels, self._scores, self._top = ids, labels, scores, top
+        self.num_classes = scores.shape[1] if num_classes is None else num_classes
+        self.kept = None if top is None else top.shape[1]  # classes per video; None for all
 
     def __repr__(self) -> str:
         kept = f", the highest {self.kept} scores of each" if self.kept is not None else ""
@@ -72,10 +61,9 @@ class Predictions:
         That is the next number below the video's lowest kept score: the kept ones stay before it. (0 would be certainty
         that the class is absent, which an ensemble with a negative weight turns into its best class.)
         """
-        if not isinstance(self._scores, csr_array):
+        if self._top is None:
             return self._scores
-        lowest = self.kept_pairs()[1].min(axis=1)
-        return self._with(np.nextafter(lowest, np.float16(0))[:, None])
+        return self._with(np.nextafter(self._scores.min(axis=1, keepdims=True), np.float16(0)))
 
     @property
     def kept_scores(self) -> np.ndarray:
@@ -92,30 +80,22 @@ class Predictions:
 
     def _with(self, missing: np.ndarray | float) -> np.ndarray:
         """The scores, with this where a class was not kept."""
-        if not isinstance(self._scores, csr_array):
+        if self._top is None:
             return self._scores
-        dense = np.empty(self._scores.shape, np.float16)
+        dense = np.empty((len(self.ids), self.num_classes), np.float16)
         dense[:] = missing
-        videos = np.repeat(np.arange(len(self.ids)), np.diff(self._scores.indptr))
-        dense[videos, self._scores.indices] = self._scores.data.view(np.float16)
+        np.put_along_axis(dense, self._top, self._scores, axis=1)
         return dense
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes each video is scored for."""
-        return self._scores.shape[1]
 
     def kept_pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """Each video's kept classes, ascending, and their scores: (videos, kept) int and float16, or of all classes."""
-        if not isinstance(self._scores, csr_array):
-            return np.broadcast_to(np.arange(self.num_classes), self._scores.shape), self._scores
-        shape = (len(self.ids), self.kept)
-        return self._scores.indices.reshape(shape), self._scores.data.view(np.float16).reshape(shape)
+        every = np.arange(self.num_classes) if self._top is None else self._top
+        return np.broadcast_to(every, self._scores.shape), self._scores
 
     def take(self, rows: slice | np.ndarray) -> Predictions:
         """The predictions of some videos, by their places."""
-        labels = None if self._labels is None else self._labels[rows]
-        return Predictions(self.ids[rows], labels, self._scores[rows], self.kept)
+        arrays = (self.ids, self._labels, self._scores, self._top)
+        return Predictions(*(None if each is None else each[rows] for each in arrays), self.num_classes)
 
     def blocks(self) -> Iterator[Predictions]:
         """All videos in their order, some at a time, so that large splits need little memory."""
@@ -140,15 +120,15 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write them as one `.npz`, whole or not at all. No pickles."""
-        arrays = {"ids": self.ids.astype(np.str_), "num_classes": np.array(self.num_classes)}
+        arrays = {
+            "ids": self.ids.astype(np.str_),
+            "scores": self._scores,
+            "num_classes": np.array(self.num_classes),
+        }
+        if self._top is not None:
+            arrays["top_classes"] = self._top
         if self._labels is not None:
             arrays["label_videos"], arrays["label_classes"] = self._labels.nonzero()
-        if self.kept is None:
-            arrays["scores"] = self.scores
-        else:
-            top, shape = _highest(self._scores, self.kept), (len(self.ids), self.kept)
-            arrays["top_classes"] = top.indices.reshape(shape).astype(np.int32)
-            arrays["top_scores"] = top.data.reshape(shape).view(np.float16)
         write_arrays(path, arrays)
 
     @classmethod
@@ -157,13 +137,12 @@ class Predictions:
         labels = None
         try:
             arrays = read_arrays(path)
-            shape = len(arrays["ids"]), int(arrays["num_classes"])
-            if (scores := arrays.get("scores")) is None:
-                scores = _sparse(arrays["top_classes"], arrays["top_scores"], shape)
-                scores.check_format()
-            if scores.shape != shape:
-                raise ValueError(f"its scores do not fit {shape[0]} videos of {shape[1]} classes")
-            kept = None if "scores" in arrays else arrays["top_classes"].shape[1]
+            videos, classes = shape = len(arrays["ids"]), int(arrays["num_classes"])
+            scores, top = arrays["scores"], arrays.get("top_classes")
+            if scores.shape != (shape if top is None else (videos, top.shape[1])):
+                raise ValueError(f"its scores do not fit {videos} videos of {classes} classes")
+            if top is not None and not (top.dtype.kind == "i" and np.isin(top, range(classes)).all()):
+                raise ValueError(f"its classes are not among {classes}")
             if "label_videos" in arrays:
                 true = np.ones(len(arrays["label_videos"]), bool)
                 labels = csr_array((true, (arrays["label_videos"], arrays["label_classes"])), shape=shape)
@@ -173,7 +152,7 @@ class Predictions:
             raise DataError(
                 f"The scores of this run cannot be read: {reason}. Delete the run's folder and train it again."
             ) from error
-        return cls(arrays["ids"], labels, scores, kept)
+        return cls(arrays["ids"], labels, scores, top, classes)
 
 
 def concatenate(blocks: Iterable[Predictions], *, kept: int | None = None) -> Predictions:
@@ -181,16 +160,25 @@ def concatenate(blocks: Iterable[Predictions], *, kept: int | None = None) -> Pr
 
     Blocks are cut as they come: no more than `LARGEST_DENSE` bytes are ever held dense.
     """
-    ids, labels, scores, held = [], [], [], 0
+    parts, held = [], 0
     for block in blocks:
-        ids.append(block.ids)
-        labels.append(None if block.labels is None else csr_array(block.labels))
-        scores.append(block.scores)
+        labels = None if block.labels is None else csr_array(block.labels)
+        parts.append(Predictions(block.ids, labels, block.scores))
         held += block.scores.nbytes
-        if kept is None and held > LARGEST_DENSE and block.scores.shape[1] > KEPT_CLASSES:
+        if kept is None and held > LARGEST_DENSE and block.num_classes > KEPT_CLASSES:
             kept = KEPT_CLASSES
         if kept is not None:
-            scores = [_highest(each, kept) for each in scores]
-    together = np.concatenate(scores) if kept is None else csr_array(vstack(scores))
-    sparse = None if labels[0] is None else csr_array(vstack(labels))
-    return Predictions(np.concatenate(ids), sparse, together, kept)
+            parts = [_highest(each, kept) for each in parts]
+    ids, scores = (np.concatenate([getattr(each, name) for each in parts]) for name in ("ids", "_scores"))
+    top = None if kept is None else np.concatenate([each._top for each in parts])
+    labels = None if parts[0]._labels is None else csr_array(vstack([each._labels for each in parts]))
+    return Predictions(ids, labels, scores, top, parts[0].num_classes)
+
+
+def _highest(block: Predictions, kept: int) -> Predictions:
+    """With the highest `kept` scores of each video alone; where that was done, as they are."""
+    if block.kept is not None:
+        return block
+    top = np.sort(np.argpartition(-block.scores, kept - 1, axis=1)[:, :kept]).astype(np.int32)
+    scores = np.take_along_axis(block.scores, top, axis=1)
+    return Predictions(block.ids, block._labels, scores, top, block.num_classes)

@@ -11,7 +11,7 @@ from dmlkit import comparison
 from dmlkit.comparison import two_sides
 from dmlkit.errors import DataError, UsageError
 from dmlkit.metrics import average_precision_by_class, compare_gaps, top_pairs
-from dmlkit.predictions import Predictions
+from dmlkit.predictions import Predictions, concatenate
 from dmlkit.runs import write_record
 
 
@@ -84,8 +84,7 @@ def test_notes_say_what_a_reader_must_know(leave_run, a_and_b, tmp_path):
     other = leave_run(tmp_path / "other", profile="demo", units=64, seed=1, videos=120)
     (note,) = dmlkit.compare(a, other, resamples=2).notes
     assert "name smoke and demo" in note and "units 8 and 64" in note
-    cut = np.where(b.predictions.scores >= 0.4, b.predictions.scores, 0)
-    Predictions(b.predictions.ids, b.predictions.labels, cut, kept=4).save(b.path / "predictions.npz")
+    concatenate([b.predictions], kept=4).save(b.path / "predictions.npz")
     (note,) = dmlkit.compare(a, b.path, resamples=5).notes
     assert "4 highest scores" in note
 

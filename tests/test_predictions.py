@@ -73,7 +73,7 @@ IDS = {"ids": np.array(["a", "b"]), "num_classes": np.array(3)}
 FOREIGN = [
     IDS | {"scores": np.zeros((2, 4))},
     IDS | {"scores": np.zeros((2, 3)), "label_videos": np.array([7]), "label_classes": np.array([0])},
-    IDS | {"top_classes": np.array([[3], [0]]), "top_scores": np.ones((2, 1))},
+    IDS | {"top_classes": np.array([[3], [0]]), "scores": np.ones((2, 1))},
 ]
 
 

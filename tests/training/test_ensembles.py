@@ -13,7 +13,7 @@ from dmlkit import predictions
 from dmlkit.data import open_dataset
 from dmlkit.errors import DataError, UsageError
 from dmlkit.metrics import COMBINERS, Weights, combine, global_average_precision, optimize_weights, overlap
-from dmlkit.predictions import Predictions
+from dmlkit.predictions import Predictions, concatenate
 from dmlkit.training import (
     compare_combiners,
     compare_members,
@@ -92,7 +92,7 @@ def test_members_are_matched_by_video(copies, tmp_path):
     for path in copies:
         for file in ("predictions.npz", "tuning.npz"):
             part = Predictions.load(path / file)
-            Predictions(part.ids, part.labels, part.scores, kept=10).save(path / file)
+            concatenate([part], kept=10).save(path / file)
     run = dmlkit.ensemble(copies, out=tmp_path / "kept")
     assert stored(run).kept == 20 and 0 < run.gap <= 1
 
