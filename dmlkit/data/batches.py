@@ -103,13 +103,11 @@ class Batches:
     """The batches of one epoch of a split; made by `Dataset.batches`, which describes them.
 
     Can be iterated any number of times, always with the same videos in the same order. A record that is skipped is not
-    replaced: its batch is smaller, and left out if nothing remains of it. `expected_counts` has the number of records
-    of shards, where known, and `limits` the most that are read; `repeats` caches how often each record comes.
+    replaced: its batch is smaller, and left out if nothing remains of it.
     """
 
-    root: str
+    dataset: Dataset = field(repr=False)  # noqa: F821
     split: str
-    shards: tuple[str, ...] = field(repr=False)
     parser: RecordParser = field(repr=False)
     batch_size: int
     shuffle: bool = False
@@ -117,9 +115,6 @@ class Batches:
     epoch: int = 0
     balance: float = 0.0
     skipped: Skipped = field(default_factory=Skipped, repr=False, compare=False)
-    expected_counts: Mapping[str, int] = field(default_factory=dict, repr=False)
-    limits: Mapping[str, int] = field(default_factory=dict, repr=False)
-    repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
     _errors: list[DataError] = field(default_factory=list, repr=False, compare=False)
 
     __repr__ = brief
@@ -150,7 +145,7 @@ class Batches:
         Raises `DataError` where the split carries no labels.
         """
         if not self.parser.labelled:
-            raise DataError(f"The split {self.split!r} of {self.root} has no labels to fit a model to.")
+            raise DataError(f"The split {self.split!r} of {self.dataset.path} has no labels to fit to.")
         import tensorflow as tf
 
         frames, inputs = self.parser.level == "frame", {}
@@ -186,17 +181,17 @@ class Batches:
 
     def _records(self) -> Iterator[Record]:
         _keep_freed_memory()
-        chosen = [(shard, self.limits.get(shard)) for shard in self.shards]
+        shards, dataset, repeats = self.dataset.splits[self.split], self.dataset, self.dataset._repeats
+        chosen = [(shard, dataset.limits.get(shard)) for shard in shards]
         if not self.shuffle:
-            return _in_order(chosen, self.expected_counts)
+            return _in_order(chosen, dataset.counts)
         rng = np.random.default_rng([self.seed, self.epoch])
-        records = _interleave(chosen, rng, self.expected_counts)
+        records = _interleave(chosen, rng, dataset.counts)
         if self.balance:
-            key = (*chosen, self.balance)
-            if key not in self.repeats:
-                self.repeats[key] = repeats_by_shard(self.parser, chosen, self.balance)
-            records = _repeat(records, self.repeats[key], rng)
-        headers = chain.from_iterable(map(scan_headers, self.shards))
+            if (key := (*chosen, self.balance)) not in repeats:
+                repeats[key] = repeats_by_shard(self.parser, chosen, self.balance)
+            records = _repeat(records, repeats[key], rng)
+        headers = chain.from_iterable(map(scan_headers, shards))
         lengths = [length for _, length, error in islice(headers, SAMPLED_LENGTHS) if not error]
         mean_length = max(1, sum(lengths) // max(1, len(lengths)))
         return _shuffle(records, min(MAX_WINDOW, max(1, SHUFFLE_BYTES // mean_length)), rng)
@@ -206,26 +201,22 @@ class Batches:
             try:
                 video = self.parser.read(record.check())
                 if video.cut:
-                    self.skipped.cut[relative_name(record.shard, self.root)] |= 1 << record.number
+                    self.skipped.cut[relative_name(record.shard, self.dataset.path)] |= 1 << record.number
                 yield video
             except InvalidRecord as invalid:
-                name, error = relative_name(record.shard, self.root), record_error(*record[:3], invalid)
+                name = relative_name(record.shard, self.dataset.path)
+                error = record_error(*record[:3], invalid)
                 self.skipped.add(name, record.number, record.offset, kind=invalid.kind, error=error)
 
 
 def limit_shards(
-    shards: Sequence[str],
-    max_videos: int | None,
-    *,
-    root: str = "",
-    limits: Mapping[str, int] | None = None,
-    skip_damaged: bool = False,
+    shards: Sequence[str], max_videos: int | None, *, root="", limits=None, skip_damaged=False
 ) -> Chosen:
     """A sample of the shards that holds so many videos, in their order, and the most to take of each.
 
     Shards that were written one after the other hold videos that are alike, so the first ones would stand for
     themselves alone. The sample is a function of the shards' names in `root`: a larger one holds a smaller one, and of
-    some of the chosen shards all are chosen. `limits` are earlier such limits. Counts no more shards than are needed.
+    some of the chosen shards all are chosen. `limits`: shard → an earlier such limit.
     """
     limits = limits or {}
     if max_videos is None:
@@ -233,16 +224,14 @@ def limit_shards(
     if max_videos < 1:
         raise UsageError(f"`max_videos` must be at least 1. Received: max_videos={max_videos}.")
     chosen, left = {}, max_videos
-    for shard in sorted(shards, key=lambda shard: _place_in_sample(relative_name(shard, root))):
+    names = [f"{SAMPLE}/{relative_name(shard, root)}".encode("utf-8", "surrogateescape") for shard in shards]
+    places = (hashlib.sha256(name).digest() for name in names)
+    for _, shard in sorted(zip(places, shards, strict=True)):
         if left <= 0:
             break
         chosen[shard] = most = min(left, limits.get(shard, left))
         left -= min(most, count_records(shard, skip_damaged=skip_damaged))
     return [(shard, chosen[shard]) for shard in shards if shard in chosen]
-
-
-def _place_in_sample(name: str) -> bytes:
-    return hashlib.sha256(f"{SAMPLE}/{name}".encode("utf-8", "surrogateescape")).digest()
 
 
 def _in_order(shards: Chosen, expected_counts: Mapping[str, int]) -> Iterator[Record]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 
 import numpy as np
 
@@ -82,9 +83,7 @@ class ContextCoding:
         if not labels:
             for key, kind in self.other_labels(features):
                 usual = f"{KINDS[self.kind]} under {self.label_key!r}"
-                raise _label_error(
-                    f"are {KINDS[kind]} under {key!r}, those of others {usual}. Write all alike"
-                )
+                raise _label_error(f"are {KINDS[kind]} under {key!r}, others {usual}. Write all alike")
             return []
         labels = labels if self.kind == "int64_list" else class_numbers(labels, self.names)
         if self.vector:
@@ -101,12 +100,8 @@ class ContextCoding:
 
     def other_labels(self, features: Features) -> list[tuple[str, str]]:
         """Key and list of what is not empty and either under the key of the labels or of their kind."""
-        found = [(key, kind) for key, (kind, _) in label_entries(features).items()]
-        return [
-            each
-            for each in found
-            if self.label_key in each or (self.kind in each and self.kind != "bytes_list")
-        ]
+        alike = {self.label_key, self.kind} - {"bytes_list"}
+        return [(key, kind) for key, (kind, _) in label_entries(features).items() if alike & {key, kind}]
 
     def notes(self) -> Iterator[str]:
         """What differs from YouTube-8M's, one sentence each."""
@@ -193,19 +188,15 @@ def infer_context(
         num_classes = num_classes or (vocabulary.num_classes if vocabulary else None)
         binary = kind != "bytes_list" and all({0, 1}.issuperset(row) for row in known)
         length = len(known[0])
-        vector = (
-            binary and length > 1 and {*map(len, known)} == {length} and any(row != [0, 1] for row in known)
-        )
-        vector = vector and (length > 2 or num_classes in (None, 2))
+        vector = binary and {*map(len, known)} == {length} and any(row != [0, 1] for row in known)
+        vector = vector and (length > 2 or (length == 2 and num_classes in (None, 2)))
         if vector and num_classes not in (None, length):
             raise DataError(
                 f"{root}: the labels are vectors of {length} zeros and ones, but there are {num_classes} classes. "
                 f"Correct num_classes in {DATASET_TOML}, or the vocabulary."
             )
         if vocabulary and not vector and 0 not in vocabulary.names and any(0 in row for row in known):
-            raise DataError(
-                f"{root}: there are records of class 0, which the vocabulary does not name. Name it there."
-            )
+            raise DataError(f"{root}: records have class 0, which the vocabulary does not name. Add it.")
         pairs = binary and not vector and num_classes in (None, 2)
         return ContextCoding(id_keys, key, kind, length if vector else 0, pairs, names)
     return ContextCoding(id_keys)
@@ -240,15 +231,15 @@ class Layout:
 
 def infer_layout(parsed: Iterable[SequenceExample], split: str, shard: str) -> Layout:
     """The layout of most of some records; raises `DataError` where they hold no features."""
-    seen: Counter[Feature] = Counter()
-    levels: Counter[str] = Counter()
+    seen, levels = Counter(), Counter()
     left, problems, labels, written = {}, {}, [], {}  # the last: key → some frames that are bytes
     keys, id_key, id_kind = set(), "id", None
     for record in parsed:
         context, lists = record.context.feature, record.feature_lists.feature_list
         labels += filter(None, [label_entries(record.context)])
         keys |= {*context, *lists}
-        near = [key for key, each in context.items() if _ID_KEY.fullmatch(key) and _is_id(each)]
+        single = (key for key, e in context.items() if len(e.bytes_list.value) + len(e.int64_list.value) == 1)
+        near = [*filter(_ID_KEY.fullmatch, single)]
         ids = [key for key in ID_KEYS if key in context] or (near if len(near) == 1 else [])
         id_key, id_kind = (ids[0], _values_of(context[ids[0]])[0]) if ids else (id_key, id_kind)
         levels["frame" if lists else "video"] += 1
@@ -275,26 +266,15 @@ def infer_layout(parsed: Iterable[SequenceExample], split: str, shard: str) -> L
     seen = Counter({each: count for each, count in seen.items() if each.key not in contents})
     if not seen and not problems:
         found = shorten(", ".join(sorted(keys)) or "none", 200)
-        raise DataError(
-            f"The first records of {shard} hold no features (their keys: {found}). Is it one of features?"
-        )
+        raise DataError(f"The first records of {shard} hold no features (keys: {found}). Leave it out.")
     level = levels.most_common(1)[0][0]
     expected = "a list of floats" if level == "video" else "a string of bytes or a list of floats a frame"
-    advice = (
-        "Write it so (`serialize_frames` and `serialize_video` of dmlkit.data do), or declare in "
-        f"{DATASET_TOML} the modalities to read, without this one."
-    )
-    problems = {
-        key: f"the key {key!r} holds {found}, where {expected} is expected. {advice}"
-        for key, found in problems.items()
-    }
+    advice = f"Write it so (`serialize_frames`, `serialize_video`), or declare the others in {DATASET_TOML}."
+    wrong = f"where {expected} is expected. {advice}"
+    problems = {key: f"the key {key!r} holds {found}, {wrong}" for key, found in problems.items()}
     features = {feature.name: feature for feature, _ in reversed(seen.most_common())}
     about = (tuple(labels), frozenset(keys), id_key, id_kind, left, problems)
     return Layout(split, shard, level, features, levels.total(), *about)
-
-
-def _is_id(entry) -> bool:
-    return len(entry.bytes_list.value) + len(entry.int64_list.value) == 1
 
 
 def _is_usual(key: str) -> bool:
@@ -319,18 +299,16 @@ def type_of_bytes(data: bytes) -> str | None:
     Read as numbers nearly all are of usual magnitudes, and one byte further on they are not.
     """
     raw = np.frombuffer(data, np.uint8)
-    for name, limits in _TYPES.items():
-        readings = [np.roll(raw, by).view(name) for by in (0, 1) if len(raw) % np.dtype(name).itemsize == 0]
-        if [_are_usual(values, *limits) for values in readings] == [True, False]:
+    for name, (fewest, low, high) in _TYPES.items():
+        usual = []
+        for by in (0, 1) if len(raw) % np.dtype(name).itemsize == 0 else ():
+            with np.errstate(all="ignore"):
+                sizes = np.abs(np.roll(raw, by).view(name).astype(np.float64))
+            sizes = sizes[sizes != 0]
+            usual.append(len(sizes) >= fewest and ((sizes >= low) & (sizes <= high)).mean() > 0.97)
+        if usual == [True, False]:
             return name
     return None
-
-
-def _are_usual(values: np.ndarray, fewest: int, low: float, high: float) -> bool:
-    with np.errstate(all="ignore"):
-        sizes = np.abs(values.astype(np.float64))
-    sizes = sizes[sizes != 0]
-    return len(sizes) >= fewest and ((sizes >= low) & (sizes <= high)).mean() > 0.97
 
 
 # Of some shards.
@@ -339,8 +317,11 @@ SAMPLED_RECORDS = 16  # not the first record alone: early files lack mean_audio 
 MAX_KINDS = 64  # of names in a folder, of each of which three shards are looked at
 
 
-def survey(splits: Mapping[str, Sequence[str]]) -> list[Layout]:
-    """Some shards of every folder and split, recognised; the error of a split of which none can be is raised."""
+def survey(root: str, splits: Mapping[str, Sequence[str]]) -> list[Layout]:
+    """Some shards of every folder and split, recognised.
+
+    Raises `DataError` for a split of which none can be, and for shards of two levels or releases.
+    """
     layouts = []
     for split, shards in splits.items():
         known, failed = len(layouts), []
@@ -351,6 +332,7 @@ def survey(splits: Mapping[str, Sequence[str]]) -> list[Layout]:
                 failed.append(error)
         if len(layouts) == known:
             raise failed[0]
+    _refuse_mixtures(root, layouts)
     return layouts
 
 
@@ -368,14 +350,17 @@ def _sampled(shards: Iterable[str]) -> list[str]:
 
 def recognize(split: str, shard: str) -> Layout:
     """The layout of the first records of a shard; raises `DataError` where it has none."""
-    first = records.first_records(shard, SAMPLED_RECORDS)
+    first = [*islice(records.scan_records(shard), SAMPLED_RECORDS)]
+    intact = [record.data for record in first if not record.error]
+    if not first:
+        raise DataError(f"{shard} holds no records.")
+    if not intact:
+        raise records.record_error(*first[0][:3], first[0].error)
     try:
-        parsed = [*map(records.parse_record, first)]
+        parsed = [*map(records.parse_record, intact)]
     except Exception:  # protobuf's own, of another class in each of its implementations
         kinds = "neither tf.train.Example nor tf.train.SequenceExample, YouTube-8M's and AudioSet's layouts"
-        raise DataError(
-            f"The records of {shard} are {kinds}. Write them as `serialize_frames` does."
-        ) from None
+        raise DataError(f"The records of {shard} are {kinds}. Write them by `serialize_frames`.") from None
     layout = infer_layout(parsed, split, shard)
     if not layout.labels and any(label_keys(each.context) for each in parsed):
         # The first videos have no class; their split is labelled if another video of the shard has a class.
@@ -386,8 +371,8 @@ def recognize(split: str, shard: str) -> Layout:
     return layout
 
 
-def refuse_mixtures(root: str, layouts: Iterable[Layout]) -> None:
-    """Raise `DataError` for shards of two levels or releases; it names the way to each."""
+def _refuse_mixtures(root: str, layouts: Iterable[Layout]) -> None:
+    """The `DataError` names the way to the shards of each level or release."""
     levels, releases = defaultdict(list), defaultdict(list)
     for each in layouts:
         levels[f"{each.level}-level"].append(each.shard)

@@ -24,15 +24,7 @@ import dmlkit.data.records as records
 import dmlkit.data.schema as schema
 import dmlkit.data.storage as storage
 from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
-from dmlkit.data.layout import (
-    USUAL_CONTEXT,
-    ContextCoding,
-    common_folder,
-    infer_context,
-    notes_on,
-    refuse_mixtures,
-    survey,
-)
+from dmlkit.data.layout import USUAL_CONTEXT, ContextCoding, common_folder, infer_context, notes_on, survey
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
 from dmlkit.data.schema import DATASET_TOML, SPLITS, DatasetSettings, Feature
 from dmlkit.data.synthetic import synthesize
@@ -51,10 +43,6 @@ _SPLIT_WORDS = {
     "train": "train|training",
     "validate": "val|valid|validate|validation|eval|evaluate|evaluation|dev",
     "test": "test|testing",
-}
-_SPLIT_NAMES = {
-    split: re.compile(rf"(?<![a-z])({words}|{split}[a-z0-9]{{2}}$)(?![a-z])", re.IGNORECASE)
-    for split, words in _SPLIT_WORDS.items()
 }
 
 
@@ -98,7 +86,7 @@ class Dataset:
     limits: dict[str, int] = field(default_factory=dict, repr=False)
     context: ContextCoding = field(default=USUAL_CONTEXT, repr=False)
     _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)
+    _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)  # of `Batches`
 
     def __repr__(self) -> str:
         return f"Dataset({shorten(self.name, 80)}: {'; '.join(self._described().values())})"
@@ -162,21 +150,8 @@ class Dataset:
         choose(FRAME_CHOICES, frame_choice, what="frame choice")
         skipped = Skipped.of(on_fault)
         read = capped(self, {split: max_videos}, on_fault=skipped)
-        return Batches(
-            root=self.path,
-            split=split,
-            shards=read.splits[split],
-            parser=self.parser(split, FrameSampler(frame_choice, max_frames, frame_share, seed, epoch)),
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            epoch=epoch,
-            balance=balance,
-            skipped=skipped,
-            expected_counts=self.counts,
-            limits=read.limits,
-            repeats=self._repeats,
-        )
+        parser = self.parser(split, FrameSampler(frame_choice, max_frames, frame_share, seed, epoch))
+        return Batches(read, split, parser, batch_size, shuffle, seed, epoch, balance, skipped)
 
     def num_videos(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
         """The number of videos that are read of a split, as dataset.toml counts them, or by the headers.
@@ -280,12 +255,9 @@ def with_tuning(dataset: Dataset) -> Dataset:
 
     Where the splits are `capped`, the training split is made of the videos of either that are read.
     """
-    others = {split: shards for split, shards in dataset.splits.items() if split not in ("tuning", "train")}
-    return replace(
-        dataset,
-        splits={"train": dataset.splits["tuning"] + dataset.splits["train"], **others},
-        labelled=dataset.labelled - {"tuning"},
-    )
+    splits = {split: shards for split, shards in dataset.splits.items() if split != "tuning"}
+    splits["train"] = dataset.splits["tuning"] + dataset.splits["train"]
+    return replace(dataset, splits=splits, labelled=dataset.labelled - {"tuning"})
 
 
 class VideoReader:
@@ -393,8 +365,7 @@ def describe(
     Where only the labels show how many classes there are, they are counted, which reads every record, or `num_classes`
     stays 0.
     """
-    layouts, notes = survey(found), list(notes)
-    refuse_mixtures(root, layouts)
+    layouts, notes = survey(root, found), list(notes)
     level, id_key = layouts[0].level, layouts[0].id_key
     if settings.level not in (None, level):
         declared = f"{DATASET_TOML} there declares {settings.level}"
@@ -498,38 +469,32 @@ def find_splits(
     root: str, settings: DatasetSettings, chosen: Sequence[str] | None = None
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Split → shards (of those chosen), by the patterns of dataset.toml or else by the shards' names; and notes."""
-    found, owners, notes = {}, {}, ()
+    owners, notes = {}, ()
     for split, patterns in settings.splits.items():
-        shards = set()
         for each in patterns:
             if not (matches := storage.match_shards(root, each)):
                 where = f"which {DATASET_TOML} in {root} names for the split {split!r}"
                 raise DataError(f"No shards match {each!r}, {where}. Put the shards there, or correct it.")
-            shards.update(matches)
-        found[split] = tuple(sorted(shards))
-        for shard in found[split]:
-            if owners.setdefault(shard, split) != split:
-                raise DataError(
-                    f"{shard} is in two splits, {owners[shard]!r} and {split!r}: a model would be measured on what it "
-                    f"was trained on. Make the patterns in {root}/{DATASET_TOML} match different shards."
-                )
-    if chosen is not None:
-        found = group_by_split(sorted(set(chosen)), root, owners)
-    elif not found:
+            for shard in matches:
+                if owners.setdefault(shard, split) != split:
+                    raise DataError(
+                        f"{shard} is in two splits, {owners[shard]!r} and {split!r}: a model would be measured on what "
+                        f"it was trained on. Make the patterns in {root}/{DATASET_TOML} match different shards."
+                    )
+    shards = sorted(owners if chosen is None else {*chosen})
+    if chosen is None and not owners:
         shards, notes = storage.find_shards(root)
         if not shards:
             nothing = f"No shards (*.tfrecord) in {root}, {storage.MAX_DEPTH} levels deep."
             raise DataError(" ".join([nothing, *notes, ADVICE]))
-        found = group_by_split(shards, root)
+    found = group_by_split(shards, root, owners)
     if chosen is None:
         notes = (*notes, *_missing_shards(root, settings, found))
-    empty = {shard for shards in found.values() for shard in shards if records.is_empty(shard)}
+    empty = [*filter(records.is_empty, shards)]
     if empty and not (settings.counts or settings.records_per_shard):  # where these do not miss the records
-        notes = (*notes, f"Left aside, shards without records: {len(empty):,} ({min(empty)}).")
-        left = {split: tuple(each for each in shards if each not in empty) for split, shards in found.items()}
-        found = {split: shards for split, shards in left.items() if shards}
-        if not found:
-            raise DataError(f"The shards hold no records: {min(empty)} and the others are empty.")
+        notes = (*notes, f"Left aside, shards without records: {len(empty):,} ({empty[0]}).")
+        if not (found := group_by_split([each for each in shards if each not in empty], root, owners)):
+            raise DataError(f"The shards hold no records: {empty[0]} and the others are empty.")
     return found, notes
 
 
@@ -551,22 +516,23 @@ def split_of(name: str, *, alone: bool = False) -> str | None:
     key, equals, _ = name.lower().rpartition("=")
     if equals and key not in ("split", "subset", "partition", "set"):
         return None
-    matches = ((split, pattern.search(name)) for split, pattern in _SPLIT_NAMES.items())
-    return next((split for split, match in matches if match and not (alone and match[0] != name)), None)
+    for split, words in _SPLIT_WORDS.items():
+        match = re.search(rf"(?<![a-z])({words}|{split}[a-z0-9]{{2}}$)(?![a-z])", name, re.IGNORECASE)
+        if match and not (alone and match[0] != name):
+            return split
+    return None
 
 
-def group_by_split(
-    shards: Iterable[str], root: str, owners: Mapping[str, str] | None = None
-) -> dict[str, tuple[str, ...]]:
+def group_by_split(shards: Iterable[str], root: str, owners: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Split → shards: of each that of `owners`, or by its name, or else by that of the nearest folder above it that has
     one; else ``"train"``.
     """
     found: dict[str, list[str]] = {}
     for shard in shards:
         names = reversed(storage.SHARD_SUFFIX.sub("", shard.removeprefix(root)).strip("/").split("/"))
-        stated = (owners or {}).get(shard) or next(filter(None, map(split_of, names)), "train")
+        stated = owners.get(shard) or next(filter(None, map(split_of, names)), "train")
         found.setdefault(stated, []).append(shard)
-    return {split: tuple(each) for split, each in found.items()}
+    return {split: tuple(found[split]) for split in SPLITS if split in found}
 
 
 def shard_counts(root: str, settings: DatasetSettings, found: Splits) -> tuple[dict[str, int], list[str]]:
@@ -598,12 +564,8 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
     if few and not partly:
         raise DataError(f"{few} To look at, evaluate or predict on them only, name the shards: '{root}/*'.")
     if few or not usable:
-        notes = [f"Nothing can be trained on these shards alone: {few}"] if few else []
-        return replace(
-            dataset,
-            splits={name: found[name] for name in SPLITS if name in found},
-            notes=(*dataset.notes, *notes),
-        )
+        notes = (f"Nothing can be trained on these shards alone: {few}",) if few else ()
+        return replace(dataset, notes=dataset.notes + notes)
     for unused in ({*SPLITS[:3]} & found.keys()) - labelled:
         del found[unused]
         notes.append(f"The shards of the split {unused!r} carry no labels and are not used.")
@@ -612,12 +574,12 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
         found["train"], found["validate"] = _take_every(shards, 5)
         which = f"{'every fifth' if len(shards) >= 5 else 'the last'} of its {len(shards)} shards validates"
         notes.append(f"Only the split {usable[0]!r} carries labels: {which} ({len(found['validate'])}).")
-    if usable and "tuning" not in found:
+    if "tuning" not in found:
         shards = found["train"]
         found["train"], found["tuning"] = _take_every(shards, 10)
         which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
         notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
-    labelled = labelled & found.keys() | {*SPLITS[:3]} if usable else labelled
+    labelled = labelled & found.keys() | {*SPLITS[:3]}
     splits = {name: found[name] for name in SPLITS if name in found}
     return replace(dataset, splits=splits, labelled=labelled, notes=(*dataset.notes, *notes))
 

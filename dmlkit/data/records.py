@@ -19,7 +19,6 @@ import zlib
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -195,14 +194,6 @@ def read_record_at(path: str, number: int, offset: int, length: int) -> bytes:
     return data
 
 
-def first_records(shard: str, count: int) -> list[bytes]:
-    """The intact ones among the first records of a shard; raises `DataError` if there are none."""
-    found = list(islice(scan_records(shard), count))
-    if intact := [record.data for record in found if not record.error]:
-        return intact
-    raise record_error(*found[0][:3], found[0].error) if found else DataError(f"{shard} holds no records.")
-
-
 def is_empty(path: str) -> bool:
     """Whether a local shard holds nothing at all; a remote one is not asked, which takes a connection."""
     with suppress(OSError, DataError):  # reported when it is read
@@ -340,16 +331,11 @@ def _refuse_other_kinds(path: str, file) -> None:
     with suppress(Exception):  # protobuf's own, of another class in each of its implementations
         message = parse_record(head + rest)
         keys = [*message.feature_lists.feature_list, *message.context.feature]
-    if any(key.endswith("feature/floats") for key in keys):  # MediaPipe's
-        advice = f"`dmlkit data import {path} --out DIR` makes shards of it."
-    else:
-        advice = (
-            f'`dmlkit.data.write_shard("NAME.tfrecord", [open("{path}", "rb").read()])` makes a shard of it.'
-        )
+    way = f"dmlkit data import {path} --out DIR"
+    if not any(key.endswith("feature/floats") for key in keys):  # but for MediaPipe's
+        way = f'dmlkit.data.write_shard("NAME.tfrecord", [open("{path}", "rb").read()])'
     if keys:
-        raise DataError(
-            f"{path} is a tf.train.Example or SequenceExample by itself, not in a TFRecord. {advice}"
-        )
+        raise DataError(f"{path} is a bare tf.train.Example or SequenceExample. `{way}` makes a shard of it.")
 
 
 def frame_record(data: bytes) -> bytes:
