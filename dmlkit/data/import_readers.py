@@ -61,7 +61,9 @@ class ImportedVideo(NamedTuple):
     named: str | None = None  # the split that the names of its file and folders state
 
 
-Reader = Callable[[Path, Sequence[str] | None, Counter], Iterator[ImportedVideo]]
+Wanted = Sequence[str] | None  # modalities; None for all
+Videos = Iterator[ImportedVideo]
+Reader = Callable[[Path, Wanted, Counter], Videos]
 
 
 def canonical(names: Collection[str]) -> dict[str, str]:
@@ -76,10 +78,8 @@ def canonical(names: Collection[str]) -> dict[str, str]:
     return found
 
 
-def read_sources(
-    sources: Sequence[Path], wanted: Sequence[str] | None, used: Container[str], aside: Counter
-) -> Iterator[ImportedVideo]:
-    """The videos of all sources, one after the other, files by name; `wanted` are modalities, None for all.
+def read_sources(sources: Sequence[Path], wanted: Wanted, used: Container[str], aside: Counter) -> Videos:
+    """The videos of all sources, one after the other, files by name.
 
     Splits are read off the names of folders, and of files of many videos, below where the paths of the sources part.
     What is left aside is counted by kind in `aside`, but for files `used` otherwise.
@@ -138,7 +138,7 @@ def _expand(source: Path, used: Container[str], aside: Counter) -> list[tuple[Re
     return found or [(read_npy, source)]
 
 
-def read_npy(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
+def read_npy(path: Path, wanted: Wanted, aside: Counter) -> Videos:
     """A folder of `.npy` files, one a video and modality; folders may be splits, too."""
     inside = {file: file.relative_to(path).parts[:-1] for file in _files(path)}
     found = _layout(inside, wanted)
@@ -150,9 +150,7 @@ def read_npy(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterat
             others = videos.setdefault(video, {})
             other = others.get(names[name]) or next(iter(others.values()), file)
             if names[name] in others or _split_in(inside[file]) != _split_in(inside[other]):
-                remedy = (
-                    "Give each video an id of its own, and each modality and each split a folder of its own."
-                )
+                remedy = "Give each video its own id, and each modality and each split its own folder."
                 raise DataError(f"{file} and {other} are of one video, {video}. {remedy}")
             others[names[name]] = file
     fullest = max(videos.values(), key=len, default={})
@@ -169,9 +167,7 @@ def read_npy(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterat
         yield ImportedVideo(video, None, features, None, str(first), _split_in(inside[first]))
 
 
-def _layout(
-    inside: Mapping[Path, Sequence[str]], wanted: Sequence[str] | None
-) -> dict[Path, tuple[str, str]]:
+def _layout(inside: Mapping[Path, Sequence[str]], wanted: Wanted) -> dict[Path, tuple[str, str]]:
     """File → id and modality, which a folder or the file's name is; `inside` are a file's folders in the source."""
     stems = {file: plain_text(file.stem) for file in inside}
     folders = {file: [name for name in names if not split_of(name)] for file, names in inside.items()}
@@ -197,9 +193,7 @@ def _modalities_of(stems: Mapping[Path, str], wanted: Sequence[str]) -> dict[Pat
     if max(Counter(video for video, _ in found.values()).values(), default=0) < 2:
         return {}
     if len(wanted) < 2 and (other := stems.keys() - found.keys()):
-        raise DataError(
-            f"{min(found).name} names a modality, {min(other).name} none. Give a folder a modality."
-        )
+        raise DataError(f"{min(found).name} names a modality, {min(other).name} none. Name one in all.")
     return found
 
 
@@ -246,7 +240,7 @@ def _load(path: Path):
         ) from error
 
 
-def read_npz(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
+def read_npz(path: Path, wanted: Wanted, aside: Counter) -> Videos:
     """An archive of one video, or of many."""
     arrays = _load(path)
     if not isinstance(arrays, dict):
@@ -255,13 +249,12 @@ def read_npz(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterat
     ids, others = arrays.get("id", np.array(path.stem)), [name for name in arrays if name not in DESCRIPTIVE]
     # A text or a single number describes a video; --modalities may insist.
     fit = [name for name in others if wanted or (arrays[name].ndim and arrays[name].dtype.kind not in "USMm")]
-    chosen = {modality: arrays[name] for modality, name in _by_modality(fit, wanted).items()}
-    deepest = max((array.ndim for array in chosen.values()), default=0)
-    if ids.ndim == 0:  # among frames, a row of numbers is something else: timestamps, a mean
-        chosen = {modality: array for modality, array in chosen.items() if array.ndim == deepest}
-    aside.update(
-        f"array {name}" for name in others if not any(arrays[name] is each for each in chosen.values())
-    )
+    names = _by_modality(fit, wanted)
+    deepest = max((arrays[name].ndim for name in names.values()), default=0)
+    # Among frames, a row of numbers is something else: timestamps, a mean.
+    chosen = {each: arrays[name] for each, name in names.items() if ids.ndim or arrays[name].ndim == deepest}
+    aside.update(f"array {name}" for each, name in names.items() if each not in chosen)
+    aside.update(f"array {name}" for name in others if name not in names.values())
     if not chosen or (deepest > 2 and ids.ndim == 0):
         held = shorten(", ".join(f"{name} {array.shape}" for name, array in arrays.items()), 200) or "nothing"
         raise DataError(f"it holds no modality (frames, size) or (size,), or no ids of many videos: {held}.")
@@ -289,9 +282,7 @@ def _divide(array: np.ndarray, lengths: np.ndarray | None, videos: int, name: st
     """An array of many videos, video by video."""
     if lengths is None and array.ndim in (2, 3) and len(array) == videos:
         if array.ndim == 3 and array.shape[1] > 1 and not array[:, -1].any(axis=1).all():
-            raise DataError(
-                f"array {name} ends in zeros for some videos. Give num_frames (N,), how many are frames."
-            )
+            raise DataError(f"array {name} ends in zeros for some videos. Give num_frames (N,).")
         return array
     if lengths is not None and array.ndim == 2 and len(array) == lengths.sum():
         return np.split(array, np.cumsum(lengths)[:-1])
@@ -303,7 +294,7 @@ def _divide(array: np.ndarray, lengths: np.ndarray | None, videos: int, name: st
     )
 
 
-def read_parquet(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
+def read_parquet(path: Path, wanted: Wanted, aside: Counter) -> Videos:
     """A table, a row a video; one row group is in memory at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -311,19 +302,16 @@ def read_parquet(path: Path, wanted: Sequence[str] | None, aside: Counter) -> It
     number = 0
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-            schema = file.schema_arrow
-            columns = canonical(schema.names)
-            others = {
-                name: schema.field(name).type for known, name in columns.items() if known not in DESCRIPTIVE
-            }
-            structs = {name for name, kind in others.items() if pa.types.is_struct(kind)}
-            fit = [name for name, kind in others.items() if wanted or pa.types.is_nested(kind)]
-            modalities = _by_modality([name for name in fit if name not in structs], wanted)
+            kinds = {field.name: field.type for field in file.schema_arrow}
+            columns = canonical(file.schema_arrow.names)
+            others = [name for known, name in columns.items() if known not in DESCRIPTIVE]
+            lists = [name for name in others if wanted or pa.types.is_nested(kinds[name])]
+            modalities = _by_modality((each for each in lists if not pa.types.is_struct(kinds[each])), wanted)
             aside.update(f"column {name}" for name in others if name not in modalities.values())
             if "id" not in columns or not modalities:
                 raise DataError(
                     "it needs the column `id`, and for each modality lists of lists of numbers (frames), or lists of "
-                    f"numbers (video level). Its columns: {shorten(', '.join(schema.names), 200) or 'none'}."
+                    f"numbers (video level). Its columns: {shorten(', '.join(kinds), 200) or 'none'}."
                 )
             described = {each: columns[each] for each in ("id", "labels", "split") if each in columns}
             for rows in file.iter_batches(PARQUET_ROWS, columns=[*described.values(), *modalities.values()]):
@@ -353,7 +341,7 @@ def _frames(rows, where: str) -> np.ndarray:
         raise DataError(f"{where}: frames are missing or differ in their size ({error}).") from error
 
 
-def read_mediapipe(path: Path, wanted: Sequence[str] | None, aside: Counter) -> Iterator[ImportedVideo]:
+def read_mediapipe(path: Path, wanted: Wanted, aside: Counter) -> Videos:
     """SequenceExamples of MediaPipe's MediaSequence: a TFRecord, or one bare message whatever the file is called."""
     with path.open("rb") as file:
         framed = is_header(file.read(HEADER_BYTES))
@@ -385,22 +373,21 @@ def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> Imp
     for modality, name_ in _by_modality(keys, wanted).items():
         key = keys[name_]
         if frames:
-            rows = np.empty(len(lists[key].feature), object)
-            rows[:] = [np.array(frame.float_list.value, np.float32) for frame in lists[key].feature]
+            rows = [np.array(frame.float_list.value, np.float32) for frame in lists[key].feature]
             features[modality] = _frames(rows, f"{place}{key}")
         else:
             features[modality] = np.array(context[key].float_list.value, np.float32)
-    described = [key for key in (*MEDIAPIPE_IDS, *MEDIAPIPE_LABELS) if key in context]
-    texts = {key: context[key].bytes_list.value for key in described}
-    key = next((key for key in MEDIAPIPE_IDS if texts.get(key)), None)
+    # A key that a protobuf map lacks reads as empty.
+    key = next((key for key in MEDIAPIPE_IDS if context[key].bytes_list.value), None)
     if key is not None:
-        name = texts[key][0].decode("utf-8", "replace")
+        name = context[key].bytes_list.value[0].decode("utf-8", "replace")
     elif name is None:
         raise DataError(f"{place}it names no video: it has none of {', '.join(MEDIAPIPE_IDS)}.")
     if key == "clip/data_path":  # of any system
         name = PurePath(name.replace("\\", "/")).stem
-    found = (context[key].int64_list.value or texts[key] for key in MEDIAPIPE_LABELS if key in context)
-    return _video(name, next((list(values) for values in found if values), None), features, None, where)
+    entries = map(context.__getitem__, MEDIAPIPE_LABELS)
+    found = (list(each.int64_list.value or each.bytes_list.value) for each in entries)
+    return _video(name, next(filter(None, found), None), features, None, where)
 
 
 def _by_modality(names: Iterable[str], wanted: Iterable[str] | None) -> dict[str, str]:
@@ -408,12 +395,10 @@ def _by_modality(names: Iterable[str], wanted: Iterable[str] | None) -> dict[str
     found: dict[str, str] = {}
     for name in names:
         modality = modality_name(name)
-        if wanted is None or {name, modality} & {*wanted}:
-            if modality in found:
-                raise DataError(
-                    f"{found[modality]} and {name} are both the modality {modality} (`--modalities`)."
-                )
-            found[modality] = name
+        if wanted is not None and not {name, modality} & {*wanted}:
+            continue
+        if (other := found.setdefault(modality, name)) != name:
+            raise DataError(f"{other} and {name} are both the modality {modality} (`--modalities`).")
     return found
 
 
@@ -476,14 +461,13 @@ def read_labels(path: Path) -> Table:
             first = file.readline()
         options = {"header": None, "dtype": str, "keep_default_na": False, "skipinitialspace": True}
         table = pd.read_csv(path, sep=max(",;\t|", key=first.count), encoding="utf-8-sig", **options)
-    except (OSError, ValueError, csv.Error) as error:  # pandas' own errors are ValueErrors
-        advice = "Save it as UTF-8, with quotes around cells that hold a separator."
-        raise DataError(f"{path} cannot be read as a table: {shorten(error, 120)}. {advice}") from error
-    table = table.fillna("").map(str.strip)
-    try:
+        table = table.fillna("").map(str.strip)
         return _table(table.loc[:, (table != "").any()])
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
+    except (OSError, ValueError, csv.Error) as error:  # pandas' own errors are ValueErrors
+        advice = "Save it as UTF-8, with quotes around cells that hold a separator."
+        raise DataError(f"{path} cannot be read as a table: {shorten(error, 120)}. {advice}") from error
 
 
 def _table(table) -> Table:
@@ -518,10 +502,7 @@ def _hot_columns(table):
     """The columns of 0 and 1, one a class, as booleans, where there are two or more."""
     import pandas as pd
 
-    known = {
-        name: {each: _HOT.get(each.lower()) for each in column.unique()} for name, column in table.items()
-    }
-    bits = {name: table[name].map(known[name]) for name in table}
+    bits = {name: column.str.lower().map(_HOT) for name, column in table.items()}
     hot = [name for name, column in bits.items() if column.notna().all()]
     for name in table.columns.difference(hot) if len(table.columns) > 1 else ():
         wrong = table[name][bits[name].isna()]
@@ -573,17 +554,12 @@ class Classes:
     def check(self) -> None:
         """Raise `DataError` where all labels seen were 0 and 1 in either order: vectors over two classes."""
         if self._pairs == {(0, 1), (1, 0)}:
-            raise DataError(
-                "the labels of all videos look like vectors over two classes. Give class numbers."
-            )
+            raise DataError("all labels look like vectors over two classes. Give class numbers.")
 
     def notes(self) -> Iterator[str]:
         """How many classes there are, and their first names."""
-        listed = (
-            f": {shorten(', '.join([*self.names.values()][:20]), 100)}"
-            if self.names
-            else ", by their numbers"
-        )
+        first = shorten(", ".join([*self.names.values()][:20]), 100)
+        listed = f": {first}" if self.names else ", by their numbers"
         highest = ", up to the highest label" if self.num_classes is None else ""
         yield f"{counted(self.count, 'class', 'classes')}{listed}{highest}."
         if self.used and (unseen := self.count - len(self.used)):
@@ -706,9 +682,7 @@ def _names_in(cells: Iterable[str]) -> set[str]:
             "all as one or the other, or give the names (`--classes FILE`)."
         )
     if all(re.fullmatch("[01]{2,}", number) for number in numbers) and min(numbers, default="1")[0] == "0":
-        raise DataError(
-            f"{min(numbers)!r} looks like a row of 0 and 1. Separate these, or give class numbers."
-        )
+        raise DataError(f"{min(numbers)!r} may be a row of 0 and 1. Separate these, or give class numbers.")
     return names
 
 
@@ -741,6 +715,4 @@ def find_split(text: str) -> str:
     """The split that a text names, as ``"Validation"`` or ``"val"``; raises `DataError` where it is none."""
     if split := split_of(text.strip(), alone=True):
         return split
-    raise DataError(
-        f"there is no split {shorten(text)!r}.{nearest(text, SPLITS)} Known: {', '.join(SPLITS)}."
-    )
+    raise DataError(f"{shorten(text)!r} is no split.{nearest(text, SPLITS)} Known: {', '.join(SPLITS)}.")

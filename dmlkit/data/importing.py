@@ -49,28 +49,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+import dmlkit.data.import_readers as readers
 import dmlkit.data.schema as schema
-from dmlkit.data.import_readers import (
-    Classes,
-    ImportedVideo,
-    Table,
-    find_classes,
-    find_split,
-    read_labels,
-    read_sources,
-)
+from dmlkit.data.import_readers import ImportedVideo, find_split
 from dmlkit.data.opening import open_dataset, split_of
 from dmlkit.data.records import frame_record, serialize_frames, serialize_video
-from dmlkit.data.schema import (
-    MOST_CLIPPED,
-    SPLITS,
-    TEXT,
-    TEXT_SIZE,
-    Feature,
-    count_clipped,
-    dequantize,
-    quantize,
-)
+from dmlkit.data.schema import SPLITS, TEXT, TEXT_SIZE, Feature, dequantize, quantize
 from dmlkit.data.storage import is_remote, new_folder, readable_path
 from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, plain_text, shorten
 from dmlkit.metrics import FEWEST_FOR_A_TEST
@@ -79,9 +63,7 @@ SHARES = "train=0.8,tuning=0.1,validate=0.1"
 UNLABELLED = "test"  # the split of videos without labels
 VOCABULARY = schema.VOCABULARIES[0]
 EARLY = 16  # videos after which a modality that is mostly out of range is refused
-IN_TURN = (
-    10  # shards of a split that are written in turn: each has videos of all sources, for opening to divide
-)
+IN_TURN = 10  # shards of a split that are written in turn: each has videos of all sources
 _MODALITY = re.compile(r"(?!(?:id|labels|num_frames)$)[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -140,9 +122,7 @@ def import_features(
     """
     sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     if remote := [path for path in map(os.fspath, (*sources, out)) if is_remote(path)]:
-        raise UsageError(
-            f"Features are imported from local files into a local folder. Received: {remote[0]}."
-        )
+        raise UsageError(f"Files and folder of an import must be local. Received: {remote[0]}.")
     sources, out = [Path(readable_path(source)) for source in sources], Path(readable_path(out))
     labels = None if labels is None else Path(readable_path(labels))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -154,14 +134,14 @@ def import_features(
         raise UsageError("Video-level records hold floats. Leave --coding out, or import at frame level.")
     if records_per_shard < 1 or (modalities is not None and not modalities):
         raise UsageError(f"Out of range: {records_per_shard=} or {modalities=}.")
-    table = read_labels(labels) if labels is not None else Table({})
-    known = find_classes(classes, num_classes, table, labels)
+    table = readers.read_labels(labels) if labels is not None else readers.Table({})
+    known = readers.find_classes(classes, num_classes, table, labels)
     rules = (records_per_shard, level, coding, missing, allow_clipping)
     importer = Importer(known, table, labels, parse_shares(split), *rules)
     used = {os.path.abspath(file) for file in (labels, classes) if isinstance(file, str | os.PathLike)}
     aside = Counter(f"column {shorten(column)}" for column in table.aside)
     with new_folder(out) as folder:
-        videos = read_sources(sources, modalities, used, aside)
+        videos = readers.read_sources(sources, modalities, used, aside)
         for video in tqdm(videos, unit=" videos", disable=None if progress else True):
             importer.add(video, folder)
         try:
@@ -213,18 +193,11 @@ def parse_shares(text: str) -> dict[str, float]:
 
 @dataclass
 class Modality:
-    """How one modality is written, and what was seen of its values.
-
-    `from_bytes`: the sources have YouTube-8M's bytes; `to_bytes`: such are written, else floats; `averaged`: the mean
-    of the frames is; `unchecked`: any values are taken.
-    """
+    """One modality, and what was seen of its values; `from_bytes`: the sources have YouTube-8M's bytes."""
 
     name: str
     size: int
     from_bytes: bool
-    to_bytes: bool
-    averaged: bool
-    unchecked: bool
     videos: int = 0
     values: int = 0
     clipped: int = 0
@@ -232,39 +205,34 @@ class Modality:
     high: float = -math.inf
     whole: bool = True  # all values are whole numbers
 
-    def code(self, array: np.ndarray) -> np.ndarray:
+    def code(self, array: np.ndarray, *, to_bytes: bool, averaged: bool, checked: bool) -> np.ndarray:
         """The values to write, uint8 or float32, of a video's (frames, size) or (size,)."""
         self.videos += 1
         if (array.dtype == np.uint8) != self.from_bytes:
-            raise DataError(
-                f"{self.name} is {array.dtype}, not like the videos before. Save all as one type."
-            )
-        if self.from_bytes and self.to_bytes:
+            raise DataError(f"{self.name} is {array.dtype}, not like the videos before. Save all alike.")
+        if self.from_bytes and to_bytes:
             return array
-        values = dequantize(array) if self.from_bytes else self._look_at(array)
-        if self.averaged and array.ndim == 2:
+        if self.from_bytes:
+            values = dequantize(array)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):  # checked below
+                values = array.astype(np.float32)
+            if not np.isfinite(values).all():
+                place = np.argwhere(~np.isfinite(values))[0].tolist()
+                raise DataError(f"{self.name} holds NaN or infinity, first at {place}. Compute it again.")
+            self.values += values.size
+            self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+            self.whole = self.whole and bool((np.rint(values) == values).all())
+        if averaged and array.ndim == 2:
             values = values.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.clipped += count_clipped(values) if self.to_bytes else 0
-        if self.videos == EARLY:  # not all of them, where most are wrong
+        self.clipped += schema.count_clipped(values) if to_bytes else 0
+        if self.videos == EARLY and checked:  # not all of them, where most are wrong
             self.check(0.5)
-        return quantize(values) if self.to_bytes else values
+        return quantize(values) if to_bytes else values
 
-    def _look_at(self, array: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore"):  # checked below
-            values = array.astype(np.float32)
-        if not np.isfinite(values).all():
-            place = np.argwhere(~np.isfinite(values))[0].tolist()
-            raise DataError(f"{self.name} holds NaN or infinite values, first at {place}. Compute it again.")
-        self.values += values.size
-        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
-        self.whole = self.whole and bool((np.rint(values) == values).all())
-        return values
-
-    def check(self, most: float = MOST_CLIPPED) -> None:
+    def check(self, most: float = schema.MOST_CLIPPED) -> None:
         """Raise `DataError` where more than a share of the values is clipped, or all look like bytes."""
         share = self.clipped / max(1, self.values)
-        if self.unchecked:
-            return
         if self.whole and self.low >= 0 and 2 < self.high <= 255:
             cause = "All are whole: save YouTube-8M's bytes as such (`array.astype(np.uint8)`), scale others"
         elif share > most:
@@ -282,8 +250,8 @@ class Modality:
 class Importer:
     """Makes every video one level, one set of modalities and one coding, and writes it into a shard of its split."""
 
-    classes: Classes
-    table: Table
+    classes: readers.Classes
+    table: readers.Table
     source: object  # of the table
     shares: Mapping[str, float]
     records_per_shard: int
@@ -294,6 +262,7 @@ class Importer:
 
     def __post_init__(self) -> None:
         self.averaged = self.level == "video"
+        self.checked = self.coding != "float" and not self.allow_clipping
         self.modalities: dict[str, Modality] = {}
         self.ids = set()
         self.counts, self.splits = Counter(), Counter()  # records by shard, videos by split
@@ -309,15 +278,12 @@ class Importer:
         except DataError as problem:
             table = f" ({self.source})" if self.source else ""
             raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
-        about = {"video_id": video.id, "labels": labels, "texts": texts}
-        frames = self.level == "frame"
-        record = (
-            serialize_frames(frames=arrays, **about) if frames else serialize_video(features=arrays, **about)
-        )
+        more, frames = {"video_id": video.id, "labels": labels, "texts": texts}, self.level == "frame"
+        data = serialize_frames(frames=arrays, **more) if frames else serialize_video(features=arrays, **more)
         begun, place = divmod(self.splits[split], IN_TURN * self.records_per_shard)
         shard = f"{split}{begun * IN_TURN + place % IN_TURN:05d}.tfrecord"
         with (folder / shard).open("ab") as file:
-            file.write(frame_record(record))
+            file.write(frame_record(data))
         self.counts[shard] += 1
         self.splits[split] += 1
 
@@ -326,16 +292,14 @@ class Importer:
         if not self.splits:
             raise DataError("there are no videos. Nothing was written.")
         if not self.classes.count:
-            raise DataError(
-                "no video has labels (`--labels`). To predict only, give --num-classes or --classes."
-            )
+            raise DataError("no video has labels. To predict only, give --num-classes or --classes.")
         if 0 < self.unlabelled < self.splits[UNLABELLED]:
             raise DataError(
                 f"of the {self.splits[UNLABELLED]:,} videos in the split {UNLABELLED}, {self.unlabelled:,} have no "
                 "labels, and would count as of no class. Label all, or import them apart."
             )
         self.classes.check()
-        for modality in self.modalities.values():
+        for modality in self.modalities.values() if self.checked else ():
             modality.check()
 
     def _describe(self, video: ImportedVideo) -> tuple[str, list[int] | None, dict | None]:
@@ -357,9 +321,7 @@ class Importer:
             lacks = lacks or "row in the table"
         if lacks and split != UNLABELLED:
             hint = nearest(video.id, islice(self.table.cells.get("id", {}), 10_000))
-            raise DataError(
-                f"it has no {lacks}. Add it (a cell may be empty), or the split {UNLABELLED}.{hint}"
-            )
+            raise DataError(f"it has no {lacks}. Add it (a cell may be empty), or split {UNLABELLED}.{hint}")
         if TEXT in cells and TEXT in video.features:
             raise DataError("text is a column of the table and a modality of the sources (`--modalities`).")
         texts = {TEXT: cells[TEXT]} if cells.get(TEXT) else None
@@ -377,27 +339,27 @@ class Importer:
         for name, array in features.items():
             numbers = array.dtype == np.uint8 or array.dtype.kind == "f"
             if not (numbers and array.ndim in (1, 2) and array.shape[-1] and _MODALITY.fullmatch(name)):
-                integers = array.dtype.kind in "iu" and not numbers
-                remedy = " Save YouTube-8M's bytes as `array.astype(np.uint8)`, others as float32." * integers
                 raise DataError(
                     f"{shorten(name)}, {array.dtype} {array.shape}, cannot be a modality: expected (frames, size) or "
-                    f"(size,) of uint8 or floats, under a name of letters, digits and _ (`--modalities`).{remedy}"
+                    "(size,) of floats, or of YouTube-8M's bytes (`array.astype(np.uint8)`), under a name of letters, "
+                    "digits and _ (`--modalities`)."
                 )
         arrays = {name: array for name, array in features.items() if len(array)}
         if not arrays:
             raise DataError("there are no frames in any modality. Leave the video out.")
         if self.level is None:
             self.level = "frame" if any(array.ndim == 2 for array in arrays.values()) else "video"
+        self.to_bytes = self.level == "frame" and self.coding != "float"
+        self.key = "" if self.level == "frame" else "mean_"
         if self.missing == "refuse" and self.modalities and arrays.keys() != self.modalities.keys():
             raise DataError(
                 f"it has {', '.join(arrays)}, but the videos before it {', '.join(self.modalities)}. Import what all "
                 "have (`--modalities`), or read what is missing as silence (`--missing silence`)."
             )
-        frames, floats = self.level == "frame", self.coding == "float"
+        frames = self.level == "frame"
         for name, array in arrays.items():
             if name not in self.modalities:
-                how = (frames and not floats, self.averaged, floats or self.allow_clipping)
-                self.modalities[name] = Modality(name, array.shape[-1], array.dtype == np.uint8, *how)
+                self.modalities[name] = Modality(name, array.shape[-1], array.dtype == np.uint8)
             size = self.modalities[name].size
             if array.shape[-1] != size or (array.ndim != 1 + frames and not self.averaged):
                 expected = f"(frames, {size})" if frames else f"({size},)"
@@ -412,17 +374,14 @@ class Importer:
                 )
             self.cut += longest > shortest
             arrays = {name: array[:shortest] for name, array in arrays.items()}
-        return {self._key(name): self.modalities[name].code(array) for name, array in arrays.items()}
-
-    def _key(self, name: str) -> str:
-        return f"mean_{name}" if self.level == "video" else name
+        how = {"to_bytes": self.to_bytes, "averaged": self.averaged, "checked": self.checked}
+        return {self.key + name: self.modalities[name].code(array, **how) for name, array in arrays.items()}
 
     def features(self) -> dict[str, Feature]:
         """The modalities, largest first, as dataset.toml has them."""
-        features = {}
-        for each in sorted(self.modalities.values(), key=lambda each: (-each.size, each.name)):
-            coding = "byte" if each.to_bytes else "float"
-            features[each.name] = Feature(each.name, each.size, coding, self._key(each.name))
+        coding = "byte" if self.to_bytes else "float"
+        largest = sorted(self.modalities.values(), key=lambda each: (-each.size, each.name))
+        features = {m.name: Feature(m.name, m.size, coding, self.key + m.name) for m in largest}
         return features | ({TEXT: Feature(TEXT, TEXT_SIZE, TEXT, TEXT)} if TEXT in self.table.cells else {})
 
     def notes(self) -> Iterator[str]:

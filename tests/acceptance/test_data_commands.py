@@ -261,8 +261,16 @@ def test_import_numbers_labels_as_a_run_or_a_data_set(command, tmp_path, leave_r
         assert command(*to, tmp_path / "c", "--classes", given, "--num-classes", 4)[0] == 2
     record["data"] |= {"class_names": None}  # numbers alone are classes of a run without names
     (run.path / "run.json").write_text(json.dumps(record))
-    code, _, err = command(*to, tmp_path / "c", "--classes", run.path)
-    assert code == 3 and "no class 'Cat'" in err
+    for name, highest in (("numbered", 2), ("fewer", 1)):
+        pack(tmp_path / f"{name}.parquet", videos, labels=[[n % 2 * highest] for n in range(40)])
+    numbered, fewer = tmp_path / "numbered", tmp_path / "fewer"
+    assert command("data", "import", f"{numbered}.parquet", "--out", numbered)[0] == 0
+    assert "vocabulary" not in (numbered / "dataset.toml").read_text()  # as of a data set without names
+    assert command("data", "import", f"{fewer}.parquet", "--out", fewer, "--classes", numbered)[0] == 0
+    assert open_dataset(fewer).num_classes == 3 and not open_dataset(fewer).named
+    for given in (run.path, numbered):
+        code, _, err = command(*to, tmp_path / "c", "--classes", given)
+        assert code == 3 and "no class 'Cat'" in err
 
 
 def test_import_refuses_bytes_of_another_type_and_much_clipping(command, tmp_path):
