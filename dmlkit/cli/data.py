@@ -45,9 +45,8 @@ def show(path) -> None:
         videos = dataset.num_videos(split)
         few = split in ("tuning", "validate") and videos < FEWEST_FOR_A_TEST
         warning = f"; fewer than {FEWEST_FOR_A_TEST} videos: too few for intervals and tests" * few
-        click.echo(
-            f"  {split:9} {counted(videos, 'video'):>16} in {counted(len(shards), 'shard')}{labels}{warning}"
-        )
+        files = counted(len(shards), "shard")
+        click.echo(f"  {split:9} {counted(videos, 'video'):>16} in {files}{labels}{warning}")
     for note in dataset.notes:
         click.echo(f"  {note}")
 
@@ -114,11 +113,8 @@ def download(partition, out, **options) -> None:
             for name, reason in incomplete.missing.items():
                 click.echo(f"{name}: {reason}", err=True)
         raise
-    for note in done.notes:
-        click.echo(note)
-    click.echo(
-        f"Complete and verified in {done.path}: {counted(done.files, 'file')}, {done.fetched:,} of them new."
-    )
+    files = f"{counted(done.files, 'file')}, {done.fetched:,} of them new"
+    click.echo("\n".join([*done.notes, f"Complete and verified in {done.path}: {files}."]))
 
 
 class _WithFormats(click.Command):

@@ -78,8 +78,7 @@ class Report:
             * ``faults``: ``total``, ``by_kind`` and ``list`` of shard, record, byte, kind, what (record and byte are
               None where a file as a whole is meant; of repeated ids at most 10,000 are listed)
         """
-        sets, seconds = list(self.sets), round(self.seconds, 3)
-        return {"schema": 1, "whole": self.whole, "seconds": seconds, "sets": sets}
+        return {"schema": 1, "whole": self.whole, "seconds": round(self.seconds, 3), "sets": [*self.sets]}
 
     def text(self, *, faults: int = 20) -> str:
         """The same for people, a paragraph a data set with at most `faults` of its faults."""

@@ -39,13 +39,9 @@ LOCK, RECORD, PARTIAL = ".dmlkit-download.lock", ".dmlkit-download.json", ".dmlk
 LARGEST_TABLE, MOST_FILES, LARGEST_FILE = 16 << 20, 100_000, 4 << 30
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may succeed
 RETRIES, TIMEOUT = 5, 30.0  # further attempts for a file; seconds without an answer before another
-
-
 PARTITIONS = ("2/frame", "2/video")  # release and level; that of 2017 was withdrawn in 2018
-CLASSES, LETTERS = (
-    3862,
-    string.ascii_letters + string.digits,
-)  # of the release; two letters end a shard's name
+CLASSES = 3862  # of that release
+LETTERS = string.ascii_letters + string.digits  # of which two end a shard's name
 # https, unlike the official downloader: a hash is worth no more than the connection its plan came by.
 VOCABULARIES = "https://research.google.com/youtube8m/csv"
 PLANS = "https://storage.googleapis.com/data.yt8m.org"
@@ -126,7 +122,12 @@ def download(
     part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
         raise UsageError(f"{shorten(shards)!r} is not a share of the shards, as 1/100, the first of 100.")
-    files = _check_address(mirror)
+    files = MIRRORS.get(mirror, mirror.rstrip("/"))
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", files):
+        raise UsageError(
+            f"Unknown mirror {shorten(mirror, 200)!r}.{nearest(mirror, MIRRORS)} There are: {', '.join(MIRRORS)}; or "
+            "give the https://host/folder above 2/frame/train and 2/download_plans (user and password in ~/.netrc)."
+        )
     plans = PLANS if mirror in MIRRORS else files
     folder, missing, fetched = Path(out), {}, 0
     client = Client(folder / PARTIAL)
@@ -196,11 +197,10 @@ class Client:
         self._cancelled, self._responses = threading.Event(), WeakSet()
         pooch.get_logger().setLevel("WARNING")
 
-    def __enter__(self) -> None:
+    def __enter__(self, *_: object) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)  # left by a kill
 
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+    __exit__ = __enter__
 
     def cancel(self) -> None:
         """End the downloads of other threads."""
@@ -295,15 +295,3 @@ def _fetch_vocabulary(client: Client, source: str, partition: str, folder: Path)
     except (FetchError, DataError) as error:
         return (f"{url} could not be fetched, so classes are called by their numbers: {one_line(error)}",)
     return ()
-
-
-def _check_address(mirror: str) -> str:
-    """The address of a mirror, given by its name or as one's own."""
-    if mirror in MIRRORS:
-        return MIRRORS[mirror]
-    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", mirror):
-        raise UsageError(
-            f"Unknown mirror {shorten(mirror, 200)!r}.{nearest(mirror, MIRRORS)} There are: {', '.join(MIRRORS)}; or "
-            "give the https://host/folder above 2/frame/train and 2/download_plans (user and password in ~/.netrc)."
-        )
-    return mirror.rstrip("/")

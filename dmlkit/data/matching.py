@@ -111,9 +111,7 @@ class OneBatch:
 
     def __init__(self, batch: Mapping[str, np.ndarray], trained_on: Mapping):
         if not isinstance(batch, Mapping):
-            raise UsageError(
-                "A batch is a dict of arrays, as `Dataset.batches` gives it; name data by `data=`."
-            )
+            raise UsageError("A batch is a dict of arrays, as of `Dataset.batches`; name data by `data=`.")
         self.num_classes, self.fingerprint = trained_on["num_classes"], trained_on["fingerprint"]
         self.class_names, self.named = trained_on["class_names"], trained_on["class_names"] is not None
         self.level, self.features = "frame" if "num_frames" in batch else "video", {}
@@ -207,9 +205,7 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
             f"videos with the features it was trained on, under the same names (`dmlkit data import`), {TRAIN}."
         )
     codings = {name: coding for name, (_, coding) in reads.items() if coding != holds[name][1]}
-    notes = [
-        f"{k} is held as {holds[k][1]} and read as {coding}, as in training." for k, coding in codings.items()
-    ]
+    notes = [f"{k} is held as {holds[k][1]} and read as {v}, as in training." for k, v in codings.items()]
     if aside := [name for name in holds if name not in reads]:
         notes.append(f"{', '.join(aside)}: left aside, as in training.")
     columns, more = _match_classes(dataset, trained_on, model)
@@ -241,15 +237,10 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
         )
     known, names = ([unicodedata.normalize("NFC", each) for each in listed] for listed in (known, names))
     # A name that several classes have, or that replaces a missing one, does not identify a class.
-    counts = [Counter(listed) for listed in (known, names)]
-    places = {
-        name: place
-        for place, name in enumerate(known)
-        if max(count[name] for count in counts) == 1 and not re.fullmatch(r"class \d+", name)
-    }
-    if unknown := [
-        f"{shorten(repr(name))} (class {n})" for n, name in enumerate(names) if name not in places
-    ]:
+    unclear = {name for listed in (known, names) for name, count in Counter(listed).items() if count > 1}
+    unclear |= {*filter(re.compile(r"class \d+").fullmatch, known)}
+    places = {name: place for place, name in enumerate(known) if name not in unclear}
+    if unknown := [f"{shorten(name)!r} (class {n})" for n, name in enumerate(names) if name not in places]:
         more = f" and {len(unknown) - 3:,} more" if len(unknown) > 3 else ""
         raise UsageError(
             f"{other}: its classes include none or several named {', '.join(unknown[:3])}{more}. If a class has "
@@ -258,6 +249,5 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
         )
     columns = [places[name] for name in names]
     order = "" if columns == sorted(columns) else ", in another order"
-    return columns, [
-        f"Classes are matched by name: {len(columns):,} of the {len(known):,} of the training{order}."
-    ]
+    found = f"{len(columns):,} of the {len(known):,} of the training{order}"
+    return columns, [f"Classes are matched by name: {found}."]

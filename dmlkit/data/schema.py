@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -142,11 +143,9 @@ class DatasetSettings(BaseModel):
             key = each.key or ("mean_" if video and coding != TEXT else "") + name
             declared[name] = Feature(name, each.size, coding, key)
         keys = {feature.key for feature in inferred.values()}
-        unused = [
-            each for each in inferred.values() if each.key not in {own.key for own in declared.values()}
-        ]
+        own = {feature.key for feature in declared.values()}
         for name, each in declared.items():
-            found = [other for other in unused if other.size == each.size]
+            found = [other for other in inferred.values() if other.size == each.size and other.key not in own]
             if each.in_frames and each.key not in keys and found:
                 raise DataError(
                     f"{root}/{DATASET_TOML}: [features.{name}] is read from the key {each.key!r}, which the records do "
@@ -209,9 +208,8 @@ def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
-def _toml(value: object) -> str:
-    # JSON's strings, numbers, booleans and lists are TOML's too, for what is written here.
-    return json.dumps(value, ensure_ascii=False)
+# JSON's strings, numbers, booleans and lists are TOML's too, for what is written here.
+_toml = partial(json.dumps, ensure_ascii=False)
 
 
 VOCABULARIES = ("vocabulary.csv", "label_names.csv", "label_names_2018.csv", "class_labels_indices.csv")
@@ -295,8 +293,7 @@ def read_vocabulary(path: str) -> Vocabulary:
             f"({', '.join(_INDEX_COLUMNS)}) and one of names ({', '.join(_NAME_COLUMNS)}). It names: "
             f"{shorten(', '.join(columns), 200) or 'none'}."
         )
-    names: dict[int, str] = {}
-    kinds: dict[int, str] = {}
+    names, kinds = {}, {}
     for line, row in table:
         if any(row.get(None, ())):
             what = "there are more cells than columns (a comma takes quotation marks)"

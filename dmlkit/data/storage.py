@@ -78,9 +78,7 @@ def opened(path: str, *, buffering: int = READ_BYTES) -> Iterator[tuple]:
                 yield file, file_size(path)
             return
         about = os.stat(path)
-        if not (
-            stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)
-        ):  # opening a pipe would wait for ever
+        if stat.S_IFMT(about.st_mode) not in (stat.S_IFREG, stat.S_IFDIR):  # a pipe would wait for ever
             raise DataError(f"{path} is a pipe or device, not a file. Move it out of the data set.")
         with open(path, "rb", buffering=buffering) as file:
             yield file, about.st_size

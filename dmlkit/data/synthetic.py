@@ -129,13 +129,13 @@ def pairs_of(kind: str) -> list[tuple[int, int]]:
 
 def class_names() -> list[str]:
     """A name for each class, with its kind: ``"steady visual 3"``, ``"order 1: A then B"``."""
-    endings = {TOGETHER: (": same sign", ": opposite sign"), ORDER: (": A then B", ": B then A")}
-    names = {}
-    for kind in KINDS:
-        for place, index in enumerate(classes_of(kind)):
-            number, second = divmod(place, 2) if kind in endings else (place, 0)
-            names[index] = f"{kind} {number + 1}{endings[kind][second] if kind in endings else ''}"
-    return [names[index] for index in range(NUM_CLASSES)]
+    pairs = {TOGETHER: (": same sign", ": opposite sign"), ORDER: (": A then B", ": B then A")}
+    names = []
+    for index, kind in enumerate(CLASS_KINDS):
+        endings = pairs.get(kind, ("",))
+        number, place = divmod(CLASS_KINDS[:index].count(kind), len(endings))
+        names.append(f"{kind} {number + 1}{endings[place]}")
+    return names
 
 
 @cache
@@ -284,27 +284,21 @@ def make_video(settings: SyntheticSettings, templates: Templates, *, split: str,
             truth[index] = _place(stream, time, event_lengths(time), 1)[0] if event else range(time)
             frames, patterns = (audio, templates.audio) if kind == STEADY_AUDIO else (rgb, templates.visual)
             _add(frames, truth[index], patterns[index], NORMS[kind] * stream.uniform(*GAINS))
-    for pair in pairs_of(TOGETHER):
-        tracks = ((rgb, templates.visual[pair[0]]), (audio, templates.audio[pair[0]]))
-        for index, product in zip(pair, (1, -1), strict=True):
-            if index in labels:  # the product of the two signs is the label
-                truth[index] = _add_halves(stream, TOGETHER, tracks, (1, product), random_sign=True)
-        if not set(pair) & set(labels):
-            for track in tracks:
-                if stream.uniform() < DECOY_PROBABILITY:
-                    _add_halves(stream, TOGETHER, (track,), (1,), random_sign=True)
-    for pair in pairs_of(ORDER):
+    for pair in (*pairs_of(TOGETHER), *pairs_of(ORDER)):
+        kind, tracks = CLASS_KINDS[pair[0]], [(rgb, templates.visual[pair[0]])]
+        if kind == TOGETHER:  # the product of the two signs is the label
+            tracks = [*tracks, (audio, templates.audio[pair[0]])]
         for index, sign in zip(pair, (1, -1), strict=True):
-            if index in labels:  # A then B for the first class, B then A for the second, where B is -A
-                track = (rgb, templates.visual[index])
-                truth[index] = _add_halves(stream, ORDER, (track,), (sign,), random_sign=False)
-    return Video(
-        id=f"{split}{number:06d}",
-        labels=labels,
-        frames={"rgb": quantize(rgb), "audio": quantize(audio)},
-        truth={index: truth[index] for index in labels},
-        texts=make_texts(Stream(*words, _TEXT_STREAM), labels) if settings.text else [],
-    )
+            if (
+                index in labels
+            ):  # of ORDER: A then B for the first class, B then A for the second, where B is -A
+                truth[index] = _add_halves(stream, kind, tracks, (1, sign) if kind == TOGETHER else (sign,))
+        for track in tracks if kind == TOGETHER and not {*pair} & {*labels} else ():
+            if stream.uniform() < DECOY_PROBABILITY:
+                _add_halves(stream, kind, (track,), (1,))
+    coded = {"rgb": quantize(rgb), "audio": quantize(audio)}
+    texts = make_texts(Stream(*words, _TEXT_STREAM), labels) if settings.text else []
+    return Video(f"{split}{number:06d}", labels, coded, {index: truth[index] for index in labels}, texts)
 
 
 def _sample_labels(stream: Stream) -> list[int]:
@@ -336,13 +330,11 @@ def _background(stream: Stream, time: int, size: int) -> np.ndarray:
     return noise + offset
 
 
-def _add_halves(
-    stream: Stream, kind: str, tracks: Sequence[tuple], signs: Sequence[int], *, random_sign: bool
-) -> range:
+def _add_halves(stream: Stream, kind: str, tracks: Sequence[tuple], signs: Sequence[int]) -> range:
     """A pattern in each track (frames, pattern), negated at half-time, so that the mean over the frames cancels."""
     time = len(tracks[0][0])
     first, second = _place(stream, time, half_lengths(time), 2)
-    gain = (stream.sign() if random_sign else 1) * NORMS[kind] * stream.uniform(*GAINS)
+    gain = (stream.sign() if kind == TOGETHER else 1) * NORMS[kind] * stream.uniform(*GAINS)
     for (frames, pattern), sign in zip(tracks, signs, strict=True):
         _add(frames, first, pattern, sign * gain)
         _add(frames, second, pattern, -sign * gain)
