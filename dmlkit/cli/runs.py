@@ -172,7 +172,7 @@ def _read_settings(given: Sequence[str]) -> dict[str, object]:
 def _check_settings(experiment, profile: str | None, changes: Mapping[str, object]) -> None:
     """Refuse changes that no training of an experiment or of its members could have, or that it overrides."""
     from dmlkit.experiments import TRICKS, Ensemble, find
-    from dmlkit.profiles import as_profile
+    from dmlkit.profiles import profile_for
 
     for name in experiment.members if isinstance(experiment, Ensemble) else experiment.teachers:
         try:
@@ -181,15 +181,15 @@ def _check_settings(experiment, profile: str | None, changes: Mapping[str, objec
             raise UsageError(f"{experiment.name} needs {name}, which cannot be trained so. {error}") from None
     if isinstance(experiment, Ensemble):
         return
-    tricks = dict(TRICKS[experiment.trick].changes) if experiment.trick else {}
-    own = {name: getattr(experiment, name) for name in ("units", "layers", "normalization")} | tricks
+    own = {name: getattr(experiment, name) for name in ("units", "layers", "normalization")}
+    own |= TRICKS[experiment.trick].changes if experiment.trick else {}
     for name in changes:
         if own.get(name) is not None:
             raise UsageError(
                 f"{experiment.name} has {name}={own[name]} of its own, whatever the profile has: --set {name} would "
                 "change nothing. Set it on another experiment."
             )
-    replace(as_profile(profile or experiment.recipe or "demo"), **changes, **tricks)
+    replace(profile_for(experiment, profile), **changes)
 
 
 def _echo_run(run, what: str) -> None:

@@ -109,10 +109,10 @@ def summarize(context: Context, chapters: Sequence) -> dict:
     def trained(experiments: Mapping) -> list[dict]:
         return [row for row in map(row_of, experiments.values()) if row["status"] == "trained"]
 
-    rows = {"ladder": [row_of(each) for each in context.ladder.values()], "ensembles": []}
+    rows = {"ladder": [row_of(each) for each in context.ladder.values()]}
     ladder_runs, steps = dict(runs), []
     rows["ablations"] = trained(ABLATIONS | fusion_variants(context.ladder, context.profile))
-    rows["beyond"] = trained(beyond_for(context.level))
+    rows |= {"beyond": trained(beyond_for(context.level)), "ensembles": []}
     try:
         steps = _steps(ladder_runs, rows["ladder"], context)
         rows["ensembles"] = _ensembles(ladder_runs, context)
