@@ -205,7 +205,7 @@ def render_index(summary: Mapping, report) -> str:
     """The index page: what was found, the ladder, the notebooks, the data and the conditions."""
     entries = [{**each, "chapter": of} for each, of in zip(summary["chapters"], report.chapters, strict=True)]
     counts, rows, steps = Counter(entry["status"] for entry in entries), summary["ladder"], summary["steps"]
-    best, overall, plot = summary["highest_of_ladder"], summary["highest"], None
+    plot = None
     if steps:
         import pandas as pd
 
@@ -223,8 +223,6 @@ def render_index(summary: Mapping, report) -> str:
         entries=entries,
         pages={entry["name"]: entry["title"] for entry in entries if entry["html"]},
         counted=", ".join(f"{count} {status}" for status, count in counts.items()),
-        best=best and _valued(best),
-        overall=overall and overall | {"value": _valued(overall)},
         map_classes=next((row["map_classes"] for row in rows if row["map_classes"]), None),
         plot=plot and Markup(plot.markup()),
     )
@@ -234,7 +232,7 @@ def render_index(summary: Mapping, report) -> str:
 def _templates():
     settings = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
     environment = Environment(loader=FileSystemLoader(TEMPLATES), **settings)
-    environment.filters |= {"duration": duration, "date": date}
+    environment.filters |= {"duration": duration, "date": date, "valued": _valued}
     return environment
 
 
