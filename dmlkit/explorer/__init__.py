@@ -1,14 +1,7 @@
 """Widgets for JupyterLab, each with a still picture for readers without a kernel.
 
-    widget        `explore`, `explore_arrays` and the attention explorer: weights by frame, masks, scores without frames
-    sources       its videos: trained models on one split of a data set, or plain arrays
-    evidence      what one model computed for one video, and the arithmetic of masking
-    saved_view    the view in a saved notebook: scene, picture, table
-    faithfulness  many videos with frames removed in the order of attention
-    results       runs side by side; the curve of a training while it runs
-
-The view itself is one JavaScript module, `attention_view.js`, which a report includes as well. The names below are
-loaded when first used.
+The view of attention is one JavaScript module, `attention_view.js`, which a report includes as well. The names below
+are loaded when first used.
 """
 
 from dmlkit.runtime import import_lazily

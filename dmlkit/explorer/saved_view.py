@@ -86,13 +86,13 @@ def still_picture(
     evidence: Evidence, *, classes: Sequence[int], frame: int | None = None, note: str = ""
 ) -> Plot:
     """Weights over time, what each frame adds to some classes, and the features' energy; `frame` is marked."""
-    ranked = np.argsort(-evidence.scores, kind="stable").tolist()
-    true = [at for at in ranked if evidence.classes[at] in (evidence.true or ())]
     drawn = [evidence.classes.index(label) for label in classes if label in evidence.classes]
     drawn = drawn[:DRAWN_CLASSES] if evidence.linear or evidence.occlusion is not None else []
-    scores = enumerate(zip(evidence.names, evidence.scores, strict=True))
-    named = [f"{shorten(name)} {score:.3f}{' ✓' * (at in true)}" for at, (name, score) in scores]
-    scores = f"scores (✓ true label): {', '.join(named[at] for at in ranked[:LISTED_CLASSES]) or 'not known'}"
+    scored = zip(evidence.classes, evidence.names, evidence.scores, strict=True)
+    true = evidence.true or ()
+    named = [f"{shorten(name)} {score:.3f}{' ✓' * (label in true)}" for label, name, score in scored]
+    ranked = np.argsort(-evidence.scores, kind="stable")[:LISTED_CLASSES]
+    scores = f"scores (✓ true label): {', '.join(named[at] for at in ranked) or 'not known'}"
     rows = 1 + len(drawn) + bool(evidence.energy)
     title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
     size = {"width": 8.5, "height": 1.4 + 1.3 * rows, "height_ratios": [1.5, *[1.0] * (rows - 1)]}
@@ -106,17 +106,17 @@ def still_picture(
         half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.5
         edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
         _draw_weights(axes[0], evidence, edges)
-        linear = evidence.linear
-        terms = evidence.weights[:, None] * evidence.contributions if linear else evidence.occlusion
-        what = "contribution to the logit" if linear else "occlusion (each frame masked alone)"
+        terms, what = evidence.occlusion, "occlusion (each frame masked alone)"
+        if evidence.linear:
+            terms, what = evidence.weights[:, None] * evidence.contributions, "contribution to the logit"
         for ax, at in zip(axes[1:], drawn, strict=False):
             _draw_bars(ax, terms[:, at], edges, color=DOWN)
             ax.set_title(f"{named[at]}: {what}", size=9)
         _draw_signals(axes[-1], evidence)
-        marked = frame is not None
-        for ax in axes if marked else ():
+        for ax in axes if frame is not None else ():
             ax.axvline(times[frame], color=INK, linewidth=1.2, linestyle=(0, (1, 1.5)))
-        axes[-1].set(xlabel="seconds" + "; dotted: the selected frame" * marked, xlim=edges[[0, -1]])
+        dotted = "" if frame is None else "; dotted: the selected frame"
+        axes[-1].set(xlabel=f"seconds{dotted}", xlim=edges[[0, -1]])
     return Plot(figure, f"{alt}; {scores}.")
 
 

@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from itertools import compress
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +29,6 @@ from dmlkit.explorer.evidence import (
     select_classes,
     whole_number,
 )
-from dmlkit.predictions import Predictions
 from dmlkit.runs import Run, load_run
 
 MAX_RUNS = 3
@@ -67,30 +68,33 @@ class ModelSource(Source):
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
         several = [_open(each) for each in several]
-        self.dataset, matches = open_for(data, map(_trained_on, several))
-        self.split, self._max_videos = split, whole_number(max_videos, "max_videos", least=1)
+        trained_on = [run.record["data"] for run in several]
+        self.dataset, matches = open_for(data, zip((run.path for run in several), trained_on, strict=True))
+        self.split, self._run = split, several[0]
+        max_videos = whole_number(max_videos, "max_videos", least=1)
         pairs = zip(several, matches, strict=True)
         self.models = [ExploredModel(each, self.dataset, matched) for each, matched in pairs]
-        self.runs = distinct([each.title for each in self.models], what="run")
+        self.runs = distinct([shorten(run.title, 80) for run in several], what="run")
         self.title = f"Attention of {' and '.join(self.runs)}"
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
         self.class_names = readable(self.dataset.class_names)
         self.open_video = lru_cache(maxsize=8)(self._open_video)
-        self._ids, self.labels = self._list_videos()
-        self._position = {name: at for at, name in enumerate(distinct(self._ids, what="video"))}
         # Videos are found by their places among those that were scored, or that are listed.
-        stored = self.models[0].stored_predictions(split) and self.models[0].run.record["profile"]
-        cap = stored["max_validate_videos"] if stored else max_videos
+        foreign = [each["fingerprint"] not in (None, self.dataset.fingerprint) for each in trained_on]
+        scored = split == "validate" and trained_on[0]["fingerprint"] == self.dataset.fingerprint
+        self._stored = self._run.predictions if scored else None
+        cap = self._run.record["profile"]["max_validate_videos"] if scored else max_videos
         self._reader = VideoReader(self.dataset, split, max_videos=cap)
+        self._ids, self.labels = self._list_videos(max_videos)
+        self._position = {name: at for at, name in enumerate(distinct(self._ids, what="video"))}
         counts = np.zeros(0, int) if self.labels is None else self.labels.sum(axis=0)
         frequent = np.argsort(-counts, kind="stable").tolist()
         self.class_counts = {label: int(counts[label]) for label in frequent if counts[label]}
         self.ground_truth = self.dataset.truth(split)
         count, total, notes = len(self._position), self.dataset.num_videos(split), []
         self.scope = f"these {total:,} videos"
-        foreign = [run for run, each in zip(self.runs, self.models, strict=True) if not each.trained_on_these]
-        if foreign:
-            notes.append(f"Trained on other data than these: {', '.join(foreign)}.")
+        if any(foreign):
+            notes.append(f"Trained on other data than these: {', '.join(compress(self.runs, foreign))}.")
         if total > count:
             why = f"set by max_videos={max_videos}" if count == max_videos else "those that were scored"
             self.scope = f"{count:,} of {total:,} videos ({why})"
@@ -98,13 +102,12 @@ class ModelSource(Source):
         notes += dict.fromkeys(note for each in matches for note in each.notes)
         self.note = " ".join(notes) or None
 
-    def _list_videos(self) -> tuple[list[str], np.ndarray | None]:
+    def _list_videos(self, most: int) -> tuple[list[str], np.ndarray | None]:
         """The videos' ids as the records have them, and (videos, classes) bool or None."""
-        if stored := self.models[0].stored_predictions(self.split):
-            return stored.ids.tolist()[: self._max_videos], stored.labels[: self._max_videos] != 0
+        if self._stored:
+            return self._stored.ids.tolist()[:most], self._stored.labels[:most] != 0
         # One frame a video is enough to know its id and labels.
-        settings = {"batch_size": 256, "max_frames": 1, "max_videos": self._max_videos}
-        batches = list(self.dataset.batches(self.split, **settings))
+        batches = list(self.dataset.batches(self.split, batch_size=256, max_frames=1, max_videos=most))
         if not batches:
             raise DataError(f"The '{self.split}' split of {self.dataset.name} holds no videos.")
         ids = [name for batch in batches for name in batch["id"].tolist()]
@@ -189,8 +192,7 @@ class ModelSource(Source):
 
     def _read(self, place: int) -> dict[str, np.ndarray]:
         """The video at a place; further on by as many as a training skipped, of which it stored no scores."""
-        run = self.models[0].run
-        skipped = run.record["data"]["skipped"]["records"] if run else 0
+        skipped = self._run.record["data"]["skipped"]["records"]
         for index in range(place, place + skipped + 1):
             try:
                 batch = self._reader.read(index)
@@ -209,7 +211,8 @@ class ModelSource(Source):
 
     @cached_property
     def _scores(self) -> np.ndarray:
-        return self.models[0].scores(self.split, len(self._position))
+        count = len(self._position)
+        return self._stored.scores[:count] if self._stored else self.models[0].scores(self.split, count)
 
 
 class Clip(NamedTuple):
@@ -229,8 +232,8 @@ class Clip(NamedTuple):
         return energy, change
 
 
-def _open(run_or_model):
-    """A run, given as such or by its path, or a keras model; a `UsageError` where it has no attention."""
+def _open(run_or_model) -> Run:
+    """A run, given as such or by its path; a keras model as one, whose data are known by its inputs and outputs."""
     from dmlkit.models import ENCODERS
 
     run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
@@ -244,47 +247,34 @@ def _open(run_or_model):
             f"The model {run.name} has no attention. Only the pooling 'attention' weighs frames, with any of "
             f"{', '.join(ENCODERS)}. Experiments: {experiments}."
         )
+    if not isinstance(run, Run):
+        features = {}
+        for name, each in model.input.items():
+            if name != "num_frames":
+                coding = TEXT if len(each.shape) == 2 else "byte" if each.dtype == "uint8" else "float"
+                features[name] = {"size": each.shape[-1], "coding": coding}
+        data = {"level": "frame", "features": features, "num_classes": model.output_shape[-1]}
+        data |= {"class_names": None, "fingerprint": None, "skipped": {"records": 0}}
+        profile = {"frame_choice": "first", "max_frames": None}
+        run = Run(Path(model.name), {"experiment": {"title": model.name}, "profile": profile, "data": data})
+        run.model = model
     return run
 
 
-def _trained_on(run_or_model) -> tuple[object, Mapping]:
-    """Its name in messages, and its training data; those of a Keras model as far as its inputs and outputs show."""
-    if isinstance(run_or_model, Run):
-        return run_or_model.path, run_or_model.record["data"]
-    features = {}
-    for name, each in run_or_model.input.items():
-        if name != "num_frames":
-            coding = TEXT if len(each.shape) == 2 else "byte" if each.dtype == "uint8" else "float"
-            features[name] = {"size": each.shape[-1], "coding": coding}
-    known = {"level": "frame", "features": features, "num_classes": run_or_model.output_shape[-1]}
-    return run_or_model.name, known | {"class_names": None, "fingerprint": None}
-
-
 class ExploredModel:
-    """A run or a keras model with attention, and how a data set is read for it."""
+    """A run's model with attention, and how a data set is read for it."""
 
-    def __init__(self, run_or_model, dataset, matched: Match):
+    def __init__(self, run: Run, dataset, matched: Match):
         from dmlkit.models import AttentionProbe
 
-        self._dataset, self._match = dataset, matched
-        self.run = run_or_model if isinstance(run_or_model, Run) else None
-        model = self.run.model if self.run else run_or_model
-        profile = self.run.record["profile"] if self.run else {"frame_choice": "first", "max_frames": None}
+        self._dataset, self._match, profile = dataset, matched, run.record["profile"]
         self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
-        self.trained_on_these = not self.run or self.run.record["data"]["fingerprint"] == dataset.fingerprint
-        self.title = shorten(self.run.title if self.run else model.name, 80)
-        self._modalities = [name for name in dataset.features if name in model.input]
-        self._probe = AttentionProbe(model, columns=matched.columns)
+        self._modalities = [name for name in dataset.features if name in run.model.input]
+        self._probe = AttentionProbe(run.model, columns=matched.columns)
         self.linear = self._probe.linear
 
-    def stored_predictions(self, split: str) -> Predictions | None:
-        """The run's predictions on this split; None where it has none."""
-        return self.run.predictions if self.run and split == "validate" and self.trained_on_these else None
-
     def scores(self, split: str, videos: int) -> np.ndarray:
-        """(videos, classes) scores of at most so many videos of a split, those that were stored where there are any."""
-        if stored := self.stored_predictions(split):
-            return stored.scores[:videos]
+        """(videos, classes) scores of at most so many videos of a split."""
         settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
         batches = self._dataset.batches(split, batch_size=ROWS, **settings)
         return np.concatenate([self._probe.parts(self._inputs(batch)).scores for batch in batches])
