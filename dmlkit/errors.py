@@ -96,9 +96,8 @@ def shorten(text: object, longest: int = 40) -> str:
 
 def brief(instance) -> str:
     """The `repr` of a dataclass, on one line, with the fields that are shown and do not have their default."""
-    shown = {each.name: getattr(instance, each.name) for each in fields(instance) if each.repr}
-    defaults = {each.name: each.default for each in fields(instance)}
-    changed = (f"{name}={value!r}" for name, value in shown.items() if value != defaults[name])
+    shown = [(each, getattr(instance, each.name)) for each in fields(instance) if each.repr]
+    changed = (f"{each.name}={value!r}" for each, value in shown if value != each.default)
     return f"{type(instance).__name__}({', '.join(changed)})"
 
 
@@ -154,10 +153,8 @@ def duration(seconds: float | None) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 1:
-        return f"{rest} s"
     if minutes < 60:
-        return f"{minutes} min {rest:02} s"
+        return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 

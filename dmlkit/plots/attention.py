@@ -31,9 +31,11 @@ def attention(weights, batch, dataset, *, split="validate", videos=3, title="Att
         split: The split the batch is from, whose ground truth is looked up.
         videos: How many.
     """
-    truth, rows = dataset.truth(split), {}
-    lengths = zip(batch["id"], batch["num_frames"], strict=True)
-    found = [_local(truth.get(str(video), {}), n) for video, n in lengths]
+    truth, rows, found = dataset.truth(split), {}, []
+    for video, frames in zip(batch["id"], batch["num_frames"], strict=True):
+        inside = ((index, each[each < frames]) for index, each in truth.get(str(video), {}).items())
+        # Class → its seconds, where they are not nearly all of the video.
+        found.append({index: each for index, each in inside if 0 < len(each) < 0.9 * frames})
     shortest = [min(map(len, local.values()), default=np.inf) for local in found]
     chosen = np.argsort(shortest / batch["num_frames"], kind="stable")[:videos]
     figure, axes = style.canvas(title, dataset, len(chosen), width=9.0, height=0.9 + 1.75 * len(chosen))
@@ -94,15 +96,14 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Pl
             if not rows.empty:
                 band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
                 ax.fill_between(rows["share"], rows["low"], rows["high"], **band)
-                ax.plot(rows["share"], rows["score"], label=name, markersize=4, **look)
+                label = name if ax is axes[0] else None  # once in the legend
+                ax.plot(rows["share"], rows["score"], label=label, markersize=4, **look)
         ax.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), xlabel=f"share of frames {done}")
         ax.set_title(f"{curve}: {better} is better", size=9.5)
     axes[0].set_ylabel(f"score of the highest class\n(band: 95 % CI {FOR_THIS_SEED})")
     if len(truth):
         _precision_bars(axes[2], truth)
-    entries = [dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True)) for ax in (axes[0], axes[-1])]
-    entries = entries[0] | entries[1]
-    figure.legend(entries.values(), entries.keys(), loc="outside lower left", ncols=5)
+    figure.legend(loc="outside lower left", ncols=5)
     areas = study.areas[["deletion", "insertion"]].add_suffix(" area").rename(index=ORDERS)
     return style.finished(figure, areas, digits=3)
 
@@ -118,9 +119,9 @@ def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of att
         against = f"{curve}_against_random"
         shown[f"{curve} − random"] = [_with_interval(areas, order, against, "+") for order in orders]
     shown["precision on ground truth"] = [_with_interval(truth, "all", order) for order in orders]
-    title = f"{title}: {study.videos:,} videos, {QUESTIONS[study.question]}; 95 % CI {FOR_THIS_SEED}"
-    few = too_few(study.videos)
-    return numbers(shown, dataset, title=f"{title}; {few}" if few else title)
+    about = (f"{study.videos:,} videos, {QUESTIONS[study.question]}", f"95 % CI {FOR_THIS_SEED}")
+    about = filter(None, (*about, too_few(study.videos)))
+    return numbers(shown, dataset, title=f"{title}: {'; '.join(about)}")
 
 
 def _with_interval(table: pd.DataFrame, row: str, column: str, sign: str = "") -> str:
@@ -134,24 +135,18 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
     """Average precision on ground-truth frames by kind of class, one bar for each order of frames."""
     orders = [order for order in ORDERS if order in truth.columns]
     height = 0.8 / len(orders)
+    look = {"height": height * 0.9, "alpha": 0.85, "edgecolor": style.PAPER}
+    look["error_kw"] = {"elinewidth": 1, "ecolor": style.INK}
     for row, order in enumerate(orders):
         places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
-        ends = style.interval_lengths(truth[order], truth[f"{order}_low"], truth[f"{order}_high"])
-        look = {"color": style.mark([*ORDERS].index(order))["color"], "hatch": style.HATCHES[row]}
-        bars = {"height": height * 0.9, "xerr": ends, "error_kw": {"elinewidth": 1, "ecolor": style.INK}}
+        look["xerr"] = style.interval_lengths(truth[order], truth[f"{order}_low"], truth[f"{order}_high"])
+        look |= {"color": style.mark([*ORDERS].index(order))["color"], "hatch": style.HATCHES[row]}
         # A curve of the same order has the legend entry already.
-        label = ORDERS[order] if order == "uniform" else None
-        ax.barh(places, truth[order], alpha=0.85, edgecolor=style.PAPER, label=label, **look, **bars)
+        ax.barh(places, truth[order], label=ORDERS[order] if order == "uniform" else None, **look)
     labels = truth["labels"].astype(int)
     style.row_axis(ax, [f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()], half=0.4)
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
     ax.set_title("ground truth: high is better", size=9.5)
-
-
-def _local(truth: Mapping[int, np.ndarray], frames: int) -> dict[int, np.ndarray]:
-    """Class → its seconds within the video, where they are not nearly all of it."""
-    inside = {index: seconds[seconds < frames] for index, seconds in truth.items()}
-    return {index: seconds for index, seconds in inside.items() if 0 < len(seconds) < 0.9 * frames}
 
 
 def _mark_seconds(ax: Axes, seconds: np.ndarray, height: float, *, color: str, name: str) -> None:

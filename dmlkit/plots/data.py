@@ -30,9 +30,8 @@ def survey(dataset, split: str = "train", *, max_videos: int | None = 20_000) ->
     for batch in dataset.batches(split, batch_size=512, max_videos=max_videos):
         counts += (batch["labels"] > 0).sum(axis=0)
         labels.append((batch["labels"] > 0).sum(axis=1))
+        frames.append(batch.get("num_frames", frames[0]))
         ids.append(batch["id"])
-        if "num_frames" in batch:
-            frames.append(batch["num_frames"])
     return Survey(split, counts, *map(np.concatenate, (labels, frames, ids)))
 
 
@@ -144,7 +143,6 @@ def _clearest(batch: Mapping[str, np.ndarray], dataset, kind: str | None) -> int
     """The row with a label of the kind and the fewest other labels; the first where there is none."""
     if kind is None or not dataset.class_kinds or "labels" not in batch:
         return 0
-    classes = [index for index, each in enumerate(dataset.class_kinds) if each == kind]
     labels = np.asarray(batch["labels"]) > 0
-    having = np.flatnonzero(labels[:, classes].any(axis=1))
-    return int(having[labels[having].sum(axis=1).argmin()]) if len(having) else 0
+    having = labels[:, np.equal(dataset.class_kinds, kind)].any(axis=1)
+    return int(np.where(having, labels.sum(axis=1), np.inf).argmin())
