@@ -53,10 +53,8 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
     for place, row in enumerate(table.to_dict("records")):
         look = {"marker": "s" if place == 0 else "D" if place == selected else "o"}
         look["color"] = style.COLORS[1] if place == selected else style.COLORS[0]
-        style.points(axes[0], row[TUNING], place, np.nan, np.nan, **look)
-        style.points(axes[1], row[VALIDATION], place, row["from"], row["to"], **look)
-        style.number_above(axes[0], row[TUNING], place)
-        style.number_above(axes[1], row[VALIDATION], place)
+        style.points(axes[0], row[TUNING], place, np.nan, np.nan, number=True, **look)
+        style.points(axes[1], row[VALIDATION], place, row["from"], row["to"], number=True, **look)
     for ax, column in zip(axes, (TUNING, VALIDATION), strict=True):
         ax.axvline(table[column].iloc[0], color=style.GREY, linestyle="--", linewidth=1.1)
         ax.margins(x=0.15)
@@ -94,10 +92,9 @@ def agreement(table: pd.DataFrame, dataset=None, *, title: str = "Agreement") ->
     low, high = np.nanmin(shares), np.nanmax(shares)
     size = {"width": 4.6 + 0.62 * len(table), "height": 2.6 + 0.48 * len(table)}
     figure, (axes,) = style.canvas(title, dataset, **size)
-    label = (
-        f"share of each video's {table.attrs.get('top_k', 20)} highest-scoring classes\nin common (0 to 1)"
-    )
+    classes = f"{table.attrs.get('top_k', 20)} highest-scoring classes"
+    label = f"share of each video's {classes}\nin common (0 to 1)"
     # Two members share one value, and a scale needs two.
-    scale = {"low": low, "high": max(high, low + 0.01), "label": label}
-    style.heat_map(axes, shares, cmap="cividis", digits=2, **scale)
+    high = max(high, low + 0.01)
+    style.heat_map(axes, shares, cmap="cividis", low=low, high=high, digits=2, label=label)
     return style.finished(figure, table, digits=2)

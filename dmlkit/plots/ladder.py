@@ -11,20 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 import dmlkit.plots.style as style
 from dmlkit.data import KINDS
-from dmlkit.errors import shorten
+from dmlkit.errors import counted, shorten
 from dmlkit.experiments import baseline_of
 from dmlkit.metrics import FOR_THIS_SEED, compare_gaps, global_average_precision, too_few, top_pairs
 from dmlkit.plots.data import survey
-from dmlkit.plots.tables import (
-    Results,
-    Table,
-    absence,
-    as_runs,
-    intervals_over,
-    numbers,
-    of_seed,
-    result_rows,
-)
+from dmlkit.plots.tables import Rows, Table, absence, as_runs, intervals_over, numbers, of_seed, result_rows
 
 VALIDATION_GAP = "GAP@20 on the validation split"
 
@@ -43,7 +34,7 @@ CURVES = {
 
 
 @style.plotted
-def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") -> style.Plot | None:
+def ladder(results: Rows, dataset=None, *, title: str = "The ladder so far") -> style.Plot | None:
     """GAP@20 of each experiment as a bar with its 95 % interval; where there is no run, the reason.
 
     Of several seeds the mean is shown, with a point for the lowest and one for the highest.
@@ -51,9 +42,10 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
     rows = result_rows(results)
     right = np.nanmax([0.05, *rows["gap"], *rows["gap_high"]])
     figure, (axes,) = style.canvas(title, dataset, height=1.25 + 0.36 * len(rows))
+    rows["status"] = [absence(row) or None for row in rows.to_dict("records")]
     for place, row in enumerate(rows.to_dict("records")):
         if np.isnan(row["gap"]):
-            reason = shorten(absence(row) or "no run", 88)
+            reason = shorten(row["status"] or "no run", 88)
             axes.text(0.006 * right, place, reason, va="center", style="italic", color=style.GREY, size=9)
             continue
         ensemble = isinstance(row["experiment"], dict) and "members" in row["experiment"]
@@ -68,7 +60,6 @@ def ladder(results: Results, dataset=None, *, title: str = "The ladder so far") 
     several = bool(rows["seeds"].notna().any())
     points = "\npoints: lowest and highest seed" * several
     axes.set_xlabel(f"{VALIDATION_GAP}; line: 95 % CI {intervals_over(rows)}{points}")
-    rows["status"] = [absence(row) or None for row in rows.to_dict("records")]
     rows["seeds"] = rows["seeds"].astype("Int64")
     shown = ["gap", "gap_low", "gap_high", *["gap_min", "gap_max", "seeds"] * several, "status"]
     return style.finished(figure, rows.set_index("title")[shown])
@@ -126,7 +117,7 @@ def _cut_outliers(ax: Axes) -> None:
 
 
 @style.plotted
-def cost(results: Results, dataset=None, *, title: str = "GAP@20 against cost") -> style.Plot | None:
+def cost(results: Rows, dataset=None, *, title: str = "GAP@20 against cost") -> style.Plot | None:
     """GAP@20 with its 95 % interval against each of `COSTS`, and the Pareto front of each.
 
     An ensemble has its members' parameters, and no epochs. Of more than a dozen experiments only those on a front are
@@ -145,11 +136,10 @@ def cost(results: Results, dataset=None, *, title: str = "GAP@20 against cost") 
     for ax, column, front in zip(axes, COSTS, fronts, strict=True):
         _scatter(ax, rows, column, front, numbering)
     axes[0].set_ylabel(f"{VALIDATION_GAP}\n(line: 95 % CI {intervals_over(rows)})")
-    groups = [group for group in GROUPS if group in set(rows["part"])]
-    for group in groups:
+    for group in sorted(set(rows["part"]), key=[*GROUPS].index):
         look = style.mark(GROUPS[group])
         axes[0].plot([], [], look["marker"], color=look["color"], markeredgecolor=style.INK, label=group)
-    figure.legend(loc="outside lower center", ncols=len(groups))
+    figure.legend(loc="outside lower center", ncols=len(GROUPS))
     names = "\n".join(f"{number}  {shorten(rows['title'][at], 38)}" for at, number in numbering.items())
     where = ((0, 0), (0, -46)) if style.is_narrow() else ((1, 1), (14, 0))
     look = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "size": 9}
@@ -161,8 +151,7 @@ def pareto_front(costs: pd.Series, gaps: pd.Series) -> list[int]:
     """Labels of the rows that no other equals or beats at the same cost or less, the cheapest first."""
     known = pd.DataFrame({"cost": costs, "gap": gaps}).dropna()
     known = known.sort_values(["cost", "gap"], ascending=[True, False], kind="stable")
-    higher = known["gap"] > known["gap"].cummax().shift(fill_value=-np.inf)
-    return list(known.index[higher])
+    return list(known.index[known["gap"] > known["gap"].cummax().shift(fill_value=-np.inf)])
 
 
 def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], numbering: dict[int, int]) -> None:
@@ -191,14 +180,12 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
 
 
 def paired_differences(runs, against=None) -> pd.DataFrame:
-    """GAP@20 of each run minus that of its baseline, on the same videos.
+    """GAP@20 of each run minus that of its baseline, where both were scored on the same videos.
 
     A baseline is the experiment that differs by one change (`experiments.BASELINES`), where that is missing the
-    nearest one below it; an ensemble's is the best of its members; that of any other run is the run before it. There
-    is a row for each run whose baseline was scored on the same videos. Runs under further seeds (`Run.siblings`) count
-    into their mean. `low` and `high` are the paired 95 % interval, `over` is what it is over, `significant` the result
-    of the test (None where there is none) and `verdict` the same in words; `seed_bound` is what seeds alone may make of
-    the difference where one side has a single seed and the other several (`metrics.GapComparison`).
+    nearest one below it; an ensemble's is the best of its members; that of any other run is the run before it. Runs
+    under further seeds (`Run.siblings`) count into their mean. `low` and `high` are the paired 95 % interval; `over`,
+    `significant`, `verdict` and `seed_bound` are those of `metrics.GapComparison`.
 
     Args:
         runs: Name → run, or runs, in the ladder's order.
@@ -292,9 +279,8 @@ def class_groups(dataset, labels: np.ndarray, *, by: str = "kind") -> dict[str, 
     """Name → classes that occur: by "kind" where there are kinds, else in quarters of the labels."""
     counts, groups = labels.sum(axis=0), {}
     if by == "kind" and dataset.class_kinds:
-        kinds = np.asarray(dataset.class_kinds)
         for kind in dict.fromkeys([*KINDS, *dataset.class_kinds]):
-            groups[kind] = np.flatnonzero(kinds == kind)
+            groups[kind] = np.flatnonzero(np.equal(dataset.class_kinds, kind))
     else:
         order = np.argsort(-counts, kind="stable")
         order = order[counts[order] > 0]
@@ -302,8 +288,7 @@ def class_groups(dataset, labels: np.ndarray, *, by: str = "kind") -> dict[str, 
         before = (np.cumsum(counts[order]) - counts[order]) / max(1, counts.sum())
         for place, name in enumerate(("most frequent", "second", "third", "rarest")):
             classes = order[np.minimum((before * 4).astype(int), 3) == place]
-            size = f"{len(classes):,} class{'es' * (len(classes) != 1)}"
-            groups[f"{name} quarter of the labels ({size})"] = classes
+            groups[f"{name} quarter of the labels ({counted(len(classes), 'class', 'classes')})"] = classes
     return {name: classes for name, classes in groups.items() if counts[classes].sum()}
 
 
@@ -369,8 +354,7 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusion variants"
     for place, row in enumerate(study.to_dict("records")):
         look, distance = style.mark(names.index(row["fusion"])), row["relative_distance"]
         marker = {"marker": look["marker"], "color": look["color"]}
-        style.points(axes[0], row["gap"], place, row["gap_low"], row["gap_high"], **marker)
-        style.number_above(axes[0], row["gap"], place)
+        style.points(axes[0], row["gap"], place, row["gap_low"], row["gap_high"], number=True, **marker)
         if np.isnan(distance):
             axes[1].text(0.01, place, "no projections", va="center", color=style.GREY, size=9)
         else:
@@ -383,6 +367,5 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusion variants"
     axes[1].set_xlim(0, max(1.2, 1.15 * study["relative_distance"].max()))
     axes[1].set_xlabel("relative distance of the projections\n(0: identical, 1: orthogonal on average)")
     axes[1].grid(False, axis="y")
-    return style.finished(
-        figure, study.set_index("title")[["gap", "gap_low", "gap_high", "relative_distance"]]
-    )
+    shown = study.set_index("title")[["gap", "gap_low", "gap_high", "relative_distance"]]
+    return style.finished(figure, shown)

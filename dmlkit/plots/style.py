@@ -294,8 +294,13 @@ def _label_above(axes: Axes, labels: Sequence[str], up: float, down: float, *, l
     axes.inches = pitch * (bottom - top)
 
 
-def points(axes: Axes, values, places, low, high, *, marker: str = "o", color=COLORS[0], **look) -> None:
-    """One value or several, each in its row, with horizontal 95 % intervals; NaN ends draw no interval."""
+def points(
+    axes: Axes, values, places, low, high, *, marker: str = "o", color=COLORS[0], number: bool = False, **look
+) -> None:
+    """One value or several, each in its row, with horizontal 95 % intervals; NaN ends draw no interval.
+
+    The `number` of a single value is written above it; in the narrow layout below it, where no label is.
+    """
     look = {
         "markersize": 8,
         "markeredgecolor": INK,
@@ -305,19 +310,16 @@ def points(axes: Axes, values, places, low, high, *, marker: str = "o", color=CO
         **look,
     }
     axes.errorbar(values, places, xerr=interval_lengths(values, low, high), fmt=marker, **look)
+    if number:
+        look = {"textcoords": "offset points", "ha": "center", "size": 8.5, "bbox": PLATE}
+        side = {"xytext": (0, -7), "va": "top"} if is_narrow() else {"xytext": (0, 7)}
+        axes.annotate(f"{values:.4f}", (values, places), **look, **side)
 
 
 def interval_lengths(values, low, high) -> np.ndarray:
     """(2, values) how far intervals reach below and above their values, as matplotlib's error bars take it."""
     values, low, high = np.array([values, low, high], float).reshape(3, -1)
     return np.clip([values - low, high - values], 0, None)
-
-
-def number_above(axes: Axes, value: float, place: float) -> None:
-    """A value written above its point; in the narrow layout below it, where no label is."""
-    look = {"textcoords": "offset points", "ha": "center", "size": 8.5, "bbox": PLATE}
-    side = {"xytext": (0, -7), "va": "top"} if is_narrow() else {"xytext": (0, 7)}
-    axes.annotate(f"{value:.4f}", (value, place), **look, **side)
 
 
 def heat_map(

@@ -16,7 +16,7 @@ from dmlkit.metrics import FOR_THIS_SEED, OVER_SEEDS, too_few
 from dmlkit.plots.style import heading, plotted, with_data
 from dmlkit.runs import to_frame
 
-Results = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
+Rows = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
 FORMATS = {
     "part": "{}", "gap": "{:.4f}", "interval": "{}", "range": "{}", "map": "{:.4f}", "hit_at_one": "{:.4f}",
     "perr": "{:.4f}", "parameters": "{:,.0f}", "seconds_an_epoch": "{:,.1f}", "videos": "{:,.0f}",
@@ -84,7 +84,7 @@ def as_runs(runs) -> list:
     return [run for run in runs if run is not None]
 
 
-def result_rows(results: Results, *, short_titles: bool = False) -> pd.DataFrame:
+def result_rows(results: Rows, *, short_titles: bool = False) -> pd.DataFrame:
     """The rows of `study.ladder()`, `study.ablations()` or `study.results()`: numbers as floats, titles as a column."""
     columns = ["name", "title", "status", "reason", "experiment", "part", *NUMBERS]
     is_frame = isinstance(results, pd.DataFrame)
@@ -126,7 +126,7 @@ def absence(row: Mapping) -> str:
     return f"{row['status']}: {row['reason']}" if isinstance(row["reason"], str) else row["status"]
 
 
-def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table | None:
+def table(results: Rows, dataset=None, *, title: str = "The ladder") -> Table | None:
     """Experiments with their metrics and cost, and the paper's figure in a column of its own."""
     rows = result_rows(results)
     absent = ((row["title"], absence(row)) for row in rows.to_dict("records"))
@@ -135,7 +135,7 @@ def table(results: Results, dataset=None, *, title: str = "The ladder") -> Table
     return _results(rows, columns, with_data(title, dataset), notes)
 
 
-def all_results(results: Results, dataset=None, *, title: str = "All experiments") -> Table | None:
+def all_results(results: Rows, dataset=None, *, title: str = "All experiments") -> Table | None:
     """Every trained experiment, the highest GAP@20 first: its group, metrics, size and speed."""
     rows = result_rows(results, short_titles=True)
     missing = [shorten(name, 60) for name in rows["title"][rows["gap"].isna()]]
