@@ -30,7 +30,6 @@ export function decode(packed) {
     truth: packed.ground_truth ?? {}, energy: unpackAll(packed.energy), change: unpackAll(packed.change), missing: null,
   };
   if (!found.count) found.problem = "This video has no frames, so there is nothing to weigh.";
-  else if (!weights.every(Number.isFinite)) found.problem = "The attention weights hold NaN or infinity: nothing can be drawn from them.";
   found.order = Array.from(weights.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
   return found;
 }
@@ -150,10 +149,9 @@ class CanvasPainter extends Painter {
     if (fill) { c.fillStyle = fill; c.fill(path); }
     if (stroke) { c.strokeStyle = stroke; c.lineWidth = width; c.setLineDash(dash); c.stroke(path); }
   }
-  text(x, y, text, fill, { size = 12, anchor = "start", bold = false, halo = null } = {}) {
+  text(x, y, text, fill, { size = 12, anchor = "start", bold = false } = {}) {
     const c = this.context;
     c.font = this.font(size, bold); c.textAlign = anchor === "middle" ? "center" : anchor;
-    if (halo) { c.lineWidth = 4; c.setLineDash([]); c.lineJoin = "round"; c.strokeStyle = halo; c.strokeText(text, x, y); }
     c.fillStyle = fill; c.fillText(text, x, y);
   }
 }
@@ -168,9 +166,8 @@ class SvgPainter extends Painter {
   draw(d, { fill = "none", stroke = "none", width = 1, dash = [] }) {
     this.add("path", { d, fill, ...(stroke === "none" ? {} : { stroke, "stroke-width": width, "stroke-dasharray": dash.join(" ") || "none" }) });
   }
-  text(x, y, text, fill, { size = 12, anchor = "start", bold = false, halo = null } = {}) {
-    const style = { x: px(x), y: px(y), fill, "font-size": size, "text-anchor": anchor, "font-weight": bold ? 600 : 400 };
-    this.add("text", halo ? { ...style, "paint-order": "stroke", stroke: halo, "stroke-width": 4, "stroke-linejoin": "round" } : style, text);
+  text(x, y, text, fill, { size = 12, anchor = "start", bold = false } = {}) {
+    this.add("text", { x: px(x), y: px(y), fill, "font-size": size, "text-anchor": anchor, "font-weight": bold ? 600 : 400 }, text);
   }
   document(width, height, title) {
     const body = this.parts.splice(0).join("");

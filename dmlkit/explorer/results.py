@@ -29,8 +29,8 @@ ORDERS = {
 ALL, WITH, WITHOUT = "all videos", "videos labelled with the class", "videos not labelled with it"
 # Text has the colour of JupyterLab's theme, and bars are transparent.
 TABLES = """<style>.dmlkit-table { font-size: 12px; line-height: 1.4 } .dmlkit-table p { margin: 4px 0 }
-.dmlkit-table > div { max-height: 21em; overflow: auto } .dmlkit-table td { padding: 1px 6px; text-align: left }
-.dmlkit-table th { padding: 1px 6px; text-align: left }
+.dmlkit-table > div { max-height: 21em; overflow: auto }
+.dmlkit-table :is(td, th) { padding: 1px 6px; text-align: left }
 .dmlkit-table i { background: linear-gradient(90deg, #4a9ad466 var(--value), transparent 0); display: block;
 font-style: normal; min-width: 4em } .dmlkit-pair { display: flex; flex-wrap: wrap; gap: 8px 16px }
 .dmlkit-pair .dmlkit-table > div { max-height: none }</style>"""
@@ -132,9 +132,11 @@ class ResultsExplorer:
 
         Of two runs, also the rank in the other. A class whose score was not kept has neither rank nor score.
         """
-        found = {}
+        found, place = {}, self._measures.index.get_indexer([self.video])
         for title in list(self._scored)[: 2 if self.video else 0]:
-            scores, true = self._of_video(title, self.video)
+            one = self._scored[title].take(place)
+            scores = pd.Series(np.where(one.is_kept[0], one.scores[0].astype(np.float32), np.nan))
+            true = False if one.labels is None else one.labels[0]
             table = pd.DataFrame({"class": scores.index, "name": self._names, "score": scores, "true": true})
             found[title] = table.assign(rank=scores.rank(ascending=False, method="first").astype("Int64"))
         if len(found) == 2:
@@ -265,15 +267,10 @@ class ResultsExplorer:
         if 0 <= at < len(self.videos):
             self.video = self.videos.index[at]
 
-    def _of_video(self, title: str, video: str) -> tuple[pd.Series, np.ndarray]:
-        """A run's scores of a video by class, NaN where they were not kept, and which classes are true."""
-        one = self._scored[title].take([self._measures.index.get_loc(video)])
-        scores = np.where(one.is_kept[0], one.scores[0].astype(np.float32), np.nan)
-        return pd.Series(scores), np.zeros(len(scores), bool) if one.labels is None else one.labels[0]
-
     def _line(self, video: str) -> str:
         """A video as it is listed: the value by which it is ordered, its id, and its true classes."""
-        true = np.flatnonzero(self._of_video(next(iter(self._scored)), video)[1])
+        labels = next(iter(self._scored.values())).take(self._measures.index.get_indexer([video])).labels
+        true = [] if labels is None else np.flatnonzero(labels[0])
         order, signed = self._sort.value, "+" * ("−" in self._sort.value)
         value = f"{self.videos.at[video, order]:{signed}.3f}  " if order in self.videos else ""
         return f"{value}{shorten(video, 60)}: {', '.join(shorten(self._names[label]) for label in true)}"

@@ -51,8 +51,7 @@ def deletion_curve(score: Score, importance: ArrayLike, *, insert: bool = False,
     rank[np.argsort(-importance, kind="stable")] = np.arange(frames)
     first = rank[None, :] < counts[:, None]
     scores, shares = np.asarray(score(first if insert else ~first), np.float64), counts / frames
-    area = np.trapezoid(scores, shares, axis=0)
-    return Curve(shares, scores, float(area) if scores.ndim == 1 else area)
+    return Curve(shares, scores, np.trapezoid(scores, shares, axis=0))
 
 
 def random_importance(frames: int, *, seeds: int = 5, seed: int = 0) -> np.ndarray:
