@@ -16,7 +16,7 @@ import sys
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,29 +81,16 @@ def _load(file: str) -> str:
             if before[what].get(name, entry) is not entry:
                 table.entries[name] = before[what][name]
                 raise UsageError(f"The plugin {file} replaces the {what} {name!r}. Use another name.")
+            if what == "experiment" and getattr(entry, "name", None) != name:
+                raise UsageError(
+                    f"The plugin {file}: EXPERIMENTS[{name!r}] must be an Experiment of that name."
+                )
             if name not in before[what]:
-                _check(what, name, entry, like=next(iter(table.package.values())), file=file)
                 table.plugins[name] = entry, os.path.basename(file), digest
     if all(before[what] == table.entries for what, table in _tables.items()):
         tables = "FUSIONS, ENCODERS, POOLINGS, CLASSIFIERS, FRAME_CLASSIFIERS or EXPERIMENTS"
         warnings.warn(f"The plugin {file} adds nothing to {tables}.", stacklevel=3)
     return digest
-
-
-def _check(what: str, name: str, entry: object, *, like: Callable, file: str) -> None:
-    """Refuse an entry that cannot be called as the table's others are, or an experiment under another name."""
-    if what == "experiment":
-        if getattr(entry, "name", None) != name:
-            raise UsageError(f"The plugin {file}: EXPERIMENTS[{name!r}] must be an Experiment of that name.")
-        return
-    signature = inspect.signature(like)
-    parameters = signature.parameters.values()
-    keywords = {each.name: None for each in parameters if each.kind is each.KEYWORD_ONLY}
-    try:
-        inspect.signature(entry).bind(*[None] * (len(parameters) - len(keywords)), **keywords)
-    except (TypeError, ValueError) as error:
-        message = f"The {what} {name!r} of the plugin {file} must be a function of {signature}: {error}."
-        raise UsageError(message) from None
 
 
 def _digest(source: bytes) -> str:

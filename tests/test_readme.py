@@ -15,7 +15,7 @@ import click
 import pytest
 
 import dmlkit
-from dmlkit import plugins
+from dmlkit import UsageError, plugins
 from dmlkit.models import fusions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,7 +171,7 @@ def test_a_fusion_is_added_in_a_cell_and_as_a_plugin(guide, command, build, writ
     assert code == 2 and "already holds another run" in error
 
 
-REGISTER = "from dmlkit.models import FUSIONS, POOLINGS\nimport dmlkit\n{}\n"
+REGISTER = "from dmlkit.models import FUSIONS\nimport dmlkit\n{}\n"
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,6 @@ REGISTER = "from dmlkit.models import FUSIONS, POOLINGS\nimport dmlkit\n{}\n"
         ("def broken(:", "line 3, cannot be executed (SyntaxError"),
         ("1 / 0", "line 3, cannot be executed (ZeroDivisionError: division by zero)"),
         ("FUSIONS['concat'] = print", "replaces the fusion 'concat'"),
-        ("FUSIONS['own'] = lambda features, num_frames: None", "unexpected keyword argument 'units'"),
-        ("POOLINGS['own'] = 3", "3 is not a callable object"),
         ("dmlkit.EXPERIMENTS['own'] = dmlkit.LADDER['lr']", "EXPERIMENTS['own'] must be an Experiment"),
         ("", "adds nothing to FUSIONS"),
     ],
@@ -192,6 +190,15 @@ def test_a_plugin_that_cannot_be_used_is_named_with_what_is_wrong(guide, command
     assert ended == (2 if code else 0)
     assert str(Path("my_fusions.py").resolve()) in error and message in error and error.count("\n") == 1
     assert fusions.FUSIONS["concat"] is fusions.concat
+
+
+@pytest.mark.parametrize("part", [lambda features, num_frames: None, 3])
+def test_a_part_that_cannot_be_called_is_named_with_its_experiment(part, generated, monkeypatch):
+    monkeypatch.setitem(fusions.FUSIONS, "own", part)
+    about = {"title": "Own", "chapter": "fusion", "encoder": "bi_gru", "fusion": "own"}
+    experiment, dataset = dmlkit.Experiment(name="own", **about), dmlkit.open_dataset(generated)
+    with pytest.raises(UsageError, match="The model of own, with parts of yours, fails: TypeError"):
+        dmlkit.build_model(experiment, dataset, profile="smoke")
 
 
 def test_a_plugin_that_is_not_there_is_named(guide, command):

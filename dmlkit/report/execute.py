@@ -52,13 +52,11 @@ KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has none
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # Printed by TensorFlow at every start.
 CHATTER = re.compile(r"I\d{4} |WARNING: All log messages before absl|To enable the following instructions")
-HINTS = dict.fromkeys(
-    ("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"),
-    " It crashed in native code: in a library or a driver, not in the cell's Python.",
-)
-HINTS["SIGKILL"] = (
-    " Most likely memory ran out: give a smaller profile or batch size, or close other programs."
-)
+CRASHED = " It crashed in native code: in a library or a driver, not in the cell's Python."
+HINTS = {
+    "SIGKILL": " Most likely memory ran out: use a smaller profile or batch size, or close other programs."
+}
+HINTS |= dict.fromkeys(("SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE"), CRASHED)
 # Environment variables for the number of threads of a kernel's libraries.
 THREADS = [f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL")]
 THREADS += ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"]
@@ -241,7 +239,13 @@ class Execution:
                 why = f"The time limit of {limit} was reached"
             return Failure(self.ended_by, place, f"{why} at the cell `{cells[place].id}`. {RESUMES}")
         if error is None:
-            return _failed_cell(cells[place], place)
+            errors = [output for output in cells[place].outputs if output.output_type == "error"]
+            name, value = (
+                (errors[0].ename, errors[0].evalue) if errors else ("It failed", "no error was shown")
+            )
+            value = ANSI.sub("", value).strip()
+            message = f"{name}: {value[:1500]}{' ...' * (len(value) > 1500)}".removesuffix(": ")
+            return Failure("data" if name == "DataError" else "cell", place, message)
         log = _last_lines(Path(self.kernel.folder) / "kernel.log")
         if not self.answered:
             kind = "disk" if getattr(error, "errno", None) in DISK_FULL else "kernel died"
@@ -313,16 +317,6 @@ def _is_code(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
-def _failed_cell(cell: NotebookNode, place: int) -> Failure:
-    """The exception of a cell, shortened."""
-    error = next((output for output in cell.outputs if output.output_type == "error"), None)
-    if error is None:
-        return Failure("cell", place, "The cell failed without an error message.")
-    value = ANSI.sub("", error.evalue).strip()
-    message = f"{error.ename}: {value[:1500]}{' ...' * (len(value) > 1500)}".removesuffix(": ")
-    return Failure("data" if error.ename == "DataError" else "cell", place, message)
-
-
 def _cause(code: int) -> str:
     """Why a kernel died, by the exit code of its process."""
     if code >= 0:
@@ -384,8 +378,7 @@ def strip_timestamps(notebook: NotebookNode) -> NotebookNode:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             for holder in (output, data):
-                for name in ("text", "text/plain", "text/html", "text/markdown"):
-                    if name in holder:
-                        holder[name] = DURATION.sub(" # s", holder[name])
+                for name in holder.keys() & {"text", "text/plain", "text/html", "text/markdown"}:
+                    holder[name] = DURATION.sub(" # s", holder[name])
             data.get(WIDGET, {}).pop("model_id", None)
     return notebook

@@ -43,8 +43,7 @@ MAX_TEXT = 60_000  # characters of one output; the executed notebook holds all o
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 OUTSIDE_CSS = re.compile(r"""@import[^;]*;?|url\(\s*(?!['"]?(?:data:|#))[^)]*\)?""", re.IGNORECASE)
 EQUATION = re.compile(
-    r"(?P<code><(code|pre)\b.*?</\2>)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)",
-    re.DOTALL,
+    r"(?s)(?P<code><(code|pre)\b.*?</\2>)|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^\s$](?:[^$\n]*[^\s$])?)\$(?!\d)"
 )
 MATHML = {
     "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mstyle", "msub", "msup", "msubsup", "mfrac", "msqrt", "mroot",
