@@ -39,9 +39,8 @@ SAMPLE = "the sample of shards that a cap keeps"  # its seed: the same for every
 class Skipped:
     """The corrupt records that were skipped, and how many may be; and the videos cut to their shortest modality.
 
-    One object serves a whole training, in which a record is met once an epoch and counted once. `records` is (shard,
-    number of the record) → the byte where it begins, and the kind of error; `most` of 0 stops at the first. `cut` is
-    shard → a bit for each record.
+    One object serves a whole training, which counts a record once. `records` is (shard, number of the record) → the
+    byte where it begins, and the kind of error; `most` of 0 stops at the first; `cut` is shard → a bit for each record.
     """
 
     most: int = 0

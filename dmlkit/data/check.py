@@ -39,8 +39,7 @@ _IDS = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("record", "<u4"), ("byte", 
 class Fault(NamedTuple):
     """What is wrong with a record of a shard, or with the whole shard (`record` and `byte` are None).
 
-    Kinds: `SHARD_ERRORS`, `CONTENT_ERRORS`, "id", "unreadable", "missing shard", "duplicate id", "refused" (by
-    `open_dataset`).
+    Kinds: `SHARD_ERRORS`, `CONTENT_ERRORS`, "id", "unreadable", "missing shard", "duplicate id", "refused" (to open).
     """
 
     shard: str
@@ -181,10 +180,9 @@ def _outcomes(tasks: Sequence[tuple], jobs: int) -> Iterator[tuple]:
             yield future.result()
             done += 1
     except BrokenProcessPool as error:
-        raise DataError(
-            f"A worker process died near {tasks[done][0]}, perhaps for lack of memory. Check again with --jobs 1 (in a "
-            'program, call check() below `if __name__ == "__main__":`).'
-        ) from error
+        advice = 'Check again with --jobs 1 (in a program, call check() below `if __name__ == "__main__":`).'
+        what = f"A worker process died near {tasks[done][0]}, perhaps for lack of memory"
+        raise DataError(f"{what}. {advice}") from error
     finally:
         for child in set(multiprocessing.active_children()) - set(others):
             child.kill()
@@ -313,15 +311,14 @@ def _distribution(counts: dict[int, int]) -> dict | None:
 
 
 def _inspect(root: str, shards: list[str] | None) -> tuple[dict, dict[str, list[tuple]], list[str], str]:
-    """The description of a data set, or of some shards of one, also such as `open_dataset` refuses; of each split its
-    shards with their parser and number of records (None: unknown); missing shards that dataset.toml counts; why it is
-    refused, or an empty text.
+    """The description of a data set or of some of its shards; split → its shards with their parser and number of
+    records (None: unknown); shards that are counted and missing; why `open_dataset` refuses it, or an empty text.
     """
     settings, refusal, dataset = read_dataset_toml(root), "", None
     splits, notes = find_splits(root, settings, shards)
     counts, missing = shard_counts(root, settings, splits)
     try:
-        dataset = describe(root, settings, splits, notes, count_classes=False)
+        dataset = describe(root, settings, splits, notes, num_classes=0)
         notes = divided(dataset, partly=shards is not None).notes
     except DataError as error:
         refusal = str(error)

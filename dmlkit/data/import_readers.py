@@ -234,10 +234,9 @@ def _load(path: Path):
         with found as archive:
             return {name: np.asarray(archive[name]) for name in archive.files}
     except _DAMAGED as error:
-        raise DataError(
-            f"{path.name} is damaged, or holds other than plain arrays ({shorten(error, 120)}). Pickles are not read. "
-            "Save plain arrays; of videos of different lengths all frames in one, with num_frames."
-        ) from error
+        what = f"{path.name} is damaged, or holds other than plain arrays ({shorten(error, 120)})"
+        advice = "Save plain arrays; of videos of different lengths all frames in one, with num_frames."
+        raise DataError(f"{what}. Pickles are not read. {advice}") from error
 
 
 def read_npz(path: Path, wanted: Wanted, aside: Counter) -> Videos:
@@ -364,10 +363,8 @@ def _mediapipe_video(record: bytes, where: str, name: str | None, wanted) -> Imp
     keys = frames or [key for key in sorted(context) if key.endswith(MEANS)]
     if not keys:
         held = shorten(", ".join(sorted((*lists, *context))), 200)
-        raise DataError(
-            f"{place}it has no features of MediaPipe's (<MODALITY>{FRAMES}), but {held or 'nothing'}. YouTube-8M's own "
-            "layout needs no import: give its folder to --data as it is."
-        )
+        advice = "YouTube-8M's own layout needs no import: give its folder to --data as it is."
+        raise DataError(f"{place}it has no features (<MODALITY>{FRAMES}), but {held or 'nothing'}. {advice}")
     features = {}
     keys = {key.partition("/")[0].lower(): key for key in keys}
     for modality, name_ in _by_modality(keys, wanted).items():
@@ -528,11 +525,7 @@ class Classes:
         return max(self.used, default=-1) + 1 if self.num_classes is None else self.num_classes
 
     def indices(self, labels: Iterable[int | str]) -> list[int]:
-        """A video's classes, each once, of indices, texts (`split`), or true and false for each class.
-
-        A text is a name where there is such a class, else an index. Raises `DataError` for what is neither, and for
-        vectors of 0 and 1.
-        """
+        """A video's classes, each once, of indices, texts (`split`; names or else indices) or booleans, one a class."""
         split = (self.split(plain_text(each)) if isinstance(each, str) else [each] for each in labels)
         pieces = [*chain.from_iterable(split)]
         if pieces and all(isinstance(piece, bool) for piece in pieces):
@@ -543,10 +536,9 @@ class Classes:
         classes = [self._index(piece) for piece in pieces]
         if {*map(str, pieces)} <= {"0", "1"}:
             if len({*classes}) < len(classes):
-                raise DataError(
-                    f"labels {shorten(', '.join(map(str, pieces)))} repeat, as a vector of 0 and 1 does. Give the "
-                    "numbers of its ones (`np.flatnonzero`), or true and false (`.astype(bool)`)."
-                )
+                what = f"labels {shorten(', '.join(map(str, pieces)))} repeat, as a vector of 0 and 1 does"
+                advice = "Give the numbers of its ones (`np.flatnonzero`), or booleans (`.astype(bool)`)."
+                raise DataError(f"{what}. {advice}")
             self._pairs.add(tuple(classes) if len(classes) == 2 else ())
         self.used.update(classes)
         return list(dict.fromkeys(classes))
@@ -613,10 +605,7 @@ def _numbers(piece: str) -> list[str] | None:
 
 
 def listed_labels(cell: str) -> list[int | str] | None:
-    """The labels of a cell written as a list of JSON's, Python's or numpy's; None where it is none.
-
-    Raises `DataError` for a list of anything but whole numbers and texts in quotation marks.
-    """
+    """The whole numbers and quoted texts of a cell that is a list of JSON's, Python's or numpy's; None for another."""
     called = re.fullmatch(r"(?:array|tensor|set|frozenset)\((.*?)(?:, dtype=.*)?\)", cell)
     cell = (called[1].strip() or "[]") if called else cell
     if not re.fullmatch(r"\[.*\]|\{.*\}|\(.*\)", cell):
@@ -677,10 +666,9 @@ def _names_in(cells: Iterable[str]) -> set[str]:
     several = any(labels is not None or re.search("[;|]", cell) for cell, labels in listed.items())
     names = (sure - numbers) | _divided({piece for piece in loose if not _numbers(piece)}, sure, several)
     if wrong := [piece for piece in sorted(names | numbers) if names and _NO_NAME.fullmatch(piece)]:
-        raise DataError(
-            f"the label {shorten(wrong[0])!r} is neither a name among names nor a whole number among numbers. Write "
-            "all as one or the other, or give the names (`--classes FILE`)."
-        )
+        advice = "Write all as one or the other, or give the names (`--classes FILE`)."
+        what = f"the label {shorten(wrong[0])!r} is neither a name among names nor a number among numbers"
+        raise DataError(f"{what}. {advice}")
     if all(re.fullmatch("[01]{2,}", number) for number in numbers) and min(numbers, default="1")[0] == "0":
         raise DataError(f"{min(numbers)!r} may be a row of 0 and 1. Separate these, or give class numbers.")
     return names
@@ -689,9 +677,8 @@ def _names_in(cells: Iterable[str]) -> set[str]:
 def _divided(names: set[str], sure: set[str], several: bool) -> set[str]:
     """The names in some texts, several of them between commas, where that is clear; `sure` are the names in lists.
 
-    It is clear where no comma is followed by a blank, or each part is also a text of its own or part of another.
-    Raises `DataError` where it is not, and where parts between other signs, or words, are such; `several` shows that
-    another separator is used.
+    It is clear where no comma is followed by a blank, or each part is also a text of its own or part of another; not
+    where parts between other signs, or words, are such. `several` shows that another separator is used.
     """
     for separator in (",", r"[^\w\s]| and ", r"\s"):
         parts = {name: {*map(str.strip, re.split(separator, name))} - {""} for name in names}

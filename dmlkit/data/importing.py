@@ -240,10 +240,8 @@ class Modality:
         else:
             return
         clipped = f": {self.clipped:,} of {self.values:,} values ({share:.1%}) would be clipped" * bool(share)
-        raise DataError(
-            f"{self.name} is from {self.low:g} to {self.high:g}{clipped}. {cause}, keep "
-            "them (`--coding float`), or accept it (`--allow-clipping`)."
-        )
+        advice = f"{cause}, keep them (`--coding float`), or accept it (`--allow-clipping`)."
+        raise DataError(f"{self.name} is from {self.low:g} to {self.high:g}{clipped}. {advice}")
 
 
 @dataclass
@@ -294,9 +292,9 @@ class Importer:
         if not self.classes.count:
             raise DataError("no video has labels. To predict only, give --num-classes or --classes.")
         if 0 < self.unlabelled < self.splits[UNLABELLED]:
+            what = f"of the {self.splits[UNLABELLED]:,} videos in the split {UNLABELLED}, {self.unlabelled:,} have no"
             raise DataError(
-                f"of the {self.splits[UNLABELLED]:,} videos in the split {UNLABELLED}, {self.unlabelled:,} have no "
-                "labels, and would count as of no class. Label all, or import them apart."
+                f"{what} labels, and would count as of no class. Label all, or import them apart."
             )
         self.classes.check()
         for modality in self.modalities.values() if self.checked else ():
@@ -352,10 +350,9 @@ class Importer:
         self.to_bytes = self.level == "frame" and self.coding != "float"
         self.key = "" if self.level == "frame" else "mean_"
         if self.missing == "refuse" and self.modalities and arrays.keys() != self.modalities.keys():
-            raise DataError(
-                f"it has {', '.join(arrays)}, but the videos before it {', '.join(self.modalities)}. Import what all "
-                "have (`--modalities`), or read what is missing as silence (`--missing silence`)."
-            )
+            what = f"it has {', '.join(arrays)}, but the videos before it {', '.join(self.modalities)}"
+            advice = "Import what all have (`--modalities`), or read others as silence (`--missing silence`)."
+            raise DataError(f"{what}. {advice}")
         frames = self.level == "frame"
         for name, array in arrays.items():
             if name not in self.modalities:
@@ -368,10 +365,8 @@ class Importer:
             lengths = {name: len(array) for name, array in arrays.items()}
             shortest, longest = min(lengths.values()), max(lengths.values())
             if longest - shortest > schema.FRAMES_APART:
-                raise DataError(
-                    f"the modalities differ in their number of frames ({lengths}), by more than {schema.FRAMES_APART}. "
-                    "Extract them at one rate, or cut them to one length."
-                )
+                much = f"more than {schema.FRAMES_APART}. Extract them at one rate, or cut them alike."
+                raise DataError(f"the modalities differ in their number of frames ({lengths}), by {much}")
             self.cut += longest > shortest
             arrays = {name: array[:shortest] for name, array in arrays.items()}
         how = {"to_bytes": self.to_bytes, "averaged": self.averaged, "checked": self.checked}

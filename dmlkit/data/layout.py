@@ -88,14 +88,12 @@ class ContextCoding:
         labels = labels if self.kind == "int64_list" else class_numbers(labels, self.names)
         if self.vector:
             if len(labels) != self.vector or not {0, 1}.issuperset(labels):
-                what = f"are no vector of {self.vector} zeros and ones, as others are: {shorten(labels)}"
-                raise _label_error(what)
+                raise _label_error(f"are no vector of {self.vector} zeros and ones: {shorten(labels)}")
             return [label for label, value in enumerate(labels) if value]
         if len(set(labels)) < len(labels) or (self.pairs and labels == [1, 0]):
             padded = min(labels) < 0
             what = "hold what is no class" if padded else "repeat, or may be a vector of 0 and 1"
-            what = f"{shorten(labels)} {what}. Write the numbers of classes, each once and in their order"
-            raise _label_error(what)
+            raise _label_error(f"{shorten(labels)} {what}. Write class numbers, each once and in their order")
         return labels
 
     def other_labels(self, features: Features) -> list[tuple[str, str]]:
@@ -191,10 +189,8 @@ def infer_context(
         vector = binary and {*map(len, known)} == {length} and any(row != [0, 1] for row in known)
         vector = vector and (length > 2 or (length == 2 and num_classes in (None, 2)))
         if vector and num_classes not in (None, length):
-            raise DataError(
-                f"{root}: the labels are vectors of {length} zeros and ones, but there are {num_classes} classes. "
-                f"Correct num_classes in {DATASET_TOML}, or the vocabulary."
-            )
+            what = f"the labels are vectors of {length} zeros and ones, but there are {num_classes} classes"
+            raise DataError(f"{root}: {what}. Correct num_classes in {DATASET_TOML}, or the vocabulary.")
         if vocabulary and not vector and 0 not in vocabulary.names and any(0 in row for row in known):
             raise DataError(f"{root}: records have class 0, which the vocabulary does not name. Add it.")
         pairs = binary and not vector and num_classes in (None, 2)
@@ -318,10 +314,7 @@ MAX_KINDS = 64  # of names in a folder, of each of which three shards are looked
 
 
 def survey(root: str, splits: Mapping[str, Sequence[str]]) -> list[Layout]:
-    """Some shards of every folder and split, recognised.
-
-    Raises `DataError` for a split of which none can be, and for shards of two levels or releases.
-    """
+    """Some shards of every folder and split, recognised; `DataError` where none is, or for two levels or releases."""
     layouts = []
     for split, shards in splits.items():
         known, failed = len(layouts), []
@@ -404,10 +397,7 @@ def _way_to(kind: str, groups: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def notes_on(
-    layouts: Sequence[Layout],
-    labelled: Iterable[str],
-    features: Mapping[str, Feature],
-    context: ContextCoding,
+    layouts: Sequence[Layout], labelled: Iterable[str], features: Mapping, context: ContextCoding
 ) -> Iterator[str]:
     """Notes on unusual records of a data set, and on what is ignored of them, one sentence each."""
     yield from context.notes()
@@ -425,10 +415,8 @@ def notes_on(
     if unread := ", ".join(f"{one_line(key)} ({left[key]})" for key in sorted(left.keys() - used)):
         yield f"Left aside of the records: {shorten(unread, 300)}."
     if TEXT in set().union(*keys.values()) - used:
-        yield (
-            f"The records carry {TEXT}, which is not used: `[features.{TEXT}]` with `size = {TEXT_SIZE}` and "
-            f'`coding = "{TEXT}"` in {DATASET_TOML} makes it a modality.'
-        )
+        entry = f'`[features.{TEXT}]` with `size = {TEXT_SIZE}` and `coding = "{TEXT}"` in {DATASET_TOML}'
+        yield f"The records carry {TEXT}, which is not used: {entry} makes it a modality."
     for split, there in keys.items():
         if absent := [one_line(each.key) for each in features.values() if each.key not in there]:
             yield f"No record looked at of the split {split!r} has {', '.join(absent)}: read as silence, or no words."

@@ -81,10 +81,7 @@ class Match:
         return scores if self.columns is None else scores[:, self.columns]
 
     def check_values(self, most: float = MOST_CLIPPED) -> list[str]:
-        """A sentence for each modality of another scale or with clipped values.
-
-        Raises `DataError` if more than a share of them were clipped.
-        """
+        """A sentence for each modality of another scale or with clipped values; `DataError` if many were clipped."""
         notes = [*(self.odd or ())]
         for name, clipped in (+self.clipped).items():
             share = clipped / (count := self.values[name])
@@ -189,10 +186,8 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
     model = str(model)
     does_not_fit = f"{model} does not fit {dataset.name}"
     if dataset.level != (level := trained_on["level"]):
-        raise UsageError(
-            f"{does_not_fit}: it was trained on {level}-level records, and these are {dataset.level}-level. Open the "
-            f"{level}-level records of these videos, {TRAIN}."
-        )
+        what = f"it was trained on {level}-level records, and these are {dataset.level}-level"
+        raise UsageError(f"{does_not_fit}: {what}. Open the {level}-level records of these videos, {TRAIN}.")
     reads = {name: (each["size"], each["coding"]) for name, each in trained_on["features"].items()}
     holds = {name: (each.size, each.coding) for name, each in dataset.features.items()}
     if any(
@@ -200,10 +195,9 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
         for name, (size, coding) in reads.items()
     ):
         listed = [", ".join(f"{k} ({v[0]:,} values, {v[1]})" for k, v in e.items()) for e in (reads, holds)]
-        raise UsageError(
-            f"{does_not_fit}: it reads the modalities {listed[0]}, and the data hold {listed[1]}. Import these "
-            f"videos with the features it was trained on, under the same names (`dmlkit data import`), {TRAIN}."
-        )
+        advice = "Import these videos with the features it was trained on, under the same names"
+        what = f"{does_not_fit}: it reads the modalities {listed[0]}, and the data hold {listed[1]}"
+        raise UsageError(f"{what}. {advice} (`dmlkit data import`), {TRAIN}.")
     codings = {name: coding for name, (_, coding) in reads.items() if coding != holds[name][1]}
     notes = [f"{k} is held as {holds[k][1]} and read as {v}, as in training." for k, v in codings.items()]
     if aside := [name for name in holds if name not in reads]:
@@ -231,10 +225,8 @@ def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[l
     if not (difference := renamed(known, names)):
         return None, []
     if same_records:
-        raise UsageError(
-            f"{other}: on the same records, {difference}. The vocabulary of {dataset.path} was changed since. "
-            f"Restore it, {TRAIN}."
-        )
+        advice = f"The vocabulary of {dataset.path} was changed since. Restore it, {TRAIN}."
+        raise UsageError(f"{other}: on the same records, {difference}. {advice}")
     known, names = ([unicodedata.normalize("NFC", each) for each in listed] for listed in (known, names))
     # A name that several classes have, or that replaces a missing one, does not identify a class.
     unclear = {name for listed in (known, names) for name, count in Counter(listed).items() if count > 1}

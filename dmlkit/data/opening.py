@@ -347,23 +347,15 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
     root, chosen = find_dataset(path)
     settings = schema.read_dataset_toml(root)
     found, notes = find_splits(root, settings, chosen)
-    return divided(describe(root, settings, found, notes, num_classes=num_classes), partly=chosen is not None)
+    return divided(describe(root, settings, found, notes, num_classes), partly=chosen is not None)
 
 
 def describe(
-    root: str,
-    settings: DatasetSettings,
-    found: Splits,
-    notes: Iterable[str] = (),
-    *,
-    num_classes: int | None = None,
-    count_classes: bool = True,
+    root: str, settings: DatasetSettings, found: Splits, notes: Iterable[str], num_classes: int | None = None
 ) -> Dataset:
-    """The data set of these splits, not yet `divided`: what dataset.toml declares, and else the first records of some
-    shards show.
+    """The data set of these splits, not yet `divided`, as dataset.toml declares it, and else as some records show it.
 
-    Where only the labels show how many classes there are, they are counted, which reads every record, or `num_classes`
-    stays 0.
+    Where only labels show how many classes there are, every record is read to count them; not if `num_classes` is 0.
     """
     layouts, notes = survey(root, found), list(notes)
     level, id_key = layouts[0].level, layouts[0].id_key
@@ -404,7 +396,7 @@ def describe(
         elif not shards:
             advice = f"Put the vocabulary.csv there, or a {DATASET_TOML} with num_classes."
             raise DataError(f"{root} has no labels, so its number of classes is unknown. {advice}")
-        elif not count_classes:
+        elif given == 0:
             num_classes = 0
         else:
             parser = RecordParser(level, tuple(features.values()), schema.MAX_CLASSES, True, context=context)
@@ -437,10 +429,7 @@ def describe(
 
 
 def find_dataset(path: str | os.PathLike) -> tuple[str, list[str] | None]:
-    """The folder of the data set that a path means, and the shards of it: None where it is the folder itself.
-
-    Raises `DataError` where there is nothing at the path.
-    """
+    """The folder of the data set that a path means, and its shards, None for all; `DataError` if nothing is there."""
     path = storage.readable_path(path)
     if storage.is_folder(path):
         return path, None
@@ -477,10 +466,8 @@ def find_splits(
                 raise DataError(f"No shards match {each!r}, {where}. Put the shards there, or correct it.")
             for shard in matches:
                 if owners.setdefault(shard, split) != split:
-                    raise DataError(
-                        f"{shard} is in two splits, {owners[shard]!r} and {split!r}: a model would be measured on what "
-                        f"it was trained on. Make the patterns in {root}/{DATASET_TOML} match different shards."
-                    )
+                    advice = f"Make the patterns in {root}/{DATASET_TOML} match different shards."
+                    raise DataError(f"{shard} is in two splits, {owners[shard]!r} and {split!r}. {advice}")
     shards = sorted(owners if chosen is None else {*chosen})
     if chosen is None and not owners:
         shards, notes = storage.find_shards(root)
@@ -524,9 +511,7 @@ def split_of(name: str, *, alone: bool = False) -> str | None:
 
 
 def group_by_split(shards: Iterable[str], root: str, owners: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Split → shards: of each that of `owners`, or by its name, or else by that of the nearest folder above it that has
-    one; else ``"train"``.
-    """
+    """Split → shards: that of `owners`, or of the shard's or else the nearest folder's name, or else ``"train"``."""
     found: dict[str, list[str]] = {}
     for shard in shards:
         names = reversed(storage.SHARD_SUFFIX.sub("", shard.removeprefix(root)).strip("/").split("/"))
@@ -554,9 +539,8 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
     usable, few = [name for name in ("train", "validate") if name in labelled], None
     if len(usable) == 1 and len(found[usable[0]]) < MIN_SHARDS:
         few = (
-            f"{root} has only one split with labels ({usable[0]}), of {counted(len(found[usable[0]]), 'shard')}; "
-            f"dividing it into training, tuning and validation takes at least {MIN_SHARDS}. Add shards, or another "
-            "such split."
+            f"{root} has only one split with labels ({usable[0]}), of {counted(len(found[usable[0]]), 'shard')}; to "
+            f"train, tune and validate takes at least {MIN_SHARDS}. Add shards, or another such split."
         )
     elif len(usable) == 2 and "tuning" not in labelled and len(found["train"]) < 2:
         advice = f"Write two or more, or name tuning shards in {DATASET_TOML}."

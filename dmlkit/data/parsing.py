@@ -218,11 +218,8 @@ class RecordParser:
     def _check_release(self, context: Features) -> None:
         if self.id_key is not None and self.id_key not in context.feature:
             for key in context.feature.keys() & {*ID_KEYS}:
-                message = (
-                    f"the video's id has the key {key!r}, not {self.id_key!r}, as in another release, whose class "
-                    "numbers mean other classes. Keep each release in a folder of its own."
-                )
-                raise InvalidRecord(message, kind="release")
+                what = f"the id has the key {key!r}, not {self.id_key!r}, as in another release, of other classes"
+                raise InvalidRecord(f"{what}. Keep each release in a folder of its own.", kind="release")
 
     def _labels(self, context: Features) -> list[int]:
         """The classes of a video of a split with labels."""
@@ -234,11 +231,9 @@ class RecordParser:
         labels = self.context.read_labels(context)
         for label in labels:
             if not 0 <= label < self.num_classes:
-                message = (
-                    f"label {label} is none of the data set's classes, 0 to {self.num_classes - 1:,}. Correct it, or "
-                    "the vocabulary, or num_classes in dataset.toml."
-                )
-                raise InvalidRecord(message, kind="label")
+                what = f"label {label} is none of the data set's classes, 0 to {self.num_classes - 1:,}"
+                advice = "Correct it, or the vocabulary, or num_classes in dataset.toml."
+                raise InvalidRecord(f"{what}. {advice}", kind="label")
         return labels
 
     def _without_values(self, data: bytes) -> InvalidRecord:
@@ -355,18 +350,14 @@ def _values(entry, feature: Feature) -> np.ndarray:
     byte, found = feature.coding == "byte", entry.WhichOneof("kind")
     if found != ("bytes_list" if byte else "float_list"):
         coding = "bytes" if byte else "floats"
-        message = (
-            f"{feature.key} is not written as {coding}, but as {KINDS[found]}. Write it so, keep such records in "
-            "a folder of their own, or correct the coding in dataset.toml."
-        )
-        raise InvalidRecord(message, kind="coding")
+        what = f"{feature.key} is not written as {coding}, but as {KINDS[found]}"
+        advice = "Write it so, keep such records in another folder, or correct the coding in dataset.toml."
+        raise InvalidRecord(f"{what}. {advice}", kind="coding")
     data = np.frombuffer(b"".join(entry.bytes_list.value), np.uint8) if byte else entry.float_list.value
     if len(data) != feature.size:
-        message = (
-            f"{feature.key} has {len(data)} values, but the data set's {feature.name} has {feature.size}. Write all "
-            "alike, or declare in dataset.toml the modalities to read, each with its size."
-        )
-        raise InvalidRecord(message, kind="size")
+        what = f"{feature.key} has {len(data)} values, but the data set's {feature.name} has {feature.size}"
+        advice = "Write all alike, or declare in dataset.toml the modalities to read, each with its size."
+        raise InvalidRecord(f"{what}. {advice}", kind="size")
     return np.array(data, np.uint8 if byte else np.float32)
 
 

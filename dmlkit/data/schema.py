@@ -147,10 +147,9 @@ class DatasetSettings(BaseModel):
         for name, each in declared.items():
             found = [other for other in inferred.values() if other.size == each.size and other.key not in own]
             if each.in_frames and each.key not in keys and found:
-                raise DataError(
-                    f"{root}/{DATASET_TOML}: [features.{name}] is read from the key {each.key!r}, which the records do "
-                    f'not have. They have {found[0].key!r}, of the same size: add `key = "{found[0].key}"` there.'
-                )
+                what = f"[features.{name}] is read from the key {each.key!r}, which the records do not have"
+                other = f'They have {found[0].key!r}, of the same size: add `key = "{found[0].key}"` there.'
+                raise DataError(f"{root}/{DATASET_TOML}: {what}. {other}")
         texts_only = not any(feature.in_frames for feature in declared.values())
         return {**inferred, **declared} if texts_only else declared
 
@@ -257,18 +256,14 @@ def vocabulary_of(
     alone, expected = len(found) == 1 and not above, settings.num_classes or (release and release[1])
     fitting = [each for each in found.items() if alone or expected in (None, each[1].num_classes)]
     if found and not above and len({each.num_classes for _, each in fitting}) != 1:
-        raise DataError(
-            f"{root} has several vocabularies, {listed}, and the number of classes does not show which is meant. Leave "
-            f'one there, or name it in {DATASET_TOML}: `vocabulary = "FILE"`.'
-        )
+        what = f"{root} has several vocabularies, {listed}, and the number of classes does not show which is meant"
+        raise DataError(f'{what}. Leave one there, or name it in {DATASET_TOML}: `vocabulary = "FILE"`.')
     for path, vocabulary in fitting:
         count = vocabulary.num_classes
         others = [name for name, size in RELEASES.values() if size == count]
         if release and others and release[0] not in others and count != settings.num_classes:
-            raise DataError(
-                f"{path} names {count:,} classes, those of {others[0]}, but the records are of {release[0]}, which has "
-                f"{release[1]:,}. Put the vocabulary of that release there."
-            )
+            what = f"the records are of {release[0]}, which has {release[1]:,}. Put its vocabulary there."
+            raise DataError(f"{path} names {count:,} classes, those of {others[0]}, but {what}")
         return vocabulary, [] if alone else [f"Class names come from {path}, of {listed}."]
     return None, []
 

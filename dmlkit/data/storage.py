@@ -142,9 +142,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def find_shards(root: str) -> tuple[list[str], list[str]]:
-    """The shards in a folder and at most three folders deep, by their names, sorted; a note on each kind of what was
-    left aside.
-    """
+    """The shards in a folder, at most `MAX_DEPTH` deep, by their names, sorted; notes on what was left aside."""
     shards, aside = [], defaultdict(list)
     if is_remote(root):
         found = match_paths(root, *("*/" * depth + "*" for depth in range(MAX_DEPTH + 1)))
