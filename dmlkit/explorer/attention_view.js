@@ -895,8 +895,13 @@ function render({ model, el, hooks = {} }) {
   const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   let number = 0, pending = null, mine = false, unsent = {}, timer = null;
   const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (name === "top" ? null : undefined)]));
+  const settle = (how, value) => {
+    clearTimeout(pending?.silent);
+    pending?.[how](value);
+    pending = null;
+  };
   const remove = (video, frames) => new Promise((resolve, reject) => {
-    if (pending) { clearTimeout(pending.silent); pending.reject(new Error("")); }
+    settle("reject", new Error(""));
     const patience = hooks.patience ?? PATIENCE;
     const silent = setTimeout(() => { view.setLink("silent", `The kernel has not answered for ${plural(patience / 1000, "second")}: it is busy or gone. What the browser computes still works.`); reject(new Error(view.status.textContent)); }, patience);
     pending = { number: ++number, video, frames: String(frames), resolve, reject, silent };
@@ -916,22 +921,20 @@ function render({ model, el, hooks = {} }) {
   const view = show(el, model.get("scene"), { remove, changed, open, menu, state: modelState() });
   const lost = () => {
     view.setLink("disconnected", "Disconnected: the kernel is gone. Masking, temperature and the rest still work; removing frames and other videos need a kernel.");
-    if (pending) { clearTimeout(pending.silent); pending.reject(new Error(view.status.textContent)); pending = null; }
+    settle("reject", new Error(view.status.textContent));
   };
   // What Python sets is newer than changes in the browser that the kernel has not received yet.
   const onScene = () => { unsent = {}; view.setScene(model.get("scene"), modelState()); };
-  const onState = STATE.map((name) => [`change:${name}`, () => { if (mine) return; delete unsent[name]; view.apply({ [name]: model.get(name) }); }]);
+  const onState = (name) => { if (mine) return; delete unsent[name]; view.apply({ [name]: model.get(name) }); };
   const onMessage = (message) => {
     if (view.link === "silent") view.setLink("live");
     if (!pending || message.view !== id || message.number !== pending.number || message.video !== pending.video || String(message.frames) !== pending.frames) return;
-    clearTimeout(pending.silent);
-    if (message.kind === "evidence") pending.resolve(message.runs); else pending.reject(new Error(message.text));
-    pending = null;
+    if (message.kind === "evidence") settle("resolve", message.runs); else settle("reject", new Error(message.text));
   };
   const onProblem = () => view.showProblem(model.get("problem")), onMenu = () => view.setMenu(model.get("menu"));
-  onProblem(); onMenu(); model.on("change:menu", onMenu);
-  model.on("change:scene", onScene); model.on("change:problem", onProblem); model.on("msg:custom", onMessage); model.on("comm_live_update", lost); model.on("comm:close", lost);
-  for (const [event, listener] of onState) model.on(event, listener);
+  onProblem(); onMenu();
+  const listeners = [["change:scene", onScene], ["change:problem", onProblem], ["change:menu", onMenu], ["msg:custom", onMessage], ["comm_live_update", lost], ["comm:close", lost], ...STATE.map((name) => [`change:${name}`, () => onState(name)])];
+  for (const [event, listener] of listeners) model.on(event, listener);
   // A kernel that dies of itself closes no comm: JupyterLab's manager, where there is one, reports its status.
   const kernel = model.widget_manager?.kernel, onStatus = (_, status) => { if (["dead", "restarting", "autorestarting", "terminating"].includes(status)) lost(); };
   const onConnection = (_, status) => { if (status === "disconnected") lost(); };
@@ -939,8 +942,7 @@ function render({ model, el, hooks = {} }) {
   return () => {
     clearTimeout(pending?.silent);
     kernel?.statusChanged?.disconnect(onStatus); kernel?.connectionStatusChanged?.disconnect(onConnection);
-    model.off("change:scene", onScene); model.off("change:problem", onProblem); model.off("change:menu", onMenu); model.off("msg:custom", onMessage); model.off("comm_live_update", lost); model.off("comm:close", lost);
-    for (const [event, listener] of onState) model.off(event, listener);
+    for (const [event, listener] of listeners) model.off(event, listener);
     view.destroy();
   };
 }
