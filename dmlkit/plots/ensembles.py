@@ -34,14 +34,11 @@ def ensemble_members(run, members, *, title: str = "The ensemble and its members
     for member in run.record["members"]:
         weights.setdefault(member["name"], []).append(member["weight"])
     shown = [(each, weights[each.name].pop(0)) for each in as_runs(members) if weights.get(each.name)]
-    rows = [_row(member, f"{member.title} (weight {weight:.3f})") for member, weight in shown]
-    return ladder([*rows, _row(run, run.title) | {"experiment": {"members": []}}], run, title=title)
-
-
-def _row(run, title: str) -> dict:
-    low, high = run.metrics["gap_interval"]
-    named = {"name": run.name, "title": title, "status": "trained"}
-    return named | {"gap": run.gap, "gap_low": low, "gap_high": high}
+    shown = [(each, f"{each.title} (weight {weight:.3f})") for each, weight in shown]
+    rows = [{"title": name, "status": "trained", **each.metrics} for each, name in [*shown, (run, run.title)]]
+    for row in rows:
+        row["gap_low"], row["gap_high"] = row["gap_interval"]
+    return ladder([*rows[:-1], rows[-1] | {"experiment": {"members": []}}], run, title=title)
 
 
 @style.plotted

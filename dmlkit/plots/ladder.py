@@ -169,11 +169,10 @@ def _scatter(ax: Axes, rows: pd.DataFrame, column: str, front: list[int], number
         gap, look = rows["gap"][at], style.mark(GROUPS[rows["part"][at]])
         ax.plot(value, gap, look["marker"], color=look["color"], markersize=8, markeredgecolor=style.INK)
         if at in numbering:
-            weight = "bold" if at in front else "normal"
             # On either side by turns: the next lower one may be close below.
             side, place = ("right", (-4, 6)) if numbering[at] % 2 else ("left", (4, 6))
-            where = {"xytext": place, "textcoords": "offset points", "ha": side}
-            ax.annotate(str(numbering[at]), (value, gap), weight=weight, size=9.5, **where)
+            look = {"textcoords": "offset points", "size": 9.5, "weight": "bold" if at in front else "normal"}
+            ax.annotate(str(numbering[at]), (value, gap), place, ha=side, **look)
     ax.set_xscale("log")
     ax.margins(x=0.12, y=0.12)
     style.plain_log(ax.xaxis)
@@ -330,14 +329,13 @@ def frame_counts(
     study: pd.DataFrame, dataset=None, *, title: str = "Fewer frames", split="tuning", by="frames chosen"
 ) -> style.Plot | None:
     """GAP@20 against the number of frames, a line for each `choice` (`training.frame_study`, `gap_by_frames`)."""
-    counts, choices = list(dict.fromkeys(study["frames"])), list(dict.fromkeys(study["choice"]))
+    counts, choices = list(dict.fromkeys(study["frames"])), study.groupby("choice", sort=False)
     figure, (axes,) = style.canvas(title, dataset, width=7.4, height=3.6)
-    for number, choice in enumerate(choices):
-        rows, look = study[study["choice"] == choice], style.mark(number)
+    for number, (choice, rows) in enumerate(choices):
         # Shifted a little, so that intervals do not overlap.
         x = rows["frames"].map(counts.index) + 0.09 * (number - (len(choices) - 1) / 2)
         ends = style.interval_lengths(rows["gap"], rows["gap_low"], rows["gap_high"])
-        axes.errorbar(x, rows["gap"], yerr=ends, capsize=3, label=choice, **look)
+        axes.errorbar(x, rows["gap"], yerr=ends, capsize=3, label=choice, **style.mark(number))
     axes.set_ylabel(f"GAP@20 on the {split} split\n(bar: 95 % CI {FOR_THIS_SEED})")
     axes.set_xticks(range(len(counts)), [str(count) for count in counts])
     axes.set_xlabel("frames per video" + ", at most" * (split == "tuning"))

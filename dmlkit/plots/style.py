@@ -138,8 +138,6 @@ class Plot:
 class _NarrowFigure(Figure):
     """A figure whose legends are below it, in as many columns as there is room for."""
 
-    side_by_side = 1  # how many of its panels are side by side in the wide layout
-
     def legend(self, *args, **options) -> Legend:
         options |= {"loc": "outside lower left", "ncols": 1}
         legend = super().legend(*args, **options)
@@ -193,23 +191,21 @@ def canvas(title: str, source, rows=1, columns=1, *, width=8.0, height=4.0, **su
         kind, title, width, height = _NarrowFigure, textwrap.fill(title, 34), NARROW, height * columns
         rows, columns = rows * columns, 1
     figure = kind(figsize=(width, height), layout="constrained")
-    figure.side_by_side = side_by_side
+    figure.side_by_side = side_by_side  # how many panels are, in the wide layout
     figure.suptitle(title, x=0.01, ha="left")
     return figure, list(figure.subplots(rows, columns, squeeze=False, **subplots).flat)
 
 
 def _fit(figure: Figure) -> None:
     """Lay out a narrow figure: lines that fit, labels of vertical axes above them, every panel as high as it takes."""
-    panels = [axes for axes in figure.axes if axes.get_subplotspec()]
-    above = ""
+    panels, above = [axes for axes in figure.axes if axes.get_subplotspec()], ""
     for place, axes in enumerate(panels):
         # Side by side, the label at the left is of every panel in its row that has none.
         shared = place % figure.side_by_side and axes.get_yticks().size
         above = axes.get_ylabel() or (above if shared else "")
         titles = [axes.get_title(loc="left"), " ".join(above.split())]
         axes.set_title("\n".join(_lines(text, 0.85) for text in titles if text), size=9.5)
-        axes.set_ylabel("")
-        axes.set_xlabel(_lines(axes.get_xlabel()))
+        axes.set(ylabel="", xlabel=_lines(axes.get_xlabel()))
         for text in axes.texts:
             text.set_text(_lines(text.get_text()))
         # Empty where a formatter makes them.
@@ -218,13 +214,11 @@ def _fit(figure: Figure) -> None:
             axes.tick_params(axis="x", labelrotation=90)
     if below := figure.get_supxlabel():
         figure.supxlabel(_lines(below, 1.1), x=0.01, ha="left", size=9)
-    ratios = panels[0].get_gridspec().get_height_ratios()
-    share = 0.8 * figure.get_figheight() / sum(ratios)
-    heights = [
-        getattr(axes, "inches", min(2.3, share * ratio)) for axes, ratio in zip(panels, ratios, strict=True)
-    ]
-    panels[0].get_gridspec().set_height_ratios(heights)
-    layout = figure.get_layout_engine()
+    grid, layout = panels[0].get_gridspec(), figure.get_layout_engine()
+    share = 0.8 * figure.get_figheight() / sum(grid.get_height_ratios())
+    heights = (min(2.3, share * ratio) for ratio in grid.get_height_ratios())
+    heights = [getattr(axes, "inches", height) for axes, height in zip(panels, heights, strict=True)]
+    grid.set_height_ratios(heights)
     figure.set_figheight(sum(heights) + 2 * len(panels) + 3)  # room for any text; what is too much goes again
     layout.execute(figure)
     drawn = figure.get_figheight() * sum(axes.get_position().height for axes in panels)

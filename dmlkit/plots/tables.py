@@ -235,16 +235,15 @@ def model_diagram(model) -> Card:
     item = f"<li style={flex('nowrap', 'center', '100%')}>"
     listed = item + f'{item}<span aria-hidden="true">→</span>'.join(boxes)
     # Not `model.summary()`: it leaves an empty output in a notebook wherever its text goes.
-    rows = [(each.name, type(each).__name__, each.output, each.count_params()) for each in shown.layers]
+    rows = []
+    for layer in shown.layers:
+        outputs = ", ".join(str(each.shape) for each in layer._inbound_nodes[0].output_tensors)
+        rows.append((layer.name, type(layer).__name__, outputs, layer.count_params()))
     layers = pd.DataFrame(rows, columns=["layer", "class", "output", "parameters"])
-    layers["output"] = layers["output"].map(
-        lambda each: getattr(each, "shape", None) or [one.shape for one in each]
-    )
-    folded = (
-        f"<details><summary>{about}: all layers</summary>{layers.to_html(index=False, border=0)}</details>"
-    )
+    folded = f"<summary>{about}: all layers</summary>{layers.to_html(index=False, border=0)}"
     text = "\n".join([*(f"{stage}: {'; '.join(lines)}" for stage, lines in stages.items()), about])
-    return Card(f"<ol style={flex('wrap', 'stretch', '85%')}>{listed}</ol>{folded}", text)
+    html = f"<ol style={flex('wrap', 'stretch', '85%')}>{listed}</ol><details>{folded}</details>"
+    return Card(html, text)
 
 
 def _stages(model) -> dict[str, list[str]]:
