@@ -57,7 +57,8 @@ def test_text_is_escaped_cut_and_stable(make):
     assert page == plots.table([row, row], title="<b>&").to_html()
 
 
-def test_the_data_card_shows_what_is_read_and_folds_other_notes(data, make):
+def test_the_data_card_shows_what_is_read_and_folds_other_notes(make):
+    data = make.data()
     data.notes = ("Every fifth shard validates.", "<b>Left aside</b>")
     study = SimpleNamespace(dataset=data, profile=dmlkit.PROFILES["demo"], seed=2, seeds=3)
     card = plots.data_card(study)
@@ -107,14 +108,13 @@ def test_a_diagram_has_the_stages_shapes_and_parameters_of_its_model():
     assert stages(single)["Inputs"][0] == "rgb: 5, float32" and [*stages(single)] == ["Inputs", "Classifier"]
 
 
-def test_a_diagram_knows_every_layer_of_every_experiment_and_of_a_fusion_of_ones_own(data, monkeypatch):
+def test_a_diagram_knows_every_layer_of_every_experiment_and_of_a_fusion_of_ones_own(make, monkeypatch):
     def product(features, num_frames, **settings):
         return keras.layers.Multiply()([keras.layers.Dense(4)(feature) for feature in features.values()])
 
     monkeypatch.setitem(FUSIONS, "product", product)
-    data.features = {
-        name: SimpleNamespace(size=size, coding=coding) for name, (size, coding) in BYTES.items()
-    }
+    data = make.data()  # one of its own: it is changed
+    data.features = {name: SimpleNamespace(size=size, coding=kind) for name, (size, kind) in BYTES.items()}
     own = dmlkit.Experiment("own", "Own", "fusion", fusion="product", encoder="bi_gru")
     trained = [each for each in dmlkit.EXPERIMENTS.values() if isinstance(each, dmlkit.Experiment)]
     fields = ("fusion", "fusion_stage", "encoder", "pooling", "classifier", "gate_scores", "copies")
