@@ -250,9 +250,14 @@ class Execution:
         if not self.answered:
             kind = "disk" if getattr(error, "errno", None) in DISK_FULL else "kernel died"
             return Failure(kind, place, f"The kernel did not start: {error}{log}")
-        if isinstance(error, DeadKernelError):
-            return Failure("kernel died", place, f"{_cause(self.kernel.process.returncode)}{log}")
-        raise error
+        if not isinstance(error, DeadKernelError):
+            raise error
+        code = self.kernel.process.returncode
+        cause = f"The kernel's process ended itself with the exit code {code} while this cell ran."
+        if code < 0:
+            name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
+            cause = f"The kernel was ended by {name} while this cell ran.{HINTS.get(name, '')}"
+        return Failure("kernel died", place, f"{cause}{log}")
 
 
 class Engine(NBClientEngine):
@@ -315,14 +320,6 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 def _is_code(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
-
-
-def _cause(code: int) -> str:
-    """Why a kernel died, by the exit code of its process."""
-    if code >= 0:
-        return f"The kernel's process ended itself with the exit code {code} while this cell ran."
-    name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
-    return f"The kernel was ended by {name} while this cell ran.{HINTS.get(name, '')}"
 
 
 def _last_lines(log: Path) -> str:
