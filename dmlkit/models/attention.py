@@ -29,8 +29,7 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
 
     Paper: §Attention, α_t.
     """
-    _, weights, _ = _attention_layer(model).output
-    return _predict(_compiled(keras.Model(model.input, {"weights": weights})), inputs)["weights"]
+    return AttentionProbe(model).parts(inputs).weights
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,31 @@ class AttentionProbe:
     """
 
     def __init__(self, model: keras.Model, *, columns: Sequence[int] | None = None):
-        attention = _attention_layer(model)
+        if "attention" not in {layer.name for layer in model.layers}:
+            raise UsageError(
+                f"Attention weights need a model with pooling 'attention'. Received: model '{model.name}', which "
+                f"has no layer of that name. Build or load one with pooling 'attention'."
+            )
+        attention, self._classifier = model.get_layer("attention"), model.get_layer("scores")
         self.model, self._columns = model, slice(None) if columns is None else columns
-        self._pooled, weights, logits = attention.output
+        pooled, weights, logits = attention.output
         outputs = {"scores": model.output, "weights": weights, "logits": logits, "states": attention.input[0]}
-        self._parts = _compiled(keras.Model(model.input, outputs))
-        self._classifier = model.get_layer("scores")
+        self._parts, self._head = keras.Model(model.input, outputs), keras.Model(pooled, model.output)
+        for each in (self._parts, self._head):
+            # Eagerly, a recurrent layer would walk its frames one by one in Python.
+            each.compile(jit_compile=False)
         self.linear = _is_linear(self._classifier)
 
     def parts(self, inputs: Mapping[str, np.ndarray]) -> AttentionParts:
         """Scores, weights, logits and states of one batch; `inputs` as for `attention_weights`."""
-        outputs = _predict(self._parts, inputs)
+        names = list(self.model.input)
+        if missing := [name for name in names if name not in inputs]:
+            raise UsageError(
+                f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(names)}. "
+                f"Received: {', '.join(inputs)}."
+            )
+        check_codings(self.model, inputs)
+        outputs = self._parts.predict_on_batch({name: inputs[name] for name in names})
         outputs["scores"] = outputs["scores"][:, self._columns]
         return AttentionParts(**{name: np.asarray(each, np.float32) for name, each in outputs.items()})
 
@@ -86,19 +99,6 @@ class AttentionProbe:
     def _kernel(self) -> np.ndarray:
         return keras.ops.convert_to_numpy(self._classifier.kernel)[:, self._columns]
 
-    @cached_property
-    def _head(self) -> keras.Model:
-        return _compiled(keras.Model(self._pooled, self.model.output))
-
-
-def _attention_layer(model: keras.Model) -> keras.layers.Layer:
-    if "attention" not in {layer.name for layer in model.layers}:
-        raise UsageError(
-            f"Attention weights need a model with pooling 'attention'. Received: model '{model.name}', which "
-            f"has no layer of that name. Build or load one with pooling 'attention'."
-        )
-    return model.get_layer("attention")
-
 
 def _is_linear(classifier: keras.layers.Layer) -> bool:
     is_dense = isinstance(classifier, keras.layers.Dense)
@@ -108,21 +108,3 @@ def _is_linear(classifier: keras.layers.Layer) -> bool:
     while isinstance(below, keras.layers.Dropout):  # it does nothing when a model scores
         below = below.input._keras_history.operation
     return below.name == "attention"
-
-
-def _compiled(model: keras.Model) -> keras.Model:
-    # Eagerly, a recurrent layer would walk its frames one by one in Python.
-    model.compile(jit_compile=False)
-    return model
-
-
-def _predict(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    names = list(model.input)
-    missing = [name for name in names if name not in inputs]
-    if missing:
-        raise UsageError(
-            f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(names)}. "
-            f"Received: {', '.join(inputs)}."
-        )
-    check_codings(model, inputs)
-    return model.predict_on_batch({name: inputs[name] for name in names})

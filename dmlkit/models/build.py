@@ -34,7 +34,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")  # dtype policies
 RESERVED = (
     *("num_frames", "id", "labels", "attention", "scores", "fusion", "mean", "last", "gates", "experts"),
     *("heads", "clusters", "frame_logits", "frame_attention", "copies", "side_by_side", "pooled", "stages"),
-    *("chained", "chained_projection", "chained_length", "feature_attention"),
+    *("chained", "chained_projection", "chained_length", "feature_attention", "feature_logits"),
     *(f"{stage}_{layer}" for stage in ("first", "second") for layer in ("gates", "experts", "scores")),
 )
 """Names a modality cannot have: they are a batch's other entries, or layers."""

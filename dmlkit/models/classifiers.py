@@ -17,7 +17,8 @@ import math
 import keras
 from keras import ops
 
-from dmlkit.models.inputs import MOMENTUM, SameShape, frame_mask, softmax_over_frames
+from dmlkit.models.inputs import MOMENTUM, SameShape
+from dmlkit.models.poolings import FeatureAttention
 
 CHAIN_UNITS = 128  # of the projected first-stage scores that the second stage of a chain reads
 EPSILON = 1e-7  # the loss keeps scores this far from 0 and 1, so that no logarithm is infinite
@@ -121,31 +122,18 @@ CLASSIFIERS = {"logistic": logistic, "mixture_of_experts": mixture_of_experts, "
 """Name → function as described at the head of this file."""
 
 
-@keras.saving.register_keras_serializable(package="dmlkit")
-class ClassAttention(keras.layers.Layer):
-    """Each frame's score of each class, weighted by an attention of the class's own.
-
-        p_c = Σ_t softmax_t(attention)_tc σ(logits)_tc
-
-    Call arguments: `logits` and `attention` (batch, time, classes), `num_frames` (batch,). Returns (batch, classes)
-    float32, 0 for a video without frames.
-    """
-
-    def call(self, logits, attention, num_frames):
-        mask = frame_mask(logits, num_frames)[:, :, None]
-        scores = ops.where(mask, ops.sigmoid(ops.cast(logits, "float32")), 0.0)
-        return ops.sum(softmax_over_frames(attention, num_frames) * scores, axis=1)
-
-
 def class_attention(states, num_frames, *, num_classes, mixtures, l2):
     """Each frame scored by a logistic classifier, and each class's scores weighted by attention of its own.
+
+        p_c = Σ_t softmax_t(V h_t + c)_c σ(W h_t + b)_c;  0 for a video without frames
 
     Differs from the paper: its attention weighs states, for all classes alike; this is the decision-level attention
     of Kong et al. (2018, arXiv 1711.00927) with a softmax.
     """
-    logits = _dense(num_classes, l2, name="frame_logits", bias=_prior(num_classes))(states)
+    bias = _prior(num_classes)
+    scores = _dense(num_classes, l2, name="frame_logits", bias=bias, activation="sigmoid")(states)
     attention = _dense(num_classes, l2, name="frame_attention")(states)
-    return ClassAttention(dtype="float32", name="scores")(logits, attention, num_frames)
+    return FeatureAttention(dtype="float32", name="scores")(scores, attention, num_frames)
 
 
 FRAME_CLASSIFIERS = {"class_attention": class_attention}

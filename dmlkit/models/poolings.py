@@ -73,22 +73,15 @@ class AttentionPooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class FeatureAttentionPooling(keras.layers.Layer):
-    """Attention with a weight of its own for each feature of the states.
+class FeatureAttention(keras.layers.Layer):
+    """A weighted sum over the frames with weights of its own for each feature: Σ_t softmax_t(logits)_td values_td.
 
-        α_td = softmax_t(W h_t + b)_d;  s_d = Σ_t α_td h_td
-
-    Differs from the paper: feature-level attention is Yu et al.'s (2018, arXiv 1803.02353).
+    `values` and `logits` are (batch, time, size); returns (batch, size), zeros for a video without frames.
     """
 
-    def build(self, states_shape, num_frames_shape):
-        size = states_shape[-1]
-        self.kernel = self.add_weight(shape=(size, size), initializer="glorot_normal", name="kernel")
-        self.bias = self.add_weight(shape=(size,), initializer="zeros", name="bias")
-
-    def call(self, states, num_frames):
-        weights = softmax_over_frames(ops.matmul(states, self.kernel) + self.bias, num_frames)
-        return ops.sum(ops.cast(weights, states.dtype) * zero_padding(states, num_frames), axis=1)
+    def call(self, values, logits, num_frames):
+        weights = ops.cast(softmax_over_frames(logits, num_frames), values.dtype)
+        return ops.sum(weights * zero_padding(values, num_frames), axis=1)
 
 
 class _ClusterPooling(keras.layers.Layer):
@@ -163,7 +156,7 @@ class NetRVLAD(_ClusterPooling):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class NetFV(_ClusterPooling):
+class NetFV(NetVLAD):
     """A Fisher vector: each cluster's mean and spread relative to its centre c_k and its learned spread σ_k.
 
     F1_k = Σ_t a_tk (x_t - c_k) / σ_k;  F2_k = Σ_t a_tk ((x_t - c_k)² / σ_k² - 1), 2 * size * K.
@@ -171,7 +164,6 @@ class NetFV(_ClusterPooling):
 
     def build(self, states_shape, num_frames_shape):
         super().build(states_shape, num_frames_shape)
-        self.centres = self._matrix("centres")
         self.spread = self._matrix("spread", mean=1.0)
 
     def call(self, states, num_frames, training=None):
@@ -218,19 +210,22 @@ def mean(encoded, num_frames, *, attention_units, heads, clusters):
 
 def attention(encoded, num_frames, *, attention_units, heads, clusters):
     """Attention over the valid frames; `dmlkit.attention_weights` gives its weights. Paper: §Attention."""
-    pooled, _, _ = AttentionPooling(attention_units, name="attention")(encoded.states, num_frames)
-    return pooled
+    return AttentionPooling(attention_units, name="attention")(encoded.states, num_frames)[0]
 
 
 def multi_head_attention(encoded, num_frames, *, attention_units, heads, clusters):
     """Attention by several heads, each with weights of its own."""
-    pooled, _, _ = AttentionPooling(attention_units, heads=heads, name="heads")(encoded.states, num_frames)
-    return pooled
+    return AttentionPooling(attention_units, heads=heads, name="heads")(encoded.states, num_frames)[0]
 
 
 def feature_attention(encoded, num_frames, *, attention_units, heads, clusters):
-    """Attention with a weight for each feature."""
-    return FeatureAttentionPooling(name="feature_attention")(encoded.states, num_frames)
+    """Attention with a weight for each feature: α_td = softmax_t(W h_t + b)_d;  s_d = Σ_t α_td h_td.
+
+    Differs from the paper: feature-level attention is Yu et al.'s (2018, arXiv 1803.02353).
+    """
+    states, settings = encoded.states, {"kernel_initializer": "glorot_normal", "name": "feature_logits"}
+    logits = keras.layers.Dense(states.shape[-1], **settings)(states)
+    return FeatureAttention(name="feature_attention")(states, logits, num_frames)
 
 
 def over_clusters(layer, encoded, num_frames, *, attention_units, heads, clusters):
