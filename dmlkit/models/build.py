@@ -5,6 +5,7 @@ modalities (by name) → inputs → normalization → fusion → encoder → poo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -122,21 +123,20 @@ def build(
     choose(dict.fromkeys(PRECISIONS), precision or policy.name, what="precision")
     check_keras()
     _check_features(features, level=level)
-    _check_counts(num_classes=num_classes, text_units=text_units, units=units, layers=layers, heads=heads)
-    _check_counts(mixtures=mixtures, clusters=clusters, copies=copies)
-    _check_counts(attention_units=attention_units, pooled_units=pooled_units)
+    sizes = {"attention_units": attention_units, "pooled_units": pooled_units, "text_units": text_units}
+    _check_counts(num_classes=num_classes, units=units, layers=layers, copies=copies, **sizes)
+    _check_counts(heads=heads, mixtures=mixtures, clusters=clusters)
     for name, rate in {"dropout": dropout, "input_dropout": input_dropout}.items():
         if not 0 <= rate < 1:
             raise UsageError(f"Expected a rate of at least 0 and below 1. Received: {name}={rate!r}.")
     for name, weight in {"alignment_weight": alignment_weight, "l2": l2}.items():
         if not weight >= 0:
             raise UsageError(f"Expected a weight of at least 0. Received: {name}={weight!r}.")
-    by_video = {"encoder": VIDEO_ENCODERS, "pooling": ("last",), "classifier": CLASSIFIERS}
-    names = {"encoder": encoder, "pooling": pooling, "classifier": classifier}
-    for part, choices in by_video.items() if level == "video" else ():
-        if names[part] not in choices:
+    by_video = ("encoder", encoder, VIDEO_ENCODERS), ("pooling", pooling, ("last",))
+    for part, name, choices in (*by_video, ("classifier", classifier, CLASSIFIERS)):
+        if level == "video" and name not in choices:
             raise UsageError(
-                f"The {part} {names[part]!r} needs frames, and at video level there are none. Use one of "
+                f"The {part} {name!r} needs frames, and at video level there are none. Use one of "
                 f"{', '.join(choices)}, or a frame-level data set."
             )
     by_frame = classifier in FRAME_CLASSIFIERS
@@ -180,7 +180,12 @@ def build(
     try:
         if copies == 1:
             return one_model("dmlkit")
-        return _mean_of_copies([one_model(f"copy_{i}") for i in range(1, copies + 1)], name="dmlkit")
+        models, inputs = (
+            [one_model(f"copy_{i}") for i in range(1, copies + 1)],
+            model_inputs(features, level=level),
+        )
+        scores = keras.layers.Average(dtype="float32", name="copies")([copy(inputs) for copy in models])
+        return keras.Model(inputs, scores, name="dmlkit")
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -207,13 +212,6 @@ def _check_counts(**counts):
     for name, count in counts.items():
         if count is not None and (count != int(count) or count < 1):
             raise UsageError(f"Expected a whole number of at least 1. Received: {name}={count!r}.")
-
-
-def _mean_of_copies(copies: list[keras.Model], *, name: str) -> keras.Model:
-    templates = copies[0].input.items()
-    inputs = {name: keras.Input(each.shape[1:], dtype=each.dtype, name=name) for name, each in templates}
-    scores = keras.layers.Average(dtype="float32", name="copies")([copy(inputs) for copy in copies])
-    return keras.Model(inputs, scores, name=name)
 
 
 def copies_of(model: keras.Model) -> list:
@@ -248,13 +246,8 @@ def load_model(path: str | Path) -> keras.Model:
     The model is not compiled. A `DataError` is raised where there is no such file, or it cannot be read as a model.
     """
     check_keras()
-    try:
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise DataError(
-            f"There is no model at {path} to be read ({error.strerror}). A finished run's folder holds one."
-        ) from error
+    if not os.access(path, os.R_OK):
+        raise DataError(f"There is no model at {path} that can be read. A finished run's folder holds one.")
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras, h5py and zipfile each raise their own

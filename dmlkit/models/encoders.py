@@ -58,9 +58,7 @@ def _with_last(states, num_frames, *, name):
 
 def stack(layer, frames, *, units, layers, dropout, name):
     """The states of the top one of `layers` layers."""
-    if layers == 1:
-        return layer(units, name=name)(frames)
-    states = layer(units, name=f"{name}_1")(frames)
+    states = layer(units, name=name if layers == 1 else f"{name}_1")(frames)
     for i in range(2, layers + 1):
         states = dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
         states = layer(units, name=f"{name}_{i}")(states)
@@ -88,18 +86,19 @@ def separate_directions(layer, frames, num_frames, *, units, layers, dropout, na
     return Encoded(states, keras.layers.Concatenate(name=f"{name}_ends")(ends))
 
 
-def bidirectional(layer, frames, num_frames, *, units, layers, dropout, name):
+def bidirectional(layer, frames, num_frames, *, units, layers, dropout, name, shortcuts=False):
     """Stacked bidirectional layers, each reading both directions of the one below: size 2 * units.
 
     Paper: §Bi-LSTM, "two-layer stacked", in the usual reading; §Bi-GRU.
     """
-    states = frames
+    states, ends = frames, []
     for i in range(1, layers + 1):
-        if i > 1:
-            states = dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
+        below = states if i == 1 else dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
         one = {"units": units, "layers": 1, "dropout": 0.0, "name": f"{name}_{i}"}
-        states, last = separate_directions(layer, states, num_frames, **one)
-    return Encoded(states, last)
+        above, last = separate_directions(layer, below, num_frames, **one)
+        states = keras.layers.Add(name=f"{name}_add_{i}")([states, above]) if shortcuts else above
+        ends.append(last)
+    return Encoded(states, keras.layers.Add(name=f"{name}_ends")(ends) if shortcuts and layers > 1 else last)
 
 
 def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout, name):
@@ -108,14 +107,9 @@ def shortcut_bidirectional(layer, frames, num_frames, *, units, layers, dropout,
     Paper: §Related work (Li et al. 2017, of whose layers there are 7). Differs from theirs: a short-cut is added
     instead of concatenated and projected, and `last` is the sum of all layers', so that the short-cuts reach it too.
     """
-    states, ends = residual_blocks(frames, num_frames, units=2 * units, name=f"{name}_block"), []
-    for i in range(1, layers + 1):
-        below = states if i == 1 else dropout_layer(states, dropout, name=f"{name}_dropout_{i - 1}")
-        one = {"units": units, "layers": 1, "dropout": 0.0, "name": f"{name}_{i}"}
-        encoded = separate_directions(layer, below, num_frames, **one)
-        states = keras.layers.Add(name=f"{name}_add_{i}")([states, encoded.states])
-        ends.append(encoded.last)
-    return Encoded(states, keras.layers.Add(name=f"{name}_ends")(ends) if len(ends) > 1 else ends[0])
+    blocks = residual_blocks(frames, num_frames, units=2 * units, name=f"{name}_block")
+    sizes = {"units": units, "layers": layers, "dropout": dropout}
+    return bidirectional(layer, blocks, num_frames, **sizes, name=name, shortcuts=True)
 
 
 # s_t = tanh(U x_t + W s_{t-1} + b). Paper: §RNN; its softmax is the classifier here, a multi-label sigmoid.
@@ -139,13 +133,9 @@ def cell_layer(cell, units, *, name):
 
 def normalized_layer(units, *, name):
     """max(0, norm(W x + b)), the norm over the layer's units: for wide layers with heavy dropout."""
-
-    def apply(states):
-        states = keras.layers.Dense(units, name=name)(states)
-        states = keras.layers.LayerNormalization(name=f"{name}_normalization")(states)
-        return keras.layers.ReLU(name=f"{name}_relu")(states)
-
-    return apply
+    normalize = keras.layers.LayerNormalization(name=f"{name}_normalization")
+    dense, relu = keras.layers.Dense(units, name=name), keras.layers.ReLU(name=f"{name}_relu")
+    return lambda states: relu(normalize(dense(states)))
 
 
 def none(frames, num_frames, *, units, layers, dropout, name):

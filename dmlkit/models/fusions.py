@@ -78,11 +78,8 @@ def shared_space(features, num_frames, *, units, mapping_initializer, alignment_
     Paper: §Fusion, x_m = f(x_1, ..., x_n). Differs from the paper: it leaves f open; tanh is this reading's.
     """
     # One matrix over the concatenated features is Σ_i W_i x_i; each W_i is its rows.
-    initializer = MAPPING_INITIALIZERS[mapping_initializer]()
-    mapping = keras.layers.Dense(
-        units, activation="tanh", kernel_initializer=initializer, name="fusion_shared_space"
-    )
-    return mapping(_joined(features))
+    settings = {"kernel_initializer": MAPPING_INITIALIZERS[mapping_initializer](), "activation": "tanh"}
+    return keras.layers.Dense(units, name="fusion_shared_space", **settings)(_joined(features))
 
 
 def projection(features, num_frames, *, units, mapping_initializer, alignment_weight):

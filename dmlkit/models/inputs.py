@@ -122,23 +122,23 @@ class UnitLength(SameShape):
 
 @keras.saving.register_keras_serializable(package="dmlkit")
 class FramesBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization with the statistics of the valid frames alone.
+    """Batch normalization with the statistics of the valid frames alone; at video level Keras's own.
 
     With padding in them, a batch's longest video would change every other's scores. The mask stays inside
     this layer: passed on, it would rule out cuDNN for the recurrent layers.
     """
 
-    def call(self, features, num_frames, training=None):
-        return super().call(features, training=training, mask=frame_mask(features, num_frames))
+    def call(self, features, num_frames=None, training=None):
+        mask = None if num_frames is None else frame_mask(features, num_frames)
+        return super().call(features, training=training, mask=mask)
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class ScaleByVariance(keras.layers.BatchNormalization):
+class ScaleByVariance(FramesBatchNormalization):
     """Each feature times its running variance over valid frames, relative to the mean of all variances."""
 
     def call(self, features, num_frames=None, training=None):
-        mask = None if num_frames is None else frame_mask(features, num_frames)
-        super().call(features, training=training, mask=mask)  # for the running statistics alone
+        super().call(features, num_frames, training=training)  # for the running statistics alone
         variances = ops.cast(self.moving_variance, "float32")
         share = variances / (ops.mean(variances) + self.epsilon)
         return ops.cast(ops.cast(features, "float32") * share, self.compute_dtype)
@@ -151,8 +151,6 @@ def layer(features, num_frames, *, name):
 
 def batch(features, num_frames, *, name):
     """Each feature to mean 0 and variance 1 over the batch's *valid* frames, then a learned scale and shift."""
-    if num_frames is None:
-        return keras.layers.BatchNormalization(momentum=MOMENTUM, name=name)(features)
     return FramesBatchNormalization(momentum=MOMENTUM, name=name)(features, num_frames)
 
 
