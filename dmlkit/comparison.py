@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dmlkit.errors import DataError, UsageError, counted, html_card, nearest, shorten
-from dmlkit.metrics import (
-    GapComparison,
-    Interval,
-    Spread,
-    TopPairs,
-    compare_gaps,
-)
+from dmlkit.metrics import GapComparison, Interval, Spread, TopPairs, compare_gaps
 from dmlkit.predictions import Predictions
 from dmlkit.runs import RECORD, Run, as_run, find_runs, shared_class_names, summarize_errors
 
@@ -96,11 +90,6 @@ class Comparison:
         """The numbers alone, with what the interval is over and the result of the test."""
         return GapComparison(self.a.gaps, self.b.gaps, self.difference, self.interval, self.videos)
 
-    @property
-    def excludes_zero(self) -> bool | None:
-        """Whether the whole interval lies on one side of 0; None of too few videos for a test."""
-        return self.gaps.excludes_zero
-
     def class_table(self, most: int = 5) -> pd.DataFrame:
         """Average precision of the classes that A gains most and loses most, at most so many each way."""
         sign = np.sign(self.classes["difference"])
@@ -145,13 +134,7 @@ class Comparison:
         return card + self.class_table().to_html(**style)
 
 
-def compare(
-    a: Runs,
-    b: Runs,
-    *,
-    dataset=None,
-    resamples: int = 1000,
-) -> Comparison:
+def compare(a: Runs, b: Runs, *, dataset=None, resamples: int = 1000) -> Comparison:
     """The difference in GAP@20 of two experiments on the same videos, over several seeds where there are.
 
     Args:
@@ -274,12 +257,12 @@ def _grouped(runs: Iterable[Run]) -> list[list[Run]]:
     groups: dict[str, list[Run]] = {}
     for run in runs:
         record = run.record
-        settings = record["experiment"] | {
-            f"profile.{key}": value for key, value in record["profile"].items()
-        }
-        trained = {key: value for key, value in settings.items() if key.split(".")[-1] not in DESCRIPTIONS}
+        experiment, profile = (
+            {key: value for key, value in record[part].items() if key not in DESCRIPTIONS}
+            for part in ("experiment", "profile")
+        )
         conditions = record["data"]["fingerprint"], record["kind"], record.get("precision")
-        groups.setdefault(json.dumps([trained, conditions], sort_keys=True), []).append(run)
+        groups.setdefault(json.dumps([experiment, profile, conditions], sort_keys=True), []).append(run)
     return list(groups.values())
 
 
@@ -327,12 +310,10 @@ def _open_side(named: Runs, *, side: str) -> tuple[list[Run], list[str]]:
     return runs, notes
 
 
-def two_sides(
-    named: Sequence[Path], *, folder: Path, known: Collection[str], profile: str | None = None
-) -> tuple[Runs, Runs, list[str]]:
+def two_sides(named: Sequence[Path], *, folder: Path, profile: str | None) -> tuple[Runs, Runs, list[str]]:
     """The sides that a command line names, and a note for each run that was left out.
 
-    `named` are paths, and names of `known` experiments, each of which means all its finished runs below `folder` (under
+    `named` are paths, and names of experiments, each of which means all its finished runs below `folder` (under
     `profile`). What exists on disk is a path. More than two, as a shell's globs leave them, are grouped by what was
     trained.
     """
@@ -351,18 +332,15 @@ def two_sides(
             sides.append([each])
             continue
         of_name = [run for run in runs if run.name == str(each)]
-        if not of_name and str(each) not in known:
-            raise UsageError(
-                f"{str(each)!r} is neither a path nor the name of an experiment."
-                f"{nearest(str(each), [*trained, *known])} `dmlkit runs {folder}` lists the runs there are."
-            )
         chosen = [run for run in of_name if profile in (None, _profile(run))]
         if not chosen:
             profiles = sorted({shorten(_profile(run)) for run in of_name})
+            hint = nearest(profile, profiles) if of_name else nearest(str(each), trained)
             under = f" under the profile {profile!r}" if profile else ""
             raise UsageError(
-                f"There is no finished run of {each}{under} below {folder}.{nearest(profile, profiles)} There are runs "
-                f"of: {', '.join(profiles or trained) or 'nothing'}. Name their folder with --runs, or train it."
+                f"There is no finished run of {shorten(each)}{under} below {folder}, nor a path of that name.{hint} "
+                f"There are runs of: {', '.join(profiles or trained) or 'nothing'}. Name their folder with --runs, or "
+                "train it."
             )
         sides.append(chosen)
     if len(sides) > 2:

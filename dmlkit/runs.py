@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -44,29 +44,23 @@ def _at(*path: str | int):
     return Field(validation_alias=AliasPath(*path))
 
 
-class MemberRow(BaseModel):
-    """What an ensemble's record must hold of each member."""
-
+class _Member(BaseModel):  # of an ensemble
     name: str
     path: str
     fingerprint: str
     weight: FiniteFloat
 
 
-class FeatureRow(BaseModel):
-    """What a run's record must hold of each modality it was trained on."""
-
+class _Feature(BaseModel):  # a modality it was trained on
     size: int
     coding: str
     mean: FiniteFloat = 0.0  # of its values, but for texts
     deviation: FiniteFloat = 0.0
 
 
-class DataRow(BaseModel):
-    """What a run's record must hold of its training data, which other data are compared with."""
-
+class _Data(BaseModel):  # it was trained on, which other data are compared with
     level: str
-    features: dict[str, FeatureRow] = Field(min_length=1)
+    features: dict[str, _Feature] = Field(min_length=1)
     num_classes: int
     class_names: list[str] | None  # null where the data have no vocabulary
 
@@ -78,7 +72,7 @@ class DataRow(BaseModel):
 
 
 class RunRow(BaseModel):
-    """What a run's record must hold, and where; also the columns of a table of runs."""
+    """What a run's record must hold, and where, with the models above as parts; also the columns of `load_runs`."""
 
     kind: Literal["training", "ensemble"]
     fingerprint: str
@@ -99,11 +93,11 @@ class RunRow(BaseModel):
     data: str = _at("data", "name")
     data_fingerprint: str = _at("data", "fingerprint")
     generated: bool = _at("data", "generated")
-    trained_on: DataRow = _at("data")
+    trained_on: _Data = _at("data")
     videos: int = _at("metrics", "videos")
     started: str
     added: list[dict[str, str | None]] = []  # of a training: `plugins.added_parts`
-    members: list[MemberRow] = []  # of an ensemble, as the two that follow
+    members: list[_Member] = []  # of an ensemble, as the two that follow
     by: str | None = None
     bias: FiniteFloat | None = None
 
@@ -294,23 +288,16 @@ def shared_class_names(named: Iterable[tuple[object, Sequence[str] | None]]) -> 
     return names
 
 
-class RunListing(NamedTuple):
-    """The finished runs below a folder by path, and an error for each that cannot be read."""
-
-    runs: list[Run]
-    damaged: list[DataError]
-
-
-def find_runs(folder: str | os.PathLike) -> RunListing:
-    """Every finished run below a folder, itself among them, and what is wrong with the others.
+def find_runs(folder: str | os.PathLike) -> tuple[list[Run], list[DataError]]:
+    """Every finished run below a folder, itself among them, by path, and an error for each that cannot be read.
 
     Skips folders of unfinished work, whose names start with a dot or end in `.partial`, and the checkpoints within a
     run, which are listed where their own folder is named.
     """
-    listing = RunListing([], [])
+    runs, damaged = [], []
 
     def unreadable(error: OSError) -> None:
-        listing.damaged.append(DataError(f"This folder cannot be read: {error.filename} ({error.strerror})."))
+        damaged.append(DataError(f"This folder cannot be read: {error.filename} ({error.strerror})."))
 
     for here, folders, files in os.walk(folder, onerror=unreadable):
         if {RECORD, WHILE_TRAINING} & set(files):
@@ -320,18 +307,18 @@ def find_runs(folder: str | os.PathLike) -> RunListing:
         )
         if RECORD in files:
             try:
-                listing.runs.append(load_run(here))
+                runs.append(load_run(here))
             except DataError as error:
-                listing.damaged.append(error)
-    return listing
+                damaged.append(error)
+    return runs, damaged
 
 
 def list_runs(folder: str | os.PathLike, *, stacklevel: int = 2) -> list[Run]:
     """Every finished run below a folder, by path; a damaged one is a warning, not an error."""
-    listing = find_runs(folder)
-    for line in summarize_errors(listing.damaged):
+    runs, damaged = find_runs(folder)
+    for line in summarize_errors(damaged):
         warnings.warn(line, stacklevel=stacklevel)
-    return listing.runs
+    return runs
 
 
 def summarize_errors(damaged: Sequence[DataError]) -> list[str]:
@@ -402,17 +389,10 @@ def experiment_row(experiment: AnyExperiment, run: Run | None, reason: str | Non
         "experiment": experiment.to_record(),
     }
     if run:
-        record = run.record
         # Without the first epoch, which compiles.
         warm = run.history["seconds"][1:] if "seconds" in run.history else ()
-        row |= run.metrics | {
-            "gap_low": run.metrics["gap_interval"][0],
-            "gap_high": run.metrics["gap_interval"][1],
-            "parameters": record["parameters"],
-            "epochs": record["epochs"],
-            "seconds_an_epoch": round(float(np.median(warm)), 3) if len(warm) > 2 else None,
-            "run": run.path.name,
-        }
+        seconds = round(float(np.median(warm)), 3) if len(warm) > 2 else None
+        row = run_row(run) | run.metrics | row | {"seconds_an_epoch": seconds, "run": run.path.name}
     if not (run and run.siblings):
         return {column: row.get(column) for column in ROW_COLUMNS}
     rows = [row, *(experiment_row(experiment, each, reason) for each in run.siblings)]

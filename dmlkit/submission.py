@@ -148,8 +148,7 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
             "all."
         )
     pairs = TopPairs(scores, correct, np.array([len(each) for each in labels.values()], np.int64))
-    gap, interval = gap_of_pairs(pairs), gap_interval_of_pairs(pairs)
-    figures = {"gap": gap, "gap_interval": [interval.low, interval.high]}
+    figures = {"gap": gap_of_pairs(pairs), "gap_interval": list(gap_interval_of_pairs(pairs))}
     notes = [
         f"{file}, {counted(len(lines), 'line')}, the first line {lines[0]}: {what}. Measured all the same."
         for what, lines in clear.items()

@@ -31,7 +31,7 @@ def test_one_run_against_one_is_the_paired_difference(leave_run, a_and_b, tmp_pa
     pairs = ([top_pairs(run.predictions.scores, labels)] for run in (a, b))
     assert found.interval == compare_gaps(*pairs, resamples=100).interval
     assert found.difference == pytest.approx(a.gap - b.gap, abs=1e-12) and found.difference > 0
-    assert found.excludes_zero and found.videos == 120
+    assert found.gaps.excludes_zero and found.videos == 120
     assert "95 % CI over videos, for this seed +" in str(found)
     assert ", excludes 0 over videos (one seed)\n" in str(found) and f"{found.difference:+.4f}" in str(found)
     by_class = [average_precision_by_class(run.predictions.scores, labels) for run in (a, b)]
@@ -57,7 +57,7 @@ def test_several_seeds_are_pooled_with_their_spread(leave_run, tmp_path):
     assert found.difference == pytest.approx(np.mean(gaps) - bad.gap, abs=1e-12)
     assert f"standard deviation {np.std(gaps, ddof=1):.4f}" in str(found) and "seed 0" in str(found)
     assert dmlkit.compare([run.path for run in runs], [bad], resamples=50).to_record() == found.to_record()
-    assert found.excludes_zero is None and "too few videos for a test (80 < 100)" in str(found)
+    assert found.gaps.excludes_zero is None and "too few videos for a test (80 < 100)" in str(found)
     assert "over videos, for these seeds" in str(found)
     worse = [leave_run(tmp_path / "worse" / f"{seed}", "bad", seed=seed, quality=0.3) for seed in (0, 1)]
     both = dmlkit.compare(runs, worse, resamples=50)
@@ -155,4 +155,4 @@ def test_a_side_without_runs_is_explained(leave_run, tmp_path):
         ("lstm", None, "no finished run of lstm below .* There are runs of: b, lr. .* --runs"),
     ):
         with pytest.raises(UsageError, match=message):
-            two_sides([Path(first), tmp_path / "b"], folder=tmp_path, known=["lr", "lstm"], profile=profile)
+            two_sides([Path(first), tmp_path / "b"], folder=tmp_path, profile=profile)

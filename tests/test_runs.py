@@ -62,7 +62,7 @@ def test_hidden_and_unfinished_folders_and_links_are_skipped(tmp_path, record):
         write(tmp_path / name, record)
     whole = write(tmp_path / "whole", record)
     (whole / "up").symlink_to(tmp_path, target_is_directory=True)
-    assert [run.path for run in find_runs(tmp_path).runs] == [whole]
+    assert [run.path for run in find_runs(tmp_path)[0]] == [whole]
     assert len(list_runs(tmp_path / ".hidden")) == 1  # unless it is named itself
     # The checkpoints of a run are listed only where their own folder is named.
     write(whole / "checkpoints" / "2", record)

@@ -348,10 +348,10 @@ def runs(folder, experiment, profile, as_json) -> None:
         raise UsageError(f"There is no folder {folder}. Name the folder under which the runs are.")
     from dmlkit.runs import find_runs, run_row, summarize_errors
 
-    listing = find_runs(folder)
-    for line in summarize_errors(listing.damaged):
+    found, damaged = find_runs(folder)
+    for line in summarize_errors(damaged):
         _note(line)
-    rows = [run_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in listing.runs]
+    rows = [run_row(run) | {"fingerprint": run.record["data"]["fingerprint"]} for run in found]
     for column, wanted in (("name", experiment), ("profile", profile)):
         if wanted is not None and rows:
             hint = nearest(wanted, {shorten(row[column]) for row in rows})
@@ -402,10 +402,8 @@ def compare(paths, folder, profile, data, classes, resamples, as_json) -> None:
     """
     from dmlkit import comparison
     from dmlkit.data import open_dataset
-    from dmlkit.experiments import EXPERIMENTS
 
-    folder = folder or reports()
-    a, b, notes = comparison.two_sides(paths, folder=folder, known=EXPERIMENTS, profile=profile)
+    a, b, notes = comparison.two_sides(paths, folder=folder or reports(), profile=profile)
     for note in notes:
         _note(note)
     dataset = None if data is None else open_dataset(data)
