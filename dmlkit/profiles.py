@@ -8,7 +8,6 @@ of examples at the same learning rates; early stopping looks at the tuning split
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from typing import Annotated, Literal
 
@@ -146,13 +145,8 @@ class Profile:
         return self
 
     def to_record(self) -> dict:
-        """Plain values for `run.json`."""
+        """Plain values for `run.json`; `Profile(**record)` is the profile again."""
         return asdict(self) | {"decay_examples": list(self.decay_examples)}
-
-    @classmethod
-    def from_record(cls, record: Mapping) -> Profile:
-        """The profile that `to_record` wrote."""
-        return cls(**record)
 
     @property
     def cycle_ends(self) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def test_texts_of_numbers_are_numbers():
     read = replace(SMOKE, **given)
     assert (read.epochs, read.learning_rate, read.decay_examples) == (3, 0.01, (0.5, 40000.0))
     for profile in (PROFILES | RECIPES).values():
-        assert Profile.from_record(profile.to_record()) == profile
+        assert Profile(**profile.to_record()) == profile
     assert set(SETTABLE) == {field.name for field in fields(Profile)} - {"name", "purpose"}
 
 

@@ -27,7 +27,7 @@ NUMBERS += ["gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
 # Names of layers of `dmlkit.models` → their stage, the first pattern that matches.
 _STAGES = {
     r"fusion(_.+)?": "Fusion",
-    r"encoder(_.+)?_(last|ends)|last|mean|attention|heads|feature_(attention|logits)|clusters|pooled(_gate)?": "Pooling",
+    r"encoder(_.+)?_(last|ends)|last|mean|attention|heads|feature_\w+|clusters|pooled(_gate)?": "Pooling",
     r"encoder(_.+)?": "Encoder",
     r".+_(bag|embedding|dequantize|zero_padding|normalization(_variance)?|dropout|over_frames)": "Inputs",
     r"dropout|(.+_)?(gates|experts|scores)|chained.*|frame_(logits|attention)|scores_gate": "Classifier",

@@ -48,6 +48,9 @@ VARIABLE = "TF_CONFIG"
 EXAMPLE = '{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}'
 
 
+_Address = Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]  # host:port
+
+
 class _Task(BaseModel):
     type: Literal["chief", "worker"]
     index: StrictInt = Field(ge=0)
@@ -56,9 +59,7 @@ class _Task(BaseModel):
 class Cluster(BaseModel):
     """The workers of a training, as the environment variable TF_CONFIG names them, and which one this process is."""
 
-    cluster: dict[
-        Literal["chief", "worker"], list[Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]]
-    ]  # host:port
+    cluster: dict[Literal["chief", "worker"], list[_Address]]
     task: _Task
 
     @property
@@ -249,9 +250,8 @@ class ReplicatedModel:
     def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy, *, xla: bool):
         self.model, self.strategy, self.inputs = model, strategy, model.inputs
         self.devices = len(strategy.extended.worker_devices)
-        self._gradients = self._loss_and_gradients
-        if xla:
-            self._gradients = tf.function(self._loss_and_gradients, jit_compile=True, autograph=False)
+        compiled = tf.function(self._loss_and_gradients, jit_compile=True, autograph=False)
+        self._gradients = compiled if xla else self._loss_and_gradients
         inputs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
         labels = tf.TensorSpec(model.outputs[0].shape, tf.float32)
         piece = (inputs, labels, tf.TensorSpec((2,), tf.float32))
@@ -275,9 +275,7 @@ class ReplicatedModel:
 
     def spread_seeds(self, *, first: int) -> None:
         """From one dropout seed for all to one for each replica; replica 0 keeps it."""
-        for variable in self.model.variables:
-            if variable.name != SEED:
-                continue
+        for variable in (each for each in self.model.variables if each.name == SEED):
             for place, own in enumerate(self.strategy.experimental_local_results(variable.value)):
                 seed = own.numpy()
                 own.assign(seed + np.array([first + place, 0], dtype=seed.dtype))
@@ -288,13 +286,13 @@ class ReplicatedModel:
         )
 
     def _run(self, pieces):
-        losses = self.strategy.run(self._on_replica, args=self._distributed(pieces))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        def on_replica(inputs, labels, shares):
+            loss, gradients = self._gradients(inputs, labels, shares)
+            self.model.optimizer.apply(gradients, self.model.trainable_variables)
+            return loss
 
-    def _on_replica(self, inputs, labels, shares):
-        loss, gradients = self._gradients(inputs, labels, shares)
-        self.model.optimizer.apply(gradients, self.model.trainable_variables)
-        return loss
+        losses = self.strategy.run(on_replica, args=self._distributed(pieces))
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
     def _loss_and_gradients(self, inputs, labels, shares):
         def total(losses):
@@ -324,13 +322,9 @@ GROUP = 7_700_001
 ERRORS = {kind.exit_code: kind for kind in (UsageError, DataError)}
 # Raised by TensorFlow where a peer is gone; errors of the step itself are of other types.
 GONE = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-)
+    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError, tf.errors.InternalError,
+)  # fmt: skip
 # How long a shared file system may take until one machine sees another's files.
 SHARED_SECONDS = 60
 
@@ -394,12 +388,9 @@ class Distribution:
             with examples.reraise_data_errors(), warnings.catch_warnings():
                 if examples.skipped.most:  # all records of a batch may be skipped, so that an epoch has fewer
                     warnings.filterwarnings("ignore", message=".*ran out of data")
+                settings = {"steps_per_epoch": batches - state.batches, "callbacks": callbacks}
                 learner.fit(
-                    examples.as_tensorflow().skip(state.batches),
-                    steps_per_epoch=batches - state.batches,
-                    shuffle=False,
-                    verbose=0,
-                    callbacks=callbacks,
+                    examples.as_tensorflow().skip(state.batches), shuffle=False, verbose=0, **settings
                 )
             return
         callbacks = keras.callbacks.CallbackList(callbacks, model=learner)
@@ -475,13 +466,13 @@ class Distribution:
 
         def wait_for_it() -> None:
             deadline = time.monotonic() + SHARED_SECONDS
-            while not folder.is_dir():
-                if time.monotonic() > deadline:
-                    raise UsageError(
-                        f"The folder of the run, {folder}, is not shared with the chief. Give all workers one folder "
-                        "on a shared file system; checkpoints are in it."
-                    )
+            while not folder.is_dir() and time.monotonic() < deadline:
                 time.sleep(0.2)
+            if not folder.is_dir():
+                raise UsageError(
+                    f"The folder of the run, {folder}, is not shared with the chief. Give all workers one folder on a "
+                    "shared file system; checkpoints are in it."
+                )
 
         self.by_chief(lambda: make_folder(folder))
         self.each(wait_for_it)
@@ -523,14 +514,9 @@ class Distribution:
         self._exchanges += 1
         with self.peers(), tf.device("CPU:0"):
             # Always on the CPU: these are few bytes, and no step waits for them.
-            gathered = tf.raw_ops.CollectiveGatherV2(
-                input=tf.constant(own, tf.int64),
-                group_size=self.workers,
-                group_key=GROUP,
-                instance_key=self._exchanges,
-                ordering_token=[],
-                communication_hint="ring",
-            )
+            keys = {"group_size": self.workers, "group_key": GROUP, "instance_key": self._exchanges}
+            settings = {"ordering_token": [], "communication_hint": "ring"}
+            gathered = tf.raw_ops.CollectiveGatherV2(input=tf.constant(own, tf.int64), **keys, **settings)
         return gathered.numpy().reshape(self.workers, -1)
 
 

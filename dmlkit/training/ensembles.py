@@ -81,7 +81,6 @@ def ensemble(
         # Checkpoints share one training, whose cost the last of them has.
         one = record.get("checkpoint_of", record["fingerprint"])
         training[one] = max(record["seconds"]["training"], training.get(one, 0.0))
-    first = members[0].record
     record = {
         "kind": "ensemble",
         "fingerprint": own_fingerprint,
@@ -89,22 +88,18 @@ def ensemble(
         "by": by,
         "bias": weights.bias,
         "members": [
-            {
-                "name": run.name,
-                "path": os.path.relpath(run.path, folder),
-                "fingerprint": run.record["fingerprint"],
-                "weight": float(weight),
-            }
+            {"name": run.name, "path": os.path.relpath(run.path, folder)}
+            | {"fingerprint": run.record["fingerprint"], "weight": float(weight)}
             for run, weight in zip(members, weights.members, strict=True)
         ],
-        **{key: first[key] for key in ("profile", "seed", "precision", "deterministic", "data")},
+        **{key: members[0].record[key] for key in ("profile", "seed", "precision", "deterministic", "data")},
         "parameters": sum(run.record["parameters"] for run in members),
         "epochs": None,
         "seconds": {"training": round(sum(training.values()) + time.monotonic() - since, 3)},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     make_folder(folder)
-    return finish_run(folder, record, tuning=tuning, validation=validation)
+    return finish_run(folder, record, tuning, validation)
 
 
 def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
@@ -126,10 +121,8 @@ def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
 
 def ensemble_members(run: RunOrPath | None) -> list[Run]:
     """The runs that an ensemble's record names, opened; none where there is no ensemble."""
-    if run is None:
-        return []
-    run = as_run(run)
-    return [as_run(run.path / member["path"]) for member in run.record.get("members", ())]
+    run = run and as_run(run)
+    return [as_run(run.path / member["path"]) for member in run.record.get("members", ())] if run else []
 
 
 def tuning_predictions(members: Sequence[Run]) -> list[Predictions]:
@@ -247,12 +240,8 @@ def leave_one_out(runs: Sequence[RunOrPath], *, by: str = ALGORITHM_2) -> pd.Dat
         gaps.append((gap_of_pairs(_top_pairs(tuning, weights, by=by)), gap_of_pairs(scored[-1])))
     resampled = resampled_gaps(scored, resamples=500, seed=0)
     rows = [
-        (
-            run.tuning_gap,
-            *np.subtract(gaps[0], gaps[place]),
-            *percentiles(resampled[0] - resampled[place], 0.95),
-        )
-        for place, run in enumerate(members, start=1)
+        (run.tuning_gap, *np.subtract(gaps[0], gap), *percentiles(resampled[0] - own, 0.95))
+        for run, gap, own in zip(members, gaps[1:], resampled[1:], strict=True)
     ]
     return pd.DataFrame(rows, index=_titles(members), columns=columns)
 

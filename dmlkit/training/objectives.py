@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -21,31 +20,25 @@ from dmlkit.errors import DataError, UsageError
 from dmlkit.models import KernelFeatures, copies_of, frame_mask, training_model
 from dmlkit.profiles import Profile
 
+Teachers = Sequence[tuple[keras.Model, float]]
+
 # --- Learning rate schedules ---
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
     """Multiply the learning rate by `decay` every `first` examples and, once converged, every `then` examples.
-
-    Args:
-        learning_rate: The initial learning rate.
-        decay: The factor of a step.
-        first: Examples between two steps of the first stage.
-        then: Examples between two steps of the second stage.
-        converged_after: Examples after which the second stage begins.
-        batch_size: Examples in a step of the optimizer.
 
     Paper: §Optimization (95 % after 4,000,000, and after 40,000 once the loss nearly converges; the
     starter code counts examples).
     """
 
-    learning_rate: float
+    learning_rate: float  # the initial one
     decay: float
     first: float
     then: float
-    converged_after: float
-    batch_size: int
+    converged_after: float  # examples
+    batch_size: int  # examples in a step of the optimizer
 
     def __call__(self, step):
         """The learning rate at a step of the optimizer."""
@@ -56,23 +49,18 @@ class TwoStageStaircase(keras.optimizers.schedules.LearningRateSchedule):
         return self.learning_rate * ops.power(self.decay, steps)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
     """From `learning_rate` to 0 along half a cosine, restarted in each further cycle.
 
     Keras's `CosineDecayRestarts` for cycles that need not be equally long, so that each can end with an epoch.
 
-    Args:
-        learning_rate: The learning rate at the start of each cycle.
-        ends: The steps of the optimizer at which the cycles end.
-        warm_up: Steps of linear warm-up in the first cycle; the first of them learns at 1 / `warm_up` of the rate.
-
     Differs from the paper, which has the staircase: Loshchilov and Hutter, SGDR (2017).
     """
 
-    learning_rate: float
-    ends: Sequence[int]
-    warm_up: int
+    learning_rate: float  # at the start of each cycle
+    ends: Sequence[int]  # the steps of the optimizer at which the cycles end
+    warm_up: int  # steps of linear warm-up in the first cycle, the first of them at 1 / `warm_up` of the rate
 
     def __call__(self, step):
         """The learning rate at a step of the optimizer."""
@@ -100,22 +88,13 @@ def learning_rate_schedule(profile: Profile, *, videos: int):
         rise = {"warmup_target": rate, "warmup_steps": warm_up - 1}
         return keras.optimizers.schedules.CosineDecay(rate / warm_up, steps * epochs - warm_up + 1, **rise)
     if profile.schedule == "cyclic":
-        warm_up = round(profile.warm_up * steps * epochs)
-        return CosineCycles(
-            learning_rate=rate, ends=[epoch * steps for epoch in profile.cycle_ends], warm_up=warm_up
-        )
+        ends, warm_up = [epoch * steps for epoch in profile.cycle_ends], profile.warm_up * steps * epochs
+        return CosineCycles(rate, ends, warm_up=round(warm_up))
     first, then, converged_after = (
         max(1.0, count * (videos * epochs) if count <= 1 else count)
         for count in (*profile.decay_examples, profile.converged_after)
     )
-    return TwoStageStaircase(
-        learning_rate=rate,
-        decay=profile.decay,
-        first=first,
-        then=then,
-        converged_after=converged_after,
-        batch_size=profile.batch_size,
-    )
+    return TwoStageStaircase(rate, profile.decay, first, then, converged_after, profile.batch_size)
 
 
 # --- Averaged weights ---
@@ -194,23 +173,18 @@ def _is_quantized(values):
     return keras.backend.standardize_dtype(values.dtype) == "uint8"
 
 
-class Teacher(NamedTuple):
-    """A model of the same inputs and classes, and its share of the soft labels."""
-
-    model: keras.Model
-    share: float
-
-
 class Learner(keras.Model):
-    """A model under training with augmentations and the teachers' soft labels; the weights are the model's own."""
+    """A model under training with augmentations and the teachers' soft labels; the weights are the model's own.
 
-    def __init__(self, model: keras.Model, profile: Profile, *, teachers: Sequence[Teacher], seed: int):
+    A teacher is a model of the same inputs and classes, and its share of the soft labels.
+    """
+
+    def __init__(self, model: keras.Model, profile: Profile, *, teachers: Teachers, seed: int):
         super().__init__(name=f"{model.name}_learner")
         self.student, self.copies = training_model(model), len(copies_of(model))
-        self.profile = profile
-        self.teachers = list(teachers)
-        for teacher in self.teachers:
-            teacher.model.trainable = False
+        self.profile, self.teachers = profile, list(teachers)
+        for teacher, _ in self.teachers:
+            teacher.trainable = False
         self.seeds = keras.random.SeedGenerator(seed)
         self.built = True
 
@@ -225,13 +199,9 @@ class Learner(keras.Model):
     @property
     def techniques(self) -> list[str]:
         """The techniques beyond a plain training step, by their names in experiments and profiles."""
-        used = {
-            "copies": len(self.student.output.shape) == 3,  # or stages
-            "teachers": self.teachers,
-            "mixup": self.profile.mixup,
-            "label_smoothing": self.profile.label_smoothing,
-            "modality_dropout": self.profile.modality_dropout,
-        }
+        used = {"copies": len(self.student.output.shape) == 3, "teachers": self.teachers}  # copies or stages
+        fields = ("mixup", "label_smoothing", "modality_dropout")
+        used |= {name: getattr(self.profile, name) for name in fields}
         return [name for name, value in used.items() if value]
 
     def call(self, inputs, training=False):
@@ -247,8 +217,8 @@ class Learner(keras.Model):
             inputs, targets = mixup(inputs, partner, share), {"share": share, "partner": partner}
         if self.teachers:
             targets["soft"] = sum(
-                teacher.share * ops.cast(teacher.model(inputs, training=False), "float32")
-                for teacher in self.teachers
+                share * ops.cast(teacher(inputs, training=False), "float32")
+                for teacher, share in self.teachers
             )
         modalities = [name for name in inputs if name != "num_frames"]
         if self.profile.modality_dropout and len(modalities) > 1:
@@ -276,14 +246,10 @@ class Learner(keras.Model):
         return super().compute_loss(x=x, y=labels, y_pred=scores, sample_weight=sample_weight)
 
 
-def learner_for(
-    model: keras.Model, profile: Profile, *, seed: int, teachers: Sequence[Teacher] = ()
-) -> keras.Model:
+def learner_for(model: keras.Model, profile: Profile, *, seed: int, teachers: Teachers = ()) -> keras.Model:
     """The model to fit under this profile: a `Learner` where it needs one, else the model itself."""
-    augmented = profile.label_smoothing or profile.mixup or profile.modality_dropout
-    if augmented or teachers or training_model(model) is not model:
-        return Learner(model, profile, teachers=teachers, seed=seed)
-    return model
+    learner = Learner(model, profile, teachers=teachers, seed=seed)
+    return learner if learner.techniques else model
 
 
 # --- Kernel ridge regression ---
@@ -295,8 +261,7 @@ BLOCK = 512  # rows of the kernel matrix that are computed at once
 
 def kernel_layers(model: keras.Model) -> tuple[KernelFeatures, keras.layers.Dense]:
     """The kernel and the last layer of a kernel machine."""
-    kernels = [layer for layer in model.layers if isinstance(layer, KernelFeatures)]
-    last = model.layers[-1]
+    kernels, last = [each for each in model.layers if isinstance(each, KernelFeatures)], model.layers[-1]
     fits = len(kernels) == 1 and isinstance(last, keras.layers.Dense) and len(model.output.shape) == 2
     if not fits or last.kernel.shape[0] != kernels[0].num_centres:
         raise UsageError(
@@ -319,9 +284,8 @@ def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: 
     _kernel_inputs(examples, features, most, training=True)  # for the running statistics of the normalization
     videos, labels = _kernel_inputs(examples, features, most, training=False)
     count = len(videos)
-    centres = np.zeros(kernel.centres.shape, np.float32)
-    centres[:count] = videos
-    kernel.centres.assign(centres)
+    surplus = ((0, most - count), (0, 0))  # of the centres
+    kernel.centres.assign(np.pad(videos, surplus))
 
     # In float64: a small ridge is lost in float32's rounding. In place: the matrix may be gigabytes.
     matrix = np.empty((count, count), np.float64)
@@ -338,9 +302,7 @@ def fit_kernel_ridge(model: keras.Model, examples: Iterable[Mapping], *, ridge: 
             "Choose a larger one."
         ) from error
     solution = solution.astype(np.float32)
-    weights = np.zeros(last.kernel.shape, np.float32)
-    weights[:count] = STEEPNESS * solution
-    last.kernel.assign(weights)
+    last.kernel.assign(np.pad(STEEPNESS * solution, surplus))
     last.bias.assign(np.full(last.bias.shape, -STEEPNESS / 2, np.float32))
     # The residual of a label is λ times its video's weight.
     return ridge**2 * float(np.vdot(solution, solution)) / count

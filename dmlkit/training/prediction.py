@@ -73,14 +73,10 @@ def score_split(
     each batch and the model's scores of it, before these are rounded to half precision.
     """
     profile = as_profile(profile)
-    batches = dataset.batches(
-        split,
-        batch_size=batch_size(dataset, profile.max_frames, least=profile.batch_size),
-        frame_choice=profile.frame_choice,
-        max_frames=profile.max_frames,
-        max_videos=profile.caps.get(split),
-        on_fault=on_fault,
-    )
+    size = batch_size(dataset, profile.max_frames, least=profile.batch_size)
+    frames = {"frame_choice": profile.frame_choice, "max_frames": profile.max_frames}
+    settings = frames | {"max_videos": profile.caps.get(split), "on_fault": on_fault}
+    batches = dataset.batches(split, batch_size=size, **settings)
     model_scores = scorer(model, matched)
 
     def score(batch: dict) -> np.ndarray:
@@ -145,10 +141,7 @@ def members_of(runs: RunOrPath | Sequence[RunOrPath], *, by: str | None = None) 
     else:
         choose(COMBINERS, by, what="combiner")
         if len(opened) < 2:
-            raise UsageError(
-                f"A combiner is for several runs. Received: {opened[0].path} alone. Leave {by!r} out; an ensemble "
-                "scores by the combiner it was made with."
-            )
+            raise UsageError(f"A combiner is for several runs, not {opened[0].path} alone. Leave {by!r} out.")
         weights = weights_of(tuning_predictions(combinable(opened)), by=by)
     members = [_member(run, float(weight)) for run, weight in zip(opened, weights.members, strict=True)]
     if COMBINERS[by].combine is MEAN:
@@ -206,7 +199,7 @@ def score_blocks(
     """
     runs = trainings(members)
     matches = matches or [match(dataset, run.record["data"], model=run.path) for run in runs]
-    profiles = [Profile.from_record(run.record["profile"]) for run in runs]
+    profiles = [Profile(**run.record["profile"]) for run in runs]
     settings = [(profile.frame_choice, profile.max_frames) for profile in profiles]
     size = min(batch_size(dataset, frames) for _, frames in settings)
     common = {"batch_size": size, "max_videos": max_videos, "on_fault": Skipped.of(on_fault)}

@@ -178,9 +178,7 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"The folder {folder} cannot be made ({error.strerror}). Choose another.") from error
 
 
-def finish_run(
-    folder: Path, record: dict, *, tuning: Predictions, validation: Predictions, model=None
-) -> Run:
+def finish_run(folder: Path, record: dict, tuning: Predictions, validation: Predictions, model=None) -> Run:
     """Write model and predictions, measure them, and write the record last: from then on the run is finished."""
     if model is not None:
         plain = type(model).from_config(model.get_config())  # without the optimizer
@@ -192,10 +190,9 @@ def finish_run(
     tuning_gap, metrics = GlobalAveragePrecision(), validation.measured()
     for block in tuning.blocks():
         tuning_gap.update(block.scores, block.labels)
-    interval = gap_interval_of_pairs(metrics.pairs())
     record = record | {
         "tuning": {"gap": tuning_gap.result()},
-        "metrics": metrics.result() | {"gap_interval": [interval.low, interval.high]},
+        "metrics": metrics.result() | {"gap_interval": list(gap_interval_of_pairs(metrics.pairs()))},
         "scores_kept": "all" if validation.kept is None else f"the highest {validation.kept} of each video",
         "versions": versions(),
         "git_commit": git_commit(),
@@ -290,21 +287,14 @@ def read_snapshot(folder: Path, epoch: int) -> list[np.ndarray]:
 
 def snapshot_records(record: dict, profile: Profile, *, history: Sequence[Mapping]) -> list[dict]:
     """The records of the snapshots that a training left, from its own record and history."""
-    experiment, records = record["experiment"], []
+    experiment, training, records = record["experiment"], record["fingerprint"], []
     epochs = snapshot_epochs(profile, epochs=record["epochs"])
-    fingerprints = snapshot_fingerprints(record["fingerprint"], len(epochs))
-    for epoch, own_fingerprint in zip(epochs, fingerprints, strict=True):
+    for epoch, own in zip(epochs, snapshot_fingerprints(training, len(epochs)), strict=True):
         name, title = f"{experiment['name']}-epoch-{epoch}", f"{experiment['title']}, epoch {epoch}"
         seconds = sum(row["seconds"] for row in history[:epoch])  # snapshots share one training
-        own = {
-            "fingerprint": own_fingerprint,
-            "experiment": experiment | {"name": name, "title": title, "paper_gap": None},
-            "epochs": epoch,
-            "best_epoch": epoch,
-            "checkpoint_of": record["fingerprint"],
-            "seconds": record["seconds"] | {"training": round(seconds, 3)},
-        }
-        records.append(record | own)
+        described = {"experiment": experiment | {"name": name, "title": title, "paper_gap": None}}
+        described |= {"fingerprint": own, "checkpoint_of": training, "epochs": epoch, "best_epoch": epoch}
+        records.append(record | described | {"seconds": {"training": round(seconds, 3)}})
     return records
 
 
@@ -312,7 +302,7 @@ def snapshots_of(run: Run) -> list[Run]:
     """The snapshots that one training left, the earliest first; none where its profile asks for none."""
     if not (wanted := run.record["profile"].get("checkpoints", 0)):
         return []
-    found = find_runs(run.path / CHECKPOINTS).runs
+    found, _ = find_runs(run.path / CHECKPOINTS)
     snapshots = [each for each in found if each.record.get("checkpoint_of") == run.record["fingerprint"]]
     if len(snapshots) != wanted:
         raise DataError(

@@ -108,9 +108,8 @@ class Study:
         served = self.applicable({each.name: each for each in map(_experiment, experiments)})
         runs = {name: self._train(each, on_epoch, self.seed) for name, each in served.items()}
         for name, each in served.items():
-            runs[name].siblings = tuple(
-                self._train(each, on_epoch, seed) for seed in self.further_seeds(each)
-            )
+            further = self.further_seeds(each)
+            runs[name].siblings = tuple(self._train(each, on_epoch, seed) for seed in further)
         return runs
 
     def train_chapter(self, chapter: str) -> dict[str, Run]:
@@ -157,11 +156,8 @@ class Study:
 
     def results(self, experiments: Mapping[str, AnyExperiment] | None = None) -> list[dict]:
         """A row per experiment (those of the ladder where None), as `results.json` holds it."""
-        chosen = self.experiments if experiments is None else experiments
-        return [
-            experiment_row(each, self.find(each), self.not_applicable_reason(each))
-            for each in chosen.values()
-        ]
+        chosen = (self.experiments if experiments is None else experiments).values()
+        return [experiment_row(each, self.find(each), self.not_applicable_reason(each)) for each in chosen]
 
     def ladder(self, *chapters: str) -> pd.DataFrame:
         """A row per experiment of the ladder, of some chapters or of all; its numbers are missing without a run."""
@@ -202,16 +198,9 @@ class Study:
                 names = {"name": experiment.name, "title": experiment.title}
                 return ensemble(needed, out=folder, by=experiment.by, **names)
             print(f"{self._named(experiment, seed)}:")
-            return train(
-                experiment,
-                data=self.dataset,
-                out=folder,
-                profile=self._profile(experiment),
-                seed=seed,
-                on_epoch=on_epoch,
-                teachers=needed,
-                **self.settings,
-            )
+            settings = self.settings | {"seed": seed, "on_epoch": on_epoch, "teachers": needed}
+            profile = self._profile(experiment)
+            return train(experiment, data=self.dataset, out=folder, profile=profile, **settings)
 
     def _find(self, experiment: AnyExperiment, seed: int, *, announce: bool = False) -> Run | None:
         fingerprint = self._fingerprint(experiment, seed)
@@ -237,14 +226,10 @@ class Study:
         needed = self._needed_by(experiment, seed)
         fingerprints = [self._fingerprint(*each) for each in needed]
         if isinstance(experiment, Experiment):
+            profile, settings = self._profile(experiment), {"precision": "float32"} | self.settings
+            settings = {key: settings[key] for key in ("precision", "deterministic")} | {"seed": seed}
             return training_fingerprint(
-                experiment,
-                self.dataset,
-                profile=self._profile(experiment),
-                seed=seed,
-                precision=self.settings.get("precision", "float32"),
-                deterministic=self.settings["deterministic"],
-                teachers=fingerprints,
+                experiment, self.dataset, profile=profile, teachers=fingerprints, **settings
             )
         choose(MEMBER_RUNS, experiment.member_runs, what="choice of member runs")
         if experiment.member_runs == "checkpoints":
@@ -356,13 +341,8 @@ def best_ensemble_members(study: Study, *, size: int = 5) -> Ensemble:
     candidates = (study.experiments | beyond).values()
     runs = study.available(*(each for each in candidates if isinstance(each, Experiment)))
     ranked = sorted(runs.values(), key=lambda run: -run.tuning_gap)[:size]
-    return Ensemble(
-        name="ensemble-of-best",
-        title=f"Ensemble of the {len(ranked)} best",
-        members=tuple(run.name for run in ranked),
-        by="optimized",
-        chapter="beyond",
-    )
+    settings = {"title": f"Ensemble of the {len(ranked)} best", "by": "optimized", "chapter": "beyond"}
+    return Ensemble(name="ensemble-of-best", members=tuple(run.name for run in ranked), **settings)
 
 
 def all_results(study: Study) -> pd.DataFrame:
@@ -405,23 +385,15 @@ def fusion_study(runs: Mapping[str, Run], batch: Mapping[str, np.ndarray]) -> pd
     rows = []
     for run in runs.values():
         experiment, (low, high) = run.experiment, run.metrics["gap_interval"]
-        projects = experiment.fusion == "projection"
+        fusion, projects = experiment.fusion, experiment.fusion == "projection"
         distance, length = projection_distance(run.model, batch) if projects else (np.nan, np.nan)
-        rows.append(
-            {
-                "title": run.title,
-                "fusion": experiment.fusion,
-                "initializer": "none" if experiment.fusion == "concat" else experiment.mapping_initializer,
-                "alignment_weight": experiment.alignment_weight if projects else np.nan,
-                "gap": run.gap,
-                "gap_low": low,
-                "gap_high": high,
-                "loss": float(run.history["loss"].iloc[-1]),
-                "distance": distance,
-                "length": length,
-                "relative_distance": distance / length if length else np.nan,
-            }
-        )
+        row = {"title": run.title, "fusion": fusion}
+        row["initializer"] = "none" if fusion == "concat" else experiment.mapping_initializer
+        row["alignment_weight"] = experiment.alignment_weight if projects else np.nan
+        row |= {"gap": run.gap, "gap_low": low, "gap_high": high}
+        row["loss"] = float(run.history["loss"].iloc[-1])
+        row |= {"distance": distance, "length": length}
+        rows.append(row | {"relative_distance": distance / length if length else np.nan})
     return pd.DataFrame(rows)
 
 
@@ -469,7 +441,7 @@ def mapping_resampling(runs: Mapping[str, Run], dataset, *, seed: int = 0) -> pd
             if layer.name.startswith("fusion"):  # matrices map; vectors are biases
                 weights = layer.get_weights()
                 layer.set_weights([rng.normal(0.0, 0.01, w.shape) if w.ndim == 2 else w for w in weights])
-        profile, stored = Profile.from_record(run.record["profile"]), run.predictions
+        profile, stored = Profile(**run.record["profile"]), run.predictions
         matched = match(dataset, run.record["data"], model=run.path)
         resampled = score_split(model, dataset, "validate", profile=profile, matched=matched)
         order = np.random.default_rng(seed).permutation(len(stored.ids))
@@ -497,7 +469,7 @@ def frame_study(
         return pd.DataFrame(columns=columns)
     from dmlkit.training.prediction import score_split
 
-    profile = Profile.from_record(run.record["profile"])
+    profile = Profile(**run.record["profile"])
     matched = match(dataset, run.record["data"], model=run.path)
 
     def measure(count: int | None, choice: str) -> tuple:

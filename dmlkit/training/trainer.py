@@ -32,7 +32,6 @@ from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run, shared_class_names
 from dmlkit.runtime import check_keras, version_of
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
-    Teacher,
     averaged_weights,
     fit_kernel_ridge,
     kernel_layers,
@@ -141,8 +140,8 @@ def train(
         | {**settings, "on_fault": skipped.policy}
     )
     folder = default_run(dataset, experiment, profile, fingerprint) if out is None else Path(out)
-    if distribution.each(lambda: existing_run(folder, fingerprint=fingerprint, name=experiment.name)):
-        return load_run(folder)
+    if run := distribution.each(lambda: existing_run(folder, fingerprint=fingerprint, name=experiment.name)):
+        return run
 
     # Model.
     trainer = Trainer(
@@ -162,7 +161,7 @@ def train(
     validation = trainer.scores("validate")
 
     # Save.
-    trainer.save(state, refit, tuning=tuning, validation=validation)
+    trainer.save(state, refit, tuning, validation)
     return load_run(folder)
 
 
@@ -189,23 +188,21 @@ def build_model(
     profile = profile_for(experiment, profile)
     if reason := not_applicable_reason(experiment, level=dataset.level, modalities=tuple(dataset.features)):
         raise UsageError(f"{experiment.name} cannot be trained on {dataset.name}: {reason}.")
-    make = partial(
-        build,
-        features={name: (feature.size, feature.coding) for name, feature in dataset.features.items()},
-        level=dataset.level,
-        num_classes=dataset.num_classes,
-        normalization=experiment.normalization or profile.normalization,
-        units=experiment.units or profile.units,
-        layers=experiment.layers or profile.layers,
-        dropout=profile.dropout,
-        input_dropout=profile.input_dropout,
-        # Video level: there are no frames to pool.
-        pooling=experiment.pooling if dataset.level == "frame" else "last",
-        precision=precision,
-        **{name: getattr(experiment, name) for name in MODEL_FIELDS},
-    )
     try:
-        return make()
+        return build(
+            features={name: (feature.size, feature.coding) for name, feature in dataset.features.items()},
+            level=dataset.level,
+            num_classes=dataset.num_classes,
+            # Video level: there are no frames to pool.
+            pooling=experiment.pooling if dataset.level == "frame" else "last",
+            precision=precision,
+            normalization=experiment.normalization or profile.normalization,
+            units=experiment.units or profile.units,
+            layers=experiment.layers or profile.layers,
+            dropout=profile.dropout,
+            input_dropout=profile.input_dropout,
+            **{name: getattr(experiment, name) for name in MODEL_FIELDS},
+        )
     except Exception as error:
         if isinstance(error, UsageError) or not added_parts(experiment):
             raise
@@ -281,14 +278,12 @@ class Trainer:
         dataset, distribution = self.dataset, self.distribution
         self.epochs, self.select = self.profile.epochs, True
         self.started = datetime.now(UTC)
+        if self.profile.ridge and self.teachers:
+            raise UsageError("Kernel ridge regression (ridge) follows labels alone. Leave the teachers out.")
         if not distribution.chief:
             self.reporter, self.checkpoint_seconds = Reporter("silent"), math.inf
         for split in SPLITS:
-            if split not in dataset.labelled:
-                raise DataError(
-                    f"{dataset.name} has no labelled '{split}' split, and training needs one. "
-                    f"Its labelled splits are: {', '.join(sorted(dataset.labelled)) or 'none'}."
-                )
+            dataset.require_labels(split)
         # This worker's share of the batch and of the shards, of which no more than the caps are read.
         place = {"index": distribution.index, "workers": distribution.workers}
         self.own_dataset, self.own_profile = distribution.each(
@@ -304,17 +299,16 @@ class Trainer:
 
     def build(self, *, fall_back: bool = False) -> None:
         """Make model, learner and optimizer, from the seed; on one device if several cannot (`fall_back`)."""
-        reason = None
         try:
-            self._build()
+            return self._build()
         except OneDeviceError as error:
             if not fall_back:
                 raise
             reason = error.reason
-        if reason:  # not within `except`, whose traceback would hold the model on all devices
-            self.reporter.line(f"Trained on one of {self.distribution.replicas} devices: {reason}.")
-            self.distribution = ONE_DEVICE
-            self._build()
+        # Not within `except`, whose traceback would hold the model on all devices.
+        self.reporter.line(f"Trained on one of {self.distribution.replicas} devices: {reason}.")
+        self.distribution = ONE_DEVICE
+        return self._build()
 
     def _build(self) -> None:
         profile = self.profile
@@ -324,20 +318,14 @@ class Trainer:
         with self.distribution.scope():
             self.model = build_model(self.experiment, self.dataset, profile=profile, precision=self.precision)
             if profile.ridge:
-                if self.teachers:
-                    raise UsageError(
-                        "Kernel ridge regression (ridge) follows the labels alone. Leave the teachers out."
-                    )
                 kernel_layers(self.model)[1].trainable = False
-            teachers = [
-                Teacher(member.run.model, member.weight / len(self.teachers))
-                for run in self.teachers
-                for member in members_of(run)
-            ]
+            members = [member for run in self.teachers for member in members_of(run)]
+            teachers = [(member.run.model, member.weight / len(self.teachers)) for member in members]
             self.learner = learner_for(self.model, profile, seed=self.seed, teachers=teachers)
-            schedule = learning_rate_schedule(profile, videos=self.videos["train"])
-            settings = {"learning_rate": schedule, "xla": self.xla}
-            self.replicated = self.distribution.compile(self.learner, profile, **settings)
+            rate = learning_rate_schedule(profile, videos=self.videos["train"])
+            self.replicated = self.distribution.compile(
+                self.learner, profile, learning_rate=rate, xla=self.xla
+            )
 
     def fit(
         self, *, on_epoch: Callable[[dict], None] | None = None, tensorboard: Path | None = None
@@ -391,17 +379,15 @@ class Trainer:
 
     def _fit_epoch(self, state: TrainingState, checkpoint: Checkpoint) -> None:
         profile, name = self.own_profile, self.experiment.name
+        reading = ("batch_size", "frame_choice", "max_frames", "frame_share")
         examples = self.own_dataset.batches(
             "train",
-            batch_size=profile.batch_size,
             shuffle=True,
             seed=self.seed,
             epoch=state.epoch,
-            frame_choice=profile.frame_choice,
-            max_frames=profile.max_frames,
-            frame_share=profile.frame_share,
             on_fault=self.skipped,
             balance=profile.class_balance,
+            **{field: getattr(profile, field) for field in reading},
         )
         if profile.ridge:
             state.loss = fit_kernel_ridge(self.model, examples, ridge=profile.ridge)
@@ -411,8 +397,9 @@ class Trainer:
         # Killed between the last batch and the tuning split: nothing is left to fit.
         if state.batches < batches:
             bar = self.reporter.bar(f"{name} {state.epoch + 1}/{self.epochs}", batches, done=state.batches)
-            settings = {"batches": batches, "callbacks": [checkpoint, *bar]}
-            self.distribution.fit_epoch(self.learner, self.replicated, examples, state, **settings)
+            self.distribution.fit_epoch(
+                self.learner, self.replicated, examples, state, batches=batches, callbacks=[checkpoint, *bar]
+            )
         if not math.isfinite(state.loss):
             raise DataError(
                 f"The loss of {name} is not a number after epoch {state.epoch + 1}: training has diverged. "
@@ -488,19 +475,10 @@ class Trainer:
         self.model.set_weights(refit_state.best_weights)
         return refit_state
 
-    def save(
-        self,
-        state: TrainingState,
-        refit: TrainingState | None,
-        *,
-        tuning: Predictions,
-        validation: Predictions,
-    ) -> None:
-        """Write each snapshot as a run, then the run of the model's present weights."""
+    def save(self, state: TrainingState, refit: TrainingState | None, *scores: Predictions) -> None:
+        """Write each snapshot as a run, then that of the present weights, whose scores are given by split."""
         weights, distribution = self.model.get_weights(), self.distribution
         videos = self.videos["train"] + self.videos["tuning"]
-        refitted = {"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {}
-        seconds = state.seconds + (refit.seconds if refit else 0.0)
         settings = {"batch_size": 64, "max_frames": self.profile.max_frames, "on_fault": self.skipped}
         batch = next(iter(self.own_dataset.batches("train", **settings)), None)
         record = {
@@ -521,24 +499,23 @@ class Trainer:
             "parameters": self.model.count_params(),
             "epochs": state.epoch,
             "best_epoch": state.best_epoch,
-            "seconds": {"training": round(seconds, 3)},
+            "seconds": {"training": round(state.seconds + (refit.seconds if refit else 0.0), 3)},
             "started": self.started.isoformat(timespec="seconds"),
-            **refitted,
+            **({"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {}),
         }
 
-        def finish(folder: Path, record: dict, tuning: Predictions, validation: Predictions) -> None:
-            scores = {"tuning": tuning, "validation": validation}
-            distribution.by_chief(lambda: finish_run(folder, record, **scores, model=self.model))
+        def finish(folder: Path, record: dict, *scores: Predictions) -> None:
+            distribution.by_chief(lambda: finish_run(folder, record, *scores, model=self.model))
 
         for own in snapshot_records(record, self.profile, history=state.history):
             epoch = own["epochs"]
             self.model.set_weights(distribution.each(partial(read_snapshot, self.folder, epoch)))
-            scores = self.scores("tuning"), self.scores("validate")
-            finish(self.folder / CHECKPOINTS / str(epoch), own, *scores)
+            own_scores = self.scores("tuning"), self.scores("validate")
+            finish(self.folder / CHECKPOINTS / str(epoch), own, *own_scores)
         self.model.set_weights(weights)
         if distribution.chief:
             pd.DataFrame(state.history).to_csv(self.folder / "history.csv", index=False)
-        finish(self.folder, record, tuning, validation)
+        finish(self.folder, record, *scores)
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -603,8 +580,7 @@ class Reporter:
             bar.update()
             bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
 
-        close = {"on_train_end": lambda logs: bar.close()}
-        return [keras.callbacks.LambdaCallback(on_train_batch_end=update, **close)]
+        return [keras.callbacks.LambdaCallback(on_train_batch_end=update, on_train_end=lambda _: bar.close())]
 
 
 @contextmanager

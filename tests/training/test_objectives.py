@@ -13,7 +13,6 @@ from dmlkit.errors import DataError, UsageError
 from dmlkit.models import build, cross_entropy, training_model
 from dmlkit.profiles import DEMO, PAPER, SMOKE
 from dmlkit.training.objectives import (
-    Teacher,
     drop_modalities,
     fit_kernel_ridge,
     kernel_layers,
@@ -138,7 +137,7 @@ def test_any_number_of_copies_has_the_loss_of_one_and_stages_have_their_mean():
         for profile in (SMOKE, replace(SMOKE, modality_dropout=1e-9)):
             assert loss_of(model, profile, inputs) == pytest.approx(alone, rel=1e-6)
     # A teacher's projections are no part of the loss.
-    teachers = [Teacher(small_model(**parts), 1.0)]
+    teachers = [(small_model(**parts), 1.0)]
     assert loss_of(one, replace(SMOKE, teaching=0.0), inputs, teachers) == pytest.approx(alone, rel=1e-6)
     model = small_model(classifier="chaining", l2=0.5, copies=2)
     kernels = [each for each in model.trainable_weights if each.regularizer]
@@ -158,7 +157,7 @@ def test_teachers_are_followed_by_their_shares_and_not_trained():
     before = teachers[0].get_weights()
     soft = 0.25 * np.asarray(teachers[0](inputs)) + 0.75 * np.asarray(teachers[1](inputs))
     expected = entropy(0.4 * LABELS + 0.6 * soft, model(inputs))
-    shares = [Teacher(teachers[0], 0.25), Teacher(teachers[1], 0.75)]
+    shares = [(teachers[0], 0.25), (teachers[1], 0.75)]
     assert loss_of(model, replace(SMOKE, teaching=0.6), inputs, shares) == pytest.approx(expected, rel=1e-5)
     for one, other in zip(teachers[0].get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -152,7 +152,7 @@ def test_snapshots_are_runs_of_the_models_after_their_epochs(generated, tmp_path
     # They change nothing about the training, and are listed only where their folder is named.
     plain = train(data, tmp_path / "plain", replace(profile, checkpoints=0))
     assert list(plain.history["tuning_gap"]) == list(run.history["tuning_gap"]) and snapshots_of(plain) == []
-    assert [each.name for each in find_runs(run.path).runs] == ["lr"]
+    assert [each.name for each in find_runs(run.path)[0]] == ["lr"]
     shutil.rmtree(run.path / "checkpoints" / "2")
     with pytest.raises(DataError, match="should hold 2 snapshots, and 1 can"):
         snapshots_of(dmlkit.load_run(run.path))

@@ -14,7 +14,7 @@ from dmlkit.data.records import HEADER_BYTES, scan_headers
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import LADDER
 from dmlkit.profiles import SMOKE
-from dmlkit.training.objectives import Teacher, learner_for
+from dmlkit.training.objectives import learner_for
 from dmlkit.training.prediction import members_of
 from dmlkit.training.trainer import build_model, open_teachers
 
@@ -156,7 +156,7 @@ def test_an_ensemble_teaches_as_it_scores(smoke_runs, generated, tmp_path):
     gaps = [run.tuning_gap for run in smoke_runs.values()]
     both = dmlkit.ensemble(list(smoke_runs.values()), out=tmp_path / "both")
     runs = open_teachers([both.path, smoke_runs["lr"]], dataset, experiment=LR)
-    teachers = [Teacher(each.run.model, each.weight / 2) for run in runs for each in members_of(run)]
+    teachers = [(each.run.model, each.weight / 2) for run in runs for each in members_of(run)]
     learner = learner_for(build_model("lr", dataset, profile=SMOKE), SMOKE, seed=0, teachers=teachers)
     expected = ((gaps[0] * scores[0] + gaps[1] * scores[1]) / sum(gaps) + scores[0]) / 2
     np.testing.assert_allclose(learner(inputs, training=True)["soft"], expected, atol=1e-5)
