@@ -247,10 +247,10 @@ class ResultsExplorer:
             self.video = chosen if chosen in table.index else table.index[0]
 
     def _show_tops(self) -> None:
-        tables = [
-            _table(table.drop(columns="class"), ["score"], f"{self._letters[title]}: {title}, top {TOP_K}")
-            for title, table in self.top.items()
-        ]
+        tables = []
+        for title, table in self.top.items():
+            caption = f"{self._letters[title]}: {title}, top {TOP_K}"
+            tables.append(_table(table.drop(columns="class"), ["score"], caption))
         self._tops.value = f'<div class="dmlkit-pair">{"".join(tables)}</div>'
 
     def _go_to(self, name: str) -> None:
@@ -375,6 +375,5 @@ def _table(table: pd.DataFrame, bars: Iterable[str], caption: str) -> str:
     shown |= {"name": lambda name: html.escape(shorten(name, 60)), "true": {True: "✓", False: ""}.get}
     rows = table.reset_index()
     rows = rows.assign(**rows.select_dtypes("Int64").astype(object).fillna("not kept"))
-    settings = {"float_format": "{:.3f}".format, "border": 0, "escape": False, "index": False}
-    rows = rows.to_html(formatters=shown, **settings)
+    rows = rows.to_html(formatters=shown, float_format="{:.3f}".format, border=0, escape=False, index=False)
     return f'<div class="dmlkit-table">{paragraphs(shorten(caption, 120))}{TABLES}<div>{rows}</div></div>'

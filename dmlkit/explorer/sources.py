@@ -397,11 +397,9 @@ class ArraySource(Source):
             logits = np.asarray(logits, np.float64)
             # `Evidence` refuses wrong shapes and numbers that are not finite; but where a weight is 0, −∞ is its logit.
             if logits.shape == evidence.weights.shape and np.isfinite(logits.max(initial=-np.inf)):
-                difference = float(np.abs(softmax(logits) - evidence.weights).max())
-                if difference > SUM_TOLERANCE:
-                    raise UsageError(
-                        f"{video!r}: weights and softmax of the logits differ by {difference:.3g}."
-                    )
+                error = float(np.abs(softmax(logits) - evidence.weights).max())
+                if error > SUM_TOLERANCE:
+                    raise UsageError(f"{video!r}: weights and softmax of the logits differ by {error:.3g}.")
                 logits = None if np.isneginf(logits).any() else logits
             evidence = replace(evidence, logits=logits)
         scores = class_scores(evidence, evidence.weights.astype(np.float64))
@@ -410,11 +408,8 @@ class ArraySource(Source):
 
 def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
     """Id → the arrays of one video, out of dicts by id, lists, or one video's own."""
-    if (
-        not hasattr(weights, "__len__")
-        or isinstance(weights, str | bytes)
-        or getattr(weights, "ndim", 1) == 0
-    ):
+    listed = hasattr(weights, "__len__") and not isinstance(weights, str | bytes)
+    if not listed or getattr(weights, "ndim", 1) == 0:
         raise UsageError(f"weights: expected numbers, or those of several videos. Received: {weights!r:.80}.")
     given = {name: rows for name, rows in arrays.items() if rows is not None}
     if not isinstance(weights, Mapping):

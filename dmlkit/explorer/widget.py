@@ -226,9 +226,8 @@ class AttentionExplorer(anywidget.AnyWidget):
             problem = error
         if classes is None and self.evidence:
             lead = self.evidence[0]
-            true = [label for label in lead.true or () if label in lead.classes]
-            ranked = [lead.classes[at] for at in np.argsort(-lead.scores, kind="stable")]
-            classes = list(dict.fromkeys([*true, *ranked]))[:DRAWN_CLASSES]
+            known = [label for label in (*(lead.true or ()), *lead.classes) if label in lead.classes]
+            classes = list(dict.fromkeys(known))[:DRAWN_CLASSES]
         with self._one_change():
             self.masked = self.removed = ()
             self.frame = int(self.evidence[0].weights.argmax()) if self.frames else 0
