@@ -189,9 +189,9 @@ def _forward_selection(tuning: Shortlist) -> Weights:
     alone = [tuning.gap(scores) for scores in tuning.scores]
     add = np.eye(len(alone), dtype=int)
     # The better member first, so that max() takes it of equals.
-    order = sorted(range(len(alone)), key=lambda member: -alone[member])
-    best, best_counts = alone[order[0]], add[order[0]]
-    counts = best_counts
+    order = np.argsort(np.negative(alone), kind="stable")
+    best, counts = alone[order[0]], add[order[0]]
+    best_counts = counts
     for _ in range(SELECTION_ROUNDS - 1 if len(alone) > 1 else 0):
         gaps = {member: gap_of_mean(counts + add[member]) for member in order}
         chosen = max(gaps, key=gaps.get)

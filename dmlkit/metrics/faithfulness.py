@@ -47,8 +47,7 @@ def deletion_curve(score: Score, importance: ArrayLike, *, insert: bool = False,
     importance = np.asarray(importance, np.float64)
     frames = len(importance)
     counts = np.unique(np.round(np.linspace(0, frames, check_count(steps, name="steps") + 1)).astype(int))
-    rank = np.empty(frames, int)
-    rank[np.argsort(-importance, kind="stable")] = np.arange(frames)
+    rank = np.argsort(np.argsort(-importance, kind="stable"))
     first = rank[None, :] < counts[:, None]
     scores, shares = np.asarray(score(first if insert else ~first), np.float64), counts / frames
     return Curve(shares, scores, np.trapezoid(scores, shares, axis=0))

@@ -1,11 +1,10 @@
 """Metrics of a ranking: GAP@k, mAP, Hit@1 and PERR, of all videos at once or of videos that come in parts.
 
 GAP and mAP are functions of all scores; `GlobalAveragePrecision` and `RankingMetrics`, which has all four, give the
-same bits for batches, shards and workers, and keep no scores. All take `scores` (videos, classes), larger = more
-likely, and multi-hot `labels` (videos, classes); any label that is not zero is true. Other shapes, a NaN, or a `top_k`
-that is no whole number of at least 1 raise a `ValueError`. Pairs with equal scores form one threshold, as in
-scikit-learn, and of equal scores at the k-th place the lower class is taken, so that no result depends on the order of
-videos, shards or workers.
+same bits for batches, shards and workers, and keep no scores. Larger scores are more likely. Other shapes than those of
+`dmlkit.metrics`, a NaN, or a `top_k` that is no whole number of at least 1 raise a `ValueError`. Pairs with equal
+scores form one threshold, as in scikit-learn, and of equal scores at the k-th place the lower class is taken, so that
+no result depends on the order of videos, shards or workers.
 """
 
 from __future__ import annotations
@@ -142,18 +141,15 @@ def top_k_pairs(scores: ArrayLike, k: int = 20) -> TopK:
     return TopK(best, np.take_along_axis(scores, best, axis=1))
 
 
-def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20, name: str = "scores") -> TopPairs:
+def top_pairs(scores: ArrayLike, labels: ArrayLike, *, top_k: int = 20) -> TopPairs:
     """Every video's k best pairs (score, correct), which determine GAP.
 
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
-    scores, labels = check_scores_and_labels(scores, labels, name=name)
+    scores, labels = check_scores_and_labels(scores, labels)
     classes = top_k_classes(scores, check_count(top_k, name="top_k"))
-    return TopPairs(
-        scores=_at_least_float32(np.take_along_axis(scores, classes, axis=1)),
-        correct=np.take_along_axis(labels, classes, axis=1),
-        true_labels=count_labels(labels),
-    )
+    best, correct = (np.take_along_axis(each, classes, axis=1) for each in (scores, labels))
+    return TopPairs(_at_least_float32(best), correct, count_labels(labels))
 
 
 def average_precision(ranked: np.ndarray, correct: np.ndarray, true_labels: int) -> float:
@@ -255,11 +251,11 @@ def average_precision_by_class(scores: ArrayLike, labels: ArrayLike) -> np.ndarr
     for start in range(0, occurring.size, _BLOCK_CLASSES):
         classes = occurring[start : start + _BLOCK_CLASSES]
         by_class = np.ascontiguousarray(_at_least_float32(scores[:, classes]).T)
-        true = np.ascontiguousarray(labels[:, classes].T)
-        ranked = np.sort(by_class, axis=1)
-        for row, label in enumerate(classes):
-            correct = by_class[row][true[row]]
-            result[label] = average_precision(ranked[row], correct, correct.size)
+        true_by_class = np.ascontiguousarray(labels[:, classes].T)
+        rows = zip(classes, by_class, np.sort(by_class, axis=1), true_by_class, strict=True)
+        for label, values, ranked, true in rows:
+            correct = values[true]
+            result[label] = average_precision(ranked, correct, correct.size)
     return result
 
 
@@ -309,8 +305,7 @@ class RankingMetrics:
     def update(self, scores: ArrayLike, labels: ArrayLike) -> None:
         """Add videos, scores from 0 to 1 rounded to half precision; nothing where a `ValueError` is raised."""
         halves = np.asarray(scores, np.float16)
-        # Half precision as single loses nothing, and is searched many times faster.
-        scores, labels = check_scores_and_labels(halves.astype(np.float32), labels)
+        scores, labels = check_scores_and_labels(_at_least_float32(halves), labels)
         if scores.shape[1] != self.num_classes:
             raise ValueError(f"`scores` must have {self.num_classes} classes. Received: {scores.shape}.")
         if scores.size and not (scores.min() >= 0 and scores.max() <= 1):

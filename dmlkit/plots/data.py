@@ -82,7 +82,11 @@ def video(batch: Mapping, dataset, *, kind=None, split="train", title="One video
     """
     if not len(batch["id"]):
         return None
-    row = _clearest(batch, dataset, kind)
+    row = 0
+    if kind and dataset.class_kinds and "labels" in batch:
+        has_label = np.asarray(batch["labels"]) > 0
+        of_kind = has_label[:, np.equal(dataset.class_kinds, kind)].any(axis=1)
+        row = int(np.where(of_kind, has_label.sum(axis=1), np.inf).argmin())
     video, labels = str(batch["id"][row]), np.flatnonzero(batch["labels"][row]) if "labels" in batch else []
     names = {index: class_title(dataset, index) for index in labels}
     features = {name: batch[name][row] for name, each in dataset.features.items() if each.in_frames}
@@ -137,12 +141,3 @@ def _tracks(ax: Axes, tracks: Mapping[int, np.ndarray], names: Mapping[int, str]
     ax.set_ylabel("ground\ntruth")
     style.row_axis(ax, [shorten(names[index], 40) for index in tracks], half=0.35)
     ax.spines[:].set_visible(False)
-
-
-def _clearest(batch: Mapping[str, np.ndarray], dataset, kind: str | None) -> int:
-    """The row with a label of the kind and the fewest other labels; the first where there is none."""
-    if kind is None or not dataset.class_kinds or "labels" not in batch:
-        return 0
-    labels = np.asarray(batch["labels"]) > 0
-    having = labels[:, np.equal(dataset.class_kinds, kind)].any(axis=1)
-    return int(np.where(having, labels.sum(axis=1), np.inf).argmin())

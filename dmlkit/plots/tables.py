@@ -18,12 +18,10 @@ from dmlkit.runs import to_frame
 
 Rows = pd.DataFrame | list[dict]  # rows of `Study`, as a table or as they are in `results.json`
 FORMATS = {
-    "part": "{}", "gap": "{:.4f}", "interval": "{}", "range": "{}", "map": "{:.4f}", "hit_at_one": "{:.4f}",
-    "perr": "{:.4f}", "parameters": "{:,.0f}", "seconds_an_epoch": "{:,.1f}", "videos": "{:,.0f}",
-    "paper_gap": "{:.5f}",
+    "gap": "{:.4f}", "map": "{:.4f}", "hit_at_one": "{:.4f}", "perr": "{:.4f}", "parameters": "{:,.0f}",
+    "seconds_an_epoch": "{:,.1f}", "videos": "{:,.0f}", "paper_gap": "{:.5f}",
 }  # fmt: skip
-NUMBERS = [name for name in FORMATS if name not in ("part", "interval", "range")]
-NUMBERS += ["gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
+NUMBERS = [*FORMATS, "gap_low", "gap_high", "gap_min", "gap_max", "seeds"]
 # Names of layers of `dmlkit.models` → their stage, the first pattern that matches.
 _STAGES = {
     r"fusion(_.+)?": "Fusion",
@@ -163,7 +161,7 @@ def _results(rows: pd.DataFrame, columns: str, caption: str, notes: list[str], *
     )
     shown = rows[[column for column in columns.split() if several or column != "range"]].astype(object)
     for column in shown:
-        shown[column] = shown[column].map(FORMATS[column].format, na_action="ignore").fillna("–")
+        shown[column] = shown[column].map(FORMATS.get(column, "{}").format, na_action="ignore").fillna("–")
     return _styled(_named(shown.rename(columns=heading), rows["title"]), caption, notes, **look)
 
 
