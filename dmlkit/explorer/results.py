@@ -169,18 +169,18 @@ class ResultsExplorer:
         chosen = {name: self.choices[name] for name in self.runs}
         kept = _same_data(chosen)
         taken = ["name", "videos", *(run.title for run in kept.values())]
-        common = reduce(np.intersect1d, [run.predictions.ids for run in kept.values()] or [np.empty(0, str)])
+        found = [run.predictions.ids for run in kept.values()] or [np.empty(0, str)]
+        common = np.unique(reduce(np.intersect1d, found))  # the videos that all of them scored
         self._scored = {}
         for name, run in kept.items():
             title = f"{run.title} ({name})" if taken.count(run.title) > 1 else run.title
-            # The videos that all of them scored, by id.
             ids, first = np.unique(run.predictions.ids, return_index=True)
             self._scored[title] = run.predictions.take(first[np.isin(ids, common)])
         scored = list(self._scored.values())
         self._letters = dict(zip(self._scored, ascii_uppercase, strict=False))
         labelled = all(each.take(slice(1)).labels is not None for each in scored)
         self.precision = pd.DataFrame(columns=["name", "videos", *self._scored])
-        self._measures = measures = pd.DataFrame(index=pd.Index(np.unique(common), dtype=object))
+        self._measures = measures = pd.DataFrame(index=pd.Index(common, dtype=object))
         if len(common):
             names = next(iter(kept.values())).class_names or self.class_names
             self._names = readable(names or [""] * scored[0].num_classes)

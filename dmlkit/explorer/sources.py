@@ -164,7 +164,15 @@ class ModelSource(Source):
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
-            energy, change = clip.signals()
+            energy, change = (
+                {},
+                {},
+            )  # each modality's norm frame by frame, and its distance to the previous frame
+            for name, values in clip.features.items():
+                if values.ndim == 2:
+                    values = dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
+                    energy[name] = np.linalg.norm(values, axis=1)
+                    change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
             if not np.isfinite(part.weights).all() and all(np.isfinite(row).all() for row in energy.values()):
                 why = "its weights are not finite, so its training has diverged. Train it with a lower learning rate."
                 raise DataError(f"Video {video!r}, {run}: {why}")
@@ -220,16 +228,6 @@ class Clip(NamedTuple):
 
     frames: np.ndarray
     features: dict[str, np.ndarray]
-
-    def signals(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Each modality's norm frame by frame, and its distance to the previous frame."""
-        energy, change = {}, {}
-        for name, values in self.features.items():
-            if values.ndim == 2:
-                values = dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
-                energy[name] = np.linalg.norm(values, axis=1)
-                change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
-        return energy, change
 
 
 def _open(run_or_model) -> Run:
