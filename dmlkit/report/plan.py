@@ -16,22 +16,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from dmlkit import experiments
 from dmlkit.data.opening import open_or_generate
 from dmlkit.data.storage import readable_path
 from dmlkit.errors import DataError, UsageError, choose, nearest
-from dmlkit.experiments import (
-    CHECKPOINTS,
-    AnyExperiment,
-    Ensemble,
-    Experiment,
-    ablations_for,
-    baselines_for,
-    beyond_for,
-    find,
-    fusion_variants,
-    ladder_for,
-    not_applicable_reason,
-)
+from dmlkit.experiments import AnyExperiment, Ensemble, Experiment, baselines_for, find, fusion_variants
 from dmlkit.paths import generated_data, is_remote
 from dmlkit.profiles import PROFILES
 from dmlkit.report.cache import State, changes, data_digest, digest, software
@@ -197,7 +186,7 @@ class Context:
             self.data_digest = data_digest(self.data)
             self.state.data = {"path": os.path.abspath(self.path), "digest": self.data_digest}
         self.level, self.modalities = self.data.level, tuple(self.data.features)
-        self.ladder = ladder_for(self.level)
+        self.ladder = experiments.ladder_for(self.level)
 
     @cached_property
     def study(self):
@@ -223,7 +212,7 @@ class Context:
 
     def not_applicable_reason(self, experiment: AnyExperiment) -> str | None:
         """Why the data set cannot serve an experiment, or None."""
-        return not_applicable_reason(experiment, level=self.level, modalities=self.modalities)
+        return experiments.not_applicable_reason(experiment, level=self.level, modalities=self.modalities)
 
     def plan(self, notebook: Notebook) -> Plan:
         """What is to be done for a notebook."""
@@ -271,12 +260,12 @@ def _relative(folder: Path, path: str | os.PathLike) -> str:
 KINDS: dict[str, Callable[[Context, object, Collection[str]], Iterable[AnyExperiment]]] = {
     "chapter": lambda context, name, _: [each for each in context.ladder.values() if each.chapter == name],
     "experiments": lambda context, names, _: map(find, names),
-    "ablations": lambda context, chapter, _: ablations_for(chapter, context.profile),
+    "ablations": lambda context, chapter, _: experiments.ablations_for(chapter, context.profile),
     "fusion_variants": lambda context, *_: fusion_variants(context.ladder, context.profile).values(),
     "ensemble_of_all": lambda context, _, before: [OF_ALL] * (len(before & context.ladder.keys()) > 1),
-    "checkpoints": lambda context, *_: [CHECKPOINTS[context.level]],
+    "checkpoints": lambda context, *_: [experiments.CHECKPOINTS[context.level]],
     "baselines": lambda context, *_: baselines_for(context.level, modalities=context.modalities).values(),
-    "beyond": lambda context, group, _: beyond_for(context.level, group).values(),
+    "beyond": lambda context, group, _: experiments.beyond_for(context.level, group).values(),
     "best_ensemble": lambda *_: [OF_BEST],
     # where none of it is there
     "ladder": lambda context, _, before: {} if before & context.ladder.keys() else context.ladder.values(),
@@ -340,14 +329,14 @@ def describe_plan(
         if not notebooks and (option := context.omits(plan)):
             parts.append(wrapped(f"{plan.name}  left out: nothing of it is trained; {option} trains it"))
             continue
-        experiments = experiments_of(plan, context, coming)
-        there = [name for name, each in experiments.items() if context.run(each)]
-        waits = [f"{name} (by {coming[name]})" for name in experiments if name in coming]
+        needed = experiments_of(plan, context, coming)
+        there = [name for name, each in needed.items() if context.run(each)]
+        waits = [f"{name} (by {coming[name]})" for name in needed if name in coming]
         why = [] if plan.reason else context.changes(plan) or ["forced"] * force
         why = why or ["what it reads would be trained"] * bool(waits)
         status = "not applicable" if plan.reason else "would be executed" if why else "unchanged"
         counts[status] += 1
-        training = [name for name in experiments if why and name not in coming and name not in there]
+        training = [name for name in needed if why and name not in coming and name not in there]
         values = {each.name: each.default for each in plan.notebook.parameters} | dict(plan.values)
         own = {} if plan.reason else {name: value for name, value in values.items() if name not in COMMON}
         lists = {
