@@ -143,8 +143,8 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
         look |= {"color": style.mark([*ORDERS].index(order))["color"], "hatch": style.HATCHES[row]}
         # A curve of the same order has the legend entry already.
         ax.barh(places, truth[order], label=ORDERS[order] if order == "uniform" else None, **look)
-    labels = truth["labels"].astype(int)
-    style.row_axis(ax, [f"{shorten(kind, 18)}\n(n = {count:,})" for kind, count in labels.items()], half=0.4)
+    counts = truth["labels"].items()
+    style.row_axis(ax, [f"{shorten(kind, 18)}\n(n = {count:,.0f})" for kind, count in counts], half=0.4)
     ax.set(xlim=(0, 1.02), xlabel="average precision (line: 95 % CI)")
     ax.set_title("ground truth: high is better", size=9.5)
 

@@ -56,7 +56,6 @@ def combiners(table: pd.DataFrame, dataset=None, *, title: str = "Ways to combin
         ax.axvline(table[column].iloc[0], color=style.GREY, linestyle="--", linewidth=1.1)
         ax.margins(x=0.15)
         ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.grid(False, axis="y")
     style.row_axis(axes[0], [shorten(combiner_title(name), 46) for name in table.index])
     axes[0].set_xlabel("GAP@20 on the tuning split\n(◆: selected; dashed: best member)")
     axes[1].set_xlabel(f"GAP@20 on the validation split\n(line: 95 % CI {FOR_THIS_SEED})")

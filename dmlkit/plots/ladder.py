@@ -261,11 +261,11 @@ def differences(rows: pd.DataFrame, dataset=None, *, title: str = "Paired differ
 def comparison(rows: pd.DataFrame, dataset=None, *, title: str = "Comparison") -> Table | None:
     """`paired_differences` as a table: both values, the difference with its 95 % interval and test, videos, seeds."""
     rows = rows.set_index("name")
-    headings = {"gap": "GAP@20", "baseline": "baseline", "baseline_gap": "baseline's GAP@20"}
-    shown = rows[[*headings]].rename(columns=headings)
-    shown["difference"] = rows["difference"].map("{:+.4f}".format)
-    interval = rows["low"].map("{:+.4f} to ".format) + rows["high"].map("{:+.4f}".format)
-    shown[f"95 % CI {intervals_over(rows)}"] = interval
+    shown = rows[["gap", "baseline", "baseline_gap"]].copy()
+    shown["difference"], low, high = (
+        rows[each].map("{:+.4f}".format) for each in ("difference", "low", "high")
+    )
+    shown[f"95 % CI {intervals_over(rows)}"] = low + " to " + high
     shown["result"] = rows["verdict"]
     if rows["seed_bound"].notna().any():
         shown["seeds alone"] = rows["seed_bound"].map("±{:.4f}".format, na_action="ignore").fillna("–")
@@ -364,6 +364,5 @@ def fusions(study: pd.DataFrame, dataset=None, *, title: str = "Fusion variants"
     axes[0].set_xlabel(f"{VALIDATION_GAP}\n(line: 95 % CI {FOR_THIS_SEED})")
     axes[1].set_xlim(0, max(1.2, 1.15 * study["relative_distance"].max()))
     axes[1].set_xlabel("relative distance of the projections\n(0: identical, 1: orthogonal on average)")
-    axes[1].grid(False, axis="y")
     shown = study.set_index("title")[["gap", "gap_low", "gap_high", "relative_distance"]]
     return style.finished(figure, shown)

@@ -59,7 +59,7 @@ HEADINGS = {
     "perr": "PERR", "seconds_an_epoch": "seconds per epoch", "paper_gap": PAPER_GAP, "gap_low": "CI low",
     "gap_high": "CI high", "gap_min": "lowest seed", "gap_max": "highest seed", "low": "CI low", "high": "CI high",
     "from": "CI low", "to": "CI high", "loss": "training loss", "tuning_loss": "tuning loss",
-    "tuning_gap": "tuning GAP@20",
+    "tuning_gap": "tuning GAP@20", "baseline_gap": "baseline's GAP@20",
 }  # fmt: skip
 
 # No two of the first 72 share both colour and marker; without colour, no two of the first 45 look alike.

@@ -106,22 +106,21 @@ def _short_title(row: Mapping) -> str:
 
 def intervals_over(rows: pd.DataFrame) -> str:
     """What the intervals of some rows are over, from their column `over`."""
-    kinds = list(dict.fromkeys(rows["over"].dropna())) or [FOR_THIS_SEED]
+    kinds = {*rows["over"].dropna()} or {FOR_THIS_SEED}
     seeds = "and over seeds where there are several" if OVER_SEEDS in kinds else "for these seeds"
-    return kinds[0] if len(kinds) == 1 else f"over videos, {seeds}"
+    return kinds.pop() if len(kinds) == 1 else f"over videos, {seeds}"
 
 
 def of_seed(title: str, runs) -> str:
     """The title of what shows one seed's runs alone where there are several seeds."""
-    several = [run for run in as_runs(runs) if run.siblings]
-    return f"{title}, seed {several[0].record['seed']}" if several else title
+    seed = next((f", seed {run.record['seed']}" for run in as_runs(runs) if run.siblings), "")
+    return title + seed
 
 
 def absence(row: Mapping) -> str:
     """Why a row has no numbers: its status, and the reason where there is one; empty where it has them."""
-    if row["status"] == "trained" or not isinstance(row["status"], str):
-        return ""
-    return f"{row['status']}: {row['reason']}" if isinstance(row["reason"], str) else row["status"]
+    parts = (row["status"], row["reason"]) if row["status"] != "trained" else ()
+    return ": ".join(each for each in parts if isinstance(each, str))
 
 
 def table(results: Rows, dataset=None, *, title: str = "The ladder") -> Table | None:
