@@ -164,10 +164,7 @@ class ModelSource(Source):
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
-            energy, change = (
-                {},
-                {},
-            )  # each modality's norm frame by frame, and its distance to the previous frame
+            energy, change = {}, {}
             for name, values in clip.features.items():
                 if values.ndim == 2:
                     values = dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
