@@ -415,8 +415,10 @@ GROUPS = ("fusions", "poolings", "encoders", "classifiers", "tricks", "recipes")
 """The groups of experiments beyond the ladder; nothing is compared with recipes, whose conditions are their own."""
 
 
-def find(name: str) -> AnyExperiment:
-    """The experiment of this name; a `UsageError` that names the nearest where there is none."""
+def find(name: str | AnyExperiment) -> AnyExperiment:
+    """The experiment of this name, or itself; a `UsageError` that names the nearest where there is none."""
+    if isinstance(name, Experiment | Ensemble):
+        return name
     if name in EXPERIMENTS:
         return EXPERIMENTS[name]
     hint = nearest(name, EXPERIMENTS, most=3)

@@ -105,7 +105,7 @@ class Study:
         Returns:
             Name → run, without those that this data set cannot serve (a printed line gives the reason).
         """
-        served = self.applicable({each.name: each for each in map(_experiment, experiments)})
+        served = self.applicable({each.name: each for each in map(find, experiments)})
         runs = {name: self._train(each, on_epoch, self.seed) for name, each in served.items()}
         for name, each in served.items():
             further = self.further_seeds(each)
@@ -143,7 +143,7 @@ class Study:
 
     def find(self, experiment: str | AnyExperiment) -> Run | None:
         """The finished run of an experiment under these conditions, or None."""
-        experiment = _experiment(experiment)
+        experiment = find(experiment)
         run = None if self.not_applicable_reason(experiment) else self._find(experiment, self.seed)
         if run:
             siblings = (self._find(experiment, seed) for seed in self.further_seeds(experiment))
@@ -255,10 +255,6 @@ class Study:
         return [self.runs / name, *([default_runs(self.dataset.path, recipe) / name] if recipe else [])]
 
 
-def _experiment(named: str | AnyExperiment) -> AnyExperiment:
-    return find(named) if isinstance(named, str) else named
-
-
 def _first_training(experiment: AnyExperiment) -> Experiment:
     """An ensemble's first training, whose profile its record names."""
     while isinstance(experiment, Ensemble):
@@ -299,7 +295,7 @@ def train_ensemble(
         UsageError: No ensemble, data that cannot serve a member, several machines, or folders that hold other runs.
     """
     check_keras(training=True)
-    experiment = _experiment(experiment)
+    experiment = find(experiment)
     members = experiment.members if isinstance(experiment, Ensemble) else experiment.teachers
     if not members:
         raise UsageError(f"{experiment.name} is no ensemble and has no teachers. Train it by itself.")

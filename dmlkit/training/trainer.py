@@ -38,7 +38,7 @@ from dmlkit.training.objectives import (
     learner_for,
     learning_rate_schedule,
 )
-from dmlkit.training.prediction import members_of, score_split
+from dmlkit.training.prediction import RunOrPath, members_of, score_split
 from dmlkit.training.state import (
     REFITTING,
     TrainingState,
@@ -76,7 +76,7 @@ def train(
     tensorboard: str | os.PathLike | None = None,
     strategy: str = "auto",
     on_fault: str = RAISE,
-    teachers: Sequence[Run | str | os.PathLike] = (),
+    teachers: Sequence[RunOrPath] = (),
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
 
@@ -212,7 +212,7 @@ def build_model(
 
 def as_experiment(experiment: str | Experiment) -> Experiment:
     """The experiment of this name, or the experiment itself."""
-    experiment = find(experiment) if isinstance(experiment, str) else experiment
+    experiment = find(experiment)
     if isinstance(experiment, Ensemble):
         raise UsageError(
             f"{experiment.name} is an ensemble of {', '.join(experiment.members)}: train those, then use "
@@ -221,10 +221,8 @@ def as_experiment(experiment: str | Experiment) -> Experiment:
     return experiment
 
 
-def open_teachers(
-    teachers: Sequence[Run | str | os.PathLike], dataset, *, experiment: Experiment
-) -> list[Run]:
-    """The runs, given as such or by their folders, that a training on a data set is distilled from."""
+def open_teachers(teachers: Sequence[RunOrPath], dataset, *, experiment: Experiment) -> list[Run]:
+    """The runs that a training on a data set is distilled from."""
     if experiment.teachers and not teachers:
         raise UsageError(
             f"{experiment.name} follows {', '.join(experiment.teachers)}, and no runs of them are given as teachers. "
