@@ -227,9 +227,7 @@ def _baseline(run, earlier: list, *, fixed: bool):
     name = first = baseline_of(run.name)
     while name and name not in by_name:
         name = baseline_of(name)
-    if name:
-        return by_name[name]
-    return earlier[-1] if earlier and not (fixed and first) else None
+    return by_name.get(name, earlier[-1] if earlier and not (fixed and first) else None)
 
 
 @style.plotted

@@ -90,18 +90,12 @@ def result_rows(results: Rows, *, short_titles: bool = False) -> pd.DataFrame:
     frame[NUMBERS] = frame[NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
     over = frame["seeds"].gt(1).map({True: OVER_SEEDS, False: FOR_THIS_SEED})
     frame["over"] = over.astype(object).where(frame["gap"].notna())
-    if short_titles:
-        frame["title"] = [_short_title(row) for row in frame.to_dict("records")]
+    for at, experiment in frame["experiment"].items() if short_titles else ():
+        if isinstance(experiment, Mapping) and experiment.get("trick"):
+            # The trick first, and its baseline in brackets.
+            base = find(baseline_of(frame.at[at, "name"])).title
+            frame.at[at, "title"] = f"{frame.at[at, 'title'].removeprefix(f'{base}, ')} ({base})"
     return frame
-
-
-def _short_title(row: Mapping) -> str:
-    """A row's title; of a training trick, the trick first and its baseline in brackets."""
-    experiment = row["experiment"]
-    if not isinstance(experiment, Mapping) or not experiment.get("trick"):
-        return row["title"]
-    base = find(baseline_of(row["name"])).title
-    return f"{row['title'].removeprefix(f'{base}, ')} ({base})"
 
 
 def intervals_over(rows: pd.DataFrame) -> str:
