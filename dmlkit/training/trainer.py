@@ -281,7 +281,12 @@ class Trainer:
         if not distribution.chief:
             self.reporter, self.checkpoint_seconds = Reporter("silent"), math.inf
         for split in SPLITS:
-            dataset.require_labels(split)
+            if split not in dataset.labelled:
+                labelled = ", ".join(sorted(dataset.labelled)) or "none"
+                raise DataError(
+                    f"{dataset.name} has no labelled {split!r} split, and training needs one. "
+                    f"Its labelled splits are: {labelled}."
+                )
         # This worker's share of the batch and of the shards, of which no more than the caps are read.
         place = {"index": distribution.index, "workers": distribution.workers}
         self.own_dataset, self.own_profile = distribution.each(

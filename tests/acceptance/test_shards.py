@@ -177,7 +177,7 @@ def test_single_shards_and_patterns(command, tmp_path):
     code, out, _ = command("data", "show", tmp_path / "one" / "x.tf*")
     assert code == 0 and "5 classes" in out and "Nothing can be trained on these shards alone" in out
     code, _, err = command("train", "lr", "--data", tmp_path / "one" / "x.tfrecord", "--profile", "smoke")
-    assert code == 3 and "no labelled 'tuning' split" in err
+    assert code == 3 and "no labelled 'tuning' split" in err, err
     for missing in ("c*", "c.tfrecord"):
         assert f"There is nothing at {tmp_path}/{missing}" in command("data", "show", tmp_path / missing)[2]
 
