@@ -47,15 +47,19 @@ def data_digest(dataset) -> str:
     return digest([dataset.fingerprint, dataset.class_names if dataset.named else None])
 
 
-@functools.cache
 def software() -> dict[str, str]:
-    """Python, the packages that decide the numbers, and this package to the byte (the notebooks count one by one)."""
+    """Python, the packages that decide the numbers, this package to the byte, and the plugins that are loaded."""
+    plugins = {f"plugin {name}": digest for name, digest in loaded_plugins().items()}
+    return versions() | plugins | {"files": _package_digest()}
+
+
+@functools.cache
+def _package_digest() -> str:
+    """The digest of the package's files; the notebooks count one by one."""
     root = Path(dmlkit.__file__).parent
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     counted = [path for path in files if not {"__pycache__", "notebooks"} & set(path.parts)]
-    files = digest([[path.as_posix(), file_digest(root / path)] for path in counted])
-    plugins = {f"plugin {name}": digest for name, digest in loaded_plugins().items()}
-    return versions() | plugins | {"files": files}
+    return digest([[path.as_posix(), file_digest(root / path)] for path in counted])
 
 
 def accessed_runs(access_log: Path, runs: Path) -> dict[str, str | None]:
