@@ -8,6 +8,7 @@ import base64
 import functools
 import html
 import io
+import re
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
@@ -96,6 +97,9 @@ class Plot:
         """The figure as an SVG element: no background, text as text, inks that follow the reader's theme."""
         about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         svg = self._drawn(format="svg", metadata=about, facecolor="none").decode("utf-8")
+        # Ids are hashes of coordinates, whose last bits differ from one layout to the next: they become numbers.
+        for number, name in enumerate(re.findall(r'id="([a-zA-Z]+[0-9a-f]{10})"', svg)):
+            svg = svg.replace(f'"{name}"', f'"id{number}"').replace(f"#{name}", f"#id{number}")
         head, _, body = svg[svg.index("<svg") :].partition(">")
         return f"{head}>{THEME}{body}"
 
