@@ -232,7 +232,7 @@ def _fit(figure: Figure) -> None:
 
 
 def _lines(text: str, share: float = 1.0) -> str:
-    """A text in lines that fit the narrow layout, broken anew where one does not."""
+    """A text in lines that fit the narrow layout, broken again where one does not."""
     longest, width = max(map(len, text.split("\n"))), round(share * CHARACTERS)
     return text if longest <= width else textwrap.fill(" ".join(text.split()), width)
 

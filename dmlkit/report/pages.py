@@ -135,8 +135,8 @@ def summarize(context: Context, chapters: Sequence) -> dict:
     summary["highest_of_ladder"] = of_ladder = _highest(rows["ladder"])
     everything = [row | {"part": part} for part in rows for row in rows[part]]
     # A recipe may be scored on other videos.
-    videos = of_ladder and of_ladder["videos"]
-    summary["highest"] = _highest(row for row in everything if videos and row["videos"] == videos)
+    same = [row for row in everything if of_ladder and row["videos"] == of_ladder["videos"]]
+    summary["highest"] = _highest(same)
     summary["chapters"] = [
         each.to_record() | {"answer": _answer(each.name[3:], summary)} for each in chapters
     ]

@@ -65,7 +65,7 @@ def score_split(
     profile: str | Profile = "demo",
     on_fault: str | Skipped = RAISE,
     matched: Match | None = None,
-    observe: Callable[[dict, np.ndarray], None] = lambda batch, scores: None,
+    observe: Callable[[dict, np.ndarray], None] | None = None,
 ) -> Predictions:
     """A model's scores of one split, with the frames read and the cap on the videos of a profile.
 
@@ -81,7 +81,8 @@ def score_split(
 
     def score(batch: dict) -> np.ndarray:
         scores = model_scores(batch)
-        observe(batch, scores)
+        if observe:
+            observe(batch, scores)
         return matched.scores(scores) if matched else scores
 
     predictions = concatenate(score_batches(batches, score))

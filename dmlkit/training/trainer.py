@@ -161,7 +161,7 @@ def train(
     validation = trainer.scores("validate")
 
     # Save.
-    trainer.save(state, refit, tuning, validation)
+    trainer.save(state, refit, tuning=tuning, validation=validation)
     return load_run(folder)
 
 
@@ -434,7 +434,7 @@ class Trainer:
             save_snapshot(self.folder, weights, self.profile, epoch=state.epoch)
         return {"tuning_loss": float(loss / videos), "tuning_gap": gap}
 
-    def scores(self, split: str, **settings) -> Predictions:
+    def scores(self, split: str, *, observe: Callable | None = None) -> Predictions:
         """The model's scores of a whole split, for the chief; the other workers keep their own.
 
         They are too many to send and go through the run's folder, which all workers share.
@@ -443,8 +443,8 @@ class Trainer:
 
         def score() -> Predictions:
             if self.own_dataset.splits[split]:
-                model, own = self.replicated or self.model, {"on_fault": self.skipped, **settings}
-                return score_split(model, self.own_dataset, split, profile=self.own_profile, **own)
+                settings = {"profile": self.own_profile, "on_fault": self.skipped, "observe": observe}
+                return score_split(self.replicated or self.model, self.own_dataset, split, **settings)
             none = np.zeros((0, self.dataset.num_classes))
             return Predictions(np.zeros(0, np.str_), none.astype(bool), none.astype(np.float16))
 
@@ -478,8 +478,15 @@ class Trainer:
         self.model.set_weights(refit_state.best_weights)
         return refit_state
 
-    def save(self, state: TrainingState, refit: TrainingState | None, *scores: Predictions) -> None:
-        """Write each snapshot as a run, then that of the present weights, whose scores are given by split."""
+    def save(
+        self,
+        state: TrainingState,
+        refit: TrainingState | None,
+        *,
+        tuning: Predictions,
+        validation: Predictions,
+    ) -> None:
+        """Write each snapshot as a run, then that of the present weights, which these scores of two splits are of."""
         weights, distribution = self.model.get_weights(), self.distribution
         videos = self.videos["train"] + self.videos["tuning"]
         settings = {"batch_size": 64, "max_frames": self.profile.max_frames, "on_fault": self.skipped}
@@ -507,18 +514,18 @@ class Trainer:
             **({"refit": {"epochs": refit.epoch, "videos": videos}} if refit else {}),
         }
 
-        def finish(folder: Path, record: dict, *scores: Predictions) -> None:
-            distribution.by_chief(lambda: finish_run(folder, record, *scores, model=self.model))
+        def finish(folder: Path, record: dict, tuning: Predictions, validation: Predictions) -> None:
+            distribution.by_chief(lambda: finish_run(folder, record, tuning, validation, model=self.model))
 
         for own in snapshot_records(record, self.profile, history=state.history):
             epoch = own["epochs"]
             self.model.set_weights(distribution.each(partial(read_snapshot, self.folder, epoch)))
-            own_scores = self.scores("tuning"), self.scores("validate")
-            finish(self.folder / CHECKPOINTS / str(epoch), own, *own_scores)
+            folder = self.folder / CHECKPOINTS / str(epoch)
+            finish(folder, own, self.scores("tuning"), self.scores("validate"))
         self.model.set_weights(weights)
         if distribution.chief:
             pd.DataFrame(state.history).to_csv(self.folder / "history.csv", index=False)
-        finish(self.folder, record, *scores)
+        finish(self.folder, record, tuning, validation)
 
 
 class Checkpoint(keras.callbacks.Callback):
