@@ -1,6 +1,6 @@
 """Widgets for JupyterLab, each with a still picture for readers without a kernel.
 
-The view of attention is one JavaScript module, `attention_view.js`, which a report includes as well. The names below
+The view of attention is JavaScript, the modules of `attention_view/`, which a report includes as well. The names below
 are loaded when first used.
 """
 

@@ -1,7 +1,7 @@
 """What one model computed for one video, as plain arrays, and the effect of masking frames.
 
 Needs numpy and scipy only, so that arrays of one's own can be explored without a model. Arrays are single precision,
-as they travel to the browser: `attention_view.js` computes the same functions from the same bits.
+as they travel to the browser: `attention_view/` computes the same functions from the same bits.
 """
 
 import base64

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +14,36 @@ from dmlkit.errors import counted, shorten
 from dmlkit.explorer.evidence import Evidence
 from dmlkit.plots.style import COLORS, INK, PAPER, Plot, canvas, is_narrow, plotted
 
-# The view itself: one JavaScript module without dependencies, and its style sheet.
-MODULE, STYLE = (Path(__file__).with_name(f"attention_view.{kind}") for kind in ("js", "css"))
+VIEW = Path(__file__).with_name("attention_view")
+IMPORT = re.compile(r'(?ms)^import \{[^}]*\} from "\./(\w+)\.js";\n')
 # A scene, from which a report draws the same view without a kernel.
 MIME = "application/vnd.dmlkit.attention+json"
 UP, DOWN, TRUTH = COLORS[0], COLORS[1], COLORS[3]
 LEGEND = {"fontsize": 8, "frameon": True, "framealpha": 0.85, "facecolor": PAPER, "edgecolor": "none"}
 DRAWN_CLASSES, LISTED_CLASSES, MAX_BARS = 3, 8, 600
+
+
+def join_modules(entry: str) -> str:
+    """A JavaScript module of `attention_view` with all that it imports, as one text for a page or a widget.
+
+    Each module follows those that it imports, without import and export lines of its own: their names are distinct.
+    """
+    joined: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name not in joined:
+            text = (VIEW / f"{name}.js").read_text(encoding="utf-8")
+            for imported in IMPORT.findall(text):
+                add(imported)
+            text = IMPORT.sub("", text)
+            joined[name] = text if name == entry else re.sub(r"(?m)^export ", "", text)
+
+    add(entry)
+    return "\n".join(joined.values())
+
+
+# The view itself: one module without dependencies, and its style sheet.
+MODULE, STYLE = join_modules("main"), (VIEW / "style.css").read_text(encoding="utf-8")
 
 
 def saved_view(explorer) -> dict[str, object]:

@@ -242,8 +242,8 @@ def render_page(template: str, *, views: Sequence = (), searchable: bool = False
     if views:
         from dmlkit.explorer.saved_view import MODULE, STYLE
 
-        style += STYLE.read_text(encoding="utf-8")
-        scripts.append(MODULE.read_text(encoding="utf-8") + START)
+        style += STYLE
+        scripts.append(MODULE + START)
     if scripts:
         hashes = (base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts)
         policy += "; script-src " + " ".join(f"'sha256-{each}'" for each in hashes)

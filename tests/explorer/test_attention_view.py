@@ -107,7 +107,7 @@ def opened(browser):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: browser.check(request.url))
         page.set_content("<!doctype html><body></body>")
-        page.evaluate(START, [MODULE.read_text("utf-8"), STYLE.read_text("utf-8"), content, live])
+        page.evaluate(START, [MODULE, STYLE, content, live])
         page.locator(".dmlkit-av .here:not(:empty)").first.wait_for()
         return View(page)
 
@@ -125,7 +125,7 @@ def test_the_arithmetic_is_pythons(browser, sample_evidence):
         settings = {"temperature": float(rng.uniform(0.2, 5)), "uniform": bool(rng.integers(4) == 0)}
         states.append({"masked": masked, "top": top, **settings})
     for evidence in (sample_evidence(frames=30), sample_evidence(frames=30, seed=4, logits=None)):
-        found = page.evaluate(WEIGH, [MODULE.read_text("utf-8"), evidence.to_json(), states])
+        found = page.evaluate(WEIGH, [MODULE, evidence.to_json(), states])
         for state, (known, weights, scores, entropy) in zip(states, found, strict=True):
             expected = reweight(evidence, **state)
             assert known == (expected is not None)
@@ -135,7 +135,7 @@ def test_the_arithmetic_is_pythons(browser, sample_evidence):
                 positive = expected[expected > 0]
                 assert entropy == pytest.approx(-(positive * np.log(positive)).sum(), abs=1e-6)
     nonlinear = sample_evidence(linear=False).to_json()
-    found = page.evaluate(WEIGH, [MODULE.read_text("utf-8"), nonlinear, states[:2]])
+    found = page.evaluate(WEIGH, [MODULE, nonlinear, states[:2]])
     assert found[0][2] is not None and found[1][2] is None
     page.close()
 

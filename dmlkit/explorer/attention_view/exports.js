@@ -1,0 +1,79 @@
+// What leaves the view: every number drawn as CSV, the figure as PNG and SVG.
+
+import { plural, signed, small } from "./numbers.js";
+import { CanvasPainter, fit, SvgPainter } from "./painters.js";
+import { edges, layout, paintRows } from "./rows.js";
+import { make } from "./elements.js";
+
+/** What differs from the model's own weights, in words; "" where nothing does. */
+export function changesOf({ state, lead, stale }) {
+  const { temperature, top, uniform, masked, removed } = state, some = (set, what, other) => set.size && `${other?.size ? set.size : plural(set.size, "frame")} ${what}`;
+  return [
+    !uniform && temperature !== 1 && `temperature ${temperature.toFixed(2)}`,
+    top != null && top < (lead?.base.count ?? 0) && `top ${top} kept`,
+    uniform && "uniform weights", some(masked, "masked"), some(removed, stale ? "removed (scores stale)" : "removed", masked),
+  ].filter(Boolean).join("; ");
+}
+
+/** Every number drawn, a row a frame and run. */
+export function records(view) {
+  const classes = view.state.classes, signals = Object.keys(view.lead?.base.energy ?? {});
+  const truth = Object.entries(view.lead?.base.truth ?? {}).map(([label, frames]) => [label, new Set(frames)]);
+  const head = ["run", "frame", "seconds", "weight", "model weight", "state", ...classes.map((c) => `${view.nameOf(c)} share`), ...signals.flatMap((s) => [`${s} energy`, `${s} change`]), ...truth.map(([label]) => `ground truth ${view.nameOf(Number(label))}`)];
+  const rows = view.shown.filter((run) => !run.now.problem).flatMap((run) => Array.from({ length: run.base.count }, (_, t) => [
+    run.name, t + 1, Number(run.base.times[t].toFixed(3)), Number(run.result.weights[t].toPrecision(7)), Number(run.base.weights[t].toPrecision(7)),
+    view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked" : run.result.weights[t] > 0 ? "kept" : "left out",
+    ...classes.map((c) => { const k = run.now.classes.indexOf(c); return k < 0 || !(run.now.contributions || run.now.occlusion) ? "" : Number(view.valueOf({ run, k })(t).toPrecision(7)); }),
+    ...signals.flatMap((s) => [run.base.energy[s], run.base.change[s]].map((values) => (values ? Number(values[t].toPrecision(6)) : ""))),
+    ...truth.map(([, frames]) => (frames.has(run.link[t]) ? 1 : 0))]));
+  return { head, rows };
+}
+
+// A leading apostrophe keeps spreadsheets from reading a cell as a formula.
+export const cell = (value) => (typeof value === "number" ? String(value) : `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`);
+// What was changed is a column, not a line above the head: programs read the file as it is.
+export const csv = (view) => { const { head, rows } = records(view), changes = changesOf(view) || "nothing"; return [[...head, "changed"], ...rows.map((row) => [...row, changes])].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; };
+
+/** The picture as it stands, with a title: the same painting on another back end. */
+export function picture(view, painter, width) {
+  const title = `${view.scene.title} on ${view.scene.data}${view.scene.generated ? " (generated data)" : ""}`, label = view.scene.videos.find((v) => v.id === view.state.video)?.label ?? "";
+  const kept = new Map(view.runs.map((run) => [run, run.at])), lay = layout(view, width);
+  const changes = changesOf(view), scaled = lay.rows.some((row) => row.kind === "signed");
+  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.", scaled ? "Each class is drawn to its own scale." : ""].filter(Boolean), head = 26 + 18 * lines.length;
+  for (const row of lay.rows) { row.y += head; row.top += head; }
+  lay.bottom += head; lay.height += head;
+  for (const run of view.runs) if (!run.base.problem) run.at = edges(run.base.times, view.span, lay);
+  painter.open?.(lay.height);
+  painter.rects([0, 0, width, lay.height], view.colors.ground);
+  painter.text(EDGE, 18, fit(title, width - 2 * EDGE, painter.font(14, true)), view.colors.ink, { size: 14, bold: true });
+  lines.forEach((line, k) => painter.text(EDGE, 36 + 18 * k, fit(line, width - 2 * EDGE, painter.font(12)), view.colors.ink));
+  paintRows(painter, view, lay, view.colors);
+  for (const row of lay.rows) {
+    const value = row.kind === "weights" ? (t) => row.run.result.weights[t] : row.kind === "signed" ? view.valueOf(row) : null;
+    if (!value || !row.run.result.known) continue;
+    let largest = 0;
+    for (let t = 0; t < row.run.base.count; t++) if (Math.abs(value(t)) > Math.abs(largest)) largest = value(t);
+    painter.text(lay.right, row.y + 12, `largest ${row.kind === "weights" ? small(largest) : signed(largest, 3)}`, view.colors.ink, { anchor: "end", size: 11 });
+  }
+  for (const [run, at] of kept) run.at = at;
+  return { lay, title: `${title}: ${label}${changes ? ` (${changes})` : ""}` };
+}
+
+export async function download(view, kind) {
+  if (view.dirty.weights) view.draw(); // not the numbers before the last change
+  const width = 960;
+  let blob;
+  if (kind === "csv") blob = new Blob(["\ufeff", csv(view)], { type: "text/csv" });
+  else if (kind === "svg") {
+    const painter = new SvgPainter(view.colors.family), { lay, title } = picture(view, painter, width);
+    blob = new Blob([painter.document(width, lay.height, title)], { type: "image/svg+xml" });
+  } else {
+    const canvas = document.createElement("canvas"), painter = new CanvasPainter(canvas.getContext("2d"), view.colors.family);
+    painter.open = (height) => { canvas.width = 2 * width; canvas.height = 2 * height; painter.context.scale(2, 2); };
+    picture(view, painter, width);
+    blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+  }
+  const address = URL.createObjectURL(blob);
+  make("a", { href: address, download: `attention-${String(view.state.video).replace(/[^\w.-]+/g, "_")}.${kind}` }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10000);
+}

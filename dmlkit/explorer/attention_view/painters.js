@@ -1,0 +1,79 @@
+// Two back ends of one interface, a canvas and an SVG file: rects([x, y, w, h, …]), path([x, y, …]), lines([x1, y1, x2, y2, …]), text.
+
+export let ruler = null;
+export function textWidth(text, font) {
+  ruler ??= document.createElement("canvas").getContext("2d");
+  ruler.font = font;
+  return ruler.measureText(text).width;
+}
+/** Text cut to a width, with an ellipsis. */
+export function fit(text, width, font) {
+  if (textWidth(text, font) <= width) return text;
+  let end = text.length;
+  while (end > 1 && textWidth(text.slice(0, end) + "…", font) > width) end--;
+  return text.slice(0, end) + "…";
+}
+
+export const px = (x) => Math.round(x * 100) / 100;
+
+/** Rectangles, lines and text; subclasses draw a path (in SVG syntax) and a text. */
+export class Painter {
+  constructor(family) { this.family = family; }
+  font(size, bold) { return `${bold ? 600 : 400} ${size}px ${this.family}`; }
+  rects(list, fill) {
+    let d = "";
+    for (let i = 0; i < list.length; i += 4) d += `M${px(list[i])} ${px(list[i + 1])}h${px(list[i + 2])}v${px(list[i + 3])}h${px(-list[i + 2])}z`;
+    if (d) this.draw(d, { fill });
+  }
+  path(points, style) {
+    let d = "";
+    for (let i = 0; i < points.length; i += 2) d += `${i ? "L" : "M"}${px(points[i])} ${px(points[i + 1])}`;
+    if (d) this.draw(d, style);
+  }
+  lines(list, stroke, { width = 1, dash = [] } = {}) {
+    let d = "";
+    for (let i = 0; i < list.length; i += 4) d += `M${px(list[i])} ${px(list[i + 1])}L${px(list[i + 2])} ${px(list[i + 3])}`;
+    if (d) this.draw(d, { stroke, width, dash });
+  }
+}
+
+export class CanvasPainter extends Painter {
+  constructor(context, family) { super(family); this.context = context; }
+  // Hundreds of bars at each move: one path of them would be slower to fill than each by itself.
+  rects(list, fill) {
+    this.context.fillStyle = fill;
+    for (let i = 0; i < list.length; i += 4) this.context.fillRect(list[i], list[i + 1], list[i + 2], list[i + 3]);
+  }
+  draw(d, { fill, stroke, width = 1, dash = [] }) {
+    const c = this.context, path = new Path2D(d);
+    if (fill) { c.fillStyle = fill; c.fill(path); }
+    if (stroke) { c.strokeStyle = stroke; c.lineWidth = width; c.setLineDash(dash); c.stroke(path); }
+  }
+  text(x, y, text, fill, { size = 12, anchor = "start", bold = false } = {}) {
+    const c = this.context;
+    c.font = this.font(size, bold); c.textAlign = anchor === "middle" ? "center" : anchor;
+    c.fillStyle = fill; c.fillText(text, x, y);
+  }
+}
+
+export class SvgPainter extends Painter {
+  parts = [];
+  add(tag, attributes, text = "") {
+    const escaped = (value) => String(value).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[^\t\n\r -\uffff]/g, "");
+    const written = Object.entries(attributes).map(([k, v]) => ` ${k}="${escaped(v)}"`).join("");
+    this.parts.push(`<${tag}${written}>${escaped(text)}</${tag}>`);
+  }
+  draw(d, { fill = "none", stroke = "none", width = 1, dash = [] }) {
+    this.add("path", { d, fill, ...(stroke === "none" ? {} : { stroke, "stroke-width": width, "stroke-dasharray": dash.join(" ") || "none" }) });
+  }
+  text(x, y, text, fill, { size = 12, anchor = "start", bold = false } = {}) {
+    this.add("text", { x: px(x), y: px(y), fill, "font-size": size, "text-anchor": anchor, "font-weight": bold ? 600 : 400 }, text);
+  }
+  document(width, height, title) {
+    const body = this.parts.splice(0).join("");
+    this.add("title", {}, title);
+    // Read from the browser: an address in the script would look as if the page fetched something.
+    const space = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
+    return `<svg xmlns="${space}" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${this.family.replace(/["&<>]/g, "'")}">${this.parts.pop()}${body}</svg>`;
+  }
+}
