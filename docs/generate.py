@@ -7,7 +7,7 @@ import click
 from pydantic import TypeAdapter
 
 from dmlkit.cli import app
-from dmlkit.data.schema import DatasetSettings, FeatureSettings
+from dmlkit.data.schema import DatasetSettings, FeatureSettings, ThumbnailSettings
 from dmlkit.experiments import ABLATIONS, BEYOND, EXPERIMENTS, LADDER, VIDEO_LADDER, Ensemble, baseline_of
 from dmlkit.profiles import PROFILES, RECIPES, SETTABLE, Profile
 from dmlkit.report.build import EXIT_CODES
@@ -31,6 +31,8 @@ def allowed(schema: dict) -> str:
     """A JSON schema in words: type, choices and range."""
     if several := schema.get("anyOf"):
         return " or ".join(map(allowed, several))
+    if "$ref" in schema:
+        return "table"
     if choices := schema.get("enum"):
         return ", ".join(f"`{choice}`" for choice in choices)
     if several := schema.get("prefixItems"):
@@ -105,6 +107,7 @@ GENERATORS = {
     "recipes": lambda _: profiles(RECIPES),
     "dataset-keys": lambda before: keys(DatasetSettings, before),
     "feature-keys": lambda before: keys(FeatureSettings, before),
+    "thumbnail-keys": lambda before: keys(ThumbnailSettings, before),
     "experiments": lambda _: experiments(),
     "exit-codes": lambda _: table(("exit code", "meaning"), *sorted(set(EXIT_CODES.values()))),
 }

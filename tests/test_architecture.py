@@ -54,6 +54,7 @@ PACKAGE_OF = {
     "google": "protobuf",
     "bs4": "beautifulsoup4",
     "sklearn": "scikit-learn",
+    "PIL": "pillow",
     "yaml": "pyyaml",
     "zmq": "pyzmq",
 }

@@ -26,7 +26,7 @@ import dmlkit.data.storage as storage
 from dmlkit.data.batches import RAISE, Batches, Skipped, limit_shards
 from dmlkit.data.layout import USUAL_CONTEXT, ContextCoding, common_folder, infer_context, notes_on, survey
 from dmlkit.data.parsing import FRAME_CHOICES, FrameSampler, RecordParser
-from dmlkit.data.schema import DATASET_TOML, SPLITS, DatasetSettings, Feature
+from dmlkit.data.schema import DATASET_TOML, SPLITS, DatasetSettings, Feature, ThumbnailSettings
 from dmlkit.data.synthetic import synthesize
 from dmlkit.errors import DataError, UsageError, choose, counted, html_card, nearest, shorten
 from dmlkit.files import file_lock
@@ -61,11 +61,13 @@ class Dataset:
         notes: What was inferred or divided, one sentence each, for reports.
         generated: Whether the data were generated.
         class_kinds: A kind for each class, where the vocabulary has them.
+        class_groups: A group for each class (YouTube-8M's verticals), where the vocabulary has them.
         truth_files: Split → the file of the frames that made each label, as in dataset.toml.
         counts: Shard → the records it should hold, of the shards of which dataset.toml declares it.
         id_key: The key of the records' ids, where it shows their release.
         limits: Shard → the most records that are read of it, of the shards of a capped split that are not read whole.
         context: How the records hold ids and labels.
+        thumbnails, media, link: Where pictures of the frames, the file and the web page of a video are found.
     """
 
     path: str
@@ -80,11 +82,15 @@ class Dataset:
     notes: tuple[str, ...] = ()
     generated: bool = False
     class_kinds: tuple[str, ...] | None = field(default=None, repr=False)
+    class_groups: tuple[str, ...] | None = field(default=None, repr=False)
     truth_files: dict[str, str] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict, repr=False)
     id_key: str | None = field(default=None, repr=False)
     limits: dict[str, int] = field(default_factory=dict, repr=False)
     context: ContextCoding = field(default=USUAL_CONTEXT, repr=False)
+    thumbnails: ThumbnailSettings | None = field(default=None, repr=False)
+    media: tuple[str, ...] = field(default=(), repr=False)
+    link: str | None = field(default=None, repr=False)
     _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)  # of `Batches`
 
@@ -273,6 +279,9 @@ class VideoReader:
     def read(self, index: int) -> dict[str, np.ndarray]:
         """A batch of one video, all its frames; `Dataset.batches` describes it.
 
+        ``"start"`` (1,) float32 is the second of the video at which the frames begin, as AudioSet's records have it,
+        else 0.
+
         Raises `UsageError` where the split has no such video, `DataError` where it cannot be read.
         """
         left = index
@@ -291,7 +300,8 @@ class VideoReader:
             raise UsageError(f"The split holds {index - left} videos, from 0. Received: index={index}.")
         offset, length = self._spans[place][left].tolist()
         try:
-            return self._parser.parse([records.read_record_at(shard, left, offset, length)])
+            record = records.read_record_at(shard, left, offset, length)
+            return self._parser.parse([record]) | {"start": self._parser.read_start(record)}
         except records.InvalidRecord as invalid:
             raise records.record_error(shard, left, offset, invalid) from invalid
 
@@ -404,7 +414,8 @@ def describe(
             num_classes = 1 + max(classes)
             source += "" if 0 in classes else "; no video is of class 0 (are they numbered from 1?)"
         notes += [f"The number of classes ({num_classes}) is {source}."] if num_classes else []
-    names, kinds = (vocabulary.names, vocabulary.kinds) if vocabulary else ({}, {})
+    names, *columns = vars(vocabulary).values() if vocabulary else ({}, {}, {})
+    kinds, groups = (tuple(each.get(k, "") for k in range(num_classes)) if each else None for each in columns)
     if vocabulary and (named := sum(map(bool, names.values()))) != num_classes:
         notes.append(f"The vocabulary names {named:,} classes, the data set has {num_classes:,}.")
     notes += notes_on(layouts, labelled, features, context)
@@ -420,11 +431,15 @@ def describe(
         named=vocabulary is not None,
         notes=tuple(notes),
         generated=settings.generated,
-        class_kinds=tuple(kinds.get(each, "") for each in range(num_classes)) if kinds else None,
+        class_kinds=kinds,
+        class_groups=groups,
         truth_files=settings.truth,
         counts=shard_counts(root, settings, found)[0],
         id_key=release and id_key,
         context=context,
+        thumbnails=settings.thumbnails,
+        media=tuple(settings.media),
+        link=settings.link or (schema.LINKS.get(release[0]) if release else None),
     )
 
 

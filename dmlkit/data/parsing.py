@@ -215,6 +215,13 @@ class RecordParser:
         self._check_release(context)
         return self.context.read_id(context), self._labels(context)
 
+    def read_start(self, data: bytes) -> np.ndarray:
+        """(1,) float32 the second of the video at which one record's frames begin; 0 where it is not known."""
+        message = self._parse_message(data)
+        context = message.context if self.level == "frame" else message.features
+        start = [*context.feature["start_time_seconds"].float_list.value, 0.0][:1]
+        return np.array(start if np.isfinite(start[0]) and start[0] > 0 else [0.0], np.float32)
+
     def _check_release(self, context: Features) -> None:
         if self.id_key is not None and self.id_key not in context.feature:
             for key in context.feature.keys() & {*ID_KEYS}:

@@ -17,7 +17,15 @@ from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from dmlkit.data.storage import exists, match_paths, open_to_write, read_bytes
 from dmlkit.errors import DataError, nearest, one_line, shorten
@@ -44,6 +52,8 @@ RELEASES = {
     ("rgb", 1024, "id"): ("YouTube-8M 2018", 3862),
     ("audio_embedding", 128, "video_id"): ("AudioSet", 527),
 }
+# Releases whose ids are YouTube's: those of YouTube-8M's records are not.
+LINKS = {"AudioSet": "https://www.youtube.com/watch?v={id}&t={second}s"}
 
 
 def dequantize(quantized: np.ndarray) -> np.ndarray:
@@ -94,7 +104,28 @@ class Feature:
 
 
 Positive = Annotated[int, Field(gt=0)]
-Patterns = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Patterns = Annotated[list[str], BeforeValidator(_as_list)]
+
+
+def _check_placeholders(text: str) -> str:
+    if {*re.findall(r"\{(.*?)\}", text)} - {"second"} != {"id"}:
+        raise ValueError("it must hold {id}, for the id of a video (a link may hold {second}, too)")
+    return text
+
+
+def _check_link(text: str) -> str:
+    if not text.startswith(("https://", "http://")):
+        raise ValueError("it must begin with https://")
+    return text
+
+
+ByVideo = Annotated[str, AfterValidator(_check_placeholders)]  # "videos/{id}.mp4"
 
 
 class FeatureSettings(BaseModel):
@@ -104,6 +135,24 @@ class FeatureSettings(BaseModel):
     size: Positive
     coding: Literal["byte", "float", TEXT] | None = None
     key: str | None = None
+
+
+class ThumbnailSettings(BaseModel):
+    """The table ``[thumbnails]`` of dataset.toml: a picture a frame, or a sprite of tiles, row by row, one a frame."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    path: ByVideo  # of a sprite; with a *, of pictures in their natural order
+    width: Positive | None = None  # of a sprite's tile, in pixels
+    height: Positive | None = None
+    columns: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check_tiles(self):
+        if "*" not in self.path and None in (self.width, self.height, self.columns):
+            raise ValueError(
+                "a sprite takes the width and height of a tile and columns; pictures take a * in path"
+            )
+        return self
 
 
 class DatasetSettings(BaseModel):
@@ -119,6 +168,11 @@ class DatasetSettings(BaseModel):
     features: dict[str, FeatureSettings] = {}
     splits: dict[Literal[SPLITS], Annotated[Patterns, Field(min_length=1)]] = {}  # patterns of the shards
     truth: dict[str, str] = {}  # split → the file of the frames that made each label
+    thumbnails: ThumbnailSettings | None = None
+    media: Annotated[
+        list[ByVideo], BeforeValidator(_as_list)
+    ] = []  # patterns of the video or audio file of a video
+    link: Annotated[ByVideo, AfterValidator(_check_link)] | None = None  # the address of a video at a second
     # Shard, by its path in the folder → its records: the only sign of a file cut exactly between two records.
     counts: dict[str, Annotated[int, Field(ge=0)]] = {}
 
@@ -172,7 +226,8 @@ def _describe(problem: dict) -> str:
     *table, entry = map(str, problem["loc"] or ("the file",))
     place = shorten(".".join((*table, entry)).removesuffix(".[key]"), 80)
     if problem["type"] == "extra_forbidden":
-        known = (FeatureSettings if table else DatasetSettings).model_fields
+        tables = {"features": FeatureSettings, "thumbnails": ThumbnailSettings}
+        known = (tables[table[0]] if table else DatasetSettings).model_fields
         return f"unknown entry {place!r}.{nearest(entry, known)} It may have: {', '.join(known)}."
     received = problem["input"]
     hint = nearest(received, re.findall(r"'(\w+)'", str(problem.get("ctx", {}).get("expected", ""))))
@@ -215,14 +270,16 @@ VOCABULARIES = ("vocabulary.csv", "label_names.csv", "label_names_2018.csv", "cl
 _LIKE_VOCABULARIES = ("*vocabulary.csv", "label_names*.csv", "class_labels*.csv")
 # Columns of a vocabulary, in any case.
 _INDEX_COLUMNS, _NAME_COLUMNS = ("index", "label_id"), ("name", "display_name", "label_name")
+_GROUP_COLUMNS = ("group", "vertical1")  # the latter in YouTube-8M's
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The contents of a vocabulary file: class → name, and class → kind where there is such a column."""
+    """The contents of a vocabulary file: class → name, and class → kind and group where there are such columns."""
 
     names: Mapping[int, str]
     kinds: Mapping[int, str]
+    groups: Mapping[int, str]
 
     @property
     def num_classes(self) -> int:
@@ -288,7 +345,8 @@ def read_vocabulary(path: str) -> Vocabulary:
             f"({', '.join(_INDEX_COLUMNS)}) and one of names ({', '.join(_NAME_COLUMNS)}). It names: "
             f"{shorten(', '.join(columns), 200) or 'none'}."
         )
-    names, kinds = {}, {}
+    group = next((name for name in _GROUP_COLUMNS if name in columns), None)
+    names, kinds, groups = {}, {}, {}
     for line, row in table:
         if any(row.get(None, ())):
             what = "there are more cells than columns (a comma takes quotation marks)"
@@ -299,11 +357,12 @@ def read_vocabulary(path: str) -> Vocabulary:
         else:
             names[number] = one_line(row[label] or "")
             kinds |= {number: one_line(row["kind"] or "")} if "kind" in row else {}
+            groups |= {number: one_line(row[group] or "")} if group else {}
             continue
         raise DataError(f"{path}, line {line}: {what}. Correct it.")
     if not names:
         raise DataError(f"The vocabulary {path} names no class. Remove it, or put the full file there.")
-    return Vocabulary(names, kinds)
+    return Vocabulary(names, kinds, groups)
 
 
 def modality_name(key: str) -> str:

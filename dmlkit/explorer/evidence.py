@@ -156,10 +156,11 @@ def frame_mask(frames, count: int) -> np.ndarray:
     return np.isin(np.arange(count), frames)
 
 
-def scene(videos: Mapping, source, *, live: bool = False, note: str | None = None) -> dict:
+def scene(videos: Mapping, source, *, live: bool = False, note: str | None = None, media=None) -> dict:
     """The content of the view, in a notebook and in a saved page, as a dict for JSON.
 
-    `videos` maps ids to the evidence of each of the source's runs, or to why the video cannot be read.
+    `videos` maps ids to the evidence of each of the source's runs, or to why the video cannot be read, `media` to
+    what `media_of` found.
     """
     entries = []
     for name, evidence in videos.items():
@@ -168,6 +169,7 @@ def scene(videos: Mapping, source, *, live: bool = False, note: str | None = Non
         else:
             records = [each.to_json() for each in evidence]
         entries.append({"id": name, "label": source.videos.get(name, name), "runs": records})
+        entries[-1] |= {"media": media[name]} if media and media.get(name) else {}
     about = {name: getattr(source, name) for name in ("title", "data", "generated")}
     notes = " ".join(filter(None, [source.note, note])) or None
     return {"format": FORMAT, **about, "videos": entries, "live": live, "note": notes}

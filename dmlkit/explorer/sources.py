@@ -29,6 +29,7 @@ from dmlkit.explorer.evidence import (
     select_classes,
     whole_number,
 )
+from dmlkit.explorer.media import media_of
 from dmlkit.runs import Run, load_run
 
 MAX_RUNS = 3
@@ -54,6 +55,10 @@ class Source:
                 )
             found.append(label)
         return tuple(dict.fromkeys(found))
+
+    def media(self, video: str, *, live: bool) -> dict | None:
+        """What `media_of` finds of a video."""
+        return None
 
 
 class ModelSource(Source):
@@ -180,6 +185,14 @@ class ModelSource(Source):
             arrays |= model.class_terms(part, chosen)
             found.append(Evidence(video=video, run=run, classes=chosen, names=names, **arrays))
         return tuple(found)
+
+    def media(self, video: str, *, live: bool) -> dict | None:
+        """The pictures, the file and the page of a video, as `media_of` describes them."""
+        if not (self.dataset.thumbnails or self.dataset.media or self.dataset.link):
+            return None
+        batch = self._read(self._position[video])
+        about = {"frames": int(batch["num_frames"][0]), "start": float(batch["start"][0])}
+        return media_of(self.dataset, str(batch["id"][0]), **about, live=live)
 
     def _open_video(self, video: str) -> tuple:
         """The clip that each model reads of a video, what it computes, and the true labels (None: not known)."""

@@ -215,7 +215,9 @@ class AttentionExplorer(anywidget.AnyWidget):
                 videos[name] = shown or self.source.evidence(name, classes=self.chosen_classes or ())
             except DmlkitError as error:
                 videos[name] = error
-        return scene(videos, self.source, live=live, note=note)
+        readable = (name for name, found in videos.items() if not isinstance(found, DmlkitError))
+        media = {name: self.source.media(name, live=live) for name in readable}
+        return scene(videos, self.source, live=live, note=note, media=media)
 
     def _open(self, name: str) -> DataError | None:
         """Show a video with all its frames; returns why it cannot be read."""

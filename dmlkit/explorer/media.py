@@ -1,0 +1,170 @@
+"""The video itself: pictures of its frames, its file and its page, where dataset.toml declares them.
+
+Files are read within the data folder only. What is missing, broken or not as declared is a line in `problems`; the rest
+of the view works without it.
+"""
+
+import base64
+import glob
+import io
+import mimetypes
+import os
+import re
+from functools import lru_cache, partial
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image, ImageOps
+
+from dmlkit.data import Dataset
+from dmlkit.errors import DataError, counted, shorten
+from dmlkit.paths import is_remote
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MOST_TILES = 300  # a strip has room for fewer; of a longer video every k-th frame has one
+TILE_HEIGHT, MOST_WIDTH, COLUMNS = 48, 160, 20  # of sprites made here: pixels, pixels, tiles
+MOST_BYTES = 1 << 19  # of a sprite that is taken as it is, in a page for every video it keeps
+
+
+def media_of(
+    dataset: Dataset, video: str, *, frames: int, start: float = 0.0, live: bool = False
+) -> dict | None:
+    """What the view shows of the video itself, as a dict for JSON; None where the data set declares nothing.
+
+    ``thumbnails`` (a sprite as a data URI), ``player`` (with the address of the file in JupyterLab if `live`, else with
+    its ``path``, of which a saved page makes a relative address), ``link``, ``offset``, ``problems``: those there are.
+
+    Args:
+        dataset: Its `thumbnails`, `media` and `link` are used.
+        video: The id, as the records have it.
+        frames: How many frames the records hold of it.
+        start: The second of the whole video at which they begin.
+        live: Whether JupyterLab is to serve the file.
+    """
+    makers = {"thumbnails": _thumbnails, "player": partial(_player, live=live), "link": _link}
+    declared = {"thumbnails": dataset.thumbnails, "player": dataset.media, "link": dataset.link}
+    if not any(declared.values()):
+        return None
+    found = {"offset": start, "problems": []}
+    for name in filter(declared.get, declared):
+        try:
+            found[name] = makers[name](dataset, video, frames)
+        except (DataError, OSError, RuntimeError) as error:  # the last for links that lead to themselves
+            found["problems"].append(shorten(error, 300))
+    found["problems"] += found.get("thumbnails", {}).get("problems", ())
+    return found
+
+
+def _files(dataset: Dataset, pattern: str, video: str) -> list[Path]:
+    """The files of a video that match, in natural order (2 before 10); `DataError` for any outside the data folder."""
+    if is_remote(dataset.path):
+        raise DataError("Pictures and files of videos are read from local folders only. Copy the data set.")
+    if not video.isprintable() or video in ("", ".", "..") or "/" in video or "\\" in video:
+        raise DataError(f"The id {video!r:.60} cannot be a part of the path of a file, as in {pattern}.")
+    root = Path(dataset.path).resolve()
+    paths = [root / path for path in glob.glob(pattern.replace("{id}", glob.escape(video)), root_dir=root)]
+    if outside := [path for path in paths if not path.resolve().is_relative_to(root)]:
+        what = f"{shorten(outside[0], 120)} is outside the data folder {root}"
+        raise DataError(f"{what}. It is not opened; put the file itself there.")
+    # Digits are at the odd places, so that numbers are compared with numbers.
+    parts = {path: re.split(r"(\d+)", str(path)) for path in paths if path.is_file()}
+    return sorted(parts, key=lambda path: [int(e) if k % 2 else e for k, e in enumerate(parts[path])])
+
+
+def _thumbnails(dataset: Dataset, video: str, frames: int) -> dict:
+    pattern, settings = dataset.thumbnails.path, dataset.thumbnails
+    if not (files := _files(dataset, pattern, video)):
+        raise DataError(f"There are no thumbnails {pattern} of {shorten(video)}.")
+    tile = None if "*" in pattern else (settings.width, settings.height, settings.columns)
+    if not tile and len(files) != frames:
+        what = f"{pattern} of {shorten(video)} are {counted(len(files), 'picture')}"
+        raise DataError(f"{what}, but the video has {counted(frames, 'frame')}. They are not shown.")
+    return _sprite(tuple((path, path.stat().st_mtime_ns) for path in files), tile, frames)
+
+
+@lru_cache(maxsize=16)
+def _sprite(files: tuple[tuple[Path, int], ...], tile: tuple[int, int, int] | None, frames: int) -> dict:
+    """The thumbnails in files, each with the time of its last change, as the view reads them."""
+    every, path = max(1, -(-frames // MOST_TILES)), files[0][0]
+    pictures, broken, shown = [], [], range(0, frames, every)
+    if tile:
+        width, height, columns = tile
+        sprite, rows = _picture(path), -(-frames // columns)
+        if sprite.size != (width * columns, height * rows):
+            what = f"{path.name} has {sprite.width} × {sprite.height} pixels, but {counted(frames, 'frame')} take"
+            raise DataError(f"{what} {columns} × {rows} tiles of {width} × {height}. It is not shown.")
+        if every == 1 and path.stat().st_size <= MOST_BYTES:
+            return _packed(
+                path.read_bytes(), Image.MIME[sprite.format], columns, width, height, frames, every
+            )
+        corners = ((k % columns * width, k // columns * height) for k in shown)
+        pictures = [sprite.crop((x, y, x + width, y + height)) for x, y in corners]
+    for k in () if tile else shown:
+        try:
+            pictures.append(_picture(files[k][0], most=(4 * MOST_WIDTH, 4 * TILE_HEIGHT)))
+        except DataError as error:
+            broken.append(error)
+            pictures.append(None)
+    if not (first := next(filter(None, pictures), None)):
+        raise broken[0]
+    width = min(MOST_WIDTH, max(1, round(TILE_HEIGHT * first.width / first.height)))
+    made = Image.new("RGB", (width * COLUMNS, TILE_HEIGHT * -(-len(pictures) // COLUMNS)))
+    for k, picture in enumerate(pictures):
+        if picture:
+            fitted = ImageOps.pad(picture.convert("RGB"), (width, TILE_HEIGHT))
+            made.paste(fitted, (k % COLUMNS * width, k // COLUMNS * TILE_HEIGHT))
+    made.save(content := io.BytesIO(), "WEBP", quality=60)
+    found = _packed(content.getvalue(), "image/webp", COLUMNS, width, TILE_HEIGHT, len(pictures), every)
+    more = f" It is one of {len(broken)} such pictures." if len(broken) > 1 else ""
+    return found | {"problems": [f"{error}{more}" for error in broken[:1]]}
+
+
+def _packed(content: bytes, kind: str, *about: int) -> dict:
+    address = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return {"src": address, **dict(zip(("columns", "width", "height", "count", "every"), about, strict=True))}
+
+
+def _picture(path: Path, *, most: tuple[int, int] | None = None) -> Image.Image:
+    """A picture, decoded, no larger than `most`; `DataError` for what is none, is cut off or takes too much memory."""
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            if most:
+                picture.thumbnail(most)  # decodes a JPEG no larger than that
+            picture.load()
+            return picture
+    except Exception as error:  # Pillow's and its codecs', of another class for each kind of damage
+        raise DataError(
+            f"{path.parent.name}/{path.name} is no picture, or a damaged one ({type(error).__name__})."
+        ) from error
+
+
+def _player(dataset: Dataset, video: str, frames: int, *, live: bool) -> dict:
+    for pattern in dataset.media:
+        for file in _files(dataset, pattern, video):
+            kind = (mimetypes.guess_type(file.name)[0] or "").partition("/")[0]
+            # "a.*" matches a.b.mp4, too, which is that of a video "a.b".
+            if kind not in ("video", "audio") or (pattern.endswith("{id}.*") and file.stem != video):
+                continue
+            if not file.stat().st_size:
+                raise DataError(f"{file.name} is empty, so it cannot be played.")
+            return {"kind": kind} | ({"src": _served(file)} if live else {"path": str(file)})
+    raise DataError(f"There is no video or audio file {' or '.join(dataset.media)} of {shorten(video)}.")
+
+
+def _served(file: Path) -> str:
+    """The address at which the JupyterLab of this kernel serves a file, without the host."""
+    from jupyter_server.serverapp import list_running_servers
+
+    servers = list(list_running_servers())
+    own = [each for each in servers if str(each["pid"]) == os.environ.get("JPY_PARENT_PID")] or servers
+    for server in own:
+        if file.is_relative_to(root := Path(server["root_dir"]).resolve()):
+            return f"{server['base_url']}files/{quote(file.relative_to(root).as_posix())}"
+    what = f"{file.name} is not played: no JupyterLab serves {file.parent}"
+    raise DataError(f"{what}. Start it in a folder above (`jupyter lab` there, or its root_dir).")
+
+
+def _link(dataset: Dataset, video: str, frames: int) -> str:
+    if "youtube.com/" in dataset.link and not re.fullmatch(r"[\w-]{11}", video, re.ASCII):
+        raise DataError(f"The id {video!r:.60} is none of YouTube's, so there is no link to it.")
+    return dataset.link.replace("{id}", quote(video, safe="", errors="replace"))
