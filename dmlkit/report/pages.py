@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
@@ -68,7 +70,7 @@ def write_page(chapter, context: Context, pages: Sequence[tuple[str, str]]):
     if context.state.up_to_date(chapter.html.name, of):
         return chapter
     try:
-        html = render_notebook(chapter.notebook, pages=dict(pages), **about)
+        html = render_notebook(chapter.notebook, pages=dict(pages), folder=chapter.html.parent, **about)
     except Exception as error:  # of one notebook, which must not cost the others their report
         chapter.html.unlink(missing_ok=True)
         message = f"Its page could not be made: {type(error).__name__}: {shorten(error, 500)}"
@@ -235,8 +237,10 @@ def _templates():
     return environment
 
 
-def render_page(template: str, *, views: Sequence = (), searchable: bool = False, **values: object) -> str:
-    """A page from a template; every value is escaped but what is marked as HTML."""
+def render_page(
+    template: str, *, views: Sequence = (), searchable: bool = False, plays: bool = False, **values: object
+) -> str:
+    """A page from a template, which may play local files if it `plays`; values are escaped but for marked HTML."""
     style, policy = (TEMPLATES / "style.css").read_text(encoding="utf-8"), POLICY
     scripts = [(TEMPLATES / "tables.js").read_text(encoding="utf-8")] if searchable else []
     if views:
@@ -244,6 +248,8 @@ def render_page(template: str, *, views: Sequence = (), searchable: bool = False
 
         style += STYLE
         scripts.append(MODULE + START)
+    if plays:
+        policy = policy.replace("media-src data:", "media-src data: 'self'")
     if scripts:
         hashes = (base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in scripts)
         policy += "; script-src " + " ".join(f"'sha256-{each}'" for each in hashes)
@@ -251,8 +257,10 @@ def render_page(template: str, *, views: Sequence = (), searchable: bool = False
     return UNPRINTABLE.sub("", _templates().get_template(template).render(**ours, **values))
 
 
-def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **about) -> str:
-    """The page of an executed notebook; `pages` are the names and titles of all."""
+def render_notebook(
+    notebook: Path, *, title: str, pages: Mapping[str, str], folder: Path | None = None, **about
+) -> str:
+    """The page of an executed notebook, in a folder; `pages` are the names and titles of all."""
     import nbformat
     from bs4 import BeautifulSoup
 
@@ -268,6 +276,7 @@ def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **a
     content.cells = _joined(content.cells)
     soup = BeautifulSoup(_exporter().from_notebook_node(content)[0], "html.parser")
     sections = _finish(soup, title, pages)
+    about["plays"] = sum(_address_files(view, folder or notebook.parent) for view in views) > 0
     for number, view in enumerate(views):
         if place := soup.find("div", class_="dmlkit-place", attrs={"data-view": str(number)}):
             # Data, which our module draws as text.
@@ -279,6 +288,15 @@ def render_notebook(notebook: Path, *, title: str, pages: Mapping[str, str], **a
     about["searchable"] = soup.find("table", attrs={"data-searchable": True}) is not None
     body = Markup(str(soup))  # sanitized by the exporter's template
     return render_page("notebook.html.j2", views=views, body=body, pages=pages, sections=sections, **about)
+
+
+def _address_files(view: dict, folder: Path) -> int:
+    """Replace the paths of a view's video and audio files by addresses relative to the page; how many there are."""
+    media = [each["media"] for each in view.get("videos", ()) if "player" in each.get("media", {})]
+    for each in media:
+        path = os.path.relpath(each["player"]["path"], folder.resolve())
+        each["player"] = {"kind": each["player"]["kind"], "src": quote(path)}
+    return len(media)
 
 
 def _joined(cells: Sequence) -> list:

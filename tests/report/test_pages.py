@@ -165,7 +165,8 @@ def digest(script):
     return base64.b64encode(hashlib.sha256(script.get_text().encode()).digest()).decode()
 
 
-def test_a_view_is_drawn_by_our_module_alone(render):
+def test_a_view_is_drawn_by_our_module_alone(render, tmp_path):
+    folder = tmp_path.resolve()
     scene = {"format": 1, "title": f"</script>{SCRIPT}<!--\u2028&"}
     data = {MIME: scene, WIDGET: {"model_id": "1"}, "text/html": f"<b>still</b>{SCRIPT}"}
     cell = new_code_cell("explore(run)", outputs=[new_output("display_data", data)], id="view")
@@ -178,6 +179,15 @@ def test_a_view_is_drawn_by_our_module_alone(render):
     assert json.loads(data.get_text()) == scene and not set("<>&\u2028") & set(data.get_text())
     assert page.find(class_="dmlkit-place").b.get_text() == "still"
     assert len(page.find_all("script")) == 2 and outside_references(html) == []
+    assert "media-src data:;" in policy(page)
+    player = {"kind": "video", "path": f"{folder}/data/it's #1.mp4", "src": "http://x.example/f.mp4"}
+    scene |= {"videos": [{"media": {"player": player}}, {"media": {}}, {}]}
+    played = new_output("display_data", {MIME: scene})
+    _, page = render(new_code_cell("explore(run)", outputs=[played]), folder=folder / "reports")
+    assert "media-src data: 'self';" in policy(page)  # the page's own origin, or a file where it is one
+    (data,) = page.find_all("script", type="application/json")
+    found = json.loads(data.get_text())["videos"][0]["media"]["player"]
+    assert found == {"kind": "video", "src": "../data/it%27s%20%231.mp4"}
     table = shown(6, text_html="<table data-searchable><thead><tr><th>a</th></tr></thead></table>")
     _, page = render(cell, table)
     both = [f"'sha256-{digest(each)}'" for each in page.find_all("script", type="module")]
