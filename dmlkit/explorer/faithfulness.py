@@ -101,7 +101,7 @@ def _study_video(source: ModelSource, name: str, question: str, **random) -> tup
     def importance(label: int) -> dict[str, np.ndarray]:
         found = {"attention": weights}
         if model.linear:
-            found["contribution"] = weights * model.class_terms(parts, [label])["contributions"][:, 0]
+            found["contribution"] = weights * model.class_terms(parts, [label])["contributions"][:, 0, 0]
         return found | {"occlusion": occlusion[:, label]}
 
     precisions = []

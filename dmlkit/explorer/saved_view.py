@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dmlkit.errors import counted, shorten
-from dmlkit.explorer.evidence import Evidence
+from dmlkit.explorer.evidence import Evidence, weighted_terms
 from dmlkit.plots.style import COLORS, INK, PAPER, Plot, canvas, is_narrow, plotted
 
 VIEW = Path(__file__).with_name("attention_view")
@@ -97,11 +97,12 @@ def as_shown(explorer, run: int) -> tuple[Evidence, str]:
     if weights is None:
         return full, f"With {changes} no frame is left; drawn are the model's own weights and scores."
     encoded = explorer.encoded()[run]
-    drawn = {"weights": weights[np.isin(full.times, encoded.times)], "logits": None, "scores": scores}
+    weights = weights[np.isin(full.times, encoded.times)][:, None, None]
+    drawn = {"weights": weights, "logits": None, "scores": scores}
     if scores is not None:
         return replace(encoded, **drawn), f"Settings: {changes}."
-    drawn |= dict.fromkeys(("contributions", "biases", "occlusion"))
-    drawn |= dict.fromkeys(("classes", "names", "scores"), ())
+    drawn |= dict.fromkeys(("contributions", "biases", "terms"))
+    drawn |= dict.fromkeys(("classes", "names", "scores", "term_classes"), ())
     return replace(encoded, **drawn), f"Settings: {changes}. The scores under them need the model."
 
 
@@ -111,7 +112,7 @@ def still_picture(
 ) -> Plot:
     """Weights over time, what each frame adds to some classes, and the features' energy; `frame` is marked."""
     drawn = [evidence.classes.index(label) for label in classes if label in evidence.classes]
-    drawn = drawn[:DRAWN_CLASSES] if evidence.linear or evidence.occlusion is not None else []
+    drawn = drawn[:DRAWN_CLASSES] if evidence.contributions is not None or evidence.terms is not None else []
     scored = zip(evidence.classes, evidence.names, evidence.scores, strict=True)
     true = evidence.true or ()
     named = [f"{shorten(name)} {score:.3f}{' ✓' * (label in true)}" for label, name, score in scored]
@@ -125,14 +126,16 @@ def still_picture(
     figure.supxlabel("\n".join(text), x=0.01, ha="left", size=9)
     alt = f"{note} {evidence.run} on video {evidence.video}: {evidence.frames} frames".strip()
     if evidence.frames:
-        top, times = int(evidence.weights.argmax()), evidence.times.astype(np.float64)
-        alt += f", highest weight {evidence.weights[top]:.3f} at frame {top + 1} ({times[top]:g} s)"
+        weights = evidence.mean_weights
+        top, times = int(weights.argmax()), evidence.times.astype(np.float64)
+        alt += f", highest weight {weights[top]:.3f} at frame {top + 1} ({times[top]:g} s)"
         half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.5
         edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
         _draw_weights(axes[0], evidence, edges)
-        terms, what = evidence.occlusion, "occlusion (each frame masked alone)"
-        if evidence.linear:
-            terms, what = evidence.weights[:, None] * evidence.contributions, "contribution to the logit"
+        terms, what = evidence.terms, evidence.terms_title
+        if evidence.contributions is not None:
+            terms = weighted_terms(evidence, evidence.weights)
+        terms = None if terms is None else terms.sum(axis=1)
         for ax, at in zip(axes[1:], drawn, strict=False):
             _draw_bars(ax, terms[:, at], edges, color=DOWN)
             ax.set_title(f"{named[at]}: {what}", size=9)
@@ -157,17 +160,17 @@ def _draw_bars(ax, values: np.ndarray, edges: np.ndarray, *, color: str) -> None
 
 
 def _draw_weights(ax, evidence: Evidence, edges: np.ndarray) -> None:
-    _draw_bars(ax, evidence.weights, edges, color=UP)
+    _draw_bars(ax, evidence.mean_weights, edges, color=UP)
     ax.axhline(1 / evidence.frames, color=INK, linewidth=1, linestyle="--", label="uniform")
     names = dict(zip(evidence.classes, evidence.names, strict=True))
     truth = [(k, made) for k, made in evidence.ground_truth.items() if 0 < made.mean() < 0.9][:DRAWN_CLASSES]
     for row, (label, made) in enumerate(truth):
-        height = np.full(made.sum(), evidence.weights.max() * (1.14 + 0.2 * row))
+        height = np.full(made.sum(), evidence.mean_weights.max() * (1.14 + 0.2 * row))
         name = f"ground truth: {shorten(names.get(label, label), 24)}"
         ax.plot(evidence.times[made], height, "|s^"[row], color=TRUTH, markersize=6, label=name)
     # Narrow, the legend is a column above all that is drawn.
     columns, above = (1, 0.25 * (len(truth) + 1)) if is_narrow() else (4, 0)
-    ax.set(ylabel="weight", ylim=(0, evidence.weights.max() * (1.1 + 0.2 * len(truth) + above)))
+    ax.set(ylabel="weight", ylim=(0, evidence.mean_weights.max() * (1.1 + 0.2 * len(truth) + above)))
     ax.legend(loc="upper right", ncols=columns, **LEGEND)
 
 

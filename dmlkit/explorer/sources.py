@@ -26,6 +26,7 @@ from dmlkit.explorer.evidence import (
     class_scores,
     distinct,
     frame_mask,
+    reweight,
     select_classes,
     whole_number,
 )
@@ -34,11 +35,14 @@ from dmlkit.runs import Run, load_run
 
 MAX_RUNS = 3
 ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores
+OCCLUSION = "occlusion: score minus score without the frame"
 MIN_PROBABILITY = 1e-4  # stored scores may be 0 for true labels: their cross-entropy is bounded
 
 
 class Source:
     """Videos and what is known of them, under names of `runs` and `data`, with `class_names`."""
+
+    class_groups: Mapping[str, list[int]] = {}  # the vocabulary's vertical, or kind → its classes
 
     def class_numbers(self, classes: Sequence[int | str], argument: str = "classes") -> tuple[int, ...]:
         """Classes by number or name as numbers, each once; a `UsageError` where there is no such class."""
@@ -179,7 +183,8 @@ class ModelSource(Source):
                 why = "its weights are not finite, so its training has diverged. Train it with a lower learning rate."
                 raise DataError(f"Video {video!r}, {run}: {why}")
             truth = self.ground_truth.get(video, {}).items()
-            arrays = {"times": clip.frames, "weights": part.weights, "logits": part.logits}
+            arrays = {"times": clip.frames, "weights": part.weights[:, None, None]}
+            arrays |= {"logits": part.logits[:, None, None]}
             arrays |= {"scores": part.scores[chosen], "energy": energy, "change": change, "true": true}
             arrays |= {"ground_truth": {label: np.isin(clip.frames, frames) for label, frames in truth}}
             arrays |= model.class_terms(part, chosen)
@@ -322,9 +327,10 @@ class ExploredModel:
         """How each frame acts on some classes: `contributions` (n, classes) and `biases`, or `occlusion`."""
         if self.linear:
             contributions = self._probe.contributions(parts.states, classes)
-            return {"contributions": contributions, "biases": self._probe.biases(classes)}
+            return {"contributions": contributions[:, None], "biases": self._probe.biases(classes)}
         without = self.masked_scores(parts, ~np.eye(len(parts.weights), dtype=bool))
-        return {"occlusion": parts.scores[list(classes)] - without[:, list(classes)]}
+        terms = parts.scores[list(classes)] - without[:, list(classes)]
+        return {"terms": terms[:, None], "term_classes": classes, "terms_title": OCCLUSION}
 
     def masked_scores(self, parts, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores where only the frames of `kept` (rows, n) have weights; the states stay."""
@@ -355,15 +361,18 @@ class ArraySource(Source):
 
     can_remove = generated = False
 
-    def __init__(self, weights, arrays: Mapping, biases, class_names, run: str, data: str, normalize: bool):
+    def __init__(
+        self, weights, arrays: Mapping, biases, class_names, run: str, data: str, normalize: bool, groups=()
+    ):
         self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
         self._biases, self._given_names, self._normalize = biases, class_names, normalize
-        videos = _by_video(weights, arrays)
+        self._groups = distinct(readable(as_list(groups or (), "groups, names")), what="group")
+        videos = _by_video(weights, arrays, bool(self._groups))
         self.videos, self.class_counts = {name: name for name in videos}, {}
         self.scope, self.note = f"these {len(videos):,} videos", None
         self._evidence = {name: self._make(name, **each) for name, each in videos.items()}
 
-    def evidence(self, video: str, *, classes=(), removed: Sequence[int] = ()) -> tuple[Evidence]:
+    def evidence(self, video: str, *, classes=(), removed: Sequence[int] = (), **_) -> tuple[Evidence]:
         """The evidence of a video, as `ModelSource.evidence` gives it; frames cannot be removed."""
         if len(removed):
             raise UsageError("Removing frames takes a model that encodes the video again. Mask them instead.")
@@ -371,11 +380,12 @@ class ArraySource(Source):
         chosen = select_classes(full.scores, full.true, self.class_numbers(classes))
         if unknown := set(chosen) - set(full.classes):
             raise UsageError(f"{video!r} has {len(full.classes)} classes. Received: class {min(unknown)}.")
-        arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "occlusion")}
+        arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "terms")}
         columns = {name: None if array is None else array[..., chosen] for name, array in arrays.items()}
+        columns |= {"term_classes": chosen if full.term_classes else ()}
         return (replace(full, classes=chosen, names=[full.names[label] for label in chosen], **columns),)
 
-    def _make(self, video, *, weights, logits, times, ground_truth, true, energy, change, **arrays):
+    def _make(self, video, *, weights, logits, times, ground_truth, true, energy, change, states, **arrays):
         """One video with all its classes; `arrays` are contributions, scores and occlusion."""
         linear, occluded = arrays["contributions"] is not None, arrays["occlusion"] is not None
         scores, biases, ground_truth = arrays["scores"], self._biases, ground_truth or {}
@@ -387,41 +397,70 @@ class ArraySource(Source):
             raise UsageError(f"ground_truth: expected a dict by class. Received: {ground_truth!r:.80}.")
         if not all(np.isin(row, (0, 1)).all() for row in ground_truth.values()):
             raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
-        if self._normalize and (total := np.sum(weights)):
+        # From (frames,) and (frames, groups) to (frames, groups, 1).
+        weights, logits = (
+            each if each is None else self._by_group(each, video) for each in (weights, logits)
+        )
+        if self._normalize and len(weights) and (total := np.sum(weights, axis=0)).all():
             weights = np.divide(weights, total)
         count = (0, *np.shape(arrays["contributions"] if linear else scores))[-1]
         names = [""] * count if self._given_names is None else self._given_names  # class 0, class 1, …
         self.class_names = distinct(readable(names), what="class")
         truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in ground_truth.items()}
-        arrays["scores"] = np.zeros(count) if scores is None else scores
+        known = {"scores": np.zeros(count) if scores is None else scores, "groups": self._groups or ("",)}
         if linear:
-            arrays["biases"] = np.zeros(count) if biases is None else biases
-        arrays |= {"times": np.arange(np.size(weights)) if times is None else times, "weights": weights}
-        arrays |= {"true": None if true is None else self.class_numbers(true, "true"), "ground_truth": truth}
-        arrays |= {"energy": _by_modality(energy), "change": _by_modality(change)}
+            terms = arrays["contributions"] if self._groups else np.expand_dims(arrays["contributions"], -2)
+            known |= {"contributions": terms, "parts": [(at, None) for at in range(len(known["groups"]))]}
+            known |= {"biases": np.zeros(count) if biases is None else biases}
+        elif occluded:
+            known |= {"terms": np.expand_dims(arrays["occlusion"], -2), "term_classes": range(count)}
+            known |= {"terms_title": OCCLUSION}
+        known |= {"times": np.arange(len(weights)) if times is None else times, "weights": weights}
+        known |= {"true": None if true is None else self.class_numbers(true, "true"), "ground_truth": truth}
+        known |= {"energy": _by_modality(energy), "change": _by_modality(change)}
         names = self.class_names if count else ()
-        evidence = Evidence(video=video, run=self.runs[0], classes=range(count), names=names, **arrays)
+        evidence = Evidence(video=video, run=self.runs[0], classes=range(count), names=names, **known)
         if logits is not None:
-            logits = np.asarray(logits, np.float64)
             # `Evidence` refuses wrong shapes and numbers that are not finite; but where a weight is 0, −∞ is its logit.
-            if logits.shape == evidence.weights.shape and np.isfinite(logits.max(initial=-np.inf)):
-                error = float(np.abs(softmax(logits) - evidence.weights).max())
+            if (
+                logits.shape == evidence.weights.shape
+                and np.isfinite(logits.max(axis=0, initial=-np.inf)).all()
+            ):
+                error = float(np.abs(softmax(logits, axis=0) - evidence.weights).max())
                 if error > SUM_TOLERANCE:
                     raise UsageError(f"{video!r}: weights and softmax of the logits differ by {error:.3g}.")
                 logits = None if np.isneginf(logits).any() else logits
             evidence = replace(evidence, logits=logits)
-        scores = class_scores(evidence, evidence.weights.astype(np.float64))
+        scores = class_scores(evidence, reweight(evidence))
         return evidence if scores is None else replace(evidence, scores=scores)
 
+    def _by_group(self, values, video: str) -> np.ndarray:
+        """Weights or logits, (frames,) or (frames, groups), as (frames, groups, 1)."""
+        expected = "(frames, groups)" if self._groups else "(frames,)"
+        try:
+            values = np.asarray(values, np.float64)
+        except ValueError:
+            raise DataError(f"{video!r}: expected an array of numbers. Received: {values!r:.80}.") from None
+        if values.ndim != (2 if self._groups else 1):
+            message = f"weights and logits are {expected}. Received: an array of the shape {values.shape}"
+            raise UsageError(f"{video!r}: {message}. Several groups of weights need their names: groups=[…].")
+        return values[:, :, None] if self._groups else values[:, None, None]
 
-def _by_video(weights, arrays: Mapping) -> dict[str, dict]:
+
+def _by_video(weights, arrays: Mapping, grouped: bool) -> dict[str, dict]:
     """Id → the arrays of one video, out of dicts by id, lists, or one video's own."""
+    shape = tuple(getattr(weights, "shape", ()))
+    if not grouped and len(shape) == 2 and shape[1] == 1 < shape[0]:
+        several = f"list(weights) for {len(weights)} videos of one frame"
+        raise UsageError(
+            f"weights: {shape} is one column. Give weights[:, 0] for one video, or {several} each."
+        )
     listed = hasattr(weights, "__len__") and not isinstance(weights, str | bytes)
     if not listed or getattr(weights, "ndim", 1) == 0:
         raise UsageError(f"weights: expected numbers, or those of several videos. Received: {weights!r:.80}.")
     given = {name: rows for name, rows in arrays.items() if rows is not None}
     if not isinstance(weights, Mapping):
-        if len(weights) == 0 or np.ndim(weights[0]) == 0:
+        if len(weights) == 0 or np.ndim(weights[0]) == grouped:
             return {"video": {"weights": weights, **arrays}}
         ids = [f"video {number}" for number in range(len(weights))]
         for name, rows in given.items():

@@ -48,7 +48,8 @@ def explore(
 
 def explore_arrays(
     weights, *, contributions=None, biases=None, logits=None, scores=None, occlusion=None,
-    class_names: Sequence[str] | None = None, times=None, energy=None, change=None, ground_truth=None, true=None,
+    groups: Sequence[str] | None = None, states=None, class_names: Sequence[str] | None = None,
+    times=None, energy=None, change=None, ground_truth=None, true=None,
     run: str = "weights", data: str = "arrays", normalize: bool = False,
     video: str | None = None, classes: Sequence[int | str] | None = None, keep: int = 3,
 ) -> AttentionExplorer:  # fmt: skip
@@ -58,12 +59,14 @@ def explore_arrays(
     the other arrays, except `biases` and `class_names`, are given in the same form, with None for unknown ones.
 
     Args:
-        weights: (frames,) not negative, a sum of 1.
-        contributions: (frames, classes) w_k·h_t.
+        weights: (frames,) not negative, a sum of 1; with `groups` (frames, groups), each group's sum is 1.
+        contributions: (frames, classes) w_k·h_t; with `groups` (frames, groups, classes).
         biases: (classes,) b_k, the same for all videos; zeros where not given.
         logits: (frames,) of which `weights` is the softmax; −∞ where the weight is 0 is allowed.
         scores: (classes,) probabilities, where there are no contributions to compute them from.
         occlusion: (frames, classes) the scores minus those without the frame.
+        groups: Names of several groups of weights, as of an attention's heads.
+        states: (frames, size) what similar frames are found by.
         class_names: One name for each class.
         times: (frames,) seconds, ascending; 0, 1, 2, … where not given.
         energy, change: (frames,), or a dict of such by modality.
@@ -79,7 +82,8 @@ def explore_arrays(
     """
     arrays = {"contributions": contributions, "logits": logits, "scores": scores, "occlusion": occlusion}
     arrays |= {"times": times, "energy": energy, "change": change, "ground_truth": ground_truth, "true": true}
-    source = ArraySource(weights, arrays, biases, class_names, run, data, normalize)
+    arrays |= {"states": states}
+    source = ArraySource(weights, arrays, biases, class_names, run, data, normalize, groups)
     return AttentionExplorer(source, video=video, classes=classes, keep=keep)
 
 
@@ -191,7 +195,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         if weights is None:
             return None, None
         laid_out = np.zeros(full.frames)
-        laid_out[np.isin(full.times, encoded.times)] = weights
+        laid_out[np.isin(full.times, encoded.times)] = weights.mean(axis=(1, 2))
         own = not masked.any() and (self.top or encoded.frames) >= encoded.frames and not self.uniform
         own = own and self.temperature == 1
         return laid_out, encoded.scores.astype(float) if own else class_scores(encoded, weights)
@@ -232,7 +236,7 @@ class AttentionExplorer(anywidget.AnyWidget):
             classes = list(dict.fromkeys(known))[:DRAWN_CLASSES]
         with self._one_change():
             self.masked = self.removed = ()
-            self.frame = int(self.evidence[0].weights.argmax()) if self.frames else 0
+            self.frame = int(self.evidence[0].mean_weights.argmax()) if self.frames else 0
             self.classes = classes or ()
             self.scene = self.scene_of([name], live=self.source.can_remove and not problem)
         self._changed()

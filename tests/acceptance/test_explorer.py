@@ -61,6 +61,7 @@ def test_one_line_shows_the_models_own_weights_and_scores(smoke_runs, generated,
 def test_masking_temperature_top_and_uniform_weights(view):
     saved = view._repr_mimebundle_()[SCENE]["videos"][0]["runs"][0]
     weights, contributions, biases = (array(saved[name]) for name in ("weights", "contributions", "biases"))
+    weights, contributions = weights.ravel(), contributions[:, 0]
     kept = np.ones(10, bool)
     kept[[1, 3]] = False
     view.masked, view.temperature = [1, 3], 2.0
@@ -115,7 +116,7 @@ def test_what_cannot_be_explored_is_explained(view, smoke_runs, dataset, generat
         (usage, "attention", lambda: dmlkit.explore(smoke_runs["lr"], dataset)),
         (data, "nowhere", lambda: dmlkit.explore(run, generated / "nowhere")),
         (usage, "Did you mean", lambda: dmlkit.explore(run, dataset, video=view.video[:-1])),
-        (data, "3 weights", lambda: dmlkit.explore_arrays([0.5, 0.3, 0.2], contributions=np.eye(2))),
+        (data, "3 frames", lambda: dmlkit.explore_arrays([0.5, 0.3, 0.2], contributions=np.eye(2))),
         (usage, "model", lambda: setattr(dmlkit.explore_arrays([0.5, 0.5]), "removed", [0])),
         (usage, "3", lambda: dmlkit.explore([run] * 4, dataset)),
         (usage, "frames 0 to 9", lambda: setattr(view, "masked", [10])),

@@ -222,7 +222,7 @@ def test_the_explorer_shows_each_class_under_its_name(run, generated, make):
     parts = []
     for view in views:
         shown = view.evidence[0]
-        parts.append(dict(zip(shown.names, shown.contributions.T, strict=True)))
+        parts.append(dict(zip(shown.names, shown.contributions[:, 0].T, strict=True)))
         view.masked = [0]
     assert parts[0].keys() == parts[1].keys()
     for name, values in parts[0].items():

@@ -128,26 +128,43 @@ def sample_evidence():
     return _sample_evidence
 
 
-def _sample_evidence(*, frames=12, classes=3, seed=0, linear=True, **changes):
+def _sample_evidence(*, frames=12, classes=3, seed=0, kind="attention", linear=True, **changes):
+    """Evidence of a kind of weights; vectors of weights and logits stand for one group."""
     from dmlkit.explorer.evidence import Evidence
 
     rng, index = np.random.default_rng(seed), np.arange(frames)
-    logits = rng.normal(size=frames).astype(np.float32)
-    weights = np.exp(logits) / max(np.exp(logits).sum(), 1e-9)
-    contributions, biases = rng.normal(size=(frames, classes)), rng.normal(size=classes) - 2
-    made = (index >= frames // 3) & (index < frames // 2)
-    settings = {
-        "video": f"video{seed:04d}",
-        "run": "Attention",
-        "times": index,
-        "weights": weights,
-        "logits": logits,
-    }
+    groups = [f"head {number}" for number in (1, 2, 3)] if kind == "heads" else [""]
+    own = classes if kind in ("by_class", "by_feature") else 1
+    logits = rng.normal(size=(frames, len(groups), own)) * (kind != "mean")
+    weights = np.exp(logits) / np.maximum(np.exp(logits).sum(axis=0), 1e-9)
+    contributions = rng.normal(size=(frames, len(groups), classes))
+    biases, made = rng.normal(size=classes) - 2, (index >= frames // 3) & (index < frames // 2)
+    settings = {"video": f"video{seed:04d}", "run": "Attention", "times": index, "kind": kind}
+    settings |= {"groups": groups, "weights": weights, "logits": logits, "true": (0, 1)[:classes]}
     settings |= {"classes": tuple(range(classes)), "names": [f"class {label}" for label in range(classes)]}
-    settings |= {"scores": 1 / (1 + np.exp(-(weights @ contributions + biases))), "true": (0, 1)[:classes]}
     settings |= {"ground_truth": {0: made} if classes else {}}
     settings |= {"energy": {name: rng.uniform(1, 3, frames) for name in ("rgb", "audio")}}
     settings |= {"change": {name: rng.uniform(0, 1, frames) for name in ("rgb", "audio")}}
-    linear_terms = {"contributions": contributions, "biases": biases}
-    terms = linear_terms if linear else {"occlusion": 0.05 * contributions}
-    return Evidence(**settings | terms | changes)
+    if kind == "by_class":
+        contributions, biases = 1 / (1 + np.exp(-contributions)), np.zeros(classes)
+    outputs = (weights * contributions).sum(axis=(0, 1)) + biases
+    scores = outputs if kind == "by_class" else 1 / (1 + np.exp(-outputs))
+    settings |= {"scores": scores, "link": "identity" if kind == "by_class" else "sigmoid"}
+    if linear and kind not in ("by_feature", "clusters", "none"):
+        settings |= {"contributions": contributions, "biases": biases}
+        settings |= {"parts": [(at, None) for at in range(len(groups))]}
+    else:
+        terms = np.repeat(weights * contributions, 2, axis=1) * [[0.25], [0.75]]
+        settings |= {"terms": terms, "term_modalities": ("rgb", "audio"), "gap": np.zeros(classes)}
+        settings |= {"term_classes": range(classes), "terms_title": "gradient × input (approximation)"}
+        settings |= {"reweightable": kind in ("attention", "heads"), "maskable": kind != "none"}
+    if kind in ("clusters", "none"):
+        settings |= {"weights": None, "logits": None, "title": f"The pooling '{kind}' weighs no frames"}
+    if kind == "clusters":
+        settings |= {"assignment": rng.dirichlet(np.ones(5), size=frames)}
+    if kind == "none":  # as of a Transformer
+        settings |= {"rollout": rng.dirichlet(np.ones(max(1, frames)))[:frames]}
+    for name in {"weights", "logits"} & set(changes):
+        if np.ndim(changes[name]) == 1:
+            changes[name] = np.asarray(changes[name])[:, None, None]
+    return Evidence(**settings | changes)

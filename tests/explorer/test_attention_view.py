@@ -15,8 +15,9 @@ from dmlkit.explorer.evidence import class_scores, reweight, scene
 from dmlkit.explorer.saved_view import MODULE, STYLE
 
 SOURCE = SimpleNamespace(
-    title="Attention of it", data="made up", generated=True, runs=["r"], videos={}, note=None
-)
+    title="Attention of it", data="made up", generated=True, runs=["r"], videos={}, note=None,
+    class_names=["class 0"], class_groups={},
+)  # fmt: skip
 EVIL = '<img src=x onerror="window.hit=1"></script><b>bold</b> & “class”'
 
 WEIGH = """async ([module, evidence, states]) => {
@@ -124,15 +125,17 @@ def test_the_arithmetic_is_pythons(browser, sample_evidence):
         masked = sorted(rng.choice(30, rng.integers(0, 30), replace=False).tolist())
         settings = {"temperature": float(rng.uniform(0.2, 5)), "uniform": bool(rng.integers(4) == 0)}
         states.append({"masked": masked, "top": top, **settings})
-    for evidence in (sample_evidence(frames=30), sample_evidence(frames=30, seed=4, logits=None)):
+    kinds = [sample_evidence(frames=30, kind=kind) for kind in ("attention", "heads", "by_class", "mean")]
+    for evidence in (*kinds, sample_evidence(frames=30, seed=4, logits=None)):
         found = page.evaluate(WEIGH, [MODULE, evidence.to_json(), states])
         for state, (known, weights, scores, entropy) in zip(states, found, strict=True):
             expected = reweight(evidence, **state)
             assert known == (expected is not None)
             if known:
-                np.testing.assert_allclose(weights, expected, atol=1e-6)
+                averaged = expected.mean(axis=(1, 2))
+                np.testing.assert_allclose(weights, averaged, atol=1e-6)
                 np.testing.assert_allclose(scores, class_scores(evidence, expected), atol=1e-6)
-                positive = expected[expected > 0]
+                positive = averaged[averaged > 0]
                 assert entropy == pytest.approx(-(positive * np.log(positive)).sum(), abs=1e-6)
     nonlinear = sample_evidence(linear=False).to_json()
     found = page.evaluate(WEIGH, [MODULE, nonlinear, states[:2]])
@@ -148,7 +151,7 @@ def test_a_walk_through_a_saved_page(opened, sample_evidence):
     cells = view.root.locator(".sums tbody tr").first.locator("td").all_inner_texts()
     total, bias, logit = (float(cell.replace("−", "-")) for cell in cells)
     assert total + bias == pytest.approx(logit, abs=0.011)
-    expected = evidence.weights @ evidence.contributions[:, 0] + evidence.biases[0]
+    expected = evidence.mean_weights @ evidence.contributions[:, 0, 0] + evidence.biases[0]
     assert logit == pytest.approx(expected, abs=0.006)
     view.press("Home", "Space", "Shift+ArrowRight", "Shift+ArrowRight")
     view.root.locator("input[value=mask]").check()
@@ -158,8 +161,8 @@ def test_a_walk_through_a_saved_page(opened, sample_evidence):
     masked, rows = [0, 1, 2, 17, 18, 19], view.table()
     expected = reweight(evidence, masked=masked, top=9, temperature=1.995)
     assert [t for t, row in enumerate(rows) if row["state"] == "masked"] == masked
-    np.testing.assert_allclose([float(row["weight"]) for row in rows], expected, atol=1e-6)
-    np.testing.assert_allclose([float(row["model weight"]) for row in rows], evidence.weights, atol=1e-6)
+    np.testing.assert_allclose([float(row["weight"]) for row in rows], expected[:, 0, 0], atol=1e-6)
+    np.testing.assert_allclose([float(row["model weight"]) for row in rows], evidence.mean_weights, atol=1e-6)
     assert {row["changed"] for row in rows} == {"temperature 2.00; top 9 kept; 6 frames masked"}
     assert "'=cmd() share" in rows[0]  # no formula for a spreadsheet
     for before, after in zip(evidence.scores, class_scores(evidence, expected), strict=True):

@@ -54,7 +54,7 @@ def test_weights_and_scores_are_the_models(source, model, batch, dataset):
     truth = dataset.truth("validate")
     for row, (name, frames) in enumerate(zip(batch["id"].tolist(), batch["num_frames"], strict=True)):
         (found,) = source.evidence(name)
-        np.testing.assert_allclose(found.weights, weights[row, :frames], atol=1e-6)
+        np.testing.assert_allclose(found.mean_weights, weights[row, :frames], atol=1e-6)
         np.testing.assert_allclose(found.scores, scores[row, list(found.classes)], atol=1e-6)
         np.testing.assert_allclose(class_scores(found, reweight(found)), found.scores, atol=1e-6)
         shares = np.exp(found.logits - found.logits.max())
@@ -75,7 +75,7 @@ def test_a_mixture_of_experts_has_occlusion(dataset, batch):
     (found,), (after,) = source.evidence(batch["id"][0]), source.evidence(batch["id"][0], removed=[5])
     assert found.contributions is None and found.biases is None
     # Without an encoder frames do not depend on each other, and masking one is removing it.
-    np.testing.assert_allclose(found.occlusion[5], found.scores - after.scores, atol=1e-5)
+    np.testing.assert_allclose(found.terms[5, 0], found.scores - after.scores, atol=1e-5)
 
 
 def test_videos_and_classes_by_name_and_number(source, dataset, batch):
@@ -109,7 +109,7 @@ def test_removed_frames_are_encoded_without_and_texts_stay(with_texts):
     shorter = {name: batch[name][row : row + 1, kept] for name in ("rgb", "audio")}
     shorter |= {"text": batch["text"][row : row + 1], "num_frames": np.array([len(kept)], np.int32)}
     (before,), (after,) = source.evidence(video), source.evidence(video, removed=[0, 2])
-    np.testing.assert_allclose(after.weights, attention_weights(model, shorter)[0], atol=1e-6)
+    np.testing.assert_allclose(after.mean_weights, attention_weights(model, shorter)[0], atol=1e-6)
     np.testing.assert_allclose(after.scores, scores_of(model, shorter)[0, list(after.classes)], atol=1e-6)
     assert after.classes == before.classes and after.times.tolist() == kept.tolist()
     assert list(after.energy) == ["rgb", "audio"]
@@ -179,12 +179,12 @@ def test_scores_of_arrays_are_the_weighted_sum():
     expected = 1 / (1 + np.exp(-([0.5, 0.5, 0] @ CONTRIBUTIONS + [0.5, -0.5])))
     np.testing.assert_allclose(dict(zip(found.classes, found.scores, strict=True))[0], expected[0], atol=1e-6)
     assert set(found.names) == {"a", "a (2)"} and found.true == (1,)
-    assert found.logits is None and found.weights[2] == 0  # log α_t says the same
+    assert found.logits is None and found.mean_weights[2] == 0  # log α_t says the same
     (found,) = explore_arrays([1, 3], normalize=True).evidence
-    assert found.weights.tolist() == [0.25, 0.75] and found.classes == () and found.true is None
+    assert found.mean_weights.tolist() == [0.25, 0.75] and found.classes == () and found.true is None
     occlusion = CONTRIBUTIONS / 10
     view = explore_arrays(WEIGHTS, scores=[0.9, 0.2], occlusion=occlusion, ground_truth={0: [0, 0, 1]})
-    np.testing.assert_allclose(view.evidence[0].occlusion, occlusion, atol=1e-6)
+    np.testing.assert_allclose(view.evidence[0].terms[:, 0], occlusion, atol=1e-6)
     assert view.evidence[0].ground_truth[0].tolist() == [False, False, True]
     view.masked = [0]
     assert view.scores is None and view.weights[0] == 0
@@ -195,7 +195,7 @@ def test_arrays_of_several_videos_of_any_length():
     view = explore_arrays([WEIGHTS, [1.0]], **lists)
     assert list(view.source.videos) == ["video 0", "video 1"] and view.evidence[0].times.tolist() == [3, 4, 5]
     view.video = "video 1"
-    assert view.evidence[0].contributions.tolist() == [[5.0, 4.0]]  # the higher score first
+    assert view.evidence[0].contributions.tolist() == [[[5.0, 4.0]]]  # the higher score first
     view = explore_arrays({"x": WEIGHTS, "y": [1.0]}, energy={"x": [1, 2, 3]})
     assert view.evidence[0].energy["features"].tolist() == [1, 2, 3]
     assert len(explore_arrays(np.full((4, 2), 0.5), scores=np.full((4, 3), 0.5)).source.videos) == 4
@@ -209,6 +209,8 @@ def test_arrays_of_several_videos_of_any_length():
         (UsageError, "softmax of the logits differ", WEIGHTS, {"logits": [0, 0, 0]}),
         (UsageError, "times: expected one for each of 2", [[1.0], [1.0]], {"times": [1, 2, 3]}),
         (DataError, "expected an array of numbers", [0.5, "x"], {}),
+        (UsageError, r"one column. Give weights\[:, 0\] .* 3 videos of one frame", WEIGHTS[:, None], {}),
+        (UsageError, r"weights and logits are \(frames,\).*groups=", {"a": np.ones((2, 2))}, {}),
         (UsageError, "expected a dict by class", WEIGHTS, {"ground_truth": [True, False, True]}),
         (DataError, "expected booleans", WEIGHTS, {"ground_truth": {0: [0, 2, 1]}}),
     ],

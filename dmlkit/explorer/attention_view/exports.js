@@ -23,7 +23,7 @@ export function records(view) {
   const rows = view.shown.filter((run) => !run.now.problem).flatMap((run) => Array.from({ length: run.base.count }, (_, t) => [
     run.name, t + 1, Number(run.base.times[t].toFixed(3)), Number(run.result.weights[t].toPrecision(7)), Number(run.base.weights[t].toPrecision(7)),
     view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked" : run.result.weights[t] > 0 ? "kept" : "left out",
-    ...classes.map((c) => { const k = run.now.classes.indexOf(c); return k < 0 || !(run.now.contributions || run.now.occlusion) ? "" : Number(view.valueOf({ run, k })(t).toPrecision(7)); }),
+    ...classes.map((c) => { const k = run.now.classes.indexOf(c); return k < 0 || !(run.now.contributions || run.now.terms) ? "" : Number(view.valueOf({ run, k })(t).toPrecision(7)); }),
     ...signals.flatMap((s) => [run.base.energy[s], run.base.change[s]].map((values) => (values ? Number(values[t].toPrecision(6)) : ""))),
     ...truth.map(([, frames]) => (frames.has(run.link[t]) ? 1 : 0))]));
   return { head, rows };

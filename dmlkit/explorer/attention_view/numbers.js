@@ -4,23 +4,53 @@ export const unpack = (packed) =>
   packed == null ? null : new Float32Array(Uint8Array.from(atob(packed.f32), (c) => c.charCodeAt(0)).buffer);
 export const unpackAll = (packed) => Object.fromEntries(Object.entries(packed ?? {}).map(([k, v]) => [k, unpack(v)]));
 
-/** What `Evidence.to_json` wrote, as arrays. Contributions and occlusion are (frames × classes), row by row. */
+/**
+ * What `Evidence.to_json` wrote, as arrays, row by row. The weights of a frame are `columns`: each group's, for all
+ * classes alike or (`own`) for each class. `mean` is their mean; `terms` are (frames × classes), NaN where not known.
+ */
 export function decode(packed) {
   const base = { run: String(packed.run), video: String(packed.video), problem: packed.problem ?? null };
   if (base.problem) return { ...base, count: 0, classes: [], names: [], truth: {}, energy: {}, change: {} };
-  const weights = unpack(packed.weights);
-  const given = unpack(packed.logits);
-  const logits = given ? Float64Array.from(given) : Float64Array.from(weights, Math.log);
+  const times = unpack(packed.times), count = times.length, shape = packed.weights?.shape ?? [count, 1, 1];
+  const columns = unpack(packed.weights) ?? new Float32Array(count), given = unpack(packed.logits);
   const found = {
-    ...base, weights, logits, count: weights.length, times: unpack(packed.times),
+    ...base, columns, width: shape[1] * shape[2], own: shape[2] > 1, count, times,
+    columnLogits: given ? Float64Array.from(given) : Float64Array.from(columns, Math.log),
     classes: packed.classes, names: packed.names.map(String), scores: unpack(packed.scores), true: packed.true,
-    contributions: unpack(packed.contributions), biases: unpack(packed.biases), occlusion: unpack(packed.occlusion),
+    contributions: unpack(packed.contributions), parts: packed.parts, biases: unpack(packed.biases), link: packed.link,
+    terms: spread(packed, count), reweightable: packed.reweightable && packed.weights != null,
     truth: packed.ground_truth ?? {}, energy: unpackAll(packed.energy), change: unpackAll(packed.change), missing: null,
   };
   if (!found.count) found.problem = "This video has no frames, so there is nothing to weigh.";
-  found.order = Array.from(weights.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
+  found.weights = mean(columns, found.width);
+  found.order = orders(found.columnLogits, found.width);
   return found;
 }
+
+/** Terms of all modalities together, for the classes included. */
+function spread(packed, count) {
+  const terms = unpack(packed.terms), chosen = packed.term_classes ?? [], modalities = packed.terms?.shape[1];
+  if (!terms) return null;
+  const found = new Float64Array(count * packed.classes.length).fill(NaN);
+  chosen.forEach((label, j) => {
+    const k = packed.classes.indexOf(label);
+    for (let t = 0; t < count; t++) {
+      let sum = 0;
+      for (let m = 0; m < modalities; m++) sum += terms[(t * modalities + m) * chosen.length + j];
+      found[t * packed.classes.length + k] = sum;
+    }
+  });
+  return found;
+}
+
+const mean = (columns, width) => Float64Array.from({ length: columns.length / width }, (_, t) => {
+  let sum = 0;
+  for (let j = 0; j < width; j++) sum += columns[t * width + j];
+  return sum / width;
+});
+/** Each column's frames from the highest logit to the lowest. */
+const orders = (logits, width) => Array.from({ length: width }, (_, j) =>
+  Array.from({ length: logits.length / width }, (_, t) => t).sort((a, b) => logits[b * width + j] - logits[a * width + j] || a - b));
 
 /** Evidence of a video encoded without some frames, expanded to all its frames. */
 export function expand(original, part) {
@@ -34,37 +64,50 @@ export function expand(original, part) {
     return full;
   };
   return {
-    ...original, missing, weights: laid(part.weights, 1, 0), logits: laid(part.logits, 1, -Infinity), scores: part.scores,
-    order: part.order.map((k) => kept[k]), biases: part.biases,
-    contributions: laid(part.contributions, c, 0), occlusion: laid(part.occlusion, c, 0),
+    ...original, missing, weights: laid(part.weights, 1, 0), columns: laid(part.columns, part.width, 0), scores: part.scores,
+    columnLogits: laid(part.columnLogits, part.width, -Infinity), order: part.order.map((each) => each.map((k) => kept[k])),
+    biases: part.biases, contributions: laid(part.contributions, c * part.parts.length, 0), terms: laid(part.terms, c, 0),
   };
 }
 
 export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
-/** Weights, logits, scores and entropy under a state {temperature, top, uniform, masked: Set of frames}. */
+/** Weights, logits, scores, terms and entropy under a state {temperature, top, uniform, masked: Set of frames}. */
 export function weigh(evidence, { temperature = 1, top = null, uniform = false, masked = new Set() } = {}) {
-  const n = evidence.count, weights = new Float64Array(n);
-  const remaining = (evidence.order ?? []).filter((t) => !masked.has(t));
-  const kept = top == null ? remaining : remaining.slice(0, top);
-  const neutral = temperature === 1 && !uniform && kept.length === evidence.order.length;
-  let total = 0;
-  const highest = kept.length ? evidence.logits[kept[0]] : 0;
-  for (const t of kept) {
-    weights[t] = neutral ? evidence.weights[t] : uniform ? 1 : Math.exp((evidence.logits[t] - highest) / temperature);
-    total += weights[t];
-  }
-  const known = kept.length > 0 && total > 0 && Number.isFinite(total);
-  if (known && !neutral) for (const t of kept) weights[t] /= total;
+  const { count = 0, width = 1, columnLogits } = evidence, n = count, columns = new Float64Array(n * width);
+  const remaining = (evidence.order ?? []).map((frames) => frames.filter((t) => !masked.has(t)));
+  const keep = remaining.map((frames) => (top == null ? frames : frames.slice(0, top)));
+  const kept = keep[0]?.length ?? 0, neutral = temperature === 1 && !uniform && kept === (evidence.order?.[0]?.length ?? 0);
+  let known = kept > 0 && (neutral || evidence.reweightable);
+  keep.forEach((frames, j) => {
+    let total = 0;
+    const highest = frames.length ? columnLogits[frames[0] * width + j] : 0;
+    for (const t of frames) {
+      const at = t * width + j;
+      columns[at] = neutral ? evidence.columns[at] : uniform ? 1 : Math.exp((columnLogits[at] - highest) / temperature);
+      total += columns[at];
+    }
+    known &&= neutral || (total > 0 && Number.isFinite(total));
+    if (known && !neutral) for (const t of frames) columns[t * width + j] /= total;
+  });
+  const weights = mean(columns, width);
   let entropy = 0;
-  for (const t of kept) if (weights[t] > 0) entropy -= weights[t] * Math.log(weights[t]);
-  const result = { weights, kept: kept.length, known, neutral, entropy, logits: null, scores: null };
+  for (const weight of weights) if (weight > 0) entropy -= weight * Math.log(weight);
+  const result = { weights, columns, kept, known, neutral, entropy, logits: null, scores: null, terms: evidence.terms ?? null };
   if (known && neutral) result.scores = Float64Array.from(evidence.scores);
+  const c = evidence.classes.length;
+  if (evidence.contributions) result.terms = new Float64Array(n * c);
   if (known && evidence.contributions && evidence.biases) {
-    const c = evidence.classes.length;
+    const { parts, contributions } = evidence, own = evidence.own ? c : 1;
     result.logits = Float64Array.from(evidence.biases);
-    for (const t of kept) for (let k = 0; k < c; k++) result.logits[k] += weights[t] * evidence.contributions[t * c + k];
-    if (!neutral) result.scores = result.logits.map(sigmoid);
+    for (let t = 0; t < n; t++) parts.forEach(([group], p) => {
+      for (let k = 0; k < c; k++) {
+        const weight = columns[t * width + group * own + (evidence.own ? k : 0)];
+        result.terms[t * c + k] += weight * contributions[(t * parts.length + p) * c + k];
+      }
+    });
+    for (let at = 0; at < n * c; at++) result.logits[at % c] += result.terms[at];
+    if (!neutral) result.scores = evidence.link === "identity" ? result.logits : result.logits.map(sigmoid);
   }
   return result;
 }

@@ -17,7 +17,7 @@ export function layout(view, width) {
     for (const label of view.state.classes) {
       const k = run.now.classes.indexOf(label);
       if (k < 0) continue;
-      const what = run.now.contributions ? "contribution" : run.now.occlusion ? "occlusion by masking: score minus score with this frame's weight at zero" : null;
+      const what = run.now.contributions ? "contribution" : run.now.terms ? "occlusion by masking: score minus score with this frame's weight at zero" : null;
       rows.push(what ? { kind: "signed", run, k, label, title: `${of}${run.now.names[k]}${narrow ? "" : `: ${what}`}` }
         : { kind: "words", run, title: of + run.now.names[k], text: "no contributions were given for this class" });
     }

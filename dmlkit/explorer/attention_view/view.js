@@ -194,7 +194,7 @@ export class View {
   allRemoved() { const { removed } = this.state, n = this.lead?.base.count ?? 0; return n > 0 && removed.size >= n; }
   isRemoved(run, t) { return this.state.removed.has(run.link[t]); }
   extent(label) { return this.extents.get(label) ?? { high: 0, low: 0 }; }
-  valueOf({ run, k }) { const { contributions, occlusion, classes } = run.now, c = classes.length, w = run.result.weights; return contributions ? (t) => w[t] * contributions[t * c + k] : (t) => occlusion[t * c + k]; }
+  valueOf({ run, k }) { const c = run.now.classes.length, terms = run.result.terms ?? run.now.terms; return (t) => terms[t * c + k]; }
   readout(row) {
     if (row.kind === "truth") return "";
     const f = this.state.frame, run = row.run ?? this.lead, t = run.where?.[f] ?? f;
@@ -276,7 +276,7 @@ export class View {
       low = Math.min(low, run.base.times[0] - half); high = Math.max(high, run.base.times[n - 1] + half);
       if (this.shown.includes(run) && !run.now.problem) for (const label of state.classes) {
         const k = run.now.classes.indexOf(label);
-        if (k < 0 || !(run.now.contributions || run.now.occlusion)) continue;
+        if (k < 0 || !(run.now.contributions || run.now.terms)) continue;
         const value = this.valueOf({ run, k });
         let { high, low } = this.extent(label);
         for (let t = 0; t < n; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
@@ -316,7 +316,7 @@ export class View {
     if (!result.known) return [`${of}Every frame is masked or removed, so there are no weights and no scores.`];
     const share = n > 1 ? `, ${Math.round((100 * result.entropy) / Math.log(n))} % of the uniform weights' ${digits(Math.log(n), 2)}` : "";
     const facts = [`${of}Entropy of the weights ${digits(result.entropy, 2)} nats${share}${result.kept < n || n < run.base.count ? `; ${result.kept} of ${plural(run.base.count, "frame")} kept` : ""}.`];
-    if (!now.contributions) facts.push(now.occlusion ? `${of}The classifier is not linear, so frames have no share of a logit; drawn is occlusion by masking: the score minus the score with this frame's weight at zero.` : `${of}No contributions were given, so only the weights follow the controls.`,
+    if (!now.contributions) facts.push(now.terms ? `${of}The classifier is not linear, so frames have no share of a logit; drawn is occlusion by masking: the score minus the score with this frame's weight at zero.` : `${of}No contributions were given, so only the weights follow the controls.`,
       ...(result.scores ? [] : [`${of}The new scores cannot be computed here${this.link === "live" ? ": remove the frames instead of masking them." : "."}`]));
     return facts;
   }
