@@ -278,19 +278,19 @@ class ExploredModel:
     """A run's model with attention, and how a data set is read for it."""
 
     def __init__(self, run: Run, dataset, matched: Match):
-        from dmlkit.models import AttentionProbe
+        from dmlkit.models import FrameProbe
 
         self._dataset, self._match, profile = dataset, matched, run.record["profile"]
         self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
         self._modalities = [name for name in dataset.features if name in run.model.input]
-        self._probe = AttentionProbe(run.model, columns=matched.columns)
+        self._probe = FrameProbe(run.model, columns=matched.columns)
         self.linear = self._probe.linear
 
     def scores(self, split: str, videos: int) -> np.ndarray:
         """(videos, classes) scores of at most so many videos of a split."""
         settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
         batches = self._dataset.batches(split, batch_size=ROWS, **settings)
-        return np.concatenate([self._probe.parts(self._inputs(batch)).scores for batch in batches])
+        return np.concatenate([self._probe.scores(self._inputs(batch)) for batch in batches])
 
     def clip(self, batch: dict[str, np.ndarray]) -> Clip:
         """The frames it reads of a batch of one video with all its frames."""
@@ -316,27 +316,28 @@ class ExploredModel:
         self.parts(clip)
         states = self._parts(clip._replace(features=longer), np.ones((2, len(clip.frames) + 1), bool)).states
         for rows in () if self.linear else (1, 2):
-            self._probe.classify(np.zeros((rows, states.shape[2]), np.float32))
+            self._probe.pooled_scores(states[:rows], np.ones(rows, np.int32))
 
     def parts(self, clip: Clip):
-        """`AttentionParts` of one video: scores (classes,), weights and logits (n,), states (n, size)."""
+        """`FrameParts` of one video: scores (classes,), weights and logits (n,), states (n, size)."""
         found = self._parts(clip, np.ones((1, len(clip.frames)), bool))
-        return replace(found, **{name: each[0] for name, each in vars(found).items()})
+        one = {name: None if each is None else each[0] for name, each in vars(found).items()}
+        one["weights"], one["logits"] = one["weights"][:, 0, 0], one["logits"][:, 0, 0]
+        return replace(found, **one)
 
     def class_terms(self, parts, classes: Sequence[int]) -> dict[str, np.ndarray]:
         """How each frame acts on some classes: `contributions` (n, classes) and `biases`, or `occlusion`."""
         if self.linear:
-            contributions = self._probe.contributions(parts.states, classes)
-            return {"contributions": contributions[:, None], "biases": self._probe.biases(classes)}
+            found = self._probe.contributions(parts, classes)
+            return {"contributions": found.values.sum(axis=1, keepdims=True), "biases": found.biases}
         without = self.masked_scores(parts, ~np.eye(len(parts.weights), dtype=bool))
         terms = parts.scores[list(classes)] - without[:, list(classes)]
         return {"terms": terms[:, None], "term_classes": classes, "terms_title": OCCLUSION}
 
     def masked_scores(self, parts, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores where only the frames of `kept` (rows, n) have weights; the states stay."""
-        shares = np.exp(parts.logits.astype(np.float64) - parts.logits.max()) * kept
-        weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-        return self._probe.classify((weights @ parts.states).astype(np.float32))
+        order = np.argsort(~kept, axis=1, kind="stable")
+        return self._probe.pooled_scores(parts.states[order], kept.sum(axis=1))
 
     def removed_scores(self, clip: Clip, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores of the video encoded with only the frames of `kept` (rows, n)."""
@@ -348,7 +349,7 @@ class ExploredModel:
         return scores
 
     def _parts(self, clip: Clip, kept: np.ndarray):
-        """`AttentionParts` of the video once for each row, the frames kept moved to the front."""
+        """`FrameParts` of the video once for each row, the frames kept moved to the front."""
         lengths = kept.sum(axis=1).astype(np.int32)
         order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(lengths.max()))]
         rows, features = len(kept), clip.features.items()

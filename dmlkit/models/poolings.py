@@ -116,7 +116,7 @@ class _ClusterPooling(keras.layers.Layer):
         product = ops.matmul(ops.cast(states, "float32"), ops.cast(self.kernel, "float32"))
         return ops.cast(self.normalization(product, num_frames, training=training), "float32")
 
-    def _assign(self, states, num_frames, training):
+    def assign(self, states, num_frames, training):
         """a_tk (batch, time, clusters) and the states, both float32 and zero on padding."""
         assignment = ops.softmax(self._logits(states, num_frames, training), axis=-1)
         return zero_padding(assignment, num_frames), zero_padding(ops.cast(states, "float32"), num_frames)
@@ -142,7 +142,7 @@ class NetVLAD(_ClusterPooling):
         self.centres = self._matrix("centres")
 
     def call(self, states, num_frames, training=None):
-        assignment, states = self._assign(states, num_frames, training)
+        assignment, states = self.assign(states, num_frames, training)
         count = ops.sum(assignment, axis=1)[:, None, :]
         return _flatten(_sum_by_cluster(assignment, states) - count * ops.cast(self.centres, "float32"))
 
@@ -152,7 +152,7 @@ class NetRVLAD(_ClusterPooling):
     """NetVLAD without centres: R_k = Σ_t a_tk x_t, size * K."""
 
     def call(self, states, num_frames, training=None):
-        return _flatten(_sum_by_cluster(*self._assign(states, num_frames, training)))
+        return _flatten(_sum_by_cluster(*self.assign(states, num_frames, training)))
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
@@ -167,7 +167,7 @@ class NetFV(NetVLAD):
         self.spread = self._matrix("spread", mean=1.0)
 
     def call(self, states, num_frames, training=None):
-        assignment, states = self._assign(states, num_frames, training)
+        assignment, states = self.assign(states, num_frames, training)
         centres = ops.cast(self.centres, "float32")
         spread = ops.square(ops.cast(self.spread, "float32")) + MIN_SPREAD
         count = ops.sum(assignment, axis=1)[:, None, :]
@@ -182,7 +182,7 @@ class SoftBag(_ClusterPooling):
     """How many frames each cluster has: Σ_t a_tk, to length 1, size K."""
 
     def call(self, states, num_frames, training=None):
-        assignment, _ = self._assign(states, num_frames, training)
+        assignment, _ = self.assign(states, num_frames, training)
         return ops.normalize(ops.sum(assignment, axis=1), axis=-1, order=2)
 
 

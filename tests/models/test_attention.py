@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logit
 
 from dmlkit.errors import UsageError
-from dmlkit.models import AttentionProbe, attention_weights, build
+from dmlkit.models import FrameParts, FrameProbe, attention_weights, build
 
 FEATURES = {"rgb": (4, "byte"), "audio": (3, "float")}
 
@@ -18,23 +18,24 @@ def make(pooling="attention", encoder="bi_gru", **parts):
 @pytest.mark.parametrize(("fusion_stage", "encoder"), [("early", "bi_gru"), ("late", "transformer")])
 def test_states_weights_and_kernel_sum_to_the_logits(fusion_stage, encoder, batch, randomize):
     model = randomize(make(encoder=encoder, fusion_stage=fusion_stage))
-    probe = AttentionProbe(model)
+    probe = FrameProbe(model)
     parts = probe.parts({**batch, "id": np.array(["a", "b", "c"]), "labels": np.zeros((3, 3))})
     assert probe.linear
-    contributions, biases = probe.contributions(parts.states, [2, 0]), probe.biases([2, 0])
-    sums = np.einsum("bt,btc->bc", parts.weights, contributions) + biases
-    np.testing.assert_allclose(sums, logit(parts.scores)[:, [2, 0]], rtol=0, atol=1e-5)
+    one = FrameParts(**{name: None if each is None else each[0] for name, each in vars(parts).items()})
+    found = probe.contributions(one, [2, 0])
+    sums = np.einsum("tgk,tpk->k", one.weights, found.values) + found.biases
+    np.testing.assert_allclose(sums, logit(parts.scores)[0, [2, 0]], rtol=0, atol=1e-5)
     np.testing.assert_allclose(parts.scores, model(batch), atol=1e-6)
-    np.testing.assert_array_equal(attention_weights(model, batch), parts.weights)
+    np.testing.assert_array_equal(attention_weights(model, batch), parts.weights[:, :, 0, 0])
     assert np.ptp(parts.weights[0]) > 1e-4
 
 
 @pytest.mark.parametrize("parts", [{}, {"classifier": "mixture_of_experts"}, {"gate_pooled": "context"}])
 def test_the_classifier_alone_scores_the_pooled_states(parts, batch, randomize):
     model = randomize(make(**parts))
-    probe = AttentionProbe(model)
+    probe = FrameProbe(model)
     read = probe.parts(batch)
-    scores = probe.classify(np.einsum("bt,bts->bs", read.weights, read.states))
+    scores = probe.pooled_scores(read.states, batch["num_frames"])
     np.testing.assert_allclose(scores, read.scores, atol=1e-6)
     assert probe.linear == (not parts)
 
