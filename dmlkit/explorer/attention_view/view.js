@@ -4,6 +4,7 @@ import { cut, decode, digits, expand, nearest, plural, seconds, signed, small, w
 import { CanvasPainter, px } from "./painters.js";
 import { edges, layout, paintCursor, paintRows, VOID } from "./rows.js";
 import { make, same, setText } from "./elements.js";
+import { Media } from "./media.js";
 import { changesOf, download, records } from "./exports.js";
 
 const MASK_HELP = "The frames' weights become zero and the others share them. The states of the other frames, which were computed with them, stay. Computed in the browser.";
@@ -62,7 +63,7 @@ export class View {
     const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.order.node, this.ofClass.node, this.video.node, this.id, this.runsBox), this.hint, tweaks,
-      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.slider, this.here, this.status, this.problem, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "side" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, (this.media = new Media(this)).node, this.slider, this.here, this.status, this.problem, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "side" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
       this.data, this.notes);
   }
 
@@ -73,7 +74,7 @@ export class View {
     for (const node of [document.documentElement, document.body]) this.themed.observe(node, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name", "style"] });
     this.dark = matchMedia("(prefers-color-scheme: dark)"); this.onTheme = () => this.invalidate("theme"); this.dark.addEventListener("change", this.onTheme);
   }
-  destroy() { this.sized.disconnect(); this.themed.disconnect(); this.dark.removeEventListener("change", this.onTheme); cancelAnimationFrame(this.ticket); this.destroyed = true; }
+  destroy() { this.media.stop(); this.sized.disconnect(); this.themed.disconnect(); this.dark.removeEventListener("change", this.onTheme); cancelAnimationFrame(this.ticket); this.destroyed = true; }
 
   setScene(scene, state = {}) {
     this.scene = scene;
@@ -119,6 +120,7 @@ export class View {
     const fallback = lead ? [...new Set([...(lead.base.true ?? []), ...lead.base.classes])].filter((c) => known.has(c)).slice(0, 3) : [];
     Object.assign(this.state, { video: id, frame: highest, masked: new Set(), removed: new Set(), shown: kept.length ? kept : names.slice(0, 3), classes: classes.length || this.wanted?.length === 0 ? classes : fallback });
     this.requested = null; this.generation = (this.generation ?? 0) + 1;
+    this.media.open(packed?.media, id);
     this.buildRuns();
     this.apply({ ...state, video: undefined });
     this.invalidate("weights"); this.invalidate("size");
@@ -249,6 +251,7 @@ export class View {
       paintRows(this.painter(this.canvas, until), this, this.lay, this.colors, until);
     }
     paintCursor(this.painter(this.cursor), this, this.lay, this.colors);
+    this.media.draw();
     if (dirty.weights) this.showScores();
     this.showFrame();
     if (dirty.weights && !this.data.hidden) this.showData(true);
