@@ -15,8 +15,15 @@ from scipy.special import expit, softmax
 from dmlkit.errors import DataError, UsageError
 
 FORMAT = 3  # of the JSON that `scene` writes
-MAX_CLASSES = 20  # included unless they are chosen
+MAX_CLASSES, DRAWN_CLASSES = 20, 3  # included, and drawn of these, unless they are chosen
 SUM_TOLERANCE = 1e-3  # a softmax in single precision over thousands of frames sums closer to 1
+EXPLANATIONS = {
+    "own": "the model's own terms",
+    "gradient_input": "gradient × input (approximation)",
+    "integrated_gradients": "integrated gradients (approximation)",
+    "occlusion": "occlusion: score minus score without the frame's modality",
+}
+"""Name → what the terms of frames are."""
 OUTPUTS = {"sigmoid": expit, "identity": np.asarray}  # from a class's output to its score
 
 
@@ -158,6 +165,11 @@ def select_classes(scores: np.ndarray, true: Sequence[int] | None, also: Iterabl
     ranked = np.argsort(-scores, kind="stable").tolist()
     chosen = list(dict.fromkeys([*required, *ranked]))[:MAX_CLASSES]
     return list(dict.fromkeys([*sorted(chosen, key=ranked.index), *also]))
+
+
+def first_drawn(true: Sequence[int] | None, classes: Sequence[int]) -> list[int]:
+    """The classes drawn unless they are chosen, of those included: the true ones first."""
+    return [label for label in dict.fromkeys((*(true or ()), *classes)) if label in classes][:DRAWN_CLASSES]
 
 
 def reweight(

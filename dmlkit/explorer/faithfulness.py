@@ -95,13 +95,15 @@ def _study_video(source: ModelSource, name: str, question: str, **random) -> tup
     (clip, *_), (parts, *_), _ = source.open_video(name)
     model, kinds, frames = source.models[0], source.dataset.class_kinds, len(clip.frames)
     methods = {"remove": partial(model.removed_scores, clip), "mask": partial(model.masked_scores, parts)}
-    score, weights = methods[question], parts.weights.astype(np.float64)
+    score, weights = methods[question], parts.weights.mean(axis=(1, 2), dtype=np.float64)
     occlusion = metrics.occlusion(score, frames)  # (frames, classes)
 
     def importance(label: int) -> dict[str, np.ndarray]:
         found = {"attention": weights}
         if model.linear:
-            found["contribution"] = weights * model.class_terms(parts, [label])["contributions"][:, 0, 0]
+            found["contribution"] = (
+                weights * model.class_terms(clip, parts, [label])["contributions"][:, 0, 0]
+            )
         return found | {"occlusion": occlusion[:, label]}
 
     precisions = []

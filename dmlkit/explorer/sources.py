@@ -3,9 +3,10 @@
 Keras and TensorFlow are loaded with the first model; plain arrays need neither.
 """
 
+import base64
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import compress
@@ -16,15 +17,16 @@ import numpy as np
 from scipy.special import softmax
 
 from dmlkit.data import FRAME_CHOICES, Match, VideoReader, dequantize, frame_seed, open_for
-from dmlkit.data.schema import TEXT
-from dmlkit.errors import DataError, UsageError, nearest, readable, shorten
-from dmlkit.experiments import EXPERIMENTS, Experiment
+from dmlkit.data.schema import TEXT, ZERO_BYTE
+from dmlkit.errors import DataError, UsageError, choose, nearest, readable, shorten
 from dmlkit.explorer.evidence import (
+    EXPLANATIONS,
     SUM_TOLERANCE,
     Evidence,
     as_list,
     class_scores,
     distinct,
+    first_drawn,
     frame_mask,
     reweight,
     select_classes,
@@ -34,13 +36,19 @@ from dmlkit.explorer.media import media_of
 from dmlkit.runs import Run, load_run
 
 MAX_RUNS = 3
+UNWEIGHED = ("clusters", "none")  # kinds of models that weigh no frames
+MASKING = "occlusion by masking: score minus score with this frame's weight at zero"
 ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores
-OCCLUSION = "occlusion: score minus score without the frame"
+MOST_FRAMES, CELLS = 200_000, 300  # that are searched for similar ones; of a matrix of similarities
+APART = 2  # frames as near as this to one of a list are not listed again
 MIN_PROBABILITY = 1e-4  # stored scores may be 0 for true labels: their cross-entropy is bounded
 
 
 class Source:
-    """Videos and what is known of them, under names of `runs` and `data`, with `class_names`."""
+    """Videos and what is known of them, under names of `runs` and `data`, with `class_names`.
+
+    `vectors(video, of)` gives (frames, size) what frames are compared by, `_index` those of all videos.
+    """
 
     class_groups: Mapping[str, list[int]] = {}  # the vocabulary's vertical, or kind → its classes
 
@@ -64,6 +72,53 @@ class Source:
         """What `media_of` finds of a video."""
         return None
 
+    def similarity(self, video: str, *, of: str = "states", cells: int = CELLS) -> dict:
+        """The cosine similarity of a video's frames to each other, as `scene` takes it.
+
+        It is of the first run's states, or of the features of the modality `of`; consecutive frames share a cell where
+        there are more than `cells`, which then is their mean. A vector of zeros has the similarity 0.
+        """
+        vectors = _unit(self.vectors(video, of))
+        step = max(1, -(-len(vectors) // whole_number(cells, "cells", least=1)))
+        starts = np.arange(0, len(vectors), step)
+        # The mean over two stretches of frames is the product of their mean vectors.
+        means = np.add.reduceat(vectors, starts) if len(starts) else vectors
+        means /= np.diff([*starts, len(vectors)])[:, None]
+        values = np.round((np.clip(means @ means.T, -1, 1) + 1) * 127.5).astype(np.uint8)
+        packed = {"u8": base64.b64encode(values.tobytes()).decode("ascii")}
+        shape = {"cells": len(starts), "frames": len(vectors), "step": step}
+        return {"of": of, "video": video, **shape, "values": packed}
+
+    def similar(self, video: str, frames: Sequence[int], *, limit: int = 20) -> tuple[list[dict], str]:
+        """The frames of all videos that are nearest to any of some frames of one, the nearest first, and a note.
+
+        Each is a dict of `video`, `frame`, `seconds` and `similarity`, the cosine of the first run's states. Frames
+        within two of the given ones, or of one already listed, are left out.
+        """
+        vectors, videos, positions, seconds, step = self._index
+        own = _unit(self.vectors(video, "states"))
+        wanted = np.flatnonzero(frame_mask(frames, len(own)))
+        if not len(wanted):
+            raise UsageError("Choose one frame or more, to which similar ones are looked for.")
+        chunks = np.array_split(vectors, -(-len(vectors) // 10_000) or 1)
+        nearest_of = np.concatenate(
+            [(each.astype(np.float32) @ own[wanted].T).max(axis=1) for each in chunks]
+        )
+        names, found, listed = list(self.videos), [], {video: wanted.tolist()}
+        for at in np.argsort(-nearest_of, kind="stable").tolist():
+            name, frame = names[videos[at]], int(positions[at])
+            if len(found) == limit:
+                break
+            if all(abs(frame - other) > APART for other in listed.setdefault(name, [])):
+                listed[name].append(frame)
+                about = {"seconds": float(seconds[at]), "similarity": float(nearest_of[at])}
+                found.append({"video": name, "frame": frame, **about})
+        every = f", of which every {step}th is compared" if step > 1 else ""
+        note = (
+            f"Cosine similarity of the states of {self.runs[0]}, over {len(names):,} videos' frames{every}."
+        )
+        return found, note
+
 
 class ModelSource(Source):
     """Up to three trained models on one split of a data set: the arguments are those of `explore`."""
@@ -84,16 +139,20 @@ class ModelSource(Source):
         pairs = zip(several, matches, strict=True)
         self.models = [ExploredModel(each, self.dataset, matched) for each, matched in pairs]
         self.runs = distinct([shorten(run.title, 80) for run in several], what="run")
-        self.title = f"Attention of {' and '.join(self.runs)}"
+        weighs = all(each.weighs for each in self.models)
+        self.title = f"{'Attention' if weighs else 'Frames'} of {' and '.join(self.runs)}"
         self.data, self.generated = shorten(self.dataset.name, 80), self.dataset.generated
-        self.class_names = readable(self.dataset.class_names)
+        self.class_names, groups = readable(self.dataset.class_names), {}
+        for label, group in enumerate(self.dataset.class_groups or self.dataset.class_kinds or ()):
+            groups.setdefault(shorten(group) or "other", []).append(label)
+        self.class_groups = groups
         self.open_video = lru_cache(maxsize=8)(self._open_video)
         # Videos are found by their places among those that were scored, or that are listed.
         foreign = [each["fingerprint"] not in (None, self.dataset.fingerprint) for each in trained_on]
         scored = split == "validate" and trained_on[0]["fingerprint"] == self.dataset.fingerprint
         self._stored = self._run.predictions if scored else None
-        cap = self._run.record["profile"]["max_validate_videos"] if scored else max_videos
-        self._reader = VideoReader(self.dataset, split, max_videos=cap)
+        self._cap = self._run.record["profile"]["max_validate_videos"] if scored else max_videos
+        self._reader = VideoReader(self.dataset, split, max_videos=self._cap)
         self._ids, self.labels = self._list_videos(max_videos)
         self._position = {name: at for at, name in enumerate(distinct(self._ids, what="video"))}
         counts = np.zeros(0, int) if self.labels is None else self.labels.sum(axis=0)
@@ -137,8 +196,8 @@ class ModelSource(Source):
         column = self._need_labels()[:, self.class_numbers([label])[0]]
         return [name for name, has_it in zip(self._position, column, strict=True) if has_it]
 
-    def worst(self, *, limit: int = 50) -> dict[str, str]:
-        """The videos of the highest cross-entropy, id → lowest score of a true class and highest of any other.
+    def worst(self, *, limit: int = 50) -> dict[str, "Mistake"]:
+        """The videos of the highest cross-entropy by id, the highest first.
 
         The first run's stored predictions serve where it has them; else its model scores every video once.
         """
@@ -151,45 +210,98 @@ class ModelSource(Source):
             lowest, highest = int(np.where(true, own, 2).argmin()), int(np.where(true, -1, own).argmax())
             extremes = [("true", lowest)] * bool(true.any()) + [("false", highest)] * (not true.all())
             texts = [f"{shorten(self.class_names[k])} ({kind}) {own[k]:.2f}" for kind, k in extremes]
-            found[ids[row]] = "; ".join(texts)
+            found[ids[row]] = Mistake("; ".join(texts), lowest if true.any() else None)
         return found
 
-    def evidence(self, video: str, *, classes=(), removed: Sequence[int] = ()) -> tuple[Evidence, ...]:
-        """What each model computes for a video without the `removed` frames, as the first run numbers them.
+    def evidence(
+        self, video: str, *, classes=(), drawn=(), removed: Sequence[int] = (), muted: Mapping | None = None,
+        masked: Sequence[int] = (), explanation: str = "own", by_modality: bool = False,
+    ) -> tuple[Evidence, ...]:  # fmt: skip
+        """What each model computes for a video, with the true classes, those that any model scores highest, and others.
 
-        It includes `classes`, the true ones and those that any model scores highest.
+        Frames are numbered as the first run reads them; the other runs leave out those of the same times.
+
+        Args:
+            video: Its id.
+            classes: Classes that are included besides, by number or name.
+            drawn: The classes that are explained where explaining each takes long; by default the first few.
+            removed: Frames without which the video is encoded.
+            muted: Modality → frames where it is replaced by the value of a missing one.
+            masked: Frames left out of the pooling, their states unchanged. Only runs whose scores do not follow
+                from the arrays heed them; their evidence is then not `reweightable`.
+            explanation: A name in `EXPLANATIONS`.
+            by_modality: Whether the terms of "own" are those of each modality.
+
+        Raises:
+            UsageError: An unknown video, class, modality, explanation or frame, or no frame is left.
+            DataError: The video cannot be read, or its scores are not finite.
         """
+        choose(EXPLANATIONS, explanation, what="explanation")
         clips, parts, true = self.open_video(video)
-        highest = np.max([each.scores for each in parts], axis=0)
-        chosen = select_classes(highest, true, self.class_numbers(classes))
-        names = [self.class_names[label] for label in chosen]
-        seconds = clips[0].frames[frame_mask(removed, len(clips[0].frames))]
+        highest, drawn = np.max([each.scores for each in parts], axis=0), self.class_numbers(drawn)
+        chosen = select_classes(highest, true, (*self.class_numbers(classes), *drawn))
+        settings = {"drawn": drawn or first_drawn(true, chosen), "explanation": explanation}
+        settings |= {"by_modality": by_modality}
+        names, lead = [self.class_names[label] for label in chosen], clips[0].frames
+        removed, masked = (lead[frame_mask(frames, len(lead))] for frames in (removed, masked))
+        muted = {name: lead[frame_mask(each, len(lead))] for name, each in (muted or {}).items()}
+        modalities = {name: each for name, each in self.dataset.features.items() if each.in_frames}
+        for name in muted:
+            choose(modalities, name, what="modality")
         found = []
         for run, model, clip, part in zip(self.runs, self.models, clips, parts, strict=True):
-            if len(seconds):
-                kept = ~np.isin(clip.frames, seconds)
-                features = {k: each[kept] if each.ndim == 2 else each for k, each in clip.features.items()}
-                clip = Clip(clip.frames[kept], features)
+            if len(removed) or any(map(len, muted.values())):
+                clip = model.change(clip, removed, muted)
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
             energy, change = {}, {}
             for name, values in clip.features.items():
                 if values.ndim == 2:
-                    values = dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
+                    values = _decoded(values)
                     energy[name] = np.linalg.norm(values, axis=1)
                     change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
-            if not np.isfinite(part.weights).all() and all(np.isfinite(row).all() for row in energy.values()):
-                why = "its weights are not finite, so its training has diverged. Train it with a lower learning rate."
+            finite = all(np.isfinite(each).all() for each in (part.scores, part.weights) if each is not None)
+            if not finite and all(np.isfinite(row).all() for row in energy.values()):
+                why = "its scores are not finite, so its training has diverged. Train it with a lower learning rate."
                 raise DataError(f"Video {video!r}, {run}: {why}")
+            kept = ~np.isin(clip.frames, masked)
+            if model.maskable and not kept.any() and len(kept):
+                raise UsageError(
+                    f"Every frame of {video} is masked, so there are no scores. Show some of them."
+                )
             truth = self.ground_truth.get(video, {}).items()
-            arrays = {"times": clip.frames, "weights": part.weights[:, None, None]}
-            arrays |= {"logits": part.logits[:, None, None]}
-            arrays |= {"scores": part.scores[chosen], "energy": energy, "change": change, "true": true}
+            arrays = {"times": clip.frames, "energy": energy, "change": change, "true": true}
             arrays |= {"ground_truth": {label: np.isin(clip.frames, frames) for label, frames in truth}}
-            arrays |= model.class_terms(part, chosen)
+            arrays |= model.arrays(clip, part, chosen, kept=kept, **settings)
             found.append(Evidence(video=video, run=run, classes=chosen, names=names, **arrays))
         return tuple(found)
+
+    def vectors(self, video: str, of: str) -> np.ndarray:
+        """(frames, size) the first run's states of a video, or the features of a modality that it reads."""
+        (clip, *_), (part, *_), _ = self.open_video(video)
+        features = {name: _decoded(each) for name, each in clip.features.items() if each.ndim == 2}
+        return choose({"states": part.states} | features, of, what="vectors of frames")
+
+    @cached_property
+    def _index(self) -> tuple:
+        """Each frame's state of length 1 (float16), its video's number, position and second; k, of every k-th frame.
+
+        Videos are encoded as their menu lists them, records that a training skipped left out.
+        """
+        ids, found, count, step, skipped = self._ids, [], 0, 1, self._run.record["data"]["skipped"]["records"]
+        settings = {"max_videos": self._cap} | ({"on_fault": f"skip {skipped}"} if skipped else {})
+        for name, seconds, states in self.models[0].states(self.split, **settings):
+            if len(found) < len(ids) and name == ids[len(found)]:
+                at = np.arange(0, len(seconds), step)
+                found.append(
+                    (_unit(states[at]).astype(np.float16), np.full(len(at), len(found)), at, seconds[at])
+                )
+                count += len(at)
+            if count > MOST_FRAMES:
+                step, found = 2 * step, [[column[::2] for column in each] for each in found]
+                count = sum(len(each[0]) for each in found)
+        return *map(np.concatenate, zip(*found, strict=True)), step
 
     def media(self, video: str, *, live: bool) -> dict | None:
         """The pictures, the file and the page of a video, as `media_of` describes them."""
@@ -238,6 +350,13 @@ class ModelSource(Source):
         return self._stored.scores[:count] if self._stored else self.models[0].scores(self.split, count)
 
 
+class Mistake(NamedTuple):
+    """Lowest score of a true class and highest of any other as a text; the missed class, None where none is true."""
+
+    text: str
+    missed: int | None
+
+
 class Clip(NamedTuple):
     """The frames (n,) that a model reads of one video, and modality → (n, size) features, or a text's (size,)."""
 
@@ -247,50 +366,74 @@ class Clip(NamedTuple):
 
 def _open(run_or_model) -> Run:
     """A run, given as such or by its path; a keras model as one, whose data are known by its inputs and outputs."""
-    from dmlkit.models import ENCODERS
-
     run = load_run(run_or_model) if isinstance(run_or_model, str | os.PathLike) else run_or_model
     if not isinstance(run, Run) and not hasattr(run, "layers"):
         raise UsageError(f"expected a run, the path of one, or a keras model. Received: {run!r:.80}.")
-    model = run.model if isinstance(run, Run) else run
-    if "attention" not in {layer.name for layer in model.layers}:
-        some = [each for each in EXPERIMENTS.values() if isinstance(each, Experiment) and not each.trick]
-        experiments = ", ".join(each.name for each in some if each.pooling == "attention")
-        raise UsageError(
-            f"The model {run.name} has no attention. Only the pooling 'attention' weighs frames, with any of "
-            f"{', '.join(ENCODERS)}. Experiments: {experiments}."
-        )
+    if isinstance(run, Run) and run.record["kind"] == "ensemble":
+        members = shorten(", ".join(each["name"] for each in run.record["members"]), 200)
+        raise UsageError(f"{run.name} is an ensemble, which reads no frames. Explore its members: {members}.")
+    inputs = {} if isinstance(run, Run) else {each.name: each for each in run.inputs}
+    framed = any(len(each.shape) == 3 for each in inputs.values())
+    if not (run.record["data"]["level"] == "frame" if isinstance(run, Run) else framed):
+        why = "reads one vector a video, so it has no frames to look at"
+        raise UsageError(f"The model {run.name} {why}. Choose one that was trained on frames.")
     if not isinstance(run, Run):
         features = {}
-        for name, each in model.input.items():
+        for name, each in inputs.items():
             if name != "num_frames":
                 coding = TEXT if len(each.shape) == 2 else "byte" if each.dtype == "uint8" else "float"
                 features[name] = {"size": each.shape[-1], "coding": coding}
-        data = {"level": "frame", "features": features, "num_classes": model.output_shape[-1]}
+        data = {"level": "frame", "features": features, "num_classes": run.output_shape[-1]}
         data |= {"class_names": None, "fingerprint": None, "skipped": {"records": 0}}
-        profile = {"frame_choice": "first", "max_frames": None}
+        profile, model = {"frame_choice": "first", "max_frames": None}, run
         run = Run(Path(model.name), {"experiment": {"title": model.name}, "profile": profile, "data": data})
         run.model = model
     return run
 
 
 class ExploredModel:
-    """A run's model with attention, and how a data set is read for it."""
+    """A frame-level run's model, and how a data set is read for it.
+
+    `linear`: the frames' contributions are exact. `maskable`: its pooling can leave out frames.
+    """
 
     def __init__(self, run: Run, dataset, matched: Match):
-        from dmlkit.models import FrameProbe
+        from dmlkit.models.attention import WEIGHTS, FrameProbe
 
         self._dataset, self._match, profile = dataset, matched, run.record["profile"]
         self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
-        self._modalities = [name for name in dataset.features if name in run.model.input]
-        self._probe = FrameProbe(run.model, columns=matched.columns)
-        self.linear = self._probe.linear
+        self._probe = probe = FrameProbe(run.model, columns=matched.columns)
+        self._modalities = [
+            name for name in dataset.features if name in {each.name for each in run.model.inputs}
+        ]
+        self.linear, self.maskable, self.weighs = probe.linear, probe.maskable, probe.kind not in UNWEIGHED
+        pooling = run.record["experiment"].get("pooling")
+        none = f"The pooling '{pooling}' weighs no frames" if pooling else "The model weighs no frames"
+        self._about = {"kind": probe.kind, "title": WEIGHTS[probe.kind] if self.weighs else none}
+        self._about |= {"groups": probe.groups, "maskable": probe.maskable}
 
     def scores(self, split: str, videos: int) -> np.ndarray:
         """(videos, classes) scores of at most so many videos of a split."""
         settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
         batches = self._dataset.batches(split, batch_size=ROWS, **settings)
         return np.concatenate([self._probe.scores(self._inputs(batch)) for batch in batches])
+
+    def states(self, split: str, **settings) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Id, seconds (n,) and states (n, size) of each video of a split; `settings` are those of `Dataset.batches`."""
+        for batch in self._dataset.batches(split, batch_size=ROWS, **settings):
+            ids = batch["id"].tolist()
+            clips = [self.clip({name: rows[[at]] for name, rows in batch.items()}) for at in range(len(ids))]
+            lengths = np.array([len(each.frames) for each in clips], np.int32)
+            inputs = {"num_frames": lengths}
+            for name, first in clips[0].features.items():
+                rows = [each.features[name] for each in clips]
+                if first.ndim == 2:  # padded to the longest
+                    longest = max(1, lengths.max())
+                    rows = [np.pad(row, ((0, longest - len(row)), (0, 0))) for row in rows]
+                inputs[name] = np.stack(rows)
+            states = self._probe.parts(inputs).states
+            for name, each, row, length in zip(ids, clips, states, lengths, strict=True):
+                yield name, each.frames, row[:length]
 
     def clip(self, batch: dict[str, np.ndarray]) -> Clip:
         """The frames it reads of a batch of one video with all its frames."""
@@ -310,51 +453,169 @@ class ExploredModel:
             warnings.warn(note, stacklevel=2)
         return batch
 
+    def change(self, clip: Clip, removed: np.ndarray, muted: Mapping[str, np.ndarray]) -> Clip:
+        """The clip without the frames of some times, others with the value of a missing one in a modality's place."""
+        kept, features = ~np.isin(clip.frames, removed), dict(clip.features)
+        for name in set(muted) & set(features):
+            silent = np.isin(clip.frames, muted[name])[:, None]
+            features[name] = np.where(silent, _missing(features[name]), features[name])
+        return Clip(
+            clip.frames[kept], {k: each[kept] if each.ndim == 2 else each for k, each in features.items()}
+        )
+
     def warm_up(self, clip: Clip) -> None:
         """Trace the graphs: Keras does so for the first shape it meets, and for all others at the second."""
         longer = {k: np.pad(v, ((0, 1), (0, 0))) if v.ndim == 2 else v for k, v in clip.features.items()}
         self.parts(clip)
         states = self._parts(clip._replace(features=longer), np.ones((2, len(clip.frames) + 1), bool)).states
-        for rows in () if self.linear else (1, 2):
-            self._probe.pooled_scores(states[:rows], np.ones(rows, np.int32))
+        for rows in (1, 2) if self.weighs and not self.linear else ():
+            self._probe.pooled_scores(states[:rows, : rows + 1], np.ones(rows, np.int32))
 
     def parts(self, clip: Clip):
-        """`FrameParts` of one video: scores (classes,), weights and logits (n,), states (n, size)."""
+        """`FrameParts` of one video: scores (classes,), states (n, size), weights and logits (n, groups, …) or None."""
         found = self._parts(clip, np.ones((1, len(clip.frames)), bool))
-        one = {name: None if each is None else each[0] for name, each in vars(found).items()}
-        one["weights"], one["logits"] = one["weights"][:, 0, 0], one["logits"][:, 0, 0]
-        return replace(found, **one)
+        return replace(found, **{k: each if each is None else each[0] for k, each in vars(found).items()})
 
-    def class_terms(self, parts, classes: Sequence[int]) -> dict[str, np.ndarray]:
-        """How each frame acts on some classes: `contributions` (n, classes) and `biases`, or `occlusion`."""
-        if self.linear:
-            found = self._probe.contributions(parts, classes)
-            return {"contributions": found.values.sum(axis=1, keepdims=True), "biases": found.biases}
-        without = self.masked_scores(parts, ~np.eye(len(parts.weights), dtype=bool))
-        terms = parts.scores[list(classes)] - without[:, list(classes)]
-        return {"terms": terms[:, None], "term_classes": classes, "terms_title": OCCLUSION}
+    def arrays(self, clip: Clip, parts, classes: Sequence[int], *, kept: np.ndarray, **explanation) -> dict:
+        """Weights, scores and terms of one video, as `Evidence` has them; `explanation` as for `class_terms`.
+
+        Where the frames that are not `kept` (n,) bool change scores in a way that the arrays cannot tell, they are
+        masked here.
+        """
+        masked = self.maskable and not kept.all() and not (self._probe.reweightable and self.linear)
+        if masked:
+            scores = self.masked_scores(parts, kept[None])[0]
+            weights, assignment = parts.weights, parts.assignment
+            if weights is not None:
+                total = (weights := weights * kept[:, None, None]).sum(axis=0)
+                weights = np.where(
+                    total > 0, weights / np.maximum(total, 1e-38), kept[:, None, None] / kept.sum()
+                )
+            assignment = assignment if assignment is None else assignment * kept[:, None]
+            parts = replace(parts, scores=scores, weights=weights, assignment=assignment)
+        weights, chosen = self._probe.weights_of(parts, classes), list(classes)
+        found = {"weights": weights, "logits": None, "reweightable": self._probe.reweightable and not masked}
+        if found["reweightable"] and (logits := parts.logits) is not None:
+            found["logits"] = logits if logits.shape == weights.shape else logits[..., chosen]
+        found |= {"scores": parts.scores[chosen], "rollout": parts.rollout, "assignment": parts.assignment}
+        terms = self.class_terms(clip, parts, classes, kept=kept if masked else None, **explanation)
+        return self._about | found | terms
+
+    def class_terms(
+        self, clip: Clip, parts, classes: Sequence[int], *, drawn: Sequence[int] = (), kept: np.ndarray | None = None,
+        explanation: str = "own", by_modality: bool = False,
+    ) -> dict:  # fmt: skip
+        """How each frame of a video acts on some classes, as attributes of `Evidence`.
+
+        "own" are exact `contributions`, or exact `terms` under feature attention; where there are none, occlusion by
+        masking for models that weigh frames, else gradient × input. By modality, what cannot be split exactly is
+        replaced by integrated gradients.
+
+        Args:
+            clip, parts: Of the video, as `ModelSource.open_video` gives them.
+            classes: The classes.
+            drawn: Those of integrated gradients and occlusion; all where none are given.
+            kept: (n,) bool, where others are masked in `parts`.
+            explanation, by_modality: As for `ModelSource.evidence`.
+        """
+        own, probe = explanation == "own", self._probe
+        if own and self.linear and (probe.by_modality or not by_modality):
+            found = probe.contributions(parts, classes)
+            values, pairs = found.values, found.parts
+            if not by_modality:
+                pairs = tuple(dict.fromkeys((group, None) for group, _ in found.parts))
+                groups = [[group == each for each, _ in found.parts] for group, _ in pairs]
+                values = np.stack([values[:, those].sum(axis=1) for those in groups], axis=1)
+            known = {"biases": found.biases, "link": found.link}
+            known |= {"terms_title": f"contribution to the {'logit' if found.link == 'sigmoid' else 'score'}"}
+            if not found.weighted:
+                return known | {"contributions": values, "parts": pairs}
+            modalities = [name or "" for _, name in pairs]
+            return known | {
+                "terms": values,
+                "term_modalities": modalities,
+                "term_classes": classes,
+                "exact": True,
+            }
+        if own and self.weighs and not by_modality:
+            kept = np.ones(len(clip.frames), bool) if kept is None else kept
+            without = self.masked_scores(parts, kept & ~np.eye(len(kept), dtype=bool))
+            terms = (parts.scores - without)[:, None, list(classes)]
+            return {"terms": terms, "term_classes": classes, "terms_title": MASKING}
+        method = explanation if not own else "integrated_gradients" if self.weighs else "gradient_input"
+        explained = list(drawn) if drawn and method != "gradient_input" else list(classes)
+        found = probe.explain(clip.features, explained, method=method)
+        title = EXPLANATIONS[method] + (", before masking" if kept is not None else "")
+        terms = {"terms": found.values, "term_modalities": found.modalities, "term_classes": explained}
+        return terms | {"terms_title": title, "gap": found.gap}
 
     def masked_scores(self, parts, kept: np.ndarray) -> np.ndarray:
-        """(rows, classes) scores where only the frames of `kept` (rows, n) have weights; the states stay."""
-        order = np.argsort(~kept, axis=1, kind="stable")
-        return self._probe.pooled_scores(parts.states[order], kept.sum(axis=1))
+        """(rows, classes) scores where only the frames of `kept` (rows, n) are pooled; their states stay.
+
+        Without any frame it is the score of a pooled vector of zeros. A `UsageError` where `maskable` is False.
+        """
+        if self._probe.kind not in ("attention", "mean"):
+            pooled = self._probe.pooled_scores
+            return self._in_groups(kept, lambda order, lengths: pooled(parts.states[order], lengths))
+        # One weighted sum for each row, which as the only valid frame is its own pooling: many times as fast.
+        logits, pooled = (
+            np.zeros((len(parts.states), 1)) if parts.logits is None else parts.logits[..., 0],
+            [],
+        )
+        for states, column in zip(np.split(parts.states, logits.shape[1], axis=1), logits.T, strict=True):
+            shares = np.exp(column.astype(np.float64) - column.max(initial=-np.inf)) * kept
+            weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
+            pooled.append((weights @ states).astype(np.float32))
+        rows = np.stack(
+            [np.concatenate(pooled, axis=1), np.zeros((len(kept), parts.states.shape[1]))], axis=1
+        )
+        return self._probe.pooled_scores(rows, np.ones(len(rows), np.int32))
 
     def removed_scores(self, clip: Clip, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores of the video encoded with only the frames of `kept` (rows, n)."""
+        score = self._probe.scores
+        return self._in_groups(kept, lambda order, lengths: score(_ordered(clip, order, lengths)))
+
+    def _in_groups(self, kept: np.ndarray, score: Callable) -> np.ndarray:
+        """`score` of some rows at a time: of the order (rows, t) in which frames are read, and of how many (rows,)."""
         scores = np.empty((len(kept), self._dataset.num_classes), np.float32)
-        order = np.argsort(kept.sum(axis=1), kind="stable")  # each group is padded to its longest row
-        for start in range(0, len(order), ROWS):
-            rows = order[start : start + ROWS]
-            scores[rows] = self._parts(clip, kept[rows]).scores
+        by_length = np.argsort(kept.sum(axis=1), kind="stable")  # each group is padded to its longest row
+        for start in range(0, len(kept), ROWS):
+            rows = by_length[start : start + ROWS]
+            scores[rows] = score(*_in_front(kept[rows]))
         return scores
 
     def _parts(self, clip: Clip, kept: np.ndarray):
-        """`FrameParts` of the video once for each row, the frames kept moved to the front."""
-        lengths = kept.sum(axis=1).astype(np.int32)
-        order = np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(lengths.max()))]
-        rows, features = len(kept), clip.features.items()
-        inputs = {k: v[order] if v.ndim == 2 else np.repeat(v[None], rows, 0) for k, v in features}
-        return self._probe.parts(inputs | {"num_frames": lengths})
+        """`FrameParts` of the video once for each row, with the frames kept."""
+        return self._probe.parts(_ordered(clip, *_in_front(kept)))
+
+
+def _in_front(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The frames (rows, t) with those of `kept` (rows, n) in front, and how many these are (rows,)."""
+    lengths = kept.sum(axis=1).astype(np.int32)
+    return np.argsort(~kept, axis=1, kind="stable")[:, : max(1, int(lengths.max(initial=1)))], lengths
+
+
+def _ordered(clip: Clip, order: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
+    """A model's inputs: the clip once for each row of `order`."""
+    features = clip.features.items()
+    inputs = {k: v[order] if v.ndim == 2 else np.repeat(v[None], len(order), axis=0) for k, v in features}
+    return inputs | {"num_frames": lengths}
+
+
+def _missing(values: np.ndarray) -> float:
+    """The value that stands for a missing modality, in the coding of the values."""
+    return values.dtype.type(ZERO_BYTE if values.dtype == np.uint8 else 0)
+
+
+def _decoded(values: np.ndarray) -> np.ndarray:
+    return dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """(frames, size) vectors divided by their lengths; zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 class ArraySource(Source):
@@ -372,6 +633,7 @@ class ArraySource(Source):
         self.videos, self.class_counts = {name: name for name in videos}, {}
         self.scope, self.note = f"these {len(videos):,} videos", None
         self._evidence = {name: self._make(name, **each) for name, each in videos.items()}
+        self._states = {name: self._check_states(name, each["states"]) for name, each in videos.items()}
 
     def evidence(self, video: str, *, classes=(), removed: Sequence[int] = (), **_) -> tuple[Evidence]:
         """The evidence of a video, as `ModelSource.evidence` gives it; frames cannot be removed."""
@@ -415,7 +677,7 @@ class ArraySource(Source):
             known |= {"biases": np.zeros(count) if biases is None else biases}
         elif occluded:
             known |= {"terms": np.expand_dims(arrays["occlusion"], -2), "term_classes": range(count)}
-            known |= {"terms_title": OCCLUSION}
+            known |= {"terms_title": MASKING}
         known |= {"times": np.arange(len(weights)) if times is None else times, "weights": weights}
         known |= {"true": None if true is None else self.class_numbers(true, "true"), "ground_truth": truth}
         known |= {"energy": _by_modality(energy), "change": _by_modality(change)}
@@ -434,6 +696,30 @@ class ArraySource(Source):
             evidence = replace(evidence, logits=logits)
         scores = class_scores(evidence, reweight(evidence))
         return evidence if scores is None else replace(evidence, scores=scores)
+
+    def vectors(self, video: str, of: str) -> np.ndarray:
+        """(frames, size) the states given; `of` is always "states"."""
+        if (states := self._states[video]) is None:
+            raise UsageError(f"No states of {video!r} were given to compare frames by. Give states=…")
+        return choose({"states": states}, of, what="vectors of frames")
+
+    @cached_property
+    def _index(self) -> tuple:
+        rows = []
+        for at, (name, states) in enumerate(self._states.items()):
+            if states is not None:
+                times, frames = self._evidence[name].times, np.arange(len(states))
+                rows.append((_unit(states), np.full(len(states), at), frames, times))
+        return *map(np.concatenate, zip(*rows, strict=True)), 1
+
+    def _check_states(self, video: str, states) -> np.ndarray | None:
+        if states is None:
+            return None
+        states, frames = np.asarray(states, np.float32), self._evidence[video].frames
+        if states.ndim != 2 or len(states) != frames or not np.isfinite(states).all():
+            what = f"expected {frames} rows of finite numbers, one a frame"
+            raise DataError(f"{video!r}, states: {what}. Received: an array of the shape {states.shape}.")
+        return states
 
     def _by_group(self, values, video: str) -> np.ndarray:
         """Weights or logits, (frames,) or (frames, groups), as (frames, groups, 1)."""

@@ -251,7 +251,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         if label is None and classes:
             label = classes[0][0]
         if order == "worst":
-            videos = [[name, f"{name}: {text}"] for name, text in source.worst(limit=50).items()]
+            videos = [[name, f"{name}: {each.text}"] for name, each in source.worst(limit=50).items()]
         else:
             ids = source.videos_of(label) if order == "class" else source.videos
             videos = [[name, source.videos[name]] for name in ids]

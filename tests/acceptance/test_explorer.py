@@ -10,6 +10,7 @@ import pytest
 
 import dmlkit
 from dmlkit.explorer import LiveCurve
+from dmlkit.models import build
 
 SCENE = "application/vnd.dmlkit.attention+json"
 NO_TENSORFLOW = """
@@ -112,8 +113,9 @@ def test_plain_arrays_need_neither_a_model_nor_tensorflow():
 
 def test_what_cannot_be_explored_is_explained(view, smoke_runs, dataset, generated):
     run, usage, data = smoke_runs["attention"], dmlkit.UsageError, dmlkit.DataError
+    of_videos = build(features={"rgb": (64, "byte")}, level="video", num_classes=3, encoder="none")
     cases = [
-        (usage, "attention", lambda: dmlkit.explore(smoke_runs["lr"], dataset)),
+        (usage, "one vector a video", lambda: dmlkit.explore(of_videos, dataset)),
         (data, "nowhere", lambda: dmlkit.explore(run, generated / "nowhere")),
         (usage, "Did you mean", lambda: dmlkit.explore(run, dataset, video=view.video[:-1])),
         (data, "3 frames", lambda: dmlkit.explore_arrays([0.5, 0.3, 0.2], contributions=np.eye(2))),

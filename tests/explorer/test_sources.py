@@ -1,5 +1,6 @@
 """Evidence of models is the models' own, that of plain arrays is computed; what cannot be shown is explained."""
 
+import base64
 import shutil
 from dataclasses import replace
 
@@ -26,7 +27,8 @@ def model_for(dataset, **parts):
     model = build(features=features, level="frame", num_classes=dataset.num_classes, **settings)
     rng = np.random.default_rng(0)
     for weight in model.weights:
-        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+        values = rng.normal(scale=0.5, size=weight.shape)
+        weight.assign(np.abs(values) if "variance" in weight.name else values)
     return model
 
 
@@ -76,6 +78,107 @@ def test_a_mixture_of_experts_has_occlusion(dataset, batch):
     assert found.contributions is None and found.biases is None
     # Without an encoder frames do not depend on each other, and masking one is removing it.
     np.testing.assert_allclose(found.terms[5, 0], found.scores - after.scores, atol=1e-5)
+
+
+KINDS = {
+    "heads": {"pooling": "multi_head_attention", "heads": 2, "encoder": "none"},
+    "by_class": {"classifier": "class_attention", "pooling": "last"},
+    "by_feature": {"pooling": "feature_attention"},
+    "mean": {"pooling": "mean"},
+    "clusters": {"pooling": "netvlad", "clusters": 4},
+    "none": {"pooling": "last", "encoder": "bi_lstm"},
+    "copies": {"copies": 2},
+    "transformer": {"encoder": "transformer", "units": 8},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_frame_level_model_is_explained(dataset, batch, kind):
+    model = model_for(dataset, **KINDS[kind])
+    source, video, frames = ModelSource(model, dataset), batch["id"][0], int(batch["num_frames"][0])
+    (found,), expected = source.evidence(video), scores_of(model, batch)[0]
+    chosen, masked = list(found.classes), [0, 3, 4]
+    np.testing.assert_allclose(found.scores, expected[chosen], atol=1e-6)
+    assert found.kind == {"copies": "attention", "transformer": "attention"}.get(kind, kind)
+    assert found.groups == {"heads": ("head 1", "head 2"), "copies": ("copy 1", "copy 2")}.get(kind, ("",))
+    assert (found.weights is None) == ("weighs no frames" in found.title) == (kind in ("clusters", "none"))
+    assert (found.assignment is None) == (kind != "clusters") and (found.rollout is None) == (
+        kind != "transformer"
+    )
+    logit = np.log(found.scores) - np.log1p(-found.scores)
+    if found.contributions is not None:
+        np.testing.assert_allclose(class_scores(found, reweight(found)), found.scores, atol=1e-5)
+    elif found.exact:
+        np.testing.assert_allclose(found.terms.sum(axis=(0, 1)) + found.biases, logit, atol=1e-5)
+    else:
+        assert found.terms.shape[2] == len(chosen) and ("approximation" in found.terms_title) == (
+            kind != "copies"
+        )
+    # Masked by the arrays or by the model, against the pooling of the states that are left.
+    (after,) = source.evidence(video, masked=masked)
+    states, kept = source.open_video(video)[1][0].states, np.setdiff1d(np.arange(frames), masked)
+    if kind == "none":
+        assert not after.maskable and np.array_equal(after.scores, found.scores)
+    else:
+        oracle = source.models[0]._probe.pooled_scores(states[None, kept], np.array([len(kept)]))[0, chosen]
+        scores = class_scores(after, reweight(after, masked=masked)) if after.reweightable else after.scores
+        np.testing.assert_allclose(scores, oracle, atol=1e-5)
+        assert np.abs(scores - found.scores).max() > 1e-4
+    # Each modality's part: exactly where its frames are apart in the states, else with its gap.
+    (split,) = source.evidence(video, by_modality=True, drawn=[2])
+    if kind == "heads":
+        assert split.parts == ((0, "audio"), (0, "rgb"), (1, "audio"), (1, "rgb"))
+        np.testing.assert_allclose(class_scores(split, reweight(split)), split.scores, atol=1e-5)
+    else:
+        assert split.term_modalities == ("audio", "rgb") and split.gap is not None
+        assert split.term_classes == (found.classes if kind == "none" or kind == "clusters" else (2,))
+
+
+def test_muted_frames_hold_the_value_of_a_missing_modality(source, model, batch):
+    video, frames = batch["id"][1], int(batch["num_frames"][1])
+    (found,) = source.evidence(video, muted={"audio": range(5, 9)}, removed=[0], masked=[1])
+    silent = {name: batch[name][1:2, 1:frames].copy() for name in ("rgb", "audio")}
+    silent["audio"][:, 4:8] = 127
+    silent["num_frames"] = np.array([frames - 1], np.int32)
+    np.testing.assert_allclose(found.scores, scores_of(model, silent)[0, list(found.classes)], atol=1e-6)
+    (terms,) = source.evidence(video, muted={"audio": range(5, 9)}, explanation="occlusion", drawn=[7, 3])
+    assert terms.term_classes == (7, 3) and terms.terms.shape == (frames, 2, 2) and terms.gap is None
+    silent, heard = np.abs(terms.terms[5:9]).max(axis=(0, 2))
+    assert silent < 1e-6 < 1e-4 < heard  # they are muted already
+    cases = [
+        ({"muted": {"smell": [1]}}, "Unknown modality 'smell'"),
+        ({"explanation": "own2"}, "Did you mean"),
+    ]
+    for settings, message in [*cases, ({"muted": {"rgb": [frames]}}, f"frames 0 to {frames - 1}")]:
+        with pytest.raises(UsageError, match=message):
+            source.evidence(video, **settings)
+
+
+def test_similar_frames_of_a_video_and_of_the_split(source, model, dataset, batch):
+    video, states = batch["id"][0], source.open_video(batch["id"][0])[1][0].states
+    unit = states / np.linalg.norm(states, axis=1, keepdims=True)
+    found = source.similarity(video)
+    values = np.frombuffer(base64.b64decode(found["values"]["u8"]), np.uint8).reshape(found["cells"], -1)
+    np.testing.assert_allclose(values / 127.5 - 1, unit @ unit.T, atol=0.005)
+    coarse = source.similarity(video, of="audio", cells=4)
+    assert coarse["step"] == -(-len(states) // 4) and coarse["cells"] <= 4 and coarse["frames"] == len(states)
+    rows, note = source.similar(video, [4, 5], limit=300)
+    every = {name: source.open_video(name)[1][0].states for name in source.videos}
+    cosines = {}
+    for name, each in every.items():
+        near = (each / np.linalg.norm(each, axis=1, keepdims=True)) @ unit[[4, 5]].T
+        cosines |= {(name, frame): value for frame, value in enumerate(near.max(axis=1))}
+    allowed = {key: value for key, value in cosines.items() if key[0] != video or not 2 <= key[1] <= 7}
+    assert max(allowed.values()) == pytest.approx(rows[0]["similarity"], abs=2e-3)
+    for row in rows:
+        assert cosines[row["video"], row["frame"]] == pytest.approx(row["similarity"], abs=2e-3)
+        assert row["seconds"] == row["frame"] and (row["video"], row["frame"]) in allowed
+    assert [row["similarity"] for row in rows] == sorted((row["similarity"] for row in rows), reverse=True)
+    assert "100 videos" in note
+    with pytest.raises(UsageError, match="Choose one frame"):
+        source.similar(video, [])
+    with pytest.raises(UsageError, match="Choices of vectors of frames: states, rgb, audio"):
+        source.similarity(video, of="smell")
 
 
 def test_videos_and_classes_by_name_and_number(source, dataset, batch):
@@ -188,6 +291,22 @@ def test_scores_of_arrays_are_the_weighted_sum():
     assert view.evidence[0].ground_truth[0].tolist() == [False, False, True]
     view.masked = [0]
     assert view.scores is None and view.weights[0] == 0
+
+
+def test_arrays_of_several_groups_and_of_states():
+    weights = np.stack([WEIGHTS, WEIGHTS[::-1]], axis=1)
+    contributions, states = np.stack([CONTRIBUTIONS, 2 * CONTRIBUTIONS], axis=1), np.eye(3)
+    settings = {"groups": ["first", "second"], "contributions": contributions, "states": states}
+    view = explore_arrays(weights, logits=np.log(weights) + 3, **settings)
+    (found,) = view.source.evidence("video")
+    expected = WEIGHTS @ CONTRIBUTIONS + 2 * WEIGHTS[::-1] @ CONTRIBUTIONS
+    np.testing.assert_allclose(found.scores, (1 / (1 + np.exp(-expected)))[list(found.classes)], atol=1e-6)
+    assert found.groups == ("first", "second") and found.parts == ((0, None), (1, None))
+    assert view.source.similar("video", [0], limit=5)[0] == []  # all are near it
+    with pytest.raises(
+        DataError, match=r"states: expected 3 rows .* Received: an array of the shape \(2, 3\)"
+    ):
+        explore_arrays(WEIGHTS, states=states[:2])
 
 
 def test_arrays_of_several_videos_of_any_length():
