@@ -1,13 +1,10 @@
-"""What each frame does in a trained model: its weights, its exact contributions, and explanations by gradients.
-
-Keras has no gradients of its own: `_compile_gradient` takes those of whichever backend Keras has loaded.
-"""
+"""What each frame does in a trained model: its weights, its exact contributions, and explanations by gradients."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import keras
@@ -19,33 +16,64 @@ from dmlkit.errors import UsageError, choose
 from dmlkit.models.build import copies_of
 from dmlkit.models.fusions import Alignment
 from dmlkit.models.inputs import LastFrame, ReverseFrames, check_codings, frame_mask, softmax_over_frames
-from dmlkit.models.poolings import AttentionPooling, DeepBag, FeatureAttention, MeanPooling, _ClusterPooling
+from dmlkit.models.poolings import AttentionPooling, ClusterPooling, DeepBag, FeatureAttention, MeanPooling
 
 WEIGHTS = {
-    "attention": "Attention weight",
-    "heads": "Attention weight by head",
-    "by_class": "Class's own attention weight",
-    "by_feature": "Class's own weight, the mean over the features it reads",
-    "mean": "Weight of the mean",
-    "clusters": "Assignment of frames to clusters",
-    "none": "No weights",
+    "attention": ("attention", AttentionPooling),
+    "heads": ("heads", AttentionPooling),
+    "by_class": ("scores", FeatureAttention),
+    "by_feature": ("feature_attention", FeatureAttention),
+    "mean": ("mean", MeanPooling),
+    "clusters": ("clusters", ClusterPooling),
+    "none": (None, ()),
 }
-"""Kind of a model → what its weights are."""
+"""Kind of a model → the name and class of the layer that makes it one: what its weights are, "none" for no weights."""
 
-STEPS = 32  # midpoints on the path of integrated gradients
-MAX_OCCLUSIONS = 300  # parts of a video that are silenced one by one
+METHODS = ("gradient_input", "integrated_gradients", "occlusion")
+STEPS = 32  # midpoints of integrated gradients: trained Bi-GRUs' gaps are 0.1 % of the logit's change at most
+MAX_OCCLUSIONS = 300  # windows of a video
 FRAMES_AT_ONCE = 9600  # rows times frames in one call, which bounds the memory
-LEAST_SCORE, LEAST_COUNTERSCORE = 1e-30, 6e-8  # a logit is finite: of the score, and of one minus the score
+TINY, EPSILON = 1e-30, 6e-8  # the least score and 1 - score in single precision whose logit is finite
 
-# Layer → its class and the kind of a model that has it; the first one found counts.
-_POOLINGS = {
-    "attention": (AttentionPooling, "attention"),
-    "heads": (AttentionPooling, "heads"),
-    "feature_attention": (FeatureAttention, "by_feature"),
-    "mean": (MeanPooling, "mean"),
-    "clusters": (_ClusterPooling, "clusters"),
-    "scores": (FeatureAttention, "by_class"),
-}
+
+@dataclass(frozen=True)
+class FrameParts:
+    """What a model computes for one batch; for one video, the same without the first axis.
+
+    Weights sum to 1 over the frames, exactly 0 on padding, in G groups: the heads of each copy. Their last axis is 1
+    (the same for all classes), the classes (kind "by_class") or the features of a state (kind "by_feature").
+    """
+
+    scores: np.ndarray  # (batch, classes) the model's
+    states: np.ndarray  # (batch, time, size) what is pooled; those of several copies follow one another
+    weights: np.ndarray | None  # (batch, time, G, 1 | classes | features)
+    logits: np.ndarray | None  # the same shape, of which the weights are the softmax over the frames
+    rollout: np.ndarray | None  # (batch, time) a sum of 1; see `FrameProbe.parts`
+    assignment: np.ndarray | None  # (batch, time, clusters) a sum of 1 for each frame and copy
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Exact terms: output_k = Σ_t Σ_p weights[t, parts[p][0], k or 0] · values[t, p, k] + biases[k].
+
+    The output is the class's logit (`link` "sigmoid") or its score ("identity"). `weighted` values have the weights in
+    them already.
+    """
+
+    values: np.ndarray  # (n, P, K)
+    parts: tuple[tuple[int, str | None], ...]  # (P,) group, and modality or None for all of them
+    biases: np.ndarray  # (K,)
+    link: str
+    weighted: bool
+
+
+@dataclass(frozen=True)
+class Terms:
+    """An explanation of one video; `gap` is Σ terms - (logit - the baseline's logit)."""
+
+    values: np.ndarray  # (n, M, K)
+    modalities: tuple[str, ...]  # (M,)
+    gap: np.ndarray | None  # (K,); None for occlusion, whose terms are no parts of a sum
 
 
 def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -67,378 +95,310 @@ def attention_weights(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> n
     """
     if not {"attention", "heads"} & {layer.name for layer in model.layers}:
         raise UsageError(
-            f"Attention weights need a model with pooling 'attention' or 'multi_head_attention', of one copy. "
-            f"Received: model '{model.name}', which has no layer of that name. Build or load one with such a "
-            f"pooling; `dmlkit.explore` shows what frames do in any model."
+            f"Attention weights need a model of one copy with pooling 'attention' or 'multi_head_attention'. Received: "
+            f"model '{model.name}', which has no such layer. `dmlkit.explore` shows what frames do in any model."
         )
     weights = FrameProbe(model).parts(inputs).weights[..., 0]
     return weights[..., 0] if weights.shape[-1] == 1 else weights
 
 
-@dataclass(frozen=True)
-class FrameParts:
-    """What a model computes for one batch; for one video where the first axis is taken away.
-
-    G groups of weights are the heads of each copy. The weights' last axis has one entry for all classes alike, one for
-    each class (kind "by_class"), or one for each feature of a state (kind "by_feature").
-    """
-
-    scores: np.ndarray  # (batch, classes) the model's
-    states: np.ndarray  # (batch, time, size) what is pooled; those of several copies follow one another
-    weights: np.ndarray | None  # (batch, time, G, 1 | classes | features) a sum of 1 over the frames
-    logits: np.ndarray | None  # the same shape, of which the weights are the softmax over the frames
-    rollout: np.ndarray | None  # (batch, time) a sum of 1; see `FrameProbe.parts`
-    assignment: np.ndarray | None  # (batch, time, clusters) a sum of 1 over the clusters
-
-
-@dataclass(frozen=True)
-class Contributions:
-    """Exact terms of one video: Σ_t Σ_p weights[t, parts[p][0], k or 0] · values[t, p, k] + biases[k].
-
-    This is the class's logit (`link` "sigmoid") or its score ("identity"). Where `weighted`, the weights are in the
-    values already, and the sum is Σ_t Σ_p values[t, p, k] + biases[k].
-    """
-
-    values: np.ndarray  # (n, P, K)
-    parts: tuple[tuple[int, str | None], ...]  # (P,) group and modality, None where it is all of them
-    biases: np.ndarray  # (K,)
-    link: str
-    weighted: bool = False
-
-
-@dataclass(frozen=True)
-class Terms:
-    """An explanation of one video by frame, modality and class; `gap` is Σ terms − (logit − the baseline's logit)."""
-
-    values: np.ndarray  # (n, M, K)
-    modalities: tuple[str, ...]  # (M,)
-    gap: np.ndarray | None  # (K,); None for occlusion, whose terms are no parts of a sum
-
-
 class FrameProbe:
-    """Any frame-level model, whose weights, states and explanations can be read for any video.
+    """A frame-level model whose weights, states and explanations can be read; its graphs are built once and kept.
 
-    Graphs are built once and kept. `kind` is a name in `WEIGHTS`; `groups` names the groups of weights. `reweightable`:
-    the weights are a softmax of logits over the frames; `maskable`: the pooling can leave out frames. `linear`: there
-    are exact contributions, `by_modality` also for each modality. `columns` are the model's classes that are read, in
-    the order by which they are numbered here; None for all.
+    `kind` is a name in `WEIGHTS`, `groups` the names of the groups of weights. `reweightable`: weights are a softmax
+    over the frames. `maskable`: the pooling can leave frames out. `linear`: contributions are exact, with `by_modality`
+    those of each modality too. `columns` are the model's classes that are read, in the order by which they are
+    numbered here; None for all. A model that is not of `build` has the kind "none", and its inputs are explained.
 
     Raises:
-        UsageError: The model is no graph of layers from frames to one score a class.
+        UsageError: The model is no graph from inputs of frames to one score a class.
 
     Paper: §Attention.
     """
 
     def __init__(self, model: keras.Model, *, columns: Sequence[int] | None = None):
-        inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-        framed = any(len(each.shape) == 3 for each in inputs)
-        if not framed or len(outputs) != 1 or len(outputs[0].shape) != 2:
+        inputs, outputs = (
+            [tuple(t.shape) for t in getattr(model, each, None) or []] for each in ("inputs", "outputs")
+        )
+        if 3 not in map(len, inputs) or [len(each) for each in outputs] != [2]:
             raise UsageError(
-                f"Frames are explained of a keras functional model with inputs of frames (batch, time, size) and one "
-                f"output, the scores (batch, classes). Received: model '{getattr(model, 'name', model)!s:.80}' with "
-                f"inputs {[tuple(each.shape) for each in inputs]} and outputs {[tuple(o.shape) for o in outputs]}."
+                f"Frames can be explained of a functional model from inputs (batch, time, size) to scores (batch, "
+                f"classes). Received: {getattr(model, 'name', model)!s:.80} with inputs {inputs}, outputs {outputs}."
             )
         copies = [output._keras_history.operation for output in copies_of(model)]
-        self.model, self._columns = model, slice(None) if columns is None else np.asarray(columns)
-        self._copies = [_Copy(copy) for copy in copies] if len(copies) > 1 else [_Copy(model)]
-        first, count = self._copies[0], len(self._copies)
-        self.kind, self._inputs = first.kind, [each.name for each in inputs]
+        self._copies = [_Copy(each) for each in (copies if len(copies) > 1 else [model])]
+        self._model, self._scorer = model, _compiled(model.inputs, model.outputs[0])
+        self._columns = np.arange(outputs[0][1]) if columns is None else np.asarray(columns)
+        first, several = self._copies[0], len(copies) > 1
+        self.kind, self._modalities = first.kind, tuple(first.values)
         self.reweightable = self.kind in ("attention", "heads", "by_class", "mean")
-        heads = [f"head {i}" for i in range(1, first.heads + 1)] if first.heads > 1 else [""]
-        copies = (
-            [f"copy {i}" for i in range(1, count + 1)]
-            if count > 1 and self.kind not in ("mean", "clusters", "none")
-            else [""]
-        )
+        copies = [f"copy {i}" for i, _ in enumerate(copies, 1)]
+        copies = copies if several and self.kind not in ("mean", "clusters", "none") else [""]
+        heads = [f"head {i + 1}" for i in range(first.heads)] if first.heads > 1 else [""]
         self.groups = tuple(", ".join(filter(None, (copy, head))) for copy in copies for head in heads)
-        self.maskable = first.pooled is not None
-        self.linear = first.linear and (count == 1 or self.kind == "by_class")
-        segments = first.segments
-        self.by_modality = self.linear and self.kind != "by_class" and segments is not None
-        self._segments = segments if self.by_modality else {None: np.arange(first.states.shape[-1])}
-        self._modalities = tuple(first.values)
+        self.maskable = first.head is not None
+        self.linear = first.dense is not None and (self.kind == "by_class" or not several)
+        self.by_modality = self.linear and self.kind != "by_class" and first.segments is not None
+        self._segments = first.segments if self.by_modality else {None: slice(None)}
 
     def scores(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(batch, classes) scores alone, without the parts' memory; `inputs` as for `attention_weights`."""
-        found = [copy.scorer.predict_on_batch(self._batch(inputs)) for copy in self._copies]
-        return np.mean(found, axis=0, dtype=np.float32)[:, self._columns]
+        """(batch, classes) scores alone, which take less memory than all parts; `inputs` as for `attention_weights`."""
+        return self._scorer.predict_on_batch(list(self._batch(inputs).values()))[:, self._columns]
 
     def parts(self, inputs: Mapping[str, np.ndarray]) -> FrameParts:
         """Scores, states and weights of one batch; `inputs` as for `attention_weights`.
 
-        `rollout` is that of a Transformer's layers, (A_L + I)/2 ··· (A_1 + I)/2 with each A_l the mean over the heads,
-        under the pooling's weights (their mean over groups and classes; the same for all frames where the pooling has
-        none; that of the last frame for "last"). It is the mean over copies, and over the encoders of a late fusion.
+        The rollout is w (A_L + I)/2 ··· (A_1 + I)/2: each A_l a Transformer layer's attention, the mean over its
+        heads, and w the pooling's weights (over groups and classes their mean, without weights uniform, for "last" the
+        last frame). Of several encoders, in a late fusion or in copies, it is the mean.
 
         Source: Abnar and Zuidema 2020, "Quantifying attention flow in transformers", §3.
         """
         batch = self._batch(inputs)
         found = [copy.parts(batch) for copy in self._copies]
-        joined = {"scores": np.mean([each["scores"] for each in found], axis=0)[:, self._columns]}
-        joined["states"] = np.concatenate([each["states"] for each in found], axis=-1)
-        for name in ("weights", "logits", "assignment"):
+
+        def joined(name, join):
             arrays = [each[name] for each in found if each.get(name) is not None]
-            axis = -1 if name == "assignment" else 2
-            arrays = arrays[:1] if self.kind == "mean" else arrays
-            joined[name] = np.concatenate(arrays, axis=axis) if arrays else None
-            if self.kind == "by_class" and arrays:
-                joined[name] = joined[name][..., self._columns]
-        rollouts = [each["rollout"] for each in found if each["rollout"] is not None]
-        joined["rollout"] = np.mean(rollouts, axis=0) if rollouts else None
-        kept = {name: None if each is None else np.asarray(each, np.float32) for name, each in joined.items()}
-        return FrameParts(**kept)
+            return np.asarray(join(arrays), np.float32) if arrays else None
+
+        def grouped(arrays):
+            arrays = np.concatenate(arrays if len(self.groups) > 1 else arrays[:1], axis=2)
+            return arrays[..., self._columns] if self.kind == "by_class" else arrays
+
+        mean, wide = (
+            (lambda arrays: np.mean(arrays, axis=0)),
+            (lambda arrays: np.concatenate(arrays, axis=-1)),
+        )
+        joins = {"scores": mean, "states": wide, "weights": grouped, "logits": grouped}
+        parts = FrameParts(
+            *(joined(*each) for each in (joins | {"rollout": mean, "assignment": wide}).items())
+        )
+        return replace(parts, scores=parts.scores[:, self._columns])
 
     def weights_of(self, part: FrameParts, classes: Sequence[int]) -> np.ndarray | None:
-        """The weights of one video, (n, G, 1), or (n, G, K) where each class has its own; None where there are none.
+        """One video's weights (n, G, 1), or (n, G, K) where each class has its own; None without weights.
 
-        Under feature attention a class's own are Σ_d |w_kd| α_td / Σ_d |w_kd|, w being the classifier's kernel, and
-        the mean over the features for all classes alike where the classifier is not linear.
+        Under feature attention these are Σ_d |w_kd| α_td / Σ_d |w_kd|, w being the classifier's kernel; where the
+        classifier is not linear, the mean over the features, the same for all classes.
         """
         if self.kind == "by_class":
             return part.weights[..., list(classes)]
         if self.kind != "by_feature":
             return part.weights
-        if not self._copies[0].linear:
+        if self._copies[0].dense is None:
             return part.weights.mean(axis=-1, keepdims=True)
-        own = []
-        for group, copy in enumerate(self._copies):
-            shares = np.abs(copy.kernel(self._numbers(classes))[0])
-            # A class that reads no feature at all has the mean.
-            shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
-            own.append(part.weights[:, group] @ (shares / shares.sum(axis=0)))
+        kernels = [np.abs(copy.kernel(self._columns[list(classes)])[0]) + TINY for copy in self._copies]
+        own = [part.weights[:, i] @ (each / each.sum(axis=0)) for i, each in enumerate(kernels)]
         return np.stack(own, axis=1).astype(np.float32)
 
     def contributions(self, part: FrameParts, classes: Sequence[int]) -> Contributions | None:
-        """What each frame of one video adds to each class, exactly; None where the scores are no such sum."""
+        """What each frame of one video adds to the classes, exactly; None where the model's scores are no such sum."""
         if not self.linear:
             return None
-        columns, states = self._numbers(classes), part.states.astype(np.float64)
+        states = np.split(part.states.astype(np.float64), len(self._copies), axis=-1)
+        maps = [copy.kernel(self._columns[list(classes)]) for copy in self._copies]
+        kernel, biases = maps[0]
         if self.kind == "by_class":
-            pieces = np.split(states, len(self._copies), axis=-1)
-            pairs = (copy.kernel(columns) for copy in self._copies)
-            values = [expit(x @ kernel + bias) for x, (kernel, bias) in zip(pieces, pairs, strict=True)]
-            parts = tuple((group, None) for group in range(len(values)))
-            values, biases = np.stack(values, axis=1) / len(values), np.zeros(len(columns))
-            return Contributions(values.astype(np.float32), parts, biases.astype(np.float32), "identity")
-        kernel, biases = self._copies[0].kernel(columns)
-        weighted = self.kind == "by_feature"
-        if weighted:
-            states = states * part.weights[:, 0]
-        kernels = np.split(kernel, self._copies[0].heads)
-        pairs = [(head, name) for head in range(len(kernels)) for name in self._segments]
-        values = [
-            states[:, self._segments[name]] @ kernels[head][self._segments[name]] for head, name in pairs
-        ]
-        values = np.stack(values, axis=1).astype(np.float32)
-        return Contributions(values, tuple(pairs), biases.astype(np.float32), "sigmoid", weighted)
+            values = [expit(x @ w + b) / len(maps) for x, (w, b) in zip(states, maps, strict=True)]
+            pairs, biases, link = [(i, None) for i in range(len(maps))], np.zeros_like(biases), "identity"
+        else:
+            if self.kind == "by_feature":
+                states[0] = states[0] * part.weights[:, 0]
+            kernels, link = np.split(kernel, self._copies[0].heads), "sigmoid"
+            pairs = [(head, name) for head in range(len(kernels)) for name in self._segments]
+            segments = [(kernels[head], self._segments[name]) for head, name in pairs]
+            values = [states[0][:, places] @ kernel[places] for kernel, places in segments]
+        values, biases = np.stack(values, axis=1).astype(np.float32), biases.astype(np.float32)
+        return Contributions(values, tuple(pairs), biases, link, self.kind == "by_feature")
 
     def pooled_scores(self, states: np.ndarray, num_frames: np.ndarray) -> np.ndarray:
-        """(rows, classes) scores from (rows, time, size) states and (rows,) valid frames: what pools them, and after.
+        """(rows, classes) scores from states (rows, time, size) on, of which the first `num_frames` (rows,) are pooled.
 
-        Masked frames are those left out, the ones kept moved to the front. A `UsageError` for the pooling "last".
+        A masked frame is one that is left out. The pooling "last" reads no states of frames: a `UsageError`.
         """
         if not self.maskable:
-            raise UsageError("The pooling 'last' reads no states of single frames, so none can be masked.")
-        pieces = np.split(np.asarray(states, np.float32), len(self._copies), axis=-1)
-        lengths = np.asarray(num_frames, np.int32)
-        pairs = zip(self._copies, pieces, strict=True)
-        found = [copy.head.predict_on_batch([piece, lengths]) for copy, piece in pairs]
+            raise UsageError(
+                "The model pools no frames' states, so no frame can be masked. Remove or mute it."
+            )
+        states = np.split(np.asarray(states, np.float32), len(self._copies), axis=-1)
+        found = [
+            copy.head.predict_on_batch([each, np.asarray(num_frames, np.int32)])
+            for copy, each in zip(self._copies, states, strict=True)
+        ]
         return np.mean(found, axis=0, dtype=np.float32)[:, self._columns]
 
     def explain(self, features: Mapping[str, np.ndarray], classes: Sequence[int], *, method: str) -> Terms:
-        """How each frame of each modality of one video acts on the logit of some classes' scores.
+        """How each frame of each modality of one video acts on the scores of some classes; texts are held fixed.
 
-        z are the normalized features, which the fusion reads, and z0 is the normalized value of a missing modality
-        (byte 127, or 0.0). Texts are held fixed.
+        z are the normalized features, which the fusion reads, and z0 those of a missing modality (byte 127, or 0.0).
 
-            gradient_input        (z − z0) · ∂logit(z)/∂z
-            integrated_gradients  (z − z0) · the mean of ∂logit/∂z over the path from z0 to z, at `STEPS` midpoints
-            occlusion             the score minus the score where z0 is in the place of a frame's modality; of more than
-                                  300 frames, consecutive ones are replaced together and share the difference
+            gradient_input        (z - z0) · ∂logit/∂z
+            integrated_gradients  (z - z0) · the mean of ∂logit/∂z over the path from z0 to z, at `STEPS` midpoints
+            occlusion             the score minus the score with z0 in place of a frame's modality; more than 300
+                                  frames are replaced in windows of consecutive ones, which share the difference
 
-        Args:
-            features: Modality → (n, size) frames of one video, a text's (size,), as the model's inputs.
-            classes: The classes.
-            method: One of the three.
-
-        Raises:
-            UsageError: An unknown method, wrong features, or bytes that a foreign model reads as such.
+        `features` are the model's inputs: (n, size) frames by modality, a text (size,). A `UsageError` is raised for
+        an unknown method, other features, and gradients of a model by others that reads bytes.
 
         Source: Sundararajan, Taly, Yan 2017, "Axiomatic attribution for deep networks", §3 (integrated gradients).
         """
-        methods = {
-            "gradient_input": self._gradients,
-            "integrated_gradients": self._gradients,
-            "occlusion": self._occlusion,
-        }
-        explain = choose(methods, method, what="explanation")
+        choose(dict.fromkeys(METHODS), method, what="explanation")
         inputs = {name: np.asarray(each)[None] for name, each in features.items()}
-        frames = {each.shape[1] for each in inputs.values() if each.ndim == 3}
-        if len(frames) != 1:
-            raise UsageError(f"Modalities need the same number of frames. Received: {sorted(frames)}.")
-        count, columns = frames.pop(), self._numbers(classes)
-        if count == 0 or len(columns) == 0:
-            empty = np.zeros((count, len(self._modalities), len(columns)), np.float32)
-            return Terms(empty, self._modalities, None if method == "occlusion" else empty.sum(axis=(0, 1)))
-        inputs["num_frames"] = np.array([count], np.int32)
-        missing = {name: 127 if each.dtype == np.uint8 else 0.0 for name, each in inputs.items()}
-        inputs = self._batch(inputs)
-        silent = {
-            name: np.full_like(each, missing[name]) if name in self._modalities else each
-            for name, each in inputs.items()
-        }
-        ends = [copy.front.predict_on_batch(inputs) for copy in self._copies]
-        starts = [copy.front.predict_on_batch(silent) for copy in self._copies]
-        modalities = len(self._modalities)
-        values = [np.asarray(each, np.float32) for end in ends for each in end[:modalities]]
-        baseline = [np.asarray(each, np.float32) for start in starts for each in start[:modalities]]
-        fixed = [np.asarray(each) for end in ends for each in end[modalities:]]
-        return explain(values, baseline, fixed, columns, method=method)
+        counts = {each.shape[1] for each in inputs.values() if each.ndim == 3}
+        if len(counts) != 1:
+            raise UsageError(f"Modalities must have the same number of frames. Received: {sorted(counts)}.")
+        (count,), classes = counts, list(classes)
+        inputs = self._batch(inputs | {"num_frames": np.array([count], np.int32)})
+        missing = {name: 127 if inputs[name].dtype == np.uint8 else 0.0 for name in self._modalities}
+        silent = inputs | {name: np.full_like(inputs[name], value) for name, value in missing.items()}
+        if count == 0 or not classes:
+            values = np.zeros((count, len(self._modalities), len(classes)), np.float32)
+            return Terms(values, self._modalities, None if method == "occlusion" else values.sum(axis=(0, 1)))
+        if method == "occlusion":
+            return Terms(self._occlusion(inputs, silent, classes), self._modalities, None)
+        steps = [1.0] if method == "gradient_input" else ((np.arange(STEPS) + 0.5) / STEPS).tolist()
+        return self._path_gradients(inputs, silent, classes, steps)
 
-    def _gradients(self, values, baseline, fixed, columns, *, method) -> Terms:
-        whole = method == "gradient_input"
-        places = np.ones(1) if whole else (np.arange(STEPS) + 0.5) / STEPS
-        count, modalities, classes = values[0].shape[1], len(self._modalities), len(columns)
-        terms = np.zeros((classes, count, modalities))
-        differences = [end - start for end, start in zip(values, baseline, strict=True)]
-        pairs = [(k, place) for k in range(classes) for place in places]
-        for chunk in _chunks(len(pairs), count):
-            rows, shares = zip(*pairs[chunk], strict=True)
-            shares, selection = (
-                np.array(shares, np.float32)[:, None, None],
-                np.zeros((len(rows), self._width)),
-            )
-            selection[range(len(rows)), columns[list(rows)]] = 1
-            points = [start + shares * each for start, each in zip(baseline, differences, strict=True)]
-            others = [np.repeat(each, len(rows), axis=0) for each in fixed]
-            gradients = self._gradient(points, others, selection.astype(np.float32))
-            for i, (gradient, difference) in enumerate(zip(gradients, differences, strict=True)):
-                product = np.einsum("rts,ts->rt", ops.convert_to_numpy(gradient), difference[0])
-                np.add.at(terms[:, :, i % modalities], list(rows), product / len(places))
-        ends = [np.concatenate(pair) for pair in zip(baseline, values, strict=True)]
-        logits = self._path.predict_on_batch([*ends, *(np.repeat(each, 2, axis=0) for each in fixed)])
-        gap = terms.sum(axis=(1, 2)) - np.diff(logits[:, columns], axis=0)[0]
-        return Terms(terms.transpose(1, 2, 0).astype(np.float32), self._modalities, gap.astype(np.float32))
-
-    def _occlusion(self, values, baseline, fixed, columns, *, method) -> Terms:
-        count, modalities = values[0].shape[1], len(self._modalities)
+    def _occlusion(self, inputs, silent, classes) -> np.ndarray:
+        count = inputs[self._modalities[0]].shape[1]
         windows = np.array_split(np.arange(count), min(count, MAX_OCCLUSIONS))
-        terms = np.zeros((count, modalities, len(columns)), np.float32)
-        full = self._scores_at(values, fixed)[:, columns]
-        pairs = [(window, i) for window in windows for i in range(modalities)]
-        for chunk in _chunks(len(pairs), count):
-            points = [np.repeat(each, len(pairs[chunk]), axis=0) for each in values]
-            for row, (window, modality) in enumerate(pairs[chunk]):
-                for i in range(modality, len(points), modalities):
-                    points[i][row, window] = baseline[i][0, window]
-            without = self._scores_at(points, [np.repeat(each, len(points[0]), axis=0) for each in fixed])
-            for (window, modality), scores in zip(pairs[chunk], without[:, columns], strict=True):
-                terms[window, modality] = (full[0] - scores) / len(window)
-        return Terms(terms, self._modalities, None)
+        cases = [(window, i) for window in windows for i in range(len(self._modalities))]
+        terms, full = np.zeros((count, len(self._modalities), len(classes)), np.float32), self.scores(inputs)
+        for some in _chunks(cases, count):
+            changed = {name: np.repeat(each, len(some), axis=0) for name, each in inputs.items()}
+            for row, (window, i) in enumerate(some):
+                name = self._modalities[i]
+                changed[name][row, window] = silent[name][0, window]
+            for (window, i), scores in zip(some, self.scores(changed), strict=True):
+                terms[window, i] = (full[0] - scores)[classes] / len(window)
+        return terms
 
-    def _scores_at(self, points, fixed) -> np.ndarray:
-        return expit(self._path.predict_on_batch([*points, *fixed]))
+    def _path_gradients(self, inputs, silent, classes, steps) -> Terms:
+        """The mean over the steps of (z - z0) · ∂logit/∂z at z0 + step · (z - z0), and its gap."""
+        count, modalities, copies = (
+            inputs[self._modalities[0]].shape[1],
+            len(self._modalities),
+            len(self._copies),
+        )
+        ends, starts = (self._fused(each) for each in (inputs, silent))
+        fixed = [np.asarray(each) for each in ends[modalities * copies :]]
+        starts = [np.asarray(each, np.float32) for each in starts[: modalities * copies]]
+        changes = [np.asarray(end, np.float32) - start for end, start in zip(ends, starts, strict=False)]
+        terms, gap = np.zeros((len(classes), count, modalities)), np.zeros(len(classes))
+        # A row each: class, place on the path, its weight among the terms, and that of its logit in the gap.
+        cases = [(k, step, 1 / len(steps), 0) for k in range(len(classes)) for step in steps]
+        cases += [(k, end, 0, sign) for k in range(len(classes)) for end, sign in ((0, 1), (1, -1))]
+        for some in _chunks(cases, count):
+            rows, places, shares, signs = map(np.array, zip(*some, strict=True))
+            selection = self._columns[classes][rows][:, None] == np.arange(self._model.output_shape[-1])
+            places = places.astype(np.float32)[:, None, None]
+            points = [start + places * change for start, change in zip(starts, changes, strict=True)]
+            others = [np.repeat(each, len(some), axis=0) for each in fixed]
+            gradients, logits = self._gradient(points, others, selection.astype(np.float32))
+            np.add.at(gap, rows, signs * ops.convert_to_numpy(logits))
+            for i, (gradient, change) in enumerate(zip(gradients, changes, strict=True)):
+                products = np.einsum("rts,ts->rt", ops.convert_to_numpy(gradient), change[0])
+                np.add.at(terms[:, :, i // copies], rows, shares[:, None] * products)
+        gap = (gap + terms.sum(axis=(1, 2))).astype(np.float32)
+        return Terms(terms.transpose(1, 2, 0).astype(np.float32), self._modalities, gap)
 
-    def _numbers(self, classes: Sequence[int]) -> np.ndarray:
-        """Classes as numbered here → the model's columns."""
-        return np.arange(self._width)[self._columns][list(classes)]
-
-    @property
-    def _width(self) -> int:
-        return self.model.output_shape[-1]
+    def _fused(self, inputs) -> list[np.ndarray]:
+        """What the fusions read, then what is held fixed: the first tensor of every copy, the second, …"""
+        found = [copy.front.predict_on_batch(inputs) for copy in self._copies]
+        return [each for tensors in zip(*found, strict=True) for each in tensors]
 
     def _batch(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if missing := [name for name in self._inputs if name not in inputs]:
+        names = [each.name for each in self._model.inputs]
+        if missing := [name for name in names if name not in inputs]:
             raise UsageError(
-                f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(self._inputs)}. "
+                f"The batch lacks {', '.join(missing)}. The model's inputs are: {', '.join(names)}. "
                 f"Received: {', '.join(inputs)}."
             )
-        check_codings(self.model, inputs)
-        return {name: inputs[name] for name in self._inputs}
-
-    @cached_property
-    def _path(self) -> keras.Model:
-        """All copies from normalized features on: [values of each copy, what is fixed of each copy] → logits."""
-        if len(self._copies) == 1 and self._copies[0].logits is not None:
-            return _compiled(self._copies[0].path_inputs, self._copies[0].logits)
-        values, fixed, scores = [], [], []
-        for copy in self._copies:
-            new = [keras.Input(batch_shape=each.shape, dtype=each.dtype) for each in copy.path_inputs]
-            scores.append(keras.Model(copy.path_inputs, copy.scores)(new))
-            values, fixed = values + new[: len(copy.values)], fixed + new[len(copy.values) :]
-        mean = ops.cast(sum(scores[1:], scores[0]), "float32") / len(scores)
-        # What saturates in single precision has a finite logit, and no gradient.
-        logits = ops.log(ops.maximum(mean, LEAST_SCORE)) - ops.log(ops.maximum(1 - mean, LEAST_COUNTERSCORE))
-        return _compiled([*values, *fixed], logits)
+        check_codings(self._model, inputs)
+        return {name: inputs[name] for name in names}
 
     @cached_property
     def _gradient(self) -> Callable:
-        def total(points, fixed, selection):
-            return ops.sum(self._path([*points, *fixed], training=False) * selection)
-
-        if any(
-            not np.issubdtype(np.dtype(each.dtype), np.inexact) for each in self._copies[0].values.values()
-        ):
+        first, copies = self._copies[0], len(self._copies)
+        if any("int" in each.dtype for each in first.values.values()):
             raise UsageError(
-                f"The model '{self.model.name}' reads bytes by layers that are not dmlkit's, and has no gradients "
+                f"The model '{self._model.name}' reads bytes by layers that are not dmlkit's, and has no gradients "
                 f"with respect to them. Use the explanation 'occlusion'."
             )
-        return _compile_gradient(total, self.model.variables)
+
+        def logits(points, fixed, selection):
+            found = [
+                copy.path([*points[i::copies], *fixed[i::copies]], training=False)
+                for i, copy in enumerate(self._copies)
+            ]
+            if copies > 1 or first.logits is None:
+                mean = sum(ops.cast(each, "float32") for each in found) / copies
+                found = [ops.log(ops.maximum(mean, TINY)) - ops.log(ops.maximum(1 - mean, EPSILON))]
+            return ops.sum(found[0] * selection, axis=1)
+
+        for copy in self._copies:
+            copy.path = keras.Model(
+                copy.path_inputs, copy.scores if copies > 1 or first.logits is None else copy.logits
+            )
+        return _compile_gradient(logits, self._model.variables)
 
 
 class _Copy:
-    """One model of `build` as a graph, and its tensors where the parts are read; a model by others has none of them."""
+    """One model of `build` as a graph, and its tensors where parts are read; a model by others has none of them."""
 
     def __init__(self, model: keras.Model):
-        layers = {layer.name: layer for layer in model.layers}
-        self.inputs = {each.name: each for each in model.inputs}
-        self.scores, self._num_frames = model.outputs[0], self.inputs.get("num_frames")
-        framed = [name for name, each in self.inputs.items() if len(each.shape) == 3]
-        texts = [name for name, each in self.inputs.items() if len(each.shape) == 2]
+        layers, inputs = (
+            {each.name: each for each in model.layers},
+            {each.name: each for each in model.inputs},
+        )
+        self.scores, self._num_frames = model.outputs[0], inputs.get("num_frames")
+        framed = [name for name, each in inputs.items() if len(each.shape) == 3]
         steps = ("normalization", "dequantize", "zero_padding", "over_frames")  # the last of those there are
-        found = {name: [layers.get(f"{name}_{step}") for step in steps] for name in (*framed, *texts)}
         read = {
-            name: next((each.output for each in row if each is not None), None) for name, row in found.items()
+            name: [layers.get(f"{name}_{step}") for step in steps] for name in inputs if name != "num_frames"
         }
-        if self._num_frames is None or None in read.values():
-            read, fixed = self.inputs, [name for name in self.inputs if name not in framed]
-        else:
-            read, fixed = read | {"num_frames": self._num_frames}, [*texts, "num_frames"]
-        # Modality → the tensor that the fusion reads, and the others that are held fixed.
+        read = {name: next((each.output for each in found if each), None) for name, found in read.items()}
+        if self._num_frames is None or any(each is None for each in read.values()):
+            read = inputs
+        # Modality → the tensor that the fusion reads; and the tensors that are held fixed.
         self.values = {name: read[name] for name in framed}
-        self._sources = {id(each): name for name, each in read.items() if name != "num_frames"}
-        self.path_inputs = [*self.values.values(), *(read[name] for name in fixed)]
-        self.kind, self.heads, self.pooled, self._read = "none", 1, None, {}
-        for name, (kind_of_layer, kind) in _POOLINGS.items():
-            if isinstance(pooling := layers.get(name), kind_of_layer):
-                self._pooling, self.states, self.pooled = pooling, pooling.input[0], pooling.output
-                self.kind = "none" if isinstance(pooling, DeepBag) else kind
-                if kind in ("attention", "heads"):
-                    self.pooled, self._read["weights"], self._read["logits"] = pooling.output
-                    self.heads = pooling.heads
-                elif kind in ("by_class", "by_feature"):
-                    self._read["logits"] = pooling.input[1]
-                if kind == "by_class":
-                    self.states = layers["frame_logits"].input
-                break
-        else:
+        self._sources = {id(each): name for name, each in read.items()}
+        fixed = [name for name in inputs if name not in framed]
+        self.path_inputs = [
+            *self.values.values(),
+            *((read | {"num_frames": self._num_frames})[name] for name in fixed),
+        ]
+        kinds = (kind for kind, (name, type_) in WEIGHTS.items() if isinstance(layers.get(name), type_))
+        self.kind = "none" if self._num_frames is None else next(kinds, "none")
+        self._pooling = layers.get(WEIGHTS[self.kind][0])
+        self.heads, self.head, outputs = getattr(self._pooling, "heads", 1), None, {"scores": self.scores}
+        if self._pooling is None:
             self.states = self._states_of_last()
-        self.front = _compiled(self.inputs, self.path_inputs)
-        self.scorer = _compiled(self.inputs, self.scores)
-        if self.pooled is not None:
+        else:
+            states = self._pooling.input[0]
+            self.states = _arguments(states)[0] if self.kind == "by_class" else states
             self.head = _compiled([self.states, self._num_frames], self.scores)
-        self._rollouts = [self._attention_of(layers, name) for name in ("", *(f"_{each}" for each in framed))]
-        self._rollouts = [each for each in self._rollouts if each]
-        self._read |= {"states": self.states, "scores": self.scores, "rollouts": self._rollouts}
-        self._reader = _compiled(self.inputs, self._read)
+        if self.kind in ("attention", "heads"):
+            _, outputs["weights"], outputs["logits"] = self._pooling.output
+        elif self.kind in ("by_class", "by_feature"):
+            outputs["logits"] = self._pooling.input[1]
+        if isinstance(self._pooling, DeepBag):  # which assigns nothing
+            self.kind = "none"
+        attentions = [
+            self._attentions(layers, f"encoder{name}") for name in ("", *(f"_{each}" for each in framed))
+        ]
+        outputs |= {"states": self.states, "attentions": [each for each in attentions if each]}
+        self.front, self._reader = _compiled(model.inputs, self.path_inputs), _compiled(model.inputs, outputs)
 
-    def parts(self, batch: Mapping[str, np.ndarray]) -> dict:
+    def parts(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
         """What `FrameParts` holds, of this copy and with all its classes."""
-        read = self._reader.predict_on_batch(batch)
-        states, lengths = read["states"], batch.get("num_frames")
-        if self.pooled is not None:
+        read, lengths = self._reader.predict_on_batch(list(batch.values())), batch.get("num_frames")
+        states = read["states"]
+        if self._pooling is not None:
             mask = ops.convert_to_numpy(frame_mask(states, lengths))
-            uniform = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+            weights = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        else:
+            weights = np.eye(states.shape[1])[np.maximum(lengths, 1) - 1] if read["attentions"] else None
         if self.kind in ("attention", "heads"):
             for name in ("weights", "logits"):
                 read[name] = np.reshape(read[name], (*states.shape[:2], self.heads, 1))
@@ -446,74 +406,57 @@ class _Copy:
             read["weights"] = ops.convert_to_numpy(softmax_over_frames(read["logits"], lengths))[:, :, None]
             read["logits"] = read["logits"][:, :, None] if self.kind == "by_class" else None
         elif self.kind == "mean":
-            read["weights"] = uniform[:, :, None, None]
+            read["weights"] = weights[:, :, None, None]
         elif self.kind == "clusters":
             read["assignment"] = ops.convert_to_numpy(self._pooling.assign(states, lengths, False)[0])
-        read["rollout"] = None
-        if self._rollouts:
-            if "weights" in read:
-                row = read["weights"].mean(axis=(2, 3))
-            else:
-                row = (
-                    uniform
-                    if self.pooled is not None
-                    else np.eye(states.shape[1])[np.maximum(lengths, 1) - 1]
-                )
-            found = []
-            for attentions in read["rollouts"]:
-                flow = row
-                for attention in reversed(attentions):
-                    flow = (flow + np.einsum("bt,bts->bs", flow, attention)) / 2
-                found.append(flow)
-            read["rollout"] = np.mean(found, axis=0)
-        return read
+        weights, flows = read["weights"].mean(axis=(2, 3)) if "weights" in read else weights, []
+        for attentions in read["attentions"]:
+            flow = weights
+            for attention in reversed(attentions):
+                flow = (flow + np.einsum("bt,bts->bs", flow, attention)) / 2
+            flows.append(flow)
+        return read | {"rollout": np.mean(flows, axis=0) if flows else None}
 
     @cached_property
-    def _dense(self) -> list[keras.layers.Dense] | None:
-        """The layers from the pooled vector to the logits, the last first; None where they are not linear."""
-        if self.kind == "by_class":
-            is_last = self.scores is self._pooling.output
-            return [self._pooling.input[0]._keras_history.operation] if is_last else None
+    def dense(self) -> list[keras.layers.Dense] | None:
+        """The dense layers from what is pooled to the logits, the last first; None where there is more than these.
+
+        With the kind "by_class": the one that scores the frames.
+        """
         layer, found = self.scores._keras_history.operation, []
+        if self.kind == "by_class":
+            return [self._pooling.input[0]._keras_history.operation] if layer is self._pooling else None
         while isinstance(
             layer, keras.layers.Dense | keras.layers.Dropout
         ):  # which does nothing when a model scores
-            activation = keras.activations.linear if found else keras.activations.sigmoid
             if isinstance(layer, keras.layers.Dense):
-                if layer.activation is not activation:
+                if layer.activation is not getattr(keras.activations, "linear" if found else "sigmoid"):
                     return None
                 found.append(layer)
             layer = layer.input._keras_history.operation
-        is_whole = (
-            self.pooled is not None and layer is self._pooling and self.kind not in ("clusters", "none")
-        )
+        is_sum = layer is self._pooling and self.kind not in ("clusters", "none")
         # In 16 bits the pooled vector is rounded.
-        return found if is_whole and found and layer.compute_dtype == "float32" else None
-
-    @property
-    def linear(self) -> bool:
-        """Whether the logits are linear in the pooled vector; with `by_class`, whether scores are those pooled."""
-        return self._dense is not None
+        return found if found and is_sum and layer.compute_dtype == "float32" else None
 
     def kernel(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The linear map from the pooled vector to some logits: (size, columns) and (columns,) float64."""
-        (first, *others) = self._dense
-        kernel, bias = _numbers_of(first.kernel)[:, columns], _numbers_of(first.bias)[columns]
-        for layer in others:
-            kernel, bias = _numbers_of(layer.kernel) @ kernel, bias + _numbers_of(layer.bias) @ kernel
+        """The dense layers as one linear map: (size, columns) and (columns,), both float64."""
+        kernel, bias = np.eye(self.dense[0].units)[:, columns], np.zeros(len(columns))
+        for layer in self.dense:
+            bias = bias + ops.convert_to_numpy(layer.bias).astype(np.float64) @ kernel
+            kernel = ops.convert_to_numpy(layer.kernel).astype(np.float64) @ kernel
         return kernel, bias
 
-    @property
+    @cached_property
     def logits(self):
-        """The logits' tensor, where a dense layer with a sigmoid gives the scores; else None."""
+        """The logits, where a dense layer with a sigmoid gives the scores; else None."""
         layer = self.scores._keras_history.operation
         if not isinstance(layer, keras.layers.Dense) or layer.activation is not keras.activations.sigmoid:
             return None
         return ops.matmul(ops.cast(layer.input, "float32"), layer.kernel) + layer.bias
 
     @property
-    def segments(self) -> dict[str, np.ndarray] | None:
-        """Modality → its entries of a state, where each entry depends on one modality alone; else None."""
+    def segments(self) -> dict[str, list[int]] | None:
+        """Modality → its entries of a state; None where an entry depends on more than one."""
         state = self.states
         while isinstance(state._keras_history.operation, keras.layers.Dropout):
             state = _arguments(state)[0]
@@ -525,36 +468,32 @@ class _Copy:
             if len(names) != 1:
                 return None
             found.setdefault(names.pop(), []).extend(range(start, start := start + piece.shape[-1]))
-        return {name: np.array(places) for name, places in found.items()}
+        return found
 
     def _states_of_last(self):
-        """The states (batch, time, size) whose ends the pooling "last" reads; without such ends, what is fused."""
+        """The states whose ends the pooling "last" reads; where there are none, what is fused."""
         found = []
         for each in _ancestors(self.scores):
-            layer, place, _ = each._keras_history
+            layer, node, _ = each._keras_history
             if isinstance(layer, LastFrame):
                 states = _arguments(each)[0]
-                # Of two directions the second is in reverse.
-                found.append(ReverseFrames()(states, self._num_frames) if place else states)
-        found = found or list(self.values.values())
-        return (
-            found[0]
-            if len(found) == 1
-            else ops.concatenate([ops.cast(each, "float32") for each in found], -1)
-        )
+                found.append(
+                    ReverseFrames()(states, self._num_frames) if node else states
+                )  # the second direction
+        found = [ops.cast(each, "float32") for each in found or self.values.values()]
+        return found[0] if len(found) == 1 else ops.concatenate(found, axis=-1)
 
-    def _attention_of(self, layers, suffix: str) -> list:
-        """(batch, time, time) attention of each layer of a Transformer, the mean over its heads, the first first."""
-        found, number = [], 1
-        while isinstance(layer := layers.get(f"encoder{suffix}_{number}"), keras.layers.MultiHeadAttention):
+    def _attentions(self, layers, name: str) -> list:
+        """The attention (batch, time, time) of each layer of a Transformer, the lowest first."""
+        found = []
+        while isinstance(layer := layers.get(f"{name}_{len(found) + 1}"), keras.layers.MultiHeadAttention):
             states, _, mask = layer._inbound_nodes[0].input_tensors
-            found.append(_SelfAttention(layer)(states, mask))
-            number += 1
+            found.append(_HeadMean(layer)(states, mask))
         return found
 
 
-class _SelfAttention(keras.layers.Layer):
-    """(batch, time, time) weights of a Transformer's layer, the mean over its heads."""
+class _HeadMean(keras.layers.Layer):
+    """The attention (batch, time, time) of a layer of self-attention, the mean over its heads."""
 
     def __init__(self, attention):
         super().__init__(dtype=attention.dtype_policy)
@@ -573,8 +512,8 @@ def _compiled(inputs, outputs) -> keras.Model:
 
 
 def _arguments(tensor) -> list:
-    layer, place, _ = tensor._keras_history
-    return layer._inbound_nodes[place].input_tensors
+    layer, node, _ = tensor._keras_history
+    return layer._inbound_nodes[node].input_tensors
 
 
 def _ancestors(tensor) -> list:
@@ -583,47 +522,45 @@ def _ancestors(tensor) -> list:
     queue = [tensor]
     for each in queue:
         new = {id(one): one for one in _arguments(each) if id(one) not in found}
-        found |= new
         queue += new.values()
+        found |= new
     return queue
 
 
-def _numbers_of(variable) -> np.ndarray:
-    return ops.convert_to_numpy(variable).astype(np.float64)
-
-
-def _chunks(rows: int, frames: int) -> Iterator[slice]:
+def _chunks(cases: list, frames: int) -> list[list]:
     size = max(1, FRAMES_AT_ONCE // frames)
-    return (slice(start, start + size) for start in range(0, rows, size))
+    return [cases[start : start + size] for start in range(0, len(cases), size)]
 
 
-def _compile_gradient(total: Callable, variables: Sequence) -> Callable:
-    """A compiled function of (points, *others) that gives ∂ total(points, *others) / ∂ points, a list of arrays."""
-    backend = keras.backend.backend()
-    library = importlib.import_module(backend)
-    if backend == "jax":
+def _compile_gradient(function: Callable, variables: Sequence) -> Callable:
+    """A compiled function (points, *others) → (∂ sum of function(points, *others) / ∂ points, function(...)).
 
-        def pure(points, others, state):
+    Keras has no gradients of its own: they are those of its backend, which it has imported.
+    """
+    backend = importlib.import_module(keras.backend.backend())
+    if keras.backend.backend() == "jax":
+
+        def total(points, others, state):
             with keras.StatelessScope(zip(variables, state, strict=True)):
-                return total(points, *others)
+                values = function(points, *others)
+            return ops.sum(values), values
 
-        gradient = library.jit(library.grad(pure))
-        return lambda points, *others: gradient(points, others, [each.value for each in variables])
-    if backend == "torch":
+        compiled = backend.jit(backend.grad(total, has_aux=True))
+        return lambda points, *others: compiled(points, others, [each.value for each in variables])
+    if keras.backend.backend() == "torch":
 
         def gradient(points, *others):
             points = [ops.convert_to_tensor(each).requires_grad_() for each in points]
-            return library.autograd.grad(total(points, *others), points)
+            values = function(points, *others)
+            return backend.autograd.grad(values.sum(), points), values
 
         return gradient
 
-    @library.function(reduce_retracing=True, jit_compile=False)
+    @backend.function(reduce_retracing=True, jit_compile=False)
     def gradient(points, *others):
-        with library.GradientTape() as tape:
+        with backend.GradientTape() as tape:
             tape.watch(points)
-            value = total(points, *others)
-        return tape.gradient(value, points, unconnected_gradients="zero")
+            values = function(points, *others)
+        return tape.gradient(values, points, unconnected_gradients="zero"), values
 
-    return lambda points, *others: gradient(
-        *library.nest.map_structure(library.convert_to_tensor, (points, *others))
-    )
+    return gradient

@@ -84,7 +84,7 @@ class FeatureAttention(keras.layers.Layer):
         return ops.sum(weights * zero_padding(values, num_frames), axis=1)
 
 
-class _ClusterPooling(keras.layers.Layer):
+class ClusterPooling(keras.layers.Layer):
     """Base of the poolings over K learned clusters: a soft assignment, a_t = softmax(norm(W x_t)).
 
     Padding is assigned to no cluster, and stays out of the normalization's statistics. Returns float32, zeros for a
@@ -134,7 +134,7 @@ def _flatten(values):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class NetVLAD(_ClusterPooling):
+class NetVLAD(ClusterPooling):
     """The sum of each cluster's residuals to its centre c_k: V_k = Σ_t a_tk (x_t - c_k), size * K."""
 
     def build(self, states_shape, num_frames_shape):
@@ -148,7 +148,7 @@ class NetVLAD(_ClusterPooling):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class NetRVLAD(_ClusterPooling):
+class NetRVLAD(ClusterPooling):
     """NetVLAD without centres: R_k = Σ_t a_tk x_t, size * K."""
 
     def call(self, states, num_frames, training=None):
@@ -178,7 +178,7 @@ class NetFV(NetVLAD):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class SoftBag(_ClusterPooling):
+class SoftBag(ClusterPooling):
     """How many frames each cluster has: Σ_t a_tk, to length 1, size K."""
 
     def call(self, states, num_frames, training=None):
@@ -187,7 +187,7 @@ class SoftBag(_ClusterPooling):
 
 
 @keras.saving.register_keras_serializable(package="dmlkit")
-class DeepBag(_ClusterPooling):
+class DeepBag(ClusterPooling):
     """The strongest response of any frame to each of K detectors: max_t max(0, norm(W x_t)), size K.
 
     Paper: §Related work (Abu-El-Haija et al. 2016, deep bag of frames, with max pooling).
