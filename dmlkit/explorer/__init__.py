@@ -9,7 +9,7 @@ from dmlkit.runtime import import_lazily
 __getattr__, __dir__, __all__ = import_lazily(
     __name__,
     {
-        "faithfulness": ["faithfulness_study"],
+        "faithfulness": ["faithfulness_study", "ground_truth_study"],
         "results": ["LiveCurve", "ResultsExplorer"],
         "widget": ["AttentionExplorer", "explore", "explore_arrays"],
     },

@@ -1,6 +1,11 @@
-"""Is attention faithful? Scores while frames are removed in several orders, and frames known to have made a label."""
+"""Do weights and explanations find the frames that a score depends on? Frames removed in order, and the ground truth.
 
-from collections.abc import Callable, Mapping
+A criterion gives each frame of a video a number for one class, the highest first. Contributions, gradients and
+occlusion are signed: frames that speak against the class come last.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,10 +14,13 @@ import pandas as pd
 
 from dmlkit import metrics
 from dmlkit.errors import UsageError, choose
-from dmlkit.explorer.sources import ModelSource
+from dmlkit.explorer.sources import Clip, ExploredModel, ModelSource
 from dmlkit.plots.attention import QUESTIONS
+from dmlkit.plots.tables import as_runs
 
 CURVES = {"deletion": metrics.deletion_curve, "insertion": partial(metrics.deletion_curve, insert=True)}
+OCCLUSIONS = {"remove": "occlusion", "mask": "masking"}  # question → what it is called of each frame alone
+KEYS = ["kind", "video", "label"]  # of a row of precisions
 STEPS = 10  # at how many shares of the frames a curve is evaluated: clips of AudioSet have ten frames
 
 
@@ -42,14 +50,15 @@ class Faithfulness:
 def faithfulness_study(
     run_or_source, data=None, *, videos: int = 100, split="validate", question="remove", seeds: int = 5
 ) -> Faithfulness | None:
-    """Take frames away in the order of attention, of their contributions, of occlusion and at random.
+    """Take frames away in the order of weights, contributions, gradients, occlusion, and at random.
 
-    The score is that of the class which the model scores highest, in each video. Occlusion takes every frame away
+    The score is that of the class which the model scores highest, in each video. The criteria are those that the model
+    has: weights only where it weighs frames, contributions only where they are exact. Occlusion takes every frame away
     alone, in the same sense as `question`. The random orders' score is the mean over their seeds.
 
     Args:
-        run_or_source: A `Run` with attention, the path of one, a keras model, or a `ModelSource`, of which the first
-            run is studied; None where the data set has no such run.
+        run_or_source: A frame-level `Run`, the path of one, a keras model, or a `ModelSource`, of which the first run
+            is studied; None where the data set has no such run.
         data: The data set or its path; not needed with a source.
         videos: How many of the split's videos, at most. A video of one frame is left out.
         split: The split; a source has its own.
@@ -57,7 +66,8 @@ def faithfulness_study(
         seeds: Random orders a video.
 
     Raises:
-        UsageError: An unknown question, a run without attention, or no video with two frames.
+        UsageError: An unknown question, a run that reads no frames, "mask" where it cannot leave out frames' states, or
+            no video with two frames.
         DataError: The run or the data cannot be read.
     """
     choose(QUESTIONS, question, what="question")
@@ -73,7 +83,7 @@ def faithfulness_study(
     labels, kinds = pd.DataFrame([row for _, rows in found for row in rows]), {}
     if len(labels):
         for kind, rows in [*labels.groupby("kind", sort=False), ("all", labels)]:
-            kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns=["kind", "video"]), rows["video"])
+            kinds[kind] = {"labels": len(rows)} | _means(rows.drop(columns=KEYS), rows["video"])
     areas, rows, shares = {}, [], np.linspace(0, 1, STEPS + 1)
     values = {key: np.stack([each[key] for each in curves]) for key in curves[0]}
     for (order, curve), each in values.items():
@@ -90,40 +100,122 @@ def faithfulness_study(
     return Faithfulness(areas, means, truth, *conditions)
 
 
+def ground_truth_study(runs, data, *, videos: int = 100, split: str = "validate") -> pd.DataFrame:
+    """How well weights and explanations of each run rank the frames that made a label.
+
+    Only labels made by a part of a video's frames count, each with the explanation of its own class. Of a run with
+    `siblings` each label has the mean over the seeds.
+
+    Args:
+        runs: Frame-level runs in a mapping or a list, or one; paths and keras models as well.
+        data, videos, split: As for `faithfulness_study`.
+
+    Returns:
+        A row a run (its title) and criterion (a name in `plots.attention.ORDERS`): `seeds`, `labels`, `precision`, the
+        mean average precision over labels, and `difference`, its paired difference from uniform weights, both with the
+        ends of their interval over videos as `_low` and `_high`. Empty where no such frames are known.
+
+    Raises:
+        UsageError: A run that reads no frames.
+        DataError: A run or the data cannot be read.
+    """
+    found = {}
+    for run in [runs] if isinstance(runs, str | os.PathLike) else as_runs(runs):
+        members, rows = [run, *getattr(run, "siblings", ())], []
+        for member in members:
+            source = ModelSource(member, data, split=split, max_videos=videos)
+            for name in filter(source.ground_truth.get, list(source.videos)[:videos]):
+                (clip, *_), (parts, *_), _ = source.open_video(name)
+                if made := _made_by_a_part(source, name, clip):
+                    criteria = _criteria(source.models[0], clip, parts, [*made], OCCLUSIONS)
+                    rows += _precisions(source, name, made, criteria)
+        table = pd.DataFrame(rows).groupby(["video", "label"]).mean(numeric_only=True) if rows else {}
+        for criterion, values in table.items():
+            columns = {"precision": values, "difference": values - table["uniform"]}
+            counts = {"seeds": len(members), "labels": len(table)}
+            found[source.runs[0], criterion] = counts | _means(
+                columns, values.index.get_level_values("video")
+            )
+    index = pd.MultiIndex.from_tuples(found, names=["run", "criterion"])
+    return pd.DataFrame([*found.values()], index=index)
+
+
 def _study_video(source: ModelSource, name: str, question: str, **random) -> tuple[dict, list[dict]]:
     """(order, curve) → scores at the shares and area of one video; a row for each label that a part of it made."""
     (clip, *_), (parts, *_), _ = source.open_video(name)
-    model, kinds, frames = source.models[0], source.dataset.class_kinds, len(clip.frames)
-    methods = {"remove": partial(model.removed_scores, clip), "mask": partial(model.masked_scores, parts)}
-    score, weights = methods[question], parts.weights.mean(axis=(1, 2), dtype=np.float64)
-    occlusion = metrics.occlusion(score, frames)  # (frames, classes)
-
-    def importance(label: int) -> dict[str, np.ndarray]:
-        found = {"attention": weights}
-        if model.linear:
-            found["contribution"] = (
-                weights * model.class_terms(clip, parts, [label])["contributions"][:, 0, 0]
-            )
-        return found | {"occlusion": occlusion[:, label]}
-
-    precisions = []
-    for label, made in source.ground_truth.get(name, {}).items():
-        right = np.isin(clip.frames, made)
-        if right.any() and not right.all():
-            criteria = importance(label) | {"uniform": np.ones(frames)}
-            row = {each: metrics.ground_truth_precision(values, right) for each, values in criteria.items()}
-            precisions.append({"kind": kinds[label] if kinds else "all classes", "video": name} | row)
-    if frames < 2:
-        return {}, precisions
-    label = int(parts.scores.argmax())
-    orders = {each: [values] for each, values in importance(label).items()}
-    orders["random"] = metrics.random_importance(frames, **random)
+    if len(clip.frames) < 2:
+        return {}, []
+    model, made, label = source.models[0], _made_by_a_part(source, name, clip), int(parts.scores.argmax())
+    criteria = _criteria(model, clip, parts, [*made, label], [question])
+    orders = {each: values[:, -1:].T for each, values in criteria.items()}
+    orders["random"] = metrics.random_importance(len(clip.frames), **random)
     requested: list[np.ndarray] = []
     _curves(orders, lambda kept: requested.append(kept) or np.zeros(len(kept)))
     # All choices of frames at once, each only once: a recurrent encoder takes many videos as fast as one.
     rows = np.unique(np.concatenate(requested), axis=0)
-    scores = dict(zip(map(bytes, rows), score(rows)[:, label].tolist(), strict=True))
-    return _curves(orders, lambda kept: np.array([scores[bytes(row)] for row in kept])), precisions
+    scores = _scorer(model, clip, parts, question)(rows)[:, label].tolist()
+    scores = dict(zip(map(bytes, rows), scores, strict=True))
+    curves = _curves(orders, lambda kept: np.array([scores[bytes(row)] for row in kept]))
+    return curves, _precisions(source, name, made, criteria)
+
+
+def _scorer(model: ExploredModel, clip: Clip, parts, question: str) -> Callable[[np.ndarray], np.ndarray]:
+    """From the frames that are kept, (rows, n) bool, to (rows, classes) scores."""
+    methods = {"remove": partial(model.removed_scores, clip), "mask": partial(model.masked_scores, parts)}
+    return methods[question]
+
+
+def _criteria(
+    model: ExploredModel, clip: Clip, parts, labels: Sequence[int], questions: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """Criterion → (n, labels) its number for each frame and class, of those that the model has; `uniform` not among."""
+    found, frames = {}, len(clip.frames)
+    arrays = model.arrays(clip, parts, labels, kept=np.ones(frames, bool), explanation="gradient_input")
+    weights = arrays["weights"]
+    if weights is not None and arrays["kind"] != "mean":  # of which all are equal
+        found["attention"] = parts.weights.mean(axis=(1, 2))[:, None]  # over heads, classes or features
+        if parts.weights.shape[2] > 1:
+            found["own"] = weights.mean(axis=1)
+    if arrays["rollout"] is not None:
+        found["rollout"] = arrays["rollout"][:, None]
+    if model.linear:
+        exact = model.class_terms(clip, parts, labels)
+        if "contributions" in exact:
+            exact["terms"] = weights[:, [group for group, _ in exact["parts"]]] * exact["contributions"]
+        found["contribution"] = exact["terms"].sum(axis=1)
+    explained = model.class_terms(clip, parts, labels, explanation="integrated_gradients")
+    found["gradient_input"], found["integrated_gradients"] = (
+        each["terms"].sum(axis=1)
+        for each in (arrays, explained)  # over modalities
+    )
+    for question in questions:
+        if question == "remove" or model.maskable:
+            scorer = _scorer(model, clip, parts, question)
+            found[OCCLUSIONS[question]] = metrics.occlusion(scorer, frames)[:, list(labels)]
+    return {name: np.broadcast_to(values, (frames, len(labels))) for name, values in found.items()}
+
+
+def _made_by_a_part(source: ModelSource, name: str, clip: Clip) -> dict[int, np.ndarray]:
+    """Label → (n,) bool, the frames that made it, where they are some of those that the model reads but not all."""
+    truth = {
+        label: np.isin(clip.frames, frames) for label, frames in source.ground_truth.get(name, {}).items()
+    }
+    return {label: right for label, right in truth.items() if right.any() and not right.all()}
+
+
+def _precisions(source: ModelSource, name: str, made: Mapping, criteria: Mapping) -> list[dict]:
+    """For each label its `KEYS`, and average precision of each criterion, whose columns begin with these labels."""
+    kinds, rows = source.dataset.class_kinds, []
+    for at, (label, right) in enumerate(made.items()):
+        keys = (kinds[label] if kinds else "all classes", name, label)
+        each = {criterion: values[:, at] for criterion, values in criteria.items()} | {
+            "uniform": np.ones(len(right))
+        }
+        precisions = {
+            criterion: metrics.ground_truth_precision(values, right) for criterion, values in each.items()
+        }
+        rows.append(dict(zip(KEYS, keys, strict=True)) | precisions)
+    return rows
 
 
 def _curves(orders: dict, score: Callable[[np.ndarray], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:

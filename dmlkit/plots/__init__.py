@@ -4,7 +4,13 @@ A figure is a `Plot`: a matplotlib figure with alternative text. Every function 
 and `title`, and returns None where there is nothing to show, so that a cell without runs shows nothing.
 """
 
-from dmlkit.plots.attention import attention, attention_on_truth, faithfulness, faithfulness_table
+from dmlkit.plots.attention import (
+    attention,
+    attention_on_truth,
+    faithfulness,
+    faithfulness_table,
+    ground_truth_table,
+)
 from dmlkit.plots.data import data_survey, most_frequent, survey, video
 from dmlkit.plots.ensembles import agreement, combiner_title, combiners, ensemble_members, leave_one_out
 from dmlkit.plots.evaluation import calibration, gap_by_frames, label_pairs, precision_recall, reliability

@@ -13,10 +13,12 @@ from dmlkit.metrics import FOR_THIS_SEED, too_few
 from dmlkit.plots.data import class_title, runs_of_frames
 from dmlkit.plots.tables import Table, numbers
 
-# Order of frames → its name in a legend; its place is that of its mark.
+# What frames are ordered by → its name in figures and tables; its place is that of its mark.
 ORDERS = {
-    "attention": "attention", "contribution": "attention × contribution", "occlusion": "occlusion",
-    "random": "random order", "uniform": "uniform weights",
+    "attention": "attention weight", "contribution": "exact contribution", "gradient_input": "gradient × input",
+    "integrated_gradients": "integrated gradients", "occlusion": "occlusion, frame removed", "random": "random order",
+    "uniform": "uniform weights", "masking": "occlusion, frame masked", "own": "class's own weight",
+    "rollout": "attention rollout",
 }  # fmt: skip
 QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames' weights set to 0"}
 
@@ -83,7 +85,7 @@ def attention_on_truth(weights: Mapping, batch: Mapping, dataset, *, split: str 
 
 
 @style.plotted
-def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Plot | None:
+def faithfulness(study, *, title: str = "Faithfulness of weights and explanations") -> style.Plot | None:
     """Deletion and insertion curves, and precision on ground-truth frames (`explorer.faithfulness_study`)."""
     truth, data = study.ground_truth, SimpleNamespace(name=study.data, generated=study.generated)
     panels, title = 3 if len(truth) else 2, f"{title} · {study.run}"
@@ -109,7 +111,9 @@ def faithfulness(study, *, title: str = "Faithfulness of attention") -> style.Pl
 
 
 @style.plotted
-def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of attention") -> Table | None:
+def faithfulness_table(
+    study, dataset=None, *, title: str = "Faithfulness of weights and explanations"
+) -> Table | None:
     """Areas under deletion and insertion curves, and precision on ground-truth frames, with 95 % intervals."""
     areas, truth = study.areas, study.ground_truth
     orders = [order for order in ORDERS if order in areas.index or order in truth.columns]
@@ -124,7 +128,25 @@ def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness of att
     return numbers(shown, dataset, title=f"{title}: {'; '.join(about)}")
 
 
-def _with_interval(table: pd.DataFrame, row: str, column: str, sign: str = "") -> str:
+@style.plotted
+def ground_truth_table(study, dataset=None, *, title: str = "Frames that made a label") -> Table | None:
+    """A row a run and criterion of `explorer.ground_truth_study`: average precision, and what uniform weights have."""
+    rows = study.drop(index="uniform", level="criterion")
+    shown = rows[["labels"]].set_axis([f"{run}: {ORDERS[order]}" for run, order in rows.index], axis=0)
+    shown["average precision"] = [_with_interval(rows, row, "precision") for row in rows.index]
+    shown["uniform weights"] = (
+        study["precision"].xs("uniform", level="criterion")[rows.index.get_level_values("run")].to_numpy()
+    )
+    shown["difference"] = [_with_interval(rows, row, "difference", "+") for row in rows.index]
+    over = (
+        FOR_THIS_SEED if study["seeds"].max() == 1 else f"over videos, means of {study['seeds'].max()} seeds"
+    )
+    return numbers(
+        shown, dataset, title=f"{title}: ranked by weights and explanations; 95 % CI {over}", digits=3
+    )
+
+
+def _with_interval(table: pd.DataFrame, row, column: str, sign: str = "") -> str:
     if row not in table.index or column not in table.columns or pd.isna(table.loc[row, column]):
         return "–"
     value, low, high = (table.loc[row, f"{column}{end}"] for end in ("", "_low", "_high"))

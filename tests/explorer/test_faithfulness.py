@@ -1,10 +1,11 @@
-"""Is attention faithful? On models made so that the answer is known."""
+"""Do weights and explanations find what the scores depend on? On models made so that the answer is known."""
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from dmlkit.errors import UsageError
-from dmlkit.explorer.faithfulness import faithfulness_study
+from dmlkit.explorer.faithfulness import faithfulness_study, ground_truth_study
 from dmlkit.explorer.sources import ModelSource
 from dmlkit.metrics import average_precision_by_class, mean_interval
 from dmlkit.models import attention_weights, build
@@ -35,7 +36,8 @@ def study(faithful, dataset):
 
 def test_faithful_attention_beats_random_orders(study, faithful, dataset):
     areas = study.areas
-    assert list(areas.index) == ["attention", "contribution", "occlusion", "random"]
+    gradients = ["gradient_input", "integrated_gradients"]
+    assert list(areas.index) == ["attention", "contribution", *gradients, "occlusion", "random"]
     assert areas.loc["attention", "deletion_against_random_high"] < 0
     assert areas.loc["attention", "insertion_against_random_low"] > 0
     assert (areas["deletion_low"] <= areas["deletion"]).all()
@@ -74,6 +76,54 @@ def test_frames_that_made_a_label_are_ranked_by_weight(dataset):
     ends = everything[["attention_low", "attention_high"]].tolist()
     assert ends == pytest.approx(list(mean_interval(found, videos=videos)), abs=1e-6)
     assert everything["labels"] == len(found) == study.ground_truth["labels"][:-1].sum()
+    table = ground_truth_study(model, dataset, videos=12).loc[model.name]
+    assert table.loc["attention", "precision"] == everything["attention"]
+    difference = table.loc["attention", ["difference", "difference_low", "difference_high"]].tolist()
+    paired = mean_interval(np.subtract(found, shares), videos=videos)
+    assert difference == pytest.approx([np.subtract(found, shares).mean(), *paired], abs=1e-6)
+
+
+def test_every_explanation_of_a_linear_model_ranks_frames_by_their_signed_contribution(dataset):
+    # Its score is σ of the mean of x·w, so that gradients and occlusion rank frames as x·w does, not as its magnitude.
+    model, found = model_for(dataset, pooling="mean"), []
+    kernel = model.get_layer("scores").get_weights()[0]
+    batch = next(iter(dataset.batches("validate", batch_size=12, max_videos=12)))
+    names = [name for name in model.input if name != "num_frames"]
+    features = np.concatenate([batch[name] for name in names], axis=-1).astype(np.float64)
+    for row, name in enumerate(batch["id"]):
+        for label, made in dataset.truth("validate")[name].items():
+            right = np.isin(np.arange(batch["num_frames"][row]), made)
+            if not right.all():
+                values = features[row, : len(right)] @ kernel[:, label]
+                found.append(average_precision_score(right, values))
+    table = ground_truth_study([model], dataset, videos=12).loc[model.name]
+    explanations = ["gradient_input", "integrated_gradients", "occlusion", "masking"]
+    assert list(table.index) == ["contribution", *explanations, "uniform"]
+    np.testing.assert_allclose(table["precision"].iloc[:-1], np.mean(found), atol=2e-3)
+    assert (table["labels"] == len(found)).all() and (table.loc["uniform", "difference":] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "parts, criteria",
+    [
+        ({"encoder": "lstm", "pooling": "last"}, []),
+        (
+            {"encoder": "hidden", "pooling": "last", "classifier": "class_attention"},
+            ["attention", "own", "contribution", "masking"],
+        ),
+        (
+            {"encoder": "transformer", "pooling": "feature_attention"},
+            ["attention", "own", "rollout", "contribution", "masking"],
+        ),
+    ],
+)
+def test_a_model_has_the_criteria_that_its_parts_give(parts, criteria, dataset):
+    model = model_for(dataset, units=8, layers=1, **parts)
+    table = ground_truth_study(model, dataset, videos=2).loc[model.name]
+    criteria = {"gradient_input", "integrated_gradients", "occlusion", *criteria}
+    assert set(table.index) == criteria | {"uniform"}
+    study = faithfulness_study(model, dataset, videos=2, seeds=1)
+    assert set(study.areas.index) == criteria - {"masking"} | {"random"}
 
 
 def test_no_run_and_an_unknown_question(dataset, faithful):
