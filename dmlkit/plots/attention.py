@@ -131,19 +131,17 @@ def faithfulness_table(
 @style.plotted
 def ground_truth_table(study, dataset=None, *, title: str = "Frames that made a label") -> Table | None:
     """A row a run and criterion of `explorer.ground_truth_study`: average precision, and what uniform weights have."""
-    rows = study.drop(index="uniform", level="criterion")
+    rows, uniform = (
+        study.drop(index="uniform", level="criterion"),
+        study["precision"].xs("uniform", level="criterion"),
+    )
     shown = rows[["labels"]].set_axis([f"{run}: {ORDERS[order]}" for run, order in rows.index], axis=0)
     shown["average precision"] = [_with_interval(rows, row, "precision") for row in rows.index]
-    shown["uniform weights"] = (
-        study["precision"].xs("uniform", level="criterion")[rows.index.get_level_values("run")].to_numpy()
-    )
+    shown["uniform weights"] = [uniform[run] for run, _ in rows.index]
     shown["difference"] = [_with_interval(rows, row, "difference", "+") for row in rows.index]
-    over = (
-        FOR_THIS_SEED if study["seeds"].max() == 1 else f"over videos, means of {study['seeds'].max()} seeds"
-    )
-    return numbers(
-        shown, dataset, title=f"{title}: ranked by weights and explanations; 95 % CI {over}", digits=3
-    )
+    seeds = study["seeds"].max()
+    over = f"95 % CI {FOR_THIS_SEED if seeds == 1 else f'over videos, of the mean over {seeds} seeds'}"
+    return numbers(shown, dataset, title=f"{title}: average precision of the ranking; {over}", digits=3)
 
 
 def _with_interval(table: pd.DataFrame, row, column: str, sign: str = "") -> str:

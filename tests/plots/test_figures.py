@@ -154,12 +154,26 @@ def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
     titles = [axes.get_title(loc="left") for axes in plot.narrow.figure.axes]
     assert ["score of the highest class" in title for title in titles] == [True, True, False]
     names = [text.get_text() for text in plot.figure.legends[0].get_texts()]
-    assert names == ["attention", "occlusion", "random order", "uniform weights"]
+    assert names == ["attention weight", "occlusion, frame removed", "random order", "uniform weights"]
     table = plots.faithfulness_table(study)
     assert "0.300 (0.250 to 0.350)" in repr(table) and "-0.200 (-0.250 to -0.150)" in repr(table)
     assert table.data.loc["uniform weights"].tolist() == ["–"] * 4 + ["0.200 (0.150 to 0.250)"]
     unknown = type(study)(**vars(study) | {"ground_truth": pd.DataFrame()})
     assert len(shown(plots.faithfulness(unknown)).figure.axes) == 2 and plots.faithfulness_table(unknown)
+    values = {"seeds": 1, "labels": 7, "precision": 0.5, "difference": 0.1}
+    values |= {
+        f"{name}_{end}": values[name] + off
+        for name in ("precision", "difference")
+        for end, off in (("low", -0.05), ("high", 0.05))
+    }
+    uniform = values | {"precision": 0.4}
+    index = pd.MultiIndex.from_product([["<Bi-GRU>"], ["rollout", "uniform"]], names=["run", "criterion"])
+    table = plots.ground_truth_table(pd.DataFrame([values, uniform], index=index))
+    assert (
+        "<Bi-GRU>: attention rollout | 7 | 0.500 (0.450 to 0.550) | 0.400 | +0.100 (+0.050 to +0.150)"
+        in repr(table)
+    )
+    assert "<Bi-GRU>" not in table.to_html() and plots.ground_truth_table(pd.DataFrame()) is None
 
 
 def test_a_video_and_its_ground_truth(data, batch, shown, make):
