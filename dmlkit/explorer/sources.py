@@ -40,6 +40,7 @@ UNWEIGHED = ("clusters", "none")  # kinds of models that weigh no frames
 MASKING = "occlusion by masking: score minus score with this frame's weight at zero"
 ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores
 MOST_FRAMES, CELLS = 200_000, 300  # that are searched for similar ones; of a matrix of similarities
+MOST_ROWS = 300  # of masks that pool a video anew, to explain its frames
 APART = 2  # frames as near as this to one of a list are not listed again
 MIN_PROBABILITY = 1e-4  # stored scores may be 0 for true labels: their cross-entropy is bounded
 
@@ -47,7 +48,8 @@ MIN_PROBABILITY = 1e-4  # stored scores may be 0 for true labels: their cross-en
 class Source:
     """Videos and what is known of them, under names of `runs` and `data`, with `class_names`.
 
-    `vectors(video, of)` gives (frames, size) what frames are compared by, `_index` those of all videos.
+    `vectors(video, of)` gives (frames, size) what frames are compared by, `times(video)` their (frames,) seconds, and
+    `_index` the states of all videos by id, of length 1, every k-th frame's; and k.
     """
 
     class_groups: Mapping[str, list[int]] = {}  # the vocabulary's vertical, or kind → its classes
@@ -95,29 +97,25 @@ class Source:
         Each is a dict of `video`, `frame`, `seconds` and `similarity`, the cosine of the first run's states. Frames
         within two of the given ones, or of one already listed, are left out.
         """
-        vectors, videos, positions, seconds, step = self._index
+        index, step = self._index
         own = _unit(self.vectors(video, "states"))
         wanted = np.flatnonzero(frame_mask(frames, len(own)))
         if not len(wanted):
             raise UsageError("Choose one frame or more, to which similar ones are looked for.")
-        chunks = np.array_split(vectors, -(-len(vectors) // 10_000) or 1)
-        nearest_of = np.concatenate(
-            [(each.astype(np.float32) @ own[wanted].T).max(axis=1) for each in chunks]
-        )
-        names, found, listed = list(self.videos), [], {video: wanted.tolist()}
-        for at in np.argsort(-nearest_of, kind="stable").tolist():
-            name, frame = names[videos[at]], int(positions[at])
+        rows = []
+        for name, each in index.items():
+            highest = (each.astype(np.float32) @ own[wanted].T).max(axis=1)
+            rows += [(value, name, at * step) for at, value in enumerate(highest.tolist())]
+        found, listed = [], {video: wanted.tolist()}
+        for value, name, frame in sorted(rows, key=lambda row: -row[0]):
             if len(found) == limit:
                 break
             if all(abs(frame - other) > APART for other in listed.setdefault(name, [])):
                 listed[name].append(frame)
-                about = {"seconds": float(seconds[at]), "similarity": float(nearest_of[at])}
-                found.append({"video": name, "frame": frame, **about})
-        every = f", of which every {step}th is compared" if step > 1 else ""
-        note = (
-            f"Cosine similarity of the states of {self.runs[0]}, over {len(names):,} videos' frames{every}."
-        )
-        return found, note
+                seconds = float(self.times(name)[frame])
+                found.append({"video": name, "frame": frame, "seconds": seconds, "similarity": value})
+        every = f", one frame in {step} compared" if step > 1 else ""
+        return found, f"Cosine similarity of the states of {self.runs[0]} over {len(index):,} videos{every}."
 
 
 class ModelSource(Source):
@@ -283,25 +281,22 @@ class ModelSource(Source):
         features = {name: _decoded(each) for name, each in clip.features.items() if each.ndim == 2}
         return choose({"states": part.states} | features, of, what="vectors of frames")
 
-    @cached_property
-    def _index(self) -> tuple:
-        """Each frame's state of length 1 (float16), its video's number, position and second; k, of every k-th frame.
+    def times(self, video: str) -> np.ndarray:
+        """(frames,) the seconds of the frames that the first run reads of a video."""
+        return self.models[0].clip(self._read(self._position[video])).frames
 
-        Videos are encoded as their menu lists them, records that a training skipped left out.
-        """
-        ids, found, count, step, skipped = self._ids, [], 0, 1, self._run.record["data"]["skipped"]["records"]
+    @cached_property
+    def _index(self) -> tuple[dict[str, np.ndarray], int]:
+        names, found, step = list(self._position), {}, 1
+        skipped = self._run.record["data"]["skipped"]["records"]
         settings = {"max_videos": self._cap} | ({"on_fault": f"skip {skipped}"} if skipped else {})
-        for name, seconds, states in self.models[0].states(self.split, **settings):
-            if len(found) < len(ids) and name == ids[len(found)]:
-                at = np.arange(0, len(seconds), step)
-                found.append(
-                    (_unit(states[at]).astype(np.float16), np.full(len(at), len(found)), at, seconds[at])
-                )
-                count += len(at)
-            if count > MOST_FRAMES:
-                step, found = 2 * step, [[column[::2] for column in each] for each in found]
-                count = sum(len(each[0]) for each in found)
-        return *map(np.concatenate, zip(*found, strict=True)), step
+        for video, states in self.models[0].states(self.split, **settings):
+            # Records that a training skipped are not among the ids, and those behind a cap are not listed.
+            if len(found) < len(names) and video == self._ids[len(found)]:
+                found[names[len(found)]] = _unit(states[::step]).astype(np.float16)
+            if sum(map(len, found.values())) > MOST_FRAMES:
+                step, found = 2 * step, {name: each[::2] for name, each in found.items()}
+        return found, step
 
     def media(self, video: str, *, live: bool) -> dict | None:
         """The pictures, the file and the page of a video, as `media_of` describes them."""
@@ -410,30 +405,24 @@ class ExploredModel:
         pooling = run.record["experiment"].get("pooling")
         none = f"The pooling '{pooling}' weighs no frames" if pooling else "The model weighs no frames"
         self._about = {"kind": probe.kind, "title": WEIGHTS[probe.kind] if self.weighs else none}
+        self._pools_fast = probe.kind in ("attention", "mean")
         self._about |= {"groups": probe.groups, "maskable": probe.maskable}
 
     def scores(self, split: str, videos: int) -> np.ndarray:
         """(videos, classes) scores of at most so many videos of a split."""
-        settings = {"frame_choice": self._choice, "max_frames": self._max_frames, "max_videos": videos}
-        batches = self._dataset.batches(split, batch_size=ROWS, **settings)
+        batches = self._batches(split, max_videos=videos)
         return np.concatenate([self._probe.scores(self._inputs(batch)) for batch in batches])
 
-    def states(self, split: str, **settings) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Id, seconds (n,) and states (n, size) of each video of a split; `settings` are those of `Dataset.batches`."""
-        for batch in self._dataset.batches(split, batch_size=ROWS, **settings):
-            ids = batch["id"].tolist()
-            clips = [self.clip({name: rows[[at]] for name, rows in batch.items()}) for at in range(len(ids))]
-            lengths = np.array([len(each.frames) for each in clips], np.int32)
-            inputs = {"num_frames": lengths}
-            for name, first in clips[0].features.items():
-                rows = [each.features[name] for each in clips]
-                if first.ndim == 2:  # padded to the longest
-                    longest = max(1, lengths.max())
-                    rows = [np.pad(row, ((0, longest - len(row)), (0, 0))) for row in rows]
-                inputs[name] = np.stack(rows)
-            states = self._probe.parts(inputs).states
-            for name, each, row, length in zip(ids, clips, states, lengths, strict=True):
-                yield name, each.frames, row[:length]
+    def states(self, split: str, **settings) -> Iterator[tuple[str, np.ndarray]]:
+        """Id and states (n, size) of each video of a split; `settings` are those of `Dataset.batches`."""
+        for batch in self._batches(split, **settings):
+            states = self._probe.parts(self._inputs(batch)).states
+            for name, each, length in zip(batch["id"].tolist(), states, batch["num_frames"], strict=True):
+                yield name, each[:length]
+
+    def _batches(self, split: str, **settings):
+        settings |= {"frame_choice": self._choice, "max_frames": self._max_frames, "batch_size": ROWS}
+        return self._dataset.batches(split, **settings)
 
     def clip(self, batch: dict[str, np.ndarray]) -> Clip:
         """The frames it reads of a batch of one video with all its frames."""
@@ -473,8 +462,9 @@ class ExploredModel:
 
     def parts(self, clip: Clip):
         """`FrameParts` of one video: scores (classes,), states (n, size), weights and logits (n, groups, …) or None."""
-        found = self._parts(clip, np.ones((1, len(clip.frames)), bool))
-        return replace(found, **{k: each if each is None else each[0] for k, each in vars(found).items()})
+        found = self._parts(clip, np.ones((1, n := len(clip.frames)), bool))
+        arrays = {name: each for name, each in vars(found).items() if each is not None}
+        return replace(found, **{k: each[0] if k == "scores" else each[0, :n] for k, each in arrays.items()})
 
     def arrays(self, clip: Clip, parts, classes: Sequence[int], *, kept: np.ndarray, **explanation) -> dict:
         """Weights, scores and terms of one video, as `Evidence` has them; `explanation` as for `class_terms`.
@@ -539,8 +529,12 @@ class ExploredModel:
             }
         if own and self.weighs and not by_modality:
             kept = np.ones(len(clip.frames), bool) if kept is None else kept
-            without = self.masked_scores(parts, kept & ~np.eye(len(kept), dtype=bool))
-            terms = (parts.scores - without)[:, None, list(classes)]
+            # Where each row is pooled anew, neighbours of many frames are masked together and share the difference.
+            count = min(n := len(kept), n if self._pools_fast else MOST_ROWS)
+            window = np.arange(n) * count // max(n, 1)
+            without = self.masked_scores(parts, kept & (window != np.arange(count)[:, None]))
+            share = kept / np.maximum(np.bincount(window, kept), 1)[window]
+            terms = ((parts.scores - without)[window] * share[:, None])[:, None, list(classes)]
             return {"terms": terms, "term_classes": classes, "terms_title": MASKING}
         method = explanation if not own else "integrated_gradients" if self.weighs else "gradient_input"
         explained = list(drawn) if drawn and method != "gradient_input" else list(classes)
@@ -554,7 +548,7 @@ class ExploredModel:
 
         Without any frame it is the score of a pooled vector of zeros. A `UsageError` where `maskable` is False.
         """
-        if self._probe.kind not in ("attention", "mean"):
+        if not self._pools_fast or not len(kept):
             pooled = self._probe.pooled_scores
             return self._in_groups(kept, lambda order, lengths: pooled(parts.states[order], lengths))
         # One weighted sum for each row, which as the only valid frame is its own pooling: many times as fast.
@@ -599,6 +593,9 @@ def _in_front(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _ordered(clip: Clip, order: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
     """A model's inputs: the clip once for each row of `order`."""
     features = clip.features.items()
+    if not order.shape[1]:  # a video without frames has one of padding
+        order = np.zeros((len(order), 1), int)
+        features = [(k, np.zeros((1, v.shape[1]), v.dtype) if v.ndim == 2 else v) for k, v in features]
     inputs = {k: v[order] if v.ndim == 2 else np.repeat(v[None], len(order), axis=0) for k, v in features}
     return inputs | {"num_frames": lengths}
 
@@ -703,14 +700,13 @@ class ArraySource(Source):
             raise UsageError(f"No states of {video!r} were given to compare frames by. Give states=…")
         return choose({"states": states}, of, what="vectors of frames")
 
+    def times(self, video: str) -> np.ndarray:
+        """(frames,) seconds."""
+        return self._evidence[video].times
+
     @cached_property
-    def _index(self) -> tuple:
-        rows = []
-        for at, (name, states) in enumerate(self._states.items()):
-            if states is not None:
-                times, frames = self._evidence[name].times, np.arange(len(states))
-                rows.append((_unit(states), np.full(len(states), at), frames, times))
-        return *map(np.concatenate, zip(*rows, strict=True)), 1
+    def _index(self) -> tuple[dict[str, np.ndarray], int]:
+        return {name: _unit(each) for name, each in self._states.items() if each is not None}, 1
 
     def _check_states(self, video: str, states) -> np.ndarray | None:
         if states is None:
