@@ -17,6 +17,14 @@ from dmlkit.errors import DataError, UsageError
 FORMAT = 3  # of the JSON that `scene` writes
 MAX_CLASSES, DRAWN_CLASSES = 20, 3  # included, and drawn of these, unless they are chosen
 SUM_TOLERANCE = 1e-3  # a softmax in single precision over thousands of frames sums closer to 1
+WEIGHT_TITLES = {
+    "attention": "Attention weight",
+    "heads": "Attention weight by head",
+    "by_class": "Class's own attention weight",
+    "by_feature": "Class's own weight, the mean over the features it reads",
+    "mean": "Weight of the mean",
+}
+"""Kind of a model that weighs frames → what the weights are."""
 EXPLANATIONS = {
     "own": "the model's own terms",
     "gradient_input": "gradient × input (approximation)",

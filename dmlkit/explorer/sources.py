@@ -22,6 +22,7 @@ from dmlkit.errors import DataError, UsageError, choose, nearest, readable, shor
 from dmlkit.explorer.evidence import (
     EXPLANATIONS,
     SUM_TOLERANCE,
+    WEIGHT_TITLES,
     Evidence,
     as_list,
     class_scores,
@@ -36,7 +37,6 @@ from dmlkit.explorer.media import media_of
 from dmlkit.runs import Run, load_run
 
 MAX_RUNS = 3
-UNWEIGHED = ("clusters", "none")  # kinds of models that weigh no frames
 MASKING = "occlusion by masking: score minus score with this frame's weight at zero"
 ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores
 MOST_FRAMES, CELLS = 200_000, 300  # that are searched for similar ones; of a matrix of similarities
@@ -393,7 +393,7 @@ class ExploredModel:
     """
 
     def __init__(self, run: Run, dataset, matched: Match):
-        from dmlkit.models.attention import WEIGHTS, FrameProbe
+        from dmlkit.models import FrameProbe
 
         self._dataset, self._match, profile = dataset, matched, run.record["profile"]
         self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
@@ -401,10 +401,10 @@ class ExploredModel:
         self._modalities = [
             name for name in dataset.features if name in {each.name for each in run.model.inputs}
         ]
-        self.linear, self.maskable, self.weighs = probe.linear, probe.maskable, probe.kind not in UNWEIGHED
+        self.linear, self.maskable, self.weighs = probe.linear, probe.maskable, probe.kind in WEIGHT_TITLES
         pooling = run.record["experiment"].get("pooling")
         none = f"The pooling '{pooling}' weighs no frames" if pooling else "The model weighs no frames"
-        self._about = {"kind": probe.kind, "title": WEIGHTS[probe.kind] if self.weighs else none}
+        self._about = {"kind": probe.kind, "title": WEIGHT_TITLES.get(probe.kind, none)}
         self._pools_fast = probe.kind in ("attention", "mean")
         self._about |= {"groups": probe.groups, "maskable": probe.maskable}
 

@@ -1,6 +1,7 @@
 """Evidence of models is the models' own, that of plain arrays is computed; what cannot be shown is explained."""
 
 import base64
+import json
 import shutil
 from dataclasses import replace
 
@@ -100,6 +101,7 @@ def test_every_frame_level_model_is_explained(dataset, batch, kind):
     chosen, masked = list(found.classes), [0, 3, 4]
     np.testing.assert_allclose(found.scores, expected[chosen], atol=1e-6)
     assert found.kind == {"copies": "attention", "transformer": "attention"}.get(kind, kind)
+    json.dumps(found.to_json(), allow_nan=False)
     assert found.groups == {"heads": ("head 1", "head 2"), "copies": ("copy 1", "copy 2")}.get(kind, ("",))
     assert (found.weights is None) == ("weighs no frames" in found.title) == (kind in ("clusters", "none"))
     assert (found.assignment is None) == (kind != "clusters") and (found.rollout is None) == (
