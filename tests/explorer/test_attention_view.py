@@ -153,7 +153,7 @@ def test_a_walk_through_a_saved_page(opened, sample_evidence):
     assert total + bias == pytest.approx(logit, abs=0.011)
     expected = evidence.mean_weights @ evidence.contributions[:, 0, 0] + evidence.biases[0]
     assert logit == pytest.approx(expected, abs=0.006)
-    view.press("Home", "Space", "Shift+ArrowRight", "Shift+ArrowRight")
+    view.press("Home", "Shift+ArrowRight", "Shift+ArrowRight", "Space", "Escape")
     view.root.locator("input[value=mask]").check()
     view.drag(0.975, 0.88)
     view.root.get_by_role("slider", name="Keep the top frames").fill("9")
@@ -186,7 +186,7 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     part = sample_evidence(frames=8, scores=[0.9, 0.8, 0.7], **kept, **unknown)
     view = opened(whole, live=MENU)
     view.root.get_by_role("radio", name="remove").check()
-    view.press("Home", "Space", *["Shift+ArrowRight"] * 3)
+    view.press("Home", "Space", *["ArrowRight", "Space"] * 3)
     assert view.page.evaluate("sent.map(each => each.frames)") == [[0]]  # one at a time, the newest waits
     view.expect("scores", "score (stale)")
     view.answer(0, part)

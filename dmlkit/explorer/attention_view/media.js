@@ -81,7 +81,7 @@ export class Media {
     const to = Math.max(0, view.lead.base.times[frame] + this.shift);
     if (seekable.length && to <= seekable.end(seekable.length - 1)) player.currentTime = to;
   }
-  pick(x) { this.view.change({ frame: this.view.lead.at.subarray(1, -1).findLastIndex((left) => left <= x) + 1 }); }
+  pick(x) { this.view.change({ frame: this.view.timeline.frameAt(x) }); }
 
   draw() {
     const { media, image, view: { lead, state } } = this;

@@ -37,41 +37,52 @@ export function layout(view, width) {
   return { rows, key, staticFrom, width, left: EDGE, right: width - EDGE, bottom: y - GAP + 4, height: y - GAP + 4 + AXIS };
 }
 
-/** Where each frame begins and ends, in pixels: halfway to its neighbours in time. */
-export function edges(times, span, lay) {
-  const n = times.length, at = new Float64Array(n + 1), half = n > 1 ? (times[n - 1] - times[0]) / (n - 1) / 2 : 0.5;
-  const scale = (lay.right - lay.left) / (span[1] - span[0]);
-  for (let t = 0; t <= n; t++) {
-    const second = t === 0 ? times[0] - half : t === n ? times[n - 1] + half : (times[t - 1] + times[t]) / 2;
-    at[t] = lay.left + (second - span[0]) * scale;
-  }
-  return at;
+/** The second at which a frame begins: halfway to its neighbour in time. */
+export function boundary(times, t) {
+  const n = times.length, half = n > 1 ? (times[n - 1] - times[0]) / (n - 1) / 2 : 0.5;
+  return t === 0 ? times[0] - half : t === n ? times[n - 1] + half : (times[t - 1] + times[t]) / 2;
+}
+
+/** Where each frame begins and ends, in pixels. Frames outside the window lie at its ends, without a width. */
+export function edges(times, [low, high], lay) {
+  const scale = (lay.right - lay.left) / (high - low);
+  return Float64Array.from({ length: times.length + 1 }, (_, t) =>
+    Math.min(lay.right, Math.max(lay.left, lay.left + (boundary(times, t) - low) * scale)));
+}
+
+/** The frames that have a width, as [first, behind the last]. */
+export function visible(at) {
+  let first = 0, behind = at.length - 1;
+  while (first < behind && at[first + 1] <= at[0]) first++;
+  while (behind > first && at[behind - 1] >= at[at.length - 1]) behind--;
+  return [first, behind];
 }
 
 /** Bars up and down from `zero`. Where frames are narrower than a pixel, a pixel shows its frames' extremes. */
 export function bars(value, at, zero, scale) {
-  const up = [], down = [], n = at.length - 1;
+  const up = [], down = [], [first, behind] = visible(at);
   const put = (x, w, high, low) => {
     if (high > 0) up.push(x, zero - high * scale, w, high * scale);
     if (low < 0) down.push(x, zero, w, -low * scale);
   };
-  if ((at[n] - at[0]) / n >= 1.5) {
-    for (let t = 0; t < n; t++) {
+  if (at[behind] - at[first] >= 1.5 * (behind - first)) {
+    for (let t = first; t < behind; t++) {
       const w = at[t + 1] - at[t], v = value(t), gap = Math.min(1, w * 0.16);
       put(at[t] + gap / 2, w - gap, Math.max(v, 0), Math.min(v, 0));
     }
     return { up, down };
   }
-  for (let t = 0; t < n; ) {
+  for (let t = first; t < behind; ) {
     const pixel = Math.floor(at[t]);
     let high = 0, low = 0;
-    for (; t < n && Math.floor(at[t]) === pixel; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
+    for (; t < behind && Math.floor(at[t]) === pixel; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
     put(pixel, 1, high, low);
   }
   return { up, down };
 }
 
 export function hatch(painter, x, y, w, h, colour, upright) {
+  if (w <= 0) return;
   const list = [];
   if (upright) for (let k = 2; k < Math.max(w, 3); k += 4) list.push(x + Math.min(k, w), y, x + Math.min(k, w), y + h);
   else for (let k = -h + ((x + h) % 6 ? 6 - ((x + h) % 6) : 0); k < w; k += 6) {
@@ -129,7 +140,7 @@ export function paintRows(painter, view, lay, colors, until = null) {
     if (row.kind === "truth") {
       const at = view.lead.at, list = [];
       const truth = new Set(row.frames);
-      for (const [a, b] of stretches(view.lead.base.count, (t) => truth.has(t))) list.push(at[a], row.top, Math.max(1.5, at[b] - at[a] - 1), row.height);
+      for (const [a, b] of stretches(view.lead.base.count, (t) => truth.has(t))) if (at[b] > at[a]) list.push(at[a], row.top, Math.max(1.5, at[b] - at[a] - 1), row.height);
       painter.rects(list, colors.truth);
       painter.lines([lay.left, base, lay.right, base], colors.rule);
     }
@@ -139,14 +150,14 @@ export function paintRows(painter, view, lay, colors, until = null) {
 }
 
 export function paintSignal(painter, run, row, lay, colors) {
-  const base = row.top + row.height, n = run.base.count, step = Math.max(1, Math.floor(n / (lay.right - lay.left)));
+  const base = row.top + row.height, n = run.base.count, [first, behind] = visible(run.at), step = Math.max(1, Math.floor((behind - first) / (lay.right - lay.left)));
   const line = (values) => {
     let top = 1e-12;
     for (const v of values) if (v > top) top = v;
     const points = [];
-    for (let t = 0; t < n; t += step) {
+    for (let t = first; t < behind; t += step) {
       let v = 0;
-      for (let i = t; i < Math.min(n, t + step); i++) v = Math.max(v, values[i]);
+      for (let i = t; i < Math.min(behind, t + step); i++) v = Math.max(v, values[i]);
       points.push((run.at[t] + run.at[Math.min(n, t + 1)]) / 2, base - (v / top) * row.height);
     }
     return n > 1 ? points : [run.at[0], points[1], run.at[1], points[1]];
@@ -162,7 +173,7 @@ export function paintAxis(painter, view, lay, colors) {
   const step = Math.max(power * [1, 2, 5, 10].find((f) => f * power >= raw), view.lead?.base.count > 1 ? 0 : 1);
   painter.lines([lay.left, lay.bottom, lay.right, lay.bottom], colors.ink);
   // No tick where there is no frame: before the first and behind the last.
-  const [first, last] = view.ends, seen = [];
+  const first = Math.max(low, view.ends[0]), last = Math.min(high, view.ends[1]), seen = [];
   for (let k = Math.ceil(first / step - 1e-6); k * step <= last + 1e-6 * step; k++) seen.push(k * step);
   for (const s of seen.length ? seen : [first]) {
     const x = lay.left + ((s - low) / (high - low)) * (lay.right - lay.left);
@@ -175,10 +186,17 @@ export function paintAxis(painter, view, lay, colors) {
 /** What belongs to the chosen frame: its line, and each row's value there. The only thing that moving redraws. */
 export function paintCursor(painter, view, lay, colors) {
   if (!view.lead) return;
-  const { at } = view.lead, f = view.state.frame, x = (at[f] + at[f + 1]) / 2;
-  painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: colors.ink });
+  const { at } = view.lead, f = view.state.frame, x = (at[f] + at[f + 1]) / 2, { range } = view.state;
+  if (range && at[range[1] + 1] > at[range[0]]) {
+    const [left, right] = [at[range[0]], at[range[1] + 1]];
+    painter.rects([left, 0, right - left, lay.bottom], colors.range);
+    painter.lines([left, 0, left, lay.bottom, right, 0, right, lay.bottom], colors.ink, { dash: [2, 3] });
+    painter.rects([left, lay.bottom - 3, right - left, 3], colors.ink);
+  }
+  const inside = at[f + 1] > at[f]; // else panned out of the window
+  if (inside) painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: colors.ink });
   for (const row of lay.rows) {
-    if (row.kind === "words") continue;
+    if (row.kind === "words" || !inside) continue;
     const top = row.top - 1, base = row.top + row.height, middle = row.top + row.height / 2;
     // Without frames the row shows a message: no line through its text.
     const line = row.kind === "weights" && !row.run.result.known ? [x, top, x, middle - VOID / 2, x, middle + VOID / 2, x, base] : [x, top, x, base];
@@ -188,5 +206,5 @@ export function paintCursor(painter, view, lay, colors) {
     const text = view.readout(row);
     if (text) painter.text(lay.right, row.y + 12, text, colors.ink, { anchor: "end", size: 11 });
   }
-  painter.lines([x, lay.bottom, x, lay.bottom + 6], colors.ink, { width: 2.5 });
+  if (inside) painter.lines([x, lay.bottom, x, lay.bottom + 6], colors.ink, { width: 2.5 });
 }

@@ -2,27 +2,20 @@
 
 import { cut, decode, digits, expand, nearest, plural, seconds, signed, small, weigh } from "./numbers.js";
 import { CanvasPainter, px } from "./painters.js";
-import { edges, layout, paintCursor, paintRows, VOID } from "./rows.js";
+import { edges, layout, paintCursor, paintRows } from "./rows.js";
 import { make, same, setText } from "./elements.js";
 import { Media } from "./media.js";
+import { Timeline } from "./timeline.js";
 import { changesOf, download, records } from "./exports.js";
 
-const MASK_HELP = "The frames' weights become zero and the others share them. The states of the other frames, which were computed with them, stay. Computed in the browser.";
-const REMOVE_HELP = "The video is encoded again without these frames, so the states of the others change too. Computed by the kernel.";
-const UNAVAILABLE = {
-  none: "Not available: this page has no kernel. Run the notebook in JupyterLab.",
-  fixed: "Not available: these are arrays, without a model that could encode the video again.",
-  disconnected: "Not available: the kernel is disconnected.",
-  silent: "Not available: the kernel does not answer.",
-};
 let views = 0;
 
 export class View {
   constructor(el, scene, hooks) {
     this.hooks = hooks; this.name = `dmlkit-av-${++views}-${Math.random().toString(36).slice(2, 7)}`;
     this.link = hooks.remove ? (scene.live ? "live" : "fixed") : "none";
-    this.state = { video: null, shown: null, classes: null, frame: 0, temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set() };
-    this.tool = "select"; this.dirty = {}; this.requested = null;
+    this.state = { video: null, shown: null, classes: null, frame: 0, temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set(), muted: {}, range: null, window: null };
+    this.dirty = {}; this.requested = null;
     this.build();
     el.replaceChildren(this.root);
     this.watch();
@@ -45,16 +38,10 @@ export class View {
     this.temperature = range("Temperature", { min: -1, max: 1, step: 0.02 }, (t) => ({ temperature: Number((10 ** Number(t.value)).toPrecision(4)) }));
     this.top = range("Keep the top frames", { min: 1, step: 1 }, (t) => ({ top: Number(t.value) >= this.lead.base.count ? null : Number(t.value) }));
     this.uniform = make("input", { type: "checkbox", onchange: on((t) => ({ uniform: t.checked })) });
-    this.reset = make("button", { type: "button", onclick: () => this.change({ temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set() }) }, "Reset");
-    this.tools = Object.fromEntries(["select", "mask", "remove"].map((tool) => [tool, make("input", { type: "radio", name: this.name, value: tool, checked: tool === "select", onchange: () => this.setTool(tool) })]));
-    this.unavailable = make("span", { class: "unavailable" });
-    const tool = (name, text, ...more) => make("label", { class: `tool ${name}` }, this.tools[name], make("b", {}, text), ...more);
-    this.toolBox = make("fieldset", { class: "tools" }, make("legend", {}, "Click or drag over the frames to …"),
-      tool("select", "select", make("span", {}, "Select a frame. Keyboard, with the picture focused: arrows, Home, End and Page keys move; Space masks; Shift with an arrow masks on the way.")),
-      tool("mask", "mask", make("span", {}, MASK_HELP)), tool("remove", "remove", make("span", {}, REMOVE_HELP + " ", this.unavailable)));
+    this.reset = make("button", { type: "button", onclick: () => this.change({ temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set(), muted: {} }) }, "Reset");
     this.canvas = make("canvas", { "aria-hidden": "true" }); this.cursor = make("canvas", { "aria-hidden": "true" });
-    this.slider = make("div", { class: "strips", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": "Frame of the video", onkeydown: (e) => this.onKey(e) }, this.canvas, this.cursor);
-    for (const kind of ["down", "move", "up", "cancel"]) this.slider.addEventListener(`pointer${kind}`, (e) => this.onPointer(kind, e));
+    this.slider = make("div", { class: "strips", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": "Frame of the video" }, this.canvas, this.cursor);
+    this.timeline = new Timeline(this);
     this.here = make("p", { class: "here" }); this.words = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
     this.scores = make("table", { class: "scores" }); this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
     this.status = make("p", { class: "status", role: "status" }); this.problem = make("p", { class: "problem loud", role: "alert" }); this.notes = make("div", { class: "notes" });
@@ -63,7 +50,7 @@ export class View {
     const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.order.node, this.ofClass.node, this.video.node, this.id, this.runsBox), this.hint, tweaks,
-      this.body = make("div", { class: "body" }, make("div", { class: "main" }, (this.media = new Media(this)).node, this.slider, this.here, this.status, this.problem, this.toolBox, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "side" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.timeline.controls, (this.media = new Media(this)).node, this.timeline.map, this.slider, this.here, this.status, this.problem, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "side" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
       this.data, this.notes);
   }
 
@@ -74,7 +61,7 @@ export class View {
     for (const node of [document.documentElement, document.body]) this.themed.observe(node, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name", "style"] });
     this.dark = matchMedia("(prefers-color-scheme: dark)"); this.onTheme = () => this.invalidate("theme"); this.dark.addEventListener("change", this.onTheme);
   }
-  destroy() { this.media.stop(); this.sized.disconnect(); this.themed.disconnect(); this.dark.removeEventListener("change", this.onTheme); cancelAnimationFrame(this.ticket); this.destroyed = true; }
+  destroy() { this.timeline.destroy(); this.media.stop(); this.sized.disconnect(); this.themed.disconnect(); this.dark.removeEventListener("change", this.onTheme); cancelAnimationFrame(this.ticket); this.destroyed = true; }
 
   setScene(scene, state = {}) {
     this.scene = scene;
@@ -118,8 +105,9 @@ export class View {
     const kept = (this.state.shown ?? []).filter((name) => names.includes(name));
     const known = new Set(this.runs.flatMap((run) => run.base.classes)), classes = (this.wanted ?? []).filter((c) => known.has(c));
     const fallback = lead ? [...new Set([...(lead.base.true ?? []), ...lead.base.classes])].filter((c) => known.has(c)).slice(0, 3) : [];
-    Object.assign(this.state, { video: id, frame: highest, masked: new Set(), removed: new Set(), shown: kept.length ? kept : names.slice(0, 3), classes: classes.length || this.wanted?.length === 0 ? classes : fallback });
+    Object.assign(this.state, { video: id, frame: highest, masked: new Set(), removed: new Set(), muted: {}, range: null, window: null, shown: kept.length ? kept : names.slice(0, 3), classes: classes.length || this.wanted?.length === 0 ? classes : fallback });
     this.requested = null; this.generation = (this.generation ?? 0) + 1;
+    this.timeline.pause();
     this.media.open(packed?.media, id);
     this.buildRuns();
     this.apply({ ...state, video: undefined });
@@ -130,8 +118,8 @@ export class View {
   apply(state) {
     const plain = (value) => JSON.stringify(value instanceof Set ? [...value] : value), moved = new Set();
     for (const [name, value] of Object.entries(state)) {
-      if (value === undefined || (value === null && name !== "top") || !(name in this.state)) continue;
-      const taken = name === "masked" || name === "removed" ? new Set(value) : value;
+      if (value === undefined || (value === null && !["top", "range", "window"].includes(name)) || !(name in this.state)) continue;
+      const taken = name === "masked" || name === "removed" ? new Set(value) : name === "range" || name === "window" ? this.timeline.within(value) : value;
       if (plain(taken) === plain(this.state[name])) continue;
       this.state[name] = taken; moved.add(name);
     }
@@ -141,7 +129,9 @@ export class View {
     this.state.frame = Math.min(last, Math.max(0, Math.round(this.state.frame) || 0));
     if (moved.has("shown")) this.pickRuns();
     if (moved.has("removed")) this.encode();
-    if (moved.delete("frame")) this.invalidate("frame");
+    if (moved.delete("frame")) { this.invalidate("frame"); this.timeline.onframe?.(this.state.frame); }
+    if (moved.delete("range")) this.invalidate("frame");
+    if (moved.delete("window")) this.invalidate("size");
     if (moved.size) this.invalidate("weights");
   }
 
@@ -188,7 +178,6 @@ export class View {
   /** An exception of a callback: a line of its own, so that nothing else overwrites it. */
   showProblem(text) { setText(this.problem, text ?? ""); }
   setStatus(text) { setText(this.status, text); this.status.classList.toggle("loud", Boolean(text)); }
-  setTool(tool) { this.tool = tool; this.tools[tool].checked = true; this.slider.dataset.tool = tool; }
   invalidate(what) { this.dirty[what] = true; this.ticket ??= requestAnimationFrame(() => this.draw()); }
 
   nameOf(label) { for (const run of this.runs) { const k = run.base.classes.indexOf(label); if (k >= 0) return run.base.names[k]; } return `class ${label}`; }
@@ -244,14 +233,14 @@ export class View {
     if (dirty.weights) this.weighAll();
     if (dirty.weights || dirty.size || dirty.theme) {
       const before = this.lay;
-      this.lay = layout(this, width);
+      this.lay = layout(this, width); this.span = this.timeline.span();
       for (const run of [...this.shown, this.lead]) if (run && !run.base.problem) run.at = edges(run.base.times, this.span, this.lay);
       // Planted frames, features and axis follow no control: they stay as they are, unless the rows above them changed.
       const until = !dirty.size && !dirty.theme && before?.key === this.lay.key ? this.lay.staticFrom : null;
       paintRows(this.painter(this.canvas, until), this, this.lay, this.colors, until);
     }
     paintCursor(this.painter(this.cursor), this, this.lay, this.colors);
-    this.media.draw();
+    this.timeline.paint(); this.media.draw();
     if (dirty.weights) this.showScores();
     this.showFrame();
     if (dirty.weights && !this.data.hidden) this.showData(true);
@@ -286,7 +275,7 @@ export class View {
         this.extents.set(label, { high, low });
       }
     }
-    this.span = low < high ? [low, high] : [0, 1];
+    this.whole = low < high ? [low, high] : [0, 1];
     this.ends = all.length ? [Math.min(...all.map((run) => run.base.times[0])), Math.max(...all.map((run) => run.base.times.at(-1)))] : [0, 1];
   }
 
@@ -353,8 +342,6 @@ export class View {
     this.video.select.value = state.video;
     for (const control of [this.order.select, this.ofClass.select, this.video.select, this.id]) control.disabled = this.link === "disconnected";
     for (const box of this.runsBox.querySelectorAll("input")) { box.checked = state.shown.includes(box.value); box.disabled = !box.checked && state.shown.length >= 3; }
-    this.tools.remove.disabled = this.link !== "live"; setText(this.unavailable, UNAVAILABLE[this.link] ?? "");
-    if (this.link !== "live" && this.tool === "remove") this.setTool("select");
     this.root.dataset.link = this.link;
   }
 
@@ -378,46 +365,6 @@ export class View {
     const { head, rows } = records(this), shown = rows.slice(0, 1000), row = (tag, cells) => make("tr", {}, ...cells.map((c) => make(tag, {}, typeof c === "number" ? String(c) : make("span", { class: "name", title: c }, c))));
     this.data.replaceChildren(make("table", {}, make("thead", {}, row("th", head)), make("tbody", {}, ...shown.map((cells) => row("td", cells)))), ...(shown.length < rows.length ? [make("p", {}, `The first 1,000 of ${plural(rows.length, "row")}; the CSV file has them all.`)] : []));
   }
-
-  // ----------------------------------------------------------------------------------------------------- input
-
-  frameAt(event) {
-    const { at } = this.lead, x = event.clientX - this.slider.getBoundingClientRect().left, n = this.lead.base.count;
-    let low = 0, high = n - 1;
-    while (low < high) { const middle = (low + high + 1) >> 1; if (at[middle] <= x) low = middle; else high = middle - 1; }
-    return low;
-  }
-
-  onPointer(kind, event) {
-    if (!this.lead?.at || (kind === "down" && event.button !== 0)) return;
-    if (kind === "up" || kind === "cancel") { this.drag = null; return; }
-    if (kind === "down") {
-      this.slider.focus({ preventScroll: true }); this.slider.setPointerCapture(event.pointerId);
-      const frame = this.frameAt(event), tool = event.shiftKey && this.tool === "select" ? "mask" : this.tool, set = tool === "remove" ? "removed" : "masked";
-      this.drag = { from: frame, set: tool === "select" ? null : set, adds: !this.state[set].has(frame) };
-    } else if (!this.drag) return;
-    const to = this.frameAt(event);
-    if (kind === "move" && to === this.drag.from) return;
-    if (this.drag.set) this.paintFrames(this.drag.set, this.drag.from, to, this.drag.adds); else this.change({ frame: to });
-    this.drag.from = to;
-  }
-
-  paintFrames(set, from, to, adds) {
-    const frames = new Set(this.state[set]);
-    for (let t = Math.min(from, to); t <= Math.max(from, to); t++) if (adds) frames.add(t); else frames.delete(t);
-    this.change({ [set]: frames, frame: to });
-  }
-
-  onKey(event) {
-    if (!this.lead || event.ctrlKey || event.metaKey || event.altKey) return;
-    const f = this.state.frame, last = this.lead.base.count - 1, page = Math.max(1, Math.round(last / 10)), set = this.tool === "remove" ? "removed" : "masked";
-    const to = { ArrowRight: f + 1, ArrowUp: f + 1, ArrowLeft: f - 1, ArrowDown: f - 1, PageUp: f + page, PageDown: f - page, Home: 0, End: last }[event.key];
-    if (event.key === " ") this.paintFrames(set, f, f, !this.state[set].has(f));
-    else if (to === undefined) return;
-    else if (event.shiftKey) this.paintFrames(set, f, Math.min(last, Math.max(0, to)), true);
-    else this.change({ frame: Math.min(last, Math.max(0, to)) });
-    event.preventDefault();
-  }
 }
 
 /** Colours and type as the page has them now. */
@@ -426,5 +373,5 @@ function colorsOf(root) {
   probe.fillStyle = "#fff"; probe.fillStyle = seen("ground");
   const [r, g, b] = [1, 3, 5].map((k) => parseInt(probe.fillStyle.slice(k, k + 2), 16));
   root.classList.toggle("on-dark", 0.299 * r + 0.587 * g + 0.114 * b < 128);
-  return { ...Object.fromEntries(["ink", "soft", "ground", "rule", "up", "down", "area", "truth"].map((name) => [name, seen(name)])), family: style.fontFamily };
+  return { ...Object.fromEntries(["ink", "soft", "ground", "rule", "up", "down", "area", "truth", "range", "veil"].map((name) => [name, seen(name)])), family: style.fontFamily };
 }
