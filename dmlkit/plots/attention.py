@@ -160,7 +160,10 @@ def _precision_bars(ax: Axes, truth: pd.DataFrame) -> None:
     for row, order in enumerate(orders):
         places = np.arange(len(truth)) + (row - (len(orders) - 1) / 2) * height
         look["xerr"] = style.interval_lengths(truth[order], truth[f"{order}_low"], truth[f"{order}_high"])
-        look |= {"color": style.mark([*ORDERS].index(order))["color"], "hatch": style.HATCHES[row]}
+        look |= {
+            "color": style.mark([*ORDERS].index(order))["color"],
+            "hatch": style.HATCHES[row % len(style.HATCHES)],
+        }
         # A curve of the same order has the legend entry already.
         ax.barh(places, truth[order], label=ORDERS[order] if order == "uniform" else None, **look)
     counts = truth["labels"].items()

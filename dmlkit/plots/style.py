@@ -51,7 +51,7 @@ PLATE = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}  # behind text tha
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#C96FA1", INK, "#B58000", "#3A98D2", "#A0622D")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<")
 LINES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5, 1, 1.5)))
-HATCHES = ("///", "---", "xx", "\\\\\\", "++")  # of lines: dots take 150 kB of SVG
+HATCHES = ("///", "---", "xx", "\\\\\\", "++", "|||")  # of lines: dots take 150 kB of SVG
 
 PAPER_GAP = "paper's GAP@20 (its own data)"
 # Column → what it is called in every table, figure and alternative text; of others, `_` becomes a space.

@@ -27,6 +27,7 @@ CONSTRAINTS: dict[str, object] = {
     "seeds": Annotated[int, Field(ge=1, le=20)],
     "videos": Annotated[int, Field(ge=1, le=20)],
     "faithfulness_videos": Annotated[int, Field(ge=2)],
+    "ground_truth_videos": Annotated[int, Field(ge=1)],
 }
 # The same in every notebook → which option of the command gives it.
 COMMON = {name: f"--{name}" for name in ("data", "profile", "seed", "seeds", "deterministic")}
