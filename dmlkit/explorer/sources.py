@@ -416,7 +416,7 @@ class ExploredModel:
     def states(self, split: str, **settings) -> Iterator[tuple[str, np.ndarray]]:
         """Id and states (n, size) of each video of a split; `settings` are those of `Dataset.batches`."""
         for batch in self._batches(split, **settings):
-            states = self._probe.parts(self._inputs(batch)).states
+            states = self._probe.states(self._inputs(batch))
             for name, each, length in zip(batch["id"].tolist(), states, batch["num_frames"], strict=True):
                 yield name, each[:length]
 

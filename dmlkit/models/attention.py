@@ -19,15 +19,25 @@ from dmlkit.models.inputs import LastFrame, ReverseFrames, check_codings, frame_
 from dmlkit.models.poolings import AttentionPooling, ClusterPooling, DeepBag, FeatureAttention, MeanPooling
 
 WEIGHTS = {
+    "attention": "Attention weight",
+    "heads": "Attention weight by head",
+    "by_class": "Class's own attention weight",
+    "by_feature": "Class's own weight, from those of the features",
+    "mean": "Weight of the mean",
+    "clusters": "Assignment of frames to clusters",
+    "none": "No weights",
+}
+"""Kind of a model → what its weights are."""
+
+# Kind → the name and class of the layer that makes a model one.
+_LAYERS = {
     "attention": ("attention", AttentionPooling),
     "heads": ("heads", AttentionPooling),
     "by_class": ("scores", FeatureAttention),
     "by_feature": ("feature_attention", FeatureAttention),
     "mean": ("mean", MeanPooling),
     "clusters": ("clusters", ClusterPooling),
-    "none": (None, ()),
 }
-"""Kind of a model → the name and class of the layer that makes it one: what its weights are, "none" for no weights."""
 
 METHODS = ("gradient_input", "integrated_gradients", "occlusion")
 STEPS = 32  # midpoints of integrated gradients: trained Bi-GRUs' gaps are 0.1 % of the logit's change at most
@@ -144,6 +154,12 @@ class FrameProbe:
     def scores(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """(batch, classes) scores alone, which take less memory than all parts; `inputs` as for `attention_weights`."""
         return self._scorer.predict_on_batch(list(self._batch(inputs).values()))[:, self._columns]
+
+    def states(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(batch, time, size) states alone; `inputs` as for `attention_weights`."""
+        batch = list(self._batch(inputs).values())
+        found = [copy.encoder.predict_on_batch(batch) for copy in self._copies]
+        return np.concatenate(found, axis=-1).astype(np.float32)
 
     def parts(self, inputs: Mapping[str, np.ndarray]) -> FrameParts:
         """Scores, states and weights of one batch; `inputs` as for `attention_weights`.
@@ -368,9 +384,9 @@ class _Copy:
             *self.values.values(),
             *((read | {"num_frames": self._num_frames})[name] for name in fixed),
         ]
-        kinds = (kind for kind, (name, type_) in WEIGHTS.items() if isinstance(layers.get(name), type_))
+        kinds = (kind for kind, (name, type_) in _LAYERS.items() if isinstance(layers.get(name), type_))
         self.kind = "none" if self._num_frames is None else next(kinds, "none")
-        self._pooling = layers.get(WEIGHTS[self.kind][0])
+        self._pooling = layers.get(_LAYERS.get(self.kind, [None])[0])
         self.heads, self.head, outputs = getattr(self._pooling, "heads", 1), None, {"scores": self.scores}
         if self._pooling is None:
             self.states = self._states_of_last()
@@ -388,7 +404,9 @@ class _Copy:
             self._attentions(layers, f"encoder{name}") for name in ("", *(f"_{each}" for each in framed))
         ]
         outputs |= {"states": self.states, "attentions": [each for each in attentions if each]}
-        self.front, self._reader = _compiled(model.inputs, self.path_inputs), _compiled(model.inputs, outputs)
+        self.front, self.encoder, self._reader = (
+            _compiled(model.inputs, each) for each in (self.path_inputs, self.states, outputs)
+        )
 
     def parts(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
         """What `FrameParts` holds, of this copy and with all its classes."""
