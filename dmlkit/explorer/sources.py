@@ -264,10 +264,6 @@ class ModelSource(Source):
                 why = "its scores are not finite, so its training has diverged. Train it with a lower learning rate."
                 raise DataError(f"Video {video!r}, {run}: {why}")
             kept = ~np.isin(clip.frames, masked)
-            if model.maskable and not kept.any() and len(kept):
-                raise UsageError(
-                    f"Every frame of {video} is masked, so there are no scores. Show some of them."
-                )
             truth = self.ground_truth.get(video, {}).items()
             arrays = {"times": clip.frames, "energy": energy, "change": change, "true": true}
             arrays |= {"ground_truth": {label: np.isin(clip.frames, frames) for label, frames in truth}}
@@ -398,9 +394,8 @@ class ExploredModel:
         self._dataset, self._match, profile = dataset, matched, run.record["profile"]
         self._choice, self._max_frames = profile["frame_choice"], profile["max_frames"]
         self._probe = probe = FrameProbe(run.model, columns=matched.columns)
-        self._modalities = [
-            name for name in dataset.features if name in {each.name for each in run.model.inputs}
-        ]
+        inputs = {each.name for each in run.model.inputs}
+        self._modalities = [name for name in dataset.features if name in inputs]
         self.linear, self.maskable, self.weighs = probe.linear, probe.maskable, probe.kind in WEIGHT_TITLES
         pooling = run.record["experiment"].get("pooling")
         none = f"The pooling '{pooling}' weighs no frames" if pooling else "The model weighs no frames"
@@ -446,11 +441,11 @@ class ExploredModel:
         """The clip without the frames of some times, others with the value of a missing one in a modality's place."""
         kept, features = ~np.isin(clip.frames, removed), dict(clip.features)
         for name in set(muted) & set(features):
-            silent = np.isin(clip.frames, muted[name])[:, None]
-            features[name] = np.where(silent, _missing(features[name]), features[name])
-        return Clip(
-            clip.frames[kept], {k: each[kept] if each.ndim == 2 else each for k, each in features.items()}
-        )
+            features[name] = features[name].copy()
+            missing = ZERO_BYTE if features[name].dtype == np.uint8 else 0
+            features[name][np.isin(clip.frames, muted[name])] = missing
+        features = {k: each[kept] if each.ndim == 2 else each for k, each in features.items()}
+        return Clip(clip.frames[kept], features)
 
     def warm_up(self, clip: Clip) -> None:
         """Trace the graphs: Keras does so for the first shape it meets, and for all others at the second."""
@@ -474,19 +469,22 @@ class ExploredModel:
         """
         masked = self.maskable and not kept.all() and not (self._probe.reweightable and self.linear)
         if masked:
-            scores = self.masked_scores(parts, kept[None])[0]
-            weights, assignment = parts.weights, parts.assignment
-            if weights is not None:
-                total = (weights := weights * kept[:, None, None]).sum(axis=0)
-                weights = np.where(
-                    total > 0, weights / np.maximum(total, 1e-38), kept[:, None, None] / kept.sum()
-                )
-            assignment = assignment if assignment is None else assignment * kept[:, None]
-            parts = replace(parts, scores=scores, weights=weights, assignment=assignment)
-        weights, chosen = self._probe.weights_of(parts, classes), list(classes)
-        found = {"weights": weights, "logits": None, "reweightable": self._probe.reweightable and not masked}
-        if found["reweightable"] and (logits := parts.logits) is not None:
+            if not kept.any():
+                raise UsageError("Every frame is masked, so there are no scores. Show some of them.")
+            changes = {"scores": self.masked_scores(parts, kept[None])[0]}
+            if parts.weights is not None:
+                with np.errstate(divide="ignore"):
+                    logits = np.log(parts.weights) if parts.logits is None else parts.logits
+                changes["weights"] = softmax(np.where(kept[:, None, None], logits, -np.inf), axis=0)
+            if parts.assignment is not None:
+                changes["assignment"] = parts.assignment * kept[:, None]
+            parts = replace(parts, **changes)
+        weights, chosen, logits = self._probe.weights_of(parts, classes), list(classes), parts.logits
+        found = {"weights": weights, "reweightable": self._probe.reweightable and not masked}
+        if found["reweightable"] and logits is not None:
             found["logits"] = logits if logits.shape == weights.shape else logits[..., chosen]
+        if self._probe.kind == "by_feature" and weights.shape[2] != len(chosen):
+            found["title"] = "Attention weight, the mean over the features"
         found |= {"scores": parts.scores[chosen], "rollout": parts.rollout, "assignment": parts.assignment}
         terms = self.class_terms(clip, parts, classes, kept=kept if masked else None, **explanation)
         return self._about | found | terms
@@ -520,13 +518,8 @@ class ExploredModel:
             known |= {"terms_title": f"contribution to the {'logit' if found.link == 'sigmoid' else 'score'}"}
             if not found.weighted:
                 return known | {"contributions": values, "parts": pairs}
-            modalities = [name or "" for _, name in pairs]
-            return known | {
-                "terms": values,
-                "term_modalities": modalities,
-                "term_classes": classes,
-                "exact": True,
-            }
+            known |= {"terms": values, "term_modalities": [name or "" for _, name in pairs], "exact": True}
+            return known | {"term_classes": classes}
         if own and self.weighs and not by_modality:
             kept = np.ones(len(clip.frames), bool) if kept is None else kept
             # Where each row is pooled anew, neighbours of many frames are masked together and share the difference.
@@ -552,17 +545,13 @@ class ExploredModel:
             pooled = self._probe.pooled_scores
             return self._in_groups(kept, lambda order, lengths: pooled(parts.states[order], lengths))
         # One weighted sum for each row, which as the only valid frame is its own pooling: many times as fast.
-        logits, pooled = (
-            np.zeros((len(parts.states), 1)) if parts.logits is None else parts.logits[..., 0],
-            [],
-        )
+        pooled, count = [], len(parts.states)
+        logits = np.zeros((count, 1)) if parts.logits is None else parts.logits[..., 0]
         for states, column in zip(np.split(parts.states, logits.shape[1], axis=1), logits.T, strict=True):
             shares = np.exp(column.astype(np.float64) - column.max(initial=-np.inf)) * kept
             weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-            pooled.append((weights @ states).astype(np.float32))
-        rows = np.stack(
-            [np.concatenate(pooled, axis=1), np.zeros((len(kept), parts.states.shape[1]))], axis=1
-        )
+            pooled.append(weights @ states)
+        rows = np.pad(np.concatenate(pooled, axis=1)[:, None], ((0, 0), (0, 1), (0, 0)))
         return self._probe.pooled_scores(rows, np.ones(len(rows), np.int32))
 
     def removed_scores(self, clip: Clip, kept: np.ndarray) -> np.ndarray:
@@ -600,11 +589,6 @@ def _ordered(clip: Clip, order: np.ndarray, lengths: np.ndarray) -> dict[str, np
     return inputs | {"num_frames": lengths}
 
 
-def _missing(values: np.ndarray) -> float:
-    """The value that stands for a missing modality, in the coding of the values."""
-    return values.dtype.type(ZERO_BYTE if values.dtype == np.uint8 else 0)
-
-
 def _decoded(values: np.ndarray) -> np.ndarray:
     return dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
 
@@ -632,10 +616,14 @@ class ArraySource(Source):
         self._evidence = {name: self._make(name, **each) for name, each in videos.items()}
         self._states = {name: self._check_states(name, each["states"]) for name, each in videos.items()}
 
-    def evidence(self, video: str, *, classes=(), removed: Sequence[int] = (), **_) -> tuple[Evidence]:
-        """The evidence of a video, as `ModelSource.evidence` gives it; frames cannot be removed."""
-        if len(removed):
+    def evidence(
+        self, video: str, *, classes=(), removed: Sequence[int] = (), muted=None, explanation="own", **_
+    ) -> tuple[Evidence]:
+        """The evidence of a video, as `ModelSource.evidence` gives it; what would take a model is refused."""
+        if len(removed) or muted:
             raise UsageError("Removing frames takes a model that encodes the video again. Mask them instead.")
+        if explanation != "own":
+            raise UsageError(f"Arrays have their own terms only. Received: explanation={explanation!r:.40}.")
         full = self._evidence[video]
         chosen = select_classes(full.scores, full.true, self.class_numbers(classes))
         if unknown := set(chosen) - set(full.classes):

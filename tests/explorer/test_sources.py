@@ -271,6 +271,9 @@ def test_videos_that_a_run_scored_are_those_that_are_shown(generated, tmp_path):
         np.testing.assert_allclose(found.scores, stored.scores[row, list(found.classes)], atol=1e-3)
         assert sorted(found.true) == np.flatnonzero(stored.labels[row]).tolist()
     assert "32 of 100 videos (those that were scored)" in source.note
+    assert {row["video"] for row in source.similar(next(iter(source.videos)), [0], limit=500)[0]} == {
+        *source.videos
+    }
 
 
 def test_scores_of_arrays_are_the_weighted_sum():
