@@ -467,7 +467,8 @@ class ExploredModel:
         Where the frames that are not `kept` (n,) bool change scores in a way that the arrays cannot tell, they are
         masked here.
         """
-        masked = self.maskable and not kept.all() and not (self._probe.reweightable and self.linear)
+        from_arrays = self._probe.reweightable and self._is_exact(**explanation)
+        masked = self.maskable and not kept.all() and not from_arrays
         if masked:
             if not kept.any():
                 raise UsageError("Every frame is masked, so there are no scores. Show some of them.")
@@ -507,7 +508,7 @@ class ExploredModel:
             explanation, by_modality: As for `ModelSource.evidence`.
         """
         own, probe = explanation == "own", self._probe
-        if own and self.linear and (probe.by_modality or not by_modality):
+        if self._is_exact(explanation, by_modality):
             found = probe.contributions(parts, classes)
             values, pairs = found.values, found.parts
             if not by_modality:
@@ -535,6 +536,9 @@ class ExploredModel:
         title = EXPLANATIONS[method] + (", before masking" if kept is not None else "")
         terms = {"terms": found.values, "term_modalities": found.modalities, "term_classes": explained}
         return terms | {"terms_title": title, "gap": found.gap}
+
+    def _is_exact(self, explanation: str, by_modality: bool, **_) -> bool:
+        return explanation == "own" and self.linear and (self._probe.by_modality or not by_modality)
 
     def masked_scores(self, parts, kept: np.ndarray) -> np.ndarray:
         """(rows, classes) scores where only the frames of `kept` (rows, n) are pooled; their states stay.

@@ -126,6 +126,9 @@ def test_every_frame_level_model_is_explained(dataset, batch, kind):
         scores = class_scores(after, reweight(after, masked=masked)) if after.reweightable else after.scores
         np.testing.assert_allclose(scores, oracle, atol=1e-5)
         assert np.abs(scores - found.scores).max() > 1e-4
+    if found.reweightable:  # terms of another explanation do not give the scores without masked frames
+        (other,) = source.evidence(video, masked=masked, explanation="gradient_input")
+        assert not other.reweightable and np.allclose(other.scores, oracle, atol=1e-5)
     # Each modality's part: exactly where its frames are apart in the states, else with its gap.
     (split,) = source.evidence(video, by_modality=True, drawn=[2])
     if kind == "heads":
