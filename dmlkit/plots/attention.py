@@ -85,11 +85,11 @@ def attention_on_truth(weights: Mapping, batch: Mapping, dataset, *, split: str 
 
 
 @style.plotted
-def faithfulness(study, *, title: str = "Faithfulness of weights and explanations") -> style.Plot | None:
+def faithfulness(study, *, title: str = "Faithfulness") -> style.Plot | None:
     """Deletion and insertion curves, and precision on ground-truth frames (`explorer.faithfulness_study`)."""
     truth, data = study.ground_truth, SimpleNamespace(name=study.data, generated=study.generated)
     panels, title = 3 if len(truth) else 2, f"{title} · {study.run}"
-    figure, axes = style.canvas(title, data, 1, panels, width=0.6 + 4.2 * panels, height=3.9)
+    figure, axes = style.canvas(title, data, 1, panels, width=0.6 + 4.2 * panels, height=4.3)
     kinds = (("deletion", "low", "removed"), ("insertion", "high", "kept"))
     for ax, (curve, better, done) in zip(axes, kinds, strict=False):
         curves = study.curves[study.curves["curve"] == curve]
@@ -105,15 +105,13 @@ def faithfulness(study, *, title: str = "Faithfulness of weights and explanation
     axes[0].set_ylabel(f"score of the highest class\n(band: 95 % CI {FOR_THIS_SEED})")
     if len(truth):
         _precision_bars(axes[2], truth)
-    figure.legend(loc="outside lower left", ncols=5)
+    figure.legend(loc="outside lower left", ncols=4)
     areas = study.areas[["deletion", "insertion"]].add_suffix(" area").rename(index=ORDERS)
     return style.finished(figure, areas, digits=3)
 
 
 @style.plotted
-def faithfulness_table(
-    study, dataset=None, *, title: str = "Faithfulness of weights and explanations"
-) -> Table | None:
+def faithfulness_table(study, dataset=None, *, title: str = "Faithfulness") -> Table | None:
     """Areas under deletion and insertion curves, and precision on ground-truth frames, with 95 % intervals."""
     areas, truth = study.areas, study.ground_truth
     orders = [order for order in ORDERS if order in areas.index or order in truth.columns]
