@@ -16,9 +16,9 @@ from dmlkit.plots.tables import Table, numbers
 # What frames are ordered by → its name in figures and tables; its place is that of its mark.
 ORDERS = {
     "attention": "attention weight", "contribution": "exact contribution", "gradient_input": "gradient × input",
-    "integrated_gradients": "integrated gradients", "occlusion": "occlusion, frame removed", "random": "random order",
-    "uniform": "uniform weights", "masking": "occlusion, frame masked", "own": "class's own weight",
-    "rollout": "attention rollout",
+    "integrated_gradients": "integrated gradients", "occlusion": "occlusion (removed)", "random": "random order",
+    "uniform": "uniform weights", "own": "class's own weight", "rollout": "attention rollout",
+    "masking": "occlusion (masked)",
 }  # fmt: skip
 QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames' weights set to 0"}
 

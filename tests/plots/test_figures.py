@@ -154,7 +154,7 @@ def test_faithfulness_has_a_panel_for_the_ground_truth(study, shown):
     titles = [axes.get_title(loc="left") for axes in plot.narrow.figure.axes]
     assert ["score of the highest class" in title for title in titles] == [True, True, False]
     names = [text.get_text() for text in plot.figure.legends[0].get_texts()]
-    assert names == ["attention weight", "occlusion, frame removed", "random order", "uniform weights"]
+    assert names == ["attention weight", "occlusion (removed)", "random order", "uniform weights"]
     table = plots.faithfulness_table(study)
     assert "0.300 (0.250 to 0.350)" in repr(table) and "-0.200 (-0.250 to -0.150)" in repr(table)
     assert table.data.loc["uniform weights"].tolist() == ["–"] * 4 + ["0.200 (0.150 to 0.250)"]
