@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from dmlkit.errors import counted, shorten
-from dmlkit.explorer.evidence import Evidence, weighted_terms
-from dmlkit.plots.style import COLORS, INK, PAPER, Plot, canvas, is_narrow, plotted
+from dmlkit.explorer.evidence import DRAWN_CLASSES, Evidence, weighted_terms
+from dmlkit.plots.style import COLORS, INK, LINES, PAPER, Plot, canvas, is_narrow, plotted
 
 VIEW = Path(__file__).with_name("attention_view")
 IMPORT = re.compile(r'(?ms)^import \{[^}]*\} from "\./(\w+)\.js";\n')
@@ -20,7 +20,7 @@ IMPORT = re.compile(r'(?ms)^import \{[^}]*\} from "\./(\w+)\.js";\n')
 MIME = "application/vnd.dmlkit.attention+json"
 UP, DOWN, TRUTH = COLORS[0], COLORS[1], COLORS[3]
 LEGEND = {"fontsize": 8, "frameon": True, "framealpha": 0.85, "facecolor": PAPER, "edgecolor": "none"}
-DRAWN_CLASSES, LISTED_CLASSES, MAX_BARS = 3, 8, 600
+DRAWN_GROUPS, LISTED_CLASSES, MAX_BARS = 4, 8, 600
 
 
 def join_modules(entry: str) -> str:
@@ -64,14 +64,24 @@ def saved_view(explorer) -> dict[str, object]:
     lines = [title, *filter(None, [source.note, note])]
     hint = "Run this notebook in JupyterLab to mask and remove frames and to choose videos."
     # The scene has the chosen video and those after it, with the view's settings.
-    ids, removed = list(source.videos), len(explorer.removed)
+    ids, state, restored = list(source.videos), explorer.state, []
     ids = (ids[ids.index(explorer.video) :] + ids)[: min(explorer.keep, len(ids))]
-    restored = f"Saved with {removed} removed frames, which are restored here: removing takes the model."
-    saved = explorer.scene_of(ids, live=False, note=restored if removed else None)
-    names = ["frame", "masked", "temperature", "top", "uniform", "shown"]
-    names += ["classes"] * (explorer.chosen_classes is not None)  # else each video shows its own
-    values = {name: getattr(explorer, name) for name in names}
-    saved["state"] = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+    by_model = {"removed": len(explorer.removed), "muted": sum(map(len, explorer.muted.values()))}
+    # Masked frames stay where the arrays of a run that is drawn determine its scores without them.
+    from_arrays = [each.reweightable for each in explorer.evidence if each.run in explorer.shown]
+    by_model |= {} if any(from_arrays) else {"masked": len(explorer.masked)}
+    for name, count in by_model.items():
+        state[name] = {} if name == "muted" else []
+        restored += [f"{counted(count, f'{name} frame')}"] * bool(count)
+    note = (
+        f"Saved with {' and '.join(restored)}, which are restored here: that takes the model."
+        if restored
+        else None
+    )
+    saved = explorer.scene_of(ids, live=False, note=note)
+    if explorer.chosen_classes is None:
+        del state["classes"]  # each video shows its own
+    saved["state"] = state
     return {
         MIME: saved,
         "text/html": paragraphs(*lines) + plot.markup() + paragraphs(hint),
@@ -82,7 +92,8 @@ def saved_view(explorer) -> dict[str, object]:
 
 def as_shown(explorer, run: int) -> tuple[Evidence, str]:
     """Evidence with the weights and scores that the view shows of the run at a position, and what was changed."""
-    full, frames = explorer.evidence[run], {"masked": explorer.masked, "removed": explorer.removed}
+    frames = {"masked": explorer.masked, "removed": explorer.removed}
+    frames |= {f"muted in {name}": each for name, each in explorer.muted.items()}
     changes = [f"{counted(len(each), 'frame')} {what}" for what, each in frames.items() if each]
     if explorer.top is not None and explorer.top < explorer.frames:
         changes.append(f"top {explorer.top} kept")
@@ -91,19 +102,36 @@ def as_shown(explorer, run: int) -> tuple[Evidence, str]:
     elif explorer.temperature != 1:
         changes.append(f"temperature {explorer.temperature:g}")
     if not changes:
-        return full, ""
+        return explorer.evidence[run], ""
     changes = ", ".join(changes)
-    weights, scores = explorer.state_of(run)
-    if weights is None:
-        return full, f"With {changes} no frame is left; drawn are the model's own weights and scores."
-    encoded = explorer.encoded()[run]
-    weights = weights[np.isin(full.times, encoded.times)][:, None, None]
-    drawn = {"weights": weights, "logits": None, "scores": scores}
+    encoded, weights, scores = explorer.state_of(run)
+    if weights is None and scores is None:
+        left = {*range(explorer.frames)} - {*explorer.masked, *explorer.removed}
+        why = "their effect on this run is not known" if left else "no frame is left"
+        return explorer.evidence[run], f"With {changes} {why}; drawn are the model's own weights and scores."
     if scores is not None:
-        return replace(encoded, **drawn), f"Settings: {changes}."
-    drawn |= dict.fromkeys(("contributions", "biases", "terms"))
+        return replace(encoded, weights=weights, logits=None, scores=scores), f"Settings: {changes}."
+    drawn = {"weights": weights.mean(axis=2, keepdims=True), "logits": None}
+    drawn |= dict.fromkeys(("contributions", "biases", "terms", "gap"))
     drawn |= dict.fromkeys(("classes", "names", "scores", "term_classes"), ())
     return replace(encoded, **drawn), f"Settings: {changes}. The scores under them need the model."
+
+
+def terms_by_modality(
+    evidence: Evidence, weights: np.ndarray | None
+) -> tuple[np.ndarray | None, list, tuple]:
+    """(frames, modalities, classes) the terms drawn under `weights`, names of the modalities, and the classes.
+
+    Contributions are weighted and summed over groups; other terms are as they are. The name is "" where they are not
+    split; there are no modalities where nothing is known.
+    """
+    values = weighted_terms(evidence, weights)
+    if values is None:
+        names = list(evidence.term_modalities) if evidence.terms is not None else []
+        return evidence.terms, names, evidence.term_classes
+    names = list(dict.fromkeys(modality or "" for _, modality in evidence.parts))
+    of = [[(modality or "") == name for _, modality in evidence.parts] for name in names]
+    return np.stack([values[:, those].sum(axis=1) for those in of], axis=1), names, evidence.classes
 
 
 @plotted
@@ -111,34 +139,57 @@ def still_picture(
     evidence: Evidence, *, classes: Sequence[int], frame: int | None = None, note: str = ""
 ) -> Plot:
     """Weights over time, what each frame adds to some classes, and the features' energy; `frame` is marked."""
-    drawn = [evidence.classes.index(label) for label in classes if label in evidence.classes]
-    drawn = drawn[:DRAWN_CLASSES] if evidence.contributions is not None or evidence.terms is not None else []
     scored = zip(evidence.classes, evidence.names, evidence.scores, strict=True)
     true = evidence.true or ()
     named = [f"{shorten(name)} {score:.3f}{' ✓' * (label in true)}" for label, name, score in scored]
     ranked = np.argsort(-evidence.scores, kind="stable")[:LISTED_CLASSES]
     scores = f"scores (✓ true label): {', '.join(named[at] for at in ranked) or 'not known'}"
-    rows = 1 + len(drawn) + bool(evidence.energy)
+    terms, modalities, explained = terms_by_modality(evidence, evidence.weights)
+    drawn = [label for label in classes if label in evidence.classes][:DRAWN_CLASSES]
+    own = _weight_rows(evidence, drawn)
+    drawn = [label for label in drawn if label in explained]
+    strip = evidence.assignment is not None
+    rows = max(1, len(own) + strip + len(drawn) + bool(evidence.energy))
     title = f"{shorten(evidence.run, 40)} on {shorten(evidence.video, 40)}"
-    size = {"width": 8.5, "height": 1.4 + 1.3 * rows, "height_ratios": [1.5, *[1.0] * (rows - 1)]}
-    figure, axes = canvas(title, None, rows, sharex=True, **size)
-    text = textwrap.wrap(shorten(scores, 330), 115) + textwrap.wrap(shorten(note, 330), 110)
+    ratios = [1.5, *[1.0] * (rows - 1)]
+    figure, axes = canvas(
+        title, None, rows, sharex=True, width=8.5, height=1.4 + 1.3 * rows, height_ratios=ratios
+    )
+    none = f"{evidence.title}." if evidence.weights is None else ""
+    text = [line for each in (none, scores, note) for line in textwrap.wrap(shorten(each, 330), 110)]
     figure.supxlabel("\n".join(text), x=0.01, ha="left", size=9)
     alt = f"{note} {evidence.run} on video {evidence.video}: {evidence.frames} frames".strip()
     if evidence.frames:
-        weights = evidence.mean_weights
-        top, times = int(weights.argmax()), evidence.times.astype(np.float64)
-        alt += f", highest weight {weights[top]:.3f} at frame {top + 1} ({times[top]:g} s)"
+        times = evidence.times.astype(np.float64)
         half = np.median(np.diff(times)) / 2 if len(times) > 1 else 0.5
         edges = np.array([times[0] - half, *(times[1:] + times[:-1]) / 2, times[-1] + half])
-        _draw_weights(axes[0], evidence, edges)
-        terms, what = evidence.terms, evidence.terms_title
-        if evidence.contributions is not None:
-            terms = weighted_terms(evidence, evidence.weights)
-        terms = None if terms is None else terms.sum(axis=1)
-        for ax, at in zip(axes[1:], drawn, strict=False):
-            _draw_bars(ax, terms[:, at], edges, color=DOWN)
-            ax.set_title(f"{named[at]}: {what}", size=9)
+        places = iter(axes)
+        for name, weights in own:
+            top = int(weights.argmax())
+            alt += f", {name}: highest weight {weights[top]:.3f} at frame {top + 1} ({times[top]:g} s)"
+            _draw_weights(next(places), weights, edges, name)
+        alt += f", {none}" * bool(none)
+        if strip:
+            _draw_assignment(next(places), evidence.assignment, edges)
+        if drawn:  # on one scale, so that classes can be compared
+            columns = [explained.index(label) for label in drawn]
+            values = terms[:, :, columns]
+            totals = values.sum(axis=1)
+            low, high = min(0, values.min(), totals.min()), max(0, values.max(), totals.max())
+            room = 0.08 * (high - low or 1)
+        for label, column in zip(drawn, columns if drawn else (), strict=True):
+            ax, at = next(places), evidence.classes.index(label)
+            _draw_bars(ax, terms[:, :, column].sum(axis=1), edges, color=DOWN)
+            for index, name in enumerate(modalities if len(modalities) > 1 else ()):
+                look = {"color": (UP, TRUTH, INK)[index % 3], "linestyle": LINES[index % len(LINES)]}
+                ax.plot(times, terms[:, index, column], linewidth=1, label=name, **look)
+            if len(modalities) > 1:
+                ax.legend(loc="upper right", ncols=len(modalities), **LEGEND)
+            gap = "" if evidence.gap is None else f", completeness gap {evidence.gap[column]:+.2g}"
+            ax.set_title(f"{named[at]}: {evidence.terms_title}{gap}", size=9)
+            ax.set_ylim(low - room, high + room)
+        if own or drawn:
+            _draw_truth(axes[0 if own else int(strip)], evidence)
         _draw_signals(axes[-1], evidence)
         for ax in axes if frame is not None else ():
             ax.axvline(times[frame], color=INK, linewidth=1.2, linestyle=(0, (1, 1.5)))
@@ -147,31 +198,77 @@ def still_picture(
     return Plot(figure, f"{alt}; {scores}.")
 
 
-def _draw_bars(ax, values: np.ndarray, edges: np.ndarray, *, color: str) -> None:
-    """One bar a frame; where there are too many, one for several, as high as the one farthest from 0."""
-    group = -(-len(values) // MAX_BARS)
-    if group > 1:
-        starts = np.arange(0, len(values), group)
+def _weight_rows(evidence: Evidence, drawn: Sequence[int]) -> list[tuple[str, np.ndarray]]:
+    """Name and (frames,) values of each row of weights: of a few groups and their mean, or of the drawn classes."""
+    weights, rows = evidence.weights, []
+    if weights is not None:
+        mean, title = evidence.mean_weights, evidence.title
+        if weights.shape[2] > 1 and drawn:
+            columns = [evidence.classes.index(label) for label in drawn]
+            rows = [(shorten(evidence.names[at]), weights[:, :, at].mean(axis=1)) for at in columns]
+        elif 1 < len(evidence.groups) <= DRAWN_GROUPS:
+            rows = [(name, weights[:, at].mean(axis=1)) for at, name in enumerate(evidence.groups)]
+            rows += [("mean", mean)]
+        else:
+            rows = [(f"mean of {len(evidence.groups)}" if len(evidence.groups) > 1 else "", mean)]
+        rows = [(f"{title}: {name}" if name else title, values) for name, values in rows]
+    if evidence.rollout is not None:
+        rows.append(("Attention rollout (Abnar and Zuidema 2020)", evidence.rollout))
+    return rows
+
+
+def _in_bars(values: np.ndarray, edges: np.ndarray, farthest: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """(frames, …) values and edges of at most so many bars: each is the value farthest from 0, or the mean."""
+    starts = np.arange(0, len(values), max(1, -(-len(values) // MAX_BARS)))
+    if len(starts) < len(values):
+        edges = np.append(edges[starts], edges[-1])
+        if not farthest:
+            counts = np.diff([*starts, len(values)])[:, None]
+            return np.add.reduceat(values, starts) / counts, edges
         high, low = np.maximum.reduceat(values, starts), np.minimum.reduceat(values, starts)
-        values, edges = np.where(high >= -low, high, low), np.append(edges[starts], edges[-1])
+        values = np.where(high >= -low, high, low)
+    return values, edges
+
+
+def _draw_bars(ax, values: np.ndarray, edges: np.ndarray, *, color: str) -> None:
+    """One bar a frame; where there are too many, one for several."""
     edge = PAPER if len(values) < 120 else color
-    ax.stairs(values, edges, fill=True, facecolor=color, edgecolor=edge, linewidth=0.4)
+    ax.stairs(*_in_bars(values, edges), fill=True, facecolor=color, edgecolor=edge, linewidth=0.4)
     ax.axhline(0, color=INK, linewidth=0.8)
 
 
-def _draw_weights(ax, evidence: Evidence, edges: np.ndarray) -> None:
-    _draw_bars(ax, evidence.mean_weights, edges, color=UP)
-    ax.axhline(1 / evidence.frames, color=INK, linewidth=1, linestyle="--", label="uniform")
+def _draw_weights(ax, values: np.ndarray, edges: np.ndarray, title: str) -> None:
+    _draw_bars(ax, values, edges, color=UP)
+    ax.axhline(1 / len(values), color=INK, linewidth=1, linestyle="--", label="uniform")
+    ax.set_title(title, size=9)
+    ax.set(ylabel="weight", ylim=(0, values.max() * 1.1 or 1))
+
+
+def _draw_assignment(ax, values: np.ndarray, edges: np.ndarray) -> None:
+    """The soft assignment of frames to clusters as shades, with a colour bar."""
+    shares, edges = _in_bars(values, edges, farthest=False)
+    rows = np.arange(values.shape[1] + 1) + 0.5
+    mesh = ax.pcolormesh(edges, rows, shares.T, vmin=0, vmax=max(float(shares.max()), 1e-9), rasterized=True)
+    ax.set_title("assignment of frames to clusters (share of each)", size=9)
+    ax.set_ylabel("cluster")
+    bar = ax.figure.colorbar(mesh, cax=ax.inset_axes([1.01, 0, 0.015, 1]))
+    bar.outline.set_visible(False)
+
+
+def _draw_truth(ax, evidence: Evidence) -> None:
+    """The frames that made some labels, above a row of bars, and the legend."""
     names = dict(zip(evidence.classes, evidence.names, strict=True))
     truth = [(k, made) for k, made in evidence.ground_truth.items() if 0 < made.mean() < 0.9][:DRAWN_CLASSES]
+    (low, top), _ = ax.get_ylim(), len(truth)
     for row, (label, made) in enumerate(truth):
-        height = np.full(made.sum(), evidence.mean_weights.max() * (1.14 + 0.2 * row))
+        height = np.full(made.sum(), top + (top - low) * (0.04 + 0.18 * row))
         name = f"ground truth: {shorten(names.get(label, label), 24)}"
         ax.plot(evidence.times[made], height, "|s^"[row], color=TRUTH, markersize=6, label=name)
     # Narrow, the legend is a column above all that is drawn.
     columns, above = (1, 0.25 * (len(truth) + 1)) if is_narrow() else (4, 0)
-    ax.set(ylabel="weight", ylim=(0, evidence.mean_weights.max() * (1.1 + 0.2 * len(truth) + above)))
-    ax.legend(loc="upper right", ncols=columns, **LEGEND)
+    ax.set_ylim(low, top + (top - low) * (0.18 * len(truth) + above))
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper right", ncols=columns, **LEGEND)
 
 
 def _draw_signals(ax, evidence: Evidence) -> None:

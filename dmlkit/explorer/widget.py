@@ -1,49 +1,96 @@
-"""The attention explorer: which frames of a video a model attends to, and what its scores become without them.
+"""The attention explorer: what a model makes of the frames of a video, and what its scores become without them.
 
 What the browser changes and what Python sets pass the same traits and validators of one anywidget.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Real
 
 import anywidget
 import numpy as np
+import pandas as pd
 from traitlets import Any, Dict, TraitType, Unicode, observe, validate
 
-from dmlkit.errors import DataError, DmlkitError, UsageError, nearest, shorten
-from dmlkit.explorer.evidence import Evidence, as_list, class_scores, reweight, scene, whole_number
-from dmlkit.explorer.saved_view import DRAWN_CLASSES, MODULE, STYLE, saved_view
+from dmlkit.errors import DataError, DmlkitError, UsageError, choose, nearest, shorten
+from dmlkit.explorer.evidence import (
+    DRAWN_CLASSES,
+    EXPLANATIONS,
+    Evidence,
+    as_list,
+    class_scores,
+    first_drawn,
+    reweight,
+    scene,
+    whole_number,
+)
+from dmlkit.explorer.saved_view import MODULE, STYLE, saved_view, terms_by_modality
 from dmlkit.explorer.sources import ArraySource, ModelSource
 
-DEFAULTS = {"masked": (), "removed": (), "temperature": 1.0, "top": None, "uniform": False}
-STATE = (*DEFAULTS, "frame", "classes", "shown")  # what browser and Python change
+DEFAULTS = {"removed": (), "muted": {}, "masked": (), "temperature": 1.0, "top": None, "uniform": False}
+# What browser and Python change, in the order in which several are set: the later are checked against the earlier.
+STATE = (
+    "explanation",
+    "by_modality",
+    "shown",
+    "classes",
+    *DEFAULTS,
+    "frame",
+    "range",
+    "window",
+    "common_scale",
+    "tab",
+)
+TABS = ("frames", "similarity")
+CHOICES = {"true": "the true ones", "top": "the highest scores", "changed": "the largest changes of scores"}
 MENU_VIDEOS = 200  # thousands are slow in every browser; the id of any other video can be typed
 
 
 def explore(
-    run_or_model, data, *, video: str | None = None, split="validate", classes=None, keep=3, max_videos=5000
+    run_or_model,
+    data,
+    *,
+    video: str | None = None,
+    split="validate",
+    classes=None,
+    keep=3,
+    max_videos=5000,
+    state=None,
 ) -> AttentionExplorer:
-    """See which frames of a video a model attends to, and what its scores become without them.
+    """See what a model makes of the frames of a video: their weights, their effect, the scores without them.
 
     The view's `weights` and `scores` are those of the first run; `scores_by_run()` gives every run's.
 
     Args:
-        run_or_model: A `Run` with attention, the path of one, a keras model, or a list of up to three.
+        run_or_model: A `Run` trained on frames, the path of one, a keras model, or a list of up to three.
         data: The frame-level data set it was trained on, or its path.
         video: The id of the first video shown; None takes the first of the split.
         split: The split whose videos can be chosen.
         classes: The classes drawn, by number or name.
         keep: How many videos a saved page includes.
         max_videos: How many of the split's videos can be chosen, at most.
+        state: What `AttentionExplorer.state` gave, or some of it.
 
     Raises:
-        UsageError: A model without attention, other data, an unknown video or class.
+        UsageError: A model that reads no frames, other data, an unknown video or class.
     """
     source = ModelSource(run_or_model, data, split=split, max_videos=max_videos)
-    return AttentionExplorer(source, video=video, classes=classes, keep=keep)
+    runs = list(run_or_model) if isinstance(run_or_model, list | tuple) else run_or_model
+    texts = [_literal(each) for each in (runs if isinstance(runs, list) else [runs])]
+    text = f"[{', '.join(texts)}]" if isinstance(runs, list) else texts[0]
+    given = {"split": (split, "validate"), "keep": (keep, 3), "max_videos": (max_videos, 5000)}
+    more = "".join(f", {name}={value!r}" for name, (value, default) in given.items() if value != default)
+    code = f"dmlkit.explore({text}, {_literal(data)}{more}"
+    return AttentionExplorer(source, video=video, classes=classes, keep=keep, state=state, code=code)
+
+
+def _literal(given) -> str:
+    """A run, a data set or a path in the code of a call; `model` for what has no path."""
+    path = getattr(given, "path", given)
+    return repr(os.fspath(path)) if isinstance(path, str | os.PathLike) else "model"
 
 
 def explore_arrays(
@@ -51,7 +98,7 @@ def explore_arrays(
     groups: Sequence[str] | None = None, states=None, class_names: Sequence[str] | None = None,
     times=None, energy=None, change=None, ground_truth=None, true=None,
     run: str = "weights", data: str = "arrays", normalize: bool = False,
-    video: str | None = None, classes: Sequence[int | str] | None = None, keep: int = 3,
+    video: str | None = None, classes: Sequence[int | str] | None = None, keep: int = 3, state=None,
 ) -> AttentionExplorer:  # fmt: skip
     """See attention weights, and what else is known of the frames, in the view of `explore`, without TensorFlow.
 
@@ -74,7 +121,7 @@ def explore_arrays(
         true: The classes that are true, by number or name.
         run, data: The names of the model and of the data.
         normalize: Divide the weights by their sum.
-        video, classes, keep: As for `explore`.
+        video, classes, keep, state: As for `explore`.
 
     Raises:
         UsageError: Arguments that contradict each other, an unknown class or video.
@@ -84,31 +131,40 @@ def explore_arrays(
     arrays |= {"times": times, "energy": energy, "change": change, "ground_truth": ground_truth, "true": true}
     arrays |= {"states": states}
     source = ArraySource(weights, arrays, biases, class_names, run, data, normalize, groups)
-    return AttentionExplorer(source, video=video, classes=classes, keep=keep)
+    return AttentionExplorer(source, video=video, classes=classes, keep=keep, state=state)
 
 
 class AttentionExplorer(anywidget.AnyWidget):
-    """The attention of one to three models on a video, live in a notebook and complete in a saved page.
+    """The frames of a video as one to three models see them, live in a notebook and complete in a saved page.
 
     Args:
         source: A `ModelSource` or an `ArraySource`.
-        video: The id of the first video; None takes the first. If it cannot be read, the view shows why.
+        video: The id of the first video; None takes the state's, or the first. An unreadable one is shown as such.
         classes: The classes drawn, by number or name; None takes the true ones, then the highest scores.
         keep: How many videos a saved page includes, the chosen one first.
+        state: What `state` gave, or some of it.
+        code: The call that makes this explorer, without its closing parenthesis, for the reader to copy.
 
     Attributes:
         video: The chosen video's id; setting it restores all frames and selects the one with the highest weight.
         frame: The selected frame, counted from 0.
+        range: None, or the first and the last of several selected frames.
         masked: Frames whose weight is zero; the others share it, and their states stay.
         removed: Frames without which the video is encoded again.
+        muted: Modality → frames where it is replaced by the value of a missing one; the video is encoded again.
         temperature: What the attention's logits are divided by before the softmax.
         top: How many frames are kept, those with the highest weights; None for all.
         uniform: Whether every kept frame has the same weight.
         classes: The classes whose contributions are drawn; set them by number or name.
         shown: The runs drawn, by name.
+        explanation: How the effect of frames is computed, a name in `dmlkit.explorer.evidence.EXPLANATIONS`.
+        by_modality: Whether it is that of each modality.
+        common_scale: Whether the contributions of all classes have one scale.
+        window: None, or the first and the last frame of those that are drawn.
+        tab: "frames", or "similarity" for that of the frames to each other.
 
     Raises:
-        UsageError: An unknown video or class; later, a value out of its range.
+        UsageError: An unknown video or class; later, a value out of its range, or one that applies to no shown run.
         DataError: There are no videos; later, when `video` is set, the video cannot be read.
 
     Paper: §Attention, α_t.
@@ -121,21 +177,33 @@ class AttentionExplorer(anywidget.AnyWidget):
     # Untyped: the validators below also accept numpy's numbers, and raise a `UsageError`.
     frame, temperature, uniform = (TraitType(value).tag(sync=True) for value in (0, 1.0, False))
     masked, removed, classes, shown = (TraitType(()).tag(sync=True) for _ in range(4))
-    top = Any(None).tag(sync=True)
+    by_modality, common_scale = (TraitType(value).tag(sync=True) for value in (False, True))
+    explanation, tab = (TraitType(value).tag(sync=True) for value in ("own", "frames"))
+    muted = TraitType({}).tag(sync=True)
+    top, range, window = (Any(None).tag(sync=True) for _ in "123")
 
-    def __init__(self, source, *, video=None, classes: Sequence[int | str] | None = None, keep: int = 3):
+    def __init__(
+        self, source, *, video=None, classes: Sequence[int | str] | None = None, keep: int = 3,
+        state: Mapping | None = None, code: str | None = None,
+    ):  # fmt: skip
         if not source.videos:
             raise DataError(f"There are no videos to look at in {source.data}.")
-        self.source, self.keep = source, whole_number(keep, "keep", least=1)
+        self.source, self.keep, self.code = source, whole_number(keep, "keep", least=1), code
         self.evidence: tuple[Evidence, ...] = ()
         self.callbacks: list[Callable] = []
         self.chosen_classes = None if classes is None else source.class_numbers(classes)
-        self._encoded, self._busy = (None, ()), True
+        self._missed, self._compared, self._encoded, self._busy = {}, "states", {}, True
+        self._computed = {"explanation": "own", "by_modality": False}  # what the evidence was made with
         super().__init__()
         self.shown = source.runs
-        self.video = next(iter(source.videos)) if video is None else video
+        state = self._check_state({} if state is None else state)
+        self.video = next(
+            (each for each in (video, state.pop("video", None)) if each), next(iter(source.videos))
+        )
         self._open(self.video)
         self.menu = self._menu("order")
+        if self.evidence:
+            self._assign(state)
         self._busy = False
         self.on_msg(self._answer)
         self.observe(self._changed, names=STATE)
@@ -144,30 +212,149 @@ class AttentionExplorer(anywidget.AnyWidget):
         return f"AttentionExplorer({self.source.title} on {self.source.data}, video={self.video!r})"
 
     @property
+    def state(self) -> dict:
+        """All that can be chosen, as a dict that JSON can hold; set it, or some of it, to restore a view.
+
+        The video is set first, which restores all its frames; a `UsageError` for what does not exist changes nothing.
+        """
+        values = {"video": self.video} | {name: getattr(self, name) for name in STATE}
+        values["muted"] = {name: list(frames) for name, frames in self.muted.items()}
+        return {name: list(each) if isinstance(each, tuple) else each for name, each in values.items()}
+
+    @state.setter
+    def state(self, values: Mapping) -> None:
+        values, before, chosen = self._check_state(values), self.state, self.chosen_classes
+        try:
+            self._assign(values)
+        except DmlkitError:
+            self._assign(before)
+            self.chosen_classes = chosen
+            raise
+        self._changed()
+
+    @property
     def frames(self) -> int:
         """The number of frames the first run read of the video."""
         return self.evidence[0].frames if self.evidence else 0
 
     @property
     def weights(self) -> np.ndarray | None:
-        """(frames,) the first run's weights as the view shows them; None where no frame is left."""
-        return self.state_of(0)[0]
+        """(frames,) the first run's weights as the view shows them, the mean of several groups of weights.
+
+        Where each class has weights of its own, they are those of the first class drawn. None where no frame is left,
+        and for a model that weighs no frames.
+        """
+        if not self.evidence:
+            return None
+        encoded, weights, _ = self.state_of(0)
+        if weights is None:
+            return None
+        drawn = [encoded.classes.index(label) for label in self.classes if label in encoded.classes]
+        weights = weights[..., drawn[:1]] if weights.shape[2] > 1 and drawn else weights
+        laid_out = np.zeros(self.frames)
+        laid_out[np.isin(self.evidence[0].times, encoded.times)] = weights.mean(axis=(1, 2))
+        return laid_out
 
     @property
     def scores(self) -> dict[str, float] | None:
-        """Class → the first run's score as the view shows it; None where only the model could compute it."""
+        """Class → the first run's score as the view shows it; None where nothing could compute it."""
         return next(iter(self.scores_by_run().values()))
 
     def scores_by_run(self) -> dict[str, dict[str, float] | None]:
         """Run → `scores`, also of runs that are not shown."""
         found = dict.fromkeys(self.source.runs)
         for run, evidence in enumerate(self.evidence):
-            if (scores := self.state_of(run)[1]) is not None:
+            if (scores := self.state_of(run)[2]) is not None:
                 found[evidence.run] = dict(zip(evidence.names, scores.tolist(), strict=True))
         return found
 
+    @property
+    def selection(self) -> pd.DataFrame:
+        """What is drawn of the frames in `range`, or of the selected frame: a row a run, frame and drawn class.
+
+        The columns are video, run, frame (as the first run counts them), seconds, class, weight (the mean of several
+        groups) and contribution (what `explanation` computes), with one for each modality where it is drawn by these.
+        A removed frame has the weight 0 and no contribution. Without a class there is one row a frame and run.
+        """
+        first, last = self.range or (self.frame, self.frame)
+        tables = [
+            pd.DataFrame(columns=["video", "run", "frame", "seconds", "class", "weight", "contribution"])
+        ]
+        for run, full in enumerate(self.evidence):
+            lead = self._lead(full)
+            rows = np.flatnonzero((lead >= first) & (lead <= last)) if full.run in self.shown else ()
+            if not len(rows):
+                continue
+            encoded, weights, _ = self.state_of(run)
+            read = np.isin(full.times, encoded.times)
+            terms, modalities, explained = terms_by_modality(encoded, weights)
+            for label in [each for each in self.classes if each in full.classes] or [None]:
+                at = full.classes.index(label) if label is not None else 0
+                table = {"video": self.video, "run": full.run, "frame": lead, "seconds": full.times}
+                table |= {"class": None if label is None else full.names[at]}
+                table |= {"weight": np.nan if weights is None else np.zeros(full.frames)}
+                if weights is not None:
+                    own = weights[..., [at]] if weights.shape[2] > 1 and label is not None else weights
+                    table["weight"][read] = own.mean(axis=(1, 2))
+                added = np.full((full.frames, len(modalities)), np.nan)
+                if label in explained:
+                    added[read] = terms[:, :, explained.index(label)]
+                table |= {"contribution": added.sum(axis=1) if len(modalities) else np.nan}
+                if len(modalities) > 1:
+                    table |= {f"contribution {name}": added[:, m] for m, name in enumerate(modalities)}
+                tables.append(pd.DataFrame(table).iloc[rows])
+        return pd.concat(tables[1:] or tables, ignore_index=True)
+
+    def similar(self, frames: Sequence[int] | None = None, *, limit: int = 20) -> pd.DataFrame:
+        """The frames of the split that are nearest to some frames, by the first run's states, the nearest first.
+
+        Columns: video, frame, seconds, similarity (cosine); `attrs["note"]` describes what was compared.
+
+        Args:
+            frames: Frames of this video; None takes those of `range`, or the selected one.
+            limit: How many are listed, at most.
+        """
+        first, last = self.range or (self.frame, self.frame)
+        frames = np.arange(first, last + 1) if frames is None else frames
+        rows, note = self.source.similar(self.video, frames, limit=whole_number(limit, "limit", least=1))
+        table = pd.DataFrame(rows, columns=["video", "frame", "seconds", "similarity"])
+        table.attrs["note"] = note
+        return table
+
+    def show_classes(self, choice: str) -> None:
+        """Draw the true classes, those with the highest scores, or those whose scores the changes moved most.
+
+        Args:
+            choice: "true", "top" or "changed"; of the scores as the view shows them, in any shown run.
+        """
+        choose(CHOICES, choice, what="choice of classes")
+        shown = [at for at, evidence in enumerate(self.evidence) if evidence.run in self.shown]
+        pairs = [
+            (self.evidence[at].scores, scores) for at in shown if (scores := self.state_of(at)[2]) is not None
+        ]
+        if choice == "true":
+            labels = self.evidence[0].true if self.evidence else None
+            if not labels:
+                raise UsageError(
+                    f"No label of {self.video} is known. Choose the classes with the highest scores."
+                )
+        elif not pairs:
+            raise UsageError(
+                "No scores are known here to choose classes by. Undo the changes, or name the classes."
+            )
+        else:
+            values = np.max(
+                [after if choice == "top" else abs(after - before) for before, after in pairs], axis=0
+            )
+            if choice == "changed" and not (values > 1e-6).any():
+                raise UsageError("No score has changed. Mask, mute or remove frames first.")
+            labels = [
+                self.evidence[0].classes[at] for at in np.argsort(-values, kind="stable")[:DRAWN_CLASSES]
+            ]
+        self.classes = labels
+
     def reset(self) -> None:
-        """Restore all frames and the model's own weights."""
+        """Restore all frames in every modality, and the model's own weights."""
         with self._one_change():
             for name, value in DEFAULTS.items():
                 setattr(self, name, value)
@@ -182,63 +369,135 @@ class AttentionExplorer(anywidget.AnyWidget):
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
 
-    def state_of(self, run: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """(frames,) weights and (classes,) scores of the run at a position as the view shows them, or None."""
-        if not self.evidence or len(self.removed) == self.frames:
-            return None, None
-        full, encoded = self.evidence[run], self.encoded()[run]
-        # Frames are numbered as the first run read them; another may have read others of the same video.
-        lead = np.abs(self.evidence[0].times[None, :] - encoded.times[:, None]).argmin(axis=1)
-        masked = np.isin(lead, self.masked)
+    def state_of(self, run: int) -> tuple[Evidence, np.ndarray | None, np.ndarray | None]:
+        """The run's evidence of the frames that are encoded, their weights and the scores as the view shows them.
+
+        Weights are (frames, groups, 1 or classes), scores (classes,). Both are None where no frame is left, and where a
+        setting does not apply to the run; weights also where the model weighs no frames.
+        """
+        full = self.evidence[run]
+        if full.frames and len({*self.masked, *self.removed}) >= self.frames:
+            return full, None, None
+        encoded = self.encoded()[run]
+        masked = np.isin(self._lead(encoded), self.masked)
         settings = {name: getattr(self, name) for name in ("top", "temperature", "uniform")}
+        changed = self.uniform or self.temperature != 1 or (self.top or encoded.frames) < encoded.frames
+        if not changed and (self._masked_by_model(full) or not masked.any()):
+            return encoded, encoded.weights, encoded.scores.astype(float)
+        encoded = self.encoded(masked=())[run]
         weights = reweight(encoded, masked=masked, **settings)
-        if weights is None:
-            return None, None
-        laid_out = np.zeros(full.frames)
-        laid_out[np.isin(full.times, encoded.times)] = weights.mean(axis=(1, 2))
-        own = not masked.any() and (self.top or encoded.frames) >= encoded.frames and not self.uniform
-        own = own and self.temperature == 1
-        return laid_out, encoded.scores.astype(float) if own else class_scores(encoded, weights)
+        return encoded, weights, class_scores(encoded, weights)
 
-    def encoded(self, removed: Sequence[int] | None = None) -> tuple[Evidence, ...]:
-        """Each run's evidence without some frames, by default those removed; the last one is kept."""
-        removed = self.removed if removed is None else tuple(removed)
-        if not removed:
+    def encoded(self, removed=None, muted=None, masked=None) -> tuple[Evidence, ...]:
+        """Each run's evidence with frames removed, muted or masked, by default as they are now.
+
+        Masked frames matter only for runs whose arrays do not determine the scores without them.
+        """
+        removed, masked = (
+            tuple(own if given is None else given)
+            for own, given in ((self.removed, removed), (self.masked, masked))
+        )
+        muted = {
+            name: tuple(frames) for name, frames in (self.muted if muted is None else muted).items() if frames
+        }
+        masked = masked if any(map(self._masked_by_model, self.evidence)) else ()
+        if not (removed or muted or masked):
             return self.evidence
-        key = (self.video, removed, classes := self.evidence[0].classes)
-        if self._encoded[0] != key:
-            self._encoded = key, self.source.evidence(self.video, classes=classes, removed=removed)
-        return self._encoded[1]
+        key = (removed, tuple(sorted(muted.items())), masked)
+        if key not in self._encoded:
+            changes = {"removed": removed, "muted": muted, "masked": masked}
+            classes = {"classes": self.evidence[0].classes, "drawn": self.classes}
+            found = self._explained(self.video, **classes, **changes)
+            # The newest few: what callbacks, `scores` and the saved page ask for again.
+            self._encoded = dict([*self._encoded.items()][-3:]) | {key: found}
+        return self._encoded[key]
 
-    def scene_of(self, names: Sequence[str], *, live: bool, note: str | None = None) -> dict:
+    def scene_of(self, names: Sequence[str], *, live: bool, note: str | None = None, **settings) -> dict:
         """Some videos as the browser draws them; those that cannot be read with the reason."""
-        videos = {}
+        videos, chosen, similarity = {}, self.chosen_classes or (), None
         for name in names:
             shown = self.evidence if name == self.video else ()
             try:
-                videos[name] = shown or self.source.evidence(name, classes=self.chosen_classes or ())
+                videos[name] = shown or self._explained(name, classes=chosen, drawn=chosen)
             except DmlkitError as error:
                 videos[name] = error
-        readable = (name for name, found in videos.items() if not isinstance(found, DmlkitError))
+        readable = [name for name, found in videos.items() if not isinstance(found, DmlkitError)]
+        if settings.get("tab", self.tab) == "similarity" and self.video in readable:
+            similarity = self.source.similarity(self.video, of=settings.get("of", self._compared))
         media = {name: self.source.media(name, live=live) for name in readable}
-        return scene(videos, self.source, live=live, note=note, media=media)
+        about = {"code": self.code if live else None, "similarity": similarity, "media": media}
+        return scene(videos, self.source, live=live, note=note, **about)
+
+    def _live_scene(self, **settings) -> dict:
+        return self.scene_of([self.video], live=self.source.can_remove and bool(self.evidence), **settings)
+
+    def _explained(self, name: str, **settings) -> tuple[Evidence, ...]:
+        """A video's evidence, explained as is chosen."""
+        chosen = {"explanation": self.explanation, "by_modality": self.by_modality}
+        return self.source.evidence(name, **chosen | settings)
+
+    def _explain_again(self, classes: Sequence[int], **settings) -> None:
+        """The video's evidence with some classes drawn, and what the browser draws of it."""
+        included = (*(self.chosen_classes or ()), *classes)
+        self.evidence = self._explained(self.video, classes=included, drawn=classes, **settings)
+        self._encoded = {}
+        self.scene = self._live_scene()
+
+    def _lead(self, evidence: Evidence) -> np.ndarray:
+        """Each frame's number as the first run counts them: another may have read others of the same video."""
+        return np.abs(self.evidence[0].times[None, :] - evidence.times[:, None]).argmin(axis=1)
+
+    def _masked_by_model(self, evidence: Evidence) -> bool:
+        """Whether only the model can compute the scores without some frames' weights."""
+        from_arrays = evidence.reweightable and evidence.contributions is not None
+        return self.source.can_remove and evidence.maskable and not from_arrays
+
+    def _check_state(self, values: Mapping) -> dict:
+        if not isinstance(values, Mapping):
+            raise UsageError(f"state: expected a dict, as `state` gives it. Received: {values!r:.80}.")
+        for name in values:
+            choose(("video", *STATE), name, what="key of a state")
+        return dict(values)
+
+    def _assign(self, values: Mapping) -> None:
+        """Set some of the state, the video first."""
+        with self._one_change():
+            if (video := values.get("video", self.video)) != self.video:
+                self.video = video
+                if problem := self._open(video):
+                    raise problem
+            for name in STATE:
+                if name in values and not (name == "classes" and values[name] is None):
+                    setattr(self, name, values[name])
+                    if name == "classes":
+                        self.chosen_classes = self.classes
 
     def _open(self, name: str) -> DataError | None:
         """Show a video with all its frames; returns why it cannot be read."""
-        self.evidence, problem, classes = (), None, self.chosen_classes
+        self.evidence, self._encoded, problem = (), {}, None
+        chosen, missed = self.chosen_classes or (), self._missed.get(name)
+        classes = [*([] if missed is None else [missed]), *chosen]
         try:
-            self.evidence = self.source.evidence(name, classes=classes or ())
-        except DataError as error:
-            problem = error
-        if classes is None and self.evidence:
+            self.evidence = self._explained(name, classes=classes, drawn=classes)
             lead = self.evidence[0]
-            known = [label for label in (*(lead.true or ()), *lead.classes) if label in lead.classes]
-            classes = list(dict.fromkeys(known))[:DRAWN_CLASSES]
+            if self.chosen_classes is None:
+                drawn = first_drawn(lead.true, lead.classes)
+                classes = list(dict.fromkeys((*classes, *drawn)))[:DRAWN_CLASSES]
+            if lead.term_classes and not set(classes) <= set(lead.term_classes):
+                self.evidence = self._explained(name, classes=classes, drawn=classes)
+        except DataError as error:
+            self.evidence, problem = (), error
         with self._one_change():
             self.masked = self.removed = ()
-            self.frame = int(self.evidence[0].mean_weights.argmax()) if self.frames else 0
-            self.classes = classes or ()
-            self.scene = self.scene_of([name], live=self.source.can_remove and not problem)
+            self.muted, self.range, self.window = {}, None, None
+            weights = self.evidence[0].mean_weights if self.frames else None
+            self.frame = 0 if weights is None else int(weights.argmax())
+            self.classes = classes
+            try:
+                self.scene = self._live_scene()
+            except UsageError:  # there is nothing to compare this video's frames by
+                self.tab = "frames"
+                self.scene = self._live_scene()
         self._changed()
         return problem
 
@@ -251,34 +510,54 @@ class AttentionExplorer(anywidget.AnyWidget):
         if label is None and classes:
             label = classes[0][0]
         if order == "worst":
-            videos = [[name, f"{name}: {each.text}"] for name, each in source.worst(limit=50).items()]
+            worst = source.worst(limit=50)
+            videos = [[name, f"{name}: {each.text}"] for name, each in worst.items()]
         else:
             ids = source.videos_of(label) if order == "class" else source.videos
             videos = [[name, source.videos[name]] for name in ids]
+        # A video chosen among the worst mistakes shows the label that was missed.
+        self._missed = {name: each.missed for name, each in worst.items()} if order == "worst" else {}
         menu = {"order": order, "label": label, "videos": videos[:MENU_VIDEOS], "total": len(videos)}
         return menu | {"all": len(source.videos), "orders": list(orders.items()), "classes": classes}
 
     def _answer(self, _, message: dict, buffers) -> None:
-        """Answer the browser: `open` a video, fill the `menu`, or `remove` frames, which waits also for an error."""
+        """Answer the browser, which waits for `evidence` and `similar`, also for an error; else do as it asks."""
         kind = message.get("kind")
         try:
-            if kind in ("menu", "open"):
-                self.problem = ""
-                if kind == "menu":
-                    self.menu = self._menu(message["order"], message["label"])
-                self.video = self.menu["videos"][0][0] if kind == "menu" else message["video"]
+            if kind == "evidence":
+                if message["video"] != self.video:
+                    raise UsageError(f"{message['video']} is no longer shown.")
+                runs = self.encoded(message["removed"], message["muted"], message["masked"])
+                answer = {"kind": kind, "runs": [each.to_json() for each in runs]}
+            elif kind == "similar":
+                table = self.similar(message["frames"], limit=message["limit"])
+                answer = {"kind": kind, "rows": table.to_dict("records"), "note": table.attrs["note"]}
+            else:
+                self._obey(kind, message)
                 return
-            if message["video"] != self.video:
-                raise UsageError(f"{message['video']} is no longer shown.")
-            runs = [each.to_json() for each in self.encoded(message["frames"])]
-            answer = {"kind": "evidence", "runs": runs}
         except Exception as error:
             answer = {"kind": "failed", "text": _describe_error(error)}
-            if kind != "remove":
+            if kind not in ("evidence", "similar"):
                 self.problem = self.problem or answer["text"]  # a callback's stays
                 return
         # Every view of this widget receives the answer; the request identifies the one that sent it.
-        self.send({**answer, **{name: message.get(name) for name in ("view", "number", "video", "frames")}})
+        self.send({**answer, **{name: message.get(name) for name in ("view", "number", "video")}})
+
+    def _obey(self, kind: str, message: dict) -> None:
+        """`open` a video, fill the `menu`, choose `classes`, or compare frames for their `similarity`."""
+        self.problem = ""
+        if kind == "menu":
+            self.menu = self._menu(message["order"], message["label"])
+        if kind in ("menu", "open"):
+            name = self.menu["videos"][0][0] if kind == "menu" else message["video"]
+            if name == self.video and self._missed.get(name) is not None:
+                self._open(name)
+            self.video = name
+        elif kind == "classes":
+            self.show_classes(message["choice"])
+        elif kind == "similarity":
+            self.scene = self._live_scene(tab="similarity", of=message["of"])
+            self._compared, self.tab = message["of"], "similarity"
 
     @contextmanager
     def _one_change(self):
@@ -321,42 +600,121 @@ class AttentionExplorer(anywidget.AnyWidget):
     @validate("frame", "masked", "removed")
     def _check_frames(self, proposal):
         name, value = proposal["trait"].name, proposal["value"]
-        several = [value] if name == "frame" else as_list(value, name)
-        frames = sorted({whole_number(each, name) for each in several})
-        if frames and not 0 <= frames[0] <= frames[-1] < max(self.frames, name == "frame"):
-            raise UsageError(f"{self.video} has the frames 0 to {self.frames - 1}. Received: {name}={value}.")
+        frames = self._frame_numbers(name, [value] if name == "frame" else value)
+        if name == "masked" and frames and not any(each.maskable for each in self._shown_evidence()):
+            raise UsageError(
+                "No run shown can leave masked frames out of its pooling. Remove or mute frames instead."
+            )
         if name == "removed" and not self._property_lock:
-            self.encoded(frames)  # raises where they cannot be removed
-        return frames[0] if name == "frame" else tuple(frames)
+            self.encoded(removed=frames)  # raises where they cannot be removed
+        return frames[0] if name == "frame" else frames
 
-    @validate("temperature", "top", "uniform", "shown")
+    @validate("muted")
+    def _check_muted(self, proposal) -> dict[str, tuple[int, ...]]:
+        if not isinstance(value := proposal["value"], Mapping):
+            raise UsageError(f"muted: expected a dict, modality → frames. Received: {value!r:.80}.")
+        muted = {
+            name: frames for name, each in value.items() if (frames := self._frame_numbers("muted", each))
+        }
+        modalities = {name: None for evidence in self.evidence for name in evidence.energy}
+        for name in muted:
+            choose(modalities, name, what="modality")
+        if muted and not self.source.can_remove:
+            raise UsageError(
+                "Muting a modality takes a model that encodes the video again. Mask frames instead."
+            )
+        if not self._property_lock:
+            self.encoded(muted=muted)
+        return muted
+
+    @validate("range", "window")
+    def _check_range(self, proposal) -> tuple[int, int] | None:
+        name, value = proposal["trait"].name, proposal["value"]
+        ends = None if value is None else [whole_number(each, name) for each in as_list(value, name)]
+        if ends is not None and not (len(ends) == 2 and 0 <= ends[0] <= ends[1] < self.frames):
+            what = f"expected None or the first and the last of the frames 0 to {self.frames - 1}"
+            raise UsageError(f"{name}: {what}. Received: {value!r:.80}.")
+        return ends and tuple(ends)
+
+    @validate("shown")
+    def _check_shown(self, proposal) -> tuple[str, ...]:
+        runs = tuple(as_list(proposal["value"], "shown, names of runs"))
+        for run in runs:
+            if run not in self.source.runs:
+                raise UsageError(f"There is no run {run!r} here.{nearest(run, self.source.runs)}")
+        return runs
+
+    @validate("temperature", "top", "uniform")
     def _check_setting(self, proposal):
         name, value = proposal["trait"].name, proposal["value"]
-        truth = isinstance(value, bool | np.bool_)
         if name == "top":
-            return whole_number(value, name, least=1)
-        if name == "shown":
-            runs = tuple(as_list(value, "shown, names of runs"))
-            for run in set(runs) - set(self.source.runs):
-                raise UsageError(f"There is no run {run!r} here.{nearest(run, self.source.runs)}")
-            return runs
-        if name == "uniform" and not truth:
-            raise UsageError(f"uniform: expected True or False. Received: {value!r:.80}.")
-        if name == "temperature" and (truth or not isinstance(value, Real) or not 0 < value < np.inf):
+            value = None if value is None else whole_number(value, name, least=1)
+        elif name == "uniform":
+            value = _truth(name, value)
+        elif isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not 0 < value < np.inf:
             raise UsageError(f"temperature: expected a number above 0. Received: temperature={value!r:.80}.")
-        return bool(value) if truth else float(value)
+        evidence = self._shown_evidence()
+        if value != DEFAULTS[name] and evidence and not any(each.reweightable for each in evidence):
+            instead = "Mask, remove or mute" if any(each.maskable for each in evidence) else "Remove or mute"
+            raise UsageError(
+                f"{name}: no run shown has weights that are a softmax over frames. {instead} frames."
+            )
+        return float(value) if name == "temperature" else value
+
+    @validate("explanation", "by_modality")
+    def _check_explanation(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "explanation":
+            choose(EXPLANATIONS, str(value), what="explanation")
+        else:
+            value = _truth(name, value)
+        if value not in ("own", False) and not self.source.can_remove:
+            raise UsageError(
+                f"{name}: there is no model to explain; arrays are drawn as they are. Received: {value}."
+            )
+        settings = {"explanation": self.explanation, "by_modality": self.by_modality} | {name: value}
+        if self.evidence and settings != self._computed:
+            self._explain_again(self.classes, **settings)
+        self._computed = settings
+        return value
+
+    @validate("common_scale", "tab")
+    def _check_view(self, proposal):
+        name, value = proposal["trait"].name, proposal["value"]
+        if name == "common_scale":
+            return _truth(name, value)
+        if value not in TABS:
+            raise UsageError(f"tab: expected one of {', '.join(TABS)}. Received: {value!r:.80}.")
+        if value == "similarity" and self.evidence and not self.scene.get("similarity"):
+            self.scene = self._live_scene(tab=value)
+        return value
 
     @validate("classes")
     def _check_classes(self, proposal) -> tuple[int, ...]:
         numbers = self.source.class_numbers(proposal["value"])
-        if not self._busy and not (self.evidence and set(numbers) <= set(self.evidence[0].classes)):
-            self.evidence = self.source.evidence(self.video, classes=(*(self.chosen_classes or ()), *numbers))
-            self.scene = self.scene_of([self.video], live=self.source.can_remove)
+        known = [each.term_classes or each.classes for each in self.evidence]
+        if not all(set(numbers) <= set(each) for each in known):
+            self._explain_again(numbers)
         return numbers
+
+    def _frame_numbers(self, name: str, value) -> tuple[int, ...]:
+        frames = tuple(sorted({whole_number(each, name) for each in as_list(value, name)}))
+        if frames and not 0 <= frames[0] <= frames[-1] < max(self.frames, name == "frame"):
+            raise UsageError(f"{self.video} has the frames 0 to {self.frames - 1}. Received: {name}={value}.")
+        return frames
+
+    def _shown_evidence(self) -> list[Evidence]:
+        return [each for each in self.evidence if each.run in self.shown]
 
     def _repr_mimebundle_(self, **kwargs) -> dict[str, object]:
         """The widget where there is a kernel; the scene, a picture and a table for every other reader."""
         return {**super()._repr_mimebundle_(**kwargs)[0], **saved_view(self)}
+
+
+def _truth(name: str, value) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise UsageError(f"{name}: expected True or False. Received: {value!r:.80}.")
+    return bool(value)
 
 
 def _describe_error(error: Exception) -> str:

@@ -51,12 +51,13 @@ def test_browser_and_python_set_the_same_state(view, source):
 
 
 def test_requests_of_the_browser_are_answered(view, source):
-    request = {"kind": "remove", "view": "a", "number": 7, "video": view.video, "frames": [0, 1]}
-    (answer,) = ask(view, **request)
-    assert {name: answer[name] for name in request} == request | {"kind": "evidence"}
+    request = {"kind": "evidence", "view": "a", "number": 7, "video": view.video}
+    frames = {"removed": [0, 1], "muted": {"rgb": [2]}, "masked": [3]}
+    (answer,) = ask(view, **request, **frames)
+    assert {name: answer[name] for name in request} == request
     assert answer["runs"][0]["weights"]["shape"] == [view.frames - 2, 1, 1]
-    for changes, text in (({"frames": [*range(10)]}, "No frame"), ({"video": "another"}, "no longer shown")):
-        (answer,) = ask(view, **request | changes)
+    for changes, text in (({"removed": [*range(10)]}, "No frame"), ({"video": "another"}, "no longer shown")):
+        (answer,) = ask(view, **request | frames | changes)
         assert answer["kind"] == "failed" and text in answer["text"]
     assert ask(view, kind="menu", order="worst", label=None) == []
     assert view.video == next(iter(source.worst())) == view.menu["videos"][0][0]

@@ -11,30 +11,31 @@
 import { decode, plural, weigh } from "./numbers.js";
 import { View } from "./view.js";
 
-/** Draw a scene into an element. `hooks`: changed(patch), remove(video, frames) → evidence a run, open(video), menu(order, label), state. */
+/** Draw a scene into an element. `hooks`: changed(patch), evidence({ video, removed, muted, masked }) → evidence a run, open(video), menu(order, label), state. */
 export function show(el, scene, hooks = {}) {
   return new View(el, scene, hooks);
 }
 
 const PATIENCE = 15000;
-const STATE = ["frame", "masked", "removed", "temperature", "top", "uniform", "classes", "shown"];
+const NULLABLE = ["top", "range", "window"];
+const STATE = ["frame", "masked", "removed", "temperature", "top", "uniform", "classes", "shown", "muted", "range", "window"];
 
 function render({ model, el, hooks = {} }) {
   // All views of one model receive its messages: each takes only the answers to its own requests.
   const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   let number = 0, pending = null, mine = false, unsent = {}, timer = null;
-  const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (name === "top" ? null : undefined)]));
+  const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (NULLABLE.includes(name) ? null : undefined)]));
   const settle = (how, value) => {
     clearTimeout(pending?.silent);
     pending?.[how](value);
     pending = null;
   };
-  const remove = (video, frames) => new Promise((resolve, reject) => {
+  const evidence = (request) => new Promise((resolve, reject) => {
     settle("reject", new Error(""));
     const patience = hooks.patience ?? PATIENCE;
     const silent = setTimeout(() => { view.setLink("silent", `The kernel has not answered for ${plural(patience / 1000, "second")}: it is busy or gone. What the browser computes still works.`); reject(new Error(view.status.textContent)); }, patience);
-    pending = { number: ++number, video, frames: String(frames), resolve, reject, silent };
-    model.send({ kind: "remove", view: id, number, video, frames });
+    pending = { number: ++number, video: request.video, resolve, reject, silent };
+    model.send({ ...request, kind: "evidence", view: id, number });
   });
   // The kernel hears of changes now and then: each message makes a notebook redraw its status, which costs a drag its flow.
   const changed = (patch) => {
@@ -47,7 +48,7 @@ function render({ model, el, hooks = {} }) {
     }, 60);
   };
   const open = (video) => model.send({ kind: "open", video }), menu = (order, label) => model.send({ kind: "menu", order, label });
-  const view = show(el, model.get("scene"), { remove, changed, open, menu, state: modelState() });
+  const view = show(el, model.get("scene"), { evidence, changed, open, menu, state: modelState() });
   const lost = () => {
     view.setLink("disconnected", "Disconnected: the kernel is gone. Masking, temperature and the rest still work; removing frames and other videos need a kernel.");
     settle("reject", new Error(view.status.textContent));
@@ -57,7 +58,7 @@ function render({ model, el, hooks = {} }) {
   const onState = (name) => { if (mine) return; delete unsent[name]; view.apply({ [name]: model.get(name) }); };
   const onMessage = (message) => {
     if (view.link === "silent") view.setLink("live");
-    if (!pending || message.view !== id || message.number !== pending.number || message.video !== pending.video || String(message.frames) !== pending.frames) return;
+    if (!pending || message.view !== id || message.number !== pending.number || message.video !== pending.video) return;
     if (message.kind === "evidence") settle("resolve", message.runs); else settle("reject", new Error(message.text));
   };
   const onProblem = () => view.showProblem(model.get("problem")), onMenu = () => view.setMenu(model.get("menu"));

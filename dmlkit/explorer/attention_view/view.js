@@ -13,7 +13,7 @@ let views = 0;
 export class View {
   constructor(el, scene, hooks) {
     this.hooks = hooks; this.name = `dmlkit-av-${++views}-${Math.random().toString(36).slice(2, 7)}`;
-    this.link = hooks.remove ? (scene.live ? "live" : "fixed") : "none";
+    this.link = hooks.evidence ? (scene.live ? "live" : "fixed") : "none";
     this.state = { video: null, shown: null, classes: null, frame: 0, temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set(), muted: {}, range: null, window: null };
     this.dirty = {}; this.requested = null;
     this.build();
@@ -149,7 +149,7 @@ export class View {
       this.invalidate("weights");
       if (!this.requested) { if (this.link === "live") this.setStatus(""); return; }
     }
-    if (!this.hooks.remove || this.link !== "live") { this.invalidate("weights"); return; }
+    if (!this.hooks.evidence || this.link !== "live") { this.invalidate("weights"); return; }
     this.waiting = true;
     if (this.requested) return;
     while (this.waiting && !this.destroyed) {
@@ -158,7 +158,7 @@ export class View {
       if (!now.length || this.allRemoved()) { this.setStatus(""); break; }
       this.requested = now; this.invalidate("weights");
       try {
-        const parts = await this.hooks.remove(video, now);
+        const parts = await this.hooks.evidence({ video, removed: now, muted: {}, masked: [] });
         if (generation !== this.generation) return; // another video, or other classes, has its own requests
         if (this.state.removed.size && !this.allRemoved()) for (const [k, run] of this.runs.entries()) {
           const part = parts[k] && decode(parts[k]);
