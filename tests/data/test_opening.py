@@ -23,6 +23,7 @@ from dmlkit.data import (
     write_shard,
 )
 from dmlkit.data.check import check
+from dmlkit.data.records import SequenceExample
 from dmlkit.errors import DataError, UsageError
 
 RGB, AUDIO = 6, 4
@@ -104,7 +105,10 @@ def test_vocabularies(tmp_path):
         "vocabulary.csv, of vocabulary.csv (2), label_names_2018.csv (3)" in note for note in dataset.notes
     )
     assert dataset.class_names == ("A [0m", "B") and dataset.class_kinds == ("x", "order")
+    assert dataset.class_groups is None
     (tmp_path / "label_names_2018.csv").unlink()
+    (tmp_path / "vocabulary.csv").write_text("Index,Name,Vertical1,Vertical2\n0,A,Games,x\n1,B,,\n")
+    assert open_dataset(tmp_path).class_groups == ("Games", "") and open_dataset(tmp_path).class_kinds is None
     for table in (b" INDEX ; name \r\n1;B\r\n0; A\r\n", b"index\tname\n0\tA\n\n1\tB\n"):
         (tmp_path / "vocabulary.csv").write_bytes(table)
         assert open_dataset(tmp_path).class_names == ("A", "B")
@@ -131,8 +135,13 @@ def test_a_dataset_toml_is_read_as_written(tmp_path):
         records_per_shard=2,
         truth={"train": "truth.json"},
         counts={"a0.tfrecord": 2, "gone.tfrecord": 7},
+        thumbnails={"path": "{id}.webp", "width": 64, "height": 36, "columns": 5},
+        media=["{id}.mp4", "{id}.*"],
+        link="https://a.example/{id}#{second}",
     )
     dataset = open_dataset(tmp_path)
+    assert vars(dataset.thumbnails) == {"path": "{id}.webp", "width": 64, "height": 36, "columns": 5}
+    assert dataset.media == ("{id}.mp4", "{id}.*") and dataset.link == "https://a.example/{id}#{second}"
     assert dataset.name == 'a "name"' and dataset.generated
     assert dataset.features == {"sight": Feature("sight", RGB, "float", "mean_rgb")}
     assert dataset.class_names == ("x", "class 1", "class 2")
@@ -174,6 +183,10 @@ MISTAKES = {
     "[counts]\n'a0.tfrecord' = -1": r"counts\.a0\.tfrecord: .*Received: -1",
     "vocabulary = 'gone.csv'": "no vocabulary",
     "level = 'frame'": "there declares frame",
+    "media = 'v/{ID}.mp4'": r"media\.0: it must hold \{id\}",
+    "link = 'javascript:{id}'": "link: it must begin with https://",
+    "[thumbnails]\npath = '{id}.webp'\nwidth = 3": "thumbnails: a sprite takes the width and height",
+    "[thumbnails]\npath = '{id}/*.jpg'\nrows = 3": "unknown entry 'thumbnails.rows'.*path, width",
     f"level = 'video'\n[features.rgb]\nsize = {RGB}\nkey = 'rgb'": 'do not have.*add `key = "mean_rgb"`',
 }
 
@@ -252,6 +265,22 @@ def test_single_videos_are_those_of_the_batches(generated):
     assert index == len(contexts) == 100
     with pytest.raises(UsageError, match="Received: index=100"):
         reader.read(100)
+
+
+def test_clips_of_audioset_begin_at_a_second_of_a_video_of_youtube(tmp_path):
+    frames = {"audio_embedding": np.ones((3, 128), np.uint8)}
+    for number, start in enumerate([0.0, 30.5, float("nan")]):
+        record = SequenceExample.FromString(
+            serialize_frames(video_id=f"v{number}", labels=[1], frames=frames)
+        )
+        record.context.feature["start_time_seconds"].float_list.value.append(start)
+        record.context.feature["video_id"].CopyFrom(record.context.feature.pop("id"))
+        write_shard(tmp_path / f"{number}.tfrecord", [record.SerializeToString()])
+    dataset = open_dataset(tmp_path)
+    assert dataset.link == "https://www.youtube.com/watch?v={id}&t={second}s" and dataset.num_classes == 527
+    starts = {VideoReader(dataset, split).read(0)["id"][0]: split for split in dataset.splits}
+    read = {name: VideoReader(dataset, split).read(0)["start"].tolist() for name, split in starts.items()}
+    assert read == {"v0": [0.0], "v1": [30.5], "v2": [0.0]}
 
 
 def test_training_and_tuning_as_one(generated):
