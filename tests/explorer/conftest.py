@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from collections import namedtuple
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -168,3 +170,27 @@ def _sample_evidence(*, frames=12, classes=3, seed=0, kind="attention", linear=T
         if np.ndim(changes[name]) == 1:
             changes[name] = np.asarray(changes[name])[:, None, None]
     return Evidence(**settings | changes)
+
+
+@pytest.fixture(scope="session")
+def leave_media():
+    return _leave_media
+
+
+def color_of(frame: int) -> tuple[int, int, int]:
+    return (20 * frame % 256, 255 - 10 * frame % 256, 120)
+
+
+def _leave_media(folder: Path, video: str, *, frames: int) -> None:
+    """Pictures of one colour a frame, as files and as a sprite of 5 columns, and a sound as long as the frames."""
+    sprite = Image.new("RGB", (64 * 5, 36 * -(-frames // 5)))
+    for name in ("frames", "thumbnails", "videos"):
+        (folder / name / ("" if name != "frames" else video)).mkdir(parents=True, exist_ok=True)
+    for frame in range(frames):
+        picture = Image.new("RGB", (64, 36), color_of(frame))
+        picture.save(folder / "frames" / video / f"{frame + 1}.jpg", quality=95)
+        sprite.paste(picture, (frame % 5 * 64, frame // 5 * 36))
+    sprite.save(folder / "thumbnails" / f"{video}.webp", lossless=True)
+    with wave.open(str(folder / "videos" / f"{video}.wav"), "wb") as sound:
+        sound.setparams((1, 1, 4000, 0, "NONE", ""))
+        sound.writeframes(bytes(128 + 40 * (t // 5 % 2) for t in range(4000 * frames)))

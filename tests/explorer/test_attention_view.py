@@ -1,5 +1,6 @@
 """The view in a browser: its arithmetic is Python's, and what mouse, keyboard, kernel and bad data do to it."""
 
+import base64
 import csv
 import io
 import re
@@ -7,12 +8,17 @@ import xml.dom.minidom
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from dmlkit.data.schema import ThumbnailSettings
 from dmlkit.errors import DataError
 from dmlkit.explorer.evidence import class_scores, reweight, scene
-from dmlkit.explorer.saved_view import MODULE, STYLE
+from dmlkit.explorer.media import media_of
+from dmlkit.explorer.saved_view import MIME, MODULE, STYLE
+from dmlkit.report.pages import render_notebook
 
 SOURCE = SimpleNamespace(
     title="Attention of it", data="made up", generated=True, runs=["r"], videos={}, note=None,
@@ -98,9 +104,9 @@ def opened(browser):
     """Open a scene in a page without a network; errors in the page fail the test."""
     contexts, errors = [], []
 
-    def open_scene(*runs, live=None, width=1200, theme="light") -> View:
+    def open_scene(*runs, live=None, width=1200, theme="light", media=None) -> View:
         videos = {runs[0].video: runs, "broken": DataError("weights holds nan")}
-        content = scene(videos, SOURCE, live=bool(live))
+        content = scene(videos, SOURCE, live=bool(live), media={runs[0].video: media})
         size = {"width": width, "height": 900}
         contexts.append(browser.chromium.new_context(viewport=size, color_scheme=theme, offline=True))
         page = contexts[-1].new_page()
@@ -214,6 +220,102 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     view.expect("status", "Disconnected")
     view.page.evaluate("leave()")
     assert view.page.evaluate("listening()") == 0
+
+
+PIXELS = """(strip, points) => points.map(([x, y]) => {
+    const { data } = strip.getContext("2d").getImageData(Math.round(x), Math.round(y), 1, 1);
+    return [data[0], data[1], data[2]];
+})"""
+
+
+def test_a_saved_page_shows_and_plays_the_video_itself(browser, sample_evidence, leave_media, tmp_path):
+    """From a file, without a network: pictures at their frames, a sound in step, and nothing asked for by itself."""
+    from playwright.sync_api import expect
+
+    leave_media(tmp_path / "data", "v", frames=12)
+    sprite = ThumbnailSettings(path="thumbnails/{id}.webp", width=64, height=36, columns=5)
+    declared = {
+        "thumbnails": sprite,
+        "media": ["videos/{id}.*"],
+        "link": "https://www.a.example/{id}#{second}",
+    }
+    data = SimpleNamespace(path=str(tmp_path / "data"), **declared)
+    media = media_of(data, "v", frames=12, start=30.0)
+    content = scene({"v": [sample_evidence(video="v")]}, SOURCE, media={"v": media})
+    cell = new_code_cell("explore()", outputs=[new_output("display_data", {MIME: content})])
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "n.ipynb")
+    about = {"pages": {}, "data": "d", "generated": True, "profile": "smoke", "seconds": 1.0}
+    about |= {"executed": "2026-03-08T14:05:00+00:00", "folder": tmp_path / "report"}
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "n.html").write_text(render_notebook(tmp_path / "n.ipynb", title="N", **about))
+    with browser.page(width=1000, picture=tmp_path / "end.png") as page:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.context.set_offline(True)
+        page.goto((tmp_path / "report" / "n.html").as_uri())
+        view, strip = View(page), page.locator(".film")
+        expect(strip).to_be_visible()
+        view.press("End")
+        expect(strip).to_have_attribute("aria-label", re.compile("12 pictures .* at 0:11$"))
+        box = strip.bounding_box()
+        slot, shown = (box["width"] - 12) / 12, range(0, 10, 2)
+        points = [[6 + (frame + 0.5) * slot, box["height"] - 5] for frame in shown]
+        points.append([box["width"] - 20, box["height"] - 55])
+        expected = [(20 * frame, 255 - 10 * frame, 120) for frame in (*shown, 11)]
+        np.testing.assert_allclose(strip.evaluate(PIXELS, points), expected, atol=6)
+        link = page.get_by_role("link", name="Open at 0:41 on a.example")
+        assert link.get_attribute("href") == "https://www.a.example/v#41"
+        assert link.get_attribute("rel") == "noopener noreferrer"
+        assert [each for each in asked if not each.startswith("data:")] == asked[:1]
+
+        page.get_by_role("button", name="Load the audio file").click()
+        sound = page.locator("audio")
+        for key, second in (("Home", 0), ("End", 11), ("ArrowLeft", 10)):
+            expect(sound).to_have_js_property("readyState", 4)
+            view.press(key)
+            expect(sound).to_have_js_property("currentTime", second)
+        assert asked[-1] == (tmp_path / "data" / "videos" / "v.wav").resolve().as_uri()
+        sound.evaluate("sound => { sound.currentTime = 5.3; }")
+        expect(view.slider).to_have_attribute("aria-valuenow", "6")
+        expect(sound).to_have_js_property("currentTime", 5.3)
+        sound.evaluate("sound => sound.play()")
+        expect(view.slider).to_have_attribute("aria-valuenow", "8")
+        view.press("Home")  # what plays goes on from there
+        expect(view.slider).to_have_attribute("aria-valuenow", "2")
+        assert sound.evaluate("sound => sound.currentTime") < 3
+    assert browser.outside == []
+
+
+def test_media_that_cannot_be_shown_leave_the_rest(opened, sample_evidence, leave_media, tmp_path):
+    leave_media(tmp_path, "v", frames=5)
+    sound = base64.b64encode((tmp_path / "videos" / "v.wav").read_bytes()).decode()
+    about = {"columns": 5, "width": 64, "height": 36, "count": 12, "every": 1}
+    media = {"offset": 0, "problems": [f"There is no {EVIL}."], "link": "javascript:alert(1)"}
+    media |= {"thumbnails": {"src": "data:image/webp;base64,UklGRg==", **about}}
+    for live, src, problem in [
+        (None, f"data:audio/wav;base64,{sound}", "The file lasts 5 s, but the last frame is at 11 s."),
+        (MENU, f"data:audio/wav;base64,{sound}", "The file lasts 5 s, but the last frame is at 11 s."),
+        (
+            None,
+            "data:audio/wav;base64,UklGRg==",
+            "The audio file is missing, or this browser cannot play it.",
+        ),
+        (MENU, "/files/gone.wav", "The audio file cannot be loaded"),
+    ]:
+        view = opened(sample_evidence(), live=live, media=media | {"player": {"kind": "audio", "src": src}})
+        view.expect("lacking", f"There is no {EVIL}.")
+        view.expect("lacking", "The thumbnails cannot be decoded.")
+        assert not view.root.locator(".film").is_visible() and not view.root.get_by_role("link").count()
+        view.root.get_by_role("button", name="Load the audio file").click()
+        view.expect("lacking", problem)
+        view.press("End", "Home")
+        view.expect("here", "Frame 1 of 12")
+        played = view.root.locator("audio").all()
+        assert [each.get_attribute("src")[:5] for each in played] == ["blob:" if live else "data:"] * len(
+            played
+        )
+    view = opened(sample_evidence())
+    assert not view.root.locator(".media").is_visible()
 
 
 @pytest.mark.nightly

@@ -1,19 +1,24 @@
 """Evidence of models is the models' own, that of plain arrays is computed; what cannot be shown is explained."""
 
 import base64
+import io
 import json
+import re
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import dmlkit
 from dmlkit.data import dequantize, limit_shards, open_dataset
 from dmlkit.data.records import scan_headers
+from dmlkit.data.schema import ThumbnailSettings
 from dmlkit.errors import DataError, UsageError
 from dmlkit.explorer import explore_arrays
 from dmlkit.explorer.evidence import MAX_CLASSES, class_scores, reweight
+from dmlkit.explorer.media import media_of
 from dmlkit.explorer.sources import ModelSource
 from dmlkit.models import attention_weights, build
 from dmlkit.profiles import PROFILES
@@ -277,6 +282,93 @@ def test_videos_that_a_run_scored_are_those_that_are_shown(generated, tmp_path):
     assert {row["video"] for row in source.similar(next(iter(source.videos)), [0], limit=500)[0]} == {
         *source.videos
     }
+
+
+SPRITE = ThumbnailSettings(path="thumbnails/{id}.webp", width=64, height=36, columns=5)
+PICTURES = ThumbnailSettings(path="frames/{id}/*.jpg")
+
+
+def test_pictures_of_the_frames_are_tiles_of_one(dataset, tmp_path, leave_media):
+    data, video = replace(dataset, path=str(tmp_path)), "é'v [1]"
+    leave_media(tmp_path, video, frames=12)
+    leave_media(tmp_path, "long", frames=602)
+    for settings, name, frames in ((SPRITE, video, 12), (PICTURES, video, 12), (SPRITE, "long", 602)):
+        media = media_of(replace(data, thumbnails=settings), name, frames=frames)
+        found, every = media["thumbnails"], 1 if frames == 12 else 3
+        assert media["problems"] == [] and found["every"] == every and found["count"] == -(-frames // every)
+        kind, content = found["src"].split(";base64,")
+        picture = Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB")
+        assert kind == "data:image/webp" and len(content) < 400_000
+        for tile in range(found["count"]):
+            row, column = divmod(tile, found["columns"])
+            middle = ((column + 0.5) * found["width"], (row + 0.5) * found["height"])
+            expected = (20 * tile * every % 256, 255 - 10 * tile * every % 256, 120)
+            np.testing.assert_allclose(picture.getpixel(tuple(map(int, middle))), expected, atol=12)
+
+
+def test_what_is_missing_broken_or_elsewhere_is_one_line(dataset, tmp_path, leave_media, monkeypatch):
+    folder = tmp_path / "data"
+    leave_media(folder, "v", frames=12)
+    for name, content in {"empty.mp4": "", "v.b.mp4": "another video's", "v.json": "{}"}.items():
+        (folder / "videos" / name).write_text(content)
+    (folder / "videos" / "out.mp4").symlink_to(tmp_path / "secret.mp4")
+    (tmp_path / "secret.mp4").write_text("x")
+    (folder / "thumbnails" / "fake.webp").write_text("no picture")
+    for name, frames, settings, problem in [
+        ("v", 13, {"thumbnails": PICTURES}, r"frames/\{id\}/\*.jpg of v are 12 pictures, .* has 13 frames"),
+        (
+            "v",
+            10,
+            {"thumbnails": SPRITE},
+            "v.webp has 320 × 108 pixels, but 10 frames take 5 × 2 tiles of 64",
+        ),
+        ("w", 12, {"thumbnails": SPRITE}, r"There are no thumbnails thumbnails/\{id\}.webp of w"),
+        ("fake", 12, {"thumbnails": SPRITE}, "thumbnails/fake.webp is no picture, or a damaged one"),
+        ("w", 12, {"media": ("videos/{id}.*",)}, "There is no video or audio file videos"),
+        ("empty", 12, {"media": ("videos/{id}.mp4",)}, "empty.mp4 is empty"),
+        (
+            "out",
+            12,
+            {"media": ("videos/{id}.mp4",)},
+            "out.mp4 is outside the data folder .* It is not opened",
+        ),
+        ("secret", 12, {"media": ("../{id}.mp4",)}, "is outside the data folder"),
+        ("secret", 12, {"media": (f"{tmp_path}/{{id}}.mp4",)}, "is outside the data folder"),
+        ("../../secret", 12, {"media": ("videos/{id}.mp4",)}, "The id '../../secret' cannot be a part"),
+        ("a\x00b", 12, {"media": ("videos/{id}.mp4",)}, "cannot be a part of the path"),
+        ("v", 12, {"link": "https://www.youtube.com/watch?v={id}"}, "'v' is none of YouTube's"),
+    ]:
+        media = media_of(replace(dataset, path=str(folder), **settings), name, frames=frames)
+        assert media.keys() == {"offset", "problems"} and re.search(problem, *media["problems"]), name
+    (folder / "frames" / "v" / "3.jpg").write_bytes((folder / "frames" / "v" / "4.jpg").read_bytes()[:300])
+    data = replace(dataset, path=str(folder), thumbnails=PICTURES, media=("videos/{id}.*",))
+    data = replace(data, link="https://a.example/?v={id}#{second}")
+    media = media_of(data, "v", frames=12, start=30.0)
+    assert media["thumbnails"]["count"] == 12 and "v/3.jpg is no picture" in media["problems"][0]
+    assert media["player"] == {"kind": "audio", "path": f"{folder.resolve()}/videos/v.wav"}
+    assert media["link"] == "https://a.example/?v=v#{second}" and media["offset"] == 30
+    assert media_of(data, 'a"&{b}é', frames=1)["link"] == "https://a.example/?v=a%22%26%7Bb%7D%C3%A9#{second}"
+    servers = [{"pid": 1, "root_dir": str(folder / "frames"), "base_url": "/"}]
+    servers += [{"pid": pid, "root_dir": str(tmp_path), "base_url": f"/user/{pid}/"} for pid in (2, 3)]
+    monkeypatch.setattr("jupyter_server.serverapp.list_running_servers", lambda: iter(servers))
+    for parent, found in ((None, "/user/2/"), (3, "/user/3/"), (1, None)):
+        monkeypatch.setenv("JPY_PARENT_PID", str(parent))
+        media = media_of(data, "v", frames=12, live=True)
+        assert media.get("player", {}).get("src") == (found and f"{found}files/data/videos/v.wav")
+    assert "v.wav is not played: no JupyterLab serves" in media["problems"][0]
+
+
+def test_a_scene_has_the_media_of_its_videos(model, dataset, source, tmp_path, leave_media):
+    name = next(iter(source.videos))
+    settings = {"path": str(tmp_path), "thumbnails": SPRITE, "link": "https://a.example/{id}#{second}"}
+    declared = ModelSource(model, dataset)
+    declared.dataset = replace(dataset, **settings)
+    leave_media(tmp_path, name, frames=declared.evidence(name)[0].frames)
+    media = declared.media(name, live=False)
+    assert source.media(name, live=False) is None and media["problems"] == []
+    scene = dmlkit.explorer.AttentionExplorer(declared).scene
+    assert scene["videos"][0]["media"]["thumbnails"] == media["thumbnails"]
+    assert scene["videos"][0]["media"]["link"] == f"https://a.example/{name}#{{second}}"
 
 
 def test_scores_of_arrays_are_the_weighted_sum():

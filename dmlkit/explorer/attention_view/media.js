@@ -64,9 +64,11 @@ export class Media {
     if (duration + 1 < last) this.tell(`The file lasts ${seconds(duration)}, but the last frame is at ${seconds(last)}.`);
     this.follow();
   }
-  /** The second of the frames that plays; null where none does. */
-  get second() { return this.player?.paused === false && this.player.readyState > 1 ? this.player.currentTime - this.shift : null; }
   get frame() { return nearest([this.player.currentTime - this.shift], this.view.lead.base.times)[0]; }
+  /** Frames between the cursor and what plays, which may be a frame ahead of a cursor that it moves. */
+  get apart() { return Math.abs(this.frame - this.view.state.frame); }
+  /** The second of the frames that plays; null where none does, or not yet where the cursor is. */
+  get second() { const { player } = this; return player?.paused === false && player.readyState > 1 && this.apart < 2 ? player.currentTime - this.shift : null; }
   obey(playing, rate) {
     if (!this.player) return;
     this.player.playbackRate = rate; this.follow();
@@ -74,11 +76,11 @@ export class Media {
   }
   /** The cursor to what plays. */
   lead() { if (this.view.lead && this.frame !== this.view.state.frame) this.view.change({ frame: this.frame }); }
-  /** What plays to the cursor; it may be a frame ahead of a cursor that it moves. */
+  /** What plays to the cursor. */
   follow() {
-    const { player, view } = this, { frame } = view.state, { seekable } = player;
-    if (!player.readyState || !view.lead || Math.abs(this.frame - frame) <= (player.paused ? 0 : 1)) return;
-    const to = Math.max(0, view.lead.base.times[frame] + this.shift);
+    const { player, view } = this, { seekable } = player;
+    if (!player.readyState || !view.lead || this.apart <= (player.paused ? 0 : 1)) return;
+    const to = Math.max(0, view.lead.base.times[view.state.frame] + this.shift);
     if (seekable.length && to <= seekable.end(seekable.length - 1)) player.currentTime = to;
   }
   pick(x) { this.view.change({ frame: this.view.timeline.frameAt(x) }); }
