@@ -68,7 +68,7 @@ export class Media {
   /** Frames between the cursor and what plays, which may be a frame ahead of a cursor that it moves. */
   get apart() { return Math.abs(this.frame - this.view.state.frame); }
   /** The second of the frames that plays; null where none does, or not yet where the cursor is. */
-  get second() { const { player } = this; return player?.paused === false && player.readyState > 1 && this.apart < 2 ? player.currentTime - this.shift : null; }
+  get second() { return this.player?.paused === false && this.player.readyState > 1 && this.apart < 2 ? this.player.currentTime - this.shift : null; }
   obey(playing, rate) {
     if (!this.player) return;
     this.player.playbackRate = rate; this.follow();
