@@ -5,7 +5,7 @@ occlusion are signed: frames that speak against the class come last.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from dmlkit import metrics
-from dmlkit.errors import UsageError, choose
+from dmlkit.errors import DataError, UsageError, choose
+from dmlkit.explorer.evidence import distinct
 from dmlkit.explorer.sources import Clip, ExploredModel, ModelSource
 from dmlkit.plots.attention import QUESTIONS
 from dmlkit.plots.tables import as_runs
@@ -119,23 +120,20 @@ def ground_truth_study(runs, data, *, videos: int = 100, split: str = "validate"
         UsageError: A run that reads no frames.
         DataError: A run or the data cannot be read.
     """
-    found = {}
+    found: dict[tuple[str, str], dict] = {}
     for run in [runs] if isinstance(runs, str | os.PathLike) else as_runs(runs):
         members, rows = [run, *getattr(run, "siblings", ())], []
         for member in members:
             source = ModelSource(member, data, split=split, max_videos=videos)
             for name in filter(source.ground_truth.get, list(source.videos)[:videos]):
-                (clip, *_), (parts, *_), _ = source.open_video(name)
-                if made := _made_by_a_part(source, name, clip):
-                    criteria = _criteria(source.models[0], clip, parts, [*made], OCCLUSIONS)
-                    rows += _precisions(source, name, made, criteria)
-        table = pd.DataFrame(rows).groupby(["video", "label"]).mean(numeric_only=True) if rows else {}
+                rows += _explain(source, name, OCCLUSIONS)[1]
+        table = pd.DataFrame(rows, columns=[*rows[0]] if rows else KEYS).drop(columns="kind")
+        table = table.groupby(KEYS[1:]).mean()
+        title = distinct([*dict.fromkeys(each for each, _ in found), source.runs[0]], what="run")[-1]
+        counts, owners = {"seeds": len(members), "labels": len(table)}, table.index.get_level_values("video")
         for criterion, values in table.items():
             columns = {"precision": values, "difference": values - table["uniform"]}
-            counts = {"seeds": len(members), "labels": len(table)}
-            found[source.runs[0], criterion] = counts | _means(
-                columns, values.index.get_level_values("video")
-            )
+            found[title, criterion] = counts | _means(columns, owners)
     index = pd.MultiIndex.from_tuples(found, names=["run", "criterion"])
     return pd.DataFrame([*found.values()], index=index)
 
@@ -145,18 +143,17 @@ def _study_video(source: ModelSource, name: str, question: str, **random) -> tup
     (clip, *_), (parts, *_), _ = source.open_video(name)
     if len(clip.frames) < 2:
         return {}, []
-    model, made, label = source.models[0], _made_by_a_part(source, name, clip), int(parts.scores.argmax())
-    criteria = _criteria(model, clip, parts, [*made, label], [question])
+    label = int(parts.scores.argmax())
+    criteria, precisions = _explain(source, name, [question], also=[label])
     orders = {each: values[:, -1:].T for each, values in criteria.items()}
     orders["random"] = metrics.random_importance(len(clip.frames), **random)
     requested: list[np.ndarray] = []
     _curves(orders, lambda kept: requested.append(kept) or np.zeros(len(kept)))
     # All choices of frames at once, each only once: a recurrent encoder takes many videos as fast as one.
     rows = np.unique(np.concatenate(requested), axis=0)
-    scores = _scorer(model, clip, parts, question)(rows)[:, label].tolist()
+    scores = _scorer(source.models[0], clip, parts, question)(rows)[:, label].tolist()
     scores = dict(zip(map(bytes, rows), scores, strict=True))
-    curves = _curves(orders, lambda kept: np.array([scores[bytes(row)] for row in kept]))
-    return curves, _precisions(source, name, made, criteria)
+    return _curves(orders, lambda kept: np.array([scores[bytes(row)] for row in kept])), precisions
 
 
 def _scorer(model: ExploredModel, clip: Clip, parts, question: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -165,12 +162,20 @@ def _scorer(model: ExploredModel, clip: Clip, parts, question: str) -> Callable[
     return methods[question]
 
 
-def _criteria(
-    model: ExploredModel, clip: Clip, parts, labels: Sequence[int], questions: Iterable[str]
-) -> dict[str, np.ndarray]:
-    """Criterion → (n, labels) its number for each frame and class, of those that the model has; `uniform` not among."""
-    found, frames = {}, len(clip.frames)
-    arrays = model.arrays(clip, parts, labels, kept=np.ones(frames, bool), explanation="gradient_input")
+def _explain(source: ModelSource, name: str, questions: Iterable[str], also=()) -> tuple[dict, list[dict]]:
+    """Criterion → (n, labels) numbers of a video's frames, and a row for each label that a part of them made.
+
+    The labels are these, and those `also`. A row has `KEYS` and each criterion's average precision.
+    """
+    (clip, *_), (parts, *_), _ = source.open_video(name)
+    model, found, frames, made = source.models[0], {}, len(clip.frames), {}
+    for label, seconds in source.ground_truth.get(name, {}).items():
+        if 0 < (right := np.isin(clip.frames, seconds)).sum() < frames:
+            made[label] = right
+    if not (labels := [*made, *also]):
+        return {}, []
+    settings = {"explanation": "gradient_input", "by_modality": False}
+    arrays = model.arrays(clip, parts, labels, kept=np.ones(frames, bool), **settings)
     weights = arrays["weights"]
     if weights is not None and arrays["kind"] != "mean":  # of which all are equal
         found["attention"] = parts.weights.mean(axis=(1, 2))[:, None]  # over heads, classes or features
@@ -183,39 +188,27 @@ def _criteria(
         if "contributions" in exact:
             exact["terms"] = weights[:, [group for group, _ in exact["parts"]]] * exact["contributions"]
         found["contribution"] = exact["terms"].sum(axis=1)
-    explained = model.class_terms(clip, parts, labels, explanation="integrated_gradients")
-    found["gradient_input"], found["integrated_gradients"] = (
-        each["terms"].sum(axis=1)
-        for each in (arrays, explained)  # over modalities
-    )
+    found["gradient_input"] = arrays["terms"].sum(axis=1)  # over modalities
+    integrated = model.class_terms(clip, parts, labels, explanation="integrated_gradients")
+    found["integrated_gradients"] = integrated["terms"].sum(axis=1)
     for question in questions:
         if question == "remove" or model.maskable:
             scorer = _scorer(model, clip, parts, question)
-            found[OCCLUSIONS[question]] = metrics.occlusion(scorer, frames)[:, list(labels)]
-    return {name: np.broadcast_to(values, (frames, len(labels))) for name, values in found.items()}
-
-
-def _made_by_a_part(source: ModelSource, name: str, clip: Clip) -> dict[int, np.ndarray]:
-    """Label → (n,) bool, the frames that made it, where they are some of those that the model reads but not all."""
-    truth = {
-        label: np.isin(clip.frames, frames) for label, frames in source.ground_truth.get(name, {}).items()
-    }
-    return {label: right for label, right in truth.items() if right.any() and not right.all()}
-
-
-def _precisions(source: ModelSource, name: str, made: Mapping, criteria: Mapping) -> list[dict]:
-    """For each label its `KEYS`, and average precision of each criterion, whose columns begin with these labels."""
-    kinds, rows = source.dataset.class_kinds, []
+            found[OCCLUSIONS[question]] = metrics.occlusion(scorer, frames)[:, labels]
+    if not all(np.isfinite(values).all() for values in found.values()):
+        why = "its training has diverged. Train it with a lower learning rate."
+        raise DataError(f"Video {name!r}, {source.runs[0]}: explanations are not finite; {why}")
+    found = {each: np.broadcast_to(values, (frames, len(labels))) for each, values in found.items()}
+    kinds, rows, criteria = (
+        source.dataset.class_kinds,
+        [],
+        found | {"uniform": np.ones((frames, len(labels)))},
+    )
     for at, (label, right) in enumerate(made.items()):
         keys = (kinds[label] if kinds else "all classes", name, label)
-        each = {criterion: values[:, at] for criterion, values in criteria.items()} | {
-            "uniform": np.ones(len(right))
-        }
-        precisions = {
-            criterion: metrics.ground_truth_precision(values, right) for criterion, values in each.items()
-        }
-        rows.append(dict(zip(KEYS, keys, strict=True)) | precisions)
-    return rows
+        precisions = [metrics.ground_truth_precision(values[:, at], right) for values in criteria.values()]
+        rows.append(dict(zip([*KEYS, *criteria], [*keys, *precisions], strict=True)))
+    return found, rows
 
 
 def _curves(orders: dict, score: Callable[[np.ndarray], np.ndarray]) -> dict[tuple[str, str], np.ndarray]:
