@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import re
+import time
 import xml.dom.minidom
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,6 +85,32 @@ class View:
         self.page.mouse.down()
         self.page.mouse.move(box["x"] + end * box["width"], box["y"] + 60, steps=6)
         self.page.mouse.up()
+
+    def drag_map(self, start: float, end: float) -> None:
+        """Drag over the overview, from and to fractions of the video."""
+        box = self.root.locator(".minimap").bounding_box()
+        left, width = box["x"] + 6, box["width"] - 12
+        self.page.mouse.move(left + start * width, box["y"] + 15)
+        self.page.mouse.down()
+        self.page.mouse.move(left + end * width, box["y"] + 15, steps=4)
+        self.page.mouse.up()
+
+    def wheel(self, part: str, across: int, down: int, *, ctrl=False) -> None:
+        self.root.locator(part).hover(position={"x": 400, "y": 20})
+        if ctrl:
+            self.page.keyboard.down("Control")
+        self.page.mouse.wheel(across, down)
+        self.page.keyboard.up("Control")
+
+    def receives(self, name: str, expected, within: int = 0) -> None:
+        """Wait until a trait of the kernel's model is this; its frames may be off by `within`."""
+        for _ in range(100):
+            found = self.page.evaluate("name => state[name] ?? null", name)
+            numbers = within and found and len(found) == len(expected)
+            if found == expected or (numbers and np.abs(np.subtract(found, expected)).max() <= within):
+                return
+            time.sleep(0.03)
+        raise AssertionError(f"{name} is {found}, not {expected}")
 
     def saved(self, kind: str) -> bytes:
         with self.page.expect_download() as download:
@@ -316,6 +343,114 @@ def test_media_that_cannot_be_shown_leave_the_rest(opened, sample_evidence, leav
         )
     view = opened(sample_evidence())
     assert not view.root.locator(".media").is_visible()
+
+
+def test_zoom_pan_and_overview(opened, sample_evidence):
+    view = opened(sample_evidence(frames=3600), live=MENU)
+    page = view.page
+    page.evaluate("document.body.style.height = '4000px'")
+    # Keys: about the cursor; the window follows a cursor that keys move.
+    for key, window in {
+        "Home": None,
+        "+": [0, 1799],
+        "Shift+PageUp": [1440, 3239],
+        "ArrowRight": [1, 1800],
+    }.items():
+        view.press(key)
+        view.receives("window", window)
+    view.receives("frame", 1)
+    view.press("0")
+    view.receives("window", None)
+    # The wheel scrolls the page, but with Ctrl, sideways, and over the overview until its end.
+    view.wheel(".strips", 0, 40)
+    page.wait_for_function("scrollY === 40")
+    view.wheel(".strips", 0, -100, ctrl=True)
+    view.receives("window", [457, 3124], within=30)
+    first, last = page.evaluate("state.window")
+    view.wheel(".strips", 100, 0)
+    moved = round(100 / (view.slider.bounding_box()["width"] - 12) * (last - first + 1))
+    view.receives("window", [first + moved, last + moved], within=2)
+    view.wheel(".minimap", 0, 200)
+    view.receives("window", None)
+    assert page.evaluate("scrollY") == 40
+    for _ in range(2):
+        view.wheel(".minimap", 0, 20)
+    page.wait_for_function("scrollY > 40")
+    # Over the overview: a new window, moved, one end moved, centred by a click.
+    drags = [
+        ((0.25, 0.5), [900, 1800]),
+        ((0.4, 0.6), [1620, 2520]),
+        ((0.7, 0.8), [1620, 2880]),
+        ((0.2, 0.2), [90, 1350]),
+    ]
+    for drag, window in drags:
+        view.drag_map(*drag)
+        view.receives("window", window, within=12)
+    # Two fingers: twice as far apart, half the window.
+    view.press("0")
+    box, session = view.slider.bounding_box(), page.context.new_cdp_session(page)
+    for kind, apart in [("touchStart", 100), ("touchMove", 150), ("touchMove", 200), ("touchEnd", None)]:
+        middle, y = box["x"] + box["width"] / 2, box["y"] + 50
+        points = (
+            [{"x": middle + side * apart / 2, "y": y, "id": side + 1} for side in (-1, 1)] if apart else []
+        )
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    view.receives("window", [900, 2699], within=30)
+    assert page.evaluate("[state.masked.length, state.frame]") == [0, 1]
+
+
+def test_ranges_tools_and_playing(opened, sample_evidence):
+    view = opened(sample_evidence(frames=20), live=MENU)
+    button = lambda name: view.root.get_by_role("button", name=name)  # noqa: E731
+    view.press("Home", *["Shift+ArrowRight"] * 4, "Shift+ArrowLeft")
+    view.receives("range", [0, 3])
+    view.expect("selected", "Frames 1 to 4")
+    for act, masked in [
+        (button("mask the range"), [0, 1, 2, 3]),
+        ("Space", []),
+        ("m", [0, 1, 2, 3]),
+        ("c", []),
+    ]:
+        view.press(act) if isinstance(act, str) else act.click()
+        view.receives("masked", masked)
+    view.press("ArrowRight", "Escape", "Space")
+    view.receives("range", None)
+    view.receives("masked", [4])
+    view.press("Shift+End", "r", "c")
+    view.receives("range", [4, 19])
+    view.receives("removed", [])
+    view.root.get_by_role("radio", name="mute").check()
+    view.root.get_by_label("Modality to mute").select_option("audio")
+    view.drag(0.126, 0.226)
+    view.receives("muted", {"audio": [2, 3, 4]})
+    view.root.get_by_role("radio", name="range").check()
+    view.drag(0.52, 0.62)
+    view.receives("range", [10, 12])
+    view.press("u")
+    view.receives("muted", {"audio": [2, 3, 4, 10, 11, 12]})
+    # Time passes as the test says: three seconds are three frames, at double speed six; a range begins again.
+    view.press("Escape", "Home")
+    view.page.clock.install()
+    view.page.clock.pause_at(view.page.evaluate("Date.now()") + 1000)
+    shown = lambda: int(view.slider.get_attribute("aria-valuenow"))  # noqa: E731
+    view.page.clock.run_for(100)
+    view.press("p")
+    view.page.clock.run_for(3100)
+    assert shown() == 4
+    view.root.get_by_label("Speed").select_option("2")
+    view.page.clock.run_for(3100)
+    assert shown() == 10
+    view.press("k", "Shift+ArrowRight", "l")
+    visited = set()
+    for _ in range(8):
+        view.page.clock.run_for(400)
+        visited.add(shown())
+    assert visited == {10, 11} and button("Pause").count() == 1
+    view.page.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
+    view.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert button("▶ Play").count() == 1
+    view.press("n")
+    assert view.page.evaluate("sent.at(-1)") == {"kind": "open", "video": "w"}
 
 
 @pytest.mark.nightly

@@ -1,7 +1,7 @@
 // The video itself: pictures of its frames above the rows, its file in step with the cursor, a link to its page.
 
 import { nearest, plural, seconds } from "./numbers.js";
-import { CanvasPainter } from "./painters.js";
+import { painterOf } from "./painters.js";
 import { make, setText } from "./elements.js";
 
 const SMALL = 34, LARGE = 64, LABEL = 15; // heights in pixels
@@ -99,17 +99,15 @@ export class Media {
   }
   /** As many pictures as have room, at multiples of a step, so that panning does not exchange them; the cursor's is larger. */
   paint(lead, { columns, width, height, count, every }, frame) {
-    const { strip, view: { lay, colors, state } } = this, ratio = Math.min(3, devicePixelRatio || 1), base = LABEL + LARGE;
-    strip.width = Math.round(lay.width * ratio); strip.height = Math.round(base * ratio); strip.style.width = `${lay.width}px`;
-    const context = strip.getContext("2d"), painter = new CanvasPainter(context, colors.family);
-    context.scale(ratio, ratio);
+    const { strip, view: { lay, colors, state } } = this, base = LABEL + LARGE;
+    const painter = painterOf(strip, lay.width, base, colors.family);
     const tile = (t) => Math.min(count - 1, Math.round(lead.base.times[t] / every));
     /** The left and right end of a frame's picture, which is not drawn to the left of `from`. */
     const show = (t, high, from = 0) => {
       const wide = (high * width) / height, k = tile(t), middle = (lead.at[t] + lead.at[t + 1]) / 2;
       const x = Math.max(lay.left, Math.min(middle - wide / 2, lay.right - wide));
       if (x < from) return [x, from];
-      context.drawImage(this.image, (k % columns) * width, Math.floor(k / columns) * height, width, height, x, base - high, wide, high);
+      painter.context.drawImage(this.image, (k % columns) * width, Math.floor(k / columns) * height, width, height, x, base - high, wide, high);
       return [x, x + wide];
     };
     const [first, last] = state.window ?? [0, lead.base.count - 1], slot = (lead.at[last + 1] - lead.at[first]) / (last + 1 - first);

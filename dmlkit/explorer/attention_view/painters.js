@@ -56,6 +56,15 @@ export class CanvasPainter extends Painter {
   }
 }
 
+/** A painter of a cleared canvas of a size in CSS pixels; `until` leaves what is below it. */
+export function painterOf(canvas, width, height, family, until = height) {
+  const ratio = Math.min(3, devicePixelRatio || 1), w = Math.round(width * ratio), h = Math.round(height * ratio), context = canvas.getContext("2d");
+  if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
+  Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
+  context.setTransform(ratio, 0, 0, ratio, 0, 0); context.clearRect(0, 0, width, until);
+  return new CanvasPainter(context, family);
+}
+
 export class SvgPainter extends Painter {
   parts = [];
   add(tag, attributes, text = "") {

@@ -1,7 +1,7 @@
 // The view: its controls, its state, and what is painted again when a part of that changes.
 
 import { cut, decode, digits, expand, nearest, plural, seconds, signed, small, weigh } from "./numbers.js";
-import { CanvasPainter, px } from "./painters.js";
+import { painterOf, px } from "./painters.js";
 import { edges, layout, paintCursor, paintRows } from "./rows.js";
 import { make, same, setText } from "./elements.js";
 import { Media } from "./media.js";
@@ -237,22 +237,15 @@ export class View {
       for (const run of [...this.shown, this.lead]) if (run && !run.base.problem) run.at = edges(run.base.times, this.span, this.lay);
       // Planted frames, features and axis follow no control: they stay as they are, unless the rows above them changed.
       const until = !dirty.size && !dirty.theme && before?.key === this.lay.key ? this.lay.staticFrom : null;
-      paintRows(this.painter(this.canvas, until), this, this.lay, this.colors, until);
+      const { width: wide, height } = this.lay;
+      this.slider.style.height = `${height}px`;
+      paintRows(painterOf(this.canvas, wide, height, this.colors.family, until ?? height), this, this.lay, this.colors, until);
     }
-    paintCursor(this.painter(this.cursor), this, this.lay, this.colors);
+    paintCursor(painterOf(this.cursor, this.lay.width, this.lay.height, this.colors.family), this, this.lay, this.colors);
     this.timeline.paint(); this.media.draw();
     if (dirty.weights) this.showScores();
     this.showFrame();
     if (dirty.weights && !this.data.hidden) this.showData(true);
-  }
-
-  /** A cleared canvas of the right size; it is only cleared in the frame that paints it. */
-  painter(canvas, until = null) {
-    const ratio = Math.min(3, devicePixelRatio || 1), { width, height } = this.lay, w = Math.round(width * ratio), h = Math.round(height * ratio);
-    if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; canvas.style.width = `${width}px`; canvas.style.height = `${height}px`; this.slider.style.height = `${height}px`; }
-    const context = canvas.getContext("2d");
-    context.setTransform(ratio, 0, 0, ratio, 0, 0); context.clearRect(0, 0, width, until ?? height);
-    return new CanvasPainter(context, this.colors.family);
   }
 
   weighAll() {
