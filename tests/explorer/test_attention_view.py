@@ -6,6 +6,7 @@ import io
 import re
 import time
 import xml.dom.minidom
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -220,11 +221,11 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     view = opened(whole, live=MENU)
     view.root.get_by_role("radio", name="remove").check()
     view.press("Home", "Space", *["ArrowRight", "Space"] * 3)
-    assert view.page.evaluate("sent.map(each => each.frames)") == [[0]]  # one at a time, the newest waits
+    assert view.page.evaluate("sent.map(each => each.removed)") == [[0]]  # one at a time, the newest waits
     view.expect("scores", "score (stale)")
     view.answer(0, part)
     view.page.wait_for_function("sent.length === 2")
-    assert view.page.evaluate("sent[1].frames") == [0, 1, 2, 3]
+    assert view.page.evaluate("sent[1].removed") == [0, 1, 2, 3]
     view.answer(1, part, view="another")
     view.expect("scores", "stale")
     view.answer(1, part)
@@ -373,9 +374,6 @@ def test_zoom_pan_and_overview(opened, sample_evidence):
     view.wheel(".minimap", 0, 200)
     view.receives("window", None)
     assert page.evaluate("scrollY") == 40
-    for _ in range(2):
-        view.wheel(".minimap", 0, 20)
-    page.wait_for_function("scrollY > 40")
     # Over the overview: a new window, moved, one end moved, centred by a click.
     drags = [
         ((0.25, 0.5), [900, 1800]),
@@ -397,10 +395,15 @@ def test_zoom_pan_and_overview(opened, sample_evidence):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     view.receives("window", [900, 2699], within=30)
     assert page.evaluate("[state.masked.length, state.frame]") == [0, 1]
+    view.press("0")
+    for _ in range(2):
+        view.wheel(".minimap", 0, 20)
+    page.wait_for_function("scrollY > 40")
 
 
 def test_ranges_tools_and_playing(opened, sample_evidence):
-    view = opened(sample_evidence(frames=20), live=MENU)
+    whole = sample_evidence(frames=20)
+    view = opened(whole, live=MENU)
     button = lambda name: view.root.get_by_role("button", name=name)  # noqa: E731
     view.press("Home", *["Shift+ArrowRight"] * 4, "Shift+ArrowLeft")
     view.receives("range", [0, 3])
@@ -428,6 +431,15 @@ def test_ranges_tools_and_playing(opened, sample_evidence):
     view.receives("range", [10, 12])
     view.press("u")
     view.receives("muted", {"audio": [2, 3, 4, 10, 11, 12]})
+    asked = view.page.evaluate("sent.filter(each => each.kind === 'evidence')")
+    assert [(each["removed"], each["muted"]) for each in asked] == [(list(range(4, 20)), {})]
+    view.answer(0, whole)
+    view.page.wait_for_function("sent.length === 2")
+    assert view.page.evaluate("sent[1].muted") == {"audio": [2, 3, 4, 10, 11, 12]}
+    scores = whole.scores / 2
+    view.answer(1, replace(whole, scores=scores, contributions=None, parts=()))
+    view.expect("scores", f"→ {scores[0]:.3f}")
+    view.expect("most", "audio of 6 frames muted")
     # Time passes as the test says: three seconds are three frames, at double speed six; a range begins again.
     view.press("Escape", "Home")
     view.page.clock.install()

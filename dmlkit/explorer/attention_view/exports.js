@@ -7,11 +7,12 @@ import { make } from "./elements.js";
 
 /** What differs from the model's own weights, in words; "" where nothing does. */
 export function changesOf({ state, lead, stale }) {
-  const { temperature, top, uniform, masked, removed } = state, some = (set, what, other) => set.size && `${other?.size ? set.size : plural(set.size, "frame")} ${what}`;
+  const { temperature, top, uniform, masked, removed, muted } = state, some = (set, what, other) => set.size && `${other?.size ? set.size : plural(set.size, "frame")} ${what}`;
   return [
     !uniform && temperature !== 1 && `temperature ${temperature.toFixed(2)}`,
     top != null && top < (lead?.base.count ?? 0) && `top ${top} kept`,
     uniform && "uniform weights", some(masked, "masked"), some(removed, stale ? "removed (scores stale)" : "removed", masked),
+    ...Object.entries(muted).map(([name, frames]) => `${name} of ${plural(frames.length, "frame")} muted`),
   ].filter(Boolean).join("; ");
 }
 

@@ -18,7 +18,7 @@ export function decode(packed) {
     columnLogits: given ? Float64Array.from(given) : Float64Array.from(columns, Math.log),
     classes: packed.classes, names: packed.names.map(String), scores: unpack(packed.scores), true: packed.true,
     contributions: unpack(packed.contributions), parts: packed.parts, biases: unpack(packed.biases), link: packed.link,
-    terms: spread(packed, count), reweightable: packed.reweightable && packed.weights != null,
+    terms: spread(packed, count), reweightable: packed.reweightable && packed.weights != null, maskable: packed.maskable,
     truth: packed.ground_truth ?? {}, energy: unpackAll(packed.energy), change: unpackAll(packed.change), missing: null,
   };
   if (!found.count) found.problem = "This video has no frames, so there is nothing to weigh.";

@@ -144,7 +144,11 @@ export function paintRows(painter, view, lay, colors, until = null) {
       painter.rects(list, colors.truth);
       painter.lines([lay.left, base, lay.right, base], colors.rule);
     }
-    if (row.kind === "signal") paintSignal(painter, view.lead, row, lay, colors);
+    if (row.kind === "signal") {
+      const { at, base: { count } } = view.lead, muted = new Set(view.state.muted[row.name]);
+      paintSignal(painter, view.lead, row, lay, colors);
+      for (const [a, b] of stretches(count, (t) => muted.has(t))) hatch(painter, at[a], row.top, at[b] - at[a], row.height, colors.down, true);
+    }
   }
   paintAxis(painter, view, lay, colors);
 }

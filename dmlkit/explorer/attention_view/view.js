@@ -128,7 +128,8 @@ export class View {
     const last = Math.max(0, (this.lead?.base.count ?? 1) - 1);
     this.state.frame = Math.min(last, Math.max(0, Math.round(this.state.frame) || 0));
     if (moved.has("shown")) this.pickRuns();
-    if (moved.has("removed")) this.encode();
+    if (["removed", "muted", "masked"].some((name) => moved.has(name)) && (this.request() || this.runs.some((run) => run.without))) this.encode();
+    if (moved.has("muted")) this.invalidate("size");
     if (moved.delete("frame")) { this.invalidate("frame"); this.timeline.onframe?.(this.state.frame); }
     if (moved.delete("range")) this.invalidate("frame");
     if (moved.delete("window")) this.invalidate("size");
@@ -141,10 +142,19 @@ export class View {
     this.hooks.changed?.(Object.fromEntries(Object.keys(patch).map((name) => [name, this.state[name] instanceof Set ? [...this.state[name]].sort((a, b) => a - b) : this.state[name]])));
   }
 
-  /** Ask the kernel for the video without the removed frames: one request under way, the newest waits. */
+  /** What the kernel computes: without frames, without a modality, and masked where scores do not follow from the weights; or null. */
+  request() {
+    const { removed, muted, masked } = this.state, sorted = (frames) => [...frames].sort((a, b) => a - b);
+    const asked = this.link === "live" && masked.size < (this.lead?.base.count ?? 0) && this.runs.some((run) => run.base.maskable && !run.base.reweightable);
+    const request = { removed: sorted(removed), muted, masked: asked ? sorted(masked) : [] };
+    const some = request.removed.length || request.masked.length || Object.keys(muted).length;
+    return some && !this.allRemoved() ? request : null;
+  }
+
+  /** Ask the kernel for the video as it is changed: one request under way, the newest waits. */
   async encode() {
-    const { generation } = this, { video, removed } = this.state;
-    if (!removed.size || this.allRemoved()) {
+    const { generation } = this, { video } = this.state;
+    if (!this.request()) {
       for (const run of this.runs) { run.now = run.base; run.without = null; }
       this.invalidate("weights");
       if (!this.requested) { if (this.link === "live") this.setStatus(""); return; }
@@ -154,15 +164,15 @@ export class View {
     if (this.requested) return;
     while (this.waiting && !this.destroyed) {
       this.waiting = false;
-      const now = [...this.state.removed].sort((a, b) => a - b);
-      if (!now.length || this.allRemoved()) { this.setStatus(""); break; }
+      const now = this.request();
+      if (!now) { this.setStatus(""); break; }
       this.requested = now; this.invalidate("weights");
       try {
-        const parts = await this.hooks.evidence({ video, removed: now, muted: {}, masked: [] });
+        const parts = await this.hooks.evidence({ video, ...now });
         if (generation !== this.generation) return; // another video, or other classes, has its own requests
-        if (this.state.removed.size && !this.allRemoved()) for (const [k, run] of this.runs.entries()) {
+        if (this.request()) for (const [k, run] of this.runs.entries()) {
           const part = parts[k] && decode(parts[k]);
-          if (part && !run.base.problem) { run.now = part.problem ? { ...run.base, problem: part.problem } : expand(run.base, part); run.without = now; }
+          if (part && !run.base.problem) { run.now = part.problem ? { ...run.base, problem: part.problem } : expand(run.base, part); run.without = JSON.stringify(now); }
         }
         this.setStatus("");
       } catch (error) {
@@ -254,7 +264,9 @@ export class View {
     this.extents = new Map();
     for (const run of all) {
       const masked = this.allRemoved() ? new Set(run.link.keys()) : run === this.lead ? state.masked : new Set(run.link.flatMap((f, t) => (state.masked.has(f) ? [t] : [])));
-      run.result = weigh(run.now, { ...state, masked }); run.peak = 0;
+      // The kernel masked what it computed; masking that again would be of unknown scores.
+      const done = run.without && !run.now.reweightable && JSON.parse(run.without).masked.length;
+      run.result = weigh(run.now, { ...state, masked: done && !this.allRemoved() ? new Set() : masked }); run.peak = 0;
       if (run.now.problem) run.result.scores = run.result.logits = null; // encoded again, it is no more what it was
       for (let t = 0; t < run.base.count; t++) run.peak = Math.max(run.peak, run.result.weights[t], run.base.weights[t]);
       const n = run.base.count, half = n > 1 ? (run.base.times[n - 1] - run.base.times[0]) / (n - 1) / 2 : 0.5;
@@ -273,7 +285,7 @@ export class View {
   }
 
   showScores() {
-    const stale = this.stale = this.requested !== null || (this.state.removed.size > 0 && !this.allRemoved() && this.shown.some((run) => !run.without || !same(new Set(run.without), this.state.removed)));
+    const request = this.request(), stale = this.stale = this.requested !== null || (request !== null && this.shown.some((run) => run.without !== JSON.stringify(request)));
     this.scores.classList.toggle("stale", stale); this.scores.setAttribute("aria-busy", String(this.requested !== null));
     let most = null;
     this.shown.forEach((run, r) => {
@@ -290,7 +302,7 @@ export class View {
     for (const row of this.cells) row.node.querySelector("input").checked = this.state.classes.includes(row.label);
     const effect = most ? `largest change: ${cut(this.nameOf(most.label))} ${digits(most.before)} → ${digits(most.after)} (${signed(most.by, 3)})${this.shown.length > 1 ? ` in ${most.run.letter}` : ""}` : "";
     setText(this.most, [changesOf(this), effect].filter(Boolean).join("; ") || "Nothing is changed: these are the model's own scores.");
-    const link = this.requested ? `Encoding again without ${plural(this.requested.length, "frame")}; the scores shown are stale until then.` : "";
+    const link = this.requested ? "The kernel computes the video again; the scores shown are stale until then." : "";
     if (link) this.setStatus(link);
     this.showWords(this.shown.filter((run) => run.result && !run.now.problem));
     this.showControls();
@@ -342,14 +354,14 @@ export class View {
     const { lead, state } = this;
     if (!lead) { setText(this.here, this.runs[0]?.base.problem ?? "There is no video to show."); this.slider.setAttribute("aria-valuetext", this.here.textContent); return; }
     const f = state.frame, w = lead.result.weights[f], truth = Object.entries(lead.base.truth);
-    const mark = state.removed.has(f) ? ", removed" : state.masked.has(f) ? ", masked" : "";
+    const mark = state.removed.has(f) ? ", removed" : state.masked.has(f) ? ", masked" : "", mute = Object.keys(state.muted).filter((name) => state.muted[name].includes(f)).map((name) => `, ${name} muted`).join("");
     const made = truth.filter(([, frames]) => frames.includes(f)).map(([label]) => this.nameOf(Number(label)));
-    setText(this.here, `Frame ${f + 1} of ${lead.base.count.toLocaleString("en")}, at ${seconds(lead.base.times[f])}${mark}: weight ${small(w)}, ${digits(w * lead.result.kept, 1)} × uniform.` + (truth.length ? ` Made by this frame: ${made.join(", ") || "no label"}.` : ""));
+    setText(this.here, `Frame ${f + 1} of ${lead.base.count.toLocaleString("en")}, at ${seconds(lead.base.times[f])}${mark}${mute}: weight ${small(w)}, ${digits(w * lead.result.kept, 1)} × uniform.` + (truth.length ? ` Made by this frame: ${made.join(", ") || "no label"}.` : ""));
     const scores = lead.result.scores ?? [];
     let best = -1;
     scores.forEach((s, k) => { if (Number.isFinite(s) && !(s <= scores[best])) best = k; });
     const top = best >= 0 ? `, top class ${lead.base.names[best]} ${digits(scores[best], 2)}${this.stale ? " (stale)" : ""}` : lead.base.classes.length ? ", scores unknown" : "";
-    for (const [name, value] of [["min", 1], ["max", lead.base.count], ["now", f + 1], ["text", `${seconds(lead.base.times[f])}, weight ${small(w)}${mark}${top}`]]) this.slider.setAttribute(`aria-value${name}`, value);
+    for (const [name, value] of [["min", 1], ["max", lead.base.count], ["now", f + 1], ["text", `${seconds(lead.base.times[f])}, weight ${small(w)}${mark}${mute}${top}`]]) this.slider.setAttribute(`aria-value${name}`, value);
   }
 
   showData(open) {
