@@ -33,13 +33,7 @@ def media_of(
 
     ``thumbnails`` (a sprite as a data URI), ``player`` (with the address of the file in JupyterLab if `live`, else with
     its ``path``, of which a saved page makes a relative address), ``link``, ``offset``, ``problems``: those there are.
-
-    Args:
-        dataset: Its `thumbnails`, `media` and `link` are used.
-        video: The id, as the records have it.
-        frames: How many frames the records hold of it.
-        start: The second of the whole video at which they begin.
-        live: Whether JupyterLab is to serve the file.
+    The records hold so many `frames` of the `video` (its id), which begin at the second `start` of the whole video.
     """
     makers = {"thumbnails": _thumbnails, "player": partial(_player, live=live), "link": _link}
     declared = {"thumbnails": dataset.thumbnails, "player": dataset.media, "link": dataset.link}
@@ -59,7 +53,7 @@ def _files(dataset: Dataset, pattern: str, video: str) -> list[Path]:
     """The files of a video that match, in natural order (2 before 10); `DataError` for any outside the data folder."""
     if is_remote(dataset.path):
         raise DataError("Pictures and files of videos are read from local folders only. Copy the data set.")
-    if not video.isprintable() or video in ("", ".", "..") or "/" in video or "\\" in video:
+    if not video.isprintable() or video in ("", ".", "..") or {*"/\\"} & {*video}:
         raise DataError(f"The id {video!r:.60} cannot be a part of the path of a file, as in {pattern}.")
     root = Path(dataset.path).resolve()
     paths = [root / path for path in glob.glob(pattern.replace("{id}", glob.escape(video)), root_dir=root)]

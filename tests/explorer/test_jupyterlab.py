@@ -1,8 +1,13 @@
 """The explorer in a real JupyterLab: keys, masks, removed frames, menus, callbacks, a kernel that dies."""
 
+import shutil
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+
+from dmlkit.data import open_dataset, read_contexts
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -91,4 +96,48 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         slider.focus()
         page.keyboard.press("Space")
         expect(most).to_contain_text("1 frame masked")
+    assert browser.outside == []
+
+
+@pytest.mark.slow
+def test_a_file_plays_in_jupyterlab(lab, browser, generated, leave_media, tmp_path):
+    """Its own handler serves the file, which is fetched when asked for, so that seeking works."""
+    from playwright.sync_api import expect
+
+    data = Path(shutil.copytree(generated, lab.folder / "some data"))
+    name = next(read_contexts(open_dataset(data), "validate"))[0]
+    frames = int(next(iter(open_dataset(data).batches("validate", batch_size=1)))["num_frames"][0])
+    leave_media(data, name, frames=frames)
+    toml = data / "dataset.toml"
+    declared = '[thumbnails]\npath = "thumbnails/{id}.webp"\nwidth = 64\nheight = 36\ncolumns = 5\n'
+    toml.write_text(f'media = "videos/{{id}}.*"\n{toml.read_text()}\n{declared}')
+    code = f"import dmlkit, dmlkit.models\ndata = dmlkit.open_dataset({str(data)!r})\n"
+    code += "sizes = {each.name: (each.size, each.coding) for each in data.features.values()}\n"
+    code += (
+        "about = {'level': 'frame', 'num_classes': data.num_classes, 'pooling': 'attention', 'units': 2}\n"
+    )
+    code += "dmlkit.explore(dmlkit.models.build(features=sizes, **about), data)"
+    cells = [new_code_cell(code)]
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.folder / "plays.ipynb")
+    with browser.page(width=1280, height=1000, picture=tmp_path / "end.png") as page:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{lab.url}lab/tree/plays.ipynb?token={lab.token}&reset", wait_until="domcontentloaded")
+        page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.locator('li[data-command="runmenu:run-all"]').click()
+        expect(page.locator(".dmlkit-av .film").first).to_be_visible(timeout=120_000)
+        address = f"{lab.url}files/some%20data/videos/{name}.wav"
+        assert address not in asked
+        page.get_by_role("button", name="Load the audio file").click()
+        sound, slider = page.locator("audio"), page.get_by_role("slider", name="Frame of the video")
+        expect(sound).to_have_js_property("readyState", 4)
+        assert address in asked
+        slider.focus()
+        for key, second in (("End", frames - 1), ("Home", 0)):
+            page.keyboard.press(key)
+            expect(sound).to_have_js_property("currentTime", second)
+        sound.evaluate("sound => { sound.currentTime = 4.2; }")
+        expect(slider).to_have_attribute("aria-valuenow", "5")
+        page.locator(".dmlkit-av").first.screenshot(path=tmp_path / "view.png")
     assert browser.outside == []
