@@ -17,15 +17,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dmlkit.data.storage import exists, match_paths, open_to_write, read_bytes
 from dmlkit.errors import DataError, nearest, one_line, shorten
@@ -104,28 +96,9 @@ class Feature:
 
 
 Positive = Annotated[int, Field(gt=0)]
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Patterns = Annotated[list[str], BeforeValidator(_as_list)]
-
-
-def _check_placeholders(text: str) -> str:
-    if {*re.findall(r"\{(.*?)\}", text)} - {"second"} != {"id"}:
-        raise ValueError("it must hold {id}, for the id of a video (a link may hold {second}, too)")
-    return text
-
-
-def _check_link(text: str) -> str:
-    if not text.startswith(("https://", "http://")):
-        raise ValueError("it must begin with https://")
-    return text
-
-
-ByVideo = Annotated[str, AfterValidator(_check_placeholders)]  # "videos/{id}.mp4"
+Several = BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+Patterns = Annotated[list[str], Several]
+ByVideo = Annotated[str, Field(pattern=r"\{id\}")]  # "videos/{id}.mp4"
 
 
 class FeatureSettings(BaseModel):
@@ -150,7 +123,7 @@ class ThumbnailSettings(BaseModel):
     def _check_tiles(self):
         if "*" not in self.path and None in (self.width, self.height, self.columns):
             raise ValueError(
-                "a sprite takes the width and height of a tile and columns; pictures take a * in path"
+                "a sprite takes width and height of a tile, and columns; pictures take a * in path"
             )
         return self
 
@@ -170,9 +143,11 @@ class DatasetSettings(BaseModel):
     truth: dict[str, str] = {}  # split → the file of the frames that made each label
     thumbnails: ThumbnailSettings | None = None
     media: Annotated[
-        list[ByVideo], BeforeValidator(_as_list)
-    ] = []  # patterns of the video or audio file of a video
-    link: Annotated[ByVideo, AfterValidator(_check_link)] | None = None  # the address of a video at a second
+        list[ByVideo], Several
+    ] = []  # patterns of a video or audio file, the first that is there
+    link: Annotated[str, Field(pattern=r"^https?://.*\{id\}")] | None = (
+        None  # the page of a video, at {second}
+    )
     # Shard, by its path in the folder → its records: the only sign of a file cut exactly between two records.
     counts: dict[str, Annotated[int, Field(ge=0)]] = {}
 

@@ -66,13 +66,13 @@ def _files(dataset: Dataset, pattern: str, video: str) -> list[Path]:
 
 
 def _thumbnails(dataset: Dataset, video: str, frames: int) -> dict:
-    pattern, settings = dataset.thumbnails.path, dataset.thumbnails
+    pattern, *tile = vars(dataset.thumbnails).values()
     if not (files := _files(dataset, pattern, video)):
         raise DataError(f"There are no thumbnails {pattern} of {shorten(video)}.")
-    tile = None if "*" in pattern else (settings.width, settings.height, settings.columns)
-    if not tile and len(files) != frames:
+    if "*" in pattern and len(files) != frames:
         what = f"{pattern} of {shorten(video)} are {counted(len(files), 'picture')}"
         raise DataError(f"{what}, but the video has {counted(frames, 'frame')}. They are not shown.")
+    tile = None if "*" in pattern else tuple(tile)
     return _sprite(tuple((path, path.stat().st_mtime_ns) for path in files), tile, frames)
 
 
@@ -88,9 +88,7 @@ def _sprite(files: tuple[tuple[Path, int], ...], tile: tuple[int, int, int] | No
             what = f"{path.name} has {sprite.width} × {sprite.height} pixels, but {counted(frames, 'frame')} take"
             raise DataError(f"{what} {columns} × {rows} tiles of {width} × {height}. It is not shown.")
         if every == 1 and path.stat().st_size <= MOST_BYTES:
-            return _packed(
-                path.read_bytes(), Image.MIME[sprite.format], columns, width, height, frames, every
-            )
+            return _packed(path.read_bytes(), Image.MIME[sprite.format], columns, width, height, frames, 1)
         corners = ((k % columns * width, k // columns * height) for k in shown)
         pictures = [sprite.crop((x, y, x + width, y + height)) for x, y in corners]
     for k in () if tile else shown:
@@ -109,8 +107,9 @@ def _sprite(files: tuple[tuple[Path, int], ...], tile: tuple[int, int, int] | No
             made.paste(fitted, (k % COLUMNS * width, k // COLUMNS * TILE_HEIGHT))
     made.save(content := io.BytesIO(), "WEBP", quality=60)
     found = _packed(content.getvalue(), "image/webp", COLUMNS, width, TILE_HEIGHT, len(pictures), every)
-    more = f" It is one of {len(broken)} such pictures." if len(broken) > 1 else ""
-    return found | {"problems": [f"{error}{more}" for error in broken[:1]]}
+    return found | {
+        "problems": [f"{broken[0]} Left out: {counted(len(broken), 'picture')}."] if broken else []
+    }
 
 
 def _packed(content: bytes, kind: str, *about: int) -> dict:
@@ -127,9 +126,8 @@ def _picture(path: Path, *, most: tuple[int, int] | None = None) -> Image.Image:
             picture.load()
             return picture
     except Exception as error:  # Pillow's and its codecs', of another class for each kind of damage
-        raise DataError(
-            f"{path.parent.name}/{path.name} is no picture, or a damaged one ({type(error).__name__})."
-        ) from error
+        name = f"{path.parent.name}/{path.name}"
+        raise DataError(f"{name} is no picture, or a damaged one ({type(error).__name__}).") from error
 
 
 def _player(dataset: Dataset, video: str, frames: int, *, live: bool) -> dict:

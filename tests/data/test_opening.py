@@ -183,9 +183,9 @@ MISTAKES = {
     "[counts]\n'a0.tfrecord' = -1": r"counts\.a0\.tfrecord: .*Received: -1",
     "vocabulary = 'gone.csv'": "no vocabulary",
     "level = 'frame'": "there declares frame",
-    "media = 'v/{ID}.mp4'": r"media\.0: it must hold \{id\}",
-    "link = 'javascript:{id}'": "link: it must begin with https://",
-    "[thumbnails]\npath = '{id}.webp'\nwidth = 3": "thumbnails: a sprite takes the width and height",
+    "media = 'v/{ID}.mp4'": r"media\.0: .* match pattern .*Received: 'v/.ID.\.mp4'",
+    "link = 'javascript:{id}'": r"link: .* pattern .\^https\?://.*Received: .javascript",
+    "[thumbnails]\npath = '{id}.webp'\nwidth = 3": "thumbnails: a sprite takes width and height",
     "[thumbnails]\npath = '{id}/*.jpg'\nrows = 3": "unknown entry 'thumbnails.rows'.*path, width",
     f"level = 'video'\n[features.rgb]\nsize = {RGB}\nkey = 'rgb'": 'do not have.*add `key = "mean_rgb"`',
 }
