@@ -187,9 +187,12 @@ def still_picture(
                 ax.legend(loc="upper right", ncols=len(modalities), **LEGEND)
             gap = "" if evidence.gap is None else f", completeness gap {evidence.gap[column]:+.2g}"
             ax.set_title(f"{named[at]}: {evidence.terms_title}{gap}", size=9)
-            ax.set_ylim(low - room, high + room)
+            ax.set(ylabel="contribution", ylim=(low - room, high + room))
+        first = 0 if own else int(strip)
         if own or drawn:
-            _draw_truth(axes[0 if own else int(strip)], evidence)
+            _draw_truth(axes[first], evidence)
+        for ax in axes[first : first + len(drawn)] if not own else ():
+            ax.set_ylim(axes[first].get_ylim())
         _draw_signals(axes[-1], evidence)
         for ax in axes if frame is not None else ():
             ax.axvline(times[frame], color=INK, linewidth=1.2, linestyle=(0, (1, 1.5)))
@@ -262,13 +265,13 @@ def _draw_truth(ax, evidence: Evidence) -> None:
     (low, top), _ = ax.get_ylim(), len(truth)
     for row, (label, made) in enumerate(truth):
         height = np.full(made.sum(), top + (top - low) * (0.04 + 0.18 * row))
-        name = f"ground truth: {shorten(names.get(label, label), 24)}"
+        name = f"ground truth: {shorten(names.get(label, label), 20)}"
         ax.plot(evidence.times[made], height, "|s^"[row], color=TRUTH, markersize=6, label=name)
-    # Narrow, the legend is a column above all that is drawn.
-    columns, above = (1, 0.25 * (len(truth) + 1)) if is_narrow() else (4, 0)
+    # The legend is above all that is drawn; narrow, it is a column.
+    columns, above = (1, 0.25 * (len(truth) + 1)) if is_narrow() else (4, 0.3)
     ax.set_ylim(low, top + (top - low) * (0.18 * len(truth) + above))
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper right", ncols=columns, **LEGEND)
+        ax.legend(loc="upper right", ncols=columns, columnspacing=1, handlelength=1.5, **LEGEND)
 
 
 def _draw_signals(ax, evidence: Evidence) -> None:

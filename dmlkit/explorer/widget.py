@@ -456,7 +456,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         if not isinstance(values, Mapping):
             raise UsageError(f"state: expected a dict, as `state` gives it. Received: {values!r:.80}.")
         for name in values:
-            choose(("video", *STATE), name, what="key of a state")
+            choose(dict.fromkeys(("video", *STATE)), name, what="key of a state")
         return dict(values)
 
     def _assign(self, values: Mapping) -> None:
