@@ -14,7 +14,7 @@ from dmlkit.runtime import quiet_startup
 with quiet_startup():
     import keras
 
-from dmlkit.models.attention import WEIGHTS, FrameParts, FrameProbe, attention_weights
+from dmlkit.models.attention import FrameParts, FrameProbe, attention_weights
 from dmlkit.models.build import FUSION_STAGES, PRECISIONS, build, copies_of, load_model, training_model
 from dmlkit.models.classifiers import CLASSIFIERS, FRAME_CLASSIFIERS, GATES, cross_entropy
 from dmlkit.models.encoders import ENCODERS, VIDEO_ENCODERS, KernelFeatures

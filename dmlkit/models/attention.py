@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import keras
@@ -19,25 +19,15 @@ from dmlkit.models.inputs import LastFrame, ReverseFrames, check_codings, frame_
 from dmlkit.models.poolings import AttentionPooling, ClusterPooling, DeepBag, FeatureAttention, MeanPooling
 
 WEIGHTS = {
-    "attention": "Attention weight",
-    "heads": "Attention weight by head",
-    "by_class": "Class's own attention weight",
-    "by_feature": "Class's own weight, from those of the features",
-    "mean": "Weight of the mean",
-    "clusters": "Assignment of frames to clusters",
-    "none": "No weights",
-}
-"""Kind of a model → what its weights are."""
-
-# Kind → the name and class of the layer that makes a model one.
-_LAYERS = {
     "attention": ("attention", AttentionPooling),
     "heads": ("heads", AttentionPooling),
     "by_class": ("scores", FeatureAttention),
     "by_feature": ("feature_attention", FeatureAttention),
     "mean": ("mean", MeanPooling),
     "clusters": ("clusters", ClusterPooling),
+    "none": ("", ()),
 }
+"""Kind of a model, by what weighs its frames → the name and class of that layer."""
 
 METHODS = ("gradient_input", "integrated_gradients", "occlusion")
 STEPS = 32  # midpoints of integrated gradients: trained Bi-GRUs' gaps are 0.1 % of the logit's change at most
@@ -127,9 +117,8 @@ class FrameProbe:
     """
 
     def __init__(self, model: keras.Model, *, columns: Sequence[int] | None = None):
-        inputs, outputs = (
-            [tuple(t.shape) for t in getattr(model, each, None) or []] for each in ("inputs", "outputs")
-        )
+        inputs = [tuple(each.shape) for each in getattr(model, "inputs", None) or ()]
+        outputs = [tuple(each.shape) for each in getattr(model, "outputs", None) or ()]
         if 3 not in map(len, inputs) or [len(each) for each in outputs] != [2]:
             raise UsageError(
                 f"Frames can be explained of a functional model from inputs (batch, time, size) to scores (batch, "
@@ -173,23 +162,18 @@ class FrameProbe:
         batch = self._batch(inputs)
         found = [copy.parts(batch) for copy in self._copies]
 
-        def joined(name, join):
+        def joined(name):
             arrays = [each[name] for each in found if each.get(name) is not None]
-            return np.asarray(join(arrays), np.float32) if arrays else None
+            if not arrays or name in ("scores", "rollout"):
+                return np.mean(arrays, axis=0, dtype=np.float32) if arrays else None
+            weighs = name in ("weights", "logits")
+            array = np.concatenate(arrays, axis=2 if weighs else -1).astype(np.float32)
+            return array[:, :, : len(self.groups)] if weighs else array
 
-        def grouped(arrays):
-            arrays = np.concatenate(arrays if len(self.groups) > 1 else arrays[:1], axis=2)
-            return arrays[..., self._columns] if self.kind == "by_class" else arrays
-
-        mean, wide = (
-            (lambda arrays: np.mean(arrays, axis=0)),
-            (lambda arrays: np.concatenate(arrays, axis=-1)),
-        )
-        joins = {"scores": mean, "states": wide, "weights": grouped, "logits": grouped}
-        parts = FrameParts(
-            *(joined(*each) for each in (joins | {"rollout": mean, "assignment": wide}).items())
-        )
-        return replace(parts, scores=parts.scores[:, self._columns])
+        parts = {name: joined(name) for name in FrameParts.__dataclass_fields__}
+        for name in ("scores", "weights", "logits") if self.kind == "by_class" else ("scores",):
+            parts[name] = parts[name][..., self._columns]
+        return FrameParts(**parts)
 
     def weights_of(self, part: FrameParts, classes: Sequence[int]) -> np.ndarray | None:
         """One video's weights (n, G, 1), or (n, G, K) where each class has its own; None without weights.
@@ -291,16 +275,12 @@ class FrameProbe:
 
     def _path_gradients(self, inputs, silent, classes, steps) -> Terms:
         """The mean over the steps of (z - z0) · ∂logit/∂z at z0 + step · (z - z0), and its gap."""
-        count, modalities, copies = (
-            inputs[self._modalities[0]].shape[1],
-            len(self._modalities),
-            len(self._copies),
-        )
+        count, copies = inputs[self._modalities[0]].shape[1], len(self._copies)
         ends, starts = (self._fused(each) for each in (inputs, silent))
-        fixed = [np.asarray(each) for each in ends[modalities * copies :]]
-        starts = [np.asarray(each, np.float32) for each in starts[: modalities * copies]]
+        framed = len(self._modalities) * copies
+        fixed, starts = ends[framed:], [np.asarray(each, np.float32) for each in starts[:framed]]
         changes = [np.asarray(end, np.float32) - start for end, start in zip(ends, starts, strict=False)]
-        terms, gap = np.zeros((len(classes), count, modalities)), np.zeros(len(classes))
+        terms, gap = np.zeros((len(classes), count, len(self._modalities))), np.zeros(len(classes))
         # A row each: class, place on the path, its weight among the terms, and that of its logit in the gap.
         cases = [(k, step, 1 / len(steps), 0) for k in range(len(classes)) for step in steps]
         cases += [(k, end, 0, sign) for k in range(len(classes)) for end, sign in ((0, 1), (1, -1))]
@@ -320,7 +300,7 @@ class FrameProbe:
 
     def _fused(self, inputs) -> list[np.ndarray]:
         """What the fusions read, then what is held fixed: the first tensor of every copy, the second, …"""
-        found = [copy.front.predict_on_batch(inputs) for copy in self._copies]
+        found = [copy.front.predict_on_batch(list(inputs.values())) for copy in self._copies]
         return [each for tensors in zip(*found, strict=True) for each in tensors]
 
     def _batch(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -335,27 +315,23 @@ class FrameProbe:
 
     @cached_property
     def _gradient(self) -> Callable:
-        first, copies = self._copies[0], len(self._copies)
-        if any("int" in each.dtype for each in first.values.values()):
+        copies, several = self._copies, len(self._copies)
+        if any("int" in each.dtype for each in copies[0].values.values()):
             raise UsageError(
                 f"The model '{self._model.name}' reads bytes by layers that are not dmlkit's, and has no gradients "
                 f"with respect to them. Use the explanation 'occlusion'."
             )
+        direct = copies[0].logits if several == 1 else None
+        paths = [keras.Model(copy.path_inputs, copy.scores if direct is None else direct) for copy in copies]
 
         def logits(points, fixed, selection):
-            found = [
-                copy.path([*points[i::copies], *fixed[i::copies]], training=False)
-                for i, copy in enumerate(self._copies)
-            ]
-            if copies > 1 or first.logits is None:
-                mean = sum(ops.cast(each, "float32") for each in found) / copies
+            read = ([*points[i::several], *fixed[i::several]] for i in range(several))
+            found = [path(each, training=False) for path, each in zip(paths, read, strict=True)]
+            if direct is None:
+                mean = sum(ops.cast(each, "float32") for each in found) / several
                 found = [ops.log(ops.maximum(mean, TINY)) - ops.log(ops.maximum(1 - mean, EPSILON))]
             return ops.sum(found[0] * selection, axis=1)
 
-        for copy in self._copies:
-            copy.path = keras.Model(
-                copy.path_inputs, copy.scores if copies > 1 or first.logits is None else copy.logits
-            )
         return _compile_gradient(logits, self._model.variables)
 
 
@@ -363,30 +339,23 @@ class _Copy:
     """One model of `build` as a graph, and its tensors where parts are read; a model by others has none of them."""
 
     def __init__(self, model: keras.Model):
-        layers, inputs = (
-            {each.name: each for each in model.layers},
-            {each.name: each for each in model.inputs},
-        )
-        self.scores, self._num_frames = model.outputs[0], inputs.get("num_frames")
+        layers = {each.name: each for each in model.layers}
+        inputs = {each.name: each for each in model.inputs}
         framed = [name for name, each in inputs.items() if len(each.shape) == 3]
-        steps = ("normalization", "dequantize", "zero_padding", "over_frames")  # the last of those there are
-        read = {
-            name: [layers.get(f"{name}_{step}") for step in steps] for name in inputs if name != "num_frames"
-        }
-        read = {name: next((each.output for each in found if each), None) for name, found in read.items()}
+        self.scores, self._num_frames = model.outputs[0], inputs.get("num_frames")
+        # What the fusion reads of each modality: the output of the last of these layers that there is.
+        steps, read = ("normalization", "dequantize", "zero_padding", "over_frames"), dict(inputs)
+        for name in inputs.keys() - {"num_frames"}:
+            found = (layers.get(f"{name}_{step}") for step in steps)
+            read[name] = next((layer.output for layer in found if layer is not None), None)
         if self._num_frames is None or any(each is None for each in read.values()):
             read = inputs
-        # Modality → the tensor that the fusion reads; and the tensors that are held fixed.
         self.values = {name: read[name] for name in framed}
-        self._sources = {id(each): name for name, each in read.items()}
-        fixed = [name for name in inputs if name not in framed]
-        self.path_inputs = [
-            *self.values.values(),
-            *((read | {"num_frames": self._num_frames})[name] for name in fixed),
-        ]
-        kinds = (kind for kind, (name, type_) in _LAYERS.items() if isinstance(layers.get(name), type_))
-        self.kind = "none" if self._num_frames is None else next(kinds, "none")
-        self._pooling = layers.get(_LAYERS.get(self.kind, [None])[0])
+        self._sources = {id(each): name for name, each in read.items() if name != "num_frames"}
+        self.path_inputs = [*self.values.values(), *(read[name] for name in inputs if name not in framed)]
+        kinds = [kind for kind, (name, type_) in WEIGHTS.items() if isinstance(layers.get(name), type_)]
+        self.kind = kinds[0] if kinds and self._num_frames is not None else "none"
+        self._pooling = layers.get(WEIGHTS[self.kind][0])
         self.heads, self.head, outputs = getattr(self._pooling, "heads", 1), None, {"scores": self.scores}
         if self._pooling is None:
             self.states = self._states_of_last()
@@ -401,12 +370,11 @@ class _Copy:
         if isinstance(self._pooling, DeepBag):  # which assigns nothing
             self.kind = "none"
         attentions = [
-            self._attentions(layers, f"encoder{name}") for name in ("", *(f"_{each}" for each in framed))
+            self._attentions(layers, name) for name in ("encoder", *(f"encoder_{m}" for m in framed))
         ]
         outputs |= {"states": self.states, "attentions": [each for each in attentions if each]}
-        self.front, self.encoder, self._reader = (
-            _compiled(model.inputs, each) for each in (self.path_inputs, self.states, outputs)
-        )
+        self.front = _compiled(model.inputs, self.path_inputs)
+        self.encoder, self._reader = _compiled(model.inputs, self.states), _compiled(model.inputs, outputs)
 
     def parts(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
         """What `FrameParts` holds, of this copy and with all its classes."""
