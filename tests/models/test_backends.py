@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from dmlkit.models import build, cross_entropy
+from dmlkit.models import FrameProbe, build, cross_entropy
 
 ROOT = Path(__file__).parents[2]
 MODELS = {
@@ -30,7 +30,7 @@ sys.modules["tensorflow"] = None  # from here on, importing it is an error
 from pathlib import Path
 import keras
 import numpy as np
-from dmlkit.models import cross_entropy, load_model
+from dmlkit.models import FrameProbe, cross_entropy, load_model
 
 folder = Path(sys.argv[1])
 batch, labels = dict(np.load(folder / "batch.npz")), np.load(folder / "labels.npy")
@@ -38,6 +38,9 @@ for path in folder.glob("*.keras"):
     model = load_model(path)
     np.save(path.with_suffix(".npy"), keras.ops.convert_to_numpy(model(batch)))
     if path.stem == "gru":
+        video = {name: batch[name][0] for name in ("rgb", "audio")}
+        found = FrameProbe(model).explain(video, [0, 2], method="gradient_input")
+        np.savez(folder / "terms", values=found.values, gap=found.gap)
         model.compile(keras.optimizers.SGD(0.05), cross_entropy)
         np.save(folder / "losses", [float(model.train_on_batch(batch, labels)) for _ in range(2)])
 print(keras.backend.backend())
@@ -56,6 +59,8 @@ def test_models_score_and_learn_the_same_elsewhere(backend, batch, randomize, tm
         model.save(tmp_path / f"{name}.keras")
         scores[name] = np.asarray(model(batch))
         if name == "gru":
+            video = {each: batch[each][0] for each in ("rgb", "audio")}
+            terms = FrameProbe(model).explain(video, [0, 2], method="gradient_input")
             model.compile(keras.optimizers.SGD(0.05), cross_entropy)
             losses = [float(model.train_on_batch(batch, LABELS)) for _ in range(2)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -67,6 +72,8 @@ def test_models_score_and_learn_the_same_elsewhere(backend, batch, randomize, tm
     for name, expected in scores.items():
         tolerance = 0.02 if "precision" in MODELS[name] else 1e-5
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, atol=tolerance)
+    for each, values in np.load(tmp_path / "terms.npz").items():
+        np.testing.assert_allclose(values, getattr(terms, each), atol=1e-5)
     # The second loss is after a step: equal only if the gradients are.
     np.testing.assert_allclose(np.load(tmp_path / "losses.npy"), losses, rtol=1e-4)
     assert losses[1] < losses[0]
