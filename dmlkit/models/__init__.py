@@ -4,9 +4,10 @@
 
 `build` takes plain values and puts a model together; `inputs` holds what is done about padding. A new fusion,
 encoder, pooling or classifier is one function in its file and one line in the table at that file's end.
-Only `keras.ops` is used, so that any of Keras's backends can run the models: set KERAS_BACKEND to jax, torch or
-tensorflow before Python starts (training itself, `dmlkit.training`, is on TensorFlow). Keras infers the layers' output
-shapes and, from the arguments (the rest of which must be called `kwargs`), their configs.
+Only `keras.ops` is used (and each backend's own gradients, in `attention`), so that any of Keras's backends can run the
+models: set KERAS_BACKEND to jax, torch or tensorflow before Python starts (training itself, `dmlkit.training`, is on
+TensorFlow). Keras infers the layers' output shapes and, from the arguments (the rest of which must be called `kwargs`),
+their configs.
 """
 
 from dmlkit.runtime import quiet_startup
