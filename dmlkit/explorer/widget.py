@@ -89,7 +89,7 @@ def explore(
 
 def _literal(given) -> str:
     """A run, a data set or a path in the code of a call; `model` for what has no path."""
-    path = getattr(given, "path", given)
+    path = given if hasattr(given, "layers") else getattr(given, "path", given)  # Keras models have one too
     return repr(os.fspath(path)) if isinstance(path, str | os.PathLike) else "model"
 
 
@@ -280,7 +280,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         tables = [
             pd.DataFrame(columns=["video", "run", "frame", "seconds", "class", "weight", "contribution"])
         ]
-        for run, full in enumerate(self.evidence):
+        for run, full in enumerate(self.evidence if self.frames else ()):
             lead = self._lead(full)
             rows = np.flatnonzero((lead >= first) & (lead <= last)) if full.run in self.shown else ()
             if not len(rows):
@@ -376,7 +376,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         setting does not apply to the run; weights also where the model weighs no frames.
         """
         full = self.evidence[run]
-        if full.frames and len({*self.masked, *self.removed}) >= self.frames:
+        if len({*self.masked, *self.removed}) >= self.frames:
             return full, None, None
         encoded = self.encoded()[run]
         masked = np.isin(self._lead(encoded), self.masked)

@@ -1,10 +1,12 @@
 """The attention explorer without a browser: what Python and messages of the browser set, what a notebook keeps."""
 
+import json
+
 import numpy as np
 import pytest
 
 from dmlkit.errors import DataError, UsageError
-from dmlkit.explorer import AttentionExplorer, explore_arrays
+from dmlkit.explorer import AttentionExplorer, explore, explore_arrays
 from dmlkit.explorer.evidence import class_scores, reweight
 from dmlkit.explorer.saved_view import MIME, as_shown, still_picture
 from dmlkit.explorer.sources import ModelSource
@@ -161,3 +163,126 @@ def test_a_picture_of_any_evidence(sample_evidence):
     # On a phone a panel's vertical axis is not named after that of the panel above.
     titles = [ax.get_title(loc="left").split("\n")[-1] for ax in plot.narrow.figure.axes]
     assert titles[0] == "weight" and "weight" not in titles[1:]
+
+
+def test_the_state_restores_a_view(view, source, smoke_runs, dataset):
+    second = list(source.videos)[1]
+    state = {"video": second, "masked": [1, 3], "muted": {"rgb": [0, 2]}, "temperature": 2.0, "range": [2, 4]}
+    state |= {"explanation": "gradient_input", "window": [0, 5], "classes": [7, 2], "common_scale": False}
+    view.state = state
+    assert {name: view.state[name] for name in state} == state
+    view.state = (whole := json.loads(json.dumps(view.state)))
+    run = smoke_runs["attention"]
+    again = explore(run, dataset, state=whole)
+    assert again.state == whole and again.scores == view.scores
+    assert again.scene["code"] == f"dmlkit.explore({str(run.path)!r}, {str(dataset.path)!r}"
+    assert explore(run.model, dataset, split="train").scene["code"].startswith("dmlkit.explore(model, ")
+    wrong = [
+        {"masks": []},
+        {"frame": 99},
+        {"video": "no"},
+        {"video": next(iter(source.videos)), "range": [3, 2]},
+    ]
+    for each in (*wrong, {"muted": {"text": [0]}}, {"explanation": "shap"}, {"tab": "x"}, {"window": [0]}):
+        with pytest.raises(UsageError):
+            view.state = each
+        assert view.state == whole
+    view.reset()
+    assert view.muted == {} and view.masked == () and view.range == (2, 4)
+
+
+def test_muting_encodes_the_video_with_a_missing_modality(view, source):
+    clips, _, _ = source.open_video(view.video)
+    features = {name: each.copy() for name, each in clips[0].features.items()}
+    features["rgb"][[1, 2]] = 127
+    parts = source.models[0].parts(clips[0]._replace(features=features))
+    view.muted = {"rgb": np.array([2, 1])}
+    np.testing.assert_allclose(view.weights, parts.weights[:, 0, 0], atol=1e-6)
+    expected = parts.scores[list(view.evidence[0].classes)]
+    np.testing.assert_allclose(list(view.scores.values()), expected, atol=1e-6)
+    assert as_shown(view, 0)[1] == "Settings: 2 frames muted in rgb."
+    saved = view._repr_mimebundle_()[MIME]
+    assert saved["state"]["muted"] == {} and "2 muted frames" in saved["note"]
+    with pytest.raises(UsageError, match="model"):
+        explore_arrays([0.5, 0.5], energy={"rgb": [1, 2]}).muted = {"rgb": [0]}
+
+
+def test_a_selection_holds_what_is_drawn(view, source):
+    view.classes, view.masked, view.removed = source.class_numbers([4, 0]), [3], [5]
+    view.range = (3, 6)
+    table, evidence = view.selection, view.encoded()[0]
+    assert table.columns.tolist() == ["video", "run", "frame", "seconds", "class", "weight", "contribution"]
+    assert table["frame"].tolist() == [3, 4, 5, 6] * 2 and set(table["video"]) == {view.video}
+    weights = reweight(evidence, masked=[3])[:, 0, 0]
+    column = evidence.contributions[:, 0, evidence.classes.index(4)]
+    np.testing.assert_allclose(table["weight"][:4], [0, weights[4], 0, weights[5]], atol=1e-6)
+    np.testing.assert_allclose(
+        table["contribution"][:4], [0, *(weights * column)[[4]], np.nan, (weights * column)[5]]
+    )
+    view.reset()
+    view.explanation = "gradient_input"
+    table, terms = view.selection, view.evidence[0].terms[3:7, :, view.evidence[0].classes.index(4)]
+    split = [f"contribution {name}" for name in view.evidence[0].term_modalities]
+    np.testing.assert_allclose(table[split][:4], terms)
+    np.testing.assert_allclose(table["contribution"][:4], terms.sum(axis=1), rtol=1e-5)
+    view.range, view.classes = None, []
+    assert view.selection["frame"].tolist() == [view.frame] and view.selection["class"].isna().all()
+    assert explore_arrays([]).selection.empty
+    similar = view.similar(limit=3)
+    assert similar.columns.tolist() == ["video", "frame", "seconds", "similarity"] and len(similar) == 3
+    (answer,) = ask(view, kind="similar", view="a", number=1, frames=[view.frame], limit=3)
+    assert answer["rows"] == similar.to_dict("records") and "Cosine" in answer["note"]
+
+
+def test_classes_by_truth_scores_and_changes(view, source):
+    evidence = view.evidence[0]
+    ask(view, kind="classes", choice="true")
+    assert view.classes == evidence.true
+    ask(view, kind="classes", choice="top")
+    assert view.classes == tuple(np.array(evidence.classes)[np.argsort(-evidence.scores)[:3]])
+    ask(view, kind="classes", choice="changed")
+    assert "No score has changed" in view.problem
+    view.masked = [view.frame]
+    change = abs(np.array(list(view.scores.values())) - evidence.scores)
+    view.show_classes("changed")
+    assert view.classes == tuple(np.array(evidence.classes)[np.argsort(-change, kind="stable")[:3]])
+    view.chosen_classes = None
+    ask(view, kind="menu", order="worst", label=None)
+    missed = {name: each.missed for name, each in source.worst().items() if each.missed is not None}
+    name = list(missed)[-1]
+    ask(view, kind="open", video=name)
+    assert view.classes[0] == missed[name] and len(view.classes) == 3
+    ask(view, kind="similarity", of="rgb")
+    assert view.tab == "similarity" and view.scene["similarity"]["of"] == "rgb"
+
+
+@pytest.mark.parametrize("kind", ["heads", "by_class", "clusters", "none"])
+def test_a_picture_and_settings_of_each_kind(view, sample_evidence, monkeypatch, kind):
+    evidence = sample_evidence(kind=kind, frames=view.frames, run=view.source.runs[0])
+    plot = still_picture(evidence, classes=[0, 2], frame=1)
+    titles = [ax.get_title(loc="left") for ax in plot.figure.axes]
+    first = {"heads": "head 1", "by_class": "class 0", "clusters": "clusters", "none": "Attention rollout"}[
+        kind
+    ]
+    assert first in titles[0] and sum("class 0 " in each for each in titles) == 1
+    terms = [ax for ax in plot.figure.axes if ax.get_ylabel() == "contribution"]
+    assert len(terms) == 2 and terms[0].get_ylim() == terms[1].get_ylim()  # one scale for all classes
+    assert (len(plot.figure.axes[0].child_axes) == 1) == (kind == "clusters")  # its colour bar
+    view.evidence = (evidence,)
+    if kind in ("clusters", "none"):
+        assert view.weights is None and "weighs no frames" in plot.alt
+        with pytest.raises(UsageError, match="Remove or mute" if kind == "none" else "Mask, remove or mute"):
+            view.temperature = 2
+    else:
+        own = evidence.weights[..., 0].mean(axis=1)
+        view.set_trait("classes", (0,))
+        np.testing.assert_allclose(view.weights, own, atol=1e-6)
+    if kind == "none":
+        with pytest.raises(UsageError, match="Remove or mute"):
+            view.masked = [1]
+
+
+def test_a_scene_stays_small(sample_evidence):
+    for kind, most in (("attention", 60), ("by_class", 120), ("heads", 140), ("none", 80)):
+        packed = json.dumps(sample_evidence(frames=300, classes=20, kind=kind).to_json())
+        assert len(packed) < most * 1000
