@@ -6,19 +6,22 @@ import { make, setText } from "./elements.js";
 
 const TOOLS = {
   move: "Click or drag: the cursor.", range: "Drag: a range, which the buttons change or play again and again.",
-  mask: "The frames' weights become zero and the others share them; the states stay.", remove: "The video is encoded again without the frames.",
+  mask: "The frames' weights become zero and the others share them; the states stay.",
+  remove: "The video is encoded again without the frames.",
   mute: "The video is encoded again with the modality's missing value in these frames.",
 };
 const SETS = { mask: "masked", remove: "removed" }, MAP = 34, LONG = 200, NARROWEST = 5, GRIP = 8;
 const LACKING = {
-  none: "this page has no kernel. Run the notebook in JupyterLab.", fixed: "these are arrays, without a model that could encode the video again.",
+  none: "this page has no kernel. Run the notebook in JupyterLab.",
+  fixed: "these are arrays, without a model that could encode the video again.",
   disconnected: "the kernel is disconnected.", silent: "the kernel does not answer.",
 };
 const KEYS = [
   ["← → ↑ ↓, Home, End, Page ↑ ↓", "move the frame; with Shift: select a range (Page: pan); Esc: no range"],
   ["Space; M R U C", "apply the tool, else mask; mask, remove, mute, clear the range or frame"],
   ["P or K; L", "play or pause; loop the range"], ["+ − 0", "zoom in, out, the whole video"], ["B N or [ ]", "previous, next video"],
-  ["Ctrl with the wheel, pinch", "zoom; also the wheel over the axis and the overview"], ["Wheel sideways; Shift with a drag", "pan; select a range"],
+  ["Ctrl with the wheel, pinch", "zoom; also the wheel over the axis and the overview"],
+  ["Wheel sideways; Shift with a drag", "pan; select a range"],
 ];
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 const ordered = (a, b) => (a < b ? [a, b] : [b, a]);
@@ -28,11 +31,12 @@ const ordered = (a, b) => (a < b ? [a, b] : [b, a]);
 export class Timeline {
   constructor(view) {
     Object.assign(this, { view, pointers: new Map(), drag: null, playing: false, onframe: null, onplay: null, clock: null });
-    const { slider } = view, button = (text, label, onclick) => make("button", { type: "button", title: label, "aria-label": label, onclick }, text);
+    const { slider } = view, names = Object.keys(TOOLS);
+    const button = (text, label, onclick) => make("button", { type: "button", title: label, "aria-label": label, onclick }, text);
     const group = (label, ...nodes) => make("div", { class: "acts", role: "group", "aria-label": label }, ...nodes);
     const radio = (tool) => make("input", { type: "radio", name: view.name, value: tool, onchange: () => this.setTool(tool) });
     const change = (tool) => button(tool[0].toUpperCase() + tool.slice(1), `${tool} the range or frame`, () => this.act(tool));
-    this.tools = Object.fromEntries(Object.keys(TOOLS).map((tool) => [tool, radio(tool)]));
+    this.tools = Object.fromEntries(names.map((tool) => [tool, radio(tool)]));
     this.acts = Object.fromEntries(["mask", "remove", "mute"].map((tool) => [tool, change(tool)]));
     this.modality = make("select", { "aria-label": "Modality to mute" }); this.selected = make("b", { class: "selected" });
     this.speed = make("select", { "aria-label": "Speed", onchange: () => this.setPlaying(this.playing) },
@@ -41,12 +45,14 @@ export class Timeline {
     this.meaning = make("p"); this.mapCanvas = make("canvas", { "aria-hidden": "true" });
     this.map = make("div", { class: "minimap", hidden: true }, this.mapCanvas);
     this.controls = make("div", { class: "timeline" },
-      make("fieldset", { class: "tools" }, make("legend", {}, "Drag to"), ...Object.keys(TOOLS).map((tool) => make("label", {}, this.tools[tool], tool)), this.modality),
+      make("fieldset", { class: "tools" }, make("legend", {}, "Drag to"), ...names.map((tool) => make("label", {}, this.tools[tool], tool)), this.modality),
       group("Range or frame", this.selected, ...Object.values(this.acts),
-        button("Clear", "Clear what is masked, removed or muted there", () => this.clear()), button("Loop", "Play the range again and again", () => this.loop())),
+        button("Clear", "Clear what is masked, removed or muted there", () => this.clear()),
+        button("Loop", "Play the range again and again", () => this.loop())),
       group("Playing", this.playButton, this.speed),
       group("Zoom", button("−", "Zoom out", () => this.zoom(2)), button("+", "Zoom in", () => this.zoom(0.5)),
-        button("Whole", "Whole video", () => this.show(0, Infinity)), button("‹", "Earlier", () => this.pan(-0.8)), button("›", "Later", () => this.pan(0.8))),
+        button("Whole", "Whole video", () => this.show(0, Infinity)),
+        button("‹", "Earlier", () => this.pan(-0.8)), button("›", "Later", () => this.pan(0.8))),
       make("details", { class: "help" }, make("summary", { "aria-label": "Keys and gestures" }, "?"),
         make("dl", {}, ...KEYS.flatMap(([keys, does]) => [make("dt", {}, keys), make("dd", {}, does)]))), this.meaning);
     slider.addEventListener("keydown", (event) => this.onKey(event));
@@ -66,8 +72,6 @@ export class Timeline {
     this.tool = tool; this.tools[tool].checked = true; this.view.slider.dataset.tool = tool; this.modality.hidden = tool !== "mute";
     this.view.invalidate?.("frame");
   }
-
-  // ------------------------------------------------------------------------------------------------------ window
 
   /** A pair of frames as the state may hold it: ordered, within the video; null where it is none. */
   within(pair) {
@@ -102,17 +106,16 @@ export class Timeline {
   pan(share) { const [first, size] = this.exact; return this.show(first + share * size, size); }
   /** The cursor at a frame, and the window with it. */
   moveTo(frame, patch = {}) {
-    const { window } = this.view.state, to = clamp(frame, 0, this.count - 1), size = window && window[1] - window[0];
-    const follow = !window || (to >= window[0] && to <= window[1]) ? {} : to < window[0] ? { window: [to, to + size] } : { window: [to - size, to] };
-    this.view.change({ ...patch, ...follow, frame: to });
+    const { window } = this.view.state, to = clamp(frame, 0, this.count - 1), [first, last] = window ?? [0, this.count - 1];
+    const by = Math.min(0, to - first) + Math.max(0, to - last);
+    this.view.change({ ...patch, ...(by ? { window: [first + by, last + by] } : {}), frame: to });
   }
-
-  // ------------------------------------------------------------------------------------------- changes of frames
 
   /** Mask, remove or mute frames, or undo that where all of them are. */
   act(tool, [from, to] = this.chosen, adds = null, moved = {}) {
     if (this.tools[tool].disabled || !this.count) return;
-    const { state } = this.view, name = SETS[tool], { [this.modality.value]: muted, ...others } = state.muted, frames = new Set(name ? state[name] : muted);
+    const { state } = this.view, name = SETS[tool], { [this.modality.value]: muted, ...others } = state.muted;
+    const frames = new Set(name ? state[name] : muted);
     const some = Array.from({ length: to - from + 1 }, (_, k) => from + k);
     adds ??= some.some((t) => !frames.has(t));
     for (const t of some) if (adds) frames.add(t); else frames.delete(t);
@@ -120,12 +123,11 @@ export class Timeline {
     this.view.change({ ...(name ? { [name]: frames } : { muted: others }), ...moved });
   }
   clear() {
-    const { masked, removed, muted } = this.view.state, [from, to] = this.chosen, outside = (frames) => [...frames].filter((t) => t < from || t > to);
+    const { masked, removed, muted } = this.view.state, [from, to] = this.chosen;
+    const outside = (frames) => [...frames].filter((t) => t < from || t > to);
     const still = Object.entries(muted).map(([name, frames]) => [name, outside(frames)]).filter(([, frames]) => frames.length);
     this.view.change({ masked: new Set(outside(masked)), removed: new Set(outside(removed)), muted: Object.fromEntries(still) });
   }
-
-  // ------------------------------------------------------------------------------------------------------ playing
 
   toggle() { if (this.playing) this.pause(); else this.play(); }
   pause() { if (this.playing) this.setPlaying(false); }
@@ -159,8 +161,6 @@ export class Timeline {
     requestAnimationFrame((later) => this.tick(later));
   }
 
-  // -------------------------------------------------------------------------------------------------------- input
-
   pixel(event) { return event.clientX - event.currentTarget.getBoundingClientRect().left; }
   share(x) { const { left, right } = this.view.lay; return clamp((x - left) / (right - left), 0, 1); }
   frameAt(x, at = this.view.lead.at, [low, high] = this.view.state.window ?? [0, this.count - 1]) {
@@ -176,7 +176,8 @@ export class Timeline {
     const [a, b = a] = pointers.values(), apart = Math.max(1, Math.abs(a - b)), middle = this.share((a + b) / 2);
     if (kind === "down") {
       view.slider.focus({ preventScroll: true }); view.slider.setPointerCapture(event.pointerId);
-      const from = this.frameAt(x), tool = event.shiftKey ? "range" : this.tool, frames = tool === "mute" ? view.state.muted[this.modality.value] : view.state[SETS[tool]];
+      const from = this.frameAt(x), tool = event.shiftKey ? "range" : this.tool, { state } = view;
+      const frames = tool === "mute" ? state.muted[this.modality.value] : state[SETS[tool]];
       this.drag = pointers.size === 1 ? { tool, from, start: from, adds: !new Set(frames).has(from) } : null;
       this.pinch = pointers.size === 2 ? { exact: this.exact, apart, middle } : null;
       // A finger may yet scroll the page or begin a pinch.
@@ -196,11 +197,14 @@ export class Timeline {
   /** Over the overview: the window moves, either end of it moves, or a new one is drawn; a click centres it. */
   onMap(kind, event) {
     if (!this.mapAt || (kind === "down" ? event.button !== 0 : !this.held)) return;
-    const x = this.pixel(event), f = this.frameAt(x, this.mapAt, [0, this.count - 1]), { window } = this.view.state, [first, size] = this.exact;
+    const x = this.pixel(event), f = this.frameAt(x, this.mapAt, [0, this.count - 1]), { window } = this.view.state;
+    const [first, size] = this.exact;
     if (kind === "down") {
-      const near = (t) => Math.abs(this.mapAt[t] - x) <= GRIP, fixed = window && (near(window[0]) ? window[1] : near(window[1] + 1) ? window[0] : null);
+      const near = (t) => Math.abs(this.mapAt[t] - x) <= GRIP;
+      const fixed = window && (near(window[0]) ? window[1] : near(window[1] + 1) ? window[0] : null);
       this.map.setPointerCapture(event.pointerId);
-      this.held = fixed == null && window && f >= window[0] && f <= window[1] ? { offset: f - first } : { fixed: fixed ?? f, click: fixed == null };
+      const inside = fixed == null && window && f >= window[0] && f <= window[1];
+      this.held = inside ? { offset: f - first } : { fixed: fixed ?? f, click: fixed == null };
     } else if (kind === "move") {
       const { fixed, offset } = this.held, [a, b] = ordered(fixed ?? f, f);
       if (offset !== undefined) this.show(f - offset, size);
@@ -213,7 +217,8 @@ export class Timeline {
   onWheel(event) {
     const { lay } = this.view, over = event.currentTarget === this.map, pinch = event.ctrlKey || event.metaKey, { deltaX, deltaY } = event;
     if (!this.count || !lay) return;
-    const sideways = !pinch && (event.shiftKey || Math.abs(deltaX) > Math.abs(deltaY)), by = (event.deltaMode ? 16 : 1) * ((sideways && deltaX) || deltaY);
+    const sideways = !pinch && (event.shiftKey || Math.abs(deltaX) > Math.abs(deltaY));
+    const by = (event.deltaMode ? 16 : 1) * ((sideways && deltaX) || deltaY);
     const low = event.clientY - event.currentTarget.getBoundingClientRect().top > lay.bottom;
     if (!sideways && !pinch && !over && !low) return;
     const at = over ? null : this.share(this.pixel(event));
@@ -228,28 +233,29 @@ export class Timeline {
   onKey(event) {
     if (!this.count || event.ctrlKey || event.metaKey || event.altKey) return;
     const { view } = this, { frame: f, range } = view.state, last = this.count - 1, page = Math.max(1, Math.round(this.exact[1] / 10));
-    const to = { ArrowRight: f + 1, ArrowUp: f + 1, ArrowLeft: f - 1, ArrowDown: f - 1, PageUp: f + page, PageDown: f - page, Home: 0, End: last }[event.key];
-    const act = (tool) => () => this.act(tool), zoom = (factor) => () => this.zoom(factor), open = (by) => () => this.openVideo(by), toggle = () => this.toggle();
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page, Home: -f, End: last - f }[event.key];
+    const to = clamp(f + by, 0, last);
+    const act = (tool) => () => this.act(tool), zoom = (factor) => () => this.zoom(factor);
+    const open = (step) => () => this.openVideo(step), toggle = () => this.toggle();
     const does = {
       " ": act(this.acts[this.tool] ? this.tool : "mask"), m: act("mask"), r: act("remove"), u: act("mute"), c: () => this.clear(),
       escape: range && (() => view.change({ range: null })), "+": zoom(0.5), "=": zoom(0.5), "-": zoom(2), 0: () => this.show(0, Infinity),
       p: toggle, k: toggle, l: () => this.loop(), n: open(1), "]": open(1), b: open(-1), "[": open(-1),
     }[event.key.toLowerCase()];
     if (does) does();
-    else if (to === undefined) return;
+    else if (by === undefined) return;
     else if (!event.shiftKey) this.moveTo(to);
     else if (event.key.startsWith("Page")) this.pan(event.key === "PageUp" ? 0.8 : -0.8);
-    else this.moveTo(to, { range: ordered(range?.[0] === f ? range[1] : range?.[1] === f ? range[0] : f, clamp(to, 0, last)) });
+    else this.moveTo(to, { range: ordered(range?.[0] === f ? range[1] : range?.[1] === f ? range[0] : f, to) });
     event.preventDefault();
   }
-
-  // ----------------------------------------------------------------------------------------------------- painting
 
   showControls() {
     const { view } = this, names = Object.keys(view.lead?.base.energy ?? {}), { frame, range } = view.state, off = view.link !== "live";
     if (names.join() !== Array.from(this.modality.options, (option) => option.value).join())
       this.modality.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
-    for (const [tool, disabled] of [["mask", !view.shown.some((run) => run.base.maskable !== false)], ["remove", off], ["mute", off || !names.length]]) {
+    const fixed = !view.shown.some((run) => run.base.maskable !== false);
+    for (const [tool, disabled] of [["mask", fixed], ["remove", off], ["mute", off || !names.length]]) {
       this.tools[tool].disabled = this.acts[tool].disabled = disabled;
       if (disabled && this.tool === tool) this.setTool("move");
     }
@@ -282,7 +288,7 @@ export class Timeline {
     if (this.leveled?.base === base) return this.leveled.heights;
     const some = (values) => values?.some((value) => value > 0) && values;
     const values = some(base.weights) || base.terms || [], each = values.length / base.count, heights = new Float64Array(base.count);
-    for (let i = 0; i < values.length; i++) { const t = Math.floor(i / each), size = Math.abs(values[i]); if (size > heights[t]) heights[t] = size; }
+    values.forEach((value, i) => { heights[Math.floor(i / each)] = Math.max(heights[Math.floor(i / each)], Math.abs(value) || 0); });
     this.leveled = { base, heights };
     return heights;
   }
