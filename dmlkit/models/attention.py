@@ -463,9 +463,8 @@ class _Copy:
             layer, node, _ = each._keras_history
             if isinstance(layer, LastFrame):
                 states = _arguments(each)[0]
-                found.append(
-                    ReverseFrames()(states, self._num_frames) if node else states
-                )  # the second direction
+                # Of two directions, the second one's.
+                found.append(ReverseFrames()(states, self._num_frames) if node else states)
         found = [ops.cast(each, "float32") for each in found or self.values.values()]
         return found[0] if len(found) == 1 else ops.concatenate(found, axis=-1)
 
