@@ -243,7 +243,8 @@ def test_wrong_models_and_batches_are_refused(batch, video):
     by_video = build(features=FEATURES, level="video", num_classes=3, encoder="none")
     bytes_ = {name: np.full((LENGTH, size), 127, np.uint8) for name, size in (("rgb", 4), ("audio", 3))}
     probe = FrameProbe(foreign("uint8"))
-    assert not probe.explain(bytes_, [0], method="occlusion").values.any()
+    # Replaced by itself, a missing value changes nothing but the rounding of a batch of another size.
+    np.testing.assert_allclose(probe.explain(bytes_, [0], method="occlusion").values, 0, atol=1e-6)
     cases = [
         ("need a model of one copy with pooling 'attention'", lambda: attention_weights(make("last"), batch)),
         (r"lacks audio, num_frames.*Received: rgb", lambda: attention_weights(make(), {"rgb": batch["rgb"]})),
