@@ -249,7 +249,7 @@ def test_classes_by_truth_scores_and_changes(view, source):
     view.chosen_classes = None
     ask(view, kind="menu", order="worst", label=None)
     missed = {name: each.missed for name, each in source.worst().items() if each.missed is not None}
-    name = list(missed)[-1]
+    name = next(each for each, label in missed.items() if source.evidence(each)[0].true[0] != label)
     ask(view, kind="open", video=name)
     assert view.classes[0] == missed[name] and len(view.classes) == 3
     ask(view, kind="similarity", of="rgb")
@@ -274,9 +274,10 @@ def test_a_picture_and_settings_of_each_kind(view, sample_evidence, monkeypatch,
         with pytest.raises(UsageError, match="Remove or mute" if kind == "none" else "Mask, remove or mute"):
             view.temperature = 2
     else:
-        own = evidence.weights[..., 0].mean(axis=1)
-        view.set_trait("classes", (0,))
+        view.set_trait("classes", (2,))
+        own = evidence.weights[..., -1].mean(axis=1)  # of class 2, or of all
         np.testing.assert_allclose(view.weights, own, atol=1e-6)
+        np.testing.assert_allclose(view.selection["weight"], own[[view.frame]], atol=1e-6)
     if kind == "none":
         with pytest.raises(UsageError, match="Remove or mute"):
             view.masked = [1]
