@@ -82,15 +82,16 @@ class View:
 
     def drag(self, start: float, end: float) -> None:
         box = self.slider.bounding_box()
-        self.page.mouse.move(box["x"] + start * box["width"], box["y"] + 60)
+        left, width = box["x"] + 98, box["width"] - 104
+        self.page.mouse.move(left + start * width, box["y"] + 60)
         self.page.mouse.down()
-        self.page.mouse.move(box["x"] + end * box["width"], box["y"] + 60, steps=6)
+        self.page.mouse.move(left + end * width, box["y"] + 60, steps=6)
         self.page.mouse.up()
 
     def drag_map(self, start: float, end: float) -> None:
         """Drag over the overview, from and to fractions of the video."""
         box = self.root.locator(".minimap").bounding_box()
-        left, width = box["x"] + 6, box["width"] - 12
+        left, width = box["x"] + 98, box["width"] - 104
         self.page.mouse.move(left + start * width, box["y"] + 15)
         self.page.mouse.down()
         self.page.mouse.move(left + end * width, box["y"] + 15, steps=4)
@@ -286,8 +287,8 @@ def test_a_saved_page_shows_and_plays_the_video_itself(browser, sample_evidence,
         view.press("End")
         expect(strip).to_have_attribute("aria-label", re.compile("12 pictures .* at 0:11$"))
         box = strip.bounding_box()
-        slot, shown = (box["width"] - 12) / 12, range(0, 10, 2)
-        points = [[6 + (frame + 0.5) * slot, box["height"] - 5] for frame in shown]
+        slot, shown = (box["width"] - 104) / 12, range(0, 10, 2)
+        points = [[98 + (frame + 0.5) * slot, box["height"] - 5] for frame in shown]
         points.append([box["width"] - 20, box["height"] - 55])
         expected = [(20 * frame, 255 - 10 * frame, 120) for frame in (*shown, 11)]
         np.testing.assert_allclose(strip.evaluate(PIXELS, points), expected, atol=6)
@@ -366,10 +367,10 @@ def test_zoom_pan_and_overview(opened, sample_evidence):
     view.wheel(".strips", 0, 40)
     page.wait_for_function("scrollY === 40")
     view.wheel(".strips", 0, -100, ctrl=True)
-    view.receives("window", [457, 3124], within=30)
+    view.receives("window", [389, 3055], within=30)
     first, last = page.evaluate("state.window")
     view.wheel(".strips", 100, 0)
-    moved = round(100 / (view.slider.bounding_box()["width"] - 12) * (last - first + 1))
+    moved = round(100 / (view.slider.bounding_box()["width"] - 104) * (last - first + 1))
     view.receives("window", [first + moved, last + moved], within=2)
     view.wheel(".minimap", 0, 200)
     view.receives("window", None)
@@ -388,7 +389,7 @@ def test_zoom_pan_and_overview(opened, sample_evidence):
     view.press("0")
     box, session = view.slider.bounding_box(), page.context.new_cdp_session(page)
     for kind, apart in [("touchStart", 100), ("touchMove", 150), ("touchMove", 200), ("touchEnd", None)]:
-        middle, y = box["x"] + box["width"] / 2, box["y"] + 50
+        middle, y = box["x"] + box["width"] / 2 + 46, box["y"] + 50
         points = (
             [{"x": middle + side * apart / 2, "y": y, "id": side + 1} for side in (-1, 1)] if apart else []
         )

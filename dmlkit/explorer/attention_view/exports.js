@@ -16,15 +16,16 @@ export function changesOf({ state, lead, stale }) {
   ].filter(Boolean).join("; ");
 }
 
+const number = (x) => (Number.isFinite(x) ? Number(x.toPrecision(7)) : "");
 /** Every number drawn, a row a frame and run. */
 export function records(view) {
   const classes = view.state.classes, signals = Object.keys(view.lead?.base.energy ?? {});
   const truth = Object.entries(view.lead?.base.truth ?? {}).map(([label, frames]) => [label, new Set(frames)]);
   const head = ["run", "frame", "seconds", "weight", "model weight", "state", ...classes.map((c) => `${view.nameOf(c)} share`), ...signals.flatMap((s) => [`${s} energy`, `${s} change`]), ...truth.map(([label]) => `ground truth ${view.nameOf(Number(label))}`)];
   const rows = view.shown.filter((run) => !run.now.problem).flatMap((run) => Array.from({ length: run.base.count }, (_, t) => [
-    run.name, t + 1, Number(run.base.times[t].toFixed(3)), Number(run.result.weights[t].toPrecision(7)), Number(run.base.weights[t].toPrecision(7)),
+    run.name, t + 1, Number(run.base.times[t].toFixed(3)), ...["result", "base"].map((which) => (run.base.weighs ? number(view.weightsOf(run, which)(t)) : "")),
     view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked" : run.result.weights[t] > 0 ? "kept" : "left out",
-    ...classes.map((c) => { const k = run.now.classes.indexOf(c); return k < 0 || !(run.now.contributions || run.now.terms) ? "" : Number(view.valueOf({ run, k })(t).toPrecision(7)); }),
+    ...classes.map((c) => { const k = run.now.classes.indexOf(c); return k < 0 || !run.now.explained ? "" : number(view.valueOf({ run, k })(t)); }),
     ...signals.flatMap((s) => [run.base.energy[s], run.base.change[s]].map((values) => (values ? Number(values[t].toPrecision(6)) : ""))),
     ...truth.map(([, frames]) => (frames.has(run.link[t]) ? 1 : 0))]));
   return { head, rows };
@@ -40,7 +41,7 @@ export function picture(view, painter, width) {
   const title = `${view.scene.title} on ${view.scene.data}${view.scene.generated ? " (generated data)" : ""}`, label = view.scene.videos.find((v) => v.id === view.state.video)?.label ?? "";
   const kept = new Map(view.runs.map((run) => [run, run.at])), lay = layout(view, width);
   const changes = changesOf(view), scaled = lay.rows.some((row) => row.kind === "signed");
-  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.", scaled ? "Each class is drawn to its own scale." : ""].filter(Boolean), head = 26 + 18 * lines.length;
+  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.", scaled && !view.state.common_scale ? "Each class is drawn to its own scale." : ""].filter(Boolean), head = 26 + 18 * lines.length;
   for (const row of lay.rows) { row.y += head; row.top += head; }
   lay.bottom += head; lay.height += head;
   for (const run of view.runs) if (!run.base.problem) run.at = edges(run.base.times, view.span, lay);
@@ -50,7 +51,7 @@ export function picture(view, painter, width) {
   lines.forEach((line, k) => painter.text(EDGE, 36 + 18 * k, fit(line, width - 2 * EDGE, painter.font(12)), view.colors.ink));
   paintRows(painter, view, lay, view.colors);
   for (const row of lay.rows) {
-    const value = row.kind === "weights" ? (t) => row.run.result.weights[t] : row.kind === "signed" ? view.valueOf(row) : null;
+    const value = row.kind === "weights" ? row.value : row.kind === "signed" ? view.valueOf(row) : null;
     if (!value || !row.run.result.known) continue;
     let largest = 0;
     for (let t = 0; t < row.run.base.count; t++) if (Math.abs(value(t)) > Math.abs(largest)) largest = value(t);

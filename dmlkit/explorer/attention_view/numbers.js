@@ -6,41 +6,54 @@ export const unpackAll = (packed) => Object.fromEntries(Object.entries(packed ??
 
 /**
  * What `Evidence.to_json` wrote, as arrays, row by row. The weights of a frame are `columns`: each group's, for all
- * classes alike or (`own`) for each class. `mean` is their mean; `terms` are (frames × classes), NaN where not known.
+ * classes alike or (`own`) for each class. `mean` is their mean; `shares` are the terms of each modality and `terms` those
+ * of all together, (frames × classes), NaN where not known.
  */
 export function decode(packed) {
   const base = { run: String(packed.run), video: String(packed.video), problem: packed.problem ?? null };
   if (base.problem) return { ...base, count: 0, classes: [], names: [], truth: {}, energy: {}, change: {} };
   const times = unpack(packed.times), count = times.length, shape = packed.weights?.shape ?? [count, 1, 1];
   const columns = unpack(packed.weights) ?? new Float32Array(count), given = unpack(packed.logits);
+  const modalities = packed.contributions ? [...new Set(packed.parts.map(([, modality]) => modality ?? ""))] : packed.term_modalities;
   const found = {
-    ...base, columns, width: shape[1] * shape[2], own: shape[2] > 1, count, times,
+    ...base, columns, width: shape[1] * shape[2], own: shape[2] > 1, count, times, kind: packed.kind, title: packed.title,
+    groups: packed.groups, weighs: packed.weights != null, maskable: packed.maskable,
     columnLogits: given ? Float64Array.from(given) : Float64Array.from(columns, Math.log),
     classes: packed.classes, names: packed.names.map(String), scores: unpack(packed.scores), true: packed.true,
     contributions: unpack(packed.contributions), parts: packed.parts, biases: unpack(packed.biases), link: packed.link,
-    terms: spread(packed, count), reweightable: packed.reweightable && packed.weights != null, maskable: packed.maskable,
+    modalities: modalities?.length ? modalities : [""], termClasses: packed.terms ? packed.term_classes : packed.classes,
+    termsTitle: packed.contributions && packed.link === "identity" ? "contribution to the score" : packed.terms_title,
+    exact: Boolean(packed.contributions) || packed.exact, gap: unpack(packed.gap), rollout: unpack(packed.rollout),
+    assignment: unpack(packed.assignment), clusters: packed.assignment?.shape[1] ?? 0,
+    reweightable: packed.reweightable && packed.weights != null,
     truth: packed.ground_truth ?? {}, energy: unpackAll(packed.energy), change: unpackAll(packed.change), missing: null,
   };
+  found.shares = spread(packed, count);
+  found.terms = together(found.shares);
+  found.explained = Boolean(found.contributions || found.terms);
   if (!found.count) found.problem = "This video has no frames, so there is nothing to weigh.";
   found.weights = mean(columns, found.width);
   found.order = orders(found.columnLogits, found.width);
   return found;
 }
 
-/** Terms of all modalities together, for the classes included. */
+/** Terms of each modality, for the classes included. */
 function spread(packed, count) {
-  const terms = unpack(packed.terms), chosen = packed.term_classes ?? [], modalities = packed.terms?.shape[1];
+  const terms = unpack(packed.terms), chosen = packed.term_classes ?? [], c = packed.classes.length;
   if (!terms) return null;
-  const found = new Float64Array(count * packed.classes.length).fill(NaN);
-  chosen.forEach((label, j) => {
-    const k = packed.classes.indexOf(label);
-    for (let t = 0; t < count; t++) {
-      let sum = 0;
-      for (let m = 0; m < modalities; m++) sum += terms[(t * modalities + m) * chosen.length + j];
-      found[t * packed.classes.length + k] = sum;
-    }
+  return packed.term_modalities.map((_, m) => {
+    const found = new Float64Array(count * c).fill(NaN);
+    chosen.forEach((label, j) => {
+      const k = packed.classes.indexOf(label);
+      for (let t = 0; t < count; t++) found[t * c + k] = terms[(t * packed.term_modalities.length + m) * chosen.length + j];
+    });
+    return found;
   });
-  return found;
+}
+/** The sum of all modalities' terms. */
+function together(shares) {
+  if (!shares || shares.length === 1) return shares?.[0] ?? null;
+  return shares[0].map((_, at) => shares.reduce((sum, share) => sum + share[at], 0));
 }
 
 const mean = (columns, width) => Float64Array.from({ length: columns.length / width }, (_, t) => {
@@ -64,9 +77,12 @@ export function expand(original, part) {
     return full;
   };
   return {
-    ...original, missing, weights: laid(part.weights, 1, 0), columns: laid(part.columns, part.width, 0), scores: part.scores,
+    ...original, missing, modalities: part.modalities, parts: part.parts, termsTitle: part.termsTitle, exact: part.exact,
+    explained: part.explained, weights: laid(part.weights, 1, 0), columns: laid(part.columns, part.width, 0), scores: part.scores,
     columnLogits: laid(part.columnLogits, part.width, -Infinity), order: part.order.map((each) => each.map((k) => kept[k])),
     biases: part.biases, contributions: laid(part.contributions, c * part.parts.length, 0), terms: laid(part.terms, c, 0),
+    shares: part.shares?.map((share) => laid(share, c, 0)) ?? null, gap: part.gap, termClasses: part.termClasses,
+    rollout: laid(part.rollout, 1, 0), assignment: laid(part.assignment, part.clusters, 0), reweightable: part.reweightable,
   };
 }
 
@@ -93,22 +109,28 @@ export function weigh(evidence, { temperature = 1, top = null, uniform = false, 
   const weights = mean(columns, width);
   let entropy = 0;
   for (const weight of weights) if (weight > 0) entropy -= weight * Math.log(weight);
-  const result = { weights, columns, kept, known, neutral, entropy, logits: null, scores: null, terms: evidence.terms ?? null };
+  const result = { weights, columns, kept, known, neutral, entropy, logits: null, scores: null };
+  Object.assign(result, { terms: evidence.terms ?? null, shares: evidence.shares ?? null });
   if (known && neutral) result.scores = Float64Array.from(evidence.scores);
   const c = evidence.classes.length;
-  if (evidence.contributions) result.terms = new Float64Array(n * c);
+  if (evidence.contributions) result.shares = evidence.modalities.map(() => new Float64Array(n * c));
   if (known && evidence.contributions && evidence.biases) {
     const { parts, contributions } = evidence, own = evidence.own ? c : 1;
     result.logits = Float64Array.from(evidence.biases);
-    for (let t = 0; t < n; t++) parts.forEach(([group], p) => {
-      for (let k = 0; k < c; k++) {
+    parts.forEach(([group, modality], p) => {
+      const share = result.shares[evidence.modalities.indexOf(modality ?? "")];
+      for (let t = 0; t < n; t++) for (let k = 0; k < c; k++) {
         const weight = columns[t * width + group * own + (evidence.own ? k : 0)];
-        result.terms[t * c + k] += weight * contributions[(t * parts.length + p) * c + k];
+        share[t * c + k] += weight * contributions[(t * parts.length + p) * c + k];
       }
     });
+    result.terms = together(result.shares);
     for (let at = 0; at < n * c; at++) result.logits[at % c] += result.terms[at];
     if (!neutral) result.scores = evidence.link === "identity" ? result.logits : result.logits.map(sigmoid);
   }
+  if (known && neutral && evidence.exact && evidence.terms && evidence.biases)
+    result.logits = evidence.biases.map((bias, k) => evidence.terms.reduce((sum, x, at) => (at % c === k ? sum + x : sum), bias));
+  if (evidence.contributions) result.terms ??= together(result.shares);
   return result;
 }
 

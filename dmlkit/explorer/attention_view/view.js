@@ -1,9 +1,10 @@
 // The view: its controls, its state, and what is painted again when a part of that changes.
 
 import { cut, decode, digits, expand, nearest, plural, seconds, signed, small, weigh } from "./numbers.js";
-import { painterOf, px } from "./painters.js";
-import { edges, layout, paintCursor, paintRows } from "./rows.js";
+import { painterOf } from "./painters.js";
+import { edges, layout, paintCursor, paintRows, weightsOf } from "./rows.js";
 import { make, same, setText } from "./elements.js";
+import { Classes } from "./classes.js";
 import { Media } from "./media.js";
 import { Timeline } from "./timeline.js";
 import { changesOf, download, records } from "./exports.js";
@@ -14,7 +15,8 @@ export class View {
   constructor(el, scene, hooks) {
     this.hooks = hooks; this.name = `dmlkit-av-${++views}-${Math.random().toString(36).slice(2, 7)}`;
     this.link = hooks.evidence ? (scene.live ? "live" : "fixed") : "none";
-    this.state = { video: null, shown: null, classes: null, frame: 0, temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set(), muted: {}, range: null, window: null };
+    this.state = { video: null, shown: null, classes: null, frame: 0, temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set(), muted: {}, range: null, window: null,
+      explanation: "own", by_modality: false, common_scale: true, tab: "frames" };
     this.dirty = {}; this.requested = null;
     this.build();
     el.replaceChildren(this.root);
@@ -41,17 +43,40 @@ export class View {
     this.reset = make("button", { type: "button", onclick: () => this.change({ temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set(), muted: {} }) }, "Reset");
     this.canvas = make("canvas", { "aria-hidden": "true" }); this.cursor = make("canvas", { "aria-hidden": "true" });
     this.slider = make("div", { class: "strips", role: "slider", tabindex: 0, "aria-orientation": "horizontal", "aria-label": "Frame of the video" }, this.canvas, this.cursor);
-    this.timeline = new Timeline(this);
+    this.listen(); // before the timeline does
+    this.timeline = new Timeline(this); this.classes = new Classes(this);
     this.here = make("p", { class: "here" }); this.words = make("div", { class: "words" }); this.most = make("p", { class: "most", "aria-live": "polite" });
-    this.scores = make("table", { class: "scores" }); this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
+    this.data = make("div", { class: "data", hidden: true, tabindex: 0, role: "region", "aria-label": "Data table" });
     this.status = make("p", { class: "status", role: "status" }); this.problem = make("p", { class: "problem loud", role: "alert" }); this.notes = make("div", { class: "notes" });
     this.toggle = make("button", { type: "button", "aria-expanded": "false", onclick: () => this.showData(this.data.hidden) }, "Data table");
     const save = (text, kind) => make("button", { type: "button", onclick: () => download(this, kind) }, text);
-    const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset);
+    const tweaks = make("div", { class: "tweaks" }, this.temperature.node, this.top.node, make("label", { class: "tweak" }, this.uniform, make("span", {}, "Uniform weights")), this.reset, ...this.classes.controls);
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (e) => e.stopPropagation() },
       make("header", {}, this.title, this.order.node, this.ofClass.node, this.video.node, this.id, this.runsBox), this.hint, tweaks,
-      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.timeline.controls, (this.media = new Media(this)).node, this.timeline.map, this.slider, this.here, this.status, this.problem, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "side" }, make("div", { class: "scroll" }, this.scores), this.most, this.words)),
+      this.body = make("div", { class: "body" }, make("div", { class: "main" }, this.timeline.controls, (this.media = new Media(this)).node, this.timeline.map, this.slider, this.here, this.status, this.problem, make("footer", {}, this.toggle, save("Save PNG", "png"), save("Save SVG", "svg"), save("Save CSV", "csv"))), make("div", { class: "side" }, this.classes.node, this.most, this.words)),
       this.data, this.notes);
+  }
+
+  /** A click on a row of the map of classes draws or hides the class; over it the number follows the pointer. */
+  listen() {
+    let from = null;
+    const { slider } = this, classAt = (event) => {
+      const box = slider.getBoundingClientRect(), y = event.clientY - box.top, row = this.lay?.rows.find(({ kind }) => kind === "heat");
+      const r = row ? Math.floor((y - row.top) / row.cell) : -1;
+      return { label: row?.labels[r] ?? null, gutter: event.clientX - box.left < (this.lay?.left ?? 0) };
+    };
+    slider.addEventListener("pointerdown", (event) => {
+      from = event;
+      // Names are no frames.
+      if (classAt(event).gutter) event.stopImmediatePropagation();
+    });
+    slider.addEventListener("click", (event) => {
+      const { label, gutter } = classAt(event), still = from && Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) < 5;
+      if (label !== null && still && !event.shiftKey && (gutter || this.timeline.tool === "move")) this.toggle(label);
+    });
+    const hover = (label) => { if (label !== this.hovered) { this.hovered = label; this.invalidate("frame"); } };
+    slider.addEventListener("pointermove", (event) => hover(classAt(event).label));
+    slider.addEventListener("pointerleave", () => hover(null));
   }
 
   /** Redraw when the width or the theme changes. */
@@ -65,6 +90,7 @@ export class View {
 
   setScene(scene, state = {}) {
     this.scene = scene;
+    if (this.computing) { this.computing = false; this.setStatus(""); }
     this.title.replaceChildren(make("b", {}, scene.title), ` on ${scene.data} `, ...(scene.generated ? [make("span", { class: "loud" }, "generated data")] : []));
     this.root.setAttribute("aria-label", `Attention explorer: ${scene.title} on ${scene.data}`);
     this.fillVideos();
@@ -128,7 +154,7 @@ export class View {
     const last = Math.max(0, (this.lead?.base.count ?? 1) - 1);
     this.state.frame = Math.min(last, Math.max(0, Math.round(this.state.frame) || 0));
     if (moved.has("shown")) this.pickRuns();
-    if (["removed", "muted", "masked"].some((name) => moved.has(name)) && (this.request() || this.runs.some((run) => run.without))) this.encode();
+    if (["removed", "muted", "masked"].some((name) => moved.has(name))) this.encode();
     if (moved.has("muted")) this.invalidate("size");
     if (moved.delete("frame")) { this.invalidate("frame"); this.timeline.onframe?.(this.state.frame); }
     if (moved.delete("range")) this.invalidate("frame");
@@ -142,38 +168,50 @@ export class View {
     this.hooks.changed?.(Object.fromEntries(Object.keys(patch).map((name) => [name, this.state[name] instanceof Set ? [...this.state[name]].sort((a, b) => a - b) : this.state[name]])));
   }
 
-  /** What the kernel computes: without frames, without a modality, and masked where scores do not follow from the weights; or null. */
-  request() {
-    const { removed, muted, masked } = this.state, sorted = (frames) => [...frames].sort((a, b) => a - b);
-    const asked = this.link === "live" && masked.size < (this.lead?.base.count ?? 0) && this.runs.some((run) => run.base.maskable && !run.base.reweightable);
-    const request = { removed: sorted(removed), muted, masked: asked ? sorted(masked) : [] };
-    const some = request.removed.length || request.masked.length || Object.keys(muted).length;
-    return some && !this.allRemoved() ? request : null;
+  /** Draw or hide a class. */
+  toggle(label) {
+    const { classes } = this.state, drawn = classes.includes(label);
+    this.change({ classes: drawn ? classes.filter((each) => each !== label) : [...classes, label] });
+    const waits = this.shown.some(({ now }) => !now.problem && (now.explained || !now.classes.includes(label)) && !now.termClasses.includes(label));
+    if (!drawn && waits && this.link === "live") this.compute();
+  }
+  /** Another effect of frames, which a kernel computes. */
+  explain(patch) {
+    this.change(patch);
+    if (this.link === "live") this.compute();
+  }
+  compute() { this.computing = true; this.setStatus("Computing what the frames add …"); }
+
+  /** Whether only the kernel can compute the scores without some frames' weights. */
+  byModel({ base }) { return !base.problem && base.maskable && !(base.reweightable && base.contributions); }
+  /** What only the kernel can compute: frames removed, muted or, for some runs, masked; null without any. */
+  get request() {
+    const sorted = (frames) => [...frames].sort((a, b) => a - b), { removed, muted, masked } = this.state;
+    const found = { removed: sorted(removed), masked: this.link === "live" && this.runs.some((run) => this.byModel(run)) ? sorted(masked) : [],
+      muted: Object.fromEntries(Object.entries(muted).filter(([, frames]) => frames.length).map(([name, frames]) => [name, sorted(frames)])) };
+    return (removed.size || found.masked.length || Object.keys(found.muted).length) && !this.allRemoved() ? found : null;
   }
 
-  /** Ask the kernel for the video as it is changed: one request under way, the newest waits. */
+  /** Ask the kernel for the video with these changes: one request under way, the newest waits. */
   async encode() {
-    const { generation } = this, { video } = this.state;
-    if (!this.request()) {
-      for (const run of this.runs) { run.now = run.base; run.without = null; }
+    const { generation, request } = this, { video } = this.state;
+    if (!request) {
+      for (const run of this.runs) { run.now = run.base; run.asked = null; }
       this.invalidate("weights");
-      if (!this.requested) { if (this.link === "live") this.setStatus(""); return; }
-    }
+      if (!this.requested) { if (this.link === "live" && !this.computing) this.setStatus(""); return; }
+    } else if (JSON.stringify(request) === (this.waiting ? null : JSON.stringify(this.requested) ?? this.runs[0]?.asked)) return;
     if (!this.hooks.evidence || this.link !== "live") { this.invalidate("weights"); return; }
     this.waiting = true;
     if (this.requested) return;
     while (this.waiting && !this.destroyed) {
       this.waiting = false;
-      const now = this.request();
+      const now = this.request;
       if (!now) { this.setStatus(""); break; }
       this.requested = now; this.invalidate("weights");
       try {
         const parts = await this.hooks.evidence({ video, ...now });
         if (generation !== this.generation) return; // another video, or other classes, has its own requests
-        if (this.request()) for (const [k, run] of this.runs.entries()) {
-          const part = parts[k] && decode(parts[k]);
-          if (part && !run.base.problem) { run.now = part.problem ? { ...run.base, problem: part.problem } : expand(run.base, part); run.without = JSON.stringify(now); }
-        }
+        if (this.request) for (const [k, run] of this.runs.entries()) this.receive(run, parts[k] && decode(parts[k]), now);
         this.setStatus("");
       } catch (error) {
         if (generation !== this.generation) return;
@@ -183,26 +221,43 @@ export class View {
     }
     this.requested = null;
   }
+  receive(run, part, request) {
+    if (!part || run.base.problem) return;
+    run.asked = JSON.stringify(request);
+    run.now = part.problem ? { ...run.base, problem: part.problem } : expand(run.base, part);
+    const masked = new Set(request.masked);
+    if (masked.size && this.byModel(run)) run.now.order = run.now.order?.map((frames) => frames.filter((t) => !masked.has(run.link[t])));
+  }
 
-  setLink(link, text) { if (this.link !== "none" && this.link !== "fixed" && link !== this.link) { this.link = link; if (link !== "live") this.waiting = false; this.setStatus(text ?? ""); if (link === "live") this.encode(); this.invalidate("weights"); } }
+  setLink(link, text) {
+    if (this.link === "none" || this.link === "fixed" || link === this.link) return;
+    this.link = link; this.computing = false; this.setStatus(text ?? "");
+    if (link === "live") this.encode(); else this.waiting = false;
+    this.invalidate("weights");
+  }
   /** An exception of a callback: a line of its own, so that nothing else overwrites it. */
   showProblem(text) { setText(this.problem, text ?? ""); }
   setStatus(text) { setText(this.status, text); this.status.classList.toggle("loud", Boolean(text)); }
   invalidate(what) { this.dirty[what] = true; this.ticket ??= requestAnimationFrame(() => this.draw()); }
 
-  nameOf(label) { for (const run of this.runs) { const k = run.base.classes.indexOf(label); if (k >= 0) return run.base.names[k]; } return `class ${label}`; }
+  nameOf(label) {
+    for (const run of this.runs) { const k = run.base.classes.indexOf(label); if (k >= 0) return run.base.names[k]; }
+    return String(this.scene.vocabulary.names?.[label] ?? `class ${label}`);
+  }
   isMasked(run, t) { return this.state.masked.has(run.link[t]); }
   allRemoved() { const { removed } = this.state, n = this.lead?.base.count ?? 0; return n > 0 && removed.size >= n; }
   isRemoved(run, t) { return this.state.removed.has(run.link[t]); }
-  extent(label) { return this.extents.get(label) ?? { high: 0, low: 0 }; }
-  valueOf({ run, k }) { const c = run.now.classes.length, terms = run.result.terms ?? run.now.terms; return (t) => terms[t * c + k]; }
-  readout(row) {
-    if (row.kind === "truth") return "";
-    const f = this.state.frame, run = row.run ?? this.lead, t = run.where?.[f] ?? f;
-    if (row.kind === "weights") return `${small(run.result.weights[t])}, ${digits(run.result.weights[t] * run.result.kept, 1)} × uniform`;
-    if (row.kind === "signed") return `here ${signed(this.valueOf(row)(t), 3)}` + (run.now.contributions && run.result.known ? ` of Σ ${signed(run.result.logits[row.k] - run.now.biases[row.k])}` : "");
-    if (row.kind === "signal") return `${digits(run.base.energy[row.name][t], 2)}, ${digits(run.base.change[row.name]?.[t], 2)}`;
-    return "";
+  /** A run's weights in one number: where each class has its own, those of the first class drawn. */
+  weightsOf(run, which = "result") {
+    const k = run.base.own ? run.base.classes.indexOf(this.state.classes.find((label) => run.base.classes.includes(label))) : -1;
+    return weightsOf({ run, k: k < 0 ? null : k }, run[which].columns, run[which].weights);
+  }
+  /** The highest and lowest term drawn, at least 0: of all classes with the same kind of terms, or of the row's class. */
+  scaleOf({ run, label }) { return `${run.now.termsTitle}\n${this.state.common_scale ? "" : label}`; }
+  extent(row) { return this.extents.get(this.scaleOf(row)) ?? { high: 0, low: 0 }; }
+  valueOf({ run, k, share = null }) {
+    const c = run.base.classes.length, terms = share === null ? run.result.terms : run.result.shares[share];
+    return (t) => terms[t * c + k];
   }
 
   buildRuns() {
@@ -213,26 +268,7 @@ export class View {
     } }), make("span", {}, make("b", {}, run.letter), ` ${run.name}`))));
     this.pickRuns();
   }
-  pickRuns() { this.shown = this.runs.filter((run) => this.state.shown.includes(run.name)); this.buildScores(); }
-
-  /** The classes with their scores: a row a class, a column a run; a tick draws the class. */
-  buildScores() {
-    const rows = new Map();
-    for (const run of this.shown) run.base.classes.forEach((label, k) => rows.set(label, Math.max(rows.get(label) ?? 0, run.base.scores[k])));
-    this.cells = [...rows].sort((a, b) => b[1] - a[1]).map(([label]) => {
-      const truth = this.runs.some((run) => run.base.true?.includes(label));
-      const box = make("input", { type: "checkbox", onchange: (e) => this.change({ classes: e.target.checked ? [...this.state.classes, label] : this.state.classes.filter((c) => c !== label) }) });
-      box.checked = this.state.classes.includes(label);
-      const cells = this.shown.map(() => { const text = make("span"), bar = make("i", { class: "share" }); return { text, bar, node: make("td", { class: "number" }, text, bar) }; });
-      const name = make("label", {}, box, make("span", { class: "name", title: this.nameOf(label) }, this.nameOf(label)), truth ? make("abbr", { class: "true", title: "true label" }, " ✓") : null);
-      return { label, cells, node: make("tr", { class: truth ? "true" : "other" }, make("th", { scope: "row" }, name), ...cells.map((cell) => cell.node)) };
-    });
-    this.heads = this.shown.map((run) => make("th", { scope: "col", class: "number" }));
-    const known = this.runs.some((run) => run.base.true != null);
-    const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, known ? "class (✓ true label)" : "class (truth unknown)"), ...this.heads));
-    for (const node of [this.scores, this.body]) node.classList.toggle("many", this.shown.length > 1);
-    this.scores.replaceChildren(head, make("tbody", {}, ...this.cells.map((row) => row.node)));
-  }
+  pickRuns() { this.shown = this.runs.filter((run) => this.state.shown.includes(run.name)); this.classes.build(); }
 
   draw() {
     this.ticket = null;
@@ -264,20 +300,19 @@ export class View {
     this.extents = new Map();
     for (const run of all) {
       const masked = this.allRemoved() ? new Set(run.link.keys()) : run === this.lead ? state.masked : new Set(run.link.flatMap((f, t) => (state.masked.has(f) ? [t] : [])));
-      // The kernel masked what it computed; masking that again would be of unknown scores.
-      const done = run.without && !run.now.reweightable && JSON.parse(run.without).masked.length;
-      run.result = weigh(run.now, { ...state, masked: done && !this.allRemoved() ? new Set() : masked }); run.peak = 0;
+      run.result = weigh(run.now, { ...state, masked: this.link === "live" && run.asked && this.byModel(run) ? new Set() : masked });
       if (run.now.problem) run.result.scores = run.result.logits = null; // encoded again, it is no more what it was
-      for (let t = 0; t < run.base.count; t++) run.peak = Math.max(run.peak, run.result.weights[t], run.base.weights[t]);
       const n = run.base.count, half = n > 1 ? (run.base.times[n - 1] - run.base.times[0]) / (n - 1) / 2 : 0.5;
       low = Math.min(low, run.base.times[0] - half); high = Math.max(high, run.base.times[n - 1] + half);
       if (this.shown.includes(run) && !run.now.problem) for (const label of state.classes) {
-        const k = run.now.classes.indexOf(label);
-        if (k < 0 || !(run.now.contributions || run.now.terms)) continue;
-        const value = this.valueOf({ run, k });
-        let { high, low } = this.extent(label);
-        for (let t = 0; t < n; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
-        this.extents.set(label, { high, low });
+        const k = run.base.classes.indexOf(label), split = state.by_modality ? run.now.modalities.length : 1;
+        if (k < 0 || !run.now.explained) continue;
+        for (let m = 0; m < split; m++) {
+          const row = { run, k, label, share: split > 1 ? m : null }, value = this.valueOf(row);
+          let { high, low } = this.extent(row);
+          for (let t = 0; t < n; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
+          this.extents.set(this.scaleOf(row), { high, low });
+        }
       }
     }
     this.whole = low < high ? [low, high] : [0, 1];
@@ -285,47 +320,49 @@ export class View {
   }
 
   showScores() {
-    const request = this.request(), stale = this.stale = this.requested !== null || (request !== null && this.shown.some((run) => run.without !== JSON.stringify(request)));
-    this.scores.classList.toggle("stale", stale); this.scores.setAttribute("aria-busy", String(this.requested !== null));
-    let most = null;
-    this.shown.forEach((run, r) => {
-      setText(this.heads[r], (this.shown.length > 1 ? `score ${run.letter}` : "score") + (stale ? " (stale)" : ""));
-      for (const row of this.cells) {
-        const cell = row.cells[r], k = run.now.classes.indexOf(row.label), before = run.base.problem || k < 0 ? NaN : run.base.scores[k], after = run.result?.scores && k >= 0 ? run.result.scores[k] : NaN;
-        const moved = !(Math.abs(after - before) < 0.0005) && !Number.isNaN(before);
-        const [from, to] = [before, after].map((x) => digits(x, this.shown.length > 1 ? 2 : 3));
-        setText(cell.text, moved && from !== to ? `${from} → ${Number.isNaN(after) ? "?" : to}` : from);
-        cell.bar.style.transform = `scaleX(${px(Number.isNaN(after) ? before || 0 : after)})`;
-        if (moved && Number.isFinite(after) && (!most || Math.abs(after - before) > Math.abs(most.by))) most = { by: after - before, before, after, label: row.label, run };
-      }
-    });
-    for (const row of this.cells) row.node.querySelector("input").checked = this.state.classes.includes(row.label);
+    const asked = this.request && JSON.stringify(this.request), late = (run) => !run.base.problem && run.asked !== asked;
+    const stale = this.stale = this.requested !== null || (asked !== null && this.shown.some(late)), most = this.classes.show(stale);
     const effect = most ? `largest change: ${cut(this.nameOf(most.label))} ${digits(most.before)} → ${digits(most.after)} (${signed(most.by, 3)})${this.shown.length > 1 ? ` in ${most.run.letter}` : ""}` : "";
     setText(this.most, [changesOf(this), effect].filter(Boolean).join("; ") || "Nothing is changed: these are the model's own scores.");
-    const link = this.requested ? "The kernel computes the video again; the scores shown are stale until then." : "";
-    if (link) this.setStatus(link);
+    if (this.requested) {
+      const { removed, muted, masked } = this.requested, quiet = Object.values(muted).flat().length;
+      const what = [[removed.length, "removed"], [quiet, "muted"], [masked.length, "masked"]].filter(([n]) => n).map(([n, how]) => `${plural(n, "frame")} ${how}`);
+      this.setStatus(`Encoding again with ${what.join(", ")}; the scores shown are stale until then.`);
+    }
     this.showWords(this.shown.filter((run) => run.result && !run.now.problem));
     this.showControls();
   }
 
   factsOf(run) {
-    const { result, now } = run, n = run.base.count - (now.missing?.size ?? 0), of = this.shown.length > 1 ? `${run.letter}: ` : "";
-    if (!result.known) return [`${of}Every frame is masked or removed, so there are no weights and no scores.`];
-    const share = n > 1 ? `, ${Math.round((100 * result.entropy) / Math.log(n))} % of the uniform weights' ${digits(Math.log(n), 2)}` : "";
-    const facts = [`${of}Entropy of the weights ${digits(result.entropy, 2)} nats${share}${result.kept < n || n < run.base.count ? `; ${result.kept} of ${plural(run.base.count, "frame")} kept` : ""}.`];
-    if (!now.contributions) facts.push(now.terms ? `${of}The classifier is not linear, so frames have no share of a logit; drawn is occlusion by masking: the score minus the score with this frame's weight at zero.` : `${of}No contributions were given, so only the weights follow the controls.`,
-      ...(result.scores ? [] : [`${of}The new scores cannot be computed here${this.link === "live" ? ": remove the frames instead of masking them." : "."}`]));
+    const { result, now, base } = run, n = base.count - (now.missing?.size ?? 0), of = this.shown.length > 1 ? `${run.letter}: ` : "";
+    if (!result.kept) return [`${of}Every frame is masked or removed, so there are no weights and no scores.`];
+    const facts = [], kept = result.kept < n || n < base.count ? `; ${result.kept} of ${plural(base.count, "frame")} kept` : "";
+    if (!base.weighs) facts.push(`${of}${base.title}.`);
+    else if (result.known) {
+      const whole = digits(Math.log(n), 2), share = n > 1 ? `, ${Math.round((100 * result.entropy) / Math.log(n))} % of the uniform weights' ${whole}` : "";
+      facts.push(`${of}Entropy of the ${base.width > 1 ? "mean " : ""}weights ${digits(result.entropy, 2)} nats${share}${kept}.`);
+    }
+    if (!now.explained) facts.push(`${of}No contributions were given, so only the weights follow the controls.`);
+    else if (!now.contributions) {
+      const gap = now.exact || !now.gap ? "" : " The gap is the sum of the terms minus what they should sum to.";
+      facts.push(`${of}Drawn: ${now.termsTitle}; it does not follow the weights in the browser.${gap}`);
+    }
+    if (!result.scores) facts.push(`${of}The scores after this change cannot be computed here${this.link === "live" ? ": mask, remove or mute frames" : ""}.`);
     return facts;
   }
 
   /** Facts, and the sums of a linear classifier. Elements are kept: a drag changes only their text. */
   showWords(runs) {
-    const facts = runs.flatMap((run) => this.factsOf(run)), rows = this.state.classes.flatMap((label) => runs.filter((run) => run.now.contributions && run.result.known && run.now.classes.includes(label)).map((run) => this.sum(run, label)));
+    const summed = (run, label) => run.result.logits && run.now.termClasses.includes(label), outputs = new Set(runs.map((run) => run.base.link));
+    const facts = runs.flatMap((run) => this.factsOf(run));
+    const rows = this.state.classes.flatMap((label) => runs.filter((run) => summed(run, label)).map((run) => this.sum(run, label)));
     if (facts.length !== this.sentences?.length || rows.length !== this.sums?.length) {
       this.sentences = facts.map(() => make("p"));
       this.sums = rows.map(() => [make("span", { class: "name" }), ...[1, 2, 3].map(() => make("td", { class: "number" }))]);
-      const heads = ["class", "Σ α (w·h)", "+ bias", "= logit"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
-      const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...this.sums.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells))));
+      const output = outputs.size > 1 ? "= output" : outputs.has("identity") ? "= score" : "= logit";
+      const heads = ["class", "Σ terms", "+ bias", output].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
+      const body = this.sums.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells));
+      const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
       this.words.replaceChildren(...this.sentences, ...(rows.length ? [make("div", { class: "scroll" }, table)] : []));
     }
     this.sentences.forEach((node, k) => setText(node, facts[k]));
@@ -338,30 +375,40 @@ export class View {
   }
 
   showControls() {
-    const { state } = this, n = this.lead?.base.count ?? 0, off = !this.lead;
-    const set = ({ input, output }, value, text) => { input.value = value; input.disabled = off; input.setAttribute("aria-valuetext", text); setText(output, text); };
+    const { state } = this, n = this.lead?.base.count ?? 0, off = !this.shown.some((run) => run.base.reweightable);
+    const why = off ? "No run shown has weights that are a softmax over the frames." : "";
+    const set = ({ input, output, node }, value, text) => {
+      Object.assign(input, { value, disabled: off }); node.title = why;
+      input.setAttribute("aria-valuetext", text); setText(output, text);
+    };
     set(this.temperature, Math.log10(state.temperature), state.temperature.toFixed(2));
     this.top.input.max = Math.max(1, n);
     set(this.top, state.top ?? n, state.top == null ? `all ${n}` : `${state.top} of ${n}`);
-    this.uniform.checked = state.uniform; this.uniform.disabled = off; this.temperature.input.disabled = off || state.uniform;
+    Object.assign(this.uniform, { checked: state.uniform, disabled: off }); this.uniform.parentElement.title = why;
+    this.temperature.input.disabled = off || state.uniform;
     this.video.select.value = state.video;
     for (const control of [this.order.select, this.ofClass.select, this.video.select, this.id]) control.disabled = this.link === "disconnected";
-    for (const box of this.runsBox.querySelectorAll("input")) { box.checked = state.shown.includes(box.value); box.disabled = !box.checked && state.shown.length >= 3; }
+    for (const box of this.runsBox.querySelectorAll("input")) {
+      box.checked = state.shown.includes(box.value); box.disabled = !box.checked && state.shown.length >= 3;
+    }
     this.root.dataset.link = this.link;
   }
 
   showFrame() {
     const { lead, state } = this;
     if (!lead) { setText(this.here, this.runs[0]?.base.problem ?? "There is no video to show."); this.slider.setAttribute("aria-valuetext", this.here.textContent); return; }
-    const f = state.frame, w = lead.result.weights[f], truth = Object.entries(lead.base.truth);
-    const mark = state.removed.has(f) ? ", removed" : state.masked.has(f) ? ", masked" : "", mute = Object.keys(state.muted).filter((name) => state.muted[name].includes(f)).map((name) => `, ${name} muted`).join("");
+    const f = state.frame, w = this.weightsOf(lead)(f), truth = Object.entries(lead.base.truth), kept = lead.result.kept;
+    const muted = Object.entries(state.muted).filter(([, frames]) => frames.includes(f)).map(([name]) => `, ${name} muted`).join("");
+    const mark = (state.removed.has(f) ? ", removed" : state.masked.has(f) ? ", masked" : "") + muted;
     const made = truth.filter(([, frames]) => frames.includes(f)).map(([label]) => this.nameOf(Number(label)));
-    setText(this.here, `Frame ${f + 1} of ${lead.base.count.toLocaleString("en")}, at ${seconds(lead.base.times[f])}${mark}${mute}: weight ${small(w)}, ${digits(w * lead.result.kept, 1)} × uniform.` + (truth.length ? ` Made by this frame: ${made.join(", ") || "no label"}.` : ""));
+    const weight = lead.base.weighs && lead.result.known ? `: weight ${small(w)}, ${digits(w * kept, 1)} × uniform.` : ".";
+    const at = `Frame ${f + 1} of ${lead.base.count.toLocaleString("en")}, at ${seconds(lead.base.times[f])}${mark}`;
+    setText(this.here, at + weight + (truth.length ? ` Made by this frame: ${made.join(", ") || "no label"}.` : ""));
     const scores = lead.result.scores ?? [];
     let best = -1;
     scores.forEach((s, k) => { if (Number.isFinite(s) && !(s <= scores[best])) best = k; });
     const top = best >= 0 ? `, top class ${lead.base.names[best]} ${digits(scores[best], 2)}${this.stale ? " (stale)" : ""}` : lead.base.classes.length ? ", scores unknown" : "";
-    for (const [name, value] of [["min", 1], ["max", lead.base.count], ["now", f + 1], ["text", `${seconds(lead.base.times[f])}, weight ${small(w)}${mark}${mute}${top}`]]) this.slider.setAttribute(`aria-value${name}`, value);
+    for (const [name, value] of [["min", 1], ["max", lead.base.count], ["now", f + 1], ["text", `${seconds(lead.base.times[f])}${lead.base.weighs ? `, weight ${small(w)}` : ""}${mark}${top}`]]) this.slider.setAttribute(`aria-value${name}`, value);
   }
 
   showData(open) {
@@ -372,11 +419,15 @@ export class View {
   }
 }
 
+const NAMES = ["ink", "soft", "ground", "rule", "up", "down", "run0", "run1", "run2", "area", "truth", "range", "veil"];
 /** Colours and type as the page has them now. */
 function colorsOf(root) {
   const style = getComputedStyle(root), probe = document.createElement("canvas").getContext("2d"), seen = (name) => style.getPropertyValue(`--av-${name}`).trim();
-  probe.fillStyle = "#fff"; probe.fillStyle = seen("ground");
-  const [r, g, b] = [1, 3, 5].map((k) => parseInt(probe.fillStyle.slice(k, k + 2), 16));
+  const rgb = (name) => {
+    probe.fillStyle = "#fff"; probe.fillStyle = seen(name);
+    return [1, 3, 5].map((k) => parseInt(probe.fillStyle.slice(k, k + 2), 16));
+  };
+  const [r, g, b] = rgb("ground");
   root.classList.toggle("on-dark", 0.299 * r + 0.587 * g + 0.114 * b < 128);
-  return { ...Object.fromEntries(["ink", "soft", "ground", "rule", "up", "down", "area", "truth", "range", "veil"].map((name) => [name, seen(name)])), family: style.fontFamily };
+  return { ...Object.fromEntries(NAMES.map((name) => [name, seen(name)])), rgb: { ground: rgb("ground"), up: rgb("up"), down: rgb("down") }, family: style.fontFamily };
 }
