@@ -466,6 +466,26 @@ def test_ranges_tools_and_playing(opened, sample_evidence):
     assert view.page.evaluate("sent.at(-1)") == {"kind": "open", "video": "w"}
 
 
+@pytest.mark.parametrize("kind", ["heads", "by_class", "by_feature", "clusters", "none"])
+def test_rows_of_every_kind_and_the_map_that_chooses_classes(opened, sample_evidence, kind):
+    evidence = sample_evidence(frames=40, classes=6, kind=kind)
+    view = opened(evidence)
+    drawing = lambda: view.saved("SVG").decode()  # noqa: E731
+    wanted = {"heads": "head 3", "clusters": "Assignment to clusters", "none": "Attention rollout"}
+    assert wanted.get(kind, "class 0: ") in drawing()
+    assert ("gap +0.00" in drawing()) == (evidence.contributions is None)
+    view.root.get_by_role("textbox", name="Search the classes").fill("CLASS 4")
+    assert view.root.locator(".scores tbody tr:visible").count() == 1
+    view.root.get_by_role("button", name="+ class 4").click()
+    assert "class 4: " in drawing()
+    if evidence.contributions is None:
+        assert view.root.get_by_role("slider", name="Temperature").is_disabled()
+        view.root.get_by_label("By modality").check()
+        assert "class 4: audio, gradient × input (approximation)" in drawing()
+        shares = [row["class 4 share"] for row in view.table()]
+        np.testing.assert_allclose(np.float64(shares), evidence.terms[..., 4].sum(axis=1), atol=1e-6)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 400)])
 def test_it_is_accessible(opened, sample_evidence, theme, width):

@@ -52,7 +52,7 @@ export class Classes {
   get all() { return this.view.link === "live" ? this.view.scene.vocabulary.names : null; }
   row(label) {
     const { view } = this, name = view.nameOf(label), truth = view.runs.some((run) => run.base.true?.includes(label));
-    const box = make("input", { type: "checkbox", onchange: () => view.toggle(label) });
+    const box = make("input", { type: "checkbox", onchange: () => view.toggleClass(label) });
     const cells = view.shown.map(() => {
       const text = make("span"), bar = make("i", { class: "share" });
       return { text, bar, node: make("td", { class: "number" }, text, bar) };
@@ -69,7 +69,7 @@ export class Classes {
     for (const row of this.rows) row.node.hidden = !fits(row.label, row.name);
     const included = new Set(this.rows.map((row) => row.label)), shown = this.rows.filter((row) => !row.node.hidden);
     const others = this.all && (text || inside) ? Object.entries(this.all).filter(([label, name]) => !included.has(Number(label)) && fits(Number(label), name)) : [];
-    const button = (label, name, title) => make("button", { type: "button", title, onclick: () => this.view.toggle(label) }, `+ ${name.slice(0, 40)}`);
+    const button = (label, name, title) => make("button", { type: "button", title, onclick: () => this.view.toggleClass(label) }, `+ ${name.slice(0, 40)}`);
     this.found.replaceChildren(...(text ? shown.filter((row) => !row.box.checked).slice(0, FOUND).map((row) => button(row.label, row.name, row.name)) : []),
       ...others.slice(0, FOUND).map(([label, name]) => button(Number(label), name, name)));
     const more = others.length > FOUND ? `${plural(others.length, "other class").replace("classs", "classes")} found; type more of the name. ` : "";

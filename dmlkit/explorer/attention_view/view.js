@@ -72,7 +72,7 @@ export class View {
     });
     slider.addEventListener("click", (event) => {
       const { label, gutter } = classAt(event), still = from && Math.hypot(event.clientX - from.clientX, event.clientY - from.clientY) < 5;
-      if (label !== null && still && !event.shiftKey && (gutter || this.timeline.tool === "move")) this.toggle(label);
+      if (label !== null && still && !event.shiftKey && (gutter || this.timeline.tool === "move")) this.toggleClass(label);
     });
     const hover = (label) => { if (label !== this.hovered) { this.hovered = label; this.invalidate("frame"); } };
     slider.addEventListener("pointermove", (event) => hover(classAt(event).label));
@@ -169,7 +169,7 @@ export class View {
   }
 
   /** Draw or hide a class. */
-  toggle(label) {
+  toggleClass(label) {
     const { classes } = this.state, drawn = classes.includes(label);
     this.change({ classes: drawn ? classes.filter((each) => each !== label) : [...classes, label] });
     const waits = this.shown.some(({ now }) => !now.problem && (now.explained || !now.classes.includes(label)) && !now.termClasses.includes(label));
