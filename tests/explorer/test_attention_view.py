@@ -3,12 +3,14 @@
 import base64
 import csv
 import io
+import json
 import re
 import time
 import xml.dom.minidom
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote, unquote
 
 import nbformat
 import numpy as np
@@ -484,6 +486,156 @@ def test_rows_of_every_kind_and_the_map_that_chooses_classes(opened, sample_evid
         assert "class 4: audio, gradient × input (approximation)" in drawing()
         shares = [row["class 4 share"] for row in view.table()]
         np.testing.assert_allclose(np.float64(shares), evidence.terms[..., 4].sum(axis=1), atol=1e-6)
+
+
+UNDO, REDO = "Control+z", "Shift+Control+z"
+
+
+def matrix_of(video: str, values: np.ndarray, *, step=1) -> dict:
+    """A scene's similarity; `values` are (cells, cells) cosines."""
+    packed = np.round((values + 1) * 127.5).astype(np.uint8).tobytes()
+    about = {"of": "states", "video": video, "cells": len(values), "frames": len(values) * step, "step": step}
+    return {**about, "values": {"u8": base64.b64encode(packed).decode()}}
+
+
+def test_changes_are_undone_and_done_again(opened, sample_evidence):
+    """Back over every kind of change and forth again; a scrub of five frames is one step."""
+    view = opened(sample_evidence(), live=MENU)
+    view.page.evaluate("put('frame', 0)")
+    steps = [
+        lambda: view.press(*["ArrowRight"] * 5),
+        lambda: view.press("m"),
+        lambda: view.root.get_by_label("Uniform weights").check(),
+        lambda: view.press("ArrowLeft"),
+        lambda: view.press("r"),
+        lambda: view.root.get_by_role("button", name="Reset").click(),
+    ]
+    now = "() => JSON.stringify(['frame', 'masked', 'removed', 'uniform'].map(name => state[name]))"
+    seen = [view.page.evaluate(now)]
+    for step in steps:
+        step()
+        view.page.wait_for_timeout(150)  # until the kernel heard of it
+        seen.append(view.page.evaluate(now))
+    assert seen[1:3] == ["[5,[],[],false]", "[5,[5],[],false]"] and seen[5] == "[4,[5],[4],true]"
+    for key, name, states in ((UNDO, "Undo", seen[-2::-1]), (REDO, "Redo", seen[1:])):
+        for expected in states:
+            view.press(key)
+            view.page.wait_for_function(f"expected => ({now})() === expected", arg=expected)
+        assert view.root.get_by_role("button", name=name).is_disabled()
+
+
+def test_a_link_opens_the_state_of_one_view_of_a_page(browser, sample_evidence, tmp_path):
+    """Copied from a file's second view, read by a new tab and by a changed address; wrong ones are ignored."""
+    from playwright.sync_api import expect
+
+    names = ("v", "w & <i>“é”")
+    content = scene({name: [sample_evidence(video=name, seed=at)] for at, name in enumerate(names)}, SOURCE)
+    cells = [
+        new_code_cell("explore()", outputs=[new_output("display_data", {MIME: content})]) for _ in range(2)
+    ]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "n.ipynb")
+    about = {"pages": {}, "data": "d", "generated": True, "profile": "smoke", "seconds": 1.0}
+    about |= {"executed": "2026-03-08T14:05:00+00:00", "folder": tmp_path}
+    (tmp_path / "n.html").write_text(render_notebook(tmp_path / "n.ipynb", title="N", **about))
+    address = (tmp_path / "n.html").as_uri()
+    with browser.page(width=1200, picture=tmp_path / "end.png") as page:
+        page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        page.goto(address)
+        views = [page.locator(".dmlkit-av").nth(at) for at in range(2)]
+        expect(views[1].locator(".here")).to_contain_text("Frame")
+        views[1].get_by_role("button", name="Next video").click()
+        assert views[1].get_by_role("button", name="Next video").is_disabled()
+        slider = views[1].get_by_role("slider", name="Frame of the video")
+        slider.focus()
+        for key in ("Home", "ArrowRight", "m", "ArrowRight", "Shift+ArrowRight"):
+            page.keyboard.press(key)
+        views[1].get_by_role("slider", name="Keep the top frames").fill("9")
+        views[1].get_by_role("button", name="Copy link").click()
+        field = views[1].get_by_label("Link to this state")
+        expect(field).to_be_focused()
+        link = field.input_value()
+        assert link.startswith(f"{address}#")
+        expected = {"video": names[1], "frame": 3, "masked": [1], "range": [2, 3], "top": 9}
+        with browser.page(width=1200, picture=tmp_path / "other.png") as other:
+            other.goto(link)
+            second = other.locator(".dmlkit-av").nth(1)
+            expect(second.locator(".here")).to_contain_text("Frame 4 of 12")
+            expect(second.locator(".most")).to_contain_text("top 9 kept; 1 frame masked")
+            assert second.get_by_label("Video", exact=True).input_value() == names[1]
+            assert other.locator(".dmlkit-av").first.get_by_label("Video", exact=True).input_value() == "v"
+            state = json.loads(unquote(link.split("=", 1)[1]))
+            assert {name: state[name] for name in expected} == expected
+            for wrong in (
+                {"frame": 12},
+                {"video": "x"},
+                {"masked": [0.5]},
+                {"removed": [1]},
+                {"more": 1},
+                {"range": [3, 2]},
+            ):
+                fragment = quote(json.dumps(state | wrong))
+                other.evaluate("fragment => { location.hash = fragment; }", f"dmlkit-view-2={fragment}")
+                expect(second.locator(".status")).to_contain_text("does not fit this page")
+                expect(second.locator(".here")).to_contain_text("Frame 4 of 12")
+            other.evaluate("location.hash = 'dmlkit-view-2=%E0%A4%A'")
+            expect(second.locator(".status")).to_contain_text("its video")
+            fragment = quote(json.dumps(state | {"frame": 7, "video": "v"}))
+            other.evaluate("fragment => { location.hash = fragment; }", f"dmlkit-view-2={fragment}")
+            expect(second.locator(".here")).to_contain_text("Frame 8 of 12")
+            expect(second.locator(".status")).to_be_empty()
+            second.get_by_role("button", name="Undo").click()
+            expect(second.locator(".here")).to_contain_text("Frame 4 of 12")
+    assert browser.outside == []
+
+
+def test_the_similarity_of_frames_and_moments(opened, sample_evidence):
+    """The matrix that the kernel sends, by mouse and keys; similar moments open another video at a frame."""
+    from playwright.sync_api import expect
+
+    cosines = np.cos(
+        np.subtract.outer(np.arange(12), np.arange(12)) * np.pi / 6
+    )  # frames 6 apart are opposite
+    cosines[2, 9] = cosines[9, 2] = 0.9
+    evidence = sample_evidence()
+    view = opened(evidence, live=MENU)
+    view.root.get_by_role("tab", name="Frames").press("ArrowRight")
+    view.page.wait_for_function("state.tab === 'similarity'")
+    assert view.page.evaluate("sent") == [{"kind": "similarity", "of": "states"}]
+    content = scene(
+        {evidence.video: [evidence]}, SOURCE, live=True, similarity=matrix_of(evidence.video, cosines)
+    )
+    view.page.evaluate("content => put('scene', content)", content)
+    matrix = view.root.get_by_role("slider", name="Compared frame")
+    matrix.focus()
+    for key in ("Home", "ArrowRight", "ArrowRight"):
+        view.page.keyboard.press(key)
+    view.expect("pair", "Frame 3, at 2 s: most similar beyond its neighbours is frame 10 (9 s), 0.90.")
+    box = matrix.bounding_box()
+    size = box["width"] - 106
+    view.page.mouse.click(box["x"] + 40 + 6.5 / 12 * size, box["y"] + 0.5 / 12 * size)
+    expect(matrix).to_have_attribute("aria-valuenow", "7")
+    view.expect("pair", "frame 7 (6 s) and frame 1 (0 s): -1.00")
+    points = [[40 + (x + 0.25) / 12 * size, (y + 0.25) / 12 * size] for x, y in ((0, 0), (0, 3), (0, 6))]
+    up, zero, down = matrix.locator("canvas").evaluate(PIXELS, points)
+    assert up[2] > up[0] + 50 and down[0] > down[2] + 50 and zero[0] == pytest.approx(zero[2], abs=4)
+    view.root.get_by_label("Compare the frames by").select_option("audio")
+    assert view.page.evaluate("sent[1]") == {"kind": "similarity", "of": "audio"}
+    view.root.get_by_role("tab", name="Frames").click()
+    view.root.get_by_role("button", name="Find similar moments").click()
+    request = view.page.evaluate("sent[2]")
+    assert request["frames"] == [6] and request["kind"] == "similar" and request["limit"] == 20
+    found = {"video": "w", "frame": 4, "seconds": 4.5, "similarity": 0.87654}
+    view.answer(2, evidence, kind="similar", rows=[found], note="Cosine of <i>")
+    assert view.root.locator(".similar tbody tr").inner_text().split() == ["w", "4.5", "s", "0.877"]
+    view.root.locator(".similar tbody button").click()
+    assert view.page.evaluate("sent[3]") == {"kind": "open", "video": "w"}
+    other = scene({"w": [sample_evidence(video="w", seed=1)]}, SOURCE, live=True)
+    view.page.evaluate("other => put('scene', other)", other)
+    view.expect("here", "Frame 5 of 12")
+    view.root.get_by_role("button", name="Undo").click()
+    assert view.page.evaluate("sent[4]") == {"kind": "open", "video": "video0000"}
+    view.page.evaluate("content => put('scene', content)", content)
+    view.expect("here", "Frame 7 of 12")
 
 
 @pytest.mark.nightly

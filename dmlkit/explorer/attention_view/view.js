@@ -6,7 +6,9 @@ import { edges, layout, paintCursor, paintRows, weightsOf } from "./rows.js";
 import { make, same, setText } from "./elements.js";
 import { Classes } from "./classes.js";
 import { Media } from "./media.js";
+import { Similarity } from "./similarity.js";
 import { Timeline } from "./timeline.js";
+import { Travel } from "./travel.js";
 import { changesOf, download, records } from "./exports.js";
 
 let views = 0;
@@ -19,9 +21,11 @@ export class View {
       explanation: "own", by_modality: false, common_scale: true, tab: "frames" };
     this.dirty = {}; this.requested = null;
     this.build();
+    this.travel = new Travel(this); this.similarity = new Similarity(this);
     el.replaceChildren(this.root);
     this.watch();
     this.setScene(scene, hooks.state ?? scene.state);
+    this.travel.read(); this.travel.opened = true;
   }
 
   build() {
@@ -89,6 +93,7 @@ export class View {
   destroy() { this.timeline.destroy(); this.media.stop(); this.sized.disconnect(); this.themed.disconnect(); this.dark.removeEventListener("change", this.onTheme); cancelAnimationFrame(this.ticket); this.destroyed = true; }
 
   setScene(scene, state = {}) {
+    const before = { ...this.state };
     this.scene = scene;
     if (this.computing) { this.computing = false; this.setStatus(""); }
     this.title.replaceChildren(make("b", {}, scene.title), ` on ${scene.data} `, ...(scene.generated ? [make("span", { class: "loud" }, "generated data")] : []));
@@ -97,6 +102,7 @@ export class View {
     this.notes.replaceChildren(...String(scene.note ?? "").split("\n").filter(Boolean).map((text) => make("p", {}, text)));
     const id = state.video && scene.videos.some((video) => video.id === state.video) ? state.video : scene.videos[0]?.id;
     this.setVideo(id, state);
+    this.travel.arrived(before);
   }
 
   /** The videos that a kernel offers, {order, label, orders, classes, videos, total, all}; without one the scene's are offered. */
@@ -164,7 +170,9 @@ export class View {
 
   /** The user changed something: apply it and send it to the kernel. */
   change(patch) {
+    const before = { ...this.state }, names = Object.keys(patch);
     if (patch.video !== undefined) { this.setVideo(patch.video); patch = this.state; } else this.apply(patch);
+    this.travel.record(before, names);
     this.hooks.changed?.(Object.fromEntries(Object.keys(patch).map((name) => [name, this.state[name] instanceof Set ? [...this.state[name]].sort((a, b) => a - b) : this.state[name]])));
   }
 
@@ -272,7 +280,7 @@ export class View {
 
   draw() {
     this.ticket = null;
-    const { dirty } = this, width = Math.floor(this.slider.clientWidth);
+    const { dirty } = this, width = Math.floor(this.slider.clientWidth || this.similarity.panels.similarity.clientWidth);
     if (this.destroyed || width < 40) return;
     this.dirty = {};
     if (dirty.theme || !this.colors) this.colors = colorsOf(this.root);
@@ -288,7 +296,7 @@ export class View {
       paintRows(painterOf(this.canvas, wide, height, this.colors.family, until ?? height), this, this.lay, this.colors, until);
     }
     paintCursor(painterOf(this.cursor, this.lay.width, this.lay.height, this.colors.family), this, this.lay, this.colors);
-    this.timeline.paint(); this.media.draw();
+    this.timeline.paint(); this.media.draw(); this.travel.show(); this.similarity.draw();
     if (dirty.weights) this.showScores();
     this.showFrame();
     if (dirty.weights && !this.data.hidden) this.showData(true);
