@@ -638,6 +638,41 @@ def test_the_similarity_of_frames_and_moments(opened, sample_evidence):
     view.expect("here", "Frame 7 of 12")
 
 
+def test_files_and_table_hold_what_is_drawn(opened, sample_evidence):
+    """Heads, classes' own weights, modalities, gaps and rollout; the zoomed figure; four digits on a phone."""
+    heads = sample_evidence(kind="heads")
+    rows = opened(heads).table()
+    columns = [[float(row[f"weight {name}"]) for row in rows] for name in heads.groups]
+    np.testing.assert_allclose(np.transpose(columns), heads.weights[..., 0], atol=1e-6)
+    shares = (heads.weights * heads.contributions).sum(axis=1)[:, 0]
+    np.testing.assert_allclose([float(row["class 0 share"]) for row in rows], shares, atol=1e-6)
+    own = sample_evidence(kind="by_class")
+    found = [float(row["weight of class 1"]) for row in opened(own).table()]
+    np.testing.assert_allclose(found, own.weights[:, 0, 1], atol=1e-6)
+    none = sample_evidence(kind="none")
+    view = opened(none, width=400)
+    view.root.get_by_label("By modality").check()
+    rows = view.table()
+    np.testing.assert_allclose([float(row["attention rollout"]) for row in rows], none.rollout, atol=1e-6)
+    for at, modality in enumerate(none.term_modalities):
+        found = [float(row[f"class 2 share {modality}"]) for row in rows]
+        np.testing.assert_allclose(found, none.terms[:, at, 2], atol=1e-6)
+    assert {(row["weight"], row["state"], row["class 1 gap"], row["shares are"]) for row in rows} == {
+        ("", "kept", "0", none.terms_title)
+    }
+    view.root.get_by_role("button", name="Data table").click()
+    cells = view.root.locator(".data tbody tr").nth(3).locator("th, td").all_inner_texts()
+    assert cells[0] == "4" and all(
+        len(cell.replace(".", "").lstrip("0-")) <= 4 for cell in cells if "." in cell
+    )
+    view.root.locator(".data").evaluate("data => { data.scrollLeft = 500; }")
+    edge = view.root.locator(".data").bounding_box()["x"]
+    assert view.root.locator(".data tbody th").first.bounding_box()["x"] == pytest.approx(edge, abs=2)
+    view.press("Home", *["+"] * 3)
+    drawing = view.saved("SVG").decode()
+    assert "Frames 1 to 5 of 12." in drawing and ">11</text>" not in drawing
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 400)])
 def test_it_is_accessible(opened, sample_evidence, theme, width):

@@ -2,7 +2,7 @@
 
 import { plural, signed, small } from "./numbers.js";
 import { CanvasPainter, fit, SvgPainter } from "./painters.js";
-import { edges, layout, paintRows } from "./rows.js";
+import { EDGE, edges, layout, paintRows, visible, weightsOf } from "./rows.js";
 import { make } from "./elements.js";
 
 /** What differs from the model's own weights, in words; "" where nothing does. */
@@ -16,19 +16,42 @@ export function changesOf({ state, lead, stale }) {
   ].filter(Boolean).join("; ");
 }
 
-const number = (x) => (Number.isFinite(x) ? Number(x.toPrecision(7)) : "");
+const number = (x, n = 7) => (Number.isFinite(x) ? Number(x.toPrecision(n)) : "");
+const union = (runs, names) => [...new Set(runs.flatMap(names))];
+/** Every number drawn of a frame of a run, as [column, value(run, t)]. */
+function columnsOf(view) {
+  const { state, nameOf } = view, runs = view.shown.filter((run) => !run.now.problem), columns = [], add = (name, value) => columns.push([name, value]);
+  const weight = (run, which, row, t) => (run.base.weighs && (which === "base" || run.result.known) ? row(t) : NaN);
+  add("run", (run) => run.name); add("frame", (_, t) => t + 1); add("seconds", (run, t) => Number(run.base.times[t].toFixed(3)));
+  for (const [name, which] of [["weight", "result"], ["model weight", "base"]])
+    add(name, (run, t) => number(weight(run, which, view.weightsOf(run, which), t)));
+  const part = (run, where, t) => number(weight(run, "result", weightsOf({ run, ...where }, run.result.columns, run.result.weights), t));
+  for (const name of union(runs, ({ base }) => (base.weighs && base.groups.length > 1 ? base.groups : [])))
+    add(`weight ${name}`, (run, t) => (run.base.groups.includes(name) && !run.base.own ? part(run, { group: run.base.groups.indexOf(name) }, t) : ""));
+  if (runs.some(({ base }) => base.own)) for (const label of state.classes)
+    add(`weight of ${nameOf.call(view, label)}`, (run, t) => (run.base.own && run.base.classes.includes(label) ? part(run, { k: run.base.classes.indexOf(label) }, t) : ""));
+  add("state", (run, t) => (view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked" : !run.base.weighs || run.result.weights[t] > 0 ? "kept" : "left out"));
+  const modalities = union(runs, ({ base }) => (state.by_modality && base.modalities?.length > 1 ? base.modalities : []));
+  for (const label of state.classes) for (const modality of ["", ...modalities])
+    add(`${nameOf.call(view, label)} share${modality && ` ${modality}`}`, (run, t) => {
+      const k = run.now.classes.indexOf(label), share = modality ? run.base.modalities.indexOf(modality) : null;
+      return k < 0 || share === -1 || !run.now.explained ? "" : number(view.valueOf({ run, k, share })(t));
+    });
+  if (runs.some(({ now }) => now.gap)) for (const label of state.classes)
+    add(`${nameOf.call(view, label)} gap`, ({ now }) => number(now.gap?.[now.termClasses.indexOf(label)]));
+  if (runs.some(({ base }) => base.explained)) add("shares are", ({ base }) => (base.explained ? base.termsTitle : ""));
+  if (runs.some(({ now }) => now.rollout)) add("attention rollout", ({ now }, t) => number(now.rollout?.[t]));
+  for (const name of union(runs, ({ base }) => Object.keys(base.energy)))
+    for (const signal of ["energy", "change"]) add(`${name} ${signal}`, ({ base }, t) => number(base[signal][name]?.[t], 6));
+  for (const [label, frames] of Object.entries(view.lead?.base.truth ?? {}))
+    add(`ground truth ${nameOf.call(view, Number(label))}`, (run, t) => (frames.includes(run.link[t]) ? 1 : 0));
+  return { columns, runs };
+}
 /** Every number drawn, a row a frame and run. */
 export function records(view) {
-  const classes = view.state.classes, signals = Object.keys(view.lead?.base.energy ?? {});
-  const truth = Object.entries(view.lead?.base.truth ?? {}).map(([label, frames]) => [label, new Set(frames)]);
-  const head = ["run", "frame", "seconds", "weight", "model weight", "state", ...classes.map((c) => `${view.nameOf(c)} share`), ...signals.flatMap((s) => [`${s} energy`, `${s} change`]), ...truth.map(([label]) => `ground truth ${view.nameOf(Number(label))}`)];
-  const rows = view.shown.filter((run) => !run.now.problem).flatMap((run) => Array.from({ length: run.base.count }, (_, t) => [
-    run.name, t + 1, Number(run.base.times[t].toFixed(3)), ...["result", "base"].map((which) => (run.base.weighs ? number(view.weightsOf(run, which)(t)) : "")),
-    view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked" : run.result.weights[t] > 0 ? "kept" : "left out",
-    ...classes.map((c) => { const k = run.now.classes.indexOf(c); return k < 0 || !run.now.explained ? "" : number(view.valueOf({ run, k })(t)); }),
-    ...signals.flatMap((s) => [run.base.energy[s], run.base.change[s]].map((values) => (values ? Number(values[t].toPrecision(6)) : ""))),
-    ...truth.map(([, frames]) => (frames.has(run.link[t]) ? 1 : 0))]));
-  return { head, rows };
+  const { columns, runs } = columnsOf(view), values = columns.map(([, value]) => value);
+  const rows = runs.flatMap((run) => Array.from({ length: run.base.count }, (_, t) => values.map((value) => value(run, t))));
+  return { head: columns.map(([name]) => name), rows };
 }
 
 // A leading apostrophe keeps spreadsheets from reading a cell as a formula.
@@ -41,7 +64,8 @@ export function picture(view, painter, width) {
   const title = `${view.scene.title} on ${view.scene.data}${view.scene.generated ? " (generated data)" : ""}`, label = view.scene.videos.find((v) => v.id === view.state.video)?.label ?? "";
   const kept = new Map(view.runs.map((run) => [run, run.at])), lay = layout(view, width);
   const changes = changesOf(view), scaled = lay.rows.some((row) => row.kind === "signed");
-  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.", scaled && !view.state.common_scale ? "Each class is drawn to its own scale." : ""].filter(Boolean), head = 26 + 18 * lines.length;
+  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.", scaled && !view.state.common_scale ? "Each class is drawn to its own scale." : "",
+    view.state.window ? `Frames ${view.state.window.map((t) => t + 1).join(" to ")} of ${view.lead?.base.count}.` : ""].filter(Boolean), head = 26 + 18 * lines.length;
   for (const row of lay.rows) { row.y += head; row.top += head; }
   lay.bottom += head; lay.height += head;
   for (const run of view.runs) if (!run.base.problem) run.at = edges(run.base.times, view.span, lay);
@@ -54,7 +78,7 @@ export function picture(view, painter, width) {
     const value = row.kind === "weights" ? row.value : row.kind === "signed" ? view.valueOf(row) : null;
     if (!value || !row.run.result.known) continue;
     let largest = 0;
-    for (let t = 0; t < row.run.base.count; t++) if (Math.abs(value(t)) > Math.abs(largest)) largest = value(t);
+    for (let [t, behind] = visible(row.run.at); t < behind; t++) if (Math.abs(value(t)) > Math.abs(largest)) largest = value(t);
     painter.text(lay.right, row.y + 12, `largest ${row.kind === "weights" ? small(largest) : signed(largest, 3)}`, view.colors.ink, { anchor: "end", size: 11 });
   }
   for (const [run, at] of kept) run.at = at;

@@ -422,8 +422,14 @@ export class View {
   showData(open) {
     this.data.hidden = !open; this.toggle.setAttribute("aria-expanded", String(open));
     if (!open || !this.lead) return this.data.replaceChildren();
-    const { head, rows } = records(this), shown = rows.slice(0, 1000), row = (tag, cells) => make("tr", {}, ...cells.map((c) => make(tag, {}, typeof c === "number" ? String(c) : make("span", { class: "name", title: c }, c))));
-    this.data.replaceChildren(make("table", {}, make("thead", {}, row("th", head)), make("tbody", {}, ...shown.map((cells) => row("td", cells)))), ...(shown.length < rows.length ? [make("p", {}, `The first 1,000 of ${plural(rows.length, "row")}; the CSV file has them all.`)] : []));
+    const { head, rows } = records(this), shown = rows.slice(0, 1000), many = this.shown.length > 1;
+    const row = (tag, cells) => cells.map((c) => make(tag, { class: typeof c === "number" ? "number" : null },
+      typeof c === "number" ? String(Number.isInteger(c) ? c : Number(c.toPrecision(4))) : make("span", { class: "name", title: c }, c)));
+    // The frame, with the letter of its run, stays in sight when the table is scrolled.
+    const first = ([name, frame]) => (many ? `${this.runs.find((run) => run.name === name).letter} · ${frame}` : frame);
+    const body = shown.map((cells) => make("tr", {}, make("th", { scope: "row", title: cells[0] }, String(first(cells))), ...row("td", cells.slice(2))));
+    this.data.replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...row("th", ["frame", ...head.slice(2)]))), make("tbody", {}, ...body)),
+      ...(shown.length < rows.length ? [make("p", {}, `The first 1,000 of ${plural(rows.length, "row")}; the CSV file has them all.`)] : []));
   }
 }
 
