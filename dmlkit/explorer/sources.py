@@ -621,13 +621,15 @@ class ArraySource(Source):
         self._states = {name: self._check_states(name, each["states"]) for name, each in videos.items()}
 
     def evidence(
-        self, video: str, *, classes=(), removed: Sequence[int] = (), muted=None, explanation="own", **_
+        self, video: str, *, classes=(), removed=(), muted=None, explanation="own", by_modality=False, **_
     ) -> tuple[Evidence]:
         """The evidence of a video, as `ModelSource.evidence` gives it; what would take a model is refused."""
         if len(removed) or muted:
-            raise UsageError("Removing frames takes a model that encodes the video again. Mask them instead.")
-        if explanation != "own":
-            raise UsageError(f"Arrays have their own terms only. Received: explanation={explanation!r:.40}.")
+            raise UsageError(
+                "Only a model can encode a video without removed or muted frames. Mask them instead."
+            )
+        if explanation != "own" or by_modality:
+            raise UsageError("Arrays are drawn as they are: there is no model to explain by other terms.")
         full = self._evidence[video]
         chosen = select_classes(full.scores, full.true, self.class_numbers(classes))
         if unknown := set(chosen) - set(full.classes):

@@ -5,6 +5,7 @@ What the browser changes and what Python sets pass the same traits and validator
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from numbers import Real
 import anywidget
 import numpy as np
 import pandas as pd
-from traitlets import Any, Dict, TraitType, Unicode, observe, validate
+from traitlets import Dict, TraitType, Unicode, observe, validate
 
 from dmlkit.errors import DataError, DmlkitError, UsageError, choose, nearest, shorten
 from dmlkit.explorer.evidence import (
@@ -27,38 +28,22 @@ from dmlkit.explorer.evidence import (
     scene,
     whole_number,
 )
-from dmlkit.explorer.saved_view import MODULE, STYLE, saved_view, terms_by_modality
+from dmlkit.explorer.saved_view import MODULE, STYLE, frame_weights, saved_view, terms_by_modality
 from dmlkit.explorer.sources import ArraySource, ModelSource
 
 DEFAULTS = {"removed": (), "muted": {}, "masked": (), "temperature": 1.0, "top": None, "uniform": False}
 # What browser and Python change, in the order in which several are set: the later are checked against the earlier.
-STATE = (
-    "explanation",
-    "by_modality",
-    "shown",
-    "classes",
-    *DEFAULTS,
-    "frame",
-    "range",
-    "window",
-    "common_scale",
-    "tab",
-)
-TABS = ("frames", "similarity")
-CHOICES = {"true": "the true ones", "top": "the highest scores", "changed": "the largest changes of scores"}
+STATE = ("explanation", "by_modality", "shown", "classes", *DEFAULTS)
+STATE += ("frame", "range", "window", "common_scale", "tab")
+TABS, CHOICES = dict.fromkeys(("frames", "similarity")), dict.fromkeys(("true", "top", "changed"))
+SOFTMAX = "reweightable", "has weights that are a softmax over frames"
+NEEDS = {"temperature": SOFTMAX, "top": SOFTMAX, "uniform": SOFTMAX}
+NEEDS |= {"masked": ("maskable", "can leave masked frames out of its pooling")}
 MENU_VIDEOS = 200  # thousands are slow in every browser; the id of any other video can be typed
 
 
 def explore(
-    run_or_model,
-    data,
-    *,
-    video: str | None = None,
-    split="validate",
-    classes=None,
-    keep=3,
-    max_videos=5000,
-    state=None,
+    run_or_model, data, *, video=None, split="validate", classes=None, keep=3, max_videos=5000, state=None
 ) -> AttentionExplorer:
     """See what a model makes of the frames of a video: their weights, their effect, the scores without them.
 
@@ -78,9 +63,9 @@ def explore(
         UsageError: A model that reads no frames, other data, an unknown video or class.
     """
     source = ModelSource(run_or_model, data, split=split, max_videos=max_videos)
-    runs = list(run_or_model) if isinstance(run_or_model, list | tuple) else run_or_model
-    texts = [_literal(each) for each in (runs if isinstance(runs, list) else [runs])]
-    text = f"[{', '.join(texts)}]" if isinstance(runs, list) else texts[0]
+    runs = run_or_model if isinstance(run_or_model, list | tuple) else [run_or_model]
+    text = ", ".join(map(_literal, runs))
+    text = f"[{text}]" if len(runs) > 1 else text
     given = {"split": (split, "validate"), "keep": (keep, 3), "max_videos": (max_videos, 5000)}
     more = "".join(f", {name}={value!r}" for name, (value, default) in given.items() if value != default)
     code = f"dmlkit.explore({text}, {_literal(data)}{more}"
@@ -174,13 +159,13 @@ class AttentionExplorer(anywidget.AnyWidget):
     scene, menu = Dict().tag(sync=True), Dict().tag(sync=True)
     problem = Unicode().tag(sync=True)
     video = TraitType()
-    # Untyped: the validators below also accept numpy's numbers, and raise a `UsageError`.
+    # Untyped: `_check` also accepts numpy's numbers, and raises a `UsageError`.
     frame, temperature, uniform = (TraitType(value).tag(sync=True) for value in (0, 1.0, False))
     masked, removed, classes, shown = (TraitType(()).tag(sync=True) for _ in range(4))
     by_modality, common_scale = (TraitType(value).tag(sync=True) for value in (False, True))
     explanation, tab = (TraitType(value).tag(sync=True) for value in ("own", "frames"))
     muted = TraitType({}).tag(sync=True)
-    top, range, window = (Any(None).tag(sync=True) for _ in "123")
+    top, range, window = (TraitType(None, allow_none=True).tag(sync=True) for _ in "123")
 
     def __init__(
         self, source, *, video=None, classes: Sequence[int | str] | None = None, keep: int = 3,
@@ -197,13 +182,11 @@ class AttentionExplorer(anywidget.AnyWidget):
         super().__init__()
         self.shown = source.runs
         state = self._check_state({} if state is None else state)
-        self.video = next(
-            (each for each in (video, state.pop("video", None)) if each), next(iter(source.videos))
-        )
+        self.video = video or state.get("video") or next(iter(source.videos))
         self._open(self.video)
         self.menu = self._menu("order")
         if self.evidence:
-            self._assign(state)
+            self._assign(state | {"video": self.video})
         self._busy = False
         self.on_msg(self._answer)
         self.observe(self._changed, names=STATE)
@@ -249,11 +232,9 @@ class AttentionExplorer(anywidget.AnyWidget):
         encoded, weights, _ = self.state_of(0)
         if weights is None:
             return None
-        drawn = [encoded.classes.index(label) for label in self.classes if label in encoded.classes]
-        weights = weights[..., drawn[:1]] if weights.shape[2] > 1 and drawn else weights
-        laid_out = np.zeros(self.frames)
-        laid_out[np.isin(self.evidence[0].times, encoded.times)] = weights.mean(axis=(1, 2))
-        return laid_out
+        drawn = [label for label in self.classes if label in encoded.classes]
+        values = pd.Series(frame_weights(encoded, weights, next(iter(drawn), None)), encoded.times)
+        return values.reindex(self.evidence[0].times, fill_value=0).to_numpy()
 
     @property
     def scores(self) -> dict[str, float] | None:
@@ -277,33 +258,26 @@ class AttentionExplorer(anywidget.AnyWidget):
         A removed frame has the weight 0 and no contribution. Without a class there is one row a frame and run.
         """
         first, last = self.range or (self.frame, self.frame)
-        tables = [
-            pd.DataFrame(columns=["video", "run", "frame", "seconds", "class", "weight", "contribution"])
-        ]
+        tables = []
         for run, full in enumerate(self.evidence if self.frames else ()):
-            lead = self._lead(full)
-            rows = np.flatnonzero((lead >= first) & (lead <= last)) if full.run in self.shown else ()
-            if not len(rows):
-                continue
             encoded, weights, _ = self.state_of(run)
-            read = np.isin(full.times, encoded.times)
             terms, modalities, explained = terms_by_modality(encoded, weights)
-            for label in [each for each in self.classes if each in full.classes] or [None]:
-                at = full.classes.index(label) if label is not None else 0
-                table = {"video": self.video, "run": full.run, "frame": lead, "seconds": full.times}
-                table |= {"class": None if label is None else full.names[at]}
-                table |= {"weight": np.nan if weights is None else np.zeros(full.frames)}
+            about = {"video": self.video, "run": full.run, "frame": self._lead(full), "seconds": full.times}
+            drawn = [label for label in self.classes if label in full.classes] or [None]
+            for label in drawn if full.run in self.shown else ():
+                name = None if label is None else full.names[full.classes.index(label)]
+                about |= {"class": name, "weight": np.nan, "contribution": np.nan}
+                table = pd.DataFrame(about, index=full.times)  # frames that are not encoded are left empty
                 if weights is not None:
-                    own = weights[..., [at]] if weights.shape[2] > 1 and label is not None else weights
-                    table["weight"][read] = own.mean(axis=(1, 2))
-                added = np.full((full.frames, len(modalities)), np.nan)
+                    own = pd.Series(frame_weights(encoded, weights, label), encoded.times)
+                    table["weight"] = own.reindex(full.times, fill_value=0)
                 if label in explained:
-                    added[read] = terms[:, :, explained.index(label)]
-                table |= {"contribution": added.sum(axis=1) if len(modalities) else np.nan}
-                if len(modalities) > 1:
-                    table |= {f"contribution {name}": added[:, m] for m, name in enumerate(modalities)}
-                tables.append(pd.DataFrame(table).iloc[rows])
-        return pd.concat(tables[1:] or tables, ignore_index=True)
+                    split = pd.DataFrame(terms[..., explained.index(label)], encoded.times, modalities)
+                    table["contribution"] = split.sum(axis=1)
+                    table = table.join(split.add_prefix("contribution ")) if len(modalities) > 1 else table
+                tables.append(table[table["frame"].between(first, last)])
+        columns = ["video", "run", "frame", "seconds", "class", "weight", "contribution"]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
     def similar(self, frames: Sequence[int] | None = None, *, limit: int = 20) -> pd.DataFrame:
         """The frames of the split that are nearest to some frames, by the first run's states, the nearest first.
@@ -328,29 +302,21 @@ class AttentionExplorer(anywidget.AnyWidget):
             choice: "true", "top" or "changed"; of the scores as the view shows them, in any shown run.
         """
         choose(CHOICES, choice, what="choice of classes")
-        shown = [at for at, evidence in enumerate(self.evidence) if evidence.run in self.shown]
-        pairs = [
-            (self.evidence[at].scores, scores) for at in shown if (scores := self.state_of(at)[2]) is not None
-        ]
-        if choice == "true":
-            labels = self.evidence[0].true if self.evidence else None
-            if not labels:
-                raise UsageError(
-                    f"No label of {self.video} is known. Choose the classes with the highest scores."
-                )
-        elif not pairs:
-            raise UsageError(
-                "No scores are known here to choose classes by. Undo the changes, or name the classes."
-            )
-        else:
-            values = np.max(
-                [after if choice == "top" else abs(after - before) for before, after in pairs], axis=0
-            )
+        labels = self.evidence[0].true if self.evidence else None
+        if choice == "true" and not labels:
+            raise UsageError(f"No label of {self.video} is known. Choose the highest scores instead.")
+        if choice != "true":
+            runs = [at for at, evidence in enumerate(self.evidence) if evidence.run in self.shown]
+            scored = [(self.evidence[at].scores, self.state_of(at)[2]) for at in runs]
+            changes = [
+                after - before * (choice == "changed") for before, after in scored if after is not None
+            ]
+            if not changes:
+                raise UsageError("No scores are known here. Undo the changes, or name the classes.")
+            values = np.abs(changes).max(axis=0)
             if choice == "changed" and not (values > 1e-6).any():
                 raise UsageError("No score has changed. Mask, mute or remove frames first.")
-            labels = [
-                self.evidence[0].classes[at] for at in np.argsort(-values, kind="stable")[:DRAWN_CLASSES]
-            ]
+            labels = np.array(self.evidence[0].classes)[np.argsort(-values, kind="stable")[:DRAWN_CLASSES]]
         self.classes = labels
 
     def reset(self) -> None:
@@ -388,43 +354,37 @@ class AttentionExplorer(anywidget.AnyWidget):
         weights = reweight(encoded, masked=masked, **settings)
         return encoded, weights, class_scores(encoded, weights)
 
-    def encoded(self, removed=None, muted=None, masked=None) -> tuple[Evidence, ...]:
-        """Each run's evidence with frames removed, muted or masked, by default as they are now.
+    def encoded(self, **changes) -> tuple[Evidence, ...]:
+        """Each run's evidence with frames `removed`, `muted` or `masked`, by default as they are now.
 
         Masked frames matter only for runs whose arrays do not determine the scores without them.
         """
-        removed, masked = (
-            tuple(own if given is None else given)
-            for own, given in ((self.removed, removed), (self.masked, masked))
-        )
-        muted = {
-            name: tuple(frames) for name, frames in (self.muted if muted is None else muted).items() if frames
-        }
-        masked = masked if any(map(self._masked_by_model, self.evidence)) else ()
-        if not (removed or muted or masked):
+        changes = {name: getattr(self, name) for name in ("removed", "muted", "masked")} | changes
+        if not any(map(self._masked_by_model, self.evidence)):
+            changes["masked"] = ()
+        if not any(changes.values()):
             return self.evidence
-        key = (removed, tuple(sorted(muted.items())), masked)
+        key = json.dumps(changes, sort_keys=True)
         if key not in self._encoded:
-            changes = {"removed": removed, "muted": muted, "masked": masked}
             classes = {"classes": self.evidence[0].classes, "drawn": self.classes}
-            found = self._explained(self.video, **classes, **changes)
             # The newest few: what callbacks, `scores` and the saved page ask for again.
-            self._encoded = dict([*self._encoded.items()][-3:]) | {key: found}
+            newest = list(self._encoded.items())[-3:]
+            self._encoded = dict(newest) | {key: self._explained(self.video, **classes, **changes)}
         return self._encoded[key]
 
     def scene_of(self, names: Sequence[str], *, live: bool, note: str | None = None, **settings) -> dict:
         """Some videos as the browser draws them; those that cannot be read with the reason."""
-        videos, chosen, similarity = {}, self.chosen_classes or (), None
+        videos, media, chosen, similarity = {}, {}, self.chosen_classes or (), None
         for name in names:
             shown = self.evidence if name == self.video else ()
             try:
                 videos[name] = shown or self._explained(name, classes=chosen, drawn=chosen)
             except DmlkitError as error:
                 videos[name] = error
-        readable = [name for name, found in videos.items() if not isinstance(found, DmlkitError)]
-        if settings.get("tab", self.tab) == "similarity" and self.video in readable:
+            else:
+                media[name] = self.source.media(name, live=live)
+        if settings.get("tab", self.tab) == "similarity" and self.video in media:
             similarity = self.source.similarity(self.video, of=settings.get("of", self._compared))
-        media = {name: self.source.media(name, live=live) for name in readable}
         about = {"code": self.code if live else None, "similarity": similarity, "media": media}
         return scene(videos, self.source, live=live, note=note, **about)
 
@@ -507,44 +467,40 @@ class AttentionExplorer(anywidget.AnyWidget):
         if source.class_counts:
             orders |= {"class": "of a class", "worst": f"worst mistakes of {shorten(source.runs[0])}"}
         classes = [[k, f"{shorten(source.class_names[k], 60)} ({n})"] for k, n in source.class_counts.items()]
-        if label is None and classes:
-            label = classes[0][0]
-        if order == "worst":
-            worst = source.worst(limit=50)
-            videos = [[name, f"{name}: {each.text}"] for name, each in worst.items()]
-        else:
-            ids = source.videos_of(label) if order == "class" else source.videos
-            videos = [[name, source.videos[name]] for name in ids]
+        label = next(iter(source.class_counts), None) if label is None else label
         # A video chosen among the worst mistakes shows the label that was missed.
-        self._missed = {name: each.missed for name, each in worst.items()} if order == "worst" else {}
+        worst = source.worst(limit=50) if order == "worst" else {}
+        self._missed = {name: each.missed for name, each in worst.items()}
+        ids = source.videos_of(label) if order == "class" else source.videos
+        videos = [[name, f"{name}: {each.text}"] for name, each in worst.items()]
+        videos = videos or [[name, source.videos[name]] for name in ids]
         menu = {"order": order, "label": label, "videos": videos[:MENU_VIDEOS], "total": len(videos)}
         return menu | {"all": len(source.videos), "orders": list(orders.items()), "classes": classes}
 
     def _answer(self, _, message: dict, buffers) -> None:
-        """Answer the browser, which waits for `evidence` and `similar`, also for an error; else do as it asks."""
-        kind = message.get("kind")
+        """Do as the browser asks; it waits for an answer to `evidence` and `similar`, also for an error."""
+        answer, waits = None, message.get("kind") in ("evidence", "similar")
         try:
-            if kind == "evidence":
-                if message["video"] != self.video:
-                    raise UsageError(f"{message['video']} is no longer shown.")
-                runs = self.encoded(message["removed"], message["muted"], message["masked"])
-                answer = {"kind": kind, "runs": [each.to_json() for each in runs]}
-            elif kind == "similar":
-                table = self.similar(message["frames"], limit=message["limit"])
-                answer = {"kind": kind, "rows": table.to_dict("records"), "note": table.attrs["note"]}
-            else:
-                self._obey(kind, message)
-                return
+            answer = self._obey(message)
         except Exception as error:
             answer = {"kind": "failed", "text": _describe_error(error)}
-            if kind not in ("evidence", "similar"):
+            if not waits:
                 self.problem = self.problem or answer["text"]  # a callback's stays
-                return
-        # Every view of this widget receives the answer; the request identifies the one that sent it.
-        self.send({**answer, **{name: message.get(name) for name in ("view", "number", "video")}})
+        if waits:
+            # Every view of this widget receives the answer; the request identifies the one that sent it.
+            self.send(answer | {name: message.get(name) for name in ("view", "number", "video")})
 
-    def _obey(self, kind: str, message: dict) -> None:
-        """`open` a video, fill the `menu`, choose `classes`, or compare frames for their `similarity`."""
+    def _obey(self, message: dict) -> dict | None:
+        """The answer with `evidence` or `similar` frames; None when it sets what is shown."""
+        kind = message.get("kind")
+        if kind == "evidence":
+            if message["video"] != self.video:
+                raise UsageError(f"{message['video']} is no longer shown.")
+            runs = self.encoded(**{name: message[name] for name in ("removed", "muted", "masked")})
+            return {"kind": kind, "runs": [each.to_json() for each in runs]}
+        if kind == "similar":
+            table = self.similar(message["frames"], limit=message["limit"])
+            return {"kind": kind, "rows": table.to_dict("records"), "note": table.attrs["note"]}
         self.problem = ""
         if kind == "menu":
             self.menu = self._menu(message["order"], message["label"])
@@ -558,6 +514,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         elif kind == "similarity":
             self.scene = self._live_scene(tab="similarity", of=message["of"])
             self._compared, self.tab = message["of"], "similarity"
+        return None
 
     @contextmanager
     def _one_change(self):
@@ -590,131 +547,102 @@ class AttentionExplorer(anywidget.AnyWidget):
         if not self._busy and (problem := self._open(change.new)):
             raise problem  # the view shows it as well
 
-    @validate("video")
-    def _check_video(self, proposal) -> str:
-        name, videos = proposal["value"], self.source.videos
-        if not isinstance(name, str) or name not in videos:
-            raise UsageError(f"There is no video {name!r} among {self.source.scope}.{nearest(name, videos)}")
-        return name
-
-    @validate("frame", "masked", "removed")
-    def _check_frames(self, proposal):
+    @validate("video", *STATE)
+    def _check(self, proposal):
+        """The value of a trait as it is kept; a `UsageError` where it is wrong, or applies to no shown run."""
         name, value = proposal["trait"].name, proposal["value"]
-        frames = self._frame_numbers(name, [value] if name == "frame" else value)
-        if name == "masked" and frames and not any(each.maskable for each in self._shown_evidence()):
-            raise UsageError(
-                "No run shown can leave masked frames out of its pooling. Remove or mute frames instead."
-            )
-        if name == "removed" and not self._property_lock:
-            self.encoded(removed=frames)  # raises where they cannot be removed
-        return frames[0] if name == "frame" else frames
-
-    @validate("muted")
-    def _check_muted(self, proposal) -> dict[str, tuple[int, ...]]:
-        if not isinstance(value := proposal["value"], Mapping):
-            raise UsageError(f"muted: expected a dict, modality → frames. Received: {value!r:.80}.")
-        muted = {
-            name: frames for name, each in value.items() if (frames := self._frame_numbers("muted", each))
-        }
-        modalities = {name: None for evidence in self.evidence for name in evidence.energy}
-        for name in muted:
-            choose(modalities, name, what="modality")
-        if muted and not self.source.can_remove:
-            raise UsageError(
-                "Muting a modality takes a model that encodes the video again. Mask frames instead."
-            )
-        if not self._property_lock:
-            self.encoded(muted=muted)
-        return muted
-
-    @validate("range", "window")
-    def _check_range(self, proposal) -> tuple[int, int] | None:
-        name, value = proposal["trait"].name, proposal["value"]
-        ends = None if value is None else [whole_number(each, name) for each in as_list(value, name)]
-        if ends is not None and not (len(ends) == 2 and 0 <= ends[0] <= ends[1] < self.frames):
-            what = f"expected None or the first and the last of the frames 0 to {self.frames - 1}"
-            raise UsageError(f"{name}: {what}. Received: {value!r:.80}.")
-        return ends and tuple(ends)
-
-    @validate("shown")
-    def _check_shown(self, proposal) -> tuple[str, ...]:
-        runs = tuple(as_list(proposal["value"], "shown, names of runs"))
-        for run in runs:
-            if run not in self.source.runs:
-                raise UsageError(f"There is no run {run!r} here.{nearest(run, self.source.runs)}")
-        return runs
-
-    @validate("temperature", "top", "uniform")
-    def _check_setting(self, proposal):
-        name, value = proposal["trait"].name, proposal["value"]
-        if name == "top":
-            value = None if value is None else whole_number(value, name, least=1)
-        elif name == "uniform":
-            value = _truth(name, value)
-        elif isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not 0 < value < np.inf:
-            raise UsageError(f"temperature: expected a number above 0. Received: temperature={value!r:.80}.")
-        evidence = self._shown_evidence()
-        if value != DEFAULTS[name] and evidence and not any(each.reweightable for each in evidence):
-            instead = "Mask, remove or mute" if any(each.maskable for each in evidence) else "Remove or mute"
-            raise UsageError(
-                f"{name}: no run shown has weights that are a softmax over frames. {instead} frames."
-            )
-        return float(value) if name == "temperature" else value
-
-    @validate("explanation", "by_modality")
-    def _check_explanation(self, proposal):
-        name, value = proposal["trait"].name, proposal["value"]
-        if name == "explanation":
-            choose(EXPLANATIONS, str(value), what="explanation")
-        else:
-            value = _truth(name, value)
-        if value not in ("own", False) and not self.source.can_remove:
-            raise UsageError(
-                f"{name}: there is no model to explain; arrays are drawn as they are. Received: {value}."
-            )
-        settings = {"explanation": self.explanation, "by_modality": self.by_modality} | {name: value}
-        if self.evidence and settings != self._computed:
-            self._explain_again(self.classes, **settings)
-        self._computed = settings
-        return value
-
-    @validate("common_scale", "tab")
-    def _check_view(self, proposal):
-        name, value = proposal["trait"].name, proposal["value"]
-        if name == "common_scale":
-            return _truth(name, value)
-        if value not in TABS:
-            raise UsageError(f"tab: expected one of {', '.join(TABS)}. Received: {value!r:.80}.")
-        if value == "similarity" and self.evidence and not self.scene.get("similarity"):
+        value = CHECKS[name](self, name, value)
+        shown = [each for each in self.evidence if each.run in self.shown]
+        if shown and name in DEFAULTS and value != DEFAULTS[name]:
+            property_, reason = NEEDS.get(name, ("", ""))
+            if property_ and not any(getattr(each, property_) for each in shown):
+                instead = "Mask, remove or mute" if any(each.maskable for each in shown) else "Remove or mute"
+                raise UsageError(f"{name}: no run shown {reason}. {instead} frames.")
+        if name in ("removed", "muted") and value and not self._property_lock:
+            self.encoded(**{name: value})  # raises where there is no model, or no such modality
+        if name in self._computed:
+            settings = {each: getattr(self, each) for each in self._computed} | {name: value}
+            if self.evidence and settings != self._computed:
+                self._explain_again(self.classes, **settings)
+            self._computed = settings
+        elif name == "classes":
+            known = [each.term_classes or each.classes for each in self.evidence]
+            if not all(set(value) <= set(each) for each in known):
+                self._explain_again(value)
+        elif name == "tab" and value == "similarity" and self.evidence and not self.scene.get("similarity"):
             self.scene = self._live_scene(tab=value)
         return value
-
-    @validate("classes")
-    def _check_classes(self, proposal) -> tuple[int, ...]:
-        numbers = self.source.class_numbers(proposal["value"])
-        known = [each.term_classes or each.classes for each in self.evidence]
-        if not all(set(numbers) <= set(each) for each in known):
-            self._explain_again(numbers)
-        return numbers
-
-    def _frame_numbers(self, name: str, value) -> tuple[int, ...]:
-        frames = tuple(sorted({whole_number(each, name) for each in as_list(value, name)}))
-        if frames and not 0 <= frames[0] <= frames[-1] < max(self.frames, name == "frame"):
-            raise UsageError(f"{self.video} has the frames 0 to {self.frames - 1}. Received: {name}={value}.")
-        return frames
-
-    def _shown_evidence(self) -> list[Evidence]:
-        return [each for each in self.evidence if each.run in self.shown]
 
     def _repr_mimebundle_(self, **kwargs) -> dict[str, object]:
         """The widget where there is a kernel; the scene, a picture and a table for every other reader."""
         return {**super()._repr_mimebundle_(**kwargs)[0], **saved_view(self)}
 
 
-def _truth(name: str, value) -> bool:
+def _video(view, name: str, value) -> str:
+    if not isinstance(value, str) or value not in view.source.videos:
+        hint = nearest(value, view.source.videos)
+        raise UsageError(f"There is no video {value!r} among {view.source.scope}.{hint}")
+    return value
+
+
+def _frames(view, name: str, value) -> tuple[int, ...]:
+    frames = tuple(sorted({whole_number(each, name) for each in as_list(value, name)}))
+    if frames and not 0 <= frames[0] <= frames[-1] < max(view.frames, name == "frame"):
+        raise UsageError(f"{view.video} has the frames 0 to {view.frames - 1}. Received: {name}={value}.")
+    return frames
+
+
+def _muted(view, name: str, value) -> dict[str, tuple[int, ...]]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"muted: expected a dict, modality → frames. Received: {value!r:.80}.")
+    frames = {modality: _frames(view, name, each) for modality, each in value.items()}
+    return {modality: each for modality, each in frames.items() if each}
+
+
+def _range(view, name: str, value) -> tuple[int, int] | None:
+    ends = None if value is None else tuple(whole_number(each, name) for each in as_list(value, name))
+    if ends is not None and not (len(ends) == 2 and 0 <= ends[0] <= ends[1] < view.frames):
+        what = f"expected None or the first and the last of the frames 0 to {view.frames - 1}"
+        raise UsageError(f"{name}: {what}. Received: {value!r:.80}.")
+    return ends
+
+
+def _runs(view, name: str, value) -> tuple[str, ...]:
+    names = map(str, as_list(value, "shown, names of runs"))
+    return tuple(choose({run: run for run in view.source.runs}, each, what="run") for each in names)
+
+
+def _temperature(view, name: str, value) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not 0 < value < np.inf:
+        raise UsageError(f"temperature: expected a number above 0. Received: temperature={value!r:.80}.")
+    return float(value)
+
+
+def _truth(view, name: str, value) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise UsageError(f"{name}: expected True or False. Received: {value!r:.80}.")
     return bool(value)
+
+
+def _choice(view, name: str, value) -> str:
+    choose(EXPLANATIONS if name == "explanation" else TABS, value := str(value), what=name)
+    return value
+
+
+CHECKS: dict[str, Callable] = {
+    "video": _video,
+    "frame": lambda view, name, value: _frames(view, name, [value])[0],
+    "classes": lambda view, name, value: view.source.class_numbers(value),
+    "top": lambda view, name, value: None if value is None else whole_number(value, name, least=1),
+    "muted": _muted,
+    "shown": _runs,
+    "temperature": _temperature,
+    **dict.fromkeys(("masked", "removed"), _frames),
+    **dict.fromkeys(("range", "window"), _range),
+    **dict.fromkeys(("uniform", "by_modality", "common_scale"), _truth),
+    **dict.fromkeys(("explanation", "tab"), _choice),
+}
+"""Trait → what a value given for it becomes; a `UsageError` where it is none."""
 
 
 def _describe_error(error: Exception) -> str:

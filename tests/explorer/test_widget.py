@@ -93,7 +93,7 @@ def test_wrong_values_are_refused_and_change_nothing(view):
     wrong |= {"video": ["no", None], "classes": ["a", [0.5], [99], ["short evnt 1"]]}
     for name, value in [(name, value) for name, values in wrong.items() for value in values]:
         before = getattr(view, name)
-        with pytest.raises(UsageError, match=r"Received|There is no|has no class|No frame"):
+        with pytest.raises(UsageError, match=r"Received|There is no|has no class|No frame|Unknown"):
             setattr(view, name, value)
         assert getattr(view, name) == before
     with pytest.raises(DataError, match="no videos"):
