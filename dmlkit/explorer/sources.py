@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 from itertools import compress
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -150,6 +151,8 @@ class ModelSource(Source):
         scored = split == "validate" and trained_on[0]["fingerprint"] == self.dataset.fingerprint
         self._stored = self._run.predictions if scored else None
         self._cap = self._run.record["profile"]["max_validate_videos"] if scored else max_videos
+        # JupyterLab answers the browser in another thread than that of the cells.
+        self._reading = Lock()
         self._reader = VideoReader(self.dataset, split, max_videos=self._cap)
         self._ids, self.labels = self._list_videos(max_videos)
         self._position = {name: at for at, name in enumerate(distinct(self._ids, what="video"))}
@@ -321,7 +324,8 @@ class ModelSource(Source):
         skipped = self._run.record["data"]["skipped"]["records"]
         for index in range(place, place + skipped + 1):
             try:
-                batch = self._reader.read(index)
+                with self._reading:
+                    batch = self._reader.read(index)
             except DataError:
                 if index == place + skipped:
                     raise

@@ -70,6 +70,41 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         shown = [text.split("→")[-1].strip() for text in view.locator(".scores td").all_text_contents()]
         assert printed[:2] == ["(0,", "1)"] and sorted(shown) == sorted(printed[2:])
 
+        # The code that is copied makes the same state; the similarity is the kernel's; a similar moment is opened.
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+        view.get_by_role("button", name="Copy code").click()
+        code = view.get_by_label("Code of this state").input_value()
+        assert (
+            run_cell(page, f"again = {code}\nprint(again.state == view.state, again.removed)")
+            == "True (0, 1)"
+        )
+        view.get_by_role("tab", name="Similarity").click()
+        matrix = view.get_by_role("slider", name="Compared frame")
+        expect(matrix).to_be_visible()
+        matrix.focus()
+        page.keyboard.press("End")
+        expect(view.locator(".pair")).to_contain_text("Frame 10, at 9 s: most similar")
+        view.get_by_label("Compare the frames by").select_option("audio")
+        expect(view.get_by_label("Compare the frames by")).to_have_value("audio")
+        assert (
+            run_cell(page, "print(view.tab, view.frame, view.scene['similarity']['of'])")
+            == "similarity 9 audio"
+        )
+        view.get_by_role("tab", name="Frames").click()
+        view.get_by_role("button", name="Find similar moments").click()
+        code = "rows = view.similar(); row = rows[rows.video != view.video].iloc[0]\n"
+        printed = run_cell(page, code + "print(row.video, f'{row.similarity:.3f}', row.frame)").splitlines()
+        video, similarity, frame = printed[-1].split()
+        found = view.locator(".similar tbody tr").filter(has_text=video).first
+        expect(found).to_contain_text(similarity)
+        found.get_by_role("button").click()
+        expect(view.locator(".here")).to_contain_text(f"Frame {int(frame) + 1} of")
+        assert (
+            run_cell(page, f"print(view.video == {video!r}, view.frame, view.removed)") == f"True {frame} ()"
+        )
+        view.get_by_role("button", name="Undo").click()
+        expect(most).to_contain_text("2 frames removed")
+
         # Menus choose the video; a callback's error is shown.
         view.get_by_label("Videos").select_option("worst")
         expect(most).to_contain_text("Nothing is changed")
