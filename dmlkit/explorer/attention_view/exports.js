@@ -1,8 +1,8 @@
 // What leaves the view: every number drawn as CSV, the figure as PNG and SVG.
 
-import { plural, signed, small } from "./numbers.js";
+import { plural, signed, small, visible } from "./numbers.js";
 import { CanvasPainter, fit, SvgPainter } from "./painters.js";
-import { EDGE, edges, layout, paintRows, visible, weightsOf } from "./rows.js";
+import { EDGE, edges, layout, paintRows, weightsOf } from "./rows.js";
 import { make } from "./elements.js";
 
 /** What differs from the model's own weights, in words; "" where nothing does. */

@@ -1,51 +1,46 @@
 // What the kernel sends, as arrays; the weights and scores that follow from the controls; numbers as text.
 
-export const unpack = (packed) =>
-  packed == null ? null : new Float32Array(Uint8Array.from(atob(packed.f32), (c) => c.charCodeAt(0)).buffer);
-export const unpackAll = (packed) => Object.fromEntries(Object.entries(packed ?? {}).map(([k, v]) => [k, unpack(v)]));
+/** Packed arrays, however deep in lists of names, as arrays; all else as it is. */
+function unpack(packed) {
+  if (packed?.f32 !== undefined) return new Float32Array(Uint8Array.from(atob(packed.f32), (c) => c.charCodeAt(0)).buffer);
+  const named = packed !== null && typeof packed === "object" && !Array.isArray(packed);
+  return named ? Object.fromEntries(Object.entries(packed).map(([name, value]) => [name, unpack(value)])) : packed;
+}
 
 /**
  * What `Evidence.to_json` wrote, as arrays, row by row. The weights of a frame are `columns`: each group's, for all
- * classes alike or (`own`) for each class. `mean` is their mean; `shares` are the terms of each modality and `terms` those
+ * classes alike or (`own`) for each class. `weights` is their mean; `shares` are the terms of each modality and `terms` those
  * of all together, (frames × classes), NaN where not known.
  */
 export function decode(packed) {
   const base = { run: String(packed.run), video: String(packed.video), problem: packed.problem ?? null };
   if (base.problem) return { ...base, count: 0, classes: [], names: [], truth: {}, energy: {}, change: {} };
-  const times = unpack(packed.times), count = times.length, shape = packed.weights?.shape ?? [count, 1, 1];
-  const columns = unpack(packed.weights) ?? new Float32Array(count), given = unpack(packed.logits);
-  const modalities = packed.contributions ? [...new Set(packed.parts.map(([, modality]) => modality ?? ""))] : packed.term_modalities;
+  const taken = unpack(packed), { times, contributions } = taken, count = times.length, shape = packed.weights?.shape ?? [count, 1, 1];
+  const columns = taken.weights ?? new Float32Array(count), width = shape[1] * shape[2];
+  const modalities = contributions ? [...new Set(packed.parts.map(([, modality]) => modality ?? ""))] : packed.term_modalities;
   const found = {
-    ...base, columns, width: shape[1] * shape[2], own: shape[2] > 1, count, times, kind: packed.kind, title: packed.title,
-    groups: packed.groups, weighs: packed.weights != null, maskable: packed.maskable,
-    columnLogits: given ? Float64Array.from(given) : Float64Array.from(columns, Math.log),
-    classes: packed.classes, names: packed.names.map(String), scores: unpack(packed.scores), true: packed.true,
-    contributions: unpack(packed.contributions), parts: packed.parts, biases: unpack(packed.biases), link: packed.link,
-    modalities: modalities?.length ? modalities : [""], termClasses: packed.terms ? packed.term_classes : packed.classes,
-    termsTitle: packed.contributions && packed.link === "identity" ? "contribution to the score" : packed.terms_title,
-    exact: Boolean(packed.contributions) || packed.exact, gap: unpack(packed.gap), rollout: unpack(packed.rollout),
-    assignment: unpack(packed.assignment), clusters: packed.assignment?.shape[1] ?? 0,
-    reweightable: packed.reweightable && packed.weights != null,
-    truth: packed.ground_truth ?? {}, energy: unpackAll(packed.energy), change: unpackAll(packed.change), missing: null,
+    ...taken, ...base, count, columns, width, own: shape[2] > 1, weighs: packed.weights != null, names: packed.names.map(String),
+    columnLogits: taken.logits ? Float64Array.from(taken.logits) : Float64Array.from(columns, (weight) => Math.log(weight)),
+    modalities: modalities?.length ? modalities : [""],
+    termClasses: packed.terms ? packed.term_classes : packed.classes, exact: Boolean(contributions) || packed.exact,
+    termsTitle: contributions && packed.link === "identity" ? "contribution to the score" : packed.terms_title,
+    clusters: packed.assignment?.shape[1] ?? 0, reweightable: packed.reweightable && packed.weights != null,
+    truth: packed.ground_truth ?? {}, missing: null, shares: spread(taken, count), weights: mean(columns, width),
   };
-  found.shares = spread(packed, count);
   found.terms = together(found.shares);
-  found.explained = Boolean(found.contributions || found.terms);
-  if (!found.count) found.problem = "This video has no frames, so there is nothing to weigh.";
-  found.weights = mean(columns, found.width);
-  found.order = orders(found.columnLogits, found.width);
+  found.explained = Boolean(contributions || found.terms);
+  if (!count) found.problem = "This video has no frames, so there is nothing to weigh.";
+  found.order = orders(found.columnLogits, width);
   return found;
 }
 
 /** Terms of each modality, for the classes included. */
-function spread(packed, count) {
-  const terms = unpack(packed.terms), chosen = packed.term_classes ?? [], c = packed.classes.length;
-  if (!terms) return null;
-  return packed.term_modalities.map((_, m) => {
-    const found = new Float64Array(count * c).fill(NaN);
+function spread({ terms, term_modalities: modalities, term_classes: chosen, classes }, count) {
+  return terms && modalities.map((_, m) => {
+    const found = new Float64Array(count * classes.length).fill(NaN);
     chosen.forEach((label, j) => {
-      const k = packed.classes.indexOf(label);
-      for (let t = 0; t < count; t++) found[t * c + k] = terms[(t * packed.term_modalities.length + m) * chosen.length + j];
+      const k = classes.indexOf(label);
+      for (let t = 0; t < count; t++) found[t * classes.length + k] = terms[(t * modalities.length + m) * chosen.length + j];
     });
     return found;
   });
@@ -66,27 +61,23 @@ const orders = (logits, width) => Array.from({ length: width }, (_, j) =>
   Array.from({ length: logits.length / width }, (_, t) => t).sort((a, b) => logits[b * width + j] - logits[a * width + j] || a - b));
 
 /** Evidence of a video encoded without some frames, expanded to all its frames. */
-export function expand(original, part) {
-  const n = original.count, c = original.classes.length, there = new Set(part.times);
-  const kept = Array.from(original.times.keys()).filter((t) => there.has(original.times[t]));
-  const missing = new Set(Array.from(original.times.keys()).filter((t) => !there.has(original.times[t])));
-  const laid = (array, width, empty) => {
+export function expand({ times, count, energy, change, truth }, part) {
+  const there = new Set(part.times), frames = Array.from(times.keys()), kept = frames.filter((t) => there.has(times[t]));
+  const laid = (array, empty = 0) => {
     if (!array) return null;
-    const full = new Float64Array(n * width).fill(empty);
+    const width = array.length / part.count, full = new Float64Array(count * width).fill(empty);
     kept.forEach((t, k) => full.set(array.subarray(k * width, (k + 1) * width), t * width));
     return full;
   };
-  return {
-    ...original, missing, modalities: part.modalities, parts: part.parts, termsTitle: part.termsTitle, exact: part.exact,
-    explained: part.explained, weights: laid(part.weights, 1, 0), columns: laid(part.columns, part.width, 0), scores: part.scores,
-    columnLogits: laid(part.columnLogits, part.width, -Infinity), order: part.order.map((each) => each.map((k) => kept[k])),
-    biases: part.biases, contributions: laid(part.contributions, c * part.parts.length, 0), terms: laid(part.terms, c, 0),
-    shares: part.shares?.map((share) => laid(share, c, 0)) ?? null, gap: part.gap, termClasses: part.termClasses,
-    rollout: laid(part.rollout, 1, 0), assignment: laid(part.assignment, part.clusters, 0), reweightable: part.reweightable,
-  };
+  const found = { ...part, times, count, energy, change, truth, missing: new Set(frames.filter((t) => !there.has(times[t]))) };
+  for (const name of ["weights", "columns", "contributions", "terms", "rollout", "assignment"]) found[name] = laid(part[name]);
+  return Object.assign(found, {
+    columnLogits: laid(part.columnLogits, -Infinity), shares: part.shares?.map((share) => laid(share)) ?? null,
+    order: part.order.map((ranked) => ranked.map((k) => kept[k])),
+  });
 }
 
-export const sigmoid = (x) => 1 / (1 + Math.exp(-x));
+const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
 /** Weights, logits, scores, terms and entropy under a state {temperature, top, uniform, masked: Set of frames}. */
 export function weigh(evidence, { temperature = 1, top = null, uniform = false, masked = new Set() } = {}) {
@@ -106,32 +97,38 @@ export function weigh(evidence, { temperature = 1, top = null, uniform = false, 
     known &&= neutral || (total > 0 && Number.isFinite(total));
     if (known && !neutral) for (const t of frames) columns[t * width + j] /= total;
   });
-  const weights = mean(columns, width);
+  const weights = mean(columns, width), c = evidence.classes.length;
   let entropy = 0;
   for (const weight of weights) if (weight > 0) entropy -= weight * Math.log(weight);
   const result = { weights, columns, kept, known, neutral, entropy, logits: null, scores: null };
   Object.assign(result, { terms: evidence.terms ?? null, shares: evidence.shares ?? null });
   if (known && neutral) result.scores = Float64Array.from(evidence.scores);
-  const c = evidence.classes.length;
-  if (evidence.contributions) result.shares = evidence.modalities.map(() => new Float64Array(n * c));
-  if (known && evidence.contributions && evidence.biases) {
-    const { parts, contributions } = evidence, own = evidence.own ? c : 1;
-    result.logits = Float64Array.from(evidence.biases);
-    parts.forEach(([group, modality], p) => {
+  if (evidence.contributions) {
+    const { parts, contributions, own } = evidence, classes = own ? c : 1;
+    result.shares = evidence.modalities.map(() => new Float64Array(n * c));
+    if (known) parts.forEach(([group, modality], p) => {
       const share = result.shares[evidence.modalities.indexOf(modality ?? "")];
       for (let t = 0; t < n; t++) for (let k = 0; k < c; k++) {
-        const weight = columns[t * width + group * own + (evidence.own ? k : 0)];
+        const weight = columns[t * width + group * classes + (own ? k : 0)];
         share[t * c + k] += weight * contributions[(t * parts.length + p) * c + k];
       }
     });
     result.terms = together(result.shares);
-    for (let at = 0; at < n * c; at++) result.logits[at % c] += result.terms[at];
+  }
+  if (known && evidence.biases && (evidence.contributions || (neutral && evidence.exact && result.terms))) {
+    result.logits = Float64Array.from(evidence.biases);
+    result.terms.forEach((term, at) => { result.logits[at % c] += term; });
     if (!neutral) result.scores = evidence.link === "identity" ? result.logits : result.logits.map(sigmoid);
   }
-  if (known && neutral && evidence.exact && evidence.terms && evidence.biases)
-    result.logits = evidence.biases.map((bias, k) => evidence.terms.reduce((sum, x, at) => (at % c === k ? sum + x : sum), bias));
-  if (evidence.contributions) result.terms ??= together(result.shares);
   return result;
+}
+
+/** The frames that have a width, as [first, behind the last], where (frames + 1) edges are `at`. */
+export function visible(at) {
+  let first = 0, behind = at.length - 1;
+  while (first < behind && at[first + 1] <= at[0]) first++;
+  while (behind > first && at[behind - 1] >= at[at.length - 1]) behind--;
+  return [first, behind];
 }
 
 /** For each frame of `times`, the nearest of `lead`: runs may have read other frames of the same video. */
@@ -146,6 +143,8 @@ export function nearest(times, lead) {
 export const digits = (x, n = 3) => (Number.isFinite(x) ? x.toFixed(n) : "–");
 export const signed = (x, n = 2) => (Number.isFinite(x) ? (x < 0 ? "−" : "+") + Math.abs(x).toFixed(n) : "–");
 export const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1) : x.toFixed(4));
+/** A number of a scale, to two digits. */
+export const short = (x) => String(Number(x.toPrecision(2))).replace("-", "−");
 export const seconds = (x) => `${Number(x.toFixed(2))} s`;
 export const cut = (text) => (text.length > 60 ? text.slice(0, 59) + "…" : text);
 export const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;

@@ -1,7 +1,8 @@
-// Two back ends of one interface, a canvas and an SVG file: rects([x, y, w, h, …]), path([x, y, …]), lines([x1, y1, x2, y2, …]), text,
-// image(canvas, x, y, w, h). Rectangles may have a texture: 0 for none, 1 for diagonals, 2 for level lines.
+// Two back ends of one interface, a canvas and an SVG file: rects([x, y, w, h, …]), path([x, y, …]), lines([x1, y1, x2, y2, …]),
+// text, image(canvas, x, y, w, h). Rectangles may have a texture: 0 for none, 1 for diagonals, 2 for level lines; 3 and 4 are
+// diagonals and upright lines with nothing behind them.
 
-export let ruler = null;
+let ruler = null;
 export function textWidth(text, font) {
   ruler ??= document.createElement("canvas").getContext("2d");
   ruler.font = font;
@@ -39,8 +40,9 @@ export class Painter {
   }
 }
 
-/** The stripes of a texture, in a tile of 6 × 6 pixels. */
-const TEXTURES = ["", "M-1 4L4 -1M2 7L7 2", "M0 1.5H6M0 4.5H6"];
+/** The lines of a texture, in a tile of 6 × 6 pixels, their width and the opacity of what is behind them. */
+const DIAGONAL = "M-1 4L4 -1M2 7L7 2";
+const TEXTURES = [null, [DIAGONAL, 1.5, 0.45], ["M0 1.5H6M0 4.5H6", 1.5, 0.45], [DIAGONAL, 1, 0], ["M1.5 0V6M4.5 0V6", 1, 0]];
 const patterns = new Map();
 
 export class CanvasPainter extends Painter {
@@ -51,9 +53,10 @@ export class CanvasPainter extends Painter {
     const key = `${fill} ${texture}`;
     if (!patterns.has(key)) {
       const tile = Object.assign(document.createElement("canvas"), { width: 12, height: 12 }), context = tile.getContext("2d");
+      const [lines, width, behind] = TEXTURES[texture];
       context.scale(2, 2);
-      context.globalAlpha = 0.45; context.fillStyle = context.strokeStyle = fill; context.fillRect(0, 0, 6, 6);
-      context.globalAlpha = 1; context.lineWidth = 1.5; context.stroke(new Path2D(TEXTURES[texture]));
+      context.globalAlpha = behind; context.fillStyle = context.strokeStyle = fill; context.fillRect(0, 0, 6, 6);
+      context.globalAlpha = 1; context.lineWidth = width; context.stroke(new Path2D(lines));
       const pattern = context.createPattern(tile, "repeat");
       pattern.setTransform(new DOMMatrix([0.5, 0, 0, 0.5, 0, 0]));
       patterns.set(key, pattern);
@@ -83,7 +86,8 @@ export class CanvasPainter extends Painter {
 
 /** A painter of a cleared canvas of a size in CSS pixels; `until` leaves what is below it. */
 export function painterOf(canvas, width, height, family, until = height) {
-  const ratio = Math.min(3, devicePixelRatio || 1), w = Math.round(width * ratio), h = Math.round(height * ratio), context = canvas.getContext("2d");
+  const ratio = Math.min(3, devicePixelRatio || 1), w = Math.round(width * ratio), h = Math.round(height * ratio);
+  const context = canvas.getContext("2d");
   if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
   Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
   context.setTransform(ratio, 0, 0, ratio, 0, 0); context.clearRect(0, 0, width, until);
@@ -91,38 +95,41 @@ export function painterOf(canvas, width, height, family, until = height) {
 }
 
 export class SvgPainter extends Painter {
-  parts = [];
-  add(tag, attributes, text = "") {
-    const escaped = (value) => String(value).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`).replace(/[^\t\n\r -\uffff]/g, "");
-    const written = Object.entries(attributes).map(([k, v]) => ` ${k}="${escaped(v)}"`).join("");
-    this.parts.push(`<${tag}${written}>${escaped(text)}</${tag}>`);
+  // Read from the browser: an address in the script would look as if the page fetched something.
+  root = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg");
+  add(tag, attributes, text = "", parent = this.root) {
+    const node = document.createElementNS(this.root.namespaceURI, tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.textContent = text.replace(/[^\t\n\r -\uffff]/g, ""); // what XML cannot hold
+    return parent.appendChild(node);
   }
   textured(fill, texture) {
     if (!texture) return fill;
     const id = `t${texture}${fill.replace(/\W/g, "")}`;
-    if (!this.parts.some((part) => part.startsWith(`<pattern id="${id}"`))) {
-      const stripes = `<path d="M0 0H6V6H0z" fill="${fill}" fill-opacity="0.45"/><path d="${TEXTURES[texture]}" stroke="${fill}" stroke-width="1.5"/>`;
-      this.parts.push(`<pattern id="${id}" width="6" height="6" patternUnits="userSpaceOnUse">${stripes}</pattern>`);
+    if (!this.root.querySelector(`#${id}`)) {
+      const pattern = this.add("pattern", { id, width: 6, height: 6, patternUnits: "userSpaceOnUse" });
+      const [lines, width, behind] = TEXTURES[texture];
+      this.add("path", { d: "M0 0H6V6H0z", fill, "fill-opacity": behind }, "", pattern);
+      this.add("path", { d: lines, stroke: fill, "stroke-width": width }, "", pattern);
     }
     return `url(#${id})`;
   }
   image(canvas, x, y, width, height) {
-    const style = "image-rendering: pixelated";
-    this.add("image", { href: canvas.toDataURL(), x: px(x), y: px(y), width: px(width), height: px(height), preserveAspectRatio: "none", style });
+    const place = { x: px(x), y: px(y), width: px(width), height: px(height), preserveAspectRatio: "none" };
+    this.add("image", { href: canvas.toDataURL(), style: "image-rendering: pixelated", ...place });
   }
   draw(d, { fill = "none", stroke = "none", width = 1, dash = [] }) {
     const line = stroke === "none" ? {} : { stroke, "stroke-width": width, "stroke-dasharray": dash.join(" ") || "none" };
     this.add("path", { d, fill, ...line });
   }
   text(x, y, text, fill, { size = 12, anchor = "start", bold = false } = {}) {
-    this.add("text", { x: px(x), y: px(y), fill, "font-size": size, "text-anchor": anchor, "font-weight": bold ? 600 : 400 }, text);
+    const font = { "font-size": size, "text-anchor": anchor, "font-weight": bold ? 600 : 400 };
+    this.add("text", { x: px(x), y: px(y), fill, ...font }, text);
   }
   document(width, height, title) {
-    const body = this.parts.splice(0).join("");
-    this.add("title", {}, title);
-    // Read from the browser: an address in the script would look as if the page fetched something.
-    const space = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg").namespaceURI;
-    const family = this.family.replace(/["&<>]/g, "'"), size = `width="${width}" height="${height}" viewBox="0 0 ${width} ${height}"`;
-    return `<svg xmlns="${space}" ${size} font-family="${family}">${this.parts.pop()}${body}</svg>`;
+    const whole = { width, height, viewBox: `0 0 ${width} ${height}`, "font-family": this.family.replace(/["&<>]/g, "'") };
+    for (const [name, value] of Object.entries(whole)) this.root.setAttribute(name, value);
+    this.root.prepend(this.add("title", {}, title));
+    return new XMLSerializer().serializeToString(this.root);
   }
 }

@@ -1,83 +1,74 @@
 // The rows of the figure: which there are, where they lie on the time axis, and how each is painted.
 
-import { cut, digits, seconds, signed, small } from "./numbers.js";
+import { cut, digits, short, signed, small, visible } from "./numbers.js";
 import { fit, textWidth } from "./painters.js";
+import { heatOf, mapOfClasses, mapOfClusters, numberOfHeat, paintHeat } from "./heatmap.js";
 
-export const HEAD = 19, GAP = 9, AXIS = 34, EDGE = 6, VOID = 24;
-const HEIGHT = { weights: 84, group: 30, rollout: 40, signed: 46, signal: 34, truth: 9, words: 18 };
-const CELL = 13, STRIPES = 4, KEY = 20, MOST_CLUSTERS = 24; // of heat maps: pixels a row and of the colour bar
+export const EDGE = 6;
+const HEAD = 19, GAP = 9, AXIS = 34, VOID = 24, NARROW = 560, MOST_TRUTHS = 5;
+
+/** Of each kind of rows: how it and its number at the cursor are made, its height, and the room kept for that number. */
+const KINDS = {
+  weights: { paint: paintWeights, number: numberOfWeights, height: 84, room: 140, bold: true },
+  rollout: { paint: paintTerms, number: (view, { run }, t) => small(run.now.rollout[t]), height: 40, room: 60, bold: true },
+  signed: { paint: paintTerms, number: numberOfTerms, height: 46, room: 125 },
+  heat: { paint: paintHeat, number: numberOfHeat, room: 110, bold: true },
+  clusters: { paint: paintHeat, number: numberOfHeat, room: 140, bold: true },
+  truth: { paint: paintTruth, height: 9, room: 0, size: 11 },
+  signal: { paint: paintSignal, number: numberOfSignal, height: 34, room: 70 },
+  words: { paint: paintWords, height: 18, room: 0, bold: true },
+};
 
 /** Which rows there are, from top to bottom, and where: a plain list that painters and input handlers share. */
 export function layout(view, width) {
-  const rows = [], { lead, shown, state } = view, many = shown.length > 1, narrow = width < 560;
-  const of = (run) => (many ? `${run.letter} · ` : "");
-  for (const run of shown) rows.push(...weightRows(view, run, of(run), many && !narrow ? `${run.name}: ` : ""));
-  for (const label of state.classes) for (const run of shown) if (!run.now.problem) rows.push(...classRows(view, run, label, of(run)));
-  const heat = heatOf(view);
-  if (heat) rows.push({ kind: "heat", run: heat, labels: labelsOf(heat), title: `${of(heat)}All classes: ${heat.now.termsTitle}`,
-    hint: narrow ? "" : "click a row to draw its class" });
-  if (lead) {
-    for (const [label, frames] of Object.entries(lead.base.truth).filter(([, frames]) => frames.length).slice(0, 5))
-      rows.push({ kind: "truth", frames, title: `ground truth: ${cut(view.nameOf(Number(label)))}` });
-    for (const name of Object.keys(lead.base.energy))
-      rows.push({ kind: "signal", name, title: `${name}: energy (area)${narrow ? "," : " and"} change (line)` });
-  }
+  const { lead, shown, state } = view, many = shown.length > 1, narrow = width < NARROW, heat = heatOf(view);
+  const of = (run) => (many ? `${run.letter} · ` : ""), able = shown.filter((run) => !run.now.problem);
+  const made = Object.entries(lead?.base.truth ?? {}).filter(([, frames]) => frames.length).slice(0, MOST_TRUTHS);
+  const rows = [
+    ...shown.flatMap((run) => weightRows(view, run, of(run), many && !narrow ? `${run.name}: ` : "")),
+    ...state.classes.flatMap((label) => able.flatMap((run) => classRows(view, run, label, of(run)))),
+    ...(heat ? [mapOfClasses(heat, of(heat), narrow ? "" : "; click a row to draw its class")] : []),
+    ...made.map(([label, frames]) => ({ kind: "truth", frames, title: `ground truth: ${cut(view.nameOf(Number(label)))}` })),
+    ...Object.keys(lead?.base.energy ?? {}).map((name) =>
+      ({ kind: "signal", name, title: `${name}: energy (area)${narrow ? "," : " and"} change (line)` })),
+  ];
   let y = 8;
   for (const row of rows) {
-    const cells = row.kind === "heat" ? row.labels : row.kind === "clusters" ? row.ranked : null;
-    row.cell = row.kind === "clusters" ? Math.max(5, Math.min(CELL, 100 / cells.length)) : CELL;
-    row.y = y; row.top = y + (row.kind === "truth" ? 15 : HEAD);
-    row.height = cells ? cells.length * row.cell : HEIGHT[row.group == null ? row.kind : "group"];
-    y = row.top + row.height + GAP + (cells ? KEY : 0);
+    Object.assign(row, { y, top: y + (row.kind === "truth" ? 15 : HEAD), height: row.height ?? KINDS[row.kind].height });
+    y = row.top + row.height + GAP + (row.below ?? 0);
   }
   const staticFrom = rows.find((row) => row.kind === "truth" || row.kind === "signal")?.y ?? y - GAP;
   const key = JSON.stringify([width, ...rows.map((row) => [row.kind, row.title, row.height])]);
-  const bottom = y - GAP + 4, gutter = narrow ? 46 : 92;
+  const bottom = y - GAP + 4, gutter = !narrow ? 92 : heat ? 76 : 46;
   return { rows, key, staticFrom, width, left: EDGE + gutter, right: width - EDGE, bottom, height: bottom + AXIS };
 }
 
 function weightRows(view, run, of, name) {
-  const { base, now } = run, rows = [];
+  const { base, now } = run, rows = [], { own, groups } = base;
   if (now.problem) return [{ kind: "words", run, title: of + run.name, text: now.problem }];
-  const drawn = view.state.classes.some((label) => base.classes.includes(label)), groups = base.groups.length;
-  if (!base.weighs) rows.push({ kind: "words", run, title: `${of}${run.name}`, text: `${base.title}.` });
-  else if (!base.own || !drawn) {
-    const mean = base.own ? ", mean over the classes" : groups > 1 ? `, mean of ${groups}` : "";
-    rows.push({ kind: "weights", run, title: `${of}${name}${base.title}${mean}` });
-    if (groups > 1) base.groups.forEach((each, group) => rows.push({ kind: "weights", run, group, title: of + each }));
+  if (!base.weighs) rows.push({ kind: "words", run, title: of + run.name, text: `${base.title}.` });
+  else if (!own || !view.state.classes.some((label) => base.classes.includes(label))) {
+    const mean = own ? ", mean over the classes" : groups.length > 1 ? `, mean of ${groups.length}` : "";
+    rows.push({ kind: "weights", run, title: of + name + base.title + mean });
+    if (groups.length > 1) groups.forEach((each, group) => rows.push({ kind: "weights", run, group, height: 30, title: of + each }));
   }
   if (now.rollout) rows.push({ kind: "rollout", run, title: `${of}Attention rollout (Abnar and Zuidema 2020)` });
-  if (now.assignment) {
-    const mass = new Float64Array(base.clusters);
-    now.assignment.forEach((share, at) => { mass[at % base.clusters] += share; });
-    const ranked = Array.from(mass.keys()).sort((a, b) => mass[b] - mass[a]).slice(0, MOST_CLUSTERS);
-    const first = ranked.length < base.clusters ? `, the ${ranked.length} largest of ${base.clusters}` : "";
-    rows.push({ kind: "clusters", run, ranked, title: `${of}Assignment to clusters${first}` });
-  }
+  if (now.assignment) rows.push(mapOfClusters(run, of));
   return rows;
 }
 
 function classRows(view, run, label, of) {
-  const { base, now } = run, k = base.classes.indexOf(label), name = cut(base.names[k] ?? ""), rows = [];
+  const { base, now } = run, k = base.classes.indexOf(label), name = of + cut(base.names[k] ?? ""), rows = [];
   if (k < 0) return rows;
-  if (base.own) rows.push({ kind: "weights", run, k, label, title: `${of}${name}: ${base.title[0].toLowerCase()}${base.title.slice(1)}` });
+  if (base.own) rows.push({ kind: "weights", run, k, label, title: `${name}: ${base.title[0].toLowerCase()}${base.title.slice(1)}` });
   const at = now.termClasses.indexOf(label), gap = now.gap && at >= 0 && !now.exact ? `, gap ${signed(now.gap[at])}` : "";
-  if (!now.explained) rows.push({ kind: "words", run, title: of + name, text: "no contributions were given for this class" });
-  else if (at < 0) rows.push({ kind: "words", run, title: of + name, text: "its terms are not computed: draw it with a kernel" });
-  else {
-    const split = view.state.by_modality && now.modalities.length > 1 ? now.modalities : [null];
-    split.forEach((modality, m) => rows.push({ kind: "signed", run, k, label, share: modality === null ? null : m,
-      title: `${of}${name}: ${modality ? `${modality}, ` : ""}${now.exact || now.termsTitle.includes("approx") ? "" : "≈ "}${now.termsTitle}${gap}` }));
-  }
-  return rows;
+  const lacking = now.explained ? "its terms are not computed: draw it with a kernel" : "no contributions were given for this class";
+  if (!now.explained || at < 0) return [...rows, { kind: "words", run, title: name, text: lacking }];
+  const terms = `${now.exact || now.termsTitle.includes("approx") ? "" : "≈ "}${now.termsTitle}${gap}`;
+  const split = view.state.by_modality && now.modalities.length > 1 ? now.modalities : [null];
+  return [...rows, ...split.map((modality, m) => ({ kind: "signed", run, k, label, share: modality === null ? null : m,
+    title: `${name}: ${modality ? `${modality}, ` : ""}${terms}` }))];
 }
-
-/** The run whose contributions of all classes are drawn, and these classes. */
-export const heatOf = (view) => {
-  const able = view.shown.filter((run) => !run.now.problem && run.now.explained && labelsOf(run).length);
-  return able.find((run) => run.name === view.heat) ?? able[0];
-};
-const labelsOf = ({ base, now }) => base.classes.filter((label) => now.termClasses.includes(label));
 
 /** A row's weights: of all groups together or one, of all classes alike or one. */
 export function weightsOf({ run, group = null, k = null }, columns, mean) {
@@ -94,101 +85,81 @@ export function boundary(times, t) {
 }
 
 /** Where each frame begins and ends, in pixels. Frames outside the window lie at its ends, without a width. */
-export function edges(times, [low, high], lay) {
-  const scale = (lay.right - lay.left) / (high - low);
-  return Float64Array.from({ length: times.length + 1 }, (_, t) =>
-    Math.min(lay.right, Math.max(lay.left, lay.left + (boundary(times, t) - low) * scale)));
-}
-
-/** The frames that have a width, as [first, behind the last]. */
-export function visible(at) {
-  let first = 0, behind = at.length - 1;
-  while (first < behind && at[first + 1] <= at[0]) first++;
-  while (behind > first && at[behind - 1] >= at[at.length - 1]) behind--;
-  return [first, behind];
+export function edges(times, [low, high], { left, right }) {
+  const scale = (right - left) / (high - low), place = (t) => left + (boundary(times, t) - low) * scale;
+  return Float64Array.from({ length: times.length + 1 }, (_, t) => Math.min(right, Math.max(left, place(t))));
 }
 
 /** Bars up and down from `zero`. Where frames are narrower than a pixel, a pixel shows its frames' extremes. */
 export function bars(value, at, zero, scale) {
-  const up = [], down = [], [first, behind] = visible(at);
-  const put = (x, w, high, low) => {
-    if (high > 0) up.push(x, zero - high * scale, w, high * scale);
-    if (low < 0) down.push(x, zero, w, -low * scale);
-  };
-  if (at[behind] - at[first] >= 1.5 * (behind - first)) {
-    for (let t = first; t < behind; t++) {
-      const w = at[t + 1] - at[t], v = value(t), gap = Math.min(1, w * 0.16);
-      put(at[t] + gap / 2, w - gap, Math.max(v, 0), Math.min(v, 0));
-    }
-    return { up, down };
-  }
+  const up = [], down = [], [first, behind] = visible(at), wide = at[behind] - at[first] >= 1.5 * (behind - first);
   for (let t = first; t < behind; ) {
-    const pixel = Math.floor(at[t]);
+    const x = wide ? at[t] : Math.floor(at[t]);
     let high = 0, low = 0;
-    for (; t < behind && Math.floor(at[t]) === pixel; t++) { const v = value(t); if (v > high) high = v; if (v < low) low = v; }
-    put(pixel, 1, high, low);
+    do {
+      const v = value(t++);
+      if (v > high) high = v; else if (v < low) low = v;
+    } while (!wide && t < behind && Math.floor(at[t]) === x);
+    const w = wide ? at[t] - x : 1, gap = wide ? Math.min(1, w * 0.16) : 0;
+    if (high > 0) up.push(x + gap / 2, zero - high * scale, w - gap, high * scale);
+    if (low < 0) down.push(x + gap / 2, zero, w - gap, -low * scale);
   }
   return { up, down };
 }
 
-export function hatch(painter, x, y, w, h, colour, upright) {
-  if (w <= 0) return;
-  const list = [];
-  if (upright) for (let k = 2; k < Math.max(w, 3); k += 4) list.push(x + Math.min(k, w), y, x + Math.min(k, w), y + h);
-  else for (let k = -h + ((x + h) % 6 ? 6 - ((x + h) % 6) : 0); k < w; k += 6) {
-    const a = Math.max(k, 0), b = Math.min(k + h, w);
-    if (b > a) list.push(x + a, y + h - (a - k), x + b, y + h - (b - k));
-  }
-  painter.lines(list, colour, { width: 1 });
-}
-
-/** Neighbouring frames of a set, as [first, behind the last]. */
-export function stretches(count, has) {
+/** Rectangles as high as a row over the neighbouring frames of a set. */
+function stretches({ at, base: { count } }, { top, height }, has) {
   const found = [];
-  for (let t = 0; t < count; t++) if (has(t)) {
-    if (found.length && found.at(-1)[1] === t) found.at(-1)[1]++; else found.push([t, t + 1]);
+  for (let t = 0, end = -1; t < count; t++) if (has(t)) {
+    if (end === t) found[found.length - 2] += at[t + 1] - at[t]; else found.push(at[t], top, at[t + 1] - at[t], height);
+    end = t + 1;
   }
   return found;
 }
 
-/** Bars in the colour and texture of their run; of one run alone those below zero have another colour. */
-function paintBars(painter, view, { up, down }, run, colors) {
-  const k = view.shown.length > 1 ? view.runs.indexOf(run) % 3 : 0, alone = view.shown.length < 2;
-  painter.rects(up, alone ? colors.up : colors[`run${k}`], k);
-  painter.rects(down, alone ? colors.down : colors[`run${k}`], k);
+/** Zero is placed by the range of the values: a row without negative ones uses the whole height. */
+function scaled({ top, height }, { low, high }) {
+  const scale = (height - 2) / Math.max(high - low, 1e-12);
+  return { low, high, scale, zero: top + 1 + (high > low ? high * scale : height - 2) };
 }
 
-/** A labelled y-axis in the gutter: multiples of a round step, as many as have room. */
-function paintScale(painter, lay, colors, { zero, scale, low, high }) {
-  const raw = 12 / scale, power = 10 ** Math.floor(Math.log10(raw)), step = power * [1, 2, 5, 10].find((f) => f * power >= raw);
-  if (!Number.isFinite(step)) return;
-  const first = Math.ceil(low / step - 1e-9), count = Math.floor(high / step + 1e-9) - first + 1;
+/** Bars in the colour and texture of their run, of one run alone in two colours, and a y-axis of round numbers in the gutter. */
+function paintBars(painter, view, run, lay, colors, value, { low, high, zero, scale }) {
+  const { up, down } = bars(value, run.at, zero, scale), alone = view.shown.length < 2, k = alone ? 0 : view.runs.indexOf(run) % 3;
+  painter.rects(up, alone ? colors.up : colors[`run${k}`], k);
+  painter.rects(down, alone ? colors.down : colors[`run${k}`], k);
+  painter.lines([lay.left, zero, lay.right, zero], colors.rule);
+  if (!(high > low)) return;
+  const step = roundStep(Math.max(10 / scale, (high - low) / 5)), first = Math.ceil(low / step - 1e-9);
+  const round = Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, at) => (first + at) * step);
   // One number is no scale: then the ends have theirs.
-  const ticks = count > 1 ? Array.from({ length: count }, (_, k) => (first + k) * step) : [low, 0, high].filter((v, k) => k === 1 || v);
-  for (const v of ticks) {
-    const y = zero - v * scale, text = String(Number(v.toPrecision(2))).replace("-", "−");
+  for (const v of round.length > 1 ? round : [low, 0, high].filter((end, at) => at === 1 || end)) {
+    const y = zero - v * scale;
     painter.lines([lay.left - 4, y, lay.left, y], colors.soft);
-    painter.text(lay.left - 6, y + 3.5, text, colors.ink, { size: 10, anchor: "end" });
+    painter.text(lay.left - 6, y + 3.5, short(v), colors.ink, { size: 10, anchor: "end" });
   }
+}
+function roundStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return power * [1, 2, 5, 10].find((factor) => factor * power >= least);
 }
 
 export function paintRows(painter, view, lay, colors, until = null) {
-  const weights = lay.rows.filter((row) => row.kind === "weights" && !row.run.now.problem);
   let peak = 1e-12;
-  for (const row of weights) {
-    row.value = weightsOf(row, row.run.result.columns, row.run.result.weights);
-    row.own = weightsOf(row, row.run.base.columns, row.run.base.weights);
-    for (let t = 0; t < row.run.base.count; t++) peak = Math.max(peak, row.value(t), row.own(t));
+  for (const row of lay.rows) if (row.kind === "weights") {
+    const { result, base } = row.run;
+    row.value = weightsOf(row, result.columns, result.weights);
+    row.own = weightsOf(row, base.columns, base.weights);
+    for (let t = 0; t < base.count; t++) peak = Math.max(peak, row.value(t), row.own(t));
   }
-  const paint = { weights: paintWeights, rollout: paintRollout, signed: paintSigned, heat: paintHeat, clusters: paintClusters,
-    truth: paintTruth, signal: paintSignal, words: paintWords };
   for (const row of lay.rows) {
-    if (until !== null && row.y >= until) break;
-    const size = row.kind === "truth" ? 11 : 12, bold = ["weights", "words", "heat", "clusters", "rollout"].includes(row.kind) && row.group == null;
-    const room = (lay.right - EDGE) * (row.kind === "signed" && row.run.now.contributions ? 0.66 : 0.72);
-    row.heading = fit(row.title, row.kind === "words" || row.kind === "truth" ? lay.right - EDGE : room, painter.font(size, bold));
-    painter.text(EDGE, row.y + (row.kind === "truth" ? 10 : 12), row.heading, colors.ink, { size, bold });
-    paint[row.kind](painter, view, row, lay, colors, peak);
+    const { paint, room, size = 12, bold = false } = KINDS[row.kind], thick = bold && row.group == null;
+    const font = painter.font(size, thick);
+    row.heading = fit(row.title, lay.right - EDGE - room, font);
+    row.free = EDGE + textWidth(row.heading, font) + 14;
+    if (until !== null && row.y >= until) continue;
+    painter.text(EDGE, row.y + size - (row.kind === "truth" ? 1 : 0), row.heading, colors.ink, { size, bold: thick });
+    paint(painter, view, row, lay, colors, peak);
   }
   if (until === null) paintAxis(painter, view, lay, colors);
 }
@@ -198,200 +169,104 @@ function paintWords(painter, view, row, lay, colors) {
 }
 
 function paintWeights(painter, view, row, lay, colors, peak) {
-  const { run } = row, { at, result, base: { count }, now } = run, zero = row.top + row.height;
-  const high = Math.max(peak, 1.45 / count), scale = (row.height - 2) / high;
+  const { run } = row, { at, result, now } = run, { kept, known } = result;
+  const place = scaled(row, { low: 0, high: Math.max(peak, 1.45 / run.base.count) }), { zero, scale } = place;
   // The model's own weights stay behind as a shade, and over higher bars as a tick.
   const own = result.neutral && !now.missing ? [] : bars(row.own, at, zero, scale).up;
   painter.rects(own, colors.area);
-  const struck = (has, colour, upright) => {
-    for (const [a, b] of stretches(count, has)) hatch(painter, at[a], row.top, at[b] - at[a], row.height, colour, upright);
-  };
-  struck((t) => view.isMasked(run, t), colors.soft, false);
-  struck((t) => now.missing?.has(t) || view.isRemoved(run, t), colors.down, true);
-  paintBars(painter, view, bars(row.value, at, zero, scale), run, colors);
-  if (own[2] > 4 && result.known) painter.rects(own.map((x, i) => (i % 4 === 3 ? 1.5 : x)), colors.ink);
-  painter.lines([lay.left, zero, lay.right, zero], colors.rule);
-  paintScale(painter, lay, colors, { zero, scale, low: 0, high });
-  if (result.kept) {
-    const uniform = 1 / result.kept, y = zero - uniform * scale;
-    if (y > row.top) painter.lines([lay.left, y, lay.right, y], colors.ink, { width: 1.25, dash: [6, 4] });
-    const label = `dashed: uniform ${small(uniform)}${own.length ? "; shade: the model's own" : ""}`;
-    const from = EDGE + textWidth(row.heading, painter.font(12, true)) + 14, fits = from + textWidth(label, painter.font(11)) < lay.right - 140;
-    if (fits && row.group == null) painter.text(from, row.y + 12, label, colors.ink, { size: 11 });
-  }
-  if (result.known || row.group != null) return;
-  const label = result.kept ? "not known: what is changed does not follow from these weights" : "no frame is left: no weights, no scores";
-  const text = fit(label, lay.right - lay.left - 20, painter.font(12, true)), w = textWidth(text, painter.font(12, true)) + 20;
-  const x = (lay.left + lay.right) / 2, y = row.top + row.height / 2;
-  painter.rects([x - w / 2, y - VOID / 2, w, VOID], colors.ground);
-  painter.text(x, y + 4, text, colors.ink, { anchor: "middle", bold: true });
+  painter.rects(stretches(run, row, (t) => view.isMasked(run, t)), colors.soft, 3);
+  painter.rects(stretches(run, row, (t) => now.missing?.has(t) || view.isRemoved(run, t)), colors.down, 4);
+  paintBars(painter, view, run, lay, colors, row.value, place);
+  if (own[2] > 4 && known) painter.rects(own.map((x, i) => (i % 4 === 3 ? 1.5 : x)), colors.ink);
+  const y = zero - scale / kept;
+  if (kept && y > row.top) painter.lines([lay.left, y, lay.right, y], colors.ink, { width: 1.25, dash: [6, 4] });
+  if (row.group != null) return;
+  const label = `dashed: uniform ${small(1 / kept)}${own.length ? "; shade: the model's own" : ""}`;
+  if (kept && row.free + textWidth(label, painter.font(11)) < lay.right - KINDS.weights.room)
+    painter.text(row.free, row.y + 12, label, colors.ink, { size: 11 });
+  if (known) return;
+  const why = kept ? "not known: what is changed does not follow from these weights" : "no frame is left: no weights, no scores";
+  const text = fit(why, lay.right - lay.left - 20, painter.font(12, true)), w = textWidth(text, painter.font(12, true)) + 20;
+  const x = (lay.left + lay.right) / 2, middle = row.top + row.height / 2;
+  painter.rects([x - w / 2, middle - VOID / 2, w, VOID], colors.ground);
+  painter.text(x, middle + 4, text, colors.ink, { anchor: "middle", bold: true });
 }
 
-function paintRollout(painter, view, row, lay, colors) {
-  const { rollout } = row.run.now, high = Math.max(1e-12, ...rollout), scale = (row.height - 2) / high, zero = row.top + row.height;
-  paintBars(painter, view, bars((t) => rollout[t], row.run.at, zero, scale), row.run, colors);
-  painter.lines([lay.left, zero, lay.right, zero], colors.rule);
-  paintScale(painter, lay, colors, { zero, scale, low: 0, high });
-}
-
-/** Zero is placed by the range of the values: a class without negative ones uses the whole height. */
-function paintSigned(painter, view, row, lay, colors) {
-  const { high, low } = view.extent(row), scale = (row.height - 2) / Math.max(high - low, 1e-12);
-  const zero = row.top + 1 + (high > low ? high * scale : row.height - 2);
-  paintBars(painter, view, bars(view.valueOf(row), row.run.at, zero, scale), row.run, colors);
-  painter.lines([lay.left, zero, lay.right, zero], colors.rule);
-  if (high > low) paintScale(painter, lay, colors, { zero, scale, low, high });
-}
-
-const mixed = (a, b, share) => a.map((x, k) => x + (b[k] - x) * share);
-
-/** A picture of rows of numbers, a pixel a column, where the extreme counts; stripes make the negative ones known without colour. */
-function heatImage(run, count, value, peak, lay, { ground, up, down }) {
-  const width = Math.max(1, Math.round(lay.right - lay.left)), grid = new Float64Array(width * count), [first, behind] = visible(run.at);
-  for (let t = first; t < behind; t++) {
-    const from = Math.floor(run.at[t] - lay.left), to = Math.min(width, Math.max(from + 1, Math.floor(run.at[t + 1] - lay.left)));
-    for (let r = 0; r < count; r++) {
-      const v = value(t, r);
-      for (let x = from; x < to; x++) if (Math.abs(v) > Math.abs(grid[r * width + x])) grid[r * width + x] = v;
-    }
-  }
-  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
-  Object.assign(canvas, { width, height: count * STRIPES });
-  const image = context.createImageData(width, count * STRIPES);
-  for (let y = 0; y < count * STRIPES; y++) for (let x = 0; x < width; x++) {
-    const v = grid[Math.floor(y / STRIPES) * width + x], share = Math.min(1, Math.abs(v) / peak) * (v < 0 && y % 2 ? 0.35 : 1);
-    const edge = y % STRIPES === STRIPES - 1 && count < 30 ? 0.75 : 1;
-    image.data.set([...mixed(ground, v < 0 ? down : up, share * edge), 255], 4 * (y * width + x));
-  }
-  context.putImageData(image, 0, 0);
-  return canvas;
-}
-
-/** The colours with their numbers, under a heat map. */
-function paintKey(painter, row, lay, colors, low, high, note) {
-  const y = row.top + row.height + 5, wide = 90, from = lay.left + 44, steps = 30, { ground, up, down } = colors.rgb;
-  for (let k = 0; k < steps; k++) {
-    const v = low + ((high - low) * (k + 0.5)) / steps, colour = mixed(ground, v < 0 ? down : up, Math.abs(v) / high).map(Math.round);
-    painter.rects([from + (k * wide) / steps, y, wide / steps + 0.5, 9], `rgb(${colour})`);
-  }
-  const text = (x, v, anchor) => painter.text(x, y + 8, low < 0 ? signed(v, 2) : digits(v, 2), colors.ink, { size: 10, anchor });
-  text(from - 5, low, "end"); text(from + wide + 5, high, "start");
-  painter.text(from + wide + 50, y + 8, fit(note, lay.right - from - wide - 50, painter.font(10)), colors.ink, { size: 10 });
-}
-
-function paintHeat(painter, view, row, lay, colors) {
-  const { run, labels } = row, { terms } = run.result, c = run.base.classes.length, columns = labels.map((label) => run.base.classes.indexOf(label));
-  let peak = 1e-12;
-  for (let t = 0; t < run.base.count; t++) for (const k of columns) peak = Math.max(peak, Math.abs(terms[t * c + k]) || 0);
-  const key = [terms, colors, lay.left, lay.right, run.at[0], run.at.at(-1), ...view.span], cached = view.heated;
-  if (!cached || key.some((each, k) => each !== cached.key[k]))
-    view.heated = { key, image: heatImage(run, labels.length, (t, r) => terms[t * c + columns[r]] || 0, peak, lay, colors.rgb) };
-  painter.image(view.heated.image, lay.left, row.top, lay.right - lay.left, row.height);
-  labels.forEach((label, r) => {
-    const drawn = view.state.classes.includes(label), name = `${drawn ? "✓ " : ""}${cut(view.nameOf(label))}`, font = painter.font(10, drawn);
-    painter.text(lay.left - 4, row.top + (r + 0.75) * row.cell, fit(name, lay.left - EDGE - 4, font), colors.ink, { size: 10, bold: drawn, anchor: "end" });
-  });
-  paintKey(painter, row, lay, colors, -peak, peak, `striped: negative${row.hint ? `; ${row.hint}` : ""}`);
-}
-
-function paintClusters(painter, view, row, lay, colors) {
-  const { run, ranked } = row, { assignment } = run.now, count = run.base.clusters;
-  const image = heatImage(run, ranked.length, (t, r) => assignment[t * count + ranked[r]], 1, lay, colors.rgb);
-  painter.image(image, lay.left, row.top, lay.right - lay.left, row.height);
-  const every = Math.ceil(11 / row.cell);
-  ranked.forEach((cluster, r) => {
-    if (r % every === 0) painter.text(lay.left - 4, row.top + (r + 0.5) * row.cell + 3.5, String(cluster + 1), colors.ink, { size: 10, anchor: "end" });
-  });
-  paintKey(painter, row, lay, colors, 0, 1, "the largest clusters first");
+function paintTerms(painter, view, row, lay, colors) {
+  const { rollout } = row.run.now, range = row.kind === "signed" ? view.extent(row) : { low: 0, high: Math.max(...rollout) };
+  const value = row.kind === "signed" ? view.valueOf(row) : (t) => rollout[t];
+  paintBars(painter, view, row.run, lay, colors, value, scaled(row, range));
 }
 
 function paintTruth(painter, view, row, lay, colors) {
-  const { at } = view.lead, list = [], truth = new Set(row.frames), base = row.top + row.height;
-  for (const [a, b] of stretches(view.lead.base.count, (t) => truth.has(t)))
-    if (at[b] > at[a]) list.push(at[a], row.top, Math.max(1.5, at[b] - at[a] - 1), row.height);
-  painter.rects(list, colors.truth);
+  const truth = new Set(row.frames), base = row.top + row.height, found = stretches(view.lead, row, (t) => truth.has(t));
+  painter.rects(found.map((x, i) => (i % 4 === 2 && x > 0 ? Math.max(1.5, x) : x)), colors.truth);
   painter.lines([lay.left, base, lay.right, base], colors.rule);
 }
 
 function paintSignal(painter, view, row, lay, colors) {
-  const run = view.lead, base = row.top + row.height, n = run.base.count, [first, behind] = visible(run.at);
-  const step = Math.max(1, Math.floor((behind - first) / (lay.right - lay.left)));
-  const muted = new Set(view.state.muted[row.name]);
-  for (const [a, b] of stretches(n, (t) => muted.has(t))) hatch(painter, run.at[a], row.top, run.at[b] - run.at[a], row.height, colors.down, true);
+  const { at, base: { count, energy, change } } = view.lead, base = row.top + row.height, [first, behind] = visible(at);
+  const step = Math.max(1, Math.floor((behind - first) / (lay.right - lay.left))), muted = new Set(view.state.muted[row.name]);
+  painter.rects(stretches(view.lead, row, (t) => muted.has(t)), colors.down, 4);
   const line = (values) => {
-    let top = 1e-12;
-    for (const v of values) if (v > top) top = v;
-    const points = [];
+    const highest = values.reduce((a, b) => Math.max(a, b), 1e-12), points = [];
     for (let t = first; t < behind; t += step) {
-      let v = 0;
-      for (let i = t; i < Math.min(behind, t + step); i++) v = Math.max(v, values[i]);
-      points.push((run.at[t] + run.at[Math.min(n, t + 1)]) / 2, base - (v / top) * row.height);
+      const v = Math.max(0, ...values.subarray(t, Math.min(behind, t + step)));
+      points.push((at[t] + at[t + 1]) / 2, base - (v / highest) * row.height);
     }
-    return n > 1 ? points : [run.at[0], points[1], run.at[1], points[1]];
+    return count > 1 ? points : [at[0], points[1], at[1], points[1]];
   };
-  const energy = line(run.base.energy[row.name]);
-  painter.path([energy[0], base, ...energy, energy.at(-2), base], { fill: colors.area });
-  if (run.base.change[row.name]) painter.path(line(run.base.change[row.name]), { stroke: colors.ink, width: 1.25 });
+  const area = line(energy[row.name]);
+  painter.path([area[0], base, ...area, area.at(-2), base], { fill: colors.area });
+  if (change[row.name]) painter.path(line(change[row.name]), { stroke: colors.ink, width: 1.25 });
   painter.lines([lay.left, base, lay.right, base], colors.rule);
 }
 
-export function paintAxis(painter, view, lay, colors) {
-  const [low, high] = view.span, raw = ((high - low) * 80) / (lay.right - lay.left), power = 10 ** Math.floor(Math.log10(raw));
-  const step = Math.max(power * [1, 2, 5, 10].find((f) => f * power >= raw), view.lead?.base.count > 1 ? 0 : 1);
-  painter.lines([lay.left, lay.bottom, lay.right, lay.bottom], colors.ink);
+function paintAxis(painter, { span: [low, high], ends, lead }, { left, right, bottom }, colors) {
+  const step = Math.max(roundStep(((high - low) * 80) / (right - left)), lead?.base.count > 1 ? 0 : 1);
+  painter.lines([left, bottom, right, bottom], colors.ink);
   // No tick where there is no frame: before the first and behind the last.
-  const first = Math.max(low, view.ends[0]), last = Math.min(high, view.ends[1]), seen = [];
+  const first = Math.max(low, ends[0]), last = Math.min(high, ends[1]), seen = [];
   for (let k = Math.ceil(first / step - 1e-6); k * step <= last + 1e-6 * step; k++) seen.push(k * step);
   for (const s of seen.length ? seen : [first]) {
-    const x = lay.left + ((s - low) / (high - low)) * (lay.right - lay.left);
-    painter.lines([x, lay.bottom, x, lay.bottom + 4], colors.ink);
-    painter.text(x, lay.bottom + 16, String(Number(s.toFixed(3))), colors.ink, { size: 11, anchor: x < lay.left + 12 ? "start" : x > lay.right - 12 ? "end" : "middle" });
+    const x = left + ((s - low) / (high - low)) * (right - left), anchor = x < left + 12 ? "start" : x > right - 12 ? "end" : "middle";
+    painter.lines([x, bottom, x, bottom + 4], colors.ink);
+    painter.text(x, bottom + 16, String(Number(s.toFixed(3))), colors.ink, { size: 11, anchor });
   }
-  painter.text((lay.left + lay.right) / 2, lay.bottom + 30, "time in the video (s)", colors.ink, { size: 11, anchor: "middle" });
+  painter.text((left + right) / 2, bottom + 30, "time in the video (s)", colors.ink, { size: 11, anchor: "middle" });
 }
 
 /** What belongs to the chosen frame: its line, and each row's value there. The only thing that moving redraws. */
 export function paintCursor(painter, view, lay, colors) {
   if (!view.lead) return;
-  const { at } = view.lead, f = view.state.frame, x = (at[f] + at[f + 1]) / 2, { range } = view.state;
-  if (range && at[range[1] + 1] > at[range[0]]) {
-    const [left, right] = [at[range[0]], at[range[1] + 1]];
-    painter.rects([left, 0, right - left, lay.bottom], colors.range);
-    painter.lines([left, 0, left, lay.bottom, right, 0, right, lay.bottom], colors.ink, { dash: [2, 3] });
-    painter.rects([left, lay.bottom - 3, right - left, 3], colors.ink);
+  const { at } = view.lead, { frame: f, range } = view.state, x = (at[f] + at[f + 1]) / 2, inside = at[f + 1] > at[f];
+  const [from, to] = range ? [at[range[0]], at[range[1] + 1]] : [0, 0];
+  if (to > from) {
+    painter.rects([from, 0, to - from, lay.bottom], colors.range);
+    painter.lines([from, 0, from, lay.bottom, to, 0, to, lay.bottom], colors.ink, { dash: [2, 3] });
+    painter.rects([from, lay.bottom - 3, to - from, 3], colors.ink);
   }
-  const inside = at[f + 1] > at[f]; // else panned out of the window
-  if (inside) painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: colors.ink });
+  if (inside) painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: colors.ink }); // else panned out of the window
   for (const row of lay.rows) {
-    if (row.kind === "words" || !inside) continue;
-    const top = row.top - 1, base = row.top + row.height, middle = row.top + row.height / 2;
+    const top = row.top - 1, base = row.top + row.height, middle = row.top + row.height / 2, { number } = KINDS[row.kind];
     // Without frames the row shows a message: no line through its text.
-    const line = row.kind === "weights" && !row.run.result.known ? [x, top, x, middle - VOID / 2, x, middle + VOID / 2, x, base] : [x, top, x, base];
-    painter.lines(line, colors.ink, { width: 1.5 });
-  }
-  for (const row of lay.rows) {
-    const text = readout(view, row);
-    if (text) painter.text(lay.right, row.y + 12, text, colors.ink, { anchor: "end", size: 11 });
+    const free = row.kind === "weights" && !row.run.result.known ? [middle - VOID / 2, x, middle + VOID / 2, x] : [];
+    if (inside && row.kind !== "words") painter.lines([x, top, x, ...free, base], colors.ink, { width: 1.5 });
+    if (!number) continue;
+    const text = fit(number(view, row, row.run?.where[f] ?? f), lay.right - row.free, painter.font(11));
+    painter.text(lay.right, row.y + 12, text, colors.ink, { anchor: "end", size: 11 });
   }
   if (inside) painter.lines([x, lay.bottom, x, lay.bottom + 6], colors.ink, { width: 2.5 });
 }
 
-/** The number of a row at the chosen frame. */
-function readout(view, row) {
-  const f = view.state.frame, run = row.run ?? view.lead, t = run.where?.[f] ?? f;
-  if (row.kind === "weights") return `${small(row.value(t))}, ${digits(row.value(t) * run.result.kept, 1)} × uniform`;
-  if (row.kind === "rollout") return small(run.now.rollout[t]);
-  if (row.kind === "signal") return `${digits(run.base.energy[row.name][t], 2)}, ${digits(run.base.change[row.name]?.[t], 2)}`;
-  if (row.kind === "signed") {
-    const whole = row.share === null && run.now.contributions && run.result.known;
-    return `here ${signed(view.valueOf(row)(t), 3)}` + (whole ? ` of Σ ${signed(run.result.logits[row.k] - run.now.biases[row.k])}` : "");
-  }
-  if (row.kind === "clusters") {
-    const share = (cluster) => run.now.assignment[t * run.base.clusters + cluster], most = row.ranked.reduce((a, b) => (share(b) > share(a) ? b : a));
-    return `here most: cluster ${most + 1}, ${digits(share(most), 2)}`;
-  }
-  if (row.kind !== "heat") return "";
-  const value = (label) => run.result.terms[t * run.base.classes.length + run.base.classes.indexOf(label)];
-  const label = row.labels.includes(view.hovered) ? view.hovered : row.labels.reduce((a, b) => (Math.abs(value(b)) > Math.abs(value(a)) ? b : a));
-  return `here ${signed(value(label), 3)} ${cut(view.nameOf(label)).slice(0, 24)}`;
+/** The numbers of rows at a frame. */
+function numberOfWeights(view, { value, run }, t) {
+  return `${small(value(t))}, ${digits(value(t) * run.result.kept, 1)} × uniform`;
+}
+function numberOfSignal({ lead: { base: { energy, change } } }, { name }, t) {
+  return `${digits(energy[name][t], 2)}, ${digits(change[name]?.[t], 2)}`;
+}
+function numberOfTerms(view, row, t) {
+  const { result, now } = row.run, whole = row.share === null && now.contributions && result.known;
+  return signed(view.valueOf(row)(t), 3) + (whole ? ` of Σ ${signed(result.logits[row.k] - now.biases[row.k])}` : "");
 }
