@@ -651,6 +651,7 @@ def test_files_and_table_hold_what_is_drawn(opened, sample_evidence):
     np.testing.assert_allclose(found, own.weights[:, 0, 1], atol=1e-6)
     none = sample_evidence(kind="none")
     view = opened(none, width=400)
+    view.root.get_by_text("Terms, table and saving").click()
     view.root.get_by_label("By modality").check()
     rows = view.table()
     np.testing.assert_allclose([float(row["attention rollout"]) for row in rows], none.rollout, atol=1e-6)

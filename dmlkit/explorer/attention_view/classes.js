@@ -2,7 +2,7 @@
 
 import { cut, digits, plural } from "./numbers.js";
 import { px } from "./painters.js";
-import { make, setText } from "./elements.js";
+import { fillSelect, make, makeButton, makeCheckbox, makeSelect, setText, tweak } from "./elements.js";
 
 const DRAWN = 3, FOUND = 8; // by a choice; listed of a search
 const EXPLANATIONS = { own: "the model's own terms", gradient_input: "gradient × input", integrated_gradients: "integrated gradients", occlusion: "occlusion" };
@@ -11,24 +11,21 @@ const CHOICES = { true: "True", top: "Highest", changed: "Most changed by the ma
 export class Classes {
   constructor(view) {
     this.view = view; this.rows = [];
-    const filter = () => this.filter(), button = ([choice, text]) => make("button", { type: "button", onclick: () => this.choose(choice) }, text);
-    this.search = make("input", { type: "text", "aria-label": "Search the classes", placeholder: "search the classes", oninput: filter,
-      onkeydown: (event) => { if (event.key === "Enter") this.found.querySelector("button")?.click(); } });
-    this.group = make("select", { "aria-label": "Group of classes", onchange: filter });
+    const filter = () => this.filter(), options = (texts) => Object.entries(texts);
+    const onkeydown = (event) => event.key === "Enter" && this.found.querySelector("button")?.click();
+    this.search = make("input", { type: "text", "aria-label": "Search the classes", placeholder: "search the classes", oninput: filter, onkeydown });
+    this.group = makeSelect("Group of classes", filter);
     this.found = make("div", { class: "acts" }); this.hint = make("p", { class: "part" });
-    this.choices = Object.fromEntries(Object.entries(CHOICES).map((entry) => [entry[0], button(entry)]));
+    this.choices = Object.fromEntries(options(CHOICES).map(([choice, text]) => [choice, makeButton(text, () => this.choose(choice))]));
     this.table = make("table", { class: "scores" });
     const tools = make("div", { class: "acts" }, this.search, this.group, ...Object.values(this.choices));
     this.node = make("div", {}, tools, this.found, this.hint, make("div", { class: "scroll" }, this.table));
-    this.explanation = make("select", { "aria-label": "Effect of the frames", onchange: (event) => view.explain({ explanation: event.target.value }) },
-      ...Object.entries(EXPLANATIONS).map(([value, text]) => make("option", { value }, text)));
-    this.split = make("input", { type: "checkbox", onchange: (event) => view.explain({ by_modality: event.target.checked }) });
-    this.common = make("input", { type: "checkbox", onchange: (event) => view.change({ common_scale: event.target.checked }) });
-    this.heat = make("select", { "aria-label": "Run of the map of all classes", onchange: (event) => { view.heat = event.target.value; view.invalidate("weights"); } });
-    const tweak = (control, text) => make("label", { class: "tweak" }, control, make("span", {}, text));
-    this.heatNode = make("label", { class: "tweak" }, make("span", {}, "Map of "), this.heat);
-    this.controls = [make("label", { class: "tweak" }, make("span", {}, "Effect "), this.explanation), tweak(this.split, "By modality"),
-      tweak(this.common, "Common scale"), this.heatNode];
+    this.explanation = makeSelect("Effect of the frames", (explanation) => view.explain({ explanation }));
+    fillSelect(this.explanation, options(EXPLANATIONS));
+    this.split = makeCheckbox((by_modality) => view.explain({ by_modality }));
+    this.common = makeCheckbox((common_scale) => view.change({ common_scale }));
+    this.heat = makeSelect("Run of the map of all classes", (run) => { view.heat = run; view.invalidate("weights"); });
+    this.controls = [tweak("Effect", this.explanation), tweak(this.split, "By modality"), tweak(this.common, "Common scale"), tweak("Map of", this.heat)];
   }
 
   /** A row a class, a column a run; a tick draws the class. */
@@ -42,11 +39,10 @@ export class Classes {
     for (const node of [this.table, view.body]) node.classList.toggle("many", view.shown.length > 1);
     this.table.replaceChildren(head, make("tbody", {}, ...this.rows.map((row) => row.node)));
     const before = this.group.value, named = Object.keys(groups ?? {}).filter((name) => this.all || groups[name].some((label) => scores.has(label)));
-    this.group.replaceChildren(make("option", { value: "" }, "all groups"), ...named.map((name) => make("option", { value: name }, cut(name))));
-    this.group.value = named.includes(before) ? before : ""; this.group.hidden = !named.length;
     const able = view.shown.filter((run) => run.now.explained);
-    this.heat.replaceChildren(...able.map((run) => make("option", { value: run.name }, `${run.letter} · ${cut(run.name)}`)));
-    this.heatNode.hidden = able.length < 2; this.heat.value = able.find((run) => run.name === view.heat)?.name ?? able[0]?.name;
+    fillSelect(this.group, [["", "all groups"], ...named.map((name) => [name, cut(name)])], named.includes(before) ? before : "");
+    fillSelect(this.heat, able.map(({ letter, name }) => [name, `${letter} · ${cut(name)}`]), (able.find(({ name }) => name === view.heat) ?? able[0])?.name);
+    this.group.hidden = !named.length; this.heat.parentElement.hidden = able.length < 2;
     this.filter();
   }
   get all() { return this.view.link === "live" ? this.view.scene.vocabulary.names : null; }

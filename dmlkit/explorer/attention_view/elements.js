@@ -11,5 +11,16 @@ export function make(tag, attributes = {}, ...children) {
   node.append(...children.filter((child) => child != null));
   return node;
 }
+export const makeButton = (text, onclick, attributes = {}) => make("button", { type: "button", onclick, ...attributes }, text);
+/** A control and its text, in the order given. */
+export const tweak = (...parts) =>
+  make("label", { class: "tweak" }, ...parts.map((part) => (typeof part === "string" ? make("span", {}, part) : part)));
+export const makeCheckbox = (onchange) => make("input", { type: "checkbox", onchange: (event) => onchange(event.target.checked) });
+export const makeSelect = (label, onchange, attributes = {}) =>
+  make("select", { "aria-label": label, onchange: (event) => onchange(event.target.value), ...attributes });
+/** Options from [value, text]; what was chosen stays where it still is one. */
+export function fillSelect(select, options, value = select.value) {
+  select.replaceChildren(...options.map(([key, text]) => make("option", { value: key }, text)));
+  select.value = value;
+}
 export const setText = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-export const same = (a, b) => a.size === b.size && [...a].every((x) => b.has(x));

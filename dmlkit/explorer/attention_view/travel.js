@@ -5,8 +5,8 @@ import { make, setText } from "./elements.js";
 const SMOOTH = ["frame", "window", "range", "temperature", "top"], PAUSE = 1000, STEPS = 200;
 let pages = 0;
 
-const plain = (value) => (value instanceof Set ? [...value].sort((a, b) => a - b) : value);
-const alike = (a, b) => a === b || JSON.stringify(plain(a)) === JSON.stringify(plain(b));
+export const plain = (value) => (value instanceof Set ? [...value].sort((a, b) => a - b) : value);
+export const alike = (a, b) => a === b || JSON.stringify(plain(a)) === JSON.stringify(plain(b));
 
 /** A value that JSON can hold as a Python literal. */
 export function pythonLiteral(value) {
