@@ -7,7 +7,8 @@ import { make } from "./elements.js";
 
 /** What differs from the model's own weights, in words; "" where nothing does. */
 export function changesOf({ state, lead, stale }) {
-  const { temperature, top, uniform, masked, removed, muted } = state, some = (set, what, other) => set.size && `${other?.size ? set.size : plural(set.size, "frame")} ${what}`;
+  const { temperature, top, uniform, masked, removed, muted } = state,
+    some = (set, what, other) => set.size && `${other?.size ? set.size : plural(set.size, "frame")} ${what}`;
   return [
     !uniform && temperature !== 1 && `temperature ${temperature.toFixed(2)}`,
     top != null && top < (lead?.base.count ?? 0) && `top ${top} kept`,
@@ -20,17 +21,21 @@ const number = (x, n = 7) => (Number.isFinite(x) ? Number(x.toPrecision(n)) : ""
 const union = (runs, names) => [...new Set(runs.flatMap(names))];
 /** Every number drawn of a frame of a run, as [column, value(run, t)]. */
 function columnsOf(view) {
-  const { state, nameOf } = view, runs = view.shown.filter((run) => !run.now.problem), columns = [], add = (name, value) => columns.push([name, value]);
+  const { state, nameOf } = view, runs = view.shown.filter((run) => !run.now.problem), columns = [],
+    add = (name, value) => columns.push([name, value]);
   const weight = (run, which, row, t) => (run.base.weighs && (which === "base" || run.result.known) ? row(t) : NaN);
   add("run", (run) => run.name); add("frame", (_, t) => t + 1); add("seconds", (run, t) => Number(run.base.times[t].toFixed(3)));
   for (const [name, which] of [["weight", "result"], ["model weight", "base"]])
     add(name, (run, t) => number(weight(run, which, view.weightsOf(run, which), t)));
   const part = (run, where, t) => number(weight(run, "result", weightsOf({ run, ...where }, run.result.columns, run.result.weights), t));
   for (const name of union(runs, ({ base }) => (base.weighs && base.groups.length > 1 ? base.groups : [])))
-    add(`weight ${name}`, (run, t) => (run.base.groups.includes(name) && !run.base.own ? part(run, { group: run.base.groups.indexOf(name) }, t) : ""));
+    add(`weight ${name}`, (run, t) => (run.base.groups.includes(name) && !run.base.own ? part(run,
+      { group: run.base.groups.indexOf(name) }, t) : ""));
   if (runs.some(({ base }) => base.own)) for (const label of state.classes)
-    add(`weight of ${nameOf.call(view, label)}`, (run, t) => (run.base.own && run.base.classes.includes(label) ? part(run, { k: run.base.classes.indexOf(label) }, t) : ""));
-  add("state", (run, t) => (view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked" : !run.base.weighs || run.result.weights[t] > 0 ? "kept" : "left out"));
+    add(`weight of ${nameOf.call(view, label)}`, (run, t) => (run.base.own && run.base.classes.includes(label) ? part(run,
+      { k: run.base.classes.indexOf(label) }, t) : ""));
+  add("state", (run, t) => (view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked"
+    : !run.base.weighs || run.result.weights[t] > 0 ? "kept" : "left out"));
   const modalities = union(runs, ({ base }) => (state.by_modality && base.modalities?.length > 1 ? base.modalities : []));
   for (const label of state.classes) for (const modality of ["", ...modalities])
     add(`${nameOf.call(view, label)} share${modality && ` ${modality}`}`, (run, t) => {
@@ -55,17 +60,24 @@ export function records(view) {
 }
 
 // A leading apostrophe keeps spreadsheets from reading a cell as a formula.
-export const cell = (value) => (typeof value === "number" ? String(value) : `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`);
+export const cell = (value) => (typeof value === "number" ? String(value)
+  : `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`);
 // What was changed is a column, not a line above the head: programs read the file as it is.
-export const csv = (view) => { const { head, rows } = records(view), changes = changesOf(view) || "nothing"; return [[...head, "changed"], ...rows.map((row) => [...row, changes])].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"; };
+export function csv(view) {
+  const { head, rows } = records(view), changes = changesOf(view) || "nothing";
+  return [[...head, "changed"], ...rows.map((row) => [...row, changes])].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
 
 /** The picture as it stands, with a title: the same painting on another back end. */
 export function picture(view, painter, width) {
-  const title = `${view.scene.title} on ${view.scene.data}${view.scene.generated ? " (generated data)" : ""}`, label = view.scene.videos.find((v) => v.id === view.state.video)?.label ?? "";
+  const title = `${view.scene.title} on ${view.scene.data}${view.scene.generated ? " (generated data)" : ""}`,
+    label = view.scene.videos.find((v) => v.id === view.state.video)?.label ?? "";
   const kept = new Map(view.runs.map((run) => [run, run.at])), lay = layout(view, width);
   const changes = changesOf(view), scaled = lay.rows.some((row) => row.kind === "signed");
-  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.", scaled && !view.state.common_scale ? "Each class is drawn to its own scale." : "",
-    view.state.window ? `Frames ${view.state.window.map((t) => t + 1).join(" to ")} of ${view.lead?.base.count}.` : ""].filter(Boolean), head = 26 + 18 * lines.length;
+  const lines = [label, changes ? `Changed: ${changes}` : "Nothing is changed: these are the model's own weights.",
+    scaled && !view.state.common_scale ? "Each class is drawn to its own scale." : "",
+    view.state.window ? `Frames ${view.state.window.map((t) => t + 1).join(" to ")} of ${view.lead?.base.count}.` : ""].filter(Boolean),
+      head = 26 + 18 * lines.length;
   for (const row of lay.rows) { row.y += head; row.top += head; }
   lay.bottom += head; lay.height += head;
   for (const run of view.runs) if (!run.base.problem) run.at = edges(run.base.times, view.span, lay);
@@ -79,7 +91,8 @@ export function picture(view, painter, width) {
     if (!value || !row.run.result.known) continue;
     let largest = 0;
     for (let [t, behind] = visible(row.run.at); t < behind; t++) if (Math.abs(value(t)) > Math.abs(largest)) largest = value(t);
-    painter.text(lay.right, row.y + 12, `largest ${row.kind === "weights" ? small(largest) : signed(largest, 3)}`, view.colors.ink, { anchor: "end", size: 11 });
+    painter.text(lay.right, row.y + 12, `largest ${row.kind === "weights" ? small(largest) : signed(largest, 3)}`, view.colors.ink,
+      { anchor: "end", size: 11 });
   }
   for (const [run, at] of kept) run.at = at;
   return { lay, title: `${title}: ${label}${changes ? ` (${changes})` : ""}` };

@@ -100,7 +100,8 @@ export class Travel {
   // ------------------------------------------------------------------------------------------------ links and code
 
   copyText() {
-    const state = Object.fromEntries(Object.entries(this.view.state).map(([name, value]) => [name, plain(value)])), { scene, link } = this.view;
+    const state = Object.fromEntries(Object.entries(this.view.state).map(([name, value]) => [name, plain(value)])),
+      { scene, link } = this.view;
     const text = link === "none" ? `${location.href.split("#")[0]}#${this.page}${encodeURIComponent(JSON.stringify(state))}`
       : `${scene.code}, state=${pythonLiteral(state)})`;
     const shown = (copied) => {
@@ -132,9 +133,11 @@ export class Travel {
     const lead = runs.find((run) => !run.problem), count = lead ? atob(lead.times.f32).length / 4 : 1;
     const known = new Set(runs.flatMap((run) => run.classes ?? [])), names = runs.map((run) => run.run);
     const frame = (t) => Number.isInteger(t) && t >= 0 && t < count, each = (test) => (value) => Array.isArray(value) && value.every(test);
-    const pair = (value) => value === null || (each(frame)(value) && value.length === 2 && value[0] <= value[1]), flag = (value) => typeof value === "boolean";
+    const pair = (value) => value === null || (each(frame)(value) && value.length === 2 && value[0] <= value[1]),
+      flag = (value) => typeof value === "boolean";
     const tests = {
-      video: () => true, frame, classes: each((label) => known.has(label)), shown: each((name) => names.includes(name)), masked: each(frame),
+      video: () => true, frame, classes: each((label) => known.has(label)), shown: each((name) => names.includes(name)),
+      masked: each(frame),
       removed: (value) => alike(value, []), muted: (value) => alike(value, {}), temperature: (value) => Number.isFinite(value) && value > 0,
       top: (value) => value === null || (Number.isInteger(value) && value > 0), uniform: flag, range: pair, window: pair,
       explanation: (value) => value === view.state.explanation, by_modality: flag, common_scale: flag,
@@ -145,8 +148,12 @@ export class Travel {
 
   show() {
     const { view } = this, { select } = view.video, off = select.disabled || view.video.node.hidden, local = view.link === "none";
-    this.undo.disabled = !this.past.length || this.blocked(this.past.at(-1)); this.redo.disabled = !this.future.length || this.blocked(this.future.at(-1));
-    this.videos.forEach((button, k) => { button.hidden = view.video.node.hidden; button.disabled = off || !select.options[select.selectedIndex + (k ? 1 : -1)]; });
+    this.undo.disabled = !this.past.length || this.blocked(this.past.at(-1));
+    this.redo.disabled = !this.future.length || this.blocked(this.future.at(-1));
+    this.videos.forEach((button, k) => {
+      button.hidden = view.video.node.hidden;
+      button.disabled = off || !select.options[select.selectedIndex + (k ? 1 : -1)];
+    });
     this.copy.hidden = !local && !view.scene.code; setText(this.copy, local ? "Copy link" : "Copy code");
     this.field.setAttribute("aria-label", local ? "Link to this state" : "Code of this state");
   }
