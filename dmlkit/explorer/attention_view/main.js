@@ -81,7 +81,7 @@ function render({ model, el, hooks: { patience = PATIENCE } = {} }) {
     if (scene.videos[0]?.id !== view.state.video) unsent = {};
     view.setScene(scene, { ...modelState(), ...unsent });
   };
-  const onState = (name) => { if (mine) return; heard(); delete unsent[name]; view.apply({ [name]: model.get(name) }); };
+  const onState = (name) => { if (mine) return; heard(); delete unsent[name]; view.apply({ [name]: model.get(name) }); if (name === "frame") view.timeline.follow(); };
   const onMessage = (message) => {
     heard();
     const [kind] = Object.entries(pending).find(([, asked]) => message.number === asked.number && message.video === asked.video) ?? [];

@@ -51,10 +51,9 @@ export class Media {
     const player = make(kind, { controls: true, src: address, "aria-label": `The ${kind} file` }), { timeline } = this.view;
     const on = (name, act) => player.addEventListener(name, () => player === this.player && act());
     Object.assign(this, { player, address, shift: 0 });
-    on("loadedmetadata", () => this.fit()); on("seeked", () => this.lead()); on("timeupdate", () => timeline?.playing || this.lead());
-    on("play", () => timeline?.play()); on("pause", () => timeline?.pause());
+    on("loadedmetadata", () => this.fit()); on("seeked", () => this.lead()); on("timeupdate", () => timeline.playing || this.lead());
+    on("play", () => timeline.play()); on("pause", () => timeline.pause());
     on("error", () => { this.stop(); this.tell(`The ${kind} file is missing, or this browser cannot play it.`); });
-    if (timeline) Object.assign(timeline, { clock: () => this.second, onplay: (playing, rate) => this.obey(playing, rate) });
     this.place.replaceChildren(player); player.focus(); this.view.invalidate("frame");
   }
   /** A file holds the whole video, of which the frames begin at `offset`, or only the part that they are of. */

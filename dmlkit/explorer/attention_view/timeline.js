@@ -4,68 +4,82 @@ import { painterOf } from "./painters.js";
 import { bars, boundary, edges, EDGE } from "./rows.js";
 import { make, setText } from "./elements.js";
 
+const MAP = 34, LONG = 200, NARROWEST = 5, GRIP = 8, PULL = 60;
+// What a drag does; `holds` is the part of the state with the tool's frames.
 const TOOLS = {
-  move: "Click or drag: the cursor.", range: "Drag: a range, which the buttons change or play again and again.",
-  mask: "The frames' weights become zero and the others share them; the states stay.",
-  remove: "The video is encoded again without the frames.",
-  mute: "The video is encoded again with the modality's missing value in these frames.",
+  move: { meaning: "Click or drag: the cursor." },
+  range: { meaning: "Drag: a range, which the buttons change or play again and again." },
+  mask: { holds: "masked", meaning: "The frames' weights become zero and the others share them; the states stay." },
+  remove: { holds: "removed", meaning: "The video is encoded again without the frames." },
+  mute: { holds: "muted", meaning: "The video is encoded again with the modality's missing value in these frames." },
 };
-const SETS = { mask: "masked", remove: "removed" }, MAP = 34, LONG = 200, NARROWEST = 5, GRIP = 8;
 const LACKING = {
   none: "this page has no kernel. Run the notebook in JupyterLab.",
   fixed: "these are arrays, without a model that could encode the video again.",
   disconnected: "the kernel is disconnected.", silent: "the kernel does not answer.",
 };
-const KEYS = [
+// Group of the button (null: only keys), its text, what it does, its keys (each one character), the action.
+const ACTIONS = [
+  ["Range or frame", "Mask", "mask the range or frame", "m", (timeline) => timeline.act("mask")],
+  ["Range or frame", "Remove", "remove the range or frame", "r", (timeline) => timeline.act("remove")],
+  ["Range or frame", "Mute", "mute the range or frame", "u", (timeline) => timeline.act("mute")],
+  ["Range or frame", "Clear", "Clear what is masked, removed or muted there", "c", (timeline) => timeline.clear()],
+  ["Range or frame", "Loop", "Play the range again and again", "l", (timeline) => timeline.loop()],
+  ["Playing", "▶ Play", "Play or pause", "pk", (timeline) => timeline.toggle()],
+  ["Zoom", "−", "Zoom out", "-", (timeline) => timeline.zoom(2)],
+  ["Zoom", "+", "Zoom in", "+=", (timeline) => timeline.zoom(0.5)],
+  ["Zoom", "Whole", "Whole video", "0", (timeline) => timeline.show(0, Infinity)],
+  ["Zoom", "‹", "Earlier", "", (timeline) => timeline.pan(-0.8)],
+  ["Zoom", "›", "Later", "", (timeline) => timeline.pan(0.8)],
+  [null, "", "Previous video", "b[", (timeline) => timeline.view.travel.toVideo(-1)],
+  [null, "", "Next video", "n]", (timeline) => timeline.view.travel.toVideo(1)],
+];
+const GESTURES = [
   ["← → ↑ ↓, Home, End, Page ↑ ↓", "move the frame; with Shift: select a range (Page: pan); Esc: no range"],
-  ["Space; M R U C", "apply the tool, else mask; mask, remove, mute, clear the range or frame"],
-  ["P or K; L", "play or pause; loop the range"], ["+ − 0", "zoom in, out, the whole video"], ["B N or [ ]", "previous, next video"],
+  ["Space", "apply the tool, else mask"],
   ["Ctrl with the wheel, pinch", "zoom; also the wheel over the axis and the overview"],
   ["Wheel sideways; Shift with a drag", "pan; select a range"],
 ];
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 const ordered = (a, b) => (a < b ? [a, b] : [b, a]);
 
-/** Input over the frames of a view's first run. `onframe(frame, second)` and `onplay(playing, speed)` follow the cursor;
- *  `clock()`, where given, is the second that plays now (a player's), instead of the time since `play()`. */
+/** Input over the frames of a view's first run, and the clock that moves its cursor unless a player does. */
 export class Timeline {
   constructor(view) {
-    Object.assign(this, { view, pointers: new Map(), drag: null, playing: false, onframe: null, onplay: null, clock: null });
-    const { slider } = view, names = Object.keys(TOOLS);
-    const button = (text, label, onclick) => make("button", { type: "button", title: label, "aria-label": label, onclick }, text);
-    const group = (label, ...nodes) => make("div", { class: "acts", role: "group", "aria-label": label }, ...nodes);
+    Object.assign(this, { view, pointers: new Map(), drag: null, playing: false });
+    const { slider } = view, names = Object.keys(TOOLS), buttons = {}, groups = {};
+    for (const [group, text, title, , run] of ACTIONS.filter(([group]) => group)) {
+      buttons[text] = make("button", { type: "button", title, "aria-label": title, onclick: () => run(this) }, text);
+      groups[group] ??= make("div", { class: "acts", role: "group", "aria-label": group });
+      groups[group].append(buttons[text]);
+    }
     const radio = (tool) => make("input", { type: "radio", name: view.name, value: tool, onchange: () => this.setTool(tool) });
-    const change = (tool) => button(tool[0].toUpperCase() + tool.slice(1), `${tool} the range or frame`, () => this.act(tool));
     this.tools = Object.fromEntries(names.map((tool) => [tool, radio(tool)]));
-    this.acts = Object.fromEntries(["mask", "remove", "mute"].map((tool) => [tool, change(tool)]));
-    this.modality = make("select", { "aria-label": "Modality to mute" }); this.selected = make("b", { class: "selected" });
+    this.acts = { mask: buttons.Mask, remove: buttons.Remove, mute: buttons.Mute };
+    this.playButton = buttons["▶ Play"]; this.playButton.classList.add("play");
+    this.modality = make("select", { "aria-label": "Modality to mute" });
     this.speed = make("select", { "aria-label": "Speed", onchange: () => this.setPlaying(this.playing) },
       ...[0.5, 1, 2, 5].map((speed) => make("option", { value: speed, selected: speed === 1 }, `${speed}×`)));
-    this.playButton = make("button", { type: "button", class: "play", onclick: () => this.toggle() }, "▶ Play");
-    this.meaning = make("p"); this.mapCanvas = make("canvas", { "aria-hidden": "true" });
-    this.map = make("div", { class: "minimap", hidden: true }, this.mapCanvas);
+    this.selected = make("b", { class: "selected" }); this.meaning = make("p");
+    groups["Range or frame"].prepend(this.selected); groups.Playing.append(this.speed);
+    this.mapCanvas = make("canvas", { "aria-hidden": "true" }); this.map = make("div", { class: "minimap", hidden: true }, this.mapCanvas);
+    const help = [...GESTURES, ...ACTIONS.filter(([, , , keys]) => keys).map(([, , does, keys]) => [[...keys.toUpperCase()].join(" "), does])];
     this.controls = make("div", { class: "timeline" },
-      make("fieldset", { class: "tools" }, make("legend", {}, "Drag to"), ...names.map((tool) => make("label", {}, this.tools[tool], tool)), this.modality),
-      group("Range or frame", this.selected, ...Object.values(this.acts),
-        button("Clear", "Clear what is masked, removed or muted there", () => this.clear()),
-        button("Loop", "Play the range again and again", () => this.loop())),
-      group("Playing", this.playButton, this.speed),
-      group("Zoom", button("−", "Zoom out", () => this.zoom(2)), button("+", "Zoom in", () => this.zoom(0.5)),
-        button("Whole", "Whole video", () => this.show(0, Infinity)),
-        button("‹", "Earlier", () => this.pan(-0.8)), button("›", "Later", () => this.pan(0.8))),
+      make("fieldset", { class: "tools" }, make("legend", {}, "Drag to"),
+        ...names.map((tool) => make("label", {}, this.tools[tool], tool)), this.modality),
+      ...Object.values(groups),
       make("details", { class: "help" }, make("summary", { "aria-label": "Keys and gestures" }, "?"),
-        make("dl", {}, ...KEYS.flatMap(([keys, does]) => [make("dt", {}, keys), make("dd", {}, does)]))), this.meaning);
+        make("dl", {}, ...help.flatMap(([keys, does]) => [make("dt", {}, keys), make("dd", {}, does)]))), this.meaning);
     slider.addEventListener("keydown", (event) => this.onKey(event));
-    for (const kind of ["down", "move", "up", "cancel"]) {
-      slider.addEventListener(`pointer${kind}`, (event) => this.onPointer(kind, event));
-      this.map.addEventListener(`pointer${kind}`, (event) => this.onMap(kind, event));
+    for (const node of [slider, this.map]) {
+      for (const kind of ["down", "move", "up", "cancel"]) node.addEventListener(`pointer${kind}`, (event) => this.onPointer(kind, event));
+      node.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
     }
-    for (const node of [slider, this.map]) node.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
     this.onHidden = () => document.hidden && this.pause();
     document.addEventListener("visibilitychange", this.onHidden);
-    this.setTool("move");
+    this.setTool("move"); this.playButton.ariaLabel = "▶ Play";
   }
-  destroy() { this.pause(); document.removeEventListener("visibilitychange", this.onHidden); }
+  destroy() { this.pause(); clearInterval(this.pulling); document.removeEventListener("visibilitychange", this.onHidden); }
   get count() { return this.view.lead?.base.count ?? 0; }
   get chosen() { const { range, frame } = this.view.state; return range ?? [frame, frame]; }
   setTool(tool) {
@@ -98,29 +112,36 @@ export class Timeline {
     this.view.change({ window: window[1] - window[0] < n - 1 ? window : null });
     return true;
   }
-  zoom(factor, at = null) {
-    const [first, size] = this.exact, wide = this.sized(size * factor), cursor = (this.view.state.frame + 0.5 - first) / size;
+  /** About a share of the window, by default the cursor's; it comes to lie at the share `to`. */
+  zoom(factor, at = null, to = at, [first, size] = this.exact) {
+    const wide = this.sized(size * factor), cursor = (this.view.state.frame + 0.5 - first) / size;
     at ??= cursor >= 0 && cursor <= 1 ? cursor : 0.5;
-    return this.show(first + at * (size - wide), wide);
+    return this.show(first + at * size - (to ?? at) * wide, wide);
   }
   pan(share) { const [first, size] = this.exact; return this.show(first + share * size, size); }
-  /** The cursor at a frame, and the window with it. */
-  moveTo(frame, patch = {}) {
+  /** The cursor at a frame, as a change of the state: the window follows it. */
+  reach(frame) {
     const { window } = this.view.state, to = clamp(frame, 0, this.count - 1), [first, last] = window ?? [0, this.count - 1];
     const by = Math.min(0, to - first) + Math.max(0, to - last);
-    this.view.change({ ...patch, ...(by ? { window: [first + by, last + by] } : {}), frame: to });
+    return { ...(by ? { window: [first + by, last + by] } : {}), frame: to };
   }
+  moveTo(frame, patch = {}) { this.view.change({ ...patch, ...this.reach(frame) }); }
+  /** After the kernel moved the cursor: the window alone follows. */
+  follow() { const { window } = this.reach(this.view.state.frame); if (window) this.view.change({ window }); }
 
   /** Mask, remove or mute frames, or undo that where all of them are. */
   act(tool, [from, to] = this.chosen, adds = null, moved = {}) {
     if (this.tools[tool].disabled || !this.count) return;
-    const { state } = this.view, name = SETS[tool], { [this.modality.value]: muted, ...others } = state.muted;
-    const frames = new Set(name ? state[name] : muted);
+    const { holds } = TOOLS[tool], frames = this.framesOf(tool), { [this.modality.value]: _, ...others } = this.view.state.muted;
     const some = Array.from({ length: to - from + 1 }, (_, k) => from + k);
     adds ??= some.some((t) => !frames.has(t));
     for (const t of some) if (adds) frames.add(t); else frames.delete(t);
-    if (!name && frames.size) others[this.modality.value] = [...frames].sort((a, b) => a - b);
-    this.view.change({ ...(name ? { [name]: frames } : { muted: others }), ...moved });
+    if (tool === "mute" && frames.size) others[this.modality.value] = [...frames].sort((a, b) => a - b);
+    this.view.change({ [holds]: tool === "mute" ? others : frames, ...moved });
+  }
+  framesOf(tool) {
+    const held = this.view.state[TOOLS[tool].holds];
+    return new Set(tool === "mute" ? held[this.modality.value] : held);
   }
   clear() {
     const { masked, removed, muted } = this.view.state, [from, to] = this.chosen;
@@ -144,7 +165,8 @@ export class Timeline {
   }
   setPlaying(playing) {
     this.playing = playing; this.started = null;
-    setText(this.playButton, playing ? "❚❚ Pause" : "▶ Play"); this.onplay?.(playing, Number(this.speed.value));
+    this.playButton.ariaLabel = playing ? "❚❚ Pause" : "▶ Play"; setText(this.playButton, this.playButton.ariaLabel);
+    this.view.media?.obey(playing, Number(this.speed.value));
   }
   tick(now) {
     const { view } = this, { frame, range } = view.state, [first, last] = range ?? [0, this.count - 1];
@@ -153,7 +175,7 @@ export class Timeline {
     const { times } = view.lead.base;
     // Whoever else moves the cursor: playing goes on from there.
     if (this.started?.frame !== frame) this.started = { frame, now, second: times[frame] };
-    const second = this.clock?.() ?? this.started.second + ((now - this.started.now) / 1000) * Number(this.speed.value);
+    const second = view.media.second ?? this.started.second + ((now - this.started.now) / 1000) * Number(this.speed.value);
     let to = frame;
     while (to <= last && second >= boundary(times, to + 1)) to++;
     if (to > last && !range) { this.pause(); return; }
@@ -167,52 +189,65 @@ export class Timeline {
     while (low < high) { const middle = (low + high + 1) >> 1; if (at[middle] <= x) low = middle; else high = middle - 1; }
     return low;
   }
+  /** One drag at a time: its `move` goes on to a position, its `end` is what lifting the pointer does. */
   onPointer(kind, event) {
-    const { view, pointers } = this, x = this.pixel(event);
-    if (!view.lead?.at || (kind === "down" ? event.button !== 0 : !pointers.has(event.pointerId))) return;
-    if (kind === "up" && this.drag && !this.drag.begun) this.dragTo(this.drag.from);
-    if (kind === "up" || kind === "cancel") { pointers.delete(event.pointerId); this.drag = this.pinch = null; return; }
-    pointers.set(event.pointerId, x);
-    const [a, b = a] = pointers.values(), apart = Math.max(1, Math.abs(a - b)), middle = this.share((a + b) / 2);
+    const { view, pointers } = this, { currentTarget: node, pointerId } = event, x = this.pixel(event), over = node === this.map;
+    if (!(over ? this.mapAt : view.lead?.at) || (kind === "down" ? event.button !== 0 : !pointers.has(pointerId))) return;
+    if (kind === "up") this.drag?.end?.();
+    if (kind === "up" || kind === "cancel") { pointers.delete(pointerId); this.release(); return; }
+    pointers.set(pointerId, x);
     if (kind === "down") {
-      view.slider.focus({ preventScroll: true }); view.slider.setPointerCapture(event.pointerId);
-      const from = this.frameAt(x), tool = event.shiftKey ? "range" : this.tool, { state } = view;
-      const frames = tool === "mute" ? state.muted[this.modality.value] : state[SETS[tool]];
-      this.drag = pointers.size === 1 ? { tool, from, start: from, adds: !new Set(frames).has(from) } : null;
-      this.pinch = pointers.size === 2 ? { exact: this.exact, apart, middle } : null;
+      if (!over) view.slider.focus({ preventScroll: true });
+      node.setPointerCapture(pointerId); this.release();
+      this.drag = over ? this.dragMap(x) : pointers.size > 1 ? this.pinch() : this.dragFrames(x, event.shiftKey ? "range" : this.tool);
       // A finger may yet scroll the page or begin a pinch.
-      if (this.drag && event.pointerType !== "touch") this.dragTo(from);
-    } else if (this.pinch) {
-      const [first, size] = this.pinch.exact, wide = this.sized((size * this.pinch.apart) / apart);
-      this.show(first + this.pinch.middle * size - middle * wide, wide);
-    } else if (this.drag && (!this.drag.begun || this.frameAt(x) !== this.drag.from)) this.dragTo(this.frameAt(x));
+      if (over || event.pointerType === "touch") return;
+    }
+    this.drag?.move(x);
   }
-  dragTo(to) {
-    const { drag, view } = this;
-    if (drag.tool === "move") view.change({ frame: to });
-    else if (drag.tool === "range") view.change({ range: ordered(drag.start, to), frame: to });
-    else this.act(drag.tool, ordered(drag.from, to), drag.adds, { frame: to });
-    drag.from = to; drag.begun = true;
+  release() { clearInterval(this.pulling); this.drag = this.pulling = null; }
+  dragFrames(x, tool) {
+    const start = this.frameAt(x), adds = TOOLS[tool].holds && !this.framesOf(tool).has(start);
+    let from = start, begun = false, beyond = 0;
+    const to = (t) => {
+      const frame = clamp(t, 0, this.count - 1), moved = this.reach(frame);
+      if (begun && frame === from) return;
+      if (TOOLS[tool].holds) this.act(tool, ordered(from, frame), adds, moved);
+      else this.view.change({ ...(tool === "range" ? { range: ordered(start, frame) } : {}), ...moved });
+      from = frame; begun = true;
+    };
+    // Beyond an end of the window the frames come to the pointer, also while it rests.
+    const pull = () => to(from + beyond * Math.ceil(this.exact[1] / 50));
+    const move = (position) => {
+      const { left, right } = this.view.lay;
+      beyond = position > right ? 1 : position < left ? -1 : 0;
+      if (beyond && begun) this.pulling ??= setInterval(pull, PULL);
+      else { clearInterval(this.pulling); this.pulling = null; }
+      to(this.frameAt(position));
+    };
+    return { move, end: () => begun || to(start) };
+  }
+  pinch() {
+    const { exact } = this, touches = () => {
+      const [a, b] = this.pointers.values();
+      return [Math.max(1, Math.abs(a - b)), this.share((a + b) / 2)];
+    };
+    const [apart, middle] = touches();
+    return { move: () => { const [now, to] = touches(); this.zoom(apart / now, middle, to, exact); } };
   }
   /** Over the overview: the window moves, either end of it moves, or a new one is drawn; a click centres it. */
-  onMap(kind, event) {
-    if (!this.mapAt || (kind === "down" ? event.button !== 0 : !this.held)) return;
-    const x = this.pixel(event), f = this.frameAt(x, this.mapAt, [0, this.count - 1]), { window } = this.view.state;
-    const [first, size] = this.exact;
-    if (kind === "down") {
-      const near = (t) => Math.abs(this.mapAt[t] - x) <= GRIP;
-      const fixed = window && (near(window[0]) ? window[1] : near(window[1] + 1) ? window[0] : null);
-      this.map.setPointerCapture(event.pointerId);
-      const inside = fixed == null && window && f >= window[0] && f <= window[1];
-      this.held = inside ? { offset: f - first } : { fixed: fixed ?? f, click: fixed == null };
-    } else if (kind === "move") {
-      const { fixed, offset } = this.held, [a, b] = ordered(fixed ?? f, f);
-      if (offset !== undefined) this.show(f - offset, size);
-      else if (a !== b) { this.held.click = false; this.show(a, b - a + 1); }
-    } else {
-      if (this.held.click && kind === "up") { if (window) this.show(f - size / 2, size); else this.moveTo(f); }
-      this.held = null;
-    }
+  dragMap(x) {
+    const { window } = this.view.state, [first, size] = this.exact, near = (t) => Math.abs(this.mapAt[t] - x) <= GRIP;
+    const frame = (position) => this.frameAt(position, this.mapAt, [0, this.count - 1]), start = frame(x);
+    const fixed = window && (near(window[0]) ? window[1] : near(window[1] + 1) ? window[0] : null);
+    if (fixed === null && window && start >= window[0] && start <= window[1])
+      return { move: (position) => this.show(first + frame(position) - start, size) };
+    let still = fixed === null;
+    const move = (position) => {
+      const [a, b] = ordered(fixed ?? start, frame(position));
+      if (a !== b) { still = false; this.show(a, b - a + 1); }
+    };
+    return { move, end: () => still && (window ? this.show(start - size / 2, size) : this.moveTo(start)) };
   }
   onWheel(event) {
     const { lay } = this.view, over = event.currentTarget === this.map, pinch = event.ctrlKey || event.metaKey, { deltaX, deltaY } = event;
@@ -226,26 +261,18 @@ export class Timeline {
     // At an end the page scrolls on; with Ctrl it would be magnified instead.
     if (done || pinch) event.preventDefault();
   }
-  openVideo(by) {
-    const { select } = this.view.video, k = select.selectedIndex + by;
-    if (select.options[k] && !select.disabled) { select.selectedIndex = k; select.dispatchEvent(new Event("change")); }
-  }
   onKey(event) {
     if (!this.count || event.ctrlKey || event.metaKey || event.altKey) return;
     const { view } = this, { frame: f, range } = view.state, last = this.count - 1, page = Math.max(1, Math.round(this.exact[1] / 10));
-    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page, Home: -f, End: last - f }[event.key];
+    const { key, shiftKey } = event, action = key.length === 1 && ACTIONS.find(([, , , keys]) => keys.includes(key.toLowerCase()));
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: page, PageDown: -page, Home: -f, End: last - f }[key];
     const to = clamp(f + by, 0, last);
-    const act = (tool) => () => this.act(tool), zoom = (factor) => () => this.zoom(factor);
-    const open = (step) => () => this.openVideo(step), toggle = () => this.toggle();
-    const does = {
-      " ": act(this.acts[this.tool] ? this.tool : "mask"), m: act("mask"), r: act("remove"), u: act("mute"), c: () => this.clear(),
-      escape: range && (() => view.change({ range: null })), "+": zoom(0.5), "=": zoom(0.5), "-": zoom(2), 0: () => this.show(0, Infinity),
-      p: toggle, k: toggle, l: () => this.loop(), n: open(1), "]": open(1), b: open(-1), "[": open(-1),
-    }[event.key.toLowerCase()];
-    if (does) does();
+    if (action) action.at(-1)(this);
+    else if (key === " ") this.act(this.acts[this.tool] ? this.tool : "mask");
+    else if (key === "Escape" && range) view.change({ range: null });
     else if (by === undefined) return;
-    else if (!event.shiftKey) this.moveTo(to);
-    else if (event.key.startsWith("Page")) this.pan(event.key === "PageUp" ? 0.8 : -0.8);
+    else if (!shiftKey) this.moveTo(to);
+    else if (key.startsWith("Page")) this.pan(key === "PageUp" ? 0.8 : -0.8);
     else this.moveTo(to, { range: ordered(range?.[0] === f ? range[1] : range?.[1] === f ? range[0] : f, to) });
     event.preventDefault();
   }
@@ -259,7 +286,7 @@ export class Timeline {
       this.tools[tool].disabled = this.acts[tool].disabled = disabled;
       if (disabled && this.tool === tool) this.setTool("move");
     }
-    setText(this.meaning, TOOLS[this.tool] + (off ? ` Removing and muting are not available: ${LACKING[view.link]}` : ""));
+    setText(this.meaning, TOOLS[this.tool].meaning + (off ? ` Removing and muting are not available: ${LACKING[view.link]}` : ""));
     setText(this.selected, range ? `Frames ${range[0] + 1} to ${range[1] + 1}` : `Frame ${frame + 1}`);
   }
   /** The overview: the highest weight (else term) of each pixel, the window, the range and the cursor. */

@@ -127,7 +127,7 @@ export class View {
     if (moved.has("shown")) this.pickRuns();
     if (["removed", "muted", "masked"].some((name) => moved.has(name))) this.encode();
     if (moved.has("muted") || moved.delete("window")) this.invalidate("size");
-    if (moved.delete("frame")) { this.invalidate("frame"); this.timeline.onframe?.(this.state.frame); }
+    if (moved.delete("frame")) this.invalidate("frame");
     if (moved.delete("range")) this.invalidate("frame");
     if (moved.size) this.invalidate("weights");
   }
