@@ -243,7 +243,9 @@ export function paintCursor(painter, view, lay, colors) {
   const [from, to] = range ? [at[range[0]], at[range[1] + 1]] : [0, 0];
   if (to > from) {
     painter.rects([from, 0, to - from, lay.bottom], colors.range);
-    painter.lines([from, 0, from, lay.bottom, to, 0, to, lay.bottom], colors.ink, { dash: [2, 3] });
+    // Beside the rows only: no line through their titles.
+    const ends = ({ kind, top, height }) => (kind === "words" ? [] : [from, to].flatMap((end) => [end, top, end, top + height]));
+    painter.lines(lay.rows.flatMap(ends), colors.ink, { dash: [2, 3] });
     painter.rects([from, lay.bottom - 3, to - from, 3], colors.ink);
   }
   if (inside) painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: colors.ink }); // else panned out of the window
