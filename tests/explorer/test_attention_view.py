@@ -42,7 +42,7 @@ WEIGH = """async ([module, evidence, states]) => {
 START = """async ([module, style, scene, live]) => {
     const code = await import(URL.createObjectURL(new Blob([module], {type: "text/javascript"})));
     document.head.append(Object.assign(document.createElement("style"), {textContent: style}));
-    if (!live) { code.show(document.body.appendChild(document.createElement("div")), scene); return; }
+    if (!live) { window.view = code.show(document.body.appendChild(document.createElement("div")), scene); return; }
     const state = {scene, frame: 0, masked: [], removed: [], temperature: 1, top: null, uniform: false, classes: [0],
         shown: ["Attention"], problem: "", menu: live}, listeners = {};
     Object.assign(window, {sent: [], saved: 0, state, hooks: {}});
@@ -672,6 +672,47 @@ def test_files_and_table_hold_what_is_drawn(opened, sample_evidence):
     view.press("Home", *["+"] * 3)
     drawing = view.saved("SVG").decode()
     assert "Frames 1 to 5 of 12." in drawing and ">11</text>" not in drawing
+
+
+def test_strips_share_a_scale_and_a_click_on_the_map_draws_a_class(opened, sample_evidence):
+    contributions = np.random.default_rng(3).normal(size=(30, 1, 6)) * [1, 8, 1, 1, 1, 2]
+    evidence = sample_evidence(frames=30, classes=6, contributions=contributions)
+    view = opened(evidence)
+
+    def numbers() -> dict[str, list[str]]:
+        """Title of each row → the numbers of its y-axis, or of the map's colours."""
+        found, rows = xml.dom.minidom.parseString(view.saved("SVG")).getElementsByTagName("text"), {}
+        for each in found:
+            text = each.firstChild.data if each.firstChild else ""
+            if each.getAttribute("font-size") == "12" and each.getAttribute("x") == "6":
+                rows[text] = []
+            elif each.getAttribute("font-size") == "10" and rows:
+                rows[list(rows)[-1]].append(text)
+        return rows
+
+    found = numbers()
+    scale, other = (found[f"class {label}: contribution to the logit"] for label in (0, 1))
+    assert scale == other and len(scale) > 2
+    terms = evidence.weights * contributions[:, 0][:, None]
+    highest, lowest = terms[..., :2].max(), terms[..., :2].min()
+    drawn = [float(text.replace("−", "-")) for text in scale]
+    step = drawn[1] - drawn[0]
+    assert highest - step < max(drawn) <= highest and lowest <= min(drawn) < lowest + step
+    peak = np.abs(terms).max()
+    low, high = found["All classes: contribution to the logit"][-2:]
+    assert low == f"−{peak:.2g}" and high.startswith(f"+{peak:.2g} ")
+    view.root.get_by_label("Common scale").uncheck()
+    scale, other = (numbers()[f"class {label}: contribution to the logit"] for label in (0, 1))
+    assert scale != other
+
+    box = view.root.locator(".scores tbody tr", has_text="class 4").get_by_role("checkbox")
+    for across in (40, 400):  # its name, and a frame
+        for drawn in (True, False):
+            top = view.page.evaluate(
+                "(row => row.top + 4.5 * row.cell)(view.lay.rows.find(row => row.labels))"
+            )
+            view.slider.click(position={"x": across, "y": top})
+            assert box.is_checked() == drawn == ("class 4: contribution to the logit" in numbers())
 
 
 @pytest.mark.nightly

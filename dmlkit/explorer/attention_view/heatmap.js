@@ -68,19 +68,16 @@ function pictureOf(values, { columns, each, at, span, peak, left, right, colors 
   return canvas;
 }
 
-/** A map's numbers: (frames × `each`) values, of which `columns` are drawn, and the largest size. */
-function valuesOf({ run, labels, columns }) {
-  if (!labels) return { values: run.now.assignment, each: run.base.clusters, peak: 1 };
-  const values = run.result.terms, each = run.base.classes.length;
-  let peak = 1e-12;
-  for (let at = 0; at < values.length; at += each) for (const k of columns) peak = Math.max(peak, Math.abs(values[at + k]) || 0);
-  return { values, each, peak };
-}
+/** A map's numbers, (frames × `each`), of which `columns` are drawn. */
+const valuesOf = ({ run, labels }) =>
+  (labels ? { values: run.result.terms, each: run.base.classes.length } : { values: run.now.assignment, each: run.base.clusters });
 
 /** The cells, their rows' names, and the colours with their numbers. */
 export function paintHeat(painter, view, row, lay, colors) {
   const { run, columns, labels, cell, top, height } = row, { left, right } = lay, { span } = view, size = 10;
-  const { values, each, peak } = valuesOf(row), every = Math.ceil((size + 1) / cell);
+  const { values, each } = valuesOf(row), every = Math.ceil((size + 1) / cell);
+  let peak = labels ? 1e-12 : 1;
+  for (let t = 0; labels && t < run.base.count; t++) for (const k of columns) peak = Math.max(peak, Math.abs(values[t * each + k]) || 0);
   const cells = pictureOf(values, { columns, each, at: run.at, span, peak, left, right, colors });
   painter.image(cells, left, top, right - left, height);
   columns.forEach((column, r) => {
@@ -94,9 +91,8 @@ export function paintHeat(painter, view, row, lay, colors) {
   const at = Array.from({ length: COLOURS + 1 }, (_, k) => from + k);
   painter.image(pictureOf(scale, { columns: [0], each: 1, at, peak, left: from, right: to, colors }), from, y, COLOURS, 9);
   painter.text(from - 5, y + 8, short(low), colors.ink, { size, anchor: "end" });
-  painter.text(to + 5, y + 8, (labels ? "+" : "") + short(peak), colors.ink, { size });
-  const note = labels ? `striped: negative${row.hint}` : "the largest clusters first";
-  painter.text(to + 50, y + 8, fit(note, right - to - 50, painter.font(size)), colors.ink, { size });
+  const highest = `${labels ? "+" : ""}${short(peak)}   ${labels ? `striped: negative${row.hint}` : "largest first"}`;
+  painter.text(to + 5, y + 8, fit(highest, right - to - 5, painter.font(size)), colors.ink, { size });
 }
 
 /** The number at a frame: of the row under the pointer, else of the one farthest from zero. */

@@ -2,18 +2,17 @@
 // text, image(canvas, x, y, w, h). Rectangles may have a texture: 0 for none, 1 for diagonals, 2 for level lines; 3 and 4 are
 // diagonals and upright lines with nothing behind them.
 
-let ruler = null;
+let ruler = null, ruled = null;
 export function textWidth(text, font) {
   ruler ??= document.createElement("canvas").getContext("2d");
-  ruler.font = font;
+  if (font !== ruled) ruler.font = ruled = font; // slow to set
   return ruler.measureText(text).width;
 }
 /** Text cut to a width, with an ellipsis. */
 export function fit(text, width, font) {
-  if (textWidth(text, font) <= width) return text;
-  let end = text.length;
-  while (end > 1 && textWidth(text.slice(0, end) + "…", font) > width) end--;
-  return text.slice(0, end) + "…";
+  let end = text.length, shown = text;
+  while (end > 1 && textWidth(shown, font) > width) shown = `${text.slice(0, --end)}…`;
+  return shown;
 }
 
 export const px = (x) => Math.round(x * 100) / 100;
