@@ -12,7 +12,7 @@ import numpy as np
 
 from dmlkit.errors import counted, shorten
 from dmlkit.explorer.evidence import DRAWN_CLASSES, Evidence, weighted_terms
-from dmlkit.plots.style import COLORS, INK, LINES, PAPER, Plot, canvas, is_narrow, plotted
+from dmlkit.plots.style import COLORS, INK, PAPER, Plot, canvas, is_narrow, plotted
 
 VIEW = Path(__file__).with_name("attention_view")
 IMPORT = re.compile(r'(?ms)^import \{[^}]*\} from "\./(\w+)\.js";\n')
@@ -107,7 +107,9 @@ def as_shown(explorer, run: int) -> tuple[Evidence, str]:
         why = "their effect on this run is not known" if left else "no frame is left"
         return explorer.evidence[run], f"With {changes} {why}; drawn are the model's own weights and scores."
     if scores is not None:
-        return replace(encoded, weights=weights, logits=None, scores=scores), f"Settings: {changes}."
+        fixed = encoded.terms is not None and weights is not encoded.weights
+        text = f"Settings: {changes}.{' The terms are those of the own weights.' * fixed}"
+        return replace(encoded, weights=weights, logits=None, scores=scores), text
     drawn = {"weights": weights.mean(axis=2, keepdims=True)}
     drawn |= dict.fromkeys(("logits", "contributions", "biases", "terms", "gap"))
     drawn |= dict.fromkeys(("classes", "names", "scores", "term_classes"), ())
@@ -142,7 +144,8 @@ def still_picture(
 ) -> Plot:
     """Weights over time, what each frame adds to some classes, and the features' energy; `frame` is marked.
 
-    Of several groups of weights the mean is drawn.
+    Of several groups of weights the mean is drawn, of several modalities the sum; where classes have weights of their
+    own, those of the first one.
     """
     true, drawn = evidence.true or (), [each for each in classes if each in evidence.classes][:DRAWN_CLASSES]
     scored = zip(evidence.classes, evidence.names, evidence.scores, strict=True)
@@ -150,7 +153,7 @@ def still_picture(
     ranked = np.array(evidence.classes, int)[np.argsort(-evidence.scores, kind="stable")[:LISTED_CLASSES]]
     scores = f"scores (✓ true label): {', '.join(named[label] for label in ranked) or 'not known'}"
     weights = _weight_rows(evidence, drawn)
-    terms, modalities, explained = terms_by_modality(evidence, evidence.weights)
+    terms, _, explained = terms_by_modality(evidence, evidence.weights)
     columns = {label: explained.index(label) for label in drawn if label in explained}
     made = {label: row for label, row in evidence.ground_truth.items() if 0 < row.sum() < 0.9 * len(row)}
     truth = list(made.items())[:DRAWN_CLASSES]
@@ -183,11 +186,6 @@ def still_picture(
     for label, column in columns.items():
         ax = next(places)
         _draw_bars(ax, terms[:, :, column].sum(axis=1), edges, color=DOWN)
-        for index, name in enumerate(modalities if len(modalities) > 1 else ()):
-            look = {"color": (UP, TRUTH, INK)[index % 3], "linestyle": LINES[index % len(LINES)]}
-            ax.plot(times, terms[:, index, column], linewidth=1, label=name, **look)
-        if len(modalities) > 1:
-            ax.legend(loc="upper right", ncols=len(modalities), **LEGEND)
         gap = "" if evidence.gap is None else f", completeness gap {evidence.gap[column]:+.2g}"
         ax.set_title(f"{named[label]}: {evidence.terms_title}{gap}", size=9)
         ax.set_ylabel("contribution")
@@ -205,15 +203,14 @@ def still_picture(
 
 
 def _weight_rows(evidence: Evidence, drawn: Sequence[int]) -> dict[str, np.ndarray]:
-    """Name → (frames,) values of each row: the weights, of each drawn class where these have their own; a rollout."""
-    rows, weights = {}, evidence.weights
-    if weights is not None and weights.shape[2] > 1:
-        for label in drawn:
-            name = shorten(evidence.names[evidence.classes.index(label)])
-            rows[f"{evidence.title}: {name}"] = frame_weights(evidence, weights, label)
-    if weights is not None and not rows:
-        count = len(evidence.groups)
-        rows[evidence.title + f": mean of {count}" * (count > 1)] = evidence.mean_weights
+    """Name → (frames,) values of the rows of weights: those of the first class drawn, or of all; a rollout."""
+    rows = {}
+    if evidence.weights is not None:
+        count, label = len(evidence.groups), next(iter(drawn), None)
+        own = evidence.weights.shape[2] > 1 and drawn
+        of = [shorten(evidence.names[evidence.classes.index(label)])] if own else []
+        of += [f"mean of {count}"] if count > 1 else []
+        rows[": ".join([evidence.title, *of])] = frame_weights(evidence, evidence.weights, label)
     if evidence.rollout is not None:
         rows["Attention rollout (Abnar and Zuidema 2020)"] = evidence.rollout
     return rows

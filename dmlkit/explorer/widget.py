@@ -31,14 +31,12 @@ from dmlkit.explorer.evidence import (
 from dmlkit.explorer.saved_view import MODULE, STYLE, frame_weights, saved_view, terms_by_modality
 from dmlkit.explorer.sources import ArraySource, ModelSource
 
+OWN = {"explanation": "own", "by_modality": False}
 DEFAULTS = {"removed": (), "muted": {}, "masked": (), "temperature": 1.0, "top": None, "uniform": False}
 # What browser and Python change, in the order in which several are set: the later are checked against the earlier.
 STATE = ("explanation", "by_modality", "shown", "classes", *DEFAULTS)
 STATE += ("frame", "range", "window", "common_scale", "tab")
 TABS, CHOICES = dict.fromkeys(("frames", "similarity")), dict.fromkeys(("true", "top", "changed"))
-SOFTMAX = "reweightable", "has weights that are a softmax over frames"
-NEEDS = {"temperature": SOFTMAX, "top": SOFTMAX, "uniform": SOFTMAX}
-NEEDS |= {"masked": ("maskable", "can leave masked frames out of its pooling")}
 MENU_VIDEOS = 200  # thousands are slow in every browser; the id of any other video can be typed
 
 
@@ -142,7 +140,8 @@ class AttentionExplorer(anywidget.AnyWidget):
         uniform: Whether every kept frame has the same weight.
         classes: The classes whose contributions are drawn; set them by number or name.
         shown: The runs drawn, by name.
-        explanation: How the effect of frames is computed, a name in `dmlkit.explorer.evidence.EXPLANATIONS`.
+        explanation: How the effect of frames is computed, a name in `dmlkit.explorer.evidence.EXPLANATIONS`. The
+            browser knows scores under `temperature`, `top` and `uniform` with "own" only; `scores` where that is exact.
         by_modality: Whether it is that of each modality.
         common_scale: Whether the contributions of all classes have one scale.
         window: None, or the first and the last frame of those that are drawn.
@@ -160,11 +159,10 @@ class AttentionExplorer(anywidget.AnyWidget):
     problem = Unicode().tag(sync=True)
     video = TraitType()
     # Untyped: `_check` also accepts numpy's numbers, and raises a `UsageError`.
-    frame, temperature, uniform = (TraitType(value).tag(sync=True) for value in (0, 1.0, False))
-    masked, removed, classes, shown = (TraitType(()).tag(sync=True) for _ in range(4))
-    by_modality, common_scale = (TraitType(value).tag(sync=True) for value in (False, True))
     explanation, tab = (TraitType(value).tag(sync=True) for value in ("own", "frames"))
-    muted = TraitType({}).tag(sync=True)
+    by_modality, common_scale, uniform = (TraitType(value).tag(sync=True) for value in (False, True, False))
+    shown, classes, removed, masked = (TraitType(()).tag(sync=True) for _ in range(4))
+    muted, frame, temperature = (TraitType(value).tag(sync=True) for value in ({}, 0, 1.0))
     top, range, window = (TraitType(None, allow_none=True).tag(sync=True) for _ in "123")
 
     def __init__(
@@ -178,7 +176,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         self.callbacks: list[Callable] = []
         self.chosen_classes = None if classes is None else source.class_numbers(classes)
         self._missed, self._compared, self._encoded, self._busy = {}, "states", {}, True
-        self._computed = {"explanation": "own", "by_modality": False}  # what the evidence was made with
+        self._computed = OWN  # what the evidence was made with
         super().__init__()
         self.shown = source.runs
         state = self._check_state({} if state is None else state)
@@ -227,9 +225,7 @@ class AttentionExplorer(anywidget.AnyWidget):
         Where each class has weights of its own, they are those of the first class drawn. None where no frame is left,
         and for a model that weighs no frames.
         """
-        if not self.evidence:
-            return None
-        encoded, weights, _ = self.state_of(0)
+        encoded, weights, _ = self.state_of(0) if self.evidence else (None, None, None)
         if weights is None:
             return None
         drawn = [label for label in self.classes if label in encoded.classes]
@@ -351,8 +347,10 @@ class AttentionExplorer(anywidget.AnyWidget):
         if not changed and (self._masked_by_model(full) or not masked.any()):
             return encoded, encoded.weights, encoded.scores.astype(float)
         encoded = self.encoded(masked=())[run]
-        weights = reweight(encoded, masked=masked, **settings)
-        return encoded, weights, class_scores(encoded, weights)
+        weights, exact = reweight(encoded, masked=masked, **settings), encoded
+        if weights is not None and encoded.contributions is None and self._computed != OWN:
+            exact = self.encoded(masked=(), **OWN)[run]  # other terms do not determine the scores
+        return encoded, weights, class_scores(exact, weights)
 
     def encoded(self, **changes) -> tuple[Evidence, ...]:
         """Each run's evidence with frames `removed`, `muted` or `masked`, by default as they are now.
@@ -434,9 +432,8 @@ class AttentionExplorer(anywidget.AnyWidget):
 
     def _open(self, name: str) -> DataError | None:
         """Show a video with all its frames; returns why it cannot be read."""
-        self.evidence, self._encoded, problem = (), {}, None
-        chosen, missed = self.chosen_classes or (), self._missed.get(name)
-        classes = [*([] if missed is None else [missed]), *chosen]
+        self.evidence, self._encoded, problem, missed = (), {}, None, self._missed.get(name)
+        classes = [*([] if missed is None else [missed]), *(self.chosen_classes or ())]
         try:
             self.evidence = self._explained(name, classes=classes, drawn=classes)
             lead = self.evidence[0]
@@ -551,13 +548,15 @@ class AttentionExplorer(anywidget.AnyWidget):
     def _check(self, proposal):
         """The value of a trait as it is kept; a `UsageError` where it is wrong, or applies to no shown run."""
         name, value = proposal["trait"].name, proposal["value"]
-        value = CHECKS[name](self, name, value)
+        value = _checked(self, name, value)
         shown = [each for each in self.evidence if each.run in self.shown]
         if shown and name in DEFAULTS and value != DEFAULTS[name]:
-            property_, reason = NEEDS.get(name, ("", ""))
-            if property_ and not any(getattr(each, property_) for each in shown):
-                instead = "Mask, remove or mute" if any(each.maskable for each in shown) else "Remove or mute"
-                raise UsageError(f"{name}: no run shown {reason}. {instead} frames.")
+            maskable = any(each.maskable for each in shown)
+            if name == "masked" and not maskable:
+                raise UsageError("No run shown can leave masked frames out. Remove or mute frames instead.")
+            if name in ("temperature", "top", "uniform") and not any(each.reweightable for each in shown):
+                why = f"{name}: no run shown has weights that are a softmax over frames."
+                raise UsageError(f"{why} {'Mask, remove' if maskable else 'Remove'} or mute frames.")
         if name in ("removed", "muted") and value and not self._property_lock:
             self.encoded(**{name: value})  # raises where there is no model, or no such modality
         if name in self._computed:
@@ -578,71 +577,56 @@ class AttentionExplorer(anywidget.AnyWidget):
         return {**super()._repr_mimebundle_(**kwargs)[0], **saved_view(self)}
 
 
-def _video(view, name: str, value) -> str:
-    if not isinstance(value, str) or value not in view.source.videos:
-        hint = nearest(value, view.source.videos)
-        raise UsageError(f"There is no video {value!r} among {view.source.scope}.{hint}")
-    return value
+def _checked(view: AttentionExplorer, name: str, value):
+    """The value of a trait as it is kept; a `UsageError` where it is none."""
+    match name:
+        case "video":
+            if isinstance(value, str) and value in view.source.videos:
+                return value
+            hint = nearest(value, view.source.videos)
+            raise UsageError(f"There is no video {value!r} among {view.source.scope}.{hint}")
+        case "classes":
+            return view.source.class_numbers(value)
+        case "explanation" | "tab":
+            choose(EXPLANATIONS if name == "explanation" else TABS, str(value), what=name)
+            return str(value)
+        case "shown":
+            runs = tuple(map(str, as_list(value, "shown, names of runs")))
+            for run in runs:
+                choose(dict.fromkeys(view.source.runs), run, what="run")
+            return runs
+        case "frame":
+            return _frame_numbers(view, name, [value])[0]
+        case "masked" | "removed":
+            return _frame_numbers(view, name, value)
+        case "top":
+            return None if value is None else whole_number(value, name, least=1)
+        case "temperature":
+            expected = "a number above 0"
+            if isinstance(value, Real) and not isinstance(value, bool) and 0 < value < np.inf:
+                return float(value)
+        case "muted":
+            expected = "a dict, modality → frames"
+            if isinstance(value, Mapping):
+                muted = {modality: _frame_numbers(view, name, each) for modality, each in value.items()}
+                return {modality: frames for modality, frames in muted.items() if frames}
+        case "range" | "window":
+            expected = f"None or the first and the last of the frames 0 to {view.frames - 1}"
+            ends = () if value is None else tuple(whole_number(each, name) for each in as_list(value, name))
+            if value is None or (len(ends) == 2 and 0 <= ends[0] <= ends[1] < view.frames):
+                return ends or None
+        case _:
+            expected = "True or False"
+            if isinstance(value, bool | np.bool_):
+                return bool(value)
+    raise UsageError(f"{name}: expected {expected}. Received: {value!r:.80}.")
 
 
-def _frames(view, name: str, value) -> tuple[int, ...]:
+def _frame_numbers(view: AttentionExplorer, name: str, value) -> tuple[int, ...]:
     frames = tuple(sorted({whole_number(each, name) for each in as_list(value, name)}))
     if frames and not 0 <= frames[0] <= frames[-1] < max(view.frames, name == "frame"):
         raise UsageError(f"{view.video} has the frames 0 to {view.frames - 1}. Received: {name}={value}.")
     return frames
-
-
-def _muted(view, name: str, value) -> dict[str, tuple[int, ...]]:
-    if not isinstance(value, Mapping):
-        raise UsageError(f"muted: expected a dict, modality → frames. Received: {value!r:.80}.")
-    frames = {modality: _frames(view, name, each) for modality, each in value.items()}
-    return {modality: each for modality, each in frames.items() if each}
-
-
-def _range(view, name: str, value) -> tuple[int, int] | None:
-    ends = None if value is None else tuple(whole_number(each, name) for each in as_list(value, name))
-    if ends is not None and not (len(ends) == 2 and 0 <= ends[0] <= ends[1] < view.frames):
-        what = f"expected None or the first and the last of the frames 0 to {view.frames - 1}"
-        raise UsageError(f"{name}: {what}. Received: {value!r:.80}.")
-    return ends
-
-
-def _runs(view, name: str, value) -> tuple[str, ...]:
-    names = map(str, as_list(value, "shown, names of runs"))
-    return tuple(choose({run: run for run in view.source.runs}, each, what="run") for each in names)
-
-
-def _temperature(view, name: str, value) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not 0 < value < np.inf:
-        raise UsageError(f"temperature: expected a number above 0. Received: temperature={value!r:.80}.")
-    return float(value)
-
-
-def _truth(view, name: str, value) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise UsageError(f"{name}: expected True or False. Received: {value!r:.80}.")
-    return bool(value)
-
-
-def _choice(view, name: str, value) -> str:
-    choose(EXPLANATIONS if name == "explanation" else TABS, value := str(value), what=name)
-    return value
-
-
-CHECKS: dict[str, Callable] = {
-    "video": _video,
-    "frame": lambda view, name, value: _frames(view, name, [value])[0],
-    "classes": lambda view, name, value: view.source.class_numbers(value),
-    "top": lambda view, name, value: None if value is None else whole_number(value, name, least=1),
-    "muted": _muted,
-    "shown": _runs,
-    "temperature": _temperature,
-    **dict.fromkeys(("masked", "removed"), _frames),
-    **dict.fromkeys(("range", "window"), _range),
-    **dict.fromkeys(("uniform", "by_modality", "common_scale"), _truth),
-    **dict.fromkeys(("explanation", "tab"), _choice),
-}
-"""Trait → what a value given for it becomes; a `UsageError` where it is none."""
 
 
 def _describe_error(error: Exception) -> str:

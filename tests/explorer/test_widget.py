@@ -166,7 +166,7 @@ def test_a_picture_of_any_evidence(sample_evidence):
 
 
 def test_the_state_restores_a_view(view, source, smoke_runs, dataset):
-    second = list(source.videos)[1]
+    first, second = list(source.videos)[:2]
     state = {"video": second, "masked": [1, 3], "muted": {"rgb": [0, 2]}, "temperature": 2.0, "range": [2, 4]}
     state |= {"explanation": "gradient_input", "window": [0, 5], "classes": [7, 2], "common_scale": False}
     view.state = state
@@ -177,13 +177,9 @@ def test_the_state_restores_a_view(view, source, smoke_runs, dataset):
     assert again.state == whole and again.scores == view.scores
     assert again.scene["code"] == f"dmlkit.explore({str(run.path)!r}, {str(dataset.path)!r}"
     assert explore(run.model, dataset, split="train").scene["code"].startswith("dmlkit.explore(model, ")
-    wrong = [
-        {"masks": []},
-        {"frame": 99},
-        {"video": "no"},
-        {"video": next(iter(source.videos)), "range": [3, 2]},
-    ]
-    for each in (*wrong, {"muted": {"text": [0]}}, {"explanation": "shap"}, {"tab": "x"}, {"window": [0]}):
+    wrong = [{"masks": []}, {"frame": 99}, {"video": "no"}, {"video": first, "range": [3, 2]}]
+    wrong += [{"muted": {"text": [0]}}, {"explanation": "shap"}, {"tab": "x"}, {"window": [0]}, {"range": []}]
+    for each in wrong:
         with pytest.raises(UsageError):
             view.state = each
         assert view.state == whole
@@ -225,6 +221,10 @@ def test_a_selection_holds_what_is_drawn(view, source):
     split = [f"contribution {name}" for name in view.evidence[0].term_modalities]
     np.testing.assert_allclose(table[split][:4], terms)
     np.testing.assert_allclose(table["contribution"][:4], terms.sum(axis=1), rtol=1e-5)
+    exact = class_scores(evidence := source.evidence(view.video)[0], reweight(evidence, temperature=2.0))
+    view.temperature = 2
+    assert [view.scores[name] for name in evidence.names] == pytest.approx(exact.tolist(), abs=1e-6)
+    assert "terms are those of the own weights" in as_shown(view, 0)[1]
     view.range, view.classes = None, []
     assert view.selection["frame"].tolist() == [view.frame] and view.selection["class"].isna().all()
     assert explore_arrays([]).selection.empty
