@@ -715,6 +715,97 @@ def test_strips_share_a_scale_and_a_click_on_the_map_draws_a_class(opened, sampl
             assert box.is_checked() == drawn == ("class 4: contribution to the logit" in numbers())
 
 
+SCRUB = """async root => {
+    const slider = root.querySelector(".strips"), seen = new Set(), drawn = () => new Promise(requestAnimationFrame);
+    const press = key => slider.dispatchEvent(new KeyboardEvent("keydown", {key}));
+    for (press("Home"); ; press("ArrowRight")) {
+        await drawn(); await drawn();
+        seen.add([...document.querySelectorAll("*")].map(each => each.getBoundingClientRect().top).join());
+        if (slider.ariaValueNow === slider.ariaValueMax) return [seen.size, Number(slider.ariaValueNow)];
+    }
+}"""
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_nothing_moves_with_the_cursor(opened, sample_evidence, width):
+    frames = np.arange(40)
+    truth = {0: frames % 3 == 0, 1: frames % 20 == 0, 2: frames % 4 == 0}
+    data = {
+        "names": (EVIL, "cat", "a name of some more words"),
+        "times": 9.37 * frames,
+        "ground_truth": truth,
+    }
+    runs = [sample_evidence(frames=40, run=name, kind=name, **data) for name in ("attention", "heads")]
+    view = opened(*runs, width=width)
+    view.press("m")
+    assert view.root.evaluate(SCRUB) == [1, 40]
+    if width == 1200:
+        assert view.slider.bounding_box()["y"] < 330  # the controls leave room for the figure
+
+
+def test_terms_groups_and_choices_of_classes(opened, sample_evidence):
+    """With a kernel, which computes or fails, and without one."""
+    from playwright.sync_api import expect
+
+    source = SimpleNamespace(**vars(SOURCE) | {"class_groups": {"Animals": [1, 2, 5], "Else": [0]}})
+    evidence = sample_evidence(classes=6, kind="none")
+    view = opened(evidence, live=MENU)
+    button = lambda name: view.root.get_by_role("button", name=name)  # noqa: E731
+    view.root.get_by_label("Effect of the frames").select_option("occlusion")
+    view.expect("status", "Computing")
+    view.receives("explanation", "occlusion")
+    occluded = replace(evidence, terms_title="occlusion")
+    content = scene({evidence.video: [occluded]}, source, live=True)
+    view.page.evaluate("content => put('scene', content)", content)
+    expect(view.root.locator(".status")).to_be_empty()
+    assert "occlusion" in view.saved("SVG").decode()
+    view.root.get_by_label("By modality").check()
+    view.receives("by_modality", True)
+    view.expect("status", "Computing")
+    view.page.evaluate("put('problem', 'No memory is left.')")
+    expect(view.root.locator(".status")).to_be_empty()
+    view.expect("problem", "No memory is left.")
+    view.root.get_by_label("Group of classes").select_option("Animals")
+    rows = view.root.locator(".scores tbody tr:visible .name").all_inner_texts()
+    assert sorted(rows) == ["class 1", "class 2", "class 5"]
+    button("True").click()
+    button("Highest").click()
+    assert view.page.evaluate("sent.map(each => each.kind + each.choice)") == ["classestrue", "classestop"]
+    assert button("Most changed").is_disabled()
+
+    evidence = sample_evidence(classes=6)
+    view = opened(evidence)
+    masked = class_scores(evidence, reweight(evidence, masked=[0, 1, 2]))
+    view.press("Home", "Shift+ArrowRight", "Shift+ArrowRight", "m")
+    changed = np.abs(masked - evidence.scores)
+    first = lambda values: np.argsort(-values)[:3]  # noqa: E731
+    for name, labels in [("True", [0, 1]), ("Highest", first(masked)), ("Most changed", first(changed))]:
+        button(name).click()
+        drawn = view.root.locator(".scores tr:has(:checked) .name").all_inner_texts()
+        assert sorted(drawn) == sorted(f"class {label}" for label in labels)
+
+
+def test_weights_under_masks_by_the_model(opened, sample_evidence):
+    """Its scores are the kernel's; weights at another temperature follow from the arrays, also before it answers."""
+    whole = sample_evidence(linear=False)
+    view = opened(whole, live=MENU)
+    weights = lambda: [float(row["weight"]) for row in view.table()]  # noqa: E731
+    view.press("Home", "m")
+    view.page.wait_for_function("sent.length === 1")
+    assert view.page.evaluate("sent[0].masked") == [0]
+    kept = reweight(whole, masked=[0])
+    view.answer(0, replace(whole, weights=kept, logits=None, reweightable=False, scores=whole.scores / 2))
+    view.expect("scores", f"→ {whole.scores[0] / 2:.3f}")
+    view.root.get_by_role("slider", name="Temperature").fill("0.3")
+    expected = reweight(whole, masked=[0], temperature=1.995)[:, 0, 0]
+    np.testing.assert_allclose(weights(), expected, atol=1e-6)
+    view.expect("scores", "→ ?")
+    for key, masked in (("m", [0, 1]), ("c", [0])):
+        view.press(*(["ArrowRight"] if key == "m" else []), key)
+        expected = reweight(whole, masked=masked, temperature=1.995)[:, 0, 0]
+        np.testing.assert_allclose(weights(), expected, atol=1e-6)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 400)])
 def test_it_is_accessible(opened, sample_evidence, theme, width):

@@ -1,9 +1,11 @@
 // The controls above the figure: which video and runs, what is changed of the weights; and the map of classes as a control.
 
-import { plural } from "./numbers.js";
+import { cut, plural } from "./numbers.js";
 import { fillSelect, make, makeButton, makeCheckbox, makeSelect, setText, tweak } from "./elements.js";
 import { download } from "./exports.js";
 
+const EXPLANATIONS = [["own", "the model's own terms"], ["gradient_input", "gradient × input"],
+  ["integrated_gradients", "integrated gradients"], ["occlusion", "occlusion"]];
 const NO_SOFTMAX = "No run shown has weights that are a softmax over the frames.";
 const unchanged = { temperature: 1, top: null, uniform: false, masked: new Set(), removed: new Set(), muted: {} };
 
@@ -28,13 +30,20 @@ export function addControls(view) {
   view.temperature = slider("Temperature", { min: -1, max: 1, step: 0.02 }, (x) => ({ temperature: Number((10 ** x).toPrecision(4)) }));
   view.top = slider("Keep the top frames", { min: 1, step: 1 }, (x) => ({ top: x >= view.lead.base.count ? null : x }));
   view.uniform = makeCheckbox((uniform) => view.change({ uniform }));
+  view.explanation = makeSelect("Effect of the frames", (explanation) => view.explain({ explanation }));
+  fillSelect(view.explanation, EXPLANATIONS);
+  view.split = makeCheckbox((by_modality) => view.explain({ by_modality }));
+  view.common = makeCheckbox((common_scale) => view.change({ common_scale }));
+  view.mapRun = makeSelect("Run of the map of all classes", (run) => { view.heat = run; view.invalidate("weights"); });
   view.reset = makeButton("Reset", () => view.change(unchanged));
   view.toggle = makeButton("Data table", () => view.showData(view.data.hidden), { "aria-expanded": "false" });
   const saves = ["PNG", "SVG", "CSV"].map((kind) => makeButton(`Save ${kind}`, () => download(view, kind.toLowerCase())));
   const weights = [view.temperature.node, view.top.node, tweak(view.uniform, "Uniform weights"), view.reset];
+  const ticks = [tweak(view.split, "By modality"), tweak(view.common, "Common scale")];
+  const terms = [tweak("Effect", view.explanation), ...ticks, tweak("Map of", view.mapRun)];
   // Open from the beginning where there is room, without a line for the summary.
   view.more = make("details", { class: "more" }, make("summary", {}, "Terms, table and saving"),
-    make("div", { class: "tweaks" }, ...view.classes.controls, make("div", { class: "acts" }, view.toggle, ...saves)));
+    make("div", { class: "tweaks" }, ...terms, make("div", { class: "acts" }, view.toggle, ...saves)));
   return [make("header", {}, view.title, view.order.node, view.ofClass.node, view.video.node, view.id, view.runsBox), view.hint,
     make("div", { class: "tweaks" }, ...weights), view.more];
 }
@@ -76,6 +85,15 @@ export function showControls(view, most) {
     input.disabled = off || (state.uniform && input === view.temperature.input);
     input.parentElement.title = off ? NO_SOFTMAX : "";
   }
+  const able = view.shown.filter((run) => run.now.explained), mapped = able.find(({ name }) => name === view.heat) ?? able[0];
+  const live = view.link === "live", split = live || view.shown.some((run) => run.now.modalities?.length > 1);
+  const alone = live ? "" : "Other terms take a model and a kernel.";
+  Object.assign(view.explanation, { value: state.explanation, disabled: !live, title: alone });
+  Object.assign(view.split, { checked: state.by_modality, disabled: !split });
+  view.split.parentElement.title = split ? "" : "The terms here are not split by modality.";
+  Object.assign(view.common, { checked: state.common_scale, disabled: !state.classes.length });
+  fillSelect(view.mapRun, able.map(({ letter, name }) => [name, `${letter} · ${cut(name)}`]), mapped?.name);
+  view.mapRun.parentElement.hidden = able.length < 2;
   for (const menu of [view.order.select, view.ofClass.select, view.video.select, view.id]) menu.disabled = view.link === "disconnected";
   for (const box of view.boxes) {
     box.checked = state.shown.includes(box.value); box.disabled = !box.checked && state.shown.length >= most;
