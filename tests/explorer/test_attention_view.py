@@ -712,7 +712,7 @@ def test_strips_share_a_scale_and_a_click_on_the_map_draws_a_class(opened, sampl
                 "(row => row.top + 4.5 * row.cell)(view.lay.rows.find(row => row.labels))"
             )
             view.slider.click(position={"x": across, "y": top})
-            assert box.is_checked() == drawn == ("class 4: contribution to the logit" in numbers())
+            assert ("class 4: contribution to the logit" in numbers()) == drawn == box.is_checked()
 
 
 SCRUB = """async root => {
@@ -781,6 +781,7 @@ def test_terms_groups_and_choices_of_classes(opened, sample_evidence):
     first = lambda values: np.argsort(-values)[:3]  # noqa: E731
     for name, labels in [("True", [0, 1]), ("Highest", first(masked)), ("Most changed", first(changed))]:
         button(name).click()
+        view.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         drawn = view.root.locator(".scores tr:has(:checked) .name").all_inner_texts()
         assert sorted(drawn) == sorted(f"class {label}" for label in labels)
 
