@@ -2,7 +2,7 @@
 
 import { nearest, plural, seconds } from "./numbers.js";
 import { painterOf } from "./painters.js";
-import { make, setText } from "./elements.js";
+import { make, makeButton, setText } from "./elements.js";
 
 const SMALL = 34, LARGE = 64, LABEL = 15; // heights in pixels
 const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s) % 60).padStart(2, "0")}`;
@@ -10,9 +10,9 @@ const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s) % 60).padStar
 export class Media {
   constructor(view) {
     this.view = view;
-    const pick = (event) => event.buttons & 1 && this.pick(event.offsetX);
+    const pick = ({ buttons, offsetX }) => buttons & 1 && view.change({ frame: view.timeline.frameAt(offsetX) });
     this.strip = make("canvas", { class: "film", role: "img", onpointerdown: pick, onpointermove: pick });
-    this.load = make("button", { type: "button", onclick: () => this.start() });
+    this.load = makeButton("", () => this.start());
     this.page = make("a", { target: "_blank", rel: "noopener noreferrer" });
     this.problems = make("div", { class: "lacking" }); this.place = make("div");
     this.node = make("div", { class: "media" }, make("p", {}, this.load, this.page), this.problems, this.place, this.strip);
@@ -67,7 +67,10 @@ export class Media {
   /** Frames between the cursor and what plays, which may be a frame ahead of a cursor that it moves. */
   get apart() { return Math.abs(this.frame - this.view.state.frame); }
   /** The second of the frames that plays; null where none does, or not yet where the cursor is. */
-  get second() { return this.player?.paused === false && this.player.readyState > 1 && this.apart < 2 ? this.player.currentTime - this.shift : null; }
+  get second() {
+    const plays = this.player?.paused === false && this.player.readyState > 1 && this.apart < 2;
+    return plays ? this.player.currentTime - this.shift : null;
+  }
   obey(playing, rate) {
     if (!this.player) return;
     this.player.playbackRate = rate; this.follow();
@@ -82,7 +85,6 @@ export class Media {
     const to = Math.max(0, view.lead.base.times[view.state.frame] + this.shift);
     if (seekable.length && to <= seekable.end(seekable.length - 1)) player.currentTime = to;
   }
-  pick(x) { this.view.change({ frame: this.view.timeline.frameAt(x) }); }
 
   draw() {
     const { media, image, view: { lead, state } } = this;
@@ -100,19 +102,20 @@ export class Media {
   paint(lead, { columns, width, height, count, every }, frame) {
     const { strip, view: { lay, colors, state } } = this, base = LABEL + LARGE;
     const painter = painterOf(strip, lay.width, base, colors.family);
-    const tile = (t) => Math.min(count - 1, Math.round(lead.base.times[t] / every));
+    const tileOf = (t) => Math.min(count - 1, Math.round(lead.base.times[t] / every));
     /** The left and right end of a frame's picture, which is not drawn to the left of `from`. */
     const show = (t, high, from = 0) => {
-      const wide = (high * width) / height, k = tile(t), middle = (lead.at[t] + lead.at[t + 1]) / 2;
+      const wide = (high * width) / height, k = tileOf(t), middle = (lead.at[t] + lead.at[t + 1]) / 2;
       const x = Math.max(lay.left, Math.min(middle - wide / 2, lay.right - wide));
       if (x < from) return [x, from];
-      painter.context.drawImage(this.image, (k % columns) * width, Math.floor(k / columns) * height, width, height, x, base - high, wide, high);
+      const tile = [(k % columns) * width, Math.floor(k / columns) * height, width, height];
+      painter.context.drawImage(this.image, ...tile, x, base - high, wide, high);
       return [x, x + wide];
     };
     const [first, last] = state.window ?? [0, lead.base.count - 1], slot = (lead.at[last + 1] - lead.at[first]) / (last + 1 - first);
     const step = Math.max(1, Math.ceil(((SMALL * width) / height + 2) / slot));
     for (let t = Math.ceil(first / step) * step, from = 0; t <= last; t += step) from = show(t, SMALL, from)[1];
-    const text = clock(tile(frame) * every);
+    const text = clock(tileOf(frame) * every);
     strip.setAttribute("aria-label", `${plural(count, "picture")} of the video along its time; the larger one is at ${text}`);
     if (frame < first || frame > last) return;
     const [x, right] = show(frame, LARGE);

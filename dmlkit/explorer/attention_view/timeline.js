@@ -2,7 +2,7 @@
 
 import { painterOf } from "./painters.js";
 import { bars, boundary, edges, EDGE } from "./rows.js";
-import { make, setText } from "./elements.js";
+import { fillSelect, make, makeButton, setText } from "./elements.js";
 
 const MAP = 34, LONG = 200, NARROWEST = 5, GRIP = 8, PULL = 60;
 // What a drag does; `holds` is the part of the state with the tool's frames.
@@ -47,26 +47,26 @@ const ordered = (a, b) => (a < b ? [a, b] : [b, a]);
 export class Timeline {
   constructor(view) {
     Object.assign(this, { view, pointers: new Map(), drag: null, playing: false });
-    const { slider } = view, names = Object.keys(TOOLS), buttons = {}, groups = {};
+    const { slider } = view, buttons = {}, groups = {};
     for (const [group, text, title, , run] of ACTIONS.filter(([group]) => group)) {
-      buttons[text] = make("button", { type: "button", title, "aria-label": title, onclick: () => run(this) }, text);
+      buttons[text] = makeButton(text, () => run(this), { title, "aria-label": title });
       groups[group] ??= make("div", { class: "acts", role: "group", "aria-label": group });
       groups[group].append(buttons[text]);
     }
     const radio = (tool) => make("input", { type: "radio", name: view.name, value: tool, onchange: () => this.setTool(tool) });
-    this.tools = Object.fromEntries(names.map((tool) => [tool, radio(tool)]));
+    this.tools = Object.fromEntries(Object.keys(TOOLS).map((tool) => [tool, radio(tool)]));
     this.acts = { mask: buttons.Mask, remove: buttons.Remove, mute: buttons.Mute };
-    this.playButton = buttons["▶ Play"]; this.playButton.classList.add("play");
+    this.playButton = buttons["▶ Play"]; this.playButton.classList.add("play"); this.playButton.ariaLabel = "▶ Play";
     this.modality = make("select", { "aria-label": "Modality to mute" });
-    this.speed = make("select", { "aria-label": "Speed", onchange: () => this.setPlaying(this.playing) },
-      ...[0.5, 1, 2, 5].map((speed) => make("option", { value: speed, selected: speed === 1 }, `${speed}×`)));
+    this.speed = make("select", { "aria-label": "Speed", onchange: () => this.setPlaying(this.playing) });
+    fillSelect(this.speed, [0.5, 1, 2, 5].map((speed) => [speed, `${speed}×`]), 1);
     this.selected = make("b", { class: "selected" }); this.meaning = make("p");
     groups["Range or frame"].prepend(this.selected); groups.Playing.append(this.speed);
     this.mapCanvas = make("canvas", { "aria-hidden": "true" }); this.map = make("div", { class: "minimap", hidden: true }, this.mapCanvas);
-    const help = [...GESTURES, ...ACTIONS.filter(([, , , keys]) => keys).map(([, , does, keys]) => [[...keys.toUpperCase()].join(" "), does])];
+    const help = [...GESTURES, ...ACTIONS.map(([, , does, keys]) => [[...keys.toUpperCase()].join(" "), does])].filter(([keys]) => keys);
     this.controls = make("div", { class: "timeline" },
       make("fieldset", { class: "tools" }, make("legend", {}, "Drag to"),
-        ...names.map((tool) => make("label", {}, this.tools[tool], tool)), this.modality),
+        ...Object.entries(this.tools).map(([tool, node]) => make("label", {}, node, tool)), this.modality),
       ...Object.values(groups),
       make("details", { class: "help" }, make("summary", { "aria-label": "Keys and gestures" }, "?"),
         make("dl", {}, ...help.flatMap(([keys, does]) => [make("dt", {}, keys), make("dd", {}, does)]))), this.meaning);
@@ -77,10 +77,12 @@ export class Timeline {
     }
     this.onHidden = () => document.hidden && this.pause();
     document.addEventListener("visibilitychange", this.onHidden);
-    this.setTool("move"); this.playButton.ariaLabel = "▶ Play";
+    this.setTool("move");
   }
   destroy() { this.pause(); clearInterval(this.pulling); document.removeEventListener("visibilitychange", this.onHidden); }
   get count() { return this.view.lead?.base.count ?? 0; }
+  /** First and last frame of what is played. */
+  get played() { return this.view.state.range ?? [0, this.count - 1]; }
   get chosen() { const { range, frame } = this.view.state; return range ?? [frame, frame]; }
   setTool(tool) {
     this.tool = tool; this.tools[tool].checked = true; this.view.slider.dataset.tool = tool; this.modality.hidden = tool !== "mute";
@@ -103,18 +105,18 @@ export class Timeline {
     return kept && Math.round(kept[0]) === first && Math.round(kept[0] + kept[1]) === last + 1 ? kept : [first, size];
   }
   sized(size) { return clamp(size, Math.min(NARROWEST, this.count), this.count); }
-  show(first, size) {
-    const before = this.exact, n = this.count;
-    size = this.sized(size); first = clamp(first, 0, n - size);
-    if (!n || (before[0] === first && before[1] === size)) return false;
+  /** Zoom to a window, clamped to the video; false where it is shown already. */
+  show(from, frames) {
+    const before = this.exact.join(), size = this.sized(frames), first = clamp(from, 0, this.count - size);
     this.kept = [first, size];
+    if (before === this.kept.join()) return false;
     const window = [Math.round(first), Math.round(first + size) - 1];
-    this.view.change({ window: window[1] - window[0] < n - 1 ? window : null });
+    this.view.change({ window: window[1] - window[0] < this.count - 1 ? window : null });
     return true;
   }
   /** About a share of the window, by default the cursor's; it comes to lie at the share `to`. */
-  zoom(factor, at = null, to = at, [first, size] = this.exact) {
-    const wide = this.sized(size * factor), cursor = (this.view.state.frame + 0.5 - first) / size;
+  zoom(factor, at = null, to = at) {
+    const [first, size] = this.exact, wide = this.sized(size * factor), cursor = (this.view.state.frame + 0.5 - first) / size;
     at ??= cursor >= 0 && cursor <= 1 ? cursor : 0.5;
     return this.show(first + at * size - (to ?? at) * wide, wide);
   }
@@ -153,15 +155,15 @@ export class Timeline {
   toggle() { if (this.playing) this.pause(); else this.play(); }
   pause() { if (this.playing) this.setPlaying(false); }
   play() {
-    const { frame, range } = this.view.state, [first, last] = range ?? [0, this.count - 1];
+    const { frame } = this.view.state, [first, last] = this.played;
     if (this.playing || !this.count) return;
     if (frame < first || frame >= last) this.moveTo(first);
     this.setPlaying(true);
     requestAnimationFrame((now) => this.tick(now));
   }
   loop() {
-    const { range, window } = this.view.state, frames = range ?? window ?? [0, this.count - 1];
-    if (this.count) { this.moveTo(frames[0], { range: frames }); this.play(); }
+    const range = this.view.state.range ?? this.view.state.window ?? this.played;
+    if (this.count) { this.moveTo(range[0], { range }); this.play(); }
   }
   setPlaying(playing) {
     this.playing = playing; this.started = null;
@@ -169,17 +171,18 @@ export class Timeline {
     this.view.media?.obey(playing, Number(this.speed.value));
   }
   tick(now) {
-    const { view } = this, { frame, range } = view.state, [first, last] = range ?? [0, this.count - 1];
+    const { view } = this, { frame, range } = view.state, [first, last] = this.played;
+    if (!view.slider.clientWidth || !this.count) this.pause();
     if (!this.playing) return;
-    if (view.destroyed || !view.slider.clientWidth || !this.count) { this.pause(); return; }
     const { times } = view.lead.base;
     // Whoever else moves the cursor: playing goes on from there.
     if (this.started?.frame !== frame) this.started = { frame, now, second: times[frame] };
     const second = view.media.second ?? this.started.second + ((now - this.started.now) / 1000) * Number(this.speed.value);
     let to = frame;
     while (to <= last && second >= boundary(times, to + 1)) to++;
-    if (to > last && !range) { this.pause(); return; }
-    if (to > last) { this.started = null; this.moveTo(first); } else if (to !== frame) { this.started.frame = to; this.moveTo(to); }
+    if (to > last && !range) this.pause();
+    else if (to > last) { this.started = null; this.moveTo(first); }
+    else if (to !== frame) { this.started.frame = to; this.moveTo(to); }
     requestAnimationFrame((later) => this.tick(later));
   }
 
@@ -227,13 +230,11 @@ export class Timeline {
     };
     return { move, end: () => begun || to(start) };
   }
+  /** How far two fingers are apart, and the share of the window between them. */
+  get fingers() { const [a, b] = this.pointers.values(); return [Math.max(1, Math.abs(a - b)), this.share((a + b) / 2)]; }
   pinch() {
-    const { exact } = this, touches = () => {
-      const [a, b] = this.pointers.values();
-      return [Math.max(1, Math.abs(a - b)), this.share((a + b) / 2)];
-    };
-    const [apart, middle] = touches();
-    return { move: () => { const [now, to] = touches(); this.zoom(apart / now, middle, to, exact); } };
+    let [apart, middle] = this.fingers;
+    return { move: () => { const [now, to] = this.fingers; this.zoom(apart / now, middle, to); [apart, middle] = [now, to]; } };
   }
   /** Over the overview: the window moves, either end of it moves, or a new one is drawn; a click centres it. */
   dragMap(x) {
@@ -272,7 +273,7 @@ export class Timeline {
     else if (key === "Escape" && range) view.change({ range: null });
     else if (by === undefined) return;
     else if (!shiftKey) this.moveTo(to);
-    else if (key.startsWith("Page")) this.pan(key === "PageUp" ? 0.8 : -0.8);
+    else if (key.startsWith("Page")) this.pan(0.8 * Math.sign(by));
     else this.moveTo(to, { range: ordered(range?.[0] === f ? range[1] : range?.[1] === f ? range[0] : f, to) });
     event.preventDefault();
   }
@@ -280,7 +281,7 @@ export class Timeline {
   showControls() {
     const { view } = this, names = Object.keys(view.lead?.base.energy ?? {}), { frame, range } = view.state, off = view.link !== "live";
     if (names.join() !== Array.from(this.modality.options, (option) => option.value).join())
-      this.modality.replaceChildren(...names.map((name) => make("option", { value: name }, name)));
+      fillSelect(this.modality, names.map((name) => [name, name]), names[0]);
     const fixed = !view.shown.some((run) => run.base.maskable !== false);
     for (const [tool, disabled] of [["mask", fixed], ["remove", off], ["mute", off || !names.length]]) {
       this.tools[tool].disabled = this.acts[tool].disabled = disabled;
@@ -296,7 +297,7 @@ export class Timeline {
     this.map.hidden = !lead || !(window || this.count > LONG);
     if (this.map.hidden) { this.mapAt = null; return; }
     const painter = painterOf(this.mapCanvas, lay.width, MAP, colors.family), at = this.mapAt = edges(lead.base.times, view.whole, lay);
-    const heights = this.levels(lead.base), base = MAP - 4, scale = (base - 2) / (heights.reduce((a, b) => Math.max(a, b)) || 1);
+    const heights = (lead.base.levels ??= levelsOf(lead.base)), base = MAP - 4, scale = (base - 2) / (heights.reduce((a, b) => Math.max(a, b)) || 1);
     painter.rects(bars((t) => heights[t], at, base, scale).up, colors.up);
     painter.lines([EDGE, base, lay.right, base], colors.rule);
     if (range) painter.rects([at[range[0]], base, Math.max(2, at[range[1] + 1] - at[range[0]]), 4], colors.ink);
@@ -310,13 +311,11 @@ export class Timeline {
     painter.path([x - 4, 0, x + 4, 0, x, 6], { fill: colors.ink });
     painter.lines([x, 0, x, base], colors.ink);
   }
-  /** Of each frame the largest of its weights, else of its terms' sizes. */
-  levels(base) {
-    if (this.leveled?.base === base) return this.leveled.heights;
-    const some = (values) => values?.some((value) => value > 0) && values;
-    const values = some(base.weights) || base.terms || [], each = values.length / base.count, heights = new Float64Array(base.count);
-    values.forEach((value, i) => { heights[Math.floor(i / each)] = Math.max(heights[Math.floor(i / each)], Math.abs(value) || 0); });
-    this.leveled = { base, heights };
-    return heights;
-  }
+}
+
+/** Of each frame the largest of its weights, else of its terms' sizes. */
+function levelsOf({ weights, terms, count }) {
+  const values = weights?.some((value) => value > 0) ? weights : terms ?? [], each = values.length / count, levels = new Float64Array(count);
+  values.forEach((value, i) => { levels[Math.floor(i / each)] = Math.max(levels[Math.floor(i / each)], Math.abs(value) || 0); });
+  return levels;
 }
