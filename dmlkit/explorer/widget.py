@@ -399,7 +399,8 @@ class AttentionExplorer(anywidget.AnyWidget):
         included = (*(self.chosen_classes or ()), *classes)
         self.evidence = self._explained(self.video, classes=included, drawn=classes, **settings)
         self._encoded = {}
-        self.scene = self._live_scene()
+        # The browser waits for a new scene, also where nothing in it is new.
+        self.scene = self._live_scene() | {"explained": settings}
 
     def _lead(self, evidence: Evidence) -> np.ndarray:
         """Each frame's number as the first run counts them: another may have read others of the same video."""
@@ -512,6 +513,17 @@ class AttentionExplorer(anywidget.AnyWidget):
             self.scene = self._live_scene(tab="similarity", of=message["of"])
             self._compared, self.tab = message["of"], "similarity"
         return None
+
+    def set_state(self, sync_data: Mapping) -> None:
+        """Set what the browser changed. What cannot be computed is a problem shown there, and keeps its value."""
+        before = {name: getattr(self, name) for name in sync_data if name in STATE}
+        try:
+            super().set_state(sync_data)
+        except Exception as error:
+            for name, value in before.items():
+                setattr(self, name, value)
+            self.problem = ""  # the same one again is a change as well
+            self.problem = _describe_error(error)
 
     @contextmanager
     def _one_change(self):

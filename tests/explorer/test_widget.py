@@ -132,6 +132,19 @@ def test_a_notebook_keeps_chosen_classes_and_text_as_text(view, dataset):
     assert "<script" not in page and page.count("&lt;script&gt;") > 4
 
 
+def test_what_the_browser_cannot_have_is_a_problem_and_keeps_its_value(view, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError("none is left")
+
+    monkeypatch.setattr(view.source, "evidence", fail)
+    problems, before = [], view.scene
+    view.observe(lambda change: problems.append(change.new), "problem")
+    for _ in range(2):
+        view.set_state({"explanation": "occlusion"})
+    assert view.explanation == "own" and view.scene is before
+    assert problems == ["MemoryError: none is left", "", "MemoryError: none is left"]
+
+
 def test_what_is_drawn_is_what_was_set(view):
     assert as_shown(view, 0) == (view.evidence[0], "")
     view.removed = [0, 3]
