@@ -668,6 +668,8 @@ def test_files_and_table_hold_what_is_drawn(opened, sample_evidence):
 
 
 def test_strips_share_a_scale_and_a_click_on_the_map_draws_a_class(opened, sample_evidence):
+    from playwright.sync_api import expect
+
     contributions = np.random.default_rng(3).normal(size=(30, 1, 6)) * [1, 8, 1, 1, 1, 2]
     evidence = sample_evidence(frames=30, classes=6, contributions=contributions)
     view = opened(evidence)
@@ -705,7 +707,8 @@ def test_strips_share_a_scale_and_a_click_on_the_map_draws_a_class(opened, sampl
                 "(row => row.top + 4.5 * row.cell)(view.lay.rows.find(row => row.labels))"
             )
             view.slider.click(position={"x": across, "y": top})
-            assert ("class 4: contribution to the logit" in numbers()) == drawn == box.is_checked()
+            expect(box).to_be_checked(checked=drawn)
+            assert drawn == ("class 4: contribution to the logit" in numbers())
 
 
 SCRUB = """async root => {

@@ -58,7 +58,7 @@ function pictureOf(values, { columns, each, at, span, peak, left, right, colors 
       for (let x = from; x < end && x < width; x++) if (Math.abs(v) > Math.abs(extremes[x])) extremes[x] = v;
     }
     for (let x = 0; x < width; x++) {
-      const shade = 128 + Math.round(127 * Math.max(-1, Math.min(1, extremes[x] / peak)));
+      const shade = 128 + Math.round(127 * Math.max(-1, Math.min(1, extremes[x] / (peak || 1))));
       lines.forEach((line, k) => { pixels[(r * lines.length + k) * width + x] = line[shade]; });
     }
   });
@@ -76,7 +76,7 @@ const valuesOf = ({ run, labels }) =>
 export function paintHeat(painter, view, row, lay, colors) {
   const { run, columns, labels, cell, top, height } = row, { left, right } = lay, { span } = view, size = 10;
   const { values, each } = valuesOf(row), every = Math.ceil((size + 1) / cell);
-  let peak = labels ? 1e-12 : 1;
+  let peak = labels ? 0 : 1;
   for (let t = 0; labels && t < run.base.count; t++) for (const k of columns) peak = Math.max(peak, Math.abs(values[t * each + k]) || 0);
   const cells = pictureOf(values, { columns, each, at: run.at, span, peak, left, right, colors });
   painter.image(cells, left, top, right - left, height);
@@ -99,6 +99,7 @@ export function paintHeat(painter, view, row, lay, colors) {
 export function numberOfHeat(view, row, t) {
   const { labels, columns } = row, { values, each } = valuesOf(row), value = (r) => values[t * each + columns[r]];
   const hovered = labels ? labels.indexOf(view.hovered) : -1;
-  const r = hovered >= 0 ? hovered : columns.reduce((best, _, other) => (Math.abs(value(other)) > Math.abs(value(best)) ? other : best), 0);
+  const farthest = (best, _, other) => (Math.abs(value(other)) > Math.abs(value(best)) ? other : best);
+  const r = hovered >= 0 ? hovered : columns.reduce(farthest, 0);
   return labels ? `${signed(value(r), 3)} ${cut(view.nameOf(labels[r]))}` : `most: cluster ${columns[r] + 1}, ${digits(value(r), 2)}`;
 }

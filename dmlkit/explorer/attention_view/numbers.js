@@ -97,6 +97,7 @@ export function weigh(evidence, { temperature = 1, top = null, uniform = false, 
     known &&= neutral || (total > 0 && Number.isFinite(total));
     if (known && !neutral) for (const t of frames) columns[t * width + j] /= total;
   });
+  if (kept && !known) columns.fill(NaN);
   const weights = mean(columns, width), c = evidence.classes.length;
   let entropy = 0;
   for (const weight of weights) if (weight > 0) entropy -= weight * Math.log(weight);
@@ -105,7 +106,7 @@ export function weigh(evidence, { temperature = 1, top = null, uniform = false, 
   if (known && neutral) result.scores = Float64Array.from(evidence.scores);
   if (evidence.contributions) {
     const { parts, contributions, own } = evidence, classes = own ? c : 1;
-    result.shares = evidence.modalities.map(() => new Float64Array(n * c));
+    result.shares = evidence.modalities.map(() => new Float64Array(n * c).fill(known ? 0 : NaN));
     if (known) parts.forEach(([group, modality], p) => {
       const share = result.shares[evidence.modalities.indexOf(modality ?? "")];
       for (let t = 0; t < n; t++) for (let k = 0; k < c; k++) {
@@ -142,7 +143,7 @@ export function nearest(times, lead) {
 
 export const digits = (x, n = 3) => (Number.isFinite(x) ? x.toFixed(n) : "–");
 export const signed = (x, n = 2) => (Number.isFinite(x) ? (x < 0 ? "−" : "+") + Math.abs(x).toFixed(n) : "–");
-export const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1) : x.toFixed(4));
+export const small = (x) => (x !== 0 && Math.abs(x) < 0.0005 ? x.toExponential(1) : digits(x, 4));
 /** A number of a scale, to two digits. */
 export const short = (x) => String(Number(x.toPrecision(2))).replace("-", "−");
 export const seconds = (x) => `${Number(x.toFixed(2))} s`;

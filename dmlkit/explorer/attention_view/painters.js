@@ -17,50 +17,47 @@ export function fit(text, width, font) {
 
 export const px = (x) => Math.round(x * 100) / 100;
 
-/** Rectangles, lines and text; subclasses draw a path (in SVG syntax) and a text. */
-export class Painter {
-  constructor(family) { this.family = family; }
+/** The lines of a texture, in a tile of 6 × 6 pixels, their width and the opacity of what is behind them. */
+const DIAGONAL = "M-1 4L4 -1M2 7L7 2";
+const TEXTURES = [null, [DIAGONAL, 1.5, 0.45], ["M0 1.5H6M0 4.5H6", 1.5, 0.45], [DIAGONAL, 1, 0], ["M1.5 0V6M4.5 0V6", 1, 0]];
+
+/** Subclasses draw a path (in the syntax of SVG) and a text, and make a pattern. */
+class Painter {
+  constructor(family, patterns) { Object.assign(this, { family, patterns }); }
   font(size, bold) { return `${bold ? 600 : 400} ${size}px ${this.family}`; }
+  /** A pattern is made once and fills as fast as a colour. */
+  textured(fill, texture) {
+    if (!texture) return fill;
+    const key = `texture${texture}${fill.replace(/\W/g, "-")}`;
+    if (!this.patterns.has(key)) this.patterns.set(key, this.pattern(key, fill, ...TEXTURES[texture]));
+    return this.patterns.get(key);
+  }
   rects(list, fill, texture = 0) {
     let d = "";
     for (let i = 0; i < list.length; i += 4)
       d += `M${px(list[i])} ${px(list[i + 1])}h${px(list[i + 2])}v${px(list[i + 3])}h${px(-list[i + 2])}z`;
     if (d) this.draw(d, { fill: this.textured(fill, texture) });
   }
-  path(points, style) {
+  path(points, style, each = points.length) {
     let d = "";
-    for (let i = 0; i < points.length; i += 2) d += `${i ? "L" : "M"}${px(points[i])} ${px(points[i + 1])}`;
+    for (let i = 0; i < points.length; i += 2) d += `${i % each ? "L" : "M"}${px(points[i])} ${px(points[i + 1])}`;
     if (d) this.draw(d, style);
   }
-  lines(list, stroke, { width = 1, dash = [] } = {}) {
-    let d = "";
-    for (let i = 0; i < list.length; i += 4) d += `M${px(list[i])} ${px(list[i + 1])}L${px(list[i + 2])} ${px(list[i + 3])}`;
-    if (d) this.draw(d, { stroke, width, dash });
-  }
+  lines(list, stroke, style = {}) { this.path(list, { stroke, ...style }, 4); }
 }
 
-/** The lines of a texture, in a tile of 6 × 6 pixels, their width and the opacity of what is behind them. */
-const DIAGONAL = "M-1 4L4 -1M2 7L7 2";
-const TEXTURES = [null, [DIAGONAL, 1.5, 0.45], ["M0 1.5H6M0 4.5H6", 1.5, 0.45], [DIAGONAL, 1, 0], ["M1.5 0V6M4.5 0V6", 1, 0]];
-const patterns = new Map();
+const canvasPatterns = new Map();
 
 export class CanvasPainter extends Painter {
-  constructor(context, family) { super(family); this.context = context; }
-  /** A pattern is made once and fills as fast as a colour. */
-  textured(fill, texture) {
-    if (!texture) return fill;
-    const key = `${fill} ${texture}`;
-    if (!patterns.has(key)) {
-      const tile = Object.assign(document.createElement("canvas"), { width: 12, height: 12 }), context = tile.getContext("2d");
-      const [lines, width, behind] = TEXTURES[texture];
-      context.scale(2, 2);
-      context.globalAlpha = behind; context.fillStyle = context.strokeStyle = fill; context.fillRect(0, 0, 6, 6);
-      context.globalAlpha = 1; context.lineWidth = width; context.stroke(new Path2D(lines));
-      const pattern = context.createPattern(tile, "repeat");
-      pattern.setTransform(new DOMMatrix([0.5, 0, 0, 0.5, 0, 0]));
-      patterns.set(key, pattern);
-    }
-    return patterns.get(key);
+  constructor(context, family) { super(family, canvasPatterns); this.context = context; }
+  pattern(key, fill, lines, width, behind) {
+    const tile = Object.assign(document.createElement("canvas"), { width: 12, height: 12 }), context = tile.getContext("2d");
+    context.scale(2, 2);
+    context.globalAlpha = behind; context.fillStyle = context.strokeStyle = fill; context.fillRect(0, 0, 6, 6);
+    context.globalAlpha = 1; context.lineWidth = width; context.stroke(new Path2D(lines));
+    const pattern = context.createPattern(tile, "repeat");
+    pattern.setTransform(new DOMMatrix([0.5, 0, 0, 0.5, 0, 0]));
+    return pattern;
   }
   image(canvas, x, y, w, h) {
     this.context.imageSmoothingEnabled = false;
@@ -96,21 +93,17 @@ export function painterOf(canvas, width, height, family, until = height) {
 export class SvgPainter extends Painter {
   // Read from the browser: an address in the script would look as if the page fetched something.
   root = new DOMParser().parseFromString("<svg></svg>", "text/html").querySelector("svg");
+  constructor(family) { super(family, new Map()); }
   add(tag, attributes, text = "", parent = this.root) {
     const node = document.createElementNS(this.root.namespaceURI, tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.textContent = text.replace(/[^\t\n\r -\uffff]/g, ""); // what XML cannot hold
     return parent.appendChild(node);
   }
-  textured(fill, texture) {
-    if (!texture) return fill;
-    const id = `t${texture}${fill.replace(/\W/g, "")}`;
-    if (!this.root.querySelector(`#${id}`)) {
-      const pattern = this.add("pattern", { id, width: 6, height: 6, patternUnits: "userSpaceOnUse" });
-      const [lines, width, behind] = TEXTURES[texture];
-      this.add("path", { d: "M0 0H6V6H0z", fill, "fill-opacity": behind }, "", pattern);
-      this.add("path", { d: lines, stroke: fill, "stroke-width": width }, "", pattern);
-    }
+  pattern(id, fill, d, width, behind) {
+    const pattern = this.add("pattern", { id, width: 6, height: 6, patternUnits: "userSpaceOnUse" });
+    this.add("path", { d: "M0 0H6V6H0z", fill, "fill-opacity": behind }, "", pattern);
+    this.add("path", { d, stroke: fill, "stroke-width": width }, "", pattern);
     return `url(#${id})`;
   }
   image(canvas, x, y, width, height) {

@@ -5,7 +5,7 @@ import { fit, textWidth } from "./painters.js";
 import { heatOf, mapOfClasses, mapOfClusters, numberOfHeat, paintHeat } from "./heatmap.js";
 
 export const EDGE = 6;
-const HEAD = 19, GAP = 9, AXIS = 34, VOID = 24, NARROW = 560, MOST_TRUTHS = 5;
+const HEAD = 19, GAP = 9, AXIS = 34, NARROW = 560, MOST_TRUTHS = 5;
 
 /** Of each kind of rows: how it and its number at the cursor are made, its height, and the room kept for that number. */
 const KINDS = {
@@ -150,7 +150,7 @@ export function paintRows(painter, view, lay, colors, until = null) {
     const { result, base } = row.run;
     row.value = weightsOf(row, result.columns, result.weights);
     row.own = weightsOf(row, base.columns, base.weights);
-    for (let t = 0; t < base.count; t++) peak = Math.max(peak, row.value(t), row.own(t));
+    for (let t = 0; t < base.count; t++) peak = Math.max(peak, row.value(t) || 0, row.own(t));
   }
   for (const row of lay.rows) {
     const { paint, room, size = 12, bold = false } = KINDS[row.kind], thick = bold && row.group == null;
@@ -164,8 +164,8 @@ export function paintRows(painter, view, lay, colors, until = null) {
   if (until === null) paintAxis(painter, view, lay, colors);
 }
 
-function paintWords(painter, view, row, lay, colors) {
-  painter.text(EDGE, row.top + 12, fit(row.text, lay.right - EDGE, painter.font(12)), colors.ink);
+function paintWords(painter, view, { text, top }, lay, colors) {
+  painter.text(EDGE, top + 12, fit(text, lay.right - EDGE, painter.font(12)), colors.ink);
 }
 
 function paintWeights(painter, view, row, lay, colors, peak) {
@@ -181,15 +181,11 @@ function paintWeights(painter, view, row, lay, colors, peak) {
   const y = zero - scale / kept;
   if (kept && y > row.top) painter.lines([lay.left, y, lay.right, y], colors.ink, { width: 1.25, dash: [6, 4] });
   if (row.group != null) return;
-  const label = `dashed: uniform ${small(1 / kept)}${own.length ? "; shade: the model's own" : ""}`;
-  if (kept && row.free + textWidth(label, painter.font(11)) < lay.right - KINDS.weights.room)
-    painter.text(row.free, row.y + 12, label, colors.ink, { size: 11 });
-  if (known) return;
-  const why = kept ? "not known: what is changed does not follow from these weights" : "no frame is left: no weights, no scores";
-  const text = fit(why, lay.right - lay.left - 20, painter.font(12, true)), w = textWidth(text, painter.font(12, true)) + 20;
-  const x = (lay.left + lay.right) / 2, middle = row.top + row.height / 2;
-  painter.rects([x - w / 2, middle - VOID / 2, w, VOID], colors.ground);
-  painter.text(x, middle + 4, text, colors.ink, { anchor: "middle", bold: true });
+  const label = !kept ? "no frame is left: no weights, no scores" : !known ? "what is changed does not follow from these weights"
+    : `dashed: uniform ${small(1 / kept)}${own.length ? "; shade: the model's own" : ""}`;
+  const room = lay.right - row.free - (known ? KINDS.weights.room : 0), font = painter.font(11, !known);
+  if (!known || textWidth(label, font) < room)
+    painter.text(row.free, row.y + 12, fit(label, room, font), colors.ink, { size: 11, bold: !known });
 }
 
 function paintTerms(painter, view, row, lay, colors) {
@@ -250,10 +246,8 @@ export function paintCursor(painter, view, lay, colors) {
   }
   if (inside) painter.path([x - 5, 0, x + 5, 0, x, 7], { fill: colors.ink }); // else panned out of the window
   for (const row of lay.rows) {
-    const top = row.top - 1, base = row.top + row.height, middle = row.top + row.height / 2, { number } = KINDS[row.kind];
-    // Without frames the row shows a message: no line through its text.
-    const free = row.kind === "weights" && !row.run.result.known ? [middle - VOID / 2, x, middle + VOID / 2, x] : [];
-    if (inside && row.kind !== "words") painter.lines([x, top, x, ...free, base], colors.ink, { width: 1.5 });
+    const { number } = KINDS[row.kind];
+    if (inside && row.kind !== "words") painter.lines([x, row.top - 1, x, row.top + row.height], colors.ink, { width: 1.5 });
     if (!number) continue;
     const text = fit(number(view, row, row.run?.where[f] ?? f), lay.right - row.free, painter.font(11));
     painter.text(lay.right, row.y + 12, text, colors.ink, { anchor: "end", size: 11 });
@@ -263,7 +257,7 @@ export function paintCursor(painter, view, lay, colors) {
 
 /** The numbers of rows at a frame. */
 function numberOfWeights(view, { value, run }, t) {
-  return `${small(value(t))}, ${digits(value(t) * run.result.kept, 1)} × uniform`;
+  return run.result.known ? `${small(value(t))}, ${digits(value(t) * run.result.kept, 1)} × uniform` : "";
 }
 function numberOfSignal({ lead: { base: { energy, change } } }, { name }, t) {
   return `${digits(energy[name][t], 2)}, ${digits(change[name]?.[t], 2)}`;
