@@ -151,10 +151,7 @@ class Evidence:
         return DataError(f"Video {self.video!r}, {self.run}: {message}")
 
     def _array(self, name: str, values, *shapes: tuple[int, ...]) -> np.ndarray:
-        try:
-            values = np.asarray(values, np.float32)
-        except ValueError:
-            raise self._error(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
+        values = as_array(values, f"Video {self.video!r}, {self.run}: {name}")
         if values.shape not in shapes:
             allowed = " or ".join(map(str, dict.fromkeys(shapes)))
             given = f"{self._count()} frames"
@@ -287,6 +284,14 @@ def as_list(value, name: str) -> list:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise UsageError(f"{name}: expected a list. Received: {value!r:.80}.")
     return list(value)
+
+
+def as_array(values, name: str, dtype=np.float32) -> np.ndarray:
+    """Numbers as an array; a `DataError` where they are none, or rows differ in length."""
+    try:
+        return np.asarray(values, dtype)
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: expected an array of numbers. Received: {values!r:.80}.") from None
 
 
 def distinct(names: Sequence[str], *, what: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""Sources of the attention explorer: trained models on one split of a data set, or plain arrays.
+"""What the attention explorer reads: trained models on one split of a data set.
 
-Keras and TensorFlow are loaded with the first model; plain arrays need neither.
+Keras and TensorFlow are loaded with the first model.
 """
 
 import base64
@@ -22,15 +22,12 @@ from dmlkit.data.schema import TEXT, ZERO_BYTE
 from dmlkit.errors import DataError, UsageError, choose, nearest, readable, shorten
 from dmlkit.explorer.evidence import (
     EXPLANATIONS,
-    SUM_TOLERANCE,
     WEIGHT_TITLES,
     Evidence,
     as_list,
-    class_scores,
     distinct,
     first_drawn,
     frame_mask,
-    reweight,
     select_classes,
     whole_number,
 )
@@ -81,7 +78,7 @@ class Source:
         It is of the first run's states, or of the features of the modality `of`; consecutive frames share a cell where
         there are more than `cells`, which then is their mean. A vector of zeros has the similarity 0.
         """
-        vectors = _unit(self.vectors(video, of))
+        vectors = unit(self.vectors(video, of))
         step = max(1, -(-len(vectors) // whole_number(cells, "cells", least=1)))
         starts = np.arange(0, len(vectors), step)
         # The mean over two stretches of frames is the product of their mean vectors.
@@ -99,7 +96,7 @@ class Source:
         within two of the given ones, or of one already listed, are left out.
         """
         index, step = self._index
-        own = _unit(self.vectors(video, "states"))
+        own = unit(self.vectors(video, "states"))
         wanted = np.flatnonzero(frame_mask(frames, len(own)))
         if not len(wanted):
             raise UsageError("Choose one frame or more, to which similar ones are looked for.")
@@ -292,7 +289,7 @@ class ModelSource(Source):
         for video, states in self.models[0].states(self.split, **settings):
             # Records that a training skipped are not among the ids, and those behind a cap are not listed.
             if len(found) < len(names) and video == self._ids[len(found)]:
-                found[names[len(found)]] = _unit(states[::step]).astype(np.float16)
+                found[names[len(found)]] = unit(states[::step]).astype(np.float16)
             if sum(map(len, found.values())) > MOST_FRAMES:
                 step, found = 2 * step, {name: each[::2] for name, each in found.items()}
         return found, step
@@ -367,7 +364,7 @@ def _open(run_or_model) -> Run:
     if isinstance(run, Run) and run.record["kind"] == "ensemble":
         members = shorten(", ".join(each["name"] for each in run.record["members"]), 200)
         raise UsageError(f"{run.name} is an ensemble, which reads no frames. Explore its members: {members}.")
-    inputs = {} if isinstance(run, Run) else {each.name: each for each in run.inputs}
+    inputs = {each.name: each for each in getattr(run, "inputs", None) or ()}
     framed = any(len(each.shape) == 3 for each in inputs.values())
     if not (run.record["data"]["level"] == "frame" if isinstance(run, Run) else framed):
         why = "reads one vector a video, so it has no frames to look at"
@@ -487,7 +484,7 @@ class ExploredModel:
         weights, chosen, logits = self._probe.weights_of(parts, classes), list(classes), parts.logits
         found = {"weights": weights, "reweightable": self._probe.reweightable and not masked}
         if found["reweightable"] and logits is not None:
-            found["logits"] = logits if logits.shape == weights.shape else logits[..., chosen]
+            found["logits"] = logits[..., chosen] if self._probe.kind == "by_class" else logits
         if self._probe.kind == "by_feature" and weights.shape[2] != len(chosen):
             found["title"] = "Attention weight, the mean over the features"
         found |= {"scores": parts.scores[chosen], "rollout": parts.rollout, "assignment": parts.assignment}
@@ -601,165 +598,7 @@ def _decoded(values: np.ndarray) -> np.ndarray:
     return dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: np.ndarray) -> np.ndarray:
     """(frames, size) vectors divided by their lengths; zeros stay."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-
-
-class ArraySource(Source):
-    """Videos given as plain arrays: the arguments are those of `explore_arrays`, `arrays` the optional ones by name."""
-
-    can_remove = generated = False
-
-    def __init__(
-        self, weights, arrays: Mapping, biases, class_names, run: str, data: str, normalize: bool, groups=()
-    ):
-        self.runs, self.data, self.title = [run], data, "Attention weights" if run == "weights" else run
-        self._biases, self._given_names, self._normalize = biases, class_names, normalize
-        self._groups = distinct(readable(as_list(groups or (), "groups, names")), what="group")
-        videos = _by_video(weights, arrays, bool(self._groups))
-        self.videos, self.class_counts = {name: name for name in videos}, {}
-        self.scope, self.note = f"these {len(videos):,} videos", None
-        self._evidence = {name: self._make(name, **each) for name, each in videos.items()}
-        self._states = {name: self._check_states(name, each["states"]) for name, each in videos.items()}
-
-    def evidence(
-        self, video: str, *, classes=(), removed=(), muted=None, explanation="own", by_modality=False, **_
-    ) -> tuple[Evidence]:
-        """The evidence of a video, as `ModelSource.evidence` gives it; what would take a model is refused."""
-        if len(removed) or muted:
-            raise UsageError(
-                "Only a model can encode a video without removed or muted frames. Mask them instead."
-            )
-        if explanation != "own" or by_modality:
-            raise UsageError("Arrays are drawn as they are: there is no model to explain by other terms.")
-        full = self._evidence[video]
-        chosen = select_classes(full.scores, full.true, self.class_numbers(classes))
-        if unknown := set(chosen) - set(full.classes):
-            raise UsageError(f"{video!r} has {len(full.classes)} classes. Received: class {min(unknown)}.")
-        arrays = {name: getattr(full, name) for name in ("scores", "biases", "contributions", "terms")}
-        columns = {name: None if array is None else array[..., chosen] for name, array in arrays.items()}
-        columns |= {"term_classes": chosen if full.term_classes else ()}
-        return (replace(full, classes=chosen, names=[full.names[label] for label in chosen], **columns),)
-
-    def _make(self, video, *, weights, logits, times, ground_truth, true, energy, change, states, **arrays):
-        """One video with all its classes; `arrays` are contributions, scores and occlusion."""
-        linear, occluded = arrays["contributions"] is not None, arrays["occlusion"] is not None
-        scores, biases, ground_truth = arrays["scores"], self._biases, ground_truth or {}
-        if linear and (scores is not None or occluded):
-            raise UsageError("Contributions determine the scores: give them, or scores and occlusion.")
-        if not linear and (biases is not None or (scores is None and occluded)):
-            raise UsageError("biases need contributions, and occlusion needs scores.")
-        if not isinstance(ground_truth, Mapping):
-            raise UsageError(f"ground_truth: expected a dict by class. Received: {ground_truth!r:.80}.")
-        if not all(np.isin(row, (0, 1)).all() for row in ground_truth.values()):
-            raise DataError(f"ground_truth: expected booleans, one a frame. Received: {ground_truth!r:.80}.")
-        # From (frames,) and (frames, groups) to (frames, groups, 1).
-        weights, logits = (
-            each if each is None else self._by_group(each, video) for each in (weights, logits)
-        )
-        if self._normalize and len(weights) and (total := np.sum(weights, axis=0)).all():
-            weights = np.divide(weights, total)
-        count = (0, *np.shape(arrays["contributions"] if linear else scores))[-1]
-        names = [""] * count if self._given_names is None else self._given_names  # class 0, class 1, …
-        self.class_names = distinct(readable(names), what="class")
-        truth = {self.class_numbers([k], "ground_truth")[0]: row for k, row in ground_truth.items()}
-        known = {"scores": np.zeros(count) if scores is None else scores, "groups": self._groups or ("",)}
-        if linear:
-            terms = arrays["contributions"] if self._groups else np.expand_dims(arrays["contributions"], -2)
-            known |= {"contributions": terms, "parts": [(at, None) for at in range(len(known["groups"]))]}
-            known |= {"biases": np.zeros(count) if biases is None else biases}
-        elif occluded:
-            known |= {"terms": np.expand_dims(arrays["occlusion"], -2), "term_classes": range(count)}
-            known |= {"terms_title": MASKING}
-        known |= {"times": np.arange(len(weights)) if times is None else times, "weights": weights}
-        known |= {"true": None if true is None else self.class_numbers(true, "true"), "ground_truth": truth}
-        known |= {"energy": _by_modality(energy), "change": _by_modality(change)}
-        names = self.class_names if count else ()
-        evidence = Evidence(video=video, run=self.runs[0], classes=range(count), names=names, **known)
-        if logits is not None:
-            # `Evidence` refuses wrong shapes and numbers that are not finite; but where a weight is 0, −∞ is its logit.
-            if (
-                logits.shape == evidence.weights.shape
-                and np.isfinite(logits.max(axis=0, initial=-np.inf)).all()
-            ):
-                error = float(np.abs(softmax(logits, axis=0) - evidence.weights).max())
-                if error > SUM_TOLERANCE:
-                    raise UsageError(f"{video!r}: weights and softmax of the logits differ by {error:.3g}.")
-                logits = None if np.isneginf(logits).any() else logits
-            evidence = replace(evidence, logits=logits)
-        scores = class_scores(evidence, reweight(evidence))
-        return evidence if scores is None else replace(evidence, scores=scores)
-
-    def vectors(self, video: str, of: str) -> np.ndarray:
-        """(frames, size) the states given; `of` is always "states"."""
-        if (states := self._states[video]) is None:
-            raise UsageError(f"No states of {video!r} were given to compare frames by. Give states=…")
-        return choose({"states": states}, of, what="vectors of frames")
-
-    def times(self, video: str) -> np.ndarray:
-        """(frames,) seconds."""
-        return self._evidence[video].times
-
-    @cached_property
-    def _index(self) -> tuple[dict[str, np.ndarray], int]:
-        return {name: _unit(each) for name, each in self._states.items() if each is not None}, 1
-
-    def _check_states(self, video: str, states) -> np.ndarray | None:
-        if states is None:
-            return None
-        states, frames = np.asarray(states, np.float32), self._evidence[video].frames
-        if states.ndim != 2 or len(states) != frames or not np.isfinite(states).all():
-            what = f"expected {frames} rows of finite numbers, one a frame"
-            raise DataError(f"{video!r}, states: {what}. Received: an array of the shape {states.shape}.")
-        return states
-
-    def _by_group(self, values, video: str) -> np.ndarray:
-        """Weights or logits, (frames,) or (frames, groups), as (frames, groups, 1)."""
-        expected = "(frames, groups)" if self._groups else "(frames,)"
-        try:
-            values = np.asarray(values, np.float64)
-        except ValueError:
-            raise DataError(f"{video!r}: expected an array of numbers. Received: {values!r:.80}.") from None
-        if values.ndim != (2 if self._groups else 1):
-            message = f"weights and logits are {expected}. Received: an array of the shape {values.shape}"
-            raise UsageError(f"{video!r}: {message}. Several groups of weights need their names: groups=[…].")
-        return values[:, :, None] if self._groups else values[:, None, None]
-
-
-def _by_video(weights, arrays: Mapping, grouped: bool) -> dict[str, dict]:
-    """Id → the arrays of one video, out of dicts by id, lists, or one video's own."""
-    shape = tuple(getattr(weights, "shape", ()))
-    if not grouped and len(shape) == 2 and shape[1] == 1 < shape[0]:
-        several = f"list(weights) for {len(weights)} videos of one frame"
-        raise UsageError(
-            f"weights: {shape} is one column. Give weights[:, 0] for one video, or {several} each."
-        )
-    listed = hasattr(weights, "__len__") and not isinstance(weights, str | bytes)
-    if not listed or getattr(weights, "ndim", 1) == 0:
-        raise UsageError(f"weights: expected numbers, or those of several videos. Received: {weights!r:.80}.")
-    given = {name: rows for name, rows in arrays.items() if rows is not None}
-    if not isinstance(weights, Mapping):
-        if len(weights) == 0 or np.ndim(weights[0]) == grouped:
-            return {"video": {"weights": weights, **arrays}}
-        ids = [f"video {number}" for number in range(len(weights))]
-        for name, rows in given.items():
-            if isinstance(rows, Mapping) or len(rows) != len(ids):
-                raise UsageError(
-                    f"{name}: expected one for each of {len(ids)} videos. Received: {rows!r:.60}."
-                )
-            given[name] = dict(zip(ids, rows, strict=True))
-        weights = dict(zip(ids, weights, strict=True))
-    for name, rows in given.items():
-        if not isinstance(rows, Mapping) or set(rows) - set(weights):
-            raise UsageError(f"{name}: expected a dict by id, as the weights. Received: {rows!r:.80}.")
-    if len(set(map(str, weights))) < len(weights):
-        raise UsageError(f"weights: expected ids that differ as text. Received: {list(weights)}.")
-    rows, names = given | {"weights": weights}, ["weights", *arrays]
-    return {str(video): {name: rows.get(name, {}).get(video) for name in names} for video in weights}
-
-
-def _by_modality(values) -> dict:
-    rows = values if isinstance(values, Mapping) else {} if values is None else {"features": values}
-    return {str(name): row for name, row in rows.items()}

@@ -17,6 +17,7 @@ import pandas as pd
 from traitlets import Dict, TraitType, Unicode, observe, validate
 
 from dmlkit.errors import DataError, DmlkitError, UsageError, choose, nearest, shorten
+from dmlkit.explorer.arrays import ArraySource
 from dmlkit.explorer.evidence import (
     DRAWN_CLASSES,
     EXPLANATIONS,
@@ -29,7 +30,7 @@ from dmlkit.explorer.evidence import (
     whole_number,
 )
 from dmlkit.explorer.saved_view import MODULE, STYLE, frame_weights, saved_view, terms_by_modality
-from dmlkit.explorer.sources import ArraySource, ModelSource
+from dmlkit.explorer.sources import ModelSource
 
 OWN = {"explanation": "own", "by_modality": False}
 DEFAULTS = {"removed": (), "muted": {}, "masked": (), "temperature": 1.0, "top": None, "uniform": False}

@@ -429,7 +429,7 @@ def test_arrays_of_several_videos_of_any_length():
         (UsageError, "times: expected one for each of 2", [[1.0], [1.0]], {"times": [1, 2, 3]}),
         (DataError, "expected an array of numbers", [0.5, "x"], {}),
         (UsageError, r"one column. Give weights\[:, 0\] .* 3 videos of one frame", WEIGHTS[:, None], {}),
-        (UsageError, r"weights and logits are \(frames,\).*groups=", {"a": np.ones((2, 2))}, {}),
+        (UsageError, r"weights must be an array \(frames\).*groups=", {"a": np.ones((2, 2))}, {}),
         (UsageError, "expected a dict by class", WEIGHTS, {"ground_truth": [True, False, True]}),
         (DataError, "expected booleans", WEIGHTS, {"ground_truth": {0: [0, 2, 1]}}),
     ],
