@@ -412,7 +412,7 @@ class ExploredModel:
     def states(self, split: str, **settings) -> Iterator[tuple[str, np.ndarray]]:
         """Id and states (n, size) of each video of a split; `settings` are those of `Dataset.batches`."""
         for batch in self._batches(split, **settings):
-            states = self._probe.states(self._inputs(batch))
+            states = self._probe.parts(self._inputs(batch)).states
             for name, each, length in zip(batch["id"].tolist(), states, batch["num_frames"], strict=True):
                 yield name, each[:length]
 
@@ -518,7 +518,7 @@ class ExploredModel:
                 values = np.stack([values[:, those].sum(axis=1) for those in groups], axis=1)
             known = {"biases": found.biases, "link": found.link}
             known |= {"terms_title": f"contribution to the {'logit' if found.link == 'sigmoid' else 'score'}"}
-            if not found.weighted:
+            if probe.kind != "by_feature":
                 return known | {"contributions": values, "parts": pairs}
             known |= {"terms": values, "term_modalities": [name or "" for _, name in pairs], "exact": True}
             return known | {"term_classes": classes}

@@ -14,7 +14,6 @@ from scipy.special import expit
 
 from dmlkit.errors import UsageError, choose
 from dmlkit.models.build import copies_of
-from dmlkit.models.fusions import Alignment
 from dmlkit.models.inputs import LastFrame, ReverseFrames, check_codings, frame_mask, softmax_over_frames
 from dmlkit.models.poolings import AttentionPooling, ClusterPooling, DeepBag, FeatureAttention, MeanPooling
 
@@ -56,15 +55,14 @@ class FrameParts:
 class Contributions:
     """Exact terms: output_k = Σ_t Σ_p weights[t, parts[p][0], k or 0] · values[t, p, k] + biases[k].
 
-    The output is the class's logit (`link` "sigmoid") or its score ("identity"). `weighted` values have the weights in
-    them already.
+    The output is the class's logit (`link` "sigmoid") or its score ("identity"). Under the kind "by_feature" the values
+    have the weights in them already.
     """
 
     values: np.ndarray  # (n, P, K)
     parts: tuple[tuple[int, str | None], ...]  # (P,) group, and modality or None for all of them
     biases: np.ndarray  # (K,)
     link: str
-    weighted: bool
 
 
 @dataclass(frozen=True)
@@ -144,12 +142,6 @@ class FrameProbe:
         """(batch, classes) scores alone, which take less memory than all parts; `inputs` as for `attention_weights`."""
         return self._scorer.predict_on_batch(list(self._batch(inputs).values()))[:, self._columns]
 
-    def states(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(batch, time, size) states alone; `inputs` as for `attention_weights`."""
-        batch = list(self._batch(inputs).values())
-        found = [copy.encoder.predict_on_batch(batch) for copy in self._copies]
-        return np.concatenate(found, axis=-1).astype(np.float32)
-
     def parts(self, inputs: Mapping[str, np.ndarray]) -> FrameParts:
         """Scores, states and weights of one batch; `inputs` as for `attention_weights`.
 
@@ -159,18 +151,17 @@ class FrameProbe:
 
         Source: Abnar and Zuidema 2020, "Quantifying attention flow in transformers", §3.
         """
-        batch = self._batch(inputs)
+        batch, parts = self._batch(inputs), {}
         found = [copy.parts(batch) for copy in self._copies]
-
-        def joined(name):
+        for name in FrameParts.__dataclass_fields__:
             arrays = [each[name] for each in found if each.get(name) is not None]
-            if not arrays or name in ("scores", "rollout"):
-                return np.mean(arrays, axis=0, dtype=np.float32) if arrays else None
-            weighs = name in ("weights", "logits")
-            array = np.concatenate(arrays, axis=2 if weighs else -1).astype(np.float32)
-            return array[:, :, : len(self.groups)] if weighs else array
-
-        parts = {name: joined(name) for name in FrameParts.__dataclass_fields__}
+            if not arrays:
+                parts[name] = None
+            elif name in ("scores", "rollout"):
+                parts[name] = np.mean(arrays, axis=0, dtype=np.float32)
+            else:  # the mean of several copies has but one group of weights
+                several = len(self.groups) > 1 or name not in ("weights", "logits")
+                parts[name] = np.concatenate(arrays if several else arrays[:1], axis=2).astype(np.float32)
         for name in ("scores", "weights", "logits") if self.kind == "by_class" else ("scores",):
             parts[name] = parts[name][..., self._columns]
         return FrameParts(**parts)
@@ -202,14 +193,15 @@ class FrameProbe:
             values = [expit(x @ w + b) / len(maps) for x, (w, b) in zip(states, maps, strict=True)]
             pairs, biases, link = [(i, None) for i in range(len(maps))], np.zeros_like(biases), "identity"
         else:
-            if self.kind == "by_feature":
-                states[0] = states[0] * part.weights[:, 0]
-            kernels, link = np.split(kernel, self._copies[0].heads), "sigmoid"
-            pairs = [(head, name) for head in range(len(kernels)) for name in self._segments]
-            segments = [(kernels[head], self._segments[name]) for head, name in pairs]
-            values = [states[0][:, places] @ kernel[places] for kernel, places in segments]
-        values, biases = np.stack(values, axis=1).astype(np.float32), biases.astype(np.float32)
-        return Contributions(values, tuple(pairs), biases, link, self.kind == "by_feature")
+            frames = states[0] * part.weights[:, 0] if self.kind == "by_feature" else states[0]
+            pairs, values, link = [], [], "sigmoid"
+            for head, rows in enumerate(np.split(kernel, self._copies[0].heads)):
+                for name, places in self._segments.items():
+                    pairs.append((head, name))
+                    values.append(frames[:, places] @ rows[places])
+        return Contributions(
+            np.stack(values, axis=1).astype(np.float32), tuple(pairs), biases.astype(np.float32), link
+        )
 
     def pooled_scores(self, states: np.ndarray, num_frames: np.ndarray) -> np.ndarray:
         """(rows, classes) scores from states (rows, time, size) on, of which the first `num_frames` (rows,) are pooled.
@@ -264,7 +256,8 @@ class FrameProbe:
         windows = np.array_split(np.arange(count), min(count, MAX_OCCLUSIONS))
         cases = [(window, i) for window in windows for i in range(len(self._modalities))]
         terms, full = np.zeros((count, len(self._modalities), len(classes)), np.float32), self.scores(inputs)
-        for some in _chunks(cases, count):
+        for start in range(0, len(cases), size := max(1, FRAMES_AT_ONCE // count)):
+            some = cases[start : start + size]
             changed = {name: np.repeat(each, len(some), axis=0) for name, each in inputs.items()}
             for row, (window, i) in enumerate(some):
                 name = self._modalities[i]
@@ -284,7 +277,8 @@ class FrameProbe:
         # A row each: class, place on the path, its weight among the terms, and that of its logit in the gap.
         cases = [(k, step, 1 / len(steps), 0) for k in range(len(classes)) for step in steps]
         cases += [(k, end, 0, sign) for k in range(len(classes)) for end, sign in ((0, 1), (1, -1))]
-        for some in _chunks(cases, count):
+        for start in range(0, len(cases), size := max(1, FRAMES_AT_ONCE // count)):
+            some = cases[start : start + size]
             rows, places, shares, signs = map(np.array, zip(*some, strict=True))
             selection = self._columns[classes][rows][:, None] == np.arange(self._model.output_shape[-1])
             places = places.astype(np.float32)[:, None, None]
@@ -321,16 +315,23 @@ class FrameProbe:
                 f"The model '{self._model.name}' reads bytes by layers that are not dmlkit's, and has no gradients "
                 f"with respect to them. Use the explanation 'occlusion'."
             )
-        direct = copies[0].logits if several == 1 else None
-        paths = [keras.Model(copy.path_inputs, copy.scores if direct is None else direct) for copy in copies]
+        last = copies[0].scores._keras_history.operation
+        # The logits as they are, rather than of scores that may be rounded to 1.
+        direct = several == 1 and isinstance(last, keras.layers.Dense)
+        direct = direct and last.activation is keras.activations.sigmoid
+        paths = [keras.Model(copy.path_inputs, last.input if direct else copy.scores) for copy in copies]
 
         def logits(points, fixed, selection):
             read = ([*points[i::several], *fixed[i::several]] for i in range(several))
-            found = [path(each, training=False) for path, each in zip(paths, read, strict=True)]
-            if direct is None:
-                mean = sum(ops.cast(each, "float32") for each in found) / several
-                found = [ops.log(ops.maximum(mean, TINY)) - ops.log(ops.maximum(1 - mean, EPSILON))]
-            return ops.sum(found[0] * selection, axis=1)
+            found = [
+                ops.cast(path(each, training=False), "float32")
+                for path, each in zip(paths, read, strict=True)
+            ]
+            if direct:
+                return ops.sum((ops.matmul(found[0], last.kernel) + last.bias) * selection, axis=1)
+            mean = sum(found) / several
+            found = ops.log(ops.maximum(mean, TINY)) - ops.log(ops.maximum(1 - mean, EPSILON))
+            return ops.sum(found * selection, axis=1)
 
         return _compile_gradient(logits, self._model.variables)
 
@@ -344,24 +345,21 @@ class _Copy:
         framed = [name for name, each in inputs.items() if len(each.shape) == 3]
         self.scores, self._num_frames = model.outputs[0], inputs.get("num_frames")
         # What the fusion reads of each modality: the output of the last of these layers that there is.
-        steps, read = ("normalization", "dequantize", "zero_padding", "over_frames"), dict(inputs)
-        for name in inputs.keys() - {"num_frames"}:
-            found = (layers.get(f"{name}_{step}") for step in steps)
-            read[name] = next((layer.output for layer in found if layer is not None), None)
-        if self._num_frames is None or any(each is None for each in read.values()):
-            read = inputs
+        read = dict(inputs)
+        for step in ("over_frames", "zero_padding", "dequantize", "normalization"):
+            read |= {name: layers[f"{name}_{step}"].output for name in inputs if f"{name}_{step}" in layers}
         self.values = {name: read[name] for name in framed}
-        self._sources = {id(each): name for name, each in read.items() if name != "num_frames"}
         self.path_inputs = [*self.values.values(), *(read[name] for name in inputs if name not in framed)]
+        self._modalities = sorted(inputs.keys() - {"num_frames"})  # as they are fused
         kinds = [kind for kind, (name, type_) in WEIGHTS.items() if isinstance(layers.get(name), type_)]
         self.kind = kinds[0] if kinds and self._num_frames is not None else "none"
         self._pooling = layers.get(WEIGHTS[self.kind][0])
         self.heads, self.head, outputs = getattr(self._pooling, "heads", 1), None, {"scores": self.scores}
         if self._pooling is None:
-            self.states = self._states_of_last()
+            self.states = self._states_of_last(model)
         else:
             states = self._pooling.input[0]
-            self.states = _arguments(states)[0] if self.kind == "by_class" else states
+            self.states = states._keras_history.operation.input if self.kind == "by_class" else states
             self.head = _compiled([self.states, self._num_frames], self.scores)
         if self.kind in ("attention", "heads"):
             _, outputs["weights"], outputs["logits"] = self._pooling.output
@@ -369,28 +367,34 @@ class _Copy:
             outputs["logits"] = self._pooling.input[1]
         if isinstance(self._pooling, DeepBag):  # which assigns nothing
             self.kind = "none"
-        attentions = [
-            self._attentions(layers, name) for name in ("encoder", *(f"encoder_{m}" for m in framed))
-        ]
-        outputs |= {"states": self.states, "attentions": [each for each in attentions if each]}
-        self.front = _compiled(model.inputs, self.path_inputs)
-        self.encoder, self._reader = _compiled(model.inputs, self.states), _compiled(model.inputs, outputs)
+        # Of each Transformer, (batch, time, time) of its layers, the lowest first; a text's sees no frames.
+        attentions = {name: [] for name in ("encoder", *(f"encoder_{name}" for name in framed))}
+        for layer in model.layers:
+            encoder = layer.name.rpartition("_")[0]
+            if isinstance(layer, keras.layers.MultiHeadAttention) and encoder in attentions:
+                states, _, mask = layer.input
+                attentions[encoder].append(_HeadMean(layer)(states, mask))
+        outputs |= {"states": self.states, "attentions": list(filter(None, attentions.values()))}
+        self.front, self._reader = _compiled(model.inputs, self.path_inputs), _compiled(model.inputs, outputs)
 
     def parts(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | None]:
         """What `FrameParts` holds, of this copy and with all its classes."""
         read, lengths = self._reader.predict_on_batch(list(batch.values())), batch.get("num_frames")
-        states = read["states"]
+        states, weights = read["states"], None
         if self._pooling is not None:
             mask = ops.convert_to_numpy(frame_mask(states, lengths))
             weights = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
-        else:
-            weights = np.eye(states.shape[1])[np.maximum(lengths, 1) - 1] if read["attentions"] else None
+        elif read["attentions"]:
+            weights = np.eye(states.shape[1])[np.maximum(lengths, 1) - 1]
         if self.kind in ("attention", "heads"):
             for name in ("weights", "logits"):
                 read[name] = np.reshape(read[name], (*states.shape[:2], self.heads, 1))
         elif self.kind in ("by_class", "by_feature"):
-            read["weights"] = ops.convert_to_numpy(softmax_over_frames(read["logits"], lengths))[:, :, None]
-            read["logits"] = read["logits"][:, :, None] if self.kind == "by_class" else None
+            shares = softmax_over_frames(read["logits"], lengths)
+            read |= {
+                "weights": ops.convert_to_numpy(shares)[:, :, None],
+                "logits": read["logits"][:, :, None],
+            }
         elif self.kind == "mean":
             read["weights"] = weights[:, :, None, None]
         elif self.kind == "clusters":
@@ -412,17 +416,19 @@ class _Copy:
         layer, found = self.scores._keras_history.operation, []
         if self.kind == "by_class":
             return [self._pooling.input[0]._keras_history.operation] if layer is self._pooling else None
-        while isinstance(
-            layer, keras.layers.Dense | keras.layers.Dropout
-        ):  # which does nothing when a model scores
-            if isinstance(layer, keras.layers.Dense):
-                if layer.activation is not getattr(keras.activations, "linear" if found else "sigmoid"):
-                    return None
-                found.append(layer)
+        # A dropout does nothing when a model scores.
+        while isinstance(layer, keras.layers.Dense | keras.layers.Dropout):
+            found += [layer] if isinstance(layer, keras.layers.Dense) else []
             layer = layer.input._keras_history.operation
+        activations = [each.activation.__name__ for each in found]
         is_sum = layer is self._pooling and self.kind not in ("clusters", "none")
         # In 16 bits the pooled vector is rounded.
-        return found if found and is_sum and layer.compute_dtype == "float32" else None
+        exact = (
+            is_sum
+            and layer.compute_dtype == "float32"
+            and activations in (["sigmoid"], ["sigmoid", "linear"])
+        )
+        return found if exact else None
 
     def kernel(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The dense layers as one linear map: (size, columns) and (columns,), both float64."""
@@ -432,49 +438,28 @@ class _Copy:
             kernel = ops.convert_to_numpy(layer.kernel).astype(np.float64) @ kernel
         return kernel, bias
 
-    @cached_property
-    def logits(self):
-        """The logits, where a dense layer with a sigmoid gives the scores; else None."""
-        layer = self.scores._keras_history.operation
-        if not isinstance(layer, keras.layers.Dense) or layer.activation is not keras.activations.sigmoid:
-            return None
-        return ops.matmul(ops.cast(layer.input, "float32"), layer.kernel) + layer.bias
-
     @property
-    def segments(self) -> dict[str, list[int]] | None:
+    def segments(self) -> dict[str, slice | np.ndarray] | None:
         """Modality → its entries of a state; None where an entry depends on more than one."""
-        state = self.states
-        while isinstance(state._keras_history.operation, keras.layers.Dropout):
-            state = _arguments(state)[0]
-        joined = isinstance(state._keras_history.operation, keras.layers.Concatenate | Alignment)
-        pieces = [each for each in _arguments(state) if len(each.shape) == 3] if joined else [state]
-        found, start = {}, 0
-        for piece in pieces:
-            names = {self._sources[id(each)] for each in _ancestors(piece) if id(each) in self._sources}
-            if len(names) != 1:
-                return None
-            found.setdefault(names.pop(), []).extend(range(start, start := start + piece.shape[-1]))
-        return found
+        if len(self._modalities) == 1:
+            return {self._modalities[0]: slice(None)}
+        fusion = self.states._keras_history.operation
+        if fusion.name not in ("fusion", "fusion_alignment"):
+            return None
+        ends = np.cumsum([each.shape[-1] for each in fusion.input if len(each.shape) == 3])
+        return dict(zip(self._modalities, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
 
-    def _states_of_last(self):
+    def _states_of_last(self, model: keras.Model):
         """The states whose ends the pooling "last" reads; where there are none, what is fused."""
         found = []
-        for each in _ancestors(self.scores):
-            layer, node, _ = each._keras_history
-            if isinstance(layer, LastFrame):
-                states = _arguments(each)[0]
-                # Of two directions, the second one's.
-                found.append(ReverseFrames()(states, self._num_frames) if node else states)
+        for _, nodes in sorted(model._nodes_by_depth.items()):
+            for node in nodes:
+                if isinstance(node.operation, LastFrame):
+                    states, second = node.input_tensors[0], node.outputs[0]._keras_history.node_index
+                    # Of two directions, the second one's.
+                    found.append(ReverseFrames()(states, self._num_frames) if second else states)
         found = [ops.cast(each, "float32") for each in found or self.values.values()]
         return found[0] if len(found) == 1 else ops.concatenate(found, axis=-1)
-
-    def _attentions(self, layers, name: str) -> list:
-        """The attention (batch, time, time) of each layer of a Transformer, the lowest first."""
-        found = []
-        while isinstance(layer := layers.get(f"{name}_{len(found) + 1}"), keras.layers.MultiHeadAttention):
-            states, _, mask = layer._inbound_nodes[0].input_tensors
-            found.append(_HeadMean(layer)(states, mask))
-        return found
 
 
 class _HeadMean(keras.layers.Layer):
@@ -494,27 +479,6 @@ def _compiled(inputs, outputs) -> keras.Model:
     # Eagerly, a recurrent layer would walk its frames one by one in Python.
     model.compile(jit_compile=False)
     return model
-
-
-def _arguments(tensor) -> list:
-    layer, node, _ = tensor._keras_history
-    return layer._inbound_nodes[node].input_tensors
-
-
-def _ancestors(tensor) -> list:
-    """A tensor of a graph and all that it is computed from, the nearest first."""
-    found = {id(tensor): tensor}
-    queue = [tensor]
-    for each in queue:
-        new = {id(one): one for one in _arguments(each) if id(one) not in found}
-        queue += new.values()
-        found |= new
-    return queue
-
-
-def _chunks(cases: list, frames: int) -> list[list]:
-    size = max(1, FRAMES_AT_ONCE // frames)
-    return [cases[start : start + size] for start in range(0, len(cases), size)]
 
 
 def _compile_gradient(function: Callable, variables: Sequence) -> Callable:
