@@ -173,16 +173,15 @@ def test_gradients_are_finite_differences(parts, video, randomize, tmp_path):
     found = FrameProbe(model).explain(video, [1], method="gradient_input")
     names = [each.name for each in model.inputs if each.name in video]
     assert found.modalities == tuple(names)
-    rows = {name: np.repeat(each[None], 2, axis=0) for name, each in video.items()}
-    rows["num_frames"] = np.full(2, LENGTH, np.int32)
-    for place, name in enumerate(names):
-        for t in range(LENGTH):
-            # One frame scaled up and down: the derivative by the factor is the sum of value times derivative.
-            moved = rows | {name: rows[name].copy()}
-            moved[name][0, t] *= 0.99
-            moved[name][1, t] *= 1.01
-            logits = logit(np.asarray(scorer([moved[each.name] for each in model.inputs]))[:, 1])
-            assert found.values[t, place, 0] == pytest.approx((logits[1] - logits[0]) / 0.02, abs=2e-4)
+    cases = [(t, place, factor) for t in range(LENGTH) for place in range(2) for factor in (1.01, 0.99)]
+    rows = {name: np.repeat(each[None], len(cases), axis=0) for name, each in video.items()}
+    rows["num_frames"] = np.full(len(cases), LENGTH, np.int32)
+    for row, (t, place, factor) in enumerate(cases):
+        rows[names[place]][row, t] *= factor
+    logits = logit(np.asarray(scorer([rows[each.name] for each in model.inputs]))[:, 1])
+    # One frame scaled up and down: the derivative by the factor is the sum of value times derivative.
+    expected = (logits[::2] - logits[1::2]).reshape(LENGTH, 2) / 0.02
+    np.testing.assert_allclose(found.values[:, :, 0], expected, atol=2e-4)
     assert np.abs(found.values).min() > 1e-4
 
 
@@ -200,27 +199,28 @@ def test_integrated_gradients_are_complete_and_occlusion_is_the_whole_models(
     model, classes, names = randomize(make(**parts)), [2, 0], ("audio", "rgb")
     probe, silent = FrameProbe(model), {name: np.full_like(video[name], MISSING[name]) for name in MISSING}
 
-    def scores(changes):
-        return scores_of(model, as_batch(video | changes))[0, classes]
+    # Scored in one batch: the video, without features at all, and without those of each frame and of all frames.
+    changed = [{}, silent]
+    for name in names:
+        for frames in (*range(LENGTH), slice(None)):
+            changed.append({name: video[name].copy()})
+            changed[-1][name][frames] = MISSING[name]
+    rows = [as_batch(video | each) for each in changed]
+    scores = scores_of(model, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]})[
+        :, classes
+    ]
+    full, baseline, without = scores[0], scores[1], scores[2:].reshape(2, LENGTH + 1, 2)
 
     found = probe.explain(video, classes, method="integrated_gradients")
     sums = found.values.sum(axis=(0, 1))
     assert found.modalities == names and found.values.shape == (LENGTH, 2, 2)
-    np.testing.assert_allclose(sums - found.gap, logit(scores({})) - logit(scores(silent)), atol=1e-4)
+    np.testing.assert_allclose(sums - found.gap, logit(full) - logit(baseline), atol=1e-4)
     assert np.abs(found.gap).max() < 2e-3 < np.abs(sums).max()
-
-    expected = np.zeros((LENGTH, 2, 2))
-    for frame in range(LENGTH):
-        for place, name in enumerate(names):
-            changed = video[name].copy()
-            changed[frame] = MISSING[name]
-            expected[frame, place] = scores({}) - scores({name: changed})
-    found = probe.explain(video, classes, method="occlusion")
-    np.testing.assert_allclose(found.values, expected, atol=1e-6)
+    found = probe.explain(video, classes, method="occlusion").values
+    np.testing.assert_allclose(found, full - without[:, :-1].transpose(1, 0, 2), atol=1e-6)
     monkeypatch.setattr(attention, "MAX_OCCLUSIONS", 1)
-    found = probe.explain(video, classes, method="occlusion").values[:, 0]
-    shares = (scores({}) - scores({"audio": silent["audio"]})) / LENGTH
-    np.testing.assert_allclose(found, np.tile(shares, (LENGTH, 1)), atol=1e-6)
+    found = probe.explain(video, classes, method="occlusion").values
+    np.testing.assert_allclose(found, np.tile((full - without[:, -1]) / LENGTH, (LENGTH, 1, 1)), atol=1e-6)
 
 
 def test_wrong_models_and_batches_are_refused(batch, video):
