@@ -58,7 +58,7 @@ function pictureOf(values, { columns, each, at, span, peak, left, right, colors 
       for (let x = from; x < end && x < width; x++) if (Math.abs(v) > Math.abs(extremes[x])) extremes[x] = v;
     }
     for (let x = 0; x < width; x++) {
-      const shade = 128 + Math.round(127 * Math.max(-1, Math.min(1, extremes[x] / (peak || 1))));
+      const shade = 128 + Math.round(127 * extremes[x] / (peak || 1));
       lines.forEach((line, k) => { pixels[(r * lines.length + k) * width + x] = line[shade]; });
     }
   });
@@ -86,6 +86,7 @@ export function paintHeat(painter, view, row, lay, colors) {
     const text = r % every ? "" : fit(name, left - 8, painter.font(size, bold));
     painter.text(left - 4, top + (r + 0.5) * cell + 3.5, text, colors.ink, { size, bold, anchor: "end" });
   });
+  if (!peak) return; // nothing is known
   const low = labels ? -peak : 0, step = (peak - low) / COLOURS, y = top + height + 5, from = left + 44, to = from + COLOURS;
   const scale = Float32Array.from({ length: COLOURS }, (_, k) => low + (k + 0.5) * step);
   const at = Array.from({ length: COLOURS + 1 }, (_, k) => from + k);
@@ -101,5 +102,6 @@ export function numberOfHeat(view, row, t) {
   const hovered = labels ? labels.indexOf(view.hovered) : -1;
   const farthest = (best, _, other) => (Math.abs(value(other)) > Math.abs(value(best)) ? other : best);
   const r = hovered >= 0 ? hovered : columns.reduce(farthest, 0);
+  if (!Number.isFinite(value(r))) return "";
   return labels ? `${signed(value(r), 3)} ${cut(view.nameOf(labels[r]))}` : `most: cluster ${columns[r] + 1}, ${digits(value(r), 2)}`;
 }

@@ -12,8 +12,8 @@ const KINDS = {
   weights: { paint: paintWeights, number: numberOfWeights, height: 84, room: 140, bold: true },
   rollout: { paint: paintTerms, number: (view, { run }, t) => small(run.now.rollout[t]), height: 40, room: 60, bold: true },
   signed: { paint: paintTerms, number: numberOfTerms, height: 46, room: 125 },
-  heat: { paint: paintHeat, number: numberOfHeat, room: 110, bold: true },
-  clusters: { paint: paintHeat, number: numberOfHeat, room: 140, bold: true },
+  heat: { paint: paintHeat, number: numberOfHeat, room: 150, bold: true },
+  clusters: { paint: paintHeat, number: numberOfHeat, room: 150, bold: true },
   truth: { paint: paintTruth, height: 9, room: 0, size: 11 },
   signal: { paint: paintSignal, number: numberOfSignal, height: 34, room: 70 },
   words: { paint: paintWords, height: 18, room: 0, bold: true },
@@ -179,7 +179,7 @@ function paintWeights(painter, view, row, lay, colors, peak) {
   paintBars(painter, view, run, lay, colors, row.value, place);
   if (own[2] > 4 && known) painter.rects(own.map((x, i) => (i % 4 === 3 ? 1.5 : x)), colors.ink);
   const y = zero - scale / kept;
-  if (kept && y > row.top) painter.lines([lay.left, y, lay.right, y], colors.ink, { width: 1.25, dash: [6, 4] });
+  if (known && y > row.top) painter.lines([lay.left, y, lay.right, y], colors.ink, { width: 1.25, dash: [6, 4] });
   if (row.group != null) return;
   const label = !kept ? "no frame is left: no weights, no scores" : !known ? "what is changed does not follow from these weights"
     : `dashed: uniform ${small(1 / kept)}${own.length ? "; shade: the model's own" : ""}`;
