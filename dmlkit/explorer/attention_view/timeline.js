@@ -168,7 +168,7 @@ export class Timeline {
   setPlaying(playing) {
     this.playing = playing; this.started = null;
     this.playButton.ariaLabel = playing ? "❚❚ Pause" : "▶ Play"; setText(this.playButton, this.playButton.ariaLabel);
-    this.view.media?.obey(playing, Number(this.speed.value));
+    this.view.media.obey(playing, Number(this.speed.value));
   }
   tick(now) {
     const { view } = this, { frame, range } = view.state, [first, last] = this.played;
@@ -183,7 +183,7 @@ export class Timeline {
     if (to > last && !range) this.pause();
     else if (to > last) { this.started = null; this.moveTo(first); }
     else if (to !== frame) { this.started.frame = to; this.moveTo(to); }
-    requestAnimationFrame((later) => this.tick(later));
+    if (this.playing) requestAnimationFrame((later) => this.tick(later));
   }
 
   pixel(event) { return event.clientX - event.currentTarget.getBoundingClientRect().left; }
@@ -220,7 +220,7 @@ export class Timeline {
       from = frame; begun = true;
     };
     // Beyond an end of the window the frames come to the pointer, also while it rests.
-    const pull = () => to(from + beyond * Math.ceil(this.exact[1] / 50));
+    const pull = () => this.count && to(from + beyond * Math.ceil(this.exact[1] / 50));
     const move = (position) => {
       const { left, right } = this.view.lay;
       beyond = position > right ? 1 : position < left ? -1 : 0;
@@ -297,7 +297,8 @@ export class Timeline {
     this.map.hidden = !lead || !(window || this.count > LONG);
     if (this.map.hidden) { this.mapAt = null; return; }
     const painter = painterOf(this.mapCanvas, lay.width, MAP, colors.family), at = this.mapAt = edges(lead.base.times, view.whole, lay);
-    const heights = (lead.base.levels ??= levelsOf(lead.base)), base = MAP - 4, scale = (base - 2) / (heights.reduce((a, b) => Math.max(a, b)) || 1);
+    const heights = (lead.base.levels ??= levelsOf(lead.base)), highest = heights.reduce((a, b) => Math.max(a, b)) || 1;
+    const base = MAP - 4, scale = (base - 2) / highest;
     painter.rects(bars((t) => heights[t], at, base, scale).up, colors.up);
     painter.lines([EDGE, base, lay.right, base], colors.rule);
     if (range) painter.rects([at[range[0]], base, Math.max(2, at[range[1] + 1] - at[range[0]]), 4], colors.ink);
@@ -315,7 +316,10 @@ export class Timeline {
 
 /** Of each frame the largest of its weights, else of its terms' sizes. */
 function levelsOf({ weights, terms, count }) {
-  const values = weights?.some((value) => value > 0) ? weights : terms ?? [], each = values.length / count, levels = new Float64Array(count);
-  values.forEach((value, i) => { levels[Math.floor(i / each)] = Math.max(levels[Math.floor(i / each)], Math.abs(value) || 0); });
+  const values = weights?.some((value) => value > 0) ? weights : terms ?? [], levels = new Float64Array(count);
+  values.forEach((value, i) => {
+    const t = Math.floor((i * count) / values.length);
+    levels[t] = Math.max(levels[t], Math.abs(value) || 0);
+  });
   return levels;
 }
