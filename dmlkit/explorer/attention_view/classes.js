@@ -14,8 +14,8 @@ export class Classes {
     const search = { type: "text", "aria-label": "Search the classes", placeholder: "search the classes", oninput: filter, onkeydown };
     this.search = make("input", search); this.group = makeSelect("Group of classes", filter);
     this.found = make("div", { class: "acts" }); this.hint = make("p", { class: "part" }); this.table = make("table", { class: "scores" });
-    const buttons = Object.entries(CHOICES).map(([choice, text]) => [choice, makeButton(text, () => this.choose(choice))]);
-    this.choices = Object.fromEntries(buttons);
+    this.choices = {};
+    for (const [choice, text] of Object.entries(CHOICES)) this.choices[choice] = makeButton(text, () => this.choose(choice));
     const tools = make("div", { class: "acts" }, this.search, this.group, ...Object.values(this.choices));
     this.node = make("div", {}, tools, this.found, this.hint, make("div", { class: "scroll" }, this.table));
   }

@@ -1,4 +1,4 @@
-// Elements of the page, made and changed.
+// Elements of the page, made and changed, and its colours.
 
 /** One element: attributes by name, `on…` as listeners, children as nodes or text. */
 export function make(tag, attributes = {}, ...children) {
@@ -24,3 +24,18 @@ export function fillSelect(select, options, value = select.value) {
   select.value = value;
 }
 export const setText = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
+const COLORS = ["ink", "soft", "ground", "rule", "up", "down", "run0", "run1", "run2", "area", "truth", "range", "veil"];
+/** Colours and type of a view as the page has them now. */
+export function colorsOf(root) {
+  const style = getComputedStyle(root), probe = document.createElement("canvas").getContext("2d");
+  const seen = (name) => style.getPropertyValue(`--av-${name}`).trim();
+  const rgb = (name) => {
+    probe.fillStyle = "#fff"; probe.fillStyle = seen(name);
+    return [1, 3, 5].map((k) => parseInt(probe.fillStyle.slice(k, k + 2), 16));
+  };
+  const [r, g, b] = rgb("ground");
+  root.classList.toggle("on-dark", 0.299 * r + 0.587 * g + 0.114 * b < 128);
+  const mixed = Object.fromEntries(["ground", "up", "down"].map((name) => [name, rgb(name)]));
+  return { ...Object.fromEntries(COLORS.map((name) => [name, seen(name)])), rgb: mixed, family: style.fontFamily };
+}

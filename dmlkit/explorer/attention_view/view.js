@@ -3,7 +3,7 @@
 import { cut, decode, digits, expand, nearest, plural, signed, weigh } from "./numbers.js";
 import { painterOf } from "./painters.js";
 import { boundary, edges, layout, paintCursor, paintRows, weightsOf } from "./rows.js";
-import { make, setText } from "./elements.js";
+import { colorsOf, make, setText } from "./elements.js";
 import { Classes } from "./classes.js";
 import { Media } from "./media.js";
 import { Similarity } from "./similarity.js";
@@ -325,19 +325,4 @@ export class View {
     this.data.hidden = !open; this.toggle.setAttribute("aria-expanded", String(open));
     this.data.replaceChildren(...(open && this.lead ? dataTable(this) : []));
   }
-}
-
-const NAMES = ["ink", "soft", "ground", "rule", "up", "down", "run0", "run1", "run2", "area", "truth", "range", "veil"];
-/** Colours and type as the page has them now. */
-function colorsOf(root) {
-  const style = getComputedStyle(root), probe = document.createElement("canvas").getContext("2d");
-  const seen = (name) => style.getPropertyValue(`--av-${name}`).trim();
-  const rgb = (name) => {
-    probe.fillStyle = "#fff"; probe.fillStyle = seen(name);
-    return [1, 3, 5].map((k) => parseInt(probe.fillStyle.slice(k, k + 2), 16));
-  };
-  const [r, g, b] = rgb("ground");
-  root.classList.toggle("on-dark", 0.299 * r + 0.587 * g + 0.114 * b < 128);
-  const mixed = Object.fromEntries(["ground", "up", "down"].map((name) => [name, rgb(name)]));
-  return { ...Object.fromEntries(NAMES.map((name) => [name, seen(name)])), rgb: mixed, family: style.fontFamily };
 }
