@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import keras
 import numpy as np
@@ -199,9 +200,8 @@ class FrameProbe:
                 for name, places in self._segments.items():
                     pairs.append((head, name))
                     values.append(frames[:, places] @ rows[places])
-        return Contributions(
-            np.stack(values, axis=1).astype(np.float32), tuple(pairs), biases.astype(np.float32), link
-        )
+        values, biases = np.stack(values, axis=1).astype(np.float32), biases.astype(np.float32)
+        return Contributions(values, tuple(pairs), biases, link)
 
     def pooled_scores(self, states: np.ndarray, num_frames: np.ndarray) -> np.ndarray:
         """(rows, classes) scores from states (rows, time, size) on, of which the first `num_frames` (rows,) are pooled.
@@ -209,14 +209,11 @@ class FrameProbe:
         A masked frame is one that is left out. The pooling "last" reads no states of frames: a `UsageError`.
         """
         if not self.maskable:
-            raise UsageError(
-                "The model pools no frames' states, so no frame can be masked. Remove or mute it."
-            )
-        states = np.split(np.asarray(states, np.float32), len(self._copies), axis=-1)
-        found = [
-            copy.head.predict_on_batch([each, np.asarray(num_frames, np.int32)])
-            for copy, each in zip(self._copies, states, strict=True)
-        ]
+            message = "The model pools no frames' states, so no frame can be masked. Remove or mute it."
+            raise UsageError(message)
+        states, num_frames = np.asarray(states, np.float32), np.asarray(num_frames, np.int32)
+        pairs = zip(self._copies, np.split(states, len(self._copies), axis=-1), strict=True)
+        found = [copy.head.predict_on_batch([each, num_frames]) for copy, each in pairs]
         return np.mean(found, axis=0, dtype=np.float32)[:, self._columns]
 
     def explain(self, features: Mapping[str, np.ndarray], classes: Sequence[int], *, method: str) -> Terms:
@@ -256,8 +253,7 @@ class FrameProbe:
         windows = np.array_split(np.arange(count), min(count, MAX_OCCLUSIONS))
         cases = [(window, i) for window in windows for i in range(len(self._modalities))]
         terms, full = np.zeros((count, len(self._modalities), len(classes)), np.float32), self.scores(inputs)
-        for start in range(0, len(cases), size := max(1, FRAMES_AT_ONCE // count)):
-            some = cases[start : start + size]
+        for some in _batches(cases, count):
             changed = {name: np.repeat(each, len(some), axis=0) for name, each in inputs.items()}
             for row, (window, i) in enumerate(some):
                 name = self._modalities[i]
@@ -277,8 +273,7 @@ class FrameProbe:
         # A row each: class, place on the path, its weight among the terms, and that of its logit in the gap.
         cases = [(k, step, 1 / len(steps), 0) for k in range(len(classes)) for step in steps]
         cases += [(k, end, 0, sign) for k in range(len(classes)) for end, sign in ((0, 1), (1, -1))]
-        for start in range(0, len(cases), size := max(1, FRAMES_AT_ONCE // count)):
-            some = cases[start : start + size]
+        for some in _batches(cases, count):
             rows, places, shares, signs = map(np.array, zip(*some, strict=True))
             selection = self._columns[classes][rows][:, None] == np.arange(self._model.output_shape[-1])
             places = places.astype(np.float32)[:, None, None]
@@ -323,10 +318,8 @@ class FrameProbe:
 
         def logits(points, fixed, selection):
             read = ([*points[i::several], *fixed[i::several]] for i in range(several))
-            found = [
-                ops.cast(path(each, training=False), "float32")
-                for path, each in zip(paths, read, strict=True)
-            ]
+            pairs = zip(paths, read, strict=True)
+            found = [ops.cast(path(each, training=False), "float32") for path, each in pairs]
             if direct:
                 return ops.sum((ops.matmul(found[0], last.kernel) + last.bias) * selection, axis=1)
             mean = sum(found) / several
@@ -479,6 +472,11 @@ def _compiled(inputs, outputs) -> keras.Model:
     # Eagerly, a recurrent layer would walk its frames one by one in Python.
     model.compile(jit_compile=False)
     return model
+
+
+def _batches(cases: list, frames: int) -> Iterator[list]:
+    cases, size = iter(cases), max(1, FRAMES_AT_ONCE // frames)
+    return iter(lambda: list(islice(cases, size)), [])
 
 
 def _compile_gradient(function: Callable, variables: Sequence) -> Callable:
