@@ -127,7 +127,10 @@ class ArraySource(Source):
         array = as_array(values, f"{video!r}, {name}", np.float64)
         if array.ndim != len(axes):
             message = f"{name} must be an array ({', '.join(axes)}). Received: one of the shape {array.shape}"
-            raise UsageError(f"{video!r}: {message}. Several groups of weights need their names: groups=[…].")
+            hint = (
+                " Several groups of weights need their names: groups=[…]." if "groups" in AXES[name] else ""
+            )
+            raise UsageError(f"{video!r}: {message}.{hint}")
         array = array[:, None] if len(axes) < len(AXES[name]) else array
         return array[:, :, None] if name in ("weights", "logits") else array
 
@@ -156,7 +159,7 @@ def _by_video(weights, arrays: Mapping, grouped: bool) -> dict[str, dict]:
         )
     given = {name: rows for name, rows in arrays.items() if rows is not None}
     if not isinstance(weights, Mapping):
-        listed = as_list(weights, "weights") if getattr(weights, "ndim", 1) else as_list(None, "weights")
+        listed = as_list(weights, "weights")
         if not listed or as_array(listed[0], "weights").ndim == grouped:
             return {"video": {"weights": listed, **arrays}}
         ids = [f"video {number}" for number in range(len(listed))]

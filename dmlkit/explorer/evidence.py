@@ -281,7 +281,8 @@ def whole_number(value, name: str, *, least: int | None = None) -> int:
 
 def as_list(value, name: str) -> list:
     """An argument as a list; a `UsageError` where it is a text, a dict or a single value."""
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    single = isinstance(value, str | bytes | Mapping) or getattr(value, "ndim", 1) == 0
+    if single or not isinstance(value, Iterable):
         raise UsageError(f"{name}: expected a list. Received: {value!r:.80}.")
     return list(value)
 

@@ -23,7 +23,6 @@ from dmlkit.paths import is_remote
 FORMATS = ("JPEG", "PNG", "WEBP")
 MOST_TILES = 300  # a strip has room for fewer; of a longer video every k-th frame has one
 TILE_HEIGHT, MOST_WIDTH, COLUMNS = 48, 160, 20  # of sprites made here: pixels, pixels, tiles
-MOST_BYTES = 1 << 19  # of a sprite that is taken as it is, in a page for every video it keeps
 
 
 def media_of(
@@ -79,42 +78,35 @@ def _thumbnails(dataset: Dataset, video: str, frames: int) -> dict:
 @lru_cache(maxsize=16)
 def _sprite(files: tuple[tuple[Path, int], ...], tile: tuple[int, int, int] | None, frames: int) -> dict:
     """The thumbnails in files, each with the time of its last change, as the view reads them."""
-    every, path = max(1, -(-frames // MOST_TILES)), files[0][0]
-    pictures, broken, shown = [], [], range(0, frames, every)
+    every = max(1, -(-frames // MOST_TILES))
+    shown, pictures, broken = range(0, frames, every), {}, []
     if tile:
         width, height, columns = tile
-        sprite, rows = _picture(path), -(-frames // columns)
+        sprite, rows, name = _picture(files[0][0]), -(-frames // columns), files[0][0].name
         if sprite.size != (width * columns, height * rows):
-            what = f"{path.name} has {sprite.width} × {sprite.height} pixels, but {counted(frames, 'frame')} take"
+            what = f"{name} has {sprite.width} × {sprite.height} pixels, but {counted(frames, 'frame')} take"
             raise DataError(f"{what} {columns} × {rows} tiles of {width} × {height}. It is not shown.")
-        if every == 1 and path.stat().st_size <= MOST_BYTES:
-            return _packed(path.read_bytes(), Image.MIME[sprite.format], columns, width, height, frames, 1)
-        corners = ((k % columns * width, k // columns * height) for k in shown)
-        pictures = [sprite.crop((x, y, x + width, y + height)) for x, y in corners]
+        corners = {k: (k % columns * width, k // columns * height) for k in shown}
+        pictures = {k: sprite.crop((x, y, x + width, y + height)) for k, (x, y) in corners.items()}
     for k in () if tile else shown:
         try:
-            pictures.append(_picture(files[k][0], most=(4 * MOST_WIDTH, 4 * TILE_HEIGHT)))
+            pictures[k] = _picture(files[k][0], most=(4 * MOST_WIDTH, 4 * TILE_HEIGHT))
         except DataError as error:
             broken.append(error)
-            pictures.append(None)
-    if not (first := next(filter(None, pictures), None)):
+    if not pictures:
         raise broken[0]
+    first = next(iter(pictures.values()))
     width = min(MOST_WIDTH, max(1, round(TILE_HEIGHT * first.width / first.height)))
-    made = Image.new("RGB", (width * COLUMNS, TILE_HEIGHT * -(-len(pictures) // COLUMNS)))
-    for k, picture in enumerate(pictures):
-        if picture:
-            fitted = ImageOps.pad(picture.convert("RGB"), (width, TILE_HEIGHT))
-            made.paste(fitted, (k % COLUMNS * width, k // COLUMNS * TILE_HEIGHT))
+    made = Image.new("RGB", (width * COLUMNS, TILE_HEIGHT * -(-len(shown) // COLUMNS)))
+    for k, picture in pictures.items():
+        row, column = divmod(k // every, COLUMNS)
+        fitted = ImageOps.pad(picture.convert("RGB"), (width, TILE_HEIGHT))
+        made.paste(fitted, (column * width, row * TILE_HEIGHT))
     made.save(content := io.BytesIO(), "WEBP", quality=60)
-    found = _packed(content.getvalue(), "image/webp", COLUMNS, width, TILE_HEIGHT, len(pictures), every)
-    return found | {
-        "problems": [f"{broken[0]} Left out: {counted(len(broken), 'picture')}."] if broken else []
-    }
-
-
-def _packed(content: bytes, kind: str, *about: int) -> dict:
-    address = f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-    return {"src": address, **dict(zip(("columns", "width", "height", "count", "every"), about, strict=True))}
+    source = f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    about = {"columns": COLUMNS, "width": width, "height": TILE_HEIGHT, "count": len(shown), "every": every}
+    problems = [f"{broken[0]} Left out: {counted(len(broken), 'picture')}."] if broken else []
+    return {"src": source, **about, "problems": problems}
 
 
 def _picture(path: Path, *, most: tuple[int, int] | None = None) -> Image.Image:

@@ -222,7 +222,7 @@ class ModelSource(Source):
         Args:
             video: Its id.
             classes: Classes that are included besides, by number or name.
-            drawn: The classes that are explained where explaining each takes long; by default the first few.
+            drawn: The classes explained where each takes long; by default the first few.
             removed: Frames without which the video is encoded.
             muted: Modality → frames where it is replaced by the value of a missing one.
             masked: Frames left out of the pooling, their states unchanged. Only runs whose scores do not follow
@@ -253,12 +253,10 @@ class ModelSource(Source):
                 if not len(clip.frames):
                     raise UsageError(f"No frame of {video} is left to encode. Give some of them back.")
                 part = model.parts(clip)
-            energy, change = {}, {}
-            for name, values in clip.features.items():
-                if values.ndim == 2:
-                    values = _decoded(values)
-                    energy[name] = np.linalg.norm(values, axis=1)
-                    change[name] = np.linalg.norm(np.diff(values, axis=0, prepend=values[:1]), axis=1)
+            values = clip.decoded()
+            energy = {name: np.linalg.norm(each, axis=1) for name, each in values.items()}
+            steps = {name: np.diff(each, axis=0, prepend=each[:1]) for name, each in values.items()}
+            change = {name: np.linalg.norm(each, axis=1) for name, each in steps.items()}
             finite = all(np.isfinite(each).all() for each in (part.scores, part.weights) if each is not None)
             if not finite and all(np.isfinite(row).all() for row in energy.values()):
                 why = "its scores are not finite, so its training has diverged. Train it with a lower learning rate."
@@ -274,8 +272,7 @@ class ModelSource(Source):
     def vectors(self, video: str, of: str) -> np.ndarray:
         """(frames, size) the first run's states of a video, or the features of a modality that it reads."""
         (clip, *_), (part, *_), _ = self.open_video(video)
-        features = {name: _decoded(each) for name, each in clip.features.items() if each.ndim == 2}
-        return choose({"states": part.states} | features, of, what="vectors of frames")
+        return choose({"states": part.states} | clip.decoded(), of, what="vectors of frames")
 
     def times(self, video: str) -> np.ndarray:
         """(frames,) the seconds of the frames that the first run reads of a video."""
@@ -354,6 +351,11 @@ class Clip(NamedTuple):
 
     frames: np.ndarray
     features: dict[str, np.ndarray]
+
+    def decoded(self) -> dict[str, np.ndarray]:
+        """Modality → (n, size) features as numbers, without the texts."""
+        framed = {name: each for name, each in self.features.items() if each.ndim == 2}
+        return {k: dequantize(v) if v.dtype == np.uint8 else v.astype(np.float32) for k, v in framed.items()}
 
 
 def _open(run_or_model) -> Run:
@@ -450,15 +452,17 @@ class ExploredModel:
 
     def warm_up(self, clip: Clip) -> None:
         """Trace the graphs: Keras does so for the first shape it meets, and for all others at the second."""
-        longer = {k: np.pad(v, ((0, 1), (0, 0))) if v.ndim == 2 else v for k, v in clip.features.items()}
         self.parts(clip)
-        states = self._parts(clip._replace(features=longer), np.ones((2, len(clip.frames) + 1), bool)).states
+        longer = {k: np.pad(v, ((0, 1), (0, 0))) if v.ndim == 2 else v for k, v in clip.features.items()}
+        order, lengths = np.tile(np.arange(n := len(clip.frames) + 1), (2, 1)), np.full(2, n, np.int32)
+        states = self._probe.parts(_ordered(clip._replace(features=longer), order, lengths)).states
         for rows in (1, 2) if self.weighs and not self.linear else ():
             self._probe.pooled_scores(states[:rows, : rows + 1], np.ones(rows, np.int32))
 
     def parts(self, clip: Clip):
         """`FrameParts` of one video: scores (classes,), states (n, size), weights and logits (n, groups, …) or None."""
-        found = self._parts(clip, np.ones((1, n := len(clip.frames)), bool))
+        n = len(clip.frames)
+        found = self._probe.parts(_ordered(clip, np.arange(n)[None], np.array([n], np.int32)))
         arrays = {name: each for name, each in vars(found).items() if each is not None}
         return replace(found, **{k: each[0] if k == "scores" else each[0, :n] for k, each in arrays.items()})
 
@@ -475,8 +479,7 @@ class ExploredModel:
                 raise UsageError("Every frame is masked, so there are no scores. Show some of them.")
             changes = {"scores": self.masked_scores(parts, kept[None])[0]}
             if parts.weights is not None:
-                with np.errstate(divide="ignore"):
-                    logits = np.log(parts.weights) if parts.logits is None else parts.logits
+                logits = np.zeros_like(parts.weights) if parts.logits is None else parts.logits
                 changes["weights"] = softmax(np.where(kept[:, None, None], logits, -np.inf), axis=0)
             if parts.assignment is not None:
                 changes["assignment"] = parts.assignment * kept[:, None]
@@ -499,14 +502,8 @@ class ExploredModel:
 
         "own" are exact `contributions`, or exact `terms` under feature attention; where there are none, occlusion by
         masking for models that weigh frames, else gradient × input. By modality, what cannot be split exactly is
-        replaced by integrated gradients.
-
-        Args:
-            clip, parts: Of the video, as `ModelSource.open_video` gives them.
-            classes: The classes.
-            drawn: Those of integrated gradients and occlusion; all where none are given.
-            kept: (n,) bool, where others are masked in `parts`.
-            explanation, by_modality: As for `ModelSource.evidence`.
+        replaced by integrated gradients. These and occlusion are of the classes `drawn`, or of all where there are
+        none; `kept` is (n,) bool where other frames are masked in `parts`.
         """
         own, probe = explanation == "own", self._probe
         if self._is_exact(explanation, by_modality):
@@ -538,7 +535,7 @@ class ExploredModel:
         terms = {"terms": found.values, "term_modalities": found.modalities, "term_classes": explained}
         return terms | {"terms_title": title, "gap": found.gap}
 
-    def _is_exact(self, explanation: str, by_modality: bool, **_) -> bool:
+    def _is_exact(self, explanation: str = "own", by_modality: bool = False, **_) -> bool:
         return explanation == "own" and self.linear and (self._probe.by_modality or not by_modality)
 
     def masked_scores(self, parts, kept: np.ndarray) -> np.ndarray:
@@ -546,16 +543,14 @@ class ExploredModel:
 
         Without any frame it is the score of a pooled vector of zeros. A `UsageError` where `maskable` is False.
         """
-        if not self._pools_fast or not len(kept):
+        if not self._pools_fast or not kept.size:
             pooled = self._probe.pooled_scores
             return self._in_groups(kept, lambda order, lengths: pooled(parts.states[order], lengths))
         # One weighted sum for each row, which as the only valid frame is its own pooling: many times as fast.
-        pooled, count = [], len(parts.states)
-        logits = np.zeros((count, 1)) if parts.logits is None else parts.logits[..., 0]
-        for states, column in zip(np.split(parts.states, logits.shape[1], axis=1), logits.T, strict=True):
-            shares = np.exp(column.astype(np.float64) - column.max(initial=-np.inf)) * kept
-            weights = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
-            pooled.append(weights @ states)
+        pooled, columns = [], [np.zeros(kept.shape[1])] if parts.logits is None else parts.logits[..., 0].T
+        for states, column in zip(np.split(parts.states, len(columns), axis=1), columns, strict=True):
+            logits = np.where(kept | ~kept.any(axis=1, keepdims=True), column.astype(np.float64), -np.inf)
+            pooled.append((softmax(logits, axis=1) * kept) @ states)
         rows = np.pad(np.concatenate(pooled, axis=1)[:, None], ((0, 0), (0, 1), (0, 0)))
         return self._probe.pooled_scores(rows, np.ones(len(rows), np.int32))
 
@@ -573,10 +568,6 @@ class ExploredModel:
             scores[rows] = score(*_in_front(kept[rows]))
         return scores
 
-    def _parts(self, clip: Clip, kept: np.ndarray):
-        """`FrameParts` of the video once for each row, with the frames kept."""
-        return self._probe.parts(_ordered(clip, *_in_front(kept)))
-
 
 def _in_front(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The frames (rows, t) with those of `kept` (rows, n) in front, and how many these are (rows,)."""
@@ -592,10 +583,6 @@ def _ordered(clip: Clip, order: np.ndarray, lengths: np.ndarray) -> dict[str, np
         features = [(k, np.zeros((1, v.shape[1]), v.dtype) if v.ndim == 2 else v) for k, v in features]
     inputs = {k: v[order] if v.ndim == 2 else np.repeat(v[None], len(order), axis=0) for k, v in features}
     return inputs | {"num_frames": lengths}
-
-
-def _decoded(values: np.ndarray) -> np.ndarray:
-    return dequantize(values) if values.dtype == np.uint8 else values.astype(np.float32)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

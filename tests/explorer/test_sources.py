@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import softmax
 
 import dmlkit
 from dmlkit.data import dequantize, limit_shards, open_dataset
@@ -134,6 +135,18 @@ def test_every_frame_level_model_is_explained(dataset, batch, kind):
     if found.reweightable:  # terms of another explanation do not give the scores without masked frames
         (other,) = source.evidence(video, masked=masked, explanation="gradient_input")
         assert not other.reweightable and np.allclose(other.scores, oracle, atol=1e-5)
+    # All classes, in an order of their own, as those of a small vocabulary are.
+    (clip,), (part,), _ = source.open_video(video)
+    order, every = np.roll(range(dataset.num_classes), 1).tolist(), np.ones(frames, bool)
+    arrays = source.models[0].arrays(clip, part, order, kept=every)
+    if arrays.get("logits") is not None:
+        np.testing.assert_allclose(softmax(arrays["logits"], axis=0), arrays["weights"], atol=1e-5)
+    if kind == "by_feature":  # beside one frame all others' weights are 0 in single precision
+        logits = 1e4 * part.logits
+        peaked = replace(part, logits=logits, weights=softmax(logits, axis=0))
+        kept = np.arange(frames) != logits[:, 0, 0].argmax()
+        weights = source.models[0].arrays(clip, peaked, order, kept=kept)["weights"]
+        np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-5)
     # Each modality's part: exactly where its frames are apart in the states, else with its gap.
     (split,) = source.evidence(video, by_modality=True, drawn=[2])
     if kind == "heads":
@@ -417,6 +430,9 @@ def test_arrays_of_several_videos_of_any_length():
     assert list(view.source.videos) == ["video 0", "video 1"] and view.evidence[0].times.tolist() == [3, 4, 5]
     view.video = "video 1"
     assert view.evidence[0].contributions.tolist() == [[[5.0, 4.0]]]  # the higher score first
+    view = explore_arrays({"x": WEIGHTS, "y": [1.0]}, contributions={"x": CONTRIBUTIONS}, classes=[1])
+    view.video = "y"  # of which less is known
+    assert view.source.class_names == ["class 0", "class 1"] and view.scores == {} and view.classes == (1,)
     view = explore_arrays({"x": WEIGHTS, "y": [1.0]}, energy={"x": [1, 2, 3]})
     assert view.evidence[0].energy["features"].tolist() == [1, 2, 3]
     assert len(explore_arrays(np.full((4, 2), 0.5), scores=np.full((4, 3), 0.5)).source.videos) == 4
@@ -427,6 +443,15 @@ def test_arrays_of_several_videos_of_any_length():
     [
         (DataError, "sum to 1. Received: a sum of 2.*normalize=True", [1, 1], {}),
         (UsageError, "biases need contributions", WEIGHTS, {"biases": [1]}),
+        (
+            DataError,
+            "contributions: expected an array of num",
+            WEIGHTS,
+            {"contributions": [[1, 2], [3], [4]]},
+        ),
+        (DataError, "times: expected an array of numbers", WEIGHTS, {"times": {0: 1}}),
+        (UsageError, "times: expected a list", [[1.0], [1.0]], {"times": 5}),
+        (UsageError, "neither scores nor contributions are given of 3", WEIGHTS, {"classes": [3]}),
         (UsageError, "softmax of the logits differ", WEIGHTS, {"logits": [0, 0, 0]}),
         (UsageError, "times: expected one for each of 2", [[1.0], [1.0]], {"times": [1, 2, 3]}),
         (DataError, "expected an array of numbers", [0.5, "x"], {}),
