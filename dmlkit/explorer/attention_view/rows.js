@@ -202,7 +202,8 @@ function paintTruth(painter, view, row, lay, colors) {
 
 function paintSignal(painter, view, row, lay, colors) {
   const { at, base: { count, energy, change } } = view.lead, base = row.top + row.height, [first, behind] = visible(at);
-  const step = Math.max(1, Math.floor((behind - first) / (lay.right - lay.left))), muted = new Set(view.state.muted[row.name]);
+  // A point for two pixels: longer paths are slow to fill.
+  const step = Math.max(1, Math.round((2 * (behind - first)) / (lay.right - lay.left))), muted = new Set(view.state.muted[row.name]);
   painter.rects(stretches(view.lead, row, (t) => muted.has(t)), colors.down, 4);
   const line = (values) => {
     const highest = values.reduce((a, b) => Math.max(a, b), 1e-12), points = [];
