@@ -29,6 +29,7 @@ export function addControls(view) {
   view.hint = make("p", { class: "hint" }); view.runsBox = make("fieldset", { class: "runs" });
   view.temperature = slider("Temperature", { min: -1, max: 1, step: 0.02 }, (x) => ({ temperature: Number((10 ** x).toPrecision(4)) }));
   view.top = slider("Keep the top frames", { min: 1, step: 1 }, (x) => ({ top: x >= view.lead.base.count ? null : x }));
+  view.top.output.className = "count";
   view.uniform = makeCheckbox((uniform) => view.change({ uniform }));
   view.explanation = makeSelect("Effect of the frames", (explanation) => view.explain({ explanation }));
   fillSelect(view.explanation, EXPLANATIONS);
