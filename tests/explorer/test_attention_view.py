@@ -245,7 +245,7 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
         {"kind": "open", "video": "w"},
     ]
     view.page.evaluate("put('masked', [2, 3]); put('problem', 'A callback failed <i>')")
-    view.expect("most", "2 frames masked; 4 removed")
+    view.expect("most", "2 frames masked; 4 frames removed")
     view.expect("problem", "A callback failed <i>")
     view.page.evaluate("tell('comm_live_update')")
     view.expect("status", "Disconnected")
@@ -558,20 +558,16 @@ def test_a_link_opens_the_state_of_one_view_of_a_page(browser, sample_evidence, 
             assert other.locator(".dmlkit-av").first.get_by_label("Video", exact=True).input_value() == "v"
             state = json.loads(unquote(link.split("=", 1)[1]))
             assert {name: state[name] for name in expected} == expected
-            for wrong in (
-                {"frame": 12},
-                {"video": "x"},
-                {"masked": [0.5]},
-                {"removed": [1]},
-                {"more": 1},
-                {"range": [3, 2]},
-            ):
-                fragment = quote(json.dumps(state | wrong))
+            wrong = {"frame": 12, "masked": [0.5], "range": [3, 2], "temperature": 0, "classes": [9]}
+            wrong |= {"tab": "similarity", "removed": [1], "muted": None, "more": 1, "toString": 1}
+            for video, lost in ((names[1], list(wrong)), ("x", ["all"])):
+                fragment = quote(json.dumps(state | wrong | {"video": video, "top": 5}))
                 other.evaluate("fragment => { location.hash = fragment; }", f"dmlkit-view-2={fragment}")
                 expect(second.locator(".status")).to_contain_text("does not fit this page")
+                text = second.locator(".status").inner_text().rstrip(".").split(": ")[1]
+                assert sorted(text.split(", ")) == sorted(lost)
                 expect(second.locator(".here")).to_contain_text("Frame 4 of 12")
-            other.evaluate("location.hash = 'dmlkit-view-2=%E0%A4%A'")
-            expect(second.locator(".status")).to_contain_text("its video")
+                expect(second.locator(".most")).to_contain_text("top 5 kept; 1 frame masked")
             fragment = quote(json.dumps(state | {"frame": 7, "video": "v"}))
             other.evaluate("fragment => { location.hash = fragment; }", f"dmlkit-view-2={fragment}")
             expect(second.locator(".here")).to_contain_text("Frame 8 of 12")
@@ -611,6 +607,8 @@ def test_the_similarity_of_frames_and_moments(opened, sample_evidence):
     points = [[40 + (x + 0.25) / 12 * size, (y + 0.25) / 12 * size] for x, y in ((0, 0), (0, 3), (0, 6))]
     up, zero, down = matrix.locator("canvas").evaluate(PIXELS, points)
     assert up[2] > up[0] + 50 and down[0] > down[2] + 50 and zero[0] == pytest.approx(zero[2], abs=4)
+    drawn = matrix.locator("canvas").evaluate("canvas => canvas.toDataURL()")
+    assert view.saved("PNG") == base64.b64decode(drawn.split(",")[1])
     view.root.get_by_label("Compare the frames by").select_option("audio")
     assert view.page.evaluate("sent[1]") == {"kind": "similarity", "of": "audio"}
     view.root.get_by_role("tab", name="Frames").click()

@@ -31,7 +31,7 @@ export function mapOfClusters(run, of) {
 
 const tables = new WeakMap();
 /** Colours of −1 … 1 in 256 steps, for each of a cell's four lines: stripes tell negative ones apart, the last line rows. */
-function shades(colors) {
+export function shades(colors) {
   if (!tables.has(colors)) {
     const { ground, up, down } = colors.rgb;
     tables.set(colors, [1, 0.35, 1, 0.35].map((stripe, line) => Uint32Array.from({ length: 256 }, (_, k) => {

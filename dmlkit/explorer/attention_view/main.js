@@ -18,90 +18,98 @@ export function show(el, scene, hooks = {}) {
   return new View(el, scene, hooks);
 }
 
-const PATIENCE = 15000;
-const NULLABLE = ["top", "range", "window"];
+const PATIENCE = 15000, HEARS = 60; // milliseconds: until a kernel counts as silent; between two messages of what changed
 // In the order in which Python checks them: the later against the earlier. The video is opened by a message.
 const STATE = ["explanation", "by_modality", "shown", "classes", "removed", "muted", "masked", "temperature", "top", "uniform", "frame",
-  ...["range", "window", "common_scale", "tab"]];
+  "range", "window", "common_scale", "tab"];
 const LOST = "Disconnected: the kernel is gone. Masking, temperature and the rest still work; "
   + "removing frames and other videos need a kernel.";
+const GONE = ["dead", "restarting", "autorestarting", "terminating", "disconnected"];
 
 function render({ model, el, hooks: { patience = PATIENCE } = {} }) {
   // All views of one model receive its messages: each takes only the answers to its own requests.
-  const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`, pending = {};
-  let number = 0, mine = false, unsent = {}, timer = null, computing = null;
-  const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name) ?? (NULLABLE.includes(name) ? null : undefined)]));
-  const settle = (kind, how, value) => {
-    const request = pending[kind];
-    clearTimeout(request?.silent);
-    delete pending[kind];
-    request?.[how](value);
+  const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`, pending = new Map();
+  let number = 0, mine = false, unsent = {}, saving = null, silence = null;
+  const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name)]));
+
+  const late = `The kernel has not answered for ${plural(patience / 1000, "second")}: it is busy or gone. `
+    + "What the browser computes still works.";
+  // The patience with a kernel that owes an answer begins again with each word of it.
+  const wait = () => { clearTimeout(silence); silence = setTimeout(giveUp, patience, "silent", late); };
+  const giveUp = (link, text) => {
+    clearTimeout(silence);
+    view.setLink(link, text);
+    for (const kind of [...pending.keys()]) settle(kind, "reject", new Error(text));
   };
-  const silent = () => view.setLink("silent", `The kernel has not answered for ${plural(patience / 1000, "second")}: `
-    + "it is busy or gone. What the browser computes still works.");
+  const heard = () => {
+    clearTimeout(silence);
+    if (view.link === "silent") view.setLink("live");
+    if (pending.size) wait();
+  };
+  const settle = (kind, how, value) => {
+    pending.get(kind)?.[how](value);
+    pending.delete(kind);
+  };
   // Of each kind one request is under way: a newer one takes its place.
   const ask = (kind, request) => new Promise((resolve, reject) => {
     settle(kind, "reject", new Error(""));
-    const late = () => { silent(); settle(kind, "reject", new Error(view.status.textContent)); };
-    pending[kind] = { number: ++number, video: request.video, resolve, reject, silent: setTimeout(late, patience) };
+    pending.set(kind, { number: ++number, video: request.video, resolve, reject });
     model.send({ ...request, kind, view: id, number });
+    wait();
   });
-  const flush = () => {
-    clearTimeout(timer);
-    timer = null; mine = true;
+  // What the kernel obeys follows the changes before it. `answered`: a new scene comes, or a problem.
+  const obey = (kind, message, answered = false) => {
+    if (saving) save();
+    model.send({ kind, ...message });
+    if (answered) wait();
+  };
+  const save = () => {
+    clearTimeout(saving);
+    saving = null; mine = true;
     for (const name of STATE) if (name in unsent) model.set(name, unsent[name]);
     mine = false; unsent = {};
     if (view.link !== "disconnected") model.save_changes();
   };
   // The kernel hears of changes now and then: each message makes a notebook redraw its status, which costs a drag its flow.
-  const changed = (patch) => { unsent = { ...unsent, ...patch }; timer ??= setTimeout(flush, 60); };
-  // What the kernel obeys follows the changes before it. `answered`: a new scene comes, or a problem.
-  const obey = (kind, message, answered = false) => {
-    if (timer) flush();
-    clearTimeout(computing);
-    if (answered) computing = setTimeout(silent, patience);
-    model.send({ kind, ...message });
-  };
+  const changed = (patch) => { Object.assign(unsent, patch); saving ??= setTimeout(save, HEARS); };
+
   const view = show(el, model.get("scene"), {
     changed, state: modelState(),
     evidence: (request) => ask("evidence", request).then((answer) => answer.runs), similar: (request) => ask("similar", request),
     open: (video) => obey("open", { video }, video !== view.state.video), menu: (order, label) => obey("menu", { order, label }),
     classes: (choice) => obey("classes", { choice }), similarity: (of) => obey("similarity", { of }, true),
   });
-  const lost = () => {
-    heard();
-    view.setLink("disconnected", LOST);
-    for (const kind of Object.keys(pending)) settle(kind, "reject", new Error(view.status.textContent));
+  const lost = () => giveUp("disconnected", LOST);
+  const on = {
+    // What Python sets is newer than changes of the browser, except where it only computed more of the video that is shown.
+    "change:scene": () => {
+      const scene = model.get("scene");
+      if (scene.videos[0]?.id !== view.state.video) unsent = {};
+      view.setScene(scene, { ...modelState(), ...unsent });
+    },
+    "change:problem": () => view.showProblem(model.get("problem")), "change:menu": () => view.setMenu(model.get("menu")),
+    "msg:custom": (message) => {
+      const [kind] = [...pending].find(([, asked]) => message.number === asked.number && message.video === asked.video) ?? [];
+      if (!kind || message.view !== id) return;
+      if (message.kind === kind) settle(kind, "resolve", message); else settle(kind, "reject", new Error(message.text));
+    },
   };
-  const heard = () => { clearTimeout(computing); if (view.link === "silent") view.setLink("live"); };
-  // What Python sets is newer than changes of the browser, except where it only computed more of the video that is shown.
-  const onScene = () => {
-    const scene = model.get("scene");
-    heard();
-    if (scene.videos[0]?.id !== view.state.video) unsent = {};
-    view.setScene(scene, { ...modelState(), ...unsent });
+  for (const name of STATE) on[`change:${name}`] = () => {
+    delete unsent[name];
+    view.apply({ [name]: model.get(name) });
+    if (name === "frame") view.timeline.follow();
   };
-  const onState = (name) => { if (mine) return; heard(); delete unsent[name]; view.apply({ [name]: model.get(name) }); if (name === "frame") view.timeline.follow(); };
-  const onMessage = (message) => {
-    heard();
-    const [kind] = Object.entries(pending).find(([, asked]) => message.number === asked.number && message.video === asked.video) ?? [];
-    if (!kind || message.view !== id) return;
-    if (message.kind === kind) settle(kind, "resolve", message); else settle(kind, "reject", new Error(message.text));
-  };
-  const onProblem = () => { heard(); view.showProblem(model.get("problem")); };
-  const onMenu = () => { heard(); view.setMenu(model.get("menu")); };
-  onProblem(); onMenu();
-  const listeners = [["change:scene", onScene], ["change:problem", onProblem], ["change:menu", onMenu], ["msg:custom", onMessage],
-    ["comm_live_update", lost], ["comm:close", lost], ...STATE.map((name) => [`change:${name}`, () => onState(name)])];
+  on["change:problem"](); on["change:menu"]();
+  const listeners = [["comm_live_update", lost], ["comm:close", lost],
+    ...Object.entries(on).map(([event, act]) => [event, (...what) => { if (!mine) { act(...what); heard(); } }])];
   for (const [event, listener] of listeners) model.on(event, listener);
   // A kernel that dies of itself closes no comm: JupyterLab's manager, where there is one, reports its status.
-  const kernel = model.widget_manager?.kernel, gone = ["dead", "restarting", "autorestarting", "terminating", "disconnected"];
-  const onStatus = (_, status) => { if (gone.includes(status)) lost(); };
-  kernel?.statusChanged?.connect(onStatus); kernel?.connectionStatusChanged?.connect(onStatus);
+  const kernel = model.widget_manager?.kernel, signals = [kernel?.statusChanged, kernel?.connectionStatusChanged];
+  const onStatus = (_, status) => { if (GONE.includes(status)) lost(); };
+  for (const signal of signals) signal?.connect(onStatus);
   return () => {
-    clearTimeout(computing); clearTimeout(timer);
-    for (const request of Object.values(pending)) clearTimeout(request.silent);
-    kernel?.statusChanged?.disconnect(onStatus); kernel?.connectionStatusChanged?.disconnect(onStatus);
+    clearTimeout(silence); clearTimeout(saving);
+    for (const signal of signals) signal?.disconnect(onStatus);
     for (const [event, listener] of listeners) model.off(event, listener);
     view.destroy();
   };

@@ -1,31 +1,27 @@
 // The state on its way: undo and redo, from video to video, as a link to a saved page or as Python code.
 
-import { make, setText } from "./elements.js";
+import { make, makeButton, setText } from "./elements.js";
 
 const SMOOTH = ["frame", "window", "range", "temperature", "top"], PAUSE = 1000, STEPS = 200;
 let pages = 0;
 
 export const plain = (value) => (value instanceof Set ? [...value].sort((a, b) => a - b) : value);
-export const alike = (a, b) => a === b || JSON.stringify(plain(a)) === JSON.stringify(plain(b));
+const asJson = (value) => JSON.stringify(value, (_, each) => plain(each));
+export const alike = (a, b) => a === b || asJson(a) === asJson(b);
 
-/** A value that JSON can hold as a Python literal. */
-export function pythonLiteral(value) {
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map(pythonLiteral).join(", ")}]`;
-  if (typeof value !== "object") return JSON.stringify(value);
-  return `{${Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}: ${pythonLiteral(each)}`).join(", ")}}`;
-}
+const PYTHON = { true: "True", false: "False", null: "None", ",": ", ", ":": ": " };
+/** JSON as a Python literal: other words and some space, but not within a text. */
+const asPython = (json) => json.replace(/"(?:[^"\\]|\\.)*"|true|false|null|[,:]/g, (part) => PYTHON[part] ?? part);
 
 export class Travel {
   constructor(view) {
     Object.assign(this, { view, past: [], future: [], last: {}, waiting: null });
-    const button = (text, title, onclick) => make("button", { type: "button", title, "aria-label": title.split(" (")[0], onclick }, text);
+    const button = (text, title, act) => makeButton(text, act, { title, "aria-label": title.split(" (")[0] });
     this.undo = button("↶ Undo", "Undo (Ctrl+Z)", () => this.step(this.past, this.future));
     this.redo = button("↷ Redo", "Redo (Shift+Ctrl+Z)", () => this.step(this.future, this.past));
     this.videos = [button("‹", "Previous video (B)", () => this.toVideo(-1)), button("›", "Next video (N)", () => this.toVideo(1))];
-    this.copy = make("button", { type: "button", onclick: () => this.copyText() });
-    this.copied = make("output"); this.field = make("input", { type: "text", class: "copy", readonly: true, hidden: true });
+    this.copy = makeButton("", () => this.copyText()); this.copied = make("output");
+    this.field = make("input", { type: "text", class: "copy", readonly: true, hidden: true });
     view.reset.after(this.undo, this.redo); view.video.node.after(...this.videos);
     view.toggle.parentElement.append(this.copy, this.copied, this.field);
     view.root.addEventListener("keydown", (event) => this.onKey(event));
@@ -37,14 +33,16 @@ export class Travel {
 
   /** After a change: remember the state before it. What one gesture or one series of keys moves is one step. */
   record(before, names) {
-    const { view, last } = this, key = names.join(), { drag, playing } = view.timeline, now = performance.now();
+    const { view, last } = this, { drag, playing } = view.timeline, key = names.join(), now = performance.now();
     if (this.busy || !before.video || names.every((name) => alike(before[name], view.state[name]))) return;
-    const goes = SMOOTH.some((name) => key.includes(name)) && names.every((name) => SMOOTH.includes(name));
-    const same = (drag && drag === last.drag) || (goes && (key === last.key || playing) && (playing || now - last.now < PAUSE));
-    this.last = { key: playing ? last.key : key, drag, now };
-    if (same && this.past.length) return;
-    this.past.push(before); this.future = [];
-    if (this.past.length > STEPS) this.past.shift();
+    const goesOn = playing || (key === last.key && now - last.now < PAUSE);
+    const same = (drag && drag === last.drag) || (goesOn && names.every((name) => SMOOTH.includes(name)));
+    if (!same || !this.past.length) this.remember(before);
+    this.last = { key, drag, now };
+  }
+  remember(before) {
+    this.past = [...this.past, before].slice(-STEPS); this.future = [];
+    this.last = {};
     this.show();
   }
   step(from, to) {
@@ -58,15 +56,15 @@ export class Travel {
   blocked(goal) { return goal.video !== this.view.state.video && ["disconnected", "silent"].includes(this.view.link); }
   /** Set a state, or some of it; another video is opened first, by the kernel where there is one. */
   restore({ video, ...goal }) {
-    const { view } = this;
-    this.waiting = null;
-    if (video !== undefined && video !== view.state.video) {
-      if (view.hooks.open) { this.waiting = { video, goal }; view.hooks.open(video); return; }
-      this.quietly(() => view.change({ video }));
-    }
+    const { view } = this, another = video !== undefined && video !== view.state.video;
+    this.waiting = another && view.hooks.open ? { video, goal } : null;
+    if (this.waiting) { view.hooks.open(video); return; }
+    this.busy = true; // no step of its own
+    if (another) view.change({ video });
     const patch = Object.fromEntries(Object.entries(goal).filter(([name, value]) => !alike(value, view.state[name])));
-    if (Object.keys(patch).length) this.quietly(() => view.change(patch));
-    if (view.link === "live" && ("explanation" in patch || "by_modality" in patch)) view.compute?.();
+    if (Object.keys(patch).length) view.change(patch);
+    this.busy = false;
+    if ("explanation" in patch || "by_modality" in patch) view.compute();
   }
   /** After a new scene: go on to the state that waited for its video. */
   arrived(before) {
@@ -75,15 +73,12 @@ export class Travel {
     else if (before.video && before.video !== view.state.video) this.record(before, ["video"]);
     this.waiting = null;
   }
-  quietly(act) { this.busy = true; try { act(); } finally { this.busy = false; } }
 
   /** Another video, and a frame of it, as one step. */
   goTo(video, frame) {
     const before = { ...this.view.state };
-    this.last = {};
     this.restore({ video, frame });
-    this.past.push(before); this.future = [];
-    this.show();
+    this.remember(before);
   }
   toVideo(by) {
     const { select } = this.view.video, to = select.selectedIndex + by;
@@ -93,66 +88,61 @@ export class Travel {
   onKey(event) {
     const key = event.key.toLowerCase(), again = key === "y" || (key === "z" && event.shiftKey);
     if (!(event.ctrlKey || event.metaKey) || event.altKey || !(again || key === "z") || event.target.matches("input[type=text]")) return;
-    if (again) this.redo.click(); else this.undo.click();
+    (again ? this.redo : this.undo).click();
     event.preventDefault();
   }
 
   // ------------------------------------------------------------------------------------------------ links and code
 
-  copyText() {
-    const state = Object.fromEntries(Object.entries(this.view.state).map(([name, value]) => [name, plain(value)])),
-      { scene, link } = this.view;
-    const text = link === "none" ? `${location.href.split("#")[0]}#${this.page}${encodeURIComponent(JSON.stringify(state))}`
-      : `${scene.code}, state=${pythonLiteral(state)})`;
-    const shown = (copied) => {
-      setText(this.copied, copied ? "Copied." : "Copy it from here:");
-      this.field.hidden = copied; this.field.value = text;
-      if (!copied) { this.field.focus(); this.field.select(); }
-    };
-    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => shown(true), () => shown(false)); else shown(false);
+  async copyText() {
+    const { scene, link, state } = this.view, json = asJson(state), { field } = this;
+    field.value = link !== "none" ? `${scene.code}, state=${asPython(json)})`
+      : `${location.href.split("#")[0]}#${this.page}${encodeURIComponent(json)}`;
+    // A page from a file, or without the right to it, has no clipboard.
+    const copied = await navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+    setText(this.copied, copied ? "Copied." : "Copy it from here:");
+    field.hidden = copied;
+    if (!copied) { field.focus(); field.select(); }
   }
-  /** The state that the address of a saved page holds for this view. */
+  /** Show what the address of a saved page holds for this view; what the page does not have stays as it is. */
   read() {
-    const { view } = this, fragment = location.hash.slice(1);
+    const { view } = this, fragment = location.hash.slice(1), before = { ...view.state };
     if (view.link !== "none" || !fragment.startsWith(this.page)) return;
     let state = null;
     try { state = JSON.parse(decodeURIComponent(fragment.slice(this.page.length))); } catch { /* no state */ }
-    const wrong = this.wrongIn(state);
-    view.setStatus(wrong ? `The link's state does not fit this page (${wrong}), so it is ignored.` : "");
-    if (wrong) return;
-    const before = { ...view.state };
-    this.restore(state);
-    if (this.opened) { this.past.push(before); this.future = []; }
-    this.last = {};
-    this.show(); view.root.scrollIntoView();
+    const known = view.scene.videos.some(({ id }) => id === state?.video);
+    if (known) this.restore({ video: state.video });
+    const fitting = known ? this.fitting(state) : {};
+    const lost = known ? Object.keys(state).filter((name) => !Object.hasOwn(fitting, name)) : ["all"];
+    view.setStatus(lost.length ? `The link does not fit this page, so this is left as it was: ${lost.join(", ")}.` : "");
+    this.restore(fitting);
+    if (this.opened && !alike(before, view.state)) this.remember(before);
+    view.root.scrollIntoView();
   }
-  /** What of a state a saved page cannot show; "" where it can show all of it. */
-  wrongIn(state) {
-    const { view } = this, runs = view.scene.videos.find((video) => video.id === state?.video)?.runs;
-    if (!runs) return "its video";
-    const lead = runs.find((run) => !run.problem), count = lead ? atob(lead.times.f32).length / 4 : 1;
-    const known = new Set(runs.flatMap((run) => run.classes ?? [])), names = runs.map((run) => run.run);
-    const frame = (t) => Number.isInteger(t) && t >= 0 && t < count, each = (test) => (value) => Array.isArray(value) && value.every(test);
-    const pair = (value) => value === null || (each(frame)(value) && value.length === 2 && value[0] <= value[1]),
-      flag = (value) => typeof value === "boolean";
+  /** What of a state this page can show of the video that is drawn. */
+  fitting(state) {
+    const { view } = this, { runs, timeline } = view, frame = (t) => Number.isInteger(t) && t >= 0 && t < timeline.count;
+    const list = (test) => (value) => Array.isArray(value) && value.every(test), flag = (value) => typeof value === "boolean";
+    const pair = (value) => alike(value, timeline.within(value));
     const tests = {
-      video: () => true, frame, classes: each((label) => known.has(label)), shown: each((name) => names.includes(name)),
-      masked: each(frame),
-      removed: (value) => alike(value, []), muted: (value) => alike(value, {}), temperature: (value) => Number.isFinite(value) && value > 0,
-      top: (value) => value === null || (Number.isInteger(value) && value > 0), uniform: flag, range: pair, window: pair,
-      explanation: (value) => value === view.state.explanation, by_modality: flag, common_scale: flag,
-      tab: (value) => value === "frames" || (value === "similarity" && view.scene.similarity?.video === state.video),
+      frame, masked: list(frame), range: pair, window: pair, uniform: flag, by_modality: flag, common_scale: flag,
+      classes: list((label) => runs.some(({ base }) => base.classes.includes(label))),
+      shown: list((name) => runs.some((run) => run.name === name)),
+      temperature: (value) => Number.isFinite(value) && value > 0, top: (value) => value === null || (Number.isInteger(value) && value > 0),
+      tab: (value) => value === "frames" || (value === "similarity" && view.similarity.held),
     };
-    return Object.keys(state).find((name) => !(Object.hasOwn(tests, name) && tests[name](state[name]))) ?? "";
+    const fits = ([name, value]) => (Object.hasOwn(tests, name) ? tests[name](value)
+      : Object.hasOwn(view.state, name) && alike(value, view.state[name])); // the others take a kernel
+    return Object.fromEntries(Object.entries(state).filter(fits));
   }
 
   show() {
-    const { view } = this, { select } = view.video, off = select.disabled || view.video.node.hidden, local = view.link === "none";
+    const { view } = this, { select, node } = view.video, local = view.link === "none";
     this.undo.disabled = !this.past.length || this.blocked(this.past.at(-1));
     this.redo.disabled = !this.future.length || this.blocked(this.future.at(-1));
     this.videos.forEach((button, k) => {
-      button.hidden = view.video.node.hidden;
-      button.disabled = off || !select.options[select.selectedIndex + (k ? 1 : -1)];
+      button.hidden = node.hidden;
+      button.disabled = select.disabled || node.hidden || !select.options[select.selectedIndex + (k ? 1 : -1)];
     });
     this.copy.hidden = !local && !view.scene.code; setText(this.copy, local ? "Copy link" : "Copy code");
     this.field.setAttribute("aria-label", local ? "Link to this state" : "Code of this state");
