@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from dmlkit.errors import DataError, UsageError, choose, readable
 from dmlkit.explorer.evidence import (
+    MASKING,
     SUM_TOLERANCE,
     Evidence,
     as_array,
@@ -18,7 +19,7 @@ from dmlkit.explorer.evidence import (
     reweight,
     select_classes,
 )
-from dmlkit.explorer.sources import MASKING, Source, unit
+from dmlkit.explorer.sources import Source, unit
 
 AXES = {"weights": ("frames", "groups"), "logits": ("frames", "groups"), "scores": ("classes",)}
 AXES |= {"contributions": ("frames", "groups", "classes"), "occlusion": ("frames", "classes")}

@@ -32,6 +32,7 @@ EXPLANATIONS = {
     "occlusion": "occlusion: score minus score without the frame's modality",
 }
 """Name → what the terms of frames are."""
+MASKING = "occlusion by masking: score minus score with this frame's weight at zero"
 OUTPUTS = {"sigmoid": expit, "identity": np.asarray}  # from a class's output to its score
 
 

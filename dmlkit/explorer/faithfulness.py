@@ -15,7 +15,8 @@ import pandas as pd
 from dmlkit import metrics
 from dmlkit.errors import DataError, UsageError, choose
 from dmlkit.explorer.evidence import distinct
-from dmlkit.explorer.sources import Clip, ExploredModel, ModelSource
+from dmlkit.explorer.explored_model import Clip, ExploredModel
+from dmlkit.explorer.sources import ModelSource
 from dmlkit.plots.attention import QUESTIONS
 from dmlkit.plots.tables import as_runs
 
