@@ -24,6 +24,7 @@ from dmlkit.explorer.media import media_of
 from dmlkit.explorer.saved_view import MIME, MODULE, STYLE
 from dmlkit.report.pages import render_notebook
 
+expect = pytest.importorskip("playwright.sync_api").expect
 SOURCE = SimpleNamespace(
     title="Attention of it", data="made up", generated=True, runs=["r"], videos={}, note=None,
     class_names=["class 0"], class_groups={},
@@ -73,8 +74,6 @@ class View:
         self.slider = self.root.get_by_role("slider", name="Frame of the video")
 
     def expect(self, part: str, text: str) -> None:
-        from playwright.sync_api import expect
-
         expect(self.root.locator(f".{part}")).to_contain_text(text)
 
     def press(self, *keys: str) -> None:
@@ -82,21 +81,13 @@ class View:
         for key in keys:
             self.page.keyboard.press(key)
 
-    def drag(self, start: float, end: float) -> None:
-        box = self.slider.bounding_box()
+    def drag(self, start: float, end: float, *, part=".strips", y=60) -> None:
+        """Drag over the figure or the overview, from and to fractions of the video."""
+        box = self.root.locator(part).bounding_box()
         left, width = box["x"] + 98, box["width"] - 104
-        self.page.mouse.move(left + start * width, box["y"] + 60)
+        self.page.mouse.move(left + start * width, box["y"] + y)
         self.page.mouse.down()
-        self.page.mouse.move(left + end * width, box["y"] + 60, steps=6)
-        self.page.mouse.up()
-
-    def drag_map(self, start: float, end: float) -> None:
-        """Drag over the overview, from and to fractions of the video."""
-        box = self.root.locator(".minimap").bounding_box()
-        left, width = box["x"] + 98, box["width"] - 104
-        self.page.mouse.move(left + start * width, box["y"] + 15)
-        self.page.mouse.down()
-        self.page.mouse.move(left + end * width, box["y"] + 15, steps=4)
+        self.page.mouse.move(left + end * width, box["y"] + y, steps=6)
         self.page.mouse.up()
 
     def wheel(self, part: str, across: int, down: int, *, ctrl=False) -> None:
@@ -116,13 +107,26 @@ class View:
             time.sleep(0.03)
         raise AssertionError(f"{name} is {found}, not {expected}")
 
+    def button(self, name: str):
+        return self.root.get_by_role("button", name=name)
+
+    def put(self, name: str, value) -> None:
+        """Play the kernel: set a trait of its model."""
+        self.page.evaluate("([name, value]) => put(name, value)", [name, value])
+
     def saved(self, kind: str) -> bytes:
         with self.page.expect_download() as download:
-            self.root.get_by_role("button", name=f"Save {kind}").click()
+            self.button(f"Save {kind}").click()
         return Path(download.value.path()).read_bytes()
+
+    def drawing(self) -> str:
+        return self.saved("SVG").decode()
 
     def table(self) -> list[dict]:
         return list(csv.DictReader(io.StringIO(self.saved("CSV").decode("utf-8-sig"))))
+
+    def column(self, name: str) -> np.ndarray:
+        return np.float64([row[name] for row in self.table()])
 
     def answer(self, request: int, evidence, **changes) -> None:
         """Play the kernel: the video of twelve frames without those that a request names."""
@@ -198,8 +202,8 @@ def test_a_walk_through_a_saved_page(opened, sample_evidence):
     masked, rows = [0, 1, 2, 17, 18, 19], view.table()
     expected = reweight(evidence, masked=masked, top=9, temperature=1.995)
     assert [t for t, row in enumerate(rows) if row["state"] == "masked"] == masked
-    np.testing.assert_allclose([float(row["weight"]) for row in rows], expected[:, 0, 0], atol=1e-6)
-    np.testing.assert_allclose([float(row["model weight"]) for row in rows], evidence.mean_weights, atol=1e-6)
+    np.testing.assert_allclose(view.column("weight"), expected[:, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(view.column("model weight"), evidence.mean_weights, atol=1e-6)
     assert {row["changed"] for row in rows} == {"temperature 2.00; top 9 kept; 6 frames masked"}
     assert "'=cmd() share" in rows[0]  # no formula for a spreadsheet
     for before, after in zip(evidence.scores, class_scores(evidence, expected), strict=True):
@@ -210,10 +214,25 @@ def test_a_walk_through_a_saved_page(opened, sample_evidence):
     texts = [each.firstChild.data for each in drawing.getElementsByTagName("text")]
     assert "Changed: temperature 2.00" in "".join(texts)
     assert view.root.get_by_role("radio", name="remove").is_disabled()
-    view.root.get_by_role("button", name="Reset").click()
+    view.button("Reset").click()
     view.expect("most", "Nothing is changed")
     assert view.page.evaluate("window.hit") is None
     assert not view.root.locator("img, script, .scores b").count()
+
+
+def test_a_silent_kernel_is_heard_again(opened, sample_evidence):
+    """What it owes fails when its patience ends; any word of it makes the view ask again."""
+    whole = sample_evidence()
+    view = opened(whole, live=MENU)
+    view.page.evaluate("hooks.patience = 400; leave(); document.body.replaceChildren(); another(); null")
+    view.press("Home", "r")
+    view.expect("status", "The kernel has not answered for 0.4 seconds")
+    view.put("problem", "")
+    view.page.wait_for_function("sent.length === 2")
+    view.answer(1, replace(whole, scores=whole.scores / 2))
+    view.expect("scores", f"→ {whole.scores[0] / 2:.3f}")
+    view.page.wait_for_timeout(600)
+    expect(view.root.locator(".status")).to_be_empty()
 
 
 def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
@@ -239,11 +258,9 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     view.root.get_by_label("Id of a video").fill("x")
     view.root.get_by_label("Id of a video").press("Enter")
     view.root.get_by_label("Video", exact=True).select_option("w")
-    assert view.page.evaluate("sent.slice(2)") == [
-        {"kind": "menu", "order": "class", "label": None},
-        {"kind": "open", "video": "x"},
-        {"kind": "open", "video": "w"},
-    ]
+    menu, *opened_videos = view.page.evaluate("sent.slice(2)")
+    assert menu == {"kind": "menu", "order": "class", "label": None}
+    assert opened_videos == [{"kind": "open", "video": "x"}, {"kind": "open", "video": "w"}]
     view.page.evaluate("put('masked', [2, 3]); put('problem', 'A callback failed <i>')")
     view.expect("most", "2 frames masked; 4 frames removed")
     view.expect("problem", "A callback failed <i>")
@@ -259,10 +276,20 @@ PIXELS = """(strip, points) => points.map(([x, y]) => {
 })"""
 
 
+def saved_page(folder: Path, *contents: dict) -> str:
+    """The address of a report's page with views of scenes."""
+    folder.mkdir(exist_ok=True)
+    outputs = [[new_output("display_data", {MIME: content})] for content in contents]
+    cells = [new_code_cell("explore()", outputs=each) for each in outputs]
+    nbformat.write(new_notebook(cells=cells), folder / "n.ipynb")
+    about = {"pages": {}, "data": "d", "generated": True, "profile": "smoke", "seconds": 1.0}
+    about |= {"executed": "2026-03-08T14:05:00+00:00", "folder": folder, "title": "N"}
+    (folder / "n.html").write_text(render_notebook(folder / "n.ipynb", **about))
+    return (folder / "n.html").as_uri()
+
+
 def test_a_saved_page_shows_and_plays_the_video_itself(browser, sample_evidence, leave_media, tmp_path):
     """From a file, without a network: pictures at their frames, a sound in step, and nothing asked for by itself."""
-    from playwright.sync_api import expect
-
     leave_media(tmp_path / "data", "v", frames=12)
     sprite = ThumbnailSettings(path="thumbnails/{id}.webp", width=64, height=36, columns=5)
     declared = {
@@ -273,17 +300,12 @@ def test_a_saved_page_shows_and_plays_the_video_itself(browser, sample_evidence,
     data = SimpleNamespace(path=str(tmp_path / "data"), **declared)
     media = media_of(data, "v", frames=12, start=30.0)
     content = scene({"v": [sample_evidence(video="v")]}, SOURCE, media={"v": media})
-    cell = new_code_cell("explore()", outputs=[new_output("display_data", {MIME: content})])
-    nbformat.write(new_notebook(cells=[cell]), tmp_path / "n.ipynb")
-    about = {"pages": {}, "data": "d", "generated": True, "profile": "smoke", "seconds": 1.0}
-    about |= {"executed": "2026-03-08T14:05:00+00:00", "folder": tmp_path / "report"}
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report" / "n.html").write_text(render_notebook(tmp_path / "n.ipynb", title="N", **about))
+    address = saved_page(tmp_path / "report", content)
     with browser.page(width=1000, picture=tmp_path / "end.png") as page:
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.context.set_offline(True)
-        page.goto((tmp_path / "report" / "n.html").as_uri())
+        page.goto(address)
         view, strip = View(page), page.locator(".film")
         expect(strip).to_be_visible()
         view.press("End")
@@ -334,7 +356,7 @@ def test_media_that_cannot_be_shown_leave_the_rest(opened, sample_evidence, leav
         view.expect("lacking", f"There is no {EVIL}.")
         view.expect("lacking", "The thumbnails cannot be decoded.")
         assert not view.root.locator(".film").is_visible() and not view.root.get_by_role("link").count()
-        view.root.get_by_role("button", name="Load the audio file").click()
+        view.button("Load the audio file").click()
         view.expect("lacking", problem)
         view.press("End", "Home")
         view.expect("here", "Frame 1 of 12")
@@ -371,7 +393,7 @@ def test_zoom_pan_and_overview(opened, sample_evidence):
     # Over the overview: a new window, moved, one end moved, centred by a click.
     drags = ((0.25, 0.5, 900, 1800), (0.4, 0.6, 1620, 2520), (0.7, 0.8, 1620, 2880), (0.2, 0.2, 90, 1350))
     for start, end, *window in drags:
-        view.drag_map(start, end)
+        view.drag(start, end, part=".minimap", y=15)
         view.receives("window", window, within=12)
     # Two fingers: twice as far apart, half the window.
     view.press("0")
@@ -403,11 +425,10 @@ def test_zoom_pan_and_overview(opened, sample_evidence):
 def test_ranges_tools_and_playing(opened, sample_evidence):
     whole = sample_evidence(frames=20)
     view = opened(whole, live=MENU)
-    button = lambda name: view.root.get_by_role("button", name=name)  # noqa: E731
     view.press("Home", *["Shift+ArrowRight"] * 4, "Shift+ArrowLeft")
     view.receives("range", [0, 3])
     view.expect("selected", "Frames 1 to 4")
-    button("mask the range").click()
+    view.button("mask the range").click()
     view.receives("masked", [0, 1, 2, 3])
     for key, masked in (("Space", []), ("m", [0, 1, 2, 3]), ("c", [])):
         view.press(key)
@@ -453,10 +474,10 @@ def test_ranges_tools_and_playing(opened, sample_evidence):
     for _ in range(8):
         view.page.clock.run_for(400)
         visited.add(shown())
-    assert visited == {10, 11} and button("Pause").count() == 1
+    assert visited == {10, 11} and view.button("Pause").count() == 1
     view.page.evaluate("Object.defineProperty(document, 'hidden', {value: true})")
     view.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    assert button("▶ Play").count() == 1
+    assert view.button("▶ Play").count() == 1
     view.press("n")
     assert view.page.evaluate("sent.at(-1)") == {"kind": "open", "video": "w"}
 
@@ -465,43 +486,43 @@ def test_ranges_tools_and_playing(opened, sample_evidence):
 def test_rows_of_every_kind_and_the_map_that_chooses_classes(opened, sample_evidence, kind):
     evidence = sample_evidence(frames=40, classes=6, kind=kind)
     view = opened(evidence)
-    drawing = lambda: view.saved("SVG").decode()  # noqa: E731
     wanted = {"heads": "head 3", "clusters": "Assignment to clusters", "none": "Attention rollout"}
-    assert wanted.get(kind, "class 0: ") in drawing()
-    assert ("gap +0.00" in drawing()) == (evidence.contributions is None)
+    assert wanted.get(kind, "class 0: ") in view.drawing()
+    assert ("gap +0.00" in view.drawing()) == (evidence.contributions is None)
     view.root.get_by_role("textbox", name="Search the classes").fill("CLASS 4")
     assert view.root.locator(".scores tbody tr:visible").count() == 1
-    view.root.get_by_role("button", name="+ class 4").click()
-    assert "class 4: " in drawing()
+    view.button("+ class 4").click()
+    assert "class 4: " in view.drawing()
     if evidence.contributions is None:
         assert view.root.get_by_role("slider", name="Temperature").is_disabled()
         view.root.get_by_label("By modality").check()
-        assert "class 4: audio, gradient × input (approximation)" in drawing()
-        shares = [row["class 4 share"] for row in view.table()]
-        np.testing.assert_allclose(np.float64(shares), evidence.terms[..., 4].sum(axis=1), atol=1e-6)
+        assert "class 4: audio, gradient × input (approximation)" in view.drawing()
+        np.testing.assert_allclose(
+            view.column("class 4 share"), evidence.terms[..., 4].sum(axis=1), atol=1e-6
+        )
 
 
 UNDO, REDO = "Control+z", "Shift+Control+z"
 
 
-def matrix_of(video: str, values: np.ndarray, *, step=1) -> dict:
+def matrix_of(video: str, values: np.ndarray) -> dict:
     """A scene's similarity; `values` are (cells, cells) cosines."""
     packed = np.round((values + 1) * 127.5).astype(np.uint8).tobytes()
-    about = {"of": "states", "video": video, "cells": len(values), "frames": len(values) * step, "step": step}
+    about = {"of": "states", "video": video, "cells": len(values), "frames": len(values), "step": 1}
     return {**about, "values": {"u8": base64.b64encode(packed).decode()}}
 
 
 def test_changes_are_undone_and_done_again(opened, sample_evidence):
     """Back over every kind of change and forth again; a scrub of five frames is one step."""
     view = opened(sample_evidence(), live=MENU)
-    view.page.evaluate("put('frame', 0)")
+    view.put("frame", 0)
     steps = [
         lambda: view.press(*["ArrowRight"] * 5),
         lambda: view.press("m"),
         lambda: view.root.get_by_label("Uniform weights").check(),
         lambda: view.press("ArrowLeft"),
         lambda: view.press("r"),
-        lambda: view.root.get_by_role("button", name="Reset").click(),
+        lambda: view.button("Reset").click(),
     ]
     now = "() => JSON.stringify(['frame', 'masked', 'removed', 'uniform'].map(name => state[name]))"
     seen = [view.page.evaluate(now)]
@@ -514,23 +535,14 @@ def test_changes_are_undone_and_done_again(opened, sample_evidence):
         for expected in states:
             view.press(key)
             view.page.wait_for_function(f"expected => ({now})() === expected", arg=expected)
-        assert view.root.get_by_role("button", name=name).is_disabled()
+        assert view.button(name).is_disabled()
 
 
 def test_a_link_opens_the_state_of_one_view_of_a_page(browser, sample_evidence, tmp_path):
     """Copied from a file's second view, read by a new tab and by a changed address; wrong ones are ignored."""
-    from playwright.sync_api import expect
-
     names = ("v", "w & <i>“é”")
     content = scene({name: [sample_evidence(video=name, seed=at)] for at, name in enumerate(names)}, SOURCE)
-    cells = [
-        new_code_cell("explore()", outputs=[new_output("display_data", {MIME: content})]) for _ in range(2)
-    ]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "n.ipynb")
-    about = {"pages": {}, "data": "d", "generated": True, "profile": "smoke", "seconds": 1.0}
-    about |= {"executed": "2026-03-08T14:05:00+00:00", "folder": tmp_path}
-    (tmp_path / "n.html").write_text(render_notebook(tmp_path / "n.ipynb", title="N", **about))
-    address = (tmp_path / "n.html").as_uri()
+    address = saved_page(tmp_path, content, content)
     with browser.page(width=1200, picture=tmp_path / "end.png") as page:
         page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         page.goto(address)
@@ -579,21 +591,17 @@ def test_a_link_opens_the_state_of_one_view_of_a_page(browser, sample_evidence, 
 
 def test_the_similarity_of_frames_and_moments(opened, sample_evidence):
     """The matrix that the kernel sends, by mouse and keys; similar moments open another video at a frame."""
-    from playwright.sync_api import expect
-
-    cosines = np.cos(
-        np.subtract.outer(np.arange(12), np.arange(12)) * np.pi / 6
-    )  # frames 6 apart are opposite
+    frames = np.arange(12)
+    cosines = np.cos(np.subtract.outer(frames, frames) * np.pi / 6)  # frames 6 apart are opposite
     cosines[2, 9] = cosines[9, 2] = 0.9
     evidence = sample_evidence()
     view = opened(evidence, live=MENU)
     view.root.get_by_role("tab", name="Frames").press("ArrowRight")
     view.page.wait_for_function("state.tab === 'similarity'")
     assert view.page.evaluate("sent") == [{"kind": "similarity", "of": "states"}]
-    content = scene(
-        {evidence.video: [evidence]}, SOURCE, live=True, similarity=matrix_of(evidence.video, cosines)
-    )
-    view.page.evaluate("content => put('scene', content)", content)
+    similarity = matrix_of(evidence.video, cosines)
+    content = scene({evidence.video: [evidence]}, SOURCE, live=True, similarity=similarity)
+    view.put("scene", content)
     matrix = view.root.get_by_role("slider", name="Compared frame")
     matrix.focus()
     for key in ("Home", "ArrowRight", "ArrowRight"):
@@ -612,7 +620,7 @@ def test_the_similarity_of_frames_and_moments(opened, sample_evidence):
     view.root.get_by_label("Compare the frames by").select_option("audio")
     assert view.page.evaluate("sent[1]") == {"kind": "similarity", "of": "audio"}
     view.root.get_by_role("tab", name="Frames").click()
-    view.root.get_by_role("button", name="Find similar moments").click()
+    view.button("Find similar moments").click()
     request = view.page.evaluate("sent[2]")
     assert request["frames"] == [6] and request["kind"] == "similar" and request["limit"] == 20
     found = {"video": "w", "frame": 4, "seconds": 4.5, "similarity": 0.87654}
@@ -621,53 +629,49 @@ def test_the_similarity_of_frames_and_moments(opened, sample_evidence):
     view.root.locator(".similar tbody button").click()
     assert view.page.evaluate("sent[3]") == {"kind": "open", "video": "w"}
     other = scene({"w": [sample_evidence(video="w", seed=1)]}, SOURCE, live=True)
-    view.page.evaluate("other => put('scene', other)", other)
+    view.put("scene", other)
     view.expect("here", "Frame 5 of 12")
-    view.root.get_by_role("button", name="Undo").click()
+    view.button("Undo").click()
     assert view.page.evaluate("sent[4]") == {"kind": "open", "video": "video0000"}
-    view.page.evaluate("content => put('scene', content)", content)
+    view.put("scene", content)
     view.expect("here", "Frame 7 of 12")
 
 
 def test_files_and_table_hold_what_is_drawn(opened, sample_evidence):
     """Heads, classes' own weights, modalities, gaps and rollout; the zoomed figure; four digits on a phone."""
     heads = sample_evidence(kind="heads")
-    rows = opened(heads).table()
-    columns = [[float(row[f"weight {name}"]) for row in rows] for name in heads.groups]
-    np.testing.assert_allclose(np.transpose(columns), heads.weights[..., 0], atol=1e-6)
+    view = opened(heads)
+    for at, name in enumerate(heads.groups):
+        np.testing.assert_allclose(view.column(f"weight {name}"), heads.weights[:, at, 0], atol=1e-6)
     shares = (heads.weights * heads.contributions).sum(axis=1)[:, 0]
-    np.testing.assert_allclose([float(row["class 0 share"]) for row in rows], shares, atol=1e-6)
+    np.testing.assert_allclose(view.column("class 0 share"), shares, atol=1e-6)
     own = sample_evidence(kind="by_class")
-    found = [float(row["weight of class 1"]) for row in opened(own).table()]
+    found = opened(own).column("weight of class 1")
     np.testing.assert_allclose(found, own.weights[:, 0, 1], atol=1e-6)
     none = sample_evidence(kind="none")
     view = opened(none, width=400)
     view.root.get_by_text("Terms, table and saving").click()
     view.root.get_by_label("By modality").check()
-    rows = view.table()
-    np.testing.assert_allclose([float(row["attention rollout"]) for row in rows], none.rollout, atol=1e-6)
+    np.testing.assert_allclose(view.column("attention rollout"), none.rollout, atol=1e-6)
     for at, modality in enumerate(none.term_modalities):
-        found = [float(row[f"class 2 share {modality}"]) for row in rows]
+        found = view.column(f"class 2 share {modality}")
         np.testing.assert_allclose(found, none.terms[:, at, 2], atol=1e-6)
-    assert {(row["weight"], row["state"], row["class 1 gap"], row["shares are"]) for row in rows} == {
-        ("", "kept", "0", none.terms_title)
-    }
-    view.root.get_by_role("button", name="Data table").click()
-    cells = view.root.locator(".data tbody tr").nth(3).locator("th, td").all_inner_texts()
-    assert cells[0] == "4" and all(
-        len(cell.replace(".", "").lstrip("0-")) <= 4 for cell in cells if "." in cell
-    )
+    rows = view.table()
+    names = ("weight", "state", "class 1 gap", "shares are")
+    assert {tuple(row[name] for name in names) for row in rows} == {("", "kept", "0", none.terms_title)}
+    view.button("Data table").click()
+    frame, *cells = view.root.locator(".data tbody tr").nth(3).locator("th, td").all_inner_texts()
+    digits = [cell.replace(".", "").lstrip("0-") for cell in cells if "." in cell]
+    assert frame == "4" and max(map(len, digits)) == 4
     view.root.locator(".data").evaluate("data => { data.scrollLeft = 500; }")
     edge = view.root.locator(".data").bounding_box()["x"]
     assert view.root.locator(".data tbody th").first.bounding_box()["x"] == pytest.approx(edge, abs=2)
     view.press("Home", *["+"] * 3)
-    drawing = view.saved("SVG").decode()
+    drawing = view.drawing()
     assert "Frames 1 to 5 of 12." in drawing and ">11</text>" not in drawing
 
 
 def test_strips_share_a_scale_and_a_click_on_the_map_draws_a_class(opened, sample_evidence):
-    from playwright.sync_api import expect
-
     contributions = np.random.default_rng(3).normal(size=(30, 1, 6)) * [1, 8, 1, 1, 1, 2]
     evidence = sample_evidence(frames=30, classes=6, contributions=contributions)
     view = opened(evidence)
@@ -727,11 +731,8 @@ SCRUB = """async root => {
 def test_nothing_moves_with_the_cursor(opened, sample_evidence, width):
     frames = np.arange(40)
     truth = {0: frames % 3 == 0, 1: frames % 20 == 0, 2: frames % 4 == 0}
-    data = {
-        "names": (EVIL, "cat", "a name of some more words"),
-        "times": 9.37 * frames,
-        "ground_truth": truth,
-    }
+    names = (EVIL, "cat", "a name of some more words")
+    data = {"names": names, "times": 9.37 * frames, "ground_truth": truth}
     runs = [sample_evidence(frames=40, run=name, kind=name, **data) for name in ("attention", "heads")]
     view = opened(*runs, width=width)
     view.press("m")
@@ -742,33 +743,30 @@ def test_nothing_moves_with_the_cursor(opened, sample_evidence, width):
 
 def test_terms_groups_and_choices_of_classes(opened, sample_evidence):
     """With a kernel, which computes or fails, and without one."""
-    from playwright.sync_api import expect
-
     source = SimpleNamespace(**vars(SOURCE) | {"class_groups": {"Animals": [1, 2, 5], "Else": [0]}})
     evidence = sample_evidence(classes=6, kind="none")
     view = opened(evidence, live=MENU)
-    button = lambda name: view.root.get_by_role("button", name=name)  # noqa: E731
     view.root.get_by_label("Effect of the frames").select_option("occlusion")
     view.expect("status", "Computing")
     view.receives("explanation", "occlusion")
     occluded = replace(evidence, terms_title="occlusion")
     content = scene({evidence.video: [occluded]}, source, live=True)
-    view.page.evaluate("content => put('scene', content)", content)
+    view.put("scene", content)
     expect(view.root.locator(".status")).to_be_empty()
-    assert "occlusion" in view.saved("SVG").decode()
+    assert "occlusion" in view.drawing()
     view.root.get_by_label("By modality").check()
     view.receives("by_modality", True)
     view.expect("status", "Computing")
-    view.page.evaluate("put('problem', 'No memory is left.')")
+    view.put("problem", "No memory is left.")
     expect(view.root.locator(".status")).to_be_empty()
     view.expect("problem", "No memory is left.")
     view.root.get_by_label("Group of classes").select_option("Animals")
     rows = view.root.locator(".scores tbody tr:visible .name").all_inner_texts()
     assert sorted(rows) == ["class 1", "class 2", "class 5"]
-    button("True").click()
-    button("Highest").click()
+    view.button("True").click()
+    view.button("Highest").click()
     assert view.page.evaluate("sent.map(each => each.kind + each.choice)") == ["classestrue", "classestop"]
-    assert button("Most changed").is_disabled()
+    assert view.button("Most changed").is_disabled()
 
     evidence = sample_evidence(classes=6)
     view = opened(evidence)
@@ -777,7 +775,7 @@ def test_terms_groups_and_choices_of_classes(opened, sample_evidence):
     changed = np.abs(masked - evidence.scores)
     first = lambda values: np.argsort(-values)[:3]  # noqa: E731
     for name, labels in [("True", [0, 1]), ("Highest", first(masked)), ("Most changed", first(changed))]:
-        button(name).click()
+        view.button(name).click()
         view.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         drawn = view.root.locator(".scores tr:has(:checked) .name").all_inner_texts()
         assert sorted(drawn) == sorted(f"class {label}" for label in labels)
@@ -787,7 +785,6 @@ def test_weights_under_masks_by_the_model(opened, sample_evidence):
     """Its scores are the kernel's; weights at another temperature follow from the arrays, also before it answers."""
     whole = sample_evidence(linear=False)
     view = opened(whole, live=MENU)
-    weights = lambda: [float(row["weight"]) for row in view.table()]  # noqa: E731
     view.press("Home", "m")
     view.page.wait_for_function("sent.length === 1")
     assert view.page.evaluate("sent[0].masked") == [0]
@@ -796,12 +793,12 @@ def test_weights_under_masks_by_the_model(opened, sample_evidence):
     view.expect("scores", f"→ {whole.scores[0] / 2:.3f}")
     view.root.get_by_role("slider", name="Temperature").fill("0.3")
     expected = reweight(whole, masked=[0], temperature=1.995)[:, 0, 0]
-    np.testing.assert_allclose(weights(), expected, atol=1e-6)
+    np.testing.assert_allclose(view.column("weight"), expected, atol=1e-6)
     view.expect("scores", "→ ?")
     for key, masked in (("m", [0, 1]), ("c", [0])):
         view.press(*(["ArrowRight"] if key == "m" else []), key)
         expected = reweight(whole, masked=masked, temperature=1.995)[:, 0, 0]
-        np.testing.assert_allclose(weights(), expected, atol=1e-6)
+        np.testing.assert_allclose(view.column("weight"), expected, atol=1e-6)
 
 
 @pytest.mark.nightly

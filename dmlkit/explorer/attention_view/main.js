@@ -14,11 +14,9 @@ import { View } from "./view.js";
 /** Draw a scene into an element. `hooks` are what a kernel does: changed(patch), evidence({ video, removed, muted, masked }) →
  *  evidence a run, similar({ video, frames, limit }) → { rows, note }, open(video), menu(order, label), classes(choice),
  *  similarity(of), and the `state` to begin with. */
-export function show(el, scene, hooks = {}) {
-  return new View(el, scene, hooks);
-}
+export const show = (el, scene, hooks = {}) => new View(el, scene, hooks);
 
-const PATIENCE = 15000, HEARS = 60; // milliseconds: until a kernel counts as silent; between two messages of what changed
+const PATIENCE = 15000, PAUSE_OF_CHANGES = 60; // milliseconds
 // In the order in which Python checks them: the later against the earlier. The video is opened by a message.
 const STATE = ["explanation", "by_modality", "shown", "classes", "removed", "muted", "masked", "temperature", "top", "uniform", "frame",
   "range", "window", "common_scale", "tab"];
@@ -30,39 +28,27 @@ function render({ model, el, hooks: { patience = PATIENCE } = {} }) {
   // All views of one model receive its messages: each takes only the answers to its own requests.
   const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`, pending = new Map();
   let number = 0, mine = false, unsent = {}, saving = null, silence = null;
-  const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name)]));
-
   const late = `The kernel has not answered for ${plural(patience / 1000, "second")}: it is busy or gone. `
     + "What the browser computes still works.";
-  // The patience with a kernel that owes an answer begins again with each word of it.
-  const wait = () => { clearTimeout(silence); silence = setTimeout(giveUp, patience, "silent", late); };
+  const modelState = () => Object.fromEntries(STATE.map((name) => [name, model.get(name)]));
+  const settle = (kind, how, value) => {
+    pending.get(kind)?.[how](value);
+    pending.delete(kind);
+  };
   const giveUp = (link, text) => {
     clearTimeout(silence);
     view.setLink(link, text);
     for (const kind of [...pending.keys()]) settle(kind, "reject", new Error(text));
   };
+  // The patience with a kernel that owes an answer begins again with each word of it.
+  const wait = () => { clearTimeout(silence); silence = setTimeout(giveUp, patience, "silent", late); };
   const heard = () => {
     clearTimeout(silence);
     if (view.link === "silent") view.setLink("live");
     if (pending.size) wait();
   };
-  const settle = (kind, how, value) => {
-    pending.get(kind)?.[how](value);
-    pending.delete(kind);
-  };
-  // Of each kind one request is under way: a newer one takes its place.
-  const ask = (kind, request) => new Promise((resolve, reject) => {
-    settle(kind, "reject", new Error(""));
-    pending.set(kind, { number: ++number, video: request.video, resolve, reject });
-    model.send({ ...request, kind, view: id, number });
-    wait();
-  });
-  // What the kernel obeys follows the changes before it. `answered`: a new scene comes, or a problem.
-  const obey = (kind, message, answered = false) => {
-    if (saving) save();
-    model.send({ kind, ...message });
-    if (answered) wait();
-  };
+  // The kernel hears of changes now and then: each message makes a notebook redraw its status, which costs a drag its flow.
+  const changed = (patch) => { Object.assign(unsent, patch); saving ??= setTimeout(save, PAUSE_OF_CHANGES); };
   const save = () => {
     clearTimeout(saving);
     saving = null; mine = true;
@@ -70,16 +56,24 @@ function render({ model, el, hooks: { patience = PATIENCE } = {} }) {
     mine = false; unsent = {};
     if (view.link !== "disconnected") model.save_changes();
   };
-  // The kernel hears of changes now and then: each message makes a notebook redraw its status, which costs a drag its flow.
-  const changed = (patch) => { Object.assign(unsent, patch); saving ??= setTimeout(save, HEARS); };
-
+  // What the kernel obeys follows the changes before it. `answered`: an answer comes, a new scene or a problem.
+  const tell = (kind, message, answered = false) => {
+    if (saving) save();
+    model.send({ kind, ...message });
+    if (answered) wait();
+  };
+  // Of each kind one request is under way: a newer one takes its place.
+  const ask = (kind, request) => new Promise((resolve, reject) => {
+    settle(kind, "reject", new Error(""));
+    pending.set(kind, { number: ++number, video: request.video, resolve, reject });
+    tell(kind, { ...request, view: id, number }, true);
+  });
   const view = show(el, model.get("scene"), {
     changed, state: modelState(),
     evidence: (request) => ask("evidence", request).then((answer) => answer.runs), similar: (request) => ask("similar", request),
-    open: (video) => obey("open", { video }, video !== view.state.video), menu: (order, label) => obey("menu", { order, label }),
-    classes: (choice) => obey("classes", { choice }), similarity: (of) => obey("similarity", { of }, true),
+    open: (video) => tell("open", { video }, video !== view.state.video), menu: (order, label) => tell("menu", { order, label }),
+    classes: (choice) => tell("classes", { choice }), similarity: (of) => tell("similarity", { of }, true),
   });
-  const lost = () => giveUp("disconnected", LOST);
   const on = {
     // What Python sets is newer than changes of the browser, except where it only computed more of the video that is shown.
     "change:scene": () => {
@@ -89,9 +83,10 @@ function render({ model, el, hooks: { patience = PATIENCE } = {} }) {
     },
     "change:problem": () => view.showProblem(model.get("problem")), "change:menu": () => view.setMenu(model.get("menu")),
     "msg:custom": (message) => {
-      const [kind] = [...pending].find(([, asked]) => message.number === asked.number && message.video === asked.video) ?? [];
-      if (!kind || message.view !== id) return;
-      if (message.kind === kind) settle(kind, "resolve", message); else settle(kind, "reject", new Error(message.text));
+      const asked = [...pending].find(([, each]) => message.number === each.number && message.video === each.video);
+      if (!asked || message.view !== id) return;
+      if (message.kind === asked[0]) settle(message.kind, "resolve", message);
+      else settle(asked[0], "reject", new Error(message.text));
     },
   };
   for (const name of STATE) on[`change:${name}`] = () => {
@@ -100,8 +95,8 @@ function render({ model, el, hooks: { patience = PATIENCE } = {} }) {
     if (name === "frame") view.timeline.follow();
   };
   on["change:problem"](); on["change:menu"]();
-  const listeners = [["comm_live_update", lost], ["comm:close", lost],
-    ...Object.entries(on).map(([event, act]) => [event, (...what) => { if (!mine) { act(...what); heard(); } }])];
+  const lost = () => giveUp("disconnected", LOST), listeners = [["comm_live_update", lost], ["comm:close", lost]];
+  for (const [event, act] of Object.entries(on)) listeners.push([event, (...what) => { if (!mine) { act(...what); heard(); } }]);
   for (const [event, listener] of listeners) model.on(event, listener);
   // A kernel that dies of itself closes no comm: JupyterLab's manager, where there is one, reports its status.
   const kernel = model.widget_manager?.kernel, signals = [kernel?.statusChanged, kernel?.connectionStatusChanged];
