@@ -12,13 +12,29 @@ from dmlkit.data import open_dataset, read_contexts
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
-def run_cell(page, code: str) -> str:
-    """Type code into the last cell, run it, and return what it printed."""
+def run_all(page, lab, *cells: str) -> None:
+    """Open a new notebook with these cells, and run them."""
+    name, cells = f"{abs(hash(cells))}.ipynb", [new_code_cell(cell) for cell in cells]
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.folder / name)
+    page.goto(f"{lab.url}lab/tree/{name}?token={lab.token}&reset", wait_until="domcontentloaded")
+    page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator('li[data-command="runmenu:run-all"]').click()
+
+
+def type_cell(page, code: str):
+    """Type code into the last cell and run it."""
     cell = page.locator(".jp-Notebook .jp-CodeCell").last
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+a")
-    page.keyboard.insert_text(code + "\nprint('-done-')")
+    page.keyboard.insert_text(code)
     page.keyboard.press("Control+Enter")
+    return cell
+
+
+def run_cell(page, code: str) -> str:
+    """Run code in the last cell, and return what it printed."""
+    cell = type_cell(page, code + "\nprint('-done-')")
     last = "[...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].at(-1)"
     page.wait_for_function(
         f"() => ({last}.querySelector('.jp-OutputArea')?.innerText ?? '').includes('-done-')"
@@ -32,13 +48,8 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
 
     run = str(smoke_runs["attention"].path)
     cells = [f"import dmlkit\nview = dmlkit.explore({run!r}, {str(generated)!r})\nview", ""]
-    cells = [new_code_cell(cell) for cell in cells]
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.folder / "view.ipynb")
     with browser.page(width=1280, height=1000, picture=tmp_path / "end.png") as page:
-        page.goto(f"{lab.url}lab/tree/view.ipynb?token={lab.token}&reset", wait_until="domcontentloaded")
-        page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator('li[data-command="runmenu:run-all"]').click()
+        run_all(page, lab, *cells)
         page.locator(".dmlkit-av .here:not(:empty)").first.wait_for()
         view = page.locator(".dmlkit-av").first
         slider, most = view.get_by_role("slider", name="Frame of the video"), view.locator(".most")
@@ -74,10 +85,8 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
         view.get_by_role("button", name="Copy code").click()
         code = view.get_by_label("Code of this state").input_value()
-        assert (
-            run_cell(page, f"again = {code}\nprint(again.state == view.state, again.removed)")
-            == "True (0, 1)"
-        )
+        printed = run_cell(page, f"again = {code}\nprint(again.state == view.state, again.removed)")
+        assert printed == "True (0, 1)"
         view.get_by_role("tab", name="Similarity").click()
         matrix = view.get_by_role("slider", name="Compared frame")
         expect(matrix).to_be_visible()
@@ -86,10 +95,8 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         expect(view.locator(".pair")).to_contain_text("Frame 10, at 9 s: most similar")
         view.get_by_label("Compare the frames by").select_option("audio")
         expect(view.get_by_label("Compare the frames by")).to_have_value("audio")
-        assert (
-            run_cell(page, "print(view.tab, view.frame, view.scene['similarity']['of'])")
-            == "similarity 9 audio"
-        )
+        printed = run_cell(page, "print(view.tab, view.frame, view.scene['similarity']['of'])")
+        assert printed == "similarity 9 audio"
         view.get_by_role("tab", name="Frames").click()
         view.get_by_role("button", name="Find similar moments").click()
         code = "rows = view.similar(); row = rows[rows.video != view.video].iloc[0]\n"
@@ -99,9 +106,8 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         expect(found).to_contain_text(similarity)
         found.get_by_role("button").click()
         expect(view.locator(".here")).to_contain_text(f"Frame {int(frame) + 1} of")
-        assert (
-            run_cell(page, f"print(view.video == {video!r}, view.frame, view.removed)") == f"True {frame} ()"
-        )
+        printed = run_cell(page, f"print(view.video == {video!r}, view.frame, view.removed)")
+        assert printed == f"True {frame} ()"
         view.get_by_role("button", name="Undo").click()
         expect(most).to_contain_text("2 frames removed")
 
@@ -119,11 +125,7 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         view.screenshot(path=tmp_path / "view.png")
 
         # The kernel dies: the view says so, and masking still works.
-        cell = page.locator(".jp-Notebook .jp-CodeCell").last
-        cell.locator(".cm-content").click()
-        page.keyboard.press("Control+a")
-        page.keyboard.insert_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-        page.keyboard.press("Control+Enter")
+        type_cell(page, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
         expect(view.locator(".status")).to_contain_text("Disconnected")
         if page.locator(".jp-Dialog").count():
             page.locator(".jp-Dialog button").last.click()
@@ -152,15 +154,10 @@ def test_a_file_plays_in_jupyterlab(lab, browser, generated, leave_media, tmp_pa
         "about = {'level': 'frame', 'num_classes': data.num_classes, 'pooling': 'attention', 'units': 2}\n"
     )
     code += "dmlkit.explore(dmlkit.models.build(features=sizes, **about), data)"
-    cells = [new_code_cell(code)]
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), lab.folder / "plays.ipynb")
     with browser.page(width=1280, height=1000, picture=tmp_path / "end.png") as page:
         asked = []
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{lab.url}lab/tree/plays.ipynb?token={lab.token}&reset", wait_until="domcontentloaded")
-        page.locator("#jp-main-statusbar").get_by_text("| Idle").first.wait_for()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator('li[data-command="runmenu:run-all"]').click()
+        run_all(page, lab, code)
         expect(page.locator(".dmlkit-av .film").first).to_be_visible(timeout=120_000)
         address = f"{lab.url}files/some%20data/videos/{name}.wav"
         assert address not in asked

@@ -29,8 +29,7 @@ function columnsOf(view, runs) {
   const truth = Object.entries(lead?.base.truth ?? {}).map(([label, frames]) => [view.nameOf(Number(label)), new Set(frames)]);
   // A column stays where nothing is known for the moment.
   const weight = ({ base, result }, values) => (base.weighs && result.known ? values : always(NaN));
-  const part = (run, name, at) => (at < 0 ? null
-    : weight(run, weightsOf({ run, [name]: at }, run.result.columns, run.result.weights)));
+  const part = (run, where, at) => at >= 0 && weight(run, weightsOf({ run, [where]: at }, run.result.columns, run.result.weights));
   const share = (run, label, modality) => {
     const k = run.now.classes.indexOf(label), m = modality ? run.base.modalities.indexOf(modality) : null;
     return k < 0 || m === -1 || !run.now.explained ? null : view.valueOf({ run, k, share: m });
@@ -38,13 +37,11 @@ function columnsOf(view, runs) {
   const fate = (run) => (t) => (view.isRemoved(run, t) ? "removed" : view.isMasked(run, t) ? "masked"
     : !run.base.weighs || run.result.weights[t] > 0 ? "kept" : "left out");
   return [
-    ["run", (run) => always(run.name)], ["frame", () => (t) => t + 1],
-    ["seconds", ({ base }) => (t) => Number(base.times[t].toFixed(3))],
+    ["run", (run) => always(run.name)], ["frame", () => (t) => t + 1], ["seconds", ({ base }) => (t) => Number(base.times[t].toFixed(3))],
     ["weight", (run) => weight(run, view.weightsOf(run))],
     ["model weight", (run) => (run.base.weighs ? view.weightsOf(run, "base") : always(NaN))],
     ...groups.map((name) => [`weight ${name}`, (run) => !run.base.own && part(run, "group", run.base.groups.indexOf(name))]),
-    ...named.map(([label, name]) =>
-      [`weight of ${name}`, (run) => run.base.own && part(run, "k", run.base.classes.indexOf(label))]),
+    ...named.map(([label, name]) => [`weight of ${name}`, (run) => run.base.own && part(run, "k", run.base.classes.indexOf(label))]),
     ["state", fate],
     ...named.flatMap(([label, name]) =>
       ["", ...split].map((modality) => [`${name} share${modality && ` ${modality}`}`, (run) => share(run, label, modality)])),
@@ -100,10 +97,9 @@ function picture(view, painter) {
   paintRows(painter, view, lay, colors);
   for (const row of lay.rows) if (["weights", "signed"].includes(row.kind) && row.run.result.known) {
     const value = row.value ?? view.valueOf(row);
-    let largest = 0;
-    for (let [t, behind] = visible(row.run.at); t < behind; t++) if (Math.abs(value(t)) > Math.abs(largest)) largest = value(t);
-    const text = `largest ${row.value ? small(largest) : signed(largest, 3)}`;
-    painter.text(lay.right, row.y + 12, text, colors.ink, { anchor: "end", size: 11 });
+    let most = 0;
+    for (let [t, behind] = visible(row.run.at); t < behind; t++) if (Math.abs(value(t)) > Math.abs(most)) most = value(t);
+    painter.text(lay.right, row.y + 12, `largest ${row.value ? small(most) : signed(most, 3)}`, colors.ink, { anchor: "end", size: 11 });
   }
   return { height: lay.height, words: `${title}: ${label}${changes ? ` (${changes})` : ""}` };
 }

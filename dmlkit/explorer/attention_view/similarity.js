@@ -12,7 +12,11 @@ export class Similarity {
     const { slider, timeline, name, media } = this.view = view, redraw = () => view.invalidate("frame");
     this.of = makeSelect("Compare the frames by", (of) => this.ask(of)); this.note = make("p"); this.here = make("p", { class: "pair" });
     this.canvas = make("canvas", { "aria-hidden": "true" });
-    const over = (event) => { this.over = this.cellAt(event); if (event.buttons & 1) this.point(this.over); redraw(); };
+    const over = (event) => {
+      const { held } = this, cell = this.over = this.cellAt(event);
+      if (event.buttons & 1 && cell) timeline.moveTo(Math.min(held.frames - 1, Math.floor((cell[0] + 0.5) * held.step)));
+      redraw();
+    };
     const acts = { onpointerdown: over, onpointermove: over, onpointerleave: () => { this.over = null; redraw(); } };
     this.matrix = make("div", { class: "matrix", role: "slider", tabindex: 0, "aria-label": "Compared frame", ...acts,
       onkeydown: (event) => timeline.onKey(event) }, this.canvas);
@@ -57,10 +61,6 @@ export class Similarity {
     const box = this.matrix.getBoundingClientRect(), { held, size } = this;
     const cell = (x) => Math.min(held.cells - 1, Math.max(0, Math.floor((x / size) * held.cells)));
     return held && size ? [cell(clientX - box.left - LEFT), cell(clientY - box.top)] : null;
-  }
-  point(cell) {
-    const { held, view } = this;
-    if (cell) view.timeline.moveTo(Math.min(held.frames - 1, Math.floor((cell[0] + 0.5) * held.step)));
   }
   value(column, row) { return this.bytes[row * this.held.cells + column] / 127.5 - 1; }
 
@@ -126,10 +126,10 @@ export class Similarity {
   async similar() {
     const { view, list } = this, { video, range, frame } = view.state, [first, last] = range ?? [frame, frame];
     const row = (found) => {
-      const go = makeButton("", () => view.travel.goTo(found.video, found.frame), { title: found.video });
-      go.append(make("span", { class: "name" }, found.video));
-      return make("tr", {}, make("th", { scope: "row" }, go), ...[seconds(found.seconds), digits(found.similarity, 3)].map((text) =>
-        make("td", { class: "number" }, text)));
+      const name = make("span", { class: "name", title: found.video }, found.video);
+      const number = (text) => make("td", { class: "number" }, text);
+      const head = make("th", { scope: "row" }, makeButton(name, () => view.travel.goTo(found.video, found.frame)));
+      return make("tr", {}, head, number(seconds(found.seconds)), number(digits(found.similarity, 3)));
     };
     const show = (...nodes) => { list.replaceChildren(...nodes); view.invalidate("frame"); };
     this.seeking = true; list.hidden = false;

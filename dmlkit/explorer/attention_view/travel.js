@@ -81,9 +81,9 @@ export class Travel {
     this.remember(before);
   }
   toVideo(by) {
-    const { select } = this.view.video, to = select.selectedIndex + by;
-    if (!select.options[to] || select.disabled) return;
-    select.selectedIndex = to; select.dispatchEvent(new Event("change"));
+    const { select } = this.view.video;
+    if (this.videos[by < 0 ? 0 : 1].disabled) return;
+    select.selectedIndex += by; select.dispatchEvent(new Event("change"));
   }
   onKey(event) {
     const key = event.key.toLowerCase(), again = key === "y" || (key === "z" && event.shiftKey);
@@ -140,10 +140,8 @@ export class Travel {
     const { view } = this, { select, node } = view.video, local = view.link === "none";
     this.undo.disabled = !this.past.length || this.blocked(this.past.at(-1));
     this.redo.disabled = !this.future.length || this.blocked(this.future.at(-1));
-    this.videos.forEach((button, k) => {
-      button.hidden = node.hidden;
-      button.disabled = select.disabled || node.hidden || !select.options[select.selectedIndex + (k ? 1 : -1)];
-    });
+    const neighbour = (k) => select.options[select.selectedIndex + (k ? 1 : -1)], off = select.disabled || node.hidden;
+    this.videos.forEach((button, k) => Object.assign(button, { hidden: node.hidden, disabled: off || !neighbour(k) }));
     this.copy.hidden = !local && !view.scene.code; setText(this.copy, local ? "Copy link" : "Copy code");
     this.field.setAttribute("aria-label", local ? "Link to this state" : "Code of this state");
   }
