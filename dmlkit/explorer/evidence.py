@@ -211,19 +211,21 @@ def reweight(
     return softmax(logits, axis=0) if np.isfinite(logits.max(axis=0)).all() else None
 
 
-def weighted_terms(evidence: Evidence, weights: np.ndarray | None) -> np.ndarray | None:
-    """(frames, parts, classes) what each frame and part adds to each output under `weights`, as `reweight` gives them.
+def weighted_terms(
+    weights: np.ndarray | None, contributions: np.ndarray | None, parts: Sequence[tuple[int, str | None]]
+) -> np.ndarray | None:
+    """(frames, parts, classes) what each frame and part adds to each output, of arrays as `Evidence` has them.
 
     None without weights, or where there are no contributions.
     """
-    if weights is None or evidence.contributions is None:
+    if weights is None or contributions is None:
         return None
-    return weights[:, [group for group, _ in evidence.parts]] * evidence.contributions.astype(np.float64)
+    return weights[:, [group for group, _ in parts]] * contributions.astype(np.float64)
 
 
 def class_scores(evidence: Evidence, weights: np.ndarray | None) -> np.ndarray | None:
     """(classes,) link(Σ `weighted_terms` + biases); None where those are."""
-    terms = weighted_terms(evidence, weights)
+    terms = weighted_terms(weights, evidence.contributions, evidence.parts)
     return None if terms is None else OUTPUTS[evidence.link](terms.sum(axis=(0, 1)) + evidence.biases)
 
 

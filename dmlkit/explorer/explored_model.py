@@ -15,7 +15,7 @@ from dmlkit.explorer.evidence import EXPLANATIONS, MASKING, WEIGHT_TITLES
 from dmlkit.runs import Run
 
 ROWS = 64  # videos encoded at once when frames are removed: more are not faster on two cores
-MOST_ROWS = 300  # of masks that pool a video anew, to explain its frames
+MOST_ROWS = 300  # of masks that pool a video again, to explain its frames
 
 
 class Clip(NamedTuple):
@@ -166,7 +166,7 @@ class ExploredModel:
             return known | {"term_classes": classes}
         if own and self.weighs and not by_modality:
             kept = np.ones(len(clip.frames), bool) if kept is None else kept
-            # Where each row is pooled anew, neighbours of many frames are masked together and share the difference.
+            # Where each row is pooled again, neighbours of many frames are masked together and share the difference.
             count = min(n := len(kept), n if self._pools_fast else MOST_ROWS)
             window = np.arange(n) * count // max(n, 1)
             without = self.masked_scores(parts, kept & (window != np.arange(count)[:, None]))

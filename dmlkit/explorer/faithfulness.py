@@ -14,7 +14,7 @@ import pandas as pd
 
 from dmlkit import metrics
 from dmlkit.errors import DataError, UsageError, choose
-from dmlkit.explorer.evidence import distinct
+from dmlkit.explorer.evidence import distinct, weighted_terms
 from dmlkit.explorer.explored_model import Clip, ExploredModel
 from dmlkit.explorer.sources import ModelSource
 from dmlkit.plots.attention import QUESTIONS
@@ -187,7 +187,7 @@ def _explain(source: ModelSource, name: str, questions: Iterable[str], also=()) 
     if model.linear:
         exact = model.class_terms(clip, parts, labels)
         if "contributions" in exact:
-            exact["terms"] = weights[:, [group for group, _ in exact["parts"]]] * exact["contributions"]
+            exact["terms"] = weighted_terms(weights, exact["contributions"], exact["parts"])
         found["contribution"] = exact["terms"].sum(axis=1)
     found["gradient_input"] = arrays["terms"].sum(axis=1)  # over modalities
     integrated = model.class_terms(clip, parts, labels, explanation="integrated_gradients")
@@ -200,11 +200,8 @@ def _explain(source: ModelSource, name: str, questions: Iterable[str], also=()) 
         why = "its training has diverged. Train it with a lower learning rate."
         raise DataError(f"Video {name!r}, {source.runs[0]}: explanations are not finite; {why}")
     found = {each: np.broadcast_to(values, (frames, len(labels))) for each, values in found.items()}
-    kinds, rows, criteria = (
-        source.dataset.class_kinds,
-        [],
-        found | {"uniform": np.ones((frames, len(labels)))},
-    )
+    criteria = found | {"uniform": np.ones((frames, len(labels)))}
+    kinds, rows = source.dataset.class_kinds, []
     for at, (label, right) in enumerate(made.items()):
         keys = (kinds[label] if kinds else "all classes", name, label)
         precisions = [metrics.ground_truth_precision(values[:, at], right) for values in criteria.values()]

@@ -127,7 +127,7 @@ def terms_by_modality(
     Contributions are weighted and summed over groups; other terms are as they are. The name is "" where they are not
     split; there are no classes where nothing is known.
     """
-    values = weighted_terms(evidence, weights)
+    values = weighted_terms(weights, evidence.contributions, evidence.parts)
     if values is None:
         return evidence.terms, evidence.term_modalities, evidence.term_classes
     of = np.array([modality or "" for _, modality in evidence.parts])

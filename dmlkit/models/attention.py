@@ -15,7 +15,14 @@ from scipy.special import expit
 
 from dmlkit.errors import UsageError, choose
 from dmlkit.models.build import copies_of
-from dmlkit.models.inputs import LastFrame, ReverseFrames, check_codings, frame_mask, softmax_over_frames
+from dmlkit.models.inputs import (
+    ZERO_BYTE,
+    LastFrame,
+    ReverseFrames,
+    check_codings,
+    frame_mask,
+    softmax_over_frames,
+)
 from dmlkit.models.poolings import AttentionPooling, ClusterPooling, DeepBag, FeatureAttention, MeanPooling
 
 WEIGHTS = {
@@ -238,7 +245,7 @@ class FrameProbe:
             raise UsageError(f"Modalities must have the same number of frames. Received: {sorted(counts)}.")
         (count,), classes = counts, list(classes)
         inputs = self._batch(inputs | {"num_frames": np.array([count], np.int32)})
-        missing = {name: 127 if inputs[name].dtype == np.uint8 else 0.0 for name in self._modalities}
+        missing = {name: ZERO_BYTE if inputs[name].dtype == np.uint8 else 0.0 for name in self._modalities}
         silent = inputs | {name: np.full_like(inputs[name], value) for name, value in missing.items()}
         if count == 0 or not classes:
             values = np.zeros((count, len(self._modalities), len(classes)), np.float32)
@@ -270,9 +277,11 @@ class FrameProbe:
         fixed, starts = ends[framed:], [np.asarray(each, np.float32) for each in starts[:framed]]
         changes = [np.asarray(end, np.float32) - start for end, start in zip(ends, starts, strict=False)]
         terms, gap = np.zeros((len(classes), count, len(self._modalities))), np.zeros(len(classes))
-        # A row each: class, place on the path, its weight among the terms, and that of its logit in the gap.
-        cases = [(k, step, 1 / len(steps), 0) for k in range(len(classes)) for step in steps]
-        cases += [(k, end, 0, sign) for k in range(len(classes)) for end, sign in ((0, 1), (1, -1))]
+        # Place on the path → its weight among the terms, and that of its logit in the gap; a row each for every class.
+        places = {step: (1 / len(steps), 0) for step in steps}
+        for end, sign in ((0.0, 1), (1.0, -1)):
+            places[end] = (places.get(end, (0, 0))[0], sign)
+        cases = [(k, place, *weights) for k in range(len(classes)) for place, weights in places.items()]
         for some in _batches(cases, count):
             rows, places, shares, signs = map(np.array, zip(*some, strict=True))
             selection = self._columns[classes][rows][:, None] == np.arange(self._model.output_shape[-1])

@@ -21,6 +21,7 @@ from keras import ops
 from dmlkit.errors import UsageError
 
 MOMENTUM = 0.9  # of all running statistics; Keras's 0.99 is too slow for a training of few steps
+ZERO_BYTE = 127  # stands for -0.00003: the value of a missing modality's frames
 TEXT = "text"
 CODINGS = ("byte", "float", TEXT)
 """What a modality's values are: one byte each, floating point, or a text's bag of tokens, one a video."""

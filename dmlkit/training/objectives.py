@@ -16,6 +16,7 @@ import numpy as np
 import scipy.linalg
 from keras import ops
 
+from dmlkit.data.schema import ZERO_BYTE
 from dmlkit.errors import DataError, UsageError
 from dmlkit.models import KernelFeatures, copies_of, frame_mask, training_model
 from dmlkit.profiles import Profile
@@ -164,7 +165,7 @@ def drop_modalities(inputs, kept):
     for name, keep in kept.items():
         values = inputs[name]
         keep = ops.reshape(ops.logical_or(keep, none), (-1,) + (1,) * (len(values.shape) - 1))
-        zero = ops.cast(127 if _is_quantized(values) else 0, values.dtype)
+        zero = ops.cast(ZERO_BYTE if _is_quantized(values) else 0, values.dtype)
         result[name] = ops.where(keep, values, zero)
     return result
 

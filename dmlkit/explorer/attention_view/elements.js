@@ -39,3 +39,9 @@ export function colorsOf(root) {
   const mixed = Object.fromEntries(["ground", "up", "down"].map((name) => [name, rgb(name)]));
   return { ...Object.fromEntries(COLORS.map((name) => [name, seen(name)])), rgb: mixed, family: style.fontFamily };
 }
+
+/** A table whose rows are given, the first column of names and the others of numbers. */
+export function makeTable(heads, rows, attributes = {}) {
+  const cells = heads.map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
+  return make("table", attributes, make("thead", {}, make("tr", {}, ...cells)), make("tbody", {}, ...rows));
+}

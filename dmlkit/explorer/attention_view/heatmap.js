@@ -43,6 +43,14 @@ export function shades(colors) {
   return tables.get(colors);
 }
 
+/** Pixels of the colours of `shades` as a canvas of so many across. */
+export function asCanvas(pixels, width) {
+  const image = new ImageData(new Uint8ClampedArray(pixels.buffer), width);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height: image.height });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
 const pictures = new WeakMap();
 /** Columns of rows of numbers as a picture, a pixel wide where frames begin `at`; where they share a pixel the extreme counts.
  *  It is kept until the numbers, the place or the colours are others. */
@@ -50,7 +58,7 @@ function pictureOf(values, { columns, each, at, span, peak, left, right, colors 
   const key = [columns, span, peak, left, right].join(), kept = pictures.get(values);
   if (kept?.key === key && kept.colors === colors) return kept.canvas;
   const width = Math.max(1, Math.round(right - left)), lines = shades(colors), [first, behind] = visible(at);
-  const image = new ImageData(width, columns.length * lines.length), pixels = new Uint32Array(image.data.buffer);
+  const pixels = new Uint32Array(width * columns.length * lines.length);
   columns.forEach((column, r) => {
     const extremes = new Float32Array(width);
     for (let t = first; t < behind; t++) {
@@ -62,8 +70,7 @@ function pictureOf(values, { columns, each, at, span, peak, left, right, colors 
       lines.forEach((line, k) => { pixels[(r * lines.length + k) * width + x] = line[shade]; });
     }
   });
-  const canvas = Object.assign(document.createElement("canvas"), { width, height: image.height });
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  const canvas = asCanvas(pixels, width);
   pictures.set(values, { key, colors, canvas });
   return canvas;
 }

@@ -2,8 +2,8 @@
 
 import { digits, seconds } from "./numbers.js";
 import { painterOf } from "./painters.js";
-import { shades } from "./heatmap.js";
-import { fillSelect, make, makeButton, makeSelect, setText } from "./elements.js";
+import { asCanvas, shades } from "./heatmap.js";
+import { fillSelect, make, makeButton, makeSelect, makeTable, setText } from "./elements.js";
 
 const LEFT = 40, FOOT = 34, BAR = 66, LARGEST = 520, TICKS = 5, LISTED = 20, TABS = { frames: "Frames", similarity: "Similarity" };
 
@@ -137,10 +137,9 @@ export class Similarity {
     try {
       const frames = Array.from({ length: last - first + 1 }, (_, k) => first + k);
       const { rows, note } = await view.hooks.similar({ video, frames, limit: LISTED });
-      const heads = ["video", "time", "similarity"].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
       const close = makeButton("Close", () => { list.hidden = true; this.find.focus(); });
       const like = first === last ? `frame ${first + 1}` : `frames ${first + 1} to ${last + 1}`;
-      const table = make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows.map(row)));
+      const table = makeTable(["video", "time", "similarity"], rows.map(row));
       show(make("p", {}, make("b", {}, `Moments like ${like} of ${video} `), note, " ", close), table);
     } catch (error) {
       show(make("p", {}, String(error.message ?? error)));
@@ -150,9 +149,4 @@ export class Similarity {
 }
 
 /** Bytes, 0 … 255 for −1 … 1, as a picture of so many pixels across. */
-function imageOf(bytes, width, colors) {
-  const pixels = Uint32Array.from(bytes, (byte) => shades(colors)[0][byte]);
-  const image = new ImageData(new Uint8ClampedArray(pixels.buffer), width), canvas = make("canvas", { width, height: image.height });
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
-}
+const imageOf = (bytes, width, colors) => asCanvas(Uint32Array.from(bytes, (byte) => shades(colors)[0][byte]), width);

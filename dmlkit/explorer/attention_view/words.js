@@ -1,7 +1,7 @@
 // What the view says in words: what is drawn of a run, the sums of a linear classifier, the chosen frame, a table of the data.
 
 import { digits, plural, seconds, signed, small } from "./numbers.js";
-import { make, setText } from "./elements.js";
+import { make, makeTable, setText } from "./elements.js";
 import { records } from "./exports.js";
 
 const TABLE_ROWS = 1000;
@@ -47,9 +47,8 @@ function buildWords(view, facts, sums, runs) {
   view.sentences = Array.from({ length: facts }, () => make("p"));
   const numbers = () => [1, 2, 3].map(() => make("td", { class: "number" }));
   view.sums = Array.from({ length: sums }, () => [make("span", { class: "name" }), ...numbers()]);
-  const heads = ["class", "Σ terms", "+ bias", output].map((text, k) => make("th", { scope: "col", class: k ? "number" : "" }, text));
   const body = view.sums.map(([name, ...cells]) => make("tr", {}, make("th", { scope: "row" }, name), ...cells));
-  const table = make("table", { class: "sums" }, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body));
+  const table = makeTable(["class", "Σ terms", "+ bias", output], body, { class: "sums" });
   view.words.replaceChildren(...view.sentences, ...(sums ? [make("div", { class: "scroll" }, table)] : []));
 }
 
