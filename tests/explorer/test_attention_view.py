@@ -253,8 +253,8 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     view.answer(1, part)
     view.expect("scores", "→ 0.900")
     view.page.wait_for_function("state.removed.length === 4 && saved > 0")
-    view.expect("hint", "2 of 250 videos")
-    view.root.get_by_label("Videos").select_option("class")
+    view.expect("hint", "first 2 of 250 videos")
+    view.root.get_by_label("Order").select_option("class")
     view.root.get_by_label("Id of a video").fill("x")
     view.root.get_by_label("Id of a video").press("Enter")
     view.root.get_by_label("Video", exact=True).select_option("w")
@@ -620,7 +620,7 @@ def test_the_similarity_of_frames_and_moments(opened, sample_evidence):
     view.root.get_by_label("Compare the frames by").select_option("audio")
     assert view.page.evaluate("sent[1]") == {"kind": "similarity", "of": "audio"}
     view.root.get_by_role("tab", name="Frames").click()
-    view.button("Find similar moments").click()
+    view.button("Similar moments").click()
     request = view.page.evaluate("sent[2]")
     assert request["frames"] == [6] and request["kind"] == "similar" and request["limit"] == 20
     found = {"video": "w", "frame": 4, "seconds": 4.5, "similarity": 0.87654}
@@ -650,7 +650,7 @@ def test_files_and_table_hold_what_is_drawn(opened, sample_evidence):
     np.testing.assert_allclose(found, own.weights[:, 0, 1], atol=1e-6)
     none = sample_evidence(kind="none")
     view = opened(none, width=400)
-    view.root.get_by_text("Terms, table and saving").click()
+    view.root.get_by_text("Effect of the frames").click()
     view.root.get_by_label("By modality").check()
     np.testing.assert_allclose(view.column("attention rollout"), none.rollout, atol=1e-6)
     for at, modality in enumerate(none.term_modalities):

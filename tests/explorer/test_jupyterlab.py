@@ -98,7 +98,7 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         printed = run_cell(page, "print(view.tab, view.frame, view.scene['similarity']['of'])")
         assert printed == "similarity 9 audio"
         view.get_by_role("tab", name="Frames").click()
-        view.get_by_role("button", name="Find similar moments").click()
+        view.get_by_role("button", name="Similar moments").click()
         code = "rows = view.similar(); row = rows[rows.video != view.video].iloc[0]\n"
         printed = run_cell(page, code + "print(row.video, f'{row.similarity:.3f}', row.frame)").splitlines()
         video, similarity, frame = printed[-1].split()
@@ -112,7 +112,7 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         expect(most).to_contain_text("2 frames removed")
 
         # Menus choose the video; a callback's error is shown.
-        view.get_by_label("Videos").select_option("worst")
+        view.get_by_label("Order").select_option("worst")
         expect(most).to_contain_text("Nothing is changed")
         assert run_cell(page, "print(view.video == next(iter(view.source.worst())))") == "True"
         view.get_by_label("Video", exact=True).select_option(index=3)

@@ -21,10 +21,10 @@ export function addControls(view) {
     const input = make("input", { type: "range", "aria-label": label, ...attributes, oninput }), output = make("output");
     return { input, output, node: tweak(label, input, output) };
   };
-  view.order = menu("Videos", (order) => hooks.menu(order, null));
+  view.order = menu("Order", (order) => hooks.menu(order, null));
   view.ofClass = menu("Class", (label) => hooks.menu("class", Number(label)));
   view.video = menu("Video", open);
-  view.id = make("input", { type: "text", "aria-label": "Id of a video", placeholder: "or type an id", hidden: true,
+  view.id = make("input", { type: "text", "aria-label": "Id of a video", placeholder: "id", hidden: true,
     onchange: ({ target }) => target.value.trim() && open(target.value.trim()) });
   view.hint = make("p", { class: "hint" }); view.runsBox = make("fieldset", { class: "runs" });
   view.temperature = slider("Temperature", { min: -1, max: 1, step: 0.02 }, (x) => ({ temperature: Number((10 ** x).toPrecision(4)) }));
@@ -38,15 +38,16 @@ export function addControls(view) {
   view.mapRun = makeSelect("Run of the map of all classes", (run) => { view.heat = run; view.invalidate("weights"); });
   view.reset = makeButton("Reset", () => view.change(unchanged));
   view.toggle = makeButton("Data table", () => view.showData(view.data.hidden), { "aria-expanded": "false" });
-  const saves = ["PNG", "SVG", "CSV"].map((kind) => makeButton(`Save ${kind}`, () => download(view, kind.toLowerCase())));
+  const save = (kind) => makeButton(kind, () => download(view, kind.toLowerCase()), { "aria-label": `Save ${kind}` });
+  view.acts = make("div", { class: "acts" }, view.toggle, make("span", {}, "Save"), ...["PNG", "SVG", "CSV"].map(save));
   const weights = [view.temperature.node, view.top.node, tweak(view.uniform, "Uniform weights"), view.reset];
   const ticks = [tweak(view.split, "By modality"), tweak(view.common, "Common scale")];
   const terms = [tweak("Effect", view.explanation), ...ticks, tweak("Map of", view.mapRun)];
   // Open from the beginning where there is room, without a line for the summary.
-  view.more = make("details", { class: "more" }, make("summary", {}, "Terms, table and saving"),
-    make("div", { class: "tweaks" }, ...terms, make("div", { class: "acts" }, view.toggle, ...saves)));
-  return [make("header", {}, view.title, view.order.node, view.ofClass.node, view.video.node, view.id, view.runsBox), view.hint,
-    make("div", { class: "tweaks" }, ...weights), view.more];
+  view.more = make("details", { class: "more" }, make("summary", {}, "Effect of the frames"), make("div", { class: "tweaks" }, ...terms));
+  return [make("header", {}, view.title, view.runsBox),
+    make("div", { class: "videos" }, view.order.node, view.ofClass.node, view.video.node, view.hint, view.id),
+    make("div", { class: "settings" }, make("div", { class: "tweaks" }, ...weights), view.more)];
 }
 
 /** The videos that a kernel offers, {order, label, orders, classes, videos, total, all}; without one the scene's. */
@@ -59,7 +60,7 @@ export function showMenu(view) {
   fillSelect(order.select, menu.orders, menu.order); fillSelect(ofClass.select, menu.classes, menu.label);
   order.node.hidden = menu.orders.length < 2 || menu.all < 2; ofClass.node.hidden = menu.order !== "class";
   view.id.hidden = menu.order !== "order" || offered.length === menu.all;
-  const part = `The menu has the first ${offered.length} of ${plural(menu.total, "video")}; type the id of any other.`;
+  const part = `first ${offered.length} of ${plural(menu.total, "video")}, or`;
   setText(view.hint, menu.total > offered.length ? part : "");
 }
 

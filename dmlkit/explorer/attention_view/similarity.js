@@ -21,7 +21,7 @@ export class Similarity {
     this.matrix = make("div", { class: "matrix", role: "slider", tabindex: 0, "aria-label": "Compared frame", ...acts,
       onkeydown: (event) => timeline.onKey(event) }, this.canvas);
     const pick = make("label", { class: "pick" }, make("span", {}, "Compare by "), this.of);
-    const contents = { frames: [timeline.controls, media.node, timeline.map], similarity: [pick, this.matrix, this.here, this.note] };
+    const contents = { frames: [media.node, timeline.map, slider], similarity: [pick, this.matrix, this.here, this.note] };
     this.tabs = {}; this.panels = {};
     for (const [tab, text] of Object.entries(TABS)) {
       const ids = { tab: `${name}-${tab}-tab`, panel: `${name}-${tab}-panel` };
@@ -29,10 +29,10 @@ export class Similarity {
       this.panels[tab] = make("div", { role: "tabpanel", id: ids.panel, "aria-labelledby": ids.tab });
     }
     const list = { class: "tabs", role: "tablist", "aria-label": "What is drawn", onkeydown: (event) => this.onKey(event) };
-    slider.before(make("div", list, ...Object.values(this.tabs)), ...Object.values(this.panels));
+    view.bar.prepend(make("div", list, ...Object.values(this.tabs)));
+    slider.before(...Object.values(this.panels));
     for (const [tab, nodes] of Object.entries(contents)) this.panels[tab].append(...nodes);
-    this.panels.frames.append(slider);
-    this.find = makeButton("Find similar moments", () => this.similar());
+    this.find = makeButton("Similar moments", () => this.similar());
     this.list = make("div", { class: "similar", role: "region", "aria-label": "Similar moments", hidden: true });
     view.toggle.before(this.find); view.data.before(this.list);
     new ResizeObserver(redraw).observe(this.panels.similarity);

@@ -7,7 +7,7 @@ import { fillSelect, make, makeButton, setText } from "./elements.js";
 const MAP = 34, LONG = 200, NARROWEST = 5, GRIP = 8, PULL = 60;
 // What a drag does; `holds` is the part of the state with the tool's frames.
 const TOOLS = {
-  move: { meaning: "Click or drag: the cursor." },
+  move: { meaning: "" },
   range: { meaning: "Drag: a range, which the buttons change or play again and again." },
   mask: { holds: "masked", meaning: "The frames' weights become zero and the others share them; the states stay." },
   remove: { holds: "removed", meaning: "The video is encoded again without the frames." },
@@ -287,7 +287,7 @@ export class Timeline {
       this.tools[tool].disabled = this.acts[tool].disabled = disabled;
       if (disabled && this.tool === tool) this.setTool("move");
     }
-    setText(this.meaning, TOOLS[this.tool].meaning + (off ? ` Removing and muting are not available: ${LACKING[view.link]}` : ""));
+    setText(this.meaning, `${TOOLS[this.tool].meaning}${off ? ` Removing and muting are not available: ${LACKING[view.link]}` : ""}`.trim());
     setText(this.selected, range ? `Frames ${range[0] + 1} to ${range[1] + 1}` : `Frame ${frame + 1}`);
   }
   /** The overview: the highest weight (else term) of each pixel, the window, the range and the cursor. */

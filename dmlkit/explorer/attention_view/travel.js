@@ -17,13 +17,13 @@ export class Travel {
   constructor(view) {
     Object.assign(this, { view, past: [], future: [], last: {}, waiting: null });
     const button = (text, title, act) => makeButton(text, act, { title, "aria-label": title.split(" (")[0] });
-    this.undo = button("↶ Undo", "Undo (Ctrl+Z)", () => this.step(this.past, this.future));
-    this.redo = button("↷ Redo", "Redo (Shift+Ctrl+Z)", () => this.step(this.future, this.past));
+    this.undo = button("↶", "Undo (Ctrl+Z)", () => this.step(this.past, this.future));
+    this.redo = button("↷", "Redo (Shift+Ctrl+Z)", () => this.step(this.future, this.past));
     this.videos = [button("‹", "Previous video (B)", () => this.toVideo(-1)), button("›", "Next video (N)", () => this.toVideo(1))];
     this.copy = makeButton("", () => this.copyText()); this.copied = make("output");
     this.field = make("input", { type: "text", class: "copy", readonly: true, hidden: true });
-    view.reset.after(this.undo, this.redo); view.video.node.after(...this.videos);
-    view.toggle.parentElement.append(this.copy, this.copied, this.field);
+    view.video.node.after(...this.videos);
+    view.acts.prepend(this.undo, this.redo); view.acts.append(this.copy, this.copied, this.field);
     view.root.addEventListener("keydown", (event) => this.onKey(event));
     this.page = `dmlkit-view-${view.link === "none" ? ++pages : ""}=`;
     if (view.link === "none") addEventListener("hashchange", () => this.read());

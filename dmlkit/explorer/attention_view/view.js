@@ -45,11 +45,11 @@ export class View {
       "aria-label": "Frame of the video" }, this.canvas, this.cursor);
     listenToMap(this); // before the timeline listens
     this.timeline = new Timeline(this); this.classes = new Classes(this); this.media = new Media(this);
-    const main = make("div", { class: "main" }, this.timeline.controls, this.media.node, this.timeline.map, this.slider,
+    const main = make("div", { class: "main" }, this.media.node, this.timeline.map, this.slider,
       make("div", { class: "room" }, this.here), this.status, this.problem);
     this.body = make("div", { class: "body" }, main, make("div", { class: "side" }, this.classes.node, this.most, this.words));
     this.root = make("section", { class: "dmlkit-av", "data-lm-suppress-shortcuts": "true", onkeydown: (event) => event.stopPropagation() },
-      ...addControls(this), this.body, this.data, this.notes);
+      ...addControls(this), this.bar = make("div", { class: "bar" }, this.acts), this.timeline.controls, this.body, this.data, this.notes);
   }
 
   /** Redraw when the width or the theme changes. */
