@@ -254,7 +254,7 @@ def test_requests_to_the_kernel_and_its_menus(opened, sample_evidence):
     view.expect("scores", "→ 0.900")
     view.page.wait_for_function("state.removed.length === 4 && saved > 0")
     view.expect("hint", "first 2 of 250 videos")
-    view.root.get_by_label("Order").select_option("class")
+    view.root.get_by_label("Order", exact=True).select_option("class")
     view.root.get_by_label("Id of a video").fill("x")
     view.root.get_by_label("Id of a video").press("Enter")
     view.root.get_by_label("Video", exact=True).select_option("w")

@@ -112,7 +112,7 @@ def test_a_walk_in_jupyterlab(lab, browser, generated, smoke_runs, tmp_path):
         expect(most).to_contain_text("2 frames removed")
 
         # Menus choose the video; a callback's error is shown.
-        view.get_by_label("Order").select_option("worst")
+        view.get_by_label("Order", exact=True).select_option("worst")
         expect(most).to_contain_text("Nothing is changed")
         assert run_cell(page, "print(view.video == next(iter(view.source.worst())))") == "True"
         view.get_by_label("Video", exact=True).select_option(index=3)
