@@ -58,11 +58,12 @@ format: venv
 venv: $(INSTALLED)
 
 # The first interpreter that really runs and is of a supported version; a shim that only answers
-# "not found" is passed over.
+# "not found" is passed over; of an environment, which may be the one made anew here, its base is taken.
 $(INSTALLED): requirements.txt pyproject.toml
 	@set -e; python=""; \
 	for name in python3 python3.13 python3.12 python3.11 python; do \
-	  if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then python=$$name; break; fi; \
+	  if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	  then python=$$($$name -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))'); break; fi; \
 	done; \
 	if [ -z "$$python" ]; then echo "dmlkit needs Python 3.11, 3.12 or 3.13 on the PATH, and none was found." >&2; exit 1; fi; \
 	rm -rf $(VENV); \
