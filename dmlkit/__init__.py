@@ -9,6 +9,7 @@ A *data set* gives *batches*; a *model* turns a batch into *scores*; a *run* is 
     dmlkit.experiments  the paper's ladder as values, ablations, recipes
     dmlkit.profiles     the training settings under which experiments are compared
     dmlkit.plugins      parts of models and experiments that users add
+    dmlkit.extraction   video and audio files into features
     dmlkit.training     train, evaluate, predict, combine; the study
     dmlkit.runs         what a training leaves on disk
     dmlkit.submission   predictions as YouTube-8M's CSV files
@@ -32,6 +33,7 @@ __getattr__, __dir__, __all__ = import_lazily(
         "data": ["data", "open_dataset", "synthesize"],
         "errors": ["DataError", "UsageError"],
         "experiments": ["experiments", "EXPERIMENTS", "LADDER", "Ensemble", "Experiment"],
+        "extraction": ["extraction"],
         "explorer": ["explorer", "explore", "explore_arrays"],
         "metrics": [
             "metrics",

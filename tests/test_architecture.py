@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from itertools import chain
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -24,6 +25,7 @@ LAYERS = [
     {"explorer"},
     {"plots"},
     {"training", "comparison"},
+    {"extraction"},
     {"runs", "submission"},
     {"predictions"},
     {"data", "models", "metrics", "experiments", "profiles"},
@@ -40,8 +42,10 @@ SAME_LAYER = {
 
 # Where a heavy library may be imported at all.
 HEAVY = {
-    "tensorflow": {"data", "training", "runtime"},
-    "keras": {"models", "training"},
+    "tensorflow": {"data", "training", "runtime", "extraction"},
+    "keras": {"models", "training", "extraction"},
+    "av": {"extraction"},
+    "onnxruntime": {"extraction", "training"},
     "pandas": {"data", "runs", "comparison", "training", "plots", "explorer", "report", "cli"},
     "matplotlib": {"plots", "report"},
     "papermill": {"report"},
@@ -130,7 +134,8 @@ def test_heavy_libraries_stay_where_they_belong():
 
 def test_imported_packages_are_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.match(r"[A-Za-z0-9._-]+", each)[0].lower() for each in project["dependencies"]}
+    listed = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    declared = {re.match(r"[A-Za-z0-9._-]+", each)[0].lower() for each in listed}
     imported = {name.split(".")[0] for names in IMPORTS.values() for name in names}
     ours = imported - sys.stdlib_module_names - {"dmlkit"}
     assert {PACKAGE_OF.get(name, name).lower().replace("_", "-") for name in ours} <= declared
@@ -157,9 +162,10 @@ def test_the_public_face_is_closed_and_documented():
 def test_metrics_and_the_report_parent_load_no_tensorflow():
     code = (
         "import sys, numpy as np, dmlkit, dmlkit.cli, dmlkit.report, dmlkit.data, dmlkit.training.study\n"
+        "import dmlkit.extraction\n"
         "gap = dmlkit.global_average_precision(np.array([[.9, .1]]), np.array([[1, 0]]))\n"
         "dmlkit.weighted_average([np.ones((1, 2))], dmlkit.gap_weights([gap]))\n"
-        "print(gap, sorted({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
+        "print(gap, sorted({'tensorflow', 'keras', 'matplotlib', 'av', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split(maxsplit=1) == ["1.0", "[]\n"]

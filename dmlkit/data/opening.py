@@ -68,6 +68,7 @@ class Dataset:
         limits: Shard → the most records that are read of it, of the shards of a capped split that are not read whole.
         context: How the records hold ids and labels.
         thumbnails, media, link: Where pictures of the frames, the file and the web page of a video are found.
+        extractor: The recipe of the features, where dataset.toml has it (`dmlkit.extraction`).
     """
 
     path: str
@@ -91,6 +92,7 @@ class Dataset:
     thumbnails: ThumbnailSettings | None = field(default=None, repr=False)
     media: tuple[str, ...] = field(default=(), repr=False)
     link: str | None = field(default=None, repr=False)
+    extractor: dict | None = field(default=None, repr=False)
     _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)  # of `Batches`
 
@@ -440,6 +442,7 @@ def describe(
         thumbnails=settings.thumbnails,
         media=tuple(settings.media),
         link=settings.link or (schema.LINKS.get(release[0]) if release else None),
+        extractor=settings.extractor,
     )
 
 

@@ -148,6 +148,9 @@ class DatasetSettings(BaseModel):
     link: Annotated[str, Field(pattern=r"^https?://.*\{id\}")] | None = (
         None  # the page of a video, at {second}
     )
+    extractor: dict[str, str | int | float | bool] | None = (
+        None  # the recipe of the features, if extracted here
+    )
     # Shard, by its path in the folder → its records: the only sign of a file cut exactly between two records.
     counts: dict[str, Annotated[int, Field(ge=0)]] = {}
 
