@@ -3,10 +3,11 @@
     ranking       GAP@k, mAP, Hit@1, PERR, of all videos or in parts; each video's k highest-scoring classes
     bootstrap     intervals over videos, and over seeds where there are several; two systems on the same videos
     ensembling    Algorithm 2 and the other ways to weight and combine models
+    segments      mAP@K of rated segments, and its interval over videos
     faithfulness  whether weights on frames show what a score rests on
 
-Every function but those of `faithfulness` takes `scores` (videos, classes) and multi-hot `labels` (videos,
-classes); any label that is not zero is true. Nothing here loads Keras, TensorFlow or pandas.
+Functions take `scores` (videos, classes) and multi-hot `labels` (videos, classes), but for those of `segments` and
+`faithfulness`; any label that is not zero is true. Nothing here loads Keras, TensorFlow or pandas.
 """
 
 from dmlkit.metrics.bootstrap import (
@@ -48,4 +49,15 @@ from dmlkit.metrics.ranking import (
     precision_recall_curve,
     top_k_pairs,
     top_pairs,
+)
+from dmlkit.metrics.segments import (
+    SEGMENTS_A_CLASS,
+    RatedPairs,
+    SegmentPrecision,
+    average_precision_of_pairs,
+    map_at_k_interval,
+    map_at_k_of_pairs,
+    mean_average_precision_at_k,
+    rated_pairs,
+    resampled_map_at_k,
 )
