@@ -11,4 +11,11 @@ The names below are imported at first use.
 
 from dmlkit.runtime import import_lazily
 
-__getattr__, __dir__, __all__ = import_lazily(__name__, {"clips": ["clip_dataset"]})
+__getattr__, __dir__, __all__ = import_lazily(
+    __name__,
+    {
+        "clips": ["clip_dataset"],
+        "decoding": ["MEDIA", "Media", "probe", "read_pictures", "read_sound"],
+        "descriptors": ["picture_descriptor", "sound_descriptor"],
+    },
+)
