@@ -7,6 +7,7 @@ batches or a `tf.data.Dataset`. TensorFlow is loaded for the latter, and for rem
     opening                         a folder: its dataset.toml, its splits → a data set, and the ways to read it
     batches                         an epoch's order, corrupt records, balance, the way into `fit`
     parsing                         records → arrays
+    segments                        the ratings of five-second segments in a record
     layout                          what the first records show: ids, classes, modalities, level, release
     records                         shards (TFRecord) → records, damage and all; their messages
     schema                          modalities and their coding, dataset.toml, vocabularies
@@ -29,11 +30,13 @@ from dmlkit.data.opening import (
     open_dataset,
     open_or_generate,
     read_contexts,
+    read_rated,
     with_tuning,
 )
 from dmlkit.data.parsing import FRAME_CHOICES, frame_seed
 from dmlkit.data.records import count_records, serialize_frames, serialize_video, write_shard
 from dmlkit.data.schema import Feature, dequantize, quantize, write_dataset_toml
+from dmlkit.data.segments import SEGMENT_SECONDS
 from dmlkit.data.synthetic import (
     DEMO_FRAMES,
     DEMO_SIZES,

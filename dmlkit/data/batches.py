@@ -102,7 +102,8 @@ class Batches:
     """The batches of one epoch of a split; made by `Dataset.batches`, which describes them.
 
     Can be iterated any number of times, always with the same videos in the same order. A record that is skipped is not
-    replaced: its batch is smaller, and left out if nothing remains of it.
+    replaced: its batch is smaller, and left out if nothing remains of it. Of segments, batches are full all the same,
+    and shuffling takes the segments of a video apart.
     """
 
     dataset: Dataset = field(repr=False)  # noqa: F821
@@ -128,18 +129,34 @@ class Batches:
         if not 0 <= self.balance <= 1 or (self.balance and not self.shuffle):
             received = f"Received: balance={self.balance}, shuffle={self.shuffle}."
             raise UsageError(f"`balance` must be from 0 to 1; only a shuffled order is balanced. {received}")
+        if self.balance and self.parser.unit == "segment":
+            raise UsageError(f"Only videos can be balanced, not segments. Received: balance={self.balance}.")
         if not 0 < sampler.share <= 1:
             raise UsageError(f"`frame_share` must be above 0 and at most 1. Received: {sampler.share}.")
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield one dict of numpy arrays a batch; raises `DataError` that names file, record and byte."""
         records = self._records()
+        if self.parser.unit == "segment":
+            segments = self._valid(records)
+            if self.shuffle:
+                rng = np.random.default_rng(
+                    [self.seed, self.epoch, 1]
+                )  # the records' order takes the first two
+                segments = _shuffle(segments, self._window(self.parser.segment_bytes), rng)
+            while videos := list(islice(segments, self.batch_size)):
+                yield self.parser.stack(videos)
+            return
         while found := list(islice(records, self.batch_size)):
             if videos := list(self._valid(found)):
                 yield self.parser.stack(videos)
 
     def as_tensorflow(self) -> tf.data.Dataset:  # noqa: F821
         """The same batches for ``model.fit``: (inputs by name, with ``num_frames`` at frame level; labels).
+
+        Of segments, with ``rated`` as the third element: Keras's ``sample_weight``, (B, num_classes) as the labels. A
+        loss whose `call` keeps the classes apart, reduced by ``"mean_with_sample_weight"``, is the mean over the rated
+        pairs; Keras's own cross-entropies are means over the classes before they are weighted.
 
         Raises `DataError` where the split carries no labels.
         """
@@ -153,18 +170,19 @@ class Batches:
             inputs[feature.name] = tf.TensorSpec(shape, tf.uint8 if feature.coding == "byte" else tf.float32)
         if frames:
             inputs["num_frames"] = tf.TensorSpec((None,), tf.int32)
-        labels = tf.TensorSpec((None, self.parser.num_classes), tf.float32)
+        targets = ("labels", "rated") if self.parser.unit == "segment" else ("labels",)
+        specs = [tf.TensorSpec((None, self.parser.num_classes), tf.float32) for _ in targets]
 
-        def pairs() -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+        def examples() -> Iterator[tuple]:
             try:
                 for batch in self:
-                    yield {name: batch[name] for name in inputs}, batch["labels"]
+                    yield {name: batch[name] for name in inputs}, *(batch[name] for name in targets)
             except DataError as error:
                 # TensorFlow passes on no more than a text; `reraise_data_errors` finds the error itself here.
                 self._errors.append(error)
                 raise
 
-        dataset = tf.data.Dataset.from_generator(pairs, output_signature=(inputs, labels))
+        dataset = tf.data.Dataset.from_generator(examples, output_signature=(inputs, *specs))
         return dataset.prefetch(BATCHES_AHEAD)
 
     @contextmanager
@@ -190,18 +208,24 @@ class Batches:
             if (key := (*chosen, self.balance)) not in repeats:
                 repeats[key] = repeats_by_shard(self.parser, chosen, self.balance)
             records = _repeat(records, repeats[key], rng)
+        if self.parser.unit == "segment":
+            return records  # it is they that are shuffled
         headers = chain.from_iterable(map(scan_headers, shards))
         lengths = [length for _, length, error in islice(headers, SAMPLED_LENGTHS) if not error]
-        mean_length = max(1, sum(lengths) // max(1, len(lengths)))
-        return _shuffle(records, min(MAX_WINDOW, max(1, SHUFFLE_BYTES // mean_length)), rng)
+        return _shuffle(records, self._window(sum(lengths) // max(1, len(lengths))), rng)
 
-    def _valid(self, records: Sequence[Record]) -> Iterator[Video]:
+    @staticmethod
+    def _window(mean_bytes: int) -> int:
+        """How many records or segments of this size are shuffled at a time."""
+        return min(MAX_WINDOW, max(1, SHUFFLE_BYTES // max(1, mean_bytes)))
+
+    def _valid(self, records: Iterable[Record]) -> Iterator[Video]:
         for record in records:
             try:
-                video = self.parser.read(record.check())
-                if video.cut:
+                videos = self.parser.read_rows(record.check())
+                if videos and videos[0].cut:
                     self.skipped.cut[relative_name(record.shard, self.dataset.path)] |= 1 << record.number
-                yield video
+                yield from videos
             except InvalidRecord as invalid:
                 name = relative_name(record.shard, self.dataset.path)
                 error = record_error(*record[:3], invalid)
@@ -256,9 +280,9 @@ def _interleave(shards: Chosen, rng: np.random.Generator, counts: Mapping[str, i
         reading = remaining
 
 
-def _shuffle(records: Iterator[Record], window: int, rng: np.random.Generator) -> Iterator[Record]:
-    """Each record changes places with a random one of the last ``window``, whatever TensorFlow's global seed."""
-    buffer: list[Record] = list(islice(records, window))
+def _shuffle(records: Iterator, window: int, rng: np.random.Generator) -> Iterator:
+    """Each record or segment changes places with a random one of the last ``window``, whatever TensorFlow's seed."""
+    buffer: list = list(islice(records, window))
     places: list[int] = []
     for record in records:
         # Sampled many at a time: single calls would cost more than all else here.

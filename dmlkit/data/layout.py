@@ -16,7 +16,7 @@ from itertools import islice
 import numpy as np
 
 import dmlkit.data.records as records
-from dmlkit.data.records import ID_KEYS, Features, InvalidRecord, SequenceExample
+from dmlkit.data.records import ID_KEYS, KINDS, SEGMENT_KEYS, Features, InvalidRecord, SequenceExample
 from dmlkit.data.schema import DATASET_TOML, TEXT, TEXT_SIZE, Feature, Vocabulary, modality_name, release_of
 from dmlkit.data.storage import SHARD_SUFFIX
 from dmlkit.errors import DataError, one_line, plain_text, shorten
@@ -31,7 +31,6 @@ _ID_KEY = re.compile(
     r"((example|video|clip)/)?((video|clip|youtube|yt|media|example|sample|file)?[_ -]?(id|name|key)|video|clip)",
     re.IGNORECASE,
 )
-KINDS = {"bytes_list": "byte strings", "float_list": "floats", "int64_list": "int64 numbers", None: "nothing"}
 # Types whose values `tobytes()` writes → the fewest values that show it, and the magnitudes of values other than 0.
 _TYPES = {
     "float32": (16, 1e-6, 1e5),
@@ -145,7 +144,7 @@ def label_keys(context: Features) -> list[str]:
 
 @lru_cache(1024)
 def _is_label(key: str) -> bool:
-    return _LABEL_KEY.fullmatch(key) is not None
+    return key not in SEGMENT_KEYS and _LABEL_KEY.fullmatch(key) is not None
 
 
 def label_entries(context: Features) -> dict[str, tuple[str, list]]:
@@ -239,8 +238,9 @@ def infer_layout(parsed: Iterable[SequenceExample], split: str, shard: str) -> L
         ids = [key for key in ID_KEYS if key in context] or (near if len(near) == 1 else [])
         id_key, id_kind = (ids[0], _values_of(context[ids[0]])[0]) if ids else (id_key, id_kind)
         levels["frame" if lists else "video"] += 1
+        known = {*ids, *ID_KEYS, TEXT, *SEGMENT_KEYS}
         entries = [(key, True, each.feature) for key, each in lists.items() if each.feature]
-        entries += [(key, False, [context[key]]) for key in context if key not in (*ids, *ID_KEYS, TEXT)]
+        entries += [(key, False, [context[key]]) for key in context if key not in known]
         for key, framed, frames in sorted(entries, key=lambda entry: entry[:2]):
             kind, values = _values_of(frames[0])
             size = len(b"".join(values) if kind == "bytes_list" else values)

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Dataset:
         num_classes, class_names: How many classes there are, and a name for each.
         named: Whether these names are a vocabulary's; else they are the numbers of the classes.
         splits: ``"train"``, ``"tuning"``, ``"validate"``, ``"test"`` (those there are) → shards, sorted.
-        labelled: The splits whose records carry labels.
+        labelled: The splits whose records carry labels; of segments, ratings.
         notes: What was inferred or divided, one sentence each, for reports.
         generated: Whether the data were generated.
         class_kinds: A kind for each class, where the vocabulary has them.
@@ -69,6 +70,10 @@ class Dataset:
         context: How the records hold ids and labels.
         thumbnails, media, link: Where pictures of the frames, the file and the web page of a video are found.
         extractor: The recipe of the features, where dataset.toml has it (`dmlkit.extraction`).
+        segments: The splits whose records rate segments.
+        unit: What a row of a batch is: a ``"video"``, or a ``"segment"``, five seconds of one as a short video.
+            `num_videos`, `limits`, `counts` and caps (``max_videos``) are numbers of videos all the same;
+            `num_examples` is the number of rows, by which the steps of an epoch are counted.
     """
 
     path: str
@@ -93,7 +98,9 @@ class Dataset:
     media: tuple[str, ...] = field(default=(), repr=False)
     link: str | None = field(default=None, repr=False)
     extractor: dict | None = field(default=None, repr=False)
-    _counted: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+    segments: frozenset[str] = frozenset()
+    unit: str = "video"
+    _counted: dict[str | tuple, int] = field(default_factory=dict, repr=False, compare=False)
     _repeats: dict[tuple, dict] = field(default_factory=dict, repr=False, compare=False)  # of `Batches`
 
     def __repr__(self) -> str:
@@ -105,7 +112,11 @@ class Dataset:
     def _described(self) -> dict[str, str]:
         features = ", ".join(f"{name} ({each.size:,}, {each.coding})" for name, each in self.features.items())
         splits = ", ".join(f"{split} {counted(len(each), 'shard')}" for split, each in self.splits.items())
-        level = f"{self.level}-level" + ", generated" * self.generated
+        level = (
+            f"{self.level}-level"
+            + ", generated" * self.generated
+            + ", of segments" * (self.unit == "segment")
+        )
         classes = counted(self.num_classes, "class", "classes")
         return {"records": level, "classes": classes, "modalities": features, "splits": splits}
 
@@ -131,9 +142,13 @@ class Dataset:
         bags of 0 and 1); ``"num_frames"`` (B,) int32 (frame level); ``"labels"`` (B, num_classes) float32 of 0 and 1
         (where the split has labels).
 
+        With the unit ``"segment"`` each row is one: ids are ``"VIDEO:START"``, ``"labels"`` the classes that people
+        found in it, and ``"rated"`` (B, num_classes) float32 is 1 where they were asked: only these pairs count. Of a
+        split without ratings, each video is divided into its segments.
+
         Args:
             split: One of the data set's splits.
-            batch_size: Videos a batch; the last one may have fewer.
+            batch_size: Videos (or segments) a batch; the last one may have fewer.
             shuffle: False: shards sorted, records in order. True: an order that is a function of seed and epoch.
             seed: For the order and for random frames.
             epoch: Counted from 0.
@@ -174,6 +189,21 @@ class Dataset:
         self._counted.update({} if skip else known)
         return sum(min(known[shard], self.limits.get(shard, known[shard])) for shard in self._shards(split))
 
+    def num_examples(self, split: str, *, on_fault: str | Skipped = RAISE) -> int:
+        """The number of rows in an epoch of a split: its videos, or its segments (which reads every record once).
+
+        Where `on_fault` is to skip corrupt records, videos are counted nevertheless, their segments are not.
+        """
+        total, skip = self.num_videos(split, on_fault=on_fault), Skipped.of(on_fault).most > 0
+        if self.unit == "video":
+            return total
+        keys = [("segments", shard, self.limits.get(shard), skip) for shard in self._shards(split)]
+        for key in keys:
+            if key not in self._counted:
+                rows = _contexts_of([key[1]], self.parser(split), self.counts, most=key[2], skip=skip)
+                self._counted[key] = sum(1 for _ in rows)
+        return sum(self._counted[key] for key in keys)
+
     def require_labels(self, split: str) -> None:
         """Raise `DataError` for a split that is missing or not labelled."""
         self._shards(split)
@@ -202,6 +232,7 @@ class Dataset:
         within earlier records that keeps a shard's size is not noticed here.
         """
         schema = [self.level, self.num_classes, [vars(feature) for feature in self.features.values()]]
+        schema += [self.unit] if self.unit != "video" else []
         schema += [vars(self.context)] if self.context.names else []  # which decide the classes
         digest = hashlib.sha256(json.dumps(schema, sort_keys=True).encode())
         for split, shards in sorted(self.splits.items()):
@@ -217,7 +248,7 @@ class Dataset:
         """The parser of the records of a split."""
         features, sampler = tuple(self.features.values()), sampler or FrameSampler()
         about = (self.num_classes, split in self.labelled, sampler, self.id_key, self.context)
-        return RecordParser(self.level, features, *about)
+        return RecordParser(self.level, features, *about, unit=self.unit, rated=split in self.segments)
 
     def _shards(self, split: str) -> tuple[str, ...]:
         if split not in self.splits:
@@ -229,21 +260,46 @@ class Dataset:
 def read_contexts(dataset: Dataset, split: str, *, labelled: bool = False) -> Iterator[tuple[str, list[int]]]:
     """Each video's id and classes, in the order of unshuffled `Dataset.batches`, without features and TensorFlow.
 
+    Of segments, each one's id and the classes that were found in it; `read_rated` has those that were asked for, too.
     Raises `DataError` where a record is invalid, or the split must be `labelled` and is not.
     """
     dataset.num_videos(split)  # finds a shard that ends too early
     if labelled:
         dataset.require_labels(split)
+    for video_id, labels, _ in _contexts_of(dataset.splits[split], dataset.parser(split), dataset.counts):
+        yield video_id, labels
+
+
+def read_rated(dataset: Dataset, split: str) -> Iterator[tuple[str, list[int], list[int]]]:
+    """Each rated segment's id, the classes that were found in it, and those that it was rated for; as `read_contexts`.
+
+    Raises `UsageError` where the data set is not one of segments, `DataError` where the split has no ratings.
+    """
+    if dataset.unit != "segment":
+        raise UsageError(
+            'Ratings are read of segments: open the data set by `open_dataset(path, unit="segment")`.'
+        )
+    dataset.num_videos(split)  # finds a shard that ends too early
+    dataset.require_labels(split)
     yield from _contexts_of(dataset.splits[split], dataset.parser(split), dataset.counts)
 
 
-def _contexts_of(shards: Iterable[str], parser: RecordParser, counts: Mapping) -> Iterator[tuple[str, list]]:
+def _contexts_of(
+    shards: Iterable[str],
+    parser: RecordParser,
+    counts: Mapping,
+    *,
+    most: int | None = None,
+    skip: bool = False,
+) -> Iterator[tuple[str, list, list | None]]:
+    """Id, classes and rated classes of each row of (at most so many records of each of) some shards."""
     for shard in shards:
-        for record in records.scan_records(shard, expected_count=counts.get(shard)):
+        for record in islice(records.scan_records(shard, expected_count=counts.get(shard)), most):
             try:
-                yield parser.read_context(record.check())
+                yield from parser.read_row_contexts(record.check())
             except records.InvalidRecord as invalid:
-                raise records.record_error(*record[:3], invalid) from invalid
+                if not skip:
+                    raise records.record_error(*record[:3], invalid) from invalid
 
 
 def capped(dataset: Dataset, caps: Mapping[str, int | None], *, on_fault: str | Skipped = RAISE) -> Dataset:
@@ -265,13 +321,16 @@ def with_tuning(dataset: Dataset) -> Dataset:
     """
     splits = {split: shards for split, shards in dataset.splits.items() if split != "tuning"}
     splits["train"] = dataset.splits["tuning"] + dataset.splits["train"]
-    return replace(dataset, splits=splits, labelled=dataset.labelled - {"tuning"})
+    left = {name: getattr(dataset, name) - {"tuning"} for name in ("labelled", "segments")}
+    return replace(dataset, splits=splits, **left)
 
 
 class VideoReader:
     """Single videos of a split by their index in unshuffled `Dataset.batches(max_videos=…)`, found by the headers."""
 
     def __init__(self, dataset: Dataset, split: str, *, max_videos: int | None = None):
+        if dataset.unit != "video":
+            raise UsageError("Single videos are read whole: open the data set without `unit`.")
         dataset.num_videos(split)  # finds a shard that ends too early
         read = capped(dataset, {split: max_videos})
         self._chosen = [(shard, read.limits.get(shard)) for shard in read.splits[split]]
@@ -311,9 +370,9 @@ class VideoReader:
 # Opening.
 
 
-def as_dataset(data: str | os.PathLike | Dataset) -> Dataset:
-    """The data set itself, or the one at a path, opened."""
-    return open_dataset(data) if isinstance(data, str | os.PathLike) else data
+def as_dataset(data: str | os.PathLike | Dataset, *, unit: str = "video") -> Dataset:
+    """The data set itself, or the one at a path, opened with this unit."""
+    return open_dataset(data, unit=unit) if isinstance(data, str | os.PathLike) else data
 
 
 def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
@@ -340,7 +399,7 @@ def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     return open_dataset(path)
 
 
-def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> Dataset:
+def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None, unit: str = "video") -> Dataset:
     """Open a folder of shards, or some of them, with or without a dataset.toml.
 
     Where there is none, level, modalities and their sizes are those of the first records, splits follow from the names
@@ -351,19 +410,28 @@ def open_dataset(path: str | os.PathLike, *, num_classes: int | None = None) -> 
         path: The folder, local or anything ``tf.io.gfile`` knows; or a single shard, or a pattern of shards
             (``data/train*.tfrecord``), to which the dataset.toml of their folder applies.
         num_classes: How many classes there are, as of a run, where neither labels nor a vocabulary show it.
+        unit: ``"video"``, or ``"segment"``: every row of a batch is five seconds of a video, as YouTube-8M 2019 rates
+            them. The splits that are trained, tuned and validated on are then those with ratings, or made of them.
 
     Raises:
+        UsageError: An unknown unit.
         DataError: There is no such folder, no shards in it, or they are damaged, of no known layout, or of two levels
             or releases.
     """
+    choose(dict.fromkeys(("video", "segment")), unit, what="unit")
     root, chosen = find_dataset(path)
     settings = schema.read_dataset_toml(root)
     found, notes = find_splits(root, settings, chosen)
-    return divided(describe(root, settings, found, notes, num_classes), partly=chosen is not None)
+    return divided(describe(root, settings, found, notes, num_classes, unit), partly=chosen is not None)
 
 
 def describe(
-    root: str, settings: DatasetSettings, found: Splits, notes: Iterable[str], num_classes: int | None = None
+    root: str,
+    settings: DatasetSettings,
+    found: Splits,
+    notes: Iterable[str],
+    num_classes: int | None = None,
+    unit: str = "video",
 ) -> Dataset:
     """The data set of these splits, not yet `divided`, as dataset.toml declares it, and else as some records show it.
 
@@ -374,6 +442,9 @@ def describe(
     if settings.level not in (None, level):
         declared = f"{DATASET_TOML} there declares {settings.level}"
         raise DataError(f"{root} holds {level}-level records, but {declared}. Correct it there.")
+    if unit == "segment" and (level != "frame" or (settings.extractor or {}).get("fps", 1) != 1):
+        needed = "Segments are taken of frame-level records with a frame a second"
+        raise DataError(f"{needed}; those of {root} are others. Name such a data set.")
     declared = {each.key for each in settings.complete_features({}, root=root).values() if each.in_frames}
     seen: dict[str, Feature] = {}
     for layout in layouts:
@@ -394,6 +465,13 @@ def describe(
     context = infer_context(root, layouts, vocabulary, num_classes)
     key = context.label_key
     labelled = frozenset(each.split for each in layouts if any(key in entries for entries in each.labels))
+    rated = frozenset(each.split for each in layouts if {*records.SEGMENT_KEYS} & each.keys)
+    if unit == "segment":
+        labelled = rated
+    elif rated:
+        notes.append(
+            f'Rated segments, read by `unit="segment"`: {", ".join(each for each in found if each in rated)}.'
+        )
     if num_classes is None:
         shards = [shard for split in found if split in labelled for shard in found[split]]
         source = "one more than the highest label in the shards"
@@ -411,8 +489,11 @@ def describe(
         elif given == 0:
             num_classes = 0
         else:
-            parser = RecordParser(level, tuple(features.values()), schema.MAX_CLASSES, True, context=context)
-            classes = {label for _, labels in _contexts_of(shards, parser, {}) for label in labels}
+            about = (level, tuple(features.values()), schema.MAX_CLASSES, True)
+            parser = RecordParser(*about, context=context, unit=unit, rated=True)
+            classes = {
+                each for _, *lists in _contexts_of(shards, parser, {}) for each in chain(*filter(None, lists))
+            }
             num_classes = 1 + max(classes)
             source += "" if 0 in classes else "; no video is of class 0 (are they numbered from 1?)"
         notes += [f"The number of classes ({num_classes}) is {source}."] if num_classes else []
@@ -420,7 +501,7 @@ def describe(
     kinds, groups = (tuple(each.get(k, "") for k in range(num_classes)) if each else None for each in columns)
     if vocabulary and (named := sum(map(bool, names.values()))) != num_classes:
         notes.append(f"The vocabulary names {named:,} classes, the data set has {num_classes:,}.")
-    notes += notes_on(layouts, labelled, features, context)
+    notes += notes_on(layouts, labelled if unit == "video" else (), features, context)
     return Dataset(
         path=root,
         name=settings.name or posixpath.basename(root),
@@ -443,6 +524,8 @@ def describe(
         media=tuple(settings.media),
         link=settings.link or (schema.LINKS.get(release[0]) if release else None),
         extractor=settings.extractor,
+        segments=rated,
+        unit=unit,
     )
 
 
@@ -554,10 +637,12 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
     Raises `DataError` where there are too few shards; of some chosen shards (`partly`) that is no more than a note.
     """
     found, root, labelled, notes = dict(dataset.splits), dataset.path, dataset.labelled, []
+    carried = "labels" if dataset.unit == "video" else "rated segments"
+    origin = {split: split for split in SPLITS}  # where the shards of a split come from
     usable, few = [name for name in ("train", "validate") if name in labelled], None
     if len(usable) == 1 and len(found[usable[0]]) < MIN_SHARDS:
         few = (
-            f"{root} has only one split with labels ({usable[0]}), of {counted(len(found[usable[0]]), 'shard')}; to "
+            f"{root} has only one split with {carried} ({usable[0]}), of {counted(len(found[usable[0]]), 'shard')}; to "
             f"train, tune and validate takes at least {MIN_SHARDS}. Add shards, or another such split."
         )
     elif len(usable) == 2 and "tuning" not in labelled and len(found["train"]) < 2:
@@ -570,20 +655,24 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
         return replace(dataset, notes=dataset.notes + notes)
     for unused in ({*SPLITS[:3]} & found.keys()) - labelled:
         del found[unused]
-        notes.append(f"The shards of the split {unused!r} carry no labels and are not used.")
+        notes.append(f"The shards of the split {unused!r} carry no {carried} and are not used.")
     if len(usable) == 1:
         shards = found.pop(usable[0])
         found["train"], found["validate"] = _take_every(shards, 5)
         which = f"{'every fifth' if len(shards) >= 5 else 'the last'} of its {len(shards)} shards validates"
-        notes.append(f"Only the split {usable[0]!r} carries labels: {which} ({len(found['validate'])}).")
+        origin["train"] = origin["validate"] = usable[0]
+        notes.append(f"Only the split {usable[0]!r} carries {carried}: {which} ({len(found['validate'])}).")
     if "tuning" not in found:
-        shards = found["train"]
+        shards, origin["tuning"] = found["train"], origin["train"]
         found["train"], found["tuning"] = _take_every(shards, 10)
         which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
         notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
     labelled = labelled & found.keys() | {*SPLITS[:3]}
     splits = {name: found[name] for name in SPLITS if name in found}
-    return replace(dataset, splits=splits, labelled=labelled, notes=(*dataset.notes, *notes))
+    segments = frozenset(split for split in splits if origin[split] in dataset.segments)
+    return replace(
+        dataset, splits=splits, labelled=labelled, segments=segments, notes=(*dataset.notes, *notes)
+    )
 
 
 def _take_every(shards: Sequence[str], step: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -18,9 +18,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dmlkit.data.layout import KINDS, USUAL_CONTEXT, ContextCoding
-from dmlkit.data.records import ID_KEYS, Example, Features, InvalidRecord, SequenceExample
+from dmlkit.data.layout import USUAL_CONTEXT, ContextCoding
+from dmlkit.data.records import (
+    ID_KEYS,
+    KINDS,
+    SEGMENT_SECONDS,
+    Example,
+    Features,
+    InvalidRecord,
+    SequenceExample,
+)
 from dmlkit.data.schema import FRAMES_APART, ZERO_BYTE, Feature
+from dmlkit.data.segments import RatedSegments, has_ratings, read_ratings, segment_starts
 from dmlkit.errors import shorten
 
 # TensorFlow copies arrays that do not begin at a multiple of so many bytes.
@@ -31,13 +40,14 @@ FIRST_TAG, SECOND_TAG = b"\x0a", b"\x12"
 
 
 class Video(NamedTuple):
-    """One parsed record; of its modalities those that it has, by name: (T, D) in frames, (D,) of the others."""
+    """One parsed record or segment; of its modalities those that it has: (T, D) in frames, (D,) of the others."""
 
     video_id: str
     labels: list[int]  # none where the split has none
     num_frames: int  # 0 at video level
     values: dict[str, np.ndarray]
     cut: bool = False  # whether its modalities were cut to the shortest
+    rated: list[int] | None = None  # of a segment, the classes that it was rated for
 
 
 # Choice of the frames of a video that a model reads.
@@ -137,10 +147,12 @@ class RecordParser:
     sampler: FrameSampler = FrameSampler()
     id_key: str | None = None  # where it shows the release, whose class numbers are not those of another
     context: ContextCoding = USUAL_CONTEXT
+    unit: str = "video"  # or "segment", of which each is a row of a batch
+    rated: bool = False  # whether the records hold ratings of segments
 
     def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
-        """Records to one batch: `read` and `stack`."""
-        return self.stack([self.read(data) for data in records])
+        """Records to one batch: `read_rows` and `stack`."""
+        return self.stack([row for data in records for row in self.read_rows(data)])
 
     def stack(self, videos: Sequence[Video]) -> dict[str, np.ndarray]:
         """One batch, padded with zeros to its longest video; `Dataset.batches` describes it."""
@@ -167,13 +179,76 @@ class RecordParser:
             labels.fill(0)
             for row, video in zip(labels, videos, strict=True):
                 row[video.labels] = 1
+            if self.unit == "segment":
+                rated = batch["rated"] = _aligned_empty(labels.shape, np.float32)
+                rated.fill(0)
+                for row, video in zip(rated, videos, strict=True):
+                    row[video.rated] = 1
         return batch
 
+    def read_rows(self, data: bytes) -> list[Video]:
+        """What a batch holds of one record: its video, or its segments (none, one or several)."""
+        return [self.read(data)] if self.unit == "video" else self.read_segments(data)
+
     def read(self, data: bytes) -> Video:
-        """One record; raises `InvalidRecord` where it does not match the data set's description."""
+        """One record as a video; raises `InvalidRecord` where it does not match the data set's description."""
+        return self._sampled(self._read_whole(data)[1])
+
+    def read_segments(self, data: bytes) -> list[Video]:
+        """One record's rated segments, or all of a record of a split without ratings, each as a short video.
+
+        Their ids are ``"VIDEO:START"``, their frames copies, which do not keep the record in memory. Raises
+        `InvalidRecord` as `read` and `read_ratings` do.
+        """
+        context, video = self._read_whole(data)
+        if self.rated:
+            size = {"num_classes": self.num_classes, "num_frames": video.num_frames}
+            found = read_ratings(context, **size)
+        elif has_ratings(context):
+            message = "the record rates segments, the first records of its split do not. Keep the two in two splits."
+            raise InvalidRecord(message, kind="rating")
+        else:
+            starts = [*segment_starts(video.num_frames)]
+            found = RatedSegments(starts, [[]] * len(starts), [[]] * len(starts))
+        segments = []
+        for start, rated, labels in zip(*found, strict=True):
+            span = slice(start, min(start + SEGMENT_SECONDS, video.num_frames))
+            values = {
+                each.name: video.values[each.name][span].copy() if each.in_frames else video.values[each.name]
+                for each in self.features
+                if each.name in video.values
+            }
+            own = Video(f"{video.video_id}:{start}", labels, span.stop - start, values, video.cut, rated)
+            segments.append(self._sampled(own))
+        return segments
+
+    @property
+    def segment_bytes(self) -> int:
+        """The memory of the values of a segment, at most."""
+        sizes = (
+            (SEGMENT_SECONDS if f.in_frames else 1, f.size, 1 if f.coding == "byte" else 4)
+            for f in self.features
+        )
+        return sum(map(math.prod, sizes))
+
+    def _sampled(self, video: Video) -> Video:
+        """The frames of it that a model reads."""
+        most = self.sampler.max_frames
+        if not video.num_frames or (self.sampler.share == 1 and (most is None or video.num_frames <= most)):
+            return video
+        selected = self.sampler.select(video.num_frames, video.video_id)
+        framed = {each.name for each in self._numeric}
+        values = {name: each[selected] if name in framed else each for name, each in video.values.items()}
+        return video._replace(
+            values=values, num_frames=len(next(v for n, v in values.items() if n in framed))
+        )
+
+    def _read_whole(self, data: bytes) -> tuple[Features, Video]:
+        """One record's context, and its video with all frames."""
         context, values = self._split_frames(data) if self.level == "frame" else self._split_video(data)
         self._check_release(context)
-        video_id, labels = self.context.read_id(context), self._labels(context)
+        video_id = self.context.read_id(context)
+        labels = self._labels(context) if self.unit == "video" else []
         for feature in self._numeric:
             array = values.get(feature.name) if feature.coding == "float" else None
             if array is not None and not np.isfinite(array).all():
@@ -194,11 +269,6 @@ class RecordParser:
                     advice = "Extract them at one rate, or cut them to one length."
                     raise InvalidRecord(f"{what}. {advice}", kind="frames")
                 values, cut = {name: matrix[:num_frames] for name, matrix in values.items()}, True
-            most = self.sampler.max_frames
-            if self.sampler.share < 1 or (most is not None and num_frames > most):
-                selected = self.sampler.select(num_frames, video_id)
-                values = {name: matrix[selected] for name, matrix in values.items()}
-                num_frames = len(next(iter(values.values())))
         for feature in (each for each in self.features if not each.in_frames):
             entry = context.feature.get(feature.key)
             if entry and entry.WhichOneof("kind") not in ("bytes_list", None):
@@ -206,7 +276,7 @@ class RecordParser:
                 raise InvalidRecord(message, kind="coding")
             if entry and entry.bytes_list.value:
                 values[feature.name] = bag_of_tokens(entry.bytes_list.value, feature.size)
-        return Video(video_id, labels, num_frames, values, cut)
+        return context, Video(video_id, labels, num_frames, values, cut)
 
     def read_context(self, data: bytes) -> tuple[str, list[int]]:
         """One record's id and classes, without its values; raises `InvalidRecord`."""
@@ -214,6 +284,12 @@ class RecordParser:
         context = message.context if self.level == "frame" else message.features
         self._check_release(context)
         return self.context.read_id(context), self._labels(context)
+
+    def read_row_contexts(self, data: bytes) -> list[tuple[str, list[int], list[int] | None]]:
+        """Id, classes and rated classes of each of one record's `read_rows`."""
+        if self.unit == "video":
+            return [(*self.read_context(data), None)]
+        return [(each.video_id, each.labels, each.rated) for each in self.read_segments(data)]
 
     def read_start(self, data: bytes) -> np.ndarray:
         """(1,) float32 the second of the video at which one record's frames begin; 0 where it is not known."""

@@ -53,8 +53,13 @@ SHARD_ERRORS = {
 CONTENT_ERRORS = (
     *("not a record", "level", "release", "label"),
     *("no features", "frames", "size", "coding", "not finite"),
+    *("segment", "rating"),
 )
 ID_KEYS = ("id", "video_id")
+SEGMENT_SECONDS = 5
+# Of the lists in a record's context that rate segments: class, start, end, score.
+SEGMENT_KEYS = ("segment_labels", "segment_start_times", "segment_end_times", "segment_scores")
+KINDS = {"bytes_list": "byte strings", "float_list": "floats", "int64_list": "int64 numbers", None: "nothing"}
 
 # How files begin that lie among shards and are none; what they are, and what to do.
 _OTHER_KINDS = {
@@ -438,16 +443,30 @@ def serialize_video(
 
 
 def serialize_frames(
-    *, frames: Mapping[str, np.ndarray], video_id: str, labels: Sequence[int] | None, texts=None, id_key="id"
+    *,
+    frames: Mapping[str, np.ndarray],
+    video_id: str,
+    labels: Sequence[int] | None,
+    texts=None,
+    id_key="id",
+    ratings: Iterable[tuple[int, int, bool]] | None = None,
 ) -> bytes:
     """One frame-level record, a ``tf.train.SequenceExample``; the other arguments are those of `serialize_video`.
 
     Args:
         frames: Key in the record (``rgb``) → array (time, size), `ValueError` for any other shape; uint8 is written as
             one string of bytes a frame (YouTube-8M's way), anything else as floats.
+        ratings: Rated segments (`dmlkit.data.segments`): second at which it begins, class, whether it shows the class.
     """
     record = SequenceExample()
     _set_context(record.context, video_id, labels, texts, id_key)
+    if ratings is not None:
+        rows = [(label, start, start + SEGMENT_SECONDS, present) for start, label, present in ratings]
+        entries = [record.context.feature[key] for key in SEGMENT_KEYS]
+        lists = [*(entry.int64_list for entry in entries[:3]), entries[3].float_list]
+        for place, values in enumerate(lists):
+            values.SetInParent()  # also an empty one: a split with ratings is recognised by its first records
+            values.value.extend(row[place] for row in rows)
     for key, matrix in frames.items():
         if np.ndim(matrix) != 2:
             raise ValueError(f"`frames[{key!r}]` must have shape (time, size). Received: {np.shape(matrix)}.")
