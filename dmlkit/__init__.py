@@ -12,7 +12,7 @@ A *data set* gives *batches*; a *model* turns a batch into *scores*; a *run* is 
     dmlkit.extraction   video and audio files into features
     dmlkit.training     train, evaluate, predict, combine; the study
     dmlkit.runs         what a training leaves on disk
-    dmlkit.submission   predictions as YouTube-8M's CSV files
+    dmlkit.submission   predictions as YouTube-8M's CSV files; `segment_submission` those of segments
     dmlkit.comparison   two runs, or several seeds of two, on the same videos
     dmlkit.plots        the figures of the notebooks
     dmlkit.explorer     widgets for JupyterLab: attention over frames, runs side by side
@@ -49,6 +49,7 @@ __getattr__, __dir__, __all__ = import_lazily(
         "profiles": ["profiles", "PROFILES", "Profile"],
         "report": ["report"],
         "runs": ["runs", "load_run", "load_runs"],
+        "segment_submission": ["segment_submission"],
         "submission": ["submission"],
         "training": ["training", "Study", "build_model", "ensemble", "evaluate", "predict", "train"],
     },

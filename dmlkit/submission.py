@@ -17,11 +17,11 @@ import sys
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from dmlkit.errors import DataError, UsageError, counted, shorten
 from dmlkit.files import atomic_write
 from dmlkit.metrics import TopK, TopPairs, gap_interval_of_pairs, gap_of_pairs
 
+L = TypeVar("L")  # a line, with its `faults`
 HEADER = "VideoId,LabelConfidencePairs"
 MAX_PAIRS = 20
 _CLASS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -130,45 +131,71 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     # Missing pairs rank below all others and are never correct, so they do not change GAP.
     scores = np.full((len(rows), MAX_PAIRS), -np.inf, np.float64)
     correct = np.zeros(scores.shape, bool)
+    lines, notes = match_lines(file, ids=labels, num_classes=dataset.num_classes), []
+    for line in clear_lines(lines, file=file, notes=notes):
+        if line.video:
+            row, pairs = rows[line.video], len(line.classes)
+            scores[row, :pairs] = line.scores
+            correct[row, :pairs] = [label in labels[line.video] for label in line.classes]
+    pairs = TopPairs(scores, correct, np.array([len(each) for each in labels.values()], np.int64))
+    figures = {"gap": gap_of_pairs(pairs), "gap_interval": list(gap_interval_of_pairs(pairs))}
+    return figures | {"num_classes": dataset.num_classes, "videos": len(rows), "notes": notes}
+
+
+def clear_lines(lines: Iterable[L], *, file: str | os.PathLike, notes: list[str]) -> Iterator[L]:
+    """The lines, each with its `faults`, as long as what they mean is clear; at their end a note for each way in which
+    they are not in the form, or a `DataError` with the first fault that is not clear.
+    """
     first, count, clear = None, 0, {}  # the first unclear fault and their number; what is clear → its lines
-    for line in match_lines(file, ids=labels, num_classes=dataset.num_classes):
+    for line in lines:
         for fault in line.faults:
             if fault.clear:
                 clear.setdefault(fault.what, []).append(fault.line)
             else:
                 first, count = first or fault, count + 1
-        if not count and line.video:
-            row, pairs = rows[line.video], len(line.classes)
-            scores[row, :pairs] = line.scores
-            correct[row, :pairs] = [label in labels[line.video] for label in line.classes]
+        if not count:
+            yield line
     if first:
         place = f", line {first.line}" if first.line else ""
         raise DataError(
             f"{file}{place}: {first.kind}: {first.what} ({count - 1:,} more faults). `dmlkit submission check` lists "
             "all."
         )
-    pairs = TopPairs(scores, correct, np.array([len(each) for each in labels.values()], np.int64))
-    figures = {"gap": gap_of_pairs(pairs), "gap_interval": list(gap_interval_of_pairs(pairs))}
-    notes = [
+    notes += [
         f"{file}, {counted(len(lines), 'line')}, the first line {lines[0]}: {what}. Measured all the same."
         for what, lines in clear.items()
     ]
-    return figures | {"num_classes": dataset.num_classes, "videos": len(rows), "notes": notes}
 
 
 def read_lines(file: str | os.PathLike) -> Iterator[Line]:
     """Every line of a submission, the header first as a line without an id; raises DataError if it is unreadable."""
+    for number, body, faults in raw_lines(file, HEADER):
+        yield Line(number, "", [], [], faults) if body is None else _read_line(number, body, faults)
+
+
+def raw_lines(file: str | os.PathLike, header: str) -> Iterator[tuple[int, bytes | None, list[Fault]]]:
+    """Number, content and faults of every line of a file, compressed or not; no content of the header and empty ones.
+
+    Raises `DataError` if it is unreadable.
+    """
     path = os.fspath(file)
     try:
         with open(path, "rb") as plain:
             zipped = plain.peek(2)[:2] == b"\x1f\x8b"
             opened = gzip.GzipFile(fileobj=plain) if zipped else plain
-            header = opened.readline().removesuffix(b"\n")
-            what = f"the header must be {HEADER}, ending in LF alone, not {shorten(repr(header), 60)}"
-            bare = re.sub('[ "\t\r]', "", header.decode("utf-8-sig", "replace")).lower()
-            fault = Fault(1, "header", what, clear=bare == HEADER.lower())
-            yield Line(1, "", [], [], [] if header == HEADER.encode() else [fault])
-            yield from (_read_line(number, raw) for number, raw in enumerate(opened, start=2))
+            first = opened.readline().removesuffix(b"\n")
+            what = f"the header must be {header}, ending in LF alone, not {shorten(repr(first), 60)}"
+            bare = re.sub('[ "\t\r]', "", first.decode("utf-8-sig", "replace")).lower()
+            fault = Fault(1, "header", what, clear=bare == header.lower())
+            yield 1, None, [] if first == header.encode() else [fault]
+            for number, raw in enumerate(opened, start=2):
+                content = raw.removesuffix(b"\n")
+                body = content.removesuffix(b"\r")
+                what = "ends in CR and LF; the form has LF alone"
+                if not body.strip(b" \t"):
+                    yield number, None, [Fault(number, "format", "is empty", clear=True)]
+                else:
+                    yield number, body, [Fault(number, "format", what, clear=True)] * (body != content)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
@@ -176,12 +203,8 @@ def read_lines(file: str | os.PathLike) -> Iterator[Line]:
         ) from error
 
 
-def _read_line(number: int, raw: bytes) -> Line:
-    content = raw.removesuffix(b"\n")
-    body = content.removesuffix(b"\r")
-    faults = [("format", "ends in CR and LF; the form has LF alone", True)] if body != content else []
-    if not body.strip(b" \t"):
-        return Line(number, "", [], [], [Fault(number, "format", "is empty", clear=True)])
+def _read_line(number: int, body: bytes, given: list[Fault]) -> Line:
+    faults = []
     try:
         text = body.decode()
         video, pairs = next(csv.reader([text], strict=True)) if '"' in text else text.split(",")
@@ -198,7 +221,7 @@ def _read_line(number: int, raw: bytes) -> Line:
             f"is {shorten(repr(text), 60)}. An id with a comma is quoted"
         )
         return Line(number, video.strip('" \t'), [], [], [Fault(number, "format", what)])
-    if '"' in text and not text.startswith(f"{_quoted(video)},{words[0]}"):
+    if '"' in text and not text.startswith(f"{quoted(video)},{words[0]}"):
         faults.append(("format", "has quotation marks that the format does not need, or lacks some", True))
     classes, scores = [], []
     for label, score in zip(words[::2], words[1::2], strict=True):
@@ -216,10 +239,10 @@ def _read_line(number: int, raw: bytes) -> Line:
         faults.append(("class", f"repeats {shorten(sorted(repeated), 60)}"))
     if scores != sorted(scores, reverse=True):
         faults.append(("order", "scores must be in descending order", True))
-    return Line(number, video, classes, scores, [Fault(number, *each) for each in faults])
+    return Line(number, video, classes, scores, given + [Fault(number, *each) for each in faults])
 
 
-def _quoted(video: str) -> str:
+def quoted(video: str) -> str:
     """An id as a cell of a CSV file (RFC 4180), quoted where a comma, a quotation mark or blanks around it need it."""
     needs = "," in video or '"' in video or video != video.strip()
     return '"' + video.replace('"', '""') + '"' if needs else video
@@ -268,7 +291,7 @@ def submission_lines(ids: Sequence[str], top: TopK) -> bytes:
                 "character or a line break. Give the videos other ids."
             )
         pairs = " ".join([f"{label} {texts[score]}" for label, score in zip(classes, scores, strict=True)])
-        lines.append(f"{_quoted(video)},{pairs}\n")
+        lines.append(f"{quoted(video)},{pairs}\n")
     return "".join(lines).encode()
 
 

@@ -26,7 +26,7 @@ LAYERS = [
     {"plots"},
     {"training", "comparison"},
     {"extraction"},
-    {"runs", "submission"},
+    {"runs", "submission", "segment_submission"},
     {"predictions"},
     {"data", "models", "metrics", "experiments", "profiles"},
     {"paths", "files", "runtime", "plugins"},
@@ -38,6 +38,7 @@ SAME_LAYER = {
     ("experiments", "profiles"),
     ("files", "runtime"),
     ("data", "metrics"),
+    ("segment_submission", "submission"),
 }
 
 # Where a heavy library may be imported at all.

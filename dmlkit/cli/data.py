@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dmlkit.cli.runs import AT_LEAST_ONE, FOLDER, SEED, PathType, data_option, resumable
+from dmlkit.cli.runs import AT_LEAST_ONE, FOLDER, SEED, PathType, data_option, resumable, unit_option
 from dmlkit.errors import DataError, UsageError, counted
 
 # Text, so that an address can be distinguished from a local file.
@@ -202,16 +202,22 @@ def submission() -> None:
 @click.argument("file", type=FOLDER)
 @data_option
 @click.option("--split", default="test", help="Split of the data set that it belongs to.")
+@unit_option
 @click.option("--json", "as_json", is_flag=True, help="For other programs.")
-def check_submission(file, data, split, as_json) -> None:
+def check_submission(file, data, split, unit, as_json) -> None:
     """Check FILE against a split of a data set, and show every fault with its line.
 
     A fault by which a line is not in the form, though what it means is clear (another end of line, needless quotation
     marks or blanks, pairs in another order), is one too; `dmlkit evaluate --submission` measures such a file.
 
+    With --unit segment, FILE lists segments class by class, as YouTube-8M 2019 had it.
+
     Ends with 0 where there is none, else with 3.
     """
-    from dmlkit.submission import check as check_file
+    if unit == "segment":
+        from dmlkit.segment_submission import check as check_file
+    else:
+        from dmlkit.submission import check as check_file
 
     (videos, faults), counts, found, unclear = check_file(file, data=data, split=split), Counter(), [], 0
     for fault in faults:
@@ -225,7 +231,8 @@ def check_submission(file, data, split, as_json) -> None:
         record = {"file": str(file), "split": split, "videos": videos, "faults": found}
         click.echo(json.dumps(record | {"counts": dict(counts.most_common()), "ok": not counts}, indent=2))
     elif not counts:
-        click.echo(f"{file} is whole: a line for each of the {videos:,} videos of '{split}'.")
+        what = "segments of" if unit == "segment" else "a line for each of"
+        click.echo(f"{file} is whole: {what} the {videos:,} videos of '{split}'.")
     else:
         click.echo(f"{counted(counts.total(), 'fault')} in {file}:")
         for kind, count in counts.most_common():

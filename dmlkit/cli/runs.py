@@ -46,6 +46,12 @@ seed_option = click.option("--seed", type=SEED, default=0, help="Of weights, ord
 deterministic_option = click.option(
     "--deterministic", is_flag=True, help="The same numbers for the same seed and number of threads."
 )
+unit_option = click.option(
+    "--unit",
+    type=click.Choice(("video", "segment")),
+    default="video",
+    help="Whole videos, or segments of 5 s.",
+)
 on_fault_option = click.option(
     "--on-fault", default="raise", metavar="POLICY", help="At corrupt records: raise, or 'skip N' at most."
 )
@@ -226,6 +232,7 @@ def ensemble(runs, out, name, by) -> None:
 @data_option
 @click.option("--split", default="validate", help="Split of the data set, with labels.")
 @click.option("--submission", type=FOLDER, metavar="FILE", help="A file of `dmlkit predict` instead of RUNS.")
+@unit_option
 @click.option(
     "--max-videos", type=AT_LEAST_ONE, help="At most so many videos, of a fixed sample of the split's shards."
 )
@@ -237,7 +244,7 @@ def ensemble(runs, out, name, by) -> None:
 )
 @by_option
 @on_fault_option
-def evaluate(runs, data, split, submission, max_videos, per_class, by, on_fault) -> None:
+def evaluate(runs, data, split, submission, unit, max_videos, per_class, by, on_fault) -> None:
     """Measure RUNS, or a submission, on a split of a data set."""
     if submission is not None:
         if runs or max_videos or per_class or by or on_fault != "raise":
@@ -245,13 +252,18 @@ def evaluate(runs, data, split, submission, max_videos, per_class, by, on_fault)
                 "--submission measures a file as it is: leave out RUNS, --max-videos, --per-class, --by and --on-fault "
                 "with it."
             )
-        from dmlkit.submission import evaluate as evaluate_file
+        if unit == "segment":
+            from dmlkit.segment_submission import evaluate as evaluate_file
+        else:
+            from dmlkit.submission import evaluate as evaluate_file
 
         figures = evaluate_file(submission, data=data, split=split)
         for note in figures["notes"]:
             _note(note)
-        click.echo(_gap_lines(figures, split))
+        click.echo(_map_lines(figures, split) if unit == "segment" else _gap_lines(figures, split))
         return
+    if unit == "segment":
+        raise UsageError("--unit segment measures a file of segments: name it by --submission FILE.")
     if not runs:
         raise UsageError("Name a run to measure, or a file of predictions by --submission FILE.")
     with _scoring(runs, by, on_fault) as skipped:
@@ -271,6 +283,17 @@ def _gap_lines(metrics: Mapping, split: str) -> str:
 
     interval = f"95 % interval {FOR_THIS_SEED}: " + "{:.4f} to {:.4f}".format(*metrics["gap_interval"])
     return f"{metrics['videos']:,} videos of '{split}'\nGAP@20  {metrics['gap']:.4f}  ({interval})"
+
+
+def _map_lines(metrics: Mapping, split: str) -> str:
+    from dmlkit.metrics import FOR_THIS_SEED
+
+    rated = "{rated:,} ratings of {segments:,} segments of {videos:,} videos".format(**metrics)
+    interval = f"95 % interval {FOR_THIS_SEED}: " + "{:.4f} to {:.4f}".format(*metrics["map_at_k_interval"])
+    over = "over the {classes:,} of {num_classes:,} classes that are rated as present; K = {k:,}".format(
+        **metrics
+    )
+    return f"{rated} of '{split}'\nmAP@K   {metrics['map_at_k']:.4f}  ({interval})\n        {over}"
 
 
 @click.command(epilog=SEVERAL)

@@ -30,6 +30,7 @@ from dmlkit.data.opening import (
     open_dataset,
     open_or_generate,
     read_contexts,
+    read_lengths,
     read_rated,
     with_tuning,
 )

@@ -291,6 +291,11 @@ class RecordParser:
             return [(*self.read_context(data), None)]
         return [(each.video_id, each.labels, each.rated) for each in self.read_segments(data)]
 
+    def read_length(self, data: bytes) -> list[tuple[str, int]]:
+        """One record's id and number of frames, in a list."""
+        video = self._read_whole(data)[1]
+        return [(video.video_id, video.num_frames)]
+
     def read_start(self, data: bytes) -> np.ndarray:
         """(1,) float32 the second of the video at which one record's frames begin; 0 where it is not known."""
         message = self._parse_message(data)

@@ -190,25 +190,30 @@ class SegmentPrecision:
     """
 
     def __init__(self, k: int = SEGMENTS_A_CLASS):
-        self.k, self.segments, self.num_classes = check_count(k, name="k"), 0, None
+        self.k, self.segments = check_count(k, name="k"), 0
+        self.num_classes: int | None = None
         self._parts: list[RatedPairs] = []
 
     def update(
         self, scores: ArrayLike, labels: ArrayLike, rated: ArrayLike, ids: ArrayLike | None = None
     ) -> None:
         """Add segments, as of `rated_pairs`; intervals need the `ids`. Nothing where a `ValueError` is raised."""
-        part, (segments, classes) = rated_pairs(scores, labels, rated, ids=ids, k=None), np.shape(scores)
-        self._add([part], segments, classes)
+        pairs = rated_pairs(scores, labels, rated, ids=ids, k=None)
+        self.add(pairs, segments=np.shape(scores)[0], num_classes=np.shape(scores)[1])
 
     def merge(self, other: SegmentPrecision) -> None:
         """Add all that another one has seen; the other stays as it is."""
-        self._add(other._parts, other.segments, other.num_classes)
+        if other.num_classes is not None:
+            self.add(other.pairs(), segments=other.segments, num_classes=other.num_classes)
 
-    def _add(self, parts: list[RatedPairs], segments: int, num_classes: int | None) -> None:
-        if None not in (known := (self.num_classes, num_classes)) and known[0] != known[1]:
-            raise ValueError(f"All parts must have the same classes. Received: {known[0]} and {known[1]}.")
-        self._parts = [*self._parts, *parts]
-        self.segments, self.num_classes = self.segments + segments, self.num_classes or num_classes
+    def add(self, pairs: RatedPairs, *, segments: int, num_classes: int) -> None:
+        """Add the rated pairs of so many segments."""
+        if self.num_classes not in (None, num_classes):
+            raise ValueError(
+                f"All parts must have the same classes. Received: {num_classes}, not {self.num_classes}."
+            )
+        self._parts = [*self._parts, pairs]
+        self.segments, self.num_classes = self.segments + segments, num_classes
 
     def pairs(self) -> RatedPairs:
         """The rated pairs so far, in the order of the segments."""
