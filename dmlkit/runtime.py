@@ -7,15 +7,19 @@ import importlib.metadata
 import importlib.util
 import json
 import logging
+import multiprocessing
 import os
 import platform
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from itertools import starmap
 
-from dmlkit.errors import UsageError, shorten
+from dmlkit.errors import DataError, UsageError, shorten
 
 PACKAGES = ("dmlkit", "keras", "tensorflow", "numpy", "pandas")
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -202,6 +206,55 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
     with ExitStack() as former_handlers:
         former_handlers.enter_context(signals_handled(ask, *SIGNALS))
         yield
+
+
+# One thread in each of several processes: numpy's libraries and TensorFlow read these when they are imported.
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_ONE_THREAD += ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def in_processes(function: Callable, tasks: Sequence[tuple], jobs: int, *, advice: str) -> Iterator:
+    """What a function returns for each task (its arguments), in their order, computed in so many processes of one
+    thread each; 0: in this process.
+
+    They end when the caller stops, or however its process ends. Raises what the function does; `DataError`, with the
+    `advice`, where a process dies.
+    """
+    if not jobs or not tasks:
+        yield from starmap(function, tasks)
+        return
+    others, done = multiprocessing.active_children(), 0
+    # Not forked: TensorFlow may run threads in this process.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_watch_parent)
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    try:
+        # A terminal's Ctrl-C reaches every process; only this one handles it.
+        with signals_handled(signal.SIG_IGN, signal.SIGINT):
+            os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+            futures = [executor.submit(function, *task) for task in tasks]  # the first starts all processes
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        for future in futures:
+            yield future.result()
+            done += 1
+    except BrokenProcessPool as error:
+        what = f"A worker process died near {tasks[done][0]}, perhaps for lack of memory"
+        raise DataError(f"{what}. {advice}") from error
+    finally:
+        for child in set(multiprocessing.active_children()) - set(others):
+            child.kill()
+        executor.shutdown(wait=False)
+
+
+def _watch_parent() -> None:
+    """In a worker: end with the process that started it, however that ends."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def threads() -> int:

@@ -7,18 +7,13 @@ repeated ids are found.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import posixpath
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from itertools import islice, starmap
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +25,7 @@ from dmlkit.data.records import InvalidRecord, is_writable_id, locate, scan_reco
 from dmlkit.data.schema import FRAMES_APART, MAX_CLASSES, read_dataset_toml, release_of
 from dmlkit.data.storage import exists, file_size
 from dmlkit.errors import DataError, UsageError, counted, one_line, readable_size, shorten
-from dmlkit.runtime import cores, signals_handled
+from dmlkit.runtime import cores, in_processes
 
 BYTES_PER_WORKER = 512 << 20  # with less to read, starting a worker process takes longer
 _IDS = np.dtype([("hash", "<u8"), ("shard", "<u4"), ("record", "<u4"), ("byte", "<u8")])
@@ -157,46 +152,12 @@ def check(
         total = sum(file_size(shard) for shard, *_ in tasks if exists(shard))
         jobs = min(cores(), 1 + total // BYTES_PER_WORKER)
     hidden = None if progress else True
-    bar = tqdm(_outcomes(tasks, jobs), total=len(tasks), unit=" shards", leave=False, disable=hidden)
+    advice = 'Check again with --jobs 1 (in a program, call check() below `if __name__ == "__main__":`).'
+    found = in_processes(check_shard, tasks, 0 if 1 in (jobs, len(tasks)) else jobs, advice=advice)
+    bar = tqdm(found, total=len(tasks), unit=" shards", leave=False, disable=hidden)
     outcomes = iter(bar)
     sets = tuple(_summarize(target, outcomes, keep) for target in targets)
     return Report(sets, seconds=time.perf_counter() - begin)
-
-
-def _outcomes(tasks: Sequence[tuple], jobs: int) -> Iterator[tuple]:
-    """What `check_shard` returns for each task, in their order."""
-    if jobs == 1 or len(tasks) == 1:
-        yield from starmap(check_shard, tasks)
-        return
-    others, done = multiprocessing.active_children(), 0
-    # Not forked: TensorFlow may run threads in this process.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context, initializer=_watch_parent)
-    try:
-        # A terminal's Ctrl-C reaches every process; only this one handles it.
-        with signals_handled(signal.SIG_IGN, signal.SIGINT):
-            futures = [executor.submit(check_shard, *task) for task in tasks]
-        for future in futures:
-            yield future.result()
-            done += 1
-    except BrokenProcessPool as error:
-        advice = 'Check again with --jobs 1 (in a program, call check() below `if __name__ == "__main__":`).'
-        what = f"A worker process died near {tasks[done][0]}, perhaps for lack of memory"
-        raise DataError(f"{what}. {advice}") from error
-    finally:
-        for child in set(multiprocessing.active_children()) - set(others):
-            child.kill()
-        executor.shutdown(wait=False)
-
-
-def _watch_parent() -> None:
-    """In a worker: end with the process that started it, however that ends."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def check_shard(shard: str, parser: RecordParser | None, expected: int | None, keep: int | None) -> tuple:
