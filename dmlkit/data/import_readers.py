@@ -96,7 +96,7 @@ def read_sources(sources: Sequence[Path], wanted: Wanted, used: Container[str], 
             names = inside.parts if path.is_dir() else (*inside.parts[:-1], inside.stem)
             for video in read(path, wanted, aside):
                 many = path.is_dir() or video.where  # else the file's name is the video's
-                named = video.named or _split_in(names if many else names[:-1])
+                named = video.named or split_in(names if many else names[:-1])
                 where = [video.where] if path.is_dir() else filter(None, [str(path), video.where])
                 yield video._replace(where=", ".join(where), named=named)
     except DataError as error:
@@ -105,7 +105,7 @@ def read_sources(sources: Sequence[Path], wanted: Wanted, used: Container[str], 
         raise DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
 
 
-def _split_in(names: Sequence[str]) -> str | None:
+def split_in(names: Sequence[str]) -> str | None:
     """The split that the innermost of some folders states."""
     return next(filter(None, map(split_of, reversed(names))), None)
 
@@ -149,7 +149,7 @@ def read_npy(path: Path, wanted: Wanted, aside: Counter) -> Videos:
         if name in names:
             others = videos.setdefault(video, {})
             other = others.get(names[name]) or next(iter(others.values()), file)
-            if names[name] in others or _split_in(inside[file]) != _split_in(inside[other]):
+            if names[name] in others or split_in(inside[file]) != split_in(inside[other]):
                 remedy = "Give each video its own id, and each modality and each split its own folder."
                 raise DataError(f"{file} and {other} are of one video, {video}. {remedy}")
             others[names[name]] = file
@@ -164,7 +164,7 @@ def read_npy(path: Path, wanted: Wanted, aside: Counter) -> Videos:
     for video, of_video in sorted(videos.items()):
         features = {modality: _load(file) for modality, file in of_video.items()}
         first = next(iter(of_video.values()))
-        yield ImportedVideo(video, None, features, None, str(first), _split_in(inside[first]))
+        yield ImportedVideo(video, None, features, None, str(first), split_in(inside[first]))
 
 
 def _layout(inside: Mapping[Path, Sequence[str]], wanted: Wanted) -> dict[Path, tuple[str, str]]:

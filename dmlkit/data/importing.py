@@ -41,7 +41,8 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,7 +78,7 @@ class Import:
 
 
 def import_features(
-    sources: str | os.PathLike | Sequence[str | os.PathLike],
+    sources: str | os.PathLike | Sequence[str | os.PathLike] | Iterator[ImportedVideo],
     out: str | os.PathLike,
     *,
     labels: str | os.PathLike | None = None,
@@ -92,13 +93,14 @@ def import_features(
     allow_clipping: bool = False,
     records_per_shard: int = 256,
     progress: bool = False,
+    add_files: Callable[[Path], Mapping] = lambda folder: {},
 ) -> Import:
     """Make a data set in YouTube-8M's layout of features computed elsewhere; `dmlkit.data.importing` lists formats.
 
     Videos are read one after another; only the set of their ids grows with their number.
 
     Args:
-        sources: Files and folders of features.
+        sources: Files and folders of features; or the videos themselves, as an iterator.
         out: The folder to make; it appears when it is finished.
         labels: A CSV with the columns `id` and any of `labels` (or a column of 0 and 1 for each class), `split` and
             `text` (a title, keywords), which is a modality. It takes precedence over labels in the sources.
@@ -115,18 +117,19 @@ def import_features(
         allow_clipping: Whether more than 1 % of a modality's values may be clipped to bytes, or look like bytes.
         records_per_shard: Videos a shard, at most.
         progress: Whether to show a progress bar on a terminal.
+        add_files: Puts more files into the folder, before it is whole, and returns their entries of dataset.toml.
 
     Raises:
         UsageError: An argument that cannot be used, or a folder that is not empty.
         DataError: A source is missing or damaged, or a video is not like the others; names file and record.
     """
-    sources = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    given = sources if isinstance(sources, Iterator) else None
+    sources = [sources] if isinstance(sources, str | os.PathLike) else list(() if given else sources)
     if remote := [path for path in map(os.fspath, (*sources, out)) if is_remote(path)]:
         raise UsageError(f"Files and folder of an import must be local. Received: {remote[0]}.")
     sources, out = [Path(readable_path(source)) for source in sources], Path(readable_path(out))
     labels = None if labels is None else Path(readable_path(labels))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not empty, and nothing is overwritten. Name another folder.")
+    refuse_filled(out)
     choose(dict.fromkeys(("frame", "video")), level or "frame", what="level")
     choose(dict.fromkeys(("byte", "float")), coding or "byte", what="coding")
     choose(dict.fromkeys(("refuse", "silence")), missing, what="rule")
@@ -141,13 +144,13 @@ def import_features(
     used = {os.path.abspath(file) for file in (labels, classes) if isinstance(file, str | os.PathLike)}
     aside = Counter(f"column {shorten(column)}" for column in table.aside)
     with new_folder(out) as folder:
-        videos = readers.read_sources(sources, modalities, used, aside)
+        videos = given or readers.read_sources(sources, modalities, used, aside)
         for video in tqdm(videos, unit=" videos", disable=None if progress else True):
             importer.add(video, folder)
         try:
             importer.finish()
         except DataError as error:
-            raise DataError(f"{shorten(', '.join(map(str, sources)), 200)}: {error}") from None
+            raise DataError(f"{shorten(', '.join(map(str, sources or [out])), 200)}: {error}") from None
         if known.names:
             with (folder / VOCABULARY).open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows([("Index", "Name"), *known.names.items()])
@@ -161,6 +164,7 @@ def import_features(
             splits={split: [f"{split}*.tfrecord"] for split in videos},
             vocabulary=VOCABULARY if known.names else None,
             counts=dict(sorted(importer.counts.items())),
+            **add_files(folder),
         )
         try:
             dataset = open_dataset(folder)
@@ -175,6 +179,30 @@ def import_features(
     if few := [f"{split} ({count})" for split, count in sizes.items() if count < FEWEST_FOR_A_TEST]:
         notes.append(f"Of fewer than {FEWEST_FOR_A_TEST} videos no test is claimed: {', '.join(few)}.")
     return Import(out, videos, tuple(notes))
+
+
+def refuse_filled(out: Path) -> None:
+    """Raise `UsageError` where there is something that a new data set would overwrite."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is not empty, and nothing is overwritten. Name another folder.")
+
+
+def plan_splits(
+    videos: Iterable[ImportedVideo], *, labels: Path | None, classes, num_classes: int | None, split: str
+) -> dict[str, str]:
+    """Id → split of videos whose features are not known yet, as `import_features` will divide them.
+
+    Raises what that would about arguments, ids, labels and splits.
+    """
+    table = readers.read_labels(labels) if labels is not None else readers.Table({})
+    known = readers.find_classes(classes, num_classes, table, labels)
+    importer = Importer(known, table, labels, parse_shares(split), 1, None, None, "refuse", True)
+    splits = {}
+    for video in videos:
+        splits[video.id] = importer.describe(video)[0]
+        importer.splits[splits[video.id]] += 1
+    importer.finish()
+    return splits
 
 
 def parse_shares(text: str) -> dict[str, float]:
@@ -270,12 +298,9 @@ class Importer:
     def add(self, video: ImportedVideo, folder: Path) -> None:
         """Write one video; raises DataError, with file and record, where it cannot be taken."""
         video = video._replace(id=plain_text(video.id))
-        try:
-            split, labels, texts = self._describe(video)
+        split, labels, texts = self.describe(video)
+        with self._located(video):
             arrays = self._encode(video.features)
-        except DataError as problem:
-            table = f" ({self.source})" if self.source else ""
-            raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
         more, frames = {"video_id": video.id, "labels": labels, "texts": texts}, self.level == "frame"
         data = serialize_frames(frames=arrays, **more) if frames else serialize_video(features=arrays, **more)
         begun, place = divmod(self.splits[split], IN_TURN * self.records_per_shard)
@@ -300,8 +325,21 @@ class Importer:
         for modality in self.modalities.values() if self.checked else ():
             modality.check()
 
+    @contextmanager
+    def _located(self, video: ImportedVideo) -> Iterator[None]:
+        """Name the video in a `DataError`."""
+        try:
+            yield
+        except DataError as problem:
+            table = f" ({self.source})" if self.source else ""
+            raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
+
+    def describe(self, video: ImportedVideo) -> tuple[str, list[int] | None, dict | None]:
+        """Split, classes and texts of a video; raises DataError, with file and record."""
+        with self._located(video):
+            return self._describe(video)
+
     def _describe(self, video: ImportedVideo) -> tuple[str, list[int] | None, dict | None]:
-        """Split, classes and texts of a video."""
         if not video.id or video.id in self.ids:
             what = "a video of this id came before" if video.id else "its id is empty"
             raise DataError(f"{what}. Give every video an id of its own.")
