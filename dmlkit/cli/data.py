@@ -127,21 +127,36 @@ class _WithFormats(click.Command):
         super().format_epilog(ctx, formatter)
 
 
-@data.command("import", cls=_WithFormats, short_help="Make a data set of your own features.")
-@click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
-@click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
-@click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split or text.")
-@click.option(
+_OUT = click.option(
+    "--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished."
+)
+_LABELS = click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split or text.")
+_CLASSES = click.option(
     "--classes", type=LOCAL, metavar="RUN|DATASET|FILE", help="Classes as there; FILE: vocabulary, or names."
 )
-@click.option("--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]")
-@click.option("--name", help="What reports call the data set.  [default: the folder's]")
-@click.option(
+_NUM_CLASSES = click.option(
+    "--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]"
+)
+_NAME = click.option("--name", help="What reports call the data set.  [default: the folder's]")
+_SHARES = click.option(
     "--split", default="train=0.8,tuning=0.1,validate=0.1", metavar="SHARES", help="By a hash of the id."
 )
+_CLIPPING = click.option(
+    "--allow-clipping", is_flag=True, help="Clip to [-2, 2] also more than 1 % of the values."
+)
+
+
+@data.command("import", cls=_WithFormats, short_help="Make a data set of your own features.")
+@click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
+@_OUT
+@_LABELS
+@_CLASSES
+@_NUM_CLASSES
+@_NAME
+@_SHARES
 @click.option("--level", metavar="LEVEL", help="frame, or video: their mean.  [default: as the arrays]")
 @click.option("--coding", metavar="CODING", help="byte, or float.  [default: byte at frame level]")
-@click.option("--allow-clipping", is_flag=True, help="Clip to [-2, 2] also more than 1 % of the values.")
+@_CLIPPING
 @click.option("--modalities", metavar="A,B", help="Those to take.  [default: all]")
 @click.option("--missing", default="refuse", metavar="RULE", help="A modality not there: refuse, or silence.")
 @number("--records-per-shard", "records_per_shard", 256, "Videos a file.")
@@ -158,6 +173,14 @@ def import_(sources, out, modalities, classes, num_classes, **settings) -> None:
     wrongly.
     """  # noqa: D301
     from dmlkit.data import import_features
+
+    names = None if modalities is None else [name.strip() for name in modalities.split(",")]
+    settings |= _classes_of(classes, num_classes) | {"modalities": names}
+    _show_import(import_features(sources, out, progress=True, **settings))
+
+
+def _classes_of(classes: str | None, num_classes: int | None) -> dict:
+    """The arguments of an import, where the classes may be those of a run."""
     from dmlkit.runs import RECORD, load_run
 
     if classes and (run := Path(classes).expanduser() / RECORD).is_file():
@@ -166,13 +189,66 @@ def import_(sources, out, modalities, classes, num_classes, **settings) -> None:
             found = learned["num_classes"]
             raise UsageError(f"{classes} has {found} classes, --num-classes is {num_classes}. Leave it out.")
         classes, num_classes = learned["class_names"] or (), learned["num_classes"]
-    names = None if modalities is None else [name.strip() for name in modalities.split(",")]
-    settings |= {"modalities": names, "classes": classes, "num_classes": num_classes}
-    done = import_features(sources, out, progress=True, **settings)
+    return {"classes": classes, "num_classes": num_classes}
+
+
+def _show_import(done) -> None:
     splits = ", ".join(f"{split} {count:,}" for split, count in done.videos.items())
     click.echo(f"The data set is in {done.folder}: {counted(sum(done.videos.values()), 'video')} ({splits}).")
     for note in done.notes:
         click.echo(f"  {note}")
+
+
+@data.command(short_help="Make a data set of video and audio files.")
+@click.argument("videos", nargs=-1, required=True, type=LOCAL, metavar="VIDEO...")
+@_OUT
+@_LABELS
+@_CLASSES
+@_NUM_CLASSES
+@_NAME
+@_SHARES
+@click.option("--pictures", default="classic", metavar="NAME|FILE", help="Extractor of pictures, or none.")
+@click.option("--sound", default="classic", metavar="NAME|FILE", help="Extractor of sound, or none.")
+@click.option("--fps", type=float, default=1.0, metavar="N", help="Frames a second, of pictures and sound.")
+@click.option(
+    "--weights", metavar="imagenet|none|FILE", help="Of a keras.applications class.  [default: imagenet]"
+)
+@click.option("--size", type=int, metavar="N", help="Pixels a side, for a model.  [default: its own]")
+@click.option("--scale", metavar="SCALE", help="Of a model file's pixels: 0..1, -1..1, 0..255, imagenet.")
+@click.option("--pca", type=AT_LEAST_ONE, metavar="N", help="PCA and whitening to N values a modality.")
+@click.option("--coding", default="byte", metavar="CODING", help="byte as YouTube-8M, or float.")
+@_CLIPPING
+@click.option("--jobs", type=AT_LEAST_ONE, metavar="N", help="Processes.  [default: the cores]")
+@click.option("--on-problem", default="refuse", metavar="RULE", help="Broken, silent files: refuse, or skip.")
+@click.option(
+    "--missing", default="refuse", metavar="RULE", help="No pictures, no sound: refuse, or silence."
+)
+@click.option("--copy-media", is_flag=True, help="Copy files that hard links cannot reach.")
+def extract(
+    videos, out, classes, num_classes, fps, pictures, sound, weights, size, scale, coding, **settings
+):
+    """Make a data set of the VIDEOs, files or folders of them, with thumbnails for the explorer.
+
+    \b
+    dmlkit data extract clips/ --labels labels.csv --out mine
+    dmlkit data extract clips/ --labels labels.csv --out mine --pictures MobileNetV3Small --pca 128
+    dmlkit data extract clips/ --labels labels.csv --out mine --pictures model.onnx --scale=-1..1
+
+    The id of a video is its file's name without the ending. `classic`, the default, needs no weights; it is a baseline.
+    Other extractors are the classes of keras.applications, for pictures, and models of your own: FILE.keras, FILE.onnx,
+    or a folder with a SavedModel. Labels, splits and classes are those of `dmlkit data import`.
+
+    After Ctrl-C, a full disk or files that cannot be extracted, the same command continues: what is finished stays in
+    OUT.partial. It ends with 3 where files are wrong, with 2 where it was called wrongly.
+    """  # noqa: D301
+    from dmlkit.extraction.extract import extract_features
+    from dmlkit.extraction.extractors import Recipe
+
+    about = {"pictures": pictures, "sound": sound, "weights": weights, "size": size, "scale": scale}
+    recipe = Recipe.of(about | {"fps": fps, "coding": coding})
+    settings |= _classes_of(classes, num_classes)
+    with resumable():
+        _show_import(extract_features(videos, out, recipe=recipe, progress=True, **settings))
 
 
 @data.command(short_help="Generate a data set in YouTube-8M's format.")

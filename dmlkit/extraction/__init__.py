@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = import_lazily(
     __name__,
     {
         "clips": ["clip_dataset"],
+        "extract": ["extract_features"],
+        "extractors": ["Extracted", "Extractor", "Recipe"],
         "decoding": ["MEDIA", "Media", "probe", "read_pictures", "read_sound"],
         "descriptors": ["picture_descriptor", "sound_descriptor"],
     },

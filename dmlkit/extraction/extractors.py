@@ -1,0 +1,410 @@
+"""Extractors: what makes features of the pictures and the sound of a clip, and the recipe that says which and how.
+
+    classic              descriptors without learned weights (`descriptors`): a baseline that needs nothing
+    MobileNetV3Small     and every other class of keras.applications: its layers below the classifier, averaged over
+                         the picture, for pictures as its `preprocess_input` wants them
+    FILE                 a model of your own: FILE.keras, a folder with a SavedModel, FILE.onnx. Of pictures
+                         (n, size, size, 3), scaled as declared, or of sound, (n, samples) in [-1, 1] at 16 kHz, it
+                         gives (n, values)
+
+A picture is squeezed into a model's square, so that nothing of it is cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dmlkit.data.schema import FRAMES_APART, quantize
+from dmlkit.errors import DataError, UsageError, nearest, shorten
+from dmlkit.extraction.decoding import probe, read_pictures, read_sound
+from dmlkit.extraction.descriptors import picture_descriptor, sound_descriptor
+from dmlkit.files import read_arrays
+from dmlkit.runtime import quiet_startup
+
+Measure = Callable[[np.ndarray], np.ndarray]  # a batch of pictures, or of windows of sound → (n, size)
+RATE = 16_000  # samples a second of the sound
+PICTURES: dict[str, Measure] = {"classic": picture_descriptor}
+SOUNDS: dict[str, Measure] = {"classic": partial(sound_descriptor, rate=RATE)}
+# Pixels a side for which a class of keras.applications was trained, where not 224.
+SIZES = {"inceptionv3": 299, "inceptionresnetv2": 299, "xception": 299, "nasnetlarge": 331}
+SIZES |= {f"efficientnetb{k}": size for k, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))}
+SIZES |= {"efficientnetv2b1": 240, "efficientnetv2b2": 260, "efficientnetv2b3": 300}
+SIZES |= {"efficientnetv2s": 384, "efficientnetv2m": 480, "efficientnetv2l": 480}
+# How a model file wants its pixels: values from 0 to 255 → its own.
+SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "0..255": lambda pixels: pixels,
+    "0..1": lambda pixels: pixels / 255,
+    "-1..1": lambda pixels: pixels / 127.5 - 1,
+    "imagenet": lambda pixels: (pixels / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225),
+}
+BATCH = 32  # pictures or windows that are in memory
+MOST_FRAMES = 100_000  # of a clip: a day at one a second
+TILE_WIDTH, TILE_HEIGHT, COLUMNS = 80, 45, 20
+MOST_TILES = 16_383 // TILE_HEIGHT * COLUMNS  # pixels a side that WEBP can have: two hours at one a second
+NOUNS = {"rgb": "pictures", "audio": "sound"}
+
+Name = Annotated[str | None, BeforeValidator(lambda given: None if given == "none" else given)]
+
+
+class Recipe(BaseModel):
+    """How features are made of a clip: the table ``[extractor]`` of dataset.toml, and an entry of a run's record.
+
+    With ``"none"`` in a table for no pictures or no sound.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    fps: Annotated[float, Field(gt=0, le=100)] = 1.0  # frames a second, of pictures and of sound
+    pictures: Name = "classic"  # the modality rgb: of `PICTURES`, a class of keras.applications, or a file
+    sound: Name = "classic"  # the modality audio: of `SOUNDS`, or a file
+    weights: str | None = None  # of a class of keras.applications: "imagenet", a file, or "none": random
+    size: Annotated[int, Field(ge=8, le=2048)] | None = None  # pixels a side of a model's pictures
+    scale: Literal[tuple(SCALES)] | None = None  # the values of a model file's pixels
+    digest: str | None = None  # SHA-256 of the file that is the pictures' model, or has its weights
+    sound_digest: str | None = None  # SHA-256 of the file that is the sound's model
+    projection: str | None = None  # file beside dataset.toml with a PCA (`fit_projection`)
+    projection_digest: str | None = None
+    coding: Literal["byte", "float"] = "byte"
+    version: Literal[1] = 1  # of what dmlkit itself computes
+
+    @model_validator(mode="after")
+    def _check_modalities(self):
+        if self.pictures is None and self.sound is None:
+            raise ValueError("pictures and sound are both none, which leaves nothing to extract")
+        return self
+
+    @classmethod
+    def of(cls, fields: Mapping[str, object], *, error: type[Exception] = UsageError) -> Recipe:
+        """The recipe of these fields; a problem with one is raised as an `error` of one paragraph."""
+        try:
+            return cls(**fields)
+        except ValidationError as invalid:
+            first = invalid.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            shown = f" Received: {shorten(repr(first['input']))}." if name else ""
+            hint = nearest(name, cls.model_fields) if first["type"] == "extra_forbidden" else ""
+            message = first["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
+            raise error(
+                f"The extractor's recipe: {name}: {message}.{shown}{hint}".replace(": :", ":")
+            ) from None
+
+    def table(self) -> dict[str, str | int | float]:
+        """The entries of ``[extractor]``, of which `Recipe.of` makes this recipe again."""
+        return {"pictures": "none", "sound": "none"} | self.model_dump(exclude_none=True)
+
+    def resolved(self) -> Recipe:
+        """The same recipe with what it leaves to defaults, and the paths and digests of the files it names.
+
+        Raises `UsageError` for what does not go together, `DataError` for a file that is not there.
+        """
+        if self.digest or self.sound_digest:  # as recorded, perhaps on another machine
+            return self
+        changes = {}
+        if is_file(self.sound):
+            changes |= {"sound": os.path.abspath(self.sound), "sound_digest": digest_of(Path(self.sound))}
+        elif self.sound not in (None, *SOUNDS):
+            wanted = f"{', '.join(SOUNDS)}, none, or a file .keras, .onnx or a SavedModel"
+            raise UsageError(f"Unknown extractor of sound {shorten(self.sound)!r}. Expected: {wanted}.")
+        if is_file(self.pictures):
+            if self.weights or not self.scale:
+                wanted = f"takes `scale`, one of {', '.join(SCALES)}, and no `weights`"
+                raise UsageError(f"The model {shorten(self.pictures, 120)} {wanted}, as only you know.")
+            changes |= {"pictures": os.path.abspath(self.pictures), "digest": digest_of(Path(self.pictures))}
+        elif self.pictures not in (None, *PICTURES):
+            name, weights = _plain(self.pictures), self.weights or "imagenet"
+            if self.scale:
+                raise UsageError(f"{self.pictures} has its own scale: leave `scale` out.")
+            changes |= {"pictures": name, "weights": weights, "size": self.size or SIZES.get(name, 224)}
+            if weights not in ("imagenet", "none"):
+                changes |= {"weights": os.path.abspath(weights), "digest": digest_of(Path(weights))}
+        elif self.weights or self.size or self.scale:
+            raise UsageError(
+                f"The pictures' extractor {self.pictures} takes no `weights`, `size` or `scale`."
+            )
+        return self.model_copy(update=changes)
+
+
+class Extracted(NamedTuple):
+    """What was made of a clip: modality → (frames, size), equally many of each; a WEBP of `tile`s, a frame each."""
+
+    features: dict[str, np.ndarray]
+    seconds: float
+    thumbnails: bytes | None
+    tile: tuple[int, int, int] = (TILE_WIDTH, TILE_HEIGHT, COLUMNS)
+
+
+class Extractor:
+    """The extractors of a recipe, opened once.
+
+    Args:
+        recipe: The recipe.
+        folder: Where its projection is, and any other of its files that has moved.
+
+    Raises:
+        UsageError: A name that no extractor has, or a package that is not installed.
+        DataError: A file is missing, damaged or not the one that the recipe was recorded with.
+    """
+
+    def __init__(self, recipe: Recipe, folder: str | os.PathLike | None = None):
+        self.recipe, folder = recipe.resolved(), Path(folder or ".")
+        self._measures, self._most, self.projection = {}, 360, {}
+        if (name := self.recipe.pictures) is not None:
+            self._measures["rgb"] = PICTURES.get(name) or self._picture_model(folder)
+        if (name := self.recipe.sound) is not None:
+            self._measures["audio"] = (
+                SOUNDS.get(name) or _open_model(_located(name, self.recipe.sound_digest, folder))[0]
+            )
+        if name := self.recipe.projection:
+            self.projection = read_arrays(_located(name, self.recipe.projection_digest, folder))
+
+    def extract(self, path: str | os.PathLike, *, missing: str = "refuse") -> Extracted:
+        """The features of a clip as records hold them, projected and coded: uint8 or float32; raises as `measure`."""
+        found = self.measure(path, missing=missing)
+        features = project(found.features, self.projection)
+        code = quantize if self.recipe.coding == "byte" else np.asarray
+        return found._replace(features={name: code(array) for name, array in features.items()})
+
+    def measure(self, path: str | os.PathLike, *, missing: str = "refuse") -> Extracted:
+        """The features of a clip (float32) before a projection.
+
+        Args:
+            path: A video or audio file.
+            missing: What to do where a clip has no pictures, or no sound: ``"refuse"``, or leave that modality out
+                (``"silence"``), as which it is then read.
+
+        Raises:
+            DataError: The file is broken, too short or too long, or lacks what the recipe wants.
+        """
+        media = probe(path)
+        has = {"rgb": media.has_pictures, "audio": media.has_sound}
+        names = [name for name in self._measures if has[name]]
+        if len(names) < len(self._measures) and (missing != "silence" or not names):
+            lacking = " and no ".join(NOUNS[name] for name in self._measures if not has[name])
+            advice = "Leave it out, extract without them (`none`), or read them as silence (`missing`)."
+            raise DataError(f"{path} has no {lacking}. {advice}")
+        features, tiles, fps = {}, [], self.recipe.fps
+        for name in names:
+            stream = read_sound(path, fps=fps, rate=RATE)
+            if name == "rgb":
+                stream = _with_tiles(read_pictures(path, fps=fps, most=self._most), tiles)
+            rows = [_checked(self._measures[name](batch), len(batch), path) for batch in _batches(stream)]
+            features[name] = np.concatenate(rows) if rows else np.empty((0, 1), np.float32)
+        shortest, longest = (end(map(len, features.values())) for end in (min, max))
+        if longest > MOST_FRAMES or not shortest:
+            what = f"takes more than {MOST_FRAMES:,} frames" if longest else "is too short for a frame"
+            raise DataError(f"{path} {what} at {fps:g} a second. Change `fps`, cut it, or leave it out.")
+        if longest - shortest > FRAMES_APART * max(1, fps):
+            lengths = " and ".join(f"{len(each) / fps:,.0f} s of {NOUNS[n]}" for n, each in features.items())
+            raise DataError(f"{path} has {lengths}. Cut them alike, or take one of them alone.")
+        features = {name: array[:shortest] for name, array in features.items()}
+        sheet = _sheet(tiles[:shortest]) if tiles and shortest <= MOST_TILES else None
+        return Extracted(features, media.seconds, sheet)
+
+    def _picture_model(self, folder: Path) -> Measure:
+        """A model of pictures, with what it wants of them."""
+        recipe, first = self.recipe, False
+        if is_file(recipe.pictures):
+            run, shape = _open_model(_located(recipe.pictures, recipe.digest, folder))
+            first = len(shape) == 4 and shape[1] == 3 and shape[3] != 3  # channels first
+            own = {*(shape[2:] if first else shape[1:3])}
+            size, scale = recipe.size or own.pop() if len(own) == 1 else recipe.size, SCALES[recipe.scale]
+            if not isinstance(size, int):
+                raise UsageError(f"{recipe.pictures} does not fix its pictures' size. Declare it (`size`).")
+        else:
+            (run, scale), size = _open_backbone(recipe, folder), recipe.size
+        self._most = max(self._most, size)
+
+        def measure(pictures: np.ndarray) -> np.ndarray:
+            sized = [
+                Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR) for each in pictures
+            ]
+            pixels = np.asarray(scale(np.stack(sized).astype(np.float32)), np.float32)
+            return run(pixels.transpose(0, 3, 1, 2) if first else pixels)
+
+        return measure
+
+
+def project(
+    features: Mapping[str, np.ndarray], projection: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The features after the PCA of a modality, where there is one: ``(x - mean) @ components``."""
+    found = dict(features)
+    for name in features.keys() & {key.partition("_")[0] for key in projection}:
+        mean, components = projection[f"{name}_mean"], projection[f"{name}_components"]
+        if features[name].shape[1] != len(mean):
+            raise DataError(
+                f"The projection is of {len(mean)} values of {name}, not of {features[name].shape[1]}."
+            )
+        found[name] = ((features[name] - mean) @ components).astype(np.float32)
+    return found
+
+
+def is_file(name: str | None) -> bool:
+    """Whether the name of an extractor means a file: by its ending or a folder in it."""
+    return bool(name) and (
+        name.endswith((".keras", ".onnx")) or bool({"/", os.sep} & {*name}) or Path(name).is_dir()
+    )
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, or of the names and contents of the files in a folder."""
+    try:
+        if not path.is_dir():
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        files = sorted(filter(Path.is_file, path.rglob("*")))
+        parts = [f"{file.relative_to(path).as_posix()} {digest_of(file)}" for file in files]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Correct the path.") from error
+
+
+def _located(name: str, digest: str | None, folder: Path) -> Path:
+    """A file of a recipe, where it was or in the folder, if it is the same."""
+    places = [Path(name), folder / Path(name).name]
+    path = next(filter(Path.exists, places[:: 1 if Path(name).is_absolute() else -1]), None)
+    if path is None:
+        raise DataError(f"{name}, which the features were extracted by, is not there. Put it into {folder}.")
+    if digest and digest_of(path) != digest:
+        raise DataError(f"{path} is not the file that the features were extracted by: its SHA-256 differs.")
+    return path
+
+
+def _plain(name: str) -> str:
+    return re.sub("[-_ ]", "", name).lower()
+
+
+def _open_backbone(recipe: Recipe, folder: Path) -> tuple[Measure, Callable]:
+    """A class of keras.applications without its classifier, and its pre-processing."""
+    with quiet_startup():
+        import keras
+    known = {_plain(name): name for name in dir(keras.applications) if name[0].isupper()}
+    if _plain(recipe.pictures) not in known:
+        hint = nearest(recipe.pictures, known.values())
+        choices = ", ".join([*PICTURES, *known.values()])
+        wanted = f"{choices}, or a file .keras, .onnx or a SavedModel"
+        raise UsageError(f"Unknown extractor {shorten(recipe.pictures)!r}.{hint} Expected: {wanted}.")
+    make = getattr(keras.applications, known[_plain(recipe.pictures)])
+    options = {"include_top": False, "pooling": "avg", "input_shape": (recipe.size, recipe.size, 3)}
+    if recipe.weights == "imagenet":
+        try:
+            model = make(weights="imagenet", **options)
+        except Exception as error:
+            raise DataError(
+                f"Keras cannot fetch the weights of {make.__name__} ({shorten(error, 200)}). Without a network, save "
+                f"them elsewhere (`keras.applications.{make.__name__}(include_top=False, pooling='avg').save_weights("
+                "'FILE.weights.h5')`), and name that file (`--weights FILE.weights.h5`)."
+            ) from error
+    else:
+        keras.utils.set_random_seed(0)  # the same random weights in every process
+        model = make(weights=None, **options)
+    if recipe.digest:
+        path = _located(recipe.weights, recipe.digest, folder)
+        try:
+            model.load_weights(path)
+        except Exception as error:
+            what = f"{path} does not hold the weights of {make.__name__} (include_top=False)"
+            raise DataError(f"{what}: {shorten(error, 200)}") from error
+    return model.predict_on_batch, sys.modules[make.__module__].preprocess_input
+
+
+def _open_model(path: Path) -> tuple[Measure, tuple]:
+    """A model file as a function of arrays, and the shape of its input, empty where the file does not show it."""
+    try:
+        if path.suffix == ".onnx":
+            run, shape = _open_onnx(path)
+        else:
+            with quiet_startup():
+                import keras
+            if path.is_dir():
+                run, shape = keras.layers.TFSMLayer(path, call_endpoint="serving_default"), ()
+            else:
+                model = keras.saving.load_model(path, compile=False, safe_mode=True)
+                run, shape = model.predict_on_batch, model.input_shape
+    except ImportError as error:
+        raise UsageError(f"{path} takes onnxruntime: `pip install dmlkit[onnx]`.") from error
+    except Exception as error:  # of as many kinds as formats
+        what = f"{path} cannot be opened as a model ({shorten(error, 200)})"
+        raise DataError(f"{what}. Give a file .keras, .onnx, or a folder with a SavedModel.") from error
+
+    def measure(batch: np.ndarray) -> np.ndarray:
+        outputs = run(batch)
+        found = [*outputs.values()] if isinstance(outputs, Mapping) else outputs
+        found = found if isinstance(found, list | tuple) else [found]
+        if len(found) != 1:
+            raise UsageError(f"{path} has {len(found)} outputs. Save a model of one: (n, values).")
+        return np.asarray(found[0])
+
+    return measure, shape
+
+
+def _open_onnx(path: Path) -> tuple[Callable, tuple]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))  # as `in_processes` wants
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (only,) = session.get_inputs()
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        count = only.shape[0] if isinstance(only.shape[0], int) else len(batch)  # 1, where it is fixed
+        pieces = [
+            session.run(None, {only.name: each}) for each in np.split(batch, range(count, len(batch), count))
+        ]
+        return [np.concatenate(each) for each in zip(*pieces, strict=True)]
+
+    return run, tuple(only.shape)
+
+
+def _checked(values: np.ndarray, count: int, path) -> np.ndarray:
+    """What an extractor gave for a batch, (count, size) float32."""
+    values = np.asarray(values)
+    if values.ndim != 2 or len(values) != count or values.dtype.kind != "f":
+        what = f"gives {values.dtype} {values.shape} for {count} pictures or windows of sound"
+        raise UsageError(f"The extractor {what}, not ({count}, size) floats. Pool over places in the model.")
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: the extractor gives NaN or infinity for it.")
+    return values.astype(np.float32, copy=False)
+
+
+def _batches(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Arrays, stacked; of a clip at most one more than `MOST_FRAMES`."""
+    arrays = islice(arrays, MOST_FRAMES + 1)
+    while batch := [*islice(arrays, BATCH)]:
+        yield np.stack(batch)
+
+
+def _with_tiles(pictures: Iterable[np.ndarray], tiles: list[Image.Image]) -> Iterator[np.ndarray]:
+    """The pictures, and of each a tile in the middle of black, as long as they have room."""
+    for picture in pictures:
+        if len(tiles) < MOST_TILES:
+            height, width = picture.shape[:2]
+            scale = min(TILE_WIDTH / width, TILE_HEIGHT / height)
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            tile = Image.new("RGB", (TILE_WIDTH, TILE_HEIGHT))
+            place = (TILE_WIDTH - size[0]) // 2, (TILE_HEIGHT - size[1]) // 2
+            tile.paste(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR), place)
+            tiles.append(tile)
+        yield picture
+
+
+def _sheet(tiles: list[Image.Image]) -> bytes:
+    """One WEBP of all tiles, row by row."""
+    sheet = Image.new("RGB", (TILE_WIDTH * COLUMNS, TILE_HEIGHT * -(-len(tiles) // COLUMNS)))
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, COLUMNS)
+        sheet.paste(tile, (column * TILE_WIDTH, row * TILE_HEIGHT))
+    sheet.save(content := io.BytesIO(), "WEBP", quality=60)
+    return content.getvalue()
