@@ -29,7 +29,10 @@ def data() -> None:
 
 @data.command(short_help="Show what a data set holds, without reading it all.")
 @click.argument("path")
-def show(path) -> None:
+@click.option(
+    "--unit", type=click.Choice(("video", "segment")), default="video", help="Count videos, or segments."
+)
+def show(path, unit) -> None:
     """Show what the data set at PATH holds, what was inferred from its shards, and what is left aside.
 
     PATH is a folder of shards, one shard, or a pattern in quotes ("data/train*.tfrecord").
@@ -37,13 +40,17 @@ def show(path) -> None:
     from dmlkit.data import open_dataset
     from dmlkit.metrics import FEWEST_FOR_A_TEST
 
-    dataset = open_dataset(path)
+    dataset = open_dataset(path, unit=unit)
     features = ", ".join(f"{name} {each.size:,} ({each.coding})" for name, each in dataset.features.items())
     click.echo(f"{dataset.name}: {dataset.level} level, {features}, {dataset.num_classes:,} classes")
     for split, shards in dataset.splits.items():
         labels = "" if split in dataset.labelled else ", without labels"
         videos = dataset.num_videos(split)
         few = split in ("tuning", "validate") and videos < FEWEST_FOR_A_TEST
+        if unit == "segment":
+            labels = (
+                f", {counted(dataset.num_examples(split), 'segment')}{labels.replace('labels', 'ratings')}"
+            )
         warning = f"; fewer than {FEWEST_FOR_A_TEST} videos: too few for intervals and tests" * few
         files = counted(len(shards), "shard")
         click.echo(f"  {split:9} {counted(videos, 'video'):>16} in {files}{labels}{warning}")
@@ -60,8 +67,9 @@ def check(paths, jobs, faults, as_json) -> None:
     """Read every record of the data sets, or shards, at PATH... (as of `show`): checksums, contents, counts.
 
     Reports what is wrong with which record of which file, at which byte; which layout and release it is; how many
-    frames and labels a video has, and which classes occur; what was converted, cut or left aside; and why the data set
-    cannot be opened, or an id not be written with predictions. Memory: 24 bytes a video, to find repeated ids.
+    frames and labels a video has, which classes occur and how many segments are rated; what was converted, cut or left
+    aside; and why the data set cannot be opened, or an id not be written with predictions. Memory: 24 bytes a video, to
+    find repeated ids.
 
     A file cut exactly between two records looks whole. It is found where dataset.toml counts the records of each shard
     (data sets made by synthesize and import do), or by the hashes of `dmlkit data download --verify`.
@@ -85,11 +93,12 @@ def check(paths, jobs, faults, as_json) -> None:
 @click.option("--jobs", default=4, type=click.IntRange(1, 64), metavar="N", help="Files at a time.")
 @click.option("--verify", is_flag=True, help="Hash every file again, also those found right before.")
 def download(partition, out, **options) -> None:
-    """Fetch a PARTITION of YouTube-8M (2018) into the folder OUT; every file is verified by its MD5.
+    """Fetch a PARTITION of YouTube-8M into the folder OUT; every file is verified by its MD5.
 
     \b
-    2/frame   a vector a second: 1.53 TB
-    2/video   a vector a video: 31 GB
+    2/frame   2018: a vector a second: 1.53 TB
+    2/video   2018: a vector a video: 31 GB
+    3/frame   2019: as 2/frame, validate (segments rated by people) and test only
 
     The first hundredth of the training frames, about 11 GB:
 
@@ -259,6 +268,7 @@ def extract(
 @number("--validate", "validate", 1000, "Videos to validate on.")
 @number("--test", "test", 200, "Videos without labels.", least=0)
 @click.option("--text", is_flag=True, help="A third modality: titles and keywords; some name a class.")
+@click.option("--segments", is_flag=True, help="Also OUT/segments: the videos with rated segments.")
 def synthesize(out, full, **settings) -> None:
     """Generate a data set in YouTube-8M's format at OUT; its classes come in documented kinds."""
     from dmlkit.data import DEMO_FRAMES, DEMO_SIZES, FULL_FRAMES, FULL_SIZES
@@ -267,6 +277,8 @@ def synthesize(out, full, **settings) -> None:
     sizes, frames = (FULL_SIZES, FULL_FRAMES) if full else (DEMO_SIZES, DEMO_FRAMES)
     path = generate(out, sizes=sizes, max_frames=frames, **settings)
     click.echo(f"The generated data set is in {path} (frame level) and {path / 'video'} (video level).")
+    if settings["segments"]:
+        click.echo(f"The same videos with rated segments are in {path / 'segments'}.")
 
 
 @click.group()

@@ -69,6 +69,7 @@ class Report:
             * ``frames`` a video, and ``labels`` a video that has any: min, median, mean, max; None without any
             * ``missing``: modality → videos that lack it; ``cut``: videos cut to the shortest of their modalities
             * ``classes``: those that occur, each with its number of videos
+            * ``ratings`` of segments: segments, ratings, present (those that found the class); None without any
             * ``faults``: ``total``, ``by_kind`` and ``list`` of shard, record, byte, kind, what (record and byte are
               None where a file as a whole is meant; of repeated ids at most 10,000 are listed)
         """
@@ -99,6 +100,9 @@ def _describe(record: dict, faults: int) -> Iterator[str]:
             figures = f"median {each['median']:,g}, mean {each['mean']:,.1f}"
             yield f"  {name + ' a video':16}{each['min']:,} to {each['max']:,}, {figures}"
     yield f"  classes         {len(record['classes']):,} of {record['num_classes']:,} occur"
+    if each := record["ratings"]:
+        found = f"{each['ratings']:,} ratings, {each['present']:,} of them found the class"
+        yield f"  rated           {counted(each['segments'], 'segment')}: {found}"
     for modality, videos in record["missing"].items():
         yield f"  missing         {one_line(modality)} in {counted(videos, 'video')}: read as silence, or no words"
     if record["cut"]:
@@ -195,6 +199,13 @@ def _count(data: bytes, parser: RecordParser, counts: Counter) -> str:
     if not is_writable_id(video.video_id):
         what = f"no file of predictions can hold the id {shorten(repr(video.video_id))}. Give it another."
         raise InvalidRecord(what, kind="id")
+    for segment in parser.read_segments(data) if parser.rated else ():
+        for name, count in (
+            ("segments", 1),
+            ("ratings", len(segment.rated)),
+            ("present", len(segment.labels)),
+        ):
+            counts["ratings", name] += count
     counts["labels", len(video.labels)] += 1
     counts["frames", video.num_frames] += 1
     counts["cut"] += video.cut
@@ -244,6 +255,7 @@ def _summarize(target: tuple, outcomes: Iterator[tuple], keep: int | None) -> di
         "splits": by_split,
         "frames": _distribution(select("frames")),
         "labels": _distribution(select("labels")),
+        "ratings": select("ratings") or None,
         "missing": select("missing"),
         "cut": total["cut"],
         "classes": dict(sorted(classes.items())),

@@ -32,15 +32,19 @@ from dmlkit.data.schema import read_vocabulary
 from dmlkit.errors import DataError, UsageError, choose, counted, nearest, one_line, readable_size, shorten
 from dmlkit.files import atomic_write, file_lock
 
-SPLITS = ("train", "validate", "test")
 LISTED = 20  # missing files that a message names
 LOCK, RECORD, PARTIAL = ".dmlkit-download.lock", ".dmlkit-download.json", ".dmlkit-download.partial"
 # Upper bounds of a server's answers; the real plans have 3,844 names in 227 kB, the real shards below 400 MB.
 LARGEST_TABLE, MOST_FILES, LARGEST_FILE = 16 << 20, 100_000, 4 << 30
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another attempt may succeed
 RETRIES, TIMEOUT = 5, 30.0  # further attempts for a file; seconds without an answer before another
-PARTITIONS = ("2/frame", "2/video")  # release and level; that of 2017 was withdrawn in 2018
-CLASSES = 3862  # of that release
+# Release and level → splits; the release of 2017 was withdrawn, that of 2019 rates segments of videos of 2018's.
+PARTITIONS = {
+    "2/frame": ("train", "validate", "test"),
+    "2/video": ("train", "validate", "test"),
+    "3/frame": ("validate", "test"),
+}
+RELEASE, CLASSES = "2", 3862  # of the vocabulary, which is that of all of them
 LETTERS = string.ascii_letters + string.digits  # of which two end a shard's name
 # https, unlike the official downloader: a hash is worth no more than the connection its plan came by.
 VOCABULARIES = "https://research.google.com/youtube8m/csv"
@@ -101,9 +105,10 @@ def download(
     """Fetch shards of YouTube-8M, each verified by its MD5. The same call fetches what an earlier one left.
 
     Args:
-        partition: Release and level under the official downloader's names, `2/frame` or `2/video`.
+        partition: Release and level under the official downloader's names: `2/frame`, `2/video`, or `3/frame`, the
+            rated segments of 2019.
         out: Folder of the shards, which may hold some already, also such as the official downloader fetched.
-        splits: `train`, `validate`, `test`; all three where none is named.
+        splits: `train` (not of `3/frame`), `validate`, `test`; all where none is named.
         shards: `1/100` is the first of a hundred shares of about one size, the same as the official downloader's.
         mirror: `us`, `eu`, `asia`, or the address of one's own, plans and all.
         jobs: Files at a time.
@@ -114,10 +119,10 @@ def download(
         UsageError: A name does not exist, or the folder is in use, full or cannot be written to.
         DataError: The plan cannot be had or is none; `IncompleteDownload`: files are missing or wrong.
     """
-    choose(dict.fromkeys(PARTITIONS), partition, what="partition")
+    there = choose(PARTITIONS, partition, what="partition")
     for split in splits:
-        choose(dict.fromkeys(SPLITS), split, what="split")
-    splits = [split for split in SPLITS if split in splits or not splits]
+        choose(dict.fromkeys(there), split, what=f"split of {partition}")
+    splits = [split for split in there if split in splits or not splits]
     match = re.fullmatch(r"([0-9]{1,6})[/,]([0-9]{1,6})", shards, re.ASCII)
     part, parts = map(int, match.groups()) if match else (0, 0)
     if not 1 <= part <= parts:
@@ -158,7 +163,7 @@ def download(
             wanted = [shard for each in planned for shard in each if shard.number % parts == part - 1]
             if not wanted:
                 raise UsageError(f"Share {shards} of {partition} {'+'.join(splits)} holds no file.")
-            notes = _fetch_vocabulary(client, files, partition, folder)
+            notes = _fetch_vocabulary(client, files, folder)
             with suppress(OSError, ValueError, TypeError):  # else the files are only read again
                 verified = dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
             # A file fetched by hand has its name on the server.
@@ -281,10 +286,10 @@ def _read_plan(client: Client, plans: str, source: str, partition: str, split: s
     return sorted(found.values(), key=lambda shard: shard.name)
 
 
-def _fetch_vocabulary(client: Client, source: str, partition: str, folder: Path) -> tuple[str, ...]:
+def _fetch_vocabulary(client: Client, source: str, folder: Path) -> tuple[str, ...]:
     """Put the class names into the folder, unless they are there; or a note why not. No plan has their MD5."""
     path = folder / "vocabulary.csv"
-    url = f"{VOCABULARIES if source in MIRRORS.values() else source}/{partition.split('/')[0]}/vocabulary.csv"
+    url = f"{VOCABULARIES if source in MIRRORS.values() else source}/{RELEASE}/vocabulary.csv"
     if path.is_file():
         return ()
     try:

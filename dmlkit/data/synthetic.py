@@ -2,6 +2,7 @@
 
 OUT/dataset.toml, OUT/frame/train0000.tfrecord ...         frame level
 OUT/video/dataset.toml, OUT/video/train0000.tfrecord ...   video level: the same videos, the mean of their frames
+OUT/segments/dataset.toml, ...                             if asked for, frame level with rated segments (`3/frame`)
 OUT/vocabulary.csv                                         the classes' names, counts and kinds
 OUT/truth-train.json, OUT/truth-validate.json              video id → class → the frames that made the label
 OUT/generated.json                                         the settings it is a function of
@@ -30,6 +31,7 @@ import numpy as np
 import dmlkit.data.schema as schema
 from dmlkit.data.records import serialize_frames, serialize_video, write_shard
 from dmlkit.data.schema import TEXT, TEXT_SIZE, Feature, quantize
+from dmlkit.data.segments import SEGMENT_SECONDS, segment_starts
 from dmlkit.data.storage import new_folder
 from dmlkit.errors import UsageError
 from dmlkit.paths import is_remote
@@ -107,11 +109,16 @@ NO_TEXT_PROBABILITY = 0.1
 TITLE_PROBABILITY = 0.5  # of a topic standing in the title; else it is a keyword
 FILLER_COUNT = (3, 8)
 
-# First words of the random streams: templates, then the videos of each split. A video's texts have a stream of their
-# own, so that its frames are the same with texts and without.
+# Ratings, where segments have them: of each label of a video so many segments that show it and as many that do not,
+# where there are any, and one segment each of so many other classes.
+RATED_SEGMENTS = 2
+RATED_OTHERS = 3
+
+# First words of the random streams: templates, then the videos of each split. A video's texts and its ratings have
+# streams of their own, so that its frames are the same with them and without.
 _TEMPLATE_STREAM = 0
 _SPLIT_STREAMS = {"train": 1, "validate": 2, "test": 3}
-_TEXT_STREAM = 1
+_TEXT_STREAM, _RATING_STREAM = 1, 2
 _TRAIN_SHARDS = 20  # the other splits' shards hold as many videos as the training split's
 _SETTINGS, _VOCABULARY = "generated.json", "vocabulary.csv"
 
@@ -166,6 +173,7 @@ class SyntheticSettings:
         sizes: Values a frame for ``"rgb"`` and ``"audio"``.
         min_frames, max_frames: Frames of the shortest video, at least 20 (None: half of the longest), and the longest.
         text: Whether videos have texts as a third modality; frames and labels are the same with them and without.
+        segments: Whether the videos are written a third time, with rated segments.
     """
 
     seed: int = 0
@@ -176,6 +184,7 @@ class SyntheticSettings:
     min_frames: int | None = None
     max_frames: int = DEMO_FRAMES
     text: bool = False
+    segments: bool = False
 
     def __post_init__(self) -> None:
         # Two settings are equal if they mean the same data, however they were given.
@@ -233,13 +242,16 @@ class Templates(NamedTuple):
 
 
 class Video(NamedTuple):
-    """A generated video: modality → uint8 (time, size); class → the frames that made the label; its texts, if any."""
+    """A generated video: modality → uint8 (time, size); class → the frames that made the label; its texts and the
+    ratings of its segments (`make_ratings`), if any.
+    """
 
     id: str
     labels: list[int]
     frames: dict[str, np.ndarray]
     truth: dict[int, range]
     texts: list[str]
+    ratings: list[tuple[int, int, bool]]
 
 
 def make_templates(settings: SyntheticSettings) -> Templates:
@@ -298,7 +310,9 @@ def make_video(settings: SyntheticSettings, templates: Templates, *, split: str,
                 _add_halves(stream, kind, (track,), (1,))
     coded = {"rgb": quantize(rgb), "audio": quantize(audio)}
     texts = make_texts(Stream(*words, _TEXT_STREAM), labels) if settings.text else []
-    return Video(f"{split}{number:06d}", labels, coded, {index: truth[index] for index in labels}, texts)
+    truth = {index: truth[index] for index in labels}
+    ratings = make_ratings(Stream(*words, _RATING_STREAM), time, truth) if settings.segments else []
+    return Video(f"{split}{number:06d}", labels, coded, truth, texts, ratings)
 
 
 def _sample_labels(stream: Stream) -> list[int]:
@@ -377,6 +391,25 @@ def make_texts(stream: Stream, labels: Sequence[int]) -> list[str]:
     return [] if missing else [text for text in texts if text]
 
 
+def make_ratings(stream: Stream, time: int, truth: Mapping[int, range]) -> list[tuple[int, int, bool]]:
+    """Ratings of a video's segments: second at which one begins, class, whether it shows the class.
+
+    A segment shows a class if it holds half of the frames that made the label, or of its own frames; it does not if it
+    holds none of them. Those between are left out, as people rate them one way and the other.
+    """
+    starts, ratings = segment_starts(time), []
+    for label, made in truth.items():
+        held = {start: len({*made} & {*range(start, start + SEGMENT_SECONDS)}) for start in starts}
+        enough = min(SEGMENT_SECONDS, len(made)) / 2
+        for present in (True, False):
+            found = [start for start, count in held.items() if (count >= enough if present else not count)]
+            ratings += [(found[i], label, present) for i in stream.permutation(len(found))[:RATED_SEGMENTS]]
+    others = [label for label in range(NUM_CLASSES) if label not in truth]
+    for place in stream.permutation(len(others))[:RATED_OTHERS]:
+        ratings.append((starts[stream.integer(0, len(starts) - 1)], others[place], False))
+    return sorted(ratings)
+
+
 def synthesize(out: str | os.PathLike, **settings) -> Path:
     """Generate a data set in YouTube-8M's format whose classes come in known kinds (`KINDS`); returns its folder.
 
@@ -384,9 +417,10 @@ def synthesize(out: str | os.PathLike, **settings) -> Path:
     the same settings is left as it is. Full dimensions: ``sizes=FULL_SIZES, max_frames=FULL_FRAMES``.
 
     Args:
-        out: The folder to make. It holds the frame level, its folder ``video`` the video level.
+        out: The folder to make. It holds the frame level, its folder ``video`` the video level, ``segments`` (if asked
+            for) the frame level with ratings, which `open_dataset(out / "segments", unit="segment")` reads.
         settings: The attributes of `SyntheticSettings`: `seed`, `train`, `validate`, `test`, `sizes`, `min_frames`,
-            `max_frames`, `text`.
+            `max_frames`, `text`, `segments`.
 
     Raises:
         UsageError: Invalid settings, or a folder that holds something else or cannot be written.
@@ -422,13 +456,14 @@ def _write(folder: Path, settings: SyntheticSettings) -> None:
     counts, truth_files = {}, {}
     splits = {split: count for split in _SPLIT_STREAMS if (count := getattr(settings, split))}
     per_shard = -(-settings.train // _TRAIN_SHARDS)
+    levels = ("frame", "video", *(["segments"] if settings.segments else []))
     for split, total in splits.items():
         truth: dict[str, dict[int, list[int]]] = {}
         for shard, start in enumerate(range(0, total, per_shard)):
             numbers = range(start, min(start + per_shard, total))
             videos = [make_video(settings, templates, split=split, number=number) for number in numbers]
             name = f"{split}{shard:04d}.tfrecord"
-            for level in ("frame", "video"):
+            for level in levels:
                 records = (_serialize(video, level, labelled=split != "test") for video in videos)
                 counts[name] = write_shard(folder / level / name, records)
             truth |= {each.id: {label: [*frames] for label, frames in each.truth.items()} for each in videos}
@@ -436,33 +471,36 @@ def _write(folder: Path, settings: SyntheticSettings) -> None:
                 labels.update(label for video in videos for label in video.labels)
         if split != "test":
             truth_files[split] = f"truth-{split}.json"
-            (folder / truth_files[split]).write_text(json.dumps(truth, separators=(",", ":")))
-    written = asdict(settings)
-    if not settings.text:
-        del written["text"]  # a data set without texts is to the byte what it was before there were any
+            for root in (folder, folder / "segments")[: len(levels) - 1]:
+                (root / truth_files[split]).write_text(json.dumps(truth, separators=(",", ":")))
+    # A data set without texts or ratings is to the byte what it was before there were any.
+    written = {name: value for name, value in asdict(settings).items() if value is not False}
     (folder / _SETTINGS).write_text(json.dumps({"version": VERSION, "settings": written}, indent=2) + "\n")
     # The dataset.toml that makes the folder a data set comes last.
-    for level, root, prefix in (("video", folder / "video", ""), ("frame", folder, "frame/")):
+    for level in reversed(levels):
+        root, prefix = (folder, "frame/") if level == "frame" else (folder / level, "")
+        means = level == "video"
         with (root / _VOCABULARY).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(("Index", "TrainVideoCount", "KnowledgeGraphId", "Name", "Kind"))
             for index, (name, kind) in enumerate(zip(class_names(), CLASS_KINDS, strict=True)):
                 table.writerow((index, labels[index], f"/generated/{index:02d}", name, kind))
-        coding, mean = ("byte", "") if level == "frame" else ("float", "mean_")
+        coding, mean = ("float", "mean_") if means else ("byte", "")
         features = {name: Feature(name, settings.sizes[name], coding, mean + name) for name in DEMO_SIZES}
         if settings.text:
             features[TEXT] = Feature(TEXT, TEXT_SIZE, TEXT, TEXT)
         schema.write_dataset_toml(
             str(root),
-            name=f"generated data{' with texts' if settings.text else ''}, {level} level, seed {settings.seed}",
-            level=level,
+            name=f"generated data{' with texts' if settings.text else ''}, "
+            f"{'rated segments' if level == 'segments' else f'{level} level'}, seed {settings.seed}",
+            level="video" if means else "frame",
             features=features,
             num_classes=NUM_CLASSES,
             splits={split: [f"{prefix}{split}*.tfrecord"] for split in splits},
             vocabulary=_VOCABULARY,
             generated=True,
             records_per_shard=per_shard,
-            truth=truth_files if level == "frame" else None,
+            truth=None if means else truth_files,
             counts={prefix + name: count for name, count in counts.items()},
         )
 
@@ -470,8 +508,9 @@ def _write(folder: Path, settings: SyntheticSettings) -> None:
 def _serialize(video: Video, level: str, *, labelled: bool) -> bytes:
     texts = {TEXT: video.texts} if video.texts else None
     context = {"video_id": video.id, "labels": video.labels if labelled else None, "texts": texts}
-    if level == "frame":
-        return serialize_frames(**context, frames=video.frames)
+    if level != "video":
+        ratings = video.ratings if level == "segments" and labelled else None
+        return serialize_frames(**context, frames=video.frames, ratings=ratings)
     # The mean of the dequantised frames; sums of bytes are exact in any order.
     means = {
         f"mean_{name}": frames.sum(axis=0, dtype=np.int64) / len(frames) * schema.SCALE + schema.OFFSET
