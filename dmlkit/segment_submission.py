@@ -3,15 +3,17 @@
     Class,Segments
     3,aa00:0 bb11:15 aa00:45
 
-A line a class: its index in the vocabulary and at most 100,000 segments, each the id of its video and its first second,
-by falling confidence. It holds no scores, so that classes are ranked apart from each other.
+A line a class: its index in the vocabulary and at most 100,000 segments, each the id of its video and the second at
+which it begins, by falling confidence.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections import Counter, defaultdict
+from array import array
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import starmap
 from pathlib import Path
@@ -23,11 +25,12 @@ from dmlkit.data import SEGMENT_SECONDS, Dataset, as_dataset, read_lengths, read
 from dmlkit.data.records import is_writable_id
 from dmlkit.errors import DataError, counted, shorten
 from dmlkit.metrics import SEGMENTS_A_CLASS, RatedPairs, SegmentPrecision, map_at_k_interval
-from dmlkit.submission import Fault, clear_lines, file_for, quoted, raw_lines
+from dmlkit.submission import Fault, clear_lines, file_for, raw_lines
 
 HEADER = "Class,Segments"
+_SEGMENT = re.compile(r'([^ ,"]+):(0|[1-9][0-9]{0,8})')
 _ENTRY = np.dtype([("segment", np.uint32), ("score", np.float32)])  # of the temporary file
-_HELD_SCORES = 1 << 22  # collected before they are handed out to the classes: 16 MB
+_HELD_SCORES = 1 << 22  # collected before they are distributed to the classes: 16 MB
 
 
 class ClassLine(NamedTuple):
@@ -39,9 +42,6 @@ class ClassLine(NamedTuple):
     faults: list[Fault]
 
 
-# Writing.
-
-
 def write(
     blocks: Iterable[tuple[Sequence[str], np.ndarray]],
     out: str | os.PathLike,
@@ -49,72 +49,64 @@ def write(
     k: int = SEGMENTS_A_CLASS,
     classes: Collection[int] | None = None,
 ) -> int:
-    """Write each class's `k` best segments; of equal scores, at single precision, the segment that comes first.
+    """Write each class's `k` best segments, and return how many were ranked.
 
-    Memory does not grow with the scores, and by 8 bytes a segment. A temporary file beside `out`, which the system
-    removes however this ends, holds at most 16 · k bytes a class: 1.6 GB for 1,000 classes and k = 100,000.
+    Of equal scores, at single precision, the segment that comes first is ranked higher. A temporary file beside `out`,
+    which the system removes however this ends, holds at most 16 k bytes a class (1.6 GB for 1,000 classes); memory
+    grows by 8 bytes a segment and the ids of the videos.
 
     Args:
         blocks: Ids ``"VIDEO:START"`` and scores (segments, classes), some segments at a time.
         out: As of `dmlkit.submission.file_for`.
         k: The most segments a class.
         classes: Those that are written; all where None.
-
-    Returns:
-        How many segments were ranked.
     """
-    names, codes, held, best = {}, [np.empty(0, np.int64)], [], None
-    chosen = None if classes is None else sorted({*classes})
+    names, codes = {}, array("q")  # video → its number; of each segment this number and the start
+    held, best = [], None
     folder = None if os.fspath(out) == "-" else Path(os.path.realpath(out)).parent
     with file_for(out) as file, tempfile.TemporaryFile(dir=folder) as temporary:
         for ids, scores in blocks:
             scores = np.asarray(scores, np.float32)
+            if len(ids) != len(scores):
+                raise ValueError(f"Each segment needs scores. Received: {len(ids)} ids, {len(scores)} rows.")
             if not np.isfinite(scores).all():
-                raise DataError(f"The scores of {ids[0]!r} or a segment after it are not finite numbers.")
+                raise DataError(f"Scores from the segment {shorten(ids[0])!r} on are not finite numbers.")
             if best is None:
-                chosen = list(range(scores.shape[1])) if chosen is None else chosen
-                best = _Best(temporary, len(chosen), k)
-            codes.append(_codes(ids, names))
-            held.append(scores[:, chosen])
+                written = sorted(range(scores.shape[1]) if classes is None else {*classes})
+                best = _Best(temporary, len(written), k)
+            codes.extend(_code(str(segment), names) for segment in ids)
+            held.append(scores[:, written])
             if sum(each.size for each in held) >= _HELD_SCORES:
                 best.add(np.concatenate(held))
                 held.clear()
         if best is None:
-            raise DataError(
-                "There are no segments to write. `dmlkit data show DIR` shows the data set's splits."
-            )
-        if held:
-            best.add(np.concatenate(held))
-        coded, counts = np.unique(segments := np.concatenate(codes), return_counts=True)
-        texts = list(names)
-        if (counts > 1).any():
-            code = int(coded[counts > 1][0])
-            text = shorten(repr(f"{texts[code >> 32]}:{code & 0xFFFFFFFF}"))
-            raise DataError(f"The segment {text} comes twice. Give each video an id of its own.")
+            raise DataError("There are no segments to write. `dmlkit data show DIR` shows the splits.")
+        best.add(np.concatenate([*held, np.empty((0, len(written)), np.float32)]))
+        segments, videos = np.array(codes), list(names)
+        found, counts = np.unique(segments, return_counts=True)
+        if len(found) < len(segments):
+            name = shorten(repr(_text(found[counts > 1][0], videos)))
+            raise DataError(f"The segment {name} comes twice. Give each video an id of its own.")
         file.write(f"{HEADER}\n".encode())
-        for place, label in enumerate(chosen):
+        for place, label in enumerate(written):
             ranked = segments[best.ranked(place)["segment"]].tolist()
-            cell = " ".join([f"{texts[code >> 32]}:{code & 0xFFFFFFFF}" for code in ranked])
-            file.write(f"{label},{quoted(cell)}\n".encode())
-    return segments.size
+            file.write(f"{label},{' '.join([_text(code, videos) for code in ranked])}\n".encode())
+    return len(codes)
 
 
-def _codes(ids: Sequence[str], names: dict[str, int]) -> np.ndarray:
-    """(segments,) int64: the number of each segment's video among `names`, which is added there, and its start."""
-    codes = []
-    for segment in ids:
-        video, _, start = str(segment).rpartition(":")
-        if not is_writable_id(video) or " " in video or not _is_start(start):
-            raise DataError(
-                f"{shorten(repr(segment))} cannot be part of a submission, which takes VIDEO:START, a video's id "
-                "without blanks and control characters, and a second. Give the videos other ids."
-            )
-        codes.append(names.setdefault(video, len(names)) << 32 | int(start))
-    return np.array(codes, np.int64)
+def _code(segment: str, names: dict[str, int]) -> int:
+    """The number of the segment's video, which is added to `names`, and its start in the lower 32 bits."""
+    found = _SEGMENT.fullmatch(segment)
+    if not found or not is_writable_id(found[1]):
+        raise DataError(
+            f"{shorten(repr(segment))} cannot be part of a submission, which takes VIDEO:START, the id of a video "
+            "without blanks, commas, quotation marks and control characters, and a second. Give the videos other ids."
+        )
+    return names.setdefault(found[1], len(names)) << 32 | int(found[2])
 
 
-def _is_start(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10 and (text == "0" or text[0] != "0")
+def _text(code: int, videos: Sequence[str]) -> str:
+    return f"{videos[code >> 32]}:{code & 0xFFFFFFFF}"
 
 
 class _Best:
@@ -126,37 +118,31 @@ class _Best:
 
     def add(self, scores: np.ndarray) -> None:
         """Add segments, (segments, classes): of each class those that may be among its `k` best."""
-        for label, column in enumerate(np.ascontiguousarray(scores.T)):
-            chosen = np.flatnonzero(column > self._least[label])
-            entries, kept = np.empty(chosen.size, _ENTRY), self._counts[label]
+        for place, column in enumerate(np.ascontiguousarray(scores.T)):
+            chosen, kept = np.flatnonzero(column > self._least[place]), self._counts[place]
+            entries = np.empty(chosen.size, _ENTRY)
             entries["segment"], entries["score"] = chosen + self._added, column[chosen]
             if kept + entries.size > 2 * self._k:
-                entries, kept = np.concatenate([self._read(label), entries]), 0
-                order = np.sort(
-                    _ranks(entries)[: self._k]
-                )  # segments stay in their order, which decides between equals
-                entries = entries[order]
-                self._least[label] = entries["score"].min()
-            self._file.seek((2 * self._k * label + kept) * _ENTRY.itemsize)
+                entries, kept = np.concatenate([self._read(place), entries]), 0
+                entries = entries[np.sort(_ranks(entries)[: self._k])]  # in the order of the segments
+                self._least[place] = entries["score"].min()
+            self._file.seek((2 * self._k * place + kept) * _ENTRY.itemsize)
             self._file.write(entries.tobytes())
-            self._counts[label] = kept + entries.size
+            self._counts[place] = kept + entries.size
         self._added += len(scores)
 
-    def ranked(self, label: int) -> np.ndarray:
+    def ranked(self, place: int) -> np.ndarray:
         """The best entries of a class, best first."""
-        entries = self._read(label)
+        entries = self._read(place)
         return entries[_ranks(entries)[: self._k]]
 
-    def _read(self, label: int) -> np.ndarray:
-        self._file.seek(2 * self._k * label * _ENTRY.itemsize)
-        return np.frombuffer(self._file.read(self._counts[label] * _ENTRY.itemsize), _ENTRY)
+    def _read(self, place: int) -> np.ndarray:
+        self._file.seek(2 * self._k * place * _ENTRY.itemsize)
+        return np.frombuffer(self._file.read(self._counts[place] * _ENTRY.itemsize), _ENTRY)
 
 
 def _ranks(entries: np.ndarray) -> np.ndarray:
     return np.argsort(-entries["score"], kind="stable")
-
-
-# Checking and measuring.
 
 
 def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, Iterator[Fault]]:
@@ -165,8 +151,8 @@ def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, I
     Returns:
         The number of videos of the split, and an iterator over the faults, line by line.
     """
-    dataset, seconds, ratings = _read(data, split)
-    rated = {segment for segment, *_ in ratings}
+    dataset, seconds, places = _read(data, split)
+    rated = {segment for segment, _ in places}
     lines = match_lines(file, seconds=seconds, rated=rated, num_classes=dataset.num_classes)
     return len(seconds), (fault for line in lines for fault in line.faults)
 
@@ -174,35 +160,32 @@ def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, I
 def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     """mAP@K of a submission (compressed or not) and its interval, the same as of the scores it was written from.
 
-    A class that segments were rated to show and that has no line counts as 0.
+    A class that segments show and that has no line counts as 0.
 
     Returns:
         As of `SegmentPrecision.result`; `map_at_k_interval` (low, high), and the `videos` it is over; `notes`, as of
         `dmlkit.submission.evaluate`. The split must be rated, and the file without other faults; else `DataError`.
     """
     dataset, seconds, ratings = _read(data, split)
+    dataset.require_labels(split)
     if not ratings:
-        dataset.require_labels(split)
         raise DataError(
             f"No segment of the split {split!r} of {dataset.path} is rated. Measure on another split."
         )
-    segments, classes, correct = zip(*ratings, strict=True)
-    places: dict[int, dict[str, int]] = defaultdict(dict)  # class → rated segment → its place among the pairs
-    for place, (segment, label) in enumerate(zip(segments, classes, strict=True)):
-        places[label][segment] = place
+    segments, classes = zip(*ratings, strict=True)
+    places = {pair: place for place, pair in enumerate(ratings)}
     scores, rated, notes, there = np.full(len(ratings), -np.inf), {*segments}, [], set()
     lines = match_lines(file, seconds=seconds, rated=rated, num_classes=dataset.num_classes)
     for line in clear_lines(lines, file=file, notes=notes):
-        if line.label is not None:
-            own = places.get(line.label, {})
-            listed = [own[segment] for segment in line.segments if segment in own]
-            scores[listed] = -np.arange(len(listed), dtype=float)
-            there.add(line.label)
+        pairs = ((segment, line.label) for segment in line.segments)
+        listed = [places[pair] for pair in pairs if pair in places]
+        scores[listed] = -np.arange(len(listed), dtype=float)
+        there.add(line.label)
     videos = np.array([segment.rpartition(":")[0] for segment in segments])
-    pairs = RatedPairs(np.array(classes, np.int32), scores, np.array(correct), videos)
+    pairs = RatedPairs(np.array(classes, np.int32), scores, np.array([*ratings.values()], bool), videos)
     if missing := {*pairs.classes[pairs.correct].tolist()} - there:
-        listed = shorten(", ".join(map(str, sorted(missing))), 60)
         what = f"{file} has no line for {counted(len(missing), 'class', 'classes')} that segments show"
+        listed = shorten(", ".join(map(str, sorted(missing))), 60)
         notes.append(f"{what}, whose average precision counts as 0: {listed}.")
     measured = SegmentPrecision()
     measured.add(pairs, segments=len(rated), num_classes=dataset.num_classes)
@@ -210,8 +193,8 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     return figures | {"videos": len({*videos.tolist()}), "notes": notes}
 
 
-def _read(data, split: str) -> tuple[Dataset, dict[str, int], list[tuple[str, int, bool]]]:
-    """The data set, the seconds of each video of the split, and its ratings: segment, class, whether it is shown."""
+def _read(data, split: str) -> tuple[Dataset, dict[str, int], dict[tuple[str, int], bool]]:
+    """The data set; of the split each video's seconds, and each rated (segment, class) pair: is it shown?"""
     dataset = as_dataset(data, unit="segment")
     videos = list(read_lengths(dataset, split))
     if len(seconds := dict(videos)) < len(videos):
@@ -220,7 +203,7 @@ def _read(data, split: str) -> tuple[Dataset, dict[str, int], list[tuple[str, in
             "ambiguous. `dmlkit data check` lists them."
         )
     rows = read_rated(dataset, split) if split in dataset.segments else ()
-    return dataset, seconds, [(row, label, label in labels) for row, labels, rated in rows for label in rated]
+    return dataset, seconds, {(id_, label): label in labels for id_, labels, rated in rows for label in rated}
 
 
 def match_lines(
@@ -234,14 +217,16 @@ def match_lines(
     first: dict[int, int] = {}  # class → its line
 
     def problem(segment: str) -> str:
-        video, _, start = segment.rpartition(":")
-        if not video or not _is_start(start):
+        found = _SEGMENT.fullmatch(segment)
+        if not found:
             return "is not VIDEO:START"
-        if video not in seconds:
+        if (length := seconds.get(found[1])) is None:
             return "is of no video of this split"
-        if int(start) >= seconds[video]:
-            return f"starts after the end of the video, which lasts {seconds[video]} s"
-        return f"does not start at a multiple of {SEGMENT_SECONDS} s" if int(start) % SEGMENT_SECONDS else ""
+        if int(found[2]) >= length:
+            return f"starts after the end of the video, which lasts {length} s"
+        return (
+            f"does not start at a multiple of {SEGMENT_SECONDS} s" if int(found[2]) % SEGMENT_SECONDS else ""
+        )
 
     for line in starmap(_read_line, raw_lines(file, HEADER)):
         number, label, segments, faults = line
@@ -251,42 +236,30 @@ def match_lines(
             faults.append(Fault(number, "duplicate class", f"{label} is on line {first[label]} already"))
         wrong = ((segment, problem(segment)) for segment in segments if segment not in rated)
         faults += [
-            Fault(number, "segment", f"{shorten(repr(segment), 60)} {what}")
-            for segment, what in wrong
-            if what
+            Fault(number, "segment", f"{shorten(repr(each), 60)} {what}") for each, what in wrong if what
         ]
         yield line
 
 
 def _read_line(number: int, body: bytes | None, faults: list[Fault]) -> ClassLine:
-    if body is None:
-        return ClassLine(number, None, [], faults)
-
-    def fault(kind: str, what: str, clear: bool = False) -> None:
-        faults.append(Fault(number, kind, what, clear))
-
-    text = body.decode("utf-8", "surrogateescape")  # what is no UTF-8 is no id
-    head, comma, rest = text.partition(",")
-    label, cell = _unquoted(head).strip(), _unquoted(rest)
-    if not comma or not (label.isascii() and label.isdigit()) or len(label) > 9:
-        what = "does not begin with a class, a whole number from 0 on, and a comma"
-        fault("class", f"{shorten(repr(text), 60)} {what}")
-        return ClassLine(number, None, [], faults)
-    words = cell.split(" ")
-    if "" in words or "\t" in cell or head != head.strip():
-        words = [word for word in cell.replace("\t", " ").split(" ") if word]
-        fault("format", "has blanks other than the single spaces between segments", True)
-    if '"' in head or (rest != cell) != ("," in cell or '"' in cell):
-        fault("format", "has quotation marks that the format does not need, or lacks some", True)
+    text = (body or b"").decode("utf-8", "surrogateescape")  # what is no UTF-8 is no id
+    label, comma, cell = text.replace('"', "").partition(",")
+    if body is None or not comma or not re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", label, re.ASCII):
+        what = f"{shorten(repr(text), 60)} does not begin with a class, a whole number from 0 on, and a comma"
+        return ClassLine(number, None, [], faults + [Fault(number, "class", what)] * (body is not None))
+    if '"' in text:
+        faults.append(
+            Fault(number, "format", "has quotation marks, which the format does not need", clear=True)
+        )
+    words = [word for word in cell.replace("\t", " ").split(" ") if word]
+    if label != label.strip() or " ".join(words) != cell or not words:
+        what = "has blanks other than the single spaces between segments, or no segment"
+        faults.append(Fault(number, "format", what, clear=True))
     if len(words) > SEGMENTS_A_CLASS:
-        fault("format", f"has {len(words):,} segments; at most {SEGMENTS_A_CLASS:,} count")
+        what = f"has {len(words):,} segments; at most {SEGMENTS_A_CLASS:,} count"
+        faults.append(Fault(number, "format", what))
     for segment, count in Counter(words).items() if len({*words}) < len(words) else ():
         if count > 1:
-            fault("duplicate segment", f"{shorten(repr(segment), 60)} is there {count} times")
+            what = f"{shorten(repr(segment), 60)} is there {count} times"
+            faults.append(Fault(number, "duplicate segment", what))
     return ClassLine(number, int(label), words, faults)
-
-
-def _unquoted(cell: str) -> str:
-    """A cell of a CSV file without the quotation marks around it (the csv module takes no cells of this length)."""
-    bare = cell[1:-1].replace('""', "")
-    return cell[1:-1].replace('""', '"') if f'"{cell[1:-1]}"' == cell and '"' not in bare else cell

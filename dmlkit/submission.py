@@ -221,7 +221,7 @@ def _read_line(number: int, body: bytes, given: list[Fault]) -> Line:
             f"is {shorten(repr(text), 60)}. An id with a comma is quoted"
         )
         return Line(number, video.strip('" \t'), [], [], [Fault(number, "format", what)])
-    if '"' in text and not text.startswith(f"{quoted(video)},{words[0]}"):
+    if '"' in text and not text.startswith(f"{_quoted(video)},{words[0]}"):
         faults.append(("format", "has quotation marks that the format does not need, or lacks some", True))
     classes, scores = [], []
     for label, score in zip(words[::2], words[1::2], strict=True):
@@ -242,7 +242,7 @@ def _read_line(number: int, body: bytes, given: list[Fault]) -> Line:
     return Line(number, video, classes, scores, given + [Fault(number, *each) for each in faults])
 
 
-def quoted(video: str) -> str:
+def _quoted(video: str) -> str:
     """An id as a cell of a CSV file (RFC 4180), quoted where a comma, a quotation mark or blanks around it need it."""
     needs = "," in video or '"' in video or video != video.strip()
     return '"' + video.replace('"', '""') + '"' if needs else video
@@ -291,7 +291,7 @@ def submission_lines(ids: Sequence[str], top: TopK) -> bytes:
                 "character or a line break. Give the videos other ids."
             )
         pairs = " ".join([f"{label} {texts[score]}" for label, score in zip(classes, scores, strict=True)])
-        lines.append(f"{quoted(video)},{pairs}\n")
+        lines.append(f"{_quoted(video)},{pairs}\n")
     return "".join(lines).encode()
 
 

@@ -54,7 +54,6 @@ from dmlkit.metrics.segments import (
     SEGMENTS_A_CLASS,
     RatedPairs,
     SegmentPrecision,
-    average_precision_of_pairs,
     map_at_k_interval,
     map_at_k_of_pairs,
     mean_average_precision_at_k,

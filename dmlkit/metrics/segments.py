@@ -1,12 +1,9 @@
 """mAP@K of YouTube-8M 2019: how well segments are ranked for each class, where only rated pairs count.
 
-People rated few (segment, class) pairs. For each class all segments are ranked, the K highest are kept, and of these
-those that were rated for the class: AP_c = Σ_r precision(r) · correct(r) / N_c, where r counts rated segments only and
-N_c all segments that were rated as showing the class. mAP@K is the mean over the classes with N_c > 0.
-
-A ranking has an order and no thresholds, as a submission holds no scores: of equal scores the segment that comes first
-is ranked higher, in the arrays and in what is written from them. Only the cut at K takes segments into account that
-were not rated for the class.
+For each class all segments are ranked, the K highest kept, and of these the ones that people rated for the class:
+AP_c = Σ_r precision(r) · correct(r) / N_c, where r counts rated segments only and N_c are all that were rated to show
+it. mAP@K is the mean over the classes with N_c > 0. As a submission holds no scores, there are no thresholds: of equal
+scores the segment that comes first is ranked higher.
 
 Source: `segment_eval_inference.py` of the YouTube-8M starter code; docs/explanation/metrics.md lists the differences.
 """
@@ -47,19 +44,16 @@ def rated_pairs(
     Args:
         scores: Finite; a higher one is more likely.
         labels: Not zero where the class is present.
-        rated: Not zero where somebody said whether it is.
+        rated: 1 where somebody said whether it is, else 0.
         ids: (segments,) ``"VIDEO:START"``.
-        k: How many segments of each class are ranked; None ranks all.
+        k: How many segments of each class are ranked, whether rated or not; None ranks all.
     """
     scores, labels = check_scores_and_labels(scores, labels)
     rated = np.asarray(rated)
-    if rated.shape != scores.shape or not ((rated == 0) | (rated == 1)).all():
+    if rated.shape != scores.shape or not ((rated == 0) | (rated == 1)).all() or np.isinf(scores).any():
         raise ValueError(
-            f"`rated` must be 0 or 1, in the shape of `scores`, {scores.shape}. Received: the shape {rated.shape}, or "
-            "other values."
+            f"`scores` must be finite, and `rated` 0 or 1 in the same shape. Received: {scores.shape}, {rated.shape}."
         )
-    if np.isinf(scores).any():
-        raise ValueError("`scores` must be finite. Received: an infinite one.")
     segments, classes = np.nonzero(rated)
     found = scores[segments, classes].astype(np.promote_types(scores.dtype, np.float32))
     if k is not None and len(scores) > check_count(k, name="k"):
@@ -73,83 +67,70 @@ def rated_pairs(
     return RatedPairs(classes.astype(np.int32), found, labels[segments, classes], ids)
 
 
-def average_precision_of_pairs(pairs: RatedPairs, num_classes: int) -> np.ndarray:
-    """AP_c of each class: (num_classes,), NaN for a class of which no segment was rated as present."""
-    order, _, rank = _ranking(pairs)
-    classes, correct = pairs.classes[order], pairs.correct[order]
-    hits = np.flatnonzero(correct)
-    _, first, places, positives = np.unique(
-        classes[hits], return_index=True, return_inverse=True, return_counts=True
-    )
-    precision = (np.arange(hits.size) - first[places] + 1) / (rank[hits] + 1)
-    precision[np.isneginf(pairs.scores[order][hits])] = 0
-    result = np.full(num_classes, np.nan)
-    result[classes[hits[first]]] = np.bincount(places, precision) / positives
-    return result
-
-
-def _ranking(pairs: RatedPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The order by class, score and place; where each pair's class begins in it; and the pair's rank, from 0."""
-    order = np.lexsort((-pairs.scores, pairs.classes))  # stable
-    _, first, places = np.unique(pairs.classes[order], return_index=True, return_inverse=True)
-    return order, first[places], np.arange(order.size) - first[places]
-
-
 def mean_average_precision_at_k(
     scores: ArrayLike, labels: ArrayLike, rated: ArrayLike, *, k: int = SEGMENTS_A_CLASS
 ) -> float:
-    """mAP@K of arrays (segments, classes); see `rated_pairs`. 0.0 where no segment was rated as showing a class.
+    """mAP@K of arrays (segments, classes), as of `rated_pairs`: that of the submission with these predictions.
 
-    It is that of the submission with these predictions: K counts segments whether rated or not.
+    0.0 where no segment was rated as showing a class.
     """
     return map_at_k_of_pairs(rated_pairs(scores, labels, rated, k=k))
 
 
 def map_at_k_of_pairs(pairs: RatedPairs) -> float:
     """mAP@K of pairs already picked; see `mean_average_precision_at_k`."""
-    most = pairs.classes.max(initial=-1)
-    return MeanAveragePrecision.of(average_precision_of_pairs(pairs, int(most) + 1)).value
+    return MeanAveragePrecision.of(_average_precisions(_ranked(pairs))[1]).value
+
+
+def _ranked(pairs: RatedPairs) -> RatedPairs:
+    """The pairs class by class, in the order of the ranking."""
+    order = np.lexsort((-pairs.scores, pairs.classes))  # stable
+    return RatedPairs(*(each if each is None else each[order] for each in pairs))
+
+
+def _average_precisions(ranked: RatedPairs, times: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The classes that segments show; and (rows, classes) their average precision where each pair is there so many
+    `times`, (rows, pairs), its copies side by side in the ranking: NaN where no segment of a class is left.
+    """
+    times = np.ones((1, ranked.classes.size), np.int32) if times is None else times
+    hits = np.flatnonzero(ranked.correct)
+    shown, starts = np.unique(ranked.classes[hits], return_index=True)
+    if not hits.size:
+        return shown, np.empty((len(times), 0))
+    first = np.searchsorted(ranked.classes, ranked.classes[hits])
+
+    def above(weights: np.ndarray) -> np.ndarray:
+        sums = np.cumsum(weights, axis=1, dtype=np.int32)
+        sums -= weights
+        return sums[:, hits] - sums[:, first]
+
+    ranks, wrong, times = above(times), above(times * ~ranked.correct), times[:, hits]
+    # Σ_{j=1..times} (ranks - wrong + j) / (ranks + j), in harmonic numbers.
+    harmonic = np.append(0.0, np.cumsum(1 / np.arange(1, (ranks + times).max() + 1)))
+    gains = times - wrong * (harmonic[ranks + times] - harmonic[ranks])
+    gains *= np.isfinite(ranked.scores[hits])
+    gains, positives = (np.add.reduceat(each, starts, axis=1) for each in (gains, times))
+    return shown, np.divide(gains, positives, out=np.full(gains.shape, np.nan), where=positives > 0)
 
 
 def resampled_map_at_k(pairs: RatedPairs, *, resamples: int = 1000, seed: int = 0) -> np.ndarray:
     """(resamples,) mAP@K of videos resampled with replacement, each with all its segments.
 
-    A video that is taken twice has each of its segments twice, side by side in the ranking; classes without a segment
-    that shows them are left out of a resample's mean. Two systems with pairs of the same videos are resampled alike,
-    so that their results can be subtracted.
+    The copies of a segment stand side by side; classes that no segment of a resample shows are left out of its mean.
+    Systems that scored the same pairs are resampled alike: their results can be subtracted.
     """
     if pairs.videos is None or not len(pairs.videos):
         raise ValueError("Resampling takes rated segments and their ids. Received: none.")
-    order, first, _ = _ranking(pairs)
-    names, video = np.unique(pairs.videos, return_inverse=True)
-    classes, correct, video = pairs.classes[order], pairs.correct[order], video[order]
-    hits = np.flatnonzero(correct)
-    result = np.zeros(check_count(resamples, name="resamples"))
-    if not hits.size:
-        return result
-    listed, starts = ~np.isneginf(pairs.scores[order][hits]), np.unique(classes[hits], return_index=True)[1]
-    rng, rows = np.random.default_rng(seed), max(1, _BLOCK_WEIGHTS // order.size)
-    for begin in range(0, resamples, rows):
-        block = result[begin : begin + rows]
+    ranked = _ranked(pairs)
+    names, video = np.unique(ranked.videos, return_inverse=True)
+    result, rng = np.zeros(check_count(resamples, name="resamples")), np.random.default_rng(seed)
+    rows = max(1, _BLOCK_WEIGHTS // video.size)
+    for block in np.split(result, range(rows, resamples, rows)):
         samples = (rng.integers(names.size, size=names.size) for _ in block)
         counts = np.stack([np.bincount(each, minlength=names.size) for each in samples], dtype=np.int32)
-        weights = counts[:, video]  # (resamples of the block, pairs)
-        above, wrong = _before(weights, hits, first), _before(weights * ~correct, hits, first)
-        weights = weights[:, hits]
-        # Copies of a pair follow each other: Σ_{j=1..w} (above - wrong + j) / (above + j), in harmonic numbers.
-        harmonic = np.append(0.0, np.cumsum(1 / np.arange(1, (above + weights).max() + 1)))
-        gains = (weights - wrong * (harmonic[above + weights] - harmonic[above])) * listed
-        positives = np.add.reduceat(weights, starts, axis=1)
-        precisions = np.add.reduceat(gains, starts, axis=1) / np.maximum(positives, 1)
-        block[:] = precisions.sum(axis=1) / np.maximum(np.count_nonzero(positives, axis=1), 1)
+        found = _average_precisions(ranked, counts[:, video])[1]
+        block[:] = [MeanAveragePrecision.of(row).value for row in found]
     return result
-
-
-def _before(weights: np.ndarray, hits: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """(resamples, hits) the weight of the pairs of the same class that are ranked above each of some pairs."""
-    sums = np.zeros((len(weights), weights.shape[1] + 1), np.int64)
-    np.cumsum(weights, axis=1, out=sums[:, 1:])
-    return sums[:, hits] - sums[:, first[hits]]
 
 
 def map_at_k_interval(
@@ -163,30 +144,26 @@ def map_at_k_interval(
     """The bootstrap interval over videos of mAP@K, or of its difference to that of another system on the same pairs.
 
     Percentiles of `resampled_map_at_k`, moved by a constant so that the mean of the resamples is the measured value:
-    copies of a segment stand side by side, which raises the average precision of classes with few segments. (On
-    simulated data of 1,000 classes with 40 rated segments each, 97 % of such intervals hold the expected value, but 60
-    % of those that are not moved.) `level`, `resamples` and `seed` are those of `gap_interval`.
+    copies side by side raise the average precision of classes with few segments. On simulated data of 1,000 classes
+    with 40 rated segments each, 97 % of such intervals hold the expected value, and 60 % of those that are not moved.
+    `level`, `resamples` and `seed` are those of `gap_interval`.
     """
     systems = [pairs] if minus is None else [pairs, minus]
-    same = (
-        np.array_equal(getattr(pairs, name), getattr(systems[-1], name))
-        for name in ("classes", "correct", "videos")
-    )
-    if not all(same):
-        raise ValueError("Both systems must have scored the same rated pairs, in the same order.")
-    measured = [map_at_k_of_pairs(each) for each in systems]
-    resampled = [resampled_map_at_k(each, resamples=resamples, seed=seed) for each in systems]
-    if minus is not None:
-        measured, resampled = [measured[0] - measured[1]], [resampled[0] - resampled[1]]
-    return percentiles(resampled[0] - resampled[0].mean() + measured[0], level)
+    for name in ("classes", "correct", "videos"):
+        if not np.array_equal(getattr(pairs, name), getattr(systems[-1], name)):
+            raise ValueError("Both systems must have scored the same rated pairs, in the same order.")
+    measured, *others = map(map_at_k_of_pairs, systems)
+    resampled, *subtracted = (resampled_map_at_k(each, resamples=resamples, seed=seed) for each in systems)
+    measured, resampled = measured - sum(others), resampled - sum(subtracted)
+    return percentiles(resampled - resampled.mean() + measured, level)
 
 
 class SegmentPrecision:
     """mAP@K of segments that come in parts: `update` with each part, `merge` workers, then `result`.
 
-    It keeps the rated pairs, nothing else: 13 bytes each and the segment's id. So the cut at K, which takes the other
-    segments into account, is not made: the result is exact for every K of at least the number of segments, and says so.
-    The order of the parts decides only between equal scores.
+    It keeps the rated pairs, nothing else: 13 bytes each and the id of the video. So it cannot cut at K, which takes
+    the other segments into account: the result is exact for every K of at least the number of segments, and says so.
+    The order of the parts decides between equal scores only.
     """
 
     def __init__(self, k: int = SEGMENTS_A_CLASS):
@@ -209,23 +186,23 @@ class SegmentPrecision:
     def add(self, pairs: RatedPairs, *, segments: int, num_classes: int) -> None:
         """Add the rated pairs of so many segments."""
         if self.num_classes not in (None, num_classes):
-            raise ValueError(
-                f"All parts must have the same classes. Received: {num_classes}, not {self.num_classes}."
-            )
+            raise ValueError(f"All parts must have {self.num_classes} classes. Received: {num_classes}.")
         self._parts = [*self._parts, pairs]
         self.segments, self.num_classes = self.segments + segments, num_classes
 
     def pairs(self) -> RatedPairs:
         """The rated pairs so far, in the order of the segments."""
-        if not self._parts:
-            return RatedPairs(np.empty(0, np.int32), np.empty(0), np.empty(0, bool))
-        *columns, videos = zip(*self._parts, strict=True)
+        parts = self._parts or [RatedPairs(np.empty(0, np.int32), np.empty(0), np.empty(0, bool))]
+        *columns, videos = zip(*parts, strict=True)
         known = all(each is not None for each in videos)
         return RatedPairs(*map(np.concatenate, columns), np.concatenate(videos) if known else None)
 
     def by_class(self) -> np.ndarray:
         """The average precision of each class: (num_classes,), NaN where no segment was rated as showing it."""
-        return average_precision_of_pairs(self.pairs(), self.num_classes or 0)
+        result = np.full(self.num_classes or 0, np.nan)
+        shown, found = _average_precisions(_ranked(self.pairs()))
+        result[shown] = found[0]
+        return result
 
     def result(self) -> dict[str, float | int]:
         """mAP@K of all segments so far.
@@ -235,12 +212,6 @@ class SegmentPrecision:
             segments where there are more; `classes`, over which it is the mean, of `num_classes`; `segments`; `rated`,
             the number of rated pairs.
         """
-        mean, rated = MeanAveragePrecision.of(self.by_class()), sum(len(each.classes) for each in self._parts)
-        return {
-            "map_at_k": mean.value,
-            "k": max(self.k, self.segments),
-            "classes": mean.classes_counted,
-            "num_classes": mean.num_classes,
-            "segments": self.segments,
-            "rated": rated,
-        }
+        mean, rated = MeanAveragePrecision.of(self.by_class()), self.pairs().classes.size
+        figures = {"map_at_k": mean.value, "k": max(self.k, self.segments), "classes": mean.classes_counted}
+        return figures | {"num_classes": mean.num_classes, "segments": self.segments, "rated": rated}

@@ -152,7 +152,7 @@ def test_what_cannot_be_measured_is_refused():
         rated_pairs(ones, ones, ones, ids=["a:0"])
     seen = SegmentPrecision()
     seen.update(ones, ones, ones)
-    with pytest.raises(ValueError, match="same classes"):
+    with pytest.raises(ValueError, match="must have 3 classes"):
         seen.update(ones[:, :2], ones[:, :2], ones[:, :2])
     with pytest.raises(ValueError, match="ids"):
         map_at_k_interval(seen.pairs())
