@@ -123,9 +123,9 @@ class _Best:
             entries = np.empty(chosen.size, _ENTRY)
             entries["segment"], entries["score"] = chosen + self._added, column[chosen]
             if kept + entries.size > 2 * self._k:
-                entries, kept = np.concatenate([self._read(place), entries]), 0
-                entries = entries[np.sort(_ranks(entries)[: self._k])]  # in the order of the segments
-                self._least[place] = entries["score"].min()
+                # Equal scores stay in the order of the segments, and later ones come behind them.
+                entries, kept = self._top(np.concatenate([self._read(place), entries])), 0
+                self._least[place] = entries["score"][-1]
             self._file.seek((2 * self._k * place + kept) * _ENTRY.itemsize)
             self._file.write(entries.tobytes())
             self._counts[place] = kept + entries.size
@@ -133,16 +133,14 @@ class _Best:
 
     def ranked(self, place: int) -> np.ndarray:
         """The best entries of a class, best first."""
-        entries = self._read(place)
-        return entries[_ranks(entries)[: self._k]]
+        return self._top(self._read(place))
+
+    def _top(self, entries: np.ndarray) -> np.ndarray:
+        return entries[np.argsort(-entries["score"], kind="stable")[: self._k]]
 
     def _read(self, place: int) -> np.ndarray:
         self._file.seek(2 * self._k * place * _ENTRY.itemsize)
         return np.frombuffer(self._file.read(self._counts[place] * _ENTRY.itemsize), _ENTRY)
-
-
-def _ranks(entries: np.ndarray) -> np.ndarray:
-    return np.argsort(-entries["score"], kind="stable")
 
 
 def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, Iterator[Fault]]:

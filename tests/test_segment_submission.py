@@ -50,9 +50,14 @@ def blocks(ids, scores, size=7):
 
 def test_the_best_segments_of_each_class_are_written(tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
-    for held, k, segments in ((1, 3, 200), (50, 1, 90), (50, 30, 100), (10**6, 100_000, 100)):
+    for held, k, segments, levels in (
+        (1, 3, 200, 20),
+        (50, 20, 200, 999),
+        (50, 1, 90, 9),
+        (10**6, 100_000, 100, 20),
+    ):
         monkeypatch.setattr(segment_submission, "_HELD_SCORES", held)
-        scores = rng.integers(20, size=(segments, 4)) / 20
+        scores = rng.integers(levels, size=(segments, 4)) / levels
         ids = [f"v{row // 5}:{row % 5 * 5}" for row in range(segments)]
         for name, classes in (("s.csv", None), ("s.csv.gz", [3, 1])):
             assert write(blocks(ids, scores), tmp_path / name, k=k, classes=classes) == segments
