@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from dmlkit.errors import UsageError, choose, counted, nearest, shorten, without_controls
+from dmlkit.errors import UsageError, choose, counted, nearest, readable, shorten, without_controls
 from dmlkit.paths import reports
 from dmlkit.plugins import load_plugins
 from dmlkit.runtime import check_keras
@@ -297,22 +297,43 @@ def _map_lines(metrics: Mapping, split: str) -> str:
 
 
 @click.command(epilog=SEVERAL)
-@click.argument("runs", nargs=-1, required=True, type=FOLDER)
-@data_option
-@click.option("--split", default="test", help="Split of the data set.")
+@click.argument("runs", nargs=-1, required=True, type=FOLDER, metavar="RUNS... [CLIP]")
+@click.option("--data", help="Folder of shards; or shards, also as a pattern.")
+@click.option("--split", help="Split of the data set.  [default: test]")
 @click.option(
     "--out",
     type=PathType(path_type=Path, readable=False, allow_dash=True),
-    required=True,
     metavar="FILE",
     help="Written whole or not at all; compressed where its name ends in .gz; - for standard output.",
 )
-@click.option("--top-k", type=AT_LEAST_ONE, default=20, help="Classes a video, at most 20.")
+@click.option("--top-k", type=AT_LEAST_ONE, help="Classes a video, at most 20.  [default: 20; of a CLIP: 5]")
 @click.option("--names", is_flag=True, help="Class names, a line each, for reading. That is no submission.")
+@click.option("--json", "as_json", is_flag=True, help="Of a CLIP, for other programs.")
 @by_option
 @on_fault_option
-def predict(runs, data, split, out, by, on_fault, **form) -> None:
-    """Write the predictions of RUNS for a split of a data set, in YouTube-8M's format for submissions."""
+def predict(runs, data, split, out, top_k, names, as_json, by, on_fault) -> None:
+    """Write the predictions of RUNS for a split of a data set, in YouTube-8M's format for submissions.
+
+    Or print the classes of the highest scores for a CLIP, a video or audio file, whose features are extracted as those
+    of the (first) run's training; then --data, --out, --split, --names and --on-fault do not apply.
+    """
+    from dmlkit.extraction.clips import is_clip
+
+    clips = [path for path in runs if is_clip(path)]
+    if clips:
+        if len(clips) > 1 or len(runs) == 1 or data or split or out or names or on_fault != "raise":
+            raise UsageError(
+                "Name runs and one video or audio file, without --data, --out, --split, --names and --on-fault. Many "
+                "files become a data set by `dmlkit data extract`, which --data names."
+            )
+        _predict_clip([path for path in runs if path not in clips], clips[0], top_k or 5, as_json, by)
+        return
+    if data is None or out is None or as_json:
+        raise UsageError(
+            "Name the data by --data and the file to write by --out, without --json; or a video or audio file after "
+            "the runs."
+        )
+    split, form = split or "test", {"top_k": top_k or 20, "names": names}
     with _scoring(runs, by, on_fault) as skipped:
         from dmlkit.training import submit
 
@@ -320,6 +341,24 @@ def predict(runs, data, split, out, by, on_fault, **form) -> None:
         to_stdout = str(out) == "-"
         written = "written" if to_stdout else f"are in {out}"
         click.echo(f"{counted(videos, 'video')} of '{split}' {written}.", err=to_stdout)
+
+
+def _predict_clip(runs: Sequence[Path], clip: Path, top_k: int, as_json: bool, by: str | None) -> None:
+    """Print the classes of the highest scores of one file, the highest first."""
+    from dmlkit.runs import load_run
+
+    with _scoring(runs, by, "raise"):
+        from dmlkit.training import predict as scores_of
+
+        scores = scores_of(runs, clip, by=by)[0].astype(float).tolist()
+    names = readable(load_run(runs[0]).class_names or [f"class {each}" for each in range(len(scores))])
+    best = sorted(range(len(scores)), key=lambda label: -scores[label])[:top_k]
+    if as_json:
+        rows = [{"class": each, "name": names[each], "score": scores[each]} for each in best]
+        click.echo(json.dumps({"clip": os.fspath(clip), "classes": rows}, indent=2))
+        return
+    for each in best:
+        click.echo(f"{scores[each]:.4f}  {names[each]}")
 
 
 @contextmanager

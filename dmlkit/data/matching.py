@@ -2,7 +2,7 @@
 
 What a model was trained on is the `data` of its run's record: `level`; `features`, modality → `size`, `coding` and, but
 for texts, `mean` and `deviation` of its values; `num_classes`; `class_names`, None where they are not known;
-`fingerprint`, None where it is not known.
+`fingerprint`, None where it is not known; `extractor`, the recipe of features that were extracted by dmlkit.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ FAR_TOO_MANY = 0.1  # of the values read so far: the rest need not be read
 # Values so many times wider or narrower, or means so many deviations apart, are of another scale.
 WIDER, APART = 4, 3
 TRAIN = "or train a run on these data"
+# Settings of an extractor that may differ: values are converted, and a projection has a digest.
+CONVERTED = ("coding", "projection")
 
 
 @dataclass(eq=False)
@@ -111,6 +113,7 @@ class OneBatch:
             raise UsageError("A batch is a dict of arrays, as of `Dataset.batches`; name data by `data=`.")
         self.num_classes, self.fingerprint = trained_on["num_classes"], trained_on["fingerprint"]
         self.class_names, self.named = trained_on["class_names"], trained_on["class_names"] is not None
+        self.extractor = trained_on.get("extractor")
         self.level, self.features = "frame" if "num_frames" in batch else "video", {}
         self._arrays = {name: np.asarray(batch[name]) for name in trained_on["features"] if name in batch}
         videos = max((len(each) for each in self._arrays.values() if each.ndim), default=0)
@@ -181,7 +184,8 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
     data set's may be a part of the model's, in any order.
 
     Raises:
-        UsageError: The level, a modality, its size, or a class is not one the model knows; names what differs.
+        UsageError: The level, a modality, its size, or a class is not one the model knows, or the features are those
+            of another extractor; names what differs.
     """
     model = str(model)
     does_not_fit = f"{model} does not fit {dataset.name}"
@@ -202,9 +206,29 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
     notes = [f"{k} is held as {holds[k][1]} and read as {v}, as in training." for k, v in codings.items()]
     if aside := [name for name in holds if name not in reads]:
         notes.append(f"{', '.join(aside)}: left aside, as in training.")
+    notes += _match_extractors(dataset, trained_on, model)
     columns, more = _match_classes(dataset, trained_on, model)
     scales = {k: (v["mean"], v["deviation"]) for k, v in trained_on["features"].items() if "mean" in v}
     return Match(model, dataset.name, codings, columns, (*notes, *more), scales)
+
+
+def _match_extractors(dataset: Dataset, trained_on: Mapping, model: str) -> list[str]:
+    """Refuse features that were extracted in another way than the model's; a note where that cannot be known."""
+    own, given = trained_on.get("extractor"), dataset.extractor
+    if own and not given:
+        made = f"{dataset.name} does not state how its features were extracted from files"
+        return [f"{made}. They are taken to be those of {model}'s extractor."]
+    for name in {**own, **given} if own and given else ():
+        pair = [each.get(name, "none") for each in (given, own)]
+        # Files are told apart by their digests, wherever they are.
+        held, read = (each.rpartition("/")[2] if isinstance(each, str) else each for each in pair)
+        if name not in CONVERTED and held != read:
+            raise UsageError(
+                f"{model} does not fit {dataset.name}: these features were extracted with {name} {shorten(held)}, and "
+                f"those it was trained on with {name} {shorten(read)}. Extract the videos again with the settings of "
+                f"the training (`extractor` in its run.json), {TRAIN}."
+            )
+    return []
 
 
 def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[list[int] | None, list[str]]:

@@ -68,7 +68,8 @@ class Dataset:
         id_key: The key of the records' ids, where it shows their release.
         limits: Shard → the most records that are read of it, of the shards of a capped split that are not read whole.
         context: How the records hold ids and labels.
-        thumbnails, media, link: Where pictures of the frames, the file and the web page of a video are found.
+        thumbnails, media, link: Where pictures of the frames, the file and the web page of a video are found; a
+            `media` without ``{id}``, which no dataset.toml can have, is the one file the user named.
         extractor: The recipe of the features, where dataset.toml has it (`dmlkit.extraction`).
         segments: The splits whose records rate segments.
         unit: What a row of a batch is: a ``"video"``, or a ``"segment"``, five seconds of one as a short video.
@@ -119,6 +120,11 @@ class Dataset:
         )
         classes = counted(self.num_classes, "class", "classes")
         return {"records": level, "classes": classes, "modalities": features, "splits": splits}
+
+    @property
+    def fps(self) -> float:
+        """Frames a second: those of the extractor, or 1 as in YouTube-8M."""
+        return (self.extractor or {}).get("fps", 1)
 
     def batches(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import posixpath
 import re
@@ -153,6 +154,15 @@ class DatasetSettings(BaseModel):
     )
     # Shard, by its path in the folder → its records: the only sign of a file cut exactly between two records.
     counts: dict[str, Annotated[int, Field(ge=0)]] = {}
+
+    @model_validator(mode="after")
+    def _check_extractor(self):
+        name, fps = ((self.extractor or {}).get(*each) for each in (("projection", "file"), ("fps", 1)))
+        if not isinstance(fps, int | float) or not 0 < fps < math.inf:
+            raise ValueError("extractor.fps is the number of frames a second, above 0")
+        if not isinstance(name, str) or posixpath.basename(name) != name or name in ("", ".", ".."):
+            raise ValueError("extractor.projection names a file beside this one")
+        return self
 
     @model_validator(mode="after")
     def _check_features(self):

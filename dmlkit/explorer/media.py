@@ -21,6 +21,16 @@ from dmlkit.errors import DataError, counted, shorten
 from dmlkit.paths import is_remote
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+# Which not every system knows.
+TYPES = {
+    "video/mp4": ".m4v",
+    "video/x-matroska": ".mkv",
+    "audio/flac": ".flac",
+    "audio/ogg": ".ogg",
+    "audio/mp4": ".m4a",
+}
+for each in TYPES.items():
+    mimetypes.add_type(*each)
 MOST_TILES = 300  # a strip has room for fewer; of a longer video every k-th frame has one
 TILE_HEIGHT, MOST_WIDTH, COLUMNS = 48, 160, 20  # of sprites made here: pixels, pixels, tiles
 
@@ -30,8 +40,9 @@ def media_of(
 ) -> dict | None:
     """What the view shows of the video itself, as a dict for JSON; None where the data set declares nothing.
 
-    ``thumbnails`` (a sprite as a data URI), ``player`` (with the address of the file in JupyterLab if `live`, else with
-    its ``path``, of which a saved page makes a relative address), ``link``, ``offset``, ``problems``: those there are.
+    ``thumbnails`` (a sprite as a data URI, a tile for ``every`` so many seconds), ``player`` (with the address of the
+    file in JupyterLab if `live`, else with its ``path``, of which a saved page makes a relative address), ``link``,
+    ``offset``, ``problems``: those there are.
     The records hold so many `frames` of the `video` (its id), which begin at the second `start` of the whole video.
     """
     makers = {"thumbnails": _thumbnails, "player": partial(_player, live=live), "link": _link}
@@ -50,6 +61,8 @@ def media_of(
 
 def _files(dataset: Dataset, pattern: str, video: str) -> list[Path]:
     """The files of a video that match, in natural order (2 before 10); `DataError` for any outside the data folder."""
+    if "{id}" not in pattern:  # the user's own argument
+        return [Path(pattern)]
     if is_remote(dataset.path):
         raise DataError("Pictures and files of videos are read from local folders only. Copy the data set.")
     if not video.isprintable() or video in ("", ".", "..") or {*"/\\"} & {*video}:
@@ -72,7 +85,8 @@ def _thumbnails(dataset: Dataset, video: str, frames: int) -> dict:
         what = f"{pattern} of {shorten(video)} are {counted(len(files), 'picture')}"
         raise DataError(f"{what}, but the video has {counted(frames, 'frame')}. They are not shown.")
     tile = None if "*" in pattern else tuple(tile)
-    return _sprite(tuple((path, path.stat().st_mtime_ns) for path in files), tile, frames)
+    made = _sprite(tuple((path, path.stat().st_mtime_ns) for path in files), tile, frames)
+    return made | {"every": made["every"] / dataset.fps}
 
 
 @lru_cache(maxsize=16)

@@ -29,6 +29,7 @@ from dmlkit.explorer.evidence import (
 )
 from dmlkit.explorer.explored_model import ExploredModel
 from dmlkit.explorer.media import media_of
+from dmlkit.extraction.clips import CLIP, clip_dataset, is_clip
 from dmlkit.runs import Run, load_run
 
 MAX_RUNS = 3
@@ -122,6 +123,8 @@ class ModelSource(Source):
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
         several = [_open(each) for each in several]
+        if is_clip(data):
+            data, split = clip_dataset(several[0], data), CLIP
         trained_on = [run.record["data"] for run in several]
         self.dataset, matches = open_for(data, zip((run.path for run in several), trained_on, strict=True))
         self.split, self._run = split, several[0]
@@ -257,7 +260,7 @@ class ModelSource(Source):
                 raise DataError(f"Video {video!r}, {run}: {why}")
             kept = ~np.isin(clip.frames, masked)
             truth = self.ground_truth.get(video, {}).items()
-            arrays = {"times": clip.frames, "energy": energy, "change": change, "true": true}
+            arrays = {"times": self._seconds(clip.frames), "energy": energy, "change": change, "true": true}
             arrays |= {"ground_truth": {label: np.isin(clip.frames, frames) for label, frames in truth}}
             arrays |= model.arrays(clip, part, chosen, kept=kept, **settings)
             found.append(Evidence(video=video, run=run, classes=chosen, names=names, **arrays))
@@ -270,7 +273,10 @@ class ModelSource(Source):
 
     def times(self, video: str) -> np.ndarray:
         """(frames,) the seconds of the frames that the first run reads of a video."""
-        return self.models[0].clip(self._read(self._position[video])).frames
+        return self._seconds(self.models[0].clip(self._read(self._position[video])).frames)
+
+    def _seconds(self, frames: np.ndarray) -> np.ndarray:
+        return frames if self.dataset.fps == 1 else frames / self.dataset.fps
 
     @cached_property
     def _index(self) -> tuple[dict[str, np.ndarray], int]:

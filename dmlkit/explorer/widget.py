@@ -50,7 +50,8 @@ def explore(
 
     Args:
         run_or_model: A `Run` trained on frames, the path of one, a keras model, or a list of up to three.
-        data: The frame-level data set it was trained on, or its path.
+        data: The frame-level data set it was trained on, or its path; or a video or audio file, whose features are
+            extracted as those of the (first) run's training.
         video: The id of the first video shown; None takes the first of the split.
         split: The split whose videos can be chosen.
         classes: The classes drawn, by number or name.

@@ -17,6 +17,7 @@ import numpy as np
 from dmlkit.data import RAISE, Match, OneBatch, Skipped, match, open_for
 from dmlkit.errors import DataError, UsageError, choose, readable
 from dmlkit.experiments import ALGORITHM_2
+from dmlkit.extraction.clips import CLIP, clip_dataset, is_clip
 from dmlkit.metrics import (
     COMBINERS,
     RankingMetrics,
@@ -288,7 +289,7 @@ def evaluate(
 
 def predict(
     run: RunOrPath | Sequence[RunOrPath],
-    batch: Mapping[str, np.ndarray] | None = None,
+    batch: Mapping[str, np.ndarray] | str | os.PathLike | None = None,
     *,
     data=None,
     split: str = "validate",
@@ -296,25 +297,29 @@ def predict(
     by: str | None = None,
     on_fault: str | Skipped = RAISE,
 ) -> Predictions | np.ndarray:
-    """A run's scores of a split of a data set, of a large one each video's 100 highest; or those of one batch.
+    """A run's scores of a split of a data set, of a large one each video's 100 highest; or those of one batch or file.
 
     A batch is a dict of arrays, as `Dataset.batches` gives it; its ids and labels need not be there. Its scores are
     (videos, classes) float16, in the order of the run's classes, and those that `data` would have: of videos longer
     than the run reads, the frames are chosen as in training.
 
     Args:
-        batch: Instead of `data`; the other arguments but `by` do not apply.
+        batch: Instead of `data`; the other arguments but `by` do not apply. Also a video or audio file, a batch of one
+            video, whose features are extracted as those of the (first) run's training.
         run, data, max_videos, by, on_fault: As for `evaluate`.
         split: The split; it needs no labels.
 
     Raises:
         UsageError: The features or classes are not the run's, or there are both batch and data, or neither.
-        DataError: The data are damaged.
+        DataError: The data, or the file, are damaged.
     """
     if (batch is None) == (data is None):
         raise UsageError("`predict` takes a run and a batch, or a run and `data=`: one of the two.")
     if batch is not None:
-        data = OneBatch(batch, trainings(members_of(run, by=by))[0].record["data"])
+        first = trainings(members_of(run, by=by))[0]
+        clip = is_clip(batch)
+        data = clip_dataset(first, batch) if clip else OneBatch(batch, first.record["data"])
+        split = CLIP if clip else split
     members, dataset, matches = _members_and_data(run, data, by)
     settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
     scores = score_blocks(members, dataset, split, **settings)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import posixpath
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from dmlkit.data import Skipped, scale_of
+from dmlkit.data.storage import read_bytes
 from dmlkit.errors import DataError, UsageError
 from dmlkit.experiments import ALGORITHM_2, Experiment
 from dmlkit.files import UnreadableError, atomic_write, read_arrays, write_arrays
@@ -178,8 +180,16 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"The folder {folder} cannot be made ({error.strerror}). Choose another.") from error
 
 
-def finish_run(folder: Path, record: dict, tuning: Predictions, validation: Predictions, model=None) -> Run:
-    """Write model and predictions, measure them, and write the record last: from then on the run is finished."""
+def finish_run(
+    folder: Path, record: dict, tuning: Predictions, validation: Predictions, model=None, files=None
+) -> Run:
+    """Write model and predictions, measure them, and write the record last: from then on the run is finished.
+
+    `files` are others that belong to it: name → content.
+    """
+    for name, content in (files or {}).items():
+        with atomic_write(folder / name) as temporary:
+            temporary.write_bytes(content)
     if model is not None:
         plain = type(model).from_config(model.get_config())  # without the optimizer
         plain.set_weights(model.get_weights())
@@ -210,7 +220,7 @@ def finish_run(folder: Path, record: dict, tuning: Predictions, validation: Pred
 def describe_data(dataset, *, videos: Mapping[str, int], sample: Mapping | None = None) -> dict:
     """The data of a run, the number of videos read of each split, and the scale of a batch of them.
 
-    Class names are null where the data have no vocabulary.
+    Class names are null where the data have no vocabulary, the extractor where it is not known.
     """
     features = {name: {"size": f.size, "coding": f.coding} for name, f in dataset.features.items()}
     for name, each in dataset.features.items() if sample else ():
@@ -224,9 +234,17 @@ def describe_data(dataset, *, videos: Mapping[str, int], sample: Mapping | None 
         "num_classes": dataset.num_classes,
         "class_names": list(dataset.class_names) if dataset.named else None,
         "generated": dataset.generated,
+        "extractor": dataset.extractor,
         "videos": dict(videos),
         "notes": list(dataset.notes),
     }
+
+
+def read_projection(dataset) -> dict[str, bytes]:
+    """Name and content of the file of the extractor's projection, where it has one: a run keeps it to read clips."""
+    if not (name := (dataset.extractor or {}).get("projection")):
+        return {}
+    return {name: read_bytes(posixpath.join(dataset.path, name))}
 
 
 def hardware() -> dict:

@@ -47,6 +47,7 @@ from dmlkit.training.state import (
     existing_run,
     finish_run,
     make_folder,
+    read_projection,
     read_snapshot,
     save_snapshot,
     snapshot_records,
@@ -287,6 +288,7 @@ class Trainer:
                     f"{dataset.name} has no labelled {split!r} split, and training needs one. "
                     f"Its labelled splits are: {labelled}."
                 )
+        self.files = distribution.each(lambda: read_projection(dataset))
         # This worker's share of the batch and of the shards, of which no more than the caps are read.
         place = {"index": distribution.index, "workers": distribution.workers}
         self.own_dataset, self.own_profile = distribution.each(
@@ -515,7 +517,8 @@ class Trainer:
         }
 
         def finish(folder: Path, record: dict, tuning: Predictions, validation: Predictions) -> None:
-            distribution.by_chief(lambda: finish_run(folder, record, tuning, validation, model=self.model))
+            parts = {"model": self.model, "files": self.files}
+            distribution.by_chief(lambda: finish_run(folder, record, tuning, validation, **parts))
 
         for own in snapshot_records(record, self.profile, history=state.history):
             epoch = own["epochs"]
