@@ -215,3 +215,14 @@ def test_a_stopped_download_continues(server, shards, held, here, out, how):
     assert (process.returncode, errors) == (0, "") and held() == here
     assert printed.splitlines()[-1] == f"Complete and verified in {out}: 3 files, 1 of them new."
     assert server.fetched() == ["trainaa.tfrecord"] and not [path for path in out.iterdir() if path.is_dir()]
+
+
+def test_the_segments_of_2019_have_the_vocabulary_of_2018_and_no_training_split(server, get, held):
+    server.lay_out({"validateaa.tfrecord": b"v"}, partition="3/frame", split="validate")
+    server.lay_out({"testaa.tfrecord": b"t"}, partition="3/frame", split="test")
+    server.files["/2/vocabulary.csv"] = b"Index,Name\n3861,last\n"
+    with pytest.raises(UsageError, match=r"split of 3/frame 'train'.*validate, test"):
+        get(partition="3/frame")
+    done = get(partition="3/frame", splits=[])
+    assert (done.files, done.notes) == (2, ())
+    assert held().keys() == {"validate0000.tfrecord", "test0000.tfrecord", "vocabulary.csv"}
