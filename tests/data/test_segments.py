@@ -136,6 +136,8 @@ def test_segments_are_those_of_the_starter_codes_reader(tmp_path):
     videos = open_dataset(tmp_path / "data")
     assert videos.segments == {"validate"} and videos.num_classes == CLASSES
     assert next(iter(videos.batches("validate", batch_size=99)))["labels"][:, 0].all()
+    unlabelled = {f"validate{n:04}": [record(f"v{n}", 30, GOOD, labels=None)] for n in range(3)}
+    assert open_dataset(folder_of(tmp_path / "unlabelled", unlabelled)).labelled == frozenset()
     for wrong in ({"unit": "frame"}, {"unit": "segments"}):
         with pytest.raises(UsageError, match="unit"):
             open_dataset(tmp_path / "data", **wrong)
