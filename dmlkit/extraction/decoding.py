@@ -2,17 +2,17 @@
 
 PyAV decodes and scales. Time 0 is where the first of the two streams begins; window k covers the times k / fps to
 (k + 1) / fps, its picture is the one shown in the middle, and the last window counts if at least half of it is covered.
-Both readers hold a few frames, however long the file is. Only local files are opened, and only containers that refer to
-no other file.
+The readers hold a few frames, however long a file is. They open local files only, of formats that refer to no other.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,163 +24,127 @@ if TYPE_CHECKING:
     import av
 
 MEDIA = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".wav", ".mp3", ".flac", ".ogg", ".m4a")
-# Formats are recognised by content. None of these opens a second file, as playlists and descriptions of sessions do.
-_FORMATS = "mov,matroska,webm,avi,wav,w64,mp3,flac,ogg,aac,mpegts"
-_GAP = Fraction(1, 20)  # seconds between frames of sound that are more than a time stamp's rounding
-_LOSS = 1.0  # seconds a file may end before its stated end: containers round, and streams end apart
+_FORMATS = "mov,matroska,webm,avi,wav,w64,mp3,flac,ogg,aac,mpegts"  # recognised by content; no playlists
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave transparency out
+_GAP = Fraction(1, 20)  # seconds between frames of sound that are more than the rounding of time stamps
+_LOSS = Fraction(1, 2)  # seconds that a file may end before its stated end
 
 
 @dataclass(frozen=True)
 class Media:
-    """What a file holds.
-
-    Attributes:
-        seconds: Length, as the container states it; of a container that does not, to the last packet's end.
-        has_pictures, has_sound: Whether there is a stream of which a frame can be decoded; an album's cover is none.
-        width, height: Of the first picture as displayed, in square pixels; 0 without pictures.
-        rotation: Degrees by which it was turned clockwise for that: 0, 90, 180 or 270.
-    """
+    """What a file holds."""
 
     path: Path
-    seconds: float
-    has_pictures: bool
+    seconds: float  # from time 0 to the end of the last packet
+    has_pictures: bool  # whether one can be decoded; the cover of an album is none
     has_sound: bool
-    width: int
+    width: int  # of the first picture as displayed, in square pixels; 0 without pictures
     height: int
-    rotation: int
+    rotation: int  # degrees by which the stored pictures are turned clockwise for that: 0, 90, 180 or 270
 
 
 def probe(path: str | os.PathLike) -> Media:
-    """Describe a media file, by decoding the first picture and the first samples.
+    """Describe a media file: read it to its end, decode the first frame of its pictures and of its sound.
 
     Raises:
         DataError: The file is missing, empty, no media file or of another format, or nothing in it can be decoded.
         UsageError: PyAV is not installed, or `path` is an address.
     """
-    with _open(path) as container:
-        wanted = {stream.index: stream for kind in ("video", "audio") if (stream := _stream(container, kind))}
-        first, reached = {}, Fraction(0)
-        for packet in _packets(container, []):
-            index = packet.stream.index
-            if index in wanted and index not in first and (frames := _decoded(packet, [])):
-                first[index] = frames[0]
-            reached = max(reached, _end(packet))
-            if len(first) == len(wanted) and container.duration is not None:
-                break
-        found = {wanted[index].type: frame for index, frame in first.items()}
-        if not found:
-            raise DataError(
-                f"In {path} nothing can be decoded: it has neither pictures nor sound. Remove the file."
-            )
-        width = height = turned = 0
-        if picture := found.get("video"):
-            screen = _Screen(_stream(container, "video").sample_aspect_ratio, most=None)
-            width, height = screen.size(picture)
-            turned = screen.rotation(picture)
-        declared = container.duration
-        seconds = float(reached - _zero(container)) if declared is None else declared / 1e6
-    return Media(Path(path), seconds, "video" in found, "audio" in found, width, height, turned)
+    with _open(path) as file:
+        wanted, first = set(file.streams.values()), {}
+        for stream, frame in file.frames(wanted):
+            first.setdefault(stream.type, frame)
+            wanted.discard(stream)
+        if not first:
+            raise DataError(f"{path} has neither pictures nor sound that can be decoded. Leave it out.")
+        width = height = rotation = 0
+        if picture := first.get("video"):
+            a, b, *_ = signs = file.orientation(picture)
+            width, height = file.size(picture, signs)
+            rotation = round(np.degrees(np.arctan2(b, a))) % 360
+        seconds = float(file.reached - file.zero)
+    return Media(Path(path), seconds, "video" in first, "audio" in first, width, height, rotation)
 
 
 def read_pictures(path: str | os.PathLike, *, fps: float = 1.0, most: int = 360) -> Iterator[np.ndarray]:
     """The pictures shown at the times (k + 0.5) / fps, k = 0, 1, …
 
-    A frame is shown from its time stamp to the next one's; before the first one the first is shown. Rotation, mirroring
-    and pixels that are not square are applied. Transparent pictures lie over black. HDR (PQ, HLG) becomes sRGB with
-    white at 203 cd/m² (ITU-R BT.2408), what is brighter is clipped. Without a stated matrix, heights from 720 are
-    BT.709 and others BT.601, as players assume. Fields of interlaced video stay as they are.
+    A frame is shown from its time stamp to the next one's, the first one also before. Rotation, mirroring and pixels
+    that are not square are applied; transparent pictures lie over black; HDR (PQ, HLG) becomes sRGB with white at 203
+    cd/m² (ITU-R BT.2408) and what is brighter clipped. Without a stated matrix, heights from 720 are BT.709 and others
+    BT.601, as in players. Interlaced fields stay as they are.
 
     Args:
         fps: Pictures a second.
-        most: Longest side, in pixels; larger pictures are scaled down (by area), smaller ones stay.
+        most: Longest side in pixels; larger pictures are scaled down by area, smaller ones stay.
 
     Yields:
         uint8 RGB (height, width, 3), all of the size of the first.
 
     Raises:
-        DataError: As `probe`, and for a file without pictures. Of a file that is damaged or cut off, the pictures
-            before the damage come first. Ogg, ADTS and MPEG-TS do not state their length: a cut goes unnoticed there.
+        DataError: As `probe`, and for a file without pictures. Where a file is damaged or cut off, what lies before
+            comes first. Ogg, ADTS, MPEG-TS and MP3 without a header do not state their length: a cut goes unnoticed.
     """
-    step = 1 / _rate(fps)
-    if most < 1:
-        raise UsageError(
-            f"`most` is the longest side of a picture in pixels, at least 1. Received: most={most}."
-        )
-    with _open(path) as container:
-        stream = _stream(container, "video")
-        if stream is None:
-            raise DataError(f"{path} has no pictures. Extract its sound alone, or remove the file.")
-        zero, problems = _zero(container), []
-        screen = _Screen(stream.sample_aspect_ratio, most)
-        shown, due = None, (zero + step / 2) / stream.time_base
-        end = None
-        for frame in _frames(container, stream, problems):
-            if frame.pts is None:
-                frame.pts = end or 0
-            while shown is not None and frame.pts > due:
-                yield screen.show(shown)
-                due += step / stream.time_base
-            shown = frame
-            end = frame.pts + (frame.duration or 1 / (stream.average_rate or 25) / stream.time_base)
-        while shown is not None and due <= end:
-            yield screen.show(shown)
-            due += step / stream.time_base
-    _check(path, problems)
+    step, most = 1 / _positive("fps", fps), _positive("most", most)
+    with _open(path) as file:
+        stream = file.stream("video")
+        step /= stream.time_base
+        due = size = None
+        scalers: dict[str, object] = {}
+        frames = (frame for _, frame in file.frames({stream}))
+        for shown, following in pairwise(chain(frames, [None])):
+            if due is None:  # AVI has no time stamps: those that FFmpeg makes up begin late
+                due = step / 2 + (shown.pts if file.format == "avi" else file.zero / stream.time_base)
+            length = shown.duration or 1 / (stream.average_rate or 25) / stream.time_base
+            until = following.pts if following else shown.pts + length
+            while due < until or (due == until and not following):
+                signs = file.orientation(shown)
+                size = size or file.size(shown, signs, most)
+                yield _displayed(shown, size, signs, scalers)
+                due += step
+        file.check()
 
 
 def read_sound(path: str | os.PathLike, *, fps: float = 1.0, rate: int = 16000) -> Iterator[np.ndarray]:
-    """The sound of each window, as the mean of the channels.
-
-    Silence stands before sound that begins later than the pictures, and in its gaps.
+    """The sound of each window: the mean of the channels, with silence before it and in its gaps.
 
     Args:
         fps: Windows a second.
         rate: Samples a second, to which the sound is resampled.
 
     Yields:
-        float32 (round(rate / fps),) in [-1, 1]; the last window ends in zeros if it is covered at least by half, else
-        there is none.
+        float32 (round(rate / fps),) in [-1, 1]. The last window ends in zeros; covered by less than half, it is not
+        there.
 
     Raises:
         DataError: As `read_pictures`, and for a file without sound.
     """
-    step = rate / _rate(fps)
-    if rate < 1 or (size := round(step)) < 1:
-        raise UsageError(
-            f"A window has {rate} / {fps} samples, and needs one at least. Lower fps or raise `rate`."
-        )
-    with _open(path) as container:
-        stream = _stream(container, "audio")
-        if stream is None:
-            raise DataError(f"{path} has no sound. Extract its pictures alone, or remove the file.")
-        problems: list[str] = []
-        held, begin, windows = [], 0, 0  # samples from `begin` on
-        available = 0
-        for samples in _samples(_frames(container, stream, problems), stream, rate, _zero(container)):
-            held.append(samples)
-            available += len(samples)
-            while available >= round(windows * step) + size:
-                held = [np.concatenate(held)]
-                start = round(windows * step) - begin
-                yield held[0][start : start + size].copy()
-                windows += 1
-                keep = round(windows * step) - begin
-                held, begin = [held[0][keep:]], min(begin + keep, available)
-        rest = np.concatenate([*held, np.zeros(0, np.float32)])[round(windows * step) - begin :]
-        if 2 * len(rest) >= size:
-            yield np.pad(rest, (0, size - len(rest)))
-    _check(path, problems)
+    step = rate / _positive("fps", fps)
+    size = int(_positive("rate / fps", round(step)))
+    with _open(path) as file:
+        frames = (frame for _, frame in file.frames({file.stream("audio")}))
+        held, begin, count = np.zeros(0, np.float32), 0, 0  # samples from `begin` on; windows so far
+        for samples in _resampled(frames, rate, file.zero):
+            held = np.concatenate([held, samples])
+            while (start := round(count * step) - begin) + size <= len(held):
+                yield held[start : start + size].copy()
+                count += 1
+            held, begin = held[start:], begin + min(start, len(held))
+        held = held[round(count * step) - begin :]
+        if 2 * len(held) >= size:
+            yield np.pad(held, (0, size - len(held)))
+        file.check()
 
 
-def _rate(fps: float) -> Fraction:
-    if not 0 < fps < float("inf"):
-        raise UsageError(f"`fps` is the number of pictures a second, above 0. Received: fps={fps}.")
-    return Fraction(fps)
+def _positive(name: str, value: float) -> Fraction:
+    if not 0 < value < float("inf"):
+        raise UsageError(f"`{name}` must be a number above 0. Received: {name}={value}.")
+    return Fraction(value)
 
 
 @contextmanager
-def _open(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
-    """The container of a local file; FFmpeg's errors as `DataError`."""
+def _open(path: str | os.PathLike) -> Iterator[_File]:
+    """A local file; errors of FFmpeg while it is open as `DataError`."""
     try:
         import av
     except ImportError:
@@ -189,247 +153,177 @@ def _open(path: str | os.PathLike) -> Iterator[av.container.InputContainer]:
         ) from None
     if "://" in str(path):
         raise UsageError(f"{path} is an address. Only local files are read: download it first.")
-    if not Path(path).is_file():
-        raise DataError(f"{path} is no file. Name a video or sound file: {', '.join(MEDIA)}.")
-    if not Path(path).stat().st_size:
-        raise DataError(f"{path} is empty. Copy or download it again, or remove it.")
+    if not Path(path).is_file() or not Path(path).stat().st_size:
+        found = "empty" if Path(path).is_file() else "no file"
+        raise DataError(f"{path} is {found}. Name a video or sound file: {', '.join(MEDIA)}.")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
     try:
-        container = av.open(f"file:{os.path.abspath(path)}", options=options, metadata_errors="replace")
+        with av.open(
+            f"file:{os.path.abspath(path)}", options=options, metadata_errors="replace"
+        ) as container:
+            yield _File(path, container)
     except (av.FFmpegError, ValueError) as error:
+        reason = shorten(getattr(error, "strerror", None) or error, 200)
         raise DataError(
-            f"{path} cannot be read as video or sound ({_reason(error)}): it is damaged, cut off, or of a format "
-            f"that is not read. Convert it to one of {', '.join(MEDIA)}, or remove it."
+            f"{path} cannot be read as video or sound ({reason}): it is damaged, cut off, or of a format that is not "
+            f"read. Convert it to one of {', '.join(MEDIA)}, or leave it out."
         ) from None
-    with container:
-        yield container
 
 
-def _reason(error: Exception) -> str:
-    return shorten(getattr(error, "strerror", None) or error, 200)
+class _File:
+    """An open file: its streams, time 0, and how far it was read."""
 
+    def __init__(self, path: str | os.PathLike, container: av.container.InputContainer):
+        from av.stream import Disposition
 
-def _stream(container: av.container.InputContainer, kind: str) -> av.stream.Stream | None:
-    """The default stream of a kind that has a decoder, or the first one; no cover pictures."""
-    from av.stream import Disposition
+        self.path, self.container, self.format = path, container, container.format.name
+        self.reached, self.broken = Fraction(0), False
+        covers = Disposition.attached_pic | Disposition.timed_thumbnails
+        self.streams: dict[str, av.stream.Stream] = {}  # the default one of a kind, or the first
+        for stream in sorted(container.streams, key=lambda each: not each.disposition & Disposition.default):
+            if stream.type in ("video", "audio") and stream.codec_context and not stream.disposition & covers:
+                self.streams.setdefault(stream.type, stream)
+        starts = [
+            each.start_time * each.time_base for each in self.streams.values() if each.start_time is not None
+        ]
+        self.zero = min(starts, default=Fraction(0))  # in the container's seconds
 
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = (each for each in container.streams if each.type == kind and each.codec_context is not None)
-    streams = [each for each in streams if not each.disposition & still]
-    return max(streams, key=lambda each: bool(each.disposition & Disposition.default), default=None)
+    def stream(self, kind: str) -> av.stream.Stream:
+        if kind not in self.streams:
+            missing, other = ("pictures", "sound") if kind == "video" else ("sound", "pictures")
+            raise DataError(f"{self.path} has no {missing}. Extract its {other} alone, or leave it out.")
+        return self.streams[kind]
 
-
-def _zero(container: av.container.InputContainer) -> Fraction:
-    """Time 0, in the container's seconds: where the first of the two streams begins."""
-    streams = [_stream(container, kind) for kind in ("video", "audio")]
-    return min(
-        (s.start_time * s.time_base for s in streams if s and s.start_time is not None), default=Fraction(0)
-    )
-
-
-def _end(packet: av.Packet) -> Fraction:
-    return Fraction(0) if packet.pts is None else (packet.pts + (packet.duration or 0)) * packet.time_base
-
-
-def _packets(container: av.container.InputContainer, problems: list[str]) -> Iterator[av.Packet]:
-    """The packets of all streams; a problem where the file breaks off."""
-    import av
-
-    packets = container.demux()
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError as error:
-            problems.append(f"it breaks off ({_reason(error)})")
-            return
-        if packet is None:
-            return
-        yield packet
-
-
-def _decoded(packet: av.Packet, problems: list[str]) -> list[av.frame.Frame]:
-    import av
-
-    try:
-        return packet.decode()
-    except av.FFmpegError as error:
-        when = "" if packet.pts is None else f" at {duration(float(packet.pts * packet.time_base))}"
-        problems.append(f"it cannot be decoded{when} ({_reason(error)})")
-        return []
-
-
-def _frames(
-    container: av.container.InputContainer, stream: av.stream.Stream, problems: list[str]
-) -> Iterator[av.frame.Frame]:
-    """The frames of a stream up to the first problem, which is added to the list.
-
-    What cannot be decoded before the first frame is no problem: streams that were cut from longer ones begin so.
-    """
-    import av
-
-    stream.thread_type = "AUTO"
-    reached, any_yet = Fraction(0), False
-    for packet in _packets(container, problems):
-        reached = max(reached, _end(packet))
-        if packet.stream is not stream:
-            continue
-        frames = _decoded(packet, problems)
-        if frames and not any_yet:
-            any_yet = True
-            problems.clear()
-        yield from frames
-        if any_yet and (problems or packet.is_corrupt):
-            problems.append(f"it breaks off at {duration(float(reached))}")
-            break
-    if problems and any_yet:  # the decoder still holds some
-        try:
-            yield from stream.codec_context.decode(None)
-        except av.FFmpegError:
-            return
-    declared = Fraction(container.duration or 0, 1_000_000)
-    if any_yet and not problems and _states_its_length(container, stream):
-        lost = declared - (reached - _zero(container))
-        if lost > max(_LOSS, declared / 50):
-            problems.append(f"it states {duration(float(declared))} and ends {duration(float(lost))} before")
-    if not any_yet:
-        problems[:] = problems[:1] or ["the stream is empty"]
-
-
-def _states_its_length(container: av.container.InputContainer, stream: av.stream.Stream) -> bool:
-    """Not of a file whose length FFmpeg estimates from its size: of MP3, those without a LAME header."""
-    name = container.format.name
-    return name != "aac" and (name != "mp3" or "encoder" in stream.metadata)
-
-
-def _check(path: str | os.PathLike, problems: list[str]) -> None:
-    if problems:
-        raise DataError(
-            f"{path} is damaged or cut off: {problems[0]}. Copy or download it again, or leave the file out."
-        )
-
-
-class _Screen:
-    """Shows frames as a player does, in one size: that of the first."""
-
-    def __init__(self, aspect: Fraction | None, most: int | None):
-        from av.video.reformatter import VideoReformatter
-
-        self.aspect = aspect or Fraction(1)  # a pixel's width by its height
-        self.most = most
-        self.shape: tuple[int, int] | None = None  # (width, height)
-        self.scaler, self.second = VideoReformatter(), VideoReformatter()
-
-    def matrix(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
-        """Signs (a, b, c, d) of the display matrix: x' = a x + c y and y' = b x + d y, with y downwards."""
-        try:
-            data = frame.side_data.get("DISPLAYMATRIX")
-        except ValueError:  # side data of a kind that PyAV does not know
-            data = None
-        if data is None:
-            return {0: (1, 0, 0, 1), 90: (0, -1, 1, 0), -90: (0, 1, -1, 0)}.get(
-                frame.rotation, (-1, 0, 0, -1)
-            )
-        a, b, _, c, d = np.frombuffer(data, np.int32)[:5]
-        signs = tuple(int(np.sign(each)) for each in (a, b, c, d))
-        if abs(signs[0]) == abs(signs[1]):
+    def check(self) -> None:
+        if self.broken:
             raise DataError(
-                f"A picture is to be turned by {frame.rotation} degrees; only quarter turns are applied. Convert "
-                "the file."
+                f"{self.path} is damaged or cut off: it can be read for {duration(float(self.reached - self.zero))} "
+                "only. Copy or download it again, or leave it out."
             )
-        return signs
 
-    def rotation(self, frame: av.VideoFrame) -> int:
-        """Degrees clockwise; a mirrored picture's horizontal axis counts."""
-        a, b, _, _ = self.matrix(frame)
-        return round(np.degrees(np.arctan2(b, a))) % 360
+    def frames(self, wanted: set[av.stream.Stream]) -> Iterator[tuple[av.stream.Stream, av.frame.Frame]]:
+        """The frames of streams, while they are in the set, up to where the file is broken.
 
-    def size(self, frame: av.VideoFrame) -> tuple[int, int]:
-        """(width, height) as displayed."""
-        width = frame.width * max(self.aspect, 1)
-        height = frame.height * max(1 / self.aspect, 1)
-        if not self.matrix(frame)[0]:
-            width, height = height, width
-        scale = min(1, Fraction(self.most or 1 << 30) / max(width, height))
-        return max(1, round(width * scale)), max(1, round(height * scale))
-
-    def show(self, frame: av.VideoFrame) -> np.ndarray:
-        """Uint8 RGB (height, width, 3)."""
-        from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation
-
-        a, b, c, d = self.matrix(frame)
-        self.shape = self.shape or self.size(frame)
-        width, height = self.shape if a else self.shape[::-1]
-        unstated = (
-            {"src_colorspace": "ITU709" if frame.height >= 720 else "ITU601"} if frame.colorspace == 2 else {}
-        )
-        scaled = {"width": width, "height": height, "interpolation": Interpolation.AREA, **unstated}
-        wide = frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
-        if any(part.is_alpha for part in frame.format.components):
-            picture = self._over_black(frame, unstated)
-            picture = self.second.reformat(picture, **scaled, format="rgb24")
-        elif wide:
-            picture = self.scaler.reformat(frame, **scaled, format="gbrp16")
-            picture = self.second.reformat(
-                picture,
-                format="rgb24",
-                dst_color_trc=ColorTrc.IEC61966_2_1,
-                dst_color_primaries=ColorPrimaries.BT709,
-            )
-        else:
-            picture = self.scaler.reformat(frame, **scaled, format="rgb24")
-        picture = picture.to_ndarray()
-        if not a:
-            picture = picture.swapaxes(0, 1)
-        return np.ascontiguousarray(picture[:: -1 if b + d < 0 else 1, :: -1 if a + c < 0 else 1])
-
-    def _over_black(self, frame: av.VideoFrame, unstated: dict) -> av.VideoFrame:
+        It is not where only a stream's first packets cannot be decoded: what was cut from longer streams begins so.
+        """
         import av
 
-        rgba = self.scaler.reformat(frame, format="rgba", **unstated).to_ndarray().astype(np.uint32)
+        begun, packets, decoders = set(), self.container.demux(), {}
+        for stream in wanted:
+            decoders[stream] = stream.codec_context
+            if stream.metadata.get("alpha_mode") == "1" and stream.name in _WITH_ALPHA:
+                decoders[stream] = av.CodecContext.create(_WITH_ALPHA[stream.name], "r")
+            decoders[stream].thread_type = "AUTO"
+        while not self.broken:
+            stream, frames = None, []
+            try:
+                packet = next(packets)
+                if packet.pts is not None:
+                    self.reached = max(self.reached, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                stream = packet.stream
+                if stream in wanted:
+                    frames = decoders[stream].decode(packet)
+                self.broken = bool(begun) and packet.is_corrupt
+            except StopIteration:
+                break
+            except av.FFmpegError:
+                self.broken = stream is None or stream in begun
+            for frame in frames:
+                if frame.pts is None:
+                    raise ValueError("a frame has no time stamp")
+                begun.add(stream)
+                yield stream, frame
+        for stream in begun & wanted if self.broken else ():  # what decoders still hold
+            with suppress(av.FFmpegError):
+                yield from ((stream, frame) for frame in decoders[stream].decode(None))
+        # Some formats state the length from 0 on, some from the first frame.
+        lost = self._stated_length() - max(self.reached, self.reached - self.zero)
+        self.broken |= not begun or lost > _LOSS
+
+    def _stated_length(self) -> Fraction:
+        """Seconds; 0 where FFmpeg would estimate them from the size."""
+        if self.format == "avi":
+            return max(each.frames * each.time_base for each in self.container.streams)
+        if self.format == "mp3":
+            with open(self.path, "rb") as file:
+                begin = file.read(1 << 20)
+            if b"Xing\0\0\0" not in begin and b"Info\0\0\0" not in begin:
+                return Fraction(0)
+        return Fraction(0 if self.format == "aac" else self.container.duration or 0, 1_000_000)
+
+    def orientation(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
+        """Signs (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y, y downwards."""
+        data = frame.side_data.get("DISPLAYMATRIX")
+        a, b, _, c, d = np.sign(np.frombuffer(data, np.int32)[:5]).tolist() if data else (1, 0, 0, 0, 1)
+        if abs(a) == abs(b):
+            raise DataError(
+                f"{self.path} is to be displayed turned by {frame.rotation} degrees; only quarter turns are applied. "
+                "Convert it, or leave it out."
+            )
+        return a, b, c, d
+
+    def size(self, frame: av.VideoFrame, signs: tuple, most: int | None = None) -> tuple[int, int]:
+        """(width, height) as displayed, scaled down to `most`."""
+        aspect = self.streams["video"].sample_aspect_ratio or Fraction(1)
+        sides = frame.width * max(aspect, 1), frame.height * max(1 / aspect, 1)
+        scale = min(1, most / max(sides)) if most else 1
+        width, height = (max(1, round(side * scale)) for side in sides)
+        return (width, height) if signs[0] else (height, width)
+
+
+def _displayed(frame: av.VideoFrame, size: tuple, signs: tuple, scalers: dict) -> np.ndarray:
+    """A frame as uint8 RGB (height, width, 3) of a size."""
+    import av
+    from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoReformatter
+
+    def convert(frame: av.VideoFrame, pixels: str, **options: object) -> av.VideoFrame:
+        scaler = scalers.setdefault(pixels, VideoReformatter())
+        return scaler.reformat(frame, format=pixels, interpolation=exact, threads=1, **options)
+
+    exact = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    a, b, c, d = signs
+    sized = dict(zip(("width", "height"), size if a else size[::-1], strict=True))
+    unstated = frame.colorspace == 2  # AVCOL_SPC_UNSPECIFIED
+    matrix = {"src_colorspace": "ITU709" if frame.height >= 720 else "ITU601"} if unstated else {}
+    if any(part.is_alpha for part in frame.format.components):
+        rgba = convert(frame, "rgba", **matrix).to_ndarray().astype(np.uint32)
         blended = (rgba[..., :3] * rgba[..., 3:] + 127) // 255
-        return av.VideoFrame.from_ndarray(blended.astype(np.uint8), "rgb24")
+        frame, matrix = av.VideoFrame.from_ndarray(blended.astype(np.uint8)), {}
+    if frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67):
+        frame = convert(frame, "gbrp16", **sized, **matrix)
+        sized = {"dst_color_trc": ColorTrc.IEC61966_2_1, "dst_color_primaries": ColorPrimaries.BT709}
+        matrix = {}
+    picture = convert(frame, "rgb24", **sized, **matrix).to_ndarray()
+    picture = picture if a else picture.swapaxes(0, 1)
+    return np.ascontiguousarray(picture[:: -1 if b + d < 0 else 1, :: -1 if a + c < 0 else 1])
 
 
-def _samples(frames: Iterator, stream: av.stream.Stream, rate: int, zero: Fraction) -> Iterator[np.ndarray]:
-    """Mono float32 at `rate` from time 0 on, without gaps: silence where no frame is, overlaps dropped."""
+def _resampled(frames: Iterator[av.AudioFrame], rate: int, zero: Fraction) -> Iterator[np.ndarray]:
+    """Mono float32 at `rate` from time 0 on: silence where there is no frame, what overlaps dropped."""
     import av
 
-    written, skip = 0, 0  # samples yielded; samples to drop of what comes
-    resampler, source = None, 0
-    expected = None  # where the next frame begins, in seconds
+    written = skip = 0  # samples yielded; samples to drop of those to come
+    resampler = source = expected = None  # what the resampler takes; where the next frame begins, in seconds
 
-    def ready(frame):
+    def resample(frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
         nonlocal written, skip
-        for each in resampler.resample(frame):
-            samples = np.clip(each.to_ndarray()[0], -1, 1)[skip:]
+        for each in filter(None, resampler.resample(frame) if resampler else ()):
+            # Packed samples: PyAV reads beyond the end of planar frames with 8 channels.
+            samples = each.to_ndarray().reshape(each.samples, -1).mean(1).clip(-1, 1)[skip:]
             skip -= min(skip, each.samples)
             written += len(samples)
             yield samples
 
     for frame in frames:
-        start = expected or Fraction(0) if frame.pts is None else frame.pts * frame.time_base - zero
-        if expected is None or abs(start - expected) > _GAP or source != frame.sample_rate:
-            if resampler:
-                yield from ready(None)
+        start = frame.pts * frame.time_base - zero
+        found = frame.sample_rate, frame.format.name, frame.layout.name
+        if source != found or abs(start - expected) > _GAP:
+            yield from resample(None)
             skip = max(0, written - round(start * rate))
             while (silence := min(round(start * rate) - written, rate)) > 0:
                 yield np.zeros(silence, np.float32)
                 written += silence
-            resampler, source = av.AudioResampler("flt", "mono", rate), frame.sample_rate
+            resampler, source = av.AudioResampler("flt", rate=rate), found
         expected = start + Fraction(frame.samples, frame.sample_rate)
-        mono = av.AudioFrame.from_ndarray(_mono(frame)[None], "flt", "mono")
-        mono.sample_rate = frame.sample_rate
-        yield from ready(mono)
-    if resampler:
-        yield from ready(None)
-
-
-def _mono(frame: av.AudioFrame) -> np.ndarray:
-    """The mean of a frame's channels, float32 in [-1, 1]."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    if samples.dtype == np.uint8:
-        return ((samples.astype(np.float32) - 128) / 128).mean(0)
-    scale = -np.iinfo(samples.dtype).min if samples.dtype.kind == "i" else 1
-    return (samples.mean(0, dtype=np.float64) / scale).astype(np.float32)
+        yield from resample(frame)
+    yield from resample(None)
