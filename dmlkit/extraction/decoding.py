@@ -235,7 +235,8 @@ class _File:
                 yield stream, frame
         for stream in begun & wanted if self.broken else ():  # what decoders still hold
             with suppress(av.FFmpegError):
-                yield from ((stream, frame) for frame in decoders[stream].decode(None))
+                held = decoders[stream].decode(None)
+                yield from ((stream, frame) for frame in held if frame.pts is not None)
         # Some formats state the length from 0 on, some from the first frame.
         lost = self._stated_length() - max(self.reached, self.reached - self.zero)
         self.broken |= not begun or lost > _LOSS
