@@ -158,17 +158,21 @@ def scale_of(batch: Mapping[str, np.ndarray], name: str) -> tuple[float, float]:
 
 
 def open_for(
-    data: str | os.PathLike | Dataset | OneBatch, models: Iterable[tuple[object, Mapping]]
+    data: str | os.PathLike | Dataset | OneBatch,
+    models: Iterable[tuple[object, Mapping]],
+    *,
+    unit: str = "video",
 ) -> tuple[Dataset, list[Match]]:
     """Open data for models, given as their names and what each was trained on, and match them.
 
-    Data without labels and class names take those of the first model. Raises `UsageError` as `match` does.
+    `unit` is how a path is opened. Data without labels and class names take those of the first model. Raises
+    `UsageError` as `match` does.
     """
     models = [(str(model), trained_on) for model, trained_on in models]
     first, trained_on = models[0]
     dataset, names, notes = data, trained_on["class_names"], ()
     if isinstance(data, str | os.PathLike):
-        dataset = open_dataset(data, num_classes=trained_on["num_classes"])
+        dataset = open_dataset(data, num_classes=trained_on["num_classes"], unit=unit)
     if names and not (dataset.named or dataset.labelled) and dataset.num_classes == len(names):
         dataset = replace(dataset, class_names=tuple(names), named=True)
         notes = (f"{dataset.name} has neither labels nor class names: they are those of {first}.",)

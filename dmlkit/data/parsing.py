@@ -147,7 +147,7 @@ class RecordParser:
     sampler: FrameSampler = FrameSampler()
     id_key: str | None = None  # where it shows the release, whose class numbers are not those of another
     context: ContextCoding = USUAL_CONTEXT
-    unit: str = "video"  # or "segment", of which each is a row of a batch
+    unit: str = "video"  # or "segment", of which each is a row; "whole" is a video whose labels are not read
     rated: bool = False  # whether the records hold ratings of segments
 
     def parse(self, records: Sequence[bytes]) -> dict[str, np.ndarray]:
@@ -188,7 +188,7 @@ class RecordParser:
 
     def read_rows(self, data: bytes) -> list[Video]:
         """What a batch holds of one record: its video, or its segments (none, one or several)."""
-        return [self.read(data)] if self.unit == "video" else self.read_segments(data)
+        return [self.read(data)] if self.unit != "segment" else self.read_segments(data)
 
     def read(self, data: bytes) -> Video:
         """One record as a video; raises `InvalidRecord` where it does not match the data set's description."""

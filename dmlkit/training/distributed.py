@@ -365,15 +365,19 @@ class Distribution:
         with self.strategy.scope(), tf.variable_creator_scope(own_seeds):
             yield
 
-    def compile(self, learner: keras.Model, profile: Profile, *, learning_rate, xla: bool):
+    def compile(
+        self, learner: keras.Model, profile: Profile, *, learning_rate, xla: bool, loss=cross_entropy
+    ):
         """Compile the learner; returns the `ReplicatedModel` of several devices, None for one."""
         settings = {"learning_rate": learning_rate, "clipnorm": profile.clip_norm}
         if self.strategy is None:
             average = {"use_ema": True, "ema_momentum": profile.ema} if profile.ema else {}
             # XLA compiles again for every length of a batch: off by default.
-            learner.compile(AveragingAdam(**settings, **average), loss=cross_entropy, jit_compile=xla)
+            learner.compile(AveragingAdam(**settings, **average), loss=loss, jit_compile=xla)
             replicated = None
         else:
+            if loss is not cross_entropy:
+                raise OneDeviceError("several devices do not train on segments")
             check_distributable(learner, profile, replicas=self.replicas)
             learner.optimizer = SummedAdam(**settings)
             replicated = ReplicatedModel(learner, self.strategy, xla=xla)

@@ -129,6 +129,24 @@ def averaged_weights(learner: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
+# --- Segments ---
+
+
+class RatedCrossEntropy(keras.losses.Loss):
+    """Binary cross-entropy of (segments, classes), the mean over the pairs of weight 1, in nats.
+
+    The weights are the batch's `rated`: what nobody has rated is neither present nor absent, and has no gradient. Of
+    models with copies or stages, (segments, copies, classes).
+    """
+
+    def __init__(self):
+        super().__init__(name="rated_cross_entropy", reduction="mean_with_sample_weight")
+
+    def call(self, y_true, y_pred):
+        """The cross-entropy of each pair."""
+        return keras.losses.binary_crossentropy(ops.cast(y_true, "float32")[..., None], y_pred[..., None])
+
+
 # --- Augmentations and soft labels ---
 
 
@@ -244,6 +262,8 @@ class Learner(keras.Model):
             labels = smooth_labels(labels, self.profile.label_smoothing)
         if len(scores.shape) == 3:  # (batch, copies or stages, classes), each with a loss of its own
             labels = labels[:, None, :]
+            if sample_weight is not None:  # rated pairs, which each of them follows
+                sample_weight = ops.broadcast_to(sample_weight[:, None, :], ops.shape(scores))
         return super().compute_loss(x=x, y=labels, y_pred=scores, sample_weight=sample_weight)
 
 

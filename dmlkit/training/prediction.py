@@ -21,6 +21,7 @@ from dmlkit.extraction.clips import CLIP, clip_dataset, is_clip
 from dmlkit.metrics import (
     COMBINERS,
     RankingMetrics,
+    SegmentPrecision,
     Weights,
     combine,
     gap_interval_of_pairs,
@@ -34,6 +35,7 @@ from dmlkit.profiles import Profile, as_profile
 from dmlkit.runs import Run, as_run, class_table
 from dmlkit.submission import HEADER, file_for, lines_for_people, submission_lines
 from dmlkit.training.ensembles import RunOrPath, combinable, tuning_predictions, weights_of
+from dmlkit.training.segments import METHODS, by_video, only_rated, whole_video_scorer, with_interval
 
 # A batch's inputs take about this much memory, so that the overhead of each call is small.
 BATCH_BYTES = 16 << 20
@@ -41,8 +43,13 @@ FEWEST, MOST = 64, 1024
 MEAN = COMBINERS[ALGORITHM_2].combine
 
 
-def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) -> Iterator[Predictions]:
-    """Score every batch of `dataset.batches(...)` by a function from a batch to scores (videos, classes)."""
+def score_batches(
+    batches: Iterable[dict], score: Callable[[dict], np.ndarray], *, rated: bool = True
+) -> Iterator[Predictions]:
+    """Score every batch of `dataset.batches(...)` by a function from a batch to scores (videos, classes).
+
+    Of segments, `rated`: only the pairs that people have rated; the others have the score 0 (`only_rated`).
+    """
     empty = True
     for batch in batches:
         scores = np.asarray(score(batch))
@@ -52,7 +59,9 @@ def score_batches(batches: Iterable[dict], score: Callable[[dict], np.ndarray]) 
                 "Train with a lower learning rate."
             )
         labels = np.asarray(batch["labels"]) > 0 if "labels" in batch else None
-        yield Predictions(np.asarray(batch["id"], np.str_), labels, scores.astype(np.float16))
+        scores = scores.astype(np.float16)
+        scores = only_rated(scores, batch["rated"]) if rated and "rated" in batch else scores
+        yield Predictions(np.asarray(batch["id"], np.str_), labels, scores)
         empty = False
     if empty:
         raise DataError("There are no videos to score. `dmlkit data show DIR` shows the data set's splits.")
@@ -192,24 +201,38 @@ def score_blocks(
     max_videos: int | None = None,
     on_fault: str | Skipped = RAISE,
     matches: Sequence[Match] | None = None,
+    method: str = "clip",
+    rated: bool = True,
 ) -> Iterator[Predictions]:
     """The scores of a split, some videos at a time; memory does not grow with their number.
 
     Members are combined from their scores at half precision, as those are stored:
     an ensemble scores as it was measured. Members that read the same frames share one reading. `matches` are how the
-    data set is read for each of the `trainings`.
+    data set is read for each of the `trainings`; `method` is how segments are scored, `rated` as for `score_batches`.
     """
+    choose(METHODS, method, what="way to score segments")
+    on_segments = getattr(dataset, "unit", "video") == "segment"  # a single batch has none
+    if method != "clip" and not on_segments:
+        raise UsageError(
+            f"The method {method!r} scores segments. Read the data so: unit='segment', or --unit segment."
+        )
     runs = trainings(members)
     matches = matches or [match(dataset, run.record["data"], model=run.path) for run in runs]
     profiles = [Profile(**run.record["profile"]) for run in runs]
     settings = [(profile.frame_choice, profile.max_frames) for profile in profiles]
     size = min(batch_size(dataset, frames) for _, frames in settings)
-    common = {"batch_size": size, "max_videos": max_videos, "on_fault": Skipped.of(on_fault)}
+    skipped = Skipped.of(on_fault)
+    common = {"batch_size": size, "max_videos": max_videos, "on_fault": skipped}
     readings = {
         (choice, frames): dataset.batches(split, frame_choice=choice, max_frames=frames, **common)
         for choice, frames in settings
     }
-    scorers = [scorer(run.model, each) for run, each in zip(runs, matches, strict=True)]
+    scorers = [
+        scorer(run.model, each)
+        if method == "clip"
+        else whole_video_scorer(run, dataset, split, method=method, matched=each, skipped=skipped)
+        for run, each in zip(runs, matches, strict=True)
+    ]
 
     def score(batches: dict) -> np.ndarray:
         scores = [each(batches[own]) for each, own in zip(scorers, settings, strict=True)]
@@ -228,7 +251,7 @@ def score_blocks(
 
     def blocks() -> Iterator[Predictions]:
         yield from score_batches(
-            (each[0] | dict(zip(readings, each, strict=True)) for each in batches), score
+            (each[0] | dict(zip(readings, each, strict=True)) for each in batches), score, rated=rated
         )
         _warn(note for each in matches for note in each.check_values())
 
@@ -254,6 +277,8 @@ def evaluate(
     by: str | None = None,
     on_fault: str | Skipped = RAISE,
     per_class: str | os.PathLike | None = None,
+    unit: str = "video",
+    method: str = "clip",
 ) -> dict:
     """Score a split of a data set with a run's model, and measure. Memory does not grow with the number of videos.
 
@@ -267,24 +292,33 @@ def evaluate(
         by: How several runs are combined, as for `ensemble`; where None, by Algorithm 2.
         on_fault: As for `Dataset.batches`.
         per_class: A file for `dmlkit.runs.class_table` as CSV; as for the `out` of `submit`.
+        unit: How a path is opened: `video`, or `segment` for rated segments, each of them a video of five seconds.
+        method: How segments are scored, a name in `dmlkit.training.segments.METHODS`.
 
     Returns:
-        GAP@20 with its interval, Hit@1, PERR, mAP, and the numbers of classes and videos they were measured on.
+        GAP@20 with its interval, Hit@1, PERR, mAP, and the numbers of classes and videos they were measured on. Of
+        segments, these over the rated pairs, and mAP@K with its interval; all intervals are over whole videos.
 
     Raises:
         UsageError: The data set's features are not the run's, or it has classes that the run was not trained on.
         DataError: The split has no labels, the data are damaged, or more than 1 % of values do not fit the run's bytes.
     """
     with nullcontext() if per_class is None else file_for(per_class) as file:
-        members, dataset, matches = _members_and_data(run, data, by)
+        members, dataset, matches = _members_and_data(run, data, by, unit)
         dataset.require_labels(split)
-        metrics = RankingMetrics(dataset.num_classes)
-        settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
+        metrics, precision, ids = RankingMetrics(dataset.num_classes), SegmentPrecision(), []
+        settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches, "method": method}
         for block in score_blocks(members, dataset, split, **settings):
             metrics.update(block.scores, block.labels)
+            if dataset.unit == "segment":
+                precision.update(block.scores, block.labels, block.scores > 0, ids=block.ids)
+                ids.append(block.ids)
         if file:
             file.write(class_table(metrics, dataset.class_names).to_csv(index=False).encode())
-    return metrics.result() | {"gap_interval": list(gap_interval_of_pairs(metrics.pairs()))}
+    pairs, of_segments = metrics.pairs(), {}
+    if ids:
+        pairs, of_segments = by_video(pairs, np.concatenate(ids)), with_interval(precision)
+    return metrics.result() | {"gap_interval": list(gap_interval_of_pairs(pairs))} | of_segments
 
 
 def predict(
@@ -362,11 +396,13 @@ def submit(
     return videos
 
 
-def _members_and_data(run, data, by: str | None) -> tuple[list[Member], object, list[Match]]:
+def _members_and_data(
+    run, data, by: str | None, unit: str = "video"
+) -> tuple[list[Member], object, list[Match]]:
     """The members of runs, the data, and how these are read for each of the trainings; a warning for each note."""
     members = members_of(run, by=by)
     models = [(each.path, each.record["data"]) for each in trainings(members)]
-    dataset, matches = open_for(data, models)
+    dataset, matches = open_for(data, models, unit=unit)
     _warn(note for each in matches for note in each.notes)
     return members, dataset, matches
 

@@ -36,6 +36,7 @@ from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import CHECKPOINTS, WHILE_TRAINING, Run, find_runs, load_run, read_record, write_record
 from dmlkit.runtime import cores, threads, version_of, versions
+from dmlkit.training.segments import by_video, precision_of, with_interval
 
 REFITTING = "refitting"
 WEIGHTS = "weights.npz"
@@ -58,8 +59,9 @@ def training_fingerprint(
     precision: str,
     deterministic: bool,
     teachers: Sequence[str] = (),
+    start_from: str | None = None,
 ) -> str:
-    """The fingerprint of a training: everything that decides its result, its teachers' fingerprints among it."""
+    """The fingerprint of a training: everything that decides its result, other runs' fingerprints among it."""
     added = [part["digest"] for part in added_parts(experiment)]
     return fingerprint(
         experiment=experiment.to_record() | ({"added": added} if added else {}),
@@ -70,6 +72,7 @@ def training_fingerprint(
         precision=precision,
         deterministic=deterministic,
         teachers=list(teachers),
+        **({} if start_from is None else {"start_from": start_from}),
         version=version_of("dmlkit"),
     )
 
@@ -102,7 +105,7 @@ class TrainingState:
     loss: float = 0.0  # the mean over these batches
     seconds: float = 0.0
     history: list[dict] = field(default_factory=list)
-    best_gap: float = -1.0
+    best_score: float = -1.0  # on the tuning split: GAP, of segments mAP@K
     best_epoch: int = 0  # counted from 1; 0 before the first
     best_weights: list[np.ndarray] = field(default_factory=list)
     metrics: list[np.ndarray] = field(default_factory=list)  # running means after `batches`
@@ -200,9 +203,14 @@ def finish_run(
     tuning_gap, metrics = GlobalAveragePrecision(), validation.measured()
     for block in tuning.blocks():
         tuning_gap.update(block.scores, block.labels)
+    on_segments = record["data"].get("unit") == "segment"
+    pairs = by_video(metrics.pairs(), validation.ids) if on_segments else metrics.pairs()
+    of_segments = [{}, {}]
+    if on_segments:
+        of_segments = [with_interval(precision_of(each.blocks())) for each in (tuning, validation)]
     record = record | {
-        "tuning": {"gap": tuning_gap.result()},
-        "metrics": metrics.result() | {"gap_interval": list(gap_interval_of_pairs(metrics.pairs()))},
+        "tuning": {"gap": tuning_gap.result()} | of_segments[0],
+        "metrics": metrics.result() | {"gap_interval": list(gap_interval_of_pairs(pairs))} | of_segments[1],
         "scores_kept": "all" if validation.kept is None else f"the highest {validation.kept} of each video",
         "versions": versions(),
         "git_commit": git_commit(),
@@ -230,6 +238,7 @@ def describe_data(dataset, *, videos: Mapping[str, int], sample: Mapping | None 
         "name": dataset.name,
         "fingerprint": dataset.fingerprint,
         "level": dataset.level,
+        "unit": dataset.unit,
         "features": features,
         "num_classes": dataset.num_classes,
         "class_names": list(dataset.class_names) if dataset.named else None,

@@ -31,12 +31,13 @@ from dmlkit.experiments import (
     not_applicable_reason,
 )
 from dmlkit.files import file_lock
-from dmlkit.metrics import gap_interval, global_average_precision
+from dmlkit.metrics import SegmentPrecision, gap_interval, global_average_precision, map_at_k_interval
 from dmlkit.paths import default_runs
 from dmlkit.profiles import Profile, as_profile, profile_for
 from dmlkit.runs import ROW_COLUMNS, SEED_COLUMNS, Run, experiment_row, read_record, to_frame
 from dmlkit.runtime import check_keras, quiet_startup
 from dmlkit.training.ensembles import ensemble
+from dmlkit.training.segments import METHODS, precision_of
 from dmlkit.training.state import (
     default_run,
     ensemble_fingerprint,
@@ -369,6 +370,39 @@ def all_results(study: Study) -> pd.DataFrame:
     return to_frame(list(rows.values()), columns=[*study.columns, "part"]).set_index("title")
 
 
+# --- Segments ---
+
+
+def train_on_segments(study: Study, data, *experiments: str | Experiment) -> dict[str, Run]:
+    """Train experiments on rated segments, each from scratch and from the study's run on whole videos.
+
+    Args:
+        study: On whole videos; its profile and seed are those of the segments, too, and its folder takes the runs.
+        data: The segments (`open_segments`).
+        experiments: Names or values, of experiments that the study trains first where it has not.
+
+    Returns:
+        Title → run, "…, on segments" and "…, fine-tuned on segments".
+    """
+    with quiet_startup():
+        from dmlkit.training.trainer import train
+
+    found = {}
+    for run in study.train(*experiments).values():
+        for how, start in (("on segments", None), ("fine-tuned on segments", run)):
+            place = f"{run.name}-{how.replace(' ', '-')}"
+            conditions = {"profile": study._profile(run.experiment), "seed": study.seed}
+            conditions |= {"deterministic": study.settings["deterministic"]}
+            own = {"precision": "float32", "start_from": start and start.record["fingerprint"]}
+            digest = training_fingerprint(run.experiment, data, **conditions, **own)
+            settings = {"out": study.runs / f"{place}-{digest[:8]}", "progress": study.settings["progress"]}
+            print(f"{run.title}, {how}:")
+            found[f"{run.title}, {how}"] = train(
+                run.experiment, data=data, start_from=start, **conditions, **settings
+            )
+    return found
+
+
 # --- Analyses of trained runs ---
 
 
@@ -447,6 +481,48 @@ def mapping_resampling(runs: Mapping[str, Run], dataset, *, seed: int = 0) -> pd
             global_average_precision(stored.scores[order], stored.labels),
         )
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("title")
+
+
+def localization_study(runs: Mapping[str, Run], data, *, split: str = "validate") -> pd.DataFrame:
+    """How well runs find the segments that show a class, by every method that they have (`segments.METHODS`).
+
+    Args:
+        runs: Title → run; of a run on whole videos each method is measured, of one on segments only "clip".
+        data: Rated segments (`open_segments`).
+        split: A split with ratings.
+
+    Returns:
+        A row a run and method (index `run`, `method`): `map_at_k` with its interval over videos (`low`, `high`);
+        `against`, the row that localizes least and reads the same: the run's own video scores, or, of a run on
+        segments, the first other run's clips; the paired `difference` from it with `difference_low` and
+        `difference_high` (NaN where there is none); `segments`, `rated` pairs and `classes`.
+    """
+    from dmlkit.training.prediction import members_of, score_blocks
+
+    found: dict[tuple[str, str], SegmentPrecision] = {}
+    for title, run in runs.items():
+        for method in ("clip",) if run.record["data"]["unit"] == "segment" else METHODS:
+            try:
+                blocks = score_blocks(members_of(run), data, split, method=method)
+                found[title, method] = precision_of(blocks)
+            except UsageError:
+                if method != "contribution":  # which not every run has
+                    raise
+    others = [title for title, method in found if method == "video"]
+    rows = {}
+    for (title, method), precision in found.items():
+        against = (title, "video") if title in others else (others[0], "clip") if others else (title, method)
+        low, high = map_at_k_interval(precision.pairs())
+        row = precision.result()
+        row |= {"low": low, "high": high, "against": ", ".join(against), "difference": np.nan}
+        if against != (title, method):
+            row["difference"] = row["map_at_k"] - found[against].result()["map_at_k"]
+            interval = map_at_k_interval(precision.pairs(), found[against].pairs())
+            row |= dict(zip(("difference_low", "difference_high"), interval, strict=True))
+        rows[title, method] = row
+    columns = ["map_at_k", "low", "high", "against", "difference", "difference_low", "difference_high"]
+    index = pd.MultiIndex.from_tuples(rows, names=["run", "method"])
+    return pd.DataFrame([*rows.values()], index=index, columns=[*columns, "segments", "rated", "classes"])
 
 
 def frame_study(

@@ -20,7 +20,7 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from dmlkit.data import RAISE, Skipped, as_dataset, with_tuning
+from dmlkit.data import RAISE, Skipped, as_dataset, match, with_tuning
 from dmlkit.errors import DataError, UsageError, choose, shorten
 from dmlkit.experiments import Ensemble, Experiment, find, not_applicable_reason
 from dmlkit.metrics import global_average_precision
@@ -32,6 +32,7 @@ from dmlkit.runs import CHECKPOINTS, Run, as_run, load_run, shared_class_names
 from dmlkit.runtime import check_keras, version_of
 from dmlkit.training.distributed import ONE_DEVICE, SPLITS, STRATEGIES, Distribution, OneDeviceError, divide
 from dmlkit.training.objectives import (
+    RatedCrossEntropy,
     averaged_weights,
     fit_kernel_ridge,
     kernel_layers,
@@ -39,6 +40,7 @@ from dmlkit.training.objectives import (
     learning_rate_schedule,
 )
 from dmlkit.training.prediction import RunOrPath, members_of, score_split
+from dmlkit.training.segments import check_conditions, precision_of
 from dmlkit.training.state import (
     REFITTING,
     TrainingState,
@@ -78,12 +80,16 @@ def train(
     strategy: str = "auto",
     on_fault: str = RAISE,
     teachers: Sequence[RunOrPath] = (),
+    start_from: RunOrPath | None = None,
 ) -> Run:
     """Train one experiment and leave a run; a run that is already there is not trained again.
 
     The training split is fitted, the tuning split decides when to stop and which epoch's weights are kept (a profile
     may then refit on it too, `Profile.after_tuning`), the validation split is scored once, at the end. A killed
     training resumes where it stopped.
+
+    Of rated segments (`open_dataset(path, unit="segment")`) only the rated pairs of segment and class count, in the
+    loss and in the metrics, and the tuning split is judged by mAP@K instead of GAP.
 
     Args:
         experiment: An `Experiment`, or the name of one.
@@ -111,6 +117,8 @@ def train(
             training; the run's record names them. It can be changed when a training is resumed.
         teachers: Runs on the same data, or their folders, whose mean scores are learned in addition to the labels
             (distillation; `Profile.teaching` sets their share). An ensemble teaches as it scores.
+        start_from: A run of the same model, or its folder, whose weights are the initial ones (fine-tuning); its
+            optimizer starts anew.
 
     Returns:
         The finished run.
@@ -133,11 +141,13 @@ def train(
     dataset = distribution.each(lambda: as_dataset(data))
     runs = distribution.each(lambda: open_teachers(teachers, dataset, experiment=experiment))
     sources = [run.record["fingerprint"] for run in runs]
-    fingerprint = training_fingerprint(experiment, dataset, profile=profile, teachers=sources, **settings)
+    start = None if start_from is None else distribution.each(lambda: as_run(start_from))
+    names = {"teachers": sources, "start_from": start and start.record["fingerprint"]}
+    fingerprint = training_fingerprint(experiment, dataset, profile=profile, **names, **settings)
     distribution.agree(
         {"version of dmlkit": version_of("dmlkit"), "experiment": experiment.to_record()}
         | {"plugins": loaded_plugins()}
-        | {"profile": profile.to_record(), "data set": dataset.fingerprint, "teachers": sources}
+        | {"profile": profile.to_record(), "data set": dataset.fingerprint, **names}
         | {**settings, "on_fault": skipped.policy}
     )
     folder = default_run(dataset, experiment, profile, fingerprint) if out is None else Path(out)
@@ -147,7 +157,7 @@ def train(
     # Model.
     trainer = Trainer(
         experiment=experiment, dataset=dataset, profile=profile, distribution=distribution, folder=folder,
-        fingerprint=fingerprint, **settings, xla=xla, teachers=runs, skipped=skipped, reporter=reporter,
+        fingerprint=fingerprint, **settings, xla=xla, teachers=runs, start=start, skipped=skipped, reporter=reporter,
         checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
     trainer.build(fall_back=strategy == "auto")
@@ -247,13 +257,18 @@ def open_teachers(teachers: Sequence[RunOrPath], dataset, *, experiment: Experim
     return runs
 
 
+def own_names(run: Run) -> dict:
+    """What a record keeps of another run."""
+    return {"name": run.name, "fingerprint": run.record["fingerprint"]}
+
+
 @dataclass(kw_only=True, eq=False)
 class Trainer:
     """One training, from its first epoch or its checkpoint to its last, on one device or on all of its `distribution`.
 
     `build` makes `model`, which is scored and kept, and `learner`, which is fitted: a `Learner` of the same weights, or
-    the model itself. `videos` counts the videos of each split on all workers, `own_videos` on this one. In a refit no
-    epoch is selected: the last one's weights are kept.
+    the model itself. `videos` counts the videos (or segments) of each split on all workers, `own_videos` on this one.
+    In a refit no epoch is selected: the last one's weights are kept.
 
     Paper: §Optimization.
     """
@@ -265,6 +280,7 @@ class Trainer:
     folder: Path
     fingerprint: str
     teachers: Sequence[Run]
+    start: Run | None
     skipped: Skipped
     reporter: Reporter
     seed: int
@@ -279,6 +295,8 @@ class Trainer:
         self.started = datetime.now(UTC)
         if self.profile.ridge and self.teachers:
             raise UsageError("Kernel ridge regression (ridge) follows labels alone. Leave the teachers out.")
+        if dataset.unit == "segment":
+            check_conditions(self.profile)
         if not distribution.chief:
             self.reporter, self.checkpoint_seconds = Reporter("silent"), math.inf
         for split in SPLITS:
@@ -295,7 +313,7 @@ class Trainer:
             lambda: divide(dataset, self.profile, **place, skipped=self.skipped)
         )
         self.own_videos = distribution.each(
-            lambda: {split: self.own_dataset.num_videos(split, on_fault=self.skipped) for split in SPLITS}
+            lambda: {split: self.own_dataset.num_examples(split, on_fault=self.skipped) for split in SPLITS}
         )
         self.videos = dict(zip(SPLITS, distribution.sum(*self.own_videos.values()), strict=True))
         for split, count in self.videos.items():
@@ -322,15 +340,41 @@ class Trainer:
         keras.utils.set_random_seed(self.seed)
         with self.distribution.scope():
             self.model = build_model(self.experiment, self.dataset, profile=profile, precision=self.precision)
+            if self.start:
+                self.model.set_weights(self._initial_weights(self.start))
             if profile.ridge:
                 kernel_layers(self.model)[1].trainable = False
             members = [member for run in self.teachers for member in members_of(run)]
             teachers = [(member.run.model, member.weight / len(self.teachers)) for member in members]
             self.learner = learner_for(self.model, profile, seed=self.seed, teachers=teachers)
             rate = learning_rate_schedule(profile, videos=self.videos["train"])
+            self.loss = RatedCrossEntropy() if self.dataset.unit == "segment" else cross_entropy
             self.replicated = self.distribution.compile(
-                self.learner, profile, learning_rate=rate, xla=self.xla
+                self.learner, profile, learning_rate=rate, xla=self.xla, loss=self.loss
             )
+
+    def _initial_weights(self, start: Run) -> list[np.ndarray]:
+        """The weights of the run to start from, which must be of the same model and classes."""
+        data, weights = match(self.dataset, start.record["data"], model=start.path), start.model.get_weights()
+        sides = (self.experiment, self.profile), (start.experiment, Profile(**start.record["profile"]))
+        parts = ("pooling", *MODEL_FIELDS)
+        described = [
+            [getattr(each, part) for part in parts] + [each.normalization or profile.normalization]
+            for each, profile in sides
+        ]
+        differing = [part for part, a, b in zip((*parts, "normalization"), *described, strict=True) if a != b]
+        own = [tuple(each.shape) for each in self.model.weights]
+        differing += ["sizes"] * ([each.shape for each in weights] != own)
+        differing += ["coding of the features"] * bool(data.codings) + ["classes"] * (
+            data.columns is not None
+        )
+        if differing:
+            raise UsageError(
+                f"{self.experiment.name} cannot start from {start.path} ({start.name}), whose model differs in "
+                f"{', '.join(differing)}. Train the experiment of that run, under its profile, on its features and "
+                "classes."
+            )
+        return weights
 
     def fit(
         self, *, on_epoch: Callable[[dict], None] | None = None, tensorboard: Path | None = None
@@ -412,11 +456,18 @@ class Trainer:
             )
 
     def _evaluate(self, state: TrainingState) -> dict[str, float]:
-        """Loss and GAP on the tuning split, for the history; keeps the best weights. A refit measures nothing."""
-        sums = np.zeros(2)  # cross-entropy and number of this worker's videos
+        """Loss and GAP on the tuning split, for the history; keeps the best weights. A refit measures nothing.
+
+        Of segments mAP@K, too, by which the weights are the best.
+        """
+        sums = np.zeros(2)  # cross-entropy and number of this worker's videos, or rated pairs
+        on_segments, judged = self.dataset.unit == "segment", {}
 
         def add(batch: dict, scores: np.ndarray) -> None:
-            sums[:] += len(scores) * float(cross_entropy(batch["labels"], scores)), len(scores)
+            count, of_rated = len(scores), {}
+            if on_segments:
+                count, of_rated = batch["rated"].sum(), {"sample_weight": batch["rated"]}
+            sums[:] += count * float(self.loss(batch["labels"], scores, **of_rated)), count
 
         with averaged_weights(self.learner):
             weights = self.model.get_weights()
@@ -430,11 +481,13 @@ class Trainer:
 
         gathered = self.distribution.gather([self.distribution.by_chief(measure), *sums.tolist()])
         gap, (loss, videos) = gathered[0][0], np.sum([own for _, *own in gathered], axis=0)
-        if gap > state.best_gap:
-            state.best_gap, state.best_epoch, state.best_weights = gap, state.epoch, weights
+        if on_segments:  # on one device alone
+            judged = {"tuning_map_at_k": precision_of(scores.blocks()).result()["map_at_k"]}
+        if (score := judged.get("tuning_map_at_k", gap)) > state.best_score:
+            state.best_score, state.best_epoch, state.best_weights = score, state.epoch, weights
         if self.distribution.chief:
             save_snapshot(self.folder, weights, self.profile, epoch=state.epoch)
-        return {"tuning_loss": float(loss / videos), "tuning_gap": gap}
+        return {"tuning_loss": float(loss / videos), "tuning_gap": gap, **judged}
 
     def scores(self, split: str, *, observe: Callable | None = None) -> Predictions:
         """The model's scores of a whole split, for the chief; the other workers keep their own.
@@ -503,9 +556,8 @@ class Trainer:
             "precision": self.precision,
             "deterministic": self.deterministic,
             "strategy": {key: getattr(distribution, key) for key in ("name", "workers", "replicas")},
-            "teachers": [
-                {"name": run.name, "fingerprint": run.record["fingerprint"]} for run in self.teachers
-            ],
+            "teachers": [own_names(run) for run in self.teachers],
+            **({"start_from": own_names(self.start)} if self.start else {}),
             "data": describe_data(self.dataset, videos=self.videos, sample=batch)
             | {"skipped": self.skipped.to_record()},
             "parameters": self.model.count_params(),
@@ -579,6 +631,7 @@ class Reporter:
         Nor the seconds of the first epoch, which compiles.
         """
         gap = f"tuning GAP {row['tuning_gap']:.4f}  " if "tuning_gap" in row else ""
+        gap = f"tuning mAP@K {row['tuning_map_at_k']:.4f}  " if "tuning_map_at_k" in row else gap
         seconds = f"  {row['seconds']:.1f} s" if row["epoch"] > 1 else ""
         start = f"epoch {row['epoch']:>2}/{epochs}  loss {row['loss']:.3f}  {gap}"
         self.line(f"{start}learning rate {row['learning_rate']:.4f}{seconds}")
