@@ -135,6 +135,11 @@ class Run:
 
     def _score(self) -> str:
         low, high = self.metrics["gap_interval"]
+        if "map_at_k" in self.metrics:
+            pairs = "{rated:,} rated pairs of {segments:,} segments".format(**self.metrics)
+            return (
+                f"{self.gap:.4f} [{low:.4f}, {high:.4f}], mAP@K {self.metrics['map_at_k']:.4f} over {pairs}"
+            )
         over = f"{self.metrics['videos']:,} videos of {shorten(self.record['data']['name'], 80)}"
         return f"{self.gap:.4f} [{low:.4f}, {high:.4f}] over {over}, for this seed"
 
@@ -162,7 +167,10 @@ class Run:
 
     @property
     def metrics(self) -> dict:
-        """GAP@20 with its interval, Hit@1, PERR, mAP on the validation split."""
+        """GAP@20 with its interval, Hit@1, PERR, mAP on the validation split.
+
+        Of a run on segments they are over the rated pairs, and there is `map_at_k` with its interval.
+        """
         return self.record["metrics"]
 
     @property

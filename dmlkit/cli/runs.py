@@ -52,6 +52,13 @@ unit_option = click.option(
     default="video",
     help="Whole videos, or segments of 5 s.",
 )
+method_option = click.option(
+    "--method",
+    metavar="NAME",
+    default="clip",
+    help="How RUNS score segments: each as a short video (clip), by what its frames contribute to the score of the "
+    "whole video (contribution), or by the whole video's score (video).",
+)
 on_fault_option = click.option(
     "--on-fault", default="raise", metavar="POLICY", help="At corrupt records: raise, or 'skip N' at most."
 )
@@ -107,6 +114,8 @@ class Training(click.Command):
 @click.command(cls=Training)
 @click.argument("experiment")
 @data_option
+@unit_option
+@click.option("--start-from", type=FOLDER, metavar="RUN", help="Run whose weights are the initial ones.")
 @click.option("--out", type=FOLDER, help="Folder of the run; by default below the runs of the data's report.")
 @click.option("--profile", help="smoke, demo, full or paper; by default the experiment's recipe, or demo.")
 @seed_option
@@ -127,15 +136,19 @@ class Training(click.Command):
     help="One device or this machine's GPUs (auto), its GPUs (mirrored), the machines of TF_CONFIG (multi-worker).",
 )
 @on_fault_option
-def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
+def train(experiment, data, unit, start_from, out, profile, given, on_fault, **settings) -> None:
     """Train one EXPERIMENT and leave a run; `dmlkit experiments` lists them.
+
+    With --unit segment, the rated segments of the data are learned; --start-from fine-tunes a run, on them or on
+    videos.
 
     An ensemble's missing members are trained and combined, and a distilled model's teachers are trained before it;
     with --out they lie in its folder, below members/.
     """
-    from dmlkit.data import Skipped
+    from dmlkit.data import Skipped, open_dataset
     from dmlkit.experiments import Ensemble, find
     from dmlkit.profiles import as_profile
+    from dmlkit.runs import load_run
 
     chosen = find(experiment)
     if profile is not None:  # an empty one is none of the names
@@ -144,12 +157,20 @@ def train(experiment, data, out, profile, given, on_fault, **settings) -> None:
     changes = _read_settings([*given, *map("=".join, named.items())])
     _check_settings(chosen, profile, changes)
     Skipped.of(on_fault)
+    is_combined = isinstance(chosen, Ensemble) or bool(chosen.teachers)
+    if start_from is not None:
+        if is_combined:
+            raise UsageError(f"{chosen.name} is made of several trainings: leave out --start-from.")
+        load_run(start_from)
+        settings["start_from"] = start_from
     check_keras(training=True)
     with resumable():
         from dmlkit import training
 
+        if unit == "segment":
+            data = open_dataset(data, unit=unit)
         settings |= {"data": data, "out": out, "on_fault": on_fault}
-        if isinstance(chosen, Ensemble) or chosen.teachers:
+        if is_combined:
             # Each of those that are trained first may have a recipe of its own.
             run = training.train_ensemble(chosen, profile=profile, changes=changes, **settings)
         else:
@@ -243,14 +264,15 @@ def ensemble(runs, out, name, by) -> None:
     help="A file for class, name, videos and average precision as CSV; compressed where its name ends in .gz.",
 )
 @by_option
+@method_option
 @on_fault_option
-def evaluate(runs, data, split, submission, unit, max_videos, per_class, by, on_fault) -> None:
+def evaluate(runs, data, split, submission, unit, max_videos, per_class, by, method, on_fault) -> None:
     """Measure RUNS, or a submission, on a split of a data set."""
     if submission is not None:
-        if runs or max_videos or per_class or by or on_fault != "raise":
+        if runs or max_videos or per_class or by or method != "clip" or on_fault != "raise":
             raise UsageError(
-                "--submission measures a file as it is: leave out RUNS, --max-videos, --per-class, --by and --on-fault "
-                "with it."
+                "--submission measures a file as it is: leave out RUNS, --max-videos, --per-class, --by, --method and "
+                "--on-fault with it."
             )
         if unit == "segment":
             from dmlkit.segment_submission import evaluate as evaluate_file
@@ -262,16 +284,18 @@ def evaluate(runs, data, split, submission, unit, max_videos, per_class, by, on_
             _note(note)
         click.echo(_map_lines(figures, split) if unit == "segment" else _gap_lines(figures, split))
         return
-    if unit == "segment":
-        raise UsageError("--unit segment measures a file of segments: name it by --submission FILE.")
+    _check_method(method, unit)
     if not runs:
         raise UsageError("Name a run to measure, or a file of predictions by --submission FILE.")
     with _scoring(runs, by, on_fault) as skipped:
         from dmlkit.training import evaluate as evaluate_runs
 
-        metrics = evaluate_runs(
-            runs, data=data, split=split, max_videos=max_videos, by=by, on_fault=skipped, per_class=per_class
-        )
+        settings = {"on_fault": skipped, "per_class": per_class, "unit": unit, "method": method}
+        metrics = evaluate_runs(runs, data=data, split=split, max_videos=max_videos, by=by, **settings)
+        if unit == "segment":
+            click.echo(_map_lines(metrics, split))
+            click.echo(f"GAP@20  {metrics['gap']:.4f}  of the rated pairs")
+            return
         classes = f"{metrics['map_classes']:,} of {metrics['num_classes']:,} classes that occur"
         click.echo(_gap_lines(metrics, split))
         click.echo(f"mAP     {metrics['map']:.4f}  over the {classes}")
@@ -310,21 +334,34 @@ def _map_lines(metrics: Mapping, split: str) -> str:
 @click.option("--names", is_flag=True, help="Class names, a line each, for reading. That is no submission.")
 @click.option("--json", "as_json", is_flag=True, help="Of a CLIP, for other programs.")
 @by_option
+@unit_option
+@method_option
 @on_fault_option
-def predict(runs, data, split, out, top_k, names, as_json, by, on_fault) -> None:
+def predict(runs, data, split, out, top_k, names, as_json, by, unit, method, on_fault) -> None:
     """Write the predictions of RUNS for a split of a data set, in YouTube-8M's format for submissions.
 
+    With --unit segment, a line a class with its best segments, as YouTube-8M 2019 had it.
+
     Or print the classes of the highest scores for a CLIP, a video or audio file, whose features are extracted as those
-    of the (first) run's training; then --data, --out, --split, --names and --on-fault do not apply.
+    of the (first) run's training; then --data, --out, --split, --names, --unit and --on-fault do not apply.
     """
+    _check_method(method, unit)
     from dmlkit.extraction.clips import is_clip
 
     clips = [path for path in runs if is_clip(path)]
     if clips:
-        if len(clips) > 1 or len(runs) == 1 or data or split or out or names or on_fault != "raise":
+        if (
+            len(clips) > 1
+            or len(runs) == 1
+            or data
+            or split
+            or out
+            or names
+            or (unit, on_fault) != ("video", "raise")
+        ):
             raise UsageError(
-                "Name runs and one video or audio file, without --data, --out, --split, --names and --on-fault. Many "
-                "files become a data set by `dmlkit data extract`, which --data names."
+                "Name runs and one video or audio file, without --data, --out, --split, --names, --unit and --on-fault. "
+                "Many files become a data set by `dmlkit data extract`, which --data names."
             )
         _predict_clip([path for path in runs if path not in clips], clips[0], top_k or 5, as_json, by)
         return
@@ -333,14 +370,25 @@ def predict(runs, data, split, out, top_k, names, as_json, by, on_fault) -> None
             "Name the data by --data and the file to write by --out, without --json; or a video or audio file after "
             "the runs."
         )
-    split, form = split or "test", {"top_k": top_k or 20, "names": names}
+    if unit == "segment" and (names or top_k):
+        raise UsageError(
+            "A submission of segments has the best segments of each class: leave out --top-k and --names."
+        )
+    split, form = split or "test", {"top_k": top_k or 20, "names": names, "unit": unit, "method": method}
     with _scoring(runs, by, on_fault) as skipped:
         from dmlkit.training import submit
 
         videos = submit(runs, data=data, out=out, split=split, by=by, on_fault=skipped, **form)
         to_stdout = str(out) == "-"
         written = "written" if to_stdout else f"are in {out}"
-        click.echo(f"{counted(videos, 'video')} of '{split}' {written}.", err=to_stdout)
+        click.echo(f"{counted(videos, unit)} of '{split}' {written}.", err=to_stdout)
+
+
+def _check_method(method: str, unit: str) -> None:
+    """Refuse an unknown method, or one of segments for whole videos."""
+    choose({"clip": 0, "contribution": 0, "video": 0}, method, what="way to score segments")
+    if unit == "video" and method != "clip":
+        raise UsageError(f"--method {method} scores segments: add --unit segment.")
 
 
 def _predict_clip(runs: Sequence[Path], clip: Path, top_k: int, as_json: bool, by: str | None) -> None:

@@ -66,7 +66,7 @@ def ensemble(
     choose(COMBINERS, by, what="combiner")
     if not name.strip() or not name.isprintable():
         raise UsageError(f"The name of an ensemble is printable and not empty. Received: {name!r}.")
-    members = combinable(runs)
+    members = combinable(runs, by=by)
     experiment = Ensemble(name=name, title=title or name, members=tuple(run.name for run in members), by=by)
     own_fingerprint = ensemble_fingerprint(name, [run.record["fingerprint"] for run in members], by=by)
     folder = Path(out)
@@ -102,8 +102,11 @@ def ensemble(
     return finish_run(folder, record, tuning, validation)
 
 
-def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
-    """The runs, opened; a `UsageError` where there are fewer than two, or they are on different data or classes."""
+def combinable(runs: Sequence[RunOrPath], *, by: str = ALGORITHM_2) -> list[Run]:
+    """The runs, opened; a `UsageError` where there are fewer than two, or they are on different data or classes.
+
+    Runs on segments hold scores of rated pairs alone, which only a mean (`by`) leaves as they are: others are refused.
+    """
     members = [as_run(run) for run in runs]
     if len(members) < 2:
         raise UsageError(f"An ensemble needs at least two runs. Received: {len(members)}.")
@@ -115,6 +118,13 @@ def combinable(runs: Sequence[RunOrPath]) -> list[Run]:
                 for each in (first, run)
             )
             raise UsageError(f"Runs on different data cannot be combined: {', '.join(described)}.")
+    if (
+        first.record["data"].get("unit") == "segment"
+        and COMBINERS[by].combine is not COMBINERS[ALGORITHM_2].combine
+    ):
+        raise UsageError(
+            f"Runs on segments are combined by a weighted mean, such as {ALGORITHM_2}, not by {by!r}."
+        )
     shared_class_names((run.path, run.class_names) for run in members)
     return members
 

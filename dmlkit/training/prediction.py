@@ -14,6 +14,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from dmlkit import segment_submission
 from dmlkit.data import RAISE, Match, OneBatch, Skipped, match, open_for
 from dmlkit.errors import DataError, UsageError, choose, readable
 from dmlkit.experiments import ALGORITHM_2
@@ -153,7 +154,7 @@ def members_of(runs: RunOrPath | Sequence[RunOrPath], *, by: str | None = None) 
         choose(COMBINERS, by, what="combiner")
         if len(opened) < 2:
             raise UsageError(f"A combiner is for several runs, not {opened[0].path} alone. Leave {by!r} out.")
-        weights = weights_of(tuning_predictions(combinable(opened)), by=by)
+        weights = weights_of(tuning_predictions(combinable(opened, by=by)), by=by)
     members = [_member(run, float(weight)) for run, weight in zip(opened, weights.members, strict=True)]
     if COMBINERS[by].combine is MEAN:
         return _flat(members)
@@ -370,26 +371,35 @@ def submit(
     names: bool = False,
     by: str | None = None,
     on_fault: str | Skipped = RAISE,
+    unit: str = "video",
+    method: str = "clip",
 ) -> int:
     """Write each video's best classes as YouTube-8M's CSV, which has the GAP@20 of `evaluate`, in flat memory.
 
+    Of segments, each class's best 100,000 as the CSV of 2019 (`dmlkit.segment_submission`), with the mAP@K of
+    `evaluate`. Of a rated split these are the rated segments, of another one all that its videos are divided into.
+
     Args:
-        run, data, by, on_fault: As for `evaluate`; the split needs no labels.
+        run, data, by, on_fault, unit, method: As for `evaluate`; the split needs no labels.
         out: The file, which appears once it is complete; compressed where it ends in `.gz`; `-` for standard output.
         top_k: Classes a video; YouTube-8M takes at most 20.
         names: Write class names, a line each, for reading; that is no submission.
 
     Returns:
-        How many videos were written.
+        How many videos, or segments, were written.
 
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
+    settings = {"on_fault": on_fault, "method": method, "rated": False}
+    members, dataset, matches = _members_and_data(run, data, by, unit)
+    scored = score_blocks(members, dataset, split, matches=matches, **settings)
+    if dataset.unit == "segment":
+        return segment_submission.write(((block.ids, block.scores) for block in scored), out)
     with file_for(out) as file:
-        members, dataset, matches = _members_and_data(run, data, by)
         class_names, videos = readable(dataset.class_names), 0
         if not names:
             file.write(f"{HEADER}\n".encode())
-        for block in score_blocks(members, dataset, split, on_fault=on_fault, matches=matches):
+        for block in scored:
             top, ids = top_k_pairs(block.scores.astype(np.float32), top_k), block.ids.tolist()
             file.write(lines_for_people(ids, top, class_names) if names else submission_lines(ids, top))
             videos += len(ids)

@@ -20,7 +20,7 @@ METHODS = {
     "video": "the whole video's score for each of its segments, which localizes nothing",
 }
 """How a run scores segments."""
-SMALLEST = np.float16(6e-8)  # above 0 at half precision
+SMALLEST = np.float16(1e-6)  # well above 0 at half precision, also where an ensemble weights it
 VIDEOS_AT_ONCE = 16  # whole videos whose states are held for their contributions
 
 
@@ -34,7 +34,7 @@ def check_conditions(profile: Profile) -> None:
 
 
 def only_rated(scores: np.ndarray, rated: np.ndarray) -> np.ndarray:
-    """Scores (segments, classes) float16 where a pair is rated, at least 6e-8; 0 elsewhere, behind all of these.
+    """Scores (segments, classes) float16 where a pair is rated, at least 1e-6; 0 elsewhere, behind all of these.
 
     So GAP, Hit@1, PERR and mAP are those over the rated pairs.
     """
@@ -51,8 +51,10 @@ def precision_of(blocks: Iterable[Predictions]) -> SegmentPrecision:
 
 
 def with_interval(precision: SegmentPrecision) -> dict:
-    """What was measured, with the interval of mAP@K over videos."""
-    return precision.result() | {"map_at_k_interval": list(map_at_k_interval(precision.pairs()))}
+    """What was measured, with the interval of mAP@K and the number of videos that it is over."""
+    pairs = precision.pairs()
+    measured = {"map_at_k_interval": list(map_at_k_interval(pairs)), "videos": len(np.unique(pairs.videos))}
+    return precision.result() | measured
 
 
 def video_of(segments: np.ndarray) -> np.ndarray:

@@ -235,7 +235,7 @@ def describe_data(dataset, *, videos: Mapping[str, int], sample: Mapping | None 
         if each.in_frames:
             features[name] |= dict(zip(("mean", "deviation"), scale_of(sample, name), strict=True))
     return {
-        "name": dataset.name,
+        "name": dataset.name + " (segments)" * (dataset.unit == "segment"),
         "fingerprint": dataset.fingerprint,
         "level": dataset.level,
         "unit": dataset.unit,
