@@ -148,7 +148,6 @@ def train(experiment, data, unit, start_from, out, profile, given, on_fault, **s
     from dmlkit.data import Skipped, open_dataset
     from dmlkit.experiments import Ensemble, find
     from dmlkit.profiles import as_profile
-    from dmlkit.runs import load_run
 
     chosen = find(experiment)
     if profile is not None:  # an empty one is none of the names
@@ -161,6 +160,8 @@ def train(experiment, data, unit, start_from, out, profile, given, on_fault, **s
     if start_from is not None:
         if is_combined:
             raise UsageError(f"{chosen.name} is made of several trainings: leave out --start-from.")
+        from dmlkit.runs import load_run
+
         load_run(start_from)
         settings["start_from"] = start_from
     check_keras(training=True)
@@ -360,8 +361,8 @@ def predict(runs, data, split, out, top_k, names, as_json, by, unit, method, on_
             or (unit, on_fault) != ("video", "raise")
         ):
             raise UsageError(
-                "Name runs and one video or audio file, without --data, --out, --split, --names, --unit and --on-fault. "
-                "Many files become a data set by `dmlkit data extract`, which --data names."
+                "Name runs and one video or audio file, without --data, --out, --split, --names, --unit and "
+                "--on-fault. Many files become a data set by `dmlkit data extract`, which --data names."
             )
         _predict_clip([path for path in runs if path not in clips], clips[0], top_k or 5, as_json, by)
         return

@@ -2,6 +2,7 @@
 
 trainer          one training: settings → data → model → fit → score → save
 state            what identifies it; its checkpoint, its snapshots, the run it leaves
+segments         the pairs of segment and class that count; segments scored within their whole videos
 objectives       learning rates, augmentations, soft labels; kernel ridge regression
 distributed      one device, several GPUs, several machines
 prediction       scores of a split by a model, a run or several runs
@@ -23,15 +24,17 @@ __getattr__, __dir__, __all__ = import_lazily(
             "ensemble_members",
             "leave_one_out",
         ],
-        "prediction": ["evaluate", "predict", "score_split", "submit"],
+        "prediction": ["evaluate", "predict", "score_segments", "score_split", "submit"],
         "study": [
             "Study",
             "all_results",
             "best_ensemble_members",
             "frame_study",
             "fusion_study",
+            "localization_study",
             "mapping_resampling",
             "train_ensemble",
+            "train_on_segments",
         ],
         "trainer": ["build_model", "train"],
     },

@@ -390,20 +390,38 @@ def submit(
 
     Paper: §Measure (of every video the 20 highest-scoring labels).
     """
-    settings = {"on_fault": on_fault, "method": method, "rated": False}
-    members, dataset, matches = _members_and_data(run, data, by, unit)
-    scored = score_blocks(members, dataset, split, matches=matches, **settings)
-    if dataset.unit == "segment":
-        return segment_submission.write(((block.ids, block.scores) for block in scored), out)
+    if "segment" in (unit, getattr(data, "unit", unit)):
+        scores = score_segments(run, data=data, split=split, by=by, on_fault=on_fault, method=method)
+        return segment_submission.write(scores, out)
     with file_for(out) as file:
+        members, dataset, matches = _members_and_data(run, data, by)
         class_names, videos = readable(dataset.class_names), 0
         if not names:
             file.write(f"{HEADER}\n".encode())
-        for block in scored:
+        for block in score_blocks(members, dataset, split, on_fault=on_fault, matches=matches, method=method):
             top, ids = top_k_pairs(block.scores.astype(np.float32), top_k), block.ids.tolist()
             file.write(lines_for_people(ids, top, class_names) if names else submission_lines(ids, top))
             videos += len(ids)
     return videos
+
+
+def score_segments(
+    run: RunOrPath | Sequence[RunOrPath],
+    *,
+    data,
+    split: str = "validate",
+    method: str = "clip",
+    by: str | None = None,
+    on_fault: str | Skipped = RAISE,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids "VIDEO:START" and scores (segments, classes) of the segments of a split, some at a time.
+
+    Of a rated split these are the rated segments, with the scores of all classes; of another one all that its videos
+    are divided into. The arguments are those of `evaluate`.
+    """
+    members, dataset, matches = _members_and_data(run, data, by, "segment")
+    settings = {"on_fault": on_fault, "matches": matches, "method": method, "rated": False}
+    return ((block.ids, block.scores) for block in score_blocks(members, dataset, split, **settings))
 
 
 def _members_and_data(
