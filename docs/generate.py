@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from dmlkit.cli import app
 from dmlkit.data.schema import DatasetSettings, FeatureSettings, ThumbnailSettings
 from dmlkit.experiments import ABLATIONS, BEYOND, EXPERIMENTS, LADDER, VIDEO_LADDER, Ensemble, baseline_of
+from dmlkit.extraction.extractors import Recipe
 from dmlkit.profiles import PROFILES, RECIPES, SETTABLE, Profile
 from dmlkit.report.build import EXIT_CODES
 
@@ -108,6 +109,7 @@ GENERATORS = {
     "dataset-keys": lambda before: keys(DatasetSettings, before),
     "feature-keys": lambda before: keys(FeatureSettings, before),
     "thumbnail-keys": lambda before: keys(ThumbnailSettings, before),
+    "extractor-keys": lambda before: keys(Recipe, before),
     "experiments": lambda _: experiments(),
     "exit-codes": lambda _: table(("exit code", "meaning"), *sorted(set(EXIT_CODES.values()))),
 }

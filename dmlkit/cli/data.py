@@ -136,36 +136,21 @@ class _WithFormats(click.Command):
         super().format_epilog(ctx, formatter)
 
 
-_OUT = click.option(
-    "--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished."
-)
-_LABELS = click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split or text.")
-_CLASSES = click.option(
-    "--classes", type=LOCAL, metavar="RUN|DATASET|FILE", help="Classes as there; FILE: vocabulary, or names."
-)
-_NUM_CLASSES = click.option(
-    "--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]"
-)
-_NAME = click.option("--name", help="What reports call the data set.  [default: the folder's]")
-_SHARES = click.option(
-    "--split", default="train=0.8,tuning=0.1,validate=0.1", metavar="SHARES", help="By a hash of the id."
-)
-_CLIPPING = click.option(
-    "--allow-clipping", is_flag=True, help="Clip to [-2, 2] also more than 1 % of the values."
-)
-
-
 @data.command("import", cls=_WithFormats, short_help="Make a data set of your own features.")
 @click.argument("sources", nargs=-1, required=True, type=LOCAL, metavar="SOURCE...")
-@_OUT
-@_LABELS
-@_CLASSES
-@_NUM_CLASSES
-@_NAME
-@_SHARES
+@click.option("--out", required=True, type=LOCAL, help="Folder to make; it appears when it is finished.")
+@click.option("--labels", type=LOCAL, metavar="FILE", help="CSV: id, and labels, split or text.")
+@click.option(
+    "--classes", type=LOCAL, metavar="RUN|DATASET|FILE", help="Classes as there; FILE: vocabulary, or names."
+)
+@click.option("--num-classes", type=AT_LEAST_ONE, metavar="N", help="[default: as named, or as labels show]")
+@click.option("--name", help="What reports call the data set.  [default: the folder's]")
+@click.option(
+    "--split", default="train=0.8,tuning=0.1,validate=0.1", metavar="SHARES", help="By a hash of the id."
+)
 @click.option("--level", metavar="LEVEL", help="frame, or video: their mean.  [default: as the arrays]")
 @click.option("--coding", metavar="CODING", help="byte, or float.  [default: byte at frame level]")
-@_CLIPPING
+@click.option("--allow-clipping", is_flag=True, help="Clip to [-2, 2] also more than 1 % of the values.")
 @click.option("--modalities", metavar="A,B", help="Those to take.  [default: all]")
 @click.option("--missing", default="refuse", metavar="RULE", help="A modality not there: refuse, or silence.")
 @number("--records-per-shard", "records_per_shard", 256, "Videos a file.")
@@ -202,6 +187,7 @@ def _classes_of(classes: str | None, num_classes: int | None) -> dict:
 
 
 def _show_import(done) -> None:
+    """Where the data set is, and the notes on it."""
     splits = ", ".join(f"{split} {count:,}" for split, count in done.videos.items())
     click.echo(f"The data set is in {done.folder}: {counted(sum(done.videos.values()), 'video')} ({splits}).")
     for note in done.notes:
@@ -210,32 +196,21 @@ def _show_import(done) -> None:
 
 @data.command(short_help="Make a data set of video and audio files.")
 @click.argument("videos", nargs=-1, required=True, type=LOCAL, metavar="VIDEO...")
-@_OUT
-@_LABELS
-@_CLASSES
-@_NUM_CLASSES
-@_NAME
-@_SHARES
-@click.option("--pictures", default="classic", metavar="NAME|FILE", help="Extractor of pictures, or none.")
-@click.option("--sound", default="classic", metavar="NAME|FILE", help="Extractor of sound, or none.")
-@click.option("--fps", type=float, default=1.0, metavar="N", help="Frames a second, of pictures and sound.")
+@click.option("--pictures", metavar="NAME|FILE", help="Extractor of pictures, or none.  [default: classic]")
+@click.option("--sound", metavar="NAME|FILE", help="Extractor of sound, or none.  [default: classic]")
+@click.option("--fps", type=float, metavar="N", help="Frames a second, of pictures and sound.  [default: 1]")
 @click.option(
     "--weights", metavar="imagenet|none|FILE", help="Of a keras.applications class.  [default: imagenet]"
 )
 @click.option("--size", type=int, metavar="N", help="Pixels a side, for a model.  [default: its own]")
 @click.option("--scale", metavar="SCALE", help="Of a model file's pixels: 0..1, -1..1, 0..255, imagenet.")
 @click.option("--pca", type=AT_LEAST_ONE, metavar="N", help="PCA and whitening to N values a modality.")
-@click.option("--coding", default="byte", metavar="CODING", help="byte as YouTube-8M, or float.")
-@_CLIPPING
+@click.option("--coding", metavar="CODING", help="byte as YouTube-8M, or float.  [default: byte]")
+@click.option("--like", type=LOCAL, metavar="RUN|DATASET", help="All that as there, PCA and coding too.")
 @click.option("--jobs", type=AT_LEAST_ONE, metavar="N", help="Processes.  [default: the cores]")
 @click.option("--on-problem", default="refuse", metavar="RULE", help="Broken, silent files: refuse, or skip.")
-@click.option(
-    "--missing", default="refuse", metavar="RULE", help="No pictures, no sound: refuse, or silence."
-)
 @click.option("--copy-media", is_flag=True, help="Copy files that hard links cannot reach.")
-def extract(
-    videos, out, classes, num_classes, fps, pictures, sound, weights, size, scale, coding, **settings
-):
+def extract(videos, out, classes, num_classes, like, **settings):
     """Make a data set of the VIDEOs, files or folders of them, with thumbnails for the explorer.
 
     \b
@@ -250,14 +225,28 @@ def extract(
     After Ctrl-C, a full disk or files that cannot be extracted, the same command continues: what is finished stays in
     OUT.partial. It ends with 3 where files are wrong, with 2 where it was called wrongly.
     """  # noqa: D301
+    from dmlkit.data import open_dataset
     from dmlkit.extraction.extract import extract_features
     from dmlkit.extraction.extractors import Recipe
+    from dmlkit.runs import RECORD, load_run
 
-    about = {"pictures": pictures, "sound": sound, "weights": weights, "size": size, "scale": scale}
-    recipe = Recipe.of(about | {"fps": fps, "coding": coding})
-    settings |= _classes_of(classes, num_classes)
+    fields = ("fps", "pictures", "sound", "weights", "size", "scale", "coding")
+    about = {name: value for name in fields if (value := settings.pop(name)) is not None}
+    if like:
+        run = load_run(like).record["data"] if (Path(like) / RECORD).is_file() else {}
+        ours = run.get("extractor") if run else open_dataset(like).extractor
+        if about or not ours:
+            what = f"is given besides {', '.join(about)}" if about else "was not made of extracted features"
+            raise UsageError(f"--like: {like} {what}. Give it alone, or a run or data set with an extractor.")
+        about = ours
+    settings |= _classes_of(classes, num_classes) | {"recipe": Recipe.of(about), "folder": like}
     with resumable():
-        _show_import(extract_features(videos, out, recipe=recipe, progress=True, **settings))
+        _show_import(extract_features(videos, out, progress=True, **settings))
+
+
+# The other options are those of `import`.
+_shared = ("out", "labels", "classes", "num_classes", "name", "split", "allow_clipping", "missing")
+extract.params[1:1] = [each for each in import_.params if each.name in _shared]
 
 
 @data.command(short_help="Generate a data set in YouTube-8M's format.")

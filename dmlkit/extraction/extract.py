@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from dmlkit.extraction.extractors import (
     Extractor,
     Recipe,
     digest_of,
+    located,
     project,
 )
 from dmlkit.files import UnreadableError, file_lock, read_arrays, write_arrays
@@ -108,11 +109,9 @@ def extract_features(
             files = [work / f"{hashlib.sha256(clip.id.encode()).hexdigest()[:32]}.npz" for clip in clips]
             notes += _extract_all(clips, files, recipe, folder, missing, on_problem, jobs, progress)
             done = [(clip, path) for clip, path in zip(clips, files, strict=True) if path.exists()]
-            place = (
-                work / PROJECTION
-                if pca
-                else folder and recipe.projection and Path(folder) / recipe.projection
-            )
+            place = work / PROJECTION if pca else None
+            if recipe.projection:
+                place = located(recipe.projection, recipe.projection_digest, Path(folder or "."))
             if pca:
                 training = (_features(path) for clip, path in done if splits[clip.id] == "train")
                 write_arrays(place, fit_projection(training, pca))
@@ -205,7 +204,7 @@ def _is_whole(path: Path, key: str, recipe: Recipe, missing: str) -> bool:
     return str(arrays["key"]) == key and (missing == "silence" or wanted <= arrays.keys())
 
 
-@cache
+@lru_cache(maxsize=1)
 def _open(recipe: Recipe, folder, work: Path) -> Extractor:
     with file_lock(work / "opening", taken=lambda holder: None, wait=True):  # one process fetches weights
         return Extractor(recipe, folder)

@@ -93,11 +93,11 @@ class Recipe(BaseModel):
         except ValidationError as invalid:
             first = invalid.errors()[0]
             name = ".".join(map(str, first["loc"]))
-            shown = f" Received: {shorten(repr(first['input']))}." if name else ""
+            message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
             hint = nearest(name, cls.model_fields) if first["type"] == "extra_forbidden" else ""
-            message = first["msg"].removeprefix("Value error, ").replace("Input should be", "it should be")
+            received = f" Received: {shorten(repr(first['input']))}." if name else ""
             raise error(
-                f"The extractor's recipe: {name}: {message}.{shown}{hint}".replace(": :", ":")
+                f"The extractor's recipe, {name or 'as a whole'}: {message}.{received}{hint}"
             ) from None
 
     def table(self) -> dict[str, str | int | float]:
@@ -130,9 +130,7 @@ class Recipe(BaseModel):
             if weights not in ("imagenet", "none"):
                 changes |= {"weights": os.path.abspath(weights), "digest": digest_of(Path(weights))}
         elif self.weights or self.size or self.scale:
-            raise UsageError(
-                f"The pictures' extractor {self.pictures} takes no `weights`, `size` or `scale`."
-            )
+            raise UsageError(f"The extractor {self.pictures} takes no `weights`, `size` or `scale`.")
         return self.model_copy(update=changes)
 
 
@@ -158,16 +156,17 @@ class Extractor:
     """
 
     def __init__(self, recipe: Recipe, folder: str | os.PathLike | None = None):
-        self.recipe, folder = recipe.resolved(), Path(folder or ".")
+        self.recipe = recipe = recipe.resolved()
+        folder = Path(folder or ".")
         self._measures, self._most, self.projection = {}, 360, {}
-        if (name := self.recipe.pictures) is not None:
+        if (name := recipe.pictures) is not None:
             self._measures["rgb"] = PICTURES.get(name) or self._picture_model(folder)
-        if (name := self.recipe.sound) is not None:
+        if (name := recipe.sound) is not None:
             self._measures["audio"] = (
-                SOUNDS.get(name) or _open_model(_located(name, self.recipe.sound_digest, folder))[0]
+                SOUNDS.get(name) or _open_model(located(name, recipe.sound_digest, folder))[0]
             )
-        if name := self.recipe.projection:
-            self.projection = read_arrays(_located(name, self.recipe.projection_digest, folder))
+        if name := recipe.projection:
+            self.projection = read_arrays(located(name, recipe.projection_digest, folder))
 
     def extract(self, path: str | os.PathLike, *, missing: str = "refuse") -> Extracted:
         """The features of a clip as records hold them, projected and coded: uint8 or float32; raises as `measure`."""
@@ -216,7 +215,7 @@ class Extractor:
         """A model of pictures, with what it wants of them."""
         recipe, first = self.recipe, False
         if is_file(recipe.pictures):
-            run, shape = _open_model(_located(recipe.pictures, recipe.digest, folder))
+            run, shape = _open_model(located(recipe.pictures, recipe.digest, folder))
             first = len(shape) == 4 and shape[1] == 3 and shape[3] != 3  # channels first
             own = {*(shape[2:] if first else shape[1:3])}
             size, scale = recipe.size or own.pop() if len(own) == 1 else recipe.size, SCALES[recipe.scale]
@@ -227,10 +226,10 @@ class Extractor:
         self._most = max(self._most, size)
 
         def measure(pictures: np.ndarray) -> np.ndarray:
-            sized = [
+            sized = (
                 Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR) for each in pictures
-            ]
-            pixels = np.asarray(scale(np.stack(sized).astype(np.float32)), np.float32)
+            )
+            pixels = np.asarray(scale(np.stack([*sized]).astype(np.float32)), np.float32)
             return run(pixels.transpose(0, 3, 1, 2) if first else pixels)
 
         return measure
@@ -252,10 +251,9 @@ def project(
 
 
 def is_file(name: str | None) -> bool:
-    """Whether the name of an extractor means a file: by its ending or a folder in it."""
-    return bool(name) and (
-        name.endswith((".keras", ".onnx")) or bool({"/", os.sep} & {*name}) or Path(name).is_dir()
-    )
+    """Whether the name of an extractor means a file: by its ending, a folder in it, or what it holds."""
+    known = name and (name.endswith((".keras", ".onnx")) or {"/", os.sep} & {*name})
+    return bool(known or (name and Path(name, "saved_model.pb").is_file()))
 
 
 def digest_of(path: Path) -> str:
@@ -271,8 +269,8 @@ def digest_of(path: Path) -> str:
         raise DataError(f"{path} cannot be read ({error.strerror or error}). Correct the path.") from error
 
 
-def _located(name: str, digest: str | None, folder: Path) -> Path:
-    """A file of a recipe, where it was or in the folder, if it is the same."""
+def located(name: str, digest: str | None, folder: Path) -> Path:
+    """A file of a recipe, where it was or else in the folder; `DataError` where it is not there, or is another."""
     places = [Path(name), folder / Path(name).name]
     path = next(filter(Path.exists, places[:: 1 if Path(name).is_absolute() else -1]), None)
     if path is None:
@@ -291,32 +289,26 @@ def _open_backbone(recipe: Recipe, folder: Path) -> tuple[Measure, Callable]:
     with quiet_startup():
         import keras
     known = {_plain(name): name for name in dir(keras.applications) if name[0].isupper()}
-    if _plain(recipe.pictures) not in known:
+    if recipe.pictures not in known:
+        wanted = f"{', '.join([*PICTURES, *known.values()])}, or a file .keras, .onnx or a SavedModel"
         hint = nearest(recipe.pictures, known.values())
-        choices = ", ".join([*PICTURES, *known.values()])
-        wanted = f"{choices}, or a file .keras, .onnx or a SavedModel"
         raise UsageError(f"Unknown extractor {shorten(recipe.pictures)!r}.{hint} Expected: {wanted}.")
-    make = getattr(keras.applications, known[_plain(recipe.pictures)])
+    make = getattr(keras.applications, known[recipe.pictures])
     options = {"include_top": False, "pooling": "avg", "input_shape": (recipe.size, recipe.size, 3)}
-    if recipe.weights == "imagenet":
-        try:
-            model = make(weights="imagenet", **options)
-        except Exception as error:
-            raise DataError(
-                f"Keras cannot fetch the weights of {make.__name__} ({shorten(error, 200)}). Without a network, save "
-                f"them elsewhere (`keras.applications.{make.__name__}(include_top=False, pooling='avg').save_weights("
-                "'FILE.weights.h5')`), and name that file (`--weights FILE.weights.h5`)."
-            ) from error
-    else:
-        keras.utils.set_random_seed(0)  # the same random weights in every process
-        model = make(weights=None, **options)
-    if recipe.digest:
-        path = _located(recipe.weights, recipe.digest, folder)
-        try:
+    path = located(recipe.weights, recipe.digest, folder) if recipe.digest else None
+    if recipe.weights == "none":
+        keras.utils.set_random_seed(0)  # the same in every process
+    try:
+        model = make(weights="imagenet" if recipe.weights == "imagenet" else None, **options)
+        if path:
             model.load_weights(path)
-        except Exception as error:
-            what = f"{path} does not hold the weights of {make.__name__} (include_top=False)"
-            raise DataError(f"{what}: {shorten(error, 200)}") from error
+    except Exception as error:  # of Keras, of the network, of HDF5
+        save = f"keras.applications.{make.__name__}(include_top=False, pooling='avg').save_weights('FILE.weights.h5')"
+        raise DataError(
+            f"{make.__name__} for {recipe.size} pixels cannot be had with the weights {path or recipe.weights} "
+            f"({shorten(error, 200)}). Keras fetches those of imagenet. Without a network, save them on another "
+            f"machine (`{save}`), and name that file (`--weights FILE.weights.h5`)."
+        ) from error
     return model.predict_on_batch, sys.modules[make.__module__].preprocess_input
 
 
@@ -340,7 +332,11 @@ def _open_model(path: Path) -> tuple[Measure, tuple]:
         raise DataError(f"{what}. Give a file .keras, .onnx, or a folder with a SavedModel.") from error
 
     def measure(batch: np.ndarray) -> np.ndarray:
-        outputs = run(batch)
+        try:
+            outputs = run(batch)
+        except Exception as error:
+            what = f"{path} cannot take {batch.dtype} {batch.shape} ({shorten(error, 200)})"
+            raise UsageError(f"{what}. Correct `size`, or the model's input.") from error
         found = [*outputs.values()] if isinstance(outputs, Mapping) else outputs
         found = found if isinstance(found, list | tuple) else [found]
         if len(found) != 1:
@@ -387,24 +383,20 @@ def _batches(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _with_tiles(pictures: Iterable[np.ndarray], tiles: list[Image.Image]) -> Iterator[np.ndarray]:
-    """The pictures, and of each a tile in the middle of black, as long as they have room."""
+    """The pictures, and a tile no larger than `TILE_WIDTH` × `TILE_HEIGHT` of each, as long as they have room."""
     for picture in pictures:
         if len(tiles) < MOST_TILES:
-            height, width = picture.shape[:2]
-            scale = min(TILE_WIDTH / width, TILE_HEIGHT / height)
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            tile = Image.new("RGB", (TILE_WIDTH, TILE_HEIGHT))
-            place = (TILE_WIDTH - size[0]) // 2, (TILE_HEIGHT - size[1]) // 2
-            tile.paste(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR), place)
-            tiles.append(tile)
+            tiles.append(Image.fromarray(picture))
+            tiles[-1].thumbnail((TILE_WIDTH, TILE_HEIGHT))
         yield picture
 
 
 def _sheet(tiles: list[Image.Image]) -> bytes:
-    """One WEBP of all tiles, row by row."""
+    """One WEBP of all tiles, row by row, each in the middle of black."""
     sheet = Image.new("RGB", (TILE_WIDTH * COLUMNS, TILE_HEIGHT * -(-len(tiles) // COLUMNS)))
     for number, tile in enumerate(tiles):
         row, column = divmod(number, COLUMNS)
-        sheet.paste(tile, (column * TILE_WIDTH, row * TILE_HEIGHT))
+        left, top = (TILE_WIDTH - tile.width) // 2, (TILE_HEIGHT - tile.height) // 2
+        sheet.paste(tile, (column * TILE_WIDTH + left, row * TILE_HEIGHT + top))
     sheet.save(content := io.BytesIO(), "WEBP", quality=60)
     return content.getvalue()
