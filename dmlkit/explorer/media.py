@@ -40,9 +40,9 @@ def media_of(
 ) -> dict | None:
     """What the view shows of the video itself, as a dict for JSON; None where the data set declares nothing.
 
-    ``thumbnails`` (a sprite as a data URI, a tile for ``every`` so many seconds), ``player`` (with the address of the
-    file in JupyterLab if `live`, else with its ``path``, of which a saved page makes a relative address), ``link``,
-    ``offset``, ``problems``: those there are.
+    ``thumbnails`` (a sprite as a data URI, from the ``first`` second a tile ``every`` so many), ``player`` (with the
+    address of the file in JupyterLab if `live`, else with its ``path``, of which a saved page makes a relative
+    address), ``link``, ``offset``, ``problems``: those there are.
     The records hold so many `frames` of the `video` (its id), which begin at the second `start` of the whole video.
     """
     makers = {"thumbnails": _thumbnails, "player": partial(_player, live=live), "link": _link}
@@ -86,7 +86,10 @@ def _thumbnails(dataset: Dataset, video: str, frames: int) -> dict:
         raise DataError(f"{what}, but the video has {counted(frames, 'frame')}. They are not shown.")
     tile = None if "*" in pattern else tuple(tile)
     made = _sprite(tuple((path, path.stat().st_mtime_ns) for path in files), tile, frames)
-    return made | {"every": made["every"] / dataset.fps}
+    return made | {
+        "every": made["every"] / dataset.fps,
+        "first": 0.5 / dataset.fps if dataset.extractor else 0,
+    }
 
 
 @lru_cache(maxsize=16)

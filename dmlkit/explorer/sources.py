@@ -123,7 +123,7 @@ class ModelSource(Source):
         if not isinstance(data, str | os.PathLike) and not hasattr(data, "level"):
             raise UsageError(f"data: expected a data set or its path. Received: {data!r:.80}.")
         several = [_open(each) for each in several]
-        if is_clip(data):
+        if clip := is_clip(data):
             data, split = clip_dataset(several[0], data), CLIP
         trained_on = [run.record["data"] for run in several]
         self.dataset, matches = open_for(data, zip((run.path for run in several), trained_on, strict=True))
@@ -156,7 +156,7 @@ class ModelSource(Source):
         self.ground_truth = self.dataset.truth(split)
         count, total, notes = len(self._position), self.dataset.num_videos(split), []
         self.scope = f"these {total:,} videos"
-        if any(foreign):
+        if any(foreign) and not clip:
             notes.append(f"Trained on other data than these: {', '.join(compress(self.runs, foreign))}.")
         if total > count:
             why = f"set by max_videos={max_videos}" if count == max_videos else "those that were scored"
@@ -276,7 +276,8 @@ class ModelSource(Source):
         return self._seconds(self.models[0].clip(self._read(self._position[video])).frames)
 
     def _seconds(self, frames: np.ndarray) -> np.ndarray:
-        return frames if self.dataset.fps == 1 else frames / self.dataset.fps
+        """The middle of the time that an extracted frame is of; in other data frames are numbered by seconds."""
+        return (frames + 0.5) / self.dataset.fps if self.dataset.extractor else frames
 
     @cached_property
     def _index(self) -> tuple[dict[str, np.ndarray], int]:

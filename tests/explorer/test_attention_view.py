@@ -297,7 +297,7 @@ def test_a_saved_page_shows_and_plays_the_video_itself(browser, sample_evidence,
         "media": ["videos/{id}.*"],
         "link": "https://www.a.example/{id}#{second}",
     }
-    data = SimpleNamespace(path=str(tmp_path / "data"), fps=1, **declared)
+    data = SimpleNamespace(path=str(tmp_path / "data"), fps=1, extractor=None, **declared)
     media = media_of(data, "v", frames=12, start=30.0)
     content = scene({"v": [sample_evidence(video="v")]}, SOURCE, media={"v": media})
     address = saved_page(tmp_path / "report", content)

@@ -99,10 +99,10 @@ export class Media {
     if (image) this.paint(lead, media.thumbnails, state.frame);
   }
   /** As many pictures as have room, at multiples of a step, so that panning does not exchange them; the cursor's is larger. */
-  paint(lead, { columns, width, height, count, every }, frame) {
+  paint(lead, { columns, width, height, count, every, first: start = 0 }, frame) {
     const { strip, view: { lay, colors, state } } = this, base = LABEL + LARGE;
     const painter = painterOf(strip, lay.width, base, colors.family);
-    const tileOf = (t) => Math.min(count - 1, Math.round(lead.base.times[t] / every));
+    const tileOf = (t) => Math.min(count - 1, Math.round((lead.base.times[t] - start) / every));
     /** The left and right end of a frame's picture, which is not drawn to the left of `from`. */
     const show = (t, high, from = 0) => {
       const wide = (high * width) / height, k = tileOf(t), middle = (lead.at[t] + lead.at[t + 1]) / 2;
@@ -113,9 +113,11 @@ export class Media {
       return [x, x + wide];
     };
     const [first, last] = state.window ?? [0, lead.base.count - 1], slot = (lead.at[last + 1] - lead.at[first]) / (last + 1 - first);
-    const step = Math.max(1, Math.ceil(((SMALL * width) / height + 2) / slot));
-    for (let t = Math.ceil(first / step) * step, from = 0; t <= last; t += step) from = show(t, SMALL, from)[1];
-    const text = clock(tileOf(frame) * every);
+    // A little smaller, where every frame's has room then.
+    const small = Math.max(0.75 * SMALL, Math.min(SMALL, ((slot - 2) * height) / width));
+    const step = Math.max(1, Math.ceil(((small * width) / height + 2) / slot - 1e-9)), high = step > 1 ? SMALL : small;
+    for (let t = Math.ceil(first / step) * step, from = 0; t <= last; t += step) from = show(t, high, from)[1];
+    const text = clock(tileOf(frame) * every + start);
     strip.setAttribute("aria-label", `${plural(count, "picture")} of the video along its time; the larger one is at ${text}`);
     if (frame < first || frame > last) return;
     const [x, right] = show(frame, LARGE);
