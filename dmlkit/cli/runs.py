@@ -351,15 +351,8 @@ def predict(runs, data, split, out, top_k, names, as_json, by, unit, method, on_
 
     clips = [path for path in runs if is_clip(path)]
     if clips:
-        if (
-            len(clips) > 1
-            or len(runs) == 1
-            or data
-            or split
-            or out
-            or names
-            or (unit, on_fault) != ("video", "raise")
-        ):
+        others = [each for each in (data, split, out, names, unit != "video", on_fault != "raise") if each]
+        if len(clips) > 1 or len(runs) == 1 or others:
             raise UsageError(
                 "Name runs and one video or audio file, without --data, --out, --split, --names, --unit and "
                 "--on-fault. Many files become a data set by `dmlkit data extract`, which --data names."

@@ -229,8 +229,8 @@ def _match_extractors(dataset: Dataset, trained_on: Mapping, model: str) -> list
         if name not in CONVERTED and held != read:
             raise UsageError(
                 f"{model} does not fit {dataset.name}: these features were extracted with {name} {shorten(held)}, and "
-                f"those it was trained on with {name} {shorten(read)}. Extract the videos again with the settings of "
-                f"the training (`extractor` in its run.json), {TRAIN}."
+                f"those it was trained on with {name} {shorten(read)}. Extract the videos again as those were (`dmlkit "
+                f"data extract --like RUN`), {TRAIN}."
             )
     return []
 
