@@ -8,6 +8,7 @@ The readers hold a few frames, however long a file is. They open local files onl
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -89,12 +90,12 @@ def read_pictures(path: str | os.PathLike, *, fps: float = 1.0, most: int = 360)
     with _open(path) as file:
         stream = file.stream("video")
         step /= stream.time_base
-        due = size = None
+        due, size = file.zero / stream.time_base + step / 2, None
         scalers: dict[str, object] = {}
         frames = (frame for _, frame in file.frames({stream}))
         for shown, following in pairwise(chain(frames, [None])):
-            if due is None:  # AVI has no time stamps: those that FFmpeg makes up begin late
-                due = step / 2 + (shown.pts if file.format == "avi" else file.zero / stream.time_base)
+            if file.broken:  # what is still to come may lack frames in between
+                break
             length = shown.duration or 1 / (stream.average_rate or 25) / stream.time_base
             until = following.pts if following else shown.pts + length
             while due < until or (due == until and not following):
@@ -209,6 +210,7 @@ class _File:
         import av
 
         begun, packets, decoders = set(), self.container.demux(), {}
+        times = deque()  # of AVI, whose frames have none: FFmpeg makes some up, not always in order
         for stream in wanted:
             decoders[stream] = stream.codec_context
             if stream.metadata.get("alpha_mode") == "1" and stream.name in _WITH_ALPHA:
@@ -222,6 +224,8 @@ class _File:
                     self.reached = max(self.reached, (packet.pts + (packet.duration or 0)) * packet.time_base)
                 stream = packet.stream
                 if stream in wanted:
+                    if self.format == "avi" and stream.type == "video" and packet.size:
+                        times.append(packet.dts)
                     frames = decoders[stream].decode(packet)
                 self.broken = bool(begun) and packet.is_corrupt
             except StopIteration:
@@ -229,6 +233,7 @@ class _File:
             except av.FFmpegError:
                 self.broken = stream is None or stream in begun
             for frame in frames:
+                frame.pts = times.popleft() if times and stream.type == "video" else frame.pts
                 if frame.pts is None:
                     raise ValueError("a frame has no time stamp")
                 begun.add(stream)
@@ -258,8 +263,8 @@ class _File:
         a, b, _, c, d = np.sign(np.frombuffer(data, np.int32)[:5]).tolist() if data else (1, 0, 0, 0, 1)
         if abs(a) == abs(b):
             raise DataError(
-                f"{self.path} is to be displayed turned by {frame.rotation} degrees; only quarter turns are applied. "
-                "Convert it, or leave it out."
+                f"{self.path} is to be displayed turned, and not by quarters, which are all that is applied. Convert "
+                "it, or leave it out."
             )
         return a, b, c, d
 
