@@ -44,13 +44,13 @@ def show(path, unit) -> None:
     features = ", ".join(f"{name} {each.size:,} ({each.coding})" for name, each in dataset.features.items())
     click.echo(f"{dataset.name}: {dataset.level} level, {features}, {dataset.num_classes:,} classes")
     for split, shards in dataset.splits.items():
-        labels = "" if split in dataset.labelled else ", without labels"
+        labels = (
+            "" if split in dataset.labelled else f", without {'labels' if unit == 'video' else 'ratings'}"
+        )
         videos = dataset.num_videos(split)
         few = split in ("tuning", "validate") and videos < FEWEST_FOR_A_TEST
         if unit == "segment":
-            labels = (
-                f", {counted(dataset.num_examples(split), 'segment')}{labels.replace('labels', 'ratings')}"
-            )
+            labels = f", {counted(dataset.num_examples(split), unit)}{labels}"
         warning = f"; fewer than {FEWEST_FOR_A_TEST} videos: too few for intervals and tests" * few
         files = counted(len(shards), "shard")
         click.echo(f"  {split:9} {counted(videos, 'video'):>16} in {files}{labels}{warning}")

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -113,11 +113,7 @@ class Dataset:
     def _described(self) -> dict[str, str]:
         features = ", ".join(f"{name} ({each.size:,}, {each.coding})" for name, each in self.features.items())
         splits = ", ".join(f"{split} {counted(len(each), 'shard')}" for split, each in self.splits.items())
-        level = (
-            f"{self.level}-level"
-            + ", generated" * self.generated
-            + ", of segments" * (self.unit == "segment")
-        )
+        level = f"{self.level}-level" + ", segments" * (self.unit != "video") + ", generated" * self.generated
         classes = counted(self.num_classes, "class", "classes")
         return {"records": level, "classes": classes, "modalities": features, "splits": splits}
 
@@ -283,7 +279,7 @@ def read_rated(dataset: Dataset, split: str) -> Iterator[tuple[str, list[int], l
     """
     if dataset.unit != "segment":
         raise UsageError(
-            'Ratings are read of segments: open the data set by `open_dataset(path, unit="segment")`.'
+            'Ratings are of segments: open the data set by `open_dataset(path, unit="segment")`.'
         )
     dataset.num_videos(split)  # finds a shard that ends too early
     dataset.require_labels(split)
@@ -486,9 +482,8 @@ def describe(
     if unit == "segment":
         labelled = rated
     elif rated:
-        notes.append(
-            f'Rated segments, read by `unit="segment"`: {", ".join(each for each in found if each in rated)}.'
-        )
+        splits = ", ".join(split for split in found if split in rated)
+        notes.append(f'Rated segments, read by `unit="segment"`: {splits}.')
     if num_classes is None:
         shards = [shard for split in found if split in labelled for shard in found[split]]
         source = "one more than the highest label in the shards"
@@ -508,9 +503,8 @@ def describe(
         else:
             about = (level, tuple(features.values()), schema.MAX_CLASSES, True)
             parser = RecordParser(*about, context=context, unit=unit, rated=True)
-            classes = {
-                each for _, *lists in _contexts_of(shards, parser, {}) for each in chain(*filter(None, lists))
-            }
+            rows = _contexts_of(shards, parser, {})
+            classes = {each for _, labels, asked in rows for each in (*labels, *(asked or ()))}
             num_classes = 1 + max(classes)
             source += "" if 0 in classes else "; no video is of class 0 (are they numbered from 1?)"
         notes += [f"The number of classes ({num_classes}) is {source}."] if num_classes else []
@@ -687,9 +681,8 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
     labelled = labelled & found.keys() | {*SPLITS[:3]}
     splits = {name: found[name] for name in SPLITS if name in found}
     segments = frozenset(split for split in splits if origin[split] in dataset.segments)
-    return replace(
-        dataset, splits=splits, labelled=labelled, segments=segments, notes=(*dataset.notes, *notes)
-    )
+    about = {"labelled": labelled, "segments": segments, "notes": (*dataset.notes, *notes)}
+    return replace(dataset, splits=splits, **about)
 
 
 def _take_every(shards: Sequence[str], step: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

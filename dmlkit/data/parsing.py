@@ -202,34 +202,27 @@ class RecordParser:
         """
         context, video = self._read_whole(data)
         if self.rated:
-            size = {"num_classes": self.num_classes, "num_frames": video.num_frames}
-            found = read_ratings(context, **size)
+            found = read_ratings(context, num_classes=self.num_classes, num_frames=video.num_frames)
         elif has_ratings(context):
-            message = "the record rates segments, the first records of its split do not. Keep the two in two splits."
+            message = "the record rates segments, the first of its split do not. Keep the two in two splits."
             raise InvalidRecord(message, kind="rating")
         else:
             starts = [*segment_starts(video.num_frames)]
             found = RatedSegments(starts, [[]] * len(starts), [[]] * len(starts))
         segments = []
         for start, rated, labels in zip(*found, strict=True):
-            span = slice(start, min(start + SEGMENT_SECONDS, video.num_frames))
-            values = {
-                each.name: video.values[each.name][span].copy() if each.in_frames else video.values[each.name]
-                for each in self.features
-                if each.name in video.values
+            end = min(start + SEGMENT_SECONDS, video.num_frames)
+            frames = {
+                each: video.values[each][start:end].copy() for each in self._framed & video.values.keys()
             }
-            own = Video(f"{video.video_id}:{start}", labels, span.stop - start, values, video.cut, rated)
-            segments.append(self._sampled(own))
+            own = video._replace(video_id=f"{video.video_id}:{start}", labels=labels, rated=rated)
+            segments.append(self._sampled(own._replace(num_frames=end - start, values=video.values | frames)))
         return segments
 
     @property
     def segment_bytes(self) -> int:
         """The memory of the values of a segment, at most."""
-        sizes = (
-            (SEGMENT_SECONDS if f.in_frames else 1, f.size, 1 if f.coding == "byte" else 4)
-            for f in self.features
-        )
-        return sum(map(math.prod, sizes))
+        return SEGMENT_SECONDS * sum(f.size * (1 if f.coding == "byte" else 4) for f in self.features)
 
     def _sampled(self, video: Video) -> Video:
         """The frames of it that a model reads."""
@@ -237,11 +230,8 @@ class RecordParser:
         if not video.num_frames or (self.sampler.share == 1 and (most is None or video.num_frames <= most)):
             return video
         selected = self.sampler.select(video.num_frames, video.video_id)
-        framed = {each.name for each in self._numeric}
-        values = {name: each[selected] if name in framed else each for name, each in video.values.items()}
-        return video._replace(
-            values=values, num_frames=len(next(v for n, v in values.items() if n in framed))
-        )
+        frames = {name: video.values[name][selected] for name in self._framed & video.values.keys()}
+        return video._replace(values=video.values | frames, num_frames=len(next(iter(frames.values()))))
 
     def _read_whole(self, data: bytes) -> tuple[Features, Video]:
         """One record's context, and its video with all frames."""
@@ -431,6 +421,10 @@ class RecordParser:
     @cached_property
     def _numeric(self) -> tuple[Feature, ...]:
         return tuple(feature for feature in self.features if feature.in_frames)
+
+    @cached_property
+    def _framed(self) -> frozenset[str]:
+        return frozenset(feature.name for feature in self._numeric)
 
 
 def _values(entry, feature: Feature) -> np.ndarray:

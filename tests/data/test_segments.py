@@ -202,7 +202,7 @@ def test_ratings_of_another_type_or_in_a_split_without_are_refused(tmp_path):
     dataset = open_dataset(folder_of(tmp_path / "data", shards), unit="segment")
     with pytest.raises(DataError, match=r"record 1 .*segment_start_times holds floats"):
         list(dataset.batches("validate", batch_size=3))
-    with pytest.raises(DataError, match=r"record 16 .*rates segments, the first records of its split do not"):
+    with pytest.raises(DataError, match=r"record 16 .*rates segments, the first of its split do not"):
         list(dataset.batches("test", batch_size=3))
 
 
