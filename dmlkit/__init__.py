@@ -51,6 +51,15 @@ __getattr__, __dir__, __all__ = import_lazily(
         "runs": ["runs", "load_run", "load_runs"],
         "segment_submission": ["segment_submission"],
         "submission": ["submission"],
-        "training": ["training", "Study", "build_model", "ensemble", "evaluate", "predict", "train"],
+        "training": [
+            "training",
+            "Study",
+            "build_model",
+            "ensemble",
+            "evaluate",
+            "export",
+            "predict",
+            "train",
+        ],
     },
 )

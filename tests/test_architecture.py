@@ -66,7 +66,7 @@ PACKAGE_OF = {
 
 PUBLIC = [
     "open_dataset", "synthesize", "Experiment", "Ensemble", "LADDER", "EXPERIMENTS", "build_model", "train", "evaluate",
-    "predict", "ensemble", "compare", "load_run", "load_runs", "load_model", "attention_weights", "explore",
+    "predict", "export", "ensemble", "compare", "load_run", "load_runs", "load_model", "attention_weights", "explore",
     "explore_arrays", "Study", "PROFILES", "Profile", "global_average_precision", "GlobalAveragePrecision",
     "mean_average_precision", "gap_interval", "gap_weights", "weighted_average", "DataError", "UsageError",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`dmlkit train`, `evaluate`, `predict`, `ensemble`, `compare`, `runs` and `experiments`, and options that are shared.
+"""`dmlkit train`, `evaluate`, `predict`, `export`, `ensemble`, `compare`, `runs`, `experiments`, and shared options.
 
 Names and values are checked before the libraries that train are imported.
 """
@@ -403,6 +403,35 @@ def _predict_clip(runs: Sequence[Path], clip: Path, top_k: int, as_json: bool, b
         click.echo(f"{scores[each]:.4f}  {names[each]}")
 
 
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option(
+    "--to",
+    type=FOLDER,
+    required=True,
+    metavar="DIR",
+    help="New folder for the model, its card and class names.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("saved-model", "onnx", "litert", "mediapipe")),
+    required=True,
+    help="For TensorFlow and its Serving, onnxruntime, LiteRT on devices, or MediaPipe's YouTube-8M graph.",
+)
+@click.option("--data", help="Data set to compare scores on.  [default: random values]")
+@click.option("--videos", type=AT_LEAST_ONE, default=100, help="At most so many are compared.")
+def export(run, to, form, data, videos) -> None:
+    """Write the model of RUN in the format of another program, if its scores are those of the run."""
+    from dmlkit.runs import load_run
+
+    load_run(run)
+    with _warnings_noted():
+        from dmlkit.training import export as export_run
+
+        click.echo(f"{export_run(run, to, format=form, data=data, videos=videos)}\nThe model is in {to}")
+
+
 @contextmanager
 def _scoring(runs: Sequence[Path], by: str | None, on_fault: str) -> Iterator:
     """Refuse an unknown policy, combiner or run before TensorFlow is loaded; report what is converted or left out."""
@@ -533,4 +562,4 @@ def experiments() -> None:
         seen |= table.keys()
 
 
-COMMANDS = (train, evaluate, predict, ensemble, runs, compare, experiments)
+COMMANDS = (train, evaluate, predict, export, ensemble, runs, compare, experiments)

@@ -5,6 +5,7 @@ state            what identifies it; its checkpoint, its snapshots, the run it l
 segments         the pairs of segment and class that count; segments scored within their whole videos
 objectives       learning rates, augmentations, soft labels; kernel ridge regression
 distributed      one device, several GPUs, several machines
+exporting        a run as a model for other programs
 prediction       scores of a split by a model, a run or several runs
 ensembles        runs combined from their stored scores
 study            many experiments on one data set, tables of their results, analyses of their runs
@@ -24,6 +25,7 @@ __getattr__, __dir__, __all__ = import_lazily(
             "ensemble_members",
             "leave_one_out",
         ],
+        "exporting": ["export"],
         "prediction": ["evaluate", "predict", "score_segments", "score_split", "submit"],
         "study": [
             "Study",

@@ -305,7 +305,7 @@ def evaluate(
         DataError: The split has no labels, the data are damaged, or more than 1 % of values do not fit the run's bytes.
     """
     with nullcontext() if per_class is None else file_for(per_class) as file:
-        members, dataset, matches = _members_and_data(run, data, by, unit)
+        members, dataset, matches = members_and_data(run, data, by, unit)
         dataset.require_labels(split)
         metrics, precision, ids = RankingMetrics(dataset.num_classes), SegmentPrecision(), []
         settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches, "method": method}
@@ -355,7 +355,7 @@ def predict(
         clip = is_clip(batch)
         data = clip_dataset(first, batch) if clip else OneBatch(batch, first.record["data"])
         split = CLIP if clip else split
-    members, dataset, matches = _members_and_data(run, data, by)
+    members, dataset, matches = members_and_data(run, data, by)
     settings = {"max_videos": max_videos, "on_fault": on_fault, "matches": matches}
     scores = score_blocks(members, dataset, split, **settings)
     return concatenate(scores) if batch is None else concatenate(scores).scores
@@ -394,7 +394,7 @@ def submit(
         scores = score_segments(run, data=data, split=split, by=by, on_fault=on_fault, method=method)
         return segment_submission.write(scores, out)
     with file_for(out) as file:
-        members, dataset, matches = _members_and_data(run, data, by)
+        members, dataset, matches = members_and_data(run, data, by)
         class_names, videos = readable(dataset.class_names), 0
         if not names:
             file.write(f"{HEADER}\n".encode())
@@ -419,12 +419,12 @@ def score_segments(
     Of a rated split these are the rated segments, with the scores of all classes; of another one all that its videos
     are divided into. The arguments are those of `evaluate`.
     """
-    members, dataset, matches = _members_and_data(run, data, by, "segment")
+    members, dataset, matches = members_and_data(run, data, by, "segment")
     settings = {"on_fault": on_fault, "matches": matches, "method": method, "rated": False}
     return ((block.ids, block.scores) for block in score_blocks(members, dataset, split, **settings))
 
 
-def _members_and_data(
+def members_and_data(
     run, data, by: str | None, unit: str = "video"
 ) -> tuple[list[Member], object, list[Match]]:
     """The members of runs, the data, and how these are read for each of the trainings; a warning for each note."""
