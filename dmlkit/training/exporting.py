@@ -284,9 +284,7 @@ def _write_mediapipe(model: keras.Model, file: Path, at_once: int | None) -> Non
 
     Differs from the starter code's export (num_frames (batch, 1), which MediaPipe gives): (batch,) is taken, too.
     """
-    both = tf.TensorSpec((None, None, sum(MEDIAPIPE.values())), tf.float32, "rgb_and_audio")
 
-    @tf.function(input_signature=[both, tf.TensorSpec(None, tf.int32, "num_frames")])
     def serve(rgb_and_audio, num_frames):
         checked = tf.debugging.check_numerics(rgb_and_audio, "rgb_and_audio must be finite")
         inputs = {"num_frames": tf.broadcast_to(tf.reshape(num_frames, [-1]), tf.shape(checked)[:1])}
@@ -295,9 +293,11 @@ def _write_mediapipe(model: keras.Model, file: Path, at_once: int | None) -> Non
             inputs[name] = tf.cast(coded, tf.uint8) if model.input[name].dtype == "uint8" else part
         return {"predictions": model(inputs, training=False)["scores"]}
 
-    module = tf.Module()
-    module.model, module.serve = model, serve
-    tf.saved_model.save(module, str(file), signatures={"serving_default": serve})
+    both = tf.TensorSpec((None, None, sum(MEDIAPIPE.values())), tf.float32, "rgb_and_audio")
+    archive = keras.export.ExportArchive()  # with it, TensorFlow 1's sessions find the weights, too
+    archive.track(model)
+    archive.add_endpoint("serving_default", serve, [both, tf.TensorSpec(None, tf.int32, "num_frames")])
+    archive.write_out(file, verbose=False)
 
 
 def _open_saved_model(file: Path) -> Scores:
