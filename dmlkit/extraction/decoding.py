@@ -92,8 +92,7 @@ def read_pictures(path: str | os.PathLike, *, fps: float = 1.0, most: int = 360)
         step /= stream.time_base
         due, size = file.zero / stream.time_base + step / 2, None
         scalers: dict[str, object] = {}
-        frames = (frame for _, frame in file.frames({stream}))
-        for shown, following in pairwise(chain(frames, [None])):
+        for (_, shown), (_, following) in pairwise(chain(file.frames({stream}), [(stream, None)])):
             if file.broken:  # what is still to come may lack frames in between
                 break
             length = shown.duration or 1 / (stream.average_rate or 25) / stream.time_base
@@ -114,8 +113,7 @@ def read_sound(path: str | os.PathLike, *, fps: float = 1.0, rate: int = 16000) 
         rate: Samples a second, to which the sound is resampled.
 
     Yields:
-        float32 (round(rate / fps),) in [-1, 1]. The last window ends in zeros; covered by less than half, it is not
-        there.
+        float32 (round(rate / fps),) in [-1, 1]. The last window ends in zeros, in at most half of it.
 
     Raises:
         DataError: As `read_pictures`, and for a file without sound.
@@ -149,9 +147,7 @@ def _open(path: str | os.PathLike) -> Iterator[_File]:
     try:
         import av
     except ImportError:
-        raise UsageError(
-            "Reading video and sound needs PyAV. Install it: pip install dmlkit[video]."
-        ) from None
+        raise UsageError("Video and sound are read by PyAV. Install it: pip install dmlkit[video].") from None
     if "://" in str(path):
         raise UsageError(f"{path} is an address. Only local files are read: download it first.")
     if not Path(path).is_file() or not Path(path).stat().st_size:
@@ -159,9 +155,8 @@ def _open(path: str | os.PathLike) -> Iterator[_File]:
         raise DataError(f"{path} is {found}. Name a video or sound file: {', '.join(MEDIA)}.")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
     try:
-        with av.open(
-            f"file:{os.path.abspath(path)}", options=options, metadata_errors="replace"
-        ) as container:
+        local = f"file:{os.path.abspath(path)}"
+        with av.open(local, options=options, metadata_errors="replace") as container:
             yield _File(path, container)
     except (av.FFmpegError, ValueError) as error:
         reason = shorten(getattr(error, "strerror", None) or error, 200)
@@ -172,7 +167,7 @@ def _open(path: str | os.PathLike) -> Iterator[_File]:
 
 
 class _File:
-    """An open file: its streams, time 0, and how far it was read."""
+    """An open file: its streams, time 0 (`zero`) and how far it was read in the container's seconds."""
 
     def __init__(self, path: str | os.PathLike, container: av.container.InputContainer):
         from av.stream import Disposition
@@ -184,10 +179,8 @@ class _File:
         for stream in sorted(container.streams, key=lambda each: not each.disposition & Disposition.default):
             if stream.type in ("video", "audio") and stream.codec_context and not stream.disposition & covers:
                 self.streams.setdefault(stream.type, stream)
-        starts = [
-            each.start_time * each.time_base for each in self.streams.values() if each.start_time is not None
-        ]
-        self.zero = min(starts, default=Fraction(0))  # in the container's seconds
+        timed = [each for each in self.streams.values() if each.start_time is not None]
+        self.zero = min((each.start_time * each.time_base for each in timed), default=Fraction(0))
 
     def stream(self, kind: str) -> av.stream.Stream:
         if kind not in self.streams:

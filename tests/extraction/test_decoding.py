@@ -98,8 +98,12 @@ def beep(rate, channels=1, *, seconds=3.25):
 ])  # fmt: skip
 @pytest.mark.parametrize("starts", [0, Fraction(3, 2)])
 def test_the_picture_is_the_one_shown_in_the_middle_of_its_window(tmp_path, name, codec, options, starts):
-    steps = np.random.default_rng(7).integers(5, 900, 29)
-    times = [0, *np.cumsum(steps).tolist()]
+    steps = np.random.default_rng(7).integers(5, 900, 28)
+    times = [
+        0,
+        500,
+        *(500 + np.cumsum(steps)).tolist(),
+    ]  # 500: the middle of the first window at one a second
     path = write(
         tmp_path / name, map(numbered, range(30)), times=times, codec=codec, options=options, starts=starts
     )
