@@ -68,8 +68,8 @@ class Dataset:
         id_key: The key of the records' ids, where it shows their release.
         limits: Shard → the most records that are read of it, of the shards of a capped split that are not read whole.
         context: How the records hold ids and labels.
-        thumbnails, media, link: Where pictures of the frames, the file and the web page of a video are found; a
-            `media` without ``{id}``, which no dataset.toml can have, is the one file the user named.
+        thumbnails, media, link: Where pictures of the frames, the file and the web page of a video are found: patterns,
+            or the file itself as a `Path`.
         extractor: The recipe of the features, where dataset.toml has it (`dmlkit.extraction`).
         segments: The splits whose records rate segments.
         unit: What a row of a batch is: a ``"video"``, or a ``"segment"``, five seconds of one as a short video.
@@ -96,7 +96,7 @@ class Dataset:
     limits: dict[str, int] = field(default_factory=dict, repr=False)
     context: ContextCoding = field(default=USUAL_CONTEXT, repr=False)
     thumbnails: ThumbnailSettings | None = field(default=None, repr=False)
-    media: tuple[str, ...] = field(default=(), repr=False)
+    media: tuple[str | Path, ...] = field(default=(), repr=False)
     link: str | None = field(default=None, repr=False)
     extractor: dict | None = field(default=None, repr=False)
     segments: frozenset[str] = frozenset()

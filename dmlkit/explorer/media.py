@@ -59,10 +59,12 @@ def media_of(
     return found
 
 
-def _files(dataset: Dataset, pattern: str, video: str) -> list[Path]:
+def _files(dataset: Dataset, pattern: str | Path, video: str) -> list[Path]:
     """The files of a video that match, in natural order (2 before 10); `DataError` for any outside the data folder."""
-    if "{id}" not in pattern:  # the user's own argument
-        return [Path(pattern)]
+    if isinstance(
+        pattern, Path
+    ):  # not of a dataset.toml, which may be anybody's, but the user's own argument
+        return [pattern]
     if is_remote(dataset.path):
         raise DataError("Pictures and files of videos are read from local folders only. Copy the data set.")
     if not video.isprintable() or video in ("", ".", "..") or {*"/\\"} & {*video}:
@@ -144,12 +146,14 @@ def _player(dataset: Dataset, video: str, frames: int, *, live: bool) -> dict:
         for file in _files(dataset, pattern, video):
             kind = (mimetypes.guess_type(file.name)[0] or "").partition("/")[0]
             # "a.*" matches a.b.mp4, too, which is that of a video "a.b".
-            if kind not in ("video", "audio") or (pattern.endswith("{id}.*") and file.stem != video):
+            if kind not in ("video", "audio") or (str(pattern).endswith("{id}.*") and file.stem != video):
                 continue
             if not file.stat().st_size:
                 raise DataError(f"{file.name} is empty, so it cannot be played.")
             return {"kind": kind} | ({"src": _served(file)} if live else {"path": str(file)})
-    raise DataError(f"There is no video or audio file {' or '.join(dataset.media)} of {shorten(video)}.")
+    raise DataError(
+        f"There is no video or audio file {' or '.join(map(str, dataset.media))} of {shorten(video)}."
+    )
 
 
 def _served(file: Path) -> str:
