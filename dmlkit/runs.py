@@ -6,6 +6,7 @@ RUN/
   model.keras       the model of the best epoch by GAP on the tuning split, or its refit (not for ensembles)
   predictions.npz   ids, labels and scores of the validation split
   tuning.npz        the same of the tuning split
+  projection.npz    the PCA of the features' extractor, where it has one
   checkpoint.npz    only while training; that of a refit in refitting/
   checkpoints/      runs of some epochs of this training, where its profile asks for them
 """
