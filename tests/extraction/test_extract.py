@@ -189,6 +189,8 @@ def test_problems_are_named_and_refused_or_skipped(clips, tmp_path):
         "\n".join(["id,labels,split", *(f"{i},0;1,train" for i in ids), "gone,1,train"])
     )
     given = {"labels": tmp_path / "labels.csv", "num_classes": 2, "jobs": 0}
+    with pytest.raises(DataError, match="3 of 10 files cannot be extracted"):
+        extract_features(made, tmp_path / "out", **given, missing="silence")
     with pytest.raises(DataError, match="5 of 10 files cannot be extracted") as error:
         extract_features(made, tmp_path / "out", **given)
     assert all(f"{name}.m" in str(error.value) for name in ("silent", "blind", "text", "empty", "cut"))
