@@ -29,6 +29,7 @@ from dmlkit.data.opening import (
     capped,
     open_dataset,
     open_or_generate,
+    open_segments,
     read_contexts,
     read_lengths,
     read_rated,

@@ -387,6 +387,19 @@ def as_dataset(data: str | os.PathLike | Dataset, *, unit: str = "video") -> Dat
     return open_dataset(data, unit=unit) if isinstance(data, str | os.PathLike) else data
 
 
+def open_segments(data: str | os.PathLike | Dataset, folder: str | os.PathLike | None = None) -> Dataset:
+    """The rated segments that belong to a data set: those of a folder, else its own, else of its folder ``segments``.
+
+    Raises `DataError` where there are none.
+    """
+    dataset = as_dataset(data)
+    own = dataset.path if dataset.segments else posixpath.join(dataset.path, "segments")
+    if folder is None and not storage.exists(own):
+        advice = "Name the folder of those of its videos, or generate some (`dmlkit data synthesize DIR --segments`)."
+        raise DataError(f"{dataset.path} has no rated segments, and no folder 'segments'. {advice}")
+    return open_dataset(folder or own, unit="segment")
+
+
 def open_or_generate(path: str | os.PathLike | None = None) -> Dataset:
     """Open a data set; where the folder is missing and is called `generated`, generate it first.
 

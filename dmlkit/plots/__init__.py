@@ -10,6 +10,8 @@ from dmlkit.plots.attention import (
     faithfulness,
     faithfulness_table,
     ground_truth_table,
+    localization,
+    localization_table,
 )
 from dmlkit.plots.data import data_survey, most_frequent, survey, video
 from dmlkit.plots.ensembles import agreement, combiner_title, combiners, ensemble_members, leave_one_out

@@ -20,6 +20,11 @@ ORDERS = {
     "uniform": "uniform weights", "own": "class's own weight", "rollout": "attention rollout",
     "masking": "occlusion (masked)",
 }  # fmt: skip
+# How segments are scored → its name in figures, and the place of its mark.
+SEGMENT_METHODS = {
+    "video": ("the video's score", 6), "clip": ("as a clip", 0), "contribution": ("attention × contribution", 1),
+    "trained": ("as a clip, trained on segments", 2),
+}  # fmt: skip
 QUESTIONS = {"remove": "frames removed, the rest encoded again", "mask": "frames' weights set to 0"}
 
 
@@ -82,6 +87,53 @@ def attention_on_truth(weights: Mapping, batch: Mapping, dataset, *, split: str 
     columns = ["share of the frames", *(f"share of the weight, {name}" for name in weights), "labels"]
     means = {kind: [*np.mean(values, axis=0), len(values)] for kind, values in rows.items()}
     return pd.DataFrame.from_dict(means, orient="index", columns=columns)
+
+
+@style.plotted
+def localization(study: pd.DataFrame, dataset=None, *, title: str = "Localization") -> style.Plot | None:
+    """mAP@K of each run and way to score segments, and its difference from the reference (`localization_study`)."""
+    size = {"width": 9.4, "height": 1.9 + 0.42 * len(study)}
+    figure, axes = style.canvas(title, dataset, 1, 2, sharey=True, **size)
+    names, drawn = [], {}
+    for place, ((run, method), row) in enumerate(study.iterrows()):
+        name, mark = SEGMENT_METHODS["trained" if row["on_segments"] else method]
+        look = {"color": style.mark(mark)["color"], "marker": style.mark(mark)["marker"], "number": True}
+        names.append(shorten(run, 40) if row["on_segments"] else f"{shorten(run, 30)}: {name}")
+        style.points(axes[0], row["map_at_k"], place, row["map_at_k_low"], row["map_at_k_high"], **look)
+        if not np.isnan(row["difference"]):
+            ends = row["difference_low"], row["difference_high"]
+            style.points(axes[1], row["difference"], place, *ends, **look)
+        columns = [
+            "map_at_k",
+            "map_at_k_low",
+            "map_at_k_high",
+            "difference",
+            "difference_low",
+            "difference_high",
+        ]
+        drawn[names[-1]] = row[columns].astype(float).to_dict()
+    axes[1].axvline(0, color=style.GREY, linestyle="--", linewidth=1.1)
+    for ax in axes:
+        ax.margins(x=0.15)
+    style.row_axis(axes[0], names)
+    axes[0].set_xlabel(f"mAP@K of rated segments\n(line: 95 % CI {FOR_THIS_SEED})")
+    axes[1].set_xlabel(
+        "difference from the run's video scores;\ntrained on segments: from the first run's clips"
+    )
+    return style.finished(figure, drawn)
+
+
+@style.plotted
+def localization_table(study: pd.DataFrame, dataset=None, *, title: str = "Localization") -> Table | None:
+    """The numbers of `localization`, and what each difference is from."""
+    names = [f"{run}: {SEGMENT_METHODS[method][0]}" for run, method in study.index]
+    rows, shown = study.set_axis(names, axis=0), pd.DataFrame(index=names)
+    shown["mAP@K"] = [_with_interval(rows, name, "map_at_k") for name in names]
+    shown["difference"] = [_with_interval(rows, name, "difference", "+") for name in names]
+    shown["from"] = [", ".join((run, SEGMENT_METHODS[method][0])) for run, method in study["against"]]
+    first = study.iloc[0]
+    about = f"{first['rated']:,} ratings of {first['segments']:,} segments, 95 % CI {FOR_THIS_SEED}"
+    return numbers(shown, dataset, title=f"{title}: {about}")
 
 
 @style.plotted

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from dmlkit import experiments
-from dmlkit.data.opening import open_or_generate
+from dmlkit.data.opening import open_or_generate, open_segments
 from dmlkit.data.storage import readable_path
 from dmlkit.errors import DataError, UsageError, choose, nearest
 from dmlkit.experiments import AnyExperiment, Ensemble, Experiment, baselines_for, find, fusion_variants
@@ -45,7 +45,7 @@ class Metadata(BaseModel, extra="forbid"):
     """A notebook's metadata under `dmlkit`."""
 
     title: str = ""
-    needs: tuple[Literal["frames", "two modalities"], ...] = ()
+    needs: tuple[Literal["frames", "two modalities", "segments"], ...] = ()
     after: tuple[str, ...] = ()
     trains: tuple[dict[str, object], ...] = ()
 
@@ -218,13 +218,26 @@ class Context:
         """What is to be done for a notebook."""
         paths = {"data": self.path, "runs": self.runs}
         paths = {name: _relative(self.out / "notebooks", path) for name, path in paths.items()}
+        digests, lacking = self.data_digest, None
+        if "segments" in notebook.about.needs:
+            lacking = "it needs rated segments, which the generated data have by `dmlkit data synthesize --segments`"
+            if not self.missing:
+                try:
+                    folder = self.parameters.get("segments")
+                    segments = open_segments(self.data, folder and readable_path(folder))
+                    paths["segments"] = _relative(self.out / "notebooks", segments.path)
+                    digests, lacking = digests + data_digest(segments), None
+                except DataError as error:
+                    lacking = f"it needs rated segments: {error}"
         given = self.parameters | paths | self.conditions
         values, reason = values_for(notebook.parameters, given, notebook=notebook.name), None
         if "frames" in notebook.about.needs and self.level != "frame":
             reason = "it reads frames, and this data set holds one vector a video"
         elif "two modalities" in notebook.about.needs and len(self.modalities) < 2:
             reason = f"it fuses modalities, and this data set has one only ({', '.join(self.modalities)})"
-        inputs = {"source": notebook.digest, "data": self.data_digest, "values": values}
+        elif lacking:
+            reason = lacking
+        inputs = {"source": notebook.digest, "data": digests, "values": values}
         return Plan(notebook.name, notebook, values, inputs | {"software": software()}, reason)
 
     def omits(self, plan: Plan) -> str | None:

@@ -483,16 +483,19 @@ def mapping_resampling(runs: Mapping[str, Run], dataset, *, seed: int = 0) -> pd
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("title")
 
 
-def localization_study(runs: Mapping[str, Run], data, *, split: str = "validate") -> pd.DataFrame:
+def localization_study(
+    runs: Mapping[str, Run], data, *, split: str = "validate", max_videos: int | None = None
+) -> pd.DataFrame:
     """How well runs find the segments that show a class, by every method that they have (`segments.METHODS`).
 
     Args:
         runs: Title → run; of a run on whole videos each method is measured, of one on segments only "clip".
         data: Rated segments (`open_segments`).
-        split: A split with ratings.
+        split, max_videos: A split with ratings, and the most videos of it, as for `evaluate`.
 
     Returns:
-        A row a run and method (index `run`, `method`): `map_at_k` with its interval over videos (`low`, `high`);
+        A row a run and method (index `run`, `method`): `on_segments`, whether it was trained on them; `map_at_k` with
+        its interval over videos (`map_at_k_low`, `map_at_k_high`);
         `against`, the row that localizes least and reads the same: the run's own video scores, or, of a run on
         segments, the first other run's clips; the paired `difference` from it with `difference_low` and
         `difference_high` (NaN where there is none); `segments`, `rated` pairs and `classes`.
@@ -503,7 +506,7 @@ def localization_study(runs: Mapping[str, Run], data, *, split: str = "validate"
     for title, run in runs.items():
         for method in ("clip",) if run.record["data"]["unit"] == "segment" else METHODS:
             try:
-                blocks = score_blocks(members_of(run), data, split, method=method)
+                blocks = score_blocks(members_of(run), data, split, method=method, max_videos=max_videos)
                 found[title, method] = precision_of(blocks)
             except UsageError:
                 if method != "contribution":  # which not every run has
@@ -514,15 +517,17 @@ def localization_study(runs: Mapping[str, Run], data, *, split: str = "validate"
         against = (title, "video") if title in others else (others[0], "clip") if others else (title, method)
         low, high = map_at_k_interval(precision.pairs())
         row = precision.result()
-        row |= {"low": low, "high": high, "against": ", ".join(against), "difference": np.nan}
+        row |= {"on_segments": title not in others, "against": against}
+        row |= {"map_at_k_low": low, "map_at_k_high": high, "difference": np.nan}
         if against != (title, method):
             row["difference"] = row["map_at_k"] - found[against].result()["map_at_k"]
             interval = map_at_k_interval(precision.pairs(), found[against].pairs())
             row |= dict(zip(("difference_low", "difference_high"), interval, strict=True))
         rows[title, method] = row
-    columns = ["map_at_k", "low", "high", "against", "difference", "difference_low", "difference_high"]
+    intervals = [name + end for name in ("map_at_k", "difference") for end in ("", "_low", "_high")]
+    columns = ["on_segments", "against", *intervals, "segments", "rated", "classes"]
     index = pd.MultiIndex.from_tuples(rows, names=["run", "method"])
-    return pd.DataFrame([*rows.values()], index=index, columns=[*columns, "segments", "rated", "classes"])
+    return pd.DataFrame([*rows.values()], index=index, columns=columns)
 
 
 def frame_study(
