@@ -98,7 +98,7 @@ def localization(study: pd.DataFrame, dataset=None, *, title: str = "Localizatio
     for place, ((run, method), row) in enumerate(study.iterrows()):
         name, mark = SEGMENT_METHODS["trained" if row["on_segments"] else method]
         look = {"color": style.mark(mark)["color"], "marker": style.mark(mark)["marker"], "number": True}
-        names.append(shorten(run, 40) if row["on_segments"] else f"{shorten(run, 30)}: {name}")
+        names.append(shorten(run, 50) if row["on_segments"] else f"{shorten(run, 30)}: {name}")
         style.points(axes[0], row["map_at_k"], place, row["map_at_k_low"], row["map_at_k_high"], **look)
         if not np.isnan(row["difference"]):
             ends = row["difference_low"], row["difference_high"]
@@ -116,10 +116,8 @@ def localization(study: pd.DataFrame, dataset=None, *, title: str = "Localizatio
     for ax in axes:
         ax.margins(x=0.15)
     style.row_axis(axes[0], names)
-    axes[0].set_xlabel(f"mAP@K of rated segments\n(line: 95 % CI {FOR_THIS_SEED})")
-    axes[1].set_xlabel(
-        "difference from the run's video scores;\ntrained on segments: from the first run's clips"
-    )
+    axes[0].set_xlabel("mAP@K of rated segments\n(line: 95 % CI over videos)")
+    axes[1].set_xlabel("difference from its videos' scores\n(▲: from the first run's clips)")
     return style.finished(figure, drawn)
 
 

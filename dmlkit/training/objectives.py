@@ -144,7 +144,8 @@ class RatedCrossEntropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """The cross-entropy of each pair."""
-        return keras.losses.binary_crossentropy(ops.cast(y_true, "float32")[..., None], y_pred[..., None])
+        labels = ops.broadcast_to(ops.cast(y_true, "float32"), ops.shape(y_pred))
+        return keras.losses.binary_crossentropy(labels[..., None], y_pred[..., None])
 
 
 # --- Augmentations and soft labels ---

@@ -43,10 +43,10 @@ def sources(name, kind="code") -> list[str]:
     return [cell.source for cell in NOTEBOOKS[name].cells if cell.cell_type == kind]
 
 
-def test_nine_chapters_and_two_explorers():
+def test_ten_chapters_and_two_explorers():
     assert list(NOTEBOOKS) == [
         "00-data", "01-baselines", "02-bi-lstm", "03-bi-gru", "04-fusion", "05-attention", "06-ensemble",
-        "07-results", "08-beyond", "explore-attention", "explore-results",
+        "07-results", "08-beyond", "09-segments", "explore-attention", "explore-results",
     ]  # fmt: skip
 
 
@@ -160,7 +160,9 @@ def test_a_chapter_trains_its_experiments_and_reads_them_the_second_time(generat
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_all_notebooks_run_in_order_at_smoke_size(generated, tmp_path):
+def test_all_notebooks_run_in_order_at_smoke_size(tmp_path):
+    generated = tmp_path / "data"
+    dmlkit.synthesize(generated, train=300, validate=60, test=20, segments=True)
     for name in NOTEBOOKS:
         executed = execute(name, tmp_path, data=str(generated), runs=str(tmp_path / "runs"))
         assert pictures(executed) or name == "08-beyond", name
