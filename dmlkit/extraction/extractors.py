@@ -198,8 +198,10 @@ class Extractor:
             stream = read_sound(path, fps=fps, rate=RATE)
             if name == "rgb":
                 stream = _with_tiles(read_pictures(path, fps=fps, most=self._most), tiles)
-            rows = [_checked(self._measures[name](batch), len(batch), path) for batch in _batches(stream)]
-            features[name] = np.concatenate(rows) if rows else np.empty((0, 1), np.float32)
+            stream, rows = islice(stream, MOST_FRAMES + 1), [np.empty((0, 0), np.float32)]
+            while batch := [*islice(stream, BATCH)]:
+                rows.append(_checked(self._measures[name](np.stack(batch)), len(batch), path))
+            features[name] = np.concatenate(rows[1:] or rows)
         shortest, longest = (end(map(len, features.values())) for end in (min, max))
         if longest > MOST_FRAMES or not shortest:
             what = f"takes more than {MOST_FRAMES:,} frames" if longest else "is too short for a frame"
@@ -252,8 +254,11 @@ def project(
 
 def is_file(name: str | None) -> bool:
     """Whether the name of an extractor means a file: by its ending, a folder in it, or what it holds."""
-    known = name and (name.endswith((".keras", ".onnx")) or {"/", os.sep} & {*name})
-    return bool(known or (name and Path(name, "saved_model.pb").is_file()))
+    return bool(name) and (
+        name.endswith((".keras", ".onnx"))
+        or len(Path(name).parts) > 1
+        or Path(name, "saved_model.pb").is_file()
+    )
 
 
 def digest_of(path: Path) -> str:
@@ -373,13 +378,6 @@ def _checked(values: np.ndarray, count: int, path) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError(f"{path}: the extractor gives NaN or infinity for it.")
     return values.astype(np.float32, copy=False)
-
-
-def _batches(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Arrays, stacked; of a clip at most one more than `MOST_FRAMES`."""
-    arrays = islice(arrays, MOST_FRAMES + 1)
-    while batch := [*islice(arrays, BATCH)]:
-        yield np.stack(batch)
 
 
 def _with_tiles(pictures: Iterable[np.ndarray], tiles: list[np.ndarray]) -> Iterator[np.ndarray]:
