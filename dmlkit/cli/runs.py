@@ -344,26 +344,20 @@ def predict(runs, data, split, out, top_k, names, as_json, by, unit, method, on_
     With --unit segment, a line a class with its best segments, as YouTube-8M 2019 had it.
 
     Or print the classes of the highest scores for a CLIP, a video or audio file, whose features are extracted as those
-    of the (first) run's training; then --data, --out, --split, --names, --unit and --on-fault do not apply.
+    of the (first) run's training.
     """
     _check_method(method, unit)
     from dmlkit.extraction.clips import is_clip
 
     clips = [path for path in runs if is_clip(path)]
-    if clips:
-        others = [each for each in (data, split, out, names, unit != "video", on_fault != "raise") if each]
-        if len(clips) > 1 or len(runs) == 1 or others:
-            raise UsageError(
-                "Name runs and one video or audio file, without --data, --out, --split, --names, --unit and "
-                "--on-fault. Many files become a data set by `dmlkit data extract`, which --data names."
-            )
-        _predict_clip([path for path in runs if path not in clips], clips[0], top_k or 5, as_json, by)
-        return
-    if data is None or out is None or as_json:
+    others = any((data, split, out, names, unit != "video", on_fault != "raise"))
+    if (others or len(clips) > 1 or len(runs) == 1) if clips else (data is None or out is None or as_json):
         raise UsageError(
-            "Name the data by --data and the file to write by --out, without --json; or a video or audio file after "
-            "the runs."
+            "Name runs, --data and --out (without --json); or runs and one video or audio file, with no other options "
+            "than --top-k, --by and --json. Many files become a data set by `dmlkit data extract`."
         )
+    if clips:
+        return _predict_clip([each for each in runs if each != clips[0]], clips[0], top_k or 5, as_json, by)
     if unit == "segment" and (names or top_k):
         raise UsageError(
             "A submission of segments has the best segments of each class: leave out --top-k and --names."
@@ -376,6 +370,7 @@ def predict(runs, data, split, out, top_k, names, as_json, by, unit, method, on_
         to_stdout = str(out) == "-"
         written = "written" if to_stdout else f"are in {out}"
         click.echo(f"{counted(videos, unit)} of '{split}' {written}.", err=to_stdout)
+    return None
 
 
 def _check_method(method: str, unit: str) -> None:
@@ -395,12 +390,10 @@ def _predict_clip(runs: Sequence[Path], clip: Path, top_k: int, as_json: bool, b
         scores = scores_of(runs, clip, by=by)[0].astype(float).tolist()
     names = readable(load_run(runs[0]).class_names or [f"class {each}" for each in range(len(scores))])
     best = sorted(range(len(scores)), key=lambda label: -scores[label])[:top_k]
-    if as_json:
-        rows = [{"class": each, "name": names[each], "score": scores[each]} for each in best]
-        click.echo(json.dumps({"clip": os.fspath(clip), "classes": rows}, indent=2))
-        return
-    for each in best:
-        click.echo(f"{scores[each]:.4f}  {names[each]}")
+    rows = [{"class": each, "name": names[each], "score": scores[each]} for each in best]
+    lines = (f"{row['score']:.4f}  {row['name']}" for row in rows)
+    record = {"clip": os.fspath(clip), "classes": rows}
+    click.echo(json.dumps(record, indent=2) if as_json else "\n".join(lines))
 
 
 @click.command()

@@ -219,9 +219,6 @@ def match(dataset: Dataset, trained_on: Mapping, *, model: object) -> Match:
 def _match_extractors(dataset: Dataset, trained_on: Mapping, model: str) -> list[str]:
     """Refuse features that were extracted in another way than the model's; a note where that cannot be known."""
     own, given = trained_on.get("extractor"), dataset.extractor
-    if own and not given:
-        made = f"{dataset.name} does not state how its features were extracted from files"
-        return [f"{made}. They are taken to be those of {model}'s extractor."]
     for name in {**own, **given} if own and given else ():
         pair = [each.get(name, "none") for each in (given, own)]
         # Files are told apart by their digests, wherever they are.
@@ -232,7 +229,10 @@ def _match_extractors(dataset: Dataset, trained_on: Mapping, model: str) -> list
                 f"those it was trained on with {name} {shorten(read)}. Extract the videos again as those were (`dmlkit "
                 f"data extract --like RUN`), {TRAIN}."
             )
-    return []
+    unknown = (
+        f"{dataset.name} does not state how its features were extracted. They are taken to be as {model}'s."
+    )
+    return [unknown] if own and not given else []
 
 
 def _match_classes(dataset: Dataset, trained_on: Mapping, model: str) -> tuple[list[int] | None, list[str]]:

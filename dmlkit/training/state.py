@@ -251,9 +251,8 @@ def describe_data(dataset, *, videos: Mapping[str, int], sample: Mapping | None 
 
 def read_projection(dataset) -> dict[str, bytes]:
     """Name and content of the file of the extractor's projection, where it has one: a run keeps it to read clips."""
-    if not (name := (dataset.extractor or {}).get("projection")):
-        return {}
-    return {name: read_bytes(posixpath.join(dataset.path, name))}
+    name = (dataset.extractor or {}).get("projection")
+    return {name: read_bytes(posixpath.join(dataset.path, name))} if name else {}
 
 
 def hardware() -> dict:

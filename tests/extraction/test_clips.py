@@ -137,10 +137,10 @@ def test_what_is_no_clip_for_a_run_is_refused(made, smoke_runs, command, tmp_pat
         ((run, tmp_path / "b.webm"), 3, "b.webm"),
         ((run, tmp_path / "c.mp4"), 3, "c.mp4"),
         ((smoke_runs["attention"].path, tmp_path / "a.flac"), 2, "its record names no extractor"),
-        ((run, tmp_path / "a.flac", "--split", "test"), 2, "without --data, --out, --split"),
+        ((run, tmp_path / "a.flac", "--split", "test"), 2, "with no other options"),
         ((run, tmp_path / "a.flac", tmp_path / "b.webm"), 2, "one video or audio file"),
-        ((tmp_path / "a.flac",), 2, "Name runs and one video"),
-        ((run, "--json"), 2, "or a video or audio file after the runs"),
+        ((tmp_path / "a.flac",), 2, "or runs and one video"),
+        ((run, "--json"), 2, "(without --json)"),
     ):
         code, printed, error = command("predict", *arguments)
         assert (code, printed) == (ended, "") and message in error and error.count("\n") == 1, arguments
