@@ -64,7 +64,7 @@ def _files(dataset: Dataset, pattern: str | Path, video: str) -> list[Path]:
     if isinstance(
         pattern, Path
     ):  # not of a dataset.toml, which may be anybody's, but the user's own argument
-        return [pattern]
+        return [pattern.resolve()]
     if is_remote(dataset.path):
         raise DataError("Pictures and files of videos are read from local folders only. Copy the data set.")
     if not video.isprintable() or video in ("", ".", "..") or {*"/\\"} & {*video}:
