@@ -24,7 +24,7 @@ import numpy as np
 from dmlkit.data import SEGMENT_SECONDS, Dataset, as_dataset, read_lengths, read_rated
 from dmlkit.data.records import is_writable_id
 from dmlkit.errors import DataError, counted, shorten
-from dmlkit.metrics import SEGMENTS_A_CLASS, RatedPairs, SegmentPrecision, map_at_k_interval
+from dmlkit.metrics import SEGMENTS_A_CLASS, RatedPairs, map_at_k_interval, map_at_k_of_pairs
 from dmlkit.submission import Fault, clear_lines, file_for, raw_lines
 
 HEADER = "Class,Segments"
@@ -181,14 +181,19 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
         there.add(line.label)
     videos = np.array([segment.rpartition(":")[0] for segment in segments])
     pairs = RatedPairs(np.array(classes, np.int32), scores, np.array([*ratings.values()], bool), videos)
-    if missing := {*pairs.classes[pairs.correct].tolist()} - there:
+    shown = {*pairs.classes[pairs.correct].tolist()}
+    if missing := shown - there:
         what = f"{file} has no line for {counted(len(missing), 'class', 'classes')} that segments show"
         listed = shorten(", ".join(map(str, sorted(missing))), 60)
         notes.append(f"{what}, whose average precision counts as 0: {listed}.")
-    measured = SegmentPrecision()
-    measured.add(pairs, segments=len(rated), num_classes=dataset.num_classes)
-    figures = measured.result() | {"k": SEGMENTS_A_CLASS, "map_at_k_interval": list(map_at_k_interval(pairs))}
-    return figures | {"videos": len({*videos.tolist()}), "notes": notes}
+    figures = {"map_at_k": map_at_k_of_pairs(pairs), "map_at_k_interval": list(map_at_k_interval(pairs))}
+    figures |= {"k": SEGMENTS_A_CLASS, "classes": len(shown), "num_classes": dataset.num_classes}
+    return figures | {
+        "segments": len(rated),
+        "rated": len(ratings),
+        "videos": len({*videos.tolist()}),
+        "notes": notes,
+    }
 
 
 def _read(data, split: str) -> tuple[Dataset, dict[str, int], dict[tuple[str, int], bool]]:

@@ -58,5 +58,4 @@ from dmlkit.metrics.segments import (
     map_at_k_of_pairs,
     mean_average_precision_at_k,
     rated_pairs,
-    resampled_map_at_k,
 )
