@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from PIL import Image
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from PIL import Image, ImageOps
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dmlkit.data.schema import FRAMES_APART, quantize
-from dmlkit.errors import DataError, UsageError, nearest, shorten
+from dmlkit.errors import DataError, UsageError, choose, shorten
 from dmlkit.extraction.decoding import probe, read_pictures, read_sound
 from dmlkit.extraction.descriptors import picture_descriptor, sound_descriptor
 from dmlkit.files import read_arrays
@@ -79,12 +79,6 @@ class Recipe(BaseModel):
     coding: Literal["byte", "float"] = "byte"
     version: Literal[1] = 1  # of what dmlkit itself computes
 
-    @model_validator(mode="after")
-    def _check_modalities(self):
-        if self.pictures is None and self.sound is None:
-            raise ValueError("pictures and sound are both none, which leaves nothing to extract")
-        return self
-
     @classmethod
     def of(cls, fields: Mapping[str, object], *, error: type[Exception] = UsageError) -> Recipe:
         """The recipe of these fields; a problem with one is raised as an `error` of one paragraph."""
@@ -92,13 +86,8 @@ class Recipe(BaseModel):
             return cls(**fields)
         except ValidationError as invalid:
             first = invalid.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-            hint = nearest(name, cls.model_fields) if first["type"] == "extra_forbidden" else ""
-            received = f" Received: {shorten(repr(first['input']))}." if name else ""
-            raise error(
-                f"The extractor's recipe, {name or 'as a whole'}: {message}.{received}{hint}"
-            ) from None
+            name, received = ".".join(map(str, first["loc"])), shorten(repr(first["input"]))
+            raise error(f"The extractor's recipe, {name}: {first['msg']}. Received: {received}.") from None
 
     def table(self) -> dict[str, str | int | float]:
         """The entries of ``[extractor]``, of which `Recipe.of` makes this recipe again."""
@@ -109,28 +98,30 @@ class Recipe(BaseModel):
 
         Raises `UsageError` for what does not go together, `DataError` for a file that is not there.
         """
+        if self.pictures is None and self.sound is None:
+            raise UsageError("Pictures and sound are both none, which leaves nothing to extract.")
         if self.digest or self.sound_digest:  # as recorded, perhaps on another machine
             return self
-        changes = {}
+        changes, taken = {}, set()
         if is_file(self.sound):
             changes |= {"sound": os.path.abspath(self.sound), "sound_digest": digest_of(Path(self.sound))}
-        elif self.sound not in (None, *SOUNDS):
-            wanted = f"{', '.join(SOUNDS)}, none, or a file .keras, .onnx or a SavedModel"
-            raise UsageError(f"Unknown extractor of sound {shorten(self.sound)!r}. Expected: {wanted}.")
+        elif self.sound:
+            choose(SOUNDS, self.sound, what="extractor of sound")
         if is_file(self.pictures):
-            if self.weights or not self.scale:
-                wanted = f"takes `scale`, one of {', '.join(SCALES)}, and no `weights`"
-                raise UsageError(f"The model {shorten(self.pictures, 120)} {wanted}, as only you know.")
+            taken = {"size", "scale"}
+            if not self.scale:
+                wanted = f"takes `scale`, one of {', '.join(SCALES)}, as only you know"
+                raise UsageError(f"The model {shorten(self.pictures, 120)} {wanted}.")
             changes |= {"pictures": os.path.abspath(self.pictures), "digest": digest_of(Path(self.pictures))}
         elif self.pictures not in (None, *PICTURES):
+            taken = {"size", "weights"}
             name, weights = _plain(self.pictures), self.weights or "imagenet"
-            if self.scale:
-                raise UsageError(f"{self.pictures} has its own scale: leave `scale` out.")
             changes |= {"pictures": name, "weights": weights, "size": self.size or SIZES.get(name, 224)}
             if weights not in ("imagenet", "none"):
                 changes |= {"weights": os.path.abspath(weights), "digest": digest_of(Path(weights))}
-        elif self.weights or self.size or self.scale:
-            raise UsageError(f"The extractor {self.pictures} takes no `weights`, `size` or `scale`.")
+        for name in sorted({"weights", "size", "scale"} - taken):
+            if getattr(self, name):
+                raise UsageError(f"The extractor {self.pictures} takes no `{name}`.")
         return self.model_copy(update=changes)
 
 
@@ -219,8 +210,7 @@ class Extractor:
         if is_file(recipe.pictures):
             run, shape = _open_model(located(recipe.pictures, recipe.digest, folder))
             first = len(shape) == 4 and shape[1] == 3 and shape[3] != 3  # channels first
-            own = {*(shape[2:] if first else shape[1:3])}
-            size, scale = recipe.size or own.pop() if len(own) == 1 else recipe.size, SCALES[recipe.scale]
+            size, scale = recipe.size or (shape[2] if len(shape) == 4 else None), SCALES[recipe.scale]
             if not isinstance(size, int):
                 raise UsageError(f"{recipe.pictures} does not fix its pictures' size. Declare it (`size`).")
         else:
@@ -242,13 +232,12 @@ def project(
 ) -> dict[str, np.ndarray]:
     """The features after the PCA of a modality, where there is one: ``(x - mean) @ components``."""
     found = dict(features)
-    for name in features.keys() & {key.partition("_")[0] for key in projection}:
-        mean, components = projection[f"{name}_mean"], projection[f"{name}_components"]
-        if features[name].shape[1] != len(mean):
-            raise DataError(
-                f"The projection is of {len(mean)} values of {name}, not of {features[name].shape[1]}."
-            )
-        found[name] = ((features[name] - mean) @ components).astype(np.float32)
+    for name, array in features.items():
+        if f"{name}_mean" in projection:
+            mean, components = projection[f"{name}_mean"], projection[f"{name}_components"]
+            if array.shape[1] != len(mean):
+                raise DataError(f"The projection of {name} takes {len(mean)} values, not {array.shape[1]}.")
+            found[name] = ((array - mean) @ components).astype(np.float32)
     return found
 
 
@@ -271,15 +260,15 @@ def digest_of(path: Path) -> str:
         parts = [f"{file.relative_to(path).as_posix()} {digest_of(file)}" for file in files]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}). Correct the path.") from error
+        raise DataError(
+            f"{path} cannot be read ({error.strerror or error}). Correct the path, or put it there."
+        ) from error
 
 
 def located(name: str, digest: str | None, folder: Path) -> Path:
     """A file of a recipe, where it was or else in the folder; `DataError` where it is not there, or is another."""
-    places = [Path(name), folder / Path(name).name]
-    path = next(filter(Path.exists, places[:: 1 if Path(name).is_absolute() else -1]), None)
-    if path is None:
-        raise DataError(f"{name}, which the features were extracted by, is not there. Put it into {folder}.")
+    path = folder / name  # where it was, if the name is a whole path
+    path = path if path.exists() else folder / path.name
     if digest and digest_of(path) != digest:
         raise DataError(f"{path} is not the file that the features were extracted by: its SHA-256 differs.")
     return path
@@ -294,11 +283,7 @@ def _open_backbone(recipe: Recipe, folder: Path) -> tuple[Measure, Callable]:
     with quiet_startup():
         import keras
     known = {_plain(name): name for name in dir(keras.applications) if name[0].isupper()}
-    if recipe.pictures not in known:
-        wanted = f"{', '.join([*PICTURES, *known.values()])}, or a file .keras, .onnx or a SavedModel"
-        hint = nearest(recipe.pictures, known.values())
-        raise UsageError(f"Unknown extractor {shorten(recipe.pictures)!r}.{hint} Expected: {wanted}.")
-    make = getattr(keras.applications, known[recipe.pictures])
+    make = getattr(keras.applications, choose(known, recipe.pictures, what="extractor of pictures"))
     options = {"include_top": False, "pooling": "avg", "input_shape": (recipe.size, recipe.size, 3)}
     path = located(recipe.weights, recipe.digest, folder) if recipe.digest else None
     if recipe.weights == "none":
@@ -326,10 +311,13 @@ def _open_model(path: Path) -> tuple[Measure, tuple]:
             with quiet_startup():
                 import keras
             if path.is_dir():
-                run, shape = keras.layers.TFSMLayer(path, call_endpoint="serving_default"), ()
+                call, shape = keras.layers.TFSMLayer(path, call_endpoint="serving_default"), ()
             else:
-                model = keras.saving.load_model(path, compile=False, safe_mode=True)
-                run, shape = model.predict_on_batch, model.input_shape
+                model = keras.saving.load_model(path, compile=False)
+                call, shape = model.predict_on_batch, model.input_shape
+
+            def run(batch: np.ndarray) -> list:
+                return keras.tree.flatten(call(batch))
     except ImportError as error:
         raise UsageError(f"{path} takes onnxruntime: `pip install dmlkit[onnx]`.") from error
     except Exception as error:  # of as many kinds as formats
@@ -338,15 +326,11 @@ def _open_model(path: Path) -> tuple[Measure, tuple]:
 
     def measure(batch: np.ndarray) -> np.ndarray:
         try:
-            outputs = run(batch)
+            (values,) = run(batch)
         except Exception as error:
-            what = f"{path} cannot take {batch.dtype} {batch.shape} ({shorten(error, 200)})"
-            raise UsageError(f"{what}. Correct `size`, or the model's input.") from error
-        found = [*outputs.values()] if isinstance(outputs, Mapping) else outputs
-        found = found if isinstance(found, list | tuple) else [found]
-        if len(found) != 1:
-            raise UsageError(f"{path} has {len(found)} outputs. Save a model of one: (n, values).")
-        return np.asarray(found[0])
+            what = f"{path} does not make one output of {batch.dtype} {batch.shape} ({shorten(error, 200)})"
+            raise UsageError(f"{what}. Correct `size`, or the model.") from error
+        return np.asarray(values)
 
     return measure, shape
 
@@ -371,7 +355,6 @@ def _open_onnx(path: Path) -> tuple[Callable, tuple]:
 
 def _checked(values: np.ndarray, count: int, path) -> np.ndarray:
     """What an extractor gave for a batch, (count, size) float32."""
-    values = np.asarray(values)
     if values.ndim != 2 or len(values) != count or values.dtype.kind != "f":
         what = f"gives {values.dtype} {values.shape} for {count} pictures or windows of sound"
         raise UsageError(f"The extractor {what}, not ({count}, size) floats. Pool over places in the model.")
@@ -381,21 +364,18 @@ def _checked(values: np.ndarray, count: int, path) -> np.ndarray:
 
 
 def _with_tiles(pictures: Iterable[np.ndarray], tiles: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """The pictures, and a tile no larger than `TILE_WIDTH` × `TILE_HEIGHT` of each, as long as they have room."""
+    """The pictures; and of each a tile, on black, as long as they have room."""
     for picture in pictures:
         if len(tiles) < MOST_TILES:
-            tile = Image.fromarray(picture)
-            tile.thumbnail((TILE_WIDTH, TILE_HEIGHT))
-            tiles.append(np.array(tile))  # a third of the memory of the image
+            tiles.append(np.array(ImageOps.pad(Image.fromarray(picture), (TILE_WIDTH, TILE_HEIGHT))))
         yield picture
 
 
 def _sheet(tiles: list[np.ndarray]) -> bytes:
-    """One WEBP of all tiles, row by row, each in the middle of black."""
+    """One WEBP of all tiles, row by row."""
     sheet = Image.new("RGB", (TILE_WIDTH * COLUMNS, TILE_HEIGHT * -(-len(tiles) // COLUMNS)))
-    for number, tile in enumerate(map(Image.fromarray, tiles)):
+    for number, tile in enumerate(tiles):
         row, column = divmod(number, COLUMNS)
-        left, top = (TILE_WIDTH - tile.width) // 2, (TILE_HEIGHT - tile.height) // 2
-        sheet.paste(tile, (column * TILE_WIDTH + left, row * TILE_HEIGHT + top))
+        sheet.paste(Image.fromarray(tile), (column * TILE_WIDTH, row * TILE_HEIGHT))
     sheet.save(content := io.BytesIO(), "WEBP", quality=60, method=0)  # the fastest, with the least memory
     return content.getvalue()

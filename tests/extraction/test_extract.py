@@ -301,7 +301,7 @@ def test_model_files_get_their_pixels_as_declared(clips, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["keras.src.applications.mobilenet_v2"].file_utils, "get_file", fail)
     with pytest.raises(DataError, match=r"no network.*save_weights.*--weights FILE\.weights\.h5"):
         Extractor(Recipe(**options))
-    with pytest.raises(UsageError, match=r"mobilnet.*Did you mean 'MobileNet'"):
+    with pytest.raises(UsageError, match=r"mobilnet.*Did you mean 'mobilenet'"):
         Extractor(Recipe(pictures="mobilnet"))
 
 
