@@ -128,7 +128,10 @@ def localization_table(study: pd.DataFrame, dataset=None, *, title: str = "Local
     rows, shown = study.set_axis(names, axis=0), pd.DataFrame(index=names)
     shown["mAP@K"] = [_with_interval(rows, name, "map_at_k") for name in names]
     shown["difference"] = [_with_interval(rows, name, "difference", "+") for name in names]
-    shown["from"] = [", ".join((run, SEGMENT_METHODS[method][0])) for run, method in study["against"]]
+    against = [f"{run}: {SEGMENT_METHODS[method][0]}" for run, method in study["against"]]
+    shown["compared with"] = [
+        "–" if name == other else other for name, other in zip(names, against, strict=True)
+    ]
     first = study.iloc[0]
     about = f"{first['rated']:,} ratings of {first['segments']:,} segments, 95 % CI {FOR_THIS_SEED}"
     return numbers(shown, dataset, title=f"{title}: {about}")

@@ -231,3 +231,22 @@ def test_the_style_neither_leaks_nor_is_overridden(runs, tmp_path):
     for name, content in (("plot.png", plain), ("plot.svg", svg.encode())):
         plot.save(tmp_path / name)
         assert (tmp_path / name).read_bytes() == content
+
+
+def test_localization_names_each_way_and_what_it_is_compared_with():
+    index = pd.MultiIndex.from_tuples([("A", "clip"), ("A", "video"), ("A, on segments", "clip")])
+    values = [(0.9, 0.1, ("A", "video")), (0.8, np.nan, ("A", "video")), (0.95, 0.05, ("A", "clip"))]
+    rows = [
+        {"on_segments": place == 2, "against": against, "segments": 1234, "rated": 5678}
+        | {f"map_at_k{end}": value + off for end, off in (("", 0), ("_low", -0.01), ("_high", 0.01))}
+        | {f"difference{end}": gain + off for end, off in (("", 0), ("_low", -0.01), ("_high", 0.01))}
+        for place, (value, gain, against) in enumerate(values)
+    ]
+    study = pd.DataFrame(rows, index=index)
+    plot, table = plots.localization(study), plots.localization_table(study)
+    assert "A: as a clip: map at k 0.9000" in plot.alt and "A, on segments: map at k 0.9500" in plot.alt
+    assert plot.narrow.alt == plot.alt
+    text = repr(table)
+    assert "A: as a clip | 0.900 (0.890 to 0.910) | +0.100 (+0.090 to +0.110) | A: the video's score" in text
+    assert "A: the video's score | 0.800 (0.790 to 0.810) | – | –" in text
+    assert "5,678 ratings of 1,234 segments" in text
