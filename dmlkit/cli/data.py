@@ -209,7 +209,6 @@ def _show_import(done) -> None:
 @click.option("--like", type=LOCAL, metavar="RUN|DATASET", help="All that as there, PCA and coding too.")
 @click.option("--jobs", type=AT_LEAST_ONE, metavar="N", help="Processes.  [default: the cores]")
 @click.option("--on-problem", default="refuse", metavar="RULE", help="Broken, silent files: refuse, or skip.")
-@click.option("--copy-media", is_flag=True, help="Copy files that hard links cannot reach.")
 def extract(videos, out, classes, num_classes, like, **settings):
     """Make a data set of the VIDEOs, files or folders of them, with thumbnails for the explorer.
 

@@ -37,7 +37,6 @@ from dmlkit.files import UnreadableError, file_lock, read_arrays, write_arrays
 from dmlkit.runtime import cores, in_processes
 
 PROJECTION = "projection.npz"
-LONGEST_NAME = 200  # bytes of an id: the names of files made for it are longer, and end at 255
 LISTED = 10
 _NO_FEATURES = ("key", "sheet")  # in a clip's file
 
@@ -53,7 +52,6 @@ def extract_features(
     jobs: int | None = None,
     on_problem: str = "refuse",
     missing: str = "refuse",
-    copy_media: bool = False,
     split: str = SHARES,
     classes: str | os.PathLike | Sequence[str] | None = None,
     num_classes: int | None = None,
@@ -78,7 +76,6 @@ def extract_features(
             done, or ``"skip"`` them with a note.
         missing: What to do with clips without pictures, or without sound, where both are wanted: ``"refuse"`` as
             any problem, or extract the other and read this as ``"silence"``.
-        copy_media: Whether to copy the files to the data set where the file system has no hard links for them.
         progress: Whether to show a progress bar on a terminal.
 
     Raises:
@@ -106,9 +103,8 @@ def extract_features(
     try:
         work.mkdir(parents=True, exist_ok=True)
         with file_lock(work / "lock", taken=in_use):
-            files = [work / f"{hashlib.sha256(clip.id.encode()).hexdigest()[:32]}.npz" for clip in clips]
-            notes += _extract_all(clips, files, recipe, folder, missing, on_problem, jobs, progress)
-            done = [(clip, path) for clip, path in zip(clips, files, strict=True) if path.exists()]
+            done, more = _extract_all(clips, work, recipe, folder, missing, on_problem, jobs, progress)
+            notes += more
             place = work / PROJECTION if pca else None
             if recipe.projection:
                 place = located(recipe.projection, recipe.projection_digest, Path(folder or "."))
@@ -127,7 +123,7 @@ def extract_features(
                 coding=recipe.coding,
                 missing=missing,
                 allow_clipping=allow_clipping,
-                add_files=lambda made: _add_files(made, done, recipe, place, copy_media, notes),
+                add_files=lambda made: _add_files(made, done, recipe, place, notes),
             )
     except OSError as error:
         advice = f"What is finished stays in {work}; the same command continues."
@@ -142,7 +138,7 @@ def find_clips(
 ) -> tuple[list[ImportedVideo], list[str]]:
     """The clips in files and folders, without features, by id; and notes on what is left aside.
 
-    Raises `DataError` for what is not there, for two files of one id and for an id that no file can be named by.
+    Raises `DataError` for what is not there, and for two files of one id.
     """
     videos = [videos] if isinstance(videos, str | os.PathLike) else videos
     sources = [Path(readable_path(video)).absolute() for video in videos]
@@ -160,19 +156,18 @@ def find_clips(
             other = clips.setdefault(clip.id, clip).where
             if os.path.realpath(other) != os.path.realpath(path):
                 raise DataError(f"{other} and {path} are both {shorten(clip.id)}. Rename one of them.")
-            if len(clip.id.encode()) > LONGEST_NAME or clip.id[:1] in ("", "."):
-                raise DataError(f"{path}: its name is empty or longer than {LONGEST_NAME} bytes. Rename it.")
     if not clips:
         raise DataError(f"No files {', '.join(MEDIA)} in {shorten(', '.join(map(str, sources)), 200)}.")
     notes = [f"Left aside, no video or audio by its name: {counted(aside, 'file')}."] if aside else []
     return [clips[name] for name in sorted(clips)], notes
 
 
-def _extract_all(clips, files, recipe, folder, missing, on_problem, jobs, progress) -> list[str]:
-    """Extract the clips that are not yet extracted; notes. Of a clip that cannot be there is no file."""
+def _extract_all(clips, work, recipe, folder, missing, on_problem, jobs, progress):
+    """Extract the clips that are not yet extracted: each that can be with its file, and notes."""
     raw = recipe.model_copy(update={"projection": None, "projection_digest": None, "coding": "float"})
-    for path in files[0].parent.glob(".*.npz"):  # half-written by a process that was killed
+    for path in work.glob(".*.npz"):  # half-written by a process that was killed
         path.unlink()
+    files = [work / f"{hashlib.sha256(clip.id.encode()).hexdigest()[:32]}.npz" for clip in clips]
     tasks = []
     for clip, path in zip(clips, files, strict=True):
         about = os.stat(clip.where)
@@ -180,39 +175,41 @@ def _extract_all(clips, files, recipe, folder, missing, on_problem, jobs, progre
         if not _is_whole(path, key, raw, missing):
             path.unlink(missing_ok=True)
             tasks.append((clip.where, path, key, raw, folder, missing))
+    if tasks:
+        _open(raw, folder)  # before the processes do, as this may fetch weights
     advice = "Leave that file out, or use fewer --jobs. What is finished stays; the same command continues."
     results = in_processes(_extract_one, tasks, cores() if jobs is None else jobs, advice=advice)
     before, hidden = len(clips) - len(tasks), None if progress else True
     bar = tqdm(results, total=len(clips), initial=before, unit=" clips", disable=hidden)
-    problems = [*filter(None, bar)]
-    listed = " ".join(problems[:LISTED]) + f" And {len(problems) - LISTED:,} more." * (len(problems) > LISTED)
-    share = f"{len(problems):,} of {counted(len(clips), 'file')}"
-    if problems and (on_problem == "refuse" or len(problems) == len(clips)):
-        advice = "Correct them, or leave them out (`--on-problem skip`): the others are done, and stay so."
-        raise DataError(f"{share} cannot be extracted. {listed} {advice}")
-    skipped = [f"Skipped, {share}: {listed}"] if problems else []
-    return skipped + ([f"Extracted before: {counted(before, 'clip')}."] if before else [])
+    notes = [f"Extracted before: {counted(before, 'clip')}."] if before else []
+    if problems := [*filter(None, bar)]:
+        share = f"{len(problems):,} of {counted(len(clips), 'file')}"
+        listed = " ".join(problems[:LISTED]) + " And others." * (len(problems) > LISTED)
+        if on_problem == "refuse" or len(problems) == len(clips):
+            advice = (
+                "Correct them, or leave them out (`--on-problem skip`): the others are done, and stay so."
+            )
+            raise DataError(f"{share} cannot be extracted. {listed} {advice}")
+        notes.append(f"Skipped, {share}: {listed}")
+    return [(clip, path) for clip, path in zip(clips, files, strict=True) if path.exists()], notes
 
 
 def _is_whole(path: Path, key: str, recipe: Recipe, missing: str) -> bool:
     """Whether a file has the features of a clip by this recipe."""
     try:
-        arrays = read_arrays(path) if path.exists() else {"key": ""}
+        arrays = read_arrays(path)
     except UnreadableError:
         return False
-    wanted = {name for name, extractor in (("rgb", recipe.pictures), ("audio", recipe.sound)) if extractor}
-    return str(arrays["key"]) == key and (missing == "silence" or wanted <= arrays.keys())
+    both = {"rgb", "audio"} <= arrays.keys() or None in (recipe.pictures, recipe.sound)
+    return str(arrays["key"]) == key and (missing == "silence" or both)
 
 
-@lru_cache(maxsize=1)
-def _open(recipe: Recipe, folder, work: Path) -> Extractor:
-    with file_lock(work / "opening", taken=lambda holder: None, wait=True):  # one process fetches weights
-        return Extractor(recipe, folder)
+_open = lru_cache(maxsize=1)(Extractor)
 
 
 def _extract_one(clip: str, path: Path, key: str, recipe: Recipe, folder, missing: str) -> str | None:
     """Extract a clip to a file; what is wrong with it, if anything."""
-    extractor = _open(recipe, folder, path.parent)
+    extractor = _open(recipe, folder)
     try:
         found = extractor.measure(clip, missing=missing)
     except DataError as error:
@@ -255,36 +252,24 @@ def fit_projection(clips: Iterable[Mapping[str, np.ndarray]], size: int) -> dict
     return found
 
 
-def _add_files(
-    folder: Path, clips, recipe: Recipe, projection: Path | None, copy: bool, notes: list[str]
-) -> dict:
+def _add_files(folder: Path, clips, recipe: Recipe, projection: Path | None, notes: list[str]) -> dict:
     """Put thumbnails, media and the projection beside the shards; their entries of dataset.toml."""
-    long = unlinked = 0
-    for name in ("thumbnails", "videos"):
-        (folder / name).mkdir()
+    (folder / "thumbnails").mkdir()
+    (folder / "videos").mkdir()
+    unlinked = 0
     for clip, path in clips:
-        arrays, source = read_arrays(path), Path(clip.where).resolve()
-        if sheet := arrays["sheet"].tobytes():
+        source = Path(clip.where).resolve()
+        if sheet := read_arrays(path)["sheet"].tobytes():  # none of sound, or of more than two hours
             (folder / "thumbnails" / f"{clip.id}.webp").write_bytes(sheet)
-        long += "rgb" in arrays and not sheet
-        target = folder / "videos" / f"{clip.id}{source.suffix}"
         try:
-            os.link(source, target)
+            os.link(source, folder / "videos" / f"{clip.id}{source.suffix}")
         except OSError:
-            if copy:
-                shutil.copyfile(source, target)
-            unlinked += not copy
+            unlinked += 1
     if projection:
         shutil.copyfile(projection, folder / PROJECTION)
-    if long:
-        notes.append(f"Too long for thumbnails: {counted(long, 'clip')}.")
     if unlinked:
-        what = f"Not played by the explorer, as the file system has no hard links for them: {counted(unlinked, 'clip')}"
-        notes.append(f"{what} (`--copy-media` copies them).")
-    about = {"path": "thumbnails/{id}.webp", "width": TILE_WIDTH, "height": TILE_HEIGHT, "columns": COLUMNS}
-    entries = {"extractor": recipe.table(), "thumbnails": about, "media": ["videos/{id}.*"]}
-    for name, entry in (("thumbnails", "thumbnails"), ("videos", "media")):
-        if not any((folder / name).iterdir()):
-            (folder / name).rmdir()
-            del entries[entry]
-    return entries
+        why = "as their file system has no hard links to that of the data set"
+        notes.append(f"Not played by the explorer, {why}: {counted(unlinked, 'clip')}.")
+    tile = {"path": "thumbnails/{id}.webp", "width": TILE_WIDTH, "height": TILE_HEIGHT, "columns": COLUMNS}
+    thumbnails = tile if recipe.pictures else None
+    return {"extractor": recipe.table(), "thumbnails": thumbnails, "media": ["videos/{id}.*"]}
