@@ -15,13 +15,13 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import starmap
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from dmlkit.data import SEGMENT_SECONDS, Dataset, as_dataset, read_lengths, read_rated
+from dmlkit.data import SEGMENT_SECONDS, Dataset, as_dataset, read_rated
 from dmlkit.data.records import is_writable_id
 from dmlkit.errors import DataError, counted, shorten
 from dmlkit.metrics import SEGMENTS_A_CLASS, RatedPairs, map_at_k_interval, map_at_k_of_pairs
@@ -30,13 +30,13 @@ from dmlkit.submission import Fault, clear_lines, file_for, raw_lines
 HEADER = "Class,Segments"
 _SEGMENT = re.compile(r'([^ ,"]+):(0|[1-9][0-9]{0,8})')
 _ENTRY = np.dtype([("segment", np.uint32), ("score", np.float32)])  # of the temporary file
+_VIDEOS_AT_ONCE = 16
 _HELD_SCORES = 1 << 22  # collected before they are distributed to the classes: 16 MB
 
 
 class ClassLine(NamedTuple):
-    """One line: its number, its class (None: the header, or malformed), its segments, its faults."""
+    """One line: its class (None: the header, or malformed), its segments, its faults."""
 
-    number: int
     label: int | None
     segments: list[str]
     faults: list[Fault]
@@ -74,14 +74,22 @@ def write(
             if best is None:
                 written = sorted(range(scores.shape[1]) if classes is None else {*classes})
                 best = _Best(temporary, len(written), k)
-            codes.extend(_code(str(segment), names) for segment in ids)
+            for segment in map(str, ids):
+                found = _SEGMENT.fullmatch(segment)
+                if not found or not is_writable_id(found[1]):
+                    raise DataError(
+                        f"{shorten(repr(segment))} cannot be part of a submission: VIDEO:START, a video's id without "
+                        "blanks, commas, quotation marks and control characters. Give the videos other ids."
+                    )
+                codes.append(names.setdefault(found[1], len(names)) << 32 | int(found[2]))
             held.append(scores[:, written])
             if sum(each.size for each in held) >= _HELD_SCORES:
                 best.add(np.concatenate(held))
                 held.clear()
         if best is None:
             raise DataError("There are no segments to write. `dmlkit data show DIR` shows the splits.")
-        best.add(np.concatenate([*held, np.empty((0, len(written)), np.float32)]))
+        if held:
+            best.add(np.concatenate(held))
         segments, videos = np.array(codes), list(names)
         found, counts = np.unique(segments, return_counts=True)
         if len(found) < len(segments):
@@ -92,17 +100,6 @@ def write(
             ranked = segments[best.ranked(place)["segment"]].tolist()
             file.write(f"{label},{' '.join([_text(code, videos) for code in ranked])}\n".encode())
     return len(codes)
-
-
-def _code(segment: str, names: dict[str, int]) -> int:
-    """The number of the segment's video, which is added to `names`, and its start in the lower 32 bits."""
-    found = _SEGMENT.fullmatch(segment)
-    if not found or not is_writable_id(found[1]):
-        raise DataError(
-            f"{shorten(repr(segment))} cannot be part of a submission, which takes VIDEO:START, the id of a video "
-            "without blanks, commas, quotation marks and control characters, and a second. Give the videos other ids."
-        )
-    return names.setdefault(found[1], len(names)) << 32 | int(found[2])
 
 
 def _text(code: int, videos: Sequence[str]) -> str:
@@ -123,24 +120,19 @@ class _Best:
             entries = np.empty(chosen.size, _ENTRY)
             entries["segment"], entries["score"] = chosen + self._added, column[chosen]
             if kept + entries.size > 2 * self._k:
-                # Equal scores stay in the order of the segments, and later ones come behind them.
-                entries, kept = self._top(np.concatenate([self._read(place), entries])), 0
+                entries, kept = self.ranked(place, entries), 0
                 self._least[place] = entries["score"][-1]
             self._file.seek((2 * self._k * place + kept) * _ENTRY.itemsize)
             self._file.write(entries.tobytes())
             self._counts[place] = kept + entries.size
         self._added += len(scores)
 
-    def ranked(self, place: int) -> np.ndarray:
-        """The best entries of a class, best first."""
-        return self._top(self._read(place))
-
-    def _top(self, entries: np.ndarray) -> np.ndarray:
-        return entries[np.argsort(-entries["score"], kind="stable")[: self._k]]
-
-    def _read(self, place: int) -> np.ndarray:
+    def ranked(self, place: int, *later: np.ndarray) -> np.ndarray:
+        """The best of a class's entries and of `later` ones, best first; of equal scores the earlier ones."""
         self._file.seek(2 * self._k * place * _ENTRY.itemsize)
-        return np.frombuffer(self._file.read(self._counts[place] * _ENTRY.itemsize), _ENTRY)
+        kept = np.frombuffer(self._file.read(self._counts[place] * _ENTRY.itemsize), _ENTRY)
+        entries = np.concatenate([kept, *later])
+        return entries[np.argsort(-entries["score"], kind="stable")[: self._k]]
 
 
 def check(file: str | os.PathLike, *, data, split: str = "test") -> tuple[int, Iterator[Fault]]:
@@ -199,7 +191,12 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
 def _read(data, split: str) -> tuple[Dataset, dict[str, int], dict[tuple[str, int], bool]]:
     """The data set; of the split each video's seconds, and each rated (segment, class) pair: is it shown?"""
     dataset = as_dataset(data, unit="segment")
-    videos = list(read_lengths(dataset, split))
+    batches = replace(dataset, unit="whole", labelled=frozenset()).batches(split, batch_size=_VIDEOS_AT_ONCE)
+    videos = [
+        pair
+        for batch in batches
+        for pair in zip(batch["id"].tolist(), batch["num_frames"].tolist(), strict=True)
+    ]
     if len(seconds := dict(videos)) < len(videos):
         raise DataError(
             f"{len(videos):,} videos of {split!r} in {dataset.name} share {len(seconds):,} ids, so a submission is "
@@ -231,38 +228,33 @@ def match_lines(
             f"does not start at a multiple of {SEGMENT_SECONDS} s" if int(found[2]) % SEGMENT_SECONDS else ""
         )
 
-    for line in starmap(_read_line, raw_lines(file, HEADER)):
-        number, label, segments, faults = line
+    for number, body, given in raw_lines(file, HEADER):
+        label, segments, faults = (None, [], []) if body is None else _read_line(body)
         if label is not None and label >= num_classes:
-            faults.append(Fault(number, "class", f"{label}: classes are 0 to {num_classes - 1}"))
+            faults.append(("class", f"{label}: classes are 0 to {num_classes - 1}"))
         elif label is not None and first.setdefault(label, number) != number:
-            faults.append(Fault(number, "duplicate class", f"{label} is on line {first[label]} already"))
-        wrong = ((segment, problem(segment)) for segment in segments if segment not in rated)
-        faults += [
-            Fault(number, "segment", f"{shorten(repr(each), 60)} {what}") for each, what in wrong if what
-        ]
-        yield line
+            faults.append(("duplicate class", f"{label} is on line {first[label]} already"))
+        for segment in segments:
+            if segment not in rated and (what := problem(segment)):
+                faults.append(("segment", f"{shorten(repr(segment), 60)} {what}"))
+        yield ClassLine(label, segments, given + [Fault(number, *each) for each in faults])
 
 
-def _read_line(number: int, body: bytes | None, faults: list[Fault]) -> ClassLine:
-    text = (body or b"").decode("utf-8", "surrogateescape")  # what is no UTF-8 is no id
+def _read_line(body: bytes) -> tuple[int | None, list[str], list[tuple]]:
+    """The class, the segments and the faults (kind, what, clear) of a line."""
+    text = body.decode("utf-8", "surrogateescape")  # what is no UTF-8 is no id
     label, comma, cell = text.replace('"', "").partition(",")
-    if body is None or not comma or not re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", label, re.ASCII):
+    if not comma or not re.fullmatch(r"[ \t]*[0-9]{1,9}[ \t]*", label, re.ASCII):
         what = f"{shorten(repr(text), 60)} does not begin with a class, a whole number from 0 on, and a comma"
-        return ClassLine(number, None, [], faults + [Fault(number, "class", what)] * (body is not None))
+        return None, [], [("class", what)]
+    faults, words = [], re.findall("[^ \t]+", cell)
     if '"' in text:
-        faults.append(
-            Fault(number, "format", "has quotation marks, which the format does not need", clear=True)
-        )
-    words = [word for word in cell.replace("\t", " ").split(" ") if word]
+        faults.append(("format", "has quotation marks, which the format does not need", True))
     if label != label.strip() or " ".join(words) != cell or not words:
         what = "has blanks other than the single spaces between segments, or no segment"
-        faults.append(Fault(number, "format", what, clear=True))
+        faults.append(("format", what, True))
     if len(words) > SEGMENTS_A_CLASS:
-        what = f"has {len(words):,} segments; at most {SEGMENTS_A_CLASS:,} count"
-        faults.append(Fault(number, "format", what))
-    for segment, count in Counter(words).items() if len({*words}) < len(words) else ():
-        if count > 1:
-            what = f"{shorten(repr(segment), 60)} is there {count} times"
-            faults.append(Fault(number, "duplicate segment", what))
-    return ClassLine(number, int(label), words, faults)
+        faults.append(("format", f"has {len(words):,} segments; at most {SEGMENTS_A_CLASS:,} count"))
+    if repeated := [word for word, count in Counter(words).items() if count > 1]:
+        faults.append(("duplicate segment", f"repeats {shorten(repeated, 60)}"))
+    return int(label), words, faults

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,6 @@ from dmlkit.errors import DataError, UsageError, counted, shorten
 from dmlkit.files import atomic_write
 from dmlkit.metrics import TopK, TopPairs, gap_interval_of_pairs, gap_of_pairs
 
-L = TypeVar("L")  # a line, with its `faults`
 HEADER = "VideoId,LabelConfidencePairs"
 MAX_PAIRS = 20
 _CLASS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -142,7 +141,7 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     return figures | {"num_classes": dataset.num_classes, "videos": len(rows), "notes": notes}
 
 
-def clear_lines(lines: Iterable[L], *, file: str | os.PathLike, notes: list[str]) -> Iterator[L]:
+def clear_lines(lines: Iterable, *, file: str | os.PathLike, notes: list[str]) -> Iterator:
     """The lines, each with its `faults`, as long as what they mean is clear; at their end a note for each way in which
     they are not in the form, or a `DataError` with the first fault that is not clear.
     """

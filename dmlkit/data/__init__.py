@@ -31,7 +31,6 @@ from dmlkit.data.opening import (
     open_or_generate,
     open_segments,
     read_contexts,
-    read_lengths,
     read_rated,
     with_tuning,
 )

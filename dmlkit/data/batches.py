@@ -318,7 +318,7 @@ def repeats_by_shard(parser: RecordParser, chosen: Chosen, balance: float) -> di
         for record in islice(scan_records(shard), most):
             labels.append([])
             with suppress(InvalidRecord):  # counts as one without classes; reported when its turn comes
-                labels[-1] = sorted(set(parser.read_context(record.check())[1]))
+                labels[-1] = sorted(set(parser.read_contexts(record.check())[0][1]))
         ends.append(len(labels))
     repeats = expected_repeats(labels, num_classes=parser.num_classes, balance=balance)
     return dict(zip((shard for shard, _ in chosen), np.split(repeats, ends[:-1]), strict=False))

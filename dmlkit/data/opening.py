@@ -13,7 +13,7 @@ import os
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -286,13 +286,6 @@ def read_rated(dataset: Dataset, split: str) -> Iterator[tuple[str, list[int], l
     yield from _contexts_of(dataset.splits[split], dataset.parser(split), dataset.counts)
 
 
-def read_lengths(dataset: Dataset, split: str) -> Iterator[tuple[str, int]]:
-    """Each video's id and number of frames, in the order of the records; raises `DataError` where one is invalid."""
-    dataset.num_videos(split)  # finds a shard that ends too early
-    parser = dataset.parser(split)
-    yield from _contexts_of(dataset.splits[split], parser, dataset.counts, read=parser.read_length)
-
-
 def _contexts_of(
     shards: Iterable[str],
     parser: RecordParser,
@@ -300,15 +293,12 @@ def _contexts_of(
     *,
     most: int | None = None,
     skip: bool = False,
-    read: Callable[[bytes], list[tuple]] | None = None,
-) -> Iterator[tuple]:
-    """Id, classes and rated classes of each row of (at most so many records of each of) some shards, or what `read`
-    gives of each record.
-    """
+) -> Iterator[tuple[str, list[int], list[int] | None]]:
+    """Id, classes and rated classes of each row of (at most so many records of each of) some shards."""
     for shard in shards:
         for record in islice(records.scan_records(shard, expected_count=counts.get(shard)), most):
             try:
-                yield from (read or parser.read_row_contexts)(record.check())
+                yield from parser.read_contexts(record.check())
             except records.InvalidRecord as invalid:
                 if not skip:
                     raise records.record_error(*record[:3], invalid) from invalid

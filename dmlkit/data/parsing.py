@@ -268,23 +268,14 @@ class RecordParser:
                 values[feature.name] = bag_of_tokens(entry.bytes_list.value, feature.size)
         return context, Video(video_id, labels, num_frames, values, cut)
 
-    def read_context(self, data: bytes) -> tuple[str, list[int]]:
-        """One record's id and classes, without its values; raises `InvalidRecord`."""
+    def read_contexts(self, data: bytes) -> list[tuple[str, list[int], list[int] | None]]:
+        """Id, classes and rated classes of each of one record's `read_rows`; of a video without reading its values."""
+        if self.unit == "segment":
+            return [(each.video_id, each.labels, each.rated) for each in self.read_segments(data)]
         message = self._parse_message(data)
         context = message.context if self.level == "frame" else message.features
         self._check_release(context)
-        return self.context.read_id(context), self._labels(context)
-
-    def read_row_contexts(self, data: bytes) -> list[tuple[str, list[int], list[int] | None]]:
-        """Id, classes and rated classes of each of one record's `read_rows`."""
-        if self.unit == "video":
-            return [(*self.read_context(data), None)]
-        return [(each.video_id, each.labels, each.rated) for each in self.read_segments(data)]
-
-    def read_length(self, data: bytes) -> list[tuple[str, int]]:
-        """One record's id and number of frames, in a list."""
-        video = self._read_whole(data)[1]
-        return [(video.video_id, video.num_frames)]
+        return [(self.context.read_id(context), self._labels(context), None)]
 
     def read_start(self, data: bytes) -> np.ndarray:
         """(1,) float32 the second of the video at which one record's frames begin; 0 where it is not known."""
