@@ -19,6 +19,7 @@ import numpy as np
 
 from dmlkit.data.parsing import RecordParser, Video
 from dmlkit.data.records import InvalidRecord, Record, count_records, record_error, scan_headers, scan_records
+from dmlkit.data.segments import SEGMENT_SECONDS
 from dmlkit.data.storage import relative_name
 from dmlkit.errors import DataError, UsageError, brief
 
@@ -140,10 +141,9 @@ class Batches:
         if self.parser.unit == "segment":
             segments = self._valid(records)
             if self.shuffle:
-                rng = np.random.default_rng(
-                    [self.seed, self.epoch, 1]
-                )  # the records' order takes the first two
-                segments = _shuffle(segments, self._window(self.parser.segment_bytes), rng)
+                rng = np.random.default_rng([self.seed, self.epoch, 1])  # the records' has no third word
+                size = sum(f.size * (1 if f.coding == "byte" else 4) for f in self.parser.features)
+                segments = _shuffle(segments, self._window(SEGMENT_SECONDS * size), rng)
             while videos := list(islice(segments, self.batch_size)):
                 yield self.parser.stack(videos)
             return

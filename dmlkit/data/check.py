@@ -200,12 +200,9 @@ def _count(data: bytes, parser: RecordParser, counts: Counter) -> str:
         what = f"no file of predictions can hold the id {shorten(repr(video.video_id))}. Give it another."
         raise InvalidRecord(what, kind="id")
     for segment in parser.read_segments(data) if parser.rated else ():
-        for name, count in (
-            ("segments", 1),
-            ("ratings", len(segment.rated)),
-            ("present", len(segment.labels)),
-        ):
-            counts["ratings", name] += count
+        counts["ratings", "segments"] += 1
+        counts["ratings", "ratings"] += len(segment.rated)
+        counts["ratings", "present"] += len(segment.labels)
     counts["labels", len(video.labels)] += 1
     counts["frames", video.num_frames] += 1
     counts["cut"] += video.cut

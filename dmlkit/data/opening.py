@@ -652,7 +652,6 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
     """
     found, root, labelled, notes = dict(dataset.splits), dataset.path, dataset.labelled, []
     carried = "labels" if dataset.unit == "video" else "rated segments"
-    origin = {split: split for split in SPLITS}  # where the shards of a split come from
     usable, few = [name for name in ("train", "validate") if name in labelled], None
     if len(usable) == 1 and len(found[usable[0]]) < MIN_SHARDS:
         few = (
@@ -674,18 +673,18 @@ def divided(dataset: Dataset, *, partly: bool = False) -> Dataset:
         shards = found.pop(usable[0])
         found["train"], found["validate"] = _take_every(shards, 5)
         which = f"{'every fifth' if len(shards) >= 5 else 'the last'} of its {len(shards)} shards validates"
-        origin["train"] = origin["validate"] = usable[0]
         notes.append(f"Only the split {usable[0]!r} carries {carried}: {which} ({len(found['validate'])}).")
     if "tuning" not in found:
-        shards, origin["tuning"] = found["train"], origin["train"]
+        shards = found["train"]
         found["train"], found["tuning"] = _take_every(shards, 10)
         which = f"{'Every tenth' if len(shards) >= 10 else 'The last'} of {len(shards)} training shards"
         notes.append(f"{which} is kept for tuning ({len(found['tuning'])}).")
     labelled = labelled & found.keys() | {*SPLITS[:3]}
     splits = {name: found[name] for name in SPLITS if name in found}
-    segments = frozenset(split for split in splits if origin[split] in dataset.segments)
-    about = {"labelled": labelled, "segments": segments, "notes": (*dataset.notes, *notes)}
-    return replace(dataset, splits=splits, **about)
+    rated = {shard for split in dataset.segments for shard in dataset.splits[split]}
+    segments = frozenset(split for split, shards in splits.items() if rated & {*shards})
+    notes = (*dataset.notes, *notes)
+    return replace(dataset, splits=splits, labelled=labelled, segments=segments, notes=notes)
 
 
 def _take_every(shards: Sequence[str], step: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

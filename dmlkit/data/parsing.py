@@ -19,17 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dmlkit.data.layout import USUAL_CONTEXT, ContextCoding
-from dmlkit.data.records import (
-    ID_KEYS,
-    KINDS,
-    SEGMENT_SECONDS,
-    Example,
-    Features,
-    InvalidRecord,
-    SequenceExample,
-)
+from dmlkit.data.records import ID_KEYS, KINDS, Example, Features, InvalidRecord, SequenceExample
 from dmlkit.data.schema import FRAMES_APART, ZERO_BYTE, Feature
-from dmlkit.data.segments import RatedSegments, has_ratings, read_ratings, segment_starts
+from dmlkit.data.segments import SEGMENT_SECONDS, read_ratings, segment_starts
 from dmlkit.errors import shorten
 
 # TensorFlow copies arrays that do not begin at a multiple of so many bytes.
@@ -201,37 +193,31 @@ class RecordParser:
         `InvalidRecord` as `read` and `read_ratings` do.
         """
         context, video = self._read_whole(data)
-        if self.rated:
-            found = read_ratings(context, num_classes=self.num_classes, num_frames=video.num_frames)
-        elif has_ratings(context):
-            message = "the record rates segments, the first of its split do not. Keep the two in two splits."
-            raise InvalidRecord(message, kind="rating")
-        else:
-            starts = [*segment_starts(video.num_frames)]
-            found = RatedSegments(starts, [[]] * len(starts), [[]] * len(starts))
+        found = read_ratings(context, num_classes=self.num_classes, num_frames=video.num_frames)
+        if not self.rated:
+            if found:
+                message = "the record rates segments, the first of its split do not. Divide the split."
+                raise InvalidRecord(message, kind="rating")
+            found = {start: {} for start in segment_starts(video.num_frames)}
         segments = []
-        for start, rated, labels in zip(*found, strict=True):
-            end = min(start + SEGMENT_SECONDS, video.num_frames)
-            frames = {
-                each: video.values[each][start:end].copy() for each in self._framed & video.values.keys()
-            }
-            own = video._replace(video_id=f"{video.video_id}:{start}", labels=labels, rated=rated)
-            segments.append(self._sampled(own._replace(num_frames=end - start, values=video.values | frames)))
+        for start, ratings in found.items():
+            frames = np.arange(start, min(start + SEGMENT_SECONDS, video.num_frames))  # which copies them
+            shown, name = [label for label, score in ratings.items() if score], f"{video.video_id}:{start}"
+            own = self._of_frames(video, frames)._replace(video_id=name, labels=shown, rated=[*ratings])
+            segments.append(self._sampled(own))
         return segments
-
-    @property
-    def segment_bytes(self) -> int:
-        """The memory of the values of a segment, at most."""
-        return SEGMENT_SECONDS * sum(f.size * (1 if f.coding == "byte" else 4) for f in self.features)
 
     def _sampled(self, video: Video) -> Video:
         """The frames of it that a model reads."""
         most = self.sampler.max_frames
         if not video.num_frames or (self.sampler.share == 1 and (most is None or video.num_frames <= most)):
             return video
-        selected = self.sampler.select(video.num_frames, video.video_id)
-        frames = {name: video.values[name][selected] for name in self._framed & video.values.keys()}
-        return video._replace(values=video.values | frames, num_frames=len(next(iter(frames.values()))))
+        return self._of_frames(video, self.sampler.select(video.num_frames, video.video_id))
+
+    def _of_frames(self, video: Video, chosen: slice | np.ndarray) -> Video:
+        known = [each.name for each in self._numeric if each.name in video.values]
+        frames = {name: video.values[name][chosen] for name in known}
+        return video._replace(values=video.values | frames, num_frames=len(frames[known[0]]))
 
     def _read_whole(self, data: bytes) -> tuple[Features, Video]:
         """One record's context, and its video with all frames."""
@@ -412,10 +398,6 @@ class RecordParser:
     @cached_property
     def _numeric(self) -> tuple[Feature, ...]:
         return tuple(feature for feature in self.features if feature.in_frames)
-
-    @cached_property
-    def _framed(self) -> frozenset[str]:
-        return frozenset(feature.name for feature in self._numeric)
 
 
 def _values(entry, feature: Feature) -> np.ndarray:

@@ -10,20 +10,10 @@ last of two ratings: here a record that says otherwise is invalid.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from dmlkit.data.records import KINDS, SEGMENT_KEYS, SEGMENT_SECONDS, Features, InvalidRecord
 
 MISSING_FRAMES = 1  # at a video's end: it need not last whole seconds
 _ADVICE = "Correct the record, or leave it out."
-
-
-class RatedSegments(NamedTuple):
-    """The rated segments of a video by time, and of each the classes that it was rated for and those that it shows."""
-
-    starts: list[int]  # seconds
-    rated: list[list[int]]
-    labels: list[list[int]]
 
 
 def segment_starts(num_frames: int) -> range:
@@ -31,22 +21,18 @@ def segment_starts(num_frames: int) -> range:
     return range(0, num_frames + MISSING_FRAMES - SEGMENT_SECONDS + 1, SEGMENT_SECONDS)
 
 
-def has_ratings(context: Features) -> bool:
-    """Whether a record's context holds any rating."""
-    return any(key in context.feature and context.feature[key].WhichOneof("kind") for key in SEGMENT_KEYS)
+def read_ratings(context: Features, *, num_classes: int, num_frames: int) -> dict[int, dict[int, float]]:
+    """Start of each segment, in seconds → each class that a video of so many frames was rated for in it → 0 or 1.
 
-
-def read_ratings(context: Features, *, num_classes: int, num_frames: int) -> RatedSegments:
-    """The ratings of a video of so many frames; a pair that is rated twice alike counts once.
-
-    Raises `InvalidRecord` of kind ``"segment"`` (lists that do not fit one another; a segment that is not five seconds
-    within the video), ``"rating"`` (a score other than 0 and 1; a pair rated 0 and 1) or ``"label"`` (no such class).
+    Both ascend; a pair that is rated twice alike counts once. Raises `InvalidRecord` of kind ``"segment"`` (lists that
+    do not fit one another; a segment that is not five seconds within the video), ``"rating"`` (a score other than 0 and
+    1; a pair rated 0 and 1) or ``"label"`` (no such class).
     """
     columns = [_column(context, key) for key in SEGMENT_KEYS]
     if len({*map(len, columns)}) > 1:
         sizes = ", ".join(f"{key} {len(values)}" for key, values in zip(SEGMENT_KEYS, columns, strict=True))
         raise InvalidRecord(f"its lists of ratings differ in length ({sizes}). {_ADVICE}", kind="segment")
-    scores: dict[tuple[int, int], float] = {}
+    ratings: dict[int, dict[int, float]] = {}
     for label, start, end, score in zip(*columns, strict=True):
         what, kind = None, "segment"
         if end - start != SEGMENT_SECONDS:
@@ -54,24 +40,14 @@ def read_ratings(context: Features, *, num_classes: int, num_frames: int) -> Rat
         elif start < 0 or end > num_frames + MISSING_FRAMES:
             what = f"is not within the video, which has {num_frames} frames, one a second"
         elif not 0 <= label < num_classes:
-            what, kind = (
-                f"is rated for class {label}, none of the data set's, 0 to {num_classes - 1:,}",
-                "label",
-            )
+            what, kind = f"is rated for class {label}, none of 0 to {num_classes - 1:,}", "label"
         elif score not in (0, 1):
             what, kind = f"is rated {score:g} for class {label}, neither 0 nor 1", "rating"
-        elif scores.setdefault((start, label), score) != score:
+        elif ratings.setdefault(start, {}).setdefault(label, score) != score:
             what, kind = f"is rated both 0 and 1 for class {label}", "rating"
         if what:
             raise InvalidRecord(f"its segment from second {start} to {end} {what}. {_ADVICE}", kind=kind)
-    starts = sorted({start for start, _ in scores})
-    found = RatedSegments(starts, [[] for _ in starts], [[] for _ in starts])
-    places = {start: place for place, start in enumerate(starts)}
-    for (start, label), score in sorted(scores.items()):
-        found.rated[places[start]].append(label)
-        if score:
-            found.labels[places[start]].append(label)
-    return found
+    return {start: dict(sorted(ratings[start].items())) for start in sorted(ratings)}
 
 
 def _column(context: Features, key: str) -> list:
