@@ -250,3 +250,13 @@ def test_the_code_of_today_measures_the_numbers_of_the_picture(tmp_path):
 def test_the_example_is_a_page_of_today():
     page = (ROOT / "reports" / "example" / "05-attention.html").read_text(encoding="utf-8")
     assert 'class="dmlkit-scene"' in page and 'script type="module"' in page
+
+
+def test_exported_models_are_served_as_the_page_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page, names = TEXTS[ROOT / "docs" / "how-to" / "export-and-serve.md"], {}
+    for code in re.findall(r"```python\n(.+?)```", page, re.DOTALL):
+        exec(code, names)
+    expected = pytest.approx(dmlkit.predict(names["run"], names["batch"]), abs=1e-3)
+    assert names["scores"] == expected
+    assert names["answer"]["predictions"] == pytest.approx(names["scores"], abs=1e-5)

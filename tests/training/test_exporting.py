@@ -85,8 +85,19 @@ def both(smoke_runs, tmp_path_factory):
     return ensemble(smoke_runs.values(), out=tmp_path_factory.mktemp("runs") / "both")
 
 
-@pytest.mark.parametrize("kind", ["attention", "ensemble"])
-@pytest.mark.parametrize("format", ["saved-model", "onnx", "litert"])
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("format", "kind"),
+    [
+        ("saved-model", "attention"),
+        ("onnx", "ensemble"),
+        *(slow("saved-model", "ensemble"), slow("onnx", "attention")),
+        *(slow("litert", "attention"), slow("litert", "ensemble")),
+    ],
+)
 def test_an_exported_model_scores_as_its_run(format, kind, smoke_runs, both, generated, tmp_path, command):
     run, out = {"attention": smoke_runs["attention"], "ensemble": both}[kind], tmp_path / "out"
     ended, printed, _ = command("export", run.path, "--to", out, "--format", format, "--data", generated)
@@ -104,6 +115,7 @@ def test_an_exported_model_scores_as_its_run(format, kind, smoke_runs, both, gen
     np.testing.assert_allclose(scores[1:], run.predictions.scores[1:3], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_mediapipe_gets_a_model_for_its_graph(tmp_path, smoke_runs):
     labels, random = [("id", "labels")], np.random.default_rng(0)
     for number in range(60):
@@ -155,7 +167,7 @@ def test_what_does_not_score_as_its_run_is_refused(smoke_runs, tmp_path, monkeyp
         (right._replace(packages=("no_such_package",), extra="onnx"), "pip install 'dmlkit[onnx]'"),
     ):
         monkeypatch.setitem(FORMATS, "saved-model", broken)
-        ended, _, error = command("export", run.path, "--to", out, "--format", "saved-model")
+        ended, _, error = command("export", run.path, "--to", out, "--format", "saved-model", "--videos", 40)
         assert ended == 2 and message in error and error.count("\n") == 1
         assert [*tmp_path.iterdir()] == []
 
