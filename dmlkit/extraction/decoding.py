@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, pairwise
 from pathlib import Path
@@ -213,10 +213,6 @@ class _File:
                     raise ValueError("a frame has no time stamp")
                 begun.add(stream)
                 yield stream, frame
-        for stream in begun & wanted if self.broken else ():  # what decoders still hold
-            with suppress(av.FFmpegError):
-                held = decoders[stream].decode(None)
-                yield from ((stream, frame) for frame in held if frame.pts is not None)
         # Some formats state the length from 0 on, some from the first frame.
         lost = self._stated_length() - max(self.reached, self.reached - self.zero)
         self.broken |= not begun or lost > _LOSS

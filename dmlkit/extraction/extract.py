@@ -1,7 +1,7 @@
 """Many video and audio files into a data set: clip after clip in worker processes, then an import of them all.
 
-What is made of a clip is a file in OUT.partial, written whole or not at all, with the recipe and the clip's size and
-time in it, so that the same call continues where one stopped. The data set appears when all are there.
+What is made of a clip is a file in OUT.partial, written whole or not at all, whose name is a hash of the recipe, the
+clip, its size and its time, so that the same call continues where one stopped. The data set appears when all are there.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ from dmlkit.extraction.extractors import (
     located,
     project,
 )
-from dmlkit.files import UnreadableError, file_lock, read_arrays, write_arrays
+from dmlkit.files import file_lock, read_arrays, write_arrays
 from dmlkit.runtime import cores, in_processes
 
 PROJECTION = "projection.npz"
 LISTED = 10
-_NO_FEATURES = ("key", "sheet")  # in a clip's file
 
 
 def extract_features(
@@ -165,16 +164,15 @@ def find_clips(
 def _extract_all(clips, work, recipe, folder, missing, on_problem, jobs, progress):
     """Extract the clips that are not yet extracted: each that can be with its file, and notes."""
     raw = recipe.model_copy(update={"projection": None, "projection_digest": None, "coding": "float"})
-    for path in work.glob(".*.npz"):  # half-written by a process that was killed
-        path.unlink()
-    files = [work / f"{hashlib.sha256(clip.id.encode()).hexdigest()[:32]}.npz" for clip in clips]
-    tasks = []
-    for clip, path in zip(clips, files, strict=True):
+    done = []
+    for clip in clips:
         about = os.stat(clip.where)
-        key = json.dumps([raw.table(), clip.where, about.st_size, about.st_mtime_ns])
-        if not _is_whole(path, key, raw, missing):
-            path.unlink(missing_ok=True)
-            tasks.append((clip.where, path, key, raw, folder, missing))
+        key = [raw.table(), clip.where, about.st_size, about.st_mtime_ns]
+        # What is whole by the stricter rule is so by the other.
+        keys = [json.dumps([*key, rule]).encode() for rule in ("refuse", missing)]
+        paths = [work / f"{hashlib.sha256(key).hexdigest()[:32]}.npz" for key in keys]
+        done.append((clip, next(filter(Path.exists, paths), paths[-1])))
+    tasks = [(clip.where, path, raw, folder, missing) for clip, path in done if not path.exists()]
     if tasks:
         _open(raw, folder)  # before the processes do, as this may fetch weights
     advice = "Leave that file out, or use fewer --jobs. What is finished stays; the same command continues."
@@ -191,36 +189,25 @@ def _extract_all(clips, work, recipe, folder, missing, on_problem, jobs, progres
             )
             raise DataError(f"{share} cannot be extracted. {listed} {advice}")
         notes.append(f"Skipped, {share}: {listed}")
-    return [(clip, path) for clip, path in zip(clips, files, strict=True) if path.exists()], notes
-
-
-def _is_whole(path: Path, key: str, recipe: Recipe, missing: str) -> bool:
-    """Whether a file has the features of a clip by this recipe."""
-    try:
-        arrays = read_arrays(path)
-    except UnreadableError:
-        return False
-    both = {"rgb", "audio"} <= arrays.keys() or None in (recipe.pictures, recipe.sound)
-    return str(arrays["key"]) == key and (missing == "silence" or both)
+    return [(clip, path) for clip, path in done if path.exists()], notes
 
 
 _open = lru_cache(maxsize=1)(Extractor)
 
 
-def _extract_one(clip: str, path: Path, key: str, recipe: Recipe, folder, missing: str) -> str | None:
+def _extract_one(clip: str, path: Path, recipe: Recipe, folder, missing: str) -> str | None:
     """Extract a clip to a file; what is wrong with it, if anything."""
     extractor = _open(recipe, folder)
     try:
         found = extractor.measure(clip, missing=missing)
     except DataError as error:
         return str(error)
-    sheet = np.frombuffer(found.thumbnails or b"", np.uint8)
-    write_arrays(path, found.features | {"key": np.array(key), "sheet": sheet})
+    write_arrays(path, found.features | {"sheet": np.frombuffer(found.thumbnails or b"", np.uint8)})
     return None
 
 
 def _features(path: Path) -> dict[str, np.ndarray]:
-    return {name: array for name, array in read_arrays(path).items() if name not in _NO_FEATURES}
+    return {name: array for name, array in read_arrays(path).items() if name != "sheet"}
 
 
 def fit_projection(clips: Iterable[Mapping[str, np.ndarray]], size: int) -> dict[str, np.ndarray]:

@@ -311,26 +311,25 @@ def _open_model(path: Path) -> tuple[Measure, tuple]:
             with quiet_startup():
                 import keras
             if path.is_dir():
-                call, shape = keras.layers.TFSMLayer(path, call_endpoint="serving_default"), ()
+                run, shape = keras.layers.TFSMLayer(path, call_endpoint="serving_default"), ()
             else:
                 model = keras.saving.load_model(path, compile=False)
-                call, shape = model.predict_on_batch, model.input_shape
-
-            def run(batch: np.ndarray) -> list:
-                return keras.tree.flatten(call(batch))
+                run, shape = model.predict_on_batch, model.input_shape
     except ImportError as error:
         raise UsageError(f"{path} takes onnxruntime: `pip install dmlkit[onnx]`.") from error
     except Exception as error:  # of as many kinds as formats
-        what = f"{path} cannot be opened as a model ({shorten(error, 200)})"
+        what = f"{path} cannot be opened as a model of one input ({shorten(error, 200)})"
         raise DataError(f"{what}. Give a file .keras, .onnx, or a folder with a SavedModel.") from error
 
     def measure(batch: np.ndarray) -> np.ndarray:
         try:
-            (values,) = run(batch)
+            outputs = run(batch)
+            outputs = [*outputs.values()] if isinstance(outputs, dict) else outputs
+            (values,) = outputs if isinstance(outputs, list | tuple) else [outputs]
+            return np.asarray(values)
         except Exception as error:
             what = f"{path} does not make one output of {batch.dtype} {batch.shape} ({shorten(error, 200)})"
             raise UsageError(f"{what}. Correct `size`, or the model.") from error
-        return np.asarray(values)
 
     return measure, shape
 
@@ -341,14 +340,12 @@ def _open_onnx(path: Path) -> tuple[Callable, tuple]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0"))  # as `in_processes` wants
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (only,) = session.get_inputs()
+    (only,), (output,) = session.get_inputs(), session.get_outputs()
+    count = only.shape[0] if isinstance(only.shape[0], int) else BATCH  # 1, where it is fixed
 
-    def run(batch: np.ndarray) -> list[np.ndarray]:
-        count = only.shape[0] if isinstance(only.shape[0], int) else len(batch)  # 1, where it is fixed
-        pieces = [
-            session.run(None, {only.name: each}) for each in np.split(batch, range(count, len(batch), count))
-        ]
-        return [np.concatenate(each) for each in zip(*pieces, strict=True)]
+    def run(batch: np.ndarray) -> np.ndarray:
+        pieces = np.split(batch, range(count, len(batch), count))
+        return np.concatenate([session.run([output.name], {only.name: each})[0] for each in pieces])
 
     return run, tuple(only.shape)
 
