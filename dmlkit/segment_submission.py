@@ -16,6 +16,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -25,7 +26,7 @@ from dmlkit.data import SEGMENT_SECONDS, Dataset, as_dataset, read_rated
 from dmlkit.data.records import is_writable_id
 from dmlkit.errors import DataError, counted, shorten
 from dmlkit.metrics import SEGMENTS_A_CLASS, RatedPairs, map_at_k_interval, map_at_k_of_pairs
-from dmlkit.submission import Fault, clear_lines, file_for, raw_lines
+from dmlkit.submission import Fault, by_id, clear_lines, file_for, raw_lines
 
 HEADER = "Class,Segments"
 _SEGMENT = re.compile(r'([^ ,"]+):(0|[1-9][0-9]{0,8})')
@@ -157,51 +158,38 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
         `dmlkit.submission.evaluate`. The split must be rated, and the file without other faults; else `DataError`.
     """
     dataset, seconds, ratings = _read(data, split)
-    dataset.require_labels(split)
     if not ratings:
         raise DataError(
             f"No segment of the split {split!r} of {dataset.path} is rated. Measure on another split."
         )
     segments, classes = zip(*ratings, strict=True)
-    places = {pair: place for place, pair in enumerate(ratings)}
-    scores, rated, notes, there = np.full(len(ratings), -np.inf), {*segments}, [], set()
+    scores, rated, notes, there = dict.fromkeys(ratings, -np.inf), {*segments}, [], set()
     lines = match_lines(file, seconds=seconds, rated=rated, num_classes=dataset.num_classes)
     for line in clear_lines(lines, file=file, notes=notes):
-        pairs = ((segment, line.label) for segment in line.segments)
-        listed = [places[pair] for pair in pairs if pair in places]
-        scores[listed] = -np.arange(len(listed), dtype=float)
         there.add(line.label)
+        for rank, segment in enumerate(line.segments):
+            if (pair := (segment, line.label)) in scores:
+                scores[pair] = -rank
+    scores, correct = np.array([*scores.values()], float), np.array([*ratings.values()], bool)
     videos = np.array([segment.rpartition(":")[0] for segment in segments])
-    pairs = RatedPairs(np.array(classes, np.int32), scores, np.array([*ratings.values()], bool), videos)
-    shown = {*pairs.classes[pairs.correct].tolist()}
-    if missing := shown - there:
+    pairs = RatedPairs(np.array(classes, np.int32), scores, correct, videos)
+    shown = {*pairs.classes[correct].tolist()}
+    if missing := sorted(shown - there):
         what = f"{file} has no line for {counted(len(missing), 'class', 'classes')} that segments show"
-        listed = shorten(", ".join(map(str, sorted(missing))), 60)
+        listed = shorten(", ".join(map(str, missing)), 60)
         notes.append(f"{what}, whose average precision counts as 0: {listed}.")
     figures = {"map_at_k": map_at_k_of_pairs(pairs), "map_at_k_interval": list(map_at_k_interval(pairs))}
     figures |= {"k": SEGMENTS_A_CLASS, "classes": len(shown), "num_classes": dataset.num_classes}
-    return figures | {
-        "segments": len(rated),
-        "rated": len(ratings),
-        "videos": len({*videos.tolist()}),
-        "notes": notes,
-    }
+    figures |= {"segments": len(rated), "rated": len(ratings), "videos": len({*videos.tolist()})}
+    return figures | {"notes": notes}
 
 
 def _read(data, split: str) -> tuple[Dataset, dict[str, int], dict[tuple[str, int], bool]]:
     """The data set; of the split each video's seconds, and each rated (segment, class) pair: is it shown?"""
     dataset = as_dataset(data, unit="segment")
     batches = replace(dataset, unit="whole", labelled=frozenset()).batches(split, batch_size=_VIDEOS_AT_ONCE)
-    videos = [
-        pair
-        for batch in batches
-        for pair in zip(batch["id"].tolist(), batch["num_frames"].tolist(), strict=True)
-    ]
-    if len(seconds := dict(videos)) < len(videos):
-        raise DataError(
-            f"{len(videos):,} videos of {split!r} in {dataset.name} share {len(seconds):,} ids, so a submission is "
-            "ambiguous. `dmlkit data check` lists them."
-        )
+    lengths = (zip(batch["id"].tolist(), batch["num_frames"].tolist(), strict=True) for batch in batches)
+    seconds = by_id(chain.from_iterable(lengths), dataset=dataset, split=split)
     rows = read_rated(dataset, split) if split in dataset.segments else ()
     return dataset, seconds, {(id_, label): label in labels for id_, labels, rated in rows for label in rated}
 
@@ -215,28 +203,22 @@ def match_lines(
     lists also a last segment that ends after its video.)
     """
     first: dict[int, int] = {}  # class → its line
-
-    def problem(segment: str) -> str:
-        found = _SEGMENT.fullmatch(segment)
-        if not found:
-            return "is not VIDEO:START"
-        if (length := seconds.get(found[1])) is None:
-            return "is of no video of this split"
-        if int(found[2]) >= length:
-            return f"starts after the end of the video, which lasts {length} s"
-        return (
-            f"does not start at a multiple of {SEGMENT_SECONDS} s" if int(found[2]) % SEGMENT_SECONDS else ""
-        )
-
     for number, body, given in raw_lines(file, HEADER):
         label, segments, faults = (None, [], []) if body is None else _read_line(body)
         if label is not None and label >= num_classes:
             faults.append(("class", f"{label}: classes are 0 to {num_classes - 1}"))
         elif label is not None and first.setdefault(label, number) != number:
             faults.append(("duplicate class", f"{label} is on line {first[label]} already"))
-        for segment in segments:
-            if segment not in rated and (what := problem(segment)):
-                faults.append(("segment", f"{shorten(repr(segment), 60)} {what}"))
+        for segment in (each for each in segments if each not in rated):
+            found = _SEGMENT.fullmatch(segment)
+            length = seconds.get(found[1]) if found else None
+            if length is None:
+                what = "is not VIDEO:START of a video of this split"
+            elif int(found[2]) not in range(0, length, SEGMENT_SECONDS):
+                what = f"does not start at a multiple of {SEGMENT_SECONDS} s within the video, which lasts {length} s"
+            else:
+                continue
+            faults.append(("segment", f"{shorten(repr(segment), 60)} {what}"))
         yield ClassLine(label, segments, given + [Fault(number, *each) for each in faults])
 
 

@@ -21,16 +21,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
-from dmlkit.data import as_dataset, read_contexts
+from dmlkit.data import Dataset, as_dataset, read_contexts
 from dmlkit.data.records import is_writable_id
 from dmlkit.errors import DataError, UsageError, counted, shorten
 from dmlkit.files import atomic_write
 from dmlkit.metrics import TopK, TopPairs, gap_interval_of_pairs, gap_of_pairs
 
+T = TypeVar("T")
 HEADER = "VideoId,LabelConfidencePairs"
 MAX_PAIRS = 20
 _CLASS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -119,13 +120,8 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     Paper: §Measure.
     """
     dataset = as_dataset(data)
-    videos = [(video, set(classes)) for video, classes in read_contexts(dataset, split, labelled=True)]
-    labels = dict(videos)
-    if len(labels) < len(videos):
-        raise DataError(
-            f"{len(videos):,} videos of {split!r} in {dataset.name} share {len(labels):,} ids, so a submission is "
-            "ambiguous. `dmlkit data check` lists them; measure a run (`dmlkit evaluate RUN`)."
-        )
+    videos = ((video, set(classes)) for video, classes in read_contexts(dataset, split, labelled=True))
+    labels = by_id(videos, dataset=dataset, split=split)
     rows = {video: row for row, video in enumerate(labels)}
     # Missing pairs rank below all others and are never correct, so they do not change GAP.
     scores = np.full((len(rows), MAX_PAIRS), -np.inf, np.float64)
@@ -139,6 +135,17 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     pairs = TopPairs(scores, correct, np.array([len(each) for each in labels.values()], np.int64))
     figures = {"gap": gap_of_pairs(pairs), "gap_interval": list(gap_interval_of_pairs(pairs))}
     return figures | {"num_classes": dataset.num_classes, "videos": len(rows), "notes": notes}
+
+
+def by_id(videos: Iterable[tuple[str, T]], *, dataset: Dataset, split: str) -> dict[str, T]:
+    """A dict of videos of a split by id; raises `DataError` where two share one."""
+    videos = list(videos)
+    if len(found := dict(videos)) < len(videos):
+        raise DataError(
+            f"{len(videos):,} videos of {split!r} in {dataset.name} share {len(found):,} ids, so a submission is "
+            "ambiguous. `dmlkit data check` lists them; measure a run (`dmlkit evaluate RUN`)."
+        )
+    return found
 
 
 def clear_lines(lines: Iterable, *, file: str | os.PathLike, notes: list[str]) -> Iterator:

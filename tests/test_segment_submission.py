@@ -193,16 +193,17 @@ def test_what_is_clear_is_measured_and_what_is_not_refused(rated, tmp_path, comm
     assert len([*check(file, data=folder, split="validate")[1]]) == 2
     file.write_text(f"{HEADER}\n1,{one} zz:0\n2,zz:5\n")
     with pytest.raises(
-        DataError, match=r"s\.csv, line 2: segment: 'zz:0' is of no video of this split \(1 more"
+        DataError,
+        match=r"s\.csv, line 2: segment: 'zz:0' is not VIDEO:START of a video of this split \(1 more",
     ):
         evaluate(file, data=folder)
     code, out, _ = command(
         "submission", "check", file, "--unit", "segment", "--data", folder
     )  # test: no ratings
     assert code == 3 and out.startswith(
-        "line 2: segment: 'zz:0' is of no video of this split\nline 3: segment: 'zz:5'"
+        "line 2: segment: 'zz:0' is not VIDEO:START of a video of this split\nline 3: segment: 'zz:5'"
     )
     code, _, err = command(
         "evaluate", "--submission", file, "--unit", "segment", "--data", folder, "--split", "test"
     )
-    assert code == 3 and "carries no labels" in err
+    assert code == 3 and "is rated" in err

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -196,15 +195,14 @@ class Dataset:
 
         Where `on_fault` is to skip corrupt records, videos are counted nevertheless, their segments are not.
         """
-        total, skip = self.num_videos(split, on_fault=on_fault), Skipped.of(on_fault).most > 0
         if self.unit == "video":
-            return total
-        keys = [("segments", shard, self.limits.get(shard), skip) for shard in self._shards(split)]
-        for key in keys:
-            if key not in self._counted:
-                rows = _contexts_of([key[1]], self.parser(split), self.counts, most=key[2], skip=skip)
-                self._counted[key] = sum(1 for _ in rows)
-        return sum(self._counted[key] for key in keys)
+            return self.num_videos(split, on_fault=on_fault)
+        policy = Skipped.of(on_fault).policy  # not itself: it counts those of a training
+        key = (policy, *((shard, self.limits.get(shard)) for shard in self._shards(split)))
+        if key not in self._counted:
+            batches = self.batches(split, batch_size=512, on_fault=policy)
+            self._counted[key] = sum(len(batch["id"]) for batch in batches)
+        return self._counted[key]
 
     def require_labels(self, split: str) -> None:
         """Raise `DataError` for a split that is missing or not labelled."""
@@ -287,21 +285,15 @@ def read_rated(dataset: Dataset, split: str) -> Iterator[tuple[str, list[int], l
 
 
 def _contexts_of(
-    shards: Iterable[str],
-    parser: RecordParser,
-    counts: Mapping,
-    *,
-    most: int | None = None,
-    skip: bool = False,
+    shards: Iterable[str], parser: RecordParser, counts: Mapping
 ) -> Iterator[tuple[str, list[int], list[int] | None]]:
-    """Id, classes and rated classes of each row of (at most so many records of each of) some shards."""
+    """Id, classes and rated classes of each row of some shards."""
     for shard in shards:
-        for record in islice(records.scan_records(shard, expected_count=counts.get(shard)), most):
+        for record in records.scan_records(shard, expected_count=counts.get(shard)):
             try:
                 yield from parser.read_contexts(record.check())
             except records.InvalidRecord as invalid:
-                if not skip:
-                    raise records.record_error(*record[:3], invalid) from invalid
+                raise records.record_error(*record[:3], invalid) from invalid
 
 
 def capped(dataset: Dataset, caps: Mapping[str, int | None], *, on_fault: str | Skipped = RAISE) -> Dataset:

@@ -167,15 +167,11 @@ class RecordParser:
             batch["num_frames"] = _aligned_empty((len(videos),), np.int32)
             batch["num_frames"][:] = [video.num_frames for video in videos]
         if self.labelled:
-            labels = batch["labels"] = _aligned_empty((len(videos), self.num_classes), np.float32)
-            labels.fill(0)
-            for row, video in zip(labels, videos, strict=True):
-                row[video.labels] = 1
-            if self.unit == "segment":
-                rated = batch["rated"] = _aligned_empty(labels.shape, np.float32)
-                rated.fill(0)
-                for row, video in zip(rated, videos, strict=True):
-                    row[video.rated] = 1
+            for name in ("labels", "rated") if self.unit == "segment" else ("labels",):
+                array = batch[name] = _aligned_empty((len(videos), self.num_classes), np.float32)
+                array.fill(0)
+                for row, video in zip(array, videos, strict=True):
+                    row[getattr(video, name)] = 1
         return batch
 
     def read_rows(self, data: bytes) -> list[Video]:
