@@ -168,8 +168,10 @@ class _File:
 
     def stream(self, kind: str) -> av.stream.Stream:
         if kind not in self.streams:
-            missing, other = ("pictures", "sound") if kind == "video" else ("sound", "pictures")
-            raise DataError(f"{self.path} has no {missing}. Extract its {other} alone, or leave it out.")
+            missing = {"video": "pictures", "audio": "sound"}[kind]
+            raise DataError(
+                f"{self.path} has no {missing}. Leave it out, or extract it without them (`none`)."
+            )
         return self.streams[kind]
 
     def check(self) -> None:

@@ -30,7 +30,6 @@ from dmlkit.extraction.extractors import (
     Extractor,
     Recipe,
     digest_of,
-    located,
     project,
 )
 from dmlkit.files import file_lock, read_arrays, write_arrays
@@ -104,16 +103,14 @@ def extract_features(
         with file_lock(work / "lock", taken=in_use):
             done, more = _extract_all(clips, work, recipe, folder, missing, on_problem, jobs, progress)
             notes += more
-            place = work / PROJECTION if pca else None
-            if recipe.projection:
-                place = located(recipe.projection, recipe.projection_digest, Path(folder or "."))
+            projection = _open(recipe, folder).projection
             if pca:
                 training = (_features(path) for clip, path in done if splits[clip.id] == "train")
-                write_arrays(place, fit_projection(training, pca))
-            if place:
-                named = {"projection": PROJECTION, "projection_digest": digest_of(place)}
+                projection = fit_projection(training, pca)
+            if projection:
+                write_arrays(work / PROJECTION, projection)
+                named = {"projection": PROJECTION, "projection_digest": digest_of(work / PROJECTION)}
                 recipe = recipe.model_copy(update=named)
-            projection = read_arrays(place) if place else {}
             imported = import_features(
                 (clip._replace(features=project(_features(path), projection)) for clip, path in done),
                 out,
@@ -122,7 +119,7 @@ def extract_features(
                 coding=recipe.coding,
                 missing=missing,
                 allow_clipping=allow_clipping,
-                add_files=lambda made: _add_files(made, done, recipe, place, notes),
+                add_files=lambda made: _add_files(made, done, recipe, work, notes),
             )
     except OSError as error:
         advice = f"What is finished stays in {work}; the same command continues."
@@ -163,18 +160,17 @@ def find_clips(
 
 def _extract_all(clips, work, recipe, folder, missing, on_problem, jobs, progress):
     """Extract the clips that are not yet extracted: each that can be with its file, and notes."""
-    raw = recipe.model_copy(update={"projection": None, "projection_digest": None, "coding": "float"})
+    made_by = recipe.model_dump(exclude={"projection", "projection_digest", "coding"})
     done = []
     for clip in clips:
         about = os.stat(clip.where)
-        key = [raw.table(), clip.where, about.st_size, about.st_mtime_ns]
+        key = [made_by, clip.where, about.st_size, about.st_mtime_ns]
         # What is whole by the stricter rule is so by the other.
         keys = [json.dumps([*key, rule]).encode() for rule in ("refuse", missing)]
         paths = [work / f"{hashlib.sha256(key).hexdigest()[:32]}.npz" for key in keys]
         done.append((clip, next(filter(Path.exists, paths), paths[-1])))
-    tasks = [(clip.where, path, raw, folder, missing) for clip, path in done if not path.exists()]
-    if tasks:
-        _open(raw, folder)  # before the processes do, as this may fetch weights
+    tasks = [(clip.where, path, recipe, folder, missing) for clip, path in done if not path.exists()]
+    _open(recipe, folder)  # before the processes do, as this may fetch weights
     advice = "Leave that file out, or use fewer --jobs. What is finished stays; the same command continues."
     results = in_processes(_extract_one, tasks, cores() if jobs is None else jobs, advice=advice)
     before, hidden = len(clips) - len(tasks), None if progress else True
@@ -220,13 +216,13 @@ def fit_projection(clips: Iterable[Mapping[str, np.ndarray]], size: int) -> dict
     sums: dict[str, list] = {}
     for features in clips:
         for name, array in features.items():
-            total = sums.setdefault(name, [array.mean(0, np.float64), 0, 0, 0])
-            array = array - total[0]  # else what is squared would be large, and differences of it inexact
-            total[1:] = total[1] + len(array), total[2] + array.sum(0), total[3] + array.T @ array
+            array = array.astype(np.float64)
+            parts = len(array), array.sum(0), array.T @ array
+            sums[name] = [total + part for total, part in zip(sums.get(name, (0, 0, 0)), parts, strict=True)]
     if not sums:
         raise DataError("There are no training clips, to which a PCA is fitted.")
     found = {}
-    for name, (origin, count, total, squares) in sums.items():
+    for name, (count, total, squares) in sums.items():
         if count <= size:
             raise DataError(f"A PCA to {size} values takes more training frames than the {count} of {name}.")
         mean = total / count
@@ -234,12 +230,12 @@ def fit_projection(clips: Iterable[Mapping[str, np.ndarray]], size: int) -> dict
         variances, directions = variances[::-1][:size], directions[:, ::-1][:, :size]
         largest = np.take_along_axis(directions, abs(directions).argmax(0)[None], axis=0)
         deviations = np.sqrt(variances.clip(0) + 1e-4 * max(variances[0], 1e-12))
-        found[f"{name}_mean"] = origin + mean
+        found[f"{name}_mean"] = mean
         found[f"{name}_components"] = directions * np.sign(largest) / (2 * deviations)
     return found
 
 
-def _add_files(folder: Path, clips, recipe: Recipe, projection: Path | None, notes: list[str]) -> dict:
+def _add_files(folder: Path, clips, recipe: Recipe, work: Path, notes: list[str]) -> dict:
     """Put thumbnails, media and the projection beside the shards; their entries of dataset.toml."""
     (folder / "thumbnails").mkdir()
     (folder / "videos").mkdir()
@@ -252,8 +248,8 @@ def _add_files(folder: Path, clips, recipe: Recipe, projection: Path | None, not
             os.link(source, folder / "videos" / f"{clip.id}{source.suffix}")
         except OSError:
             unlinked += 1
-    if projection:
-        shutil.copyfile(projection, folder / PROJECTION)
+    if recipe.projection:
+        shutil.copyfile(work / PROJECTION, folder / PROJECTION)
     if unlinked:
         why = "as their file system has no hard links to that of the data set"
         notes.append(f"Not played by the explorer, {why}: {counted(unlinked, 'clip')}.")

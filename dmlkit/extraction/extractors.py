@@ -294,11 +294,9 @@ def _open_backbone(recipe: Recipe, folder: Path) -> tuple[Measure, Callable]:
             model.load_weights(path)
     except Exception as error:  # of Keras, of the network, of HDF5
         save = f"keras.applications.{make.__name__}(include_top=False, pooling='avg').save_weights('FILE.weights.h5')"
-        raise DataError(
-            f"{make.__name__} for {recipe.size} pixels cannot be had with the weights {path or recipe.weights} "
-            f"({shorten(error, 200)}). Keras fetches those of imagenet. Without a network, save them on another "
-            f"machine (`{save}`), and name that file (`--weights FILE.weights.h5`)."
-        ) from error
+        what = f"{make.__name__} for {recipe.size} pixels cannot be had with the weights {path or recipe.weights}"
+        advice = f"save them on another machine (`{save}`), and name that file (`--weights FILE.weights.h5`)"
+        raise DataError(f"{what} ({shorten(error, 200)}). Without a network, {advice}.") from error
     return model.predict_on_batch, sys.modules[make.__module__].preprocess_input
 
 
