@@ -29,9 +29,7 @@ def data() -> None:
 
 @data.command(short_help="Show what a data set holds, without reading it all.")
 @click.argument("path")
-@click.option(
-    "--unit", type=click.Choice(("video", "segment")), default="video", help="Count videos, or segments."
-)
+@unit_option
 def show(path, unit) -> None:
     """Show what the data set at PATH holds, what was inferred from its shards, and what is left aside.
 
@@ -43,10 +41,9 @@ def show(path, unit) -> None:
     dataset = open_dataset(path, unit=unit)
     features = ", ".join(f"{name} {each.size:,} ({each.coding})" for name, each in dataset.features.items())
     click.echo(f"{dataset.name}: {dataset.level} level, {features}, {dataset.num_classes:,} classes")
+    carried = "labels" if unit == "video" else "ratings"
     for split, shards in dataset.splits.items():
-        labels = (
-            "" if split in dataset.labelled else f", without {'labels' if unit == 'video' else 'ratings'}"
-        )
+        labels = "" if split in dataset.labelled else f", without {carried}"
         videos = dataset.num_videos(split)
         few = split in ("tuning", "validate") and videos < FEWEST_FOR_A_TEST
         if unit == "segment":

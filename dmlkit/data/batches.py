@@ -137,18 +137,15 @@ class Batches:
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         """Yield one dict of numpy arrays a batch; raises `DataError` that names file, record and byte."""
-        records = self._records()
-        if self.parser.unit == "segment":
-            segments = self._valid(records)
-            if self.shuffle:
-                rng = np.random.default_rng([self.seed, self.epoch, 1])  # the records' has no third word
-                size = sum(f.size * (1 if f.coding == "byte" else 4) for f in self.parser.features)
-                segments = _shuffle(segments, self._window(SEGMENT_SECONDS * size), rng)
-            while videos := list(islice(segments, self.batch_size)):
-                yield self.parser.stack(videos)
-            return
-        while found := list(islice(records, self.batch_size)):
-            if videos := list(self._valid(found)):
+        rows, whole = self._records(), self.parser.unit != "segment"
+        if not whole:
+            rows = self._valid(rows)
+        if self.shuffle and not whole:
+            rng = np.random.default_rng([self.seed, self.epoch, 1])  # the records' has no third word
+            size = sum(f.size * (1 if f.coding == "byte" else 4) for f in self.parser.features)
+            rows = _shuffle(rows, self._window(SEGMENT_SECONDS * size), rng)
+        while found := list(islice(rows, self.batch_size)):
+            if videos := list(self._valid(found)) if whole else found:
                 yield self.parser.stack(videos)
 
     def as_tensorflow(self) -> tf.data.Dataset:  # noqa: F821

@@ -500,7 +500,7 @@ def describe(
             parser = RecordParser(*about, context=context, unit=unit, rated=True)
             rows = _contexts_of(shards, parser, {})
             classes = {each for _, labels, asked in rows for each in (*labels, *(asked or ()))}
-            num_classes = 1 + max(classes)
+            num_classes = 1 + max(classes, default=0)
             source += "" if 0 in classes else "; no video is of class 0 (are they numbered from 1?)"
         notes += [f"The number of classes ({num_classes}) is {source}."] if num_classes else []
     names, *columns = vars(vocabulary).values() if vocabulary else ({}, {}, {})

@@ -28,7 +28,14 @@ def read_ratings(context: Features, *, num_classes: int, num_frames: int) -> dic
     do not fit one another; a segment that is not five seconds within the video), ``"rating"`` (a score other than 0 and
     1; a pair rated 0 and 1) or ``"label"`` (no such class).
     """
-    columns = [_column(context, key) for key in SEGMENT_KEYS]
+    columns = []
+    for key in SEGMENT_KEYS:
+        entry = context.feature.get(key)
+        found = entry.WhichOneof("kind") if entry else None
+        if found not in (None, "int64_list", *["float_list"] * (key == SEGMENT_KEYS[-1])):
+            what = f"{key} holds {KINDS[found]}, where numbers ({KINDS['int64_list']}) are expected"
+            raise InvalidRecord(f"{what}. {_ADVICE}", kind="segment")
+        columns.append(getattr(entry, found).value if found else ())
     if len({*map(len, columns)}) > 1:
         sizes = ", ".join(f"{key} {len(values)}" for key, values in zip(SEGMENT_KEYS, columns, strict=True))
         raise InvalidRecord(f"its lists of ratings differ in length ({sizes}). {_ADVICE}", kind="segment")
@@ -48,13 +55,3 @@ def read_ratings(context: Features, *, num_classes: int, num_frames: int) -> dic
         if what:
             raise InvalidRecord(f"its segment from second {start} to {end} {what}. {_ADVICE}", kind=kind)
     return {start: dict(sorted(ratings[start].items())) for start in sorted(ratings)}
-
-
-def _column(context: Features, key: str) -> list:
-    """One of the lists: of whole numbers, but for the scores, which may be floats."""
-    entry = context.feature.get(key)
-    found = entry.WhichOneof("kind") if entry else None
-    if found not in (None, "int64_list", *(["float_list"] if key == SEGMENT_KEYS[-1] else [])):
-        what = f"{key} holds {KINDS[found]}, where numbers ({KINDS['int64_list']}) are expected"
-        raise InvalidRecord(f"{what}. Write it so, or leave the record out.", kind="segment")
-    return list(getattr(entry, found).value) if found else []

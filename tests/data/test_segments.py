@@ -113,7 +113,7 @@ def test_segments_are_those_of_the_starter_codes_reader(tmp_path):
             for name in SIZES:
                 np.testing.assert_array_equal(found[key][0][name], frames[name])
             np.testing.assert_array_equal(found[key][1:], (labels, rated))
-        ratings = [(each, labels, rated) for each, labels, rated in read_rated(dataset, split)]
+        ratings = [*read_rated(dataset, split)]
         assert [each for each, *_ in ratings] == list(expected)
         assert all(
             set(map(tuple, np.eye(CLASSES)[rated])) and set(labels) <= set(rated)
