@@ -199,8 +199,9 @@ def plan_splits(
     importer = Importer(known, table, labels, parse_shares(split), 1, None, None, "refuse", True)
     splits = {}
     for video in videos:
-        splits[video.id] = importer.describe(video)[0]
-        importer.splits[splits[video.id]] += 1
+        with importer.located(video):
+            splits[video.id] = importer.describe(video)[0]
+    importer.splits.update(splits.values())
     importer.finish()
     return splits
 
@@ -298,8 +299,8 @@ class Importer:
     def add(self, video: ImportedVideo, folder: Path) -> None:
         """Write one video; raises DataError, with file and record, where it cannot be taken."""
         video = video._replace(id=plain_text(video.id))
-        split, labels, texts = self.describe(video)
-        with self._located(video):
+        with self.located(video):
+            split, labels, texts = self.describe(video)
             arrays = self._encode(video.features)
         more, frames = {"video_id": video.id, "labels": labels, "texts": texts}, self.level == "frame"
         data = serialize_frames(frames=arrays, **more) if frames else serialize_video(features=arrays, **more)
@@ -326,7 +327,7 @@ class Importer:
             modality.check()
 
     @contextmanager
-    def _located(self, video: ImportedVideo) -> Iterator[None]:
+    def located(self, video: ImportedVideo) -> Iterator[None]:
         """Name the video in a `DataError`."""
         try:
             yield
@@ -335,11 +336,7 @@ class Importer:
             raise DataError(f"{video.where}, {shorten(video.id)}{table}: {problem}") from None
 
     def describe(self, video: ImportedVideo) -> tuple[str, list[int] | None, dict | None]:
-        """Split, classes and texts of a video; raises DataError, with file and record."""
-        with self._located(video):
-            return self._describe(video)
-
-    def _describe(self, video: ImportedVideo) -> tuple[str, list[int] | None, dict | None]:
+        """Split, classes and texts of a video."""
         if not video.id or video.id in self.ids:
             what = "a video of this id came before" if video.id else "its id is empty"
             raise DataError(f"{what}. Give every video an id of its own.")
