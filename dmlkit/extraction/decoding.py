@@ -230,9 +230,9 @@ class _File:
                 return Fraction(0)
         return Fraction(0 if self.format == "aac" else self.container.duration or 0, 1_000_000)
 
-    def view(self, frame: av.VideoFrame, most: int) -> tuple[tuple, tuple, dict]:
+    def view(self, frame: av.VideoFrame, most: int) -> tuple[tuple, tuple]:
         """How pictures are displayed, by the first: (width, height), at most `most`; signs (a, b, c, d) of the display
-        matrix: x' = a x + c y, y' = b x + d y, y downwards; and scalers, as they come.
+        matrix: x' = a x + c y, y' = b x + d y, y downwards.
         """
         data = frame.side_data.get("DISPLAYMATRIX")
         a, b, _, c, d = np.sign(np.frombuffer(data, np.int32)[:5]).tolist() if data else (1, 0, 0, 0, 1)
@@ -242,32 +242,28 @@ class _File:
         aspect = self.streams["video"].sample_aspect_ratio or Fraction(1)
         sides = frame.width * max(aspect, 1), frame.height * max(1 / aspect, 1)
         size = tuple(max(1, round(side * min(1, most / max(sides)))) for side in sides)
-        return size if a else size[::-1], (a, b, c, d), {}
+        return size if a else size[::-1], (a, b, c, d)
 
 
-def _displayed(frame: av.VideoFrame, size: tuple, signs: tuple, scalers: dict) -> np.ndarray:
+def _displayed(frame: av.VideoFrame, size: tuple, signs: tuple) -> np.ndarray:
     """A frame as uint8 RGB (height, width, 3) of a size."""
     import av
-    from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoReformatter
+    from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation
 
-    def convert(frame: av.VideoFrame, pixels: str, **options: object) -> av.VideoFrame:
-        scaler = scalers.setdefault(pixels, VideoReformatter())
-        return scaler.reformat(frame, format=pixels, interpolation=exact, threads=1, **options)
-
-    exact = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     a, b, c, d = signs
-    sized = dict(zip(("width", "height"), size if a else size[::-1], strict=True))
+    width, height = size if a else size[::-1]
+    area = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    exact = {"interpolation": area, "threads": 1}
     unstated = frame.colorspace == 2  # AVCOL_SPC_UNSPECIFIED
-    matrix = {"src_colorspace": "ITU709" if frame.height >= 720 else "ITU601"} if unstated else {}
+    how = {"src_colorspace": "ITU709" if frame.height >= 720 else "ITU601"} if unstated else {}
     if any(part.is_alpha for part in frame.format.components):
-        rgba = convert(frame, "rgba", **matrix).to_ndarray().astype(np.uint32)
+        rgba = frame.reformat(format="rgba", **exact, **how).to_ndarray().astype(np.uint32)
         blended = (rgba[..., :3] * rgba[..., 3:] + 127) // 255
-        frame, matrix = av.VideoFrame.from_ndarray(blended.astype(np.uint8)), {}
+        frame, how = av.VideoFrame.from_ndarray(blended.astype(np.uint8)), {}
     if frame.color_trc in (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67):
-        frame = convert(frame, "gbrp16", **sized, **matrix)
-        sized = {"dst_color_trc": ColorTrc.IEC61966_2_1, "dst_color_primaries": ColorPrimaries.BT709}
-        matrix = {}
-    picture = convert(frame, "rgb24", **sized, **matrix).to_ndarray()
+        frame = frame.reformat(width, height, "gbrp16", **exact, **how)
+        how = {"dst_color_trc": ColorTrc.IEC61966_2_1, "dst_color_primaries": ColorPrimaries.BT709}
+    picture = frame.reformat(width, height, "rgb24", **exact, **how).to_ndarray()
     picture = picture if a else picture.swapaxes(0, 1)
     return np.ascontiguousarray(picture[:: -1 if b + d < 0 else 1, :: -1 if a + c < 0 else 1])
 
