@@ -78,7 +78,8 @@ def match_lines(file: str | os.PathLike, *, ids: Collection[str], num_classes: i
     """The lines of a submission, each with the id that the data have for its video; last one for each missing video."""
     first = dict.fromkeys(ids)  # video → its first line
     similar: dict[str, list[str]] = {}
-    for line in read_lines(file):
+    for number, body, given in raw_lines(file, HEADER):
+        line = Line(number, "", [], [], given) if body is None else _read_line(number, body, given)
         video, faults = line.video, line.faults
         if outside := [label for label in line.classes if label >= num_classes]:
             what = f"{shorten(outside, 60)}: classes are 0 to {num_classes - 1}"
@@ -171,12 +172,6 @@ def clear_lines(lines: Iterable, *, file: str | os.PathLike, notes: list[str]) -
         f"{file}, {counted(len(lines), 'line')}, the first line {lines[0]}: {what}. Measured all the same."
         for what, lines in clear.items()
     ]
-
-
-def read_lines(file: str | os.PathLike) -> Iterator[Line]:
-    """Every line of a submission, the header first as a line without an id; raises DataError if it is unreadable."""
-    for number, body, faults in raw_lines(file, HEADER):
-        yield Line(number, "", [], [], faults) if body is None else _read_line(number, body, faults)
 
 
 def raw_lines(file: str | os.PathLike, header: str) -> Iterator[tuple[int, bytes | None, list[Fault]]]:

@@ -12,7 +12,7 @@ from dmlkit import submission
 from dmlkit.data import open_dataset, serialize_video, write_shard
 from dmlkit.errors import DataError
 from dmlkit.metrics import gap_interval, global_average_precision, top_k_pairs
-from dmlkit.submission import HEADER, check, evaluate, read_lines, submission_lines
+from dmlkit.submission import HEADER, check, evaluate, match_lines, submission_lines
 
 IDS = ("aa", "bb", "cc", "dd")
 WHOLE = [HEADER, "aa,3 0.9 1 0.5", "bb,0 1 9 1e-05 2 0", "cc,9 .5", "dd,4 0.25 5 0.25"]
@@ -68,7 +68,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "cut.csv.gz").write_bytes(gzip.compress("\n".join(WHOLE * 999).encode())[:-20])
     for name in ("cut.csv.gz", "missing.csv", "nul\0.csv", "."):
         with pytest.raises(DataError, match=rf"{re.escape(name.strip('.'))} cannot be read \(.+\)"):
-            list(read_lines(tmp_path / name))
+            list(match_lines(tmp_path / name, ids=(), num_classes=1))
 
 
 def write(file, ids, scores, order=None):
@@ -164,12 +164,14 @@ def test_every_score_is_read_as_it_was_written_and_ids_break_no_line(tmp_path):
     halves = np.sort(halves)[::-1][: len(halves) // 20 * 20].reshape(-1, 20)
     ids = [f"v{row}" for row in range(len(halves))]
     write(tmp_path / "s.csv", ids, halves)
-    read = [line.scores for line in read_lines(tmp_path / "s.csv") if line.video]
+    lines = match_lines(tmp_path / "s.csv", ids=ids, num_classes=20)
+    read = [line.scores for line in lines if line.video]
     assert (np.array(read, np.float16) == halves).all()
     top = top_k_pairs(halves[:1], 2)
     named = ["a,b", 'a"b', '"', " a ", "ne\u0301", "\u5f71\u3000\u7247", "\U0001f469\u200d\U0001f467", ","]
     write(tmp_path / "s.csv", named, halves[: len(named)])
-    assert [line.video for line in read_lines(tmp_path / "s.csv") if not line.faults][1:] == named
+    lines = match_lines(tmp_path / "s.csv", ids=named, num_classes=20)
+    assert [line.video for line in lines if not line.faults][1:] == named
     assert pd.read_csv(tmp_path / "s.csv")["VideoId"].tolist() == named
     assert b"\x1b" not in submission.lines_for_people(
         ["v\x1b"], top, [f"class {number}" for number in range(20)]

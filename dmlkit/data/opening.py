@@ -276,9 +276,7 @@ def read_rated(dataset: Dataset, split: str) -> Iterator[tuple[str, list[int], l
     Raises `UsageError` where the data set is not one of segments, `DataError` where the split has no ratings.
     """
     if dataset.unit != "segment":
-        raise UsageError(
-            'Ratings are of segments: open the data set by `open_dataset(path, unit="segment")`.'
-        )
+        raise UsageError('Ratings are of segments: use `open_dataset(path, unit="segment")`.')
     dataset.num_videos(split)  # finds a shard that ends too early
     dataset.require_labels(split)
     yield from _contexts_of(dataset.splits[split], dataset.parser(split), dataset.counts)
