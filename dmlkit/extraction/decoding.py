@@ -272,28 +272,22 @@ def _resampled(frames: Iterator[av.AudioFrame], rate: int, zero: Fraction) -> It
     """Mono float32 at `rate` from time 0 on: silence where there is no frame, what overlaps dropped."""
     import av
 
-    written = skip = 0  # samples yielded; samples to drop of those to come
-    resampler = source = expected = None  # what the resampler takes; where the next frame begins, in seconds
-
-    def resample(frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
-        nonlocal written, skip
-        for each in filter(None, resampler.resample(frame) if resampler else ()):
+    written, resampler, source = 0, None, None  # samples yielded; what the resampler takes
+    for frame in chain(frames, [None]):
+        found = frame and (frame.sample_rate, frame.format.name, frame.layout.name)
+        pieces = resampler.resample(None) if resampler and found != source else []
+        if frame:
+            resampler = resampler if found == source else av.AudioResampler("flt", rate=rate)
+            pieces += resampler.resample(frame)
+        source = found
+        for piece in filter(None, pieces):
             # Packed samples: PyAV reads beyond the end of planar frames with 8 channels.
-            samples = each.to_ndarray().reshape(each.samples, -1).mean(1).clip(-1, 1)[skip:]
-            skip -= min(skip, each.samples)
+            samples = piece.to_ndarray().reshape(piece.samples, -1).mean(1).clip(-1, 1)
+            start = round((piece.pts * piece.time_base - zero) * rate)
+            if not written or abs(start - written) > _GAP * rate:
+                while (silence := min(start - written, rate)) > 0:
+                    yield np.zeros(silence, np.float32)
+                    written += silence
+                samples = samples[written - start :]
             written += len(samples)
             yield samples
-
-    for frame in frames:
-        start = frame.pts * frame.time_base - zero
-        found = frame.sample_rate, frame.format.name, frame.layout.name
-        if source != found or abs(start - expected) > _GAP:
-            yield from resample(None)
-            skip = max(0, written - round(start * rate))
-            while (silence := min(round(start * rate) - written, rate)) > 0:
-                yield np.zeros(silence, np.float32)
-                written += silence
-            resampler, source = av.AudioResampler("flt", rate=rate), found
-        expected = start + Fraction(frame.samples, frame.sample_rate)
-        yield from resample(frame)
-    yield from resample(None)

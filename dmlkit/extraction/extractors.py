@@ -17,7 +17,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -186,12 +186,15 @@ class Extractor:
             raise DataError(f"{path} has no {lacking}. {advice}")
         features, tiles, fps = {}, [], self.recipe.fps
         for name in names:
-            stream = read_sound(path, fps=fps, rate=RATE)
             if name == "rgb":
-                stream = _with_tiles(read_pictures(path, fps=fps, most=self._most), tiles)
+                stream = read_pictures(path, fps=fps, most=self._most)
+            else:
+                stream = read_sound(path, fps=fps, rate=RATE)
             stream, rows = islice(stream, MOST_FRAMES + 1), [np.empty((0, 0), np.float32)]
             while batch := [*islice(stream, BATCH)]:
                 rows.append(_checked(self._measures[name](np.stack(batch)), len(batch), path))
+                if name == "rgb":
+                    tiles += map(_tile, batch[: MOST_TILES - len(tiles)])
             features[name] = np.concatenate(rows[1:] or rows)
         shortest, longest = (end(map(len, features.values())) for end in (min, max))
         if longest > MOST_FRAMES or not shortest:
@@ -358,12 +361,8 @@ def _checked(values: np.ndarray, count: int, path) -> np.ndarray:
     return values.astype(np.float32, copy=False)
 
 
-def _with_tiles(pictures: Iterable[np.ndarray], tiles: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """The pictures; and of each a tile, on black, as long as they have room."""
-    for picture in pictures:
-        if len(tiles) < MOST_TILES:
-            tiles.append(np.array(ImageOps.pad(Image.fromarray(picture), (TILE_WIDTH, TILE_HEIGHT))))
-        yield picture
+def _tile(picture: np.ndarray) -> np.ndarray:
+    return np.array(ImageOps.pad(Image.fromarray(picture), (TILE_WIDTH, TILE_HEIGHT)))
 
 
 def _sheet(tiles: list[np.ndarray]) -> bytes:
