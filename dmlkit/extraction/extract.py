@@ -23,24 +23,17 @@ from dmlkit.data.importing import SHARES, Import, import_features, plan_splits, 
 from dmlkit.data.storage import is_remote, readable_path
 from dmlkit.errors import DataError, UsageError, choose, counted, plain_text, shorten
 from dmlkit.extraction.decoding import MEDIA
-from dmlkit.extraction.extractors import (
-    COLUMNS,
-    TILE_HEIGHT,
-    TILE_WIDTH,
-    Extractor,
-    Recipe,
-    digest_of,
-    project,
-)
+from dmlkit.extraction.extractors import TILE, Extractor, Recipe, digest_of, project
 from dmlkit.files import file_lock, read_arrays, write_arrays
 from dmlkit.runtime import cores, in_processes
 
 PROJECTION = "projection.npz"
 LISTED = 10
+Files = str | os.PathLike | Sequence[str | os.PathLike]
 
 
 def extract_features(
-    videos: str | os.PathLike | Sequence[str | os.PathLike],
+    videos: Files,
     out: str | os.PathLike,
     *,
     labels: str | os.PathLike | None = None,
@@ -129,9 +122,7 @@ def extract_features(
     return replace(imported, notes=(*notes, *imported.notes))
 
 
-def find_clips(
-    videos: str | os.PathLike | Sequence[str | os.PathLike],
-) -> tuple[list[ImportedVideo], list[str]]:
+def find_clips(videos: Files) -> tuple[list[ImportedVideo], list[str]]:
     """The clips in files and folders, without features, by id; and notes on what is left aside.
 
     Raises `DataError` for what is not there, and for two files of one id.
@@ -180,9 +171,7 @@ def _extract_all(clips, work, recipe, folder, missing, on_problem, jobs, progres
         share = f"{len(problems):,} of {counted(len(clips), 'file')}"
         listed = " ".join(problems[:LISTED]) + " And others." * (len(problems) > LISTED)
         if on_problem == "refuse" or len(problems) == len(clips):
-            advice = (
-                "Correct them, or leave them out (`--on-problem skip`): the others are done, and stay so."
-            )
+            advice = "Correct them, or leave them out (`--on-problem skip`): what is finished stays."
             raise DataError(f"{share} cannot be extracted. {listed} {advice}")
         notes.append(f"Skipped, {share}: {listed}")
     return [(clip, path) for clip, path in done if path.exists()], notes
@@ -253,6 +242,6 @@ def _add_files(folder: Path, clips, recipe: Recipe, work: Path, notes: list[str]
     if unlinked:
         why = "as their file system has no hard links to that of the data set"
         notes.append(f"Not played by the explorer, {why}: {counted(unlinked, 'clip')}.")
-    tile = {"path": "thumbnails/{id}.webp", "width": TILE_WIDTH, "height": TILE_HEIGHT, "columns": COLUMNS}
+    tile = {"path": "thumbnails/{id}.webp"} | dict(zip(("width", "height", "columns"), TILE, strict=True))
     thumbnails = tile if recipe.pictures else None
     return {"extractor": recipe.table(), "thumbnails": thumbnails, "media": ["videos/{id}.*"]}

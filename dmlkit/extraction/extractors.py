@@ -35,6 +35,7 @@ from dmlkit.files import read_arrays
 from dmlkit.runtime import quiet_startup
 
 Measure = Callable[[np.ndarray], np.ndarray]  # a batch of pictures, or of windows of sound → (n, size)
+Arrays = Mapping[str, np.ndarray]
 RATE = 16_000  # samples a second of the sound
 PICTURES: dict[str, Measure] = {"classic": picture_descriptor}
 SOUNDS: dict[str, Measure] = {"classic": partial(sound_descriptor, rate=RATE)}
@@ -52,7 +53,7 @@ SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 BATCH = 32  # pictures or windows that are in memory
 MOST_FRAMES = 100_000  # of a clip: a day at one a second
-TILE_WIDTH, TILE_HEIGHT, COLUMNS = 80, 45, 20
+TILE = TILE_WIDTH, TILE_HEIGHT, COLUMNS = 80, 45, 20
 MOST_TILES = 16_383 // TILE_HEIGHT * COLUMNS  # pixels a side that WEBP can have: two hours at one a second
 NOUNS = {"rgb": "pictures", "audio": "sound"}
 
@@ -131,7 +132,7 @@ class Extracted(NamedTuple):
     features: dict[str, np.ndarray]
     seconds: float
     thumbnails: bytes | None
-    tile: tuple[int, int, int] = (TILE_WIDTH, TILE_HEIGHT, COLUMNS)
+    tile: tuple[int, int, int] = TILE
 
 
 class Extractor:
@@ -221,18 +222,14 @@ class Extractor:
         self._most = max(self._most, size)
 
         def measure(pictures: np.ndarray) -> np.ndarray:
-            sized = (
-                Image.fromarray(each).resize((size, size), Image.Resampling.BILINEAR) for each in pictures
-            )
-            pixels = np.asarray(scale(np.stack([*sized]).astype(np.float32)), np.float32)
+            sized = [Image.fromarray(each).resize((size, size), Image.BILINEAR) for each in pictures]
+            pixels = np.asarray(scale(np.stack(sized).astype(np.float32)), np.float32)
             return run(pixels.transpose(0, 3, 1, 2) if first else pixels)
 
         return measure
 
 
-def project(
-    features: Mapping[str, np.ndarray], projection: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def project(features: Arrays, projection: Arrays) -> dict[str, np.ndarray]:
     """The features after the PCA of a modality, where there is one: ``(x - mean) @ components``."""
     found = dict(features)
     for name, array in features.items():
@@ -246,11 +243,10 @@ def project(
 
 def is_file(name: str | None) -> bool:
     """Whether the name of an extractor means a file: by its ending, a folder in it, or what it holds."""
-    return bool(name) and (
-        name.endswith((".keras", ".onnx"))
-        or len(Path(name).parts) > 1
-        or Path(name, "saved_model.pb").is_file()
-    )
+    if not name:
+        return False
+    path = Path(name)
+    return path.suffix in (".keras", ".onnx") or len(path.parts) > 1 or (path / "saved_model.pb").is_file()
 
 
 def digest_of(path: Path) -> str:
@@ -263,9 +259,7 @@ def digest_of(path: Path) -> str:
         parts = [f"{file.relative_to(path).as_posix()} {digest_of(file)}" for file in files]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read ({error.strerror or error}). Correct the path, or put it there."
-        ) from error
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Put it there.") from error
 
 
 def located(name: str, digest: str | None, folder: Path) -> Path:
