@@ -42,7 +42,7 @@ def probe(path: str | os.PathLike) -> Media:
     """Describe a media file: read it to its end, decode the first frame of its pictures and of its sound.
 
     Raises:
-        DataError: The file is missing, empty, no media file or of another format, or nothing in it can be decoded.
+        DataError: The file is missing, empty, cut off, no media file or of another format, or cannot be decoded.
         UsageError: PyAV is not installed, or `path` is an address.
     """
     with _open(path) as file:
@@ -50,8 +50,6 @@ def probe(path: str | os.PathLike) -> Media:
         for stream, _ in file.frames(wanted):
             found.add(stream.type)
             wanted.discard(stream)
-        if not found:
-            raise DataError(f"{path} has neither pictures nor sound that can be decoded. Leave it out.")
         return Media(float(file.reached - file.zero), "video" in found, "audio" in found)
 
 
@@ -80,15 +78,12 @@ def read_pictures(path: str | os.PathLike, *, fps: float = 1.0, most: int = 360)
         step /= stream.time_base
         due, view = file.zero / stream.time_base + step / 2, None
         for (_, shown), (_, following) in pairwise(chain(file.frames({stream}), [(stream, None)])):
-            if file.broken:  # what is still to come may lack frames in between
-                break
             length = shown.duration or 1 / (stream.average_rate or 25) / stream.time_base
             until = following.pts if following else shown.pts + length
             while due < until or (due == until and not following):
                 view = view or file.view(shown, most)
                 yield _displayed(shown, *view)
                 due += step
-        file.check()
 
 
 def read_sound(path: str | os.PathLike, *, fps: float = 1.0, rate: int = 16000) -> Iterator[np.ndarray]:
@@ -118,7 +113,6 @@ def read_sound(path: str | os.PathLike, *, fps: float = 1.0, rate: int = 16000) 
         held = held[round(count * step) - begin :]
         if 2 * len(held) >= size:
             yield np.pad(held, (0, size - len(held)))
-        file.check()
 
 
 def _positive(name: str, value: float) -> Fraction:
@@ -157,7 +151,7 @@ class _File:
         from av.stream import Disposition
 
         self.path, self.container, self.format = path, container, container.format.name
-        self.reached, self.broken = Fraction(0), False
+        self.reached = Fraction(0)
         covers = Disposition.attached_pic | Disposition.timed_thumbnails
         self.streams: dict[str, av.stream.Stream] = {}  # the default one of a kind, or the first
         for stream in sorted(container.streams, key=lambda each: not each.disposition & Disposition.default):
@@ -174,26 +168,21 @@ class _File:
             )
         return self.streams[kind]
 
-    def check(self) -> None:
-        if self.broken:
-            what = f"it can be read for {duration(float(self.reached - self.zero))} only"
-            raise DataError(f"{self.path} is damaged or cut off: {what}. Copy it again, or leave it out.")
-
     def frames(self, wanted: set[av.stream.Stream]) -> Iterator[tuple[av.stream.Stream, av.frame.Frame]]:
-        """The frames of streams, while they are in the set, up to where the file is broken.
+        """The frames of streams, while they are in the set; `DataError` from where the file is broken.
 
         It is not where only a stream's first packets cannot be decoded: what was cut from longer streams begins so.
         """
         import av
 
-        begun, packets, decoders = set(), self.container.demux(), {}
+        begun, packets, decoders, broken = set(), self.container.demux(), {}, False
         times = deque()  # of AVI, whose frames have none: FFmpeg makes some up, not always in order
         for stream in wanted:
             decoders[stream] = stream.codec_context
             if stream.metadata.get("alpha_mode") == "1" and stream.name in _WITH_ALPHA:
                 decoders[stream] = av.CodecContext.create(_WITH_ALPHA[stream.name], "r")
             decoders[stream].thread_type = "AUTO"
-        while not self.broken:
+        while not broken:
             stream, frames = None, []
             try:
                 packet = next(packets)
@@ -204,11 +193,11 @@ class _File:
                     if self.format == "avi" and stream.type == "video" and packet.size:
                         times.append(packet.dts)
                     frames = decoders[stream].decode(packet)
-                self.broken = bool(begun) and packet.is_corrupt
+                broken = bool(begun) and packet.is_corrupt
             except StopIteration:
                 break
             except av.FFmpegError:
-                self.broken = stream is None or stream in begun
+                broken = stream is None or stream in begun
             for frame in frames:
                 frame.pts = times.popleft() if times and stream.type == "video" else frame.pts
                 if frame.pts is None:
@@ -217,7 +206,11 @@ class _File:
                 yield stream, frame
         # Some formats state the length from 0 on, some from the first frame.
         lost = self._stated_length() - max(self.reached, self.reached - self.zero)
-        self.broken |= not begun or lost > _LOSS
+        if not begun:
+            raise DataError(f"{self.path} has nothing that can be decoded. Leave it out.")
+        if broken or lost > _LOSS:
+            what = f"it can be read for {duration(float(self.reached - self.zero))} only"
+            raise DataError(f"{self.path} is damaged or cut off: {what}. Copy it again, or leave it out.")
 
     def _stated_length(self) -> Fraction:
         """Seconds; 0 where FFmpeg would estimate them from the size."""
