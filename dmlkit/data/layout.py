@@ -139,12 +139,13 @@ def _values_of(entry) -> tuple[str | None, Sequence]:
 
 def label_keys(context: Features) -> list[str]:
     """The key of a video's labels, or else those that may be it."""
-    return ["labels"] if "labels" in context.feature else [*filter(_is_label, context.feature)]
+    keys = {*context.feature} - ({*SEGMENT_KEYS} if {*SEGMENT_KEYS} <= {*context.feature} else set())
+    return ["labels"] if "labels" in keys else [*filter(_is_label, keys)]
 
 
 @lru_cache(1024)
 def _is_label(key: str) -> bool:
-    return key not in SEGMENT_KEYS and _LABEL_KEY.fullmatch(key) is not None
+    return _LABEL_KEY.fullmatch(key) is not None
 
 
 def label_entries(context: Features) -> dict[str, tuple[str, list]]:
@@ -238,7 +239,7 @@ def infer_layout(parsed: Iterable[SequenceExample], split: str, shard: str) -> L
         ids = [key for key in ID_KEYS if key in context] or (near if len(near) == 1 else [])
         id_key, id_kind = (ids[0], _values_of(context[ids[0]])[0]) if ids else (id_key, id_kind)
         levels["frame" if lists else "video"] += 1
-        known = {*ids, *ID_KEYS, TEXT, *SEGMENT_KEYS}
+        known = {*ids, *ID_KEYS, TEXT, *(SEGMENT_KEYS if {*SEGMENT_KEYS} <= {*context} else ())}
         entries = [(key, True, each.feature) for key, each in lists.items() if each.feature]
         entries += [(key, False, [context[key]]) for key in context if key not in known]
         for key, framed, frames in sorted(entries, key=lambda entry: entry[:2]):

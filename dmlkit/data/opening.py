@@ -471,7 +471,7 @@ def describe(
     context = infer_context(root, layouts, vocabulary, num_classes)
     key = context.label_key
     labelled = frozenset(each.split for each in layouts if any(key in entries for entries in each.labels))
-    rated = frozenset(each.split for each in layouts if {*records.SEGMENT_KEYS} & each.keys)
+    rated = frozenset(each.split for each in layouts if {*records.SEGMENT_KEYS} <= each.keys)
     if unit == "segment":
         labelled = rated
     elif rated:
