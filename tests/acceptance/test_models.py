@@ -72,6 +72,7 @@ dmlkit.cli.main()
 """
 
 
+@pytest.mark.slow
 def test_jax_scores_what_tensorflow_trained_and_trains_nothing(smoke_runs, generated, frames, tmp_path):
     pytest.importorskip("jax")
     _, inputs, _ = frames

@@ -80,6 +80,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.slow
 def test_killed_at_one_moment_after_another_it_ends_with_the_same_run(generated, tmp_path, monkeypatch):
     # Everything that draws random numbers, and everything that a checkpoint must bring back.
     profile = replace(
@@ -93,6 +94,7 @@ def test_killed_at_one_moment_after_another_it_ends_with_the_same_run(generated,
     assert_same_run(train(generated, tmp_path / "killed", profile, experiment), straight)
 
 
+@pytest.mark.slow
 def test_a_refit_killed_before_and_within_resumes(generated, tmp_path, monkeypatch, capsys):
     profile = replace(SMOKE, input_dropout=0.3, max_train_videos=None, after_tuning="refit")
     settings = {
