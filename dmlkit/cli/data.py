@@ -232,8 +232,8 @@ def extract(videos, out, classes, num_classes, like, **settings):
         run = load_run(like).record["data"] if (Path(like) / RECORD).is_file() else {}
         ours = run.get("extractor") if run else open_dataset(like).extractor
         if about or not ours:
-            what = f"is given besides {', '.join(about)}" if about else "was not made of extracted features"
-            raise UsageError(f"--like: {like} {what}. Give it alone, or a run or data set with an extractor.")
+            wanted = "takes a run or a data set of extracted features, and no other option of an extractor"
+            raise UsageError(f"--like {wanted}. Received: {like}.")
         about = ours
     settings |= _classes_of(classes, num_classes) | {"recipe": Recipe.of(about), "folder": like}
     with resumable():

@@ -110,15 +110,16 @@ class Recipe(BaseModel):
             choose(SOUNDS, self.sound, what="extractor of sound")
         if is_file(self.pictures):
             taken = {"size", "scale"}
-            if not self.scale:
-                wanted = f"takes `scale`, one of {', '.join(SCALES)}, as only you know"
-                raise UsageError(f"The model {shorten(self.pictures, 120)} {wanted}.")
+            choose(SCALES, self.scale or "none", what="scale of the model's pixels")
             changes |= {"pictures": os.path.abspath(self.pictures), "digest": digest_of(Path(self.pictures))}
         elif self.pictures not in (None, *PICTURES):
             taken = {"size", "weights"}
             name, weights = _plain(self.pictures), self.weights or "imagenet"
             changes |= {"pictures": name, "weights": weights, "size": self.size or SIZES.get(name, 224)}
             if weights not in ("imagenet", "none"):
+                if name.startswith("efficientnetb"):  # Keras rescales with "imagenet" only
+                    what = "has a layer with Keras's ImageNet weights that it lacks with a file of them"
+                    raise UsageError(f"{self.pictures} {what}. Save it whole (FILE.keras, scale 0..255).")
                 changes |= {"weights": os.path.abspath(weights), "digest": digest_of(Path(weights))}
         for name in sorted({"weights", "size", "scale"} - taken):
             if getattr(self, name):
@@ -136,11 +137,7 @@ class Extracted(NamedTuple):
 
 
 class Extractor:
-    """The extractors of a recipe, opened once.
-
-    Args:
-        recipe: The recipe.
-        folder: Where its projection is, and any other of its files that has moved.
+    """The extractors of a recipe, opened once; its projection, and files of it that have moved, are in `folder`.
 
     Raises:
         UsageError: A name that no extractor has, or a package that is not installed.
@@ -282,16 +279,14 @@ def _open_backbone(recipe: Recipe, folder: Path) -> tuple[Measure, Callable]:
     known = {_plain(name): name for name in dir(keras.applications) if name[0].isupper()}
     make = getattr(keras.applications, choose(known, recipe.pictures, what="extractor of pictures"))
     options = {"include_top": False, "pooling": "avg", "input_shape": (recipe.size, recipe.size, 3)}
-    path = located(recipe.weights, recipe.digest, folder) if recipe.digest else None
-    if recipe.weights == "none":
+    weights = str(located(recipe.weights, recipe.digest, folder)) if recipe.digest else recipe.weights
+    if weights == "none":
         keras.utils.set_random_seed(0)  # the same in every process
     try:
-        model = make(weights="imagenet" if recipe.weights == "imagenet" else None, **options)
-        if path:
-            model.load_weights(path)
+        model = make(weights=None if weights == "none" else weights, **options)
     except Exception as error:  # of Keras, of the network, of HDF5
         save = f"keras.applications.{make.__name__}(include_top=False, pooling='avg').save_weights('FILE.weights.h5')"
-        what = f"{make.__name__} for {recipe.size} pixels cannot be had with the weights {path or recipe.weights}"
+        what = f"{make.__name__} for {recipe.size} pixels cannot be had with the weights {weights}"
         advice = f"save them on another machine (`{save}`), and name that file (`--weights FILE.weights.h5`)"
         raise DataError(f"{what} ({shorten(error, 200)}). Without a network, {advice}.") from error
     return model.predict_on_batch, sys.modules[make.__module__].preprocess_input

@@ -272,7 +272,7 @@ def test_model_files_get_their_pixels_as_declared(clips, tmp_path, monkeypatch):
         recipe = Recipe(pictures=str(tmp_path / file), scale=scale, size=size, sound=None, coding="float")
         found = Extractor(recipe).extract(clip).features["rgb"]
         np.testing.assert_allclose(found, expected, atol=1e-4)
-    with pytest.raises(UsageError, match="takes `scale`"):
+    with pytest.raises(UsageError, match=r"scale of the model.*-1\.\.1"):
         Extractor(Recipe(pictures=str(tmp_path / "mean.onnx")))
     recorded = recipe.resolved()
     (tmp_path / "mean.keras").write_bytes(b"another")
@@ -293,6 +293,9 @@ def test_model_files_get_their_pixels_as_declared(clips, tmp_path, monkeypatch):
     backbone.save_weights(tmp_path / "mine.weights.h5")
     own = Extractor(Recipe(weights=str(tmp_path / "mine.weights.h5"), **options))
     np.testing.assert_allclose(own.extract(clip).features["rgb"], backbone(pixels), atol=1e-5)
+
+    with pytest.raises(UsageError, match="Save it whole"):
+        Recipe(pictures="EfficientNetB0", weights=str(tmp_path / "mine.weights.h5")).resolved()
 
     def fail(*given, **more):
         raise OSError("no network")
