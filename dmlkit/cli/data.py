@@ -196,9 +196,7 @@ def _show_import(done) -> None:
 @click.option("--pictures", metavar="NAME|FILE", help="Extractor of pictures, or none.  [default: classic]")
 @click.option("--sound", metavar="NAME|FILE", help="Extractor of sound, or none.  [default: classic]")
 @click.option("--fps", type=float, metavar="N", help="Frames a second, of pictures and sound.  [default: 1]")
-@click.option(
-    "--weights", metavar="imagenet|none|FILE", help="Of a keras.applications class.  [default: imagenet]"
-)
+@click.option("--weights", metavar="imagenet|none|FILE", help="Of a Keras class.  [default: imagenet]")
 @click.option("--size", type=int, metavar="N", help="Pixels a side, for a model.  [default: its own]")
 @click.option("--scale", metavar="SCALE", help="Of a model file's pixels: 0..1, -1..1, 0..255, imagenet.")
 @click.option("--pca", type=AT_LEAST_ONE, metavar="N", help="PCA and whitening to N values a modality.")

@@ -163,9 +163,7 @@ class _File:
     def stream(self, kind: str) -> av.stream.Stream:
         if kind not in self.streams:
             missing = {"video": "pictures", "audio": "sound"}[kind]
-            raise DataError(
-                f"{self.path} has no {missing}. Leave it out, or extract it without them (`none`)."
-            )
+            raise DataError(f"{self.path} has no {missing}. Leave it out, or extract without them (`none`).")
         return self.streams[kind]
 
     def frames(self, wanted: set[av.stream.Stream]) -> Iterator[tuple[av.stream.Stream, av.frame.Frame]]:
