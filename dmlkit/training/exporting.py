@@ -151,10 +151,14 @@ def _check(members: Sequence[Member], format: str) -> None:
                 "model can only read the first frames. Train a run with frame_choice=first."
             )
         sizes = {name: each["size"] for name, each in reads["features"].items()}
+
+        def listed(sizes: Mapping[str, int]) -> str:
+            return ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+
         if format == "mediapipe" and (sizes != MEDIAPIPE or reads["level"] != "frame"):
             raise UsageError(
-                f"MediaPipe's graph gives frames of {MEDIAPIPE}, as YouTube-8M has them, and {path} reads {sizes} at "
-                f"{reads['level']} level. {OTHERS}"
+                f"MediaPipe's graph gives frames of {listed(MEDIAPIPE)} values, as YouTube-8M has them, and {path} reads "
+                f"{listed(sizes)} at {reads['level']} level. {OTHERS}"
             )
 
 
