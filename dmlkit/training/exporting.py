@@ -157,8 +157,8 @@ def _check(members: Sequence[Member], format: str) -> None:
 
         if format == "mediapipe" and (sizes != MEDIAPIPE or reads["level"] != "frame"):
             raise UsageError(
-                f"MediaPipe's graph gives frames of {listed(MEDIAPIPE)} values, as YouTube-8M has them, and {path} reads "
-                f"{listed(sizes)} at {reads['level']} level. {OTHERS}"
+                f"MediaPipe's graph gives frames of {listed(MEDIAPIPE)} values, as YouTube-8M has them, and {path} "
+                f"reads {listed(sizes)} at {reads['level']} level. {OTHERS}"
             )
 
 
