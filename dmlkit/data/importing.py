@@ -352,7 +352,7 @@ class Importer:
         lacks = "labels" if labels is None and (split or "labels" in cells) else ""
         if "id" in cells and cells["id"] is None and not split:
             lacks = lacks or "row in the table"
-        if lacks and split != UNLABELLED:
+        if lacks and split != UNLABELLED and {*self.shares} != {UNLABELLED}:
             hint = nearest(video.id, islice(self.table.cells.get("id", {}), 10_000))
             raise DataError(f"it has no {lacks}. Add it (a cell may be empty), or split {UNLABELLED}.{hint}")
         if TEXT in cells and TEXT in video.features:
