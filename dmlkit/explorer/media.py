@@ -6,7 +6,6 @@ of the view works without it.
 
 import base64
 import glob
-import io
 import mimetypes
 import os
 import re
@@ -18,6 +17,7 @@ from PIL import Image, ImageOps
 
 from dmlkit.data import Dataset
 from dmlkit.errors import DataError, counted, shorten
+from dmlkit.extraction.extractors import webp_of_tiles
 from dmlkit.paths import is_remote
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -116,13 +116,10 @@ def _sprite(files: tuple[tuple[Path, int], ...], tile: tuple[int, int, int] | No
         raise broken[0]
     first = next(iter(pictures.values()))
     width = min(MOST_WIDTH, max(1, round(TILE_HEIGHT * first.width / first.height)))
-    made = Image.new("RGB", (width * COLUMNS, TILE_HEIGHT * -(-len(shown) // COLUMNS)))
-    for k, picture in pictures.items():
-        row, column = divmod(k // every, COLUMNS)
-        fitted = ImageOps.pad(picture.convert("RGB"), (width, TILE_HEIGHT))
-        made.paste(fitted, (column * width, row * TILE_HEIGHT))
-    made.save(content := io.BytesIO(), "WEBP", quality=60)
-    source = f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    size = width, TILE_HEIGHT
+    tiles = ((k // every, ImageOps.pad(each.convert("RGB"), size)) for k, each in pictures.items())
+    content = webp_of_tiles(tiles, len(shown), size=size, columns=COLUMNS)
+    source = f"data:image/webp;base64,{base64.b64encode(content).decode('ascii')}"
     about = {"columns": COLUMNS, "width": width, "height": TILE_HEIGHT, "count": len(shown), "every": every}
     problems = [f"{broken[0]} Left out: {counted(len(broken), 'picture')}."] if broken else []
     return {"src": source, **about, "problems": problems}

@@ -1,4 +1,4 @@
-"""Extractors: what makes features of the pictures and the sound of a clip, and the recipe that says which and how.
+"""Extractors: what makes features of the pictures and the sound of a clip, and the recipe that records which and how.
 
     classic              descriptors without learned weights (`descriptors`): a baseline that needs nothing
     MobileNetV3Small     and every other class of keras.applications: its layers below the classifier, averaged over
@@ -17,7 +17,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -75,7 +75,7 @@ class Recipe(BaseModel):
     scale: Literal[tuple(SCALES)] | None = None  # the values of a model file's pixels
     digest: str | None = None  # SHA-256 of the file that is the pictures' model, or has its weights
     sound_digest: str | None = None  # SHA-256 of the file that is the sound's model
-    projection: str | None = None  # file beside dataset.toml with a PCA (`fit_projection`)
+    projection: str | None = None  # file in the folder of dataset.toml with a PCA (`fit_projection`)
     projection_digest: str | None = None
     coding: Literal["byte", "float"] = "byte"
     version: Literal[1] = 1  # of what dmlkit itself computes
@@ -202,7 +202,13 @@ class Extractor:
             lengths = " and ".join(f"{len(each) / fps:,.0f} s of {NOUNS[n]}" for n, each in features.items())
             raise DataError(f"{path} has {lengths}. Cut them alike, or take one of them alone.")
         features = {name: array[:shortest] for name, array in features.items()}
-        sheet = _sheet(tiles[:shortest]) if tiles and shortest <= MOST_TILES else None
+        sheet = None
+        if tiles and shortest <= MOST_TILES:
+            pictures = enumerate(map(Image.fromarray, tiles[:shortest]))
+            # By the fastest method, with the least memory.
+            sheet = webp_of_tiles(
+                pictures, shortest, size=(TILE_WIDTH, TILE_HEIGHT), columns=COLUMNS, method=0
+            )
         return Extracted(features, media.seconds, sheet)
 
     def _picture_model(self, folder: Path) -> Measure:
@@ -354,11 +360,14 @@ def _tile(picture: np.ndarray) -> np.ndarray:
     return np.array(ImageOps.pad(Image.fromarray(picture), (TILE_WIDTH, TILE_HEIGHT)))
 
 
-def _sheet(tiles: list[np.ndarray]) -> bytes:
-    """One WEBP of all tiles, row by row."""
-    sheet = Image.new("RGB", (TILE_WIDTH * COLUMNS, TILE_HEIGHT * -(-len(tiles) // COLUMNS)))
-    for number, tile in enumerate(tiles):
-        row, column = divmod(number, COLUMNS)
-        sheet.paste(Image.fromarray(tile), (column * TILE_WIDTH, row * TILE_HEIGHT))
-    sheet.save(content := io.BytesIO(), "WEBP", quality=60, method=0)  # the fastest, with the least memory
+def webp_of_tiles(
+    tiles: Iterable[tuple[int, Image.Image]], count: int, *, size: tuple[int, int], columns: int, **saving
+) -> bytes:
+    """One WEBP of so many tiles of a size, row by row; of those that are not given by their number it has black."""
+    width, height = size
+    sheet = Image.new("RGB", (width * columns, height * -(-count // columns)))
+    for number, tile in tiles:
+        row, column = divmod(number, columns)
+        sheet.paste(tile, (column * width, row * height))
+    sheet.save(content := io.BytesIO(), "WEBP", quality=60, **saving)
     return content.getvalue()
