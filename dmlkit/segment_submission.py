@@ -25,7 +25,7 @@ import numpy as np
 from dmlkit.data import SEGMENT_SECONDS, Dataset, as_dataset, read_rated
 from dmlkit.data.records import is_writable_id
 from dmlkit.errors import DataError, counted, shorten
-from dmlkit.metrics import SEGMENTS_A_CLASS, RatedPairs, map_at_k_interval, map_at_k_of_pairs
+from dmlkit.metrics import SEGMENTS_A_CLASS, RatedPairs, interval_over_videos, measure_pairs, videos_of
 from dmlkit.submission import Fault, by_id, clear_lines, file_for, raw_lines
 
 HEADER = "Class,Segments"
@@ -52,9 +52,9 @@ def write(
 ) -> int:
     """Write each class's `k` best segments, and return how many were ranked.
 
-    Of equal scores, at single precision, the segment that comes first is ranked higher. A temporary file beside `out`,
-    which the system removes however this ends, holds at most 16 k bytes a class (1.6 GB for 1,000 classes); memory
-    grows by 8 bytes a segment and the ids of the videos.
+    Of equal scores, at single precision, the segment that comes first is ranked higher. A temporary file in the folder
+    of `out`, which the system removes however this ends, holds at most 16 k bytes a class (1.6 GB for 1,000 classes);
+    memory grows by 8 bytes a segment and the ids of the videos.
 
     Args:
         blocks: Ids ``"VIDEO:START"`` and scores (segments, classes), some segments at a time.
@@ -154,7 +154,7 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
     A class that segments show and that has no line counts as 0.
 
     Returns:
-        As of `SegmentPrecision.result`; `map_at_k_interval` (low, high), and the `videos` it is over; `notes`, as of
+        As of `measure_pairs`; `map_at_k_interval` (low, high), and the `videos` it is over; `notes`, as of
         `dmlkit.submission.evaluate`. The split must be rated, and the file without other faults; else `DataError`.
     """
     dataset, seconds, ratings = _read(data, split)
@@ -171,17 +171,14 @@ def evaluate(file: str | os.PathLike, *, data, split: str = "validate") -> dict:
             if (pair := (segment, line.label)) in scores:
                 scores[pair] = -rank
     scores, correct = np.array([*scores.values()], float), np.array([*ratings.values()], bool)
-    videos = np.array([segment.rpartition(":")[0] for segment in segments])
-    pairs = RatedPairs(np.array(classes, np.int32), scores, correct, videos)
+    pairs = RatedPairs(np.array(classes, np.int32), scores, correct, videos_of(segments))
     shown = {*pairs.classes[correct].tolist()}
     if missing := sorted(shown - there):
         what = f"{file} has no line for {counted(len(missing), 'class', 'classes')} that segments show"
         listed = shorten(", ".join(map(str, missing)), 60)
         notes.append(f"{what}, whose average precision counts as 0: {listed}.")
-    figures = {"map_at_k": map_at_k_of_pairs(pairs), "map_at_k_interval": list(map_at_k_interval(pairs))}
-    figures |= {"k": SEGMENTS_A_CLASS, "classes": len(shown), "num_classes": dataset.num_classes}
-    figures |= {"segments": len(rated), "rated": len(ratings), "videos": len({*videos.tolist()})}
-    return figures | {"notes": notes}
+    figures = measure_pairs(pairs, segments=len(rated), num_classes=dataset.num_classes)
+    return figures | interval_over_videos(pairs) | {"notes": notes}
 
 
 def _read(data, split: str) -> tuple[Dataset, dict[str, int], dict[tuple[str, int], bool]]:

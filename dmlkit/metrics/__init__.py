@@ -54,8 +54,11 @@ from dmlkit.metrics.segments import (
     SEGMENTS_A_CLASS,
     RatedPairs,
     SegmentPrecision,
+    interval_over_videos,
     map_at_k_interval,
     map_at_k_of_pairs,
     mean_average_precision_at_k,
+    measure_pairs,
     rated_pairs,
+    videos_of,
 )

@@ -10,6 +10,7 @@ Source: `segment_eval_inference.py` of the YouTube-8M starter code; docs/explana
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ def rated_pairs(
     Args:
         scores: Finite; a higher one is more likely.
         labels: Not zero where the class is present.
-        rated: 1 where somebody said whether it is, else 0.
+        rated: 1 where the pair was rated, else 0.
         ids: (segments,) ``"VIDEO:START"``, which intervals need.
         k: How many segments of each class are ranked, whether rated or not; None ranks all.
     """
@@ -57,9 +58,32 @@ def rated_pairs(
             found[(classes == label) & np.isin(segments, cut)] = -np.inf
     if ids is not None and len(ids) != len(scores):
         raise ValueError(f"Each segment needs an id. Received: {len(ids)} ids of {len(scores)} segments.")
-    if ids is not None:
-        ids = np.array([each.rpartition(":")[0] for each in np.asarray(ids)[segments].tolist()], np.str_)
-    return RatedPairs(classes.astype(np.int32), found, labels[segments, classes], ids)
+    videos = None if ids is None else videos_of(np.asarray(ids)[segments].tolist())
+    return RatedPairs(classes.astype(np.int32), found, labels[segments, classes], videos)
+
+
+def videos_of(segments: Iterable[str]) -> np.ndarray:
+    """The ids of the videos of segments ``"VIDEO:START"``."""
+    return np.array([each.rpartition(":")[0] for each in segments], np.str_)
+
+
+def measure_pairs(
+    pairs: RatedPairs, *, segments: int, num_classes: int, k: int = SEGMENTS_A_CLASS
+) -> dict[str, float | int]:
+    """mAP@K of the rated pairs of so many segments.
+
+    Returns:
+        `map_at_k`, 0.0 without any positive rating; `k`; `classes`, over which it is the mean, of `num_classes`;
+        `segments`; `rated`, the number of rated pairs.
+    """
+    classes = np.unique(pairs.classes[pairs.correct]).size
+    figures = {"map_at_k": map_at_k_of_pairs(pairs), "k": k, "classes": classes, "num_classes": num_classes}
+    return figures | {"segments": segments, "rated": pairs.classes.size}
+
+
+def interval_over_videos(pairs: RatedPairs) -> dict[str, list[float] | int]:
+    """`map_at_k_interval` (low, high), and the number of `videos` that it is over."""
+    return {"map_at_k_interval": list(map_at_k_interval(pairs)), "videos": np.unique(pairs.videos).size}
 
 
 def mean_average_precision_at_k(
@@ -138,7 +162,7 @@ class SegmentPrecision:
     """mAP@K of segments that come in parts: `update` with each part, then `result`.
 
     It keeps the rated pairs, nothing else: 13 bytes each and the id of the video. So it cannot cut at K, which takes
-    the other segments into account: the result is exact for every K of at least the number of segments, and says so.
+    the other segments into account: the result is exact for every K of at least the number of segments.
     The order of the parts decides between equal scores only.
     """
 
@@ -159,19 +183,9 @@ class SegmentPrecision:
         return RatedPairs(*map(np.concatenate, zip(*self._parts, strict=True)))
 
     def result(self) -> dict[str, float | int]:
-        """mAP@K of all segments so far.
+        """mAP@K of all segments so far, as of `measure_pairs`.
 
-        Returns:
-            `map_at_k`, 0.0 without any positive rating; `k`, for which it is exact: 100,000, or the number of segments
-            where there are more; `classes`, over which it is the mean, of `num_classes`; `segments`; `rated`, the
-            number of rated pairs.
+        `k` is that for which it is exact: 100,000, or the number of segments where there are more.
         """
-        pairs = self.pairs()
-        return {
-            "map_at_k": map_at_k_of_pairs(pairs),
-            "k": max(SEGMENTS_A_CLASS, self._segments),
-            "classes": np.unique(pairs.classes[pairs.correct]).size,
-            "num_classes": self._num_classes,
-            "segments": self._segments,
-            "rated": pairs.classes.size,
-        }
+        k = max(SEGMENTS_A_CLASS, self._segments)
+        return measure_pairs(self.pairs(), segments=self._segments, num_classes=self._num_classes, k=k)

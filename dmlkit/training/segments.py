@@ -9,7 +9,7 @@ import numpy as np
 
 from dmlkit.data import SEGMENT_SECONDS, Match, Skipped
 from dmlkit.errors import DataError, UsageError
-from dmlkit.metrics import SegmentPrecision, TopPairs, map_at_k_interval
+from dmlkit.metrics import SegmentPrecision, TopPairs, interval_over_videos, videos_of
 from dmlkit.predictions import Predictions
 from dmlkit.profiles import Profile
 from dmlkit.runs import Run
@@ -52,14 +52,7 @@ def precision_of(blocks: Iterable[Predictions]) -> SegmentPrecision:
 
 def with_interval(precision: SegmentPrecision) -> dict:
     """What was measured, with the interval of mAP@K and the number of videos that it is over."""
-    pairs = precision.pairs()
-    measured = {"map_at_k_interval": list(map_at_k_interval(pairs)), "videos": len(np.unique(pairs.videos))}
-    return precision.result() | measured
-
-
-def video_of(segments: np.ndarray) -> np.ndarray:
-    """The videos of segments "VIDEO:START"."""
-    return np.char.rpartition(np.asarray(segments, np.str_), ":")[:, 0]
+    return precision.result() | interval_over_videos(precision.pairs())
 
 
 def by_video(pairs: TopPairs, segments: np.ndarray) -> TopPairs:
@@ -67,7 +60,7 @@ def by_video(pairs: TopPairs, segments: np.ndarray) -> TopPairs:
 
     Rows are filled up with pairs of score 0 that are not correct.
     """
-    _, video, counts = np.unique(video_of(segments), return_inverse=True, return_counts=True)
+    _, video, counts = np.unique(videos_of(segments.tolist()), return_inverse=True, return_counts=True)
     order = np.argsort(video, kind="stable")
     places = video[order], np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     scores, correct = (np.zeros((len(counts), counts.max(), each.shape[1]), each.dtype) for each in pairs[:2])
@@ -88,7 +81,7 @@ def whole_video_scorer(
 
     By the method "contribution" the run reads every frame of the whole video, so that states know what comes before and
     after the segment. Its logit (of class-wise attention: its score) is ℓ_k = b_k + Σ_t α_tk v_tk: the attention weight
-    of frame t times what the frame says of class k, w_k · h_t (class-wise: its own score). A segment S has the score of
+    of frame t times its evidence for class k, w_k · h_t (class-wise: its own score). A segment S has the score of
     the video of which only its frames are pooled, their weights made to sum to 1 again:
 
         score(S, k) = σ(b_k + Σ_{t ∈ S} α_tk v_tk / Σ_{t ∈ S} α_tk)        (class-wise attention: without b_k and σ)
