@@ -5,7 +5,7 @@ A frame is a second. The context of a rated video's record holds four lists of o
 ``segment_scores`` (1: the segment shows the class, 0: it does not). What was not rated is not known.
 
 Differs from the starter code's reader, which takes every segment to be five seconds long and within the video, and the
-last of two ratings: here a record that says otherwise is invalid.
+last of two ratings: here any other record is invalid.
 """
 
 from __future__ import annotations

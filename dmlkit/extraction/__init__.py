@@ -2,7 +2,7 @@
 
 decoding         files → pictures and sound, one stretch of time after another
 descriptors      the baseline: descriptors of pictures and sound without learned weights
-extractors       the tables of extractors; a recipe, which says how features were made; a clip's features by it
+extractors       the tables of extractors; a recipe, the record of how features were made; a clip's features by it
 extract          many files → a data set
 clips            one file → a data set of one video, as a run reads it
 

@@ -225,7 +225,7 @@ def fit_projection(clips: Iterable[Mapping[str, np.ndarray]], size: int) -> dict
 
 
 def _add_files(folder: Path, clips, recipe: Recipe, work: Path, notes: list[str]) -> dict:
-    """Put thumbnails, media and the projection beside the shards; their entries of dataset.toml."""
+    """Put thumbnails, media and the projection into the folder; return their entries of dataset.toml."""
     (folder / "thumbnails").mkdir()
     (folder / "videos").mkdir()
     unlinked = 0

@@ -50,7 +50,7 @@ class Export:
     """An exported model, in the folder `path` with `class_names.csv`, `model_card.md` and, as `export.json`, this.
 
     `difference` is the largest absolute one of a score from the run's, of so many `videos`, the shortest and longest of
-    so many `frames`; `compared_on` is the name of their data set, or says that they were random values.
+    so many `frames`; `compared_on` is the name of their data set, or a note that they were random values.
     """
 
     path: Path
@@ -175,7 +175,7 @@ def _random_batch(trained_on: Mapping, videos: int) -> dict[str, np.ndarray]:
 
 
 def _load(run: Run, number: int) -> keras.Model:
-    """A run's model for the CPU, under a name of its own, loaded anew: `run.model` stays as it is."""
+    """A run's model for the CPU, under a name of its own, loaded again: `run.model` stays as it is."""
     model = Run(run.path, run.record).model
     model.name = f"member_{number}"
     for layer in model._flatten_layers():

@@ -117,8 +117,8 @@ def train(
             training; the run's record names them. It can be changed when a training is resumed.
         teachers: Runs on the same data, or their folders, whose mean scores are learned in addition to the labels
             (distillation; `Profile.teaching` sets their share). An ensemble teaches as it scores.
-        start_from: A run of the same model, or its folder, whose weights are the initial ones (fine-tuning); its
-            optimizer starts anew.
+        start_from: A run of the same model, or its folder, whose weights are the initial ones (fine-tuning); the
+            state of its optimizer is not taken.
 
     Returns:
         The finished run.
